@@ -1,0 +1,51 @@
+# Everything runs from .venv, which `make install` builds; PYTHON picks the interpreter it is made from.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+TINY := medsiglip/checkpoints/tiny
+
+export PYTHONDONTWRITEBYTECODE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench checkpoint kill-test parity clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## build .venv with everything needed to run, develop and test
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; say make PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## drawn studies -> DICOM -> ingest -> zero-shot, retrieval and probe tables, offline
+	$(BIN)/medsiglip demo
+
+test: $(INSTALLED) ## all tests (set MEDSIGLIP_TEST_DATA to include those on real files)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED) ## ratios against peers and limits; writes benchmarks/results/<machine>.json
+	$(BIN)/python -m benchmarks
+
+checkpoint: $(INSTALLED) ## draw phantoms and train the tiny model anew (up to 45 minutes on 2 cores)
+	rm -rf $(TINY).new
+	$(BIN)/python -m ingest.phantoms.make_checkpoint --out $(TINY).new
+	rm -rf $(TINY) && mv $(TINY).new $(TINY)
+
+kill-test: $(INSTALLED) ## twenty ingests killed with SIGKILL at random moments, each repaired by a plain re-run
+	$(BIN)/python -m pytest -m campaign tests/api/test_kill.py
+
+parity: $(INSTALLED) ## full-size So400m/448 against transformers, random weights (about 12 GB of memory)
+	$(BIN)/python -m pytest -m campaign -s tests/medsiglip
+
+clean: ## remove .venv, caches and the demonstration's output
+	rm -rf $(VENV) *.egg-info build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Settings, the archive as a service, and the command line."""

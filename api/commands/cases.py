@@ -1,0 +1,194 @@
+"""`ingest`, `search`, `classify`, `study` and `forget`: cases go in, are found, and leave."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.commands._invocation import invocation
+
+
+class Level(StrEnum):
+    """What a hit stands for."""
+
+    IMAGE = "image"
+    SERIES = "series"
+    STUDY = "study"
+
+
+Where = Annotated[
+    list[str] | None,
+    typer.Option(metavar="EXPR", help="field=value, !=, <, <=, >, >=, field=a|b or label:name=1; repeated means and."),
+]
+
+
+def ingest(
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders and files.")],
+    metadata: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="What DICOM headers would say, for plain pictures.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode and render; 0 uses none.")
+    ] = None,
+    max_slices: Annotated[
+        int | None, typer.Option(min=1, help="Slices of a volume that are embedded, sampled evenly.")
+    ] = None,
+) -> None:
+    """Read folders of DICOM and pictures, embed every image, and add it to the archive.
+
+    A file that cannot be used costs one line of the report. Running it again embeds only what is new.
+
+    \b
+    Example: medsiglip ingest ~/dicom
+             medsiglip ingest pictures --metadata pictures.csv
+    """
+    from api.presentation import show_ingest
+    from api.progress import progress_display
+
+    run = invocation(context)
+    with run.archive() as archive, progress_display("ingest") as on_progress:
+        report = archive.ingest(
+            paths, metadata=metadata, workers=workers, max_slices=max_slices, on_progress=on_progress
+        )
+    run.answer(report, show_ingest)
+
+
+def search(
+    context: typer.Context,
+    text: Annotated[str | None, typer.Option(help="Find images that fit these words.")] = None,
+    image: Annotated[Path | None, typer.Option(metavar="FILE", help="Find images like this one.")] = None,
+    study: Annotated[str | None, typer.Option(metavar="UID", help="Find cases like this study.")] = None,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many hits.")] = 10,
+    level: Annotated[
+        Level | None, typer.Option(help="What a hit stands for [study for --study, else image].")
+    ] = None,
+    where: Where = None,
+    include_same_patient: Annotated[
+        bool, typer.Option("--include-same-patient", help="Keep the query's own patient among the hits.")
+    ] = False,
+) -> None:
+    """Find similar cases by words, by a picture or by a study.
+
+    \b
+    Example: medsiglip search --text "left pleural effusion" -k 5
+             medsiglip search --study 1.2.840.113 --where modality=CR
+    """
+    from api.presentation import show_search
+
+    run = invocation(context)
+    _exactly_one("--text, --image and --study", text, image, study)
+    with run.archive() as archive:
+        found = archive.search(
+            text=text,
+            image=image,
+            study=study,
+            k=k,
+            level=level.value if level else None,
+            where=where or (),
+            include_same_patient=include_same_patient,
+        )
+    run.answer(found, show_search)
+
+
+def classify(
+    context: typer.Context,
+    image: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A picture; repeatable.")] = None,
+    study: Annotated[str | None, typer.Option(metavar="UID", help="A study of the archive.")] = None,
+    labels: Annotated[str | None, typer.Option(metavar='"a,b,c"', help="Your own labels.")] = None,
+    prompts: Annotated[
+        str | None, typer.Option(metavar="SET", help="A bundled prompt set, or the path of a TOML file.")
+    ] = None,
+) -> None:
+    """Score a picture or a study against labels, from their words alone.
+
+    \b
+    Example: medsiglip classify --image chest.dcm --labels "pneumothorax,normal chest"
+             medsiglip classify --study 1.2.840.113 --prompts chest-xray
+    """
+    from api.presentation import show_classification
+
+    run = invocation(context)
+    _exactly_one("--image and --study", image or None, study)
+    _exactly_one("--labels and --prompts", labels, prompts)
+    with run.archive() as archive:
+        scored = archive.classify(
+            images=image or (),
+            study=study,
+            labels=None if labels is None else [label.strip() for label in labels.split(",")],
+            prompts=prompts,
+        )
+    run.answer(scored, show_classification)
+
+
+def list_studies(context: typer.Context, where: Where = None) -> None:
+    """List the studies of the archive.
+
+    \b
+    Example: medsiglip study list --where modality=CT
+    """
+    from api.presentation import show_studies
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.studies(where or ()), show_studies)
+
+
+def show_study_command(
+    context: typer.Context, uid: Annotated[str, typer.Argument(metavar="UID", help="Study Instance UID.")]
+) -> None:
+    """Show one study with its series and images.
+
+    \b
+    Example: medsiglip study show 1.2.840.113
+    """
+    from api.presentation import show_study
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.study(uid), show_study)
+
+
+def forget(
+    context: typer.Context,
+    patient: Annotated[str | None, typer.Option(metavar="KEY", help="The patient's key.")] = None,
+    study: Annotated[str | None, typer.Option(metavar="UID", help="One study.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove a patient or a study: rows, vectors and index entries. The source files stay where they are.
+
+    \b
+    Example: medsiglip forget --study 1.2.840.113 --yes
+    """
+    from api.presentation import show_forgotten
+
+    run = invocation(context)
+    _exactly_one("--patient and --study", patient, study)
+    if not yes and not run.json and sys.stdin.isatty():
+        what = f"patient {patient}" if patient else f"study {study}"
+        typer.confirm(f"Remove {what} from the archive at {run.settings().home}?", abort=True, err=True)
+    with run.archive() as archive:
+        run.answer(archive.forget(patient=patient, study=study), show_forgotten)
+
+
+def _exactly_one(names: str, *values: object) -> None:
+    if sum(value is not None for value in values) != 1:
+        raise typer.BadParameter(f"give exactly one of {names}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this topic."""
+    app.command()(ingest)
+    app.command()(search)
+    app.command()(classify)
+    studies = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The studies of the archive.")
+    studies.command("list")(list_studies)
+    studies.command("show")(show_study_command)
+    app.add_typer(studies, name="study")
+    app.command()(forget)
+
+

@@ -1,0 +1,122 @@
+"""`label` and `index`: what the archive's catalogue holds, and its upkeep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.commands._invocation import invocation
+
+
+def import_labels(
+    context: typer.Context, csv: Annotated[Path, typer.Argument(metavar="CSV", help="Labels to store.")]
+) -> None:
+    """Store labels from a CSV, keyed by path, sop_instance_uid, series_instance_uid or study_instance_uid.
+
+    The other columns are `label` (a class name) or `label:<name>` (0, 1 or empty).
+
+    \b
+    Example: medsiglip label import findings.csv
+    """
+    from api.presentation import show_imported_labels
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.import_labels(csv), show_imported_labels)
+
+
+def list_labels(context: typer.Context) -> None:
+    """List the stored labels with their counts.
+
+    \b
+    Example: medsiglip label list
+    """
+    from api.presentation import show_labels
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.labels(), show_labels)
+
+
+def info(context: typer.Context) -> None:
+    """Say what the archive holds.
+
+    \b
+    Example: medsiglip index info
+    """
+    from api.presentation import show_index_info
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.index_info(), show_index_info)
+
+
+def verify(context: typer.Context) -> None:
+    """Check that catalogue, vectors and search index agree; the exit code is 1 when they do not.
+
+    \b
+    Example: medsiglip index verify
+    """
+    from api.presentation import show_verification
+
+    run = invocation(context)
+    with run.archive() as archive:
+        outcome = archive.verify()
+    run.answer(outcome, show_verification)
+    if not outcome["ok"]:
+        raise typer.Exit(1)
+
+
+def rebuild(context: typer.Context) -> None:
+    """Build the search index anew from the stored vectors.
+
+    \b
+    Example: medsiglip index rebuild
+    """
+    from api.presentation import show_index_info
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.rebuild(), show_index_info)
+
+
+def compact(context: typer.Context) -> None:
+    """Merge small vector files and collect what nothing names any more.
+
+    \b
+    Example: medsiglip index compact
+    """
+    from api.presentation import show_index_info
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.compact(), show_index_info)
+
+
+def export(
+    context: typer.Context, out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for images.parquet.")]
+) -> None:
+    """Write images.parquet: one row per image with its identifiers, metadata, labels and embedding.
+
+    \b
+    Example: medsiglip index export --out exported
+    """
+    from api.presentation import show_exported
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.export(out), show_exported)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this topic."""
+    labels = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Labels of images, series and studies.")
+    labels.command("import")(import_labels)
+    labels.command("list")(list_labels)
+    app.add_typer(labels, name="label")
+    index = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The archive's index and its upkeep.")
+    for command in (info, verify, rebuild, compact, export):
+        index.command()(command)
+    app.add_typer(index, name="index")

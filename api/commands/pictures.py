@@ -1,0 +1,56 @@
+"""`embed` and `render`: what the model makes of files, without an archive's index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.commands._invocation import invocation
+
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders and files.")]
+
+
+def embed(
+    context: typer.Context,
+    paths: Paths,
+    out: Annotated[Path, typer.Option(metavar="FILE.parquet", help="Where the embeddings are written.")],
+) -> None:
+    """Write one embedding per image as Parquet: path, sop_instance_uid, frame, embedding (float32, unit length).
+
+    \b
+    Example: medsiglip embed ~/dicom --out embeddings.parquet
+    """
+    from api.presentation import show_embedded
+    from api.progress import progress_display
+
+    run = invocation(context)
+    with run.archive() as archive, progress_display("embed") as on_progress:
+        written = archive.embed(paths, out, on_progress=on_progress)
+    run.answer(written, show_embedded)
+
+
+def render(
+    context: typer.Context,
+    paths: Paths,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the PNGs and images.jsonl.")],
+) -> None:
+    """Draw what the model is shown, before resizing, as PNG files with a JSON line for each in images.jsonl.
+
+    \b
+    Example: medsiglip render ~/dicom --out drawn
+    """
+    from api.presentation import show_rendered
+    from api.progress import progress_display
+
+    run = invocation(context)
+    with run.archive() as archive, progress_display("render") as on_progress:
+        drawn = archive.render(paths, out, on_progress=on_progress)
+    run.answer(drawn, show_rendered)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this topic."""
+    app.command()(embed)
+    app.command()(render)

@@ -1,0 +1,307 @@
+"""What a person sees: each function draws one JSON answer of the command line as text and tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from api._tables import interval, positive_labels, print_facts, print_table
+
+Payload = Mapping[str, Any]
+
+_SHOWN_REFUSALS = 5
+
+
+def show_ingest(console: Console, report: Payload) -> None:
+    """Counts, then what was left out and why."""
+    print_facts(
+        console,
+        (
+            (
+                "files",
+                f"{report['files']}: {report['files_embedded']} embedded, {report['files_unchanged']} unchanged, "
+                f"{len(report['skipped'])} skipped, {len(report['quarantined'])} quarantined",
+            ),
+            ("images", f"{report['images']}: {report['embedded']} embedded, {report['unchanged']} unchanged"),
+            ("studies", f"{report['studies']} with {report['series']} series and {report['instances']} instances"),
+            ("space", report["space"]),
+            ("seconds", f"{report['seconds']:.1f}"),
+        ),
+    )
+    for title in ("skipped", "quarantined"):
+        _show_refusals(console, title, report[title])
+    for warning in report["warnings"][:_SHOWN_REFUSALS]:
+        console.print(f"warning: {escape(_text(warning))}", soft_wrap=True)
+    if len(report["warnings"]) > _SHOWN_REFUSALS:
+        console.print(f"and {len(report['warnings']) - _SHOWN_REFUSALS} more warnings; --json lists them all")
+
+
+def _show_refusals(console: Console, title: str, entries: Sequence[Payload]) -> None:
+    if not entries:
+        return
+    counts = Counter(entry["code"] for entry in entries)
+    console.print(f"[bold]{title}[/bold]: " + ", ".join(f"{count} {code}" for code, count in counts.most_common()))
+    seen: set[str] = set()
+    for entry in entries:
+        if entry["code"] not in seen and len(seen) < _SHOWN_REFUSALS:
+            seen.add(entry["code"])
+            console.print(f"  {escape(str(entry['path']))}: {escape(entry['reason'])}", soft_wrap=True)
+    if len(entries) > len(seen):
+        console.print(f"  and {len(entries) - len(seen)} more; --json lists them all")
+
+
+def _text(warning: object) -> str:
+    if isinstance(warning, Mapping):
+        return ": ".join(str(warning[name]) for name in ("path", "reason") if warning.get(name))
+    return str(warning)
+
+
+def show_search(console: Console, found: Payload) -> None:
+    """The hits, and where their scores stand among all images."""
+    if not found["hits"]:
+        console.print("nothing found: the archive holds no image that fits; look at `medsiglip index info`")
+        return
+    print_table(
+        console,
+        "",
+        ("rank", "score", "better than", "modality", "labels", "study", "path"),
+        (
+            (
+                hit["rank"],
+                hit["score"],
+                _percent(hit.get("percentile")),
+                hit["modality"],
+                positive_labels(hit["labels"]),
+                hit["study_instance_uid"],
+                hit["path"],
+            )
+            for hit in found["hits"]
+        ),
+        numeric="rank score",
+    )
+    background = found.get("background")
+    if background:
+        console.print(
+            f"background: {background['images']} images score {background['mean']:.3f} on average, "
+            f"with a standard deviation of {background['standard_deviation']:.3f}"
+        )
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def show_classification(console: Console, scored: Payload) -> None:
+    """Scores of one picture or of several."""
+    for one in scored.get("results", [scored]):
+        if "error" in one:
+            console.print(f"[bold]{escape(str(one['path']))}[/bold]: {escape(one['error']['message'])}", soft_wrap=True)
+            continue
+        image = one["image"]
+        title = f"study {one['study_instance_uid']}" if "study_instance_uid" in one else str(image["path"])
+        print_table(
+            console,
+            title,
+            ("label", "probability", "cosine"),
+            ((score["label"], score["probability"], score["cosine"]) for score in one["scores"]),
+            numeric="probability cosine",
+        )
+        if one.get("images", 1) > 1:
+            console.print(
+                f"pooled over {one['images']} images by the {one['pooling']}; "
+                f"driven by {image['path']} frame {image['frame']}",
+                soft_wrap=True,
+                markup=False,
+            )
+
+
+def show_studies(console: Console, listed: Payload) -> None:
+    """One line per study."""
+    print_table(
+        console,
+        f"{len(listed['studies'])} studies",
+        ("study", "patient", "date", "modalities", "series", "images", "labels"),
+        (
+            (
+                study["study_instance_uid"],
+                str(study["patient_key"])[:12],
+                study["study_date"],
+                study["modalities"],
+                study["series"],
+                study["images"],
+                positive_labels(study["labels"]),
+            )
+            for study in listed["studies"]
+        ),
+        numeric="series images",
+    )
+
+
+def show_study(console: Console, study: Payload) -> None:
+    """One study: its facts, series and images."""
+    print_facts(console, ((name, value) for name, value in study.items() if not isinstance(value, list)))
+    for name in ("series", "images"):
+        rows = study.get(name)
+        if isinstance(rows, list) and rows:
+            print_table(console, name, list(rows[0]), (list(row.values()) for row in rows))
+
+
+def show_forgotten(console: Console, forgotten: Payload) -> None:
+    """What was removed."""
+    console.print(f"removed {forgotten['studies']} studies with {forgotten['images']} images")
+
+
+def show_embedded(console: Console, written: Payload) -> None:
+    """Where the embeddings are."""
+    console.print(
+        f"{written['images']} embeddings of dimension {written['dimension']} in {escape(written['path'])}", soft_wrap=True
+    )
+    _show_refusals(console, "skipped", written["skipped"])
+    _show_refusals(console, "quarantined", written["quarantined"])
+
+
+def show_rendered(console: Console, drawn: Payload) -> None:
+    """Where the PNGs are."""
+    counts = Counter(image["rendering"] for image in drawn["images"])
+    console.print(f"{len(drawn['images'])} images in {escape(drawn['folder'])}", soft_wrap=True)
+    for rendering, count in counts.most_common():
+        console.print(f"  {rendering}: {count}")
+    _show_refusals(console, "skipped", drawn["skipped"])
+    _show_refusals(console, "quarantined", drawn["quarantined"])
+
+
+def show_imported_labels(console: Console, imported: Payload) -> None:
+    """How many rows found what they name."""
+    console.print(
+        f"{imported['rows']} rows: {imported['matched']} stored, {len(imported['unmatched'])} name nothing in the archive"
+    )
+    for key in imported["unmatched"][:_SHOWN_REFUSALS]:
+        console.print(f"  not in the archive: {escape(str(key))}", soft_wrap=True)
+
+
+def show_labels(console: Console, listed: Payload) -> None:
+    """Names and counts."""
+    print_table(
+        console,
+        "",
+        ("label", "n", "positive"),
+        ((label["label"], label["n"], label["positive"]) for label in listed["labels"]),
+        numeric="n positive",
+    )
+
+
+def show_index_info(console: Console, info: Payload) -> None:
+    """What the archive holds."""
+    print_facts(console, info.items())
+
+
+def show_verification(console: Console, outcome: Payload) -> None:
+    """Whether the three layers agree."""
+    verdict = "ok" if outcome["ok"] else "NOT ok"
+    console.print(f"{verdict}: {outcome['images']} images, {outcome['vectors']} vectors, {outcome['faiss']} in FAISS")
+    for problem in outcome["problems"]:
+        console.print(f"  {escape(str(problem))}", soft_wrap=True)
+
+
+def show_exported(console: Console, exported: Payload) -> None:
+    """Where the table is."""
+    console.print(f"{exported['images']} images in {escape(exported['path'])}", soft_wrap=True)
+
+
+def show_label_figures(console: Console, figures: Payload) -> None:
+    """AUROC per label and their mean."""
+    print_table(
+        console,
+        figures.get("title", ""),
+        ("label", "n", "positive", "AUROC", "95 % interval"),
+        (
+            (label["label"], label["n"], label["positive"], label["auroc"], interval(label["auroc_ci"]))
+            for label in figures["labels"]
+        ),
+        numeric="n positive AUROC",
+    )
+    if figures["macro_auroc"] is not None:
+        console.print(f"macro AUROC {figures['macro_auroc']:.3f}")
+
+
+def show_retrieval(console: Console, figures: Payload) -> None:
+    """Precision and recall at k, and the mean average precision."""
+    intervals = figures["ci"]
+    rows: list[tuple[str, float | None, str]] = []
+    for name, shown in (("precision_at", "precision"), ("recall_at", "recall")):
+        for k, value in figures.get(name, {}).items():
+            rows.append((f"{shown}@{k}", value, interval(intervals.get(name, {}).get(k))))
+    rows.append(("mAP", figures["map"], interval(intervals.get("map"))))
+    print_table(
+        console,
+        f"{figures['queries']} queries at {figures['level']} level, other patients only",
+        ("figure", "value", "95 % interval"),
+        rows,
+        numeric="value",
+    )
+    for one in figures.get("labels", []):
+        console.print(
+            f"  {escape(one['label'])}: {one['queries']} queries, precision@5 {_number(one['precision_at']['5'])}, "
+            f"mAP {_number(one['map'])}"
+        )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def show_probe(console: Console, probe: Payload) -> None:
+    """One probe and its out-of-fold figures."""
+    print_table(
+        console,
+        f"probe {probe['name']} in space {probe['space']}: out of fold, {probe['groups']} patients",
+        ("label", "n", "positive", "AUROC", "95 % interval", "AUPRC", "C"),
+        (
+            (
+                label["label"],
+                label["n"],
+                label["positive"],
+                label["auroc"],
+                interval(label["auroc_ci"]),
+                label["auprc"],
+                f"{label['c']:g}",
+            )
+            for label in probe["labels"]
+        ),
+        numeric="n positive AUROC AUPRC C",
+    )
+    if probe["macro_auroc"] is not None:
+        console.print(f"macro AUROC {probe['macro_auroc']:.3f}")
+
+
+def show_probes(console: Console, listed: Payload) -> None:
+    """One line per probe."""
+    print_table(
+        console,
+        "",
+        ("name", "level", "labels", "macro AUROC", "space"),
+        (
+            (probe["name"], probe["level"], probe["labels"], probe["macro_auroc"], probe["space"])
+            for probe in listed["probes"]
+        ),
+    )
+
+
+def show_predictions(console: Console, predicted: Payload) -> None:
+    """Probabilities of pictures, or where the table of everything is."""
+    if "rows" in predicted:
+        console.print(f"{predicted['rows']} rows in {escape(str(predicted['path']))}", soft_wrap=True)
+        return
+    for one in predicted.get("results", [predicted]):
+        title = one.get("study_instance_uid") or one.get("path") or one["image"]["path"]
+        print_table(
+            console,
+            str(title),
+            ("label", "probability"),
+            one["probability"].items(),
+            numeric="probability",
+        )

@@ -1,0 +1,210 @@
+"""The connection to the catalogue: one engine, `read` and `write` transactions, and errors as sentences."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect, text, update
+from sqlalchemy.engine import URL, make_url
+
+from index.errors import CatalogError
+from index.migrations import HEAD
+from index.schema import home as home_table
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class Database:
+    """SQLite in WAL mode inside the home, or whatever SQLAlchemy opens by URL."""
+
+    def __init__(self, home: Path, url: str | None, busy_seconds: float) -> None:
+        self.home = home
+        self.busy_seconds = busy_seconds
+        self.url = make_url(url) if url else URL.create("sqlite", database=str(home / "catalog.db"))
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._engine = self._create_engine()
+
+    def _create_engine(self) -> Engine:
+        if not self.is_sqlite:
+            lock = f"-c lock_timeout={int(self.busy_seconds * 1000)}"
+            options = {"options": lock} if self.url.get_backend_name() == "postgresql" else {}
+            return create_engine(self.url, connect_args=options, pool_pre_ping=True)
+        engine = create_engine(self.url, connect_args={"timeout": self.busy_seconds})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent view of the catalogue."""
+        with self.sentences(), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that alone may write: it waits for other writers, of any process."""
+        with self.sentences(), self._engine.connect() as plain:
+            connection = plain.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+            with connection.begin():
+                connection.execute(update(home_table).values(version=home_table.c.version + 1))
+                yield connection
+
+    def migrate(self) -> None:
+        """Bring the tables to this version's; a catalogue that is up to date costs one query and no import."""
+        with self.sentences(), self._engine.connect() as plain:
+            connection = plain.execution_options(sqlite_begin="BEGIN")
+            with connection.begin():
+                if _revision(connection) == HEAD:
+                    return
+        with self.sentences(), self._engine.connect() as plain:
+            connection = plain.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+            with connection.begin():
+                if not self.is_sqlite:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(5064661)"))
+                if _revision(connection) != HEAD:
+                    self._upgrade(connection)
+
+    def _upgrade(self, connection: Connection) -> None:
+        from index.migrations import UnknownRevisionError, upgrade
+
+        try:
+            upgrade(connection)
+        except UnknownRevisionError as error:
+            raise CatalogError(
+                "newer-home",
+                f"{self.home} was written by a newer version of medsiglip (catalogue {error}); "
+                "install that version or choose another --home.",
+            ) from None
+
+    def forget_free_pages(self) -> None:
+        """Empty the write-ahead log, so that what was deleted is not left in it; nothing where there is none."""
+        if self.is_sqlite:
+            with self.sentences(), self._engine.connect() as plain:
+                connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def sentences(self) -> Iterator[None]:
+        """Turn what the disk and the database refuse into one `CatalogError` with its cure."""
+        try:
+            yield
+        except exc.DBAPIError as error:
+            raise self._from_database(error) from error
+        except OSError as error:
+            found = self._from_system(error)
+            if found is None:
+                raise
+            raise found from error
+
+    def _from_system(self, error: OSError) -> CatalogError | None:
+        if error.errno in _FULL:
+            return self._disk_full()
+        if error.errno in _FORBIDDEN:
+            return self._read_only()
+        return None
+
+    def _from_database(self, error: exc.DBAPIError) -> CatalogError:
+        original: Any = error.orig
+        if not self.is_sqlite:
+            return self._from_server(error)
+        name = getattr(original, "sqlite_errorname", "") or ""
+        if name == "SQLITE_FULL" or (
+            name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")) and _is_full(self.home)
+        ):
+            return self._disk_full()
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return self._busy()
+        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+            return self._read_only()
+        if name.startswith("SQLITE_NOTADB"):
+            return CatalogError(
+                "not-a-catalog",
+                f"{self.home / 'catalog.db'} is not a catalogue of medsiglip; choose another --home or move that file away.",
+            )
+        if name.startswith("SQLITE_CORRUPT"):
+            return CatalogError(
+                "catalog-corrupt",
+                f"{self.home / 'catalog.db'} is damaged ({original}); restore it from a backup, or ingest again into another --home.",
+            )
+        if name.startswith("SQLITE_IOERR"):
+            return CatalogError(
+                "disk-error",
+                f"The disk under {self.home} failed ({original}); check the disk and its free space, then run this again.",
+            )
+        raise error
+
+    def _from_server(self, error: exc.DBAPIError) -> CatalogError:
+        state = getattr(error.orig, "sqlstate", None)
+        if state == "53100":
+            return self._disk_full()
+        if state == "55P03":
+            return self._busy()
+        if isinstance(error, exc.OperationalError) and (
+            state is None or state.startswith(("08", "28", "3D", "57"))
+        ):
+            return CatalogError(
+                "database-unreachable",
+                f"The database {self.url.render_as_string(hide_password=True)} does not answer; check that it runs, "
+                "and the URL, user and password.",
+            )
+        raise error
+
+    def _disk_full(self) -> CatalogError:
+        return CatalogError(
+            "disk-full",
+            f"The disk that holds {self.home} is full: nothing of this step was kept; free some space and run it again.",
+        )
+
+    def _read_only(self) -> CatalogError:
+        return CatalogError(
+            "read-only-home",
+            f"{self.home} cannot be written; give this user the right to write there or choose another --home.",
+        )
+
+    def _busy(self) -> CatalogError:
+        return CatalogError(
+            "catalog-busy",
+            f"Another process has been writing to {self.home} for {self.busy_seconds:g} seconds; "
+            "wait until it is done and run this again.",
+        )
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver would open transactions by itself, and only before some statements: `_begin_sqlite` does it instead.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    # NORMAL would do for killed processes; FULL also keeps what was reported as done when the power fails, for one
+    # more fsync per batch (sqlite.org/pragma.html#pragma_synchronous).
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    # Deleted rows are overwritten with zeros: `forget` must not leave them in free pages.
+    cursor.execute("PRAGMA secure_delete=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        state = os.statvfs(folder)
+    except OSError:
+        return False
+    return state.f_bavail * state.f_frsize < 1 << 20

@@ -1,0 +1,46 @@
+"""The catalogue's history of tables. Alembic is imported only when tables must change."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy import Connection
+
+HEAD = "0001"
+"""The newest revision; compared with `alembic_version` by SQL on every start."""
+
+
+class UnknownRevisionError(Exception):
+    """The catalogue carries a revision that this version does not know."""
+
+
+def configuration() -> Config:
+    """Alembic's configuration, without an ini file."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return config
+
+
+def upgrade(connection: Connection) -> None:
+    """Run what is missing inside the connection's transaction.
+
+    Raises `UnknownRevisionError` when the catalogue is newer than this code.
+    """
+    from alembic import command
+    from alembic.util import CommandError
+
+    config = configuration()
+    config.attributes["connection"] = connection
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        command.upgrade(config, HEAD)
+    except CommandError as error:
+        if "Can't locate revision" in str(error):
+            raise UnknownRevisionError(str(error).rsplit(" ", 1)[-1]) from error
+        raise

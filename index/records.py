@@ -1,0 +1,285 @@
+"""The values that go into and come out of the index. Fields are DICOM keywords in snake_case (PS3.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Level = Literal["image", "series", "study"]
+Outcome = Literal["embedded", "skipped", "quarantined"]
+LabelKey = Literal["path", "sop_instance_uid", "series_instance_uid", "study_instance_uid"]
+Quality = float | str | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Where vectors can be compared: one checkpoint, one profile, one dimension. `model` only names it for people."""
+
+    checkpoint_hash: str
+    profile: str
+    dimension: int
+    model: str = field(default="", compare=False)
+
+    @property
+    def name(self) -> str:
+        return f"{self.checkpoint_hash[:12]}-{self.profile}-{self.dimension}"
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """A study; `patient_age` in years at the study, `study_date` as ISO 8601 (YYYY-MM-DD)."""
+
+    study_instance_uid: str
+    patient_key: str
+    patient_sex: str | None = None
+    patient_age: float | None = None
+    study_date: str | None = None
+    study_description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRecord:
+    """A series; `orientation` is `axial`, `coronal`, `sagittal`, `oblique` or None where there is no geometry."""
+
+    series_instance_uid: str
+    modality: str | None = None
+    body_part_examined: str | None = None
+    view_position: str | None = None
+    laterality: str | None = None
+    series_description: str | None = None
+    manufacturer: str | None = None
+    orientation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRecord:
+    """An instance, known by its UID together with the hash of its pixel data."""
+
+    sop_instance_uid: str
+    pixel_hash: str
+    sop_class_uid: str | None = None
+    transfer_syntax_uid: str | None = None
+    photometric_interpretation: str | None = None
+    rows: int | None = None
+    columns: int | None = None
+    number_of_frames: int | None = None
+    instance_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """What gets one vector. `slice_index` is the place in anatomical order within the series."""
+
+    sop_instance_uid: str
+    pixel_hash: str
+    frame: int
+    slice_index: int | None = None
+    rendering: str = ""
+    rendering_params: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    quality: Mapping[str, Quality] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """What became of a file; `path` is absolute, `code` and `reason` say why it was not embedded."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    content_hash: str | None = None
+    outcome: Outcome = "embedded"
+    code: str | None = None
+    reason: str | None = None
+    sop_instance_uid: str | None = None
+    pixel_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesBundle:
+    """What one transaction must hold wholly. `replace_series` first removes what the series held before."""
+
+    study: StudyRecord
+    series: SeriesRecord
+    instances: tuple[InstanceRecord, ...]
+    images: tuple[ImageRecord, ...]
+    files: tuple[FileRecord, ...] = ()
+    replace_series: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRecord:
+    """A value for a name at a key; `value` None takes the label away again."""
+
+    name: str
+    value: float | None
+    key_kind: LabelKey
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOutcome:
+    """`matched` counts the records whose key is in the index; `unmatched` holds the others, which are not stored."""
+
+    matched: int
+    unmatched: tuple[LabelRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One answer of a search. `score` is cosine similarity; at series and study level the image is the best matching."""
+
+    rank: int
+    score: float
+    image_id: int
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    frame: int
+    modality: str | None
+    patient_key: str
+    path: str | None
+    labels: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image as the index holds it; `path` is None when no file on record leads to it."""
+
+    image_id: int
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    pixel_hash: str
+    frame: int
+    slice_index: int | None
+    rendering: str
+    rendering_params: dict[str, Any]
+    warnings: tuple[str, ...]
+    quality: dict[str, Quality]
+    modality: str | None
+    patient_key: str
+    path: str | None
+    labels: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """One line of `study list`; `series` and `images` are counts."""
+
+    study_instance_uid: str
+    patient_key: str
+    study_date: str | None
+    modalities: tuple[str, ...]
+    series: int
+    images: int
+    labels: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSummary:
+    """A series with the number of its instances and images."""
+
+    series: SeriesRecord
+    instances: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class StudyDetail:
+    """A study with everything below it; images in order of series, slice, instance and frame."""
+
+    study: StudyRecord
+    series: tuple[SeriesSummary, ...]
+    images: tuple[StoredImage, ...]
+    labels: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class CaseTable:
+    """Columns of one level, for evaluation and probes; all of length n, ordered by `image_ids`.
+
+    `ids` holds image ids as text, series UIDs or study UIDs. `image_ids` int64 is the image itself or, above image
+    level, the first image. `vectors` is float32 [n, d] of unit length; a label is float64 [n], NaN where unknown.
+    """
+
+    level: Level
+    ids: tuple[str, ...]
+    image_ids: NDArray[np.int64]
+    study_instance_uids: tuple[str, ...]
+    patient_keys: tuple[str, ...]
+    modalities: tuple[str | None, ...]
+    paths: tuple[str | None, ...]
+    vectors: NDArray[np.float32]
+    labels: dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class FaissInfo:
+    """What the search structure is, how many vectors it holds and where."""
+
+    spec: str
+    ntotal: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """Counts of the home; `vectors` and `faiss.ntotal` are the live ones of the active space, at image level."""
+
+    space: str | None
+    model: str | None
+    studies: int
+    series: int
+    instances: int
+    images: int
+    vectors: int
+    patients: int
+    files: dict[str, int]
+    shards: int
+    faiss: FaissInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """`problems` are sentences, each with its cure; the counts are what SQL, the shards and FAISS hold."""
+
+    ok: bool
+    problems: tuple[str, ...]
+    images: int
+    vectors: int
+    faiss: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What a deletion took out."""
+
+    studies: int
+    series: int
+    instances: int
+    images: int
+    files: int
+    labels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """Number of shards before and after."""
+
+    shards_before: int
+    shards_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRecord:
+    """A trained probe: `file` is relative to the home, `summary` its figures, `space` the name of the space it fits."""
+
+    name: str
+    space: str
+    file: str
+    summary: Mapping[str, Any] = field(default_factory=dict)

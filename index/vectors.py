@@ -1,0 +1,145 @@
+"""Vectors at rest: Parquet shards `vectors/<space>/<name>.parquet`, written once and never changed.
+
+Columns: `image_id` int64, `embedding` fixed-size list of float16 or float32. A shard holds exactly the vectors of
+the images that name it; taking one out means writing another shard.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.errors import CatalogError
+
+Dtype = Literal["float16", "float32"]
+Ids = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+
+GARBAGE_AGE_SECONDS = 24 * 3600
+"""Only older files that no row names are collected: a younger one may be about to be named."""
+
+
+class ShardFolder:
+    """The shards of one space."""
+
+    def __init__(self, home: Path, space: str) -> None:
+        self.path = home / "vectors" / space
+        self.space = space
+
+    def file(self, name: str) -> Path:
+        """Where the shard of that name lies."""
+        return self.path / f"{name}.parquet"
+
+    def write(self, image_ids: Ids, vectors: NDArray[np.floating], dtype: Dtype) -> str:
+        """Write [n] int64 ids and [n, d] vectors as a new shard, on disk when this returns; its name."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        values = np.ascontiguousarray(vectors, dtype=dtype)
+        flat = pa.array(values.reshape(-1))
+        embedding = pa.FixedSizeListArray.from_arrays(flat, list_size=values.shape[1])
+        table = pa.table({"image_id": pa.array(image_ids, pa.int64()), "embedding": embedding})
+        table = table.replace_schema_metadata({"space": self.space})
+        name = uuid.uuid4().hex
+        make_folder(self.path)
+        with atomic_file(self.file(name)) as stream:
+            # Normalised embeddings do not compress, and no query looks for a component.
+            pq.write_table(table, stream, compression="none", use_dictionary=False, write_statistics=False)
+        return name
+
+    def read(self, name: str) -> tuple[Ids, Vectors]:
+        """Ids [n] int64 and vectors [n, d] float32, scaled to unit length after the rounding of float16.
+
+        Raises `CatalogError` `missing-shard` or `corrupt-shard`.
+        """
+        image_ids, stored = self.read_stored(name)
+        return image_ids, unit_length(stored.astype(np.float32))
+
+    def read_stored(self, name: str) -> tuple[Ids, NDArray[np.floating]]:
+        """The same with the vectors exactly as stored."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(self.file(name), memory_map=True).combine_chunks()
+            image_ids = table["image_id"].to_numpy()
+            column = table["embedding"].chunk(0) if table.num_rows else None
+            width = table.schema.field("embedding").type.list_size
+            if column is None:
+                return image_ids, np.empty((0, width), np.float32)
+            return image_ids, column.flatten().to_numpy().reshape(-1, width)
+        except FileNotFoundError:
+            raise CatalogError(
+                "missing-shard",
+                f"The vector file {self.file(name)} is gone; restore it from a backup, or forget the studies that "
+                "`index verify` names and ingest them again.",
+            ) from None
+        except (pa.ArrowException, OSError, KeyError, AttributeError) as error:
+            raise CatalogError(
+                "corrupt-shard",
+                f"The vector file {self.file(name)} cannot be read ({error}); restore it from a backup, or forget "
+                "the studies that `index verify` names and ingest them again.",
+            ) from error
+
+    def discard(self, name: str) -> None:
+        """Delete a shard that no row names."""
+        self.file(name).unlink(missing_ok=True)
+
+    def older_files(self, age_seconds: float = GARBAGE_AGE_SECONDS) -> list[Path]:
+        """Files not touched for that long: shards and what interrupted writes left."""
+        try:
+            entries = list(os.scandir(self.path))
+        except FileNotFoundError:
+            return []
+        limit = time.time() - age_seconds
+        return [Path(entry.path) for entry in entries if entry.is_file() and entry.stat().st_mtime < limit]
+
+
+def unit_length(vectors: Vectors) -> Vectors:
+    """Rows of float32 [n, d] scaled to length 1; a row of zeros stays one."""
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    norms[norms == 0] = 1
+    return np.asarray(vectors / norms[:, None], dtype=np.float32)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents, for this user only, and make their names durable."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable: a rename is on disk only once its folder is."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[BinaryIO]:
+    """A stream whose content appears under `target` whole and synced, or not at all."""
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+        sync_folder(target.parent)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise

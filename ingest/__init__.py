@@ -1,0 +1,1 @@
+"""From files to the index: scan, decode, render, encode, commit."""

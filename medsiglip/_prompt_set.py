@@ -1,0 +1,171 @@
+"""Prompt sets: labels and the texts that stand for them; `medsiglip.zeroshot` describes the file format."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from medsiglip.errors import ModelError
+
+Kind = Literal["findings", "classes", "names", "labels"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPrompts:
+    """The texts that stand for one label; `absent` is empty unless the label is a finding.
+
+    `where` are the filters of this label: the set's own, then those of the finding.
+    """
+
+    present: tuple[str, ...]
+    absent: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSet:
+    """Labels and the texts that stand for them.
+
+    `kind` says how labels compete: "findings" each on its own, absent against present; "classes", "names" and
+    "labels" (free labels of a caller) against each other. `where` tells which images the set fits, as filter
+    expressions.
+    """
+
+    name: str
+    kind: Kind
+    prompts: Mapping[str, LabelPrompts]
+    where: tuple[str, ...] = ()
+    source: str = ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels in the order of the file."""
+        return tuple(self.prompts)
+
+
+def list_prompt_sets() -> tuple[str, ...]:
+    """Names of the bundled prompt sets, in alphabetical order."""
+    folder = resources.files("medsiglip") / "prompts"
+    return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def load_prompt_set(name_or_path: str | Path) -> PromptSet:
+    """Read a bundled prompt set by its name, or any other by the path of its TOML file.
+
+    Raises ModelError: "prompt-set-unknown" for a name or path that does not exist, "prompt-set-invalid" for a
+    file that does not follow the format, naming file and key.
+    """
+    text = str(name_or_path)
+    if text.endswith(".toml") or Path(text).name != text:
+        path = Path(text)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            message = f"{path}: the prompt set cannot be read ({reason}); give the path of a TOML file."
+            raise ModelError("prompt-set-unknown", message) from error
+        return _PromptFile(str(path)).read(path.stem, content)
+    names = list_prompt_sets()
+    if text not in names:
+        known = ", ".join(names)
+        message = f"There is no prompt set '{text}'; choose one of {known}, or give the path of a TOML file."
+        raise ModelError("prompt-set-unknown", message)
+    content = (resources.files("medsiglip") / "prompts" / f"{text}.toml").read_bytes()
+    return _PromptFile(f"{text}.toml").read(text, content)
+
+
+def free_labels(labels: Sequence[str]) -> PromptSet:
+    """A prompt set of the caller's own labels, each embedded as given and echoed unchanged.
+
+    Several labels compete in a softmax. One label alone has nothing to compete with and gets SigLIP's own
+    pair probability, sigmoid(cosine * scale + bias). Raises ModelError: "no-labels", "empty-label", or
+    "duplicate-label" for labels that are the same text to the tokenizer, which lower-cases and folds white
+    space.
+    """
+    if not labels:
+        raise ModelError("no-labels", "No labels were given; name at least one.")
+    seen: dict[str, str] = {}
+    for position, label in enumerate(labels, start=1):
+        folded = " ".join(label.replace("_", " ").casefold().split())
+        if not folded:
+            raise ModelError(
+                "empty-label", f"Label {position} of {len(labels)} is empty; give it a text or leave it out."
+            )
+        if folded in seen:
+            message = f"The labels '{seen[folded]}' and '{label}' are the same text to the model; drop one."
+            raise ModelError("duplicate-label", message)
+        seen[folded] = label
+    return PromptSet("labels", "labels", {label: LabelPrompts((label,)) for label in labels})
+
+
+@dataclass(frozen=True, slots=True)
+class _PromptFile:
+    """Reads one file; `file` is how errors name it."""
+
+    file: str
+
+    def read(self, name: str, content: bytes) -> PromptSet:
+        try:
+            document = tomllib.loads(content.decode("utf-8"))
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise self._invalid(f"not valid TOML ({error}); correct that line.") from error
+        self._only_keys(document, ("kind", "source", "where", "prompts", "names"), "")
+        kind: Kind = document.get("kind", "")
+        if kind not in ("findings", "classes", "names"):
+            raise self._invalid("'kind' must be one of findings, classes, names.")
+        source = document.get("source", "")
+        if not isinstance(source, str):
+            raise self._invalid("'source' must be a text.")
+        where = self._texts(document, "where") if "where" in document else ()
+        other, key = ("prompts", "names") if kind == "names" else ("names", "prompts")
+        if other in document:
+            raise self._invalid(f"'{other}' does not go with kind = \"{kind}\"; use '{key}'.")
+        if kind == "names":
+            prompts = {label: LabelPrompts((label,), where=where) for label in self._texts(document, "names")}
+        else:
+            tables = document.get("prompts")
+            if not isinstance(tables, dict) or not tables:
+                raise self._invalid("'prompts' must be a table with at least one label.")
+            if any(not label.strip() for label in tables):
+                raise self._invalid("'prompts' holds an empty label; name it.")
+            prompts = self._findings(tables, where) if kind == "findings" else self._classes(tables, where)
+        if kind != "findings" and len(prompts) < 2:
+            raise self._invalid(f"'{key}' has one class, and classes compete with each other; add another.")
+        return PromptSet(name, kind, prompts, where, source)
+
+    def _classes(self, tables: Mapping[str, Any], where: tuple[str, ...]) -> dict[str, LabelPrompts]:
+        return {label: LabelPrompts(self._texts(tables, label, "prompts."), where=where) for label in tables}
+
+    def _findings(self, tables: Mapping[str, Any], where: tuple[str, ...]) -> dict[str, LabelPrompts]:
+        prompts = {}
+        for label, table in tables.items():
+            prefix = f"prompts.{label}."
+            if not isinstance(table, dict):
+                raise self._invalid(f"'prompts.{label}' must be a table with 'absent' and 'present'.")
+            self._only_keys(table, ("absent", "present", "where"), prefix)
+            own = self._texts(table, "where", prefix) if "where" in table else ()
+            present, absent = self._texts(table, "present", prefix), self._texts(table, "absent", prefix)
+            prompts[label] = LabelPrompts(present, absent, where + own)
+        return prompts
+
+    def _texts(self, table: Mapping[str, Any], key: str, prefix: str = "") -> tuple[str, ...]:
+        value = table.get(key)
+        if not isinstance(value, list) or not value:
+            raise self._invalid(f"'{prefix}{key}' must be a list of texts.")
+        if not all(isinstance(text, str) and text.strip() for text in value):
+            raise self._invalid(
+                f"'{prefix}{key}' holds something that is not a text, or an empty one; remove it."
+            )
+        if len(set(value)) != len(value):
+            raise self._invalid(f"'{prefix}{key}' holds the same text twice; remove one.")
+        return tuple(value)
+
+    def _only_keys(self, table: Mapping[str, Any], keys: tuple[str, ...], prefix: str) -> None:
+        for key in table:
+            if key not in keys:
+                raise self._invalid(f"'{prefix}{key}' is not a key of the format; use {', '.join(keys)}.")
+
+    def _invalid(self, what: str) -> ModelError:
+        return ModelError("prompt-set-invalid", f"{self.file}: {what}")

@@ -1,0 +1,164 @@
+"""Images and texts to unit-length embeddings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from medsiglip.checkpoint import Checkpoint
+from medsiglip.errors import ModelError
+from medsiglip.model import load_model
+from medsiglip.preprocess import DEFAULT_PROFILE, PROFILES
+from medsiglip.tokenizer import Tokenizer
+
+Precision = Literal["float32", "bfloat16"]
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class Encoder:
+    """A checkpoint ready to encode on one device.
+
+    An item's embedding does not depend on what else is in its batch: texts are always padded to the context
+    length and no mask is used.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        profile: str = DEFAULT_PROFILE,
+        device: str = "auto",
+        precision: Precision = "float32",
+        batch_size: int | None = None,
+    ) -> None:
+        """Load the weights onto `device` (`auto` takes a GPU where there is one).
+
+        `profile` names how the images given to `encode_images` were prepared; it belongs to the identity of
+        the vectors. Raises `ModelError`: `unknown-profile`, `unknown-device`, `unknown-precision`,
+        `bad-tokenizer`.
+        """
+        if profile not in PROFILES:
+            raise ModelError(
+                "unknown-profile", f"There is no profile {profile!r}; choose one of {', '.join(PROFILES)}."
+            )
+        if precision not in _DTYPES:
+            raise ModelError(
+                "unknown-precision", f"There is no precision {precision!r}; choose float32 or bfloat16."
+            )
+        self.checkpoint = checkpoint
+        self.profile = profile
+        self.precision = precision
+        self.device = resolve_device(device)
+        self.dimension = checkpoint.dimension
+        self.image_size = checkpoint.image_size
+        self.batch_size = batch_size or (128 if self.device.type == "cuda" else 16)
+        self.tokenizer = Tokenizer(checkpoint.spiece_path, checkpoint.context_length)
+        if self.tokenizer.vocabulary_size > checkpoint.architecture.vocabulary_size:
+            raise ModelError(
+                "bad-tokenizer",
+                f"{checkpoint.spiece_path} has {self.tokenizer.vocabulary_size} pieces but the model knows "
+                f"{checkpoint.architecture.vocabulary_size}; both must come from the same checkpoint.",
+            )
+        self._dtype = _DTYPES[precision]
+        model = load_model(checkpoint, dtype=self._dtype)
+        self.logit_scale = math.exp(model.logit_scale.float().item())
+        self.logit_bias = model.logit_bias.float().item()
+        self._model = model.to(self.device)
+
+    def encode_images(
+        self, images: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]
+    ) -> npt.NDArray[np.float32]:
+        """Embeddings `[n, d]`, float32 of unit length, of model inputs, uint8 `[n, S, S, 3]`.
+
+        Raises `ModelError`: `bad-image` for another shape or dtype, `not-finite` where no number comes out,
+        `out-of-memory` where not even one image fits.
+        """
+        shape = (self.image_size, self.image_size, 3)
+        for i, image in enumerate(images):
+            if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != shape:
+                found = (
+                    f"{image.dtype} {list(image.shape)}"
+                    if isinstance(image, np.ndarray)
+                    else type(image).__name__
+                )
+                raise ModelError(
+                    "bad-image",
+                    f"Image {i} is {found}, not uint8 {list(shape)}; draw it with to_model_input first.",
+                )
+        return self._encode(lambda low, high: self._image_features(images[low:high]), len(images), "image")
+
+    def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Embeddings `[n, d]`, float32 of unit length.
+
+        Raises `ModelError`: `empty-text` for a text without a word, `bad-text` for what is no text,
+        `not-finite`, `out-of-memory`.
+        """
+        if isinstance(texts, str):
+            raise ModelError("bad-text", "Texts must be given as a sequence of strings, not as one string.")
+        for i, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise ModelError("bad-text", f"Text {i} is {type(text).__name__}, not a string.")
+        ids = self.tokenizer(texts)
+        empty = np.flatnonzero((ids == self.tokenizer.pad_id).all(axis=1))
+        if empty.size:
+            raise ModelError("empty-text", f"Text {empty[0]} holds no word; give at least one word.")
+        tokens = torch.from_numpy(ids)
+        return self._encode(
+            lambda low, high: self._model.text(tokens[low:high].to(self.device)), len(ids), "text"
+        )
+
+    def _image_features(self, images: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]) -> Tensor:
+        pixels = torch.from_numpy(np.stack(list(images))).to(self.device)
+        # x / 255 with mean 0.5 and standard deviation 0.5, the normalisation of every profile.
+        scaled = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
+        features: Tensor = self._model.visual(scaled.to(self._dtype))
+        return features
+
+    def _encode(self, features: Callable[[int, int], Tensor], n: int, noun: str) -> npt.NDArray[np.float32]:
+        vectors = np.empty((n, self.dimension), np.float32)
+        done = 0
+        while done < n:
+            end = min(done + self.batch_size, n)
+            try:
+                with torch.inference_mode():
+                    unit = torch.nn.functional.normalize(features(done, end).float(), dim=-1)
+                    vectors[done:end] = unit.cpu().numpy()
+            except torch.OutOfMemoryError as error:
+                if end - done == 1:
+                    raise ModelError(
+                        "out-of-memory",
+                        f"One {noun} does not fit into the memory of {self.device}; use the CPU.",
+                    ) from error
+                self.batch_size = (end - done) // 2
+                torch.cuda.empty_cache()
+                continue
+            done = end
+        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if bad.size:
+            raise ModelError(
+                "not-finite",
+                f"The model gives no finite embedding for {noun} {bad[0]}; the weights of "
+                f"{self.checkpoint.name} may be damaged, or need precision float32.",
+            )
+        return vectors
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that `auto`, `cpu` or `cuda` stands for here. Raises `ModelError` `unknown-device`."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(
+            "unknown-device", f"There is no device {name!r}; choose auto, cpu or cuda."
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError("unknown-device", f"PyTorch finds no GPU for device {name!r}; choose cpu or auto.")
+    return device

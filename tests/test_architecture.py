@@ -1,0 +1,104 @@
+"""The import arrow of the packages, and that importing a module does no work."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ALLOWED = {
+    "medsiglip": set(),
+    "index": set(),
+    "ingest": {"medsiglip", "index"},
+    "medgemma": {"medsiglip", "index"},
+    "api": {"medsiglip", "index", "ingest", "medgemma"},
+}
+FORBIDDEN_NAMES = {"utils", "common", "helpers", "manager", "base"}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted(p for p in (ROOT / package).rglob("*.py") if "__pycache__" not in p.parts)
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_packages(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_imports_point_one_way(package: str) -> None:
+    ours = set(ALLOWED)
+    for path in modules(package):
+        wrong = (imported_packages(path) & ours) - ALLOWED[package] - {package}
+        assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    for package in ALLOWED:
+        for path in modules(package):
+            assert path.stem.lstrip("_") not in FORBIDDEN_NAMES, path
+
+
+def test_worker_processes_and_metadata_paths_never_import_torch() -> None:
+    light = [dotted(p) for name in ("index", "ingest", "api") for p in modules(name)]
+    light = [m for m in light if not m.startswith(("index.migrations", "ingest.phantoms.make_checkpoint"))]
+    light += ["medsiglip", "medsiglip.checkpoint", "medsiglip.preprocess", "medsiglip.zeroshot", "medsiglip.metrics"]
+    code = f"import importlib, sys\nfor m in {light!r}: importlib.import_module(m)\nprint([m for m in ('torch', 'open_clip', 'timm', 'faiss') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+WATCH = """
+import importlib, json, os, sys, traceback
+root, names = sys.argv[1], sys.argv[2:]
+import torch, open_clip, timm, sqlalchemy, pydicom, pydicom.pixels, typer, rich, numpy, PIL.Image, pydantic_settings
+found = []
+def ours(stack):
+    # the innermost frame of our own code that is running, leaving out the import machinery between
+    for frame in reversed(stack):
+        if frame.filename.startswith("<frozen importlib") or frame.filename.endswith(("os.py", "_collections_abc.py")):
+            continue
+        return frame.filename.startswith(root + os.sep) and ".venv" not in frame.filename and frame
+    return False
+def hook(event, args):
+    if event == "open" and isinstance(args[0], str) and not args[0].endswith((".py", ".pyc", ".so")):
+        frame = ours(traceback.extract_stack()[:-1])
+        if frame: found.append(f"{frame.filename}:{frame.lineno} opens a file")
+    elif event in ("subprocess.Popen", "socket.connect", "os.mkdir", "sqlite3.connect"):
+        found.append(event)
+real = os._Environ.__getitem__
+def read(self, key):
+    frame = ours(traceback.extract_stack()[:-1])
+    if frame: found.append(f"{frame.filename}:{frame.lineno} reads the environment ({key})")
+    return real(self, key)
+os._Environ.__getitem__ = read
+sys.addaudithook(hook)
+for name in names: importlib.import_module(name)
+found, done = list(found), found
+print(json.dumps(found))
+"""
+
+
+def test_importing_opens_no_file_and_reads_no_environment() -> None:
+    names = [dotted(p) for package in ALLOWED for p in modules(package)]
+    names = [n for n in names if not n.endswith("__main__") and n != "index.migrations.env"]
+    names = [n for n in names if not n.startswith("index.migrations.versions.")]
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH, str(ROOT), *names], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == []
