@@ -99,18 +99,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as error:
             if run.debug:
                 raise
-            return _fail(run, explain(error) or _unexpected(error))
+            explanation = explain(error) or _unexpected(error)
+            return _fail(run, explanation, 130 if explanation.code == "interrupted" else 1)
 
 
 def _asks(option: str, words: Sequence[str]) -> bool:
     """Whether a global flag stands before the command: needed before the options are parsed, for usage errors."""
     taking_value = {"--home", "--model", "--device", "--precision"}
-    words = iter(words)
-    for word in words:
+    remaining = iter(words)
+    for word in remaining:
         if word == option:
             return True
         if word in taking_value:
-            next(words, None)
+            next(remaining, None)
         elif not word.startswith("-"):
             return False
     return False
@@ -153,8 +154,9 @@ def _fail(run: Invocation, explanation: Explanation, exit_code: int = 1) -> int:
 
 def _leave_broken_pipe() -> int:
     """The reader has gone: point standard output away, so that the interpreter's last flush stays quiet."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+    if sys.__stdout__ is not None:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
     return 1
 
 

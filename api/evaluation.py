@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from api.errors import ServiceError
+from api.levels import level_named
 from api.payload import plain
 
 if TYPE_CHECKING:
     from api.service import Answer, Archive
-    from index.records import CaseTable, Level
+    from index.records import CaseTable
     from medsiglip.metrics import Estimate
     from medsiglip.zeroshot import ZeroShotClassifier
 
 Floats = NDArray[np.float64]
-LEVELS: tuple[Level, ...] = ("image", "series", "study")
-
-
-def level_named(level: str) -> Level:
-    """Check a level given as text. Raises ServiceError `bad-level`."""
-    for known in LEVELS:
-        if known == level:
-            return known
-    raise ServiceError("bad-level", f"there is no level {level!r}: choose image, series or study.")
 
 
 def label_targets(table: CaseTable, label: str) -> Floats:
@@ -160,6 +152,3 @@ class _Tables:
             for rows in members
         ]
         return table, np.stack(pooled)
-
-
-Figures = Mapping[str, Any]

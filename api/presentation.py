@@ -188,8 +188,8 @@ def show_labels(console: Console, listed: Payload) -> None:
     print_table(
         console,
         "",
-        ("label", "n", "positive"),
-        ((label["label"], label["n"], label["positive"]) for label in listed["labels"]),
+        ("label", "level", "n", "positive"),
+        ((label["label"], label["level"], label["n"], label["positive"]) for label in listed["labels"]),
         numeric="n positive",
     )
 
@@ -305,3 +305,52 @@ def show_predictions(console: Console, predicted: Payload) -> None:
             one["probability"].items(),
             numeric="probability",
         )
+
+
+def show_tuned(console: Console, report: Payload) -> None:
+    """Where the checkpoint is and how its validation loss went."""
+    start, best = report["start"], report["best"]
+    print_facts(
+        console,
+        (
+            ("checkpoint", report["checkpoint"]),
+            ("pictures", f"{report['training_pictures']} to train, {report['validation_pictures']} to validate"),
+            (
+                "validation loss",
+                f"{start['validation_loss']:.4f} at the start, {best['validation_loss']:.4f} at best, "
+                f"after epoch {best['epoch']}",
+            ),
+            ("curve", f"{report['checkpoint']}/curve.png"),
+            ("seconds", f"{report['seconds']:.1f}"),
+        ),
+    )
+    if report["interrupted"]:
+        console.print("stopped early: the best weights so far were kept")
+
+
+def show_diagnosis(console: Console, diagnosis: Payload) -> None:
+    """Every check with its outcome."""
+    print_table(
+        console,
+        "transfer syntaxes",
+        ("", "name", "decoder", "UID"),
+        (
+            ("ok" if syntax["ok"] else "FAILS", syntax["name"], syntax["decoder"], syntax["uid"])
+            for syntax in diagnosis["transfer_syntaxes"]
+        ),
+    )
+    model = diagnosis["model"]
+    shown_model = (
+        f"{model['model']}: dimension {model['dimension']}, {model['image_size']} pixels"
+        if model["ok"]
+        else f"FAILS: {model.get('error', 'vectors are not of unit length')}"
+    )
+    faiss = diagnosis["faiss"]
+    shown_faiss = (
+        f"{faiss['version']}, {faiss['gpus']} GPUs, {faiss['threads']} threads"
+        if faiss["ok"]
+        else f"FAILS: {faiss.get('error', 'wrong neighbours')}"
+    )
+    print_facts(console, (("device", diagnosis["device"]), ("faiss", shown_faiss), ("model", shown_model)))
+    print_facts(console, ((f"setting {name}", value) for name, value in diagnosis["settings"].items()))
+    console.print("everything works" if diagnosis["ok"] else "something is missing: see the lines that say FAILS")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api.errors import ServiceError
+from api.levels import level_named
 from api.payload import plain
 from api.queries import Picture, Vector, mean_vector, pictures_of_file, pictures_of_study
 
@@ -50,8 +51,8 @@ def search(archive: Archive, request: SearchRequest) -> Answer:
 
     At image level a file with several images is asked about by its middle one, at series and study level by their mean.
     """
-    level = _level(request)
-    space = archive.space
+    level = level_named(request.level or ("study" if request.study is not None else "image"))
+    space = archive.searchable_space
     query = _query(archive, request, level)
     hits = _hits(archive, request, query, level)
     background = _background(archive, query.vector)
@@ -65,13 +66,6 @@ def search(archive: Archive, request: SearchRequest) -> Answer:
         "hits": shown,
         "background": None if background is None else _summary(background),
     }
-
-
-def _level(request: SearchRequest) -> Level:
-    given = request.level or ("study" if request.study is not None else "image")
-    if given == "image" or given == "series" or given == "study":
-        return given
-    raise ServiceError("bad-level", f"there is no level {given!r}: choose image, series or study.")
 
 
 def _query(archive: Archive, request: SearchRequest, level: Level) -> _Query:

@@ -7,6 +7,7 @@ opened at its first use: asking what the archive holds loads no model, and an in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 Answer = dict[str, Any]
 OnNote = Callable[[str], None]
-OnProgress = Callable[[Any], None]
+OnProgress = Callable[[str, int, int | None], None]
 AnyPath = str | Path
 
 DEMONSTRATION = (
@@ -33,7 +34,10 @@ DEMONSTRATION = (
 )
 
 
-def _silent(_: Any) -> None:
+_STAGES = {"walk": "finding files", "scan": "reading headers", "embed": "embedding"}
+
+
+def _silent(*_: Any) -> None:
     """Tell nobody."""
 
 
@@ -41,15 +45,15 @@ class Archive:
     """Cases in a home directory, encoded with one model.
 
     `home` is the folder (`~` is expanded), `model` is `tiny`, a checkpoint folder or a hub id; unset, the home's own
-    model, else `tiny`. Nothing is opened, created or loaded before a method needs it. Use it as a context manager, or
-    call `close`.
+    model, else `tiny`. `options` are the other fields of `api.settings.Settings`; what is not given comes from the
+    environment. Nothing is opened, created or loaded before a method needs it. Use it as a context manager, or call
+    `close`.
     """
 
     def __init__(self, home: AnyPath, *, model: str | None = None, on_note: OnNote = _silent, **options: Any) -> None:
-        from api.settings import Settings
+        from api.settings import read_settings
 
-        folder = Path(home).expanduser().absolute()
-        self._begin(Settings(home=folder, model=model, **options), on_note)
+        self._begin(read_settings(home=home, model=model, **options), on_note)
 
     @classmethod
     def from_settings(cls, settings: Settings, *, on_note: OnNote = _silent) -> Archive:
@@ -61,6 +65,7 @@ class Archive:
     def _begin(self, settings: Settings, on_note: OnNote) -> None:
         self.settings = settings
         self._on_note = on_note
+        self._noted = False
 
     @property
     def home(self) -> Path:
@@ -83,8 +88,13 @@ class Archive:
         model = self.settings.model or (stored.model if stored else "") or "tiny"
         checkpoint = open_checkpoint(model, hash_cache=self.home / "checkpoint-hashes.json")
         if checkpoint.is_demonstration:
-            self._on_note(DEMONSTRATION)
+            self._note_demonstration()
         return checkpoint
+
+    def _note_demonstration(self) -> None:
+        if not self._noted:
+            self._noted = True
+            self._on_note(DEMONSTRATION)
 
     @cached_property
     def space(self) -> Space:
@@ -102,6 +112,23 @@ class Archive:
         if stored is not None and stored != space:
             self.index.activate(space)
         return space
+
+    @property
+    def searchable_space(self) -> Space:
+        """The space of an archive that holds something; raises CatalogError `no-space` or `space-mismatch`.
+
+        The checkpoint is opened only to compare it when a model or profile was chosen: stored vectors need none.
+        """
+        stored = self.index.space
+        if stored is None:
+            from index.errors import CatalogError
+
+            raise CatalogError("no-space", f"{self.home} holds nothing yet; ingest a folder first.")
+        if self.settings.model is None and self.settings.profile in (None, stored.profile):
+            if stored.model == "tiny":
+                self._note_demonstration()
+            return stored
+        return self.space
 
     @staticmethod
     def _model_name(checkpoint: Checkpoint) -> str:
@@ -151,9 +178,26 @@ class Archive:
 
         A file that cannot be used is a line of the report and never ends the run.
         """
-        from api.ingestion import ingest
+        from ingest.pipeline import IngestOptions
+        from ingest.pipeline import ingest as run_ingest
 
-        return ingest(self, paths, metadata, workers, max_slices, on_progress)
+        space = self.space
+        given: dict[str, Any] = {"workers": workers or self.settings.workers, "profile": space.profile}
+        if metadata is not None:
+            given["metadata"] = Path(metadata).expanduser().absolute()
+        if max_slices is not None:
+            given["max_slices"] = max_slices
+        report = run_ingest(
+            [Path(path).expanduser() for path in paths],
+            self.index,
+            replace(self.checkpoint, name=space.model),
+            lambda: self.encoder,
+            IngestOptions(**given),
+            lambda moment: on_progress(_STAGES[moment.stage], moment.done, moment.total),
+        ).to_json()
+        if not report["files"]:
+            report["warnings"] = [*report["warnings"], "no file was found: check the path that was given."]
+        return report
 
     def studies(self, where: Sequence[str] = ()) -> Answer:
         """The studies that fit all expressions of `where`."""
@@ -169,9 +213,20 @@ class Archive:
         """Remove a patient (by key) or a study, its vectors and its search entries."""
         if (patient is None) == (study is None):
             raise ServiceError("one-of", "give either a patient's key or a study's UID to forget.")
-        index = self.index
-        removed = index.remove_patient(patient) if patient is not None else index.remove_study(str(study))
+        if patient is not None:
+            removed = self.index.remove_patient(patient)
+            self._forget_in_probes(patient)
+        else:
+            removed = self.index.remove_study(str(study))
         return {"patient_key": patient, "study_instance_uid": study, **plain(removed)}
+
+    def _forget_in_probes(self, patient_key: str) -> None:
+        """Take a patient out of the lists of whom probes were trained on."""
+        for record in self.index.probes():
+            patients = record.summary.get("patients", [])
+            if patient_key in patients:
+                summary = {**record.summary, "patients": [key for key in patients if key != patient_key]}
+                self.index.record_probe(replace(record, summary=summary))
 
     # The three questions.
 
@@ -271,13 +326,13 @@ class Archive:
 
     def embed(self, paths: Sequence[AnyPath], out: AnyPath, *, on_progress: OnProgress = _silent) -> Answer:
         """Write one embedding per image of `paths` to the Parquet file `out`."""
-        from api.pictures import embed
+        from api.rendering import embed
 
         return embed(self, paths, Path(out), on_progress)
 
     def render(self, paths: Sequence[AnyPath], out: AnyPath, *, on_progress: OnProgress = _silent) -> Answer:
         """Write each image of `paths` as a PNG in the folder `out`, as drawn before resizing."""
-        from api.pictures import render
+        from api.rendering import render
 
         return render(paths, Path(out), on_progress)
 
@@ -289,7 +344,12 @@ class Archive:
 
     def labels(self) -> Answer:
         """The stored labels with how many rows have them and how many are positive."""
-        return {"labels": plain(self.index.labels())}
+        return {
+            "labels": [
+                {"label": one.name, "level": one.level, "n": one.records, "positive": one.positive}
+                for one in self.index.labels()
+            ]
+        }
 
     def index_info(self) -> Answer:
         """Counts of the archive."""
@@ -314,5 +374,5 @@ class Archive:
     def export(self, out: AnyPath) -> Answer:
         """Write `images.parquet` into the folder `out`."""
         folder = Path(out).expanduser().absolute()
-        path = self.index.export(folder)
-        return {"path": str(path or folder / "images.parquet"), "images": self.index.info().images}
+        rows = self.index.export(folder)
+        return {"path": str(folder / "images.parquet"), "images": rows}

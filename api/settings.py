@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     device: Device = Field("auto", description="where the encoder runs")
     precision: Precision = Field("float32", description="arithmetic of the encoder")
     batch_size: int | None = Field(None, ge=1, le=4096, description="images encoded at once")
-    workers: int | None = Field(None, ge=0, le=256, description="processes that decode and render; 0 uses none")
+    workers: int | None = Field(None, ge=1, le=256, description="processes that decode and render")
     database_url: str | None = Field(None, description="SQLAlchemy URL of the catalogue; SQLite in the home when unset")
 
 

@@ -82,7 +82,7 @@ class Database:
                 "install that version or choose another --home.",
             ) from None
 
-    def forget_free_pages(self) -> None:
+    def empty_log(self) -> None:
         """Empty the write-ahead log, so that what was deleted is not left in it; nothing where there is none."""
         if self.is_sqlite:
             with self.sentences(), self._engine.connect() as plain:

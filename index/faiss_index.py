@@ -26,8 +26,7 @@ class FaissIndex:
     """Exact search over every vector held; scores are those of `index.exact`, whatever FAISS rounds."""
 
     def __init__(self, dimension: int) -> None:
-        import faiss
-
+        faiss = _faiss()
         self.dimension = dimension
         self.ids: Ids = np.empty(0, np.int64)
         self._flat: Any = faiss.IndexFlatIP(dimension)
@@ -68,8 +67,7 @@ class FaissIndex:
     @property
     def matrix(self) -> Vectors:
         """All vectors, float32 [n, d] in the order of `ids`: FAISS's own memory, valid until the next change."""
-        import faiss
-
+        faiss = _faiss()
         if not len(self):
             return np.empty((0, self.dimension), np.float32)
         flat = faiss.rev_swig_ptr(self._flat.get_xb(), len(self) * self.dimension)
@@ -103,8 +101,7 @@ class FaissIndex:
 
     def save(self, folder: Path, space: str, shards: Iterable[str]) -> None:
         """Write `<space>.faiss` and the list of shards it holds; the list is last, and first to go."""
-        import faiss
-
+        faiss = _faiss()
         make_folder(folder)
         _description(folder, space).unlink(missing_ok=True)
         # IndexIDMap takes only an empty index; its parts may be set afterwards.
@@ -122,8 +119,7 @@ class FaissIndex:
     @classmethod
     def load(cls, folder: Path, space: str, dimension: int) -> FaissIndex | None:
         """The snapshot, or None where it is absent, of another format or damaged: it can be rebuilt from shards."""
-        import faiss
-
+        faiss = _faiss()
         description = _read_description(folder, space)
         expected = {"format": SNAPSHOT_FORMAT, "dimension": dimension}
         if description is None or any(description.get(key) != value for key, value in expected.items()):
@@ -141,9 +137,16 @@ class FaissIndex:
             return None
         index = cls(dimension)
         held.own_fields = False
-        flat.this.own()
+        flat.thisown = True
         index._flat, index.ids = flat, ids
         return index
+
+
+def _faiss() -> Any:
+    # FAISS's own type stubs leave out half of what it has.
+    import faiss
+
+    return faiss
 
 
 def snapshot_shards(folder: Path, space: str) -> set[str] | None:

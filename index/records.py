@@ -219,6 +219,16 @@ class CaseTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Holdings:
+    """How much of the index some files led to."""
+
+    studies: int
+    series: int
+    instances: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
 class FaissInfo:
     """What the search structure is, how many vectors it holds and where."""
 
@@ -283,3 +293,13 @@ class ProbeRecord:
     space: str
     file: str
     summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSummary:
+    """How many records a label has at `level` (`study`, `series`, `instance`), and how many are above zero."""
+
+    name: str
+    level: str
+    records: int
+    positive: int

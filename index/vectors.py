@@ -31,6 +31,7 @@ class ShardFolder:
     """The shards of one space."""
 
     def __init__(self, home: Path, space: str) -> None:
+        self.home = home
         self.path = home / "vectors" / space
         self.space = space
 

@@ -97,16 +97,23 @@ def content_uid(digest_hex: str) -> str:
 def without_identifiers(description: str, identifiers: Iterable[str]) -> str | None:
     """A free-text description, or None if it holds a word of any identifier (a name, an ID, a date of birth).
 
-    Words of three characters or more count, whatever their case. Series and study descriptions name protocols; the
-    few that name people are dropped whole, for what surrounds a name may identify as well.
+    Words of three characters or more count, whatever their case. Series and study descriptions name
+    protocols; the few that name people are dropped whole, for what surrounds a name may identify as well.
     """
-    words = {word.casefold() for text in identifiers for word in _WORD.findall(text.replace("_", " ")) if len(word) > 2}
+    words = {
+        word.casefold()
+        for text in identifiers
+        for word in _WORD.findall(text.replace("_", " "))
+        if len(word) > 2
+    }
     found = {word.casefold() for word in _WORD.findall(description.replace("_", " "))}
     return None if words & found else description.strip() or None
 
 
 def age_in_years(patient_age: str, birth_date: str, study_date: str) -> float | None:
-    """Age at study from Patient's Age (PS3.5 AS: nnnD, nnnW, nnnM, nnnY), else from the two dates; None if unknown."""
+    """Age at study from Patient's Age (PS3.5 AS: nnnD, nnnW, nnnM, nnnY), else from the two dates; None if
+    unknown.
+    """
     match = re.fullmatch(r"\s*(\d{1,3})([DWMY])\s*", patient_age.upper())
     if match:
         years = int(match[1]) / {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}[match[2]]

@@ -1,10 +1,11 @@
-"""The elements of a DICOM header, read without its pixels: by pydicom, and by a faster reader for the common case."""
+"""The elements of a DICOM header, read without its pixels: by pydicom, and by a faster reader for the common
+case.
+"""
 
 from __future__ import annotations
 
-import io
+import os
 import struct
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,9 +15,9 @@ from ingest.header import IDENTIFIERS
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+META_KEYWORDS = ("MediaStorageSOPClassUID", "TransferSyntaxUID")
 KEYWORDS = (
-    "TransferSyntaxUID",
-    "SpecificCharacterSet",
+    *META_KEYWORDS,
     "ImageType",
     "SOPClassUID",
     "SOPInstanceUID",
@@ -37,27 +38,28 @@ KEYWORDS = (
     "ImageOrientationPatient",
     "Laterality",
     "ImageLaterality",
-    "SamplesPerPixel",
     "PhotometricInterpretation",
     "NumberOfFrames",
     "Rows",
     "Columns",
-    "BitsAllocated",
     "BitsStored",
     "BurnedInAnnotation",
     "LossyImageCompression",
     *IDENTIFIERS,
 )
+# Float, Double Float and Pixel Data (PS3.3 C.7.6.24, C.7.6.25, C.7.6.3).
 PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 DEFLATED = "1.2.840.10008.1.2.1.99"
+PIXELS, COMPLETE, CUT = "pixels", "complete", "cut"
 
 
 @dataclass(frozen=True, slots=True)
 class HeaderElements:
-    """`values` by keyword (text with backslashes between several values, or an integer; absent and empty are the same).
+    """`values` by keyword: text with backslashes between several values, or an integer; empty ones are
+    absent.
 
-    `ending` tells how the header ends: `pixels` (a pixel element follows), `complete` (the file ends with an element)
-    or `cut` (the file ends inside an element).
+    `ending` tells how the header ends: `PIXELS` (a pixel element follows), `COMPLETE` (the file ends with an
+    element) or `CUT` (the file ends inside an element).
     """
 
     values: Mapping[str, str | int]
@@ -73,85 +75,53 @@ def read_elements(path: str) -> HeaderElements:
 
     with open(path, "rb") as file:
         found = fast_elements(file)
-        if found is not None:
-            return found
-        file.seek(0)
-        return pydicom_elements(file)
+        if found is None:
+            file.seek(0)
+            found = pydicom_elements(file)
+        return found
 
 
 def pydicom_elements(file: BinaryIO) -> HeaderElements:
     """Read a header by pydicom, whatever its transfer syntax, with or without a preamble."""
     from pydicom import dcmread
 
-    source: BinaryIO = file
-    dataset = dcmread(source, force=True, stop_before_pixels=True, specific_tags=list(KEYWORDS))
-    syntax = str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID") or "")
-    ending = _ending_deflated(file) if syntax == DEFLATED else _ending(file, dataset)
+    dataset = dcmread(file, force=True, stop_before_pixels=True)
+    if dataset.file_meta.get("TransferSyntaxUID") == DEFLATED:
+        file.seek(0)
+        whole = dcmread(file, force=True)
+        ending = PIXELS if any(tag in whole for tag in PIXEL_TAGS) else COMPLETE
+    else:
+        ending = _ending(dataset, file)
     return HeaderElements(_values(dataset), ending)
 
 
 def _values(dataset: Dataset) -> dict[str, str | int]:
     values: dict[str, str | int] = {}
     for keyword in KEYWORDS:
-        holder = dataset.file_meta if keyword == "TransferSyntaxUID" else dataset
+        holder = dataset.file_meta if keyword in META_KEYWORDS else dataset
         value = holder.get(keyword)
-        if value is None:
-            continue
-        if isinstance(value, int) and type(value) is int:
+        if type(value) is int:
             values[keyword] = value
             continue
-        several = value if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
-        if hasattr(value, "family_name"):
-            several = [value]
-        text = "\\".join("" if part is None else str(part) for part in several).strip(" \0")
-        if text:
+        is_list = isinstance(value, list) or type(value).__name__ == "MultiValue"
+        parts = value if is_list and value is not None else [value]
+        text = "\\".join("" if part is None else str(part).strip(" \0") for part in parts)
+        if text.strip("\\"):
             values[keyword] = text
     return values
 
 
-def _ending(file: BinaryIO, dataset: Dataset) -> str:
-    little = dataset.original_encoding[1] is not False
-    at = file.tell()
-    tag = file.read(4)
-    size = file.seek(0, io.SEEK_END)
-    if len(tag) == 4:
-        group, element = struct.unpack("<HH" if little else ">HH", tag)
+def _ending(dataset: Dataset, file: BinaryIO) -> str:
+    from pydicom.dataelem import RawDataElement
+
+    following = file.read(4)
+    if len(following) == 4:
+        group, element = struct.unpack(
+            "<HH" if dataset.original_encoding[1] is not False else ">HH", following
+        )
         if (group << 16) + element in PIXEL_TAGS:
-            return "pixels"
-    # pydicom stops silently at the end of a file, whether or not the last value is whole.
-    return "complete" if at == size and _last_value_is_whole(file, dataset, size) else "cut"
-
-
-def _last_value_is_whole(file: BinaryIO, dataset: Dataset, size: int) -> bool:
-    from pydicom import dcmread
-
-    file.seek(0)
-    whole = dcmread(file, force=True)
-    last = max(whole.keys(), default=None)
-    if last is None:
-        return True
-    raw = whole.get_item(last)
-    length, value, at = (getattr(raw, name, None) for name in ("length", "value", "value_tell"))
-    if length is None or at is None or length == 0xFFFFFFFF or not isinstance(value, bytes):
-        return True
-    return int(at) + int(length) <= size
-
-
-def _ending_deflated(file: BinaryIO) -> str:
-    file.seek(0)
-    from pydicom.filereader import read_file_meta_info, read_preamble
-
-    read_preamble(file, force=True)
-    read_file_meta_info(file.name) if hasattr(file, "name") else None
-    return "pixels" if _inflated_has_pixels(file) else "complete"
-
-
-def _inflated_has_pixels(file: BinaryIO) -> bool:
-    file.seek(0)
-    from pydicom import dcmread
-
-    dataset = dcmread(file, force=True)
-    return any(tag in dataset for tag in PIXEL_TAGS)
-
-
-__all__ = ["KEYWORDS", "HeaderElements", "pydicom_elements", "read_elements", "zlib"]
+            return PIXELS
+    last = dataset.get_item(max(dataset.keys())) if len(dataset) else None
+    if not isinstance(last, RawDataElement) or last.length == 0xFFFFFFFF:
+        return COMPLETE
+    return CUT if last.value_tell + last.length > os.fstat(file.fileno()).st_size else COMPLETE

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from ingest.deidentify import SecretKey, age_in_years, content_uid, parse_date, without_identifiers
 
-# Values as `elements` and `fast_elements` give them: text with backslashes between several values, or an integer.
+# Values as `elements` and `fast_elements` give them: text with backslashes between several values, or an
+# integer.
 Elements = Mapping[str, str | int]
 
 IDENTIFIERS = (
@@ -75,13 +76,14 @@ def make_header(
 ) -> Header:
     """Turn the elements of a DICOM file into a `Header`; identifying values end here.
 
-    `content_hash` (hex, at least 128 bits) stands in for a missing SOP Instance UID; it may be None if there is one.
+    `content_hash` (hex, at least 128 bits) stands in for a missing SOP Instance UID; it may be None if there
+    is one.
     """
-    sop = _uid(elements, "SOPInstanceUID")
+    sop = usable_uid(elements, "SOPInstanceUID")
     derived = not sop
     sop = sop or content_uid(content_hash or "0" * 32)
-    study = _uid(elements, "StudyInstanceUID") or content_uid_of("study", sop)
-    series = _uid(elements, "SeriesInstanceUID") or content_uid_of("series", sop)
+    study = usable_uid(elements, "StudyInstanceUID") or content_uid_of("study", sop)
+    series = usable_uid(elements, "SeriesInstanceUID") or content_uid_of("series", sop)
     patient_id = _text(elements, "PatientID")
     study_date = _text(elements, "StudyDate") or ""
     identifiers = [str(elements.get(keyword, "")) for keyword in IDENTIFIERS]
@@ -94,8 +96,8 @@ def make_header(
         sop_instance_uid=sop,
         series_instance_uid=series,
         study_instance_uid=study,
-        sop_class_uid=_uid(elements, "SOPClassUID"),
-        transfer_syntax_uid=_uid(elements, "TransferSyntaxUID"),
+        sop_class_uid=usable_uid(elements, "SOPClassUID"),
+        transfer_syntax_uid=usable_uid(elements, "TransferSyntaxUID"),
         patient_key=key.patient_key(_text(elements, "IssuerOfPatientID") or "", patient_id)
         if patient_id
         else key.patient_key_of_study(study),
@@ -150,7 +152,8 @@ def _text(elements: Elements, keyword: str) -> str | None:
     return str(elements.get(keyword, "")).replace("\0", "").strip() or None
 
 
-def _uid(elements: Elements, keyword: str) -> str:
+def usable_uid(elements: Elements, keyword: str) -> str:
+    """A UID, or an empty text if it is absent or cannot be one (PS3.5 9: at most 64 characters)."""
     text = _text(elements, keyword) or ""
     return text if len(text) <= 64 and text.replace(".", "").isalnum() else ""
 

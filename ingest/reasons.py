@@ -1,4 +1,6 @@
-"""Why a file did not become an image: one table of codes, each with its outcome and a sentence that names the cure."""
+"""Why a file did not become an image: one table of codes, each with its outcome and a sentence that names the
+cure.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,10 @@ REASONS: dict[str, tuple[str, str]] = {
         QUARANTINED,
         "makes a pixel decoder crash; convert it to an uncompressed transfer syntax and run again",
     ),
-    "decoder-timeout": (QUARANTINED, "takes too long to decode; convert it to an uncompressed transfer syntax"),
+    "decoder-timeout": (
+        QUARANTINED,
+        "takes too long to decode; convert it to an uncompressed transfer syntax",
+    ),
 }
 
 

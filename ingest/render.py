@@ -22,6 +22,7 @@ Stored = NDArray[Any]
 CT_WINDOWS = (Window(-100.0, 2250.0), Window(40.0, 350.0), Window(40.0, 80.0))
 # Nothing is published for MR; these percentiles of the series are this project's own choice.
 PERCENTILES = (0.5, 99.5)
+_SERIES_RENDERINGS = frozenset({"mr-percentile", "series-percentile"})
 # A window that leaves fewer grey levels than this between the smallest and the largest value shows nothing.
 MIN_SHOWN_LEVELS = 4.0
 
@@ -30,7 +31,7 @@ WARNINGS = {
     "window-invalid": "the stored window has no positive width; percentiles were used instead",
     "voi-function-unknown": "the VOI LUT function is unknown; LINEAR was used",
     "lut-depth-wrong": "the VOI LUT does not use its stated depth; its own maximum was taken as white",
-    "series-incomplete": "drawn from the given files alone: percentiles of a whole series may differ",
+    "single-slice": "percentiles were taken from one slice alone; those of a whole series may differ",
     "blank": "all pixels have one value",
 }
 
@@ -48,8 +49,8 @@ class Display:
 def choose_rendering(attributes: PixelAttributes) -> str:
     """Name the rendering that suits an image.
 
-    `colour`, `palette`, `ct-rgb-3window` (CT in Hounsfield units), `mr-percentile`, `series-percentile` (PET),
-    else `voi`, which falls back to `full-range` where the dataset holds neither VOI LUT nor window.
+    `colour`, `palette`, `ct-rgb-3window` (CT in Hounsfield units), `mr-percentile`, `series-percentile`
+    (PET), else `voi`, which falls back to `full-range` where the dataset holds neither VOI LUT nor window.
     """
     photometric = attributes.photometric_interpretation
     if photometric == "PALETTE COLOR" and attributes.palette is not None:
@@ -65,9 +66,19 @@ def choose_rendering(attributes: PixelAttributes) -> str:
     return "voi"
 
 
-def needs_limits(rendering: str) -> bool:
-    """Whether the rendering depends on the values of the whole series."""
-    return rendering in {"mr-percentile", "series-percentile"}
+def limits_percentiles(attributes: PixelAttributes) -> tuple[float, float] | None:
+    """The percentiles of all frames drawn together that an image's rendering depends on, or None if on none."""
+    rendering = choose_rendering(attributes)
+    if rendering in _SERIES_RENDERINGS:
+        return PERCENTILES
+    if (
+        rendering == "voi"
+        and not attributes.windows
+        and attributes.voi_lut is None
+        and attributes.bits_stored > 8
+    ):
+        return 0.0, 100.0
+    return None
 
 
 def render(
@@ -80,8 +91,8 @@ def render(
     """Draw one frame.
 
     `stored` is [H, W] of any integer or float type, or [H, W, 3] RGB (decoding converts from YBR).
-    `limits` are the values after the modality transformation that become black and white in the percentile
-    renderings, from `ValueHistogram.limits` over a series; without them the frame's own are taken.
+    `limits` are the values after the modality transformation that become black and white, from
+    `ValueHistogram.limits` with `limits_percentiles` over a series; without them the frame's own are taken.
     Raises ValueError if the array has another shape.
     """
     rendering = rendering or choose_rendering(attributes)
@@ -94,7 +105,7 @@ def render(
         return Display(attributes.palette[index], "palette")
     if rendering == "ct-rgb-3window":
         return _ct_rgb(stored, attributes)
-    if needs_limits(rendering):
+    if rendering in _SERIES_RENDERINGS:
         return _limited(stored, attributes, rendering, limits, ())
     return _voi(stored, attributes, limits)
 
@@ -112,7 +123,8 @@ def modality_values(stored: Stored, attributes: PixelAttributes) -> Values:
 
 
 def window_levels(values: Values, window: Window, function: str = "LINEAR") -> Values:
-    """Map values to 0..1 by a window: PS3.3 C.11.2.1.2.1, C.11.2.1.3.1 (SIGMOID), C.11.2.1.3.2 (LINEAR_EXACT).
+    """Map values to 0..1 by a window: PS3.3 C.11.2.1.2.1, C.11.2.1.3.1 (SIGMOID), C.11.2.1.3.2
+    (LINEAR_EXACT).
 
     A LINEAR window narrower than 1, which the standard forbids, is taken as LINEAR_EXACT.
     """
@@ -144,6 +156,11 @@ class ValueHistogram:
                 levels, counts = levels[kept], counts[kept]
         self._values.append(modality_values(levels, attributes))
         self._counts.append(counts)
+
+    def extend(self, other: ValueHistogram) -> None:
+        """Count what `other` has counted as well."""
+        self._values += other._values
+        self._counts += other._counts
 
     def limits(self, percentiles: tuple[float, float] = PERCENTILES) -> tuple[float, float]:
         """Percentiles of all counted pixels, interpolated as numpy does; the extremes where both coincide."""
@@ -243,8 +260,6 @@ def _limited(
         shown = np.clip((modality_values(values, attributes) - low) / (high - low or 1.0), 0.0, 1.0)
         return 1.0 - shown if inverted else shown
 
-    if high <= low:
-        warnings = (*warnings, "blank")
     params = {"low": low, "high": high, "inverted": inverted}
     return Display(_draw(stored, levels), rendering, params, warnings)
 
@@ -260,10 +275,10 @@ def _voi(stored: Stored, attributes: PixelAttributes, limits: tuple[float, float
         if function not in {"LINEAR", "LINEAR_EXACT", "SIGMOID"}:
             function, warnings = "LINEAR", ("voi-function-unknown",)
         if window.width <= 0:
-            return _limited(stored, attributes, "percentile", limits, ("window-invalid",))
+            return _limited(stored, attributes, "percentile", None, ("window-invalid",))
         ends = window_levels(np.array([low, high]), window, function)
         if high > low and (ends[1] - ends[0]) * 255.0 < MIN_SHOWN_LEVELS:
-            return _limited(stored, attributes, "percentile", limits, ("window-outside-data",))
+            return _limited(stored, attributes, "percentile", None, ("window-outside-data",))
         params = {"center": window.center, "width": window.width, "function": function}
 
         def shown(values: Values) -> Values:

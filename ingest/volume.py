@@ -44,12 +44,14 @@ def plane_of(orientation: Sequence[float] | None) -> str | None:
 def order_slices(places: Sequence[SlicePlace]) -> list[int]:
     """Indices of `places` in anatomical order.
 
-    Slices of one direction and kind form a stack; a stack is ordered by position along its normal, not by Instance
-    Number, which only breaks ties. The largest stack comes first, slices without geometry last.
+    Slices of one direction and kind form a stack; a stack is ordered by position along its normal, not by
+    Instance Number, which only breaks ties. The largest stack comes first, slices without geometry last.
     """
     stacks: list[tuple[tuple[object, ...], NDArray[np.float64] | None, list[int]]] = []
     for i, place in enumerate(places):
-        normal = normal_of(place.orientation) if place.position is not None and len(place.position) == 3 else None
+        normal = (
+            normal_of(place.orientation) if place.position is not None and len(place.position) == 3 else None
+        )
         for kind, direction, members in stacks:
             if kind == place.kind and _same_direction(direction, normal):
                 members.append(i)

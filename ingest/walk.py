@@ -22,8 +22,8 @@ class FoundFile:
 
 
 def walk(paths: Sequence[str | Path]) -> Iterator[FoundFile | Rejected]:
-    """Yield every regular file under `paths` once, sorted within each folder; a folder inside a folder is followed
-    through symbolic links, but never twice. An unreadable folder inside is one `Rejected`.
+    """Yield every regular file under `paths` once, sorted within each folder; a folder inside a folder is
+    followed through symbolic links, but never twice. An unreadable folder inside is one `Rejected`.
 
     Raises `IngestError`: `no-such-path`, `path-unreadable` for the named paths themselves.
     """
@@ -59,7 +59,9 @@ def _walk_root(root: str, seen: set[tuple[int, int]]) -> Iterator[FoundFile | Re
 
 def _unreadable(root: str, error: OSError) -> IngestError:
     cause = (error.strerror or "unknown cause").lower()
-    return IngestError("path-unreadable", f"{root} cannot be read ({cause}); give read permission and run again.")
+    return IngestError(
+        "path-unreadable", f"{root} cannot be read ({cause}); give read permission and run again."
+    )
 
 
 def _sorted_entries(folder: str) -> list[os.DirEntry[str]]:
@@ -67,7 +69,9 @@ def _sorted_entries(folder: str) -> list[os.DirEntry[str]]:
         return sorted(entries, key=lambda entry: entry.name)
 
 
-def _walk_entries(entries: Iterable[os.DirEntry[str]], seen: set[tuple[int, int]]) -> Iterator[FoundFile | Rejected]:
+def _walk_entries(
+    entries: Iterable[os.DirEntry[str]], seen: set[tuple[int, int]]
+) -> Iterator[FoundFile | Rejected]:
     stack = [iter(entries)]
     while stack:
         entry = next(stack[-1], None)

@@ -68,11 +68,9 @@ def fit_path(basis: Basis, labels: Floats, strengths: Sequence[float], tolerance
     """
     weight = (~np.isnan(labels)).astype(np.float64)
     target = np.nan_to_num(labels)
-    count, positive = weight.sum(axis=0), target.sum(axis=0)
-    prevalence = (positive + 0.5) / (count + 1.0)
     state = np.zeros((basis.rows.shape[1] + 1, labels.shape[1]))
-    state[-1] = np.log(prevalence / (1.0 - prevalence))
-    mixed = np.flatnonzero((positive > 0) & (positive < count))
+    state[-1] = base_logit(labels)
+    mixed = np.flatnonzero((labels == 1.0).any(axis=0) & (labels == 0.0).any(axis=0))
     problem = _Problem(basis, target[:, mixed], weight[:, mixed])
     solutions = []
     for strength in strengths:
@@ -80,6 +78,14 @@ def fit_path(basis: Basis, labels: Floats, strengths: Sequence[float], tolerance
         coef = (basis.axes @ state[:-1]).T
         solutions.append(Solution(coef, state[-1] - coef @ basis.mean))
     return solutions
+
+
+def base_logit(labels: Floats) -> Floats:
+    """Logit [L] of the prevalence in labels [n, L] of 0, 1 or NaN, smoothed where there is one class only."""
+    positive, negative = (labels == 1.0).sum(axis=0), (labels == 0.0).sum(axis=0)
+    smoothing = np.where((positive > 0) & (negative > 0), 0.0, 0.5)
+    logit: Floats = np.log((positive + smoothing) / (negative + smoothing))
+    return logit
 
 
 @dataclass(slots=True)

@@ -51,7 +51,7 @@ def read_archive(path: Path, names: Sequence[str]) -> tuple[list[Floats], dict[s
     Raises ModelError "probe-unknown" for a missing file, "probe-unreadable" for one of another kind.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             metadata = json.loads(archive["metadata"].tobytes().decode("utf-8"))
             arrays = [archive[name].astype(np.float64) for name in names]
     except FileNotFoundError as error:

@@ -74,18 +74,26 @@ def open_checkpoint(model: str, *, hash_cache: Path | None = None) -> Checkpoint
     A hub id is looked up in the local cache first and downloaded otherwise. `hash_cache` names a JSON file
     that keeps the hashes of large files by path, size and time, so that gigabytes are read once.
 
-    Raises `ModelError`: `checkpoint-not-found`, `incomplete-checkpoint`, `bad-config`, `not-siglip`,
-    `bad-weights`, `weights-mismatch`; for hub ids also `model-access`, `model-not-found`, `no-network`,
-    `download-failed`.
+    Raises `ModelError`: `checkpoint-not-found`, `incomplete-checkpoint`, `unreadable-checkpoint`,
+    `bad-config`, `not-siglip`, `bad-weights`, `weights-mismatch`; for hub ids also `model-access`,
+    `model-not-found`, `no-network`, `download-failed`.
     """
-    name, folder = _find(model)
+    try:
+        return _open(*_find(model), FileHashes(hash_cache))
+    except OSError as error:
+        raise ModelError(
+            "unreadable-checkpoint",
+            f"{model} cannot be read ({error.strerror}); check its path and permissions.",
+        ) from error
+
+
+def _open(name: str, folder: Path, files: FileHashes) -> Checkpoint:
     config_file = _require(folder, "config.json")
     config = _read_json(config_file, "bad-config")
     architecture = read_architecture(config, str(config_file))
     spiece = _require(folder, "spiece.model")
     weight_files = _weight_files(folder)
     _check_tensors(_tensor_headers(weight_files), architecture, folder)
-    files = FileHashes(hash_cache)
     digest = hashlib.sha256(json.dumps(architecture.as_dict(), sort_keys=True).encode())
     for path in (*weight_files, spiece):
         digest.update(bytes.fromhex(files.sha256(path)))
@@ -93,14 +101,22 @@ def open_checkpoint(model: str, *, hash_cache: Path | None = None) -> Checkpoint
 
 
 def read_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
-    """Every tensor of the checkpoint by its Hugging Face name, in the dtype of the file, on the CPU."""
-    from safetensors import safe_open
+    """Every tensor of the checkpoint by its Hugging Face name, in the dtype of the file, on the CPU.
+
+    Raises `ModelError` `bad-weights` where a file has gone or changed since the checkpoint was opened.
+    """
+    from safetensors import SafetensorError, safe_open
 
     weights: dict[str, torch.Tensor] = {}
     for path in checkpoint.weight_files:
-        with safe_open(path, framework="pt") as file:
-            weights |= {name: file.get_tensor(name) for name in file.keys() if name not in _BUFFERS}  # noqa: SIM118
-    return weights
+        try:
+            with safe_open(path, framework="pt") as file:
+                weights |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise ModelError(
+                "bad-weights", f"{path} cannot be read ({error}); open the checkpoint anew."
+            ) from error
+    return {name: tensor for name, tensor in weights.items() if name not in _BUFFERS}
 
 
 def _find(model: str) -> tuple[str, Path]:
@@ -114,7 +130,7 @@ def _find(model: str) -> tuple[str, Path]:
     folder = Path(model).expanduser()
     if folder.is_dir():
         folder = folder.resolve()
-        return ("tiny" if folder == TINY else folder.name), folder
+        return ("tiny", TINY) if folder == TINY.resolve() else (folder.name, folder)
     if folder.exists():
         raise ModelError(
             "checkpoint-not-found", f"{folder} is a file; give the folder that holds the checkpoint."
@@ -134,8 +150,8 @@ def _require(folder: Path, name: str) -> Path:
     if not path.is_file():
         raise ModelError(
             "incomplete-checkpoint",
-            f"{folder} has no {name}; a checkpoint needs config.json, spiece.model and model.safetensors "
-            "(or its shards with model.safetensors.index.json).",
+            f"{folder} has no {name}; a checkpoint needs config.json, spiece.model (not tokenizer.json) "
+            "and model.safetensors, or its shards with model.safetensors.index.json.",
         )
     return path
 

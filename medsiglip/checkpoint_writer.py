@@ -67,6 +67,8 @@ def save_weights(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     partial = folder / f".{WEIGHTS}.partial"
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(contiguous, partial, metadata={"format": "pt"})
+    # safetensors makes files that only their owner can read.
+    shutil.copymode(folder / "config.json", partial)
     os.replace(partial, folder / WEIGHTS)
 
 

@@ -41,7 +41,7 @@ class Encoder:
 
         `profile` names how the images given to `encode_images` were prepared; it belongs to the identity of
         the vectors. Raises `ModelError`: `unknown-profile`, `unknown-device`, `unknown-precision`,
-        `bad-tokenizer`.
+        `bad-batch-size`, `bad-tokenizer`.
         """
         if profile not in PROFILES:
             raise ModelError(
@@ -51,6 +51,8 @@ class Encoder:
             raise ModelError(
                 "unknown-precision", f"There is no precision {precision!r}; choose float32 or bfloat16."
             )
+        if batch_size is not None and batch_size < 1:
+            raise ModelError("bad-batch-size", f"A batch must hold at least one item, not {batch_size}.")
         self.checkpoint = checkpoint
         self.profile = profile
         self.precision = precision
@@ -129,24 +131,32 @@ class Encoder:
                 with torch.inference_mode():
                     unit = torch.nn.functional.normalize(features(done, end).float(), dim=-1)
                     vectors[done:end] = unit.cpu().numpy()
-            except torch.OutOfMemoryError as error:
-                if end - done == 1:
-                    raise ModelError(
-                        "out-of-memory",
-                        f"One {noun} does not fit into the memory of {self.device}; use the CPU.",
-                    ) from error
-                self.batch_size = (end - done) // 2
-                torch.cuda.empty_cache()
+            except torch.OutOfMemoryError:
+                fits = False
+            else:
+                fits = True
+            # Outside the handler, whose traceback would keep the failed batch in memory.
+            if not fits:
+                self._halve_batch(end - done, noun)
                 continue
+            bad = np.flatnonzero(~np.isfinite(vectors[done:end]).all(axis=1))
+            if bad.size:
+                raise ModelError(
+                    "not-finite",
+                    f"The model gives no finite embedding for {noun} {done + bad[0]}; the weights of "
+                    f"{self.checkpoint.name} may be damaged: fetch them again, or take precision float32.",
+                )
             done = end
-        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-        if bad.size:
-            raise ModelError(
-                "not-finite",
-                f"The model gives no finite embedding for {noun} {bad[0]}; the weights of "
-                f"{self.checkpoint.name} may be damaged, or need precision float32.",
-            )
         return vectors
+
+    def _halve_batch(self, size: int, noun: str) -> None:
+        if size == 1:
+            raise ModelError(
+                "out-of-memory",
+                f"Not even one {noun} fits into the memory of {self.device}; free some or use device cpu.",
+            )
+        self.batch_size = size // 2
+        torch.cuda.empty_cache()
 
 
 def resolve_device(name: str) -> torch.device:

@@ -23,7 +23,7 @@ _Indices = npt.NDArray[np.intp]
 
 
 def to_model_input(image: _Pixels, size: int, profile: str = "medsiglip-eval") -> npt.NDArray[np.uint8]:
-    """Draw `image` as model input: uint8 `[size, size, 3]`, C-contiguous.
+    """Draw `image` as model input: a new C-contiguous uint8 array `[size, size, 3]`.
 
     `image` is uint8 or uint16, `[H, W]` or `[H, W, 3]`, or `[H, W, 4]` whose alpha is dropped; the full range
     of the dtype is black to white. Raises `ModelError`: `unknown-profile`, `bad-image`.
@@ -40,16 +40,14 @@ def to_model_input(image: _Pixels, size: int, profile: str = "medsiglip-eval") -
             "bad-image", f"An image must have shape [H, W], [H, W, 3] or [H, W, 4], not {list(image.shape)}."
         )
     drawn = draw(image[:, :, :3] if image.ndim == 3 else image, size)
-    if drawn.ndim == 2:
-        drawn = np.stack([drawn] * 3, axis=2)
-    return np.ascontiguousarray(drawn)
+    return np.stack([drawn] * 3, axis=2) if drawn.ndim == 2 else np.array(drawn, order="C")
 
 
 def _medsiglip_eval(image: _Pixels, size: int) -> npt.NDArray[np.uint8]:
     """Centre zero padding to a square, bilinear without antialiasing, truncated to whole values.
 
-    The resize is that of TensorFlow's `tf.image.resize`: half-pixel centres, positions in float32, first along
-    x and then y, as `a + (b - a) * t`. That form keeps flat areas exact; others can lower them by one.
+    The resize is TensorFlow's `tf.image.resize`: half-pixel centres, positions in float32, along x and then
+    y, as `a + (b - a) * t`. That form keeps flat areas exact; others can lower them.
     """
     height, width = image.shape[:2]
     if height == width == size:

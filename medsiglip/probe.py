@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medsiglip._folds import group_folds
-from medsiglip._logistic import Basis, fit_path
+from medsiglip._logistic import Basis, base_logit, fit_path
 from medsiglip._probe_file import read_archive, unreadable, write_archive
 from medsiglip.errors import ModelError
 from medsiglip.metrics import Floats, Integers, auprc, estimate_auroc, group_codes, macro
@@ -146,10 +146,11 @@ def train(
 ) -> tuple[Probe, ProbeReport]:
     """Train a probe for each label [n] of 0, 1 or NaN on vectors [n, d] with one group for each row.
 
-    The out-of-fold AUROC pools the rows of all folds, with a 95 % group bootstrap interval. Each fold's
-    logits are taken relative to the base rate it was trained with: a fold with more positives leaves fewer to
-    train on, and pooling raw logits would count that against a probe that knows nothing (Forman and Scholz,
-    SIGKDD Explorations 2010).
+    The out-of-fold AUROC pools the rows of all folds, with a 95 % group bootstrap interval, which does not
+    include how much the probe itself would vary with another training set. Each fold's logits are taken
+    relative to the base rate it was trained with: a fold with more positives leaves fewer to train on, and
+    pooling raw logits would count that against a probe that knows nothing (Forman and Scholz, SIGKDD
+    Explorations 2010).
 
     A label with too few groups of either class is left out with a warning. Raises ModelError:
     "too-few-groups" when no label is left, "label-not-binary", "shape-mismatch", "vector-not-finite",
@@ -158,7 +159,7 @@ def train(
     rows = _unit(vectors)
     names, matrix = _matrix(labels, len(rows), len(groups))
     labelled = ~np.isnan(matrix).all(axis=1)
-    codes = group_codes(groups)[labelled]
+    codes = group_codes([group for group, keep in zip(groups, labelled, strict=True) if keep])
     kept, warnings = _sufficient(names, matrix[labelled], codes)
     rows, matrix, names = rows[labelled], matrix[labelled][:, kept], [names[column] for column in kept]
     count = len(np.unique(codes))
@@ -199,8 +200,7 @@ def _out_of_fold(
         part, truth = rows[train_rows], matrix[train_rows]
         chosen = _choose(part, truth, codes[train_rows], inner_folds, seed + 1 + number)
         coef, intercept = _fit(part, truth, chosen)
-        positive, negative = (truth == 1.0).sum(axis=0) + 0.5, (truth == 0.0).sum(axis=0) + 0.5
-        scores[test_rows] = rows[test_rows] @ coef.T + intercept - np.log(positive / negative)
+        scores[test_rows] = rows[test_rows] @ coef.T + intercept - base_logit(truth)
     return scores
 
 
@@ -245,7 +245,7 @@ def _sufficient(names: Sequence[str], matrix: Floats, codes: Integers) -> tuple[
             continue
         sentences.append(
             f"Label '{name}' has {positive.sum()} positive rows from {groups[0]} groups and {negative.sum()} "
-            f"negative rows from {groups[1]}; label more, for a probe needs {MINIMUM_GROUPS} groups (patients) of each."
+            f"negative rows from {groups[1]}; label at least {MINIMUM_GROUPS} groups (patients) of each."
         )
     if not kept:
         raise ModelError("too-few-groups", " ".join(sentences))

@@ -27,7 +27,6 @@ from medsiglip.metrics import (
     recall_at,
 )
 
-_BLOCK = 2**22
 _RESAMPLES = 1000
 _CONFIDENCE = 0.95
 
@@ -124,12 +123,13 @@ def evaluate_retrieval(
     *,
     ks: Sequence[int] = (1, 5, 10),
     seed: int = 0,
+    block: int = 2**22,
 ) -> RetrievalReport:
     """Evaluate retrieval among unit-length vectors [n, d] with a group and a set of labels for each.
 
-    Works block by block: memory grows with n, not with n squared. Ties count by their expectation, so the
-    order of rows does not matter. Raises ModelError "shape-mismatch", or "no-labels" when no item carries a
-    label.
+    Holds about `block` scores at a time, so memory grows with n, not with n squared. Ties count by their
+    expectation, so the order of rows does not matter. Raises ModelError "shape-mismatch", or "no-labels" when
+    no item carries a label.
     """
     items = np.asarray(vectors, dtype=np.float32)
     if items.ndim != 2 or not len(items) == len(groups) == len(labels):
@@ -146,7 +146,7 @@ def evaluate_retrieval(
         carries[row, [column[label] for label in entry]] = 1.0
     codes = group_codes(groups)
     overall, by_label = _PerQuery(ks), [_PerQuery(ks) for _ in names]
-    step = max(1, _BLOCK // len(items))
+    step = max(1, block // len(items))
     for start in range(0, len(items), step):
         rows = np.arange(start, min(start + step, len(items)))
         _score_block(items, codes, carries, rows, overall, by_label)

@@ -33,7 +33,7 @@ def ingest(
         Path | None, typer.Option(metavar="CSV", help="What DICOM headers would say, for plain pictures.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that decode and render; 0 uses none.")
+        int | None, typer.Option(min=1, help="Processes that decode and render [one per core].")
     ] = None,
     max_slices: Annotated[
         int | None, typer.Option(min=1, help="Slices of a volume that are embedded, sampled evenly.")
@@ -51,7 +51,7 @@ def ingest(
     from api.progress import progress_display
 
     run = invocation(context)
-    with run.archive() as archive, progress_display("ingest") as on_progress:
+    with run.archive() as archive, progress_display() as on_progress:
         report = archive.ingest(
             paths, metadata=metadata, workers=workers, max_slices=max_slices, on_progress=on_progress
         )

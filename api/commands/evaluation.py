@@ -63,7 +63,7 @@ def probe(
     """Compare a probe's probabilities with the stored labels, on patients that it was not trained on.
 
     \b
-    Example: medsiglip evaluate probe effusion --where split=test
+    Example: medsiglip evaluate probe effusion --where quality.split=test
     """
     from api.presentation import show_label_figures
 

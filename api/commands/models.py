@@ -24,11 +24,13 @@ def demo(
     """
     from api.demo import DemoRequest, run_demo
     from api.demo_presentation import show_demo
+    from api.progress import progress_display
 
     run = invocation(context)
     home = (run.home or Path("demo-output")).expanduser().absolute()
     settings = run.settings().model_copy(update={"home": home, "database_url": None})
-    outcome = run_demo(DemoRequest(settings, studies), on_note=run.note)
+    with progress_display() as on_progress:
+        outcome = run_demo(DemoRequest(settings, studies), on_note=run.note, on_progress=on_progress)
     run.answer(outcome, show_demo)
 
 
@@ -52,7 +54,7 @@ def tune(
 
     run = invocation(context)
     request = TuneRequest(data, out, epochs, batch_size, learning_rate, seed)
-    with progress_display("tune") as on_progress:
+    with progress_display() as on_progress:
         report = tune_checkpoint(run.settings(), request, on_progress=on_progress, on_note=run.note)
     run.answer(report, show_tuned)
 

@@ -26,7 +26,7 @@ def embed(
     from api.progress import progress_display
 
     run = invocation(context)
-    with run.archive() as archive, progress_display("embed") as on_progress:
+    with run.archive() as archive, progress_display() as on_progress:
         written = archive.embed(paths, out, on_progress=on_progress)
     run.answer(written, show_embedded)
 
@@ -45,7 +45,7 @@ def render(
     from api.progress import progress_display
 
     run = invocation(context)
-    with run.archive() as archive, progress_display("render") as on_progress:
+    with run.archive() as archive, progress_display() as on_progress:
         drawn = archive.render(paths, out, on_progress=on_progress)
     run.answer(drawn, show_rendered)
 

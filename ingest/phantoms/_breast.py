@@ -31,7 +31,7 @@ class Breast:
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """One drawn view: coverage of breast and muscle, `depth` inside the skin, brightness 0 to 1 before noise."""
+    """One view: coverage of breast and muscle, `depth` inside the skin, brightness 0 to 1 before noise."""
 
     breast: Plane
     muscle: Plane
@@ -74,6 +74,8 @@ def draw_projection(
     picture += np.float32(breast.gland) * gland
     picture += np.float32(0.12) * _strands(canvas, texture, nipple, reach) * smoothstep(0.03, 0.12, depth)
     picture += np.float32(0.09) * _vessels(canvas, texture, nipple, reach) * smoothstep(0.02, 0.06, depth)
+    # The film's shoulder: dense tissue never reaches the white of a mass or of calcium.
+    picture = np.minimum(picture, np.float32(0.50) + np.float32(0.5) * (picture - np.float32(0.50)))
     line = np.float32(0.20) * soft(np.float32(0.012) - np.abs(skin - np.float32(0.010)), 0.02)
     picture = np.maximum(picture, np.float32(0.18) + line)
     picture += np.float32(0.08) * soft(bump, 0.06)

@@ -15,14 +15,16 @@ Points = NDArray[np.floating]
 Point = tuple[float, float]
 
 _SUPERSAMPLE = 2
+_WHOLE = (slice(None), slice(None))
 
 
 class Canvas:
     """A plane of `rows` x `columns` pixels seen in anatomical coordinates.
 
-    Anatomical coordinates are isotropic: the longer side of the image spans -1 to 1, x to the right and y downwards,
-    before the pose is applied. The pose moves the anatomy to `centre`, enlarges it by `scale` and turns it clockwise by
-    `angle` radians. `x` and `y` hold every pixel's coordinates, float32 [rows, columns].
+    Anatomical coordinates are isotropic: the longer side of the image spans -1 to 1, x to the right and y
+    downwards, before the pose is applied. The pose moves the anatomy to `centre`, enlarges it by `scale` and
+    turns it clockwise by `angle` radians. `x` and `y` are the coordinates of every pixel, float32
+    [rows, columns].
     """
 
     def __init__(
@@ -49,30 +51,43 @@ class Canvas:
         points = np.asarray(points, dtype=np.float64)
         x, y = points[:, 0] * self._unit, points[:, 1] * self._unit
         return np.stack(
-            [self._cos * x - self._sin * y + self._origin[0], self._sin * x + self._cos * y + self._origin[1]], axis=1
+            [
+                self._cos * x - self._sin * y + self._origin[0],
+                self._sin * x + self._cos * y + self._origin[1],
+            ],
+            axis=1,
         )
 
     def ellipse(self, centre: Point, radii: Point, *, angle: float = 0.0, softness: float = 0.1) -> Plane:
         """Return an ellipse, 1 inside and 0 outside; the edge is `softness` of the radius wide."""
-        return smoothstep(1.0 + softness / 2, 1.0 - softness / 2, self.radius(centre, radii, angle=angle))
+        reach = max(radii) * (1.0 + softness / 2) * self._unit + 2
+        column, row = self.to_pixels(np.array([centre]))[0]
+        rows = slice(max(0, int(row - reach)), max(0, int(row + reach) + 1))
+        columns = slice(max(0, int(column - reach)), max(0, int(column + reach) + 1))
+        disc = np.zeros(self.shape, dtype=np.float32)
+        near = self.radius(centre, radii, angle=angle, window=(rows, columns))
+        disc[rows, columns] = smoothstep(1.0 + softness / 2, 1.0 - softness / 2, near)
+        return disc
 
-    def radius(self, centre: Point, radii: Point, *, angle: float = 0.0) -> Plane:
-        """Return the elliptical distance from `centre`: 1 on the ellipse of `radii`."""
-        dx, dy = self.x - np.float32(centre[0]), self.y - np.float32(centre[1])
+    def radius(
+        self, centre: Point, radii: Point, *, angle: float = 0.0, window: tuple[slice, slice] = _WHOLE
+    ) -> Plane:
+        """Return the elliptical distance from `centre`, 1 on the ellipse of `radii`, inside `window`."""
+        dx, dy = self.x[window] - np.float32(centre[0]), self.y[window] - np.float32(centre[1])
         if angle:
             cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
             dx, dy = cos * dx + sin * dy, cos * dy - sin * dx
         dx /= np.float32(radii[0])
         dy /= np.float32(radii[1])
-        return np.sqrt(dx * dx + dy * dy)
+        return np.asarray(np.sqrt(dx * dx + dy * dy), dtype=np.float32)
 
     def gaussian(self, centre: Point, radii: Point, *, angle: float = 0.0) -> Plane:
         """Return a bell of height 1 whose standard deviations along its axes are `radii`."""
         radius = self.radius(centre, radii, angle=angle)
-        return np.exp(-0.5 * radius * radius)
+        return np.asarray(np.exp(-0.5 * radius * radius), dtype=np.float32)
 
     def polygon(self, points: Points, *, blur_pixels: float = 0.0) -> Plane:
-        """Return the inside of a closed outline [n, 2] of (x, y) as 0 to 1, antialiased and blurred if asked."""
+        """Return the inside of a closed outline [n, 2] of (x, y), 0 to 1, antialiased, blurred if asked."""
         return self.polygons([points], blur_pixels=blur_pixels)
 
     def polygons(self, outlines: Iterable[Points], *, blur_pixels: float = 0.0) -> Plane:
@@ -92,7 +107,9 @@ class Canvas:
         lines = sorted(paths, key=lambda path: path[1])
         if not lines:
             return np.zeros(self.shape, dtype=np.float32)
-        pixels = (self.to_pixels(np.concatenate([points for points, _ in lines])) * _SUPERSAMPLE).ravel().tolist()
+        pixels = (
+            (self.to_pixels(np.concatenate([points for points, _ in lines])) * _SUPERSAMPLE).ravel().tolist()
+        )
         start = 0
         for points, width in lines:
             stop = start + 2 * len(points)
@@ -118,9 +135,14 @@ def _reduce(picture: Image.Image) -> Plane:
 
 
 def smoothstep(low: float, high: float, values: Plane) -> Plane:
-    """Return 0 at and before `low`, 1 at and beyond `high`, a smooth cubic between; `low` may exceed `high`."""
-    t = np.clip((values - np.float32(low)) * np.float32(1.0 / (high - low)), 0.0, 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t), dtype=np.float32)
+    """Return 0 up to `low`, 1 from `high` on, a smooth cubic between; `low` may exceed `high`."""
+    t = np.asarray(values * np.float32(1.0 / (high - low)), dtype=np.float32)
+    t -= np.float32(low / (high - low))
+    np.clip(t, 0.0, 1.0, out=t)
+    result = np.float32(3.0) - 2.0 * t
+    result *= t
+    result *= t
+    return np.asarray(result, dtype=np.float32)
 
 
 def blur(image: Plane, sigma: float) -> Plane:
@@ -135,13 +157,18 @@ def blur(image: Plane, sigma: float) -> Plane:
         return image
     # A pass of (1, 2, 1) / 4 has a variance of one half.
     for _ in range(max(1, round(2 * sigma * sigma))):
-        padded = np.pad(image, 1, mode="edge")
-        across = padded[:, :-2] + padded[:, 2:]
-        across += 2.0 * padded[:, 1:-1]
-        image = across[:-2] + across[2:]
-        image += 2.0 * across[1:-1]
-        image *= np.float32(1 / 16)
+        image = _smooth(_smooth(image).T).T
     return image
+
+
+def _smooth(image: Plane) -> Plane:
+    sums = image[1:] + image[:-1]
+    smooth = np.empty_like(image)
+    np.add(sums[1:], sums[:-1], out=smooth[1:-1])
+    smooth[0] = 3 * image[0] + image[1]
+    smooth[-1] = 3 * image[-1] + image[-2]
+    smooth *= np.float32(0.25)
+    return smooth
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cells: int, octaves: int = 1) -> Plane:
@@ -165,13 +192,17 @@ def _weights(length: int, cells: int) -> Plane:
     position = (np.arange(length) + 0.5) / length * cells
     knot = np.minimum(position.astype(int), cells - 1)
     t = position - knot
-    basis = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
+    basis = (
+        np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
+    )
     weights = np.zeros((length, cells + 3), dtype=np.float32)
     np.put_along_axis(weights, knot[:, None] + np.arange(4)[None, :], basis.astype(np.float32), axis=1)
     return weights
 
 
-def spline(points: Sequence[Point] | Points, *, closed: bool = False, per_span: int = 10) -> NDArray[np.float64]:
+def spline(
+    points: Sequence[Point] | Points, *, closed: bool = False, per_span: int = 10
+) -> NDArray[np.float64]:
     """Return a Catmull-Rom curve [n, 2] through `points`."""
     knots = np.asarray(points, dtype=np.float64)
     count = len(knots) if closed else len(knots) - 1
@@ -192,14 +223,22 @@ def spline(points: Sequence[Point] | Points, *, closed: bool = False, per_span: 
 
 
 def wobbly_outline(
-    rng: np.random.Generator, centre: Point, radii: Point, *, roughness: float = 0.1, lobes: int = 6, angle: float = 0.0
+    rng: np.random.Generator,
+    centre: Point,
+    radii: Point,
+    *,
+    roughness: float = 0.1,
+    lobes: int = 6,
+    angle: float = 0.0,
 ) -> NDArray[np.float64]:
-    """Return a closed outline [72, 2]: an ellipse whose radius wavers by about `roughness` in up to `lobes` lobes."""
+    """Return a closed outline [72, 2]: an ellipse that wavers by `roughness` in up to `lobes` lobes."""
     theta = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     order = np.arange(2, lobes + 2)
     amplitude = rng.standard_normal(lobes) * roughness / np.sqrt(order)
     phase = rng.uniform(0, 2 * np.pi, lobes)
-    radius = np.maximum(1 + (amplitude[:, None] * np.cos(order[:, None] * theta + phase[:, None])).sum(0), 0.2)
+    radius = np.maximum(
+        1 + (amplitude[:, None] * np.cos(order[:, None] * theta + phase[:, None])).sum(0), 0.2
+    )
     x, y = radii[0] * radius * np.cos(theta), radii[1] * radius * np.sin(theta)
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([centre[0] + cos * x - sin * y, centre[1] + sin * x + cos * y], axis=1)
@@ -216,10 +255,10 @@ def trees(
     spread: float = 0.5,
     waver: float = 0.12,
 ) -> list[tuple[NDArray[np.float64], float]]:
-    """Return the branches (points [5, 2], width) of vessels or ducts, each of which divides in two `depth` times.
+    """Return the branches (points [5, 2], width) of vessels or ducts that divide in two `depth` times.
 
-    One tree grows from each of `starts` [n, 2] along `headings` [n], in radians from the x axis towards y (clockwise
-    on the screen).
+    One tree grows from each of `starts` [n, 2] along `headings` [n], in radians from the x axis towards y
+    (clockwise on the screen).
     """
     branches: list[tuple[NDArray[np.float64], float]] = []
     ends = np.asarray(starts, dtype=np.float64)
@@ -243,4 +282,6 @@ def trees(
 def finish(image: Plane, rng: np.random.Generator, *, grain: float, sharpness_pixels: float = 0.0) -> Plane:
     """Return `image` with white noise of standard deviation `grain`, after a blur of `sharpness_pixels`."""
     noisy = blur(image, sharpness_pixels)
-    return np.asarray(noisy + np.float32(grain) * rng.standard_normal(image.shape, dtype=np.float32), dtype=np.float32)
+    return np.asarray(
+        noisy + np.float32(grain) * rng.standard_normal(image.shape, dtype=np.float32), dtype=np.float32
+    )

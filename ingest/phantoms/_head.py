@@ -250,7 +250,7 @@ def _cortex(
 
 
 def _callosum_extent(z: float) -> tuple[float, float] | None:
-    """Centre and half length along y of what bridges the midline at height `z`; None above the corpus callosum."""
+    """Centre and half length along y of what bridges the midline; None above the corpus callosum."""
     if z > 36:
         return None
     return (2.0, 40.0) if z > 18 else (4.0, 50.0)
@@ -290,7 +290,7 @@ def _deep_grey(x: Plane, y: Plane, z: float, edge: float) -> Plane:
 
 
 def _skull_base(head: Head, x: Plane, y: Plane, z: float, depth: Plane, taper: float) -> tuple[Plane, Plane]:
-    """Return the brain's signed distance and the coverage of bone where frontal, middle and posterior fossa part."""
+    """Return the brain's signed distance and the coverage of bone between the three cranial fossae."""
     low = min(1.0, (-6 - z) / 24)
     side = np.abs(x)
     width, length = head.width * taper, head.length * taper

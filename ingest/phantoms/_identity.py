@@ -7,17 +7,21 @@ import hashlib
 
 __all__ = ["age_on", "birth_date", "derive_uid", "person_name"]
 
-_FAMILY_NAMES = (
-    "Abara Adler Almeida Ashdown Bakker Baranov Beaumont Castell Chaudry Dahl Danso Delacroix Ekdahl Farkas Fenwick "
-    "Garrido Haddad Halloran Ivarsen Jansky Kaplan Kimura Kowal Lindqvist Lowell Marchetti Mbeki Moreau Nakagawa "
-    "Novak Okafor Oyelaran Petrov Quintero Rahman Rasmussen Salazar Sandoval Takeda Tremblay Ueda Valtonen Vaughan "
-    "Wexler Whitlock Xanthos Yamada Zielinski"
-).split()
+_FAMILY_NAMES = """
+Abara Adler Almeida Ashdown Bakker Baranov Beaumont Castell Chaudry Dahl Danso Delacroix Ekdahl Farkas Fenwick
+Garrido Haddad Halloran Ivarsen Jansky Kaplan Kimura Kowal Lindqvist Lowell Marchetti Mbeki Moreau Nakagawa
+Novak Okafor Oyelaran Petrov Quintero Rahman Rasmussen Salazar Sandoval Takeda Tremblay Ueda Valtonen Vaughan
+Wexler Whitlock Xanthos Yamada Zielinski
+"""
 _GIVEN_NAMES = {
-    "F": "Ada Amina Beatriz Clara Dagny Edith Farah Greta Hana Ines Joana Keiko Leila Mina Nora Oluchi Petra Rosa "
-    "Sofia Tova Uma Vera Wanda Yara Zofia".split(),
-    "M": "Abel Bram Cedric Dario Emil Farid Goran Hugo Ivo Jonas Kofi Lars Marek Nils Omar Pavel Quentin Rafael Sven "
-    "Tomas Umar Viktor Walid Yusuf Zeno".split(),
+    "F": """
+Ada Amina Beatriz Clara Dagny Edith Farah Greta Hana Ines Joana Keiko Leila Mina Nora Oluchi Petra Rosa
+Sofia Tova Uma Vera Wanda Yara Zofia
+""",
+    "M": """
+Abel Bram Cedric Dario Emil Farid Goran Hugo Ivo Jonas Kofi Lars Marek Nils Omar Pavel Quentin Rafael
+Sven Tomas Umar Viktor Walid Yusuf Zeno
+""",
 }
 
 
@@ -33,14 +37,14 @@ def derive_uid(*parts: str | int) -> str:
 def person_name(patient_id: str, sex: str) -> str:
     """Return an invented PatientName, family and given name, for a patient of `sex` "F" or "M"."""
     number = _digest(f"name/{patient_id}")
-    given = _GIVEN_NAMES[sex]
-    return f"{_FAMILY_NAMES[number % len(_FAMILY_NAMES)]}^{given[number // 1000 % len(given)]}"
+    families, given = _FAMILY_NAMES.split(), _GIVEN_NAMES[sex].split()
+    return f"{families[number % len(families)]}^{given[number // 1000 % len(given)]}"
 
 
 def birth_date(patient_id: str, age: int, on: str) -> str:
     """Return the birth date, YYYYMMDD, of a patient who is `age` years old on the date `on`, YYYYMMDD.
 
-    Month and day belong to the patient, so every study of a patient whose age came from `age_on` gives the same date.
+    Month and day belong to the patient, so all studies whose age came from `age_on` give the same date.
     """
     month, day = _birthday(patient_id)
     had_birthday = (int(on[4:6]), int(on[6:8])) >= (month, day)

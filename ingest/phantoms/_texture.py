@@ -1,4 +1,4 @@
-"""Soft edges, uneven radii, specks and colour: what several drawings need beside the primitives of `_drawing`."""
+"""Soft edges, uneven radii, specks and colour: what drawings need beside the primitives of `_drawing`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from ingest.phantoms._drawing import Canvas, Plane, Point
-
-_SUPERSAMPLE = 4
+from ingest.phantoms._drawing import Canvas, Plane, Point, Points
 
 
 def split(rng: np.random.Generator, count: int) -> list[np.random.Generator]:
-    """Return `count` independent generators, so that what one part of a drawing draws never moves another part."""
+    """Return `count` independent generators, so that what one part draws never moves another part."""
     return [np.random.default_rng(int(seed)) for seed in rng.integers(0, 2**63, size=count)]
 
 
@@ -26,7 +24,7 @@ def soft(inside: Plane, width: float) -> Plane:
 
 
 def oval(x: Plane, y: Plane, centre: Point, radii: Point, angle: float = 0.0) -> Plane:
-    """Return the approximate signed distance, positive inside, to an ellipse turned clockwise by `angle` radians."""
+    """Return roughly the signed distance, positive inside, to an ellipse turned clockwise by `angle`."""
     dx, dy = x - np.float32(centre[0]), y - np.float32(centre[1])
     if angle:
         cos, sin = np.float32(math.cos(angle)), np.float32(math.sin(angle))
@@ -57,23 +55,36 @@ def uneven(rng: np.random.Generator, theta: Plane, amplitude: float, orders: Seq
     return factor
 
 
+def apart(points: Points, distance: float) -> Points:
+    """Return those of `points` [n, 2] that keep more than `distance` from all that were kept before."""
+    gap = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
+    kept: list[int] = []
+    for i in range(len(points)):
+        if not kept or gap[i, kept].min() > distance:
+            kept.append(i)
+    return points[kept]
+
+
 def specks(canvas: Canvas, centres: NDArray[np.floating], radii: NDArray[np.floating]) -> Plane:
-    """Return the union of small discs as 0 to 1: `centres` [n, 2] of (x, y), `radii` [n], in anatomical units."""
+    """Return the union of small discs as 0 to 1: `centres` [n, 2] of (x, y), `radii` [n]."""
     rows, columns = canvas.shape
     coverage = np.zeros((rows, columns), dtype=np.float32)
     if not len(centres):
         return coverage
-    picture = Image.new("L", (columns * _SUPERSAMPLE, rows * _SUPERSAMPLE), 0)
+    reach = np.asarray(radii, dtype=np.float64)[:, None] / canvas.pixel
+    supersample = 4 if reach.min() < 2 else 2
+    picture = Image.new("L", (columns * supersample, rows * supersample), 0)
     pencil = ImageDraw.Draw(picture)
-    middle = canvas.to_pixels(centres) * _SUPERSAMPLE
-    reach = (np.asarray(radii, dtype=np.float64) / canvas.pixel * _SUPERSAMPLE)[:, None]
-    for box in np.concatenate([middle - reach, middle + reach], axis=1).tolist():
+    middle, reach = canvas.to_pixels(centres) * supersample, reach * supersample
+    boxes = np.concatenate([middle - reach, middle + reach], axis=1)
+    seen = (boxes[:, 2:] > 0).all(axis=1) & (boxes[:, :2] < np.array(picture.size)).all(axis=1)
+    for box in boxes[seen].tolist():
         pencil.ellipse(box, fill=255)
-    return np.asarray(np.asarray(picture.reduce(_SUPERSAMPLE), dtype=np.float32) / 255, dtype=np.float32)
+    return np.asarray(np.asarray(picture.reduce(supersample), dtype=np.float32) / 255, dtype=np.float32)
 
 
 def paint(picture: Plane, colour: Sequence[float], coverage: Plane) -> None:
-    """Blend one RGB colour (0 to 1) into `picture` [3, rows, columns] in place by `coverage` [rows, columns]."""
+    """Blend an RGB colour (0 to 1) into `picture` [3, rows, columns] in place, by `coverage`."""
     for plane, value in zip(picture, colour, strict=True):
         plane += coverage * (np.float32(value) - plane)
 

@@ -1,17 +1,21 @@
 """The projected anatomy of a thorax: outlines of lungs, heart and body, bones, airway and vessels.
 
-Anatomical coordinates are those of a frontal radiograph as it is hung: the patient's right is on the left, at negative
-x; one unit is 200 mm.
+Anatomical coordinates are those of a frontal radiograph as it is hung: the patient's right is on the left, at
+negative x; one unit is 200 mm.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.phantoms._drawing import Canvas, Plane, spline, trees
+from ingest.phantoms._drawing import Canvas, Plane, blur, spline, trees
+
+Path = tuple[NDArray[np.float64], float]
+"""The points [n, 2] of a stroke and its width."""
 
 SIDES = {"right": -1.0, "left": 1.0}
 _SPINE_LEVELS = np.arange(-1.05, 1.05, 0.115)
@@ -19,7 +23,7 @@ _SPINE_LEVELS = np.arange(-1.05, 1.05, 0.115)
 
 @dataclass(frozen=True, slots=True)
 class Thorax:
-    """Anatomy of one patient, in anatomical units; `shift` moves the mediastinum, positive to the patient's left."""
+    """Anatomy of one patient; `shift` moves the mediastinum, positive to the patient's left."""
 
     build: float
     half_width: float
@@ -90,7 +94,7 @@ def _wall(thorax: Thorax, y: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def heart(thorax: Thorax) -> NDArray[np.float64]:
-    """Return the outline of the heart and great vessels, whose greatest width is the ratio times the thoracic width."""
+    """Return the outline of the heart, whose greatest width is the ratio times the thoracic width."""
     width = thorax.cardiothoracic_ratio * 2 * thorax.half_width
     left, right = width * thorax.heart_axis, -width * (1 - thorax.heart_axis)
     top = -0.26 - 0.25 * max(0.0, thorax.cardiothoracic_ratio - 0.48)
@@ -119,27 +123,42 @@ def heart(thorax: Thorax) -> NDArray[np.float64]:
 def mediastinum(thorax: Thorax) -> list[NDArray[np.float64]]:
     """Return outlines of the superior mediastinum with the aortic knob, and of the descending aorta."""
     k, s = thorax.knob, thorax.shift
-    upper = np.array(
-        [(-0.10, -1.2), (-0.085, -0.8), (-0.11, -0.55), (-0.115, -0.2), (0.0, 0.2), (0.12, -0.05), (0.12, -0.2)]
-        + [(0.10 + 0.4 * k, -0.28), (0.10 + k, -0.37), (0.10 + 0.7 * k, -0.45), (0.10, -0.52), (0.095, -0.8)]
-        + [(0.10, -1.2)]
-    )
+    right = [
+        (-0.10, -1.2),
+        (-0.085, -0.8),
+        (-0.11, -0.55),
+        (-0.115, -0.2),
+        (0.0, 0.2),
+        (0.12, -0.05),
+        (0.12, -0.2),
+    ]
+    knob = [(0.10 + 0.4 * k, -0.28), (0.10 + k, -0.37), (0.10 + 0.7 * k, -0.45), (0.10, -0.52), (0.095, -0.8)]
+    upper = np.array([*right, *knob, (0.10, -1.2)])
     upper[2:11, 0] += s
     aorta = np.array([(0.0, -0.35), (0.115, -0.35), (0.13, 0.1), (0.09, 0.7), (-0.05, 0.7)])
-    return [spline(upper, closed=True, per_span=6), aorta + [s * 0.7, 0.0]]
+    return [spline(upper, closed=True, per_span=6), aorta + np.array([s * 0.7, 0.0])]
 
 
 def body(thorax: Thorax) -> NDArray[np.float64]:
     wall = thorax.half_width + 0.05 + 0.13 * thorax.build
-    half = [(0.20, -1.3), (0.22, -0.98), (0.40, -0.87), (0.80, -0.78), (1.02, -0.62), (1.12, -0.3), (1.16, 0.1)]
+    half = [
+        (0.20, -1.3),
+        (0.22, -0.98),
+        (0.40, -0.87),
+        (0.80, -0.78),
+        (1.02, -0.62),
+        (1.12, -0.3),
+        (1.16, 0.1),
+    ]
     half += [(1.02, 0.1), (wall + 0.10, -0.12), (wall, 0.12), (wall - 0.005, 0.5), (wall + 0.03, 1.4)]
     outline = np.array(half + [(-x, y) for x, y in reversed(half)])
     return spline(outline, closed=True, per_span=5)
 
 
 def bones(canvas: Canvas, thorax: Thorax, *, anterior_to_posterior: bool) -> Plane:
-    """Return what the skeleton adds: ribs with brighter cortex, clavicles, scapulae, humeral heads and vertebrae."""
+    """Return what ribs with brighter cortex, clavicles, scapulae, humeral heads and vertebrae add."""
     back, front, cortex = [], [], []
+    rod, edge, blade = _girdle(thorax, anterior_to_posterior=anterior_to_posterior)
     t = np.linspace(0, 1, 14)
     levels = thorax.apex - 0.02 + thorax.rib_spacing * np.arange(11)
     ends = levels + thorax.rib_drop * (0.6 + 0.05 * np.arange(11))
@@ -155,30 +174,43 @@ def bones(canvas: Canvas, thorax: Thorax, *, anterior_to_posterior: bool) -> Pla
                 x = reach - (reach - inner) * t
                 y = end + (0.17 + 0.022 * index) * t**0.8 + 0.02 * np.sin(np.pi * t)
                 front.append((np.stack([sign * x, y], axis=1), 0.042))
-    total = 0.075 * canvas.strokes(back) + 0.055 * canvas.strokes(front) + 0.05 * canvas.strokes(cortex)
-    return np.asarray(total + _girdle(canvas, thorax, anterior_to_posterior=anterior_to_posterior), dtype=np.float32)
+    total = 0.085 * canvas.strokes(back) + 0.06 * canvas.strokes(front)
+    total += (
+        0.05 * canvas.strokes([*cortex, *edge]) + 0.11 * canvas.strokes(rod) + 0.05 * canvas.polygons(blade)
+    )
+    return blur(total + 0.04 * canvas.polygons(_vertebrae()), 0.6)
 
 
-def _girdle(canvas: Canvas, thorax: Thorax, *, anterior_to_posterior: bool) -> Plane:
+def _girdle(
+    thorax: Thorax, *, anterior_to_posterior: bool
+) -> tuple[list[Path], list[Path], list[NDArray[np.float64]]]:
+    """Return the clavicles, the edges of clavicles and scapulae, and the scapulae with the humeral heads."""
     lift = -0.05 if anterior_to_posterior else 0.0
     inward = -0.16 if anterior_to_posterior else 0.0
-    rod, edge, blade, head = [], [], [], []
+    rod: list[Path] = []
+    edge: list[Path] = []
+    blade = []
     for sign in (-1.0, 1.0):
         course = [(0.06, -0.575), (0.20, -0.625), (0.38, -0.685), (0.55, -0.73), (0.75, -0.745)]
         points = spline(np.array(course) * [sign, 1.0] + [thorax.shift * 0.3, lift])
         rod.append((points, 0.052))
-        edge += [(points + [0.0, 0.024], 0.008), (points - [0.0, 0.024], 0.008)]
+        edge += [(points + np.array([0.0, y]), 0.008) for y in (-0.024, 0.024)]
         w = thorax.half_width + 0.035 + inward
         border = np.array([(w - 0.02, -0.62), (w + 0.02, -0.35), (w + 0.07, -0.08), (w + 0.13, -0.10)])
-        blade.append(spline(np.concatenate([border, [(w + 0.2, -0.35), (w + 0.24, -0.6)]]) * [sign, 1], closed=True))
+        blade.append(
+            spline(np.concatenate([border, [(w + 0.2, -0.35), (w + 0.24, -0.6)]]) * [sign, 1], closed=True)
+        )
         edge.append((spline(border[:3] * [sign, 1.0]), 0.010))
-        head.append(np.array([(0.93, -0.70), (1.02, -0.64), (1.05, -0.5), (1.2, 0.0), (1.1, 0.0)]) * [sign, 1.0])
-    vertebrae = [
-        np.array([(-0.065, y), (0.065, y), (0.058, y + 0.045), (0.065, y + 0.09), (-0.065, y + 0.09), (-0.058, y + 0.045)])
-        for y in _SPINE_LEVELS
-    ]
-    flat = 0.11 * canvas.strokes(rod) + 0.05 * canvas.strokes(edge, blur_pixels=0.7) + 0.04 * canvas.polygons(blade, blur_pixels=1.0)
-    return np.asarray(flat + 0.12 * canvas.polygons(head) + 0.05 * canvas.polygons(vertebrae, blur_pixels=1.0), dtype=np.float32)
+        blade.append(
+            np.array([(0.93, -0.70), (1.02, -0.64), (1.05, -0.5), (1.2, 0.0), (1.1, 0.0)]) * [sign, 1.0]
+        )
+    return rod, edge, blade
+
+
+def _vertebrae() -> list[NDArray[np.float64]]:
+    side = np.array([(0.065, 0.0), (0.058, 0.045), (0.065, 0.09)])
+    half = np.concatenate([side, side[::-1] * [-1.0, 1.0]])
+    return [half + np.array([0.0, level]) for level in _SPINE_LEVELS]
 
 
 def airway(canvas: Canvas, shift: float) -> Plane:
@@ -186,17 +218,20 @@ def airway(canvas: Canvas, shift: float) -> Plane:
     trachea = np.array([(0.0, -1.1), (shift * 0.5, -0.6), carina])
     right = np.array([carina, (-0.07 + shift, -0.18), (-0.13 + shift, -0.10)])
     left = np.array([carina, (0.09 + shift, -0.17), (0.18 + shift, -0.11)])
-    return canvas.strokes([(trachea, 0.075), (right, 0.05), (left, 0.044)], blur_pixels=1.0)
+    return canvas.strokes([(trachea, 0.075), (right, 0.05), (left, 0.044)], blur_pixels=0.9)
 
 
-def vessels(canvas: Canvas, thorax: Thorax, side: str, squeeze: float) -> Plane:
-    """Return the pulmonary vessels of one lung, `squeeze` times their length where the lung has collapsed."""
-    rng = np.random.default_rng([thorax.vessel_seed, int(SIDES[side] > 0)])
-    sign = SIDES[side]
-    hilum = np.array([0.155 * sign + thorax.shift, -0.07 if side == "left" else -0.03])
-    fan = np.deg2rad([-78, -48, -20, 12, 36, 58, 78]) + rng.standard_normal(7) * 0.1
-    headings = fan if sign > 0 else np.pi - fan
-    starts = hilum + rng.standard_normal((7, 2)) * [0.012, 0.03]
-    branches = trees(rng, starts, headings, length=0.19 * squeeze, width=0.026, depth=3, spread=0.45, waver=0.16)
-    hilar = [(np.array([hilum + [0.0, -0.05], hilum, hilum + [0.02 * sign, 0.11]]), 0.06)]
-    return canvas.strokes(branches + hilar, blur_pixels=1.0)
+def vessels(canvas: Canvas, thorax: Thorax, squeeze: Mapping[str, float]) -> Plane:
+    """Return the hila and pulmonary vessels, `squeeze` times their length where the lung has collapsed."""
+    paths: list[tuple[NDArray[np.float64], float]] = []
+    for side, sign in SIDES.items():
+        rng = np.random.default_rng([thorax.vessel_seed, int(sign > 0)])
+        hilum = np.array([0.155 * sign + thorax.shift, -0.07 if side == "left" else -0.03])
+        fan = np.deg2rad([-78, -48, -20, 12, 36, 58, 78]) + rng.standard_normal(7) * 0.1
+        starts = hilum + rng.standard_normal((7, 2)) * [0.012, 0.03]
+        headings = fan if sign > 0 else np.pi - fan
+        paths += trees(
+            rng, starts, headings, length=0.19 * squeeze[side], width=0.026, depth=3, spread=0.45, waver=0.16
+        )
+        paths.append((hilum + np.array([(0.0, -0.05), (0.0, 0.0), (0.02 * sign, 0.11)]), 0.06))
+    return canvas.strokes(paths, blur_pixels=1.0)

@@ -36,7 +36,7 @@ _SMALLEST_VISIBLE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class _Contrast:
-    """One kind of sequence: what the scanner writes, and the signal of each tissue (white matter about 500)."""
+    """One kind of sequence: what the scanner writes, and each tissue's signal (white matter about 500)."""
 
     description: str
     sequence_name: str
@@ -55,8 +55,8 @@ _CONTRASTS = (
         (8, 15),
         (450, 700),
         "Gadolinium",
-        {"fat": 980, "skull": 70, "marrow": 330, "fluid": 130, "grey": 430, "white": 580, "deep": 460, "globe": 140,
-         "muscle": 380, "sinus": 900, "rim": 1080, "solid": 980, "core": 210, "oedema": 370},
+        {"fat": 980, "skull": 70, "marrow": 330, "fluid": 130, "grey": 430, "white": 580, "deep": 460,
+         "globe": 140, "muscle": 380, "sinus": 900, "rim": 1080, "solid": 980, "core": 210, "oedema": 370},
     ),
     _Contrast(
         "AX T2 TSE",
@@ -65,8 +65,8 @@ _CONTRASTS = (
         (85, 110),
         (3500, 6000),
         None,
-        {"fat": 620, "skull": 45, "marrow": 200, "fluid": 1050, "grey": 600, "white": 400, "deep": 480, "globe": 1080,
-         "muscle": 230, "sinus": 60, "rim": 600, "solid": 760, "core": 1010, "oedema": 900},
+        {"fat": 620, "skull": 45, "marrow": 200, "fluid": 1050, "grey": 600, "white": 400, "deep": 480,
+         "globe": 1080, "muscle": 230, "sinus": 60, "rim": 600, "solid": 760, "core": 1010, "oedema": 900},
     ),
     _Contrast(
         "AX FLAIR",
@@ -75,8 +75,8 @@ _CONTRASTS = (
         (80, 130),
         (8000, 11000),
         None,
-        {"fat": 600, "skull": 45, "marrow": 190, "fluid": 80, "grey": 520, "white": 410, "deep": 470, "globe": 90,
-         "muscle": 260, "sinus": 80, "rim": 800, "solid": 830, "core": 300, "oedema": 960},
+        {"fat": 600, "skull": 45, "marrow": 190, "fluid": 80, "grey": 520, "white": 410, "deep": 470,
+         "globe": 90, "muscle": 260, "sinus": 80, "rim": 800, "solid": 830, "core": 300, "oedema": 960},
     ),
 )  # fmt: skip
 
@@ -93,7 +93,7 @@ class _Tumour:
 def draw(
     patient: np.random.Generator, study: np.random.Generator, findings: Sequence[str], size: int | None = None
 ) -> PhantomSeries:
-    """Draw one series of 10 to 16 axial slices, uint16 [n, size, size] in arbitrary units (256 pixels unless told).
+    """Draw one series of 10 to 16 axial slices, uint16 [n, size, size], arbitrary units; size 256 by default.
 
     `findings` holds names of `FINDINGS`; empty is a normal brain.
     """

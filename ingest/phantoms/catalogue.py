@@ -26,7 +26,10 @@ class Anatomy(Protocol):
 
     @staticmethod
     def draw(
-        patient: np.random.Generator, study: np.random.Generator, findings: Sequence[str], size: int | None = None
+        patient: np.random.Generator,
+        study: np.random.Generator,
+        findings: Sequence[str],
+        size: int | None = None,
     ) -> PhantomSeries:
         """Draw one series: `patient` decides the anatomy, `study` everything else."""
         ...
@@ -70,8 +73,8 @@ def anatomy(name: str) -> Anatomy:
 def make_studies(count: int, seed: int, anatomies: Sequence[str] | None = None) -> Iterator[PhantomStudy]:
     """Draw `count` studies of the given anatomies, all by default.
 
-    Each finding of each anatomy, and being normal, is equally frequent. Study i depends on `seed` and `anatomies` only,
-    not on `count`. About three patients in ten have two or three studies, of the same anatomy.
+    Each finding of each anatomy, and being normal, is equally frequent. Study i depends on `seed` and
+    `anatomies` only, not on `count`. About three patients in ten have two or three studies, of one anatomy.
     """
     for plan in plan_studies(count, seed, anatomies):
         yield draw_study(plan)
@@ -90,7 +93,9 @@ def plan_studies(count: int, seed: int, anatomies: Sequence[str] | None = None) 
             order = np.random.default_rng([seed, 2, block]).permutation(len(classes))
         name, finding = classes[int(order[place])]
         patient, visit = next(queues[name])
-        findings = _with_second(np.random.default_rng([seed, 3, number]), name, finding, modules[name].FINDINGS)
+        findings = _with_second(
+            np.random.default_rng([seed, 3, number]), name, finding, modules[name].FINDINGS
+        )
         plans.append(StudyPlan(seed, number, name, findings, patient, visit))
     return plans
 
@@ -107,7 +112,7 @@ def draw_study(plan: StudyPlan, size: int | None = None) -> PhantomStudy:
     life = np.random.default_rng([*patient_seed, 6])
     first = _FIRST_DAY + datetime.timedelta(days=int(life.integers(3000)))
     birth_year = first.year - int(life.integers(26, 86))
-    date = first + datetime.timedelta(days=int(np.cumsum(life.integers(20, 300, 3))[plan.visit - 1]) * (plan.visit > 0))
+    date = first + datetime.timedelta(days=int(life.integers(20, 300, 3)[: plan.visit].sum()))
     present = {finding.name for finding in series.findings}
     words = np.random.default_rng([plan.seed, 7, kind, plan.number])
     return PhantomStudy(
@@ -133,16 +138,18 @@ def _visits(rng: np.random.Generator) -> Iterator[tuple[int, int]]:
         patient += 1
 
 
-def _with_second(rng: np.random.Generator, name: str, finding: str, findings: Sequence[str]) -> tuple[str, ...]:
+def _with_second(
+    rng: np.random.Generator, name: str, finding: str, findings: Sequence[str]
+) -> tuple[str, ...]:
     if not finding:
         return ()
-    # One chest radiograph in ten, normal ones counted, shows two things.
+    # One chest radiograph in ten shows two things, normal ones counted.
     if name == "chest-xray" and rng.random() < 0.12:
         return (finding, str(rng.choice([other for other in findings if other != finding])))
     return (finding,)
 
 
 def _sex(name: str, patient_seed: Sequence[int]) -> str:
-    """Return "F" or "M". The first draw of a patient's generator decides it, so that the drawing can agree."""
+    """Return "F" or "M", by the first draw of the patient's generator, so that the drawing can agree."""
     female = np.random.default_rng(patient_seed).random() < 0.5
     return "F" if female or name == "mammogram" else "M"

@@ -1,7 +1,8 @@
 """Axial chest CT series in Hounsfield units, from the upper abdomen to the lung apices.
 
-In a slice the patient's right is on the left and anterior is up; one anatomical unit is half the field of view. The level
-of a slice runs from 0 (upper abdomen) to 1 (apices). Stored values are Hounsfield units plus 1024.
+In a slice the patient's right is on the left and anterior is up; one anatomical unit is half the field of
+view. The level of a slice runs from 0 (upper abdomen) to 1 (apices). Stored values are Hounsfield units plus
+1024.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ingest.phantoms._chest_phrases import CHEST_CT as PHRASES
 from ingest.phantoms._drawing import Canvas, Plane, blur, smoothstep, trees, wobbly_outline
@@ -40,7 +42,7 @@ class _Chest:
 
 @dataclass(frozen=True, slots=True)
 class _Lesions:
-    """What disease puts into the volume: a nodule (x, y, level, radius) and the thickness of fluid on each side."""
+    """What disease adds: a nodule (x, y, level, radius) and for each side the depth and height of fluid."""
 
     nodule: tuple[float, float, float, float] | None
     nodule_seed: int
@@ -68,7 +70,7 @@ def draw(
     chest = _Chest(
         field_of_view=patient.uniform(340, 400),
         width=patient.uniform(0.66, 0.72),
-        depth=patient.uniform(0.44, 0.50),
+        depth=patient.uniform(0.47, 0.54),
         fat=patient.uniform(0.03, 0.10),
         heart=patient.uniform(0.9, 1.08),
         aorta=patient.uniform(0.068, 0.088),
@@ -78,7 +80,9 @@ def draw(
     count = int(study.integers(16, 25))
     levels = (np.arange(count) + 0.5) / count
     extent = study.uniform(235, 265)
-    plan, lesions = _lesions(study, chest, findings, levels, extent)
+    # A generator of its own: the same study with and without findings differs by the findings alone.
+    disease = np.random.default_rng(study.integers(2**32, size=2))
+    plan, lesions = _lesions(disease, chest, findings, levels)
     pose = (float(study.normal() * 0.02), float(study.normal() * 0.02))
     canvas = Canvas((size, size), centre=pose, scale=study.uniform(0.95, 1.03), angle=study.normal() * 0.03)
     blood = float(study.uniform(150, 220)) if study.random() < 0.5 else 42.0
@@ -110,43 +114,48 @@ def draw(
         image_positions=tuple(
             (round(corner, 3), round(corner, 3), round(-350.0 + index * step, 3)) for index in range(count)
         ),
+        extra={"ContrastBolusAgent": "Iodinated contrast"} if blood > 100 else {},
     )
 
 
 def _lesions(
-    study: np.random.Generator, chest: _Chest, names: Sequence[str], levels: np.ndarray, extent: float
+    disease: np.random.Generator, chest: _Chest, names: Sequence[str], levels: NDArray[np.float64]
 ) -> tuple[list[Finding], _Lesions]:
     """Choose side, severity and place of each finding."""
     plan: list[Finding] = []
     nodule, fluid = None, {}
     for name in names:
-        side = str(study.choice(["left", "right"]))
+        side = str(disease.choice(["left", "right"]))
         if name == "nodule":
-            level = float(study.choice(levels[(levels > 0.42) & (levels < 0.86)]))
-            radius = study.uniform(10, 35) / chest.field_of_view
-            away = study.uniform(0.60, 0.74) if level > 0.55 or side == "right" else 0.80
-            turn = study.uniform(-0.75, 0.75)
+            level = float(disease.choice(levels[(levels > 0.42) & (levels < 0.86)]))
+            radius = (10 + 25 * disease.beta(2.0, 1.2)) / chest.field_of_view
+            away = disease.uniform(0.60, 0.74) if level > 0.55 or side == "right" else 0.80
+            turn = disease.uniform(-0.75, 0.75)
             narrow = 1.0 - 0.4 * max(0.0, level - 0.55)
             x, y = _SIDES[side] * away * narrow * np.cos(turn), 0.7 * np.sin(turn)
             nodule = (float(x * chest.width), float(y * chest.depth), level, float(radius))
             plan.append(Finding(name, side, None, "upper lobe" if level > 0.6 else "lower lobe"))
         elif name == "pleural-effusion":
-            severity = str(study.choice(["small", "moderate", "large"]))
-            side = "bilateral" if study.random() < 0.35 else side
+            severity = str(disease.choice(["small", "moderate", "large"]))
+            side = "bilateral" if disease.random() < 0.35 else side
             low, high = {"small": (0.10, 0.15), "moderate": (0.2, 0.3), "large": (0.38, 0.52)}[severity]
             top = {"small": 0.55, "moderate": 0.75, "large": 0.95}[severity]
             for each in _SIDES if side == "bilateral" else (side,):
-                fluid[each] = (float(study.uniform(low, high)), top)
+                fluid[each] = (float(disease.uniform(low, high)), top)
             plan.append(Finding(name, side, severity))
         else:
             raise ValueError(f"{NAME} does not draw {name!r}; it draws {', '.join(FINDINGS)}.")
-    return plan, _Lesions(nodule, int(study.integers(2**32)), fluid)
+    return plan, _Lesions(nodule, int(disease.integers(2**32)), fluid)
 
 
-def _slice(canvas: Canvas, chest: _Chest, level: float, lesions: _Lesions, blood: float) -> tuple[Plane, set[str]]:
+def _slice(
+    canvas: Canvas, chest: _Chest, level: float, lesions: _Lesions, blood: float
+) -> tuple[Plane, set[str]]:
     """Return a slice in Hounsfield units without noise, and the names of the findings to see in it."""
     taper = 1.0 - 0.62 * max(0.0, (level - 0.55) / 0.45) ** 2.2
-    here = _Slice(canvas, level, (chest.width * taper, chest.depth * (0.35 + 0.65 * taper)), (0.0, 0.05 * (1 - taper)))
+    here = _Slice(
+        canvas, level, (chest.width * taper, chest.depth * (0.35 + 0.65 * taper)), (0.0, 0.05 * (1 - taper))
+    )
     picture = _wall(here, chest)
     present: set[str] = set()
     cavity = canvas.radius(here.middle, here.radii)
@@ -161,7 +170,7 @@ def _slice(canvas: Canvas, chest: _Chest, level: float, lesions: _Lesions, blood
     _abdomen(here, chest, cavity, lungs, picture)
     for side, (thickness, top) in lesions.fluid.items():
         depth = thickness * (1 - (level / top) ** 2) if level < top else 0.0
-        if depth > 0.03:
+        if depth > 0.05:
             _effuse(here, side, depth, lungs, picture)
             present.add("pleural-effusion")
     _great_vessels(here, chest, blood, picture)
@@ -176,14 +185,18 @@ def _wall(here: _Slice, chest: _Chest) -> Plane:
     a = chest.width + 0.11 + chest.fat + 0.10 * shoulder
     b = chest.depth + 0.11 + chest.fat - 0.10 * shoulder
     dx, dy = canvas.x / np.float32(a), (canvas.y - np.float32(0.02)) / np.float32(b)
-    r = np.sqrt(np.sqrt(dx**4 + dy**4 + 1.2 * dx * dx * dy * dy))
+    dx *= dx
+    dy *= dy
+    r = np.sqrt(np.sqrt(dx * dx + dy * dy + 1.2 * dx * dy))
     body = smoothstep(1.012, 0.988, r)
     picture = _AIR + body * (_FAT - _AIR)
     skin = smoothstep(0.965, 0.985, r) * body
     muscle = smoothstep(1.0 - chest.fat * 1.1 + 0.01, 1.0 - chest.fat * 1.1 - 0.02, r)
     picture += np.maximum(skin, muscle) * (_MUSCLE - picture)
     # The planes of fat between the muscles of the wall.
-    planes = np.exp(-((r - 0.88 + chest.fat) ** 2) / 2e-4) * smoothstep(0.2, 0.5, np.abs(canvas.x))
+    planes = smoothstep(0.025, 0.0, np.abs(r - np.float32(0.88 - chest.fat))) * smoothstep(
+        0.2, 0.5, np.abs(canvas.x)
+    )
     picture -= 90.0 * planes * body
     table = np.abs(canvas.y - b - 0.06 + 0.05 * canvas.x * canvas.x) < 0.012
     picture[table & (np.abs(canvas.x) < 0.7)] = -650.0
@@ -214,10 +227,14 @@ def _vessels(here: _Slice, rng: np.random.Generator) -> Plane:
     branches = trees(rng, starts, headings, length=0.19, width=0.030, depth=2, spread=0.45, waver=0.15)
     keep = rng.random(len(branches)) < 0.75
     spots = rng.uniform([-0.65, -0.4], [0.65, 0.4], (40, 2))
-    dots = [(np.array([p, p + 0.012]), float(w)) for p, w in zip(spots, rng.uniform(0.008, 0.02, 40), strict=True)]
+    dots = [
+        (np.array([p, p + 0.012]), float(w)) for p, w in zip(spots, rng.uniform(0.008, 0.02, 40), strict=True)
+    ]
     bright = canvas.strokes([b for b, k in zip(branches, keep, strict=True) if k] + dots, blur_pixels=0.5)
     y = 0.32 - 0.75 * (1 - level)
-    fissures = [(np.array([(s * 0.2, -y * 0.4), (s * 0.45, -y * 0.6 + 0.03), (s * 0.7, -y)]), 0.008) for s in (-1, 1)]
+    fissures = [
+        (np.array([(s * 0.2, -y * 0.4), (s * 0.45, -y * 0.6 + 0.03), (s * 0.7, -y)]), 0.008) for s in (-1, 1)
+    ]
     return np.asarray(620.0 * bright + 110.0 * canvas.strokes(fissures, blur_pixels=0.5), dtype=np.float32)
 
 
@@ -236,7 +253,7 @@ def _nodule(here: _Slice, chest: _Chest, lesions: _Lesions, air: Plane) -> tuple
 
 
 def _abdomen(here: _Slice, chest: _Chest, cavity: Plane, lungs: Plane, picture: Plane) -> None:
-    """Draw liver, spleen and stomach where the domes of the diaphragm reach this level; lung stays around them."""
+    """Draw liver, spleen and stomach where the diaphragm reaches this level; lung stays around them."""
     canvas, level = here.canvas, here.level
     for side, top in zip(("right", "left"), chest.dome, strict=True):
         if level >= top:
@@ -258,7 +275,7 @@ def _abdomen(here: _Slice, chest: _Chest, cavity: Plane, lungs: Plane, picture: 
 
 
 def _effuse(here: _Slice, side: str, depth: float, lungs: Plane, picture: Plane) -> None:
-    """Lay a crescent of fluid of 5 to 20 HU along the posterior pleura, with a rim of pressed lung before it."""
+    """Lay a crescent of fluid, 12 HU, along the posterior pleura, with a rim of pressed lung before it."""
     canvas = here.canvas
     half = smoothstep(0.0, 0.05, _SIDES[side] * canvas.x)
     inner = canvas.radius((here.middle[0], here.middle[1] - depth), here.radii)
@@ -272,10 +289,12 @@ def _effuse(here: _Slice, side: str, depth: float, lungs: Plane, picture: Plane)
 def _great_vessels(here: _Slice, chest: _Chest, blood: float, picture: Plane) -> None:
     """Draw mediastinal fat, heart, aorta and its arch, pulmonary trunk, trachea, bronchi and oesophagus."""
     canvas, level, r = here.canvas, here.level, chest.aorta
-    fat = canvas.ellipse((0.02, -0.14), (0.15, 0.28), softness=0.15)
-    picture += fat * (_FAT + 20 - picture)
+    column = canvas.ellipse((0.02, -0.14), (0.15, 0.28), softness=0.15)
+    picture += column * ((_FAT + 20 if level > 0.26 else _LIVER - 6) - picture)
 
-    def put(centre: tuple[float, float], radii: tuple[float, float], value: float, angle: float = 0.0) -> None:
+    def put(
+        centre: tuple[float, float], radii: tuple[float, float], value: float, angle: float = 0.0
+    ) -> None:
         nonlocal picture
         picture += canvas.ellipse(centre, radii, angle=angle, softness=0.12) * (np.float32(value) - picture)
 
@@ -317,15 +336,16 @@ def _bones(here: _Slice, chest: _Chest, picture: Plane) -> None:
             arc = np.stack([sign * a * np.cos(angle), here.middle[1] + b * np.sin(angle)], axis=1)
             ribs.append((arc, 0.036))
     spine_y = 0.33
-    for x in (-1, 1):
-        ribs.append((np.array([(x * 0.06, spine_y + 0.12), (x * 0.17, spine_y + 0.16)]), 0.05))
+    ribs += [(np.array([(x, spine_y + 0.12), (2.8 * x, spine_y + 0.16)]), 0.05) for x in (-0.06, 0.06)]
     ribs.append((np.array([(0.0, spine_y + 0.14), (0.0, spine_y + 0.27)]), 0.045))
     if level > 0.6:
         for sign in (-1.0, 1.0):
             reach = chest.width * 0.98
             ribs.append((np.array([(sign * 0.38, 0.50), (sign * 0.56, 0.43), (sign * reach, 0.22)]), 0.035))
     if level > 0.88:
-        ribs += [(np.array([(s * 0.10, -0.33), (s * 0.4, -0.36), (s * 0.62, -0.22)]), 0.055) for s in (-1.0, 1.0)]
+        ribs += [
+            (np.array([(s * 0.10, -0.33), (s * 0.4, -0.36), (s * 0.62, -0.22)]), 0.055) for s in (-1.0, 1.0)
+        ]
     cortex = canvas.strokes(ribs)
     marrow = canvas.strokes([(points, width * 0.45) for points, width in ribs])
     picture += cortex * (520.0 - picture)

@@ -1,7 +1,6 @@
 """Frontal chest radiographs: a projected thorax and what disease adds to it or takes from it.
 
-A picture is built in display values from 0 (air outside the body, black) to 1 (dense bone, white), then exposed and
-stored as a detector would. Anatomical coordinates are those of `_thorax`.
+A picture is built in display values from 0 (air outside the body) to 1 (dense bone, white), then exposed and stored as a detector would. Anatomical coordinates are those of `_thorax`.
 """
 
 from __future__ import annotations
@@ -26,18 +25,20 @@ FINDINGS: tuple[str, ...] = ("pleural-effusion", "pneumothorax", "cardiomegaly",
 _MILLIMETRES = 200.0
 _DETECTOR_MM = 400.0
 _AIR, _LUNG, _WATER, _HEART, _ABDOMEN = 0.03, 0.17, 0.72, 0.72, 0.72
-_CONSOLIDATION_ZONES = {"upper zone": (-0.62, -0.40), "mid zone": (-0.25, -0.02), "lower zone": (0.12, 0.26)}
+_CONSOLIDATION_ZONES = {"upper zone": (-0.52, -0.36), "mid zone": (-0.22, -0.02), "lower zone": (0.10, 0.25)}
 
 
 @dataclass(frozen=True, slots=True)
-class _Lung:
-    """One hemithorax being drawn: its mask and, where air or fluid has come in, what is left of the lung."""
+class _Lungs:
+    """Both hemithoraces being drawn: their mask and, where air has come in, what is left of each lung.
 
-    side: str
+    `squeeze` is 1 for a lung that fills its side; `outlines` are those of the lungs, not of the sides.
+    """
+
     mask: Plane
     aerated: Plane
-    outline: NDArray[np.float64]
-    squeeze: float = 1.0
+    outlines: dict[str, NDArray[np.float64]]
+    squeeze: dict[str, float]
 
 
 def draw(
@@ -49,8 +50,10 @@ def draw(
     """
     size = size or 320
     thorax = anatomy.draw_thorax(patient)
-    plan = _plan(study, findings)
-    thorax = _diseased(study, thorax, plan)
+    # A generator of its own: the same study with and without findings differs by the findings alone.
+    disease = np.random.default_rng(study.integers(2**32, size=2))
+    plan = _plan(disease, findings)
+    thorax = _diseased(disease, _breathing(study, thorax), plan)
     supine = bool(study.random() < 0.3)
     canvas = Canvas(
         (size, size),
@@ -58,20 +61,20 @@ def draw(
         scale=study.uniform(0.93, 1.06),
         angle=study.normal() * 0.025,
     )
-    picture = _picture(canvas, study, thorax, plan, supine=supine)
+    picture = _picture(canvas, disease, thorax, plan, supine=supine)
     return _series(study, _expose(canvas, study, picture), tuple(plan), supine=supine)
 
 
-def _plan(study: np.random.Generator, names: Sequence[str]) -> list[Finding]:
+def _plan(disease: np.random.Generator, names: Sequence[str]) -> list[Finding]:
     """Choose side, severity and place of each finding; two findings of the lungs take opposite sides."""
     plan: list[Finding] = []
-    free = [str(side) for side in study.permutation(["left", "right"])]
+    free = [str(side) for side in disease.permutation(["left", "right"])]
     for name in names:
-        side: str | None = free.pop() if free else str(study.choice(["left", "right"]))
-        grade = int(study.choice(3, p=[0.3, 0.4, 0.3]))
+        side: str | None = free.pop() if free else str(disease.choice(["left", "right"]))
+        grade = int(disease.choice(3, p=[0.3, 0.4, 0.3]))
         size = ("small", "moderate", "large")[grade]
         if name == "pleural-effusion":
-            if study.random() < 0.3 and len(names) == 1:
+            if disease.random() < 0.3 and len(names) == 1:
                 side = "bilateral"
             plan.append(Finding(name, side, size))
         elif name == "pneumothorax":
@@ -79,59 +82,70 @@ def _plan(study: np.random.Generator, names: Sequence[str]) -> list[Finding]:
         elif name == "cardiomegaly":
             plan.append(Finding(name, None, ("mild", "moderate", "severe")[grade]))
         elif name == "consolidation":
-            plan.append(Finding(name, side, None, str(study.choice(list(_CONSOLIDATION_ZONES)))))
+            plan.append(Finding(name, side, None, str(disease.choice(list(_CONSOLIDATION_ZONES)))))
         elif name == "nodule":
-            plan.append(Finding(name, side, None, str(study.choice(["upper zone", "mid zone", "lower zone"]))))
+            plan.append(
+                Finding(name, side, None, str(disease.choice(["upper zone", "mid zone", "lower zone"])))
+            )
         else:
             raise ValueError(f"{NAME} does not draw {name!r}; it draws {', '.join(FINDINGS)}.")
     return plan
 
 
-def _diseased(study: np.random.Generator, thorax: Thorax, plan: Sequence[Finding]) -> Thorax:
-    """Return the thorax as disease and breathing have changed it."""
+def _breathing(study: np.random.Generator, thorax: Thorax) -> Thorax:
+    """Return the thorax at the depth of breath and turn of this exposure."""
     breath = study.normal() * 0.02
-    ratio = thorax.cardiothoracic_ratio + study.normal() * 0.006
-    shift = study.normal() * 0.012
+    return replace(
+        thorax,
+        cardiothoracic_ratio=min(0.48, thorax.cardiothoracic_ratio + study.normal() * 0.006),
+        shift=study.normal() * 0.012,
+        dome=(thorax.dome[0] + breath, thorax.dome[1] + breath),
+    )
+
+
+def _diseased(disease: np.random.Generator, thorax: Thorax, plan: Sequence[Finding]) -> Thorax:
+    """Return the thorax with the heart enlarged or pushed aside."""
+    ratio, shift = thorax.cardiothoracic_ratio, thorax.shift
     for finding in plan:
         large = finding.severity == "large"
         push = -SIDES[finding.side] if finding.side in SIDES else 0.0
         if finding.name == "cardiomegaly":
             low = {"mild": 0.56, "moderate": 0.60, "severe": 0.66}[str(finding.severity)]
-            ratio = study.uniform(low, low + 0.05)
+            ratio = disease.uniform(low, low + 0.05)
         elif finding.name == "pleural-effusion" and large:
-            shift += push * study.uniform(0.02, 0.07)
+            shift += push * disease.uniform(0.02, 0.07)
         elif finding.name == "pneumothorax" and large:
-            shift += push * study.uniform(0.03, 0.11)
-    dome = (thorax.dome[0] + breath, thorax.dome[1] + breath)
-    return replace(thorax, cardiothoracic_ratio=ratio, shift=shift, dome=dome)
+            shift += push * disease.uniform(0.03, 0.11)
+    return replace(thorax, cardiothoracic_ratio=ratio, shift=shift)
 
 
 def _picture(
-    canvas: Canvas, study: np.random.Generator, thorax: Thorax, plan: Sequence[Finding], *, supine: bool
+    canvas: Canvas, disease: np.random.Generator, thorax: Thorax, plan: Sequence[Finding], *, supine: bool
 ) -> Plane:
-    body = canvas.polygon(anatomy.body(thorax), blur_pixels=1.2)
+    body = canvas.polygon(anatomy.body(thorax), blur_pixels=1.0)
     picture = _soft_tissue(canvas, thorax, body)
-    heart = blur(canvas.polygon(anatomy.heart(thorax)), 1.2)
-    for side in ("right", "left"):
-        lung = _lung(canvas, study, thorax, side, plan)
-        air = _aeration(canvas, study, thorax, lung)
-        for finding in plan:
-            if finding.side == side and finding.name == "consolidation":
-                air = _consolidate(canvas, study, thorax, lung, finding, air)
-            elif finding.side == side and finding.name == "nodule":
-                air = _nodule(canvas, study, lung, heart, finding, air)
-        picture += lung.mask * (air - picture)
-    chest = canvas.polygons(anatomy.mediastinum(thorax), blur_pixels=1.5)
+    heart = canvas.polygon(anatomy.heart(thorax), blur_pixels=1.2)
+    lungs = _lungs(canvas, disease, thorax, plan)
+    air = _aeration(canvas, thorax, lungs)
+    for finding in plan:
+        if finding.name == "consolidation":
+            air = _consolidate(canvas, disease, thorax, finding, air)
+        elif finding.name == "nodule":
+            air = _nodule(canvas, disease, lungs, heart, finding, air)
+    picture += lungs.mask * (air - picture)
+    chest = canvas.polygons(anatomy.mediastinum(thorax), blur_pixels=1.2)
     chest *= smoothstep(-1.3, -0.55, canvas.y) * 0.6 + 0.3
     picture += chest * np.maximum(0.70 - picture, 0.0)
     picture += 0.93 * heart * np.maximum(_HEART - 0.06 * np.abs(canvas.x) - picture, 0.0)
     for finding in plan:
         if finding.name == "pleural-effusion":
-            for side in ("right", "left") if finding.side == "bilateral" else (str(finding.side),):
-                _effuse(canvas, study, thorax, side, str(finding.severity), picture)
-    picture += body * anatomy.bones(canvas, thorax, anterior_to_posterior=supine) * (1.05 - 0.4 * picture)
-    picture -= 0.17 * anatomy.airway(canvas, thorax.shift)
-    return _breasts(canvas, thorax, picture) if thorax.breast else picture
+            for side in SIDES if finding.side == "bilateral" else (str(finding.side),):
+                _effuse(canvas, disease, thorax, side, str(finding.severity), picture)
+    picture += body * anatomy.bones(canvas, thorax, anterior_to_posterior=supine) * (1.15 - 0.95 * picture)
+    picture -= 0.17 * anatomy.airway(canvas, thorax.shift) * smoothstep(0.35, 0.6, picture)
+    if thorax.breast:
+        _breasts(canvas, thorax, picture)
+    return picture
 
 
 def _soft_tissue(canvas: Canvas, thorax: Thorax, body: Plane) -> Plane:
@@ -145,112 +159,118 @@ def _soft_tissue(canvas: Canvas, thorax: Thorax, body: Plane) -> Plane:
     return np.asarray(_AIR + body * (tissue - _AIR), dtype=np.float32)
 
 
-def _lung(
-    canvas: Canvas, study: np.random.Generator, thorax: Thorax, side: str, plan: Sequence[Finding]
-) -> _Lung:
-    outline = anatomy.lung(thorax, side)
-    mask = canvas.polygon(outline, blur_pixels=0.9)
-    free = next((f for f in plan if f.name == "pneumothorax" and f.side == side), None)
+def _lungs(canvas: Canvas, disease: np.random.Generator, thorax: Thorax, plan: Sequence[Finding]) -> _Lungs:
+    outlines = {side: anatomy.lung(thorax, side) for side in SIDES}
+    squeeze = dict.fromkeys(SIDES, 1.0)
+    mask = canvas.polygons(outlines.values(), blur_pixels=0.9)
+    free = next((finding for finding in plan if finding.name == "pneumothorax"), None)
     if free is None:
-        return _Lung(side, mask, mask, outline)
+        return _Lungs(mask, mask, outlines, squeeze)
+    side = str(free.side)
     retreat = {"small": (0.13, 0.20), "moderate": (0.26, 0.38), "large": (0.48, 0.64)}[str(free.severity)]
-    amount = study.uniform(*retreat)
-    hilum = np.array([0.14 * SIDES[side], 0.0])
+    amount = disease.uniform(*retreat)
     # Air rises: a small pneumothorax of an upright patient parts only the apex from the wall.
-    reach = {"small": (0.25, -0.45), "moderate": (0.75, -0.2), "large": (1.6, 0.3)}[str(free.severity)]
-    share = np.clip((outline[:, 1] - reach[0]) / (reach[1] - reach[0]), 0.0, 1.0)
-    collapsed = hilum + (outline - hilum) * (1 - amount * share[:, None])
-    return _Lung(side, mask, canvas.polygon(collapsed, blur_pixels=0.6) * mask, collapsed, 1 - 0.8 * amount)
+    foot, head = {"small": (0.25, -0.45), "moderate": (0.62, -0.2), "large": (1.3, 0.3)}[str(free.severity)]
+    share = np.clip((outlines[side][:, 1] - foot) / (head - foot), 0.0, 1.0)
+    hilum = np.array([0.14 * SIDES[side] + thorax.shift, 0.0])
+    outlines[side] = hilum + (outlines[side] - hilum) * (1 - amount * share[:, None])
+    squeeze[side] = 1 - 0.8 * amount
+    return _Lungs(mask, canvas.polygons(outlines.values(), blur_pixels=0.6) * mask, outlines, squeeze)
 
 
-def _aeration(canvas: Canvas, study: np.random.Generator, thorax: Thorax, lung: _Lung) -> Plane:
-    """Return the display values of a hemithorax: lung with vessels, free air and the pleural line between."""
-    texture = 0.010 * canvas.noise(study, 24, 2)
-    base = _LUNG + 0.05 * smoothstep(-0.3, 0.5, canvas.y) + 0.06 * smoothstep(-0.55, -0.85, canvas.y) + texture
-    vessels = anatomy.vessels(canvas, thorax, lung.side, lung.squeeze)
-    if lung.squeeze == 1.0:
-        return np.asarray(base + 0.13 * vessels, dtype=np.float32)
-    collapsed = base + 0.13 * vessels + 0.30 * (1 - lung.squeeze) ** 1.3
-    air = base - 0.13
-    line = canvas.strokes([(np.concatenate([lung.outline, lung.outline[:1]]), 0.011)], blur_pixels=0.4)
-    return np.asarray(air + lung.aerated * (collapsed - air) + 0.20 * line, dtype=np.float32)
+def _aeration(canvas: Canvas, thorax: Thorax, lungs: _Lungs) -> Plane:
+    """Return the values inside the rib cage: lung with vessels, free air and the pleural line between."""
+    base = _LUNG + 0.05 * smoothstep(-0.3, 0.5, canvas.y) + 0.05 * smoothstep(-0.55, -0.85, canvas.y)
+    base += 0.010 * canvas.noise(np.random.default_rng([thorax.vessel_seed, 2]), 24, 2)
+    lung = base + 0.115 * anatomy.vessels(canvas, thorax, lungs.squeeze)
+    collapsed = next((side for side, size in lungs.squeeze.items() if size < 1), None)
+    if collapsed is None:
+        return np.asarray(lung, dtype=np.float32)
+    half = SIDES[collapsed] * canvas.x > 0
+    lung += half * np.float32(0.34 * (1 - lungs.squeeze[collapsed]) ** 1.2)
+    air = base - 0.13 * half
+    outline = lungs.outlines[collapsed]
+    line = canvas.strokes([(np.concatenate([outline, outline[:1]]), 0.011)], blur_pixels=0.5)
+    return np.asarray(air + lungs.aerated * (lung - air) + 0.20 * line, dtype=np.float32)
 
 
 def _consolidate(
-    canvas: Canvas, study: np.random.Generator, thorax: Thorax, lung: _Lung, finding: Finding, air: Plane
+    canvas: Canvas, disease: np.random.Generator, thorax: Thorax, finding: Finding, air: Plane
 ) -> Plane:
     """Return `air` with an ill-defined airspace opacity crossed by air bronchograms."""
-    sign = SIDES[lung.side]
+    sign = SIDES[str(finding.side)]
     low, high = _CONSOLIDATION_ZONES[str(finding.location)]
-    x = {"upper zone": 0.32, "mid zone": 0.40, "lower zone": 0.42}[str(finding.location)] + study.normal() * 0.03
-    centre = (sign * x + thorax.shift, float(study.uniform(low, high)))
-    radii = (float(study.uniform(0.15, 0.24)), float(study.uniform(0.14, 0.24)))
-    distance = canvas.radius(centre, radii) + 0.20 * canvas.noise(study, 9, 3)
-    opacity = smoothstep(1.25, 0.55, distance) * np.float32(study.uniform(0.75, 0.95))
-    if finding.location == "upper zone" and lung.side == "right" and study.random() < 0.5:
+    x = {"upper zone": 0.32, "mid zone": 0.40, "lower zone": 0.46 + 0.04 * sign}[str(finding.location)]
+    x += disease.normal() * 0.03
+    centre = (sign * x + thorax.shift, float(disease.uniform(low, high)))
+    radii = (float(disease.uniform(0.16, 0.25)), float(disease.uniform(0.13, 0.24)))
+    distance = canvas.radius(centre, radii) + 0.34 * canvas.noise(disease, 8, 3)
+    opacity = smoothstep(1.45, 0.40, distance) * np.float32(disease.uniform(0.75, 0.95))
+    opacity *= 1.0 - 0.22 * smoothstep(0.0, 1.5, canvas.noise(disease, 22, 2))
+    if finding.location == "upper zone" and finding.side == "right" and disease.random() < 0.5:
         opacity *= smoothstep(0.01, -0.01, canvas.y - centre[1] - radii[1] * 0.6)
     start = np.array([[sign * 0.17 + thorax.shift, -0.05]])
     heading = np.arctan2([centre[1] - start[0, 1]], [centre[0] - start[0, 0]])
-    bronchi = trees(study, start, heading, length=0.16, width=0.02, depth=3, spread=0.4, waver=0.08)
+    bronchi = trees(disease, start, heading, length=0.16, width=0.02, depth=3, spread=0.4, waver=0.08)
     dense = 0.64 - 0.16 * canvas.strokes(bronchi, blur_pixels=0.7)
     return np.asarray(air + opacity * (dense - air), dtype=np.float32)
 
 
 def _nodule(
-    canvas: Canvas, study: np.random.Generator, lung: _Lung, heart: Plane, finding: Finding, air: Plane
+    canvas: Canvas, disease: np.random.Generator, lungs: _Lungs, heart: Plane, finding: Finding, air: Plane
 ) -> Plane:
     """Return `air` with a round opacity of 8 to 30 mm, clear of the heart and the edge of the lung."""
-    diameter = 8 + 22 * study.beta(2.2, 1.2)
+    diameter = 8 + 22 * disease.beta(2.2, 1.2)
     radius = diameter / 2 / _MILLIMETRES
     low, high = {"upper zone": (-0.65, -0.38), "mid zone": (-0.35, -0.02), "lower zone": (0.0, 0.28)}[
         str(finding.location)
     ]
-    room = blur(lung.aerated * (1 - heart), max(1.0, (radius + 0.02) / canvas.pixel / 2)) > 0.93
-    zone = room & (canvas.y > low) & (canvas.y < high) & (np.abs(canvas.x) > 0.24)
+    room = blur(lungs.aerated * (1 - heart), max(1.0, (radius + 0.02) / canvas.pixel / 2)) > 0.93
+    room &= SIDES[str(finding.side)] * canvas.x > 0.26
+    zone = room & (canvas.y > low) & (canvas.y < high)
     rows, columns = np.nonzero(zone if zone.any() else room)
-    pick = int(study.random() * len(rows))
+    pick = int(disease.random() * len(rows))
     centre = (float(canvas.x[rows[pick], columns[pick]]), float(canvas.y[rows[pick], columns[pick]]))
-    radii = (radius * study.uniform(0.88, 1.12), radius)
-    disc = canvas.ellipse(centre, radii, angle=study.uniform(0, 3), softness=0.35)
-    return np.asarray(air + np.float32(study.uniform(0.26, 0.38)) * disc, dtype=np.float32)
+    radii = (radius * disease.uniform(0.88, 1.12), radius)
+    disc = canvas.ellipse(centre, radii, angle=disease.uniform(0, 3), softness=0.45)
+    dense = np.maximum(air, _LUNG + np.float32(disease.uniform(0.32, 0.42)))
+    return np.asarray(air + disc * (dense - air), dtype=np.float32)
 
 
 def _effuse(
-    canvas: Canvas, study: np.random.Generator, thorax: Thorax, side: str, severity: str, picture: Plane
+    canvas: Canvas, disease: np.random.Generator, thorax: Thorax, side: str, severity: str, picture: Plane
 ) -> None:
     """Fill the base of a hemithorax with fluid, whose surface climbs the lateral wall as a meniscus."""
     sign, dome = SIDES[side], thorax.dome[0 if side == "right" else 1]
     lateral, middle = {
-        "small": (dome - study.uniform(0.0, 0.12), dome + study.uniform(0.04, 0.12)),
-        "moderate": (dome - study.uniform(0.28, 0.42), dome - study.uniform(0.08, 0.20)),
-        "large": (dome - study.uniform(0.62, 0.85), dome - study.uniform(0.42, 0.60)),
+        "small": (dome - disease.uniform(0.0, 0.12), dome + disease.uniform(0.04, 0.12)),
+        "moderate": (dome - disease.uniform(0.28, 0.42), dome - disease.uniform(0.08, 0.20)),
+        "large": (dome - disease.uniform(0.62, 0.85), dome - disease.uniform(0.42, 0.60)),
     }[severity]
     w = thorax.half_width
     inward = np.maximum(w - sign * canvas.x, 0.0) / np.float32(w)
     surface = middle - (middle - lateral) * np.exp(-inward * 5.0) - 0.05 * np.exp(-np.abs(1 - inward) * 8.0)
     depth = smoothstep(-0.03, 0.05, canvas.y - surface)
-    wall = thorax.half_width
-    pleura = np.array([(0.05, -0.9), (0.05, 1.0), (wall, 1.0), (wall, 0.1), (wall * 0.95, -0.12), (wall * 0.7, -0.6)])
+    pleura = np.array([(0.05, -0.9), (0.05, 1.0), (w, 1.0), (w, 0.1), (w * 0.95, -0.12), (w * 0.7, -0.6)])
     fluid = depth * canvas.polygon(spline(pleura * [sign, 1], closed=True), blur_pixels=0.8)
     picture += 0.95 * fluid * np.maximum(_WATER - picture, 0.0)
 
 
-def _breasts(canvas: Canvas, thorax: Thorax, picture: Plane) -> Plane:
+def _breasts(canvas: Canvas, thorax: Thorax, picture: Plane) -> None:
     for sign in (-1.0, 1.0):
         shape = canvas.radius((sign * 0.42, 0.16), (0.30, 0.34))
         edge = smoothstep(1.03, 0.97, shape) * smoothstep(-0.15, 0.30, canvas.y)
         picture += 0.085 * thorax.breast * edge * (1 - picture)
-    return picture
 
 
 def _expose(canvas: Canvas, study: np.random.Generator, picture: Plane) -> Plane:
-    """Return display values from 0 to 1 with scatter, grain, contrast of the exposure, collimation and marker."""
+    """Return display values from 0 to 1 with scatter, grain, exposure, collimation and marker."""
     sharp = canvas.shape[0] / 256
     scatter = blur(picture[::2, ::2], 14 * sharp)
     scatter = np.repeat(np.repeat(scatter, 2, axis=0), 2, axis=1)[: picture.shape[0], : picture.shape[1]]
     picture = 0.82 * picture + 0.18 * scatter + 0.008 * canvas.noise(study, 6, 3)
     image = finish(picture, study, grain=study.uniform(0.006, 0.022), sharpness_pixels=0.45 * sharp)
-    image = np.clip((image - 0.5) * study.uniform(0.85, 1.15) + 0.5 + study.normal() * 0.03, 0.0, 1.0)
+    image = np.clip((image - 0.46) * study.uniform(0.95, 1.35) + 0.46 + study.normal() * 0.03, 0.0, 1.0)
     image **= np.float32(np.exp(study.normal() * 0.13))
     if study.random() < 0.55:
         corner = np.array([study.uniform(0.80, 0.90), study.uniform(-0.90, -0.70)])
@@ -268,7 +288,9 @@ def _series(
 ) -> PhantomSeries:
     inverted = bool(study.random() < 0.2)
     windowed = bool(study.random() < 0.6)
-    low, high = (float(study.uniform(100, 500)), float(study.uniform(2800, 3900))) if windowed else (0.0, 4095.0)
+    low, high = (
+        (float(study.uniform(100, 500)), float(study.uniform(2800, 3900))) if windowed else (0.0, 4095.0)
+    )
     stored = np.round(low + (1.0 - image if inverted else image) * (high - low)).astype(np.uint16)
     spacing = round(_DETECTOR_MM / image.shape[0], 4)
     view = "AP" if supine else "PA"

@@ -1,7 +1,7 @@
 """Colour photographs of the retina, with or without diabetic retinopathy.
 
-Everything is drawn as a right eye (optic disc on the right, the nasal side) and mirrored for a left one; coordinates
-have the centre of the photograph at 0 and its round field reaching to about 0.95.
+Everything is drawn as a right eye (optic disc on the right, the nasal side) and mirrored for a left one;
+coordinates have the centre of the photograph at 0 and its round field reaching to about 0.95.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -167,10 +168,7 @@ def _bezier(rng: np.random.Generator, start: Point, control: Point, end: Point) 
 def _taper(line: Points, width: float) -> list[tuple[Points, float]]:
     """Cut a line in four pieces of falling width."""
     cuts = np.linspace(0, len(line) - 1, 5).astype(int)
-    return [
-        (line[a : b + 1], width * (1 - 0.17 * i))
-        for i, (a, b) in enumerate(zip(cuts[:-1], cuts[1:], strict=True))
-    ]
+    return [(line[a : b + 1], width * (1 - 0.17 * i)) for i, (a, b) in enumerate(pairwise(cuts))]
 
 
 def _branch(

@@ -10,7 +10,7 @@ import numpy as np
 from ingest.phantoms._breast import Projection, draw_breast, draw_projection
 from ingest.phantoms._drawing import Canvas, Plane, Points, blur
 from ingest.phantoms._mammogram_phrases import PHRASES as PHRASES
-from ingest.phantoms._texture import soft, specks, split, uneven
+from ingest.phantoms._texture import apart, soft, specks, split, uneven
 from ingest.phantoms.study import Finding, PhantomSeries
 
 NAME = "mammogram"
@@ -25,7 +25,7 @@ _WHITE = 4095
 def draw(
     patient: np.random.Generator, study: np.random.Generator, findings: Sequence[str], size: int | None = None
 ) -> PhantomSeries:
-    """Draw one mammogram, uint16 [1, size, 0.8 size], 12 bits, some of them MONOCHROME1 (256 rows unless told).
+    """Draw one mammogram, uint16 [1, size, 0.8 size], 12 bits, some MONOCHROME1; size 256 by default.
 
     `findings` holds names of `FINDINGS`; empty is a normal breast.
     """
@@ -95,7 +95,8 @@ def _place(
 def _location(point: tuple[float, float], projection: Projection, view: str, side: str) -> str:
     """Name the part of the breast.
 
-    A craniocaudal view hangs with the outer breast at the top on either side; an oblique view has the head at the top.
+    A craniocaudal view hangs with the outer breast at the top on either side, an oblique view with the
+    upper breast.
     """
     offset = point[1] - projection.nipple[1]
     if abs(offset) < 0.08:
@@ -123,7 +124,7 @@ def _add_mass(
         cover = np.maximum(
             cover, np.float32(0.55) * rays * np.exp(-np.maximum(-inside, 0) / np.float32(radius * 0.9))
         )
-    dense = np.float32(rng.uniform(0.80, 0.9)) + np.float32(0.02) * canvas.noise(rng, 24)
+    dense = np.float32(rng.uniform(0.82, 0.92)) + np.float32(0.02) * canvas.noise(rng, 24)
     strength = np.float32(rng.uniform(0.8, 0.95))
     picture += strength * cover * np.maximum(dense - picture, 0) * projection.breast
     return Finding("mass", side=side, severity=severity, location=_location((x, y), projection, view, side))
@@ -148,12 +149,13 @@ def _add_calcifications(
 ) -> Finding:
     severity = str(rng.choice(("few", "numerous"), p=(0.4, 0.6)))
     count = int(rng.integers(14, 20)) if severity == "few" else int(rng.integers(22, 45))
-    spread = rng.uniform(0.07, 0.11) if severity == "few" else rng.uniform(0.10, 0.17)
+    spread = rng.uniform(0.08, 0.12) if severity == "few" else rng.uniform(0.12, 0.18)
     x, y = _place(rng, canvas, projection, spread + 0.05)
-    stretch, turn = rng.uniform(0.45, 1.0), rng.uniform(0, math.pi)
-    offsets = rng.normal(0, 0.6, (count, 2)) * np.array([spread, spread * stretch])
+    stretch, turn = rng.uniform(0.6, 1.0), rng.uniform(0, math.pi)
+    scatter = rng.normal(0, 0.6, (4 * count, 2)) * np.array([spread, spread * stretch])
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
-    cover = specks(canvas, offsets @ rotation.T + np.array([x, y]), rng.uniform(0.007, 0.015, count))
+    offsets = apart(scatter, 0.036)[:count] @ rotation.T
+    cover = specks(canvas, offsets + np.array([x, y]), rng.uniform(0.009, 0.017, len(offsets)))
     picture += cover * np.maximum(np.float32(rng.uniform(0.98, 1.08)) - picture, 0) * projection.breast
     return Finding(
         "calcifications", side=side, severity=severity, location=_location((x, y), projection, view, side)

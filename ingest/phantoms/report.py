@@ -23,14 +23,17 @@ def caption(
 ) -> str:
     """Return a short caption of one image, varied by `rng`.
 
-    `findings` are those to be seen in the image and `all_findings` the names that its anatomy can show. About half of
-    the captions name the kind of picture; some add what is absent; one without findings says that it is normal.
+    `findings` are those to be seen in the image and `all_findings` the names that its anatomy can show.
+    About half of the captions name the kind of picture, some add what is absent, and one without findings
+    says so.
     """
     parts = [_present(rng, phrases, finding) for finding in rng.permutation(np.array(findings, dtype=object))]
     absent = _absent_names(findings, all_findings)
     if not parts:
         if absent and rng.random() < 0.35:
-            parts = [_absent(rng, phrases, str(name)) for name in rng.permutation(absent)[: rng.integers(1, 3)]]
+            parts = [
+                _absent(rng, phrases, str(name)) for name in rng.permutation(absent)[: rng.integers(1, 3)]
+            ]
         else:
             parts = [_pick(rng, phrases.normal)]
     elif absent and rng.random() < 0.12:
@@ -39,7 +42,9 @@ def caption(
     if rng.random() < 0.5:
         return text
     view = _pick(rng, phrases.view)
-    joint = str(rng.choice([f"{view}, {text}", f"{view}: {text}", f"{text} on {view}", f"{view} with {text}"]))
+    joint = str(
+        rng.choice([f"{view}, {text}", f"{view}: {text}", f"{text} on {view}", f"{view} with {text}"])
+    )
     return joint if findings else f"{view}, {text}"
 
 
@@ -48,7 +53,7 @@ def report(
 ) -> str:
     """Return a short report: the kind of picture, each finding with side and severity, and what is absent.
 
-    A finding is stated by its most telling template: the one that uses the most of side, severity and location.
+    A finding is stated by one of the templates that use the most of side, severity and location.
     """
     sentences = [_pick(rng, phrases.view)]
     sentences += [_present(rng, phrases, finding, fully=True) for finding in findings]

@@ -115,7 +115,7 @@ def _around(canvas: Canvas, centre: tuple[float, float], radii: tuple[float, flo
 
 
 def _pigment(skin: _Skin, factors: tuple[float, float, float]) -> tuple[float, float, float]:
-    """Return the colour of pigmented skin: a share of the skin's own, darker skin taking up less of the difference."""
+    """Return the colour of pigmented skin: a share of the skin's own, which dark skin shows less."""
     depth = 1 - 0.25 * skin.darkness
     return (
         skin.tone[0] * (1 - (1 - factors[0]) * depth),
@@ -213,7 +213,7 @@ def _add_hairs(picture: Plane, canvas: Canvas, skin: _Skin, rng: np.random.Gener
 
 
 def _expose(picture: Plane, rows: int, rng: np.random.Generator) -> Plane:
-    """Light from one side, vignetting, white balance, focus and grain; some pictures through a round dermatoscope."""
+    """Light, vignetting, white balance, focus and grain; some pictures through a round dermatoscope."""
     line = (np.arange(rows, dtype=np.float32) + 0.5) * np.float32(2 / rows) - 1
     x, y = line[None, :], line[:, None]
     slope, turn = rng.uniform(0, 0.10), rng.uniform(0, 2 * math.pi)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-REPORT_WORDS = (
+REPORT_TEXT = (
     "no acute cardiopulmonary abnormality small left pleural effusion right apical pneumothorax enlarged "
     "cardiac silhouette patchy consolidation in the lower lobe spiculated nodule measuring 12 mm axial "
     "non-contrast head CT without haemorrhage T2 hyperintense lesion BI-RADS 4 microcalcifications oedema"
-).split()
+)
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def spiece_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from sentencepiece import SentencePieceTrainer
 
     rng = np.random.default_rng(0)
-    sentences = [" ".join(rng.choice(REPORT_WORDS, 9)).lower() for _ in range(400)]
+    sentences = [" ".join(rng.choice(REPORT_TEXT.split(), 9)).lower() for _ in range(400)]
     model = io.BytesIO()
     SentencePieceTrainer.train(
         sentence_iterator=iter(sentences),
@@ -48,7 +48,7 @@ WriteSiglip = Callable[..., Any]
 def write_siglip(spiece_path: Path) -> WriteSiglip:
     """Write a random SigLIP to a folder with transformers, and give back transformers' own model of it.
 
-    The weights are larger than at a usual start of training, so that the two forms of GELU come out different.
+    The weights are larger than usual at the start of training, so that the two forms of GELU differ.
     """
 
     def write(folder: Path, vision: dict[str, Any], text: dict[str, Any], **saving: Any) -> Any:

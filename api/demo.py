@@ -1,0 +1,158 @@
+"""The demonstration: synthetic studies from drawing to answers, in a home of its own.
+
+Draws phantoms as DICOM files, ingests them from disk, and asks the three questions of them: what is in this image, where
+have we seen this before, and can it be taught a label. Everything is synthetic, and so are the figures.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from api.contact_sheet import Row, Tile, write_contact_sheet
+from api.errors import ServiceError
+from api.phantom_writing import WrittenStudy, write_phantoms
+from api.service import Archive
+from api.settings import Settings
+
+SEED = 20_260
+PROBE = "demo-findings"
+TEXT = "frontal chest radiograph with a large right pleural effusion"
+_MARKER = "demo"
+_OWNED = ("catalog.db", "catalog.db-wal", "catalog.db-shm", "secret.key", "checkpoint-hashes.json")
+_OWNED_FOLDERS = (_MARKER, "vectors", "faiss", "previews", "probes")
+_SHOWN_CASES = (("chest-xray", "pneumothorax"), ("brain-mr", "brain-tumour"), ("skin", "melanoma"))
+_NEIGHBOURS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DemoRequest:
+    """`settings.home` becomes the demo's own home; `studies` are drawn."""
+
+    settings: Settings
+    studies: int = 240
+
+
+OnNote = Callable[[str], None]
+OnStep = Callable[[str, int, int | None], None]
+
+
+def run_demo(request: DemoRequest, *, on_note: OnNote, on_progress: OnStep) -> dict[str, Any]:
+    """Run the whole demonstration and answer in the JSON shape of `demo`.
+
+    An earlier demo in the same home is replaced. Raises ServiceError `home-in-use` for a home that holds anything else.
+    """
+    started = time.monotonic()
+    home = request.settings.home
+    _clear(home)
+    folder = home / _MARKER
+    drawn = write_phantoms(
+        folder, request.studies, SEED, lambda done, total: on_progress("drawing studies", done, total)
+    )
+    with Archive.from_settings(request.settings, on_note=on_note) as archive:
+        report = archive.ingest([folder / "dicom"], on_progress=on_progress)
+        archive.import_labels(folder / "labels.csv")
+        on_progress("zero-shot", 0, None)
+        zero_shot = _zero_shot(archive, drawn)
+        text_search = archive.search(text=TEXT, k=_NEIGHBOURS)
+        cases = [_similar_cases(archive, study, finding) for study, finding in _queries(drawn)]
+        retrieval = archive.evaluate_retrieval(level="study")
+        on_progress("probe", 0, None)
+        probe = archive.train_probe(PROBE, labels_csv=folder / "labels.csv", level="study")
+        sheet = folder / "contact-sheet.png"
+        write_contact_sheet(_rows(archive, text_search, cases), sheet)
+    return {
+        "studies": request.studies,
+        "home": str(home),
+        "files": str(folder / "dicom"),
+        "contact_sheet": str(sheet),
+        "ingest": report,
+        "zero_shot": zero_shot,
+        "text_search": text_search,
+        "case_search": [case["found"] for case in cases],
+        "retrieval": retrieval,
+        "probe": probe,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def _clear(home: Path) -> None:
+    """Remove an earlier demo; refuse a home with anything of somebody else's."""
+    if not home.exists():
+        return
+    if not home.is_dir():
+        raise ServiceError("home-in-use", f"{home} is a file: give a folder with --home.")
+    if any(home.iterdir()) and not (home / _MARKER / "labels.csv").exists() and (home / "catalog.db").exists():
+        raise ServiceError("home-in-use", f"{home} holds an archive that is no demo: give another folder with --home.")
+    for name in _OWNED_FOLDERS:
+        shutil.rmtree(home / name, ignore_errors=True)
+    for name in _OWNED:
+        (home / name).unlink(missing_ok=True)
+
+
+def _zero_shot(archive: Archive, drawn: Sequence[WrittenStudy]) -> dict[str, Any]:
+    """AUROC of each finding of each anatomy, over the studies of that anatomy alone."""
+    from ingest.phantoms.catalogue import ANATOMIES
+
+    findings = {study.anatomy: list(study.labels) for study in drawn}
+    rows: list[dict[str, Any]] = []
+    for anatomy, description in ANATOMIES.items():
+        if anatomy not in findings:
+            continue
+        figures = archive.evaluate_zero_shot(
+            "phantoms", labels=findings[anatomy], where=[f"study_description={description}"]
+        )
+        for row in figures["labels"]:
+            rows.append({**row, "label": f"{anatomy} {row['label']}", "anatomy": anatomy, "finding": row["label"]})
+    known = [row["auroc"] for row in rows if row["auroc"] is not None]
+    return {"macro_auroc": float(np.mean(known)) if known else None, "labels": rows}
+
+
+def _queries(drawn: Sequence[WrittenStudy]) -> list[tuple[WrittenStudy, str]]:
+    """The first study with each of the findings to show."""
+    return [
+        next((study, finding) for study in drawn if study.anatomy == anatomy and study.labels.get(finding))
+        for anatomy, finding in _SHOWN_CASES
+        if any(study.anatomy == anatomy and study.labels.get(finding) for study in drawn)
+    ]
+
+
+def _similar_cases(archive: Archive, study: WrittenStudy, finding: str) -> dict[str, Any]:
+    found = archive.search(study=study.study_instance_uid, k=_NEIGHBOURS)
+    images = archive.study(study.study_instance_uid)["images"]
+    return {"found": found, "query": images[len(images) // 2], "title": f"{study.anatomy} with {finding}"}
+
+
+def _rows(archive: Archive, text_search: Mapping[str, Any], cases: Sequence[Mapping[str, Any]]) -> list[Row]:
+    words = Tile(None, ("query: words", f"“{TEXT}”"), is_query=True)
+    rows = [Row(f"Text search: “{TEXT}”", (words, *_hit_tiles(text_search["hits"])))]
+    for case in cases:
+        query = case["query"]
+        tile = Tile(_pixels(query), ("query", _labelled(query["labels"])), is_query=True)
+        heading = f"Similar cases, other patients only: {case['title']}"
+        rows.append(Row(heading, (tile, *_hit_tiles(case["found"]["hits"]))))
+    return rows
+
+
+def _hit_tiles(hits: Sequence[Mapping[str, Any]]) -> list[Tile]:
+    return [
+        Tile(_pixels(hit), (f"{hit['rank']}.  score {hit['score']:.3f}", _labelled(hit["labels"]), str(hit["modality"])))
+        for hit in hits
+    ]
+
+
+def _labelled(labels: Mapping[str, float]) -> str:
+    return ", ".join(name for name, value in labels.items() if value) or "normal"
+
+
+def _pixels(image: Mapping[str, Any]) -> Any:
+    from api.queries import rendered_file
+
+    rendered = rendered_file(image["path"])
+    return next(one.pixels for one in rendered if one.frame == image["frame"])

@@ -1,0 +1,222 @@
+"""Linear probes of a home: training on labelled cases, listing, predicting and evaluating."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from api.errors import ServiceError
+from api.evaluation import label_figures, label_targets
+from api.labels import import_labels, read_labels
+from api.levels import level_named
+from api.payload import plain
+from api.queries import Picture, mean_vector, pictures_of_file, pictures_of_study
+
+if TYPE_CHECKING:
+    from api.service import Answer, AnyPath, Archive
+    from index.records import ProbeRecord
+    from medsiglip.probe import Probe
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE)
+
+
+def train_probe(
+    archive: Archive,
+    name: str,
+    *,
+    labels_csv: AnyPath | None,
+    labels: Sequence[str],
+    level: str,
+    where: Sequence[str],
+) -> Answer:
+    """Train a probe, keep it in the home, and answer in the JSON shape of `probe train`.
+
+    The labels of a CSV are stored in the archive as `label import` would, and all of them are trained.
+    """
+    if not _NAME.fullmatch(name):
+        raise ServiceError(
+            "bad-probe-name", f"{name!r} cannot name a probe: use letters, digits, dots, hyphens and underscores."
+        )
+    if (labels_csv is None) == (not labels):
+        raise ServiceError("one-of", "train on either the labels of a CSV or stored labels.")
+    names = list(dict.fromkeys(labels))
+    warnings: list[str] = []
+    if labels_csv is not None:
+        path = Path(labels_csv)
+        names = list(read_labels(path).names)
+        unmatched = import_labels(archive, path)["unmatched"]
+        if unmatched:
+            warnings.append(f"{len(unmatched)} rows of the CSV name nothing in the archive, such as {unmatched[0]}")
+    from medsiglip.probe import train
+
+    space = _active_space(archive)
+    table = archive.index.table(level_named(level), where)
+    targets = {label: label_targets(table, label) for label in names}
+    probe, report = train(table.vectors, targets, table.patient_keys, space=space)
+    file = Path("probes") / f"{name}.npz"
+    (archive.home / file.parent).mkdir(exist_ok=True)
+    probe.save(archive.home / file)
+    labelled = np.flatnonzero(~np.isnan(np.stack(list(targets.values()))).all(axis=0))
+    summary = plain({**report.to_json(), "level": level, "where": list(where)})
+    summary["patients"] = sorted({table.patient_keys[row] for row in labelled})
+    summary["warnings"] = [*warnings, *summary["warnings"]]
+    archive.index.record_probe(_record(name, space, str(file), summary))
+    return _described(_record(name, space, str(file), summary))
+
+
+def list_probes(archive: Archive) -> Answer:
+    """One entry per probe of the home."""
+    probes = [_described(record) for record in archive.index.probes()]
+    for probe in probes:
+        probe["labels"] = [label["label"] for label in probe["labels"]]
+    return {"probes": probes}
+
+
+def show_probe(archive: Archive, name: str) -> Answer:
+    """One probe with its figures, in the JSON shape of `probe train`."""
+    return _described(_stored(archive, name))
+
+
+def predict_probe(archive: Archive, name: str, *, images: Sequence[AnyPath], study: str | None) -> Answer:
+    """Probabilities for picture files, each by the mean of its images, or for a study at the probe's own level.
+
+    A study given to a probe of images is scored image by image and pooled by the maximum per label.
+    """
+    if bool(images) == (study is not None):
+        raise ServiceError("one-of", "predict for either picture files or one study.")
+    record = _stored(archive, name)
+    probe = _loaded(archive, record)
+    if probe.space != archive.space.name:
+        raise _other_space(name, probe.space, archive.space.name)
+    answer = {"name": name, "space": probe.space}
+    if study is not None:
+        pictures = pictures_of_study(archive, study)
+        return {**answer, "study_instance_uid": study, **_predicted(probe, pictures, record.summary["level"])}
+    results = [_predicted(probe, pictures_of_file(archive, path), record.summary["level"]) for path in images]
+    return {**answer, **results[0]} if len(results) == 1 else {**answer, "results": results}
+
+
+def predict_all(archive: Archive, name: str, *, out: AnyPath | None, where: Sequence[str]) -> Answer:
+    """Probabilities of every row at the probe's level: Parquet with one column `probability` of label to number."""
+    record = _stored(archive, name)
+    probe = _loaded(archive, record)
+    if probe.space != _active_space(archive):
+        raise _other_space(name, probe.space, _active_space(archive))
+    table = archive.index.table(level_named(record.summary["level"]), where)
+    probability = probe.predict_probability(table.vectors) if table.ids else np.empty((0, len(probe.labels)))
+    columns: dict[str, Any] = {
+        "image_id": table.image_ids.tolist(),
+        f"{table.level}_id" if table.level == "image" else f"{table.level}_instance_uid": list(table.ids),
+        "study_instance_uid": list(table.study_instance_uids),
+        "patient_key": list(table.patient_keys),
+        "path": list(table.paths),
+        "probability": [dict(zip(probe.labels, row, strict=True)) for row in probability.tolist()],
+    }
+    if table.level == "image":
+        columns["image_id"] = [int(one) for one in columns["image_id"]]
+    if out is None:
+        names = list(columns)
+        rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        return {"name": name, "space": probe.space, "level": table.level, "predictions": rows}
+    path = Path(out).expanduser().absolute()
+    _write_parquet(path, columns)
+    return {"name": name, "space": probe.space, "level": table.level, "rows": len(table.ids), "path": str(path)}
+
+
+def evaluate_probe(archive: Archive, name: str, *, where: Sequence[str]) -> Answer:
+    """AUROC per label on labelled cases of patients that the probe was not trained on."""
+    from medsiglip.metrics import estimate_auroc, macro
+
+    record = _stored(archive, name)
+    probe = _loaded(archive, record)
+    if probe.space != _active_space(archive):
+        raise _other_space(name, probe.space, _active_space(archive))
+    table = archive.index.table(level_named(record.summary["level"]), where)
+    trained = set(record.summary["patients"])
+    unseen = np.array([key not in trained for key in table.patient_keys], dtype=bool)
+    rows = []
+    for column, label in enumerate(probe.labels):
+        if label not in table.labels:
+            continue
+        targets = np.where(unseen, label_targets(table, label), np.nan)
+        scores = probe.predict_probability(table.vectors)[:, column]
+        rows.append(label_figures(label, estimate_auroc(targets, scores, table.patient_keys)))
+    if not any(row["n"] for row in rows):
+        raise ServiceError(
+            "no-unseen-cases",
+            f"probe {name} was trained on every labelled patient here: `probe show {name}` has its out-of-fold figures; "
+            "label patients it has not seen.",
+        )
+    average = macro([np.nan if row["auroc"] is None else row["auroc"] for row in rows])
+    return {
+        "name": name,
+        "space": probe.space,
+        "level": table.level,
+        "patients_left_out": len(trained & set(table.patient_keys)),
+        "labels": rows,
+        "macro_auroc": plain(average),
+    }
+
+
+def _predicted(probe: Probe, pictures: Sequence[Picture], level: str) -> dict[str, Any]:
+    vectors = np.stack([picture.vector for picture in pictures])
+    if level != "image":
+        vectors = mean_vector(list(vectors))[None]
+    probability = probe.predict_probability(vectors)
+    driving = pictures[int(probability.max(axis=1).argmax())] if level == "image" else pictures[0]
+    pooled = dict(zip(probe.labels, probability.max(axis=0).tolist(), strict=True))
+    return {"image": driving.to_json(), "images": len(pictures), "probability": pooled}
+
+
+def _record(name: str, space: str, file: str, summary: dict[str, Any]) -> ProbeRecord:
+    from index.records import ProbeRecord
+
+    return ProbeRecord(name, space, file, summary)
+
+
+def _described(record: ProbeRecord) -> Answer:
+    summary = {key: value for key, value in record.summary.items() if key != "patients"}
+    answer: Answer = plain({"name": record.name, "space": record.space, **summary})
+    return answer
+
+
+def _stored(archive: Archive, name: str) -> ProbeRecord:
+    for record in archive.index.probes():
+        if record.name == name:
+            return record
+    known = ", ".join(record.name for record in archive.index.probes()) or "none"
+    raise ServiceError("unknown-probe", f"there is no probe {name!r} in this home: the probes are {known}.")
+
+
+def _loaded(archive: Archive, record: ProbeRecord) -> Probe:
+    from medsiglip.probe import Probe
+
+    return Probe.load(archive.home / record.file)
+
+
+def _active_space(archive: Archive) -> str:
+    return archive.searchable_space.name
+
+
+def _other_space(name: str, probe_space: str, space: str) -> ServiceError:
+    return ServiceError(
+        "space-mismatch",
+        f"probe {name} was trained in space {probe_space}, and this archive's vectors are in {space}: train it again here.",
+    )
+
+
+def _write_parquet(path: Path, columns: dict[str, Any]) -> None:
+    import pyarrow as pa
+
+    from api.parquet import writing
+
+    probability = pa.array(
+        [list(row.items()) for row in columns["probability"]], type=pa.map_(pa.string(), pa.float64())
+    )
+    table = pa.table({**{name: values for name, values in columns.items()}, "probability": probability})
+    with writing(path, table.schema) as writer:
+        writer.write_table(table)

@@ -1,0 +1,313 @@
+"""Questions to the catalogue, each one query for all rows asked about."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Label, Row, Select, func, select
+
+from index import filters, labels
+from index._rows import portions
+from index.errors import CatalogError
+from index.records import (
+    FileRecord,
+    Hit,
+    Holdings,
+    Level,
+    SeriesRecord,
+    SeriesSummary,
+    StoredImage,
+    StudyDetail,
+    StudyRecord,
+    StudySummary,
+)
+from index.schema import files, images, instances, patients, series, studies
+
+
+def file_path() -> Label[str | None]:
+    """A path that leads to the image, the first by name where there are several."""
+    found = select(func.min(files.c.path)).where(files.c.instance_id == images.c.instance_id)
+    return found.correlate(images).scalar_subquery().label("path")
+
+
+_JOINED = filters.joined((), instances, series, studies, patients)
+_HIT = select(
+    images.c.id,
+    images.c.series_id,
+    images.c.study_id,
+    studies.c.study_instance_uid,
+    series.c.series_instance_uid,
+    instances.c.sop_instance_uid,
+    images.c.frame,
+    series.c.modality,
+    patients.c.patient_key,
+    file_path(),
+).select_from(_JOINED)
+
+
+def image_rows(connection: Connection, image_ids: Collection[int]) -> dict[int, Row[*tuple[Any, ...]]]:
+    """What a hit tells of its image, by image id."""
+    found: dict[int, Row[*tuple[Any, ...]]] = {}
+    for portion in portions(image_ids):
+        found.update((row.id, row) for row in connection.execute(_HIT.where(images.c.id.in_(portion))))
+    return found
+
+
+def hits(
+    connection: Connection,
+    level: Level,
+    answers: Sequence[tuple[Sequence[float], Sequence[int], Sequence[int]]],
+) -> list[list[Hit]]:
+    """Ranked hits from (scores, ids at the level, best image ids) of each query."""
+    rows = image_rows(connection, {image_id for _, _, best in answers for image_id in best})
+    groups = {group for _, ids, _ in answers for group in ids}
+    values = (
+        labels.of_images(connection, groups)
+        if level == "image"
+        else labels.of_groups(connection, level, groups)
+    )
+    found = []
+    for scores, ids, best in answers:
+        # An image that another process took out between the two looks is no answer any more.
+        present = [entry for entry in zip(scores, ids, best, strict=True) if entry[2] in rows]
+        found.append(
+            [
+                _hit(rank, score, rows[image_id], values[group])
+                for rank, (score, group, image_id) in enumerate(present, start=1)
+            ]
+        )
+    return found
+
+
+def _hit(rank: int, score: float, row: Row[*tuple[Any, ...]], values: dict[str, float]) -> Hit:
+    return Hit(
+        rank=rank,
+        score=score,
+        image_id=row.id,
+        study_instance_uid=row.study_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        sop_instance_uid=row.sop_instance_uid,
+        frame=row.frame,
+        modality=row.modality,
+        patient_key=row.patient_key,
+        path=row.path,
+        labels=values,
+    )
+
+
+def allowed_images(connection: Connection, space_id: int, where: Iterable[str]) -> list[int]:
+    """Ids of the images of a space that every filter lets pass. Raises `CatalogError` `bad-filter`."""
+    chosen = _parsed(connection, where)
+    statement = select(images.c.id).select_from(filters.joined(chosen))
+    statement = statement.where(images.c.space_id == space_id, filters.conjunction(chosen))
+    return list(connection.execute(statement).scalars())
+
+
+def _parsed(connection: Connection, where: Iterable[str]) -> tuple[filters.Filter, ...]:
+    if isinstance(where, str):
+        raise TypeError("where takes a sequence of expressions, not one string")
+    chosen = filters.parse_all(tuple(where))
+    asked = {one.label for one in chosen if one.label is not None}
+    for name in sorted(asked.difference(labels.names(connection) if asked else ())):
+        known = filters.suggestion(name, labels.names(connection))
+        raise CatalogError(
+            "bad-filter", f"The filter on label {name!r} cannot be used: no case has that label{known}."
+        )
+    return chosen
+
+
+def images_of_patients(connection: Connection, space_id: int, keys: Collection[str]) -> dict[str, list[int]]:
+    """Image ids of a space by patient."""
+    found: dict[str, list[int]] = {key: [] for key in keys}
+    for portion in portions(keys):
+        statement = (
+            select(patients.c.patient_key, images.c.id)
+            .join(studies, studies.c.patient_id == patients.c.id)
+            .join(images, images.c.study_id == studies.c.id)
+            .where(patients.c.patient_key.in_(portion), images.c.space_id == space_id)
+        )
+        for key, image_id in connection.execute(statement):
+            found[key].append(image_id)
+    return found
+
+
+def holdings(connection: Connection, space_id: int | None, paths: Collection[str]) -> Holdings:
+    """Count the studies, series, instances and images that files led to."""
+    found: dict[int, tuple[int, int, int]] = {}
+    counted = (
+        select(func.count())
+        .where(images.c.instance_id == instances.c.id, images.c.space_id == space_id)
+        .correlate(instances)
+        .scalar_subquery()
+    )
+    for portion in portions(paths):
+        statement = (
+            select(instances.c.id, instances.c.series_id, series.c.study_id, counted)
+            .select_from(files.join(instances, files.c.instance_id == instances.c.id))
+            .join(series, instances.c.series_id == series.c.id)
+            .where(files.c.path.in_(portion))
+        )
+        found.update((row[0], (row[1], row[2], row[3])) for row in connection.execute(statement))
+    columns = list(zip(*found.values(), strict=True)) or [(), (), ()]
+    return Holdings(len(set(columns[1])), len(set(columns[0])), len(found), sum(columns[2]))
+
+
+def stored_images(connection: Connection, *conditions: Any) -> list[StoredImage]:
+    """Images in the order a person would leaf through them."""
+    statement = (
+        _HIT.add_columns(
+            instances.c.pixel_hash,
+            images.c.slice_index,
+            images.c.rendering,
+            images.c.rendering_params,
+            images.c.warnings,
+            images.c.quality,
+        )
+        .where(*conditions)
+        .order_by(
+            studies.c.id,
+            series.c.id,
+            func.coalesce(images.c.slice_index, -1),
+            func.coalesce(instances.c.instance_number, -1),
+            instances.c.id,
+            images.c.frame,
+            images.c.id,
+        )
+    )
+    rows = list(connection.execute(statement))
+    values = labels.of_images(connection, [row.id for row in rows])
+    return [_stored(row, values[row.id]) for row in rows]
+
+
+def _stored(row: Row[*tuple[Any, ...]], values: dict[str, float]) -> StoredImage:
+    return StoredImage(
+        image_id=row.id,
+        study_instance_uid=row.study_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        sop_instance_uid=row.sop_instance_uid,
+        pixel_hash=row.pixel_hash,
+        frame=row.frame,
+        slice_index=row.slice_index,
+        rendering=row.rendering,
+        rendering_params=row.rendering_params,
+        warnings=tuple(row.warnings),
+        quality=row.quality,
+        modality=row.modality,
+        patient_key=row.patient_key,
+        path=row.path,
+        labels=values,
+    )
+
+
+def study_summaries(connection: Connection, space_id: int | None, where: Iterable[str]) -> list[StudySummary]:
+    """Studies of which at least one image passes the filters, with counts over the whole study."""
+    chosen = _parsed(connection, where)
+    statement = select(
+        studies.c.id, studies.c.study_instance_uid, patients.c.patient_key, studies.c.study_date
+    ).join(patients, studies.c.patient_id == patients.c.id)
+    if chosen:
+        passing = select(images.c.study_id).select_from(filters.joined(chosen))
+        passing = passing.where(images.c.space_id == space_id, filters.conjunction(chosen))
+        statement = statement.where(studies.c.id.in_(passing))
+    rows = list(connection.execute(statement.order_by(studies.c.study_date, studies.c.study_instance_uid)))
+    modalities: dict[int, set[str]] = defaultdict(set)
+    series_count: dict[int, int] = defaultdict(int)
+    for study_id, modality, count in connection.execute(
+        select(series.c.study_id, series.c.modality, func.count()).group_by(
+            series.c.study_id, series.c.modality
+        )
+    ):
+        modalities[study_id].update([modality] if modality else [])
+        series_count[study_id] += count
+    image_count = _counts(
+        connection, select(images.c.study_id, func.count()).where(images.c.space_id == space_id)
+    )
+    values = labels.of_groups(connection, "study", [row.id for row in rows])
+    return [
+        StudySummary(
+            study_instance_uid=row.study_instance_uid,
+            patient_key=row.patient_key,
+            study_date=row.study_date,
+            modalities=tuple(sorted(modalities[row.id])),
+            series=series_count[row.id],
+            images=image_count.get(row.id, 0),
+            labels=values[row.id],
+        )
+        for row in rows
+    ]
+
+
+def study_detail(connection: Connection, space_id: int | None, study_instance_uid: str) -> StudyDetail:
+    """Everything about a study. Raises `CatalogError` `unknown-study`."""
+    statement = select(studies, patients.c.patient_key).join(patients, studies.c.patient_id == patients.c.id)
+    row = connection.execute(statement.where(studies.c.study_instance_uid == study_instance_uid)).first()
+    if row is None:
+        raise unknown_study(study_instance_uid)
+    theirs = select(series.c.id).where(series.c.study_id == row.id)
+    instance_count = _counts(
+        connection, select(instances.c.series_id, func.count()).where(instances.c.series_id.in_(theirs))
+    )
+    chosen = (images.c.study_id == row.id, images.c.space_id == space_id)
+    image_count = _counts(connection, select(images.c.series_id, func.count()).where(*chosen))
+    rows = connection.execute(select(series).where(series.c.study_id == row.id).order_by(series.c.id))
+    return StudyDetail(
+        study=StudyRecord(**{name: getattr(row, name) for name in StudyRecord.__slots__}),
+        series=tuple(
+            SeriesSummary(
+                SeriesRecord(**{name: getattr(one, name) for name in SeriesRecord.__slots__}),
+                instance_count.get(one.id, 0),
+                image_count.get(one.id, 0),
+            )
+            for one in rows
+        ),
+        images=tuple(stored_images(connection, *chosen)),
+        labels=labels.of_groups(connection, "study", [row.id])[row.id],
+    )
+
+
+def _counts(connection: Connection, statement: Select[int, int]) -> dict[int, int]:
+    owner = statement.selected_columns[0]
+    return {row[0]: row[1] for row in connection.execute(statement.group_by(owner))}
+
+
+def unknown_study(study_instance_uid: str) -> CatalogError:
+    """The error for a study that is not there."""
+    return CatalogError(
+        "unknown-study",
+        f"There is no study {study_instance_uid} in this index; `study list` shows what there is.",
+    )
+
+
+_FILE_COLUMNS = [files.c[name] for name in FileRecord.__slots__]
+
+
+def file_records(
+    connection: Connection, *conditions: Any, series_instance_uid: str | None = None
+) -> list[FileRecord]:
+    """What is known of files, by path."""
+    statement = select(*_FILE_COLUMNS).where(*conditions).order_by(files.c.path)
+    if series_instance_uid is not None:
+        statement = (
+            statement.join(instances, files.c.instance_id == instances.c.id)
+            .join(series, instances.c.series_id == series.c.id)
+            .where(series.c.series_instance_uid == series_instance_uid)
+        )
+    return [FileRecord(*row) for row in connection.execute(statement)]
+
+
+def pixel_hashes(connection: Connection, sop_instance_uid: str | None = None) -> dict[str, set[str]]:
+    """Pixel hashes held, by SOP Instance UID: of all instances or of one."""
+    statement = select(instances.c.sop_instance_uid, instances.c.pixel_hash)
+    if sop_instance_uid is not None:
+        statement = statement.where(instances.c.sop_instance_uid == sop_instance_uid)
+    found: dict[str, set[str]] = defaultdict(set)
+    for uid, pixel_hash in connection.execute(statement):
+        found[uid].add(pixel_hash)
+    return dict(found)
+
+
+def instances_of_file(path: str) -> Select[int | None]:
+    """Row ids of the instance that a file holds."""
+    return select(files.c.instance_id).where(files.c.path == path)

@@ -1,0 +1,420 @@
+"""The index of a home: everything that the other packages ask of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from index import _reading, _spaces, _writing, deletion, labels, probes
+from index._database import Database
+from index._loaded import LoadedSpace, drop_outdated_snapshot
+from index._search import answers, checked_queries
+from index._shards import writing
+from index.compaction import collect_garbage, compact
+from index.errors import CatalogError
+from index.faiss_index import discard_snapshot
+from index.records import (
+    CaseTable,
+    Compaction,
+    FileRecord,
+    Hit,
+    Holdings,
+    IndexInfo,
+    LabelOutcome,
+    LabelRecord,
+    LabelSummary,
+    Level,
+    ProbeRecord,
+    Removal,
+    SeriesBundle,
+    Space,
+    StoredImage,
+    StudyDetail,
+    StudySummary,
+    Verification,
+)
+from index.schema import images, instances
+from index.vectors import Dtype, Ids, make_folder
+
+BUSY_SECONDS = 30.0
+
+
+class CaseIndex:
+    """Cases of one home: SQL says what exists, shards hold the vectors, FAISS is derived from them.
+
+    Safe for several threads and several processes. Every method may raise `CatalogError` with `disk-full`,
+    `read-only-home`, `catalog-busy`, `catalog-corrupt` or `database-unreachable`.
+    """
+
+    def __init__(self, home: Path, database: Database, vector_dtype: Dtype) -> None:
+        self.home = home
+        self._database = database
+        self._dtype: Dtype = vector_dtype
+        self._active: _spaces.ActiveSpace | None = None
+        self._loaded: LoadedSpace | None = None
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(
+        cls,
+        home: Path,
+        *,
+        database_url: str | None = None,
+        vector_dtype: Dtype = "float16",
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> CaseIndex:
+        """Open a home, made and migrated as needed, and finish what a killed process left undone.
+
+        `vector_dtype` is how new vectors are stored; `busy_seconds` how long to wait for another writer.
+        """
+        home = Path(home).expanduser().absolute()
+        database = Database(home, database_url, busy_seconds)
+        with database.sentences():
+            if home.exists() and not home.is_dir():
+                raise CatalogError(
+                    "bad-home", f"{home} is a file; a home must be a folder: choose another --home."
+                )
+            make_folder(home)
+        index = cls(home, database, vector_dtype)
+        try:
+            database.migrate()
+            index._repair()
+        except BaseException:
+            database.close()
+            raise
+        return index
+
+    def _repair(self) -> None:
+        deletion.sweep(self._database)
+        collect_garbage(self._database)
+        self._find_active()
+        if self._active is not None:
+            drop_outdated_snapshot(
+                self._database, self._snapshots, self._active.row_id, self._active.space.name
+            )
+
+    def close(self) -> None:
+        """Keep a snapshot of FAISS if it spares work, and let go of the catalogue."""
+        with self._lock:
+            try:
+                if self._loaded is not None:
+                    self._loaded.save()
+            finally:
+                self._loaded = None
+                self._database.close()
+
+    def __enter__(self) -> CaseIndex:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Spaces and the key of the pseudonyms
+
+    @property
+    def space(self) -> Space | None:
+        """The active space, or None before the first `activate`."""
+        return None if self._find_active() is None else self._needed().space
+
+    def activate(self, space: Space) -> None:
+        """Make this the space of a new home; raises `CatalogError` `space-mismatch` if it has another."""
+        if self._find_active() is None:
+            with self._database.write() as connection:
+                self._active = _spaces.activate(connection, space)
+        _spaces.check(self.home, self._needed().space, space)
+
+    def bind_key(self, fingerprint: str) -> None:
+        """Tie the home to the secret key of its pseudonyms; raises `CatalogError` `key-mismatch` for another."""
+        with self._database.read() as connection:
+            bound = _spaces.key_fingerprint(connection)
+        if bound is None:
+            with self._database.write() as connection:
+                bound = _spaces.bind_key(connection, fingerprint)
+        if bound != fingerprint:
+            raise CatalogError(
+                "key-mismatch",
+                f"The secret key is not the one that {self.home} was made with, so one patient would get two keys; "
+                "put the original secret.key back, or choose another --home and ingest again.",
+            )
+
+    # Adding
+
+    def add(self, bundles: Sequence[SeriesBundle], vectors: NDArray[np.float32]) -> list[int]:
+        """Add whole series in one transaction; the image id of each image, in the bundles' order.
+
+        `vectors` is float32 [n, d] of unit length, one row for each image of the bundles, in order. What is in the
+        index already, by (SOP Instance UID, pixel hash, frame, rendering), keeps its id and vector. Raises
+        `CatalogError` `no-space` or `bad-vectors`.
+        """
+        active = self._needed()
+        count = sum(len(bundle.images) for bundle in bundles)
+        array = _spaces.checked_vectors(vectors, count, active.space.dimension)
+        with writing(self._database) as transaction:
+            image_ids = _writing.add(
+                transaction, active.row_id, active.space.name, bundles, array, self._dtype
+            )
+        if any(bundle.replace_series for bundle in bundles):
+            deletion.sweep(self._database)
+        return image_ids
+
+    def record_files(self, records: Sequence[FileRecord]) -> None:
+        """Note what became of files, in place of what was noted for the same paths."""
+        with self._database.write() as connection:
+            _writing.write_files(connection, records)
+
+    # What is there
+
+    def known_files(self) -> dict[str, FileRecord]:
+        """Every file on record, by path."""
+        with self._database.read() as connection:
+            return {record.path: record for record in _reading.file_records(connection)}
+
+    def series_files(self, series_instance_uid: str) -> list[FileRecord]:
+        """The files whose instances belong to a series, by path."""
+        with self._database.read() as connection:
+            return _reading.file_records(connection, series_instance_uid=series_instance_uid)
+
+    def holdings(self, paths: Collection[str]) -> Holdings:
+        """How many studies, series, instances and images of the active space the files at `paths` led to."""
+        with self._database.read() as connection:
+            return _reading.holdings(connection, self._row_id(), paths)
+
+    def known_instances(self) -> dict[str, set[str]]:
+        """Pixel hashes held, by SOP Instance UID."""
+        with self._database.read() as connection:
+            return _reading.pixel_hashes(connection)
+
+    def has_instance(self, sop_instance_uid: str) -> set[str]:
+        """Pixel hashes held for one SOP Instance UID."""
+        with self._database.read() as connection:
+            return _reading.pixel_hashes(connection, sop_instance_uid).get(sop_instance_uid, set())
+
+    def get(self, image_id: int) -> StoredImage:
+        """One image; raises `CatalogError` `unknown-image`."""
+        found = self._stored(images.c.id == image_id)
+        if not found:
+            raise CatalogError("unknown-image", f"There is no image {image_id} in this index.")
+        return found[0]
+
+    def find_image(self, sop_instance_uid: str, pixel_hash: str | None = None) -> list[StoredImage]:
+        """The images of an instance, by frame; of all with that UID where no hash is given."""
+        conditions = [instances.c.sop_instance_uid == sop_instance_uid]
+        if pixel_hash is not None:
+            conditions.append(instances.c.pixel_hash == pixel_hash)
+        return self._stored(*conditions)
+
+    def find_file(self, path: str) -> list[StoredImage]:
+        """The images that an ingested file led to, by frame."""
+        return self._stored(images.c.instance_id.in_(_reading.instances_of_file(path)))
+
+    def images_of(self, study_instance_uid: str) -> list[StoredImage]:
+        """The images of a study in order; raises `CatalogError` `unknown-study`."""
+        return list(self.study(study_instance_uid).images)
+
+    def vectors(self, image_ids: Sequence[int]) -> NDArray[np.float32]:
+        """Stored vectors, float32 [n, d] of unit length; raises `CatalogError` `unknown-image`."""
+        with self._current() as loaded:
+            try:
+                return loaded.index.rows(np.asarray(image_ids, np.int64))
+            except KeyError as error:
+                raise CatalogError(
+                    "unknown-image", f"There is no image {error.args[0]} in this index."
+                ) from None
+
+    def studies(self, where: Sequence[str] = ()) -> list[StudySummary]:
+        """Studies by date, of which at least one image passes the filters."""
+        with self._database.read() as connection:
+            return _reading.study_summaries(connection, self._row_id(), where)
+
+    def study(self, study_instance_uid: str) -> StudyDetail:
+        """One study with all below it; raises `CatalogError` `unknown-study`."""
+        with self._database.read() as connection:
+            return _reading.study_detail(connection, self._row_id(), study_instance_uid)
+
+    def info(self) -> IndexInfo:
+        """Counts of the home and of the active space."""
+        from index.check import info
+
+        active = self._find_active()
+        with self._database.read() as connection:
+            if active is None:
+                return info(connection, None, None)
+        with self._current() as loaded, self._database.read() as connection:
+            return info(connection, active, loaded)
+
+    # Searching
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        *,
+        k: int = 10,
+        level: Level = "image",
+        where: Sequence[str] = (),
+        exclude_patients: Sequence[str | None] = (),
+    ) -> list[list[Hit]]:
+        """The k best of a level for each query, exactly, best first, equal scores by the lower id.
+
+        `queries` is float32 [q, d]; `exclude_patients`, if given, has one patient key or None for each. `where`
+        chooses among images: a series or study answers when one of its images passes, and shows the best of those.
+        Raises `CatalogError` `bad-query`, `bad-filter`, `no-space`, `missing-shard` or `corrupt-shard`.
+        """
+        if level not in ("image", "series", "study") or k < 1:
+            raise CatalogError(
+                "bad-query",
+                f"Search for k >= 1 at level image, series or study, not for k={k} at level {level!r}.",
+            )
+        excluded = list(exclude_patients) or [None] * len(queries)
+        with self._current() as loaded:
+            checked = checked_queries(queries, self._needed().space.dimension)
+            with self._database.read() as connection:
+                allowed = self._allowed(connection, where)
+                theirs = _reading.images_of_patients(
+                    connection, self._needed().row_id, {key for key in excluded if key is not None}
+                )
+            nothing: list[int] = []
+            left_out = [np.array(theirs[key] if key is not None else nothing, np.int64) for key in excluded]
+            found = answers(loaded, level, checked, k, allowed, left_out)
+            ranked = [
+                (scores.tolist(), ids.tolist(), loaded.best_images(level, query, ids, allowed).tolist())
+                for query, (scores, ids) in zip(checked, found, strict=True)
+            ]
+        with self._database.read() as connection:
+            return _reading.hits(connection, level, ranked)
+
+    def table(self, level: Level = "image", where: Sequence[str] = ()) -> CaseTable:
+        """Every image, series or study that passes the filters, as columns with vectors and labels."""
+        from index._table import table
+
+        with self._current() as loaded, self._database.read() as connection:
+            allowed = self._allowed(connection, where)
+            chosen = loaded.index.ids if allowed is None else allowed[np.isin(allowed, loaded.index.ids)]
+            return table(connection, loaded, level, chosen)
+
+    # Labels and probes
+
+    def set_labels(self, records: Sequence[LabelRecord]) -> LabelOutcome:
+        """Give labels to cases in the index, all or none; raises `CatalogError` `bad-label`."""
+        with self._database.write() as connection:
+            return labels.set_labels(connection, records)
+
+    def labels(self) -> list[LabelSummary]:
+        """What labels there are, by name and level."""
+        with self._database.read() as connection:
+            return labels.summaries(connection)
+
+    def record_probe(self, probe: ProbeRecord) -> None:
+        """Note a trained probe of the active space, in place of one with the same name."""
+        with self._database.write() as connection:
+            probes.record(connection, probe)
+
+    def probes(self) -> list[ProbeRecord]:
+        """The probes on record, by name."""
+        with self._database.read() as connection:
+            return probes.listed(connection)
+
+    # Care
+
+    def verify(self) -> Verification:
+        """Compare SQL, shards and FAISS with each other, reading all of them."""
+        from index.check import verify
+
+        with self._lock:
+            return verify(self._database, self._find_active(), self._load)
+
+    def rebuild(self) -> IndexInfo:
+        """Make FAISS anew from the shards, and its snapshot."""
+        active = self._needed()
+        with self._lock:
+            discard_snapshot(self._snapshots, active.space.name)
+            self._loaded = None
+            with self._current() as loaded:
+                loaded.save()
+        return self.info()
+
+    def compact(self) -> Compaction:
+        """Merge small shards."""
+        return compact(self._database)
+
+    def remove_study(self, study_instance_uid: str) -> Removal:
+        """Delete a study and all that was made from it; raises `CatalogError` `unknown-study`."""
+        with writing(self._database) as transaction:
+            found = deletion.study_ids_of(transaction.connection, study_instance_uid)
+            if not found:
+                raise _reading.unknown_study(study_instance_uid)
+            removal = deletion.remove_studies(transaction, found)
+        deletion.sweep(self._database)
+        return removal
+
+    def remove_patient(self, patient_key: str) -> Removal:
+        """Delete a patient and all that was made from their studies; raises `CatalogError` `unknown-patient`."""
+        with writing(self._database) as transaction:
+            found = deletion.study_ids_of_patient(transaction.connection, patient_key)
+            if not found:
+                raise CatalogError(
+                    "unknown-patient",
+                    f"There is no patient {patient_key} in this index; `study list` shows the keys there are.",
+                )
+            removal = deletion.remove_studies(transaction, found)
+        deletion.sweep(self._database)
+        return removal
+
+    def export(self, folder: Path) -> int:
+        """Write `images.parquet` to a folder; the number of its rows, one for each image of the active space."""
+        from index.export import export
+
+        return export(self._database, self._needed(), Path(folder).expanduser().absolute())
+
+    # Inside
+
+    @property
+    def _snapshots(self) -> Path:
+        return self.home / "faiss"
+
+    def _find_active(self) -> _spaces.ActiveSpace | None:
+        if self._active is None:
+            with self._database.read() as connection:
+                self._active = _spaces.active(connection)
+        return self._active
+
+    def _needed(self) -> _spaces.ActiveSpace:
+        active = self._find_active()
+        if active is None:
+            raise CatalogError("no-space", f"{self.home} holds nothing yet; ingest a folder first.")
+        return active
+
+    def _row_id(self) -> int | None:
+        active = self._find_active()
+        return None if active is None else active.row_id
+
+    def _load(self) -> LoadedSpace:
+        if self._loaded is None:
+            active = self._needed()
+            self._loaded = LoadedSpace(
+                self._database, active.row_id, active.space.name, active.space.dimension
+            )
+        self._loaded.refresh()
+        return self._loaded
+
+    @contextmanager
+    def _current(self) -> Iterator[LoadedSpace]:
+        with self._lock:
+            yield self._load()
+
+    def _allowed(self, connection: Connection, where: Sequence[str]) -> Ids | None:
+        if not where:
+            return None
+        return np.array(_reading.allowed_images(connection, self._needed().row_id, where), np.int64)
+
+    def _stored(self, *conditions: object) -> list[StoredImage]:
+        with self._database.read() as connection:
+            return _reading.stored_images(connection, images.c.space_id == self._row_id(), *conditions)

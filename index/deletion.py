@@ -1,0 +1,114 @@
+"""Taking cases out, so that no row, vector, preview or snapshot keeps anything of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, delete, select
+
+from index._database import Database
+from index._rows import portions
+from index._shards import Writing, listed, merge
+from index.records import Removal
+from index.schema import doomed_files, files, images, instances, labels, patients, series, studies
+
+
+def remove_studies(writing: Writing, study_ids: Sequence[int]) -> Removal:
+    """Delete studies with everything below them, their labels, and patients that have no study left.
+
+    Shards that held their vectors are replaced in the same transaction; the old files, the snapshot and the previews
+    are doomed, to be deleted by `sweep` after the commit.
+    """
+    connection = writing.connection
+    series_ids = _ids(connection, series.c.id, series.c.study_id, study_ids)
+    label_count = _delete_labels(connection, study_ids, series_ids)
+    instance_count, image_count, file_count = _delete_content(writing, series_ids)
+    for portion in portions(series_ids):
+        connection.execute(delete(series).where(series.c.id.in_(portion)))
+    for portion in portions(study_ids):
+        connection.execute(delete(studies).where(studies.c.id.in_(portion)))
+    left = select(studies.c.id).where(studies.c.patient_id == patients.c.id)
+    connection.execute(delete(patients).where(~left.exists()))
+    return Removal(len(study_ids), len(series_ids), instance_count, image_count, file_count, label_count)
+
+
+def clear_series(writing: Writing, series_ids: Sequence[int]) -> None:
+    """Delete what series hold, but not the series themselves nor any label."""
+    _delete_content(writing, series_ids)
+
+
+def sweep(database: Database) -> None:
+    """Delete the doomed files; what cannot be deleted now stays on the list for the next start."""
+    with database.read() as connection:
+        doomed = list(connection.execute(select(doomed_files.c.id, doomed_files.c.pattern)))
+    done = []
+    for row_id, pattern in doomed:
+        with suppress(OSError):
+            for path in database.home.glob(pattern):
+                path.unlink(missing_ok=True)
+            done.append(row_id)
+    if done:
+        with database.write() as connection:
+            for portion in portions(done):
+                connection.execute(delete(doomed_files).where(doomed_files.c.id.in_(portion)))
+        database.empty_log()
+
+
+def _delete_content(writing: Writing, series_ids: Sequence[int]) -> tuple[int, int, int]:
+    """Instances, images and files of series; their numbers."""
+    connection = writing.connection
+    instance_ids = _ids(connection, instances.c.id, instances.c.series_id, series_ids)
+    image_ids: list[int] = []
+    shard_ids: set[int] = set()
+    file_count = 0
+    for portion in portions(instance_ids):
+        theirs = images.c.instance_id.in_(portion)
+        found = list(connection.execute(select(images.c.id, images.c.shard_id).where(theirs)))
+        image_ids += [row.id for row in found]
+        shard_ids |= {row.shard_id for row in found}
+        connection.execute(delete(images).where(theirs))
+        file_count += connection.execute(delete(files).where(files.c.instance_id.in_(portion))).rowcount
+        connection.execute(delete(instances).where(instances.c.id.in_(portion)))
+    affected = listed(connection, sorted(shard_ids))
+    for shard in affected:
+        merge(writing, [shard])
+    writing.doom([f"faiss/{space}.*" for space in sorted({shard.space for shard in affected})])
+    writing.doom([f"previews/{image_id}.*" for image_id in image_ids])
+    return len(instance_ids), len(image_ids), file_count
+
+
+def _delete_labels(connection: Connection, study_ids: Sequence[int], series_ids: Sequence[int]) -> int:
+    keys: list[tuple[str, ColumnElement[str], Any, Sequence[int]]] = [
+        ("study", studies.c.study_instance_uid, studies.c.id, study_ids),
+        ("series", series.c.series_instance_uid, series.c.id, series_ids),
+        ("instance", instances.c.sop_instance_uid, instances.c.series_id, series_ids),
+    ]
+    count = 0
+    for level, uid, owner, owners in keys:
+        for portion in portions(owners):
+            statement = delete(labels).where(
+                labels.c.level == level, labels.c.uid.in_(select(uid).where(owner.in_(portion)))
+            )
+            count += connection.execute(statement).rowcount
+    return count
+
+
+def _ids(connection: Connection, wanted: Any, owner: Any, owners: Collection[int]) -> list[int]:
+    found: list[int] = []
+    for portion in portions(owners):
+        found += connection.execute(select(wanted).where(owner.in_(portion)).order_by(wanted)).scalars()
+    return found
+
+
+def study_ids_of(connection: Connection, study_instance_uid: str) -> list[int]:
+    """Row ids of the study with that UID: one or none."""
+    statement = select(studies.c.id).where(studies.c.study_instance_uid == study_instance_uid)
+    return list(connection.execute(statement).scalars())
+
+
+def study_ids_of_patient(connection: Connection, patient_key: str) -> list[int]:
+    """Row ids of a patient's studies."""
+    statement = select(studies.c.id).join(patients, studies.c.patient_id == patients.c.id)
+    return list(connection.execute(statement.where(patients.c.patient_key == patient_key)).scalars())

@@ -1,0 +1,180 @@
+"""Labels: values given to a file, an instance, a series or a study, and what an image or a study has of them."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, literal, or_, select
+
+from index._rows import insert_rows, portions
+from index.errors import CatalogError
+from index.records import LabelOutcome, LabelRecord, LabelSummary, Level
+from index.schema import files, images, instances, labels, series, studies
+
+Values = dict[str, float]
+Key = tuple[str, str, str]
+
+
+def set_labels(connection: Connection, records: Sequence[LabelRecord]) -> LabelOutcome:
+    """Give labels to what is in the index; a later value for the same name and key replaces an earlier one.
+
+    A path stands for the pixels that the file held when it was ingested. Raises `CatalogError` `bad-label`.
+    """
+    keys = _found_keys(connection, records)
+    values: dict[tuple[Key, str], float | None] = {}
+    unmatched = []
+    for record in records:
+        name = record.name.strip()
+        if not name or (record.value is not None and not math.isfinite(record.value)):
+            raise CatalogError(
+                "bad-label",
+                f"Label {record.name!r} with value {record.value!r} cannot be stored: it needs a name and a number.",
+            )
+        key = keys.get((record.key_kind, record.key))
+        if key is None:
+            unmatched.append(record)
+        else:
+            values[key, name] = record.value
+    _replace(connection, values)
+    return LabelOutcome(len(records) - len(unmatched), tuple(unmatched))
+
+
+def _found_keys(connection: Connection, records: Iterable[LabelRecord]) -> dict[tuple[str, str], Key]:
+    wanted: dict[str, dict[str, None]] = defaultdict(dict)
+    for record in records:
+        wanted[record.key_kind][record.key] = None
+    sources: dict[str, Callable[[list[str]], Select[str, str, str, str]]] = {
+        "path": _path_keys,
+        "sop_instance_uid": lambda uids: _uid_keys(instances.c.sop_instance_uid, "instance", uids),
+        "series_instance_uid": lambda uids: _uid_keys(series.c.series_instance_uid, "series", uids),
+        "study_instance_uid": lambda uids: _uid_keys(studies.c.study_instance_uid, "study", uids),
+    }
+    found: dict[tuple[str, str], Key] = {}
+    for kind, keys in wanted.items():
+        if kind not in sources:
+            raise CatalogError(
+                "bad-label", f"Labels cannot be keyed by {kind!r}; use one of {', '.join(sources)}."
+            )
+        for portion in portions(keys):
+            for key, level, uid, pixel_hash in connection.execute(sources[kind](portion)):
+                found[kind, key] = (level, uid, pixel_hash)
+    return found
+
+
+def _path_keys(paths: list[str]) -> Select[str, str, str, str]:
+    return (
+        select(files.c.path, literal("instance"), instances.c.sop_instance_uid, instances.c.pixel_hash)
+        .join(instances, files.c.instance_id == instances.c.id)
+        .where(files.c.path.in_(paths))
+    )
+
+
+def _uid_keys(column: ColumnElement[str], level: str, uids: list[str]) -> Select[str, str, str, str]:
+    return select(column, literal(level), column, literal("")).where(column.in_(uids)).distinct()
+
+
+def _replace(connection: Connection, values: dict[tuple[Key, str], float | None]) -> None:
+    if not values:
+        return
+    statement = delete(labels).where(
+        labels.c.level == bindparam("at_level"),
+        labels.c.uid == bindparam("at_uid"),
+        labels.c.pixel_hash == bindparam("at_hash"),
+        labels.c.name == bindparam("at_name"),
+    )
+    places = [
+        {"at_level": level, "at_uid": uid, "at_hash": pixel_hash, "at_name": name}
+        for (level, uid, pixel_hash), name in values
+    ]
+    connection.execute(statement, places)
+    rows = [
+        {"level": level, "uid": uid, "pixel_hash": pixel_hash, "name": name, "value": float(value)}
+        for ((level, uid, pixel_hash), name), value in values.items()
+        if value is not None
+    ]
+    insert_rows(connection, labels, rows)
+
+
+def summaries(connection: Connection) -> list[LabelSummary]:
+    """What labels there are, by name and level."""
+    positive = func.count().filter(labels.c.value > 0)
+    statement = select(labels.c.name, labels.c.level, func.count(), positive).group_by(
+        labels.c.name, labels.c.level
+    )
+    return [
+        LabelSummary(*row) for row in connection.execute(statement.order_by(labels.c.name, labels.c.level))
+    ]
+
+
+def names(connection: Connection) -> list[str]:
+    """Every label name, sorted."""
+    return list(connection.execute(select(labels.c.name).distinct().order_by(labels.c.name)).scalars())
+
+
+def of_images(connection: Connection, image_ids: Collection[int]) -> dict[int, Values]:
+    """Each image's labels: of a name given at several levels, the most specific value."""
+    found: dict[int, Values] = {image_id: {} for image_id in image_ids}
+    if not _any(connection):
+        return found
+    for portion in portions(image_ids):
+        chosen = images.c.id.in_(portion)
+        # From the least specific to the most: a later value overwrites.
+        for statement in (
+            _given(images.c.id, "study", studies.c.study_instance_uid).where(chosen),
+            _given(images.c.id, "series", series.c.series_instance_uid).where(chosen),
+            _given(images.c.id, "instance", instances.c.sop_instance_uid).where(
+                chosen, labels.c.pixel_hash == ""
+            ),
+            _given(images.c.id, "instance", instances.c.sop_instance_uid).where(
+                chosen, labels.c.pixel_hash == instances.c.pixel_hash
+            ),
+        ):
+            for image_id, name, value in connection.execute(statement):
+                found[image_id][name] = value
+    return found
+
+
+def of_groups(connection: Connection, level: Level, row_ids: Collection[int]) -> dict[int, Values]:
+    """Labels of series or studies, by row id: their own; failing that, the highest within; failing that, the study's."""
+    found: dict[int, Values] = {row_id: {} for row_id in row_ids}
+    if not _any(connection):
+        return found
+    group = images.c.study_id if level == "study" else images.c.series_id
+    fits = or_(labels.c.pixel_hash == "", labels.c.pixel_hash == instances.c.pixel_hash)
+    uids = {"study": studies.c.study_instance_uid, "series": series.c.series_instance_uid}
+    for portion in portions(row_ids):
+        chosen = group.in_(portion)
+        statements = [_given(group, "study", uids["study"]).where(chosen)] if level == "series" else []
+        within = [_given(group, "instance", instances.c.sop_instance_uid).where(chosen, fits)]
+        if level == "study":
+            within.append(_given(group, "series", series.c.series_instance_uid).where(chosen))
+        highest: dict[int, Values] = defaultdict(dict)
+        for statement in statements:
+            for row_id, name, value in connection.execute(statement.distinct()):
+                found[row_id][name] = value
+        for statement in within:
+            for row_id, name, value in connection.execute(statement.distinct()):
+                highest[row_id][name] = max(value, highest[row_id].get(name, value))
+        for row_id, values in highest.items():
+            found[row_id].update(values)
+        for row_id, name, value in connection.execute(
+            _given(group, level, uids[level]).where(chosen).distinct()
+        ):
+            found[row_id][name] = value
+    return found
+
+
+def _given(owner: ColumnElement[int], level: str, uid: ColumnElement[str]) -> Select[int, str, float]:
+    source = (
+        images.join(instances, images.c.instance_id == instances.c.id)
+        .join(series, images.c.series_id == series.c.id)
+        .join(studies, images.c.study_id == studies.c.id)
+        .join(labels, and_(labels.c.level == level, labels.c.uid == uid))
+    )
+    return select(owner, labels.c.name, labels.c.value).select_from(source)
+
+
+def _any(connection: Connection) -> bool:
+    return connection.execute(select(labels.c.id).limit(1)).first() is not None

@@ -1,0 +1,39 @@
+"""Rows about trained probes; their weights are files below `probes/`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, delete, select
+
+from index._rows import insert_rows
+from index._writing import plain
+from index.errors import CatalogError
+from index.records import ProbeRecord
+from index.schema import probes, spaces
+
+
+def record(connection: Connection, probe: ProbeRecord) -> None:
+    """Note a probe in place of one with the same name; raises `CatalogError` `space-mismatch` for a space unknown here."""
+    space_id = connection.execute(select(spaces.c.id).where(spaces.c.name == probe.space)).scalar()
+    if space_id is None:
+        raise CatalogError(
+            "space-mismatch",
+            f"Probe {probe.name!r} was trained in the space {probe.space}, which this home does not have; "
+            "train it on this home's own vectors.",
+        )
+    connection.execute(delete(probes).where(probes.c.name == probe.name))
+    row = {"name": probe.name, "space_id": space_id, "file": probe.file, "summary": plain(probe.summary)}
+    insert_rows(connection, probes, [{**row, "created_at": datetime.now(UTC)}])
+
+
+def listed(connection: Connection) -> list[ProbeRecord]:
+    """The probes by name."""
+    statement = select(probes.c.name, spaces.c.name, probes.c.file, probes.c.summary)
+    statement = statement.join(spaces, probes.c.space_id == spaces.c.id).order_by(probes.c.name)
+    return [ProbeRecord(*row) for row in connection.execute(statement)]
+
+
+def remove(connection: Connection, name: str) -> bool:
+    """Delete a probe's row; whether there was one."""
+    return connection.execute(delete(probes).where(probes.c.name == name)).rowcount > 0

@@ -1,0 +1,134 @@
+"""The metadata CSV: what plain pictures would say in a DICOM header, and labels for any file."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ingest.errors import IngestError
+
+COLUMNS = frozenset(
+    {
+        "path",
+        "patient_id",
+        "study_id",
+        "modality",
+        "body_part",
+        "view",
+        "age",
+        "sex",
+        "split",
+        "caption",
+        "label",
+    }
+)
+LABEL_PREFIX = "label:"
+_SEXES = {"": None, "M": "M", "F": "F", "O": "O", "MALE": "M", "FEMALE": "F", "OTHER": "O"}
+
+
+@dataclass(frozen=True, slots=True)
+class PictureMetadata:
+    """One row of the CSV. `labels` maps names to 0 or 1; a class in column `label` is the label of that name,
+    1.
+    """
+
+    patient_id: str = field(default="", repr=False)
+    study_id: str = field(default="", repr=False)
+    modality: str | None = None
+    body_part: str | None = None
+    view: str | None = None
+    age: float | None = None
+    sex: str | None = None
+    split: str | None = None
+    caption: str | None = None
+    labels: Mapping[str, float] = field(default_factory=dict)
+
+
+def read_metadata(csv_path: Path) -> dict[str, PictureMetadata]:
+    """Read a CSV of rows keyed by absolute path; relative paths count from the CSV's folder.
+
+    Unknown columns are left alone. Raises `IngestError`: `metadata-unreadable`, `metadata-no-path-column`,
+    `metadata-bad-row` (with the line number), `metadata-duplicate-path`.
+    """
+    rows: dict[str, PictureMetadata] = {}
+    folder = Path(os.path.abspath(csv_path)).parent
+    for line, row in _lines(csv_path):
+        given = row.get("path", "")
+        if not given:
+            raise _bad(csv_path, line, "has no path")
+        path = os.path.normpath(folder / given)
+        if path in rows:
+            raise IngestError(
+                "metadata-duplicate-path", f"{csv_path} line {line} names a file a second time."
+            )
+        rows[path] = _parse(csv_path, line, row)
+    return rows
+
+
+def _lines(csv_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        with csv_path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if "path" not in (reader.fieldnames or ()):
+                raise IngestError(
+                    "metadata-no-path-column",
+                    f"{csv_path} has no column `path`; add one, or check the first line.",
+                )
+            for row in reader:
+                if None in row:
+                    raise _bad(csv_path, reader.line_num, "has more fields than the first line")
+                yield reader.line_num, {name: (value or "").strip() for name, value in row.items()}
+    except OSError as error:
+        cause = (error.strerror or "unknown cause").lower()
+        raise IngestError(
+            "metadata-unreadable", f"{csv_path} cannot be read ({cause}); check the path."
+        ) from None
+    except (UnicodeDecodeError, csv.Error):
+        raise IngestError(
+            "metadata-unreadable", f"{csv_path} is not a CSV in UTF-8; save it again as such."
+        ) from None
+
+
+def _parse(csv_path: Path, line: int, row: Mapping[str, str]) -> PictureMetadata:
+    labels = {}
+    for name, value in row.items():
+        if name.startswith(LABEL_PREFIX) and value:
+            if value not in {"0", "1", "0.0", "1.0"}:
+                raise _bad(csv_path, line, f"has {value!r} in column {name}; use 0, 1 or nothing")
+            labels[name.removeprefix(LABEL_PREFIX).strip()] = float(value)
+    if row.get("label"):
+        labels[row["label"]] = 1.0
+    sex = row.get("sex", "").upper()
+    if sex not in _SEXES:
+        raise _bad(csv_path, line, "has an unknown sex; use M, F, O or nothing")
+    return PictureMetadata(
+        patient_id=row.get("patient_id", ""),
+        study_id=row.get("study_id", ""),
+        modality=row.get("modality", "").upper() or None,
+        body_part=row.get("body_part") or None,
+        view=row.get("view") or None,
+        age=_age(csv_path, line, row.get("age", "")),
+        sex=_SEXES[sex],
+        split=row.get("split") or None,
+        caption=row.get("caption") or None,
+        labels=labels,
+    )
+
+
+def _age(csv_path: Path, line: int, text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        age = float(text)
+    except ValueError:
+        age = -1.0
+    if not 0.0 <= age <= 150.0:
+        raise _bad(csv_path, line, "has an age that is not a number of years")
+    return age
+
+
+def _bad(csv_path: Path, line: int, what: str) -> IngestError:
+    return IngestError("metadata-bad-row", f"{csv_path} line {line} {what}.")

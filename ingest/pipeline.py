@@ -1,0 +1,262 @@
+"""The run: walk, look into what changed, draw in worker processes, encode in full batches, commit whole
+units.
+
+Files of one unit and the rows that remember them enter the index in one transaction, so a run that is killed
+at any moment and started again ends with the same index as one that was not.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.records import FileRecord, LabelRecord, SeriesBundle, Space
+from ingest._clock import StageClock
+from ingest.deidentify import SecretKey
+from ingest.errors import IngestError, InterruptedIngestError
+from ingest.reasons import Rejected
+from ingest.report import IngestReport, OnProgress
+from ingest.triage import Triage, find_changes, look_into
+
+if TYPE_CHECKING:
+    from index.case_index import CaseIndex
+    from ingest.drawn_unit import DrawnUnit
+    from ingest.metadata import PictureMetadata
+    from ingest.plan import Unit
+    from medsiglip.checkpoint import Checkpoint
+
+# A commit holds what the encoder does in about this time, and at most so many bytes of model inputs.
+COMMIT_EVERY_S = 8.0
+FIRST_COMMIT_IMAGES = 64
+MAX_COMMIT_BYTES = 192 << 20
+# Starting a worker takes about half a second: fewer files than this are drawn in this process, if that is
+# safe.
+FEW_FILES = 12
+
+
+class ImageEncoder(Protocol):
+    """What the run needs of `medsiglip.encoder.Encoder`."""
+
+    def encode_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Model inputs uint8 [n, S, S, 3] -> unit vectors float32 [n, d]."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """`workers` None means one for each core, at most 8; `max_slices` None means all of a series or a file."""
+
+    workers: int | None = None
+    metadata: Path | None = None
+    max_slices: int | None = 85
+    profile: str = "medsiglip-eval"
+
+
+def ingest(
+    paths: Sequence[str | Path],
+    index: CaseIndex,
+    checkpoint: Checkpoint,
+    make_encoder: Callable[[], ImageEncoder],
+    options: IngestOptions | None = None,
+    on_progress: OnProgress | None = None,
+) -> IngestReport:
+    """Put the images under `paths` into `index`; `make_encoder` is called only if there is something to
+    encode.
+
+    Raises `IngestError` (`no-such-path`, `path-unreadable`, metadata and key codes, `worker-start-failed`),
+    `InterruptedIngestError` on Ctrl-C once what was encoded is committed, and the index's `CatalogError`.
+    """
+    options = options or IngestOptions()
+    begun = time.monotonic()
+    metadata: Mapping[str, PictureMetadata] = {}
+    if options.metadata is not None:
+        from ingest.metadata import read_metadata
+
+        metadata = read_metadata(options.metadata)
+    key = SecretKey.open(index.home)
+    space = Space(checkpoint.hash, options.profile, checkpoint.dimension, checkpoint.name)
+    triage, changed = find_changes(paths, index.known_files(), on_progress)
+    index.bind_key(key.fingerprint)
+    index.activate(space)
+    run = _Run(index, checkpoint, make_encoder, options, triage, on_progress)
+    try:
+        if changed:
+            look_into(triage, changed, index.known_instances(), key, metadata, on_progress)
+            if triage.records:
+                index.record_files(triage.records)
+            if triage.headers:
+                run.embed(key)
+    except KeyboardInterrupt:
+        raise InterruptedIngestError(
+            "interrupted",
+            f"Stopped; {run.embedded} images are in the index. Run the same command again to go on from there.",
+        ) from None
+    run.warnings += _set_labels(index, metadata)
+    return run.report(space.name, time.monotonic() - begun)
+
+
+class _Run:
+    def __init__(
+        self,
+        index: CaseIndex,
+        checkpoint: Checkpoint,
+        make_encoder: Callable[[], ImageEncoder],
+        options: IngestOptions,
+        triage: Triage,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self.index = index
+        self.checkpoint = checkpoint
+        self.options = options
+        self.triage = triage
+        self.on_progress = on_progress
+        self.warnings: list[str] = list(triage.warnings)
+        self.embedded = 0
+        self._make_encoder = make_encoder
+        self._encoder: ImageEncoder | None = None
+        self._own = {header.path for header in triage.headers}
+        self._files_embedded: set[str] = set()
+        self._image_warnings: Counter[str] = Counter()
+        self._commit_images = FIRST_COMMIT_IMAGES
+
+    def embed(self, key: SecretKey) -> None:
+        """Draw, encode and commit every unit."""
+        from ingest.regroup import plan_with_index
+
+        self._own = {header.path for header in self.triage.headers}
+        units, warnings = plan_with_index(self.triage.headers, self.index, key, self.options.max_slices)
+        self.warnings += warnings
+        clock = StageClock(self.on_progress, "embed", sum(len(unit.headers) for unit in units))
+        clock.tell()
+        pending: list[tuple[Unit, DrawnUnit]] = []
+        images = 0
+        for unit, drawn in self._draw(units):
+            pending.append((unit, drawn))
+            images += len(drawn.images)
+            if images >= self._commit_images:
+                clock.advance(*self._commit(pending))
+                pending, images = [], 0
+        clock.advance(*self._commit(pending))
+
+    def report(self, space: str, seconds: float) -> IngestReport:
+        """Account for every file of the run."""
+        unchanged = [record.path for record in self.triage.unchanged]
+        held = self.index.holdings([*unchanged, *self._files_embedded])
+        copies = sum(len(same) for path, same in self.triage.copies.items() if path in self._files_embedded)
+        rejected = sorted(self.triage.rejected, key=lambda r: r.path)
+        return IngestReport(
+            files=self.triage.files,
+            files_embedded=len(self._files_embedded),
+            files_unchanged=len(unchanged) + copies,
+            studies=held.studies,
+            series=held.series,
+            instances=held.instances,
+            images=held.images,
+            embedded=self.embedded,
+            unchanged=max(held.images - self.embedded, 0),
+            skipped=tuple(r for r in rejected if r.outcome == "skipped"),
+            quarantined=tuple(r for r in rejected if r.outcome == "quarantined"),
+            warnings=(*self.warnings, *self._told_image_warnings()),
+            space=space,
+            seconds=seconds,
+        )
+
+    def _draw(self, units: Sequence[Unit]) -> Iterator[tuple[Unit, DrawnUnit]]:
+        size, profile = self.checkpoint.image_size, self.options.profile
+        if _is_small_and_safe(units):
+            from ingest.drawn_unit import draw_unit
+
+            for unit in units:
+                yield unit, draw_unit(unit, size, profile)
+            return
+        from ingest._pool import WorkerPool
+
+        workers = self.options.workers or min(_cores(), 8)
+        yield from WorkerPool(min(workers, len(units)), size, profile).draw_all(units)
+
+    def _commit(self, pending: Sequence[tuple[Unit, DrawnUnit]]) -> tuple[int, int]:
+        from ingest.bundle import bundle_of
+
+        bundles: list[SeriesBundle] = []
+        refused: list[FileRecord] = []
+        inputs: list[NDArray[np.uint8]] = []
+        for unit, drawn in pending:
+            bundle, rows, rejections = bundle_of(unit, drawn, self.triage.copies)
+            refused += rows
+            self.triage.rejected += [r for r in rejections if r.path in self._own or self._is_copy(r)]
+            if bundle is not None:
+                bundles.append(bundle)
+                inputs.append(drawn.inputs)
+                self._image_warnings.update(code for image in bundle.images for code in image.warnings)
+        count = sum(map(len, inputs))
+        if bundles:
+            self.index.add(bundles, self._encode(inputs) if count else self._no_vectors())
+            copies = {same.path for headers in self.triage.copies.values() for same in headers}
+            taken = {file.path for bundle in bundles for file in bundle.files}
+            self._files_embedded |= (taken & self._own) - copies
+            self.embedded += count
+        if refused:
+            self.index.record_files(refused)
+        return sum(len(unit.headers) for unit, _ in pending), count
+
+    def _is_copy(self, rejected: Rejected) -> bool:
+        return any(same.path == rejected.path for headers in self.triage.copies.values() for same in headers)
+
+    def _encode(self, inputs: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        encoder = self._encoder = self._encoder or self._make_encoder()
+        together = np.concatenate(inputs)
+        begun = time.monotonic()
+        vectors = encoder.encode_images(together)
+        rate = len(together) / max(time.monotonic() - begun, 1e-6)
+        most = max(MAX_COMMIT_BYTES // (3 * self.checkpoint.image_size**2), 1)
+        self._commit_images = int(min(max(rate * COMMIT_EVERY_S, 1), most))
+        return vectors
+
+    def _no_vectors(self) -> NDArray[np.float32]:
+        return np.zeros((0, self.checkpoint.dimension), np.float32)
+
+    def _told_image_warnings(self) -> list[str]:
+        from ingest.render import WARNINGS
+
+        return [
+            f"{count} images, {code}: {WARNINGS[code]}."
+            for code, count in sorted(self._image_warnings.items())
+            if code in WARNINGS
+        ]
+
+
+def _is_small_and_safe(units: Sequence[Unit]) -> bool:
+    """Few files, and none whose decoder is C code that a broken file could crash this process with."""
+    from ingest.decode import COMPILED
+
+    headers = [header for unit in units for header in unit.headers]
+    return len(headers) <= FEW_FILES and all(h.transfer_syntax_uid not in COMPILED for h in headers)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _set_labels(index: CaseIndex, metadata: Mapping[str, PictureMetadata]) -> list[str]:
+    records = [
+        LabelRecord(name, value, "path", path)
+        for path, row in metadata.items()
+        for name, value in row.labels.items()
+    ]
+    if not records:
+        return []
+    outcome = index.set_labels(records)
+    missing = len({record.key for record in outcome.unmatched})
+    if not missing:
+        return []
+    return [f"{missing} paths of the metadata CSV with labels are not in the index; check the column `path`."]
+
+
+__all__ = ["ImageEncoder", "IngestError", "IngestOptions", "ingest"]

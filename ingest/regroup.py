@@ -1,0 +1,60 @@
+"""Units of new files, together with what the index already holds of the same series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ingest.deidentify import SecretKey
+from ingest.header import Header
+from ingest.plan import Unit, plan, plan_series
+from ingest.triage import is_as_recorded
+from ingest.walk import FoundFile
+
+if TYPE_CHECKING:
+    from index.case_index import CaseIndex
+
+
+def plan_with_index(
+    headers: Sequence[Header], index: CaseIndex, key: SecretKey, max_slices: int | None
+) -> tuple[list[Unit], list[str]]:
+    """Plan units; a series that gained files is planned anew from all its files and replaces what the index
+    holds.
+
+    Where a file of such a series is gone, the new files are added beside the old images, with a warning.
+    """
+    units, warnings = [], []
+    for unit in plan(headers, max_slices):
+        first = unit.headers[0]
+        held = _held_headers(index, first, {h.path for h in unit.headers}, key) if unit.whole_series else []
+        if held is None:
+            warnings.append(
+                f"{first.series_instance_uid}: files of this series are gone; the new ones were drawn by themselves."
+            )
+        elif held:
+            unit = plan_series([*held, *unit.headers], max_slices, replace_series=True)
+        units.append(unit)
+    return units, warnings
+
+
+def _held_headers(index: CaseIndex, first: Header, new: set[str], key: SecretKey) -> list[Header] | None:
+    """Headers of the files that the index holds of a series, one for each instance; None if one is not to be
+    had.
+    """
+    from ingest.scan import scan_file
+
+    headers: dict[tuple[str, str], Header | None] = {}
+    for record in index.series_files(first.series_instance_uid):
+        identity = (record.sop_instance_uid or "", record.pixel_hash or "")
+        if headers.get(identity):
+            continue
+        headers.setdefault(identity, None)
+        if record.path in new or not is_as_recorded(record):
+            continue
+        scanned = scan_file(FoundFile(record.path, record.size, record.mtime_ns), key)
+        if isinstance(scanned, Header) and scanned.study_instance_uid == first.study_instance_uid:
+            headers[identity] = scanned
+        elif isinstance(scanned, Header):
+            del headers[identity]  # the same series UID in another study
+    found = [header for header in headers.values() if header is not None]
+    return found if len(found) == len(headers) else None

@@ -1,0 +1,208 @@
+"""What each file is, judged by its first bytes and its header: an image to embed, skipped or quarantined."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ingest.deidentify import SecretKey, content_uid
+from ingest.elements import CUT, PIXELS, HeaderElements, read_elements
+from ingest.header import Header, content_uid_of, make_header, usable_uid
+from ingest.metadata import PictureMetadata
+from ingest.reasons import Rejected
+from ingest.walk import FoundFile
+
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+# SOP classes without a picture to embed, by the start of their UID (PS3.4 B.5); the first match counts.
+_SKIPPED_CLASSES = (
+    ("1.2.840.10008.1.3.10", "dicomdir"),
+    (_STORAGE + "88.59", "key-object"),
+    (_STORAGE + "88.", "structured-report"),
+    (_STORAGE + "11.", "presentation-state"),
+    (_STORAGE + "9.", "waveform"),
+    (_STORAGE + "30", "parametric-map"),
+    (_STORAGE + "66.4", "segmentation"),
+    (_STORAGE + "66.5", "segmentation"),
+    (_STORAGE + "66.7", "segmentation"),
+    (_STORAGE + "66", "no-picture-class"),
+    (_STORAGE + "67", "no-picture-class"),
+    (_STORAGE + "68.", "no-picture-class"),
+    (_STORAGE + "91.1", "annotation"),
+    (_STORAGE + "104.", "encapsulated-document"),
+    (_STORAGE + "481.2", "rt-dose"),
+    (_STORAGE + "481.1", ""),  # RT Image holds a picture
+    (_STORAGE + "481.", "rt-object"),
+)
+_SKIPPED_MODALITIES = {
+    "SR": "structured-report",
+    "KO": "key-object",
+    "PR": "presentation-state",
+    "SEG": "segmentation",
+    "ECG": "waveform",
+    "ANN": "annotation",
+    "RTDOSE": "rt-dose",
+    "RTPLAN": "rt-object",
+    "RTSTRUCT": "rt-object",
+    "RTRECORD": "rt-object",
+    "REG": "no-picture-class",
+    "FID": "no-picture-class",
+    "RWV": "no-picture-class",
+    "DOC": "encapsulated-document",
+    "HC": "encapsulated-document",
+}
+
+
+def scan_file(found: FoundFile, key: SecretKey, metadata: PictureMetadata | None = None) -> Header | Rejected:
+    """Classify one file; `metadata` describes it if it is a plain picture. Never raises for what the file
+    holds.
+    """
+    is_named_dicom = found.path.lower().endswith(".dcm")
+    try:
+        with open(found.path, "rb", buffering=0) as file:
+            start = file.read(132)
+    except PermissionError:
+        return Rejected(found.path, "permission-denied")
+    except OSError:
+        return Rejected(found.path, "unreadable-file")
+    if not start:
+        is_picture = found.path.lower().endswith(PICTURE_SUFFIXES)
+        return Rejected(found.path, "empty-file" if is_named_dicom or is_picture else "not-an-image")
+    if start[128:132] == b"DICM" or looks_like_dicom(start):
+        return _scan_dicom(found, key, has_preamble=start[128:132] == b"DICM", named=is_named_dicom)
+    if start.startswith(_MAGIC) and not is_named_dicom:
+        return _scan_picture(found, key, metadata or PictureMetadata())
+    if is_named_dicom:
+        return Rejected(found.path, "not-dicom")
+    if found.path.lower().endswith(PICTURE_SUFFIXES):
+        return Rejected(found.path, "undecodable-picture")
+    return Rejected(found.path, "not-an-image")
+
+
+def looks_like_dicom(start: bytes) -> bool:
+    """Whether bytes without a preamble begin like a data set (PS3.5 section 7): a tag of group 0002 or 0008,
+    then a VR or a plausible length; either byte order.
+    """
+    if len(start) < 16:
+        return False
+    for order in ("little", "big"):
+        group, element = (int.from_bytes(start[i : i + 2], order) for i in (0, 2))  # type: ignore[arg-type]
+        if group not in (0x0002, 0x0008) or element > 0x2000:
+            continue
+        length = int.from_bytes(start[4:8], order)  # type: ignore[arg-type]
+        if re.fullmatch(rb"[A-Z]{2}", start[4:6]) or length <= 0x100:
+            return True
+    return False
+
+
+def _scan_dicom(found: FoundFile, key: SecretKey, *, has_preamble: bool, named: bool) -> Header | Rejected:
+    try:
+        with quiet():
+            elements = read_elements(found.path)
+    except OSError as error:
+        return Rejected(found.path, "unreadable-file" if error.errno else "unreadable-header")
+    except Exception:  # whatever a mangled header makes pydicom raise is one line of the report
+        return Rejected(found.path, _no_header_code(named=named, has_preamble=has_preamble))
+    if not elements.values and not has_preamble and elements.ending != PIXELS:
+        return Rejected(found.path, _no_header_code(named=named, has_preamble=False))
+    code = _code_without_picture(elements)
+    if code:
+        return Rejected(found.path, code)
+    content_hash = None
+    if not usable_uid(elements.values, "SOPInstanceUID"):
+        content_hash = hash_file(found.path)
+    return make_header(found.path, found.size, found.mtime_ns, elements.values, key, content_hash)
+
+
+def _no_header_code(*, named: bool, has_preamble: bool) -> str:
+    if has_preamble:
+        return "unreadable-header"
+    return "not-dicom" if named else "not-an-image"
+
+
+def _code_without_picture(elements: HeaderElements) -> str | None:
+    values = elements.values
+    sop_class = str(values.get("SOPClassUID") or values.get("MediaStorageSOPClassUID", ""))
+    for start, code in _SKIPPED_CLASSES:
+        if sop_class.startswith(start):
+            if code:
+                return code
+            break
+    else:
+        modality = str(elements.values.get("Modality", ""))
+        if modality in _SKIPPED_MODALITIES and not sop_class:
+            return _SKIPPED_MODALITIES[modality]
+    if elements.ending == PIXELS:
+        return None
+    return "truncated" if elements.ending == CUT else "no-pixel-data"
+
+
+def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -> Header | Rejected:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with quiet(), Image.open(found.path, formats=("PNG", "JPEG", "TIFF", "BMP")) as picture:
+            columns, rows = picture.size
+            mode = picture.mode
+        digest = hash_file(found.path)
+    except Image.DecompressionBombError:
+        return Rejected(found.path, "picture-too-large")
+    except UnidentifiedImageError:
+        is_picture = found.path.lower().endswith(PICTURE_SUFFIXES)
+        return Rejected(found.path, "undecodable-picture" if is_picture else "not-an-image")
+    except PermissionError:
+        return Rejected(found.path, "permission-denied")
+    except (OSError, ValueError, SyntaxError):
+        return Rejected(found.path, "undecodable-picture")
+    sop = content_uid(digest)
+    study = key.derived_uid("study", metadata.patient_id, metadata.study_id) if metadata.study_id else ""
+    study = study or content_uid_of("study", sop)
+    return Header(
+        path=found.path,
+        size=found.size,
+        mtime_ns=found.mtime_ns,
+        kind="picture",
+        sop_instance_uid=sop,
+        series_instance_uid=content_uid_of("series", sop),
+        study_instance_uid=study,
+        patient_key=key.patient_key("", metadata.patient_id)
+        if metadata.patient_id
+        else key.patient_key_of_study(study),
+        patient_sex=metadata.sex,
+        patient_age=metadata.age,
+        modality=metadata.modality or "OT",
+        body_part_examined=metadata.body_part,
+        view_position=metadata.view,
+        photometric_interpretation="MONOCHROME2" if mode in {"1", "L", "I;16", "I", "F"} else "RGB",
+        rows=rows,
+        columns=columns,
+        quality={
+            name: text for name, text in (("split", metadata.split), ("caption", metadata.caption)) if text
+        },
+        derived=True,
+    )
+
+
+def hash_file(path: str) -> str:
+    """BLAKE2b-128 of a whole file, hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep pydicom and PIL from telling a log or the terminal what a header holds: values may name a patient."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
