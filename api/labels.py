@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 KEYS: tuple[LabelKey, ...] = ("path", "sop_instance_uid", "series_instance_uid", "study_instance_uid")
 _PREFIX = "label:"
+_VALUES = {"0", "1", "0.0", "1.0", ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,64 +45,83 @@ def import_labels(archive: Archive, path: Path) -> Answer:
 def read_labels(path: Path) -> LabelFile:
     """Read a CSV keyed by one of `KEYS`, with `label` (a class name) or `label:<name>` (0, 1 or empty) columns.
 
-    Relative paths are those beside the CSV. Raises ServiceError `labels-unreadable` or `bad-labels`, naming the line.
+    A file with neither has a label in every other column that holds nothing but 0, 1 and empty fields. Relative paths
+    are those beside the CSV. Raises ServiceError `labels-unreadable` or `bad-labels`, naming the line.
     """
     file = path.expanduser().absolute()
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            key, columns = _columns(file, [name.strip() for name in reader.fieldnames or ()])
-            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-            records: dict[tuple[str, str], LabelRecord] = {}
-            rows = set()
-            for row in reader:
-                for record in _records(file, reader.line_num, row, key, columns):
-                    rows.add(record.key)
-                    records[record.key, record.name] = record
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ServiceError("labels-unreadable", f"{file} cannot be read as CSV ({reason}): give a UTF-8 CSV file.") from None
+    rows = _rows(file)
+    key_kind, columns = _columns(file, rows)
+    records: dict[tuple[str, str], LabelRecord] = {}
+    keys = set()
+    for line, row in enumerate(rows, start=2):
+        key = _key(file, line, row, key_kind)
+        keys.add(key)
+        for record in _records(file, line, row, (key_kind, key), columns):
+            records[key, record.name] = record
     if not records:
         raise ServiceError("bad-labels", f"{file} holds no label: fill in its label columns.")
-    return LabelFile(tuple(sorted({record.name for record in records.values()})), tuple(records.values()), len(rows))
+    names = tuple(sorted({record.name for record in records.values()}))
+    return LabelFile(names, tuple(records.values()), len(keys))
 
 
-def _columns(file: Path, header: list[str]) -> tuple[LabelKey, list[str]]:
-    keys = [key for key in KEYS if key in header]
-    columns = [name for name in header if name == "label" or name.startswith(_PREFIX)]
-    if len(keys) != 1:
-        found = " and ".join(keys) or "none of them"
+def _rows(file: Path) -> list[dict[str, str]]:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream)
+            header = [name.strip() for name in next(reader, [])]
+            rows = [[field.strip() for field in row] for row in reader if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ServiceError(
-            "bad-labels", f"{file} must have exactly one of the columns {', '.join(KEYS)}: it has {found}."
-        )
-    if not columns or _PREFIX in columns:
-        raise ServiceError("bad-labels", f"{file} needs a column `label`, or columns `label:<name>` with a name.")
+            "labels-unreadable", f"{file} cannot be read as CSV ({reason}): give a UTF-8 CSV file."
+        ) from None
+    for line, row in enumerate(rows, start=2):
+        if len(row) > len(header):
+            raise ServiceError("bad-labels", f"{file} line {line} has more fields than the first line.")
+    return [dict(zip(header, row + [""] * len(header), strict=False)) for row in rows] or [dict.fromkeys(header, "")]
+
+
+def _columns(file: Path, rows: list[dict[str, str]]) -> tuple[LabelKey, list[str]]:
+    """The key column and the label columns."""
+    header = list(rows[0])
+    keys = [key for key in KEYS if key in header]
+    if not keys:
+        raise ServiceError("bad-labels", f"{file} must have one of the columns {', '.join(KEYS)}: it has none of them.")
+    columns = [name for name in header if name == "label" or name.startswith(_PREFIX)]
+    if _PREFIX in columns:
+        raise ServiceError("bad-labels", f"{file} has a column `label:` without a name.")
+    if not columns:
+        others = [name for name in header if name and name not in KEYS]
+        columns = [name for name in others if {row[name] for row in rows} <= _VALUES and any(row[name] for row in rows)]
+    if not columns:
+        raise ServiceError("bad-labels", f"{file} needs a column `label`, or columns `label:<name>` of 0, 1 or empty.")
     return keys[0], columns
 
 
+def _key(file: Path, line: int, row: Mapping[str, str], kind: LabelKey) -> str:
+    key = row[kind]
+    if not key:
+        raise ServiceError("bad-labels", f"{file} line {line}: the column {kind} is empty; fill it in.")
+    return os.path.normpath(file.parent / Path(key).expanduser()) if kind == "path" else key
+
+
 def _records(
-    file: Path, line: int, row: Mapping[str, str | None], key_kind: LabelKey, columns: list[str]
+    file: Path, line: int, row: Mapping[str, str], key: tuple[LabelKey, str], columns: list[str]
 ) -> Iterator[LabelRecord]:
     from index.records import LabelRecord
 
-    key = (row.get(key_kind) or "").strip()
-    if not key:
-        raise ServiceError("bad-labels", f"{file} line {line}: the column {key_kind} is empty; fill it in.")
-    if key_kind == "path":
-        # Ingest stores the path as it was walked, so symbolic links stay as they are.
-        key = str((file.parent / Path(key).expanduser()).absolute()) if not Path(key).is_absolute() else key
     for column in columns:
-        text = (row.get(column) or "").strip()
+        text = row[column]
         if not text:
             continue
         if column == "label":
-            yield LabelRecord(text, 1.0, key_kind, key)
-            continue
-        if text not in {"0", "1", "0.0", "1.0"}:
+            yield LabelRecord(text, 1.0, *key)
+        elif text in _VALUES:
+            yield LabelRecord(column.removeprefix(_PREFIX).strip(), float(text), *key)
+        else:
             raise ServiceError(
                 "bad-labels", f"{file} line {line}: {column} holds {text!r}; write 0, 1 or leave it empty."
             )
-        yield LabelRecord(column.removeprefix(_PREFIX).strip(), float(text), key_kind, key)
 
 
 def _with_changed_classes(archive: Archive, content: LabelFile) -> list[LabelRecord]:

@@ -1,1 +1,3 @@
-"""Cases: SQL metadata, Parquet vectors, FAISS, exact search. `CaseIndex` in `case_index.py` is the whole of it."""
+"""Cases: SQL metadata, Parquet vectors, FAISS, exact search. `CaseIndex` in `case_index.py` is the whole of
+it.
+"""

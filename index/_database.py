@@ -56,7 +56,7 @@ class Database:
                 yield connection
 
     def migrate(self) -> None:
-        """Bring the tables to this version's; a catalogue that is up to date costs one query and no import."""
+        """Bring the tables up to date; a catalogue that is already costs a query and no import."""
         with self.sentences(), self._engine.connect() as plain:
             connection = plain.execution_options(sqlite_begin="BEGIN")
             with connection.begin():
@@ -83,7 +83,7 @@ class Database:
             ) from None
 
     def empty_log(self) -> None:
-        """Empty the write-ahead log, so that what was deleted is not left in it; nothing where there is none."""
+        """Empty SQLite's write-ahead log, so that what was deleted is not left in it."""
         if self.is_sqlite:
             with self.sentences(), self._engine.connect() as plain:
                 connection = plain.execution_options(isolation_level="AUTOCOMMIT")
@@ -128,17 +128,20 @@ class Database:
         if name.startswith("SQLITE_NOTADB"):
             return CatalogError(
                 "not-a-catalog",
-                f"{self.home / 'catalog.db'} is not a catalogue of medsiglip; choose another --home or move that file away.",
+                f"{self.home / 'catalog.db'} is not a catalogue of medsiglip; choose another --home "
+                "or move that file away.",
             )
         if name.startswith("SQLITE_CORRUPT"):
             return CatalogError(
                 "catalog-corrupt",
-                f"{self.home / 'catalog.db'} is damaged ({original}); restore it from a backup, or ingest again into another --home.",
+                f"{self.home / 'catalog.db'} is damaged ({original}); restore it from a backup, or ingest "
+                "again into another --home.",
             )
         if name.startswith("SQLITE_IOERR"):
             return CatalogError(
                 "disk-error",
-                f"The disk under {self.home} failed ({original}); check the disk and its free space, then run this again.",
+                f"The disk under {self.home} failed ({original}); check the disk and its free space, "
+                "then run this again.",
             )
         raise error
 
@@ -153,21 +156,23 @@ class Database:
         ):
             return CatalogError(
                 "database-unreachable",
-                f"The database {self.url.render_as_string(hide_password=True)} does not answer; check that it runs, "
-                "and the URL, user and password.",
+                f"The database {self.url.render_as_string(hide_password=True)} does not answer; check "
+                "that it runs, and the URL, user and password.",
             )
         raise error
 
     def _disk_full(self) -> CatalogError:
         return CatalogError(
             "disk-full",
-            f"The disk that holds {self.home} is full: nothing of this step was kept; free some space and run it again.",
+            f"The disk that holds {self.home} is full: nothing of this step was kept; free some space and "
+            "run it again.",
         )
 
     def _read_only(self) -> CatalogError:
         return CatalogError(
             "read-only-home",
-            f"{self.home} cannot be written; give this user the right to write there or choose another --home.",
+            f"{self.home} cannot be written; give this user the right to write there or choose "
+            "another --home.",
         )
 
     def _busy(self) -> CatalogError:
@@ -185,12 +190,13 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    # The driver would open transactions by itself, and only before some statements: `_begin_sqlite` does it instead.
+    # The driver would open transactions by itself, and only before some statements: `_begin_sqlite` does it
+    # instead.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
-    # NORMAL would do for killed processes; FULL also keeps what was reported as done when the power fails, for one
-    # more fsync per batch (sqlite.org/pragma.html#pragma_synchronous).
+    # NORMAL would do for killed processes; FULL also keeps what was reported as done when the power fails,
+    # for one more fsync per batch (sqlite.org/pragma.html#pragma_synchronous).
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     # Deleted rows are overwritten with zeros: `forget` must not leave them in free pages.

@@ -1,4 +1,4 @@
-"""The vectors of one space in memory, kept in step with the catalogue: images, and the levels made from them."""
+"""The vectors of one space in memory, in step with the catalogue: images and derived levels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from index.schema import home as home_table
 from index.schema import images, shards
 from index.vectors import Ids, ShardFolder, Vectors, unit_length
 
-# A shard can go between reading its name and opening it, when another process merges shards; then there is news.
+# A shard can go between reading its name and opening it, when another process merges shards; then there is
+# news.
 _ATTEMPTS = 5
 # Below this part of all rows, comparing with the gathered rows costs less than a scan of everything.
 _GATHER_PART = 0.25
@@ -89,7 +90,9 @@ class LoadedSpace:
         self._owners = {level: np.full(len(loaded), -1, np.int64) for level in self._owners}
 
     def _take_in(self, connection: Connection, shard_id: int, name: str) -> None:
-        """Hold the images of a shard; those that came with a snapshot or another shard only change their owner."""
+        """Hold the images of a shard; those that came with a snapshot or another shard only change their
+        owner.
+        """
         statement = select(images.c.id, images.c.series_id, images.c.study_id)
         rows = [tuple(row) for row in connection.execute(statement.where(images.c.shard_id == shard_id))]
         listed = np.array(rows, np.int64).reshape(-1, 3)
@@ -188,7 +191,9 @@ class LoadedSpace:
 
 
 class GroupLevel:
-    """Series or studies: the normalised mean of their images' vectors, replaced by id when their images change."""
+    """Series or studies: the normalised mean of their images' vectors, replaced by id when their images
+    change.
+    """
 
     def __init__(self, dimension: int) -> None:
         self.index = FaissIndex(dimension)
@@ -208,7 +213,8 @@ class GroupLevel:
             return
         changed = np.unique(np.concatenate(self._stale))
         self._stale = []
-        # Within a group by image id, so that the sum, and so the vector, never depends on the order of arrival.
+        # Within a group by image id, so that the sum, and so the vector, never depends on the order of
+        # arrival.
         self._order = np.lexsort((images_index.ids, owners))
         self._groups, self._starts = np.unique(owners[self._order], return_index=True)
         self.index.remove(changed)
@@ -227,7 +233,7 @@ class GroupLevel:
 
 
 def drop_outdated_snapshot(database: Database, folder: Path, space_id: int, space: str) -> None:
-    """Delete a snapshot that holds a shard which is no more: it may hold vectors that were to be forgotten."""
+    """Delete a snapshot of a shard that is no more: it may hold vectors that were to be forgotten."""
     held = snapshot_shards(folder, space)
     if held is None:
         return

@@ -23,8 +23,8 @@ def checked_queries(queries: Vectors, dimension: int) -> Vectors:
     if array.ndim != 2 or array.shape[1] != dimension:
         raise CatalogError(
             "bad-query",
-            f"Queries of shape {array.shape} do not fit this index, which holds vectors of {dimension} values; "
-            "encode them with the model of the index.",
+            f"Queries of shape {array.shape} do not fit this index, which holds vectors of {dimension} "
+            "values; encode them with the model of the index.",
         )
     if not np.isfinite(array).all() or (len(array) and not np.linalg.norm(array, axis=1).all()):
         raise CatalogError(
@@ -38,8 +38,8 @@ def answers(
 ) -> list[Answer]:
     """For each query the scores and ids of its k nearest at the level.
 
-    `allowed` and `excluded` (one array per query) are image ids. A series or study answers when one of its images is
-    allowed; it is left out when one of its images is excluded.
+    `allowed` and `excluded` (one array per query) are image ids. A series or study answers when one of its
+    images is allowed; it is left out when one of its images is excluded.
     """
     allowed = None if allowed is None else np.unique(loaded.owners(level, allowed))
     left_out = [np.unique(loaded.owners(level, ids)) for ids in excluded]

@@ -14,7 +14,8 @@ from index.errors import CatalogError
 from index.records import Space
 from index.schema import home, spaces
 
-# The norm of a unit vector that was normalised in float32 is off by less than 1e-6; bfloat16 would be off by 4e-3.
+# The norm of a unit vector that was normalised in float32 is off by less than 1e-6; bfloat16 would be off by
+# 4e-3.
 _UNIT_TOLERANCE = 1e-3
 
 
@@ -58,8 +59,9 @@ def check(home_folder: Path, held: Space, asked: Space) -> None:
         way = f"Go on with the checkpoint whose hash begins with {held.checkpoint_hash[:12]}"
     raise CatalogError(
         "space-mismatch",
-        f"{home_folder} was made with the model {_described(held)} and cannot be used with {_described(asked)}. "
-        f"{way}, or choose another --home and ingest again to embed everything with the new model.",
+        f"{home_folder} was made with the model {_described(held)} and cannot be used with "
+        f"{_described(asked)}. {way}, or choose another --home and ingest again to embed "
+        "everything with the new model.",
     )
 
 

@@ -37,10 +37,11 @@ def add(
     vectors: NDArray[np.float32],
     dtype: Dtype,
 ) -> list[int]:
-    """Insert what is new and return the image id of every image, in order; what is held already is left alone.
+    """Insert what is new and return the image id of every image, in order; what is held already is left
+    alone.
 
-    `vectors` float32 [n, d] follow the bundles' images. The new shard is on disk before its row is inserted, so the
-    caller's commit is the moment at which all of it exists.
+    `vectors` float32 [n, d] follow the bundles' images. The new shard is on disk before its row is inserted,
+    so the caller's commit is the moment at which all of it exists.
     """
     connection = writing.connection
     _clear_replaced(writing, bundles)

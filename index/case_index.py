@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -126,14 +126,14 @@ class CaseIndex:
         return None if self._find_active() is None else self._needed().space
 
     def activate(self, space: Space) -> None:
-        """Make this the space of a new home; raises `CatalogError` `space-mismatch` if it has another."""
+        """Make this the home's space; raises `CatalogError` `space-mismatch` if it has another."""
         if self._find_active() is None:
             with self._database.write() as connection:
                 self._active = _spaces.activate(connection, space)
         _spaces.check(self.home, self._needed().space, space)
 
     def bind_key(self, fingerprint: str) -> None:
-        """Tie the home to the secret key of its pseudonyms; raises `CatalogError` `key-mismatch` for another."""
+        """Tie the home to the key of its pseudonyms; raises `CatalogError` `key-mismatch` for another."""
         with self._database.read() as connection:
             bound = _spaces.key_fingerprint(connection)
         if bound is None:
@@ -142,8 +142,8 @@ class CaseIndex:
         if bound != fingerprint:
             raise CatalogError(
                 "key-mismatch",
-                f"The secret key is not the one that {self.home} was made with, so one patient would get two keys; "
-                "put the original secret.key back, or choose another --home and ingest again.",
+                f"The secret key is not the one that {self.home} was made with, so one patient would get "
+                "two keys; put the original secret.key back, or choose another --home and ingest again.",
             )
 
     # Adding
@@ -151,9 +151,9 @@ class CaseIndex:
     def add(self, bundles: Sequence[SeriesBundle], vectors: NDArray[np.float32]) -> list[int]:
         """Add whole series in one transaction; the image id of each image, in the bundles' order.
 
-        `vectors` is float32 [n, d] of unit length, one row for each image of the bundles, in order. What is in the
-        index already, by (SOP Instance UID, pixel hash, frame, rendering), keeps its id and vector. Raises
-        `CatalogError` `no-space` or `bad-vectors`.
+        `vectors` is float32 [n, d] of unit length, one row for each image of the bundles, in order. What is
+        in the index already, by (SOP Instance UID, pixel hash, frame, rendering), keeps its id and vector.
+        Raises `CatalogError` `no-space` or `bad-vectors`.
         """
         active = self._needed()
         count = sum(len(bundle.images) for bundle in bundles)
@@ -264,9 +264,10 @@ class CaseIndex:
     ) -> list[list[Hit]]:
         """The k best of a level for each query, exactly, best first, equal scores by the lower id.
 
-        `queries` is float32 [q, d]; `exclude_patients`, if given, has one patient key or None for each. `where`
-        chooses among images: a series or study answers when one of its images passes, and shows the best of those.
-        Raises `CatalogError` `bad-query`, `bad-filter`, `no-space`, `missing-shard` or `corrupt-shard`.
+        `queries` is float32 [q, d]; `exclude_patients`, if given, has one patient key or None for each.
+        `where` chooses among images: a series or study answers when one of its images passes, and shows the
+        best of those. Raises `CatalogError` `bad-query`, `bad-filter`, `no-space`, `missing-shard` or
+        `corrupt-shard`.
         """
         if level not in ("image", "series", "study") or k < 1:
             raise CatalogError(
@@ -356,20 +357,20 @@ class CaseIndex:
         return removal
 
     def remove_patient(self, patient_key: str) -> Removal:
-        """Delete a patient and all that was made from their studies; raises `CatalogError` `unknown-patient`."""
+        """Delete all of a patient; raises `CatalogError` `unknown-patient`."""
         with writing(self._database) as transaction:
             found = deletion.study_ids_of_patient(transaction.connection, patient_key)
             if not found:
                 raise CatalogError(
                     "unknown-patient",
-                    f"There is no patient {patient_key} in this index; `study list` shows the keys there are.",
+                    f"There is no patient {patient_key} in this index; `study list` shows the keys.",
                 )
             removal = deletion.remove_studies(transaction, found)
         deletion.sweep(self._database)
         return removal
 
     def export(self, folder: Path) -> int:
-        """Write `images.parquet` to a folder; the number of its rows, one for each image of the active space."""
+        """Write `images.parquet`, a row for each image of the active space; their number."""
         from index.export import export
 
         return export(self._database, self._needed(), Path(folder).expanduser().absolute())

@@ -107,12 +107,13 @@ def _check_shard(
     if len(missing):
         uids = _studies_of(connection, shard.id)
         problems.append(
-            f"{path} lacks the vectors of {_some(missing)}; restore it from a backup, or forget the studies {uids} "
-            "and ingest them again."
+            f"{path} lacks the vectors of {_some(missing)}; restore it from a backup, or forget the studies "
+            f"{uids} and ingest them again."
         )
     if len(extra):
         problems.append(
-            f"{path} holds vectors without an image: {_some(extra)}; restore catalog.db and vectors/ together."
+            f"{path} holds vectors without an image: {_some(extra)}; restore catalog.db and "
+            "vectors/ together."
         )
     if loaded is not None and vectors.shape[1] == dimension:
         known = np.isin(ids, loaded.index.ids)

@@ -18,8 +18,8 @@ from index.schema import doomed_files, files, images, instances, labels, patient
 def remove_studies(writing: Writing, study_ids: Sequence[int]) -> Removal:
     """Delete studies with everything below them, their labels, and patients that have no study left.
 
-    Shards that held their vectors are replaced in the same transaction; the old files, the snapshot and the previews
-    are doomed, to be deleted by `sweep` after the commit.
+    Shards that held their vectors are replaced in the same transaction; the old files, the snapshot and the
+    previews are doomed, to be deleted by `sweep` after the commit.
     """
     connection = writing.connection
     series_ids = _ids(connection, series.c.id, series.c.study_id, study_ids)

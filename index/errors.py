@@ -1,8 +1,8 @@
 """Errors of the index. One class: what differs is the stable `code`, and the sentence says the cure.
 
-Codes: `space-mismatch no-space bad-vectors bad-query bad-filter bad-label unknown-study unknown-patient key-mismatch
-disk-full read-only-home catalog-busy catalog-corrupt not-a-catalog newer-home database-unreachable
-missing-shard corrupt-shard changed-meanwhile bad-home`.
+Codes: `space-mismatch no-space bad-vectors bad-query bad-filter bad-label unknown-study unknown-patient
+key-mismatch disk-full read-only-home catalog-busy catalog-corrupt not-a-catalog newer-home
+database-unreachable missing-shard corrupt-shard changed-meanwhile bad-home`.
 """
 
 from __future__ import annotations

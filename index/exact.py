@@ -48,16 +48,20 @@ class ExactSearch:
         self._vectors = np.empty((0, dimension), np.float32)
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
+        """Append."""
         self.ids = np.concatenate([self.ids, ids])
         self._vectors = np.concatenate([self._vectors, vectors])
 
     def remove(self, ids: Ids) -> None:
+        """Keep the others."""
         keep = ~np.isin(self.ids, ids)
         self.ids, self._vectors = self.ids[keep], self._vectors[keep]
 
     def rows(self, ids: Ids) -> Vectors:
+        """Look each id up."""
         places = {int(image_id): place for place, image_id in enumerate(self.ids)}
         return self._vectors[[places[int(image_id)] for image_id in ids]]
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
+        """Compare with everything."""
         return top(queries, self.ids, self._vectors, k)

@@ -40,8 +40,9 @@ def export(database: Database, active: ActiveSpace, folder: Path) -> int:
     """Write `images.parquet` with a row for each image of the space, by portions; the number of rows.
 
     Columns: `image_id`, UIDs, `frame`, `patient_key`, `path`, every field of `index.filters`, `warnings`,
-    `labels` (map of name to number) and `embedding` (fixed-size list of float32, unit length). The file appears whole
-    or not at all. Raises `CatalogError` `changed-meanwhile`, `missing-shard` or `corrupt-shard`.
+    `labels` (map of name to number) and `embedding` (fixed-size list of float32, unit length). The file
+    appears whole or not at all. Raises `CatalogError` `changed-meanwhile`, `missing-shard` or
+    `corrupt-shard`.
     """
     import pyarrow.parquet as pq
 
@@ -91,12 +92,8 @@ def _tables(
 ) -> Iterator[pa.Table]:
     import pyarrow as pa
 
-    first = {
-        shard_id: image_id
-        for shard_id, image_id in connection.execute(
-            select(images.c.shard_id, func.min(images.c.id)).group_by(images.c.shard_id)
-        )
-    }
+    lowest = select(images.c.shard_id, func.min(images.c.id)).group_by(images.c.shard_id)
+    first = {row[0]: row[1] for row in connection.execute(lowest)}
     rows = [shard for shard in listed(connection) if shard.space_id == active.row_id]
     for shard in sorted(rows, key=lambda one: first.get(one.id, 0)):
         try:

@@ -66,7 +66,7 @@ class FaissIndex:
 
     @property
     def matrix(self) -> Vectors:
-        """All vectors, float32 [n, d] in the order of `ids`: FAISS's own memory, valid until the next change."""
+        """All vectors, float32 [n, d] in the order of `ids`: FAISS's own memory, until the next change."""
         faiss = _faiss()
         if not len(self):
             return np.empty((0, self.dimension), np.float32)
@@ -118,7 +118,9 @@ class FaissIndex:
 
     @classmethod
     def load(cls, folder: Path, space: str, dimension: int) -> FaissIndex | None:
-        """The snapshot, or None where it is absent, of another format or damaged: it can be rebuilt from shards."""
+        """The snapshot, or None where it is absent, of another format or damaged: it can be rebuilt from
+        shards.
+        """
         faiss = _faiss()
         description = _read_description(folder, space)
         expected = {"format": SNAPSHOT_FORMAT, "dimension": dimension}

@@ -1,4 +1,4 @@
-"""Labels: values given to a file, an instance, a series or a study, and what an image or a study has of them."""
+"""Labels: values given to files, instances, series or studies, and what an image or study has of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def set_labels(connection: Connection, records: Sequence[LabelRecord]) -> LabelO
         if not name or (record.value is not None and not math.isfinite(record.value)):
             raise CatalogError(
                 "bad-label",
-                f"Label {record.name!r} with value {record.value!r} cannot be stored: it needs a name and a number.",
+                f"Label {record.name!r} with value {record.value!r} cannot be stored: it needs a name and "
+                "a number.",
             )
         key = keys.get((record.key_kind, record.key))
         if key is None:
@@ -137,7 +138,9 @@ def of_images(connection: Connection, image_ids: Collection[int]) -> dict[int, V
 
 
 def of_groups(connection: Connection, level: Level, row_ids: Collection[int]) -> dict[int, Values]:
-    """Labels of series or studies, by row id: their own; failing that, the highest within; failing that, the study's."""
+    """Labels of series or studies, by row id: their own; failing that, the highest within; failing that, the
+    study's.
+    """
     found: dict[int, Values] = {row_id: {} for row_id in row_ids}
     if not _any(connection):
         return found

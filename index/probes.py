@@ -14,7 +14,9 @@ from index.schema import probes, spaces
 
 
 def record(connection: Connection, probe: ProbeRecord) -> None:
-    """Note a probe in place of one with the same name; raises `CatalogError` `space-mismatch` for a space unknown here."""
+    """Note a probe in place of one with the same name; raises `CatalogError` `space-mismatch` for a space
+    unknown here.
+    """
     space_id = connection.execute(select(spaces.c.id).where(spaces.c.name == probe.space)).scalar()
     if space_id is None:
         raise CatalogError(
@@ -32,8 +34,3 @@ def listed(connection: Connection) -> list[ProbeRecord]:
     statement = select(probes.c.name, spaces.c.name, probes.c.file, probes.c.summary)
     statement = statement.join(spaces, probes.c.space_id == spaces.c.id).order_by(probes.c.name)
     return [ProbeRecord(*row) for row in connection.execute(statement)]
-
-
-def remove(connection: Connection, name: str) -> bool:
-    """Delete a probe's row; whether there was one."""
-    return connection.execute(delete(probes).where(probes.c.name == name)).rowcount > 0

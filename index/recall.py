@@ -11,8 +11,8 @@ from index.vectors import Vectors
 def recall_at(search: VectorSearch, queries: Vectors, k: int = 10) -> float:
     """Mean part of the exact k nearest that `search` returns, between 0 and 1.
 
-    `queries` is float32 [q, d] of unit length. An answer counts when its exact score reaches the exact k-th best, so
-    that equal vectors may stand for one another.
+    `queries` is float32 [q, d] of unit length. An answer counts when its exact score reaches the exact k-th
+    best, so that equal vectors may stand for one another.
     """
     k = min(k, len(search.ids))
     if k == 0 or len(queries) == 0:

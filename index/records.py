@@ -17,7 +17,9 @@ Quality = float | str | bool
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Where vectors can be compared: one checkpoint, one profile, one dimension. `model` only names it for people."""
+    """Where vectors can be compared: one checkpoint, one profile, one dimension. `model` only names it for
+    people.
+    """
 
     checkpoint_hash: str
     profile: str
@@ -26,6 +28,7 @@ class Space:
 
     @property
     def name(self) -> str:
+        """Short and fit for a folder name."""
         return f"{self.checkpoint_hash[:12]}-{self.profile}-{self.dimension}"
 
 
@@ -43,7 +46,9 @@ class StudyRecord:
 
 @dataclass(frozen=True, slots=True)
 class SeriesRecord:
-    """A series; `orientation` is `axial`, `coronal`, `sagittal`, `oblique` or None where there is no geometry."""
+    """A series; `orientation` is `axial`, `coronal`, `sagittal`, `oblique` or None where there is no
+    geometry.
+    """
 
     series_instance_uid: str
     modality: str | None = None
@@ -123,7 +128,9 @@ class LabelRecord:
 
 @dataclass(frozen=True, slots=True)
 class LabelOutcome:
-    """`matched` counts the records whose key is in the index; `unmatched` holds the others, which are not stored."""
+    """`matched` counts the records whose key is in the index; `unmatched` holds the others, which are not
+    stored.
+    """
 
     matched: int
     unmatched: tuple[LabelRecord, ...]
@@ -131,7 +138,9 @@ class LabelOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer of a search. `score` is cosine similarity; at series and study level the image is the best matching."""
+    """One answer of a search. `score` is cosine similarity; at series and study level the image is the best
+    matching.
+    """
 
     rank: int
     score: float
@@ -203,8 +212,9 @@ class StudyDetail:
 class CaseTable:
     """Columns of one level, for evaluation and probes; all of length n, ordered by `image_ids`.
 
-    `ids` holds image ids as text, series UIDs or study UIDs. `image_ids` int64 is the image itself or, above image
-    level, the first image. `vectors` is float32 [n, d] of unit length; a label is float64 [n], NaN where unknown.
+    `ids` holds image ids as text, series UIDs or study UIDs. `image_ids` int64 is the image itself or, above
+    image level, the first image. `vectors` is float32 [n, d] of unit length; a label is float64 [n], NaN
+    where unknown.
     """
 
     level: Level
@@ -239,7 +249,7 @@ class FaissInfo:
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """Counts of the home; `vectors` and `faiss.ntotal` are the live ones of the active space, at image level."""
+    """Counts of the home; `vectors` and `faiss.ntotal` are the live images of the active space."""
 
     space: str | None
     model: str | None
@@ -287,7 +297,9 @@ class Compaction:
 
 @dataclass(frozen=True, slots=True)
 class ProbeRecord:
-    """A trained probe: `file` is relative to the home, `summary` its figures, `space` the name of the space it fits."""
+    """A trained probe: `file` is relative to the home, `summary` its figures, `space` the name of the space
+    it fits.
+    """
 
     name: str
     space: str
@@ -297,7 +309,7 @@ class ProbeRecord:
 
 @dataclass(frozen=True, slots=True)
 class LabelSummary:
-    """How many records a label has at `level` (`study`, `series`, `instance`), and how many are above zero."""
+    """How many records a label has at a level (study, series, instance), and how many are above 0."""
 
     name: str
     level: str

@@ -1,7 +1,7 @@
 """The catalogue's tables (SQLAlchemy Core). What holds for SQLite holds for PostgreSQL.
 
-Row ids come from the one counter `home.next_id` and are never given twice, so an id kept elsewhere (a preview, a
-snapshot, a client) can go stale but never mean another row.
+Row ids come from the one counter `home.next_id` and are never given twice, so an id kept elsewhere (a
+preview, a snapshot, a client) can go stale but never mean another row.
 """
 
 from __future__ import annotations
@@ -36,15 +36,17 @@ _PRIVATE_USE = {there: here for here, there in _SURROGATES.items()}
 
 
 class PathText(TypeDecorator[str]):
-    """A file path, kept so that names of any bytes survive: PEP 383 surrogates are stored as U+EF80..U+EFFF."""
+    """A file path of any bytes: PEP 383 surrogates are stored as U+EF80..U+EFFF."""
 
     impl = String
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """To the database."""
         return value if value is None or value.isascii() else value.translate(_SURROGATES)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """From the database."""
         return value if value is None or value.isascii() else value.translate(_PRIVATE_USE)
 
 
@@ -55,9 +57,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database."""
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From the database."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -81,7 +85,8 @@ metadata = MetaData(
     }
 )
 
-# One row. Every write transaction begins by raising `version`: that is the writers' lock, and how readers see news.
+# One row. Every write transaction begins by raising `version`: that is the writers' lock, and how readers see
+# news.
 home = Table(
     "home",
     metadata,
@@ -162,7 +167,8 @@ shards = Table(
     Column("dtype", String, nullable=False),
 )
 
-# series_id and study_id repeat what instance_id implies: grouping a million vectors must not join three tables.
+# series_id and study_id repeat what instance_id implies: grouping a million vectors must not join three
+# tables.
 images = Table(
     "images",
     metadata,
@@ -222,8 +228,8 @@ probes = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
-# Files whose content the catalogue has given up, by glob relative to the home: deleted after the transaction that
-# lists them, or at the next start if the process died in between.
+# Files whose content the catalogue has given up, by glob relative to the home: deleted after the transaction
+# that lists them, or at the next start if the process died in between.
 doomed_files = Table("doomed_files", metadata, _key(), Column("pattern", String, nullable=False))
 
 Index("ix_studies_study_date", studies.c.study_date)

@@ -1,7 +1,7 @@
 """Vectors at rest: Parquet shards `vectors/<space>/<name>.parquet`, written once and never changed.
 
-Columns: `image_id` int64, `embedding` fixed-size list of float16 or float32. A shard holds exactly the vectors of
-the images that name it; taking one out means writing another shard.
+Columns: `image_id` int64, `embedding` fixed-size list of float16 or float32. A shard holds exactly the
+vectors of the images that name it; taking one out means writing another shard.
 """
 
 from __future__ import annotations
@@ -80,14 +80,14 @@ class ShardFolder:
         except FileNotFoundError:
             raise CatalogError(
                 "missing-shard",
-                f"The vector file {self.file(name)} is gone; restore it from a backup, or forget the studies that "
-                "`index verify` names and ingest them again.",
+                f"The vector file {self.file(name)} is gone; restore it from a backup, or forget the studies "
+                "that `index verify` names and ingest them again.",
             ) from None
         except (pa.ArrowException, OSError, KeyError, AttributeError) as error:
             raise CatalogError(
                 "corrupt-shard",
-                f"The vector file {self.file(name)} cannot be read ({error}); restore it from a backup, or forget "
-                "the studies that `index verify` names and ingest them again.",
+                f"The vector file {self.file(name)} cannot be read ({error}); restore it from a backup, or "
+                "forget the studies that `index verify` names and ingest them again.",
             ) from error
 
     def discard(self, name: str) -> None:

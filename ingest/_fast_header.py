@@ -32,7 +32,7 @@ _IMPLICIT = struct.Struct("<HHI")
 _LONG = struct.Struct("<I")
 
 
-class _Unusual(Exception):
+class _UnusualError(Exception):
     """The file needs pydicom."""
 
 
@@ -52,7 +52,7 @@ def fast_elements(file: BinaryIO) -> HeaderElements | None:
         _wanted[CHARACTER_SET_TAG] = ""
     try:
         return _Walk(file).run()
-    except (_Unusual, struct.error, UnicodeDecodeError, RecursionError):
+    except (_UnusualError, struct.error, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -65,11 +65,11 @@ class _Walk:
 
     def run(self) -> HeaderElements:
         if self.data[128:132] != b"DICM":
-            raise _Unusual
+            raise _UnusualError
         at = self._meta(132)
         syntax = self.raw.get(TRANSFER_SYNTAX_TAG, b"").rstrip(b"\0 ").decode("ascii")
         if syntax in NOT_WALKED:
-            raise _Unusual
+            raise _UnusualError
         ending = self._dataset(at, explicit=syntax != IMPLICIT)
         return HeaderElements(self._values(), ending)
 
@@ -77,7 +77,7 @@ class _Walk:
         """Have `data` hold the file up to `end`, which must lie within the file."""
         if end > len(self.data):
             if end > self.size or end > MAX_HEADER:
-                raise _Unusual
+                raise _UnusualError
             self.data += self.file.read(max(end - len(self.data), len(self.data)))
 
     def _meta(self, at: int) -> int:
@@ -104,13 +104,13 @@ class _Walk:
             if tag in PIXEL_TAGS:
                 return PIXELS
             if tag <= last:
-                raise _Unusual
+                raise _UnusualError
             last, at = tag, end
             if len(self.data) != len(data):
                 data = self.data
                 known = len(data) - 8
         if at != self.size:
-            raise _Unusual
+            raise _UnusualError
         return COMPLETE
 
     def _explicit(self, at: int) -> tuple[int, int, int]:
@@ -124,7 +124,7 @@ class _Walk:
         start = at + 8
         if vr not in SHORT_VRS:
             if vr not in LONG_VRS:
-                raise _Unusual
+                raise _UnusualError
             (length,) = _LONG.unpack_from(self.data, at + 8)
             start = at + 12
         return self._value(tag, start, length, vr, explicit=True)
@@ -140,11 +140,11 @@ class _Walk:
     def _value(self, tag: int, start: int, length: int, vr: bytes, *, explicit: bool) -> tuple[int, int, int]:
         if length == UNDEFINED:
             if vr == b"UN":
-                raise _Unusual
+                raise _UnusualError
             return tag, start, self._skip_sequence(start, explicit=explicit)
         end = start + length
         if end > self.size:
-            raise _Unusual
+            raise _UnusualError
         if tag in _wanted:
             self.need(end)
             if tag not in self.raw:
@@ -162,7 +162,7 @@ class _Walk:
             if tag == SEQUENCE_END:
                 return at
             if tag != ITEM:
-                raise _Unusual
+                raise _UnusualError
             at = self._skip_item(at, explicit=explicit) if length == UNDEFINED else at + length
 
     def _skip_item(self, at: int, *, explicit: bool) -> int:
@@ -174,14 +174,14 @@ class _Walk:
                 self.raw = wanted
                 return at + 8
             if (group << 16) | element in PIXEL_TAGS:
-                raise _Unusual
+                raise _UnusualError
             at = (self._explicit if explicit else self._implicit)(at)[2]
 
     def _values(self) -> dict[str, str | int]:
         charset = self.raw.pop(CHARACTER_SET_TAG, b"").decode("ascii").strip(" \0")
         encoding = CHARACTER_SETS.get(charset)
         if encoding is None:
-            raise _Unusual
+            raise _UnusualError
         values: dict[str, str | int] = {}
         for tag, raw in self.raw.items():
             keyword = _wanted[tag]
@@ -189,7 +189,7 @@ class _Walk:
                 if len(raw) == 2:
                     values[keyword] = int.from_bytes(raw, "little")
                 elif raw:
-                    raise _Unusual
+                    raise _UnusualError
                 continue
             text = raw.decode(encoding)
             if keyword in PERSON_NAMES:

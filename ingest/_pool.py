@@ -7,7 +7,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -74,7 +74,7 @@ class Worker:
         if drawn is None:
             raise WorkerLostError("undecodable-pixels")
         inputs = np.frombuffer(raw, np.uint8).reshape(-1, self._size, self._size, 3)
-        return replace(drawn, inputs=inputs)
+        return replace(cast(DrawnUnit, drawn), inputs=inputs)
 
     def close(self) -> None:
         """End the process for good; safe from any thread, which is how a waiting `draw` is interrupted."""
@@ -132,7 +132,7 @@ class WorkerPool:
         self._workers = [Worker(size, profile, timeout_s) for _ in range(workers)]
         self._size = size
 
-    def draw_all(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, DrawnUnit]]:
+    def draw_all(self, units: Iterable[Unit]) -> Generator[tuple[Unit, DrawnUnit]]:
         """Yield every unit with its result as it comes; leaving the iteration early ends the workers."""
         waiting: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         results: queue.SimpleQueue[tuple[Unit, DrawnUnit | BaseException]] = queue.SimpleQueue()

@@ -21,12 +21,11 @@ LENGTHS = struct.Struct("<QQ")
 READY = "ready"
 
 
-def send(stream: BinaryIO, message: Any, raw: memoryview | None = None) -> None:
+def send(stream: BinaryIO, message: Any, raw: bytes = b"") -> None:
     """Write one message and flush."""
     packed = pickle.dumps(message, protocol=5)
-    size = raw.nbytes if raw is not None else 0
-    stream.write(LENGTHS.pack(len(packed), size) + packed)
-    if raw is not None and size:
+    stream.write(LENGTHS.pack(len(packed), len(raw)) + packed)
+    if raw:
         stream.write(raw)
     stream.flush()
 
@@ -65,7 +64,7 @@ def _serve(source: BinaryIO, sink: BinaryIO, size: int, profile: str) -> None:
         send(
             sink,
             facts,
-            memoryview(np.ascontiguousarray(drawn.inputs)).cast("B") if len(drawn.images) else None,
+            drawn.inputs.tobytes() if len(drawn.images) else b"",
         )
 
 

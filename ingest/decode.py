@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest._native import native_frame
 from ingest.errors import DecodeError
 from ingest.reasons import REASONS
 
@@ -36,9 +37,6 @@ DECODERS: dict[str, tuple[str, ...]] = {
     _JPEG + "202": ("pylibjpeg",),
     _JPEG + "203": ("pylibjpeg",),
 }
-NATIVE = frozenset(
-    {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"}
-)
 # Decoders that run arbitrary bytes through C code; the others cannot take the process down.
 COMPILED = frozenset(uid for uid in DECODERS if uid.startswith(_JPEG))
 MAX_FRAME_BYTES = 1 << 31
@@ -74,10 +72,10 @@ def open_dataset(path: str) -> Dataset:
 
 
 def pixel_hash(dataset: Dataset) -> str:
-    """BLAKE2b-128 of the value of the pixel data element as stored, hex."""
+    """SHA-256 of the value of the pixel data element as stored, its first 128 bits in hex."""
     for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"):
         if keyword in dataset:
-            return hashlib.blake2b(dataset[keyword].value or b"", digest_size=16).hexdigest()
+            return hashlib.sha256(dataset[keyword].value or b"").hexdigest()[:32]
     raise decode_error("truncated")
 
 
@@ -87,7 +85,7 @@ def frames(dataset: Dataset, indices: Sequence[int]) -> Iterator[Stored]:
 
     Raises `DecodeError`: `no-decoder`, `truncated`, `inconsistent-pixels`, `undecodable-pixels`.
     """
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     syntax = dataset.file_meta.TransferSyntaxUID
     _check_size(dataset)
@@ -99,7 +97,18 @@ def frames(dataset: Dataset, indices: Sequence[int]) -> Iterator[Stored]:
     if str(syntax) in DECODERS and not plugins:
         raise decode_error("no-decoder")
     for index in indices:
+        native = None if plugins else _native_or_none(dataset, index)
+        if native is not None:
+            yield native
+            continue
         yield _checked(_decode_frame(dataset, decoder, index, plugins))
+
+
+def _native_or_none(dataset: Dataset, index: int) -> Stored | None:
+    try:
+        return native_frame(dataset, index)
+    except (AttributeError, TypeError, ValueError):  # malformed attributes: pydicom's decoder judges them
+        return None
 
 
 def _check_size(dataset: Dataset) -> None:

@@ -62,7 +62,9 @@ class SecretKey:
         return self._digest("study-patient", study_instance_uid)[:PATIENT_KEY_HEX]
 
     def derived_uid(self, *parts: str) -> str:
-        """A UID that is the same for the same parts under this key (PS3.5 B.2: 2.25 and a 128-bit integer)."""
+        """A UID that is the same for the same parts under this key (PS3.5 B.2: 2.25 and a 128-bit
+        integer).
+        """
         return f"2.25.{int(self._digest('uid', chr(0).join(parts))[:32], 16)}"
 
     def _digest(self, purpose: str, message: str) -> str:

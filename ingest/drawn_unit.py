@@ -37,7 +37,8 @@ def draw_unit(unit: Unit, size: int, profile: str) -> DrawnUnit:
     """Decode, render and resize a unit."""
     from medsiglip.preprocess import to_model_input
 
-    files, images = [], []
+    files: list[FileOutcome] = []
+    images: list[ImageFacts] = []
     inputs = np.empty((len(unit.slices), size, size, 3), dtype=np.uint8)
     for item in draw(unit, lambda values: to_model_input(values, size, profile)):
         if isinstance(item, FileOutcome):

@@ -1,7 +1,10 @@
-"""The header of one image file: what grouping, ordering and the index need, and nothing that names a person."""
+"""The header of one image file: what grouping, ordering and the index need, and nothing that names a
+person.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -31,7 +34,9 @@ VOLUME_MODALITIES = frozenset({"CT", "MR", "PT"})
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """One file that should hold an image. `derived` says that its SOP Instance UID was made from its content."""
+    """One file that should hold an image. `derived` says that its SOP Instance UID was made from its
+    content.
+    """
 
     path: str
     size: int
@@ -116,7 +121,8 @@ def make_header(
         photometric_interpretation=(_text(elements, "PhotometricInterpretation") or "").upper(),
         rows=_integer(elements, "Rows") or 0,
         columns=_integer(elements, "Columns") or 0,
-        number_of_frames=max(_integer(elements, "NumberOfFrames") or 1, 1),
+        # Every frame takes a byte at least, so a lying count is bounded by the file.
+        number_of_frames=min(max(_integer(elements, "NumberOfFrames") or 1, 1), max(size, 1)),
         instance_number=_integer(elements, "InstanceNumber"),
         image_type=(_text(elements, "ImageType") or "").upper(),
         position=_floats(elements, "ImagePositionPatient", 3),
@@ -129,9 +135,7 @@ def make_header(
 
 def content_uid_of(purpose: str, sop_instance_uid: str) -> str:
     """A UID for the study or series of an instance that names none."""
-    import hashlib
-
-    return content_uid(hashlib.blake2b(f"{purpose}\0{sop_instance_uid}".encode(), digest_size=16).hexdigest())
+    return content_uid(hashlib.sha256(f"{purpose}\0{sop_instance_uid}".encode()).hexdigest())
 
 
 def _quality(elements: Elements) -> dict[str, float | str | bool]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -22,7 +23,7 @@ from index.records import FileRecord, LabelRecord, SeriesBundle, Space
 from ingest._clock import StageClock
 from ingest.deidentify import SecretKey
 from ingest.errors import IngestError, InterruptedIngestError
-from ingest.reasons import Rejected
+from ingest.rendered import Rendered, render_files
 from ingest.report import IngestReport, OnProgress
 from ingest.triage import Triage, find_changes, look_into
 
@@ -51,7 +52,9 @@ class ImageEncoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """`workers` None means one for each core, at most 8; `max_slices` None means all of a series or a file."""
+    """`workers` None means one for each core, at most 8; `max_slices` None means all of a series or a
+    file.
+    """
 
     workers: int | None = None
     metadata: Path | None = None
@@ -73,33 +76,14 @@ def ingest(
     Raises `IngestError` (`no-such-path`, `path-unreadable`, metadata and key codes, `worker-start-failed`),
     `InterruptedIngestError` on Ctrl-C once what was encoded is committed, and the index's `CatalogError`.
     """
-    options = options or IngestOptions()
-    begun = time.monotonic()
-    metadata: Mapping[str, PictureMetadata] = {}
-    if options.metadata is not None:
-        from ingest.metadata import read_metadata
-
-        metadata = read_metadata(options.metadata)
-    key = SecretKey.open(index.home)
-    space = Space(checkpoint.hash, options.profile, checkpoint.dimension, checkpoint.name)
-    triage, changed = find_changes(paths, index.known_files(), on_progress)
-    index.bind_key(key.fingerprint)
-    index.activate(space)
-    run = _Run(index, checkpoint, make_encoder, options, triage, on_progress)
+    run = _Run(index, checkpoint, make_encoder, options or IngestOptions(), on_progress)
     try:
-        if changed:
-            look_into(triage, changed, index.known_instances(), key, metadata, on_progress)
-            if triage.records:
-                index.record_files(triage.records)
-            if triage.headers:
-                run.embed(key)
+        return run.whole(paths)
     except KeyboardInterrupt:
         raise InterruptedIngestError(
             "interrupted",
-            f"Stopped; {run.embedded} images are in the index. Run the same command again to go on from there.",
+            f"Stopped; {run.embedded} images are in the index. Run the same command again to go on.",
         ) from None
-    run.warnings += _set_labels(index, metadata)
-    return run.report(space.name, time.monotonic() - begun)
 
 
 class _Run:
@@ -109,43 +93,67 @@ class _Run:
         checkpoint: Checkpoint,
         make_encoder: Callable[[], ImageEncoder],
         options: IngestOptions,
-        triage: Triage,
         on_progress: OnProgress | None,
     ) -> None:
         self.index = index
         self.checkpoint = checkpoint
         self.options = options
-        self.triage = triage
         self.on_progress = on_progress
-        self.warnings: list[str] = list(triage.warnings)
+        self.space = Space(checkpoint.hash, options.profile, checkpoint.dimension, checkpoint.name)
+        self.triage = Triage()
+        self.warnings: list[str] = []
         self.embedded = 0
         self._make_encoder = make_encoder
         self._encoder: ImageEncoder | None = None
-        self._own = {header.path for header in triage.headers}
+        self._own: set[str] = set()
+        self._copies: set[str] = set()
         self._files_embedded: set[str] = set()
         self._image_warnings: Counter[str] = Counter()
         self._commit_images = FIRST_COMMIT_IMAGES
 
-    def embed(self, key: SecretKey) -> None:
+    def whole(self, paths: Sequence[str | Path]) -> IngestReport:
+        """The run from beginning to end."""
+        begun = time.monotonic()
+        metadata: Mapping[str, PictureMetadata] = {}
+        if self.options.metadata is not None:
+            from ingest.metadata import read_metadata
+
+            metadata = read_metadata(self.options.metadata)
+        self.index.activate(self.space)
+        key = _bound_key(self.index)
+        self.triage, changed = find_changes(paths, self.index.known_files(), self.on_progress)
+        if changed:
+            look_into(self.triage, changed, self.index.known_instances(), key, metadata, self.on_progress)
+            self.warnings += self.triage.warnings
+            if self.triage.records:
+                self.index.record_files(self.triage.records)
+            if self.triage.headers:
+                self._embed(key)
+        self.warnings += _set_labels(self.index, metadata)
+        return self.report(time.monotonic() - begun)
+
+    def _embed(self, key: SecretKey) -> None:
         """Draw, encode and commit every unit."""
         from ingest.regroup import plan_with_index
 
         self._own = {header.path for header in self.triage.headers}
+        self._copies = {same.path for copies in self.triage.copies.values() for same in copies}
         units, warnings = plan_with_index(self.triage.headers, self.index, key, self.options.max_slices)
         self.warnings += warnings
         clock = StageClock(self.on_progress, "embed", sum(len(unit.headers) for unit in units))
         clock.tell()
         pending: list[tuple[Unit, DrawnUnit]] = []
         images = 0
-        for unit, drawn in self._draw(units):
-            pending.append((unit, drawn))
-            images += len(drawn.images)
-            if images >= self._commit_images:
-                clock.advance(*self._commit(pending))
-                pending, images = [], 0
+        with closing(self._draw(units)) as drawn_units:
+            for unit, drawn in drawn_units:
+                pending.append((unit, drawn))
+                images += len(drawn.images)
+                if images >= self._commit_images:
+                    clock.advance(*self._commit(pending))
+                    pending, images = [], 0
         clock.advance(*self._commit(pending))
 
-    def report(self, space: str, seconds: float) -> IngestReport:
+    def report(self, seconds: float) -> IngestReport:
         """Account for every file of the run."""
         unchanged = [record.path for record in self.triage.unchanged]
         held = self.index.holdings([*unchanged, *self._files_embedded])
@@ -164,11 +172,11 @@ class _Run:
             skipped=tuple(r for r in rejected if r.outcome == "skipped"),
             quarantined=tuple(r for r in rejected if r.outcome == "quarantined"),
             warnings=(*self.warnings, *self._told_image_warnings()),
-            space=space,
+            space=self.space.name,
             seconds=seconds,
         )
 
-    def _draw(self, units: Sequence[Unit]) -> Iterator[tuple[Unit, DrawnUnit]]:
+    def _draw(self, units: Sequence[Unit]) -> Generator[tuple[Unit, DrawnUnit]]:
         size, profile = self.checkpoint.image_size, self.options.profile
         if _is_small_and_safe(units):
             from ingest.drawn_unit import draw_unit
@@ -190,7 +198,7 @@ class _Run:
         for unit, drawn in pending:
             bundle, rows, rejections = bundle_of(unit, drawn, self.triage.copies)
             refused += rows
-            self.triage.rejected += [r for r in rejections if r.path in self._own or self._is_copy(r)]
+            self.triage.rejected += [r for r in rejections if r.path in self._own | self._copies]
             if bundle is not None:
                 bundles.append(bundle)
                 inputs.append(drawn.inputs)
@@ -198,16 +206,12 @@ class _Run:
         count = sum(map(len, inputs))
         if bundles:
             self.index.add(bundles, self._encode(inputs) if count else self._no_vectors())
-            copies = {same.path for headers in self.triage.copies.values() for same in headers}
             taken = {file.path for bundle in bundles for file in bundle.files}
-            self._files_embedded |= (taken & self._own) - copies
+            self._files_embedded |= taken & self._own
             self.embedded += count
         if refused:
             self.index.record_files(refused)
         return sum(len(unit.headers) for unit, _ in pending), count
-
-    def _is_copy(self, rejected: Rejected) -> bool:
-        return any(same.path == rejected.path for headers in self.triage.copies.values() for same in headers)
 
     def _encode(self, inputs: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         encoder = self._encoder = self._encoder or self._make_encoder()
@@ -230,6 +234,19 @@ class _Run:
             for code, count in sorted(self._image_warnings.items())
             if code in WARNINGS
         ]
+
+
+def _bound_key(index: CaseIndex) -> SecretKey:
+    """The key of the home; one that was only just made is taken back if the index knows another."""
+    was_there = (index.home / "secret.key").exists()
+    key = SecretKey.open(index.home)
+    try:
+        index.bind_key(key.fingerprint)
+    except Exception:
+        if not was_there:
+            (index.home / "secret.key").unlink(missing_ok=True)
+        raise
+    return key
 
 
 def _is_small_and_safe(units: Sequence[Unit]) -> bool:
@@ -259,4 +276,4 @@ def _set_labels(index: CaseIndex, metadata: Mapping[str, PictureMetadata]) -> li
     return [f"{missing} paths of the metadata CSV with labels are not in the index; check the column `path`."]
 
 
-__all__ = ["ImageEncoder", "IngestError", "IngestOptions", "ingest"]
+__all__ = ["ImageEncoder", "IngestError", "IngestOptions", "Rendered", "ingest", "render_files"]

@@ -27,7 +27,9 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What is drawn and committed as a whole. `whole_series` says that percentiles are taken over all slices."""
+    """What is drawn and committed as a whole. `whole_series` says that percentiles are taken over all
+    slices.
+    """
 
     headers: tuple[Header, ...]
     slices: tuple[Slice, ...]
@@ -36,7 +38,9 @@ class Unit:
     orientation: str | None = None
 
     def memory(self, image_size: int) -> int:
-        """A guess of the bytes that drawing this unit takes: its files, one decoded frame, its model inputs."""
+        """A guess of the bytes that drawing this unit takes: its files, one decoded frame, its model
+        inputs.
+        """
         return (
             sum(h.size for h in self.headers) + _BYTES_PER_FRAME_GUESS + len(self.slices) * image_size**2 * 3
         )

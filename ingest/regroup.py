@@ -29,7 +29,7 @@ def plan_with_index(
         held = _held_headers(index, first, {h.path for h in unit.headers}, key) if unit.whole_series else []
         if held is None:
             warnings.append(
-                f"{first.series_instance_uid}: files of this series are gone; the new ones were drawn by themselves."
+                f"{first.series_instance_uid}: files of this series are gone; the new ones were drawn alone."
             )
         elif held:
             unit = plan_series([*held, *unit.headers], max_slices, replace_series=True)

@@ -67,7 +67,9 @@ def choose_rendering(attributes: PixelAttributes) -> str:
 
 
 def limits_percentiles(attributes: PixelAttributes) -> tuple[float, float] | None:
-    """The percentiles of all frames drawn together that an image's rendering depends on, or None if on none."""
+    """The percentiles of all frames drawn together that an image's rendering depends on, or None if
+    on none.
+    """
     rendering = choose_rendering(attributes)
     if rendering in _SERIES_RENDERINGS:
         return PERCENTILES
@@ -201,7 +203,8 @@ def _look_up(values: Stored, table: LookupTable) -> Values:
     if first > 32767 and values.size and float(np.min(values)) < 0:
         first -= 65536
     index = np.clip(np.rint(values.astype(np.float64)) - first, 0, len(table.values) - 1)
-    return np.take(table.values, index.astype(np.int64))
+    looked_up: Values = np.take(table.values, index.astype(np.int64))
+    return looked_up
 
 
 def _colour(stored: Stored, bits_stored: int) -> NDArray[np.uint8]:
@@ -222,7 +225,15 @@ def _draw(stored: Stored, levels: Callable[[Stored], Values]) -> NDArray[np.uint
     inputs = np.arange(low, high + 1)
     table = np.zeros(2**bits, dtype=np.uint8)
     table[inputs % 2**bits] = _to_uint8(levels(inputs))
-    return table.take(stored.view(f"u{stored.dtype.itemsize}"))
+    return _take(table, stored.view(f"u{stored.dtype.itemsize}"))
+
+
+def _take(table: NDArray[np.uint8], index: Stored) -> NDArray[np.uint8]:
+    # numpy widens the index to 64 bits: a few rows at a time keep that within the cache.
+    out = np.empty(index.shape, dtype=np.uint8)
+    for start in range(0, len(index), 64):
+        np.take(table, index[start : start + 64], out=out[start : start + 64], mode="clip")
+    return out
 
 
 def _to_uint8(levels: Values) -> NDArray[np.uint8]:

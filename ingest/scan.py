@@ -91,10 +91,10 @@ def looks_like_dicom(start: bytes) -> bool:
     if len(start) < 16:
         return False
     for order in ("little", "big"):
-        group, element = (int.from_bytes(start[i : i + 2], order) for i in (0, 2))  # type: ignore[arg-type]
+        group, element = (int.from_bytes(start[i : i + 2], order) for i in (0, 2))
         if group not in (0x0002, 0x0008) or element > 0x2000:
             continue
-        length = int.from_bytes(start[4:8], order)  # type: ignore[arg-type]
+        length = int.from_bytes(start[4:8], order)
         if re.fullmatch(rb"[A-Z]{2}", start[4:6]) or length <= 0x100:
             return True
     return False
@@ -189,14 +189,16 @@ def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -
 
 
 def hash_file(path: str) -> str:
-    """BLAKE2b-128 of a whole file, hex."""
+    """SHA-256 of a whole file, its first 128 bits in hex."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep pydicom and PIL from telling a log or the terminal what a header holds: values may name a patient."""
+    """Keep pydicom and PIL from telling a log or the terminal what a header holds: values may name a
+    patient.
+    """
     logger = logging.getLogger("pydicom")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ingest.metadata import PictureMetadata
 
 Identity = tuple[str, str]
+# What may have been put right without touching the file.
+RETRIED = frozenset({"permission-denied", "unreadable-file", "no-decoder"})
 OTHER_PIXELS = "same-uid-other-pixels"
 
 
@@ -44,7 +46,9 @@ class Triage:
 def find_changes(
     paths: Sequence[str | Path], known: Mapping[str, FileRecord], on_progress: OnProgress | None
 ) -> tuple[Triage, list[FoundFile]]:
-    """Walk, and set aside what path, size and time say is unchanged; returns it with the files to look into."""
+    """Walk, and set aside what path, size and time say is unchanged; returns it with the files to
+    look into.
+    """
     triage, changed = Triage(), []
     clock = StageClock(on_progress, "walk", None)
     for found in walk(paths):
@@ -58,7 +62,7 @@ def find_changes(
             changed.append(found)
         elif record.outcome == "embedded":
             triage.unchanged.append(record)
-        elif record.code in REASONS and record.code != "permission-denied":
+        elif record.code in REASONS and record.code not in RETRIED:
             triage.rejected.append(Rejected(found.path, record.code))
         else:
             changed.append(found)
@@ -134,7 +138,8 @@ def _identify(triage: Triage, headers: Sequence[Header], known: Mapping[str, set
             others = known.get(uid, set()) | hashes.setdefault(uid, set())
             if others:
                 header = replace(header, warnings=(*header.warnings, OTHER_PIXELS))
-                triage.warnings.append(f"{uid}: this SOP Instance UID came with other pixels; both are kept.")
+                warning = f"{uid}: this SOP Instance UID came with different pixels; all are kept."
+                triage.warnings += [] if warning in triage.warnings else [warning]
             hashes[uid].add(digest)
             seen[uid, digest] = header
             triage.headers.append(header)

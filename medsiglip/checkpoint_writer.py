@@ -44,8 +44,8 @@ def save_checkpoint(
 ) -> None:
     """Write a whole checkpoint to `folder`; `vocabulary` is the SentencePiece file to take along.
 
-    `tensors` are by Hugging Face name and keep their dtype. What is there already is replaced, the weights last and
-    in one step, so that a reader never meets half a file. Raises ModelError `folder-unwritable`.
+    `tensors` are by Hugging Face name and keep their dtype. What is there already is replaced, the weights
+    last and in one step, so that a reader never meets half a file. Raises ModelError `folder-unwritable`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,9 @@ def save_checkpoint(
         save_weights(folder, tensors)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ModelError("folder-unwritable", f"{folder} cannot be written ({reason}): free space there.") from error
+        raise ModelError(
+            "folder-unwritable", f"{folder} cannot be written ({reason}): free space there."
+        ) from error
 
 
 def save_weights(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -99,7 +101,8 @@ def tokenizer_config(context_length: int) -> dict[str, Any]:
 
 
 def preprocessor_config(image_size: int) -> dict[str, Any]:
-    """Contents of `preprocessor_config.json`: SigLIP's processor squashes to a square with the bilinear filter."""
+    """Contents of `preprocessor_config.json`: SigLIP's processor squashes to a square with the bilinear
+    filter."""
     return {
         "image_processor_type": "SiglipImageProcessor",
         "processor_class": "SiglipProcessor",
@@ -118,13 +121,14 @@ def preprocessor_config(image_size: int) -> dict[str, Any]:
 def initial_tensors(architecture: Architecture, seed: int) -> dict[str, torch.Tensor]:
     """Weights of an untrained model, float32, by Hugging Face name; the same for the same `seed`.
 
-    Temperature and bias start at 10 and -10 (Zhai et al., Sigmoid Loss for Language Image Pre-Training,
-    arXiv 2303.15343, section 3.2). Patches start with a two-dimensional sine-cosine position (Beyer et al., Better
+    Temperature and bias start at 10 and -10 (Zhai et al., Sigmoid Loss for Language Image Pre-Training, arXiv
+    2303.15343, section 3.2). Patches start with a two-dimensional sine-cosine position (Beyer et al., Better
     plain ViT baselines, arXiv 2205.01580), which small data sets learn from sooner than from noise.
     """
     generator = torch.Generator().manual_seed(seed)
     return {
-        name: _initial(name, shape, architecture, generator) for name, shape in tensor_shapes(architecture).items()
+        name: _initial(name, shape, architecture, generator)
+        for name, shape in tensor_shapes(architecture).items()
     }
 
 
@@ -152,7 +156,8 @@ def _initial(
 
 
 def _sine_cosine(side: int, width: int) -> torch.Tensor:
-    """Positions [side * side, width], a quarter of the width each for the sine and cosine of row and column."""
+    """Positions [side * side, width], a quarter of the width each for the sine and cosine of row and
+    column."""
     quarter = max(1, width // 4)
     frequency = 10000.0 ** -(torch.arange(quarter) / quarter)
     row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")

@@ -128,7 +128,8 @@ class Encoder:
         while done < n:
             end = min(done + self.batch_size, n)
             try:
-                with torch.inference_mode():
+                # cuDNN would round the patch embedding's float32 products to TF32 (10 bits) by default.
+                with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
                     unit = torch.nn.functional.normalize(features(done, end).float(), dim=-1)
                     vectors[done:end] = unit.cpu().numpy()
             except torch.OutOfMemoryError:

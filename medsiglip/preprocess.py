@@ -46,8 +46,8 @@ def to_model_input(image: _Pixels, size: int, profile: str = "medsiglip-eval") -
 def _medsiglip_eval(image: _Pixels, size: int) -> npt.NDArray[np.uint8]:
     """Centre zero padding to a square, bilinear without antialiasing, truncated to whole values.
 
-    The resize is TensorFlow's `tf.image.resize`: half-pixel centres, positions in float32, along x and then
-    y, as `a + (b - a) * t`. That form keeps flat areas exact; others can lower them.
+    The resize is TensorFlow's `tf.image.resize`: half-pixel centres, positions in float32, first along x,
+    then along y, as `a + (b - a) * t`. That form keeps flat areas exact; others can lower them by one.
     """
     height, width = image.shape[:2]
     if height == width == size:

@@ -1,7 +1,8 @@
 """Contrastive tuning: continues SigLIP's own training on pictures and captions of yours.
 
-Loss: the pairwise sigmoid loss of Zhai et al., Sigmoid Loss for Language Image Pre-Training (arXiv 2303.15343), as
-`open_clip.loss.SigLipLoss` has it, in one process on a CPU or a GPU. The folder's format is `medsiglip.tuning_data`.
+Loss: the pairwise sigmoid loss of Zhai et al., Sigmoid Loss for Language Image Pre-Training (arXiv
+2303.15343), as `open_clip.loss.SigLipLoss` has it, in one process on a CPU or a GPU. The folder's format is
+`medsiglip.tuning_data`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from medsiglip.errors import ModelError
 from medsiglip.model import hugging_face_weights, load_model
 from medsiglip.preprocess import DEFAULT_PROFILE
 from medsiglip.tokenizer import Tokenizer
-from medsiglip.tuning_curve import CurvePoint, write_curve
+from medsiglip.tuning_curve import CurvePoint, draw_curve, write_curve
 from medsiglip.tuning_data import Pairs, deal_batches, read_pairs, read_pictures
 
 Stage = Literal["read", "train"]
@@ -35,12 +36,13 @@ OnProgress = Callable[[Stage, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class TuneOptions:
-    """How to tune. The defaults suit a pretrained checkpoint; training from scratch wants a `learning_rate` of 1e-3.
+    """How to tune. The defaults suit a pretrained checkpoint; training from scratch wants a `learning_rate`
+    of 1e-3.
 
-    `warmup` is the share of all steps over which the rate rises before it falls as a cosine to zero; `shift` the
-    largest random displacement of a training picture, as a share of its side, and `intensity` the largest random
-    change of its contrast and brightness (never a flip: captions name sides). `validation_fraction` is the share of
-    patients held out where `metadata.csv` has no split. `precision` "bfloat16" is for GPUs.
+    `warmup` is the share of all steps over which the rate rises before it falls as a cosine to zero; `shift`
+    the largest random displacement of a training picture, as a share of its side, and `intensity` the largest
+    random change of its contrast and brightness (never a flip: captions name sides). `validation_fraction` is
+    the share of patients held out where `metadata.csv` has no split. `precision` "bfloat16" is for GPUs.
     """
 
     epochs: int = 10
@@ -70,8 +72,8 @@ class TuneOptions:
 class TuneReport:
     """What tuning did. `folder` holds the weights of `best`, the epoch of the lowest validation loss.
 
-    `curve` starts with epoch 0, the checkpoint as it was given. `captions_truncated` counts captions longer than the
-    model's context, whose ends were not read.
+    `curve` starts with epoch 0, the checkpoint as it was given. `captions_truncated` counts captions longer
+    than the model's context, whose ends were not read.
     """
 
     folder: Path
@@ -109,10 +111,10 @@ def tune(
 ) -> TuneReport:
     """Tune `checkpoint` on the pairs in `data`, and write the best weights to `out` as a new checkpoint.
 
-    `out` must be absent or empty; it also receives `curve.csv` and `curve.png`. The best weights so far are there from
-    the first epoch on. Ctrl-C ends the run with them. The same seed, data and machine give the same weights.
-    Raises ModelError: the codes of `tuning_data`, `folder-not-empty`, `folder-unwritable`, `device-unknown`,
-    `loss-not-finite`.
+    `out` must be absent or empty; it also receives `curve.csv` and `curve.png`. The best weights so far are
+    there from the first epoch on. Ctrl-C ends the run with them. The same seed, data and machine give the
+    same weights. Raises ModelError: the codes of `tuning_data`, `folder-not-empty`, `folder-unwritable`,
+    `device-unknown`, `loss-not-finite`.
     """
     started = time.monotonic()
     options = options or TuneOptions()
@@ -133,6 +135,7 @@ def tune(
             if not curve:
                 raise
             interrupted = True
+    draw_curve(out, curve)
     return TuneReport(
         folder=out,
         training_pictures=int((~pairs.held_out).sum()),
@@ -150,7 +153,7 @@ def tune(
 def _stored_pictures(
     pairs: Pairs, folder: Path, size: int, options: TuneOptions, on_progress: OnProgress
 ) -> Iterator[NDArray[np.uint8]]:
-    """Give all model inputs, uint8 [n, S, S, 3], in a file without a name: a large set need not fit in memory."""
+    """Give all model inputs, uint8 [n, S, S, 3], in a nameless file: they need not fit in memory."""
     count = len(pairs.paths)
     with tempfile.TemporaryFile(dir=folder) as file:
         pictures = np.memmap(file, dtype=np.uint8, mode="w+", shape=(count, size, size, 3))
@@ -189,7 +192,9 @@ class _Run:
         self._row = {text: row for row, text in enumerate(texts)}
         self._tokens = torch.from_numpy(tokens)
         # The last place is left for </s>, so a caption that fills the place before it has lost its end.
-        full = tokens[:, -2] != tokenizer.pad_id if checkpoint.context_length > 1 else np.zeros(len(texts), bool)
+        full = (
+            tokens[:, -2] != tokenizer.pad_id if checkpoint.context_length > 1 else np.zeros(len(texts), bool)
+        )
         self.captions_truncated = sum(
             int(full[self._row[caption]]) for captions in self._captions for caption in captions
         )
@@ -226,26 +231,28 @@ class _Run:
         self._step += 1
         return value
 
-    def _encode(self, pictures: NDArray[np.uint8], captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _encode(
+        self, pictures: NDArray[np.uint8], captions: Sequence[str]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return unit-length float32 vectors of `pictures` [n, S, S, 3] and of `captions`, each [n, d]."""
         pixels = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
         rows = [self._row[caption] for caption in captions]
         unique, place = np.unique(rows, return_inverse=True)
         tokens = self._tokens[unique].to(self._device)
-        with torch.autocast(
-            self._device.type, torch.bfloat16, enabled=self._options.precision == "bfloat16"
-        ):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._options.precision == "bfloat16"):
             images, texts = self._towers(pixels, tokens)
         normalize = torch.nn.functional.normalize
         return normalize(images.float(), dim=-1), normalize(texts.float(), dim=-1)[torch.from_numpy(place)]
 
     def _loss_of(self, images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
-        loss: torch.Tensor = self._loss(images, texts, self._towers.logit_scale.exp(), self._towers.logit_bias)
+        loss: torch.Tensor = self._loss(
+            images, texts, self._towers.logit_scale.exp(), self._towers.logit_bias
+        )
         return loss
 
     @torch.no_grad()
     def _validate(self, epoch: int, training_loss: float, started: float) -> CurvePoint:
-        """Measure the held-out pictures, each with its first caption; retrieval is among all distinct captions."""
+        """Measure the held-out pictures, each with its first caption, among all distinct first captions."""
         self._towers.eval()
         captions = [self._captions[i][0] for i in self._validation]
         parts, total = [], 0.0
@@ -262,9 +269,7 @@ class _Run:
         self._towers.train()
         images, texts = (torch.cat(side) for side in zip(*parts, strict=True))
         at_1, at_5 = _recall(images, texts, captions)
-        return CurvePoint(
-            epoch, training_loss, total / len(captions), at_1, at_5, time.monotonic() - started
-        )
+        return CurvePoint(epoch, training_loss, total / len(captions), at_1, at_5, time.monotonic() - started)
 
     def save(self, out: Path, *, whole: bool) -> None:
         """Write the weights, and `whole`, too, what else a checkpoint folder holds."""
@@ -276,7 +281,8 @@ class _Run:
 
 
 def _recall(images: torch.Tensor, texts: torch.Tensor, captions: Sequence[str]) -> tuple[float, float]:
-    """Return how often a picture's own caption is the first, and among the first five, of all distinct captions."""
+    """Return how often a picture's own caption is the first, and among the first five, of all distinct
+    captions."""
     first: dict[str, int] = {}
     for i, caption in enumerate(captions):
         first.setdefault(caption, i)
@@ -303,9 +309,9 @@ def _parameter_groups(towers: torch.nn.Module, weight_decay: float) -> list[dict
 def augment(
     pictures: NDArray[np.uint8], rng: np.random.Generator, shift: float, intensity: float
 ) -> NDArray[np.uint8]:
-    """Return `pictures` [n, S, S, 3] moved by up to `shift` of their side, contrast and brightness changed a little.
+    """Return `pictures` [n, S, S, 3] moved, and changed in contrast and brightness, by up to these shares.
 
-    What moves in from outside is black, as in padding.
+    What moves in from outside is black, as in padding, and black stays black.
     """
     count, size = pictures.shape[:2]
     most = round(shift * size)
@@ -313,11 +319,10 @@ def augment(
     moves = rng.integers(-most, most + 1, (count, 2))
     gains = 1 + rng.uniform(-intensity, intensity, count)
     offsets = 255 * rng.uniform(-intensity, intensity, count) / 2
-    levels = np.arange(256)
-    for i in range(count):
-        down, right = moves[i]
-        table = np.clip(np.rint((levels - 127.5) * gains[i] + 127.5 + offsets[i]), 0, 255).astype(np.uint8)
-        table[0] = 0
+    levels = np.arange(256) - 127.5
+    tables = np.clip(np.rint(levels * gains[:, None] + 127.5 + offsets[:, None]), 0, 255).astype(np.uint8)
+    tables[:, 0] = 0
+    for i, (down, right) in enumerate(moves.tolist()):
         source = pictures[i, max(0, -down) : size - max(0, down), max(0, -right) : size - max(0, right)]
-        out[i, max(0, down) : size + min(0, down), max(0, right) : size + min(0, right)] = table[source]
+        out[i, max(0, down) : size + min(0, down), max(0, right) : size + min(0, right)] = tables[i][source]
     return out

@@ -14,8 +14,8 @@ from typing import Any
 class CurvePoint:
     """Measures after an epoch; epoch 0 is the checkpoint as given, whose `training_loss` is NaN.
 
-    `recall_at_1` and `recall_at_5` are image-to-text retrieval among the distinct captions of the validation set;
-    `seconds` count from the start of training.
+    `recall_at_1` and `recall_at_5` are image-to-text retrieval among the distinct captions of the validation
+    set; `seconds` count from the start of training.
     """
 
     epoch: int
@@ -32,20 +32,20 @@ class CurvePoint:
 
 
 def write_curve(folder: Path, curve: Sequence[CurvePoint]) -> None:
-    """Write `curve.csv` and `curve.png` to `folder`, replacing earlier ones."""
+    """Write `curve.csv` to `folder`, replacing an earlier one."""
     with (folder / "curve.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(CurvePoint)], lineterminator="\n")
         writer.writeheader()
         for point in curve:
             writer.writerow({name: _short(value) for name, value in point.to_json().items()})
-    _draw(folder / "curve.png", curve)
 
 
 def _short(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def _draw(path: Path, curve: Sequence[CurvePoint]) -> None:
+def draw_curve(folder: Path, curve: Sequence[CurvePoint]) -> None:
+    """Draw `curve.png` in `folder`: both losses and the retrieval over the epochs."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -57,11 +57,15 @@ def _draw(path: Path, curve: Sequence[CurvePoint]) -> None:
     losses.plot(epochs, [point.training_loss for point in curve], color="tab:gray", label="training loss")
     losses.plot(epochs, [point.validation_loss for point in curve], color="tab:blue", label="validation loss")
     best = min(curve, key=lambda point: point.validation_loss)
-    losses.plot([best.epoch], [best.validation_loss], "o", color="tab:blue", label=f"kept: epoch {best.epoch}")
+    losses.plot(
+        [best.epoch], [best.validation_loss], "o", color="tab:blue", label=f"kept: epoch {best.epoch}"
+    )
     losses.set(xlabel="epoch", ylabel="sigmoid loss per picture", yscale="log")
     recall = losses.twinx()
-    recall.plot(epochs, [point.recall_at_5 for point in curve], color="tab:orange", label="recall at 5, image to text")
+    recall.plot(
+        epochs, [point.recall_at_5 for point in curve], color="tab:orange", label="recall at 5, image to text"
+    )
     recall.set(ylabel="recall", ylim=(0, 1))
     handles = [handle for axes in (losses, recall) for handle in axes.get_legend_handles_labels()[0]]
     losses.legend(handles=handles, loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.18), frameon=False)
-    canvas.print_figure(path, dpi=120)
+    canvas.print_figure(folder / "curve.png", dpi=120)

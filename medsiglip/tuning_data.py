@@ -46,8 +46,8 @@ def read_pairs(folder: Path, *, validation_fraction: float = 0.1, seed: int = 0)
     """Read `metadata.csv` in `folder`, and split its pictures by patient where it has no `split` column.
 
     A picture without `patient_id` is its own patient. Raises ModelError with code `metadata-missing`,
-    `metadata-unreadable`, `column-missing`, `caption-empty`, `picture-missing`, `split-unknown`, `split-ambiguous`
-    or `too-few-pairs`.
+    `metadata-unreadable`, `column-missing`, `caption-empty`, `picture-missing`, `split-unknown`,
+    `split-ambiguous` or `too-few-pairs`.
     """
     table = folder / METADATA
     by_path: dict[Path, list[_Row]] = {}
@@ -62,8 +62,8 @@ def read_pairs(folder: Path, *, validation_fraction: float = 0.1, seed: int = 0)
         if count < 2:
             raise ModelError(
                 "too-few-pairs",
-                f"{table} leaves {count} pictures for {side}, and tuning needs at least 2 on either side: add pictures "
-                "of more patients, or a split column with train and val.",
+                f"{table} leaves {count} pictures for {side}, and tuning needs at least 2 on either side: "
+                "add pictures of more patients, or a split column with train and val.",
             )
     captions = tuple(tuple(row.caption for row in rows) for rows in pictures)
     return Pairs(tuple(by_path), captions, held_out)
@@ -78,18 +78,19 @@ def _rows(table: Path, folder: Path) -> Iterator[_Row]:
                 if name not in columns:
                     raise ModelError(
                         "column-missing",
-                        f"{table} has no column {name}: its first line must name the columns path and caption.",
+                        f"{table} has no column {name}: its first line must name path and caption.",
                     )
             for number, fields in enumerate(reader, start=2):
                 yield _row(fields, f"{table} row {number}", folder)
     except FileNotFoundError:
         raise ModelError(
             "metadata-missing",
-            f"{folder} has no {METADATA}: put one there with the columns path and caption, one row for each caption.",
+            f"{folder} has no {METADATA}: put one there with the columns path and caption.",
         ) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ModelError(
-            "metadata-unreadable", f"{table} cannot be read as CSV in UTF-8 ({type(error).__name__}): save it as that."
+            "metadata-unreadable",
+            f"{table} cannot be read as CSV in UTF-8 ({type(error).__name__}): save it as that.",
         ) from error
 
 
@@ -99,7 +100,7 @@ def _row(fields: dict[str, str | None], where: str, folder: Path) -> _Row:
     if not name or not path.is_file():
         raise ModelError(
             "picture-missing",
-            f"{where} names {name or 'no picture'}, which is not a file: paths count from the folder of {METADATA}.",
+            f"{where} names {name or 'no picture'}, which is not a file: paths count from {folder}.",
         )
     if not caption:
         raise ModelError("caption-empty", f"{where} has an empty caption: write one or remove the row.")
@@ -115,7 +116,7 @@ def _declared_split(rows: Sequence[_Row], table: Path) -> bool:
     if len(splits) != 1 or None in splits:
         raise ModelError(
             "split-ambiguous",
-            f"{table} does not give {rows[0].path.name} one split: each of its rows must say train, or each val.",
+            f"{table} does not give {rows[0].path.name} one split: all its rows must say train, or all val.",
         )
     return bool(splits.pop())
 
@@ -153,16 +154,19 @@ def _read_picture(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise ModelError(
             "picture-unreadable",
-            f"{path} cannot be read as a picture: give PNG, JPEG or TIFF (medsiglip render makes PNG from DICOM).",
+            f"{path} cannot be read as a picture: give PNG, JPEG or TIFF (medsiglip render makes PNG of DICOM).",
         ) from error
 
 
-def deal_batches(captions: Sequence[str], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.intp]]:
+def deal_batches(
+    captions: Sequence[str], batch_size: int, rng: np.random.Generator
+) -> list[NDArray[np.intp]]:
     """Return the pictures' indices in random batches of `batch_size` or one fewer, equal captions far apart.
 
-    The sigmoid loss calls every other caption of a batch wrong, so equal captions in one batch contradict each other.
+    The sigmoid loss calls every other caption of a batch wrong, so equal captions in one batch contradict
+    each other.
     """
-    rank: dict[str, int] = {caption: 0 for caption in captions}
+    rank: dict[str, int] = dict.fromkeys(captions, 0)
     for position, caption in enumerate(rng.permutation(sorted(rank))):
         rank[str(caption)] = position
     keys = np.array([rank[caption] for caption in captions])

@@ -1,4 +1,6 @@
-"""Loaded by Alembic, by path: migrates the connection handed in by `index.migrations`, inside its transaction."""
+"""Loaded by Alembic, by path: migrates the connection handed in by `index.migrations`, inside its
+transaction.
+"""
 
 from __future__ import annotations
 

@@ -149,12 +149,15 @@ def blur(image: Plane, sigma: float) -> Plane:
     """Return `image` [rows, columns] blurred by a Gaussian of `sigma` pixels (none below 0.2)."""
     if sigma < 0.2:
         return image
-    if sigma > 1.7:
+    if sigma > 6:
         # Three box passes approach a Gaussian at a cost that does not grow with its width.
         width = max(3, round(sigma * 2) | 1)
         for _ in range(3):
             image = ndimage.uniform_filter(image, width, mode="nearest")
         return image
+    if sigma > 1.7:
+        smooth = ndimage.gaussian_filter(image, sigma, mode="nearest", truncate=2.5)
+        return np.asarray(smooth, dtype=np.float32)
     # A pass of (1, 2, 1) / 4 has a variance of one half.
     for _ in range(max(1, round(2 * sigma * sigma))):
         image = _smooth(_smooth(image).T).T

@@ -1,6 +1,7 @@
 """Frontal chest radiographs: a projected thorax and what disease adds to it or takes from it.
 
-A picture is built in display values from 0 (air outside the body) to 1 (dense bone, white), then exposed and stored as a detector would. Anatomical coordinates are those of `_thorax`.
+A picture is built in display values from 0 (air outside the body) to 1 (dense bone), then exposed and stored
+as a detector would. Anatomical coordinates are those of `_thorax`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ingest.phantoms.catalogue import anatomy
 from ingest.phantoms.tuning_set import DrawnStudy
 from medsiglip.metrics import auroc, macro
-from medsiglip.probe import fit
+from medsiglip.probe import train
 from medsiglip.retrieval import evaluate_retrieval
 from medsiglip.zeroshot import ZeroShotClassifier, load_prompt_set
 
@@ -27,8 +27,8 @@ class Figures:
     """Figures over `studies` studies (`images` pictures), by "<anatomy>/<finding>".
 
     Zero-shot scores and probes are of studies: the highest image probability, and the normalised mean vector.
-    `retrieval` holds precision at 1 and 5 and "map": a study of another patient is relevant if it is of the same anatomy
-    and shares a finding, or if both are normal.
+    `retrieval` holds precision at 1 and 5 and "map": a study of another patient is relevant if it is of the
+    same anatomy and shares a finding, or if both are normal.
     """
 
     studies: int
@@ -106,5 +106,5 @@ def _retrieval(
 def _probe(
     vectors: NDArray[np.float32], patients: list[str], truth: dict[str, NDArray[np.float64]]
 ) -> dict[str, float]:
-    report = fit(vectors, np.stack(list(truth.values()), axis=1), patients, labels=list(truth)).report
+    _, report = train(vectors, truth, patients, space="phantoms")
     return {entry.label: entry.auroc for entry in report.labels}

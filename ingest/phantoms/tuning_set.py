@@ -19,10 +19,12 @@ from ingest.attributes import PixelAttributes, Window
 from ingest.phantoms.catalogue import StudyPlan, anatomy, draw_study, plan_studies
 from ingest.phantoms.report import caption
 from ingest.phantoms.study import PhantomSeries, PhantomStudy
-from ingest.render import ValueHistogram, choose_rendering, needs_limits, render
+from ingest.render import ValueHistogram, choose_rendering, limits_percentiles, render
 from medsiglip.preprocess import DEFAULT_PROFILE, to_model_input
 
 _CHUNK = 32
+VOLUMES = frozenset({"chest-ct", "brain-mr", "head-ct"})
+"""Anatomies whose series have many slices."""
 _T = TypeVar("_T")
 
 
@@ -30,13 +32,15 @@ _T = TypeVar("_T")
 class TuningSetOptions:
     """How much to draw: `studies` from `seed`, at most `images` of each series, `captions` for each image.
 
-    `size` is the side of the pictures, the model's own, so that tuning need not resize them. `anatomies` are all by default.
+    `size` is the side of the pictures, the model's own, so that tuning need not resize them. `anatomies` are
+    all by default.
     """
 
     studies: int
     seed: int
     size: int
     images: int = 4
+    every_volume: int = 1
     captions: int = 6
     workers: int = 2
     anatomies: tuple[str, ...] | None = None
@@ -44,7 +48,8 @@ class TuningSetOptions:
 
 @dataclass(frozen=True, slots=True)
 class DrawnStudy:
-    """A study as the model sees it: `pictures` uint8 [n, S, S, 3], `seen[i]` the names of the findings in picture i."""
+    """A study as the model sees it: `pictures` uint8 [n, S, S, 3], `seen[i]` the names of the findings in
+    picture i."""
 
     study: PhantomStudy
     indices: tuple[int, ...]
@@ -53,14 +58,17 @@ class DrawnStudy:
 
 
 def write_tuning_set(
-    folder: Path, options: TuningSetOptions, on_progress: Callable[[int, int], None] = lambda done, total: None
+    folder: Path,
+    options: TuningSetOptions,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Write PNGs and `metadata.csv` (path, caption, patient_id) to `folder`; return the number of pictures.
 
-    The same options give the same bytes, whatever the number of workers. `on_progress` gets studies drawn and wanted.
+    The same options give the same bytes, whatever the number of workers. `on_progress` gets studies drawn and
+    wanted.
     """
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
-    plans = plan_studies(options.studies, options.seed, options.anatomies)
+    plans = _plans(options)
     pictures = 0
     with (folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -74,9 +82,15 @@ def write_tuning_set(
 def draw_studies(
     options: TuningSetOptions, on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Iterator[DrawnStudy]:
-    """Draw the same studies in memory, with up to `images` pictures of each, for measuring a model on them."""
-    plans = plan_studies(options.studies, options.seed, options.anatomies)
+    """Draw the same studies in memory, with up to `images` pictures of each, for measuring a model on
+    them."""
+    plans = _plans(options)
     yield from _each(partial(_draw, options), plans, options.workers, on_progress)
+
+
+def _plans(options: TuningSetOptions) -> list[StudyPlan]:
+    plans = plan_studies(options.studies, options.seed, options.anatomies)
+    return [plan for plan in plans if plan.anatomy not in VOLUMES or plan.number % options.every_volume == 0]
 
 
 def _each(
@@ -140,11 +154,12 @@ def series_inputs(
     attributes = _attributes(series)
     rendering = choose_rendering(attributes)
     limits = None
-    if needs_limits(rendering):
+    percentiles = limits_percentiles(attributes)
+    if percentiles is not None:
         histogram = ValueHistogram()
         for stored in series.pixels:
             histogram.add(stored, attributes)
-        limits = histogram.limits()
+        limits = histogram.limits(percentiles)
     shown = (render(series.pixels[i], attributes, rendering=rendering, limits=limits).values for i in indices)
     return np.stack([to_model_input(values, size, profile) for values in shown])
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import gc
 import json
 import resource
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,16 @@ TEXT = {
 }
 
 
+@pytest.fixture
+def large_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder that does not stay behind: pytest keeps the folders of its last runs."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
 @pytest.mark.campaign
 def test_full_size_embeddings_equal_transformers(
-    tmp_path: Path, write_siglip: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+    large_folder: Path, write_siglip: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = np.random.default_rng(3)
     images = rng.integers(0, 256, (2, 448, 448, 3), dtype=np.uint8)
@@ -48,7 +56,7 @@ def test_full_size_embeddings_equal_transformers(
     tokens[2:, 20:] = 1
     figures: dict[str, float] = {}
 
-    model = write_siglip(tmp_path, VISION, TEXT)
+    model = write_siglip(large_folder, VISION, TEXT)
     pixels = (torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
     with torch.inference_mode():
         started = time.perf_counter()
@@ -59,10 +67,10 @@ def test_full_size_embeddings_equal_transformers(
     gc.collect()
 
     started = time.perf_counter()
-    checkpoint = open_checkpoint(str(tmp_path), hash_cache=tmp_path / "hashes.json")
+    checkpoint = open_checkpoint(str(large_folder), hash_cache=large_folder / "hashes.json")
     figures["open and hash, seconds"] = time.perf_counter() - started
     started = time.perf_counter()
-    assert open_checkpoint(str(tmp_path), hash_cache=tmp_path / "hashes.json").hash == checkpoint.hash
+    assert open_checkpoint(str(large_folder), hash_cache=large_folder / "hashes.json").hash == checkpoint.hash
     figures["open again, seconds"] = time.perf_counter() - started
     started = time.perf_counter()
     encoder = Encoder(checkpoint, device="cpu")

@@ -24,6 +24,7 @@ def _key() -> sa.Column[Any]:
 
 
 def upgrade() -> None:
+    """Create the tables and the one row of `home`."""
     op.create_table(
         "doomed_files",
         _key(),
@@ -202,6 +203,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Drop them, what refers to others first."""
     for table in (
         "images",
         "files",

@@ -1,0 +1,55 @@
+"""`python -m benchmarks [NAME...]`: measure the ratios, print a table and keep the results.
+
+Names are A1, A4, A22; none means all. Exit code 1 when a guard does not hold.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from importlib import import_module
+from pathlib import Path
+
+# Both sides are compared on one thread each; the libraries read these when they load.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+from benchmarks.measure import Outcome  # noqa: E402
+from benchmarks.results_file import machine_facts, save  # noqa: E402
+
+MODULES = {"A1": "a01_ingest_rate", "A4": "a04_header_scan", "A22": "a22_second_ingest"}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure ratios against peers.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODULES)}; none means all")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each ratio, at least 5 [5]")
+    arguments = parser.parse_args()
+    names = [name.upper() for name in arguments.names] or list(MODULES)
+    unknown = [name for name in names if name not in MODULES]
+    if unknown or arguments.rounds < 5:
+        parser.error(f"no benchmark {unknown[0]}" if unknown else "--rounds must be at least 5")
+    facts = machine_facts()
+    print(f"{facts['processor']}, {facts['cores']} cores, {facts['memory_gib']} GiB", flush=True)
+    outcomes: dict[str, Outcome] = {}
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+            outcomes[name] = import_module(f"benchmarks.{MODULES[name]}").measure(
+                Path(folder), arguments.rounds
+            )
+        print(_line(name, outcomes[name]), flush=True)
+    print(f"written: {os.path.relpath(save(outcomes, facts))}")
+    return 1 if any(outcome.failure for outcome in outcomes.values()) else 0
+
+
+def _line(name: str, outcome: Outcome) -> str:
+    if outcome.ratio is None or outcome.spread is None:
+        return f"{name:>4}  guard does not hold: {outcome.failure}. {outcome.title}"
+    low, high = outcome.spread
+    verdict = "met" if outcome.ratio >= outcome.goal else "not met"
+    figures = f"{outcome.ratio:6.2f}  (rounds {low:.2f} to {high:.2f}; goal {outcome.goal:g}: {verdict})"
+    return f"{name:>4}  {figures}  {outcome.title}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

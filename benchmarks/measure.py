@@ -1,0 +1,63 @@
+"""How a ratio is measured: both sides in turns after a warm-up, their medians, and a guard that must hold."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+Result = TypeVar("Result")
+WARM_UPS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A ratio of two medians; more is better. `guard` says what was checked, `failure` how it did not hold.
+
+    `ours` and `peer` are seconds of each round, for `items` items. `spread` is the least and the greatest
+    ratio of a single round.
+    """
+
+    title: str
+    goal: float
+    guard: str
+    items: int
+    ours: Sequence[float] = field(default=())
+    peer: Sequence[float] = field(default=())
+    failure: str | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Peer's median time ÷ our median time, or None where the guard does not hold."""
+        if self.failure is not None:
+            return None
+        return statistics.median(self.peer) / statistics.median(self.ours)
+
+    @property
+    def spread(self) -> tuple[float, float] | None:
+        """The least and the greatest ratio of one round."""
+        if self.failure is not None:
+            return None
+        ratios = [peer / ours for ours, peer in zip(self.ours, self.peer, strict=True)]
+        return min(ratios), max(ratios)
+
+
+def alternate(
+    ours: Callable[[], object], peer: Callable[[], object], rounds: int, warm_ups: int = WARM_UPS
+) -> tuple[list[float], list[float]]:
+    """Seconds of each round for both sides; which one goes first changes from round to round."""
+    for _ in range(warm_ups):
+        ours()
+        peer()
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(rounds):
+        for side in (0, 1) if number % 2 == 0 else (1, 0):
+            times[side].append(timed((ours, peer)[side])[0])
+    return times
+
+
+def timed(run: Callable[[], Result]) -> tuple[float, Result]:
+    """Seconds of wall time of one call, and what it returned."""
+    start = time.perf_counter()
+    result = run()
+    return time.perf_counter() - start, result

@@ -1,0 +1,93 @@
+"""What the model is shown of some files, before resizing: for `render`, `embed` and a picture to
+search with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.reasons import Rejected
+
+if TYPE_CHECKING:
+    from ingest.drawing import DrawnImage
+    from ingest.header import Header
+    from ingest.plan import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One image with what names it in an index; `pixels` are display values uint8 [H, W] or [H, W, 3]."""
+
+    path: str
+    pixels: NDArray[np.uint8]
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    pixel_hash: str
+    frame: int
+    slice_index: int | None
+    modality: str
+    rendering: str
+    rendering_params: Mapping[str, object]
+    warnings: tuple[str, ...]
+
+
+def render_files(paths: Sequence[str | Path], max_slices: int | None = 85) -> Iterator[Rendered | Rejected]:
+    """Draw the images of files and folders as an ingest of the same paths would, one series after the other.
+
+    What depends on a whole series (percentiles, the choice of slices) is taken from the given files alone.
+    Files are decoded in this process. Yields a `Rejected` for every file that holds no usable image, and
+    never raises for what a file holds; raises `IngestError` as `walk` does.
+    """
+    from ingest.deidentify import SecretKey
+    from ingest.plan import plan
+    from ingest.scan import scan_file
+    from ingest.walk import walk
+
+    # Pseudonyms are of no use here and do not leave this function, so any key will do.
+    key = SecretKey(bytes(32))
+    headers = []
+    for found in walk(paths):
+        scanned = found if isinstance(found, Rejected) else scan_file(found, key)
+        if isinstance(scanned, Rejected):
+            yield scanned
+        else:
+            headers.append(scanned)
+    for unit in plan(headers, max_slices):
+        yield from _render_unit(unit)
+
+
+def _render_unit(unit: Unit) -> Iterator[Rendered | Rejected]:
+    from ingest.drawing import FileOutcome, draw
+
+    hashes: dict[int, str] = {}
+    for item in draw(unit):
+        if not isinstance(item, FileOutcome):
+            yield _rendered(unit.headers[item.slice.file], hashes[item.slice.file], item)
+        elif item.pixel_hash is None:
+            yield Rejected(unit.headers[item.file].path, item.code or "undecodable-pixels")
+        else:
+            hashes[item.file] = item.pixel_hash
+
+
+def _rendered(header: Header, pixel_hash: str, image: DrawnImage) -> Rendered:
+    return Rendered(
+        path=header.path,
+        pixels=image.display.values,
+        study_instance_uid=header.study_instance_uid,
+        series_instance_uid=header.series_instance_uid,
+        sop_instance_uid=header.sop_instance_uid,
+        pixel_hash=pixel_hash,
+        frame=image.slice.frame,
+        slice_index=image.slice.slice_index,
+        modality=header.modality,
+        rendering=image.display.rendering,
+        rendering_params=image.display.params,
+        warnings=(*header.warnings, *image.display.warnings),
+    )

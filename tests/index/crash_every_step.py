@@ -1,0 +1,191 @@
+"""Dies at every step of an operation in turn, opens the home again, and says what is wrong with it.
+
+Run as a program, because it forks, and a process that has used OpenMP must not. A step is a statement or commit of
+the database, an fsync, a rename or an unlink. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+
+import pyarrow.parquet
+from index_cases import SPACE, make_bundle, unit_vectors
+from sqlalchemy import Engine, event
+
+import index.export
+import index.migrations
+from index.case_index import CaseIndex
+
+assert pyarrow.parquet and index.export and index.migrations
+STUDIES = 4
+FORGOTTEN = "2.25.1"
+
+
+def bundles(studies: range) -> list:
+    return [make_bundle(study, 3) for study in studies]
+
+
+def first_add(opened: CaseIndex) -> None:
+    opened.add(bundles(range(2)), unit_vectors(6, seed=1))
+    opened.add(bundles(range(2, STUDIES)), unit_vectors(6, seed=2))
+
+
+def add(opened: CaseIndex) -> None:
+    opened.add(bundles(range(10, 12)), unit_vectors(6, seed=3))
+
+
+def replace(opened: CaseIndex) -> None:
+    opened.add([make_bundle(1, 2, pixels="b", replace_series=True)], unit_vectors(2, seed=4))
+
+
+def remove(opened: CaseIndex) -> None:
+    if any(study.study_instance_uid == FORGOTTEN for study in opened.studies()):
+        opened.remove_study(FORGOTTEN)
+
+
+def compact(opened: CaseIndex) -> None:
+    opened.compact()
+
+
+def snapshot(opened: CaseIndex) -> None:
+    opened.rebuild()
+
+
+def create(opened: CaseIndex) -> None:
+    """Opening is all."""
+
+
+OPERATIONS: dict[str, Callable[[CaseIndex], None]] = {
+    f.__name__: f for f in (add, replace, remove, compact, snapshot, create)
+}
+
+
+def die_at(step: int) -> list[int]:
+    """Count steps; die before the step of that number."""
+    count = [0]
+
+    def tick(*_: object, **__: object) -> None:
+        count[0] += 1
+        if count[0] == step:
+            os._exit(9)
+
+    for name in ("fsync", "replace", "unlink"):
+        original = getattr(os, name)
+
+        def stepping(*args: object, original: Callable = original, **kwargs: object) -> object:
+            tick()
+            return original(*args, **kwargs)
+
+        setattr(os, name, stepping)
+    event.listen(Engine, "before_cursor_execute", tick)
+    event.listen(Engine, "commit", tick)
+    return count
+
+
+def contents(opened: CaseIndex) -> dict[str, str]:
+    """Every image by what it is, with its vector; and every file."""
+    found = {}
+    for study in opened.studies():
+        for image in opened.images_of(study.study_instance_uid):
+            key = f"{image.sop_instance_uid} {image.pixel_hash} {image.frame} {image.rendering}"
+            assert key not in found, f"double {key}"
+            found[key] = opened.vectors([image.image_id]).tobytes().hex()
+    for path, record in opened.known_files().items():
+        found[path] = f"{record.outcome} {record.pixel_hash}"
+    return found
+
+
+def in_child(work: Callable[[], object]) -> tuple[int, object]:
+    """Run in a forked process; its exit code and what it returned."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.close(reading)
+            answer = work()
+            with os.fdopen(writing, "w") as stream:
+                json.dump(answer, stream)
+            code = 0
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        text = stream.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return status, json.loads(text) if text else None
+
+
+def make_home(home: Path, filled: bool) -> None:
+    if filled:
+        with CaseIndex.open(home) as opened:
+            opened.activate(SPACE)
+            first_add(opened)
+            opened.rebuild()
+
+
+def run(home: Path, operation: Callable[[CaseIndex], None], step: int) -> int:
+    count = die_at(step)
+    with CaseIndex.open(home) as opened:
+        operation(opened)
+    return count[0]
+
+
+def look(home: Path, operation: Callable[[CaseIndex], None] | None) -> dict:
+    with CaseIndex.open(home) as opened:
+        if operation is not None:
+            operation(opened)
+        checked = opened.verify()
+        return {"problems": list(checked.problems), "contents": contents(opened)}
+
+
+def bytes_left(home: Path, secrets: list[bytes]) -> list[str]:
+    files = [path for path in home.rglob("*") if path.is_file()]
+    return [str(path) for path in files if any(secret in path.read_bytes() for secret in secrets)]
+
+
+def main(name: str, work: Path) -> None:
+    operation = OPERATIONS[name]
+    template = work / "template"
+    in_child(lambda: make_home(template, name != "create"))
+    before, after = work / "before", work / "after"
+    if template.exists():
+        shutil.copytree(template, before)
+        shutil.copytree(template, after)
+    _, start = in_child(lambda: look(before, None))
+    _, steps = in_child(lambda: run(after, operation, -1))
+    _, end = in_child(lambda: look(after, None))
+    allowed = [start["contents"], end["contents"]]
+    secrets = [unit_vectors(6, seed=1)[3:].astype("float16").tobytes()[:96]]
+    failures = []
+    for step in range(1, steps + 1):
+        home = work / f"step{step}"
+        if template.exists():
+            shutil.copytree(template, home)
+        code, _ = in_child(lambda home=home, step=step: run(home, operation, step))
+        code_open, found = in_child(lambda home=home: look(home, None))
+        if code != 9 or code_open or found is None:
+            failures.append(f"step {step}: exit {code}, opening again {code_open}")
+            continue
+        if found["problems"] or found["contents"] not in allowed:
+            failures.append(f"step {step}: {found['problems']}, {len(found['contents'])} entries")
+        if name == "remove" and found["contents"] == end["contents"] and (left := bytes_left(home, secrets)):
+            failures.append(f"step {step}: vectors left in {left}")
+        _, again = in_child(lambda home=home: look(home, operation))
+        if again is None or again["problems"] or again["contents"] != end["contents"]:
+            failures.append(f"step {step}: the second attempt gives {again and again['problems']}")
+        shutil.rmtree(home)
+    print(json.dumps({"steps": steps, "entries": len(end["contents"]), "failures": failures}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
