@@ -9,26 +9,33 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+_ENDLESS = 10_000
+
 
 def print_table(
-    console: Console, title: str, headings: Sequence[str], rows: Iterable[Sequence[object]], *, numeric: str = ""
+    console: Console,
+    title: str,
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    numeric: str = "",
 ) -> None:
     """A table with a title; headings named in `numeric` (separated by spaces) are set to the right.
 
-    Without a terminal nothing is folded or cut: each row stays one line.
+    Without a terminal nothing is folded or cut: each row stays one line, however long.
     """
     table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
     right = numeric.split()
     for heading in headings:
         table.add_column(
-            heading, justify="right" if heading in right else "left", overflow="fold", no_wrap=not console.is_terminal
+            heading,
+            justify="right" if heading in right else "left",
+            overflow="fold",
         )
     for row in rows:
         table.add_row(*(escape(show_value(value)) for value in row))
-    if console.is_terminal:
-        console.print(table)
-    else:
-        console.print(table, width=max(80, console.measure(table).maximum))
+    shown = console if console.is_terminal else Console(file=console.file, width=_ENDLESS, highlight=False)
+    shown.print(table)
 
 
 def print_facts(console: Console, facts: Iterable[tuple[str, object]]) -> None:

@@ -25,7 +25,8 @@ def classify(
 ) -> Answer:
     """Answer in the JSON shape of `classify`.
 
-    Of several files, one that cannot be used gets an `error` in its place; with no usable file at all its error is raised.
+    Of several files, one that cannot be used gets an `error` in its place; with no usable file at all its
+    error is raised.
     """
     if bool(images) == (study is not None):
         raise ServiceError("one-of", "classify either picture files or one study.")

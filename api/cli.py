@@ -53,10 +53,10 @@ def options(
         typer.Option(help="tiny, a checkpoint folder or a hub id [MEDSIGLIP_MODEL, the home's own, tiny]."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda [MEDSIGLIP_DEVICE].")] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="float32 or bfloat16 [MEDSIGLIP_PRECISION].")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16 [MEDSIGLIP_PRECISION].")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on standard output.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks, warnings and logs.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
@@ -75,14 +75,22 @@ def options(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; `arguments` without the program's name. Returns the exit code, and never a traceback without --debug."""
+    """Run one command; `arguments` without the program's name. Returns the exit code, and never a traceback
+    without --debug.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     run = Invocation(json=_asks("--json", words), debug=_asks("--debug", words), answer_stream=sys.stdout)
     with _quiet(run):
         try:
-            code = typer.main.get_command(app).main(words, prog_name="medsiglip", standalone_mode=False, obj=run)
+            code = typer.main.get_command(app).main(
+                words, prog_name="medsiglip", standalone_mode=False, obj=run
+            )
             if code == 130:
-                return _fail(run, Explanation("interrupted", "stopped; nothing committed is lost, run again to go on"), 130)
+                return _fail(
+                    run,
+                    Explanation("interrupted", "stopped; nothing committed is lost, run again to go on"),
+                    130,
+                )
             run.answer_stream.flush()
             return code if isinstance(code, int) else 0
         except UsageError as error:
@@ -104,7 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _asks(option: str, words: Sequence[str]) -> bool:
-    """Whether a global flag stands before the command: needed before the options are parsed, for usage errors."""
+    """Whether a global flag stands before the command: needed before the options are parsed, for usage
+    errors.
+    """
     taking_value = {"--home", "--model", "--device", "--precision"}
     remaining = iter(words)
     for word in remaining:
@@ -119,7 +129,9 @@ def _asks(option: str, words: Sequence[str]) -> bool:
 
 @contextlib.contextmanager
 def _quiet(run: Invocation) -> Iterator[None]:
-    """Keep libraries' chatter off standard output under --json, and their warnings off the screen without --debug."""
+    """Keep libraries' chatter off standard output under --json, and their warnings off the screen without
+    --debug.
+    """
     with contextlib.ExitStack() as stack:
         if run.json:
             stack.enter_context(contextlib.redirect_stdout(sys.stderr))
@@ -136,7 +148,8 @@ def _quiet(run: Invocation) -> Iterator[None]:
 
 def _unexpected(error: Exception) -> Explanation:
     return Explanation(
-        "unexpected", f"unexpected failure ({type(error).__name__}): run again with --debug to see where, and report it"
+        "unexpected",
+        f"unexpected failure ({type(error).__name__}): run again with --debug to see where, and report it",
     )
 
 

@@ -23,7 +23,9 @@ _PAPER, _INK, _FAINT, _QUERY = "#ffffff", "#1a1a1a", "#666666", "#0b66c3"
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One picture: display values uint8 [H, W] or [H, W, 3], or None for a query in words, and lines below it."""
+    """One picture: display values uint8 [H, W] or [H, W, 3], or None for a query in words, and lines below
+    it.
+    """
 
     pixels: NDArray[np.uint8] | None
     caption: tuple[str, ...]
@@ -48,7 +50,9 @@ def write_contact_sheet(rows: Sequence[Row], path: Path) -> None:
     draw = ImageDraw.Draw(sheet)
     for i, row in enumerate(rows):
         top = _GAP + i * row_height
-        draw.text((_GAP, top + 6), _fitted(draw, row.heading, sheet.width - 2 * _GAP, 17), _INK, font=_font(17))
+        draw.text(
+            (_GAP, top + 6), _fitted(draw, row.heading, sheet.width - 2 * _GAP, 17), _INK, font=_font(17)
+        )
         for j, tile in enumerate(row.tiles):
             _draw_tile(sheet, draw, tile, _GAP + j * (_TILE + _GAP), top + _HEADING)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +65,9 @@ def _draw_tile(sheet: Image, draw: ImageDraw, tile: Tile, left: int, top: int) -
     frame = (left, top, left + _TILE - 1, top + _TILE - 1)
     draw.rectangle(frame, fill="#000000" if tile.pixels is not None else "#eef4fb")
     if tile.pixels is not None:
-        picture = ImageOps.contain(Image.fromarray(tile.pixels).convert("RGB"), (_TILE, _TILE), Image.Resampling.LANCZOS)
+        picture = ImageOps.contain(
+            Image.fromarray(tile.pixels).convert("RGB"), (_TILE, _TILE), Image.Resampling.LANCZOS
+        )
         sheet.paste(picture, (left + (_TILE - picture.width) // 2, top + (_TILE - picture.height) // 2))
     if tile.is_query:
         draw.rectangle((left - 3, top - 3, left + _TILE + 2, top + _TILE + 2), outline=_QUERY, width=3)

@@ -1,7 +1,8 @@
 """The demonstration: synthetic studies from drawing to answers, in a home of its own.
 
-Draws phantoms as DICOM files, ingests them from disk, and asks the three questions of them: what is in this image, where
-have we seen this before, and can it be taught a label. Everything is synthetic, and so are the figures.
+Draws phantoms as DICOM files, ingests them from disk, and asks the three questions of them: what is in this
+image, where have we seen this before, and can it be taught a label. Everything is synthetic, and so are the
+figures.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ OnStep = Callable[[str, int, int | None], None]
 def run_demo(request: DemoRequest, *, on_note: OnNote, on_progress: OnStep) -> dict[str, Any]:
     """Run the whole demonstration and answer in the JSON shape of `demo`.
 
-    An earlier demo in the same home is replaced. Raises ServiceError `home-in-use` for a home that holds anything else.
+    An earlier demo in the same home is replaced. Raises ServiceError `home-in-use` for a home that holds
+    anything else.
     """
     started = time.monotonic()
     home = request.settings.home
@@ -88,8 +90,14 @@ def _clear(home: Path) -> None:
         return
     if not home.is_dir():
         raise ServiceError("home-in-use", f"{home} is a file: give a folder with --home.")
-    if any(home.iterdir()) and not (home / _MARKER / "labels.csv").exists() and (home / "catalog.db").exists():
-        raise ServiceError("home-in-use", f"{home} holds an archive that is no demo: give another folder with --home.")
+    if (
+        any(home.iterdir())
+        and not (home / _MARKER / "labels.csv").exists()
+        and (home / "catalog.db").exists()
+    ):
+        raise ServiceError(
+            "home-in-use", f"{home} holds an archive that is no demo: give another folder with --home."
+        )
     for name in _OWNED_FOLDERS:
         shutil.rmtree(home / name, ignore_errors=True)
     for name in _OWNED:
@@ -108,8 +116,10 @@ def _zero_shot(archive: Archive, drawn: Sequence[WrittenStudy]) -> dict[str, Any
         figures = archive.evaluate_zero_shot(
             "phantoms", labels=findings[anatomy], where=[f"study_description={description}"]
         )
-        for row in figures["labels"]:
-            rows.append({**row, "label": f"{anatomy} {row['label']}", "anatomy": anatomy, "finding": row["label"]})
+        rows += [
+            {**row, "label": f"{anatomy} {row['label']}", "anatomy": anatomy, "finding": row["label"]}
+            for row in figures["labels"]
+        ]
     known = [row["auroc"] for row in rows if row["auroc"] is not None]
     return {"macro_auroc": float(np.mean(known)) if known else None, "labels": rows}
 
@@ -142,7 +152,10 @@ def _rows(archive: Archive, text_search: Mapping[str, Any], cases: Sequence[Mapp
 
 def _hit_tiles(hits: Sequence[Mapping[str, Any]]) -> list[Tile]:
     return [
-        Tile(_pixels(hit), (f"{hit['rank']}.  score {hit['score']:.3f}", _labelled(hit["labels"]), str(hit["modality"])))
+        Tile(
+            _pixels(hit),
+            (f"{hit['rank']}.  score {hit['score']:.3f}", _labelled(hit["labels"]), str(hit["modality"])),
+        )
         for hit in hits
     ]
 

@@ -1,9 +1,10 @@
 """What a caller is told when a request cannot be done.
 
-Each package has one error tree, whose root carries a stable kebab-case `code` and whose text is a whole sentence that names
-the file or field and the cure: `medsiglip.errors.ModelError`, `index.errors.CatalogError`, `ingest.errors.IngestError`, and
-here `ServiceError`. `explain` is the one table that turns any of them, and the operating system's refusals, into
-(code, sentence); everything else is a defect of ours and stays unexplained.
+Each package has one error tree, whose root carries a stable kebab-case `code` and whose text is a whole
+sentence that names the file or field and the cure: `medsiglip.errors.ModelError`,
+`index.errors.CatalogError`, `ingest.errors.IngestError`, and here `ServiceError`. `explain` is the one table
+that turns any of them, and the operating system's refusals, into (code, sentence); everything else is a
+defect of ours and stays unexplained.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ class Explanation:
 
 _SYSTEM_REFUSALS = {
     errno.ENOSPC: ("disk-full", "the disk is full: free some space and run again, nothing committed is lost"),
-    errno.EDQUOT: ("disk-full", "the disk quota is used up: free some space and run again, nothing committed is lost"),
+    errno.EDQUOT: (
+        "disk-full",
+        "the disk quota is used up: free some space and run again, nothing committed is lost",
+    ),
     errno.EACCES: ("no-permission", "permission was refused: check who owns it and its mode"),
     errno.EPERM: ("no-permission", "the operation is not permitted: check who owns it and its mode"),
     errno.EROFS: ("no-permission", "the file system is read-only: choose a folder that can be written"),
@@ -56,5 +60,7 @@ def explain(error: BaseException) -> Explanation | None:
     if "database or disk is full" in str(error):
         return Explanation(*_SYSTEM_REFUSALS[errno.ENOSPC])
     if isinstance(error, MemoryError):
-        return Explanation("out-of-memory", "the machine ran out of memory: use fewer --workers or a smaller batch size")
+        return Explanation(
+            "out-of-memory", "the machine ran out of memory: use fewer --workers or a smaller batch size"
+        )
     return None

@@ -1,4 +1,6 @@
-"""Figures on the archive's labelled cases: neighbours that share a label, and zero-shot scores against labels."""
+"""Figures on the archive's labelled cases: neighbours that share a label, and zero-shot scores against
+labels.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,15 @@ Floats = NDArray[np.float64]
 def label_targets(table: CaseTable, label: str) -> Floats:
     """0, 1 or NaN (unknown) for each row of the table.
 
-    Where no row says 0, the label is one class of several (as a `label` column gives it), and every row with another
-    label is a negative of it. Raises ServiceError `unknown-label` when no row has the label.
+    Where no row says 0, the label is one class of several (as a `label` column gives it), and every row with
+    another label is a negative of it. Raises ServiceError `unknown-label` when no row has the label.
     """
     stored = table.labels.get(label)
     if stored is None or np.isnan(stored).all():
         known = ", ".join(sorted(table.labels)) or "none"
-        raise ServiceError("unknown-label", f"no case has the label {label!r}: the stored labels are {known}.")
+        raise ServiceError(
+            "unknown-label", f"no case has the label {label!r}: the stored labels are {known}."
+        )
     targets = np.where(np.isnan(stored), np.nan, (stored > 0.5).astype(np.float64))
     if not (targets == 0).any():
         labelled = np.any([~np.isnan(values) for values in table.labels.values()], axis=0)
@@ -41,13 +45,17 @@ def label_targets(table: CaseTable, label: str) -> Floats:
 def evaluate_retrieval(
     archive: Archive, *, labels: Sequence[str], level: str, where: Sequence[str]
 ) -> Answer:
-    """Answer in the JSON shape of `evaluate retrieval`: each case that carries a label asks for its neighbours."""
+    """Answer in the JSON shape of `evaluate retrieval`: each case that carries a label asks for its
+    neighbours.
+    """
     from medsiglip.retrieval import evaluate_retrieval as evaluate
 
     table = archive.index.table(level_named(level), where)
     names = list(labels) or sorted(table.labels)
     if not names:
-        raise ServiceError("no-labels", "no case is labelled: import labels first with `medsiglip label import`.")
+        raise ServiceError(
+            "no-labels", "no case is labelled: import labels first with `medsiglip label import`."
+        )
     carried = {name: label_targets(table, name) == 1 for name in names}
     sets = [{name for name in names if carried[name][row]} for row in range(len(table.ids))]
     report = evaluate(table.vectors, table.patient_keys, sets).to_json()
@@ -62,11 +70,11 @@ def evaluate_zero_shot(
 ) -> Answer:
     """Answer in the JSON shape of `evaluate zero-shot`.
 
-    Each label is measured on the images that its prompts fit (the prompt set's own filters) and that carry the label.
+    Each label is measured on the images that its prompts fit (the prompt set's own filters) and that carry
+    the label.
     """
-    from medsiglip.zeroshot import load_prompt_set
-
     from api.classification import prompt_classifier
+    from medsiglip.zeroshot import load_prompt_set
 
     if level_named(level) == "series":
         raise ServiceError("bad-level", "zero-shot scores are evaluated at image or study level.")
@@ -78,7 +86,9 @@ def evaluate_zero_shot(
     for label in wanted:
         if label not in prompt_set.prompts:
             known = ", ".join(prompt_set.labels)
-            raise ServiceError("unknown-label", f"prompt set {prompt_set.name} has no label {label!r}: it has {known}.")
+            raise ServiceError(
+                "unknown-label", f"prompt set {prompt_set.name} has no label {label!r}: it has {known}."
+            )
         table, scores = tables.scored(prompt_set.prompts[label].where, classifier)
         if table is None or label not in table.labels:
             continue
@@ -89,7 +99,8 @@ def evaluate_zero_shot(
         rows.append(label_figures(label, estimate_auroc(targets, scores[:, column], table.patient_keys)))
     if not rows:
         raise ServiceError(
-            "no-labels", f"no case that prompt set {prompt_set.name} fits carries one of its labels: import labels first."
+            "no-labels",
+            f"no case that prompt set {prompt_set.name} fits carries one of its labels: import labels first.",
         )
     from medsiglip.metrics import macro
 
@@ -126,7 +137,9 @@ class _Tables:
         self._where = tuple(where)
         self._known: dict[tuple[str, ...], tuple[CaseTable | None, Floats]] = {}
 
-    def scored(self, where: tuple[str, ...], classifier: ZeroShotClassifier) -> tuple[CaseTable | None, Floats]:
+    def scored(
+        self, where: tuple[str, ...], classifier: ZeroShotClassifier
+    ) -> tuple[CaseTable | None, Floats]:
         if where not in self._known:
             self._known[where] = self._score((*self._where, *where), classifier.scores, classifier)
         return self._known[where]
@@ -148,7 +161,9 @@ class _Tables:
         from medsiglip.zeroshot import Scores
 
         pooled = [
-            classifier.pool(Scores(by_image.labels, by_image.probability[rows], by_image.cosine[rows])).probability
+            classifier.pool(
+                Scores(by_image.labels, by_image.probability[rows], by_image.cosine[rows])
+            ).probability
             for rows in members
         ]
         return table, np.stack(pooled)

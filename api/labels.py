@@ -43,10 +43,12 @@ def import_labels(archive: Archive, path: Path) -> Answer:
 
 
 def read_labels(path: Path) -> LabelFile:
-    """Read a CSV keyed by one of `KEYS`, with `label` (a class name) or `label:<name>` (0, 1 or empty) columns.
+    """Read a CSV keyed by one of `KEYS`, with `label` (a class name) or `label:<name>` (0, 1 or empty)
+    columns.
 
-    A file with neither has a label in every other column that holds nothing but 0, 1 and empty fields. Relative paths
-    are those beside the CSV. Raises ServiceError `labels-unreadable` or `bad-labels`, naming the line.
+    A file with neither has a label in every other column that holds nothing but 0, 1 and empty fields.
+    Relative paths are those beside the CSV. Raises ServiceError `labels-unreadable` or `bad-labels`, naming
+    the line.
     """
     file = path.expanduser().absolute()
     rows = _rows(file)
@@ -78,7 +80,9 @@ def _rows(file: Path) -> list[dict[str, str]]:
     for line, row in enumerate(rows, start=2):
         if len(row) > len(header):
             raise ServiceError("bad-labels", f"{file} line {line} has more fields than the first line.")
-    return [dict(zip(header, row + [""] * len(header), strict=False)) for row in rows] or [dict.fromkeys(header, "")]
+    return [dict(zip(header, row + [""] * len(header), strict=False)) for row in rows] or [
+        dict.fromkeys(header, "")
+    ]
 
 
 def _columns(file: Path, rows: list[dict[str, str]]) -> tuple[LabelKey, list[str]]:
@@ -86,15 +90,23 @@ def _columns(file: Path, rows: list[dict[str, str]]) -> tuple[LabelKey, list[str
     header = list(rows[0])
     keys = [key for key in KEYS if key in header]
     if not keys:
-        raise ServiceError("bad-labels", f"{file} must have one of the columns {', '.join(KEYS)}: it has none of them.")
+        raise ServiceError(
+            "bad-labels", f"{file} must have one of the columns {', '.join(KEYS)}: it has none of them."
+        )
     columns = [name for name in header if name == "label" or name.startswith(_PREFIX)]
     if _PREFIX in columns:
         raise ServiceError("bad-labels", f"{file} has a column `label:` without a name.")
     if not columns:
         others = [name for name in header if name and name not in KEYS]
-        columns = [name for name in others if {row[name] for row in rows} <= _VALUES and any(row[name] for row in rows)]
+        columns = [
+            name
+            for name in others
+            if {row[name] for row in rows} <= _VALUES and any(row[name] for row in rows)
+        ]
     if not columns:
-        raise ServiceError("bad-labels", f"{file} needs a column `label`, or columns `label:<name>` of 0, 1 or empty.")
+        raise ServiceError(
+            "bad-labels", f"{file} needs a column `label`, or columns `label:<name>` of 0, 1 or empty."
+        )
     return keys[0], columns
 
 
@@ -134,6 +146,9 @@ def _with_changed_classes(archive: Archive, content: LabelFile) -> list[LabelRec
     given = {(record.key, record.name) for record in content.records}
     rows = {record.key: record.key_kind for record in content.records}
     removed = [
-        LabelRecord(name, None, kind, key) for key, kind in rows.items() for name in stored if (key, name) not in given
+        LabelRecord(name, None, kind, key)
+        for key, kind in rows.items()
+        for name in stored
+        if (key, name) not in given
     ]
     return [*content.records, *removed]

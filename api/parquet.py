@@ -12,7 +12,9 @@ from typing import Any
 
 @contextmanager
 def writing(path: Path, schema: Any) -> Iterator[Any]:
-    """Give a pyarrow ParquetWriter; the file appears at `path` when the block ends well, else nothing is left."""
+    """Give a pyarrow ParquetWriter; the file appears at `path` when the block ends well, else nothing is
+    left.
+    """
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """Turn dataclasses, mappings, sequences, paths and numpy numbers into what JSON holds; NaN becomes None."""
+    """Turn dataclasses, mappings, sequences, paths and numpy numbers into JSON values; NaN becomes None."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):

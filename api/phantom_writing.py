@@ -27,7 +27,8 @@ class WrittenStudy:
 def write_phantoms(
     folder: Path, count: int, seed: int, on_progress: Callable[[int, int], None]
 ) -> tuple[WrittenStudy, ...]:
-    """Write `count` studies below `folder`/dicom and their labels to `folder`/labels.csv; (done, total) as it goes.
+    """Write `count` studies below `folder`/dicom and their labels to `folder`/labels.csv; (done, total) as it
+    goes.
 
     Which studies are drawn depends on `seed` alone.
     """

@@ -23,11 +23,15 @@ def show_ingest(console: Console, report: Payload) -> None:
         (
             (
                 "files",
-                f"{report['files']}: {report['files_embedded']} embedded, {report['files_unchanged']} unchanged, "
-                f"{len(report['skipped'])} skipped, {len(report['quarantined'])} quarantined",
+                f"{report['files']}: {report['files_embedded']} embedded, "
+                f"{report['files_unchanged']} unchanged, {len(report['skipped'])} skipped, "
+                f"{len(report['quarantined'])} quarantined",
             ),
             ("images", f"{report['images']}: {report['embedded']} embedded, {report['unchanged']} unchanged"),
-            ("studies", f"{report['studies']} with {report['series']} series and {report['instances']} instances"),
+            (
+                "studies",
+                f"{report['studies']} with {report['series']} series and {report['instances']} instances",
+            ),
             ("space", report["space"]),
             ("seconds", f"{report['seconds']:.1f}"),
         ),
@@ -44,7 +48,9 @@ def _show_refusals(console: Console, title: str, entries: Sequence[Payload]) -> 
     if not entries:
         return
     counts = Counter(entry["code"] for entry in entries)
-    console.print(f"[bold]{title}[/bold]: " + ", ".join(f"{count} {code}" for code, count in counts.most_common()))
+    console.print(
+        f"[bold]{title}[/bold]: " + ", ".join(f"{count} {code}" for code, count in counts.most_common())
+    )
     seen: set[str] = set()
     for entry in entries:
         if entry["code"] not in seen and len(seen) < _SHOWN_REFUSALS:
@@ -99,7 +105,9 @@ def show_classification(console: Console, scored: Payload) -> None:
     """Scores of one picture or of several."""
     for one in scored.get("results", [scored]):
         if "error" in one:
-            console.print(f"[bold]{escape(str(one['path']))}[/bold]: {escape(one['error']['message'])}", soft_wrap=True)
+            console.print(
+                f"[bold]{escape(str(one['path']))}[/bold]: {escape(one['error']['message'])}", soft_wrap=True
+            )
             continue
         image = one["image"]
         title = f"study {one['study_instance_uid']}" if "study_instance_uid" in one else str(image["path"])
@@ -158,7 +166,8 @@ def show_forgotten(console: Console, forgotten: Payload) -> None:
 def show_embedded(console: Console, written: Payload) -> None:
     """Where the embeddings are."""
     console.print(
-        f"{written['images']} embeddings of dimension {written['dimension']} in {escape(written['path'])}", soft_wrap=True
+        f"{written['images']} embeddings of dimension {written['dimension']} in {escape(written['path'])}",
+        soft_wrap=True,
     )
     _show_refusals(console, "skipped", written["skipped"])
     _show_refusals(console, "quarantined", written["quarantined"])
@@ -177,7 +186,8 @@ def show_rendered(console: Console, drawn: Payload) -> None:
 def show_imported_labels(console: Console, imported: Payload) -> None:
     """How many rows found what they name."""
     console.print(
-        f"{imported['rows']} rows: {imported['matched']} stored, {len(imported['unmatched'])} name nothing in the archive"
+        f"{imported['rows']} rows: {imported['matched']} stored, "
+        f"{len(imported['unmatched'])} name nothing in the archive"
     )
     for key in imported["unmatched"][:_SHOWN_REFUSALS]:
         console.print(f"  not in the archive: {escape(str(key))}", soft_wrap=True)
@@ -202,7 +212,9 @@ def show_index_info(console: Console, info: Payload) -> None:
 def show_verification(console: Console, outcome: Payload) -> None:
     """Whether the three layers agree."""
     verdict = "ok" if outcome["ok"] else "NOT ok"
-    console.print(f"{verdict}: {outcome['images']} images, {outcome['vectors']} vectors, {outcome['faiss']} in FAISS")
+    console.print(
+        f"{verdict}: {outcome['images']} images, {outcome['vectors']} vectors, {outcome['faiss']} in FAISS"
+    )
     for problem in outcome["problems"]:
         console.print(f"  {escape(str(problem))}", soft_wrap=True)
 
@@ -245,8 +257,8 @@ def show_retrieval(console: Console, figures: Payload) -> None:
     )
     for one in figures.get("labels", []):
         console.print(
-            f"  {escape(one['label'])}: {one['queries']} queries, precision@5 {_number(one['precision_at']['5'])}, "
-            f"mAP {_number(one['map'])}"
+            f"  {escape(one['label'])}: {one['queries']} queries, "
+            f"precision@5 {_number(one['precision_at']['5'])}, mAP {_number(one['map'])}"
         )
 
 
@@ -314,7 +326,10 @@ def show_tuned(console: Console, report: Payload) -> None:
         console,
         (
             ("checkpoint", report["checkpoint"]),
-            ("pictures", f"{report['training_pictures']} to train, {report['validation_pictures']} to validate"),
+            (
+                "pictures",
+                f"{report['training_pictures']} to train, {report['validation_pictures']} to validate",
+            ),
             (
                 "validation loss",
                 f"{start['validation_loss']:.4f} at the start, {best['validation_loss']:.4f} at best, "
@@ -353,4 +368,6 @@ def show_diagnosis(console: Console, diagnosis: Payload) -> None:
     )
     print_facts(console, (("device", diagnosis["device"]), ("faiss", shown_faiss), ("model", shown_model)))
     print_facts(console, ((f"setting {name}", value) for name, value in diagnosis["settings"].items()))
-    console.print("everything works" if diagnosis["ok"] else "something is missing: see the lines that say FAILS")
+    console.print(
+        "everything works" if diagnosis["ok"] else "something is missing: see the lines that say FAILS"
+    )

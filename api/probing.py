@@ -39,7 +39,8 @@ def train_probe(
     """
     if not _NAME.fullmatch(name):
         raise ServiceError(
-            "bad-probe-name", f"{name!r} cannot name a probe: use letters, digits, dots, hyphens and underscores."
+            "bad-probe-name",
+            f"{name!r} cannot name a probe: use letters, digits, dots, hyphens and underscores.",
         )
     if (labels_csv is None) == (not labels):
         raise ServiceError("one-of", "train on either the labels of a CSV or stored labels.")
@@ -50,7 +51,9 @@ def train_probe(
         names = list(read_labels(path).names)
         unmatched = import_labels(archive, path)["unmatched"]
         if unmatched:
-            warnings.append(f"{len(unmatched)} rows of the CSV name nothing in the archive, such as {unmatched[0]}")
+            warnings.append(
+                f"{len(unmatched)} rows of the CSV name nothing in the archive, such as {unmatched[0]}"
+            )
     from medsiglip.probe import train
 
     space = _active_space(archive)
@@ -82,7 +85,8 @@ def show_probe(archive: Archive, name: str) -> Answer:
 
 
 def predict_probe(archive: Archive, name: str, *, images: Sequence[AnyPath], study: str | None) -> Answer:
-    """Probabilities for picture files, each by the mean of its images, or for a study at the probe's own level.
+    """Probabilities for picture files, each by the mean of its images, or for a study at the probe's own
+    level.
 
     A study given to a probe of images is scored image by image and pooled by the maximum per label.
     """
@@ -101,7 +105,9 @@ def predict_probe(archive: Archive, name: str, *, images: Sequence[AnyPath], stu
 
 
 def predict_all(archive: Archive, name: str, *, out: AnyPath | None, where: Sequence[str]) -> Answer:
-    """Probabilities of every row at the probe's level: Parquet with one column `probability` of label to number."""
+    """Probabilities of every row at the probe's level: Parquet with one column `probability` of label to
+    number.
+    """
     record = _stored(archive, name)
     probe = _loaded(archive, record)
     if probe.space != _active_space(archive):
@@ -124,7 +130,13 @@ def predict_all(archive: Archive, name: str, *, out: AnyPath | None, where: Sequ
         return {"name": name, "space": probe.space, "level": table.level, "predictions": rows}
     path = Path(out).expanduser().absolute()
     _write_parquet(path, columns)
-    return {"name": name, "space": probe.space, "level": table.level, "rows": len(table.ids), "path": str(path)}
+    return {
+        "name": name,
+        "space": probe.space,
+        "level": table.level,
+        "rows": len(table.ids),
+        "path": str(path),
+    }
 
 
 def evaluate_probe(archive: Archive, name: str, *, where: Sequence[str]) -> Answer:
@@ -148,8 +160,8 @@ def evaluate_probe(archive: Archive, name: str, *, where: Sequence[str]) -> Answ
     if not any(row["n"] for row in rows):
         raise ServiceError(
             "no-unseen-cases",
-            f"probe {name} was trained on every labelled patient here: `probe show {name}` has its out-of-fold figures; "
-            "label patients it has not seen.",
+            f"probe {name} was trained on every labelled patient here: `probe show {name}` has its "
+            "out-of-fold figures; label patients it has not seen.",
         )
     average = macro([np.nan if row["auroc"] is None else row["auroc"] for row in rows])
     return {
@@ -205,7 +217,8 @@ def _active_space(archive: Archive) -> str:
 def _other_space(name: str, probe_space: str, space: str) -> ServiceError:
     return ServiceError(
         "space-mismatch",
-        f"probe {name} was trained in space {probe_space}, and this archive's vectors are in {space}: train it again here.",
+        f"probe {name} was trained in space {probe_space}, and this archive's vectors are in {space}: "
+        "train it again here.",
     )
 
 
@@ -217,6 +230,6 @@ def _write_parquet(path: Path, columns: dict[str, Any]) -> None:
     probability = pa.array(
         [list(row.items()) for row in columns["probability"]], type=pa.map_(pa.string(), pa.float64())
     )
-    table = pa.table({**{name: values for name, values in columns.items()}, "probability": probability})
+    table = pa.table({**columns, "probability": probability})
     with writing(path, table.schema) as writer:
         writer.write_table(table)

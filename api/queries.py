@@ -1,4 +1,6 @@
-"""What a question is asked about: the images of a picture file, or of a study of the archive, with their vectors."""
+"""What a question is asked about: the images of a picture file, or of a study of the archive, with their
+vectors.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,16 @@ from api.errors import ServiceError
 if TYPE_CHECKING:
     from api.service import AnyPath, Archive
     from index.records import StoredImage
-    from ingest.pipeline import Rendered
+    from ingest.rendered import Rendered
 
 Vector = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One image with its unit-length `vector` [d]; `image_id` is None for an image that is not in the archive."""
+    """One image with its unit-length `vector` [d]; `image_id` is None for an image that is not in the
+    archive.
+    """
 
     path: str | None
     sop_instance_uid: str | None
@@ -57,10 +61,10 @@ def pictures_of_study(archive: Archive, uid: str) -> list[Picture]:
 def pictures_of_file(archive: Archive, path: AnyPath) -> list[Picture]:
     """The images of a picture file: stored vectors where the archive has them, else encoded now.
 
-    Raises IngestError with the code of the reason when the file holds no usable picture.
+    Raises ServiceError with the code of the reason when the file holds no usable picture.
     """
     rendered = rendered_file(path)
-    pictures = [_known(archive, one) for one in rendered]
+    pictures = _find(archive, rendered)
     missing = [i for i, picture in enumerate(pictures) if picture.image_id is None]
     if missing:
         from medsiglip.preprocess import to_model_input
@@ -81,10 +85,17 @@ def mean_vector(vectors: Sequence[Vector]) -> Vector:
 
 def rendered_file(path: AnyPath) -> list[Rendered]:
     """Every drawn image of one file. Raises ServiceError with the reason's code when there is none."""
-    from ingest.pipeline import render_files
+    from ingest.reasons import Rejected
+    from ingest.rendered import render_files
 
     file = Path(path).expanduser().absolute()
-    raise NotImplementedError(file, render_files)
+    if file.is_dir():
+        raise ServiceError("not-a-file", f"{file} is a folder: give one picture file.")
+    drawn = list(render_files([file], max_slices=None))
+    for one in drawn:
+        if isinstance(one, Rejected):
+            raise ServiceError(one.code, f"{one.path}: {one.reason[0].lower()}{one.reason[1:]}")
+    return [one for one in drawn if not isinstance(one, Rejected)]
 
 
 def _stored(image: StoredImage, vector: Vector) -> Picture:
@@ -100,5 +111,38 @@ def _stored(image: StoredImage, vector: Vector) -> Picture:
     )
 
 
-def _known(archive: Archive, rendered: Rendered) -> Picture:
-    raise NotImplementedError(archive, rendered)
+def _find(archive: Archive, rendered: Sequence[Rendered]) -> list[Picture]:
+    """What the archive has of one file's images; those it has not have an empty vector."""
+    index = archive.index
+    instance = rendered[0]
+    same_space = index.space is not None and index.space == archive.searchable_space
+    stored = index.find_image(instance.sop_instance_uid, instance.pixel_hash) if same_space else []
+    vectors = index.vectors([image.image_id for image in stored]) if stored else ()
+    by_frame = {image.frame: _stored(image, vector) for image, vector in zip(stored, vectors, strict=True)}
+    patient_key = stored[0].patient_key if stored else _patient_key(archive, instance.path)
+    return [by_frame.get(one.frame) or _unknown(one, patient_key) for one in rendered]
+
+
+def _unknown(rendered: Rendered, patient_key: str | None) -> Picture:
+    return Picture(
+        path=rendered.path,
+        sop_instance_uid=rendered.sop_instance_uid,
+        frame=rendered.frame,
+        rendering=rendered.rendering,
+        warnings=rendered.warnings,
+        patient_key=patient_key,
+        image_id=None,
+        vector=np.empty(0, np.float32),
+    )
+
+
+def _patient_key(archive: Archive, path: str) -> str | None:
+    """The key that this home's secret gives the patient of a file."""
+    from ingest.deidentify import SecretKey
+    from ingest.header import Header
+    from ingest.scan import scan_file
+    from ingest.walk import FoundFile, walk
+
+    found = next(iter(walk([path])))
+    header = scan_file(found, SecretKey.open(archive.home)) if isinstance(found, FoundFile) else None
+    return header.patient_key if isinstance(header, Header) else None

@@ -1,5 +1,136 @@
-"""`embed` and `render`: what the model makes of files, without an index."""
+"""`embed` and `render`: what the model makes of files, streamed to disk without an index."""
 
 from __future__ import annotations
 
-from api.errors import ServiceError
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from api.service import Answer, AnyPath, Archive
+    from ingest.rendered import Rendered
+
+OnProgress = Callable[[str, int, int | None], None]
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def embed(archive: Archive, paths: Sequence[AnyPath], out: Path, on_progress: OnProgress) -> Answer:
+    """Write `path, sop_instance_uid, frame, embedding` (float32, unit length), one row per image, to a
+    Parquet file.
+
+    The file appears when it is whole; memory holds one batch and one series at a time.
+    """
+    import pyarrow as pa
+
+    from api.parquet import writing
+
+    file = out.expanduser().absolute()
+    space = archive.space
+    schema = pa.schema(
+        [
+            ("path", pa.string()),
+            ("sop_instance_uid", pa.string()),
+            ("frame", pa.int32()),
+            ("embedding", pa.list_(pa.float32(), space.dimension)),
+        ],
+        metadata={"space": space.name, "model": space.model},
+    )
+    refused = _Refused()
+    count = 0
+    with writing(file, schema) as writer:
+        for batch in _batches(refused.images(paths), archive.encoder.batch_size):
+            writer.write_table(_embedded(archive, batch, schema))
+            count += len(batch)
+            on_progress("embedding", count, None)
+    return {
+        "path": str(file),
+        "space": space.name,
+        "dimension": space.dimension,
+        "images": count,
+        **refused.to_json(),
+    }
+
+
+def render(paths: Sequence[AnyPath], out: Path, on_progress: OnProgress) -> Answer:
+    """Write a PNG for each image, in display values before resizing, and a JSON line for each to
+    `images.jsonl`.
+    """
+    from PIL import Image
+
+    folder = out.expanduser().absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    refused = _Refused()
+    images: list[dict[str, Any]] = []
+    with (folder / "images.jsonl").open("w", encoding="utf-8") as lines:
+        for number, one in enumerate(refused.images(paths), start=1):
+            stem = _UNSAFE.sub("-", Path(one.path).stem)[:60]
+            png = folder / f"{number:06d}-{stem}-{one.frame}.png"
+            Image.fromarray(one.pixels).save(png, compress_level=1)
+            images.append(
+                {
+                    "path": one.path,
+                    "png": str(png),
+                    "sop_instance_uid": one.sop_instance_uid,
+                    "frame": one.frame,
+                    "rendering": one.rendering,
+                    "rendering_params": dict(one.rendering_params),
+                    "warnings": list(one.warnings),
+                }
+            )
+            lines.write(json.dumps(images[-1], ensure_ascii=False) + "\n")
+            on_progress("rendering", number, None)
+    return {"folder": str(folder), "images": images, **refused.to_json()}
+
+
+class _Refused:
+    """Passes drawn images on and keeps what could not be drawn."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, list[dict[str, str]]] = {"skipped": [], "quarantined": []}
+
+    def images(self, paths: Sequence[AnyPath]) -> Iterator[Rendered]:
+        from ingest.reasons import Rejected
+        from ingest.rendered import render_files
+
+        for one in render_files([Path(path).expanduser() for path in paths]):
+            if isinstance(one, Rejected):
+                self._lines[one.outcome].append({"path": one.path, "code": one.code, "reason": one.reason})
+            else:
+                yield one
+
+    def to_json(self) -> dict[str, list[dict[str, str]]]:
+        return self._lines
+
+
+def _batches(images: Iterator[Rendered], size: int) -> Iterator[list[Rendered]]:
+    batch: list[Rendered] = []
+    for image in images:
+        batch.append(image)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _embedded(archive: Archive, batch: Sequence[Rendered], schema: Any) -> Any:
+    import pyarrow as pa
+
+    from medsiglip.preprocess import to_model_input
+
+    encoder, profile = archive.encoder, archive.space.profile
+    vectors = encoder.encode_images(
+        [to_model_input(one.pixels, encoder.image_size, profile) for one in batch]
+    )
+    embedding = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    return pa.table(
+        {
+            "path": [one.path for one in batch],
+            "sop_instance_uid": [one.sop_instance_uid for one in batch],
+            "frame": pa.array([one.frame for one in batch], pa.int32()),
+            "embedding": embedding,
+        },
+        schema=schema,
+    )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SAME_SCORE = 1e-5
 _TWINS = 64
+_BACKGROUND = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ class _Query:
 def search(archive: Archive, request: SearchRequest) -> Answer:
     """Answer in the JSON shape of `search`, best first, and where the scores stand among all images.
 
-    At image level a file with several images is asked about by its middle one, at series and study level by their mean.
+    At image level a file with several images is asked about by its middle one, at series and study level by
+    their mean.
     """
     level = level_named(request.level or ("study" if request.study is not None else "image"))
     space = archive.searchable_space
@@ -129,7 +131,10 @@ def _ranked(hit: Hit, rank: int) -> Hit:
 
 
 def _background(archive: Archive, vector: Vector) -> NDArray[np.float32] | None:
-    raise NotImplementedError(archive, vector)
+    """Scores of images spread over the whole archive: what a score must be compared with."""
+    sample = archive.index.sample_vectors(_BACKGROUND)
+    scores: NDArray[np.float32] = sample @ vector
+    return scores if len(scores) else None
 
 
 def _summary(background: NDArray[np.float32]) -> dict[str, Any]:

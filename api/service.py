@@ -1,7 +1,8 @@
 """`Archive`: a home and a model, and one method for each verb of the command line and of the HTTP service.
 
-Answers are plain dicts in the shapes of the JSON contract, so that every way to ask gives the same answer. Everything is
-opened at its first use: asking what the archive holds loads no model, and an ingest with nothing new loads no torch.
+Answers are plain dicts in the shapes of the JSON contract, so that every way to ask gives the same answer.
+Everything is opened at its first use: asking what the archive holds loads no model, and an ingest with
+nothing new loads no torch.
 """
 
 from __future__ import annotations
@@ -29,11 +30,9 @@ OnProgress = Callable[[str, int, int | None], None]
 AnyPath = str | Path
 
 DEMONSTRATION = (
-    "the model is `tiny`, a demonstration model trained on drawn phantoms: its answers say nothing about patients; "
-    "choose google/medsiglip-448 with --model for a new home"
+    "the model is `tiny`, a demonstration model trained on drawn phantoms: its answers say nothing about "
+    "patients; choose google/medsiglip-448 with --model for a new home"
 )
-
-
 _STAGES = {"walk": "finding files", "scan": "reading headers", "embed": "embedding"}
 
 
@@ -44,13 +43,15 @@ def _silent(*_: Any) -> None:
 class Archive:
     """Cases in a home directory, encoded with one model.
 
-    `home` is the folder (`~` is expanded), `model` is `tiny`, a checkpoint folder or a hub id; unset, the home's own
-    model, else `tiny`. `options` are the other fields of `api.settings.Settings`; what is not given comes from the
-    environment. Nothing is opened, created or loaded before a method needs it. Use it as a context manager, or call
-    `close`.
+    `home` is the folder (`~` is expanded), `model` is `tiny`, a checkpoint folder or a hub id; unset, the
+    home's own model, else `tiny`. `options` are the other fields of `api.settings.Settings`; what is not
+    given comes from the environment. Nothing is opened, created or loaded before a method needs it. Use it as
+    a context manager, or call `close`.
     """
 
-    def __init__(self, home: AnyPath, *, model: str | None = None, on_note: OnNote = _silent, **options: Any) -> None:
+    def __init__(
+        self, home: AnyPath, *, model: str | None = None, on_note: OnNote = _silent, **options: Any
+    ) -> None:
         from api.settings import read_settings
 
         self._begin(read_settings(home=home, model=model, **options), on_note)
@@ -117,7 +118,8 @@ class Archive:
     def searchable_space(self) -> Space:
         """The space of an archive that holds something; raises CatalogError `no-space` or `space-mismatch`.
 
-        The checkpoint is opened only to compare it when a model or profile was chosen: stored vectors need none.
+        The checkpoint is opened only to compare it when a model or profile was chosen: stored vectors need
+        none.
         """
         stored = self.index.space
         if stored is None:
@@ -206,8 +208,15 @@ class Archive:
     def study(self, uid: str) -> Answer:
         """One study with its series and images. Raises ServiceError `unknown-study`."""
         detail = self.index.study(uid)
-        series = [{**plain(one.series), "instances": one.instances, "images": one.images} for one in detail.series]
-        return {**plain(detail.study), "labels": plain(detail.labels), "series": series, "images": plain(detail.images)}
+        series = [
+            {**plain(one.series), "instances": one.instances, "images": one.images} for one in detail.series
+        ]
+        return {
+            **plain(detail.study),
+            "labels": plain(detail.labels),
+            "series": series,
+            "images": plain(detail.images),
+        }
 
     def forget(self, *, patient: str | None = None, study: str | None = None) -> Answer:
         """Remove a patient (by key) or a study, its vectors and its search entries."""
@@ -245,7 +254,9 @@ class Archive:
         """The `k` nearest images, series or studies to a text, a picture file, a study or a stored image."""
         from api.search import SearchRequest, search
 
-        return search(self, SearchRequest(text, image, study, image_id, k, level, tuple(where), include_same_patient))
+        return search(
+            self, SearchRequest(text, image, study, image_id, k, level, tuple(where), include_same_patient)
+        )
 
     def classify(
         self,

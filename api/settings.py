@@ -20,13 +20,17 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MEDSIGLIP_", extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(Path("~/.local/share/medsiglip"), description="folder that holds the archive")
-    model: str | None = Field(None, description="tiny, a checkpoint folder or a hub id; the home's own when unset")
+    model: str | None = Field(
+        None, description="tiny, a checkpoint folder or a hub id; the home's own when unset"
+    )
     profile: str | None = Field(None, description="preprocessing profile; the home's own when unset")
     device: Device = Field("auto", description="where the encoder runs")
     precision: Precision = Field("float32", description="arithmetic of the encoder")
     batch_size: int | None = Field(None, ge=1, le=4096, description="images encoded at once")
     workers: int | None = Field(None, ge=1, le=256, description="processes that decode and render")
-    database_url: str | None = Field(None, description="SQLAlchemy URL of the catalogue; SQLite in the home when unset")
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL of the catalogue; SQLite in the home when unset"
+    )
 
 
 def read_settings(**given: Any) -> Settings:

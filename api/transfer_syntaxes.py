@@ -1,4 +1,6 @@
-"""Which transfer syntaxes can be decoded here, shown by decoding a small picture encoded in each on the spot."""
+"""Which transfer syntaxes can be decoded here, shown by decoding a small picture encoded in each on the
+spot.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ _ROWS, _COLUMNS = 32, 48
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """How to encode the test picture of `bits` for one transfer syntax, and how far a decoded value may lie off."""
+    """How to encode the test picture of `bits` for one syntax, and how far a decoded value may lie off."""
 
     uid: str
     bits: int
@@ -83,7 +85,11 @@ def _check(sample: Sample) -> dict[str, Any]:
     try:
         dataset = _dataset(sample, picture)
     except Exception as error:
-        return {"decoder": decoder, "ok": False, "error": f"the sample cannot be encoded ({type(error).__name__})."}
+        return {
+            "decoder": decoder,
+            "ok": False,
+            "error": f"the sample cannot be encoded ({type(error).__name__}).",
+        }
     try:
         decoded = next(iter(frames(dataset, [0])))
     except DecodeError as error:
@@ -99,13 +105,15 @@ def _largest_error(decoded: NDArray[Any], picture: Picture) -> int:
 def _picture(bits: int) -> Picture:
     y, x = np.mgrid[:_ROWS, :_COLUMNS]
     smooth = (np.sin(x / 9) + np.cos(y / 7) + 2) / 4 * ((1 << bits) - 1)
-    return smooth.astype(np.uint8) if bits == 8 else smooth.astype(np.uint16)
+    picture: Picture = smooth.astype(np.uint8) if bits == 8 else smooth.astype(np.uint16)
+    return picture
 
 
 def _decoder(uid: str) -> str:
-    from ingest.decode import DECODERS
-    from pydicom.pixels.decoders import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
+
+    from ingest.decode import DECODERS
 
     if uid not in DECODERS:
         return "pydicom"

@@ -230,6 +230,12 @@ class CaseIndex:
                     "unknown-image", f"There is no image {error.args[0]} in this index."
                 ) from None
 
+    def sample_vectors(self, count: int) -> NDArray[np.float32]:
+        """At most about `count` stored vectors, float32 [m, d], spread evenly over all images."""
+        with self._current() as loaded:
+            step = max(1, len(loaded.index) // count)
+            return np.ascontiguousarray(loaded.index.matrix[::step])
+
     def studies(self, where: Sequence[str] = ()) -> list[StudySummary]:
         """Studies by date, of which at least one image passes the filters."""
         with self._database.read() as connection:

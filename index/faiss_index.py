@@ -30,6 +30,8 @@ class FaissIndex:
         self.dimension = dimension
         self.ids: Ids = np.empty(0, np.int64)
         self._flat: Any = faiss.IndexFlatIP(dimension)
+        self._owner: Any = self._flat
+        self._owner: Any = None
         self._order: Ids | None = None
 
     def __len__(self) -> int:
@@ -138,9 +140,9 @@ class FaissIndex:
         if not isinstance(flat, faiss.IndexFlatIP) or flat.d != dimension or flat.ntotal != len(ids):
             return None
         index = cls(dimension)
-        held.own_fields = False
-        flat.thisown = True
-        index._flat, index.ids = flat, ids
+        # Handing ownership over to `flat` breaks SWIG's type table and crashes the interpreter's last collection
+        # (faiss 1.15): what was read stays the owner.
+        index._flat, index._owner, index.ids = flat, held, ids
         return index
 
 

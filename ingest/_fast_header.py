@@ -11,7 +11,7 @@ import os
 import struct
 from typing import BinaryIO
 
-from ingest.elements import COMPLETE, KEYWORDS, PIXEL_TAGS, PIXELS, HeaderElements
+from ingest.elements import COMPLETE, CUT, KEYWORDS, PIXEL_TAGS, PIXELS, HeaderElements
 
 CHUNK = 1 << 15
 MAX_HEADER = 1 << 26
@@ -36,6 +36,10 @@ class _UnusualError(Exception):
     """The file needs pydicom."""
 
 
+class _CutError(Exception):
+    """An element reaches beyond the end of the file."""
+
+
 def _tags() -> dict[int, str]:
     from pydicom.datadict import tag_for_keyword
 
@@ -50,8 +54,11 @@ def fast_elements(file: BinaryIO) -> HeaderElements | None:
     if not _wanted:
         _wanted.update(_tags())
         _wanted[CHARACTER_SET_TAG] = ""
+    walk = _Walk(file)
     try:
-        return _Walk(file).run()
+        return walk.run()
+    except _CutError:
+        return walk.cut()
     except (_UnusualError, struct.error, UnicodeDecodeError, RecursionError):
         return None
 
@@ -73,10 +80,19 @@ class _Walk:
         ending = self._dataset(at, explicit=syntax != IMPLICIT)
         return HeaderElements(self._values(), ending)
 
+    def cut(self) -> HeaderElements | None:
+        """What was read of a file that ends too early."""
+        try:
+            return HeaderElements(self._values(), CUT)
+        except (_UnusualError, UnicodeDecodeError):
+            return None
+
     def need(self, end: int) -> None:
         """Have `data` hold the file up to `end`, which must lie within the file."""
         if end > len(self.data):
-            if end > self.size or end > MAX_HEADER:
+            if end > self.size:
+                raise _CutError
+            if end > MAX_HEADER:
                 raise _UnusualError
             self.data += self.file.read(max(end - len(self.data), len(self.data)))
 
@@ -93,6 +109,8 @@ class _Walk:
         step = self._explicit if explicit else self._implicit
         unpack, data, wanted, last = _EXPLICIT.unpack_from, self.data, _wanted, 0
         known = len(data) - 8
+        if at >= self.size:
+            raise _CutError
         while at < self.size:
             if explicit and at < known:
                 group, element, vr, length = unpack(data, at)
@@ -110,13 +128,15 @@ class _Walk:
                 data = self.data
                 known = len(data) - 8
         if at != self.size:
-            raise _UnusualError
+            raise _CutError
         return COMPLETE
 
     def _explicit(self, at: int) -> tuple[int, int, int]:
         """Tag, start of the value and start of the next element."""
         if at + 12 > len(self.data):
             self.need(min(at + 12, self.size))
+            if at + 8 > self.size:
+                raise _CutError
         group, element, vr, length = _EXPLICIT.unpack_from(self.data, at)
         tag = (group << 16) | element
         if tag in PIXEL_TAGS:
@@ -125,6 +145,7 @@ class _Walk:
         if vr not in SHORT_VRS:
             if vr not in LONG_VRS:
                 raise _UnusualError
+            self.need(at + 12)
             (length,) = _LONG.unpack_from(self.data, at + 8)
             start = at + 12
         return self._value(tag, start, length, vr, explicit=True)
@@ -144,7 +165,7 @@ class _Walk:
             return tag, start, self._skip_sequence(start, explicit=explicit)
         end = start + length
         if end > self.size:
-            raise _UnusualError
+            raise _CutError
         if tag in _wanted:
             self.need(end)
             if tag not in self.raw:

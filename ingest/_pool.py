@@ -7,6 +7,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Generator, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -52,29 +53,24 @@ class Worker:
     def draw(self, unit: Unit) -> DrawnUnit:
         """Have a unit drawn. Raises `WorkerLostError`, or `IngestError` if no worker can start at all."""
         process = self._running()
-        late = threading.Event()
-
-        def stop() -> None:
-            late.set()
-            process.kill()
-
-        timer = threading.Timer(self._timeout_s, stop)
-        timer.daemon = True
-        timer.start()
         try:
             send(cast(BinaryIO, process.stdin), unit)
-            drawn, raw = receive(cast(BinaryIO, process.stdout))
-        except (EOFError, OSError):
+            drawn, raw = receive(cast(BinaryIO, process.stdout), time.monotonic() + self._timeout_s)
+        except (EOFError, OSError) as error:
             self.end()
             if self._closed:
                 raise WorkerClosedError from None
-            raise WorkerLostError("decoder-timeout" if late.is_set() else "decoder-crashed") from None
-        finally:
-            timer.cancel()
+            late = isinstance(error, TimeoutError)
+            raise WorkerLostError("decoder-timeout" if late else "decoder-crashed") from None
         if drawn is None:
             raise WorkerLostError("undecodable-pixels")
         inputs = np.frombuffer(raw, np.uint8).reshape(-1, self._size, self._size, 3)
         return replace(cast(DrawnUnit, drawn), inputs=inputs)
+
+    @property
+    def process_id(self) -> int | None:
+        """The id of the process, if one runs."""
+        return self._process.pid if self._process is not None else None
 
     def close(self) -> None:
         """End the process for good; safe from any thread, which is how a waiting `draw` is interrupted."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import signal
 import struct
 import sys
+import time
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -30,22 +32,32 @@ def send(stream: BinaryIO, message: Any, raw: bytes = b"") -> None:
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> tuple[Any, bytearray]:
-    """Read one message. Raises EOFError at the end of the stream or in the middle of a message."""
-    packed_size, raw_size = LENGTHS.unpack(_exactly(stream, LENGTHS.size))
-    message = pickle.loads(_exactly(stream, packed_size))  # both ends of the pipe are this program
-    return message, _exactly(stream, raw_size)
+def receive(stream: BinaryIO, deadline: float | None = None) -> tuple[Any, bytearray]:
+    """Read one message.
+
+    Raises EOFError at the end of the stream or in the middle of a message, TimeoutError at `deadline`, a
+    moment of `time.monotonic`.
+    """
+    packed_size, raw_size = LENGTHS.unpack(_exactly(stream, LENGTHS.size, deadline))
+    message = pickle.loads(_exactly(stream, packed_size, deadline))  # both ends of the pipe are this program
+    return message, _exactly(stream, raw_size, deadline)
 
 
-def _exactly(stream: BinaryIO, size: int) -> bytearray:
+def _exactly(stream: BinaryIO, size: int, deadline: float | None) -> bytearray:
     buffer = bytearray(size)
     view, filled = memoryview(buffer), 0
     while filled < size:
+        if deadline is not None and not _comes_until(stream, deadline):
+            raise TimeoutError
         count = stream.readinto(view[filled:])  # type: ignore[attr-defined]
         if not count:
             raise EOFError
         filled += count
     return buffer
+
+
+def _comes_until(stream: BinaryIO, deadline: float) -> bool:
+    return bool(select.select([stream], [], [], max(deadline - time.monotonic(), 0.0))[0])
 
 
 def _serve(source: BinaryIO, sink: BinaryIO, size: int, profile: str) -> None:

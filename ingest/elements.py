@@ -49,8 +49,9 @@ KEYWORDS = (
 )
 # Float, Double Float and Pixel Data (PS3.3 C.7.6.24, C.7.6.25, C.7.6.3).
 PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+LAST_GROUP, TRAILING_PADDING = 0x7FE1, 0xFFFCFFFC
 DEFLATED = "1.2.840.10008.1.2.1.99"
-PIXELS, COMPLETE, CUT = "pixels", "complete", "cut"
+PIXELS, COMPLETE, CUT, GARBLED = "pixels", "complete", "cut", "garbled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class HeaderElements:
     absent.
 
     `ending` tells how the header ends: `PIXELS` (a pixel element follows), `COMPLETE` (the file ends with an
-    element) or `CUT` (the file ends inside an element).
+    element), `CUT` (the file ends inside an element) or `GARBLED` (what was read cannot be elements).
     """
 
     values: Mapping[str, str | int]
@@ -75,10 +76,17 @@ def read_elements(path: str) -> HeaderElements:
 
     with open(path, "rb") as file:
         found = fast_elements(file)
-        if found is None:
-            file.seek(0)
-            found = pydicom_elements(file)
-        return found
+        if found is not None and found.ending != CUT:
+            return found
+        file.seek(0)
+        try:
+            slow = pydicom_elements(file)
+        except Exception:
+            if found is None:
+                raise
+            return found
+        # pydicom takes the end of a file for the end of the data set, wherever it comes.
+        return slow if found is None or slow.ending == PIXELS else HeaderElements(slow.values, CUT)
 
 
 def pydicom_elements(file: BinaryIO) -> HeaderElements:
@@ -121,6 +129,8 @@ def _ending(dataset: Dataset, file: BinaryIO) -> str:
         )
         if (group << 16) + element in PIXEL_TAGS:
             return PIXELS
+    if not len(dataset) or any(tag.group > LAST_GROUP and tag != TRAILING_PADDING for tag in dataset.keys()):  # noqa: SIM118
+        return GARBLED
     last = dataset.get_item(max(dataset.keys())) if len(dataset) else None
     if not isinstance(last, RawDataElement) or last.length == 0xFFFFFFFF:
         return COMPLETE

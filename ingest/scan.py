@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ingest.deidentify import SecretKey, content_uid
-from ingest.elements import CUT, PIXELS, HeaderElements, read_elements
+from ingest.elements import CUT, GARBLED, PIXELS, HeaderElements, read_elements
 from ingest.header import Header, content_uid_of, make_header, usable_uid
 from ingest.metadata import PictureMetadata
 from ingest.reasons import Rejected
 from ingest.walk import FoundFile
 
-_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM")
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 # SOP classes without a picture to embed, by the start of their UID (PS3.4 B.5); the first match counts.
@@ -75,13 +76,19 @@ def scan_file(found: FoundFile, key: SecretKey, metadata: PictureMetadata | None
         return Rejected(found.path, "empty-file" if is_named_dicom or is_picture else "not-an-image")
     if start[128:132] == b"DICM" or looks_like_dicom(start):
         return _scan_dicom(found, key, has_preamble=start[128:132] == b"DICM", named=is_named_dicom)
-    if start.startswith(_MAGIC) and not is_named_dicom:
+    if _begins_like_a_picture(start) and not is_named_dicom:
         return _scan_picture(found, key, metadata or PictureMetadata())
     if is_named_dicom:
         return Rejected(found.path, "not-dicom")
     if found.path.lower().endswith(PICTURE_SUFFIXES):
         return Rejected(found.path, "undecodable-picture")
     return Rejected(found.path, "not-an-image")
+
+
+def _begins_like_a_picture(start: bytes) -> bool:
+    if start.startswith(b"BM") and len(start) >= 18:
+        return int.from_bytes(start[14:18], "little") in _BMP_HEADER_SIZES
+    return start.startswith(_MAGIC)
 
 
 def looks_like_dicom(start: bytes) -> bool:
@@ -139,7 +146,7 @@ def _code_without_picture(elements: HeaderElements) -> str | None:
             return _SKIPPED_MODALITIES[modality]
     if elements.ending == PIXELS:
         return None
-    return "truncated" if elements.ending == CUT else "no-pixel-data"
+    return {CUT: "truncated", GARBLED: "unreadable-header"}.get(elements.ending, "no-pixel-data")
 
 
 def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -> Header | Rejected:

@@ -158,7 +158,7 @@ def train(
     """
     rows = _unit(vectors)
     names, matrix = _matrix(labels, len(rows), len(groups))
-    labelled = ~np.isnan(matrix).all(axis=1)
+    labelled: npt.NDArray[np.bool_] = ~np.all(np.isnan(matrix), axis=1)
     codes = group_codes([group for group, keep in zip(groups, labelled, strict=True) if keep])
     kept, warnings = _sufficient(names, matrix[labelled], codes)
     rows, matrix, names = rows[labelled], matrix[labelled][:, kept], [names[column] for column in kept]

@@ -1,1 +1,3 @@
-"""The commands of `medsiglip`, by topic. Each is thin: it calls one method of `api.service.Archive` and shows the answer."""
+"""The commands of `medsiglip`, by topic. Each is thin: it calls one method of `api.service.Archive` and
+shows the answer.
+"""

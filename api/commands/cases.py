@@ -22,7 +22,9 @@ class Level(StrEnum):
 
 Where = Annotated[
     list[str] | None,
-    typer.Option(metavar="EXPR", help="field=value, !=, <, <=, >, >=, field=a|b or label:name=1; repeated means and."),
+    typer.Option(
+        metavar="EXPR", help="field=value, !=, <, <=, >, >=, field=a|b or label:name=1; repeated means and."
+    ),
 ]
 
 
@@ -190,5 +192,3 @@ def register(app: typer.Typer) -> None:
     studies.command("show")(show_study_command)
     app.add_typer(studies, name="study")
     app.command()(forget)
-
-

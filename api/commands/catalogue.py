@@ -96,7 +96,8 @@ def compact(context: typer.Context) -> None:
 
 
 def export(
-    context: typer.Context, out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for images.parquet.")]
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for images.parquet.")],
 ) -> None:
     """Write images.parquet: one row per image with its identifiers, metadata, labels and embedding.
 
@@ -112,11 +113,15 @@ def export(
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this topic."""
-    labels = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Labels of images, series and studies.")
+    labels = typer.Typer(
+        no_args_is_help=True, rich_markup_mode=None, help="Labels of images, series and studies."
+    )
     labels.command("import")(import_labels)
     labels.command("list")(list_labels)
     app.add_typer(labels, name="label")
-    index = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The archive's index and its upkeep.")
+    index = typer.Typer(
+        no_args_is_help=True, rich_markup_mode=None, help="The archive's index and its upkeep."
+    )
     for command in (info, verify, rebuild, compact, export):
         index.command()(command)
     app.add_typer(index, name="index")

@@ -10,7 +10,8 @@ from api.commands._invocation import invocation
 from api.commands.cases import Level, Where
 
 Labels = Annotated[
-    list[str] | None, typer.Option("--label", metavar="NAME", help="A stored label; repeatable [all of them].")
+    list[str] | None,
+    typer.Option("--label", metavar="NAME", help="A stored label; repeatable [all of them]."),
 ]
 
 

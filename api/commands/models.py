@@ -36,7 +36,9 @@ def demo(
 
 def tune(
     context: typer.Context,
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with metadata.csv: path, caption, split.")],
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder with metadata.csv: path, caption, split.")
+    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the tuned checkpoint.")],
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training pictures.")] = 10,
     batch_size: Annotated[int, typer.Option(min=2, help="Pairs per step.")] = 32,
@@ -60,7 +62,8 @@ def tune(
 
 
 def doctor(context: typer.Context) -> None:
-    """Check decoders, device, search library, model and settings; the exit code is 1 when something is missing.
+    """Check decoders, device, search library, model and settings; the exit code is 1 when something is
+    missing.
 
     \b
     Example: medsiglip doctor

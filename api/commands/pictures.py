@@ -17,7 +17,8 @@ def embed(
     paths: Paths,
     out: Annotated[Path, typer.Option(metavar="FILE.parquet", help="Where the embeddings are written.")],
 ) -> None:
-    """Write one embedding per image as Parquet: path, sop_instance_uid, frame, embedding (float32, unit length).
+    """Write one embedding per image as Parquet: path, sop_instance_uid, frame, embedding (float32, unit
+    length).
 
     \b
     Example: medsiglip embed ~/dicom --out embeddings.parquet

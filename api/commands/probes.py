@@ -25,7 +25,8 @@ def train(
     level: Annotated[Level, typer.Option(help="What one training row is.")] = Level.IMAGE,
     where: Where = None,
 ) -> None:
-    """Train logistic regression on the embeddings of labelled cases; figures are out of fold, folds split by patient.
+    """Train logistic regression on the embeddings of labelled cases; figures are out of fold, folds split by
+    patient.
 
     `--label CLASS` takes the stored label as positive and every other labelled row as negative.
 

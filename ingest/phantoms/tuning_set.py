@@ -33,7 +33,8 @@ class TuningSetOptions:
     """How much to draw: `studies` from `seed`, at most `images` of each series, `captions` for each image.
 
     `size` is the side of the pictures, the model's own, so that tuning need not resize them. `anatomies` are
-    all by default.
+    all by default. Of the volumes only every `every_volume`-th is drawn: each takes long and gives several
+    pictures.
     """
 
     studies: int
@@ -48,8 +49,7 @@ class TuningSetOptions:
 
 @dataclass(frozen=True, slots=True)
 class DrawnStudy:
-    """A study as the model sees it: `pictures` uint8 [n, S, S, 3], `seen[i]` the names of the findings in
-    picture i."""
+    """A study as the model sees it: `pictures` uint8 [n, S, S, 3], `seen[i]` the findings in picture i."""
 
     study: PhantomStudy
     indices: tuple[int, ...]

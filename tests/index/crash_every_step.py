@@ -1,7 +1,8 @@
 """Dies at every step of an operation in turn, opens the home again, and says what is wrong with it.
 
 Run as a program, because it forks, and a process that has used OpenMP must not. A step is a statement or commit of
-the database, an fsync, a rename or an unlink. Prints one JSON object.
+the database, an fsync, a rename or an unlink. Arguments: the operation, an empty folder, and 1 for every step or n for
+every n-th. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -10,20 +11,21 @@ import json
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
+import alembic.command
+import faiss
 import pyarrow.parquet
 from index_cases import SPACE, make_bundle, unit_vectors
 from sqlalchemy import Engine, event
 
-import index.export
-import index.migrations
 from index.case_index import CaseIndex
 
-assert pyarrow.parquet and index.export and index.migrations
+assert alembic.command and faiss and pyarrow.parquet  # imported once, before the forks
 STUDIES = 4
 FORGOTTEN = "2.25.1"
 
@@ -91,12 +93,11 @@ def die_at(step: int) -> list[int]:
 
 def contents(opened: CaseIndex) -> dict[str, str]:
     """Every image by what it is, with its vector; and every file."""
-    found = {}
-    for study in opened.studies():
-        for image in opened.images_of(study.study_instance_uid):
-            key = f"{image.sop_instance_uid} {image.pixel_hash} {image.frame} {image.rendering}"
-            assert key not in found, f"double {key}"
-            found[key] = opened.vectors([image.image_id]).tobytes().hex()
+    images = [one for study in opened.studies() for one in opened.images_of(study.study_instance_uid)]
+    keys = [f"{one.sop_instance_uid} {one.pixel_hash} {one.frame} {one.rendering}" for one in images]
+    assert len(set(keys)) == len(keys), "an image twice"
+    vectors = opened.vectors([one.image_id for one in images]) if images else []
+    found = {key: vector.tobytes().hex() for key, vector in zip(keys, vectors, strict=True)}
     for path, record in opened.known_files().items():
         found[path] = f"{record.outcome} {record.pixel_hash}"
     return found
@@ -115,7 +116,7 @@ def in_child(work: Callable[[], object]) -> tuple[int, object]:
                 json.dump(answer, stream)
             code = 0
         except BaseException as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            traceback.print_exception(error)
         finally:
             os._exit(code)
     os.close(writing)
@@ -140,20 +141,23 @@ def run(home: Path, operation: Callable[[CaseIndex], None], step: int) -> int:
     return count[0]
 
 
-def look(home: Path, operation: Callable[[CaseIndex], None] | None) -> dict:
+def look(home: Path, operation: Callable[[CaseIndex], None]) -> dict:
+    """What a home holds after an operation; `left` names files that still hold the forgotten vectors."""
     with CaseIndex.open(home) as opened:
-        if operation is not None:
-            operation(opened)
+        operation(opened)
         checked = opened.verify()
-        return {"problems": list(checked.problems), "contents": contents(opened)}
-
-
-def bytes_left(home: Path, secrets: list[bytes]) -> list[str]:
+        held = contents(opened)
+    secret = unit_vectors(6, seed=1)[3].astype("float16").tobytes()
     files = [path for path in home.rglob("*") if path.is_file()]
-    return [str(path) for path in files if any(secret in path.read_bytes() for secret in secrets)]
+    left = [path.name for path in files if secret in path.read_bytes()]
+    return {"problems": list(checked.problems), "contents": held, "left": left}
 
 
-def main(name: str, work: Path) -> None:
+def look_twice(home: Path, operation: Callable[[CaseIndex], None]) -> tuple[dict, dict]:
+    return look(home, create), look(home, operation)
+
+
+def main(name: str, work: Path, every: int) -> None:
     operation = OPERATIONS[name]
     template = work / "template"
     in_child(lambda: make_home(template, name != "create"))
@@ -161,31 +165,31 @@ def main(name: str, work: Path) -> None:
     if template.exists():
         shutil.copytree(template, before)
         shutil.copytree(template, after)
-    _, start = in_child(lambda: look(before, None))
+    _, start = in_child(lambda: look(before, create))
     _, steps = in_child(lambda: run(after, operation, -1))
-    _, end = in_child(lambda: look(after, None))
+    _, end = in_child(lambda: look(after, create))
     allowed = [start["contents"], end["contents"]]
-    secrets = [unit_vectors(6, seed=1)[3:].astype("float16").tobytes()[:96]]
+    assert start["left"] or name == "create", "the secret must be findable at first"
     failures = []
-    for step in range(1, steps + 1):
+    for step in range(1, steps + 1, every):
         home = work / f"step{step}"
         if template.exists():
             shutil.copytree(template, home)
         code, _ = in_child(lambda home=home, step=step: run(home, operation, step))
-        code_open, found = in_child(lambda home=home: look(home, None))
-        if code != 9 or code_open or found is None:
+        code_open, looks = in_child(lambda home=home: look_twice(home, operation))
+        if code != 9 or code_open or looks is None:
             failures.append(f"step {step}: exit {code}, opening again {code_open}")
             continue
+        found, again = looks
         if found["problems"] or found["contents"] not in allowed:
             failures.append(f"step {step}: {found['problems']}, {len(found['contents'])} entries")
-        if name == "remove" and found["contents"] == end["contents"] and (left := bytes_left(home, secrets)):
-            failures.append(f"step {step}: vectors left in {left}")
-        _, again = in_child(lambda home=home: look(home, operation))
-        if again is None or again["problems"] or again["contents"] != end["contents"]:
-            failures.append(f"step {step}: the second attempt gives {again and again['problems']}")
+        if name == "remove" and found["contents"] == end["contents"] and found["left"]:
+            failures.append(f"step {step}: vectors left in {found['left']}")
+        if again["problems"] or again["contents"] != end["contents"]:
+            failures.append(f"step {step}: the second attempt gives {again['problems']}")
         shutil.rmtree(home)
     print(json.dumps({"steps": steps, "entries": len(end["contents"]), "failures": failures}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

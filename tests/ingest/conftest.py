@@ -12,7 +12,12 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import (
+    CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+)
 
 SOP_CLASSES = {"CT": CTImageStorage, "MR": MRImageStorage, "DX": DigitalXRayImageStorageForPresentation}
 
@@ -39,7 +44,9 @@ def dicom(pixels: np.ndarray | None = None, **attributes: Any) -> Dataset:
         bits = attributes.get("BitsStored", pixels.dtype.itemsize * 8)
         given |= {
             "SamplesPerPixel": 3 if pixels.shape[-1] == 3 and pixels.ndim >= 3 else 1,
-            "PhotometricInterpretation": "RGB" if pixels.shape[-1] == 3 and pixels.ndim >= 3 else "MONOCHROME2",
+            "PhotometricInterpretation": "RGB"
+            if pixels.shape[-1] == 3 and pixels.ndim >= 3
+            else "MONOCHROME2",
             "Rows": pixels.shape[-3 if pixels.shape[-1] == 3 and pixels.ndim >= 3 else -2],
             "Columns": pixels.shape[-2 if pixels.shape[-1] == 3 and pixels.ndim >= 3 else -1],
             "BitsAllocated": pixels.dtype.itemsize * 8,
@@ -77,7 +84,7 @@ def write_dicom() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def write_series(write_dicom: Callable[..., Path]) -> Callable[..., list[Path]]:
-    """A volume whose instance numbers run against its geometry; slice z holds the values `100 * z + x + y`."""
+    """A volume whose instance numbers run against its geometry; slice z holds `100 * z + x + y`."""
 
     def write(folder: Path, count: int, modality: str = "CT", uid: int = 7, **attributes: Any) -> list[Path]:
         y, x = np.mgrid[:16, :16]

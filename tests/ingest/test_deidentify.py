@@ -41,7 +41,11 @@ def test_patient_key_is_an_hmac_of_issuer_and_id():
     key = SecretKey(b"k" * 32)
     expected = hmac.new(b"k" * 32, b"patient\0HOSPITAL\0" + b"123", hashlib.sha256).hexdigest()[:32]
     assert key.patient_key("HOSPITAL", " 123 ") == expected
-    others = {key.patient_key("", "HOSPITAL123"), key.patient_key("HOSPITAL1", "23"), key.patient_key("", "123")}
+    others = {
+        key.patient_key("", "HOSPITAL123"),
+        key.patient_key("HOSPITAL1", "23"),
+        key.patient_key("", "123"),
+    }
     assert expected not in others
     assert len(others) == 3
     assert SecretKey(b"j" * 32).patient_key("HOSPITAL", "123") != expected

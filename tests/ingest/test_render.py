@@ -19,7 +19,9 @@ def shown(values, **attributes):
 KNOWN_ANSWERS = [
     # PS3.3 C.11.2.1.2.1: below c - 0.5 - (w - 1)/2 black, above c - 0.5 + (w - 1)/2 white; c = 2048, w = 4096
     # maps 0..4095 onto the whole range.
-    pytest.param([0, 4095, 2048], {"windows": (Window(2048, 4096),), "bits_stored": 12}, [0, 255, 128], id="linear"),
+    pytest.param(
+        [0, 4095, 2048], {"windows": (Window(2048, 4096),), "bits_stored": 12}, [0, 255, 128], id="linear"
+    ),
     # C.11.2.1.2.1: a width of 1 is a threshold at c - 0.5.
     pytest.param([9, 10, 99], {"windows": (Window(10, 1),)}, [0, 255, 255], id="width-one"),
     # C.11.2.1.3.2: c - w/2 is black, c + w/2 white, c in the middle.
@@ -36,12 +38,16 @@ KNOWN_ANSWERS = [
         [128, 225, 30],
         id="sigmoid",
     ),
-    pytest.param([0, 99], {"windows": (Window(50, 100), Window(5, 1))}, [0, 255], id="first-of-several-windows"),
+    pytest.param(
+        [0, 99], {"windows": (Window(50, 100), Window(5, 1))}, [0, 255], id="first-of-several-windows"
+    ),
     pytest.param([10, 20, 30], {"bits_stored": 12}, [0, 128, 255], id="full-range"),
     pytest.param(
         [0, 100], {"bits_stored": 12, "photometric_interpretation": "MONOCHROME1"}, [255, 0], id="monochrome1"
     ),
-    pytest.param([0, 100], {"bits_stored": 12, "presentation_lut_shape": "INVERSE"}, [255, 0], id="inverse-shape"),
+    pytest.param(
+        [0, 100], {"bits_stored": 12, "presentation_lut_shape": "INVERSE"}, [255, 0], id="inverse-shape"
+    ),
     pytest.param(
         [0, 100],
         {"bits_stored": 12, "photometric_interpretation": "MONOCHROME1", "presentation_lut_shape": "INVERSE"},
@@ -242,7 +248,10 @@ def test_functional_groups_win_over_the_top_level(make_dicom):
         voi, item = Dataset(), Dataset()
         voi.WindowCenter, voi.WindowWidth = center, 50
         item.FrameVOILUTSequence = [voi]
-        dataset.PerFrameFunctionalGroupsSequence = [*dataset.get("PerFrameFunctionalGroupsSequence", []), item]
+        dataset.PerFrameFunctionalGroupsSequence = [
+            *dataset.get("PerFrameFunctionalGroupsSequence", []),
+            item,
+        ]
     shared, transformation = Dataset(), Dataset()
     transformation.RescaleSlope, transformation.RescaleIntercept, transformation.RescaleType = 3, 7, "US"
     shared.PixelValueTransformationSequence = [transformation]

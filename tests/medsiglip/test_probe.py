@@ -152,14 +152,14 @@ def test_kept_probe_is_scikit_learns_on_all_rows():
 
 def test_random_labels_are_at_chance():
     entries = []
-    for seed in range(20):
+    for seed in range(12):
         vectors, _ = embeddings(240, 32, seed=seed)
         rng = np.random.default_rng(seed)
         labels = {f"coin-{i}": rng.integers(0, 2, 240).astype(float) for i in range(3)}
         _, report = train(vectors, labels, (np.arange(240) // 2).tolist(), space="s")
         entries += report.labels
-    # The standard error of this mean is 0.006.
-    assert np.mean([entry.auroc for entry in entries]) == pytest.approx(0.5, abs=0.018)
+    # The standard error of this mean is 0.0075.
+    assert np.mean([entry.auroc for entry in entries]) == pytest.approx(0.5, abs=0.02)
     contained = [entry.auroc_ci[0] <= 0.5 <= entry.auroc_ci[1] for entry in entries]
     assert np.mean(contained) >= 0.75
 

@@ -188,7 +188,7 @@ def test_filters_of_a_finding_narrow_those_of_the_set(tmp_path):
 def test_bundled_sets_name_their_source_and_hold_what_their_file_says(name):
     prompt_set = load_prompt_set(name)
     assert prompt_set.source
-    assert prompt_set.where
+    assert all(entry.where for entry in prompt_set.prompts.values())
     content = (resources.files("medsiglip") / "prompts" / f"{name}.toml").read_text("utf-8")
     document = tomllib.loads(content)
     assert list(prompt_set.labels) == list(document.get("prompts", document.get("names")))

@@ -1,0 +1,28 @@
+"""Adds bundle after bundle to a home, printing each that is committed, until it is killed or has added `count`.
+
+Arguments: home, first study, count of studies, seconds to wait for another writer.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+
+from index_cases import SPACE, make_bundle, unit_vectors
+
+from index.case_index import CaseIndex
+from index.errors import CatalogError
+
+home, first, count, busy = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+try:
+    with CaseIndex.open(home, busy_seconds=busy) as index:
+        index.activate(SPACE)
+        print("open", flush=True)
+        for study in range(first, first + count):
+            index.add([make_bundle(study, 3)], unit_vectors(3, seed=study))
+            print(study, flush=True)
+except CatalogError as error:
+    print(error.code, error, flush=True)
+    sys.exit(3)

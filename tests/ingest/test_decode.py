@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import io
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom import dcmread
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID
+
+from ingest._native import native_frame
+from ingest.decode import decode_picture, frames, open_dataset, pixel_hash
+from ingest.errors import DecodeError
+
+JPEG = "1.2.840.10008.1.2.4."
+Y, X = np.mgrid[:24, :33]
+SMOOTH = (np.sin(X / 9) + np.cos(Y / 7) + 2) / 4
+
+
+def grey(bits):
+    return (SMOOTH * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def written(tmp_path, make_dicom, pixels, syntax, encode, **attributes):
+    dataset = make_dicom(pixels, **attributes)
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    several = pixels if "NumberOfFrames" in attributes else [pixels]
+    dataset.PixelData = encapsulate([encode(frame) for frame in several])
+    dataset["PixelData"].VR = "OB"
+    path = tmp_path / "file.dcm"
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def decoded(path, indices=(0,)):
+    return list(frames(open_dataset(str(path)), indices))
+
+
+def codec(name, **options):
+    return lambda frame: bytes(getattr(imagecodecs, name)(frame, **options))
+
+
+@pytest.mark.parametrize(
+    ("syntax", "bits", "encode"),
+    [
+        (JPEG + "57", 8, codec("jpeg8_encode", lossless=True, predictor=4)),
+        (JPEG + "70", 8, codec("jpeg8_encode", lossless=True, predictor=1)),
+        (JPEG + "80", 12, codec("jpegls_encode")),
+        (JPEG + "90", 12, codec("jpeg2k_encode", codecformat="j2k", reversible=True, level=0)),
+        (JPEG + "91", 16, codec("jpeg2k_encode", codecformat="j2k", reversible=True, level=0)),
+        (JPEG + "201", 12, codec("htj2k_encode", reversible=True)),
+    ],
+)
+def test_lossless_syntaxes_are_exact(tmp_path, make_dicom, syntax, bits, encode):
+    path = written(tmp_path, make_dicom, grey(bits), syntax, encode)
+    (frame,) = decoded(path)
+    np.testing.assert_array_equal(frame, grey(bits))
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+def test_lossy_jpeg_with_eight_and_twelve_bits(tmp_path, make_dicom, bits):
+    encode = codec("jpeg8_encode", level=100, **({"bitspersample": 12} if bits == 12 else {}))
+    path = written(
+        tmp_path, make_dicom, grey(bits), JPEG + ("50" if bits == 8 else "51"), encode, BitsStored=bits
+    )
+    (frame,) = decoded(path)
+    assert np.abs(frame.astype(int) - grey(bits)).max() <= 2 ** (bits - 7)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+def test_run_length_encoding(tmp_path, make_dicom, dtype):
+    pixels = (SMOOTH * 200 - (100 if dtype == np.int16 else 0)).astype(dtype)
+    dataset = make_dicom(pixels)
+    dataset.compress("1.2.840.10008.1.2.5")
+    dataset.save_as(tmp_path / "x.dcm", enforce_file_format=True)
+    np.testing.assert_array_equal(decoded(tmp_path / "x.dcm")[0], pixels)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int8])
+def test_uncompressed_frames(tmp_path, write_dicom, dtype):
+    info = np.iinfo(dtype)
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(info.min, info.max, (5, 6, 7), dtype=dtype, endpoint=True)
+    path = write_dicom(tmp_path / "x.dcm", pixels, NumberOfFrames=5)
+    dataset = open_dataset(str(path))
+    assert native_frame(dataset, 0) is not None
+    np.testing.assert_array_equal(np.stack(list(frames(dataset, [3, 0]))), pixels[[3, 0]])
+
+
+def test_uncompressed_colour(tmp_path, write_dicom):
+    pixels = np.random.default_rng(4).integers(0, 256, (6, 7, 3), dtype=np.uint8)
+    path = write_dicom(tmp_path / "x.dcm", pixels)
+    np.testing.assert_array_equal(decoded(path)[0], pixels)
+    apart = open_dataset(str(path))
+    apart.PlanarConfiguration = 1
+    apart.PixelData = np.ascontiguousarray(pixels.transpose(2, 0, 1)).tobytes()
+    assert native_frame(apart, 0) is None
+    np.testing.assert_array_equal(next(frames(apart, [0])), pixels)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_bits_above_high_bit_are_ignored(tmp_path, write_dicom, signed):
+    wanted = (SMOOTH * 1000).astype(np.int16) - (500 if signed else 0)
+    stored = (wanted.astype(np.uint16) & 0x0FFF) | 0x7000
+    path = write_dicom(tmp_path / "x.dcm", stored, BitsStored=12, PixelRepresentation=int(signed))
+    np.testing.assert_array_equal(decoded(path)[0], wanted)
+
+
+def test_the_native_path_agrees_with_pydicom(tmp_path, write_dicom):
+    rng = np.random.default_rng(9)
+    for bits, dtype in ((8, np.uint8), (12, np.uint16), (12, np.int16), (16, np.int16)):
+        low = -(2 ** (bits - 1)) if dtype == np.int16 else 0
+        pixels = rng.integers(low, low + 2**bits, (9, 8)).astype(dtype)
+        path = write_dicom(tmp_path / f"{bits}{np.dtype(dtype).name}", pixels, BitsStored=bits)
+        frame = native_frame(open_dataset(str(path)), 0)
+        assert frame is not None
+        np.testing.assert_array_equal(frame, dcmread(path).pixel_array)
+        assert frame.dtype == dcmread(path).pixel_array.dtype
+
+
+def test_ybr_becomes_rgb(tmp_path, write_dicom):
+    ybr = np.array([[[81, 90, 240], [145, 54, 34]]], np.uint8)
+    path = write_dicom(tmp_path / "x.dcm", ybr, PhotometricInterpretation="YBR_FULL")
+    # PS3.3 C.7.6.3.1.2: R = Y + 1.402 (Cr - 128), G = Y - 0.344136 (Cb - 128) - 0.714136 (Cr - 128),
+    # B = Y + 1.772 (Cb - 128)
+    np.testing.assert_allclose(decoded(path)[0][0], [[238, 14, 14], [13, 238, 14]], atol=1)
+
+
+def test_frames_of_an_encapsulated_file_are_taken_alone(tmp_path, make_dicom):
+    stack = np.stack([grey(12), grey(12) // 2, grey(12) // 3])
+    path = written(tmp_path, make_dicom, stack, JPEG + "80", codec("jpegls_encode"), NumberOfFrames=3)
+    (last,) = decoded(path, [2])
+    np.testing.assert_array_equal(last, stack[2])
+
+
+def test_pixel_hash_is_of_the_stored_value_alone(tmp_path, write_dicom):
+    a = write_dicom(tmp_path / "a", grey(8), PatientID="A")
+    b = write_dicom(tmp_path / "b", grey(8), PatientID="B")
+    c = write_dicom(tmp_path / "c", grey(8) // 2, PatientID="A")
+    hashes = [pixel_hash(open_dataset(str(path))) for path in (a, b, c)]
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert len(hashes[0]) == 32
+
+
+def broken(tmp_path, write_dicom, make_dicom, kind):
+    if kind == "truncated":
+        path = write_dicom(tmp_path / "x.dcm", grey(16))
+        path.write_bytes(path.read_bytes()[:-100])
+    elif kind == "inconsistent-pixels":
+        path = write_dicom(tmp_path / "x.dcm", grey(16), Rows=0)
+    elif kind == "no-decoder":
+        path = written(tmp_path, make_dicom, grey(8), JPEG + "102", lambda frame: b"\0" * 64)
+    elif kind == "undecodable-pixels":
+        path = written(tmp_path, make_dicom, grey(8), JPEG + "80", lambda frame: b"\xff\xd8" + b"\1" * 64)
+    else:
+        path = tmp_path / "x.dcm"
+        path.mkdir()
+        return path
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@pytest.mark.parametrize("code", ["truncated", "inconsistent-pixels", "no-decoder", "undecodable-pixels"])
+def test_broken_files_have_codes(tmp_path, write_dicom, make_dicom, code):
+    path = broken(tmp_path, write_dicom, make_dicom, code)
+    with pytest.raises(DecodeError) as caught:
+        decoded(path)
+    assert caught.value.code == code
+
+
+def test_a_codestream_cut_short_is_not_embedded(tmp_path, make_dicom):
+    def cut(frame):
+        return bytes(imagecodecs.jpegls_encode(frame))[:200]
+
+    with pytest.raises(DecodeError):
+        decoded(written(tmp_path, make_dicom, grey(12), JPEG + "80", cut))
+
+
+def save(array, tmp_path, name, **options):
+    Image.fromarray(array).save(tmp_path / name, **options)
+    return str(tmp_path / name)
+
+
+def test_plain_pictures(tmp_path):
+    colour = np.random.default_rng(1).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(decode_picture(save(colour, tmp_path, "rgb.png")), colour)
+    np.testing.assert_array_equal(decode_picture(save(colour[..., 0], tmp_path, "grey.bmp")), colour[..., 0])
+    alpha = np.dstack([colour, np.full((5, 6), 7, np.uint8)])
+    np.testing.assert_array_equal(decode_picture(save(alpha, tmp_path, "rgba.png")), colour)
+    deep = np.array([[100, 40100], [20100, 100]], np.uint16)
+    np.testing.assert_array_equal(decode_picture(save(deep, tmp_path, "deep.png")), [[0, 255], [128, 0]])
+
+
+def test_palette_picture_and_first_page(tmp_path):
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([10, 20, 30, 200, 100, 50])
+    picture.putdata([0, 1])
+    picture.save(tmp_path / "p.png")
+    np.testing.assert_array_equal(decode_picture(str(tmp_path / "p.png")), [[[10, 20, 30], [200, 100, 50]]])
+    pages = [Image.new("L", (3, 2), value) for value in (9, 200)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    assert decode_picture(str(tmp_path / "pages.tif")).tolist() == [[9, 9, 9], [9, 9, 9]]
+
+
+def test_exif_orientation_is_honoured(tmp_path):
+    picture = Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    picture.save(tmp_path / "x.png", exif=exif)
+    np.testing.assert_array_equal(decode_picture(str(tmp_path / "x.png")), [[3, 0], [4, 1], [5, 2]])
+
+
+def test_damaged_picture(tmp_path):
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(2).integers(0, 255, (64, 64), dtype=np.uint8)).save(stream, "PNG")
+    (tmp_path / "x.png").write_bytes(stream.getvalue()[:1000])
+    with pytest.raises(DecodeError) as caught:
+        decode_picture(str(tmp_path / "x.png"))
+    assert caught.value.code == "undecodable-picture"

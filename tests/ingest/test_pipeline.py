@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from index.case_index import CaseIndex
+from index.errors import CatalogError
+from ingest.errors import IngestError, InterruptedIngestError
+from ingest.pipeline import IngestOptions, ingest
+
+PIXELS = np.arange(256, dtype=np.uint16).reshape(16, 16)
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def run(home, model, encoder):
+    def run(*paths, metadata=None, **options):
+        with CaseIndex.open(home) as index:
+            report = ingest(
+                paths, index, model, lambda: encoder, IngestOptions(metadata=metadata, **options)
+            ).to_json()
+            verification = index.verify()
+        assert verification.ok, verification.problems
+        counted = report["files_embedded"] + report["files_unchanged"]
+        assert report["files"] == counted + len(report["skipped"]) + len(report["quarantined"])
+        return report
+
+    return run
+
+
+def codes(report, outcome):
+    return {os.path.basename(entry["path"]): entry["code"] for entry in report[outcome]}
+
+
+def corpus(folder, write_dicom, write_series):
+    """12 embedded files in 4 series, a copy, a skipped and two quarantined files."""
+    write_series(folder / "ct", 5)
+    write_series(folder / "mr", 4, "MR", uid=8)
+    for n in range(2):
+        write_dicom(folder / f"dx{n}.dcm", PIXELS + n, SOPInstanceUID=f"2.25.5{n}", PatientID=f"D{n}")
+    Image.fromarray(PIXELS.astype(np.uint8)).save(folder / "picture.png")
+    shutil.copy(folder / "dx0.dcm", folder / "dx0-copy.dcm")
+    (folder / "notes.txt").write_text("nothing to see")
+    (folder / "text.dcm").write_text("not DICOM at all")
+    whole = (folder / "dx1.dcm").read_bytes()
+    (folder / "cut.dcm").write_bytes(whole.replace(b"2.25.51", b"2.25.59")[:-50])
+    return folder
+
+
+def test_every_file_is_accounted_for(tmp_path, run, write_dicom, write_series):
+    folder = corpus(tmp_path / "in", write_dicom, write_series)
+    report = run(folder)
+    assert (report["files"], report["files_embedded"], report["files_unchanged"]) == (16, 12, 1)
+    assert codes(report, "skipped") == {"notes.txt": "not-an-image"}
+    assert codes(report, "quarantined") == {"text.dcm": "not-dicom", "cut.dcm": "truncated"}
+    assert (report["embedded"], report["unchanged"], report["images"]) == (12, 0, 12)
+    assert (report["series"], report["instances"]) == (4, 12)
+    assert report["studies"] == 4
+    assert "Doe" not in json.dumps(report)
+
+
+def test_a_second_run_embeds_nothing_and_tells_the_same(tmp_path, run, write_dicom, write_series):
+    folder = corpus(tmp_path / "in", write_dicom, write_series)
+    first, second = run(folder), run(folder)
+    assert (second["files_embedded"], second["files_unchanged"], second["embedded"]) == (0, 13, 0)
+    assert second["unchanged"] == first["images"]
+    for same in ("files", "studies", "series", "instances", "images", "skipped", "quarantined", "space"):
+        assert second[same] == first[same], same
+
+
+def test_a_touched_file_is_hashed_and_found_unchanged(tmp_path, run, write_dicom):
+    path = write_dicom(tmp_path / "in" / "x.dcm", PIXELS)
+    run(path)
+    os.utime(path, (1, 1))
+    assert (run(path)["embedded"], run(path)["files_unchanged"]) == (0, 1)
+
+
+def test_a_moved_file_is_known_by_its_uid_and_pixels(tmp_path, run, write_dicom):
+    path = write_dicom(tmp_path / "in" / "x.dcm", PIXELS)
+    run(path)
+    path.rename(tmp_path / "in" / "y.dcm")
+    report = run(tmp_path / "in")
+    assert (report["files_unchanged"], report["embedded"], report["images"]) == (1, 0, 1)
+
+
+def test_the_same_uid_with_other_pixels_is_kept_beside(tmp_path, home, run, write_dicom):
+    run(write_dicom(tmp_path / "in" / "a.dcm", PIXELS))
+    write_dicom(tmp_path / "in" / "b.dcm", PIXELS + 9)
+    report = run(tmp_path / "in")
+    assert (report["embedded"], report["instances"], report["images"]) == (1, 2, 2)
+    assert ["2.25.1" in warning for warning in report["warnings"]] == [True]
+    with CaseIndex.open(home) as index:
+        assert len(index.has_instance("2.25.1")) == 2
+
+
+def test_a_copy_of_a_broken_file_shares_its_fate(tmp_path, run, write_dicom):
+    path = write_dicom(tmp_path / "in" / "a.dcm", PIXELS, Rows=999)
+    shutil.copy(path, tmp_path / "in" / "b.dcm")
+    report = run(tmp_path / "in")
+    assert codes(report, "quarantined") == {"a.dcm": "truncated", "b.dcm": "truncated"}
+    assert codes(run(tmp_path / "in"), "quarantined") == codes(report, "quarantined")
+
+
+def test_slices_are_stored_in_anatomical_order(tmp_path, home, run, write_series):
+    write_series(tmp_path / "in", 7)
+    run(tmp_path / "in")
+    with CaseIndex.open(home) as index:
+        images = index.images_of("2.25.97")
+        assert [image.sop_instance_uid for image in images] == [f"2.25.7{z:03d}" for z in range(7)]
+        assert [image.slice_index for image in images] == list(range(7))
+        assert {image.rendering for image in images} == {"ct-rgb-3window"}
+        assert index.study("2.25.97").series[0].series.orientation == "axial"
+
+
+def test_a_long_series_is_sampled_and_all_its_files_count(tmp_path, home, run, write_series):
+    write_series(tmp_path / "in", 20)
+    report = run(tmp_path / "in", max_slices=5)
+    assert (report["files_embedded"], report["instances"], report["images"]) == (20, 20, 5)
+    with CaseIndex.open(home) as index:
+        assert [i.slice_index for i in index.images_of("2.25.97")] == [0, 5, 10, 14, 19]
+    assert run(tmp_path / "in")["files_unchanged"] == 20
+
+
+def test_a_series_that_gains_files_is_drawn_anew(tmp_path, home, run, write_series):
+    """The end is that of one ingest of everything: percentiles and order come from the whole series."""
+    paths = write_series(tmp_path / "all", 6, "MR")
+    (tmp_path / "later").mkdir()
+    late = [shutil.move(str(path), tmp_path / "later") for path in paths[3:]]
+    run(tmp_path / "all")
+    report = run(tmp_path / "later")
+    assert (report["files_embedded"], report["embedded"], report["images"]) == (3, 6, 3)
+    with CaseIndex.open(home) as index:
+        grown = index.images_of("2.25.97")
+        vectors = index.vectors([image.image_id for image in grown])
+    shutil.rmtree(home)
+    for path in late:
+        shutil.move(path, tmp_path / "all")
+    run(tmp_path / "all")
+    with CaseIndex.open(home) as index:
+        at_once = index.images_of("2.25.97")
+        assert [(i.sop_instance_uid, i.slice_index, i.rendering_params) for i in grown] == [
+            (i.sop_instance_uid, i.slice_index, i.rendering_params) for i in at_once
+        ]
+        np.testing.assert_array_equal(vectors, index.vectors([image.image_id for image in at_once]))
+
+
+def test_new_slices_of_a_series_whose_files_are_gone_are_added(tmp_path, run, write_series):
+    paths = write_series(tmp_path / "in", 4)
+    late = tmp_path / "late"
+    late.mkdir()
+    kept = [shutil.move(str(path), late) for path in paths[2:]]
+    run(tmp_path / "in")
+    shutil.rmtree(tmp_path / "in")
+    report = run(late)
+    assert (report["embedded"], report["images"]) == (2, 2)
+    assert any("2.25.7" in warning and "gone" in warning for warning in report["warnings"])
+    assert len(kept) == 2
+
+
+def test_frames_of_a_cine_are_sampled(tmp_path, home, run, write_dicom):
+    frames = np.stack([np.full((8, 8), 10 * n, np.uint8) + np.eye(8, dtype=np.uint8) for n in range(9)])
+    write_dicom(tmp_path / "us.dcm", frames, Modality="US", NumberOfFrames=9)
+    assert run(tmp_path / "us.dcm", max_slices=3)["images"] == 3
+    with CaseIndex.open(home) as index:
+        assert [image.frame for image in index.images_of("2.25.2")] == [0, 4, 8]
+
+
+def test_metadata_gives_pictures_patients_studies_and_labels(tmp_path, home, run):
+    for n in range(3):
+        Image.fromarray(np.full((8, 8), 50 * n + np.eye(8) * 9, np.uint8)).save(tmp_path / f"{n}.png")
+    csv = tmp_path / "meta.csv"
+    csv.write_text(
+        "path,patient_id,study_id,modality,split,label,label:nodule\n"
+        "0.png,P1,S1,DX,train,pneumonia,1\n1.png,P1,S1,DX,train,,0\n2.png,,,DX,test,normal,\n9.png,,,,,normal,\n"
+    )
+    report = run(tmp_path, metadata=csv)
+    assert (report["studies"], report["images"]) == (2, 3)
+    assert any("1 paths" in warning for warning in report["warnings"])
+    with CaseIndex.open(home) as index:
+        (first,) = index.find_file(str(tmp_path / "0.png"))
+        assert first.labels == {"pneumonia": 1.0, "nodule": 1.0}
+        assert (first.quality["split"], first.modality) == ("train", "DX")
+        assert len({s.patient_key for s in index.studies()}) == 2
+
+
+def test_workers_and_this_process_give_the_same_index(tmp_path, model, encoder, write_dicom, write_series):
+    folder = corpus(tmp_path / "in", write_dicom, write_series)
+    write_dicom(folder / "more.dcm", PIXELS + 77, SOPInstanceUID="2.25.77")
+    vectors = []
+    for workers in (1, 2):
+        with CaseIndex.open(tmp_path / f"home{workers}") as index:
+            ingest([folder], index, model, lambda: encoder, IngestOptions(workers=workers))
+            table = index.table()
+            order = np.argsort(
+                [index.get(int(i)).pixel_hash + str(index.get(int(i)).frame) for i in table.image_ids]
+            )
+            vectors.append(table.vectors[order])
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
+def test_progress_tells_stages_counts_and_time_left(tmp_path, home, model, encoder, write_series):
+    write_series(tmp_path / "in", 3)
+    told = []
+    with CaseIndex.open(home) as index:
+        ingest([tmp_path / "in"], index, model, lambda: encoder, on_progress=told.append)
+    assert [p.stage for p in told] == sorted((p.stage for p in told), key=["walk", "scan", "embed"].index)
+    assert (told[-1].done, told[-1].total, told[-1].images) == (3, 3, 3)
+    assert told[-1].seconds_left == 0.0
+
+
+def test_another_model_is_refused_before_anything_is_read(tmp_path, home, model, encoder, run, write_dicom):
+    path = write_dicom(tmp_path / "x.dcm", PIXELS)
+    run(path)
+    other = type(model)(hash="cd" * 32)
+    with CaseIndex.open(home) as index, pytest.raises(CatalogError) as caught:
+        ingest([path], index, other, lambda: encoder)
+    assert caught.value.code == "space-mismatch"
+
+
+def test_a_lost_secret_key_is_not_replaced(tmp_path, home, model, encoder, run, write_dicom):
+    path = write_dicom(tmp_path / "x.dcm", PIXELS)
+    run(path)
+    (home / "secret.key").unlink()
+    with CaseIndex.open(home) as index, pytest.raises(CatalogError) as caught:
+        ingest([path], index, model, lambda: encoder)
+    assert caught.value.code == "key-mismatch"
+    assert not (home / "secret.key").exists()
+
+
+def test_missing_path(tmp_path, run):
+    with pytest.raises(IngestError) as caught:
+        run(tmp_path / "nowhere")
+    assert caught.value.code == "no-such-path"
+
+
+def test_empty_folder(tmp_path, run):
+    (tmp_path / "in").mkdir()
+    report = run(tmp_path / "in")
+    assert (report["files"], report["images"], report["studies"]) == (0, 0, 0)
+
+
+def test_interrupting_keeps_what_is_committed(tmp_path, home, model, run, encoder, write_dicom):
+    for n in range(200):
+        write_dicom(tmp_path / "in" / f"{n:03d}.dcm", PIXELS + n, SOPInstanceUID=f"2.25.4{n}")
+
+    class Impatient:
+        calls = 0
+
+        def encode_images(self, images):
+            self.calls += 1
+            if self.calls == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(5)
+            return encoder.encode_images(images)
+
+    impatient = Impatient()
+    with CaseIndex.open(home) as index:
+        with pytest.raises(InterruptedIngestError, match="again") as caught:
+            ingest([tmp_path / "in"], index, model, lambda: impatient)
+        held = index.info().images
+    assert caught.value.code == "interrupted"
+    assert 0 < held < 200
+    report = run(tmp_path / "in")
+    assert (report["images"], report["embedded"]) == (200, 200 - held)
+
+
+SCRIPT = textwrap.dedent(
+    """
+    import json, sys
+    from pathlib import Path
+    sys.path[:0] = json.loads(sys.argv[3])
+    from index.case_index import CaseIndex
+    from ingest.pipeline import ingest
+    from ingest_test_conftest import Encoder, Model
+    with CaseIndex.open(Path(sys.argv[1])) as index:
+        report = ingest([sys.argv[2]], index, Model(), Encoder).to_json()
+    print(json.dumps(report))
+    """
+)
+
+
+@pytest.fixture
+def command(tmp_path):
+    """An ingest in a process of its own."""
+    shutil.copy(os.path.join(os.path.dirname(__file__), "conftest.py"), tmp_path / "ingest_test_conftest.py")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    paths = json.dumps([str(tmp_path), *filter(None, sys.path)])
+
+    def start(home, folder):
+        return subprocess.Popen(
+            [sys.executable, str(tmp_path / "script.py"), str(home), str(folder), paths],
+            stdout=subprocess.PIPE,
+        )
+
+    return start
+
+
+def test_a_second_run_imports_no_torch_and_no_pydicom(tmp_path, home, run, write_series):
+    write_series(tmp_path / "in", 3)
+    run(tmp_path / "in")
+    script = textwrap.dedent(
+        """
+        import json, sys
+        from dataclasses import make_dataclass
+        from pathlib import Path
+        from index.case_index import CaseIndex
+        from ingest.pipeline import ingest
+        Model = make_dataclass("Model", ["name", "hash", "dimension", "image_size"])
+        with CaseIndex.open(Path(sys.argv[1])) as index:
+            report = ingest([sys.argv[2]], index, Model("test", "ab" * 32, 48, 32), None)
+        print(json.dumps([report.files_unchanged, sorted({"torch", "pydicom", "PIL"} & set(sys.modules))]))
+        """
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script, str(home), str(tmp_path / "in")], capture_output=True, check=True
+    )
+    assert json.loads(answer.stdout) == [3, []]
+
+
+def test_killing_at_any_moment_loses_and_doubles_nothing(tmp_path, home, run, command, write_series):
+    for n in range(30):
+        write_series(tmp_path / "in" / str(n), 6, uid=100 + n)
+    rng = np.random.default_rng(11)
+    killed = 0
+    for _ in range(4):
+        process = command(home, tmp_path / "in")
+        try:
+            process.wait(timeout=float(rng.uniform(1.0, 3.0)))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            killed += 1
+        process.communicate()
+    report = run(tmp_path / "in")
+    assert killed
+    assert (report["files"], report["files_embedded"] + report["files_unchanged"]) == (180, 180)
+    assert (report["studies"], report["series"], report["instances"], report["images"]) == (30, 30, 180, 180)
