@@ -24,7 +24,9 @@ def print_table(
 
     Without a terminal nothing is folded or cut: each row stays one line, however long.
     """
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    if title:
+        console.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
     right = numeric.split()
     for heading in headings:
         table.add_column(

@@ -93,7 +93,8 @@ def show_search(console: Console, found: Payload) -> None:
     if background:
         console.print(
             f"background: {background['images']} images score {background['mean']:.3f} on average, "
-            f"with a standard deviation of {background['standard_deviation']:.3f}"
+            f"with a standard deviation of {background['standard_deviation']:.3f}",
+            soft_wrap=True,
         )
 
 
@@ -246,7 +247,7 @@ def show_retrieval(console: Console, figures: Payload) -> None:
     rows: list[tuple[str, float | None, str]] = []
     for name, shown in (("precision_at", "precision"), ("recall_at", "recall")):
         for k, value in figures.get(name, {}).items():
-            rows.append((f"{shown}@{k}", value, interval(intervals.get(name, {}).get(k))))
+            rows.append((f"{shown}@{k}", value, interval(intervals.get(f"{name}_{k}"))))
     rows.append(("mAP", figures["map"], interval(intervals.get("map"))))
     print_table(
         console,

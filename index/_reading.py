@@ -97,7 +97,7 @@ def _hit(rank: int, score: float, row: Row[*tuple[Any, ...]], values: dict[str, 
     )
 
 
-def allowed_images(connection: Connection, space_id: int, where: Iterable[str]) -> list[int]:
+def image_ids(connection: Connection, space_id: int, where: Iterable[str]) -> list[int]:
     """Ids of the images of a space that every filter lets pass. Raises `CatalogError` `bad-filter`."""
     chosen = _parsed(connection, where)
     statement = select(images.c.id).select_from(filters.joined(chosen))

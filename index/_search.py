@@ -5,19 +5,64 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from sqlalchemy import Connection
 
+from index._database import Database
 from index._loaded import LoadedSpace
+from index._reading import image_ids, images_of_patients
+from index._spaces import ActiveSpace
 from index.errors import CatalogError
 from index.records import Level
 from index.vectors import Ids, Vectors, unit_length
 
 Answer = tuple[Vectors, Ids]
+Ranked = tuple[list[float], list[int], list[int]]
 
 # Up to this many rows left out per query, all queries go in one batch that fetches so many more.
 _BATCHED_EXCLUSIONS = 1000
 
 
-def checked_queries(queries: Vectors, dimension: int) -> Vectors:
+def ranking(
+    database: Database,
+    active: ActiveSpace,
+    loaded: LoadedSpace,
+    queries: Vectors,
+    k: int,
+    level: Level,
+    where: Sequence[str],
+    exclude_patients: Sequence[str | None],
+) -> list[Ranked]:
+    """For each query the scores, the ids at the level, and the best image of each; see `CaseIndex.search`."""
+    if level not in ("image", "series", "study") or k < 1:
+        raise CatalogError(
+            "bad-query",
+            f"Search for k >= 1 at level image, series or study, not for k={k} at level {level!r}.",
+        )
+    checked = _checked(queries, active.space.dimension)
+    patients = exclude_patients or [None] * len(checked)
+    if len(patients) != len(checked):
+        raise CatalogError(
+            "bad-query",
+            f"{len(checked)} queries cannot exclude {len(patients)} patients; give one for each, or none.",
+        )
+    with database.read() as connection:
+        allowed = allowed_images(connection, active.row_id, where)
+        theirs = images_of_patients(connection, active.row_id, {key for key in patients if key is not None})
+    nothing: list[int] = []
+    excluded = [np.array(nothing if key is None else theirs[key], np.int64) for key in patients]
+    found = answers(loaded, level, checked, k, allowed, excluded)
+    return [
+        (scores.tolist(), ids.tolist(), loaded.best_images(level, query, ids, allowed).tolist())
+        for query, (scores, ids) in zip(checked, found, strict=True)
+    ]
+
+
+def allowed_images(connection: Connection, space_id: int, where: Sequence[str]) -> Ids | None:
+    """Ids of the images that every filter lets pass; None where there is no filter."""
+    return np.array(image_ids(connection, space_id, where), np.int64) if where else None
+
+
+def _checked(queries: Vectors, dimension: int) -> Vectors:
     """Queries as float32 [q, d] of unit length; raises `CatalogError` `bad-query`."""
     array = np.asarray(queries, np.float32)
     if array.ndim != 2 or array.shape[1] != dimension:

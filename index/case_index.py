@@ -10,12 +10,11 @@ from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection
 
 from index import _reading, _spaces, _writing, deletion, labels, probes
 from index._database import Database
 from index._loaded import LoadedSpace, drop_outdated_snapshot
-from index._search import answers, checked_queries
+from index._search import allowed_images, ranking
 from index._shards import writing
 from index.compaction import collect_garbage, compact
 from index.errors import CatalogError
@@ -41,7 +40,7 @@ from index.records import (
     Verification,
 )
 from index.schema import images, instances
-from index.vectors import Dtype, Ids, make_folder
+from index.vectors import Dtype, make_folder
 
 BUSY_SECONDS = 30.0
 
@@ -275,26 +274,10 @@ class CaseIndex:
         best of those. Raises `CatalogError` `bad-query`, `bad-filter`, `no-space`, `missing-shard` or
         `corrupt-shard`.
         """
-        if level not in ("image", "series", "study") or k < 1:
-            raise CatalogError(
-                "bad-query",
-                f"Search for k >= 1 at level image, series or study, not for k={k} at level {level!r}.",
-            )
-        excluded = list(exclude_patients) or [None] * len(queries)
         with self._current() as loaded:
-            checked = checked_queries(queries, self._needed().space.dimension)
-            with self._database.read() as connection:
-                allowed = self._allowed(connection, where)
-                theirs = _reading.images_of_patients(
-                    connection, self._needed().row_id, {key for key in excluded if key is not None}
-                )
-            nothing: list[int] = []
-            left_out = [np.array(theirs[key] if key is not None else nothing, np.int64) for key in excluded]
-            found = answers(loaded, level, checked, k, allowed, left_out)
-            ranked = [
-                (scores.tolist(), ids.tolist(), loaded.best_images(level, query, ids, allowed).tolist())
-                for query, (scores, ids) in zip(checked, found, strict=True)
-            ]
+            ranked = ranking(
+                self._database, self._needed(), loaded, queries, k, level, where, list(exclude_patients)
+            )
         with self._database.read() as connection:
             return _reading.hits(connection, level, ranked)
 
@@ -303,7 +286,7 @@ class CaseIndex:
         from index._table import table
 
         with self._current() as loaded, self._database.read() as connection:
-            allowed = self._allowed(connection, where)
+            allowed = allowed_images(connection, self._needed().row_id, where)
             chosen = loaded.index.ids if allowed is None else allowed[np.isin(allowed, loaded.index.ids)]
             return table(connection, loaded, level, chosen)
 
@@ -416,11 +399,6 @@ class CaseIndex:
     def _current(self) -> Iterator[LoadedSpace]:
         with self._lock:
             yield self._load()
-
-    def _allowed(self, connection: Connection, where: Sequence[str]) -> Ids | None:
-        if not where:
-            return None
-        return np.array(_reading.allowed_images(connection, self._needed().row_id, where), np.int64)
 
     def _stored(self, *conditions: object) -> list[StoredImage]:
         with self._database.read() as connection:

@@ -104,10 +104,9 @@ class _Walk:
             at = self._explicit(at)[2]
 
     def _dataset(self, at: int, *, explicit: bool) -> str:
-        # Most of a scan's time is spent in this loop: it repeats `_explicit` for the elements that
-        # are not wanted.
+        # Most of a scan's time is spent in this loop: it repeats `_explicit` for short elements in memory.
         step = self._explicit if explicit else self._implicit
-        unpack, data, wanted, last = _EXPLICIT.unpack_from, self.data, _wanted, 0
+        unpack, data, raw, wanted, last = _EXPLICIT.unpack_from, self.data, self.raw, _wanted, 0
         known = len(data) - 8
         if at >= self.size:
             raise _CutError
@@ -115,8 +114,11 @@ class _Walk:
             if explicit and at < known:
                 group, element, vr, length = unpack(data, at)
                 tag = (group << 16) | element
-                if vr in SHORT_VRS and tag not in wanted and tag > last and tag < 0x7FE00000:
-                    last, at = tag, at + 8 + length
+                end = at + 8 + length
+                if vr in SHORT_VRS and last < tag < PIXEL_TAGS[0] and end <= known:
+                    if tag in wanted:
+                        raw[tag] = data[at + 8 : end]
+                    last, at = tag, end
                     continue
             tag, _, end = step(at)
             if tag in PIXEL_TAGS:
@@ -188,7 +190,13 @@ class _Walk:
 
     def _skip_item(self, at: int, *, explicit: bool) -> int:
         wanted, self.raw = self.raw, {}
+        unpack = _EXPLICIT.unpack_from
         while True:
+            if explicit and at + 8 < len(self.data):
+                _, _, vr, length = unpack(self.data, at)
+                if vr in SHORT_VRS:
+                    at += 8 + length
+                    continue
             self.need(at + 8)
             group, element, _ = _IMPLICIT.unpack_from(self.data, at)
             if (group << 16) | element == ITEM_END:

@@ -4,6 +4,7 @@ case.
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Mapping
@@ -74,11 +75,12 @@ def read_elements(path: str) -> HeaderElements:
     """
     from ingest._fast_header import fast_elements
 
-    with open(path, "rb") as file:
-        found = fast_elements(file)
+    with open(path, "rb", buffering=0) as raw:
+        found = fast_elements(raw)
         if found is not None and found.ending != CUT:
             return found
-        file.seek(0)
+        raw.seek(0)
+        file = io.BufferedReader(raw)
         try:
             slow = pydicom_elements(file)
         except Exception:

@@ -35,6 +35,7 @@ PATCH_SIZE = 16
 WIDTH = 128
 HEADS = 4
 VISION_LAYERS = 6
+TEXT_WIDTH = 64
 TEXT_LAYERS = 2
 CONTEXT_LENGTH = 64
 PIECES = 2000
@@ -61,10 +62,10 @@ class Recipe:
 def tiny_config(vocabulary_size: int) -> dict[str, Any]:
     """Contents of `config.json`."""
 
-    def tower(layers: int) -> dict[str, Any]:
+    def tower(width: int, layers: int) -> dict[str, Any]:
         return {
-            "hidden_size": WIDTH,
-            "intermediate_size": 4 * WIDTH,
+            "hidden_size": width,
+            "intermediate_size": 4 * width,
             "num_hidden_layers": layers,
             "num_attention_heads": HEADS,
             "hidden_act": "gelu_pytorch_tanh",
@@ -76,14 +77,14 @@ def tiny_config(vocabulary_size: int) -> dict[str, Any]:
         "model_type": "siglip",
         "vision_config": {
             "model_type": "siglip_vision_model",
-            **tower(VISION_LAYERS),
+            **tower(WIDTH, VISION_LAYERS),
             "image_size": IMAGE_SIZE,
             "patch_size": PATCH_SIZE,
             "num_channels": 3,
         },
         "text_config": {
             "model_type": "siglip_text_model",
-            **tower(TEXT_LAYERS),
+            **tower(TEXT_WIDTH, TEXT_LAYERS),
             "projection_size": WIDTH,
             "vocab_size": vocabulary_size,
             "max_position_embeddings": CONTEXT_LENGTH,
@@ -119,26 +120,37 @@ class _Stages:
         return lambda done, total: self.progress(what, done, total)
 
 
-def make_checkpoint(out: Path, recipe: Recipe) -> dict[str, Any]:
-    """Make the checkpoint folder `out`, replacing what is there; return what `figures.json` holds."""
+def make_checkpoint(out: Path, recipe: Recipe, data: Path | None = None) -> dict[str, Any]:
+    """Make the checkpoint folder `out`, replacing what is there; return what `figures.json` holds.
+
+    `data` keeps the tuning set: drawn there if it holds none yet, else taken as it is.
+    """
     stages = _Stages()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".tiny-", dir=out.parent) as scratch:
         work = Path(scratch)
-        drawing = TuningSetOptions(recipe.studies, recipe.seed, IMAGE_SIZE, workers=recipe.workers)
-        with stages.stage("draw"):
-            pictures = write_tuning_set(work / "data", drawing, stages.counter("studies"))
+        data = data or work / "data"
+        if not (data / "metadata.csv").exists():
+            with stages.stage("draw"):
+                _draw(data, recipe, stages)
         with stages.stage("vocabulary"):
-            _write_untrained(work / "untrained", work / "data", recipe.seed)
+            _write_untrained(work / "untrained", data, recipe.seed)
         with stages.stage("train"):
-            report = _train(work, recipe, stages)
+            report = _train(data, work, recipe, stages)
         with stages.stage("measure"):
             figures = _measure(work / "trained", recipe, stages)
-        result = _result(recipe, pictures, report, figures, stages)
+        result = _result(recipe, report, figures, stages)
         (work / "trained" / "figures.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         (work / "trained" / "README.md").write_text(model_card(result), encoding="utf-8")
         _replace(work / "trained", out)
     return result
+
+
+def _draw(data: Path, recipe: Recipe, stages: _Stages) -> None:
+    drawing = TuningSetOptions(
+        recipe.studies, recipe.seed, IMAGE_SIZE, every_volume=2, workers=recipe.workers
+    )
+    write_tuning_set(data, drawing, stages.counter("studies"))
 
 
 def _write_untrained(folder: Path, data: Path, seed: int) -> None:
@@ -157,7 +169,7 @@ def _write_untrained(folder: Path, data: Path, seed: int) -> None:
     save_checkpoint(folder, config, tensors, folder / "spiece.model")
 
 
-def _train(work: Path, recipe: Recipe, stages: _Stages) -> TuneReport:
+def _train(data: Path, work: Path, recipe: Recipe, stages: _Stages) -> TuneReport:
     from medsiglip.tune import TuneOptions, tune
 
     options = TuneOptions(
@@ -170,9 +182,7 @@ def _train(work: Path, recipe: Recipe, stages: _Stages) -> TuneReport:
         device="cpu",
     )
     untrained = open_checkpoint(str(work / "untrained"))
-    return tune(
-        work / "data", work / "trained", checkpoint=untrained, options=options, on_progress=stages.progress
-    )
+    return tune(data, work / "trained", checkpoint=untrained, options=options, on_progress=stages.progress)
 
 
 def _measure(folder: Path, recipe: Recipe, stages: _Stages) -> Figures:
@@ -184,13 +194,11 @@ def _measure(folder: Path, recipe: Recipe, stages: _Stages) -> Figures:
     return measure(encoder, draw_studies(drawing, stages.counter("unseen studies")))
 
 
-def _result(
-    recipe: Recipe, pictures: int, report: TuneReport, figures: Figures, stages: _Stages
-) -> dict[str, Any]:
+def _result(recipe: Recipe, report: TuneReport, figures: Figures, stages: _Stages) -> dict[str, Any]:
     return {
         "trained_on": {
             "studies": recipe.studies,
-            "pictures": pictures,
+            "pictures": report.training_pictures,
             "captions": report.captions,
             "seed": recipe.seed,
             "epochs": recipe.epochs,
@@ -218,13 +226,15 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the checkpoint, replaced if it exists"
     )
+    parser.add_argument("--data", type=Path, help="folder that keeps the drawings; used again if it has some")
     defaults = Recipe()
     for name in ("studies", "unseen", "epochs", "seed", "workers"):
         parser.add_argument(
             f"--{name}", type=int, default=getattr(defaults, name), help="default: %(default)s"
         )
     arguments = vars(parser.parse_args())
-    result = make_checkpoint(arguments.pop("out"), Recipe(**arguments))
+    out, data = arguments.pop("out"), arguments.pop("data")
+    result = make_checkpoint(out, Recipe(**arguments), data)
     print(json.dumps(result, indent=2))
 
 

@@ -47,7 +47,10 @@ def make_bundle(
     series_uid = f"{uid}.{series}"
     instances = tuple(
         InstanceRecord(
-            f"{series_uid}.{i}", f"{pixels}-{study}-{series}-{i}", instance_number=i, **(instance_fields or {})
+            f"{series_uid}.{i}",
+            f"{pixels}-{study}-{series}-{i}",
+            instance_number=i,
+            **(instance_fields or {}),
         )
         for i in range(images)
     )

@@ -28,7 +28,9 @@ def die_at_steps(operation: str, folder: Path, every: int) -> dict[str, object]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(("operation", "every"), [("add", 3), ("replace", 9), ("remove", 5), ("compact", 9)])
+@pytest.mark.parametrize(
+    ("operation", "every"), [("add", 5), ("replace", 13), ("remove", 9), ("compact", 13)]
+)
 def test_dying_at_a_step_leaves_all_or_nothing(operation: str, every: int, tmp_path: Path) -> None:
     found = die_at_steps(operation, tmp_path, every)
     assert found["failures"] == []
@@ -51,13 +53,12 @@ def test_killed_at_random_moments_nothing_reported_is_missing(home: Path) -> Non
     first = 0
     reported: list[int] = []
     for _ in range(4):
-        process = start_adding(home, first, 10_000)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "open\n"
-        time.sleep(moments.uniform(0, 0.3))
-        process.send_signal(signal.SIGKILL)
-        lines = process.stdout.read().splitlines()
-        process.wait()
+        with start_adding(home, first, 10_000) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "open\n"
+            time.sleep(moments.uniform(0, 0.3))
+            process.send_signal(signal.SIGKILL)
+            lines = process.stdout.read().splitlines()
         reported += [int(line) for line in lines]
         with CaseIndex.open(home) as index:
             checked = index.verify()

@@ -1,0 +1,139 @@
+"""One small archive of phantoms that the tests of this folder share, and the command line run in this process."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.cli import main
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON object of standard output; anything beside it fails the test."""
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> dict[str, str]:
+        """The error object, after checking that a person gets the same in one line."""
+        error: dict[str, str] = json.loads(self.out)["error"]
+        last = self.err.strip().splitlines()[-1]
+        assert last == f"error: {error['message']} ({error['code']})"
+        assert "Traceback" not in self.err
+        return error
+
+
+def run(*words: object) -> Ran:
+    """Run `medsiglip` with these words in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main([str(word) for word in words])
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
+@dataclass(frozen=True)
+class Phantoms:
+    """Synthetic studies on disk; `labels` is a CSV keyed by study, `by_study` its content."""
+
+    dicom: Path
+    labels: Path
+    by_study: dict[str, dict[str, int]]
+
+    def with_label(self, name: str, value: int = 1) -> list[str]:
+        """Studies in which a label has this value."""
+        return [uid for uid, labels in self.by_study.items() if labels.get(name) == value]
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Phantoms:
+    """Skin photographs for labels and probes, chest X-rays, and two CT series."""
+    from ingest.phantoms.catalogue import make_studies
+    from ingest.phantoms.dicom import write_study
+
+    folder = tmp_path_factory.mktemp("phantoms")
+    studies = [
+        *make_studies(24, 11, ["skin"]),
+        *make_studies(6, 11, ["chest-xray"]),
+        *make_studies(2, 11, ["chest-ct"]),
+    ]
+    by_study = {}
+    for study in studies:
+        write_study(study, folder / "dicom")
+        by_study[study.study_instance_uid] = dict(study.labels)
+    names = sorted({name for labels in by_study.values() for name in labels})
+    with (folder / "labels.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["study_instance_uid", *(f"label:{name}" for name in names)])
+        for uid, labels in by_study.items():
+            writer.writerow([uid, *(labels.get(name, "") for name in names)])
+    return Phantoms(folder / "dicom", folder / "labels.csv", by_study)
+
+
+@dataclass(frozen=True)
+class Home:
+    """An archive of all phantoms with their labels; `report` is what ingesting them said."""
+
+    path: Path
+    report: dict[str, Any]
+
+    def run(self, *words: object) -> Ran:
+        """Run a command on this archive with --json."""
+        return run("--home", self.path, "--json", *words)
+
+    def show(self, *words: object) -> Ran:
+        """Run a command on this archive for a person."""
+        return run("--home", self.path, *words)
+
+
+@pytest.fixture(scope="session")
+def home(phantoms: Phantoms, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """The shared archive: tests only ask it."""
+    path = tmp_path_factory.mktemp("archive") / "home"
+    report = run("--home", path, "--json", "ingest", phantoms.dicom).json
+    assert run("--home", path, "label", "import", phantoms.labels).code == 0
+    return Home(path, report)
+
+
+@pytest.fixture
+def own_home(home: Home, tmp_path: Path) -> Home:
+    """A copy of the shared archive that a test may change."""
+    shutil.copytree(home.path, tmp_path / "home")
+    return Home(tmp_path / "home", home.report)
+
+
+@pytest.fixture
+def changed_checkpoint(tmp_path: Path) -> Callable[[Callable[[dict[str, Any]], None]], Path]:
+    """Make a copy of `tiny` whose tensors a function has changed."""
+
+    def make(change: Callable[[dict[str, Any]], None]) -> Path:
+        from safetensors.numpy import load_file, save_file
+
+        from medsiglip.checkpoint import TINY
+
+        folder = tmp_path / "checkpoint"
+        shutil.copytree(TINY, folder)
+        tensors = load_file(folder / "model.safetensors")
+        change(tensors)
+        (folder / "model.safetensors").unlink()
+        save_file(tensors, folder / "model.safetensors")
+        return folder
+
+    return make

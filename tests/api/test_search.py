@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from .conftest import Home, Phantoms, run
+
+
+def files(phantoms: Phantoms) -> list[Path]:
+    return sorted(phantoms.dicom.rglob("*.dcm"))
+
+
+def patient_of(home: Home, study: str) -> str:
+    return str(home.run("study", "show", study).json["patient_key"])
+
+
+def test_an_ingested_file_finds_itself_first(home: Home, phantoms: Phantoms) -> None:
+    for file in files(phantoms)[::5]:
+        uid = pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID
+        found = home.run("search", "--image", file, "--include-same-patient", "-k", 3).json
+        assert found["hits"][0]["sop_instance_uid"] == uid
+        assert found["hits"][0]["score"] >= 0.999
+        assert found["query"]["image_id"] == found["hits"][0]["image_id"]
+
+
+def test_an_ingested_file_leaves_its_patient_out(home: Home, phantoms: Phantoms) -> None:
+    file = files(phantoms)[0]
+    study = str(pydicom.dcmread(file, stop_before_pixels=True).StudyInstanceUID)
+    found = home.run("search", "--image", file, "-k", 100).json
+    patients = {hit["patient_key"] for hit in found["hits"]}
+    assert patients
+    assert patient_of(home, study) not in patients
+
+
+def test_a_new_file_of_a_known_patient_leaves_the_patient_out(
+    home: Home, phantoms: Phantoms, tmp_path: Path
+) -> None:
+    dataset = pydicom.dcmread(files(phantoms)[0])
+    key = patient_of(home, str(dataset.StudyInstanceUID))
+    for keyword, uid in (("SOPInstanceUID", "2.25.7"), ("SeriesInstanceUID", "2.25.8"), ("StudyInstanceUID", "2.25.9")):
+        setattr(dataset, keyword, uid)
+    dataset.file_meta.MediaStorageSOPInstanceUID = "2.25.7"
+    new = tmp_path / "new.dcm"
+    dataset.save_as(new)
+    found = home.run("search", "--image", new, "-k", 100).json
+    assert found["query"]["image_id"] is None
+    assert key not in {hit["patient_key"] for hit in found["hits"]}
+    dataset.PatientID = "somebody else"
+    dataset.save_as(new)
+    found = home.run("search", "--image", new, "-k", 100).json
+    assert key in {hit["patient_key"] for hit in found["hits"]}
+
+
+def test_a_study_finds_studies_of_other_patients(home: Home, phantoms: Phantoms) -> None:
+    for study in list(phantoms.by_study)[::8]:
+        found = home.run("search", "--study", study, "-k", 100).json
+        assert found["level"] == "study"
+        uids = [hit["study_instance_uid"] for hit in found["hits"]]
+        assert len(uids) == len(set(uids)) > 1
+        assert patient_of(home, study) not in {hit["patient_key"] for hit in found["hits"]}
+        everyone = home.run("search", "--study", study, "-k", 1, "--include-same-patient").json
+        assert everyone["hits"][0]["study_instance_uid"] == study
+        assert everyone["hits"][0]["score"] == pytest.approx(1, abs=1e-3)
+
+
+def test_filters_and_levels(home: Home, phantoms: Phantoms) -> None:
+    words = ("search", "--text", "pigmented skin lesion", "-k", 100)
+    everything = home.run(*words).json["hits"]
+    assert len(everything) == home.report["images"]
+    skin = home.run(*words, "--where", "modality=XC", "--where", "label:melanoma=1").json["hits"]
+    assert {hit["study_instance_uid"] for hit in skin} == set(phantoms.with_label("melanoma"))
+    series = home.run(*words, "--level", "series").json["hits"]
+    assert len(series) == len({hit["series_instance_uid"] for hit in series}) == home.report["series"]
+    assert home.run(*words, "--where", "modality").error["code"] == "bad-filter"
+
+
+def test_scores_are_cosines_of_the_stored_vectors(home: Home) -> None:
+    from api.service import Archive
+
+    with Archive(home.path) as archive:
+        hits = archive.search(text="melanoma", k=5)["hits"]
+        stored = archive.index.vectors([hit["image_id"] for hit in hits])
+        asked = archive.encoder.encode_texts(["melanoma"])[0]
+        assert np.allclose([hit["score"] for hit in hits], stored @ asked, atol=1e-5)
+        everything = archive.index.table("image").vectors @ asked
+        for hit in hits:
+            assert hit["percentile"] == pytest.approx(np.mean(everything <= hit["score"] + 1e-6), abs=1e-6)
+
+
+def test_what_cannot_be_asked(home: Home, tmp_path: Path) -> None:
+    text = tmp_path / "text.dcm"
+    text.write_text("no DICOM")
+    assert home.run("search", "--image", text).error["code"] == "not-dicom"
+    assert home.run("search", "--image", tmp_path / "absent.dcm").error["code"] == "no-such-path"
+    assert home.run("search", "--image", tmp_path).error["code"] == "not-a-file"
+    assert home.run("search", "--text", "").error["code"] == "empty-text"
+    assert home.run("search", "--study", "1.2.3").error["code"] == "unknown-study"
+    empty = run("--home", tmp_path / "empty", "--json", "search", "--text", "lung")
+    assert empty.code == 1
+    assert empty.error["code"] == "no-space"

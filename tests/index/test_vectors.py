@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from index_cases import unit_vectors
+
+from index.errors import CatalogError
+from index.vectors import ShardFolder, atomic_file, unit_length
+
+IDS = np.array([5, 7, 2**40], np.int64)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_shard_is_plain_parquet_of_the_rounded_values(tmp_path: Path, dtype: str) -> None:
+    folder = ShardFolder(tmp_path, "space")
+    vectors = unit_vectors(3)
+    name = folder.write(IDS, vectors, dtype)
+    table = pq.read_table(tmp_path / "vectors" / "space" / f"{name}.parquet")
+    assert table["image_id"].to_pylist() == IDS.tolist()
+    assert table["embedding"].to_pylist() == vectors.astype(dtype).astype(float).tolist()
+    ids, stored = folder.read_stored(name)
+    assert stored.dtype == dtype
+    assert (ids == IDS).all()
+    assert (stored == vectors.astype(dtype)).all()
+
+
+def test_what_is_read_has_unit_length_again(tmp_path: Path) -> None:
+    folder = ShardFolder(tmp_path, "space")
+    vectors = unit_vectors(50, dimension=1152)
+    _, read = folder.read(folder.write(np.arange(50), vectors, "float16"))
+    assert read.dtype == np.float32
+    assert np.abs(np.linalg.norm(read.astype(np.float64), axis=1) - 1).max() < 1e-7
+    assert np.abs(read - vectors).max() < 1e-4
+
+
+def test_zero_stays_zero() -> None:
+    assert unit_length(np.array([[0, 0], [3, 4]], np.float32)).tolist() == [
+        [0, 0],
+        [np.float32(0.6), np.float32(0.8)],
+    ]
+
+
+def test_a_shard_that_is_gone_or_damaged_is_named(tmp_path: Path) -> None:
+    folder = ShardFolder(tmp_path, "space")
+    name = folder.write(IDS, unit_vectors(3), "float16")
+    path = folder.file(name)
+    content = path.read_bytes()
+    for damaged in (b"", content[: len(content) // 2], b"PAR1" + bytes(100) + b"PAR1"):
+        path.write_bytes(damaged)
+        with pytest.raises(CatalogError, match=name) as caught:
+            folder.read(name)
+        assert caught.value.code == "corrupt-shard"
+    path.unlink()
+    with pytest.raises(CatalogError, match=name) as caught:
+        folder.read(name)
+    assert caught.value.code == "missing-shard"
+
+
+def test_an_interrupted_write_leaves_the_old_content_and_no_other_file(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    with pytest.raises(RuntimeError), atomic_file(target) as stream:
+        stream.write(b"new")
+        raise RuntimeError
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_only_old_files_are_old(tmp_path: Path) -> None:
+    folder = ShardFolder(tmp_path, "space")
+    assert folder.older_files() == []
+    young, old = (folder.file(folder.write(IDS, unit_vectors(3), "float16")) for _ in range(2))
+    yesterday = time.time() - 25 * 3600
+    os.utime(old, (yesterday, yesterday))
+    assert young.exists()
+    assert folder.older_files() == [old]
