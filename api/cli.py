@@ -46,7 +46,9 @@ def options(
     context: typer.Context,
     home: Annotated[
         Path | None,
-        typer.Option(help="Folder that holds the archive [MEDSIGLIP_HOME, ~/.local/share/medsiglip]."),
+        typer.Option(
+            help="Folder that holds the archive [MEDSIGLIP_HOME, ~/.local/share/medsiglip].", readable=False
+        ),
     ] = None,
     model: Annotated[
         str | None,

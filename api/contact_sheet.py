@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,9 @@ _PAPER, _INK, _FAINT, _QUERY = "#ffffff", "#1a1a1a", "#666666", "#0b66c3"
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One picture: display values uint8 [H, W] or [H, W, 3], or None for a query in words, and lines below
-    it.
-    """
+    """One picture, display values uint8 [H, W] or [H, W, 3], or a query in words, and the lines below it."""
 
-    pixels: NDArray[np.uint8] | None
+    shown: NDArray[np.uint8] | str
     caption: tuple[str, ...]
     is_query: bool = False
 
@@ -63,10 +62,14 @@ def _draw_tile(sheet: Image, draw: ImageDraw, tile: Tile, left: int, top: int) -
     from PIL import Image, ImageOps
 
     frame = (left, top, left + _TILE - 1, top + _TILE - 1)
-    draw.rectangle(frame, fill="#000000" if tile.pixels is not None else "#eef4fb")
-    if tile.pixels is not None:
+    if isinstance(tile.shown, str):
+        draw.rectangle(frame, fill="#eef4fb")
+        words = "\n".join(textwrap.wrap(tile.shown, width=24))
+        draw.multiline_text((left + 14, top + 14), words, _INK, font=_font(16), spacing=6)
+    else:
+        draw.rectangle(frame, fill="#000000")
         picture = ImageOps.contain(
-            Image.fromarray(tile.pixels).convert("RGB"), (_TILE, _TILE), Image.Resampling.LANCZOS
+            Image.fromarray(tile.shown).convert("RGB"), (_TILE, _TILE), Image.Resampling.LANCZOS
         )
         sheet.paste(picture, (left + (_TILE - picture.width) // 2, top + (_TILE - picture.height) // 2))
     if tile.is_query:

@@ -140,7 +140,7 @@ def _similar_cases(archive: Archive, study: WrittenStudy, finding: str) -> dict[
 
 
 def _rows(archive: Archive, text_search: Mapping[str, Any], cases: Sequence[Mapping[str, Any]]) -> list[Row]:
-    words = Tile(None, ("query: words", f"“{TEXT}”"), is_query=True)
+    words = Tile(f"“{TEXT}”", ("query in words",), is_query=True)
     rows = [Row(f"Text search: “{TEXT}”", (words, *_hit_tiles(text_search["hits"])))]
     for case in cases:
         query = case["query"]

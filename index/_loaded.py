@@ -99,7 +99,7 @@ class LoadedSpace:
         known = np.isin(listed[:, 0], self.index.ids)
         new = listed[~known]
         if len(new):
-            image_ids, vectors = self._folder.read(name)
+            image_ids, vectors = self._folder.read(name, self._dimension)
             order = np.argsort(image_ids)
             new = new[np.isin(new[:, 0], image_ids)]
             self.index.add(new[:, 0], vectors[order[np.searchsorted(image_ids, new[:, 0], sorter=order)]])

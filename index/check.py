@@ -115,7 +115,7 @@ def _check_shard(
             f"{path} holds vectors without an image: {_some(extra)}; restore catalog.db and "
             "vectors/ together."
         )
-    if loaded is not None and vectors.shape[1] == dimension:
+    if loaded is not None and vectors.shape[1] == dimension and np.isfinite(vectors).all():
         known = np.isin(ids, loaded.index.ids)
         expected = unit_length(vectors[known].astype(np.float32))
         differs = (loaded.index.rows(ids[known]) != expected).any(axis=1)

@@ -31,7 +31,6 @@ class FaissIndex:
         self.ids: Ids = np.empty(0, np.int64)
         self._flat: Any = faiss.IndexFlatIP(dimension)
         self._owner: Any = self._flat
-        self._owner: Any = None
         self._order: Ids | None = None
 
     def __len__(self) -> int:
@@ -140,8 +139,8 @@ class FaissIndex:
         if not isinstance(flat, faiss.IndexFlatIP) or flat.d != dimension or flat.ntotal != len(ids):
             return None
         index = cls(dimension)
-        # Handing ownership over to `flat` breaks SWIG's type table and crashes the interpreter's last collection
-        # (faiss 1.15): what was read stays the owner.
+        # What was read stays the owner: handing ownership to `flat` breaks SWIG's type table in this process,
+        # up to a crash at its end (faiss 1.15.1).
         index._flat, index._owner, index.ids = flat, held, ids
         return index
 

@@ -56,12 +56,14 @@ class ShardFolder:
             pq.write_table(table, stream, compression="none", use_dictionary=False, write_statistics=False)
         return name
 
-    def read(self, name: str) -> tuple[Ids, Vectors]:
-        """Ids [n] int64 and vectors [n, d] float32, scaled to unit length after the rounding of float16.
+    def read(self, name: str, dimension: int) -> tuple[Ids, Vectors]:
+        """Ids [n] int64 and vectors [n, dimension] float32, of unit length in spite of float16.
 
         Raises `CatalogError` `missing-shard` or `corrupt-shard`.
         """
         image_ids, stored = self.read_stored(name)
+        if stored.shape[1] != dimension or not np.isfinite(stored).all():
+            raise self._corrupt(name, f"it should hold {dimension} finite values for each image")
         return image_ids, unit_length(stored.astype(np.float32))
 
     def read_stored(self, name: str) -> tuple[Ids, NDArray[np.floating]]:
@@ -84,11 +86,14 @@ class ShardFolder:
                 "that `index verify` names and ingest them again.",
             ) from None
         except (pa.ArrowException, OSError, KeyError, AttributeError) as error:
-            raise CatalogError(
-                "corrupt-shard",
-                f"The vector file {self.file(name)} cannot be read ({error}); restore it from a backup, or "
-                "forget the studies that `index verify` names and ingest them again.",
-            ) from error
+            raise self._corrupt(name, error) from error
+
+    def _corrupt(self, name: str, why: object) -> CatalogError:
+        return CatalogError(
+            "corrupt-shard",
+            f"The vector file {self.file(name)} cannot be read ({why}); restore it from a backup, or forget "
+            "the studies that `index verify` names and ingest them again.",
+        )
 
     def discard(self, name: str) -> None:
         """Delete a shard that no row names."""

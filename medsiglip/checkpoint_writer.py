@@ -7,7 +7,6 @@ A folder holds `config.json`, `model.safetensors`, `spiece.model`, `tokenizer_co
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -16,7 +15,6 @@ from typing import Any
 
 import torch
 
-from medsiglip.architecture import Architecture, tensor_shapes
 from medsiglip.errors import ModelError
 
 WEIGHTS = "model.safetensors"
@@ -116,51 +114,3 @@ def preprocessor_config(image_size: int) -> dict[str, Any]:
         "image_mean": [0.5, 0.5, 0.5],
         "image_std": [0.5, 0.5, 0.5],
     }
-
-
-def initial_tensors(architecture: Architecture, seed: int) -> dict[str, torch.Tensor]:
-    """Weights of an untrained model, float32, by Hugging Face name; the same for the same `seed`.
-
-    Temperature and bias start at 10 and -10 (Zhai et al., Sigmoid Loss for Language Image Pre-Training, arXiv
-    2303.15343, section 3.2). Patches start with a two-dimensional sine-cosine position (Beyer et al., Better
-    plain ViT baselines, arXiv 2205.01580), which small data sets learn from sooner than from noise.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        name: _initial(name, shape, architecture, generator)
-        for name, shape in tensor_shapes(architecture).items()
-    }
-
-
-def _initial(
-    name: str, shape: tuple[int, ...], architecture: Architecture, generator: torch.Generator
-) -> torch.Tensor:
-    if name == "logit_scale":
-        return torch.full(shape, math.log(10.0))
-    if name == "logit_bias":
-        return torch.full(shape, -10.0)
-    if name.startswith("vision_model.embeddings.position"):
-        return _sine_cosine(architecture.image_size // architecture.patch_size, shape[1])
-    if name.endswith("bias"):
-        return torch.zeros(shape)
-    if "norm" in name:
-        return torch.ones(shape)
-    tensor = torch.empty(shape)
-    if "embedding" in name and "patch" not in name:
-        return tensor.normal_(0.0, 0.02, generator=generator)
-    fan_out, fan_in = shape[0], math.prod(shape[1:])
-    if name.endswith(("in_proj_weight", "probe")):
-        fan_out = fan_in
-    limit = math.sqrt(6.0 / (fan_in + fan_out))
-    return tensor.uniform_(-limit, limit, generator=generator)
-
-
-def _sine_cosine(side: int, width: int) -> torch.Tensor:
-    """Positions [side * side, width], a quarter of the width each for the sine and cosine of row and
-    column."""
-    quarter = max(1, width // 4)
-    frequency = 10000.0 ** -(torch.arange(quarter) / quarter)
-    row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    angles = [axis.flatten()[:, None] * frequency for axis in (column, row)]
-    table = torch.cat([wave for angle in angles for wave in (angle.sin(), angle.cos())], dim=1)
-    return torch.nn.functional.pad(table, (0, max(0, width - table.shape[1])))[:, :width].contiguous()

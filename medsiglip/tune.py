@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from medsiglip._optimizer import OptimizerName, make_optimizers, set_learning_rate, warmup_cosine
 from medsiglip.checkpoint import Checkpoint
 from medsiglip.checkpoint_writer import prepare_folder, save_checkpoint, save_weights
 from medsiglip.encoder import resolve_device
@@ -36,8 +38,8 @@ OnProgress = Callable[[Stage, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class TuneOptions:
-    """How to tune. The defaults suit a pretrained checkpoint; training from scratch wants a `learning_rate`
-    of 1e-3.
+    """How to tune. The defaults suit a pretrained checkpoint; training from scratch wants the
+    `optimizer` "muon" and a `learning_rate` of 2e-3.
 
     `warmup` is the share of all steps over which the rate rises before it falls as a cosine to zero; `shift`
     the largest random displacement of a training picture, as a share of its side, and `intensity` the largest
@@ -49,6 +51,7 @@ class TuneOptions:
     batch_size: int = 32
     learning_rate: float = 1e-5
     weight_decay: float = 1e-2
+    optimizer: OptimizerName = "adamw"
     warmup: float = 0.1
     shift: float = 0.04
     intensity: float = 0.1
@@ -113,8 +116,11 @@ def tune(
 
     `out` must be absent or empty; it also receives `curve.csv` and `curve.png`. The best weights so far are
     there from the first epoch on. Ctrl-C ends the run with them. The same seed, data and machine give the
-    same weights. Raises ModelError: the codes of `tuning_data`, `folder-not-empty`, `folder-unwritable`,
-    `device-unknown`, `loss-not-finite`.
+    same weights. Where `metadata.csv` has a column `group`, the batches of every second epoch hold one group
+    each, because telling apart pictures of one kind is the hard part.
+
+    Raises ModelError: the codes of `tuning_data`, `folder-not-empty`, `folder-unwritable`,
+    `unknown-device`, `loss-not-finite`.
     """
     started = time.monotonic()
     options = options or TuneOptions()
@@ -178,11 +184,15 @@ class _Run:
         self._validation = np.flatnonzero(pairs.held_out)
         self._captions = pairs.captions
         self._tokenize_once(checkpoint)
-        self._batches = max(1, -(-len(self._training) // options.batch_size))
-        self._steps = self._batches * options.epochs
+        self._groups = [pairs.groups[i] for i in self._training]
+        plain, grouped = self._batch_counts()
+        self._steps = plain * (options.epochs - options.epochs // 2) + grouped * (options.epochs // 2)
         self._step = 0
-        self._optimizer = torch.optim.AdamW(
-            _parameter_groups(self._towers, options.weight_decay), lr=options.learning_rate, betas=(0.9, 0.95)
+        self._optimizers = make_optimizers(
+            self._towers,
+            options.optimizer,
+            learning_rate=options.learning_rate,
+            weight_decay=options.weight_decay,
         )
 
     def _tokenize_once(self, checkpoint: Checkpoint) -> None:
@@ -199,6 +209,12 @@ class _Run:
             int(full[self._row[caption]]) for captions in self._captions for caption in captions
         )
 
+    def _batch_counts(self) -> tuple[int, int]:
+        """Batches of an epoch that mixes all pictures, and of one whose batches hold one group each."""
+        size = self._options.batch_size
+        sizes = Counter(self._groups).values()
+        return -(-len(self._groups) // size), sum(-(-count // size) for count in sizes)
+
     def epochs(self, on_progress: OnProgress) -> Iterator[CurvePoint]:
         """Yield the curve's points: the state as given, then after each epoch."""
         started = time.monotonic()
@@ -206,15 +222,15 @@ class _Run:
         for epoch in range(1, self._options.epochs + 1):
             losses = []
             drawn = [str(self._rng.choice(self._captions[i])) for i in self._training]
-            for batch in deal_batches(drawn, self._options.batch_size, self._rng):
+            groups = None if epoch % 2 else self._groups
+            for batch in deal_batches(drawn, self._options.batch_size, self._rng, groups):
                 losses.append(self._train(self._training[batch], [drawn[i] for i in batch]))
                 on_progress("train", self._step, self._steps)
             yield self._validate(epoch, float(np.mean(losses)), started)
 
     def _train(self, chosen: NDArray[np.intp], captions: Sequence[str]) -> float:
-        rate = self._options.learning_rate * _schedule(self._step, self._steps, self._options.warmup)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+        share = warmup_cosine(self._step, self._steps, self._options.warmup)
+        set_learning_rate(self._optimizers, self._options.learning_rate * share)
         pictures = augment(self._pictures[chosen], self._rng, self._options.shift, self._options.intensity)
         loss = self._loss_of(*self._encode(pictures, captions))
         value = float(loss.detach())
@@ -224,10 +240,11 @@ class _Run:
                 f"The loss became {value} at step {self._step + 1}: lower the learning rate "
                 f"(it is {self._options.learning_rate:g}).",
             )
-        self._optimizer.zero_grad(set_to_none=True)
+        self._towers.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._towers.parameters(), 1.0)
-        self._optimizer.step()
+        for optimizer in self._optimizers:
+            optimizer.step()
         self._step += 1
         return value
 
@@ -281,8 +298,7 @@ class _Run:
 
 
 def _recall(images: torch.Tensor, texts: torch.Tensor, captions: Sequence[str]) -> tuple[float, float]:
-    """Return how often a picture's own caption is the first, and among the first five, of all distinct
-    captions."""
+    """Return how often a picture's own caption is the first, and among the first five, of all captions."""
     first: dict[str, int] = {}
     for i, caption in enumerate(captions):
         first.setdefault(caption, i)
@@ -290,20 +306,6 @@ def _recall(images: torch.Tensor, texts: torch.Tensor, captions: Sequence[str]) 
     cosine = images @ texts[list(first.values())].T
     rank = (cosine > cosine.gather(1, own[:, None])).sum(1)
     return float((rank < 1).float().mean()), float((rank < 5).float().mean())
-
-
-def _schedule(step: int, steps: int, warmup: float) -> float:
-    rising = max(1, round(warmup * steps))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-
-
-def _parameter_groups(towers: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay on matrices alone: not on biases, norms, temperature or logit bias."""
-    matrices = [p for p in towers.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in towers.parameters() if p.requires_grad and p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def augment(
@@ -317,10 +319,9 @@ def augment(
     most = round(shift * size)
     out = np.zeros_like(pictures)
     moves = rng.integers(-most, most + 1, (count, 2))
-    gains = 1 + rng.uniform(-intensity, intensity, count)
-    offsets = 255 * rng.uniform(-intensity, intensity, count) / 2
-    levels = np.arange(256) - 127.5
-    tables = np.clip(np.rint(levels * gains[:, None] + 127.5 + offsets[:, None]), 0, 255).astype(np.uint8)
+    gains = 1 + rng.uniform(-intensity, intensity, (count, 1))
+    offsets = 127.5 + 127.5 * rng.uniform(-intensity, intensity, (count, 1))
+    tables = np.clip(np.rint((np.arange(256) - 127.5) * gains + offsets), 0, 255).astype(np.uint8)
     tables[:, 0] = 0
     for i, (down, right) in enumerate(moves.tolist()):
         source = pictures[i, max(0, -down) : size - max(0, down), max(0, -right) : size - max(0, right)]

@@ -1,7 +1,8 @@
 """Pairs of pictures and captions for contrastive tuning, read from a folder that holds `metadata.csv`.
 
-Columns: `path` (absolute, or relative to the folder) and `caption`; optional `split` ("train" or "val") and
-`patient_id`. Several rows with one path are several captions of that picture: each epoch draws one of them.
+Columns: `path` (absolute, or relative to the folder) and `caption`; optional `split` ("train" or "val"),
+`patient_id` and `group` (say, the kind of picture). Several rows with one path are several captions of that
+picture: each epoch draws one of them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _SPLITS = {"train": False, "val": True}
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Pictures with their captions: the three fields have one entry for each picture.
+    """Pictures with their captions: every field has one entry for each picture.
 
     `held_out` is True for pictures kept for validation; no patient is on both sides unless `split` says so.
     """
@@ -32,6 +33,7 @@ class Pairs:
     paths: tuple[Path, ...]
     captions: tuple[tuple[str, ...], ...]
     held_out: NDArray[np.bool_]
+    groups: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class _Row:
     path: Path
     caption: str
     patient: str
+    group: str
     held_out: bool | None
 
 
@@ -66,7 +69,8 @@ def read_pairs(folder: Path, *, validation_fraction: float = 0.1, seed: int = 0)
                 "add pictures of more patients, or a split column with train and val.",
             )
     captions = tuple(tuple(row.caption for row in rows) for rows in pictures)
-    return Pairs(tuple(by_path), captions, held_out)
+    groups = tuple(rows[0].group for rows in pictures)
+    return Pairs(tuple(by_path), captions, held_out, groups)
 
 
 def _rows(table: Path, folder: Path) -> Iterator[_Row]:
@@ -107,8 +111,9 @@ def _row(fields: dict[str, str | None], where: str, folder: Path) -> _Row:
     split = (fields.get("split") or "").strip().lower()
     if split and split not in _SPLITS:
         raise ModelError("split-unknown", f"{where} has the split {split!r}: it must be train or val.")
-    patient = (fields.get("patient_id") or "").strip()
-    return _Row(path, caption, patient or f"picture {path}", _SPLITS[split] if split else None)
+    patient = (fields.get("patient_id") or "").strip() or f"picture {path}"
+    group = (fields.get("group") or "").strip()
+    return _Row(path, caption, patient, group, _SPLITS[split] if split else None)
 
 
 def _declared_split(rows: Sequence[_Row], table: Path) -> bool:
@@ -154,22 +159,32 @@ def _read_picture(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise ModelError(
             "picture-unreadable",
-            f"{path} cannot be read as a picture: give PNG, JPEG or TIFF (medsiglip render makes PNG of DICOM).",
+            f"{path} cannot be read as a picture: give PNG, JPEG or TIFF (medsiglip render draws DICOM).",
         ) from error
 
 
 def deal_batches(
-    captions: Sequence[str], batch_size: int, rng: np.random.Generator
+    captions: Sequence[str], batch_size: int, rng: np.random.Generator, groups: Sequence[str] | None = None
 ) -> list[NDArray[np.intp]]:
-    """Return the pictures' indices in random batches of `batch_size` or one fewer, equal captions far apart.
+    """Return the pictures' indices in random batches of `batch_size` or a little fewer.
 
-    The sigmoid loss calls every other caption of a batch wrong, so equal captions in one batch contradict
-    each other.
+    Equal captions are dealt far apart, because the sigmoid loss calls every other caption of a batch wrong
+    and equal captions in one batch contradict each other. With `groups` a batch holds pictures of one group.
     """
-    rank: dict[str, int] = dict.fromkeys(captions, 0)
-    for position, caption in enumerate(rng.permutation(sorted(rank))):
-        rank[str(caption)] = position
-    keys = np.array([rank[caption] for caption in captions])
-    order = np.lexsort((rng.random(len(keys)), keys))
-    count = max(1, -(-len(order) // batch_size))
-    return [order[start::count] for start in rng.permutation(count)]
+    names = np.array(["" for _ in captions] if groups is None else groups)
+    batches = [
+        member
+        for name in np.unique(names)
+        for member in _deal(captions, np.flatnonzero(names == name), batch_size, rng)
+    ]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def _deal(
+    captions: Sequence[str], chosen: NDArray[np.intp], batch_size: int, rng: np.random.Generator
+) -> list[NDArray[np.intp]]:
+    different = sorted({captions[i] for i in chosen})
+    rank = dict(zip(different, rng.permutation(len(different)).tolist(), strict=True))
+    order = chosen[np.lexsort((rng.random(len(chosen)), [rank[captions[i]] for i in chosen]))]
+    count = -(-len(order) // batch_size)
+    return [order[start::count] for start in range(count)]

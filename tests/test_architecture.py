@@ -57,7 +57,13 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 def test_worker_processes_and_metadata_paths_never_import_torch() -> None:
     light = [dotted(p) for name in ("index", "ingest", "api") for p in modules(name)]
     light = [m for m in light if not m.startswith(("index.migrations", "ingest.phantoms.make_checkpoint"))]
-    light += ["medsiglip", "medsiglip.checkpoint", "medsiglip.preprocess", "medsiglip.zeroshot", "medsiglip.metrics"]
+    light += [
+        "medsiglip",
+        "medsiglip.checkpoint",
+        "medsiglip.preprocess",
+        "medsiglip.zeroshot",
+        "medsiglip.metrics",
+    ]
     code = f"import importlib, sys\nfor m in {light!r}: importlib.import_module(m)\nprint([m for m in ('torch', 'open_clip', 'timm', 'faiss') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"

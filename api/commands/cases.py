@@ -30,9 +30,12 @@ Where = Annotated[
 
 def ingest(
     context: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders and files.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Folders and files.", readable=False)
+    ],
     metadata: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="What DICOM headers would say, for plain pictures.")
+        Path | None,
+        typer.Option(metavar="CSV", help="What DICOM headers would say, for plain pictures.", readable=False),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that decode and render [one per core].")
@@ -63,7 +66,9 @@ def ingest(
 def search(
     context: typer.Context,
     text: Annotated[str | None, typer.Option(help="Find images that fit these words.")] = None,
-    image: Annotated[Path | None, typer.Option(metavar="FILE", help="Find images like this one.")] = None,
+    image: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Find images like this one.", readable=False)
+    ] = None,
     study: Annotated[str | None, typer.Option(metavar="UID", help="Find cases like this study.")] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many hits.")] = 10,
     level: Annotated[
@@ -99,7 +104,9 @@ def search(
 
 def classify(
     context: typer.Context,
-    image: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A picture; repeatable.")] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A picture; repeatable.", readable=False)
+    ] = None,
     study: Annotated[str | None, typer.Option(metavar="UID", help="A study of the archive.")] = None,
     labels: Annotated[str | None, typer.Option(metavar='"a,b,c"', help="Your own labels.")] = None,
     prompts: Annotated[

@@ -11,7 +11,8 @@ from api.commands._invocation import invocation
 
 
 def import_labels(
-    context: typer.Context, csv: Annotated[Path, typer.Argument(metavar="CSV", help="Labels to store.")]
+    context: typer.Context,
+    csv: Annotated[Path, typer.Argument(metavar="CSV", help="Labels to store.", readable=False)],
 ) -> None:
     """Store labels from a CSV, keyed by path, sop_instance_uid, series_instance_uid or study_instance_uid.
 
@@ -97,7 +98,7 @@ def compact(context: typer.Context) -> None:
 
 def export(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for images.parquet.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for images.parquet.", readable=False)],
 ) -> None:
     """Write images.parquet: one row per image with its identifiers, metadata, labels and embedding.
 

@@ -37,9 +37,12 @@ def demo(
 def tune(
     context: typer.Context,
     data: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder with metadata.csv: path, caption, split.")
+        Path,
+        typer.Option(metavar="DIR", help="Folder with metadata.csv: path, caption, split.", readable=False),
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the tuned checkpoint.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="New folder for the tuned checkpoint.", readable=False)
+    ],
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training pictures.")] = 10,
     batch_size: Annotated[int, typer.Option(min=2, help="Pairs per step.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Highest step size.")] = 1e-5,

@@ -9,13 +9,15 @@ import typer
 
 from api.commands._invocation import invocation
 
-Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders and files.")]
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders and files.", readable=False)]
 
 
 def embed(
     context: typer.Context,
     paths: Paths,
-    out: Annotated[Path, typer.Option(metavar="FILE.parquet", help="Where the embeddings are written.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE.parquet", help="Where the embeddings are written.", readable=False)
+    ],
 ) -> None:
     """Write one embedding per image as Parquet: path, sop_instance_uid, frame, embedding (float32, unit
     length).
@@ -35,7 +37,9 @@ def embed(
 def render(
     context: typer.Context,
     paths: Paths,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the PNGs and images.jsonl.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the PNGs and images.jsonl.", readable=False)
+    ],
 ) -> None:
     """Draw what the model is shown, before resizing, as PNG files with a JSON line for each in images.jsonl.
 

@@ -17,7 +17,8 @@ def train(
     context: typer.Context,
     name: Name,
     labels: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Train on all label columns of this file.")
+        Path | None,
+        typer.Option(metavar="CSV", help="Train on all label columns of this file.", readable=False),
     ] = None,
     label: Annotated[
         list[str] | None, typer.Option(metavar="CLASS", help="A stored label; repeatable.")
@@ -75,11 +76,14 @@ def show(context: typer.Context, name: Name) -> None:
 def predict(
     context: typer.Context,
     name: Name,
-    image: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A picture; repeatable.")] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A picture; repeatable.", readable=False)
+    ] = None,
     study: Annotated[str | None, typer.Option(metavar="UID", help="A study of the archive.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every row of the archive.")] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.parquet", help="Where --all writes its table.")
+        Path | None,
+        typer.Option(metavar="FILE.parquet", help="Where --all writes its table.", readable=False),
     ] = None,
     where: Where = None,
 ) -> None:

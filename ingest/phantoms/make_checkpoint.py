@@ -34,7 +34,7 @@ IMAGE_SIZE = 128
 PATCH_SIZE = 16
 WIDTH = 128
 HEADS = 4
-VISION_LAYERS = 6
+VISION_LAYERS = 4
 TEXT_WIDTH = 64
 TEXT_LAYERS = 2
 CONTEXT_LENGTH = 64
@@ -49,11 +49,11 @@ class Recipe:
     """How much to draw and how to train: `studies` drawn from `seed`, seen `epochs` times, measured on
     `unseen`."""
 
-    studies: int = 14_000
+    studies: int = 16_000
     unseen: int = 720
-    epochs: int = 12
-    batch_size: int = 128
-    learning_rate: float = 1e-3
+    epochs: int = 14
+    batch_size: int = 64
+    learning_rate: float = 2e-3
     weight_decay: float = 0.05
     seed: int = 1
     workers: int = 2
@@ -156,7 +156,8 @@ def _draw(data: Path, recipe: Recipe, stages: _Stages) -> None:
 def _write_untrained(folder: Path, data: Path, seed: int) -> None:
     from sentencepiece import SentencePieceProcessor
 
-    from medsiglip.checkpoint_writer import initial_tensors, save_checkpoint
+    from medsiglip.checkpoint_writer import save_checkpoint
+    from medsiglip.initial_weights import initial_tensors
 
     with (data / "metadata.csv").open(newline="", encoding="utf-8") as file:
         captions = [row["caption"] for row in csv.DictReader(file)]
@@ -165,7 +166,7 @@ def _write_untrained(folder: Path, data: Path, seed: int) -> None:
     config = tiny_config(SentencePieceProcessor(model_proto=vocabulary).get_piece_size())
     folder.mkdir()
     (folder / "spiece.model").write_bytes(vocabulary)
-    tensors = initial_tensors(read_architecture(config, "config.json"), seed)
+    tensors = initial_tensors(read_architecture(config, "config.json"), seed, logit_bias=-4.0)
     save_checkpoint(folder, config, tensors, folder / "spiece.model")
 
 
@@ -177,6 +178,7 @@ def _train(data: Path, work: Path, recipe: Recipe, stages: _Stages) -> TuneRepor
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
+        optimizer="muon",
         validation_fraction=0.03,
         seed=recipe.seed,
         device="cpu",

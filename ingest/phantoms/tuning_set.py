@@ -62,7 +62,7 @@ def write_tuning_set(
     options: TuningSetOptions,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
-    """Write PNGs and `metadata.csv` (path, caption, patient_id) to `folder`; return the number of pictures.
+    """Write PNGs and `metadata.csv` (path, caption, patient_id, group) to `folder`; return the picture count.
 
     The same options give the same bytes, whatever the number of workers. `on_progress` gets studies drawn and
     wanted.
@@ -72,7 +72,7 @@ def write_tuning_set(
     pictures = 0
     with (folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "caption", "patient_id"])
+        writer.writerow(["path", "caption", "patient_id", "group"])
         for rows in _each(partial(_write_study, folder, options), plans, options.workers, on_progress):
             writer.writerows(rows)
             pictures += len({row[0] for row in rows})
@@ -111,7 +111,7 @@ def _each(
             on_progress(done, len(plans))
 
 
-def _write_study(folder: Path, options: TuningSetOptions, plan: StudyPlan) -> list[tuple[str, str, str]]:
+def _write_study(folder: Path, options: TuningSetOptions, plan: StudyPlan) -> list[tuple[str, str, str, str]]:
     drawn = _draw(options, plan)
     module, series = anatomy(plan.anatomy), drawn.study.series[0]
     rows = []
@@ -124,7 +124,7 @@ def _write_study(folder: Path, options: TuningSetOptions, plan: StudyPlan) -> li
             caption(rng, module.PHRASES, series.image_findings[index], module.FINDINGS)
             for _ in range(options.captions)
         ]
-        rows += [(path, text, drawn.study.patient_id) for text in dict.fromkeys(texts)]
+        rows += [(path, text, drawn.study.patient_id, plan.anatomy) for text in dict.fromkeys(texts)]
     return rows
 
 

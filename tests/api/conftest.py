@@ -1,4 +1,6 @@
-"""One small archive of phantoms that the tests of this folder share, and the command line run in this process."""
+"""One small archive of phantoms that the tests of this folder share, and the command line run in this
+process.
+"""
 
 from __future__ import annotations
 

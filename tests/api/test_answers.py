@@ -1,4 +1,6 @@
-"""The JSON of every command, as the contract names it: more fields may be there, none of these may be missing."""
+"""The JSON of every command, as the contract names it: more fields may be there, none of these may be
+missing.
+"""
 
 from __future__ import annotations
 
@@ -139,9 +141,7 @@ def test_evaluate_zero_shot_counts_only_what_the_prompts_fit(home: Home, phantom
     figures = home.run("evaluate", "zero-shot", "--prompts", "phantoms").json
     assert set(figures) >= {"labels", "macro_auroc"}
     by_label = {label["label"]: label for label in figures["labels"]}
-    assert all(
-        set(label) >= {"label", "n", "positive", "auroc", "auroc_ci"} for label in figures["labels"]
-    )
+    assert all(set(label) >= {"label", "n", "positive", "auroc", "auroc_ci"} for label in figures["labels"])
     assert by_label["melanoma"]["n"] == 24
     assert by_label["nodule"]["n"] == 8
     assert by_label["pneumothorax"]["n"] == 6

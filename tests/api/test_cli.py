@@ -144,9 +144,20 @@ def test_ctrl_c_is_one_line_and_leaves_the_archive_whole(home: Home, tmp_path: P
     folder.mkdir()
     for number in range(20_000):
         (folder / f"{number}.dcm").write_bytes(b"no dicom")
-    command = [sys.executable, "-m", "api.cli", "--home", str(tmp_path / "home"), "--json", "ingest", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "api.cli",
+        "--home",
+        str(tmp_path / "home"),
+        "--json",
+        "ingest",
+        str(folder),
+    ]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
         while not (tmp_path / "home" / "secret.key").exists():
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)

@@ -40,7 +40,11 @@ def test_a_new_file_of_a_known_patient_leaves_the_patient_out(
 ) -> None:
     dataset = pydicom.dcmread(files(phantoms)[0])
     key = patient_of(home, str(dataset.StudyInstanceUID))
-    for keyword, uid in (("SOPInstanceUID", "2.25.7"), ("SeriesInstanceUID", "2.25.8"), ("StudyInstanceUID", "2.25.9")):
+    for keyword, uid in (
+        ("SOPInstanceUID", "2.25.7"),
+        ("SeriesInstanceUID", "2.25.8"),
+        ("StudyInstanceUID", "2.25.9"),
+    ):
         setattr(dataset, keyword, uid)
     dataset.file_meta.MediaStorageSOPInstanceUID = "2.25.7"
     new = tmp_path / "new.dcm"

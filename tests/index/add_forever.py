@@ -1,4 +1,4 @@
-"""Adds bundle after bundle to a home, printing each that is committed, until it is killed or has added `count`.
+"""Adds study after study to a home, printing each that is committed, until killed or done.
 
 Arguments: home, first study, count of studies, seconds to wait for another writer.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+# Run as a program, by path.
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
-from index_cases import SPACE, make_bundle, unit_vectors
+from index_cases import SPACE, make_bundle, unit_vectors  # noqa: E402
 
-from index.case_index import CaseIndex
-from index.errors import CatalogError
+from index.case_index import CaseIndex  # noqa: E402
+from index.errors import CatalogError  # noqa: E402
 
 home, first, count, busy = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 try:

@@ -1,8 +1,8 @@
 """Dies at every step of an operation in turn, opens the home again, and says what is wrong with it.
 
-Run as a program, because it forks, and a process that has used OpenMP must not. A step is a statement or commit of
-the database, an fsync, a rename or an unlink. Arguments: the operation, an empty folder, and 1 for every step or n for
-every n-th. Prints one JSON object.
+Run as a program, because it forks, and a process that has used OpenMP must not. A step is a statement or
+commit of the database, an fsync, a rename or an unlink. Arguments: the operation, an empty folder, and 1 for
+every step or n for every n-th. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
-import alembic.command
-import faiss
-import pyarrow.parquet
-from index_cases import SPACE, make_bundle, unit_vectors
-from sqlalchemy import Engine, event
+import alembic.command  # noqa: E402
+import faiss  # noqa: E402
+import pyarrow.parquet  # noqa: E402
+from index_cases import SPACE, make_bundle, unit_vectors  # noqa: E402
+from sqlalchemy import Engine, event  # noqa: E402
 
-from index.case_index import CaseIndex
+from index.case_index import CaseIndex  # noqa: E402
 
-assert alembic.command and faiss and pyarrow.parquet  # imported once, before the forks
+IMPORTED_BEFORE_THE_FORKS = (alembic.command, faiss, pyarrow.parquet)
 STUDIES = 4
 FORGOTTEN = "2.25.1"
 

@@ -1,4 +1,4 @@
-"""A process may die at any moment; what was committed stays, nothing is double, and search agrees with SQL."""
+"""A process may die at any moment: what was committed stays, nothing is double, search agrees."""
 
 from __future__ import annotations
 

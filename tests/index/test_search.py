@@ -22,18 +22,17 @@ MODALITIES = ("CT", "MR", "DX")
 def random_archive(seed: int, studies: int) -> tuple[list, np.ndarray]:
     """Studies of a few patients with one or two series each; some vectors occur several times."""
     draw = np.random.default_rng(seed)
-    bundles = []
-    for study in range(studies):
-        for series in range(draw.integers(1, 3)):
-            bundles.append(
-                make_bundle(
-                    study,
-                    int(draw.integers(1, 5)),
-                    series=series,
-                    patient=f"patient-{study % max(1, studies // 2)}",
-                    series_fields={"modality": MODALITIES[draw.integers(0, 3)]},
-                )
-            )
+    bundles = [
+        make_bundle(
+            study,
+            int(draw.integers(1, 5)),
+            series=series,
+            patient=f"patient-{study % max(1, studies // 2)}",
+            series_fields={"modality": MODALITIES[draw.integers(0, 3)]},
+        )
+        for study in range(studies)
+        for series in range(draw.integers(1, 3))
+    ]
     vectors = unit_vectors(count_images(bundles), seed)
     return bundles, vectors[draw.integers(0, max(1, len(vectors) * 2 // 3), len(vectors))]
 

@@ -32,7 +32,7 @@ def test_a_shard_is_plain_parquet_of_the_rounded_values(tmp_path: Path, dtype: s
 def test_what_is_read_has_unit_length_again(tmp_path: Path) -> None:
     folder = ShardFolder(tmp_path, "space")
     vectors = unit_vectors(50, dimension=1152)
-    _, read = folder.read(folder.write(np.arange(50), vectors, "float16"))
+    _, read = folder.read(folder.write(np.arange(50), vectors, "float16"), 1152)
     assert read.dtype == np.float32
     assert np.abs(np.linalg.norm(read.astype(np.float64), axis=1) - 1).max() < 1e-7
     assert np.abs(read - vectors).max() < 1e-4
@@ -53,20 +53,28 @@ def test_a_shard_that_is_gone_or_damaged_is_named(tmp_path: Path) -> None:
     for damaged in (b"", content[: len(content) // 2], b"PAR1" + bytes(100) + b"PAR1"):
         path.write_bytes(damaged)
         with pytest.raises(CatalogError, match=name) as caught:
-            folder.read(name)
+            folder.read(name, 16)
         assert caught.value.code == "corrupt-shard"
+    path.write_bytes(content)
+    with pytest.raises(CatalogError, match="17 finite values"):
+        folder.read(name, 17)
     path.unlink()
     with pytest.raises(CatalogError, match=name) as caught:
-        folder.read(name)
+        folder.read(name, 16)
     assert caught.value.code == "missing-shard"
 
 
 def test_an_interrupted_write_leaves_the_old_content_and_no_other_file(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_bytes(b"old")
-    with pytest.raises(RuntimeError), atomic_file(target) as stream:
-        stream.write(b"new")
-        raise RuntimeError
+
+    def interrupted() -> None:
+        with atomic_file(target) as stream:
+            stream.write(b"new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        interrupted()
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
 

@@ -13,9 +13,10 @@ from PIL import Image
 
 from medsiglip.architecture import read_architecture, tensor_shapes
 from medsiglip.checkpoint import Checkpoint, open_checkpoint, read_weights
-from medsiglip.checkpoint_writer import initial_tensors, save_checkpoint
+from medsiglip.checkpoint_writer import save_checkpoint
 from medsiglip.encoder import Encoder
 from medsiglip.errors import ModelError
+from medsiglip.initial_weights import initial_tensors
 from medsiglip.tune import TuneOptions, augment, tune
 from medsiglip.tuning_data import deal_batches, read_pairs, read_pictures
 

@@ -39,7 +39,7 @@ def upgrade() -> None:
         sa.Column("pixel_hash", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("value", sa.Double(), nullable=False),
-        sa.CheckConstraint("level IN ('study', 'series', 'instance')", name="ck_labels_level"),
+        sa.CheckConstraint("level IN ('study', 'series', 'instance')", name=op.f("ck_labels_level")),
         sa.PrimaryKeyConstraint("id", name="pk_labels"),
         sa.UniqueConstraint("level", "uid", "pixel_hash", "name", name="uq_labels_level_uid_pixel_hash_name"),
     )
@@ -69,7 +69,7 @@ def upgrade() -> None:
         sa.Column("next_id", sa.BigInteger(), nullable=False),
         sa.Column("space_id", _ID),
         sa.Column("key_fingerprint", sa.String()),
-        sa.CheckConstraint("id = 1", name="ck_home_single_row"),
+        sa.CheckConstraint("id = 1", name=op.f("ck_home_single_row")),
         sa.ForeignKeyConstraint(["space_id"], ["spaces.id"], name="fk_home_space_id_spaces"),
         sa.PrimaryKeyConstraint("id", name="pk_home"),
     )

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from api.errors import ServiceError
+from api.labels import read_labels
+
+from .conftest import Home, Phantoms
+
+
+def labels(path: Path, text: str) -> dict[tuple[str, str], float | None]:
+    path.write_text(text, encoding="utf-8")
+    return {(record.key, record.name): record.value for record in read_labels(path).records}
+
+
+def test_columns_of_numbers_classes_and_bare_names(tmp_path: Path) -> None:
+    csv = tmp_path / "labels.csv"
+    assert labels(csv, "\ufeffsop_instance_uid,label:mass\n1.2,1\n1.3,0\n1.4,\n") == {
+        ("1.2", "mass"): 1.0,
+        ("1.3", "mass"): 0.0,
+    }
+    assert labels(csv, "study_instance_uid,label\n1.2,normal\n1.3,mass\n") == {
+        ("1.2", "normal"): 1.0,
+        ("1.3", "mass"): 1.0,
+    }
+    assert labels(csv, "study_instance_uid,mass,remark,age\n1.2,1,seen,50\n1.3,,no,60\n") == {
+        ("1.2", "mass"): 1.0
+    }
+    assert labels(csv, "path,label\na/b.png,mass\n/c.png,mass\n") == {
+        (str(tmp_path / "a" / "b.png"), "mass"): 1.0,
+        ("/c.png", "mass"): 1.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("name,label\na,mass\n", "study_instance_uid"),
+        ("path\na\n", "label:<name>"),
+        ("path,label:mass\na,2\n", "line 2"),
+        ("path,label:mass\na,1\n,1\n", "line 3"),
+        ("path,label:mass\na,\n", "no label"),
+        ("path,label:\na,1\n", "without a name"),
+        ("path,label\na,mass,more\n", "line 2"),
+        ("", "study_instance_uid"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_where(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises(ServiceError, match=named) as caught:
+        labels(tmp_path / "labels.csv", text)
+    assert caught.value.code == "bad-labels"
+
+
+def test_files_that_are_no_csv(tmp_path: Path) -> None:
+    (tmp_path / "binary.csv").write_bytes(b"path,label\n\xff\xfe\n")
+    for name in ("binary.csv", "absent.csv"):
+        with pytest.raises(ServiceError, match=name) as caught:
+            read_labels(tmp_path / name)
+        assert caught.value.code == "labels-unreadable"
+
+
+def test_rows_that_name_nothing_are_reported(own_home: Home, phantoms: Phantoms, tmp_path: Path) -> None:
+    study = next(iter(phantoms.by_study))
+    (tmp_path / "labels.csv").write_text(f"study_instance_uid,label:seen\n{study},1\n1.2.3,1\n1.2.4,0\n")
+    answer = own_home.run("label", "import", tmp_path / "labels.csv").json
+    assert answer["rows"] == 3
+    assert answer["matched"] == 1
+    assert answer["unmatched"] == ["1.2.3", "1.2.4"]
+    assert "1.2.3" in own_home.show("label", "import", tmp_path / "labels.csv").out
+    found = own_home.run("study", "list", "--where", "label:seen=1").json["studies"]
+    assert [one["study_instance_uid"] for one in found] == [study]
+
+
+def test_a_corrected_class_replaces_the_earlier_one(
+    own_home: Home, phantoms: Phantoms, tmp_path: Path
+) -> None:
+    first, second = list(phantoms.by_study)[:2]
+    csv = tmp_path / "classes.csv"
+    csv.write_text(f"study_instance_uid,label\n{first},cat\n{second},dog\n")
+    own_home.run("label", "import", csv)
+    csv.write_text(f"study_instance_uid,label\n{first},dog\n{second},cat\n")
+    own_home.run("label", "import", csv)
+    shown = own_home.run("study", "show", first).json["labels"]
+    assert shown["dog"] == 1
+    assert "cat" not in shown

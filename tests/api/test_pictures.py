@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from api.contact_sheet import Row, Tile, write_contact_sheet
+from api.parquet import writing
+
+from .conftest import Home, Phantoms, run
+
+
+def test_embeddings_are_those_of_the_archive(home: Home, phantoms: Phantoms, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "embeddings.parquet"
+    answer = run("--home", tmp_path / "home", "--json", "embed", phantoms.dicom, "--out", out).json
+    table = pq.read_table(out)
+    assert table.column_names == ["path", "sop_instance_uid", "frame", "embedding"]
+    assert table.schema.field("embedding").type.value_type == pa.float32()
+    assert answer["images"] == table.num_rows == home.report["images"]
+    vectors = np.stack(table["embedding"].to_numpy(zero_copy_only=False))
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    home.run("index", "export", "--out", tmp_path / "exported")
+    stored = pq.read_table(tmp_path / "exported" / "images.parquet").to_pylist()
+    by_image = {(row["sop_instance_uid"], row["frame"]): np.array(row["embedding"]) for row in stored}
+    for row, vector in zip(table.to_pylist(), vectors, strict=True):
+        assert by_image[row["sop_instance_uid"], row["frame"]] @ vector > 0.9995
+
+
+def test_pngs_are_what_the_model_is_shown(phantoms: Phantoms, tmp_path: Path) -> None:
+    from ingest.rendered import Rendered, render_files
+
+    (tmp_path / "text.dcm").write_text("text")
+    file = sorted(phantoms.dicom.rglob("*.dcm"))[0]
+    answer = run("--json", "render", file, tmp_path / "text.dcm", "--out", tmp_path / "out").json
+    [image] = answer["images"]
+    assert set(image) >= {"path", "png", "sop_instance_uid", "frame", "rendering", "warnings"}
+    assert [entry["code"] for entry in answer["quarantined"]] == ["not-dicom"]
+    [drawn] = render_files([file])
+    assert isinstance(drawn, Rendered)
+    assert np.array_equal(np.asarray(Image.open(image["png"])), drawn.pixels)
+    lines = (tmp_path / "out" / "images.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [image]
+
+
+def test_a_parquet_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    schema = pa.schema([("number", pa.int32())])
+    path = tmp_path / "table.parquet"
+
+    def write(fails: bool) -> None:
+        with writing(path, schema) as writer:
+            writer.write_table(pa.table({"number": [1, 2]}, schema=schema))
+            if fails:
+                raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write(fails=True)
+    assert list(tmp_path.iterdir()) == []
+    write(fails=False)
+    assert pq.read_table(path)["number"].to_pylist() == [1, 2]
+    with pytest.raises(RuntimeError, match="stop"):
+        write(fails=True)
+    assert [path] == list(tmp_path.iterdir())
+    assert pq.read_table(path).num_rows == 2
+
+
+def test_a_contact_sheet_shows_the_query_framed_and_its_neighbours(tmp_path: Path) -> None:
+    red = np.zeros((40, 80, 3), np.uint8)
+    red[..., 0] = 255
+    grey = np.full((50, 50), 99, np.uint8)
+    rows = [
+        Row("first", (Tile(red, ("query",), is_query=True), Tile(grey, ("score 0.5", "nodule")))),
+        Row("second", (Tile("some words", ("query in words",), is_query=True),)),
+    ]
+    write_contact_sheet(rows, tmp_path / "sheet.png")
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert ((sheet == (255, 0, 0)).all(axis=2)).sum() == 224 * 112
+    assert ((sheet == (99, 99, 99)).all(axis=2)).sum() >= 224 * 224
+    frames = (sheet == (0x0B, 0x66, 0xC3)).all(axis=2).sum()
+    assert frames == 2 * (230 * 230 - 224 * 224)

@@ -1,0 +1,114 @@
+"""What is forgotten is nowhere any more: not in rows, vectors, snapshots, previews, nor in free pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from index_cases import SPACE, make_bundle, unit_vectors
+
+from index.case_index import CaseIndex
+from index.records import LabelRecord, Removal
+
+
+@pytest.fixture
+def filled(index: CaseIndex) -> CaseIndex:
+    """Three patients in one shard; the first has two studies."""
+    bundles = [make_bundle(study, 2, patient=f"patient-{study // 2}") for study in (0, 1, 2, 4)]
+    index.add(bundles, unit_vectors(8, 1))
+    index.set_labels([LabelRecord("secret-finding", 1, "study_instance_uid", "2.25.0")])
+    index.set_labels([LabelRecord("x", 1, "path", f"/data/{study}/0/0.dcm") for study in (0, 1, 2, 4)])
+    return index
+
+
+def files_holding(home: Path, secret: bytes) -> list[str]:
+    return [path.name for path in home.rglob("*") if path.is_file() and secret in path.read_bytes()]
+
+
+def test_no_byte_of_a_patient_is_left(filled: CaseIndex, home: Path) -> None:
+    filled.rebuild()
+    images = [one for study in (0, 1) for one in filled.images_of(f"2.25.{study}")]
+    (home / "previews").mkdir()
+    for image_id in [*(one.image_id for one in images), 10**6]:
+        (home / "previews" / f"{image_id}.png").write_bytes(b"picture")
+    vectors = filled.vectors([one.image_id for one in images])
+    secrets = [
+        *(vector.tobytes() for vector in vectors),
+        *(vector.tobytes() for vector in unit_vectors(8, 1)[:4].astype(np.float16)),
+        b"patient-0",
+        b"/data/1/",
+        b"secret-finding",
+        b"a-1-0-0",
+    ]
+    assert all(files_holding(home, secret) for secret in secrets)
+    assert filled.remove_patient("patient-0") == Removal(2, 2, 4, 4, 4, 3)
+    assert {secret: files_holding(home, secret) for secret in secrets} == {secret: [] for secret in secrets}
+    assert [path.name for path in (home / "previews").iterdir()] == ["1000000.png"]
+    filled.close()
+    assert {secret: files_holding(home, secret) for secret in secrets} == {secret: [] for secret in secrets}
+    with CaseIndex.open(home) as again:
+        assert again.verify().problems == ()
+        assert [study.study_instance_uid for study in again.studies()] == ["2.25.2", "2.25.4"]
+        assert again.info().patients == 2
+
+
+def test_removing_one_study_leaves_the_patient_s_other(filled: CaseIndex) -> None:
+    kept = {one.image_id: filled.vectors([one.image_id]).tobytes() for one in filled.images_of("2.25.1")}
+    assert filled.remove_study("2.25.0").studies == 1
+    assert {study.study_instance_uid: study.patient_key for study in filled.studies()} == {
+        "2.25.1": "patient-0",
+        "2.25.2": "patient-1",
+        "2.25.4": "patient-2",
+    }
+    assert kept == {
+        one.image_id: filled.vectors([one.image_id]).tobytes() for one in filled.images_of("2.25.1")
+    }
+    assert "/data/0/0/0.dcm" not in filled.known_files()
+    [hits] = filled.search(unit_vectors(8, 1)[:1], k=100)
+    assert len(hits) == 6
+
+
+def test_ids_are_never_given_again(filled: CaseIndex) -> None:
+    before = max(one.image_id for one in filled.images_of("2.25.4"))
+    for patient in ("patient-0", "patient-1", "patient-2"):
+        filled.remove_patient(patient)
+    assert filled.info().images == filled.info().shards == 0
+    assert filled.verify().ok
+    again = filled.add([make_bundle(4, 2)], unit_vectors(2, 1))
+    assert min(again) > before
+
+
+def test_another_process_with_old_vectors_in_memory_does_not_bring_them_back(
+    filled: CaseIndex, home: Path
+) -> None:
+    with CaseIndex.open(home) as other:
+        assert len(other.search(unit_vectors(1), k=100)[0]) == 8
+        secret = other.vectors([other.images_of("2.25.0")[0].image_id]).tobytes()
+        filled.remove_patient("patient-0")
+    assert files_holding(home, secret) == []
+    with CaseIndex.open(home) as again:
+        assert again.verify().ok
+        assert again.info().faiss.ntotal == 4
+
+
+def test_a_study_whose_shard_is_lost_can_be_forgotten_and_ingested_again(
+    filled: CaseIndex, home: Path
+) -> None:
+    filled.add([make_bundle(9, 1)], unit_vectors(1, 9))
+    lost = [
+        one
+        for one in (home / "vectors" / SPACE.name).iterdir()
+        if unit_vectors(8, 1)[0].astype("f2").tobytes() in one.read_bytes()
+    ]
+    assert len(lost) == 1
+    filled.close()
+    lost[0].unlink()
+    with CaseIndex.open(home) as index:
+        assert not index.verify().ok
+        for study in (0, 1, 2, 4):
+            index.remove_study(f"2.25.{study}")
+        assert index.verify().ok
+        index.add([make_bundle(0, 2)], unit_vectors(2, 1))
+        assert index.verify().ok
+        assert index.info().images == 3
