@@ -69,9 +69,9 @@ def interval(bounds: Sequence[float | None] | None) -> str:
 
 
 def positive_labels(labels: Mapping[str, Any]) -> str:
-    """Names of the labels that are present; `none of n` when all are absent."""
+    """Names of the labels that are present; `none` when all are absent."""
     present = [name for name, value in labels.items() if value]
-    return ", ".join(present) if present else (f"none of {len(labels)}" if labels else "")
+    return ", ".join(present) or ("none" if labels else "")
 
 
 def _short(number: object) -> str:

@@ -40,12 +40,18 @@ def write_phantoms(
     root.mkdir(parents=True, exist_ok=True)
     tasks = [(plan, root) for plan in plan_studies(count, seed)]
     written: list[WrittenStudy] = []
-    with ProcessPoolExecutor(max_workers=os.cpu_count() or 1, mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(os.cpu_count() or 1, get_context("spawn"), initializer=_use_one_thread)
+    with pool:
         for study in pool.map(_write, tasks, chunksize=4):
             written.append(study)
             on_progress(len(written), count)
     _write_labels(folder / "labels.csv", written)
     return tuple(written)
+
+
+def _use_one_thread() -> None:
+    """Before numpy is loaded: the processes share the cores, and threads of each would only wait for them."""
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 
 def _write(task: tuple[StudyPlan, Path]) -> WrittenStudy:

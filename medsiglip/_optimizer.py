@@ -24,7 +24,9 @@ def make_optimizers(
     inner = [
         p
         for key, p in trained
-        if name == "muon" and p.ndim == 2 and not key.endswith("token_embedding.weight")
+        if name == "muon"
+        and p.ndim == 2
+        and not key.endswith(("token_embedding.weight", "caption_table.weight"))
     ]
     taken = {id(p) for p in inner}
     matrices = [p for _, p in trained if p.ndim > 1 and id(p) not in taken]

@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,10 @@ from medsiglip.errors import ModelError
 from medsiglip.model import hugging_face_weights, load_model
 from medsiglip.preprocess import DEFAULT_PROFILE
 from medsiglip.tokenizer import Tokenizer
+from medsiglip.tuning_batches import CaptionTable, augment, deal_batches
 from medsiglip.tuning_curve import CurvePoint, draw_curve, write_curve
-from medsiglip.tuning_data import Pairs, deal_batches, read_pairs, read_pictures
+from medsiglip.tuning_data import Pairs, read_pairs, read_pictures
+from medsiglip.tuning_loss import make_loss
 
 Stage = Literal["read", "train"]
 OnProgress = Callable[[Stage, int, int], None]
@@ -38,20 +39,27 @@ OnProgress = Callable[[Stage, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class TuneOptions:
-    """How to tune. The defaults suit a pretrained checkpoint; training from scratch wants the
-    `optimizer` "muon" and a `learning_rate` of 2e-3.
+    """How to tune.
 
-    `warmup` is the share of all steps over which the rate rises before it falls as a cosine to zero; `shift`
-    the largest random displacement of a training picture, as a share of its side, and `intensity` the largest
-    random change of its contrast and brightness (never a flip: captions name sides). `validation_fraction` is
-    the share of patients held out where `metadata.csv` has no split. `precision` "bfloat16" is for GPUs.
+    The defaults suit a pretrained checkpoint; training from scratch wants the `optimizer` "muon" and a
+    `learning_rate` of 2e-3. Each step compares a batch of pictures with `captions_per_step` captions of each,
+    where pictures have several. `warmup` is the share of all steps over which the rate rises before it falls
+    as a cosine to zero; `shift` the largest random displacement of a training picture, as a share of its
+    side, and `intensity` the largest random change of its contrast and brightness (never a flip: captions
+    name sides). `train` "image" and "text" lock the other tower, as in LiT (Zhai et al., arXiv 2111.07991):
+    "text" fits the text tower to the pictures' vectors as they are; "image" needs no text tower at all, for
+    each caption that several pictures list has a vector of its own, learned with the image tower and dropped
+    at the end. `validation_fraction` is the share of patients held out where `metadata.csv` has no split.
+    `precision` "bfloat16" is for GPUs.
     """
 
     epochs: int = 10
     batch_size: int = 32
+    captions_per_step: int = 1
     learning_rate: float = 1e-5
     weight_decay: float = 1e-2
     optimizer: OptimizerName = "adamw"
+    train: Literal["both", "image", "text"] = "both"
     warmup: float = 0.1
     shift: float = 0.04
     intensity: float = 0.1
@@ -62,10 +70,10 @@ class TuneOptions:
     precision: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 2 or self.learning_rate <= 0:
+        if min(self.epochs, self.captions_per_step, self.batch_size - 1) < 1 or self.learning_rate <= 0:
             raise ModelError(
                 "option-invalid",
-                "Tuning needs at least 1 epoch, a batch size of at least 2 and a learning rate above 0.",
+                "Tuning needs at least 1 epoch, 1 caption a step, batches of 2 and a learning rate above 0.",
             )
         if not 0 < self.validation_fraction < 1:
             raise ModelError("option-invalid", "The validation fraction must lie between 0 and 1.")
@@ -116,8 +124,7 @@ def tune(
 
     `out` must be absent or empty; it also receives `curve.csv` and `curve.png`. The best weights so far are
     there from the first epoch on. Ctrl-C ends the run with them. The same seed, data and machine give the
-    same weights. Where `metadata.csv` has a column `group`, the batches of every second epoch hold one group
-    each, because telling apart pictures of one kind is the hard part.
+    same weights.
 
     Raises ModelError: the codes of `tuning_data`, `folder-not-empty`, `folder-unwritable`,
     `unknown-device`, `loss-not-finite`.
@@ -173,47 +180,50 @@ class _Run:
     def __init__(
         self, checkpoint: Checkpoint, pairs: Pairs, pictures: NDArray[np.uint8], options: TuneOptions
     ) -> None:
-        from open_clip.loss import SigLipLoss
-
         self._checkpoint, self._options, self._pictures = checkpoint, options, pictures
         self._device = resolve_device(options.device)
         self._towers = load_model(checkpoint).to(self._device).requires_grad_(True).train()
-        self._loss = SigLipLoss()
+        self._loss = make_loss()
         self._rng = np.random.default_rng(options.seed)
         self._training = np.flatnonzero(~pairs.held_out)
         self._validation = np.flatnonzero(pairs.held_out)
-        self._captions = pairs.captions
-        self._tokenize_once(checkpoint)
+        tokenizer = Tokenizer(checkpoint.spiece_path, checkpoint.context_length)
+        self._texts = CaptionTable(pairs.captions, tokenizer)
+        self.captions_truncated = self._texts.truncated
         self._groups = [pairs.groups[i] for i in self._training]
-        plain, grouped = self._batch_counts()
-        self._steps = plain * (options.epochs - options.epochs // 2) + grouped * (options.epochs // 2)
+        kinds = [pairs.groups[i] for i in self._validation]
+        self._validation_batches = deal_batches(kinds, options.batch_size, self._rng)
+        self._steps = options.epochs * len(deal_batches(self._groups, options.batch_size, self._rng))
         self._step = 0
+        self._trained = self._lock(checkpoint.dimension)
         self._optimizers = make_optimizers(
-            self._towers,
+            self._trained,
             options.optimizer,
             learning_rate=options.learning_rate,
             weight_decay=options.weight_decay,
         )
 
-    def _tokenize_once(self, checkpoint: Checkpoint) -> None:
-        tokenizer = Tokenizer(checkpoint.spiece_path, checkpoint.context_length)
-        texts = sorted({caption for captions in self._captions for caption in captions})
-        tokens = tokenizer(texts)
-        self._row = {text: row for row, text in enumerate(texts)}
-        self._tokens = torch.from_numpy(tokens)
-        # The last place is left for </s>, so a caption that fills the place before it has lost its end.
-        full = (
-            tokens[:, -2] != tokenizer.pad_id if checkpoint.context_length > 1 else np.zeros(len(texts), bool)
-        )
-        self.captions_truncated = sum(
-            int(full[self._row[caption]]) for captions in self._captions for caption in captions
-        )
+    def _lock(self, dimension: int) -> torch.nn.ModuleDict:
+        """Take gradients from the tower that is not to be trained; return what is."""
+        self._vectors: torch.Tensor | None = None
+        trained = torch.nn.ModuleDict({"towers": self._towers})
+        if self._options.train == "image":
+            self._towers.text.requires_grad_(False)
+            table = torch.nn.Embedding(self._texts.shared_count, dimension, device=self._device)
+            torch.nn.init.normal_(table.weight, std=0.1)
+            trained["caption_table"] = table
+        elif self._options.train == "text":
+            self._towers.visual.requires_grad_(False)
+            self._vectors = self._picture_vectors()
+        return trained
 
-    def _batch_counts(self) -> tuple[int, int]:
-        """Batches of an epoch that mixes all pictures, and of one whose batches hold one group each."""
-        size = self._options.batch_size
-        sizes = Counter(self._groups).values()
-        return -(-len(self._groups) // size), sum(-(-count // size) for count in sizes)
+    @torch.no_grad()
+    def _picture_vectors(self) -> torch.Tensor:
+        """Return the vectors [n, d] of all pictures as the locked image tower gives them."""
+        self._towers.visual.eval()
+        count, size = len(self._pictures), 128
+        parts = [self._encode_pictures(self._pictures[i : i + size]) for i in range(0, count, size)]
+        return torch.cat(parts)
 
     def epochs(self, on_progress: OnProgress) -> Iterator[CurvePoint]:
         """Yield the curve's points: the state as given, then after each epoch."""
@@ -221,18 +231,25 @@ class _Run:
         yield self._validate(0, math.nan, started)
         for epoch in range(1, self._options.epochs + 1):
             losses = []
-            drawn = [str(self._rng.choice(self._captions[i])) for i in self._training]
-            groups = None if epoch % 2 else self._groups
-            for batch in deal_batches(drawn, self._options.batch_size, self._rng, groups):
-                losses.append(self._train(self._training[batch], [drawn[i] for i in batch]))
+            for batch in deal_batches(self._groups, self._options.batch_size, self._rng):
+                losses.append(self._train(self._training[batch]))
                 on_progress("train", self._step, self._steps)
             yield self._validate(epoch, float(np.mean(losses)), started)
 
-    def _train(self, chosen: NDArray[np.intp], captions: Sequence[str]) -> float:
+    def _train(self, chosen: NDArray[np.intp]) -> float:
         share = warmup_cosine(self._step, self._steps, self._options.warmup)
         set_learning_rate(self._optimizers, self._options.learning_rate * share)
-        pictures = augment(self._pictures[chosen], self._rng, self._options.shift, self._options.intensity)
-        loss = self._loss_of(*self._encode(pictures, captions))
+        if self._vectors is None:
+            options = self._options
+            pictures = augment(self._pictures[chosen], self._rng, options.shift, options.intensity)
+            images = self._encode_pictures(pictures)
+        else:
+            images = self._vectors[chosen]
+        if self._options.train == "image":
+            captions = self._texts.shared(chosen)
+        else:
+            captions = self._texts.draw(chosen, self._options.captions_per_step, self._rng)
+        loss = self._loss_of(images, self._encode_captions(captions), self._texts.right(chosen, captions))
         value = float(loss.detach())
         if not math.isfinite(value):
             raise ModelError(
@@ -240,28 +257,37 @@ class _Run:
                 f"The loss became {value} at step {self._step + 1}: lower the learning rate "
                 f"(it is {self._options.learning_rate:g}).",
             )
-        self._towers.zero_grad(set_to_none=True)
+        self._trained.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._towers.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self._trained.parameters(), 1.0)
         for optimizer in self._optimizers:
             optimizer.step()
         self._step += 1
         return value
 
-    def _encode(
-        self, pictures: NDArray[np.uint8], captions: Sequence[str]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return unit-length float32 vectors of `pictures` [n, S, S, 3] and of `captions`, each [n, d]."""
+    def _encode_pictures(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
+        """Return unit-length float32 vectors of `pictures` [n, S, S, 3]."""
         pixels = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        rows = [self._row[caption] for caption in captions]
-        unique, place = np.unique(rows, return_inverse=True)
-        tokens = self._tokens[unique].to(self._device)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._options.precision == "bfloat16"):
-            images, texts = self._towers(pixels, tokens)
-        normalize = torch.nn.functional.normalize
-        return normalize(images.float(), dim=-1), normalize(texts.float(), dim=-1)[torch.from_numpy(place)]
+        with self._autocast():
+            vectors = self._towers.visual(pixels)
+        return torch.nn.functional.normalize(vectors.float(), dim=-1)
 
-    def _loss_of(self, images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+    def _encode_captions(self, captions: NDArray[np.int64]) -> torch.Tensor:
+        """Return unit-length float32 vectors of `captions` [m], by number."""
+        if self._options.train == "image":
+            vectors = self._trained["caption_table"](torch.from_numpy(captions).to(self._device))
+        else:
+            with self._autocast():
+                vectors = self._towers.text(torch.from_numpy(self._texts.tokens[captions]).to(self._device))
+        return torch.nn.functional.normalize(vectors.float(), dim=-1)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self._device.type, torch.bfloat16, enabled=self._options.precision == "bfloat16"
+        )
+
+    def _loss_of(self, images: torch.Tensor, texts: torch.Tensor, right: NDArray[np.bool_]) -> torch.Tensor:
+        self._loss.right = torch.from_numpy(right).to(self._device)
         loss: torch.Tensor = self._loss(
             images, texts, self._towers.logit_scale.exp(), self._towers.logit_bias
         )
@@ -269,24 +295,23 @@ class _Run:
 
     @torch.no_grad()
     def _validate(self, epoch: int, training_loss: float, started: float) -> CurvePoint:
-        """Measure the held-out pictures, each with its first caption, among all distinct first captions."""
+        """Measure the held-out pictures, each with its first caption, among all distinct first captions.
+
+        Captions with vectors of their own are measured by the loss alone: one caption names many pictures.
+        """
         self._towers.eval()
-        captions = [self._captions[i][0] for i in self._validation]
-        parts, total = [], 0.0
-        size = min(self._options.batch_size, len(captions))
-        # Batches of equal size, as in training: the sigmoid loss depends on how many negatives a batch holds.
-        for start in range(0, len(captions), size):
-            stop = min(start + size, len(captions))
-            chosen = np.arange(stop - size, stop)
-            images, texts = self._encode(
-                self._pictures[self._validation[chosen]], [captions[i] for i in chosen]
-            )
-            total += float(self._loss_of(images, texts)) * (stop - start)
-            parts.append((images[start - stop :].cpu(), texts[start - stop :].cpu()))
+        alone = self._options.train == "image"
+        first, parts, total = self._texts.first(self._validation), [], 0.0
+        for batch in self._validation_batches:
+            chosen = self._validation[batch]
+            captions = self._texts.shared(chosen) if alone else np.unique(first[batch])
+            images, texts = self._encode_pictures(self._pictures[chosen]), self._encode_captions(captions)
+            total += float(self._loss_of(images, texts, self._texts.right(chosen, captions))) * len(batch)
+            parts.append((first[batch], images.cpu().numpy(), captions, texts.cpu().numpy()))
         self._towers.train()
-        images, texts = (torch.cat(side) for side in zip(*parts, strict=True))
-        at_1, at_5 = _recall(images, texts, captions)
-        return CurvePoint(epoch, training_loss, total / len(captions), at_1, at_5, time.monotonic() - started)
+        columns = (np.concatenate(side) for side in zip(*parts, strict=True))
+        at_1, at_5 = (math.nan, math.nan) if alone else _recall(*columns)
+        return CurvePoint(epoch, training_loss, total / len(first), at_1, at_5, time.monotonic() - started)
 
     def save(self, out: Path, *, whole: bool) -> None:
         """Write the weights, and `whole`, too, what else a checkpoint folder holds."""
@@ -297,33 +322,17 @@ class _Run:
             save_weights(out, tensors)
 
 
-def _recall(images: torch.Tensor, texts: torch.Tensor, captions: Sequence[str]) -> tuple[float, float]:
-    """Return how often a picture's own caption is the first, and among the first five, of all captions."""
-    first: dict[str, int] = {}
-    for i, caption in enumerate(captions):
-        first.setdefault(caption, i)
-    own = torch.tensor([list(first).index(caption) for caption in captions])
-    cosine = images @ texts[list(first.values())].T
-    rank = (cosine > cosine.gather(1, own[:, None])).sum(1)
-    return float((rank < 1).float().mean()), float((rank < 5).float().mean())
+def _recall(
+    own: NDArray[np.int64],
+    images: NDArray[np.float32],
+    captions: NDArray[np.int64],
+    texts: NDArray[np.float32],
+) -> tuple[float, float]:
+    """Return how often a picture's own caption is the first, and among the first five, of all captions.
 
-
-def augment(
-    pictures: NDArray[np.uint8], rng: np.random.Generator, shift: float, intensity: float
-) -> NDArray[np.uint8]:
-    """Return `pictures` [n, S, S, 3] moved, and changed in contrast and brightness, by up to these shares.
-
-    What moves in from outside is black, as in padding, and black stays black.
+    `own` [n] is the caption of each of `images` [n, d], `captions` [m] those of `texts` [m, d], by number.
     """
-    count, size = pictures.shape[:2]
-    most = round(shift * size)
-    out = np.zeros_like(pictures)
-    moves = rng.integers(-most, most + 1, (count, 2))
-    gains = 1 + rng.uniform(-intensity, intensity, (count, 1))
-    offsets = 127.5 + 127.5 * rng.uniform(-intensity, intensity, (count, 1))
-    tables = np.clip(np.rint((np.arange(256) - 127.5) * gains + offsets), 0, 255).astype(np.uint8)
-    tables[:, 0] = 0
-    for i, (down, right) in enumerate(moves.tolist()):
-        source = pictures[i, max(0, -down) : size - max(0, down), max(0, -right) : size - max(0, right)]
-        out[i, max(0, down) : size + min(0, down), max(0, right) : size + min(0, right)] = tables[i][source]
-    return out
+    different, places = np.unique(captions, return_index=True)
+    cosine = images @ texts[places].T
+    rank = (cosine > np.take_along_axis(cosine, np.searchsorted(different, own)[:, None], 1)).sum(1)
+    return float((rank < 1).mean()), float((rank < 5).mean())

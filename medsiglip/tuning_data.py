@@ -161,30 +161,3 @@ def _read_picture(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
             "picture-unreadable",
             f"{path} cannot be read as a picture: give PNG, JPEG or TIFF (medsiglip render draws DICOM).",
         ) from error
-
-
-def deal_batches(
-    captions: Sequence[str], batch_size: int, rng: np.random.Generator, groups: Sequence[str] | None = None
-) -> list[NDArray[np.intp]]:
-    """Return the pictures' indices in random batches of `batch_size` or a little fewer.
-
-    Equal captions are dealt far apart, because the sigmoid loss calls every other caption of a batch wrong
-    and equal captions in one batch contradict each other. With `groups` a batch holds pictures of one group.
-    """
-    names = np.array(["" for _ in captions] if groups is None else groups)
-    batches = [
-        member
-        for name in np.unique(names)
-        for member in _deal(captions, np.flatnonzero(names == name), batch_size, rng)
-    ]
-    return [batches[i] for i in rng.permutation(len(batches))]
-
-
-def _deal(
-    captions: Sequence[str], chosen: NDArray[np.intp], batch_size: int, rng: np.random.Generator
-) -> list[NDArray[np.intp]]:
-    different = sorted({captions[i] for i in chosen})
-    rank = dict(zip(different, rng.permutation(len(different)).tolist(), strict=True))
-    order = chosen[np.lexsort((rng.random(len(chosen)), [rank[captions[i]] for i in chosen]))]
-    count = -(-len(order) // batch_size)
-    return [order[start::count] for start in range(count)]

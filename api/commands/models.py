@@ -12,7 +12,7 @@ from api.commands._invocation import invocation
 
 def demo(
     context: typer.Context,
-    studies: Annotated[int, typer.Option(min=40, help="How many synthetic studies are drawn.")] = 240,
+    studies: Annotated[int, typer.Option(min=48, help="How many synthetic studies are drawn.")] = 240,
 ) -> None:
     """Draw synthetic studies as DICOM, ingest them, and show classification, retrieval and a probe on them.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ingest.phantoms.study import Finding, Phrases
 
-__all__ = ["caption", "report"]
+__all__ = ["caption", "report", "statements"]
 
 _PLACES = {
     "upper zone": ("upper zone", "upper zone", "upper lobe", "upper lung"),
@@ -63,27 +63,63 @@ def report(
     return " ".join(_sentence(text) for text in sentences)
 
 
-def _present(rng: np.random.Generator, phrases: Phrases, finding: Finding, *, fully: bool = False) -> str:
-    """Return one template of the finding, filled; `fully` keeps to those with the most placeholders."""
-    values = {"side": finding.side, "severity": finding.severity, "location": finding.location}
+def statements(phrases: Phrases, findings: Sequence[Finding], all_findings: Sequence[str]) -> list[str]:
+    """Return all that one image's wording can say of it in one phrase, each of which is true.
+
+    The kinds of picture, every template that fits each finding, every denial of what is absent, and without
+    findings every way to say so.
+    """
+    said = [*phrases.view]
+    for finding in findings:
+        for known in _known_values(finding):
+            said += [_fill(template, finding, known) for template in _fitting(phrases, finding, known)]
+    for name in _absent_names(findings, all_findings):
+        said += phrases.absent[name]
+    if not findings:
+        said += phrases.normal
+    return list(dict.fromkeys(said))
+
+
+def _known_values(finding: Finding) -> list[dict[str, str]]:
+    """Return what is known of a finding, once with each word for its place."""
+    values = {"side": finding.side, "severity": finding.severity}
     known = {key: value for key, value in values.items() if value is not None}
-    if finding.location in _PLACES:
-        known["location"] = _pick(rng, _PLACES[finding.location])
-    fitting = [
+    if finding.location is None:
+        return [known]
+    places = _PLACES.get(finding.location, (finding.location,))
+    return [{**known, "location": place} for place in dict.fromkeys(places)]
+
+
+def _fitting(phrases: Phrases, finding: Finding, known: Mapping[str, str]) -> list[str]:
+    missing = {"side", "severity", "location"} - known.keys()
+    return [
         template
         for template in phrases.present[finding.name]
-        if all("{" + key + "}" not in template for key in values.keys() - known.keys())
+        if all("{" + key + "}" not in template for key in missing)
     ]
+
+
+def _fill(template: str, finding: Finding, known: Mapping[str, str]) -> str:
+    text = template.format(**known)
+    if finding.side == "bilateral":
+        text = text.replace("bilateral pleural effusion", "bilateral pleural effusions")
+        text = text.replace("there is a ", "there are ").replace("a bilateral", "bilateral")
+    return text
+
+
+def _present(rng: np.random.Generator, phrases: Phrases, finding: Finding, *, fully: bool = False) -> str:
+    """Return one template of the finding, filled; `fully` keeps to those with the most placeholders."""
+    known: dict[str, str] = {}
+    if finding.location in _PLACES:
+        known["location"] = _pick(rng, _PLACES[finding.location])
+    known = {**_known_values(finding)[0], **known}
+    fitting = _fitting(phrases, finding, known)
     richness = [sum("{" + key + "}" in template for key in known) for template in fitting]
     if fully:
         fitting = [t for t, count in zip(fitting, richness, strict=True) if count == max(richness)]
     elif rng.random() < 0.4 and max(richness) > 0:
         fitting = [t for t, count in zip(fitting, richness, strict=True) if count > 0]
-    text = _pick(rng, fitting).format(**known)
-    if finding.side == "bilateral":
-        text = text.replace("bilateral pleural effusion", "bilateral pleural effusions")
-        text = text.replace("there is a ", "there are ").replace("a bilateral", "bilateral")
-    return text
+    return _fill(_pick(rng, fitting), finding, known)
 
 
 def _absent(rng: np.random.Generator, phrases: Phrases, name: str) -> str:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ingest.attributes import PixelAttributes, Window
 from ingest.phantoms.catalogue import StudyPlan, anatomy, draw_study, plan_studies
-from ingest.phantoms.report import caption
+from ingest.phantoms.report import caption, statements
 from ingest.phantoms.study import PhantomSeries, PhantomStudy
 from ingest.render import ValueHistogram, choose_rendering, limits_percentiles, render
 from medsiglip.preprocess import DEFAULT_PROFILE, to_model_input
@@ -124,6 +124,7 @@ def _write_study(folder: Path, options: TuningSetOptions, plan: StudyPlan) -> li
             caption(rng, module.PHRASES, series.image_findings[index], module.FINDINGS)
             for _ in range(options.captions)
         ]
+        texts += statements(module.PHRASES, series.image_findings[index], module.FINDINGS)
         rows += [(path, text, drawn.study.patient_id, plan.anatomy) for text in dict.fromkeys(texts)]
     return rows
 

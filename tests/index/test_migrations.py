@@ -96,7 +96,7 @@ def test_two_processes_may_make_the_same_home(home: Path) -> None:
         for _ in range(3)
     ]
     for process in processes:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=600)
         assert process.returncode == 0, said
     with CaseIndex.open(home) as index:
         index.activate(SPACE)
