@@ -25,9 +25,10 @@ from api.settings import Settings
 SEED = 20_260
 PROBE = "demo-findings"
 TEXT = "frontal chest radiograph with a large right pleural effusion"
-_MARKER = "demo"
-_OWNED = ("catalog.db", "catalog.db-wal", "catalog.db-shm", "secret.key", "checkpoint-hashes.json")
-_OWNED_FOLDERS = (_MARKER, "vectors", "faiss", "previews", "probes")
+_FOLDER = "demo"
+_NOTICE = "Made by `medsiglip demo`. The next demo in the folder above replaces it.\n"
+_OWNED_FOLDERS = (_FOLDER, "vectors", "faiss", "previews", "probes")
+_OWNED_FILES = ("catalog.db", "catalog.db-wal", "catalog.db-shm", "secret.key", "checkpoint-hashes.json")
 _SHOWN_CASES = (("chest-xray", "pneumothorax"), ("brain-mr", "brain-tumour"), ("skin", "melanoma"))
 _NEIGHBOURS = 5
 
@@ -52,8 +53,8 @@ def run_demo(request: DemoRequest, *, on_note: OnNote, on_progress: OnStep) -> d
     """
     started = time.monotonic()
     home = request.settings.home
-    _clear(home)
-    folder = home / _MARKER
+    _start_afresh(home)
+    folder = home / _FOLDER
     drawn = write_phantoms(
         folder, request.studies, SEED, lambda done, total: on_progress("drawing studies", done, total)
     )
@@ -84,24 +85,21 @@ def run_demo(request: DemoRequest, *, on_note: OnNote, on_progress: OnStep) -> d
     }
 
 
-def _clear(home: Path) -> None:
-    """Remove an earlier demo; refuse a home with anything of somebody else's."""
-    if not home.exists():
-        return
-    if not home.is_dir():
-        raise ServiceError("home-in-use", f"{home} is a file: give a folder with --home.")
-    if (
-        any(home.iterdir())
-        and not (home / _MARKER / "labels.csv").exists()
-        and (home / "catalog.db").exists()
-    ):
-        raise ServiceError(
-            "home-in-use", f"{home} holds an archive that is no demo: give another folder with --home."
-        )
-    for name in _OWNED_FOLDERS:
-        shutil.rmtree(home / name, ignore_errors=True)
-    for name in _OWNED:
-        (home / name).unlink(missing_ok=True)
+def _start_afresh(home: Path) -> None:
+    """Remove an earlier demo; refuse a folder that holds anything and was not made by one."""
+    notice = home / _FOLDER / "README.txt"
+    if home.is_dir() and any(home.iterdir()):
+        if not notice.is_file() or notice.read_text(encoding="utf-8") != _NOTICE:
+            raise ServiceError(
+                "home-in-use",
+                f"{home} holds something that is no demo: give an empty or new folder with --home.",
+            )
+        for name in _OWNED_FOLDERS:
+            shutil.rmtree(home / name, ignore_errors=True)
+        for name in _OWNED_FILES:
+            (home / name).unlink(missing_ok=True)
+    notice.parent.mkdir(parents=True, exist_ok=True)
+    notice.write_text(_NOTICE, encoding="utf-8")
 
 
 def _zero_shot(archive: Archive, drawn: Sequence[WrittenStudy]) -> dict[str, Any]:

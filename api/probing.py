@@ -85,10 +85,10 @@ def show_probe(archive: Archive, name: str) -> Answer:
 
 
 def predict_probe(archive: Archive, name: str, *, images: Sequence[AnyPath], study: str | None) -> Answer:
-    """Probabilities for picture files, each by the mean of its images, or for a study at the probe's own
-    level.
+    """Probabilities for picture files or for a study.
 
-    A study given to a probe of images is scored image by image and pooled by the maximum per label.
+    What is scored is what the probe was trained on (each image, each series, or the study as a whole), and
+    pooled by the maximum per label.
     """
     if bool(images) == (study is not None):
         raise ServiceError("one-of", "predict for either picture files or one study.")
@@ -175,11 +175,15 @@ def evaluate_probe(archive: Archive, name: str, *, where: Sequence[str]) -> Answ
 
 
 def _predicted(probe: Probe, pictures: Sequence[Picture], level: str) -> dict[str, Any]:
-    vectors = np.stack([picture.vector for picture in pictures])
-    if level != "image":
-        vectors = mean_vector(list(vectors))[None]
+    """Probabilities of what stands at `level`, pooled by the maximum per label."""
+    groups: dict[str, list[Picture]] = {}
+    for number, picture in enumerate(pictures):
+        name = {"image": str(number), "series": picture.series_instance_uid, "study": ""}[level]
+        groups.setdefault(name, []).append(picture)
+    rows = list(groups.values())
+    vectors = np.stack([mean_vector([picture.vector for picture in row]) for row in rows])
     probability = probe.predict_probability(vectors)
-    driving = pictures[int(probability.max(axis=1).argmax())] if level == "image" else pictures[0]
+    driving = rows[int(probability.max(axis=1).argmax())][0]
     pooled = dict(zip(probe.labels, probability.max(axis=0).tolist(), strict=True))
     return {"image": driving.to_json(), "images": len(pictures), "probability": pooled}
 

@@ -29,7 +29,8 @@ class Picture:
     """
 
     path: str | None
-    sop_instance_uid: str | None
+    series_instance_uid: str
+    sop_instance_uid: str
     frame: int
     rendering: str
     warnings: tuple[str, ...]
@@ -101,6 +102,7 @@ def rendered_file(path: AnyPath) -> list[Rendered]:
 def _stored(image: StoredImage, vector: Vector) -> Picture:
     return Picture(
         path=image.path,
+        series_instance_uid=image.series_instance_uid,
         sop_instance_uid=image.sop_instance_uid,
         frame=image.frame,
         rendering=image.rendering,
@@ -126,6 +128,7 @@ def _find(archive: Archive, rendered: Sequence[Rendered]) -> list[Picture]:
 def _unknown(rendered: Rendered, patient_key: str | None) -> Picture:
     return Picture(
         path=rendered.path,
+        series_instance_uid=rendered.series_instance_uid,
         sop_instance_uid=rendered.sop_instance_uid,
         frame=rendered.frame,
         rendering=rendered.rendering,

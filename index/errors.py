@@ -1,8 +1,8 @@
 """Errors of the index. One class: what differs is the stable `code`, and the sentence says the cure.
 
-Codes: `space-mismatch no-space bad-vectors bad-query bad-filter bad-label unknown-study unknown-patient
-key-mismatch disk-full read-only-home catalog-busy catalog-corrupt not-a-catalog newer-home
-database-unreachable missing-shard corrupt-shard changed-meanwhile bad-home`.
+Codes: `bad-filter bad-home bad-label bad-query bad-vectors catalog-busy catalog-corrupt changed-meanwhile
+corrupt-shard database-unreachable disk-error disk-full key-mismatch missing-shard newer-home no-space not-
+a-catalog read-only-home space-mismatch unknown-image unknown-patient unknown-study`.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def tune(
     same weights.
 
     Raises ModelError: the codes of `tuning_data`, `folder-not-empty`, `folder-unwritable`,
-    `unknown-device`, `loss-not-finite`.
+    `unknown-device`, `captions-not-shared`, `loss-not-finite`.
     """
     started = time.monotonic()
     options = options or TuneOptions()
@@ -208,6 +208,11 @@ class _Run:
         self._vectors: torch.Tensor | None = None
         trained = torch.nn.ModuleDict({"towers": self._towers})
         if self._options.train == "image":
+            if not self._texts.shared_count:
+                raise ModelError(
+                    "captions-not-shared",
+                    "No caption belongs to enough pictures to train the image tower alone: train both.",
+                )
             self._towers.text.requires_grad_(False)
             table = torch.nn.Embedding(self._texts.shared_count, dimension, device=self._device)
             torch.nn.init.normal_(table.weight, std=0.1)

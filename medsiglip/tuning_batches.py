@@ -17,7 +17,8 @@ _FEW = 20
 class CaptionTable:
     """The different captions of all pictures, numbered, and which pictures list them.
 
-    `tokens` int64 [m, context length]; the first `shared_count` are those of many pictures; `truncated` counts the listings of captions longer than the context.
+    `tokens` int64 [m, context length]; the first `shared_count` are those of many pictures. `truncated`
+    counts the listings of captions longer than the context.
     """
 
     def __init__(self, captions: Sequence[Sequence[str]], tokenizer: Tokenizer) -> None:

@@ -61,11 +61,12 @@ def draw_curve(folder: Path, curve: Sequence[CurvePoint]) -> None:
         [best.epoch], [best.validation_loss], "o", color="tab:blue", label=f"kept: epoch {best.epoch}"
     )
     losses.set(xlabel="epoch", ylabel="sigmoid loss per picture", yscale="log")
-    recall = losses.twinx()
-    recall.plot(
-        epochs, [point.recall_at_5 for point in curve], color="tab:orange", label="recall at 5, image to text"
-    )
-    recall.set(ylabel="recall", ylim=(0, 1))
-    handles = [handle for axes in (losses, recall) for handle in axes.get_legend_handles_labels()[0]]
+    handles = losses.get_legend_handles_labels()[0]
+    if any(math.isfinite(point.recall_at_5) for point in curve):
+        recall = losses.twinx()
+        values = [point.recall_at_5 for point in curve]
+        recall.plot(epochs, values, color="tab:orange", label="recall at 5, image to text")
+        recall.set(ylabel="recall", ylim=(0, 1))
+        handles += recall.get_legend_handles_labels()[0]
     losses.legend(handles=handles, loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.18), frameon=False)
     canvas.print_figure(folder / "curve.png", dpi=120)

@@ -64,7 +64,11 @@ def test_worker_processes_and_metadata_paths_never_import_torch() -> None:
         "medsiglip.zeroshot",
         "medsiglip.metrics",
     ]
-    code = f"import importlib, sys\nfor m in {light!r}: importlib.import_module(m)\nprint([m for m in ('torch', 'open_clip', 'timm', 'faiss') if m in sys.modules])"
+    code = (
+        "import importlib, sys\n"
+        f"for name in {light!r}: importlib.import_module(name)\n"
+        "print([m for m in ('torch', 'open_clip', 'timm', 'faiss') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -72,12 +76,14 @@ def test_worker_processes_and_metadata_paths_never_import_torch() -> None:
 WATCH = """
 import importlib, json, os, sys, traceback
 root, names = sys.argv[1], sys.argv[2:]
-import torch, open_clip, timm, sqlalchemy, pydicom, pydicom.pixels, typer, rich, numpy, PIL.Image, pydantic_settings
+import torch, open_clip, timm, sqlalchemy, pydicom, pydicom.pixels, typer, rich, numpy
+import PIL.Image, pydantic_settings
 found = []
 def ours(stack):
     # the innermost frame of our own code that is running, leaving out the import machinery between
     for frame in reversed(stack):
-        if frame.filename.startswith("<frozen importlib") or frame.filename.endswith(("os.py", "_collections_abc.py")):
+        name = frame.filename
+        if name.startswith("<frozen importlib") or name.endswith(("os.py", "_collections_abc.py")):
             continue
         return frame.filename.startswith(root + os.sep) and ".venv" not in frame.filename and frame
     return False

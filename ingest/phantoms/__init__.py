@@ -1,1 +1,1 @@
-"""Procedural drawings of medical studies, written as DICOM: for the demonstration, the tests and the tiny model."""
+"""Procedural drawings of medical studies, written as DICOM: for demonstration, tests and the tiny model."""

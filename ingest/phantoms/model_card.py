@@ -38,8 +38,9 @@ _CARD = """\
 
 A SigLIP model (an image tower and a text tower in one vector space) small enough for one laptop core. It
 was trained from random weights on procedural drawings alone: {studies} studies, {pictures} pictures with
-{captions} captions, drawn by this project's own phantom generator from seed {seed}, seen {image_epochs} times by
-the image tower and {text_epochs} times by the text tower. It exists so that the demo, the tests and the
+{captions} captions, drawn by this project's own phantom generator from seed {seed}. The image tower was
+trained first, for {image_epochs} passes, with one free vector for each caption; then the text tower, for
+{text_epochs} passes, to give those captions' vectors in words. It exists so that the demo, the tests and the
 documentation work without a network and give results that mean something *on such drawings*. Its files have
 the same layout, and go through the same code, as those of a real SigLIP checkpoint.
 

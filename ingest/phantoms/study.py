@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 class Finding:
     """One thing to see in a drawing, in the words of a report.
 
-    `name` is a kebab-case finding of the anatomy's `FINDINGS`; `side` is "left", "right", "bilateral" or None;
-    `severity` an adjective ("small", "moderate", "large", "mild", "severe") or None; `location` a place
+    `name` is a kebab-case finding of the anatomy's `FINDINGS`; `side` is "left", "right", "bilateral" or
+    None; `severity` an adjective ("small", "moderate", "large", "mild", "severe") or None; `location` a place
     ("upper lobe", "lower zone") or None.
     """
 
@@ -28,9 +28,9 @@ class Finding:
 class Phrases:
     """The wording of one anatomy: templates may hold {side}, {severity} and {location}.
 
-    A template whose placeholder has no value in the finding is not used for it; so every finding has at least one
-    template without placeholders. `view` names the kind of picture ("frontal chest radiograph"), `normal` says that
-    nothing is wrong, `present` and `absent` hold templates for each finding name.
+    A template whose placeholder has no value in the finding is not used for it; so every finding has at least
+    one template without placeholders. `view` names the kind of picture ("frontal chest radiograph"), `normal`
+    says that nothing is wrong, `present` and `absent` hold templates for each finding name.
     """
 
     view: tuple[str, ...]
@@ -43,8 +43,8 @@ class Phrases:
 class PhantomSeries:
     """One drawn series with the attributes that a scanner would write.
 
-    `pixels` are stored values: [n, rows, columns] int16 or uint16, or [n, rows, columns, 3] uint8 for colour; n is 1
-    for a radiograph or photograph and the slice count for a volume, ordered as `image_positions`.
+    `pixels` are stored values: [n, rows, columns] int16 or uint16, or [n, rows, columns, 3] uint8 for colour;
+    n is 1 for a radiograph or photograph and the slice count for a volume, ordered as `image_positions`.
     `image_findings[i]` is what can be seen in image i; `findings` what the series as a whole shows.
     """
 

@@ -42,8 +42,19 @@ def test_it_leaves_files_an_archive_and_a_contact_sheet(shown: Home) -> None:
     assert [probe["name"] for probe in shown.run("probe", "list").json["probes"]] == ["demo-findings"]
 
 
-def test_it_refuses_a_home_that_is_not_its_own(home: Home) -> None:
-    refused = home.run("demo", "--studies", 72)
-    assert refused.code == 1
-    assert refused.error["code"] == "home-in-use"
+def test_it_refuses_a_folder_that_is_not_its_own(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "precious.txt").write_text("mine")
+    for folder in (home.path, tmp_path):
+        refused = run("--home", folder, "--json", "demo", "--studies", 72)
+        assert refused.code == 1
+        assert refused.error["code"] == "home-in-use"
     assert home.run("index", "verify").json["images"] == home.report["images"]
+    assert (tmp_path / "demo" / "precious.txt").read_text() == "mine"
+
+
+def test_the_next_demo_replaces_it(shown: Home) -> None:
+    again = shown.run("demo", "--studies", 48).json
+    assert again["ingest"]["studies"] == 48
+    assert shown.run("index", "info").json["studies"] == 48
+    assert len(list(Path(again["files"]).rglob("*.dcm"))) == again["ingest"]["files"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from medsiglip.checkpoint_writer import save_checkpoint
 from medsiglip.encoder import Encoder
 from medsiglip.errors import ModelError
 from medsiglip.initial_weights import initial_tensors
-from medsiglip.tune import TuneOptions, augment, tune
-from medsiglip.tuning_data import deal_batches, read_pairs, read_pictures
+from medsiglip.tokenizer import Tokenizer
+from medsiglip.tune import TuneOptions, tune
+from medsiglip.tuning_batches import CaptionTable, augment, deal_batches
+from medsiglip.tuning_data import read_pairs, read_pictures
 
 SIZE = 16
 COLOURS = {
@@ -167,7 +170,10 @@ def test_report_and_curve_agree(untrained: Checkpoint, squares: Path, tmp_path: 
 def test_validation_loss_is_the_sigmoid_loss_of_the_vectors(
     untrained: Checkpoint, squares: Path, tmp_path: Path
 ) -> None:
-    """Epoch 0 against the formula of arXiv 2303.15343, section 3.2, on vectors of the Encoder."""
+    """Epoch 0 against the formula of arXiv 2303.15343, section 3.2, on vectors of the Encoder.
+
+    A caption is right for every picture that lists it.
+    """
     options = TuneOptions(epochs=1, batch_size=64, learning_rate=1e-9, device="cpu")
     report = tune(squares, tmp_path / "out", checkpoint=untrained, options=options)
     pairs = read_pairs(squares)
@@ -175,9 +181,10 @@ def test_validation_loss_is_the_sigmoid_loss_of_the_vectors(
     pictures = np.empty((len(held_out), SIZE, SIZE, 3), np.uint8)
     read_pictures([pairs.paths[i] for i in held_out], pictures, "medsiglip-eval")
     encoder = Encoder(untrained, device="cpu")
-    texts = encoder.encode_texts([pairs.captions[i][0] for i in held_out])
+    captions = sorted({pairs.captions[i][0] for i in held_out})
+    texts = encoder.encode_texts(captions)
     logits = encoder.encode_images(pictures) @ texts.T * encoder.logit_scale + encoder.logit_bias
-    signs = 2 * np.eye(len(held_out)) - 1
+    signs = np.array([[1 if caption in pairs.captions[i] else -1 for caption in captions] for i in held_out])
     expected = np.log1p(np.exp(-signs * logits)).sum() / len(held_out)
     assert report.curve[0].validation_loss == pytest.approx(expected, rel=1e-5)
 
@@ -245,7 +252,7 @@ def test_without_a_split_no_patient_is_on_both_sides(tmp_path: Path) -> None:
         ("path,caption,split\n0.png,red,test\n", "split-unknown", "'test'"),
         ("path,caption,split\n0.png,red,train\n1.png,red,\n", "split-ambiguous", "1.png"),
         ("path,caption,split\n0.png,red,train\n0.png,rot,val\n", "split-ambiguous", "0.png"),
-        ("path,caption\n0.png,red\n1.png,red\n", "too-few-pairs", "validation"),
+        ("path,caption\n0.png,red\n1.png,red\n2.png,red\n", "too-few-pairs", "validation"),
         ("path,caption\n", "too-few-pairs", "training"),
         (b"path,caption\n0.png,\xff\xfe\n", "metadata-unreadable", "metadata.csv"),
     ],
@@ -253,7 +260,7 @@ def test_without_a_split_no_patient_is_on_both_sides(tmp_path: Path) -> None:
 def test_bad_metadata_is_one_clear_error(
     table: str | bytes | None, code: str, named: str, tmp_path: Path
 ) -> None:
-    for name in ("0.png", "1.png"):
+    for name in ("0.png", "1.png", "2.png"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     if isinstance(table, bytes):
         (tmp_path / "metadata.csv").write_bytes(table)
@@ -298,15 +305,69 @@ def test_senseless_options_are_refused(options: dict[str, float]) -> None:
     assert caught.value.code == "option-invalid"
 
 
-def test_batches_hold_every_picture_once_and_spread_equal_captions() -> None:
-    captions = ["normal"] * 30 + [f"case {i}" for i in range(65)]
+def test_batches_hold_every_picture_once_in_halves_of_one_group() -> None:
+    groups = ["chest"] * 64 + ["brain"] * 96
     rng = np.random.default_rng(0)
-    first, second = (deal_batches(captions, 32, rng) for _ in range(2))
+    first, second = (deal_batches(groups, 32, rng) for _ in range(2))
     for batches in (first, second):
-        assert sorted(np.concatenate(batches).tolist()) == list(range(95))
-        assert {len(batch) for batch in batches} == {31, 32}
-        assert [sum(captions[i] == "normal" for i in batch) for batch in batches] == [10, 10, 10]
+        assert sorted(np.concatenate(batches).tolist()) == list(range(160))
+        assert [len(batch) for batch in batches] == [32] * 5
+        for batch in batches:
+            for half in (batch[:16], batch[16:]):
+                assert len({groups[i] for i in half}) == 1
     assert [batch.tolist() for batch in first] != [batch.tolist() for batch in second]
+
+
+def test_one_group_is_dealt_whole() -> None:
+    batches = deal_batches([""] * 95, 32, np.random.default_rng(0))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(95))
+    assert {len(batch) for batch in batches} == {31, 32}
+
+
+def test_captions_are_right_for_every_picture_that_lists_them(untrained: Checkpoint) -> None:
+    lists = [("normal", f"case {i}") for i in range(30)] + [("mass", "case 30"), ("mass", "left mass")]
+    table = CaptionTable(lists, Tokenizer(untrained.spiece_path, untrained.context_length))
+    texts = sorted({text for listed in lists for text in listed}, key=lambda text: (text != "normal", text))
+    assert table.shared_count == 1
+    assert table.shared(np.arange(32)).tolist() == [0]
+    assert [texts[i] for i in table.first(np.array([0, 30]))] == ["normal", "mass"]
+    pictures = np.array([0, 7, 30, 31])
+    drawn = table.draw(pictures, 3, np.random.default_rng(0))
+    assert {"case 0", "case 7", "case 30", "left mass"} <= {texts[i] for i in drawn}
+    expected = [[texts[caption] in lists[picture] for caption in drawn] for picture in pictures]
+    assert table.right(pictures, drawn).tolist() == expected
+
+
+def test_towers_are_trained_one_after_the_other(untrained: Checkpoint, tmp_path: Path) -> None:
+    """Each leaves the other as it was, and together they know the colours."""
+    squares = write_squares(tmp_path / "squares", 40)
+    options = TuneOptions(
+        epochs=6, batch_size=32, learning_rate=3e-3, train="image", optimizer="muon", device="cpu"
+    )
+    tune(squares, tmp_path / "image", checkpoint=untrained, options=options)
+    seeing = open_checkpoint(str(tmp_path / "image"))
+    report = tune(
+        squares, tmp_path / "text", checkpoint=seeing, options=replace(options, train="text", epochs=12)
+    )
+    before, between, after = (
+        read_weights(one) for one in (untrained, seeing, open_checkpoint(str(tmp_path / "text")))
+    )
+    for name in before:
+        if name.startswith("vision_model."):
+            assert torch.equal(between[name], after[name]), name
+        elif name.startswith("text_model."):
+            assert torch.equal(before[name], between[name]), name
+    assert report.best.recall_at_1 > 0.8
+    with Image.open(tmp_path / "image" / "curve.png") as curve:
+        assert curve.size[0] > 400
+
+
+def test_captions_of_one_picture_each_cannot_train_the_image_tower_alone(
+    untrained: Checkpoint, squares: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        tune(squares, tmp_path / "out", checkpoint=untrained, options=replace(OPTIONS, train="image"))
+    assert caught.value.code == "captions-not-shared"
 
 
 def square_at(row: int, column: int) -> NDArray[np.uint8]:

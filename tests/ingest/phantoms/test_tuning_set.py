@@ -56,7 +56,9 @@ def test_folder_holds_pictures_and_captions_for_tuning(tmp_path: Path) -> None:
     assert sorted(by_path) == sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.png"))
     for path, same in by_path.items():
         captions = [row["caption"] for row in same]
-        assert len(set(captions)) == len(captions) <= 3
+        assert len(set(captions)) == len(captions)
+        kind = "mammogram" if len(set(anatomy("mammogram").PHRASES.view) & set(captions)) > 1 else "skin"
+        assert set(anatomy(kind).PHRASES.view) <= set(captions)
         assert len({row["patient_id"] for row in same}) == 1
         with Image.open(tmp_path / path) as picture:
             assert picture.size == (64, 64)
@@ -114,6 +116,8 @@ def test_captions_speak_of_the_slice_and_not_of_the_series(tmp_path: Path) -> No
         for index, findings in zip(drawn.indices, drawn.seen, strict=True)
     }
     for row in rows_of(tmp_path):
+        if row["caption"] in phrases.view:
+            continue
         named = [phrase for phrase in healthy if phrase in row["caption"]]
         assert bool(named) or seen[row["path"]], row["caption"]
     sick = [row["caption"] for row in rows_of(tmp_path) if seen[row["path"]]]
