@@ -142,8 +142,6 @@ class CaseIndex:
                 "two keys; put the original secret.key back, or choose another --home and ingest again.",
             )
 
-    # Adding
-
     def add(self, bundles: Sequence[SeriesBundle], vectors: NDArray[np.float32]) -> list[int]:
         """Add whole series in one transaction; the image id of each image, in the bundles' order.
 
@@ -360,8 +358,6 @@ class CaseIndex:
         from index.export import export
 
         return export(self._database, self._needed(), Path(folder).expanduser().absolute())
-
-    # Inside
 
     @property
     def _snapshots(self) -> Path:
