@@ -32,7 +32,7 @@ class LabelFile:
 def import_labels(archive: Archive, path: Path) -> Answer:
     """Store the labels of a CSV. Rows that name nothing in the archive are listed by line and not stored."""
     content = read_labels(path)
-    outcome = archive.index.set_labels(_with_changed_classes(archive, content))
+    outcome = archive.index.set_labels(content.records)
     unmatched = sorted({record.key for record in outcome.unmatched})
     return {
         "labels": list(content.names),
@@ -127,28 +127,10 @@ def _records(
         if not text:
             continue
         if column == "label":
-            yield LabelRecord(text, 1.0, *key)
+            yield LabelRecord(text, 1.0, *key, is_class=True)
         elif text in _VALUES:
             yield LabelRecord(column.removeprefix(_PREFIX).strip(), float(text), *key)
         else:
             raise ServiceError(
                 "bad-labels", f"{file} line {line}: {column} holds {text!r}; write 0, 1 or leave it empty."
             )
-
-
-def _with_changed_classes(archive: Archive, content: LabelFile) -> list[LabelRecord]:
-    """The records, and the removal of classes that a row had before and has no more."""
-    from index.records import LabelRecord
-
-    classes = {record.name for record in content.records if record.value == 1.0}
-    classes -= {record.name for record in content.records if record.value == 0.0}
-    stored = classes & {summary.name for summary in archive.index.labels()}
-    given = {(record.key, record.name) for record in content.records}
-    rows = {record.key: record.key_kind for record in content.records}
-    removed = [
-        LabelRecord(name, None, kind, key)
-        for key, kind in rows.items()
-        for name in stored
-        if (key, name) not in given
-    ]
-    return [*content.records, *removed]

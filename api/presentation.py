@@ -137,7 +137,7 @@ def show_studies(console: Console, listed: Payload) -> None:
         (
             (
                 study["study_instance_uid"],
-                str(study["patient_key"])[:12],
+                study["patient_key"],
                 study["study_date"],
                 study["modalities"],
                 study["series"],
@@ -309,8 +309,8 @@ def show_predictions(console: Console, predicted: Payload) -> None:
     if "rows" in predicted:
         console.print(f"{predicted['rows']} rows in {escape(str(predicted['path']))}", soft_wrap=True)
         return
-    for one in predicted.get("results", [predicted]):
-        title = one.get("study_instance_uid") or one.get("path") or one["image"]["path"]
+    for one in predicted.get("predictions", predicted.get("results", [predicted])):
+        title = one.get("path") or one.get("study_instance_uid") or one["image"]["path"]
         print_table(
             console,
             str(title),

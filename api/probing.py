@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +36,9 @@ def train_probe(
 ) -> Answer:
     """Train a probe, keep it in the home, and answer in the JSON shape of `probe train`.
 
-    The labels of a CSV are stored in the archive as `label import` would, and all of them are trained.
+    The labels of a CSV are stored in the archive as `label import` would, and all of them are trained,
+    together with what was stored under the same names before. Raises ServiceError `labels-unmatched` for a
+    CSV that names nothing in the archive.
     """
     if not _NAME.fullmatch(name):
         raise ServiceError(
@@ -49,7 +52,13 @@ def train_probe(
     if labels_csv is not None:
         path = Path(labels_csv)
         names = list(read_labels(path).names)
-        unmatched = import_labels(archive, path)["unmatched"]
+        imported = import_labels(archive, path)
+        unmatched = imported["unmatched"]
+        if not imported["matched"]:
+            raise ServiceError(
+                "labels-unmatched",
+                f"no row of {path} names anything in the archive: compare its key column with `study list`.",
+            )
         if unmatched:
             warnings.append(
                 f"{len(unmatched)} rows of the CSV name nothing in the archive, such as {unmatched[0]}"
@@ -60,7 +69,8 @@ def train_probe(
     table = archive.index.table(level_named(level), where)
     targets = {label: label_targets(table, label) for label in names}
     probe, report = train(table.vectors, targets, table.patient_keys, space=space)
-    file = Path("probes") / f"{name}.npz"
+    former = [record.file for record in archive.index.probes() if record.name == name]
+    file = Path("probes") / f"{name}~{token_hex(8)}.npz"
     (archive.home / file.parent).mkdir(exist_ok=True)
     probe.save(archive.home / file)
     labelled = np.flatnonzero(~np.isnan(np.stack(list(targets.values()))).all(axis=0))
@@ -68,6 +78,8 @@ def train_probe(
     summary["patients"] = sorted({table.patient_keys[row] for row in labelled})
     summary["warnings"] = [*warnings, *summary["warnings"]]
     archive.index.record_probe(_record(name, space, str(file), summary))
+    for old in former:
+        (archive.home / old).unlink(missing_ok=True)
     return _described(_record(name, space, str(file), summary))
 
 
@@ -151,9 +163,13 @@ def evaluate_probe(archive: Archive, name: str, *, where: Sequence[str]) -> Answ
     trained = set(record.summary["patients"])
     unseen = np.array([key not in trained for key in table.patient_keys], dtype=bool)
     rows = []
-    for column, label in enumerate(probe.labels):
-        if label not in table.labels:
-            continue
+    known = [label for label in probe.labels if label in table.labels]
+    if all(np.isnan(label_targets(table, label)).all() for label in known):
+        raise ServiceError(
+            "no-labels", f"no case here carries a label of probe {name}: import labels, or widen --where."
+        )
+    for label in known:
+        column = probe.labels.index(label)
         targets = np.where(unseen, label_targets(table, label), np.nan)
         scores = probe.predict_probability(table.vectors)[:, column]
         rows.append(label_figures(label, estimate_auroc(targets, scores, table.patient_keys)))

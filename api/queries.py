@@ -85,14 +85,16 @@ def mean_vector(vectors: Sequence[Vector]) -> Vector:
 
 
 def rendered_file(path: AnyPath) -> list[Rendered]:
-    """Every drawn image of one file. Raises ServiceError with the reason's code when there is none."""
+    """The images that an ingest draws of one file. Raises ServiceError with the reason's code if there is
+    none.
+    """
     from ingest.reasons import Rejected
     from ingest.rendered import render_files
 
     file = Path(path).expanduser().absolute()
     if file.is_dir():
         raise ServiceError("not-a-file", f"{file} is a folder: give one picture file.")
-    drawn = list(render_files([file], max_slices=None))
+    drawn = list(render_files([file]))
     for one in drawn:
         if isinstance(one, Rejected):
             raise ServiceError(one.code, f"{one.path}: {one.reason[0].lower()}{one.reason[1:]}")
@@ -140,12 +142,15 @@ def _unknown(rendered: Rendered, patient_key: str | None) -> Picture:
 
 
 def _patient_key(archive: Archive, path: str) -> str | None:
-    """The key that this home's secret gives the patient of a file."""
-    from ingest.deidentify import SecretKey
+    """The key that this home's secret gives the patient of a file; None in a home that has no patients."""
     from ingest.header import Header
+    from ingest.pipeline import known_key
     from ingest.scan import scan_file
     from ingest.walk import FoundFile, walk
 
+    key = known_key(archive.index)
+    if key is None:
+        return None
     found = next(iter(walk([path])))
-    header = scan_file(found, SecretKey.open(archive.home)) if isinstance(found, FoundFile) else None
+    header = scan_file(found, key) if isinstance(found, FoundFile) else None
     return header.patient_key if isinstance(header, Header) else None

@@ -94,7 +94,8 @@ def _query(archive: Archive, request: SearchRequest, level: Level) -> _Query:
 
 
 def _file_query(pictures: list[Picture], level: Level) -> _Query:
-    middle = pictures[len(pictures) // 2]
+    known = [picture for picture in pictures if picture.image_id is not None] or pictures
+    middle = known[len(known) // 2]
     description = {**middle.to_json(), "images": len(pictures)}
     if level == "image":
         return _Query(middle.vector, description, middle.patient_key, middle.image_id)

@@ -224,18 +224,9 @@ class Archive:
             raise ServiceError("one-of", "give either a patient's key or a study's UID to forget.")
         if patient is not None:
             removed = self.index.remove_patient(patient)
-            self._forget_in_probes(patient)
         else:
             removed = self.index.remove_study(str(study))
         return {"patient_key": patient, "study_instance_uid": study, **plain(removed)}
-
-    def _forget_in_probes(self, patient_key: str) -> None:
-        """Take a patient out of the lists of whom probes were trained on."""
-        for record in self.index.probes():
-            patients = record.summary.get("patients", [])
-            if patient_key in patients:
-                summary = {**record.summary, "patients": [key for key in patients if key != patient_key]}
-                self.index.record_probe(replace(record, summary=summary))
 
     # The three questions.
 

@@ -16,6 +16,7 @@ from index.records import (
     Hit,
     Holdings,
     Level,
+    Owner,
     SeriesRecord,
     SeriesSummary,
     StoredImage,
@@ -45,6 +46,34 @@ _HIT = select(
     patients.c.patient_key,
     file_path(),
 ).select_from(_JOINED)
+
+
+def owners(connection: Connection, paths: Collection[str]) -> dict[str, Owner]:
+    """What each of these files stands under, by path."""
+    statement = (
+        select(files.c.path, patients.c.patient_key, studies.c.study_instance_uid, series.c.modality)
+        .join(instances, files.c.instance_id == instances.c.id)
+        .join(series, instances.c.series_id == series.c.id)
+        .join(studies, series.c.study_id == studies.c.id)
+        .join(patients, studies.c.patient_id == patients.c.id)
+    )
+    found: dict[str, Owner] = {}
+    for portion in portions(paths):
+        for path, *owner in connection.execute(statement.where(files.c.path.in_(portion))):
+            found[path] = Owner(*owner)
+    return found
+
+
+def patients_of(connection: Connection, study_instance_uids: Collection[str]) -> dict[str, str]:
+    """The patient's key of each study that is held, by study UID."""
+    statement = select(studies.c.study_instance_uid, patients.c.patient_key).join(
+        patients, studies.c.patient_id == patients.c.id
+    )
+    found: dict[str, str] = {}
+    for portion in portions(study_instance_uids):
+        rows = connection.execute(statement.where(studies.c.study_instance_uid.in_(portion)))
+        found.update((row[0], row[1]) for row in rows)
+    return found
 
 
 def image_rows(connection: Connection, image_ids: Collection[int]) -> dict[int, Row[*tuple[Any, ...]]]:
@@ -306,6 +335,22 @@ def pixel_hashes(connection: Connection, sop_instance_uid: str | None = None) ->
     for uid, pixel_hash in connection.execute(statement):
         found[uid].add(pixel_hash)
     return dict(found)
+
+
+def series_instances(
+    connection: Connection, study_instance_uid: str, series_instance_uid: str
+) -> set[tuple[str, str]]:
+    """SOP Instance UID and pixel hash of every instance of a series, whether a file leads to it or not."""
+    statement = (
+        select(instances.c.sop_instance_uid, instances.c.pixel_hash)
+        .join(series, instances.c.series_id == series.c.id)
+        .join(studies, series.c.study_id == studies.c.id)
+        .where(
+            studies.c.study_instance_uid == study_instance_uid,
+            series.c.series_instance_uid == series_instance_uid,
+        )
+    )
+    return {(uid, pixel_hash) for uid, pixel_hash in connection.execute(statement)}
 
 
 def instances_of_file(path: str) -> Select[int | None]:

@@ -29,6 +29,7 @@ from index.records import (
     LabelRecord,
     LabelSummary,
     Level,
+    Owner,
     ProbeRecord,
     Removal,
     SeriesBundle,
@@ -128,10 +129,15 @@ class CaseIndex:
                 self._active = _spaces.activate(connection, space)
         _spaces.check(self.home, self._needed().space, space)
 
+    @property
+    def key_fingerprint(self) -> str | None:
+        """The fingerprint of the key that the home is tied to, or None before the first `bind_key`."""
+        with self._database.read() as connection:
+            return _spaces.key_fingerprint(connection)
+
     def bind_key(self, fingerprint: str) -> None:
         """Tie the home to the key of its pseudonyms; raises `CatalogError` `key-mismatch` for another."""
-        with self._database.read() as connection:
-            bound = _spaces.key_fingerprint(connection)
+        bound = self.key_fingerprint
         if bound is None:
             with self._database.write() as connection:
                 bound = _spaces.bind_key(connection, fingerprint)
@@ -177,10 +183,25 @@ class CaseIndex:
         with self._database.read() as connection:
             return _reading.file_records(connection, series_instance_uid=series_instance_uid)
 
+    def series_instances(self, study_instance_uid: str, series_instance_uid: str) -> set[tuple[str, str]]:
+        """SOP Instance UID and pixel hash of every instance held of a series."""
+        with self._database.read() as connection:
+            return _reading.series_instances(connection, study_instance_uid, series_instance_uid)
+
     def holdings(self, paths: Collection[str]) -> Holdings:
         """How many studies, series, instances and images of the active space the files at `paths` led to."""
         with self._database.read() as connection:
             return _reading.holdings(connection, self._row_id(), paths)
+
+    def owners(self, paths: Collection[str]) -> dict[str, Owner]:
+        """Patient, study and modality of each of these files that is in the index, by path."""
+        with self._database.read() as connection:
+            return _reading.owners(connection, paths)
+
+    def patients_of(self, study_instance_uids: Collection[str]) -> dict[str, str]:
+        """The patient's key of each of these studies that is in the index, by study UID."""
+        with self._database.read() as connection:
+            return _reading.patients_of(connection, study_instance_uids)
 
     def known_instances(self) -> dict[str, set[str]]:
         """Pixel hashes held, by SOP Instance UID."""

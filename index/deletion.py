@@ -6,17 +6,18 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, select, update
 
 from index._database import Database
 from index._rows import portions
 from index._shards import Writing, listed, merge
 from index.records import Removal
-from index.schema import doomed_files, files, images, instances, labels, patients, series, studies
+from index.schema import doomed_files, files, images, instances, labels, patients, probes, series, studies
 
 
 def remove_studies(writing: Writing, study_ids: Sequence[int]) -> Removal:
-    """Delete studies with everything below them, their labels, and patients that have no study left.
+    """Delete studies with everything below them, their labels, and patients that have no study left, in
+    the lists of the probes too.
 
     Shards that held their vectors are replaced in the same transaction; the old files, the snapshot and the
     previews are doomed, to be deleted by `sweep` after the commit.
@@ -30,8 +31,20 @@ def remove_studies(writing: Writing, study_ids: Sequence[int]) -> Removal:
     for portion in portions(study_ids):
         connection.execute(delete(studies).where(studies.c.id.in_(portion)))
     left = select(studies.c.id).where(studies.c.patient_id == patients.c.id)
+    vanished = set(connection.execute(select(patients.c.patient_key).where(~left.exists())).scalars())
     connection.execute(delete(patients).where(~left.exists()))
+    _forget_in_probes(connection, vanished)
     return Removal(len(study_ids), len(series_ids), instance_count, image_count, file_count, label_count)
+
+
+def _forget_in_probes(connection: Connection, patient_keys: Collection[str]) -> None:
+    """Take patients out of the lists of whom probes were trained on."""
+    for probe_id, summary in connection.execute(select(probes.c.id, probes.c.summary)).all():
+        trained = summary.get("patients", [])
+        kept = [key for key in trained if key not in patient_keys]
+        if kept != trained:
+            statement = update(probes).where(probes.c.id == probe_id)
+            connection.execute(statement.values(summary={**summary, "patients": kept}))
 
 
 def clear_series(writing: Writing, series_ids: Sequence[int]) -> None:

@@ -23,7 +23,7 @@ def set_labels(connection: Connection, records: Sequence[LabelRecord]) -> LabelO
     A path stands for the pixels that the file held when it was ingested. Raises `CatalogError` `bad-label`.
     """
     keys = _found_keys(connection, records)
-    values: dict[tuple[Key, str], float | None] = {}
+    values: dict[tuple[Key, str], LabelRecord] = {}
     unmatched = []
     for record in records:
         name = record.name.strip()
@@ -37,7 +37,7 @@ def set_labels(connection: Connection, records: Sequence[LabelRecord]) -> LabelO
         if key is None:
             unmatched.append(record)
         else:
-            values[key, name] = record.value
+            values[key, name] = record
     _replace(connection, values)
     return LabelOutcome(len(records) - len(unmatched), tuple(unmatched))
 
@@ -76,26 +76,36 @@ def _uid_keys(column: ColumnElement[str], level: str, uids: list[str]) -> Select
     return select(column, literal(level), column, literal("")).where(column.in_(uids)).distinct()
 
 
-def _replace(connection: Connection, values: dict[tuple[Key, str], float | None]) -> None:
+def _replace(connection: Connection, values: dict[tuple[Key, str], LabelRecord]) -> None:
     if not values:
         return
-    statement = delete(labels).where(
+    at_key = delete(labels).where(
         labels.c.level == bindparam("at_level"),
         labels.c.uid == bindparam("at_uid"),
         labels.c.pixel_hash == bindparam("at_hash"),
-        labels.c.name == bindparam("at_name"),
     )
-    places = [
-        {"at_level": level, "at_uid": uid, "at_hash": pixel_hash, "at_name": name}
-        for (level, uid, pixel_hash), name in values
-    ]
-    connection.execute(statement, places)
+    classified = dict.fromkeys(key for (key, _), record in values.items() if record.is_class)
+    if classified:
+        connection.execute(at_key.where(labels.c.is_class), [_place(key) for key in classified])
+    named = [{**_place(key), "at_name": name} for key, name in values]
+    connection.execute(at_key.where(labels.c.name == bindparam("at_name")), named)
     rows = [
-        {"level": level, "uid": uid, "pixel_hash": pixel_hash, "name": name, "value": float(value)}
-        for ((level, uid, pixel_hash), name), value in values.items()
-        if value is not None
+        {
+            "level": level,
+            "uid": uid,
+            "pixel_hash": pixel_hash,
+            "name": name,
+            "value": float(record.value),
+            "is_class": record.is_class,
+        }
+        for ((level, uid, pixel_hash), name), record in values.items()
+        if record.value is not None
     ]
     insert_rows(connection, labels, rows)
+
+
+def _place(key: Key) -> dict[str, str]:
+    return dict(zip(("at_level", "at_uid", "at_hash"), key, strict=True))
 
 
 def summaries(connection: Connection) -> list[LabelSummary]:

@@ -117,13 +117,25 @@ class SeriesBundle:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """What an ingested file stands under."""
+
+    patient_key: str
+    study_instance_uid: str
+    modality: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class LabelRecord:
-    """A value for a name at a key; `value` None takes the label away again."""
+    """A value for a name at a key; `value` None takes the label away again. `is_class` says that the name
+    takes the place of the classes that the key had before.
+    """
 
     name: str
     value: float | None
     key_kind: LabelKey
     key: str
+    is_class: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -204,6 +205,7 @@ files = Table(
 )
 
 # Keyed by UID, not by row, so that labels outlive a re-ingest. `pixel_hash` is '' unless the key was a path.
+# `is_class` says that the name was the one class of its key, which another class replaces.
 labels = Table(
     "labels",
     metadata,
@@ -213,6 +215,7 @@ labels = Table(
     Column("pixel_hash", String, nullable=False),
     Column("name", String, nullable=False, index=True),
     Column("value", Double, nullable=False),
+    Column("is_class", Boolean, nullable=False),
     UniqueConstraint("level", "uid", "pixel_hash", "name"),
     CheckConstraint("level IN ('study', 'series', 'instance')", name="level"),
 )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+MAX_BITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def attributes_of(dataset: Dataset, frame: int = 0) -> PixelAttributes:
     return PixelAttributes(
         modality=modality,
         photometric_interpretation=photometric,
-        bits_stored=bits_stored,
+        bits_stored=_possible_bits(bits_stored),
         secondary_capture=str(dataset.get("SOPClassUID") or "").startswith(SECONDARY_CAPTURE),
         rescale_slope=slope or 1.0,
         rescale_intercept=intercept or 0.0,
@@ -134,6 +135,10 @@ def _integer(dataset: Dataset, keyword: str) -> int | None:
     return None if number is None else int(number)
 
 
+def _possible_bits(stated: int) -> int:
+    return min(max(stated, 1), MAX_BITS)
+
+
 def _windows(dataset: Dataset) -> tuple[Window, ...]:
     centers, widths = _numbers(dataset.get("WindowCenter")), _numbers(dataset.get("WindowWidth"))
     return tuple(Window(c, w) for c, w in zip(centers, widths, strict=False))
@@ -162,7 +167,7 @@ def _lookup_table(sequence: Any) -> LookupTable | None:
     count = int(descriptor[0]) or 65536
     if not values.size:
         return None
-    return LookupTable(int(descriptor[1]), values[:count], int(descriptor[2]))
+    return LookupTable(int(descriptor[1]), values[:count], _possible_bits(int(descriptor[2])))
 
 
 def _little_endian(dataset: Dataset) -> bool:

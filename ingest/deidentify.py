@@ -7,16 +7,22 @@ import hmac
 import os
 import re
 import secrets
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import permutations
 from pathlib import Path
 
 from ingest.errors import IngestError
 
 KEY_BYTES = 32
 PATIENT_KEY_HEX = 32
+# Words of identifiers that count: whole ones from MIN_WORD characters on, within others from MIN_WITHIN on.
+MIN_WORD = 3
+MIN_WITHIN = 4
 _WORD = re.compile(r"\w+")
+_SEPARATED = re.compile(r"(?<=\d)[\s./:-]+(?=\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +102,55 @@ def content_uid(digest_hex: str) -> str:
     return f"2.25.{int(digest_hex[:32], 16)}"
 
 
-def without_identifiers(description: str, identifiers: Iterable[str]) -> str | None:
-    """A free-text description, or None if it holds a word of any identifier (a name, an ID, a date of birth).
+def without_identifiers(
+    description: str, identifiers: Iterable[str], names: Iterable[str] = ()
+) -> str | None:
+    """A free-text description, or None if it holds part of an identifier (an ID, a date of birth) or of the
+    patient's `names` (PS3.5 PN).
 
-    Words of three characters or more count, whatever their case. Series and study descriptions name
-    protocols; the few that name people are dropped whole, for what surrounds a name may identify as well.
+    Series and study descriptions name protocols; the few that name people are dropped whole, for what
+    surrounds a name may identify as well. Family, given and middle names count at any length, other words
+    from three characters on; from four on, and outside ASCII, also within a word.
     """
-    words = {
-        word.casefold()
-        for text in identifiers
-        for word in _WORD.findall(text.replace("_", " "))
-        if len(word) > 2
-    }
-    found = {word.casefold() for word in _WORD.findall(description.replace("_", " "))}
-    return None if words & found else description.strip() or None
+    names = list(names)
+    parts = {part for name in names for part in _name_parts(name)}
+    for text in (*identifiers, *names):
+        parts.update(word for word in _words(text) if len(word) >= MIN_WORD)
+    text = _folded(description)
+    if parts & set(_words(description)):
+        return None
+    if any(part in text for part in parts if len(part) >= MIN_WITHIN or not part.isascii()):
+        return None
+    digits = {run for identifier in identifiers for run in _digit_runs(identifier)}
+    found = _SEPARATED.sub("", text)
+    return None if any(run in found for run in digits) else description.strip() or None
+
+
+def _name_parts(name: str) -> set[str]:
+    """The words of family, given and middle name, and what they make when written together.
+
+    Prefix and suffix are left out: MR and MD are modalities and words of protocols.
+    """
+    parts = set()
+    for group in re.split(r"[=\\]", name):
+        words = [word for component in group.split("^")[:3] for word in _words(component)]
+        parts |= {*words, *map("".join, permutations(words, 2))}
+        parts.add("".join(words))
+    return parts - {""}
+
+
+def _digit_runs(identifier: str) -> set[str]:
+    runs = {run for run in re.findall(r"\d+", _SEPARATED.sub("", identifier)) if len(run) >= MIN_WITHIN}
+    day = parse_date(identifier)
+    return runs | ({day.strftime("%d%m%Y"), day.strftime("%m%d%Y")} if day else set())
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(_folded(text))
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold().replace("_", " ")
 
 
 def age_in_years(patient_age: str, birth_date: str, study_date: str) -> float | None:

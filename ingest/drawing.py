@@ -4,6 +4,7 @@ need.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +20,7 @@ from ingest.plan import Slice, Unit
 from ingest.render import Display, ValueHistogram, limits_percentiles, render
 from ingest.scan import hash_file, quiet
 
+_log = logging.getLogger(__name__)
 # Decoded slices of a series that wait for its percentiles; beyond this they are decoded a second time
 # instead.
 MAX_HELD_BYTES = 256 << 20
@@ -71,21 +73,38 @@ def draw(unit: Unit, convert: Convert | None = None) -> Iterator[FileOutcome | D
     by_file: dict[int, list[Slice]] = {}
     for item in unit.slices:
         by_file.setdefault(item.file, []).append(item)
-    held: list[_Held] = []
+    waiting: dict[int, _DrawnFile] = {}
     histograms: dict[tuple[float, float], ValueHistogram] = {}
     with quiet():
         for file, header in enumerate(unit.headers):
             try:
                 drawn = _draw_file(header, by_file.get(file, []), unit.whole_series, convert)
-            except DecodeError as error:
-                yield FileOutcome(file, None, error.code)
+            except Exception as error:
+                yield FileOutcome(file, None, _code_of(error))
                 continue
-            yield FileOutcome(file, drawn.pixel_hash)
-            yield from drawn.images
-            _hold(drawn.waiting, held)
+            if drawn.waiting:
+                _hold(drawn, waiting)
+            else:
+                yield FileOutcome(file, drawn.pixel_hash)
+                yield from drawn.images
             for percentiles, histogram in drawn.histograms.items():
                 histograms.setdefault(percentiles, ValueHistogram()).extend(histogram)
-        yield from _draw_held(unit, held, {p: h.limits(p) for p, h in histograms.items()}, convert)
+        limits = {p: h.limits(p) for p, h in histograms.items()}
+        for file, drawn in waiting.items():
+            try:
+                images = [_draw_held(unit, item, limits, convert) for item in drawn.waiting]
+            except Exception as error:
+                yield FileOutcome(file, None, _code_of(error))
+                continue
+            yield FileOutcome(file, drawn.pixel_hash)
+            yield from (*drawn.images, *images)
+
+
+def _code_of(error: Exception) -> str:
+    if isinstance(error, DecodeError):
+        return error.code
+    _log.warning("a file could not be drawn: %s", type(error).__name__)  # its message may quote the file
+    return "undecodable-pixels"
 
 
 def _draw_file(
@@ -108,33 +127,33 @@ def _draw_file(
     return drawn
 
 
-def _hold(waiting: Sequence[_Held], held: list[_Held]) -> None:
-    size = sum(h.stored.nbytes for h in held if h.stored is not None)
-    for item in waiting:
+def _hold(drawn: _DrawnFile, waiting: dict[int, _DrawnFile]) -> None:
+    held = (item for other in waiting.values() for item in other.waiting)
+    size = sum(item.stored.nbytes for item in held if item.stored is not None)
+    for item in drawn.waiting:
         size += item.stored.nbytes if item.stored is not None else 0
         if size > MAX_HELD_BYTES:
             item.stored = None
-        held.append(item)
+    waiting[drawn.waiting[0].slice.file] = drawn
 
 
 def _draw_held(
     unit: Unit,
-    held: Sequence[_Held],
+    item: _Held,
     limits: Mapping[tuple[float, float], tuple[float, float]],
     convert: Convert | None,
-) -> Iterator[DrawnImage]:
-    for item in held:
-        stored = item.stored
-        if stored is None:
-            dataset = open_dataset(unit.headers[item.slice.file].path)
-            stored = next(frames(dataset, [item.slice.frame]))
-        percentiles = limits_percentiles(item.attributes)
-        shared = limits[percentiles] if percentiles else None
-        display = render(stored, item.attributes, limits=shared)
-        item.stored = None
-        if display.rendering.endswith("-percentile") and len(unit.slices) == 1:
-            display = replace(display, warnings=(*display.warnings, "single-slice"))
-        yield _finished(item.slice, display, convert)
+) -> DrawnImage:
+    stored = item.stored
+    if stored is None:
+        dataset = open_dataset(unit.headers[item.slice.file].path)
+        stored = next(frames(dataset, [item.slice.frame]))
+    percentiles = limits_percentiles(item.attributes)
+    shared = limits[percentiles] if percentiles else None
+    display = render(stored, item.attributes, limits=shared)
+    item.stored = None
+    if display.rendering.endswith("-percentile") and len(unit.slices) == 1:
+        display = replace(display, warnings=(*display.warnings, "single-slice"))
+    return _finished(item.slice, display, convert)
 
 
 def _finished(item: Slice, display: Display, convert: Convert | None) -> DrawnImage:

@@ -29,6 +29,7 @@ IDENTIFIERS = (
     "OperatorsName",
     "NameOfPhysiciansReadingStudy",
 )
+NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName")
 VOLUME_MODALITIES = frozenset({"CT", "MR", "PT"})
 
 
@@ -92,6 +93,7 @@ def make_header(
     patient_id = _text(elements, "PatientID")
     study_date = _text(elements, "StudyDate") or ""
     identifiers = [str(elements.get(keyword, "")) for keyword in IDENTIFIERS]
+    names = [str(elements.get(keyword, "")) for keyword in NAMES]
     day = parse_date(study_date)
     return Header(
         path=path,
@@ -111,12 +113,14 @@ def make_header(
             _text(elements, "PatientAge") or "", _text(elements, "PatientBirthDate") or "", study_date
         ),
         study_date=day.isoformat() if day else None,
-        study_description=without_identifiers(_text(elements, "StudyDescription") or "", identifiers),
+        study_description=without_identifiers(_text(elements, "StudyDescription") or "", identifiers, names),
         modality=(_text(elements, "Modality") or "OT").upper(),
         body_part_examined=_text(elements, "BodyPartExamined"),
         view_position=_text(elements, "ViewPosition"),
         laterality=_text(elements, "ImageLaterality") or _text(elements, "Laterality"),
-        series_description=without_identifiers(_text(elements, "SeriesDescription") or "", identifiers),
+        series_description=without_identifiers(
+            _text(elements, "SeriesDescription") or "", identifiers, names
+        ),
         manufacturer=_text(elements, "Manufacturer"),
         photometric_interpretation=(_text(elements, "PhotometricInterpretation") or "").upper(),
         rows=_integer(elements, "Rows") or 0,

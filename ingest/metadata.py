@@ -32,7 +32,7 @@ _SEXES = {"": None, "M": "M", "F": "F", "O": "O", "MALE": "M", "FEMALE": "F", "O
 @dataclass(frozen=True, slots=True)
 class PictureMetadata:
     """One row of the CSV. `labels` maps names to 0 or 1; a class in column `label` is the label of that name,
-    1.
+    1, and named in `class_name`.
     """
 
     patient_id: str = field(default="", repr=False)
@@ -43,8 +43,8 @@ class PictureMetadata:
     age: float | None = None
     sex: str | None = None
     split: str | None = None
-    caption: str | None = None
     labels: Mapping[str, float] = field(default_factory=dict)
+    class_name: str | None = None
 
 
 def read_metadata(csv_path: Path) -> dict[str, PictureMetadata]:
@@ -113,8 +113,8 @@ def _parse(csv_path: Path, line: int, row: Mapping[str, str]) -> PictureMetadata
         age=_age(csv_path, line, row.get("age", "")),
         sex=_SEXES[sex],
         split=row.get("split") or None,
-        caption=row.get("caption") or None,
         labels=labels,
+        class_name=row.get("label") or None,
     )
 
 

@@ -120,7 +120,7 @@ class _Run:
 
             metadata = read_metadata(self.options.metadata)
         self.index.activate(self.space)
-        key = _bound_key(self.index)
+        key = bound_key(self.index)
         self.triage, changed = find_changes(paths, self.index.known_files(), self.on_progress)
         if changed:
             look_into(self.triage, changed, self.index.known_instances(), key, metadata, self.on_progress)
@@ -129,13 +129,22 @@ class _Run:
                 self.index.record_files(self.triage.records)
             if self.triage.headers:
                 self._embed(key)
+        if metadata:
+            from ingest.placement import misplaced_pictures
+
+            unchanged = [record for record in self.triage.unchanged if record.path in metadata]
+            owners = self.index.owners([record.path for record in unchanged])
+            self.warnings += misplaced_pictures(unchanged, owners, metadata, key)
         self.warnings += _set_labels(self.index, metadata)
         return self.report(time.monotonic() - begun)
 
     def _embed(self, key: SecretKey) -> None:
         """Draw, encode and commit every unit."""
+        from ingest.placement import shared_studies
         from ingest.regroup import plan_with_index
 
+        uids = {header.study_instance_uid for header in self.triage.headers}
+        self.warnings += shared_studies(self.triage.headers, self.index.patients_of(uids))
         self._own = {header.path for header in self.triage.headers}
         self._copies = {same.path for copies in self.triage.copies.values() for same in copies}
         units, warnings = plan_with_index(self.triage.headers, self.index, key, self.options.max_slices)
@@ -236,7 +245,19 @@ class _Run:
         ]
 
 
-def _bound_key(index: CaseIndex) -> SecretKey:
+def known_key(index: CaseIndex) -> SecretKey | None:
+    """The key that the home is tied to, None if to none yet; never makes one.
+
+    Raises `CatalogError` `key-mismatch` where the key file is missing or another.
+    """
+    if index.key_fingerprint is None:
+        return None
+    key = SecretKey.open(index.home) if (index.home / "secret.key").exists() else None
+    index.bind_key(key.fingerprint if key else "")
+    return key
+
+
+def bound_key(index: CaseIndex) -> SecretKey:
     """The key of the home; one that was only just made is taken back if the index knows another."""
     was_there = (index.home / "secret.key").exists()
     key = SecretKey.open(index.home)
@@ -263,7 +284,7 @@ def _cores() -> int:
 
 def _set_labels(index: CaseIndex, metadata: Mapping[str, PictureMetadata]) -> list[str]:
     records = [
-        LabelRecord(name, value, "path", path)
+        LabelRecord(name, value, "path", path, is_class=name == row.class_name)
         for path, row in metadata.items()
         for name, value in row.labels.items()
     ]

@@ -38,23 +38,18 @@ def plan_with_index(
 
 
 def _held_headers(index: CaseIndex, first: Header, new: set[str], key: SecretKey) -> list[Header] | None:
-    """Headers of the files that the index holds of a series, one for each instance; None if one is not to be
-    had.
+    """Headers of the files that the index holds of a series, one for each instance; None if an instance has
+    no file any more.
     """
     from ingest.scan import scan_file
 
-    headers: dict[tuple[str, str], Header | None] = {}
+    found: dict[tuple[str, str], Header] = {}
     for record in index.series_files(first.series_instance_uid):
         identity = (record.sop_instance_uid or "", record.pixel_hash or "")
-        if headers.get(identity):
-            continue
-        headers.setdefault(identity, None)
-        if record.path in new or not is_as_recorded(record):
+        if identity in found or record.path in new or not is_as_recorded(record):
             continue
         scanned = scan_file(FoundFile(record.path, record.size, record.mtime_ns), key)
         if isinstance(scanned, Header) and scanned.study_instance_uid == first.study_instance_uid:
-            headers[identity] = scanned
-        elif isinstance(scanned, Header):
-            del headers[identity]  # the same series UID in another study
-    found = [header for header in headers.values() if header is not None]
-    return found if len(found) == len(headers) else None
+            found[identity] = scanned
+    held = index.series_instances(first.study_instance_uid, first.series_instance_uid)
+    return list(found.values()) if held <= found.keys() else None

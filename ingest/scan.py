@@ -188,9 +188,7 @@ def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -
         photometric_interpretation="MONOCHROME2" if mode in {"1", "L", "I;16", "I", "F"} else "RGB",
         rows=rows,
         columns=columns,
-        quality={
-            name: text for name, text in (("split", metadata.split), ("caption", metadata.caption)) if text
-        },
+        quality={"split": metadata.split} if metadata.split else {},
         derived=True,
     )
 

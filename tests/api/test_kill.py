@@ -20,33 +20,47 @@ from .conftest import Home, Phantoms, run
 # Loads everything once and forks a child for each run, so that a kill falls into the ingest and not into
 # imports.
 DRIVER = """
-import json, os, signal, sys, time
+import json, os, random, signal, sys, time
 import torch, open_clip, faiss, pyarrow.parquet, sqlalchemy, pydicom
 torch.set_num_threads(1)
+from sqlalchemy import Engine, event
 from api.cli import main
 
 def start(home, folder, log):
+    # The child writes a byte to the pipe before every statement to the catalogue.
+    steps, told = os.pipe()
     child = os.fork()
     if child == 0:
+        event.listen(Engine, "before_cursor_execute", lambda *_: os.write(told, b"."))
         sys.stdout = open(log, "w")
         code = main(["--home", home, "--json", "ingest", folder])
         sys.stdout.flush()
         os._exit(code)
-    return child
+    os.close(told)
+    return child, steps
 
-def wait(child):
+def follow(steps, most):
+    count = 0
+    while count < most and os.read(steps, 1):
+        count += 1
+    return count
+
+def wait(child, steps):
+    follow(steps, float("inf"))
+    os.close(steps)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 place, folder, *moments = sys.argv[1:]
-began = time.monotonic()
-codes = [wait(start(f"{place}/whole", folder, f"{place}/whole.json"))]
-lasted = time.monotonic() - began
+child, steps = start(f"{place}/whole", folder, f"{place}/whole.json")
+total = follow(steps, float("inf"))
+codes = [wait(child, steps)]
 for number, moment in enumerate(moments):
     home, log = f"{place}/{number}", f"{place}/{number}.json"
-    child = start(home, folder, log)
-    time.sleep(float(moment) * lasted)
+    child, steps = start(home, folder, log)
+    follow(steps, 1 + int(float(moment) * (total - 1)))
+    time.sleep(random.uniform(0, 0.02))
     os.kill(child, signal.SIGKILL)
-    codes.append((wait(child), wait(start(home, folder, log))))
+    codes.append((wait(child, steps), wait(*start(home, folder, log))))
 print(json.dumps(codes))
 """
 
@@ -73,6 +87,7 @@ def kill_and_repair(folder: Path, place: Path, kills: int, seed: int) -> None:
     assert done.returncode == 0, done.stderr
     first, *others = json.loads(done.stdout)
     assert first == 0
+    assert -9 in [killed for killed, _ in others]
     expected, vectors = totals(place / "whole"), embeddings(place / "whole")
     for number, (killed, again) in enumerate(others):
         home = place / str(number)

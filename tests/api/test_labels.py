@@ -85,3 +85,16 @@ def test_a_corrected_class_replaces_the_earlier_one(
     shown = own_home.run("study", "show", first).json["labels"]
     assert shown["dog"] == 1
     assert "cat" not in shown
+
+
+def test_a_class_leaves_no_trace_when_one_row_changes(
+    own_home: Home, phantoms: Phantoms, tmp_path: Path
+) -> None:
+    study = next(iter(phantoms.by_study))
+    csv = tmp_path / "classes.csv"
+    before = own_home.run("study", "show", study).json["labels"]
+    csv.write_text(f"study_instance_uid,label,label:x\n{study},b,0\n")
+    own_home.run("label", "import", csv)
+    csv.write_text(f"study_instance_uid,label\n{study},z\n")
+    own_home.run("label", "import", csv)
+    assert own_home.run("study", "show", study).json["labels"] == {**before, "x": 0, "z": 1}

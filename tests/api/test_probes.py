@@ -113,6 +113,54 @@ def test_a_forgotten_patient_leaves_the_list_of_whom_a_probe_was_trained_on(own_
         assert patient not in archive.index.probes()[0].summary["patients"]
 
 
+def test_forgetting_the_only_study_of_a_patient_takes_it_out_of_probes(own_home: Home) -> None:
+    from api.service import Archive
+
+    own_home.run("probe", "train", "moles", "--label", "melanoma")
+    study = own_home.run("study", "list", "--where", "modality=XC").json["studies"][0]
+    own_home.run("forget", "--study", study["study_instance_uid"])
+    with Archive(own_home.path) as archive:
+        [probe] = archive.index.probes()
+        held = {one.patient_key for one in archive.index.studies(["modality=XC"])}
+        assert study["patient_key"] not in held
+        assert set(probe.summary["patients"]) == held
+
+
+def test_a_kill_while_training_again_leaves_the_earlier_probe_whole(
+    own_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from index.case_index import CaseIndex
+
+    own_home.run("probe", "train", "moles", "--label", "melanoma")
+    before = own_home.run("probe", "predict", "moles", "--all").json
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CaseIndex, "record_probe", killed)
+        own_home.run("probe", "train", "moles", "--label", "melanoma", "--level", "study")
+    assert own_home.run("probe", "predict", "moles", "--all").json == before
+    kept = list((own_home.path / "probes").iterdir())
+    assert own_home.run("probe", "train", "moles", "--label", "melanoma", "--level", "study").code == 0
+    assert len(list((own_home.path / "probes").iterdir())) == len(kept)
+
+
+def test_labels_that_name_nothing_train_nothing(own_home: Home, tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("study_instance_uid,melanoma\n1.2.3.4,1\n")
+    refused = own_home.run("probe", "train", "moles", "--labels", tmp_path / "other.csv")
+    assert refused.code == 1
+    assert refused.error["code"] == "labels-unmatched"
+    assert "other.csv" in refused.error["message"]
+
+
+def test_evaluating_without_labelled_cases_says_so(own_home: Home) -> None:
+    own_home.run("probe", "train", "moles", "--label", "melanoma")
+    error = own_home.run("evaluate", "probe", "moles", "--where", "modality=CT").error
+    assert error["code"] == "no-labels"
+    assert "import labels" in error["message"]
+
+
 def test_what_cannot_be_trained_or_used(own_home: Home, phantoms: Phantoms) -> None:
     assert own_home.run("probe", "train", "../x", "--label", "melanoma").error["code"] == "bad-probe-name"
     assert own_home.run("probe", "train", "x", "--label", "unheard").error["code"] == "unknown-label"
@@ -125,7 +173,7 @@ def test_a_probe_of_another_space_is_refused(own_home: Home, phantoms: Phantoms)
     from medsiglip.probe import Probe
 
     own_home.run("probe", "train", "moles", "--label", "melanoma")
-    path = own_home.path / "probes" / "moles.npz"
+    [path] = (own_home.path / "probes").iterdir()
     replace(Probe.load(path), space="0123456789ab-medsiglip-eval-128").save(path)
     file = sorted(phantoms.dicom.rglob("*.dcm"))[0]
     for words in (["predict", "moles", "--image", file], ["predict", "moles", "--all"]):

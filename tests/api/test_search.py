@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage
 
 from .conftest import Home, Phantoms, run
 
@@ -58,6 +59,20 @@ def test_a_new_file_of_a_known_patient_leaves_the_patient_out(
     assert key in {hit["patient_key"] for hit in found["hits"]}
 
 
+def test_asking_about_a_new_file_never_makes_a_key(
+    own_home: Home, phantoms: Phantoms, tmp_path: Path
+) -> None:
+    dataset = pydicom.dcmread(files(phantoms)[0])
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "2.25.7"
+    dataset.save_as(tmp_path / "new.dcm")
+    (own_home.path / "secret.key").unlink()
+    assert own_home.run("search", "--image", tmp_path / "new.dcm").error["code"] == "key-mismatch"
+    assert not (own_home.path / "secret.key").exists()
+    empty = Home(tmp_path / "empty", {})
+    assert empty.run("classify", "--image", tmp_path / "new.dcm", "--labels", "a,b").code == 0
+    assert not (empty.path / "secret.key").exists()
+
+
 def test_a_study_finds_studies_of_other_patients(home: Home, phantoms: Phantoms) -> None:
     for study in list(phantoms.by_study)[::8]:
         found = home.run("search", "--study", study, "-k", 100).json
@@ -105,3 +120,20 @@ def test_what_cannot_be_asked(home: Home, tmp_path: Path) -> None:
     empty = run("--home", tmp_path / "empty", "--json", "search", "--text", "lung")
     assert empty.code == 1
     assert empty.error["code"] == "no-space"
+
+
+def test_a_long_cine_finds_itself(own_home: Home, tmp_path: Path) -> None:
+    levels = np.random.default_rng(5).integers(0, 255, (90, 16, 16), np.uint8)
+    cine = tmp_path / "cine.dcm"
+    dataset = pydicom.Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = UltrasoundMultiFrameImageStorage, "2.25.90"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "2.25.91", "2.25.92"
+    dataset.Modality, dataset.PatientID, dataset.NumberOfFrames = "US", "cine", 90
+    dataset.set_pixel_data(levels, "MONOCHROME2", 8)
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.save_as(cine, enforce_file_format=True)
+    assert own_home.run("ingest", cine).json["images"] == 85
+    found = own_home.run("search", "--image", cine, "--include-same-patient", "-k", 1).json
+    assert found["query"]["images"] == 85
+    assert found["query"]["image_id"] == found["hits"][0]["image_id"]
+    assert found["hits"][0]["score"] >= 0.999

@@ -69,11 +69,39 @@ def test_derived_uids_are_valid():
         ("study_4711_head", None),
         ("born 19800101", None),
         ("", None),
-        ("Al", "Al"),
+        ("Al", None),
+        ("CT 4-711", None),
+        ("MR ALBUMEN", "MR ALBUMEN"),
     ],
 )
 def test_descriptions_that_name_the_patient_are_dropped(text, kept):
-    assert without_identifiers(text, ["Doe^Jane^Al", "4711", "19800101"]) == kept
+    assert without_identifiers(text, ["4711", "19800101"], ["Doe^Jane^Al^MR"]) == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "survives"),
+    [
+        ("Li^Wu", "CT Thorax Li Wu", False),
+        ("Li^Wu", "CT Thorax liwu", False),
+        ("Li^Wu", "LIVER WUPPERTAL PROTOCOL", True),
+        ("王^小明", "胸部CT王小明", False),
+        ("Kim^Minjun", "KimMinjun chest", False),
+        ("Kim^Minjun", "chest_MINJUNKIM2", False),
+        ("Wang^XiaoDong=王^小東", "頭部 小東", False),
+        ("Wang^XiaoDong=王^小東", "頭部 単純", True),
+        ("Müller^Jo", "Knie MU\u0308LLER", False),
+        ("Smith^John", "CT CHEST W CONTRAST", True),
+        ("Smith^John^^MR^MD", "MR BRAIN MD", True),
+        ("Smith^John", "born 1970-01-02", False),
+        ("Smith^John", "born 02.01.1970", False),
+        ("Smith^John", "19700102_head", False),
+        ("Smith^John", "T1 1.5 2024-03-05", True),
+        ("", "CT HEAD 5/5", True),
+    ],
+)
+def test_descriptions_with_names_of_any_length_and_script(name, text, survives):
+    kept = without_identifiers(text, [name, "19700102"], [name])
+    assert kept == (text if survives else None)
 
 
 @pytest.mark.parametrize(

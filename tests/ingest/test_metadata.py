@@ -21,7 +21,9 @@ def test_every_column(tmp_path):
     )
     rows = read_metadata(path)
     assert rows[str(tmp_path / "a/b.png")] == PictureMetadata(
-        "P1", "S1", "DX", "CHEST", "PA", 61.0, "F", "train", "clear, lungs", {"pneumonia": 1.0, "nodule": 0.0}
+        *("P1", "S1", "DX", "CHEST", "PA", 61.0, "F", "train"),
+        labels={"pneumonia": 1.0, "nodule": 0.0},
+        class_name="pneumonia",
     )
     assert rows[str(tmp_path / "c.png")] == PictureMetadata(labels={"nodule": 1.0})
 

@@ -10,11 +10,13 @@ import textwrap
 import time
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
 from index.case_index import CaseIndex
 from index.errors import CatalogError
+from ingest import drawing
 from ingest.errors import IngestError, InterruptedIngestError
 from ingest.pipeline import IngestOptions, ingest
 
@@ -171,6 +173,64 @@ def test_new_slices_of_a_series_whose_files_are_gone_are_added(tmp_path, run, wr
     assert len(kept) == 2
 
 
+def test_pixels_that_no_file_holds_any_more_outlive_a_growing_series(tmp_path, home, run, write_series):
+    paths = write_series(tmp_path / "in", 4, "MR")
+    late = tmp_path / "late.dcm"
+    paths[3].rename(late)
+    run(tmp_path / "in")
+    changed = pydicom.dcmread(paths[0])
+    changed.PixelData = bytes(len(changed.PixelData))
+    changed.save_as(paths[0])
+    assert run(tmp_path / "in")["embedded"] == 1
+    os.utime(paths[0], (1, 1))
+    report = run(tmp_path / "in", late)
+    assert any("gone" in warning for warning in report["warnings"])
+    with CaseIndex.open(home) as index:
+        assert len(index.images_of("2.25.97")) == 5
+        assert len(index.has_instance("2.25.7000")) == 2
+
+
+def test_an_odd_header_costs_one_file_at_most(tmp_path, run, write_dicom):
+    table = pydicom.Dataset()
+    table.LUTDescriptor, table.LUTData = [256, 0, 5000], np.arange(256, dtype=np.uint16).tobytes()
+    write_dicom(
+        tmp_path / "in" / "lut.dcm",
+        PIXELS,
+        SOPInstanceUID="2.25.51",
+        VOILUTSequence=pydicom.Sequence([table]),
+    )
+    write_dicom(tmp_path / "in" / "bits.dcm", PIXELS, SOPInstanceUID="2.25.52", BitsStored=5000)
+    write_dicom(tmp_path / "in" / "good.dcm", PIXELS, SOPInstanceUID="2.25.53")
+    report = run(tmp_path / "in")
+    broken = codes(report, "quarantined")
+    assert report["files_embedded"] + len(broken) == 3
+    assert not {"good.dcm", "lut.dcm"} & set(broken)
+
+
+@pytest.mark.parametrize(
+    ("where", "call"), [("frames", 2), ("frames", 5), ("render", 2), ("limits_percentiles", 4)]
+)
+def test_whatever_drawing_raises_costs_one_file(tmp_path, run, write_series, monkeypatch, where, call):
+    """Three slices, none held decoded: from the fourth call on it is the second look that fails."""
+    monkeypatch.setattr(drawing, "MAX_HELD_BYTES", 0)
+    paths = write_series(tmp_path / "in", 3, "MR")
+    real = getattr(drawing, where)
+    calls = 0
+
+    def fails_once(*given, **options):
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise OverflowError("Doe^Jane")
+        return real(*given, **options)
+
+    monkeypatch.setattr(drawing, where, fails_once)
+    report = run(tmp_path / "in")
+    assert (report["files_embedded"], len(paths)) == (2, 3)
+    assert list(codes(report, "quarantined").values()) == ["undecodable-pixels"]
+    assert "Doe" not in json.dumps(report)
+
+
 def test_frames_of_a_cine_are_sampled(tmp_path, home, run, write_dicom):
     frames = np.stack([np.full((8, 8), 10 * n, np.uint8) + np.eye(8, dtype=np.uint8) for n in range(9)])
     write_dicom(tmp_path / "us.dcm", frames, Modality="US", NumberOfFrames=9)
@@ -283,9 +343,11 @@ SCRIPT = textwrap.dedent(
     import json, sys
     from pathlib import Path
     sys.path[:0] = json.loads(sys.argv[3])
+    from sqlalchemy import Engine, event
     from index.case_index import CaseIndex
     from ingest.pipeline import ingest
     from ingest_test_conftest import Encoder, Model
+    event.listen(Engine, "before_cursor_execute", lambda *_: print("statement", flush=True))
     with CaseIndex.open(Path(sys.argv[1])) as index:
         report = ingest([sys.argv[2]], index, Model(), Encoder).to_json()
     print(json.dumps(report))
@@ -335,16 +397,16 @@ def test_killing_at_any_moment_loses_and_doubles_nothing(tmp_path, home, run, co
     for n in range(30):
         write_series(tmp_path / "in" / str(n), 6, uid=100 + n)
     rng = np.random.default_rng(11)
-    killed = 0
+    codes = []
     for _ in range(4):
         process = command(home, tmp_path / "in")
-        try:
-            process.wait(timeout=float(rng.uniform(1.0, 3.0)))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            killed += 1
+        for _ in zip(range(rng.integers(1, 60)), process.stdout, strict=False):
+            pass
+        time.sleep(float(rng.uniform(0.0, 0.05)))
+        process.kill()
         process.communicate()
+        codes.append(process.returncode)
     report = run(tmp_path / "in")
-    assert killed
+    assert -signal.SIGKILL in codes
     assert (report["files"], report["files_embedded"] + report["files_unchanged"]) == (180, 180)
     assert (report["studies"], report["series"], report["instances"], report["images"]) == (30, 30, 180, 180)

@@ -190,14 +190,14 @@ def test_plain_pictures(tmp_path, extension):
 def test_metadata_stands_in_for_a_header(tmp_path):
     for name, value in (("a", 1), ("b", 2), ("c", 3)):
         Image.new("L", (4, 4), value).save(tmp_path / f"{name}.png")
-    given = PictureMetadata("P1", "S1", "DX", "CHEST", "PA", 61.0, "F", "train", "clear lungs")
+    given = PictureMetadata("P1", "S1", "DX", "CHEST", "PA", 61.0, "F", "train")
     a, b = (scan(tmp_path / f"{name}.png", given) for name in "ab")
     c = scan(tmp_path / "c.png")
     assert a.study_instance_uid == b.study_instance_uid != c.study_instance_uid
     assert a.patient_key == b.patient_key == KEY.patient_key("", "P1") != c.patient_key
     assert (a.modality, a.body_part_examined, a.view_position) == ("DX", "CHEST", "PA")
     assert (a.patient_age, a.patient_sex) == (61.0, "F")
-    assert a.quality == {"split": "train", "caption": "clear lungs"}
+    assert a.quality == {"split": "train"}
     assert "S1" not in a.study_instance_uid
 
 

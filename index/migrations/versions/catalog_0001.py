@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("pixel_hash", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("value", sa.Double(), nullable=False),
+        sa.Column("is_class", sa.Boolean(), nullable=False),
         sa.CheckConstraint("level IN ('study', 'series', 'instance')", name=op.f("ck_labels_level")),
         sa.PrimaryKeyConstraint("id", name="pk_labels"),
         sa.UniqueConstraint("level", "uid", "pixel_hash", "name", name="uq_labels_level_uid_pixel_hash_name"),
