@@ -48,12 +48,14 @@ MEASURING_SEED = 900_001
 class Recipe:
     """How much to draw and how to train: `studies` drawn from `seed`, measured on `unseen` others.
 
+    The image tower is trained in cycles of `image_epochs` passes, each with a rate that rises and falls.
+
     Small batches, for the number of steps, not of pictures, is what an untrained image tower learns by.
     """
 
     studies: int = 16_000
     unseen: int = 720
-    image_epochs: int = 6
+    image_epochs: tuple[int, ...] = (6, 3)
     image_batch: int = 16
     image_rate: float = 1e-3
     text_epochs: int = 4
@@ -188,7 +190,7 @@ def _train(data: Path, work: Path, recipe: Recipe, stages: _Stages) -> TuneRepor
     image = replace(
         common,
         train="image",
-        epochs=recipe.image_epochs,
+        epochs=recipe.image_epochs[0],
         batch_size=recipe.image_batch,
         learning_rate=recipe.image_rate,
     )
@@ -200,14 +202,17 @@ def _train(data: Path, work: Path, recipe: Recipe, stages: _Stages) -> TuneRepor
         captions_per_step=4,
         learning_rate=recipe.text_rate,
     )
+    seeing = work / "untrained"
     with stages.stage("train the image tower"):
-        untrained = open_checkpoint(str(work / "untrained"))
-        tune(data, work / "seeing", checkpoint=untrained, options=image, on_progress=stages.progress)
+        for cycle, epochs in enumerate(recipe.image_epochs):
+            options = replace(image, epochs=epochs, seed=recipe.seed + cycle)
+            start, seeing = open_checkpoint(str(seeing)), work / f"seeing-{cycle}"
+            tune(data, seeing, checkpoint=start, options=options, on_progress=stages.progress)
     with stages.stage("train the text tower"):
-        seeing = open_checkpoint(str(work / "seeing"))
-        report = tune(data, work / "trained", checkpoint=seeing, options=text, on_progress=stages.progress)
+        start = open_checkpoint(str(seeing))
+        report = tune(data, work / "trained", checkpoint=start, options=text, on_progress=stages.progress)
     for name in ("curve.csv", "curve.png"):
-        shutil.copy(work / "seeing" / name, work / "trained" / name.replace("curve", "curve-image-tower"))
+        shutil.copy(seeing / name, work / "trained" / name.replace("curve", "curve-image-tower"))
     return report
 
 
@@ -227,7 +232,7 @@ def _result(recipe: Recipe, report: TuneReport, figures: Figures, stages: _Stage
             "pictures": report.training_pictures,
             "captions": report.captions,
             "seed": recipe.seed,
-            "image_epochs": recipe.image_epochs,
+            "image_epochs": sum(recipe.image_epochs),
             "text_epochs": recipe.text_epochs,
         },
         "measured_on": {"seed": MEASURING_SEED, "studies": figures.studies, "images": figures.images},
@@ -254,7 +259,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, help="folder that keeps the drawings; used again if it has some")
     defaults = Recipe()
-    for name in ("studies", "unseen", "image_epochs", "text_epochs", "seed", "workers"):
+    for name in ("studies", "unseen", "text_epochs", "seed", "workers"):
         parser.add_argument(
             f"--{name}", type=int, default=getattr(defaults, name), help="default: %(default)s"
         )
