@@ -60,7 +60,7 @@ def search(archive: Archive, request: SearchRequest) -> Answer:
     background = _background(archive, query.vector)
     shown = [plain(hit) for hit in hits]
     for hit in shown:
-        hit["percentile"] = None if background is None else float(np.mean(background <= hit["score"]))
+        hit["percentile"] = None if background is None else float(np.mean(background <= hit["score"] + _SAME_SCORE))
     return {
         "space": space.name,
         "level": level,

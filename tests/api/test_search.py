@@ -106,7 +106,7 @@ def test_scores_are_cosines_of_the_stored_vectors(home: Home) -> None:
         assert np.allclose([hit["score"] for hit in hits], stored @ asked, atol=1e-5)
         everything = archive.index.table("image").vectors @ asked
         for hit in hits:
-            assert hit["percentile"] == pytest.approx(np.mean(everything <= hit["score"] + 1e-6), abs=1e-6)
+            assert hit["percentile"] == pytest.approx(np.mean(everything <= hit["score"] + 1e-5), abs=1e-6)
 
 
 def test_what_cannot_be_asked(home: Home, tmp_path: Path) -> None:

@@ -28,20 +28,25 @@ def figures(encoder: Encoder) -> Figures:
     return measure(encoder, draw_studies(options))
 
 
-def test_zero_shot(figures: Figures) -> None:
+def test_every_finding_is_measured(figures: Figures) -> None:
     findings = {f"{name}/{finding}" for name in ANATOMIES for finding in anatomy(name).FINDINGS}
-    assert figures.zero_shot.keys() == findings
+    assert figures.zero_shot.keys() == findings == figures.probe.keys()
+    assert figures.studies == 240
+
+
+def test_zero_shot_over_all_findings(figures: Figures) -> None:
     assert np.mean(list(figures.zero_shot.values())) >= 0.95
+
+
+def test_zero_shot_of_the_worst_finding(figures: Figures) -> None:
     assert min(figures.zero_shot.values()) >= 0.85, figures.zero_shot
 
 
 def test_retrieval(figures: Figures) -> None:
-    assert figures.studies == 240
     assert figures.retrieval["precision_at_5"] >= 0.90
 
 
 def test_linear_probe(figures: Figures) -> None:
-    assert figures.probe.keys() == figures.zero_shot.keys()
     assert np.mean(list(figures.probe.values())) >= 0.97
 
 
@@ -54,10 +59,8 @@ def test_folder_is_small_and_says_what_it_is() -> None:
     recorded = json.loads((TINY / "figures.json").read_text())
     assert recorded["measured_on"]["seed"] == MEASURING_SEED != recorded["trained_on"]["seed"] != SEED
     assert f"{recorded['zero_shot']['macro_auroc']:.3f}" in card
-    assert recorded["zero_shot"]["macro_auroc"] >= 0.95
-    assert min(recorded["zero_shot"]["auroc"].values()) >= 0.85
-    assert recorded["retrieval"]["precision_at_5"] >= 0.90
-    assert recorded["probe"]["macro_auroc"] >= 0.97
+    assert f"{recorded['retrieval']['precision_at_5']:.3f}" in card
+    assert f"{recorded['probe']['macro_auroc']:.3f}" in card
 
 
 def test_transformers_gives_the_same_vectors(encoder: Encoder) -> None:
