@@ -60,7 +60,8 @@ def search(archive: Archive, request: SearchRequest) -> Answer:
     background = _background(archive, query.vector)
     shown = [plain(hit) for hit in hits]
     for hit in shown:
-        hit["percentile"] = None if background is None else float(np.mean(background <= hit["score"] + _SAME_SCORE))
+        below = None if background is None else background <= hit["score"] + _SAME_SCORE
+        hit["percentile"] = None if below is None else float(np.mean(below))
     return {
         "space": space.name,
         "level": level,
