@@ -72,8 +72,9 @@ def key_of(hit: Hit, level: Level) -> object:
 def check(index: CaseIndex, seed: int, level: Level, k: int, modality: str | None, exclude: bool) -> None:
     images = [one for study in index.studies() for one in index.images_of(study.study_instance_uid)]
     vectors = index.vectors([one.image_id for one in images])
-    queries = np.concatenate([unit_vectors(2, seed + 1), vectors[:2]])
-    patients = [None, images[-1].patient_key, images[0].patient_key, images[1].patient_key]
+    second = min(1, len(images) - 1)
+    queries = np.concatenate([unit_vectors(2, seed + 1), vectors[[0, second]]])
+    patients = [None, images[-1].patient_key, images[0].patient_key, images[second].patient_key]
     patients = patients if exclude else [None] * 4
     where = [f"modality={modality}"] if modality else []
     answers = index.search(
