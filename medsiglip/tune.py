@@ -42,7 +42,7 @@ class TuneOptions:
     """How to tune.
 
     The defaults suit a pretrained checkpoint; training from scratch wants the `optimizer` "muon" and a
-    `learning_rate` of 2e-3. Each step compares a batch of pictures with `captions_per_step` captions of each,
+    `learning_rate` of 1e-3. Each step compares a batch of pictures with `captions_per_step` captions of each,
     where pictures have several. `warmup` is the share of all steps over which the rate rises before it falls
     as a cosine to zero; `shift` the largest random displacement of a training picture, as a share of its
     side, and `intensity` the largest random change of its contrast and brightness (never a flip: captions
