@@ -268,7 +268,7 @@ CHEST_CT = Phrases(
             "nodule",
             "lung nodule",
             "pulmonary nodule",
-            "solitary pulmonary nodule",
+            "pulmonary nodules",
             "there is a lung nodule",
             "chest CT with a lung nodule",
             "solid nodule",

@@ -159,7 +159,7 @@ def draw(
 def _draw_tumour(rng: np.random.Generator, head: Head) -> _Tumour:
     """Place a tumour wholly inside one hemisphere."""
     severity = str(rng.choice(("small", "moderate", "large"), p=(0.3, 0.35, 0.35)))
-    low, high = {"small": (10.5, 13.5), "moderate": (13.5, 18.5), "large": (18.5, 26.0)}[severity]
+    low, high = {"small": (12.5, 15.0), "moderate": (15.0, 19.5), "large": (19.5, 26.0)}[severity]
     radius = rng.uniform(low, high)
     lobe = str(rng.choice(("frontal", "parietal", "temporal", "occipital"), p=(0.35, 0.3, 0.2, 0.15)))
     heights = {"frontal": (14, 45), "parietal": (28, 50), "temporal": (-2, 14), "occipital": (8, 28)}[lobe]

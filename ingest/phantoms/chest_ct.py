@@ -24,6 +24,7 @@ FINDINGS: tuple[str, ...] = ("nodule", "pleural-effusion")
 
 _AIR, _LUNG, _FAT, _MUSCLE, _LIVER = -1000.0, -860.0, -105.0, 50.0, 62.0
 _SIDES = {"right": -1.0, "left": 1.0}
+_LOBES = {"lower lobe": (0.42, 0.60), "upper lobe": (0.60, 0.86)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,9 @@ class _Chest:
 
 @dataclass(frozen=True, slots=True)
 class _Lesions:
-    """What disease adds: a nodule (x, y, level, radius) and for each side the depth and height of fluid."""
+    """What disease adds: nodules (x, y, level, radius) and for each side the depth and height of fluid."""
 
-    nodule: tuple[float, float, float, float] | None
+    nodules: list[tuple[float, float, float, float]]
     nodule_seed: int
     fluid: dict[str, tuple[float, float]]
 
@@ -123,18 +124,15 @@ def _lesions(
 ) -> tuple[list[Finding], _Lesions]:
     """Choose side, severity and place of each finding."""
     plan: list[Finding] = []
-    nodule, fluid = None, {}
+    nodules: list[tuple[float, float, float, float]] = []
+    fluid = {}
     for name in names:
         side = str(disease.choice(["left", "right"]))
         if name == "nodule":
-            level = float(disease.choice(levels[(levels > 0.42) & (levels < 0.86)]))
-            radius = (10 + 25 * disease.beta(2.0, 1.2)) / chest.field_of_view
-            away = disease.uniform(0.60, 0.74) if level > 0.55 or side == "right" else 0.80
-            turn = disease.uniform(-0.75, 0.75)
-            narrow = 1.0 - 0.4 * max(0.0, level - 0.55)
-            x, y = _SIDES[side] * away * narrow * np.cos(turn), 0.7 * np.sin(turn)
-            nodule = (float(x * chest.width), float(y * chest.depth), level, float(radius))
-            plan.append(Finding(name, side, None, "upper lobe" if level > 0.6 else "lower lobe"))
+            lobe = str(disease.choice(list(_LOBES)))
+            for _ in range(int(disease.integers(1, 5))):
+                nodules.append(_place_nodule(disease, chest, side, levels, lobe))
+            plan.append(Finding(name, side, None, lobe))
         elif name == "pleural-effusion":
             severity = str(disease.choice(["small", "moderate", "large"]))
             side = "bilateral" if disease.random() < 0.35 else side
@@ -145,7 +143,21 @@ def _lesions(
             plan.append(Finding(name, side, severity))
         else:
             raise ValueError(f"{NAME} does not draw {name!r}; it draws {', '.join(FINDINGS)}.")
-    return plan, _Lesions(nodule, int(disease.integers(2**32)), fluid)
+    return plan, _Lesions(nodules, int(disease.integers(2**32)), fluid)
+
+
+def _place_nodule(
+    disease: np.random.Generator, chest: _Chest, side: str, levels: NDArray[np.float64], lobe: str
+) -> tuple[float, float, float, float]:
+    """Return x, y, level and radius of a nodule of 14 to 38 mm, in a slice of `levels`, clear of the heart."""
+    low, high = _LOBES[lobe]
+    level = float(disease.choice(levels[(levels > low) & (levels < high)]))
+    radius = (14 + 24 * disease.beta(2.0, 1.2)) / chest.field_of_view
+    away = disease.uniform(0.60, 0.74) if level > 0.55 or side == "right" else 0.80
+    turn = disease.uniform(-0.75, 0.75)
+    narrow = 1.0 - 0.4 * max(0.0, level - 0.55)
+    x, y = _SIDES[side] * away * narrow * np.cos(turn), 0.7 * np.sin(turn)
+    return float(x * chest.width), float(y * chest.depth), level, float(radius)
 
 
 def _slice(
@@ -163,8 +175,8 @@ def _slice(
     lungs = smoothstep(1.01, 0.98, cavity) * (1 - middle)
     rng = np.random.default_rng([chest.vessel_seed, int(level * 1000)])
     air = _LUNG + 45.0 * canvas.y + 25.0 * canvas.noise(rng, 12, 2) + _vessels(here, rng)
-    if lesions.nodule is not None:
-        air, visible = _nodule(here, chest, lesions, air)
+    for number, nodule in enumerate(lesions.nodules):
+        air, visible = _nodule(here, chest, nodule, lesions.nodule_seed + number, air)
         present |= visible
     picture += lungs * (air - picture)
     _abdomen(here, chest, cavity, lungs, picture)
@@ -238,15 +250,16 @@ def _vessels(here: _Slice, rng: np.random.Generator) -> Plane:
     return np.asarray(620.0 * bright + 110.0 * canvas.strokes(fissures, blur_pixels=0.5), dtype=np.float32)
 
 
-def _nodule(here: _Slice, chest: _Chest, lesions: _Lesions, air: Plane) -> tuple[Plane, set[str]]:
+def _nodule(
+    here: _Slice, chest: _Chest, nodule: tuple[float, float, float, float], seed: int, air: Plane
+) -> tuple[Plane, set[str]]:
     """Return `air` with the cut through a soft-tissue nodule, if this slice meets it."""
-    assert lesions.nodule is not None
-    x, y, level, radius = lesions.nodule
+    x, y, level, radius = nodule
     height = (here.level - level) * 500 / chest.field_of_view
     cut = float(np.sqrt(max(0.0, radius**2 - height**2)))
     if cut < 0.35 * radius:
         return air, set()
-    rng = np.random.default_rng(lesions.nodule_seed)
+    rng = np.random.default_rng(seed)
     outline = wobbly_outline(rng, (x, y), (cut, cut * 0.92), roughness=0.07, lobes=7, angle=rng.uniform(0, 3))
     disc = here.canvas.polygon(outline, blur_pixels=0.5)
     return air + disc * (38.0 - air), {"nodule"}

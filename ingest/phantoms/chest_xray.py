@@ -220,8 +220,8 @@ def _consolidate(
 def _nodule(
     canvas: Canvas, disease: np.random.Generator, lungs: _Lungs, heart: Plane, finding: Finding, air: Plane
 ) -> Plane:
-    """Return `air` with a round opacity of 8 to 30 mm, clear of the heart and the edge of the lung."""
-    diameter = 8 + 22 * disease.beta(2.2, 1.2)
+    """Return `air` with a round opacity of 12 to 34 mm, clear of the heart and the edge of the lung."""
+    diameter = 12 + 22 * disease.beta(2.2, 1.2)
     radius = diameter / 2 / _MILLIMETRES
     low, high = {"upper zone": (-0.65, -0.38), "mid zone": (-0.35, -0.02), "lower zone": (0.0, 0.28)}[
         str(finding.location)

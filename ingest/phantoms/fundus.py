@@ -264,12 +264,12 @@ def _add_haemorrhages(
     picture: Plane, canvas: Canvas, eye: _Eye, severity: str, rng: np.random.Generator
 ) -> None:
     """Microaneurysms and dot, blot and flame haemorrhages."""
-    dots = {"mild": (18, 32), "moderate": (24, 40), "severe": (30, 55)}[severity]
-    blots = {"mild": (3, 7), "moderate": (9, 17), "severe": (18, 34)}[severity]
+    dots = {"mild": (24, 38), "moderate": (28, 44), "severe": (32, 58)}[severity]
+    blots = {"mild": (6, 11), "moderate": (12, 20), "severe": (20, 36)}[severity]
     dot_points = _scatter(rng, eye, int(rng.integers(*dots)), 0.72, 0.05)
     dot_radii = rng.uniform(0.012, 0.020, len(dot_points))
     blot_points = _scatter(rng, eye, int(rng.integers(*blots)), 0.8, 0.07)
-    largest = {"mild": 0.026, "moderate": 0.042, "severe": 0.058}[severity]
+    largest = {"mild": 0.034, "moderate": 0.046, "severe": 0.058}[severity]
     blot_radii = rng.uniform(0.018, largest, len(blot_points))
     # A blot has no clean outline: three discs, slightly apart.
     lobes = np.repeat(blot_points, 3, axis=0) + rng.normal(0, 0.3, (3 * len(blot_points), 2)) * np.repeat(

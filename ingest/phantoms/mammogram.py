@@ -148,14 +148,14 @@ def _add_calcifications(
     picture: Plane, canvas: Canvas, projection: Projection, view: str, side: str, rng: np.random.Generator
 ) -> Finding:
     severity = str(rng.choice(("few", "numerous"), p=(0.4, 0.6)))
-    count = int(rng.integers(14, 20)) if severity == "few" else int(rng.integers(22, 45))
+    count = int(rng.integers(18, 25)) if severity == "few" else int(rng.integers(28, 50))
     spread = rng.uniform(0.08, 0.12) if severity == "few" else rng.uniform(0.12, 0.18)
     x, y = _place(rng, canvas, projection, spread + 0.05)
     stretch, turn = rng.uniform(0.6, 1.0), rng.uniform(0, math.pi)
     scatter = rng.normal(0, 0.6, (4 * count, 2)) * np.array([spread, spread * stretch])
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     offsets = apart(scatter, 0.036)[:count] @ rotation.T
-    cover = specks(canvas, offsets + np.array([x, y]), rng.uniform(0.009, 0.017, len(offsets)))
+    cover = specks(canvas, offsets + np.array([x, y]), rng.uniform(0.012, 0.020, len(offsets)))
     picture += cover * np.maximum(np.float32(rng.uniform(0.98, 1.08)) - picture, 0) * projection.breast
     return Finding(
         "calcifications", side=side, severity=severity, location=_location((x, y), projection, view, side)
