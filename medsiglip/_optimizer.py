@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import torch
 
+from medsiglip._muon import Muon
+
 OptimizerName = Literal["adamw", "muon"]
 
 
@@ -37,10 +39,7 @@ def make_optimizers(
     ]
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95))]
     if inner:
-        muon = torch.optim.Muon(
-            inner, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
-        )
-        optimizers.append(muon)
+        optimizers.append(Muon(inner, lr=learning_rate, weight_decay=weight_decay))
     return optimizers
 
 

@@ -55,7 +55,7 @@ class Recipe:
 
     studies: int = 16_000
     unseen: int = 720
-    image_epochs: tuple[int, ...] = (6, 3)
+    image_epochs: tuple[int, ...] = (8, 4)
     image_batch: int = 16
     image_rate: float = 1e-3
     text_epochs: int = 4
