@@ -42,16 +42,10 @@ def test_zero_shot_of_the_worst_finding(figures: Figures) -> None:
     assert min(figures.zero_shot.values()) >= 0.85, figures.zero_shot
 
 
-@pytest.mark.xfail(
-    strict=True, reason="promised .90; reaches .87 here and .890 on the larger set of figures.json"
-)
 def test_retrieval(figures: Figures) -> None:
     assert figures.retrieval["precision_at_5"] >= 0.90
 
 
-@pytest.mark.xfail(
-    strict=True, reason="promised .97; reaches .960 here and .968 on the larger set of figures.json"
-)
 def test_linear_probe(figures: Figures) -> None:
     assert np.mean(list(figures.probe.values())) >= 0.97
 
