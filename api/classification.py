@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from api.errors import ServiceError, explain
+from api.errors import ServiceError
+from api.files import require_pictures
 from api.queries import Picture, pictures_of_file, pictures_of_study
 
 if TYPE_CHECKING:
@@ -26,31 +28,27 @@ def classify(
     """Answer in the JSON shape of `classify`.
 
     Of several files, one that cannot be used gets an `error` in its place; with no usable file at all its
-    error is raised.
+    error is raised. Pictures can be classified without an archive by a model that the settings name; else
+    CatalogError `no-archive`.
     """
+    from medsiglip.zeroshot import free_labels, load_prompt_set
+
     if bool(images) == (study is not None):
         raise ServiceError("one-of", "classify either picture files or one study.")
     if (labels is None) == (prompts is None):
         raise ServiceError("one-of", "give either labels or a prompt set.")
+    prompt_set = free_labels(labels) if labels is not None else load_prompt_set(str(prompts))
+    if images and not any(Path(path).expanduser().is_file() for path in images):
+        require_pictures(images)
+    space = archive.space if archive.settings.model and not study else archive.searchable_space
     if study is not None:
         pictures = pictures_of_study(archive, study)
-        return {
-            "space": archive.space.name,
-            "study_instance_uid": study,
-            **_scored(classifier_for(archive, labels, prompts), pictures),
-        }
-    classifier = classifier_for(archive, labels, prompts)
+        scored = _scored(prompt_classifier(archive, prompt_set), pictures)
+        return {"space": space.name, "study_instance_uid": study, **scored}
+    classifier = prompt_classifier(archive, prompt_set)
     if len(images) == 1:
-        return {"space": archive.space.name, **_scored(classifier, pictures_of_file(archive, images[0]))}
-    return {"space": archive.space.name, "results": _each(archive, classifier, images)}
-
-
-def classifier_for(archive: Archive, labels: Sequence[str] | None, prompts: str | None) -> ZeroShotClassifier:
-    """A classifier for free labels, or for the prompt set of that name or path."""
-    from medsiglip.zeroshot import free_labels, load_prompt_set
-
-    prompt_set = free_labels(labels) if labels is not None else load_prompt_set(str(prompts))
-    return prompt_classifier(archive, prompt_set)
+        return {"space": space.name, **_scored(classifier, pictures_of_file(archive, images[0]))}
+    return {"space": space.name, "results": _each(archive, classifier, images)}
 
 
 def prompt_classifier(archive: Archive, prompt_set: PromptSet) -> ZeroShotClassifier:
@@ -62,18 +60,17 @@ def prompt_classifier(archive: Archive, prompt_set: PromptSet) -> ZeroShotClassi
 
 
 def _each(archive: Archive, classifier: ZeroShotClassifier, paths: Sequence[AnyPath]) -> list[dict[str, Any]]:
+    from ingest.errors import IngestError
+    from medsiglip.errors import ModelError
+
     results: list[dict[str, Any]] = []
     first_error: Exception | None = None
     for path in paths:
         try:
             results.append({"path": str(path), **_scored(classifier, pictures_of_file(archive, path))})
-        except Exception as error:
-            explanation = explain(error)
-            if explanation is None:
-                raise
+        except (ServiceError, IngestError, ModelError) as error:
             first_error = first_error or error
-            failure = {"code": explanation.code, "message": explanation.message}
-            results.append({"path": str(path), "error": failure})
+            results.append({"path": str(path), "error": {"code": error.code, "message": str(error)}})
     if first_error is not None and all("error" in result for result in results):
         raise first_error
     return results

@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _leave_broken_pipe()
         except SystemExit as exit_:
             return _leave_broken_pipe() if exit_.code == 1 else int(exit_.code or 0)
-        except Exception as error:
+        except Exception as error:  # the last resort: no traceback reaches a person unasked
             if run.debug:
                 raise
             explanation = explain(error) or _unexpected(error)

@@ -18,6 +18,7 @@ import numpy as np
 
 from api.contact_sheet import Row, Tile, write_contact_sheet
 from api.errors import ServiceError
+from api.files import output_folder
 from api.phantom_writing import WrittenStudy, write_phantoms
 from api.service import Archive
 from api.settings import Settings
@@ -87,6 +88,9 @@ def run_demo(request: DemoRequest, *, on_note: OnNote, on_progress: OnStep) -> d
 
 def _start_afresh(home: Path) -> None:
     """Remove an earlier demo; refuse a folder that holds anything and was not made by one."""
+    from index.vectors import make_folder
+
+    output_folder(home.parent)
     notice = home / _FOLDER / "README.txt"
     if home.is_dir() and any(home.iterdir()):
         if not notice.is_file() or notice.read_text(encoding="utf-8") != _NOTICE:
@@ -98,7 +102,7 @@ def _start_afresh(home: Path) -> None:
             shutil.rmtree(home / name, ignore_errors=True)
         for name in _OWNED_FILES:
             (home / name).unlink(missing_ok=True)
-    notice.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(notice.parent)
     notice.write_text(_NOTICE, encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from api import presentation
+from api import figure_presentation, presentation
 
 Payload = Mapping[str, Any]
 
@@ -18,7 +18,7 @@ def show_demo(console: Console, outcome: Payload) -> None:
     console.rule("ingest: synthetic DICOM studies from disk", align="left")
     presentation.show_ingest(console, outcome["ingest"])
     console.rule("zero-shot: findings recognised from words alone", align="left")
-    presentation.show_label_figures(console, outcome["zero_shot"])
+    figure_presentation.show_label_figures(console, outcome["zero_shot"])
     console.rule(f"text search: {escape(outcome['text_search']['query']['text'])}", align="left")
     presentation.show_search(console, outcome["text_search"])
     console.rule("similar cases of other patients", align="left")
@@ -26,9 +26,9 @@ def show_demo(console: Console, outcome: Payload) -> None:
         console.print(f"query: study {found['query']['study_instance_uid']}", soft_wrap=True)
         presentation.show_search(console, found)
     console.rule("retrieval: do neighbours share the finding?", align="left")
-    presentation.show_retrieval(console, outcome["retrieval"])
+    figure_presentation.show_retrieval(console, outcome["retrieval"])
     console.rule("probe: logistic regression on the embeddings, cross-validated by patient", align="left")
-    presentation.show_probe(console, outcome["probe"])
+    figure_presentation.show_probe(console, outcome["probe"])
     console.rule("what to try next", align="left")
     for line in _next_steps(outcome):
         console.print(line, soft_wrap=True, markup=False)

@@ -56,6 +56,8 @@ def _faiss() -> dict[str, Any]:
 
 def _model(settings: Settings) -> dict[str, Any]:
     """Open the chosen model, or `tiny`, and encode a grey image and a word with it."""
+    from medsiglip.errors import ModelError
+
     name = settings.model or "tiny"
     try:
         from medsiglip.checkpoint import open_checkpoint
@@ -74,7 +76,7 @@ def _model(settings: Settings) -> dict[str, Any]:
         size = checkpoint.image_size
         image = encoder.encode_images(np.full((1, size, size, 3), 127, np.uint8))[0]
         text = encoder.encode_texts(["chest"])[0]
-    except Exception as error:
+    except (ModelError, OSError, MemoryError) as error:
         explanation = explain(error)
         if explanation is None:
             raise

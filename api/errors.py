@@ -40,7 +40,7 @@ _SYSTEM_REFUSALS = {
     errno.EROFS: ("no-permission", "the file system is read-only: choose a folder that can be written"),
     errno.ENOENT: ("not-found", "there is no such file or folder"),
     errno.EISDIR: ("not-a-file", "this is a folder where a file was expected"),
-    errno.ENOTDIR: ("not-a-folder", "this is a file where a folder was expected"),
+    errno.ENOTDIR: ("not-a-folder", "a part of this path is a file where a folder was expected"),
     errno.EEXIST: ("not-a-folder", "this is a file where a folder was expected"),
 }
 

@@ -4,7 +4,7 @@ labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,17 +52,44 @@ def evaluate_retrieval(
 
     table = archive.index.table(level_named(level), where)
     names = list(labels) or sorted(table.labels)
-    if not names:
-        raise ServiceError(
-            "no-labels", "no case is labelled: import labels first with `medsiglip label import`."
-        )
+    if not names or not table.ids:
+        raise _nothing_labelled(table, where)
     carried = {name: label_targets(table, name) == 1 for name in names}
+    if not any(rows.any() for rows in carried.values()):
+        raise ServiceError(
+            "no-labels",
+            f"no case carries {_listed(names)}, for every value is 0: import cases that do.",
+        )
     sets = [{name for name in names if carried[name][row]} for row in range(len(table.ids))]
     report = evaluate(table.vectors, table.patient_keys, sets).to_json()
-    by_label = [{"label": name, **figures} for name, figures in report.pop("by_label").items()]
-    answer: Answer = plain({"level": level, "space": archive.index.space, **report, "labels": by_label})
-    answer["space"] = archive.index.space.name if archive.index.space else None
+    by_label = [
+        {"label": name, **figures, "reason": _no_queries(figures)}
+        for name, figures in report.pop("by_label").items()
+    ]
+    space = archive.searchable_space.name
+    figures = {"level": level, "space": space, **report, "reason": _no_queries(report), "labels": by_label}
+    answer: Answer = plain(figures)
     return answer
+
+
+def _no_queries(figures: Mapping[str, Any]) -> str | None:
+    """Why there is no figure, or None where there is one."""
+    if figures["queries"]:
+        return None
+    return "no case that carries one of the labels shares it with a case of another patient"
+
+
+def _nothing_labelled(table: CaseTable, where: Sequence[str]) -> ServiceError:
+    if not table.ids and where:
+        return ServiceError("no-cases", f"no case fits {' and '.join(where)}: widen --where.")
+    return ServiceError(
+        "no-labels",
+        "no case here carries a label: import labels with `medsiglip label import`, or widen --where.",
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" or {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def evaluate_zero_shot(
@@ -71,44 +98,45 @@ def evaluate_zero_shot(
     """Answer in the JSON shape of `evaluate zero-shot`.
 
     Each label is measured on the images that its prompts fit (the prompt set's own filters) and that carry
-    the label.
+    the label; `unlabelled` names the labels of the set that no such case carries.
     """
     from api.classification import prompt_classifier
+    from medsiglip.metrics import estimate_auroc, macro
     from medsiglip.zeroshot import load_prompt_set
 
     if level_named(level) == "series":
         raise ServiceError("bad-level", "zero-shot scores are evaluated at image or study level.")
     prompt_set = load_prompt_set(prompts)
-    classifier = prompt_classifier(archive, prompt_set)
-    wanted = list(labels) or list(prompt_set.labels)
-    rows: list[dict[str, Any]] = []
-    tables = _Tables(archive, level, where)
+    wanted = list(dict.fromkeys(labels)) or list(prompt_set.labels)
     for label in wanted:
         if label not in prompt_set.prompts:
             known = ", ".join(prompt_set.labels)
             raise ServiceError(
                 "unknown-label", f"prompt set {prompt_set.name} has no label {label!r}: it has {known}."
             )
-        table, scores = tables.scored(prompt_set.prompts[label].where, classifier)
-        if table is None or label not in table.labels:
-            continue
-        targets = label_targets(table, label)
-        from medsiglip.metrics import estimate_auroc
-
-        column = prompt_set.labels.index(label)
-        rows.append(label_figures(label, estimate_auroc(targets, scores[:, column], table.patient_keys)))
-    if not rows:
+    cases = _Cases(archive, level, where)
+    tables = {label: cases.fitting(prompt_set.prompts[label].where) for label in wanted}
+    labelled = [label for label in wanted if label in tables[label].labels]
+    if not labelled:
         raise ServiceError(
             "no-labels",
-            f"no case that prompt set {prompt_set.name} fits carries one of its labels: import labels first.",
+            f"no case that prompt set {prompt_set.name} fits carries {_listed(wanted)}: import labels of "
+            "these names, or widen --where.",
         )
-    from medsiglip.metrics import macro
-
+    classifier = prompt_classifier(archive, prompt_set)
+    rows: list[dict[str, Any]] = []
+    for label in labelled:
+        table = tables[label]
+        scores = cases.scores(prompt_set.prompts[label].where, classifier)
+        column = prompt_set.labels.index(label)
+        estimate = estimate_auroc(label_targets(table, label), scores[:, column], table.patient_keys)
+        rows.append(label_figures(label, estimate))
     return {
         "prompts": prompt_set.name,
         "level": level,
         "space": archive.space.name,
         "labels": rows,
+        "unlabelled": [label for label in wanted if label not in labelled],
         "macro_auroc": plain(macro([np.nan if row["auroc"] is None else row["auroc"] for row in rows])),
     }
 
@@ -128,32 +156,34 @@ def label_figures(label: str, estimate: Estimate) -> dict[str, Any]:
     return figures
 
 
-class _Tables:
-    """Labels and zero-shot scores of the cases behind each filter, computed once per filter."""
+class _Cases:
+    """Labels and zero-shot scores of the cases behind each filter, looked up once per filter."""
 
     def __init__(self, archive: Archive, level: str, where: Sequence[str]) -> None:
         self._archive = archive
         self._level = level_named(level)
         self._where = tuple(where)
-        self._known: dict[tuple[str, ...], tuple[CaseTable | None, Floats]] = {}
+        self._tables: dict[tuple[str, ...], CaseTable] = {}
+        self._scores: dict[tuple[str, ...], Floats] = {}
 
-    def scored(
-        self, where: tuple[str, ...], classifier: ZeroShotClassifier
-    ) -> tuple[CaseTable | None, Floats]:
-        if where not in self._known:
-            self._known[where] = self._score((*self._where, *where), classifier.scores, classifier)
-        return self._known[where]
+    def fitting(self, where: tuple[str, ...]) -> CaseTable:
+        """The labelled rows that pass these filters and those of the whole evaluation."""
+        if where not in self._tables:
+            self._tables[where] = self._archive.index.table(self._level, (*self._where, *where))
+        return self._tables[where]
 
-    def _score(
-        self, where: tuple[str, ...], scores: Callable[[Any], Any], classifier: ZeroShotClassifier
-    ) -> tuple[CaseTable | None, Floats]:
-        images = self._archive.index.table("image", where)
-        if not images.ids:
-            return None, np.empty((0, 0))
-        by_image = scores(images.vectors)
+    def scores(self, where: tuple[str, ...], classifier: ZeroShotClassifier) -> Floats:
+        """Probability [n, L] of each label for each row of `fitting(where)`."""
+        if where not in self._scores:
+            self._scores[where] = self._score(where, classifier)
+        return self._scores[where]
+
+    def _score(self, where: tuple[str, ...], classifier: ZeroShotClassifier) -> Floats:
+        table = self.fitting(where)
         if self._level == "image":
-            return images, by_image.probability
-        table = self._archive.index.table("study", where)
+            return classifier.scores(table.vectors).probability
+        images = self._archive.index.table("image", (*self._where, *where))
+        by_image = classifier.scores(images.vectors)
         row = {uid: i for i, uid in enumerate(table.ids)}
         members: list[list[int]] = [[] for _ in table.ids]
         for i, uid in enumerate(images.study_instance_uids):
@@ -166,4 +196,4 @@ class _Tables:
             ).probability
             for rows in members
         ]
-        return table, np.stack(pooled)
+        return np.stack(pooled)

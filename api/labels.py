@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from api.errors import ServiceError
+from ingest.label_columns import LabelColumnError, given_labels, label_columns
 
 if TYPE_CHECKING:
     from api.service import Answer, Archive
     from index.records import LabelKey, LabelRecord
 
 KEYS: tuple[LabelKey, ...] = ("path", "sop_instance_uid", "series_instance_uid", "study_instance_uid")
-_PREFIX = "label:"
-_VALUES = {"0", "1", "0.0", "1.0", ""}
+Line = tuple[int, dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,23 @@ class LabelFile:
 
 
 def import_labels(archive: Archive, path: Path) -> Answer:
-    """Store the labels of a CSV. Rows that name nothing in the archive are listed by line and not stored."""
-    content = read_labels(path)
+    """Store the labels of a CSV. Rows that name nothing in the archive are listed by key and not stored.
+
+    Raises ServiceError `labels-unmatched` where that is every row, and what `read_labels` raises.
+    """
+    return store_labels(archive, path, read_labels(path))
+
+
+def store_labels(archive: Archive, path: Path, content: LabelFile) -> Answer:
+    """The same for a file that was read already."""
     outcome = archive.index.set_labels(content.records)
     unmatched = sorted({record.key for record in outcome.unmatched})
+    if not outcome.matched:
+        raise ServiceError(
+            "labels-unmatched",
+            f"no row of {path} names anything in the archive, such as {unmatched[0]}: compare its key column "
+            "with `study list` and `study show`.",
+        )
     return {
         "labels": list(content.names),
         "rows": content.rows,
@@ -46,63 +59,70 @@ def read_labels(path: Path) -> LabelFile:
     """Read a CSV keyed by one of `KEYS`, with `label` (a class name) or `label:<name>` (0, 1 or empty)
     columns.
 
-    A file with neither has a label in every other column that holds nothing but 0, 1 and empty fields.
-    Relative paths are those beside the CSV. Raises ServiceError `labels-unreadable` or `bad-labels`, naming
-    the line.
+    A file with neither has a label in every column but the keys and those of the metadata CSV. Relative paths
+    are those beside the CSV. Raises ServiceError `labels-unreadable` or `bad-labels`, naming line and column.
     """
+    from index.records import LabelRecord
+
     file = path.expanduser().absolute()
-    rows = _rows(file)
-    key_kind, columns = _columns(file, rows)
+    header, lines = _read(file)
+    key_kind, columns = _columns(file, header)
     records: dict[tuple[str, str], LabelRecord] = {}
     keys = set()
-    for line, row in enumerate(rows, start=2):
+    for line, row in lines:
         key = _key(file, line, row, key_kind)
         keys.add(key)
-        for record in _records(file, line, row, (key_kind, key), columns):
-            records[key, record.name] = record
+        try:
+            for one in given_labels(row, columns):
+                records[key, one.name] = LabelRecord(one.name, one.value, key_kind, key, one.is_class)
+        except LabelColumnError as error:
+            cure = "" if label_columns(header) else ", or call the columns of labels `label:<name>`"
+            raise ServiceError("bad-labels", f"{file} line {line} {error}{cure}.") from None
     if not records:
         raise ServiceError("bad-labels", f"{file} holds no label: fill in its label columns.")
     names = tuple(sorted({record.name for record in records.values()}))
     return LabelFile(names, tuple(records.values()), len(keys))
 
 
-def _rows(file: Path) -> list[dict[str, str]]:
+def _read(file: Path) -> tuple[list[str], list[Line]]:
+    """The names of the columns, and the rows with the number of the line that each ends on."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream)
             header = [name.strip() for name in next(reader, [])]
-            rows = [[field.strip() for field in row] for row in reader if row]
+            return header, list(_lines(file, header, reader))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ServiceError(
             "labels-unreadable", f"{file} cannot be read as CSV ({reason}): give a UTF-8 CSV file."
         ) from None
-    for line, row in enumerate(rows, start=2):
+
+
+def _lines(file: Path, header: Sequence[str], reader: Any) -> Iterator[Line]:
+    for row in reader:
         if len(row) > len(header):
-            raise ServiceError("bad-labels", f"{file} line {line} has more fields than the first line.")
-    return [dict(zip(header, row + [""] * len(header), strict=False)) for row in rows] or [
-        dict.fromkeys(header, "")
-    ]
+            raise ServiceError(
+                "bad-labels", f"{file} line {reader.line_num} has more fields than the first line."
+            )
+        if row:
+            filled = [*map(str.strip, row), *[""] * (len(header) - len(row))]
+            yield reader.line_num, dict(zip(header, filled, strict=True))
 
 
-def _columns(file: Path, rows: list[dict[str, str]]) -> tuple[LabelKey, list[str]]:
+def _columns(file: Path, header: Sequence[str]) -> tuple[LabelKey, list[str]]:
     """The key column and the label columns."""
-    header = list(rows[0])
+    from ingest.metadata import COLUMNS
+
     keys = [key for key in KEYS if key in header]
     if not keys:
         raise ServiceError(
             "bad-labels", f"{file} must have one of the columns {', '.join(KEYS)}: it has none of them."
         )
-    columns = [name for name in header if name == "label" or name.startswith(_PREFIX)]
-    if _PREFIX in columns:
-        raise ServiceError("bad-labels", f"{file} has a column `label:` without a name.")
-    if not columns:
-        others = [name for name in header if name and name not in KEYS]
-        columns = [
-            name
-            for name in others
-            if {row[name] for row in rows} <= _VALUES and any(row[name] for row in rows)
-        ]
+    try:
+        columns = label_columns(header)
+    except LabelColumnError as error:
+        raise ServiceError("bad-labels", f"{file} {error}.") from None
+    columns = columns or [name for name in header if name and name not in COLUMNS.union(KEYS)]
     if not columns:
         raise ServiceError(
             "bad-labels", f"{file} needs a column `label`, or columns `label:<name>` of 0, 1 or empty."
@@ -115,22 +135,3 @@ def _key(file: Path, line: int, row: Mapping[str, str], kind: LabelKey) -> str:
     if not key:
         raise ServiceError("bad-labels", f"{file} line {line}: the column {kind} is empty; fill it in.")
     return os.path.normpath(file.parent / Path(key).expanduser()) if kind == "path" else key
-
-
-def _records(
-    file: Path, line: int, row: Mapping[str, str], key: tuple[LabelKey, str], columns: list[str]
-) -> Iterator[LabelRecord]:
-    from index.records import LabelRecord
-
-    for column in columns:
-        text = row[column]
-        if not text:
-            continue
-        if column == "label":
-            yield LabelRecord(text, 1.0, *key, is_class=True)
-        elif text in _VALUES:
-            yield LabelRecord(column.removeprefix(_PREFIX).strip(), float(text), *key)
-        else:
-            raise ServiceError(
-                "bad-labels", f"{file} line {line}: {column} holds {text!r}; write 0, 1 or leave it empty."
-            )

@@ -9,11 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from api._tables import interval, positive_labels, print_facts, print_table
+from api._tables import positive_labels, print_facts, print_table
 
 Payload = Mapping[str, Any]
 
 _SHOWN_REFUSALS = 5
+_PLURALS = {"image": "images", "series": "series", "study": "studies"}
 
 
 def show_ingest(console: Console, report: Payload) -> None:
@@ -67,7 +68,7 @@ def _text(warning: object) -> str:
 
 
 def show_search(console: Console, found: Payload) -> None:
-    """The hits, and where their scores stand among all images."""
+    """The hits, and where their scores stand among everything at their level."""
     if not found["hits"]:
         console.print("nothing found: the archive holds no image that fits; look at `medsiglip index info`")
         return
@@ -92,8 +93,9 @@ def show_search(console: Console, found: Payload) -> None:
     background = found.get("background")
     if background:
         console.print(
-            f"background: {background['images']} images score {background['mean']:.3f} on average, "
-            f"with a standard deviation of {background['standard_deviation']:.3f}",
+            f"background: {background['count']} {_PLURALS[background['level']]} score "
+            f"{background['mean']:.3f} on average, with a standard deviation of "
+            f"{background['standard_deviation']:.3f}",
             soft_wrap=True,
         )
 
@@ -223,101 +225,6 @@ def show_verification(console: Console, outcome: Payload) -> None:
 def show_exported(console: Console, exported: Payload) -> None:
     """Where the table is."""
     console.print(f"{exported['images']} images in {escape(exported['path'])}", soft_wrap=True)
-
-
-def show_label_figures(console: Console, figures: Payload) -> None:
-    """AUROC per label and their mean."""
-    print_table(
-        console,
-        figures.get("title", ""),
-        ("label", "n", "positive", "AUROC", "95 % interval"),
-        (
-            (label["label"], label["n"], label["positive"], label["auroc"], interval(label["auroc_ci"]))
-            for label in figures["labels"]
-        ),
-        numeric="n positive AUROC",
-    )
-    if figures["macro_auroc"] is not None:
-        console.print(f"macro AUROC {figures['macro_auroc']:.3f}")
-
-
-def show_retrieval(console: Console, figures: Payload) -> None:
-    """Precision and recall at k, and the mean average precision."""
-    intervals = figures["ci"]
-    rows: list[tuple[str, float | None, str]] = []
-    for name, shown in (("precision_at", "precision"), ("recall_at", "recall")):
-        for k, value in figures.get(name, {}).items():
-            rows.append((f"{shown}@{k}", value, interval(intervals.get(f"{name}_{k}"))))
-    rows.append(("mAP", figures["map"], interval(intervals.get("map"))))
-    print_table(
-        console,
-        f"{figures['queries']} queries at {figures['level']} level, other patients only",
-        ("figure", "value", "95 % interval"),
-        rows,
-        numeric="value",
-    )
-    for one in figures.get("labels", []):
-        console.print(
-            f"  {escape(one['label'])}: {one['queries']} queries, "
-            f"precision@5 {_number(one['precision_at']['5'])}, mAP {_number(one['map'])}"
-        )
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def show_probe(console: Console, probe: Payload) -> None:
-    """One probe and its out-of-fold figures."""
-    print_table(
-        console,
-        f"probe {probe['name']} in space {probe['space']}: out of fold, {probe['groups']} patients",
-        ("label", "n", "positive", "AUROC", "95 % interval", "AUPRC", "C"),
-        (
-            (
-                label["label"],
-                label["n"],
-                label["positive"],
-                label["auroc"],
-                interval(label["auroc_ci"]),
-                label["auprc"],
-                f"{label['c']:g}",
-            )
-            for label in probe["labels"]
-        ),
-        numeric="n positive AUROC AUPRC C",
-    )
-    if probe["macro_auroc"] is not None:
-        console.print(f"macro AUROC {probe['macro_auroc']:.3f}")
-
-
-def show_probes(console: Console, listed: Payload) -> None:
-    """One line per probe."""
-    print_table(
-        console,
-        "",
-        ("name", "level", "labels", "macro AUROC", "space"),
-        (
-            (probe["name"], probe["level"], probe["labels"], probe["macro_auroc"], probe["space"])
-            for probe in listed["probes"]
-        ),
-    )
-
-
-def show_predictions(console: Console, predicted: Payload) -> None:
-    """Probabilities of pictures, or where the table of everything is."""
-    if "rows" in predicted:
-        console.print(f"{predicted['rows']} rows in {escape(str(predicted['path']))}", soft_wrap=True)
-        return
-    for one in predicted.get("predictions", predicted.get("results", [predicted])):
-        title = one.get("path") or one.get("study_instance_uid") or one["image"]["path"]
-        print_table(
-            console,
-            str(title),
-            ("label", "probability"),
-            one["probability"].items(),
-            numeric="probability",
-        )
 
 
 def show_tuned(console: Console, report: Payload) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 
 from api.errors import ServiceError
 from api.evaluation import label_figures, label_targets
-from api.labels import import_labels, read_labels
+from api.files import output_file, require_pictures
+from api.labels import read_labels, store_labels
 from api.levels import level_named
 from api.payload import plain
 from api.queries import Picture, mean_vector, pictures_of_file, pictures_of_study
@@ -36,9 +37,9 @@ def train_probe(
 ) -> Answer:
     """Train a probe, keep it in the home, and answer in the JSON shape of `probe train`.
 
-    The labels of a CSV are stored in the archive as `label import` would, and all of them are trained,
-    together with what was stored under the same names before. Raises ServiceError `labels-unmatched` for a
-    CSV that names nothing in the archive.
+    The labels of a CSV are stored in the archive as `label import` would, and the probe is trained on them
+    alone: what was stored under the same names before has no part in it. Raises ServiceError
+    `labels-unmatched` for a CSV that names nothing in the archive.
     """
     if not _NAME.fullmatch(name):
         raise ServiceError(
@@ -47,40 +48,43 @@ def train_probe(
         )
     if (labels_csv is None) == (not labels):
         raise ServiceError("one-of", "train on either the labels of a CSV or stored labels.")
-    names = list(dict.fromkeys(labels))
+    space, stands_for = _active_space(archive), level_named(level)
+    archive.index.check_filters(where)
     warnings: list[str] = []
-    if labels_csv is not None:
+    if labels_csv is None:
+        table = archive.index.table(stands_for, where)
+        targets = {label: label_targets(table, label) for label in labels}
+    else:
         path = Path(labels_csv)
-        names = list(read_labels(path).names)
-        imported = import_labels(archive, path)
-        unmatched = imported["unmatched"]
-        if not imported["matched"]:
-            raise ServiceError(
-                "labels-unmatched",
-                f"no row of {path} names anything in the archive: compare its key column with `study list`.",
-            )
+        content = read_labels(path)
+        unmatched = store_labels(archive, path, content)["unmatched"]
         if unmatched:
             warnings.append(
                 f"{len(unmatched)} rows of the CSV name nothing in the archive, such as {unmatched[0]}"
             )
+        table = archive.index.table(stands_for, where, given_labels=content.records)
+        targets = {label: np.full(len(table.ids), np.nan) for label in content.names}
+        targets |= {label: label_targets(table, label) for label in table.labels}
     from medsiglip.probe import train
 
-    space = _active_space(archive)
-    table = archive.index.table(level_named(level), where)
-    targets = {label: label_targets(table, label) for label in names}
     probe, report = train(table.vectors, targets, table.patient_keys, space=space)
-    former = [record.file for record in archive.index.probes() if record.name == name]
-    file = Path("probes") / f"{name}~{token_hex(8)}.npz"
-    (archive.home / file.parent).mkdir(exist_ok=True)
-    probe.save(archive.home / file)
-    labelled = np.flatnonzero(~np.isnan(np.stack(list(targets.values()))).all(axis=0))
     summary = plain({**report.to_json(), "level": level, "where": list(where)})
+    labelled = np.flatnonzero(~np.isnan(np.stack(list(targets.values()))).all(axis=0))
     summary["patients"] = sorted({table.patient_keys[row] for row in labelled})
     summary["warnings"] = [*warnings, *summary["warnings"]]
-    archive.index.record_probe(_record(name, space, str(file), summary))
-    for old in former:
-        (archive.home / old).unlink(missing_ok=True)
-    return _described(_record(name, space, str(file), summary))
+    return _described(_keep(archive, name, probe, summary))
+
+
+def _keep(archive: Archive, name: str, probe: Probe, summary: dict[str, Any]) -> ProbeRecord:
+    """Write a probe's file, then its row, in place of a former probe of that name."""
+    from index.records import ProbeRecord
+    from index.vectors import make_folder
+
+    record = ProbeRecord(name, probe.space, f"probes/{name}~{token_hex(8)}.npz", summary)
+    make_folder(archive.home / "probes")
+    probe.save(archive.home / record.file)
+    archive.index.record_probe(record)
+    return record
 
 
 def list_probes(archive: Archive) -> Answer:
@@ -104,6 +108,7 @@ def predict_probe(archive: Archive, name: str, *, images: Sequence[AnyPath], stu
     """
     if bool(images) == (study is not None):
         raise ServiceError("one-of", "predict for either picture files or one study.")
+    require_pictures(images)
     record = _stored(archive, name)
     probe = _loaded(archive, record)
     if probe.space != archive.space.name:
@@ -124,6 +129,7 @@ def predict_all(archive: Archive, name: str, *, out: AnyPath | None, where: Sequ
     probe = _loaded(archive, record)
     if probe.space != _active_space(archive):
         raise _other_space(name, probe.space, _active_space(archive))
+    path = None if out is None else output_file(out)
     table = archive.index.table(level_named(record.summary["level"]), where)
     probability = probe.predict_probability(table.vectors) if table.ids else np.empty((0, len(probe.labels)))
     columns: dict[str, Any] = {
@@ -136,11 +142,10 @@ def predict_all(archive: Archive, name: str, *, out: AnyPath | None, where: Sequ
     }
     if table.level == "image":
         columns["image_id"] = [int(one) for one in columns["image_id"]]
-    if out is None:
+    if path is None:
         names = list(columns)
         rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         return {"name": name, "space": probe.space, "level": table.level, "predictions": rows}
-    path = Path(out).expanduser().absolute()
     _write_parquet(path, columns)
     return {
         "name": name,
@@ -202,12 +207,6 @@ def _predicted(probe: Probe, pictures: Sequence[Picture], level: str) -> dict[st
     driving = rows[int(probability.max(axis=1).argmax())][0]
     pooled = dict(zip(probe.labels, probability.max(axis=0).tolist(), strict=True))
     return {"image": driving.to_json(), "images": len(pictures), "probability": pooled}
-
-
-def _record(name: str, space: str, file: str, summary: dict[str, Any]) -> ProbeRecord:
-    from index.records import ProbeRecord
-
-    return ProbeRecord(name, space, file, summary)
 
 
 def _described(record: ProbeRecord) -> Answer:

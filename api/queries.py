@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api.errors import ServiceError
+from api.files import require_pictures
 
 if TYPE_CHECKING:
     from api.service import AnyPath, Archive
@@ -48,6 +49,14 @@ class Picture:
             "rendering": self.rendering,
             "warnings": list(self.warnings),
         }
+
+
+def require_words(text: str) -> None:
+    """Raise ServiceError `empty-text` for a text that the model would read as nothing."""
+    from medsiglip.tokenizer import canonicalise
+
+    if not canonicalise(text):
+        raise ServiceError("empty-text", "the text holds no word: give at least one.")
 
 
 def pictures_of_study(archive: Archive, uid: str) -> list[Picture]:
@@ -91,9 +100,8 @@ def rendered_file(path: AnyPath) -> list[Rendered]:
     from ingest.reasons import Rejected
     from ingest.rendered import render_files
 
+    require_pictures([path])
     file = Path(path).expanduser().absolute()
-    if file.is_dir():
-        raise ServiceError("not-a-file", f"{file} is a folder: give one picture file.")
     drawn = list(render_files([file]))
     for one in drawn:
         if isinstance(one, Rejected):
@@ -117,6 +125,8 @@ def _stored(image: StoredImage, vector: Vector) -> Picture:
 
 def _find(archive: Archive, rendered: Sequence[Rendered]) -> list[Picture]:
     """What the archive has of one file's images; those it has not have an empty vector."""
+    if not archive.is_there:
+        return [_unknown(one, None) for one in rendered]
     index = archive.index
     instance = rendered[0]
     same_space = index.space is not None and index.space == archive.searchable_space

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from api.errors import ServiceError
+from api.files import output_file, output_folder, require_paths
 
 if TYPE_CHECKING:
     from api.service import Answer, AnyPath, Archive
@@ -20,14 +25,21 @@ def embed(archive: Archive, paths: Sequence[AnyPath], out: Path, on_progress: On
     """Write `path, sop_instance_uid, frame, embedding` (float32, unit length), one row per image, to a
     Parquet file.
 
-    The file appears when it is whole; memory holds one batch and one series at a time.
+    The file appears when it is whole; memory holds one batch and one series at a time. Raises ServiceError
+    `nothing-to-embed`, and writes nothing, when no file holds an image.
     """
     import pyarrow as pa
 
     from api.parquet import writing
 
-    file = out.expanduser().absolute()
+    require_paths(paths)
+    file = output_file(out)
     space = archive.space
+    refused = _Refused()
+    images = refused.images(paths)
+    first = next(images, None)
+    if first is None:
+        raise ServiceError("nothing-to-embed", refused.sentence())
     schema = pa.schema(
         [
             ("path", pa.string()),
@@ -37,10 +49,9 @@ def embed(archive: Archive, paths: Sequence[AnyPath], out: Path, on_progress: On
         ],
         metadata={"space": space.name, "model": space.model},
     )
-    refused = _Refused()
     count = 0
     with writing(file, schema) as writer:
-        for batch in _batches(refused.images(paths), archive.encoder.batch_size):
+        for batch in _batches(chain([first], images), archive.encoder.batch_size):
             writer.write_table(_embedded(archive, batch, schema))
             count += len(batch)
             on_progress("embedding", count, None)
@@ -59,8 +70,8 @@ def render(paths: Sequence[AnyPath], out: Path, on_progress: OnProgress) -> Answ
     """
     from PIL import Image
 
-    folder = out.expanduser().absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    require_paths(paths)
+    folder = output_folder(out)
     refused = _Refused()
     images: list[dict[str, Any]] = []
     with (folder / "images.jsonl").open("w", encoding="utf-8") as lines:
@@ -99,6 +110,18 @@ class _Refused:
                 self._lines[one.outcome].append({"path": one.path, "code": one.code, "reason": one.reason})
             else:
                 yield one
+
+    def sentence(self) -> str:
+        """Why there is no image."""
+        lines = [line for entries in self._lines.values() for line in entries]
+        if not lines:
+            return "there is no file in what was given: check the path; nothing was written."
+        counts = Counter(line["code"] for line in lines)
+        reasons = ", ".join(f"{count} {code}" for code, count in counts.most_common())
+        return (
+            f"none of the {len(lines)} files can be embedded ({reasons}), such as "
+            f"{lines[0]['path']}. {lines[0]['reason']} Nothing was written."
+        )
 
     def to_json(self) -> dict[str, list[dict[str, str]]]:
         return self._lines

@@ -9,9 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api.errors import ServiceError
+from api.files import require_pictures
 from api.levels import level_named
 from api.payload import plain
-from api.queries import Picture, Vector, mean_vector, pictures_of_file, pictures_of_study
+from api.queries import (
+    Picture,
+    Vector,
+    mean_vector,
+    pictures_of_file,
+    pictures_of_study,
+    require_words,
+)
 
 if TYPE_CHECKING:
     from api.service import Answer, AnyPath, Archive
@@ -48,16 +56,19 @@ class _Query:
 
 
 def search(archive: Archive, request: SearchRequest) -> Answer:
-    """Answer in the JSON shape of `search`, best first, and where the scores stand among all images.
+    """Answer in the JSON shape of `search`, best first, and where the scores stand among all that might have
+    been found at the level without filters.
 
     At image level a file with several images is asked about by its middle one, at series and study level by
     their mean.
     """
     level = level_named(request.level or ("study" if request.study is not None else "image"))
+    _check(request)
     space = archive.searchable_space
+    archive.index.check_filters(request.where)
     query = _query(archive, request, level)
     hits = _hits(archive, request, query, level)
-    background = _background(archive, query.vector)
+    background = _background(archive, request, query, level)
     shown = [plain(hit) for hit in hits]
     for hit in shown:
         below = None if background is None else background <= hit["score"] + _SAME_SCORE
@@ -67,14 +78,22 @@ def search(archive: Archive, request: SearchRequest) -> Answer:
         "level": level,
         "query": query.description,
         "hits": shown,
-        "background": None if background is None else _summary(background),
+        "background": None if background is None else _summary(background, level),
     }
 
 
-def _query(archive: Archive, request: SearchRequest, level: Level) -> _Query:
+def _check(request: SearchRequest) -> None:
+    """Refuse what cannot be asked before anything is loaded."""
     asked = [request.text, request.image, request.study, request.image_id]
     if sum(value is not None for value in asked) != 1:
         raise ServiceError("one-of", "ask with exactly one of a text, an image, a study and a stored image.")
+    if request.text is not None:
+        require_words(request.text)
+    if request.image is not None:
+        require_pictures([request.image])
+
+
+def _query(archive: Archive, request: SearchRequest, level: Level) -> _Query:
     if request.text is not None:
         return _Query(archive.encoder.encode_texts([request.text])[0], {"text": request.text})
     if request.study is not None:
@@ -132,16 +151,22 @@ def _ranked(hit: Hit, rank: int) -> Hit:
     return hit if hit.rank == rank else replace(hit, rank=rank)
 
 
-def _background(archive: Archive, vector: Vector) -> NDArray[np.float32] | None:
-    """Scores of images spread over the whole archive: what a score must be compared with."""
-    sample = archive.index.sample_vectors(_BACKGROUND)
-    scores: NDArray[np.float32] = sample @ vector
+def _background(
+    archive: Archive, request: SearchRequest, query: _Query, level: Level
+) -> NDArray[np.float32] | None:
+    """Scores of images, series or studies spread over the whole archive, the query's own patient left out as
+    among the hits: what a score must be compared with.
+    """
+    exclude = None if request.include_same_patient else query.patient_key
+    sample = archive.index.sample_vectors(_BACKGROUND, level=level, exclude_patient=exclude)
+    scores: NDArray[np.float32] = sample @ query.vector
     return scores if len(scores) else None
 
 
-def _summary(background: NDArray[np.float32]) -> dict[str, Any]:
+def _summary(background: NDArray[np.float32], level: Level) -> dict[str, Any]:
     return {
-        "images": len(background),
+        "level": level,
+        "count": len(background),
         "mean": float(background.mean()),
         "standard_deviation": float(background.std()),
     }

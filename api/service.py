@@ -9,38 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from api._opened import OpenedArchive, silent
 from api.errors import ServiceError
 from api.payload import plain
 
-if TYPE_CHECKING:
-    from api.settings import Settings
-    from index.case_index import CaseIndex
-    from index.records import Space
-    from medsiglip.checkpoint import Checkpoint
-    from medsiglip.encoder import Encoder
-
 Answer = dict[str, Any]
-OnNote = Callable[[str], None]
 OnProgress = Callable[[str, int, int | None], None]
 AnyPath = str | Path
 
-DEMONSTRATION = (
-    "the model is `tiny`, a demonstration model trained on drawn phantoms: its answers say nothing about "
-    "patients; choose google/medsiglip-448 with --model for a new home"
-)
 _STAGES = {"walk": "finding files", "scan": "reading headers", "embed": "embedding"}
 
 
-def _silent(*_: Any) -> None:
-    """Tell nobody."""
-
-
-class Archive:
+class Archive(OpenedArchive):
     """Cases in a home directory, encoded with one model.
 
     `home` is the folder (`~` is expanded), `model` is `tiny`, a checkpoint folder or a hub id; unset, the
@@ -48,122 +31,6 @@ class Archive:
     given comes from the environment. Nothing is opened, created or loaded before a method needs it. Use it as
     a context manager, or call `close`.
     """
-
-    def __init__(
-        self, home: AnyPath, *, model: str | None = None, on_note: OnNote = _silent, **options: Any
-    ) -> None:
-        from api.settings import read_settings
-
-        self._begin(read_settings(home=home, model=model, **options), on_note)
-
-    @classmethod
-    def from_settings(cls, settings: Settings, *, on_note: OnNote = _silent) -> Archive:
-        """The archive that these settings name."""
-        archive = cls.__new__(cls)
-        archive._begin(settings, on_note)
-        return archive
-
-    def _begin(self, settings: Settings, on_note: OnNote) -> None:
-        self.settings = settings
-        self._on_note = on_note
-        self._noted = False
-
-    @property
-    def home(self) -> Path:
-        """Folder that holds the archive, absolute."""
-        return self.settings.home
-
-    @cached_property
-    def index(self) -> CaseIndex:
-        """The cases of the home; opening it creates, migrates and repairs."""
-        from index.case_index import CaseIndex
-
-        return CaseIndex.open(self.home, database_url=self.settings.database_url)
-
-    @cached_property
-    def checkpoint(self) -> Checkpoint:
-        """The chosen model's checkpoint, opened without torch."""
-        from medsiglip.checkpoint import open_checkpoint
-
-        stored = self.index.space
-        model = self.settings.model or (stored.model if stored else "") or "tiny"
-        checkpoint = open_checkpoint(model, hash_cache=self.home / "checkpoint-hashes.json")
-        if checkpoint.is_demonstration:
-            self._note_demonstration()
-        return checkpoint
-
-    def _note_demonstration(self) -> None:
-        if not self._noted:
-            self._noted = True
-            self._on_note(DEMONSTRATION)
-
-    @cached_property
-    def space(self) -> Space:
-        """The space that the chosen model and profile span.
-
-        Raises CatalogError `space-mismatch` when the home's vectors belong to another.
-        """
-        from index.records import Space
-        from medsiglip.preprocess import DEFAULT_PROFILE
-
-        stored = self.index.space
-        profile = self.settings.profile or (stored.profile if stored else DEFAULT_PROFILE)
-        checkpoint = self.checkpoint
-        space = Space(checkpoint.hash, profile, checkpoint.dimension, self._model_name(checkpoint))
-        if stored is not None and stored != space:
-            self.index.activate(space)
-        return space
-
-    @property
-    def searchable_space(self) -> Space:
-        """The space of an archive that holds something; raises CatalogError `no-space` or `space-mismatch`.
-
-        The checkpoint is opened only to compare it when a model or profile was chosen: stored vectors need
-        none.
-        """
-        stored = self.index.space
-        if stored is None:
-            from index.errors import CatalogError
-
-            raise CatalogError("no-space", f"{self.home} holds nothing yet; ingest a folder first.")
-        if self.settings.model is None and self.settings.profile in (None, stored.profile):
-            if stored.model == "tiny":
-                self._note_demonstration()
-            return stored
-        return self.space
-
-    @staticmethod
-    def _model_name(checkpoint: Checkpoint) -> str:
-        """What opens this checkpoint again, from any working folder."""
-        is_hub_id = "/" in checkpoint.name
-        return checkpoint.name if checkpoint.is_demonstration or is_hub_id else str(checkpoint.folder)
-
-    @cached_property
-    def encoder(self) -> Encoder:
-        """The encoder of the space, loaded at its first use (torch takes seconds)."""
-        from medsiglip.encoder import Encoder
-
-        return Encoder(
-            self.checkpoint,
-            profile=self.space.profile,
-            device=self.settings.device,
-            precision=self.settings.precision,
-            batch_size=self.settings.batch_size,
-        )
-
-    def close(self) -> None:
-        """Close the index, if it was opened."""
-        opened = self.__dict__.pop("index", None)
-        if opened is not None:
-            opened.close()
-
-    def __enter__(self) -> Archive:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # Cases go in, are looked at, and leave.
 
@@ -174,15 +41,20 @@ class Archive:
         metadata: AnyPath | None = None,
         workers: int | None = None,
         max_slices: int | None = None,
-        on_progress: OnProgress = _silent,
+        on_progress: OnProgress = silent,
     ) -> Answer:
         """Embed what is new under `paths` and add it; `metadata` is a CSV for plain pictures.
 
-        A file that cannot be used is a line of the report and never ends the run.
+        The home is made if it is not there yet. A file that cannot be used is a line of the report and never
+        ends the run.
         """
+        from api.files import require_paths
         from ingest.pipeline import IngestOptions
         from ingest.pipeline import ingest as run_ingest
 
+        require_paths(paths)
+        if not self.is_there:
+            self.index = self._open(create=True)
         space = self.space
         given: dict[str, Any] = {"workers": workers or self.settings.workers, "profile": space.profile}
         if metadata is not None:
@@ -326,13 +198,13 @@ class Archive:
 
     # Files, labels and upkeep.
 
-    def embed(self, paths: Sequence[AnyPath], out: AnyPath, *, on_progress: OnProgress = _silent) -> Answer:
+    def embed(self, paths: Sequence[AnyPath], out: AnyPath, *, on_progress: OnProgress = silent) -> Answer:
         """Write one embedding per image of `paths` to the Parquet file `out`."""
         from api.rendering import embed
 
         return embed(self, paths, Path(out), on_progress)
 
-    def render(self, paths: Sequence[AnyPath], out: AnyPath, *, on_progress: OnProgress = _silent) -> Answer:
+    def render(self, paths: Sequence[AnyPath], out: AnyPath, *, on_progress: OnProgress = silent) -> Answer:
         """Write each image of `paths` as a PNG in the folder `out`, as drawn before resizing."""
         from api.rendering import render
 
@@ -375,6 +247,9 @@ class Archive:
 
     def export(self, out: AnyPath) -> Answer:
         """Write `images.parquet` into the folder `out`."""
-        folder = Path(out).expanduser().absolute()
-        rows = self.index.export(folder)
+        from api.files import output_folder
+
+        index = self.index
+        folder = output_folder(out, mode=0o700)
+        rows = index.export(folder)
         return {"path": str(folder / "images.parquet"), "images": rows}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from api.errors import ServiceError
+
 if TYPE_CHECKING:
     from api.settings import Settings
 
@@ -32,10 +34,20 @@ def tune_checkpoint(
     on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Tune `settings.model`, or `tiny`, and write the best weights to `request.out`."""
+    """Tune `settings.model`, or `tiny`, and write the best weights to `request.out`.
+
+    The pairs and the folder are looked at before torch is loaded.
+    """
     from medsiglip.checkpoint import open_checkpoint
     from medsiglip.preprocess import DEFAULT_PROFILE
+    from medsiglip.tuning_data import read_pairs
 
+    data, out = request.data.expanduser().absolute(), request.out.expanduser().absolute()
+    if out.is_dir() and any(out.iterdir()):
+        raise ServiceError(
+            "folder-not-empty", f"{out} already holds files: choose a new folder, or empty that one first."
+        )
+    read_pairs(data, seed=request.seed)
     checkpoint = open_checkpoint(settings.model or "tiny")
     if checkpoint.is_demonstration:
         on_note("tuning starts from `tiny`, a demonstration model trained on drawn phantoms")
@@ -51,8 +63,8 @@ def tune_checkpoint(
         precision=settings.precision,
     )
     report = tune(
-        request.data.expanduser().absolute(),
-        request.out.expanduser().absolute(),
+        data,
+        out,
         checkpoint=checkpoint,
         options=options,
         on_progress=lambda stage, done, total: on_progress(_STAGES[stage], done, total),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,25 @@ class Database:
             with connection.begin():
                 connection.execute(update(home_table).values(version=home_table.c.version + 1))
                 yield connection
+
+    @property
+    def _file(self) -> Path | None:
+        """SQLite's own file, if there is one."""
+        name = self.url.database if self.is_sqlite else None
+        return None if not name or name.startswith((":", "file:")) else Path(name)
+
+    def make_file(self) -> None:
+        """Make SQLite's file for this user only; SQLite gives the log beside it the same mode."""
+        if self._file is not None:
+            with suppress(FileExistsError, FileNotFoundError):
+                os.close(os.open(self._file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+    def holds_tables(self) -> bool:
+        """Whether this is a catalogue; asking makes none, as connecting to SQLite would."""
+        if self._file is not None and not (self._file.is_file() and self._file.stat().st_size):
+            return False
+        with self.sentences(), self._engine.connect() as connection, connection.begin():
+            return _revision(connection) is not None
 
     def migrate(self) -> None:
         """Bring the tables up to date; a catalogue that is already costs a query and no import."""

@@ -149,6 +149,14 @@ class LoadedSpace:
             pending = pending[inside.sum(axis=1) < k]
         return scores, ids
 
+    def sample(self, level: Level, count: int, left_out: Ids) -> Vectors:
+        """At most `count` vectors of a level, float32 [m, d], spread evenly over all but the owners of the
+        images `left_out`.
+        """
+        index = self.index if level == "image" else self.level(level).index
+        places = np.flatnonzero(~np.isin(index.ids, self.owners(level, left_out)))
+        return index.matrix[places[:: -(-len(places) // count) or 1]]
+
     def all_ids(self, level: Level) -> Ids:
         """Every id at a level."""
         return self.index.ids if level == "image" else np.unique(self._owners[level])

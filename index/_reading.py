@@ -128,13 +128,14 @@ def _hit(rank: int, score: float, row: Row[*tuple[Any, ...]], values: dict[str, 
 
 def image_ids(connection: Connection, space_id: int, where: Iterable[str]) -> list[int]:
     """Ids of the images of a space that every filter lets pass. Raises `CatalogError` `bad-filter`."""
-    chosen = _parsed(connection, where)
+    chosen = parsed(connection, where)
     statement = select(images.c.id).select_from(filters.joined(chosen))
     statement = statement.where(images.c.space_id == space_id, filters.conjunction(chosen))
     return list(connection.execute(statement).scalars())
 
 
-def _parsed(connection: Connection, where: Iterable[str]) -> tuple[filters.Filter, ...]:
+def parsed(connection: Connection, where: Iterable[str]) -> tuple[filters.Filter, ...]:
+    """The filters that expressions stand for. Raises `CatalogError` `bad-filter`."""
     if isinstance(where, str):
         raise TypeError("where takes a sequence of expressions, not one string")
     chosen = filters.parse_all(tuple(where))
@@ -232,7 +233,7 @@ def _stored(row: Row[*tuple[Any, ...]], values: dict[str, float]) -> StoredImage
 
 def study_summaries(connection: Connection, space_id: int | None, where: Iterable[str]) -> list[StudySummary]:
     """Studies of which at least one image passes the filters, with counts over the whole study."""
-    chosen = _parsed(connection, where)
+    chosen = parsed(connection, where)
     statement = select(
         studies.c.id, studies.c.study_instance_uid, patients.c.patient_key, studies.c.study_date
     ).join(patients, studies.c.patient_id == patients.c.id)

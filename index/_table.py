@@ -8,20 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from index import _reading, labels
+from index import _given_labels, _reading, labels
 from index._loaded import LoadedSpace
-from index.records import CaseTable, Level
+from index.records import CaseTable, LabelRecord, Level
 from index.vectors import Ids
 
 
-def table(connection: Connection, loaded: LoadedSpace, level: Level, image_ids: Ids) -> CaseTable:
-    """One row for each of these images, or for each series or study that holds one of them."""
+def table(
+    connection: Connection,
+    loaded: LoadedSpace,
+    level: Level,
+    image_ids: Ids,
+    given: Sequence[LabelRecord] | None = None,
+) -> CaseTable:
+    """One row for each of these images, or for each series or study that holds one of them; with the labels
+    that are `given`, or those that are stored.
+    """
     image_ids = np.sort(image_ids)
     rows = _reading.image_rows(connection, image_ids.tolist())
     image_ids = np.array([one for one in image_ids.tolist() if one in rows], np.int64)
     if level == "image":
         groups, first = image_ids, image_ids
-        values = labels.of_images(connection, groups.tolist())
         vectors = loaded.index.rows(groups)
         ids = [str(one) for one in groups.tolist()]
     else:
@@ -29,9 +36,9 @@ def table(connection: Connection, loaded: LoadedSpace, level: Level, image_ids: 
         groups, places = np.unique(owners, return_index=True)
         order = np.argsort(image_ids[places])
         groups, first = groups[order], image_ids[places][order]
-        values = labels.of_groups(connection, level, groups.tolist())
         vectors = loaded.level(level).index.rows(groups)
         ids = [getattr(rows[one], f"{level}_instance_uid") for one in first.tolist()]
+    values = _labels(connection, level, groups.tolist(), given)
     chosen = [rows[one] for one in first.tolist()]
     return CaseTable(
         level=level,
@@ -44,6 +51,16 @@ def table(connection: Connection, loaded: LoadedSpace, level: Level, image_ids: 
         vectors=vectors,
         labels=_columns([values[group] for group in groups.tolist()]),
     )
+
+
+def _labels(
+    connection: Connection, level: Level, row_ids: list[int], given: Sequence[LabelRecord] | None
+) -> dict[int, dict[str, float]]:
+    if given is not None:
+        return _given_labels.of_level(connection, level, row_ids, given)
+    if level == "image":
+        return labels.of_images(connection, row_ids)
+    return labels.of_groups(connection, level, row_ids)
 
 
 def _columns(values: Sequence[dict[str, float]]) -> dict[str, NDArray[np.float64]]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index import _reading, _spaces, _writing, deletion, labels, probes
-from index._database import Database
-from index._loaded import LoadedSpace, drop_outdated_snapshot
+from index._home import OpenHome
 from index._search import allowed_images, ranking
 from index._shards import writing
-from index.compaction import collect_garbage, compact
+from index.compaction import compact
 from index.errors import CatalogError
 from index.faiss_index import discard_snapshot
 from index.records import (
@@ -33,101 +30,22 @@ from index.records import (
     ProbeRecord,
     Removal,
     SeriesBundle,
-    Space,
     StoredImage,
     StudyDetail,
     StudySummary,
     Verification,
 )
 from index.schema import images, instances
-from index.vectors import Dtype, make_folder
-
-BUSY_SECONDS = 30.0
 
 
-class CaseIndex:
+class CaseIndex(OpenHome):
     """Cases of one home: SQL says what exists, shards hold the vectors, FAISS is derived from them.
 
     Safe for several threads and several processes. Every method may raise `CatalogError` with `disk-full`,
     `read-only-home`, `catalog-busy`, `catalog-corrupt` or `database-unreachable`.
     """
 
-    def __init__(self, home: Path, database: Database, vector_dtype: Dtype) -> None:
-        self.home = home
-        self._database = database
-        self._dtype: Dtype = vector_dtype
-        self._active: _spaces.ActiveSpace | None = None
-        self._loaded: LoadedSpace | None = None
-        self._lock = threading.RLock()
-
-    @classmethod
-    def open(
-        cls,
-        home: Path,
-        *,
-        database_url: str | None = None,
-        vector_dtype: Dtype = "float16",
-        busy_seconds: float = BUSY_SECONDS,
-    ) -> CaseIndex:
-        """Open a home, made and migrated as needed, and finish what a killed process left undone.
-
-        `vector_dtype` is how new vectors are stored; `busy_seconds` how long to wait for another writer.
-        """
-        home = Path(home).expanduser().absolute()
-        database = Database(home, database_url, busy_seconds)
-        with database.sentences():
-            if home.exists() and not home.is_dir():
-                raise CatalogError(
-                    "bad-home", f"{home} is a file; a home must be a folder: choose another --home."
-                )
-            make_folder(home)
-        index = cls(home, database, vector_dtype)
-        try:
-            database.migrate()
-            index._repair()
-        except BaseException:
-            database.close()
-            raise
-        return index
-
-    def _repair(self) -> None:
-        deletion.sweep(self._database)
-        collect_garbage(self._database)
-        self._find_active()
-        if self._active is not None:
-            drop_outdated_snapshot(
-                self._database, self._snapshots, self._active.row_id, self._active.space.name
-            )
-
-    def close(self) -> None:
-        """Keep a snapshot of FAISS if it spares work, and let go of the catalogue."""
-        with self._lock:
-            try:
-                if self._loaded is not None:
-                    self._loaded.save()
-            finally:
-                self._loaded = None
-                self._database.close()
-
-    def __enter__(self) -> CaseIndex:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    # Spaces and the key of the pseudonyms
-
-    @property
-    def space(self) -> Space | None:
-        """The active space, or None before the first `activate`."""
-        return None if self._find_active() is None else self._needed().space
-
-    def activate(self, space: Space) -> None:
-        """Make this the home's space; raises `CatalogError` `space-mismatch` if it has another."""
-        if self._find_active() is None:
-            with self._database.write() as connection:
-                self._active = _spaces.activate(connection, space)
-        _spaces.check(self.home, self._needed().space, space)
+    # The key of the pseudonyms, and what goes in
 
     @property
     def key_fingerprint(self) -> str | None:
@@ -245,11 +163,17 @@ class CaseIndex:
                     "unknown-image", f"There is no image {error.args[0]} in this index."
                 ) from None
 
-    def sample_vectors(self, count: int) -> NDArray[np.float32]:
-        """At most about `count` stored vectors, float32 [m, d], spread evenly over all images."""
+    def sample_vectors(
+        self, count: int, *, level: Level = "image", exclude_patient: str | None = None
+    ) -> NDArray[np.float32]:
+        """At most `count` vectors of a level, float32 [m, d], spread evenly over all but one patient's."""
+        active = self._needed()
         with self._current() as loaded:
-            step = max(1, len(loaded.index) // count)
-            return np.ascontiguousarray(loaded.index.matrix[::step])
+            keys = [] if exclude_patient is None else [exclude_patient]
+            with self._database.read() as connection:
+                theirs = _reading.images_of_patients(connection, active.row_id, keys)
+            left_out = [image_id for image_ids in theirs.values() for image_id in image_ids]
+            return loaded.sample(level, count, np.array(left_out, np.int64))
 
     def studies(self, where: Sequence[str] = ()) -> list[StudySummary]:
         """Studies by date, of which at least one image passes the filters."""
@@ -297,14 +221,29 @@ class CaseIndex:
         with self._database.read() as connection:
             return _reading.hits(connection, level, ranked)
 
-    def table(self, level: Level = "image", where: Sequence[str] = ()) -> CaseTable:
-        """Every image, series or study that passes the filters, as columns with vectors and labels."""
+    def table(
+        self,
+        level: Level = "image",
+        where: Sequence[str] = (),
+        *,
+        given_labels: Sequence[LabelRecord] | None = None,
+    ) -> CaseTable:
+        """Every image, series or study that passes the filters, as columns with vectors and labels.
+
+        `given_labels` are taken instead of the stored ones, by the same rules; a key that is not in the index
+        gives nothing. Raises `CatalogError` `bad-filter`, `bad-label`, `no-space`.
+        """
         from index._table import table
 
         with self._current() as loaded, self._database.read() as connection:
             allowed = allowed_images(connection, self._needed().row_id, where)
             chosen = loaded.index.ids if allowed is None else allowed[np.isin(allowed, loaded.index.ids)]
-            return table(connection, loaded, level, chosen)
+            return table(connection, loaded, level, chosen, given_labels)
+
+    def check_filters(self, where: Sequence[str]) -> None:
+        """Raise `CatalogError` `bad-filter` as a search with these filters would."""
+        with self._database.read() as connection:
+            _reading.parsed(connection, where)
 
     # Labels and probes
 
@@ -319,9 +258,10 @@ class CaseIndex:
             return labels.summaries(connection)
 
     def record_probe(self, probe: ProbeRecord) -> None:
-        """Note a trained probe of the active space, in place of one with the same name."""
-        with self._database.write() as connection:
-            probes.record(connection, probe)
+        """Note a trained probe of the active space, in place of one with the same name, whose file goes."""
+        with writing(self._database) as transaction:
+            probes.record(transaction, probe)
+        deletion.sweep(self._database)
 
     def probes(self) -> list[ProbeRecord]:
         """The probes on record, by name."""
@@ -352,7 +292,12 @@ class CaseIndex:
         return compact(self._database)
 
     def remove_study(self, study_instance_uid: str) -> Removal:
-        """Delete a study and all that was made from it; raises `CatalogError` `unknown-study`."""
+        """Delete a study and all that was made from it; raises `CatalogError` `unknown-study`.
+
+        What is known of files goes with it as far as they are known to be the study's: those that were
+        ingested, and those refused whose row names one of its instances. A file that was refused before
+        its header was understood belongs to nobody that is known; its row, and so its path, stays.
+        """
         with writing(self._database) as transaction:
             found = deletion.study_ids_of(transaction.connection, study_instance_uid)
             if not found:
@@ -362,7 +307,7 @@ class CaseIndex:
         return removal
 
     def remove_patient(self, patient_key: str) -> Removal:
-        """Delete all of a patient; raises `CatalogError` `unknown-patient`."""
+        """Delete all of a patient, as `remove_study` does; raises `CatalogError` `unknown-patient`."""
         with writing(self._database) as transaction:
             found = deletion.study_ids_of_patient(transaction.connection, patient_key)
             if not found:
@@ -379,40 +324,6 @@ class CaseIndex:
         from index.export import export
 
         return export(self._database, self._needed(), Path(folder).expanduser().absolute())
-
-    @property
-    def _snapshots(self) -> Path:
-        return self.home / "faiss"
-
-    def _find_active(self) -> _spaces.ActiveSpace | None:
-        if self._active is None:
-            with self._database.read() as connection:
-                self._active = _spaces.active(connection)
-        return self._active
-
-    def _needed(self) -> _spaces.ActiveSpace:
-        active = self._find_active()
-        if active is None:
-            raise CatalogError("no-space", f"{self.home} holds nothing yet; ingest a folder first.")
-        return active
-
-    def _row_id(self) -> int | None:
-        active = self._find_active()
-        return None if active is None else active.row_id
-
-    def _load(self) -> LoadedSpace:
-        if self._loaded is None:
-            active = self._needed()
-            self._loaded = LoadedSpace(
-                self._database, active.row_id, active.space.name, active.space.dimension
-            )
-        self._loaded.refresh()
-        return self._loaded
-
-    @contextmanager
-    def _current(self) -> Iterator[LoadedSpace]:
-        with self._lock:
-            yield self._load()
 
     def _stored(self, *conditions: object) -> list[StoredImage]:
         with self._database.read() as connection:

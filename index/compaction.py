@@ -12,8 +12,8 @@ from index._database import Database
 from index._shards import listed, merge, writing
 from index.deletion import sweep
 from index.records import Compaction
-from index.schema import shards, spaces
-from index.vectors import ShardFolder
+from index.schema import probes, spaces
+from index.vectors import ShardFolder, older_files
 
 FULL_SHARD_ROWS = 65_536
 """Shards are merged up to about this many rows: 150 MB at 1152 values of float16."""
@@ -45,17 +45,18 @@ def _groups(rows: list[Any]) -> list[list[Any]]:
 
 
 def collect_garbage(database: Database) -> None:
-    """Delete files in the shard folders that no row names and nobody has touched for a day."""
+    """Delete files of shards and probes that no row names and nobody has touched for a day."""
     with database.read() as connection:
-        names = list(connection.execute(select(spaces.c.name)).scalars())
-    folders = [ShardFolder(database.home, name) for name in names]
-    # The files are listed before the rows: a shard named in between is not taken for garbage.
-    found = [path for folder in folders for path in folder.older_files()]
+        names = connection.execute(select(spaces.c.name)).scalars()
+        folders = [*(ShardFolder(database.home, name).path for name in names), database.home / "probes"]
+    # The files are listed before the rows: a file named in between is not taken for garbage.
+    found = [path for folder in folders for path in older_files(folder)]
     if not found:
         return
     with database.read() as connection:
-        named = set(connection.execute(select(shards.c.name)).scalars())
+        named = {ShardFolder(database.home, shard.space).file(shard.name) for shard in listed(connection)}
+        named |= {database.home / file for file in connection.execute(select(probes.c.file)).scalars()}
     for path in found:
-        if path.suffix != ".parquet" or path.stem not in named:
+        if path not in named:
             with suppress(OSError):
                 path.unlink()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
 
 from index._database import Database
 from index._rows import portions
@@ -82,7 +82,10 @@ def _delete_content(writing: Writing, series_ids: Sequence[int]) -> tuple[int, i
         image_ids += [row.id for row in found]
         shard_ids |= {row.shard_id for row in found}
         connection.execute(delete(images).where(theirs))
-        file_count += connection.execute(delete(files).where(files.c.instance_id.in_(portion))).rowcount
+        uids = select(instances.c.sop_instance_uid).where(instances.c.id.in_(portion))
+        refused = and_(files.c.instance_id.is_(None), files.c.sop_instance_uid.in_(uids))
+        known = or_(files.c.instance_id.in_(portion), refused)
+        file_count += connection.execute(delete(files).where(known)).rowcount
         connection.execute(delete(instances).where(instances.c.id.in_(portion)))
     affected = listed(connection, sorted(shard_ids))
     for shard in affected:

@@ -22,6 +22,18 @@ def set_labels(connection: Connection, records: Sequence[LabelRecord]) -> LabelO
 
     A path stands for the pixels that the file held when it was ingested. Raises `CatalogError` `bad-label`.
     """
+    values, unmatched = matched(connection, records)
+    _replace(connection, values)
+    return LabelOutcome(len(records) - len(unmatched), tuple(unmatched))
+
+
+def matched(
+    connection: Connection, records: Sequence[LabelRecord]
+) -> tuple[dict[tuple[Key, str], LabelRecord], list[LabelRecord]]:
+    """The last record for each key in the index and name, and the records whose key is not in the index.
+
+    Raises `CatalogError` `bad-label`.
+    """
     keys = _found_keys(connection, records)
     values: dict[tuple[Key, str], LabelRecord] = {}
     unmatched = []
@@ -38,8 +50,7 @@ def set_labels(connection: Connection, records: Sequence[LabelRecord]) -> LabelO
             unmatched.append(record)
         else:
             values[key, name] = record
-    _replace(connection, values)
-    return LabelOutcome(len(records) - len(unmatched), tuple(unmatched))
+    return values, unmatched
 
 
 def _found_keys(connection: Connection, records: Iterable[LabelRecord]) -> dict[tuple[str, str], Key]:

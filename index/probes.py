@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from glob import escape
 
 from sqlalchemy import Connection, delete, select
 
 from index._rows import insert_rows
+from index._shards import Writing
 from index._writing import plain
 from index.errors import CatalogError
 from index.records import ProbeRecord
 from index.schema import probes, spaces
 
 
-def record(connection: Connection, probe: ProbeRecord) -> None:
-    """Note a probe in place of one with the same name; raises `CatalogError` `space-mismatch` for a space
-    unknown here.
+def record(writing: Writing, probe: ProbeRecord) -> None:
+    """Note a probe in place of one with the same name, whose file is doomed; raises `CatalogError`
+    `space-mismatch` for a space unknown here.
     """
+    connection = writing.connection
     space_id = connection.execute(select(spaces.c.id).where(spaces.c.name == probe.space)).scalar()
     if space_id is None:
         raise CatalogError(
@@ -24,7 +27,10 @@ def record(connection: Connection, probe: ProbeRecord) -> None:
             f"Probe {probe.name!r} was trained in the space {probe.space}, which this home does not have; "
             "train it on this home's own vectors.",
         )
-    connection.execute(delete(probes).where(probes.c.name == probe.name))
+    same = probes.c.name == probe.name
+    former = connection.execute(select(probes.c.file).where(same, probes.c.file != probe.file)).scalars()
+    writing.doom([escape(file) for file in former])
+    connection.execute(delete(probes).where(same))
     row = {"name": probe.name, "space_id": space_id, "file": probe.file, "summary": plain(probe.summary)}
     insert_rows(connection, probes, [{**row, "created_at": datetime.now(UTC)}])
 

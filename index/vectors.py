@@ -99,15 +99,6 @@ class ShardFolder:
         """Delete a shard that no row names."""
         self.file(name).unlink(missing_ok=True)
 
-    def older_files(self, age_seconds: float = GARBAGE_AGE_SECONDS) -> list[Path]:
-        """Files not touched for that long: shards and what interrupted writes left."""
-        try:
-            entries = list(os.scandir(self.path))
-        except FileNotFoundError:
-            return []
-        limit = time.time() - age_seconds
-        return [Path(entry.path) for entry in entries if entry.is_file() and entry.stat().st_mtime < limit]
-
 
 def unit_length(vectors: Vectors) -> Vectors:
     """Rows of float32 [n, d] scaled to length 1; a row of zeros stays one."""
@@ -123,6 +114,16 @@ def make_folder(path: Path) -> None:
     make_folder(path.parent)
     path.mkdir(mode=0o700, exist_ok=True)
     sync_folder(path.parent)
+
+
+def older_files(folder: Path, age_seconds: float = GARBAGE_AGE_SECONDS) -> list[Path]:
+    """Files in a folder not touched for that long; those that interrupted writes left are among them."""
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return []
+    limit = time.time() - age_seconds
+    return [Path(entry.path) for entry in entries if entry.is_file() and entry.stat().st_mtime < limit]
 
 
 def sync_folder(path: Path) -> None:

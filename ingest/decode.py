@@ -40,6 +40,11 @@ DECODERS: dict[str, tuple[str, ...]] = {
 # Decoders that run arbitrary bytes through C code; the others cannot take the process down.
 COMPILED = frozenset(uid for uid in DECODERS if uid.startswith(_JPEG))
 MAX_FRAME_BYTES = 1 << 31
+_PICTURE_CODES = {
+    "picture-forbidden": "permission-denied",
+    "picture-too-large": "picture-too-large",
+    "picture-unreadable": "undecodable-picture",
+}
 
 
 def decode_error(code: str) -> DecodeError:
@@ -157,29 +162,11 @@ def _checked(array: Stored) -> Stored:
 def decode_picture(path: str) -> NDArray[np.uint8]:
     """The first page of a PNG, JPEG, TIFF or BMP as it should be seen: uint8 [H, W] or [H, W, 3].
 
-    EXIF orientation is honoured, palettes are looked up, transparency is dropped; values of more than 8 bits
-    are stretched from their smallest to their largest.
+    Raises `DecodeError`: `permission-denied`, `picture-too-large`, `undecodable-picture`.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from medsiglip.pictures import PictureError, read_picture
 
     try:
-        with Image.open(path, formats=("PNG", "JPEG", "TIFF", "BMP")) as opened:
-            opened.load()
-            picture: Image.Image = ImageOps.exif_transpose(opened)
-    except PermissionError:
-        raise decode_error("permission-denied") from None
-    except Image.DecompressionBombError:
-        raise decode_error("picture-too-large") from None
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, EOFError):
-        raise decode_error("undecodable-picture") from None
-    if picture.mode.startswith("I") or picture.mode == "F":
-        return _stretch(np.asarray(picture))
-    if picture.mode in {"1", "L", "LA", "La"}:
-        return np.asarray(picture.convert("L"))
-    return np.asarray(picture.convert("RGBA" if picture.mode == "PA" else "RGB"))[..., :3]
-
-
-def _stretch(values: Stored) -> NDArray[np.uint8]:
-    numbers = np.nan_to_num(values.astype(np.float64))
-    low, high = float(numbers.min()), float(numbers.max())
-    return np.rint((numbers - low) / (high - low or 1.0) * 255.0).astype(np.uint8)
+        return read_picture(path)
+    except PictureError as error:
+        raise decode_error(_PICTURE_CODES[error.code]) from None

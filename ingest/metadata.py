@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ingest.errors import IngestError
+from ingest.label_columns import LabelColumnError, given_labels, label_columns
 
 COLUMNS = frozenset(
     {
@@ -25,7 +26,6 @@ COLUMNS = frozenset(
         "label",
     }
 )
-LABEL_PREFIX = "label:"
 _SEXES = {"": None, "M": "M", "F": "F", "O": "O", "MALE": "M", "FEMALE": "F", "OTHER": "O"}
 
 
@@ -93,14 +93,11 @@ def _lines(csv_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _parse(csv_path: Path, line: int, row: Mapping[str, str]) -> PictureMetadata:
-    labels = {}
-    for name, value in row.items():
-        if name.startswith(LABEL_PREFIX) and value:
-            if value not in {"0", "1", "0.0", "1.0"}:
-                raise _bad(csv_path, line, f"has {value!r} in column {name}; use 0, 1 or nothing")
-            labels[name.removeprefix(LABEL_PREFIX).strip()] = float(value)
-    if row.get("label"):
-        labels[row["label"]] = 1.0
+    try:
+        # The class comes last, for it says more than a column of its own name that says 0.
+        given = sorted(given_labels(row, label_columns(row)), key=lambda one: one.is_class)
+    except LabelColumnError as error:
+        raise _bad(csv_path, line, str(error)) from None
     sex = row.get("sex", "").upper()
     if sex not in _SEXES:
         raise _bad(csv_path, line, "has an unknown sex; use M, F, O or nothing")
@@ -113,7 +110,7 @@ def _parse(csv_path: Path, line: int, row: Mapping[str, str]) -> PictureMetadata
         age=_age(csv_path, line, row.get("age", "")),
         sex=_SEXES[sex],
         split=row.get("split") or None,
-        labels=labels,
+        labels={one.name: one.value for one in given},
         class_name=row.get("label") or None,
     )
 

@@ -67,7 +67,7 @@ def download(hub_id: str) -> Path:
             "no-network",
             f"{hub_id} is not on this machine and the hub cannot be reached: connect to the network, {cure}.",
         ) from error
-    except Exception as error:
+    except Exception as error:  # the client lets through whatever its HTTP library and the disk raise
         raise ModelError(
             "download-failed", f"Fetching {hub_id} failed ({type(error).__name__}): try again, or {cure}."
         ) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medsiglip.errors import ModelError
+from medsiglip.tokenizer import canonicalise
 
 Kind = Literal["findings", "classes", "names", "labels"]
 
@@ -81,17 +82,18 @@ def free_labels(labels: Sequence[str]) -> PromptSet:
 
     Several labels compete in a softmax. One label alone has nothing to compete with and gets SigLIP's own
     pair probability, sigmoid(cosine * scale + bias). Raises ModelError: "no-labels", "empty-label", or
-    "duplicate-label" for labels that are the same text to the tokenizer, which lower-cases and folds white
-    space.
+    "duplicate-label" for labels that are the same text to the tokenizer, which lower-cases, drops punctuation
+    and folds white space.
     """
     if not labels:
         raise ModelError("no-labels", "No labels were given; name at least one.")
     seen: dict[str, str] = {}
     for position, label in enumerate(labels, start=1):
-        folded = " ".join(label.replace("_", " ").casefold().split())
+        folded = canonicalise(label)
         if not folded:
             raise ModelError(
-                "empty-label", f"Label {position} of {len(labels)} is empty; give it a text or leave it out."
+                "empty-label",
+                f"Label {position} of {len(labels)} holds no word; give it a text or leave it out.",
             )
         if folded in seen:
             message = f"The labels '{seen[folded]}' and '{label}' are the same text to the model; drop one."

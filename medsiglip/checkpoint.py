@@ -32,7 +32,9 @@ _WEIGHT_TYPES = frozenset({"F32", "F16", "BF16"})
 class Checkpoint:
     """An opened checkpoint: `name` for people, `hash` (64 hex digits) for identity.
 
-    Two folders with the same weights, architecture and vocabulary have the same hash, whatever their names.
+    The hash is of the architecture, and of the bytes of the weight files and of the vocabulary. Two folders
+    that hold the same of these have the same hash, whatever their names and other files; the same weights
+    dealt into other shards have another one.
     """
 
     name: str

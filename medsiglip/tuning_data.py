@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from medsiglip.errors import ModelError
+from medsiglip.pictures import read_picture
 from medsiglip.preprocess import to_model_input
 
 METADATA = "metadata.csv"
@@ -142,22 +142,9 @@ def read_pictures(
 ) -> None:
     """Fill `out`, uint8 [n, S, S, 3], with the model inputs of `paths` under the preprocessing `profile`.
 
-    Raises ModelError `picture-unreadable` for a file that Pillow cannot decode.
+    They are read as an ingest reads them. Raises PictureError, see `medsiglip.pictures`.
     """
     size = out.shape[1]
     for i, path in enumerate(paths):
-        out[i] = to_model_input(_read_picture(path), size, profile)
+        out[i] = to_model_input(read_picture(path), size, profile)
         on_picture(i + 1)
-
-
-def _read_picture(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    try:
-        with Image.open(path) as picture:
-            if picture.mode.startswith("I;16"):
-                return np.asarray(picture).astype(np.uint16)
-            return np.asarray(picture.convert("L" if picture.mode in {"1", "L"} else "RGB"))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ModelError(
-            "picture-unreadable",
-            f"{path} cannot be read as a picture: give PNG, JPEG or TIFF (medsiglip render draws DICOM).",
-        ) from error

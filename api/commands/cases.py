@@ -194,7 +194,16 @@ def register(app: typer.Typer) -> None:
     app.command()(ingest)
     app.command()(search)
     app.command()(classify)
-    studies = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The studies of the archive.")
+    studies = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="""The studies of the archive.
+
+        \b
+        Example: medsiglip study list --where modality=CT
+                 medsiglip study show 1.2.840.113
+        """,
+    )
     studies.command("list")(list_studies)
     studies.command("show")(show_study_command)
     app.add_typer(studies, name="study")

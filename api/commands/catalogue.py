@@ -16,7 +16,8 @@ def import_labels(
 ) -> None:
     """Store labels from a CSV, keyed by path, sop_instance_uid, series_instance_uid or study_instance_uid.
 
-    The other columns are `label` (a class name) or `label:<name>` (0, 1 or empty).
+    Labels stand in a column `label` (a class name) and in columns `label:<name>` (0, 1 or empty); other
+    columns are left alone. In a file with neither, every other column is a label of 0, 1 or empty.
 
     \b
     Example: medsiglip label import findings.csv
@@ -115,13 +116,27 @@ def export(
 def register(app: typer.Typer) -> None:
     """Add the commands of this topic."""
     labels = typer.Typer(
-        no_args_is_help=True, rich_markup_mode=None, help="Labels of images, series and studies."
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="""Labels of images, series and studies.
+
+        \b
+        Example: medsiglip label import findings.csv
+                 medsiglip label list
+        """,
     )
     labels.command("import")(import_labels)
     labels.command("list")(list_labels)
     app.add_typer(labels, name="label")
     index = typer.Typer(
-        no_args_is_help=True, rich_markup_mode=None, help="The archive's index and its upkeep."
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="""The archive's index and its upkeep.
+
+        \b
+        Example: medsiglip index info
+                 medsiglip index verify
+        """,
     )
     for command in (info, verify, rebuild, compact, export):
         index.command()(command)

@@ -26,7 +26,7 @@ def retrieval(
     \b
     Example: medsiglip evaluate retrieval --label pneumothorax --level study
     """
-    from api.presentation import show_retrieval
+    from api.figure_presentation import show_retrieval
 
     run = invocation(context)
     with run.archive() as archive:
@@ -46,7 +46,7 @@ def zero_shot(
     \b
     Example: medsiglip evaluate zero-shot --prompts chest-xray --where modality=CR
     """
-    from api.presentation import show_label_figures
+    from api.figure_presentation import show_label_figures
 
     run = invocation(context)
     with run.archive() as archive:
@@ -66,7 +66,7 @@ def probe(
     \b
     Example: medsiglip evaluate probe effusion --where quality.split=test
     """
-    from api.presentation import show_label_figures
+    from api.figure_presentation import show_label_figures
 
     run = invocation(context)
     with run.archive() as archive:
@@ -75,7 +75,16 @@ def probe(
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this topic."""
-    evaluate = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Figures on labelled cases.")
+    evaluate = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="""Figures on labelled cases.
+
+        \b
+        Example: medsiglip evaluate retrieval --level study
+                 medsiglip evaluate zero-shot --prompts chest-xray
+        """,
+    )
     evaluate.command()(retrieval)
     evaluate.command("zero-shot")(zero_shot)
     evaluate.command()(probe)

@@ -29,13 +29,14 @@ def train(
     """Train logistic regression on the embeddings of labelled cases; figures are out of fold, folds split by
     patient.
 
-    `--label CLASS` takes the stored label as positive and every other labelled row as negative.
+    `--labels CSV` trains on the labels of the file alone, and stores them as `label import` does. `--label
+    CLASS` takes the stored label as positive and every other labelled row as negative.
 
     \b
     Example: medsiglip probe train effusion --label pleural-effusion
              medsiglip probe train findings --labels findings.csv
     """
-    from api.presentation import show_probe
+    from api.figure_presentation import show_probe
 
     run = invocation(context)
     if (labels is None) == (not label):
@@ -53,7 +54,7 @@ def list_probes(context: typer.Context) -> None:
     \b
     Example: medsiglip probe list
     """
-    from api.presentation import show_probes
+    from api.figure_presentation import show_probes
 
     run = invocation(context)
     with run.archive() as archive:
@@ -66,7 +67,7 @@ def show(context: typer.Context, name: Name) -> None:
     \b
     Example: medsiglip probe show effusion
     """
-    from api.presentation import show_probe
+    from api.figure_presentation import show_probe
 
     run = invocation(context)
     with run.archive() as archive:
@@ -93,7 +94,7 @@ def predict(
     Example: medsiglip probe predict effusion --image chest.dcm
              medsiglip probe predict effusion --all --out predictions.parquet
     """
-    from api.presentation import show_predictions
+    from api.figure_presentation import show_predictions
 
     run = invocation(context)
     if sum((bool(image), study is not None, everything)) != 1:
@@ -110,7 +111,16 @@ def predict(
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this topic."""
-    probe = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Linear probes: your own labels.")
+    probe = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="""Linear probes: your own labels.
+
+        \b
+        Example: medsiglip probe train findings --labels findings.csv
+                 medsiglip probe predict findings --all --out predictions.parquet
+        """,
+    )
     probe.command()(train)
     probe.command("list")(list_probes)
     probe.command()(show)

@@ -27,6 +27,7 @@ def commands(group: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
 
 
 ALL = list(commands(typer.main.get_command(app)))
+GROUPS = sorted({words[:1] for words in ALL if len(words) > 1})
 
 
 def test_the_commands_of_this_version_are_there() -> None:
@@ -45,6 +46,16 @@ def test_every_help_shows_an_example_of_its_command(words: tuple[str, ...]) -> N
     assert shown.code == 0
     assert "Example: medsiglip" in shown.out
     assert " ".join(words) in shown.out.split("Example:")[1]
+
+
+@pytest.mark.parametrize("words", GROUPS, ids=" ".join)
+def test_every_group_shows_examples_of_commands_that_exist(words: tuple[str, ...]) -> None:
+    shown = run(*words, "--help").out
+    examples = [
+        line.partition("medsiglip ")[2].split()[:2] for line in shown.splitlines() if "medsiglip " in line
+    ]
+    found = [tuple(example) for example in examples if example[0] == words[0] and len(example) == 2]
+    assert len([example for example in found if example in ALL]) == 2, shown
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -39,6 +39,7 @@ def test_it_leaves_files_an_archive_and_a_contact_sheet(shown: Home) -> None:
         assert sheet.format == "PNG"
         assert sheet.width > 1000
     assert shown.run("index", "verify").json["images"] == len(files)
+    assert shown.path.stat().st_mode & 0o777 == 0o700
     assert [probe["name"] for probe in shown.run("probe", "list").json["probes"]] == ["demo-findings"]
 
 

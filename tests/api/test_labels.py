@@ -25,9 +25,11 @@ def test_columns_of_numbers_classes_and_bare_names(tmp_path: Path) -> None:
         ("1.2", "normal"): 1.0,
         ("1.3", "mass"): 1.0,
     }
-    assert labels(csv, "study_instance_uid,mass,remark,age\n1.2,1,seen,50\n1.3,,no,60\n") == {
-        ("1.2", "mass"): 1.0
+    assert labels(csv, "study_instance_uid,mass,nodule,age\n1.2,1,0,50\n1.3,,,60\n") == {
+        ("1.2", "mass"): 1.0,
+        ("1.2", "nodule"): 0.0,
     }
+    assert labels(csv, "study_instance_uid,label:mass,remark\n1.2,1,seen\n") == {("1.2", "mass"): 1.0}
     assert labels(csv, "path,label\na/b.png,mass\n/c.png,mass\n") == {
         (str(tmp_path / "a" / "b.png"), "mass"): 1.0,
         ("/c.png", "mass"): 1.0,
@@ -44,6 +46,10 @@ def test_columns_of_numbers_classes_and_bare_names(tmp_path: Path) -> None:
         ("path,label:mass\na,\n", "no label"),
         ("path,label:\na,1\n", "without a name"),
         ("path,label\na,mass,more\n", "line 2"),
+        ("path,mass\na,1\nb,yes\n", "line 3 has another value .* in column `mass`"),
+        ("path,mass,remark\na,1,seen\n", "line 2 has another value .* in column `remark`.*label:<name>"),
+        ('path,label:mass\n\n"a\nb",1\nc,2\n', "line 5 has another value .* in column `label:mass`"),
+        ("path,age,sex\na,50,F\n", "label:<name>"),
         ("", "study_instance_uid"),
     ],
 )
@@ -51,6 +57,7 @@ def test_a_file_that_cannot_be_used_says_where(tmp_path: Path, text: str, named:
     with pytest.raises(ServiceError, match=named) as caught:
         labels(tmp_path / "labels.csv", text)
     assert caught.value.code == "bad-labels"
+    assert "seen" not in str(caught.value)
 
 
 def test_files_that_are_no_csv(tmp_path: Path) -> None:
@@ -71,6 +78,33 @@ def test_rows_that_name_nothing_are_reported(own_home: Home, phantoms: Phantoms,
     assert "1.2.3" in own_home.show("label", "import", tmp_path / "labels.csv").out
     found = own_home.run("study", "list", "--where", "label:seen=1").json["studies"]
     assert [one["study_instance_uid"] for one in found] == [study]
+
+
+def test_a_file_that_names_nothing_of_the_archive_fails(own_home: Home, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("study_instance_uid,label:seen\n1.2.3,1\n1.2.4,0\n")
+    failed = own_home.run("label", "import", tmp_path / "labels.csv")
+    assert failed.code == 1
+    assert failed.error["code"] == "labels-unmatched"
+    assert "1.2.3" in failed.error["message"]
+    assert "seen" not in {label["label"] for label in own_home.run("label", "list").json["labels"]}
+
+
+def test_both_kinds_of_csv_read_label_columns_alike(tmp_path: Path) -> None:
+    from ingest.errors import IngestError
+    from ingest.metadata import read_metadata
+
+    csv = tmp_path / "labels.csv"
+    csv.write_text("path,label,label:mass,label: nodule \na.png,naevus,1.0,0\nb.png,,,1\n")
+    stored = {
+        (path, name): value for path, row in read_metadata(csv).items() for name, value in row.labels.items()
+    }
+    assert {(record.key, record.name): record.value for record in read_labels(csv).records} == stored
+    assert len(stored) == 4
+    for text, named in (("path,label:mass\na,2\n", "`label:mass`"), ("path,label:\na,1\n", "without a name")):
+        csv.write_text(text)
+        for read, error in ((read_labels, ServiceError), (read_metadata, IngestError)):
+            with pytest.raises(error, match=named):
+                read(csv)
 
 
 def test_a_corrected_class_replaces_the_earlier_one(

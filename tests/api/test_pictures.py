@@ -31,6 +31,38 @@ def test_embeddings_are_those_of_the_archive(home: Home, phantoms: Phantoms, tmp
         assert by_image[row["sop_instance_uid"], row["frame"]] @ vector > 0.9995
 
 
+def test_nothing_to_embed_is_a_failure_and_leaves_no_file(tmp_path: Path) -> None:
+    out = tmp_path / "embeddings.parquet"
+    (tmp_path / "in").mkdir()
+    empty = run("--home", tmp_path / "home", "--json", "embed", tmp_path / "in", "--out", out)
+    assert empty.code == 1
+    assert empty.error["code"] == "nothing-to-embed"
+    (tmp_path / "in" / "text.dcm").write_text("text")
+    (tmp_path / "in" / "notes.txt").write_text("text")
+    failed = run("--home", tmp_path / "home", "--json", "embed", tmp_path / "in", "--out", out)
+    assert failed.code == 1
+    assert failed.error["code"] == "nothing-to-embed"
+    for part in ("2 files", "1 not-dicom", "1 not-an-image"):
+        assert part in failed.error["message"]
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_places_where_nothing_can_be_written_are_named(
+    home: Home, phantoms: Phantoms, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    inside = tmp_path / "file" / "inside"
+    for words in (
+        ("embed", phantoms.dicom, "--out", inside / "x.parquet"),
+        ("render", phantoms.dicom, "--out", inside),
+        ("index", "export", "--out", inside),
+    ):
+        failed = home.run(*words)
+        assert failed.error["code"] == "cannot-create"
+        assert f"{tmp_path / 'file'} is a file" in failed.error["message"]
+    assert home.run("embed", phantoms.dicom, "--out", tmp_path).error["code"] == "not-a-file"
+
+
 def test_pngs_are_what_the_model_is_shown(phantoms: Phantoms, tmp_path: Path) -> None:
     from ingest.rendered import Rendered, render_files
 

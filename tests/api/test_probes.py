@@ -44,6 +44,37 @@ def test_training_from_a_csv_takes_all_its_labels(own_home: Home, phantoms: Phan
     assert any("pneumothorax" in warning for warning in trained["warnings"])
 
 
+def test_training_from_a_csv_knows_nothing_of_labels_stored_before(
+    own_home: Home, phantoms: Phantoms, tmp_path: Path
+) -> None:
+    """Half the studies with swapped labels: as a home would train that holds no others."""
+    half = list(phantoms.by_study)[:16]
+    (tmp_path / "half.csv").write_text(
+        "\n".join(
+            [
+                "study_instance_uid,melanoma",
+                *(f"{uid},{1 - phantoms.by_study[uid]['melanoma']}" for uid in half),
+            ]
+        )
+    )
+    trained = own_home.run("probe", "train", "half", "--labels", tmp_path / "half.csv").json
+    [label] = trained["labels"]
+    assert label["n"] == len(half)
+    assert label["positive"] == sum(1 - phantoms.by_study[uid]["melanoma"] for uid in half)
+    stored = {one["label"]: one for one in own_home.run("label", "list").json["labels"]}
+    assert stored["melanoma"]["n"] == 24
+    shown = own_home.run("study", "show", half[0]).json["labels"]
+    assert shown["melanoma"] == 1 - phantoms.by_study[half[0]]["melanoma"]
+
+
+def test_a_filter_that_cannot_be_used_stores_no_label(own_home: Home, tmp_path: Path) -> None:
+    study = own_home.run("study", "list").json["studies"][0]["study_instance_uid"]
+    (tmp_path / "new.csv").write_text(f"study_instance_uid,label:new\n{study},1\n")
+    refused = own_home.run("probe", "train", "x", "--labels", tmp_path / "new.csv", "--where", "modality")
+    assert refused.error["code"] == "bad-filter"
+    assert "new" not in {one["label"] for one in own_home.run("label", "list").json["labels"]}
+
+
 def test_a_class_is_trained_against_every_other_labelled_row(
     own_home: Home, phantoms: Phantoms, tmp_path: Path
 ) -> None:

@@ -7,6 +7,8 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage
 
+from index.case_index import CaseIndex
+
 from .conftest import Home, Phantoms, run
 
 
@@ -69,8 +71,10 @@ def test_asking_about_a_new_file_never_makes_a_key(
     assert own_home.run("search", "--image", tmp_path / "new.dcm").error["code"] == "key-mismatch"
     assert not (own_home.path / "secret.key").exists()
     empty = Home(tmp_path / "empty", {})
-    assert empty.run("classify", "--image", tmp_path / "new.dcm", "--labels", "a,b").code == 0
-    assert not (empty.path / "secret.key").exists()
+    words = ("classify", "--image", tmp_path / "new.dcm", "--labels", "a,b")
+    assert empty.run("--model", "tiny", *words).code == 0
+    assert empty.run(*words).error["code"] == "no-archive"
+    assert not empty.path.exists()
 
 
 def test_a_study_finds_studies_of_other_patients(home: Home, phantoms: Phantoms) -> None:
@@ -109,6 +113,29 @@ def test_scores_are_cosines_of_the_stored_vectors(home: Home) -> None:
             assert hit["percentile"] == pytest.approx(np.mean(everything <= hit["score"] + 1e-5), abs=1e-6)
 
 
+def test_a_score_stands_among_others_at_the_level_of_the_hits(home: Home, phantoms: Phantoms) -> None:
+    from api.service import Archive
+
+    study = phantoms.with_label("melanoma")[0]
+    with Archive(home.path) as archive:
+        for whole in (False, True):
+            found = archive.search(study=study, k=3, include_same_patient=whole)
+            table = archive.index.table("study")
+            own = archive.study(study)["patient_key"]
+            vector = table.vectors[table.ids.index(study)]
+            others = [key != own for key in table.patient_keys]
+            scores = (table.vectors if whole else table.vectors[np.array(others)]) @ vector
+            background = found["background"]
+            assert (background["level"], background["count"]) == ("study", len(scores))
+            assert background["mean"] == pytest.approx(scores.mean(), abs=1e-4)
+            for hit in found["hits"]:
+                expected = np.mean(scores <= hit["score"] + 1e-5)
+                assert hit["percentile"] == pytest.approx(expected, abs=1e-6)
+    assert found["hits"][0]["percentile"] == 1
+    shown = home.show("search", "--study", study).out
+    assert f"background: {sum(others)} studies score" in shown
+
+
 def test_what_cannot_be_asked(home: Home, tmp_path: Path) -> None:
     text = tmp_path / "text.dcm"
     text.write_text("no DICOM")
@@ -117,7 +144,8 @@ def test_what_cannot_be_asked(home: Home, tmp_path: Path) -> None:
     assert home.run("search", "--image", tmp_path).error["code"] == "not-a-file"
     assert home.run("search", "--text", "").error["code"] == "empty-text"
     assert home.run("search", "--study", "1.2.3").error["code"] == "unknown-study"
-    empty = run("--home", tmp_path / "empty", "--json", "search", "--text", "lung")
+    CaseIndex.open(tmp_path / "home").close()
+    empty = run("--home", tmp_path / "home", "--json", "search", "--text", "lung")
     assert empty.code == 1
     assert empty.error["code"] == "no-space"
 

@@ -57,3 +57,20 @@ def test_tuning_says_what_is_wrong_with_its_input(tmp_path: Path) -> None:
     refused = run("--json", "tune", "--data", data, "--out", tmp_path / "out")
     assert refused.error["code"] == "folder-not-empty"
     assert (tmp_path / "out" / "keep.txt").read_text() == "mine"
+
+
+def test_a_picture_is_tuned_on_as_it_is_ingested(tmp_path: Path) -> None:
+    from ingest.decode import decode_picture
+    from medsiglip.preprocess import to_model_input
+    from medsiglip.tuning_data import read_pictures
+
+    deep = np.random.default_rng(3).integers(0, 4096, (12, 20)).astype(np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    Image.fromarray((deep >> 4).astype(np.uint8)).save(tmp_path / "turned.png", exif=exif)
+    for name in ("deep.png", "turned.png"):
+        tuned_on = np.empty((1, 16, 16, 3), np.uint8)
+        read_pictures([tmp_path / name], tuned_on, "medsiglip-eval")
+        ingested = to_model_input(decode_picture(str(tmp_path / name)), 16)
+        assert np.array_equal(tuned_on[0], ingested)

@@ -43,6 +43,48 @@ def test_a_file_in_place_of_a_home_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "bad-home"
 
 
+def test_a_catalogue_is_for_its_owner_only_in_an_open_folder_too(home: Path) -> None:
+    home.mkdir()
+    home.chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        with CaseIndex.open(home) as index:
+            index.activate(SPACE)
+            made = [home / f"catalog.db{ending}" for ending in ("", "-wal", "-shm")]
+            assert [path.stat().st_mode & 0o777 for path in made] == [0o600] * 3
+    finally:
+        os.umask(before)
+    assert home.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("there", ["nothing", "folder", "other files", "empty catalogue"])
+def test_an_archive_is_only_made_where_one_is_wanted(home: Path, there: str) -> None:
+    if there != "nothing":
+        home.mkdir()
+    if there == "other files":
+        (home / "notes.txt").write_text("mine")
+    if there == "empty catalogue":
+        (home / "catalog.db").touch()
+    before = sorted(home.parent.rglob("*"))
+    with pytest.raises(CatalogError, match="ingest") as caught:
+        CaseIndex.open(home, create=False)
+    assert caught.value.code == "no-archive"
+    assert str(home) in str(caught.value)
+    assert sorted(home.parent.rglob("*")) == before
+    CaseIndex.open(home).close()
+    with CaseIndex.open(home, create=False) as index:
+        assert index.space is None
+
+
+def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+    for place in (tmp_path / "file" / "home", *(proc / "home" for proc in [Path("/proc")] if proc.is_dir())):
+        with pytest.raises(CatalogError, match="cannot be made") as caught:
+            CaseIndex.open(place)
+        assert caught.value.code == "bad-home"
+        assert str(place) in str(caught.value)
+
+
 def test_what_is_added_comes_back_whole(index: CaseIndex, home: Path) -> None:
     study = {
         "patient_sex": "F",

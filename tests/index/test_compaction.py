@@ -10,7 +10,7 @@ from index_cases import SPACE, make_bundle, unit_vectors
 
 from index import compaction
 from index.case_index import CaseIndex
-from index.records import Compaction
+from index.records import Compaction, ProbeRecord
 
 
 def shard_files(home: Path) -> list[Path]:
@@ -56,3 +56,19 @@ def test_only_old_files_that_no_row_names_are_collected(index: CaseIndex, home: 
     with CaseIndex.open(home) as again:
         assert shard_files(home) == sorted([named, young])
         assert again.verify().problems == ()
+
+
+def test_probe_files_that_no_row_names_are_collected(index: CaseIndex, home: Path) -> None:
+    folder = home / "probes"
+    folder.mkdir()
+    for name in ("first", "second", "killed", "young"):
+        (folder / f"{name}.npz").write_bytes(b"probe")
+    index.record_probe(ProbeRecord("nodule", SPACE.name, "probes/first.npz"))
+    index.record_probe(ProbeRecord("nodule", SPACE.name, "probes/second.npz"))
+    assert not (folder / "first.npz").exists()
+    yesterday = time.time() - 25 * 3600
+    for name in ("second", "killed"):
+        os.utime(folder / f"{name}.npz", (yesterday, yesterday))
+    index.close()
+    with CaseIndex.open(home):
+        assert sorted(path.name for path in folder.iterdir()) == ["second.npz", "young.npz"]

@@ -9,7 +9,7 @@ import pytest
 from index_cases import SPACE, make_bundle, unit_vectors
 
 from index.case_index import CaseIndex
-from index.records import LabelRecord, Removal
+from index.records import FileRecord, LabelRecord, Removal
 
 
 @pytest.fixture
@@ -112,3 +112,14 @@ def test_a_study_whose_shard_is_lost_can_be_forgotten_and_ingested_again(
         index.add([make_bundle(0, 2)], unit_vectors(2, 1))
         assert index.verify().ok
         assert index.info().images == 3
+
+
+def test_refused_files_go_as_far_as_they_are_known_to_be_the_patient_s(filled: CaseIndex) -> None:
+    named = FileRecord("/other/1.dcm", 1, 1, None, "quarantined", "truncated", sop_instance_uid="2.25.0.0.0")
+    foreign = FileRecord("/other/2.dcm", 1, 1, None, "quarantined", sop_instance_uid="2.25.4.0.0")
+    nameless = FileRecord("/other/3.dcm", 1, 1, None, "quarantined", "truncated")
+    filled.record_files([named, foreign, nameless])
+    assert filled.remove_patient("patient-0").files == 5
+    left = filled.known_files()
+    assert "/other/1.dcm" not in left
+    assert {"/other/2.dcm", "/other/3.dcm", "/data/4/0/0.dcm"} <= left.keys()

@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from index_cases import make_bundle, unit_vectors
 
 from index.case_index import CaseIndex
 from index.errors import CatalogError
-from index.records import LabelRecord, LabelSummary
+from index.records import LabelRecord, LabelSummary, Level
 
 
 @pytest.fixture
@@ -121,3 +123,32 @@ def test_hits_and_tables_carry_labels(filled: CaseIndex) -> None:
     assert filled.search(query, k=1, level="study")[0][0].labels == {"x": 1}
     values = filled.table("image").labels["x"]
     assert np.array_equal(values, [1, 0, 1, np.nan], equal_nan=True)
+
+
+KEYS = [
+    *(("study_instance_uid", f"2.25.{study}") for study in (1, 2, 3)),
+    *(("series_instance_uid", uid) for uid in ("2.25.1.0", "2.25.1.1", "2.25.2.0")),
+    *(("sop_instance_uid", f"2.25.1.0.{i}") for i in (0, 1)),
+    *(("path", f"/data/1/{place}.dcm") for place in ("0/0", "0/1", "1/0")),
+]
+RECORDS = st.builds(
+    lambda name, value, key: LabelRecord(name, value, *key),
+    st.sampled_from(["x", "y"]),
+    st.sampled_from([0.0, 1.0, 2.0]),
+    st.sampled_from(KEYS),
+)
+LEVELS: tuple[Level, ...] = ("image", "series", "study")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(records=st.lists(RECORDS, max_size=12))
+def test_given_labels_count_as_the_same_ones_stored(filled: CaseIndex, records: list[LabelRecord]) -> None:
+    filled.set_labels([LabelRecord(name, None, *key) for name in ("x", "y") for key in KEYS])
+    filled.set_labels(records)
+    stored = [filled.table(level).labels for level in LEVELS]
+    filled.set_labels([LabelRecord("x", 7, *key) for key in KEYS])
+    for level, expected in zip(LEVELS, stored, strict=True):
+        given_labels = filled.table(level, given_labels=records).labels
+        assert given_labels.keys() == expected.keys()
+        for name, values in expected.items():
+            assert np.array_equal(given_labels[name], values, equal_nan=True), (level, name)

@@ -208,3 +208,19 @@ def test_a_bad_query_is_said_so(index: CaseIndex, queries: np.ndarray, options: 
     with pytest.raises(CatalogError, match=said) as caught:
         index.search(queries, **options)
     assert caught.value.code == "bad-query"
+
+
+def test_a_sample_is_of_the_level_asked_for_and_of_nobody_left_out(index: CaseIndex) -> None:
+    bundles, vectors = random_archive(3, 12)
+    index.activate(SPACE)
+    index.add(bundles, vectors)
+    for level in ("image", "series", "study"):
+        table = index.table(level)
+        whole = index.sample_vectors(10_000, level=level)
+        assert sorted(map(tuple, whole)) == sorted(map(tuple, table.vectors))
+        others = index.sample_vectors(10_000, level=level, exclude_patient="patient-1")
+        kept = [row for row, key in zip(table.vectors, table.patient_keys, strict=True) if key != "patient-1"]
+        assert 0 < len(kept) < len(table.ids)
+        assert sorted(map(tuple, others)) == sorted(map(tuple, np.array(kept)))
+    assert 0 < len(index.sample_vectors(5)) <= 5
+    assert len(index.sample_vectors(5, exclude_patient="nobody")) == len(index.sample_vectors(5))

@@ -10,7 +10,7 @@ import pytest
 from index_cases import unit_vectors
 
 from index.errors import CatalogError
-from index.vectors import ShardFolder, atomic_file, unit_length
+from index.vectors import ShardFolder, atomic_file, older_files, unit_length
 
 IDS = np.array([5, 7, 2**40], np.int64)
 
@@ -81,9 +81,9 @@ def test_an_interrupted_write_leaves_the_old_content_and_no_other_file(tmp_path:
 
 def test_only_old_files_are_old(tmp_path: Path) -> None:
     folder = ShardFolder(tmp_path, "space")
-    assert folder.older_files() == []
+    assert older_files(folder.path) == []
     young, old = (folder.file(folder.write(IDS, unit_vectors(3), "float16")) for _ in range(2))
     yesterday = time.time() - 25 * 3600
     os.utime(old, (yesterday, yesterday))
     assert young.exists()
-    assert folder.older_files() == [old]
+    assert older_files(folder.path) == [old]

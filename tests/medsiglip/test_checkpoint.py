@@ -1,38 +1,25 @@
-"""Opening checkpoints: what is refused and in which words, and what a hash depends on."""
+"""Opening checkpoints: what is refused and in which words."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 import struct
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from medsiglip import _file_hash
 from medsiglip.checkpoint import open_checkpoint, read_weights
 from medsiglip.errors import ModelError
 
+from .conftest import edit_config, edit_tensors
+
 PROBE = "vision_model.head.probe"
-HUB_ID = "google/medsiglip-448"
-COMMIT = "0123456789" * 4
-
-
-@pytest.fixture
-def folder(tmp_path: Path, small_siglip: tuple[Path, Any]) -> Path:
-    """A copy of a good checkpoint, to be damaged."""
-    copy = tmp_path / "checkpoint"
-    shutil.copytree(small_siglip[0], copy)
-    return copy
 
 
 def refused(model: Path | str, code: str) -> str:
@@ -43,30 +30,6 @@ def refused(model: Path | str, code: str) -> str:
     assert message.endswith(".")
     assert "\n" not in message
     return message
-
-
-def edit_tensors(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    from safetensors.numpy import load_file, save_file
-
-    tensors = load_file(folder / "model.safetensors")
-    edit(tensors)
-    save_file(tensors, folder / "model.safetensors")
-
-
-def edit_config(folder: Path, **values: Any) -> None:
-    """Set values by dotted path, given as `vision_config__hidden_size=...`; None removes the key."""
-    path = folder / "config.json"
-    config = json.loads(path.read_text())
-    for dotted, value in values.items():
-        *sections, key = dotted.split("__")
-        target = config
-        for section in sections:
-            target = target[section]
-        if value is None:
-            target.pop(key, None)
-        else:
-            target[key] = value
-    path.write_text(json.dumps(config))
 
 
 def test_sizes_come_from_the_config(folder: Path) -> None:
@@ -250,13 +213,6 @@ def test_damaged_weights_file_is_named(folder: Path, damage: Callable[[bytes], b
     assert "model.safetensors is not a whole safetensors file" in refused(folder, "bad-weights")
 
 
-@pytest.fixture
-def sharded(tmp_path: Path, write_siglip: Callable[..., Any]) -> Path:
-    small = {"hidden_size": 24, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1}
-    write_siglip(tmp_path, small, small, max_shard_size="20KB")
-    return tmp_path
-
-
 def test_missing_shard_is_named(sharded: Path) -> None:
     open_checkpoint(str(sharded))
     shard = sorted(sharded.glob("model-*.safetensors"))[1]
@@ -278,69 +234,6 @@ def test_bad_shard_index(sharded: Path, content: str) -> None:
     assert "model.safetensors.index.json" in refused(sharded, "bad-weights")
 
 
-def test_hash_is_of_content_not_of_place_or_unused_keys(folder: Path, small_siglip: tuple[Path, Any]) -> None:
-    original = open_checkpoint(str(small_siglip[0]))
-    edit_config(folder, transformers_version="4.0", text_config__attention_dropout=0.1)
-    (folder / "README.md").write_text("a model card")
-    assert open_checkpoint(str(folder)).hash == original.hash
-
-
-@pytest.mark.parametrize("change", ["weights", "vocabulary", "activation", "epsilon"])
-def test_hash_follows_whatever_changes_vectors(folder: Path, change: str) -> None:
-    before = open_checkpoint(str(folder)).hash
-    if change == "weights":
-        edit_tensors(folder, lambda tensors: tensors[PROBE].__setitem__((0, 0, 0), 9.0))
-    elif change == "vocabulary":
-        with (folder / "spiece.model").open("ab") as file:
-            file.write(b"\0")
-    elif change == "activation":
-        edit_config(folder, vision_config__hidden_act="gelu")
-    else:
-        edit_config(folder, text_config__layer_norm_eps=1e-5)
-    assert open_checkpoint(str(folder)).hash != before
-
-
-def test_large_files_are_hashed_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_file_hash, "LARGE", 1000)
-    cache = tmp_path / "home" / "hashes.json"
-    first = open_checkpoint(str(folder), hash_cache=cache).hash
-    assert first == open_checkpoint(str(folder)).hash
-    weights = folder / "model.safetensors"
-    edit_tensors(folder, lambda tensors: None)
-    first = open_checkpoint(str(folder), hash_cache=cache).hash
-    status = weights.stat()
-
-    # Other bytes of the same size and time are not noticed: proof that the kept hash was used.
-    edit_tensors(folder, lambda tensors: tensors[PROBE].__setitem__((0, 0, 0), 9.0))
-    assert weights.stat().st_size == status.st_size
-    os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert open_checkpoint(str(folder), hash_cache=cache).hash == first
-    os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    assert open_checkpoint(str(folder), hash_cache=cache).hash != first
-
-
-@pytest.mark.parametrize("content", ["", "[]", "null", '{"x": 1}'])
-def test_damaged_hash_cache_is_made_anew(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
-) -> None:
-    monkeypatch.setattr(_file_hash, "LARGE", 1000)
-    cache = tmp_path / "hashes.json"
-    cache.write_text(content)
-    checkpoint = open_checkpoint(str(folder), hash_cache=cache)
-    assert checkpoint.hash == open_checkpoint(str(folder)).hash
-    assert str(folder / "model.safetensors") in json.loads(cache.read_text())
-    assert [path.name for path in tmp_path.glob("hashes*")] == ["hashes.json"]
-
-
-def test_hash_cache_that_cannot_be_written_is_no_error(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_file_hash, "LARGE", 1000)
-    (tmp_path / "file").touch()
-    blocked = tmp_path / "file" / "hashes.json"
-    assert open_checkpoint(str(folder), hash_cache=blocked).hash == open_checkpoint(str(folder)).hash
-
-
 def test_opening_imports_neither_torch_nor_the_hub(small_siglip: tuple[Path, Any]) -> None:
     program = (
         f"import sys; from medsiglip import open_checkpoint; open_checkpoint({str(small_siglip[0])!r}); "
@@ -348,118 +241,3 @@ def test_opening_imports_neither_torch_nor_the_hub(small_siglip: tuple[Path, Any
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-class Hub(BaseHTTPRequestHandler):
-    """A hub on the loopback interface that lists and hands out the files of `server.folder`, or refuses."""
-
-    def do_GET(self) -> None:
-        folder, status = self.server.folder, self.server.status  # type: ignore[attr-defined]
-        headers, body = {"X-Error-Code": self.server.error_code}, b"{}"  # type: ignore[attr-defined]
-        if folder is not None and self.path.startswith("/api/models/"):
-            status, body = 200, json.dumps(self._listing(folder)).encode()
-        elif folder is not None and "/resolve/" in self.path and status == 200:
-            body = (folder / Path(self.path).name).read_bytes()
-            headers = {"ETag": f'"{hashlib.sha1(body).hexdigest()}"', "X-Repo-Commit": COMMIT}
-        self.send_response(status)
-        for key, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    do_HEAD = do_POST = do_GET  # noqa: N815
-
-    def _listing(self, folder: Path) -> Any:
-        files = [(path.name, path.stat().st_size) for path in sorted(folder.iterdir())]
-        if "/tree/" in self.path:
-            return [{"type": "file", "path": name, "size": size, "oid": COMMIT} for name, size in files]
-        siblings = [{"rfilename": name} for name, _ in files]
-        return {"id": HUB_ID, "modelId": HUB_ID, "sha": COMMIT, "gated": "manual", "siblings": siblings}
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def hub() -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.folder, server.status, server.error_code = None, 200, ""  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def open_from_hub(endpoint: str, cache: Path, **environment: str) -> str:
-    """What a fresh process says that opens the gated model from the hub at `endpoint`: code and message."""
-    program = (
-        "from medsiglip import open_checkpoint, ModelError\n"
-        f"try:\n    print('opened', open_checkpoint({HUB_ID!r}).hash)\n"
-        "except ModelError as error:\n    print(error.code, error)"
-    )
-    settings = {
-        "HF_ENDPOINT": endpoint,
-        "HF_HOME": str(cache),
-        "NO_PROXY": "*",
-        "no_proxy": "*",
-        **environment,
-    }
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=kept | settings,
-        timeout=60,
-    )
-    return done.stdout.strip()
-
-
-@pytest.mark.parametrize(
-    ("status", "error_code", "lists_files", "code"),
-    [
-        (401, "GatedRepo", True, "model-access"),
-        (403, "GatedRepo", False, "model-access"),
-        (401, "", False, "model-access"),
-        (404, "RepoNotFound", False, "model-not-found"),
-        (500, "", False, "no-network"),
-    ],
-)
-def test_hub_that_refuses(
-    hub: ThreadingHTTPServer,
-    tmp_path: Path,
-    small_siglip: tuple[Path, Any],
-    status: int,
-    error_code: str,
-    lists_files: bool,
-    code: str,
-) -> None:
-    hub.status, hub.error_code = status, error_code  # type: ignore[attr-defined]
-    hub.folder = small_siglip[0] if lists_files else None  # type: ignore[attr-defined]
-    said = open_from_hub(f"http://127.0.0.1:{hub.server_port}", tmp_path)
-    assert said.split()[0] == code, said
-    assert "\n" not in said
-    for cure in ("accept the terms", "HF_TOKEN", "folder"):
-        assert cure in said
-
-
-def test_hub_that_hands_out_the_files_is_asked_once(
-    hub: ThreadingHTTPServer, tmp_path: Path, small_siglip: tuple[Path, Any]
-) -> None:
-    hub.folder = small_siglip[0]  # type: ignore[attr-defined]
-    opened = f"opened {open_checkpoint(str(small_siglip[0])).hash}"
-    assert open_from_hub(f"http://127.0.0.1:{hub.server_port}", tmp_path) == opened
-    assert open_from_hub("http://127.0.0.1:9", tmp_path) == opened
-
-
-@pytest.mark.parametrize("environment", [{}, {"HF_HUB_OFFLINE": "1"}], ids=["no answer", "offline mode"])
-def test_hub_out_of_reach(tmp_path: Path, environment: dict[str, str]) -> None:
-    said = open_from_hub("http://127.0.0.1:9", tmp_path, **environment)
-    assert said.split()[0] == "no-network", said
-    assert "\n" not in said
-    for cure in ("accept the terms", "HF_TOKEN", "folder"):
-        assert cure in said

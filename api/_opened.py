@@ -1,0 +1,170 @@
+"""The archive of a home, opened step by step: its index, its model, and the space that the two share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from index.case_index import CaseIndex
+    from index.records import Space
+    from medsiglip.checkpoint import Checkpoint
+    from medsiglip.encoder import Encoder
+
+OnNote = Callable[[str], None]
+
+DEMONSTRATION = (
+    "the model is `tiny`, a demonstration model trained on drawn phantoms: its answers say nothing about "
+    "patients; choose google/medsiglip-448 with --model for a new home"
+)
+
+
+def silent(*_: Any) -> None:
+    """Tell nobody."""
+
+
+class OpenedArchive:
+    """What `Archive` stands on. Nothing is opened, created or loaded before something needs it."""
+
+    def __init__(
+        self, home: str | Path, *, model: str | None = None, on_note: OnNote = silent, **options: Any
+    ) -> None:
+        from api.settings import read_settings
+
+        self._begin(read_settings(home=home, model=model, **options), on_note)
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, on_note: OnNote = silent) -> Self:
+        """The archive that these settings name."""
+        archive = cls.__new__(cls)
+        archive._begin(settings, on_note)
+        return archive
+
+    def _begin(self, settings: Settings, on_note: OnNote) -> None:
+        self.settings = settings
+        self._on_note = on_note
+        self._noted = False
+
+    @property
+    def home(self) -> Path:
+        """Folder that holds the archive, absolute."""
+        return self.settings.home
+
+    @cached_property
+    def index(self) -> CaseIndex:
+        """The cases of the home; opening it migrates and repairs, and `ingest` alone makes it.
+
+        Raises CatalogError `no-archive` where there is none.
+        """
+        return self._open(create=False)
+
+    def _open(self, create: bool) -> CaseIndex:
+        from index.case_index import CaseIndex
+
+        return CaseIndex.open(self.home, create=create, database_url=self.settings.database_url)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the home holds an archive."""
+        from index.errors import CatalogError
+
+        try:
+            return self.index is not None
+        except CatalogError as error:
+            if error.code != "no-archive":
+                raise
+            return False
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The chosen model's checkpoint, opened without torch."""
+        from medsiglip.checkpoint import open_checkpoint
+
+        stored = self._stored_space
+        model = self.settings.model or (stored.model if stored else "") or "tiny"
+        hashes = self.home / "checkpoint-hashes.json" if self.is_there else None
+        checkpoint = open_checkpoint(model, hash_cache=hashes)
+        if checkpoint.is_demonstration:
+            self._note_demonstration()
+        return checkpoint
+
+    @property
+    def _stored_space(self) -> Space | None:
+        return self.index.space if self.is_there else None
+
+    def _note_demonstration(self) -> None:
+        if not self._noted:
+            self._noted = True
+            self._on_note(DEMONSTRATION)
+
+    @cached_property
+    def space(self) -> Space:
+        """The space that the chosen model and profile span.
+
+        Raises CatalogError `space-mismatch` when the home's vectors belong to another.
+        """
+        from index.records import Space
+        from medsiglip.preprocess import DEFAULT_PROFILE
+
+        stored = self._stored_space
+        profile = self.settings.profile or (stored.profile if stored else DEFAULT_PROFILE)
+        checkpoint = self.checkpoint
+        space = Space(checkpoint.hash, profile, checkpoint.dimension, self._model_name(checkpoint))
+        if stored is not None and stored != space:
+            self.index.activate(space)
+        return space
+
+    @property
+    def searchable_space(self) -> Space:
+        """The space of an archive that holds something; raises CatalogError `no-space` or `space-mismatch`.
+
+        The checkpoint is opened only to compare it when a model or profile was chosen: stored vectors need
+        none.
+        """
+        stored = self.index.space
+        if stored is None:
+            from index.errors import CatalogError
+
+            raise CatalogError("no-space", f"{self.home} holds nothing yet; ingest a folder first.")
+        if self.settings.model is None and self.settings.profile in (None, stored.profile):
+            if stored.model == "tiny":
+                self._note_demonstration()
+            return stored
+        return self.space
+
+    @staticmethod
+    def _model_name(checkpoint: Checkpoint) -> str:
+        """What opens this checkpoint again, from any working folder."""
+        is_hub_id = "/" in checkpoint.name
+        return checkpoint.name if checkpoint.is_demonstration or is_hub_id else str(checkpoint.folder)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder of the space, loaded at its first use (torch takes seconds)."""
+        from medsiglip.encoder import Encoder
+
+        return Encoder(
+            self.checkpoint,
+            profile=self.space.profile,
+            device=self.settings.device,
+            precision=self.settings.precision,
+            batch_size=self.settings.batch_size,
+        )
+
+    def close(self) -> None:
+        """Close the index, if it was opened."""
+        opened = self.__dict__.pop("index", None)
+        if opened is not None:
+            opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

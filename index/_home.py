@@ -1,0 +1,156 @@
+"""An opened home: its catalogue, the space it works in, and that space's vectors in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from index import _spaces, deletion
+from index._database import Database
+from index._loaded import LoadedSpace, drop_outdated_snapshot
+from index.compaction import collect_garbage
+from index.errors import CatalogError
+from index.records import Space
+from index.vectors import Dtype, make_folder
+
+BUSY_SECONDS = 30.0
+
+
+class OpenHome:
+    """What `CaseIndex` stands on: opening, the active space, closing."""
+
+    def __init__(self, home: Path, database: Database, vector_dtype: Dtype) -> None:
+        self.home = home
+        self._database = database
+        self._dtype: Dtype = vector_dtype
+        self._active: _spaces.ActiveSpace | None = None
+        self._loaded: LoadedSpace | None = None
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(
+        cls,
+        home: Path,
+        *,
+        create: bool = True,
+        database_url: str | None = None,
+        vector_dtype: Dtype = "float16",
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> Self:
+        """Open a home, made and migrated as needed, and finish what a killed process left undone.
+
+        With `create` False a folder that holds no archive stays as it is: `CatalogError` `no-archive`.
+        `vector_dtype` is how new vectors are stored; `busy_seconds` how long to wait for another writer.
+        """
+        home = Path(home).expanduser().absolute()
+        database = Database(home, database_url, busy_seconds)
+        try:
+            with database.sentences():
+                if home.exists() and not home.is_dir():
+                    raise _bad_home(f"{home} is a file; a home must be a folder")
+                if create:
+                    _make(home)
+                    database.make_file()
+                elif not home.is_dir() or not database.holds_tables():
+                    raise _no_archive(home)
+            opened = cls(home, database, vector_dtype)
+            database.migrate()
+            opened._repair()
+        except BaseException:
+            database.close()
+            raise
+        return opened
+
+    def _repair(self) -> None:
+        deletion.sweep(self._database)
+        collect_garbage(self._database)
+        self._find_active()
+        if self._active is not None:
+            drop_outdated_snapshot(
+                self._database, self._snapshots, self._active.row_id, self._active.space.name
+            )
+
+    def close(self) -> None:
+        """Keep a snapshot of FAISS if it spares work, and let go of the catalogue."""
+        with self._lock:
+            try:
+                if self._loaded is not None:
+                    self._loaded.save()
+            finally:
+                self._loaded = None
+                self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def space(self) -> Space | None:
+        """The active space, or None before the first `activate`."""
+        return None if self._find_active() is None else self._needed().space
+
+    def activate(self, space: Space) -> None:
+        """Make this the home's space; raises `CatalogError` `space-mismatch` if it has another."""
+        if self._find_active() is None:
+            with self._database.write() as connection:
+                self._active = _spaces.activate(connection, space)
+        _spaces.check(self.home, self._needed().space, space)
+
+    @property
+    def _snapshots(self) -> Path:
+        return self.home / "faiss"
+
+    def _find_active(self) -> _spaces.ActiveSpace | None:
+        if self._active is None:
+            with self._database.read() as connection:
+                self._active = _spaces.active(connection)
+        return self._active
+
+    def _needed(self) -> _spaces.ActiveSpace:
+        active = self._find_active()
+        if active is None:
+            raise CatalogError("no-space", f"{self.home} holds nothing yet; ingest a folder first.")
+        return active
+
+    def _row_id(self) -> int | None:
+        active = self._find_active()
+        return None if active is None else active.row_id
+
+    def _load(self) -> LoadedSpace:
+        if self._loaded is None:
+            active = self._needed()
+            self._loaded = LoadedSpace(
+                self._database, active.row_id, active.space.name, active.space.dimension
+            )
+        self._loaded.refresh()
+        return self._loaded
+
+    @contextmanager
+    def _current(self) -> Iterator[LoadedSpace]:
+        with self._lock:
+            yield self._load()
+
+
+def _make(home: Path) -> None:
+    try:
+        make_folder(home)
+    except (FileNotFoundError, NotADirectoryError, FileExistsError) as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise _bad_home(f"The folder {home} cannot be made ({reason})") from None
+
+
+def _bad_home(what: str) -> CatalogError:
+    return CatalogError("bad-home", f"{what}: choose another --home.")
+
+
+def _no_archive(home: Path) -> CatalogError:
+    return CatalogError(
+        "no-archive",
+        f"There is no archive in {home}; ingest a folder into it first (`medsiglip ingest FOLDER`), or check "
+        "--home.",
+    )

@@ -1,0 +1,53 @@
+"""Labels in the columns of a CSV: `label`, a class name, and `label:<name>`, 1, 0 or nothing for unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+CLASS_COLUMN = "label"
+LABEL_PREFIX = "label:"
+_VALUES = {"0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0}
+
+
+class LabelColumnError(ValueError):
+    """What is wrong with a column; `str()` is a clause to be put behind file and line.
+
+    It never quotes a field: a column taken for one of labels may hold names.
+    """
+
+
+class GivenLabel(NamedTuple):
+    """What one field says. `is_class`: the name stands for one class of several, and came from `label`."""
+
+    name: str
+    value: float
+    is_class: bool
+
+
+def label_columns(header: Iterable[str]) -> list[str]:
+    """The columns that hold labels by their name. Raises `LabelColumnError` for one that names none."""
+    columns = [name for name in header if name == CLASS_COLUMN or name.startswith(LABEL_PREFIX)]
+    for column in columns:
+        if not label_name(column):
+            raise LabelColumnError(f"has a column `{column}` without a name")
+    return columns
+
+
+def label_name(column: str) -> str:
+    """The label that a column of values is about."""
+    return column.removeprefix(LABEL_PREFIX).strip()
+
+
+def given_labels(row: Mapping[str, str], columns: Iterable[str]) -> Iterator[GivenLabel]:
+    """What these columns of a row say. Raises `LabelColumnError` for what is neither 0, 1 nor empty."""
+    for column in columns:
+        text = row.get(column, "").strip()
+        if not text:
+            continue
+        if column == CLASS_COLUMN:
+            yield GivenLabel(text, 1.0, True)
+        elif text in _VALUES:
+            yield GivenLabel(label_name(column), _VALUES[text], False)
+        else:
+            raise LabelColumnError(f"has another value than 0, 1 or nothing in column `{column}`")
