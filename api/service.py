@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from api.settings import Settings
     from index.case_index import CaseIndex
     from index.records import Space
+    from ingest.deidentify import Phi
+    from ingest.plan import PlanOptions
     from medsiglip.checkpoint import Checkpoint
     from medsiglip.encoder import Encoder
 
@@ -173,7 +175,8 @@ class Archive:
         *,
         metadata: AnyPath | None = None,
         workers: int | None = None,
-        max_slices: int | None = None,
+        plan: PlanOptions | None = None,
+        phi: Phi = "pseudonymous",
         on_progress: OnProgress = _silent,
     ) -> Answer:
         """Embed what is new under `paths` and add it; `metadata` is a CSV for plain pictures.
@@ -184,11 +187,15 @@ class Archive:
         from ingest.pipeline import ingest as run_ingest
 
         space = self.space
-        given: dict[str, Any] = {"workers": workers or self.settings.workers, "profile": space.profile}
+        given: dict[str, Any] = {
+            "workers": workers or self.settings.workers,
+            "profile": space.profile,
+            "phi": phi,
+        }
         if metadata is not None:
             given["metadata"] = Path(metadata).expanduser().absolute()
-        if max_slices is not None:
-            given["max_slices"] = max_slices
+        if plan is not None:
+            given["plan"] = plan
         report = run_ingest(
             [Path(path).expanduser() for path in paths],
             self.index,

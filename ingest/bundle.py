@@ -95,5 +95,5 @@ def _image(header: Header, pixel_hash: str, facts: ImageFacts) -> ImageRecord:
         facts.rendering,
         facts.params,
         (*header.warnings, *facts.warnings),
-        header.quality,
+        {**header.quality, **facts.quality},
     )

@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from itertools import permutations
 from pathlib import Path
+from typing import Literal
 
 from ingest.errors import IngestError
 
+# How much of a person's data an ingest keeps.
+Phi = Literal["pseudonymous", "keep", "strict"]
 KEY_BYTES = 32
 PATIENT_KEY_HEX = 32
 # Words of identifiers that count: whole ones from MIN_WORD characters on, within others from MIN_WITHIN on.

@@ -14,12 +14,13 @@ from ingest.plan import Slice, Unit
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """How one image was drawn."""
+    """How one image was drawn, and what was measured on it (`quality.<name>` in filters)."""
 
     slice: Slice
     rendering: str
     params: Mapping[str, object]
     warnings: tuple[str, ...]
+    quality: Mapping[str, float | str | bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

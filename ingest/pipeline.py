@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from index.records import FileRecord, LabelRecord, SeriesBundle, Space
 from ingest._clock import StageClock
-from ingest.deidentify import SecretKey
+from ingest.deidentify import Phi, SecretKey
 from ingest.errors import IngestError, InterruptedIngestError
+from ingest.plan import PlanOptions
 from ingest.rendered import Rendered, render_files
 from ingest.report import IngestReport, OnProgress
 from ingest.triage import Triage, find_changes, look_into
@@ -52,13 +53,12 @@ class ImageEncoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """`workers` None means one for each core, at most 8; `max_slices` None means all of a series or a
-    file.
-    """
+    """`workers` None means one for each core, at most 8."""
 
     workers: int | None = None
     metadata: Path | None = None
-    max_slices: int | None = 85
+    plan: PlanOptions = field(default_factory=PlanOptions)
+    phi: Phi = "pseudonymous"
     profile: str = "medsiglip-eval"
 
 
@@ -147,7 +147,7 @@ class _Run:
         self.warnings += shared_studies(self.triage.headers, self.index.patients_of(uids))
         self._own = {header.path for header in self.triage.headers}
         self._copies = {same.path for copies in self.triage.copies.values() for same in copies}
-        units, warnings = plan_with_index(self.triage.headers, self.index, key, self.options.max_slices)
+        units, warnings = plan_with_index(self.triage.headers, self.index, key, self.options.plan)
         self.warnings += warnings
         clock = StageClock(self.on_progress, "embed", sum(len(unit.headers) for unit in units))
         clock.tell()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ingest.deidentify import SecretKey
 from ingest.header import Header
-from ingest.plan import Unit, plan, plan_series
+from ingest.plan import PlanOptions, Unit, plan, plan_series
 from ingest.triage import is_as_recorded
 from ingest.walk import FoundFile
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def plan_with_index(
-    headers: Sequence[Header], index: CaseIndex, key: SecretKey, max_slices: int | None
+    headers: Sequence[Header], index: CaseIndex, key: SecretKey, options: PlanOptions
 ) -> tuple[list[Unit], list[str]]:
     """Plan units; a series that gained files is planned anew from all its files and replaces what the index
     holds.
@@ -24,7 +24,7 @@ def plan_with_index(
     Where a file of such a series is gone, the new files are added beside the old images, with a warning.
     """
     units, warnings = [], []
-    for unit in plan(headers, max_slices):
+    for unit in plan(headers, options):
         first = unit.headers[0]
         held = _held_headers(index, first, {h.path for h in unit.headers}, key) if unit.whole_series else []
         if held is None:
@@ -32,7 +32,7 @@ def plan_with_index(
                 f"{first.series_instance_uid}: files of this series are gone; the new ones were drawn alone."
             )
         elif held:
-            unit = plan_series([*held, *unit.headers], max_slices, replace_series=True)
+            unit = plan_series([*held, *unit.headers], options, replace_series=True)
         units.append(unit)
     return units, warnings
 

@@ -17,7 +17,7 @@ from ingest.reasons import Rejected
 if TYPE_CHECKING:
     from ingest.drawing import DrawnImage
     from ingest.header import Header
-    from ingest.plan import Unit
+    from ingest.plan import PlanOptions, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,9 @@ class Rendered:
     warnings: tuple[str, ...]
 
 
-def render_files(paths: Sequence[str | Path], max_slices: int | None = 85) -> Iterator[Rendered | Rejected]:
+def render_files(
+    paths: Sequence[str | Path], options: PlanOptions | None = None
+) -> Iterator[Rendered | Rejected]:
     """Draw the images of files and folders as an ingest of the same paths would, one series after the other.
 
     What depends on a whole series (percentiles, the choice of slices) is taken from the given files alone.
@@ -59,7 +61,7 @@ def render_files(paths: Sequence[str | Path], max_slices: int | None = 85) -> It
             yield scanned
         else:
             headers.append(scanned)
-    for unit in plan(headers, max_slices):
+    for unit in plan(headers, options):
         yield from _render_unit(unit)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -41,8 +41,14 @@ def ingest(
         int | None, typer.Option(min=1, help="Processes that decode and render [one per core].")
     ] = None,
     max_slices: Annotated[
-        int | None, typer.Option(min=1, help="Slices of a volume that are embedded, sampled evenly.")
-    ] = None,
+        str, typer.Option(metavar="N|all", help="Slices of a volume that are embedded, sampled evenly.")
+    ] = "85",
+    magnification: Annotated[
+        float, typer.Option(metavar="5|10|20", help="Magnification of slide patches.")
+    ] = 10.0,
+    phi: Annotated[
+        Literal["pseudonymous", "keep", "strict"], typer.Option(help="How much of a person's data is kept.")
+    ] = "pseudonymous",
 ) -> None:
     """Read folders of DICOM and pictures, embed every image, and add it to the archive.
 
@@ -54,11 +60,17 @@ def ingest(
     """
     from api.presentation import show_ingest
     from api.progress import progress_display
+    from ingest.plan import PlanOptions
 
     run = invocation(context)
     with run.archive() as archive, progress_display() as on_progress:
         report = archive.ingest(
-            paths, metadata=metadata, workers=workers, max_slices=max_slices, on_progress=on_progress
+            paths,
+            metadata=metadata,
+            workers=workers,
+            plan=PlanOptions(_slices(max_slices), magnification),
+            phi=phi,
+            on_progress=on_progress,
         )
     run.answer(report, show_ingest)
 
@@ -182,6 +194,14 @@ def forget(
         typer.confirm(f"Remove {what} from the archive at {run.settings().home}?", abort=True, err=True)
     with run.archive() as archive:
         run.answer(archive.forget(patient=patient, study=study), show_forgotten)
+
+
+def _slices(text: str) -> int | None:
+    if text == "all":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter("give a number of slices, or all.", param_hint="--max-slices")
+    return int(text)
 
 
 def _exactly_one(names: str, *values: object) -> None:
