@@ -130,8 +130,8 @@ def _lesions(
         side = str(disease.choice(["left", "right"]))
         if name == "nodule":
             lobe = str(disease.choice(list(_LOBES)))
-            for _ in range(int(disease.integers(1, 5))):
-                nodules.append(_place_nodule(disease, chest, side, levels, lobe))
+            count = int(disease.integers(1, 5))
+            nodules += [_place_nodule(disease, chest, side, levels, lobe) for _ in range(count)]
             plan.append(Finding(name, side, None, lobe))
         elif name == "pleural-effusion":
             severity = str(disease.choice(["small", "moderate", "large"]))
@@ -149,7 +149,7 @@ def _lesions(
 def _place_nodule(
     disease: np.random.Generator, chest: _Chest, side: str, levels: NDArray[np.float64], lobe: str
 ) -> tuple[float, float, float, float]:
-    """Return x, y, level and radius of a nodule of 14 to 38 mm, in a slice of `levels`, clear of the heart."""
+    """Return x, y, level and radius of a nodule of 14 to 38 mm, centred in a slice, clear of the heart."""
     low, high = _LOBES[lobe]
     level = float(disease.choice(levels[(levels > low) & (levels < high)]))
     radius = (14 + 24 * disease.beta(2.0, 1.2)) / chest.field_of_view

@@ -53,7 +53,7 @@ class Recipe:
     Small batches, for the number of steps, not of pictures, is what an untrained image tower learns by.
     """
 
-    studies: int = 16_000
+    studies: int = 11_000
     unseen: int = 720
     image_epochs: tuple[int, ...] = (8, 4)
     image_batch: int = 16
