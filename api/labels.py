@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,14 +32,30 @@ class LabelFile:
 def import_labels(archive: Archive, path: Path) -> Answer:
     """Store the labels of a CSV. Rows that name nothing in the archive are listed by line and not stored."""
     content = read_labels(path)
-    outcome = archive.index.set_labels(content.records)
-    unmatched = sorted({record.key for record in outcome.unmatched})
+    unmatched = sorted({record.key for record in _set(archive, content.records)})
     return {
         "labels": list(content.names),
         "rows": content.rows,
         "matched": content.rows - len(unmatched),
         "unmatched": unmatched,
     }
+
+
+def _set(archive: Archive, records: Sequence[LabelRecord]) -> list[LabelRecord]:
+    """Store labels; those that name nothing in the archive.
+
+    A home that hides paths and UIDs is asked in its own terms and in those of the files.
+    """
+    from ingest.pipeline import known_key
+
+    key = known_key(archive.index)
+    unmatched = list(archive.index.set_labels(records).unmatched)
+    if key is None or key.phi != "strict":
+        return unmatched
+    originals = {key.uid(record.key): record for record in unmatched if record.key_kind != "path"}
+    again = [replace(record, key=key.uid(record.key)) for record in unmatched if record.key_kind != "path"]
+    missing = {originals[record.key].key for record in archive.index.set_labels(again).unmatched}
+    return [record for record in unmatched if record.key_kind == "path" or record.key in missing]
 
 
 def read_labels(path: Path) -> LabelFile:
@@ -132,5 +148,5 @@ def _records(
             yield LabelRecord(column.removeprefix(_PREFIX).strip(), float(text), *key)
         else:
             raise ServiceError(
-                "bad-labels", f"{file} line {line}: {column} holds {text!r}; write 0, 1 or leave it empty."
+                "bad-labels", f"{file} line {line}: {column} holds something else than 0, 1 or nothing."
             )

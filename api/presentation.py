@@ -18,6 +18,8 @@ _SHOWN_REFUSALS = 5
 
 def show_ingest(console: Console, report: Payload) -> None:
     """Counts, then what was left out and why."""
+    if report.get("dry_run"):
+        console.print("[bold]dry run[/bold]: nothing was written; this is what an ingest would do")
     print_facts(
         console,
         (

@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from api.service import Answer, AnyPath, Archive
+    from ingest.plan import PlanOptions
     from ingest.rendered import Rendered
 
 OnProgress = Callable[[str, int, int | None], None]
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def embed(archive: Archive, paths: Sequence[AnyPath], out: Path, on_progress: OnProgress) -> Answer:
+def embed(
+    archive: Archive,
+    paths: Sequence[AnyPath],
+    out: Path,
+    plan: PlanOptions | None,
+    on_progress: OnProgress,
+) -> Answer:
     """Write `path, sop_instance_uid, frame, embedding` (float32, unit length), one row per image, to a
     Parquet file.
 
@@ -40,7 +47,7 @@ def embed(archive: Archive, paths: Sequence[AnyPath], out: Path, on_progress: On
     refused = _Refused()
     count = 0
     with writing(file, schema) as writer:
-        for batch in _batches(refused.images(paths), archive.encoder.batch_size):
+        for batch in _batches(refused.images(paths, plan), archive.encoder.batch_size):
             writer.write_table(_embedded(archive, batch, schema))
             count += len(batch)
             on_progress("embedding", count, None)
@@ -53,7 +60,9 @@ def embed(archive: Archive, paths: Sequence[AnyPath], out: Path, on_progress: On
     }
 
 
-def render(paths: Sequence[AnyPath], out: Path, on_progress: OnProgress) -> Answer:
+def render(
+    paths: Sequence[AnyPath], out: Path, plan: PlanOptions | None, on_progress: OnProgress
+) -> Answer:
     """Write a PNG for each image, in display values before resizing, and a JSON line for each to
     `images.jsonl`.
     """
@@ -64,7 +73,7 @@ def render(paths: Sequence[AnyPath], out: Path, on_progress: OnProgress) -> Answ
     refused = _Refused()
     images: list[dict[str, Any]] = []
     with (folder / "images.jsonl").open("w", encoding="utf-8") as lines:
-        for number, one in enumerate(refused.images(paths), start=1):
+        for number, one in enumerate(refused.images(paths, plan), start=1):
             stem = _UNSAFE.sub("-", Path(one.path).stem)[:60]
             png = folder / f"{number:06d}-{stem}-{one.frame}.png"
             Image.fromarray(one.pixels).save(png, compress_level=1)
@@ -90,11 +99,11 @@ class _Refused:
     def __init__(self) -> None:
         self._lines: dict[str, list[dict[str, str]]] = {"skipped": [], "quarantined": []}
 
-    def images(self, paths: Sequence[AnyPath]) -> Iterator[Rendered]:
+    def images(self, paths: Sequence[AnyPath], plan: PlanOptions | None) -> Iterator[Rendered]:
         from ingest.reasons import Rejected
         from ingest.rendered import render_files
 
-        for one in render_files([Path(path).expanduser() for path in paths]):
+        for one in render_files([Path(path).expanduser() for path in paths], plan):
             if isinstance(one, Rejected):
                 self._lines[one.outcome].append({"path": one.path, "code": one.code, "reason": one.reason})
             else:

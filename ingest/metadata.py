@@ -97,7 +97,7 @@ def _parse(csv_path: Path, line: int, row: Mapping[str, str]) -> PictureMetadata
     for name, value in row.items():
         if name.startswith(LABEL_PREFIX) and value:
             if value not in {"0", "1", "0.0", "1.0"}:
-                raise _bad(csv_path, line, f"has {value!r} in column {name}; use 0, 1 or nothing")
+                raise _bad(csv_path, line, f"has another value than 0, 1 or nothing in column {name}")
             labels[name.removeprefix(LABEL_PREFIX).strip()] = float(value)
     if row.get("label"):
         labels[row["label"]] = 1.0

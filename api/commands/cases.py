@@ -1,11 +1,11 @@
-"""`ingest`, `search`, `classify`, `study` and `forget`: cases go in, are found, and leave."""
+"""`search`, `classify`, `study` and `forget`: cases are found, looked at, and leave."""
 
 from __future__ import annotations
 
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -26,53 +26,6 @@ Where = Annotated[
         metavar="EXPR", help="field=value, !=, <, <=, >, >=, field=a|b or label:name=1; repeated means and."
     ),
 ]
-
-
-def ingest(
-    context: typer.Context,
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Folders and files.", readable=False)
-    ],
-    metadata: Annotated[
-        Path | None,
-        typer.Option(metavar="CSV", help="What DICOM headers would say, for plain pictures.", readable=False),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that decode and render [one per core].")
-    ] = None,
-    max_slices: Annotated[
-        str, typer.Option(metavar="N|all", help="Slices of a volume that are embedded, sampled evenly.")
-    ] = "85",
-    magnification: Annotated[
-        float, typer.Option(metavar="5|10|20", help="Magnification of slide patches.")
-    ] = 10.0,
-    phi: Annotated[
-        Literal["pseudonymous", "keep", "strict"], typer.Option(help="How much of a person's data is kept.")
-    ] = "pseudonymous",
-) -> None:
-    """Read folders of DICOM and pictures, embed every image, and add it to the archive.
-
-    A file that cannot be used costs one line of the report. Running it again embeds only what is new.
-
-    \b
-    Example: medsiglip ingest ~/dicom
-             medsiglip ingest pictures --metadata pictures.csv
-    """
-    from api.presentation import show_ingest
-    from api.progress import progress_display
-    from ingest.plan import PlanOptions
-
-    run = invocation(context)
-    with run.archive() as archive, progress_display() as on_progress:
-        report = archive.ingest(
-            paths,
-            metadata=metadata,
-            workers=workers,
-            plan=PlanOptions(_slices(max_slices), magnification),
-            phi=phi,
-            on_progress=on_progress,
-        )
-    run.answer(report, show_ingest)
 
 
 def search(
@@ -171,7 +124,7 @@ def show_study_command(
 
     run = invocation(context)
     with run.archive() as archive:
-        run.answer(archive.study(uid), show_study)
+        run.answer(archive.study(uid, identity=True), show_study)
 
 
 def forget(
@@ -196,14 +149,6 @@ def forget(
         run.answer(archive.forget(patient=patient, study=study), show_forgotten)
 
 
-def _slices(text: str) -> int | None:
-    if text == "all":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter("give a number of slices, or all.", param_hint="--max-slices")
-    return int(text)
-
-
 def _exactly_one(names: str, *values: object) -> None:
     if sum(value is not None for value in values) != 1:
         raise typer.BadParameter(f"give exactly one of {names}")
@@ -211,7 +156,6 @@ def _exactly_one(names: str, *values: object) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this topic."""
-    app.command()(ingest)
     app.command()(search)
     app.command()(classify)
     studies = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The studies of the archive.")
