@@ -145,8 +145,9 @@ def _list_tar(listing: Listing, file: BinaryIO, size: int) -> None:
 
 
 def _take_in(listing: Listing, tar: tarfile.TarFile, size: int) -> None:
+    held: list[tarfile.TarInfo] = tar.members  # type: ignore[attr-defined] # it would come to hold them all
     while (info := tar.next()) is not None:
-        tar.members.clear()  # it would hold them all
+        held.clear()
         if unpacks_too_far(info.offset_data + info.size, size) or len(listing.members) >= MAX_MEMBERS:
             listing.code = "archive-too-large"
             return

@@ -1,8 +1,8 @@
 """A deflate stream (RFC 1951, or gzip of RFC 1952) read as if it were a file that can be sought in.
 
-Decompression starts at the beginning, but its state can be copied: such landmarks, a few hundred at most for a
-stream of any length, are where a seek backwards takes up again. So any order of reads costs a bounded detour
-each, not a new start.
+Decompression starts at the beginning, but its state can be copied: such landmarks, a few hundred at most
+for a stream of any length, are where a seek backwards takes up again. So any order of reads costs a bounded
+detour each, not a new start.
 """
 
 from __future__ import annotations

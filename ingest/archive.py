@@ -108,7 +108,7 @@ class Archive:
             raise DamagedStreamError(member.code)
         if self._listing.is_gzip:
             return io.BufferedReader(_Section(self._take(), member, self._give_back), 1 << 16)
-        file = open(self.path, "rb", buffering=0)
+        file = open(self.path, "rb", buffering=0)  # noqa: SIM115 - the stream closes it
         try:
             start = _zip_data_start(file, member.start) if self._listing.is_zip else member.start
             if member.method == "deflated":
@@ -125,7 +125,7 @@ class Archive:
         """
         with self._lock:
             idle, self._idle = self._idle, None
-        return idle or InflatedFile(open(self.path, "rb", buffering=0), 0, GZIP, self._landmarks)  # type: ignore[arg-type]
+        return idle or InflatedFile(open(self.path, "rb", buffering=0), 0, GZIP, self._landmarks)
 
     def _give_back(self, reader: InflatedFile) -> None:
         with self._lock:

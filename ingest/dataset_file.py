@@ -23,6 +23,7 @@ def read_dataset(file: BinaryIO, *, stop_before_pixels: bool = False) -> Dataset
     (PS3.5 A.5) of more than `MAX_INFLATED` bytes.
     """
     from pydicom import dcmread
+    from pydicom.uid import UID
 
     from ingest._fast_header import deflated_start
 
@@ -45,7 +46,5 @@ def read_dataset(file: BinaryIO, *, stop_before_pixels: bool = False) -> Dataset
         content.release()
     whole.seek(0)
     dataset = dcmread(whole, force=True, stop_before_pixels=stop_before_pixels)
-    dataset.file_meta.TransferSyntaxUID = DEFLATED
+    dataset.file_meta.TransferSyntaxUID = UID(DEFLATED)
     return dataset
-
-

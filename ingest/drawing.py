@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 # Decoded slices of a series that wait for its percentiles; beyond this they are decoded a second time
 # instead.
 MAX_HELD_BYTES = 256 << 20
+# Pixels of a slice that are counted where values have fractions: most are the only one of their value.
+MAX_COUNTED_FRACTIONS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +167,16 @@ def _draw_file(
         if percentiles is None or stored.ndim == 3:
             drawn.images.append(_finished(item, render(stored, attributes, rendering=rendering), convert))
             continue
-        drawn.histograms.setdefault((item.contrast, percentiles), ValueHistogram()).add(stored, attributes)
+        histogram = drawn.histograms.setdefault((item.contrast, percentiles), ValueHistogram())
+        histogram.add(_counted(stored), attributes)
         drawn.waiting.append(budget.hold(_Held(item, stored, attributes, rendering)))
     return drawn
+
+
+def _counted(stored: NDArray[Any]) -> NDArray[Any]:
+    """The pixels that percentiles are taken of: all, or an even part where most have a value of their own."""
+    step = ceil(sqrt(stored.size / MAX_COUNTED_FRACTIONS)) if stored.dtype.kind == "f" else 1
+    return stored[::step, ::step] if step > 1 else stored
 
 
 def _percentiles(attributes: PixelAttributes, rendering: str | None) -> tuple[float, float] | None:

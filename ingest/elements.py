@@ -164,8 +164,10 @@ def _values(dataset: Dataset) -> dict[str, str | int]:
         element: Any = elements.get(tag)
         if element is None:
             continue
-        if not isinstance(element, RawDataElement):  # what pydicom itself had to look at: UIDs, character set
-            text = element.value if isinstance(element.value, str) else "\\".join(map(str, element.value or ()))
+        if not isinstance(element, RawDataElement):  # what pydicom itself had to look at
+            text = (
+                element.value if isinstance(element.value, str) else "\\".join(map(str, element.value or ()))
+            )
             raw[tag] = text.encode("latin-1", "replace")
             continue
         raw[tag] = element.value or b""

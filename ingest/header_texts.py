@@ -92,9 +92,9 @@ class HeaderTexts:
         return text and code_string(text, self._people)
 
     def manufacturer(self) -> str | None:
-        """Manufacturer, of which a home that keeps no free text keeps the known ones."""
+        """Manufacturer; where its text is not kept, the known name in it."""
         text = self._text("Manufacturer") or ""
-        return manufacturer_known(text, MANUFACTURERS) if self._phi == "strict" else self.free("Manufacturer")
+        return self.free("Manufacturer") or manufacturer_known(text, MANUFACTURERS)
 
     def identity(self) -> dict[str, str] | None:
         """Who it is, in a home that keeps it; keys are DICOM keywords in snake_case."""

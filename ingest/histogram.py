@@ -15,6 +15,8 @@ FULL_RANGE = (0.0, 100.0)
 # than so many times what that spans: dead pixels of a detector, not anatomy and not markers.
 _MIDDLE = (0.1, 99.9)
 _OUTLIER_SPANS = 3.0
+# Distinct values that are kept apart by slice before they are counted together: 32 MB.
+_MAX_LOOSE = 1 << 21
 
 
 class ValueHistogram:
@@ -23,6 +25,7 @@ class ValueHistogram:
     def __init__(self) -> None:
         self._values: list[Values] = []
         self._counts: list[NDArray[np.int64]] = []
+        self._loose = 0
 
     def add(self, stored: Stored, attributes: PixelAttributes) -> None:
         """Count one frame [H, W]."""
@@ -34,11 +37,24 @@ class ValueHistogram:
                 levels, counts = levels[kept], counts[kept]
         self._values.append(modality_values(levels, attributes))
         self._counts.append(counts)
+        self._loose += counts.size
+        self._tidy()
 
     def extend(self, other: ValueHistogram) -> None:
         """Count what `other` has counted as well."""
         self._values += other._values
         self._counts += other._counts
+        self._loose += sum(counts.size for counts in other._counts)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Count equal values of many slices together, so that memory is bounded by the values there are."""
+        if self._loose <= _MAX_LOOSE:
+            return
+        values, place = np.unique(np.concatenate(self._values), return_inverse=True)
+        counts = np.zeros(values.size, np.int64)
+        np.add.at(counts, place, np.concatenate(self._counts))
+        self._values, self._counts, self._loose = [values], [counts], 0
 
     def limits(self, percentiles: tuple[float, float] = PERCENTILES) -> tuple[float, float]:
         """Percentiles of all counted pixels, interpolated as numpy does; the extremes where both coincide.

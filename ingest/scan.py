@@ -8,9 +8,11 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
+from typing import cast
 
-from ingest.deidentify import SecretKey, content_uid
 from ingest._inflate import DamagedStreamError
+from ingest.deidentify import SecretKey, content_uid
 from ingest.elements import CUT, GARBLED, PIXELS, HeaderElements, HeaderRefusedError, read_elements
 from ingest.frame_places import needs_frame_places, with_frame_places
 from ingest.header import (
@@ -242,7 +244,7 @@ def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -
 
 def hash_file(path: str) -> str:
     """SHA-256 of a whole file, its first 128 bits in hex."""
-    with open_source(path) as file:
+    with cast(BufferedReader, open_source(path)) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 

@@ -1,9 +1,9 @@
-"""Where the bytes of a file of the run come from: a file, or the member of an archive, `<archive>!/<member>`."""
+"""Where the bytes of a file of the run come from: a file, or an archive's member, `<archive>!/<member>`."""
 
 from __future__ import annotations
 
 import os
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from ingest.archive import Archive, is_archive, open_archive
 
@@ -16,7 +16,7 @@ def open_source(path: str, buffering: int = -1) -> BinaryIO:
     Raises OSError: as `open` does, and `DamagedStreamError` while a damaged member is read.
     """
     try:
-        return cast(BinaryIO, open(path, "rb", buffering=buffering))
+        return open(path, "rb", buffering=buffering)
     except (FileNotFoundError, NotADirectoryError):
         parts = split_source(path)
         if parts is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from index.records import FileRecord
 from ingest._clock import StageClock
+from ingest._inflate import DamagedStreamError
 from ingest.archive import is_archive
 from ingest.archive_records import ArchiveRecords, archive_records
 from ingest.deidentify import SecretKey
@@ -237,6 +238,8 @@ def _hash(header: Header) -> str | Rejected:
             return pixel_hash(open_dataset(header.path))
     except DecodeError as error:
         return Rejected(header.path, error.code)
+    except DamagedStreamError:
+        return Rejected(header.path, "damaged-archive")
     except OSError:
         return Rejected(header.path, "unreadable-file")
 

@@ -115,7 +115,7 @@ def test_seeking_in_a_gzip_takes_up_at_landmarks():
             return part
 
     reader = Counting(packed, 0, GZIP)
-    places = random.Random(6).sample(range(0, len(data) - 100), 40)
+    places = random.Random(6).sample(range(len(data) - 100), 40)
     for place in places:
         reader.seek(place)
         assert reader.read(10) == data[place : place + 10]

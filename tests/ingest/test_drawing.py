@@ -1,4 +1,4 @@
-"""Decoded values that are not kept until the percentiles are known are decoded again, with the same pictures."""
+"""Decoded values that are not kept until the percentiles are known are decoded again: the pictures stay."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from ingest import drawing
+from ingest import drawing, histogram
+from ingest.attributes import PixelAttributes
 from ingest.rendered import render_files
 
 
@@ -43,3 +44,25 @@ def test_a_second_look_gives_the_same_pictures(tmp_path, monkeypatch, write_dico
     monkeypatch.setattr(drawing, "_open", lambda header: opened.append(header.path) or real(header))
     assert pictures(tmp_path) == at_once
     assert max(map(opened.count, opened)) == 2
+
+
+def test_percentiles_of_many_slices_are_those_of_all_their_values(monkeypatch):
+    """However often equal values were counted together."""
+    slices = np.random.default_rng(2).normal(300, 90, (30, 20, 20)).astype(np.int16)
+    slices[3, :4] = 5000
+    monkeypatch.setattr(histogram, "_MAX_LOOSE", 100)
+    counted, others = histogram.ValueHistogram(), histogram.ValueHistogram()
+    for n, stored in enumerate(slices):
+        (counted if n % 3 else others).add(stored, PixelAttributes())
+    counted.extend(others)
+    assert counted.limits((0.5, 99.5)) == pytest.approx(tuple(np.percentile(slices, [0.5, 99.5])))
+    assert sum(part.size for part in counted._values) <= 100 + np.unique(slices).size
+
+
+def test_percentiles_of_fractions_are_taken_of_an_even_part(tmp_path, monkeypatch):
+    values = np.random.default_rng(3).normal(0, 1, (5, 64, 64)).astype(np.float32)
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(tmp_path / "v.nrrd"))
+    monkeypatch.setattr(drawing, "MAX_COUNTED_FRACTIONS", 1024)
+    params = next(iter(render_files([tmp_path]))).rendering_params
+    expected = np.percentile(values[:, ::2, ::2], [0.5, 99.5])
+    np.testing.assert_allclose([params["low"], params["high"]], expected, rtol=1e-5)

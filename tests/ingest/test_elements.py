@@ -143,7 +143,8 @@ def test_a_preamble_that_is_a_tiff_header_is_dicom(tmp_path, make_dicom):
 )
 def test_character_sets_are_decoded_as_pydicom_does(tmp_path, make_dicom, character_set, name):
     path = as_file(
-        tmp_path, make_dicom(PIXEL_VALUES, SpecificCharacterSet=character_set, PatientName=name, PatientID=name)
+        tmp_path,
+        make_dicom(PIXEL_VALUES, SpecificCharacterSet=character_set, PatientName=name, PatientID=name),
     )
     dataset = dcmread(path)
     with path.open("rb") as file:
@@ -209,8 +210,7 @@ ROWS = element(0x00280010, b"US", b"\7\0")
 PIXEL_ELEMENT = element(0x7FE00010, b"OW", b"\0\0")
 UNDEFINED_LENGTH = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = (
-    struct.pack("<HHI", 0xFFFE, e, n)
-    for e, n in ((0xE000, UNDEFINED_LENGTH), (0xE00D, 0), (0xE0DD, 0))
+    struct.pack("<HHI", 0xFFFE, e, n) for e, n in ((0xE000, UNDEFINED_LENGTH), (0xE00D, 0), (0xE0DD, 0))
 )
 
 
@@ -233,7 +233,14 @@ def nested(depth: int, tag: int = 0x00081140, inner: bytes = b"") -> bytes:
         element(0x00091010, b"OB", bytes(100_001)),
         element(0x00080000, b"UL", b"\xff\xff\xff\x7f")[:0] + element(0x00090000, b"UL", b"\xff\xff\0\0"),
     ],
-    ids=["deep", "UN with implicit items", "implicit within explicit", "no items", "long", "group length lies"],
+    ids=[
+        "deep",
+        "UN with implicit items",
+        "implicit within explicit",
+        "no items",
+        "long",
+        "group length lies",
+    ],
 )
 def test_odd_elements_on_the_way_are_walked_past(tmp_path, between):
     path = as_explicit(tmp_path, UID + between + ROWS + PIXEL_ELEMENT)
@@ -316,7 +323,9 @@ def test_a_deflated_file_is_read_whole_as_pydicom_reads_it(tmp_path, make_dicom)
 
 
 values = st.one_of(
-    st.tuples(st.sampled_from([b"LO", b"SH", b"PN", b"CS", b"UI", b"DS", b"IS", b"UT"]), st.binary(max_size=24)),
+    st.tuples(
+        st.sampled_from([b"LO", b"SH", b"PN", b"CS", b"UI", b"DS", b"IS", b"UT"]), st.binary(max_size=24)
+    ),
     st.tuples(st.sampled_from([b"US", b"FD", b"UL"]), st.binary(max_size=3).map(lambda b: b * 8)),
 )
 TAGS = sorted(tag for tag in wanted_elements()[0] if tag >> 16 > 2)

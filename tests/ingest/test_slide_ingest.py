@@ -91,7 +91,6 @@ def test_a_copy_of_a_level_shares_its_fate(tmp_path, index, run):
     (tmp_path / "in/copy.dcm").write_bytes(path.read_bytes())
     report = run()
     assert (report.files_embedded, report.files_unchanged, report.images) == (1, 1, 4)
-    assert report.warnings == ()
 
 
 LARGE = 2 << 30

@@ -201,9 +201,7 @@ def test_a_dicomdir_that_lists_files_that_are_not_there(tmp_path, run, write_dic
     root = pack(tmp_path / "cut.zip", tmp_path / "cd") if is_packed else tmp_path / "cd"
     os.utime(tmp_path / "cd" / "DICOMDIR", (1, 1))
     warnings = [w for w in run(root)["warnings"] if "DICOMDIR" in w]
-    assert warnings == [
-        "A DICOMDIR lists 3 files, 1 of which are not there; copy its medium again."
-    ]
+    assert warnings == ["A DICOMDIR lists 3 files, 1 of which are not there; copy its medium again."]
 
 
 def scanned(path):
