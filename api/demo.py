@@ -143,19 +143,19 @@ def _similar_cases(archive: Archive, study: WrittenStudy, finding: str) -> dict[
 
 def _rows(archive: Archive, text_search: Mapping[str, Any], cases: Sequence[Mapping[str, Any]]) -> list[Row]:
     words = Tile(f"“{TEXT}”", ("query in words",), is_query=True)
-    rows = [Row(f"Text search: “{TEXT}”", (words, *_hit_tiles(text_search["hits"])))]
+    rows = [Row(f"Text search: “{TEXT}”", (words, *_hit_tiles(archive, text_search["hits"])))]
     for case in cases:
         query = case["query"]
-        tile = Tile(_pixels(query), ("query", _labelled(query["labels"])), is_query=True)
+        tile = Tile(_shown(archive, query), ("query", _labelled(query["labels"])), is_query=True)
         heading = f"Similar cases, other patients only: {case['title']}"
-        rows.append(Row(heading, (tile, *_hit_tiles(case["found"]["hits"]))))
+        rows.append(Row(heading, (tile, *_hit_tiles(archive, case["found"]["hits"]))))
     return rows
 
 
-def _hit_tiles(hits: Sequence[Mapping[str, Any]]) -> list[Tile]:
+def _hit_tiles(archive: Archive, hits: Sequence[Mapping[str, Any]]) -> list[Tile]:
     return [
         Tile(
-            _pixels(hit),
+            _shown(archive, hit),
             (f"{hit['rank']}.  score {hit['score']:.3f}", _labelled(hit["labels"]), str(hit["modality"])),
         )
         for hit in hits
@@ -166,8 +166,12 @@ def _labelled(labels: Mapping[str, float]) -> str:
     return ", ".join(name for name, value in labels.items() if value) or "normal"
 
 
-def _pixels(image: Mapping[str, Any]) -> Any:
+def _shown(archive: Archive, image: Mapping[str, Any]) -> Any:
+    """The picture of a stored image, or words where it may name or show the patient."""
     from api.queries import rendered_file
+    from ingest.burned_in import may_preview
 
+    if image["path"] is None or not may_preview(archive.index.get(image["image_id"]).quality):
+        return "not shown: the picture may name or show the patient"
     rendered = rendered_file(image["path"])
     return next(one.pixels for one in rendered if one.frame == image["frame"])

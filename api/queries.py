@@ -73,7 +73,7 @@ def pictures_of_file(archive: Archive, path: AnyPath) -> list[Picture]:
 
     Raises ServiceError with the code of the reason when the file holds no usable picture.
     """
-    rendered = rendered_file(path)
+    rendered = rendered_file(path, archive)
     pictures = _find(archive, rendered)
     missing = [i for i, picture in enumerate(pictures) if picture.image_id is None]
     if missing:
@@ -93,16 +93,17 @@ def mean_vector(vectors: Sequence[Vector]) -> Vector:
     return unit
 
 
-def rendered_file(path: AnyPath) -> list[Rendered]:
-    """The images that an ingest draws of one file. Raises ServiceError with the reason's code if there is
-    none.
+def rendered_file(path: AnyPath, archive: Archive | None = None) -> list[Rendered]:
+    """The images that an ingest draws of one file, with the UIDs that an archive gives them. Raises
+    ServiceError with the reason's code if there is none.
     """
+    from ingest.pipeline import known_key
     from ingest.reasons import Rejected
     from ingest.rendered import render_files
 
     require_pictures([path])
     file = Path(path).expanduser().absolute()
-    drawn = list(render_files([file]))
+    drawn = list(render_files([file], key=known_key(archive.index) if archive and archive.is_there else None))
     for one in drawn:
         if isinstance(one, Rejected):
             raise ServiceError(one.code, f"{one.path}: {one.reason[0].lower()}{one.reason[1:]}")

@@ -12,7 +12,8 @@ WARM_UPS = 1
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A ratio of two medians; more is better. `guard` says what was checked, `failure` how it did not hold.
+    """A ratio of two medians; more is better. `guard` says what was checked, `failure` how it did not hold,
+    `skipped` why nothing was measured.
 
     `ours` and `peer` are seconds of each round, for `items` items. `spread` is the least and the greatest
     ratio of a single round.
@@ -25,18 +26,19 @@ class Outcome:
     ours: Sequence[float] = field(default=())
     peer: Sequence[float] = field(default=())
     failure: str | None = None
+    skipped: str | None = None
 
     @property
     def ratio(self) -> float | None:
         """Peer's median time ÷ our median time, or None where the guard does not hold."""
-        if self.failure is not None:
+        if self.failure is not None or self.skipped is not None:
             return None
         return statistics.median(self.peer) / statistics.median(self.ours)
 
     @property
     def spread(self) -> tuple[float, float] | None:
         """The least and the greatest ratio of one round."""
-        if self.failure is not None:
+        if self.failure is not None or self.skipped is not None:
             return None
         ratios = [peer / ours for ours, peer in zip(self.ours, self.peer, strict=True)]
         return min(ratios), max(ratios)

@@ -87,11 +87,14 @@ _JOINS: dict[str, ColumnElement[bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One condition on images, the tables it speaks of besides `images`, and the label it names if any."""
+    """One condition on images, the tables it speaks of besides `images`, and the label or the quality that it
+    names if any.
+    """
 
     condition: ColumnElement[bool]
     tables: tuple[Table, ...]
     label: str | None = None
+    quality: str | None = None
 
 
 def parse(expression: str) -> Filter:
@@ -109,7 +112,8 @@ def parse(expression: str) -> Filter:
         raise _bad(expression, "write it as field=value, for example modality=CT or patient_age>=60")
     name, operator, value = found.groups()
     if name.startswith("quality."):
-        return Filter(_quality(expression, name.removeprefix("quality."), operator, value), ())
+        member = name.removeprefix("quality.")
+        return Filter(_quality(expression, member, operator, value), (), quality=member)
     if name not in FIELDS:
         raise _bad(expression, f"there is no field {name!r}{suggestion(name, FIELDS)}")
     column, kind = FIELDS[name]

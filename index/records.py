@@ -34,7 +34,10 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class StudyRecord:
-    """A study; `patient_age` in years at the study, `study_date` as ISO 8601 (YYYY-MM-DD)."""
+    """A study; `patient_age` in years at the study, `study_date` as ISO 8601 (YYYY-MM-DD).
+
+    `identity` names the person, and is None but in a home that keeps identities.
+    """
 
     study_instance_uid: str
     patient_key: str
@@ -42,6 +45,7 @@ class StudyRecord:
     patient_age: float | None = None
     study_date: str | None = None
     study_description: str | None = None
+    identity: Mapping[str, str] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

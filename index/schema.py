@@ -96,6 +96,7 @@ home = Table(
     Column("next_id", BigInteger, nullable=False),
     Column("space_id", Id, ForeignKey("spaces.id")),
     Column("key_fingerprint", String),
+    Column("phi", String),
     CheckConstraint("id = 1", name="single_row"),
 )
 
@@ -122,6 +123,7 @@ studies = Table(
     Column("patient_age", Double),
     Column("study_date", String(10)),
     Column("study_description", String),
+    Column("identity", JSON(none_as_null=True)),
     Column("added_at", UtcDateTime, nullable=False),
 )
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from index.records import FileRecord, ImageRecord, InstanceRecord, SeriesBundle, SeriesRecord, StudyRecord
+from index.records import (
+    FileRecord,
+    ImageRecord,
+    InstanceRecord,
+    Quality,
+    SeriesBundle,
+    SeriesRecord,
+    StudyRecord,
+)
 from ingest.drawn_unit import DrawnUnit, ImageFacts
 from ingest.header import Header
 from ingest.plan import Unit
+from ingest.quality import image_quality
 from ingest.reasons import Rejected
 from ingest.triage import rejected_record
 
@@ -35,6 +44,7 @@ def bundle_of(
     if not hashes:
         return None, refused, rejections
     first = unit.headers[min(hashes)]
+    told = {outcome.file: outcome.quality for outcome in drawn.files}
     bundle = SeriesBundle(
         study=StudyRecord(
             first.study_instance_uid,
@@ -43,6 +53,7 @@ def bundle_of(
             first.patient_age,
             first.study_date,
             first.study_description,
+            first.identity,
         ),
         series=SeriesRecord(
             first.series_instance_uid,
@@ -55,7 +66,10 @@ def bundle_of(
             unit.orientation,
         ),
         instances=tuple(_instance(unit.headers[file], digest) for file, digest in sorted(hashes.items())),
-        images=tuple(_image(unit.headers[i.slice.file], hashes[i.slice.file], i) for i in drawn.images),
+        images=tuple(
+            _image(unit.headers[i.slice.file], hashes[i.slice.file], i, told[i.slice.file])
+            for i in drawn.images
+        ),
         files=tuple(files),
         replace_series=unit.replace_series,
     )
@@ -86,7 +100,7 @@ def _instance(header: Header, pixel_hash: str) -> InstanceRecord:
     )
 
 
-def _image(header: Header, pixel_hash: str, facts: ImageFacts) -> ImageRecord:
+def _image(header: Header, pixel_hash: str, facts: ImageFacts, told: Mapping[str, Quality]) -> ImageRecord:
     return ImageRecord(
         header.sop_instance_uid,
         pixel_hash,
@@ -95,5 +109,5 @@ def _image(header: Header, pixel_hash: str, facts: ImageFacts) -> ImageRecord:
         facts.rendering,
         facts.params,
         (*header.warnings, *facts.warnings),
-        header.quality,
+        image_quality({**header.quality, **told}, facts.quality, facts.warnings),
     )

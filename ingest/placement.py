@@ -41,7 +41,7 @@ def misplaced_pictures(
     count = sum(
         _differs(owners[record.path], metadata[record.path], key)
         for record in unchanged
-        if record.path in metadata and record.path in owners and _is_picture(record)
+        if record.path in metadata and record.path in owners and _is_picture(record, key)
     )
     if not count:
         return []
@@ -51,14 +51,16 @@ def misplaced_pictures(
     ]
 
 
-def _is_picture(record: FileRecord) -> bool:
-    return bool(record.pixel_hash) and record.sop_instance_uid == content_uid(record.pixel_hash or "")
+def _is_picture(record: FileRecord, key: SecretKey) -> bool:
+    made = key.uid(content_uid(record.pixel_hash)) if record.pixel_hash else None
+    return made is not None and record.sop_instance_uid == made
 
 
 def _differs(owner: Owner, row: PictureMetadata, key: SecretKey) -> bool:
     """Whether something that the row gives is stored otherwise."""
     if row.patient_id and key.patient_key("", row.patient_id) != owner.patient_key:
         return True
-    if row.study_id and key.derived_uid("study", row.patient_id, row.study_id) != owner.study_instance_uid:
+    study = key.uid(key.derived_uid("study", row.patient_id, row.study_id))
+    if row.study_id and study != owner.study_instance_uid:
         return True
     return bool(row.modality) and row.modality != owner.modality

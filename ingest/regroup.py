@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ingest.deidentify import SecretKey
 from ingest.header import Header
-from ingest.plan import Unit, plan, plan_series
+from ingest.plan import PlanOptions, Unit, plan, plan_series
 from ingest.triage import is_as_recorded
 from ingest.walk import FoundFile
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def plan_with_index(
-    headers: Sequence[Header], index: CaseIndex, key: SecretKey, max_slices: int | None
+    headers: Sequence[Header], index: CaseIndex, key: SecretKey, options: PlanOptions
 ) -> tuple[list[Unit], list[str]]:
     """Plan units; a series that gained files is planned anew from all its files and replaces what the index
     holds.
@@ -24,17 +25,31 @@ def plan_with_index(
     Where a file of such a series is gone, the new files are added beside the old images, with a warning.
     """
     units, warnings = [], []
-    for unit in plan(headers, max_slices):
+    for unit in plan(headers, options):
         first = unit.headers[0]
         held = _held_headers(index, first, {h.path for h in unit.headers}, key) if unit.whole_series else []
         if held is None:
-            warnings.append(
-                f"{first.series_instance_uid}: files of this series are gone; the new ones were drawn alone."
-            )
+            warnings.append(f"{first.series_instance_uid}: {_lost(key)}")
         elif held:
-            unit = plan_series([*held, *unit.headers], max_slices, replace_series=True)
-        units.append(unit)
+            unit = plan_series([*held, *unit.headers], options, replace_series=True)
+        units.append(_without_places(unit))
     return units, warnings
+
+
+def _lost(key: SecretKey) -> str:
+    if key.phi == "strict":
+        return (
+            "this home keeps no paths, so earlier files of this series outside the given folders were not "
+            "read again and the new ones were drawn alone; ingest all folders of the series together."
+        )
+    return "files of this series are gone; the new ones were drawn alone."
+
+
+def _without_places(unit: Unit) -> Unit:
+    """Workers draw what the slices say: the places of thousands of frames need not travel."""
+    if all(len(header.frames) < 2 for header in unit.headers):
+        return unit
+    return replace(unit, headers=tuple(replace(header, frames=()) for header in unit.headers))
 
 
 def _held_headers(index: CaseIndex, first: Header, new: set[str], key: SecretKey) -> list[Header] | None:

@@ -6,16 +6,30 @@ import hashlib
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
+from typing import cast
 
+from ingest._inflate import DamagedStreamError
 from ingest.deidentify import SecretKey, content_uid
-from ingest.elements import CUT, GARBLED, PIXELS, HeaderElements, read_elements
-from ingest.header import Header, content_uid_of, make_header, usable_uid
+from ingest.elements import CUT, GARBLED, PIXELS, HeaderElements, HeaderRefusedError, read_elements
+from ingest.frame_places import needs_frame_places, with_frame_places
+from ingest.header import (
+    WHOLE_SLIDE_MICROSCOPY,
+    Header,
+    as_kept,
+    content_uid_of,
+    make_header,
+    usable_uid,
+)
+from ingest.header_quality import picture_quality
 from ingest.metadata import PictureMetadata
 from ingest.reasons import Rejected
+from ingest.source import open_source
 from ingest.walk import FoundFile
 
+VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -64,11 +78,15 @@ def scan_file(found: FoundFile, key: SecretKey, metadata: PictureMetadata | None
     holds.
     """
     is_named_dicom = found.path.lower().endswith(".dcm")
+    if found.path.lower().endswith(VOLUME_SUFFIXES):
+        return _scan_volume(found, key, metadata or PictureMetadata())
     try:
-        with open(found.path, "rb", buffering=0) as file:
+        with open_source(found.path, buffering=0) as file:
             start = file.read(132)
     except PermissionError:
         return Rejected(found.path, "permission-denied")
+    except DamagedStreamError:
+        return Rejected(found.path, "damaged-archive")
     except OSError:
         return Rejected(found.path, "unreadable-file")
     if not start:
@@ -111,6 +129,10 @@ def _scan_dicom(found: FoundFile, key: SecretKey, *, has_preamble: bool, named: 
     try:
         with quiet():
             elements = read_elements(found.path)
+    except DamagedStreamError:
+        return Rejected(found.path, "damaged-archive")
+    except HeaderRefusedError as error:
+        return Rejected(found.path, error.code)
     except OSError as error:
         return Rejected(found.path, "unreadable-file" if error.errno else "unreadable-header")
     except Exception:  # whatever a mangled header makes pydicom raise is one line of the report
@@ -123,7 +145,8 @@ def _scan_dicom(found: FoundFile, key: SecretKey, *, has_preamble: bool, named: 
     content_hash = None
     if not usable_uid(elements.values, "SOPInstanceUID"):
         content_hash = hash_file(found.path)
-    return make_header(found.path, found.size, found.mtime_ns, elements.values, key, content_hash)
+    header = make_header(found.path, found.size, found.mtime_ns, elements.values, key, content_hash)
+    return with_frame_places(header) if needs_frame_places(header) else header
 
 
 def _no_header_code(*, named: bool, has_preamble: bool) -> str:
@@ -144,18 +167,41 @@ def _code_without_picture(elements: HeaderElements) -> str | None:
         modality = str(elements.values.get("Modality", ""))
         if modality in _SKIPPED_MODALITIES and not sop_class:
             return _SKIPPED_MODALITIES[modality]
+    if sop_class == WHOLE_SLIDE_MICROSCOPY and _may_show_label(values):
+        return "slide-label"
     if elements.ending == PIXELS:
         return None
     return {CUT: "truncated", GARBLED: "unreadable-header"}.get(elements.ending, "no-pixel-data")
+
+
+def _may_show_label(values: Mapping[str, str | int]) -> bool:
+    """Whether an image of a slide is of its label or its whole glass (PS3.3 C.8.12.4.1.1), or says that the
+    label is in it (Specimen Label in Image); a VOLUME image, which is the slide itself, stays one.
+    """
+    flavours = str(values.get("ImageType", "")).upper().split("\\")
+    if "VOLUME" in flavours:
+        return False
+    shown = str(values.get("SpecimenLabelInImage", "")).upper() == "YES"
+    return shown or "LABEL" in flavours or "OVERVIEW" in flavours
+
+
+def _scan_volume(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -> Header | Rejected:
+    from ingest.volume_header import scan_volume
+
+    return scan_volume(found, key, metadata)
 
 
 def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -> Header | Rejected:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with quiet(), Image.open(found.path, formats=("PNG", "JPEG", "TIFF", "BMP")) as picture:
+        with (
+            quiet(),
+            open_source(found.path) as file,
+            Image.open(file, formats=("PNG", "JPEG", "TIFF", "BMP")) as picture,
+        ):
             columns, rows = picture.size
-            mode = picture.mode
+            mode, is_jpeg = picture.mode, picture.format == "JPEG"
         digest = hash_file(found.path)
     except Image.DecompressionBombError:
         return Rejected(found.path, "picture-too-large")
@@ -164,12 +210,14 @@ def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -
         return Rejected(found.path, "undecodable-picture" if is_picture else "not-an-image")
     except PermissionError:
         return Rejected(found.path, "permission-denied")
+    except DamagedStreamError:
+        return Rejected(found.path, "damaged-archive")
     except (OSError, ValueError, SyntaxError):
         return Rejected(found.path, "undecodable-picture")
     sop = content_uid(digest)
     study = key.derived_uid("study", metadata.patient_id, metadata.study_id) if metadata.study_id else ""
     study = study or content_uid_of("study", sop)
-    return Header(
+    header = Header(
         path=found.path,
         size=found.size,
         mtime_ns=found.mtime_ns,
@@ -188,14 +236,15 @@ def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -
         photometric_interpretation="MONOCHROME2" if mode in {"1", "L", "I;16", "I", "F"} else "RGB",
         rows=rows,
         columns=columns,
-        quality={"split": metadata.split} if metadata.split else {},
+        quality=picture_quality(mode, metadata, is_jpeg=is_jpeg),
         derived=True,
     )
+    return as_kept(header, key)
 
 
 def hash_file(path: str) -> str:
     """SHA-256 of a whole file, its first 128 bits in hex."""
-    with open(path, "rb") as file:
+    with cast(BufferedReader, open_source(path)) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 

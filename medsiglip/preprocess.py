@@ -20,6 +20,8 @@ from medsiglip.errors import ModelError
 
 _Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 _Indices = npt.NDArray[np.intp]
+# Rows that are drawn at a time: what is made of them on the way stays in the cache.
+_ROWS = 112
 
 
 def to_model_input(image: _Pixels, size: int, profile: str = "medsiglip-eval") -> npt.NDArray[np.uint8]:
@@ -40,7 +42,12 @@ def to_model_input(image: _Pixels, size: int, profile: str = "medsiglip-eval") -
             "bad-image", f"An image must have shape [H, W], [H, W, 3] or [H, W, 4], not {list(image.shape)}."
         )
     drawn = draw(image[:, :, :3] if image.ndim == 3 else image, size)
-    return np.stack([drawn] * 3, axis=2) if drawn.ndim == 2 else np.array(drawn, order="C")
+    if drawn.ndim == 3:
+        return np.array(drawn, order="C")
+    grey = np.empty((*drawn.shape, 3), np.uint8)
+    for channel in range(3):
+        grey[..., channel] = drawn
+    return grey
 
 
 def _medsiglip_eval(image: _Pixels, size: int) -> npt.NDArray[np.uint8]:
@@ -53,19 +60,32 @@ def _medsiglip_eval(image: _Pixels, size: int) -> npt.NDArray[np.uint8]:
     if height == width == size:
         return _to_8_bit(image)
     side = max(height, width)
-    left, right, x = _taps(side, size, (side - width) // 2)
+    columns = _taps(side, size, (side - width) // 2)
     top, bottom, y = _taps(side, size, (side - height) // 2)
-    rows = np.concatenate([top, bottom])
-    shrinks = height > len(rows)
-    source = _take_or_zero(image, rows, axis=0) if shrinks else image
-    along_x = _interpolate(
-        _as_float(_take_or_zero(source, left, axis=1)),
-        _as_float(_take_or_zero(source, right, axis=1)),
-        x,
+    drawn = np.empty((size, size, *image.shape[2:]), np.uint8)
+    # Rows that are read twice, because the picture grows, are interpolated along x once.
+    along_x = None if height > 2 * size else _along_x(image, *columns)
+    for start in range(0, size, _ROWS):
+        part = slice(start, start + _ROWS)
+        rows = np.concatenate([top[part], bottom[part]])
+        if along_x is None:
+            pairs = _along_x(_take_or_zero(image, rows, axis=0), *columns)
+        else:
+            pairs = _take_or_zero(along_x, rows, axis=0)
+        half = len(rows) // 2
+        drawn[part] = _interpolate(pairs[:half], pairs[half:], y[part], axis=0)
+    return drawn
+
+
+def _along_x(
+    image: _Pixels, left: _Indices, right: _Indices, fraction: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    return _interpolate(
+        _as_float(_take_or_zero(image, left, axis=1)),
+        _as_float(_take_or_zero(image, right, axis=1)),
+        fraction,
         axis=1,
     )
-    pairs = along_x if shrinks else _take_or_zero(along_x, rows, axis=0)
-    return _interpolate(pairs[:size], pairs[size:], y, axis=0).astype(np.uint8)
 
 
 def _taps(side: int, size: int, offset: int) -> tuple[_Indices, _Indices, npt.NDArray[np.float32]]:

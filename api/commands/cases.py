@@ -1,4 +1,4 @@
-"""`ingest`, `search`, `classify`, `study` and `forget`: cases go in, are found, and leave."""
+"""`search`, `classify`, `study` and `forget`: cases are found, looked at, and leave."""
 
 from __future__ import annotations
 
@@ -26,41 +26,6 @@ Where = Annotated[
         metavar="EXPR", help="field=value, !=, <, <=, >, >=, field=a|b or label:name=1; repeated means and."
     ),
 ]
-
-
-def ingest(
-    context: typer.Context,
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Folders and files.", readable=False)
-    ],
-    metadata: Annotated[
-        Path | None,
-        typer.Option(metavar="CSV", help="What DICOM headers would say, for plain pictures.", readable=False),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that decode and render [one per core].")
-    ] = None,
-    max_slices: Annotated[
-        int | None, typer.Option(min=1, help="Slices of a volume that are embedded, sampled evenly.")
-    ] = None,
-) -> None:
-    """Read folders of DICOM and pictures, embed every image, and add it to the archive.
-
-    A file that cannot be used costs one line of the report. Running it again embeds only what is new.
-
-    \b
-    Example: medsiglip ingest ~/dicom
-             medsiglip ingest pictures --metadata pictures.csv
-    """
-    from api.presentation import show_ingest
-    from api.progress import progress_display
-
-    run = invocation(context)
-    with run.archive() as archive, progress_display() as on_progress:
-        report = archive.ingest(
-            paths, metadata=metadata, workers=workers, max_slices=max_slices, on_progress=on_progress
-        )
-    run.answer(report, show_ingest)
 
 
 def search(
@@ -159,7 +124,7 @@ def show_study_command(
 
     run = invocation(context)
     with run.archive() as archive:
-        run.answer(archive.study(uid), show_study)
+        run.answer(archive.study(uid, identity=True), show_study)
 
 
 def forget(
@@ -191,7 +156,6 @@ def _exactly_one(names: str, *values: object) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this topic."""
-    app.command()(ingest)
     app.command()(search)
     app.command()(classify)
     studies = typer.Typer(

@@ -92,7 +92,6 @@ TABLE = {
     "quality.grade!=poor": {1, 2, 4},
     "quality.burned_in=true": {3},
     "quality.burned_in!=true": {1, 2, 4},
-    "quality.nothing=1": set(),
     "label:nodule=1": {1},
     "label:nodule=0": {2},
     "label:nodule!=1": {2, 3, 4},
@@ -175,6 +174,7 @@ BAD = {
     "study_date=yesterday": "not a date",
     "label:nodul=1": "nodule",
     "label:nodule=many": "not a number",
+    "quality.sharpnes<1": "did you mean sharpness? There are: burned_in, grade, sharpness",
 }
 
 

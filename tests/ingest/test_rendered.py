@@ -22,7 +22,7 @@ def test_files_without_a_picture_are_told(tmp_path, write_dicom):
     Image.new("L", (4, 4), 9).save(tmp_path / "c.png")
     found = {item.path.rsplit("/", 1)[1]: item for item in render_files([tmp_path])}
     assert [type(found[name]) for name in sorted(found)] == [Rejected, Rejected, Rendered]
-    assert (found["a.dcm"].code, found["b.dcm"].code) == ("not-dicom", "truncated")
+    assert (found["a.dcm"].code, found["b.dcm"].code) == ("not-dicom", "inconsistent-pixels")
     assert (found["c.png"].rendering, found["c.png"].warnings) == ("picture", ("blank",))
 
 

@@ -1,0 +1,42 @@
+"""Whether the pixels themselves may say who the patient is, and what follows for showing them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+YES, LIKELY, NO = "yes", "likely", "no"
+# Kinds of image that carry names as a rule, or show a face: ultrasound, photographs, endoscopy, other, and
+# documents or screens that were captured.
+MODALITIES = frozenset({"US", "XC", "ES", "OT", "SC", "DMS", "DOC", "IVUS"})
+# Secondary Capture Image Storage and its multi-frame classes (PS3.4 B.5).
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_CAPTURED = ("SCREEN SAVE", "SCREENSAVE", "SCREENSHOT", "SCREEN_SAVE")
+
+Elements = Mapping[str, str | int]
+
+
+def burned_in(elements: Elements) -> str:
+    """`yes`, `likely` or `no`: by Burned In Annotation and Recognizable Visual Features (PS3.3 C.7.6.1), else
+    by what such an image is as a rule.
+    """
+    said = _code(elements, "BurnedInAnnotation")
+    if said == "YES":
+        return YES
+    if _code(elements, "RecognizableVisualFeatures") == "YES":
+        return LIKELY
+    if said == "NO":
+        return NO
+    captured = _code(elements, "SOPClassUID").startswith(SECONDARY_CAPTURE) or "ConversionType" in elements
+    captured = captured or any(word in _code(elements, "ImageType") for word in _CAPTURED)
+    return LIKELY if captured or (_code(elements, "Modality") or "OT") in MODALITIES else NO
+
+
+def may_preview(quality: Mapping[str, object]) -> bool:
+    """Whether an image may be shown to people who are not the source's own: only where nothing says that its
+    pixels name or show somebody. An image of which nothing is known is withheld.
+    """
+    return quality.get("burned_in") == NO
+
+
+def _code(elements: Elements, keyword: str) -> str:
+    return str(elements.get(keyword, "")).strip(" \0").upper()

@@ -1,0 +1,279 @@
+"""NIfTI, NRRD and MetaImage files: which they are, the identity of their content, and their `Header`.
+
+Of what such a header says only the grid is kept: `descrip`, `db_name` and other free text may name a patient.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import re
+import shutil
+import struct
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from ingest.deidentify import SecretKey, content_uid
+from ingest.header import Header, as_kept, content_uid_of
+from ingest.header_quality import picture_quality
+from ingest.reasons import Rejected
+from ingest.scan import VOLUME_SUFFIXES
+from ingest.source import open_source
+from ingest.volume_layout import VolumeLayout
+
+if TYPE_CHECKING:
+    from ingest.metadata import PictureMetadata
+    from ingest.walk import FoundFile
+
+# SimpleITK's readers by name; those of NIfTI and MetaImage can leave out what is not asked for.
+_READERS = {"ni": "NiftiImageIO", "nr": "NrrdImageIO", "nh": "NrrdImageIO", "mh": "MetaImageIO"}
+_HEADER_BYTES = 1 << 16
+_FAR = 1e7
+# Geometry that is none: ITK prints complaints of it.
+_NO_NUMBER = re.compile(
+    rb"(?im)^(?:space directions|space origin|spacings|TransformMatrix|Offset|ElementSpacing).*(?:nan|inf)"
+)
+_NIFTI_SIZES = {348: (344, b"n+1\0"), 540: (4, b"n+2\0")}
+_IN_MEMORY = "/dev/shm"
+
+
+def scan_volume(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -> Header | Rejected:
+    """The header of a file that has the name of a volume; never raises for what it holds.
+
+    Its identity is the hash of its content, the rest is what its row of the metadata CSV says, as for a
+    picture.
+    """
+    try:
+        beginning = _beginning(found.path)
+        if not _begins_like_a_volume(found.path, beginning):
+            return Rejected(found.path, "undecodable-volume" if beginning else "empty-file")
+        with local_copy(found.path) as path:
+            layout = layout_of(open_reader(path), path)
+        digest = volume_hash(found.path)
+    except OverflowError:
+        return Rejected(found.path, "picture-too-large")
+    except PermissionError:
+        return Rejected(found.path, "permission-denied")
+    except (OSError, RuntimeError, ValueError, EOFError, zlib.error):
+        return Rejected(found.path, "undecodable-volume")
+    return as_kept(_header(found, key, metadata, layout, digest), key)
+
+
+def _header(
+    found: FoundFile, key: SecretKey, metadata: PictureMetadata, layout: VolumeLayout, digest: str
+) -> Header:
+    sop = content_uid(digest)
+    study = key.derived_uid("study", metadata.patient_id, metadata.study_id) if metadata.study_id else ""
+    study = study or content_uid_of("study", sop)
+    quality = picture_quality("L", metadata, is_jpeg=False)
+    return Header(
+        path=found.path,
+        size=found.size,
+        mtime_ns=found.mtime_ns,
+        kind="volume",
+        sop_instance_uid=sop,
+        series_instance_uid=content_uid_of("series", sop),
+        study_instance_uid=study,
+        patient_key=key.patient_key("", metadata.patient_id)
+        if metadata.patient_id
+        else key.patient_key_of_study(study),
+        patient_sex=metadata.sex,
+        patient_age=metadata.age,
+        modality=metadata.modality or "OT",
+        body_part_examined=metadata.body_part,
+        view_position=metadata.view,
+        photometric_interpretation="RGB" if layout.is_rgb else "MONOCHROME2",
+        rows=layout.rows,
+        columns=layout.columns,
+        number_of_frames=layout.slices * layout.volumes,
+        orientation=layout.orientation,
+        quality={**quality, "bits_stored": 8.0 * layout.dtype.itemsize},
+        derived=True,
+        volumes=layout.volumes,
+    )
+
+
+def open_reader(path: str) -> Any:
+    """A `SimpleITK.ImageFileReader` that has read the header of a local file. Raises RuntimeError."""
+    import SimpleITK
+
+    itk: Any = SimpleITK  # its functions have no types
+    itk.ProcessObject.SetGlobalWarningDisplay(False)  # what it prints may quote the header
+    reader = itk.ImageFileReader()
+    reader.SetImageIO(_READERS[_suffix(path)[1:3]])
+    reader.SetNumberOfThreads(1)
+    reader.SetFileName(path)
+    reader.ReadImageInformation()
+    return reader
+
+
+def layout_of(reader: Any, path: str) -> VolumeLayout:
+    """The layout of a local file that `open_reader` opened. Raises RuntimeError, OverflowError."""
+    suffix = _suffix(path)
+    by_slice = suffix == ".nii" or (suffix.startswith(".mh") and not _is_compressed_meta(_beginning(path)))
+    return VolumeLayout.of(reader, readable_by_slice=by_slice)
+
+
+def volume_hash(path: str) -> str:
+    """SHA-256 of the file and of its data file where that is another, the first 128 bits in hex.
+
+    Raises OSError.
+    """
+    digest = hashlib.sha256()
+    data = _data_file(path, _beginning(path))
+    for part in (path, data) if data else (path,):
+        with open_source(part) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:32]
+
+
+def check_whole(path: str) -> None:
+    """Whether a NIfTI file holds all that its header counts, and its gzip ends well: ITK takes zeros for what
+    is missing.
+
+    Raises EOFError if not, and OSError, zlib.error.
+    """
+    if not _suffix(path).startswith(".ni"):
+        return
+    needed, held = _nifti_bytes(_beginning(path)), 0
+    with open_source(path) as opened:
+        if path.lower().endswith(".gz"):
+            with gzip.GzipFile(fileobj=opened) as file:
+                while block := file.read(1 << 20):
+                    held += len(block)
+        else:
+            held = opened.seek(0, os.SEEK_END)
+    if held < needed:
+        raise EOFError
+
+
+def _nifti_bytes(start: bytes) -> int:
+    """Header and values of a NIfTI file, by its `vox_offset`, `dim` and `bitpix`."""
+    order = "<" if int.from_bytes(start[:4], "little") in _NIFTI_SIZES else ">"
+    if start[4:8] == b"n+2\0":
+        (bits, *dims), (offset,) = (
+            struct.unpack_from(order + "h8q", start, 14),
+            struct.unpack_from(order + "q", start, 168),
+        )
+    else:
+        *dims, bits = struct.unpack_from(order + "8h16xh", start, 40)
+        (offset,) = struct.unpack_from(order + "f", start, 108)
+    values: int = prod(max(size, 1) for size in dims[1 : 1 + dims[0]])
+    return int(int(offset) + values * bits // 8)
+
+
+@contextmanager
+def local_copy(path: str) -> Iterator[str]:
+    """A path that SimpleITK can open: that of the file, or of a copy in memory if it is an archive's member.
+
+    The copy is gone afterwards. Raises OSError, also where a data file is missing or lies elsewhere.
+    """
+    data = _data_file(path, _beginning(path))
+    if os.path.isfile(path):
+        if data and not os.path.isfile(data):
+            raise FileNotFoundError
+        yield path
+        return
+    memory = _IN_MEMORY if os.path.isdir(_IN_MEMORY) else None
+    with tempfile.TemporaryDirectory(prefix="medsiglip-", dir=memory) as folder:
+        copy = os.path.join(folder, "volume" + _suffix(path))
+        _copy(path, copy)
+        if data:
+            target = os.path.join(folder, os.path.relpath(data, os.path.dirname(path)))
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            _copy(data, target)
+        yield copy
+
+
+def _copy(source: str, target: str) -> None:
+    with open_source(source) as file, open(target, "wb") as copy:
+        shutil.copyfileobj(file, copy, 1 << 20)
+
+
+def _suffix(path: str) -> str:
+    return max((s for s in VOLUME_SUFFIXES if path.lower().endswith(s)), key=len)
+
+
+def _beginning(path: str) -> bytes:
+    """The first bytes of a file, unpacked."""
+    with open_source(path) as file:
+        if not path.lower().endswith(".gz"):
+            return file.read(_HEADER_BYTES)
+        return zlib.decompressobj(31).decompress(file.read(_HEADER_BYTES), _HEADER_BYTES)
+
+
+def _begins_like_a_volume(path: str, start: bytes) -> bool:
+    suffix = _suffix(path)
+    if suffix.startswith(".ni"):
+        return any(
+            int.from_bytes(start[:4], order) == size
+            and start[at : at + 4] == magic
+            and _is_finite(start, order, size)
+            for order in ("little", "big")
+            for size, (at, magic) in _NIFTI_SIZES.items()
+        )
+    if _NO_NUMBER.search(start.split(b"\n\n")[0]):
+        return False
+    if suffix.startswith(".n"):
+        return start.startswith(b"NRRD000")
+    return b"NDims" in start and b"ElementDataFile" in start
+
+
+def _is_finite(start: bytes, order: str, size: int) -> bool:
+    """Whether the numbers of a NIfTI header that give its geometry are numbers: ITK prints complaints of
+    others.
+    """
+    import numpy as np
+
+    places = {348: ("f4", (76, 108), (256, 328)), 540: ("f8", (104, 168), (352, 496))}
+    kind, *ranges = places[size]
+    held = np.concatenate([np.frombuffer(start[a:b], "<>"[order == "big"] + kind) for a, b in ranges])
+    return len(start) >= size and bool((np.abs(held) < _FAR).all())
+
+
+def _is_compressed_meta(start: bytes) -> bool:
+    return _meta_fields(start).get("CompressedData", "").upper() == "TRUE"
+
+
+def _meta_fields(start: bytes) -> dict[str, str]:
+    """The fields of a MetaImage header, to the last, ElementDataFile."""
+    fields: dict[str, str] = {}
+    for line in start.decode("latin-1").splitlines():
+        name, _, value = line.partition("=")
+        fields[name.strip()] = value.strip()
+        if name.strip() == "ElementDataFile":
+            break
+    return fields
+
+
+def _data_file(path: str, start: bytes) -> str | None:
+    """The path of the file that holds the values, None if they follow the header.
+
+    Raises FileNotFoundError for one outside the header's folder, which a header has no business to name, and
+    for lists of files, which are not read.
+    """
+    suffix = _suffix(path)
+    if suffix.startswith(".mh"):
+        name = _meta_fields(start).get("ElementDataFile", "")
+        attached = name == "LOCAL"
+    elif suffix in (".nrrd", ".nhdr"):
+        lines = start.split(b"\n\n")[0].split(b"\r\n\r\n")[0].decode("latin-1").splitlines()
+        given = [
+            line.partition(":")[2] for line in lines if line.lower().startswith(("data file:", "datafile:"))
+        ]
+        name, attached = (given[0].strip() if given else ""), not given
+    else:
+        return None
+    if attached:
+        return None
+    parts = PurePosixPath(name).parts
+    if not name or name.startswith(("LIST", "/")) or "%" in name or "\\" in name or ".." in parts:
+        raise FileNotFoundError
+    return os.path.join(os.path.dirname(path), *parts)
