@@ -19,6 +19,7 @@ from index.errors import CatalogError
 from ingest import drawing
 from ingest.errors import IngestError, InterruptedIngestError
 from ingest.pipeline import IngestOptions, ingest
+from ingest.plan import PlanOptions
 
 PIXELS = np.arange(256, dtype=np.uint16).reshape(16, 16)
 
@@ -130,7 +131,7 @@ def test_slices_are_stored_in_anatomical_order(tmp_path, home, run, write_series
 
 def test_a_long_series_is_sampled_and_all_its_files_count(tmp_path, home, run, write_series):
     write_series(tmp_path / "in", 20)
-    report = run(tmp_path / "in", max_slices=5)
+    report = run(tmp_path / "in", plan=PlanOptions(max_slices=5))
     assert (report["files_embedded"], report["instances"], report["images"]) == (20, 20, 5)
     with CaseIndex.open(home) as index:
         assert [i.slice_index for i in index.images_of("2.25.97")] == [0, 5, 10, 14, 19]
@@ -234,7 +235,7 @@ def test_whatever_drawing_raises_costs_one_file(tmp_path, run, write_series, mon
 def test_frames_of_a_cine_are_sampled(tmp_path, home, run, write_dicom):
     frames = np.stack([np.full((8, 8), 10 * n, np.uint8) + np.eye(8, dtype=np.uint8) for n in range(9)])
     write_dicom(tmp_path / "us.dcm", frames, Modality="US", NumberOfFrames=9)
-    assert run(tmp_path / "us.dcm", max_slices=3)["images"] == 3
+    assert run(tmp_path / "us.dcm", plan=PlanOptions(max_slices=3))["images"] == 3
     with CaseIndex.open(home) as index:
         assert [image.frame for image in index.images_of("2.25.2")] == [0, 4, 8]
 
