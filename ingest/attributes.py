@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.lookup_table import LookupTable, read_lookup_table, read_palette
+from ingest.sop_classes import is_secondary_capture
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 MAX_BITS = 64
 # Factors beyond these lose every value in the rounding of what follows.
 _SLOPES = (1e-30, 1e30)
@@ -150,7 +150,7 @@ def _file_attributes(dataset: Dataset) -> PixelAttributes:
         modality=_text(dataset, "Modality"),
         photometric_interpretation=photometric,
         bits_stored=min(max(bits, 1), MAX_BITS),
-        secondary_capture=_text(dataset, "SOPClassUID").startswith(SECONDARY_CAPTURE),
+        secondary_capture=is_secondary_capture(_text(dataset, "SOPClassUID")),
         presentation_lut_shape=_text(dataset, "PresentationLUTShape"),
         padding=_padding(dataset),
         palette=palette,

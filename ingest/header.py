@@ -13,6 +13,7 @@ from ingest.deidentify import SecretKey, age_in_years, content_uid, parse_date
 from ingest.header_quality import header_quality
 from ingest.header_texts import HeaderTexts
 from ingest.slice_place import SlicePlace, place_of_elements
+from ingest.sop_classes import WHOLE_SLIDE_MICROSCOPY
 
 # Values as `elements` and `fast_elements` give them: text with backslashes between several values, or an
 # integer.
@@ -20,7 +21,6 @@ Elements = Mapping[str, str | int]
 
 _DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
 VOLUME_MODALITIES = frozenset({"CT", "MR", "PT"})
-WHOLE_SLIDE_MICROSCOPY = "1.2.840.10008.5.1.4.1.1.77.1.6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Header:
 
     @property
     def is_slide(self) -> bool:
-        """Whether the file is a level of a slide, drawn together with its series (PS3.3 A.32.8)."""
+        """Whether the file is a level or the label of a slide, drawn with its series (PS3.3 A.32.8)."""
         return self.kind == "dicom" and self.sop_class_uid == WHOLE_SLIDE_MICROSCOPY
 
     @property

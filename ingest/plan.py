@@ -82,7 +82,9 @@ class Unit:
     @property
     def max_images(self) -> int:
         """The most images that drawing this unit can give."""
-        return self.patches.max_patches if self.patches is not None else len(self.slices)
+        if self.patches is None:
+            return len(self.slices)
+        return self.patches.max_patches + len(self.headers)  # any file may be a picture of the label
 
     def memory(self, image_size: int) -> int:
         """A guess of the bytes that drawing this unit takes: its files, which of a slide are not read as a

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
+from ingest.deidentify import SecretKey
 from ingest.plan import PlanOptions, Region
 from ingest.reasons import Rejected
 from ingest.rendered import render_files
@@ -151,19 +152,38 @@ def test_spacing_may_come_from_the_size_of_the_imaged_volume(tmp_path):
     assert {image.rendering for image in drawn(tmp_path)} == {"slide-10x"}
 
 
-@pytest.mark.parametrize("flavour", ["LABEL", "OVERVIEW"])
-def test_pictures_of_the_label_are_skipped(tmp_path, flavour):
-    path = save(slide(tissue(64, 64), tile=64, flavour=flavour), tmp_path / "label.dcm")
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"flavour": "LABEL"},
+        {"flavour": "OVERVIEW"},
+        {"flavour": "THUMBNAIL", "SpecimenLabelInImage": "YES"},
+    ],
+    ids=["label", "overview", "thumbnail with it"],
+)
+@pytest.mark.parametrize("tile", [64, 128], ids=["tiled", "whole"])
+def test_a_picture_of_the_label_is_one_picture_and_none_is_kept_under_strict(tmp_path, tile, attributes):
+    matrix = tissue(100, 128)
+    path = save(slide(matrix, tile=tile, **attributes), tmp_path / "label.dcm")
     (only,) = drawn(tmp_path)
-    assert only == Rejected(str(path), "slide-label")
-    assert only.outcome == "skipped"
+    np.testing.assert_array_equal(only.pixels, matrix)
+    assert (only.frame, only.slice_index, only.rendering, only.warnings) == (0, None, "colour", ())
+    (rejected,) = render_files([tmp_path], key=SecretKey(bytes(32), "strict"))
+    assert rejected == Rejected(str(path), "slide-label")
+    assert rejected.outcome == "skipped"
 
 
-def test_a_thumbnail_that_shows_the_label_is_skipped(tmp_path):
-    path = save(
-        slide(tissue(64, 64), tile=64, flavour="THUMBNAIL", SpecimenLabelInImage="YES"), tmp_path / "t.dcm"
-    )
-    assert drawn(tmp_path) == [Rejected(str(path), "slide-label")]
+def test_a_label_takes_no_part_in_the_slide(tmp_path):
+    matrix = tissue(ROWS, COLUMNS)
+    save(slide(matrix), tmp_path / "slide.dcm")
+    save(slide(glass(100, 128), tile=128, flavour="LABEL", number=2), tmp_path / "label.dcm")
+    images = drawn(tmp_path)
+    assert_shows([image for image in images if image.rendering == "slide-10x"], matrix)
+    assert [image.sop_instance_uid for image in images if image.rendering == "colour"] == ["2.25.52"]
+    (tmp_path / "label.dcm").write_bytes((tmp_path / "label.dcm").read_bytes()[:-100])
+    broken = drawn(tmp_path)
+    assert_shows([image for image in broken if not isinstance(image, Rejected)], matrix)
+    assert [line.code for line in broken if isinstance(line, Rejected)] == ["truncated"]
 
 
 def test_a_thumbnail_is_drawn_only_where_there_is_no_volume(tmp_path):
