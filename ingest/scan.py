@@ -34,25 +34,29 @@ _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
-# SOP classes without a picture to embed, by the start of their UID (PS3.4 B.5); the first match counts.
+# SOP classes without a picture to embed, by the first components of their UID (PS3.4 B.5); the first match
+# counts.
 _SKIPPED_CLASSES = (
     ("1.2.840.10008.1.3.10", "dicomdir"),
     (_STORAGE + "88.59", "key-object"),
-    (_STORAGE + "88.", "structured-report"),
-    (_STORAGE + "11.", "presentation-state"),
-    (_STORAGE + "9.", "waveform"),
+    (_STORAGE + "88", "structured-report"),
+    (_STORAGE + "11", "presentation-state"),
+    (_STORAGE + "9", "waveform"),
     (_STORAGE + "30", "parametric-map"),
     (_STORAGE + "66.4", "segmentation"),
     (_STORAGE + "66.5", "segmentation"),
     (_STORAGE + "66.7", "segmentation"),
     (_STORAGE + "66", "no-picture-class"),
     (_STORAGE + "67", "no-picture-class"),
-    (_STORAGE + "68.", "no-picture-class"),
+    (_STORAGE + "68", "no-picture-class"),
     (_STORAGE + "91.1", "annotation"),
-    (_STORAGE + "104.", "encapsulated-document"),
+    (_STORAGE + "104", "encapsulated-document"),
     (_STORAGE + "481.2", "rt-dose"),
-    (_STORAGE + "481.1", ""),  # RT Image holds a picture
-    (_STORAGE + "481.", "rt-object"),
+    # RT Image and the enhanced ones hold a picture.
+    (_STORAGE + "481.1", ""),
+    (_STORAGE + "481.23", ""),
+    (_STORAGE + "481.24", ""),
+    (_STORAGE + "481", "rt-object"),
 )
 _SKIPPED_MODALITIES = {
     "SR": "structured-report",
@@ -159,7 +163,7 @@ def _code_without_picture(elements: HeaderElements, key: SecretKey) -> str | Non
     values = elements.values
     sop_class = str(values.get("SOPClassUID") or values.get("MediaStorageSOPClassUID", ""))
     for start, code in _SKIPPED_CLASSES:
-        if sop_class.startswith(start):
+        if f"{sop_class}.".startswith(f"{start}."):
             if code:
                 return code
             break
