@@ -37,7 +37,9 @@ def decode_jpeg(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
     header = _checked(jpeg_header(codestream), codestream, image)
     if image.samples_per_pixel == 1:
         return _own_values(imagecodecs.jpeg8_decode(codestream), header, image)
-    converted = image.is_ybr if header.is_ybr is None else header.is_ybr
+    # Lossy JPEG of three components is YBR as a rule (ISO/IEC 10918-5), so only RGB speaks against it.
+    assumed = image.is_ybr if header.reversible else image.photometric_interpretation != "RGB"
+    converted = assumed if header.is_ybr is None else header.is_ybr
     if header.reversible:
         stored = imagecodecs.jpeg8_decode(codestream, colorspace="RGB", outcolorspace="RGB")
         return arranged(stored, image, planar=False) if converted else stored
