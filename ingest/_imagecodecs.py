@@ -121,6 +121,8 @@ def _own_values(array: NDArray[Any], header: CodestreamHeader, image: ImagePixel
     bits = min(header.precision, image.bits_stored)
     if header.signed == image.signed and header.precision == bits:
         return array.astype(image.dtype, copy=False)
+    if header.precision > image.high_bit >= image.bits_stored:
+        return own_bits(array.astype(image.dtype, copy=False), image)
     if not image.signed and not header.signed and not header.reversible:
         clipped: NDArray[Any] = np.minimum(array, (1 << bits) - 1)
         return clipped.astype(image.dtype, copy=False)

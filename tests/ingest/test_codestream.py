@@ -154,6 +154,25 @@ def test_jpeg_2000_told_the_wrong_sign(make_dicom, signed, codestream_signed):
     np.testing.assert_array_equal(next(frames(dataset, [0])), values)
 
 
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(
+    ("syntax", "codec", "options"),
+    [
+        ("70", "jpeg8_encode", {"lossless": True, "predictor": 1, "bitspersample": 16}),
+        ("80", "jpegls_encode", {}),
+        ("90", "jpeg2k_encode", {"codecformat": "j2k", "level": 0, "reversible": True}),
+    ],
+)
+def test_values_that_lie_above_other_bits_are_taken_from_there(make_dicom, syntax, codec, options, signed):
+    """12 bits below High Bit 15, and four bits of something else below them (PS3.5 8.1.1)."""
+    wanted = GREY.astype(np.int16) - (500 if signed else 0)
+    cells = ((wanted << 4) | 0b0101).view(np.uint16)
+    codestream = bytes(getattr(imagecodecs, codec)(cells, **options))
+    header = {"BitsStored": 12, "HighBit": 15, "PixelRepresentation": int(signed)}
+    dataset = dataset_of(make_dicom, cells, JPEG + syntax, codestream, **header)
+    np.testing.assert_array_equal(next(frames(dataset, [0])), wanted)
+
+
 def test_lossy_values_beyond_bits_stored_are_limited_and_overlay_bits_cleared(make_dicom):
     over = np.where(X < 20, 1030, 1000).astype(np.uint16)
     lossy = encoded("jpeg8_encode", over, level=100, bitspersample=12)
