@@ -152,6 +152,14 @@ def test_spacing_may_come_from_the_size_of_the_imaged_volume(tmp_path):
     assert {image.rendering for image in drawn(tmp_path)} == {"slide-10x"}
 
 
+def test_a_spacing_that_makes_a_slide_of_a_metre_is_not_believed(tmp_path):
+    path = tmp_path / "slide.dcm"
+    save(slide(tissue(ROWS, COLUMNS), micrometres=1000.0, ImagedVolumeWidth=1.0), path)
+    assert {image.rendering for image in drawn(tmp_path)} == {"slide-10x"}
+    save(slide(tissue(ROWS, COLUMNS), micrometres=1000.0, ImagedVolumeWidth=1000.0), path)
+    assert {image.warnings for image in drawn(tmp_path)} == {("slide-spacing-unknown",)}
+
+
 @pytest.mark.parametrize(
     "attributes",
     [
