@@ -209,7 +209,8 @@ def _limited(
         histogram.add(stored, attributes)
         limits = histogram.limits(percentiles)
     low, high = limits
-    inverted = _is_inverted(attributes)
+    # Uptake has a meaning of its own, as Hounsfield units have: white is hot whatever the polarity.
+    inverted = _is_inverted(attributes) and rendering != "series-percentile"
     values = _draw_ramp(stored, attributes, low, high if high > low else low + 1.0, inverted=inverted)
     return Display(values, rendering, {"low": low, "high": high, "inverted": inverted}, warnings)
 

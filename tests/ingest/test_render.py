@@ -204,6 +204,13 @@ def test_pet_slices_share_the_scale_of_their_series():
     assert one.values.tolist() == other.values.tolist() == [[0, 64, 255]]
 
 
+@pytest.mark.parametrize("polarity", ["MONOCHROME1", "MONOCHROME2"])
+def test_white_is_hot_whatever_the_polarity_of_pet(polarity):
+    attributes = PixelAttributes(modality="PT", photometric_interpretation=polarity)
+    uptake = np.array([[0, 500, 1000]], np.uint16)
+    assert render(uptake, attributes, limits=(0.0, 1000.0)).values.tolist() == [[0, 128, 255]]
+
+
 @settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from([np.int16, np.uint16, np.int8, np.uint8]),
