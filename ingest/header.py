@@ -13,6 +13,7 @@ from ingest.deidentify import SecretKey, age_in_years, content_uid, parse_date
 from ingest.header_quality import header_quality
 from ingest.header_texts import HeaderTexts
 from ingest.slice_place import SlicePlace, place_of_elements
+from ingest.slide_label import may_show_label
 from ingest.sop_classes import WHOLE_SLIDE_MICROSCOPY
 
 # Values as `elements` and `fast_elements` give them: text with backslashes between several values, or an
@@ -30,7 +31,8 @@ class Header:
 
     `frames` holds the places of the frames of a CT, MR or PET file, as far as they are known; `tiles` counts
     the slices of a mosaic, which stand for frames; `volumes` those of a volume file, which share its frames
-    evenly. `identity` names the person for a home that keeps identities.
+    evenly. `identity` names the person for a home that keeps identities. `slide_label` says that the picture
+    is of a slide's label or of the whole glass.
     """
 
     path: str
@@ -68,6 +70,7 @@ class Header:
     tiles: int = 0
     volumes: int = 1
     identity: Mapping[str, str] | None = field(default=None, repr=False)
+    slide_label: bool = False
 
     @property
     def is_slide(self) -> bool:
@@ -141,6 +144,7 @@ def make_header(
         if modality in VOLUME_MODALITIES
         else (),
         identity=texts.identity(),
+        slide_label=may_show_label(elements),
     )
 
 

@@ -84,7 +84,8 @@ class Unit:
         """The most images that drawing this unit can give."""
         if self.patches is None:
             return len(self.slices)
-        return self.patches.max_patches + len(self.headers)  # any file may be a picture of the label
+        labels = sum(header.slide_label for header in self.headers)
+        return labels + (self.patches.max_patches if labels < len(self.headers) else 0)
 
     def memory(self, image_size: int) -> int:
         """A guess of the bytes that drawing this unit takes: its files, which of a slide are not read as a

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from ingest.decode import decode_error
 from ingest.plan import Region
-from ingest.slide_label import may_show_label
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -40,8 +39,7 @@ class Level:
 
     Tile i covers `tile_rows` x `tile_columns` pixels from (`top[i]`, `left[i]`) and is frame `frame[i]` of
     file `file[i]`. `files` are all that belong to the level, the first of its concatenation first.
-    `micrometres` per pixel is None if unknown. `label` says that it is no level at all but a picture of the
-    label or of the whole glass.
+    `micrometres` per pixel is None if unknown.
     """
 
     files: tuple[int, ...]
@@ -56,7 +54,6 @@ class Level:
     frame: NDArray[np.int64]
     pyramid: str = ""
     thumbnail: bool = False
-    label: bool = False
 
     def tiles_in(self, region: Region) -> NDArray[np.int64]:
         """Indices of the tiles that reach into a region."""
@@ -165,9 +162,7 @@ def _level(members: Sequence[int], files: Mapping[int, TileFile]) -> Level:
         raise decode_error("inconsistent-pixels")
     places = [_places(files[m], m, rows, columns) for m in members]
     top, left, file, frame = (np.concatenate(parts) for parts in zip(*places, strict=True))
-    kinds = header.get("ImageType") or ""
-    image_type = (kinds if isinstance(kinds, str) else "\\".join(map(str, kinds))).upper()
-    stated = {keyword: str(header.get(keyword) or "") for keyword in ("SOPClassUID", "SpecimenLabelInImage")}
+    flavour = str((header.get("ImageType") or [""] * 3)[2]).upper() if _has_flavour(header) else ""
     return Level(
         tuple(members),
         rows,
@@ -180,9 +175,13 @@ def _level(members: Sequence[int], files: Mapping[int, TileFile]) -> Level:
         file,
         frame,
         str(header.get("PyramidUID") or ""),
-        image_type.split("\\")[2:3] == ["THUMBNAIL"],
-        may_show_label({**stated, "ImageType": image_type}),
+        flavour == "THUMBNAIL",
     )
+
+
+def _has_flavour(header: Dataset) -> bool:
+    kinds = header.get("ImageType") or []
+    return not isinstance(kinds, str) and len(kinds) > 2
 
 
 def _places(tiles: TileFile, number: int, rows: int, columns: int) -> tuple[NDArray[np.int64], ...]:

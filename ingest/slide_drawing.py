@@ -59,9 +59,10 @@ def draw_slide(
             except Exception as error:
                 yield FileOutcome(number, None, _code_of(error))
         levels, refused = levels_of(files)
-        labels, failed = _draw_labels([level for level in levels if level.label], files, convert)
+        pictures = [level for level in levels if unit.headers[level.files[0]].slide_label]
+        labels, failed = _draw_labels(pictures, files, convert)
         refused.update(failed)
-        levels = [level for level in levels if not level.label]
+        levels = [level for level in levels if not unit.headers[level.files[0]].slide_label]
         images: deque[DrawnImage] = deque()
         while levels and not images:
             images, failed = _draw_best(levels, files, options, convert)

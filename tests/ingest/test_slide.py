@@ -10,10 +10,12 @@ import pytest
 from pydicom import Dataset
 
 from ingest.deidentify import SecretKey
-from ingest.plan import PlanOptions, Region
+from ingest.plan import PlanOptions, Region, plan
 from ingest.reasons import Rejected
 from ingest.rendered import render_files
+from ingest.scan import scan_file
 from ingest.slide import Grid, Level, choose_levels, grid_of, wanted_micrometres
+from ingest.walk import walk
 
 sys.path.append(str(Path(__file__).parent))
 from slide_cases import glass, save, slide, sparse, tiles_of, tissue
@@ -185,6 +187,10 @@ def test_a_label_takes_no_part_in_the_slide(tmp_path):
     matrix = tissue(ROWS, COLUMNS)
     save(slide(matrix), tmp_path / "slide.dcm")
     save(slide(glass(100, 128), tile=128, flavour="LABEL", number=2), tmp_path / "label.dcm")
+    (unit,) = plan(
+        [scan_file(found, SecretKey(bytes(32))) for found in walk([tmp_path])], PlanOptions(max_patches=9)
+    )
+    assert unit.max_images == 10
     images = drawn(tmp_path)
     assert_shows([image for image in images if image.rendering == "slide-10x"], matrix)
     assert [image.sop_instance_uid for image in images if image.rendering == "colour"] == ["2.25.52"]
