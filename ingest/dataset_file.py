@@ -5,6 +5,7 @@ where pydicom gives up though no value is lost.
 from __future__ import annotations
 
 import io
+import shutil
 import struct
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -89,8 +90,12 @@ def _read_unended(file: BinaryIO) -> Dataset | None:
     from pydicom import dcmread
 
     file.seek(0)
+    ended = io.BytesIO()
+    shutil.copyfileobj(file, ended)
+    ended.write(_SEQUENCE_END)
+    ended.seek(0)
     try:
-        dataset = dcmread(io.BytesIO(file.read() + _SEQUENCE_END), force=True)
+        dataset = dcmread(ended, force=True)
     except Exception:  # whatever else the end of the file has cut
         return None
     if "PixelData" not in dataset:

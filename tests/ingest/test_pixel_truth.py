@@ -264,10 +264,10 @@ def test_each_channel_of_ct_is_a_window_of_dcmtk(drawn):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_percentiles_of_mr_are_those_of_numpy_over_pydicom(drawn):
-    compared = 0
+def test_percentiles_of_mr_and_pet_are_those_of_numpy_over_pydicom(drawn):
+    compared, named = 0, {"mr-percentile", "series-percentile"}
     for one in drawn:
-        if choose_rendering(one.attributes) != "mr-percentile" or one.path.name in PYDICOM_CANNOT:
+        if choose_rendering(one.attributes) not in named or one.path.name in PYDICOM_CANNOT:
             continue
         dataset = pydicom.dcmread(one.path, force=True)
         values = processing.apply_modality_lut(pydicom.pixels.pixel_array(dataset, index=one.frame), dataset)
