@@ -21,6 +21,7 @@ from ingest.header import (
     as_kept,
     content_uid_of,
     make_header,
+    refused,
     usable_uid,
 )
 from ingest.header_quality import picture_quality
@@ -141,7 +142,7 @@ def _scan_dicom(found: FoundFile, key: SecretKey, *, has_preamble: bool, named: 
         return Rejected(found.path, _no_header_code(named=named, has_preamble=False))
     code = _code_without_picture(elements)
     if code:
-        return Rejected(found.path, code)
+        return refused(found.path, code, elements.values, key)
     content_hash = None
     if not usable_uid(elements.values, "SOPInstanceUID"):
         content_hash = hash_file(found.path)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import BinaryIO
 
+from index.records import SEPARATOR
 from ingest.archive import Archive, is_archive, open_archive
-
-SEPARATOR = "!/"
 
 
 def open_source(path: str, buffering: int = -1) -> BinaryIO:

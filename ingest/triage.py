@@ -180,6 +180,8 @@ def rejected_record(rejected: Rejected, size: int, mtime_ns: int) -> FileRecord:
         outcome=outcome,  # type: ignore[arg-type]
         code=rejected.code,
         reason=rejected.reason,
+        patient_key=rejected.patient_key,
+        study_instance_uid=rejected.study_instance_uid,
     )
 
 
@@ -237,11 +239,11 @@ def _hash(header: Header) -> str | Rejected:
         with quiet():
             return pixel_hash(open_dataset(header.path))
     except DecodeError as error:
-        return Rejected(header.path, error.code)
+        return header.refused(error.code)
     except DamagedStreamError:
-        return Rejected(header.path, "damaged-archive")
+        return header.refused("damaged-archive")
     except OSError:
-        return Rejected(header.path, "unreadable-file")
+        return header.refused("unreadable-file")
 
 
 def is_as_recorded(record: FileRecord) -> bool:

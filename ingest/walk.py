@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from index.records import SEPARATOR
 from ingest.archive import NO_ARCHIVE, is_archive, is_unread_archive, open_archive
 from ingest.errors import IngestError
 from ingest.reasons import Rejected
-from ingest.source import SEPARATOR, source_status
+from ingest.source import source_status
 
 
 @dataclass(frozen=True, slots=True)
