@@ -330,8 +330,8 @@ def _volumes(planted: Planted) -> None:
         data[place : place + size] = word(name).encode().ljust(size, b"\0")
     paths["nii"].write_bytes(data)
     planted.file("cut.nii").write_bytes(data[:600])
-    for suffix, field, before in (("nrrd", "content:", b"\ntype:"), ("mha", "Comment =", b"\nNDims")):
-        line = f"\n{field} {word(suffix + 'comment')}".encode()
+    for suffix, entry, before in (("nrrd", "content:", b"\ntype:"), ("mha", "Comment =", b"\nNDims")):
+        line = f"\n{entry} {word(suffix + 'comment')}".encode()
         paths[suffix].write_bytes(paths[suffix].read_bytes().replace(before, line + before, 1))
     bad = f"NRRD0004\n# {word('badcomment')}\ntype: {word('badtype')}\n\n"
     planted.file("bad.nrrd").write_bytes(bad.encode())
