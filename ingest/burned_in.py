@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 YES, LIKELY, NO = "yes", "likely", "no"
-# Kinds of image that carry names as a rule, or show a face: ultrasound, photographs, endoscopy, other, and
-# documents or screens that were captured.
-MODALITIES = frozenset({"US", "XC", "ES", "OT", "SC", "DMS", "DOC", "IVUS"})
+# Kinds of image that carry names as a rule, or show a face: ultrasound, photographs, endoscopy, other,
+# documents and screens that were captured, and printouts of densitometers and visual fields.
+MODALITIES = frozenset({"US", "XC", "ES", "OT", "SC", "DMS", "DOC", "IVUS", "BDUS", "BMD", "OPV"})
 # Secondary Capture Image Storage and its multi-frame classes (PS3.4 B.5).
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _CAPTURED = ("SCREEN SAVE", "SCREENSAVE", "SCREENSHOT", "SCREEN_SAVE")

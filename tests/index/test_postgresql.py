@@ -1,4 +1,4 @@
-"""What holds for SQLite holds for PostgreSQL: a cluster of the installed server is started for these tests."""
+"""What holds for SQLite holds for PostgreSQL: the installed server is started for these tests."""
 
 from __future__ import annotations
 

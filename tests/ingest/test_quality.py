@@ -128,6 +128,8 @@ def test_lossy_compression(syntax, elements, lossy, ratio):
         ({"Modality": "ES"}, "likely"),
         ({"Modality": "OT"}, "likely"),
         ({"Modality": "SC"}, "likely"),
+        ({"Modality": "BMD"}, "likely"),
+        ({"Modality": "BMD", "BurnedInAnnotation": "NO"}, "no"),
         ({}, "likely"),
         ({"Modality": "CT", "SOPClassUID": CAPTURE}, "likely"),
         ({"Modality": "CT", "SOPClassUID": CAPTURE + ".4"}, "likely"),
