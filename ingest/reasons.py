@@ -54,7 +54,7 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
     "nested-archive": (
         QUARANTINED,
-        "is an archive within an archive; unpack the outer one and ingest the folder",
+        "is an archive within an archive that is not read in place; unpack the outer one and ingest that",
     ),
     "unsupported-archive": (
         QUARANTINED,
