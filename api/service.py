@@ -95,7 +95,9 @@ class Archive(OpenedArchive):
         """One study with its series and images; `identity` adds who it is, if the home keeps that. Raises
         ServiceError `unknown-study`.
         """
-        detail = self.index.study(uid)
+        from api.queries import stored_study_uid
+
+        detail = self.index.study(stored_study_uid(self, uid))
         series = [
             {**plain(one.series), "instances": one.instances, "images": one.images} for one in detail.series
         ]
@@ -116,7 +118,9 @@ class Archive(OpenedArchive):
         if patient is not None:
             removed = self.index.remove_patient(patient)
         else:
-            removed = self.index.remove_study(str(study))
+            from api.queries import stored_study_uid
+
+            removed = self.index.remove_study(stored_study_uid(self, str(study)))
         return {"patient_key": patient, "study_instance_uid": study, **plain(removed)}
 
     # The three questions.

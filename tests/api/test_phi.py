@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -191,14 +192,15 @@ def test_no_file_of_the_home_and_no_output_names_anybody(
     assert found_in_home(WORDS, home, *said) == []
 
 
-def test_a_strict_home_holds_no_path_no_uid_and_no_date(
+def test_a_strict_home_holds_no_path_no_uid_no_date_and_no_time_of_a_file(
     ingested: Callable[[str], tuple[Path, Ran]], source: Path
 ) -> None:
     home, _ = ingested("strict")
-    traces = [FOLDER, str(source), "cr.dcm", ROOT, "2020-01-02", "20200102"]
+    changed = [str(path.stat().st_mtime_ns) for path in source.iterdir()]
+    traces = [FOLDER, str(source), "cr.dcm", ROOT, "2020-01-02", "20200102", *changed]
     assert found_in_home(traces, home) == []
     kept = {word for _, word in found_in_home(traces, ingested("pseudonymous")[0])}
-    assert kept == {FOLDER, str(source), "cr.dcm", ROOT, "2020-01-02"}
+    assert kept == {FOLDER, str(source), "cr.dcm", ROOT, "2020-01-02", *changed}
 
 
 def test_a_strict_home_answers_without_paths_and_with_shifted_dates(
@@ -244,6 +246,24 @@ def test_labels_by_path_and_by_uid_of_the_files_reach_a_strict_home(
     assert run("--home", home, "--json", "label", "import", by_uid).json["unmatched"] == [f"{ROOT}.1.9"]
     assert modalities(home, "label:one=1") == {"CR"}
     assert modalities(home, "label:two=1") == {"CT"}
+
+
+def test_a_study_of_a_strict_home_is_known_by_the_uid_of_its_files_too(
+    ingested: Callable[[str], tuple[Path, Ran]], tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(ingested("strict")[0], home)
+    shown = run("--home", home, "--json", "study", "show", f"{ROOT}.1").json
+    stored = shown["study_instance_uid"]
+    assert (stored != f"{ROOT}.1", [one["modality"] for one in shown["series"]]) == (True, ["CR"])
+    assert run("--home", home, "--json", "study", "show", stored).json == shown
+    search = ("--home", home, "--json", "search", "--include-same-patient", "-k", "9", "--study")
+    answers = [run(*search, uid).json for uid in (f"{ROOT}.1", stored)]
+    assert answers[0] == answers[1]
+    assert len(answers[0]["hits"]) == 4
+    assert run("--home", home, "--json", "forget", "--study", f"{ROOT}.1").json["studies"] == 1
+    assert run("--home", home, "--json", "forget", "--study", f"{ROOT}.1").error["code"] == "unknown-study"
+    assert run("--home", home, "--json", "study", "show", stored).error["code"] == "unknown-study"
 
 
 def test_a_home_that_keeps_identities_shows_them_with_the_study(

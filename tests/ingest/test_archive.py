@@ -152,6 +152,8 @@ def test_members_of_a_solid_archive_in_its_order_are_one_pass(tmp_path, monkeypa
         ("line\nbreak\x1b[31m", "line_break_[31m"),
         ("\u202egnp.exe", "_gnp.exe"),
         ("..", "unnamed"),
+        ("nul\0byte", "nul_byte"),
+        ("a.zip!/b", "a.zip_/b"),
         ("x" * 5000 + ".dcm", "x" * 996 + ".dcm"),
     ],
 )
@@ -287,9 +289,9 @@ def test_a_locked_or_damaged_inner_archive_costs_one_line(tmp_path):
 
 
 def test_archives_nested_without_end_are_not_followed(tmp_path):
-    """An archive that holds itself looks like a chain of any length; this one is a thousand deep."""
+    """An archive that holds itself looks like a chain of any length; this one is a hundred deep."""
     held = packed("zip", {"end.dcm": b"x"}, tmp_path)
-    for _ in range(1000):
+    for _ in range(100):
         held = packed("zip", {"in.zip": held, "file": b"1"}, tmp_path)
     (tmp_path / "x.zip").write_bytes(held)
     assert names(tmp_path / "x.zip") == ["in.zip!/in.zip!/file", "in.zip!/file", "file"]

@@ -160,6 +160,7 @@ def test_a_report_is_written_whole_in_place_of_an_old_one(tmp_path, ran):
     report, details = ran()
     write_report(path, report, details)
     assert path.read_text() == to_csv(report, details)
+    assert path.stat().st_mode & 0o777 == 0o600
     assert [entry.name for entry in tmp_path.iterdir() if "tmp" in entry.name] == []
 
 

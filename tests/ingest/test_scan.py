@@ -186,6 +186,27 @@ def test_plain_pictures(tmp_path, extension):
     assert header.sop_instance_uid.startswith("2.25.")
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "is_lossy"),
+    [
+        ("x.jpg", {"quality": 20}, True),
+        ("x.tif", {"compression": "jpeg"}, True),
+        ("x.tif", {"compression": "tiff_lzw"}, False),
+        ("x.tif", {}, False),
+        ("x.png", {}, False),
+    ],
+)
+def test_lossy_pictures_and_their_ratio(tmp_path, name, options, is_lossy):
+    y, x = np.mgrid[:200, :300]
+    pixels = np.stack([x % 256, y % 256, (x + y) % 256], axis=-1).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / name, **options)
+    quality = scan(tmp_path / name).quality
+    ratio = pixels.nbytes / (tmp_path / name).stat().st_size if is_lossy else 1.0
+    assert quality["lossy"] == is_lossy
+    assert quality["lossy_ratio"] == pytest.approx(ratio, abs=0.005)
+    assert (ratio > 5) == is_lossy
+
+
 def test_metadata_stands_in_for_a_header(tmp_path):
     for name, value in (("a", 1), ("b", 2), ("c", 3)):
         Image.new("L", (4, 4), value).save(tmp_path / f"{name}.png")
