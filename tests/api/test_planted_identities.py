@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from index.case_index import CaseIndex
 
 from .planted_files import Planted, plant
 from .traces import found, found_in_home
@@ -102,6 +105,22 @@ def test_an_ingest_tells_nothing_of_what_was_planted(
     # Paths serve to read the files again; a strict home keeps none.
     words = planted.words | planted.path_words if phi == "strict" else planted.words
     assert found_in_home(words, home) == []
+
+
+def test_forgetting_everybody_leaves_no_path_of_theirs(
+    planted: Planted, ingested: Callable[[str], tuple[Path, dict[str, bytes]]], tmp_path: Path
+) -> None:
+    """Only folders stay in which no file was of a patient with a study."""
+    home = tmp_path / "home"
+    shutil.copytree(ingested("pseudonymous")[0], home)
+    assert len({word for _, word in found_in_home(planted.path_words, home)}) > 60
+    with CaseIndex.open(home) as index:
+        for key in {study.patient_key for study in index.studies()}:
+            index.remove_patient(key)
+        assert index.verify().ok
+    left = {word for _, word in found_in_home(planted.path_words, home)}
+    nobodys = ("bad", "broken", "cut", "damaged", "document", "letter", "report", "text", "badNumberOfFrames")
+    assert left == {f"{kind}{name}qx" for name in nobodys for kind in ("Folder", "File")}
 
 
 def test_no_other_command_tells_anything_of_what_was_planted(

@@ -16,7 +16,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from index_cases import SPACE, make_bundle, unit_vectors
+from index_cases import SPACE, make_bundle, make_older_home, unit_vectors
 from sqlalchemy import create_engine, inspect, text
 
 from index import migrations
@@ -147,3 +147,15 @@ def test_the_migrations_make_the_same_tables(tmp_path: Path, url: str) -> None:
         command.downgrade(config, "base")
         assert inspect(connection).get_table_names() == ["alembic_version"]
     engine.dispose()
+
+
+def test_an_older_home_is_taken_on(tmp_path: Path, url: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        make_older_home(connection, "ab" * 8)
+    engine.dispose()
+    with CaseIndex.open(tmp_path / "home", database_url=url) as index:
+        assert (index.phi, index.known_files()["/a"].patient_key) == ("pseudonymous", None)
+        index.activate(SPACE)
+        index.add([make_bundle(0, 2)], unit_vectors(2, 1))
+        assert index.verify().ok
