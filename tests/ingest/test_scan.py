@@ -72,6 +72,27 @@ def test_nothing_of_a_header_names_the_patient(tmp_path, write_dicom):
     assert [word for word in planted if word.casefold() in told.casefold()] == []
 
 
+def test_defined_terms_stay_though_the_patient_is_called_so(tmp_path, write_dicom):
+    """Phantoms are called CT^Phantom, cases of research Breast_MRI_001, people Pa, and initials are L."""
+    path = write_dicom(
+        tmp_path / "x",
+        PIXELS,
+        PatientName="CT^Phantom^PA",
+        PatientID="Breast_MRI_001",
+        OtherPatientNames="Li^L^MONOCHROME2",
+        Modality="CT",
+        BodyPartExamined="BREAST",
+        ViewPosition="PA",
+        ImageLaterality="L",
+    )
+    header = scan(path)
+    assert (header.modality, header.body_part_examined, header.view_position) == ("CT", "BREAST", "PA")
+    assert (header.laterality, header.photometric_interpretation) == ("L", "MONOCHROME2")
+    assert header.is_volume
+    other = write_dicom(tmp_path / "y", PIXELS, PatientName="Phantom^Li", BodyPartExamined="PHANTOM")
+    assert scan(other).body_part_examined is None
+
+
 def test_blank_patient_id_makes_each_study_its_own_patient(tmp_path, write_dicom):
     keys = [
         scan(write_dicom(tmp_path / str(n), PIXELS, PatientID=blank, StudyInstanceUID=f"1.2.{n}")).patient_key
