@@ -58,7 +58,7 @@ class RunDetails:
         self.groups: dict[tuple[str, str], Group] = {}
 
     def add_drawn(self, unit: Unit, drawn: DrawnUnit) -> None:
-        """Take in a unit that was committed."""
+        """Take in a unit that was drawn."""
         counts = dict.fromkeys(range(len(unit.headers)), 0)
         renderings: dict[int, str] = {}
         shown: list[int] = []
