@@ -17,6 +17,7 @@ from PIL import Image
 from index.case_index import CaseIndex
 from index.errors import CatalogError
 from ingest import drawing
+from ingest._commits import ENCODED_TOGETHER
 from ingest.errors import IngestError, InterruptedIngestError
 from ingest.pipeline import IngestOptions, ingest
 from ingest.plan import PlanOptions
@@ -270,6 +271,37 @@ def test_workers_and_this_process_give_the_same_index(tmp_path, model, encoder, 
             files = [(index.get(int(i)).path, index.get(int(i)).frame) for i in table.image_ids]
             vectors.append(table.vectors[sorted(range(len(files)), key=files.__getitem__)])
     np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
+class CountingEncoder:
+    """An encoder that remembers how many images it was given at a time."""
+
+    def __init__(self, encoder):
+        self.encoder = encoder
+        self.counts = []
+
+    def encode_images(self, images):
+        self.counts.append(len(images))
+        return self.encoder.encode_images(images)
+
+
+def test_images_are_encoded_in_batches_as_they_come(tmp_path, home, model, encoder, write_dicom):
+    """Every vector belongs to its image, whichever batch it came in."""
+    count = 2 * ENCODED_TOGETHER + 9
+    for n in range(count):
+        write_dicom(tmp_path / "in" / f"{n}.dcm", PIXELS * (n + 1), SOPInstanceUID=f"2.25.9{n}")
+    counting = CountingEncoder(encoder)
+    with CaseIndex.open(home) as index:
+        ingest([tmp_path / "in"], index, model, lambda: counting, IngestOptions(workers=1))
+        table = index.table()
+        found = {index.get(int(i)).path: v for i, v in zip(table.image_ids, table.vectors, strict=True)}
+    assert counting.counts == [ENCODED_TOGETHER, ENCODED_TOGETHER, 9]
+    for n in (0, 70, count - 1):
+        path = tmp_path / "in" / f"{n}.dcm"
+        alone = tmp_path / f"home-{n}"
+        with CaseIndex.open(alone) as index:
+            ingest([path], index, model, lambda: encoder)
+            np.testing.assert_array_equal(index.table().vectors[0], found[str(path)])
 
 
 def test_progress_tells_stages_counts_and_time_left(tmp_path, home, model, encoder, write_series):
