@@ -21,9 +21,11 @@ def agree(first: Record, *others: Record) -> Record:
 
     The patient is that of `first`; what is said of another patient does not count.
     """
+    every: list[StudyRecord | SeriesRecord] = [first, *others]
+    counting = [one for one in every if _patient(one) == _patient(first)]
     values: dict[str, Any] = {}
     for name in set(first.__slots__) - _IDENTITY:
-        told = [getattr(one, name) for one in (first, *others) if _patient(one) == _patient(first)]
+        told = [getattr(one, name) for one in counting]
         values[name] = min((value for value in told if value not in (None, "")), key=_order, default=None)
     return replace(first, **values)
 

@@ -38,7 +38,8 @@ def bundle_of(
         if outcome.pixel_hash is None:
             rejected = Rejected(header.path, outcome.code or "undecodable-pixels")
             rejections.append(rejected)
-            refused.append(rejected_record(rejected, header.size, header.mtime_ns))
+            if not copies.get(header.path):  # or else one of these may be usable
+                refused.append(rejected_record(rejected, header.size, header.mtime_ns))
         else:
             hashes[outcome.file] = outcome.pixel_hash
             same = (header, *copies.get(header.path, ()))

@@ -154,14 +154,17 @@ class _Run:
 
     def _embed(self, key: SecretKey) -> None:
         """Draw, encode and commit every file; copies of those that turn out to be unusable come last."""
-        from ingest.copies import next_in_line
+        from ingest.copies import Groups
 
+        groups = Groups(self.triage.copies)
         headers = self.triage.headers = self._placed(self.triage.headers)
         while headers:
             self._embed_units(headers, key)
-            following, alike = next_in_line(self.triage.copies, self.commits.rejections)
-            self.triage.rejected += [rejected for _, rejected in alike]
-            self.index.record_files([rejected_record(one, h.size, h.mtime_ns) for h, one in alike])
+            by_path = {header.path: header for header in self.triage.headers}
+            following, given_up = groups.next_in_line(self.commits.rejections, by_path)
+            told = {rejected.path for rejected in self.commits.rejections}
+            self.triage.rejected += [rejected for _, rejected in given_up if rejected.path not in told]
+            self.index.record_files([rejected_record(one, h.size, h.mtime_ns) for h, one in given_up])
             headers = self._placed(following)
             self.triage.headers = [*self.triage.headers, *headers]
 
@@ -204,11 +207,13 @@ class _Run:
         """Account for every file of the run."""
         headers = {header.path for header in self.triage.headers}
         copies = {same.path for every in self.triage.copies.values() for same in every}
-        embedded = self.commits.files & headers
+        embedded = (self.commits.files & headers) - copies
         unchanged = [record.path for record in self.triage.unchanged]
         held = self.index.holdings([*unchanged, *embedded])
         # A series that gains files is drawn with those that the index held; they are none of this run's.
-        late = [rejected for rejected in self.commits.rejections if rejected.path in headers | copies]
+        late = [
+            rejected for rejected in self.commits.rejections if rejected.path in headers - embedded - copies
+        ]
         rejected = sorted((*self.triage.rejected, *late), key=lambda r: r.path)
         unchanged += sorted(self.commits.files & copies)
         if self.details is not None:
