@@ -70,6 +70,8 @@ class Slice:
 class Unit:
     """What is drawn and committed as a whole. `whole_series` says that percentiles are taken over all
     slices. A slide has `patches` instead of `slices`: which of them hold tissue is seen when it is drawn.
+    With `replace_series` it takes the place of what the index holds of the series, but for the instances
+    `beside` it, by UID and pixel hash; `new` are then the paths that the index does not hold.
     """
 
     headers: tuple[Header, ...]
@@ -78,6 +80,8 @@ class Unit:
     replace_series: bool = False
     orientation: str | None = None
     patches: PatchOptions | None = None
+    beside: frozenset[tuple[str, str]] = frozenset()
+    new: frozenset[str] = frozenset()
 
     @property
     def max_images(self) -> int:
