@@ -12,6 +12,7 @@ _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), _JPEG_LS} - {0xC4, 0xC8, 0xCC})
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _SIZ, _COD, _SOT = 0xFF51, 0xFF52, 0xFF90
 _FILL_BYTES = 16
+_MAX_TILES = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +95,14 @@ def jpeg_2000_header(codestream: bytes) -> CodestreamHeader:
     """The main header of a JPEG 2000 or HTJ2K codestream (ISO/IEC 15444-1, T.800 A.5), also in a JP2 file.
 
     A multiple component transformation makes it YBR, which every decoder undoes: `is_ybr` is then False.
-    Raises `ValueError` if there is none.
+    Raises `ValueError` if there is none, or one that decoders stumble over.
     """
     start = codestream.find(b"\xff\x4f\xff\x51")
     if start < 0:
         raise ValueError("no start of codestream")
     size = struct.unpack_from(">HHIIIIIIIIHB", codestream, start + 4)
     columns, rows, left, top = size[2:6]
+    _check_grid(size, codestream[start + 42 : start + 4 + size[0]])
     body = start + 4 + size[0]
     coding = _coding_style(codestream, body)
     return CodestreamHeader(
@@ -115,6 +117,20 @@ def jpeg_2000_header(codestream: bytes) -> CodestreamHeader:
     )
 
 
+def _check_grid(size: tuple[int, ...], components: bytes) -> None:
+    """Refuse a grid of tiles that T.800 table A.9 rules out; OpenJPH divides by its sizes unseen."""
+    columns, rows, left, top, width, height, tile_left, tile_top, samples = size[2:11]
+    possible = (
+        len(components) == 3 * samples > 0
+        and 0 not in components[1::3]
+        and 0 not in components[2::3]
+        and tile_left <= left < min(columns, tile_left + width)
+        and tile_top <= top < min(rows, tile_top + height)
+    )
+    if not possible or -(-(columns - tile_left) // width) * -(-(rows - tile_top) // height) > _MAX_TILES:
+        raise ValueError("no possible grid of tiles")
+
+
 def _coding_style(codestream: bytes, at: int) -> bytes:
     """The COD segment after its length: style, progression, layers (2), transformation of components, levels,
     block size (2), block style, wavelet.
@@ -122,8 +138,17 @@ def _coding_style(codestream: bytes, at: int) -> bytes:
     while at + 4 <= len(codestream):
         marker, length = struct.unpack_from(">HH", codestream, at)
         if marker == _COD and length >= 12:
-            return codestream[at + 4 : at + 2 + length]
+            coding = codestream[at + 4 : at + 2 + length]
+            if len(coding) < 10 or not _is_possible(coding):
+                break
+            return coding
         if marker == _SOT:
             break
         at += 2 + length
     raise ValueError("no coding style")
+
+
+def _is_possible(coding: bytes) -> bool:
+    """Whether levels and code-blocks are within T.800 tables A.15 and A.18."""
+    levels, width, height = coding[5:8]
+    return levels <= 32 and width <= 8 and height <= 8 and width + height <= 8 and coding[9] <= 1

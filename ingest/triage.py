@@ -242,6 +242,8 @@ def _hash(header: Header) -> str | Rejected:
         return Rejected(header.path, "damaged-archive")
     except OSError:
         return Rejected(header.path, "unreadable-file")
+    except Exception:  # whatever a mangled file makes pydicom raise is one line of the report
+        return Rejected(header.path, "unreadable-header")
 
 
 def is_as_recorded(record: FileRecord) -> bool:
