@@ -25,7 +25,7 @@ from ingest.pipeline import FEW_FILES, IngestOptions, ingest
 from ingest.report import IngestReport
 
 BATCH = 400
-# Every so many batches, a few files that need no decoder are drawn in this process.
+# Of each batch a few files, of these, need no decoder and are drawn in this process.
 IN_THIS_PROCESS = (
     "syntax-0",
     "syntax-2",
@@ -134,7 +134,12 @@ def _watch_draws(watch: Watch, patch: Callable[[Any, str, Any], None]) -> None:
 
         def noticed(part: Any) -> Any:
             try:
-                return draw(part)
+                try:
+                    return draw(part)
+                except WorkerLostError as error:
+                    if error.code != "decoder-timeout":
+                        raise
+                    return draw(part)  # what hangs does so again; the machine may have had other things to do
             except WorkerLostError as error:
                 if len(part.headers) == 1:
                     watch.lost.append((os.path.basename(part.headers[0].path), error.code))
