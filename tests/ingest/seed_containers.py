@@ -50,12 +50,19 @@ def _turned() -> Image.Exif:
     return exif
 
 
-def volumes(values: NDArray[np.uint16]) -> Iterator[SeedFile]:
+def volumes(values: NDArray[np.uint16], colours: NDArray[np.uint8]) -> Iterator[SeedFile]:
     import SimpleITK
 
     volume = SimpleITK.GetImageFromArray(np.stack([values.astype(np.int16)] * 4))
     volume.SetSpacing((1.0, 1.0, 3.0))
+    times = SimpleITK.JoinSeries([volume, volume + 1, volume + 2])
+    colour = SimpleITK.GetImageFromArray(np.stack([colours] * 2), isVector=True)
     with tempfile.TemporaryDirectory() as folder:
+        for kind, image in (("times", times), ("colour", colour)):
+            for suffix in (".nii", ".nrrd", ".mha"):
+                path = Path(folder) / f"{kind}{suffix}"
+                SimpleITK.WriteImage(image, str(path))
+                yield SeedFile(path.name, path.read_bytes(), is_dicom=False)
         for name in ("volume.nii", "volume.nrrd", "volume.mha", "packed.nrrd", "packed.mha"):
             path = Path(folder) / name
             SimpleITK.WriteImage(volume, str(path), useCompression=name.startswith("packed"))

@@ -48,7 +48,7 @@ def seed_files(make_dicom: MakeDicom, real: Path | None = None) -> list[SeedFile
         *_slides(),
         *_phantoms(),
         *pictures(GREY, COLOUR),
-        *volumes(GREY),
+        *volumes(GREY, COLOUR),
     ]
     found += archives([seed for seed in found if seed.is_dicom and seed.pack is None][:12])
     if real is not None:
