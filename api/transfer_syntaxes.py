@@ -96,10 +96,19 @@ SAMPLES: tuple[Sample, ...] = (
 
 def check_transfer_syntaxes() -> list[dict[str, Any]]:
     """One entry per sample: `uid`, `name`, `bits` of a value, `decoder` (those installed, the preferred
-    first) and whether the sample came out right, with the cause where it did not.
+    first), the `reason` of that order, and whether the sample came out right, with the cause where it did
+    not.
     """
+    from ingest.transfer_syntaxes import TRANSFER_SYNTAXES
+
     return [
-        {"uid": sample.uid, "name": _name(sample), "bits": sample.bits, **_check(sample)}
+        {
+            "uid": sample.uid,
+            "name": _name(sample),
+            "bits": sample.bits,
+            **_check(sample),
+            "reason": TRANSFER_SYNTAXES[sample.uid].reason,
+        }
         for sample in SAMPLES
     ]
 

@@ -81,6 +81,19 @@ def deflated_start(file: BinaryIO) -> int | None:
     return walk.base + at if walk.transfer_syntax == DEFLATED else None
 
 
+def unknown_sequences(file: BinaryIO) -> list[tuple[int, int]]:
+    """Where sequences of VR UN begin and end in a big endian file. They are little endian with implicit VRs
+    (PS3.5 6.2.2), which pydicom does not know of big endian files.
+    """
+    file.seek(0)
+    walk = _Walk(file)
+    try:
+        walk.run()
+    except (_CutError, _UnusualError, HeaderRefusedError, struct.error):
+        return []
+    return walk.unknown
+
+
 class _Walk:
     """`data` is the part of the file from `base` on; places `at` count in `data`."""
 
@@ -94,6 +107,7 @@ class _Walk:
         self.vrs = wanted_elements()[1]
         self.is_deflated = False
         self.little = True
+        self.unknown: list[tuple[int, int]] = []
 
     def run(self) -> HeaderElements:
         at, explicit = self._encoding(self.meta(132 if self.data[128:132] == b"DICM" else 0))
@@ -240,6 +254,8 @@ class _Walk:
         if length == UNDEFINED:
             if explicit and vr not in (b"SQ", b"UN"):
                 raise _UnusualError
+            if vr == b"UN" and not self.little:
+                return self._past_unknown(at)
             return self._past_sequence(at, explicit=explicit)
         if tag in self.vrs and length <= MAX_VALUE:
             if at + length > len(self.data):
@@ -248,6 +264,16 @@ class _Walk:
             if vr not in (b"", b"UN", self.vrs[tag]):
                 self.other_vrs[tag] = vr
         return at + length
+
+    def _past_unknown(self, at: int) -> int:
+        start = self.base + at - 12  # tag, VR and length stand before the value
+        self.little = True
+        try:
+            at = self._past_sequence(at, explicit=False)
+        finally:
+            self.little = False
+        self.unknown.append((start, self.base + at))
+        return at
 
     def _past_sequence(self, at: int, *, explicit: bool) -> int:
         """Past a sequence of undefined length (PS3.5 7.5), whatever is nested in it."""

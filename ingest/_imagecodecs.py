@@ -38,7 +38,9 @@ def decode_jpeg(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
     header = _header(jpeg_header, codestream, image)
     if image.samples_per_pixel == 1:
         return _own_values(imagecodecs.jpeg8_decode(codestream), header, image)
-    converted = image.is_ybr if header.is_ybr is None else header.is_ybr
+    # Lossy JPEG of three components is YBR as a rule (ISO/IEC 10918-5), so only RGB speaks against it.
+    assumed = image.is_ybr if header.reversible else image.photometric_interpretation != "RGB"
+    converted = assumed if header.is_ybr is None else header.is_ybr
     if header.reversible:
         stored = imagecodecs.jpeg8_decode(codestream, colorspace="RGB", outcolorspace="RGB")
         return arranged(stored, image, planar=False) if converted else stored
@@ -129,6 +131,8 @@ def _own_values(array: NDArray[Any], header: CodestreamHeader, image: ImagePixel
     bits = min(header.precision, image.bits_stored)
     if header.signed == image.signed and header.precision == bits:
         return array.astype(image.dtype, copy=False)
+    if header.precision > image.high_bit >= image.bits_stored:
+        return own_bits(array.astype(image.dtype, copy=False), image)
     if not image.signed and not header.signed and not header.reversible:
         clipped: NDArray[Any] = np.minimum(array, (1 << bits) - 1)
         return clipped.astype(image.dtype, copy=False)

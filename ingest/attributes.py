@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.lookup_table import LookupTable, read_lookup_table, read_palette
+from ingest.slice_place import image_kind
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 MAX_BITS = 64
 # Factors beyond these lose every value in the rounding of what follows.
 _SLOPES = (1e-30, 1e30)
@@ -40,7 +40,8 @@ class PixelAttributes:
     C.7.5.1.1.2); it is left out of statistics, not painted over.
     `palette` is uint8 [n, 3], the colour of stored value `palette_first + i` (PS3.3 C.7.6.3.1.5);
     `supplemental` says that it colours only the stored values from `palette_first` on (PS3.3 C.7.6.19).
-    `hounsfield` says that values after the modality transformation are Hounsfield units.
+    `hounsfield` says that values after the modality transformation are Hounsfield units; those of a
+    localizer, which is a projection, are not (PS3.3 C.8.2.1.1.1), whatever its rescale type.
     `icc_profile` is that of the image or of the frame's optical path (PS3.3 C.11.15).
     `warnings` are codes of `ingest.render.WARNINGS` for attributes that could not be taken as they are.
     """
@@ -49,6 +50,7 @@ class PixelAttributes:
     photometric_interpretation: str = "MONOCHROME2"
     bits_stored: int = 16
     secondary_capture: bool = False
+    localizer: bool = False
     rescale_slope: float = 1.0
     rescale_intercept: float = 0.0
     hounsfield: bool = False
@@ -124,6 +126,7 @@ class AttributeReader:
             and None not in (slope, intercept)
             and not warnings
             and modality_lut is None
+            and not self._base.localizer
             and rescale_type in {"HU", "HU_MOD"},
             modality_lut=modality_lut,
             voi_lut=_table(voi, "VOILUTSequence", negative_inputs=below_zero),
@@ -136,6 +139,7 @@ class AttributeReader:
 
 def _file_attributes(dataset: Dataset) -> PixelAttributes:
     bits = _integer(dataset, "BitsStored") or _integer(dataset, "BitsAllocated") or 16
+    kind = image_kind("\\".join(_texts(dataset, "ImageType")), _text(dataset, "SOPClassUID"))
     photometric = _text(dataset, "PhotometricInterpretation") or "MONOCHROME2"
     supplemental = photometric == "MONOCHROME2" and _text(dataset, "PixelPresentation") in {"COLOR", "MIXED"}
     palette, first, warnings = None, 0, ("for-processing",) if _is_raw(dataset) else ()
@@ -150,7 +154,8 @@ def _file_attributes(dataset: Dataset) -> PixelAttributes:
         modality=_text(dataset, "Modality"),
         photometric_interpretation=photometric,
         bits_stored=min(max(bits, 1), MAX_BITS),
-        secondary_capture=_text(dataset, "SOPClassUID").startswith(SECONDARY_CAPTURE),
+        secondary_capture=kind == "secondary-capture",
+        localizer=kind == "localizer",
         presentation_lut_shape=_text(dataset, "PresentationLUTShape"),
         padding=_padding(dataset),
         palette=palette,
@@ -232,11 +237,16 @@ def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
 
 
 def _text(dataset: Dataset, keyword: str) -> str:
+    return next(iter(_texts(dataset, keyword)), "")
+
+
+def _texts(dataset: Dataset, keyword: str) -> list[str]:
+    """All values in capitals, without what pads them."""
     value = _value(dataset, keyword)
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        value = value[0] if value else ""
-    text = value.decode("latin-1") if isinstance(value, bytes) else "" if value is None else str(value)
-    return text.replace("\0", "").strip().upper()
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return ["" if one is None else str(one).replace("\0", "").strip().upper() for one in several]
 
 
 def _numbers(dataset: Dataset, keyword: str) -> list[float]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ingest.slide_label import may_show_label, shows_label
+from ingest.sop_classes import is_secondary_capture
+
 YES, LIKELY, NO = "yes", "likely", "no"
 # Kinds of image that carry names as a rule, or show a face: ultrasound, photographs, endoscopy, other, and
 # documents or screens that were captured.
 MODALITIES = frozenset({"US", "XC", "ES", "OT", "SC", "DMS", "DOC", "IVUS"})
-# Secondary Capture Image Storage and its multi-frame classes (PS3.4 B.5).
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _CAPTURED = ("SCREEN SAVE", "SCREENSAVE", "SCREENSHOT", "SCREEN_SAVE")
 
 Elements = Mapping[str, str | int]
@@ -17,16 +18,17 @@ Elements = Mapping[str, str | int]
 
 def burned_in(elements: Elements) -> str:
     """`yes`, `likely` or `no`: by Burned In Annotation and Recognizable Visual Features (PS3.3 C.7.6.1), else
-    by what such an image is as a rule.
+    by what such an image is as a rule. The label of a slide names the patient, whatever the header says.
     """
     said = _code(elements, "BurnedInAnnotation")
-    if said == "YES":
+    if said == "YES" or shows_label(elements):
         return YES
-    if _code(elements, "RecognizableVisualFeatures") == "YES":
+    # Scanners say of every picture of a slide that nothing is burned in.
+    if _code(elements, "RecognizableVisualFeatures") == "YES" or may_show_label(elements):
         return LIKELY
     if said == "NO":
         return NO
-    captured = _code(elements, "SOPClassUID").startswith(SECONDARY_CAPTURE) or "ConversionType" in elements
+    captured = is_secondary_capture(_code(elements, "SOPClassUID")) or "ConversionType" in elements
     captured = captured or any(word in _code(elements, "ImageType") for word in _CAPTURED)
     return LIKELY if captured or (_code(elements, "Modality") or "OT") in MODALITIES else NO
 

@@ -14,6 +14,8 @@ from ingest.elements import DEFLATED
 from ingest.header_quality import header_quality
 from ingest.header_texts import HeaderTexts
 from ingest.slice_place import SlicePlace, place_of_elements
+from ingest.slide_label import may_show_label
+from ingest.sop_classes import WHOLE_SLIDE_MICROSCOPY
 from ingest.transfer_syntaxes import TRANSFER_SYNTAXES
 
 # Values as `elements` and `fast_elements` give them: text with backslashes between several values, or an
@@ -25,7 +27,6 @@ _DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
 _LEAST_FRAGMENT = 16
 _DEFLATE_AT_MOST = 1032
 VOLUME_MODALITIES = frozenset({"CT", "MR", "PT"})
-WHOLE_SLIDE_MICROSCOPY = "1.2.840.10008.5.1.4.1.1.77.1.6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Header:
 
     `frames` holds the places of the frames of a CT, MR or PET file, as far as they are known; `tiles` counts
     the slices of a mosaic, which stand for frames; `volumes` those of a volume file, which share its frames
-    evenly. `identity` names the person for a home that keeps identities.
+    evenly. `identity` names the person for a home that keeps identities. `slide_label` says that the picture
+    is of a slide's label or of the whole glass.
     """
 
     path: str
@@ -73,10 +75,11 @@ class Header:
     tiles: int = 0
     volumes: int = 1
     identity: Mapping[str, str] | None = field(default=None, repr=False)
+    slide_label: bool = False
 
     @property
     def is_slide(self) -> bool:
-        """Whether the file is a level of a slide, drawn together with its series (PS3.3 A.32.8)."""
+        """Whether the file is a level or the label of a slide, drawn with its series (PS3.3 A.32.8)."""
         return self.kind == "dicom" and self.sop_class_uid == WHOLE_SLIDE_MICROSCOPY
 
     @property
@@ -145,6 +148,7 @@ def make_header(
         if modality in VOLUME_MODALITIES
         else (),
         identity=texts.identity(),
+        slide_label=may_show_label(elements),
     )
 
 

@@ -52,8 +52,12 @@ class ImagePixel:
 
     @property
     def is_ybr(self) -> bool:
-        """Whether values are luminance and chrominance (PS3.3 C.7.6.3.1.2)."""
-        return self.photometric_interpretation.startswith("YBR")
+        """Whether values are luminance and chrominance (PS3.3 C.7.6.3.1.2).
+
+        YBR_ICT and YBR_RCT name a step within JPEG 2000, which decoders undo where the codestream says that
+        it was taken; elsewhere they are left over from before values were decoded.
+        """
+        return self.photometric_interpretation.startswith(("YBR_FULL", "YBR_PARTIAL"))
 
 
 def image_pixel(dataset: Dataset) -> ImagePixel:
@@ -110,5 +114,5 @@ def _check(image: ImagePixel) -> None:
         and 1 <= image.bits_stored <= allocated
         and image.samples * allocated // 8 <= MAX_FRAME_BYTES
     )
-    if not possible or (image.is_ybr and image.samples_per_pixel == 1):
+    if not possible or (image.photometric_interpretation.startswith("YBR") and image.samples_per_pixel == 1):
         raise decode_error("inconsistent-pixels")

@@ -84,7 +84,10 @@ class Unit:
     @property
     def max_images(self) -> int:
         """The most images that drawing this unit can give."""
-        return self.patches.max_patches if self.patches is not None else len(self.slices)
+        if self.patches is None:
+            return len(self.slices)
+        labels = sum(header.slide_label for header in self.headers)
+        return labels + (self.patches.max_patches if labels < len(self.headers) else 0)
 
     def memory(self, image_size: int) -> int:
         """A guess of the bytes that drawing this unit takes: its files, which of a slide are not read as a

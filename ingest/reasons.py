@@ -28,8 +28,8 @@ REASONS: dict[str, tuple[str, str]] = {
     "rt-object": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="a radiotherapy plan, structure set or record")),
     "slide-label": (
         SKIPPED,
-        "is a photograph of a slide's label or of the whole slide with it, which may name the patient; "
-        "nothing needs to be done",
+        "is a photograph of a slide's label or of the whole slide with it, which may name the patient: this "
+        "home keeps no such pictures (--phi strict); nothing needs to be done",
     ),
     "encapsulated-document": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="an encapsulated document")),
     "no-picture-class": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="registration, raw or other data")),

@@ -20,7 +20,7 @@ from ingest.grey_levels import draw_levels, draw_ramp, is_small_integer
 from ingest.histogram import FULL_RANGE, PERCENTILES, ValueHistogram
 from ingest.lookup_table import LookupTable
 from ingest.modality_values import Stored, Values, extremes, modality_values
-from ingest.windowing import FUNCTIONS, linear_ramp, usable_window, window_levels
+from ingest.windowing import FUNCTIONS, linear_ramp, spans_stored_values, usable_window, window_levels
 
 # MedGemma Technical Report (arXiv 2507.05201): width and level in HU for red, green and blue.
 CT_WINDOWS = (Window(-100.0, 2250.0), Window(40.0, 350.0), Window(40.0, 80.0))
@@ -209,7 +209,8 @@ def _limited(
         histogram.add(stored, attributes)
         limits = histogram.limits(percentiles)
     low, high = limits
-    inverted = _is_inverted(attributes)
+    # Uptake has a meaning of its own, as Hounsfield units have: white is hot whatever the polarity.
+    inverted = _is_inverted(attributes) and rendering != "series-percentile"
     values = _draw_ramp(stored, attributes, low, high if high > low else low + 1.0, inverted=inverted)
     return Display(values, rendering, {"low": low, "high": high, "inverted": inverted}, warnings)
 
@@ -231,8 +232,10 @@ def _windowed(stored: Stored, attributes: PixelAttributes, *, inverted: bool) ->
     function = attributes.voi_lut_function
     if function not in FUNCTIONS:
         function, warnings = "LINEAR", ("voi-function-unknown",)
-    window, faults = usable_window(attributes.windows, function, *extremes(stored, attributes))
-    warnings = (*warnings, *faults)
+    window: Window | None = attributes.windows[0]
+    if not spans_stored_values(attributes.windows[0], attributes, signed=stored.dtype.kind == "i"):
+        window, faults = usable_window(attributes.windows, function, *extremes(stored, attributes))
+        warnings = (*warnings, *faults)
     if window is None:
         return _limited(stored, attributes, "percentile", None, PERCENTILES, warnings)
     ramp = linear_ramp(window, function)

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from typing import cast
@@ -16,7 +16,6 @@ from ingest.deidentify import SecretKey, content_uid
 from ingest.elements import CUT, GARBLED, PIXELS, HeaderElements, HeaderRefusedError, read_elements
 from ingest.frame_places import needs_frame_places, with_frame_places
 from ingest.header import (
-    WHOLE_SLIDE_MICROSCOPY,
     Header,
     as_kept,
     content_uid_of,
@@ -26,6 +25,7 @@ from ingest.header import (
 from ingest.header_quality import picture_quality
 from ingest.metadata import PictureMetadata
 from ingest.reasons import Rejected
+from ingest.slide_label import may_show_label
 from ingest.source import open_source
 from ingest.walk import FoundFile
 
@@ -34,25 +34,29 @@ _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
-# SOP classes without a picture to embed, by the start of their UID (PS3.4 B.5); the first match counts.
+# SOP classes without a picture to embed, by the first components of their UID (PS3.4 B.5); the first match
+# counts.
 _SKIPPED_CLASSES = (
     ("1.2.840.10008.1.3.10", "dicomdir"),
     (_STORAGE + "88.59", "key-object"),
-    (_STORAGE + "88.", "structured-report"),
-    (_STORAGE + "11.", "presentation-state"),
-    (_STORAGE + "9.", "waveform"),
+    (_STORAGE + "88", "structured-report"),
+    (_STORAGE + "11", "presentation-state"),
+    (_STORAGE + "9", "waveform"),
     (_STORAGE + "30", "parametric-map"),
     (_STORAGE + "66.4", "segmentation"),
     (_STORAGE + "66.5", "segmentation"),
     (_STORAGE + "66.7", "segmentation"),
     (_STORAGE + "66", "no-picture-class"),
     (_STORAGE + "67", "no-picture-class"),
-    (_STORAGE + "68.", "no-picture-class"),
+    (_STORAGE + "68", "no-picture-class"),
     (_STORAGE + "91.1", "annotation"),
-    (_STORAGE + "104.", "encapsulated-document"),
+    (_STORAGE + "104", "encapsulated-document"),
     (_STORAGE + "481.2", "rt-dose"),
-    (_STORAGE + "481.1", ""),  # RT Image holds a picture
-    (_STORAGE + "481.", "rt-object"),
+    # RT Image and the enhanced ones hold a picture.
+    (_STORAGE + "481.1", ""),
+    (_STORAGE + "481.23", ""),
+    (_STORAGE + "481.24", ""),
+    (_STORAGE + "481", "rt-object"),
 )
 _SKIPPED_MODALITIES = {
     "SR": "structured-report",
@@ -139,7 +143,7 @@ def _scan_dicom(found: FoundFile, key: SecretKey, *, has_preamble: bool, named: 
         return Rejected(found.path, _no_header_code(named=named, has_preamble=has_preamble))
     if not elements.values and not has_preamble and elements.ending != PIXELS:
         return Rejected(found.path, _no_header_code(named=named, has_preamble=False))
-    code = _code_without_picture(elements)
+    code = _code_without_picture(elements, key)
     if code:
         return Rejected(found.path, code)
     content_hash = None
@@ -155,11 +159,11 @@ def _no_header_code(*, named: bool, has_preamble: bool) -> str:
     return "not-dicom" if named else "not-an-image"
 
 
-def _code_without_picture(elements: HeaderElements) -> str | None:
+def _code_without_picture(elements: HeaderElements, key: SecretKey) -> str | None:
     values = elements.values
     sop_class = str(values.get("SOPClassUID") or values.get("MediaStorageSOPClassUID", ""))
     for start, code in _SKIPPED_CLASSES:
-        if sop_class.startswith(start):
+        if f"{sop_class}.".startswith(f"{start}."):
             if code:
                 return code
             break
@@ -167,22 +171,11 @@ def _code_without_picture(elements: HeaderElements) -> str | None:
         modality = str(elements.values.get("Modality", ""))
         if modality in _SKIPPED_MODALITIES and not sop_class:
             return _SKIPPED_MODALITIES[modality]
-    if sop_class == WHOLE_SLIDE_MICROSCOPY and _may_show_label(values):
+    if key.phi == "strict" and may_show_label(values):
         return "slide-label"
     if elements.ending == PIXELS:
         return None
     return {CUT: "truncated", GARBLED: "unreadable-header"}.get(elements.ending, "no-pixel-data")
-
-
-def _may_show_label(values: Mapping[str, str | int]) -> bool:
-    """Whether an image of a slide is of its label or its whole glass (PS3.3 C.8.12.4.1.1), or says that the
-    label is in it (Specimen Label in Image); a VOLUME image, which is the slide itself, stays one.
-    """
-    flavours = str(values.get("ImageType", "")).upper().split("\\")
-    if "VOLUME" in flavours:
-        return False
-    shown = str(values.get("SpecimenLabelInImage", "")).upper() == "YES"
-    return shown or "LABEL" in flavours or "OVERVIEW" in flavours
 
 
 def _scan_volume(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -> Header | Rejected:

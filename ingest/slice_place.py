@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+from ingest.sop_classes import is_secondary_capture
+
 # Values 3 and 4 of Image Type for pictures made of a volume instead of measured (PS3.3 C.7.6.1.1.2,
 # C.8.16.1.3, and what vendors write).
 _PROJECTIONS = frozenset(
@@ -57,7 +58,7 @@ def image_kind(image_type: str, sop_class_uid: str = "") -> str:
     words = {word for value in image_type.upper().split("\\") for word in (value, *value.split())}
     if words & _LOCALIZERS:
         return "localizer"
-    if sop_class_uid.startswith(SECONDARY_CAPTURE) or "SCREEN SAVE" in words:
+    if is_secondary_capture(sop_class_uid) or "SCREEN SAVE" in words:
         return "secondary-capture"
     if words & _PROJECTIONS:
         return "projection"

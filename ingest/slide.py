@@ -29,6 +29,8 @@ PATCH_PIXELS = 448
 COARSER_AT_MOST = 1.1
 # 5x from a level finer than 80x would need a patch of more source pixels than memory allows.
 MOST_REDUCTION = 20.0
+# No glass is wider (whole mounts measure 203 x 152 mm): beyond this a header took micrometres for mm.
+MOST_MILLIMETRES = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +219,24 @@ def _first_path(header: Dataset, paths: tuple[str, ...] | None, count: int) -> N
 
 
 def _micrometres(header: Dataset, columns: int) -> float | None:
-    """From Pixel Spacing of the shared functional groups, else Imaged Volume Width; both are in mm."""
-    try:
-        measures = header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-        down, across = (float(value) for value in measures.PixelSpacing)
-        spacing = 1000.0 * sqrt(down * across)
-    except (AttributeError, IndexError, TypeError, ValueError):
+    """From Pixel Spacing of the shared functional groups, else Imaged Volume Width; both are in mm, and one
+    that would make a slide of `MOST_MILLIMETRES` is none.
+    """
+    for stated in (_pixel_spacing, _imaged_spacing):
         try:
-            spacing = 1000.0 * float(header.ImagedVolumeWidth) / columns
-        except (AttributeError, TypeError, ValueError):
-            return None
-    return spacing if 0.0 < spacing < 1e6 else None
+            millimetres = stated(header, columns)
+        except (AttributeError, IndexError, TypeError, ValueError):
+            continue
+        if 0.0 < millimetres * columns < MOST_MILLIMETRES:
+            return 1000.0 * millimetres
+    return None
+
+
+def _pixel_spacing(header: Dataset, columns: int) -> float:
+    measures = header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    down, across = (float(value) for value in measures.PixelSpacing)
+    return sqrt(down * across)
+
+
+def _imaged_spacing(header: Dataset, columns: int) -> float:
+    return float(header.ImagedVolumeWidth) / columns

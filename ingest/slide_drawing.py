@@ -1,4 +1,6 @@
-"""Drawing a slide: the patches that hold tissue of one level of its pyramid, read tile by tile."""
+"""Drawing a slide: the patches that hold tissue of one level of its pyramid, read tile by tile, and the
+pictures of its label.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from ingest._tiles import TileFile, open_tiles
 from ingest.decode import decode_error
 from ingest.drawing import Convert, DrawnImage, FileOutcome, _code_of, _finished
-from ingest.plan import PatchOptions, Slice, Unit
+from ingest.plan import PatchOptions, Region, Slice, Unit
 from ingest.render import Display
 from ingest.sampling import sample_evenly
 from ingest.slide import (
@@ -32,12 +34,15 @@ from ingest.slide_regions import SlideRegions
 
 # What the patches of a slide may cover of the level they are drawn from: a minute or two of decoding.
 MAX_SOURCE_PIXELS = 1 << 30
+# A picture of the label or of the whole glass is drawn whole.
+MAX_LABEL_PIXELS = 1 << 26
 
 
 def draw_slide(
     unit: Unit, options: PatchOptions, convert: Convert | None
 ) -> Iterator[FileOutcome | DrawnImage]:
-    """Yield one outcome for every file of a slide, and an image for every patch that is kept.
+    """Yield one outcome for every file of a slide, an image for every patch that is kept, and one for every
+    picture of the label or of the whole glass.
 
     A level with a file that fails gives no image; the next best level is drawn instead. Never raises for what
     the files hold.
@@ -54,11 +59,16 @@ def draw_slide(
             except Exception as error:
                 yield FileOutcome(number, None, _code_of(error))
         levels, refused = levels_of(files)
+        pictures = [level for level in levels if unit.headers[level.files[0]].slide_label]
+        labels, failed = _draw_labels(pictures, files, convert)
+        refused.update(failed)
+        levels = [level for level in levels if not unit.headers[level.files[0]].slide_label]
         images: deque[DrawnImage] = deque()
         while levels and not images:
             images, failed = _draw_best(levels, files, options, convert)
             refused.update(failed)
             levels = [level for level in levels if not failed.keys() & set(level.files)]
+        images += labels
     finally:
         for opened in files.values():
             opened.close()
@@ -67,6 +77,24 @@ def draw_slide(
         yield FileOutcome(number, None if code else hashes[number], code)
     while images:
         yield images.popleft()
+
+
+def _draw_labels(
+    labels: Sequence[Level], files: dict[int, TileFile], convert: Convert | None
+) -> tuple[list[DrawnImage], dict[int, str]]:
+    """One image of each, and the code of the files that failed."""
+    images, failed = [], {}
+    for level in labels:
+        regions = SlideRegions(level, files)
+        try:
+            if level.rows * level.columns > MAX_LABEL_PIXELS:
+                raise decode_error("picture-too-large")
+            display = regions.region(Region(0, 0, level.rows, level.columns))
+            images.append(_finished(Slice(level.files[0], 0, None), display, convert))
+        except Exception as error:
+            number = level.files[0] if regions.failed is None else regions.failed
+            failed[number] = _code_of(error)
+    return images, failed
 
 
 def _draw_best(

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ingest.attributes import Window
+from ingest.attributes import PixelAttributes, Window
 from ingest.modality_values import Values
 
 FUNCTIONS = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
 # A window that leaves fewer grey levels than this between the least and the greatest value shows nothing.
 MIN_SHOWN_LEVELS = 4.0
+# Deeper values are often stated deeper than they are, and a window over all of them then shows nothing.
+_HONEST_BITS = 12
 
 
 def window_levels(values: Values, window: Window, function: str = "LINEAR") -> Values:
@@ -47,6 +49,21 @@ def linear_ramp(window: Window, function: str) -> tuple[float, float] | None:
 def _apart(black: float, white: float) -> tuple[float, float]:
     """A width that vanishes beside its center still divides."""
     return black, white if white > black else float(np.nextafter(black, np.inf))
+
+
+def spans_stored_values(window: Window, attributes: PixelAttributes, *, signed: bool) -> bool:
+    """Whether a window reaches from the least to the greatest value that the stored bits allow, within 1 %,
+    and no more than twice as far. Such a window is meant so: an almost blank frame of a cine stays so.
+    """
+    bits = attributes.bits_stored
+    if bits > _HONEST_BITS or attributes.modality_lut is not None:
+        return False
+    least = -(1 << (bits - 1)) if signed else 0
+    slope, intercept = attributes.rescale_slope, attributes.rescale_intercept
+    low, high = sorted(value * slope + intercept for value in (least, least + (1 << bits) - 1))
+    reach = window.width / 2 + (high - low) / 100
+    covers = window.center - reach <= low and window.center + reach >= high
+    return covers and window.width <= 2 * (high - low + abs(slope))
 
 
 def usable_window(

@@ -136,6 +136,34 @@ def test_table_data_in_every_form(make_dicom, descriptor, data, vr):
     assert (table.first, table.bits, table.values.tolist()) == (5, descriptor[2], [1, 2, 3])
 
 
+@pytest.mark.parametrize(
+    ("image_type", "rendering"),
+    [
+        (["ORIGINAL", "PRIMARY", "AXIAL"], "ct-rgb-3window"),
+        (["ORIGINAL", "PRIMARY", "LOCALIZER"], "voi"),
+        (["ORIGINAL", "PRIMARY", "SCOUT", "PS"], "voi"),
+        (["DERIVED", "SECONDARY", "SCREEN SAVE"], "voi"),
+        (["DERIVED", "SECONDARY", "MPR"], "ct-rgb-3window"),
+        (None, "ct-rgb-3window"),
+    ],
+)
+def test_a_localizer_is_a_projection_without_hounsfield_units(make_dicom, image_type, rendering):
+    dataset = make_dicom(
+        STORED,
+        Modality="CT",
+        ImageType=image_type,
+        RescaleSlope=1,
+        RescaleIntercept=-1024,
+        RescaleType="HU",
+        WindowCenter=-1000.5,
+        WindowWidth=64,
+    )
+    display = render(STORED, attributes_of(dataset))
+    assert display.rendering == rendering
+    if rendering == "voi":
+        assert display.params["center"] == -1000.5
+
+
 def test_raw_detector_values_are_told(make_dicom):
     dataset = make_dicom(STORED, PresentationIntentType="FOR PROCESSING")
     assert "for-processing" in render(STORED, attributes_of(dataset)).warnings

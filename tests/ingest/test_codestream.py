@@ -100,22 +100,43 @@ def test_the_markers_of_a_jpeg_tell_its_colours_whatever_the_header_says(make_di
 def test_the_header_tells_the_colours_of_a_jpeg_without_markers(make_dicom):
     silent = without_app0(encoded("jpeg8_encode", COLOUR, level=95))
     assert jpeg_header(silent).is_ybr is None
-    for photometric in ("YBR_FULL", "RGB"):
+    for photometric in ("YBR_FULL", "YBR_RCT", "RGB"):
         dataset = dataset_of(make_dicom, COLOUR, JPEG + "50", silent, PhotometricInterpretation=photometric)
         frame = next(frames(dataset, [0])).astype(int)
-        assert (np.abs(frame - COLOUR).mean() < 4) == (photometric == "YBR_FULL")
+        assert (np.abs(frame - COLOUR).mean() < 4) == (photometric != "RGB")
 
 
-@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "YBR_RCT"])
-def test_jpeg_2000_with_and_without_a_component_transformation(make_dicom, photometric):
-    mct = photometric == "YBR_RCT"
+@pytest.mark.parametrize("mct", [True, False])
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "YBR_RCT", "YBR_ICT"])
+def test_jpeg_2000_with_and_without_a_component_transformation(make_dicom, photometric, mct):
+    """The codestream tells whether the transformation was taken, not its name in the header (T.800 A.6.1)."""
     codestream = jpeg_2000(COLOUR, reversible=True, mct=mct)
     assert (jpeg_2000_header(codestream).is_ybr is False) == mct
     dataset = dataset_of(make_dicom, COLOUR, JPEG + "90", codestream, PhotometricInterpretation=photometric)
-    wanted = (
-        COLOUR if photometric != "YBR_FULL" else np.asarray(Image.fromarray(COLOUR, "YCbCr").convert("RGB"))
+    is_ybr = photometric == "YBR_FULL" and not mct
+    wanted = np.asarray(Image.fromarray(COLOUR, "YCbCr").convert("RGB")) if is_ybr else COLOUR
+    np.testing.assert_allclose(next(frames(dataset, [0])).astype(int), wanted, atol=is_ybr)
+
+
+@pytest.mark.parametrize("reversible", [True, False])
+def test_both_component_transformations_give_back_red_green_and_blue(make_dicom, reversible):
+    """RCT (T.800 G.2) and ICT (G.3) of patches of pure colours."""
+    pure = np.array(
+        [[255, 0, 0], [0, 255, 0], [0, 0, 255], [0, 0, 0], [255, 255, 255], [200, 30, 90]], np.uint8
     )
-    np.testing.assert_allclose(next(frames(dataset, [0])).astype(int), wanted, atol=photometric == "YBR_FULL")
+    patches = np.repeat(np.repeat(pure.reshape(2, 3, 3), 32, axis=0), 32, axis=1)
+    codestream = jpeg_2000(patches, reversible=reversible, mct=True)
+    name = "YBR_RCT" if reversible else "YBR_ICT"
+    syntax = JPEG + ("90" if reversible else "91")
+    dataset = dataset_of(make_dicom, patches, syntax, codestream, PhotometricInterpretation=name)
+    difference = next(frames(dataset, [0])).astype(int) - patches
+    assert np.abs(difference).max() <= (0 if reversible else 2)
+
+
+@pytest.mark.parametrize("photometric", ["YBR_RCT", "YBR_ICT"])
+def test_uncompressed_pixels_keep_no_transformation_of_jpeg_2000(make_dicom, photometric):
+    dataset = make_dicom(COLOUR, PhotometricInterpretation=photometric)
+    np.testing.assert_array_equal(next(frames(dataset, [0])), COLOUR)
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -131,6 +152,25 @@ def test_jpeg_2000_told_the_wrong_sign(make_dicom, signed, codestream_signed):
     header = {"BitsStored": 13, "PixelRepresentation": int(signed)}
     dataset = dataset_of(make_dicom, values.astype(np.uint16), JPEG + "90", codestream, **header)
     np.testing.assert_array_equal(next(frames(dataset, [0])), values)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(
+    ("syntax", "codec", "options"),
+    [
+        ("70", "jpeg8_encode", {"lossless": True, "predictor": 1, "bitspersample": 16}),
+        ("80", "jpegls_encode", {}),
+        ("90", "jpeg2k_encode", {"codecformat": "j2k", "level": 0, "reversible": True}),
+    ],
+)
+def test_values_that_lie_above_other_bits_are_taken_from_there(make_dicom, syntax, codec, options, signed):
+    """12 bits below High Bit 15, and four bits of something else below them (PS3.5 8.1.1)."""
+    wanted = GREY.astype(np.int16) - (500 if signed else 0)
+    cells = ((wanted << 4) | 0b0101).view(np.uint16)
+    codestream = bytes(getattr(imagecodecs, codec)(cells, **options))
+    header = {"BitsStored": 12, "HighBit": 15, "PixelRepresentation": int(signed)}
+    dataset = dataset_of(make_dicom, cells, JPEG + syntax, codestream, **header)
+    np.testing.assert_array_equal(next(frames(dataset, [0])), wanted)
 
 
 def test_lossy_values_beyond_bits_stored_are_limited_and_overlay_bits_cleared(make_dicom):

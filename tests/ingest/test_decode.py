@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import imagecodecs
 import numpy as np
@@ -13,8 +14,12 @@ from pydicom.uid import UID
 
 from ingest._native import native_frame
 from ingest.decode import decode_picture, frames, open_dataset, pixel_hash
+from ingest.deidentify import SecretKey
 from ingest.errors import DecodeError
+from ingest.header import Header
 from ingest.image_pixel import image_pixel
+from ingest.scan import scan_file
+from ingest.walk import FoundFile
 
 JPEG = "1.2.840.10008.1.2.4."
 Y, X = np.mgrid[:24, :33]
@@ -206,6 +211,47 @@ def test_frames_of_an_encapsulated_file_are_taken_alone(tmp_path, make_dicom):
     path = written(tmp_path, make_dicom, stack, JPEG + "80", codec("jpegls_encode"), NumberOfFrames=3)
     (last,) = decoded(path, [2])
     np.testing.assert_array_equal(last, stack[2])
+
+
+@pytest.mark.parametrize("cut", [8, 9, 100, -1], ids=["delimiter", "and a byte", "and more", "and a frame"])
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_pixel_data_that_lack_only_their_delimiter_are_whole(tmp_path, make_dicom, cut):
+    stack = np.stack([grey(12), grey(12) // 2, grey(12) // 3])
+    path = written(tmp_path, make_dicom, stack, JPEG + "80", codec("jpegls_encode"), NumberOfFrames=3)
+    content, whole = path.read_bytes(), pixel_hash(open_dataset(str(path)))
+    path.write_bytes(content[: content.rindex(b"\xfe\xff\x00\xe0") if cut < 0 else -cut])
+    if cut == 8:
+        assert pixel_hash(open_dataset(str(path))) == whole
+        np.testing.assert_array_equal(np.stack(decoded(path, range(3))), stack)
+        assert isinstance(scan_file(FoundFile(str(path), 1, 1), SecretKey(bytes(32))), Header)
+    else:
+        with pytest.raises(DecodeError) as caught:
+            decoded(path)
+        assert caught.value.code == "truncated"
+
+
+def test_an_unknown_sequence_of_a_big_endian_file_is_little_endian(tmp_path, make_dicom):
+    pixels = (SMOOTH * 4000).astype(np.uint16)
+    dataset = make_dicom(pixels)
+    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.2")
+    dataset.PixelData = pixels.astype(">u2").tobytes()
+    dataset.PatientComments = "x" * 4096
+    path = tmp_path / "x.dcm"
+    dataset.save_as(path, implicit_vr=False, little_endian=False, enforce_file_format=True)
+    content = path.read_bytes()
+    # PS3.5 6.2.2: implicit VR little endian within, whatever surrounds it; here in group 0009.
+    inner = (
+        struct.pack("<HHI", 0x0008, 0x0100, 4) + b"CODE" + struct.pack("<HHI", 0x0009, 0x1001, 2) + b"\1\0"
+    )
+    items = struct.pack("<HHI", 0xFFFE, 0xE000, len(inner)) + inner
+    items += struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + inner + struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
+    unknown = struct.pack(">HH2sHI", 0x0009, 0x1000, b"UN", 0, 0xFFFFFFFF) + items
+    unknown += struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    place = content.index(struct.pack(">HH2s", 0x0010, 0x0010, b"PN"))
+    path.write_bytes(content[:place] + unknown + content[place:])
+    np.testing.assert_array_equal(decoded(path)[0], pixels)
+    header = scan_file(FoundFile(str(path), 1, 1), SecretKey(bytes(32)))
+    assert (header.rows, header.columns) == pixels.shape
 
 
 def test_pixel_hash_is_of_the_stored_value_alone(tmp_path, write_dicom):

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import struct
+import subprocess
 import tracemalloc
 import zlib
 
@@ -32,6 +34,8 @@ from ingest.elements import (
 from ingest.errors import DecodeError
 from ingest.scan import quiet
 
+# A sequence of VR UN, little endian as such are, in a big endian file (PS3.5 6.2.2).
+PYDICOM_GIVES_UP = "GH177_D_CLUNIE_CT1_IVRLE_BigEndian_undefined_length.dcm"
 PIXEL_VALUES = np.arange(64, dtype=np.uint16).reshape(8, 8)
 
 
@@ -372,11 +376,24 @@ def as_pydicom_tells(path) -> dict[str, str]:
     return found
 
 
+@pytest.mark.skipif(not shutil.which("dcmconv"), reason="DCMTK's dcmconv is not installed")
+def test_a_header_that_pydicom_gives_up_is_that_of_dcmtk(test_data, tmp_path):
+    source, plain = test_data / "dicom/fo-dicom" / PYDICOM_GIVES_UP, tmp_path / "x.dcm"
+    subprocess.run(["dcmconv", "--quiet", "+ti", source, plain], check=True, capture_output=True, timeout=60)
+    with source.open("rb") as mine, plain.open("rb") as theirs:
+        found, wanted = fast_elements(mine), pydicom_elements(theirs)
+    assert found is not None
+    assert found.ending == wanted.ending
+    assert {**found.values, "TransferSyntaxUID": ""} == {**wanted.values, "TransferSyntaxUID": ""}
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 def test_real_headers(test_data):
     """The two readers agree on every file, and with the values that pydicom itself makes of the bytes."""
     compared = 0
     for path in sorted(p for p in (test_data / "dicom").rglob("*") if p.is_file()):
+        if path.name == PYDICOM_GIVES_UP:
+            continue
         with path.open("rb") as file:
             fast = fast_elements(file)
             if fast is None or fast.ending == CUT:

@@ -266,7 +266,7 @@ def test_workers_and_this_process_give_the_same_index(tmp_path, model, encoder, 
         with CaseIndex.open(tmp_path / f"home{workers}") as index:
             ingest([folder], index, model, lambda: encoder, IngestOptions(workers=workers))
             table = index.table()
-            # The two series hold equal pixels, and workers finish in any order: only the file tells them apart.
+            # The two series hold equal pixels, and workers finish in any order: only files differ.
             files = [(index.get(int(i)).path, index.get(int(i)).frame) for i in table.image_ids]
             vectors.append(table.vectors[sorted(range(len(files)), key=files.__getitem__)])
     np.testing.assert_array_equal(vectors[0], vectors[1])

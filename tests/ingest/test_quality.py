@@ -16,6 +16,7 @@ from ingest.quality import QUALITY, image_quality, lossy_quality, measure, pixel
 from ingest.view import coded_view, view
 
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+SLIDE = {"Modality": "SM", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.6", "BurnedInAnnotation": "NO"}
 
 
 def test_a_blank_picture():
@@ -129,8 +130,14 @@ def test_lossy_compression(syntax, elements, lossy, ratio):
         ({"Modality": "OT"}, "likely"),
         ({"Modality": "SC"}, "likely"),
         ({}, "likely"),
+        ({**SLIDE, "ImageType": "ORIGINAL\\PRIMARY\\LABEL\\NONE"}, "yes"),
+        ({**SLIDE, "ImageType": "ORIGINAL\\PRIMARY\\OVERVIEW\\NONE"}, "likely"),
+        ({**SLIDE, "ImageType": "ORIGINAL\\PRIMARY\\OVERVIEW\\NONE", "SpecimenLabelInImage": "YES"}, "yes"),
+        ({**SLIDE, "ImageType": "ORIGINAL\\PRIMARY\\VOLUME\\NONE", "SpecimenLabelInImage": "YES"}, "no"),
         ({"Modality": "CT", "SOPClassUID": CAPTURE}, "likely"),
         ({"Modality": "CT", "SOPClassUID": CAPTURE + ".4"}, "likely"),
+        # Visible light classes begin with the same digits: this one is ophthalmic photography.
+        ({"Modality": "OP", "SOPClassUID": CAPTURE + "7.1.5.1"}, "no"),
         ({"Modality": "CT", "ConversionType": "WSD"}, "likely"),
         ({"Modality": "CT", "ImageType": "DERIVED\\SECONDARY\\SCREEN SAVE"}, "likely"),
         ({"Modality": "CT", "ImageType": "DERIVED\\SECONDARY\\REFORMATTED"}, "no"),

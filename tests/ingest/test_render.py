@@ -204,6 +204,13 @@ def test_pet_slices_share_the_scale_of_their_series():
     assert one.values.tolist() == other.values.tolist() == [[0, 64, 255]]
 
 
+@pytest.mark.parametrize("polarity", ["MONOCHROME1", "MONOCHROME2"])
+def test_white_is_hot_whatever_the_polarity_of_pet(polarity):
+    attributes = PixelAttributes(modality="PT", photometric_interpretation=polarity)
+    uptake = np.array([[0, 500, 1000]], np.uint16)
+    assert render(uptake, attributes, limits=(0.0, 1000.0)).values.tolist() == [[0, 128, 255]]
+
+
 @settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from([np.int16, np.uint16, np.int8, np.uint8]),
@@ -284,6 +291,34 @@ def test_absurd_windows_fall_back_to_percentiles_with_a_warning(window, code):
     assert display.rendering == "percentile"
     assert display.values.min() == 0
     assert display.values.max() == 255
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits", "window", "kept"),
+    [
+        (np.uint8, 8, Window(128, 256), True),
+        (np.uint8, 8, Window(127, 255), True),
+        (np.uint16, 12, Window(2048, 4096), True),
+        (np.int16, 12, Window(0, 4096), True),
+        # Far wider than the values, or not of the values: nothing would be seen of any frame.
+        (np.uint8, 8, Window(128, 2000), False),
+        (np.uint8, 8, Window(128, 4), False),
+        (np.uint16, 16, Window(32768, 65536), False),
+    ],
+)
+def test_an_almost_blank_frame_stays_so_in_a_window_over_all_stored_values(dtype, bits, window, kept):
+    stored = np.random.default_rng(1).integers(0, 3, (40, 50)).astype(dtype)
+    display = render(stored, PixelAttributes(bits_stored=bits, windows=(window,)))
+    assert (display.rendering, display.warnings) == (
+        ("voi", ()) if kept else ("percentile", ("window-outside-data",))
+    )
+    assert int(np.ptp(display.values)) == (255 if not kept else np.ptp(stored) if bits == 8 else 0)
+
+
+def test_a_window_over_all_values_after_a_negative_slope():
+    stored = np.array([[0, 1, 2]], np.uint8)
+    attributes = PixelAttributes(bits_stored=8, rescale_slope=-2.0, windows=(Window(-255, 512),))
+    assert render(stored, attributes).rendering == "voi"
 
 
 def test_unknown_voi_function_is_taken_as_linear_with_a_warning():

@@ -132,6 +132,8 @@ def test_dicom_without_preamble_or_meta_header(tmp_path, make_dicom):
         (STORAGE + "481.2", "RTDOSE", "rt-dose"),
         (STORAGE + "481.3", "RTSTRUCT", "rt-object"),
         (STORAGE + "481.5", "RTPLAN", "rt-object"),
+        (STORAGE + "481.10", "RTINTENT", "rt-object"),
+        (STORAGE + "481.20", "RTRECORD", "rt-object"),
         (STORAGE + "104.1", "DOC", "encapsulated-document"),
         ("1.2.840.10008.1.3.10", None, "dicomdir"),
         (STORAGE + "2", "CT", "no-pixel-data"),
@@ -145,8 +147,9 @@ def test_dicom_without_a_picture_is_skipped(tmp_path, write_dicom, sop_class, mo
     assert code(path) == ("skipped", expected)
 
 
-def test_rt_image_is_a_picture(tmp_path, write_dicom):
-    path = write_dicom(tmp_path / "x.dcm", PIXELS, SOPClassUID=STORAGE + "481.1", Modality="RTIMAGE")
+@pytest.mark.parametrize("sop_class", ["481.1", "481.23", "481.24"])
+def test_rt_image_is_a_picture(tmp_path, write_dicom, sop_class):
+    path = write_dicom(tmp_path / "x.dcm", PIXELS, SOPClassUID=STORAGE + sop_class, Modality="RTIMAGE")
     assert isinstance(scan(path), Header)
 
 

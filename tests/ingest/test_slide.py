@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
-from ingest.plan import PlanOptions, Region
+from ingest.deidentify import SecretKey
+from ingest.plan import PlanOptions, Region, plan
 from ingest.reasons import Rejected
 from ingest.rendered import render_files
+from ingest.scan import scan_file
 from ingest.slide import Grid, Level, choose_levels, grid_of, wanted_micrometres
+from ingest.walk import walk
 
 sys.path.append(str(Path(__file__).parent))
 from slide_cases import glass, save, slide, sparse, tiles_of, tissue
@@ -151,19 +154,50 @@ def test_spacing_may_come_from_the_size_of_the_imaged_volume(tmp_path):
     assert {image.rendering for image in drawn(tmp_path)} == {"slide-10x"}
 
 
-@pytest.mark.parametrize("flavour", ["LABEL", "OVERVIEW"])
-def test_pictures_of_the_label_are_skipped(tmp_path, flavour):
-    path = save(slide(tissue(64, 64), tile=64, flavour=flavour), tmp_path / "label.dcm")
+def test_a_spacing_that_makes_a_slide_of_a_metre_is_not_believed(tmp_path):
+    path = tmp_path / "slide.dcm"
+    save(slide(tissue(ROWS, COLUMNS), micrometres=1000.0, ImagedVolumeWidth=1.0), path)
+    assert {image.rendering for image in drawn(tmp_path)} == {"slide-10x"}
+    save(slide(tissue(ROWS, COLUMNS), micrometres=1000.0, ImagedVolumeWidth=1000.0), path)
+    assert {image.warnings for image in drawn(tmp_path)} == {("slide-spacing-unknown",)}
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"flavour": "LABEL"},
+        {"flavour": "OVERVIEW"},
+        {"flavour": "THUMBNAIL", "SpecimenLabelInImage": "YES"},
+    ],
+    ids=["label", "overview", "thumbnail with it"],
+)
+@pytest.mark.parametrize("tile", [64, 128], ids=["tiled", "whole"])
+def test_a_picture_of_the_label_is_one_picture_and_none_is_kept_under_strict(tmp_path, tile, attributes):
+    matrix = tissue(100, 128)
+    path = save(slide(matrix, tile=tile, **attributes), tmp_path / "label.dcm")
     (only,) = drawn(tmp_path)
-    assert only == Rejected(str(path), "slide-label")
-    assert only.outcome == "skipped"
+    np.testing.assert_array_equal(only.pixels, matrix)
+    assert (only.frame, only.slice_index, only.rendering, only.warnings) == (0, None, "colour", ())
+    (rejected,) = render_files([tmp_path], key=SecretKey(bytes(32), "strict"))
+    assert rejected == Rejected(str(path), "slide-label")
+    assert rejected.outcome == "skipped"
 
 
-def test_a_thumbnail_that_shows_the_label_is_skipped(tmp_path):
-    path = save(
-        slide(tissue(64, 64), tile=64, flavour="THUMBNAIL", SpecimenLabelInImage="YES"), tmp_path / "t.dcm"
+def test_a_label_takes_no_part_in_the_slide(tmp_path):
+    matrix = tissue(ROWS, COLUMNS)
+    save(slide(matrix), tmp_path / "slide.dcm")
+    save(slide(glass(100, 128), tile=128, flavour="LABEL", number=2), tmp_path / "label.dcm")
+    (unit,) = plan(
+        [scan_file(found, SecretKey(bytes(32))) for found in walk([tmp_path])], PlanOptions(max_patches=9)
     )
-    assert drawn(tmp_path) == [Rejected(str(path), "slide-label")]
+    assert unit.max_images == 10
+    images = drawn(tmp_path)
+    assert_shows([image for image in images if image.rendering == "slide-10x"], matrix)
+    assert [image.sop_instance_uid for image in images if image.rendering == "colour"] == ["2.25.52"]
+    (tmp_path / "label.dcm").write_bytes((tmp_path / "label.dcm").read_bytes()[:-100])
+    broken = drawn(tmp_path)
+    assert_shows([image for image in broken if not isinstance(image, Rejected)], matrix)
+    assert [line.code for line in broken if isinstance(line, Rejected)] == ["truncated"]
 
 
 def test_a_thumbnail_is_drawn_only_where_there_is_no_volume(tmp_path):

@@ -53,22 +53,29 @@ def test_a_pyramid_is_embedded_once_and_all_its_files_count(tmp_path, index, run
     write_pyramid(tmp_path / "in")
     save(slide(tissue(64, 64), tile=64, flavour="LABEL", number=9), tmp_path / "in/label.dcm")
     first, second = run(), run()
-    assert (first.files, first.files_embedded, first.images, first.instances) == (3, 2, 9, 2)
-    assert [line.code for line in first.skipped] == ["slide-label"]
-    assert (second.files_unchanged, second.embedded) == (2, 0)
-    held = images(index)
-    assert {image.sop_instance_uid for image in held} == {"2.25.51"}
-    assert sorted(image.frame for image in held) == list(range(9))
-    assert {image.rendering for image in held} == {"slide-10x"}
+    assert (first.files, first.files_embedded, first.images, first.instances) == (3, 3, 10, 3)
+    assert (second.files_unchanged, second.embedded) == (3, 0)
+    held = {image.sop_instance_uid: [] for image in images(index)}
+    for image in images(index):
+        held[image.sop_instance_uid].append(image)
+    label, level = held.pop("2.25.59"), held.pop("2.25.51")
+    assert held == {}
+    assert [(image.frame, image.rendering, image.quality["burned_in"]) for image in label] == [
+        (0, "colour", "yes")
+    ]
+    assert sorted(image.frame for image in level) == list(range(9))
+    assert {image.rendering for image in level} == {"slide-10x"}
+    assert {image.quality["burned_in"] for image in level} == {"no"}
 
 
 def test_levels_that_come_later_leave_no_second_copy(tmp_path, index, run):
     write_pyramid(tmp_path / "in", spacings=(4.0,))
-    assert run().images == 1
+    save(slide(tissue(64, 64), tile=64, flavour="LABEL", number=9), tmp_path / "in/label.dcm")
+    assert run().images == 2
     save(slide(tissue(1200, 1200), number=2), tmp_path / "in/2.dcm")
     later = run()
     assert (later.files_embedded, later.quarantined) == (1, ())
-    assert {image.sop_instance_uid for image in images(index)} == {"2.25.52"}
+    assert {image.sop_instance_uid for image in images(index)} == {"2.25.52", "2.25.59"}
 
 
 def test_a_worker_draws_what_this_process_draws(tmp_path, index, run):

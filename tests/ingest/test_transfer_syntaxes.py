@@ -168,6 +168,47 @@ def test_lossless_pairs_are_equal_bit_for_bit(test_data, image, coding):
     )
 
 
+# Other pictures that are stored in several ways without loss.
+FILES, DATA = "pydicom/test_files/", "pydicom-data/"
+SAME = [
+    ["wg04/J2KR/RG3_J2KR", "wg04/JLSL/RG3_JLSL"],
+    ["wg04/RLE/CT1_RLE", "fo-dicom/D_CLUNIE_CT1_RLE_FRAGS.dcm"],
+    ["wg04/RLE/US1_RLE", FILES + "examples_jpeg2k.dcm"],
+    ["highdicom/sm_image.dcm", "highdicom/sm_image_jpegls.dcm", "highdicom/sm_image_jpegls_nobot.dcm"],
+    ["fo-dicom/TestPattern_Palette.dcm", "fo-dicom/TestPattern_Palette_16.dcm"],
+    [FILES + "SC_rgb_small_odd.dcm", FILES + "SC_rgb_small_odd_big_endian.dcm"],
+    [FILES + "JPEG2000.dcm", DATA + "JPEG2000_UNC.dcm"],
+    [FILES + "693_J2KI.dcm", DATA + "693_UNCI.dcm"],
+    [DATA + "693_J2KR.dcm", DATA + "693_UNCR.dcm"],
+    [DATA + "color-pl.dcm", DATA + "color-px.dcm"],
+    [DATA + f"JLSL_RGB_ILV{interleave}.dcm" for interleave in (0, 1, 2)],
+    [FILES + f"rtdose{coding}.dcm" for coding in ("", "_expb", "_rle")],
+    [DATA + f"OBXXXX1A{coding}.dcm" for coding in ("", "_expb", "_rle")],
+    [
+        DATA + f"emri_small{coding}.dcm"
+        for coding in ("", "_RLE", "_big_endian", "_jpeg_2k_lossless", "_jpeg_ls_lossless")
+    ],
+    [
+        FILES + f"MR_small{coding}.dcm"
+        for coding in ("", "_RLE", "_bigendian", "_expb", "_implicit", "_jp2klossless", "_jpeg_ls_lossless")
+    ],
+    *(
+        [DATA + f"SC_rgb{kind}.dcm", FILES + f"SC_rgb_rle{kind}.dcm", DATA + f"SC_rgb_expb{kind}.dcm"]
+        for kind in ("", "_2frame", "_16bit", "_16bit_2frame", "_32bit", "_32bit_2frame")
+    ),
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@pytest.mark.parametrize("names", SAME, ids=lambda names: names[0].rpartition("/")[2])
+def test_one_picture_stored_in_several_ways_is_one_picture(test_data, names):
+    paths = [test_data / "dicom" / name for name in names]
+    indices = range(int(dcmread(paths[0], force=True).get("NumberOfFrames") or 1))
+    first, *others = (decoded(path, indices) for path in paths)
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
 @pytest.mark.parametrize(
     ("image", "coding", "of", "mean"),
     [
