@@ -25,6 +25,7 @@ from ingest.image_pixel import ImagePixel
 
 # OpenJPEG holds 4 bytes of every sample beside the picture: 2 GiB in all.
 MAX_SAMPLES = 1 << 28
+MAX_TILES = 65_535  # T.800 A.4.2
 
 
 def decode_jpeg(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
@@ -112,6 +113,8 @@ def _header(
         raise decode_error("inconsistent-pixels")
     if header.samples_per_pixel != image.samples_per_pixel or header.precision > image.bits_allocated:
         raise decode_error("inconsistent-pixels")
+    if header.tiles > MAX_TILES:
+        raise decode_error("undecodable-pixels")
     if image.samples > MAX_SAMPLES:
         raise decode_error("picture-too-large")
     if not header.is_complete(codestream):

@@ -12,7 +12,6 @@ _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), _JPEG_LS} - {0xC4, 0xC8, 0xCC})
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _SIZ, _COD, _SOT = 0xFF51, 0xFF52, 0xFF90
 _FILL_BYTES = 16
-_MAX_TILES = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,7 @@ class CodestreamHeader:
     is_ybr: bool | None
     body: int
     signed: bool = False
+    tiles: int = 1
 
     def is_complete(self, codestream: bytes) -> bool:
         """Whether the end marker, which JPEG, JPEG-LS and JPEG 2000 share, is reached; fill bytes may follow.
@@ -102,7 +102,7 @@ def jpeg_2000_header(codestream: bytes) -> CodestreamHeader:
         raise ValueError("no start of codestream")
     size = struct.unpack_from(">HHIIIIIIIIHB", codestream, start + 4)
     columns, rows, left, top = size[2:6]
-    _check_grid(size, codestream[start + 42 : start + 4 + size[0]])
+    tiles = _tile_count(size, codestream[start + 42 : start + 4 + size[0]])
     body = start + 4 + size[0]
     coding = _coding_style(codestream, body)
     return CodestreamHeader(
@@ -114,11 +114,12 @@ def jpeg_2000_header(codestream: bytes) -> CodestreamHeader:
         is_ybr=False if coding[4] else None,
         body=body,
         signed=bool(size[11] & 0x80),
+        tiles=tiles,
     )
 
 
-def _check_grid(size: tuple[int, ...], components: bytes) -> None:
-    """Refuse a grid of tiles that T.800 table A.9 rules out; OpenJPH divides by its sizes unseen."""
+def _tile_count(size: tuple[int, ...], components: bytes) -> int:
+    """How many tiles there are, if T.800 table A.9 allows their grid; OpenJPH divides by its sizes unseen."""
     columns, rows, left, top, width, height, tile_left, tile_top, samples = size[2:11]
     possible = (
         len(components) == 3 * samples > 0
@@ -127,8 +128,9 @@ def _check_grid(size: tuple[int, ...], components: bytes) -> None:
         and tile_left <= left < min(columns, tile_left + width)
         and tile_top <= top < min(rows, tile_top + height)
     )
-    if not possible or -(-(columns - tile_left) // width) * -(-(rows - tile_top) // height) > _MAX_TILES:
+    if not possible:
         raise ValueError("no possible grid of tiles")
+    return -(-(columns - tile_left) // width) * -(-(rows - tile_top) // height)
 
 
 def _coding_style(codestream: bytes, at: int) -> bytes:

@@ -26,8 +26,8 @@ _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 def read_dataset(file: BinaryIO, *, stop_before_pixels: bool = False) -> Dataset:
     """Read a data set with or without a preamble and meta information, whatever its transfer syntax.
 
-    Raises whatever `read_frugally` raises, OSError, and `DecodeError`: `picture-too-large` for a deflated data set
-    (PS3.5 A.5) of more than `MAX_INFLATED` bytes, `truncated` for pixel data that end in the middle.
+    Raises whatever `read_frugally` raises, OSError, and `DecodeError`: `picture-too-large` for a deflated
+    data set (PS3.5 A.5) of more than `MAX_INFLATED` bytes, `truncated` for pixel data that end in the middle.
     """
     from pydicom.uid import UID
 

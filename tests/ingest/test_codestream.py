@@ -289,7 +289,6 @@ TILE_WIDTH, TILE_HEIGHT, TILE_LEFT, COMPONENTS, STEP = 20, 24, 28, 36, 39
     [
         (TILE_WIDTH, bytes(4)),
         (TILE_HEIGHT, bytes(4)),
-        (TILE_WIDTH, b"\0\0\0\1" * 2),
         (TILE_LEFT, b"\0\0\0\1"),
         (COMPONENTS, b"\0\0"),
         (COMPONENTS, b"\0\2"),
@@ -305,6 +304,14 @@ def test_a_grid_of_tiles_that_cannot_be_is_no_header(encoder, place, value):
     jpeg_2000_header(codestream)
     with pytest.raises(ValueError, match="grid"):
         jpeg_2000_header(codestream[:at] + value + codestream[at + len(value) :])
+
+
+def test_more_tiles_than_there_can_be_are_refused(make_dicom):
+    codestream = jpeg_2000(np.tile(GREY, (7, 7)), reversible=True)
+    at = codestream.index(SIZE) + 4 + TILE_WIDTH
+    many = codestream[:at] + b"\0\0\0\1" * 2 + codestream[at + 8 :]
+    assert jpeg_2000_header(many).tiles == 280 * 392
+    assert code_of(dataset_of(make_dicom, np.tile(GREY, (7, 7)), JPEG + "90", many)) == "undecodable-pixels"
 
 
 @pytest.mark.parametrize("place", [5, 6, 7, 9])
