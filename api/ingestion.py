@@ -23,12 +23,13 @@ _STAGES = {"walk": "finding files", "scan": "reading headers", "embed": "embeddi
 @dataclass(frozen=True, slots=True)
 class IngestRequest:
     """`given` are fields of `ingest.pipeline.IngestOptions`, those that are not None; `reports` are files to
-    write, .csv or .html.
+    write, .csv or .html, where pictures that may name the patient are shown with `show_burned_in`.
     """
 
     paths: Sequence[str | Path]
     given: dict[str, Any]
     reports: Sequence[str | Path] = ()
+    show_burned_in: bool = False
     report_paths: list[Path] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,7 +88,7 @@ def dry_run(archive: Archive, request: IngestRequest, on_progress: OnProgress) -
         settings = archive.settings.model_copy(update={"home": copy})
         with ArchiveOfCopy.from_settings(settings, on_note=archive.note) as rehearsal:
             given = {**request.given, "dry_run": True}
-            return ingest(rehearsal, IngestRequest(request.paths, given, request.reports), on_progress)
+            return ingest(rehearsal, replace(request, given=given), on_progress)
 
 
 def watch(
@@ -156,7 +157,7 @@ def _details(request: IngestRequest) -> RunDetails | None:
 
     for path in request.report_paths:
         check_report_path(path)
-    return RunDetails()
+    return RunDetails(show_burned_in=request.show_burned_in)
 
 
 def _write(request: IngestRequest, report: IngestReport, details: RunDetails | None) -> None:

@@ -45,21 +45,24 @@ class Archive(OpenedArchive):
         phi: Phi | None = None,
         dry_run: bool = False,
         reports: Sequence[AnyPath] = (),
+        show_burned_in: bool = False,
         on_progress: OnProgress = silent,
     ) -> Answer:
         """Embed what is new under `paths` and add it.
 
         `metadata` is a CSV for plain pictures, `phi` how much of a person's data the home keeps [what it
-        keeps already, at first `pseudonymous`], `reports` are files (.csv, .html) to write about the run.
-        With `dry_run`, tell what would be done and leave the home alone. The home is made if it is not there
-        yet. A file that cannot be used is a line of the report and never ends the run.
+        keeps already, at first `pseudonymous`], `reports` are files (.csv, .html) to write about the run,
+        which show pictures that may name the patient only with `show_burned_in`. With `dry_run`, tell
+        what would be done and leave the home alone. The home is made if it is not there yet. A file
+        that cannot be used is a line of the report and never ends the run.
         """
         from api.ingestion import IngestRequest
         from api.ingestion import dry_run as rehearse
         from api.ingestion import ingest as run
 
         given = {"metadata": metadata, "workers": workers, "plan": plan, "phi": phi}
-        return (rehearse if dry_run else run)(self, IngestRequest(paths, given, reports), on_progress)
+        request = IngestRequest(paths, given, reports, show_burned_in)
+        return (rehearse if dry_run else run)(self, request, on_progress)
 
     def watch(
         self,
@@ -71,6 +74,7 @@ class Archive(OpenedArchive):
         plan: PlanOptions | None = None,
         phi: Phi | None = None,
         reports: Sequence[AnyPath] = (),
+        show_burned_in: bool = False,
         on_progress: OnProgress = silent,
         on_batch: OnNote = silent,
     ) -> Answer:
@@ -80,7 +84,8 @@ class Archive(OpenedArchive):
         from api.ingestion import IngestRequest, watch
 
         given = {"metadata": metadata, "workers": workers, "plan": plan, "phi": phi}
-        return watch(self, IngestRequest(paths, given, reports), settle, on_progress, on_batch)
+        request = IngestRequest(paths, given, reports, show_burned_in)
+        return watch(self, request, settle, on_progress, on_batch)
 
     def studies(self, where: Sequence[str] = ()) -> Answer:
         """The studies that fit all expressions of `where`."""
@@ -90,7 +95,9 @@ class Archive(OpenedArchive):
         """One study with its series and images; `identity` adds who it is, if the home keeps that. Raises
         ServiceError `unknown-study`.
         """
-        detail = self.index.study(uid)
+        from api.queries import stored_study_uid
+
+        detail = self.index.study(stored_study_uid(self, uid))
         series = [
             {**plain(one.series), "instances": one.instances, "images": one.images} for one in detail.series
         ]
@@ -111,7 +118,9 @@ class Archive(OpenedArchive):
         if patient is not None:
             removed = self.index.remove_patient(patient)
         else:
-            removed = self.index.remove_study(str(study))
+            from api.queries import stored_study_uid
+
+            removed = self.index.remove_study(stored_study_uid(self, str(study)))
         return {"patient_key": patient, "study_instance_uid": study, **plain(removed)}
 
     # The three questions.

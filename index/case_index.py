@@ -37,7 +37,7 @@ from index.records import (
     StudySummary,
     Verification,
 )
-from index.schema import images, instances
+from index.schema import files, images, instances
 
 
 class CaseIndex(OpenHome):
@@ -323,15 +323,17 @@ class CaseIndex(OpenHome):
     def remove_study(self, study_instance_uid: str) -> Removal:
         """Delete a study and all that was made from it; raises `CatalogError` `unknown-study`.
 
-        What is known of files goes with it as far as they are known to be the study's: those that were
-        ingested, and those refused whose row names one of its instances. A file that was refused before
-        its header was understood belongs to nobody that is known; its row, and so its path, stays.
+        What is known of files goes with it: of those that were ingested, of those refused whose header
+        named the study or one of its instances, and, as their paths may name the patient, of those refused
+        beside them whose header named nobody.
         """
         with writing(self._database) as transaction:
             found = deletion.study_ids_of(transaction.connection, study_instance_uid)
-            if not found:
+            removal = deletion.remove_studies(
+                transaction, found, files.c.study_instance_uid == study_instance_uid
+            )
+            if not found and not removal.files:
                 raise _reading.unknown_study(study_instance_uid)
-            removal = deletion.remove_studies(transaction, found)
         deletion.sweep(self._database)
         return removal
 
@@ -339,12 +341,12 @@ class CaseIndex(OpenHome):
         """Delete all of a patient, as `remove_study` does; raises `CatalogError` `unknown-patient`."""
         with writing(self._database) as transaction:
             found = deletion.study_ids_of_patient(transaction.connection, patient_key)
-            if not found:
+            removal = deletion.remove_studies(transaction, found, files.c.patient_key == patient_key)
+            if not found and not removal.files:
                 raise CatalogError(
                     "unknown-patient",
                     f"There is no patient {patient_key} in this index; `study list` shows the keys.",
                 )
-            removal = deletion.remove_studies(transaction, found)
         deletion.sweep(self._database)
         return removal
 

@@ -13,6 +13,8 @@ Level = Literal["image", "series", "study"]
 Outcome = Literal["embedded", "skipped", "quarantined"]
 LabelKey = Literal["path", "sop_instance_uid", "series_instance_uid", "study_instance_uid"]
 Quality = float | str | bool
+# Between the path of an archive and the name of its member.
+SEPARATOR = "!/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,9 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """What became of a file; `path` is absolute, `code` and `reason` say why it was not embedded."""
+    """What became of a file; `path` is absolute, `code` and `reason` say why it was not embedded, and
+    `patient_key` and `study_instance_uid` whose it is if its header told before it was refused.
+    """
 
     path: str
     size: int
@@ -106,6 +110,8 @@ class FileRecord:
     reason: str | None = None
     sop_instance_uid: str | None = None
     pixel_hash: str | None = None
+    patient_key: str | None = None
+    study_instance_uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,6 +190,8 @@ images = Table(
     UniqueConstraint("instance_id", "space_id", "frame", "rendering"),
 )
 
+# `patient_key` and `study_instance_uid` say whose a refused file is; those of the others are behind
+# `instance_id`.
 files = Table(
     "files",
     metadata,
@@ -203,6 +205,8 @@ files = Table(
     Column("reason", String),
     Column("sop_instance_uid", String),
     Column("pixel_hash", String),
+    Column("patient_key", String),
+    Column("study_instance_uid", String),
     Column("instance_id", Id, ForeignKey("instances.id"), index=True),
 )
 

@@ -7,6 +7,7 @@ import os
 import stat
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import BinaryIO, cast
 
@@ -21,12 +22,15 @@ _ENCRYPTED = 0x1 | 0x40
 _METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 
 
-def list_members(path: str, size: int, landmarks: Landmarks) -> Listing:
-    """List an archive by the kind that its first bytes show.
+Opener = Callable[[], BinaryIO]
 
-    Raises OSError if the file cannot be read. Never raises for what it holds: `Listing.code` tells.
+
+def list_members(path: str, size: int, open_packed: Opener, landmarks: Landmarks) -> Listing:
+    """List an archive of `size` bytes by the kind that its first bytes show.
+
+    Raises OSError if it cannot be read. Never raises for what it holds: `Listing.code` tells.
     """
-    with open(path, "rb") as file:
+    with open_packed() as file:
         start = file.read(264)
     name = path.lower()
     listing = Listing()
@@ -36,12 +40,12 @@ def list_members(path: str, size: int, landmarks: Landmarks) -> Listing:
         elif start[128:132] == b"DICM":
             listing.code = NO_ARCHIVE
         elif start.startswith(b"\x1f\x8b"):
-            _list_gzip(listing, path, size, landmarks, is_tar=name.endswith((".tar.gz", ".tgz")))
+            _list_gzip(listing, path, size, open_packed, landmarks, is_tar=name.endswith((".tar.gz", ".tgz")))
         elif name.endswith(".zip"):
-            _list_zip(listing, path, size)
+            _list_zip(listing, size, open_packed)
         elif name.endswith(".tar"):
-            with open(path, "rb", buffering=0) as raw:
-                _list_tar(listing, cast(BinaryIO, raw), size)
+            with open_packed() as raw:
+                _list_tar(listing, raw, size)
         else:
             listing.code = "damaged-archive"
     except (OSError, EOFError, ValueError, LookupError, RecursionError, OverflowError, NotImplementedError):
@@ -53,13 +57,14 @@ def list_members(path: str, size: int, landmarks: Landmarks) -> Listing:
     return listing
 
 
-def _list_zip(listing: Listing, path: str, size: int) -> None:
+def _list_zip(listing: Listing, size: int, open_packed: Opener) -> None:
     listing.is_zip = True
-    if _directory_size(path) > MAX_DIRECTORY:
-        listing.code = "archive-too-large"
-        return
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
+    with open_packed() as file:
+        if _directory_size(file) > MAX_DIRECTORY:
+            listing.code = "archive-too-large"
+            return
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
     is_bomb = unpacks_too_far(sum(member.file_size for member in members), size)
     if is_bomb or len(members) > MAX_MEMBERS:
         listing.code = "archive-too-large"
@@ -88,26 +93,27 @@ def _list_zip(listing: Listing, path: str, size: int) -> None:
         )
 
 
-def _directory_size(path: str) -> int:
+def _directory_size(file: BinaryIO) -> int:
     """Bytes of the central directory by the end record (APPNOTE 4.3.16), 0 if there is none to find."""
-    with open(path, "rb") as file:
-        end = file.seek(0, os.SEEK_END)
-        file.seek(max(end - (1 << 16) - 22, 0))
-        last = file.read()
-        found = last.rfind(b"PK\5\6")
-        if found < 0:
-            return 0
-        size = int.from_bytes(last[found + 12 : found + 16], "little")
-        # The size of a zip64 directory stands elsewhere; all that lies before the end record bounds it.
-        if size == 0xFFFFFFFF:
-            zip64 = last.rfind(b"PK\6\6", 0, found)
-            size = int.from_bytes(last[zip64 + 40 : zip64 + 48], "little") if zip64 >= 0 else end
-        return size
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(end - (1 << 16) - 22, 0))
+    last = file.read()
+    found = last.rfind(b"PK\5\6")
+    if found < 0:
+        return 0
+    size = int.from_bytes(last[found + 12 : found + 16], "little")
+    # The size of a zip64 directory stands elsewhere; all that lies before the end record bounds it.
+    if size == 0xFFFFFFFF:
+        zip64 = last.rfind(b"PK\6\6", 0, found)
+        size = int.from_bytes(last[zip64 + 40 : zip64 + 48], "little") if zip64 >= 0 else end
+    return size
 
 
-def _list_gzip(listing: Listing, path: str, size: int, landmarks: Landmarks, *, is_tar: bool) -> None:
+def _list_gzip(
+    listing: Listing, path: str, size: int, open_packed: Opener, landmarks: Landmarks, *, is_tar: bool
+) -> None:
     listing.is_gzip = True
-    with InflatedFile(cast(BinaryIO, open(path, "rb", buffering=0)), 0, GZIP, landmarks) as content:
+    with InflatedFile(open_packed(), 0, GZIP, landmarks) as content:
         if is_tar:
             _list_tar(listing, cast(BinaryIO, content), size)
             return

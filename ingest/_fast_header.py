@@ -42,16 +42,16 @@ SHORT_VRS = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split()  # PS3.5 7.1.2: 16-bit lengths
 )
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-_EXPLICIT = {True: struct.Struct("<HH2sH"), False: struct.Struct(">HH2sH")}
+EXPLICIT = {True: struct.Struct("<HH2sH"), False: struct.Struct(">HH2sH")}
 _IMPLICIT = {True: struct.Struct("<HHI"), False: struct.Struct(">HHI")}
 _LONG = {True: struct.Struct("<I"), False: struct.Struct(">I")}
 
 
-class _UnusualError(Exception):
+class UnusualHeaderError(Exception):
     """The file needs pydicom."""
 
 
-class _CutError(Exception):
+class CutHeaderError(Exception):
     """An element reaches beyond the end of the file."""
 
 
@@ -60,12 +60,12 @@ def fast_elements(file: BinaryIO) -> HeaderElements | None:
 
     Raises `HeaderRefusedError`, and OSError if the file cannot be read.
     """
-    walk = _Walk(file)
+    walk = HeaderWalk(file)
     try:
         return walk.run()
-    except _CutError:
+    except CutHeaderError:
         return walk.elements(CUT)
-    except (_UnusualError, struct.error):
+    except (UnusualHeaderError, struct.error):
         if walk.is_deflated:  # pydicom would inflate it whole, whatever comes out
             raise HeaderRefusedError("unreadable-header") from None
         return None
@@ -73,10 +73,10 @@ def fast_elements(file: BinaryIO) -> HeaderElements | None:
 
 def deflated_start(file: BinaryIO) -> int | None:
     """Where the data set of a deflated file begins, None if the file is not deflated."""
-    walk = _Walk(file)
+    walk = HeaderWalk(file)
     try:
         at = walk.meta(132 if walk.data[128:132] == b"DICM" else 0)
-    except (_CutError, _UnusualError, struct.error):
+    except (CutHeaderError, UnusualHeaderError, struct.error):
         return None
     return walk.base + at if walk.transfer_syntax == DEFLATED else None
 
@@ -86,15 +86,15 @@ def unknown_sequences(file: BinaryIO) -> list[tuple[int, int]]:
     (PS3.5 6.2.2), which pydicom does not know of big endian files.
     """
     file.seek(0)
-    walk = _Walk(file)
+    walk = HeaderWalk(file)
     try:
         walk.run()
-    except (_CutError, _UnusualError, HeaderRefusedError, struct.error):
+    except (CutHeaderError, UnusualHeaderError, HeaderRefusedError, struct.error):
         return []
     return walk.unknown
 
 
-class _Walk:
+class HeaderWalk:
     """`data` is the part of the file from `base` on; places `at` count in `data`."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -110,7 +110,7 @@ class _Walk:
         self.unknown: list[tuple[int, int]] = []
 
     def run(self) -> HeaderElements:
-        at, explicit = self._encoding(self.meta(132 if self.data[128:132] == b"DICM" else 0))
+        at, explicit = self.encoding(self.meta(132 if self.data[128:132] == b"DICM" else 0))
         return self.elements(self._dataset(at, explicit=explicit))
 
     def elements(self, ending: str) -> HeaderElements:
@@ -138,7 +138,7 @@ class _Walk:
             self.data = kept + self.file.read(max(CHUNK, needed))
         except DamagedStreamError:
             if self.is_deflated:
-                raise _CutError from None
+                raise CutHeaderError from None
             raise
         self.base = position
         self.walked += len(self.data)
@@ -147,17 +147,17 @@ class _Walk:
     def _need(self, at: int, needed: int) -> int:
         at = self._load(at, needed)
         if at + needed > len(self.data):
-            raise _CutError
+            raise CutHeaderError
         return at
 
-    def _next(self, at: int) -> int:
+    def following(self, at: int) -> int:
         """The place of the next element, -1 at the end of the file."""
         at = self._load(at, 8)
         left = len(self.data) - at
         if left >= 8:
             return at
         if left or self.base + at != self.file.seek(0, os.SEEK_END):
-            raise _CutError
+            raise CutHeaderError
         return -1
 
     def meta(self, at: int) -> int:
@@ -168,11 +168,11 @@ class _Walk:
             if self.data[at : at + 2] != b"\x02\x00":
                 return at
             if at + 8 > len(self.data):
-                raise _CutError
-            tag, vr, length, at = self._element(at, explicit=True)
+                raise CutHeaderError
+            tag, vr, length, at = self.element(at, explicit=True)
             at = self._value(tag, vr, length, at, explicit=True)
 
-    def _encoding(self, at: int) -> tuple[int, bool]:
+    def encoding(self, at: int) -> tuple[int, bool]:
         """Where the data set begins, and whether its VRs are explicit, by what the first element looks like
         if the transfer syntax is missing or wrong, as pydicom takes it.
         """
@@ -184,10 +184,10 @@ class _Walk:
             self.data, self.base, at = b"", 0, 0
         at = self._load(at, 8)
         if len(self.data) - at < 8:
-            raise _CutError
-        group, _, vr, _ = _EXPLICIT[True].unpack_from(self.data, at)
+            raise CutHeaderError
+        group, _, vr, _ = EXPLICIT[True].unpack_from(self.data, at)
         if group == 0:  # a command set
-            raise _UnusualError
+            raise UnusualHeaderError
         explicit = all(0x40 < letter < 0x5B for letter in vr)
         if syntax:
             self.little = syntax != BIG_ENDIAN
@@ -195,12 +195,12 @@ class _Walk:
             explicit = explicit and (vr in SHORT_VRS or vr in LONG_VRS)
             self.little = not (explicit and group >= 0x400)
         if not self.little and not explicit:
-            raise _UnusualError
+            raise UnusualHeaderError
         return at, explicit
 
     def _dataset(self, at: int, *, explicit: bool) -> str:
         # Most of a scan's time is spent in this loop: short elements in memory are taken here.
-        unpack, peek = _EXPLICIT[self.little].unpack_from, _IMPLICIT[self.little].unpack_from
+        unpack, peek = EXPLICIT[self.little].unpack_from, _IMPLICIT[self.little].unpack_from
         raw, vrs, data, last = self.raw, self.vrs, self.data, 0
         short_vrs, first_pixels = SHORT_VRS, PIXEL_TAGS[0]
         known = len(data) - 8 if explicit else -1
@@ -216,7 +216,7 @@ class _Walk:
                             self.other_vrs[tag] = vr
                     last, at = tag, end
                     continue
-            at = self._next(at)
+            at = self.following(at)
             if at < 0:
                 break
             group, element, _ = peek(self.data, at)
@@ -224,26 +224,26 @@ class _Walk:
             if tag in PIXEL_TAGS:
                 return PIXELS
             if tag <= last:
-                raise _UnusualError
+                raise UnusualHeaderError
             last = tag
-            tag, vr, length, at = self._element(at, explicit=explicit)
+            tag, vr, length, at = self.element(at, explicit=explicit)
             at = self._value(tag, vr, length, at, explicit=explicit)
             data = self.data
             known = len(data) - 8 if explicit else -1
         if last >> 16 > LAST_GROUP and last != TRAILING_PADDING:
-            raise _UnusualError
+            raise UnusualHeaderError
         return COMPLETE
 
-    def _element(self, at: int, *, explicit: bool) -> tuple[int, bytes, int, int]:
+    def element(self, at: int, *, explicit: bool) -> tuple[int, bytes, int, int]:
         """Tag, VR (empty if implicit), length and the place of the value."""
         if not explicit:
             group, element, length = _IMPLICIT[self.little].unpack_from(self.data, at)
             return group << 16 | element, b"", length, at + 8
-        group, element, vr, length = _EXPLICIT[self.little].unpack_from(self.data, at)
+        group, element, vr, length = EXPLICIT[self.little].unpack_from(self.data, at)
         if vr in SHORT_VRS:
             return group << 16 | element, vr, length, at + 8
         if vr not in LONG_VRS:
-            raise _UnusualError
+            raise UnusualHeaderError
         if at + 12 > len(self.data):
             at = self._need(at, 12)
         (length,) = _LONG[self.little].unpack_from(self.data, at + 8)
@@ -253,10 +253,10 @@ class _Walk:
         """Past the value, which is kept if it is wanted."""
         if length == UNDEFINED:
             if explicit and vr not in (b"SQ", b"UN"):
-                raise _UnusualError
+                raise UnusualHeaderError
             if vr == b"UN" and not self.little:
                 return self._past_unknown(at)
-            return self._past_sequence(at, explicit=explicit)
+            return self.past_sequence(at, explicit=explicit)
         if tag in self.vrs and length <= MAX_VALUE:
             if at + length > len(self.data):
                 at = self._need(at, length)
@@ -269,15 +269,15 @@ class _Walk:
         start = self.base + at - 12  # tag, VR and length stand before the value
         self.little = True
         try:
-            at = self._past_sequence(at, explicit=False)
+            at = self.past_sequence(at, explicit=False)
         finally:
             self.little = False
         self.unknown.append((start, self.base + at))
         return at
 
-    def _past_sequence(self, at: int, *, explicit: bool) -> int:
+    def past_sequence(self, at: int, *, explicit: bool) -> int:
         """Past a sequence of undefined length (PS3.5 7.5), whatever is nested in it."""
-        unpack, peek = _EXPLICIT[self.little].unpack_from, _IMPLICIT[self.little].unpack_from
+        unpack, peek = EXPLICIT[self.little].unpack_from, _IMPLICIT[self.little].unpack_from
         # Whether a sequence (else an item) is open, and whether its elements have explicit VRs.
         opened = [(True, explicit)]
         while opened:
@@ -296,7 +296,7 @@ class _Walk:
                 if tag == SEQUENCE_END:
                     opened.pop()
                 elif tag != ITEM:
-                    raise _UnusualError
+                    raise UnusualHeaderError
                 elif length != UNDEFINED:
                     at += length
                 else:
@@ -308,11 +308,11 @@ class _Walk:
                 opened.pop()
                 at += 8
             else:
-                tag, vr, length, at = self._element(at, explicit=explicit)
+                tag, vr, length, at = self.element(at, explicit=explicit)
                 if length != UNDEFINED:
                     at += length
                 elif explicit and vr not in (b"SQ", b"UN") and tag not in PIXEL_TAGS:
-                    raise _UnusualError
+                    raise UnusualHeaderError
                 else:
                     opened.append((True, explicit))
             if len(opened) > 2 * MAX_DEPTH:

@@ -1,7 +1,7 @@
 """The members of an archive, read in place: nothing is ever written.
 
-zip (stored and deflated), tar, tar.gz and the gzip of a single file. What an archive claims is checked before
-it is believed: names, sizes, how many members, how much they unpack to.
+zip (stored and deflated), tar, tar.gz and the gzip of a single file, also within each other. What an archive
+claims is checked before it is believed: names, sizes, how many members, how much they unpack to.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import re
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, Literal, cast
 
+from index.records import SEPARATOR
 from ingest._inflate import GZIP, RAW, DamagedStreamError, InflatedFile, Landmarks
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".gz")
@@ -25,13 +26,17 @@ UNREAD_SUFFIXES = (".7z", ".rar", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"
 # A gzip that the readers of volumes take as it is.
 _NO_ARCHIVES = (".nii.gz",)
 MAX_MEMBERS = 250_000
+# Archives within archives: a zip of a study's zips of gzipped files is three. An archive can hold itself.
+MAX_DEPTH = 3
 # What unpacks to more than this must not exceed its packed size by more than RATIO; DICOM of a blank image
 # packs well, but whole archives of them do not exist.
 FREE_BYTES = 1 << 30
 RATIO = 200
 MAX_NAME = 1000
-_HELD_ARCHIVES = 4
+_HELD_ARCHIVES = 8
 # Control characters and those that change the direction of text could forge lines of a report.
+# What would end the path of an archive within a member's name.
+_BANG = re.compile("!(?=/)")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 # A code of none of `ingest.reasons`: the file is no archive but DICOM under an archive's name.
@@ -65,7 +70,7 @@ class Listing:
     def add(self, name: str, member: Member) -> None:
         """Take in a member under a harmless name that no other has."""
         name = harmless(name)
-        if member.code is None and (is_archive(name) or is_unread_archive(name)):
+        if member.code is None and is_unread_archive(name):
             member = replace(member, code="nested-archive")
         unique, count = name, 1
         while unique in self.members:
@@ -75,16 +80,22 @@ class Listing:
 
 
 class Archive:
-    """An archive file whose members have been listed once."""
+    """An archive whose members have been listed once; `path` names it, `file` is the file that it is or lies
+    in, `open_packed` opens it.
+    """
 
-    def __init__(self, path: str, size: int) -> None:
+    def __init__(self, path: str, file: str, size: int, open_packed: Callable[[], BinaryIO]) -> None:
         from ingest._archive_listing import list_members
 
         self.path = path
+        self.file = file
+        self._open_packed = open_packed
         self._landmarks = Landmarks()
+        self._inner_landmarks: dict[str, Landmarks] = {}
         self._idle: InflatedFile | None = None
+        self._is_gone = False
         self._lock = threading.Lock()
-        self._listing = list_members(path, size, self._landmarks)
+        self._listing = list_members(path, size, open_packed, self._landmarks)
 
     @property
     def members(self) -> dict[str, Member]:
@@ -108,11 +119,13 @@ class Archive:
             raise DamagedStreamError(member.code)
         if self._listing.is_gzip:
             return io.BufferedReader(_Section(self._take(), member, self._give_back), 1 << 16)
-        file = open(self.path, "rb", buffering=0)  # noqa: SIM115 - the stream closes it
+        file = self._open_packed()
         try:
             start = _zip_data_start(file, member.start) if self._listing.is_zip else member.start
             if member.method == "deflated":
-                content: Any = InflatedFile(cast(BinaryIO, file), start, RAW)
+                # An archive is opened once for each of its members.
+                shared = self._inner_landmarks.setdefault(name, Landmarks()) if is_archive(name) else None
+                content: Any = InflatedFile(file, start, RAW, shared)
                 return io.BufferedReader(_Section(content, replace(member, start=0)), 1 << 16)
             return io.BufferedReader(_Section(file, replace(member, start=start)), 1 << 15)
         except BaseException:
@@ -125,15 +138,16 @@ class Archive:
         """
         with self._lock:
             idle, self._idle = self._idle, None
-        return idle or InflatedFile(open(self.path, "rb", buffering=0), 0, GZIP, self._landmarks)
+        return idle or InflatedFile(self._open_packed(), 0, GZIP, self._landmarks)
 
     def _give_back(self, reader: InflatedFile) -> None:
         with self._lock:
-            former, self._idle = self._idle, reader
+            former, self._idle = (reader, None) if self._is_gone else (self._idle, reader)
         if former is not None:
             former.close()
 
     def __del__(self) -> None:
+        self._is_gone = True  # an archive within, gone in the same sweep, may give its reader back yet
         if getattr(self, "_idle", None) is not None:
             cast(InflatedFile, self._idle).close()
 
@@ -210,9 +224,12 @@ def is_unread_archive(path: str) -> bool:
 
 
 def harmless(name: str) -> str:
-    """A member's name as a relative path without `.`, `..`, drive or root, and without control characters."""
+    """A member's name as a relative path without `.`, `..`, drive or root, without control characters, and
+    without what separates an archive from its members.
+    """
     parts = _UNPRINTABLE.sub("_", name).replace("\\", "/").split("/")
-    return "/".join(part for part in parts if part not in ("", ".", ".."))[-MAX_NAME:] or "unnamed"
+    plain = "/".join(part for part in parts if part not in ("", ".", ".."))
+    return _BANG.sub("_", plain)[-MAX_NAME:] or "unnamed"
 
 
 def unpacks_too_far(unpacked: int, packed: int) -> bool:
@@ -230,11 +247,32 @@ def open_archive(path: str) -> Archive:
     Raises OSError if the file cannot be read; what is wrong inside is the `code` of the answer.
     """
     status = os.stat(path)
+
+    def open_packed() -> BinaryIO:
+        return cast(BinaryIO, open(path, "rb", buffering=0))
+
     key = (path, status.st_size, status.st_mtime_ns)
+    return _hold(key, lambda: Archive(path, path, status.st_size, open_packed))
+
+
+def open_inner_archive(outer: Archive, name: str) -> Archive:
+    """The archive that is a member of another.
+
+    Raises FileNotFoundError if there is none of that name, and what opening `outer` raises.
+    """
+    member = outer.members.get(name)
+    path = f"{outer.path}{SEPARATOR}{name}"
+    if member is None or not is_archive(name):
+        raise FileNotFoundError(2, "no such archive", path)
+    key = (path, member.size, os.stat(outer.file).st_mtime_ns)
+    return _hold(key, lambda: Archive(path, outer.file, member.size, lambda: outer.open(name)))
+
+
+def _hold(key: tuple[str, int, int], make: Callable[[], Archive]) -> Archive:
     with _held_lock:
         archive = _held.get(key)
         if archive is None:
-            archive = _held[key] = Archive(path, status.st_size)
+            archive = _held[key] = make()
             while len(_held) > _HELD_ARCHIVES:
                 _held.popitem(last=False)
         _held.move_to_end(key)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from index.records import FileRecord
+from index.records import SEPARATOR, FileRecord
 from ingest.archive import is_archive, listing_hash
 from ingest.reasons import REASONS, Rejected
-from ingest.source import SEPARATOR
 from ingest.walk import FoundFile
 
 # What the row of an archive says in place of a reason; the archive itself is no file of the run.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.element_value import value_of
 from ingest.lookup_table import LookupTable, read_lookup_table, read_palette
 from ingest.slice_place import image_kind
 
@@ -223,16 +224,18 @@ def _table(dataset: Dataset, keyword: str, *, negative_inputs: bool) -> LookupTa
 
 def _value(dataset: Dataset, keyword: str) -> Any:
     try:
-        return dataset.get(keyword)
+        return value_of(dataset, keyword)
     except Exception:  # pydicom converts a value when it is asked for, and raises whatever it likes
         return None
 
 
 def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
     """The items of a sequence; none if it is absent, empty or no sequence."""
+    value = _value(dataset, keyword)
+    if value is None:
+        return []
     from pydicom import Sequence as Items
 
-    value = _value(dataset, keyword)
     return list(value) if isinstance(value, Items) else []
 
 

@@ -35,7 +35,7 @@ def bundle_of(
         header = unit.headers[outcome.file]
         for same in (header, *copies.get(header.path, ())):
             if outcome.pixel_hash is None:
-                rejected = Rejected(same.path, outcome.code or "undecodable-pixels")
+                rejected = same.refused(outcome.code or "undecodable-pixels")
                 rejections.append(rejected)
                 refused.append(rejected_record(rejected, same.size, same.mtime_ns))
             else:

@@ -8,9 +8,9 @@ from ingest.slide_label import may_show_label, shows_label
 from ingest.sop_classes import is_secondary_capture
 
 YES, LIKELY, NO = "yes", "likely", "no"
-# Kinds of image that carry names as a rule, or show a face: ultrasound, photographs, endoscopy, other, and
-# documents or screens that were captured.
-MODALITIES = frozenset({"US", "XC", "ES", "OT", "SC", "DMS", "DOC", "IVUS"})
+# Kinds of image that carry names as a rule, or show a face: ultrasound, photographs, endoscopy, other,
+# documents and screens that were captured, and printouts of densitometers and visual fields.
+MODALITIES = frozenset({"US", "XC", "ES", "OT", "SC", "DMS", "DOC", "IVUS", "BDUS", "BMD", "OPV"})
 _CAPTURED = ("SCREEN SAVE", "SCREENSAVE", "SCREENSHOT", "SCREEN_SAVE")
 
 Elements = Mapping[str, str | int]

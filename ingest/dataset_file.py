@@ -26,13 +26,21 @@ _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 def read_dataset(file: BinaryIO, *, stop_before_pixels: bool = False) -> Dataset:
     """Read a data set with or without a preamble and meta information, whatever its transfer syntax.
 
+    With the pixels only what `_fast_dataset.GROUPS` name is sure to be there, without them every element.
+
     Raises whatever `read_frugally` raises, OSError, and `DecodeError`: `picture-too-large` for a deflated
     data set (PS3.5 A.5) of more than `MAX_INFLATED` bytes, `truncated` for pixel data that end in the middle.
     """
     from pydicom.uid import UID
 
+    from ingest._fast_dataset import fast_dataset
     from ingest._fast_header import deflated_start
 
+    if not stop_before_pixels:
+        dataset = fast_dataset(file)
+        if dataset is not None:
+            return dataset
+        file.seek(0)
     start = deflated_start(file)
     size = file.seek(0, os.SEEK_END)
     file.seek(0)

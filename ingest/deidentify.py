@@ -4,8 +4,8 @@ What a home keeps of a person is one of three, for all its patients the same:
 
     pseudonymous   no name, birth date, address, number or text that names anybody; patients by keyed hash,
                    UIDs, study dates and paths as they are, age at the study
-    strict         besides, UIDs and paths by keyed hash, dates shifted by a number of days of each patient's
-                   own, ages above 89 as 90, no free text
+    strict         besides, UIDs, paths and times of files by keyed hash, dates shifted by a number of days of
+                   each patient's own, ages above 89 as 90, no free text
     keep           besides what pseudonymous keeps, name, ID, birth date and accession number, and texts whole
 """
 
@@ -104,6 +104,12 @@ class SecretKey:
     def age(self, years: float | None) -> float | None:
         """An age in years as the home keeps it."""
         return 90.0 if years is not None and years > MAX_AGE and self.phi == "strict" else years
+
+    def moment(self, mtime_ns: int) -> int:
+        """A file's time as the home keeps it: it only tells whether the file is as it was, and is often the
+        day of the study.
+        """
+        return int(self._digest("moment", str(mtime_ns))[:15], 16) if self.phi == "strict" else mtime_ns
 
     def path(self, path: str) -> str:
         """32 hex characters for a path, where the home keeps none."""

@@ -260,11 +260,9 @@ def _draw_held(
 
 def _finished(item: Slice, display: Display, convert: Convert | None) -> DrawnImage:
     values = display.values
-    warnings = (*item.warnings, *display.warnings)
-    if int(values.min()) == int(values.max()):
-        warnings = (*warnings, "blank")
+    quality = measure(values) if convert else {}
+    is_blank = quality["blank"] if convert else int(values.min()) == int(values.max())
+    warnings = (*item.warnings, *display.warnings, *(("blank",) if is_blank else ()))
     return DrawnImage(
-        item,
-        replace(display, values=convert(values) if convert else values, warnings=warnings),
-        measure(values) if convert else {},
+        item, replace(display, values=convert(values) if convert else values, warnings=warnings), quality
     )

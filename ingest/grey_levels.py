@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Pixels that are worked on at a time, so that what is made of them on the way stays in the cache.
-_BLOCK = 1 << 16
+_BLOCK = 1 << 17
 
 
 def draw_ramp(stored: NDArray[Any], black: float, white: float) -> NDArray[np.uint8]:

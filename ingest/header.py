@@ -13,6 +13,7 @@ from ingest.deidentify import SecretKey, age_in_years, content_uid, parse_date
 from ingest.elements import DEFLATED
 from ingest.header_quality import header_quality
 from ingest.header_texts import HeaderTexts
+from ingest.reasons import Rejected
 from ingest.slice_place import SlicePlace, place_of_elements
 from ingest.slide_label import may_show_label
 from ingest.sop_classes import WHOLE_SLIDE_MICROSCOPY
@@ -87,6 +88,10 @@ class Header:
         """Whether the file is drawn together with its series."""
         return self.kind == "dicom" and self.modality in VOLUME_MODALITIES
 
+    def refused(self, code: str) -> Rejected:
+        """The file as one that is not used, for a reason of `ingest.reasons`."""
+        return Rejected(self.path, code, self.patient_key or None, self.study_instance_uid)
+
 
 def make_header(
     path: str, size: int, mtime_ns: int, elements: Elements, key: SecretKey, content_hash: str | None
@@ -150,6 +155,14 @@ def make_header(
         identity=texts.identity(),
         slide_label=may_show_label(elements),
     )
+
+
+def refused(path: str, code: str, elements: Elements, key: SecretKey) -> Rejected:
+    """A DICOM file that is not used, with the patient and the study that its header names, if any."""
+    study = _group_uid(elements, "StudyInstanceUID", key)
+    is_known = bool(study or _text(elements, "PatientID"))
+    patient_key = _patient_key(elements, key, study) if is_known else None
+    return Rejected(path, code, patient_key, key.uid(study) or None)
 
 
 def content_uid_of(purpose: str, sop_instance_uid: str) -> str:

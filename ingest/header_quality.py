@@ -34,16 +34,18 @@ def header_quality(elements: Elements, modality: str, size: int) -> Quality:
     }
 
 
-def picture_quality(mode: str, metadata: PictureMetadata, *, is_jpeg: bool) -> Quality:
-    """What a plain picture's file and its row of the CSV tell; `mode` is that of PIL."""
+def picture_quality(mode: str, metadata: PictureMetadata, lossy_ratio: float | None = None) -> Quality:
+    """What a plain picture's file and its row of the CSV tell; `mode` is that of PIL, `lossy_ratio` the size
+    of its pixels / its own, None where it was compressed without loss.
+    """
     elements = {"Modality": metadata.modality or "", "ViewPosition": metadata.view or ""}
     return {
         "bits_stored": {"1": 1.0, "I;16": 16.0, "I;16B": 16.0, "I": 32.0, "F": 32.0}.get(mode, 8.0),
         "burned_in": burned_in(elements),
         "view": view(elements, metadata.modality or "OT"),
         "pixel_aspect": 1.0,
-        "lossy": int(is_jpeg),
-        **({} if is_jpeg else {"lossy_ratio": 1.0}),
+        "lossy": int(lossy_ratio is not None),
+        "lossy_ratio": 1.0 if lossy_ratio is None else round(max(lossy_ratio, 1.0), 2),
         **dict.fromkeys(_KINDS, 0),
         **({"split": metadata.split} if metadata.split else {}),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from ingest.defined_terms import TERMS
 from ingest.deidentify import Phi
 from ingest.free_text import code_string, identity_of, manufacturer_known, without_identifiers
 
@@ -87,9 +88,12 @@ class HeaderTexts:
         return None if self._phi == "strict" else without_identifiers(text, self._people)
 
     def code(self, keyword: str) -> str | None:
-        """A value of VR CS in upper case, or None where it is not."""
+        """A value of VR CS in upper case, or None where it is not; a defined term is kept, though somebody
+        may be called so.
+        """
         text = self._text(keyword)
-        return text and code_string(text, self._people)
+        term = text and text.split("\\")[0].strip().upper()
+        return term if term in TERMS[keyword] else text and code_string(text, self._people)
 
     def manufacturer(self) -> str | None:
         """Manufacturer; where its text is not kept, the known name in it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ingest.element_value import value_of
 from ingest.errors import decode_error
 
 if TYPE_CHECKING:
@@ -70,15 +71,17 @@ def image_pixel(dataset: Dataset) -> ImagePixel:
     if keyword is None:
         raise decode_error("truncated")
     try:
-        rows, columns, allocated = (int(dataset[name].value) for name in ("Rows", "Columns", "BitsAllocated"))
-        samples = int(dataset.get("SamplesPerPixel") or 1)
-        stored = int(dataset.get("BitsStored") or allocated)
-        high_bit = dataset.get("HighBit")
+        rows, columns, allocated = (
+            int(value_of(dataset, name)) for name in ("Rows", "Columns", "BitsAllocated")
+        )
+        samples = int(value_of(dataset, "SamplesPerPixel") or 1)
+        stored = int(value_of(dataset, "BitsStored") or allocated)
+        high_bit = value_of(dataset, "HighBit")
         high_bit = stored - 1 if high_bit is None else int(high_bit)
-        signed = int(dataset.get("PixelRepresentation") or 0) == 1
-        planar = int(dataset.get("PlanarConfiguration") or 0)
-        count = int(dataset.get("NumberOfFrames") or 1)
-        photometric = str(dataset.get("PhotometricInterpretation") or "").strip().upper()
+        signed = int(value_of(dataset, "PixelRepresentation") or 0) == 1
+        planar = int(value_of(dataset, "PlanarConfiguration") or 0)
+        count = int(value_of(dataset, "NumberOfFrames") or 1)
+        photometric = str(value_of(dataset, "PhotometricInterpretation") or "").strip().upper()
     except Exception:  # whatever an element that is no number makes pydicom raise
         raise decode_error("inconsistent-pixels") from None
     if not stored - 1 <= high_bit < allocated:

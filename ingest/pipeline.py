@@ -119,7 +119,7 @@ class _Run:
         self.index.activate(self.space)
         key = bound_key(self.index, self.options.phi)
         self.triage, changed = find_changes(
-            paths, self.index.known_files(), self.on_progress, self.options.metadata
+            paths, self.index.known_files(), key, self.on_progress, self.options.metadata
         )
         if changed or self.triage.records:
             look_into(self.triage, changed, self.index.known_instances(), key, metadata, self.on_progress)

@@ -104,9 +104,9 @@ def measure(values: NDArray[np.uint8]) -> Quality:
     Shares and contrast are of at most about 192 x 192 pixels, spread evenly; `blank` is of all.
     """
     height, width = values.shape[:2]
-    lowest, highest = int(values.min()), int(values.max())
     rows, columns = -(-height // _SAMPLES), -(-width // _SAMPLES)
-    sample = _luma(values[::rows, ::columns])
+    thinned = values[::rows, ::columns]
+    sample = _luma(thinned)
     counts = np.bincount(sample.ravel(), minlength=256)
     shares = counts / counts.sum()
     levels = np.arange(256)
@@ -114,7 +114,7 @@ def measure(values: NDArray[np.uint8]) -> Quality:
     windows = np.convolve(shares, np.ones(_NARROW), "valid")
     top, left = max(height - _SAMPLES, 0) // 2, max(width - _SAMPLES, 0) // 2
     return {
-        "blank": int(lowest == highest),
+        "blank": int(_is_flat(thinned) and _is_flat(values)),
         "near_blank": int(float(windows.max()) >= _NARROW_SHARE),
         "black": round(float(shares[0]), 4),
         "white": round(float(shares[255]), 4),
@@ -122,6 +122,10 @@ def measure(values: NDArray[np.uint8]) -> Quality:
         "sharpness": _sharpness(_luma(values[top : top + _SAMPLES, left : left + _SAMPLES])),
         "aspect": round(width / height, 4),
     }
+
+
+def _is_flat(values: NDArray[np.uint8]) -> bool:
+    return bool(values.min() == values.max())
 
 
 def image_quality(header: Mapping[str, Any], measured: Mapping[str, Any], warnings: Sequence[str]) -> Quality:

@@ -4,7 +4,7 @@ cure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SKIPPED, QUARANTINED = "skipped", "quarantined"
 
@@ -54,7 +54,7 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
     "nested-archive": (
         QUARANTINED,
-        "is an archive within an archive; unpack the outer one and ingest the folder",
+        "is an archive within an archive that is not read in place; unpack the outer one and ingest that",
     ),
     "unsupported-archive": (
         QUARANTINED,
@@ -106,10 +106,14 @@ REASONS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A file that is skipped or quarantined; `path` is absolute."""
+    """A file that is skipped or quarantined; `path` is absolute. `patient_key` and `study_instance_uid`, as
+    the home keeps them, say whose it is if its header told.
+    """
 
     path: str
     code: str
+    patient_key: str | None = field(default=None, repr=False, compare=False)
+    study_instance_uid: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def outcome(self) -> str:

@@ -61,7 +61,7 @@ def _held_headers(index: CaseIndex, first: Header, new: set[str], key: SecretKey
     found: dict[tuple[str, str], Header] = {}
     for record in index.series_files(first.series_instance_uid):
         identity = (record.sop_instance_uid or "", record.pixel_hash or "")
-        if identity in found or record.path in new or not is_as_recorded(record):
+        if identity in found or record.path in new or not is_as_recorded(record, key):
             continue
         scanned = scan_file(FoundFile(record.path, record.size, record.mtime_ns), key)
         if isinstance(scanned, Header) and scanned.study_instance_uid == first.study_instance_uid:

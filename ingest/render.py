@@ -24,6 +24,7 @@ from ingest.windowing import FUNCTIONS, linear_ramp, spans_stored_values, usable
 
 # MedGemma Technical Report (arXiv 2507.05201): width and level in HU for red, green and blue.
 CT_WINDOWS = (Window(-100.0, 2250.0), Window(40.0, 350.0), Window(40.0, 80.0))
+_THINNED = 8
 _SERIES_RENDERINGS = frozenset({"mr-percentile", "series-percentile"})
 
 WARNINGS = {
@@ -234,7 +235,7 @@ def _windowed(stored: Stored, attributes: PixelAttributes, *, inverted: bool) ->
         function, warnings = "LINEAR", ("voi-function-unknown",)
     window: Window | None = attributes.windows[0]
     if not spans_stored_values(attributes.windows[0], attributes, signed=stored.dtype.kind == "i"):
-        window, faults = usable_window(attributes.windows, function, *extremes(stored, attributes))
+        window, faults = _usable_window(stored, attributes, function)
         warnings = (*warnings, *faults)
     if window is None:
         return _limited(stored, attributes, "percentile", None, PERCENTILES, warnings)
@@ -247,6 +248,20 @@ def _windowed(stored: Stored, attributes: PixelAttributes, *, inverted: bool) ->
     if len(attributes.windows) > 1:
         params["windows"] = [[w.center, w.width] for w in attributes.windows if isfinite(w.width)]
     return Display(values, "voi", params, warnings)
+
+
+def _usable_window(
+    stored: Stored, attributes: PixelAttributes, function: str
+) -> tuple[Window | None, tuple[str, ...]]:
+    """`usable_window` for the values of one frame. A window that shows something of a part of them shows no
+    less of all, which spares looking at every pixel.
+    """
+    low, high = extremes(stored[::_THINNED, ::_THINNED], attributes)
+    if low < high and attributes.padding is None:
+        window, faults = usable_window(attributes.windows[:1], function, low, high)
+        if window is not None:
+            return window, faults
+    return usable_window(attributes.windows, function, *extremes(stored, attributes))
 
 
 def _voi_lut(table: LookupTable) -> tuple[Callable[[Values], Values], dict[str, object], tuple[str, ...]]:

@@ -55,7 +55,9 @@ def write_report(path: Path, report: IngestReport, details: RunDetails) -> None:
     text = _WRITERS[path.suffix.lower()](report, details)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # paths may name people
+        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(text)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

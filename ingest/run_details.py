@@ -48,9 +48,12 @@ class Group:
 
 
 class RunDetails:
-    """`lines` by path, `groups` by (modality, rendering)."""
+    """`lines` by path, `groups` by (modality, rendering). With `show_burned_in`, pictures are shown whatever
+    their pixels may say.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, show_burned_in: bool = False) -> None:
+        self._show_burned_in = show_burned_in
         self.lines: dict[str, FileLine] = {}
         self.groups: dict[tuple[str, str], Group] = {}
 
@@ -65,7 +68,7 @@ class RunDetails:
             renderings[image.slice.file] = image.rendering
             group = self.groups.setdefault((header.modality, image.rendering), Group())
             group.images += 1
-            if may_preview(header.quality):
+            if self._show_burned_in or may_preview(header.quality):
                 shown.append(number)
             else:
                 group.withheld += 1

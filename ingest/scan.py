@@ -20,6 +20,7 @@ from ingest.header import (
     as_kept,
     content_uid_of,
     make_header,
+    refused,
     usable_uid,
 )
 from ingest.header_quality import picture_quality
@@ -33,6 +34,8 @@ VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+# PIL's names of compressions of TIFF that lose something, or may.
+_LOSSY_IN_TIFF = frozenset({"jpeg", "tiff_jpeg", "webp"})
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 # SOP classes without a picture to embed, by the first components of their UID (PS3.4 B.5); the first match
 # counts.
@@ -145,7 +148,7 @@ def _scan_dicom(found: FoundFile, key: SecretKey, *, has_preamble: bool, named: 
         return Rejected(found.path, _no_header_code(named=named, has_preamble=False))
     code = _code_without_picture(elements, key)
     if code:
-        return Rejected(found.path, code)
+        return refused(found.path, code, elements.values, key)
     content_hash = None
     if not usable_uid(elements.values, "SOPInstanceUID"):
         content_hash = hash_file(found.path)
@@ -194,7 +197,8 @@ def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -
             Image.open(file, formats=("PNG", "JPEG", "TIFF", "BMP")) as picture,
         ):
             columns, rows = picture.size
-            mode, is_jpeg = picture.mode, picture.format == "JPEG"
+            mode, samples = picture.mode, len(picture.getbands())
+            is_lossy = picture.format == "JPEG" or picture.info.get("compression") in _LOSSY_IN_TIFF
         digest = hash_file(found.path)
     except Image.DecompressionBombError:
         return Rejected(found.path, "picture-too-large")
@@ -229,7 +233,7 @@ def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -
         photometric_interpretation="MONOCHROME2" if mode in {"1", "L", "I;16", "I", "F"} else "RGB",
         rows=rows,
         columns=columns,
-        quality=picture_quality(mode, metadata, is_jpeg=is_jpeg),
+        quality=picture_quality(mode, metadata, rows * columns * samples / found.size if is_lossy else None),
         derived=True,
     )
     return as_kept(header, key)

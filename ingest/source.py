@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import BinaryIO
 
-from ingest.archive import Archive, is_archive, open_archive
-
-SEPARATOR = "!/"
+from index.records import SEPARATOR
+from ingest.archive import Archive, is_archive, open_archive, open_inner_archive
 
 
 def open_source(path: str, buffering: int = -1) -> BinaryIO:
@@ -36,16 +35,30 @@ def source_status(path: str) -> tuple[int, int]:
         parts = split_source(path)
         if parts is None or parts[1] not in parts[0].members:
             raise
-        return parts[0].members[parts[1]].size, os.stat(parts[0].path).st_mtime_ns
+        return parts[0].members[parts[1]].size, os.stat(parts[0].file).st_mtime_ns
     return status.st_size, status.st_mtime_ns
 
 
 def split_source(path: str) -> tuple[Archive, str] | None:
-    """The archive and the member's name that a path names, or None if it names no archive that is there."""
+    """The archive and the member's name that a path names, or None if it names no archive that is there.
+
+    Raises OSError if an archive on the way cannot be read.
+    """
     place = path.find(SEPARATOR)
     while place >= 0:
-        archive = path[:place]
-        if is_archive(archive) and os.path.isfile(archive):
-            return open_archive(archive), path[place + len(SEPARATOR) :]
+        if is_archive(path[:place]) and os.path.isfile(path[:place]):
+            break
         place = path.find(SEPARATOR, place + 1)
-    return None
+    else:
+        return None
+    archive = open_archive(path[:place])
+    *inner, name = path[place + len(SEPARATOR) :].split(SEPARATOR)
+    for member in inner:
+        archive = open_inner_archive(archive, member)
+    return archive, name
+
+
+def archive_at(path: str) -> Archive:
+    """The archive that a path names, a file or a member of another archive. Raises OSError."""
+    parts = None if os.path.exists(path) else split_source(path)
+    return open_archive(path) if parts is None else open_inner_archive(*parts)

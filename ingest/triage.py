@@ -55,6 +55,7 @@ class Triage:
 def find_changes(
     paths: Sequence[str | Path],
     known: Mapping[str, FileRecord],
+    key: SecretKey,
     on_progress: OnProgress | None,
     metadata_csv: Path | None = None,
 ) -> tuple[Triage, list[FoundFile]]:
@@ -66,6 +67,8 @@ def find_changes(
     archives = ArchiveRecords(known)
     tables = {os.path.abspath(metadata_csv), os.path.realpath(metadata_csv)} if metadata_csv else set()
     for found in walk_files(paths):
+        if isinstance(found, FoundFile) and key.phi == "strict":
+            found = replace(found, mtime_ns=key.moment(found.mtime_ns))
         if isinstance(found, FoundFile) and is_archive(found.path):
             changed += _look_at_archive(triage, found, known, archives)
         elif found.path in tables:
@@ -180,6 +183,8 @@ def rejected_record(rejected: Rejected, size: int, mtime_ns: int) -> FileRecord:
         outcome=outcome,  # type: ignore[arg-type]
         code=rejected.code,
         reason=rejected.reason,
+        patient_key=rejected.patient_key,
+        study_instance_uid=rejected.study_instance_uid,
     )
 
 
@@ -237,18 +242,19 @@ def _hash(header: Header) -> str | Rejected:
         with quiet():
             return pixel_hash(open_dataset(header.path))
     except DecodeError as error:
-        return Rejected(header.path, error.code)
+        return header.refused(error.code)
     except DamagedStreamError:
-        return Rejected(header.path, "damaged-archive")
+        return header.refused("damaged-archive")
     except OSError:
-        return Rejected(header.path, "unreadable-file")
+        return header.refused("unreadable-file")
     except Exception:  # whatever a mangled file makes pydicom raise is one line of the report
-        return Rejected(header.path, "unreadable-header")
+        return header.refused("unreadable-header")
 
 
-def is_as_recorded(record: FileRecord) -> bool:
+def is_as_recorded(record: FileRecord, key: SecretKey) -> bool:
     """Whether the file of a record is still there, with the same size and time."""
     try:
-        return source_status(record.path) == (record.size, record.mtime_ns)
+        size, mtime_ns = source_status(record.path)
     except OSError:
         return False
+    return (size, key.moment(mtime_ns)) == (record.size, record.mtime_ns)

@@ -64,7 +64,7 @@ def _header(
     sop = content_uid(digest)
     study = key.derived_uid("study", metadata.patient_id, metadata.study_id) if metadata.study_id else ""
     study = study or content_uid_of("study", sop)
-    quality = picture_quality("L", metadata, is_jpeg=False)
+    quality = picture_quality("L", metadata)
     return Header(
         path=found.path,
         size=found.size,

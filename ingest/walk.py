@@ -8,10 +8,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.archive import NO_ARCHIVE, is_archive, is_unread_archive, open_archive
+from index.records import SEPARATOR
+from ingest._inflate import DamagedStreamError
+from ingest.archive import (
+    MAX_DEPTH,
+    MAX_MEMBERS,
+    NO_ARCHIVE,
+    Archive,
+    is_archive,
+    is_unread_archive,
+    open_inner_archive,
+    unpacks_too_far,
+)
 from ingest.errors import IngestError
 from ingest.reasons import Rejected
-from ingest.source import SEPARATOR, source_status
+from ingest.source import archive_at, source_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +47,60 @@ def walk(paths: Sequence[str | Path]) -> Iterator[FoundFile | Rejected]:
 
 
 def walk_archive(found: FoundFile) -> Iterator[FoundFile | Rejected]:
-    """Yield the members of an archive in its own order, and the archive itself if something is wrong with
-    it.
+    """Yield the members of an archive in its own order, those of archives within it in place of these, and
+    each archive itself if something is wrong with it.
     """
     try:
-        archive = open_archive(found.path)
+        yield from _Members(found).of(archive_at(found.path), 1)
+    except _TooLargeError:
+        yield Rejected(found.path, "archive-too-large")
     except PermissionError:
         yield Rejected(found.path, "permission-denied")
-        return
     except OSError:
         yield Rejected(found.path, "unreadable-file")
-        return
-    if archive.code == NO_ARCHIVE:
-        yield found
-        return
-    for name, member in archive.members.items():
-        path = f"{found.path}{SEPARATOR}{name}"
-        yield Rejected(path, member.code) if member.code else FoundFile(path, member.size, found.mtime_ns)
-    if archive.code is not None:
-        yield Rejected(found.path, archive.code)
+
+
+class _TooLargeError(Exception):
+    """What an archive holds on all its levels is too much."""
+
+
+class _Members:
+    """What lies in the archive `found`, counted on all its levels together."""
+
+    def __init__(self, found: FoundFile) -> None:
+        self._found = found
+        self._count = self._unpacked = 0
+
+    def of(self, archive: Archive, depth: int) -> Iterator[FoundFile | Rejected]:
+        if archive.code == NO_ARCHIVE:
+            size = self._found.size if depth == 1 else source_status(archive.path)[0]
+            yield FoundFile(archive.path, size, self._found.mtime_ns)
+            return
+        for name, member in archive.members.items():
+            self._count += 1
+            self._unpacked += member.size
+            if self._count > MAX_MEMBERS or unpacks_too_far(self._unpacked, self._found.size):
+                raise _TooLargeError
+            path = f"{archive.path}{SEPARATOR}{name}"
+            if member.code:
+                yield Rejected(path, member.code)
+            elif is_archive(name):
+                yield from self._inside(archive, name, path, depth)
+            else:
+                yield FoundFile(path, member.size, self._found.mtime_ns)
+        if archive.code is not None:
+            yield Rejected(archive.path, archive.code)
+
+    def _inside(self, outer: Archive, name: str, path: str, depth: int) -> Iterator[FoundFile | Rejected]:
+        if depth == MAX_DEPTH:
+            yield Rejected(path, "nested-archive")
+            return
+        try:
+            inner = open_inner_archive(outer, name)
+        except DamagedStreamError:
+            yield Rejected(path, "damaged-archive")
+            return
+        yield from self.of(inner, depth + 1)
 
 
 def walk_files(paths: Sequence[str | Path]) -> Iterator[FoundFile | Rejected]:

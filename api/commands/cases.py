@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from api.commands._invocation import invocation
+from api.commands._where import WHERE_HELP, Where
 
 
 class Level(StrEnum):
@@ -18,14 +19,6 @@ class Level(StrEnum):
     IMAGE = "image"
     SERIES = "series"
     STUDY = "study"
-
-
-Where = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="EXPR", help="field=value, !=, <, <=, >, >=, field=a|b or label:name=1; repeated means and."
-    ),
-]
 
 
 def search(
@@ -156,7 +149,7 @@ def _exactly_one(names: str, *values: object) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this topic."""
-    app.command()(search)
+    app.command(epilog=WHERE_HELP)(search)
     app.command()(classify)
     studies = typer.Typer(
         no_args_is_help=True,
@@ -168,7 +161,7 @@ def register(app: typer.Typer) -> None:
                  medsiglip study show 1.2.840.113
         """,
     )
-    studies.command("list")(list_studies)
+    studies.command("list", epilog=WHERE_HELP)(list_studies)
     studies.command("show")(show_study_command)
     app.add_typer(studies, name="study")
     app.command()(forget)

@@ -43,6 +43,10 @@ def ingest(
             readable=False,
         ),
     ] = None,
+    show_burned_in: Annotated[
+        bool,
+        typer.Option("--show-burned-in", help="Show in FILE.html also pictures that may name the patient."),
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on with what arrives in the folders, until Ctrl-C.")
     ] = False,
@@ -77,6 +81,7 @@ def ingest(
         "plan": PlanOptions(slice_limit(max_slices), magnification),
         "phi": phi,
         "reports": report or (),
+        "show_burned_in": show_burned_in,
     }
     with run.archive() as archive, progress_display() as on_progress:
         if watch:

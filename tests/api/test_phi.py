@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
-import zlib
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
@@ -23,6 +20,7 @@ from pydicom.uid import (
 )
 
 from .conftest import Ran, run
+from .traces import found_in_home
 
 # One word for each attribute, so that a leak says where it came from. None is a word of the program.
 TEXTS = {
@@ -164,46 +162,13 @@ def ingested(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
     return home
 
 
-def told(home: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file of a home as it is, and what it holds once it is unpacked, by name."""
-    for path in sorted(p for p in home.rglob("*") if p.is_file()):
-        raw = path.read_bytes()
-        yield path.name, raw
-        yield f"name of {path.name}", str(path.relative_to(home)).encode()
-        if path.suffix == ".parquet":
-            yield f"values of {path.name}", repr(pq.read_table(path).to_pydict()).encode()
-            yield f"schema of {path.name}", repr(pq.read_schema(path)).encode()
-        elif path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                yield f"arrays of {path.name}", b"".join(array.tobytes() for array in arrays.values())
-        elif raw[:2] in (b"\x1f\x8b", b"\x78\x9c"):
-            yield f"inside {path.name}", zlib.decompress(raw, 47)
-    with sqlite3.connect(home / "catalog.db") as connection:
-        yield "dump", "\n".join(connection.iterdump()).encode("utf-8", "surrogatepass")
-
-
-def found(words: list[str], home: Path, *said: str) -> list[tuple[str, str]]:
-    """The words that a home or an output holds, and where; capitals do not count."""
-    places = [*told(home), *(("said", text.encode()) for text in said)]
-    encodings = ("utf-8", "utf-16-le", "utf-16-be", "latin-1", "shift-jis")
-    leaks = []
-    for place, raw in places:
-        folded = raw.lower()
-        for word in words:
-            spelt = {word.lower().encode(code, "ignore") for code in encodings} - {b""}
-            spelt |= {json.dumps(word.lower())[1:-1].encode()}
-            if any(one in folded for one in spelt if len(one) > 3):
-                leaks.append((place, word))
-    return leaks
-
-
 def test_the_words_are_found_where_they_are(
     ingested: Callable[[str], tuple[Path, Ran]], tmp_path: Path
 ) -> None:
     """The search itself: a home that keeps identities is found to keep them."""
     home, _ = ingested("keep")
     assert {"PIDX77771", "Zaphodius", "ACCX77774", "19420103", "ビーブル"} <= {
-        word for _, word in found(WORDS, home)
+        word for _, word in found_in_home(WORDS, home)
     }
 
 
@@ -224,17 +189,18 @@ def test_no_file_of_the_home_and_no_output_names_anybody(
     spoken = (ran, searched, listed, *shown, exported)
     assert [one.code for one in spoken] == [0] * 8
     said = [text for one in spoken for text in (one.out, one.err)]
-    assert found(WORDS, home, *said) == []
+    assert found_in_home(WORDS, home, *said) == []
 
 
-def test_a_strict_home_holds_no_path_no_uid_and_no_date(
+def test_a_strict_home_holds_no_path_no_uid_no_date_and_no_time_of_a_file(
     ingested: Callable[[str], tuple[Path, Ran]], source: Path
 ) -> None:
     home, _ = ingested("strict")
-    traces = [FOLDER, str(source), "cr.dcm", ROOT, "2020-01-02", "20200102"]
-    assert found(traces, home) == []
-    kept = {word for _, word in found(traces, ingested("pseudonymous")[0])}
-    assert kept == {FOLDER, str(source), "cr.dcm", ROOT, "2020-01-02"}
+    changed = [str(path.stat().st_mtime_ns) for path in source.iterdir()]
+    traces = [FOLDER, str(source), "cr.dcm", ROOT, "2020-01-02", "20200102", *changed]
+    assert found_in_home(traces, home) == []
+    kept = {word for _, word in found_in_home(traces, ingested("pseudonymous")[0])}
+    assert kept == {FOLDER, str(source), "cr.dcm", ROOT, "2020-01-02", *changed}
 
 
 def test_a_strict_home_answers_without_paths_and_with_shifted_dates(
@@ -282,6 +248,24 @@ def test_labels_by_path_and_by_uid_of_the_files_reach_a_strict_home(
     assert modalities(home, "label:two=1") == {"CT"}
 
 
+def test_a_study_of_a_strict_home_is_known_by_the_uid_of_its_files_too(
+    ingested: Callable[[str], tuple[Path, Ran]], tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(ingested("strict")[0], home)
+    shown = run("--home", home, "--json", "study", "show", f"{ROOT}.1").json
+    stored = shown["study_instance_uid"]
+    assert (stored != f"{ROOT}.1", [one["modality"] for one in shown["series"]]) == (True, ["CR"])
+    assert run("--home", home, "--json", "study", "show", stored).json == shown
+    search = ("--home", home, "--json", "search", "--include-same-patient", "-k", "9", "--study")
+    answers = [run(*search, uid).json for uid in (f"{ROOT}.1", stored)]
+    assert answers[0] == answers[1]
+    assert len(answers[0]["hits"]) == 4
+    assert run("--home", home, "--json", "forget", "--study", f"{ROOT}.1").json["studies"] == 1
+    assert run("--home", home, "--json", "forget", "--study", f"{ROOT}.1").error["code"] == "unknown-study"
+    assert run("--home", home, "--json", "study", "show", stored).error["code"] == "unknown-study"
+
+
 def test_a_home_that_keeps_identities_shows_them_with_the_study(
     ingested: Callable[[str], tuple[Path, Ran]],
 ) -> None:
@@ -294,9 +278,12 @@ def test_a_home_that_keeps_identities_shows_them_with_the_study(
         "accession_number": TEXTS["AccessionNumber"],
     }
     assert shown["study_description"] == REPEATED["StudyDescription"]
-    assert found(["Betelgeusegasse", "9988776", "Trilliana^", "Commentvogsphere", *ELSEWHERE], home) == []
+    assert (
+        found_in_home(["Betelgeusegasse", "9988776", "Trilliana^", "Commentvogsphere", *ELSEWHERE], home)
+        == []
+    )
     assert run("--home", home, "--json", "forget", "--patient", shown["patient_key"], "--yes").code == 0
-    assert found(WORDS, home) == []
+    assert found_in_home([*WORDS, FOLDER], home) == []
 
 
 def modalities(home: Path, expression: str) -> set[str]:

@@ -116,6 +116,16 @@ def test_ages_above_89_are_one_in_a_strict_home(years, kept):
     assert KEY.age(years) == years
 
 
+def test_times_of_files_are_told_apart_and_not_told_in_a_strict_home():
+    moments = [1_577_923_200_000_000_000 + n for n in range(100)]
+    assert [KEY.moment(one) for one in moments] == moments
+    hidden = {STRICT.moment(one) for one in moments}
+    assert len(hidden) == 100
+    assert hidden.isdisjoint(moments)
+    assert all(0 <= one < 1 << 63 for one in hidden)  # what the catalogue's columns take
+    assert STRICT.moment(moments[0]) != replace(SecretKey(b"j" * 32), phi="strict").moment(moments[0])
+
+
 def test_paths_of_any_bytes_have_a_code():
     assert STRICT.path("/a/\udcff") != STRICT.path("/a/b")
     assert len(STRICT.path("/a/\udcff")) == 32

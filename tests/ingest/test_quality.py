@@ -129,6 +129,8 @@ def test_lossy_compression(syntax, elements, lossy, ratio):
         ({"Modality": "ES"}, "likely"),
         ({"Modality": "OT"}, "likely"),
         ({"Modality": "SC"}, "likely"),
+        ({"Modality": "BMD"}, "likely"),
+        ({"Modality": "BMD", "BurnedInAnnotation": "NO"}, "no"),
         ({}, "likely"),
         ({**SLIDE, "ImageType": "ORIGINAL\\PRIMARY\\LABEL\\NONE"}, "yes"),
         ({**SLIDE, "ImageType": "ORIGINAL\\PRIMARY\\OVERVIEW\\NONE"}, "likely"),

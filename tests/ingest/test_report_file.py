@@ -47,8 +47,8 @@ def folder(tmp_path, write_dicom, write_series):
 
 @pytest.fixture
 def ran(tmp_path, model, encoder, folder):
-    def ran(**options):
-        details = RunDetails()
+    def ran(*, show_burned_in=False, **options):
+        details = RunDetails(show_burned_in=show_burned_in)
         with CaseIndex.open(tmp_path / "home") as index:
             report = ingest(
                 [folder], index, model, lambda: encoder, IngestOptions(**options), details=details
@@ -130,6 +130,13 @@ def test_thumbnails_are_bounded_and_none_may_show_the_patient(ran):
     assert int(bright.max()) > int(bright.min())
 
 
+def test_all_thumbnails_are_shown_to_those_who_ask_for_them(ran):
+    report, details = ran(show_burned_in=True)
+    groups = {key[0]: group for key, group in details.groups.items()}
+    assert (len(groups["US"].thumbnails), groups["US"].withheld, len(groups["CT"].thumbnails)) == (1, 0, 1)
+    assert "not shown" not in to_html(report, details)
+
+
 def test_neither_file_names_a_person_and_the_page_runs_no_name(ran):
     report, details = ran()
     for text in (to_csv(report, details), to_html(report, details)):
@@ -153,6 +160,7 @@ def test_a_report_is_written_whole_in_place_of_an_old_one(tmp_path, ran):
     report, details = ran()
     write_report(path, report, details)
     assert path.read_text() == to_csv(report, details)
+    assert path.stat().st_mode & 0o777 == 0o600
     assert [entry.name for entry in tmp_path.iterdir() if "tmp" in entry.name] == []
 
 

@@ -72,6 +72,27 @@ def test_nothing_of_a_header_names_the_patient(tmp_path, write_dicom):
     assert [word for word in planted if word.casefold() in told.casefold()] == []
 
 
+def test_defined_terms_stay_though_the_patient_is_called_so(tmp_path, write_dicom):
+    """Phantoms are called CT^Phantom, cases of research Breast_MRI_001, people Pa, and initials are L."""
+    path = write_dicom(
+        tmp_path / "x",
+        PIXELS,
+        PatientName="CT^Phantom^PA",
+        PatientID="Breast_MRI_001",
+        OtherPatientNames="Li^L^MONOCHROME2",
+        Modality="CT",
+        BodyPartExamined="BREAST",
+        ViewPosition="PA",
+        ImageLaterality="L",
+    )
+    header = scan(path)
+    assert (header.modality, header.body_part_examined, header.view_position) == ("CT", "BREAST", "PA")
+    assert (header.laterality, header.photometric_interpretation) == ("L", "MONOCHROME2")
+    assert header.is_volume
+    other = write_dicom(tmp_path / "y", PIXELS, PatientName="Phantom^Li", BodyPartExamined="PHANTOM")
+    assert scan(other).body_part_examined is None
+
+
 def test_blank_patient_id_makes_each_study_its_own_patient(tmp_path, write_dicom):
     keys = [
         scan(write_dicom(tmp_path / str(n), PIXELS, PatientID=blank, StudyInstanceUID=f"1.2.{n}")).patient_key
@@ -187,6 +208,27 @@ def test_plain_pictures(tmp_path, extension):
     assert isinstance(header, Header)
     assert (header.kind, header.rows, header.columns, header.modality) == ("picture", 20, 30, "OT")
     assert header.sop_instance_uid.startswith("2.25.")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "is_lossy"),
+    [
+        ("x.jpg", {"quality": 20}, True),
+        ("x.tif", {"compression": "jpeg"}, True),
+        ("x.tif", {"compression": "tiff_lzw"}, False),
+        ("x.tif", {}, False),
+        ("x.png", {}, False),
+    ],
+)
+def test_lossy_pictures_and_their_ratio(tmp_path, name, options, is_lossy):
+    y, x = np.mgrid[:200, :300]
+    pixels = np.stack([x % 256, y % 256, (x + y) % 256], axis=-1).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / name, **options)
+    quality = scan(tmp_path / name).quality
+    ratio = pixels.nbytes / (tmp_path / name).stat().st_size if is_lossy else 1.0
+    assert quality["lossy"] == is_lossy
+    assert quality["lossy_ratio"] == pytest.approx(ratio, abs=0.005)
+    assert (ratio > 5) == is_lossy
 
 
 def test_metadata_stands_in_for_a_header(tmp_path):

@@ -47,7 +47,12 @@ def codes(report, outcome):
 
 
 def pack(path, folder):
-    """Everything in `folder` as one archive of the kind that the name says."""
+    """Everything in `folder` as one archive of the kind that the name says, `.zip.tar` a zip in a tar."""
+    if path.name.endswith(".zip.tar"):
+        inner = folder.parent / "inner"
+        inner.mkdir()
+        pack(inner / "in.zip", folder)
+        folder = inner
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
             for file in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -69,7 +74,7 @@ def folder(tmp_path, write_dicom, write_series):
     return tmp_path / "plain"
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "zip.tar"])
 def test_an_archive_gives_what_its_folder_gives(tmp_path, home, folder, run, kind):
     (tmp_path / "in").mkdir()
     path = pack(tmp_path / "in" / f"x.{kind}", folder)
@@ -88,7 +93,7 @@ def test_an_archive_gives_what_its_folder_gives(tmp_path, home, folder, run, kin
     assert all(image.path.startswith(f"{path}!/") for image in ours.values())
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+@pytest.mark.parametrize("kind", ["zip", "tar.gz", "zip.tar"])
 def test_an_unchanged_archive_is_not_opened_again(tmp_path, folder, run, monkeypatch, kind):
     path = pack(tmp_path / f"x.{kind}", folder)
     first = run(path)
