@@ -46,7 +46,7 @@ kill-test: $(INSTALLED) ## twenty ingests killed with SIGKILL at random moments,
 parity: $(INSTALLED) ## full-size So400m/448 against transformers, random weights (about 12 GB of memory)
 	$(BIN)/python -m pytest -m campaign -s tests/medsiglip
 
-fuzz: $(INSTALLED) ## 20,000 damaged files ingested (about six minutes on 2 cores)
+fuzz: $(INSTALLED) ## 20,000 damaged files ingested (about two minutes on 2 cores)
 	$(BIN)/python -m pytest -m campaign -s tests/ingest/test_mutations.py
 
 clean: ## remove .venv, caches and the demonstration's output

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from mutations import SeedFile
+from PIL.ImageCms import ImageCmsProfile, createProfile
 from pydicom import Dataset
 from pydicom.uid import (
     BasicTextSRStorage,
@@ -79,11 +79,11 @@ def _of_rendering(make: MakeDicom) -> Iterator[SeedFile]:
     overlay.add_new(0x60000011, "US", 47)
     overlay.add_new(0x60003000, "OW", bytes(196))
     yield SeedFile("overlay.dcm", file_of(overlay)[132:])
-    profile = io.BytesIO()
-    from PIL.ImageCms import ImageCmsProfile, createProfile
-
-    profile.write(ImageCmsProfile(createProfile("sRGB")).tobytes())
-    yield SeedFile("profile.dcm", file_of(make(COLOUR, ICCProfile=profile.getvalue())))
+    profile = ImageCmsProfile(createProfile("sRGB")).tobytes()
+    dateless = (
+        profile[:24] + bytes(12) + profile[36:]
+    )  # ICC.1 7.2: the header holds the moment of its creation
+    yield SeedFile("profile.dcm", file_of(make(COLOUR, ICCProfile=dateless)))
 
 
 def _of_series(make: MakeDicom) -> Iterator[SeedFile]:

@@ -356,9 +356,13 @@ def test_pixel_data_written_as_a_sequence_have_a_code(tmp_path, write_dicom):
     path = write_dicom(tmp_path / "x.dcm", (SMOOTH * 1000).astype(np.uint16))
     before, _, _ = path.read_bytes().partition(b"\xe0\x7f\x10\0OW")
     path.write_bytes(before + b"\xe0\x7f\x10\0SQ\0\0" + b"\xff" * 4 + b"\xfe\xff\xdd\xe0" + bytes(4))
+    dataset = dcmread(path)
     with pytest.raises(DecodeError) as caught:
-        pixel_hash(open_dataset(str(path)))
+        pixel_hash(dataset)
     assert caught.value.code == "unreadable-header"
+    with pytest.raises(DecodeError) as caught:
+        next(frames(open_dataset(str(path)), [0]))
+    assert caught.value.code == "inconsistent-pixels"
 
 
 def test_an_extended_offset_table_that_is_text_is_none(tmp_path, make_dicom):
