@@ -253,6 +253,8 @@ def _hash(header: Header) -> str | Rejected:
         return header.refused("damaged-archive")
     except OSError:
         return header.refused("unreadable-file")
+    except Exception:  # whatever a mangled file makes pydicom raise is one line of the report
+        return header.refused("unreadable-header")
 
 
 def is_as_recorded(record: FileRecord, key: SecretKey) -> bool:
