@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from ingest.plan import Unit
     from medsiglip.checkpoint import Checkpoint
 
-# A commit holds what the encoder does in about this time, and at most so many bytes of model inputs.
+# Images are encoded as they come, this many together, while the workers draw the next ones. A commit holds
+# what has come in about COMMIT_EVERY_S; the first comes with the first images encoded, so that something is
+# kept early.
+ENCODED_TOGETHER = 64
 COMMIT_EVERY_S = 8.0
-FIRST_COMMIT_IMAGES = 64
-MAX_COMMIT_BYTES = 192 << 20
+MAX_COMMIT_IMAGES = 4096
 
 
 class ImageEncoder(Protocol):
@@ -35,10 +38,7 @@ class ImageEncoder(Protocol):
 
 
 class Commits:
-    """`embedded` counts images; `files` are the paths in use, `rejections` those that gave no image.
-
-    `enough` images make the next commit.
-    """
+    """`embedded` counts images; `files` are the paths in use, `rejections` those that gave no image."""
 
     def __init__(
         self,
@@ -51,34 +51,53 @@ class Commits:
         self.files: set[str] = set()
         self.rejections: list[Rejected] = []
         self.image_warnings: Counter[str] = Counter()
-        self.enough = FIRST_COMMIT_IMAGES
         self._index = index
         self._checkpoint = checkpoint
         self._make_encoder = make_encoder
         self._encoder: ImageEncoder | None = None
         self._interruption = interruption
+        self._pending: list[tuple[Unit, DrawnUnit]] = []
+        self._inputs: list[NDArray[np.uint8]] = []
+        self._vectors: list[NDArray[np.float32]] = []
+        self._last = 0.0
 
-    def commit(
-        self, pending: Sequence[tuple[Unit, DrawnUnit]], copies: Mapping[str, Sequence[Header]]
-    ) -> tuple[int, int]:
-        """Put drawn units into the index in one transaction; how many files and images that were."""
+    def add(self, unit: Unit, drawn: DrawnUnit) -> None:
+        """Take in a drawn unit; its model inputs are held no longer than until they are encoded."""
+        self._pending.append((unit, replace(drawn, inputs=drawn.inputs[:0].copy())))
+        if len(drawn.inputs):
+            self._inputs.append(drawn.inputs)
+        if sum(map(len, self._inputs)) >= ENCODED_TOGETHER:
+            self._encode()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether what was taken in should be committed now."""
+        encoded = sum(map(len, self._vectors))
+        if not encoded or self._inputs:
+            return False
+        return encoded >= MAX_COMMIT_IMAGES or time.monotonic() - self._last >= COMMIT_EVERY_S
+
+    def commit(self, copies: Mapping[str, Sequence[Header]]) -> tuple[int, int]:
+        """Put what was taken in into the index in one transaction; how many files and images that were."""
         from ingest.bundle import bundle_of
 
+        self._encode()
+        vectors = np.concatenate(
+            [np.zeros((0, self._checkpoint.dimension), np.float32), *self._vectors], dtype=np.float32
+        )
+        pending, self._pending, self._vectors = self._pending, [], []
         bundles: list[SeriesBundle] = []
         refused: list[FileRecord] = []
-        inputs: list[NDArray[np.uint8]] = []
         for unit, drawn in pending:
             bundle, rows, rejections = bundle_of(unit, drawn, copies)
             refused += rows
             self.rejections += rejections
             if bundle is not None:
                 bundles.append(bundle)
-                inputs.append(drawn.inputs)
-        count = sum(map(len, inputs))
-        vectors = self._encode(inputs) if count else np.zeros((0, self._checkpoint.dimension), np.float32)
         with self._interruption.held():
             self._add(bundles, vectors, refused)
-        return sum(len(unit.headers) for unit, _ in pending), count
+        self._last = time.monotonic()
+        return sum(len(unit.headers) for unit, _ in pending), len(vectors)
 
     def _add(
         self, bundles: Sequence[SeriesBundle], vectors: NDArray[np.float32], refused: Sequence[FileRecord]
@@ -92,12 +111,9 @@ class Commits:
             self.files |= {file.path for file in bundle.files}
             self.image_warnings.update(code for image in bundle.images for code in image.warnings)
 
-    def _encode(self, inputs: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    def _encode(self) -> None:
+        if not self._inputs:
+            return
         encoder = self._encoder = self._encoder or self._make_encoder()
-        together = np.concatenate(inputs)
-        begun = time.monotonic()
-        vectors = encoder.encode_images(together)
-        rate = len(together) / max(time.monotonic() - begun, 1e-6)
-        most = max(MAX_COMMIT_BYTES // (3 * self._checkpoint.image_size**2), 1)
-        self.enough = int(min(max(rate * COMMIT_EVERY_S, 1), most))
-        return vectors
+        self._vectors.append(encoder.encode_images(np.concatenate(self._inputs)))
+        self._inputs = []

@@ -162,6 +162,7 @@ class HeaderWalk:
 
     def meta(self, at: int) -> int:
         """Past the file meta information, which is always explicit VR little endian (PS3.10 section 7.1)."""
+        unpack = EXPLICIT[True].unpack_from
         while True:
             if at + 12 > len(self.data):
                 at = self._load(at, 12)
@@ -169,6 +170,16 @@ class HeaderWalk:
                 return at
             if at + 8 > len(self.data):
                 raise CutHeaderError
+            group, element, vr, length = unpack(self.data, at)
+            end = at + 8 + length
+            if vr in SHORT_VRS and end <= len(self.data):
+                tag = group << 16 | element
+                if tag in self.vrs:
+                    self.raw.setdefault(tag, self.data[at + 8 : end])
+                    if vr != self.vrs[tag]:
+                        self.other_vrs[tag] = vr
+                at = end
+                continue
             tag, vr, length, at = self.element(at, explicit=True)
             at = self._value(tag, vr, length, at, explicit=True)
 

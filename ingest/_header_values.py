@@ -13,7 +13,7 @@ _CODECS = {"": "latin-1", "ISO_IR 6": "latin-1", "ISO_IR 100": "latin-1", "ISO_I
 CHARACTER_SET = 0x00080005
 # The VRs that (0008,0005) applies to (PS3.5 6.1.2.3).
 _LOCALIZED = frozenset({b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"})
-_TEXT = _LOCALIZED | {b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"TM", b"UI", b"UR"}
+_UNLOCALIZED = frozenset({b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"TM", b"UI", b"UR"})
 _NUMBERS = {
     b"US": "H",
     b"SS": "h",
@@ -54,23 +54,28 @@ def values_of(
     codec = encodings[0] if len(encodings) == 1 else ""
     values: dict[str, str | int] = {}
     for tag, data in raw.items():
-        if tag == CHARACTER_SET or not data:
+        if not data or tag == CHARACTER_SET:
             continue
         vr = vrs[tag] if tag not in other_vrs else other_vrs[tag]
-        if vr in _TEXT:
-            if vr in _LOCALIZED and (not data.isascii() or b"\x1b" in data):
-                text = _localized(data, encodings, codec)
+        if vr in _UNLOCALIZED:
+            text = data.decode("latin-1").strip(" \0")
+        elif vr in _LOCALIZED:
+            if data.isascii() and b"\x1b" not in data:
+                text = data.decode("latin-1").strip(" \0")
             else:
-                text = data.decode("latin-1")
-            text = text.strip(" \0")
-            if "\\" in text or text.endswith("="):
-                text = _trimmed(text, is_name=vr == b"PN")
-            if text:
-                values[keywords[tag]] = text
-        elif vr == b"US" and len(data) == 2:
-            values[keywords[tag]] = int.from_bytes(data, "little" if little else "big")
-        elif vr in _NUMBERS:
-            _add_numbers(values, keywords[tag], data, ("<" if little else ">") + _NUMBERS[vr])
+                text = _localized(data, encodings, codec).strip(" \0")
+            if vr == b"PN" and text.endswith("="):
+                text = _one_trimmed(text, is_name=True)
+        else:
+            if vr == b"US" and len(data) == 2:
+                values[keywords[tag]] = int.from_bytes(data, "little" if little else "big")
+            elif vr in _NUMBERS:
+                _add_numbers(values, keywords[tag], data, ("<" if little else ">") + _NUMBERS[vr])
+            continue
+        if "\\" in text:
+            text = _trimmed(text, is_name=vr == b"PN")
+        if text:
+            values[keywords[tag]] = text
     return values
 
 
@@ -78,8 +83,6 @@ def _trimmed(text: str, *, is_name: bool) -> str:
     """Each value without padding (PS3.5 6.2), and a name without its empty groups; nothing if all are
     empty.
     """
-    if "\\" not in text:
-        return _one_trimmed(text, is_name=is_name)
     parts = [_one_trimmed(part, is_name=is_name) for part in text.split("\\")]
     return "\\".join(parts) if any(parts) else ""
 

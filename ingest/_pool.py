@@ -32,6 +32,8 @@ SLIDE_PIXELS = 4 << 30
 PIXELS_PER_BYTE = 100
 START_SECONDS = 60.0
 MAX_BYTES_IN_FLIGHT = 384 << 20
+# Units that wait for each worker: work for the time that encoding takes in the thread that hands them out.
+UNITS_IN_FLIGHT = 64
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"),
     "1",
@@ -86,6 +88,10 @@ class Worker:
             raise WorkerLostError(answer.code)
         inputs = self._slot.take((answer.count, self._size, self._size, 3))
         return replace(answer.drawn, inputs=inputs)
+
+    def start(self) -> None:
+        """Start the process, unless it runs. Raises `IngestError` if it cannot."""
+        self._running()
 
     @property
     def process_id(self) -> int | None:
@@ -156,43 +162,57 @@ class WorkerPool:
     def __init__(self, workers: int, size: int, profile: str) -> None:
         self._workers = [Worker(size, profile) for _ in range(workers)]
         self._size = size
+        self._waiting: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[Unit, DrawnUnit | BaseException]] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start the processes, which takes them half a second, without waiting for them."""
+        self._threads = [
+            threading.Thread(target=_feed, args=(worker, self._waiting, self._results), daemon=True)
+            for worker in self._workers
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End the processes; a pool that was closed starts no others."""
+        for _ in self._threads:
+            self._waiting.put(None)
+        for worker in self._workers:
+            worker.close()
+        for thread in self._threads:
+            thread.join(timeout=10.0)
+        self._threads = []
 
     def draw_all(self, units: Iterable[Unit]) -> Generator[tuple[Unit, DrawnUnit]]:
         """Yield every unit with its result as it comes; leaving the iteration early ends the workers."""
-        waiting: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
-        results: queue.SimpleQueue[tuple[Unit, DrawnUnit | BaseException]] = queue.SimpleQueue()
-        threads = [
-            threading.Thread(target=_feed, args=(worker, waiting, results), daemon=True)
-            for worker in self._workers
-        ]
-        for thread in threads:
-            thread.start()
+        if not self._threads:
+            self.start()
         remaining = iter(units)
         following = next(remaining, None)
         count = held = 0
         try:
             while count or following is not None:
                 while following is not None and self._has_room(count, held, following):
-                    waiting.put(following)
+                    self._waiting.put(following)
                     count, held = count + 1, held + following.memory(self._size)
                     following = next(remaining, None)
-                unit, drawn = results.get()
+                unit, drawn = self._results.get()
                 count, held = count - 1, held - unit.memory(self._size)
                 if isinstance(drawn, BaseException):
                     raise drawn
                 yield unit, drawn
         finally:
-            for _ in threads:
-                waiting.put(None)
-            for worker in self._workers:
-                worker.close()
-            for thread in threads:
-                thread.join(timeout=10.0)
+            self.close()
 
     def _has_room(self, count: int, held: int, unit: Unit) -> bool:
         if count == 0:
             return True
-        return count < 16 * len(self._workers) and held + unit.memory(self._size) <= MAX_BYTES_IN_FLIGHT
+        return (
+            count < UNITS_IN_FLIGHT * len(self._workers)
+            and held + unit.memory(self._size) <= MAX_BYTES_IN_FLIGHT
+        )
 
 
 def _feed(
@@ -201,6 +221,8 @@ def _feed(
     results: queue.SimpleQueue[tuple[Unit, DrawnUnit | BaseException]],
 ) -> None:
     try:
+        with suppress(IngestError, WorkerClosedError, OSError):  # told again by the first unit
+            worker.start()
         while (unit := waiting.get()) is not None:
             try:
                 results.put((unit, draw_or_isolate(worker.draw, unit)))

@@ -29,6 +29,7 @@ from ingest.triage import Triage, find_changes, look_into, rejected_record
 
 if TYPE_CHECKING:
     from index.case_index import CaseIndex
+    from ingest._pool import WorkerPool
     from ingest.drawn_unit import DrawnUnit
     from ingest.header import Header
     from ingest.metadata import PictureMetadata
@@ -72,7 +73,7 @@ def ingest(
     encode. `details` is told about every file.
 
     Raises `IngestError` (`no-such-path`, `path-unreadable`, metadata and key codes, `worker-start-failed`),
-    `InterruptedIngestError` on Ctrl-C or SIGTERM once what was encoded is committed, and the index's
+    `InterruptedIngestError` on Ctrl-C or SIGTERM, which keeps what was committed until then, and the index's
     `CatalogError`.
     """
     with interruptible() as interruption:
@@ -86,6 +87,8 @@ def ingest(
                 f"Stopped; the index holds {run.commits.embedded} more images than before. "
                 "Run the same command again to go on.",
             ) from None
+        finally:
+            run.close()
 
 
 class _Run:
@@ -107,6 +110,7 @@ class _Run:
         self.space = Space(checkpoint.hash, options.profile, checkpoint.dimension, checkpoint.name)
         self.triage = Triage()
         self.warnings: list[str] = []
+        self.pool: WorkerPool | None = None
         self.commits = Commits(index, checkpoint, make_encoder, interruption)
 
     def whole(self, paths: Sequence[str | Path]) -> IngestReport:
@@ -122,6 +126,7 @@ class _Run:
         self.triage, changed = find_changes(
             paths, self.index.known_files(), key, self.on_progress, self.options.metadata
         )
+        self._prepare_for(len(changed))
         if changed or self.triage.records:
             look_into(self.triage, changed, self.index.known_instances(), key, metadata, self.on_progress)
             self.warnings += self.triage.warnings
@@ -184,24 +189,15 @@ class _Run:
         self.warnings += warnings
         clock = StageClock(self.on_progress, "embed", sum(len(unit.headers) for unit in units))
         clock.tell()
-        pending: list[tuple[Unit, DrawnUnit]] = []
-        images = 0
         with closing(self._draw(units)) as drawn_units:
             for unit, drawn in drawn_units:
                 self.interruption.check()
-                pending.append((unit, drawn))
-                images += len(drawn.images)
-                if images >= self.commits.enough:
-                    clock.advance(*self._commit(pending))
-                    pending, images = [], 0
-        clock.advance(*self._commit(pending))
-
-    def _commit(self, pending: Sequence[tuple[Unit, DrawnUnit]]) -> tuple[int, int]:
-        done = self.commits.commit(pending, self.triage.copies)
-        if self.details is not None:
-            for unit, drawn in pending:
-                self.details.add_drawn(unit, drawn)
-        return done
+                self.commits.add(unit, drawn)
+                if self.details is not None:
+                    self.details.add_drawn(unit, drawn)
+                if self.commits.is_due:
+                    clock.advance(*self.commits.commit(self.triage.copies))
+        clock.advance(*self.commits.commit(self.triage.copies))
 
     def report(self, seconds: float) -> IngestReport:
         """Account for every file of the run."""
@@ -246,8 +242,27 @@ class _Run:
             return
         from ingest._pool import WorkerPool
 
-        workers = self.options.workers or min(_cores(), 8)
-        yield from WorkerPool(min(workers, len(units)), size, profile).draw_all(units)
+        pool = self.pool or WorkerPool(min(self._workers, len(units)), size, profile)
+        yield from pool.draw_all(units)
+
+    @property
+    def _workers(self) -> int:
+        return self.options.workers or min(_cores(), 8)
+
+    def _prepare_for(self, files: int) -> None:
+        """Have workers start while the headers of so many files are read."""
+        if files <= FEW_FILES or self.options.dry_run:
+            return
+        from ingest._pool import WorkerPool
+
+        size = self.checkpoint.image_size
+        self.pool = WorkerPool(min(self._workers, files), size, self.options.profile)
+        self.pool.start()
+
+    def close(self) -> None:
+        """End what was started."""
+        if self.pool is not None:
+            self.pool.close()
 
     def _told_image_warnings(self) -> list[str]:
         from ingest import render, volume

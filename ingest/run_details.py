@@ -59,7 +59,7 @@ class RunDetails:
         self._finished: dict[str, FileLine] = {}
 
     def add_drawn(self, unit: Unit, drawn: DrawnUnit) -> None:
-        """Take in a unit that was committed."""
+        """Take in a unit that was drawn."""
         counts = dict.fromkeys(range(len(unit.headers)), 0)
         renderings: dict[int, str] = {}
         shown: list[int] = []
