@@ -15,8 +15,8 @@ class Outcome:
     """A ratio of two medians; more is better. `guard` says what was checked, `failure` how it did not hold,
     `skipped` why nothing was measured.
 
-    `ours` and `peer` are seconds of each round, for `items` items. `spread` is the least and the greatest
-    ratio of a single round.
+    `ours` and `peer` are what each round took, in `unit`, for `items` items. `spread` is the least and the
+    greatest ratio of a single round.
     """
 
     title: str
@@ -27,10 +27,11 @@ class Outcome:
     peer: Sequence[float] = field(default=())
     failure: str | None = None
     skipped: str | None = None
+    unit: str = "seconds"
 
     @property
     def ratio(self) -> float | None:
-        """Peer's median time ÷ our median time, or None where the guard does not hold."""
+        """Peer's median ÷ our median, or None where the guard does not hold."""
         if self.failure is not None or self.skipped is not None:
             return None
         return statistics.median(self.peer) / statistics.median(self.ours)

@@ -39,7 +39,7 @@ class OpenHome:
         *,
         create: bool = True,
         database_url: str | None = None,
-        vector_dtype: Dtype = "float16",
+        vector_dtype: Dtype = "float32",
         busy_seconds: float = BUSY_SECONDS,
     ) -> Self:
         """Open a home, made and migrated as needed, and finish what a killed process left undone.

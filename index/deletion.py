@@ -50,9 +50,9 @@ def _forget_in_probes(connection: Connection, patient_keys: Collection[str]) -> 
             connection.execute(statement.values(summary={**summary, "patients": kept}))
 
 
-def clear_series(writing: Writing, series_ids: Sequence[int]) -> None:
-    """Delete what series hold, but not the series themselves nor any label."""
-    _delete_content(writing, series_ids)
+def clear_series(writing: Writing, series_ids: Sequence[int], kept: Collection[int]) -> None:
+    """Delete what series hold but for the instances `kept`, and not the series themselves nor any label."""
+    _delete_content(writing, series_ids, kept)
 
 
 def sweep(database: Database) -> None:
@@ -72,10 +72,13 @@ def sweep(database: Database) -> None:
         database.empty_log()
 
 
-def _delete_content(writing: Writing, series_ids: Sequence[int]) -> tuple[int, int, int]:
+def _delete_content(
+    writing: Writing, series_ids: Sequence[int], kept: Collection[int] = ()
+) -> tuple[int, int, int]:
     """Instances, images and files of series; their numbers."""
     connection = writing.connection
-    instance_ids = _ids(connection, instances.c.id, instances.c.series_id, series_ids)
+    every = _ids(connection, instances.c.id, instances.c.series_id, series_ids)
+    instance_ids = [instance_id for instance_id in every if instance_id not in kept]
     image_ids: list[int] = []
     shard_ids: set[int] = set()
     file_count = 0

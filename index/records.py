@@ -116,7 +116,9 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True)
 class SeriesBundle:
-    """What one transaction must hold wholly. `replace_series` first removes what the series held before."""
+    """What one transaction must hold wholly. `replace_series` first removes what the series held before,
+    except the instances `beside` the bundle, by UID and pixel hash.
+    """
 
     study: StudyRecord
     series: SeriesRecord
@@ -124,6 +126,7 @@ class SeriesBundle:
     images: tuple[ImageRecord, ...]
     files: tuple[FileRecord, ...] = ()
     replace_series: bool = False
+    beside: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def _list_zip(listing: Listing, size: int, open_packed: Opener) -> None:
             code = "encrypted-member"
         elif method is None:
             code = "unsupported-archive"
-        elif info.header_offset + info.compress_size > size:
+        elif not 0 <= info.header_offset <= size - info.compress_size:
             code = "damaged-archive"
         listing.add(
             info.filename,

@@ -1,14 +1,15 @@
 """Compressed frames through imagecodecs, called directly: libjpeg-turbo, CharLS, OpenJPEG, OpenJPH, RLE.
 
 Every decoder takes the bytes of one frame and gives [H, W] stored values or [H, W, 3] RGB. It raises
-`DecodeError` where the frame contradicts the header, before memory is taken for it, and anything else where
-it cannot decode.
+`DecodeError` where the frame contradicts the header, before memory is taken for it, NotImplementedError where
+another decoder should be asked, and anything else where it cannot decode.
 """
 
 from __future__ import annotations
 
+import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 from typing import Any
@@ -24,6 +25,7 @@ from ingest.image_pixel import ImagePixel
 
 # OpenJPEG holds 4 bytes of every sample beside the picture: 2 GiB in all.
 MAX_SAMPLES = 1 << 28
+MAX_TILES = 65_535  # T.800 A.4.2
 
 
 def decode_jpeg(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
@@ -34,7 +36,7 @@ def decode_jpeg(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
     """
     import imagecodecs
 
-    header = _checked(jpeg_header(codestream), codestream, image)
+    header = _header(jpeg_header, codestream, image)
     if image.samples_per_pixel == 1:
         return _own_values(imagecodecs.jpeg8_decode(codestream), header, image)
     # Lossy JPEG of three components is YBR as a rule (ISO/IEC 10918-5), so only RGB speaks against it.
@@ -51,7 +53,7 @@ def decode_jpeg_ls(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
     """JPEG-LS (T.87), by CharLS."""
     import imagecodecs
 
-    header = _checked(jpeg_header(codestream), codestream, image)
+    header = _header(jpeg_header, codestream, image)
     return _own_values(imagecodecs.jpegls_decode(codestream), header, image)
 
 
@@ -59,7 +61,7 @@ def decode_jpeg_2000(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
     """JPEG 2000 and HTJ2K (T.800, T.814), by OpenJPEG."""
     import imagecodecs
 
-    header = _checked(jpeg_2000_header(codestream), codestream, image)
+    header = _header(jpeg_2000_header, codestream, image)
     return _own_values(imagecodecs.jpeg2k_decode(codestream), header, image)
 
 
@@ -67,9 +69,9 @@ def decode_reversible_htj2k(codestream: bytes, image: ImagePixel) -> NDArray[Any
     """HTJ2K (T.814) of the reversible wavelet, by OpenJPH; irreversible ones are refused."""
     import imagecodecs
 
-    header = _checked(jpeg_2000_header(codestream), codestream, image)
+    header = _header(jpeg_2000_header, codestream, image)
     if not header.reversible:
-        raise ValueError("values outside the range would wrap around")
+        raise NotImplementedError("values outside the range would wrap around")
     with _unraised():
         stored = imagecodecs.htj2k_decode(codestream)
     return _own_values(stored, header, image)
@@ -95,13 +97,24 @@ def decode_run_lengths(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
     return arranged(own_bits(np.frombuffer(values, image.dtype), image), image, planar=True)
 
 
-def _checked(header: CodestreamHeader, codestream: bytes, image: ImagePixel) -> CodestreamHeader:
+def _header(
+    read: Callable[[bytes], CodestreamHeader], codestream: bytes, image: ImagePixel
+) -> CodestreamHeader:
+    """The header of a frame that agrees with the data set. No other decoder is asked for one that does not:
+    gdcm ends the process over damaged JPEG headers, OpenJPH over damaged JPEG 2000 ones.
+    """
+    try:
+        header = read(codestream)
+    except (ValueError, LookupError, struct.error):
+        raise decode_error("undecodable-pixels") from None
     size, said = (header.rows, header.columns), (image.rows, image.columns)
     cropped = image.tiled and 0 < size[0] <= said[0] and 0 < size[1] <= said[1]
     if size != said and not cropped:
         raise decode_error("inconsistent-pixels")
     if header.samples_per_pixel != image.samples_per_pixel or header.precision > image.bits_allocated:
         raise decode_error("inconsistent-pixels")
+    if header.tiles > MAX_TILES:
+        raise decode_error("undecodable-pixels")
     if image.samples > MAX_SAMPLES:
         raise decode_error("picture-too-large")
     if not header.is_complete(codestream):

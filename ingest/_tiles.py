@@ -27,6 +27,7 @@ from ingest._frame_offsets import (
 from ingest.decode import decode_error, frames, open_dataset
 from ingest.errors import DecodeError
 from ingest.source import open_source
+from ingest.transfer_syntaxes import TRANSFER_SYNTAXES
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -231,7 +232,10 @@ def _texts(groups: bytes, coding: Coding, tag: int, vr: bytes) -> list[str]:
 
 
 def _is_encapsulated(header: Dataset) -> bool:
-    return bool(header.file_meta.TransferSyntaxUID.is_encapsulated)
+    syntax = TRANSFER_SYNTAXES.get(str(header.file_meta.TransferSyntaxUID))
+    if syntax is None:
+        raise decode_error("no-decoder")
+    return syntax.encapsulated
 
 
 def _template(header: Dataset) -> Dataset:

@@ -29,6 +29,7 @@ class CodestreamHeader:
     is_ybr: bool | None
     body: int
     signed: bool = False
+    tiles: int = 1
 
     def is_complete(self, codestream: bytes) -> bool:
         """Whether the end marker, which JPEG, JPEG-LS and JPEG 2000 share, is reached; fill bytes may follow.
@@ -94,13 +95,14 @@ def jpeg_2000_header(codestream: bytes) -> CodestreamHeader:
     """The main header of a JPEG 2000 or HTJ2K codestream (ISO/IEC 15444-1, T.800 A.5), also in a JP2 file.
 
     A multiple component transformation makes it YBR, which every decoder undoes: `is_ybr` is then False.
-    Raises `ValueError` if there is none.
+    Raises `ValueError` if there is none, or one that decoders stumble over.
     """
     start = codestream.find(b"\xff\x4f\xff\x51")
     if start < 0:
         raise ValueError("no start of codestream")
     size = struct.unpack_from(">HHIIIIIIIIHB", codestream, start + 4)
     columns, rows, left, top = size[2:6]
+    tiles = _tile_count(size, codestream[start + 42 : start + 4 + size[0]])
     body = start + 4 + size[0]
     coding = _coding_style(codestream, body)
     return CodestreamHeader(
@@ -112,7 +114,23 @@ def jpeg_2000_header(codestream: bytes) -> CodestreamHeader:
         is_ybr=False if coding[4] else None,
         body=body,
         signed=bool(size[11] & 0x80),
+        tiles=tiles,
     )
+
+
+def _tile_count(size: tuple[int, ...], components: bytes) -> int:
+    """How many tiles there are, if T.800 table A.9 allows their grid; OpenJPH divides by its sizes unseen."""
+    columns, rows, left, top, width, height, tile_left, tile_top, samples = size[2:11]
+    possible = (
+        len(components) == 3 * samples > 0
+        and 0 not in components[1::3]
+        and 0 not in components[2::3]
+        and tile_left <= left < min(columns, tile_left + width)
+        and tile_top <= top < min(rows, tile_top + height)
+    )
+    if not possible:
+        raise ValueError("no possible grid of tiles")
+    return -(-(columns - tile_left) // width) * -(-(rows - tile_top) // height)
 
 
 def _coding_style(codestream: bytes, at: int) -> bytes:
@@ -122,8 +140,17 @@ def _coding_style(codestream: bytes, at: int) -> bytes:
     while at + 4 <= len(codestream):
         marker, length = struct.unpack_from(">HH", codestream, at)
         if marker == _COD and length >= 12:
-            return codestream[at + 4 : at + 2 + length]
+            coding = codestream[at + 4 : at + 2 + length]
+            if len(coding) < 10 or not _is_possible(coding):
+                break
+            return coding
         if marker == _SOT:
             break
         at += 2 + length
     raise ValueError("no coding style")
+
+
+def _is_possible(coding: bytes) -> bool:
+    """Whether levels and code-blocks are within T.800 tables A.15 and A.18."""
+    levels, width, height = coding[5:8]
+    return levels <= 32 and width <= 8 and height <= 8 and width + height <= 8 and coding[9] <= 1

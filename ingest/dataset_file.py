@@ -5,10 +5,12 @@ where pydicom gives up though no value is lost.
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import struct
 from typing import TYPE_CHECKING, BinaryIO
 
+from ingest._frugal import read_frugally
 from ingest._inflate import RAW, InflatedFile
 from ingest.elements import DEFLATED
 from ingest.errors import decode_error
@@ -26,8 +28,8 @@ def read_dataset(file: BinaryIO, *, stop_before_pixels: bool = False) -> Dataset
 
     With the pixels only what `_fast_dataset.GROUPS` name is sure to be there, without them every element.
 
-    Raises whatever pydicom raises, OSError, and `DecodeError`: `picture-too-large` for a deflated data set
-    (PS3.5 A.5) of more than `MAX_INFLATED` bytes, `truncated` for pixel data that end in the middle.
+    Raises whatever `read_frugally` raises, OSError, and `DecodeError`: `picture-too-large` for a deflated
+    data set (PS3.5 A.5) of more than `MAX_INFLATED` bytes, `truncated` for pixel data that end in the middle.
     """
     from pydicom.uid import UID
 
@@ -40,9 +42,10 @@ def read_dataset(file: BinaryIO, *, stop_before_pixels: bool = False) -> Dataset
             return dataset
         file.seek(0)
     start = deflated_start(file)
+    size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if start is None:
-        return _read(file, stop_before_pixels=stop_before_pixels)
+        return _read(file, size, stop_before_pixels=stop_before_pixels)
     # The same file as it would be without the compression, under a UID of the same length.
     plain = _EXPLICIT.ljust(len(DEFLATED), "\0")
     meta = file.read(start).replace(DEFLATED.encode(), plain.encode())
@@ -57,21 +60,19 @@ def read_dataset(file: BinaryIO, *, stop_before_pixels: bool = False) -> Dataset
     finally:
         content.release()
     whole.seek(0)
-    dataset = _read(whole, stop_before_pixels=stop_before_pixels)
+    dataset = _read(whole, size, stop_before_pixels=stop_before_pixels)
     dataset.file_meta.TransferSyntaxUID = UID(DEFLATED)
     return dataset
 
 
-def _read(file: BinaryIO, *, stop_before_pixels: bool) -> Dataset:
-    from pydicom import dcmread
-
+def _read(file: BinaryIO, size: int, *, stop_before_pixels: bool) -> Dataset:
     try:
-        dataset = dcmread(file, force=True, stop_before_pixels=stop_before_pixels)
+        dataset = read_frugally(file, size, stop_before_pixels=stop_before_pixels)
     except Exception:
         known = _without_unknown_sequences(file)
         if known is None:
             raise
-        return dcmread(known, force=True, stop_before_pixels=stop_before_pixels)
+        return read_frugally(known, size, stop_before_pixels=stop_before_pixels)
     if len(dataset) or stop_before_pixels:
         return dataset
     return _read_unended(file) or dataset
@@ -95,15 +96,13 @@ def _read_unended(file: BinaryIO) -> Dataset | None:
     """A data set whose encapsulated pixel data lack nothing but the delimiter at their end (PS3.5 A.4), for
     which pydicom gives nothing; None if it has no such pixel data.
     """
-    from pydicom import dcmread
-
     file.seek(0)
     ended = io.BytesIO()
     shutil.copyfileobj(file, ended)
     ended.write(_SEQUENCE_END)
     ended.seek(0)
     try:
-        dataset = dcmread(ended, force=True)
+        dataset = read_frugally(ended, len(ended.getbuffer()))
     except Exception:  # whatever else the end of the file has cut
         return None
     if "PixelData" not in dataset:

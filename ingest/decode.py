@@ -62,17 +62,30 @@ def open_dataset(path: str) -> Dataset:
 
 def _is_whole(dataset: Dataset, keyword: str) -> bool:
     """Whether an element has the bytes that its length promises; pydicom takes what is left of the file."""
-    element = dataset.get_item(keyword)
+    element = dataset.get_item(keyword, keep_deferred=True)
     length, value = getattr(element, "length", None), getattr(element, "value", None)
     return length in (None, _UNDEFINED_LENGTH) or value is None or len(value) >= length
 
 
 def pixel_hash(dataset: Dataset) -> str:
-    """SHA-256 of the value of the pixel data element as stored, its first 128 bits in hex."""
+    """SHA-256 of the value of the pixel data element as stored, its first 128 bits in hex.
+
+    Raises `DecodeError`: `truncated` without one, `unreadable-header` if it is written as a sequence.
+    """
     for keyword in PIXEL_KEYWORDS:
         if keyword in dataset:
-            return hashlib.sha256(dataset[keyword].value or b"").hexdigest()[:32]
+            return hashlib.sha256(_stored_bytes(dataset, keyword)).hexdigest()[:32]
     raise decode_error("truncated")
+
+
+def _stored_bytes(dataset: Dataset, keyword: str) -> bytes:
+    """The value of a pixel data element, whatever VR it is written with."""
+    value = getattr(dataset.get_item(keyword, keep_deferred=True), "value", None)
+    if value is None:
+        return b""
+    if not isinstance(value, bytes):
+        raise decode_error("unreadable-header")
+    return value
 
 
 def frames(dataset: Dataset, indices: Sequence[int]) -> Iterator[Stored]:
@@ -87,7 +100,7 @@ def frames(dataset: Dataset, indices: Sequence[int]) -> Iterator[Stored]:
     syntax = TRANSFER_SYNTAXES.get(str(dataset.file_meta.TransferSyntaxUID))
     if syntax is None:
         raise decode_error("no-decoder")
-    value = dataset[image.keyword].value or b""
+    value = _stored_bytes(dataset, image.keyword)
     if syntax.encapsulated:
         decoders = [name for name in syntax.decoders if is_installed(name, syntax.uid)]
         if not decoders:
@@ -106,7 +119,9 @@ def frames(dataset: Dataset, indices: Sequence[int]) -> Iterator[Stored]:
 
 def _extended_offsets(dataset: Dataset) -> Sequence[int]:
     """Extended Offset Table (7FE0,0001): 64 bits for each frame, none if it is absent (PS3.3 C.7.6.3.1.8)."""
-    table = dataset.get("ExtendedOffsetTable") or b""
+    table = dataset.get("ExtendedOffsetTable")
+    if not isinstance(table, bytes):
+        return ()
     return struct.unpack(f"<{len(table) // 8}Q", table[: len(table) // 8 * 8])
 
 
@@ -118,8 +133,12 @@ def _decode(codestream: bytes, image: ImagePixel, syntax: str, decoders: Sequenc
             raise decode_error("picture-too-large") from None
         except DecodeError:
             raise
-        except Exception:  # decoders raise whatever they like
+        except NotImplementedError:  # a kind of frame that this decoder does not do well
             continue
+        except (
+            Exception
+        ):  # decoders raise whatever they like; of a damaged frame, some others end the process
+            break
     raise decode_error("undecodable-pixels")
 
 

@@ -76,12 +76,17 @@ def foresee(
         first = unit.headers[0]
         study = first.study_instance_uid
         studies.add(study)
-        of_series = [record.path for record in index.series_files(first.series_instance_uid)]
-        of_run = [path for path in of_series if study_of.get(path) == study]
+        of_series = index.series_files(first.series_instance_uid)
+        of_run = {
+            record.path: (record.sop_instance_uid, record.pixel_hash)
+            for record in of_series
+            if study_of.get(record.path) == study
+        }
         if not of_run:
             series.add((study, first.series_instance_uid))
         if unit.replace_series:
-            images -= index.holdings(of_run).images
+            replaced = [path for path, identity in of_run.items() if identity not in unit.beside]
+            images -= index.holdings(replaced).images
         instances += sum(header.path in new for header in unit.headers)
         images += unit.max_images
         embedded += unit.max_images

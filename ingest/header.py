@@ -10,18 +10,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ingest.deidentify import SecretKey, age_in_years, content_uid, parse_date
+from ingest.elements import DEFLATED
 from ingest.header_quality import header_quality
 from ingest.header_texts import HeaderTexts
 from ingest.reasons import Rejected
 from ingest.slice_place import SlicePlace, place_of_elements
 from ingest.slide_label import may_show_label
 from ingest.sop_classes import WHOLE_SLIDE_MICROSCOPY
+from ingest.transfer_syntaxes import TRANSFER_SYNTAXES
 
 # Values as `elements` and `fast_elements` give them: text with backslashes between several values, or an
 # integer.
 Elements = Mapping[str, str | int]
 
 _DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
+# Bytes of an item's header and of any codestream; RFC 1951 packs 258 bytes into two bits.
+_LEAST_FRAGMENT = 16
+_DEFLATE_AT_MOST = 1032
 VOLUME_MODALITIES = frozenset({"CT", "MR", "PT"})
 
 
@@ -136,8 +141,7 @@ def make_header(
         photometric_interpretation=texts.code("PhotometricInterpretation") or "",
         rows=_integer(elements, "Rows") or 0,
         columns=_integer(elements, "Columns") or 0,
-        # Every frame takes a byte at least, so a lying count is bounded by the file.
-        number_of_frames=min(max(_integer(elements, "NumberOfFrames") or 1, 1), max(size, 1)),
+        number_of_frames=_frame_count(elements, size),
         instance_number=instance_number,
         image_type=(_text(elements, "ImageType") or "").upper(),
         position=position,
@@ -222,6 +226,21 @@ def _integer(elements: Elements, keyword: str) -> int | None:
     except (ValueError, OverflowError):
         return None
     return number if abs(number) < 1 << 31 else None  # PS3.5 6.2: the range of IS
+
+
+def _frame_count(elements: Elements, size: int) -> int:
+    """Number of Frames (0028,0008), but at most one more than a file of this size has room for: a count that
+    lies takes no memory, and is found out by the frame that is not there.
+    """
+    stated = max(_integer(elements, "NumberOfFrames") or 1, 1)
+    syntax = TRANSFER_SYNTAXES.get(_registered_uid(elements, "TransferSyntaxUID"))
+    pixels = (_integer(elements, "Rows") or 0) * (_integer(elements, "Columns") or 0)
+    bits = pixels * (_integer(elements, "BitsStored") or 1)
+    if bits <= 0 or (syntax is not None and syntax.encapsulated):
+        bits = 8 * _LEAST_FRAGMENT
+    if syntax is not None and syntax.uid == DEFLATED:
+        size *= _DEFLATE_AT_MOST
+    return min(stated, 8 * size // bits + 1)
 
 
 def _floats(elements: Elements, keyword: str, count: int) -> tuple[float, ...] | None:

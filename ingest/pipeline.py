@@ -25,12 +25,13 @@ from ingest.interruption import Interruption, interruptible
 from ingest.plan import PlanOptions
 from ingest.rendered import Rendered, render_files
 from ingest.report import IngestReport, OnProgress
-from ingest.triage import Triage, find_changes, look_into
+from ingest.triage import Triage, find_changes, look_into, rejected_record
 
 if TYPE_CHECKING:
     from index.case_index import CaseIndex
     from ingest._pool import WorkerPool
     from ingest.drawn_unit import DrawnUnit
+    from ingest.header import Header
     from ingest.metadata import PictureMetadata
     from ingest.plan import Unit
     from ingest.run_details import RunDetails
@@ -148,7 +149,8 @@ class _Run:
         from ingest.dry_run import foresee
         from ingest.regroup import plan_with_index
 
-        units, warnings = plan_with_index(self.triage.headers, self.index, key, self.options.plan)
+        headers = self._placed(self.triage.headers)
+        units, warnings = plan_with_index(headers, self.index, key, self.options.plan)
         report = foresee(self.triage, units, self.index, self.details)
         warnings = [*self.warnings, *warnings]
         return replace(
@@ -156,13 +158,34 @@ class _Run:
         )
 
     def _embed(self, key: SecretKey) -> None:
-        """Draw, encode and commit every unit."""
-        from ingest.placement import shared_studies
+        """Draw, encode and commit every file; copies of those that turn out to be unusable come last."""
+        from ingest.copies import Groups
+
+        groups = Groups(self.triage.copies)
+        headers = self.triage.headers = self._placed(self.triage.headers)
+        while headers:
+            self._embed_units(headers, key)
+            by_path = {header.path: header for header in self.triage.headers}
+            following, given_up = groups.next_in_line(self.commits.rejections, by_path)
+            told = {rejected.path for rejected in self.commits.rejections}
+            self.triage.rejected += [rejected for _, rejected in given_up if rejected.path not in told]
+            self.index.record_files([rejected_record(one, h.size, h.mtime_ns) for h, one in given_up])
+            headers = self._placed(following)
+            self.triage.headers = [*self.triage.headers, *headers]
+
+    def _placed(self, headers: Sequence[Header]) -> list[Header]:
+        """Each study under one patient."""
+        from ingest.placement import under_one_patient
+
+        uids = {header.study_instance_uid for header in headers}
+        placed, warnings = under_one_patient(headers, self.index.patients_of(uids))
+        self.warnings += warnings
+        return placed
+
+    def _embed_units(self, headers: Sequence[Header], key: SecretKey) -> None:
         from ingest.regroup import plan_with_index
 
-        uids = {header.study_instance_uid for header in self.triage.headers}
-        self.warnings += shared_studies(self.triage.headers, self.index.patients_of(uids))
-        units, warnings = plan_with_index(self.triage.headers, self.index, key, self.options.plan)
+        units, warnings = plan_with_index(headers, self.index, key, self.options.plan)
         self.warnings += warnings
         clock = StageClock(self.on_progress, "embed", sum(len(unit.headers) for unit in units))
         clock.tell()
@@ -180,11 +203,13 @@ class _Run:
         """Account for every file of the run."""
         headers = {header.path for header in self.triage.headers}
         copies = {same.path for every in self.triage.copies.values() for same in every}
-        embedded = self.commits.files & headers
+        embedded = (self.commits.files & headers) - copies
         unchanged = [record.path for record in self.triage.unchanged]
         held = self.index.holdings([*unchanged, *embedded])
         # A series that gains files is drawn with those that the index held; they are none of this run's.
-        late = [rejected for rejected in self.commits.rejections if rejected.path in headers | copies]
+        late = [
+            rejected for rejected in self.commits.rejections if rejected.path in headers - embedded - copies
+        ]
         rejected = sorted((*self.triage.rejected, *late), key=lambda r: r.path)
         unchanged += sorted(self.commits.files & copies)
         if self.details is not None:
@@ -217,7 +242,8 @@ class _Run:
             return
         from ingest._pool import WorkerPool
 
-        pool = self.pool or WorkerPool(min(self._workers, len(units)), size, profile)
+        # A pool is used once: files that stand in for broken ones are drawn by another.
+        pool, self.pool = self.pool or WorkerPool(min(self._workers, len(units)), size, profile), None
         yield from pool.draw_all(units)
 
     @property

@@ -1,8 +1,9 @@
-"""Warnings about files that stand under another patient or study than they name."""
+"""Files that stand under another patient or study than they name, and the warnings about them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from index.records import FileRecord, Owner
@@ -13,20 +14,33 @@ if TYPE_CHECKING:
     from ingest.metadata import PictureMetadata
 
 
-def shared_studies(headers: Iterable[Header], held: Mapping[str, str]) -> list[str]:
-    """A warning for each study of the run with files of several patients; `held` is the patient of each study
-    in the index.
+def under_one_patient(headers: Sequence[Header], held: Mapping[str, str]) -> tuple[list[Header], list[str]]:
+    """Each study of the run under one patient, and a warning for each that has files of several.
+
+    `held` is the patient of each study in the index, who stays; a new study goes to the patient whom the
+    first of its files by path names.
     """
-    first = dict(held)
-    shared = {}
+    named: dict[str, dict[str, str]] = {}
     for header in headers:
-        uid = header.study_instance_uid
-        if first.setdefault(uid, header.patient_key) != header.patient_key:
-            shared[uid] = (
-                f"{uid}: this StudyInstanceUID has files of more than one patient; all are kept under "
-                "the first."
+        paths = named.setdefault(header.study_instance_uid, {})
+        paths[header.patient_key] = min(header.path, paths.get(header.patient_key, header.path))
+    patients, warnings = {}, []
+    for uid, paths in named.items():
+        patients[uid] = held.get(uid) or min(paths, key=paths.__getitem__)
+        if set(paths) != {patients[uid]}:
+            warnings.append(
+                f"{uid}: this StudyInstanceUID has files of more than one patient; all are kept under one."
             )
-    return list(shared.values())
+    return [of_patient(header, patients[header.study_instance_uid]) for header in headers], warnings
+
+
+def of_patient(header: Header, patient_key: str) -> Header:
+    """A header under a patient; of another than it names it says nothing."""
+    if header.patient_key == patient_key:
+        return header
+    return replace(
+        header, patient_key=patient_key, patient_sex=None, patient_age=None, study_date=None, identity=None
+    )
 
 
 def misplaced_pictures(

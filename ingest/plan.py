@@ -4,8 +4,10 @@ file.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from ingest.header import Header
 from ingest.mosaic import tile_region
@@ -70,6 +72,8 @@ class Slice:
 class Unit:
     """What is drawn and committed as a whole. `whole_series` says that percentiles are taken over all
     slices. A slide has `patches` instead of `slices`: which of them hold tissue is seen when it is drawn.
+    With `replace_series` it takes the place of what the index holds of the series, but for the instances
+    `beside` it, by UID and pixel hash; `new` are then the paths that the index does not hold.
     """
 
     headers: tuple[Header, ...]
@@ -78,6 +82,8 @@ class Unit:
     replace_series: bool = False
     orientation: str | None = None
     patches: PatchOptions | None = None
+    beside: frozenset[tuple[str, str]] = frozenset()
+    new: frozenset[str] = frozenset()
 
     @property
     def max_images(self) -> int:
@@ -130,18 +136,21 @@ def plan_series(headers: Sequence[Header], options: PlanOptions, *, replace_seri
     if ordered[0].is_slide:
         patches = PatchOptions(options.magnification, options.max_patches)
         return Unit(tuple(ordered), (), whole_series=True, replace_series=replace_series, patches=patches)
-    images = [(file, frame) for file, header in enumerate(ordered) for frame in range(_image_count(header))]
-    stacks = stacks_of([place for header in ordered for place in _places(header)])
-    chosen = sample_stacks([len(s.members) for s in stacks], [s.contrast for s in stacks], options.max_slices)
+    placed = [(file, *run) for file, header in enumerate(ordered) for run in _placed_frames(header)]
+    stacks = stacks_of([place for _, place, _ in placed])
+    ends = [list(accumulate(len(placed[member][2]) for member in stack.members)) for stack in stacks]
+    chosen = sample_stacks([end[-1] for end in ends], [s.contrast for s in stacks], options.max_slices)
     slices: list[Slice] = []
     before = 0
-    for stack, drawn in zip(stacks, chosen, strict=True):
+    for stack, end, drawn in zip(stacks, ends, chosen, strict=True):
         for i in drawn:
-            file, frame = images[stack.members[i]]
+            member = bisect_right(end, i)
+            file, _, frames = placed[stack.members[member]]
+            frame = frames[i - end[member]]
             region = _tile(ordered[file], frame)
             slices.append(Slice(file, frame, before + i, region, stack.contrast, stack.warnings))
-        before += len(stack.members)
-    first = ordered[images[stacks[0].members[0]][0]]
+        before += end[-1]
+    first = ordered[placed[stacks[0].members[0]][0]]
     return Unit(
         tuple(ordered),
         tuple(slices),
@@ -151,16 +160,14 @@ def plan_series(headers: Sequence[Header], options: PlanOptions, *, replace_seri
     )
 
 
-def _image_count(header: Header) -> int:
-    return header.tiles or header.number_of_frames
-
-
-def _places(header: Header) -> list[SlicePlace]:
-    """One place for each image of a file; frames that the header does not place stay together as stored."""
-    count = _image_count(header)
+def _placed_frames(header: Header) -> list[tuple[SlicePlace, range]]:
+    """The place of each image of a file; frames that the header does not place stay together as stored, and
+    are not looked at one by one: a header may claim any number of them.
+    """
+    count = header.tiles or header.number_of_frames
     if len(header.frames) == count:
-        return list(header.frames)
-    return [SlicePlace(None, None, None, ("unplaced", header.path))] * count
+        return [(place, range(i, i + 1)) for i, place in enumerate(header.frames)]
+    return [(SlicePlace(None, None, None, ("unplaced", header.path)), range(count))]
 
 
 def _tile(header: Header, tile: int) -> Region | None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from ingest.deidentify import SecretKey
 from ingest.header import Header
+from ingest.placement import of_patient
 from ingest.plan import PlanOptions, Unit, plan, plan_series
-from ingest.triage import is_as_recorded
+from ingest.triage import Identity, is_as_recorded
 from ingest.walk import FoundFile
 
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ def plan_with_index(
     """
     units, warnings = [], []
     for unit in plan(headers, options):
-        first = unit.headers[0]
-        held = _held_headers(index, first, {h.path for h in unit.headers}, key) if unit.whole_series else []
-        if held is None:
-            warnings.append(f"{first.series_instance_uid}: {_lost(key)}")
-        elif held:
-            unit = plan_series([*held, *unit.headers], options, replace_series=True)
+        held = _Held(index, unit, key) if unit.whole_series else None
+        if held is not None and held.is_incomplete:
+            warnings.append(f"{unit.headers[0].series_instance_uid}: {_lost(key)}")
+        elif held is not None and held.headers:
+            whole = plan_series([*held.headers, *unit.headers], options, replace_series=True)
+            unit = replace(whole, beside=held.beside, new=frozenset(h.path for h in unit.headers))
         units.append(_without_places(unit))
     return units, warnings
 
@@ -52,19 +53,33 @@ def _without_places(unit: Unit) -> Unit:
     return replace(unit, headers=tuple(replace(header, frames=()) for header in unit.headers))
 
 
-def _held_headers(index: CaseIndex, first: Header, new: set[str], key: SecretKey) -> list[Header] | None:
-    """Headers of the files that the index holds of a series, one for each instance; None if an instance has
-    no file any more.
-    """
-    from ingest.scan import scan_file
+class _Held:
+    """What the index holds of the series of a unit: `headers` of files that are drawn together with those of
+    the unit, one for each instance; instances `beside` these, which are drawn by themselves.
 
-    found: dict[tuple[str, str], Header] = {}
-    for record in index.series_files(first.series_instance_uid):
-        identity = (record.sop_instance_uid or "", record.pixel_hash or "")
-        if identity in found or record.path in new or not is_as_recorded(record, key):
-            continue
-        scanned = scan_file(FoundFile(record.path, record.size, record.mtime_ns), key)
-        if isinstance(scanned, Header) and scanned.study_instance_uid == first.study_instance_uid:
-            found[identity] = scanned
-    held = index.series_instances(first.study_instance_uid, first.series_instance_uid)
-    return list(found.values()) if held <= found.keys() else None
+    `is_incomplete` says that an instance has no file any more.
+    """
+
+    def __init__(self, index: CaseIndex, unit: Unit, key: SecretKey) -> None:
+        from ingest.scan import scan_file
+
+        first, new = unit.headers[0], {header.path for header in unit.headers}
+        found: dict[Identity, Header | None] = {}
+        records = index.series_files(first.series_instance_uid)
+        for record in sorted(records, key=lambda record: record.path):
+            identity = (record.sop_instance_uid or "", record.pixel_hash or "")
+            if found.get(identity) or record.path in new or not is_as_recorded(record, key):
+                continue
+            scanned = scan_file(FoundFile(record.path, record.size, record.mtime_ns), key)
+            if isinstance(scanned, Header) and scanned.study_instance_uid == first.study_instance_uid:
+                together = _together(scanned) == _together(first)
+                found[identity] = of_patient(scanned, first.patient_key) if together else None
+        held = index.series_instances(first.study_instance_uid, first.series_instance_uid)
+        self.headers = [header for header in found.values() if header is not None]
+        self.beside = frozenset(identity for identity, header in found.items() if header is None)
+        self.is_incomplete = not held <= found.keys()
+
+
+def _together(header: Header) -> str:
+    """What of a series is drawn as one unit."""
+    return "slide" if header.is_slide else "volume" if header.is_volume else ""

@@ -56,6 +56,7 @@ class RunDetails:
         self._show_burned_in = show_burned_in
         self.lines: dict[str, FileLine] = {}
         self.groups: dict[tuple[str, str], Group] = {}
+        self._finished: dict[str, FileLine] = {}
 
     def add_drawn(self, unit: Unit, drawn: DrawnUnit) -> None:
         """Take in a unit that was drawn."""
@@ -96,7 +97,9 @@ class RunDetails:
         unchanged: Sequence[str],
         rejected: Iterable[Rejected],
     ) -> None:
-        """Give every file of the run its outcome; drop those that are not of this run."""
+        """Give every file of the run its outcome; drop those that are neither of this run nor of one before
+        it, as watching makes one after the other.
+        """
         lines = {path: self.lines.get(path, FileLine(path, "embedded")) for path in embedded}
         owners = index.owners(unchanged)
         for path in unchanged:
@@ -105,7 +108,8 @@ class RunDetails:
         for one in rejected:
             modality = self.lines[one.path].modality if one.path in self.lines else ""
             lines[one.path] = FileLine(one.path, one.outcome, one.code, one.reason, modality)
-        self.lines = dict(sorted(lines.items()))
+        self._finished |= lines
+        self.lines = dict(sorted(self._finished.items()))
 
     def _add_files(self, unit: Unit, counts: dict[int, int], renderings: dict[int, str]) -> None:
         for file, header in enumerate(unit.headers):

@@ -250,12 +250,13 @@ def quiet() -> Iterator[None]:
     """Keep pydicom and PIL from telling a log or the terminal what a header holds: values may name a
     patient.
     """
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    levels = {name: logging.getLogger(name).level for name in ("pydicom", "PIL")}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

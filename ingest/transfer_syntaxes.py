@@ -15,7 +15,7 @@ class TransferSyntax:
     """How the frames of one syntax are stored, and what decodes them.
 
     `decoders` are names of `ingest._decoders.DECODERS`: a later one is asked only where an earlier one is not
-    installed or refuses a frame.
+    installed or not made for a kind of frame, never over a damaged one.
     """
 
     uid: str
@@ -73,8 +73,9 @@ _TABLE = (
     TransferSyntax(
         _IMPLICIT + ".5",
         "RLE Lossless",
-        ("imagecodecs-rle", "pylibjpeg"),
-        "pylibjpeg takes 1.3 to 2.9 times as long and pydicom's own 9 to 22 times; neither reads 1 bit",
+        ("imagecodecs-rle",),
+        "pylibjpeg takes 1.3 to 2.9 times as long, ends the process over damaged runs and reads no 1 bit; "
+        "pydicom's own takes 9 to 22 times as long",
     ),
     TransferSyntax(_JPEG + "50", "JPEG Baseline (Process 1)", ("libjpeg-turbo", "gdcm"), _LOSSY_JPEG),
     TransferSyntax(

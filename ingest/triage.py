@@ -30,7 +30,6 @@ Identity = tuple[str, str]
 RETRIED = frozenset(
     {"permission-denied", "unreadable-file", "no-decoder", "decoder-crashed", "decoder-timeout"}
 )
-OTHER_PIXELS = "same-uid-other-pixels"
 
 
 @dataclass(slots=True)
@@ -189,38 +188,45 @@ def rejected_record(rejected: Rejected, size: int, mtime_ns: int) -> FileRecord:
 
 
 def _identify(triage: Triage, headers: Sequence[Header], known: Mapping[str, set[str]]) -> None:
-    """Hash the pixels of every file whose UID is not its own, and set aside copies; others are hashed when
-    drawn.
+    """Hash the pixels of every file whose UID is not its own, and set aside copies of the first by path;
+    others are hashed when drawn.
     """
     uses = Counter(header.sop_instance_uid for header in headers)
     seen: dict[Identity, Header] = {}
     hashes: dict[str, set[str]] = {}
-    for header in headers:
+    set_aside: set[str] = set()
+    for header in sorted(headers, key=lambda header: header.path):
         uid = header.sop_instance_uid
         if uses[uid] == 1 and uid not in known:
-            triage.headers.append(header)
             continue
         digest = _hash(header)
+        if (
+            not isinstance(digest, Rejected)
+            and digest not in known.get(uid, ())
+            and (uid, digest) not in seen
+        ):
+            seen[uid, digest] = header
+            _warn_of_other_pixels(triage, uid, known.get(uid, set()) | hashes.setdefault(uid, set()))
+            hashes[uid].add(digest)
+            continue
+        set_aside.add(header.path)
         if isinstance(digest, Rejected):
             _reject(triage, digest, header.size, header.mtime_ns)
-            continue
-        if digest in known.get(uid, ()):
+        elif digest in known.get(uid, ()):
             record = FileRecord(
                 header.path, header.size, header.mtime_ns, sop_instance_uid=uid, pixel_hash=digest
             )
             triage.unchanged.append(record)
             triage.records.append(record)
-        elif (uid, digest) in seen:
-            triage.copies.setdefault(seen[uid, digest].path, []).append(header)
         else:
-            others = known.get(uid, set()) | hashes.setdefault(uid, set())
-            if others:
-                header = replace(header, warnings=(*header.warnings, OTHER_PIXELS))
-                warning = f"{uid}: this SOP Instance UID came with different pixels; all are kept."
-                triage.warnings += [] if warning in triage.warnings else [warning]
-            hashes[uid].add(digest)
-            seen[uid, digest] = header
-            triage.headers.append(header)
+            triage.copies.setdefault(seen[uid, digest].path, []).append(header)
+    triage.headers += [header for header in headers if header.path not in set_aside]
+
+
+def _warn_of_other_pixels(triage: Triage, uid: str, others: set[str]) -> None:
+    warning = f"{uid}: this SOP Instance UID came with different pixels; all are kept."
+    if others and warning not in triage.warnings:
+        triage.warnings.append(warning)
 
 
 def _hash(header: Header) -> str | Rejected:
@@ -247,6 +253,8 @@ def _hash(header: Header) -> str | Rejected:
         return header.refused("damaged-archive")
     except OSError:
         return header.refused("unreadable-file")
+    except Exception:  # whatever a mangled file makes pydicom raise is one line of the report
+        return header.refused("unreadable-header")
 
 
 def is_as_recorded(record: FileRecord, key: SecretKey) -> bool:

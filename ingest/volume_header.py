@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import re
 import shutil
 import struct
 import tempfile
@@ -25,6 +24,7 @@ from ingest.header_quality import picture_quality
 from ingest.reasons import Rejected
 from ingest.scan import VOLUME_SUFFIXES
 from ingest.source import open_source
+from ingest.volume_beginning import HEADER_BYTES, NIFTI_SIZES, begins_like_a_volume, meta_fields
 from ingest.volume_layout import VolumeLayout
 
 if TYPE_CHECKING:
@@ -33,13 +33,6 @@ if TYPE_CHECKING:
 
 # SimpleITK's readers by name; those of NIfTI and MetaImage can leave out what is not asked for.
 _READERS = {"ni": "NiftiImageIO", "nr": "NrrdImageIO", "nh": "NrrdImageIO", "mh": "MetaImageIO"}
-_HEADER_BYTES = 1 << 16
-_FAR = 1e7
-# Geometry that is none: ITK prints complaints of it.
-_NO_NUMBER = re.compile(
-    rb"(?im)^(?:space directions|space origin|spacings|TransformMatrix|Offset|ElementSpacing).*(?:nan|inf)"
-)
-_NIFTI_SIZES = {348: (344, b"n+1\0"), 540: (4, b"n+2\0")}
 _IN_MEMORY = "/dev/shm"
 
 
@@ -51,7 +44,7 @@ def scan_volume(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -> 
     """
     try:
         beginning = _beginning(found.path)
-        if not _begins_like_a_volume(found.path, beginning):
+        if not begins_like_a_volume(_suffix(found.path), beginning):
             return Rejected(found.path, "undecodable-volume" if beginning else "empty-file")
         with local_copy(found.path) as path:
             layout = layout_of(open_reader(path), path)
@@ -156,7 +149,7 @@ def check_whole(path: str) -> None:
 
 def _nifti_bytes(start: bytes) -> int:
     """Header and values of a NIfTI file, by its `vox_offset`, `dim` and `bitpix`."""
-    order = "<" if int.from_bytes(start[:4], "little") in _NIFTI_SIZES else ">"
+    order = "<" if int.from_bytes(start[:4], "little") in NIFTI_SIZES else ">"
     if start[4:8] == b"n+2\0":
         (bits, *dims), (offset,) = (
             struct.unpack_from(order + "h8q", start, 14),
@@ -205,52 +198,12 @@ def _beginning(path: str) -> bytes:
     """The first bytes of a file, unpacked."""
     with open_source(path) as file:
         if not path.lower().endswith(".gz"):
-            return file.read(_HEADER_BYTES)
-        return zlib.decompressobj(31).decompress(file.read(_HEADER_BYTES), _HEADER_BYTES)
-
-
-def _begins_like_a_volume(path: str, start: bytes) -> bool:
-    suffix = _suffix(path)
-    if suffix.startswith(".ni"):
-        return any(
-            int.from_bytes(start[:4], order) == size
-            and start[at : at + 4] == magic
-            and _is_finite(start, order, size)
-            for order in ("little", "big")
-            for size, (at, magic) in _NIFTI_SIZES.items()
-        )
-    if _NO_NUMBER.search(start.split(b"\n\n")[0]):
-        return False
-    if suffix.startswith(".n"):
-        return start.startswith(b"NRRD000")
-    return b"NDims" in start and b"ElementDataFile" in start
-
-
-def _is_finite(start: bytes, order: str, size: int) -> bool:
-    """Whether the numbers of a NIfTI header that give its geometry are numbers: ITK prints complaints of
-    others.
-    """
-    import numpy as np
-
-    places = {348: ("f4", (76, 108), (256, 328)), 540: ("f8", (104, 168), (352, 496))}
-    kind, *ranges = places[size]
-    held = np.concatenate([np.frombuffer(start[a:b], "<>"[order == "big"] + kind) for a, b in ranges])
-    return len(start) >= size and bool((np.abs(held) < _FAR).all())
+            return file.read(HEADER_BYTES)
+        return zlib.decompressobj(31).decompress(file.read(HEADER_BYTES), HEADER_BYTES)
 
 
 def _is_compressed_meta(start: bytes) -> bool:
-    return _meta_fields(start).get("CompressedData", "").upper() == "TRUE"
-
-
-def _meta_fields(start: bytes) -> dict[str, str]:
-    """The fields of a MetaImage header, to the last, ElementDataFile."""
-    fields: dict[str, str] = {}
-    for line in start.decode("latin-1").splitlines():
-        name, _, value = line.partition("=")
-        fields[name.strip()] = value.strip()
-        if name.strip() == "ElementDataFile":
-            break
-    return fields
+    return meta_fields(start).get("CompressedData", "").upper() == "TRUE"
 
 
 def _data_file(path: str, start: bytes) -> str | None:
@@ -261,7 +214,7 @@ def _data_file(path: str, start: bytes) -> str | None:
     """
     suffix = _suffix(path)
     if suffix.startswith(".mh"):
-        name = _meta_fields(start).get("ElementDataFile", "")
+        name = meta_fields(start).get("ElementDataFile", "")
         attached = name == "LOCAL"
     elif suffix in (".nrrd", ".nhdr"):
         lines = start.split(b"\n\n")[0].split(b"\r\n\r\n")[0].decode("latin-1").splitlines()

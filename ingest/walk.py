@@ -104,17 +104,17 @@ class _Members:
 
 
 def walk_files(paths: Sequence[str | Path]) -> Iterator[FoundFile | Rejected]:
-    """Yield every regular file under `paths` once, archives among them, sorted within each folder; a folder
-    inside a folder is followed through symbolic links, but never twice. An unreadable folder inside is one
-    `Rejected`, and so is an archive of a kind that is not read.
+    """Yield every regular file under `paths` once, archives among them, sorted within each folder; the order
+    of `paths` does not matter. Folders are followed through symbolic links, but none is walked twice. An
+    unreadable folder inside is one `Rejected`, and so is an archive of a kind that is not read.
 
     Raises `IngestError`: `no-such-path`, `path-unreadable` for the named paths themselves.
     """
     seen: set[tuple[int, int]] = set()
     yielded: set[str] = set()
-    roots = [os.path.abspath(named) for named in paths]
+    roots = {os.path.abspath(named) for named in paths}
     # Members named by themselves come last, so that those of a named archive are not counted again.
-    for root in sorted(roots, key=lambda root: SEPARATOR in root):
+    for root in sorted(roots, key=lambda root: (SEPARATOR in root, root)):
         if SEPARATOR in root and root.partition(SEPARATOR)[0] in yielded:
             continue
         for found in _walk_root(root, seen):
@@ -142,8 +142,9 @@ def _walk_root(root: str, seen: set[tuple[int, int]]) -> Iterator[FoundFile | Re
         entries = _sorted_entries(root)
     except OSError as error:
         raise _unreadable(root, error) from None
-    seen.add((status.st_dev, status.st_ino))
-    yield from _walk_entries(entries, seen)
+    if (status.st_dev, status.st_ino) not in seen:
+        seen.add((status.st_dev, status.st_ino))
+        yield from _walk_entries(entries, seen)
 
 
 def _named_member(path: str) -> FoundFile:

@@ -37,7 +37,7 @@ def test_no_byte_of_a_patient_is_left(filled: CaseIndex, home: Path) -> None:
     vectors = filled.vectors([one.image_id for one in images])
     secrets = [
         *(vector.tobytes() for vector in vectors),
-        *(vector.tobytes() for vector in unit_vectors(8, 1)[:4].astype(np.float16)),
+        *(vector.tobytes() for vector in unit_vectors(8, 1)[:4].astype(np.float32)),
         b"patient-0",
         b"/data/1/",
         b"secret-finding",
@@ -101,7 +101,7 @@ def test_a_study_whose_shard_is_lost_can_be_forgotten_and_ingested_again(
     lost = [
         one
         for one in (home / "vectors" / SPACE.name).iterdir()
-        if unit_vectors(8, 1)[0].astype("f2").tobytes() in one.read_bytes()
+        if unit_vectors(8, 1)[0].astype("f4").tobytes() in one.read_bytes()
     ]
     assert len(lost) == 1
     filled.close()

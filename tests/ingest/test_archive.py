@@ -456,3 +456,13 @@ def test_members_equal_what_other_programs_unpack(tmp_path):
         for n, name in enumerate(sorted(names(path))):
             with open_source(f"{path}!/{name}") as file:
                 assert file.read() == content(n)
+
+
+def test_a_member_that_would_begin_before_the_archive_is_damaged(tmp_path):
+    """The directory of a zip may lie about where it begins; offsets count from there."""
+    path = pack(tmp_path / "x.zip", {"a": content(1), "b": content(2)})
+    data = bytearray(path.read_bytes())
+    place = data.rindex(b"PK\5\6") + 16
+    data[place : place + 4] = (int.from_bytes(data[place : place + 4], "little") + 900).to_bytes(4, "little")
+    path.write_bytes(bytes(data))
+    assert codes(path) == {"x.zip!/a": "damaged-archive"}

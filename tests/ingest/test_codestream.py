@@ -277,3 +277,59 @@ def test_the_last_tiles_of_a_slide_may_be_cropped(make_dicom):
     assert frame.shape == COLOUR.shape
     np.testing.assert_allclose(frame[:30, :20].astype(int), pillow(codestream), atol=1)
     np.testing.assert_array_equal(frame[30:, :20], np.broadcast_to(frame[29, :20], (10, 20, 3)))
+
+
+SIZE = b"\xff\x4f\xff\x51"
+# Places in the SIZ segment (T.800 A.5.1) from its length on: tiles, their origin, a component's step.
+TILE_WIDTH, TILE_HEIGHT, TILE_LEFT, COMPONENTS, STEP = 20, 24, 28, 36, 39
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (TILE_WIDTH, bytes(4)),
+        (TILE_HEIGHT, bytes(4)),
+        (TILE_LEFT, b"\0\0\0\1"),
+        (COMPONENTS, b"\0\0"),
+        (COMPONENTS, b"\0\2"),
+        (STEP, b"\0"),
+        (STEP + 1, b"\0"),
+    ],
+)
+@pytest.mark.parametrize("encoder", ["htj2k_encode", "jpeg2k_encode"])
+def test_a_grid_of_tiles_that_cannot_be_is_no_header(encoder, place, value):
+    """OpenJPH ends the process over a tile of no width."""
+    codestream = encoded(encoder, np.tile(GREY, (7, 7)), reversible=True)
+    at = codestream.index(SIZE) + 4 + place
+    jpeg_2000_header(codestream)
+    with pytest.raises(ValueError, match="grid"):
+        jpeg_2000_header(codestream[:at] + value + codestream[at + len(value) :])
+
+
+def test_more_tiles_than_there_can_be_are_refused(make_dicom):
+    codestream = jpeg_2000(np.tile(GREY, (7, 7)), reversible=True)
+    at = codestream.index(SIZE) + 4 + TILE_WIDTH
+    many = codestream[:at] + b"\0\0\0\1" * 2 + codestream[at + 8 :]
+    assert jpeg_2000_header(many).tiles == 280 * 392
+    assert code_of(dataset_of(make_dicom, np.tile(GREY, (7, 7)), JPEG + "90", many)) == "undecodable-pixels"
+
+
+@pytest.mark.parametrize("place", [5, 6, 7, 9])
+def test_a_coding_style_that_cannot_be_is_no_header(place):
+    codestream = jpeg_2000(GREY, reversible=True)
+    at = codestream.index(b"\xff\x52") + 4 + place
+    with pytest.raises(ValueError, match="coding style"):
+        jpeg_2000_header(codestream[:at] + b"\x40" + codestream[at + 1 :])
+
+
+@pytest.mark.parametrize("syntax", ["50", "70"])
+def test_another_decoder_is_not_asked_over_a_damaged_frame(make_dicom, syntax):
+    """gdcm ends the process over these."""
+    options = {"lossless": True, "predictor": 1} if syntax == "70" else {}
+    codestream = encoded("jpeg8_encode", GREY, **options)
+    table = codestream.index(b"\xff\xc4")
+    for damaged in (
+        codestream[:table] + b"\0\0" + codestream[table:],
+        codestream[: table + 5] + b"\xff" * 16 + codestream[table + 21 :],
+    ):
+        assert code_of(dataset_of(make_dicom, GREY, JPEG + syntax, damaged)) == "undecodable-pixels"

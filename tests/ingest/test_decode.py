@@ -338,3 +338,35 @@ def test_damaged_picture(tmp_path):
     with pytest.raises(DecodeError) as caught:
         decode_picture(str(tmp_path / "x.png"))
     assert caught.value.code == "undecodable-picture"
+
+
+@pytest.mark.parametrize("vr", [b"UT", b"OF", b"UN", b"UC"])
+def test_pixel_data_of_a_wrong_vr_are_bytes_all_the_same(tmp_path, write_dicom, vr):
+    pixels = (SMOOTH * 1000).astype(np.uint16)
+    path = write_dicom(tmp_path / "x.dcm", pixels)
+    wanted = pixel_hash(open_dataset(str(path)))
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"\xe0\x7f\x10\0OW", b"\xe0\x7f\x10\0" + vr))
+    dataset = open_dataset(str(path))
+    assert pixel_hash(dataset) == wanted
+    np.testing.assert_array_equal(next(frames(dataset, [0])), pixels)
+
+
+def test_pixel_data_written_as_a_sequence_have_a_code(tmp_path, write_dicom):
+    path = write_dicom(tmp_path / "x.dcm", (SMOOTH * 1000).astype(np.uint16))
+    before, _, _ = path.read_bytes().partition(b"\xe0\x7f\x10\0OW")
+    path.write_bytes(before + b"\xe0\x7f\x10\0SQ\0\0" + b"\xff" * 4 + b"\xfe\xff\xdd\xe0" + bytes(4))
+    dataset = dcmread(path)
+    with pytest.raises(DecodeError) as caught:
+        pixel_hash(dataset)
+    assert caught.value.code == "unreadable-header"
+    with pytest.raises(DecodeError) as caught:
+        next(frames(open_dataset(str(path)), [0]))
+    assert caught.value.code == "inconsistent-pixels"
+
+
+def test_an_extended_offset_table_that_is_text_is_none(tmp_path, make_dicom):
+    path = written(tmp_path, make_dicom, grey(8), JPEG + "80", codec("jpegls_encode"), BitsStored=8)
+    dataset = open_dataset(str(path))
+    dataset.add_new(0x7FE00001, "LT", "twelve chars")
+    np.testing.assert_array_equal(next(frames(dataset, [0])), grey(8))

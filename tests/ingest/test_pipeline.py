@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pydicom
+import pydicom.encaps
 import pytest
 from PIL import Image
 
@@ -115,8 +116,51 @@ def test_a_copy_of_a_broken_file_shares_its_fate(tmp_path, run, write_dicom):
     path = write_dicom(tmp_path / "in" / "a.dcm", PIXELS, Rows=999)
     shutil.copy(path, tmp_path / "in" / "b.dcm")
     report = run(tmp_path / "in")
-    assert codes(report, "quarantined") == {"a.dcm": "truncated", "b.dcm": "truncated"}
+    code = "inconsistent-pixels"  # the pixel element is whole: it is the header that lies
+    assert codes(report, "quarantined") == {"a.dcm": code, "b.dcm": code}
     assert codes(run(tmp_path / "in"), "quarantined") == codes(report, "quarantined")
+
+
+def test_a_copy_that_tells_the_truth_saves_one_that_lies(tmp_path, home, run, write_dicom):
+    for name, rows in (("1.dcm", 999), ("2.dcm", 998), ("3.dcm", 16)):
+        write_dicom(tmp_path / "in" / name, PIXELS, Rows=rows)
+    shutil.copy(tmp_path / "in" / "1.dcm", tmp_path / "in" / "4.dcm")
+    report = run(tmp_path / "in")
+    assert (report["images"], report["files_embedded"], report["files_unchanged"]) == (1, 1, 3)
+    assert run(tmp_path / "in")["files_unchanged"] == 4
+
+
+def test_a_picture_beside_the_slices_of_a_series_stays_when_the_series_grows(
+    tmp_path, home, run, write_dicom, write_series
+):
+    paths = write_series(tmp_path / "in", 5, "MR")
+    beside = {"StudyInstanceUID": "2.25.97", "SeriesInstanceUID": "2.25.7", "Modality": "OT"}
+    write_dicom(tmp_path / "in" / "capture.dcm", PIXELS, SOPInstanceUID="2.25.7999", **beside)
+    late = tmp_path / "late.dcm"
+    paths[2].rename(late)
+    run(tmp_path / "in")
+    assert run(tmp_path / "in", late)["images"] == 6
+    with CaseIndex.open(home) as index:
+        places = {image.sop_instance_uid: image.slice_index for image in index.images_of("2.25.97")}
+    assert places == {**{f"2.25.7{z:03d}": z for z in range(5)}, "2.25.7999": None}
+
+
+def test_a_series_is_not_embedded_again_for_a_file_that_still_has_no_decoder(
+    tmp_path, home, run, write_series
+):
+    paths = write_series(tmp_path / "in", 4)
+    unknown = pydicom.dcmread(paths[1])
+    unknown.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"  # MPEG2
+    unknown.PixelData = pydicom.encaps.encapsulate([bytes(64)])
+    unknown["PixelData"].VR = "OB"
+    unknown.save_as(paths[1])
+    assert list(codes(run(tmp_path / "in"), "quarantined").values()) == ["no-decoder"]
+    with CaseIndex.open(home) as index:
+        before = [image.image_id for image in index.images_of("2.25.97")]
+    again = run(tmp_path / "in")
+    assert (again["embedded"], again["images"], len(again["quarantined"])) == (0, 3, 1)
+    with CaseIndex.open(home) as index:
+        assert [image.image_id for image in index.images_of("2.25.97")] == before
 
 
 def test_slices_are_stored_in_anatomical_order(tmp_path, home, run, write_series):

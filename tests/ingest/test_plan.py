@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from pydicom import Dataset, Sequence
 from pydicom.uid import EnhancedCTImageStorage, EnhancedMRImageStorage
 
 from ingest.deidentify import SecretKey
+from ingest.drawing import draw
 from ingest.plan import PlanOptions, plan
 from ingest.rendered import render_files
 from ingest.scan import scan_file
@@ -95,6 +97,33 @@ def test_frames_that_share_places_become_stacks(tmp_path, write_enhanced, told):
     images = list(render_files([path]))
     assert [frames[image.frame] for image in images] == sorted(frames)
     assert {image.warnings for image in images} == {()}
+
+
+@pytest.mark.parametrize("modality", ["CT", "US"])
+@pytest.mark.parametrize("limit", [85, None])
+def test_a_count_of_frames_that_lies_takes_no_memory(tmp_path, write_dicom, modality, limit):
+    """A list of the frames of this file would take a hundred megabytes, of a larger file all there are."""
+    pixels = np.zeros((700, 1000), np.uint16)
+    path = write_dicom(tmp_path / "x.dcm", pixels, Modality=modality, NumberOfFrames=2**31 - 1)
+    tracemalloc.start()
+    (unit,) = plan(headers(path), PlanOptions(limit))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(unit.slices) <= 2
+    assert peak < 4_000_000
+    assert {outcome.code for outcome in draw(unit)} == {"inconsistent-pixels"}
+
+
+def test_frames_that_the_header_does_not_place_are_sampled_as_stored(tmp_path, write_dicom):
+    pixels = np.zeros((400, 4, 4), np.uint16)
+    for n in range(2):
+        given = {"Modality": "MR", "NumberOfFrames": 400, "SOPInstanceUID": f"2.25.7{n}"}
+        write_dicom(tmp_path / f"{n}.dcm", pixels, **given)
+    (unit,) = plan(headers(tmp_path), PlanOptions(8))
+    assert [(s.file, s.frame) for s in unit.slices] == [(f, 50 + 100 * i) for f in (0, 1) for i in range(4)]
+    (unit,) = plan(headers(tmp_path), PlanOptions(None))
+    assert [(s.file, s.frame) for s in unit.slices] == [(f, i) for f in (0, 1) for i in range(400)]
+    assert [s.slice_index for s in unit.slices] == list(range(800))
 
 
 def test_each_orientation_of_an_enhanced_image_is_a_stack(tmp_path, write_enhanced):

@@ -62,6 +62,17 @@ def rows(text):
     return {row["path"].rsplit("/", 1)[-1]: row for row in csv.DictReader(io.StringIO(text))}
 
 
+def test_the_files_of_several_batches_are_all_told(tmp_path, model, encoder, folder):
+    """As watching a folder makes them: one run for each batch, one report for all."""
+    details = RunDetails()
+    batches = [[folder / "ct"], [folder / "dx1.dcm", folder / "notes.txt"], [folder / "picture.png"]]
+    with CaseIndex.open(tmp_path / "home") as index:
+        for batch in batches:
+            report = ingest(batch, index, model, lambda: encoder, details=details)
+    slices = {path.name for path in (folder / "ct").iterdir()}
+    assert set(rows(to_csv(report, details))) == {*slices, "dx1.dcm", "notes.txt", "picture.png"}
+
+
 def test_the_csv_has_one_line_for_every_file(ran, folder):
     report, details = ran()
     table = rows(to_csv(report, details))

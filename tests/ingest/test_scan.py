@@ -250,3 +250,15 @@ def test_every_reason_is_a_sentence_with_a_stable_code():
         assert name == name.lower().replace("_", "-")
         assert outcome in {"skipped", "quarantined"}
         assert Rejected("/x", name).reason == f"The file {text}."
+
+
+def test_what_is_wrong_with_a_picture_is_told_by_its_code_alone(tmp_path, caplog):
+    """Pillow writes an error to the log of whoever has one, else to the terminal."""
+    path = tmp_path / "x.tif"
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(path)
+    three, many = (b"\x15\1\3\0\1\0\0\0" + n.to_bytes(4, "little") for n in (3, 10_825))
+    assert path.read_bytes().count(three) == 1
+    path.write_bytes(path.read_bytes().replace(three, many))
+    (found,) = walk([path])
+    assert scan_file(found, KEY) == Rejected(str(path), "undecodable-picture")
+    assert caplog.messages == []

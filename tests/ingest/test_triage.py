@@ -270,3 +270,13 @@ def test_a_broken_study_uid_still_holds_its_study_together(tmp_path, write_dicom
 def test_leading_zeros_of_a_uid_are_kept(tmp_path, write_dicom):
     path = with_uids(write_dicom(tmp_path / "x", PIXELS), SOPInstanceUID=b"1.02.003")
     assert scanned(path).sop_instance_uid == "1.02.003"
+
+
+def test_a_copy_whose_pixels_cannot_be_read_at_all_does_not_end_the_run(tmp_path, run, write_dicom):
+    """Pixel data of no bytes and a VR that there is not: the pixels of files that share a UID are hashed."""
+    whole = write_dicom(tmp_path / "in/a.dcm", PIXELS).read_bytes()
+    before, _, _ = whole.partition(b"\xe0\x7f\x10\0OW")
+    (tmp_path / "in/b.dcm").write_bytes(before + b"\xe0\x7f\x10\0ZZ\0\0" + bytes(4))
+    report = run(tmp_path / "in")
+    assert (report["files"], report["files_embedded"]) == (2, 1)
+    assert len(report["quarantined"]) == 1
