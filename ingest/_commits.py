@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -56,14 +55,26 @@ class Commits:
         self._make_encoder = make_encoder
         self._encoder: ImageEncoder | None = None
         self._interruption = interruption
-        self._pending: list[tuple[Unit, DrawnUnit]] = []
+        self._bundles: list[SeriesBundle] = []
+        self._refused: list[FileRecord] = []
+        self._taken = 0
         self._inputs: list[NDArray[np.uint8]] = []
         self._vectors: list[NDArray[np.float32]] = []
         self._last = 0.0
 
-    def add(self, unit: Unit, drawn: DrawnUnit) -> None:
-        """Take in a drawn unit; its model inputs are held no longer than until they are encoded."""
-        self._pending.append((unit, replace(drawn, inputs=drawn.inputs[:0].copy())))
+    def add(self, unit: Unit, drawn: DrawnUnit, copies: Mapping[str, Sequence[Header]]) -> None:
+        """Take in a drawn unit and the copies of its files; model inputs are held no longer than until they
+        are encoded.
+        """
+        from ingest.bundle import bundle_of
+
+        bundle, refused, rejections = bundle_of(unit, drawn, copies)
+        self._taken += len(unit.headers)
+        self._refused += refused
+        self.rejections += rejections
+        if bundle is None:
+            return
+        self._bundles.append(bundle)
         if len(drawn.inputs):
             self._inputs.append(drawn.inputs)
         if sum(map(len, self._inputs)) >= ENCODED_TOGETHER:
@@ -77,27 +88,18 @@ class Commits:
             return False
         return encoded >= MAX_COMMIT_IMAGES or time.monotonic() - self._last >= COMMIT_EVERY_S
 
-    def commit(self, copies: Mapping[str, Sequence[Header]]) -> tuple[int, int]:
+    def commit(self) -> tuple[int, int]:
         """Put what was taken in into the index in one transaction; how many files and images that were."""
-        from ingest.bundle import bundle_of
-
         self._encode()
         vectors = np.concatenate(
             [np.zeros((0, self._checkpoint.dimension), np.float32), *self._vectors], dtype=np.float32
         )
-        pending, self._pending, self._vectors = self._pending, [], []
-        bundles: list[SeriesBundle] = []
-        refused: list[FileRecord] = []
-        for unit, drawn in pending:
-            bundle, rows, rejections = bundle_of(unit, drawn, copies)
-            refused += rows
-            self.rejections += rejections
-            if bundle is not None:
-                bundles.append(bundle)
+        bundles, refused, taken = self._bundles, self._refused, self._taken
+        self._bundles, self._refused, self._taken, self._vectors = [], [], 0, []
         with self._interruption.held():
             self._add(bundles, vectors, refused)
         self._last = time.monotonic()
-        return sum(len(unit.headers) for unit, _ in pending), len(vectors)
+        return taken, len(vectors)
 
     def _add(
         self, bundles: Sequence[SeriesBundle], vectors: NDArray[np.float32], refused: Sequence[FileRecord]

@@ -192,12 +192,12 @@ class _Run:
         with closing(self._draw(units)) as drawn_units:
             for unit, drawn in drawn_units:
                 self.interruption.check()
-                self.commits.add(unit, drawn)
+                self.commits.add(unit, drawn, self.triage.copies)
                 if self.details is not None:
                     self.details.add_drawn(unit, drawn)
                 if self.commits.is_due:
-                    clock.advance(*self.commits.commit(self.triage.copies))
-        clock.advance(*self.commits.commit(self.triage.copies))
+                    clock.advance(*self.commits.commit())
+        clock.advance(*self.commits.commit())
 
     def report(self, seconds: float) -> IngestReport:
         """Account for every file of the run."""

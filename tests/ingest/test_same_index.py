@@ -144,14 +144,14 @@ SCRIPT = textwrap.dedent(
     from ingest.plan import PlanOptions
     from ingest_test_conftest import Encoder, Model
 
-    _commits.FIRST_COMMIT_IMAGES, _commits.COMMIT_EVERY_S = 1, 0.0
+    _commits.ENCODED_TOGETHER, _commits.COMMIT_EVERY_S = 1, 0.0
     event.listen(Engine, "before_cursor_execute", lambda *_: os.write(1, b"."))
     options = IngestOptions(workers=2, plan=PlanOptions(max_slices=12, max_patches=6))
-    with CaseIndex.open(Path(sys.argv[1])) as index:
-        try:
+    try:
+        with CaseIndex.open(Path(sys.argv[1])) as index:
             ingest([sys.argv[2]], index, Model(), Encoder, options, lambda moment: os.write(1, b"."))
-        except InterruptedIngestError:
-            sys.exit(130)
+    except (InterruptedIngestError, KeyboardInterrupt):  # the second while the index opens or closes
+        sys.exit(130)
     """
 )
 
