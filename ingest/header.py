@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ingest.deidentify import SecretKey, age_in_years, content_uid, parse_date
 from ingest.elements import DEFLATED
@@ -18,6 +19,10 @@ from ingest.slice_place import SlicePlace, place_of_elements
 from ingest.slide_label import may_show_label
 from ingest.sop_classes import WHOLE_SLIDE_MICROSCOPY
 from ingest.transfer_syntaxes import TRANSFER_SYNTAXES
+
+if TYPE_CHECKING:
+    from ingest.metadata import PictureMetadata
+    from ingest.walk import FoundFile
 
 # Values as `elements` and `fast_elements` give them: text with backslashes between several values, or an
 # integer.
@@ -163,6 +168,32 @@ def refused(path: str, code: str, elements: Elements, key: SecretKey) -> Rejecte
     is_known = bool(study or _text(elements, "PatientID"))
     patient_key = _patient_key(elements, key, study) if is_known else None
     return Rejected(path, code, patient_key, key.uid(study) or None)
+
+
+def plain_header(found: FoundFile, digest: str, metadata: PictureMetadata, key: SecretKey) -> Header:
+    """The header of a file that names nobody, a picture or a volume, by its content (`digest`, hex) and by
+    what a metadata CSV says of it; without what its pixels are like.
+    """
+    sop = content_uid(digest)
+    study = key.derived_uid("study", metadata.patient_id, metadata.study_id) if metadata.study_id else ""
+    study = study or content_uid_of("study", sop)
+    is_named = bool(metadata.patient_id)
+    return Header(
+        path=found.path,
+        size=found.size,
+        mtime_ns=found.mtime_ns,
+        kind="picture",
+        sop_instance_uid=sop,
+        series_instance_uid=content_uid_of("series", sop),
+        study_instance_uid=study,
+        patient_key=key.patient_key("", metadata.patient_id) if is_named else key.patient_key_of_study(study),
+        patient_sex=metadata.sex,
+        patient_age=metadata.age,
+        modality=metadata.modality or "OT",
+        body_part_examined=metadata.body_part,
+        view_position=metadata.view,
+        derived=True,
+    )
 
 
 def content_uid_of(purpose: str, sop_instance_uid: str) -> str:

@@ -8,18 +8,19 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BufferedReader
 from typing import cast
 
 from ingest._inflate import DamagedStreamError
-from ingest.deidentify import SecretKey, content_uid
+from ingest.deidentify import SecretKey
 from ingest.elements import CUT, GARBLED, PIXELS, HeaderElements, HeaderRefusedError, read_elements
 from ingest.frame_places import needs_frame_places, with_frame_places
 from ingest.header import (
     Header,
     as_kept,
-    content_uid_of,
     make_header,
+    plain_header,
     refused,
     usable_uid,
 )
@@ -211,30 +212,12 @@ def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -
         return Rejected(found.path, "damaged-archive")
     except (OSError, ValueError, SyntaxError):
         return Rejected(found.path, "undecodable-picture")
-    sop = content_uid(digest)
-    study = key.derived_uid("study", metadata.patient_id, metadata.study_id) if metadata.study_id else ""
-    study = study or content_uid_of("study", sop)
-    header = Header(
-        path=found.path,
-        size=found.size,
-        mtime_ns=found.mtime_ns,
-        kind="picture",
-        sop_instance_uid=sop,
-        series_instance_uid=content_uid_of("series", sop),
-        study_instance_uid=study,
-        patient_key=key.patient_key("", metadata.patient_id)
-        if metadata.patient_id
-        else key.patient_key_of_study(study),
-        patient_sex=metadata.sex,
-        patient_age=metadata.age,
-        modality=metadata.modality or "OT",
-        body_part_examined=metadata.body_part,
-        view_position=metadata.view,
+    header = replace(
+        plain_header(found, digest, metadata, key),
         photometric_interpretation="MONOCHROME2" if mode in {"1", "L", "I;16", "I", "F"} else "RGB",
         rows=rows,
         columns=columns,
         quality=picture_quality(mode, metadata, rows * columns * samples / found.size if is_lossy else None),
-        derived=True,
     )
     return as_kept(header, key)
 

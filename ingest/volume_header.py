@@ -14,12 +14,13 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ingest.deidentify import SecretKey, content_uid
-from ingest.header import Header, as_kept, content_uid_of
+from ingest.deidentify import SecretKey
+from ingest.header import Header, as_kept, plain_header
 from ingest.header_quality import picture_quality
 from ingest.reasons import Rejected
 from ingest.scan import VOLUME_SUFFIXES
@@ -61,33 +62,16 @@ def scan_volume(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -> 
 def _header(
     found: FoundFile, key: SecretKey, metadata: PictureMetadata, layout: VolumeLayout, digest: str
 ) -> Header:
-    sop = content_uid(digest)
-    study = key.derived_uid("study", metadata.patient_id, metadata.study_id) if metadata.study_id else ""
-    study = study or content_uid_of("study", sop)
     quality = picture_quality("L", metadata)
-    return Header(
-        path=found.path,
-        size=found.size,
-        mtime_ns=found.mtime_ns,
+    return replace(
+        plain_header(found, digest, metadata, key),
         kind="volume",
-        sop_instance_uid=sop,
-        series_instance_uid=content_uid_of("series", sop),
-        study_instance_uid=study,
-        patient_key=key.patient_key("", metadata.patient_id)
-        if metadata.patient_id
-        else key.patient_key_of_study(study),
-        patient_sex=metadata.sex,
-        patient_age=metadata.age,
-        modality=metadata.modality or "OT",
-        body_part_examined=metadata.body_part,
-        view_position=metadata.view,
         photometric_interpretation="RGB" if layout.is_rgb else "MONOCHROME2",
         rows=layout.rows,
         columns=layout.columns,
         number_of_frames=layout.slices * layout.volumes,
         orientation=layout.orientation,
         quality={**quality, "bits_stored": 8.0 * layout.dtype.itemsize},
-        derived=True,
         volumes=layout.volumes,
     )
 
