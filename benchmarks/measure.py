@@ -1,8 +1,10 @@
 """How a ratio is measured: both sides in turns after a warm-up, their medians, and a guard that must hold."""
 
+import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -57,6 +59,20 @@ def alternate(
         for side in (0, 1) if number % 2 == 0 else (1, 0):
             times[side].append(timed((ours, peer)[side])[0])
     return times
+
+
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    """Keep this process, and threads that libraries start in it, on one core, where the system can."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def timed(run: Callable[[], Result]) -> tuple[float, Result]:
