@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench checkpoint kill-test parity clean
+.PHONY: help install demo test lint bench checkpoint kill-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,14 @@ checkpoint: $(INSTALLED) ## draw phantoms and train the tiny model anew (up to 4
 kill-test: $(INSTALLED) ## twenty ingests killed with SIGKILL at random moments, each repaired by a plain re-run
 	$(BIN)/python -m pytest -m campaign tests/api/test_kill.py
 
+steady: $(INSTALLED) ## a hundred interrupted ingests of a folder of everything, each ending in the same index
+	$(BIN)/python -m pytest -m campaign tests/ingest/test_same_index.py
+
 parity: $(INSTALLED) ## full-size So400m/448 against transformers, random weights (about 12 GB of memory)
 	$(BIN)/python -m pytest -m campaign -s tests/medsiglip
+
+fuzz: $(INSTALLED) ## 20,000 damaged files ingested (about two minutes on 2 cores)
+	$(BIN)/python -m pytest -m campaign -s tests/ingest/test_mutations.py
 
 clean: ## remove .venv, caches and the demonstration's output
 	rm -rf $(VENV) *.egg-info build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

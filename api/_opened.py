@@ -46,7 +46,7 @@ class OpenedArchive:
 
     def _begin(self, settings: Settings, on_note: OnNote) -> None:
         self.settings = settings
-        self._on_note = on_note
+        self.note = on_note
         self._noted = False
 
     @property
@@ -66,6 +66,11 @@ class OpenedArchive:
         from index.case_index import CaseIndex
 
         return CaseIndex.open(self.home, create=create, database_url=self.settings.database_url)
+
+    def make(self) -> None:
+        """Make the archive if it is not there yet."""
+        if not self.is_there:
+            self.index = self._open(create=True)
 
     @property
     def is_there(self) -> bool:
@@ -99,7 +104,7 @@ class OpenedArchive:
     def _note_demonstration(self) -> None:
         if not self._noted:
             self._noted = True
-            self._on_note(DEMONSTRATION)
+            self.note(DEMONSTRATION)
 
     @cached_property
     def space(self) -> Space:

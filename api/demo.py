@@ -25,7 +25,8 @@ from api.settings import Settings
 
 SEED = 20_260
 PROBE = "demo-findings"
-TEXT = "frontal chest radiograph with a large right pleural effusion"
+TEXT = "right pleural effusion"
+WHERE = "modality=CR|DX"
 _FOLDER = "demo"
 _NOTICE = "Made by `medsiglip demo`. The next demo in the folder above replaces it.\n"
 _OWNED_FOLDERS = (_FOLDER, "vectors", "faiss", "previews", "probes")
@@ -64,7 +65,7 @@ def run_demo(request: DemoRequest, *, on_note: OnNote, on_progress: OnStep) -> d
         archive.import_labels(folder / "labels.csv")
         on_progress("zero-shot", 0, None)
         zero_shot = _zero_shot(archive, drawn)
-        text_search = archive.search(text=TEXT, k=_NEIGHBOURS)
+        text_search = archive.search(text=TEXT, k=_NEIGHBOURS, where=[WHERE])
         cases = [_similar_cases(archive, study, finding) for study, finding in _queries(drawn)]
         retrieval = archive.evaluate_retrieval(level="study")
         on_progress("probe", 0, None)
@@ -78,7 +79,7 @@ def run_demo(request: DemoRequest, *, on_note: OnNote, on_progress: OnStep) -> d
         "contact_sheet": str(sheet),
         "ingest": report,
         "zero_shot": zero_shot,
-        "text_search": text_search,
+        "text_search": {**text_search, "where": [WHERE]},
         "case_search": [case["found"] for case in cases],
         "retrieval": retrieval,
         "probe": probe,
@@ -143,19 +144,19 @@ def _similar_cases(archive: Archive, study: WrittenStudy, finding: str) -> dict[
 
 def _rows(archive: Archive, text_search: Mapping[str, Any], cases: Sequence[Mapping[str, Any]]) -> list[Row]:
     words = Tile(f"“{TEXT}”", ("query in words",), is_query=True)
-    rows = [Row(f"Text search: “{TEXT}”", (words, *_hit_tiles(text_search["hits"])))]
+    rows = [Row(f"Text search: “{TEXT}” where {WHERE}", (words, *_hit_tiles(archive, text_search["hits"])))]
     for case in cases:
         query = case["query"]
-        tile = Tile(_pixels(query), ("query", _labelled(query["labels"])), is_query=True)
+        tile = Tile(_shown(archive, query), ("query", _labelled(query["labels"])), is_query=True)
         heading = f"Similar cases, other patients only: {case['title']}"
-        rows.append(Row(heading, (tile, *_hit_tiles(case["found"]["hits"]))))
+        rows.append(Row(heading, (tile, *_hit_tiles(archive, case["found"]["hits"]))))
     return rows
 
 
-def _hit_tiles(hits: Sequence[Mapping[str, Any]]) -> list[Tile]:
+def _hit_tiles(archive: Archive, hits: Sequence[Mapping[str, Any]]) -> list[Tile]:
     return [
         Tile(
-            _pixels(hit),
+            _shown(archive, hit),
             (f"{hit['rank']}.  score {hit['score']:.3f}", _labelled(hit["labels"]), str(hit["modality"])),
         )
         for hit in hits
@@ -166,8 +167,12 @@ def _labelled(labels: Mapping[str, float]) -> str:
     return ", ".join(name for name, value in labels.items() if value) or "normal"
 
 
-def _pixels(image: Mapping[str, Any]) -> Any:
+def _shown(archive: Archive, image: Mapping[str, Any]) -> Any:
+    """The picture of a stored image, or words where it may name or show the patient."""
     from api.queries import rendered_file
+    from ingest.burned_in import may_preview
 
+    if image["path"] is None or not may_preview(archive.index.get(image["image_id"]).quality):
+        return "not shown: the picture may name or show the patient"
     rendered = rendered_file(image["path"])
     return next(one.pixels for one in rendered if one.frame == image["frame"])

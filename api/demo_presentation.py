@@ -19,7 +19,9 @@ def show_demo(console: Console, outcome: Payload) -> None:
     presentation.show_ingest(console, outcome["ingest"])
     console.rule("zero-shot: findings recognised from words alone", align="left")
     figure_presentation.show_label_figures(console, outcome["zero_shot"])
-    console.rule(f"text search: {escape(outcome['text_search']['query']['text'])}", align="left")
+    found = outcome["text_search"]
+    words = f"{found['query']['text']} (--where {' '.join(found['where'])})"
+    console.rule(f"text search: {escape(words)}", align="left")
     presentation.show_search(console, outcome["text_search"])
     console.rule("similar cases of other patients", align="left")
     for found in outcome["case_search"]:

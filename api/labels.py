@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +39,9 @@ def import_labels(archive: Archive, path: Path) -> Answer:
 
 def store_labels(archive: Archive, path: Path, content: LabelFile) -> Answer:
     """The same for a file that was read already."""
-    outcome = archive.index.set_labels(content.records)
-    unmatched = sorted({record.key for record in outcome.unmatched})
-    if not outcome.matched:
+    missing = _set(archive, content.records)
+    unmatched = sorted({record.key for record in missing})
+    if len(missing) == len(content.records):
         raise ServiceError(
             "labels-unmatched",
             f"no row of {path} names anything in the archive, such as {unmatched[0]}: compare its key column "
@@ -53,6 +53,23 @@ def store_labels(archive: Archive, path: Path, content: LabelFile) -> Answer:
         "matched": content.rows - len(unmatched),
         "unmatched": unmatched,
     }
+
+
+def _set(archive: Archive, records: Sequence[LabelRecord]) -> list[LabelRecord]:
+    """Store labels; those that name nothing in the archive.
+
+    A home that hides paths and UIDs is asked in its own terms and in those of the files.
+    """
+    from ingest.pipeline import known_key
+
+    key = known_key(archive.index)
+    unmatched = list(archive.index.set_labels(records).unmatched)
+    if key is None or key.phi != "strict":
+        return unmatched
+    originals = {key.uid(record.key): record for record in unmatched if record.key_kind != "path"}
+    again = [replace(record, key=key.uid(record.key)) for record in unmatched if record.key_kind != "path"]
+    missing = {originals[record.key].key for record in archive.index.set_labels(again).unmatched}
+    return [record for record in unmatched if record.key_kind == "path" or record.key in missing]
 
 
 def read_labels(path: Path) -> LabelFile:

@@ -19,6 +19,8 @@ _PLURALS = {"image": "images", "series": "series", "study": "studies"}
 
 def show_ingest(console: Console, report: Payload) -> None:
     """Counts, then what was left out and why."""
+    if report.get("dry_run"):
+        console.print("[bold]dry run[/bold]: nothing was written; this is what an ingest would do")
     print_facts(
         console,
         (

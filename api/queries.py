@@ -59,9 +59,19 @@ def require_words(text: str) -> None:
         raise ServiceError("empty-text", "the text holds no word: give at least one.")
 
 
+def stored_study_uid(archive: Archive, uid: str) -> str:
+    """The UID that the archive has for a study: in a home that hides UIDs, people know that of the files."""
+    from ingest.pipeline import known_key
+
+    key = known_key(archive.index)
+    if key is None or key.phi != "strict" or uid in archive.index.patients_of([uid]):
+        return uid
+    return key.uid(uid)
+
+
 def pictures_of_study(archive: Archive, uid: str) -> list[Picture]:
     """The images of a study with their stored vectors. Raises CatalogError `unknown-study`."""
-    images = archive.index.images_of(uid)
+    images = archive.index.images_of(stored_study_uid(archive, uid))
     if not images:
         raise ServiceError("empty-study", f"study {uid} holds no image: ingest its files again.")
     vectors = archive.index.vectors([image.image_id for image in images])
@@ -73,7 +83,7 @@ def pictures_of_file(archive: Archive, path: AnyPath) -> list[Picture]:
 
     Raises ServiceError with the code of the reason when the file holds no usable picture.
     """
-    rendered = rendered_file(path)
+    rendered = rendered_file(path, archive)
     pictures = _find(archive, rendered)
     missing = [i for i, picture in enumerate(pictures) if picture.image_id is None]
     if missing:
@@ -93,16 +103,17 @@ def mean_vector(vectors: Sequence[Vector]) -> Vector:
     return unit
 
 
-def rendered_file(path: AnyPath) -> list[Rendered]:
-    """The images that an ingest draws of one file. Raises ServiceError with the reason's code if there is
-    none.
+def rendered_file(path: AnyPath, archive: Archive | None = None) -> list[Rendered]:
+    """The images that an ingest draws of one file, with the UIDs that an archive gives them. Raises
+    ServiceError with the reason's code if there is none.
     """
+    from ingest.pipeline import known_key
     from ingest.reasons import Rejected
     from ingest.rendered import render_files
 
     require_pictures([path])
     file = Path(path).expanduser().absolute()
-    drawn = list(render_files([file]))
+    drawn = list(render_files([file], key=known_key(archive.index) if archive and archive.is_there else None))
     for one in drawn:
         if isinstance(one, Rejected):
             raise ServiceError(one.code, f"{one.path}: {one.reason[0].lower()}{one.reason[1:]}")

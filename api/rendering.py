@@ -15,13 +15,20 @@ from api.files import output_file, output_folder, require_paths
 
 if TYPE_CHECKING:
     from api.service import Answer, AnyPath, Archive
+    from ingest.plan import PlanOptions
     from ingest.rendered import Rendered
 
 OnProgress = Callable[[str, int, int | None], None]
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def embed(archive: Archive, paths: Sequence[AnyPath], out: Path, on_progress: OnProgress) -> Answer:
+def embed(
+    archive: Archive,
+    paths: Sequence[AnyPath],
+    out: Path,
+    plan: PlanOptions | None,
+    on_progress: OnProgress,
+) -> Answer:
     """Write `path, sop_instance_uid, frame, embedding` (float32, unit length), one row per image, to a
     Parquet file.
 
@@ -36,7 +43,7 @@ def embed(archive: Archive, paths: Sequence[AnyPath], out: Path, on_progress: On
     file = output_file(out)
     space = archive.space
     refused = _Refused()
-    images = refused.images(paths)
+    images = refused.images(paths, plan)
     first = next(images, None)
     if first is None:
         raise ServiceError("nothing-to-embed", refused.sentence())
@@ -64,7 +71,7 @@ def embed(archive: Archive, paths: Sequence[AnyPath], out: Path, on_progress: On
     }
 
 
-def render(paths: Sequence[AnyPath], out: Path, on_progress: OnProgress) -> Answer:
+def render(paths: Sequence[AnyPath], out: Path, plan: PlanOptions | None, on_progress: OnProgress) -> Answer:
     """Write a PNG for each image, in display values before resizing, and a JSON line for each to
     `images.jsonl`.
     """
@@ -75,7 +82,7 @@ def render(paths: Sequence[AnyPath], out: Path, on_progress: OnProgress) -> Answ
     refused = _Refused()
     images: list[dict[str, Any]] = []
     with (folder / "images.jsonl").open("w", encoding="utf-8") as lines:
-        for number, one in enumerate(refused.images(paths), start=1):
+        for number, one in enumerate(refused.images(paths, plan), start=1):
             stem = _UNSAFE.sub("-", Path(one.path).stem)[:60]
             png = folder / f"{number:06d}-{stem}-{one.frame}.png"
             Image.fromarray(one.pixels).save(png, compress_level=1)
@@ -101,11 +108,11 @@ class _Refused:
     def __init__(self) -> None:
         self._lines: dict[str, list[dict[str, str]]] = {"skipped": [], "quarantined": []}
 
-    def images(self, paths: Sequence[AnyPath]) -> Iterator[Rendered]:
+    def images(self, paths: Sequence[AnyPath], plan: PlanOptions | None) -> Iterator[Rendered]:
         from ingest.reasons import Rejected
         from ingest.rendered import render_files
 
-        for one in render_files([Path(path).expanduser() for path in paths]):
+        for one in render_files([Path(path).expanduser() for path in paths], plan):
             if isinstance(one, Rejected):
                 self._lines[one.outcome].append({"path": one.path, "code": one.code, "reason": one.reason})
             else:

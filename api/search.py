@@ -19,6 +19,7 @@ from api.queries import (
     pictures_of_file,
     pictures_of_study,
     require_words,
+    stored_study_uid,
 )
 
 if TYPE_CHECKING:
@@ -97,12 +98,13 @@ def _query(archive: Archive, request: SearchRequest, level: Level) -> _Query:
     if request.text is not None:
         return _Query(archive.encoder.encode_texts([request.text])[0], {"text": request.text})
     if request.study is not None:
-        pictures = pictures_of_study(archive, request.study)
+        study = stored_study_uid(archive, request.study)
+        pictures = pictures_of_study(archive, study)
         return _Query(
             mean_vector([picture.vector for picture in pictures]),
-            {"study_instance_uid": request.study, "images": len(pictures)},
+            {"study_instance_uid": study, "images": len(pictures)},
             pictures[0].patient_key,
-            study_instance_uid=request.study,
+            study_instance_uid=study,
         )
     if request.image_id is not None:
         stored = archive.index.get(request.image_id)

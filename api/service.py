@@ -8,19 +8,20 @@ nothing new loads no torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from api._opened import OpenedArchive, silent
+from api._opened import OnNote, OpenedArchive, silent
 from api.errors import ServiceError
 from api.payload import plain
+
+if TYPE_CHECKING:
+    from ingest.deidentify import Phi
+    from ingest.plan import PlanOptions
 
 Answer = dict[str, Any]
 OnProgress = Callable[[str, int, int | None], None]
 AnyPath = str | Path
-
-_STAGES = {"walk": "finding files", "scan": "reading headers", "embed": "embedding"}
 
 
 class Archive(OpenedArchive):
@@ -40,51 +41,71 @@ class Archive(OpenedArchive):
         *,
         metadata: AnyPath | None = None,
         workers: int | None = None,
-        max_slices: int | None = None,
+        plan: PlanOptions | None = None,
+        phi: Phi | None = None,
+        dry_run: bool = False,
+        reports: Sequence[AnyPath] = (),
+        show_burned_in: bool = False,
         on_progress: OnProgress = silent,
     ) -> Answer:
-        """Embed what is new under `paths` and add it; `metadata` is a CSV for plain pictures.
+        """Embed what is new under `paths` and add it.
 
-        The home is made if it is not there yet. A file that cannot be used is a line of the report and never
-        ends the run.
+        `metadata` is a CSV for plain pictures, `phi` how much of a person's data the home keeps [what it
+        keeps already, at first `pseudonymous`], `reports` are files (.csv, .html) to write about the run,
+        which show pictures that may name the patient only with `show_burned_in`. With `dry_run`, tell
+        what would be done and leave the home alone. The home is made if it is not there yet. A file
+        that cannot be used is a line of the report and never ends the run.
         """
-        from api.files import require_paths
-        from ingest.pipeline import IngestOptions
-        from ingest.pipeline import ingest as run_ingest
+        from api.ingestion import IngestRequest
+        from api.ingestion import dry_run as rehearse
+        from api.ingestion import ingest as run
 
-        require_paths(paths)
-        if not self.is_there:
-            self.index = self._open(create=True)
-        space = self.space
-        given: dict[str, Any] = {"workers": workers or self.settings.workers, "profile": space.profile}
-        if metadata is not None:
-            given["metadata"] = Path(metadata).expanduser().absolute()
-        if max_slices is not None:
-            given["max_slices"] = max_slices
-        report = run_ingest(
-            [Path(path).expanduser() for path in paths],
-            self.index,
-            replace(self.checkpoint, name=space.model),
-            lambda: self.encoder,
-            IngestOptions(**given),
-            lambda moment: on_progress(_STAGES[moment.stage], moment.done, moment.total),
-        ).to_json()
-        if not report["files"]:
-            report["warnings"] = [*report["warnings"], "no file was found: check the path that was given."]
-        return report
+        given = {"metadata": metadata, "workers": workers, "plan": plan, "phi": phi}
+        request = IngestRequest(paths, given, reports, show_burned_in)
+        return (rehearse if dry_run else run)(self, request, on_progress)
+
+    def watch(
+        self,
+        paths: Sequence[AnyPath],
+        *,
+        settle: float,
+        metadata: AnyPath | None = None,
+        workers: int | None = None,
+        plan: PlanOptions | None = None,
+        phi: Phi | None = None,
+        reports: Sequence[AnyPath] = (),
+        show_burned_in: bool = False,
+        on_progress: OnProgress = silent,
+        on_batch: OnNote = silent,
+    ) -> Answer:
+        """Ingest whatever arrives under `paths`, once it has not changed for `settle` seconds, until Ctrl-C
+        or SIGTERM; the sum of all batches, each of which is told to `on_batch`.
+        """
+        from api.ingestion import IngestRequest, watch
+
+        given = {"metadata": metadata, "workers": workers, "plan": plan, "phi": phi}
+        request = IngestRequest(paths, given, reports, show_burned_in)
+        return watch(self, request, settle, on_progress, on_batch)
 
     def studies(self, where: Sequence[str] = ()) -> Answer:
         """The studies that fit all expressions of `where`."""
         return {"studies": plain(self.index.studies(where))}
 
-    def study(self, uid: str) -> Answer:
-        """One study with its series and images. Raises ServiceError `unknown-study`."""
-        detail = self.index.study(uid)
+    def study(self, uid: str, *, identity: bool = False) -> Answer:
+        """One study with its series and images; `identity` adds who it is, if the home keeps that. Raises
+        ServiceError `unknown-study`.
+        """
+        from api.queries import stored_study_uid
+
+        detail = self.index.study(stored_study_uid(self, uid))
         series = [
             {**plain(one.series), "instances": one.instances, "images": one.images} for one in detail.series
         ]
+        study = plain(detail.study)
+        named = {"identity": study.pop("identity")}
         return {
-            **plain(detail.study),
+            **study,
+            **(named if identity and named["identity"] else {}),
             "labels": plain(detail.labels),
             "series": series,
             "images": plain(detail.images),
@@ -97,7 +118,9 @@ class Archive(OpenedArchive):
         if patient is not None:
             removed = self.index.remove_patient(patient)
         else:
-            removed = self.index.remove_study(str(study))
+            from api.queries import stored_study_uid
+
+            removed = self.index.remove_study(stored_study_uid(self, str(study)))
         return {"patient_key": patient, "study_instance_uid": study, **plain(removed)}
 
     # The three questions.
@@ -198,17 +221,31 @@ class Archive(OpenedArchive):
 
     # Files, labels and upkeep.
 
-    def embed(self, paths: Sequence[AnyPath], out: AnyPath, *, on_progress: OnProgress = silent) -> Answer:
+    def embed(
+        self,
+        paths: Sequence[AnyPath],
+        out: AnyPath,
+        *,
+        plan: PlanOptions | None = None,
+        on_progress: OnProgress = silent,
+    ) -> Answer:
         """Write one embedding per image of `paths` to the Parquet file `out`."""
         from api.rendering import embed
 
-        return embed(self, paths, Path(out), on_progress)
+        return embed(self, paths, Path(out), plan, on_progress)
 
-    def render(self, paths: Sequence[AnyPath], out: AnyPath, *, on_progress: OnProgress = silent) -> Answer:
+    def render(
+        self,
+        paths: Sequence[AnyPath],
+        out: AnyPath,
+        *,
+        plan: PlanOptions | None = None,
+        on_progress: OnProgress = silent,
+    ) -> Answer:
         """Write each image of `paths` as a PNG in the folder `out`, as drawn before resizing."""
         from api.rendering import render
 
-        return render(paths, Path(out), on_progress)
+        return render(paths, Path(out), plan, on_progress)
 
     def import_labels(self, csv: AnyPath) -> Answer:
         """Store the labels of a CSV; rows that name nothing in the archive are reported."""

@@ -4,6 +4,7 @@ spot.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-Picture = NDArray[np.uint16] | NDArray[np.uint8]
-_JPEG = "1.2.840.10008.1.2.4."
-_ROWS, _COLUMNS = 32, 48
+Picture = NDArray[np.uint16] | NDArray[np.uint8] | NDArray[np.bool_]
+_LITTLE = "1.2.840.10008.1.2"
+_JPEG = _LITTLE + ".4."
+_ROWS, _COLUMNS = 33, 47
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +40,46 @@ def _codec(name: str, **options: Any) -> Callable[[Picture], bytes]:
     return encode
 
 
-def _run_length(picture: Picture) -> bytes:
-    from pydicom import Dataset
-    from pydicom.encaps import get_frame
-    from pydicom.uid import RLELossless
-
-    dataset = Dataset()
-    _describe(dataset, picture, 12)
-    dataset.compress(RLELossless, picture, encoding_plugin="pydicom", generate_instance_uid=False)
-    return get_frame(dataset.PixelData, 0, number_of_frames=1)
+def _stored(picture: Picture) -> bytes:
+    """The picture as native pixel data, a picture of 1 bit packed (PS3.5 8.1.1)."""
+    if picture.dtype == bool:
+        return np.packbits(picture, axis=None, bitorder="little").tobytes()
+    return picture.tobytes()
 
 
-# Lossy samples are smooth, so that a few grey levels are ample.
+def _deflated(picture: Picture) -> bytes:
+    import zlib
+
+    return zlib.compress(_stored(picture), wbits=-zlib.MAX_WBITS)
+
+
+def _run_lengths(picture: Picture) -> bytes:
+    """Literal runs alone: a segment for each byte of a sample, most significant first (PS3.5 Annex G)."""
+    cells = np.frombuffer(_stored(picture), np.uint8)
+    width = picture.itemsize
+    segments = [_literals(cells[width - 1 - k :: width].tobytes()) for k in range(width)]
+    starts = [64 + sum(map(len, segments[:k])) for k in range(width)]
+    return struct.pack("<16I", width, *starts, *[0] * (15 - width)) + b"".join(segments)
+
+
+def _literals(segment: bytes) -> bytes:
+    runs = [segment[i : i + 128] for i in range(0, len(segment), 128)]
+    packed = b"".join(bytes([len(run) - 1]) + run for run in runs)
+    return packed + b"\0" * (len(packed) % 2)
+
+
+# Lossy samples are smooth, so that a few grey levels are ample. 1 bit: 33 x 47 pixels end within a byte.
 SAMPLES: tuple[Sample, ...] = (
-    Sample("1.2.840.10008.1.2", 12, None),
-    Sample("1.2.840.10008.1.2.1", 12, None),
-    Sample("1.2.840.10008.1.2.1.99", 12, None),
-    Sample("1.2.840.10008.1.2.2", 12, None),
-    Sample("1.2.840.10008.1.2.5", 12, _run_length),
+    Sample(_LITTLE, 12, None),
+    Sample(_LITTLE, 1, None),
+    Sample(_LITTLE + ".1", 12, None),
+    Sample(_LITTLE + ".1.99", 12, None),
+    Sample(_LITTLE + ".2", 12, None),
+    Sample(_LITTLE + ".1.98", 12, _stored),
+    Sample(_LITTLE + ".8.1", 12, _deflated),
+    Sample(_LITTLE + ".8.1", 1, _deflated),
+    Sample(_LITTLE + ".5", 12, _run_lengths),
+    Sample(_LITTLE + ".5", 1, _run_lengths),
     Sample(_JPEG + "50", 8, _codec("jpeg8_encode", level=100), 4),
     Sample(_JPEG + "51", 12, _codec("jpeg8_encode", level=100, bitspersample=12), 64),
     Sample(_JPEG + "57", 12, _codec("ljpeg_encode", bitspersample=12)),
@@ -65,15 +89,34 @@ SAMPLES: tuple[Sample, ...] = (
     Sample(_JPEG + "90", 12, _codec("jpeg2k_encode", codecformat="j2k", reversible=True, level=0)),
     Sample(_JPEG + "91", 12, _codec("jpeg2k_encode", codecformat="j2k", level=100, reversible=False), 16),
     Sample(_JPEG + "201", 12, _codec("htj2k_encode", reversible=True)),
-    Sample(_JPEG + "203", 12, _codec("htj2k_encode", reversible=True)),
+    Sample(_JPEG + "202", 12, _codec("htj2k_encode", reversible=True)),
+    Sample(_JPEG + "203", 12, _codec("htj2k_encode", reversible=False), 16),
 )
 
 
 def check_transfer_syntaxes() -> list[dict[str, Any]]:
-    """One entry per transfer syntax: `uid`, `name`, `decoder` and whether the sample came out right."""
-    from pydicom.uid import UID
+    """One entry per sample: `uid`, `name`, `bits` of a value, `decoder` (those installed, the preferred
+    first), the `reason` of that order, and whether the sample came out right, with the cause where it did
+    not.
+    """
+    from ingest.transfer_syntaxes import TRANSFER_SYNTAXES
 
-    return [{"uid": sample.uid, "name": UID(sample.uid).name, **_check(sample)} for sample in SAMPLES]
+    return [
+        {
+            "uid": sample.uid,
+            "name": _name(sample),
+            "bits": sample.bits,
+            **_check(sample),
+            "reason": TRANSFER_SYNTAXES[sample.uid].reason,
+        }
+        for sample in SAMPLES
+    ]
+
+
+def _name(sample: Sample) -> str:
+    from ingest.transfer_syntaxes import TRANSFER_SYNTAXES
+
+    return TRANSFER_SYNTAXES[sample.uid].name + (", 1 bit" if sample.bits == 1 else "")
 
 
 def _check(sample: Sample) -> dict[str, Any]:
@@ -105,20 +148,17 @@ def _largest_error(decoded: NDArray[Any], picture: Picture) -> int:
 def _picture(bits: int) -> Picture:
     y, x = np.mgrid[:_ROWS, :_COLUMNS]
     smooth = (np.sin(x / 9) + np.cos(y / 7) + 2) / 4 * ((1 << bits) - 1)
+    if bits == 1:
+        return np.asarray(smooth > 0.5)
     picture: Picture = smooth.astype(np.uint8) if bits == 8 else smooth.astype(np.uint16)
     return picture
 
 
 def _decoder(uid: str) -> str:
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID
+    from ingest._decoders import is_installed
+    from ingest.transfer_syntaxes import TRANSFER_SYNTAXES
 
-    from ingest.decode import DECODERS
-
-    if uid not in DECODERS:
-        return "pydicom"
-    available = get_decoder(UID(uid)).available_plugins
-    return next((name for name in DECODERS[uid] if name in available), "none")
+    return ", ".join(name for name in TRANSFER_SYNTAXES[uid].decoders if is_installed(name, uid)) or "none"
 
 
 def _dataset(sample: Sample, picture: Picture) -> Dataset:
@@ -132,25 +172,33 @@ def _dataset(sample: Sample, picture: Picture) -> Dataset:
 
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = UID(sample.uid)
+    # pydicom writes no transfer syntax that it does not know, and reads any.
+    known = _LITTLE + ".1.98" if sample.uid == _LITTLE + ".8.1" else sample.uid
+    dataset.file_meta.TransferSyntaxUID = UID(known)
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID("2.25.1")
     _describe(dataset, picture, sample.bits)
-    big_endian = sample.uid == "1.2.840.10008.1.2.2"
     if sample.encode is not None:
         dataset.PixelData = encapsulate([sample.encode(picture)])
     else:
-        dataset.PixelData = picture.astype(picture.dtype.newbyteorder(">" if big_endian else "<")).tobytes()
-    dataset["PixelData"].VR = "OB" if sample.encode is not None or sample.bits == 8 else "OW"
+        dataset.PixelData = _stored(picture.byteswap() if sample.uid == _LITTLE + ".2" else picture)
+    dataset["PixelData"].VR = "OW" if sample.encode is None and sample.bits > 8 else "OB"
     stream = BytesIO()
-    dataset.save_as(stream, enforce_file_format=True)
+    dataset.save_as(
+        stream,
+        implicit_vr=sample.uid == _LITTLE,
+        little_endian=sample.uid != _LITTLE + ".2",
+        enforce_file_format=True,
+    )
     stream.seek(0)
-    return dcmread(stream)
+    read = dcmread(stream)
+    read.file_meta.TransferSyntaxUID = UID(sample.uid)
+    return read
 
 
 def _describe(dataset: Dataset, picture: Picture, bits: int) -> None:
     dataset.Rows, dataset.Columns = picture.shape
     dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
     dataset.PhotometricInterpretation = "MONOCHROME2"
-    dataset.BitsAllocated = 8 * picture.itemsize
+    dataset.BitsAllocated = 1 if bits == 1 else 8 * picture.itemsize
     dataset.BitsStored, dataset.HighBit = bits, bits - 1

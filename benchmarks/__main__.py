@@ -1,6 +1,7 @@
 """`python -m benchmarks [NAME...]`: measure the ratios, print a table and keep the results.
 
-Names are A1, A4, A22; none means all. Exit code 1 when a guard does not hold.
+No name means A1 to A22; M1 and M2 set memory against a limit and take minutes and gigabytes of disk. Exit
+code 1 when a guard does not hold.
 """
 
 import argparse
@@ -17,16 +18,27 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 from benchmarks.measure import Outcome  # noqa: E402
 from benchmarks.results_file import machine_facts, save  # noqa: E402
 
-MODULES = {"A1": "a01_ingest_rate", "A4": "a04_header_scan", "A22": "a22_second_ingest"}
+MODULES = {
+    "A1": "a01_ingest_rate",
+    "A2": "a02_two_workers",
+    "A3": "a03_orthanc",
+    "A4": "a04_header_scan",
+    "A5": "a05_decode",
+    "A21": "a21_pipeline",
+    "A22": "a22_second_ingest",
+}
+MEMORY_MODULES = {"M1": "m01_small_files", "M2": "m02_large_slide"}
+_ALL = {**MODULES, **MEMORY_MODULES}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure ratios against peers.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODULES)}; none means all")
+    told = f"of {', '.join(_ALL)}; none means those with an A"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=told)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each ratio, at least 5 [5]")
     arguments = parser.parse_args()
     names = [name.upper() for name in arguments.names] or list(MODULES)
-    unknown = [name for name in names if name not in MODULES]
+    unknown = [name for name in names if name not in _ALL]
     if unknown or arguments.rounds < 5:
         parser.error(f"no benchmark {unknown[0]}" if unknown else "--rounds must be at least 5")
     facts = machine_facts()
@@ -34,15 +46,16 @@ def main() -> int:
     outcomes: dict[str, Outcome] = {}
     for name in names:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-            outcomes[name] = import_module(f"benchmarks.{MODULES[name]}").measure(
-                Path(folder), arguments.rounds
-            )
+            outcomes[name] = import_module(f"benchmarks.{_ALL[name]}").measure(Path(folder), arguments.rounds)
         print(_line(name, outcomes[name]), flush=True)
-    print(f"written: {os.path.relpath(save(outcomes, facts))}")
+    measured = {name: outcome for name, outcome in outcomes.items() if outcome.skipped is None}
+    print(f"written: {os.path.relpath(save(measured, facts))}")
     return 1 if any(outcome.failure for outcome in outcomes.values()) else 0
 
 
 def _line(name: str, outcome: Outcome) -> str:
+    if outcome.skipped is not None:
+        return f"{name:>4}  skipped: {outcome.skipped}. {outcome.title}"
     if outcome.ratio is None or outcome.spread is None:
         return f"{name:>4}  guard does not hold: {outcome.failure}. {outcome.title}"
     low, high = outcome.spread

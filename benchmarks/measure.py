@@ -1,8 +1,10 @@
 """How a ratio is measured: both sides in turns after a warm-up, their medians, and a guard that must hold."""
 
+import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -12,10 +14,11 @@ WARM_UPS = 1
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A ratio of two medians; more is better. `guard` says what was checked, `failure` how it did not hold.
+    """A ratio of two medians; more is better. `guard` says what was checked, `failure` how it did not hold,
+    `skipped` why nothing was measured.
 
-    `ours` and `peer` are seconds of each round, for `items` items. `spread` is the least and the greatest
-    ratio of a single round.
+    `ours` and `peer` are what each round took, in `unit`, for `items` items. `spread` is the least and the
+    greatest ratio of a single round.
     """
 
     title: str
@@ -25,18 +28,20 @@ class Outcome:
     ours: Sequence[float] = field(default=())
     peer: Sequence[float] = field(default=())
     failure: str | None = None
+    skipped: str | None = None
+    unit: str = "seconds"
 
     @property
     def ratio(self) -> float | None:
-        """Peer's median time ÷ our median time, or None where the guard does not hold."""
-        if self.failure is not None:
+        """Peer's median ÷ our median, or None where the guard does not hold."""
+        if self.failure is not None or self.skipped is not None:
             return None
         return statistics.median(self.peer) / statistics.median(self.ours)
 
     @property
     def spread(self) -> tuple[float, float] | None:
         """The least and the greatest ratio of one round."""
-        if self.failure is not None:
+        if self.failure is not None or self.skipped is not None:
             return None
         ratios = [peer / ours for ours, peer in zip(self.ours, self.peer, strict=True)]
         return min(ratios), max(ratios)
@@ -54,6 +59,20 @@ def alternate(
         for side in (0, 1) if number % 2 == 0 else (1, 0):
             times[side].append(timed((ours, peer)[side])[0])
     return times
+
+
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    """Keep this process, and threads that libraries start in it, on one core, where the system can."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def timed(run: Callable[[], Result]) -> tuple[float, Result]:

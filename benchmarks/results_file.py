@@ -35,7 +35,10 @@ def save(outcomes: dict[str, Outcome], facts: dict[str, Any]) -> Path:
     content: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
     ratios = content.get("ratios", {})
     ratios.update({name: _described(outcome) for name, outcome in outcomes.items()})
-    content = {"machine": facts, "ratios": dict(sorted(ratios.items(), key=lambda item: int(item[0][1:])))}
+    content = {
+        "machine": facts,
+        "ratios": dict(sorted(ratios.items(), key=lambda item: (item[0][0], int(item[0][1:])))),
+    }
     RESULTS.mkdir(exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -57,8 +60,8 @@ def _described(outcome: Outcome) -> dict[str, Any]:
         entry |= {
             "items": outcome.items,
             "rounds": len(outcome.ours),
-            "ours_seconds": statistics.median(outcome.ours),
-            "peer_seconds": statistics.median(outcome.peer),
+            f"ours_{outcome.unit}": statistics.median(outcome.ours),
+            f"peer_{outcome.unit}": statistics.median(outcome.peer),
         }
     return {key: _rounded(value) for key, value in entry.items()}
 

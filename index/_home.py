@@ -11,6 +11,7 @@ from typing import Self
 from index import _spaces, deletion
 from index._database import Database
 from index._loaded import LoadedSpace, drop_outdated_snapshot
+from index._paths import Paths
 from index.compaction import collect_garbage
 from index.errors import CatalogError
 from index.records import Space
@@ -26,6 +27,7 @@ class OpenHome:
         self.home = home
         self._database = database
         self._dtype: Dtype = vector_dtype
+        self._paths: Paths = Paths()
         self._active: _spaces.ActiveSpace | None = None
         self._loaded: LoadedSpace | None = None
         self._lock = threading.RLock()
@@ -37,7 +39,7 @@ class OpenHome:
         *,
         create: bool = True,
         database_url: str | None = None,
-        vector_dtype: Dtype = "float16",
+        vector_dtype: Dtype = "float32",
         busy_seconds: float = BUSY_SECONDS,
     ) -> Self:
         """Open a home, made and migrated as needed, and finish what a killed process left undone.

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Label, Row, Select, func, select
 
 from index import filters, labels
+from index._paths import HIDDEN
 from index._rows import portions
 from index.errors import CatalogError
 from index.records import (
@@ -28,11 +29,15 @@ from index.schema import files, images, instances, patients, series, studies
 
 
 def file_path() -> Label[str | None]:
-    """A path that leads to the image, the first by name where there are several."""
-    found = select(func.min(files.c.path)).where(files.c.instance_id == images.c.instance_id)
+    """A path that leads to the image, the first by name where there are several; NULL if paths are hidden."""
+    found = select(func.min(files.c.path)).where(
+        files.c.instance_id == images.c.instance_id, func.substr(files.c.path, 1, len(HIDDEN)) != HIDDEN
+    )
     return found.correlate(images).scalar_subquery().label("path")
 
 
+# Every image carries nearly the same names, so a few tell them all.
+_SOME_IMAGES = 1000
 _JOINED = filters.joined((), instances, series, studies, patients)
 _HIT = select(
     images.c.id,
@@ -145,7 +150,23 @@ def parsed(connection: Connection, where: Iterable[str]) -> tuple[filters.Filter
         raise CatalogError(
             "bad-filter", f"The filter on label {name!r} cannot be used: no case has that label{known}."
         )
+    for name in sorted({one.quality for one in chosen if one.quality is not None}):
+        _require_quality(connection, name)
     return chosen
+
+
+def _require_quality(connection: Connection, name: str) -> None:
+    """Raise `CatalogError` `bad-filter` if there are images and none has that quality."""
+    given = images.c.quality[name].as_string().is_not(None)
+    if connection.execute(select(images.c.id).where(given).limit(1)).first() is not None:
+        return
+    some = connection.execute(select(images.c.quality).limit(_SOME_IMAGES)).scalars()
+    names = {one for quality in some for one in quality}
+    if names:
+        known = filters.suggestion(name, names)
+        raise CatalogError(
+            "bad-filter", f"The filter on quality {name!r} cannot be used: no image has that{known}."
+        )
 
 
 def images_of_patients(connection: Connection, space_id: int, keys: Collection[str]) -> dict[str, list[int]]:

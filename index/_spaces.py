@@ -94,9 +94,18 @@ def key_fingerprint(connection: Connection) -> str | None:
     return fingerprint
 
 
-def bind_key(connection: Connection, fingerprint: str) -> str:
-    """Tie the home to a key unless it is tied already; the fingerprint it is tied to."""
+def phi(connection: Connection) -> str | None:
+    """How much of a person's data the home keeps, once that is settled."""
+    kept: str | None = connection.execute(select(home.c.phi)).scalar_one()
+    return kept
+
+
+def bind_key(connection: Connection, fingerprint: str, kept: str) -> tuple[str, str | None]:
+    """Tie the home to a key and to how much it keeps of a person, unless it is tied already; what it is tied
+    to.
+    """
     bound = key_fingerprint(connection)
     if bound is None:
-        connection.execute(update(home).values(key_fingerprint=fingerprint))
-    return bound or fingerprint
+        connection.execute(update(home).values(key_fingerprint=fingerprint, phi=kept))
+        return fingerprint, kept
+    return bound, phi(connection)

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, select, tuple_
 
 from index import deletion
+from index._placing import Identity, Place, known_places, place_instances, row_of
 from index._rows import insert_rows, portions, reserve_ids
 from index._shards import Writing
-from index.records import FileRecord, ImageRecord, InstanceRecord, SeriesBundle, SeriesRecord, StudyRecord
-from index.schema import files, images, instances, patients, series, studies
+from index.records import FileRecord, ImageRecord, SeriesBundle
+from index.schema import files, images, series, studies
 from index.vectors import Dtype
-
-Identity = tuple[str, str]
-
-
-class Place(NamedTuple):
-    """Row ids of an instance and of what it belongs to."""
-
-    instance_id: int
-    series_id: int
-    study_id: int
 
 
 def add(
@@ -45,7 +35,7 @@ def add(
     """
     connection = writing.connection
     _clear_replaced(writing, bundles)
-    places = _place_instances(connection, bundles)
+    places = place_instances(connection, bundles)
     wanted = [_image_key(places, image) for bundle in bundles for image in bundle.images]
     known = _known_images(connection, space_id, {key[0] for key in wanted})
     fresh: dict[tuple[int, int, str], int] = {}
@@ -84,28 +74,6 @@ def write_files(
     insert_rows(connection, files, [_file_row(record, held) for record in latest.values()])
 
 
-def known_places(connection: Connection, identities: Iterable[Identity]) -> dict[Identity, Place]:
-    """Where the instances that are held already are."""
-    found: dict[Identity, Place] = {}
-    wanted = set(identities)
-    source = instances.join(series, instances.c.series_id == series.c.id)
-    for uids in portions({sop_instance_uid for sop_instance_uid, _ in wanted}):
-        statement = (
-            select(
-                instances.c.sop_instance_uid,
-                instances.c.pixel_hash,
-                instances.c.id,
-                instances.c.series_id,
-                series.c.study_id,
-            )
-            .select_from(source)
-            .where(instances.c.sop_instance_uid.in_(uids))
-        )
-        for uid, pixel_hash, *ids in connection.execute(statement):
-            found[uid, pixel_hash] = Place(*ids)
-    return {identity: place for identity, place in found.items() if identity in wanted}
-
-
 def _clear_replaced(writing: Writing, bundles: Sequence[SeriesBundle]) -> None:
     replaced = {
         (bundle.study.study_instance_uid, bundle.series.series_instance_uid)
@@ -121,85 +89,8 @@ def _clear_replaced(writing: Writing, bundles: Sequence[SeriesBundle]) -> None:
         )
         found.extend(writing.connection.execute(statement).scalars())
     if found:
-        deletion.clear_series(writing, found)
-
-
-def _place_instances(connection: Connection, bundles: Sequence[SeriesBundle]) -> dict[Identity, Place]:
-    """Insert the instances that are new, with the patients, studies and series that they need."""
-    wanted: dict[Identity, tuple[SeriesBundle, InstanceRecord]] = {}
-    for bundle in bundles:
-        for instance in bundle.instances:
-            wanted.setdefault((instance.sop_instance_uid, instance.pixel_hash), (bundle, instance))
-    places = known_places(connection, wanted)
-    new = {identity: found for identity, found in wanted.items() if identity not in places}
-    needed = list({id(bundle): bundle for bundle, _ in new.values()}.values())
-    study_ids = _place_studies(connection, needed)
-    series_ids = _place_series(connection, needed, study_ids)
-    owners = []
-    for bundle, _ in new.values():
-        study_id = study_ids[bundle.study.study_instance_uid]
-        owners.append((series_ids[study_id, bundle.series.series_instance_uid], study_id))
-    rows = [
-        {**_row(instance), "series_id": series_id}
-        for (_, instance), (series_id, _) in zip(new.values(), owners, strict=True)
-    ]
-    ids = insert_rows(connection, instances, rows)
-    for identity, instance_id, owner in zip(new, ids, owners, strict=True):
-        places[identity] = Place(instance_id, *owner)
-    return places
-
-
-def _place_studies(connection: Connection, bundles: Sequence[SeriesBundle]) -> dict[str, int]:
-    wanted: dict[str, SeriesBundle] = {}
-    for bundle in bundles:
-        wanted.setdefault(bundle.study.study_instance_uid, bundle)
-    held: dict[str, int] = {}
-    for uids in portions(wanted):
-        statement = select(studies.c.study_instance_uid, studies.c.id)
-        found = connection.execute(statement.where(studies.c.study_instance_uid.in_(uids)))
-        held.update({row[0]: row[1] for row in found})
-    new = [bundle.study for uid, bundle in wanted.items() if uid not in held]
-    patient_ids = _place_patients(connection, [study.patient_key for study in new])
-    now = datetime.now(UTC)
-    rows = []
-    for study in new:
-        row = _row(study)
-        row["patient_id"] = patient_ids[row.pop("patient_key")]
-        rows.append({**row, "added_at": now})
-    ids = insert_rows(connection, studies, rows)
-    return held | {study.study_instance_uid: row_id for study, row_id in zip(new, ids, strict=True)}
-
-
-def _place_patients(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
-    wanted = dict.fromkeys(keys)
-    held: dict[str, int] = {}
-    for portion in portions(wanted):
-        statement = select(patients.c.patient_key, patients.c.id)
-        found = connection.execute(statement.where(patients.c.patient_key.in_(portion)))
-        held.update({row[0]: row[1] for row in found})
-    new = [key for key in wanted if key not in held]
-    ids = insert_rows(connection, patients, [{"patient_key": key} for key in new])
-    return held | dict(zip(new, ids, strict=True))
-
-
-def _place_series(
-    connection: Connection, bundles: Sequence[SeriesBundle], study_ids: Mapping[str, int]
-) -> dict[tuple[int, str], int]:
-    wanted: dict[tuple[int, str], SeriesBundle] = {}
-    for bundle in bundles:
-        study_id = study_ids[bundle.study.study_instance_uid]
-        wanted.setdefault((study_id, bundle.series.series_instance_uid), bundle)
-    held: dict[tuple[int, str], int] = {}
-    for uids in portions({uid for _, uid in wanted}):
-        statement = select(series.c.study_id, series.c.series_instance_uid, series.c.id)
-        for study_id, uid, row_id in connection.execute(
-            statement.where(series.c.series_instance_uid.in_(uids))
-        ):
-            held[study_id, uid] = row_id
-    new = {key: bundle for key, bundle in wanted.items() if key not in held}
-    rows = [{**_row(bundle.series), "study_id": key[0]} for key, bundle in new.items()]
-    ids = insert_rows(connection, series, rows)
-    return held | dict(zip(new, ids, strict=True))
+        beside = known_places(writing.connection, {one for bundle in bundles for one in bundle.beside})
+        deletion.clear_series(writing, found, {place.instance_id for place in beside.values()})
 
 
 def _known_images(
@@ -243,7 +134,7 @@ def _image_row(
 def _file_row(record: FileRecord, places: Mapping[Identity, Place]) -> dict[str, Any]:
     identity = (record.sop_instance_uid or "", record.pixel_hash or "")
     place = places.get(identity)
-    row = _row(record)
+    row = row_of(record)
     row["path"] = record.path
     row["instance_id"] = place.instance_id if place else None
     return row
@@ -258,18 +149,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _row(record: StudyRecord | SeriesRecord | InstanceRecord | FileRecord) -> dict[str, Any]:
-    row = {}
-    for name in record.__slots__:
-        value = getattr(record, name)
-        row[name] = _text(value) if isinstance(value, str) else value
-    return row
-
-
-def _text(value: str) -> str:
-    # Neither database takes half a surrogate pair, and PostgreSQL no NUL; headers in the wild hold both.
-    if value.isascii() and "\0" not in value:
-        return value
-    return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from index import _reading, _spaces, _writing, deletion, labels, probes
 from index._home import OpenHome
+from index._paths import HiddenPaths
 from index._search import allowed_images, ranking
 from index._shards import writing
 from index.compaction import compact
@@ -35,7 +37,7 @@ from index.records import (
     StudySummary,
     Verification,
 )
-from index.schema import images, instances
+from index.schema import files, images, instances
 
 
 class CaseIndex(OpenHome):
@@ -53,18 +55,40 @@ class CaseIndex(OpenHome):
         with self._database.read() as connection:
             return _spaces.key_fingerprint(connection)
 
-    def bind_key(self, fingerprint: str) -> None:
-        """Tie the home to the key of its pseudonyms; raises `CatalogError` `key-mismatch` for another."""
-        bound = self.key_fingerprint
+    @property
+    def phi(self) -> str | None:
+        """How much of a person's data the home keeps, or None before the first `bind_key`."""
+        with self._database.read() as connection:
+            return _spaces.phi(connection)
+
+    def bind_key(self, fingerprint: str, phi: str | None = None) -> None:
+        """Tie the home to the key of its pseudonyms, and to how much it keeps of a person (None: as it does,
+        at first `pseudonymous`); raises `CatalogError` `key-mismatch` or `phi-mismatch` for another.
+        """
+        bound, kept = self.key_fingerprint, self.phi
         if bound is None:
             with self._database.write() as connection:
-                bound = _spaces.bind_key(connection, fingerprint)
+                bound, kept = _spaces.bind_key(connection, fingerprint, phi or "pseudonymous")
         if bound != fingerprint:
             raise CatalogError(
                 "key-mismatch",
                 f"The secret key is not the one that {self.home} was made with, so one patient would get "
                 "two keys; put the original secret.key back, or choose another --home and ingest again.",
             )
+        if phi is not None and phi != kept:
+            raise CatalogError(
+                "phi-mismatch",
+                f"{self.home} was made with --phi {kept}, and one home keeps the same of every patient; "
+                f"go on without --phi {phi}, or choose another --home.",
+            )
+
+    def hide_paths(self, code: Callable[[str], str]) -> None:
+        """Store, from now on, no path of a file but `code(path)`, a keyed hash, and look paths up by it.
+
+        What is asked by path and answered with paths stays in terms of the paths that were asked about;
+        of a file that was not, the answer has no path.
+        """
+        self._paths = HiddenPaths(code)
 
     def add(self, bundles: Sequence[SeriesBundle], vectors: NDArray[np.float32]) -> list[int]:
         """Add whole series in one transaction; the image id of each image, in the bundles' order.
@@ -77,8 +101,9 @@ class CaseIndex(OpenHome):
         count = sum(len(bundle.images) for bundle in bundles)
         array = _spaces.checked_vectors(vectors, count, active.space.dimension)
         with writing(self._database) as transaction:
+            stored = [self._paths.bundle(bundle) for bundle in bundles]
             image_ids = _writing.add(
-                transaction, active.row_id, active.space.name, bundles, array, self._dtype
+                transaction, active.row_id, active.space.name, stored, array, self._dtype
             )
         if any(bundle.replace_series for bundle in bundles):
             deletion.sweep(self._database)
@@ -87,19 +112,20 @@ class CaseIndex(OpenHome):
     def record_files(self, records: Sequence[FileRecord]) -> None:
         """Note what became of files, in place of what was noted for the same paths."""
         with self._database.write() as connection:
-            _writing.write_files(connection, records)
+            _writing.write_files(connection, self._paths.records(records))
 
     # What is there
 
-    def known_files(self) -> dict[str, FileRecord]:
+    def known_files(self) -> Mapping[str, FileRecord]:
         """Every file on record, by path."""
         with self._database.read() as connection:
-            return {record.path: record for record in _reading.file_records(connection)}
+            return self._paths.known(_reading.file_records(connection))
 
     def series_files(self, series_instance_uid: str) -> list[FileRecord]:
         """The files whose instances belong to a series, by path."""
         with self._database.read() as connection:
-            return _reading.file_records(connection, series_instance_uid=series_instance_uid)
+            found = _reading.file_records(connection, series_instance_uid=series_instance_uid)
+        return [replace(record, path=self._paths.given(record.path)) for record in found]
 
     def series_instances(self, study_instance_uid: str, series_instance_uid: str) -> set[tuple[str, str]]:
         """SOP Instance UID and pixel hash of every instance held of a series."""
@@ -109,12 +135,13 @@ class CaseIndex(OpenHome):
     def holdings(self, paths: Collection[str]) -> Holdings:
         """How many studies, series, instances and images of the active space the files at `paths` led to."""
         with self._database.read() as connection:
-            return _reading.holdings(connection, self._row_id(), paths)
+            return _reading.holdings(connection, self._row_id(), [self._paths.stored(p) for p in paths])
 
     def owners(self, paths: Collection[str]) -> dict[str, Owner]:
         """Patient, study and modality of each of these files that is in the index, by path."""
         with self._database.read() as connection:
-            return _reading.owners(connection, paths)
+            found = _reading.owners(connection, [self._paths.stored(path) for path in paths])
+        return {self._paths.given(stored): owner for stored, owner in found.items()}
 
     def patients_of(self, study_instance_uids: Collection[str]) -> dict[str, str]:
         """The patient's key of each of these studies that is in the index, by study UID."""
@@ -147,7 +174,7 @@ class CaseIndex(OpenHome):
 
     def find_file(self, path: str) -> list[StoredImage]:
         """The images that an ingested file led to, by frame."""
-        return self._stored(images.c.instance_id.in_(_reading.instances_of_file(path)))
+        return self._stored(images.c.instance_id.in_(_reading.instances_of_file(self._paths.stored(path))))
 
     def images_of(self, study_instance_uid: str) -> list[StoredImage]:
         """The images of a study in order; raises `CatalogError` `unknown-study`."""
@@ -250,7 +277,9 @@ class CaseIndex(OpenHome):
     def set_labels(self, records: Sequence[LabelRecord]) -> LabelOutcome:
         """Give labels to cases in the index, all or none; raises `CatalogError` `bad-label`."""
         with self._database.write() as connection:
-            return labels.set_labels(connection, records)
+            outcome = labels.set_labels(connection, [self._paths.label(record) for record in records])
+        unmatched = (replace(record, key=self._paths.given(record.key)) for record in outcome.unmatched)
+        return replace(outcome, unmatched=tuple(unmatched))
 
     def labels(self) -> list[LabelSummary]:
         """What labels there are, by name and level."""
@@ -294,15 +323,17 @@ class CaseIndex(OpenHome):
     def remove_study(self, study_instance_uid: str) -> Removal:
         """Delete a study and all that was made from it; raises `CatalogError` `unknown-study`.
 
-        What is known of files goes with it as far as they are known to be the study's: those that were
-        ingested, and those refused whose row names one of its instances. A file that was refused before
-        its header was understood belongs to nobody that is known; its row, and so its path, stays.
+        What is known of files goes with it: of those that were ingested, of those refused whose header
+        named the study or one of its instances, and, as their paths may name the patient, of those refused
+        beside them whose header named nobody.
         """
         with writing(self._database) as transaction:
             found = deletion.study_ids_of(transaction.connection, study_instance_uid)
-            if not found:
+            removal = deletion.remove_studies(
+                transaction, found, files.c.study_instance_uid == study_instance_uid
+            )
+            if not found and not removal.files:
                 raise _reading.unknown_study(study_instance_uid)
-            removal = deletion.remove_studies(transaction, found)
         deletion.sweep(self._database)
         return removal
 
@@ -310,12 +341,12 @@ class CaseIndex(OpenHome):
         """Delete all of a patient, as `remove_study` does; raises `CatalogError` `unknown-patient`."""
         with writing(self._database) as transaction:
             found = deletion.study_ids_of_patient(transaction.connection, patient_key)
-            if not found:
+            removal = deletion.remove_studies(transaction, found, files.c.patient_key == patient_key)
+            if not found and not removal.files:
                 raise CatalogError(
                     "unknown-patient",
                     f"There is no patient {patient_key} in this index; `study list` shows the keys.",
                 )
-            removal = deletion.remove_studies(transaction, found)
         deletion.sweep(self._database)
         return removal
 

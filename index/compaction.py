@@ -16,7 +16,7 @@ from index.schema import probes, spaces
 from index.vectors import ShardFolder, older_files
 
 FULL_SHARD_ROWS = 65_536
-"""Shards are merged up to about this many rows: 150 MB at 1152 values of float16."""
+"""Shards are merged up to about this many rows: 300 MB at 1152 values of float32."""
 
 
 def compact(database: Database) -> Compaction:

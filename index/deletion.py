@@ -9,15 +9,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
 
 from index._database import Database
+from index._refused_files import paths_of_series, remove_refused
 from index._rows import portions
 from index._shards import Writing, listed, merge
 from index.records import Removal
 from index.schema import doomed_files, files, images, instances, labels, patients, probes, series, studies
 
 
-def remove_studies(writing: Writing, study_ids: Sequence[int]) -> Removal:
+def remove_studies(writing: Writing, study_ids: Sequence[int], theirs: ColumnElement[bool]) -> Removal:
     """Delete studies with everything below them, their labels, and patients that have no study left, in
-    the lists of the probes too.
+    the lists of the probes too; `theirs` is said of the rows of refused files that go with them.
 
     Shards that held their vectors are replaced in the same transaction; the old files, the snapshot and the
     previews are doomed, to be deleted by `sweep` after the commit.
@@ -25,7 +26,9 @@ def remove_studies(writing: Writing, study_ids: Sequence[int]) -> Removal:
     connection = writing.connection
     series_ids = _ids(connection, series.c.id, series.c.study_id, study_ids)
     label_count = _delete_labels(connection, study_ids, series_ids)
+    paths = paths_of_series(connection, series_ids)
     instance_count, image_count, file_count = _delete_content(writing, series_ids)
+    file_count += remove_refused(connection, theirs, paths)
     for portion in portions(series_ids):
         connection.execute(delete(series).where(series.c.id.in_(portion)))
     for portion in portions(study_ids):
@@ -47,9 +50,9 @@ def _forget_in_probes(connection: Connection, patient_keys: Collection[str]) -> 
             connection.execute(statement.values(summary={**summary, "patients": kept}))
 
 
-def clear_series(writing: Writing, series_ids: Sequence[int]) -> None:
-    """Delete what series hold, but not the series themselves nor any label."""
-    _delete_content(writing, series_ids)
+def clear_series(writing: Writing, series_ids: Sequence[int], kept: Collection[int]) -> None:
+    """Delete what series hold but for the instances `kept`, and not the series themselves nor any label."""
+    _delete_content(writing, series_ids, kept)
 
 
 def sweep(database: Database) -> None:
@@ -69,10 +72,13 @@ def sweep(database: Database) -> None:
         database.empty_log()
 
 
-def _delete_content(writing: Writing, series_ids: Sequence[int]) -> tuple[int, int, int]:
+def _delete_content(
+    writing: Writing, series_ids: Sequence[int], kept: Collection[int] = ()
+) -> tuple[int, int, int]:
     """Instances, images and files of series; their numbers."""
     connection = writing.connection
-    instance_ids = _ids(connection, instances.c.id, instances.c.series_id, series_ids)
+    every = _ids(connection, instances.c.id, instances.c.series_id, series_ids)
+    instance_ids = [instance_id for instance_id in every if instance_id not in kept]
     image_ids: list[int] = []
     shard_ids: set[int] = set()
     file_count = 0

@@ -109,7 +109,7 @@ class FaissIndex:
         empty = faiss.IndexFlatIP(self.dimension)
         held = faiss.IndexIDMap(empty)
         held.index, held.ntotal = self._flat, self._flat.ntotal
-        faiss.copy_array_to_vector(self.ids, held.id_map)
+        faiss.copy_array_to_vector(self.ids, _id_map(held))
         with atomic_file(_vectors(folder, space)) as stream:
             faiss.write_index(held, faiss.PyCallbackIOWriter(stream.write))
         size = _vectors(folder, space).stat().st_size
@@ -133,7 +133,7 @@ class FaissIndex:
                 return None
             held = faiss.read_index(str(path))
             flat = faiss.downcast_index(held.index)
-            ids = faiss.vector_to_array(held.id_map)
+            ids = faiss.vector_to_array(_id_map(held))
         except (OSError, RuntimeError, AttributeError):
             return None
         if not isinstance(flat, faiss.IndexFlatIP) or flat.d != dimension or flat.ntotal != len(ids):
@@ -143,6 +143,15 @@ class FaissIndex:
         # up to a crash at its end (faiss 1.15.1).
         index._flat, index._owner, index.ids = flat, held, ids
         return index
+
+
+def _id_map(held: Any) -> Any:
+    """`held.id_map`, as FAISS's own type: SWIG gives all modules of a process one class for a C++ type, and
+    once SimpleITK is loaded that of `std::vector<int64_t>` is SimpleITK's.
+    """
+    own = _faiss().Int64Vector.__new__(_faiss().Int64Vector)
+    own.this = held.id_map.this
+    return own
 
 
 def _faiss() -> Any:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import calendar
 import difflib
-import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Column, ColumnElement, Table, and_, func, literal, not_, or_, select
 
+from index._quality import equals_any, is_number, ordered
 from index.errors import CatalogError
 from index.schema import images, instances, labels, patients, series, studies
 
@@ -87,11 +87,14 @@ _JOINS: dict[str, ColumnElement[bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One condition on images, the tables it speaks of besides `images`, and the label it names if any."""
+    """One condition on images, the tables it speaks of besides `images`, and the label or the quality that it
+    names if any.
+    """
 
     condition: ColumnElement[bool]
     tables: tuple[Table, ...]
     label: str | None = None
+    quality: str | None = None
 
 
 def parse(expression: str) -> Filter:
@@ -109,7 +112,8 @@ def parse(expression: str) -> Filter:
         raise _bad(expression, "write it as field=value, for example modality=CT or patient_age>=60")
     name, operator, value = found.groups()
     if name.startswith("quality."):
-        return Filter(_quality(expression, name.removeprefix("quality."), operator, value), ())
+        member = name.removeprefix("quality.")
+        return Filter(_quality(expression, member, operator, value), (), quality=member)
     if name not in FIELDS:
         raise _bad(expression, f"there is no field {name!r}{suggestion(name, FIELDS)}")
     column, kind = FIELDS[name]
@@ -184,28 +188,21 @@ def _equal(expression: str, column: ColumnElement[Any], kind: Kind, value: str) 
 
 
 def _quality(expression: str, name: str, operator: str, text: str) -> ColumnElement[bool]:
-    member = images.c.quality[name]
-    if text and all(_is_number(value) for value in _alternatives(text)):
-        return _compare(expression, member.as_float(), "number", operator, text)
-    if text in ("true", "false") and operator in ("=", "!="):
-        matches = func.coalesce(member.as_boolean() == (text == "true"), literal(False))
+    values = _alternatives(text)
+    if operator in ("=", "!="):
+        matches = equals_any(name, values)
         return matches if operator == "=" else not_(matches)
-    return _compare(expression, member.as_string(), "text", operator, text)
+    if len(values) > 1 or not text:
+        raise _bad(expression, f"{operator} compares with one number")
+    return ordered(name, _ORDER[operator], _number(expression, values[0]))
 
 
 def _alternatives(text: str) -> list[str]:
     return [part.replace("\\|", "|").strip() for part in re.split(r"(?<!\\)\|", text)]
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
 def _number(expression: str, text: str) -> float:
-    if not _is_number(text):
+    if not is_number(text):
         raise _bad(expression, f"{text!r} is not a number")
     return float(text)
 

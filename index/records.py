@@ -13,6 +13,8 @@ Level = Literal["image", "series", "study"]
 Outcome = Literal["embedded", "skipped", "quarantined"]
 LabelKey = Literal["path", "sop_instance_uid", "series_instance_uid", "study_instance_uid"]
 Quality = float | str | bool
+# Between the path of an archive and the name of its member.
+SEPARATOR = "!/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,10 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class StudyRecord:
-    """A study; `patient_age` in years at the study, `study_date` as ISO 8601 (YYYY-MM-DD)."""
+    """A study; `patient_age` in years at the study, `study_date` as ISO 8601 (YYYY-MM-DD).
+
+    `identity` names the person, and is None but in a home that keeps identities.
+    """
 
     study_instance_uid: str
     patient_key: str
@@ -42,6 +47,7 @@ class StudyRecord:
     patient_age: float | None = None
     study_date: str | None = None
     study_description: str | None = None
+    identity: Mapping[str, str] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,9 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """What became of a file; `path` is absolute, `code` and `reason` say why it was not embedded."""
+    """What became of a file; `path` is absolute, `code` and `reason` say why it was not embedded, and
+    `patient_key` and `study_instance_uid` whose it is if its header told before it was refused.
+    """
 
     path: str
     size: int
@@ -102,11 +110,15 @@ class FileRecord:
     reason: str | None = None
     sop_instance_uid: str | None = None
     pixel_hash: str | None = None
+    patient_key: str | None = None
+    study_instance_uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesBundle:
-    """What one transaction must hold wholly. `replace_series` first removes what the series held before."""
+    """What one transaction must hold wholly. `replace_series` first removes what the series held before,
+    except the instances `beside` the bundle, by UID and pixel hash.
+    """
 
     study: StudyRecord
     series: SeriesRecord
@@ -114,6 +126,7 @@ class SeriesBundle:
     images: tuple[ImageRecord, ...]
     files: tuple[FileRecord, ...] = ()
     replace_series: bool = False
+    beside: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,7 @@ home = Table(
     Column("next_id", BigInteger, nullable=False),
     Column("space_id", Id, ForeignKey("spaces.id")),
     Column("key_fingerprint", String),
+    Column("phi", String),
     CheckConstraint("id = 1", name="single_row"),
 )
 
@@ -122,6 +123,7 @@ studies = Table(
     Column("patient_age", Double),
     Column("study_date", String(10)),
     Column("study_description", String),
+    Column("identity", JSON(none_as_null=True)),
     Column("added_at", UtcDateTime, nullable=False),
 )
 
@@ -188,6 +190,8 @@ images = Table(
     UniqueConstraint("instance_id", "space_id", "frame", "rendering"),
 )
 
+# `patient_key` and `study_instance_uid` say whose a refused file is; those of the others are behind
+# `instance_id`.
 files = Table(
     "files",
     metadata,
@@ -201,6 +205,8 @@ files = Table(
     Column("reason", String),
     Column("sop_instance_uid", String),
     Column("pixel_hash", String),
+    Column("patient_key", String),
+    Column("study_instance_uid", String),
     Column("instance_id", Id, ForeignKey("instances.id"), index=True),
 )
 

@@ -8,32 +8,49 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import numpy as np
-
-from ingest._worker import READY, receive, send
-from ingest.drawing import FileOutcome
-from ingest.drawn_unit import DrawnUnit, ImageFacts, reject_unit
-from ingest.errors import IngestError
+from ingest._isolation import draw_or_isolate
+from ingest._messages import READY, Answer, receive, send
+from ingest._slot import Slot
+from ingest.drawn_unit import DrawnUnit
+from ingest.errors import IngestError, WorkerLostError
 from ingest.plan import Unit
 
-# A single slow file decodes in seconds; a series of the most slices in about a minute.
-UNIT_TIMEOUT_S = 300.0
+# What one unit may take before it counts as hanging, several times what a busy core needs for it.
+UNIT_SECONDS = 4.0
+BYTES_PER_SECOND = 8 << 20
+PIXELS_PER_SECOND = 20_000_000
+IMAGES_PER_SECOND = 50
+# What of a slide is decoded at most, in pixels of twice the usual price: tiles overlap the patches.
+SLIDE_PIXELS = 4 << 30
+# No codec packs more than about this many pixels into a byte, whatever rows and columns a header claims.
+PIXELS_PER_BYTE = 100
+START_SECONDS = 60.0
 MAX_BYTES_IN_FLIGHT = 384 << 20
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+# Units that wait for each worker: work for the time that encoding takes in the thread that hands them out.
+UNITS_IN_FLIGHT = 64
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"),
+    "1",
+)
 
 
-class WorkerLostError(Exception):
-    """The worker gave no result; `code` of `ingest.reasons` says why."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
+def seconds_allowed(unit: Unit) -> float:
+    """How long drawing a unit may take: by its bytes, its pixels and its images."""
+    size = sum(header.size for header in unit.headers)
+    claimed = sum(unit.headers[s.file].rows * unit.headers[s.file].columns for s in unit.slices)
+    pixels = min(SLIDE_PIXELS if unit.patches else claimed, PIXELS_PER_BYTE * size)
+    return (
+        UNIT_SECONDS
+        + size / BYTES_PER_SECOND
+        + pixels / PIXELS_PER_SECOND
+        + unit.max_images / IMAGES_PER_SECOND
+    )
 
 
 class WorkerClosedError(Exception):
@@ -43,29 +60,38 @@ class WorkerClosedError(Exception):
 class Worker:
     """One process, started when first needed and again after it was lost."""
 
-    def __init__(self, size: int, profile: str, timeout_s: float = UNIT_TIMEOUT_S) -> None:
+    def __init__(self, size: int, profile: str, seconds: Callable[[Unit], float] = seconds_allowed) -> None:
         self._arguments = (str(size), profile)
         self._size = size
-        self._timeout_s = timeout_s
+        self._seconds = seconds
+        self._slot = Slot()
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
 
     def draw(self, unit: Unit) -> DrawnUnit:
         """Have a unit drawn. Raises `WorkerLostError`, or `IngestError` if no worker can start at all."""
         process = self._running()
+        seconds = self._seconds(unit)
+        deadline = time.monotonic() + seconds
         try:
-            send(cast(BinaryIO, process.stdin), unit)
-            drawn, raw = receive(cast(BinaryIO, process.stdout), time.monotonic() + self._timeout_s)
+            send(cast(BinaryIO, process.stdin), (unit, seconds), deadline)
+            answer: Answer = receive(cast(BinaryIO, process.stdout), deadline)
         except (EOFError, OSError) as error:
             self.end()
             if self._closed:
                 raise WorkerClosedError from None
             late = isinstance(error, TimeoutError)
             raise WorkerLostError("decoder-timeout" if late else "decoder-crashed") from None
-        if drawn is None:
-            raise WorkerLostError("undecodable-pixels")
-        inputs = np.frombuffer(raw, np.uint8).reshape(-1, self._size, self._size, 3)
-        return replace(cast(DrawnUnit, drawn), inputs=inputs)
+        if answer.retires:
+            self.end()
+        if answer.drawn is None:
+            raise WorkerLostError(answer.code)
+        inputs = self._slot.take((answer.count, self._size, self._size, 3))
+        return replace(answer.drawn, inputs=inputs)
+
+    def start(self) -> None:
+        """Start the process, unless it runs. Raises `IngestError` if it cannot."""
+        self._running()
 
     @property
     def process_id(self) -> int | None:
@@ -90,6 +116,12 @@ class Worker:
                     with suppress(OSError):  # what was buffered for a dead process
                         stream.close()
 
+    def release(self) -> None:
+        """End the process for good and let go of its slot, from the thread that draws."""
+        self.close()
+        self.end()
+        self._slot.close()
+
     def _running(self) -> subprocess.Popen[bytes]:
         if self._closed:
             raise WorkerClosedError
@@ -98,16 +130,18 @@ class Worker:
         source_root = str(Path(__file__).resolve().parent.parent)
         path = os.pathsep.join(filter(None, [source_root, os.environ.get("PYTHONPATH", "")]))
         process = subprocess.Popen(
-            [sys.executable, "-m", "ingest._worker", *self._arguments],
+            [sys.executable, "-m", "ingest._worker", *self._arguments, str(self._slot.descriptor)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
             bufsize=0,
+            pass_fds=(self._slot.descriptor,),
+            start_new_session=True,  # Ctrl-C on the terminal is for this process alone
         )
         self._process = process
         try:
-            ready, _ = receive(cast(BinaryIO, process.stdout))
+            ready = receive(cast(BinaryIO, process.stdout), time.monotonic() + START_SECONDS)
         except (EOFError, OSError):
             ready = None
         if ready != READY:
@@ -118,52 +152,67 @@ class Worker:
                 "worker-start-failed",
                 "No worker process could be started; run `medsiglip doctor` to see why.",
             )
+        os.set_blocking(cast(BinaryIO, process.stdin).fileno(), False)  # a worker may stop reading
         return process
 
 
 class WorkerPool:
     """Draws units in several processes, in no fixed order, holding a bounded number of bytes."""
 
-    def __init__(self, workers: int, size: int, profile: str, timeout_s: float = UNIT_TIMEOUT_S) -> None:
-        self._workers = [Worker(size, profile, timeout_s) for _ in range(workers)]
+    def __init__(self, workers: int, size: int, profile: str) -> None:
+        self._workers = [Worker(size, profile) for _ in range(workers)]
         self._size = size
+        self._waiting: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[Unit, DrawnUnit | BaseException]] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start the processes, which takes them half a second, without waiting for them."""
+        self._threads = [
+            threading.Thread(target=_feed, args=(worker, self._waiting, self._results), daemon=True)
+            for worker in self._workers
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End the processes; a pool that was closed starts no others."""
+        for _ in self._threads:
+            self._waiting.put(None)
+        for worker in self._workers:
+            worker.close()
+        for thread in self._threads:
+            thread.join(timeout=10.0)
+        self._threads = []
 
     def draw_all(self, units: Iterable[Unit]) -> Generator[tuple[Unit, DrawnUnit]]:
         """Yield every unit with its result as it comes; leaving the iteration early ends the workers."""
-        waiting: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
-        results: queue.SimpleQueue[tuple[Unit, DrawnUnit | BaseException]] = queue.SimpleQueue()
-        threads = [
-            threading.Thread(target=_feed, args=(worker, waiting, results), daemon=True)
-            for worker in self._workers
-        ]
-        for thread in threads:
-            thread.start()
+        if not self._threads:
+            self.start()
         remaining = iter(units)
         following = next(remaining, None)
         count = held = 0
         try:
             while count or following is not None:
                 while following is not None and self._has_room(count, held, following):
-                    waiting.put(following)
+                    self._waiting.put(following)
                     count, held = count + 1, held + following.memory(self._size)
                     following = next(remaining, None)
-                unit, drawn = results.get()
+                unit, drawn = self._results.get()
                 count, held = count - 1, held - unit.memory(self._size)
                 if isinstance(drawn, BaseException):
                     raise drawn
                 yield unit, drawn
         finally:
-            for _ in threads:
-                waiting.put(None)
-            for worker in self._workers:
-                worker.close()
-            for thread in threads:
-                thread.join(timeout=10.0)
+            self.close()
 
     def _has_room(self, count: int, held: int, unit: Unit) -> bool:
         if count == 0:
             return True
-        return count < 16 * len(self._workers) and held + unit.memory(self._size) <= MAX_BYTES_IN_FLIGHT
+        return (
+            count < UNITS_IN_FLIGHT * len(self._workers)
+            and held + unit.memory(self._size) <= MAX_BYTES_IN_FLIGHT
+        )
 
 
 def _feed(
@@ -172,51 +221,14 @@ def _feed(
     results: queue.SimpleQueue[tuple[Unit, DrawnUnit | BaseException]],
 ) -> None:
     try:
+        with suppress(IngestError, WorkerClosedError, OSError):  # told again by the first unit
+            worker.start()
         while (unit := waiting.get()) is not None:
             try:
-                results.put((unit, draw_or_isolate(worker, unit)))
+                results.put((unit, draw_or_isolate(worker.draw, unit)))
             except WorkerClosedError:
                 return
             except BaseException as error:  # raised again in the thread that waits for results
                 results.put((unit, error))
     finally:
-        worker.end()
-
-
-def draw_or_isolate(worker: Worker, unit: Unit) -> DrawnUnit:
-    """Draw a unit; if the worker is lost over it, find the files to blame by drawing each alone, and leave
-    them out.
-    """
-    try:
-        return worker.draw(unit)
-    except WorkerLostError as error:
-        if len(unit.headers) == 1:
-            return reject_unit(unit, error.code)
-    guilty: dict[int, str] = {}
-    for file in range(len(unit.headers)):
-        alone = _without(unit, {other for other in range(len(unit.headers)) if other != file})
-        try:
-            worker.draw(alone)
-        except WorkerLostError as error:
-            guilty[file] = error.code
-    kept = [file for file in range(len(unit.headers)) if file not in guilty]
-    if not kept:
-        return DrawnUnit(tuple(FileOutcome(file, None, code) for file, code in guilty.items()))
-    try:
-        rest = worker.draw(_without(unit, set(guilty)))
-    except WorkerLostError as error:
-        return reject_unit(unit, error.code)
-    files = [replace(outcome, file=kept[outcome.file]) for outcome in rest.files]
-    files += [FileOutcome(file, None, code) for file, code in guilty.items()]
-    return DrawnUnit(tuple(files), tuple(_moved(image, kept) for image in rest.images), rest.inputs)
-
-
-def _without(unit: Unit, left_out: set[int]) -> Unit:
-    kept = [file for file in range(len(unit.headers)) if file not in left_out]
-    place = {file: i for i, file in enumerate(kept)}
-    slices = tuple(replace(s, file=place[s.file]) for s in unit.slices if s.file in place)
-    return replace(unit, headers=tuple(unit.headers[file] for file in kept), slices=slices)
-
-
-def _moved(image: ImageFacts, kept: list[int]) -> ImageFacts:
-    return replace(image, slice=replace(image.slice, file=kept[image.slice.file]))
+        worker.release()

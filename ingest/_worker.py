@@ -1,94 +1,93 @@
-"""The worker process: reads units from standard input, writes drawn units to standard output.
+"""The worker process: reads units from standard input, draws them into its slot, answers on standard output.
 
-A message is two lengths (8 bytes each, little endian), a pickle and the bytes of the model inputs, which so
-cross the pipe without being pickled. Nothing here imports torch.
+Nothing here imports torch.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import pickle
-import select
+import resource
 import signal
-import struct
 import sys
-import time
-from typing import Any, BinaryIO
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from ingest.drawn_unit import DrawnUnit, draw_unit
+from ingest._malloc import keep_freed_memory
+from ingest._messages import READY, Answer, receive, send
+from ingest._slot import Slot
+from ingest.drawn_unit import draw_unit
 
-LENGTHS = struct.Struct("<QQ")
-READY = "ready"
-
-
-def send(stream: BinaryIO, message: Any, raw: bytes = b"") -> None:
-    """Write one message and flush."""
-    packed = pickle.dumps(message, protocol=5)
-    stream.write(LENGTHS.pack(len(packed), len(raw)) + packed)
-    if raw:
-        stream.write(raw)
-    stream.flush()
+# A file that wants more than this to be drawn is rejected; the machine's other programs are not.
+MAX_MEMORY = 4 << 30
+# Decoders may leak: a worker that holds this much after a unit is replaced.
+RETIRING_MEMORY = 1 << 30
+_NOTHING = np.zeros((0, 1, 1, 3), np.uint8)
 
 
-def receive(stream: BinaryIO, deadline: float | None = None) -> tuple[Any, bytearray]:
-    """Read one message.
-
-    Raises EOFError at the end of the stream or in the middle of a message, TimeoutError at `deadline`, a
-    moment of `time.monotonic`.
-    """
-    packed_size, raw_size = LENGTHS.unpack(_exactly(stream, LENGTHS.size, deadline))
-    message = pickle.loads(_exactly(stream, packed_size, deadline))  # both ends of the pipe are this program
-    return message, _exactly(stream, raw_size, deadline)
-
-
-def _exactly(stream: BinaryIO, size: int, deadline: float | None) -> bytearray:
-    buffer = bytearray(size)
-    view, filled = memoryview(buffer), 0
-    while filled < size:
-        if deadline is not None and not _comes_until(stream, deadline):
-            raise TimeoutError
-        count = stream.readinto(view[filled:])  # type: ignore[attr-defined]
-        if not count:
-            raise EOFError
-        filled += count
-    return buffer
-
-
-def _comes_until(stream: BinaryIO, deadline: float) -> bool:
-    return bool(select.select([stream], [], [], max(deadline - time.monotonic(), 0.0))[0])
-
-
-def _serve(source: BinaryIO, sink: BinaryIO, size: int, profile: str) -> None:
+def _serve(source: BinaryIO, sink: BinaryIO, slot: Slot, size: int, profile: str) -> None:
     send(sink, READY)
     while True:
         try:
-            unit, _ = receive(source)
+            unit, seconds = receive(source)
         except EOFError:
             return
+        # Should the parent be gone when the time is up, nobody else ends a decoder that hangs.
+        signal.setitimer(signal.ITIMER_REAL, seconds + 2.0)
         try:
-            drawn = draw_unit(unit, size, profile)
+            drawn = draw_unit(unit, size, profile, slot.array)
+            answer = Answer(replace(drawn, inputs=_NOTHING), len(drawn.images), retires=_is_bloated())
+        except MemoryError:
+            answer = Answer(None, code="decoder-memory", retires=True)
         except Exception:  # the parent narrows it down to a file
-            send(sink, None)
-            continue
-        facts = DrawnUnit(drawn.files, drawn.images, np.zeros((0, 1, 1, 3), np.uint8))
-        send(
-            sink,
-            facts,
-            drawn.inputs.tobytes() if len(drawn.images) else b"",
-        )
+            answer = Answer(None, code="undecodable-pixels")
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        send(sink, answer)
+        if answer.retires:
+            return
+
+
+def _is_bloated() -> bool:
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except OSError:  # not Linux: the limit still holds
+        return False
+    return pages * resource.getpagesize() > RETIRING_MEMORY
+
+
+def _limit_memory() -> None:
+    """Let a file that would take too much memory fail, and be the one to go if the machine runs out."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = min(MAX_MEMORY, machine * 3 // 4)
+    with contextlib.suppress(OSError, ValueError):  # a lower limit stands already
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold a patient's pixels
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("900", "ascii")
 
 
 def main() -> None:
     """Serve until standard input ends; decoders that print are kept off the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    sink = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the parent decides when to stop, and kills
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    _limit_memory()
+    keep_freed_memory()
+    sink = os.fdopen(os.dup(1), "wb", buffering=0)
     source = os.fdopen(os.dup(0), "rb", buffering=0)
     silent = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(silent, descriptor)
-    _serve(source, sink, int(sys.argv[1]), sys.argv[2])
+    import PIL.Image  # noqa: F401
+    import pydicom.pixels  # noqa: F401
+
+    import medsiglip.preprocess  # noqa: F401  # a first file is not timed with what it needs loaded
+
+    _serve(source, sink, Slot(int(sys.argv[3])), int(sys.argv[1]), sys.argv[2])
 
 
 if __name__ == "__main__":

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from index.records import FileRecord, ImageRecord, InstanceRecord, SeriesBundle, SeriesRecord, StudyRecord
+from index.agreement import agree
+from index.records import (
+    FileRecord,
+    ImageRecord,
+    InstanceRecord,
+    Quality,
+    SeriesBundle,
+    SeriesRecord,
+    StudyRecord,
+)
 from ingest.drawn_unit import DrawnUnit, ImageFacts
 from ingest.header import Header
 from ingest.plan import Unit
+from ingest.quality import image_quality
 from ingest.reasons import Rejected
 from ingest.triage import rejected_record
 
@@ -16,7 +27,7 @@ def bundle_of(
     unit: Unit, drawn: DrawnUnit, copies: Mapping[str, Sequence[Header]]
 ) -> tuple[SeriesBundle | None, list[FileRecord], list[Rejected]]:
     """What one transaction stores for a unit: its bundle (None if no file could be used), the rows of the
-    files that could not be used, and why. A copy of a file shares that file's fate.
+    files that could not be used, and why. Copies of a file enter with it.
     """
     hashes: dict[int, str] = {}
     files: list[FileRecord] = []
@@ -24,42 +35,60 @@ def bundle_of(
     rejections: list[Rejected] = []
     for outcome in drawn.files:
         header = unit.headers[outcome.file]
-        for same in (header, *copies.get(header.path, ())):
-            if outcome.pixel_hash is None:
-                rejected = Rejected(same.path, outcome.code or "undecodable-pixels")
-                rejections.append(rejected)
-                refused.append(rejected_record(rejected, same.size, same.mtime_ns))
-            else:
-                hashes[outcome.file] = outcome.pixel_hash
-                files.append(_embedded(same, outcome.pixel_hash))
+        if outcome.pixel_hash is None:
+            rejected = header.refused(outcome.code or "undecodable-pixels")
+            rejections.append(rejected)
+            if not copies.get(header.path):  # or else one of these may be usable
+                refused.append(rejected_record(rejected, header.size, header.mtime_ns))
+        else:
+            hashes[outcome.file] = outcome.pixel_hash
+            same = (header, *copies.get(header.path, ()))
+            files += [_embedded(one, outcome.pixel_hash) for one in same]
+    if unit.replace_series and not any(file.path in unit.new for file in files):
+        # Nothing has come of the new files: what the index holds of the series stays as it is.
+        refused = [row for row in refused if row.path in unit.new]
+        return None, refused, [rejected for rejected in rejections if rejected.path in unit.new]
     if not hashes:
         return None, refused, rejections
-    first = unit.headers[min(hashes)]
+    used = [unit.headers[file] for file in sorted(hashes)]
+    told = {outcome.file: outcome.quality for outcome in drawn.files}
     bundle = SeriesBundle(
-        study=StudyRecord(
-            first.study_instance_uid,
-            first.patient_key,
-            first.patient_sex,
-            first.patient_age,
-            first.study_date,
-            first.study_description,
-        ),
-        series=SeriesRecord(
-            first.series_instance_uid,
-            first.modality,
-            first.body_part_examined,
-            first.view_position,
-            first.laterality,
-            first.series_description,
-            first.manufacturer,
-            unit.orientation,
-        ),
+        study=agree(*map(_study, used)),
+        series=replace(agree(*map(_series, used)), orientation=unit.orientation),
         instances=tuple(_instance(unit.headers[file], digest) for file, digest in sorted(hashes.items())),
-        images=tuple(_image(unit.headers[i.slice.file], hashes[i.slice.file], i) for i in drawn.images),
+        images=tuple(
+            _image(unit.headers[i.slice.file], hashes[i.slice.file], i, told[i.slice.file])
+            for i in drawn.images
+        ),
         files=tuple(files),
         replace_series=unit.replace_series,
+        beside=unit.beside,
     )
     return bundle, refused, rejections
+
+
+def _study(header: Header) -> StudyRecord:
+    return StudyRecord(
+        header.study_instance_uid,
+        header.patient_key,
+        header.patient_sex,
+        header.patient_age,
+        header.study_date,
+        header.study_description,
+        header.identity,
+    )
+
+
+def _series(header: Header) -> SeriesRecord:
+    return SeriesRecord(
+        header.series_instance_uid,
+        header.modality,
+        header.body_part_examined,
+        header.view_position,
+        header.laterality,
+        header.series_description,
+        header.manufacturer,
+    )
 
 
 def _embedded(header: Header, pixel_hash: str) -> FileRecord:
@@ -86,7 +115,7 @@ def _instance(header: Header, pixel_hash: str) -> InstanceRecord:
     )
 
 
-def _image(header: Header, pixel_hash: str, facts: ImageFacts) -> ImageRecord:
+def _image(header: Header, pixel_hash: str, facts: ImageFacts, told: Mapping[str, Quality]) -> ImageRecord:
     return ImageRecord(
         header.sop_instance_uid,
         pixel_hash,
@@ -95,5 +124,5 @@ def _image(header: Header, pixel_hash: str, facts: ImageFacts) -> ImageRecord:
         facts.rendering,
         facts.params,
         (*header.warnings, *facts.warnings),
-        header.quality,
+        image_quality({**header.quality, **told}, facts.quality, facts.warnings),
     )

@@ -3,71 +3,55 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest._native import native_frame
+from ingest._decoders import DECODERS, is_installed
+from ingest._native import byte_swapped, check_length, native_frame
+from ingest.dataset_file import read_dataset
 from ingest.errors import DecodeError
-from ingest.reasons import REASONS
+from ingest.errors import decode_error as decode_error
+from ingest.fragments import encapsulated_frames
+from ingest.image_pixel import PIXEL_KEYWORDS, ImagePixel, image_pixel
+from ingest.source import open_source
+from ingest.transfer_syntaxes import TRANSFER_SYNTAXES
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 Stored = NDArray[Any]
 
-_JPEG = "1.2.840.10008.1.2.4."
-# pydicom's plugins by transfer syntax, in order of preference. RLE: pylibjpeg's is compiled, pydicom's own
-# is Python and dozens of times slower. JPEG-LS: CharLS directly, gdcm wraps an older one. JPEG 2000:
-# OpenJPEG through pylibjpeg honours signed and odd precisions that gdcm refuses. JPEG: gdcm alone is
-# installed.
-DECODERS: dict[str, tuple[str, ...]] = {
-    "1.2.840.10008.1.2.5": ("pylibjpeg", "gdcm", "pydicom"),
-    _JPEG + "50": ("gdcm",),
-    _JPEG + "51": ("gdcm",),
-    _JPEG + "57": ("gdcm",),
-    _JPEG + "70": ("gdcm",),
-    _JPEG + "80": ("pyjpegls", "gdcm"),
-    _JPEG + "81": ("pyjpegls", "gdcm"),
-    _JPEG + "90": ("pylibjpeg", "gdcm"),
-    _JPEG + "91": ("pylibjpeg", "gdcm"),
-    _JPEG + "201": ("pylibjpeg",),
-    _JPEG + "202": ("pylibjpeg",),
-    _JPEG + "203": ("pylibjpeg",),
-}
-# Decoders that run arbitrary bytes through C code; the others cannot take the process down.
-COMPILED = frozenset(uid for uid in DECODERS if uid.startswith(_JPEG))
-MAX_FRAME_BYTES = 1 << 31
 _PICTURE_CODES = {
     "picture-forbidden": "permission-denied",
     "picture-too-large": "picture-too-large",
     "picture-unreadable": "undecodable-picture",
 }
-
-
-def decode_error(code: str) -> DecodeError:
-    """The error of a code of `ingest.reasons`."""
-    return DecodeError(code, f"The file {REASONS[code][1]}.")
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 def open_dataset(path: str) -> Dataset:
     """Read a DICOM file with its pixel data. Raises `DecodeError` if it cannot be read or its pixel data are
     lost.
     """
-    from pydicom import dcmread
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     try:
-        dataset = dcmread(path, force=True)
+        with open_source(path) as file:
+            dataset = read_dataset(file)
+    except DecodeError:
+        raise
     except PermissionError:
         raise decode_error("permission-denied") from None
     except OSError as error:
         raise decode_error("unreadable-file" if error.errno else "truncated") from None
     except Exception:
         raise decode_error("unreadable-header") from None
-    if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+    if not any(keyword in dataset and _is_whole(dataset, keyword) for keyword in PIXEL_KEYWORDS):
         raise decode_error("truncated")
     if not dataset.file_meta.get("TransferSyntaxUID"):
         implicit, little = dataset.original_encoding
@@ -76,87 +60,97 @@ def open_dataset(path: str) -> Dataset:
     return dataset
 
 
+def _is_whole(dataset: Dataset, keyword: str) -> bool:
+    """Whether an element has the bytes that its length promises; pydicom takes what is left of the file."""
+    element = dataset.get_item(keyword, keep_deferred=True)
+    length, value = getattr(element, "length", None), getattr(element, "value", None)
+    return length in (None, _UNDEFINED_LENGTH) or value is None or len(value) >= length
+
+
 def pixel_hash(dataset: Dataset) -> str:
-    """SHA-256 of the value of the pixel data element as stored, its first 128 bits in hex."""
-    for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"):
+    """SHA-256 of the value of the pixel data element as stored, its first 128 bits in hex.
+
+    Raises `DecodeError`: `truncated` without one, `unreadable-header` if it is written as a sequence.
+    """
+    for keyword in PIXEL_KEYWORDS:
         if keyword in dataset:
-            return hashlib.sha256(dataset[keyword].value or b"").hexdigest()[:32]
+            return hashlib.sha256(_stored_bytes(dataset, keyword)).hexdigest()[:32]
     raise decode_error("truncated")
+
+
+def _stored_bytes(dataset: Dataset, keyword: str) -> bytes:
+    """The value of a pixel data element, whatever VR it is written with."""
+    value = getattr(dataset.get_item(keyword, keep_deferred=True), "value", None)
+    if value is None:
+        return b""
+    if not isinstance(value, bytes):
+        raise decode_error("unreadable-header")
+    return value
 
 
 def frames(dataset: Dataset, indices: Sequence[int]) -> Iterator[Stored]:
     """Yield the frames `indices`, each [H, W] stored values or [H, W, 3] RGB, YBR being converted (PS3.3
-    C.7.6.3.1.2).
+    C.7.6.3.1.2). An array may be read-only.
 
-    Raises `DecodeError`: `no-decoder`, `truncated`, `inconsistent-pixels`, `undecodable-pixels`.
+    Offsets are looked up once, so that the cost of a frame does not grow with their number. Raises
+    `DecodeError`: `no-decoder`, `truncated`, `inconsistent-pixels`, `undecodable-pixels`,
+    `picture-too-large`.
     """
-    from pydicom.pixels.decoders.base import get_decoder
-
-    syntax = dataset.file_meta.TransferSyntaxUID
-    _check_size(dataset)
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError:
-        raise decode_error("no-decoder") from None
-    plugins = [name for name in DECODERS.get(str(syntax), ()) if name in decoder.available_plugins]
-    if str(syntax) in DECODERS and not plugins:
+    image = image_pixel(dataset)
+    syntax = TRANSFER_SYNTAXES.get(str(dataset.file_meta.TransferSyntaxUID))
+    if syntax is None:
         raise decode_error("no-decoder")
+    value = _stored_bytes(dataset, image.keyword)
+    if syntax.encapsulated:
+        decoders = [name for name in syntax.decoders if is_installed(name, syntax.uid)]
+        if not decoders:
+            raise decode_error("no-decoder")
+        found = encapsulated_frames(value, image.number_of_frames, _extended_offsets(dataset))
+        single = replace(image, number_of_frames=1)
+        for index in indices:
+            yield _decode(found.codestream(index), single, syntax.uid, decoders)
+        return
+    if syntax.big_endian and image.bits_allocated <= 8 and dataset[image.keyword].VR == "OW":
+        value = byte_swapped(value)
+    check_length(value, image)
     for index in indices:
-        native = None if plugins else _native_or_none(dataset, index)
-        if native is not None:
-            yield native
-            continue
-        yield _checked(_decode_frame(dataset, decoder, index, plugins))
+        yield native_frame(value, image, index, big_endian=syntax.big_endian)
 
 
-def _native_or_none(dataset: Dataset, index: int) -> Stored | None:
-    try:
-        return native_frame(dataset, index)
-    except (AttributeError, TypeError, ValueError):  # malformed attributes: pydicom's decoder judges them
-        return None
+def _extended_offsets(dataset: Dataset) -> Sequence[int]:
+    """Extended Offset Table (7FE0,0001): 64 bits for each frame, none if it is absent (PS3.3 C.7.6.3.1.8)."""
+    table = dataset.get("ExtendedOffsetTable")
+    if not isinstance(table, bytes):
+        return ()
+    return struct.unpack(f"<{len(table) // 8}Q", table[: len(table) // 8 * 8])
 
 
-def _check_size(dataset: Dataset) -> None:
-    try:
-        counts = [int(dataset[keyword].value) for keyword in ("Rows", "Columns", "BitsAllocated")]
-        samples = int(dataset.get("SamplesPerPixel") or 1)
-    except Exception:
-        raise decode_error("inconsistent-pixels") from None
-    rows, columns, bits = counts
-    if not rows or not columns or rows * columns * samples * bits // 8 > MAX_FRAME_BYTES:
-        raise decode_error("inconsistent-pixels")
-
-
-def _decode_frame(dataset: Dataset, decoder: Any, index: int, plugins: Sequence[str]) -> Stored:
-    failure: DecodeError | None = None
-    for plugin in plugins or [""]:
+def _decode(codestream: bytes, image: ImagePixel, syntax: str, decoders: Sequence[str]) -> Stored:
+    for name in decoders:
         try:
-            array, _ = decoder.as_array(dataset, index=index, decoding_plugin=plugin, as_rgb=True)
-            return np.asarray(array)
+            return _checked(DECODERS[name](codestream, image, syntax), image)
         except MemoryError:
             raise decode_error("picture-too-large") from None
-        except (AttributeError, TypeError, KeyError):
-            failure = decode_error("inconsistent-pixels")
-        except ValueError as error:
-            short = "less" in str(error) or "insufficient" in str(error).lower()
-            failure = decode_error("truncated" if short and not plugins else "inconsistent-pixels")
-        except Exception:  # decoders raise whatever they like
-            failure = decode_error("undecodable-pixels")
-    if plugins:
-        from ingest._imagecodecs import decode_encapsulated
-
-        array = decode_encapsulated(dataset, index)
-        if array is not None:
-            return array
-    raise failure or decode_error("undecodable-pixels")
+        except DecodeError:
+            raise
+        except NotImplementedError:  # a kind of frame that this decoder does not do well
+            continue
+        except (
+            Exception
+        ):  # decoders raise whatever they like; of a damaged frame, some others end the process
+            break
+    raise decode_error("undecodable-pixels")
 
 
-def _checked(array: Stored) -> Stored:
-    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3):
-        return array
-    if array.ndim == 3 and array.shape[2] == 4:
-        return array[..., :3]
-    raise decode_error("inconsistent-pixels")
+def _checked(array: Stored, image: ImagePixel) -> Stored:
+    samples = (3,) if image.samples_per_pixel == 3 else ()
+    if image.tiled and array.shape[2:] == samples:
+        below, right = image.rows - array.shape[0], image.columns - array.shape[1]
+        if below or right:
+            array = np.pad(array, ((0, below), (0, right), *((0, 0) for _ in samples)), mode="edge")
+    if array.shape != (image.rows, image.columns, *samples):
+        raise decode_error("inconsistent-pixels")
+    return array
 
 
 def decode_picture(path: str) -> NDArray[np.uint8]:
@@ -167,6 +161,11 @@ def decode_picture(path: str) -> NDArray[np.uint8]:
     from medsiglip.pictures import PictureError, read_picture
 
     try:
-        return read_picture(path)
+        with open_source(path) as file:
+            return read_picture(file)
+    except PermissionError:
+        raise decode_error("permission-denied") from None
+    except OSError:
+        raise decode_error("undecodable-picture") from None
     except PictureError as error:
         raise decode_error(_PICTURE_CODES[error.code]) from None

@@ -1,4 +1,13 @@
-"""Pseudonyms: what identifies a person is turned into keyed hashes here and goes no further."""
+"""Pseudonyms: what identifies a person is turned into keyed hashes here and goes no further.
+
+What a home keeps of a person is one of three, for all its patients the same:
+
+    pseudonymous   no name, birth date, address, number or text that names anybody; patients by keyed hash,
+                   UIDs, study dates and paths as they are, age at the study
+    strict         besides, UIDs, paths and times of files by keyed hash, dates shifted by a number of days of
+                   each patient's own, ages above 89 as 90, no free text
+    keep           besides what pseudonymous keeps, name, ID, birth date and accession number, and texts whole
+"""
 
 from __future__ import annotations
 
@@ -7,29 +16,29 @@ import hmac
 import os
 import re
 import secrets
-import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date
-from itertools import permutations
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Literal
 
 from ingest.errors import IngestError
 
+# How much of a person's data an ingest keeps.
+Phi = Literal["pseudonymous", "keep", "strict"]
 KEY_BYTES = 32
 PATIENT_KEY_HEX = 32
-# Words of identifiers that count: whole ones from MIN_WORD characters on, within others from MIN_WITHIN on.
-MIN_WORD = 3
-MIN_WITHIN = 4
-_WORD = re.compile(r"\w+")
-_SEPARATED = re.compile(r"(?<=\d)[\s./:-]+(?=\d)")
+MAX_SHIFT_DAYS = 3650
+# Ages above this are few enough to identify (45 CFR 164.514(b)(2)(i)(C)).
+MAX_AGE = 89.0
+_UID = re.compile(r"[0-9.]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class SecretKey:
-    """The key of one home; its bytes appear in no representation."""
+    """The key of one home, and how much the home keeps of a person; its bytes appear in no representation."""
 
     secret: bytes = field(repr=False)
+    phi: Phi = "pseudonymous"
 
     @classmethod
     def open(cls, home: Path) -> SecretKey:
@@ -73,8 +82,43 @@ class SecretKey:
         """
         return f"2.25.{int(self._digest('uid', chr(0).join(parts))[:32], 16)}"
 
+    def uid(self, uid: str) -> str:
+        """A study, series, instance or frame of reference UID as the home keeps it.
+
+        A text that is no UID (PS3.5 9.1: digits and dots) may be made of a name or a number of the patient.
+        """
+        if not uid or self.phi == "keep":
+            return uid
+        return self.derived_uid("uid", uid) if self.phi == "strict" or not _UID.fullmatch(uid) else uid
+
+    def day(self, day: date | None, patient_key: str) -> date | None:
+        """A date as the home keeps it: all dates of a patient are shifted alike, so intervals stay."""
+        if day is None or self.phi != "strict":
+            return day
+        days = 1 + int(self._digest("date", patient_key)[:16], 16) % MAX_SHIFT_DAYS
+        try:
+            return day - timedelta(days=days)
+        except OverflowError:  # before year 1
+            return None
+
+    def age(self, years: float | None) -> float | None:
+        """An age in years as the home keeps it."""
+        return 90.0 if years is not None and years > MAX_AGE and self.phi == "strict" else years
+
+    def moment(self, mtime_ns: int) -> int:
+        """A file's time as the home keeps it: it only tells whether the file is as it was, and is often the
+        day of the study.
+        """
+        return int(self._digest("moment", str(mtime_ns))[:15], 16) if self.phi == "strict" else mtime_ns
+
+    def path(self, path: str) -> str:
+        """32 hex characters for a path, where the home keeps none."""
+        return self._digest("path", path)[:32]
+
     def _digest(self, purpose: str, message: str) -> str:
-        return hmac.new(self.secret, f"{purpose}\0{message}".encode(), hashlib.sha256).hexdigest()
+        # A path may hold bytes that are not UTF-8, as surrogates (PEP 383).
+        text = f"{purpose}\0{message}".encode("utf-8", "surrogatepass")
+        return hmac.new(self.secret, text, hashlib.sha256).hexdigest()
 
 
 def _create(path: Path) -> None:
@@ -100,57 +144,6 @@ def _create(path: Path) -> None:
 def content_uid(digest_hex: str) -> str:
     """A UID derived from a content hash of at least 128 bits (PS3.5 B.2)."""
     return f"2.25.{int(digest_hex[:32], 16)}"
-
-
-def without_identifiers(
-    description: str, identifiers: Iterable[str], names: Iterable[str] = ()
-) -> str | None:
-    """A free-text description, or None if it holds part of an identifier (an ID, a date of birth) or of the
-    patient's `names` (PS3.5 PN).
-
-    Series and study descriptions name protocols; the few that name people are dropped whole, for what
-    surrounds a name may identify as well. Family, given and middle names count at any length, other words
-    from three characters on; from four on, and outside ASCII, also within a word.
-    """
-    names = list(names)
-    parts = {part for name in names for part in _name_parts(name)}
-    for text in (*identifiers, *names):
-        parts.update(word for word in _words(text) if len(word) >= MIN_WORD)
-    text = _folded(description)
-    if parts & set(_words(description)):
-        return None
-    if any(part in text for part in parts if len(part) >= MIN_WITHIN or not part.isascii()):
-        return None
-    digits = {run for identifier in identifiers for run in _digit_runs(identifier)}
-    found = _SEPARATED.sub("", text)
-    return None if any(run in found for run in digits) else description.strip() or None
-
-
-def _name_parts(name: str) -> set[str]:
-    """The words of family, given and middle name, and what they make when written together.
-
-    Prefix and suffix are left out: MR and MD are modalities and words of protocols.
-    """
-    parts = set()
-    for group in re.split(r"[=\\]", name):
-        words = [word for component in group.split("^")[:3] for word in _words(component)]
-        parts |= {*words, *map("".join, permutations(words, 2))}
-        parts.add("".join(words))
-    return parts - {""}
-
-
-def _digit_runs(identifier: str) -> set[str]:
-    runs = {run for run in re.findall(r"\d+", _SEPARATED.sub("", identifier)) if len(run) >= MIN_WITHIN}
-    day = parse_date(identifier)
-    return runs | ({day.strftime("%d%m%Y"), day.strftime("%m%d%Y")} if day else set())
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(_folded(text))
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold().replace("_", " ")
 
 
 def age_in_years(patient_age: str, birth_date: str, study_date: str) -> float | None:

@@ -9,9 +9,11 @@ import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from ingest.header import IDENTIFIERS
+from ingest.header_texts import IDENTIFIERS, PHRASES
+from ingest.quality import ELEMENTS as QUALITY_ELEMENTS
+from ingest.source import open_source
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -35,6 +37,13 @@ KEYWORDS = (
     "StudyInstanceUID",
     "SeriesInstanceUID",
     "InstanceNumber",
+    "AcquisitionNumber",
+    "AcquisitionTime",
+    "ContrastBolusAgent",
+    "DiffusionBValue",
+    "EchoTime",
+    "TemporalPositionIdentifier",
+    "TriggerTime",
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "Laterality",
@@ -45,14 +54,31 @@ KEYWORDS = (
     "Columns",
     "BitsStored",
     "BurnedInAnnotation",
+    "SpecimenLabelInImage",
     "LossyImageCompression",
     *IDENTIFIERS,
+    *PHRASES,
+    *QUALITY_ELEMENTS,
 )
 # Float, Double Float and Pixel Data (PS3.3 C.7.6.24, C.7.6.25, C.7.6.3).
 PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 LAST_GROUP, TRAILING_PADDING = 0x7FE1, 0xFFFCFFFC
 DEFLATED = "1.2.840.10008.1.2.1.99"
 PIXELS, COMPLETE, CUT, GARBLED = "pixels", "complete", "cut", "garbled"
+
+
+# A value longer than this is none that is wanted.
+MAX_VALUE = 1 << 20
+# What pydicom is given to read of a header that is unusual; it takes many times as much memory.
+MAX_UNUSUAL = 1 << 22
+
+
+class HeaderRefusedError(Exception):
+    """A header that would take too much to read; `code` is one of `ingest.reasons`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +97,17 @@ class HeaderElements:
 def read_elements(path: str) -> HeaderElements:
     """Read a header by the fast reader where it can, else by pydicom; both give equal values.
 
-    Raises OSError if the file cannot be read, and whatever pydicom raises if it cannot be understood.
+    Raises OSError if the file cannot be read, `HeaderRefusedError`, and whatever pydicom raises if it cannot
+    be understood.
     """
     from ingest._fast_header import fast_elements
 
-    with open(path, "rb", buffering=0) as raw:
+    with open_source(path, buffering=0) as raw:
         found = fast_elements(raw)
-        if found is not None and found.ending != CUT:
+        if found is not None and (found.ending != CUT or found.values.get("TransferSyntaxUID") == DEFLATED):
             return found
-        raw.seek(0)
-        file = io.BufferedReader(raw)
         try:
-            slow = pydicom_elements(file)
+            slow = pydicom_elements(raw)
         except Exception:
             if found is None:
                 raise
@@ -91,37 +116,68 @@ def read_elements(path: str) -> HeaderElements:
         return slow if found is None or slow.ending == PIXELS else HeaderElements(slow.values, CUT)
 
 
+class _Metered(io.BufferedReader):
+    """Ends the reading of a header that goes on for too long."""
+
+    name = ""  # pydicom looks for the file again by this
+    _left = MAX_UNUSUAL
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:  # only a deflated data set is read whole
+            raise HeaderRefusedError("unreadable-header")
+        self._left -= size
+        if self._left < 0:
+            raise HeaderRefusedError("unreadable-header")
+        return super().read(size)
+
+
 def pydicom_elements(file: BinaryIO) -> HeaderElements:
-    """Read a header by pydicom, whatever its transfer syntax, with or without a preamble."""
+    """Read a header that is not deflated by pydicom, with or without a preamble.
+
+    Raises `HeaderRefusedError`, and whatever pydicom raises.
+    """
     from pydicom import dcmread
 
-    dataset = dcmread(file, force=True, stop_before_pixels=True)
-    if dataset.file_meta.get("TransferSyntaxUID") == DEFLATED:
-        file.seek(0)
-        whole = dcmread(file, force=True)
-        ending = PIXELS if any(tag in whole for tag in PIXEL_TAGS) else COMPLETE
-    else:
-        ending = _ending(dataset, file)
-    return HeaderElements(_values(dataset), ending)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    metered = _Metered(cast(io.RawIOBase, file), 1 << 15)
+    try:
+        dataset = dcmread(metered, force=True, stop_before_pixels=True, defer_size=MAX_VALUE)
+        return HeaderElements(_values(dataset), _ending(dataset, metered, size))
+    except RecursionError:
+        raise HeaderRefusedError("nested-too-deep") from None
+    finally:
+        metered.detach()
 
 
 def _values(dataset: Dataset) -> dict[str, str | int]:
-    values: dict[str, str | int] = {}
-    for keyword in KEYWORDS:
-        holder = dataset.file_meta if keyword in META_KEYWORDS else dataset
-        value = holder.get(keyword)
-        if type(value) is int:
-            values[keyword] = value
+    from pydicom.dataelem import RawDataElement
+
+    from ingest._header_values import values_of, wanted_elements
+
+    raw: dict[int, bytes] = {}
+    other_vrs: dict[int, bytes] = {}
+    little = dataset.original_encoding[1] is not False
+    # As they were read: asking for them one by one would fetch those that were left out for their length.
+    elements = {int(tag): element for part in (dataset.file_meta, dataset) for tag, element in part.items()}
+    for tag, vr in wanted_elements()[1].items():
+        element: Any = elements.get(tag)
+        if element is None:
             continue
-        is_list = isinstance(value, list) or type(value).__name__ == "MultiValue"
-        parts = value if is_list and value is not None else [value]
-        text = "\\".join("" if part is None else str(part).strip(" \0") for part in parts)
-        if text.strip("\\"):
-            values[keyword] = text
-    return values
+        if not isinstance(element, RawDataElement):  # what pydicom itself had to look at
+            text = (
+                element.value if isinstance(element.value, str) else "\\".join(map(str, element.value or ()))
+            )
+            raw[tag] = text.encode("latin-1", "replace")
+            continue
+        raw[tag] = element.value or b""
+        own = (element.VR or "").encode()
+        if own not in (b"", b"UN", vr):
+            other_vrs[tag] = own
+    return values_of(raw, other_vrs, little=little)
 
 
-def _ending(dataset: Dataset, file: BinaryIO) -> str:
+def _ending(dataset: Dataset, file: BinaryIO, size: int) -> str:
     from pydicom.dataelem import RawDataElement
 
     following = file.read(4)
@@ -133,7 +189,7 @@ def _ending(dataset: Dataset, file: BinaryIO) -> str:
             return PIXELS
     if not len(dataset) or any(tag.group > LAST_GROUP and tag != TRAILING_PADDING for tag in dataset.keys()):  # noqa: SIM118
         return GARBLED
-    last = dataset.get_item(max(dataset.keys())) if len(dataset) else None
+    last = dict(dataset.items())[max(dataset.keys())]
     if not isinstance(last, RawDataElement) or last.length == 0xFFFFFFFF:
         return COMPLETE
-    return CUT if last.value_tell + last.length > os.fstat(file.fileno()).st_size else COMPLETE
+    return CUT if last.value_tell + last.length > size else COMPLETE

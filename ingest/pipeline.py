@@ -9,57 +9,55 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from index.records import FileRecord, LabelRecord, SeriesBundle, Space
+from index.records import LabelRecord, Space
 from ingest._clock import StageClock
-from ingest.deidentify import SecretKey
+from ingest._commits import Commits, ImageEncoder
+from ingest.deidentify import Phi, SecretKey
 from ingest.errors import IngestError, InterruptedIngestError
+from ingest.home_key import bound_key, known_key
+from ingest.interruption import Interruption, interruptible
+from ingest.plan import PlanOptions
 from ingest.rendered import Rendered, render_files
 from ingest.report import IngestReport, OnProgress
-from ingest.triage import Triage, find_changes, look_into
+from ingest.triage import Triage, find_changes, look_into, rejected_record
 
 if TYPE_CHECKING:
     from index.case_index import CaseIndex
+    from ingest._pool import WorkerPool
     from ingest.drawn_unit import DrawnUnit
+    from ingest.header import Header
     from ingest.metadata import PictureMetadata
     from ingest.plan import Unit
+    from ingest.run_details import RunDetails
     from medsiglip.checkpoint import Checkpoint
 
-# A commit holds what the encoder does in about this time, and at most so many bytes of model inputs.
-COMMIT_EVERY_S = 8.0
-FIRST_COMMIT_IMAGES = 64
-MAX_COMMIT_BYTES = 192 << 20
 # Starting a worker takes about half a second: fewer files than this are drawn in this process, if that is
 # safe.
 FEW_FILES = 12
-
-
-class ImageEncoder(Protocol):
-    """What the run needs of `medsiglip.encoder.Encoder`."""
-
-    def encode_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Model inputs uint8 [n, S, S, 3] -> unit vectors float32 [n, d]."""
+FEW_BYTES = 64 << 20
+# Implicit and explicit little endian, explicit big endian: they need no decoder (PS3.5 A.1, A.2).
+UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
 
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """`workers` None means one for each core, at most 8; `max_slices` None means all of a series or a
-    file.
+    """`workers` None means one for each core, at most 8; `phi` None what the home keeps, at first
+    `pseudonymous`. `dry_run` reads headers and decodes nothing: pass it the index of a copy of the home
+    (`ingest.dry_run`).
     """
 
     workers: int | None = None
     metadata: Path | None = None
-    max_slices: int | None = 85
+    plan: PlanOptions = field(default_factory=PlanOptions)
+    phi: Phi | None = None
     profile: str = "medsiglip-eval"
+    dry_run: bool = False
 
 
 def ingest(
@@ -69,21 +67,28 @@ def ingest(
     make_encoder: Callable[[], ImageEncoder],
     options: IngestOptions | None = None,
     on_progress: OnProgress | None = None,
+    details: RunDetails | None = None,
 ) -> IngestReport:
     """Put the images under `paths` into `index`; `make_encoder` is called only if there is something to
-    encode.
+    encode. `details` is told about every file.
 
     Raises `IngestError` (`no-such-path`, `path-unreadable`, metadata and key codes, `worker-start-failed`),
-    `InterruptedIngestError` on Ctrl-C once what was encoded is committed, and the index's `CatalogError`.
+    `InterruptedIngestError` on Ctrl-C or SIGTERM, which keeps what was committed until then, and the index's
+    `CatalogError`.
     """
-    run = _Run(index, checkpoint, make_encoder, options or IngestOptions(), on_progress)
-    try:
-        return run.whole(paths)
-    except KeyboardInterrupt:
-        raise InterruptedIngestError(
-            "interrupted",
-            f"Stopped; {run.embedded} images are in the index. Run the same command again to go on.",
-        ) from None
+    with interruptible() as interruption:
+        run = _Run(index, checkpoint, make_encoder, options or IngestOptions(), on_progress, interruption)
+        run.details = details
+        try:
+            return run.whole(paths)
+        except KeyboardInterrupt:
+            raise InterruptedIngestError(
+                "interrupted",
+                f"Stopped; the index holds {run.commits.embedded} more images than before. "
+                "Run the same command again to go on.",
+            ) from None
+        finally:
+            run.close()
 
 
 class _Run:
@@ -94,22 +99,19 @@ class _Run:
         make_encoder: Callable[[], ImageEncoder],
         options: IngestOptions,
         on_progress: OnProgress | None,
+        interruption: Interruption,
     ) -> None:
         self.index = index
         self.checkpoint = checkpoint
         self.options = options
         self.on_progress = on_progress
+        self.interruption = interruption
+        self.details: RunDetails | None = None
         self.space = Space(checkpoint.hash, options.profile, checkpoint.dimension, checkpoint.name)
         self.triage = Triage()
         self.warnings: list[str] = []
-        self.embedded = 0
-        self._make_encoder = make_encoder
-        self._encoder: ImageEncoder | None = None
-        self._own: set[str] = set()
-        self._copies: set[str] = set()
-        self._files_embedded: set[str] = set()
-        self._image_warnings: Counter[str] = Counter()
-        self._commit_images = FIRST_COMMIT_IMAGES
+        self.pool: WorkerPool | None = None
+        self.commits = Commits(index, checkpoint, make_encoder, interruption)
 
     def whole(self, paths: Sequence[str | Path]) -> IngestReport:
         """The run from beginning to end."""
@@ -120,69 +122,114 @@ class _Run:
 
             metadata = read_metadata(self.options.metadata)
         self.index.activate(self.space)
-        key = bound_key(self.index)
-        self.triage, changed = find_changes(paths, self.index.known_files(), self.on_progress)
-        if changed:
+        key = bound_key(self.index, self.options.phi)
+        self.triage, changed = find_changes(
+            paths, self.index.known_files(), key, self.on_progress, self.options.metadata
+        )
+        self._prepare_for(len(changed))
+        if changed or self.triage.records:
             look_into(self.triage, changed, self.index.known_instances(), key, metadata, self.on_progress)
             self.warnings += self.triage.warnings
+            if self.options.dry_run:
+                return self._foreseen(key, begun)
             if self.triage.records:
                 self.index.record_files(self.triage.records)
             if self.triage.headers:
                 self._embed(key)
-        if metadata:
+        if metadata and not self.options.dry_run:
             from ingest.placement import misplaced_pictures
 
             unchanged = [record for record in self.triage.unchanged if record.path in metadata]
             owners = self.index.owners([record.path for record in unchanged])
             self.warnings += misplaced_pictures(unchanged, owners, metadata, key)
-        self.warnings += _set_labels(self.index, metadata)
+            self.warnings += _set_labels(self.index, metadata)
         return self.report(time.monotonic() - begun)
 
-    def _embed(self, key: SecretKey) -> None:
-        """Draw, encode and commit every unit."""
-        from ingest.placement import shared_studies
+    def _foreseen(self, key: SecretKey, begun: float) -> IngestReport:
+        from ingest.dry_run import foresee
         from ingest.regroup import plan_with_index
 
-        uids = {header.study_instance_uid for header in self.triage.headers}
-        self.warnings += shared_studies(self.triage.headers, self.index.patients_of(uids))
-        self._own = {header.path for header in self.triage.headers}
-        self._copies = {same.path for copies in self.triage.copies.values() for same in copies}
-        units, warnings = plan_with_index(self.triage.headers, self.index, key, self.options.max_slices)
+        headers = self._placed(self.triage.headers)
+        units, warnings = plan_with_index(headers, self.index, key, self.options.plan)
+        report = foresee(self.triage, units, self.index, self.details)
+        warnings = [*self.warnings, *warnings]
+        return replace(
+            report, warnings=tuple(warnings), space=self.space.name, seconds=time.monotonic() - begun
+        )
+
+    def _embed(self, key: SecretKey) -> None:
+        """Draw, encode and commit every file; copies of those that turn out to be unusable come last."""
+        from ingest.copies import Groups
+
+        groups = Groups(self.triage.copies)
+        headers = self.triage.headers = self._placed(self.triage.headers)
+        while headers:
+            self._embed_units(headers, key)
+            by_path = {header.path: header for header in self.triage.headers}
+            following, given_up = groups.next_in_line(self.commits.rejections, by_path)
+            told = {rejected.path for rejected in self.commits.rejections}
+            self.triage.rejected += [rejected for _, rejected in given_up if rejected.path not in told]
+            self.index.record_files([rejected_record(one, h.size, h.mtime_ns) for h, one in given_up])
+            headers = self._placed(following)
+            self.triage.headers = [*self.triage.headers, *headers]
+
+    def _placed(self, headers: Sequence[Header]) -> list[Header]:
+        """Each study under one patient."""
+        from ingest.placement import under_one_patient
+
+        uids = {header.study_instance_uid for header in headers}
+        placed, warnings = under_one_patient(headers, self.index.patients_of(uids))
+        self.warnings += warnings
+        return placed
+
+    def _embed_units(self, headers: Sequence[Header], key: SecretKey) -> None:
+        from ingest.regroup import plan_with_index
+
+        units, warnings = plan_with_index(headers, self.index, key, self.options.plan)
         self.warnings += warnings
         clock = StageClock(self.on_progress, "embed", sum(len(unit.headers) for unit in units))
         clock.tell()
-        pending: list[tuple[Unit, DrawnUnit]] = []
-        images = 0
         with closing(self._draw(units)) as drawn_units:
             for unit, drawn in drawn_units:
-                pending.append((unit, drawn))
-                images += len(drawn.images)
-                if images >= self._commit_images:
-                    clock.advance(*self._commit(pending))
-                    pending, images = [], 0
-        clock.advance(*self._commit(pending))
+                self.interruption.check()
+                self.commits.add(unit, drawn, self.triage.copies)
+                if self.details is not None:
+                    self.details.add_drawn(unit, drawn)
+                if self.commits.is_due:
+                    clock.advance(*self.commits.commit())
+        clock.advance(*self.commits.commit())
 
     def report(self, seconds: float) -> IngestReport:
         """Account for every file of the run."""
+        headers = {header.path for header in self.triage.headers}
+        copies = {same.path for every in self.triage.copies.values() for same in every}
+        embedded = (self.commits.files & headers) - copies
         unchanged = [record.path for record in self.triage.unchanged]
-        held = self.index.holdings([*unchanged, *self._files_embedded])
-        copies = sum(len(same) for path, same in self.triage.copies.items() if path in self._files_embedded)
-        rejected = sorted(self.triage.rejected, key=lambda r: r.path)
+        held = self.index.holdings([*unchanged, *embedded])
+        # A series that gains files is drawn with those that the index held; they are none of this run's.
+        late = [
+            rejected for rejected in self.commits.rejections if rejected.path in headers - embedded - copies
+        ]
+        rejected = sorted((*self.triage.rejected, *late), key=lambda r: r.path)
+        unchanged += sorted(self.commits.files & copies)
+        if self.details is not None:
+            self.details.finish(self.index, embedded, unchanged, rejected)
         return IngestReport(
             files=self.triage.files,
-            files_embedded=len(self._files_embedded),
-            files_unchanged=len(unchanged) + copies,
+            files_embedded=len(embedded),
+            files_unchanged=len(unchanged),
             studies=held.studies,
             series=held.series,
             instances=held.instances,
             images=held.images,
-            embedded=self.embedded,
-            unchanged=max(held.images - self.embedded, 0),
+            embedded=self.commits.embedded,
+            unchanged=max(held.images - self.commits.embedded, 0),
             skipped=tuple(r for r in rejected if r.outcome == "skipped"),
             quarantined=tuple(r for r in rejected if r.outcome == "quarantined"),
             warnings=(*self.warnings, *self._told_image_warnings()),
             space=self.space.name,
             seconds=seconds,
+            dry_run=self.options.dry_run,
         )
 
     def _draw(self, units: Sequence[Unit]) -> Generator[tuple[Unit, DrawnUnit]]:
@@ -195,87 +242,50 @@ class _Run:
             return
         from ingest._pool import WorkerPool
 
-        workers = self.options.workers or min(_cores(), 8)
-        yield from WorkerPool(min(workers, len(units)), size, profile).draw_all(units)
+        # A pool is used once: files that stand in for broken ones are drawn by another.
+        pool, self.pool = self.pool or WorkerPool(min(self._workers, len(units)), size, profile), None
+        yield from pool.draw_all(units)
 
-    def _commit(self, pending: Sequence[tuple[Unit, DrawnUnit]]) -> tuple[int, int]:
-        from ingest.bundle import bundle_of
+    @property
+    def _workers(self) -> int:
+        return self.options.workers or min(_cores(), 8)
 
-        bundles: list[SeriesBundle] = []
-        refused: list[FileRecord] = []
-        inputs: list[NDArray[np.uint8]] = []
-        for unit, drawn in pending:
-            bundle, rows, rejections = bundle_of(unit, drawn, self.triage.copies)
-            refused += rows
-            self.triage.rejected += [r for r in rejections if r.path in self._own | self._copies]
-            if bundle is not None:
-                bundles.append(bundle)
-                inputs.append(drawn.inputs)
-                self._image_warnings.update(code for image in bundle.images for code in image.warnings)
-        count = sum(map(len, inputs))
-        if bundles:
-            self.index.add(bundles, self._encode(inputs) if count else self._no_vectors())
-            taken = {file.path for bundle in bundles for file in bundle.files}
-            self._files_embedded |= taken & self._own
-            self.embedded += count
-        if refused:
-            self.index.record_files(refused)
-        return sum(len(unit.headers) for unit, _ in pending), count
+    def _prepare_for(self, files: int) -> None:
+        """Have workers start while the headers of so many files are read."""
+        if files <= FEW_FILES or self.options.dry_run:
+            return
+        from ingest._pool import WorkerPool
 
-    def _encode(self, inputs: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        encoder = self._encoder = self._encoder or self._make_encoder()
-        together = np.concatenate(inputs)
-        begun = time.monotonic()
-        vectors = encoder.encode_images(together)
-        rate = len(together) / max(time.monotonic() - begun, 1e-6)
-        most = max(MAX_COMMIT_BYTES // (3 * self.checkpoint.image_size**2), 1)
-        self._commit_images = int(min(max(rate * COMMIT_EVERY_S, 1), most))
-        return vectors
+        size = self.checkpoint.image_size
+        self.pool = WorkerPool(min(self._workers, files), size, self.options.profile)
+        self.pool.start()
 
-    def _no_vectors(self) -> NDArray[np.float32]:
-        return np.zeros((0, self.checkpoint.dimension), np.float32)
+    def close(self) -> None:
+        """End what was started."""
+        if self.pool is not None:
+            self.pool.close()
 
     def _told_image_warnings(self) -> list[str]:
-        from ingest.render import WARNINGS
+        from ingest import render, volume
 
+        told = {**render.WARNINGS, **volume.WARNINGS}
         return [
-            f"{count} images, {code}: {WARNINGS[code]}."
-            for code, count in sorted(self._image_warnings.items())
-            if code in WARNINGS
+            f"{count} images, {code}: {told[code]}."
+            for code, count in sorted(self.commits.image_warnings.items())
+            if code in told
         ]
 
 
-def known_key(index: CaseIndex) -> SecretKey | None:
-    """The key that the home is tied to, None if to none yet; never makes one.
-
-    Raises `CatalogError` `key-mismatch` where the key file is missing or another.
-    """
-    if index.key_fingerprint is None:
-        return None
-    key = SecretKey.open(index.home) if (index.home / "secret.key").exists() else None
-    index.bind_key(key.fingerprint if key else "")
-    return key
-
-
-def bound_key(index: CaseIndex) -> SecretKey:
-    """The key of the home; one that was only just made is taken back if the index knows another."""
-    was_there = (index.home / "secret.key").exists()
-    key = SecretKey.open(index.home)
-    try:
-        index.bind_key(key.fingerprint)
-    except Exception:
-        if not was_there:
-            (index.home / "secret.key").unlink(missing_ok=True)
-        raise
-    return key
-
-
 def _is_small_and_safe(units: Sequence[Unit]) -> bool:
-    """Few files, and none whose decoder is C code that a broken file could crash this process with."""
-    from ingest.decode import COMPILED
-
+    """Few and small files, and none whose decoder is C code that a broken file could crash this process with
+    or keep busy for ever.
+    """
     headers = [header for unit in units for header in unit.headers]
-    return len(headers) <= FEW_FILES and all(h.transfer_syntax_uid not in COMPILED for h in headers)
+    return (
+        len(headers) <= FEW_FILES
+        and sum(header.size for header in headers) <= FEW_BYTES
+        and all(header.transfer_syntax_uid in UNCOMPRESSED for header in headers)
+    )
 
 
 def _cores() -> int:
@@ -297,4 +307,13 @@ def _set_labels(index: CaseIndex, metadata: Mapping[str, PictureMetadata]) -> li
     return [f"{missing} paths of the metadata CSV with labels are not in the index; check the column `path`."]
 
 
-__all__ = ["ImageEncoder", "IngestError", "IngestOptions", "Rendered", "ingest", "render_files"]
+__all__ = [
+    "ImageEncoder",
+    "IngestError",
+    "IngestOptions",
+    "Rendered",
+    "bound_key",
+    "ingest",
+    "known_key",
+    "render_files",
+]

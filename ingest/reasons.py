@@ -4,14 +4,18 @@ cure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SKIPPED, QUARANTINED = "skipped", "quarantined"
 
 _HOLDS_NO_PICTURE = "is DICOM but holds no picture to embed ({kind}); nothing needs to be done"
 
 REASONS: dict[str, tuple[str, str]] = {
-    "not-an-image": (SKIPPED, "is neither DICOM nor PNG, JPEG, TIFF or BMP; nothing needs to be done"),
+    "not-an-image": (
+        SKIPPED,
+        "is neither DICOM nor a picture (PNG, JPEG, TIFF, BMP) nor a volume (NIfTI, NRRD, MetaImage); "
+        "nothing needs to be done",
+    ),
     "dicomdir": (SKIPPED, "is a DICOMDIR, a table of contents; the files it lists are read by themselves"),
     "structured-report": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="a structured report")),
     "key-object": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="a key object selection")),
@@ -22,6 +26,11 @@ REASONS: dict[str, tuple[str, str]] = {
     "annotation": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="annotations")),
     "rt-dose": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="a radiotherapy dose grid")),
     "rt-object": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="a radiotherapy plan, structure set or record")),
+    "slide-label": (
+        SKIPPED,
+        "is a photograph of a slide's label or of the whole slide with it, which may name the patient: this "
+        "home keeps no such pictures (--phi strict); nothing needs to be done",
+    ),
     "encapsulated-document": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="an encapsulated document")),
     "no-picture-class": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="registration, raw or other data")),
     "no-pixel-data": (
@@ -33,6 +42,33 @@ REASONS: dict[str, tuple[str, str]] = {
         "is named .dcm but is not DICOM; remove it, or replace it by the file that was meant",
     ),
     "empty-file": (QUARANTINED, "is empty; fetch it again from where it came"),
+    "metadata-csv": (SKIPPED, "is the metadata table of this run; nothing needs to be done"),
+    "damaged-archive": (
+        QUARANTINED,
+        "is an archive, or part of one, that is damaged or ends early; what was whole in it was used; "
+        "fetch it again from where it came",
+    ),
+    "encrypted-member": (
+        QUARANTINED,
+        "is a part of an archive that is protected by a password; unpack it and ingest the folder",
+    ),
+    "nested-archive": (
+        QUARANTINED,
+        "is an archive within an archive that is not read in place; unpack the outer one and ingest that",
+    ),
+    "unsupported-archive": (
+        QUARANTINED,
+        "is packed in a way that is not read in place; unpack it and ingest the folder",
+    ),
+    "archive-too-large": (
+        QUARANTINED,
+        "is an archive that unpacks to far more than it should or has too many members; "
+        "if it can be trusted, unpack it and ingest the folder",
+    ),
+    "nested-too-deep": (
+        QUARANTINED,
+        "has sequences within sequences deeper than any real header; export it again",
+    ),
     "truncated": (QUARANTINED, "ends before its data does; fetch it again from where it came"),
     "unreadable-header": (QUARANTINED, "has a DICOM header that cannot be read; export it again"),
     "permission-denied": (QUARANTINED, "may not be read by this user; give read permission and run again"),
@@ -46,6 +82,11 @@ REASONS: dict[str, tuple[str, str]] = {
         QUARANTINED,
         "has pixel data that contradict its header (rows, columns, bits or frames); export it again",
     ),
+    "undecodable-volume": (
+        QUARANTINED,
+        "is a NIfTI, NRRD or MetaImage file that cannot be read: damaged, without its data file beside it, "
+        "or of a kind without slices; fetch it again, or convert it to .nii.gz",
+    ),
     "undecodable-picture": (QUARANTINED, "is a damaged PNG, JPEG, TIFF or BMP picture; fetch it again"),
     "picture-too-large": (QUARANTINED, "has too many pixels to decode safely; make a smaller copy"),
     "decoder-crashed": (
@@ -56,15 +97,23 @@ REASONS: dict[str, tuple[str, str]] = {
         QUARANTINED,
         "takes too long to decode; convert it to an uncompressed transfer syntax",
     ),
+    "decoder-memory": (
+        QUARANTINED,
+        "needs more memory to decode than one file may take; make a smaller copy",
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A file that is skipped or quarantined; `path` is absolute."""
+    """A file that is skipped or quarantined; `path` is absolute. `patient_key` and `study_instance_uid`, as
+    the home keeps them, say whose it is if its header told.
+    """
 
     path: str
     code: str
+    patient_key: str | None = field(default=None, repr=False, compare=False)
+    study_instance_uid: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def outcome(self) -> str:

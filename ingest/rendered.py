@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from ingest.reasons import Rejected
 
 if TYPE_CHECKING:
+    from ingest.deidentify import SecretKey
     from ingest.drawing import DrawnImage
     from ingest.header import Header
-    from ingest.plan import Unit
+    from ingest.plan import PlanOptions, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +39,23 @@ class Rendered:
     warnings: tuple[str, ...]
 
 
-def render_files(paths: Sequence[str | Path], max_slices: int | None = 85) -> Iterator[Rendered | Rejected]:
+def render_files(
+    paths: Sequence[str | Path], options: PlanOptions | None = None, key: SecretKey | None = None
+) -> Iterator[Rendered | Rejected]:
     """Draw the images of files and folders as an ingest of the same paths would, one series after the other.
 
-    What depends on a whole series (percentiles, the choice of slices) is taken from the given files alone.
-    Files are decoded in this process. Yields a `Rejected` for every file that holds no usable image, and
-    never raises for what a file holds; raises `IngestError` as `walk` does.
+    UIDs are as the home of `key` keeps them, or as they are. What depends on a whole series (percentiles, the
+    choice of slices) is taken from the given files alone. Files are decoded in this process. Yields a
+    `Rejected` for every file that holds no usable image, and never raises for what a file holds; raises
+    `IngestError` as `walk` does.
     """
     from ingest.deidentify import SecretKey
     from ingest.plan import plan
     from ingest.scan import scan_file
     from ingest.walk import walk
 
-    # Pseudonyms are of no use here and do not leave this function, so any key will do.
-    key = SecretKey(bytes(32))
+    # Pseudonyms of patients do not leave this function, so any key will do.
+    key = key or SecretKey(bytes(32))
     headers = []
     for found in walk(paths):
         scanned = found if isinstance(found, Rejected) else scan_file(found, key)
@@ -59,7 +63,7 @@ def render_files(paths: Sequence[str | Path], max_slices: int | None = 85) -> It
             yield scanned
         else:
             headers.append(scanned)
-    for unit in plan(headers, max_slices):
+    for unit in plan(headers, options):
         yield from _render_unit(unit)
 
 

@@ -14,7 +14,8 @@ class IngestReport:
     """Every file is one of embedded, unchanged, skipped, quarantined; `embedded` and `unchanged` count
     images.
 
-    `studies`, `series`, `instances` and `images` count what the paths of this run hold in the index.
+    `studies`, `series`, `instances` and `images` count what the paths of this run hold in the index. A
+    `dry_run` tells what would be: files that turn out to be undecodable are still among the embedded.
     """
 
     files: int
@@ -31,12 +32,15 @@ class IngestReport:
     warnings: tuple[str, ...]
     space: str
     seconds: float
+    dry_run: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's `ingest`."""
         values: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         for name in ("skipped", "quarantined"):
             values[name] = [{"path": r.path, "code": r.code, "reason": r.reason} for r in getattr(self, name)]
+        if not self.dry_run:
+            del values["dry_run"]
         return {**values, "warnings": list(self.warnings), "seconds": round(self.seconds, 3)}
 
 

@@ -8,37 +8,59 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from io import BufferedReader
+from typing import cast
 
-from ingest.deidentify import SecretKey, content_uid
-from ingest.elements import CUT, GARBLED, PIXELS, HeaderElements, read_elements
-from ingest.header import Header, content_uid_of, make_header, usable_uid
+from ingest._inflate import DamagedStreamError
+from ingest.deidentify import SecretKey
+from ingest.elements import CUT, GARBLED, PIXELS, HeaderElements, HeaderRefusedError, read_elements
+from ingest.frame_places import needs_frame_places, with_frame_places
+from ingest.header import (
+    Header,
+    as_kept,
+    make_header,
+    plain_header,
+    refused,
+    usable_uid,
+)
+from ingest.header_quality import picture_quality
 from ingest.metadata import PictureMetadata
 from ingest.reasons import Rejected
+from ingest.slide_label import may_show_label
+from ingest.source import open_source
 from ingest.walk import FoundFile
 
+VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+# PIL's names of compressions of TIFF that lose something, or may.
+_LOSSY_IN_TIFF = frozenset({"jpeg", "tiff_jpeg", "webp"})
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
-# SOP classes without a picture to embed, by the start of their UID (PS3.4 B.5); the first match counts.
+# SOP classes without a picture to embed, by the first components of their UID (PS3.4 B.5); the first match
+# counts.
 _SKIPPED_CLASSES = (
     ("1.2.840.10008.1.3.10", "dicomdir"),
     (_STORAGE + "88.59", "key-object"),
-    (_STORAGE + "88.", "structured-report"),
-    (_STORAGE + "11.", "presentation-state"),
-    (_STORAGE + "9.", "waveform"),
+    (_STORAGE + "88", "structured-report"),
+    (_STORAGE + "11", "presentation-state"),
+    (_STORAGE + "9", "waveform"),
     (_STORAGE + "30", "parametric-map"),
     (_STORAGE + "66.4", "segmentation"),
     (_STORAGE + "66.5", "segmentation"),
     (_STORAGE + "66.7", "segmentation"),
     (_STORAGE + "66", "no-picture-class"),
     (_STORAGE + "67", "no-picture-class"),
-    (_STORAGE + "68.", "no-picture-class"),
+    (_STORAGE + "68", "no-picture-class"),
     (_STORAGE + "91.1", "annotation"),
-    (_STORAGE + "104.", "encapsulated-document"),
+    (_STORAGE + "104", "encapsulated-document"),
     (_STORAGE + "481.2", "rt-dose"),
-    (_STORAGE + "481.1", ""),  # RT Image holds a picture
-    (_STORAGE + "481.", "rt-object"),
+    # RT Image and the enhanced ones hold a picture.
+    (_STORAGE + "481.1", ""),
+    (_STORAGE + "481.23", ""),
+    (_STORAGE + "481.24", ""),
+    (_STORAGE + "481", "rt-object"),
 )
 _SKIPPED_MODALITIES = {
     "SR": "structured-report",
@@ -64,11 +86,15 @@ def scan_file(found: FoundFile, key: SecretKey, metadata: PictureMetadata | None
     holds.
     """
     is_named_dicom = found.path.lower().endswith(".dcm")
+    if found.path.lower().endswith(VOLUME_SUFFIXES):
+        return _scan_volume(found, key, metadata or PictureMetadata())
     try:
-        with open(found.path, "rb", buffering=0) as file:
+        with open_source(found.path, buffering=0) as file:
             start = file.read(132)
     except PermissionError:
         return Rejected(found.path, "permission-denied")
+    except DamagedStreamError:
+        return Rejected(found.path, "damaged-archive")
     except OSError:
         return Rejected(found.path, "unreadable-file")
     if not start:
@@ -111,19 +137,24 @@ def _scan_dicom(found: FoundFile, key: SecretKey, *, has_preamble: bool, named: 
     try:
         with quiet():
             elements = read_elements(found.path)
+    except DamagedStreamError:
+        return Rejected(found.path, "damaged-archive")
+    except HeaderRefusedError as error:
+        return Rejected(found.path, error.code)
     except OSError as error:
         return Rejected(found.path, "unreadable-file" if error.errno else "unreadable-header")
     except Exception:  # whatever a mangled header makes pydicom raise is one line of the report
         return Rejected(found.path, _no_header_code(named=named, has_preamble=has_preamble))
     if not elements.values and not has_preamble and elements.ending != PIXELS:
         return Rejected(found.path, _no_header_code(named=named, has_preamble=False))
-    code = _code_without_picture(elements)
+    code = _code_without_picture(elements, key)
     if code:
-        return Rejected(found.path, code)
+        return refused(found.path, code, elements.values, key)
     content_hash = None
     if not usable_uid(elements.values, "SOPInstanceUID"):
         content_hash = hash_file(found.path)
-    return make_header(found.path, found.size, found.mtime_ns, elements.values, key, content_hash)
+    header = make_header(found.path, found.size, found.mtime_ns, elements.values, key, content_hash)
+    return with_frame_places(header) if needs_frame_places(header) else header
 
 
 def _no_header_code(*, named: bool, has_preamble: bool) -> str:
@@ -132,11 +163,11 @@ def _no_header_code(*, named: bool, has_preamble: bool) -> str:
     return "not-dicom" if named else "not-an-image"
 
 
-def _code_without_picture(elements: HeaderElements) -> str | None:
+def _code_without_picture(elements: HeaderElements, key: SecretKey) -> str | None:
     values = elements.values
     sop_class = str(values.get("SOPClassUID") or values.get("MediaStorageSOPClassUID", ""))
     for start, code in _SKIPPED_CLASSES:
-        if sop_class.startswith(start):
+        if f"{sop_class}.".startswith(f"{start}."):
             if code:
                 return code
             break
@@ -144,18 +175,31 @@ def _code_without_picture(elements: HeaderElements) -> str | None:
         modality = str(elements.values.get("Modality", ""))
         if modality in _SKIPPED_MODALITIES and not sop_class:
             return _SKIPPED_MODALITIES[modality]
+    if key.phi == "strict" and may_show_label(values):
+        return "slide-label"
     if elements.ending == PIXELS:
         return None
     return {CUT: "truncated", GARBLED: "unreadable-header"}.get(elements.ending, "no-pixel-data")
+
+
+def _scan_volume(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -> Header | Rejected:
+    from ingest.volume_header import scan_volume
+
+    return scan_volume(found, key, metadata)
 
 
 def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -> Header | Rejected:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with quiet(), Image.open(found.path, formats=("PNG", "JPEG", "TIFF", "BMP")) as picture:
+        with (
+            quiet(),
+            open_source(found.path) as file,
+            Image.open(file, formats=("PNG", "JPEG", "TIFF", "BMP")) as picture,
+        ):
             columns, rows = picture.size
-            mode = picture.mode
+            mode, samples = picture.mode, len(picture.getbands())
+            is_lossy = picture.format == "JPEG" or picture.info.get("compression") in _LOSSY_IN_TIFF
         digest = hash_file(found.path)
     except Image.DecompressionBombError:
         return Rejected(found.path, "picture-too-large")
@@ -164,38 +208,23 @@ def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -
         return Rejected(found.path, "undecodable-picture" if is_picture else "not-an-image")
     except PermissionError:
         return Rejected(found.path, "permission-denied")
+    except DamagedStreamError:
+        return Rejected(found.path, "damaged-archive")
     except (OSError, ValueError, SyntaxError):
         return Rejected(found.path, "undecodable-picture")
-    sop = content_uid(digest)
-    study = key.derived_uid("study", metadata.patient_id, metadata.study_id) if metadata.study_id else ""
-    study = study or content_uid_of("study", sop)
-    return Header(
-        path=found.path,
-        size=found.size,
-        mtime_ns=found.mtime_ns,
-        kind="picture",
-        sop_instance_uid=sop,
-        series_instance_uid=content_uid_of("series", sop),
-        study_instance_uid=study,
-        patient_key=key.patient_key("", metadata.patient_id)
-        if metadata.patient_id
-        else key.patient_key_of_study(study),
-        patient_sex=metadata.sex,
-        patient_age=metadata.age,
-        modality=metadata.modality or "OT",
-        body_part_examined=metadata.body_part,
-        view_position=metadata.view,
+    header = replace(
+        plain_header(found, digest, metadata, key),
         photometric_interpretation="MONOCHROME2" if mode in {"1", "L", "I;16", "I", "F"} else "RGB",
         rows=rows,
         columns=columns,
-        quality={"split": metadata.split} if metadata.split else {},
-        derived=True,
+        quality=picture_quality(mode, metadata, rows * columns * samples / found.size if is_lossy else None),
     )
+    return as_kept(header, key)
 
 
 def hash_file(path: str) -> str:
     """SHA-256 of a whole file, its first 128 bits in hex."""
-    with open(path, "rb") as file:
+    with cast(BufferedReader, open_source(path)) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
@@ -204,12 +233,13 @@ def quiet() -> Iterator[None]:
     """Keep pydicom and PIL from telling a log or the terminal what a header holds: values may name a
     patient.
     """
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    levels = {name: logging.getLogger(name).level for name in ("pydicom", "PIL")}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -5,25 +5,31 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index.records import FileRecord
 from ingest._clock import StageClock
+from ingest._inflate import DamagedStreamError
+from ingest.archive import is_archive
+from ingest.archive_records import ArchiveRecords, archive_records
 from ingest.deidentify import SecretKey
 from ingest.reasons import REASONS, Rejected
 from ingest.report import OnProgress
-from ingest.walk import FoundFile, walk
+from ingest.source import source_status
+from ingest.walk import FoundFile, walk_archive, walk_files
 
 if TYPE_CHECKING:
     from ingest.header import Header
     from ingest.metadata import PictureMetadata
 
 Identity = tuple[str, str]
-# What may have been put right without touching the file.
-RETRIED = frozenset({"permission-denied", "unreadable-file", "no-decoder"})
-OTHER_PIXELS = "same-uid-other-pixels"
+# What may have been put right without touching the file, or was the machine's fault and not the file's.
+RETRIED = frozenset(
+    {"permission-denied", "unreadable-file", "no-decoder", "decoder-crashed", "decoder-timeout"}
+)
 
 
 @dataclass(slots=True)
@@ -31,7 +37,8 @@ class Triage:
     """Every file of the run once: `unchanged`, `rejected`, or to embed (`headers`, and `copies` of those by
     path).
 
-    `records` are those of files that are settled already and not yet noted in the index.
+    `records` are those of files that are settled already and not yet noted in the index; `known_paths` those
+    of the files to look into that an earlier run looked into.
     """
 
     files: int = 0
@@ -41,32 +48,76 @@ class Triage:
     copies: dict[str, list[Header]] = field(default_factory=dict)
     records: list[FileRecord] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    known_paths: set[str] = field(default_factory=set)
 
 
 def find_changes(
-    paths: Sequence[str | Path], known: Mapping[str, FileRecord], on_progress: OnProgress | None
+    paths: Sequence[str | Path],
+    known: Mapping[str, FileRecord],
+    key: SecretKey,
+    on_progress: OnProgress | None,
+    metadata_csv: Path | None = None,
 ) -> tuple[Triage, list[FoundFile]]:
     """Walk, and set aside what path, size and time say is unchanged; returns it with the files to
     look into.
     """
     triage, changed = Triage(), []
     clock = StageClock(on_progress, "walk", None)
-    for found in walk(paths):
-        triage.files += 1
-        clock.advance(1)
+    archives = ArchiveRecords(known)
+    tables = {os.path.abspath(metadata_csv), os.path.realpath(metadata_csv)} if metadata_csv else set()
+    for found in walk_files(paths):
+        if isinstance(found, FoundFile) and key.phi == "strict":
+            found = replace(found, mtime_ns=key.moment(found.mtime_ns))
+        if isinstance(found, FoundFile) and is_archive(found.path):
+            changed += _look_at_archive(triage, found, known, archives)
+        elif found.path in tables:
+            triage.rejected.append(Rejected(found.path, "metadata-csv"))
+        elif isinstance(found, Rejected):
+            triage.rejected.append(found)
+        elif not _is_settled(triage, found, known.get(found.path)):
+            changed.append(found)
+        clock.advance(_counted(triage, changed) - triage.files)
+        triage.files = _counted(triage, changed)
+    triage.known_paths = {found.path for found in changed if found.path in known}
+    return triage, changed
+
+
+def _counted(triage: Triage, changed: Sequence[FoundFile]) -> int:
+    return len(triage.unchanged) + len(triage.rejected) + len(changed)
+
+
+def _is_settled(triage: Triage, found: FoundFile, record: FileRecord | None) -> bool:
+    """Put a file in its place if what is on record of it still holds."""
+    if record is None or (record.size, record.mtime_ns) != (found.size, found.mtime_ns):
+        return False
+    if record.outcome == "embedded":
+        triage.unchanged.append(record)
+    elif record.code in REASONS and record.code not in RETRIED:
+        triage.rejected.append(Rejected(found.path, record.code))
+    else:
+        return False
+    return True
+
+
+def _look_at_archive(
+    triage: Triage, archive: FoundFile, known: Mapping[str, FileRecord], archives: ArchiveRecords
+) -> list[FoundFile]:
+    """Put the members of an archive in their places; returns those to look into."""
+    held: list[FoundFile | Rejected]
+    records = archives.unchanged(archive)
+    if records is not None:
+        held = [FoundFile(record.path, record.size, record.mtime_ns) for record in records]
+    else:
+        held = list(walk_archive(archive))
+        triage.records += archive_records(archive, held)
+    may_be_settled = archives.is_same_archive(archive)
+    changed = []
+    for found in held:
         if isinstance(found, Rejected):
             triage.rejected.append(found)
-            continue
-        record = known.get(found.path)
-        if record is None or (record.size, record.mtime_ns) != (found.size, found.mtime_ns):
+        elif not (may_be_settled and _is_settled(triage, found, known.get(found.path))):
             changed.append(found)
-        elif record.outcome == "embedded":
-            triage.unchanged.append(record)
-        elif record.code in REASONS and record.code not in RETRIED:
-            triage.rejected.append(Rejected(found.path, record.code))
-        else:
-            changed.append(found)
-    return triage, changed
+    return changed
 
 
 def look_into(
@@ -86,10 +137,34 @@ def look_into(
         scanned = scan_file(found, key, metadata.get(found.path))
         if isinstance(scanned, Rejected):
             _reject(triage, scanned, found.size, found.mtime_ns)
+            if scanned.code == "dicomdir":
+                _warn_of_missing_files(triage, found.path)
         else:
             headers.append(scanned)
         clock.advance(1)
     _identify(triage, headers, known_instances)
+    _warn_of_copies(triage)
+
+
+def _warn_of_missing_files(triage: Triage, path: str) -> None:
+    from ingest.dicomdir import count_missing
+
+    missing, listed = count_missing(path)
+    if missing:
+        triage.warnings.append(
+            f"A DICOMDIR lists {listed} files, {missing} of which are not there; copy its medium again."
+        )
+
+
+def _warn_of_copies(triage: Triage) -> None:
+    settled = (record for record in triage.records if record.outcome == "embedded")
+    count = sum(record.path not in triage.known_paths for record in settled)
+    count += sum(map(len, triage.copies.values()))
+    if count:
+        triage.warnings.append(
+            f"{count} files hold the same SOP instance with the same pixels as another file; "
+            "each was counted as unchanged."
+        )
 
 
 def _reject(triage: Triage, rejected: Rejected, size: int, mtime_ns: int) -> None:
@@ -107,45 +182,55 @@ def rejected_record(rejected: Rejected, size: int, mtime_ns: int) -> FileRecord:
         outcome=outcome,  # type: ignore[arg-type]
         code=rejected.code,
         reason=rejected.reason,
+        patient_key=rejected.patient_key,
+        study_instance_uid=rejected.study_instance_uid,
     )
 
 
 def _identify(triage: Triage, headers: Sequence[Header], known: Mapping[str, set[str]]) -> None:
-    """Hash the pixels of every file whose UID is not its own, and set aside copies; others are hashed when
-    drawn.
+    """Hash the pixels of every file whose UID is not its own, and set aside copies of the first by path;
+    others are hashed when drawn.
     """
     uses = Counter(header.sop_instance_uid for header in headers)
     seen: dict[Identity, Header] = {}
     hashes: dict[str, set[str]] = {}
-    for header in headers:
+    set_aside: set[str] = set()
+    for header in sorted(headers, key=lambda header: header.path):
         uid = header.sop_instance_uid
         if uses[uid] == 1 and uid not in known:
-            triage.headers.append(header)
             continue
         digest = _hash(header)
+        if (
+            not isinstance(digest, Rejected)
+            and digest not in known.get(uid, ())
+            and (uid, digest) not in seen
+        ):
+            seen[uid, digest] = header
+            _warn_of_other_pixels(triage, uid, known.get(uid, set()) | hashes.setdefault(uid, set()))
+            hashes[uid].add(digest)
+            continue
+        set_aside.add(header.path)
         if isinstance(digest, Rejected):
             _reject(triage, digest, header.size, header.mtime_ns)
-            continue
-        if digest in known.get(uid, ()):
+        elif digest in known.get(uid, ()):
             record = FileRecord(
                 header.path, header.size, header.mtime_ns, sop_instance_uid=uid, pixel_hash=digest
             )
             triage.unchanged.append(record)
             triage.records.append(record)
-        elif (uid, digest) in seen:
-            triage.copies.setdefault(seen[uid, digest].path, []).append(header)
         else:
-            others = known.get(uid, set()) | hashes.setdefault(uid, set())
-            if others:
-                header = replace(header, warnings=(*header.warnings, OTHER_PIXELS))
-                warning = f"{uid}: this SOP Instance UID came with different pixels; all are kept."
-                triage.warnings += [] if warning in triage.warnings else [warning]
-            hashes[uid].add(digest)
-            seen[uid, digest] = header
-            triage.headers.append(header)
+            triage.copies.setdefault(seen[uid, digest].path, []).append(header)
+    triage.headers += [header for header in headers if header.path not in set_aside]
+
+
+def _warn_of_other_pixels(triage: Triage, uid: str, others: set[str]) -> None:
+    warning = f"{uid}: this SOP Instance UID came with different pixels; all are kept."
+    if others and warning not in triage.warnings:
+        triage.warnings.append(warning)
 
 
 def _hash(header: Header) -> str | Rejected:
+    from ingest._tiles import open_tiles
     from ingest.decode import open_dataset, pixel_hash
     from ingest.errors import DecodeError
     from ingest.scan import hash_file, quiet
@@ -153,18 +238,29 @@ def _hash(header: Header) -> str | Rejected:
     try:
         if header.kind == "picture":
             return hash_file(header.path)
+        if header.is_slide:
+            with quiet(), closing(open_tiles(header.path)) as tiles:
+                return tiles.pixel_hash()
+        if header.kind == "volume":
+            from ingest.volume_header import volume_hash
+
+            return volume_hash(header.path)
         with quiet():
             return pixel_hash(open_dataset(header.path))
     except DecodeError as error:
-        return Rejected(header.path, error.code)
+        return header.refused(error.code)
+    except DamagedStreamError:
+        return header.refused("damaged-archive")
     except OSError:
-        return Rejected(header.path, "unreadable-file")
+        return header.refused("unreadable-file")
+    except Exception:  # whatever a mangled file makes pydicom raise is one line of the report
+        return header.refused("unreadable-header")
 
 
-def is_as_recorded(record: FileRecord) -> bool:
+def is_as_recorded(record: FileRecord, key: SecretKey) -> bool:
     """Whether the file of a record is still there, with the same size and time."""
     try:
-        status = os.stat(record.path)
+        size, mtime_ns = source_status(record.path)
     except OSError:
         return False
-    return (status.st_size, status.st_mtime_ns) == (record.size, record.mtime_ns)
+    return (size, key.moment(mtime_ns)) == (record.size, record.mtime_ns)

@@ -1,4 +1,4 @@
-"""Which files the named paths hold, in a fixed order, without opening any."""
+"""Which files the named paths hold, in a fixed order, without opening any but archives."""
 
 from __future__ import annotations
 
@@ -8,13 +8,29 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from index.records import SEPARATOR
+from ingest._inflate import DamagedStreamError
+from ingest.archive import (
+    MAX_DEPTH,
+    MAX_MEMBERS,
+    NO_ARCHIVE,
+    Archive,
+    is_archive,
+    is_unread_archive,
+    open_inner_archive,
+    unpacks_too_far,
+)
 from ingest.errors import IngestError
 from ingest.reasons import Rejected
+from ingest.source import archive_at, source_status
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A regular file: absolute path, size in bytes, modification time in nanoseconds."""
+    """A regular file: absolute path, size in bytes, modification time in nanoseconds.
+
+    A member of an archive has the path `<archive>!/<member>` and the archive's time.
+    """
 
     path: str
     size: int
@@ -22,26 +38,99 @@ class FoundFile:
 
 
 def walk(paths: Sequence[str | Path]) -> Iterator[FoundFile | Rejected]:
-    """Yield every regular file under `paths` once, sorted within each folder; a folder inside a folder is
-    followed through symbolic links, but never twice. An unreadable folder inside is one `Rejected`.
+    """Yield every file under `paths` once, the members of archives in place of these; see `walk_files`."""
+    for found in walk_files(paths):
+        if isinstance(found, FoundFile) and is_archive(found.path):
+            yield from walk_archive(found)
+        else:
+            yield found
+
+
+def walk_archive(found: FoundFile) -> Iterator[FoundFile | Rejected]:
+    """Yield the members of an archive in its own order, those of archives within it in place of these, and
+    each archive itself if something is wrong with it.
+    """
+    try:
+        yield from _Members(found).of(archive_at(found.path), 1)
+    except _TooLargeError:
+        yield Rejected(found.path, "archive-too-large")
+    except PermissionError:
+        yield Rejected(found.path, "permission-denied")
+    except OSError:
+        yield Rejected(found.path, "unreadable-file")
+
+
+class _TooLargeError(Exception):
+    """What an archive holds on all its levels is too much."""
+
+
+class _Members:
+    """What lies in the archive `found`, counted on all its levels together."""
+
+    def __init__(self, found: FoundFile) -> None:
+        self._found = found
+        self._count = self._unpacked = 0
+
+    def of(self, archive: Archive, depth: int) -> Iterator[FoundFile | Rejected]:
+        if archive.code == NO_ARCHIVE:
+            size = self._found.size if depth == 1 else source_status(archive.path)[0]
+            yield FoundFile(archive.path, size, self._found.mtime_ns)
+            return
+        for name, member in archive.members.items():
+            self._count += 1
+            self._unpacked += member.size
+            if self._count > MAX_MEMBERS or unpacks_too_far(self._unpacked, self._found.size):
+                raise _TooLargeError
+            path = f"{archive.path}{SEPARATOR}{name}"
+            if member.code:
+                yield Rejected(path, member.code)
+            elif is_archive(name):
+                yield from self._inside(archive, name, path, depth)
+            else:
+                yield FoundFile(path, member.size, self._found.mtime_ns)
+        if archive.code is not None:
+            yield Rejected(archive.path, archive.code)
+
+    def _inside(self, outer: Archive, name: str, path: str, depth: int) -> Iterator[FoundFile | Rejected]:
+        if depth == MAX_DEPTH:
+            yield Rejected(path, "nested-archive")
+            return
+        try:
+            inner = open_inner_archive(outer, name)
+        except DamagedStreamError:
+            yield Rejected(path, "damaged-archive")
+            return
+        yield from self.of(inner, depth + 1)
+
+
+def walk_files(paths: Sequence[str | Path]) -> Iterator[FoundFile | Rejected]:
+    """Yield every regular file under `paths` once, archives among them, sorted within each folder; the order
+    of `paths` does not matter. Folders are followed through symbolic links, but none is walked twice. An
+    unreadable folder inside is one `Rejected`, and so is an archive of a kind that is not read.
 
     Raises `IngestError`: `no-such-path`, `path-unreadable` for the named paths themselves.
     """
     seen: set[tuple[int, int]] = set()
     yielded: set[str] = set()
-    for named in paths:
-        root = os.path.abspath(named)
+    roots = {os.path.abspath(named) for named in paths}
+    # Members named by themselves come last, so that those of a named archive are not counted again.
+    for root in sorted(roots, key=lambda root: (SEPARATOR in root, root)):
+        if SEPARATOR in root and root.partition(SEPARATOR)[0] in yielded:
+            continue
         for found in _walk_root(root, seen):
-            if found.path not in yielded:
-                yielded.add(found.path)
-                yield found
+            if found.path in yielded:
+                continue
+            yielded.add(found.path)
+            is_unread = isinstance(found, FoundFile) and is_unread_archive(found.path)
+            yield Rejected(found.path, "unsupported-archive") if is_unread else found
 
 
 def _walk_root(root: str, seen: set[tuple[int, int]]) -> Iterator[FoundFile | Rejected]:
     try:
         status = os.stat(root)
-    except FileNotFoundError:
-        raise IngestError("no-such-path", f"There is no file or folder {root}; check the path.") from None
+    except (FileNotFoundError, NotADirectoryError):
+        yield _named_member(root)
+        return
     except OSError as error:
         raise _unreadable(root, error) from None
     if not stat.S_ISDIR(status.st_mode):
@@ -53,8 +142,16 @@ def _walk_root(root: str, seen: set[tuple[int, int]]) -> Iterator[FoundFile | Re
         entries = _sorted_entries(root)
     except OSError as error:
         raise _unreadable(root, error) from None
-    seen.add((status.st_dev, status.st_ino))
-    yield from _walk_entries(entries, seen)
+    if (status.st_dev, status.st_ino) not in seen:
+        seen.add((status.st_dev, status.st_ino))
+        yield from _walk_entries(entries, seen)
+
+
+def _named_member(path: str) -> FoundFile:
+    try:
+        return FoundFile(path, *source_status(path))
+    except OSError:
+        raise IngestError("no-such-path", f"There is no file or folder {path}; check the path.") from None
 
 
 def _unreadable(root: str, error: OSError) -> IngestError:

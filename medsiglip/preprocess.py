@@ -9,6 +9,8 @@ all of them and left to the encoder.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +21,8 @@ from PIL import Image
 from medsiglip.errors import ModelError
 
 _Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-_Indices = npt.NDArray[np.intp]
+# Rows that are drawn at a time: what is made of them on the way stays in the cache.
+_ROWS = 224
 
 
 def to_model_input(image: _Pixels, size: int, profile: str = "medsiglip-eval") -> npt.NDArray[np.uint8]:
@@ -40,7 +43,9 @@ def to_model_input(image: _Pixels, size: int, profile: str = "medsiglip-eval") -
             "bad-image", f"An image must have shape [H, W], [H, W, 3] or [H, W, 4], not {list(image.shape)}."
         )
     drawn = draw(image[:, :, :3] if image.ndim == 3 else image, size)
-    return np.stack([drawn] * 3, axis=2) if drawn.ndim == 2 else np.array(drawn, order="C")
+    if drawn.ndim == 3:
+        return np.array(drawn, order="C")
+    return _as_rgb(drawn)
 
 
 def _medsiglip_eval(image: _Pixels, size: int) -> npt.NDArray[np.uint8]:
@@ -53,45 +58,81 @@ def _medsiglip_eval(image: _Pixels, size: int) -> npt.NDArray[np.uint8]:
     if height == width == size:
         return _to_8_bit(image)
     side = max(height, width)
-    left, right, x = _taps(side, size, (side - width) // 2)
-    top, bottom, y = _taps(side, size, (side - height) // 2)
-    rows = np.concatenate([top, bottom])
-    shrinks = height > len(rows)
-    source = _take_or_zero(image, rows, axis=0) if shrinks else image
-    along_x = _interpolate(
-        _as_float(_take_or_zero(source, left, axis=1)),
-        _as_float(_take_or_zero(source, right, axis=1)),
-        x,
-        axis=1,
-    )
-    pairs = along_x if shrinks else _take_or_zero(along_x, rows, axis=0)
-    return _interpolate(pairs[:size], pairs[size:], y, axis=0).astype(np.uint8)
+    columns = _taps(side, size, width)
+    rows = _taps(side, size, height)
+    drawn = np.empty((size, size, *image.shape[2:]), np.uint8)
+    # Rows that are read twice, because the picture grows, are interpolated along x once.
+    along_x = None if height > 2 * size else _along_x(image, columns)
+    for start in range(0, size, _ROWS):
+        near = rows.part(start, start + _ROWS)
+        pairs = near.take(image if along_x is None else along_x, axis=0)
+        if along_x is None:
+            pairs = _along_x(pairs, columns)
+        count = len(near.fraction)
+        drawn[start : start + _ROWS] = _interpolate(pairs[:count], pairs[count:], near.fraction, axis=0)
+    return drawn
 
 
-def _taps(side: int, size: int, offset: int) -> tuple[_Indices, _Indices, npt.NDArray[np.float32]]:
-    """The two neighbours of each output sample and its place between them, `side` samples drawn as `size`.
+@dataclass(frozen=True, slots=True)
+class _Taps:
+    """The two neighbours of each output sample along one axis, and its place between them.
 
-    Indices count from sample `offset`, where the picture begins inside its padding.
+    `index` [2, n] holds the samples before and behind, `outside` which of them lie in the padding (None: no
+    one does).
     """
+
+    index: npt.NDArray[np.intp]
+    outside: npt.NDArray[np.bool_] | None
+    fraction: npt.NDArray[np.float32]
+
+    def part(self, start: int, stop: int) -> _Taps:
+        """Those of some output samples."""
+        outside = None if self.outside is None else self.outside[:, start:stop]
+        return _Taps(self.index[:, start:stop], outside, self.fraction[start:stop])
+
+    def take(self, values: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
+        """The samples before, then those behind, along `axis`."""
+        taken = values.take(self.index.ravel(), axis)
+        if self.outside is not None:
+            outside = self.outside.ravel()
+            taken[outside if axis == 0 else (slice(None), outside)] = 0
+        return taken
+
+
+@lru_cache(maxsize=64)
+def _taps(side: int, size: int, length: int) -> _Taps:
+    """Those of `side` samples drawn as `size`, of which the picture has `length`, in the middle."""
     scale = np.float32(side) / np.float32(size)
     centre = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
     floor = np.floor(centre)
-    low = np.maximum(floor, 0).astype(np.intp) - offset
-    high = np.minimum(np.ceil(centre), side - 1).astype(np.intp) - offset
-    return low, high, centre - floor
+    near = np.stack([np.maximum(floor, 0), np.minimum(np.ceil(centre), side - 1)])
+    wanted = near.astype(np.intp) - (side - length) // 2
+    index = wanted.clip(0, length - 1)
+    return _Taps(index, index != wanted if length < side else None, centre - floor)
 
 
-def _take_or_zero(values: npt.NDArray[Any], indices: _Indices, axis: int) -> npt.NDArray[Any]:
-    taken = values.take(indices, axis, mode="clip")
-    outside = np.flatnonzero((indices < 0) | (indices >= values.shape[axis]))
-    if outside.size:
-        taken[outside if axis == 0 else (slice(None), outside)] = 0
-    return taken
+def _along_x(rows: _Pixels, columns: _Taps) -> npt.NDArray[np.float32]:
+    """Rows `[n, W]` or `[n, W, 3]` interpolated along x.
+
+    Picking columns takes longest: a row of the upper half and one of the lower share a word of twice the
+    width, so that both are picked at once.
+    """
+    count, half, width = len(rows), -(-len(rows) // 2), len(columns.fraction)
+    bits = 8 * rows.itemsize
+    words = rows[count - half :].astype(f"u{2 * rows.itemsize}")
+    words <<= bits
+    words |= rows[:half]
+    picked = columns.take(words, axis=1)
+    drawn = np.empty((count, width, *rows.shape[2:]), np.float32)
+    for part, own in ((slice(half), picked & ((1 << bits) - 1)), (slice(count - half, None), picked >> bits)):
+        low, high = (_as_float(side, bits) for side in (own[:, :width], own[:, width:]))
+        drawn[part] = _interpolate(low, high, columns.fraction, axis=1)
+    return drawn
 
 
-def _as_float(values: _Pixels) -> npt.NDArray[np.float32]:
+def _as_float(values: npt.NDArray[Any], bits: int) -> npt.NDArray[np.float32]:
     converted = values.astype(np.float32)
-    if values.dtype == np.uint16:
+    if bits == 16:
         converted /= 257
     return converted
 
@@ -106,6 +147,20 @@ def _interpolate(
     high *= fraction.reshape(shape)
     low += high
     return low
+
+
+def _as_rgb(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """`[size, size]` three times, as `[size, size, 3]`.
+
+    Two pixels a, b are three words of two bytes, aa ab bb, which takes half as long as single bytes.
+    """
+    pairs = np.zeros(-(-grey.size // 2), "<u2")
+    pairs.view(np.uint8)[: grey.size] = grey.ravel()
+    words = np.empty((len(pairs), 3), "<u2")
+    words[:, 0] = (pairs & 0xFF) * 0x101
+    words[:, 1] = pairs
+    words[:, 2] = (pairs >> 8) * 0x101
+    return words.view(np.uint8).ravel()[: 3 * grey.size].reshape(*grey.shape, 3)
 
 
 def _hf_processor(image: _Pixels, size: int) -> npt.NDArray[np.uint8]:

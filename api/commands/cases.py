@@ -1,4 +1,4 @@
-"""`ingest`, `search`, `classify`, `study` and `forget`: cases go in, are found, and leave."""
+"""`search`, `classify`, `study` and `forget`: cases are found, looked at, and leave."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from api.commands._invocation import invocation
+from api.commands._where import WHERE_HELP, Where
 
 
 class Level(StrEnum):
@@ -18,49 +19,6 @@ class Level(StrEnum):
     IMAGE = "image"
     SERIES = "series"
     STUDY = "study"
-
-
-Where = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="EXPR", help="field=value, !=, <, <=, >, >=, field=a|b or label:name=1; repeated means and."
-    ),
-]
-
-
-def ingest(
-    context: typer.Context,
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Folders and files.", readable=False)
-    ],
-    metadata: Annotated[
-        Path | None,
-        typer.Option(metavar="CSV", help="What DICOM headers would say, for plain pictures.", readable=False),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that decode and render [one per core].")
-    ] = None,
-    max_slices: Annotated[
-        int | None, typer.Option(min=1, help="Slices of a volume that are embedded, sampled evenly.")
-    ] = None,
-) -> None:
-    """Read folders of DICOM and pictures, embed every image, and add it to the archive.
-
-    A file that cannot be used costs one line of the report. Running it again embeds only what is new.
-
-    \b
-    Example: medsiglip ingest ~/dicom
-             medsiglip ingest pictures --metadata pictures.csv
-    """
-    from api.presentation import show_ingest
-    from api.progress import progress_display
-
-    run = invocation(context)
-    with run.archive() as archive, progress_display() as on_progress:
-        report = archive.ingest(
-            paths, metadata=metadata, workers=workers, max_slices=max_slices, on_progress=on_progress
-        )
-    run.answer(report, show_ingest)
 
 
 def search(
@@ -159,7 +117,7 @@ def show_study_command(
 
     run = invocation(context)
     with run.archive() as archive:
-        run.answer(archive.study(uid), show_study)
+        run.answer(archive.study(uid, identity=True), show_study)
 
 
 def forget(
@@ -191,8 +149,7 @@ def _exactly_one(names: str, *values: object) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this topic."""
-    app.command()(ingest)
-    app.command()(search)
+    app.command(epilog=WHERE_HELP)(search)
     app.command()(classify)
     studies = typer.Typer(
         no_args_is_help=True,
@@ -204,7 +161,7 @@ def register(app: typer.Typer) -> None:
                  medsiglip study show 1.2.840.113
         """,
     )
-    studies.command("list")(list_studies)
+    studies.command("list", epilog=WHERE_HELP)(list_studies)
     studies.command("show")(show_study_command)
     app.add_typer(studies, name="study")
     app.command()(forget)

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from api.commands._invocation import invocation
-from api.commands.cases import Level, Where
+from api.commands._where import Where
+from api.commands.cases import Level
 
 Labels = Annotated[
     list[str] | None,

@@ -8,7 +8,12 @@ from typing import Annotated
 import typer
 
 from api.commands._invocation import invocation
+from api.commands.ingest import slice_limit
 
+MaxSlices = Annotated[
+    str, typer.Option(metavar="N|all", help="Slices of a volume that are drawn, sampled evenly.")
+]
+Magnification = Annotated[float, typer.Option(metavar="5|10|20", help="Magnification of slide patches.")]
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders and files.", readable=False)]
 
 
@@ -18,6 +23,8 @@ def embed(
     out: Annotated[
         Path, typer.Option(metavar="FILE.parquet", help="Where the embeddings are written.", readable=False)
     ],
+    max_slices: MaxSlices = "85",
+    magnification: Magnification = 10.0,
 ) -> None:
     """Write one embedding per image as Parquet: path, sop_instance_uid, frame, embedding (float32, unit
     length).
@@ -27,10 +34,12 @@ def embed(
     """
     from api.presentation import show_embedded
     from api.progress import progress_display
+    from ingest.plan import PlanOptions
 
     run = invocation(context)
+    plan = PlanOptions(slice_limit(max_slices), magnification)
     with run.archive() as archive, progress_display() as on_progress:
-        written = archive.embed(paths, out, on_progress=on_progress)
+        written = archive.embed(paths, out, plan=plan, on_progress=on_progress)
     run.answer(written, show_embedded)
 
 
@@ -40,6 +49,8 @@ def render(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for the PNGs and images.jsonl.", readable=False)
     ],
+    max_slices: MaxSlices = "85",
+    magnification: Magnification = 10.0,
 ) -> None:
     """Draw what the model is shown, before resizing, as PNG files with a JSON line for each in images.jsonl.
 
@@ -48,10 +59,12 @@ def render(
     """
     from api.presentation import show_rendered
     from api.progress import progress_display
+    from ingest.plan import PlanOptions
 
     run = invocation(context)
+    plan = PlanOptions(slice_limit(max_slices), magnification)
     with run.archive() as archive, progress_display() as on_progress:
-        drawn = archive.render(paths, out, on_progress=on_progress)
+        drawn = archive.render(paths, out, plan=plan, on_progress=on_progress)
     run.answer(drawn, show_rendered)
 
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from api.commands._invocation import invocation
-from api.commands.cases import Level, Where
+from api.commands._where import Where
+from api.commands.cases import Level
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the probe.")]
 

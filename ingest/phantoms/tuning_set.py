@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ingest.attributes import PixelAttributes, Window
+from ingest.histogram import ValueHistogram
 from ingest.phantoms.catalogue import StudyPlan, anatomy, draw_study, plan_studies
 from ingest.phantoms.report import caption, statements
 from ingest.phantoms.study import PhantomSeries, PhantomStudy
-from ingest.render import ValueHistogram, choose_rendering, limits_percentiles, render
+from ingest.render import choose_rendering, limits_percentiles, render
 from medsiglip.preprocess import DEFAULT_PROFILE, to_model_input
 
 _CHUNK = 32

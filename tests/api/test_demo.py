@@ -28,6 +28,7 @@ def test_the_demonstration_answers_all_three_questions(shown: Home) -> None:
     assert outcome["retrieval"]["map"] > 0
     assert outcome["probe"]["labels"]
     assert len(outcome["text_search"]["hits"]) == 5
+    assert {hit["modality"] for hit in outcome["text_search"]["hits"]} <= {"CR", "DX"}
     assert all(len(found["hits"]) == 5 for found in outcome["case_search"])
 
 

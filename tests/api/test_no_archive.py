@@ -63,3 +63,20 @@ def test_what_ingest_makes_is_for_its_owner_only(phantoms: Phantoms, tmp_path: P
     assert run("--home", home, "ingest", file).code == 0
     assert home.stat().st_mode & 0o777 == 0o700
     assert (home / "catalog.db").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("code", "options"),
+    [
+        ("metadata-unreadable", ("--metadata", "{out}/absent.csv")),
+        ("report-not-writable", ("--report", "{out}/absent/report.csv")),
+        ("no-such-path", ("{out}/absent",)),
+    ],
+)
+def test_an_ingest_that_cannot_begin_makes_no_archive(
+    phantoms: Phantoms, tmp_path: Path, code: str, options: tuple[str, ...]
+) -> None:
+    filled = [word.format(out=tmp_path) for word in options]
+    failed = run("--home", tmp_path / "typo", "--json", "ingest", phantoms.dicom, *filled)
+    assert (failed.code, failed.error["code"]) == (1, code)
+    assert not (tmp_path / "typo").exists()

@@ -147,7 +147,7 @@ def look(home: Path, operation: Callable[[CaseIndex], None]) -> dict:
         operation(opened)
         checked = opened.verify()
         held = contents(opened)
-    secret = unit_vectors(6, seed=1)[3].astype("float16").tobytes()
+    secret = unit_vectors(6, seed=1)[3].astype("float32").tobytes()
     files = [path for path in home.rglob("*") if path.is_file()]
     left = [path.name for path in files if secret in path.read_bytes()]
     return {"problems": list(checked.problems), "contents": held, "left": left}

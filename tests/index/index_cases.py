@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Connection, text
 
+from index import migrations
 from index.records import (
     FileRecord,
     ImageRecord,
@@ -85,3 +87,15 @@ def make_bundle(
 def count_images(bundles: Sequence[SeriesBundle]) -> int:
     """How many vectors bundles need."""
     return sum(len(bundle.images) for bundle in bundles)
+
+
+def make_older_home(connection: Connection, fingerprint: str | None) -> None:
+    """The tables of the first revision, bound to a key or not yet, with a file that was refused."""
+    from alembic import command
+
+    config = migrations.configuration()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0001")
+    connection.execute(text("UPDATE home SET key_fingerprint = :key, next_id = 8"), {"key": fingerprint})
+    row = "INSERT INTO files (id, path, size, mtime_ns, outcome, code) VALUES (7, '/a', 1, 1, 'skipped', 'x')"
+    connection.execute(text(row))

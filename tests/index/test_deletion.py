@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from index_cases import SPACE, make_bundle, unit_vectors
 
 from index.case_index import CaseIndex
+from index.errors import CatalogError
 from index.records import FileRecord, LabelRecord, Removal
 
 
@@ -35,7 +37,7 @@ def test_no_byte_of_a_patient_is_left(filled: CaseIndex, home: Path) -> None:
     vectors = filled.vectors([one.image_id for one in images])
     secrets = [
         *(vector.tobytes() for vector in vectors),
-        *(vector.tobytes() for vector in unit_vectors(8, 1)[:4].astype(np.float16)),
+        *(vector.tobytes() for vector in unit_vectors(8, 1)[:4].astype(np.float32)),
         b"patient-0",
         b"/data/1/",
         b"secret-finding",
@@ -99,7 +101,7 @@ def test_a_study_whose_shard_is_lost_can_be_forgotten_and_ingested_again(
     lost = [
         one
         for one in (home / "vectors" / SPACE.name).iterdir()
-        if unit_vectors(8, 1)[0].astype("f2").tobytes() in one.read_bytes()
+        if unit_vectors(8, 1)[0].astype("f4").tobytes() in one.read_bytes()
     ]
     assert len(lost) == 1
     filled.close()
@@ -117,9 +119,47 @@ def test_a_study_whose_shard_is_lost_can_be_forgotten_and_ingested_again(
 def test_refused_files_go_as_far_as_they_are_known_to_be_the_patient_s(filled: CaseIndex) -> None:
     named = FileRecord("/other/1.dcm", 1, 1, None, "quarantined", "truncated", sop_instance_uid="2.25.0.0.0")
     foreign = FileRecord("/other/2.dcm", 1, 1, None, "quarantined", sop_instance_uid="2.25.4.0.0")
-    nameless = FileRecord("/other/3.dcm", 1, 1, None, "quarantined", "truncated")
-    filled.record_files([named, foreign, nameless])
-    assert filled.remove_patient("patient-0").files == 5
-    left = filled.known_files()
-    assert "/other/1.dcm" not in left
-    assert {"/other/2.dcm", "/other/3.dcm", "/data/4/0/0.dcm"} <= left.keys()
+    read = FileRecord("/sr/1.dcm", 1, 1, None, "skipped", "structured-report", patient_key="patient-0")
+    of_study = FileRecord("/sr/2.dcm", 1, 1, None, "quarantined", study_instance_uid="2.25.1")
+    nameless = FileRecord("/elsewhere/3.dcm", 1, 1, None, "quarantined", "truncated")
+    filled.record_files([named, foreign, read, of_study, nameless])
+    assert filled.remove_study("2.25.1").files == 3
+    assert filled.remove_patient("patient-0").files == 4
+    assert filled.known_files().keys() == {
+        "/other/2.dcm",
+        "/elsewhere/3.dcm",
+        *(f"/data/{study}/0/{n}.dcm" for study in (2, 4) for n in (0, 1)),
+    }
+
+
+def test_refused_files_of_nobody_go_with_those_beside_them(filled: CaseIndex) -> None:
+    beside = ["/data/0/0/letter.pdf", "/data/0/0/DICOMDIR"]
+    elsewhere = ["/data/letter.pdf", "/data/0/letter.pdf", "/data/2/0/letter.pdf", "/data/0/0x/letter.pdf"]
+    filled.record_files([FileRecord(path, 1, 1, None, "skipped", "x") for path in (*beside, *elsewhere)])
+    assert filled.remove_study("2.25.0").files == 4
+    known = filled.known_files().keys()
+    assert known.isdisjoint(beside)
+    assert known >= set(elsewhere)
+
+
+def test_the_row_of_an_archive_goes_with_what_was_in_it(filled: CaseIndex) -> None:
+    bundle = make_bundle(7, 2, patient="patient-7")
+    inside = [replace(f, path=f"/exports/doe.zip!/{n}.dcm") for n, f in enumerate(bundle.files)]
+    filled.add([replace(bundle, files=tuple(inside))], unit_vectors(2, 7))
+    own, locked, other = "/exports/doe.zip", "/exports/doe.zip!/deep/locked.dcm", "/exports/other.zip"
+    filled.record_files([FileRecord(path, 1, 1, None, "skipped", "x") for path in (own, locked, other)])
+    assert filled.remove_patient("patient-7").files == 4
+    assert [path for path in filled.known_files() if path.startswith("/exports")] == [other]
+
+
+def test_a_patient_of_whom_only_refused_files_are_known_can_be_forgotten(filled: CaseIndex) -> None:
+    for n in range(2):
+        owner = {"patient_key": "patient-9", "study_instance_uid": "2.25.99"}
+        filled.record_files([FileRecord(f"/sr/{n}.dcm", 1, 1, None, "skipped", "x", **owner)])
+    assert filled.remove_patient("patient-9") == Removal(0, 0, 0, 0, 2, 0)
+    with pytest.raises(CatalogError) as caught:
+        filled.remove_patient("patient-9")
+    assert caught.value.code == "unknown-patient"
+    with pytest.raises(CatalogError) as caught:
+        filled.remove_study("2.25.99")
+    assert caught.value.code == "unknown-study"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +119,20 @@ def test_a_discarded_snapshot_is_gone(saved: FaissIndex, tmp_path: Path) -> None
     discard_snapshot(tmp_path, "space")
     discard_snapshot(tmp_path, "space")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_snapshot_can_be_written_and_read_once_simpleitk_is_loaded(tmp_path: Path) -> None:
+    """Both are made by SWIG, which has one table of types for all modules of a process."""
+    program = (
+        "import pathlib, sys, faiss, SimpleITK\n"
+        "import numpy as np\n"
+        "from index.faiss_index import FaissIndex\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "index = FaissIndex(4)\n"
+        "index.add(np.array([7, 3]), np.eye(4, dtype=np.float32)[:2])\n"
+        "index.save(folder, 'space', ['shard'])\n"
+        "print(FaissIndex.load(folder, 'space', 4).ids.tolist())\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert (done.stdout, done.returncode) == ("[7, 3]\n", 0), done.stderr

@@ -90,9 +90,14 @@ TABLE = {
     "quality.sharpness=": {1, 2},
     "quality.grade=poor": {3},
     "quality.grade!=poor": {1, 2, 4},
+    "quality.grade=0": set(),
+    "quality.grade<1": set(),
+    "quality.grade!=0": {1, 2, 3, 4},
+    "quality.grade=good|0": {4},
+    "quality.sharpness=poor": set(),
+    "quality.sharpness=true": set(),
     "quality.burned_in=true": {3},
     "quality.burned_in!=true": {1, 2, 4},
-    "quality.nothing=1": set(),
     "label:nodule=1": {1},
     "label:nodule=0": {2},
     "label:nodule!=1": {2, 3, 4},
@@ -175,6 +180,7 @@ BAD = {
     "study_date=yesterday": "not a date",
     "label:nodul=1": "nodule",
     "label:nodule=many": "not a number",
+    "quality.sharpnes<1": "did you mean sharpness? There are: burned_in, grade, sharpness",
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from index_cases import SPACE, make_bundle, unit_vectors
+from index_cases import SPACE, make_bundle, make_older_home, unit_vectors
 from sqlalchemy import create_engine, inspect, text
 
 from index import migrations
@@ -69,6 +69,19 @@ def test_an_existing_home_opens_and_lists_its_files_without_heavy_imports(
         cwd=Path(__file__).parents[2],
     )
     assert json.loads(done.stdout) == [2, []]
+
+
+@pytest.mark.parametrize(("fingerprint", "phi"), [("ab" * 8, "pseudonymous"), (None, None)])
+def test_an_older_home_is_pseudonymous_once_it_holds_anybody(
+    home: Path, fingerprint: str | None, phi: str | None
+) -> None:
+    home.mkdir()
+    engine = create_engine(f"sqlite:///{home / 'catalog.db'}")
+    with engine.begin() as connection:
+        make_older_home(connection, fingerprint)
+    engine.dispose()
+    with CaseIndex.open(home) as index:
+        assert (index.phi, index.known_files()["/a"].patient_key) == (phi, None)
 
 
 def test_a_newer_home_is_refused_and_left_alone(index: CaseIndex, home: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import imagecodecs
 import numpy as np
@@ -8,11 +9,17 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
+from pydicom.pixels import convert_color_space
 from pydicom.uid import UID
 
 from ingest._native import native_frame
 from ingest.decode import decode_picture, frames, open_dataset, pixel_hash
+from ingest.deidentify import SecretKey
 from ingest.errors import DecodeError
+from ingest.header import Header
+from ingest.image_pixel import image_pixel
+from ingest.scan import scan_file
+from ingest.walk import FoundFile
 
 JPEG = "1.2.840.10008.1.2.4."
 Y, X = np.mgrid[:24, :33]
@@ -84,9 +91,7 @@ def test_uncompressed_frames(tmp_path, write_dicom, dtype):
     rng = np.random.default_rng(3)
     pixels = rng.integers(info.min, info.max, (5, 6, 7), dtype=dtype, endpoint=True)
     path = write_dicom(tmp_path / "x.dcm", pixels, NumberOfFrames=5)
-    dataset = open_dataset(str(path))
-    assert native_frame(dataset, 0) is not None
-    np.testing.assert_array_equal(np.stack(list(frames(dataset, [3, 0]))), pixels[[3, 0]])
+    np.testing.assert_array_equal(np.stack(decoded(path, [3, 0])), pixels[[3, 0]])
 
 
 def test_uncompressed_colour(tmp_path, write_dicom):
@@ -96,7 +101,6 @@ def test_uncompressed_colour(tmp_path, write_dicom):
     apart = open_dataset(str(path))
     apart.PlanarConfiguration = 1
     apart.PixelData = np.ascontiguousarray(pixels.transpose(2, 0, 1)).tobytes()
-    assert native_frame(apart, 0) is None
     np.testing.assert_array_equal(next(frames(apart, [0])), pixels)
 
 
@@ -108,16 +112,67 @@ def test_bits_above_high_bit_are_ignored(tmp_path, write_dicom, signed):
     np.testing.assert_array_equal(decoded(path)[0], wanted)
 
 
-def test_the_native_path_agrees_with_pydicom(tmp_path, write_dicom):
-    rng = np.random.default_rng(9)
-    for bits, dtype in ((8, np.uint8), (12, np.uint16), (12, np.int16), (16, np.int16)):
-        low = -(2 ** (bits - 1)) if dtype == np.int16 else 0
-        pixels = rng.integers(low, low + 2**bits, (9, 8)).astype(dtype)
-        path = write_dicom(tmp_path / f"{bits}{np.dtype(dtype).name}", pixels, BitsStored=bits)
-        frame = native_frame(open_dataset(str(path)), 0)
-        assert frame is not None
-        np.testing.assert_array_equal(frame, dcmread(path).pixel_array)
-        assert frame.dtype == dcmread(path).pixel_array.dtype
+@pytest.mark.parametrize("signed", [False, True])
+def test_values_may_lie_above_overlay_bits(tmp_path, write_dicom, signed):
+    wanted = (SMOOTH * 1000).astype(np.int16) - (500 if signed else 0)
+    stored = ((wanted << 4) | 0b0101).view(np.uint16)
+    path = write_dicom(tmp_path / "x.dcm", stored, BitsStored=12, HighBit=15, PixelRepresentation=int(signed))
+    np.testing.assert_array_equal(decoded(path)[0], wanted)
+
+
+@pytest.mark.parametrize(
+    ("bits", "dtype"), [(7, np.uint8), (8, np.uint8), (10, np.uint16), (12, np.int16), (16, np.int16)]
+)
+def test_uncompressed_values_equal_pydicom(tmp_path, write_dicom, bits, dtype):
+    low = -(2 ** (bits - 1)) if dtype == np.int16 else 0
+    pixels = np.random.default_rng(bits).integers(low, low + 2**bits, (9, 8)).astype(dtype)
+    path = write_dicom(tmp_path / "x.dcm", pixels, BitsStored=bits)
+    (frame,) = decoded(path)
+    np.testing.assert_array_equal(frame, dcmread(path).pixel_array)
+    assert frame.dtype == dcmread(path).pixel_array.dtype
+
+
+def test_eight_bits_are_a_view_of_the_file(tmp_path, write_dicom):
+    dataset = open_dataset(str(write_dicom(tmp_path / "x.dcm", grey(8))))
+    frame = native_frame(dataset.PixelData, image_pixel(dataset), 0)
+    assert np.shares_memory(frame, np.frombuffer(dataset.PixelData, np.uint8))
+
+
+@pytest.mark.parametrize("keyword", ["FloatPixelData", "DoubleFloatPixelData"])
+def test_float_pixel_data(tmp_path, make_dicom, keyword):
+    values = (SMOOTH - 0.5).astype(np.float32 if keyword == "FloatPixelData" else np.float64)
+    dataset = make_dicom(grey(16))
+    del dataset.PixelData
+    dataset.BitsAllocated = 8 * values.itemsize
+    setattr(dataset, keyword, values.tobytes())
+    dataset.save_as(tmp_path / "x.dcm", enforce_file_format=True)
+    np.testing.assert_array_equal(decoded(tmp_path / "x.dcm")[0], values)
+
+
+@pytest.mark.parametrize("allocated", [1, 12])
+def test_packed_values_go_on_across_the_frames(tmp_path, write_dicom, allocated):
+    values = np.random.default_rng(1).integers(0, 2**allocated, (3, 5, 7))
+    # The first value lies in the lowest bits (PS3.5 8.1.1), which is a number written in base 2**allocated.
+    number = sum(int(value) << (allocated * i) for i, value in enumerate(values.ravel()))
+    packed = number.to_bytes((values.size * allocated + 7) // 8, "little")
+    dataset = open_dataset(
+        str(write_dicom(tmp_path / "x.dcm", values.astype(np.uint16), NumberOfFrames=3, BitsStored=allocated))
+    )
+    dataset.BitsAllocated = allocated
+    dataset.PixelData = packed
+    np.testing.assert_array_equal(np.stack(list(frames(dataset, range(3)))), values)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_big_endian_bytes_in_words(tmp_path, make_dicom):
+    pixels = np.random.default_rng(2).integers(0, 256, (3, 3, 5), dtype=np.uint8)
+    dataset = make_dicom(pixels, NumberOfFrames=3)
+    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.2")
+    dataset.PixelData = np.frombuffer(pixels.tobytes() + b"\0", np.uint16).byteswap().tobytes()
+    dataset["PixelData"].VR = "OW"
+    dataset.save_as(tmp_path / "x.dcm", implicit_vr=False, little_endian=False, enforce_file_format=True)
+    np.testing.assert_array_equal(np.stack(decoded(tmp_path / "x.dcm", range(3))), pixels)
+    np.testing.assert_array_equal(dcmread(tmp_path / "x.dcm").pixel_array, pixels)
 
 
 def test_ybr_becomes_rgb(tmp_path, write_dicom):
@@ -128,11 +183,75 @@ def test_ybr_becomes_rgb(tmp_path, write_dicom):
     np.testing.assert_allclose(decoded(path)[0][0], [[238, 14, 14], [13, 238, 14]], atol=1)
 
 
+def test_partial_ybr_has_black_at_16_and_white_at_235(tmp_path, write_dicom):
+    ybr = np.array([[[16, 128, 128], [235, 128, 128], [81, 90, 240]]], np.uint8)
+    path = write_dicom(tmp_path / "x.dcm", ybr, PhotometricInterpretation="YBR_PARTIAL_422")
+    # ITU-R BT.601: these are black, white and red.
+    np.testing.assert_allclose(decoded(path)[0][0], [[0, 0, 0], [255, 255, 255], [254, 0, 0]], atol=1)
+
+
+def test_two_pixels_share_their_chrominance(tmp_path, write_dicom):
+    ybr = np.random.default_rng(5).integers(16, 236, (4, 6, 3), dtype=np.uint8)
+    ybr[:, 1::2, 1:] = ybr[:, ::2, 1:]
+    halved = np.stack([ybr[:, ::2, 0], ybr[:, 1::2, 0], ybr[:, ::2, 1], ybr[:, ::2, 2]], axis=-1)
+    full = write_dicom(tmp_path / "full.dcm", ybr, PhotometricInterpretation="YBR_FULL")
+    dataset = open_dataset(
+        str(write_dicom(tmp_path / "422.dcm", ybr, PhotometricInterpretation="YBR_FULL_422"))
+    )
+    np.testing.assert_array_equal(next(frames(dataset, [0])), decoded(full)[0])  # stored in full all the same
+    dataset.PixelData = halved.tobytes()
+    np.testing.assert_array_equal(next(frames(dataset, [0])), decoded(full)[0])
+    np.testing.assert_allclose(
+        decoded(full)[0].astype(int), convert_color_space(ybr, "YBR_FULL", "RGB").astype(int), atol=1
+    )
+
+
 def test_frames_of_an_encapsulated_file_are_taken_alone(tmp_path, make_dicom):
     stack = np.stack([grey(12), grey(12) // 2, grey(12) // 3])
     path = written(tmp_path, make_dicom, stack, JPEG + "80", codec("jpegls_encode"), NumberOfFrames=3)
     (last,) = decoded(path, [2])
     np.testing.assert_array_equal(last, stack[2])
+
+
+@pytest.mark.parametrize("cut", [8, 9, 100, -1], ids=["delimiter", "and a byte", "and more", "and a frame"])
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_pixel_data_that_lack_only_their_delimiter_are_whole(tmp_path, make_dicom, cut):
+    stack = np.stack([grey(12), grey(12) // 2, grey(12) // 3])
+    path = written(tmp_path, make_dicom, stack, JPEG + "80", codec("jpegls_encode"), NumberOfFrames=3)
+    content, whole = path.read_bytes(), pixel_hash(open_dataset(str(path)))
+    path.write_bytes(content[: content.rindex(b"\xfe\xff\x00\xe0") if cut < 0 else -cut])
+    if cut == 8:
+        assert pixel_hash(open_dataset(str(path))) == whole
+        np.testing.assert_array_equal(np.stack(decoded(path, range(3))), stack)
+        assert isinstance(scan_file(FoundFile(str(path), 1, 1), SecretKey(bytes(32))), Header)
+    else:
+        with pytest.raises(DecodeError) as caught:
+            decoded(path)
+        assert caught.value.code == "truncated"
+
+
+def test_an_unknown_sequence_of_a_big_endian_file_is_little_endian(tmp_path, make_dicom):
+    pixels = (SMOOTH * 4000).astype(np.uint16)
+    dataset = make_dicom(pixels)
+    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.2")
+    dataset.PixelData = pixels.astype(">u2").tobytes()
+    dataset.PatientComments = "x" * 4096
+    path = tmp_path / "x.dcm"
+    dataset.save_as(path, implicit_vr=False, little_endian=False, enforce_file_format=True)
+    content = path.read_bytes()
+    # PS3.5 6.2.2: implicit VR little endian within, whatever surrounds it; here in group 0009.
+    inner = (
+        struct.pack("<HHI", 0x0008, 0x0100, 4) + b"CODE" + struct.pack("<HHI", 0x0009, 0x1001, 2) + b"\1\0"
+    )
+    items = struct.pack("<HHI", 0xFFFE, 0xE000, len(inner)) + inner
+    items += struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + inner + struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
+    unknown = struct.pack(">HH2sHI", 0x0009, 0x1000, b"UN", 0, 0xFFFFFFFF) + items
+    unknown += struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    place = content.index(struct.pack(">HH2s", 0x0010, 0x0010, b"PN"))
+    path.write_bytes(content[:place] + unknown + content[place:])
+    np.testing.assert_array_equal(decoded(path)[0], pixels)
+    header = scan_file(FoundFile(str(path), 1, 1), SecretKey(bytes(32)))
+    assert (header.rows, header.columns) == pixels.shape
 
 
 def test_pixel_hash_is_of_the_stored_value_alone(tmp_path, write_dicom):
@@ -219,3 +338,35 @@ def test_damaged_picture(tmp_path):
     with pytest.raises(DecodeError) as caught:
         decode_picture(str(tmp_path / "x.png"))
     assert caught.value.code == "undecodable-picture"
+
+
+@pytest.mark.parametrize("vr", [b"UT", b"OF", b"UN", b"UC"])
+def test_pixel_data_of_a_wrong_vr_are_bytes_all_the_same(tmp_path, write_dicom, vr):
+    pixels = (SMOOTH * 1000).astype(np.uint16)
+    path = write_dicom(tmp_path / "x.dcm", pixels)
+    wanted = pixel_hash(open_dataset(str(path)))
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"\xe0\x7f\x10\0OW", b"\xe0\x7f\x10\0" + vr))
+    dataset = open_dataset(str(path))
+    assert pixel_hash(dataset) == wanted
+    np.testing.assert_array_equal(next(frames(dataset, [0])), pixels)
+
+
+def test_pixel_data_written_as_a_sequence_have_a_code(tmp_path, write_dicom):
+    path = write_dicom(tmp_path / "x.dcm", (SMOOTH * 1000).astype(np.uint16))
+    before, _, _ = path.read_bytes().partition(b"\xe0\x7f\x10\0OW")
+    path.write_bytes(before + b"\xe0\x7f\x10\0SQ\0\0" + b"\xff" * 4 + b"\xfe\xff\xdd\xe0" + bytes(4))
+    dataset = dcmread(path)
+    with pytest.raises(DecodeError) as caught:
+        pixel_hash(dataset)
+    assert caught.value.code == "unreadable-header"
+    with pytest.raises(DecodeError) as caught:
+        next(frames(open_dataset(str(path)), [0]))
+    assert caught.value.code == "inconsistent-pixels"
+
+
+def test_an_extended_offset_table_that_is_text_is_none(tmp_path, make_dicom):
+    path = written(tmp_path, make_dicom, grey(8), JPEG + "80", codec("jpegls_encode"), BitsStored=8)
+    dataset = open_dataset(str(path))
+    dataset.add_new(0x7FE00001, "LT", "twelve chars")
+    np.testing.assert_array_equal(next(frames(dataset, [0])), grey(8))

@@ -11,14 +11,17 @@ import time
 
 import numpy as np
 import pydicom
+import pydicom.encaps
 import pytest
 from PIL import Image
 
 from index.case_index import CaseIndex
 from index.errors import CatalogError
 from ingest import drawing
+from ingest._commits import ENCODED_TOGETHER
 from ingest.errors import IngestError, InterruptedIngestError
 from ingest.pipeline import IngestOptions, ingest
+from ingest.plan import PlanOptions
 
 PIXELS = np.arange(256, dtype=np.uint16).reshape(16, 16)
 
@@ -113,8 +116,51 @@ def test_a_copy_of_a_broken_file_shares_its_fate(tmp_path, run, write_dicom):
     path = write_dicom(tmp_path / "in" / "a.dcm", PIXELS, Rows=999)
     shutil.copy(path, tmp_path / "in" / "b.dcm")
     report = run(tmp_path / "in")
-    assert codes(report, "quarantined") == {"a.dcm": "truncated", "b.dcm": "truncated"}
+    code = "inconsistent-pixels"  # the pixel element is whole: it is the header that lies
+    assert codes(report, "quarantined") == {"a.dcm": code, "b.dcm": code}
     assert codes(run(tmp_path / "in"), "quarantined") == codes(report, "quarantined")
+
+
+def test_a_copy_that_tells_the_truth_saves_one_that_lies(tmp_path, home, run, write_dicom):
+    for name, rows in (("1.dcm", 999), ("2.dcm", 998), ("3.dcm", 16)):
+        write_dicom(tmp_path / "in" / name, PIXELS, Rows=rows)
+    shutil.copy(tmp_path / "in" / "1.dcm", tmp_path / "in" / "4.dcm")
+    report = run(tmp_path / "in")
+    assert (report["images"], report["files_embedded"], report["files_unchanged"]) == (1, 1, 3)
+    assert run(tmp_path / "in")["files_unchanged"] == 4
+
+
+def test_a_picture_beside_the_slices_of_a_series_stays_when_the_series_grows(
+    tmp_path, home, run, write_dicom, write_series
+):
+    paths = write_series(tmp_path / "in", 5, "MR")
+    beside = {"StudyInstanceUID": "2.25.97", "SeriesInstanceUID": "2.25.7", "Modality": "OT"}
+    write_dicom(tmp_path / "in" / "capture.dcm", PIXELS, SOPInstanceUID="2.25.7999", **beside)
+    late = tmp_path / "late.dcm"
+    paths[2].rename(late)
+    run(tmp_path / "in")
+    assert run(tmp_path / "in", late)["images"] == 6
+    with CaseIndex.open(home) as index:
+        places = {image.sop_instance_uid: image.slice_index for image in index.images_of("2.25.97")}
+    assert places == {**{f"2.25.7{z:03d}": z for z in range(5)}, "2.25.7999": None}
+
+
+def test_a_series_is_not_embedded_again_for_a_file_that_still_has_no_decoder(
+    tmp_path, home, run, write_series
+):
+    paths = write_series(tmp_path / "in", 4)
+    unknown = pydicom.dcmread(paths[1])
+    unknown.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"  # MPEG2
+    unknown.PixelData = pydicom.encaps.encapsulate([bytes(64)])
+    unknown["PixelData"].VR = "OB"
+    unknown.save_as(paths[1])
+    assert list(codes(run(tmp_path / "in"), "quarantined").values()) == ["no-decoder"]
+    with CaseIndex.open(home) as index:
+        before = [image.image_id for image in index.images_of("2.25.97")]
+    again = run(tmp_path / "in")
+    assert (again["embedded"], again["images"], len(again["quarantined"])) == (0, 3, 1)
+    with CaseIndex.open(home) as index:
+        assert [image.image_id for image in index.images_of("2.25.97")] == before
 
 
 def test_slices_are_stored_in_anatomical_order(tmp_path, home, run, write_series):
@@ -130,7 +176,7 @@ def test_slices_are_stored_in_anatomical_order(tmp_path, home, run, write_series
 
 def test_a_long_series_is_sampled_and_all_its_files_count(tmp_path, home, run, write_series):
     write_series(tmp_path / "in", 20)
-    report = run(tmp_path / "in", max_slices=5)
+    report = run(tmp_path / "in", plan=PlanOptions(max_slices=5))
     assert (report["files_embedded"], report["instances"], report["images"]) == (20, 20, 5)
     with CaseIndex.open(home) as index:
         assert [i.slice_index for i in index.images_of("2.25.97")] == [0, 5, 10, 14, 19]
@@ -234,7 +280,7 @@ def test_whatever_drawing_raises_costs_one_file(tmp_path, run, write_series, mon
 def test_frames_of_a_cine_are_sampled(tmp_path, home, run, write_dicom):
     frames = np.stack([np.full((8, 8), 10 * n, np.uint8) + np.eye(8, dtype=np.uint8) for n in range(9)])
     write_dicom(tmp_path / "us.dcm", frames, Modality="US", NumberOfFrames=9)
-    assert run(tmp_path / "us.dcm", max_slices=3)["images"] == 3
+    assert run(tmp_path / "us.dcm", plan=PlanOptions(max_slices=3))["images"] == 3
     with CaseIndex.open(home) as index:
         assert [image.frame for image in index.images_of("2.25.2")] == [0, 4, 8]
 
@@ -269,6 +315,37 @@ def test_workers_and_this_process_give_the_same_index(tmp_path, model, encoder, 
             files = [(index.get(int(i)).path, index.get(int(i)).frame) for i in table.image_ids]
             vectors.append(table.vectors[sorted(range(len(files)), key=files.__getitem__)])
     np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
+class CountingEncoder:
+    """An encoder that remembers how many images it was given at a time."""
+
+    def __init__(self, encoder):
+        self.encoder = encoder
+        self.counts = []
+
+    def encode_images(self, images):
+        self.counts.append(len(images))
+        return self.encoder.encode_images(images)
+
+
+def test_images_are_encoded_in_batches_as_they_come(tmp_path, home, model, encoder, write_dicom):
+    """Every vector belongs to its image, whichever batch it came in."""
+    count = 2 * ENCODED_TOGETHER + 9
+    for n in range(count):
+        write_dicom(tmp_path / "in" / f"{n}.dcm", PIXELS * (n + 1), SOPInstanceUID=f"2.25.9{n}")
+    counting = CountingEncoder(encoder)
+    with CaseIndex.open(home) as index:
+        ingest([tmp_path / "in"], index, model, lambda: counting, IngestOptions(workers=1))
+        table = index.table()
+        found = {index.get(int(i)).path: v for i, v in zip(table.image_ids, table.vectors, strict=True)}
+    assert counting.counts == [ENCODED_TOGETHER, ENCODED_TOGETHER, 9]
+    for n in (0, 70, count - 1):
+        path = tmp_path / "in" / f"{n}.dcm"
+        alone = tmp_path / f"home-{n}"
+        with CaseIndex.open(alone) as index:
+            ingest([path], index, model, lambda: encoder)
+            np.testing.assert_array_equal(index.table().vectors[0], found[str(path)])
 
 
 def test_progress_tells_stages_counts_and_time_left(tmp_path, home, model, encoder, write_series):

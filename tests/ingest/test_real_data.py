@@ -10,11 +10,49 @@ import pytest
 from index.case_index import CaseIndex
 from ingest.decode import frames, open_dataset
 from ingest.pipeline import IngestOptions, ingest
-from ingest.reasons import Rejected
+from ingest.reasons import QUARANTINED, REASONS, Rejected
 from ingest.rendered import render_files
 from ingest.scan import quiet
 
 WITHOUT_PICTURE = {"segmentation", "parametric-map", "rt-dose"}
+# What becomes of the files that pydicom and its usual decoders cannot read: embedded (None), or why not.
+UNUSUAL = {
+    "fo-dicom/CR-MONO1-10-chest": None,  # no preamble, no meta information
+    "fo-dicom/GH177_D_CLUNIE_CT1_IVRLE_BigEndian_undefined_length.dcm": None,  # sequence of VR UN, big endian
+    "fo-dicom/GH340.dcm": None,  # 12 bits packed, no meta information
+    "fo-dicom/multiframe.dcm": None,  # tiles cropped at the edge of the slide
+    "pydicom-data/OT-PAL-8-face.dcm": None,  # no meta information
+    **dict.fromkeys(
+        [
+            "pydicom/test_files/JPEG-lossy.dcm",
+            *(f"wg04/JPLY/{name}_JPLY" for name in ("MG1", "MR1", "RG3", "XA1")),
+        ]
+    ),  # JPEG extended of 12 bits
+    # Valid, and their frames are decoded, but no pictures.
+    **dict.fromkeys(
+        [
+            f"pydicom-data/liver{name}.dcm"
+            for name in ("_deflate", "_nonbyte_aligned_deflate", "_rle", "_nonbyte_aligned_rle")
+        ],
+        "segmentation",
+    ),
+    "pydicom/test_files/badVR.dcm": "rt-dose",
+    # Broken: pixel data without a byte in them; half of the pixel data; two bytes of pixel data and neither
+    # rows nor columns; a codestream that states 3,722,445,056 columns and 14,540,801 tiles.
+    "fo-dicom/GH1146.dcm": "inconsistent-pixels",
+    "pydicom/test_files/MR_truncated.dcm": "truncated",
+    "pydicom/test_files/meta_missing_tsyntax.dcm": "inconsistent-pixels",
+    "pydicom/test_files/nested_priv_SQ.dcm": "inconsistent-pixels",
+    "pydicom/test_files/JPEG2000-embedded-sequence-delimiter.dcm": "inconsistent-pixels",
+}
+# pydicom finds no pixels in these, but they are there: in a packed file, and before a missing delimiter.
+PIXELS_AFTER_ALL = (
+    "pydicom/test_files/zipMR.gz",
+    "pydicom-data/emri_small_jpeg_2k_lossless_too_short.dcm",
+    "fo-dicom/GH1339.dcm",
+)
+# Quarantined and truly broken: an element of no VR and no pixel data; a byte too many at the start.
+NO_PIXELS_AND_BROKEN = {"fo-dicom/GH179A.dcm": "truncated", "pydicom/test_files/no_meta.dcm": "not-dicom"}
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +92,53 @@ def test_every_decodable_picture_is_embedded(ingested, manifest):
                 assert index.find_file(path), path
 
 
-def test_files_without_pixels_are_not_embedded(ingested, manifest):
+def test_files_without_pixels_are_not_embedded(ingested, manifest, test_data):
     _, report, _ = ingested
     rejected = {r.path for r in (*report.skipped, *report.quarantined)}
-    assert {path for path, row in manifest.items() if row["decode"] == "no_pixels"} <= rejected
+    without = {path for path, row in manifest.items() if row["decode"] == "no_pixels"}
+    after_all = {str(test_data / "dicom" / name) for name in PIXELS_AFTER_ALL}
+    assert without - rejected == after_all
+
+
+def test_what_the_usual_decoders_cannot_read_is_embedded_or_truly_broken(ingested, manifest, test_data):
+    index, report, _ = ingested
+    folder = test_data / "dicom"
+    rejected = {r.path: r.code for r in (*report.skipped, *report.quarantined)}
+    rows = {path for path, row in manifest.items() if row["decode"].startswith(("fail", "unreadable"))}
+    assert rows == {str(folder / name) for name in UNUSUAL}
+    assert {name: rejected.get(str(folder / name)) for name in UNUSUAL} == UNUSUAL
+    assert all(index.find_file(str(folder / name)) for name, code in UNUSUAL.items() if code is None)
+    broken = {name for name, code in UNUSUAL.items() if code and REASONS[code][0] == QUARANTINED}
+    assert {line.path: line.code for line in report.quarantined} == {
+        str(folder / name): (UNUSUAL | NO_PIXELS_AND_BROKEN)[name]
+        for name in broken | NO_PIXELS_AND_BROKEN.keys()
+    }
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_a_codestream_of_billions_of_columns_is_another_with_four_bytes_changed(test_data):
+    names = ("JPEG2000-embedded-sequence-delimiter.dcm", "JPEG2000.dcm")
+    files = [(test_data / "dicom" / "pydicom/test_files" / name).read_bytes() for name in names]
+    broken, whole = (data[data.index(b"\xff\x4f\xff\x51") : data.rindex(b"\xff\xd9")] for data in files)
+    assert [i for i in range(len(whole)) if whole[i] != broken[i]] == [6, 7, 8, 9]
+    assert int.from_bytes(broken[8:12], "big") == 3_722_445_056
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@pytest.mark.parametrize(
+    ("name", "pair"),
+    [
+        ("fo-dicom/GH177_D_CLUNIE_CT1_IVRLE_BigEndian_undefined_length.dcm", "wg04/RLE/CT1_RLE"),
+        ("pydicom-data/emri_small_jpeg_2k_lossless_too_short.dcm", "pydicom-data/emri_small.dcm"),
+    ],
+)
+def test_files_that_pydicom_gives_up_equal_their_pairs(test_data, name, pair):
+    with quiet():
+        mine, theirs = (open_dataset(str(test_data / "dicom" / path)) for path in (name, pair))
+        count = int(mine.get("NumberOfFrames") or 1)
+        np.testing.assert_array_equal(
+            np.stack(list(frames(mine, range(count)))), np.stack(list(frames(theirs, range(count))))
+        )
 
 
 def test_a_second_run_does_nothing(ingested):

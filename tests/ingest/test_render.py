@@ -7,8 +7,12 @@ from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from ingest.attributes import LookupTable, PixelAttributes, Window, attributes_of
-from ingest.render import ValueHistogram, limits_percentiles, render, window_levels
+from ingest.attributes import PixelAttributes, Window, attributes_of
+from ingest.grey_levels import draw_ramp
+from ingest.histogram import ValueHistogram
+from ingest.lookup_table import LookupTable
+from ingest.render import limits_percentiles, render
+from ingest.windowing import window_levels
 
 
 def shown(values, **attributes):
@@ -90,6 +94,140 @@ def test_known_answers(values, attributes, expected):
     assert shown(np.array(values, np.int16), **attributes) == expected
 
 
+# Rounding is half up, so 127.5 is 128 either way round.
+RULES = [
+    # PS3.3 C.11.1.1.2: a negative slope turns the scale around.
+    pytest.param(
+        [0, 50, 100], {"rescale_slope": -1.0, "windows": (Window(-49.5, 101),)}, [255, 128, 0], id="negative"
+    ),
+    # C.11.2.1.2.1: several windows are alternatives.
+    pytest.param(
+        [0, 100],
+        {"windows": (Window(9000, 10), Window(float("nan"), 1), Window(50.5, 101))},
+        [0, 255],
+        id="alternative",
+    ),
+    # C.11.2.1.3.1 with C.11.2.1.2.1: polarity after the window; 1 - 0.8808 = 0.1192 at c + w/2.
+    pytest.param(
+        [50, 100],
+        {
+            "windows": (Window(50, 100),),
+            "voi_lut_function": "SIGMOID",
+            "photometric_interpretation": "MONOCHROME1",
+        },
+        [128, 30],
+        id="sigmoid-inverted",
+    ),
+    # A window of fractions: black at 0.25, white at 0.75 after a rescale of 1/100.
+    pytest.param(
+        [20, 25, 50, 75, 90],
+        {"rescale_slope": 0.01, "windows": (Window(0.5, 0.5),)},
+        [0, 0, 128, 255, 255],
+        id="narrow-exact",
+    ),
+    # Two stored values in the window: 10 is black and 12 white.
+    pytest.param(
+        [9, 10, 11, 12, 13], {"windows": (Window(11.5, 3),)}, [0, 0, 128, 255, 255], id="narrow-linear"
+    ),
+    pytest.param([-32768, 0, 32767], {"windows": (Window(0, 65536),)}, [0, 128, 255], id="whole-range"),
+    pytest.param([7, 7], {"bits_stored": 12}, [0, 0], id="blank"),
+    # C.11.1.1.1: no VOI transformation follows, so the table's own range is shown.
+    pytest.param(
+        [0, 1, 2],
+        {"modality_lut": LookupTable(0, np.array([30.0, 10.0, 20.0]), 8)},
+        [255, 0, 128],
+        id="modality-alone",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "attributes", "expected"), RULES)
+def test_more_known_answers(values, attributes, expected):
+    assert shown(np.array(values, np.int16), **attributes) == expected
+
+
+def test_stated_range_of_few_bits():
+    assert shown(np.array([0, 1], np.uint8), bits_stored=1) == [0, 255]
+    assert shown(np.array([0, 64, 127], np.uint8), bits_stored=7) == [0, 129, 255]
+    inverted = shown(
+        np.array([0, 55, 255], np.uint8), bits_stored=8, photometric_interpretation="MONOCHROME1"
+    )
+    assert inverted == [255, 200, 0]
+
+
+def test_all_stored_windows_are_recorded_and_the_first_is_used():
+    stored = np.arange(100, dtype=np.uint16).reshape(10, 10)
+    display = render(stored, PixelAttributes(windows=(Window(50, 100), Window(20, 10)), bits_stored=12))
+    assert (display.params["center"], display.params["width"]) == (50, 100)
+    assert display.params["windows"] == [[50, 100], [20, 10]]
+    later = render(stored, PixelAttributes(windows=(Window(9000, 10), Window(20, 10)), bits_stored=12))
+    assert (later.params["center"], later.warnings) == (20, ("window-not-first",))
+
+
+def test_dead_pixels_do_not_take_the_grey_scale():
+    stored = np.tile(np.arange(200, 1200, dtype=np.uint16), (50, 1))
+    expected = render(stored, PixelAttributes(modality="DX")).values
+    stored[3, 3] = 65535
+    display = render(stored, PixelAttributes(modality="DX"))
+    assert display.params["high"] < 1200
+    stored[3, 3] = stored[4, 3]
+    np.testing.assert_allclose(display.values[5:], expected[5:], atol=1)
+
+
+def test_numbers_that_are_not_finite_are_left_out_of_the_range():
+    stored = np.array([[0.0, 50.0, 100.0, np.nan, np.inf, -np.inf]], np.float32)
+    display = render(stored, PixelAttributes(bits_stored=32))
+    np.testing.assert_array_equal(display.values, [[0, 128, 255, 0, 255, 0]])
+    assert display.warnings == ("values-not-finite",)
+    nothing = render(np.full((2, 2), np.nan), PixelAttributes(bits_stored=64, modality="MR"))
+    np.testing.assert_array_equal(nothing.values, 0)
+
+
+def test_float_values_whose_difference_overflows():
+    stored = np.array([[-1.7e308, 0.0, 1.7e308]])
+    assert np.isin(render(stored, PixelAttributes(bits_stored=64)).values, [0, 128, 255]).all()
+
+
+def test_pet_slices_share_the_scale_of_their_series():
+    # Two slices that were stored with factors of their own hold the same activity; nothing is coloured.
+    hot = np.array([[0, 250, 1000]], np.uint16)
+    slices = [(hot, 10.0), (hot * 10, 1.0)]
+    histogram = ValueHistogram()
+    for stored, slope in slices:
+        histogram.add(stored, PixelAttributes(modality="PT", rescale_slope=slope))
+    limits = histogram.limits((0.0, 100.0))
+    one, other = (
+        render(stored, PixelAttributes(modality="PT", rescale_slope=slope), limits=limits)
+        for stored, slope in slices
+    )
+    assert one.rendering == "series-percentile"
+    assert one.values.tolist() == other.values.tolist() == [[0, 64, 255]]
+
+
+@pytest.mark.parametrize("polarity", ["MONOCHROME1", "MONOCHROME2"])
+def test_white_is_hot_whatever_the_polarity_of_pet(polarity):
+    attributes = PixelAttributes(modality="PT", photometric_interpretation=polarity)
+    uptake = np.array([[0, 500, 1000]], np.uint16)
+    assert render(uptake, attributes, limits=(0.0, 1000.0)).values.tolist() == [[0, 128, 255]]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from([np.int16, np.uint16, np.int8, np.uint8]),
+    st.floats(-1e5, 1e5),
+    st.floats(1e-3, 1e6),
+    st.booleans(),
+    st.integers(0, 999),
+)
+def test_the_ramp_is_that_of_exact_arithmetic(dtype, black, width, inverted, seed):
+    info = np.iinfo(dtype)
+    stored = np.random.default_rng(seed).integers(info.min, info.max, (130, 7), dtype=dtype, endpoint=True)
+    white = black + width
+    first, second = (white, black) if inverted else (black, white)
+    exact = np.clip((stored - first) / (second - first), 0, 1) * 255
+    np.testing.assert_allclose(draw_ramp(stored, first, second), exact, atol=0.5002)
+
+
 def test_eight_bits_without_a_window_are_shown_as_they_are():
     assert shown(np.array([3, 100, 200], np.uint8), bits_stored=8) == [3, 100, 200]
 
@@ -155,6 +293,34 @@ def test_absurd_windows_fall_back_to_percentiles_with_a_warning(window, code):
     assert display.values.max() == 255
 
 
+@pytest.mark.parametrize(
+    ("dtype", "bits", "window", "kept"),
+    [
+        (np.uint8, 8, Window(128, 256), True),
+        (np.uint8, 8, Window(127, 255), True),
+        (np.uint16, 12, Window(2048, 4096), True),
+        (np.int16, 12, Window(0, 4096), True),
+        # Far wider than the values, or not of the values: nothing would be seen of any frame.
+        (np.uint8, 8, Window(128, 2000), False),
+        (np.uint8, 8, Window(128, 4), False),
+        (np.uint16, 16, Window(32768, 65536), False),
+    ],
+)
+def test_an_almost_blank_frame_stays_so_in_a_window_over_all_stored_values(dtype, bits, window, kept):
+    stored = np.random.default_rng(1).integers(0, 3, (40, 50)).astype(dtype)
+    display = render(stored, PixelAttributes(bits_stored=bits, windows=(window,)))
+    assert (display.rendering, display.warnings) == (
+        ("voi", ()) if kept else ("percentile", ("window-outside-data",))
+    )
+    assert int(np.ptp(display.values)) == (255 if not kept else np.ptp(stored) if bits == 8 else 0)
+
+
+def test_a_window_over_all_values_after_a_negative_slope():
+    stored = np.array([[0, 1, 2]], np.uint8)
+    attributes = PixelAttributes(bits_stored=8, rescale_slope=-2.0, windows=(Window(-255, 512),))
+    assert render(stored, attributes).rendering == "voi"
+
+
 def test_unknown_voi_function_is_taken_as_linear_with_a_warning():
     stored = np.arange(100, dtype=np.uint16).reshape(10, 10)
     attributes = {"windows": (Window(50, 100),), "bits_stored": 12}
@@ -170,28 +336,13 @@ def test_voi_lut_that_uses_less_than_its_stated_depth():
     np.testing.assert_array_equal(display.values, [[0, 125, 255]])
 
 
-def test_first_mapped_value_read_as_unsigned_is_negative():
-    table = LookupTable(65436, np.arange(201.0), 8)  # -100 as an unsigned 16-bit number
-    values = render(np.array([[-100, 0, 100]], np.int16), PixelAttributes(voi_lut=table)).values
+def test_first_mapped_value_read_as_unsigned_is_negative(make_dicom):
+    stored = np.array([[-100, 0, 100]], np.int16)
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [201, 65436, 8])  # -100 as an unsigned 16-bit number
+    item.add_new("LUTData", "US", list(range(201)))
+    values = render(stored, attributes_of(make_dicom(stored, VOILUTSequence=[item]))).values
     np.testing.assert_array_equal(values, [[0, 100, 200]])
-
-
-def test_sixteen_bit_colour_is_scaled_by_its_stored_bits():
-    stored = np.array([[[0, 2048, 4095]]], np.uint16)
-    display = render(stored, PixelAttributes(photometric_interpretation="RGB", bits_stored=12))
-    np.testing.assert_array_equal(display.values, [[[0, 128, 255]]])
-    assert display.rendering == "colour"
-
-
-def test_palette_colour(make_dicom):
-    dataset = make_dicom(np.array([[4, 5], [6, 90]], np.uint8), PhotometricInterpretation="PALETTE COLOR")
-    colours = {"Red": [0, 65535, 0], "Green": [0, 0, 32896], "Blue": [65535, 0, 0]}
-    for name, values in colours.items():
-        setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [3, 4, 16])
-        setattr(dataset, f"{name}PaletteColorLookupTableData", np.array(values, "<u2").tobytes())
-    display = render(np.array([[4, 5], [6, 90]], np.uint8), attributes_of(dataset))
-    np.testing.assert_array_equal(display.values, [[[0, 0, 255], [255, 0, 0]], [[0, 128, 0], [0, 128, 0]]])
-    assert display.rendering == "palette"
 
 
 def test_float_pixels():

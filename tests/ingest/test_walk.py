@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from itertools import permutations
 
 import pytest
 
@@ -62,6 +63,20 @@ def test_symbolic_links_are_followed_and_loops_end(tmp_path):
     (tmp_path / "data" / "dangling").symlink_to(tmp_path / "nowhere")
     (tmp_path / "elsewhere").symlink_to(tmp_path / "data")
     assert [os.path.basename(f.path) for f in walk([tmp_path])] == ["file"]
+
+
+def test_the_order_of_the_named_paths_does_not_matter(tmp_path):
+    """A folder that is named and linked to from another named one is walked once, under one name."""
+    for name in ("a/1", "b/2", "c/3"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "b" / "link").symlink_to(tmp_path / "a")
+    (tmp_path / "b" / "other").symlink_to(tmp_path / "c")
+    named = [tmp_path / name for name in "abc"]
+    found = {tuple(file.path for file in walk(paths)) for paths in permutations(named)}
+    assert [tuple(os.path.relpath(path, tmp_path) for path in paths) for paths in found] == [
+        ("a/1", "b/2", "b/other/3")
+    ]
 
 
 def test_odd_names_are_kept(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ingest.attributes import attributes_of
+from ingest.histogram import ValueHistogram
 from ingest.phantoms.catalogue import anatomy, make_studies
 from ingest.phantoms.dicom import write_study
 from ingest.phantoms.tuning_set import (
@@ -18,7 +19,7 @@ from ingest.phantoms.tuning_set import (
     series_inputs,
     write_tuning_set,
 )
-from ingest.render import ValueHistogram, limits_percentiles, render
+from ingest.render import limits_percentiles, render
 from medsiglip.preprocess import to_model_input
 
 

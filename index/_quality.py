@@ -1,0 +1,82 @@
+"""Conditions on what `images.quality` holds under a name: a number, a text, true or false, or nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, String, and_, case, false, literal, or_
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from index.schema import images
+
+
+class _Kind(FunctionElement[str]):
+    """`number`, `string` or `boolean`, NULL for nothing: casting what is not a number fails on PostgreSQL
+    and gives 0 on SQLite.
+    """
+
+    inherit_cache = True
+    type = String()
+
+
+@compiles(_Kind, "sqlite")
+def _kind_of_sqlite(element: _Kind, compiler: Any, **options: Any) -> str:
+    column, path, _ = (compiler.process(part, **options) for part in element.clauses)
+    return (
+        f"CASE json_type({column}, {path}) WHEN 'integer' THEN 'number' WHEN 'real' THEN 'number' "
+        "WHEN 'text' THEN 'string' WHEN 'true' THEN 'boolean' WHEN 'false' THEN 'boolean' END"
+    )
+
+
+@compiles(_Kind, "postgresql")
+def _kind_of_postgresql(element: _Kind, compiler: Any, **options: Any) -> str:
+    column, _, name = (compiler.process(part, **options) for part in element.clauses)
+    return f"nullif(json_typeof({column} -> {name}), 'null')"
+
+
+def equals_any(name: str, values: Sequence[str]) -> ColumnElement[bool]:
+    """That the quality is one of `values`: a number or a text that is written so, 1 or 0 for `true` or
+    `false`, absent for an empty one. Never NULL.
+    """
+    return or_(*(_equals(name, value) for value in values))
+
+
+def ordered(
+    name: str, compare: Callable[[Any, Any], ColumnElement[bool]], number: float
+) -> ColumnElement[bool]:
+    """That the quality is a number and compares so with `number`."""
+    return compare(_number(name), number)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _equals(name: str, value: str) -> ColumnElement[bool]:
+    kind, member = _kind(name), images.c.quality[name]
+    if value == "":
+        return kind.is_(None)
+    ways = [and_(kind == "string", member.as_string() == value)]
+    truth = {"true": 1.0, "false": 0.0}.get(value)
+    if truth is not None:
+        boolean = case((kind == "boolean", member.as_boolean()), else_=None)
+        ways += [boolean == bool(truth), _number(name) == truth]
+    elif is_number(value):
+        ways.append(_number(name) == float(value))
+    return case((or_(*ways), literal(True)), else_=false())
+
+
+def _number(name: str) -> ColumnElement[Any]:
+    # Only CASE keeps PostgreSQL from casting first and looking afterwards.
+    return case((_kind(name) == "number", images.c.quality[name].as_float()), else_=None)
+
+
+def _kind(name: str) -> ColumnElement[str]:
+    return _Kind(images.c.quality, literal(f'$."{name}"'), literal(name))

@@ -1,0 +1,168 @@
+"""What an image is like, apart from what it shows: `--where quality.<name>`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Quality = dict[str, float | str | bool]
+
+QUALITY: dict[str, str] = {
+    "lossy": "1 if the pixels were ever compressed with loss, or nothing rules it out; else 0",
+    "lossy_ratio": "size before lossy compression / after; 1 without loss; absent where unknown",
+    "bits_stored": "bits of a stored value, for each sample",
+    "burned_in": "whether the pixels may name or show the patient: yes, likely or no",
+    "localizer": "1 if the image is a localizer, else 0",
+    "projection": "1 if the image is a projection through a volume, else 0",
+    "reformatted": "1 if the image was reformatted from a volume, else 0",
+    "view": "frontal, lateral, oblique, other or unknown, as the header says of a projection",
+    "pixel_aspect": "height of a pixel / its width, in the patient; 1 where unknown",
+    "aspect": "width of the picture / its height, in the patient",
+    "window_warning": "1 if the stored window or lookup table could not be used as it is; else 0",
+    "blank": "1 if all display values are the same, else 0",
+    "near_blank": "1 if 99.5 % of the display values lie within 8 of 255 levels, else 0",
+    "black": "share of pixels at display value 0, 0 to 1",
+    "white": "share of pixels at display value 255, 0 to 1",
+    "contrast": "standard deviation of the display values / 127.5, 0 to 1",
+    "sharpness": "standard deviation of the Laplacian of the middle pixels / 127.5",
+    "split": "the column `split` of a metadata CSV; absent where there is none",
+}
+"""Every name under `quality`, with its meaning and unit."""
+
+ELEMENTS = (
+    "RecognizableVisualFeatures",
+    "ConversionType",
+    "LossyImageCompressionRatio",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "PixelAspectRatio",
+)
+"""Header elements that are read for nothing else."""
+
+_SAMPLES = 192
+_NARROW = 8
+_NARROW_SHARE = 0.995
+_JPEG = "1.2.840.10008.1.2.4."
+# PS3.5 8.2 and 10: syntaxes with loss always, and those that may be either.
+_LOSSY = frozenset(
+    _JPEG + n for n in ("50", "51", "52", "53", "54", "55", "56", "59", "60", "61", "62", "63", "64")
+)
+_LOSSY_VIDEO = frozenset(_JPEG + str(n) for n in range(100, 109))
+_EITHER = frozenset(_JPEG + n for n in ("81", "91", "93", "112", "203"))
+_WINDOW_WARNINGS = ("window-", "voi-", "lut-")
+
+Elements = Mapping[str, str | int]
+
+
+def lossy_quality(elements: Elements, transfer_syntax_uid: str, size: int) -> Quality:
+    """`lossy` and `lossy_ratio` by Lossy Image Compression (PS3.3 C.7.6.1.1.5), which counts for good, and by
+    the transfer syntax.
+
+    `size` is that of the file in bytes: where no ratio is stated, it tells that of the file's own
+    compression. Ratios of successive steps multiply.
+    """
+    stated = str(elements.get("LossyImageCompression", "")).strip()
+    compressed = transfer_syntax_uid in _LOSSY | _LOSSY_VIDEO
+    either = transfer_syntax_uid in _EITHER and stated != "00"
+    if stated != "01" and not compressed and not either:
+        return {"lossy": 0, "lossy_ratio": 1.0}
+    ratios = [r for r in _numbers(elements, "LossyImageCompressionRatio") if 1.0 <= r < 1e6]
+    if ratios:
+        return {"lossy": 1, "lossy_ratio": round(math.prod(ratios), 2)}
+    if not (compressed or either) or not size:
+        return {"lossy": 1}
+    return {"lossy": 1, "lossy_ratio": round(max(_uncompressed_size(elements) / size, 1.0), 2)}
+
+
+def _uncompressed_size(elements: Elements) -> float:
+    photometric = str(elements.get("PhotometricInterpretation", ""))
+    samples = 3 if photometric.startswith(("RGB", "YBR")) else 1
+    size = float(samples * (2 if (_numbers(elements, "BitsStored") or [8.0])[0] > 8 else 1))
+    for keyword in ("Rows", "Columns", "NumberOfFrames"):
+        size *= (_numbers(elements, keyword) or [1.0])[0]
+    return size
+
+
+def pixel_aspect(elements: Elements) -> float:
+    """Height of a pixel ÷ its width, by Pixel Spacing (row spacing first, PS3.3 10.7.1.1), Imager Pixel
+    Spacing or Pixel Aspect Ratio (vertical first, C.7.6.3.1.7); 1 where none says.
+    """
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
+        numbers = _numbers(elements, keyword)
+        if len(numbers) == 2 and min(numbers) > 0 and max(numbers) < 1e6:
+            return round(numbers[0] / numbers[1], 4)
+    return 1.0
+
+
+def measure(values: NDArray[np.uint8]) -> Quality:
+    """Figures of display values uint8 [H, W] or [H, W, 3], as `QUALITY` says; colours count by their luma.
+
+    Shares and contrast are of at most about 192 x 192 pixels, spread evenly; `blank` is of all.
+    """
+    height, width = values.shape[:2]
+    rows, columns = -(-height // _SAMPLES), -(-width // _SAMPLES)
+    thinned = values[::rows, ::columns]
+    sample = _luma(thinned)
+    counts = np.bincount(sample.ravel(), minlength=256)
+    shares = counts / counts.sum()
+    levels = np.arange(256)
+    mean = float(shares @ levels)
+    windows = np.convolve(shares, np.ones(_NARROW), "valid")
+    top, left = max(height - _SAMPLES, 0) // 2, max(width - _SAMPLES, 0) // 2
+    return {
+        "blank": int(_is_flat(thinned) and _is_flat(values)),
+        "near_blank": int(float(windows.max()) >= _NARROW_SHARE),
+        "black": round(float(shares[0]), 4),
+        "white": round(float(shares[255]), 4),
+        "contrast": round(math.sqrt(max(float(shares @ (levels - mean) ** 2), 0.0)) / 127.5, 4),
+        "sharpness": _sharpness(_luma(values[top : top + _SAMPLES, left : left + _SAMPLES])),
+        "aspect": round(width / height, 4),
+    }
+
+
+def _is_flat(values: NDArray[np.uint8]) -> bool:
+    return bool(values.min() == values.max())
+
+
+def image_quality(header: Mapping[str, Any], measured: Mapping[str, Any], warnings: Sequence[str]) -> Quality:
+    """Everything under `quality` of one image: of its header, its display values, and how they were drawn.
+
+    `aspect` is measured in pixels and becomes one of the patient.
+    """
+    together: Quality = {**header, **measured}
+    if "aspect" in measured:
+        together["aspect"] = round(float(measured["aspect"]) / float(header.get("pixel_aspect", 1.0)), 4)
+    together["window_warning"] = int(any(code.startswith(_WINDOW_WARNINGS) for code in warnings))
+    return together
+
+
+def _luma(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if values.ndim == 2:
+        return values
+    # BT.601 in 8-bit fixed point; the weights sum to 256, so no sum passes 16 bits.
+    red, green, blue = (values[..., i].astype(np.uint16) for i in range(3))
+    return ((77 * red + 150 * green + 29 * blue) >> 8).astype(np.uint8)
+
+
+def _sharpness(luma: NDArray[np.uint8]) -> float:
+    if min(luma.shape) < 3:
+        return 0.0
+    v = luma.astype(np.int16)
+    laplacian = 4 * v[1:-1, 1:-1] - v[:-2, 1:-1] - v[2:, 1:-1] - v[1:-1, :-2] - v[1:-1, 2:]
+    flat = laplacian.astype(np.float32).ravel()
+    variance = float(np.vdot(flat, flat)) / flat.size - float(flat.mean()) ** 2
+    return round(math.sqrt(max(variance, 0.0)) / 127.5, 4)
+
+
+def _numbers(elements: Elements, keyword: str) -> list[float]:
+    numbers = []
+    for part in str(elements.get(keyword, "")).split("\\"):
+        try:
+            numbers.append(float(part))
+        except ValueError:
+            return []
+    return numbers if all(map(math.isfinite, numbers)) else []

@@ -1,0 +1,61 @@
+"""Frontal or lateral: what the header says of the direction that a projection was taken in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+UNKNOWN = "unknown"
+# Modalities with one direction for the whole image; slices have an orientation instead.
+PROJECTIONS = frozenset({"CR", "DX", "DR", "RG", "RF", "XA", "PX", "IO", "MG", "OT", "XR"})
+# Defined terms of View Position (PS3.3 C.8.1.1 and C.8.7.1) and words of descriptions. The first that fits
+# counts: an oblique lateral is oblique, and a decubitus is taken from the front although it says lateral.
+_VIEWS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("oblique", re.compile(r"\b(?:RLO|LLO|RAO|LAO|RPO|LPO|MLO|LMO|OBL|OBLIQUE)\b")),
+    ("frontal", re.compile(r"\b(?:RLD|LLD|DECUBITUS)\b")),
+    (
+        "lateral",
+        re.compile(
+            r"\b(?:LL|RL|LAT|LATERAL|LATERALE|SEITLICH|ML|LM)\b|\b(?:MEDIO|LATERO) ?(?:LATERAL|MEDIAL)"
+        ),
+    ),
+    (
+        "frontal",
+        re.compile(r"\b(?:P ?A|A ?P|FRONTAL)\b|\b(?:POSTERO|ANTERO) ?(?:ANTERIOR|POSTERIOR)\b"),
+    ),
+    (
+        "other",
+        re.compile(r"\b(?:CC|XCC|XCCL|XCCM|AXIAL|TANGENTIAL|CRANIO ?CAUDAL|SWIMMERS?|SUNRISE|MERCHANT)\b"),
+    ),
+)
+
+
+def view(elements: Mapping[str, str | int], modality: str) -> str:
+    """`frontal`, `lateral`, `oblique`, `other`, or `unknown`: by View Position, else by words of the series'
+    description.
+    """
+    if modality not in PROJECTIONS:
+        return UNKNOWN
+    found = _view_of(str(elements.get("ViewPosition", "")))
+    return found if found != UNKNOWN else _view_of(str(elements.get("SeriesDescription", "")))
+
+
+def coded_view(dataset: Dataset, quality: Mapping[str, object]) -> dict[str, float | str | bool]:
+    """`view` by the meaning of the first View Code (0054,0220; PS3.16 CID 4010 and 4014), if it tells more
+    than the `quality` of the header.
+    """
+    if quality.get("view") != UNKNOWN or "ViewCodeSequence" not in dataset:
+        return {}
+    try:
+        return {"view": _view_of(str(dataset["ViewCodeSequence"].value[0].get("CodeMeaning", "")))}
+    except Exception:  # whatever a malformed sequence makes pydicom raise is no view
+        return {}
+
+
+def _view_of(text: str) -> str:
+    words = re.sub(r"[\W_]+", " ", text.upper())
+    return next((name for name, pattern in _VIEWS if pattern.search(words)), UNKNOWN)

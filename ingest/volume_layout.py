@@ -1,0 +1,167 @@
+"""How the grid of a volume file lies in the patient, and which of its planes to draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_BYTES = 4 << 30
+# What is smaller is read at once, larger files slice by slice where their format allows it.
+WHOLE_AT_MOST = 64 << 20
+# Slices this many times as far apart as their pixels were taken as slices: cut another way they would show
+# little.
+THICK_SLICES = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeLayout:
+    """How the slices to draw lie in the file's grid [z, y, x].
+
+    `slice_axis`, `row_axis` and `column_axis` are axes of [z, y, x]; the flags say which run against the
+    order in which they are drawn. `rows` x `columns` is the size of a slice as drawn.
+    """
+
+    dimension: int
+    shape: tuple[int, int, int]
+    volumes: int
+    dtype: np.dtype[Any]
+    is_vector: bool
+    is_rgb: bool
+    readable_by_slice: bool
+    plane: str
+    slice_axis: int
+    row_axis: int
+    column_axis: int
+    flips: tuple[bool, bool, bool]
+
+    @classmethod
+    def of(cls, reader: Any, *, readable_by_slice: bool) -> VolumeLayout:
+        """The layout of an open `SimpleITK.ImageFileReader`.
+
+        Raises RuntimeError if it is not a volume that can be drawn, OverflowError if it has over `MAX_BYTES`.
+        """
+        import SimpleITK
+
+        itk: Any = SimpleITK  # its functions have no types
+        size, dimension = reader.GetSize(), reader.GetDimension()
+        components = int(reader.GetNumberOfComponents())
+        dtype = _dtype(itk.GetPixelIDValueAsString(reader.GetPixelID()))
+        if dimension not in (2, 3, 4) or dtype is None or min(size) < 1:
+            raise RuntimeError
+        is_rgb = components in (3, 4) and dtype == np.uint8
+        shape = (size[2] if dimension > 2 else 1, size[1], size[0])
+        times = size[3] if dimension == 4 else 1
+        if components > 1 and times > 1:
+            raise RuntimeError
+        plane, axes, flips = _orient(reader.GetDirection(), reader.GetSpacing(), dimension)
+        whole = int(np.prod(size, dtype=np.float64)) * components * dtype.itemsize
+        if whole > MAX_BYTES:
+            raise OverflowError
+        return cls(
+            dimension,
+            shape,
+            times if is_rgb or components == 1 else components,
+            dtype,
+            components > 1,
+            is_rgb,
+            dimension > 2
+            and components == 1
+            and axes[0] == 0
+            and readable_by_slice
+            and whole > WHOLE_AT_MOST,
+            plane,
+            *axes,
+            flips,
+        )
+
+    @property
+    def slices(self) -> int:
+        """Slices of one volume."""
+        return self.shape[self.slice_axis]
+
+    @property
+    def orientation(self) -> tuple[float, ...]:
+        """The directions of rows and columns as drawn, like Image Orientation (Patient)."""
+        directions = np.zeros((2, 3))
+        for direction, (patient, sense) in zip(directions, reversed(_PLANES[self.plane][1:]), strict=True):
+            direction[patient] = sense
+        return tuple(float(number) for number in directions.ravel())
+
+    @property
+    def rows(self) -> int:
+        """Height of a slice as drawn."""
+        return self.shape[self.row_axis]
+
+    @property
+    def columns(self) -> int:
+        """Width of a slice as drawn."""
+        return self.shape[self.column_axis]
+
+    def index_of(self, number: int) -> int:
+        """Where slice `number`, in anatomical order, lies along `slice_axis`."""
+        return self.slices - 1 - number if self.flips[0] else number
+
+    def upright(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """A slice as it is seen, of [z, y, x] without the axis of the slices, colours last."""
+        if self.row_axis > self.column_axis:
+            stored = np.swapaxes(stored, 0, 1)
+        if self.flips[1]:
+            stored = stored[::-1]
+        if self.flips[2]:
+            stored = stored[:, ::-1]
+        return np.ascontiguousarray(stored[..., :3] if self.is_rgb else stored)
+
+
+# For each plane: the patient's axis (0 left, 1 back, 2 head) and sense of slices, rows downwards, columns to
+# the right. Slices run along row direction x column direction, as those of a DICOM series do.
+_PLANES = {
+    "axial": ((2, 1), (1, 1), (0, 1)),
+    "coronal": ((1, 1), (2, -1), (0, 1)),
+    "sagittal": ((0, -1), (2, -1), (1, 1)),
+}
+
+
+def _orient(
+    direction: tuple[float, ...], spacing: tuple[float, ...], dimension: int
+) -> tuple[str, tuple[int, int, int], tuple[bool, bool, bool]]:
+    """The plane to draw, and the axes of [z, y, x] and flips of slices, rows and columns.
+
+    Axial, unless slices of another plane lie `THICK_SLICES` times as far apart as their pixels; a picture of
+    two dimensions is drawn as it lies.
+    """
+    if dimension == 2:
+        return "axial", (0, 1, 2), (False, False, False)
+    matrix = np.asarray(direction, float).reshape(dimension, dimension)[:3, :3]
+    step = np.asarray(spacing[:3], float)
+    grid_axis = _assign(np.abs(matrix))
+    thick = int(np.argmax(step))
+    plane = "axial"
+    if step[thick] >= THICK_SLICES * np.median(step):
+        plane = {0: "sagittal", 1: "coronal", 2: "axial"}[int(np.argmax(grid_axis == thick))]
+    chosen = [(int(grid_axis[patient]), patient, sense) for patient, sense in _PLANES[plane]]
+    axes = [2 - axis for axis, _, _ in chosen]
+    flips = [bool(matrix[patient, axis] * sense < 0) for axis, patient, sense in chosen]
+    return plane, (axes[0], axes[1], axes[2]), (flips[0], flips[1], flips[2])
+
+
+def _assign(cosines: NDArray[np.float64]) -> NDArray[np.int64]:
+    """For each of the patient's axes the grid's axis that runs along it best, each taken once."""
+    left = np.nan_to_num(cosines.copy())
+    found = np.zeros(3, np.int64)
+    for _ in range(3):
+        patient, axis = np.unravel_index(int(np.argmax(left)), left.shape)
+        found[patient] = axis
+        left[patient, :] = left[:, axis] = -1.0
+    return found
+
+
+def _dtype(pixel_type: str) -> np.dtype[Any] | None:
+    """The numpy type of what SimpleITK calls a pixel type, such as "vector of 8-bit unsigned integer"."""
+    bits = next((n for n in (8, 16, 32, 64) if f"{n}-bit" in pixel_type), None)
+    if bits is None or "complex" in pixel_type or "label" in pixel_type:
+        return None
+    kind = "f" if "float" in pixel_type else "u" if "unsigned" in pixel_type else "i"
+    return np.dtype(f"{kind}{bits // 8}")

@@ -1,0 +1,161 @@
+"""What holds for SQLite holds for PostgreSQL: the installed server is started for these tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from index_cases import SPACE, make_bundle, make_older_home, unit_vectors
+from sqlalchemy import create_engine, inspect, text
+
+from index import migrations
+from index.case_index import CaseIndex
+from index.errors import CatalogError
+from index.records import FileRecord, LabelRecord
+from index.schema import metadata
+
+_NUMBERS = count()
+
+
+def _programs() -> Path | None:
+    """The folder of `initdb` and `pg_ctl`: on the path, or where Debian puts them."""
+    found = shutil.which("pg_ctl")
+    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return folders[-1] if folders else None
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of a server on loopback, which ends with the tests."""
+    programs = _programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed")
+    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+        if user:
+            shutil.chown(folder, user)
+
+        def call(program: str, *words: str) -> None:
+            subprocess.run(
+                [programs / program, *words], check=True, capture_output=True, user=user, cwd=folder
+            )
+
+        data = ["-D", f"{folder}/data"]
+        call("initdb", *data, "--auth=trust", "--username=tester", "--no-sync", "--encoding=UTF8")
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        call("pg_ctl", *data, "-w", "-s", "-l", f"{folder}/log", "-o", options, "start")
+        try:
+            yield f"postgresql+psycopg://tester@127.0.0.1:{port}"
+        finally:
+            call("pg_ctl", *data, "-w", "-m", "immediate", "stop")
+
+
+@pytest.fixture
+def url(server: str) -> str:
+    """A fresh database."""
+    name = f"home{next(_NUMBERS)}"
+    engine = create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"{server}/{name}"
+
+
+def life(home: Path, url: str | None) -> list[object]:
+    """What two patients, labels, filters and forgetting leave in a home, step by step."""
+    first = make_bundle(0, 2, patient="patient-0")
+    study = replace(first.study, identity={"patient_name": "Doe^Jane"})
+    images = [replace(one, quality={"view": "lateral", "blank": 0, "contrast": 0.25}) for one in first.images]
+    first = replace(first, study=study, images=tuple(images))
+    second = make_bundle(1, 2, patient="patient-1")
+    images = [
+        replace(one, quality={"view": "unknown", "blank": 1, "lossy_ratio": 8}) for one in second.images
+    ]
+    second = replace(second, images=tuple(images))
+    told: list[object] = []
+    with CaseIndex.open(home, database_url=url) as index:
+        index.activate(SPACE)
+        index.bind_key("ab" * 8, "keep")
+        index.add([first, second], unit_vectors(4, 1))
+        index.set_labels([LabelRecord("nodule", 1, "study_instance_uid", "2.25.0")])
+        refused = FileRecord("/sr/\udcff.dcm", 1, 1, None, "skipped", "x", patient_key="patient-0")
+        index.record_files([refused, FileRecord("/sr/letter.pdf", 1, 1, None, "skipped", "x")])
+        told += [index.phi, index.study("2.25.0").study.identity, sorted(index.known_files())]
+        for expression in EXPRESSIONS:
+            try:
+                found = [one.study_instance_uid for one in index.studies([expression])]
+            except CatalogError as error:
+                told.append((expression, error.code))
+            else:
+                told.append((expression, found))
+        told += [index.search(unit_vectors(1, 1), k=9)[0], index.remove_patient("patient-0")]
+        told += [sorted(index.known_files()), index.verify().problems, index.info().patients]
+    with CaseIndex.open(home, database_url=url) as again, pytest.raises(CatalogError) as caught:
+        again.bind_key("ab" * 8, "strict")
+    return [*told, caught.value.code]
+
+
+EXPRESSIONS = (
+    "quality.view=lateral",
+    "quality.view!=lateral",
+    "quality.view=1",
+    "quality.view>1",
+    "quality.blank=1",
+    "quality.blank=0|1",
+    "quality.blank=true",
+    "quality.contrast<0.3",
+    "quality.lossy_ratio>=8",
+    "quality.lossy_ratio=",
+    "quality.blank=lateral",
+    "quality.nothing=1",
+    "label:nodule=1",
+    "label:nodule!=1",
+    "modality=ct|mr",
+    "modality!=CT",
+    "study_date>2000-02",
+    "patient_age>=1",
+    "rows>0",
+)
+
+
+def test_a_home_lives_on_postgresql_as_it_does_on_sqlite(tmp_path: Path, url: str) -> None:
+    assert life(tmp_path / "here", url) == life(tmp_path / "there", None)
+
+
+def test_the_migrations_make_the_same_tables(tmp_path: Path, url: str) -> None:
+    CaseIndex.open(tmp_path / "home", database_url=url).close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        config = migrations.configuration()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+        assert inspect(connection).get_table_names() == ["alembic_version"]
+    engine.dispose()
+
+
+def test_an_older_home_is_taken_on(tmp_path: Path, url: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        make_older_home(connection, "ab" * 8)
+    engine.dispose()
+    with CaseIndex.open(tmp_path / "home", database_url=url) as index:
+        assert (index.phi, index.known_files()["/a"].patient_key) == ("pseudonymous", None)
+        index.activate(SPACE)
+        index.add([make_bundle(0, 2)], unit_vectors(2, 1))
+        assert index.verify().ok
