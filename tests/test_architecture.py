@@ -111,6 +111,10 @@ def test_importing_opens_no_file_and_reads_no_environment() -> None:
     names = [n for n in names if not n.endswith("__main__") and n != "index.migrations.env"]
     names = [n for n in names if not n.startswith("index.migrations.versions.")]
     done = subprocess.run(
-        [sys.executable, "-c", WATCH, str(ROOT), *names], capture_output=True, text=True, cwd=ROOT, check=True
+        [sys.executable, "-B", "-c", WATCH, str(ROOT), *names],  # -B: the interpreter would make __pycache__
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
     )
     assert json.loads(done.stdout.splitlines()[-1]) == []
