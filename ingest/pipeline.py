@@ -82,6 +82,7 @@ def ingest(
         try:
             return run.whole(paths)
         except KeyboardInterrupt:
+            run.tell_committed()
             raise InterruptedIngestError(
                 "interrupted",
                 f"Stopped; the index holds {run.commits.embedded} more images than before. "
@@ -196,8 +197,20 @@ class _Run:
                 if self.details is not None:
                     self.details.add_drawn(unit, drawn)
                 if self.commits.is_due:
-                    clock.advance(*self.commits.commit())
-        clock.advance(*self.commits.commit())
+                    clock.advance(*self._commit())
+        clock.advance(*self._commit())
+
+    def _commit(self) -> tuple[int, int]:
+        done = self.commits.commit()
+        if self.details is not None:
+            self.details.commit()
+        return done
+
+    def tell_committed(self) -> None:
+        """Tell the details of a run that was stopped what of it is in the index."""
+        if self.details is not None:
+            own = {header.path for header in self.triage.headers}
+            self.details.stop(self.index, self.commits.files & own)
 
     def report(self, seconds: float) -> IngestReport:
         """Account for every file of the run."""

@@ -47,6 +47,14 @@ class Group:
     thumbnails: list[NDArray[np.uint8]] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Drawn:
+    """What a drawn unit adds once it is committed; each group has at most one thumbnail."""
+
+    lines: dict[str, FileLine]
+    groups: dict[tuple[str, str], Group]
+
+
 class RunDetails:
     """`lines` by path, `groups` by (modality, rendering). With `show_burned_in`, pictures are shown whatever
     their pixels may say.
@@ -57,9 +65,11 @@ class RunDetails:
         self.lines: dict[str, FileLine] = {}
         self.groups: dict[tuple[str, str], Group] = {}
         self._finished: dict[str, FileLine] = {}
+        self._pending: list[_Drawn] = []
 
     def add_drawn(self, unit: Unit, drawn: DrawnUnit) -> None:
-        """Take in a unit that was drawn."""
+        """Take in a unit that was drawn; it counts when `commit` is called."""
+        groups: dict[tuple[str, str], Group] = {}
         counts = dict.fromkeys(range(len(unit.headers)), 0)
         renderings: dict[int, str] = {}
         shown: list[int] = []
@@ -67,7 +77,7 @@ class RunDetails:
             header = unit.headers[image.slice.file]
             counts[image.slice.file] += 1
             renderings[image.slice.file] = image.rendering
-            group = self.groups.setdefault((header.modality, image.rendering), Group())
+            group = groups.setdefault((header.modality, image.rendering), Group())
             group.images += 1
             if self._show_burned_in or may_preview(header.quality):
                 shown.append(number)
@@ -76,9 +86,28 @@ class RunDetails:
         if shown:  # one of a unit, from its middle, so that one long series does not fill the page
             middle = shown[len(shown) // 2]
             image = drawn.images[middle]
-            modality = unit.headers[image.slice.file].modality
-            self._show(modality, image.rendering, drawn.inputs[middle])
-        self._add_files(unit, counts, renderings)
+            key = unit.headers[image.slice.file].modality, image.rendering
+            if self._has_room(key):
+                groups[key].thumbnails.append(_small(drawn.inputs[middle]))
+        self._pending.append(_Drawn(_lines(unit, counts, renderings), groups))
+
+    def commit(self) -> None:
+        """What was drawn is in the index now."""
+        for drawn in self._pending:
+            self.lines |= drawn.lines
+            for key, more in drawn.groups.items():
+                thumbnails = more.thumbnails if self._has_room(key) else []
+                group = self.groups.setdefault(key, Group())
+                group.images += more.images
+                group.withheld += more.withheld
+                group.thumbnails += thumbnails
+        self._pending = []
+
+    def stop(self, index: CaseIndex, embedded: Collection[str]) -> None:
+        """The run was stopped: of what was drawn only the files count that are in the index."""
+        self._pending = [drawn for drawn in self._pending if not drawn.lines.keys().isdisjoint(embedded)]
+        self.commit()
+        self.finish(index, embedded, (), ())
 
     def foresee(self, units: Iterable[Unit]) -> None:
         """Take in units that would be drawn."""
@@ -86,7 +115,7 @@ class RunDetails:
             counts = dict.fromkeys(range(len(unit.headers)), 0)
             for item in unit.slices:
                 counts[item.file] += 1
-            self._add_files(unit, counts, {})
+            self.lines |= _lines(unit, counts, {})
             for file, count in counts.items():
                 self.groups.setdefault((unit.headers[file].modality, ""), Group()).images += count
 
@@ -98,8 +127,9 @@ class RunDetails:
         rejected: Iterable[Rejected],
     ) -> None:
         """Give every file of the run its outcome; drop those that are neither of this run nor of one before
-        it, as watching makes one after the other.
+        it, as watching makes one after the other, and what was drawn but not committed.
         """
+        self._pending = []
         lines = {path: self.lines.get(path, FileLine(path, "embedded")) for path in embedded}
         owners = index.owners(unchanged)
         for path in unchanged:
@@ -111,24 +141,29 @@ class RunDetails:
         self._finished |= lines
         self.lines = dict(sorted(self._finished.items()))
 
-    def _add_files(self, unit: Unit, counts: dict[int, int], renderings: dict[int, str]) -> None:
-        for file, header in enumerate(unit.headers):
-            self.lines[header.path] = FileLine(
-                header.path,
-                "embedded",
-                modality=header.modality,
-                rendering=renderings.get(file, ""),
-                images=counts[file],
-            )
+    def _has_room(self, key: tuple[str, str]) -> bool:
+        """Whether a group may show one more thumbnail."""
+        group = self.groups.get(key)
+        if group is not None and group.thumbnails:
+            return len(group.thumbnails) < MAX_THUMBNAILS_OF_GROUP
+        return sum(1 for other in self.groups.values() if other.thumbnails) < MAX_GROUPS
 
-    def _show(self, modality: str, rendering: str, pixels: NDArray[np.uint8]) -> None:
-        from PIL import Image
 
-        group = self.groups[modality, rendering]
-        filled = sum(1 for other in self.groups.values() if other.thumbnails)
-        is_full = len(group.thumbnails) >= MAX_THUMBNAILS_OF_GROUP
-        if is_full or (not group.thumbnails and filled >= MAX_GROUPS):
-            return
-        size = (THUMBNAIL_SIZE, THUMBNAIL_SIZE)
-        small = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR)
-        group.thumbnails.append(np.asarray(small, np.uint8))
+def _lines(unit: Unit, counts: dict[int, int], renderings: dict[int, str]) -> dict[str, FileLine]:
+    return {
+        header.path: FileLine(
+            header.path,
+            "embedded",
+            modality=header.modality,
+            rendering=renderings.get(file, ""),
+            images=counts[file],
+        )
+        for file, header in enumerate(unit.headers)
+    }
+
+
+def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    size = (THUMBNAIL_SIZE, THUMBNAIL_SIZE)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR), np.uint8)

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 Identity = tuple[str, str]
 # What may have been put right without touching the file, or was the machine's fault and not the file's.
 RETRIED = frozenset(
-    {"permission-denied", "unreadable-file", "no-decoder", "decoder-crashed", "decoder-timeout"}
+    {
+        "permission-denied",
+        "unreadable-file",
+        "no-decoder",
+        "decoder-crashed",
+        "decoder-timeout",
+        "decoder-memory",
+    }
 )
 
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
+import signal
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 from PIL import Image
 
 from index.case_index import CaseIndex
-from ingest.errors import IngestError
+from ingest import _commits
+from ingest.errors import IngestError, InterruptedIngestError
 from ingest.pipeline import IngestOptions, ingest
 from ingest.report_file import check_report_path, to_csv, to_html, write_report
 from ingest.run_details import MAX_THUMBNAILS_OF_GROUP, RunDetails
@@ -71,6 +74,33 @@ def test_the_files_of_several_batches_are_all_told(tmp_path, model, encoder, fol
             report = ingest(batch, index, model, lambda: encoder, details=details)
     slices = {path.name for path in (folder / "ct").iterdir()}
     assert set(rows(to_csv(report, details))) == {*slices, "dx1.dcm", "notes.txt", "picture.png"}
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_run_that_was_stopped_tells_what_the_index_holds(
+    tmp_path, model, encoder, folder, monkeypatch, committed
+):
+    details = RunDetails()
+    if committed:
+        monkeypatch.setattr(_commits, "ENCODED_TOGETHER", 1)
+        monkeypatch.setattr(_commits, "COMMIT_EVERY_S", 0.0)
+    drawn = []
+
+    def interrupt_after_two(unit, _):
+        drawn.append(unit)
+        if len(drawn) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    add_drawn = details.add_drawn
+    monkeypatch.setattr(details, "add_drawn", lambda *one: (add_drawn(*one), interrupt_after_two(*one)))
+    with CaseIndex.open(tmp_path / "home") as index:
+        with pytest.raises(InterruptedIngestError):
+            ingest([folder], index, model, lambda: encoder, details=details)
+        held = {path for path, file in index.known_files().items() if file.outcome == "embedded"}
+        images = index.info().images
+    assert bool(held) == committed
+    assert set(details.lines) == held
+    assert sum(group.images for group in details.groups.values()) == images
 
 
 def test_the_csv_has_one_line_for_every_file(ran, folder):
