@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from ingest.plan import Unit
     from medsiglip.checkpoint import Checkpoint
 
-# Images are encoded as they come, this many together, while the workers draw the next ones. A commit holds
-# what has come in about COMMIT_EVERY_S; the first comes with the first images encoded, so that something is
-# kept early.
+# Images are encoded as they come, while the workers draw the next ones: at most this many together, and no
+# more than take about COMMIT_EVERY_S. A commit holds what has come in about that time; the first comes at
+# once, so that something is kept early, also with a large model on a processor.
 ENCODED_TOGETHER = 64
+FIRST_TOGETHER = 8
 COMMIT_EVERY_S = 8.0
 MAX_COMMIT_IMAGES = 4096
 
@@ -60,6 +61,7 @@ class Commits:
         self._taken = 0
         self._inputs: list[NDArray[np.uint8]] = []
         self._vectors: list[NDArray[np.float32]] = []
+        self._together = min(FIRST_TOGETHER, ENCODED_TOGETHER)
         self._last = 0.0
 
     def add(self, unit: Unit, drawn: DrawnUnit, copies: Mapping[str, Sequence[Header]]) -> None:
@@ -77,15 +79,15 @@ class Commits:
         self._bundles.append(bundle)
         if len(drawn.inputs):
             self._inputs.append(drawn.inputs)
-        if sum(map(len, self._inputs)) >= ENCODED_TOGETHER:
+        if sum(map(len, self._inputs)) >= self._together:
             self._encode()
 
     @property
     def is_due(self) -> bool:
         """Whether what was taken in should be committed now."""
-        encoded = sum(map(len, self._vectors))
-        if not encoded or self._inputs:
+        if self._inputs or not self._taken:
             return False
+        encoded = sum(map(len, self._vectors))
         return encoded >= MAX_COMMIT_IMAGES or time.monotonic() - self._last >= COMMIT_EVERY_S
 
     def commit(self) -> tuple[int, int]:
@@ -117,5 +119,8 @@ class Commits:
         if not self._inputs:
             return
         encoder = self._encoder = self._encoder or self._make_encoder()
-        self._vectors.append(encoder.encode_images(np.concatenate(self._inputs)))
-        self._inputs = []
+        together, self._inputs = np.concatenate(self._inputs), []
+        begun = time.monotonic()
+        self._vectors.append(encoder.encode_images(together))
+        rate = len(together) / max(time.monotonic() - begun, 1e-6)
+        self._together = int(min(max(rate * COMMIT_EVERY_S, 1), ENCODED_TOGETHER))

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from index.case_index import CaseIndex
+from ingest._commits import FIRST_TOGETHER
 from ingest.errors import InterruptedIngestError
 from ingest.interruption import interruptible
 from ingest.pipeline import ingest
@@ -104,7 +105,7 @@ def test_a_stopped_run_keeps_what_was_encoded_and_goes_on(
     assert not any(worker.is_running() for worker in workers)
     with CaseIndex.open(tmp_path / "home") as index:
         held = index.info().images
-        assert 64 <= held < 200
+        assert FIRST_TOGETHER <= held < 200
         assert f" {held} more images" in said
         report = ingest([tmp_path / "in"], index, model, lambda: encoder)
         assert (report.images, report.embedded) == (200, 200 - held)
@@ -173,4 +174,4 @@ def test_interrupting_a_run_in_this_process(tmp_path, model, encoder, write_dico
         with pytest.raises(InterruptedIngestError, match="again") as caught:
             ingest([tmp_path / "in"], index, model, lambda: impatient)
         assert caught.value.code == "interrupted"
-        assert index.info().images == 64
+        assert index.info().images == FIRST_TOGETHER

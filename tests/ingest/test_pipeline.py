@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pydicom
@@ -17,8 +18,8 @@ from PIL import Image
 
 from index.case_index import CaseIndex
 from index.errors import CatalogError
-from ingest import drawing
-from ingest._commits import ENCODED_TOGETHER
+from ingest import _commits, drawing
+from ingest._commits import ENCODED_TOGETHER, FIRST_TOGETHER
 from ingest.errors import IngestError, InterruptedIngestError
 from ingest.pipeline import IngestOptions, ingest
 from ingest.plan import PlanOptions
@@ -339,13 +340,36 @@ def test_images_are_encoded_in_batches_as_they_come(tmp_path, home, model, encod
         ingest([tmp_path / "in"], index, model, lambda: counting, IngestOptions(workers=1))
         table = index.table()
         found = {index.get(int(i)).path: v for i, v in zip(table.image_ids, table.vectors, strict=True)}
-    assert counting.counts == [ENCODED_TOGETHER, ENCODED_TOGETHER, 9]
+    assert counting.counts == [FIRST_TOGETHER, ENCODED_TOGETHER, ENCODED_TOGETHER, 9 - FIRST_TOGETHER]
     for n in (0, 70, count - 1):
         path = tmp_path / "in" / f"{n}.dcm"
         alone = tmp_path / f"home-{n}"
         with CaseIndex.open(alone) as index:
             ingest([path], index, model, lambda: encoder)
             np.testing.assert_array_equal(index.table().vectors[0], found[str(path)])
+
+
+def test_a_slow_encoder_gets_as_many_images_as_a_commit_may_take(
+    tmp_path, home, model, encoder, write_dicom, monkeypatch
+):
+    """By a clock that only the encoder moves: 2 s an image, as a large model takes on a processor."""
+    now, counts, kept = [0.0], [], []
+    monkeypatch.setattr(_commits, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    class Slow:
+        def encode_images(self, images):
+            kept.append(index.info().images)
+            counts.append(len(images))
+            now[0] += 2.0 * len(images)
+            return encoder.encode_images(images)
+
+    for n in range(20):
+        write_dicom(tmp_path / "in" / f"{n}.dcm", PIXELS + n, SOPInstanceUID=f"2.25.6{n}")
+    with CaseIndex.open(home) as index:
+        ingest([tmp_path / "in"], index, model, Slow, IngestOptions(workers=1))
+    most = int(_commits.COMMIT_EVERY_S / 2.0)
+    assert counts == [FIRST_TOGETHER, most, most, most]
+    assert kept == [0, *np.cumsum(counts)[:-1]]
 
 
 def test_progress_tells_stages_counts_and_time_left(tmp_path, home, model, encoder, write_series):
