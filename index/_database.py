@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,7 @@ class Database:
             options = {"options": lock} if self.url.get_backend_name() == "postgresql" else {}
             return create_engine(self.url, connect_args=options, pool_pre_ping=True)
         engine = create_engine(self.url, connect_args={"timeout": self.busy_seconds})
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", partial(_prepare_sqlite, self.busy_seconds))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
 
@@ -208,12 +211,12 @@ def _revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def _prepare_sqlite(busy_seconds: float, connection: Any, _record: object) -> None:
     # The driver would open transactions by itself, and only before some statements: `_begin_sqlite` does it
     # instead.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _use_log(cursor, busy_seconds)
     # NORMAL would do for killed processes; FULL also keeps what was reported as done when the power fails,
     # for one more fsync per batch (sqlite.org/pragma.html#pragma_synchronous).
     cursor.execute("PRAGMA synchronous=FULL")
@@ -221,6 +224,22 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     # Deleted rows are overwritten with zeros: `forget` must not leave them in free pages.
     cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()
+
+
+def _use_log(cursor: Any, busy_seconds: float) -> None:
+    """Turn the write-ahead log on. SQLite gives this up at once, whatever its time-out, while another process
+    opens the same new catalogue.
+    """
+    deadline = time.monotonic() + busy_seconds
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorname.startswith("SQLITE_BUSY")
+            if not is_busy or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _begin_sqlite(connection: Connection) -> None:

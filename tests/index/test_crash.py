@@ -8,13 +8,17 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from index_cases import make_bundle, unit_vectors
+from sqlalchemy import text
 
+from index._database import Database
 from index.case_index import CaseIndex
 
 HERE = Path(__file__).parent
@@ -87,6 +91,22 @@ def test_two_processes_add_the_same_at_the_same_time(home: Path) -> None:
         assert index.verify().problems == ()
         info = index.info()
         assert (info.studies, info.instances, info.images, info.faiss.ntotal) == (20, 60, 60, 60)
+
+
+def test_several_open_a_new_catalogue_at_the_same_time(tmp_path: Path) -> None:
+    """SQLite refuses all but one at once, whatever its time-out, when they turn its log on together."""
+    together = threading.Barrier(4)
+
+    def read(number: int) -> None:
+        database = Database(tmp_path, f"sqlite:///{tmp_path / f'{number}.db'}", 30.0)
+        together.wait()
+        with database.read() as connection:
+            connection.execute(text("SELECT 1"))
+        database.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        for number in range(50):
+            list(threads.map(read, [number] * 4))
 
 
 def test_a_reader_sees_what_another_process_adds_and_removes(home: Path, index: CaseIndex) -> None:
