@@ -2,7 +2,7 @@
 
 Each package has one error tree, whose root carries a stable kebab-case `code` and whose text is a whole
 sentence that names the file or field and the cure: `medsiglip.errors.ModelError`,
-`index.errors.CatalogError`, `ingest.errors.IngestError`, and here `ServiceError`. `explain` is the one table
+`index.errors.CatalogError`, `ingest.errors.IngestError`, `medgemma.errors.DraftError`, and here `ServiceError`. `explain` is the one table
 that turns any of them, and the operating system's refusals, into (code, sentence); everything else is a
 defect of ours and stays unexplained.
 """
@@ -49,9 +49,10 @@ def explain(error: BaseException) -> Explanation | None:
     """The code and sentence of an error that a caller can act on; None for an unexpected one."""
     from index.errors import CatalogError
     from ingest.errors import IngestError
+    from medgemma.errors import DraftError
     from medsiglip.errors import ModelError
 
-    if isinstance(error, ServiceError | ModelError | CatalogError | IngestError):
+    if isinstance(error, ServiceError | ModelError | CatalogError | IngestError | DraftError):
         return Explanation(error.code, " ".join(str(error).split()))
     if isinstance(error, OSError) and error.errno in _SYSTEM_REFUSALS:
         code, sentence = _SYSTEM_REFUSALS[error.errno]

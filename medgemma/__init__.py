@@ -1,1 +1,1 @@
-"""Draft reports by a generator. Nothing is here yet: routing and drafting come after the archive itself."""
+"""Draft reports: which cases go to a generator, what it is shown, and what its text is checked against."""

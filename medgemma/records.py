@@ -1,0 +1,151 @@
+"""The values of a draft report: the evidence it stands on, what was written, and how each sentence fared.
+
+Findings and scores come from the encoder and from probes, never from a generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Status = Literal["draft", "accepted", "edited", "rejected"]
+Verdict = Literal["agree", "contradict", "unsupported", "not-checkable"]
+Flag = Literal["temporal-without-prior", "other-modality", "flipped-by-context"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One label of a study, pooled over its images by the maximum.
+
+    `present` is None in the band where the score itself is uncertain. `source` names what gave the score,
+    `prompts:chest-xray` or `probe:nodules`; `image_id` is the image that drove it.
+    """
+
+    label: str
+    probability: float
+    present: bool | None
+    source: str
+    image_id: int
+    cosine: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceImage:
+    """An image that stands in the evidence, with the labels that it drove."""
+
+    image_id: int
+    sop_instance_uid: str
+    series_instance_uid: str
+    frame: int
+    modality: str | None = None
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarCase:
+    """A study of another patient; `score` is the cosine of the two studies, `text` its report, if it has one."""
+
+    study_instance_uid: str
+    score: float
+    text: str | None = None
+    labels: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PriorStudy:
+    """The patient's last study before this one of the same modality and body part; dates are ISO 8601."""
+
+    study_instance_uid: str
+    study_date: str | None = None
+    text: str | None = None
+    images: tuple[EvidenceImage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a draft stands on. `space` names the embedding space of the scores; `template` the prompt
+    template that fits, such as `chest-xray` or `ct-volume`.
+    """
+
+    study_instance_uid: str
+    space: str
+    modality: str | None
+    body_part_examined: str | None
+    template: str
+    findings: tuple[Finding, ...] = ()
+    images: tuple[EvidenceImage, ...] = ()
+    similar: tuple[SimilarCase, ...] = ()
+    prior: PriorStudy | None = None
+    indication: str | None = None
+    study_date: str | None = None
+    patient_age: float | None = None
+    patient_sex: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What became of one sentence. `start` and `end` are its character offsets in the draft's text; `finding`
+    is the label it speaks of, `polarity` what it says of it (None: it says neither), `probability` the score
+    that this was compared with, `sources` the studies or scores that a sentence without a generator came from.
+    """
+
+    sentence: str
+    start: int
+    end: int
+    finding: str | None
+    verdict: Verdict
+    polarity: bool | None = None
+    probability: float | None = None
+    flags: tuple[Flag, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One step of the workflow: who did what, when (ISO 8601, UTC), and for `edited` the difference as unified
+    diff, for `rejected` the reason.
+    """
+
+    status: Status
+    by: str
+    at: str
+    text: str | None = None
+    difference: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A generated report that nobody has accepted yet, or what became of it.
+
+    `text` is as the generator wrote it, `thinking` what it wrote before; `text_without_context` is the second
+    reply, drafted without the texts of similar cases, and `flips` are the labels whose polarity differs
+    between the two. `checks` has one entry or more for every sentence of `text`.
+    """
+
+    id: str
+    study_instance_uid: str
+    route: str | None
+    generator: str
+    status: Status
+    text: str
+    evidence: Evidence
+    checks: tuple[Check, ...] = ()
+    text_without_context: str | None = None
+    flips: tuple[str, ...] = ()
+    thinking: str | None = None
+    created_at: str = ""
+    history: tuple[Revision, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ImageSource(Protocol):
+    """Where pictures for a generator come from; handed in by whoever puts the program together."""
+
+    def pictures(self, image_ids: Sequence[int]) -> Sequence[NDArray[np.uint8]]:
+        """Display values of stored images, each uint8 [height, width, 3], in the order of the ids."""
+        ...
