@@ -2,9 +2,9 @@
 
 Each package has one error tree, whose root carries a stable kebab-case `code` and whose text is a whole
 sentence that names the file or field and the cure: `medsiglip.errors.ModelError`,
-`index.errors.CatalogError`, `ingest.errors.IngestError`, `medgemma.errors.DraftError`, and here `ServiceError`. `explain` is the one table
-that turns any of them, and the operating system's refusals, into (code, sentence); everything else is a
-defect of ours and stays unexplained.
+`index.errors.CatalogError`, `ingest.errors.IngestError`, `medgemma.errors.DraftError`, and here
+`ServiceError`. `explain` is the one table that turns any of them, and the operating system's refusals, into
+(code, sentence); everything else is a defect of ours and stays unexplained.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class EvidenceImage:
 
 @dataclass(frozen=True, slots=True)
 class SimilarCase:
-    """A study of another patient; `score` is the cosine of the two studies, `text` its report, if it has one."""
+    """A study of another patient; `score` is the cosine of the two, `text` its report if it has one."""
 
     study_instance_uid: str
     score: float
@@ -90,7 +90,7 @@ class Evidence:
 class Check:
     """What became of one sentence. `start` and `end` are its character offsets in the draft's text; `finding`
     is the label it speaks of, `polarity` what it says of it (None: it says neither), `probability` the score
-    that this was compared with, `sources` the studies or scores that a sentence without a generator came from.
+    that this was compared with, `sources` the studies or scores that a sentence of `evidence-only` came from.
     """
 
     sentence: str
@@ -106,9 +106,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One step of the workflow: who did what, when (ISO 8601, UTC), and for `edited` the difference as unified
-    diff, for `rejected` the reason.
-    """
+    """One step of the workflow: who did what, when (ISO 8601, UTC), and for `edited` the unified diff, for `rejected` the reason."""
 
     status: Status
     by: str
