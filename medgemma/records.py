@@ -106,7 +106,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One step of the workflow: who did what, when (ISO 8601, UTC), and for `edited` the unified diff, for `rejected` the reason."""
+    """One step of the workflow: who did what, when (ISO 8601, UTC); `difference` is a unified diff."""
 
     status: Status
     by: str
