@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from api import problems
+from api import middleware, problems
 from api.auth import open_gate
 from api.key_making import take_bootstrap_key
 from api.service import Archive
@@ -39,4 +39,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(title="medsiglip", lifespan=lifespan)
     problems.install(app)
+    middleware.install(app, chosen)
     return app

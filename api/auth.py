@@ -135,7 +135,9 @@ def requires(scope: Scope) -> Callable[..., object]:
     async def check(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> Caller:
-        caller = await identified(request, None if credentials is None else credentials.credentials)
+        caller = getattr(request.state, "caller", None)
+        if caller is None:
+            caller = await identified(request, None if credentials is None else credentials.credentials)
         if not caller.may(scope):
             raise ServiceError(
                 "missing-scope", f"the key {caller.name!r} lacks the scope {scope}: ask its giver for one."

@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from api.errors import ServiceError, explain
+from api.request_log import request_id
 from index.errors import CatalogError
 from ingest.errors import IngestError
 from medgemma.errors import DraftError
@@ -60,6 +61,8 @@ def problem(
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 15.5.2, and RFC 6750, section 3
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code}
+    if (known := request_id.get()) is not None:
+        members["request_id"] = known
     return JSONResponse({**body, "detail": detail, **members}, status, headers, MEDIA_TYPE)
 
 

@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="origins whose pages may ask, such as https://viewer.example, comma-separated"
     )
+    min_free_bytes: int = Field(
+        1 << 30, ge=0, description="free disk in the home below which the service is not ready, in bytes"
+    )
     log_format: LogFormat = Field("json", description="lines of the server's log: json or text")
 
     @field_validator("ingest_roots", mode="before")
