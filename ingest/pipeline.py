@@ -257,7 +257,7 @@ class _Run:
 
         # A pool is used once: files that stand in for broken ones are drawn by another.
         pool, self.pool = self.pool or WorkerPool(min(self._workers, len(units)), size, profile), None
-        yield from pool.draw_all(units)
+        yield from pool.draw_all(units, self.interruption.check)
 
     @property
     def _workers(self) -> int:
