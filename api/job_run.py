@@ -42,8 +42,8 @@ class JobRun:
         self.check()
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt when the job is to end: it was cancelled, another worker has it, or this one
-        shuts down. What was committed stays.
+        """Raise KeyboardInterrupt when the job is to end: it was cancelled, another worker has it, or this
+        one shuts down. What was committed stays.
         """
         self._interruption.check()
 

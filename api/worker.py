@@ -156,11 +156,13 @@ def _explained(error: Exception) -> Explanation:
     # A failed kernel leaves the device unusable for the rest of the process (torch.AcceleratorError).
     if type(error).__module__.split(".")[0] == "torch":
         return Explanation(
-            "encoder-failed", "The encoder's device failed; the worker starts afresh, and the job is tried again."
+            "encoder-failed",
+            "The encoder's device failed; the worker starts afresh, and the job is tried again.",
         )
     found = explain(error)
     if found is not None:
         return found
     return Explanation(
-        "unexpected", f"The job failed ({type(error).__name__}); the worker's log has the reason under its id."
+        "unexpected",
+        f"The job failed ({type(error).__name__}); the worker's log has the reason under its id.",
     )

@@ -40,6 +40,12 @@ class Invocation:
 
         return read_settings(self.config, **self._options(), **given)
 
+    def global_words(self) -> list[str]:
+        """The options as words of a command line, for a process that is to stand where this one stands."""
+        given = {**self._options(), "config": self.config}
+        words = [word for name, value in given.items() if value for word in (f"--{name}", str(value))]
+        return [*words, "--debug"] if self.debug else words
+
     def _options(self) -> dict[str, Any]:
         return {"home": self.home, "model": self.model, "device": self.device, "precision": self.precision}
 
