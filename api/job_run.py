@@ -41,6 +41,11 @@ class JobRun:
         self._latest = stage, done, total
         self.check()
 
+    def tell(self) -> None:
+        """Have the catalogue know the latest progress now; it is told within a second anyway."""
+        if self._latest != self._told:
+            self._beat()
+
     def check(self) -> None:
         """Raise KeyboardInterrupt when the job is to end: it was cancelled, another worker has it, or this
         one shuts down. What was committed stays.

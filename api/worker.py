@@ -89,6 +89,7 @@ class Worker:
         with run.leased():
             try:
                 result = storable(HANDLERS[job.kind](self._archive, run))
+                self._persist(run.tell)
                 outcome = self._end(run, "done", lambda: self._queue.finish(job, result))
             except (KeyboardInterrupt, InterruptedIngestError):
                 outcome = self._end_early(run)

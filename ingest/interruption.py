@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM or another thread's word while a run is on: it stops, but never in the middle of a commit."""
+"""Ctrl-C, SIGTERM or another thread's word while a run is on: it stops, never in the middle of a commit."""
 
 from __future__ import annotations
 
