@@ -17,9 +17,7 @@ _LOOK_EVERY_S = 0.25
 _LONGEST_PAUSE_S = 5.0
 
 
-def persistent(
-    index: CaseIndex, check: Callable[[], None], *, patience_s: float = PATIENCE_S
-) -> CaseIndex:
+def persistent(index: CaseIndex, check: Callable[[], None], *, patience_s: float = PATIENCE_S) -> CaseIndex:
     """The index, of which each call is repeated while the database does not answer, for at most
     `patience_s` seconds. `check` is called meanwhile, and may raise.
 

@@ -36,6 +36,7 @@ def serve(
     """
     from api.app import create_app
     from api.listening import open_sockets, url_of
+    from api.routes.jobs import followers
     from api.serving import serve as answer_requests
     from api.supervision import SupervisedProcess
     from api.worker import GRACE_SECONDS
@@ -59,6 +60,7 @@ def serve(
         run.answer({"url": url}, _show_url)
 
     def on_stopping() -> None:
+        followers(app).close()
         if worker is not None:
             worker.tell_to_stop()
 
