@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def _ingest(archive: Archive, run: JobRun) -> Answer:
-    """Parameters: `paths`, `metadata` (a CSV, or None) and `received` (the folder of an upload, or None)."""
+    """Parameters: `paths`, `metadata` (a CSV, or None) and `received` (the folder of an upload, below the
+    home, or None), out of which the worker takes what the index does not use when the job has ended.
+    """
     given = run.parameters
     return archive.ingest(given["paths"], metadata=given.get("metadata"), on_progress=run.progress)
 

@@ -13,6 +13,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,6 +21,7 @@ from api.errors import Explanation, ServiceError, explain
 from api.job_run import JobRun
 from api.jobs import HANDLERS
 from api.payload import storable
+from api.received import discard_unused
 from api.retries import pause, retry_after
 from index.errors import CatalogError
 from ingest.errors import InterruptedIngestError
@@ -121,7 +123,13 @@ class Worker:
             return "lost"
         # After a connection that was lost while it committed, the second try finds the job ended: "not ours".
         self._persist(tell)
+        self._tidy(run)
         return outcome
+
+    def _tidy(self, run: JobRun) -> None:
+        received = run.parameters.get("received")
+        if received is not None and self._persist(lambda: self._queue.get(run.job.id)).is_final:
+            self._persist(lambda: discard_unused(self._archive.index, Path(received)))
 
     def _persist(self, call: Callable[[], T]) -> T:
         """The answer of a call on the catalogue, repeated until the database is there. Raises the

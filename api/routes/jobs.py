@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
@@ -19,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.auth import Caller, requires
 from api.job_events import JobFollowers
 from api.job_view import job_view
+from api.received import discard_unused
+from index.case_index import CaseIndex
 from index.errors import CatalogError
 from index.jobs import Job, JobQueue, Status
 
@@ -105,7 +108,11 @@ def cancel_job(request: Request, job_id: str, caller: Reader) -> dict[str, Any]:
     """Cancel a job: one that waits ends at once, one that runs soon; what it has committed stays."""
     queue = _queue(request)
     _visible(queue, job_id, caller)
-    return _shown(caller, queue.cancel(job_id))
+    job = queue.cancel(job_id)
+    received = job.parameters.get("received")
+    if job.is_final and received is not None:
+        discard_unused(_index(request), Path(received))
+    return _shown(caller, job)
 
 
 @router.get(
@@ -143,9 +150,13 @@ def followers(app: FastAPI) -> JobFollowers:
     return found
 
 
+def _index(request: Request) -> CaseIndex:
+    index: CaseIndex = request.app.state.server.archive.index
+    return index
+
+
 def _queue(request: Request) -> JobQueue:
-    queue: JobQueue = request.app.state.server.archive.index.jobs
-    return queue
+    return _index(request).jobs
 
 
 def _visible(queue: JobQueue, job_id: str, caller: Caller) -> Job:

@@ -15,7 +15,7 @@ from index.case_index import CaseIndex
 from index.jobs import Job
 
 from ..postgresql_server import PostgresqlServer
-from .conftest import Phantoms
+from .conftest import Phantoms, run
 from .service_processes import Started, eventually
 
 Start = Callable[..., Started]
@@ -48,7 +48,7 @@ def pid_of(job: Job) -> int:
 
 
 def test_two_servers_and_two_workers_share_a_database(
-    tmp_path: Path, phantoms: Phantoms, start: Start, url: str
+    tmp_path: Path, phantoms: Phantoms, start: Start, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
     with CaseIndex.open(home, database_url=url) as index:
@@ -78,11 +78,28 @@ def test_two_servers_and_two_workers_share_a_database(
         assert info.studies == len(phantoms.by_study)
         assert info.files["embedded"] == whole["files_embedded"] + whole["files_unchanged"]
         assert index.verify().problems == ()
+        monkeypatch.setenv("MEDSIGLIP_DATABASE_URL", url)
+        run("--home", home, "label", "import", phantoms.labels)
+        probes = [
+            index.jobs.submit("probe", {"name": f"p{n}", "labels": ["melanoma"], "level": "study"})
+            for n in range(4)
+        ]
+        eventually(lambda: all(index.jobs.get(one.id).is_final for one in probes))
+        results = [job(number % 2, one.id)["result"] for number, one in enumerate(probes)]
+        assert [one["name"] for one in results] == ["p0", "p1", "p2", "p3"]
+        assert len({one["macro_auroc"] for one in results}) == 1
         for worker in workers:
             worker.process.terminate()
         told = [worker.answer()["jobs"] for worker in workers]
         assert [worker.process.wait(30) for worker in workers] == [0, 0]
-        assert sum(one.get("done", 0) for one in told) == len(jobs)  # type: ignore[attr-defined]
+        assert sum(one.get("done", 0) for one in told) == len(jobs) + 4  # type: ignore[attr-defined]
+        waiting = index.jobs.submit("ingest", {"paths": ["/no/such/folder"]})
+        with httpx.stream("GET", f"{urls[0]}/v1/jobs/{waiting.id}/events", timeout=60) as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "event: progress"
+            servers[0].process.terminate()
+            assert "event: done" not in list(lines)
+        assert servers[0].process.wait(30) == 0
 
 
 def test_a_worker_killed_in_mid_ingest_costs_one_attempt(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
+from api.app import create_app
 from api.errors import ServiceError
 from api.job_run import JobRun
 from api.jobs import HANDLERS
@@ -180,3 +183,28 @@ def test_names_of_any_bytes_and_odd_numbers_are_stored(
     job = archive.index.jobs.submit("odd", {})
     Worker(archive).run(once=True)
     assert ended(archive, job)["result"] == {"path": "/a/\ufffd\ufffd.dcm", "auroc": None, "n": 0.5}
+
+
+@pytest.mark.parametrize("how", ["done", "cancelled while waiting", "failed"])
+def test_of_an_upload_only_what_is_in_the_index_is_kept(
+    archive: Archive, phantoms: Phantoms, how: str
+) -> None:
+    folder = archive.home / "received" / "7"
+    study = sorted(phantoms.dicom.iterdir())[0]
+    shutil.copytree(study, folder / "a")
+    (folder / "a" / "notes.txt").write_text("no picture")
+    (folder / "b").mkdir()
+    (folder / "b" / "broken.dcm").write_bytes(b"")
+    pictures = {path for path in folder.rglob("*.dcm") if path.parent.name != "b"}
+    paths = [str(folder), *(["/no/such/folder"] if how == "failed" else [])]
+    job = archive.index.jobs.submit("ingest", {"paths": paths, "received": str(folder)})
+    if how == "cancelled while waiting":
+        with TestClient(create_app(archive.settings), base_url="http://127.0.0.1") as client:
+            assert client.delete(f"/v1/jobs/{job.id}").json()["status"] == "cancelled"
+    else:
+        Worker(archive).run(once=True)
+    assert ended(archive, job)["status"] == how.split()[0]
+    left = {path for path in folder.rglob("*") if path.is_file()}
+    assert left == (pictures if how == "done" else set())
+    assert folder.exists() == (how == "done")
+    assert not (folder / "b").exists()
