@@ -43,6 +43,32 @@ def show_revoked_key(console: Console, key: Payload) -> None:
     console.print(escape(f"the key {key['name']} ({key['id']}) opens nothing any more"))
 
 
+def show_trail_verification(console: Console, outcome: Payload) -> None:
+    """Whether the chain is whole, and its head to note elsewhere."""
+    if outcome["ok"]:
+        console.print(f"whole: {outcome['events']} events; note the head elsewhere and verify against it:")
+        console.print(f"--head {outcome['head']}", soft_wrap=True)
+    else:
+        console.print(f"[bold]broken[/bold] at event {outcome['broken_at']}: rows were changed or taken away")
+
+
+def show_trail(console: Console, listed: Payload) -> None:
+    """One row for each event."""
+    columns = ("sequence", "at", "actor", "action", "studies", "details")
+    print_table(console, "", columns, ([event[name] for name in columns] for event in listed["events"]))
+
+
+def show_exported_trail(console: Console, exported: Payload) -> None:
+    """Where the file is."""
+    console.print(f"{exported['events']} events in {escape(exported['path'])}", soft_wrap=True)
+
+
+def show_settings(console: Console, told: Payload) -> None:
+    """One row for each setting."""
+    rows = ((one["name"], one["value"], one["origin"], one["description"]) for one in told["settings"])
+    print_table(console, "", ("setting", "value", "from", "meaning"), rows)
+
+
 def _state(key: Payload) -> str:
     if key["revoked_at"] is not None:
         return "revoked"

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from api import middleware, problems
 from api.auth import open_gate
 from api.key_making import take_bootstrap_key
+from api.routes import audit, jobs, operations
 from api.service import Archive
 from api.settings import Settings, read_settings
 
@@ -35,9 +36,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 take_bootstrap_key(archive.index, chosen.bootstrap_key_file)
             app.state.server = Server(chosen, archive)
             open_gate(app, archive.index.api_keys, chosen)
+            operations.watch(app, archive)
             yield
 
     app = FastAPI(title="medsiglip", lifespan=lifespan)
     problems.install(app)
     middleware.install(app, chosen)
+    for topic in (operations, audit, jobs):
+        app.include_router(topic.router)
     return app

@@ -1,6 +1,8 @@
 """What is written into the audit trail, and when: before the answer that shows a case is sent.
 
-`ACTIONS` are the verbs. An event that cannot be written fails the request, so nothing is shown unaudited.
+`ACTIONS` are the verbs. An event that cannot be written fails the request, so nothing is shown unaudited. At
+the command line what changes or exports cases is noted; who can run that on a home can read its files anyway.
+Studies are named as the archive names them (`api.queries.stored_study_uid`).
 """
 
 from __future__ import annotations

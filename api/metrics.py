@@ -50,7 +50,7 @@ class Metrics:
             "medsiglip_upload_bytes", "Bytes of uploads that were taken.", registry=self.registry
         )
         ProcessCollector(registry=self.registry)
-        self.registry.register(ArchiveCollector(archive))  # type: ignore[arg-type]
+        self.registry.register(ArchiveCollector(archive))
 
     def answered(self, method: str, route: str, status: int | None, seconds: float) -> None:
         """Count a request. `route` is a template, so that no client can make series at will."""
@@ -82,12 +82,16 @@ class ArchiveCollector:
         """The families. A scrape succeeds where the archive fails: `medsiglip_archive_up` says so."""
         yield from self._encoder()
         found = self._counts.get(wait_seconds=5.0)
-        yield _gauge("medsiglip_archive_up", "Whether the archive could be counted.", float(found is not None))
+        yield _gauge(
+            "medsiglip_archive_up", "Whether the archive could be counted.", float(found is not None)
+        )
         if found is not None:
             yield from found
         recall = self._recall.get(wait_seconds=0.0)
         if recall is not None:
-            yield _gauge("medsiglip_index_recall", "Part of the exact 10 nearest that a search finds.", recall)
+            yield _gauge(
+                "medsiglip_index_recall", "Part of the exact 10 nearest that a search finds.", recall
+            )
 
     def _count(self) -> list[Metric]:
         index = self._archive.index
@@ -105,10 +109,10 @@ class ArchiveCollector:
         ]
 
     def _encoder(self) -> Iterator[Metric]:
-        encoder = self._archive.__dict__.get("encoder")
-        if not hasattr(encoder, "statistics"):
+        statistics = getattr(self._archive.__dict__.get("encoder"), "statistics", None)
+        if statistics is None:
             return
-        told = encoder.statistics()
+        told = statistics()
         ready = float(told.state.name == "ready")
         yield _gauge("medsiglip_encoder_ready", "Whether the model is there.", ready)
         yield _counter("medsiglip_encoder_restarts", "Starts of the model's process again.", told.restarts)

@@ -69,6 +69,18 @@ def stored_study_uid(archive: Archive, uid: str) -> str:
     return key.uid(uid)
 
 
+def studies_to_forget(archive: Archive, *, patient: str | None, study: str | None) -> list[str]:
+    """The UIDs, as the archive has them, of the studies that `Archive.forget` would remove: for the audit
+    trail.
+    """
+    if study is not None:
+        uid = stored_study_uid(archive, study)
+        return [uid] if archive.index.patients_of([uid]) else []
+    if patient is None or not patient.isalnum():  # no key of ours, and perhaps no filter either
+        return []
+    return [one.study_instance_uid for one in archive.index.studies([f"patient_key={patient}"])]
+
+
 def pictures_of_study(archive: Archive, uid: str) -> list[Picture]:
     """The images of a study with their stored vectors. Raises CatalogError `unknown-study`."""
     images = archive.index.images_of(stored_study_uid(archive, uid))

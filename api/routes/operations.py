@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from api.auth import Caller, requires
+from api.metrics import Metrics
+from api.readiness import Readiness
+from api.service import Archive
 
 router = APIRouter(tags=["operations"])
+
+
+def watch(app: FastAPI, archive: Archive) -> None:
+    """Have the application count and check what it stands on."""
+    app.state.metrics = Metrics(archive)
+    app.state.readiness = Readiness(archive)
 
 
 class Alive(BaseModel):

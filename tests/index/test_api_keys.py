@@ -10,8 +10,10 @@ import pytest
 from index.case_index import CaseIndex
 from index.errors import CatalogError
 
+from .conftest import Catalogue
 
-def test_a_key_is_found_by_its_secret_form_alone(index: CaseIndex, home: Path) -> None:
+
+def test_a_key_is_found_by_its_secret_form_alone(index: CaseIndex, home: Path, catalogue: Catalogue) -> None:
     assert not index.api_keys.any_made()
     made, shown = index.api_keys.create("reader", ["train", "read"])
     assert made.scopes == ("read", "train")
@@ -20,7 +22,7 @@ def test_a_key_is_found_by_its_secret_form_alone(index: CaseIndex, home: Path) -
     for wrong in (other, shown[:-1], shown.upper(), "", "msk_" + "0" * 12 + "_" + "0" * 64, shown + "\n"):
         assert index.api_keys.find(wrong) is None
     secret = shown.rsplit("_", 1)[1]
-    written = b"".join(path.read_bytes() for path in home.glob("catalog.db*"))
+    written = catalogue.content(home)
     assert secret.encode() not in written
     assert made.id.encode() in written
 
@@ -50,13 +52,15 @@ def test_scopes_are_checked(index: CaseIndex, scopes: list[str]) -> None:
 @pytest.mark.parametrize(
     "given", ["msk_" + "ab" * 6 + "_" + "cd" * 32, "0123456789abcdef" * 4, "aB3/+_-~" * 4 + "=="]
 )
-def test_a_key_made_elsewhere_is_taken_once(index: CaseIndex, home: Path, given: str) -> None:
+def test_a_key_made_elsewhere_is_taken_once(
+    index: CaseIndex, home: Path, catalogue: Catalogue, given: str
+) -> None:
     first, shown = index.api_keys.create("bootstrap", ["admin"], key=given)
     again, _ = index.api_keys.create("bootstrap", ["admin"], key=given)
     assert (shown, again, len(index.api_keys.listed())) == (given, first, 1)
     assert index.api_keys.find(given) == first
     assert index.api_keys.find(given[:-1]) is None
-    written = b"".join(path.read_bytes() for path in home.glob("catalog.db*"))
+    written = catalogue.content(home)
     assert given.rsplit("_", 1)[-1].encode() not in written
     index.api_keys.revoke(first.id)
     assert index.api_keys.create("bootstrap", ["admin"], key=given)[0].revoked_at is not None
