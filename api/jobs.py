@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from api.allowed_roots import allowed_path
+
 if TYPE_CHECKING:
     from api.job_run import JobRun
     from api.service import Answer, Archive
@@ -22,7 +24,12 @@ def _ingest(archive: Archive, run: JobRun) -> Answer:
     home, or None), out of which the worker takes what the index does not use when the job has ended.
     """
     given = run.parameters
-    return archive.ingest(given["paths"], metadata=given.get("metadata"), on_progress=run.progress)
+    paths, metadata, within = given["paths"], given.get("metadata"), None
+    if given.get("received") is None:  # named by a client: allowed when it was asked for, but links change
+        within = archive.settings.ingest_roots
+        paths = [allowed_path(path, within) for path in paths]
+        metadata = None if metadata is None else allowed_path(metadata, within)
+    return archive.ingest(paths, metadata=metadata, within=within, on_progress=run.progress)
 
 
 def _probe(archive: Archive, run: JobRun) -> Answer:

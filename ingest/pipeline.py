@@ -50,7 +50,7 @@ UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.1
 class IngestOptions:
     """`workers` None means one for each core, at most 8; `phi` None what the home keeps, at first
     `pseudonymous`. `dry_run` reads headers and decodes nothing: pass it the index of a copy of the home
-    (`ingest.dry_run`).
+    (`ingest.dry_run`). Links that lead out of the folders `within` are not followed.
     """
 
     workers: int | None = None
@@ -59,6 +59,7 @@ class IngestOptions:
     phi: Phi | None = None
     profile: str = "medsiglip-eval"
     dry_run: bool = False
+    within: tuple[Path, ...] | None = None
 
 
 def ingest(
@@ -126,7 +127,7 @@ class _Run:
         self.index.activate(self.space)
         key = bound_key(self.index, self.options.phi)
         self.triage, changed = find_changes(
-            paths, self.index.known_files(), key, self.on_progress, self.options.metadata
+            paths, self.index.known_files(), key, self.on_progress, self.options.metadata, self.options.within
         )
         self._prepare_for(len(changed))
         if changed or self.triage.records:

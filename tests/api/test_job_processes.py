@@ -21,6 +21,11 @@ from .service_processes import Started, eventually
 Start = Callable[..., Started]
 
 
+@pytest.fixture(autouse=True)
+def _any_folder_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSIGLIP_INGEST_ROOTS", "/")
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts commands on the test's home."""

@@ -25,6 +25,11 @@ from medgemma.errors import DraftError
 from .conftest import Home, Phantoms
 
 
+@pytest.fixture(autouse=True)
+def _any_folder_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSIGLIP_INGEST_ROOTS", "/")
+
+
 @pytest.fixture
 def archive(tmp_path: Path) -> Iterator[Archive]:
     with Archive(tmp_path / "home") as opened:
