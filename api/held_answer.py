@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Answer = TypeVar("Answer")
+_SECONDS_AFTER_FAILURE = 15.0
 _log = logging.getLogger("medsiglip.operations")
 
 
@@ -43,11 +44,13 @@ class HeldAnswer(Generic[Answer]):
 
     def _run(self) -> None:
         answer: Answer | None = None
+        seconds = self._seconds
         try:
             answer = self._compute()
         except Exception:
+            seconds = min(seconds, _SECONDS_AFTER_FAILURE)
             _log.exception("a figure could not be had")
         with self._changed:
-            self._answer, self._until = answer, self._clock() + self._seconds
+            self._answer, self._until = answer, self._clock() + seconds
             self._is_running = False
             self._changed.notify_all()

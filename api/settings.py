@@ -7,6 +7,7 @@ The file is the one of `--config` or `MEDSIGLIP_CONFIG`, else `medsiglip.toml` i
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +23,8 @@ Precision = Literal["float32", "bfloat16"]
 LogFormat = Literal["json", "text"]
 _PREFIX = "MEDSIGLIP_"
 _CONFIG = f"{_PREFIX}CONFIG"
+# Scheme, host and port as a browser sends them (RFC 6454, section 6.2); `*` would let every page in.
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -76,6 +79,14 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(f"{origin!r} is no origin such as https://viewer.example")
+        return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from api.settings import Settings, SettingsRead
@@ -35,19 +35,8 @@ def shown_values(settings: Settings) -> dict[str, Any]:
 
 
 def _without_password(value: str) -> str:
-    """The text without what stands between a colon and an @ before the host, and without parameters that
-    hold a password in some drivers' URLs.
+    """A URL without what stands between the user's colon and the last @, and without parameters that hold a
+    password for some drivers.
     """
-    if "://" not in value:
-        return value
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return "***"
-    user, at, host = parts.netloc.rpartition("@")
-    shown = f"{user.partition(':')[0]}:***@{host}" if at and ":" in user else parts.netloc
-    query = "&".join(
-        f"{name}=***" if "password" in name.lower() else f"{name}{equals}{rest}"
-        for name, equals, rest in (one.partition("=") for one in parts.query.split("&"))
-    )
-    return urlunsplit((parts.scheme, shown, parts.path, query, parts.fragment))
+    shown = re.sub(r"(?<=://)([^:/@?#]*):.*@", r"\1:***@", value)
+    return re.sub(r"([?&][^=&]*pass[^=&]*=)[^&#]*", r"\1***", shown, flags=re.IGNORECASE)
