@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -146,12 +147,37 @@ def test_two_applications_have_figures_of_their_own(tmp_path: Path) -> None:
     assert counted == [1, 0]
 
 
-def test_figures_of_an_encoder(own_home: Home) -> None:
-    """The names that `api.encoding.EncoderStatistics` has; absent where the model is in this process."""
+def test_a_model_in_this_process_has_no_figures(own_home: Home) -> None:
     with Archive(own_home.path) as archive:
         names = {family.name for family in ArchiveCollector(archive).collect()}
-        assert "medsiglip_index_images" in names
-        assert not any(name.startswith("medsiglip_encoder") for name in names)
+    assert "medsiglip_index_images" in names
+    assert not any(name.startswith("medsiglip_encoder") for name in names)
+
+
+def test_figures_of_a_shared_encoder(app: FastAPI, client: TestClient) -> None:
+    encoding = pytest.importorskip("api.encoding")
+    archive = app.state.server.archive
+    archive.encoder = shared = encoding.SharedEncoder(archive.checkpoint, profile=archive.space.profile)
+    try:
+        assert shared.batch_size > 0  # waits until the model is there
+        assert all(checks(client).values())
+        size = shared.image_size
+        shared.encode_images(np.zeros((3, size, size, 3), np.uint8))
+        found = figures(client)
+        assert found[("medsiglip_encoder_ready", ())] == 1
+        assert found[("medsiglip_encoder_restarts_total", ())] == 0
+        assert found[("medsiglip_encoder_waiting", ())] == 0
+        batches = {
+            bound: found[("medsiglip_encoder_batch_size_bucket", (("kind", "image"), ("le", bound)))]
+            for bound in ("1.0", "2.0", "4.0", "+Inf")
+        }
+        assert batches == {"1.0": 1, "2.0": 1, "4.0": 2, "+Inf": 2}
+        assert found[("medsiglip_encoder_batch_size_sum", (("kind", "image"),))] == 4
+    finally:
+        shared.close()
+    again(app)
+    answer = client.get("/readyz").json()
+    assert [one["name"] for one in answer["checks"] if not one["ok"]] == ["encoder"]
 
 
 def test_many_who_ask_cost_one_answer() -> None:
