@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 if TYPE_CHECKING:
+    from api.encoding import EncoderLimits, SharedEncoder
     from api.settings import Settings
     from index.case_index import CaseIndex
     from index.records import Space
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from medsiglip.encoder import Encoder
 
 OnNote = Callable[[str], None]
+Value = TypeVar("Value")
 
 DEMONSTRATION = (
     "the model is `tiny`, a demonstration model trained on drawn phantoms: its answers say nothing about "
@@ -25,6 +28,21 @@ DEMONSTRATION = (
 
 def silent(*_: Any) -> None:
     """Tell nobody."""
+
+
+class opened_once(cached_property[Value]):  # noqa: N801  (used as `cached_property` is)
+    """A `cached_property` of an archive that many threads use: what two of them need first is opened once."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Value: ...
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Self | Value:
+        if instance is None:
+            return self
+        with instance._opening:
+            value: Value = super().__get__(instance, owner)
+            return value
 
 
 class OpenedArchive:
@@ -48,13 +66,14 @@ class OpenedArchive:
         self.settings = settings
         self.note = on_note
         self._noted = False
+        self._opening = threading.RLock()
 
     @property
     def home(self) -> Path:
         """Folder that holds the archive, absolute."""
         return self.settings.home
 
-    @cached_property
+    @opened_once
     def index(self) -> CaseIndex:
         """The cases of the home; opening it migrates and repairs, and `ingest` alone makes it.
 
@@ -84,7 +103,7 @@ class OpenedArchive:
                 raise
             return False
 
-    @cached_property
+    @opened_once
     def checkpoint(self) -> Checkpoint:
         """The chosen model's checkpoint, opened without torch."""
         from medsiglip.checkpoint import open_checkpoint
@@ -106,7 +125,7 @@ class OpenedArchive:
             self._noted = True
             self.note(DEMONSTRATION)
 
-    @cached_property
+    @opened_once
     def space(self) -> Space:
         """The space that the chosen model and profile span.
 
@@ -147,9 +166,9 @@ class OpenedArchive:
         is_hub_id = "/" in checkpoint.name
         return checkpoint.name if checkpoint.is_demonstration or is_hub_id else str(checkpoint.folder)
 
-    @cached_property
-    def encoder(self) -> Encoder:
-        """The encoder of the space, loaded at its first use (torch takes seconds)."""
+    @opened_once
+    def encoder(self) -> Encoder | SharedEncoder:
+        """The encoder of the space, loaded at its first use (torch takes seconds), unless it is shared."""
         from medsiglip.encoder import Encoder
 
         return Encoder(
@@ -160,8 +179,36 @@ class OpenedArchive:
             batch_size=self.settings.batch_size,
         )
 
+    def share_encoder(self, limits: EncoderLimits | None = None) -> SharedEncoder:
+        """Have everything encoded by one process of its own, for a server of many threads; it is started at
+        once. Raises what `checkpoint` and `space` raise.
+        """
+        from api.encoding import SharedEncoder
+
+        with self._opening:
+            shared = self.__dict__.get("encoder")
+            if not isinstance(shared, SharedEncoder):
+                shared = self.__dict__["encoder"] = SharedEncoder(
+                    self.checkpoint,
+                    profile=self.space.profile,
+                    device=self.settings.device,
+                    precision=self.settings.precision,
+                    batch_size=self.settings.batch_size,
+                    limits=limits,
+                )
+            return shared
+
+    @property
+    def patient_encoder(self) -> Encoder | SharedEncoder:
+        """The encoder for long work, which waits its turn where a question would be refused."""
+        encoder = self.encoder
+        return getattr(encoder, "patient", encoder)
+
     def close(self) -> None:
-        """Close the index, if it was opened."""
+        """End the shared encoder, if there is one, and close the index, if it was opened."""
+        shared = self.__dict__.pop("encoder", None)
+        if hasattr(shared, "close"):
+            shared.close()
         opened = self.__dict__.pop("index", None)
         if opened is not None:
             opened.close()

@@ -58,7 +58,7 @@ def embed(
     )
     count = 0
     with writing(file, schema) as writer:
-        for batch in _batches(chain([first], images), archive.encoder.batch_size):
+        for batch in _batches(chain([first], images), archive.patient_encoder.batch_size):
             writer.write_table(_embedded(archive, batch, schema))
             count += len(batch)
             on_progress("embedding", count, None)
@@ -150,7 +150,7 @@ def _embedded(archive: Archive, batch: Sequence[Rendered], schema: Any) -> Any:
 
     from medsiglip.preprocess import to_model_input
 
-    encoder, profile = archive.encoder, archive.space.profile
+    encoder, profile = archive.patient_encoder, archive.space.profile
     vectors = encoder.encode_images(
         [to_model_input(one.pixels, encoder.image_size, profile) for one in batch]
     )
