@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from api.settings import Settings
     from index.case_index import CaseIndex
     from index.records import Space
+    from ingest.drawing_pool import DrawingPool
     from medsiglip.checkpoint import Checkpoint
     from medsiglip.encoder import Encoder
 
@@ -67,6 +68,7 @@ class OpenedArchive:
         self.note = on_note
         self._noted = False
         self._opening = threading.RLock()
+        self._limits: EncoderLimits | None = None
 
     @property
     def home(self) -> Path:
@@ -166,37 +168,48 @@ class OpenedArchive:
         is_hub_id = "/" in checkpoint.name
         return checkpoint.name if checkpoint.is_demonstration or is_hub_id else str(checkpoint.folder)
 
+    def share(self, limits: EncoderLimits | None = None) -> None:
+        """Before anything is asked: have images and texts encoded by one process, and files drawn by workers,
+        for all threads of a server. Each process is started when it is first needed.
+        """
+        from api.encoding import EncoderLimits
+
+        self._limits = limits or EncoderLimits()
+
     @opened_once
     def encoder(self) -> Encoder | SharedEncoder:
-        """The encoder of the space, loaded at its first use (torch takes seconds), unless it is shared."""
+        """The encoder of the space, loaded at its first use (torch takes seconds), or, where the archive is
+        shared, by a process that this starts without waiting for it.
+        """
+        options: dict[str, Any] = {
+            "profile": self.space.profile,
+            "device": self.settings.device,
+            "precision": self.settings.precision,
+            "batch_size": self.settings.batch_size,
+        }
+        if self._limits is not None:
+            from api.encoding import SharedEncoder
+
+            return SharedEncoder(self.checkpoint, **options, limits=self._limits)
         from medsiglip.encoder import Encoder
 
-        return Encoder(
-            self.checkpoint,
-            profile=self.space.profile,
-            device=self.settings.device,
-            precision=self.settings.precision,
-            batch_size=self.settings.batch_size,
-        )
+        return Encoder(self.checkpoint, **options)
 
-    def share_encoder(self, limits: EncoderLimits | None = None) -> SharedEncoder:
-        """Have everything encoded by one process of its own, for a server of many threads; it is started at
-        once. Raises what `checkpoint` and `space` raise.
+    @property
+    def shared_encoder(self) -> SharedEncoder | None:
+        """The encoder of a shared archive, if anything has needed it yet: to ask how it is."""
+        return self.__dict__.get("encoder") if self._limits is not None else None
+
+    @opened_once
+    def drawing(self) -> DrawingPool:
+        """What draws files that are asked about: one worker, and this process for what is small and plain;
+        where the archive is shared, workers alone.
         """
-        from api.encoding import SharedEncoder
+        from ingest.drawing_pool import DrawingPool
 
-        with self._opening:
-            shared = self.__dict__.get("encoder")
-            if not isinstance(shared, SharedEncoder):
-                shared = self.__dict__["encoder"] = SharedEncoder(
-                    self.checkpoint,
-                    profile=self.space.profile,
-                    device=self.settings.device,
-                    precision=self.settings.precision,
-                    batch_size=self.settings.batch_size,
-                    limits=limits,
-                )
-            return shared
+        if self._limits is None:
+            return DrawingPool(1, plain_here=True)
+        return DrawingPool(self.settings.workers)
 
     @property
     def patient_encoder(self) -> Encoder | SharedEncoder:
@@ -205,12 +218,13 @@ class OpenedArchive:
         return getattr(encoder, "patient", encoder)
 
     def close(self) -> None:
-        """End the shared encoder, if there is one, and close the index, if it was opened."""
-        shared = self.__dict__.pop("encoder", None)
-        if hasattr(shared, "close"):
-            shared.close()
-        opened = self.__dict__.pop("index", None)
-        if opened is not None:
+        """End the processes that were started, and close the index, if it was opened."""
+        for name in ("encoder", "drawing", "index"):
+            self._close(name)
+
+    def _close(self, name: str) -> None:
+        opened = self.__dict__.pop(name, None)
+        if hasattr(opened, "close"):
             opened.close()
 
     def __enter__(self) -> Self:

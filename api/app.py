@@ -29,6 +29,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         chosen = settings or read_settings()
         with Archive.from_settings(chosen) as archive:
             archive.make()
+            archive.share()
             app.state.server = Server(chosen, archive)
             yield
 

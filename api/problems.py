@@ -40,6 +40,9 @@ STATUSES = {
     "catalog-busy": 503,
     "database-unreachable": 503,
     "encoder-restarting": 503,
+    "worker-start-failed": 503,
+    "out-of-memory": 503,
+    "shutting-down": 503,
     "disk-full": 507,
 }
 _log = logging.getLogger("medsiglip.http")

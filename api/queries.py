@@ -113,7 +113,8 @@ def rendered_file(path: AnyPath, archive: Archive | None = None) -> list[Rendere
 
     require_pictures([path])
     file = Path(path).expanduser().absolute()
-    drawn = list(render_files([file], key=known_key(archive.index) if archive and archive.is_there else None))
+    key = known_key(archive.index) if archive and archive.is_there else None
+    drawn = list(render_files([file], key=key, draw=archive.drawing.draw if archive else None))
     for one in drawn:
         if isinstance(one, Rejected):
             raise ServiceError(one.code, f"{one.path}: {one.reason[0].lower()}{one.reason[1:]}")

@@ -19,13 +19,14 @@ READY = "ready"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a unit: `drawn` (its inputs stay in the slot), or the code of `ingest.reasons` why not.
+    """What became of a unit: `drawn` (its inputs stay in the slot, of this `shape`), or the code of
+    `ingest.reasons` why not.
 
     `retires` says that the worker ends and wants to be replaced.
     """
 
     drawn: DrawnUnit | None
-    count: int = 0
+    shape: tuple[int, ...] = (0,)
     code: str = ""
     retires: bool = False
 

@@ -40,6 +40,12 @@ _ONE_THREAD = dict.fromkeys(
 )
 
 
+def usual_workers() -> int:
+    """One for each core, at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
+
+
 def seconds_allowed(unit: Unit) -> float:
     """How long drawing a unit may take: by its bytes, its pixels and its images."""
     size = sum(header.size for header in unit.headers)
@@ -58,11 +64,13 @@ class WorkerClosedError(Exception):
 
 
 class Worker:
-    """One process, started when first needed and again after it was lost."""
+    """One process, started when first needed and again after it was lost.
+
+    It draws model inputs of `size` by a profile, or, with `AS_DISPLAYED` for one, display values.
+    """
 
     def __init__(self, size: int, profile: str, seconds: Callable[[Unit], float] = seconds_allowed) -> None:
         self._arguments = (str(size), profile)
-        self._size = size
         self._seconds = seconds
         self._slot = Slot()
         self._process: subprocess.Popen[bytes] | None = None
@@ -86,8 +94,7 @@ class Worker:
             self.end()
         if answer.drawn is None:
             raise WorkerLostError(answer.code)
-        inputs = self._slot.take((answer.count, self._size, self._size, 3))
-        return replace(answer.drawn, inputs=inputs)
+        return replace(answer.drawn, inputs=self._slot.take(answer.shape))
 
     def start(self) -> None:
         """Start the process, unless it runs. Raises `IngestError` if it cannot."""
@@ -144,7 +151,7 @@ class Worker:
             ready = receive(cast(BinaryIO, process.stdout), time.monotonic() + START_SECONDS)
         except (EOFError, OSError):
             ready = None
-        if ready != READY:
+        if ready != READY or self._closed:
             self.end()
             if self._closed:
                 raise WorkerClosedError

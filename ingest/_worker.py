@@ -19,7 +19,7 @@ import numpy as np
 from ingest._malloc import keep_freed_memory
 from ingest._messages import READY, Answer, receive, send
 from ingest._slot import Slot
-from ingest.drawn_unit import draw_unit
+from ingest.drawn_unit import AS_DISPLAYED, draw_unit, show_unit
 
 # A file that wants more than this to be drawn is rejected; the machine's other programs are not.
 MAX_MEMORY = 4 << 30
@@ -38,8 +38,11 @@ def _serve(source: BinaryIO, sink: BinaryIO, slot: Slot, size: int, profile: str
         # Should the parent be gone when the time is up, nobody else ends a decoder that hangs.
         signal.setitimer(signal.ITIMER_REAL, seconds + 2.0)
         try:
-            drawn = draw_unit(unit, size, profile, slot.array)
-            answer = Answer(replace(drawn, inputs=_NOTHING), len(drawn.images), retires=_is_bloated())
+            if profile == AS_DISPLAYED:
+                drawn = show_unit(unit, slot.array)
+            else:
+                drawn = draw_unit(unit, size, profile, slot.array)
+            answer = Answer(replace(drawn, inputs=_NOTHING), drawn.inputs.shape, retires=_is_bloated())
         except MemoryError:
             answer = Answer(None, code="decoder-memory", retires=True)
         except Exception:  # the parent narrows it down to a file

@@ -4,7 +4,7 @@ search with.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +16,11 @@ from ingest.reasons import Rejected
 
 if TYPE_CHECKING:
     from ingest.deidentify import SecretKey
-    from ingest.drawing import DrawnImage
+    from ingest.drawing import DrawnImage, FileOutcome
     from ingest.header import Header
     from ingest.plan import PlanOptions, Unit
+
+    Draw = Callable[[Unit], Iterable[FileOutcome | DrawnImage]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +42,17 @@ class Rendered:
 
 
 def render_files(
-    paths: Sequence[str | Path], options: PlanOptions | None = None, key: SecretKey | None = None
+    paths: Sequence[str | Path],
+    options: PlanOptions | None = None,
+    key: SecretKey | None = None,
+    draw: Draw | None = None,
 ) -> Iterator[Rendered | Rejected]:
     """Draw the images of files and folders as an ingest of the same paths would, one series after the other.
 
     UIDs are as the home of `key` keeps them, or as they are. What depends on a whole series (percentiles, the
-    choice of slices) is taken from the given files alone. Files are decoded in this process. Yields a
-    `Rejected` for every file that holds no usable image, and never raises for what a file holds; raises
-    `IngestError` as `walk` does.
+    choice of slices) is taken from the given files alone. Files are decoded by `draw`, such as
+    `DrawingPool.draw`, or in this process. Yields a `Rejected` for every file that holds no usable image, and
+    never raises for what a file holds; raises `IngestError` as `walk` and `draw` do.
     """
     from ingest.deidentify import SecretKey
     from ingest.plan import plan
@@ -64,14 +69,15 @@ def render_files(
         else:
             headers.append(scanned)
     for unit in plan(headers, options):
-        yield from _render_unit(unit)
+        yield from _render_unit(unit, draw)
 
 
-def _render_unit(unit: Unit) -> Iterator[Rendered | Rejected]:
-    from ingest.drawing import FileOutcome, draw
+def _render_unit(unit: Unit, draw: Draw | None) -> Iterator[Rendered | Rejected]:
+    from ingest.drawing import FileOutcome
+    from ingest.drawing import draw as draw_here
 
     hashes: dict[int, str] = {}
-    for item in draw(unit):
+    for item in (draw or draw_here)(unit):
         if not isinstance(item, FileOutcome):
             yield _rendered(unit.headers[item.slice.file], hashes[item.slice.file], item)
         elif item.pixel_hash is None:
