@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from api.batching import Kind
+from api.encoding_request import Kind
 from ingest._messages import receive, send
 from medsiglip.checkpoint import Checkpoint
 
@@ -41,12 +41,13 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model is loaded."""
+    """The model is loaded and has encoded one image, in so many `seconds`."""
 
     batch_size: int
     device: str
     logit_scale: float
     logit_bias: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,9 @@ class EncoderChild:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path},
+            # Where the server takes a core for a moment, threads of the model wait asleep instead of keeping
+            # the others busy.
+            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": path},
             bufsize=0,
             pass_fds=(descriptor,),
             start_new_session=True,  # Ctrl-C on the terminal is for this process alone

@@ -29,6 +29,7 @@ def _serve(source: BinaryIO, sink: BinaryIO) -> None:
     start: Start = receive(source)
     try:
         encoder = _load(start)
+        seconds = _seconds_of_first(encoder)
     except ModelError as error:
         send(sink, Failed(error.code, str(error)))
         return
@@ -36,7 +37,9 @@ def _serve(source: BinaryIO, sink: BinaryIO) -> None:
         send(sink, Failed("encoder-failed", f"the model cannot be loaded ({type(error).__name__}: {error})"))
         return
     places = ImagePlaces(start.places, encoder.image_size, start.descriptor)
-    send(sink, Ready(encoder.batch_size, str(encoder.device), encoder.logit_scale, encoder.logit_bias))
+    send(
+        sink, Ready(encoder.batch_size, str(encoder.device), encoder.logit_scale, encoder.logit_bias, seconds)
+    )
     while True:
         work: Work = receive(source)
         # Should the parent be gone or stopped, nobody else ends a device that hangs.
@@ -50,6 +53,13 @@ def _load(start: Start) -> Encoder:
     from medsiglip.encoder import Encoder
 
     return Encoder(start.checkpoint, **start.options)
+
+
+def _seconds_of_first(encoder: Encoder) -> float:
+    """Encode an image, which the first caller would otherwise wait for: a device has much to set up."""
+    begun = time.monotonic()
+    encoder.encode_images(np.zeros((1, encoder.image_size, encoder.image_size, 3), np.uint8))
+    return time.monotonic() - begun
 
 
 def _encode(encoder: Encoder, places: ImagePlaces, work: Work) -> Done:

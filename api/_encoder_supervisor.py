@@ -34,8 +34,8 @@ class EncoderState:
 
 
 class EncoderProcess:
-    """Keeps one process at work on `queue`. `state`, `restarts`, `gpu_memory` (bytes, None without a GPU) and
-    `seconds_per_item` are for whoever asks.
+    """Keeps one process at work on `queue`. `state`, `restarts` and `gpu_memory` (bytes, None without a GPU)
+    are for whoever asks.
     """
 
     def __init__(self, start: Start, queue: BatchQueue[EncoderChild], start_seconds: float) -> None:
@@ -45,7 +45,6 @@ class EncoderProcess:
         self.state = EncoderState("starting", "the model is being loaded for the first time", 10.0)
         self.restarts = 0
         self.gpu_memory: int | None = None
-        self.seconds_per_item = 0.1
         self._start_took = 10.0
         self._ready: Ready | None = None
         self._child: EncoderChild | None = None
@@ -119,7 +118,7 @@ class EncoderProcess:
             return failures
         self._start_took = time.monotonic() - begun
         self._tell(EncoderState("ready"), ready)
-        self._queue.resume(child, ready.batch_size)
+        self._queue.resume(child, ready.batch_size, ready.seconds)
         failures = 1 if self._take_answers(child) else failures + 1
         self.restarts += not self._closing.is_set()
         self._tell_end(child.end(), failures)
@@ -143,9 +142,6 @@ class EncoderProcess:
 
     def _take(self, done: Done) -> None:
         self.gpu_memory = done.gpu_memory
-        if len(done.vectors):
-            newest = done.seconds / len(done.vectors)
-            self.seconds_per_item += (newest - self.seconds_per_item) / 4
         self._queue.batch_size = done.batch_size
         self._queue.finish(done.vectors, done.failures, done.seconds)
 

@@ -10,64 +10,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["image", "text"]
-KINDS: tuple[Kind, Kind] = ("image", "text")
+from api.encoding_request import KINDS, Item, Kind, Request
+
 # An item that was in flight at this many crashes is given up.
 MAX_CRASHES = 2
 MAX_IN_FLIGHT = 2
 Device = TypeVar("Device")
-
-
-class Request:
-    """What one caller wants encoded: images, by their place in shared memory, or token ids of texts.
-
-    `vectors` [n, d] is whole once `wait` returns.
-    """
-
-    def __init__(self, kind: Kind, contents: Sequence[int] | NDArray[np.int64], dimension: int) -> None:
-        self.kind = kind
-        self.waiting = deque(Item(self, i, content) for i, content in enumerate(contents))
-        self.vectors = np.empty((len(contents), dimension), np.float32)
-        self.error: Exception | None = None
-        self._left = len(contents)
-        self._done = threading.Event()
-
-    def wait(self) -> NDArray[np.float32]:
-        """The vectors, once they are there. Raises the error of the first item that failed."""
-        self._done.wait()
-        if self.error is not None:
-            raise self.error
-        return self.vectors
-
-    def answer(self, position: int, vector: NDArray[np.float32]) -> None:
-        """Take in the vector [d] of one item."""
-        self.vectors[position] = vector
-        self._left -= 1
-        if not self._left:
-            self._done.set()
-
-    def fail(self, error: Exception) -> None:
-        """Let the caller go with an error."""
-        if not self._done.is_set():
-            self.error = error
-            self._done.set()
-
-
-@dataclass(slots=True, eq=False)
-class Item:
-    """One image or text; `crashes` counts how often the encoder ended while it was being encoded."""
-
-    request: Request
-    position: int
-    content: int | NDArray[np.int64]
-    crashes: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -95,12 +50,17 @@ class Counts:
 class BatchQueue(Generic[Device]):
     """At most `limit` items at once, waiting or sent. Safe for any number of threads.
 
-    `release` is told the contents of every image that is no longer needed.
+    A batch is no larger than about `pass_seconds` of work, so that on a slow device nobody waits long for a
+    pass that has begun. `release` is told the contents of every image that is no longer needed.
     """
 
-    def __init__(self, limit: int, release: Callable[[Iterable[int]], None]) -> None:
+    def __init__(
+        self, limit: int, release: Callable[[Iterable[int]], None], pass_seconds: float = 1.0
+    ) -> None:
         self.limit = limit
         self.batch_size = 1
+        self._pass_seconds = pass_seconds
+        self._pace: dict[Kind, float] = {}
         self.counts = Counts()
         self._release = release
         self._changed = threading.Condition()
@@ -145,9 +105,15 @@ class BatchQueue(Generic[Device]):
             self._changed.notify_all()
             return True
 
-    def resume(self, device: Device, batch_size: int) -> None:
-        """Give out batches for a device that is ready."""
+    @property
+    def seconds_of_work(self) -> float:
+        """About how long what waits will take; an image takes longer than a text."""
+        return self._held * self._pace.get("image", 0.0)
+
+    def resume(self, device: Device, batch_size: int, seconds: float) -> None:
+        """Give out batches for a device that is ready; an item alone took it so many seconds."""
         with self._changed:
+            self._pace = self._pace or dict.fromkeys(KINDS, seconds)
             self._device = device
             self.batch_size = batch_size
             self._changed.notify_all()
@@ -171,6 +137,7 @@ class BatchQueue(Generic[Device]):
         """Answer the batch that was sent first: `vectors` [n, d], and why some of its rows hold none."""
         with self._changed:
             batch = self._in_flight.popleft()
+            self._learn(batch.kind, seconds / len(batch.items))
             if self._in_flight:
                 self._in_flight[0].since = time.monotonic()
             self.counts.sizes[batch.kind][len(batch.items)] += 1
@@ -179,7 +146,7 @@ class BatchQueue(Generic[Device]):
             self._give_back(batch.items)
         for row, item in enumerate(batch.items):
             if row in failures:
-                self._fail(item.request, _for_caller(failures[row], item))
+                self._fail(item.request, item.as_told(failures[row]))
             else:
                 item.request.answer(item.position, vectors[row])
 
@@ -224,21 +191,27 @@ class BatchQueue(Generic[Device]):
         if self._suspects:
             return None if self._in_flight else self._batch([self._suspects.popleft()])
         for kind in sorted(KINDS, key=lambda kind: kind == self._last_kind):
-            waiting = self._requests[kind]
-            if waiting and (not self._in_flight or self._fills_batch(waiting)):
+            waiting, size = self._requests[kind], self._size_of(kind)
+            fills = sum(len(request.waiting) for request in waiting) >= size
+            if waiting and (fills or not self._in_flight):
                 self._last_kind = kind
-                return self._batch(list(self._in_turns(waiting)))
+                return self._batch(list(self._in_turns(waiting, size)))
         return None
 
     def _batch(self, items: list[Item]) -> Batch[Device]:
         assert self._device is not None
         return Batch(items[0].request.kind, items, self._device, time.monotonic())
 
-    def _fills_batch(self, waiting: Iterable[Request]) -> bool:
-        return sum(len(request.waiting) for request in waiting) >= self.batch_size
+    def _learn(self, kind: Kind, seconds: float) -> None:
+        """What an item takes: the first pass of a device and a busy moment say little, a fast pass much."""
+        known = self._pace[kind]
+        self._pace[kind] = seconds if seconds < known else known + (seconds - known) / 8
 
-    def _in_turns(self, waiting: deque[Request]) -> Iterable[Item]:
-        for _ in range(self.batch_size):
+    def _size_of(self, kind: Kind) -> int:
+        return min(self.batch_size, max(int(self._pass_seconds / max(self._pace[kind], 1e-9)), 1))
+
+    def _in_turns(self, waiting: deque[Request], size: int) -> Iterable[Item]:
+        for _ in range(size):
             if not waiting:
                 return
             request = waiting.popleft()
@@ -262,10 +235,3 @@ class BatchQueue(Generic[Device]):
         self._release(item.content for item in items if isinstance(item.content, int))
         self._held -= len(items)
         self._changed.notify_all()
-
-
-def _for_caller(error: Exception, item: Item) -> Exception:
-    """The error of an item in the words of its caller, who knows it by another place."""
-    from medsiglip.errors import ItemError
-
-    return error.at(item.position) if isinstance(error, ItemError) else error

@@ -20,7 +20,8 @@ from api._encoder_child import EncoderChild, Start
 from api._encoder_supervisor import EncoderProcess, EncoderState, shutting_down
 from api._image_places import ImagePlaces
 from api._text_cache import TextCache
-from api.batching import BatchQueue, Kind, Request
+from api.batching import BatchQueue
+from api.encoding_request import Kind, Request
 from api.errors import ServiceError
 from medsiglip.checkpoint import Checkpoint
 from medsiglip.encoder_input import check_images, check_texts, token_ids
@@ -35,11 +36,14 @@ Images = NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
 class EncoderLimits:
     """What waits at most, in items and in bytes of images, and how long things may take, in seconds.
 
-    A call for more than a quarter of what may wait is taken in parts. `texts` are kept with their vectors.
+    A call for more than a quarter of what may wait is taken in parts. On a slow device a pass through the
+    model is made of fewer items, so that it takes no longer than `pass_seconds`. `texts` are kept with their
+    vectors.
     """
 
     items: int = 1024
     image_bytes: int = 512 << 20
+    pass_seconds: float = 1.0
     texts: int = 4096
     start_seconds: float = 600.0
     hang_seconds: float = 120.0
@@ -95,7 +99,9 @@ class SharedEncoder:
         self.limits = limits or EncoderLimits()
         places = min(self.limits.items, self.limits.image_bytes // (3 * self.image_size**2))
         self._places = ImagePlaces(max(places, 4), self.image_size)
-        self._queue: BatchQueue[EncoderChild] = BatchQueue(self._places.count, self._places.release)
+        self._queue: BatchQueue[EncoderChild] = BatchQueue(
+            self._places.count, self._places.release, self.limits.pass_seconds
+        )
         self._texts = TextCache(self.limits.texts)
         options = {"profile": profile, "device": device, "precision": precision, "batch_size": batch_size}
         start = Start(
@@ -215,7 +221,7 @@ class SharedEncoder:
         if self._queue.is_closed:
             raise shutting_down()
         held = self._queue.held
-        seconds = float(ceil(max(held * self._process.seconds_per_item, 1.0)))
+        seconds = float(ceil(max(self._queue.seconds_of_work, 1.0)))
         raise ServiceError(
             "too-busy",
             f"the encoder has {held} images and texts to do, of {self._queue.limit} at most: try again in "

@@ -9,7 +9,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from api.batching import BatchQueue, Request
+from api.batching import BatchQueue
+from api.encoding_request import Request
 from medsiglip.errors import ItemError
 
 LOST = RuntimeError("lost")
@@ -40,7 +41,7 @@ def released():
 @pytest.fixture
 def queue(released):
     queue = BatchQueue(100, released.extend)
-    queue.resume(Device(), 4)
+    queue.resume(Device(), 4, 0.0)
     return queue
 
 
@@ -127,7 +128,7 @@ def test_more_than_fits_is_refused_and_the_patient_wait(queue):
 
 
 def test_a_failed_item_fails_its_request_alone_and_is_named_by_its_place_there(queue, released):
-    queue.resume(Device(bad={5}), 4)
+    queue.resume(Device(bad={5}), 4, 0.0)
     good, bad = put(queue, 1, 2), put(queue, 3, 4, 5, 6)
     while queue.held:
         batch = queue.take()
@@ -148,7 +149,7 @@ def test_what_a_crash_interrupts_goes_again_alone_and_the_cause_fails_alone(queu
         sizes.append(len(batch.items))
         if 3 in contents(batch):
             queue.lose_device(LOST)
-            queue.resume(Device(), 4)
+            queue.resume(Device(), 4, 0.0)
         else:
             batch.device.finish(queue, batch)
     assert sizes == [4, 1, 1, 1, 1, 2]
@@ -187,13 +188,25 @@ def test_closing_waits_for_what_was_taken_and_takes_no_more(queue):
     assert queue.take() is None
 
 
+def test_a_slow_device_gets_as_much_as_it_can_do_in_the_seconds_of_a_pass():
+    queue = BatchQueue(100, lambda places: None, pass_seconds=1.0)
+    queue.resume(Device(), 16, 5.0)
+    put(queue, *range(90))
+    sizes = []
+    for pace in (2.0, 0.25, 0.25, 0.05, 0.05, 0.45, 0.05):
+        batch = queue.take()
+        sizes.append(len(batch.items))
+        queue.finish(np.zeros((len(batch.items), 2), np.float32), {}, pace * len(batch.items))
+    assert sizes == [1, 1, 4, 4, 16, 16, 10]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_happens_each_item_is_answered_once_and_its_place_is_freed_once(seed):
     """Random arrivals, poison, crashes: every request ends, with its own vectors or with an error."""
     rng = random.Random(seed)
     released: list[int] = []
     queue = BatchQueue(60, released.extend)
-    queue.resume(Device(), 3)
+    queue.resume(Device(), 3, 0.0)
     places = iter(range(100_000))
     bad = set()
     requests, in_flight = [], []
@@ -214,7 +227,7 @@ def test_whatever_happens_each_item_is_answered_once_and_its_place_is_freed_once
         elif action > 0.97:
             queue.lose_device(LOST)
             in_flight.clear()
-            queue.resume(Device(), rng.randint(1, 5))
+            queue.resume(Device(), rng.randint(1, 5), 0.0)
     while queue.held:
         if not in_flight:
             in_flight.append(queue.take())
