@@ -121,7 +121,7 @@ class _Refused:
         from ingest.rendered import render_files
 
         files = [Path(path).expanduser() for path in paths]
-        for one in render_files(files, plan, draw=archive.drawing.draw):
+        for one in render_files(files, plan, drawing=archive.drawing):
             if isinstance(one, Rejected):
                 self._lines[one.outcome].append({"path": one.path, "code": one.code, "reason": one.reason})
             else:

@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from ingest._isolation import draw_or_isolate
-from ingest._messages import READY, Answer, receive, send
+from ingest._messages import READY, Answer, Look, receive, send
 from ingest._slot import Slot
+from ingest.deidentify import SecretKey
 from ingest.drawn_unit import DrawnUnit
 from ingest.errors import IngestError, WorkerLostError
+from ingest.header import Header
 from ingest.plan import Unit
+from ingest.reasons import Rejected
+from ingest.walk import FoundFile
 
 # What one unit may take before it counts as hanging, several times what a busy core needs for it.
 UNIT_SECONDS = 4.0
@@ -78,11 +82,23 @@ class Worker:
 
     def draw(self, unit: Unit) -> DrawnUnit:
         """Have a unit drawn. Raises `WorkerLostError`, or `IngestError` if no worker can start at all."""
+        answer = self._ask(unit, self._seconds(unit))
+        if answer.drawn is None:
+            raise WorkerLostError(answer.code)
+        return replace(answer.drawn, inputs=self._slot.take(answer.shape))
+
+    def scan(self, found: FoundFile, key: SecretKey) -> Header | Rejected:
+        """Have a file looked at as `scan_file` does. Raises as `draw` does."""
+        answer = self._ask(Look(found, key), UNIT_SECONDS + found.size / BYTES_PER_SECOND)
+        if answer.scanned is None:
+            raise WorkerLostError(answer.code)
+        return answer.scanned
+
+    def _ask(self, task: Unit | Look, seconds: float) -> Answer:
         process = self._running()
-        seconds = self._seconds(unit)
         deadline = time.monotonic() + seconds
         try:
-            send(cast(BinaryIO, process.stdin), (unit, seconds), deadline)
+            send(cast(BinaryIO, process.stdin), (task, seconds), deadline)
             answer: Answer = receive(cast(BinaryIO, process.stdout), deadline)
         except (EOFError, OSError) as error:
             self.end()
@@ -92,9 +108,7 @@ class Worker:
             raise WorkerLostError("decoder-timeout" if late else "decoder-crashed") from None
         if answer.retires:
             self.end()
-        if answer.drawn is None:
-            raise WorkerLostError(answer.code)
-        return replace(answer.drawn, inputs=self._slot.take(answer.shape))
+        return answer
 
     def start(self) -> None:
         """Start the process, unless it runs. Raises `IngestError` if it cannot."""

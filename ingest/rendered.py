@@ -17,6 +17,7 @@ from ingest.reasons import Rejected
 if TYPE_CHECKING:
     from ingest.deidentify import SecretKey
     from ingest.drawing import DrawnImage, FileOutcome
+    from ingest.drawing_pool import DrawingPool
     from ingest.header import Header
     from ingest.plan import PlanOptions, Unit
 
@@ -45,39 +46,40 @@ def render_files(
     paths: Sequence[str | Path],
     options: PlanOptions | None = None,
     key: SecretKey | None = None,
-    draw: Draw | None = None,
+    drawing: DrawingPool | None = None,
 ) -> Iterator[Rendered | Rejected]:
     """Draw the images of files and folders as an ingest of the same paths would, one series after the other.
 
     UIDs are as the home of `key` keeps them, or as they are. What depends on a whole series (percentiles, the
-    choice of slices) is taken from the given files alone. Files are decoded by `draw`, such as
-    `DrawingPool.draw`, or in this process. Yields a `Rejected` for every file that holds no usable image, and
-    never raises for what a file holds; raises `IngestError` as `walk` and `draw` do.
+    choice of slices) is taken from the given files alone. Files are read by the workers of `drawing`, or in
+    this process. Yields a `Rejected` for every file that holds no usable image, and never raises for what a
+    file holds; raises `IngestError` as `walk` and `drawing` do.
     """
     from ingest.deidentify import SecretKey
+    from ingest.drawing import draw
     from ingest.plan import plan
     from ingest.scan import scan_file
     from ingest.walk import walk
 
     # Pseudonyms of patients do not leave this function, so any key will do.
     key = key or SecretKey(bytes(32))
+    scan = drawing.scan if drawing else scan_file
     headers = []
     for found in walk(paths):
-        scanned = found if isinstance(found, Rejected) else scan_file(found, key)
+        scanned = found if isinstance(found, Rejected) else scan(found, key)
         if isinstance(scanned, Rejected):
             yield scanned
         else:
             headers.append(scanned)
     for unit in plan(headers, options):
-        yield from _render_unit(unit, draw)
+        yield from _render_unit(unit, drawing.draw if drawing else draw)
 
 
-def _render_unit(unit: Unit, draw: Draw | None) -> Iterator[Rendered | Rejected]:
+def _render_unit(unit: Unit, draw: Draw) -> Iterator[Rendered | Rejected]:
     from ingest.drawing import FileOutcome
-    from ingest.drawing import draw as draw_here
 
     hashes: dict[int, str] = {}
-    for item in (draw or draw_here)(unit):
+    for item in draw(unit):
         if not isinstance(item, FileOutcome):
             yield _rendered(unit.headers[item.slice.file], hashes[item.slice.file], item)
         elif item.pixel_hash is None:

@@ -12,14 +12,17 @@ import psutil
 import pytest
 from PIL import Image
 
+from ingest.deidentify import SecretKey
 from ingest.drawing import FileOutcome
 from ingest.drawing_pool import DrawingPool
 from ingest.drawn_unit import show_unit
 from ingest.errors import IngestError
 from ingest.header import Header
-from ingest.plan import Slice, Unit
+from ingest.plan import Slice, Unit, plan
 from ingest.reasons import Rejected
 from ingest.rendered import render_files
+from ingest.scan import scan_file
+from ingest.walk import FoundFile, walk
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ def hanging(tmp_path):
 def test_workers_draw_what_this_process_draws(pool, mixed):
     here = in_order(render_files([mixed]))
     assert len(here) == 5 + 3 + 3 + 2
-    assert in_order(render_files([mixed], draw=pool.draw)) == here
+    assert in_order(render_files([mixed], drawing=pool)) == here
 
 
 def test_workers_are_kept_and_shared_by_threads(pool, mixed):
@@ -79,7 +82,7 @@ def test_workers_are_kept_and_shared_by_threads(pool, mixed):
     here = [in_order(render_files([file])) for file in files]
     for _ in range(2):
         with ThreadPoolExecutor(5) as threads:
-            there = threads.map(lambda file: in_order(render_files([file], draw=pool.draw)), files)
+            there = threads.map(lambda file: in_order(render_files([file], drawing=pool)), files)
             assert list(there) == here
         assert len(children() - before) <= 2
 
@@ -88,10 +91,19 @@ def test_a_file_that_hangs_is_rejected_alone_and_later_ones_are_drawn(pool, mixe
     monkeypatch.setattr("ingest._pool.UNIT_SECONDS", 1.0)
     with ThreadPoolExecutor(2) as threads:
         stuck = threads.submit(lambda: list(pool.draw(hanging(tmp_path))))
-        beside = threads.submit(lambda: in_order(render_files([mixed], draw=pool.draw)))
+        beside = threads.submit(lambda: in_order(render_files([mixed], drawing=pool)))
         assert stuck.result() == [FileOutcome(0, None, "decoder-timeout")]
         assert beside.result() == in_order(render_files([mixed]))
-    assert in_order(render_files([mixed], draw=pool.draw)) == in_order(render_files([mixed]))
+    assert in_order(render_files([mixed], drawing=pool)) == in_order(render_files([mixed]))
+
+
+def test_a_file_that_hangs_when_it_is_looked_at_is_rejected_alone(pool, mixed, monkeypatch, tmp_path):
+    monkeypatch.setattr("ingest._pool.UNIT_SECONDS", 1.0)
+    path = hanging(tmp_path).headers[0].path
+    key = SecretKey(bytes(32))
+    assert pool.scan(FoundFile(path, 1, 0), key) == Rejected(path, "decoder-timeout")
+    (found,) = walk([mixed / "rgb.png"])
+    assert pool.scan(found, key) == scan_file(found, key)
 
 
 def test_a_worker_that_was_killed_is_replaced(mixed):
@@ -99,10 +111,10 @@ def test_a_worker_that_was_killed_is_replaced(mixed):
     before = children()
     file = mixed / "rgb.png"
     here = in_order(render_files([file]))
-    assert in_order(render_files([file], draw=pool.draw)) == here
+    assert in_order(render_files([file], drawing=pool)) == here
     (worker,) = children() - before
     os.kill(worker, signal.SIGKILL)
-    assert in_order(render_files([file], draw=pool.draw)) == here
+    assert in_order(render_files([file], drawing=pool)) == here
     pool.close()
     assert children() == before
 
@@ -110,9 +122,9 @@ def test_a_worker_that_was_killed_is_replaced(mixed):
 def test_plain_files_need_no_worker_where_that_is_allowed(mixed):
     pool = DrawingPool(1, plain_here=True)
     before = children()
-    assert in_order(render_files([mixed / "us.dcm"], draw=pool.draw))
+    assert in_order(render_files([mixed / "us.dcm"], drawing=pool))
     assert children() == before
-    assert in_order(render_files([mixed / "photo.jpg"], draw=pool.draw))
+    assert in_order(render_files([mixed / "photo.jpg"], drawing=pool))
     assert len(children()) == len(before) + 1
     pool.close()
 
@@ -139,11 +151,6 @@ def test_closing_tells_those_who_wait(tmp_path):
 
 
 def test_more_than_may_be_shown_is_a_lack_of_memory(tmp_path, write_dicom, monkeypatch):
-    from ingest.deidentify import SecretKey
-    from ingest.plan import plan
-    from ingest.scan import scan_file
-    from ingest.walk import walk
-
     write_dicom(tmp_path / "a.dcm", np.zeros((3, 20, 30), np.uint16), NumberOfFrames=3)
     (unit,) = plan([scan_file(found, SecretKey(bytes(32))) for found in walk([tmp_path])])
     memory = np.zeros(2000, np.uint8)
