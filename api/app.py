@@ -34,6 +34,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             archive.make()
             if chosen.bootstrap_key_file is not None:
                 take_bootstrap_key(archive.index, chosen.bootstrap_key_file)
+            archive.share()
             app.state.server = Server(chosen, archive)
             open_gate(app, archive.index.api_keys, chosen)
             operations.watch(app, archive)

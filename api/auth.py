@@ -22,7 +22,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.errors import ServiceError
-from api.rate_limits import RateLimitedError, TokenBuckets
+from api.rate_limits import TokenBuckets
 from api.settings import Settings
 from index.api_keys import SCOPES, ApiKey, ApiKeys
 
@@ -88,8 +88,10 @@ class Gate:
         digest, name = _digest(shown), _network(address)
         wait = 0.0 if digest in self._found else self._wrong.wait(name)
         if wait:
-            raise RateLimitedError(
-                "too many wrong API keys came from this address: wait, and check the key.", wait
+            raise ServiceError(
+                "rate-limited",
+                "too many wrong API keys came from this address: wait, and check the key.",
+                wait,
             )
         key = self._keys.find(shown)
         with self._lock:
@@ -104,11 +106,13 @@ class Gate:
         return _caller(key)
 
     def admit(self, caller: Caller) -> None:
-        """Count a request of the caller; raises RateLimitedError."""
+        """Count a request of the caller; raises ServiceError `rate-limited`."""
         wait = self._requests.take(caller.key_id)
         if wait:
-            raise RateLimitedError(
-                f"the key {caller.name!r} asks more often than it may: wait before the next request.", wait
+            raise ServiceError(
+                "rate-limited",
+                f"the key {caller.name!r} asks more often than it may: wait before the next request.",
+                wait,
             )
 
     def _asked_any_made(self) -> bool:

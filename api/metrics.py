@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
@@ -16,6 +16,7 @@ from prometheus_client.core import (
 from api.held_answer import HeldAnswer
 
 if TYPE_CHECKING:
+    from api.encoding import EncoderStatistics
     from api.service import Archive
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
@@ -109,10 +110,10 @@ class ArchiveCollector:
         ]
 
     def _encoder(self) -> Iterator[Metric]:
-        statistics = getattr(self._archive.__dict__.get("encoder"), "statistics", None)
-        if statistics is None:
+        encoder = self._archive.shared_encoder
+        if encoder is None:
             return
-        told = statistics()
+        told = encoder.statistics()
         ready = float(told.state.name == "ready")
         yield _gauge("medsiglip_encoder_ready", "Whether the model is there.", ready)
         yield _counter("medsiglip_encoder_restarts", "Starts of the model's process again.", told.restarts)
@@ -121,15 +122,15 @@ class ArchiveCollector:
         yield _counter("medsiglip_encoder_refused", "Calls refused because too much waited.", told.refused)
         yield _counter("medsiglip_encoder_failed", "Items that could not be encoded.", told.failed)
         yield _counter("medsiglip_encoder_busy_seconds", "Time that the device worked.", told.seconds)
-        yield _batches(told.batches)
+        yield _batches(told)
         if told.gpu_memory is not None:
             yield _gauge("medsiglip_gpu_memory_bytes", "GPU memory of the model's process.", told.gpu_memory)
 
 
-def _batches(batches: Mapping[str, Mapping[int, int]]) -> Metric:
+def _batches(told: EncoderStatistics) -> Metric:
     """Sizes of batches as a histogram, by kind."""
     family = HistogramMetricFamily("medsiglip_encoder_batch_size", "Items of a batch.", labels=("kind",))
-    for kind, sizes in batches.items():
+    for kind, sizes in told.batches.items():
         buckets = [
             (str(float(bound)), float(sum(count for size, count in sizes.items() if size <= bound)))
             for bound in _BATCH_SIZES

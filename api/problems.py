@@ -48,7 +48,23 @@ STATUSES = {
     "catalog-busy": 503,
     "database-unreachable": 503,
     "encoder-restarting": 503,
+    "worker-start-failed": 503,
+    "out-of-memory": 503,
+    "shutting-down": 503,
     "disk-full": 507,
+}
+# What only the service's keeper can mend; the sentences for him name folders and databases.
+KEEPERS = {
+    "catalog-busy": "the catalogue is busy: try again",
+    "database-unreachable": "the database does not answer: try again later",
+    "disk-full": "the service's disk is full: its keeper must free some space",
+    "disk-error": "the service's disk failed: its keeper finds the reason in the log",
+    "read-only-home": "the service's archive cannot be written: its keeper finds the reason in the log",
+    "no-permission": "the service may not use a file of its own: its keeper finds the reason in the log",
+    "catalog-corrupt": "the service's archive is damaged: its keeper finds the reason in the log",
+    "not-a-catalog": "the service's archive is damaged: its keeper finds the reason in the log",
+    "missing-shard": "the service's archive is damaged: its keeper finds the reason in the log",
+    "corrupt-shard": "the service's archive is damaged: its keeper finds the reason in the log",
 }
 _log = logging.getLogger("medsiglip.http")
 
@@ -69,14 +85,20 @@ def problem(
 def problem_of(error: Exception) -> JSONResponse:
     """The response to an error that a route let through; what nobody can act on is logged, not told."""
     explanation = explain(error)
-    if explanation is None:
+    # A file that is missing here is a defect of ours: what a client named was looked at before.
+    is_defect = isinstance(error, OSError) and explanation is not None and explanation.code not in KEEPERS
+    if explanation is None or is_defect:
         _log.exception("a request failed", exc_info=error)
         return problem(
             500, "unexpected", "The service failed; its log has the reason under this request's id."
         )
-    status = STATUSES.get(explanation.code, 422)
+    told = explanation.message
+    if explanation.code in KEEPERS:
+        told = KEEPERS[explanation.code] + "."
+        _log.error("%s", explanation.code, exc_info=error)
+    status = STATUSES.get(explanation.code, 500 if explanation.code in KEEPERS else 422)
     wait = getattr(error, "retry_after", None) or (1.0 if status in (429, 503) else None)
-    return problem(status, explanation.code, explanation.message, retry_after=wait)
+    return problem(status, explanation.code, told, retry_after=wait)
 
 
 def install(app: FastAPI) -> None:

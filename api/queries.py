@@ -125,7 +125,8 @@ def rendered_file(path: AnyPath, archive: Archive | None = None) -> list[Rendere
 
     require_pictures([path])
     file = Path(path).expanduser().absolute()
-    drawn = list(render_files([file], key=known_key(archive.index) if archive and archive.is_there else None))
+    key = known_key(archive.index) if archive and archive.is_there else None
+    drawn = list(render_files([file], key=key, drawing=archive.drawing if archive else None))
     for one in drawn:
         if isinstance(one, Rejected):
             raise ServiceError(one.code, f"{one.path}: {one.reason[0].lower()}{one.reason[1:]}")
@@ -178,12 +179,11 @@ def _patient_key(archive: Archive, path: str) -> str | None:
     """The key that this home's secret gives the patient of a file; None in a home that has no patients."""
     from ingest.header import Header
     from ingest.pipeline import known_key
-    from ingest.scan import scan_file
     from ingest.walk import FoundFile, walk
 
     key = known_key(archive.index)
     if key is None:
         return None
     found = next(iter(walk([path])))
-    header = scan_file(found, key) if isinstance(found, FoundFile) else None
+    header = archive.drawing.scan(found, key) if isinstance(found, FoundFile) else None
     return header.patient_key if isinstance(header, Header) else None

@@ -7,17 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from api.errors import ServiceError
-
 _REMEMBERED = 10_000
-
-
-class RateLimitedError(ServiceError):
-    """Too many requests; `retry_after` is in seconds."""
-
-    def __init__(self, message: str, retry_after: float) -> None:
-        super().__init__("rate-limited", message)
-        self.retry_after = retry_after
 
 
 class TokenBuckets:

@@ -64,7 +64,7 @@ class Readiness:
         encoder = self._archive.encoder
         state = getattr(encoder, "state", None)
         if state is not None and state.name != "ready":
-            raise ServiceError("encoder-restarting", state.why or f"the model is {state.name}.")
+            raise ServiceError("encoder-restarting", f"the model is {state.name}.")
         size = encoder.image_size
         image = encoder.encode_images(_picture(size))[0]
         text = encoder.encode_texts([_TEXT])[0]

@@ -248,7 +248,7 @@ class Archive(OpenedArchive):
         """Write each image of `paths` as a PNG in the folder `out`, as drawn before resizing."""
         from api.rendering import render
 
-        return render(paths, Path(out), plan, on_progress)
+        return render(self, paths, Path(out), plan, on_progress)
 
     def import_labels(self, csv: AnyPath) -> Answer:
         """Store the labels of a CSV; rows that name nothing in the archive are reported."""

@@ -7,7 +7,6 @@ at any moment and started again ends with the same index as one that was not.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -23,6 +22,7 @@ from ingest.errors import IngestError, InterruptedIngestError
 from ingest.home_key import bound_key, known_key
 from ingest.interruption import Interruption, interruptible
 from ingest.persistence import persistent
+from ingest.plain_files import FEW_FILES, is_small_and_safe
 from ingest.plan import PlanOptions
 from ingest.rendered import Rendered, render_files
 from ingest.report import IngestReport, OnProgress
@@ -37,13 +37,6 @@ if TYPE_CHECKING:
     from ingest.plan import Unit
     from ingest.run_details import RunDetails
     from medsiglip.checkpoint import Checkpoint
-
-# Starting a worker takes about half a second: fewer files than this are drawn in this process, if that is
-# safe.
-FEW_FILES = 12
-FEW_BYTES = 64 << 20
-# Implicit and explicit little endian, explicit big endian: they need no decoder (PS3.5 A.1, A.2).
-UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +242,7 @@ class _Run:
 
     def _draw(self, units: Sequence[Unit]) -> Generator[tuple[Unit, DrawnUnit]]:
         size, profile = self.checkpoint.image_size, self.options.profile
-        if _is_small_and_safe(units):
+        if is_small_and_safe(units):
             from ingest.drawn_unit import draw_unit
 
             for unit in units:
@@ -263,7 +256,9 @@ class _Run:
 
     @property
     def _workers(self) -> int:
-        return self.options.workers or min(_cores(), 8)
+        from ingest._pool import usual_workers
+
+        return self.options.workers or usual_workers()
 
     def _prepare_for(self, files: int) -> None:
         """Have workers start while the headers of so many files are read."""
@@ -289,22 +284,6 @@ class _Run:
             for code, count in sorted(self.commits.image_warnings.items())
             if code in told
         ]
-
-
-def _is_small_and_safe(units: Sequence[Unit]) -> bool:
-    """Few and small files, and none whose decoder is C code that a broken file could crash this process with
-    or keep busy for ever.
-    """
-    headers = [header for unit in units for header in unit.headers]
-    return (
-        len(headers) <= FEW_FILES
-        and sum(header.size for header in headers) <= FEW_BYTES
-        and all(header.transfer_syntax_uid in UNCOMPRESSED for header in headers)
-    )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _set_labels(index: CaseIndex, metadata: Mapping[str, PictureMetadata]) -> list[str]:

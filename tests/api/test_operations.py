@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -35,7 +37,13 @@ def app(own_home: Home) -> FastAPI:
 @pytest.fixture
 def client(app: FastAPI) -> Iterator[TestClient]:
     with TestClient(app, base_url=LOOPBACK) as client:
+        wait_for_model(app)
         yield client
+
+
+def wait_for_model(app: FastAPI) -> None:
+    encoder = app.state.server.archive.encoder
+    assert encoder.batch_size > 0  # which waits
 
 
 def figures(client: TestClient) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -68,7 +76,9 @@ def test_a_server_that_works_is_ready(client: TestClient) -> None:
 
 
 def test_an_empty_archive_is_ready(tmp_path: Path) -> None:
-    with TestClient(create_app(Settings(home=tmp_path / "home")), base_url=LOOPBACK) as client:
+    app = create_app(Settings(home=tmp_path / "home"))
+    with TestClient(app, base_url=LOOPBACK) as client:
+        wait_for_model(app)
         assert all(checks(client).values())
 
 
@@ -155,29 +165,36 @@ def test_a_model_in_this_process_has_no_figures(own_home: Home) -> None:
 
 
 def test_figures_of_a_shared_encoder(app: FastAPI, client: TestClient) -> None:
-    encoding = pytest.importorskip("api.encoding")
-    archive = app.state.server.archive
-    archive.encoder = shared = encoding.SharedEncoder(archive.checkpoint, profile=archive.space.profile)
-    try:
-        assert shared.batch_size > 0  # waits until the model is there
+    encoder = app.state.server.archive.encoder
+    assert all(checks(client).values())
+    size = encoder.image_size
+    encoder.encode_images(np.zeros((3, size, size, 3), np.uint8))
+    found = figures(client)
+    assert found[("medsiglip_encoder_ready", ())] == 1
+    assert found[("medsiglip_encoder_restarts_total", ())] == 0
+    assert found[("medsiglip_encoder_waiting", ())] == 0
+    name, kind = "medsiglip_encoder_batch_size", ("kind", "image")
+    buckets = {bound: found[(f"{name}_bucket", (kind, ("le", bound)))] for bound in ("1.0", "4.0", "+Inf")}
+    assert buckets == {"1.0": 1, "4.0": 2, "+Inf": 2}
+    assert found[(f"{name}_sum", (kind,))] == 4
+
+
+def test_until_the_model_is_there_it_is_not_ready(app: FastAPI) -> None:
+    with TestClient(app, base_url=LOOPBACK) as client:
+        assert [name for name, ok in checks(client).items() if not ok] == ["encoder"]
+        assert figures(client)[("medsiglip_encoder_ready", ())] == 0
+        wait_for_model(app)
+        again(app)
         assert all(checks(client).values())
-        size = shared.image_size
-        shared.encode_images(np.zeros((3, size, size, 3), np.uint8))
-        found = figures(client)
-        assert found[("medsiglip_encoder_ready", ())] == 1
-        assert found[("medsiglip_encoder_restarts_total", ())] == 0
-        assert found[("medsiglip_encoder_waiting", ())] == 0
-        batches = {
-            bound: found[("medsiglip_encoder_batch_size_bucket", (("kind", "image"), ("le", bound)))]
-            for bound in ("1.0", "2.0", "4.0", "+Inf")
-        }
-        assert batches == {"1.0": 1, "2.0": 1, "4.0": 2, "+Inf": 2}
-        assert found[("medsiglip_encoder_batch_size_sum", (("kind", "image"),))] == 4
-    finally:
-        shared.close()
-    again(app)
-    answer = client.get("/readyz").json()
-    assert [one["name"] for one in answer["checks"] if not one["ok"]] == ["encoder"]
+
+
+def test_a_model_that_was_killed_comes_back(app: FastAPI, client: TestClient) -> None:
+    os.kill(app.state.server.archive.encoder.process_id, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while figures(client)[("medsiglip_encoder_restarts_total", ())] < 1 or not all(checks(client).values()):
+        assert time.monotonic() < deadline
+        again(app)
+        time.sleep(0.05)
 
 
 def test_many_who_ask_cost_one_answer() -> None:
