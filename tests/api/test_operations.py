@@ -29,16 +29,29 @@ from .conftest import Home
 LOOPBACK = "http://127.0.0.1:8000"
 
 
-@pytest.fixture
-def app(own_home: Home) -> FastAPI:
-    return create_app(Settings(home=own_home.path))
-
-
-@pytest.fixture
-def client(app: FastAPI) -> Iterator[TestClient]:
+@pytest.fixture(scope="module")
+def started(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """One server for all tests, as starting its model takes seconds."""
+    path = tmp_path_factory.mktemp("operations") / "home"
+    shutil.copytree(home.path, path)
+    app = create_app(Settings(home=path))
     with TestClient(app, base_url=LOOPBACK) as client:
         wait_for_model(app)
         yield client
+
+
+@pytest.fixture
+def app(started: TestClient) -> FastAPI:
+    """Its application, which has counted and checked nothing yet."""
+    found: Any = started.app
+    again(found)
+    return found
+
+
+@pytest.fixture
+def client(started: TestClient, app: FastAPI) -> TestClient:
+    assert app is started.app
+    return started
 
 
 def wait_for_model(app: FastAPI) -> None:
@@ -75,32 +88,38 @@ def test_a_server_that_works_is_ready(client: TestClient) -> None:
     assert checks(client) == dict.fromkeys(("database", "disk", "encoder", "search"), True)
 
 
-def test_an_empty_archive_is_ready(tmp_path: Path) -> None:
+def test_an_empty_archive_is_ready_once_the_model_is_there(tmp_path: Path) -> None:
     app = create_app(Settings(home=tmp_path / "home"))
     with TestClient(app, base_url=LOOPBACK) as client:
+        assert [name for name, ok in checks(client).items() if not ok] == ["encoder"]
+        assert figures(client)[("medsiglip_encoder_ready", ())] == 0
         wait_for_model(app)
+        again(app)
         assert all(checks(client).values())
 
 
 def test_a_full_disk_is_not_ready(app: FastAPI, client: TestClient) -> None:
     archive = app.state.server.archive
-    archive.settings = archive.settings.model_copy(update={"min_free_bytes": 1 << 60})
-    assert [name for name, ok in checks(client).items() if not ok] == ["disk"]
+    former = archive.settings
+    archive.settings = former.model_copy(update={"min_free_bytes": 1 << 60})
+    try:
+        assert [name for name, ok in checks(client).items() if not ok] == ["disk"]
+    finally:
+        archive.settings = former
 
 
-def test_a_damaged_index_is_not_ready_and_alive(app: FastAPI, client: TestClient, own_home: Home) -> None:
-    assert all(checks(client).values())
+def test_a_damaged_index_is_not_ready_and_alive(own_home: Home) -> None:
     for shard in (own_home.path / "vectors").rglob("*.parquet"):
         shard.write_bytes(b"")
     shutil.rmtree(own_home.path / "faiss", ignore_errors=True)
-    app.state.server.archive.index._loaded = None
-    again(app)
-    answer = client.get("/readyz")
-    failed = [one for one in answer.json()["checks"] if not one["ok"]]
-    assert [one["name"] for one in failed] == ["search"]
-    assert str(own_home.path) not in answer.text
-    assert client.get("/healthz").status_code == 200
-    assert figures(client)[("medsiglip_archive_up", ())] == 0
+    with TestClient(create_app(Settings(home=own_home.path)), base_url=LOOPBACK) as client:
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        details = {one["name"]: one["detail"] for one in answer.json()["checks"] if not one["ok"]}
+        assert details["search"] == "corrupt-shard"
+        assert str(own_home.path) not in answer.text
+        assert client.get("/healthz").status_code == 200
+        assert figures(client)[("medsiglip_archive_up", ())] == 0
 
 
 def test_a_model_of_another_space_is_not_ready(own_home: Home, changed_checkpoint: Any) -> None:
@@ -111,8 +130,8 @@ def test_a_model_of_another_space_is_not_ready(own_home: Home, changed_checkpoin
     assert failed == {"encoder": "space-mismatch"}
 
 
-def test_figures_are_those_of_the_archive(app: FastAPI, client: TestClient, own_home: Home) -> None:
-    info = own_home.run("index", "info").json
+def test_figures_are_those_of_the_archive(app: FastAPI, client: TestClient) -> None:
+    info = app.state.server.archive.index_info()
     app.state.server.archive.index.jobs.submit("probe", {"name": "x"})
     for _ in range(3):
         client.get("/v1/jobs/nothing")
@@ -166,26 +185,23 @@ def test_a_model_in_this_process_has_no_figures(own_home: Home) -> None:
 
 def test_figures_of_a_shared_encoder(app: FastAPI, client: TestClient) -> None:
     encoder = app.state.server.archive.encoder
+    kind = ("kind", "image")
     assert all(checks(client).values())
-    size = encoder.image_size
-    encoder.encode_images(np.zeros((3, size, size, 3), np.uint8))
+
+    def batches() -> list[float]:
+        """Batches of at most 1, 2 and 4 images, and of any number; and images in all."""
+        found = figures(client)
+        bounds = [(kind, ("le", bound)) for bound in ("1.0", "2.0", "4.0", "+Inf")]
+        name = "medsiglip_encoder_batch_size"
+        return [*(found[(f"{name}_bucket", bound)] for bound in bounds), found[(f"{name}_sum", (kind,))]]
+
+    before = batches()
+    encoder.encode_images(np.zeros((3, encoder.image_size, encoder.image_size, 3), np.uint8))
+    assert [after - former for after, former in zip(batches(), before, strict=True)] == [0, 0, 1, 1, 3]
     found = figures(client)
     assert found[("medsiglip_encoder_ready", ())] == 1
     assert found[("medsiglip_encoder_restarts_total", ())] == 0
     assert found[("medsiglip_encoder_waiting", ())] == 0
-    name, kind = "medsiglip_encoder_batch_size", ("kind", "image")
-    buckets = {bound: found[(f"{name}_bucket", (kind, ("le", bound)))] for bound in ("1.0", "4.0", "+Inf")}
-    assert buckets == {"1.0": 1, "4.0": 2, "+Inf": 2}
-    assert found[(f"{name}_sum", (kind,))] == 4
-
-
-def test_until_the_model_is_there_it_is_not_ready(app: FastAPI) -> None:
-    with TestClient(app, base_url=LOOPBACK) as client:
-        assert [name for name, ok in checks(client).items() if not ok] == ["encoder"]
-        assert figures(client)[("medsiglip_encoder_ready", ())] == 0
-        wait_for_model(app)
-        again(app)
-        assert all(checks(client).values())
 
 
 def test_a_model_that_was_killed_comes_back(app: FastAPI, client: TestClient) -> None:
