@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 if TYPE_CHECKING:
+    from api.encoding import EncoderLimits, SharedEncoder
     from api.settings import Settings
     from index.case_index import CaseIndex
     from index.records import Space
+    from ingest.drawing_pool import DrawingPool
     from medsiglip.checkpoint import Checkpoint
     from medsiglip.encoder import Encoder
 
 OnNote = Callable[[str], None]
+Value = TypeVar("Value")
 
 DEMONSTRATION = (
     "the model is `tiny`, a demonstration model trained on drawn phantoms: its answers say nothing about "
@@ -25,6 +29,21 @@ DEMONSTRATION = (
 
 def silent(*_: Any) -> None:
     """Tell nobody."""
+
+
+class opened_once(cached_property[Value]):  # noqa: N801  (used as `cached_property` is)
+    """A `cached_property` of an archive that many threads use: what two of them need first is opened once."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Value: ...
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Self | Value:
+        if instance is None:
+            return self
+        with instance._opening:
+            value: Value = super().__get__(instance, owner)
+            return value
 
 
 class OpenedArchive:
@@ -48,13 +67,15 @@ class OpenedArchive:
         self.settings = settings
         self.note = on_note
         self._noted = False
+        self._opening = threading.RLock()
+        self._limits: EncoderLimits | None = None
 
     @property
     def home(self) -> Path:
         """Folder that holds the archive, absolute."""
         return self.settings.home
 
-    @cached_property
+    @opened_once
     def index(self) -> CaseIndex:
         """The cases of the home; opening it migrates and repairs, and `ingest` alone makes it.
 
@@ -84,7 +105,7 @@ class OpenedArchive:
                 raise
             return False
 
-    @cached_property
+    @opened_once
     def checkpoint(self) -> Checkpoint:
         """The chosen model's checkpoint, opened without torch."""
         from medsiglip.checkpoint import open_checkpoint
@@ -106,7 +127,7 @@ class OpenedArchive:
             self._noted = True
             self.note(DEMONSTRATION)
 
-    @cached_property
+    @opened_once
     def space(self) -> Space:
         """The space that the chosen model and profile span.
 
@@ -147,23 +168,63 @@ class OpenedArchive:
         is_hub_id = "/" in checkpoint.name
         return checkpoint.name if checkpoint.is_demonstration or is_hub_id else str(checkpoint.folder)
 
-    @cached_property
-    def encoder(self) -> Encoder:
-        """The encoder of the space, loaded at its first use (torch takes seconds)."""
+    def share(self, limits: EncoderLimits | None = None) -> None:
+        """Before anything is asked: have images and texts encoded by one process, and files drawn by workers,
+        for all threads of a server. Each process is started when it is first needed.
+        """
+        from api.encoding import EncoderLimits
+
+        self._limits = limits or EncoderLimits()
+
+    @opened_once
+    def encoder(self) -> Encoder | SharedEncoder:
+        """The encoder of the space, loaded at its first use (torch takes seconds), or, where the archive is
+        shared, by a process that this starts without waiting for it.
+        """
+        options: dict[str, Any] = {
+            "profile": self.space.profile,
+            "device": self.settings.device,
+            "precision": self.settings.precision,
+            "batch_size": self.settings.batch_size,
+        }
+        if self._limits is not None:
+            from api.encoding import SharedEncoder
+
+            return SharedEncoder(self.checkpoint, **options, limits=self._limits)
         from medsiglip.encoder import Encoder
 
-        return Encoder(
-            self.checkpoint,
-            profile=self.space.profile,
-            device=self.settings.device,
-            precision=self.settings.precision,
-            batch_size=self.settings.batch_size,
-        )
+        return Encoder(self.checkpoint, **options)
+
+    @property
+    def shared_encoder(self) -> SharedEncoder | None:
+        """The encoder of a shared archive, if anything has needed it yet: to ask how it is."""
+        return self.__dict__.get("encoder") if self._limits is not None else None
+
+    @opened_once
+    def drawing(self) -> DrawingPool:
+        """What draws files that are asked about: one worker, and this process for what is small and plain;
+        where the archive is shared, workers alone.
+        """
+        from ingest.drawing_pool import DrawingPool
+
+        if self._limits is None:
+            return DrawingPool(1, plain_here=True)
+        return DrawingPool(self.settings.workers)
+
+    @property
+    def patient_encoder(self) -> Encoder | SharedEncoder:
+        """The encoder for long work, which waits its turn where a question would be refused."""
+        encoder = self.encoder
+        return getattr(encoder, "patient", encoder)
 
     def close(self) -> None:
-        """Close the index, if it was opened."""
-        opened = self.__dict__.pop("index", None)
-        if opened is not None:
+        """End the processes that were started, and close the index, if it was opened."""
+        for name in ("encoder", "drawing", "index"):
+            self._close(name)
+
+    def _close(self, name: str) -> None:
+        opened = self.__dict__.pop(name, None)
+        if hasattr(opened, "close"):
             opened.close()
 
     def __enter__(self) -> Self:

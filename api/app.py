@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from api import problems
+from api import middleware, problems
+from api.auth import open_gate
+from api.key_making import take_bootstrap_key
+from api.routes import audit, jobs, operations
 from api.service import Archive
 from api.settings import Settings, read_settings
 
@@ -23,15 +26,23 @@ class Server:
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; nothing is opened before it starts."""
+    chosen = settings or read_settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        chosen = settings or read_settings()
         with Archive.from_settings(chosen) as archive:
             archive.make()
+            if chosen.bootstrap_key_file is not None:
+                take_bootstrap_key(archive.index, chosen.bootstrap_key_file)
+            archive.share()
             app.state.server = Server(chosen, archive)
+            open_gate(app, archive.index.api_keys, chosen)
+            operations.watch(app, archive)
             yield
 
     app = FastAPI(title="medsiglip", lifespan=lifespan)
     problems.install(app)
+    middleware.install(app, chosen)
+    for topic in (operations, audit, jobs):
+        app.include_router(topic.router)
     return app

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from api.errors import explain
+from api.shown_settings import shown_values
 from api.transfer_syntaxes import check_transfer_syntaxes
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def examine(settings: Settings) -> dict[str, Any]:
         "device": _device(settings),
         "faiss": faiss,
         "model": model,
-        "settings": _shown(settings),
+        "settings": shown_values(settings),
         "ok": all(syntax["ok"] for syntax in syntaxes) and faiss["ok"] and model["ok"],
     }
 
@@ -92,13 +93,3 @@ def _model(settings: Settings) -> dict[str, Any]:
         "demonstration": checkpoint.is_demonstration,
         "ok": all(abs(length - 1) < 1e-3 for length in lengths),
     }
-
-
-def _shown(settings: Settings) -> dict[str, Any]:
-    """The settings without a password."""
-    shown = settings.model_dump(mode="json")
-    if settings.database_url:
-        from sqlalchemy.engine import make_url
-
-        shown["database_url"] = make_url(settings.database_url).render_as_string(hide_password=True)
-    return shown

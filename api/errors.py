@@ -14,11 +14,15 @@ from dataclasses import dataclass
 
 
 class ServiceError(Exception):
-    """A request that cannot be done as asked. `str()` is the whole sentence."""
+    """A request that cannot be done as asked. `str()` is the whole sentence.
 
-    def __init__(self, code: str, message: str) -> None:
+    `retry_after` are the seconds after which the same request may succeed; None where it will not.
+    """
+
+    def __init__(self, code: str, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,9 @@ def _run(
         on_progress(_STAGES[moment.stage], moment.done, moment.total)
 
     checkpoint = replace(archive.checkpoint, name=archive.space.model)
-    return run_ingest(paths, archive.index, checkpoint, lambda: archive.encoder, options, tell, details)
+    return run_ingest(
+        paths, archive.index, checkpoint, lambda: archive.patient_encoder, options, tell, details
+    )
 
 
 def _details(request: IngestRequest) -> RunDetails | None:

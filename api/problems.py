@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,13 +16,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.errors import explain
+from api.errors import ServiceError, explain
+from api.request_log import request_id
+from index.errors import CatalogError
+from ingest.errors import IngestError
+from medgemma.errors import DraftError
+from medsiglip.errors import ModelError
 
 MEDIA_TYPE = "application/problem+json"
 STATUSES = {
     "no-key": 401,
     "wrong-key": 401,
     "missing-scope": 403,
+    "foreign-host": 403,
+    "cross-site": 403,
     "path-not-allowed": 403,
     "unknown-study": 404,
     "unknown-image": 404,
@@ -40,7 +48,23 @@ STATUSES = {
     "catalog-busy": 503,
     "database-unreachable": 503,
     "encoder-restarting": 503,
+    "worker-start-failed": 503,
+    "out-of-memory": 503,
+    "shutting-down": 503,
     "disk-full": 507,
+}
+# What only the service's keeper can mend; the sentences for him name folders and databases.
+KEEPERS = {
+    "catalog-busy": "the catalogue is busy: try again",
+    "database-unreachable": "the database does not answer: try again later",
+    "disk-full": "the service's disk is full: its keeper must free some space",
+    "disk-error": "the service's disk failed: its keeper finds the reason in the log",
+    "read-only-home": "the service's archive cannot be written: its keeper finds the reason in the log",
+    "no-permission": "the service may not use a file of its own: its keeper finds the reason in the log",
+    "catalog-corrupt": "the service's archive is damaged: its keeper finds the reason in the log",
+    "not-a-catalog": "the service's archive is damaged: its keeper finds the reason in the log",
+    "missing-shard": "the service's archive is damaged: its keeper finds the reason in the log",
+    "corrupt-shard": "the service's archive is damaged: its keeper finds the reason in the log",
 }
 _log = logging.getLogger("medsiglip.http")
 
@@ -49,22 +73,32 @@ def problem(
     status: int, code: str, detail: str, *, retry_after: float | None = None, **members: Any
 ) -> JSONResponse:
     """The response; `members` are extension members (RFC 9457, section 3.2)."""
-    headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
+    headers = {} if retry_after is None else {"Retry-After": str(max(1, ceil(retry_after)))}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 15.5.2, and RFC 6750, section 3
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code}
+    if (known := request_id.get()) is not None:
+        members["request_id"] = known
     return JSONResponse({**body, "detail": detail, **members}, status, headers, MEDIA_TYPE)
 
 
 def problem_of(error: Exception) -> JSONResponse:
     """The response to an error that a route let through; what nobody can act on is logged, not told."""
     explanation = explain(error)
-    if explanation is None:
+    # A file that is missing here is a defect of ours: what a client named was looked at before.
+    is_defect = isinstance(error, OSError) and explanation is not None and explanation.code not in KEEPERS
+    if explanation is None or is_defect:
         _log.exception("a request failed", exc_info=error)
         return problem(
             500, "unexpected", "The service failed; its log has the reason under this request's id."
         )
-    status = STATUSES.get(explanation.code, 422)
+    told = explanation.message
+    if explanation.code in KEEPERS:
+        told = KEEPERS[explanation.code] + "."
+        _log.error("%s", explanation.code, exc_info=error)
+    status = STATUSES.get(explanation.code, 500 if explanation.code in KEEPERS else 422)
     wait = getattr(error, "retry_after", None) or (1.0 if status in (429, 503) else None)
-    return problem(status, explanation.code, explanation.message, retry_after=wait)
+    return problem(status, explanation.code, told, retry_after=wait)
 
 
 def install(app: FastAPI) -> None:
@@ -82,6 +116,13 @@ def install(app: FastAPI) -> None:
         answer = problem(error.status_code, code, str(error.detail))
         answer.headers.update(error.headers or {})
         return answer
+
+    async def told(_request: Request, error: Exception) -> JSONResponse:
+        return problem_of(error)
+
+    # One by one: what only the handler of Exception answers is raised again, into the server's log.
+    for kind in (ServiceError, CatalogError, IngestError, DraftError, ModelError, OSError, MemoryError):
+        app.add_exception_handler(kind, told)
 
     @app.exception_handler(Exception)
     def failed(_request: Request, error: Exception) -> JSONResponse:

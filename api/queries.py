@@ -69,6 +69,18 @@ def stored_study_uid(archive: Archive, uid: str) -> str:
     return key.uid(uid)
 
 
+def studies_to_forget(archive: Archive, *, patient: str | None, study: str | None) -> list[str]:
+    """The UIDs, as the archive has them, of the studies that `Archive.forget` would remove: for the audit
+    trail.
+    """
+    if study is not None:
+        uid = stored_study_uid(archive, study)
+        return [uid] if archive.index.patients_of([uid]) else []
+    if patient is None or not patient.isalnum():  # no key of ours, and perhaps no filter either
+        return []
+    return [one.study_instance_uid for one in archive.index.studies([f"patient_key={patient}"])]
+
+
 def pictures_of_study(archive: Archive, uid: str) -> list[Picture]:
     """The images of a study with their stored vectors. Raises CatalogError `unknown-study`."""
     images = archive.index.images_of(stored_study_uid(archive, uid))
@@ -113,7 +125,8 @@ def rendered_file(path: AnyPath, archive: Archive | None = None) -> list[Rendere
 
     require_pictures([path])
     file = Path(path).expanduser().absolute()
-    drawn = list(render_files([file], key=known_key(archive.index) if archive and archive.is_there else None))
+    key = known_key(archive.index) if archive and archive.is_there else None
+    drawn = list(render_files([file], key=key, drawing=archive.drawing if archive else None))
     for one in drawn:
         if isinstance(one, Rejected):
             raise ServiceError(one.code, f"{one.path}: {one.reason[0].lower()}{one.reason[1:]}")
@@ -166,12 +179,11 @@ def _patient_key(archive: Archive, path: str) -> str | None:
     """The key that this home's secret gives the patient of a file; None in a home that has no patients."""
     from ingest.header import Header
     from ingest.pipeline import known_key
-    from ingest.scan import scan_file
     from ingest.walk import FoundFile, walk
 
     key = known_key(archive.index)
     if key is None:
         return None
     found = next(iter(walk([path])))
-    header = scan_file(found, key) if isinstance(found, FoundFile) else None
+    header = archive.drawing.scan(found, key) if isinstance(found, FoundFile) else None
     return header.patient_key if isinstance(header, Header) else None

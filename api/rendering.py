@@ -43,7 +43,7 @@ def embed(
     file = output_file(out)
     space = archive.space
     refused = _Refused()
-    images = refused.images(paths, plan)
+    images = refused.images(archive, paths, plan)
     first = next(images, None)
     if first is None:
         raise ServiceError("nothing-to-embed", refused.sentence())
@@ -58,7 +58,7 @@ def embed(
     )
     count = 0
     with writing(file, schema) as writer:
-        for batch in _batches(chain([first], images), archive.encoder.batch_size):
+        for batch in _batches(chain([first], images), archive.patient_encoder.batch_size):
             writer.write_table(_embedded(archive, batch, schema))
             count += len(batch)
             on_progress("embedding", count, None)
@@ -71,7 +71,13 @@ def embed(
     }
 
 
-def render(paths: Sequence[AnyPath], out: Path, plan: PlanOptions | None, on_progress: OnProgress) -> Answer:
+def render(
+    archive: Archive,
+    paths: Sequence[AnyPath],
+    out: Path,
+    plan: PlanOptions | None,
+    on_progress: OnProgress,
+) -> Answer:
     """Write a PNG for each image, in display values before resizing, and a JSON line for each to
     `images.jsonl`.
     """
@@ -82,7 +88,7 @@ def render(paths: Sequence[AnyPath], out: Path, plan: PlanOptions | None, on_pro
     refused = _Refused()
     images: list[dict[str, Any]] = []
     with (folder / "images.jsonl").open("w", encoding="utf-8") as lines:
-        for number, one in enumerate(refused.images(paths, plan), start=1):
+        for number, one in enumerate(refused.images(archive, paths, plan), start=1):
             stem = _UNSAFE.sub("-", Path(one.path).stem)[:60]
             png = folder / f"{number:06d}-{stem}-{one.frame}.png"
             Image.fromarray(one.pixels).save(png, compress_level=1)
@@ -108,11 +114,14 @@ class _Refused:
     def __init__(self) -> None:
         self._lines: dict[str, list[dict[str, str]]] = {"skipped": [], "quarantined": []}
 
-    def images(self, paths: Sequence[AnyPath], plan: PlanOptions | None) -> Iterator[Rendered]:
+    def images(
+        self, archive: Archive, paths: Sequence[AnyPath], plan: PlanOptions | None
+    ) -> Iterator[Rendered]:
         from ingest.reasons import Rejected
         from ingest.rendered import render_files
 
-        for one in render_files([Path(path).expanduser() for path in paths], plan):
+        files = [Path(path).expanduser() for path in paths]
+        for one in render_files(files, plan, drawing=archive.drawing):
             if isinstance(one, Rejected):
                 self._lines[one.outcome].append({"path": one.path, "code": one.code, "reason": one.reason})
             else:
@@ -150,7 +159,7 @@ def _embedded(archive: Archive, batch: Sequence[Rendered], schema: Any) -> Any:
 
     from medsiglip.preprocess import to_model_input
 
-    encoder, profile = archive.encoder, archive.space.profile
+    encoder, profile = archive.patient_encoder, archive.space.profile
     vectors = encoder.encode_images(
         [to_model_input(one.pixels, encoder.image_size, profile) for one in batch]
     )

@@ -44,6 +44,7 @@ class Archive(OpenedArchive):
         plan: PlanOptions | None = None,
         phi: Phi | None = None,
         dry_run: bool = False,
+        within: Sequence[Path] | None = None,
         reports: Sequence[AnyPath] = (),
         show_burned_in: bool = False,
         on_progress: OnProgress = silent,
@@ -53,14 +54,16 @@ class Archive(OpenedArchive):
         `metadata` is a CSV for plain pictures, `phi` how much of a person's data the home keeps [what it
         keeps already, at first `pseudonymous`], `reports` are files (.csv, .html) to write about the run,
         which show pictures that may name the patient only with `show_burned_in`. With `dry_run`, tell
-        what would be done and leave the home alone. The home is made if it is not there yet. A file
-        that cannot be used is a line of the report and never ends the run.
+        what would be done and leave the home alone. Links below `paths` that lead out of the folders
+        `within` are not followed. The home is made if it is not there yet. A file that cannot be used is
+        a line of the report and never ends the run.
         """
         from api.ingestion import IngestRequest
         from api.ingestion import dry_run as rehearse
         from api.ingestion import ingest as run
 
-        given = {"metadata": metadata, "workers": workers, "plan": plan, "phi": phi}
+        given: dict[str, Any] = {"metadata": metadata, "workers": workers, "plan": plan, "phi": phi}
+        given["within"] = None if within is None else tuple(within)
         request = IngestRequest(paths, given, reports, show_burned_in)
         return (rehearse if dry_run else run)(self, request, on_progress)
 
@@ -245,7 +248,7 @@ class Archive(OpenedArchive):
         """Write each image of `paths` as a PNG in the folder `out`, as drawn before resizing."""
         from api.rendering import render
 
-        return render(paths, Path(out), plan, on_progress)
+        return render(self, paths, Path(out), plan, on_progress)
 
     def import_labels(self, csv: AnyPath) -> Answer:
         """Store the labels of a CSV; rows that name nothing in the archive are reported."""

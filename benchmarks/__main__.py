@@ -24,6 +24,8 @@ MODULES = {
     "A3": "a03_orthanc",
     "A4": "a04_header_scan",
     "A5": "a05_decode",
+    "A14": "a14_served",
+    "A15": "a15_shared_passes",
     "A21": "a21_pipeline",
     "A22": "a22_second_ingest",
 }

@@ -164,6 +164,11 @@ class CaseIndex(OpenHome):
             found = _reading.owners(connection, [self._paths.stored(path) for path in paths])
         return {self._paths.given(stored): owner for stored, owner in found.items()}
 
+    def embedded_below(self, folder: str) -> set[str]:
+        """The paths below a folder of files that are in the index; none in a home that keeps no paths."""
+        with self._database.read() as connection:
+            return _reading.embedded_below(connection, folder)
+
     def patients_of(self, study_instance_uids: Collection[str]) -> dict[str, str]:
         """The patient's key of each of these studies that is in the index, by study UID."""
         with self._database.read() as connection:
@@ -326,6 +331,18 @@ class CaseIndex(OpenHome):
 
         with self._lock:
             return verify(self._database, self._find_active(), self._load)
+
+    def check_recall(self, queries: int = 4, k: int = 10) -> float:
+        """Mean part of the exact k nearest that the search finds, asked with stored vectors: 1 if it is
+        exact, and for an index that holds nothing. Searches wait meanwhile.
+        """
+        from index.recall import recall_at
+
+        if self.space is None:
+            return 1.0
+        with self._current() as loaded:
+            sample = loaded.sample("image", queries, np.empty(0, np.int64)) if len(loaded.index) else None
+            return 1.0 if sample is None else recall_at(loaded.index, np.array(sample[:queries]), k)
 
     def rebuild(self) -> IndexInfo:
         """Make FAISS anew from the shards, and its snapshot."""

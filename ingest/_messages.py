@@ -11,21 +11,35 @@ import time
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from ingest.deidentify import SecretKey
 from ingest.drawn_unit import DrawnUnit
+from ingest.header import Header
+from ingest.reasons import Rejected
+from ingest.walk import FoundFile
 
 LENGTH = struct.Struct("<Q")
 READY = "ready"
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """Asks what `ingest.scan.scan_file` makes of a file, in place of a unit to draw."""
+
+    found: FoundFile
+    key: SecretKey
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a unit: `drawn` (its inputs stay in the slot), or the code of `ingest.reasons` why not.
+    """What became of a unit: `drawn` (its inputs stay in the slot, of this `shape`), or of a file that was
+    looked at: `scanned`; else the code of `ingest.reasons` why not.
 
     `retires` says that the worker ends and wants to be replaced.
     """
 
-    drawn: DrawnUnit | None
-    count: int = 0
+    drawn: DrawnUnit | None = None
+    scanned: Header | Rejected | None = None
+    shape: tuple[int, ...] = (0,)
     code: str = ""
     retires: bool = False
 

@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from ingest._isolation import draw_or_isolate
-from ingest._messages import READY, Answer, receive, send
+from ingest._messages import READY, Answer, Look, receive, send
 from ingest._slot import Slot
+from ingest.deidentify import SecretKey
 from ingest.drawn_unit import DrawnUnit
 from ingest.errors import IngestError, WorkerLostError
+from ingest.header import Header
 from ingest.plan import Unit
+from ingest.reasons import Rejected
+from ingest.walk import FoundFile
 
 # What one unit may take before it counts as hanging, several times what a busy core needs for it.
 UNIT_SECONDS = 4.0
@@ -31,6 +35,7 @@ SLIDE_PIXELS = 4 << 30
 # No codec packs more than about this many pixels into a byte, whatever rows and columns a header claims.
 PIXELS_PER_BYTE = 100
 START_SECONDS = 60.0
+CHECK_EVERY_S = 0.5
 MAX_BYTES_IN_FLIGHT = 384 << 20
 # Units that wait for each worker: work for the time that encoding takes in the thread that hands them out.
 UNITS_IN_FLIGHT = 64
@@ -38,6 +43,12 @@ _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"),
     "1",
 )
+
+
+def usual_workers() -> int:
+    """One for each core, at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
 
 
 def seconds_allowed(unit: Unit) -> float:
@@ -58,11 +69,13 @@ class WorkerClosedError(Exception):
 
 
 class Worker:
-    """One process, started when first needed and again after it was lost."""
+    """One process, started when first needed and again after it was lost.
+
+    It draws model inputs of `size` by a profile, or, with `AS_DISPLAYED` for one, display values.
+    """
 
     def __init__(self, size: int, profile: str, seconds: Callable[[Unit], float] = seconds_allowed) -> None:
         self._arguments = (str(size), profile)
-        self._size = size
         self._seconds = seconds
         self._slot = Slot()
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,11 +83,23 @@ class Worker:
 
     def draw(self, unit: Unit) -> DrawnUnit:
         """Have a unit drawn. Raises `WorkerLostError`, or `IngestError` if no worker can start at all."""
+        answer = self._ask(unit, self._seconds(unit))
+        if answer.drawn is None:
+            raise WorkerLostError(answer.code)
+        return replace(answer.drawn, inputs=self._slot.take(answer.shape))
+
+    def scan(self, found: FoundFile, key: SecretKey) -> Header | Rejected:
+        """Have a file looked at as `scan_file` does. Raises as `draw` does."""
+        answer = self._ask(Look(found, key), UNIT_SECONDS + found.size / BYTES_PER_SECOND)
+        if answer.scanned is None:
+            raise WorkerLostError(answer.code)
+        return answer.scanned
+
+    def _ask(self, task: Unit | Look, seconds: float) -> Answer:
         process = self._running()
-        seconds = self._seconds(unit)
         deadline = time.monotonic() + seconds
         try:
-            send(cast(BinaryIO, process.stdin), (unit, seconds), deadline)
+            send(cast(BinaryIO, process.stdin), (task, seconds), deadline)
             answer: Answer = receive(cast(BinaryIO, process.stdout), deadline)
         except (EOFError, OSError) as error:
             self.end()
@@ -84,10 +109,7 @@ class Worker:
             raise WorkerLostError("decoder-timeout" if late else "decoder-crashed") from None
         if answer.retires:
             self.end()
-        if answer.drawn is None:
-            raise WorkerLostError(answer.code)
-        inputs = self._slot.take((answer.count, self._size, self._size, 3))
-        return replace(answer.drawn, inputs=inputs)
+        return answer
 
     def start(self) -> None:
         """Start the process, unless it runs. Raises `IngestError` if it cannot."""
@@ -144,7 +166,7 @@ class Worker:
             ready = receive(cast(BinaryIO, process.stdout), time.monotonic() + START_SECONDS)
         except (EOFError, OSError):
             ready = None
-        if ready != READY:
+        if ready != READY or self._closed:
             self.end()
             if self._closed:
                 raise WorkerClosedError
@@ -185,8 +207,13 @@ class WorkerPool:
             thread.join(timeout=10.0)
         self._threads = []
 
-    def draw_all(self, units: Iterable[Unit]) -> Generator[tuple[Unit, DrawnUnit]]:
-        """Yield every unit with its result as it comes; leaving the iteration early ends the workers."""
+    def draw_all(
+        self, units: Iterable[Unit], check: Callable[[], None] = lambda: None
+    ) -> Generator[tuple[Unit, DrawnUnit]]:
+        """Yield every unit with its result as it comes; leaving the iteration early ends the workers.
+
+        `check` is called while a result is waited for, and may raise.
+        """
         if not self._threads:
             self.start()
         remaining = iter(units)
@@ -198,13 +225,19 @@ class WorkerPool:
                     self._waiting.put(following)
                     count, held = count + 1, held + following.memory(self._size)
                     following = next(remaining, None)
-                unit, drawn = self._results.get()
+                unit, drawn = self._next_result(check)
                 count, held = count - 1, held - unit.memory(self._size)
                 if isinstance(drawn, BaseException):
                     raise drawn
                 yield unit, drawn
         finally:
             self.close()
+
+    def _next_result(self, check: Callable[[], None]) -> tuple[Unit, DrawnUnit | BaseException]:
+        while True:
+            with suppress(queue.Empty):
+                return self._results.get(timeout=CHECK_EVERY_S)
+            check()
 
     def _has_room(self, count: int, held: int, unit: Unit) -> bool:
         if count == 0:

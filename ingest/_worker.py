@@ -17,9 +17,10 @@ from typing import BinaryIO
 import numpy as np
 
 from ingest._malloc import keep_freed_memory
-from ingest._messages import READY, Answer, receive, send
+from ingest._messages import READY, Answer, Look, receive, send
 from ingest._slot import Slot
-from ingest.drawn_unit import draw_unit
+from ingest.drawn_unit import AS_DISPLAYED, draw_unit, show_unit
+from ingest.plan import Unit
 
 # A file that wants more than this to be drawn is rejected; the machine's other programs are not.
 MAX_MEMORY = 4 << 30
@@ -32,22 +33,33 @@ def _serve(source: BinaryIO, sink: BinaryIO, slot: Slot, size: int, profile: str
     send(sink, READY)
     while True:
         try:
-            unit, seconds = receive(source)
+            task, seconds = receive(source)
         except EOFError:
             return
         # Should the parent be gone when the time is up, nobody else ends a decoder that hangs.
         signal.setitimer(signal.ITIMER_REAL, seconds + 2.0)
         try:
-            drawn = draw_unit(unit, size, profile, slot.array)
-            answer = Answer(replace(drawn, inputs=_NOTHING), len(drawn.images), retires=_is_bloated())
+            answer = _done(task, slot, size, profile)
         except MemoryError:
-            answer = Answer(None, code="decoder-memory", retires=True)
+            answer = Answer(code="decoder-memory", retires=True)
         except Exception:  # the parent narrows it down to a file
-            answer = Answer(None, code="undecodable-pixels")
+            answer = Answer(code="undecodable-pixels")
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         send(sink, answer)
         if answer.retires:
             return
+
+
+def _done(task: Unit | Look, slot: Slot, size: int, profile: str) -> Answer:
+    if isinstance(task, Look):
+        from ingest.scan import scan_file
+
+        return Answer(scanned=scan_file(task.found, task.key), retires=_is_bloated())
+    if profile == AS_DISPLAYED:
+        drawn = show_unit(task, slot.array)
+    else:
+        drawn = draw_unit(task, size, profile, slot.array)
+    return Answer(replace(drawn, inputs=_NOTHING), shape=drawn.inputs.shape, retires=_is_bloated())
 
 
 def _is_bloated() -> bool:

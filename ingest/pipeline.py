@@ -7,7 +7,6 @@ at any moment and started again ends with the same index as one that was not.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -22,6 +21,8 @@ from ingest.deidentify import Phi, SecretKey
 from ingest.errors import IngestError, InterruptedIngestError
 from ingest.home_key import bound_key, known_key
 from ingest.interruption import Interruption, interruptible
+from ingest.persistence import persistent
+from ingest.plain_files import FEW_FILES, is_small_and_safe
 from ingest.plan import PlanOptions
 from ingest.rendered import Rendered, render_files
 from ingest.report import IngestReport, OnProgress
@@ -37,19 +38,12 @@ if TYPE_CHECKING:
     from ingest.run_details import RunDetails
     from medsiglip.checkpoint import Checkpoint
 
-# Starting a worker takes about half a second: fewer files than this are drawn in this process, if that is
-# safe.
-FEW_FILES = 12
-FEW_BYTES = 64 << 20
-# Implicit and explicit little endian, explicit big endian: they need no decoder (PS3.5 A.1, A.2).
-UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
-
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
     """`workers` None means one for each core, at most 8; `phi` None what the home keeps, at first
     `pseudonymous`. `dry_run` reads headers and decodes nothing: pass it the index of a copy of the home
-    (`ingest.dry_run`).
+    (`ingest.dry_run`). Links that lead out of the folders `within` are not followed.
     """
 
     workers: int | None = None
@@ -58,6 +52,7 @@ class IngestOptions:
     phi: Phi | None = None
     profile: str = "medsiglip-eval"
     dry_run: bool = False
+    within: tuple[Path, ...] | None = None
 
 
 def ingest(
@@ -102,7 +97,7 @@ class _Run:
         on_progress: OnProgress | None,
         interruption: Interruption,
     ) -> None:
-        self.index = index
+        self.index = index = persistent(index, interruption.check)
         self.checkpoint = checkpoint
         self.options = options
         self.on_progress = on_progress
@@ -125,7 +120,7 @@ class _Run:
         self.index.activate(self.space)
         key = bound_key(self.index, self.options.phi)
         self.triage, changed = find_changes(
-            paths, self.index.known_files(), key, self.on_progress, self.options.metadata
+            paths, self.index.known_files(), key, self.on_progress, self.options.metadata, self.options.within
         )
         self._prepare_for(len(changed))
         if changed or self.triage.records:
@@ -247,7 +242,7 @@ class _Run:
 
     def _draw(self, units: Sequence[Unit]) -> Generator[tuple[Unit, DrawnUnit]]:
         size, profile = self.checkpoint.image_size, self.options.profile
-        if _is_small_and_safe(units):
+        if is_small_and_safe(units):
             from ingest.drawn_unit import draw_unit
 
             for unit in units:
@@ -257,11 +252,13 @@ class _Run:
 
         # A pool is used once: files that stand in for broken ones are drawn by another.
         pool, self.pool = self.pool or WorkerPool(min(self._workers, len(units)), size, profile), None
-        yield from pool.draw_all(units)
+        yield from pool.draw_all(units, self.interruption.check)
 
     @property
     def _workers(self) -> int:
-        return self.options.workers or min(_cores(), 8)
+        from ingest._pool import usual_workers
+
+        return self.options.workers or usual_workers()
 
     def _prepare_for(self, files: int) -> None:
         """Have workers start while the headers of so many files are read."""
@@ -287,22 +284,6 @@ class _Run:
             for code, count in sorted(self.commits.image_warnings.items())
             if code in told
         ]
-
-
-def _is_small_and_safe(units: Sequence[Unit]) -> bool:
-    """Few and small files, and none whose decoder is C code that a broken file could crash this process with
-    or keep busy for ever.
-    """
-    headers = [header for unit in units for header in unit.headers]
-    return (
-        len(headers) <= FEW_FILES
-        and sum(header.size for header in headers) <= FEW_BYTES
-        and all(header.transfer_syntax_uid in UNCOMPRESSED for header in headers)
-    )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _set_labels(index: CaseIndex, metadata: Mapping[str, PictureMetadata]) -> list[str]:

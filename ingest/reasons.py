@@ -71,6 +71,10 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
     "truncated": (QUARANTINED, "ends before its data does; fetch it again from where it came"),
     "unreadable-header": (QUARANTINED, "has a DICOM header that cannot be read; export it again"),
+    "outside-roots": (
+        SKIPPED,
+        "is a link out of the folders that may be read; name the place that it leads to among them",
+    ),
     "permission-denied": (QUARANTINED, "may not be read by this user; give read permission and run again"),
     "unreadable-file": (QUARANTINED, "could not be read from the disk; check the disk and run again"),
     "no-decoder": (

@@ -4,7 +4,7 @@ search with.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +16,12 @@ from ingest.reasons import Rejected
 
 if TYPE_CHECKING:
     from ingest.deidentify import SecretKey
-    from ingest.drawing import DrawnImage
+    from ingest.drawing import DrawnImage, FileOutcome
+    from ingest.drawing_pool import DrawingPool
     from ingest.header import Header
     from ingest.plan import PlanOptions, Unit
+
+    Draw = Callable[[Unit], Iterable[FileOutcome | DrawnImage]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,35 +43,40 @@ class Rendered:
 
 
 def render_files(
-    paths: Sequence[str | Path], options: PlanOptions | None = None, key: SecretKey | None = None
+    paths: Sequence[str | Path],
+    options: PlanOptions | None = None,
+    key: SecretKey | None = None,
+    drawing: DrawingPool | None = None,
 ) -> Iterator[Rendered | Rejected]:
     """Draw the images of files and folders as an ingest of the same paths would, one series after the other.
 
     UIDs are as the home of `key` keeps them, or as they are. What depends on a whole series (percentiles, the
-    choice of slices) is taken from the given files alone. Files are decoded in this process. Yields a
-    `Rejected` for every file that holds no usable image, and never raises for what a file holds; raises
-    `IngestError` as `walk` does.
+    choice of slices) is taken from the given files alone. Files are read by the workers of `drawing`, or in
+    this process. Yields a `Rejected` for every file that holds no usable image, and never raises for what a
+    file holds; raises `IngestError` as `walk` and `drawing` do.
     """
     from ingest.deidentify import SecretKey
+    from ingest.drawing import draw
     from ingest.plan import plan
     from ingest.scan import scan_file
     from ingest.walk import walk
 
     # Pseudonyms of patients do not leave this function, so any key will do.
     key = key or SecretKey(bytes(32))
+    scan = drawing.scan if drawing else scan_file
     headers = []
     for found in walk(paths):
-        scanned = found if isinstance(found, Rejected) else scan_file(found, key)
+        scanned = found if isinstance(found, Rejected) else scan(found, key)
         if isinstance(scanned, Rejected):
             yield scanned
         else:
             headers.append(scanned)
     for unit in plan(headers, options):
-        yield from _render_unit(unit)
+        yield from _render_unit(unit, drawing.draw if drawing else draw)
 
 
-def _render_unit(unit: Unit) -> Iterator[Rendered | Rejected]:
-    from ingest.drawing import FileOutcome, draw
+def _render_unit(unit: Unit, draw: Draw) -> Iterator[Rendered | Rejected]:
+    from ingest.drawing import FileOutcome
 
     hashes: dict[int, str] = {}
     for item in draw(unit):

@@ -64,15 +64,16 @@ def find_changes(
     key: SecretKey,
     on_progress: OnProgress | None,
     metadata_csv: Path | None = None,
+    within: Sequence[Path] | None = None,
 ) -> tuple[Triage, list[FoundFile]]:
     """Walk, and set aside what path, size and time say is unchanged; returns it with the files to
-    look into.
+    look into. Links out of the folders `within` are not followed.
     """
     triage, changed = Triage(), []
     clock = StageClock(on_progress, "walk", None)
     archives = ArchiveRecords(known)
     tables = {os.path.abspath(metadata_csv), os.path.realpath(metadata_csv)} if metadata_csv else set()
-    for found in walk_files(paths):
+    for found in walk_files(paths, within):
         if isinstance(found, FoundFile) and key.phi == "strict":
             found = replace(found, mtime_ns=key.moment(found.mtime_ns))
         if isinstance(found, FoundFile) and is_archive(found.path):

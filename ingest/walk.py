@@ -103,14 +103,17 @@ class _Members:
         yield from self.of(inner, depth + 1)
 
 
-def walk_files(paths: Sequence[str | Path]) -> Iterator[FoundFile | Rejected]:
+def walk_files(
+    paths: Sequence[str | Path], within: Sequence[Path] | None = None
+) -> Iterator[FoundFile | Rejected]:
     """Yield every regular file under `paths` once, archives among them, sorted within each folder; the order
     of `paths` does not matter. Folders are followed through symbolic links, but none is walked twice. An
-    unreadable folder inside is one `Rejected`, and so is an archive of a kind that is not read.
+    unreadable folder inside is one `Rejected`, and so is an archive of a kind that is not read, and, where
+    `within` names folders, a link found below `paths` that leads out of all of them.
 
     Raises `IngestError`: `no-such-path`, `path-unreadable` for the named paths themselves.
     """
-    seen: set[tuple[int, int]] = set()
+    seen = _Seen(within)
     yielded: set[str] = set()
     roots = {os.path.abspath(named) for named in paths}
     # Members named by themselves come last, so that those of a named archive are not counted again.
@@ -125,7 +128,27 @@ def walk_files(paths: Sequence[str | Path]) -> Iterator[FoundFile | Rejected]:
             yield Rejected(found.path, "unsupported-archive") if is_unread else found
 
 
-def _walk_root(root: str, seen: set[tuple[int, int]]) -> Iterator[FoundFile | Rejected]:
+class _Seen:
+    """Folders that were walked, by device and inode, and which links may be followed."""
+
+    def __init__(self, within: Sequence[Path] | None) -> None:
+        self._within = None if within is None else [os.path.realpath(folder) for folder in within]
+        self._folders: set[tuple[int, int]] = set()
+
+    def is_new(self, status: os.stat_result) -> bool:
+        place = status.st_dev, status.st_ino
+        is_new = place not in self._folders
+        self._folders.add(place)
+        return is_new
+
+    def leads_out(self, entry: os.DirEntry[str]) -> bool:
+        if self._within is None or not entry.is_symlink():
+            return False
+        real = Path(os.path.realpath(entry.path))
+        return not any(real.is_relative_to(folder) for folder in self._within)
+
+
+def _walk_root(root: str, seen: _Seen) -> Iterator[FoundFile | Rejected]:
     try:
         status = os.stat(root)
     except (FileNotFoundError, NotADirectoryError):
@@ -142,8 +165,7 @@ def _walk_root(root: str, seen: set[tuple[int, int]]) -> Iterator[FoundFile | Re
         entries = _sorted_entries(root)
     except OSError as error:
         raise _unreadable(root, error) from None
-    if (status.st_dev, status.st_ino) not in seen:
-        seen.add((status.st_dev, status.st_ino))
+    if seen.is_new(status):
         yield from _walk_entries(entries, seen)
 
 
@@ -166,9 +188,7 @@ def _sorted_entries(folder: str) -> list[os.DirEntry[str]]:
         return sorted(entries, key=lambda entry: entry.name)
 
 
-def _walk_entries(
-    entries: Iterable[os.DirEntry[str]], seen: set[tuple[int, int]]
-) -> Iterator[FoundFile | Rejected]:
+def _walk_entries(entries: Iterable[os.DirEntry[str]], seen: _Seen) -> Iterator[FoundFile | Rejected]:
     stack = [iter(entries)]
     while stack:
         entry = next(stack[-1], None)
@@ -176,10 +196,12 @@ def _walk_entries(
             stack.pop()
             continue
         try:
+            if seen.leads_out(entry):
+                yield Rejected(entry.path, "outside-roots")
+                continue
             status = entry.stat()
             if stat.S_ISDIR(status.st_mode):
-                if (status.st_dev, status.st_ino) not in seen:
-                    seen.add((status.st_dev, status.st_ino))
+                if seen.is_new(status):
                     stack.append(iter(_sorted_entries(entry.path)))
             elif stat.S_ISREG(status.st_mode):
                 yield FoundFile(entry.path, status.st_size, status.st_mtime_ns)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.errors import IngestError
-from ingest.pipeline import UNCOMPRESSED
+from ingest.plain_files import UNCOMPRESSED
 from ingest.reasons import Rejected
 from ingest.walk import FoundFile, walk_files
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from medsiglip.checkpoint import Checkpoint
-from medsiglip.errors import ModelError
+from medsiglip.encoder_input import check_images, token_ids
+from medsiglip.errors import ItemError, ModelError
 from medsiglip.model import load_model
 from medsiglip.preprocess import DEFAULT_PROFILE, PROFILES
 from medsiglip.tokenizer import Tokenizer
@@ -81,18 +82,7 @@ class Encoder:
         Raises `ModelError`: `bad-image` for another shape or dtype, `not-finite` where no number comes out,
         `out-of-memory` where not even one image fits.
         """
-        shape = (self.image_size, self.image_size, 3)
-        for i, image in enumerate(images):
-            if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != shape:
-                found = (
-                    f"{image.dtype} {list(image.shape)}"
-                    if isinstance(image, np.ndarray)
-                    else type(image).__name__
-                )
-                raise ModelError(
-                    "bad-image",
-                    f"Image {i} is {found}, not uint8 {list(shape)}; draw it with to_model_input first.",
-                )
+        check_images(images, self.image_size)
         return self._encode(lambda low, high: self._image_features(images[low:high]), len(images), "image")
 
     def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -101,15 +91,13 @@ class Encoder:
         Raises `ModelError`: `empty-text` for a text without a word, `bad-text` for what is no text,
         `not-finite`, `out-of-memory`.
         """
-        if isinstance(texts, str):
-            raise ModelError("bad-text", "Texts must be given as a sequence of strings, not as one string.")
-        for i, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise ModelError("bad-text", f"Text {i} is {type(text).__name__}, not a string.")
-        ids = self.tokenizer(texts)
-        empty = np.flatnonzero((ids == self.tokenizer.pad_id).all(axis=1))
-        if empty.size:
-            raise ModelError("empty-text", f"Text {empty[0]} holds no word; give at least one word.")
+        return self.encode_tokens(token_ids(self.tokenizer, texts))
+
+    def encode_tokens(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Embeddings `[n, d]`, float32 of unit length, of texts as token ids `[n, context_length]`.
+
+        Raises `ModelError`: `not-finite`, `out-of-memory`.
+        """
         tokens = torch.from_numpy(ids)
         return self._encode(
             lambda low, high: self._model.text(tokens[low:high].to(self.device)), len(ids), "text"
@@ -142,10 +130,11 @@ class Encoder:
                 continue
             bad = np.flatnonzero(~np.isfinite(vectors[done:end]).all(axis=1))
             if bad.size:
-                raise ModelError(
+                raise ItemError(
                     "not-finite",
-                    f"The model gives no finite embedding for {noun} {done + bad[0]}; the weights of "
+                    f"The model gives no finite embedding for {noun} {{item}}; the weights of "
                     f"{self.checkpoint.name} may be damaged: fetch them again, or take precision float32.",
+                    done + int(bad[0]),
                 )
             done = end
         return vectors

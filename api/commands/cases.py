@@ -131,7 +131,9 @@ def forget(
     \b
     Example: medsiglip forget --study 1.2.840.113 --yes
     """
+    from api.auditing import record_local
     from api.presentation import show_forgotten
+    from api.queries import studies_to_forget
 
     run = invocation(context)
     _exactly_one("--patient and --study", patient, study)
@@ -139,6 +141,11 @@ def forget(
         what = f"patient {patient}" if patient else f"study {study}"
         typer.confirm(f"Remove {what} from the archive at {run.settings().home}?", abort=True, err=True)
     with run.archive() as archive:
+        studies = studies_to_forget(archive, patient=patient, study=study)
+        # A word that is nobody's key may be somebody's name: it is not noted.
+        record_local(
+            archive.index, "forget", studies, **({"patient_key": patient} if studies and patient else {})
+        )
         run.answer(archive.forget(patient=patient, study=study), show_forgotten)
 
 

@@ -22,10 +22,12 @@ def import_labels(
     \b
     Example: medsiglip label import findings.csv
     """
+    from api.auditing import record_local
     from api.presentation import show_imported_labels
 
     run = invocation(context)
     with run.archive() as archive:
+        record_local(archive.index, "label")
         run.answer(archive.import_labels(csv), show_imported_labels)
 
 
@@ -106,10 +108,12 @@ def export(
     \b
     Example: medsiglip index export --out exported
     """
+    from api.auditing import record_local
     from api.presentation import show_exported
 
     run = invocation(context)
     with run.archive() as archive:
+        record_local(archive.index, "export")
         run.answer(archive.export(out), show_exported)
 
 

@@ -65,6 +65,7 @@ def ingest(
              medsiglip ingest /incoming --watch --settle 30
              medsiglip ingest ~/dicom --dry-run --report what-would-go-in.html
     """
+    from api.auditing import record_local
     from api.presentation import show_ingest
     from api.progress import progress_display
     from ingest.plan import PlanOptions
@@ -89,6 +90,9 @@ def ingest(
             answer = archive.watch(paths, settle=settle, on_progress=on_progress, on_batch=run.note, **given)
         else:
             answer = archive.ingest(paths, dry_run=dry_run, on_progress=on_progress, **given)
+        if not dry_run:
+            counts = {name: answer[name] for name in ("files", "images", "embedded")}
+            record_local(archive.index, "ingest", **counts)
     run.answer(answer, show_ingest)
 
 

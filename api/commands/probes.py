@@ -37,12 +37,14 @@ def train(
     Example: medsiglip probe train effusion --label pleural-effusion
              medsiglip probe train findings --labels findings.csv
     """
+    from api.auditing import record_local
     from api.figure_presentation import show_probe
 
     run = invocation(context)
     if (labels is None) == (not label):
         raise typer.BadParameter("give either --labels or --label")
     with run.archive() as archive:
+        record_local(archive.index, "train", probe=name)
         trained = archive.train_probe(
             name, labels_csv=labels, labels=label or (), level=level.value, where=where or ()
         )
@@ -95,6 +97,7 @@ def predict(
     Example: medsiglip probe predict effusion --image chest.dcm
              medsiglip probe predict effusion --all --out predictions.parquet
     """
+    from api.auditing import record_local
     from api.figure_presentation import show_predictions
 
     run = invocation(context)
@@ -104,6 +107,7 @@ def predict(
         raise typer.BadParameter("--out goes with --all")
     with run.archive() as archive:
         if everything:
+            record_local(archive.index, "predict", probe=name)
             predicted = archive.predict_all(name, out=out, where=where or ())
         else:
             predicted = archive.predict_probe(name, images=image or (), study=study)

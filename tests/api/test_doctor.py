@@ -45,8 +45,8 @@ def test_doctor(tmp_path: Path) -> None:
 
 
 def test_a_password_is_not_shown() -> None:
-    from api.doctor import _shown
+    from api.shown_settings import shown_values
 
-    shown = _shown(read_settings(database_url="postgresql+psycopg://me:hidden@localhost/db"))
+    shown = shown_values(read_settings(database_url="postgresql+psycopg://me:hidden@localhost/db"))
     assert "hidden" not in str(shown)
     assert "localhost" in str(shown)

@@ -21,6 +21,9 @@ def write(index: CaseIndex, count: int) -> None:
 
 def without_triggers(index: CaseIndex) -> Connection:
     connection = index._database._engine.connect()
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("ALTER TABLE audit_events DISABLE TRIGGER ALL")
+        return connection
     for verb in ("update", "delete"):
         connection.exec_driver_sql(f"DROP TRIGGER audit_events_no_{verb}")
     return connection
@@ -58,6 +61,16 @@ def test_the_database_refuses_to_change_a_row(index: CaseIndex) -> None:
             index._database._engine.begin() as connection,
         ):
             connection.execute(statement)
+
+
+def test_the_database_refuses_to_empty_the_trail(index: CaseIndex) -> None:
+    write(index, 1)
+    is_server = index._database._engine.dialect.name == "postgresql"
+    # SQLite has no TRUNCATE; a DELETE without a condition, which it may turn into one, must fail as well.
+    statement = "TRUNCATE audit_events" if is_server else "DELETE FROM audit_events"
+    with pytest.raises(exc.DBAPIError, match="append-only"), index._database._engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+    assert index.audit.head()[0] == 1
 
 
 def _drop(connection: Connection) -> None:

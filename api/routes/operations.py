@@ -1,0 +1,67 @@
+"""What those who run the service ask: whether it lives, whether it works, and its figures."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
+
+from api.auth import Caller, requires
+from api.metrics import Metrics
+from api.readiness import Readiness
+from api.service import Archive
+
+router = APIRouter(tags=["operations"])
+
+
+def watch(app: FastAPI, archive: Archive) -> None:
+    """Have the application count and check what it stands on."""
+    app.state.metrics = Metrics(archive)
+    app.state.readiness = Readiness(archive)
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Check(BaseModel):
+    """One part of the service, tried."""
+
+    name: str = Field(examples=["encoder"])
+    ok: bool
+    detail: str = Field(examples=["encoded a picture of 448 pixels and a text"])
+
+
+class Ready(BaseModel):
+    """Whether every part works."""
+
+    ready: bool
+    checks: list[Check]
+
+
+@router.get("/healthz")
+async def healthz() -> Alive:
+    """Whether the process lives; nothing is tried."""
+    return Alive()
+
+
+@router.get("/readyz", response_model=Ready, responses={503: {"model": Ready, "description": "Not ready"}})
+def readyz(request: Request) -> Any:
+    """Whether it can do its work: a picture and a text are embedded, a stored image is searched, the database
+    asked and the disk looked at. The answer is at most two seconds old.
+    """
+    report = request.app.state.readiness.report()
+    return JSONResponse(report, 200 if report["ready"] else 503)
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def metrics(request: Request, _caller: Annotated[Caller, Depends(requires("read"))]) -> Response:
+    """Figures for Prometheus, in its text format."""
+    return Response(
+        generate_latest(request.app.state.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+    )

@@ -1,0 +1,38 @@
+"""A14: pictures served to 32 clients, one a request, against the encoder alone in batches of 16.
+
+The model has random weights and the size of ViT-S/16 at 224 pixels: 0.1 s a picture on the one core that it
+has on both sides, so that encoding dominates as it does with MedSigLIP, which would take minutes a round. The
+service has its process beside it; what it costs on the other core shows only where it makes the model wait.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import Outcome, alternate
+from benchmarks.radiographs import draw_radiographs
+from benchmarks.random_checkpoint import write_checkpoint
+from benchmarks.served import ask, difference, embedding_requests, serving
+from medsiglip.encoder import Encoder
+from medsiglip.preprocess import to_model_input
+
+TITLE = "served images/s with 32 clients ÷ direct batches of 16"
+GOAL = 0.90
+GUARD = "every served vector is the direct one, but for rounding"
+IMAGES, SIZE, CLIENTS = 64, 224, 32
+
+
+def measure(folder: Path, rounds: int) -> Outcome:
+    checkpoint = write_checkpoint(folder / "checkpoint", width=384, layers=12, image_size=SIZE)
+    encoder = Encoder(checkpoint, device="cpu", batch_size=16)
+    pictures = draw_radiographs(IMAGES, SIZE)
+    inputs = np.stack([to_model_input(picture, SIZE) for picture in pictures])
+    requests = embedding_requests(pictures)
+    with serving("shared", checkpoint.folder) as port:
+        failure = difference(ask(port, requests, CLIENTS), encoder.encode_images(inputs))
+        if failure:
+            return Outcome(TITLE, GOAL, GUARD, IMAGES, failure=failure)
+        ours, peer = alternate(
+            lambda: ask(port, requests, CLIENTS), lambda: encoder.encode_images(inputs), rounds, warm_ups=0
+        )
+    return Outcome(TITLE, GOAL, GUARD, IMAGES, ours, peer)

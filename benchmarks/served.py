@@ -1,0 +1,86 @@
+"""A service in a process of its own, and clients that ask it for the vectors of pictures."""
+
+import base64
+import http.client
+import io
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+START_SECONDS = 60.0
+
+
+def embedding_requests(pictures: npt.NDArray[np.uint8]) -> list[bytes]:
+    """One JSON body for each picture [n, H, W], which travels as PNG."""
+    return [json.dumps({"model": "m", "input": [{"image": _data_uri(one)}]}).encode() for one in pictures]
+
+
+def _data_uri(picture: npt.NDArray[np.uint8]) -> str:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "png")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+@contextmanager
+def serving(kind: str, folder: Path) -> Iterator[int]:
+    """The port of a service of `benchmarks.embedding_server` that is ready."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.embedding_server", kind, str(folder), str(port)]
+    )
+    try:
+        _wait_for(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+        except OSError:
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise RuntimeError("the service does not start") from None
+            time.sleep(0.1)
+        else:
+            return
+
+
+def ask(port: int, requests: Sequence[bytes], clients: int) -> npt.NDArray[np.float32]:
+    """The vectors [n, d] of single requests, sent by so many clients that each wait for their answers."""
+    numbers = iter(range(len(requests)))
+    vectors: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * len(requests)
+
+    def client(_: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120.0)
+        for number in numbers:  # a range's iterator gives each number once, whoever asks
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", "/v1/embeddings", requests[number], headers)
+            [answer] = json.load(connection.getresponse())["data"]
+            vectors[number] = np.frombuffer(base64.b64decode(answer["embedding"]), np.float32)
+        connection.close()
+
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(client, range(clients)))
+    return np.stack(vectors)
+
+
+def difference(ours: npt.NDArray[np.float32], theirs: npt.NDArray[np.float32]) -> str | None:
+    """How the vectors differ, if by more than rounding."""
+    greatest = float(np.abs(ours - theirs).max())
+    return f"vectors differ by {greatest:.1e}" if greatest > 1e-5 else None

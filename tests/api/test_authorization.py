@@ -1,0 +1,118 @@
+"""Every route with every scope, with no key and with keys that open nothing, against a table written here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.settings import Settings
+from index.api_keys import SCOPES
+
+# The scope that a route needs; None is open to all. A new route needs a line here.
+TABLE: dict[tuple[str, str], str | None] = {
+    ("GET", "/healthz"): None,
+    ("GET", "/readyz"): None,
+    ("GET", "/metrics"): "read",
+    ("GET", "/v1/audit"): "admin",
+    ("GET", "/v1/jobs"): "read",
+    ("GET", "/v1/jobs/{job_id}"): "read",
+    ("DELETE", "/v1/jobs/{job_id}"): "read",
+    ("GET", "/v1/jobs/{job_id}/events"): "read",
+}
+UNDESCRIBED = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server with a key of each scope and three that open nothing."""
+
+    client: TestClient
+    routes: frozenset[tuple[str, str]]
+    opening: dict[str, str]
+    useless: dict[str, str]
+
+    def status(self, method: str, path: str, key: str | None) -> int:
+        filled = re.sub(r"\{[^}]+\}", "0", path)
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return self.client.request(method, filled, headers=headers).status_code
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    app = create_app(Settings(home=tmp_path_factory.mktemp("authorization") / "home"))
+    with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as client:
+        keys = app.state.server.archive.index.api_keys
+        opening = {scope: keys.create(scope, [scope])[1] for scope in SCOPES}
+        over = datetime.now(UTC) - timedelta(seconds=1)
+        revoked, shown = keys.create("revoked", ["admin"])
+        keys.revoke(revoked.id)
+        useless = {
+            "revoked": shown,
+            "expired": keys.create("expired", ["admin"], expires_at=over)[1],
+            "wrong": "msk_" + revoked.id + "_" + "0" * 64,
+        }
+        # Wrong keys are counted by address; this test sends more of them than a person may.
+        app.state.gate._wrong = type(app.state.gate._wrong)(1e9, 10**9)
+        routes = frozenset(
+            (method.upper(), path) for path, item in app.openapi()["paths"].items() for method in item
+        )
+        yield Service(client, routes, opening, useless)
+
+
+def test_the_table_has_every_route_and_no_other(service: Service) -> None:
+    assert service.routes == TABLE.keys()
+
+
+def test_nothing_answers_that_is_not_described(service: Service) -> None:
+    def every(routes: Iterable[Any]) -> Iterator[Any]:
+        for route in routes:
+            inner = getattr(route, "original_router", None)
+            yield from [route] if inner is None else every(inner.routes)
+
+    app: Any = service.client.app
+    hidden = {one.path for one in every(app.routes) if not getattr(one, "include_in_schema", False)}
+    assert hidden == UNDESCRIBED
+    assert len([one for one in every(app.routes) if isinstance(one, APIRoute)]) >= len(TABLE)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_each_scope_opens_its_routes_alone(service: Service, scope: str) -> None:
+    opened = {route: service.status(*route, service.opening[scope]) for route in TABLE}
+    for route, needed in TABLE.items():
+        if needed in (None, scope) or scope == "admin":
+            assert opened[route] not in (401, 403), route
+        else:
+            assert opened[route] == 403, route
+
+
+@pytest.mark.parametrize("kind", ["revoked", "expired", "wrong", "none"])
+def test_what_opens_nothing(service: Service, kind: str) -> None:
+    for route, needed in TABLE.items():
+        status = service.status(*route, service.useless.get(kind))
+        assert (status == 401) is (needed is not None), route
+
+
+def test_a_key_is_taken_from_the_header_alone(service: Service) -> None:
+    key = service.opening["admin"]
+    assert service.client.get(f"/v1/jobs?key={key}&access_token={key}").status_code == 401
+    assert service.client.get("/v1/jobs", headers={"X-API-Key": key}).status_code == 401
+    assert service.client.get("/v1/jobs", headers={"Authorization": f"Basic {key}"}).status_code == 401
+    assert service.client.get("/v1/jobs", headers={"Authorization": f"bearer {key}"}).status_code == 200
+
+
+def test_no_key_stands_in_the_catalogue_or_the_description(service: Service) -> None:
+    home: Path = service.client.app.state.server.settings.home  # type: ignore[attr-defined]
+    written = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+    for key in (*service.opening.values(), *service.useless.values()):
+        assert key.rsplit("_", 1)[1].encode() not in written or set(key.rsplit("_", 1)[1]) == {"0"}
+    schemes = service.client.get("/openapi.json").json()["components"]["securitySchemes"]
+    assert [scheme["scheme"] for scheme in schemes.values()] == ["bearer"]
