@@ -1,6 +1,7 @@
 """Adds study after study to a home, printing each that is committed, until killed or done.
 
-Arguments: home, first study, count of studies, seconds to wait for another writer.
+Arguments: home, first study, count of studies, seconds to wait for another writer, and the URL of the
+catalogue if it is not in the home.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from index.case_index import CaseIndex  # noqa: E402
 from index.errors import CatalogError  # noqa: E402
 
 home, first, count, busy = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+url = sys.argv[5] if len(sys.argv) > 5 else None
 try:
-    with CaseIndex.open(home, busy_seconds=busy) as index:
+    with CaseIndex.open(home, busy_seconds=busy, database_url=url) as index:
         index.activate(SPACE)
         print("open", flush=True)
         for study in range(first, first + count):

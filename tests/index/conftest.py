@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ import index.service_schema
 from index.case_index import CaseIndex
 from index.schema import metadata
 
+from ..postgresql_server import PostgresqlServer
+
 
 class Catalogue:
     """Where the catalogue of a test's home lies: in the home, or in a database of a server."""
 
-    def __init__(self, server: Any | None, migrated: Path) -> None:
+    def __init__(self, server: PostgresqlServer | None, migrated: Path) -> None:
         self._server = server
         self._migrated = migrated
         self._url: str | None = None
@@ -36,6 +38,10 @@ class Catalogue:
         if self._server is not None and self._url is None:
             self._url = self._server.new_database()
         return self._url
+
+    def url_in(self, home: Path) -> str:
+        """The URL of the catalogue of a home, wherever it lies."""
+        return self.url or f"sqlite:///{home / 'catalog.db'}"
 
     def open(self, home: Path, **options: Any) -> CaseIndex:
         """The index of a home on this catalogue."""
@@ -82,9 +88,28 @@ def _migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return migrated
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def catalogue(request: pytest.FixtureRequest, _migrated: Path) -> Iterator[Catalogue]:
-    server = request.getfixturevalue("postgresql_server") if request.param == "postgresql" else None
+@pytest.fixture(params=["sqlite", "postgresql"], scope="module")
+def server(request: pytest.FixtureRequest) -> PostgresqlServer | None:
+    """Where catalogues of the test lie: in a server, or in their homes."""
+    return request.getfixturevalue("postgresql_server") if request.param == "postgresql" else None
+
+
+@pytest.fixture(scope="module")
+def make_catalogue(server: PostgresqlServer | None, _migrated: Path) -> Iterator[Callable[[], Catalogue]]:
+    """Makes a catalogue that holds no tables yet; it goes with the module."""
+    made: list[Catalogue] = []
+
+    def make() -> Catalogue:
+        made.append(Catalogue(server, _migrated))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.drop()
+
+
+@pytest.fixture
+def catalogue(server: PostgresqlServer | None, _migrated: Path) -> Iterator[Catalogue]:
     made = Catalogue(server, _migrated)
     yield made
     made.drop()

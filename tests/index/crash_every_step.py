@@ -1,8 +1,8 @@
 """Dies at every step of an operation in turn, opens the home again, and says what is wrong with it.
 
 Run as a program, because it forks, and a process that has used OpenMP must not. A step is a statement or
-commit of the database, an fsync, a rename or an unlink. Arguments: the operation, an empty folder, and 1 for
-every step or n for every n-th. Prints one JSON object.
+commit of the database, an fsync, a rename or an unlink. Arguments: the operation, an empty folder, 1 for
+every step or n for every n-th, and the URL of a PostgreSQL server if the catalogues are to lie there. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import alembic.command  # noqa: E402
 import faiss  # noqa: E402
 import pyarrow.parquet  # noqa: E402
 from index_cases import SPACE, make_bundle, unit_vectors  # noqa: E402
-from sqlalchemy import Engine, event  # noqa: E402
+from sqlalchemy import Engine, create_engine, event  # noqa: E402
 
 from index.case_index import CaseIndex  # noqa: E402
 
@@ -126,9 +126,38 @@ def in_child(work: Callable[[], object]) -> tuple[int, object]:
     return status, json.loads(text) if text else None
 
 
+SERVER = sys.argv[4] if len(sys.argv) > 4 else None
+
+
+def url_of(home: Path) -> str | None:
+    """The database of a home, by the name of its folder."""
+    return SERVER and f"{SERVER}/crash_{home.name}"
+
+
+def copy_home(template: Path, home: Path) -> None:
+    """A home with what another holds; an empty one if that is not there."""
+    if template.exists():
+        shutil.copytree(template, home)
+    if SERVER:
+        on_server(f"CREATE DATABASE crash_{home.name} TEMPLATE crash_{template.name}")
+
+
+def remove_home(home: Path) -> None:
+    shutil.rmtree(home)
+    if SERVER:
+        on_server(f"DROP DATABASE crash_{home.name} WITH (FORCE)")
+
+
+def on_server(statement: str) -> None:
+    engine = create_engine(f"{SERVER}/postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
 def make_home(home: Path, filled: bool) -> None:
     if filled:
-        with CaseIndex.open(home) as opened:
+        with CaseIndex.open(home, database_url=url_of(home)) as opened:
             opened.activate(SPACE)
             first_add(opened)
             opened.rebuild()
@@ -136,14 +165,14 @@ def make_home(home: Path, filled: bool) -> None:
 
 def run(home: Path, operation: Callable[[CaseIndex], None], step: int) -> int:
     count = die_at(step)
-    with CaseIndex.open(home) as opened:
+    with CaseIndex.open(home, database_url=url_of(home)) as opened:
         operation(opened)
     return count[0]
 
 
 def look(home: Path, operation: Callable[[CaseIndex], None]) -> dict:
     """What a home holds after an operation; `left` names files that still hold the forgotten vectors."""
-    with CaseIndex.open(home) as opened:
+    with CaseIndex.open(home, database_url=url_of(home)) as opened:
         operation(opened)
         checked = opened.verify()
         held = contents(opened)
@@ -160,11 +189,12 @@ def look_twice(home: Path, operation: Callable[[CaseIndex], None]) -> tuple[dict
 def main(name: str, work: Path, every: int) -> None:
     operation = OPERATIONS[name]
     template = work / "template"
+    if SERVER:
+        on_server("CREATE DATABASE crash_template")
     in_child(lambda: make_home(template, name != "create"))
     before, after = work / "before", work / "after"
-    if template.exists():
-        shutil.copytree(template, before)
-        shutil.copytree(template, after)
+    for home in (before, after):
+        copy_home(template, home)
     _, start = in_child(lambda: look(before, create))
     _, steps = in_child(lambda: run(after, operation, -1))
     _, end = in_child(lambda: look(after, create))
@@ -173,8 +203,7 @@ def main(name: str, work: Path, every: int) -> None:
     failures = []
     for step in range(1, steps + 1, every):
         home = work / f"step{step}"
-        if template.exists():
-            shutil.copytree(template, home)
+        copy_home(template, home)
         code, _ = in_child(lambda home=home, step=step: run(home, operation, step))
         code_open, looks = in_child(lambda home=home: look_twice(home, operation))
         if code != 9 or code_open or looks is None:
@@ -187,7 +216,10 @@ def main(name: str, work: Path, every: int) -> None:
             failures.append(f"step {step}: vectors left in {found['left']}")
         if again["problems"] or again["contents"] != end["contents"]:
             failures.append(f"step {step}: the second attempt gives {again['problems']}")
-        shutil.rmtree(home)
+        remove_home(home)
+    if SERVER:
+        for home in (template, before, after):
+            on_server(f"DROP DATABASE crash_{home.name} WITH (FORCE)")
     print(json.dumps({"steps": steps, "entries": len(end["contents"]), "failures": failures}))
 
 

@@ -22,7 +22,7 @@ from index.records import (
     StudyRecord,
 )
 
-sqlite_only = pytest.mark.parametrize("catalogue", ["sqlite"], indirect=True)
+sqlite_only = pytest.mark.parametrize("server", ["sqlite"], indirect=True)
 """The test is about SQLite's own files."""
 
 DIMENSION = 16

@@ -98,7 +98,7 @@ def test_damage_is_found(home: Path, index: CaseIndex, damage: str, catalogue: C
     assert index.verify().problems == ()
     index.close()
     break_it, said = DAMAGE[damage]
-    break_it(home, catalogue.url or f"sqlite:///{home / 'catalog.db'}")
+    break_it(home, catalogue.url_in(home))
     for _ in ("with the snapshot", "without"):
         with catalogue.open(home) as again:
             checked = again.verify()

@@ -21,12 +21,18 @@ from sqlalchemy import text
 from index._database import Database
 from index.case_index import CaseIndex
 
+from ..postgresql_server import PostgresqlServer
+from .conftest import Catalogue
+
 HERE = Path(__file__).parent
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def die_at_steps(operation: str, folder: Path, every: int) -> dict[str, object]:
-    command = [sys.executable, str(HERE / "crash_every_step.py"), operation, str(folder), str(every)]
+def die_at_steps(
+    operation: str, folder: Path, every: int, server: PostgresqlServer | None
+) -> dict[str, object]:
+    words = [operation, str(folder), str(every), *([server.url] if server else [])]
+    command = [sys.executable, str(HERE / "crash_every_step.py"), *words]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -35,29 +41,34 @@ def die_at_steps(operation: str, folder: Path, every: int) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("operation", "every"), [("add", 5), ("replace", 13), ("remove", 9), ("compact", 13)]
 )
-def test_dying_at_a_step_leaves_all_or_nothing(operation: str, every: int, tmp_path: Path) -> None:
-    found = die_at_steps(operation, tmp_path, every)
+def test_dying_at_a_step_leaves_all_or_nothing(
+    operation: str, every: int, tmp_path: Path, server: PostgresqlServer | None
+) -> None:
+    found = die_at_steps(operation, tmp_path, every, server)
     assert found["failures"] == []
     assert found["steps"] > 30
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("operation", ["add", "replace", "remove", "compact", "snapshot", "create"])
-def test_dying_at_every_step_leaves_all_or_nothing(operation: str, tmp_path: Path) -> None:
-    assert die_at_steps(operation, tmp_path, 1)["failures"] == []
+def test_dying_at_every_step_leaves_all_or_nothing(
+    operation: str, tmp_path: Path, server: PostgresqlServer | None
+) -> None:
+    assert die_at_steps(operation, tmp_path, 1, server)["failures"] == []
 
 
-def start_adding(home: Path, first: int, count: int) -> subprocess.Popen[str]:
-    command = [sys.executable, str(HERE / "add_forever.py"), str(home), str(first), str(count), "30"]
+def start_adding(home: Path, catalogue: Catalogue, first: int, count: int) -> subprocess.Popen[str]:
+    words = [str(home), str(first), str(count), "30", *([catalogue.url] if catalogue.url else [])]
+    command = [sys.executable, str(HERE / "add_forever.py"), *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
 
 
-def test_killed_at_random_moments_nothing_reported_is_missing(home: Path) -> None:
+def test_killed_at_random_moments_nothing_reported_is_missing(home: Path, catalogue: Catalogue) -> None:
     moments = random.Random(5)
     first = 0
     reported: list[int] = []
     for _ in range(4):
-        with start_adding(home, first, 10_000) as process:
+        with start_adding(home, catalogue, first, 10_000) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "open\n"
             seen = [process.stdout.readline() for _ in range(moments.randrange(4))]
@@ -65,7 +76,7 @@ def test_killed_at_random_moments_nothing_reported_is_missing(home: Path) -> Non
             process.send_signal(signal.SIGKILL)
             lines = [*seen, *process.stdout.read().splitlines()]
         reported += [int(line) for line in lines]
-        with CaseIndex.open(home) as index:
+        with catalogue.open(home) as index:
             checked = index.verify()
             assert checked.problems == ()
             held = {study.study_instance_uid for study in index.studies()}
@@ -82,12 +93,12 @@ def test_killed_at_random_moments_nothing_reported_is_missing(home: Path) -> Non
     assert len(reported) > 1
 
 
-def test_two_processes_add_the_same_at_the_same_time(home: Path) -> None:
-    processes = [start_adding(home, 0, 15), start_adding(home, 5, 15)]
+def test_two_processes_add_the_same_at_the_same_time(home: Path, catalogue: Catalogue) -> None:
+    processes = [start_adding(home, catalogue, 0, 15), start_adding(home, catalogue, 5, 15)]
     for process in processes:
         output, _ = process.communicate(timeout=600)
         assert process.returncode == 0, output
-    with CaseIndex.open(home) as index:
+    with catalogue.open(home) as index:
         assert index.verify().problems == ()
         info = index.info()
         assert (info.studies, info.instances, info.images, info.faiss.ntotal) == (20, 60, 60, 60)
@@ -109,15 +120,17 @@ def test_several_open_a_new_catalogue_at_the_same_time(tmp_path: Path) -> None:
             list(threads.map(read, [number] * 4))
 
 
-def test_a_reader_sees_what_another_process_adds_and_removes(home: Path, index: CaseIndex) -> None:
+def test_a_reader_sees_what_another_process_adds_and_removes(
+    home: Path, index: CaseIndex, catalogue: Catalogue
+) -> None:
     index.add([make_bundle(100, 1)], unit_vectors(1, seed=100))
     [found] = index.search(unit_vectors(1, seed=3)[:1], k=5)
     assert [hit.study_instance_uid for hit in found] == ["2.25.100"]
-    process = start_adding(home, 3, 1)
+    process = start_adding(home, catalogue, 3, 1)
     assert process.communicate(timeout=600)[0].split() == ["open", "3"]
     [found] = index.search(unit_vectors(3, seed=3)[:1], k=1)
     assert (found[0].study_instance_uid, round(found[0].score, 6)) == ("2.25.3", 1.0)
-    with CaseIndex.open(home) as other:
+    with catalogue.open(home) as other:
         other.remove_study("2.25.3")
         other.compact()
     [found] = index.search(unit_vectors(3, seed=3)[:1], k=5)

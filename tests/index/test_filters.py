@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from index_cases import SPACE, count_images, make_bundle, unit_vectors
+from index_cases import count_images, make_bundle, unit_vectors
 from sqlalchemy.dialects import postgresql, sqlite
 
 from index import filters
 from index.case_index import CaseIndex
 from index.errors import CatalogError
 from index.records import LabelRecord
+
+from .conftest import Catalogue
 
 # One image each, named by its study number.
 CASES = {
@@ -111,7 +113,9 @@ TABLE = {
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaseIndex]:
+def index(
+    tmp_path_factory: pytest.TempPathFactory, make_catalogue: Callable[[], Catalogue]
+) -> Iterator[CaseIndex]:
     home: Path = tmp_path_factory.mktemp("filters") / "home"
     instance = {"rows": 512, "columns": 512, "photometric_interpretation": "MONOCHROME2"}
     bundles = [
@@ -125,8 +129,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaseIndex]:
         )
         for number, (study, series, image) in CASES.items()
     ]
-    with CaseIndex.open(home) as opened:
-        opened.activate(SPACE)
+    with make_catalogue().open_migrated(home) as opened:
         opened.add(bundles, unit_vectors(count_images(bundles)))
         opened.set_labels(
             [

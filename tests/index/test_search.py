@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from index import _loaded, _search
 from index.case_index import CaseIndex
 from index.errors import CatalogError
 from index.records import Hit, Level, StoredImage
+
+from .conftest import Catalogue
 
 MODALITIES = ("CT", "MR", "DX")
 
@@ -123,7 +126,11 @@ def check_best_image(
 
 @pytest.mark.parametrize(("gather", "batched"), [(0.25, 1000), (0.0, 1000), (2.0, 0), (0.0, 0)])
 def test_equals_brute_force_whichever_way_is_taken(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, gather: float, batched: int
+    tmp_path_factory: pytest.TempPathFactory,
+    make_catalogue: Callable[[], Catalogue],
+    monkeypatch: pytest.MonkeyPatch,
+    gather: float,
+    batched: int,
 ) -> None:
     monkeypatch.setattr(_loaded, "_GATHER_PART", gather)
     monkeypatch.setattr(_search, "_BATCHED_EXCLUSIONS", batched)
@@ -139,8 +146,7 @@ def test_equals_brute_force_whichever_way_is_taken(
     def holds(seed: int, studies: int, k: int, modality: str | None, exclude: bool) -> None:
         home: Path = tmp_path_factory.mktemp("search") / "home"
         bundles, vectors = random_archive(seed, studies)
-        with CaseIndex.open(home) as index:
-            index.activate(SPACE)
+        with make_catalogue().open_migrated(home) as index:
             half = len(bundles) // 2
             first = count_images(bundles[:half])
             index.add(bundles[:half], vectors[:first])
