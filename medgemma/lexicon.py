@@ -81,6 +81,12 @@ def lexicon() -> Lexicon:
     return Lexicon(entries, labels, phrases, subjects, states, said)
 
 
+def is_general(claim: Claim) -> bool:
+    """Whether a claim is of all findings or of a group, as of "normal" or "no acute process"."""
+    known = lexicon().entries.get(claim.findings[0])
+    return claim.findings[0] == EVERYTHING or (known is not None and known.kind == "statement")
+
+
 def scores(findings: Iterable[Finding]) -> tuple[Score, ...]:
     """Find each label in the lexicon: as `set/label` of its prompt set, by its name, or by its own words."""
     known = lexicon().labels

@@ -85,9 +85,22 @@ def _phrase(text: str, start: int, end: int, parts: Sequence[Part], own: Sequenc
 
 def mentions(row: Sequence[Phrase]) -> list[Mention]:
     """All that a sentence speaks of: findings by name, and states of a subject, in order."""
-    found = [Mention(position, claim) for position, phrase in enumerate(row) for claim in phrase.claims]
+    found = [
+        Mention(position, claim)
+        for position, phrase in enumerate(row)
+        if phrase.claims and not _elsewhere(row, position)
+        for claim in phrase.claims
+    ]
     found += _States(row).mentions()
     return sorted(found, key=lambda mention: mention.position)
+
+
+def _elsewhere(row: Sequence[Phrase], position: int) -> bool:
+    """Whether a finding lies in an organ of which no score speaks: "nodules in the thyroid"."""
+    after = row[position + 1 : position + 4]
+    if not after or after[0].text not in ("in", "of", "within"):
+        return False
+    return any(phrase.subject == "organ" for phrase in after)
 
 
 _REACH = 7
@@ -111,6 +124,8 @@ class _States:
                 self._take_subject(position)
             elif phrase.state is not None:
                 yield from self._state(position, phrase.state)
+            elif phrase.text in ("but", "yet", "though"):
+                self.verb, self.strangers = True, 0
             elif phrase.claims or phrase.parts & {"contrast", "stop"} - (
                 {"stop"} if phrase.text == ":" else set()
             ):

@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from medgemma.lexicon import Claim
+from medgemma.lexicon import Claim, is_general
 from medgemma.phrases import Mention, Phrase, mentions, one_sided, phrases
 from medgemma.terms import PhraseTable, Word
 
 _LOOK = 14
 """How far ahead the end of a list is looked for, in phrases; it bounds the work on texts without full stops."""
+
+_EITHER = ("or", "and or")
+_WHERE = ("in", "at", "within", "involving")
+_NARROWING = ("to", "of", "that", "suggestive", *_WHERE)
+_MODIFIERS = frozenset({"side", "severity", "part", "place"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +99,14 @@ class _Reading:
                 self._hear(following)
                 following = next(upcoming, None)
             self._after(position, phrase)
-        self._alternatives()
+        self._leave_open()
         return self.heard
 
     # What a phrase opens or ends for the findings after it
 
     def _before(self, position: int, phrase: Phrase) -> None:
         parts = phrase.parts
-        if "contrast" in parts or ("stop" in parts and phrase.text != ":"):
+        if "contrast" in parts or ("stop" in parts and phrase.text != ":" and not self._answered(position)):
             self._end(position)
             if phrase.text == ";":
                 self.asked = None
@@ -120,12 +125,23 @@ class _Reading:
             self.noun_start, self.verb, self.mentions_in_scope = position, False, 0
         elif "verb" in parts or "existence" in parts:
             self.verb = True
+        if phrase.text == "over" and any(
+            "favor" in before.text for before in self.row[max(position - _LOOK, 0) : position]
+        ):
+            self.hedge = position
         if "hedge" in parts and not ("hedge_after" in parts and position == len(self.row) - 1):
             self.hedge = position
         if "open" in parts:
             self.asked = position
         if "memory" in parts:
             self.memory = position
+
+    def _answered(self, position: int) -> bool:
+        """Whether a dash stands like a colon, "pneumothorax - absent"."""
+        following = self.row[position + 1] if position + 1 < len(self.row) else None
+        return (
+            self.row[position].text == "—" and following is not None and "negation_after" in following.parts
+        )
 
     def _joint(self, position: int, phrase: Phrase) -> None:
         alternative = phrase.text in ("or", "nor", "and or")
@@ -214,14 +230,20 @@ class _Reading:
                 "part" in phrase.parts for phrase in near if phrase.state != "enlarged" or not mention.subject
             )
             heard.partly = heard.partly or particular or one_sided(near)
-        following = self.row[mention.position + 1] if mention.position + 1 < len(self.row) else None
-        if following is not None and following.text == "?":
-            heard.open = True
-        if mention.position and self.row[mention.position - 1].text == "?":
-            heard.open = True
-        if following is not None and following.text == ":" and mention.position + 2 >= len(self.row):
-            heard.open = True
+            heard.partly = heard.partly or (
+                is_general(mention.claim) and self._qualified(reached, mention.position)
+            )
         self.heard.append(heard)
+
+    def _qualified(self, negation: int, position: int) -> bool:
+        """Whether a general word is narrowed: "no osseous abnormality", "no findings to suggest pneumonia"."""
+        between = self.row[max(negation, position - _LOOK) + 1 : position]
+        if any(not phrase.parts or phrase.subject not in (None, "study") for phrase in between):
+            return True
+        after = self.row[position + 1 : position + 5]
+        if not after or after[0].text not in _NARROWING and "likely" not in after[0].parts:
+            return False
+        return after[0].text not in _WHERE or not any(phrase.subject == "study" for phrase in after)
 
     def _one_noun(self, mention: Mention) -> bool:
         """Whether subject and state are one noun, "mediastinal widening", with no verb between."""
@@ -297,14 +319,28 @@ class _Reading:
             near.append(phrase)
         return [*near, *self.row[mention:trigger], *self._place_after(trigger)]
 
-    def _alternatives(self) -> None:
-        """Leave open what is asserted as one of two: "representing atelectasis or pneumonia"."""
+    def _leave_open(self) -> None:
+        """Leave open what a question or a bare heading names, and what is asserted as one of two."""
+        last = self.row[-1].text if self.row else ""
+        for heard in self.heard:
+            at = heard.mention.position
+            if last == "?" or (last == ":" and at == len(self.row) - 2):
+                heard.open = True
+            elif heard.mention.claim.asserts and heard.present() and self._one_of_two(at):
+                heard.open = True
         for first, second in zip(self.heard, self.heard[1:], strict=False):
-            between = self.row[first.mention.position + 1 : second.mention.position]
-            if len(between) <= 4 and any(phrase.text in ("or", "and or") for phrase in between):
-                if not any(phrase.parts & {"verb", "negation"} for phrase in between):
-                    if first.present() is True and second.present() is True:
-                        first.open = second.open = True
+            between = self.row[first.mention.position + 1 : second.mention.position][: _LOOK // 2]
+            joined = any(phrase.text in _EITHER for phrase in between)
+            if joined and first.mention.claim.asserts and first.open and second.present():
+                second.open = not any(phrase.parts & {"verb", "negation", "contrast"} for phrase in between)
+
+    def _one_of_two(self, at: int) -> bool:
+        """Whether "or" stands after a finding or before its adjectives: "a pneumothorax or skin fold"."""
+        if at + 1 < len(self.row) and self.row[at + 1].text in _EITHER:
+            return True
+        before = self.row[max(at - 3, 0) : at]
+        pairs = zip(before, before[1:], strict=False)
+        return any(second.text in _EITHER and not first.parts & _MODIFIERS for first, second in pairs)
 
 
 def _clauses(row: Sequence[Phrase], spoken: Sequence[_Heard], cuts: Sequence[int]) -> list[tuple[int, int]]:

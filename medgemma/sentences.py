@@ -36,25 +36,26 @@ def split(text: str, headings: frozenset[str]) -> tuple[Sentence, ...]:
 
     A sentence ends at `.`, `!` or `?` before white space, but not after an abbreviation, initial or list number,
     and at a line's end unless the line plainly goes on. `headings` are the names, in lower case, that a colon
-    makes the heading of a section; one with text after it on its line ends with the line, one on a line of its
-    own with the first empty line after its text.
+    makes the heading of a section. One on a line of its own holds up to the first empty line after its text, one
+    with text after it to the end of its line, and "comparison" for its own sentence.
     """
-    found, heading, lasting = [], "", False
+    found: list[Sentence] = []
+    heading, alone, begun = "", False, False
     for start, end in _spans(text):
         gap = text[found[-1].end : start] if found else ""
-        if heading and (gap.count("\n") > 1 or ("\n" in gap and not lasting)):
-            heading = "" if found[-1].end > _heading_end(text, found[-1]) else heading
+        breaks = gap.count("\n")
+        if begun and (
+            breaks > 1 or (breaks and not alone) or (not alone and heading.startswith("comparison"))
+        ):
+            heading = ""
         named = _HEADING.match(text, start, min(end, start + 60))
         if named and named[1].lower() in headings:
-            heading = named[1].lower()
-            lasting = named.end() >= end
+            heading, alone = named[1].lower(), not text[named.end() : end].strip()
+            begun = not alone
+        else:
+            begun = True
         found.append(Sentence(start, end, heading))
     return tuple(found)
-
-
-def _heading_end(text: str, sentence: Sentence) -> int:
-    named = _HEADING.match(text, sentence.start, min(sentence.end, sentence.start + 60))
-    return named.end() if named else sentence.start
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:

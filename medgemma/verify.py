@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from medgemma.lexicon import EVERYTHING, Claim, Entry, Score, lexicon, own_phrases, scores
+from medgemma.lexicon import EVERYTHING, Claim, Entry, Score, is_general, lexicon, own_phrases, scores
 from medgemma.marks import marked
 from medgemma.polarity import Statement, statements
 from medgemma.records import Check, Evidence, Flag, Verdict
@@ -144,10 +144,7 @@ class _Checker:
     def _held(self, statement: Statement, spared: set[str]) -> Iterator[_Held]:
         claim, entries = statement.claim, lexicon().entries
         present = statement.present
-        general = (
-            claim.findings[0] == EVERYTHING or entries.get(claim.findings[0], _PLAIN).kind == "statement"
-        )
-        if general:
+        if is_general(claim):
             yield from self._general(statement, spared)
             return
         names = [name for name in claim.findings if name in self.scored]
