@@ -144,7 +144,7 @@ def measure(cases: list[Labelled]) -> Tally:
     return tally
 
 
-@pytest.mark.parametrize("name", ["first.csv", "second.csv"])
+@pytest.mark.parametrize("name", ["first.csv", "second.csv", "held_out.csv"])
 def test_contradictions_are_found_and_little_else_is_flagged(name: str) -> None:
     cases = read(name)
     tally = measure(cases)
