@@ -14,7 +14,7 @@ _SPECIAL = re.compile(r"[\\\[\]]")
 
 
 def marked(text: str, checks: Sequence[Check]) -> str:
-    r"""Return `text` with each contradicted sentence or clause as `[[contradicts the score of LABEL 0.97][...]]`.
+    r"""Return `text` with contradicted sentences and clauses as `[[contradicts the score of LABEL 0.9][..]]`.
 
     Brackets and backslashes of the text itself are written with a backslash before them, so that `unmarked`
     gives the text back whatever it holds.

@@ -1,4 +1,4 @@
-"""A sentence as a row of phrases, each with the parts that it can play, and what it states of its subjects."""
+"""A sentence as a row of phrases, each with the parts it can play, and what it states of its subjects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from medgemma.lexicon import EVERYTHING, Claim, lexicon
+from medgemma.lexicon import EVERYTHING, Claim, is_general, lexicon
 from medgemma.terms import PhraseTable, Word, table
 
 Part = tuple[str, str | Claim]
@@ -90,6 +90,7 @@ def mentions(row: Sequence[Phrase]) -> list[Mention]:
         for position, phrase in enumerate(row)
         if phrase.claims and not _elsewhere(row, position)
         for claim in phrase.claims
+        if not (is_general(claim) and [after.text for after in row[position + 1 : position + 2]] == [":"])
     ]
     found += _States(row).mentions()
     return sorted(found, key=lambda mention: mention.position)
@@ -109,7 +110,7 @@ _REACH = 7
 
 @dataclass(slots=True)
 class _States:
-    """Joins states to their subjects: "the heart and mediastinum are normal", "normal heart and clear lungs"."""
+    """Joins states to their subjects: "the heart and mediastinum are normal", "clear lungs"."""
 
     row: Sequence[Phrase]
     subjects: list[int] = field(default_factory=list)

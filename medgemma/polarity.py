@@ -1,21 +1,22 @@
 """Whether a sentence says that its findings are there, absent, or leaves them open.
 
-Scopes in the manner of NegEx and ConText (Chapman 2001, Harkema 2009): triggers before and after a finding, each
-with a reach that other words end. The triggers are in `terms/polarity.toml`; one pass forward carries what was
-opened, one step back from each trigger that follows its findings.
+Scopes in the manner of NegEx and ConText (Chapman 2001, Harkema 2009): triggers before and after a finding,
+each with a reach that other words end. The triggers are in `terms/polarity.toml`; one pass forward carries
+what was opened, with a step back from each trigger that follows its findings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from medgemma.lexicon import Claim, is_general
 from medgemma.phrases import Mention, Phrase, mentions, one_sided, phrases
 from medgemma.terms import PhraseTable, Word
 
 _LOOK = 14
-"""How far ahead the end of a list is looked for, in phrases; it bounds the work on texts without full stops."""
+"""How far the end of a list is looked for, in phrases; it bounds the work on texts without full stops."""
 
 _EITHER = ("or", "and or")
 _WHERE = ("in", "at", "within", "involving")
@@ -25,8 +26,8 @@ _MODIFIERS = frozenset({"side", "severity", "part", "place"})
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One claim of a sentence. `present` is whether it says of the claim's findings that they are there; None if
-    it leaves that open: hedged, asked, or denied of one side only. `start` and `end` are the clause's offsets.
+    """One claim of a sentence. `present` is whether it says that the claim's findings are there; None if it
+    leaves that open: hedged, asked, or denied of one side only. `start` and `end` are the clause's offsets.
     """
 
     claim: Claim
@@ -75,7 +76,9 @@ class _Heard:
 
 @dataclass(slots=True)
 class _Reading:
-    """One pass over a sentence. `negation`, `hedge` and `asked` are positions of triggers that still reach."""
+    """One pass over a sentence. `negation`, `hedge`, `asked` and `memory` are where triggers stand that still
+    reach what follows; `cuts` is where each clause begins.
+    """
 
     row: Sequence[Phrase]
     found: Sequence[Mention]
@@ -236,12 +239,12 @@ class _Reading:
         self.heard.append(heard)
 
     def _qualified(self, negation: int, position: int) -> bool:
-        """Whether a general word is narrowed: "no osseous abnormality", "no findings to suggest pneumonia"."""
+        """Whether a general word is narrowed: "no osseous abnormality", "no findings of pneumonia"."""
         between = self.row[max(negation, position - _LOOK) + 1 : position]
         if any(not phrase.parts or phrase.subject not in (None, "study") for phrase in between):
             return True
         after = self.row[position + 1 : position + 5]
-        if not after or after[0].text not in _NARROWING and "likely" not in after[0].parts:
+        if not after or (after[0].text not in _NARROWING and "likely" not in after[0].parts):
             return False
         return after[0].text not in _WHERE or not any(phrase.subject == "study" for phrase in after)
 
@@ -324,11 +327,14 @@ class _Reading:
         last = self.row[-1].text if self.row else ""
         for heard in self.heard:
             at = heard.mention.position
-            if last == "?" or (last == ":" and at == len(self.row) - 2):
+            asserted = heard.mention.claim.asserts and heard.present()
+            if (
+                last == "?"
+                or (last == ":" and at == len(self.row) - 2)
+                or (asserted and self._one_of_two(at))
+            ):
                 heard.open = True
-            elif heard.mention.claim.asserts and heard.present() and self._one_of_two(at):
-                heard.open = True
-        for first, second in zip(self.heard, self.heard[1:], strict=False):
+        for first, second in pairwise(self.heard):
             between = self.row[first.mention.position + 1 : second.mention.position][: _LOOK // 2]
             joined = any(phrase.text in _EITHER for phrase in between)
             if joined and first.mention.claim.asserts and first.open and second.present():
@@ -338,8 +344,7 @@ class _Reading:
         """Whether "or" stands after a finding or before its adjectives: "a pneumothorax or skin fold"."""
         if at + 1 < len(self.row) and self.row[at + 1].text in _EITHER:
             return True
-        before = self.row[max(at - 3, 0) : at]
-        pairs = zip(before, before[1:], strict=False)
+        pairs = pairwise(self.row[max(at - 3, 0) : at])
         return any(second.text in _EITHER and not first.parts & _MODIFIERS for first, second in pairs)
 
 

@@ -6,13 +6,35 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_ABBREVIATIONS = frozenset(
-    "dr mr mrs ms prof st vs no nos fig approx ca cm mm e.g i.e eg ie etc resp cf incl min max "
-    "dept ref vol p.m a.m pt pts hx dx tx rt lt inf sup ant post".split()
+_TITLES = frozenset(
+    ["dr", "mr", "mrs", "ms", "prof", "st", "vs", "fig", "ca", "e.g", "i.e", "eg", "ie", "cf", "ref"]
 )
-_UNITS = frozenset({"cm", "mm", "min", "resp", "post", "no", "etc"})
-"""Abbreviations that also end sentences: they do so before a capital letter."""
-_OPEN_ENDED = frozenset("no the a an of and or with without for in on at to is are , left right".split())
+_SHORT = frozenset(
+    ["no", "nos", "cm", "mm", "min", "max", "resp", "etc", "approx", "incl", "vol", "p.m", "a.m", "post"]
+)
+"""Abbreviations that never end a sentence, and those that do before a capital letter."""
+_ABBREVIATIONS = _TITLES | _SHORT
+_OPEN_ENDED = frozenset(
+    [
+        "no",
+        "the",
+        "a",
+        "an",
+        "of",
+        "and",
+        "or",
+        "with",
+        "without",
+        "for",
+        "in",
+        "on",
+        "at",
+        "to",
+        "is",
+        "are",
+        "left",
+    ]
+)
 """A line that ends in one of these goes on in the next."""
 _BREAK = re.compile(r"[.!?]+[\"')\]*_]*(?=\s|$)|\n")
 _BULLET = re.compile(r"[ \t]*(?:[-*•·>#]+|\d{1,2}[.)])[ \t]+")
@@ -34,10 +56,10 @@ class Sentence:
 def split(text: str, headings: frozenset[str]) -> tuple[Sentence, ...]:
     """Split `text` into sentences, in order and without overlap; between them lies white space only.
 
-    A sentence ends at `.`, `!` or `?` before white space, but not after an abbreviation, initial or list number,
-    and at a line's end unless the line plainly goes on. `headings` are the names, in lower case, that a colon
-    makes the heading of a section. One on a line of its own holds up to the first empty line after its text, one
-    with text after it to the end of its line, and "comparison" for its own sentence.
+    A sentence ends at `.`, `!` or `?` before white space, but not after an abbreviation, initial or list
+    number, and at a line's end unless the line plainly goes on. `headings` are the names, in lower case, that a
+    colon makes the heading of a section. One on a line of its own holds up to the first empty line after its
+    text, one with text after it to the end of its line, and "comparison" for its own sentence.
     """
     found: list[Sentence] = []
     heading, alone, begun = "", False, False
@@ -94,7 +116,7 @@ def _ends(text: str, start: int, stop: int, mark: str, end: int) -> bool:
     if len(word) == 1 and word.isalpha() and following.isalpha() and following.isupper():
         return False
     if word in _ABBREVIATIONS:
-        return word in _UNITS and (not following or following.isupper())
+        return word in _SHORT and (not following or following.isupper())
     return not following.islower()
 
 

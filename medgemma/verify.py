@@ -3,11 +3,11 @@
 A verdict is one of
 - `agree`: the text says of a finding what its score says;
 - `contradict`: it says the opposite of a score that is certain;
-- `unsupported`: it says that a known finding is there or absent, and nothing scored that finding, so that only
-  the generator vouches for it;
-- `not-checkable`: it speaks of no known finding, leaves the finding open ("possible", "cannot be excluded", "no
-  effusion on the left", a question or history), or the score itself lies in its uncertain band: that never
-  gives a contradiction.
+- `unsupported`: it says that a known finding is there or absent, and nothing scored that finding, so that
+  only the generator vouches for it;
+- `not-checkable`: it speaks of no known finding, leaves the finding open ("possible", "cannot be excluded",
+  "no effusion on the left", a question or history), or the score itself lies in its uncertain band: that
+  never gives a contradiction.
 
 Scores have no side and no grade, so a sentence is held to the presence of a finding only.
 """
@@ -35,8 +35,8 @@ def check_draft(text: str, evidence: Evidence) -> tuple[Check, ...]:
     """Check each sentence of `text`, or each clause where a sentence speaks of several findings.
 
     Every sentence has one check or more, in the order of the text; `text[check.start : check.end]` is
-    `check.sentence`. Of a list ("no effusion or pneumothorax") each finding has a check of its own over the same
-    clause. `finding` is the label as the evidence has it, or the lexicon's name where nothing scored it.
+    `check.sentence`. Of a list ("no effusion or pneumothorax") each finding has a check of its own over the
+    same clause. `finding` is the label as the evidence has it, or the lexicon's name where nothing scored it.
     """
     return tuple(_Checker.of(evidence).checks(text))
 
@@ -200,7 +200,7 @@ class _Checker:
 
 
 def _best(scored: Mapping[str, Sequence[Score]], names: Sequence[str]) -> Score:
-    """Of several scores that a phrase may mean, the one that speaks most for it: present, uncertain, absent."""
+    """Of the scores that a phrase may mean, the one that speaks most for it: present, uncertain, absent."""
     rank = {True: 0, None: 1, False: 2}
     return min(
         (score for name in names for score in scored[name]), key=lambda score: rank[score.finding.present]
