@@ -58,8 +58,8 @@ def split(text: str, headings: frozenset[str]) -> tuple[Sentence, ...]:
 
     A sentence ends at `.`, `!` or `?` before white space, but not after an abbreviation, initial or list
     number, and at a line's end unless the line plainly goes on. `headings` are the names, in lower case, that
-    a colon makes the heading of a section. One on a line of its own holds up to the first empty line after its
-    text, one with text after it to the end of its line, and "comparison" for its own sentence.
+    a colon makes the heading of a section. One on a line of its own holds up to the first empty line after
+    its text, one with text after it to the end of its line, and "comparison" for its own sentence.
     """
     found: list[Sentence] = []
     heading, alone, begun = "", False, False
