@@ -31,7 +31,13 @@ PLAIN = (
 TEXTS: dict[str, tuple[str, ...]] = {
     "plain": PLAIN,
     "nothing": (),
-    "unicode": ("Größe ≥ 5 µm.", "Лёгкие без изменений.", "Καρδιά φυσιολογική.", "肺に結節がある。", "Naïve œdème 😀."),
+    "unicode": (
+        "Größe ≥ 5 µm.",
+        "Лёгкие без изменений.",
+        "Καρδιά φυσιολογική.",
+        "肺に結節がある。",
+        "Naïve œdème 😀.",
+    ),
     "markup": (
         "<b>Bold</b> & &amp; ]]> <!-- no -->.",
         "*star* _line_ `code` [link](http://x) ![i](y) | pipe ~~gone~~ $x$.",
@@ -70,7 +76,13 @@ def draft(
         "CHEST",
         "chest-xray",
         tuple(
-            Finding(f"finding-{n:03d}", (n % 100) / 100, (True, False, None)[n % 3], "prompts:chest-xray", 1 + n % 2)
+            Finding(
+                f"finding-{n:03d}",
+                (n % 100) / 100,
+                (True, False, None)[n % 3],
+                "prompts:chest-xray",
+                1 + n % 2,
+            )
             for n in range(findings)
         ),
         tuple(EvidenceImage(n, f"2.25.10{n}", "2.25.77", 0, "DX") for n in range(1, images + 1)),
@@ -165,7 +177,14 @@ def markdown_text(markdown: str) -> str:
     parts = []
     for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(markdown):
         for child in token.children or []:
-            assert child.type in {"text", "softbreak", "hardbreak", "strong_open", "strong_close", "text_special"}
+            assert child.type in {
+                "text",
+                "softbreak",
+                "hardbreak",
+                "strong_open",
+                "strong_close",
+                "text_special",
+            }
             parts.append(child.content)
         assert token.type not in {"html_block", "code_block", "fence", "blockquote_open", "bullet_list_open"}
     return "\n".join(parts)

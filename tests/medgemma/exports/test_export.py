@@ -45,7 +45,9 @@ def test_every_sentence_and_the_mark_are_in_every_export(format, kind, between):
 def test_contradictions_and_flags_stand_behind_their_sentences(format):
     text = squeezed(read_back(export(draft(), format, FACTS), format))
     assert squeezed(f"{PLAIN[1]} [contradicts the scores: pneumothorax 0.87]") in text
-    expected = f"{PLAIN[2]} [not supported by the scores: pneumothorax; speaks of change, but there is no prior"
+    expected = (
+        f"{PLAIN[2]} [not supported by the scores: pneumothorax; speaks of change, but there is no prior"
+    )
     assert squeezed(expected) in text
     assert squeezed(f"{PLAIN[0]} [") not in text
 
@@ -129,7 +131,8 @@ def test_facts_of_another_study_and_bad_times_are_refused(format):
 def test_no_heavy_library_is_loaded_before_an_export_needs_it(format):
     code = (
         "import sys, medgemma.exports.export\n"
-        "print([m for m in ('highdicom', 'pydicom', 'fpdf', 'matplotlib', 'PIL', 'fhir') if m in sys.modules])"
+        "heavy = ('highdicom', 'pydicom', 'fpdf', 'matplotlib', 'PIL', 'fhir')\n"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
