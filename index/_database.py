@@ -58,6 +58,16 @@ class Database:
                 connection.execute(update(home_table).values(version=home_table.c.version + 1))
                 yield connection
 
+    @contextmanager
+    def write_beside(self) -> Iterator[Connection]:
+        """A transaction on the service's own tables, which is no news to readers of cases. Writers of those
+        wait for it on SQLite only.
+        """
+        with self.sentences(), self._engine.connect() as plain:
+            connection = plain.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+            with connection.begin():
+                yield connection
+
     @property
     def _file(self) -> Path | None:
         """SQLite's own file, if there is one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ from index._home import OpenHome
 from index._paths import HiddenPaths
 from index._search import allowed_images, ranking
 from index._shards import writing
+from index.api_keys import ApiKeys
+from index.audit_log import AuditLog
 from index.compaction import compact
 from index.errors import CatalogError
 from index.faiss_index import discard_snapshot
+from index.jobs import JobQueue
 from index.records import (
     CaseTable,
     Compaction,
@@ -46,6 +50,23 @@ class CaseIndex(OpenHome):
     Safe for several threads and several processes. Every method may raise `CatalogError` with `disk-full`,
     `read-only-home`, `catalog-busy`, `catalog-corrupt` or `database-unreachable`.
     """
+
+    # Beside the cases: the stores of the service
+
+    @cached_property
+    def jobs(self) -> JobQueue:
+        """Long work of the service."""
+        return JobQueue(self._database)
+
+    @cached_property
+    def api_keys(self) -> ApiKeys:
+        """Who may ask over HTTP."""
+        return ApiKeys(self._database)
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """Who did what to which study."""
+        return AuditLog(self._database)
 
     # The key of the pseudonyms, and what goes in
 

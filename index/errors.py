@@ -1,8 +1,9 @@
 """Errors of the index. One class: what differs is the stable `code`, and the sentence says the cure.
 
-Codes: `bad-filter bad-home bad-label bad-query bad-vectors catalog-busy catalog-corrupt changed-meanwhile
-corrupt-shard database-unreachable disk-error disk-full key-mismatch missing-shard newer-home no-archive
-no-space not-a-catalog read-only-home space-mismatch unknown-image unknown-patient unknown-study`.
+Codes: `bad-filter bad-home bad-key bad-label bad-query bad-scope bad-vectors catalog-busy catalog-corrupt
+changed-meanwhile corrupt-shard database-unreachable disk-error disk-full key-mismatch missing-shard
+newer-home no-archive no-space not-a-catalog read-only-home space-mismatch unknown-image unknown-job
+unknown-key unknown-patient unknown-study`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,88 @@
+"""Errors over HTTP: `application/problem+json` (RFC 9457) with a stable `code`.
+
+One table maps codes to statuses; a code that is not in it is the asker's fault, 422, if the error is one
+that the caller can act on, and 500 without any detail if it is a defect of ours.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from api.errors import explain
+
+MEDIA_TYPE = "application/problem+json"
+STATUSES = {
+    "no-key": 401,
+    "wrong-key": 401,
+    "missing-scope": 403,
+    "path-not-allowed": 403,
+    "unknown-study": 404,
+    "unknown-image": 404,
+    "unknown-patient": 404,
+    "unknown-job": 404,
+    "unknown-key": 404,
+    "unknown-probe": 404,
+    "not-found": 404,
+    "no-space": 409,
+    "no-archive": 409,
+    "space-mismatch": 409,
+    "upload-too-large": 413,
+    "too-many-files": 413,
+    "too-busy": 429,
+    "rate-limited": 429,
+    "catalog-busy": 503,
+    "database-unreachable": 503,
+    "encoder-restarting": 503,
+    "disk-full": 507,
+}
+_log = logging.getLogger("medsiglip.http")
+
+
+def problem(
+    status: int, code: str, detail: str, *, retry_after: float | None = None, **members: Any
+) -> JSONResponse:
+    """The response; `members` are extension members (RFC 9457, section 3.2)."""
+    headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code}
+    return JSONResponse({**body, "detail": detail, **members}, status, headers, MEDIA_TYPE)
+
+
+def problem_of(error: Exception) -> JSONResponse:
+    """The response to an error that a route let through; what nobody can act on is logged, not told."""
+    explanation = explain(error)
+    if explanation is None:
+        _log.exception("a request failed", exc_info=error)
+        return problem(
+            500, "unexpected", "The service failed; its log has the reason under this request's id."
+        )
+    status = STATUSES.get(explanation.code, 422)
+    wait = getattr(error, "retry_after", None) or (1.0 if status in (429, 503) else None)
+    return problem(status, explanation.code, explanation.message, retry_after=wait)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application as a problem."""
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
+        first = errors[0] if errors else {"field": "request", "message": "cannot be read"}
+        return problem(422, "bad-request", f"{first['field']}: {first['message']}.", errors=errors)
+
+    @app.exception_handler(HTTPException)
+    def refused(_request: Request, error: HTTPException) -> JSONResponse:
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+        answer = problem(error.status_code, code, str(error.detail))
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(Exception)
+    def failed(_request: Request, error: Exception) -> JSONResponse:
+        return problem_of(error)

@@ -1,0 +1,58 @@
+"""API keys: only a hash is stored, and a key opens nothing once it is revoked or over."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from index.case_index import CaseIndex
+from index.errors import CatalogError
+
+
+def test_a_key_is_found_by_its_secret_form_alone(index: CaseIndex, home: Path) -> None:
+    assert not index.api_keys.any_made()
+    made, shown = index.api_keys.create("reader", ["train", "read"])
+    assert made.scopes == ("read", "train")
+    assert index.api_keys.find(shown) == made
+    other = shown[:-1] + ("0" if shown[-1] != "0" else "1")
+    for wrong in (other, shown[:-1], shown.upper(), "", "msk_" + "0" * 12 + "_" + "0" * 64, shown + "\n"):
+        assert index.api_keys.find(wrong) is None
+    secret = shown.rsplit("_", 1)[1]
+    written = b"".join(path.read_bytes() for path in home.glob("catalog.db*"))
+    assert secret.encode() not in written
+    assert made.id.encode() in written
+
+
+def test_a_revoked_or_expired_key_opens_nothing_but_the_door_stays_closed(index: CaseIndex) -> None:
+    made, shown = index.api_keys.create("one", ["admin"])
+    _, over = index.api_keys.create("two", ["read"], expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    _, later = index.api_keys.create("three", ["read"], expires_at=datetime.now(UTC) + timedelta(hours=1))
+    index.api_keys.revoke(made.id)
+    assert index.api_keys.find(shown) is None
+    assert index.api_keys.find(over) is None
+    assert index.api_keys.find(later) is not None
+    assert index.api_keys.any_made()
+    assert [key.name for key in index.api_keys.listed()] == ["one", "two", "three"]
+    with pytest.raises(CatalogError) as caught:
+        index.api_keys.revoke("nothing")
+    assert caught.value.code == "unknown-key"
+
+
+@pytest.mark.parametrize("scopes", [[], ["read", "root"]])
+def test_scopes_are_checked(index: CaseIndex, scopes: list[str]) -> None:
+    with pytest.raises(CatalogError) as caught:
+        index.api_keys.create("one", scopes)
+    assert caught.value.code == "bad-scope"
+
+
+def test_a_key_made_elsewhere_is_taken_once(index: CaseIndex) -> None:
+    given = "msk_" + "ab" * 6 + "_" + "cd" * 32
+    first, shown = index.api_keys.create("bootstrap", ["admin"], key=given)
+    again, _ = index.api_keys.create("bootstrap", ["admin"], key=given)
+    assert (shown, again, len(index.api_keys.listed())) == (given, first, 1)
+    with pytest.raises(CatalogError) as caught:
+        index.api_keys.create("bootstrap", ["admin"], key="secret")
+    assert caught.value.code == "bad-key"
+    assert "secret" not in str(caught.value)
