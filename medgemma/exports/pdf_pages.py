@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_PICTURES = 8
 PICTURE_PIXELS = 800
+# fpdf2 refuses a row that is higher than a page.
+MAX_CELL = 400
 GAP = 6.0
 PICTURES_NOTE = "Pictures are reduced for the page and not for diagnosis."
 SCRIPTS_NOTE = (
@@ -145,7 +147,7 @@ def _table(document: FPDF, rows: Sequence[Sequence[str]], widths: tuple[int, ...
         for cells in rows:
             row = table.row()
             for text in cells:
-                row.cell(text)
+                row.cell(text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 1]}…")
     document.ln(3)
 
 

@@ -58,6 +58,17 @@ def test_rows_after_one_of_another_script_keep_their_font():
     assert "finding-001 absent 0.01 prompts:chest-xray image 2" in text
 
 
+def test_a_label_longer_than_a_page_is_cut_on_the_page_alone():
+    made = draft()
+    label = " ".join(f"word{n}" for n in range(3000))
+    first = dataclasses.replace(made.evidence.findings[0], label=label)
+    made = dataclasses.replace(made, evidence=dataclasses.replace(made.evidence, findings=(first,)))
+    text = pdf_text(export(made, "pdf", FACTS, Pictures()).content)
+    assert "word20 " in text.replace("\n", " ")
+    assert "word200" not in text
+    assert fhir_json(export(made, "fhir", FACTS))["contained"][2]["code"]["text"] == label
+
+
 def test_fhir_is_preliminary_and_ai_asserted_until_a_person_is_named():
     made = export(draft(), "fhir", FACTS, Pictures())
     report = DiagnosticReport.model_validate_json(made.content)
