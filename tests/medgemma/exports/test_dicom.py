@@ -1,0 +1,127 @@
+"""The SR and the encapsulated PDF, judged by dcmtk, highdicom and highdicom's tables of PS3.3."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+
+import pydicom
+import pytest
+from exported_drafts import ACCEPTED, FACTS, PLAIN, TEXTS, Pictures, content_items, draft, embedded_pdf
+from highdicom._standard_utils import check_required_attributes, get_iod_module_map, get_module_attribute_map
+from highdicom.sr import ComprehensiveSR
+
+from medgemma.exports._dicom_document import age_string, long_string, person_name
+from medgemma.exports.export import export
+
+UTF8_UNKNOWN = "W: The VR checker does not support this Specific Character Set: ISO_IR 192\n"
+
+
+def read(made, format="dicom-sr", facts=FACTS):
+    return pydicom.dcmread(io.BytesIO(export(made, format, facts, Pictures()).content))
+
+
+@pytest.mark.parametrize(
+    ("format", "iod"), [("dicom-sr", "comprehensive-sr"), ("dicom-pdf", "encapsulated-pdf")]
+)
+@pytest.mark.parametrize("history", [(), (ACCEPTED,)])
+@pytest.mark.parametrize("images", [0, 2])
+def test_mandatory_modules_have_their_attributes(format, iod, history, images):
+    dataset = read(draft(images=images, history=history, status="accepted" if history else "draft"), format)
+    for module in get_iod_module_map()[iod]:
+        # The table of the content module holds all value types at once; that one is dsrdump's to judge.
+        if module["usage"] != "M" or module["key"] == "sr-document-content":
+            continue
+        check_required_attributes(dataset, module["key"])
+        for attribute in get_module_attribute_map()[module["key"]]:
+            if attribute["type"] == "1" and not attribute["path"]:
+                assert dataset[attribute["keyword"]].value not in (None, "", b""), attribute
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize("images", [0, 2])
+def test_dsrdump_reads_every_sr_without_a_complaint(dsrdump, kind, images):
+    made = draft(TEXTS[kind], images=images, findings=200 if kind == "plain" else 3)
+    out, err = dsrdump(export(made, "dicom-sr", FACTS).content)
+    # dcmtk's checker knows no UTF-8, and says so of any file that uses it.
+    assert err == (UTF8_UNKNOWN if kind == "unicode" else "")
+    assert re.search(r"TID 2000\s*\(DCMR\)", out)
+    assert "UNVERIFIED" in out
+    assert "PARTIAL" in out
+    assert out.count("NUM:(111012,DCM,") == len(made.evidence.findings)
+    assert out.count("IMAGE:(121080,DCM,") == (len(made.evidence.findings) if images else 0)
+
+
+def test_an_accepted_sr_is_verified_by_the_person(dsrdump):
+    dataset = read(draft(status="accepted", history=(ACCEPTED,)))
+    assert (dataset.CompletionFlag, dataset.VerificationFlag) == ("COMPLETE", "VERIFIED")
+    observer = dataset.VerifyingObserverSequence[0]
+    assert observer.VerifyingObserverName.family_name == "Dr. Anna Moeller"
+    assert observer.VerifyingOrganization == "Hospital"
+    assert observer.VerificationDateTime == "20261125053000+0000"
+    out, err = dsrdump(export(draft(status="accepted", history=(ACCEPTED,)), "dicom-sr", FACTS).content)
+    assert err == ""
+    assert "Person Observer Name" in out
+
+
+def test_highdicom_finds_the_scores_and_their_images():
+    made = draft()
+    report = ComprehensiveSR.from_dataset(read(made))
+    scores = [i for i in content_items(report) if i.ValueType == "NUM"]
+    values = [float(i.MeasuredValueSequence[0].NumericValue) for i in scores]
+    assert values == pytest.approx([f.probability * 100 for f in made.evidence.findings])
+    used = {e[2] for e in report.get_evidence(current_procedure_only=True)}
+    assert used == {i.sop_instance_uid for i in made.evidence.images}
+    assert {e[0] for e in report.get_evidence()} == {FACTS.study_instance_uid}
+    assert [i.TextValue for i in content_items(report) if i.ValueType == "TEXT"].count(PLAIN[0]) == 1
+
+
+def test_references_name_frames_only_of_what_has_several_and_only_dicom():
+    several = dataclasses.replace(FACTS.instances[0], number_of_frames=5)
+    plain = dataclasses.replace(FACTS.instances[1], sop_class_uid=None)
+    report = read(draft(), facts=dataclasses.replace(FACTS, instances=(several, plain)))
+    references = [i.ReferencedSOPSequence[0] for i in content_items(report) if i.ValueType == "IMAGE"]
+    assert {(r.ReferencedSOPInstanceUID, r.ReferencedFrameNumber) for r in references} == {("2.25.101", 1)}
+
+
+@pytest.mark.parametrize("format", ["dicom-sr", "dicom-pdf"])
+def test_patient_and_study_hold_what_was_handed_in_and_no_more(format):
+    dataset = read(draft(), format)
+    patient = {e.keyword: str(e.value or "") for e in dataset.group_dataset(0x0010)}
+    assert patient == {
+        "PatientName": "",
+        "PatientID": FACTS.patient_key,
+        "PatientBirthDate": "",
+        "PatientSex": "F",
+        "PatientAge": "063Y",
+    }
+    assert (dataset.StudyInstanceUID, dataset.StudyDate) == (FACTS.study_instance_uid, "20240506")
+    bare = dataclasses.replace(FACTS, patient_age=None, patient_sex=None, study_date=None)
+    dataset = read(draft(), format, bare)
+    assert not any(dataset[k].value for k in ("PatientSex", "PatientAge", "StudyDate", "AccessionNumber"))
+
+
+def test_the_encapsulated_pages_are_the_pages():
+    dataset = read(draft(), "dicom-pdf")
+    assert embedded_pdf(dataset) == export(draft(), "pdf", FACTS, Pictures()).content
+    assert len(dataset.EncapsulatedDocument) % 2 == 0
+    assert dataset.MIMETypeOfEncapsulatedDocument == "application/pdf"
+    assert (dataset.VerificationFlag, dataset.BurnedInAnnotation) == ("UNVERIFIED", "YES")
+    assert "MACHINE-DRAFTED" in dataset.DocumentTitle
+    accepted = read(draft(status="accepted", history=(ACCEPTED,)), "dicom-pdf")
+    assert (accepted.VerificationFlag, accepted.DocumentTitle) == ("VERIFIED", "Report")
+    assert accepted.SOPInstanceUID != dataset.SOPInstanceUID
+    assert accepted.SeriesInstanceUID == dataset.SeriesInstanceUID
+
+
+@pytest.mark.parametrize(
+    ("years", "age"), [(63.9, "063Y"), (1.5, "018M"), (0.05, "018D"), (None, None), (-1, None), (120, "120Y")]
+)
+def test_ages_are_written_in_the_unit_of_their_size(years, age):
+    assert age_string(years) == age
+
+
+def test_values_fit_their_representation():
+    assert long_string("a\\b\n" + "x" * 100) == "a b " + "x" * 60
+    assert person_name("Doe^Jane=x") == "Doe Jane x^"

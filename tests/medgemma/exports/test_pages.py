@@ -1,0 +1,96 @@
+"""Pages as poppler reads them, and FHIR as its library does."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import re
+
+from exported_drafts import ACCEPTED, FACTS, TEXTS, Pictures, draft, fhir_json, pdf_text
+from fhir.resources.R4B.diagnosticreport import DiagnosticReport
+
+from medgemma.exports.export import export
+from medgemma.exports.standing import MARK
+
+
+def pages(pdf):
+    count = len(re.findall(rb"/Type /Page\b", pdf))
+    return [pdf_text(pdf, "-f", str(n), "-l", str(n)) for n in range(1, count + 1)]
+
+
+def test_the_mark_is_above_and_below_every_page_until_accepted():
+    made = export(draft(TEXTS["long"], findings=200), "pdf", FACTS, Pictures()).content
+    found = pages(made)
+    assert len(found) > 5
+    assert all(page.count(MARK) == 2 for page in found[1:])
+    accepted = export(draft(TEXTS["long"], "accepted", (ACCEPTED,)), "pdf", FACTS).content
+    assert all("accepted by Dr. Anna Moeller" in page and MARK not in page for page in pages(accepted))
+
+
+def test_pictures_are_those_of_the_most_probable_findings():
+    many = draft(findings=200, images=40)
+    findings = tuple(
+        dataclasses.replace(f, image_id=1 + n % 40) for n, f in enumerate(many.evidence.findings)
+    )
+    many = dataclasses.replace(many, evidence=dataclasses.replace(many.evidence, findings=findings))
+    asked = []
+
+    class Asked(Pictures):
+        def pictures(self, image_ids):
+            asked.extend(image_ids)
+            return super().pictures(image_ids)
+
+    text = pdf_text(export(many, "pdf", FACTS, Asked()).content)
+    top = sorted(
+        {f.image_id: f.probability for f in sorted(findings, key=lambda f: f.probability)}.items(),
+        key=lambda item: -item[1],
+    )
+    assert set(asked) == {image_id for image_id, _ in top[:8]}
+    assert "32 more images drove findings." in text
+
+
+def test_rows_after_one_of_another_script_keep_their_font():
+    made = draft()
+    first = dataclasses.replace(made.evidence.findings[0], label="肺結節")
+    evidence = dataclasses.replace(made.evidence, findings=(first, *made.evidence.findings[1:]))
+    text = pdf_text(export(dataclasses.replace(made, evidence=evidence), "pdf", FACTS).content)
+    assert "肺結節 present" in text
+    assert "finding-001 absent 0.01 prompts:chest-xray image 2" in text
+
+
+def test_a_label_longer_than_a_page_is_cut_on_the_page_alone():
+    made = draft()
+    label = " ".join(f"word{n}" for n in range(3000))
+    first = dataclasses.replace(made.evidence.findings[0], label=label)
+    made = dataclasses.replace(made, evidence=dataclasses.replace(made.evidence, findings=(first,)))
+    text = pdf_text(export(made, "pdf", FACTS, Pictures()).content)
+    assert "word20 " in text.replace("\n", " ")
+    assert "word200" not in text
+    assert fhir_json(export(made, "fhir", FACTS))["contained"][2]["code"]["text"] == label
+
+
+def test_fhir_is_preliminary_and_ai_asserted_until_a_person_is_named():
+    made = export(draft(), "fhir", FACTS, Pictures())
+    report = DiagnosticReport.model_validate_json(made.content)
+    assert report.status == "preliminary"
+    assert [label.code for label in report.meta.security] == ["AIAST"]
+    assert report.resultsInterpreter is None
+    accepted = export(draft(status="accepted", history=(ACCEPTED,)), "fhir", FACTS)
+    report = DiagnosticReport.model_validate_json(accepted.content)
+    assert report.status == "final"
+    assert [label.code for label in report.meta.security] == ["AIAST", "CLINAST"]
+    assert report.resultsInterpreter[0].display == "Dr. Anna Moeller"
+    assert report.issued.isoformat() == "2026-11-25T05:30:00+00:00"
+
+
+def test_fhir_contains_the_scores_and_the_pages():
+    made = draft(findings=200)
+    answer = fhir_json(export(made, "fhir", FACTS, Pictures()))
+    contained = {f"#{resource['id']}": resource for resource in answer["contained"]}
+    observations = [contained[result["reference"]] for result in answer["result"]]
+    values = [(o["code"]["text"], o["valueQuantity"]["value"]) for o in observations]
+    assert values == [(f.label, f.probability) for f in made.evidence.findings]
+    assert not any("meta" in resource for resource in contained.values())
+    pdf = base64.b64decode(answer["presentedForm"][0]["data"])
+    assert pdf == export(made, "pdf", FACTS, Pictures()).content
+    assert answer["subject"] == {"type": "Patient", "identifier": {"value": FACTS.patient_key}}
