@@ -155,6 +155,27 @@ def parsed(connection: Connection, where: Iterable[str]) -> tuple[filters.Filter
     return chosen
 
 
+def condition_values(
+    connection: Connection, space_id: int | None, expression: str, study_instance_uids: Collection[str]
+) -> dict[str, list[Any]]:
+    """What images of a space have of the field that a filter names, by study UID, each value once and sorted;
+    nothing for a report. Raises `CatalogError` `bad-filter`.
+    """
+    [chosen] = parsed(connection, [expression])
+    found: dict[str, list[Any]] = {uid: [] for uid in study_instance_uids}
+    if chosen.value is None:
+        return found
+    statement = select(studies.c.study_instance_uid, chosen.value).select_from(
+        filters.joined([chosen], studies)
+    )
+    for portion in portions(found):
+        theirs = (images.c.space_id == space_id, studies.c.study_instance_uid.in_(portion))
+        for uid, value in connection.execute(statement.where(*theirs)):
+            if value is not None and value not in found[uid]:
+                found[uid].append(value)
+    return {uid: sorted(values, key=str) for uid, values in found.items()}
+
+
 def _require_quality(connection: Connection, name: str) -> None:
     """Raise `CatalogError` `bad-filter` if there are images and none has that quality."""
     given = images.c.quality[name].as_string().is_not(None)

@@ -93,25 +93,14 @@ class JobQueue:
                 former = _one(connection, jobs.c.idempotency_key == idempotency_key)
                 if former is not None:
                     return former
-            now = _now(connection)
-            job_id = uuid4().hex
-            row = {
-                "id": job_id,
-                "kind": kind,
-                "status": "queued",
-                "parameters": dict(parameters),
-                "done": 0,
-                "stage": "",
-                "key_id": key_id,
-                "idempotency_key": idempotency_key,
-                "priority": priority,
-                "attempts": 0,
-                "change": 0,
-                "cancel_requested": False,
-                "not_before": now,
-                "created_at": now,
-            }
-            connection.execute(insert(jobs).values(**row))
+            job_id = insert_job(
+                connection,
+                kind,
+                parameters,
+                key_id=key_id,
+                idempotency_key=idempotency_key,
+                priority=priority,
+            )
             return _needed(connection, job_id)
 
     def get(self, job_id: str) -> Job:
@@ -138,7 +127,7 @@ class JobQueue:
         none. `worker` names one process and no other.
         """
         with self._database.write_beside() as connection:
-            now = _now(connection)
+            now = now_of(connection)
             while (row := connection.execute(_claimable(now, kinds)).one_or_none()) is not None:
                 job = _job(row)
                 if job.cancel_requested:
@@ -171,7 +160,7 @@ class JobQueue:
         it is to stop.
         """
         with self._database.write_beside() as connection:
-            lease = {"lease_until": _now(connection) + timedelta(seconds=lease_seconds)}
+            lease = {"lease_until": now_of(connection) + timedelta(seconds=lease_seconds)}
             told = {} if done is None else {"done": done, "total": total, "stage": stage or ""}
             news = {"change": jobs.c.change + 1} if told else {}
             if not _set(connection, _runs(job), {**lease, **told, **news}):
@@ -200,7 +189,7 @@ class JobQueue:
         """Ask for a job's end; one that waits ends at once. Raises `CatalogError` `unknown-job`."""
         with self._database.write_beside() as connection:
             _needed(connection, job_id)
-            now = _now(connection)
+            now = now_of(connection)
             waiting = and_(jobs.c.id == job_id, jobs.c.status == "queued")
             if not _end(connection, waiting, "cancelled", now, cancel_requested=True):
                 running = and_(jobs.c.id == job_id, jobs.c.status == "running")
@@ -209,16 +198,48 @@ class JobQueue:
 
     def _ended(self, job: Job, status: Status, **values: Any) -> bool:
         with self._database.write_beside() as connection:
-            return _end(connection, _runs(job), status, _now(connection), **values)
+            return _end(connection, _runs(job), status, now_of(connection), **values)
 
     def _requeued(self, job: Job, seconds: float, **values: Any) -> bool:
         with self._database.write_beside() as connection:
-            later = _now(connection) + timedelta(seconds=seconds)
+            later = now_of(connection) + timedelta(seconds=seconds)
             waits = {"status": "queued", "worker": None, "lease_until": None, "not_before": later}
             return _change(connection, _runs(job), {**waits, **values})
 
 
-def _now(connection: Connection) -> datetime:
+def insert_job(
+    connection: Connection,
+    kind: str,
+    parameters: Mapping[str, Any],
+    *,
+    key_id: str | None = None,
+    idempotency_key: str | None = None,
+    priority: int = 0,
+) -> str:
+    """Add a job inside a write transaction, for those that must add something else with it; the job's id."""
+    now = now_of(connection)
+    job_id = uuid4().hex
+    row = {
+        "id": job_id,
+        "kind": kind,
+        "status": "queued",
+        "parameters": dict(parameters),
+        "done": 0,
+        "stage": "",
+        "key_id": key_id,
+        "idempotency_key": idempotency_key,
+        "priority": priority,
+        "attempts": 0,
+        "change": 0,
+        "cancel_requested": False,
+        "not_before": now,
+        "created_at": now,
+    }
+    connection.execute(insert(jobs).values(**row))
+    return job_id
+
+
+def now_of(connection: Connection) -> datetime:
     """The database server's clock, which several machines share; SQLite has but one machine."""
     if connection.dialect.name == "postgresql":
         moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
