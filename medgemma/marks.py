@@ -1,0 +1,45 @@
+"""Contradictions marked in a copy of a draft, from which the draft can be had back unchanged."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+from medgemma.records import Check
+
+_OPENING = "[[contradicts the score of "
+_MARK = re.compile(r"\\([\\\[\]])|\[\[contradicts the score of [^\[\]\\]*\]\[|(\]\])")
+_SPECIAL = re.compile(r"[\\\[\]]")
+
+
+def marked(text: str, checks: Sequence[Check]) -> str:
+    r"""Return `text` with each contradicted sentence or clause as `[[contradicts the score of LABEL 0.97][...]]`.
+
+    Brackets and backslashes of the text itself are written with a backslash before them, so that `unmarked`
+    gives the text back whatever it holds.
+    """
+    labels: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for check in checks:
+        if check.verdict == "contradict":
+            score = "" if check.probability is None else f" {check.probability:.2f}"
+            label = f"{_SPECIAL.sub('', check.finding or '')}{score}"
+            if label not in labels[check.start, check.end]:
+                labels[check.start, check.end].append(label)
+    parts, position = [], 0
+    for (start, end), named in sorted(labels.items()):
+        if start < position:
+            continue
+        parts.append(_escaped(text[position:start]))
+        parts.append(f"{_OPENING}{', '.join(named)}][{_escaped(text[start:end])}]]")
+        position = end
+    return "".join([*parts, _escaped(text[position:])])
+
+
+def unmarked(text: str) -> str:
+    """Return the draft that `marked` was given."""
+    return _MARK.sub(lambda found: found[1] or "", text)
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(lambda found: "\\" + found[0], text)
