@@ -1,0 +1,64 @@
+"""One verb for all formats: what a caller asks for by name, and what it gets to send or to write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from medgemma.errors import DraftError
+from medgemma.exports.encapsulated_pdf import encapsulated_pdf
+from medgemma.exports.fhir import diagnostic_report
+from medgemma.exports.markdown import markdown
+from medgemma.exports.pdf_pages import pdf_pages
+from medgemma.exports.structured_report import structured_report
+from medgemma.exports.study_facts import StudyFacts
+from medgemma.records import Draft, ImageSource
+
+Format = Literal["dicom-sr", "dicom-pdf", "pdf", "fhir", "markdown"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """The bytes of a file, its media type (RFC 6838) and how its name should end."""
+
+    content: bytes
+    media_type: str
+    suffix: str
+
+
+def export(draft: Draft, format: str, facts: StudyFacts, images: ImageSource | None = None) -> Export:
+    """The draft as a file of that format; without `images` the pages hold no pictures.
+
+    Raises `DraftError`: `unknown-format`; `draft-rejected` for all but Markdown, because only that one is
+    sure to be read by a person and not filed as a report; `other-study` where the facts are not of the
+    draft's study; `draft-undecided-by` and `draft-undated` as `standing` says.
+    """
+    if format not in FORMATS:
+        raise DraftError("unknown-format", f"There is no format {format!r}; ask for {', '.join(FORMATS)}.")
+    if facts.study_instance_uid != draft.study_instance_uid:
+        raise DraftError(
+            "other-study",
+            f"Draft {draft.id} is of study {draft.study_instance_uid}, not {facts.study_instance_uid}; "
+            "hand in the facts of its own study.",
+        )
+    if draft.status == "rejected" and format != "markdown":
+        raise DraftError(
+            "draft-rejected",
+            f"Draft {draft.id} was rejected and leaves only as markdown; ask for that, or draft anew.",
+        )
+    return _export(draft, format, facts, images)
+
+
+def _export(draft: Draft, format: Format, facts: StudyFacts, images: ImageSource | None) -> Export:
+    if format == "markdown":
+        return Export(markdown(draft, facts).encode(), "text/markdown; charset=utf-8", ".md")
+    if format == "dicom-sr":
+        return Export(structured_report(draft, facts), "application/dicom", ".sr.dcm")
+    pdf = pdf_pages(draft, facts, images)
+    if format == "pdf":
+        return Export(pdf, "application/pdf", ".pdf")
+    if format == "dicom-pdf":
+        return Export(encapsulated_pdf(draft, facts, pdf), "application/dicom", ".pdf.dcm")
+    report = diagnostic_report(draft, facts, pdf)
+    return Export(report.encode(), "application/fhir+json", ".fhir.json")

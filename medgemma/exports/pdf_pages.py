@@ -1,0 +1,205 @@
+"""A draft as pages to read: text with its marks, driving images, scores, similar cases, provenance."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medgemma.exports import wording
+from medgemma.exports._page import BLACK, FAMILY, GREY, RED, draw_other_scripts, pages
+from medgemma.exports.passages import Passage, passages, shown
+from medgemma.exports.standing import Standing, standing
+from medgemma.exports.study_facts import StudyFacts
+from medgemma.records import Draft, EvidenceImage, Finding, ImageSource
+
+if TYPE_CHECKING:
+    from fpdf import FPDF
+
+MAX_PICTURES = 8
+PICTURE_PIXELS = 800
+GAP = 6.0
+PICTURES_NOTE = "Pictures are reduced for the page and not for diagnosis."
+SCRIPTS_NOTE = (
+    "This text holds scripts that these pages do not draw as their readers write them. "
+    "The structured report, FHIR and Markdown forms of it do hold them rightly."
+)
+
+
+def pdf_pages(draft: Draft, facts: StudyFacts, images: ImageSource | None = None) -> bytes:
+    """The draft as a PDF file, the same bytes for the same draft; without `images` it holds no pictures.
+
+    At most `MAX_PICTURES` images are shown, those that drove the most probable findings.
+    """
+    stands = standing(draft)
+    found = passages(draft)
+    document = pages(stands, f"Draft {shown(draft.id)}")
+    document.set_title(f"{wording.title(stands)}: {stands.mark}" if stands.mark else wording.title(stands))
+    partly = draw_other_scripts(document, _everything(draft, facts, stands, found))
+    document.add_page()
+    _heading(document, wording.title(stands), 16)
+    _paragraph(document, shown(stands.sentence))
+    _lines(document, wording.study_rows(draft, facts))
+    _heading(document, "Text")
+    if partly:
+        _paragraph(document, SCRIPTS_NOTE, note=True)
+    _prose(document, found)
+    _pictures(document, draft, images)
+    _tables(document, draft)
+    _heading(document, "Provenance")
+    _lines(document, wording.provenance_rows(draft, stands))
+    return bytes(document.output())
+
+
+def _everything(draft: Draft, facts: StudyFacts, stands: Standing, found: Sequence[Passage]) -> str:
+    rows: list[Sequence[str]] = [
+        *wording.study_rows(draft, facts),
+        *wording.finding_rows(draft),
+        *wording.similar_rows(draft),
+        *wording.provenance_rows(draft, stands),
+        *((passage.text, passage.mark or "") for passage in found),
+    ]
+    return "".join("".join(row) for row in rows)
+
+
+def _heading(document: FPDF, text: str, size: float = 11) -> None:
+    if document.will_page_break(24):
+        document.add_page()
+    document.ln(2)
+    document.set_font(FAMILY, "B", size)
+    document.multi_cell(0, size / 2, text, align="L", new_x="LMARGIN", new_y="NEXT")
+    document.ln(1)
+
+
+def _paragraph(document: FPDF, text: str, note: bool = False) -> None:
+    document.set_font(FAMILY, size=7.5 if note else 9.5)
+    document.set_text_color(*(GREY if note else BLACK))
+    document.multi_cell(0, 4 if note else 5, text, align="L", new_x="LMARGIN", new_y="NEXT")
+    document.set_text_color(*BLACK)
+    document.ln(1.5)
+
+
+def _lines(document: FPDF, rows: Iterable[tuple[str, str]]) -> None:
+    for name, value in rows:
+        document.set_font(FAMILY, "B", 8)
+        document.write(4.5, f"{name}: ")
+        document.set_font(FAMILY, size=8)
+        document.write(4.5, value)
+        document.ln()
+    document.ln(1.5)
+
+
+def _prose(document: FPDF, found: Sequence[Passage]) -> None:
+    """What the scores contradict is red and underlined; every mark stands in bold behind its sentence."""
+    marked = False
+    for passage in found or (Passage("(The draft holds no text.)"),):
+        words = passage.text.rstrip()
+        if marked and not passage.text[:1].isspace():
+            document.write(5.5, " ")
+        marked = bool(passage.mark)
+        document.set_font(FAMILY, "U" if passage.contradicted else "", 10)
+        document.set_text_color(*(RED if passage.contradicted else BLACK))
+        document.write(5.5, words)
+        if passage.mark:
+            document.set_font(FAMILY, "B", 8.5)
+            document.set_text_color(*RED)
+            document.write(5.5, f" {passage.mark}")
+        document.set_font(FAMILY, size=10)
+        document.write(5.5, passage.text[len(words) :])
+    document.set_text_color(*BLACK)
+    document.ln(8)
+
+
+def _tables(document: FPDF, draft: Draft) -> None:
+    _heading(document, "Scores of findings")
+    rows = wording.finding_rows(draft)
+    if rows:
+        head = ("Finding", "Reading", "Probability", "Source", "Image")
+        _table(document, [head, *rows], (30, 15, 15, 26, 14))
+    else:
+        _paragraph(document, "No finding was scored.")
+    _paragraph(document, wording.SCORES_NOTE, note=True)
+    similar = wording.similar_rows(draft)
+    if similar:
+        _heading(document, "Similar cases of other patients")
+        _table(document, [("Case", "Cosine", "Labels"), *similar], (12, 16, 72))
+
+
+def _table(document: FPDF, rows: Sequence[Sequence[str]], widths: tuple[int, ...]) -> None:
+    document.set_font(FAMILY, size=8)
+    layout = "HORIZONTAL_LINES"
+    with document.table(
+        col_widths=widths, text_align="LEFT", line_height=4.5, padding=(0.6, 1, 0.6, 0), borders_layout=layout
+    ) as table:
+        for cells in rows:
+            row = table.row()
+            for text in cells:
+                row.cell(text)
+    document.ln(3)
+
+
+def _pictures(document: FPDF, draft: Draft, images: ImageSource | None) -> None:
+    """Two beside each other, each with the findings that it drove; the most telling first."""
+    driving = [(i, wording.driven_by(draft, i)) for i in draft.evidence.images]
+    telling = [image for image, findings in sorted(driving, key=lambda d: -_top(d[1])) if findings]
+    shown_images = telling[:MAX_PICTURES]
+    if not shown_images or images is None:
+        return
+    pictures = images.pictures([image.image_id for image in shown_images])
+    _heading(document, "Images that drove the findings")
+    left_out = len(telling) - len(shown_images)
+    more = f" {left_out} more images drove findings." if left_out else ""
+    _paragraph(document, PICTURES_NOTE + more, note=True)
+    cells = [(p, _caption(draft, i)) for p, i in zip(pictures, shown_images, strict=True)]
+    for start in range(0, len(cells), 2):
+        _row(document, cells[start : start + 2])
+
+
+def _row(document: FPDF, cells: Sequence[tuple[NDArray[np.uint8], str]]) -> None:
+    width = (document.epw - GAP) / 2
+    heights = [min(width * p.shape[0] / p.shape[1], width) for p, _ in cells]
+    document.set_font(FAMILY, size=7.5)
+    lines = [
+        cast(list[str], document.multi_cell(width, 4, text, align="L", dry_run=True, output="LINES"))
+        for _, text in cells
+    ]
+    needed = max(heights) + 2 + 4 * max(len(found) for found in lines)
+    if document.will_page_break(needed):
+        document.add_page()
+        document.set_font(FAMILY, size=7.5)
+    top = document.get_y()
+    for n, (picture, text) in enumerate(cells):
+        left = document.l_margin + n * (width + GAP)
+        document.image(_jpeg(picture), left, top, width, max(heights), keep_aspect_ratio=True, alt_text=text)
+        document.set_xy(left, top + max(heights) + 1)
+        document.multi_cell(width, 4, text, align="L")
+    document.set_xy(document.l_margin, top + needed + 2)
+
+
+def _caption(draft: Draft, image: EvidenceImage) -> str:
+    name = wording.image_name(draft, image.image_id).capitalize()
+    findings = [
+        f"{shown(f.label)[:60]} {wording.PRESENCE[f.present]} ({wording.probability(f)})"
+        for f in wording.driven_by(draft, image)
+    ]
+    most = ", ".join(findings[:6]) + (f" and {len(findings) - 6} more" if len(findings) > 6 else "")
+    return f"{name}, frame {image.frame + 1}: {most}"
+
+
+def _jpeg(picture: NDArray[np.uint8]) -> io.BytesIO:
+    """A picture small enough for a page."""
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    image.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=90)
+    buffer.seek(0)
+    return buffer
+
+
+def _top(findings: Sequence[Finding]) -> float:
+    return max((finding.probability for finding in findings), default=0.0)

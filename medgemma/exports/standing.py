@@ -1,0 +1,88 @@
+"""How a draft stands: machine-drafted until a person has accepted it, and whose words it then holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from medgemma.errors import DraftError
+from medgemma.records import Draft, Revision
+
+MARK = "MACHINE-DRAFTED, NOT A REPORT"
+REJECTED_MARK = "MACHINE-DRAFTED AND REJECTED, NOT A REPORT"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`mark` must stand wherever a reader's eye may land first, and is None once a person has accepted.
+
+    `at` is the time of the last step, in UTC; `by` who accepted or rejected, None while nobody has.
+    """
+
+    mark: str | None
+    sentence: str
+    at: datetime
+    by: str | None = None
+    reason: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """A person answers for the text."""
+        return self.mark is None
+
+
+def standing(draft: Draft) -> Standing:
+    """Where the workflow of the draft has come to; `edited` is accepted, in the words of the person.
+
+    Raises `DraftError` `draft-undecided-by` where nobody is on record for the status, `draft-undated` where
+    a time is missing or is no ISO 8601.
+    """
+    written = f"Drafted by machine ({draft.generator})"
+    if draft.status == "draft":
+        at = moment(draft.created_at, draft)
+        sentence = f"{written} on {day(at)}. Nobody has accepted it: it is not a report."
+        return Standing(MARK, sentence, at)
+    step = _decision(draft)
+    at = moment(step.at, draft)
+    if draft.status == "rejected":
+        reason = step.reason or "none given"
+        sentence = f"{written}. Rejected by {step.by} on {day(at)}: it is not a report. Reason: {reason}"
+        return Standing(REJECTED_MARK, sentence, at, step.by, reason)
+    how = "accepted with changes" if draft.status == "edited" else "accepted"
+    return Standing(None, f"{written}, {how} by {step.by} on {day(at)}.", at, step.by)
+
+
+def report_text(draft: Draft) -> str:
+    """The words that stand: a person's where a person changed them, else the generator's."""
+    if draft.status in ("accepted", "edited"):
+        for step in reversed(draft.history):
+            if step.text is not None and step.status in ("accepted", "edited"):
+                return step.text
+    return draft.text
+
+
+def moment(text: str, draft: Draft) -> datetime:
+    """An ISO 8601 time in UTC; one without a zone is in UTC already."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise DraftError(
+            "draft-undated",
+            f"Draft {draft.id} has the time {text!r}, which is no ISO 8601; draft the study anew.",
+        ) from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def day(at: datetime) -> str:
+    """A time as people read it."""
+    return at.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _decision(draft: Draft) -> Revision:
+    for step in reversed(draft.history):
+        if step.status == draft.status and step.by:
+            return step
+    raise DraftError(
+        "draft-undecided-by",
+        f"Draft {draft.id} is {draft.status}, but nobody is on record for that; accept or reject it again.",
+    )
