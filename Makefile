@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench checkpoint kill-test steady fuzz parity clean
+.PHONY: help install demo serve test lint bench checkpoint kill-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ lint: $(INSTALLED) ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+serve: $(INSTALLED) ## the HTTP service and a worker, on this machine alone
+	$(BIN)/medsiglip serve
 
 bench: $(INSTALLED) ## ratios against peers and limits; writes benchmarks/results/<machine>.json
 	$(BIN)/python -m benchmarks

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from api import problems
+from api.auth import open_gate
+from api.key_making import take_bootstrap_key
+from api.routes import jobs
 from api.service import Archive
 from api.settings import Settings, read_settings
 
@@ -23,15 +26,19 @@ class Server:
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; nothing is opened before it starts."""
+    chosen = settings or read_settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        chosen = settings or read_settings()
         with Archive.from_settings(chosen) as archive:
             archive.make()
+            if chosen.bootstrap_key_file is not None:
+                take_bootstrap_key(archive.index, chosen.bootstrap_key_file)
             app.state.server = Server(chosen, archive)
+            open_gate(app, archive.index.api_keys, chosen)
             yield
 
     app = FastAPI(title="medsiglip", lifespan=lifespan)
     problems.install(app)
+    app.include_router(jobs.router)
     return app

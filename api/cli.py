@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.commands import cases, catalogue, evaluation, ingest, models, pictures, probes
+from api.commands import cases, catalogue, evaluation, ingest, keys, models, pictures, probes, service
 from api.commands._invocation import Invocation
 from api.errors import Explanation, explain
 
@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for topic in (ingest, cases, pictures, probes, evaluation, catalogue, models):
+for topic in (ingest, cases, pictures, probes, evaluation, catalogue, keys, models, service):
     topic.register(app)
 
 
@@ -56,6 +56,14 @@ def options(
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda [MEDSIGLIP_DEVICE].")] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16 [MEDSIGLIP_PRECISION].")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Settings in TOML [MEDSIGLIP_CONFIG, medsiglip.toml in the home].",
+            readable=False,
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on standard output.")
     ] = False,
@@ -74,6 +82,7 @@ def options(
     """
     run = context.ensure_object(Invocation)
     run.home, run.model, run.device, run.precision = home, model, device, precision
+    run.config = config
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,7 +126,7 @@ def _asks(option: str, words: Sequence[str]) -> bool:
     """Whether a global flag stands before the command: needed before the options are parsed, for usage
     errors.
     """
-    taking_value = {"--home", "--model", "--device", "--precision"}
+    taking_value = {"--home", "--model", "--device", "--precision", "--config"}
     remaining = iter(words)
     for word in remaining:
         if word == option:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from os import PathLike, fspath
 from typing import Any
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def plain(value: Any) -> Any:
@@ -24,3 +27,17 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return plain(value.tolist())
     return [plain(item) for item in value]
+
+
+def storable(value: Any) -> Any:
+    """The value as `plain` makes it, with U+FFFD for what UTF-8 or a database does not take: NUL, and the
+    surrogates that stand for bytes of file names (PEP 383).
+    """
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, Mapping):
+        return {storable(str(name)): storable(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    made = plain(value)
+    return storable(made) if isinstance(made, list | dict | str) else made

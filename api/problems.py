@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,13 +16,19 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.errors import explain
+from api.errors import ServiceError, explain
+from index.errors import CatalogError
+from ingest.errors import IngestError
+from medgemma.errors import DraftError
+from medsiglip.errors import ModelError
 
 MEDIA_TYPE = "application/problem+json"
 STATUSES = {
     "no-key": 401,
     "wrong-key": 401,
     "missing-scope": 403,
+    "foreign-host": 403,
+    "cross-site": 403,
     "path-not-allowed": 403,
     "unknown-study": 404,
     "unknown-image": 404,
@@ -49,7 +56,9 @@ def problem(
     status: int, code: str, detail: str, *, retry_after: float | None = None, **members: Any
 ) -> JSONResponse:
     """The response; `members` are extension members (RFC 9457, section 3.2)."""
-    headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
+    headers = {} if retry_after is None else {"Retry-After": str(max(1, ceil(retry_after)))}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 15.5.2, and RFC 6750, section 3
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code}
     return JSONResponse({**body, "detail": detail, **members}, status, headers, MEDIA_TYPE)
 
@@ -82,6 +91,13 @@ def install(app: FastAPI) -> None:
         answer = problem(error.status_code, code, str(error.detail))
         answer.headers.update(error.headers or {})
         return answer
+
+    async def told(_request: Request, error: Exception) -> JSONResponse:
+        return problem_of(error)
+
+    # One by one: what only the handler of Exception answers is raised again, into the server's log.
+    for kind in (ServiceError, CatalogError, IngestError, DraftError, ModelError, OSError, MemoryError):
+        app.add_exception_handler(kind, told)
 
     @app.exception_handler(Exception)
     def failed(_request: Request, error: Exception) -> JSONResponse:

@@ -1,49 +1,131 @@
-"""The settings: one table of names, defaults and meanings, read from the environment only when asked."""
+"""The settings: one table of names, defaults and meanings, read from the environment only when asked.
+
+The command line goes before the environment, the environment before a TOML file, that before the defaults.
+The file is the one of `--config` or `MEDSIGLIP_CONFIG`, else `medsiglip.toml` in the home, if it is there.
+"""
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
+from api.config_file import read_config_file
 from api.errors import ServiceError
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "bfloat16"]
+LogFormat = Literal["json", "text"]
+_PREFIX = "MEDSIGLIP_"
+_CONFIG = f"{_PREFIX}CONFIG"
 
 
 class Settings(BaseSettings):
-    """Each field may be set as `MEDSIGLIP_<NAME>`; what the command line gives goes before it."""
+    """Each field may be set as `MEDSIGLIP_<NAME>` or in a file; the command line goes before both."""
 
-    model_config = SettingsConfigDict(env_prefix="MEDSIGLIP_", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(Path("~/.local/share/medsiglip"), description="folder that holds the archive")
     model: str | None = Field(
         None, description="tiny, a checkpoint folder or a hub id; the home's own when unset"
     )
     profile: str | None = Field(None, description="preprocessing profile; the home's own when unset")
-    device: Device = Field("auto", description="where the encoder runs")
-    precision: Precision = Field("float32", description="arithmetic of the encoder")
+    device: Device = Field("auto", description="where the encoder runs: auto, cpu or cuda")
+    precision: Precision = Field("float32", description="arithmetic of the encoder: float32 or bfloat16")
     batch_size: int | None = Field(None, ge=1, le=4096, description="images encoded at once")
     workers: int | None = Field(None, ge=1, le=256, description="processes that decode and render")
     database_url: str | None = Field(
         None, description="SQLAlchemy URL of the catalogue; SQLite in the home when unset"
     )
+    ingest_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="folders that clients may name files under, colon-separated; none when unset"
+    )
+    bootstrap_key_file: Path | None = Field(
+        None, description="file with a secret that becomes the first admin key"
+    )
+    rate_limit: int = Field(
+        60_000, ge=1, description="requests a minute that one key may send to one server process"
+    )
+    rate_burst: int = Field(5_000, ge=1, description="requests that a key which was quiet may send at once")
+    max_json_bytes: int = Field(
+        32 << 20, ge=1024, description="largest body of a request that is no upload, in bytes"
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="origins whose pages may ask, such as https://viewer.example, comma-separated"
+    )
+    log_format: LogFormat = Field("json", description="lines of the server's log: json or text")
+
+    @field_validator("ingest_roots", mode="before")
+    @classmethod
+    def _split_roots(cls, value: object) -> object:
+        parts = value.split(os.pathsep) if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple):
+            return parts
+        return tuple(Path(part).expanduser().absolute() for part in parts if str(part).strip())
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
 
 
-def read_settings(**given: Any) -> Settings:
-    """The environment's settings with those `given` (None means not given) put over them.
+@dataclass(frozen=True, slots=True)
+class SettingsRead:
+    """Settings and where each value comes from: `command line`, a variable, a file or `default`."""
 
-    Raises ServiceError `bad-setting`, naming the variable, when a value cannot be used.
+    settings: Settings
+    origins: dict[str, str]
+
+
+def read_settings(config: Path | None = None, **given: Any) -> Settings:
+    """The settings of file and environment with those `given` (None means not given) put over them.
+
+    Raises ServiceError `bad-setting`, naming option, variable or file, when a value cannot be used, and
+    `bad-config` for a file that cannot be.
     """
+    return trace_settings(config, **given).settings
+
+
+def trace_settings(config: Path | None = None, **given: Any) -> SettingsRead:
+    """As `read_settings`, with the origin of each value."""
     chosen = {name: value for name, value in given.items() if value is not None}
+    environment = EnvSettingsSource(Settings)()
+    file, stored = _stored(config, chosen.get("home") or environment.get("home"))
+    origins = {
+        **dict.fromkeys(Settings.model_fields, "default"),
+        **dict.fromkeys(stored, str(file)),
+        **{name: f"{_PREFIX}{name.upper()}" for name in environment},
+        **dict.fromkeys(chosen, "command line"),
+    }
     try:
-        settings = Settings(**chosen)
+        settings = Settings(**{**stored, **environment, **chosen})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
-        shown = f"--{name.replace('_', '-')}" if name in chosen else f"MEDSIGLIP_{name.upper()}"
+        shown = f"--{name.replace('_', '-')}" if name in chosen else f"{_PREFIX}{name.upper()}"
+        if origins.get(name) == str(file):
+            shown = f"{name} in {file}"
         raise ServiceError("bad-setting", f"{shown} cannot be used: {first['msg'].lower()}") from None
-    return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+    settings = settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+    return SettingsRead(settings, origins)
+
+
+def _stored(config: Path | None, home: Any) -> tuple[Path | None, dict[str, Any]]:
+    """The file that holds settings, if there is one, and what it says."""
+    named = config or os.environ.get(_CONFIG) or None
+    names = list(Settings.model_fields)
+    if named is not None:
+        file = Path(named).expanduser().absolute()
+        return file, read_config_file(file, names)
+    folder = Path(home or Settings.model_fields["home"].default).expanduser().absolute()
+    file = folder / "medsiglip.toml"
+    if not file.is_file():
+        return None, {}
+    # A home cannot say that it is elsewhere.
+    return file, read_config_file(file, [name for name in names if name != "home"])

@@ -19,7 +19,12 @@ from index.errors import CatalogError
 from index.migrations import HEAD
 from index.schema import home as home_table
 
+# Otherwise PostgreSQL gives each statement a view of its own. Writers read what is committed when they hold
+# their lock (postgresql.org/docs/current/transaction-iso.html).
+_ONE_VIEW: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# A lock that was waited for too long, a deadlock, a serialization failure (PostgreSQL, appendix A).
+_CROSSED = {"55P03", "40P01", "40001"}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -37,7 +42,9 @@ class Database:
         if not self.is_sqlite:
             lock = f"-c lock_timeout={int(self.busy_seconds * 1000)}"
             options = {"options": lock} if self.url.get_backend_name() == "postgresql" else {}
-            return create_engine(self.url, connect_args=options, pool_pre_ping=True)
+            return create_engine(
+                self.url, connect_args=options, pool_pre_ping=True, isolation_level="READ COMMITTED"
+            )
         engine = create_engine(self.url, connect_args={"timeout": self.busy_seconds})
         event.listen(engine, "connect", partial(_prepare_sqlite, self.busy_seconds))
         event.listen(engine, "begin", _begin_sqlite)
@@ -46,8 +53,10 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent view of the catalogue."""
-        with self.sentences(), self._engine.connect() as connection, connection.begin():
-            yield connection
+        with self.sentences(), self._engine.connect() as plain:
+            connection = plain if self.is_sqlite else plain.execution_options(**_ONE_VIEW)
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -181,10 +190,11 @@ class Database:
         state = getattr(error.orig, "sqlstate", None)
         if state == "53100":
             return self._disk_full()
-        if state == "55P03":
+        if state in _CROSSED:
             return self._busy()
-        if isinstance(error, exc.OperationalError) and (
-            state is None or state.startswith(("08", "28", "3D", "57"))
+        if error.connection_invalidated or (
+            isinstance(error, exc.OperationalError)
+            and (state is None or state.startswith(("08", "28", "3D", "57")))
         ):
             return CatalogError(
                 "database-unreachable",

@@ -69,6 +69,14 @@ def owners(connection: Connection, paths: Collection[str]) -> dict[str, Owner]:
     return found
 
 
+def embedded_below(connection: Connection, folder: str) -> set[str]:
+    """The files below a folder, by path, whose instances are held."""
+    prefix = f"{folder}/"
+    below = files.c.path.startswith(prefix, autoescape=True)
+    found = connection.execute(select(files.c.path).where(files.c.instance_id.is_not(None), below)).scalars()
+    return {path for path in found if path.startswith(prefix)}  # SQLite's LIKE takes a for A
+
+
 def patients_of(connection: Connection, study_instance_uids: Collection[str]) -> dict[str, str]:
     """The patient's key of each study that is held, by study UID."""
     statement = select(studies.c.study_instance_uid, patients.c.patient_key).join(

@@ -1,4 +1,8 @@
-"""API keys: `msk_<id>_<secret>`, of which only the id and a hash of the secret are stored."""
+"""API keys: `msk_<id>_<secret>`, of which only the id and a hash of the secret are stored.
+
+A key may also be made elsewhere, as any secret that fits in `Authorization: Bearer` (RFC 6750, section 2.1)
+and cannot be guessed; its id is then derived from it.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,8 @@ from index.service_schema import api_keys
 
 SCOPES = ("read", "write", "train", "report", "admin")
 _KEY = re.compile(r"msk_([0-9a-f]{12})_([0-9a-f]{64})", re.ASCII)
+_GIVEN = re.compile(r"[A-Za-z0-9._~+/-]{32,512}={0,2}", re.ASCII)
+_DISTINCT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +52,28 @@ class ApiKeys:
     def create(
         self, name: str, scopes: Sequence[str], *, expires_at: datetime | None = None, key: str | None = None
     ) -> tuple[ApiKey, str]:
-        """Make a key and return it with its secret form, which is shown this once. `key` is one that was made
-        elsewhere, in the same form; made twice it stays the same. Raises `CatalogError` `bad-key`,
-        `bad-scope`.
+        """Make a key and return it with its secret form, which is shown this once.
+
+        `key` is one that was made elsewhere: 32 to 512 letters, digits and `._~+/-`; made twice it stays as
+        it was at first, revoked if it was. Raises `CatalogError` `bad-key`, `bad-scope`.
         """
         unknown = sorted(set(scopes) - set(SCOPES))
         if unknown or not scopes:
             what = f"{unknown[0]!r} is no scope" if unknown else "A key needs a scope"
             raise CatalogError("bad-scope", f"{what}; choose among {', '.join(SCOPES)}.")
         shown = key or f"msk_{token_hex(6)}_{token_hex(32)}"
-        matched = _KEY.fullmatch(shown)
-        if matched is None:
+        parts = _parts(shown)
+        if parts is None or len(set(shown)) < _DISTINCT:
             raise CatalogError(
                 "bad-key",
-                "The given key is not of the form msk_, 12 hexadecimal digits, _, 64 hexadecimal digits.",
+                "The given key is not 32 to 512 letters, digits and ._~+/- with some variety; make one with "
+                "`openssl rand -hex 32`.",
             )
+        key_id, secret = parts
         row = {
-            "id": matched[1],
+            "id": key_id,
             "name": name,
-            "secret_hash": _hash(matched[2]),
+            "secret_hash": _hash(secret),
             "scopes": [scope for scope in SCOPES if scope in scopes],
             "created_at": datetime.now(UTC),
             "expires_at": expires_at,
@@ -77,13 +86,14 @@ class ApiKeys:
 
     def find(self, shown: str) -> ApiKey | None:
         """The live key of this secret form, or None; the comparison takes the same time for every secret."""
-        matched = _KEY.fullmatch(shown)
-        if matched is None:
+        parts = _parts(shown)
+        if parts is None:
             return None
+        key_id, secret = parts
         with self._database.read() as connection:
-            row = connection.execute(select(api_keys).where(api_keys.c.id == matched[1])).one_or_none()
+            row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).one_or_none()
         stored = "0" * 64 if row is None else row.secret_hash
-        if not hmac.compare_digest(stored, _hash(matched[2])) or row is None:
+        if not hmac.compare_digest(stored, _hash(secret)) or row is None:
             return None
         found = _key(row)
         return found if found.is_live(datetime.now(UTC)) else None
@@ -108,6 +118,16 @@ class ApiKeys:
         if row is None:
             raise CatalogError("unknown-key", f"There is no key {key_id}; `keys list` shows them.")
         return _key(row)
+
+
+def _parts(shown: str) -> tuple[str, str] | None:
+    """Id and secret of a key, or None for what cannot be one."""
+    matched = _KEY.fullmatch(shown)
+    if matched is not None:
+        return matched[1], matched[2]
+    if _GIVEN.fullmatch(shown) is None:
+        return None
+    return hashlib.sha256(b"id of the API key " + shown.encode("ascii")).hexdigest()[:12], shown
 
 
 def _hash(secret: str) -> str:

@@ -183,6 +183,11 @@ class CaseIndex(OpenHome):
             found = _reading.owners(connection, [self._paths.stored(path) for path in paths])
         return {self._paths.given(stored): owner for stored, owner in found.items()}
 
+    def embedded_below(self, folder: str) -> set[str]:
+        """The paths below a folder of files that are in the index; none in a home that keeps no paths."""
+        with self._database.read() as connection:
+            return _reading.embedded_below(connection, folder)
+
     def patients_of(self, study_instance_uids: Collection[str]) -> dict[str, str]:
         """The patient's key of each of these studies that is in the index, by study UID."""
         with self._database.read() as connection:

@@ -7,7 +7,7 @@ or at once if nobody runs it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Row, and_, func, insert, or_, select, text, update
 
 from index._database import Database
+from index._rows import portions
 from index.errors import CatalogError
 from index.service_schema import jobs
 
@@ -108,13 +109,26 @@ class JobQueue:
         with self._database.read() as connection:
             return _needed(connection, job_id)
 
-    def listed(self, *, status: Status | None = None, limit: int = 100) -> list[Job]:
-        """The newest jobs first."""
+    def listed(
+        self, *, status: Status | None = None, key_id: str | None = None, limit: int = 100
+    ) -> list[Job]:
+        """The newest jobs first; with a `key_id`, those that it submitted."""
         statement = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id).limit(limit)
         if status is not None:
             statement = statement.where(jobs.c.status == status)
+        if key_id is not None:
+            statement = statement.where(jobs.c.key_id == key_id)
         with self._database.read() as connection:
             return [_job(row) for row in connection.execute(statement)]
+
+    def changes(self, job_ids: Collection[str]) -> dict[str, int]:
+        """The change number of each of these jobs that is there: what followers look at again and again."""
+        found: dict[str, int] = {}
+        with self._database.read() as connection:
+            for portion in portions(job_ids):
+                statement = select(jobs.c.id, jobs.c.change).where(jobs.c.id.in_(portion))
+                found.update({row.id: row.change for row in connection.execute(statement)})
+        return found
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Number of jobs by kind and status."""
@@ -126,9 +140,13 @@ class JobQueue:
         """The next job that waits, or whose worker let its lease run out, now this worker's; None if there is
         none. `worker` names one process and no other.
         """
+        with self._database.read() as connection:  # idle workers look often, and should hold up no writer
+            if connection.execute(_claimable(now_of(connection), kinds)).first() is None:
+                return None
         with self._database.write_beside() as connection:
             now = now_of(connection)
-            while (row := connection.execute(_claimable(now, kinds)).one_or_none()) is not None:
+            claimable = _claimable(now, kinds).with_for_update(skip_locked=True)
+            while (row := connection.execute(claimable).one_or_none()) is not None:
                 job = _job(row)
                 if job.cancel_requested:
                     _end(connection, jobs.c.id == job.id, "cancelled", now)
@@ -142,6 +160,9 @@ class JobQueue:
                         "lease_until": now + timedelta(seconds=lease_seconds),
                         "started_at": job.started_at or now,
                         "error": None,
+                        "done": 0,
+                        "total": None,
+                        "stage": "",
                     }
                     _change(connection, jobs.c.id == job.id, claimed)
                     return _needed(connection, job.id)
@@ -165,14 +186,21 @@ class JobQueue:
             news = {"change": jobs.c.change + 1} if told else {}
             if not _set(connection, _runs(job), {**lease, **told, **news}):
                 return "lost"
-            return "cancel" if _needed(connection, job.id).cancel_requested else "go-on"
+            return _standing(connection, job)
+
+    def standing(self, job: Job) -> Beat:
+        """What `beat` would answer, without writing: cheap enough to ask every second."""
+        with self._database.read() as connection:
+            return _standing(connection, job)
 
     def finish(self, job: Job, result: Any) -> bool:
         """The job is done; False when it was no longer this worker's."""
         return self._ended(job, "done", result=result)
 
     def fail(self, job: Job, error: Mapping[str, Any], *, retry_after: float | None = None) -> bool:
-        """The job failed for good, or waits `retry_after` seconds for another attempt if any is left."""
+        """The job failed for good, or waits `retry_after` seconds for another attempt if any is left and
+        nobody has cancelled it.
+        """
         if retry_after is None or job.attempts >= MAX_ATTEMPTS:
             return self._ended(job, "failed", error=dict(error))
         return self._requeued(job, retry_after, error=dict(error))
@@ -187,13 +215,14 @@ class JobQueue:
 
     def cancel(self, job_id: str) -> Job:
         """Ask for a job's end; one that waits ends at once. Raises `CatalogError` `unknown-job`."""
+        this = jobs.c.id == job_id
         with self._database.write_beside() as connection:
-            _needed(connection, job_id)
-            now = now_of(connection)
-            waiting = and_(jobs.c.id == job_id, jobs.c.status == "queued")
-            if not _end(connection, waiting, "cancelled", now, cancel_requested=True):
-                running = and_(jobs.c.id == job_id, jobs.c.status == "running")
-                _change(connection, running, {"cancel_requested": True})
+            # Held, or a worker that hands the job back meanwhile would leave it neither waiting nor running.
+            job = _needed(connection, job_id, locked=True)
+            if job.status == "queued":
+                _end(connection, this, "cancelled", now_of(connection), cancel_requested=True)
+            elif job.status == "running" and not job.cancel_requested:
+                _change(connection, this, {"cancel_requested": True})
             return _needed(connection, job_id)
 
     def _ended(self, job: Job, status: Status, **values: Any) -> bool:
@@ -202,9 +231,20 @@ class JobQueue:
 
     def _requeued(self, job: Job, seconds: float, **values: Any) -> bool:
         with self._database.write_beside() as connection:
-            later = now_of(connection) + timedelta(seconds=seconds)
+            now = now_of(connection)
+            unwanted = and_(_runs(job), jobs.c.cancel_requested)
+            if _end(connection, unwanted, "cancelled", now):
+                return True
+            later = now + timedelta(seconds=seconds)
             waits = {"status": "queued", "worker": None, "lease_until": None, "not_before": later}
             return _change(connection, _runs(job), {**waits, **values})
+
+
+def _standing(connection: Connection, job: Job) -> Beat:
+    row = connection.execute(select(jobs.c.cancel_requested).where(_runs(job))).one_or_none()
+    if row is None:
+        return "lost"
+    return "cancel" if row.cancel_requested else "go-on"
 
 
 def insert_job(
@@ -261,7 +301,6 @@ def _claimable(now: datetime, kinds: Sequence[str]) -> Any:
         .where(or_(waits, abandoned), jobs.c.kind.in_(kinds))
         .order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
         .limit(1)
-        .with_for_update(skip_locked=True)
     )
 
 
@@ -295,13 +334,14 @@ def _given_up(job: Job) -> dict[str, str]:
     }
 
 
-def _one(connection: Connection, condition: Any) -> Job | None:
-    row = connection.execute(select(jobs).where(condition)).one_or_none()
+def _one(connection: Connection, condition: Any, *, locked: bool = False) -> Job | None:
+    statement = select(jobs).where(condition)
+    row = connection.execute(statement.with_for_update() if locked else statement).one_or_none()
     return None if row is None else _job(row)
 
 
-def _needed(connection: Connection, job_id: str) -> Job:
-    found = _one(connection, jobs.c.id == job_id)
+def _needed(connection: Connection, job_id: str, *, locked: bool = False) -> Job:
+    found = _one(connection, jobs.c.id == job_id, locked=locked)
     if found is None:
         raise CatalogError("unknown-job", f"There is no job {job_id}; look at the id that its start gave.")
     return found

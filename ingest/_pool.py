@@ -31,6 +31,7 @@ SLIDE_PIXELS = 4 << 30
 # No codec packs more than about this many pixels into a byte, whatever rows and columns a header claims.
 PIXELS_PER_BYTE = 100
 START_SECONDS = 60.0
+CHECK_EVERY_S = 0.5
 MAX_BYTES_IN_FLIGHT = 384 << 20
 # Units that wait for each worker: work for the time that encoding takes in the thread that hands them out.
 UNITS_IN_FLIGHT = 64
@@ -185,8 +186,13 @@ class WorkerPool:
             thread.join(timeout=10.0)
         self._threads = []
 
-    def draw_all(self, units: Iterable[Unit]) -> Generator[tuple[Unit, DrawnUnit]]:
-        """Yield every unit with its result as it comes; leaving the iteration early ends the workers."""
+    def draw_all(
+        self, units: Iterable[Unit], check: Callable[[], None] = lambda: None
+    ) -> Generator[tuple[Unit, DrawnUnit]]:
+        """Yield every unit with its result as it comes; leaving the iteration early ends the workers.
+
+        `check` is called while a result is waited for, and may raise.
+        """
         if not self._threads:
             self.start()
         remaining = iter(units)
@@ -198,13 +204,19 @@ class WorkerPool:
                     self._waiting.put(following)
                     count, held = count + 1, held + following.memory(self._size)
                     following = next(remaining, None)
-                unit, drawn = self._results.get()
+                unit, drawn = self._next_result(check)
                 count, held = count - 1, held - unit.memory(self._size)
                 if isinstance(drawn, BaseException):
                     raise drawn
                 yield unit, drawn
         finally:
             self.close()
+
+    def _next_result(self, check: Callable[[], None]) -> tuple[Unit, DrawnUnit | BaseException]:
+        while True:
+            with suppress(queue.Empty):
+                return self._results.get(timeout=CHECK_EVERY_S)
+            check()
 
     def _has_room(self, count: int, held: int, unit: Unit) -> bool:
         if count == 0:

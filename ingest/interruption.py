@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a run is on: stop at once, but never in the middle of a commit."""
+"""Ctrl-C, SIGTERM or another thread's word while a run is on: it stops, never in the middle of a commit."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -15,7 +16,9 @@ _SHOW_CURSOR = b"\x1b[?25h\n"
 
 
 class Interruption:
-    """The first signal raises KeyboardInterrupt, the second ends the process with exit code 130."""
+    """The first signal raises KeyboardInterrupt, the second ends the process with exit code 130. `stop` has
+    it raised at the next `check` only.
+    """
 
     def __init__(self) -> None:
         self.requested = False
@@ -36,6 +39,10 @@ class Interruption:
         if self.requested and not self._holders:
             raise KeyboardInterrupt
 
+    def stop(self) -> None:
+        """End the run at its next `check`; safe from any thread and in a signal handler."""
+        self.requested = True
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             if sys.stderr.isatty():  # a progress display may have hidden it
@@ -45,30 +52,40 @@ class Interruption:
         self.check()
 
 
-_current: Interruption | None = None
+_current: ContextVar[Interruption | None] = ContextVar("interruption", default=None)
+
+
+@contextmanager
+def stoppable(interruption: Interruption) -> Iterator[Interruption]:
+    """Have runs of this thread end by `interruption.stop()`; signals are left to whoever takes them."""
+    token = _current.set(interruption)
+    try:
+        yield interruption
+    finally:
+        _current.reset(token)
 
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Take SIGINT and SIGTERM for as long as this lasts; inside another one, share it.
+    """Take SIGINT and SIGTERM for as long as this lasts; inside another one or `stoppable`, share it.
 
     Outside the main thread no signal arrives, and whoever ignores SIGINT goes on ignoring it.
     """
-    global _current
+    shared = _current.get()
+    if shared is not None:
+        yield shared
+        return
+    interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
-        yield Interruption()
+        yield interruption
         return
-    if _current is not None:
-        yield _current
-        return
-    interruption = _current = Interruption()
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     taken = [number for number in _SIGNALS if before[number] is not signal.SIG_IGN]
     try:
         for number in taken:
             signal.signal(number, interruption._on_signal)
-        yield interruption
+        with stoppable(interruption):
+            yield interruption
     finally:
-        _current = None
         for number in taken:
             signal.signal(number, before[number])

@@ -22,6 +22,7 @@ from ingest.deidentify import Phi, SecretKey
 from ingest.errors import IngestError, InterruptedIngestError
 from ingest.home_key import bound_key, known_key
 from ingest.interruption import Interruption, interruptible
+from ingest.persistence import persistent
 from ingest.plan import PlanOptions
 from ingest.rendered import Rendered, render_files
 from ingest.report import IngestReport, OnProgress
@@ -102,7 +103,7 @@ class _Run:
         on_progress: OnProgress | None,
         interruption: Interruption,
     ) -> None:
-        self.index = index
+        self.index = index = persistent(index, interruption.check)
         self.checkpoint = checkpoint
         self.options = options
         self.on_progress = on_progress
@@ -257,7 +258,7 @@ class _Run:
 
         # A pool is used once: files that stand in for broken ones are drawn by another.
         pool, self.pool = self.pool or WorkerPool(min(self._workers, len(units)), size, profile), None
-        yield from pool.draw_all(units)
+        yield from pool.draw_all(units, self.interruption.check)
 
     @property
     def _workers(self) -> int:

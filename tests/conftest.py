@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from .postgresql_server import PostgresqlServer, find_programs
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,3 +31,18 @@ def test_data() -> Path:
     if not (folder / "manifest.csv").is_file():
         pytest.fail(f"MEDSIGLIP_TEST_DATA is {folder}, which holds no manifest.csv")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    """A server on loopback, which ends with the tests."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed")
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+        server = PostgresqlServer(programs, Path(folder))
+        server.make()
+        try:
+            yield server
+        finally:
+            server.stop()

@@ -29,6 +29,7 @@ class Invocation:
     model: str | None = None
     device: str | None = None
     precision: str | None = None
+    config: Path | None = None
     json: bool = False
     debug: bool = False
     answer_stream: TextIO = field(default_factory=lambda: sys.stdout)
@@ -37,9 +38,16 @@ class Invocation:
         """The settings of the environment under the options of the command line."""
         from api.settings import read_settings
 
-        return read_settings(
-            home=self.home, model=self.model, device=self.device, precision=self.precision, **given
-        )
+        return read_settings(self.config, **self._options(), **given)
+
+    def global_words(self) -> list[str]:
+        """The options as words of a command line, for a process that is to stand where this one stands."""
+        given = {**self._options(), "config": self.config}
+        words = [word for name, value in given.items() if value for word in (f"--{name}", str(value))]
+        return [*words, "--debug"] if self.debug else words
+
+    def _options(self) -> dict[str, Any]:
+        return {"home": self.home, "model": self.model, "device": self.device, "precision": self.precision}
 
     @contextmanager
     def archive(self, **given: Any) -> Iterator[Archive]:

@@ -37,6 +37,7 @@ def test_the_commands_of_this_version_are_there() -> None:
         *("index info", "index verify", "index rebuild", "index compact", "index export"),
         *("evaluate retrieval", "evaluate zero-shot", "evaluate probe"),
         *("probe train", "probe list", "probe show", "probe predict"),
+        *("keys create", "keys list", "keys revoke", "serve", "worker"),
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
@@ -20,6 +21,9 @@ from index.records import (
     Space,
     StudyRecord,
 )
+
+sqlite_only = pytest.mark.parametrize("catalogue", ["sqlite"], indirect=True)
+"""The test is about SQLite's own files."""
 
 DIMENSION = 16
 SPACE = Space("c0ffee" * 10 + "beef", "medsiglip-eval", DIMENSION, "tiny")

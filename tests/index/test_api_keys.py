@@ -10,8 +10,10 @@ import pytest
 from index.case_index import CaseIndex
 from index.errors import CatalogError
 
+from .conftest import Catalogue
 
-def test_a_key_is_found_by_its_secret_form_alone(index: CaseIndex, home: Path) -> None:
+
+def test_a_key_is_found_by_its_secret_form_alone(index: CaseIndex, home: Path, catalogue: Catalogue) -> None:
     assert not index.api_keys.any_made()
     made, shown = index.api_keys.create("reader", ["train", "read"])
     assert made.scopes == ("read", "train")
@@ -20,7 +22,7 @@ def test_a_key_is_found_by_its_secret_form_alone(index: CaseIndex, home: Path) -
     for wrong in (other, shown[:-1], shown.upper(), "", "msk_" + "0" * 12 + "_" + "0" * 64, shown + "\n"):
         assert index.api_keys.find(wrong) is None
     secret = shown.rsplit("_", 1)[1]
-    written = b"".join(path.read_bytes() for path in home.glob("catalog.db*"))
+    written = catalogue.content(home)
     assert secret.encode() not in written
     assert made.id.encode() in written
 
@@ -47,12 +49,29 @@ def test_scopes_are_checked(index: CaseIndex, scopes: list[str]) -> None:
     assert caught.value.code == "bad-scope"
 
 
-def test_a_key_made_elsewhere_is_taken_once(index: CaseIndex) -> None:
-    given = "msk_" + "ab" * 6 + "_" + "cd" * 32
+@pytest.mark.parametrize(
+    "given", ["msk_" + "ab" * 6 + "_" + "cd" * 32, "0123456789abcdef" * 4, "aB3/+_-~" * 4 + "=="]
+)
+def test_a_key_made_elsewhere_is_taken_once(
+    index: CaseIndex, home: Path, catalogue: Catalogue, given: str
+) -> None:
     first, shown = index.api_keys.create("bootstrap", ["admin"], key=given)
     again, _ = index.api_keys.create("bootstrap", ["admin"], key=given)
     assert (shown, again, len(index.api_keys.listed())) == (given, first, 1)
+    assert index.api_keys.find(given) == first
+    assert index.api_keys.find(given[:-1]) is None
+    written = catalogue.content(home)
+    assert given.rsplit("_", 1)[-1].encode() not in written
+    index.api_keys.revoke(first.id)
+    assert index.api_keys.create("bootstrap", ["admin"], key=given)[0].revoked_at is not None
+    assert index.api_keys.find(given) is None
+
+
+@pytest.mark.parametrize(
+    "given", ["password", "a" * 31, "0" * 64, "abcd" * 16, "é" * 40, "x y" * 20, "abcdefgh" * 65]
+)
+def test_a_key_that_can_be_guessed_or_not_be_sent_is_refused(index: CaseIndex, given: str) -> None:
     with pytest.raises(CatalogError) as caught:
-        index.api_keys.create("bootstrap", ["admin"], key="secret")
+        index.api_keys.create("bootstrap", ["admin"], key=given)
     assert caught.value.code == "bad-key"
-    assert "secret" not in str(caught.value)
+    assert given not in str(caught.value)

@@ -12,14 +12,16 @@ from index.case_index import CaseIndex
 from index.errors import CatalogError
 from index.records import FileRecord, LabelRecord, ProbeRecord, Space
 
+from .conftest import Catalogue
+
 
 def counts(index: CaseIndex) -> tuple[int, ...]:
     info = index.info()
     return info.studies, info.series, info.instances, info.images, info.vectors, info.faiss.ntotal
 
 
-def test_a_new_home_is_empty_and_for_its_owner_only(home: Path) -> None:
-    with CaseIndex.open(home) as index:
+def test_a_new_home_is_empty_and_for_its_owner_only(home: Path, catalogue: Catalogue) -> None:
+    with catalogue.open(home) as index:
         assert index.space is None
         assert counts(index) == (0, 0, 0, 0, 0, 0)
         assert index.known_files() == {}
@@ -85,7 +87,7 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         assert str(place) in str(caught.value)
 
 
-def test_what_is_added_comes_back_whole(index: CaseIndex, home: Path) -> None:
+def test_what_is_added_comes_back_whole(index: CaseIndex, home: Path, catalogue: Catalogue) -> None:
     study = {
         "patient_sex": "F",
         "patient_age": 61.5,
@@ -121,7 +123,7 @@ def test_what_is_added_comes_back_whole(index: CaseIndex, home: Path) -> None:
     assert np.abs(index.vectors(ids[::-1]) - unit_vectors(3)[::-1]).max() < 5e-4
     before = counts(index)
     index.close()
-    with CaseIndex.open(home) as again:
+    with catalogue.open(home) as again:
         assert counts(again) == before == (1, 1, 3, 3, 3, 3)
         assert again.space == SPACE
         assert again.space.model == "tiny"
@@ -217,10 +219,12 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_another_model_is_refused_with_the_way_to_go_on(index: CaseIndex, home: Path, other: str) -> None:
+def test_another_model_is_refused_with_the_way_to_go_on(
+    index: CaseIndex, home: Path, other: str, catalogue: Catalogue
+) -> None:
     space, way = OTHERS[other]
     index.activate(replace(SPACE, model="the same under another name"))
-    for opened in (index, CaseIndex.open(home)):
+    for opened in (index, catalogue.open(home)):
         with pytest.raises(CatalogError) as caught:
             opened.activate(space)
         assert caught.value.code == "space-mismatch"
@@ -304,8 +308,8 @@ def test_probes_are_on_record(index: CaseIndex) -> None:
         index.record_probe(replace(first, space="foreign"))
 
 
-def test_vectors_can_be_stored_in_full(home: Path) -> None:
-    with CaseIndex.open(home, vector_dtype="float32") as index:
+def test_vectors_can_be_stored_in_full(home: Path, catalogue: Catalogue) -> None:
+    with catalogue.open(home, vector_dtype="float32") as index:
         index.activate(SPACE)
         ids = index.add([make_bundle(1, 2)], unit_vectors(2))
         assert np.abs(index.vectors(ids) - unit_vectors(2)).max() < 1e-7

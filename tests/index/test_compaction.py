@@ -12,6 +12,8 @@ from index import compaction
 from index.case_index import CaseIndex
 from index.records import Compaction, ProbeRecord
 
+from .conftest import Catalogue
+
 
 def shard_files(home: Path) -> list[Path]:
     return sorted((home / "vectors" / SPACE.name).iterdir())
@@ -40,7 +42,9 @@ def test_no_shard_grows_beyond_full(index: CaseIndex, monkeypatch: pytest.Monkey
     assert index.verify().problems == ()
 
 
-def test_only_old_files_that_no_row_names_are_collected(index: CaseIndex, home: Path) -> None:
+def test_only_old_files_that_no_row_names_are_collected(
+    index: CaseIndex, home: Path, catalogue: Catalogue
+) -> None:
     index.add([make_bundle(1, 2)], unit_vectors(2))
     [named] = shard_files(home)
     content = named.read_bytes()
@@ -53,12 +57,14 @@ def test_only_old_files_that_no_row_names_are_collected(index: CaseIndex, home: 
     for path in (old, named, temporary):
         os.utime(path, (yesterday, yesterday))
     index.close()
-    with CaseIndex.open(home) as again:
+    with catalogue.open(home) as again:
         assert shard_files(home) == sorted([named, young])
         assert again.verify().problems == ()
 
 
-def test_probe_files_that_no_row_names_are_collected(index: CaseIndex, home: Path) -> None:
+def test_probe_files_that_no_row_names_are_collected(
+    index: CaseIndex, home: Path, catalogue: Catalogue
+) -> None:
     folder = home / "probes"
     folder.mkdir()
     for name in ("first", "second", "killed", "young"):
@@ -70,5 +76,5 @@ def test_probe_files_that_no_row_names_are_collected(index: CaseIndex, home: Pat
     for name in ("second", "killed"):
         os.utime(folder / f"{name}.npz", (yesterday, yesterday))
     index.close()
-    with CaseIndex.open(home):
+    with catalogue.open(home):
         assert sorted(path.name for path in folder.iterdir()) == ["second.npz", "young.npz"]

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from index_cases import SPACE, make_bundle, unit_vectors
+from index_cases import SPACE, make_bundle, sqlite_only, unit_vectors
 
 from index.case_index import CaseIndex
 from index.drafts import RevisionRecord
 from index.errors import CatalogError
 from index.records import FileRecord, LabelRecord, Removal
 from index.routes import RoutedJob
+
+from .conftest import Catalogue
 
 
 @pytest.fixture
@@ -30,7 +32,8 @@ def files_holding(home: Path, secret: bytes) -> list[str]:
     return [path.name for path in home.rglob("*") if path.is_file() and secret in path.read_bytes()]
 
 
-def test_no_byte_of_a_patient_is_left(filled: CaseIndex, home: Path) -> None:
+@sqlite_only
+def test_no_byte_of_a_patient_is_left(filled: CaseIndex, home: Path, catalogue: Catalogue) -> None:
     filled.rebuild()
     images = [one for study in (0, 1) for one in filled.images_of(f"2.25.{study}")]
     (home / "previews").mkdir()
@@ -51,7 +54,7 @@ def test_no_byte_of_a_patient_is_left(filled: CaseIndex, home: Path) -> None:
     assert [path.name for path in (home / "previews").iterdir()] == ["1000000.png"]
     filled.close()
     assert {secret: files_holding(home, secret) for secret in secrets} == {secret: [] for secret in secrets}
-    with CaseIndex.open(home) as again:
+    with catalogue.open(home) as again:
         assert again.verify().problems == ()
         assert [study.study_instance_uid for study in again.studies()] == ["2.25.2", "2.25.4"]
         assert again.info().patients == 2
@@ -84,20 +87,20 @@ def test_ids_are_never_given_again(filled: CaseIndex) -> None:
 
 
 def test_another_process_with_old_vectors_in_memory_does_not_bring_them_back(
-    filled: CaseIndex, home: Path
+    filled: CaseIndex, home: Path, catalogue: Catalogue
 ) -> None:
-    with CaseIndex.open(home) as other:
+    with catalogue.open(home) as other:
         assert len(other.search(unit_vectors(1), k=100)[0]) == 8
         secret = other.vectors([other.images_of("2.25.0")[0].image_id]).tobytes()
         filled.remove_patient("patient-0")
     assert files_holding(home, secret) == []
-    with CaseIndex.open(home) as again:
+    with catalogue.open(home) as again:
         assert again.verify().ok
         assert again.info().faiss.ntotal == 4
 
 
 def test_a_study_whose_shard_is_lost_can_be_forgotten_and_ingested_again(
-    filled: CaseIndex, home: Path
+    filled: CaseIndex, home: Path, catalogue: Catalogue
 ) -> None:
     filled.add([make_bundle(9, 1)], unit_vectors(1, 9))
     lost = [
@@ -108,7 +111,7 @@ def test_a_study_whose_shard_is_lost_can_be_forgotten_and_ingested_again(
     assert len(lost) == 1
     filled.close()
     lost[0].unlink()
-    with CaseIndex.open(home) as index:
+    with catalogue.open(home) as index:
         assert not index.verify().ok
         for study in (0, 1, 2, 4):
             index.remove_study(f"2.25.{study}")

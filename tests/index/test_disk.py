@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from index_cases import SPACE, make_bundle, unit_vectors
+from index_cases import SPACE, make_bundle, sqlite_only, unit_vectors
 
 from index.case_index import CaseIndex
 from index.errors import CatalogError
@@ -106,6 +106,7 @@ def test_a_shard_that_cannot_be_written_leaves_nothing(
     assert index.verify().problems == ()
 
 
+@sqlite_only
 def test_a_file_size_limit_reads_as_a_full_disk(home: Path, index: CaseIndex) -> None:
     index.close()
     limit = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000,) * 2); "
@@ -166,6 +167,7 @@ def test_a_home_that_cannot_be_written_is_said(open_folder: Path, made: bool) ->
     assert str(home) in said
 
 
+@sqlite_only
 def test_a_locked_catalogue_is_waited_for_and_then_said(home: Path, index: CaseIndex) -> None:
     other = sqlite3.connect(home / "catalog.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -180,6 +182,7 @@ def test_a_locked_catalogue_is_waited_for_and_then_said(home: Path, index: CaseI
     assert add_studies(home, 0, 1)[0] == 0
 
 
+@sqlite_only
 @pytest.mark.parametrize(
     ("content", "code"),
     [(b"not a database, only some text " * 99, "not-a-catalog"), (None, "catalog-corrupt")],

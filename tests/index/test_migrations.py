@@ -9,7 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from index_cases import SPACE, make_bundle, make_older_home, unit_vectors
+from index_cases import SPACE, make_bundle, make_older_home, sqlite_only, unit_vectors
 from sqlalchemy import create_engine, inspect, text
 
 from index import migrations
@@ -18,6 +18,7 @@ from index.errors import CatalogError
 from index.schema import metadata
 
 
+@sqlite_only
 def test_the_migrations_make_the_tables_that_the_code_speaks_of(index: CaseIndex, home: Path) -> None:
     engine = create_engine(f"sqlite:///{home / 'catalog.db'}")
     with engine.connect() as connection:
@@ -43,6 +44,7 @@ def test_the_head_named_in_the_code_is_alembic_s() -> None:
     assert ScriptDirectory.from_config(migrations.configuration()).get_heads() == [migrations.HEAD]
 
 
+@sqlite_only
 def test_going_down_leaves_nothing(index: CaseIndex, home: Path) -> None:
     from alembic import command
 
@@ -55,6 +57,7 @@ def test_going_down_leaves_nothing(index: CaseIndex, home: Path) -> None:
     engine.dispose()
 
 
+@sqlite_only
 def test_an_existing_home_opens_and_lists_its_files_without_heavy_imports(
     index: CaseIndex, home: Path
 ) -> None:
@@ -91,6 +94,7 @@ def test_an_older_home_is_pseudonymous_once_it_holds_anybody(
         assert (index.phi, index.known_files()["/a"].patient_key) == (phi, None)
 
 
+@sqlite_only
 def test_a_newer_home_is_refused_and_left_alone(index: CaseIndex, home: Path) -> None:
     index.close()
     engine = create_engine(f"sqlite:///{home / 'catalog.db'}")

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,7 +11,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from index_cases import SPACE, make_bundle, make_older_home, unit_vectors
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, inspect
 
 from index import migrations
 from index.case_index import CaseIndex
@@ -25,54 +19,15 @@ from index.errors import CatalogError
 from index.records import FileRecord, LabelRecord
 from index.schema import metadata
 
-_NUMBERS = count()
-
-
-def _programs() -> Path | None:
-    """The folder of `initdb` and `pg_ctl`: on the path, or where Debian puts them."""
-    found = shutil.which("pg_ctl")
-    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return folders[-1] if folders else None
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The address of a server on loopback, which ends with the tests."""
-    programs = _programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL server is installed")
-    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
-        if user:
-            shutil.chown(folder, user)
-
-        def call(program: str, *words: str) -> None:
-            subprocess.run(
-                [programs / program, *words], check=True, capture_output=True, user=user, cwd=folder
-            )
-
-        data = ["-D", f"{folder}/data"]
-        call("initdb", *data, "--auth=trust", "--username=tester", "--no-sync", "--encoding=UTF8")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
-        call("pg_ctl", *data, "-w", "-s", "-l", f"{folder}/log", "-o", options, "start")
-        try:
-            yield f"postgresql+psycopg://tester@127.0.0.1:{port}"
-        finally:
-            call("pg_ctl", *data, "-w", "-m", "immediate", "stop")
+from ..postgresql_server import PostgresqlServer
 
 
 @pytest.fixture
-def url(server: str) -> str:
+def url(postgresql_server: PostgresqlServer) -> Iterator[str]:
     """A fresh database."""
-    name = f"home{next(_NUMBERS)}"
-    engine = create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return f"{server}/{name}"
+    made = postgresql_server.new_database()
+    yield made
+    postgresql_server.drop(made)
 
 
 def life(home: Path, url: str | None) -> list[object]:

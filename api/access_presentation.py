@@ -1,0 +1,50 @@
+"""What a person sees of API keys, the audit trail and the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from api._tables import print_facts, print_table
+
+Payload = Mapping[str, Any]
+
+
+def show_made_key(console: Console, key: Payload) -> None:
+    """The key, this once."""
+    print_facts(console, (("id", key["id"]), ("name", key["name"]), ("scopes", key["scopes"])))
+    print_facts(console, (("expires", key["expires_at"] or "never"), ("key", key["key"])))
+    console.print("note it now: it is not shown again")
+
+
+def show_keys(console: Console, listed: Payload) -> None:
+    """One row for each key."""
+    print_table(
+        console,
+        "",
+        ("id", "name", "scopes", "made", "expires", "state"),
+        (
+            (
+                *(key[field] for field in ("id", "name", "scopes", "created_at")),
+                key["expires_at"] or "never",
+                _state(key),
+            )
+            for key in listed["keys"]
+        ),
+    )
+
+
+def show_revoked_key(console: Console, key: Payload) -> None:
+    """Which key was ended."""
+    console.print(escape(f"the key {key['name']} ({key['id']}) opens nothing any more"))
+
+
+def _state(key: Payload) -> str:
+    if key["revoked_at"] is not None:
+        return "revoked"
+    over = key["expires_at"] and datetime.fromisoformat(key["expires_at"]) <= datetime.now(UTC)
+    return "over" if over else "live"

@@ -1,0 +1,44 @@
+"""What kinds of jobs there are: one line of `HANDLERS` for each.
+
+A handler gets the worker's archive and the run; it calls `run.progress` or `run.check` wherever it could
+stop, and its answer is the job's result. It may be called again for the same job, after a worker was lost or
+an error that may pass, and must then end as if it had been called once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from api.job_run import JobRun
+    from api.service import Answer, Archive
+
+    Handler = Callable[[Archive, JobRun], Answer]
+
+
+def _ingest(archive: Archive, run: JobRun) -> Answer:
+    """Parameters: `paths`, `metadata` (a CSV, or None) and `received` (the folder of an upload, below the
+    home, or None), out of which the worker takes what the index does not use when the job has ended.
+    """
+    given = run.parameters
+    return archive.ingest(given["paths"], metadata=given.get("metadata"), on_progress=run.progress)
+
+
+def _probe(archive: Archive, run: JobRun) -> Answer:
+    """Parameters: `name`, `labels` or `labels_csv`, `level`, `where`."""
+    given = run.parameters
+    run.progress("training", 0, None)
+    return archive.train_probe(
+        given["name"],
+        labels_csv=given.get("labels_csv"),
+        labels=given.get("labels") or (),
+        level=given.get("level") or "image",
+        where=given.get("where") or (),
+    )
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "ingest": _ingest,
+    "probe": _probe,
+}

@@ -1,0 +1,57 @@
+"""Token buckets: how often somebody may ask, in this process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from api.errors import ServiceError
+
+_REMEMBERED = 10_000
+
+
+class RateLimitedError(ServiceError):
+    """Too many requests; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__("rate-limited", message)
+        self.retry_after = retry_after
+
+
+class TokenBuckets:
+    """One bucket for each name, refilled with `per_minute` tokens a minute up to `burst`.
+
+    Buckets that were not asked for longest are forgotten beyond 10,000, which at worst fills one of them
+    early. Safe for several threads.
+    """
+
+    def __init__(self, per_minute: float, burst: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second = per_minute / 60
+        self._burst = float(burst)
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, name: str) -> float:
+        """Take a token: 0, or, if there is none, the seconds until there will be one."""
+        with self._lock:
+            now = self._clock()
+            tokens = self._tokens(name, now)
+            taken = tokens >= 1
+            self._buckets[name] = (tokens - 1 if taken else tokens, now)
+            self._buckets.move_to_end(name)
+            if len(self._buckets) > _REMEMBERED:
+                self._buckets.popitem(last=False)
+            return 0.0 if taken else (1 - tokens) / self._per_second
+
+    def wait(self, name: str) -> float:
+        """Seconds until `take` would succeed, without taking."""
+        with self._lock:
+            missing = 1 - self._tokens(name, self._clock())
+            return max(0.0, missing) / self._per_second
+
+    def _tokens(self, name: str, now: float) -> float:
+        tokens, at = self._buckets.get(name, (self._burst, now))
+        return min(self._burst, tokens + (now - at) * self._per_second)

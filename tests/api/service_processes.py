@@ -1,0 +1,72 @@
+"""`medsiglip serve` and `medsiglip worker` as processes of the tests' own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+
+
+def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+class Started:
+    """One command that runs; its log is the file `log`."""
+
+    def __init__(self, home: Path, words: tuple[str, ...], database_url: str | None) -> None:
+        self.log = home.parent / f"{words[0]}-{time.monotonic_ns()}.log"
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        if database_url is not None:
+            environment["MEDSIGLIP_DATABASE_URL"] = database_url
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "api.cli", "--home", str(home), "--json", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                text=True,
+            )
+
+    def answer(self) -> dict[str, object]:
+        """The one JSON object on standard output, when it comes."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.log.read_text()
+        told: dict[str, object] = json.loads(line)
+        return told
+
+    def children(self) -> list[psutil.Process]:
+        """The processes below this one."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self) -> None:
+        """End it and all below it, in whatever state they are."""
+        below = self.children() if self.process.poll() is None else []
+        for one in (self.process, *below):
+            with suppressed():
+                one.kill()
+        self.process.communicate()
+
+
+@contextmanager
+def suppressed() -> Iterator[None]:
+    """What is gone already need not be ended."""
+    try:
+        yield
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return

@@ -1,0 +1,105 @@
+"""A PostgreSQL server of the tests' own, on loopback: started once, with a new database for each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+TEMPLATE = "with_tables"
+
+
+def find_programs() -> Path | None:
+    """The folder of `initdb` and `pg_ctl`: on the path, or where Debian puts them."""
+    found = shutil.which("pg_ctl")
+    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return folders[-1] if folders else None
+
+
+class PostgresqlServer:
+    """One server in `folder`, which must be reachable for the user that it runs as."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
+        self._numbers = count()
+        self._has_template = False
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.url = f"postgresql+psycopg://tester@127.0.0.1:{self.port}"
+        self._admin = create_engine(f"{self.url}/postgres", isolation_level="AUTOCOMMIT", poolclass=NullPool)
+
+    def make(self) -> None:
+        """Make the cluster, and start it."""
+        if self._user:
+            shutil.chown(self._folder, self._user)
+        # Not the order of bytes: a server sorts texts as its language does, and nothing may depend on it.
+        locale = ["--locale-provider=icu", "--icu-locale=en-US", "--locale=C", "--encoding=UTF8"]
+        self._call("initdb", "--auth=trust", "--username=tester", "--no-sync", *locale)
+        self.start()
+
+    def start(self) -> None:
+        """Start the server; it answers when this returns."""
+        options = (
+            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off "
+            "-c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0 -c shared_buffers=32MB "
+            "-c max_connections=200"
+        )
+        self._call("pg_ctl", "-w", "-s", "-l", f"{self._folder}/log", "-o", options, "start")
+
+    def stop(self) -> None:
+        """End the server as a power cut would."""
+        self._call("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def restart(self) -> None:
+        """End the server as a power cut would, and start it again."""
+        self.stop()
+        self.start()
+
+    def new_database(self, fill: Callable[[str], None] | None = None) -> str:
+        """The URL of a new database: empty, or a copy of what `fill` made of one when it was first called."""
+        name = f"home{next(self._numbers)}"
+        if fill is None:
+            self.execute(f"CREATE DATABASE {name}")
+            return f"{self.url}/{name}"
+        if not self._has_template:
+            self.execute(f"CREATE DATABASE {TEMPLATE}")
+            fill(f"{self.url}/{TEMPLATE}")
+            self._has_template = True
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        return f"{self.url}/{name}"
+
+    def drop(self, url: str) -> None:
+        """Delete a database, whoever is connected to it."""
+        self.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def end_connections(self, url: str) -> int:
+        """Cut every connection to a database, as an administrator does; how many there were."""
+        return self.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            f"WHERE datname = '{url.rpartition('/')[2]}'"
+        )
+
+    def execute(self, statement: str) -> int:
+        """Run a statement on the server; the number that it gives, if it gives one."""
+        with self._admin.connect() as connection:
+            result = connection.execute(text(statement))
+            return int(result.scalar() or 0) if result.returns_rows else 0
+
+    def _call(self, program: str, *words: str) -> None:
+        subprocess.run(
+            [self._programs / program, "-D", f"{self._folder}/data", *words],
+            check=True,
+            capture_output=True,
+            user=self._user,
+            cwd=self._folder,
+        )
