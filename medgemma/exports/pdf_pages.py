@@ -84,9 +84,9 @@ def _paragraph(document: FPDF, text: str, note: bool = False) -> None:
 
 def _lines(document: FPDF, rows: Iterable[tuple[str, str]]) -> None:
     for name, value in rows:
-        document.set_font(FAMILY, "B", 8)
+        _pen(document, "B", 8)
         document.write(4.5, f"{name}: ")
-        document.set_font(FAMILY, size=8)
+        _pen(document, "", 8)
         document.write(4.5, value)
         document.ln()
     document.ln(1.5)
@@ -100,17 +100,25 @@ def _prose(document: FPDF, found: Sequence[Passage]) -> None:
         if marked and not passage.text[:1].isspace():
             document.write(5.5, " ")
         marked = bool(passage.mark)
-        document.set_font(FAMILY, "U" if passage.contradicted else "", 10)
+        _pen(document, "U" if passage.contradicted else "", 10)
         document.set_text_color(*(RED if passage.contradicted else BLACK))
         document.write(5.5, words)
         if passage.mark:
-            document.set_font(FAMILY, "B", 8.5)
+            _pen(document, "B", 8.5)
             document.set_text_color(*RED)
             document.write(5.5, f" {passage.mark}")
-        document.set_font(FAMILY, size=10)
+        _pen(document, "", 10)
         document.write(5.5, passage.text[len(words) :])
     document.set_text_color(*BLACK)
     document.ln(8)
+
+
+def _pen(document: FPDF, style: str, size: float) -> None:
+    """Set the font even where fpdf2 takes it for set: after a fragment in the fallback font the page goes on
+    in the one before that.
+    """
+    document.set_font(FAMILY, style, size + 1)
+    document.set_font(FAMILY, style, size)
 
 
 def _tables(document: FPDF, draft: Draft) -> None:

@@ -1,0 +1,180 @@
+"""Drafts of every kind, and readers of exports that nobody here wrote: highdicom, poppler, fhir.resources."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from numpy.typing import NDArray
+from pydicom.uid import DigitalXRayImageStorageForPresentation
+
+from medgemma.exports.export import Export
+from medgemma.exports.study_facts import Instance, StudyFacts
+from medgemma.records import Check, Draft, Evidence, EvidenceImage, Finding, Revision, SimilarCase
+
+STUDY = "2.25.100"
+OTHER_STUDY = "2.25.999111222"
+OTHER_TEXT = "Somebody else has a broken rib."
+PLAIN = (
+    "The heart is enlarged.",
+    "There is no pneumothorax.",
+    "The effusion is larger than before.",
+    "Impression: cardiomegaly.",
+)
+TEXTS: dict[str, tuple[str, ...]] = {
+    "plain": PLAIN,
+    "nothing": (),
+    "unicode": ("Größe ≥ 5 µm.", "Лёгкие без изменений.", "Καρδιά φυσιολογική.", "肺に結節がある。", "Naïve œdème 😀."),
+    "markup": (
+        "<b>Bold</b> & &amp; ]]> <!-- no -->.",
+        "*star* _line_ `code` [link](http://x) ![i](y) | pipe ~~gone~~ $x$.",
+        "1. not a list.",
+        "- nor this.",
+        "# nor a heading.",
+        "+ plus.",
+        "=====",
+        "> no quote\\ with \\* backslash.",
+        "    no code block.",
+    ),
+    "long": tuple(f"Sentence number {n} says that the lung is clear." for n in range(600)),
+    "one long word": ("W" * 3000 + ".",),
+}
+
+
+def draft(
+    sentences: Sequence[str] = PLAIN,
+    status: str = "draft",
+    history: tuple[Revision, ...] = (),
+    findings: int = 3,
+    images: int = 2,
+    between: str = " ",
+) -> Draft:
+    """A draft whose second sentence the scores contradict and whose third speaks of change."""
+    text, checks, at = between.join(sentences), [], 0
+    for number, sentence in enumerate(sentences):
+        verdict = ("agree", "contradict", "unsupported")[number] if number < 3 else "not-checkable"
+        flags = ("temporal-without-prior",) if number == 2 else ()
+        checks.append(Check(sentence, at, at + len(sentence), "pneumothorax", verdict, False, 0.87, flags))
+        at += len(sentence) + len(between)
+    evidence = Evidence(
+        STUDY,
+        "abcdef123456-medsiglip-eval-1152",
+        "DX",
+        "CHEST",
+        "chest-xray",
+        tuple(
+            Finding(f"finding-{n:03d}", (n % 100) / 100, (True, False, None)[n % 3], "prompts:chest-xray", 1 + n % 2)
+            for n in range(findings)
+        ),
+        tuple(EvidenceImage(n, f"2.25.10{n}", "2.25.77", 0, "DX") for n in range(1, images + 1)),
+        (SimilarCase(OTHER_STUDY, 0.934, OTHER_TEXT, {"cardiomegaly": 1.0}), SimilarCase("2.25.998", 0.921)),
+        indication="cough & fever",
+    )
+    return Draft(
+        id="draft-17",
+        study_instance_uid=STUDY,
+        route="night",
+        generator="openai:medgemma-4b-it",
+        status=status,
+        text=text,
+        evidence=evidence,
+        checks=tuple(checks),
+        created_at="2026-11-25T04:00:00+00:00",
+        history=history,
+    )
+
+
+ACCEPTED = Revision("accepted", "Dr. Anna Moeller", "2026-11-25T06:30:00+01:00")
+EDITED = Revision(
+    "edited", "Dr. Anna Moeller", "2026-11-25T05:30:00Z", text="There is no pneumothorax. The rest is mine."
+)
+REJECTED = Revision("rejected", "Dr. Anna Moeller", "2026-11-25T05:30:00Z", reason="Wrong *patient* side.")
+FACTS = StudyFacts(
+    STUDY,
+    "ab12" * 8,
+    63.0,
+    "F",
+    "2024-05-06",
+    tuple(Instance(f"2.25.10{n}", "2.25.77", DigitalXRayImageStorageForPresentation) for n in (1, 2)),
+    "Hospital",
+)
+
+
+class Pictures:
+    """An image source whose pictures are ramps of different shapes."""
+
+    def pictures(self, image_ids: Sequence[int]) -> list[NDArray[np.uint8]]:
+        ramp = np.tile(np.arange(256, dtype=np.uint8), (90, 1))
+        return [np.repeat(np.vstack([ramp] * i)[..., None], 3, axis=2) for i in image_ids]
+
+
+def content_items(dataset: pydicom.Dataset) -> list[pydicom.Dataset]:
+    """The content items of an SR below the root, in order."""
+    found = []
+    for item in dataset.get("ContentSequence", []):
+        found += [item, *content_items(item)]
+    return found
+
+
+def pdf_text(pdf: bytes, *options: str) -> str:
+    """What poppler reads of the pages, without their headers and footers unless `options` say otherwise."""
+    if not shutil.which("pdftotext"):
+        pytest.skip("pdftotext (poppler-utils) is not installed")
+    crop = options or ("-x", "0", "-y", "62", "-W", "595", "-H", "725")
+    done = subprocess.run(
+        ["pdftotext", "-raw", "-nopgbrk", *crop, "-", "-"], input=pdf, capture_output=True, check=True
+    )
+    assert done.stderr == b""
+    return done.stdout.decode()
+
+
+def embedded_pdf(dataset: pydicom.Dataset) -> bytes:
+    return dataset.EncapsulatedDocument[: dataset.EncapsulatedDocumentLength]
+
+
+def read_back(export: Export, format: str) -> str:
+    """All text of an export, as another program reads it."""
+    content = export.content
+    if format == "dicom-sr":
+        from highdicom.sr import ComprehensiveSR
+
+        report = ComprehensiveSR.from_dataset(pydicom.dcmread(io.BytesIO(content)))
+        return "\n".join(str(i.TextValue) for i in content_items(report) if i.ValueType == "TEXT")
+    if format == "markdown":
+        return markdown_text(content.decode())
+    if format == "fhir":
+        from fhir.resources.R4B.diagnosticreport import DiagnosticReport
+
+        return str(DiagnosticReport.model_validate_json(content).conclusion)
+    if format == "dicom-pdf":
+        return pdf_text(embedded_pdf(pydicom.dcmread(io.BytesIO(content))))
+    return pdf_text(content)
+
+
+def markdown_text(markdown: str) -> str:
+    """What a CommonMark parser shows as text: no markup, no links, no code, no HTML."""
+    from markdown_it import MarkdownIt
+
+    parts = []
+    for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(markdown):
+        for child in token.children or []:
+            assert child.type in {"text", "softbreak", "hardbreak", "strong_open", "strong_close", "text_special"}
+            parts.append(child.content)
+        assert token.type not in {"html_block", "code_block", "fence", "blockquote_open", "bullet_list_open"}
+    return "\n".join(parts)
+
+
+def squeezed(text: str) -> str:
+    """Without white space, which no two formats break alike."""
+    return "".join(text.split())
+
+
+def fhir_json(export: Export) -> dict[str, Any]:
+    return json.loads(export.content)

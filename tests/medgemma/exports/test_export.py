@@ -1,0 +1,135 @@
+"""What holds for every format: all sentences, the marks until accepted, and nobody else's data."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import unicodedata
+
+import pytest
+from exported_drafts import (
+    ACCEPTED,
+    EDITED,
+    FACTS,
+    OTHER_STUDY,
+    OTHER_TEXT,
+    PLAIN,
+    REJECTED,
+    TEXTS,
+    Pictures,
+    draft,
+    read_back,
+    squeezed,
+)
+
+from medgemma.errors import DraftError
+from medgemma.exports.export import FORMATS, export
+from medgemma.exports.standing import MARK, REJECTED_MARK
+from medgemma.records import Revision
+
+pytestmark = pytest.mark.parametrize("format", FORMATS)
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize("between", [" ", "\n", "\r\n\r\n"])
+def test_every_sentence_and_the_mark_are_in_every_export(format, kind, between):
+    made = export(draft(TEXTS[kind], between=between), format, FACTS, Pictures())
+    text = unicodedata.normalize("NFC", squeezed(read_back(made, format)))
+    assert squeezed(MARK) in text or format in ("pdf", "dicom-pdf")  # whose marks are in their margins
+    for sentence in TEXTS[kind]:
+        assert unicodedata.normalize("NFC", squeezed(sentence)) in text
+
+
+def test_contradictions_and_flags_stand_behind_their_sentences(format):
+    text = squeezed(read_back(export(draft(), format, FACTS), format))
+    assert squeezed(f"{PLAIN[1]} [contradicts the scores: pneumothorax 0.87]") in text
+    expected = f"{PLAIN[2]} [not supported by the scores: pneumothorax; speaks of change, but there is no prior"
+    assert squeezed(expected) in text
+    assert squeezed(f"{PLAIN[0]} [") not in text
+
+
+def test_an_accepted_draft_names_who_and_when_and_is_marked_no_more(format):
+    text = squeezed(read_back(export(draft(status="accepted", history=(ACCEPTED,)), format, FACTS), format))
+    assert squeezed("accepted by Dr. Anna Moeller on 2026-11-25 05:30 UTC") in text
+    assert squeezed("NOT A REPORT") not in text
+    assert all(squeezed(sentence) in text for sentence in PLAIN)
+
+
+def test_an_edited_draft_holds_the_words_of_the_person_alone(format):
+    text = squeezed(read_back(export(draft(status="edited", history=(EDITED,)), format, FACTS), format))
+    assert squeezed("accepted with changes by Dr. Anna Moeller") in text
+    assert squeezed("There is no pneumothorax. [contradicts the scores: pneumothorax 0.87]") in text
+    assert squeezed("The rest is mine.") in text
+    assert squeezed(PLAIN[0]) not in text
+    assert squeezed("NOT A REPORT") not in text
+
+
+def test_a_rejected_draft_leaves_as_markdown_alone(format):
+    rejected = draft(status="rejected", history=(REJECTED,))
+    if format == "markdown":
+        text = squeezed(read_back(export(rejected, format, FACTS), format))
+        assert squeezed(REJECTED_MARK) in text
+        assert squeezed("Rejected by Dr. Anna Moeller on 2026-11-25 05:30 UTC") in text
+        assert squeezed("Wrong *patient* side.") in text
+        assert all(squeezed(sentence) in text for sentence in PLAIN)
+    else:
+        with pytest.raises(DraftError, match="draft-17 was rejected") as refused:
+            export(rejected, format, FACTS)
+        assert refused.value.code == "draft-rejected"
+
+
+def test_other_patients_leave_as_scores_and_labels_only(format):
+    quoting = f"As in study {OTHER_STUDY}."
+    made = export(draft((quoting, f"Not 1{OTHER_STUDY} nor {OTHER_STUDY}.5.")), format, FACTS, Pictures())
+    text = squeezed(read_back(made, format))
+    assert squeezed("As in study [similar case 1].") in text
+    assert squeezed(f"Not 1{OTHER_STUDY} nor {OTHER_STUDY}.5.") in text
+    assert squeezed(OTHER_TEXT) not in text
+    whole = export(draft(), format, FACTS)
+    for secret in (OTHER_STUDY, "2.25.998", OTHER_TEXT):
+        assert secret.encode() not in whole.content
+        assert squeezed(secret) not in squeezed(read_back(whole, format))
+    if format != "fhir":  # whose conclusion, which is what is read back, holds no scores
+        assert squeezed("0.934") in squeezed(read_back(whole, format))
+
+
+def test_two_hundred_findings_and_no_images(format):
+    many = draft(findings=200, images=0)
+    made = export(many, format, FACTS, Pictures())
+    text = json.dumps(json.loads(made.content)) if format == "fhir" else read_back(made, format)
+    assert all(f"finding-{n:03d}" in text for n in range(200))
+
+
+def test_the_same_draft_makes_the_same_bytes(format):
+    assert export(draft(), format, FACTS, Pictures()) == export(draft(), format, FACTS, Pictures())
+
+
+@pytest.mark.parametrize("status", ["accepted", "edited", "rejected"])
+def test_a_status_that_nobody_answers_for_is_refused(format, status):
+    other = Revision("draft", "machine", "2026-11-25T04:00:00Z")
+    with pytest.raises(DraftError) as refused:
+        export(draft(status=status, history=(other,)), format, FACTS)
+    assert refused.value.code in ("draft-undecided-by", "draft-rejected")
+
+
+def test_facts_of_another_study_and_bad_times_are_refused(format):
+    with pytest.raises(DraftError) as refused:
+        export(draft(), format, dataclasses.replace(FACTS, study_instance_uid="2.25.5"))
+    assert refused.value.code == "other-study"
+    with pytest.raises(DraftError) as refused:
+        export(dataclasses.replace(draft(), created_at=""), format, FACTS)
+    assert refused.value.code == "draft-undated"
+    with pytest.raises(DraftError) as refused:
+        export(draft(), format.upper(), FACTS)
+    assert refused.value.code == "unknown-format"
+
+
+def test_no_heavy_library_is_loaded_before_an_export_needs_it(format):
+    code = (
+        "import sys, medgemma.exports.export\n"
+        "print([m for m in ('highdicom', 'pydicom', 'fpdf', 'matplotlib', 'PIL', 'fhir') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
