@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from api import problems
 from api.auth import open_gate
 from api.key_making import take_bootstrap_key
-from api.routes import jobs
+from api.routes import jobs, reports, routing
 from api.service import Archive
 from api.settings import Settings, read_settings
 
@@ -40,5 +40,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(title="medsiglip", lifespan=lifespan)
     problems.install(app)
-    app.include_router(jobs.router)
+    for topic in (jobs, reports, routing):
+        app.include_router(topic.router)
     return app

@@ -15,7 +15,19 @@ from typing import Annotated, Any
 
 import typer
 
-from api.commands import cases, catalogue, evaluation, ingest, keys, models, pictures, probes, service
+from api.commands import (
+    cases,
+    catalogue,
+    evaluation,
+    ingest,
+    keys,
+    models,
+    pictures,
+    probes,
+    reports,
+    routes,
+    service,
+)
 from api.commands._invocation import Invocation
 from api.errors import Explanation, explain
 
@@ -29,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for topic in (ingest, cases, pictures, probes, evaluation, catalogue, keys, models, service):
+for topic in (ingest, cases, pictures, probes, evaluation, catalogue, keys, models, service, reports, routes):
     topic.register(app)
 
 

@@ -57,6 +57,14 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="origins whose pages may ask, such as https://viewer.example, comma-separated"
     )
+    generators: Path | None = Field(
+        None,
+        description="TOML file that names the generators of drafts; generators.toml in the home when unset",
+    )
+    uncertain_low: float = Field(
+        0.2, ge=0, le=1, description="probability from which a finding is neither absent nor present"
+    )
+    uncertain_high: float = Field(0.8, ge=0, le=1, description="probability from which a finding is present")
     log_format: LogFormat = Field("json", description="lines of the server's log: json or text")
 
     @field_validator("ingest_roots", mode="before")

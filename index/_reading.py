@@ -16,6 +16,7 @@ from index.records import (
     FileRecord,
     Hit,
     Holdings,
+    InstanceRecord,
     Level,
     Owner,
     SeriesRecord,
@@ -402,6 +403,19 @@ def series_instances(
         )
     )
     return {(uid, pixel_hash) for uid, pixel_hash in connection.execute(statement)}
+
+
+def instances_of_study(connection: Connection, study_instance_uid: str) -> list[tuple[str, InstanceRecord]]:
+    """The instances of a study, each with its Series Instance UID, in order of series and number."""
+    names = list(InstanceRecord.__slots__)
+    statement = (
+        select(series.c.series_instance_uid, *(instances.c[name] for name in names))
+        .join(series, instances.c.series_id == series.c.id)
+        .join(studies, series.c.study_id == studies.c.id)
+        .where(studies.c.study_instance_uid == study_instance_uid)
+        .order_by(series.c.id, instances.c.instance_number, instances.c.id)
+    )
+    return [(row[0], InstanceRecord(*row[1:])) for row in connection.execute(statement)]
 
 
 def instances_of_file(path: str) -> Select[int | None]:

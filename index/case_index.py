@@ -30,6 +30,7 @@ from index.records import (
     Hit,
     Holdings,
     IndexInfo,
+    InstanceRecord,
     LabelOutcome,
     LabelRecord,
     LabelSummary,
@@ -192,6 +193,11 @@ class CaseIndex(OpenHome):
         """The patient's key of each of these studies that is in the index, by study UID."""
         with self._database.read() as connection:
             return _reading.patients_of(connection, study_instance_uids)
+
+    def instances_of(self, study_instance_uid: str) -> list[tuple[str, InstanceRecord]]:
+        """The instances of a study, each with its Series Instance UID."""
+        with self._database.read() as connection:
+            return _reading.instances_of_study(connection, study_instance_uid)
 
     def known_instances(self) -> dict[str, set[str]]:
         """Pixel hashes held, by SOP Instance UID."""
