@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench checkpoint kill-test steady fuzz parity clean
+.PHONY: help install demo serve test lint bench checkpoint kill-test routing-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ checkpoint: $(INSTALLED) ## draw phantoms and train the tiny model anew (up to 4
 
 kill-test: $(INSTALLED) ## twenty ingests killed with SIGKILL at random moments, each repaired by a plain re-run
 	$(BIN)/python -m pytest -m campaign tests/api/test_kill.py
+
+routing-test: $(INSTALLED) ## 200 drawn studies ingested and routed by workers that are killed at every stage
+	$(BIN)/python -m pytest -m campaign -s tests/api/test_routing.py
 
 steady: $(INSTALLED) ## a hundred interrupted ingests of a folder of everything, each ending in the same index
 	$(BIN)/python -m pytest -m campaign tests/ingest/test_same_index.py

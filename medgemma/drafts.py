@@ -108,7 +108,7 @@ class Drafter:
         return _Written(text, _with_sources(check_draft(text, evidence), text, sentences))
 
     def _by_model(self, evidence: Evidence, options: DraftOptions) -> _Written:
-        """Draft twice, if there is a report to retrieve: what the retrieved texts change shows in the flips."""
+        """Draft twice, if there is a report to retrieve: the flips show what the retrieved texts change."""
         assert self.generator is not None
         images = self._pictures(evidence.study_instance_uid)
         quotes = options.context and any((case.text or "").strip() for case in evidence.similar)

@@ -114,7 +114,7 @@ def _similar(
         _mean(vectors)[None],
         k=count,
         level="study",
-        where=[f"modality={main.modality or ''}"],
+        where=[_same_modality(main)],
         exclude_patients=[detail.study.patient_key],
     )
     texts = index.report_texts.of([hit.study_instance_uid for hit in hits])
@@ -129,6 +129,12 @@ def _similar(
     )
 
 
+def _same_modality(main: SeriesRecord) -> str:
+    """The filter on images of the same modality; CR and DX are two makings of one kind of radiograph."""
+    modality = main.modality or ""
+    return f"modality={'CR|DX' if modality in ('CR', 'DX') else modality}"
+
+
 def _mean(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     mean = vectors.astype(np.float64).mean(axis=0)
     unit: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
@@ -141,7 +147,7 @@ def _prior(index: CaseIndex, detail: StudyDetail, main: SeriesRecord) -> PriorSt
         return None
     where = [
         f"patient_key={detail.study.patient_key}",
-        f"modality={main.modality or ''}",
+        _same_modality(main),
         f"body_part_examined={main.body_part_examined or ''}",
     ]
     earlier = [

@@ -65,10 +65,8 @@ def _similar(case: SimilarCase) -> Sourced:
     uid = case.study_instance_uid
     labels = ", ".join(name for name, value in sorted(case.labels.items()) if value > 0) or "none"
     quoted = _quoted(case.text) if case.text else "no report."
-    return Sourced(
-        f"Similar case of another patient, study {uid} (similarity {case.score:.2f}; labels: {labels}): {quoted}",
-        (uid,),
-    )
+    nearness = f"similarity {case.score:.2f}; labels: {labels}"
+    return Sourced(f"Similar case of another patient, study {uid} ({nearness}): {quoted}", (uid,))
 
 
 def _quoted(text: str) -> str:

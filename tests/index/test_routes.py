@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from index_cases import make_bundle, unit_vectors
@@ -152,17 +153,21 @@ def dying(*args, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*args, **options)
 routes.insert_job = dying
-with CaseIndex.open(Path(sys.argv[1])) as index:
+with CaseIndex.open(Path(sys.argv[1]), database_url=sys.argv[2] or None) as index:
     candidates = index.routes.candidates("chest")
     route = index.routes.get("chest")
     index.routes.decide(route, candidates, candidates.study_instance_uids, RoutedJob("report"))
 """
 
 
-def test_a_process_killed_between_decision_and_job_leaves_neither(index: CaseIndex, home: Path) -> None:
+def test_a_process_killed_between_decision_and_job_leaves_neither(
+    index: CaseIndex, home: Path, catalogue: Any
+) -> None:
     uids = add_studies(index, 1, 2, 3, 4)
     route = put(index)
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(home)], env={**os.environ})
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(home), catalogue.url or ""], env={**os.environ}
+    )
     assert killed.returncode == -signal.SIGKILL
     assert index.routes.decisions("chest") == []
     assert jobs_of(index) == []
