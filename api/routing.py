@@ -99,13 +99,13 @@ def run_routes(
     archive: ReportingArchive, again: bool, names: Sequence[str] | None, on_progress: OnProgress
 ) -> Answer:
     """Evaluate routes; the number of studies sent and held back, and each decision."""
+    for name in names or ():
+        archive.index.routes.get(name)
     if not any(route.enabled for route in archive.index.routes.listed()):
         return {"sent": 0, "held": 0, "decisions": []}
     from api.reports import finding_scores
     from medgemma.routing import Router
 
-    for name in names or ():
-        archive.index.routes.get(name)
     decisions = Router(archive.index, finding_scores(archive), on_progress).run(again=again, names=names)
     rows = [
         {

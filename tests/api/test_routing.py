@@ -1,4 +1,4 @@
-"""Routes over an ingest: exactly the studies that the rules mean, once each, whenever the worker is killed."""
+"""Routes over an ingest: exactly the studies that the rules mean, once each, though workers are killed."""
 
 from __future__ import annotations
 
@@ -36,16 +36,13 @@ ROUTES = {
 
 def expected_studies(archive: Archive, drawn: tuple[WrittenStudy, ...]) -> dict[str, set[str]]:
     """By what was drawn, and by what `classify` says of each radiograph."""
-    of = {
-        name: {s.study_instance_uid for s in drawn if s.anatomy == name}
-        for name in ("mammogram", "chest-xray")
-    }
+    breasts = {study.study_instance_uid for study in drawn if study.anatomy == "mammogram"}
     effusions = set()
-    for uid in of["chest-xray"]:
+    for uid in [study.study_instance_uid for study in drawn if study.anatomy == "chest-xray"]:
         scores = archive.classify(study=uid, prompts="phantoms")["scores"]
         if next(one["probability"] for one in scores if one["label"] == "pleural-effusion") >= 0.8:
             effusions.add(uid)
-    return {"breasts": of["mammogram"], "effusions": effusions}
+    return {"breasts": breasts, "effusions": effusions}
 
 
 def run_killed_thrice(home: Path, folder: Path, drawn: tuple[WrittenStudy, ...]) -> None:
