@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,11 +38,13 @@ class StoredPictures:
         return [_found(image, drawn) for image in stored]
 
     def _series(self, series_instance_uid: str) -> dict[tuple[str, int, str], Rendered]:
+        from index.records import SEPARATOR
         from ingest.pipeline import known_key
         from ingest.rendered import Rendered, render_files
 
         records = self._index.series_files(series_instance_uid)
         paths = [record.path for record in records if record.outcome == "embedded"]
+        paths = [path for path in paths if Path(path.split(SEPARATOR)[0]).is_file()]
         images = render_files(paths, key=known_key(self._index)) if paths else iter(())
         return {
             (one.sop_instance_uid, one.frame, one.pixel_hash): one
