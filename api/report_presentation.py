@@ -113,6 +113,8 @@ def show_route_test(console: Console, tried: Payload) -> None:
 def show_routed(console: Console, routed: Payload) -> None:
     """How many were sent."""
     console.print(f"{routed['sent']} sent, {routed['held']} held back")
+    for problem in routed["problems"]:
+        console.print(f"route {problem['route']}: {problem['message']}", soft_wrap=True, markup=False)
 
 
 def show_facts(console: Console, facts: Payload) -> None:

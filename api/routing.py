@@ -11,7 +11,7 @@ from api.payload import plain
 
 if TYPE_CHECKING:
     from api._reporting import ReportingArchive
-    from index.routes import RouteRecord
+    from index.routes import Decision, RouteRecord
 
 Answer = dict[str, Any]
 OnProgress = Callable[[str, int, int | None], None]
@@ -98,15 +98,29 @@ def test_route(
 def run_routes(
     archive: ReportingArchive, again: bool, names: Sequence[str] | None, on_progress: OnProgress
 ) -> Answer:
-    """Evaluate routes; the number of studies sent and held back, and each decision."""
+    """Evaluate routes; the number of studies sent and held back, each decision, and the routes that could not
+    be evaluated, such as by a probe that is gone: they stop neither the others nor an ingest.
+    """
     for name in names or ():
         archive.index.routes.get(name)
     if not any(route.enabled for route in archive.index.routes.listed()):
-        return {"sent": 0, "held": 0, "decisions": []}
+        return {"sent": 0, "held": 0, "decisions": [], "problems": []}
     from api.reports import finding_scores
+    from api.retries import FIRST_WAIT_S
+    from index.errors import CatalogError
+    from medgemma.errors import DraftError
     from medgemma.routing import Router
 
-    decisions = Router(archive.index, finding_scores(archive), on_progress).run(again=again, names=names)
+    router = Router(archive.index, finding_scores(archive), on_progress)
+    decisions: list[Decision] = []
+    problems = []
+    for route in router.enabled(names):
+        try:
+            decisions += router.run_one(route, again=again)
+        except (DraftError, CatalogError) as error:
+            if error.code in FIRST_WAIT_S:
+                raise
+            problems.append({"route": route.name, "code": error.code, "message": str(error)})
     rows = [
         {
             "route": one.route,
@@ -118,7 +132,7 @@ def run_routes(
         for one in decisions
     ]
     sent = sum(one.outcome == "sent" for one in decisions)
-    return {"sent": sent, "held": len(rows) - sent, "decisions": rows}
+    return {"sent": sent, "held": len(rows) - sent, "decisions": rows, "problems": problems}
 
 
 def read_rule_file(file: Path, name: str) -> Mapping[str, Any]:

@@ -66,7 +66,9 @@ class Archive(ReportingArchive):
         if dry_run:
             return rehearse(self, request, on_progress)
         report = run(self, request, on_progress)
-        return {**report, "routed": self.run_routes(again=False, on_progress=on_progress)["sent"]}
+        routed = self.run_routes(again=False, on_progress=on_progress)
+        problems = [f"Route {one['route']}: {one['message']}" for one in routed["problems"]]
+        return {**report, "warnings": [*report["warnings"], *problems], "routed": routed["sent"]}
 
     def watch(
         self,

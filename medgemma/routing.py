@@ -53,13 +53,15 @@ class Router:
         Looks at what was held back and at studies that gained images since the last time, or, with `again`,
         at everything that a route has not sent. Safe to be killed and to be run by several at once.
         """
-        decisions: list[Decision] = []
-        for route in self.index.routes.listed():
-            if route.enabled and (names is None or route.name in names):
-                decisions += self._run(route, again)
-        return decisions
+        return [one for route in self.enabled(names) for one in self.run_one(route, again=again)]
 
-    def _run(self, route: RouteRecord, again: bool) -> list[Decision]:
+    def enabled(self, names: Sequence[str] | None = None) -> list[RouteRecord]:
+        """The routes that are enabled, or those of them that are named, the most urgent first."""
+        routes = self.index.routes.listed()
+        return [route for route in routes if route.enabled and (names is None or route.name in names)]
+
+    def run_one(self, route: RouteRecord, *, again: bool = False) -> list[Decision]:
+        """Evaluate one route."""
         rule = read_rule(route.name, route.rule)
         candidates = self.index.routes.candidates(route.name, again=again)
         fitting = self.fitting(rule, candidates.study_instance_uids)

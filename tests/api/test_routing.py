@@ -21,7 +21,7 @@ from api.service import Archive
 from index.case_index import CaseIndex
 from index.service_schema import jobs
 
-from .conftest import Home
+from .conftest import Home, Phantoms
 
 ROUTES = {
     "breasts": {"modality": ["MG"], "priority": 3},
@@ -140,3 +140,19 @@ def test_a_dry_run_tells_what_would_be_sent_and_why_and_sends_nothing(own_home: 
             archive.add_routes(tmp_path / "routes.toml")["routes"][0]["rule"]
             == archive.route("effusions")["rule"]
         )
+
+
+def test_a_route_that_cannot_be_evaluated_stops_neither_an_ingest_nor_the_others(
+    phantoms: Phantoms, tmp_path: Path
+) -> None:
+    with Archive(tmp_path / "home", model="tiny") as archive:
+        archive.make()
+        archive.index.activate(archive.space)
+        lost = {"scores": [{"source": "probe:gone", "label": "x", "at_least": 0.5}], "priority": 9}
+        archive.put_route("lost", lost)
+        archive.put_route("radiographs", {"modality": ["CR", "DX"]})
+        report = archive.ingest([phantoms.dicom])
+        assert [one for one in report["warnings"] if one.startswith("Route lost: ")] != []
+        radiographs = len(archive.studies(["modality=CR|DX"])["studies"])
+        assert report["routed"] == archive.route("radiographs")["sent"] == radiographs > 0
+        assert archive.run_routes()["problems"][0]["code"] == "unknown-source"
