@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from api import middleware, problems
 from api.auth import open_gate
 from api.key_making import take_bootstrap_key
-from api.routes import audit, jobs, operations
+from api.routes import audit, jobs, operations, reports, routing
 from api.service import Archive
 from api.settings import Settings, read_settings
 
@@ -43,6 +43,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(title="medsiglip", lifespan=lifespan)
     problems.install(app)
     middleware.install(app, chosen)
-    for topic in (operations, audit, jobs):
+    for topic in (operations, audit, jobs, reports, routing):
         app.include_router(topic.router)
     return app

@@ -13,6 +13,7 @@ from api.files import require_pictures
 from api.queries import Picture, pictures_of_file, pictures_of_study
 
 if TYPE_CHECKING:
+    from api._opened import OpenedArchive
     from api.service import Answer, AnyPath, Archive
     from medsiglip.zeroshot import PromptSet, ZeroShotClassifier
 
@@ -51,7 +52,7 @@ def classify(
     return {"space": space.name, "results": _each(archive, classifier, images)}
 
 
-def prompt_classifier(archive: Archive, prompt_set: PromptSet) -> ZeroShotClassifier:
+def prompt_classifier(archive: OpenedArchive, prompt_set: PromptSet) -> ZeroShotClassifier:
     """A classifier for this prompt set with the archive's model."""
     from medsiglip.zeroshot import ZeroShotClassifier
 

@@ -26,6 +26,8 @@ from api.commands import (
     models,
     pictures,
     probes,
+    reports,
+    routes,
     service,
 )
 from api.commands._invocation import Invocation
@@ -41,7 +43,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for topic in (ingest, cases, pictures, probes, evaluation, catalogue, keys, audit, config, models, service):
+TOPICS = (ingest, cases, pictures, probes, evaluation, catalogue, keys, audit, config, models, service)
+for topic in (*TOPICS, reports, routes):
     topic.register(app)
 
 

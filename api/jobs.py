@@ -45,7 +45,17 @@ def _probe(archive: Archive, run: JobRun) -> Answer:
     )
 
 
+def _report(archive: Archive, run: JobRun) -> Answer:
+    """Parameters: `study_instance_uid`, `route`, `generator`, `options` (as in a rule), `indication`, `by`.
+    The draft's id is the job's.
+    """
+    from api.reports import draft_for_job
+
+    return draft_for_job(archive, run)
+
+
 HANDLERS: Mapping[str, Handler] = {
     "ingest": _ingest,
     "probe": _probe,
+    "report": _report,
 }

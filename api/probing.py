@@ -71,6 +71,11 @@ def train_probe(
     summary = plain({**report.to_json(), "level": level, "where": list(where)})
     labelled = np.flatnonzero(~np.isnan(np.stack(list(targets.values()))).all(axis=0))
     summary["patients"] = sorted({table.patient_keys[row] for row in labelled})
+    # What a score of the probe can be asked of: a label of radiographs says nothing of a fundus.
+    summary["modalities"] = {
+        label: sorted({table.modalities[row] or "" for row in np.flatnonzero(~np.isnan(values))})
+        for label, values in targets.items()
+    }
     summary["warnings"] = [*warnings, *summary["warnings"]]
     return _described(_keep(archive, name, probe, summary))
 

@@ -16,6 +16,7 @@ from api.errors import ServiceError
 from api.files import require_pictures
 
 if TYPE_CHECKING:
+    from api._opened import OpenedArchive
     from api.service import AnyPath, Archive
     from index.records import StoredImage
     from ingest.rendered import Rendered
@@ -59,7 +60,7 @@ def require_words(text: str) -> None:
         raise ServiceError("empty-text", "the text holds no word: give at least one.")
 
 
-def stored_study_uid(archive: Archive, uid: str) -> str:
+def stored_study_uid(archive: OpenedArchive, uid: str) -> str:
     """The UID that the archive has for a study: in a home that hides UIDs, people know that of the files."""
     from ingest.pipeline import known_key
 

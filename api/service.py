@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from api._opened import OnNote, OpenedArchive, silent
+from api._opened import OnNote, silent
+from api._reporting import ReportingArchive
 from api.errors import ServiceError
 from api.payload import plain
 
@@ -24,7 +25,7 @@ OnProgress = Callable[[str, int, int | None], None]
 AnyPath = str | Path
 
 
-class Archive(OpenedArchive):
+class Archive(ReportingArchive):
     """Cases in a home directory, encoded with one model.
 
     `home` is the folder (`~` is expanded), `model` is `tiny`, a checkpoint folder or a hub id; unset, the
@@ -65,7 +66,12 @@ class Archive(OpenedArchive):
         given: dict[str, Any] = {"metadata": metadata, "workers": workers, "plan": plan, "phi": phi}
         given["within"] = None if within is None else tuple(within)
         request = IngestRequest(paths, given, reports, show_burned_in)
-        return (rehearse if dry_run else run)(self, request, on_progress)
+        if dry_run:
+            return rehearse(self, request, on_progress)
+        report = run(self, request, on_progress)
+        routed = self.run_routes(again=False, on_progress=on_progress)
+        problems = [f"Route {one['route']}: {one['message']}" for one in routed["problems"]]
+        return {**report, "warnings": [*report["warnings"], *problems], "routed": routed["sent"]}
 
     def watch(
         self,

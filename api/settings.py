@@ -63,6 +63,15 @@ class Settings(BaseSettings):
     min_free_bytes: int = Field(
         1 << 30, ge=0, description="free disk in the home below which the service is not ready, in bytes"
     )
+
+    generators: Path | None = Field(
+        None,
+        description="TOML file that names the generators of drafts; generators.toml in the home when unset",
+    )
+    uncertain_low: float = Field(
+        0.2, ge=0, le=1, description="probability from which a finding is neither absent nor present"
+    )
+    uncertain_high: float = Field(0.8, ge=0, le=1, description="probability from which a finding is present")
     log_format: LogFormat = Field("json", description="lines of the server's log: json or text")
 
     @field_validator("ingest_roots", mode="before")

@@ -16,6 +16,7 @@ from index.records import (
     FileRecord,
     Hit,
     Holdings,
+    InstanceRecord,
     Level,
     Owner,
     SeriesRecord,
@@ -161,6 +162,27 @@ def parsed(connection: Connection, where: Iterable[str]) -> tuple[filters.Filter
     for name in sorted({one.quality for one in chosen if one.quality is not None}):
         _require_quality(connection, name)
     return chosen
+
+
+def condition_values(
+    connection: Connection, space_id: int | None, expression: str, study_instance_uids: Collection[str]
+) -> dict[str, list[Any]]:
+    """What images of a space have of the field that a filter names, by study UID, each value once and sorted;
+    nothing for a report. Raises `CatalogError` `bad-filter`.
+    """
+    [chosen] = parsed(connection, [expression])
+    found: dict[str, list[Any]] = {uid: [] for uid in study_instance_uids}
+    if chosen.value is None:
+        return found
+    statement = select(studies.c.study_instance_uid, chosen.value).select_from(
+        filters.joined([chosen], studies)
+    )
+    for portion in portions(found):
+        theirs = (images.c.space_id == space_id, studies.c.study_instance_uid.in_(portion))
+        for uid, value in connection.execute(statement.where(*theirs)):
+            if value is not None and value not in found[uid]:
+                found[uid].append(value)
+    return {uid: sorted(values, key=str) for uid, values in found.items()}
 
 
 def _require_quality(connection: Connection, name: str) -> None:
@@ -381,6 +403,19 @@ def series_instances(
         )
     )
     return {(uid, pixel_hash) for uid, pixel_hash in connection.execute(statement)}
+
+
+def instances_of_study(connection: Connection, study_instance_uid: str) -> list[tuple[str, InstanceRecord]]:
+    """The instances of a study, each with its Series Instance UID, in order of series and number."""
+    names = list(InstanceRecord.__slots__)
+    statement = (
+        select(series.c.series_instance_uid, *(instances.c[name] for name in names))
+        .join(series, instances.c.series_id == series.c.id)
+        .join(studies, series.c.study_id == studies.c.id)
+        .where(studies.c.study_instance_uid == study_instance_uid)
+        .order_by(series.c.id, instances.c.instance_number, instances.c.id)
+    )
+    return [(row[0], InstanceRecord(*row[1:])) for row in connection.execute(statement)]
 
 
 def instances_of_file(path: str) -> Select[int | None]:

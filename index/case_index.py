@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from index._shards import writing
 from index.api_keys import ApiKeys
 from index.audit_log import AuditLog
 from index.compaction import compact
+from index.drafts import DraftStore
 from index.errors import CatalogError
 from index.faiss_index import discard_snapshot
 from index.jobs import JobQueue
@@ -28,6 +30,7 @@ from index.records import (
     Hit,
     Holdings,
     IndexInfo,
+    InstanceRecord,
     LabelOutcome,
     LabelRecord,
     LabelSummary,
@@ -41,6 +44,8 @@ from index.records import (
     StudySummary,
     Verification,
 )
+from index.report_texts import ReportTextStore
+from index.routes import RouteStore
 from index.schema import files, images, instances
 
 
@@ -67,6 +72,21 @@ class CaseIndex(OpenHome):
     def audit(self) -> AuditLog:
         """Who did what to which study."""
         return AuditLog(self._database)
+
+    @cached_property
+    def routes(self) -> RouteStore:
+        """Which cases go to a generator, and which went."""
+        return RouteStore(self._database)
+
+    @cached_property
+    def drafts(self) -> DraftStore:
+        """Draft reports, and what became of them."""
+        return DraftStore(self._database)
+
+    @cached_property
+    def report_texts(self) -> ReportTextStore:
+        """The report texts of cases."""
+        return ReportTextStore(self._database)
 
     # The key of the pseudonyms, and what goes in
 
@@ -173,6 +193,11 @@ class CaseIndex(OpenHome):
         """The patient's key of each of these studies that is in the index, by study UID."""
         with self._database.read() as connection:
             return _reading.patients_of(connection, study_instance_uids)
+
+    def instances_of(self, study_instance_uid: str) -> list[tuple[str, InstanceRecord]]:
+        """The instances of a study, each with its Series Instance UID."""
+        with self._database.read() as connection:
+            return _reading.instances_of_study(connection, study_instance_uid)
 
     def known_instances(self) -> dict[str, set[str]]:
         """Pixel hashes held, by SOP Instance UID."""
@@ -292,6 +317,13 @@ class CaseIndex(OpenHome):
             allowed = allowed_images(connection, self._needed().row_id, where)
             chosen = loaded.index.ids if allowed is None else allowed[np.isin(allowed, loaded.index.ids)]
             return table(connection, loaded, level, chosen, given_labels)
+
+    def condition_values(self, expression: str, study_instance_uids: Sequence[str]) -> dict[str, list[Any]]:
+        """What images of these studies have of the field, label or quality that a filter names, by study UID,
+        each value once. Raises `CatalogError` `bad-filter`.
+        """
+        with self._database.read() as connection:
+            return _reading.condition_values(connection, self._row_id(), expression, study_instance_uids)
 
     def check_filters(self, where: Sequence[str]) -> None:
         """Raise `CatalogError` `bad-filter` as a search with these filters would."""

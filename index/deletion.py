@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
 
 from index._database import Database
+from index._forgotten import forget_drafts
 from index._refused_files import paths_of_series, remove_refused
 from index._rows import portions
 from index._shards import Writing, listed, merge
@@ -17,8 +18,9 @@ from index.schema import doomed_files, files, images, instances, labels, patient
 
 
 def remove_studies(writing: Writing, study_ids: Sequence[int], theirs: ColumnElement[bool]) -> Removal:
-    """Delete studies with everything below them, their labels, and patients that have no study left, in
-    the lists of the probes too; `theirs` is said of the rows of refused files that go with them.
+    """Delete studies with everything below them, their labels, reports and drafts, what drafts of others have
+    of them, and patients that have no study left, in the lists of the probes too; `theirs` is said of the
+    rows of refused files that go with them.
 
     Shards that held their vectors are replaced in the same transaction; the old files, the snapshot and the
     previews are doomed, to be deleted by `sweep` after the commit.
@@ -26,6 +28,7 @@ def remove_studies(writing: Writing, study_ids: Sequence[int], theirs: ColumnEle
     connection = writing.connection
     series_ids = _ids(connection, series.c.id, series.c.study_id, study_ids)
     label_count = _delete_labels(connection, study_ids, series_ids)
+    draft_count = forget_drafts(connection, study_ids)
     paths = paths_of_series(connection, series_ids)
     instance_count, image_count, file_count = _delete_content(writing, series_ids)
     file_count += remove_refused(connection, theirs, paths)
@@ -37,7 +40,9 @@ def remove_studies(writing: Writing, study_ids: Sequence[int], theirs: ColumnEle
     vanished = set(connection.execute(select(patients.c.patient_key).where(~left.exists())).scalars())
     connection.execute(delete(patients).where(~left.exists()))
     _forget_in_probes(connection, vanished)
-    return Removal(len(study_ids), len(series_ids), instance_count, image_count, file_count, label_count)
+    return Removal(
+        len(study_ids), len(series_ids), instance_count, image_count, file_count, label_count, draft_count
+    )
 
 
 def _forget_in_probes(connection: Connection, patient_keys: Collection[str]) -> None:

@@ -7,6 +7,7 @@
     view_position=          an empty value means absent
     quality.sharpness<0.2   what ingest measured on the image
     label:nodule=1          labels; the most specific wins: image's file, instance, series, study
+    report=pleural effusion the study's report holds these words, next to each other; empty: it has no report
 
 A `|` that belongs to a value is written `\\|`. Values are bound parameters, never part of the SQL text.
 """
@@ -24,6 +25,7 @@ from sqlalchemy import Column, ColumnElement, Table, and_, func, literal, not_, 
 
 from index._quality import equals_any, is_number, ordered
 from index.errors import CatalogError
+from index.report_texts import says_any
 from index.schema import images, instances, labels, patients, series, studies
 
 Kind = Literal["code", "text", "number", "date"]
@@ -68,7 +70,7 @@ FIELDS: dict[str, tuple[Column[Any], Kind]] = {
     "patient_age": (studies.c.patient_age, "number"),
     "patient_key": (patients.c.patient_key, "text"),
 }
-"""What can be filtered on, besides `quality.<name>` and `label:<name>`."""
+"""What can be filtered on, besides `quality.<name>`, `label:<name>` and `report`."""
 
 _NEEDS: dict[str, tuple[Table, ...]] = {
     "images": (),
@@ -88,13 +90,14 @@ _JOINS: dict[str, ColumnElement[bool]] = {
 @dataclass(frozen=True, slots=True)
 class Filter:
     """One condition on images, the tables it speaks of besides `images`, and the label or the quality that it
-    names if any.
+    names if any; `value` is what it compares, None for a report.
     """
 
     condition: ColumnElement[bool]
     tables: tuple[Table, ...]
     label: str | None = None
     quality: str | None = None
+    value: ColumnElement[Any] | None = None
 
 
 def parse(expression: str) -> Filter:
@@ -105,19 +108,24 @@ def parse(expression: str) -> Filter:
     found = _LABEL.fullmatch(expression)
     if found:
         name, operator, value = found.groups()
-        condition = _compare(expression, resolved_label(name), "number", operator, value)
-        return Filter(condition, (instances, series, studies), name)
+        label = resolved_label(name)
+        condition = _compare(expression, label, "number", operator, value)
+        return Filter(condition, (instances, series, studies), name, value=label)
     found = _EXPRESSION.fullmatch(expression)
     if found is None:
         raise _bad(expression, "write it as field=value, for example modality=CT or patient_age>=60")
     name, operator, value = found.groups()
     if name.startswith("quality."):
         member = name.removeprefix("quality.")
-        return Filter(_quality(expression, member, operator, value), (), quality=member)
+        measured = images.c.quality[member]
+        return Filter(_quality(expression, member, operator, value), (), quality=member, value=measured)
+    if name == "report":
+        return Filter(_report(expression, operator, value), ())
     if name not in FIELDS:
         raise _bad(expression, f"there is no field {name!r}{suggestion(name, FIELDS)}")
     column, kind = FIELDS[name]
-    return Filter(_compare(expression, column, kind, operator, value), _NEEDS[column.table.name])
+    condition = _compare(expression, column, kind, operator, value)
+    return Filter(condition, _NEEDS[column.table.name], value=column)
 
 
 def joined(filters: Iterable[Filter], *more: Table) -> Any:
@@ -195,6 +203,13 @@ def _quality(expression: str, name: str, operator: str, text: str) -> ColumnElem
     if len(values) > 1 or not text:
         raise _bad(expression, f"{operator} compares with one number")
     return ordered(name, _ORDER[operator], _number(expression, values[0]))
+
+
+def _report(expression: str, operator: str, text: str) -> ColumnElement[bool]:
+    if operator not in ("=", "!="):
+        raise _bad(expression, "a report is asked for words; use = or !=")
+    matches = says_any(_alternatives(text))
+    return matches if operator == "=" else not_(matches)
 
 
 def _alternatives(text: str) -> list[str]:

@@ -94,25 +94,14 @@ class JobQueue:
                 former = _one(connection, jobs.c.idempotency_key == idempotency_key)
                 if former is not None:
                     return former
-            now = _now(connection)
-            job_id = uuid4().hex
-            row = {
-                "id": job_id,
-                "kind": kind,
-                "status": "queued",
-                "parameters": dict(parameters),
-                "done": 0,
-                "stage": "",
-                "key_id": key_id,
-                "idempotency_key": idempotency_key,
-                "priority": priority,
-                "attempts": 0,
-                "change": 0,
-                "cancel_requested": False,
-                "not_before": now,
-                "created_at": now,
-            }
-            connection.execute(insert(jobs).values(**row))
+            job_id = insert_job(
+                connection,
+                kind,
+                parameters,
+                key_id=key_id,
+                idempotency_key=idempotency_key,
+                priority=priority,
+            )
             return _needed(connection, job_id)
 
     def get(self, job_id: str) -> Job:
@@ -152,10 +141,10 @@ class JobQueue:
         none. `worker` names one process and no other.
         """
         with self._database.read() as connection:  # idle workers look often, and should hold up no writer
-            if connection.execute(_claimable(_now(connection), kinds)).first() is None:
+            if connection.execute(_claimable(now_of(connection), kinds)).first() is None:
                 return None
         with self._database.write_beside() as connection:
-            now = _now(connection)
+            now = now_of(connection)
             claimable = _claimable(now, kinds).with_for_update(skip_locked=True)
             while (row := connection.execute(claimable).one_or_none()) is not None:
                 job = _job(row)
@@ -192,7 +181,7 @@ class JobQueue:
         it is to stop.
         """
         with self._database.write_beside() as connection:
-            lease = {"lease_until": _now(connection) + timedelta(seconds=lease_seconds)}
+            lease = {"lease_until": now_of(connection) + timedelta(seconds=lease_seconds)}
             told = {} if done is None else {"done": done, "total": total, "stage": stage or ""}
             news = {"change": jobs.c.change + 1} if told else {}
             if not _set(connection, _runs(job), {**lease, **told, **news}):
@@ -231,18 +220,18 @@ class JobQueue:
             # Held, or a worker that hands the job back meanwhile would leave it neither waiting nor running.
             job = _needed(connection, job_id, locked=True)
             if job.status == "queued":
-                _end(connection, this, "cancelled", _now(connection), cancel_requested=True)
+                _end(connection, this, "cancelled", now_of(connection), cancel_requested=True)
             elif job.status == "running" and not job.cancel_requested:
                 _change(connection, this, {"cancel_requested": True})
             return _needed(connection, job_id)
 
     def _ended(self, job: Job, status: Status, **values: Any) -> bool:
         with self._database.write_beside() as connection:
-            return _end(connection, _runs(job), status, _now(connection), **values)
+            return _end(connection, _runs(job), status, now_of(connection), **values)
 
     def _requeued(self, job: Job, seconds: float, **values: Any) -> bool:
         with self._database.write_beside() as connection:
-            now = _now(connection)
+            now = now_of(connection)
             unwanted = and_(_runs(job), jobs.c.cancel_requested)
             if _end(connection, unwanted, "cancelled", now):
                 return True
@@ -258,7 +247,39 @@ def _standing(connection: Connection, job: Job) -> Beat:
     return "cancel" if row.cancel_requested else "go-on"
 
 
-def _now(connection: Connection) -> datetime:
+def insert_job(
+    connection: Connection,
+    kind: str,
+    parameters: Mapping[str, Any],
+    *,
+    key_id: str | None = None,
+    idempotency_key: str | None = None,
+    priority: int = 0,
+) -> str:
+    """Add a job inside a write transaction, for those that must add something else with it; the job's id."""
+    now = now_of(connection)
+    job_id = uuid4().hex
+    row = {
+        "id": job_id,
+        "kind": kind,
+        "status": "queued",
+        "parameters": dict(parameters),
+        "done": 0,
+        "stage": "",
+        "key_id": key_id,
+        "idempotency_key": idempotency_key,
+        "priority": priority,
+        "attempts": 0,
+        "change": 0,
+        "cancel_requested": False,
+        "not_before": now,
+        "created_at": now,
+    }
+    connection.execute(insert(jobs).values(**row))
+    return job_id
+
+
+def now_of(connection: Connection) -> datetime:
     """The database server's clock, which several machines share; SQLite has but one machine."""
     if connection.dialect.name == "postgresql":
         moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()

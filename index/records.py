@@ -310,6 +310,7 @@ class Removal:
     images: int
     files: int
     labels: int
+    drafts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ COLUMNS = frozenset(
         "sex",
         "split",
         "caption",
+        "report",
         "label",
     }
 )
@@ -32,7 +33,7 @@ _SEXES = {"": None, "M": "M", "F": "F", "O": "O", "MALE": "M", "FEMALE": "F", "O
 @dataclass(frozen=True, slots=True)
 class PictureMetadata:
     """One row of the CSV. `labels` maps names to 0 or 1; a class in column `label` is the label of that name,
-    1, and named in `class_name`.
+    1, and named in `class_name`. `report` is the column of that name, else the caption.
     """
 
     patient_id: str = field(default="", repr=False)
@@ -45,6 +46,7 @@ class PictureMetadata:
     split: str | None = None
     labels: Mapping[str, float] = field(default_factory=dict)
     class_name: str | None = None
+    report: str | None = field(default=None, repr=False)
 
 
 def read_metadata(csv_path: Path) -> dict[str, PictureMetadata]:
@@ -112,6 +114,7 @@ def _parse(csv_path: Path, line: int, row: Mapping[str, str]) -> PictureMetadata
         split=row.get("split") or None,
         labels={one.name: one.value for one in given},
         class_name=row.get("label") or None,
+        report=row.get("report") or row.get("caption") or None,
     )
 
 

@@ -139,6 +139,7 @@ class _Run:
             owners = self.index.owners([record.path for record in unchanged])
             self.warnings += misplaced_pictures(unchanged, owners, metadata, key)
             self.warnings += _set_labels(self.index, metadata)
+            _set_report_texts(self.index, metadata)
         return self.report(time.monotonic() - begun)
 
     def _foreseen(self, key: SecretKey, begun: float) -> IngestReport:
@@ -284,6 +285,18 @@ class _Run:
             for code, count in sorted(self.commits.image_warnings.items())
             if code in told
         ]
+
+
+def _set_report_texts(index: CaseIndex, metadata: Mapping[str, PictureMetadata]) -> None:
+    """Each study's reports or captions, every text once, in the order of the CSV."""
+    given = {path: row.report for path, row in metadata.items() if row.report}
+    texts: dict[str, dict[str, None]] = {}
+    owners = index.owners(list(given)) if given else {}
+    for path, text in given.items():
+        if path in owners:
+            texts.setdefault(owners[path].study_instance_uid, {})[text] = None
+    if texts:
+        index.report_texts.put({uid: "\n".join(lines) for uid, lines in texts.items()}, "metadata")
 
 
 def _set_labels(index: CaseIndex, metadata: Mapping[str, PictureMetadata]) -> list[str]:

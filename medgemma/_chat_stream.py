@@ -108,7 +108,11 @@ class ChatStream:
             self._thinking.append(thought)
             self._size += len(text) + len(thought)
         except (AttributeError, LookupError, TypeError) as error:
-            raise Retry(self.broken(f"an event without {error}" if isinstance(error, KeyError) else "a malformed event")) from None
+            raise Retry(
+                self.broken(
+                    f"an event without {error}" if isinstance(error, KeyError) else "a malformed event"
+                )
+            ) from None
         if part.get("refusal"):
             reason = "content_filter"
         if reason:
@@ -141,9 +145,7 @@ def wait_asked(response: httpx.Response) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def what_went_wrong(
-    model: str, status: int, body: bytes, after: float | None, prompt: Prompt
-) -> Exception:
+def what_went_wrong(model: str, status: int, body: bytes, after: float | None, prompt: Prompt) -> Exception:
     """The error of an answer other than 200: a Retry if it may pass, else a DraftError.
 
     The server's own words are read and not repeated, for they may repeat the prompt.

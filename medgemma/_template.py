@@ -56,7 +56,9 @@ def _named(among: tuple[str, ...], value: str | None) -> bool:
 def templates() -> dict[str, Template]:
     """The bundled templates by name, in alphabetical order."""
     folder = resources.files("medgemma") / "templates"
-    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda e: e.name)
+    files = sorted(
+        (entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda e: e.name
+    )
     found = {}
     for entry in files:
         fields = tomllib.loads(entry.read_text(encoding="utf-8"))

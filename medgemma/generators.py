@@ -28,7 +28,9 @@ def never() -> bool:
 
 def cancellation() -> DraftError:
     """The error of work that was ended because `cancelled` said so."""
-    return DraftError("cancelled", "The draft was cancelled before its generator had finished; nothing was kept.")
+    return DraftError(
+        "cancelled", "The draft was cancelled before its generator had finished; nothing was kept."
+    )
 
 
 @dataclass(frozen=True, slots=True)

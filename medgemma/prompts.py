@@ -131,9 +131,7 @@ def _plain(text: str) -> str:
     return _MARK.sub(r"(\1)", "".join(kept))
 
 
-def _candidates(
-    chosen: Template, evidence: Evidence, images: Sequence[EvidenceImage]
-) -> list[EvidenceImage]:
+def _candidates(chosen: Template, evidence: Evidence, images: Sequence[EvidenceImage]) -> list[EvidenceImage]:
     """The pictures that may be shown, in order; of a pair the prior's, then the study's."""
     found = list(images)
     if chosen.kind == "volume" and found:
@@ -166,7 +164,9 @@ def _fit(
     room = budget.context_tokens - chosen.reply_tokens - fixed
     count = min(available, chosen.most_pictures, budget.most_pictures)
     kept = len(contexts)
-    while kept and count * cost + estimate_tokens(_CONTEXT) + sum(map(estimate_tokens, contexts[:kept])) > room:
+    while (
+        kept and count * cost + estimate_tokens(_CONTEXT) + sum(map(estimate_tokens, contexts[:kept])) > room
+    ):
         kept -= 1
     if not kept:
         count = min(count, max(0, room // cost))

@@ -9,7 +9,9 @@ from medgemma.errors import DraftError
 
 _THOUGHT_END = "<unused95>"
 _THOUGHT_BEGIN = re.compile(r"\s*(?:<unused94>)?\s*(?:thought\b)?\s*")
-_SPECIAL = re.compile(r"<(?:pad|eos|bos|unk|mask|unused\d+|(?:start|end)_of_(?:turn|image)|image_soft_token)>")
+_SPECIAL = re.compile(
+    r"<(?:pad|eos|bos|unk|mask|unused\d+|(?:start|end)_of_(?:turn|image)|image_soft_token)>"
+)
 _REFUSAL = re.compile(
     r"(?:i(?:'|’)?m sorry|i am sorry|sorry|i apologi[sz]e|as an ai\b)"
     r"|(?:unfortunately,? )?i(?: cannot| can(?:'|’)t|(?:'|’)m unable to| am unable to| am not able to| won(?:'|’)t)"

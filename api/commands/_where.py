@@ -38,5 +38,7 @@ WHERE_HELP = """\
   localizer, projection, reformatted   what was made of a volume
   split                 the column of a metadata CSV
 \b
+--where report=words    the study's report holds these words; report= means it has none
+\b
 Example: --where modality=DX --where quality.view=frontal --where quality.burned_in=no
 """

@@ -39,6 +39,9 @@ def test_the_commands_of_this_version_are_there() -> None:
         *("probe train", "probe list", "probe show", "probe predict"),
         *("keys create", "keys list", "keys revoke", "serve", "worker"),
         *("audit verify", "audit list", "audit export", "config show"),
+        *("report draft", "report show", "report list", "report accept", "report edit", "report reject"),
+        *("report export", "report import", "route list", "route show", "route add", "route remove"),
+        *("route test", "route run", "route export"),
     }
 
 

@@ -10,8 +10,10 @@ import pytest
 from index_cases import SPACE, make_bundle, sqlite_only, unit_vectors
 
 from index.case_index import CaseIndex
+from index.drafts import RevisionRecord
 from index.errors import CatalogError
 from index.records import FileRecord, LabelRecord, Removal
+from index.routes import RoutedJob
 
 from .conftest import Catalogue
 
@@ -166,3 +168,54 @@ def test_a_patient_of_whom_only_refused_files_are_known_can_be_forgotten(filled:
     with pytest.raises(CatalogError) as caught:
         filled.remove_study("2.25.99")
     assert caught.value.code == "unknown-study"
+
+
+def test_no_byte_of_a_study_is_left_in_drafts_reports_and_routes(filled: CaseIndex, home: Path) -> None:
+    """Drafts of the forgotten study go, and drafts of others that nobody took up; what a person accepted
+    stays without the part that stood on it.
+    """
+    filled.report_texts.put({"2.25.0": "a rare lesion of the lingula", "2.25.2": "kept words"}, "import")
+    similar = [
+        {"study_instance_uid": "2.25.0", "score": 0.5, "text": "a rare lesion of the lingula"},
+        {"study_instance_uid": "2.25.4", "score": 0.4, "text": "another text"},
+    ]
+    payload = {
+        "evidence": {"similar": similar, "prior": None},
+        "text_without_context": "paraphrase of it",
+        "checks": [{"sentence": "Similar to 2.25.0.", "sources": ["2.25.0"]}],
+    }
+    text = "A nodule. Quoted: a rare lesion of the lingula. Similar to 2.25.0. Not to 2.25.01."
+    for draft_id, study in (("own", "2.25.0"), ("open", "2.25.2"), ("kept", "2.25.2")):
+        draft = filled.drafts.add(
+            draft_id,
+            study,
+            route=None,
+            generator="g",
+            text=text,
+            payload=payload,
+            cited=["2.25.0", "2.25.4"],
+            by="worker",
+        )
+    filled.drafts.advance(draft, RevisionRecord("accepted", "ann", text=text), report=text)
+    route = filled.routes.put("all", {}, enabled=True, priority=0, whole_archive=True)
+    candidates = filled.routes.candidates("all")
+    filled.routes.decide(route, candidates, candidates.study_instance_uids, RoutedJob("report"))
+    assert filled.remove_study("2.25.0").drafts == 2
+
+    assert [one.id for one in filled.drafts.listed()] == ["kept"]
+    kept = filled.drafts.get("kept")
+    clean = "A nodule. Quoted: [forgotten]. Similar to [forgotten]. Not to 2.25.01."
+    assert kept.text == filled.report_texts.of(["2.25.2"])["2.25.2"].text == kept.history[-1].text == clean
+    assert kept.payload == {"evidence": {"similar": [similar[1]], "prior": None}, "checks": []}
+    assert [one.study_instance_uid for one in filled.routes.decisions("all")] == [
+        "2.25.1",
+        "2.25.2",
+        "2.25.4",
+    ]
+    assert {job.parameters["study_instance_uid"] for job in filled.jobs.listed()} == {
+        "2.25.1",
+        "2.25.2",
+        "2.25.4",
+    }
+    for secret in (b"lingula", b"paraphrase of it", b'"2.25.0"'):
+        assert files_holding(home, secret) == [], secret

@@ -32,7 +32,14 @@ def test_the_migrations_make_the_tables_that_the_code_speaks_of(
             for table in metadata.tables
             for check in inspect(connection).get_check_constraints(table)
         }
-    assert checks == {"ck_home_single_row", "ck_labels_level", "ck_jobs_status"}
+    assert checks == {
+        "ck_home_single_row",
+        "ck_labels_level",
+        "ck_jobs_status",
+        "ck_route_decisions_outcome",
+        "ck_drafts_status",
+        "ck_report_texts_source",
+    }
     engine.dispose()
 
 

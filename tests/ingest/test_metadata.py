@@ -24,6 +24,7 @@ def test_every_column(tmp_path):
         *("P1", "S1", "DX", "CHEST", "PA", 61.0, "F", "train"),
         labels={"pneumonia": 1.0, "nodule": 0.0},
         class_name="pneumonia",
+        report="clear, lungs",
     )
     assert rows[str(tmp_path / "c.png")] == PictureMetadata(labels={"nodule": 1.0})
 

@@ -1,0 +1,211 @@
+"""`/v1/reports`: drafts are asked for, read, decided on and exported."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api import auditing
+from api.auth import Caller, requires
+from api.job_view import job_view
+from api.routes.jobs import JobAnswer
+from api.service import Archive
+
+router = APIRouter(prefix="/v1/reports", tags=["reports"])
+Reader = Annotated[Caller, Depends(requires("read"))]
+Reporter = Annotated[Caller, Depends(requires("report"))]
+Status = Literal["draft", "edited", "accepted", "rejected"]
+FileFormat = Literal["sr", "pdf", "fhir", "markdown", "dicom-pdf"]
+
+
+class ReportOrder(BaseModel):
+    """What to draft; without `generator` and `options` as the route says, else `evidence-only`."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"study_instance_uid": "1.2.840.1"}}
+    )
+
+    study_instance_uid: str = Field(min_length=1, max_length=64)
+    route: str | None = Field(None, max_length=64)
+    generator: str | None = Field(None, max_length=64)
+    options: dict[str, Any] | None = Field(None, description="fields of a route's rule, such as `neighbours`")
+    indication: str | None = Field(None, max_length=2000)
+
+
+class Decision(BaseModel):
+    """`revision` is that of the draft as it was seen; a draft with another has changed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    revision: int | None = Field(None, ge=1, le=2**31)
+
+
+class Rejection(Decision):
+    """Why a draft is rejected."""
+
+    reason: str = Field(min_length=1, max_length=2000)
+
+
+class Edit(Decision):
+    """The text that stands in place of the draft's."""
+
+    text: str = Field(min_length=1, max_length=100_000)
+
+
+class Report(BaseModel):
+    """A draft: its text, what it stands on, and how each of its sentences fared."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    study_instance_uid: str
+    status: Status
+    route: str | None
+    generator: str
+    text: str
+    marked: str = Field(description="the text with what contradicts the scores marked")
+    findings: list[dict[str, Any]]
+    evidence: list[dict[str, Any]]
+    checks: list[dict[str, Any]]
+    flips: list[str]
+    revision: int
+    created_at: str
+    history: list[dict[str, Any]]
+
+
+class ReportLine(BaseModel):
+    """A draft in a list."""
+
+    id: str
+    study_instance_uid: str
+    status: Status
+    route: str | None
+    generator: str
+    text: str
+    revision: int
+    created_at: str
+
+
+class ReportList(BaseModel):
+    """Drafts, the newest first."""
+
+    reports: list[ReportLine]
+
+
+@router.post("", status_code=202, response_model=JobAnswer)
+def order_report(request: Request, order: ReportOrder, caller: Reporter) -> dict[str, Any]:
+    """Draft a report; the job's result names the draft, whose id is the job's."""
+    from api.generator_settings import generator_named
+    from api.queries import stored_study_uid
+    from api.reports import ReportRequest, chosen_generator
+    from medgemma.routing import JOB_KIND
+
+    archive = _archive(request)
+    uid = stored_study_uid(archive, order.study_instance_uid)
+    archive.index.study(uid)
+    asked = ReportRequest(uid, order.route, order.generator, order.options)
+    name, options = chosen_generator(archive, asked)
+    generator_named(archive.settings, name)
+    parameters = {
+        "study_instance_uid": uid,
+        "route": order.route,
+        "generator": name,
+        "options": options.to_json(),
+        "indication": order.indication,
+        "by": caller.key_id,
+    }
+    auditing.record(request, "draft", [uid])
+    job = archive.index.jobs.submit(JOB_KIND, parameters, key_id=caller.key_id)
+    return job_view(job, with_paths=caller.may("admin"))
+
+
+@router.get("", response_model=ReportList)
+def list_reports(
+    request: Request,
+    caller: Reader,
+    status: Status | None = None,
+    study_instance_uid: Annotated[str | None, Query(max_length=64)] = None,
+    route: Annotated[str | None, Query(max_length=64)] = None,
+    words: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> dict[str, Any]:
+    """The newest drafts; `words` are looked for in their texts and in the reports of their studies."""
+    found = _archive(request).reports(
+        status=status, study=study_instance_uid, route=route, words=words, limit=limit
+    )
+    auditing.record(request, "report-view", [one["study_instance_uid"] for one in found["reports"]])
+    return found
+
+
+@router.get("/{draft_id}", response_model=Report)
+def get_report(request: Request, draft_id: str, caller: Reader) -> dict[str, Any]:
+    """One draft."""
+    found = _archive(request).report(draft_id)
+    auditing.record(request, "report-view", [found["study_instance_uid"]], draft=draft_id)
+    return found
+
+
+@router.post("/{draft_id}/accept", response_model=Report)
+def accept_report(
+    request: Request, draft_id: str, caller: Reporter, decision: Decision | None = None
+) -> dict[str, Any]:
+    """Accept a draft as it stands: it is the study's report from now on."""
+    seen = decision.revision if decision else None
+    return _decided(request, _archive(request).accept_report(draft_id, by=caller.key_id, revision=seen))
+
+
+@router.post("/{draft_id}/edit", response_model=Report)
+def edit_report(request: Request, draft_id: str, caller: Reporter, edit: Edit) -> dict[str, Any]:
+    """Put a person's text in place of the draft's; the difference is kept."""
+    archive = _archive(request)
+    done = archive.edit_report(draft_id, edit.text, by=caller.key_id, revision=edit.revision)
+    return _decided(request, done)
+
+
+@router.post("/{draft_id}/reject", response_model=Report)
+def reject_report(request: Request, draft_id: str, caller: Reporter, rejection: Rejection) -> dict[str, Any]:
+    """Reject a draft for a reason."""
+    archive = _archive(request)
+    done = archive.reject_report(draft_id, rejection.reason, by=caller.key_id, revision=rejection.revision)
+    return _decided(request, done)
+
+
+@router.get(
+    "/{draft_id}/export",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}, "description": "the file"}},
+)
+def export_report(
+    request: Request,
+    draft_id: str,
+    caller: Reporter,
+    format: Annotated[FileFormat, Query()] = "markdown",
+) -> Response:
+    """The draft as a file, marked as machine-drafted until it is accepted."""
+    from api.reports import exported
+    from medgemma.draft_record import draft_of
+
+    archive = _archive(request)
+    draft = draft_of(archive.index.drafts.get(draft_id))
+    made = exported(archive, draft, format)
+    auditing.record(request, "export", [draft.study_instance_uid], draft=draft_id, format=format)
+    name = f'attachment; filename="draft-{draft.id}{made.suffix}"'
+    return Response(made.content, media_type=made.media_type, headers={"Content-Disposition": name})
+
+
+def _decided(request: Request, draft: dict[str, Any]) -> dict[str, Any]:
+    auditing.record(
+        request,
+        "report-decide",
+        [draft["study_instance_uid"]],
+        draft=draft["id"],
+        status=draft["status"],
+    )
+    return draft
+
+
+def _archive(request: Request) -> Archive:
+    archive: Archive = request.app.state.server.archive
+    return archive

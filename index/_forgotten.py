@@ -1,0 +1,131 @@
+"""What drafts and routes keep of studies that are forgotten: nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, delete, or_, select, update
+
+from index._rows import portions
+from index.draft_schema import draft_citations, draft_revisions, drafts, report_texts, route_decisions
+from index.report_texts import write_text
+from index.schema import studies
+from index.service_schema import jobs
+
+GONE = "[forgotten]"
+
+
+def forget_drafts(connection: Connection, study_ids: Sequence[int]) -> int:
+    """Delete the drafts, decisions, jobs and report texts of studies; the number of drafts that went.
+
+    A draft of another study that cites one of them goes too while nobody has taken it up as his own text; a
+    text that a person edited or accepted stays, without what it had of them.
+    """
+    count = 0
+    for portion in portions(study_ids):
+        uids = list(
+            connection.execute(
+                select(studies.c.study_instance_uid).where(studies.c.id.in_(portion))
+            ).scalars()
+        )
+        own = list(connection.execute(select(drafts.c.id).where(drafts.c.study_id.in_(portion))).scalars())
+        citing = select(drafts.c.id, drafts.c.status).join(draft_citations).distinct()
+        rows = connection.execute(citing.where(draft_citations.c.study_id.in_(portion))).all()
+        nobodys = [row.id for row in rows if row.status in ("draft", "rejected")]
+        for draft_id in {row.id for row in rows}.difference(own, nobodys):
+            _scrub(connection, draft_id, uids)
+        doomed = sorted({*own, *nobodys})
+        _delete_drafts(connection, doomed)
+        connection.execute(delete(draft_citations).where(draft_citations.c.study_id.in_(portion)))
+        connection.execute(delete(route_decisions).where(route_decisions.c.study_id.in_(portion)))
+        connection.execute(delete(report_texts).where(report_texts.c.study_id.in_(portion)))
+        about = jobs.c.parameters["study_instance_uid"].as_string().in_(uids)
+        connection.execute(delete(jobs).where(or_(about, jobs.c.id.in_(doomed))))
+        count += len(doomed)
+    return count
+
+
+def _delete_drafts(connection: Connection, draft_ids: Sequence[str]) -> None:
+    for portion in portions(draft_ids):
+        for table in (draft_citations, draft_revisions):
+            connection.execute(delete(table).where(table.c.draft_id.in_(portion)))
+        connection.execute(delete(drafts).where(drafts.c.id.in_(portion)))
+
+
+def _scrub(connection: Connection, draft_id: str, uids: Collection[str]) -> None:
+    """Take studies out of a draft that a person took up. The machine's own wording, before the person's, may
+    paraphrase them: it goes wholly.
+    """
+    row = connection.execute(select(drafts).where(drafts.c.id == draft_id)).one()
+    text, payload = without_studies(row.text, row.payload, uids)
+    kept = {
+        name: value for name, value in payload.items() if name not in ("thinking", "text_without_context")
+    }
+    connection.execute(update(drafts).where(drafts.c.id == draft_id).values(text=text, payload=kept))
+    steps = draft_revisions.c.draft_id == draft_id
+    connection.execute(update(draft_revisions).where(steps).values(text=None, difference=None))
+    last = (steps, draft_revisions.c.number == row.revision)
+    connection.execute(update(draft_revisions).where(*last).values(text=text))
+    if text != row.text and row.status == "accepted":
+        write_text(connection, row.study_id, text, "accepted")
+
+
+def without_studies(
+    text: str, payload: Mapping[str, Any], uids: Collection[str]
+) -> tuple[str, dict[str, Any]]:
+    """A draft's text and payload without studies.
+
+    Every object that carries the UID of one is left out. Where a text names one, quotes its report, or has a
+    sentence that stands on it, that part is `[forgotten]`; the checks of a text that changed go, for they
+    point into it.
+    """
+    named = re.compile("|".join(rf"(?<![\d.]){re.escape(uid)}(?!\d|\.\d)" for uid in uids))
+    pruning = _Pruning(frozenset(uids), named)
+    kept: dict[str, Any] = pruning.pruned(payload)
+    quoted = sorted(pruning.quoted, key=len, reverse=True)
+    pattern = re.compile("|".join([*(re.escape(part) for part in quoted), named.pattern]))
+    kept_text = pattern.sub(GONE, text)
+    if kept_text != text and "checks" in kept:
+        kept["checks"] = []
+    return kept_text, _replaced(kept, pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pruning:
+    """Leaves out the objects of studies, and gathers what texts may quote of them."""
+
+    uids: frozenset[str]
+    named: re.Pattern[str]
+    quoted: set[str] = field(default_factory=set)
+
+    def pruned(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            if value.get("study_instance_uid") in self.uids:
+                self._quote(value.get("text"))
+                return None
+            if any(self.named.search(str(source)) for source in value.get("sources") or ()):
+                self._quote(value.get("sentence"))
+            return {name: self.pruned(member) for name, member in value.items()}
+        if isinstance(value, list | tuple):
+            members = [(member, self.pruned(member)) for member in value]
+            left = [kept for member, kept in members if kept is not None or member is None]
+            return [one for one in left if not (isinstance(one, str) and self.named.search(one))]
+        return value
+
+    def _quote(self, said: object) -> None:
+        # Fewer words are a stock phrase, which a person writes without quoting anybody.
+        if isinstance(said, str) and len(said.split()) >= 4:
+            self.quoted.add(said.strip())
+
+
+def _replaced(value: Any, pattern: re.Pattern[str]) -> Any:
+    if isinstance(value, str):
+        return pattern.sub(GONE, value)
+    if isinstance(value, Mapping):
+        return {name: _replaced(member, pattern) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_replaced(member, pattern) for member in value]
+    return value

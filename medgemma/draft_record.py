@@ -1,0 +1,83 @@
+"""Drafts to and from the rows of the index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, cast
+
+from index.drafts import DraftRecord, RevisionRecord
+from medgemma.records import (
+    Check,
+    Draft,
+    Evidence,
+    EvidenceImage,
+    Finding,
+    PriorStudy,
+    Revision,
+    SimilarCase,
+    Status,
+)
+
+
+def payload_of(draft: Draft) -> dict[str, Any]:
+    """All of a draft that is JSON in its row; `context_studies` and the like stand in `details`."""
+    return {
+        "evidence": asdict(draft.evidence),
+        "checks": [asdict(check) for check in draft.checks],
+        "text_without_context": draft.text_without_context,
+        "flips": list(draft.flips),
+        "thinking": draft.thinking,
+        "details": dict(draft.details),
+    }
+
+
+def draft_of(record: DraftRecord) -> Draft:
+    """The draft that a row holds."""
+    payload = record.payload
+    return Draft(
+        id=record.id,
+        study_instance_uid=record.study_instance_uid,
+        route=record.route,
+        generator=record.generator,
+        status=cast(Status, record.status),
+        text=record.text,
+        evidence=_evidence(payload["evidence"]),
+        checks=tuple(Check(**_tuples(one, "flags", "sources")) for one in payload.get("checks") or ()),
+        text_without_context=payload.get("text_without_context"),
+        flips=tuple(payload.get("flips") or ()),
+        thinking=payload.get("thinking"),
+        created_at=record.created_at.isoformat(),
+        history=tuple(_revision(step) for step in record.history),
+        details=payload.get("details") or {},
+    )
+
+
+def _evidence(stored: Mapping[str, Any]) -> Evidence:
+    prior = stored.get("prior")
+    read = {
+        "findings": tuple(Finding(**one) for one in stored.get("findings") or ()),
+        "images": _images(stored),
+        "similar": tuple(SimilarCase(**one) for one in stored.get("similar") or ()),
+        "prior": None if prior is None else PriorStudy(**{**prior, "images": _images(prior)}),
+    }
+    return Evidence(**{**stored, **read})
+
+
+def _images(stored: Mapping[str, Any]) -> tuple[EvidenceImage, ...]:
+    return tuple(EvidenceImage(**_tuples(one, "labels")) for one in stored.get("images") or ())
+
+
+def _tuples(stored: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: tuple(value) if name in names else value for name, value in stored.items()}
+
+
+def _revision(step: RevisionRecord) -> Revision:
+    return Revision(
+        status=cast(Status, step.status),
+        by=step.by,
+        at="" if step.at is None else step.at.isoformat(),
+        text=step.text,
+        difference=step.difference,
+        reason=step.reason,
+    )

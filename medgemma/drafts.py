@@ -1,0 +1,200 @@
+"""A draft is made: evidence, a generator's words with and without retrieved texts, and the checks on them.
+
+The generator's text is kept as it came. Findings and scores come from the evidence alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from index.case_index import CaseIndex
+from medgemma import evidence_only
+from medgemma.draft_record import draft_of, payload_of
+from medgemma.errors import DraftError
+from medgemma.evidence import EvidenceOptions, gather, pictures_to_show
+from medgemma.findings import FindingScores
+from medgemma.generators import Cancelled, Generator, cancellation, never
+from medgemma.prompts import Prompt, build_prompt
+from medgemma.records import Check, Draft, Evidence, EvidenceImage, ImageSource
+from medgemma.rules import DraftOptions
+from medgemma.verify import check_draft, flag_flips, flips
+
+OnStage = Callable[[str, int, int | None], None]
+_STAGES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class DraftRequest:
+    """What to draft: `draft_id` names the draft for good, so that asking twice makes one; `by` who asked."""
+
+    draft_id: str
+    study_instance_uid: str
+    by: str
+    route: str | None = None
+    indication: str | None = None
+    options: DraftOptions = field(default_factory=DraftOptions)
+
+
+@dataclass(slots=True)
+class Drafter:
+    """Makes drafts of an index's studies and stores them.
+
+    `generator` None means `evidence-only`; `name` is kept with the draft. `may_show` says whether a picture
+    may be handed to the generator, by image id.
+    """
+
+    scores: FindingScores
+    images: ImageSource
+    name: str = evidence_only.NAME
+    generator: Generator | None = None
+    may_show: Callable[[int], bool] = lambda _image_id: True
+    cancelled: Cancelled = never
+    on_stage: OnStage = lambda _stage, _done, _total: None
+
+    @property
+    def index(self) -> CaseIndex:
+        """Where studies and drafts are."""
+        return self.scores.index
+
+    def draft(self, request: DraftRequest) -> Draft:
+        """Make and store a draft. Raises `CatalogError` `unknown-study`, and the generator's DraftError."""
+        self.on_stage("gathering evidence", 0, _STAGES)
+        options = request.options
+        evidence = gather(
+            self.scores,
+            request.study_instance_uid,
+            EvidenceOptions(options.neighbours, options.findings, options.template, request.indication),
+        )
+        self._check_cancelled()
+        written = self._by_evidence(evidence) if self.generator is None else self._by_model(evidence, options)
+        self._check_cancelled()
+        details = {**written.details, "quality": self._quality(request.study_instance_uid)}
+        self.on_stage("storing", _STAGES - 1, _STAGES)
+        return self._stored(request, replace(written, details=details), evidence)
+
+    def _stored(self, request: DraftRequest, written: _Written, evidence: Evidence) -> Draft:
+        draft = Draft(
+            id=request.draft_id,
+            study_instance_uid=request.study_instance_uid,
+            route=request.route,
+            generator=self.name,
+            status="draft",
+            text=written.text,
+            evidence=evidence,
+            checks=written.checks,
+            text_without_context=written.text_without_context,
+            flips=written.flips,
+            thinking=written.thinking,
+            details=written.details,
+        )
+        prior = [] if evidence.prior is None else [evidence.prior.study_instance_uid]
+        record = self.index.drafts.add(
+            draft.id,
+            draft.study_instance_uid,
+            route=draft.route,
+            generator=draft.generator,
+            text=draft.text,
+            payload=payload_of(draft),
+            cited=[*(case.study_instance_uid for case in evidence.similar), *prior],
+            by=request.by,
+        )
+        return draft_of(record)
+
+    def _by_evidence(self, evidence: Evidence) -> _Written:
+        text, sentences = evidence_only.compose(evidence)
+        return _Written(text, _with_sources(check_draft(text, evidence), text, sentences))
+
+    def _by_model(self, evidence: Evidence, options: DraftOptions) -> _Written:
+        """Draft twice, if there is a report to retrieve: the flips show what the retrieved texts change."""
+        assert self.generator is not None
+        images = self._pictures(evidence.study_instance_uid)
+        quotes = options.context and any((case.text or "").strip() for case in evidence.similar)
+        self.on_stage("drafting", 1, _STAGES)
+        prompt = self._prompt(evidence, options, images, with_context=quotes)
+        reply = self.generator.generate(prompt, cancelled=self.cancelled)
+        details = _details(prompt, reply.model, reply.finish_reason)
+        without: str | None = None
+        flipped: tuple[str, ...] = ()
+        if prompt.context_studies:
+            self.on_stage("drafting without context", 2, _STAGES)
+            plain = self._prompt(evidence, options, images, with_context=False)
+            without = self.generator.generate(plain, cancelled=self.cancelled).text
+            flipped = flips(reply.text, without, evidence)
+        checks = flag_flips(check_draft(reply.text, evidence), flipped)
+        return _Written(reply.text, checks, without, flipped, reply.thinking, details)
+
+    def _prompt(
+        self,
+        evidence: Evidence,
+        options: DraftOptions,
+        images: Sequence[EvidenceImage],
+        *,
+        with_context: bool,
+    ) -> Prompt:
+        assert self.generator is not None
+        budget = self.generator.budget
+        if options.max_images is not None:
+            budget = replace(budget, most_pictures=min(options.max_images, budget.most_pictures))
+        return build_prompt(evidence, self.images, budget, with_context=with_context, images=images)
+
+    def _pictures(self, study_instance_uid: str) -> list[EvidenceImage]:
+        shown = pictures_to_show(self.index.study(study_instance_uid))
+        allowed = [image for image in shown if self.may_show(image.image_id)]
+        if shown and not allowed:
+            raise DraftError(
+                "pictures-withheld",
+                f"Every picture of study {study_instance_uid} may show who the patient is, so that none is "
+                "handed to the generator; allow it in the generator's settings, or use evidence-only.",
+            )
+        return allowed
+
+    def _quality(self, study_instance_uid: str) -> dict[str, Any]:
+        images = self.index.images_of(study_instance_uid)
+        warnings = Counter(warning for image in images for warning in image.warnings)
+        return {"images": len(images), "warnings": dict(sorted(warnings.items()))}
+
+    def _check_cancelled(self) -> None:
+        if self.cancelled():
+            raise cancellation()
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    text: str
+    checks: tuple[Check, ...]
+    text_without_context: str | None = None
+    flips: tuple[str, ...] = ()
+    thinking: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def _details(prompt: Prompt, model: str, finish_reason: str) -> dict[str, Any]:
+    return {
+        "model": model,
+        "finish_reason": finish_reason,
+        "template": prompt.template,
+        "prompt_tokens": prompt.prompt_tokens,
+        "image_ids": list(prompt.image_ids),
+        "context_studies": [{"study_instance_uid": uid} for uid in prompt.context_studies],
+    }
+
+
+def _with_sources(
+    checks: Sequence[Check], text: str, sentences: Sequence[evidence_only.Sourced]
+) -> tuple[Check, ...]:
+    """The checks with the sources of the composed sentence that each lies in."""
+    places, position = [], 0
+    for sourced in sentences:
+        start = text.index(sourced.sentence, position)
+        position = start + len(sourced.sentence)
+        places.append((start, position, sourced.sources))
+    found = []
+    for check in checks:
+        sources = [
+            one for start, end, named in places if start < check.end and check.start < end for one in named
+        ]
+        found.append(replace(check, sources=tuple(dict.fromkeys(sources))))
+    return tuple(found)

@@ -1,0 +1,79 @@
+"""What becomes of a draft: a person edits, accepts or rejects it, and that is on record."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from index.case_index import CaseIndex
+from index.drafts import DraftRecord, RevisionRecord
+from medgemma.draft_record import draft_of, payload_of
+from medgemma.errors import DraftError
+from medgemma.records import Draft, Status
+from medgemma.verify import check_draft, flag_flips
+
+Step = Literal["accept", "edit", "reject"]
+TRANSITIONS: Mapping[tuple[Status, Step], Status] = {
+    ("draft", "accept"): "accepted",
+    ("draft", "edit"): "edited",
+    ("draft", "reject"): "rejected",
+    ("edited", "accept"): "accepted",
+    ("edited", "edit"): "edited",
+    ("edited", "reject"): "rejected",
+}
+"""The steps that there are; what is accepted or rejected stays so."""
+
+
+def accept(index: CaseIndex, draft_id: str, *, by: str, revision: int | None = None) -> Draft:
+    """Make the draft the study's report, which is found by its words from now on.
+
+    `revision` is the number of steps that the person has seen; a draft with another has changed. Raises
+    `CatalogError` `unknown-draft` or `draft-changed`, DraftError `draft-settled`.
+    """
+    former = _taken(index, draft_id, "accept", revision)
+    step = RevisionRecord("accepted", by, text=former.text)
+    return draft_of(index.drafts.advance(former, step, report=former.text))
+
+
+def reject(index: CaseIndex, draft_id: str, *, by: str, reason: str, revision: int | None = None) -> Draft:
+    """Put the draft away for a reason; raises as `accept` does, and DraftError `reason-missing`."""
+    former = _taken(index, draft_id, "reject", revision)
+    if not reason.strip():
+        raise DraftError("reason-missing", f"Say why draft {draft_id} is rejected.")
+    return draft_of(index.drafts.advance(former, RevisionRecord("rejected", by, reason=reason.strip())))
+
+
+def edit(index: CaseIndex, draft_id: str, *, by: str, text: str, revision: int | None = None) -> Draft:
+    """Put a person's words in place of the draft's. The difference is kept, and the checks are made anew.
+
+    Raises as `accept` does, and DraftError `text-missing`.
+    """
+    former = _taken(index, draft_id, "edit", revision)
+    if not text.strip():
+        raise DraftError("text-missing", f"Give the text that draft {draft_id} shall have, or reject it.")
+    draft = draft_of(former)
+    checks = flag_flips(check_draft(text, draft.evidence), draft.flips)
+    payload: dict[str, Any] = payload_of(replace(draft, checks=checks))
+    step = RevisionRecord("edited", by, text=text, difference=difference(former.text, text))
+    return draft_of(index.drafts.advance(former, step, payload))
+
+
+def difference(before: str, after: str) -> str:
+    """A unified diff of two texts by lines."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after", lineterm="")
+    return "\n".join(lines)
+
+
+def _taken(index: CaseIndex, draft_id: str, step: Step, revision: int | None) -> DraftRecord:
+    """The draft, if the step may be taken from where it is."""
+    record = index.drafts.get(draft_id)
+    status: Any = record.status
+    if (status, step) not in TRANSITIONS:
+        raise DraftError("draft-settled", f"Draft {draft_id} is {status} already, and stays so.")
+    if revision is not None and revision != record.revision:
+        raise DraftError(
+            "draft-changed", f"Draft {draft_id} was changed meanwhile and is {status} now; look at it again."
+        )
+    return record
