@@ -2,7 +2,8 @@
 
 Run as a program, because it forks, and a process that has used OpenMP must not. A step is a statement or
 commit of the database, an fsync, a rename or an unlink. Arguments: the operation, an empty folder, 1 for
-every step or n for every n-th, and the URL of a PostgreSQL server if the catalogues are to lie there. Prints one JSON object.
+every step or n for every n-th, and the URL of a PostgreSQL server if the catalogues are to lie there.
+Prints one JSON object.
 """
 
 from __future__ import annotations
