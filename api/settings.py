@@ -63,7 +63,6 @@ class Settings(BaseSettings):
     min_free_bytes: int = Field(
         1 << 30, ge=0, description="free disk in the home below which the service is not ready, in bytes"
     )
-
     generators: Path | None = Field(
         None,
         description="TOML file that names the generators of drafts; generators.toml in the home when unset",

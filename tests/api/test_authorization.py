@@ -27,6 +27,19 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("GET", "/v1/jobs/{job_id}"): "read",
     ("DELETE", "/v1/jobs/{job_id}"): "read",
     ("GET", "/v1/jobs/{job_id}/events"): "read",
+    ("POST", "/v1/reports"): "report",
+    ("GET", "/v1/reports"): "read",
+    ("GET", "/v1/reports/{draft_id}"): "read",
+    ("GET", "/v1/reports/{draft_id}/export"): "report",
+    ("POST", "/v1/reports/{draft_id}/accept"): "report",
+    ("POST", "/v1/reports/{draft_id}/edit"): "report",
+    ("POST", "/v1/reports/{draft_id}/reject"): "report",
+    ("GET", "/v1/routes"): "report",
+    ("GET", "/v1/routes/{name}"): "report",
+    ("PUT", "/v1/routes/{name}"): "admin",
+    ("DELETE", "/v1/routes/{name}"): "admin",
+    ("POST", "/v1/routes/{name}/test"): "admin",
+    ("POST", "/v1/routes/{name}/run"): "admin",
 }
 UNDESCRIBED = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
 

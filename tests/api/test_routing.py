@@ -109,7 +109,10 @@ def check(archive: Archive, drawn: tuple[WrittenStudy, ...]) -> None:
 
 
 @pytest.mark.parametrize("count", [36, pytest.param(200, marks=pytest.mark.campaign)])
-def test_exactly_the_expected_studies_are_sent_once_each(tmp_path: Path, count: int) -> None:
+def test_exactly_the_expected_studies_are_sent_once_each(
+    tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDSIGLIP_INGEST_ROOTS", str(tmp_path))
     drawn = write_phantoms(tmp_path / "drawn", count, 99, lambda _done, _total: None)
     run_killed_thrice(tmp_path / "home", tmp_path / "drawn", drawn)
 
