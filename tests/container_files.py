@@ -14,7 +14,7 @@ COMPOSE = ROOT / "docker-compose.yml"
 
 
 def compose(**environment: str) -> dict[str, Any]:
-    """The compose file, with `${NAME:-default}` replaced as Compose does it in this environment: in values."""
+    """The compose file, with `${NAME:-default}` replaced in its values, as Compose does it."""
 
     def filled(value: Any) -> Any:
         if isinstance(value, dict):

@@ -79,8 +79,12 @@ class PostgresqlServer:
         return f"{self.url}/{name}"
 
     def new_login(self, url: str, name: str, password: str) -> str:
-        """The database's URL for a new user who owns it and is asked for a password, which the URL lacks."""
+        """The database's URL for a new user who owns it and is asked for a password, which the URL lacks.
+
+        One of that name that is left of a dropped database goes.
+        """
         quoted = password.replace("'", "''").replace(":", "\\:")
+        self.execute(f"DROP ROLE IF EXISTS {name}")
         self.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{quoted}'")
         self.execute(f"ALTER DATABASE {url.rpartition('/')[2]} OWNER TO {name}")
         rules = self._folder / "data" / "pg_hba.conf"
