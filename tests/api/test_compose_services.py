@@ -1,5 +1,5 @@
 """The services of `docker-compose.yml` as processes: their commands, environments and health checks, on a
-PostgreSQL server that asks for the password of the secret. What a container finds mounted lies elsewhere here.
+PostgreSQL server that asks for the password of the secret. What a container finds mounted lies elsewhere.
 """
 
 from __future__ import annotations
