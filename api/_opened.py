@@ -84,9 +84,10 @@ class OpenedArchive:
         return self._open(create=False)
 
     def _open(self, create: bool) -> CaseIndex:
+        from api.catalogue_url import catalogue_url
         from index.case_index import CaseIndex
 
-        return CaseIndex.open(self.home, create=create, database_url=self.settings.database_url)
+        return CaseIndex.open(self.home, create=create, database_url=catalogue_url(self.settings))
 
     def make(self) -> None:
         """Make the archive if it is not there yet."""

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None, description="SQLAlchemy URL of the catalogue; SQLite in the home when unset"
     )
+    database_password_file: Path | None = Field(
+        None, description="file with the password of the user that database_url names"
+    )
     ingest_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="folders that clients may name files under, colon-separated; none when unset"
     )

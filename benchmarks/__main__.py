@@ -1,6 +1,6 @@
 """`python -m benchmarks [NAME...]`: measure the ratios, print a table and keep the results.
 
-No name means A1 to A22; M1 and M2 set memory against a limit and take minutes and gigabytes of disk. Exit
+No name means A1 to A23; M1 and M2 set memory against a limit and take minutes and gigabytes of disk. Exit
 code 1 when a guard does not hold.
 """
 
@@ -28,6 +28,7 @@ MODULES = {
     "A15": "a15_shared_passes",
     "A21": "a21_pipeline",
     "A22": "a22_second_ingest",
+    "A23": "a23_application_import",
 }
 MEMORY_MODULES = {"M1": "m01_small_files", "M2": "m02_large_slide"}
 _ALL = {**MODULES, **MEMORY_MODULES}

@@ -78,6 +78,20 @@ class PostgresqlServer:
         self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
         return f"{self.url}/{name}"
 
+    def new_login(self, url: str, name: str, password: str) -> str:
+        """The database's URL for a new user who owns it and is asked for a password, which the URL lacks.
+
+        One of that name that is left of a dropped database goes.
+        """
+        quoted = password.replace("'", "''").replace(":", "\\:")
+        self.execute(f"DROP ROLE IF EXISTS {name}")
+        self.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{quoted}'")
+        self.execute(f"ALTER DATABASE {url.rpartition('/')[2]} OWNER TO {name}")
+        rules = self._folder / "data" / "pg_hba.conf"
+        rules.write_text(f"host all {name} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+        self.execute("SELECT 1 FROM pg_reload_conf()")
+        return url.replace("tester@", f"{name}@")
+
     def drop(self, url: str) -> None:
         """Delete a database, whoever is connected to it."""
         self.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")

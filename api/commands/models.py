@@ -28,7 +28,9 @@ def demo(
 
     run = invocation(context)
     home = (run.home or Path("demo-output")).expanduser().absolute()
-    settings = run.settings().model_copy(update={"home": home, "database_url": None})
+    settings = run.settings().model_copy(
+        update={"home": home, "database_url": None, "database_password_file": None}
+    )
     with progress_display() as on_progress:
         outcome = run_demo(DemoRequest(settings, studies), on_note=run.note, on_progress=on_progress)
     run.answer(outcome, show_demo)
