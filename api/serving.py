@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -39,6 +40,8 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        # Unasked, uvicorn believes X-Forwarded-For of loopback: addresses that count wrong keys could be made up.
+        proxy_headers=bool(os.environ.get("FORWARDED_ALLOW_IPS")),
         timeout_graceful_shutdown=FINISH_SECONDS,
     )
     server = _Server(config, on_ready, on_stopping)
