@@ -40,7 +40,7 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        # Unasked, uvicorn believes X-Forwarded-For of loopback: addresses that count wrong keys could be made up.
+        # uvicorn would believe what loopback says of addresses, by which wrong keys are counted.
         proxy_headers=bool(os.environ.get("FORWARDED_ALLOW_IPS")),
         timeout_graceful_shutdown=FINISH_SECONDS,
     )
