@@ -11,7 +11,22 @@ from fastapi import FastAPI
 from api import middleware, problems
 from api.auth import open_gate
 from api.key_making import take_bootstrap_key
-from api.routes import audit, jobs, operations, reports, routing
+from api.routes import (
+    audit,
+    embeddings,
+    images,
+    info,
+    ingest,
+    jobs,
+    labels,
+    operations,
+    probes,
+    questions,
+    reports,
+    routing,
+    studies,
+)
+from api.routes.problem_answers import PROBLEMS
 from api.service import Archive
 from api.settings import Settings, read_settings
 
@@ -43,6 +58,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(title="medsiglip", lifespan=lifespan)
     problems.install(app)
     middleware.install(app, chosen)
-    for topic in (operations, audit, jobs, reports, routing):
-        app.include_router(topic.router)
+    app.include_router(operations.router)
+    for topic in (info, embeddings, questions, studies, images, ingest, labels, probes, reports, routing):
+        app.include_router(topic.router, responses=PROBLEMS)
+    for topic in (jobs, audit):
+        app.include_router(topic.router, responses=PROBLEMS)
     return app

@@ -57,6 +57,17 @@ def record(request: Request, action: str, studies: Sequence[str] = (), **details
     request.app.state.server.archive.index.audit.append([event])
 
 
+def record_study(request: Request, action: str, uid: str, **details: Any) -> str:
+    """Note `action` on one study of the archive, named by the UID that the archive or that its files have;
+    the former. What is not there is noted, too.
+    """
+    from api.queries import stored_study_uid
+
+    stored = stored_study_uid(request.app.state.server.archive, uid)
+    record(request, action, [stored], **details)
+    return stored
+
+
 def record_local(index: CaseIndex, action: str, studies: Sequence[str] = (), **details: Any) -> None:
     """Note that the user of this process did `action`, at the command line or by a server's own start."""
     event = AuditEvent(local_actor(), _known(action), tuple(dict.fromkeys(studies)), details)

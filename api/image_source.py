@@ -14,6 +14,7 @@ from api.errors import ServiceError
 if TYPE_CHECKING:
     from index.case_index import CaseIndex
     from index.records import StoredImage
+    from ingest.drawing_pool import DrawingPool
     from ingest.rendered import Rendered
 
 Pixels = NDArray[np.uint8]
@@ -24,8 +25,9 @@ class StoredPictures:
     such as the percentiles of MR.
     """
 
-    def __init__(self, index: CaseIndex) -> None:
+    def __init__(self, index: CaseIndex, drawing: DrawingPool) -> None:
         self._index = index
+        self._drawing = drawing
 
     def pictures(self, image_ids: Sequence[int]) -> list[Pixels]:
         """Display values uint8 [height, width, 3] of each image. Raises ServiceError `picture-gone` where its
@@ -45,7 +47,7 @@ class StoredPictures:
         records = self._index.series_files(series_instance_uid)
         paths = [record.path for record in records if record.outcome == "embedded"]
         paths = [path for path in paths if Path(path.split(SEPARATOR)[0]).is_file()]
-        images = render_files(paths, key=known_key(self._index)) if paths else iter(())
+        images = render_files(paths, key=known_key(self._index), drawing=self._drawing) if paths else iter(())
         return {
             (one.sop_instance_uid, one.frame, one.pixel_hash): one
             for one in images

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Any
 
+from api.seen_paths import without_paths
 from index.jobs import Job
 
 
@@ -16,20 +15,7 @@ def job_view(job: Job, *, with_paths: bool) -> dict[str, Any]:
     view = job.to_json()
     if not with_paths:
         received = job.parameters.get("received")
-        view["result"] = _without_paths(view["result"], received)
+        view["result"] = without_paths(view["result"], received)
         if view["error"] is not None and received is not None:
             view["error"]["message"] = view["error"]["message"].replace(f"{received}/", "")
     return view
-
-
-def _without_paths(value: Any, received: str | None) -> Any:
-    if isinstance(value, list):
-        return [_without_paths(item, received) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    kept = {name: _without_paths(item, received) for name, item in value.items() if name != "path"}
-    if isinstance(value.get("path"), str) and received is not None:
-        path = PurePath(value["path"])
-        if path.is_relative_to(received):
-            kept["path"] = str(path.relative_to(received))
-    return kept

@@ -55,6 +55,26 @@ def store_labels(archive: Archive, path: Path, content: LabelFile) -> Answer:
     }
 
 
+def set_labels(archive: Archive, records: Sequence[LabelRecord]) -> Answer:
+    """Store labels that come as values; the answer is that of `import_labels`.
+
+    Raises ServiceError `labels-unmatched` where none names anything in the archive.
+    """
+    missing = {record.key for record in _set(archive, records)}
+    keys = {record.key for record in records}
+    if missing == keys:
+        raise ServiceError(
+            "labels-unmatched",
+            f"no row names anything in the archive, such as {min(missing)}: compare the keys.",
+        )
+    return {
+        "labels": sorted({record.name for record in records}),
+        "rows": len(records),
+        "matched": len(keys - missing),
+        "unmatched": sorted(missing),
+    }
+
+
 def _set(archive: Archive, records: Sequence[LabelRecord]) -> list[LabelRecord]:
     """Store labels; those that name nothing in the archive.
 

@@ -105,6 +105,13 @@ def show_probe(archive: Archive, name: str) -> Answer:
     return _described(_stored(archive, name))
 
 
+def delete_probe(archive: Archive, name: str) -> Answer:
+    """Remove a probe for good."""
+    record = _stored(archive, name)
+    archive.index.remove_probe(name)
+    return {"name": record.name, "removed": True}
+
+
 def predict_probe(archive: Archive, name: str, *, images: Sequence[AnyPath], study: str | None) -> Answer:
     """Probabilities for picture files or for a study.
 

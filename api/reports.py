@@ -53,7 +53,9 @@ def make_draft(
     name, options = chosen_generator(archive, request)
     configured = generator_named(archive.settings, name)
     index = archive.index
-    drafter = Drafter(finding_scores(archive), StoredPictures(index), name, cancelled=cancelled)
+    drafter = Drafter(
+        finding_scores(archive), StoredPictures(index, archive.drawing), name, cancelled=cancelled
+    )
     drafter.on_stage = on_progress
     if configured is not None:
         drafter.generator = configured.make()
@@ -159,7 +161,9 @@ def exported(archive: ReportingArchive, draft: Draft, name: str) -> Export:
         )
     # What a person edited and nobody has accepted leaves with the mark of a draft.
     shown = replace(draft, status="draft") if draft.status == "edited" else draft
-    return export(shown, FORMATS[name], study_facts(archive, draft), StoredPictures(archive.index))
+    return export(
+        shown, FORMATS[name], study_facts(archive, draft), StoredPictures(archive.index, archive.drawing)
+    )
 
 
 def study_facts(archive: ReportingArchive, draft: Draft) -> StudyFacts:

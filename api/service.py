@@ -192,6 +192,12 @@ class Archive(ReportingArchive):
 
         return show_probe(self, name)
 
+    def delete_probe(self, name: str) -> Answer:
+        """Remove a probe for good."""
+        from api.probing import delete_probe
+
+        return delete_probe(self, name)
+
     def predict_probe(self, name: str, *, images: Sequence[AnyPath] = (), study: str | None = None) -> Answer:
         """Probabilities of a probe's labels for picture files or a study."""
         from api.probing import predict_probe

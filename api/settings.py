@@ -60,6 +60,11 @@ class Settings(BaseSettings):
     max_json_bytes: int = Field(
         32 << 20, ge=1024, description="largest body of a request that is no upload, in bytes"
     )
+    max_upload_bytes: int = Field(8 << 30, ge=1, description="largest upload of files, in bytes")
+    max_upload_files: int = Field(20_000, ge=1, description="most files in one upload")
+    upload_pause_seconds: float = Field(
+        30.0, gt=0, description="longest time in which an upload may stand still, in seconds"
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="origins whose pages may ask, such as https://viewer.example, comma-separated"
     )

@@ -350,6 +350,13 @@ class CaseIndex(OpenHome):
             probes.record(transaction, probe)
         deletion.sweep(self._database)
 
+    def remove_probe(self, name: str) -> bool:
+        """Take a probe and its file out; whether there was one."""
+        with writing(self._database) as transaction:
+            removed = probes.remove(transaction, name)
+        deletion.sweep(self._database)
+        return removed
+
     def probes(self) -> list[ProbeRecord]:
         """The probes on record, by name."""
         with self._database.read() as connection:

@@ -35,6 +35,14 @@ def record(writing: Writing, probe: ProbeRecord) -> None:
     insert_rows(connection, probes, [{**row, "created_at": datetime.now(UTC)}])
 
 
+def remove(writing: Writing, name: str) -> bool:
+    """Take a probe out; whether there was one. Its file is doomed."""
+    files = writing.connection.execute(select(probes.c.file).where(probes.c.name == name)).scalars().all()
+    writing.doom([escape(file) for file in files])
+    writing.connection.execute(delete(probes).where(probes.c.name == name))
+    return bool(files)
+
+
 def listed(connection: Connection) -> list[ProbeRecord]:
     """The probes by name."""
     statement = select(probes.c.name, spaces.c.name, probes.c.file, probes.c.summary)

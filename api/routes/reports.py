@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import auditing
 from api.auth import Caller, requires
-from api.job_view import job_view
+from api.job_start import IdempotencyKey, accepted, submit
 from api.routes.jobs import JobAnswer
 from api.service import Archive
 
@@ -95,7 +95,13 @@ class ReportList(BaseModel):
 
 
 @router.post("", status_code=202, response_model=JobAnswer)
-def order_report(request: Request, order: ReportOrder, caller: Reporter) -> dict[str, Any]:
+def order_report(
+    request: Request,
+    response: Response,
+    order: ReportOrder,
+    caller: Reporter,
+    idempotency_key: IdempotencyKey = None,
+) -> dict[str, Any]:
     """Draft a report; the job's result names the draft, whose id is the job's."""
     from api.generator_settings import generator_named
     from api.queries import stored_study_uid
@@ -117,8 +123,7 @@ def order_report(request: Request, order: ReportOrder, caller: Reporter) -> dict
         "by": caller.key_id,
     }
     auditing.record(request, "draft", [uid])
-    job = archive.index.jobs.submit(JOB_KIND, parameters, key_id=caller.key_id)
-    return job_view(job, with_paths=caller.may("admin"))
+    return accepted(submit(request, caller, JOB_KIND, parameters, idempotency_key), caller, response)
 
 
 @router.get("", response_model=ReportList)

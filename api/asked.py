@@ -1,0 +1,104 @@
+"""Requests that come as a JSON object or, with files, as a form: read into the same model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+
+from api.errors import ServiceError
+from api.uploads import Received, receive_form
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[Model]):
+    """A request: its fields, and the files that came with it, if it was a form."""
+
+    fields: Model
+    files: Sequence[Path] = ()
+    received: Received | None = None
+
+
+@asynccontextmanager
+async def asked(
+    request: Request, model: type[Model], *, others: tuple[str, ...] = ()
+) -> AsyncIterator[Asked[Model]]:
+    """The request as `model`: of a JSON object, or of the fields of a form, whose files are gone afterwards
+    unless they are kept. `others` are fields of a form that may hold a file besides `file`.
+
+    Raises what `receive_form` raises, `bad-json`, and RequestValidationError.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        async with receive_form(request, others=others) as received:
+            yield Asked(_of_form(model, received.fields), received.files, received)
+        return
+    if kind != "application/json":
+        raise ServiceError(
+            "wrong-content-type",
+            "the body must be JSON (application/json) or, with files, a form (multipart/form-data).",
+        )
+    try:
+        fields = model.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise _invalid(error) from None
+    yield Asked(fields)
+
+
+def _of_form(model: type[Model], fields: Mapping[str, list[str]]) -> Model:
+    """Repeated fields are lists, and so are those with commas where the model has a list."""
+    values: dict[str, Any] = {}
+    for name, given in fields.items():
+        known = model.model_fields.get(name)
+        if known is not None and _is_list(known.annotation):
+            by_commas = name in ("labels", "input")
+            parts = [part for value in given for part in (value.split(",") if by_commas else [value])]
+            values[name] = [part.strip() for part in parts if part.strip()] if by_commas else parts
+        elif len(given) == 1:
+            values[name] = given[0]
+        else:
+            values[name] = given
+    try:
+        return model.model_validate(values, strict=False)
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+def _is_list(annotation: Any) -> bool:
+    if get_origin(annotation) in (Union, UnionType):
+        return any(_is_list(one) for one in get_args(annotation))
+    if hasattr(annotation, "__metadata__"):
+        return _is_list(annotation.__origin__)
+    return get_origin(annotation) is list
+
+
+def _invalid(error: ValidationError) -> RequestValidationError:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found])
+
+
+def described(model: type[BaseModel], *, files: str | None, others: Mapping[str, str] | None = None) -> Any:
+    """`openapi_extra` of a route that reads `model` by `asked`; `files` says what the field `file` holds."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    if files is not None:
+        binary = {"type": "string", "format": "binary"}
+        properties = {name: _in_form(one) for name, one in schema["properties"].items()}
+        properties["file"] = {"type": "array", "items": binary, "description": files}
+        for name, meaning in (others or {}).items():
+            properties[name] = {**binary, "description": meaning}
+        content["multipart/form-data"] = {"schema": {"type": "object", "properties": properties}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _in_form(schema: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key != "default"}

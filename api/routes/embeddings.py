@@ -1,0 +1,125 @@
+"""`/v1/embeddings`: vectors of texts and pictures, in the shape of OpenAI's embeddings."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import shutil
+from collections.abc import Sequence
+from typing import Annotated, Any
+from urllib.parse import unquote_to_bytes
+from uuid import uuid4
+
+import numpy as np
+from fastapi import APIRouter, Depends, Request, Response
+from numpy.typing import NDArray
+
+from api.auth import Caller, requires
+from api.errors import ServiceError
+from api.routes.info import model_id
+from api.schemas.embeddings import Embeddings
+from api.schemas.questions import EmbeddingsQuestion, ImageInput
+from api.service import Archive
+from api.uploads import FOLDER
+
+router = APIRouter(prefix="/v1", tags=["questions"])
+Reader = Annotated[Caller, Depends(requires("read"))]
+_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
+
+
+@router.post(
+    "/embeddings",
+    operation_id="embed",
+    response_class=Response,
+    responses={200: {"model": Embeddings, "description": "The vectors, in the order of `input`"}},
+)
+def embed(request: Request, question: EmbeddingsQuestion, _caller: Reader) -> Response:
+    """Unit-length vectors of texts and pictures; of a file with several images, that of its middle one."""
+    archive: Archive = request.app.state.server.archive
+    name = model_id(archive.checkpoint)
+    if question.model not in ("", name, archive.space.name):
+        raise ServiceError("unknown-model", f"this service encodes with {name!r} alone: ask for that.")
+    if question.dimensions not in (None, archive.space.dimension):
+        raise ServiceError(
+            "bad-dimensions",
+            f"vectors of this model have {archive.space.dimension} dimensions: ask for those.",
+        )
+    inputs = question.input if isinstance(question.input, list) else [question.input]
+    vectors, tokens = _vectors(archive, inputs)
+    data = [
+        {"object": "embedding", "index": i, "embedding": _written(vector, question.encoding_format)}
+        for i, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    answer = {"object": "list", "data": data, "model": name, "usage": usage}
+    # Thousands of numbers: they are not looked at once more against the schema.
+    return Response(json.dumps(answer, separators=(",", ":")), media_type="application/json")
+
+
+def _written(vector: NDArray[np.float32], how: str) -> list[float] | str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode() if how == "base64" else vector.tolist()
+
+
+def _vectors(archive: Archive, inputs: Sequence[str | ImageInput]) -> tuple[NDArray[np.float32], int]:
+    """Vectors [n, d] in the order of `inputs`, and the number of text tokens."""
+    vectors = np.empty((len(inputs), archive.space.dimension), np.float32)
+    texts = [i for i, one in enumerate(inputs) if isinstance(one, str)]
+    tokens = 0
+    if texts:
+        words = [str(inputs[i]) for i in texts]
+        vectors[texts] = archive.encoder.encode_texts(words)
+        tokenizer = archive.encoder.tokenizer
+        tokens = int((tokenizer(words) != tokenizer.pad_id).sum())
+    images = [(i, one.image) for i, one in enumerate(inputs) if isinstance(one, ImageInput)]
+    if images:
+        drawn = _drawn(archive, images)
+        vectors[[i for i, _ in images]] = archive.encoder.encode_images(drawn)
+    return vectors, tokens
+
+
+def _drawn(archive: Archive, images: Sequence[tuple[int, str]]) -> list[NDArray[np.uint8]]:
+    """Model inputs uint8 [S, S, 3]; the bytes are read in workers, and so come as files."""
+    from api.queries import rendered_file
+    from medsiglip.preprocess import to_model_input
+
+    folder = archive.home / FOLDER / uuid4().hex
+    folder.mkdir(mode=0o700, parents=True)
+    try:
+        inputs = []
+        for i, uri in images:
+            file = folder / f"input.{i}{_suffix(uri)}"
+            file.write_bytes(_content(uri, i))
+            inputs.append(_middle(rendered_file(file, archive)))
+        size, profile = archive.encoder.image_size, archive.space.profile
+        return [to_model_input(pixels, size, profile) for pixels in inputs]
+    except ServiceError as error:
+        error.args = (str(error).replace(f"{folder}/", ""),)
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _middle(rendered: Sequence[Any]) -> NDArray[np.uint8]:
+    pixels: NDArray[np.uint8] = rendered[len(rendered) // 2].pixels
+    return pixels
+
+
+def _suffix(uri: str) -> str:
+    return _SUFFIXES.get(uri[5:].partition(",")[0].partition(";")[0].lower(), ".dcm")
+
+
+def _content(uri: str, number: int) -> bytes:
+    """The bytes of a data URI (RFC 2397)."""
+    head, comma, data = uri.partition(",")
+    try:
+        if not comma:
+            raise ValueError
+        if head.lower().endswith(";base64"):
+            return base64.b64decode(data, validate=True)
+        return unquote_to_bytes(data)
+    except (ValueError, binascii.Error):
+        raise ServiceError(
+            "bad-data-uri",
+            f"input {number} is no data URI: give data:image/png;base64,... with valid base64.",
+        ) from None

@@ -1,0 +1,108 @@
+"""`/v1/classify` and `/v1/search`: what is in an image, and where it was seen before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.concurrency import run_in_threadpool
+
+from api import auditing
+from api.asked import asked, described
+from api.auth import Caller, requires
+from api.errors import ServiceError
+from api.routes.problem_answers import UPLOAD_PROBLEMS
+from api.schemas.answers import ClassifyAnswer, SearchAnswer
+from api.schemas.questions import ClassifyQuestion, SearchQuestion
+from api.seen_paths import shown
+from api.service import Archive
+
+router = APIRouter(prefix="/v1", tags=["questions"], responses=UPLOAD_PROBLEMS)
+Reader = Annotated[Caller, Depends(requires("read"))]
+_FILES = "DICOM files, PNG or JPEG pictures"
+
+
+@router.post(
+    "/classify",
+    operation_id="classify",
+    response_model=ClassifyAnswer,
+    response_model_exclude_unset=True,
+    openapi_extra=described(ClassifyQuestion, files=_FILES),
+)
+async def classify(request: Request, caller: Reader) -> Any:
+    """Scores of files or of a study against free labels, a prompt set or a probe."""
+    async with asked(request, ClassifyQuestion) as question:
+        return await run_in_threadpool(_classify, request, caller, question.fields, question.files)
+
+
+def _classify(
+    request: Request, caller: Caller, question: ClassifyQuestion, files: Sequence[Path]
+) -> dict[str, Any]:
+    archive: Archive = request.app.state.server.archive
+    study = question.study_instance_uid
+    if study is not None:
+        auditing.record_study(request, "classify", study)
+    if question.probe is None:
+        if question.prompts is not None:
+            require_prompt_set(question.prompts)
+        found = archive.classify(images=files, study=study, labels=question.labels, prompts=question.prompts)
+    else:
+        if question.labels is not None or question.prompts is not None:
+            raise ServiceError("one-of", "give one of labels, prompts and probe.")
+        found = _as_scores(archive.predict_probe(question.probe, images=files, study=study))
+    return shown(found, caller)
+
+
+def _as_scores(predicted: dict[str, Any]) -> dict[str, Any]:
+    """A probe's answer in the shape of a classification."""
+    if "results" in predicted:
+        return {**predicted, "results": [_as_scores(one) for one in predicted["results"]]}
+    pairs = sorted(predicted["probability"].items(), key=lambda pair: -pair[1])
+    scores = [{"label": label, "probability": value, "cosine": None} for label, value in pairs]
+    return {**{name: value for name, value in predicted.items() if name != "probability"}, "scores": scores}
+
+
+@router.post(
+    "/search",
+    operation_id="search",
+    response_model=SearchAnswer,
+    response_model_exclude_unset=True,
+    openapi_extra=described(SearchQuestion, files="one DICOM file, PNG or JPEG picture"),
+)
+async def search(request: Request, caller: Reader) -> Any:
+    """The nearest images, series or studies to a text, a study, a stored image or a file."""
+    async with asked(request, SearchQuestion) as question:
+        return await run_in_threadpool(_search, request, caller, question.fields, question.files)
+
+
+def _search(
+    request: Request, caller: Caller, question: SearchQuestion, files: Sequence[Path]
+) -> dict[str, Any]:
+    archive: Archive = request.app.state.server.archive
+    if len(files) > 1:
+        raise ServiceError("one-of", "search with one file at a time.")
+    found = archive.search(
+        text=question.text,
+        image=files[0] if files else None,
+        study=question.study_instance_uid,
+        image_id=question.image_id,
+        k=question.k,
+        level=question.level,
+        where=question.where,
+        include_same_patient=question.include_same_patient,
+    )
+    auditing.record(request, "search", [hit["study_instance_uid"] for hit in found["hits"]])
+    return shown(found, caller)
+
+
+def require_prompt_set(name: str) -> None:
+    """Raise ServiceError `prompt-set-unknown` for what is no bundled prompt set: clients name no files."""
+    from medsiglip.zeroshot import list_prompt_sets
+
+    known = list_prompt_sets()
+    if name not in known:
+        raise ServiceError(
+            "prompt-set-unknown", f"there is no prompt set {name!r}: choose one of {', '.join(known)}."
+        )
