@@ -27,6 +27,11 @@ class Asked(Generic[Model]):
     files: Sequence[Path] = ()
     received: Received | None = None
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the files lie."""
+        return None if self.received is None else self.received.folder
+
 
 @asynccontextmanager
 async def asked(

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePath
+from pathlib import Path
 from typing import Any
 
 from api.auth import Caller
 
 
-def shown(answer: dict[str, Any], caller: Caller) -> dict[str, Any]:
-    """The answer as the caller may see it: without `admin` no field `path` at any depth."""
-    found: dict[str, Any] = answer if caller.may("admin") else without_paths(answer)
+def shown(answer: dict[str, Any], caller: Caller, received: Path | None = None) -> dict[str, Any]:
+    """The answer as the caller may see it: files below the folder `received` are called as he called them,
+    and only `admin` sees the fields `path` of others, at any depth.
+    """
+    found: dict[str, Any] = _seen(answer, None if received is None else str(received), caller.may("admin"))
     return found
 
 
-def without_paths(value: Any, received: str | None = None) -> Any:
+def without_paths(value: Any, received: str | None) -> Any:
     """The value without its fields `path`, but for those below the folder `received`, relative to it."""
+    return _seen(value, received, False)
+
+
+def _seen(value: Any, received: str | None, with_paths: bool) -> Any:
     if isinstance(value, list):
-        return [without_paths(item, received) for item in value]
+        return [_seen(item, received, with_paths) for item in value]
+    if isinstance(value, str) and received is not None:
+        return value.replace(f"{received}/", "")
     if not isinstance(value, Mapping):
         return value
-    kept = {name: without_paths(item, received) for name, item in value.items() if name != "path"}
-    if isinstance(value.get("path"), str) and received is not None:
-        path = PurePath(value["path"])
-        if path.is_relative_to(received):
-            kept["path"] = str(path.relative_to(received))
-    return kept
+    seen = {name: _seen(item, received, with_paths) for name, item in value.items() if name != "path"}
+    if "path" in value:
+        path = value["path"]
+        if isinstance(path, str) and received is not None and Path(path).is_relative_to(received):
+            seen["path"] = str(Path(path).relative_to(received))
+        elif with_paths:
+            seen["path"] = path
+    return seen

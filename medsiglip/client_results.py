@@ -20,12 +20,16 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """Scores of one file or study, best first; `image` says which image, for a study which one drove."""
+    """Scores of one file or study, best first; `image` says which image, for a study which one drove.
+
+    Of several files one that cannot be used has no scores but an `error` with `code` and `message`.
+    """
 
     space: str
-    scores: tuple[Score, ...]
+    scores: tuple[Score, ...] = ()
     image: Mapping[str, Any] = field(default_factory=dict)
     study_instance_uid: str | None = None
+    error: Mapping[str, str] | None = None
 
     @property
     def best(self) -> Score:
@@ -132,7 +136,7 @@ def known(kind: type[T], values: Mapping[str, Any]) -> T:
 
 def classification(answer: Mapping[str, Any]) -> Classification:
     """From the answer for one file or study."""
-    scores = tuple(known(Score, score) for score in answer["scores"])
+    scores = tuple(known(Score, score) for score in answer.get("scores") or ())
     return known(Classification, {**answer, "scores": scores})
 
 

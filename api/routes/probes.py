@@ -105,7 +105,9 @@ def _predict(request: Request, name: str, caller: Caller, question: Asked[Predic
     study = question.fields.study_instance_uid
     if study is not None:
         auditing.record_study(request, "predict", study, probe=name)
-    return shown(_archive(request).predict_probe(name, images=question.files, study=study), caller)
+    return shown(
+        _archive(request).predict_probe(name, images=question.files, study=study), caller, question.folder
+    )
 
 
 def _archive(request: Request) -> Archive:

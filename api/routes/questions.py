@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
 from api import auditing
-from api.asked import asked, described
+from api.asked import Asked, asked, described
 from api.auth import Caller, requires
 from api.errors import ServiceError
 from api.routes.problem_answers import UPLOAD_PROBLEMS
@@ -34,12 +32,11 @@ _FILES = "DICOM files, PNG or JPEG pictures"
 async def classify(request: Request, caller: Reader) -> Any:
     """Scores of files or of a study against free labels, a prompt set or a probe."""
     async with asked(request, ClassifyQuestion) as question:
-        return await run_in_threadpool(_classify, request, caller, question.fields, question.files)
+        return await run_in_threadpool(_classify, request, caller, question)
 
 
-def _classify(
-    request: Request, caller: Caller, question: ClassifyQuestion, files: Sequence[Path]
-) -> dict[str, Any]:
+def _classify(request: Request, caller: Caller, asking: Asked[ClassifyQuestion]) -> dict[str, Any]:
+    question, files = asking.fields, asking.files
     archive: Archive = request.app.state.server.archive
     study = question.study_instance_uid
     if study is not None:
@@ -52,7 +49,7 @@ def _classify(
         if question.labels is not None or question.prompts is not None:
             raise ServiceError("one-of", "give one of labels, prompts and probe.")
         found = _as_scores(archive.predict_probe(question.probe, images=files, study=study))
-    return shown(found, caller)
+    return shown(found, caller, asking.folder)
 
 
 def _as_scores(predicted: dict[str, Any]) -> dict[str, Any]:
@@ -74,12 +71,11 @@ def _as_scores(predicted: dict[str, Any]) -> dict[str, Any]:
 async def search(request: Request, caller: Reader) -> Any:
     """The nearest images, series or studies to a text, a study, a stored image or a file."""
     async with asked(request, SearchQuestion) as question:
-        return await run_in_threadpool(_search, request, caller, question.fields, question.files)
+        return await run_in_threadpool(_search, request, caller, question)
 
 
-def _search(
-    request: Request, caller: Caller, question: SearchQuestion, files: Sequence[Path]
-) -> dict[str, Any]:
+def _search(request: Request, caller: Caller, asking: Asked[SearchQuestion]) -> dict[str, Any]:
+    question, files = asking.fields, asking.files
     archive: Archive = request.app.state.server.archive
     if len(files) > 1:
         raise ServiceError("one-of", "search with one file at a time.")
@@ -94,7 +90,7 @@ def _search(
         include_same_patient=question.include_same_patient,
     )
     auditing.record(request, "search", [hit["study_instance_uid"] for hit in found["hits"]])
-    return shown(found, caller)
+    return shown(found, caller, asking.folder)
 
 
 def require_prompt_set(name: str) -> None:
