@@ -91,6 +91,12 @@ class Parts:
 
     def _open(self) -> None:
         if self._names is None:
+            kind = self._headers.get(b"content-type", b"application/dicom").partition(b";")[0]
+            if kind.strip().lower() != b"application/dicom":
+                raise ServiceError(
+                    "wrong-content-type",
+                    "a part has another type than application/dicom: send instances alone.",
+                )
             self._open_file(None, f"{len(self._received.files):06d}.dcm")
             return
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))

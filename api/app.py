@@ -13,6 +13,7 @@ from api.auth import open_gate
 from api.key_making import take_bootstrap_key
 from api.routes import (
     audit,
+    dicomweb,
     embeddings,
     images,
     info,
@@ -61,6 +62,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(operations.router)
     for topic in (info, embeddings, questions, studies, images, ingest, labels, probes, reports, routing):
         app.include_router(topic.router, responses=PROBLEMS)
-    for topic in (jobs, audit):
+    for topic in (dicomweb, jobs, audit):
         app.include_router(topic.router, responses=PROBLEMS)
     return app

@@ -8,6 +8,7 @@ that a client gives is a path here, and what was not kept is gone when the reque
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -52,7 +53,10 @@ class Received:
     is_kept: bool = False
 
     def keep(self) -> None:
-        """Leave the folder where it is: a job takes care of it from now on."""
+        """Leave the folder where it is, for a job that takes care of it: on the disk, before the job is."""
+        for path in [*self.files, *self.others.values(), self.folder, self.folder.parent]:
+            if path.exists():
+                _sync(path)
         self.is_kept = True
 
 
@@ -186,6 +190,14 @@ def _check_size(size: int, settings: Settings) -> None:
 def _check_room(folder: Path, size: int, settings: Settings) -> None:
     if size and shutil.disk_usage(folder).free < size + settings.min_free_bytes:
         raise ServiceError("disk-full", "the service's disk has no room for this upload: try again later.")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _too_slow() -> ServiceError:

@@ -60,9 +60,11 @@ def _start(
         parameters = {"paths": paths, "received": str(sent.folder)}
         parameters["metadata"] = None if metadata is None else str(metadata)
     auditing.record(request, "ingest", files=0 if sent is None else len(sent.files))
-    job = submit(request, caller, "ingest", parameters, idempotency_key)
-    if sent is not None and job.parameters.get("received") == str(sent.folder):
+    if sent is not None and sent.files:
         sent.keep()
+    job = submit(request, caller, "ingest", parameters, idempotency_key)
+    if sent is not None and job.parameters.get("received") != str(sent.folder):
+        sent.is_kept = False  # the job that this key started first has files of its own
     return accepted(job, caller, response)
 
 

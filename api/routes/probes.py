@@ -63,9 +63,11 @@ def _start(
     parameters["labels_csv"] = str(question.files[0]) if question.files else None
     parameters["received"] = str(sent.folder) if sent is not None and question.files else None
     auditing.record(request, "train", probe=fields.name)
-    job = submit(request, caller, "probe", parameters, idempotency_key)
-    if sent is not None and job.parameters.get("received") == str(sent.folder):
+    if sent is not None and sent.files:
         sent.keep()
+    job = submit(request, caller, "probe", parameters, idempotency_key)
+    if sent is not None and job.parameters.get("received") != str(sent.folder):
+        sent.is_kept = False  # the job that this key started first has files of its own
     return accepted(job, caller, response)
 
 

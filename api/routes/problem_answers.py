@@ -21,6 +21,7 @@ _TOLD = {
     401: "The API key is missing or wrong.",
     403: "The key lacks a scope, or the path or host is not allowed.",
     404: "There is no such thing.",
+    406: "The answer comes in no type that is accepted.",
     408: "The body comes too slowly.",
     409: "The archive or the thing is in another state.",
     413: "The body is too large.",

@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from api.cli import main
+
+from .live_service import LiveService, live_service
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,22 @@ def home(phantoms: Phantoms, tmp_path_factory: pytest.TempPathFactory) -> Home:
     report = run("--home", path, "--json", "ingest", phantoms.dicom).json
     assert run("--home", path, "label", "import", phantoms.labels).code == 0
     return Home(path, report)
+
+
+@pytest.fixture(scope="session")
+def service(
+    home: Home, phantoms: Phantoms, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveService]:
+    """A real server on a copy of the shared archive, which tests may add to; it may read the phantoms."""
+    folder = tmp_path_factory.mktemp("service")
+    environment = {
+        "MEDSIGLIP_INGEST_ROOTS": str(phantoms.dicom.parent),
+        "MEDSIGLIP_UPLOAD_PAUSE_SECONDS": "2",
+    }
+    environment |= {"MEDSIGLIP_MAX_UPLOAD_BYTES": str(300 << 20), "MEDSIGLIP_MAX_UPLOAD_FILES": "500"}
+    environment |= {"MEDSIGLIP_MIN_FREE_BYTES": str(100 << 20)}
+    with live_service(home.path, folder, environment) as started:
+        yield started
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,9 +27,20 @@ def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
 class Started:
     """One command that runs; its log is the file `log`."""
 
-    def __init__(self, home: Path, words: tuple[str, ...], database_url: str | None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        words: tuple[str, ...],
+        database_url: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.log = home.parent / f"{words[0]}-{time.monotonic_ns()}.log"
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+            **(environment or {}),
+        }
         if database_url is not None:
             environment["MEDSIGLIP_DATABASE_URL"] = database_url
         with self.log.open("wb") as log:

@@ -27,6 +27,8 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("GET", "/v1/jobs/{job_id}"): "read",
     ("DELETE", "/v1/jobs/{job_id}"): "read",
     ("GET", "/v1/jobs/{job_id}/events"): "read",
+    ("POST", "/dicom-web/studies"): "write",
+    ("POST", "/dicom-web/studies/{study}"): "write",
     ("GET", "/v1/info"): "read",
     ("POST", "/v1/embeddings"): "read",
     ("POST", "/v1/classify"): "read",
