@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from medgemma._chat_stream import ChatStream, Retry, wait_asked, what_went_wrong
+from medgemma._chat_stream import ChatStream, RetryableError, wait_asked, what_went_wrong
 from medgemma.budget import Budget
 from medgemma.errors import DraftError
 from medgemma.generators import Cancelled, Readiness, cancellation, never
@@ -32,7 +32,9 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Seconds. `first_token` counts from the sending of a request, upload included; `total` over all tries."""
+    """Seconds. `first_token` counts from the sending of a request, upload included; `total` is over all
+    tries.
+    """
 
     connect: float = 5.0
     first_token: float = 180.0
@@ -145,7 +147,7 @@ class OpenAIServer:
             for failures in range(1, retries.tries + 1):
                 try:
                     return await self._once(client, body, prompt)
-                except Retry as retry:
+                except RetryableError as retry:
                     wait = retries.wait(failures, retry.after)
                     if failures == retries.tries or loop.time() + wait > end:
                         raise retry.error from None
@@ -177,14 +179,14 @@ class OpenAIServer:
                 raise self._late("written another word", limits.between_tokens) from None
             raise self._late("begun its reply", limits.first_token) from None
         except (httpx.ConnectError, httpx.ConnectTimeout):
-            raise Retry(self._down()) from None
+            raise RetryableError(self._down()) from None
         except httpx.TransportError:
             if not stream.ended:
-                raise Retry(stream.cut_off()) from None
+                raise RetryableError(stream.cut_off()) from None
         except httpx.HTTPError as error:
-            raise Retry(stream.broken(type(error).__name__)) from None
+            raise RetryableError(stream.broken(type(error).__name__)) from None
         if not stream.ended:
-            raise Retry(stream.cut_off())
+            raise RetryableError(stream.cut_off())
         return read_reply(
             stream.text,
             model=stream.model,
@@ -237,7 +239,8 @@ class OpenAIServer:
     def _late(self, what: str, seconds: float) -> DraftError:
         return DraftError(
             "generator-timeout",
-            f"{self.model} had not {what} after {seconds:g} s; try again when it is less busy, or raise the limit.",
+            f"{self.model} had not {what} after {seconds:g} s; try again when it is less busy, or raise the "
+            "limit.",
             may_pass=True,
         )
 

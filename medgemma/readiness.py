@@ -1,4 +1,4 @@
-"""Whether a generator sees what it is shown: one prompt, two different pictures, two different answers wanted.
+"""Whether a generator sees what it is shown: one prompt, two different pictures, two answers wanted.
 
 A server with the wrong chat template, or a build for text alone, drops pictures without a word and writes
 fluent reports of nothing.
@@ -35,8 +35,8 @@ def try_two_pictures(generate: Callable[[Prompt], Reply], budget: Budget) -> Rea
         return Readiness(
             False,
             "image-blind",
-            f"{first.model} gives the same answer to two different pictures, so it does not see them; serve a "
-            "multimodal checkpoint with its own chat template.",
+            f"{first.model} gives the same answer to two different pictures, so it does not see them; serve "
+            "a multimodal checkpoint with its own chat template.",
             first.model,
         )
     return Readiness(True, None, f"{first.model} tells two pictures apart.", first.model)

@@ -14,7 +14,8 @@ _SPECIAL = re.compile(
 )
 _REFUSAL = re.compile(
     r"(?:i(?:'|’)?m sorry|i am sorry|sorry|i apologi[sz]e|as an ai\b)"
-    r"|(?:unfortunately,? )?i(?: cannot| can(?:'|’)t|(?:'|’)m unable to| am unable to| am not able to| won(?:'|’)t)"
+    r"|(?:unfortunately,? )?i(?: cannot| can(?:'|’)t|(?:'|’)m unable to| am unable to| am not able to"
+    r"| won(?:'|’)t)"
     r" (?:provide|interpret|analy[sz]e|diagnose|assist|help|comply|fulfil+|generate|give|offer|write|do that"
     r"|(?:see|view|access|process|open|display) (?:the |any |this |that |an? |your )?(?:attached )?"
     r"(?:images?|pictures?|attachments?|files?|scans?|x-?rays?))",
@@ -94,6 +95,6 @@ def _why_empty(model: str, thought: str | None, finish_reason: str) -> str:
             "prompt template."
         )
     return (
-        f"{model} wrote no text; if it runs in float16, run it in bfloat16 or float32, for float16 overflows in "
-        "its vision tower."
+        f"{model} wrote no text; if it runs in float16, run it in bfloat16 or float32, for float16 overflows "
+        "in its vision tower."
     )
