@@ -58,7 +58,8 @@ class ChatStream:
     def take(self, line: str) -> bool:
         """Read one line of an event stream; true if it brought a part of the reply.
 
-        Raises RetryableError for what is not an event of a chat completion, and for an error within the stream.
+        Raises RetryableError for what is not an event of a chat completion, and for an error within the
+        stream.
         """
         if not line.startswith("data:"):
             return False

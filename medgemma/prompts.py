@@ -175,9 +175,9 @@ def _fit(
         raise DraftError(
             "prompt-too-long",
             f"The template {chosen.name} needs {fewest} pictures of {cost} tokens, {fixed} tokens of text "
-            f"and {chosen.reply_tokens} for the reply, {fewest * cost + fixed + chosen.reply_tokens} together, "
-            f"and the generator takes {budget.context_tokens} tokens and {budget.most_pictures} pictures; "
-            "serve it with more.",
+            f"and {chosen.reply_tokens} for the reply, {fewest * cost + fixed + chosen.reply_tokens} "
+            f"together, and the generator takes {budget.context_tokens} tokens and "
+            f"{budget.most_pictures} pictures; serve it with more.",
         )
     return count, kept
 
