@@ -175,9 +175,12 @@ class OpenAIServer:
                         if stream.take(line):
                             limit.reschedule(loop.time() + limits.between_tokens)
         except TimeoutError:
-            if stream.tokens:
+            if stream.ended:  # what was still to come is the count of tokens
+                pass
+            elif stream.tokens:
                 raise self._late("written another word", limits.between_tokens) from None
-            raise self._late("begun its reply", limits.first_token) from None
+            else:
+                raise self._late("begun its reply", limits.first_token) from None
         except (httpx.ConnectError, httpx.ConnectTimeout):
             raise RetryableError(self._down()) from None
         except httpx.TransportError:
