@@ -128,8 +128,8 @@ class LocalPipeline:
         if length + prompt.reply_tokens > self.budget.context_tokens:
             raise DraftError(
                 "prompt-too-long",
-                f"The prompt takes {length} tokens and its reply {prompt.reply_tokens}, and {self.model} takes "
-                f"{self.budget.context_tokens} together; show fewer pictures.",
+                f"The prompt takes {length} tokens and its reply {prompt.reply_tokens}, and {self.model} "
+                f"takes {self.budget.context_tokens} together; show fewer pictures.",
             )
 
 
@@ -156,8 +156,8 @@ class _Watch:
         if time.monotonic() > self._end:
             raise DraftError(
                 "generator-timeout",
-                f"{self._model} had not finished its reply after {self._seconds:g} s; run it on a GPU, or show "
-                "fewer pictures.",
+                f"{self._model} had not finished its reply after {self._seconds:g} s; run it on a GPU, or "
+                "show fewer pictures.",
                 may_pass=True,
             )
         if bool(scores.isnan().any()):
@@ -204,9 +204,9 @@ def _load(model: str, precision: Precision | None, device: str) -> _Loaded:
     folder = str(Path(model).expanduser())
     source = folder if Path(folder).is_dir() else model
     try:
-        processor = AutoProcessor.from_pretrained(source)
+        processor = AutoProcessor.from_pretrained(source)  # type: ignore[no-untyped-call]
         with _memory_watched(model):
-            network = AutoModelForImageTextToText.from_pretrained(source, dtype=getattr(torch, chosen))
+            network: Any = AutoModelForImageTextToText.from_pretrained(source, dtype=getattr(torch, chosen))
             network = network.to(place).eval()
     except OSError:
         raise DraftError(
@@ -217,8 +217,8 @@ def _load(model: str, precision: Precision | None, device: str) -> _Loaded:
     except (ValueError, KeyError, ImportError, RuntimeError) as error:
         raise DraftError(
             "generator-failed",
-            f"The checkpoint {model} cannot be loaded ({type(error).__name__}); it must be one of pictures and "
-            "text, complete, with its processor, and its device must be there.",
+            f"The checkpoint {model} cannot be loaded ({type(error).__name__}); it must be one of pictures "
+            "and text, complete, with its processor, and its device must be there.",
         ) from None
     ends = network.generation_config.eos_token_id
     return _Loaded(processor, network, frozenset([ends] if isinstance(ends, int) else ends or ()))

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ from medgemma.replies import Reply, read_reply
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
+_LONGEST_LINE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ class OpenAIServer:
                 if response.headers.get("content-type", "").startswith("application/json"):
                     stream.whole(await response.aread())
                 else:
-                    async for line in response.aiter_lines():
+                    async for line in _lines(response):
                         if stream.take(line):
                             limit.reschedule(loop.time() + limits.between_tokens)
         except TimeoutError:
@@ -253,6 +254,18 @@ class OpenAIServer:
             f"No server answers at {self.url}; start it, or correct the generator's URL.",
             may_pass=True,
         )
+
+
+async def _lines(response: httpx.Response) -> AsyncIterator[str]:
+    """Lines of an event stream, which end in LF or CRLF alone: a reply may hold U+2028 and the like as they are."""
+    rest = b""
+    async for chunk in response.aiter_bytes():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.decode("utf-8", "replace").removesuffix("\r")
+        if len(rest) > _LONGEST_LINE:
+            raise httpx.DecodingError("a line without an end")
+    yield rest.decode("utf-8", "replace")
 
 
 def _trusted_by_system() -> ssl.SSLContext:

@@ -89,7 +89,7 @@ def _tokenizer():  # type: ignore[no-untyped-def]
     words.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse()])
     alphabet = [chr(code) for code in range(33, 127)] + ["▁", "\n"]
     words.train_from_iterator(
-        SENTENCES,
+        [*SENTENCES, *["\n\n"] * 20],  # one token in Gemma's vocabulary, and so here
         trainers.BpeTrainer(
             vocab_size=200, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
         ),
