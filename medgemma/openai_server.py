@@ -257,7 +257,7 @@ class OpenAIServer:
 
 
 async def _lines(response: httpx.Response) -> AsyncIterator[str]:
-    """Lines of an event stream, which end in LF or CRLF alone: a reply may hold U+2028 and the like as they are."""
+    """Lines of an event stream, which end in LF or CRLF: a reply may hold U+2028 and the like as they are."""
     rest = b""
     async for chunk in response.aiter_bytes():
         *lines, rest = (rest + chunk).split(b"\n")
