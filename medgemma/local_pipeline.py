@@ -138,6 +138,7 @@ _GREEDY = {"temperature": None, "top_p": None, "top_k": None}
 
 @dataclass(slots=True)
 class _Loaded:
+    model: str
     processor: Any
     network: Any
     ends: frozenset[int]
@@ -221,11 +222,12 @@ def _load(model: str, precision: Precision | None, device: str) -> _Loaded:
             "and text, complete, with its processor, and its device must be there.",
         ) from None
     ends = network.generation_config.eos_token_id
-    return _Loaded(processor, network, frozenset([ends] if isinstance(ends, int) else ends or ()))
+    return _Loaded(model, processor, network, frozenset([ends] if isinstance(ends, int) else ends or ()))
 
 
 def _inputs(loaded: _Loaded, prompt: Prompt) -> Any:
     """What the checkpoint's chat template and processor make of the prompt: tensors of a batch of one."""
+    from jinja2 import TemplateError
     from PIL import Image
 
     content = [
@@ -237,9 +239,16 @@ def _inputs(loaded: _Loaded, prompt: Prompt) -> Any:
     messages = [{"role": "user", "content": content}]
     if prompt.system:
         messages.insert(0, {"role": "system", "content": [{"type": "text", "text": prompt.system}]})
-    return loaded.processor.apply_chat_template(
-        messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-    )
+    try:
+        return loaded.processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        )
+    except (ValueError, TypeError, LookupError, TemplateError) as error:
+        raise DraftError(
+            "generator-failed",
+            f"The chat template and processor of {loaded.model} cannot take texts and pictures "
+            f"({type(error).__name__}); use those that the checkpoint came with.",
+        ) from None
 
 
 @contextmanager

@@ -45,7 +45,8 @@ def url(tiny_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     try:
         deadline = time.monotonic() + START_SECONDS
         while not answers(port):
-            assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, (folder / "log").read_text()
             time.sleep(0.2)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
@@ -79,7 +80,8 @@ def test_it_writes_what_the_same_checkpoint_writes_here(
     there, here = server.generate(prompt), local.generate(prompt)
     assert there.text == here.text
     assert (there.prompt_tokens, there.finish_reason) == (here.prompt_tokens, here.finish_reason)
-    assert there.prompt_tokens is not None and there.prompt_tokens <= prompt.prompt_tokens
+    assert there.prompt_tokens is not None
+    assert there.prompt_tokens <= prompt.prompt_tokens
 
 
 def test_jpeg_is_taken_too(url: str, tiny_gemma: Path) -> None:
