@@ -205,6 +205,8 @@ def _load(model: str, precision: Precision | None, device: str) -> _Loaded:
     folder = str(Path(model).expanduser())
     source = folder if Path(folder).is_dir() else model
     try:
+        if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
+            raise FileNotFoundError(source)
         processor = AutoProcessor.from_pretrained(source)  # type: ignore[no-untyped-call]
         with _memory_watched(model):
             network: Any = AutoModelForImageTextToText.from_pretrained(source, dtype=getattr(torch, chosen))

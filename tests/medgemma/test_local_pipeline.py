@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from medgemma.budget import Budget, estimate_tokens
 from medgemma.errors import DraftError
@@ -74,14 +75,27 @@ def test_pictures_cost_what_the_budget_says(pipeline: LocalPipeline, count: int)
     assert tokens(count, "12") - tokens(0) == count * pipeline.budget.picture_cost("12")
 
 
-def test_the_order_of_slices_is_seen(pipeline: LocalPipeline) -> None:
-    prompt = replace(prompt_of(THREE["volume"], pipeline.budget), reply_tokens=30)
-    pictures = [at for at, part in enumerate(prompt.parts) if not isinstance(part, str)]
-    parts = list(prompt.parts)
-    for at, other in zip(pictures, reversed(pictures), strict=True):
-        parts[at] = prompt.parts[other]
-    turned = replace(prompt, parts=tuple(parts))
-    assert pipeline.generate(turned).text != pipeline.generate(prompt).text
+@pytest.mark.parametrize("kind", THREE)
+def test_pictures_reach_the_model_in_order(pipeline: LocalPipeline, tiny_gemma: Path, kind: str) -> None:
+    from transformers import Gemma3ForConditionalGeneration, Gemma3ImageProcessor
+
+    seen = []
+    forward = Gemma3ForConditionalGeneration.forward
+
+    def watched(self, *args, **fields):  # type: ignore[no-untyped-def]
+        seen.append(fields.get("pixel_values"))
+        return forward(self, *args, **fields)
+
+    prompt = replace(prompt_of(THREE[kind], pipeline.budget), reply_tokens=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Gemma3ForConditionalGeneration, "forward", watched)
+        pipeline.generate(prompt)
+    alone = Gemma3ImageProcessor.from_pretrained(tiny_gemma)
+    shown = [part for part in prompt.parts if not isinstance(part, str)]
+    assert len(seen[0]) == len(shown) == PICTURES[kind]
+    for pixels, picture in zip(seen[0], shown, strict=True):
+        expected = alone(Image.fromarray(picture), return_tensors="pt")["pixel_values"][0]
+        assert (pixels.cpu() == expected).all()
 
 
 def test_it_tells_two_pictures_apart(pipeline: LocalPipeline) -> None:
