@@ -77,19 +77,17 @@ def test_pictures_cost_what_the_budget_says(pipeline: LocalPipeline, count: int)
 
 @pytest.mark.parametrize("kind", THREE)
 def test_pictures_reach_the_model_in_order(pipeline: LocalPipeline, tiny_gemma: Path, kind: str) -> None:
-    from transformers import Gemma3ForConditionalGeneration, Gemma3ImageProcessor
+    from transformers import Gemma3ImageProcessor
 
     seen = []
-    forward = Gemma3ForConditionalGeneration.forward
-
-    def watched(self, *args, **fields):  # type: ignore[no-untyped-def]
-        seen.append(fields.get("pixel_values"))
-        return forward(self, *args, **fields)
-
     prompt = replace(prompt_of(THREE[kind], pipeline.budget), reply_tokens=2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Gemma3ForConditionalGeneration, "forward", watched)
-        pipeline.generate(prompt)
+    pipeline.generate(prompt)
+    assert pipeline._loaded is not None
+    hook = pipeline._loaded.network.register_forward_pre_hook(
+        lambda _model, _given, fields: seen.append(fields.get("pixel_values")), with_kwargs=True
+    )
+    pipeline.generate(prompt)
+    hook.remove()
     alone = Gemma3ImageProcessor.from_pretrained(tiny_gemma)
     shown = [part for part in prompt.parts if not isinstance(part, str)]
     assert len(seen[0]) == len(shown) == PICTURES[kind]

@@ -15,7 +15,7 @@ from medgemma.pictures import square
 from medgemma.prompts import Prompt, build_prompt, data_lines, one_line, template_for, templates
 from medgemma.records import SimilarCase
 
-from .shown_studies import PRIOR, Numbered, images, prompt_of, study
+from .shown_studies import PRIOR, images, prompt_of, study
 
 WIDE = Budget(131_072)
 SIMILAR = (
