@@ -49,6 +49,7 @@ _FIELDS_OF_KIND: dict[str, dict[str, type]] = {
     "openai": {"url": str, "key_file": str},
     "local": {"device": str, "precision": str},
 }
+_NEEDS = 'needs kind = "openai", a url and a model, or kind = "local" and a model.'
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +148,15 @@ def _checked(file: Path, name: str, table: Any) -> GeneratorSettings:
     if not isinstance(table, dict) or name == EVIDENCE_ONLY:
         raise ServiceError("bad-generators", f"{file}: {name!r} is no table of a generator.")
     kind = table.get("kind", "openai")
-    fields = _FIELDS | (_FIELDS_OF_KIND.get(kind, {}) if isinstance(kind, str) else {})
+    if isinstance(kind, str) and kind not in _FIELDS_OF_KIND:
+        raise ServiceError("bad-generators", f"{file}: {name} {_NEEDS}")
+    fields = _FIELDS | (_FIELDS_OF_KIND[kind] if isinstance(kind, str) else {})
     for key, value in table.items():
         if key not in fields or type(value) is not fields[key]:
             wanted = ", ".join(f"{field} ({kind.__name__})" for field, kind in fields.items())
             raise ServiceError("bad-generators", f"{file}: {key!r} of {name} cannot be used; use {wanted}.")
-    if kind not in _FIELDS_OF_KIND or "model" not in table or (kind == "openai" and "url" not in table):
-        raise ServiceError(
-            "bad-generators",
-            f'{file}: {name} needs kind = "openai", a url and a model, or kind = "local" and a model.',
-        )
+    if "model" not in table or (kind == "openai" and "url" not in table):
+        raise ServiceError("bad-generators", f"{file}: {name} {_NEEDS}")
     given = dict(table)
     if "key_file" in table:
         given["key_file"] = Path(table["key_file"]).expanduser()

@@ -1,4 +1,4 @@
-"""Generators that are configured, tried with two pictures: by /readyz in the background, by doctor at once."""
+"""Generators that are configured, tried with two pictures: in the background by /readyz, now by doctor."""
 
 from __future__ import annotations
 

@@ -83,15 +83,17 @@ def test_pictures_reach_the_model_in_order(pipeline: LocalPipeline, tiny_gemma: 
     prompt = replace(prompt_of(THREE[kind], pipeline.budget), reply_tokens=2)
     pipeline.generate(prompt)
     assert pipeline._loaded is not None
-    hook = pipeline._loaded.network.register_forward_pre_hook(
-        lambda _model, _given, fields: seen.append(fields.get("pixel_values")), with_kwargs=True
+    hook = pipeline._loaded.network.model.vision_tower.register_forward_pre_hook(
+        lambda _tower, given, fields: seen.append(given[0] if given else fields["pixel_values"]),
+        with_kwargs=True,
     )
     pipeline.generate(prompt)
     hook.remove()
     alone = Gemma3ImageProcessor.from_pretrained(tiny_gemma)
     shown = [part for part in prompt.parts if not isinstance(part, str)]
-    assert len(seen[0]) == len(shown) == PICTURES[kind]
-    for pixels, picture in zip(seen[0], shown, strict=True):
+    towards = [pixels for batch in seen for pixels in batch]
+    assert len(towards) == len(shown) == PICTURES[kind]
+    for pixels, picture in zip(towards, shown, strict=True):
         expected = alone(Image.fromarray(picture), return_tensors="pt")["pixel_values"][0]
         assert (pixels.cpu() == expected).all()
 
