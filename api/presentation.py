@@ -286,5 +286,9 @@ def show_diagnosis(console: Console, diagnosis: Payload) -> None:
     )
     print_facts(console, ((f"setting {name}", value) for name, value in diagnosis["settings"].items()))
     console.print(
-        "everything works" if diagnosis["ok"] else "something is missing: see the lines that say FAILS"
+        "something is missing: see the lines that say FAILS"
+        if not diagnosis["ok"]
+        else "everything works"
+        if all(one["ok"] for one in diagnosis["generators"])
+        else "everything works but generators that are NOT READY"
     )
