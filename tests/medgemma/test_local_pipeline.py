@@ -190,31 +190,37 @@ def test_a_late_reply_is_ended(tiny_gemma: Path) -> None:
 
 
 def test_one_reply_at_a_time_and_who_waits_may_leave(pipeline: LocalPipeline) -> None:
-    begun, go = threading.Event(), threading.Event()
+    expected = pipeline.generate(SHORT).text
+    assert pipeline._loaded is not None
+    inside, go = threading.Event(), threading.Event()
+    entered: list[int] = []
+
+    def hold(_network, _given, _fields) -> None:  # type: ignore[no-untyped-def]
+        entered.append(threading.get_ident())
+        inside.set()
+        assert go.wait(30)
+
+    hook = pipeline._loaded.network.register_forward_pre_hook(hold, with_kwargs=True)
     told: list[str] = []
-
-    def hold() -> bool:
-        begun.set()
-        go.wait(30)
-        return False
-
-    first = threading.Thread(target=lambda: told.append(pipeline.generate(SHORT, cancelled=hold).text))
+    first = threading.Thread(target=lambda: told.append(pipeline.generate(SHORT).text))
     first.start()
-    assert begun.wait(30)
-    # `hold` is asked before its turn, too; that of the second comes while the first holds or waits for it.
-    go.set()
-    first.join()
-    with pipeline._turn(lambda: False):
+    try:
+        assert inside.wait(30)
         asked: list[int] = []
 
         def leaves() -> bool:
             asked.append(1)
-            return len(asked) > 1
+            return len(asked) > 2
 
         with pytest.raises(DraftError) as caught:
             pipeline.generate(SHORT, cancelled=leaves)
         assert caught.value.code == "cancelled"
-    assert told == [pipeline.generate(SHORT).text]
+        assert set(entered) == {first.ident}
+    finally:
+        go.set()
+        first.join()
+        hook.remove()
+    assert told == [expected]
 
 
 def test_many_threads_get_what_one_gets(pipeline: LocalPipeline) -> None:
