@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from api.errors import explain
+from api.generator_readiness import try_generators
 from api.shown_settings import shown_values
 from api.transfer_syntaxes import check_transfer_syntaxes
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def examine(settings: Settings) -> dict[str, Any]:
-    """Answer in the JSON shape of `doctor`; `ok` is whether every part is."""
+    """Answer in the JSON shape of `doctor`; `ok` is whether every part but the generators is.
+
+    Raises ServiceError `bad-generators` for a file of generators that cannot be used.
+    """
     syntaxes = check_transfer_syntaxes()
     faiss = _faiss()
     model = _model(settings)
@@ -22,6 +26,7 @@ def examine(settings: Settings) -> dict[str, Any]:
         "device": _device(settings),
         "faiss": faiss,
         "model": model,
+        "generators": try_generators(settings),
         "settings": shown_values(settings),
         "ok": all(syntax["ok"] for syntax in syntaxes) and faiss["ok"] and model["ok"],
     }

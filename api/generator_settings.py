@@ -7,13 +7,23 @@ model = "google/medgemma-1.5-4b-it"
 key_file = "/run/secrets/generator"  # left out: no key is sent
 context_tokens = 32768
 most_pictures = 85
+tokens_per_picture = 256
+thinking_tokens = 0                  # added to every reply, for a model that thinks first
+pairs = true                         # prior and current picture together; left out: for MedGemma 1.5 alone
 show_burned_in = false               # true: pictures that may name the patient are shown to it, too
+
+[here]
+kind = "local"                       # transformers in the worker, the extra `medgemma`
+model = "/models/medgemma-4b-it"     # a folder or a hub id
+device = "auto"                      # auto | cpu | cuda | cuda:N
+precision = "bfloat16"               # bfloat16 | float32; left out: bfloat16 on a GPU, float32 on a CPU
 """
 
 from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +32,24 @@ from medgemma.rules import EVIDENCE_ONLY
 
 if TYPE_CHECKING:
     from api.settings import Settings
+    from medgemma.budget import Budget
     from medgemma.generators import Generator
 
 _FIELDS: dict[str, type] = {
     "kind": str,
-    "url": str,
     "model": str,
-    "key_file": str,
     "context_tokens": int,
     "most_pictures": int,
+    "tokens_per_picture": int,
+    "thinking_tokens": int,
+    "pairs": bool,
     "show_burned_in": bool,
 }
+_FIELDS_OF_KIND: dict[str, dict[str, type]] = {
+    "openai": {"url": str, "key_file": str},
+    "local": {"device": str, "precision": str},
+}
+_NEEDS = 'needs kind = "openai", a url and a model, or kind = "local" and a model.'
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +57,43 @@ class GeneratorSettings:
     """One table of the file, checked."""
 
     name: str
-    url: str
     model: str
+    kind: str = "openai"
+    url: str = ""
     key_file: Path | None = None
+    device: str = "auto"
+    precision: str | None = None
     context_tokens: int = 32_768
     most_pictures: int = 85
+    tokens_per_picture: int = 256
+    thinking_tokens: int = 0
+    pairs: bool | None = None
     show_burned_in: bool = False
 
     def make(self) -> Generator:
-        """The generator; no connection is made yet. Raises ServiceError `bad-generators`."""
-        from medgemma.budget import Budget
+        """The generator; no connection is made and no model loaded yet. A local one is kept, and its model
+        with it, until another is made. Raises ServiceError `bad-generators`.
+        """
+        if self.kind == "local":
+            return _local(self)
         from medgemma.openai_server import OpenAIServer, ServerOptions
 
-        budget = Budget(self.context_tokens, self.most_pictures)
-        return OpenAIServer(self.url, self.model, budget, ServerOptions(api_key=self._key()))
+        return OpenAIServer(self.url, self.model, self.budget(), ServerOptions(api_key=self._key()))
+
+    def budget(self) -> Budget:
+        """What a prompt may take. Raises ServiceError `bad-generators` for a number that cannot be."""
+        from medgemma.budget import Budget
+
+        try:
+            return Budget(
+                self.context_tokens,
+                self.most_pictures,
+                self.tokens_per_picture,
+                self.thinking_tokens,
+                "medgemma-1.5" in self.model.lower() if self.pairs is None else self.pairs,
+            )
+        except ValueError as error:
+            raise ServiceError("bad-generators", f"{error} for generator {self.name}.") from None
 
     def _key(self) -> str | None:
         if self.key_file is None:
@@ -94,17 +134,36 @@ def read_generators(settings: Settings) -> dict[str, GeneratorSettings]:
     return {name: _checked(file, name, table) for name, table in tables.items()}
 
 
+@lru_cache(maxsize=1)
+def _local(settings: GeneratorSettings) -> Generator:
+    from medgemma.local_pipeline import LocalOptions, LocalPipeline
+
+    return LocalPipeline(settings.model, settings.budget(), LocalOptions(settings.device, settings.precision))
+
+
 def _checked(file: Path, name: str, table: Any) -> GeneratorSettings:
+    from medgemma.errors import DraftError
+    from medgemma.local_pipeline import checked_precision
+
     if not isinstance(table, dict) or name == EVIDENCE_ONLY:
         raise ServiceError("bad-generators", f"{file}: {name!r} is no table of a generator.")
+    kind = table.get("kind", "openai")
+    if isinstance(kind, str) and kind not in _FIELDS_OF_KIND:
+        raise ServiceError("bad-generators", f"{file}: {name} {_NEEDS}")
+    fields = _FIELDS | (_FIELDS_OF_KIND[kind] if isinstance(kind, str) else {})
     for key, value in table.items():
-        if key not in _FIELDS or type(value) is not _FIELDS[key]:
-            wanted = ", ".join(f"{field} ({kind.__name__})" for field, kind in _FIELDS.items())
+        if key not in fields or type(value) is not fields[key]:
+            wanted = ", ".join(f"{field} ({kind.__name__})" for field, kind in fields.items())
             raise ServiceError("bad-generators", f"{file}: {key!r} of {name} cannot be used; use {wanted}.")
-    if table.get("kind", "openai") != "openai" or "url" not in table or "model" not in table:
-        raise ServiceError("bad-generators", f'{file}: {name} needs kind = "openai", a url and a model.')
-    given = {key: value for key, value in table.items() if key not in ("kind", "key_file")}
-    key_file = table.get("key_file")
-    return GeneratorSettings(
-        name, key_file=None if key_file is None else Path(key_file).expanduser(), **given
-    )
+    if "model" not in table or (kind == "openai" and "url" not in table):
+        raise ServiceError("bad-generators", f"{file}: {name} {_NEEDS}")
+    given = dict(table)
+    if "key_file" in table:
+        given["key_file"] = Path(table["key_file"]).expanduser()
+    checked = GeneratorSettings(name, **given)
+    try:
+        checked_precision(checked.precision)
+    except DraftError as error:
+        raise ServiceError("bad-generators", f"{file}: precision of {name}: {error}") from None
+    checked.budget()
+    return checked

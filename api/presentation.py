@@ -277,7 +277,18 @@ def show_diagnosis(console: Console, diagnosis: Payload) -> None:
         else f"FAILS: {faiss.get('error', 'wrong neighbours')}"
     )
     print_facts(console, (("device", diagnosis["device"]), ("faiss", shown_faiss), ("model", shown_model)))
+    print_facts(
+        console,
+        (
+            (f"generator {one['name']}", one["message"] if one["ok"] else f"NOT READY: {one['message']}")
+            for one in diagnosis["generators"]
+        ),
+    )
     print_facts(console, ((f"setting {name}", value) for name, value in diagnosis["settings"].items()))
     console.print(
-        "everything works" if diagnosis["ok"] else "something is missing: see the lines that say FAILS"
+        "something is missing: see the lines that say FAILS"
+        if not diagnosis["ok"]
+        else "everything works"
+        if all(one["ok"] for one in diagnosis["generators"])
+        else "everything works but generators that are NOT READY"
     )

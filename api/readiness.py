@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from api.errors import ServiceError, explain
+from api.generator_readiness import GeneratorChecks
 from api.held_answer import HeldAnswer
 
 if TYPE_CHECKING:
@@ -25,16 +26,17 @@ class Readiness:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
+        self._generators = GeneratorChecks()
         self._held = HeldAnswer(self._examine, HELD_SECONDS)
 
     def report(self) -> dict[str, Any]:
-        """`{"ready": bool, "checks": [{"name", "ok", "detail"}]}`, at most `HELD_SECONDS` old; what hangs is
-        not ready.
+        """`{"ready": bool, "checks": [{"name", "ok", "detail", "required"}]}`, at most `HELD_SECONDS` old;
+        what hangs is not ready. Generators are not required: without them all but their drafts works.
         """
         found = self._held.get(WAIT_SECONDS)
         if found is None:
             detail = f"the checks did not end within {WAIT_SECONDS:g} s"
-            found = {"ready": False, "checks": [{"name": "checks", "ok": False, "detail": detail}]}
+            found = {"ready": False, "checks": [_outcome("checks", False, detail)]}
         return found
 
     def _examine(self) -> dict[str, Any]:
@@ -45,7 +47,8 @@ class Readiness:
             "search": self._search,
         }
         checks = [_check(name, part) for name, part in parts.items()]
-        return {"ready": all(check["ok"] for check in checks), "checks": checks}
+        ready = all(check["ok"] for check in checks)
+        return {"ready": ready, "checks": checks + self._generators.checks(self._archive.settings)}
 
     def _database(self) -> str:
         self._archive.index.audit.head()
@@ -87,13 +90,17 @@ class Readiness:
 
 def _check(name: str, part: Callable[[], str]) -> dict[str, Any]:
     try:
-        return {"name": name, "ok": True, "detail": part()}
+        return _outcome(name, True, part())
     except Exception as error:
         explanation = explain(error)
         # Sentences of ours may name folders and databases, which are nobody's business who has no key.
         own = isinstance(error, ServiceError)
         detail = str(error) if own else explanation.code if explanation else "failed unexpectedly"
-        return {"name": name, "ok": False, "detail": detail}
+        return _outcome(name, False, detail)
+
+
+def _outcome(name: str, ok: bool, detail: str) -> dict[str, Any]:
+    return {"name": name, "ok": ok, "detail": detail, "required": True}
 
 
 def _picture(size: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -159,10 +159,8 @@ def exported(archive: ReportingArchive, draft: Draft, name: str) -> Export:
         raise ServiceError(
             "unknown-format", f"there is no format {name!r}: choose one of {', '.join(FORMATS)}."
         )
-    # What a person edited and nobody has accepted leaves with the mark of a draft.
-    shown = replace(draft, status="draft") if draft.status == "edited" else draft
     return export(
-        shown, FORMATS[name], study_facts(archive, draft), StoredPictures(archive.index, archive.drawing)
+        draft, FORMATS[name], study_facts(archive, draft), StoredPictures(archive.index, archive.drawing)
     )
 
 

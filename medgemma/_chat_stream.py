@@ -14,14 +14,15 @@ from medgemma.errors import DraftError
 from medgemma.prompts import Prompt
 
 _TOO_LONG = re.compile(
-    rb"context[ _-]?(?:length|window)|max_model_len|maximum context|too (?:long|many tokens)|at most \d+ image",
+    rb"context[ _-]?(?:length|window)|max_model_len|maximum context|too (?:long|many tokens)"
+    rb"|at most \d+ image",
     re.IGNORECASE,
 )
 _NO_MODEL = re.compile(rb"model[^.]{0,80}(?:not found|does not exist|unknown)|pinned to", re.IGNORECASE)
 _LONGEST_REPLY = 200_000
 
 
-class Retry(Exception):
+class RetryableError(Exception):
     """A failure that another try may pass; `after` is how many seconds the server asked to be left alone."""
 
     def __init__(self, error: DraftError, after: float | None = None) -> None:
@@ -57,7 +58,8 @@ class ChatStream:
     def take(self, line: str) -> bool:
         """Read one line of an event stream; true if it brought a part of the reply.
 
-        Raises Retry for what is not an event of a chat completion, and for an error within the stream.
+        Raises RetryableError for what is not an event of a chat completion, and for an error within the
+        stream.
         """
         if not line.startswith("data:"):
             return False
@@ -84,15 +86,15 @@ class ChatStream:
         """The error of a reply that is not one of a chat completion."""
         return DraftError(
             "reply-broken",
-            f"The server of {self.model} sent what is no chat completion ({what}); check that its URL is that of "
-            "an OpenAI-compatible server.",
+            f"The server of {self.model} sent what is no chat completion ({what}); check that its URL is "
+            "that of an OpenAI-compatible server.",
             may_pass=True,
         )
 
     def _event(self, event: Any, message: str) -> bool:
         try:
             if event.get("error"):
-                raise Retry(_failed(self.model, "an error within its reply"))
+                raise RetryableError(_failed(self.model, "an error within its reply"))
             self.model = event.get("model") or self.model
             usage = event.get("usage") or {}
             self.prompt_tokens = usage.get("prompt_tokens", self.prompt_tokens)
@@ -108,7 +110,7 @@ class ChatStream:
             self._thinking.append(thought)
             self._size += len(text) + len(thought)
         except (AttributeError, LookupError, TypeError) as error:
-            raise Retry(
+            raise RetryableError(
                 self.broken(
                     f"an event without {error}" if isinstance(error, KeyError) else "a malformed event"
                 )
@@ -128,7 +130,7 @@ def _parsed(stream: ChatStream, data: str | bytes) -> Any:
     try:
         return json.loads(data)
     except ValueError:
-        raise Retry(stream.broken("not JSON")) from None
+        raise RetryableError(stream.broken("not JSON")) from None
 
 
 def wait_asked(response: httpx.Response) -> float | None:
@@ -146,7 +148,7 @@ def wait_asked(response: httpx.Response) -> float | None:
 
 
 def what_went_wrong(model: str, status: int, body: bytes, after: float | None, prompt: Prompt) -> Exception:
-    """The error of an answer other than 200: a Retry if it may pass, else a DraftError.
+    """The error of an answer other than 200: a RetryableError if it may pass, else a DraftError.
 
     The server's own words are read and not repeated, for they may repeat the prompt.
     """
@@ -154,9 +156,9 @@ def what_went_wrong(model: str, status: int, body: bytes, after: float | None, p
         error = DraftError(
             "generator-busy", f"The server of {model} is too busy (429); try again later.", may_pass=True
         )
-        return Retry(error, after)
+        return RetryableError(error, after)
     if status in (408, 425) or status >= 500:
-        return Retry(_failed(model, f"status {status}"), after)
+        return RetryableError(_failed(model, f"status {status}"), after)
     if status in (401, 403):
         return DraftError(
             "generator-unauthorised",
@@ -166,18 +168,20 @@ def what_went_wrong(model: str, status: int, body: bytes, after: float | None, p
         pictures = sum(not isinstance(part, str) for part in prompt.parts)
         return DraftError(
             "prompt-too-long",
-            f"The server of {model} refuses a prompt of {pictures} pictures, about {prompt.prompt_tokens} tokens, "
-            f"and {prompt.reply_tokens} for the reply ({status}); serve it with more context and pictures, or set "
-            "the smaller budget here.",
+            f"The server of {model} refuses a prompt of {pictures} pictures, about {prompt.prompt_tokens} "
+            f"tokens, and {prompt.reply_tokens} for the reply ({status}); serve it with more context and "
+            "pictures, or set the smaller budget here.",
         )
     if status == 404 or _NO_MODEL.search(body):
         return DraftError(
             "generator-model-unknown",
-            f"The server does not serve the model {model} ({status}); name one that it does, and check its URL.",
+            f"The server does not serve the model {model} ({status}); name one that it does, and check its "
+            "URL.",
         )
     return DraftError(
         "generator-rejected",
-        f"The server of {model} rejects the request ({status}); check its log, and that it takes several pictures.",
+        f"The server of {model} rejects the request ({status}); check its log, and that it takes several "
+        "pictures.",
     )
 
 

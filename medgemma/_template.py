@@ -62,9 +62,10 @@ def templates() -> dict[str, Template]:
     found = {}
     for entry in files:
         fields = tomllib.loads(entry.read_text(encoding="utf-8"))
-        lists = {key: tuple(fields.pop(key)) for key in ("modalities", "body_parts") if key in fields}
+        for key in ("modalities", "body_parts"):
+            fields[key] = tuple(fields.get(key, ()))
         name = entry.name.removesuffix(".toml")
-        found[name] = Template(name=name, **lists, **fields)
+        found[name] = Template(name=name, **fields)
     return found
 
 

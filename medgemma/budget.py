@@ -14,18 +14,23 @@ _PIECE = re.compile(r"[A-Za-z]{1,3}|[ \t]+(?=[0-9])|\n+|[^\sA-Za-z]")
 class Budget:
     """What a generator can take. `context_tokens` counts prompt and reply together.
 
-    A picture costs MedGemma 256 tokens, and four more that frame it. Raises ValueError for a number that is
-    not positive.
+    A picture costs MedGemma 256 tokens, and four more that frame it. `thinking_tokens` are added to every
+    reply, for models that think first. `pairs` says whether the model reads a prior and a current picture
+    together, as MedGemma does from 1.5 on. Raises ValueError for a number that is not positive.
     """
 
     context_tokens: int = 32_768
     most_pictures: int = 85
     tokens_per_picture: int = 256
+    thinking_tokens: int = 0
+    pairs: bool = True
 
     def __post_init__(self) -> None:
         for name in ("context_tokens", "most_pictures", "tokens_per_picture"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.thinking_tokens < 0:
+            raise ValueError(f"thinking_tokens must not be negative, as {self.thinking_tokens} is")
 
     def picture_cost(self, label: str) -> int:
         """Tokens of one picture with its frame (two breaks, begin, end) and its label."""

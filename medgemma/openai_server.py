@@ -10,14 +10,14 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from medgemma._chat_stream import ChatStream, Retry, wait_asked, what_went_wrong
+from medgemma._chat_stream import ChatStream, RetryableError, wait_asked, what_went_wrong
 from medgemma.budget import Budget
 from medgemma.errors import DraftError
 from medgemma.generators import Cancelled, Readiness, cancellation, never
@@ -28,11 +28,14 @@ from medgemma.replies import Reply, read_reply
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
+_LONGEST_LINE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Seconds. `first_token` counts from the sending of a request, upload included; `total` over all tries."""
+    """Seconds. `first_token` counts from the sending of a request, upload included; `total` is over all
+    tries.
+    """
 
     connect: float = 5.0
     first_token: float = 180.0
@@ -145,7 +148,7 @@ class OpenAIServer:
             for failures in range(1, retries.tries + 1):
                 try:
                     return await self._once(client, body, prompt)
-                except Retry as retry:
+                except RetryableError as retry:
                     wait = retries.wait(failures, retry.after)
                     if failures == retries.tries or loop.time() + wait > end:
                         raise retry.error from None
@@ -169,22 +172,25 @@ class OpenAIServer:
                 if response.headers.get("content-type", "").startswith("application/json"):
                     stream.whole(await response.aread())
                 else:
-                    async for line in response.aiter_lines():
+                    async for line in _lines(response):
                         if stream.take(line):
                             limit.reschedule(loop.time() + limits.between_tokens)
         except TimeoutError:
-            if stream.tokens:
+            if stream.ended:  # what was still to come is the count of tokens
+                pass
+            elif stream.tokens:
                 raise self._late("written another word", limits.between_tokens) from None
-            raise self._late("begun its reply", limits.first_token) from None
+            else:
+                raise self._late("begun its reply", limits.first_token) from None
         except (httpx.ConnectError, httpx.ConnectTimeout):
-            raise Retry(self._down()) from None
+            raise RetryableError(self._down()) from None
         except httpx.TransportError:
             if not stream.ended:
-                raise Retry(stream.cut_off()) from None
+                raise RetryableError(stream.cut_off()) from None
         except httpx.HTTPError as error:
-            raise Retry(stream.broken(type(error).__name__)) from None
+            raise RetryableError(stream.broken(type(error).__name__)) from None
         if not stream.ended:
-            raise Retry(stream.cut_off())
+            raise RetryableError(stream.cut_off())
         return read_reply(
             stream.text,
             model=stream.model,
@@ -237,7 +243,8 @@ class OpenAIServer:
     def _late(self, what: str, seconds: float) -> DraftError:
         return DraftError(
             "generator-timeout",
-            f"{self.model} had not {what} after {seconds:g} s; try again when it is less busy, or raise the limit.",
+            f"{self.model} had not {what} after {seconds:g} s; try again when it is less busy, or raise the "
+            "limit.",
             may_pass=True,
         )
 
@@ -247,6 +254,18 @@ class OpenAIServer:
             f"No server answers at {self.url}; start it, or correct the generator's URL.",
             may_pass=True,
         )
+
+
+async def _lines(response: httpx.Response) -> AsyncIterator[str]:
+    """Lines of an event stream, which end in LF or CRLF: a reply may hold U+2028 and the like as they are."""
+    rest = b""
+    async for chunk in response.aiter_bytes():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.decode("utf-8", "replace").removesuffix("\r")
+        if len(rest) > _LONGEST_LINE:
+            raise httpx.DecodingError("a line without an end")
+    yield rest.decode("utf-8", "replace")
 
 
 def _trusted_by_system() -> ssl.SSLContext:

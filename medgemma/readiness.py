@@ -1,4 +1,4 @@
-"""Whether a generator sees what it is shown: one prompt, two different pictures, two different answers wanted.
+"""Whether a generator sees what it is shown: one prompt, two different pictures, two answers wanted.
 
 A server with the wrong chat template, or a build for text alone, drops pictures without a word and writes
 fluent reports of nothing.
@@ -6,6 +6,7 @@ fluent reports of nothing.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -19,24 +20,33 @@ from medgemma.generators import Readiness
 from medgemma.prompts import Prompt
 from medgemma.replies import Reply
 
+# A generator that answers anew each time differs between two pictures, whether it sees them or not.
+_SEEN = (re.compile(r"\bred\b", re.IGNORECASE), re.compile(r"\bblue\b", re.IGNORECASE))
 _QUESTION = "Describe this picture in one sentence: its colours and what shape it shows."
 
 
 def try_two_pictures(generate: Callable[[Prompt], Reply], budget: Budget) -> Readiness:
-    """Ask the same of two pictures. Never raises a DraftError: its code and sentence are the answer.
+    """Ask the same of two pictures, and of the first again. Never raises a DraftError: its code and sentence
+    are the answer.
 
-    `image-blind` when both answers are the same but for case and white space.
+    `image-blind` when both answers are the same but for case and white space, or when the first picture gets
+    another answer each time and the answers do not name the pictures' colours.
     """
+    disc, stripes = probe_pictures()
     try:
-        first, second = (generate(_prompt(picture, budget)) for picture in probe_pictures())
+        first, second, again = (generate(_prompt(picture, budget)) for picture in (disc, stripes, disc))
     except DraftError as error:
         return Readiness(False, error.code, str(error))
-    if _folded(first.text) == _folded(second.text):
+    steady = _folded(first.text) == _folded(again.text)
+    seen = all(
+        colour.search(reply.text) for colour, reply in zip(_SEEN, (first, second), strict=True)
+    ) and not any(colour.search(reply.text) for colour, reply in zip(_SEEN, (second, first), strict=True))
+    if _folded(first.text) == _folded(second.text) or not (steady or seen):
         return Readiness(
             False,
             "image-blind",
-            f"{first.model} gives the same answer to two different pictures, so it does not see them; serve a "
-            "multimodal checkpoint with its own chat template.",
+            f"{first.model} answers two different pictures as if it did not see them; serve "
+            "a multimodal checkpoint with its own chat template.",
             first.model,
         )
     return Readiness(True, None, f"{first.model} tells two pictures apart.", first.model)
@@ -83,7 +93,13 @@ class RememberedReadiness:
 
 
 def _prompt(picture: NDArray[np.uint8], budget: Budget) -> Prompt:
-    return Prompt("two-pictures", None, (_QUESTION, picture), 64, budget.picture_cost(_QUESTION))
+    return Prompt(
+        "two-pictures",
+        None,
+        (_QUESTION, picture),
+        64 + budget.thinking_tokens,
+        budget.picture_cost(_QUESTION),
+    )
 
 
 def _folded(text: str) -> str:

@@ -14,7 +14,8 @@ _SPECIAL = re.compile(
 )
 _REFUSAL = re.compile(
     r"(?:i(?:'|’)?m sorry|i am sorry|sorry|i apologi[sz]e|as an ai\b)"
-    r"|(?:unfortunately,? )?i(?: cannot| can(?:'|’)t|(?:'|’)m unable to| am unable to| am not able to| won(?:'|’)t)"
+    r"|(?:unfortunately,? )?i(?: cannot| can(?:'|’)t|(?:'|’)m unable to| am unable to| am not able to"
+    r"| won(?:'|’)t)"
     r" (?:provide|interpret|analy[sz]e|diagnose|assist|help|comply|fulfil+|generate|give|offer|write|do that"
     r"|(?:see|view|access|process|open|display) (?:the |any |this |that |an? |your )?(?:attached )?"
     r"(?:images?|pictures?|attachments?|files?|scans?|x-?rays?))",
@@ -42,11 +43,12 @@ def split_thinking(text: str) -> tuple[str | None, str]:
     """Part a raw reply into (thought, answer).
 
     MedGemma 27B opens with `<unused94>thought` and ends the thought with `<unused95>`; the first of these two
-    may have been dropped by the server. A thought that never ends leaves no answer.
+    may have been dropped by the server. A thought that never ends leaves no answer; nor does one whose end
+    a server dropped, for nobody could tell where the answer begins.
     """
     thought, end, answer = text.partition(_THOUGHT_END)
     if not end:
-        if not text.lstrip().startswith("<unused94>"):
+        if not text.lstrip().startswith(("<unused94>", "thought\n")):
             return None, text
         thought, answer = text, ""
     begin = _THOUGHT_BEGIN.match(thought)
@@ -90,10 +92,15 @@ def _refused(model: str) -> DraftError:
 def _why_empty(model: str, thought: str | None, finish_reason: str) -> str:
     if thought and finish_reason == "length":
         return (
-            f"{model} was still thinking when its reply reached the token limit; allow a longer reply in the "
-            "prompt template."
+            f"{model} was still thinking when its reply reached the token limit; allow it more "
+            "thinking_tokens."
+        )
+    if thought:
+        return (
+            f"{model} wrote a thought and nothing that ends it; have its server keep special tokens in the "
+            "text, or split thoughts off by itself."
         )
     return (
-        f"{model} wrote no text; if it runs in float16, run it in bfloat16 or float32, for float16 overflows in "
-        "its vision tower."
+        f"{model} wrote no text; if it runs in float16, run it in bfloat16 or float32, for float16 overflows "
+        "in its vision tower."
     )

@@ -35,10 +35,11 @@ class Check(BaseModel):
     name: str = Field(examples=["encoder"])
     ok: bool
     detail: str = Field(examples=["encoded a picture of 448 pixels and a text"])
+    required: bool = Field(description="whether the service is not ready without it; generators are not")
 
 
 class Ready(BaseModel):
-    """Whether every part works."""
+    """Whether every required part works."""
 
     ready: bool
     checks: list[Check]
@@ -53,7 +54,8 @@ async def healthz() -> Alive:
 @router.get("/readyz", response_model=Ready, responses={503: {"model": Ready, "description": "Not ready"}})
 def readyz(request: Request) -> Any:
     """Whether it can do its work: a picture and a text are embedded, a stored image is searched, the database
-    asked and the disk looked at. The answer is at most two seconds old.
+    asked and the disk looked at. The answer is at most two seconds old. Generators that are configured are
+    tried with two pictures now and then.
     """
     report = request.app.state.readiness.report()
     return JSONResponse(report, 200 if report["ready"] else 503)

@@ -32,7 +32,8 @@ class Standing:
 
 
 def standing(draft: Draft) -> Standing:
-    """Where the workflow of the draft has come to; `edited` is accepted, in the words of the person.
+    """Where the workflow of the draft has come to. What a person edited is marked as a draft, too, until it
+    is accepted.
 
     Raises `DraftError` `draft-undecided-by` where nobody is on record for the status, `draft-undated` where
     a time is missing or is no ISO 8601.
@@ -48,7 +49,11 @@ def standing(draft: Draft) -> Standing:
         reason = step.reason or "none given"
         sentence = f"{written}. Rejected by {step.by} on {day(at)}: it is not a report. Reason: {reason}"
         return Standing(REJECTED_MARK, sentence, at, step.by, reason)
-    how = "accepted with changes" if draft.status == "edited" else "accepted"
+    if draft.status == "edited":
+        sentence = f"{written}, edited by {step.by} on {day(at)}. Nobody has accepted it: it is not a report."
+        return Standing(MARK, sentence, at)
+    changed = any(earlier.status == "edited" for earlier in draft.history)
+    how = "accepted with changes" if changed else "accepted"
     return Standing(None, f"{written}, {how} by {step.by} on {day(at)}.", at, step.by)
 
 

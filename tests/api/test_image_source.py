@@ -24,7 +24,7 @@ def test_pictures_are_those_that_an_ingest_draws(home: Home, phantoms: Phantoms)
             for where in ("modality=CR|DX", "modality=CT", "modality=XC")
             for uid in [one["study_instance_uid"] for one in archive.studies([where])["studies"]][:1]
         ]
-        source: ImageSource = StoredPictures(archive.index)
+        source: ImageSource = StoredPictures(archive.index, archive.drawing)
         pictures = source.pictures([image["image_id"] for image in wanted])
         for image, picture in zip(wanted, pictures, strict=True):
             folder = Path(image["path"]).parent
@@ -43,7 +43,7 @@ def test_a_file_that_is_gone_or_changed_is_named_by_its_image(phantoms: Phantoms
     with Archive(tmp_path / "home") as archive:
         studies = archive.studies(["modality=CR|DX"])["studies"]
         image, other = (archive.study(one["study_instance_uid"])["images"][0] for one in studies[:2])
-        source = StoredPictures(archive.index)
+        source = StoredPictures(archive.index, archive.drawing)
         for change in (lambda path: shutil.copy(other["path"], path), Path.unlink):
             change(Path(image["path"]))
             with pytest.raises(ServiceError) as caught:

@@ -79,19 +79,41 @@ def write_tiny_gemma(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def _wording() -> list[str]:
+    from medgemma.prompts import templates
+
+    texts = (text for one in templates().values() for text in (one.system, one.instruction, one.question))
+    turns = [
+        "user\n",
+        "model\n",
+        "PRIOR",
+        "CURRENT",
+        "Indication:",
+        "IMAGE",
+        "Report of this patient's earlier study",
+    ]
+    return [text for text in [*texts, *turns] if text] * 2
+
+
 def _tokenizer():  # type: ignore[no-untyped-def]
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     words = Tokenizer(models.BPE(unk_token="<unk>"))
     words.normalizer = normalizers.Replace(" ", "▁")
-    words.pre_tokenizer = pre_tokenizers.Split("▁", behavior="merged_with_next")
+    words.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split("▁", behavior="merged_with_next"),
+            pre_tokenizers.Digits(individual_digits=True),  # as Gemma's
+        ]
+    )
     words.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse()])
     alphabet = [chr(code) for code in range(33, 127)] + ["▁", "\n"]
     words.train_from_iterator(
-        SENTENCES,
+        # Two line feeds are one token in Gemma's vocabulary, and so here, as are the words of the templates.
+        [*SENTENCES, *_wording(), *["\n\n"] * 20],
         trainers.BpeTrainer(
-            vocab_size=200, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
+            vocab_size=1200, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
         ),
     )
     return PreTrainedTokenizerFast(

@@ -59,13 +59,19 @@ def test_an_accepted_draft_names_who_and_when_and_is_marked_no_more(format):
     assert all(squeezed(sentence) in text for sentence in PLAIN)
 
 
-def test_an_edited_draft_holds_the_words_of_the_person_alone(format):
-    text = squeezed(read_back(export(draft(status="edited", history=(EDITED,)), format, FACTS), format))
-    assert squeezed("accepted with changes by Dr. Anna Moeller") in text
+@pytest.mark.parametrize("status", ["edited", "accepted"])
+def test_an_edited_draft_holds_the_words_of_the_person_alone(format, status):
+    history = (EDITED, dataclasses.replace(ACCEPTED, text=EDITED.text)) if status == "accepted" else (EDITED,)
+    text = squeezed(read_back(export(draft(status=status, history=history), format, FACTS), format))
+    if status == "edited":
+        assert squeezed("edited by Dr. Anna Moeller on 2026-11-25 05:30 UTC. Nobody has accepted it") in text
+        assert squeezed(MARK) in text or format in ("pdf", "dicom-pdf")  # as above
+    else:
+        assert squeezed("accepted with changes by Dr. Anna Moeller") in text
+        assert squeezed("NOT A REPORT") not in text
     assert squeezed("There is no pneumothorax. [contradicts the scores: pneumothorax 0.87]") in text
     assert squeezed("The rest is mine.") in text
     assert squeezed(PLAIN[0]) not in text
-    assert squeezed("NOT A REPORT") not in text
 
 
 def test_a_rejected_draft_leaves_as_markdown_alone(format):

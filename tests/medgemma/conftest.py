@@ -1,0 +1,15 @@
+"""The tiny generator, made once for all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .tiny_gemma import write_tiny_gemma
+
+
+@pytest.fixture(scope="session")
+def tiny_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random Gemma 3 checkpoint."""
+    return write_tiny_gemma(tmp_path_factory.mktemp("gemma") / "tiny")
