@@ -121,8 +121,8 @@ class Parts:
         if len(received.files) >= self._max_files:
             raise self._too_many()
         path = received.folder / name
-        if path.exists():  # a second file of that name
-            path = received.folder / str(len(received.files)) / name
+        if path.exists():  # a second file of that name; no client's name holds a colon
+            path = received.folder / f"{len(received.files)}:" / name
             path.parent.mkdir(0o700, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._file = open(descriptor, "wb")  # noqa: SIM115  (closed at the part's end)

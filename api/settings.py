@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     upload_pause_seconds: float = Field(
         30.0, gt=0, description="longest time in which an upload may stand still, in seconds"
     )
+    upload_seconds: float = Field(
+        21_600.0, gt=0, description="longest time that one upload may take as a whole, in seconds"
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="origins whose pages may ask, such as https://viewer.example, comma-separated"
     )

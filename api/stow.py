@@ -2,7 +2,8 @@
 
 An instance counts as stored when its file lies in the home, its header says that it holds a picture, and the
 job that ingests it is in the catalogue: from then on it survives any crash, and the job's report tells of
-pixels that cannot be decoded. What holds no picture is refused as a class that is not supported, for it is not kept.
+pixels that cannot be decoded. What holds no picture is refused as a class that is not supported, for it is
+not kept.
 """
 
 from __future__ import annotations

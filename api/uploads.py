@@ -26,6 +26,7 @@ from starlette.requests import ClientDisconnect
 
 from api._parts import Parts
 from api.errors import ServiceError, explain
+from index.errors import CatalogError
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -35,7 +36,7 @@ _PIECE = 256 << 10
 # What is still read of a refused body: a client that is cut off while it sends may never see the answer.
 _REST_BYTES = 8 << 20
 _REST_SECONDS = 2.0
-# After the first pause that is allowed, bytes must have come at this rate.
+# While it is waited for, a body must come at this rate.
 _SLOWEST_BYTES_PER_SECOND = 1024
 
 
@@ -96,6 +97,8 @@ async def _received(
         try:
             yield received
         except Exception as error:
+            # Of a job that could not be noted; where the catalogue went away, it may have been.
+            received.is_kept = received.is_kept and isinstance(error, CatalogError)
             # Sentences about a file name it as the client did, not where it lies here.
             if f"{received.folder}/" in str(error):
                 error.args = (str(error).replace(f"{received.folder}/", ""),)
@@ -108,26 +111,21 @@ async def _received(
 async def _take(
     request: Request, received: Received, media_type: str, names: tuple[str, ...] | None, settings: Settings
 ) -> None:
-    content_type, options = parse_options_header(request.headers.get("content-type"))
-    boundary = options.get(b"boundary")
-    if content_type.decode("latin-1").lower() != media_type or not boundary:
-        raise ServiceError(
-            "wrong-content-type",
-            f"the body must be {media_type} with a boundary: see the header Content-Type.",
-        )
-    announced = request.headers.get("content-length", "")
-    _check_size(int(announced) if announced.isdecimal() else 0, settings)
-    await run_in_threadpool(received.folder.mkdir, 0o700, parents=True)
-    _check_room(received.folder, int(announced) if announced.isdecimal() else 0, settings)
+    boundary = _boundary(request, media_type)
     try:
         parts = Parts(received, boundary, names, settings)
     except FormParserError as error:
         raise ServiceError("bad-multipart", f"the body cannot be read: {error}.") from None
+    announced = request.headers.get("content-length", "")
     pieces = _pieces(request, settings)
     try:
+        size = int(announced) if announced.isdecimal() else 0
+        _check_size(size, settings)
+        await run_in_threadpool(_make_folder, received.folder, size, settings)
         async for piece in pieces:
             received.size += len(piece)
             _check_size(received.size, settings)
+            _check_room(received.folder, len(piece), settings)
             await run_in_threadpool(parts.write, piece)
         await run_in_threadpool(parts.finish)
     except ServiceError:
@@ -138,30 +136,72 @@ async def _take(
         await run_in_threadpool(parts.close)
 
 
+def _boundary(request: Request, media_type: str) -> bytes:
+    content_type, options = parse_options_header(request.headers.get("content-type"))
+    boundary = options.get(b"boundary")
+    if content_type.decode("latin-1").lower() != media_type or not boundary:
+        raise ServiceError(
+            "wrong-content-type",
+            f"the body must be {media_type} with a boundary: see the header Content-Type.",
+        )
+    kind = options.get(b"type", b"application/dicom")
+    if media_type == "multipart/related" and kind.lower() != b"application/dicom":
+        raise ServiceError(
+            "wrong-content-type", 'only type="application/dicom" is taken: send whole DICOM instances.'
+        )
+    return boundary
+
+
 async def _pieces(request: Request, settings: Settings) -> AsyncGenerator[bytes]:
     """The body in larger pieces than it came in, as long as it comes fast enough."""
     stream = request.stream()
-    begun, total, waiting = time.monotonic(), 0, bytearray()
-    pause = settings.upload_pause_seconds
+    pace, piece = _Pace(settings), bytearray()
     while True:
         try:
-            chunk = await asyncio.wait_for(anext(stream), pause)
+            with pace:
+                chunk = await asyncio.wait_for(anext(stream), settings.upload_pause_seconds)
         except StopAsyncIteration:
             break
         except TimeoutError:
             raise _too_slow() from None
         except ClientDisconnect:
             raise ServiceError("upload-incomplete", "the body ended too early: send it again.") from None
-        total += len(chunk)
-        waiting += chunk
-        lasted = time.monotonic() - begun
-        if lasted > pause and total < (lasted - pause) * _SLOWEST_BYTES_PER_SECOND:
+        piece += chunk
+        pace.check(len(chunk))
+        if len(piece) >= _PIECE:
+            yield bytes(piece)
+            piece.clear()
+    if piece:
+        yield bytes(piece)
+
+
+class _Pace:
+    """Watches how fast a body comes. Only the time in which it is waited for counts against the client,
+    window by window: bytes that came fast at first buy no leave to trickle.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._window = settings.upload_pause_seconds
+        self._end = time.monotonic() + settings.upload_seconds
+        self._begun = self._waited = 0.0
+        self._bytes = 0
+
+    def __enter__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._waited += time.monotonic() - self._begun
+
+    def check(self, count: int) -> None:
+        """Take note of `count` more bytes; raises ServiceError `upload-too-slow`."""
+        self._bytes += count
+        if time.monotonic() > self._end:
             raise _too_slow()
-        if len(waiting) >= _PIECE:
-            yield bytes(waiting)
-            waiting.clear()
-    if waiting:
-        yield bytes(waiting)
+        if self._waited < self._window:
+            return
+        if self._bytes < self._waited * _SLOWEST_BYTES_PER_SECOND:
+            raise _too_slow()
+        self._waited, self._bytes = 0.0, 0
 
 
 async def _read_rest(request: Request) -> None:
@@ -187,8 +227,14 @@ def _check_size(size: int, settings: Settings) -> None:
         )
 
 
+def _make_folder(folder: Path, size: int, settings: Settings) -> None:
+    folder.parent.mkdir(0o700, parents=True, exist_ok=True)
+    folder.mkdir(0o700)
+    _check_room(folder, size, settings)
+
+
 def _check_room(folder: Path, size: int, settings: Settings) -> None:
-    if size and shutil.disk_usage(folder).free < size + settings.min_free_bytes:
+    if shutil.disk_usage(folder).free < size + settings.min_free_bytes:
         raise ServiceError("disk-full", "the service's disk has no room for this upload: try again later.")
 
 
@@ -202,13 +248,3 @@ def _sync(path: Path) -> None:
 
 def _too_slow() -> ServiceError:
     return ServiceError("upload-too-slow", "the body comes too slowly: send it again over a faster line.")
-
-
-def sweep_leftovers(home: Path, used: set[str], *, older_than: float = 86_400.0) -> None:
-    """Delete what processes that were killed left of uploads: folders that nobody has touched for so many
-    seconds and that no job or image names (`used` holds the names of folders that one does).
-    """
-    folder = home / FOLDER
-    for left in folder.iterdir() if folder.is_dir() else ():
-        if left.name not in used and time.time() - left.stat().st_mtime > older_than:
-            shutil.rmtree(left, ignore_errors=True)

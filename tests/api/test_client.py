@@ -6,6 +6,7 @@ import csv
 import io
 import zipfile
 from base64 import b64decode
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,13 @@ from medsiglip.client import ApiError, Client, JobError
 
 from .conftest import Home, Phantoms
 from .live_service import LiveService
+from .service_processes import eventually
 
 
 @pytest.fixture(scope="module")
-def client(service: LiveService) -> Client:
-    return service.client()
+def client(service: LiveService) -> Iterator[Client]:
+    with service.client() as made:
+        yield made
 
 
 def picture_files(folder: Path) -> list[Path]:
@@ -33,7 +36,7 @@ def test_info_and_readiness(client: Client, home: Home) -> None:
     assert info["space"] == home.report["space"]
     assert (info["model"], info["demonstration"], info["dimension"]) == ("tiny", True, 128)
     assert info["index"]["images"] >= home.report["images"]
-    assert client.is_ready()
+    eventually(client.is_ready)  # the model is loaded at its first use
 
 
 def test_the_three_questions_have_the_answers_of_the_archive(
