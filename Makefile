@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench checkpoint kill-test jobs-test routing-test steady fuzz parity clean
+.PHONY: help install demo serve test lint bench checkpoint kill-test jobs-test routing-test contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,12 @@ jobs-test: $(INSTALLED) ## two servers and their workers on one PostgreSQL, kill
 
 routing-test: $(INSTALLED) ## 200 drawn studies ingested and routed by workers that are killed at every stage
 	$(BIN)/python -m pytest -m campaign -s tests/api/test_routing.py
+
+contract: $(INSTALLED) ## the whole HTTP description tried by schemathesis, with state (some minutes)
+	$(BIN)/python -m pytest -m campaign -s tests/api/test_contract.py
+
+load-test: $(INSTALLED) ## 32 clients for a minute, then a server that is killed three times under load
+	$(BIN)/python -m pytest -m campaign -s tests/api/test_load.py
 
 steady: $(INSTALLED) ## a hundred interrupted ingests of a folder of everything, each ending in the same index
 	$(BIN)/python -m pytest -m campaign tests/ingest/test_same_index.py

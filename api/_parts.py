@@ -139,7 +139,7 @@ class Parts:
         elif self._field is not None:
             self._field_bytes += end - start
             if self._field_bytes > _MAX_FIELD_BYTES:
-                raise ServiceError("body-too-large", "the form fields are too large: send less in them.")
+                raise ServiceError("bad-multipart", "the form fields are too large: send less in them.")
             self._field[1].extend(data[start:end])
 
     def _end(self) -> None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from api.errors import ServiceError
 from api.uploads import Received, receive_form
 
+_BY_COMMAS = ("labels",)
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -65,7 +66,7 @@ def _of_form(model: type[Model], fields: Mapping[str, list[str]]) -> Model:
     for name, given in fields.items():
         known = model.model_fields.get(name)
         if known is not None and _is_list(known.annotation):
-            by_commas = name in ("labels", "input")
+            by_commas = name in _BY_COMMAS
             parts = [part for value in given for part in (value.split(",") if by_commas else [value])]
             values[name] = [part.strip() for part in parts if part.strip()] if by_commas else parts
         elif len(given) == 1:
@@ -93,11 +94,12 @@ def _invalid(error: ValidationError) -> RequestValidationError:
 
 def described(model: type[BaseModel], *, files: str | None, others: Mapping[str, str] | None = None) -> Any:
     """`openapi_extra` of a route that reads `model` by `asked`; `files` says what the field `file` holds."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    whole = model.model_json_schema()
+    schema: dict[str, Any] = _inlined(whole, whole.pop("$defs", {}))
     content: dict[str, Any] = {"application/json": {"schema": schema}}
     if files is not None:
         binary = {"type": "string", "format": "binary"}
-        properties = {name: _in_form(one) for name, one in schema["properties"].items()}
+        properties = {name: _in_form(name, one) for name, one in schema["properties"].items()}
         properties["file"] = {"type": "array", "items": binary, "description": files}
         for name, meaning in (others or {}).items():
             properties[name] = {**binary, "description": meaning}
@@ -105,5 +107,17 @@ def described(model: type[BaseModel], *, files: str | None, others: Mapping[str,
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _in_form(schema: dict[str, Any]) -> dict[str, Any]:
+def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_inlined(one, definitions) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {key: _inlined(value, definitions) for key, value in schema.items()}
+
+
+def _in_form(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    if name in _BY_COMMAS:
+        return {"type": "string", "description": "separated by commas"}
     return {key: value for key, value in schema.items() if key != "default"}

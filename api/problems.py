@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from api.errors import ServiceError, explain
 from api.request_log import request_id
@@ -115,6 +116,14 @@ def problem_of(error: Exception) -> JSONResponse:
     return problem(status, explanation.code, told, retry_after=wait)
 
 
+def _methods(request: Request) -> list[str]:
+    """What the path takes (RFC 9110, section 10.2.1)."""
+    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    path = request.url.path
+    found = [item for template, item in paths.items() if compile_path(template)[0].fullmatch(path)]
+    return sorted({method.upper() for item in found[:1] for method in item})
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of the application as a problem."""
 
@@ -125,10 +134,12 @@ def install(app: FastAPI) -> None:
         return problem(422, "bad-request", f"{first['field']}: {first['message']}.", errors=errors)
 
     @app.exception_handler(HTTPException)
-    def refused(_request: Request, error: HTTPException) -> JSONResponse:
+    def refused(request: Request, error: HTTPException) -> JSONResponse:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
         answer = problem(error.status_code, code, str(error.detail))
         answer.headers.update(error.headers or {})
+        if error.status_code == 405:  # the router names the methods of the first route of a path alone
+            answer.headers["Allow"] = ", ".join(_methods(request))
         return answer
 
     async def told(_request: Request, error: Exception) -> JSONResponse:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from api.auth import Caller, requires
 from api.metrics import Metrics
 from api.readiness import Readiness
+from api.routes.problem_answers import problems
 from api.service import Archive
 
 router = APIRouter(tags=["operations"])
@@ -61,7 +62,7 @@ def readyz(request: Request) -> Any:
     return JSONResponse(report, 200 if report["ready"] else 503)
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=PlainTextResponse, responses=problems(401, 403, 429))
 def metrics(request: Request, _caller: Annotated[Caller, Depends(requires("read"))]) -> Response:
     """Figures for Prometheus, in its text format."""
     return Response(
