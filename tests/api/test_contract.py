@@ -1,4 +1,4 @@
-"""The whole OpenAPI description, tried by schemathesis: no failure of the service, no answer that breaks it."""
+"""The whole OpenAPI description, tried by schemathesis: the service neither fails nor breaks its word."""
 
 from __future__ import annotations
 
