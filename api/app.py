@@ -14,6 +14,7 @@ from api.key_making import take_bootstrap_key
 from api.routes import (
     audit,
     dicomweb,
+    docs,
     embeddings,
     images,
     info,
@@ -56,10 +57,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             operations.watch(app, archive)
             yield
 
-    app = FastAPI(title="medsiglip", lifespan=lifespan)
+    app = FastAPI(title="medsiglip", lifespan=lifespan, docs_url=None, redoc_url=None)
     problems.install(app)
     middleware.install(app, chosen)
     app.include_router(operations.router)
+    app.include_router(docs.router)
     for topic in (info, embeddings, questions, studies, images, ingest, labels, probes, reports, routing):
         app.include_router(topic.router, responses=PROBLEMS)
     for topic in (dicomweb, jobs, audit):

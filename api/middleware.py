@@ -72,7 +72,7 @@ class RequestContext:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = found
-                set_security_headers(headers, scope["path"])
+                set_security_headers(headers)
             await send(message)
 
         try:

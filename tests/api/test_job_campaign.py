@@ -88,9 +88,11 @@ def persist(call: Callable[[], T]) -> T:
 
 @pytest.mark.campaign
 def test_nothing_is_lost_or_doubled_whatever_is_killed(
-    tmp_path: Path, postgresql_server: PostgresqlServer
+    tmp_path: Path, postgresql_server: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ingest.phantoms.dicom import write_studies
+
+    monkeypatch.setenv("MEDSIGLIP_INGEST_ROOTS", str(tmp_path))
 
     seed = random.SystemRandom().randrange(10**6)
     draw = random.Random(seed)
