@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import time
+from random import getrandbits
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from starlette.datastructures import Headers, MutableHeaders
@@ -174,4 +174,4 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 def _chosen_id(sent: str | None) -> str:
     """The client's own id of its request, if it is one that can stand in a log."""
-    return sent if sent is not None and _SANE_ID.fullmatch(sent) else uuid4().hex
+    return sent if sent is not None and _SANE_ID.fullmatch(sent) else f"{getrandbits(128):032x}"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from api._opened import OpenedArchive
     from api.service import AnyPath, Archive
     from index.records import StoredImage
+    from ingest.deidentify import SecretKey
+    from ingest.drawing_pool import DrawingPool
     from ingest.rendered import Rendered
 
 Vector = NDArray[np.float32]
@@ -121,13 +123,20 @@ def rendered_file(path: AnyPath, archive: Archive | None = None) -> list[Rendere
     ServiceError with the reason's code if there is none.
     """
     from ingest.pipeline import known_key
+
+    require_pictures([path])
+    key = known_key(archive.index) if archive and archive.is_there else None
+    return drawn_file(Path(path).expanduser().absolute(), archive.drawing if archive else None, key)
+
+
+def drawn_file(file: Path, drawing: DrawingPool | None, key: SecretKey | None = None) -> list[Rendered]:
+    """As `rendered_file`, for a file that is there; without the key of a home, UIDs are as the file has
+    them.
+    """
     from ingest.reasons import Rejected
     from ingest.rendered import render_files
 
-    require_pictures([path])
-    file = Path(path).expanduser().absolute()
-    key = known_key(archive.index) if archive and archive.is_there else None
-    drawn = list(render_files([file], key=key, drawing=archive.drawing if archive else None))
+    drawn = list(render_files([file], key=key, drawing=drawing))
     for one in drawn:
         if isinstance(one, Rejected):
             raise ServiceError(one.code, f"{one.path}: {one.reason[0].lower()}{one.reason[1:]}")

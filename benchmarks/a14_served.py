@@ -2,7 +2,8 @@
 
 The model has random weights and the size of ViT-S/16 at 224 pixels: 0.1 s a picture on the one core that it
 has on both sides, so that encoding dominates as it does with MedSigLIP, which would take minutes a round. The
-service has its process beside it; what it costs on the other core shows only where it makes the model wait.
+service, `medsiglip serve` as it is, has processes beside it that answer and draw; what they cost on the other
+core shows only where they make the model wait.
 """
 
 from pathlib import Path
@@ -28,7 +29,7 @@ def measure(folder: Path, rounds: int) -> Outcome:
     pictures = draw_radiographs(IMAGES, SIZE)
     inputs = np.stack([to_model_input(picture, SIZE) for picture in pictures])
     requests = embedding_requests(pictures)
-    with serving("shared", checkpoint.folder) as port:
+    with serving(checkpoint.folder, folder / "home") as port:
         failure = difference(ask(port, requests, CLIENTS), encoder.encode_images(inputs))
         if failure:
             return Outcome(TITLE, GOAL, GUARD, IMAGES, failure=failure)

@@ -1,15 +1,16 @@
-"""A15: pictures served to 32 clients by shared passes, against a FastAPI route that encodes each by itself.
+"""A15: pictures served to 32 clients by `medsiglip serve`, against a route that encodes each by itself.
 
 The model is the bundled one. On a processor a large model takes as long for each picture of a batch as for
-one alone; a pass of this one has a cost of its own, as every pass has on a GPU. Both routes are plain
-functions in FastAPI's threads; the peer's may use all cores at once, ours has one for the model.
+one alone; a pass of this one has a cost of its own, as every pass has on a GPU. The peer's route is a
+plain function in FastAPI's threads that may use all cores at once; ours has one for the model, checks what
+is sent and draws it in processes of its own.
 """
 
 from pathlib import Path
 
 from benchmarks.measure import Outcome, alternate
 from benchmarks.radiographs import draw_radiographs
-from benchmarks.served import ask, difference, embedding_requests, serving
+from benchmarks.served import ask, difference, embedding_requests, serving, serving_alone
 from medsiglip.checkpoint import open_checkpoint
 
 TITLE = "served by shared passes ÷ a FastAPI route that encodes each request alone"
@@ -22,7 +23,7 @@ def measure(folder: Path, rounds: int) -> Outcome:
     checkpoint = open_checkpoint("tiny")
     requests = embedding_requests(draw_radiographs(IMAGES, checkpoint.image_size))
     place = checkpoint.folder
-    with serving("shared", place) as shared, serving("alone", place) as alone:
+    with serving(place, folder / "home") as shared, serving_alone(place) as alone:
         failure = difference(ask(shared, requests, CLIENTS), ask(alone, requests, CLIENTS))
         if failure:
             return Outcome(TITLE, GOAL, GUARD, IMAGES, failure=failure)

@@ -1,7 +1,6 @@
-"""Services with one route, `POST /v1/embeddings`: `python -m benchmarks.embedding_server KIND FOLDER PORT`.
+"""The peer, written without further thought: `python -m benchmarks.embedding_server FOLDER PORT`.
 
-`shared` answers through `api.encoding.SharedEncoder`, `alone` encodes each request by itself, as a route does
-that is written without further thought. Both read, draw and answer pictures by the same lines.
+Its one route, `POST /v1/embeddings`, encodes each request by itself.
 """
 
 import base64
@@ -14,12 +13,12 @@ import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 
-from api.encoding import SharedEncoder
 from medsiglip.checkpoint import open_checkpoint
+from medsiglip.encoder import Encoder
 from medsiglip.preprocess import to_model_input
 
 
-def embeddings_app(encoder: Any) -> FastAPI:
+def embeddings_app(encoder: Encoder) -> FastAPI:
     app = FastAPI()
 
     @app.post("/v1/embeddings")
@@ -41,16 +40,8 @@ def _picture(data_uri: str) -> np.ndarray:
 
 
 def main() -> None:
-    kind, folder, port = sys.argv[1:]
-    checkpoint = open_checkpoint(folder)
-    encoder: Any
-    if kind == "shared":
-        encoder = SharedEncoder(checkpoint, device="cpu", batch_size=16)
-        encoder.encode_images(np.zeros((1, encoder.image_size, encoder.image_size, 3), np.uint8))
-    else:
-        from medsiglip.encoder import Encoder
-
-        encoder = Encoder(checkpoint, device="cpu")
+    folder, port = sys.argv[1:]
+    encoder = Encoder(open_checkpoint(folder), device="cpu")
     uvicorn.run(embeddings_app(encoder), host="127.0.0.1", port=int(port), log_level="warning")
 
 

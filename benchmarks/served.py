@@ -1,4 +1,4 @@
-"""A service in a process of its own, and clients that ask it for the vectors of pictures."""
+"""Services in processes of their own, and clients that ask them for the vectors of pictures."""
 
 import base64
 import http.client
@@ -22,7 +22,10 @@ START_SECONDS = 60.0
 
 def embedding_requests(pictures: npt.NDArray[np.uint8]) -> list[bytes]:
     """One JSON body for each picture [n, H, W], which travels as PNG."""
-    return [json.dumps({"model": "m", "input": [{"image": _data_uri(one)}]}).encode() for one in pictures]
+    return [
+        json.dumps({"model": "", "encoding_format": "base64", "input": [{"image": _data_uri(one)}]}).encode()
+        for one in pictures
+    ]
 
 
 def _data_uri(picture: npt.NDArray[np.uint8]) -> str:
@@ -32,33 +35,52 @@ def _data_uri(picture: npt.NDArray[np.uint8]) -> str:
 
 
 @contextmanager
-def serving(kind: str, folder: Path) -> Iterator[int]:
-    """The port of a service of `benchmarks.embedding_server` that is ready."""
+def serving(checkpoint: Path, home: Path) -> Iterator[int]:
+    """The port of `medsiglip serve` on a home, when it is ready; the model has one thread."""
+    words = ["--home", str(home), "--model", str(checkpoint), "--json", "serve", "--port", "0", "--no-worker"]
+    with _process([sys.executable, "-m", "api.cli", *words]) as process:
+        assert process.stdout is not None
+        port = int(json.loads(process.stdout.readline())["url"].rpartition(":")[2])
+        _wait_for(port, "/readyz", process)
+        yield port
+
+
+@contextmanager
+def serving_alone(checkpoint: Path) -> Iterator[int]:
+    """The port of the peer of `benchmarks.embedding_server`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.embedding_server", kind, str(folder), str(port)]
-    )
-    try:
-        _wait_for(port, process)
+    command = [sys.executable, "-m", "benchmarks.embedding_server", str(checkpoint), str(port)]
+    with _process(command) as process:
+        _wait_for(port, "/openapi.json", process)
         yield port
+
+
+@contextmanager
+def _process(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        yield process
     finally:
         process.terminate()
-        process.wait()
+        process.communicate()
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(port: int, path: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while True:
+    while time.monotonic() < deadline and process.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
         try:
-            socket.create_connection(("127.0.0.1", port), 1.0).close()
+            connection.request("GET", path)
+            if connection.getresponse().status == 200:
+                return
         except OSError:
-            if time.monotonic() > deadline or process.poll() is not None:
-                raise RuntimeError("the service does not start") from None
-            time.sleep(0.1)
-        else:
-            return
+            pass
+        finally:
+            connection.close()
+        time.sleep(0.1)
+    raise RuntimeError("the service does not start")
 
 
 def ask(port: int, requests: Sequence[bytes], clients: int) -> npt.NDArray[np.float32]:

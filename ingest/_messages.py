@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from ingest.deidentify import SecretKey
 from ingest.drawn_unit import DrawnUnit
 from ingest.header import Header
+from ingest.plan import PlanOptions
 from ingest.reasons import Rejected
 from ingest.walk import FoundFile
 
@@ -23,16 +24,19 @@ READY = "ready"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Asks what `ingest.scan.scan_file` makes of a file, in place of a unit to draw."""
+    """Asks what `ingest.scan.scan_file` makes of a file, in place of a unit to draw; with `options` also to
+    draw it, if it makes one unit of one image.
+    """
 
     found: FoundFile
     key: SecretKey
+    options: PlanOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What became of a unit: `drawn` (its inputs stay in the slot, of this `shape`), or of a file that was
-    looked at: `scanned`; else the code of `ingest.reasons` why not.
+    looked at: `scanned`, beside `drawn` if it was drawn at once; else the code of `ingest.reasons` why not.
 
     `retires` says that the worker ends and wants to be replaced.
     """
@@ -51,9 +55,9 @@ def send(stream: BinaryIO, message: Any, deadline: float | None = None) -> None:
     packed = pickle.dumps(message, protocol=5)
     left = memoryview(LENGTH.pack(len(packed)) + packed)
     while left:
-        if deadline is not None and not _is_ready(stream, select.POLLOUT, deadline):
-            raise TimeoutError
         left = left[stream.write(left) or 0 :]
+        if left and deadline is not None and not _is_ready(stream, select.POLLOUT, deadline):
+            raise TimeoutError
 
 
 def receive(stream: BinaryIO, deadline: float | None = None) -> Any:

@@ -21,7 +21,7 @@ from ingest.deidentify import SecretKey
 from ingest.drawn_unit import DrawnUnit
 from ingest.errors import IngestError, WorkerLostError
 from ingest.header import Header
-from ingest.plan import Unit
+from ingest.plan import PlanOptions, Unit
 from ingest.reasons import Rejected
 from ingest.walk import FoundFile
 
@@ -94,6 +94,13 @@ class Worker:
         if answer.scanned is None:
             raise WorkerLostError(answer.code)
         return answer.scanned
+
+    def show(self, found: FoundFile, key: SecretKey, options: PlanOptions) -> tuple[Header, DrawnUnit] | None:
+        """Have a file looked at and drawn, in one go; None where that takes more. Raises as `draw` does."""
+        answer = self._ask(Look(found, key, options), UNIT_SECONDS + found.size / BYTES_PER_SECOND)
+        if answer.drawn is None or not isinstance(answer.scanned, Header):
+            return None
+        return answer.scanned, replace(answer.drawn, inputs=self._slot.take(answer.shape))
 
     def _ask(self, task: Unit | Look, seconds: float) -> Answer:
         process = self._running()

@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,7 +21,8 @@ from ingest._malloc import keep_freed_memory
 from ingest._messages import READY, Answer, Look, receive, send
 from ingest._slot import Slot
 from ingest.drawn_unit import AS_DISPLAYED, draw_unit, show_unit
-from ingest.plan import Unit
+from ingest.plan import Unit, plan
+from ingest.reasons import Rejected
 
 # A file that wants more than this to be drawn is rejected; the machine's other programs are not.
 MAX_MEMORY = 4 << 30
@@ -52,9 +54,7 @@ def _serve(source: BinaryIO, sink: BinaryIO, slot: Slot, size: int, profile: str
 
 def _done(task: Unit | Look, slot: Slot, size: int, profile: str) -> Answer:
     if isinstance(task, Look):
-        from ingest.scan import scan_file
-
-        return Answer(scanned=scan_file(task.found, task.key), retires=_is_bloated())
+        return _looked_at(task, slot)
     if profile == AS_DISPLAYED:
         drawn = show_unit(task, slot.array)
     else:
@@ -62,11 +62,31 @@ def _done(task: Unit | Look, slot: Slot, size: int, profile: str) -> Answer:
     return Answer(replace(drawn, inputs=_NOTHING), shape=drawn.inputs.shape, retires=_is_bloated())
 
 
-def _is_bloated() -> bool:
+def _looked_at(look: Look, slot: Slot) -> Answer:
+    from ingest.scan import scan_file
+
+    scanned = scan_file(look.found, look.key)
+    units = [] if look.options is None or isinstance(scanned, Rejected) else plan([scanned], look.options)
+    if [unit.max_images for unit in units] != [1]:
+        return Answer(scanned=scanned, retires=_is_bloated())
+    drawn = show_unit(units[0], slot.array)
+    answer = Answer(replace(drawn, inputs=_NOTHING), scanned, drawn.inputs.shape)
+    return replace(answer, retires=_is_bloated())
+
+
+@cache
+def _statm() -> int | None:
     try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        return os.open("/proc/self/statm", os.O_RDONLY)
     except OSError:  # not Linux: the limit still holds
+        return None
+
+
+def _is_bloated() -> bool:
+    descriptor = _statm()
+    if descriptor is None:
         return False
+    pages = int(os.pread(descriptor, 100, 0).split()[1])
     return pages * resource.getpagesize() > RETIRING_MEMORY
 
 

@@ -4,7 +4,7 @@ search with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from ingest.drawing import DrawnImage, FileOutcome
     from ingest.drawing_pool import DrawingPool
     from ingest.header import Header
-    from ingest.plan import PlanOptions, Unit
-
-    Draw = Callable[[Unit], Iterable[FileOutcome | DrawnImage]]
+    from ingest.plan import PlanOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +55,42 @@ def render_files(
     """
     from ingest.deidentify import SecretKey
     from ingest.drawing import draw
-    from ingest.plan import plan
+    from ingest.plan import PlanOptions, plan
     from ingest.scan import scan_file
-    from ingest.walk import walk
+    from ingest.walk import FoundFile, walk
 
     # Pseudonyms of patients do not leave this function, so any key will do.
     key = key or SecretKey(bytes(32))
+    options = options or PlanOptions()
+    files = list(walk(paths))
+    if drawing is not None and len(files) == 1 and isinstance(files[0], FoundFile):
+        shown = drawing.show(files[0], key, options)
+        if shown is not None:
+            yield from _render_unit([shown[0]], shown[1])
+            return
     scan = drawing.scan if drawing else scan_file
     headers = []
-    for found in walk(paths):
+    for found in files:
         scanned = found if isinstance(found, Rejected) else scan(found, key)
         if isinstance(scanned, Rejected):
             yield scanned
         else:
             headers.append(scanned)
     for unit in plan(headers, options):
-        yield from _render_unit(unit, drawing.draw if drawing else draw)
+        yield from _render_unit(unit.headers, drawing.draw(unit) if drawing else draw(unit))
 
 
-def _render_unit(unit: Unit, draw: Draw) -> Iterator[Rendered | Rejected]:
+def _render_unit(
+    headers: Sequence[Header], drawn: Iterable[FileOutcome | DrawnImage]
+) -> Iterator[Rendered | Rejected]:
     from ingest.drawing import FileOutcome
 
     hashes: dict[int, str] = {}
-    for item in draw(unit):
+    for item in drawn:
         if not isinstance(item, FileOutcome):
-            yield _rendered(unit.headers[item.slice.file], hashes[item.slice.file], item)
+            yield _rendered(headers[item.slice.file], hashes[item.slice.file], item)
         elif item.pixel_hash is None:
-            yield Rejected(unit.headers[item.file].path, item.code or "undecodable-pixels")
+            yield Rejected(headers[item.file].path, item.code or "undecodable-pixels")
         else:
             hashes[item.file] = item.pixel_hash
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import shutil
 from collections.abc import Sequence
-from typing import Annotated, Any
+from pathlib import Path
+from random import getrandbits
+from typing import Annotated
 from urllib.parse import unquote_to_bytes
-from uuid import uuid4
 
 import numpy as np
 from fastapi import APIRouter, Depends, Request, Response
@@ -80,29 +80,36 @@ def _vectors(archive: Archive, inputs: Sequence[str | ImageInput]) -> tuple[NDAr
 
 def _drawn(archive: Archive, images: Sequence[tuple[int, str]]) -> list[NDArray[np.uint8]]:
     """Model inputs uint8 [S, S, 3]; the bytes are read in workers, and so come as files."""
-    from api.queries import rendered_file
     from medsiglip.preprocess import to_model_input
 
-    folder = archive.home / FOLDER / uuid4().hex
-    folder.mkdir(mode=0o700, parents=True)
+    size, profile = archive.encoder.image_size, archive.space.profile
+    return [to_model_input(_middle(archive, i, uri), size, profile) for i, uri in images]
+
+
+def _middle(archive: Archive, number: int, uri: str) -> NDArray[np.uint8]:
+    """Display values of the middle image; UIDs of the file are of no interest."""
+    from api.queries import drawn_file
+
+    content, place = _content(uri, number), f"{getrandbits(128):032x}"
+    folder = archive.home / FOLDER
+    file = folder / f"{place}.input.{number}{_suffix(uri)}"
     try:
-        inputs = []
-        for i, uri in images:
-            file = folder / f"input.{i}{_suffix(uri)}"
-            file.write_bytes(_content(uri, i))
-            inputs.append(_middle(rendered_file(file, archive)))
-        size, profile = archive.encoder.image_size, archive.space.profile
-        return [to_model_input(pixels, size, profile) for pixels in inputs]
+        _write(file, content)
+        drawn = drawn_file(file, archive.drawing)
     except ServiceError as error:
-        error.args = (str(error).replace(f"{folder}/", ""),)
+        error.args = (str(error).replace(f"{folder}/{place}.", ""),)
         raise
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        file.unlink(missing_ok=True)
+    return drawn[len(drawn) // 2].pixels
 
 
-def _middle(rendered: Sequence[Any]) -> NDArray[np.uint8]:
-    pixels: NDArray[np.uint8] = rendered[len(rendered) // 2].pixels
-    return pixels
+def _write(file: Path, content: bytes) -> None:
+    try:
+        file.write_bytes(content)
+    except FileNotFoundError:
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        file.write_bytes(content)
 
 
 def _suffix(uri: str) -> str:

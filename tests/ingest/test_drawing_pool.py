@@ -18,7 +18,7 @@ from ingest.drawing_pool import DrawingPool
 from ingest.drawn_unit import show_unit
 from ingest.errors import IngestError
 from ingest.header import Header
-from ingest.plan import Slice, Unit, plan
+from ingest.plan import PlanOptions, Slice, Unit, plan
 from ingest.reasons import Rejected
 from ingest.rendered import render_files
 from ingest.scan import scan_file
@@ -74,6 +74,17 @@ def test_workers_draw_what_this_process_draws(pool, mixed):
     here = in_order(render_files([mixed]))
     assert len(here) == 5 + 3 + 3 + 2
     assert in_order(render_files([mixed], drawing=pool)) == here
+
+
+def test_a_single_file_is_looked_at_and_drawn_in_one_go(pool, mixed):
+    options, key, in_one_go = PlanOptions(), SecretKey(bytes(32)), 0
+    for found in walk([mixed]):
+        shown = pool.show(found, key, options)
+        in_one_go += shown is not None
+        if shown is not None:
+            assert shown[0] == scan_file(found, key)
+        assert in_order(render_files([found.path], drawing=pool)) == in_order(render_files([found.path]))
+    assert in_one_go == 9  # all but the frames and what is no image
 
 
 def test_workers_are_kept_and_shared_by_threads(pool, mixed):
