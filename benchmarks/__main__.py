@@ -1,7 +1,7 @@
 """`python -m benchmarks [NAME...]`: measure the ratios, print a table and keep the results.
 
-No name means A1 to A23; M1 and M2 set memory against a limit and take minutes and gigabytes of disk. Exit
-code 1 when a guard does not hold.
+No name means A1 to A23 and H1; M1 and M2 set memory against a limit and take minutes and gigabytes of disk.
+Exit code 1 when a guard does not hold.
 """
 
 import argparse
@@ -29,6 +29,7 @@ MODULES = {
     "A21": "a21_pipeline",
     "A22": "a22_second_ingest",
     "A23": "a23_application_import",
+    "H1": "h01_search_over_http",
 }
 MEMORY_MODULES = {"M1": "m01_small_files", "M2": "m02_large_slide"}
 _ALL = {**MODULES, **MEMORY_MODULES}
@@ -36,7 +37,7 @@ _ALL = {**MODULES, **MEMORY_MODULES}
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure ratios against peers.")
-    told = f"of {', '.join(_ALL)}; none means those with an A"
+    told = f"of {', '.join(_ALL)}; none means those with an A or H"
     parser.add_argument("names", nargs="*", metavar="NAME", help=told)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each ratio, at least 5 [5]")
     arguments = parser.parse_args()

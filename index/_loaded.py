@@ -241,12 +241,14 @@ class GroupLevel:
 
 
 def drop_outdated_snapshot(database: Database, folder: Path, space_id: int, space: str) -> None:
-    """Delete a snapshot of a shard that is no more: it may hold vectors that were to be forgotten."""
-    held = snapshot_shards(folder, space)
+    """Delete a snapshot of a shard that is no more: it may hold vectors that were to be forgotten. Where the
+    database does not say, none is kept.
+    """
+    held, live = snapshot_shards(folder, space), set[str]()
     if held is None:
         return
-    with database.read() as connection:
-        statement = select(shards.c.name).where(shards.c.space_id == space_id)
+    statement = select(shards.c.name).where(shards.c.space_id == space_id)
+    with suppress(CatalogError), database.read() as connection:
         live = set(connection.execute(statement).scalars())
     if not held <= live:
         with suppress(OSError):

@@ -144,4 +144,4 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed(
             assert all(np.abs(found[key] - expected[key]).max() <= 1e-6 for key in found), seed
         finally:
             cluster.end()
-            postgresql_server.drop(url)
+    postgresql_server.drop(url)

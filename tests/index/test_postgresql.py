@@ -114,3 +114,19 @@ def test_an_older_home_is_taken_on(tmp_path: Path, url: str) -> None:
         index.activate(SPACE)
         index.add([make_bundle(0, 2)], unit_vectors(2, 1))
         assert index.verify().ok
+
+
+def test_a_home_whose_database_is_lost_closes_and_keeps_no_snapshot(
+    tmp_path: Path, url: str, postgresql_server: PostgresqlServer
+) -> None:
+    with CaseIndex.open(tmp_path, database_url=url) as index:
+        index.activate(SPACE)
+        index.add([make_bundle(0, 2)], unit_vectors(2, 1))
+        assert index.search(unit_vectors(1, 1), k=1)[0]
+    assert list((tmp_path / "faiss").iterdir())
+    index = CaseIndex.open(tmp_path, database_url=url)
+    index.add([make_bundle(1, 2)], unit_vectors(2, 2))
+    assert index.search(unit_vectors(1, 1), k=1)[0]
+    postgresql_server.drop(url)
+    index.close()
+    assert not list((tmp_path / "faiss").iterdir())
