@@ -57,7 +57,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             operations.watch(app, archive)
             yield
 
-    app = FastAPI(title="medsiglip", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="medsiglip",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
     problems.install(app)
     middleware.install(app, chosen)
     app.include_router(operations.router)
