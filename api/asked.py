@@ -96,8 +96,9 @@ _REQUEST_ID = {
     "name": "X-Request-ID",
     "in": "header",
     "required": False,
-    "description": "the client's own id of this request, for the answer and the log",
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+    "description": "the client's own id of this request, for the answer and the log: at most 64 letters, "
+    "digits and `._-`, or it gets another",
+    "schema": {"type": "string"},
 }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from api._http_protocol import HttpProtocol
 from api.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def serve(
     """
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=HttpProtocol,
         loop="asyncio",
         ws="none",
         lifespan="on",

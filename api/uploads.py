@@ -22,7 +22,6 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
-from starlette.requests import ClientDisconnect
 
 from api._parts import Parts
 from api.errors import ServiceError, explain
@@ -43,7 +42,7 @@ _SLOWEST_BYTES_PER_SECOND = 1024
 @dataclass(slots=True)
 class Received:
     """What came: `files` in order, below `folder`, `others` the files of fields other than `file` by field,
-    and `fields` with all values of each form field.
+    and `fields` with all values of each form field. `has_ended`: there is no more of the body.
     """
 
     folder: Path
@@ -52,6 +51,7 @@ class Received:
     fields: dict[str, list[str]] = field(default_factory=dict)
     size: int = 0
     is_kept: bool = False
+    has_ended: bool = False
 
     def keep(self) -> None:
         """Leave the folder where it is, for a job that takes care of it: on the disk, before the job is."""
@@ -117,7 +117,7 @@ async def _take(
     except FormParserError as error:
         raise ServiceError("bad-multipart", f"the body cannot be read: {error}.") from None
     announced = request.headers.get("content-length", "")
-    pieces = _pieces(request, settings)
+    pieces = _pieces(request, received, settings)
     try:
         size = int(announced) if announced.isdecimal() else 0
         _check_size(size, settings)
@@ -129,7 +129,8 @@ async def _take(
             await run_in_threadpool(parts.write, piece)
         await run_in_threadpool(parts.finish)
     except ServiceError:
-        await _read_rest(request)
+        if not received.has_ended:
+            await _read_rest(request)
         raise
     finally:
         await pieces.aclose()
@@ -152,20 +153,19 @@ def _boundary(request: Request, media_type: str) -> bytes:
     return boundary
 
 
-async def _pieces(request: Request, settings: Settings) -> AsyncGenerator[bytes]:
+async def _pieces(request: Request, received: Received, settings: Settings) -> AsyncGenerator[bytes]:
     """The body in larger pieces than it came in, as long as it comes fast enough."""
-    stream = request.stream()
     pace, piece = _Pace(settings), bytearray()
-    while True:
+    while not received.has_ended:
         try:
             with pace:
-                chunk = await asyncio.wait_for(anext(stream), settings.upload_pause_seconds)
-        except StopAsyncIteration:
-            break
+                message = await asyncio.wait_for(request.receive(), settings.upload_pause_seconds)
         except TimeoutError:
             raise _too_slow() from None
-        except ClientDisconnect:
-            raise ServiceError("upload-incomplete", "the body ended too early: send it again.") from None
+        received.has_ended = not message.get("more_body", False)
+        if message["type"] == "http.disconnect":
+            raise ServiceError("upload-incomplete", "the body ended too early: send it again.")
+        chunk = message.get("body", b"")
         piece += chunk
         pace.check(len(chunk))
         if len(piece) >= _PIECE:

@@ -16,6 +16,13 @@ from api.service import Archive
 router = APIRouter(prefix="/v1/reports", tags=["reports"])
 Reader = Annotated[Caller, Depends(requires("read"))]
 Reporter = Annotated[Caller, Depends(requires("report"))]
+_FILES: dict[str, Any] = {
+    "text/markdown": {"schema": {"type": "string"}},
+    "application/fhir+json": {"schema": {"type": "object"}},
+    **{
+        f"application/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in ("dicom", "pdf")
+    },
+}
 Status = Literal["draft", "edited", "accepted", "rejected"]
 FileFormat = Literal["sr", "pdf", "fhir", "markdown", "dicom-pdf"]
 
@@ -180,7 +187,7 @@ def reject_report(request: Request, draft_id: str, caller: Reporter, rejection: 
 @router.get(
     "/{draft_id}/export",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": {}}, "description": "the file"}},
+    responses={200: {"content": _FILES, "description": "the file, of the type that `format` says"}},
 )
 def export_report(
     request: Request,

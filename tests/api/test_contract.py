@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from .conftest import Home, Phantoms
-from .live_service import live_service
+from .live_service import LiveService, live_service
 from .service_processes import ROOT
 
 # Not held: what is valid by the schema may still be refused, such as a study that is not there or two
-# questions in one; and a draft is there when its job is done, not when it was ordered.
-LEFT_OUT = "positive_data_acceptance,ensure_resource_availability"
+# questions in one; a draft is there when its job is done, not when it was ordered; a job that was cancelled by
+# DELETE is still told; and so many wrong keys from one address are refused with 429 (test_authorization tries
+# every route without a key and with a wrong one).
+LEFT_OUT = "positive_data_acceptance,ensure_resource_availability,use_after_free,ignored_auth"
+
+
+def known(tried: LiveService, phantoms: Phantoms) -> dict[str, list[Any]]:
+    """What there is to ask about: studies, images, a probe, drafts, a route, and the job that made each."""
+    with tried.client() as client:
+        studies = client.studies()
+        jobs = [client.draft(one.study_instance_uid) for one in studies[:6]]
+        jobs.append(client.train_probe("known", labels_csv=phantoms.labels))
+        ended = [client.wait(job) for job in jobs]
+    with tried.http() as http:
+        rule = {"generator": "evidence-only", "where": ["modality=CT"]}
+        http.put("/v1/routes/known", json=rule).raise_for_status()
+        shown = [http.get(f"/v1/studies/{one.study_instance_uid}").json() for one in studies]
+    uids = [one.study_instance_uid for one in studies]
+    return {
+        "uid": uids,
+        "study": uids,
+        "study_instance_uid": uids,
+        "key": [one["patient_key"] for one in shown],
+        "image_id": [image["image_id"] for one in shown for image in one["images"]],
+        "name": ["known"],
+        "probe": ["known"],
+        "draft_id": [job.id for job in ended if job.kind == "report"],
+        "job_id": [job.id for job in ended],
+    }
 
 
 @pytest.mark.parametrize(
@@ -39,6 +68,7 @@ def test_no_failure_and_no_breach(
         ]
         environment = {
             **os.environ,
+            "CONTRACT_KNOWN": json.dumps(known(tried, phantoms)),
             "SCHEMATHESIS_HOOKS": "tests.api.contract_hooks",
             "PYTHONPATH": str(ROOT),
         }

@@ -1,0 +1,87 @@
+"""What comes before a request is one: garbage, endless and slow heads."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import pytest
+
+from .live_service import LiveService
+
+
+def connect(service: LiveService) -> socket.socket:
+    host, port = service.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=60)
+
+
+def answer(connection: socket.socket) -> tuple[int, dict[str, object]]:
+    """Status and problem; the connection must end after it."""
+    received = b""
+    while piece := connection.recv(65536):
+        received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head.lower()
+    problem: dict[str, object] = json.loads(body)
+    assert problem["status"] == int(head.split()[1])
+    return int(head.split()[1]), problem
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),  # TLS to a server that has none
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"\r\n\r\nnonsense\r\n\r\n",
+        b"GET /v1/studies?where=" + b"0" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_is_a_problem(service: LiveService, sent: bytes) -> None:
+    with connect(service) as connection:
+        connection.sendall(sent)
+        status, problem = answer(connection)
+    assert (status, problem["code"]) in [(400, "bad-http"), (431, "head-too-large")]
+
+
+def test_a_head_that_does_not_end_is_cut_off(service: LiveService) -> None:
+    with connect(service) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Endless: ")
+        for _ in range(17):
+            connection.sendall(b"x" * 4000)
+            time.sleep(0.01)
+        assert answer(connection)[0] == 431
+
+
+def test_long_queries_below_the_limit_and_many_requests_on_one_connection_are_answered(
+    service: LiveService,
+) -> None:
+    with service.http() as http:
+        for size in (10, 60_000, 20, 60_000, 30):
+            told = http.get("/healthz", params={"x": "a" * size})
+            assert told.status_code == 200
+
+
+def test_slow_heads_are_given_up(service: LiveService) -> None:
+    """All at once: one says nothing, one stops in its first request, one in its second."""
+    with connect(service) as silent, connect(service) as half, connect(service) as later:
+        half.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n")
+        later.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert later.recv(65536).startswith(b"HTTP/1.1 200")
+        later.sendall(b"GET /healthz HT")
+        for connection in (silent, half):
+            assert answer(connection) == (408, answer_of_slow())
+        assert answer(later)[0] == 408
+
+
+def answer_of_slow() -> dict[str, object]:
+    from api._http_protocol import HEAD_SECONDS
+
+    return {
+        "type": "about:blank",
+        "title": "Request Timeout",
+        "status": 408,
+        "code": "head-too-slow",
+        "detail": f"a request's head must be there in {HEAD_SECONDS:.0f} s.",
+    }
