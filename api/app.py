@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from api import middleware, problems
 from api.auth import open_gate
 from api.key_making import take_bootstrap_key
+from api.received import sweep
 from api.routes import (
     audit,
     dicomweb,
@@ -51,6 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             archive.make()
             if chosen.bootstrap_key_file is not None:
                 take_bootstrap_key(archive.index, chosen.bootstrap_key_file)
+            sweep(archive.index, chosen.upload_seconds)
             archive.share()
             app.state.server = Server(chosen, archive)
             open_gate(app, archive.index.api_keys, chosen)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from index.case_index import CaseIndex
+
+FOLDER = "received"
+# Beside the longest time that an upload may take: from its last byte to its job.
+_MARGIN_SECONDS = 3600.0
 
 
 def discard_unused(index: CaseIndex, folder: Path) -> None:
@@ -15,7 +20,10 @@ def discard_unused(index: CaseIndex, folder: Path) -> None:
 
     A folder outside the home is left alone. What cannot be deleted stays.
     """
-    if not folder.is_relative_to(index.home) or folder == index.home or not folder.is_dir():
+    if not folder.is_relative_to(index.home) or folder == index.home:
+        return
+    if not folder.is_dir():
+        folder.unlink(missing_ok=True)
         return
     # A member of an archive is called `<archive>!/<member>` (ingest.archive).
     used = {path.split("!/")[0] for path in index.embedded_below(str(folder))}
@@ -28,3 +36,17 @@ def discard_unused(index: CaseIndex, folder: Path) -> None:
                 path.rmdir()
             elif str(path) not in used:
                 path.unlink()
+
+
+def sweep(index: CaseIndex, upload_seconds: float) -> None:
+    """Delete uploads for which there is no job, as a server leaves them that is killed; those that some
+    server may still be receiving stay.
+    """
+    folder, before = index.home / FOLDER, time.time() - upload_seconds - _MARGIN_SECONDS
+    if not folder.is_dir():
+        return
+    known = {Path(one).name for one in index.jobs.received()}  # by name: a home may have been moved
+    for path in sorted(folder.iterdir()):
+        with suppress(OSError):
+            if path.name not in known and path.lstat().st_mtime < before:
+                discard_unused(index, path)

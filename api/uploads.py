@@ -25,12 +25,12 @@ from python_multipart.multipart import parse_options_header
 
 from api._parts import Parts
 from api.errors import ServiceError, explain
+from api.received import FOLDER
 from index.errors import CatalogError
 
 if TYPE_CHECKING:
     from api.settings import Settings
 
-FOLDER = "received"
 _PIECE = 256 << 10
 # What is still read of a refused body: a client that is cut off while it sends may never see the answer.
 _REST_BYTES = 8 << 20

@@ -109,6 +109,12 @@ class JobQueue:
         with self._database.read() as connection:
             return _needed(connection, job_id)
 
+    def received(self) -> set[str]:
+        """The folders of uploads that jobs were given, whatever became of them."""
+        folder = jobs.c.parameters["received"].as_string()
+        with self._database.read() as connection:
+            return set(connection.execute(select(folder).where(folder.is_not(None))).scalars())
+
     def listed(
         self, *, status: Status | None = None, key_id: str | None = None, limit: int = 100
     ) -> list[Job]:
@@ -195,7 +201,7 @@ class JobQueue:
 
     def finish(self, job: Job, result: Any) -> bool:
         """The job is done; False when it was no longer this worker's."""
-        return self._ended(job, "done", result=result)
+        return self._ended(job, "done", result=result, done=func.coalesce(jobs.c.total, jobs.c.done))
 
     def fail(self, job: Job, error: Mapping[str, Any], *, retry_after: float | None = None) -> bool:
         """The job failed for good, or waits `retry_after` seconds for another attempt if any is left and

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from api.auth import Caller, requires
 from api.errors import ServiceError
+from api.received import FOLDER
 from api.routes.info import model_id
 from api.schemas.embeddings import Embeddings
 from api.schemas.questions import EmbeddingsQuestion, ImageInput
 from api.service import Archive
-from api.uploads import FOLDER
 
 router = APIRouter(prefix="/v1", tags=["questions"])
 Reader = Annotated[Caller, Depends(requires("read"))]

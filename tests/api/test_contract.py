@@ -16,9 +16,9 @@ from .live_service import LiveService, live_service
 from .service_processes import ROOT
 
 # Not held: what is valid by the schema may still be refused, such as a study that is not there or two
-# questions in one; a draft is there when its job is done, not when it was ordered; a job that DELETE cancelled
-# is still told; and so many wrong keys from one address are refused with 429 (test_authorization tries
-# every route without a key and with a wrong one).
+# questions in one; a draft is there when its job is done, not when it was ordered; a job that DELETE
+# cancelled is still told; and so many wrong keys from one address are refused with 429 (test_authorization
+# tries every route without a key and with a wrong one).
 LEFT_OUT = "positive_data_acceptance,ensure_resource_availability,use_after_free,ignored_auth"
 
 

@@ -134,3 +134,14 @@ def test_jobs_are_no_news_to_a_search(index: CaseIndex) -> None:
     index.jobs.cancel(job.id)
     with index._database.read() as connection:
         assert connection.exec_driver_sql("SELECT version FROM home").scalar() == before
+
+
+def test_a_job_that_is_done_is_done_to_the_last_step_and_tells_its_upload(index: CaseIndex) -> None:
+    index.jobs.submit("report", {"received": "/home/received/a"})
+    job = index.jobs.claim("worker", ["report"])
+    assert job is not None
+    index.jobs.beat(job, done=3, total=4, stage="storing")
+    assert index.jobs.finish(job, {"ok": True})
+    ended = index.jobs.get(job.id)
+    assert (ended.done, ended.total) == (4, 4)
+    assert index.jobs.received() == {"/home/received/a"}
