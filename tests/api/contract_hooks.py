@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from typing import Any
 
@@ -11,6 +12,7 @@ import schemathesis
 
 # Known values by the name of a parameter or field; most of what is drawn would never meet one.
 KNOWN: dict[str, list[Any]] = json.loads(os.environ.get("CONTRACT_KNOWN", "{}"))
+_VALID = re.compile(r"[0-9A-Za-z._-]{1,64}")
 _OFTEN, _SELDOM = 60, 4
 
 
@@ -40,8 +42,13 @@ def _mixed(values: Any, percent: int) -> Any:
 
 
 def _chosen(name: str, value: Any, percent: int) -> Any:
-    """A known value for `percent` of those that are drawn, always the same for the same."""
+    """A known value for `percent` of those that are drawn, always the same for the same. What is drawn to be
+    refused stays.
+    """
     known, drawn = KNOWN.get(name), zlib.crc32(repr(value).encode("utf-8", "replace"))
-    if not known or drawn % 100 >= percent:
+    is_valid = (
+        type(value) is int if name == "image_id" else isinstance(value, str) and _VALID.fullmatch(value)
+    )
+    if not known or not is_valid or drawn % 100 >= percent:
         return value
     return known[drawn // 100 % len(known)]
