@@ -46,9 +46,10 @@ class Connection:
         """The content at a path."""
         return self._requests.send("GET", path, lambda: {"params": given(query)}).content
 
-    def post(self, path: str, body: Mapping[str, Any], *, once: bool = False) -> Answer:
+    def post(self, path: str, body: Mapping[str, Any] | None = None, *, once: bool = False) -> Answer:
         """The answer to a JSON object; `once` adds an idempotency key, for what must not begin twice."""
-        content = {"json": given(body), "headers": _key() if once else {}}
+        content: dict[str, Any] = {} if body is None else {"json": given(body)}
+        content["headers"] = _key() if once else {}
         found: Answer = self._requests.send("POST", path, lambda: content).json()
         return found
 

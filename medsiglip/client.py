@@ -27,6 +27,7 @@ import httpx
 from medsiglip import client_results as results
 from medsiglip._connection import AnyPath, Connection
 from medsiglip._http import ApiError
+from medsiglip.client_drafts import DraftCalls
 from medsiglip.client_results import Classification, Job, Probe, SearchResult, Study
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class JobError(Exception):
         self.code = str(error.get("code") or job.status)
 
 
-class Client:
+class Client(DraftCalls):
     """A connection to one service. Every method may raise `ApiError`.
 
     `api_key` goes into each request; `timeout` is in seconds without any byte from the service, `retries` how
@@ -238,30 +239,6 @@ class Client:
     def delete_probe(self, name: str) -> None:
         """Remove a probe."""
         self._service.delete(f"/v1/probes/{quote(name)}")
-
-    # Draft reports
-
-    def draft(self, study: str, *, route: str | None = None) -> Job:
-        """Start a draft report of a study."""
-        asked = {"study_instance_uid": study, "route": route}
-        return results.job(self._service.post("/v1/reports", asked, once=True))
-
-    def reports(self) -> list[dict[str, Any]]:
-        """The drafts and what became of them."""
-        found: list[dict[str, Any]] = self._service.get("/v1/reports")["reports"]
-        return found
-
-    def report(self, report_id: str) -> dict[str, Any]:
-        """One draft with its evidence and checks."""
-        return self._service.get(f"/v1/reports/{quote(report_id)}")
-
-    def accept(self, report_id: str) -> dict[str, Any]:
-        """Accept a draft."""
-        return self._service.post(f"/v1/reports/{quote(report_id)}/accept", {})
-
-    def reject(self, report_id: str, reason: str) -> dict[str, Any]:
-        """Reject a draft."""
-        return self._service.post(f"/v1/reports/{quote(report_id)}/reject", {"reason": reason})
 
     # Jobs
 

@@ -156,8 +156,27 @@ def test_reports(client: Client, phantoms: Phantoms) -> None:
     assert (draft["status"], draft["generator"]) == ("draft", "evidence-only")
     assert draft["id"] in [one["id"] for one in client.reports()]
     assert client.reject(draft["id"], "a test")["status"] == "rejected"
-    again = client.wait(client.draft(study)).result["id"]
-    assert client.accept(again)["status"] == "accepted"
+    again = client.wait(client.draft(study, indication="dyspnoea")).result["id"]
+    edited = client.edit(again, "My own words.", revision=client.report(again)["revision"])
+    with pytest.raises(ApiError, match="changed"):
+        client.accept(again, revision=edited["revision"] - 1)
+    assert client.accept(again, revision=edited["revision"])["status"] == "accepted"
+    assert [one["id"] for one in client.reports(status="accepted", study=study)] == [again]
+    assert client.export(again, "pdf").startswith(b"%PDF-")
+    assert "My own words." in client.export(again).decode()
+
+
+def test_routes(client: Client, phantoms: Phantoms) -> None:
+    rule = {"modality": ["DX"], "studies": "all", "generator": "evidence-only"}
+    assert client.put_route("chests", rule)["name"] == "chests"
+    assert "chests" in [one["name"] for one in client.routes()]
+    would = {one["study_instance_uid"] for one in client.test_route("chests")["would_send"]}
+    chests = {uid for uid, labels in phantoms.by_study.items() if "pleural-effusion" in labels}
+    assert would == {one.study_instance_uid for one in client.studies(["modality=DX"])} <= chests
+    sent = {one["study_instance_uid"] for one in client.run_route("chests")["decisions"]}
+    assert sent == would
+    client.remove_route("chests")
+    assert "chests" not in [one["name"] for one in client.routes()]
 
 
 def test_a_study_and_a_patient_are_forgotten(client: Client, phantoms: Phantoms) -> None:
