@@ -96,7 +96,7 @@ def test_it_asks_and_understands(service: LiveService, generated: Path, phantoms
     told = json.loads(ran.stdout)
     with service.client() as client:
         assert told["model"] == client.info()["model"]
-        assert sorted(told["studies"]) == sorted(phantoms.by_study)
+        assert sorted(told["studies"]) == sorted(one.study_instance_uid for one in client.studies())
     assert told["images"] >= 1
     assert sorted(told["labels"]) == ["chest", "mole"]
     assert told["hits"] == [3, 2]

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
+import uvicorn
+
+from api._http_protocol import HttpProtocol
 
 from .live_service import LiveService
 
@@ -63,25 +70,45 @@ def test_long_queries_below_the_limit_and_many_requests_on_one_connection_are_an
             assert told.status_code == 200
 
 
-def test_slow_heads_are_given_up(service: LiveService) -> None:
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    """An application that says nothing but 200."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of a server that waits one second for a head."""
+    monkeypatch.setattr("api._http_protocol.HEAD_SECONDS", 1.0)
+    config = uvicorn.Config(hello, http=HttpProtocol, lifespan="off", log_config=None, timeout_keep_alive=30)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+def test_slow_heads_are_given_up(hasty: int) -> None:
     """All at once: one says nothing, one stops in its first request, one in its second."""
-    with connect(service) as silent, connect(service) as half, connect(service) as later:
-        half.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n")
-        later.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    with ExitStack() as opened:
+        silent, half, later = (
+            opened.enter_context(socket.create_connection(("127.0.0.1", hasty), timeout=60)) for _ in range(3)
+        )
+        half.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n")
+        later.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert later.recv(65536).startswith(b"HTTP/1.1 200")
-        later.sendall(b"GET /healthz HT")
-        for connection in (silent, half):
-            assert answer(connection) == (408, answer_of_slow())
-        assert answer(later)[0] == 408
+        later.sendall(b"GET / HT")
+        told = [answer(connection) for connection in (silent, half, later)]
+    assert [(status, problem["code"]) for status, problem in told] == [(408, "head-too-slow")] * 3
 
 
-def answer_of_slow() -> dict[str, object]:
-    from api._http_protocol import HEAD_SECONDS
-
-    return {
-        "type": "about:blank",
-        "title": "Request Timeout",
-        "status": 408,
-        "code": "head-too-slow",
-        "detail": f"a request's head must be there in {HEAD_SECONDS:.0f} s.",
-    }
+def test_who_sends_a_head_in_time_may_take_time_for_the_rest(hasty: int) -> None:
+    with socket.create_connection(("127.0.0.1", hasty), timeout=60) as connection:
+        for _ in range(2):
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
+            time.sleep(1.3)
+            connection.sendall(b"b")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
