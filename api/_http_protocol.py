@@ -23,6 +23,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     _head: int = 0
     _has_head = False
+    _has_just_begun = False
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -40,6 +41,9 @@ class HttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._has_head or self.transport.is_closing():
             return
+        if self._has_just_begun:  # what came before it may have been the end of another's body
+            self._has_just_begun = False
+            return
         self._head += len(data)
         if self._head > HEAD_BYTES:
             self._refuse(431, "head-too-large", f"a request's head may hold {HEAD_BYTES} bytes.")
@@ -47,7 +51,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._head, self._has_head = 0, False
+        self._head, self._has_head, self._has_just_begun = 0, False, True
         if self._timer is None:
             self._wait_for_head()
 

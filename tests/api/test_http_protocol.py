@@ -55,6 +55,7 @@ def test_what_is_no_request_is_a_problem(service: LiveService, sent: bytes) -> N
 def test_a_head_that_does_not_end_is_cut_off(service: LiveService) -> None:
     with connect(service) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Endless: ")
+        time.sleep(0.5)  # what comes together with the first bytes is not counted
         for _ in range(17):
             connection.sendall(b"x" * 4000)
             time.sleep(0.01)
@@ -112,3 +113,12 @@ def test_who_sends_a_head_in_time_may_take_time_for_the_rest(hasty: int) -> None
             time.sleep(1.3)
             connection.sendall(b"b")
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_a_head_that_begins_behind_a_long_body_is_taken(hasty: int) -> None:
+    first = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 180000\r\n\r\n" + b"x" * 180_000
+    with socket.create_connection(("127.0.0.1", hasty), timeout=60) as connection:
+        connection.sendall(first + b"GET / HTTP/1.1\r\nHo")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"st: a\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
