@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from index.case_index import CaseIndex
+from index.deletion import UPLOADS
 
-FOLDER = "received"
 # Beside the longest time that an upload may take: from its last byte to its job.
 _MARGIN_SECONDS = 3600.0
 
@@ -42,7 +42,7 @@ def sweep(index: CaseIndex, upload_seconds: float) -> None:
     """Delete uploads for which there is no job, as a server leaves them that is killed; those that some
     server may still be receiving stay.
     """
-    folder, before = index.home / FOLDER, time.time() - upload_seconds - _MARGIN_SECONDS
+    folder, before = index.home / UPLOADS, time.time() - upload_seconds - _MARGIN_SECONDS
     if not folder.is_dir():
         return
     known = {Path(one).name for one in index.jobs.received()}  # by name: a home may have been moved

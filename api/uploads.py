@@ -25,7 +25,7 @@ from python_multipart.multipart import parse_options_header
 
 from api._parts import Parts
 from api.errors import ServiceError, explain
-from api.received import FOLDER
+from index.deletion import UPLOADS
 from index.errors import CatalogError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ async def _received(
 ) -> AsyncIterator[Received]:
     settings: Settings = request.app.state.server.settings
     metrics = request.app.state.metrics
-    received = Received(settings.home / FOLDER / uuid4().hex)
+    received = Received(settings.home / UPLOADS / uuid4().hex)
     try:
         try:
             await _take(request, received, media_type, names, settings)

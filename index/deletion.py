@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
@@ -13,8 +14,11 @@ from index._forgotten import forget_drafts
 from index._refused_files import paths_of_series, remove_refused
 from index._rows import portions
 from index._shards import Writing, listed, merge
-from index.records import Removal
+from index.records import SEPARATOR, Removal
 from index.schema import doomed_files, files, images, instances, labels, patients, probes, series, studies
+
+# The folder of a home that holds what was uploaded.
+UPLOADS = "received"
 
 
 def remove_studies(writing: Writing, study_ids: Sequence[int], theirs: ColumnElement[bool]) -> Removal:
@@ -22,8 +26,8 @@ def remove_studies(writing: Writing, study_ids: Sequence[int], theirs: ColumnEle
     of them, and patients that have no study left, in the lists of the probes too; `theirs` is said of the
     rows of refused files that go with them.
 
-    Shards that held their vectors are replaced in the same transaction; the old files, the snapshot and the
-    previews are doomed, to be deleted by `sweep` after the commit.
+    Shards that held their vectors are replaced in the same transaction; the old files, the snapshot, the
+    previews and the files that were uploaded are doomed, to be deleted by `sweep` after the commit.
     """
     connection = writing.connection
     series_ids = _ids(connection, series.c.id, series.c.study_id, study_ids)
@@ -32,6 +36,7 @@ def remove_studies(writing: Writing, study_ids: Sequence[int], theirs: ColumnEle
     paths = paths_of_series(connection, series_ids)
     instance_count, image_count, file_count = _delete_content(writing, series_ids)
     file_count += remove_refused(connection, theirs, paths)
+    writing.doom(sorted({pattern for path in paths for pattern in _uploaded(path)}))
     for portion in portions(series_ids):
         connection.execute(delete(series).where(series.c.id.in_(portion)))
     for portion in portions(study_ids):
@@ -43,6 +48,15 @@ def remove_studies(writing: Writing, study_ids: Sequence[int], theirs: ColumnEle
     return Removal(
         len(study_ids), len(series_ids), instance_count, image_count, file_count, label_count, draft_count
     )
+
+
+def _uploaded(path: str) -> list[str]:
+    """The pattern of a file that lies in the home because it was uploaded; of an archive that held others'
+    files too, that of the whole.
+    """
+    home, place, rest = path.partition(SEPARATOR)[0].rpartition(f"/{UPLOADS}/")
+    # A home may have been moved since: whatever lay before the folder of that name, it is looked for here.
+    return [f"{UPLOADS}/{glob.escape(rest)}"] if home and place else []
 
 
 def _forget_in_probes(connection: Connection, patient_keys: Collection[str]) -> None:
@@ -69,6 +83,9 @@ def sweep(database: Database) -> None:
         with suppress(OSError):
             for path in database.home.glob(pattern):
                 path.unlink(missing_ok=True)
+                if pattern.startswith(f"{UPLOADS}/"):
+                    with suppress(OSError):  # others of the upload are still there
+                        path.parent.rmdir()
             done.append(row_id)
     if done:
         with database.write() as connection:

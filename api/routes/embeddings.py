@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from api.auth import Caller, requires
 from api.errors import ServiceError
-from api.received import FOLDER
 from api.routes.info import model_id
 from api.schemas.embeddings import Embeddings
 from api.schemas.questions import EmbeddingsQuestion, ImageInput
 from api.service import Archive
+from index.deletion import UPLOADS
 
 router = APIRouter(prefix="/v1", tags=["questions"])
 Reader = Annotated[Caller, Depends(requires("read"))]
@@ -91,7 +91,7 @@ def _middle(archive: Archive, number: int, uri: str) -> NDArray[np.uint8]:
     from api.queries import drawn_file
 
     content, place = _content(uri, number), f"{getrandbits(128):032x}"
-    folder = archive.home / FOLDER
+    folder = archive.home / UPLOADS
     file = folder / f"{place}.input.{number}{_suffix(uri)}"
     try:
         _write(file, content)

@@ -106,7 +106,11 @@ def test_a_folder_and_an_upload_become_cases(
     assert (done.result["embedded"], done.result["skipped"]) == (1, [])
     assert seen[-1].status == "done"
     assert client.wait(client.upload(tmp_path / "two.zip")).result["embedded"] == 2
-    assert [one.modalities for one in client.studies(["modality=OP"])] == [("OP",)]
+    [study] = client.studies(["modality=OP"])
+    assert study.modalities == ("OP",)
+    kept = service.left_over()
+    assert client.forget_study(study.study_instance_uid)["files"] == 1
+    assert len(service.left_over()) == len(kept) - 1, "the uploaded picture went with its study"
 
 
 def test_a_job_that_cannot_be_done_raises(client: Client, phantoms: Phantoms) -> None:

@@ -219,3 +219,44 @@ def test_no_byte_of_a_study_is_left_in_drafts_reports_and_routes(filled: CaseInd
     }
     for secret in (b"lingula", b"paraphrase of it", b'"2.25.0"'):
         assert files_holding(home, secret) == [], secret
+
+
+def test_uploaded_files_go_with_their_patient_and_no_others_do(index: CaseIndex, home: Path) -> None:
+    places = {
+        0: ("one/a[1].dcm", "one/b.dcm"),
+        2: ("one/c.dcm", "two.zip!/2/x.dcm"),
+        4: ("three/d.dcm", "three/0:/d.dcm"),
+    }
+    for study, names in places.items():
+        bundle = make_bundle(study, 2, patient=f"patient-{study}")
+        kept = []
+        for file, name in zip(bundle.files, names, strict=True):
+            path = home / "received" / name
+            real = Path(str(path).partition("!/")[0])
+            real.parent.mkdir(parents=True, exist_ok=True)
+            real.write_bytes(b"x")
+            kept.append(replace(file, path=str(path)))
+        index.add([replace(bundle, files=tuple(kept))], unit_vectors(2, study))
+    (home / "received" / "one" / "a1.dcm").write_bytes(b"another's")
+
+    def left() -> list[str]:
+        folder = home / "received"
+        return sorted(str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file())
+
+    index.remove_patient("patient-0")
+    assert left() == ["one/a1.dcm", "one/c.dcm", "three/0:/d.dcm", "three/d.dcm", "two.zip"]
+    index.remove_study("2.25.2")
+    assert left() == ["one/a1.dcm", "three/0:/d.dcm", "three/d.dcm"]
+    index.remove_patient("patient-4")
+    assert left() == ["one/a1.dcm"]
+    assert not (home / "received" / "three" / "0:").exists()
+
+
+def test_files_that_were_not_uploaded_stay(index: CaseIndex, home: Path, tmp_path: Path) -> None:
+    source = tmp_path / "data" / "0.dcm"
+    source.parent.mkdir()
+    source.write_bytes(b"x")
+    bundle = make_bundle(0, 1)
+    index.add([replace(bundle, files=(replace(bundle.files[0], path=str(source)),))], unit_vectors(1, 1))
+    index.remove_study("2.25.0")
+    assert source.exists()
