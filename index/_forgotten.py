@@ -48,6 +48,29 @@ def forget_drafts(connection: Connection, study_ids: Sequence[int]) -> int:
     return count
 
 
+def forget_paths_in_jobs(connection: Connection, paths: Collection[str]) -> None:
+    """Take what names one of these files out of the reports that jobs ended with: entries of lists."""
+    statement = select(jobs.c.id, jobs.c.result).where(jobs.c.kind == "ingest", jobs.c.result.is_not(None))
+    for job_id, result in connection.execute(statement).all():
+        kept = _without(result, paths)
+        if kept != result:
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(result=kept))
+
+
+def _without(value: Any, paths: Collection[str]) -> Any:
+    if isinstance(value, list):
+        return [_without(one, paths) for one in value if not _names(one, paths)]
+    if isinstance(value, dict):
+        return {key: _without(one, paths) for key, one in value.items()}
+    return value
+
+
+def _names(entry: Any, paths: Collection[str]) -> bool:
+    if isinstance(entry, str):
+        return any(path in entry for path in paths)
+    return isinstance(entry, dict) and entry.get("path") in paths
+
+
 def _delete_drafts(connection: Connection, draft_ids: Sequence[str]) -> None:
     for portion in portions(draft_ids):
         for table in (draft_citations, draft_revisions):

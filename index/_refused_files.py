@@ -23,9 +23,9 @@ def paths_of_series(connection: Connection, series_ids: Sequence[int]) -> list[s
     ]
 
 
-def remove_refused(connection: Connection, theirs: ColumnElement[bool], paths: Iterable[str]) -> int:
+def remove_refused(connection: Connection, theirs: ColumnElement[bool], paths: Iterable[str]) -> list[str]:
     """Delete the rows of refused files that are `theirs`, and of those that belong to nobody known but lie
-    beside them or beside `paths`; their number.
+    beside them or beside `paths`; their paths.
 
     A header that could not be read names nobody, but the path may. A row too many costs no more than
     another look at the file.
@@ -42,11 +42,11 @@ def remove_refused(connection: Connection, theirs: ColumnElement[bool], paths: I
         files.c.sop_instance_uid.is_(None),
     )
     beside = [
-        row.id
+        row
         for row in connection.execute(nobody)
         if dirname(row.path) in folders or row.path.partition(SEPARATOR)[0] in archives
     ]
-    doomed = [*(row.id for row in owned), *beside]
-    for portion in portions(doomed):
+    doomed = [*owned, *beside]
+    for portion in portions([row.id for row in doomed]):
         connection.execute(delete(files).where(files.c.id.in_(portion)))
-    return len(doomed)
+    return [row.path for row in doomed]

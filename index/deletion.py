@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
 
 from index._database import Database
-from index._forgotten import forget_drafts
+from index._forgotten import forget_drafts, forget_paths_in_jobs
 from index._refused_files import paths_of_series, remove_refused
 from index._rows import portions
 from index._shards import Writing, listed, merge
@@ -35,7 +35,9 @@ def remove_studies(writing: Writing, study_ids: Sequence[int], theirs: ColumnEle
     draft_count = forget_drafts(connection, study_ids)
     paths = paths_of_series(connection, series_ids)
     instance_count, image_count, file_count = _delete_content(writing, series_ids)
-    file_count += remove_refused(connection, theirs, paths)
+    refused = remove_refused(connection, theirs, paths)
+    file_count += len(refused)
+    forget_paths_in_jobs(connection, {*paths, *refused})
     writing.doom(sorted({pattern for path in paths for pattern in _uploaded(path)}))
     for portion in portions(series_ids):
         connection.execute(delete(series).where(series.c.id.in_(portion)))

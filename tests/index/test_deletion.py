@@ -260,3 +260,18 @@ def test_files_that_were_not_uploaded_stay(index: CaseIndex, home: Path, tmp_pat
     index.add([replace(bundle, files=(replace(bundle.files[0], path=str(source)),))], unit_vectors(1, 1))
     index.remove_study("2.25.0")
     assert source.exists()
+
+
+def test_reports_of_jobs_name_no_file_of_theirs(index: CaseIndex) -> None:
+    bundles = [make_bundle(study, 1, patient=f"patient-{study}") for study in (0, 2)]
+    index.add(bundles, unit_vectors(2, 1))
+    index.record_files([FileRecord("/data/0/0/DOE.txt", 1, 1, None, "skipped", "not-dicom")])
+    index.jobs.submit("ingest", {"paths": ["/data"]})
+    job = index.jobs.claim("worker", ["ingest"])
+    assert job is not None
+    entries = [{"path": f"/data/{name}", "code": "not-dicom"} for name in ("0/0/DOE.txt", "2/0/x.txt")]
+    warnings = ["/data/0/0/0.dcm: odd", "/data/2/0/0.dcm: odd"]
+    index.jobs.finish(job, {"skipped": entries, "quarantined": [], "warnings": warnings, "files": 4})
+    index.remove_patient("patient-0")
+    told = index.jobs.get(job.id).result
+    assert told == {"skipped": entries[1:], "quarantined": [], "warnings": warnings[1:], "files": 4}
