@@ -25,7 +25,7 @@ demo: $(INSTALLED) ## drawn studies -> DICOM -> ingest -> zero-shot, retrieval a
 	$(BIN)/medsiglip demo
 
 test: $(INSTALLED) ## all tests (set MEDSIGLIP_TEST_DATA to include those on real files)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED) ## ruff and mypy --strict
 	$(BIN)/ruff check .
