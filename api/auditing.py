@@ -35,6 +35,7 @@ ACTIONS = {
     "report-import": "report texts were given to cases",
     "route": "a route was made, changed or removed",
     "export": "cases were written to a file",
+    "recover": "the home was made to fit an older catalogue",
     "forget": "a patient or a study was removed",
     "create-key": "an API key was made",
     "revoke-key": "an API key was ended",

@@ -29,8 +29,11 @@ TEXT = "right pleural effusion"
 WHERE = "modality=CR|DX"
 _FOLDER = "demo"
 _NOTICE = "Made by `medsiglip demo`. The next demo in the folder above replaces it.\n"
-_OWNED_FOLDERS = (_FOLDER, "vectors", "faiss", "previews", "probes")
-_OWNED_FILES = ("catalog.db", "catalog.db-wal", "catalog.db-shm", "secret.key", "checkpoint-hashes.json")
+_OWNED_FOLDERS = (_FOLDER, "vectors", "faiss", "previews", "probes", "trash")
+_OWNED_FILES = (
+    *("catalog.db", "catalog.db-wal", "catalog.db-shm"),
+    *("identity.json", "secret.key", "checkpoint-hashes.json"),
+)
 _SHOWN_CASES = (("chest-xray", "pneumothorax"), ("brain-mr", "brain-tumour"), ("skin", "melanoma"))
 _NEIGHBOURS = 5
 

@@ -224,6 +224,21 @@ def show_verification(console: Console, outcome: Payload) -> None:
         console.print(f"  {escape(str(problem))}", soft_wrap=True)
 
 
+def show_recovery(console: Console, recovered: Payload) -> None:
+    """What was found again, what was set aside, and what is still without a vector."""
+    console.print(
+        f"{recovered['found']} vectors found again; {recovered['set_aside']} vector files set aside in trash/, "
+        "where they lie for a week",
+        soft_wrap=True,
+    )
+    if recovered["missing"]:
+        console.print(
+            f"{recovered['missing']} images have no vector, for they were forgotten or lost since: forget "
+            f"their studies ({', '.join(recovered['studies'])}), and ingest again what is still wanted",
+            soft_wrap=True,
+        )
+
+
 def show_exported(console: Console, exported: Payload) -> None:
     """Where the table is."""
     console.print(f"{exported['images']} images in {escape(exported['path'])}", soft_wrap=True)

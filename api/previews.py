@@ -44,6 +44,7 @@ def preview(archive: Archive, image: StoredImage, size: int) -> bytes:
 
 def _keep(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    beside = path.with_name(f".{uuid4().hex}.png")
+    # By this name it goes with the image, should this process be killed.
+    beside = path.with_name(f"{path.name}.{uuid4().hex}.tmp")
     beside.write_bytes(content)
     os.replace(beside, path)

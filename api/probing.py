@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,10 +84,11 @@ def _keep(archive: Archive, name: str, probe: Probe, summary: dict[str, Any]) ->
     from index.records import ProbeRecord
     from index.vectors import make_folder
 
-    record = ProbeRecord(name, probe.space, f"probes/{name}~{token_hex(8)}.npz", summary)
+    token = archive.index.announce("probes/*{token}*")
+    record = ProbeRecord(name, probe.space, f"probes/{name}~{token}.npz", summary)
     make_folder(archive.home / "probes")
     probe.save(archive.home / record.file)
-    archive.index.record_probe(record)
+    archive.index.record_probe(record, token)
     return record
 
 

@@ -297,6 +297,16 @@ class Archive(ReportingArchive):
         merged = self.index.compact()
         return {**self.index_info(), **plain(merged)}
 
+    def recover(self) -> Answer:
+        """Make the home fit its catalogue, an older one than the home was left with; see `index.recovery`.
+        The archive must not be open.
+        """
+        from api.catalogue_url import catalogue_url
+        from index.recovery import recover
+
+        recovered: Answer = plain(recover(self.home, database_url=catalogue_url(self.settings)))
+        return recovered
+
     def export(self, out: AnyPath) -> Answer:
         """Write `images.parquet` into the folder `out`."""
         from api.files import output_folder

@@ -25,6 +25,7 @@ from python_multipart.multipart import parse_options_header
 
 from api._parts import Parts
 from api.errors import ServiceError, explain
+from api.received import arriving
 from index.deletion import UPLOADS
 from index.errors import CatalogError
 
@@ -106,6 +107,8 @@ async def _received(
     finally:
         if not received.is_kept:
             await run_in_threadpool(shutil.rmtree, received.folder, ignore_errors=True)
+        # What is kept is a job's by now, or may be: this process has done its part.
+        arriving(received.folder).unlink(missing_ok=True)
 
 
 async def _take(
@@ -229,6 +232,7 @@ def _check_size(size: int, settings: Settings) -> None:
 
 def _make_folder(folder: Path, size: int, settings: Settings) -> None:
     folder.parent.mkdir(0o700, parents=True, exist_ok=True)
+    arriving(folder).touch(0o600)
     folder.mkdir(0o700)
     _check_room(folder, size, settings)
 

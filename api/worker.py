@@ -7,13 +7,14 @@ lease has run out; a worker that is told to end hands its job back.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 POLL_SECONDS = 1.0
+CLEAN_UP_SECONDS = 3600.0
 GRACE_SECONDS = 8.0
 _PASSING = {"catalog-busy", "database-unreachable", "disk-full", "disk-error"}
 _log = logging.getLogger("medsiglip.worker")
@@ -55,7 +57,11 @@ class Worker:
         cannot be used.
         """
         self._persist(self._archive.make)
+        cleaned = -math.inf
         while not self._stopping:
+            if time.monotonic() - cleaned >= CLEAN_UP_SECONDS:
+                self._persist(lambda: self._archive.index.clean_up())
+                cleaned = time.monotonic()
             job = self._persist(lambda: self._queue.claim(self.name, tuple(HANDLERS)))
             if job is not None:
                 self._work(job)
@@ -127,9 +133,9 @@ class Worker:
         return outcome
 
     def _tidy(self, run: JobRun) -> None:
-        received = run.parameters.get("received")
-        if received is not None and self._persist(lambda: self._queue.get(run.job.id)).is_final:
-            self._persist(lambda: discard_unused(self._archive.index, Path(received)))
+        if run.parameters.get("received") is not None:
+            job = self._persist(lambda: self._queue.get(run.job.id))
+            self._persist(lambda: discard_unused(self._archive.index, job))
 
     def _persist(self, call: Callable[[], T]) -> T:
         """The answer of a call on the catalogue, repeated until the database is there. Raises the

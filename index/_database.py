@@ -25,6 +25,7 @@ _ONE_VIEW: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_r
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # A lock that was waited for too long, a deadlock, a serialization failure (PostgreSQL, appendix A).
 _CROSSED = {"55P03", "40P01", "40001"}
+_FIRST_WITH_IDENTITY = "0005"
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -95,6 +96,11 @@ class Database:
             return False
         with self.sentences(), self._engine.connect() as connection, connection.begin():
             return _revision(connection) is not None
+
+    @staticmethod
+    def has_identity(connection: Connection) -> bool:
+        """Whether these tables are of a revision that knows identities."""
+        return (_revision(connection) or "") >= _FIRST_WITH_IDENTITY
 
     def migrate(self) -> None:
         """Bring the tables up to date; a catalogue that is already costs a query and no import."""

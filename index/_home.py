@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from index import _spaces, deletion
+from index import _identity, _spaces
 from index._database import Database
-from index._loaded import LoadedSpace, drop_outdated_snapshot
+from index._loaded import LoadedSpace
 from index._paths import Paths
-from index.compaction import collect_garbage
 from index.errors import CatalogError
 from index.records import Space
 from index.vectors import Dtype, make_folder
@@ -42,38 +41,20 @@ class OpenHome:
         vector_dtype: Dtype = "float32",
         busy_seconds: float = BUSY_SECONDS,
     ) -> Self:
-        """Open a home, made and migrated as needed, and finish what a killed process left undone.
+        """Open a home, made and migrated as needed. Nothing is deleted: see `CaseIndex.clean_up`.
 
         With `create` False a folder that holds no archive stays as it is: `CatalogError` `no-archive`.
         `vector_dtype` is how new vectors are stored; `busy_seconds` how long to wait for another writer.
+        Raises `CatalogError` `other-catalogue` where home and catalogue do not belong together, and
+        `older-catalogue` where the home has moved on since the catalogue was saved.
         """
-        home = Path(home).expanduser().absolute()
-        database = Database(home, database_url, busy_seconds)
+        database = open_catalogue(home, database_url, create=create, busy_seconds=busy_seconds)
         try:
-            with database.sentences():
-                if home.exists() and not home.is_dir():
-                    raise _bad_home(f"{home} is a file; a home must be a folder")
-                if create:
-                    _make(home)
-                    database.make_file()
-                elif not home.is_dir() or not database.holds_tables():
-                    raise _no_archive(home)
-            opened = cls(home, database, vector_dtype)
-            database.migrate()
-            opened._repair()
+            _identity.check_age(database)
         except BaseException:
             database.close()
             raise
-        return opened
-
-    def _repair(self) -> None:
-        deletion.sweep(self._database)
-        collect_garbage(self._database)
-        self._find_active()
-        if self._active is not None:
-            drop_outdated_snapshot(
-                self._database, self._snapshots, self._active.row_id, self._active.space.name
-            )
+        return cls(database.home, database, vector_dtype)
 
     def close(self) -> None:
         """Keep a snapshot of FAISS if it spares work, and let go of the catalogue."""
@@ -136,6 +117,30 @@ class OpenHome:
     def _current(self) -> Iterator[LoadedSpace]:
         with self._lock:
             yield self._load()
+
+
+def open_catalogue(
+    home: Path, database_url: str | None, *, create: bool, busy_seconds: float = BUSY_SECONDS
+) -> Database:
+    """The catalogue of a home, known to be its own, made and migrated as needed."""
+    home = Path(home).expanduser().absolute()
+    database = Database(home, database_url, busy_seconds)
+    try:
+        with database.sentences():
+            if home.exists() and not home.is_dir():
+                raise _bad_home(f"{home} is a file; a home must be a folder")
+            _identity.check_pair(database)
+            if create:
+                _make(home)
+                database.make_file()
+            elif not home.is_dir() or not database.holds_tables():
+                raise _no_archive(home)
+        database.migrate()
+        _identity.settle(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _make(home: Path) -> None:

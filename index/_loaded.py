@@ -69,7 +69,7 @@ class LoadedSpace:
         statement = select(shards.c.id, shards.c.name).where(shards.c.space_id == self._space_id)
         current = {row.id: row.name for row in connection.execute(statement.order_by(shards.c.id))}
         if self._version is None:
-            self._load_snapshot()
+            self._load_snapshot(set(current.values()))
         for shard_id in current.keys() - self._shards.keys():
             self._take_in(connection, shard_id, current[shard_id])
         gone = ~np.isin(self._shard_of, np.fromiter(current, np.int64, len(current)))
@@ -80,12 +80,16 @@ class LoadedSpace:
             self._owners = {level: owners[~gone] for level, owners in self._owners.items()}
         self._shards = current
 
-    def _load_snapshot(self) -> None:
+    def _load_snapshot(self, live: set[str]) -> None:
+        """Begin with what a snapshot holds, unless it is of a shard that is no more."""
+        saved = snapshot_shards(self._snapshots, self._space)
+        if saved is None or not saved <= live:
+            return
         loaded = FaissIndex.load(self._snapshots, self._space, self._dimension)
         if loaded is None:
             return
         self.index = loaded
-        self._saved = snapshot_shards(self._snapshots, self._space) or set()
+        self._saved = saved
         self._shard_of = np.full(len(loaded), -1, np.int64)
         self._owners = {level: np.full(len(loaded), -1, np.int64) for level in self._owners}
 
@@ -241,8 +245,8 @@ class GroupLevel:
 
 
 def drop_outdated_snapshot(database: Database, folder: Path, space_id: int, space: str) -> None:
-    """Delete a snapshot of a shard that is no more: it may hold vectors that were to be forgotten. Where the
-    database does not say, none is kept.
+    """Delete the snapshot that was just written if a shard of it is no more: it may hold vectors that were to
+    be forgotten meanwhile. Where the database does not say, none is kept.
     """
     held, live = snapshot_shards(folder, space), set[str]()
     if held is None:

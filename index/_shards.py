@@ -1,4 +1,6 @@
-"""Shards inside a write transaction: written before their rows, exchanged for others, given up."""
+"""Shards inside a write transaction: announced and written before their rows, exchanged for others, given
+up.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, select, update
 
+from index import _unfinished
 from index._database import Database
 from index._rows import insert_rows, portions
 from index.errors import CatalogError
-from index.schema import doomed_files, images, shards, spaces
+from index.schema import doomed_files, images, shards, spaces, unfinished_files
 from index.vectors import Dtype, Ids, ShardFolder
 
 
@@ -25,15 +28,16 @@ class Writing:
 
     connection: Connection
     home: Path
+    token: str
     new: list[tuple[ShardFolder, str]] = field(default_factory=list)
 
     def shard(
         self, space_id: int, space: str, image_ids: Ids, vectors: NDArray[np.floating], dtype: Dtype
     ) -> int:
         """Write a shard to disk, then its row; the row's id."""
-        folder = ShardFolder(self.home, space)
-        name = folder.write(image_ids, vectors, dtype)
+        folder, name = ShardFolder(self.home, space), f"{self.token}-{len(self.new)}"
         self.new.append((folder, name))
+        folder.write(name, image_ids, vectors, dtype)
         row = {"space_id": space_id, "name": name, "rows": len(image_ids), "dtype": dtype}
         return insert_rows(self.connection, shards, [row])[0]
 
@@ -45,18 +49,28 @@ class Writing:
 @contextmanager
 def writing(database: Database) -> Iterator[Writing]:
     """A write transaction; when it fails, the shards it wrote go as well."""
+    token = _unfinished.announce(database, "vectors/*/{token}-*")
     new: list[tuple[ShardFolder, str]] = []
     try:
         with database.write() as connection:
-            yield Writing(connection, database.home, new)
+            yield Writing(connection, database.home, token, new)
+            _unfinished.finish(connection, token)
     except BaseException:
-        # A commit may fail after it happened (a lost server): only what the catalogue does not name may go.
-        with suppress(CatalogError, OSError), database.read() as connection:
-            named = set(connection.execute(select(shards.c.name)).scalars())
-            for folder, name in new:
-                if name not in named:
-                    folder.discard(name)
+        with suppress(CatalogError, OSError):
+            _take_back(database, token, new)
         raise
+
+
+def _take_back(database: Database, token: str, new: Sequence[tuple[ShardFolder, str]]) -> None:
+    """Delete what a failed transaction wrote. A commit may fail after it happened (a lost server): then its
+    announcement is gone, and nothing may go.
+    """
+    with database.write_beside() as connection:
+        announced = select(unfinished_files.c.token).where(unfinished_files.c.token == token)
+        if connection.execute(announced).first() is not None:
+            for folder, name in new:
+                folder.discard(name)
+            _unfinished.finish(connection, token)
 
 
 def listed(connection: Connection, shard_ids: Sequence[int] | None = None) -> list[Any]:
@@ -69,9 +83,13 @@ def listed(connection: Connection, shard_ids: Sequence[int] | None = None) -> li
         shards.c.space_id,
         spaces.c.name.label("space"),
     ).join(spaces, shards.c.space_id == spaces.c.id)
-    if shard_ids is not None:
-        statement = statement.where(shards.c.id.in_(shard_ids))
-    return list(connection.execute(statement.order_by(shards.c.id)))
+    statement = statement.order_by(shards.c.id)
+    if shard_ids is None:
+        return list(connection.execute(statement))
+    found: list[Any] = []
+    for portion in portions(sorted(shard_ids)):
+        found += connection.execute(statement.where(shards.c.id.in_(portion)))
+    return found
 
 
 def merge(writing: Writing, old: Sequence[Any]) -> None:
@@ -103,5 +121,6 @@ def merge(writing: Writing, old: Sequence[Any]) -> None:
         for portion in portions([shard.id for shard in gone]):
             connection.execute(update(images).where(images.c.shard_id.in_(portion)).values(shard_id=new))
     if gone:
-        connection.execute(delete(shards).where(shards.c.id.in_([shard.id for shard in gone])))
+        for portion in portions([shard.id for shard in gone]):
+            connection.execute(delete(shards).where(shards.c.id.in_(portion)))
         writing.doom([f"vectors/{shard.space}/{shard.name}.parquet" for shard in gone])

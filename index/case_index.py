@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, Connection
 
-from index import _reading, _spaces, _writing, deletion, labels, probes
+from index import _reading, _spaces, _trash, _unfinished, _writing, deletion, labels, probes
 from index._home import OpenHome
 from index._paths import HiddenPaths
 from index._search import allowed_images, ranking
@@ -344,10 +345,14 @@ class CaseIndex(OpenHome):
         with self._database.read() as connection:
             return labels.summaries(connection)
 
-    def record_probe(self, probe: ProbeRecord) -> None:
-        """Note a trained probe of the active space, in place of one with the same name, whose file goes."""
+    def record_probe(self, probe: ProbeRecord, token: str | None = None) -> None:
+        """Note a trained probe of the active space, in place of one with the same name, whose file goes;
+        `token` is what `announce` gave for the probe's own file.
+        """
         with writing(self._database) as transaction:
             probes.record(transaction, probe)
+            if token is not None:
+                _unfinished.finish(transaction.connection, token)
         deletion.sweep(self._database)
 
     def remove_probe(self, name: str) -> bool:
@@ -363,6 +368,26 @@ class CaseIndex(OpenHome):
             return probes.listed(connection)
 
     # Care
+
+    def clean_up(self) -> None:
+        """Delete the files that the catalogue has given up and a killed process could not delete any more,
+        move to the trash what interrupted writes left behind, and delete what has been there for a week.
+
+        Whatever writes to a home calls this now and then; opening one does not.
+        """
+        deletion.sweep(self._database)
+        _unfinished.collect(self._database)
+        _trash.empty(self.home)
+
+    def discard(self, paths: Sequence[Path]) -> None:
+        """Move files or folders of the home to its trash, where they lie for a week."""
+        _trash.move(self.home, paths, _trash.UNFINISHED)
+
+    def announce(self, pattern: str) -> str:
+        """Log that files are about to be written, by a glob relative to the home in which `{token}` stands
+        for the token that this answers; the row that will name them takes the token.
+        """
+        return _unfinished.announce(self._database, pattern)
 
     def verify(self) -> Verification:
         """Compare SQL, shards and FAISS with each other, reading all of them."""
@@ -394,8 +419,10 @@ class CaseIndex(OpenHome):
         return self.info()
 
     def compact(self) -> Compaction:
-        """Merge small shards."""
-        return compact(self._database)
+        """Merge small shards, and clean up."""
+        done = compact(self._database)
+        self.clean_up()
+        return done
 
     def remove_study(self, study_instance_uid: str) -> Removal:
         """Delete a study and all that was made from it; raises `CatalogError` `unknown-study`.
@@ -404,28 +431,34 @@ class CaseIndex(OpenHome):
         named the study or one of its instances, and, as their paths may name the patient, of those refused
         beside them whose header named nobody.
         """
-        with writing(self._database) as transaction:
-            found = deletion.study_ids_of(transaction.connection, study_instance_uid)
-            removal = deletion.remove_studies(
-                transaction, found, files.c.study_instance_uid == study_instance_uid
-            )
-            if not found and not removal.files:
-                raise _reading.unknown_study(study_instance_uid)
-        deletion.sweep(self._database)
+        found = partial(deletion.study_ids_of, study_instance_uid=study_instance_uid)
+        removal = self._remove(found, files.c.study_instance_uid == study_instance_uid)
+        if removal is None:
+            raise _reading.unknown_study(study_instance_uid)
         return removal
 
     def remove_patient(self, patient_key: str) -> Removal:
         """Delete all of a patient, as `remove_study` does; raises `CatalogError` `unknown-patient`."""
-        with writing(self._database) as transaction:
-            found = deletion.study_ids_of_patient(transaction.connection, patient_key)
-            removal = deletion.remove_studies(transaction, found, files.c.patient_key == patient_key)
-            if not found and not removal.files:
-                raise CatalogError(
-                    "unknown-patient",
-                    f"There is no patient {patient_key} in this index; `study list` shows the keys.",
-                )
-        deletion.sweep(self._database)
+        found = partial(deletion.study_ids_of_patient, patient_key=patient_key)
+        removal = self._remove(found, files.c.patient_key == patient_key)
+        if removal is None:
+            raise CatalogError(
+                "unknown-patient",
+                f"There is no patient {patient_key} in this index; `study list` shows the keys.",
+            )
         return removal
+
+    def _remove(self, find: Callable[[Connection], list[int]], theirs: ColumnElement[bool]) -> Removal | None:
+        """Delete studies and the refused files that are `theirs`; None where there was nothing. What an
+        earlier deletion could not finish is finished in any case, and remainders of interrupted writes do
+        not wait in the trash: they may hold the same patient's vectors.
+        """
+        with writing(self._database) as transaction:
+            found = find(transaction.connection)
+            removal = deletion.remove_studies(transaction, found, theirs)
+        deletion.sweep(self._database)
+        _trash.empty(self.home, _trash.UNFINISHED)
+        return removal if found or removal.files else None
 
     def export(self, folder: Path) -> int:
         """Write `images.parquet`, a row for each image of the active space; their number."""

@@ -1,19 +1,14 @@
-"""Merging small shards, and collecting files that nothing names."""
+"""Merging small shards."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from contextlib import suppress
 from typing import Any
-
-from sqlalchemy import select
 
 from index._database import Database
 from index._shards import listed, merge, writing
 from index.deletion import sweep
 from index.records import Compaction
-from index.schema import probes, spaces
-from index.vectors import ShardFolder, older_files
 
 FULL_SHARD_ROWS = 65_536
 """Shards are merged up to about this many rows: 300 MB at 1152 values of float32."""
@@ -42,21 +37,3 @@ def _groups(rows: list[Any]) -> list[list[Any]]:
             runs.append([])
         runs[-1].append(shard)
     return [run for runs in kinds.values() for run in runs if len(run) > 1]
-
-
-def collect_garbage(database: Database) -> None:
-    """Delete files of shards and probes that no row names and nobody has touched for a day."""
-    with database.read() as connection:
-        names = connection.execute(select(spaces.c.name)).scalars()
-        folders = [*(ShardFolder(database.home, name).path for name in names), database.home / "probes"]
-    # The files are listed before the rows: a file named in between is not taken for garbage.
-    found = [path for folder in folders for path in older_files(folder)]
-    if not found:
-        return
-    with database.read() as connection:
-        named = {ShardFolder(database.home, shard.space).file(shard.name) for shard in listed(connection)}
-        named |= {database.home / file for file in connection.execute(select(probes.c.file)).scalars()}
-    for path in found:
-        if path not in named:
-            with suppress(OSError):
-                path.unlink()

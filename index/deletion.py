@@ -77,7 +77,7 @@ def clear_series(writing: Writing, series_ids: Sequence[int], kept: Collection[i
 
 
 def sweep(database: Database) -> None:
-    """Delete the doomed files; what cannot be deleted now stays on the list for the next start."""
+    """Delete the doomed files; what cannot be deleted now stays on the list."""
     with database.read() as connection:
         doomed = list(connection.execute(select(doomed_files.c.id, doomed_files.c.pattern)))
     done = []

@@ -322,6 +322,18 @@ class Compaction:
 
 
 @dataclass(frozen=True, slots=True)
+class Recovery:
+    """How a home was made to fit an older catalogue: `found` vectors of lost files were found elsewhere,
+    `set_aside` vector files went to the trash, and `missing` images have no vector, of these `studies`.
+    """
+
+    found: int
+    set_aside: int
+    missing: int
+    studies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeRecord:
     """A trained probe: `file` is relative to the home, `summary` its figures, `space` the name of the space
     it fits.

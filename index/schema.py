@@ -87,7 +87,7 @@ metadata = MetaData(
 )
 
 # One row. Every write transaction begins by raising `version`: that is the writers' lock, and how readers see
-# news.
+# news. `identity` also stands in a file of the home (index._identity).
 home = Table(
     "home",
     metadata,
@@ -97,6 +97,7 @@ home = Table(
     Column("space_id", Id, ForeignKey("spaces.id")),
     Column("key_fingerprint", String),
     Column("phi", String),
+    Column("identity", String(32)),
     CheckConstraint("id = 1", name="single_row"),
 )
 
@@ -237,8 +238,18 @@ probes = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
+# Files that are about to be written, by glob relative to the home; the row goes in the transaction that names
+# the file. A row that stays is the only proof that a file is what an interrupted write left behind.
+unfinished_files = Table(
+    "unfinished_files",
+    metadata,
+    Column("token", String(32), primary_key=True),
+    Column("pattern", String, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+)
+
 # Files whose content the catalogue has given up, by glob relative to the home: deleted after the transaction
-# that lists them, or at the next start if the process died in between.
+# that lists them, or by the next process that writes if this one died in between.
 doomed_files = Table("doomed_files", metadata, _key(), Column("pattern", String, nullable=False))
 
 Index("ix_studies_study_date", studies.c.study_date)

@@ -7,7 +7,6 @@ vectors of the images that name it; taking one out means writing another shard.
 from __future__ import annotations
 
 import os
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,9 +22,6 @@ Dtype = Literal["float16", "float32"]
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 
-GARBAGE_AGE_SECONDS = 24 * 3600
-"""Only older files that no row names are collected: a younger one may be about to be named."""
-
 
 class ShardFolder:
     """The shards of one space."""
@@ -39,8 +35,8 @@ class ShardFolder:
         """Where the shard of that name lies."""
         return self.path / f"{name}.parquet"
 
-    def write(self, image_ids: Ids, vectors: NDArray[np.floating], dtype: Dtype) -> str:
-        """Write [n] int64 ids and [n, d] vectors as a new shard, on disk when this returns; its name."""
+    def write(self, name: str, image_ids: Ids, vectors: NDArray[np.floating], dtype: Dtype) -> None:
+        """Write [n] int64 ids and [n, d] vectors as a new shard, on disk when this returns."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -49,12 +45,10 @@ class ShardFolder:
         embedding = pa.FixedSizeListArray.from_arrays(flat, list_size=values.shape[1])
         table = pa.table({"image_id": pa.array(image_ids, pa.int64()), "embedding": embedding})
         table = table.replace_schema_metadata({"space": self.space})
-        name = uuid.uuid4().hex
         make_folder(self.path)
         with atomic_file(self.file(name)) as stream:
             # Normalised embeddings do not compress, and no query looks for a component.
             pq.write_table(table, stream, compression="none", use_dictionary=False, write_statistics=False)
-        return name
 
     def read(self, name: str, dimension: int) -> tuple[Ids, Vectors]:
         """Ids [n] int64 and vectors [n, dimension] float32, of unit length in spite of float16.
@@ -96,7 +90,7 @@ class ShardFolder:
         )
 
     def discard(self, name: str) -> None:
-        """Delete a shard that no row names."""
+        """Delete a shard that was never named."""
         self.file(name).unlink(missing_ok=True)
 
 
@@ -116,16 +110,6 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def older_files(folder: Path, age_seconds: float = GARBAGE_AGE_SECONDS) -> list[Path]:
-    """Files in a folder not touched for that long; those that interrupted writes left are among them."""
-    try:
-        entries = list(os.scandir(folder))
-    except FileNotFoundError:
-        return []
-    limit = time.time() - age_seconds
-    return [Path(entry.path) for entry in entries if entry.is_file() and entry.stat().st_mtime < limit]
-
-
 def sync_folder(path: Path) -> None:
     """Make the names in a folder durable: a rename is on disk only once its folder is."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -137,8 +121,11 @@ def sync_folder(path: Path) -> None:
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[BinaryIO]:
-    """A stream whose content appears under `target` whole and synced, or not at all."""
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    """A stream whose content appears under `target` whole and synced, or not at all.
+
+    What a killed process leaves is named `<target>.<random>.tmp`, so that a glob on the target finds it.
+    """
+    temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         with temporary.open("wb") as stream:
             yield stream

@@ -21,21 +21,24 @@ if TYPE_CHECKING:
     from ingest.run_details import RunDetails
     from ingest.triage import Triage
 
-# The catalogue with what is not yet in its main file, the key, and the hashes of large checkpoints.
+# The catalogue with what is not yet in its main file, the identity that it shares with the home, the key, and
+# the hashes of large checkpoints.
 _CATALOGUE = ("catalog.db", "catalog.db-wal")
-_OTHERS = ("secret.key", "checkpoint-hashes.json")
+_OTHERS = ("identity.json", "secret.key", "checkpoint-hashes.json")
 _ATTEMPTS = 5
 
 
 @contextmanager
 def copy_of_home(home: Path) -> Iterator[Path]:
-    """A folder that lasts as long as this and answers what is in a home, without its vectors.
+    """A folder that lasts as long as this and answers what is in a home.
 
     Raises `IngestError` `home-busy` while another program writes to the catalogue all the time.
     """
     with tempfile.TemporaryDirectory(prefix="dry-run-") as folder:
         copy = Path(folder) / "home"
         copy.mkdir(mode=0o700)
+        # Only looked at: whether the vectors are those of the catalogue.
+        (copy / "vectors").symlink_to(home.absolute() / "vectors")
         for _ in range(_ATTEMPTS):
             before = _states(home)
             for name in (*_CATALOGUE, *_OTHERS):

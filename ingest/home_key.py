@@ -24,17 +24,14 @@ def known_key(index: CaseIndex) -> SecretKey | None:
 
 
 def bound_key(index: CaseIndex, phi: Phi | None = None) -> SecretKey:
-    """The key of the home, which keeps `phi` of a person; a key that was only just made is taken back if the
-    index knows another.
+    """The key of the home, which keeps `phi` of a person; made only where the index is tied to none yet.
+
+    Raises `CatalogError` `key-mismatch` and `phi-mismatch`.
     """
-    was_there = (index.home / "secret.key").exists()
+    if index.key_fingerprint is not None and not (index.home / "secret.key").exists():
+        index.bind_key("", phi)
     key = SecretKey.open(index.home)
-    try:
-        index.bind_key(key.fingerprint, phi)
-    except Exception:
-        if not was_there:
-            (index.home / "secret.key").unlink(missing_ok=True)
-        raise
+    index.bind_key(key.fingerprint, phi)
     return _settled(index, key)
 
 

@@ -140,6 +140,8 @@ class _Run:
             self.warnings += misplaced_pictures(unchanged, owners, metadata, key)
             self.warnings += _set_labels(self.index, metadata)
             _set_report_texts(self.index, metadata)
+        if not self.options.dry_run:
+            self.index.clean_up()
         return self.report(time.monotonic() - begun)
 
     def _foreseen(self, key: SecretKey, begun: float) -> IngestReport:

@@ -87,7 +87,8 @@ def rebuild(context: typer.Context) -> None:
 
 
 def compact(context: typer.Context) -> None:
-    """Merge small vector files and collect what nothing names any more.
+    """Merge small vector files, and clear away what interrupted writes left behind and the trash of last
+    week.
 
     \b
     Example: medsiglip index compact
@@ -97,6 +98,26 @@ def compact(context: typer.Context) -> None:
     run = invocation(context)
     with run.archive() as archive:
         run.answer(archive.compact(), show_index_info)
+
+
+def recover(context: typer.Context) -> None:
+    """Go on with a catalogue that is older than the home, such as one restored from a backup.
+
+    Vectors that it needs are looked for in all vector files and in the trash; files that it does not know go
+    to the trash, where they lie for a week. Stop every other process of the home first. What was ingested
+    since the backup is not in the archive any more: ingest it again.
+
+    \b
+    Example: medsiglip index recover
+    """
+    from api.auditing import record_local
+    from api.presentation import show_recovery
+
+    run = invocation(context)
+    with run.archive() as archive:
+        recovered = archive.recover()
+        record_local(archive.index, "recover")
+        run.answer(recovered, show_recovery)
 
 
 def export(
@@ -142,6 +163,6 @@ def register(app: typer.Typer) -> None:
                  medsiglip index verify
         """,
     )
-    for command in (info, verify, rebuild, compact, export):
+    for command in (info, verify, rebuild, compact, recover, export):
         index.command()(command)
     app.add_typer(index, name="index")

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from api.auth import Caller, requires
 from api.errors import ServiceError
+from api.received import input_file
 from api.routes.info import model_id
 from api.schemas.embeddings import Embeddings
 from api.schemas.questions import EmbeddingsQuestion, ImageInput
 from api.service import Archive
-from index.deletion import UPLOADS
 
 router = APIRouter(prefix="/v1", tags=["questions"])
 Reader = Annotated[Caller, Depends(requires("read"))]
@@ -91,13 +91,12 @@ def _middle(archive: Archive, number: int, uri: str) -> NDArray[np.uint8]:
     from api.queries import drawn_file
 
     content, place = _content(uri, number), f"{getrandbits(128):032x}"
-    folder = archive.home / UPLOADS
-    file = folder / f"{place}.input.{number}{_suffix(uri)}"
+    file = input_file(archive.home, place, f"{number}{_suffix(uri)}")
     try:
         _write(file, content)
         drawn = drawn_file(file, archive.drawing)
     except ServiceError as error:
-        error.args = (str(error).replace(f"{folder}/{place}.", ""),)
+        error.args = (str(error).replace(f"{file.parent}/{place}.", ""),)
         raise
     finally:
         file.unlink(missing_ok=True)

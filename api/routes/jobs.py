@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
@@ -109,9 +108,7 @@ def cancel_job(request: Request, job_id: str, caller: Reader) -> dict[str, Any]:
     queue = _queue(request)
     _visible(queue, job_id, caller)
     job = queue.cancel(job_id)
-    received = job.parameters.get("received")
-    if job.is_final and received is not None:
-        discard_unused(_index(request), Path(received))
+    discard_unused(_index(request), job)
     return _shown(caller, job)
 
 

@@ -4,8 +4,11 @@ tables are made once for each.
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))
 
-from index_cases import SPACE
+from index_cases import SPACE, make_bundle, unit_vectors
 from sqlalchemy import create_engine, select
 
 import index.service_schema
@@ -22,6 +25,8 @@ from index.case_index import CaseIndex
 from index.schema import metadata
 
 from ..postgresql_server import PostgresqlServer
+
+_numbers = itertools.count()
 
 
 class Catalogue:
@@ -69,10 +74,65 @@ class Catalogue:
         with CaseIndex.open(self._migrated.with_name("filling"), database_url=url) as opened:
             opened.activate(SPACE)
 
+    def copied(self, url: str) -> str:
+        """The URL of a copy of a database, as a backup of it would give; `url` is this catalogue's."""
+        if self._server is None:
+            file = Path(url.removeprefix("sqlite:///"))
+            copy = file.with_name(f"{file.name}.{next(_numbers)}")
+            shutil.copyfile(file, copy)
+            return f"sqlite:///{copy}"
+        name = f"copy{next(_numbers)}"
+        self._server.execute(f"CREATE DATABASE {name} TEMPLATE {url.rpartition('/')[2]}")
+        return f"{self._server.url}/{name}"
+
     def drop(self) -> None:
         """Delete the database, if one was made."""
         if self._url is not None:
             self._server.drop(self._url)
+
+
+class Archive:
+    """A home with its catalogue apart from it, so that either can be exchanged."""
+
+    def __init__(self, folder: Path, catalogue: Catalogue) -> None:
+        self.home = folder / "home"
+        self.catalogue = catalogue
+        self.file = folder / "its.db"
+
+    @property
+    def url(self) -> str:
+        return self.catalogue.url or f"sqlite:///{self.file}"
+
+    def open(self, url: str | None = None, **options: Any) -> CaseIndex:
+        return CaseIndex.open(self.home, database_url=url or self.url, **options)
+
+    def fill(self, studies: range) -> None:
+        """Add studies, a snapshot and a preview."""
+        with self.open() as index:
+            index.activate(SPACE)
+            for study in studies:
+                ids = index.add([make_bundle(study, 3)], unit_vectors(3, study))
+            index.rebuild()
+        (self.home / "previews").mkdir(exist_ok=True)
+        (self.home / "previews" / f"{ids[0]}.512.png").write_bytes(b"picture")
+
+    def backup(self) -> str:
+        """The URL of a copy of the catalogue as it is now."""
+        return self.catalogue.copied(self.url)
+
+    def age(self, days: float = 3) -> None:
+        """Set back the times of all files."""
+        moment = time.time() - days * 86_400
+        for path in self.home.rglob("*"):
+            os.utime(path, (moment, moment))
+
+    def files(self) -> dict[str, bytes]:
+        """Every file of the home with its content."""
+        return {
+            str(path.relative_to(self.home)): path.read_bytes()
+            for path in sorted(self.home.rglob("*"))
+            if path.is_file()
+        }
 
 
 @pytest.fixture
@@ -119,3 +179,12 @@ def catalogue(server: PostgresqlServer | None, _migrated: Path) -> Iterator[Cata
 def index(home: Path, catalogue: Catalogue) -> Iterator[CaseIndex]:
     with catalogue.open_migrated(home) as opened:
         yield opened
+
+
+@pytest.fixture
+def make_archive(tmp_path: Path, make_catalogue: Callable[[], Catalogue]) -> Callable[[str], Archive]:
+    def make(name: str) -> Archive:
+        (tmp_path / name).mkdir()
+        return Archive(tmp_path / name, make_catalogue())
+
+    return make

@@ -62,7 +62,8 @@ def snapshot(opened: CaseIndex) -> None:
 
 
 def create(opened: CaseIndex) -> None:
-    """Opening is all."""
+    """Opening is all; what a killed process could not delete goes as it does with any that writes."""
+    opened.clean_up()
 
 
 OPERATIONS: dict[str, Callable[[CaseIndex], None]] = {

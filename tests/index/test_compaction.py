@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +8,7 @@ from index_cases import SPACE, make_bundle, unit_vectors
 
 from index import compaction
 from index.case_index import CaseIndex
-from index.records import Compaction, ProbeRecord
-
-from .conftest import Catalogue
+from index.records import Compaction
 
 
 def shard_files(home: Path) -> list[Path]:
@@ -40,41 +36,3 @@ def test_no_shard_grows_beyond_full(index: CaseIndex, monkeypatch: pytest.Monkey
     # 2+2 | 2 | 7 | 1+1
     assert index.compact() == Compaction(6, 4)
     assert index.verify().problems == ()
-
-
-def test_only_old_files_that_no_row_names_are_collected(
-    index: CaseIndex, home: Path, catalogue: Catalogue
-) -> None:
-    index.add([make_bundle(1, 2)], unit_vectors(2))
-    [named] = shard_files(home)
-    content = named.read_bytes()
-    old, young, temporary = (
-        named.with_name(name) for name in ("old.parquet", "young.parquet", ".x.parquet.1.tmp")
-    )
-    for path in (old, young, temporary):
-        path.write_bytes(content)
-    yesterday = time.time() - 25 * 3600
-    for path in (old, named, temporary):
-        os.utime(path, (yesterday, yesterday))
-    index.close()
-    with catalogue.open(home) as again:
-        assert shard_files(home) == sorted([named, young])
-        assert again.verify().problems == ()
-
-
-def test_probe_files_that_no_row_names_are_collected(
-    index: CaseIndex, home: Path, catalogue: Catalogue
-) -> None:
-    folder = home / "probes"
-    folder.mkdir()
-    for name in ("first", "second", "killed", "young"):
-        (folder / f"{name}.npz").write_bytes(b"probe")
-    index.record_probe(ProbeRecord("nodule", SPACE.name, "probes/first.npz"))
-    index.record_probe(ProbeRecord("nodule", SPACE.name, "probes/second.npz"))
-    assert not (folder / "first.npz").exists()
-    yesterday = time.time() - 25 * 3600
-    for name in ("second", "killed"):
-        os.utime(folder / f"{name}.npz", (yesterday, yesterday))
-    index.close()
-    with catalogue.open(home):
-        assert sorted(path.name for path in folder.iterdir()) == ["second.npz", "young.npz"]

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,7 @@ import pytest
 from index_cases import unit_vectors
 
 from index.errors import CatalogError
-from index.vectors import ShardFolder, atomic_file, older_files, unit_length
+from index.vectors import ShardFolder, atomic_file, unit_length
 
 IDS = np.array([5, 7, 2**40], np.int64)
 
@@ -19,7 +17,8 @@ IDS = np.array([5, 7, 2**40], np.int64)
 def test_a_shard_is_plain_parquet_of_the_rounded_values(tmp_path: Path, dtype: str) -> None:
     folder = ShardFolder(tmp_path, "space")
     vectors = unit_vectors(3)
-    name = folder.write(IDS, vectors, dtype)
+    name = "0123-0"
+    folder.write(name, IDS, vectors, dtype)
     table = pq.read_table(tmp_path / "vectors" / "space" / f"{name}.parquet")
     assert table["image_id"].to_pylist() == IDS.tolist()
     assert table["embedding"].to_pylist() == vectors.astype(dtype).astype(float).tolist()
@@ -32,7 +31,8 @@ def test_a_shard_is_plain_parquet_of_the_rounded_values(tmp_path: Path, dtype: s
 def test_what_is_read_has_unit_length_again(tmp_path: Path) -> None:
     folder = ShardFolder(tmp_path, "space")
     vectors = unit_vectors(50, dimension=1152)
-    _, read = folder.read(folder.write(np.arange(50), vectors, "float16"), 1152)
+    folder.write("0123-0", np.arange(50), vectors, "float16")
+    _, read = folder.read("0123-0", 1152)
     assert read.dtype == np.float32
     assert np.abs(np.linalg.norm(read.astype(np.float64), axis=1) - 1).max() < 1e-7
     assert np.abs(read - vectors).max() < 1e-4
@@ -47,7 +47,8 @@ def test_zero_stays_zero() -> None:
 
 def test_a_shard_that_is_gone_or_damaged_is_named(tmp_path: Path) -> None:
     folder = ShardFolder(tmp_path, "space")
-    name = folder.write(IDS, unit_vectors(3), "float16")
+    name = "0123-0"
+    folder.write(name, IDS, unit_vectors(3), "float16")
     path = folder.file(name)
     content = path.read_bytes()
     for damaged in (b"", content[: len(content) // 2], b"PAR1" + bytes(100) + b"PAR1"):
@@ -77,13 +78,3 @@ def test_an_interrupted_write_leaves_the_old_content_and_no_other_file(tmp_path:
         interrupted()
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
-
-
-def test_only_old_files_are_old(tmp_path: Path) -> None:
-    folder = ShardFolder(tmp_path, "space")
-    assert older_files(folder.path) == []
-    young, old = (folder.file(folder.write(IDS, unit_vectors(3), "float16")) for _ in range(2))
-    yesterday = time.time() - 25 * 3600
-    os.utime(old, (yesterday, yesterday))
-    assert young.exists()
-    assert older_files(folder.path) == [old]
