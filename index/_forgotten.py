@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from os.path import dirname
 from typing import Any
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, or_, select, update
 
-from index._rows import portions
+from index._one_of import one_of
 from index.draft_schema import draft_citations, draft_revisions, drafts, report_texts, route_decisions
-from index.report_texts import write_text
+from index.report_texts import write_texts
 from index.schema import studies
 from index.service_schema import jobs
 
@@ -24,58 +26,61 @@ def forget_drafts(connection: Connection, study_ids: Sequence[int]) -> int:
     A draft of another study that cites one of them goes too while nobody has taken it up as his own text; a
     text that a person edited or accepted stays, without what it had of them.
     """
-    count = 0
-    for portion in portions(study_ids):
-        uids = list(
-            connection.execute(
-                select(studies.c.study_instance_uid).where(studies.c.id.in_(portion))
-            ).scalars()
-        )
-        own = list(connection.execute(select(drafts.c.id).where(drafts.c.study_id.in_(portion))).scalars())
-        citing = select(drafts.c.id, drafts.c.status).join(draft_citations).distinct()
-        rows = connection.execute(citing.where(draft_citations.c.study_id.in_(portion))).all()
-        nobodys = [row.id for row in rows if row.status in ("draft", "rejected")]
-        for draft_id in {row.id for row in rows}.difference(own, nobodys):
-            _scrub(connection, draft_id, uids)
-        doomed = sorted({*own, *nobodys})
-        _delete_drafts(connection, doomed)
-        connection.execute(delete(draft_citations).where(draft_citations.c.study_id.in_(portion)))
-        connection.execute(delete(route_decisions).where(route_decisions.c.study_id.in_(portion)))
-        connection.execute(delete(report_texts).where(report_texts.c.study_id.in_(portion)))
-        about = jobs.c.parameters["study_instance_uid"].as_string().in_(uids)
-        connection.execute(delete(jobs).where(or_(about, jobs.c.id.in_(doomed))))
-        count += len(doomed)
-    return count
+
+    def of_them(column: ColumnElement[int]) -> ColumnElement[bool]:
+        return one_of(column, list(study_ids))
+
+    own_uids = select(studies.c.study_instance_uid).where(of_them(studies.c.id))
+    uids = list(connection.execute(own_uids).scalars())
+    own = list(connection.execute(select(drafts.c.id).where(of_them(drafts.c.study_id))).scalars())
+    citing = select(drafts.c.id, drafts.c.status).join(draft_citations).distinct()
+    rows = connection.execute(citing.where(of_them(draft_citations.c.study_id))).all()
+    nobodys = [row.id for row in rows if row.status in ("draft", "rejected")]
+    for draft_id in {row.id for row in rows}.difference(own, nobodys):
+        _scrub(connection, draft_id, uids)
+    doomed = sorted({*own, *nobodys})
+    _delete_drafts(connection, doomed)
+    for table in (draft_citations, route_decisions, report_texts):
+        connection.execute(delete(table).where(of_them(table.c.study_id)))
+    about = one_of(jobs.c.parameters["study_instance_uid"].as_string(), uids)
+    connection.execute(delete(jobs).where(or_(about, one_of(jobs.c.id, doomed))))
+    return len(doomed)
 
 
 def forget_paths_in_jobs(connection: Connection, paths: Collection[str]) -> None:
     """Take what names one of these files out of the reports that jobs ended with: entries of lists."""
+    by_folder: dict[str, set[str]] = defaultdict(set)
+    for path in paths:
+        by_folder[dirname(path)].add(path)
     statement = select(jobs.c.id, jobs.c.result).where(jobs.c.kind == "ingest", jobs.c.result.is_not(None))
     for job_id, result in connection.execute(statement).all():
-        kept = _without(result, paths)
+        kept = _without(result, by_folder)
         if kept != result:
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(result=kept))
 
 
-def _without(value: Any, paths: Collection[str]) -> Any:
+def _without(value: Any, by_folder: Mapping[str, Collection[str]]) -> Any:
     if isinstance(value, list):
-        return [_without(one, paths) for one in value if not _names(one, paths)]
+        return [_without(one, by_folder) for one in value if not _names(one, by_folder)]
     if isinstance(value, dict):
-        return {key: _without(one, paths) for key, one in value.items()}
+        return {key: _without(one, by_folder) for key, one in value.items()}
     return value
 
 
-def _names(entry: Any, paths: Collection[str]) -> bool:
+def _names(entry: Any, by_folder: Mapping[str, Collection[str]]) -> bool:
+    """Whether an entry of a list is about one of the paths. A sentence is compared with the paths of the
+    folders alone that it names.
+    """
     if isinstance(entry, str):
-        return any(path in entry for path in paths)
-    return isinstance(entry, dict) and entry.get("path") in paths
+        return any(path in entry for folder, paths in by_folder.items() if folder in entry for path in paths)
+    path = entry.get("path") if isinstance(entry, dict) else None
+    return isinstance(path, str) and path in by_folder.get(dirname(path), ())
 
 
 def _delete_drafts(connection: Connection, draft_ids: Sequence[str]) -> None:
-    for portion in portions(draft_ids):
-        for table in (draft_citations, draft_revisions):
-            connection.execute(delete(table).where(table.c.draft_id.in_(portion)))
-        connection.execute(delete(drafts).where(drafts.c.id.in_(portion)))
+    for table in (draft_citations, draft_revisions):
+        connection.execute(delete(table).where(one_of(table.c.draft_id, draft_ids)))
+    connection.execute(delete(drafts).where(one_of(drafts.c.id, draft_ids)))
 
 
 def _scrub(connection: Connection, draft_id: str, uids: Collection[str]) -> None:
@@ -93,7 +98,7 @@ def _scrub(connection: Connection, draft_id: str, uids: Collection[str]) -> None
     last = (steps, draft_revisions.c.number == row.revision)
     connection.execute(update(draft_revisions).where(*last).values(text=text))
     if text != row.text and row.status == "accepted":
-        write_text(connection, row.study_id, text, "accepted")
+        write_texts(connection, {row.study_id: text}, "accepted")
 
 
 def without_studies(

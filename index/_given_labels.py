@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from sqlalchemy import Connection, select
 
-from index._rows import portions
+from index._one_of import one_of
 from index.labels import Key, Values, matched
 from index.records import LabelRecord, Level
 from index.schema import images, instances, series, studies
@@ -54,16 +54,14 @@ def _images(
         .join(studies, images.c.study_id == studies.c.id)
         .distinct()
     )
-    for portion in portions(row_ids):
-        for row_id, study, of_series, instance, pixels in connection.execute(
-            statement.where(owner.in_(portion))
-        ):
-            yield (
-                row_id,
-                (
-                    ("study", study, ""),
-                    ("series", of_series, ""),
-                    ("instance", instance, ""),
-                    ("instance", instance, pixels),
-                ),
-            )
+    asked = statement.where(one_of(owner, list(row_ids)))
+    for row_id, study, of_series, instance, pixels in connection.execute(asked):
+        yield (
+            row_id,
+            (
+                ("study", study, ""),
+                ("series", of_series, ""),
+                ("instance", instance, ""),
+                ("instance", instance, pixels),
+            ),
+        )

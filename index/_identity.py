@@ -76,8 +76,8 @@ def check_age(database: Database) -> None:
     if count:
         raise CatalogError(
             "older-catalogue",
-            f"{database.home} holds {count} vector files that its catalogue {_place(database)} does not know, "
-            "so the catalogue is older than the home; nothing was changed: give the newest catalogue back, or "
+            f"{database.home} holds {count} vector files that its catalogue {_place(database)} does not "
+            "know, so the catalogue is older than the home; nothing was changed: give the newest back, or "
             "run `medsiglip index recover` to go on with this one, and ingest again what came since.",
         )
 

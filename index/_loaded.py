@@ -130,6 +130,11 @@ class LoadedSpace:
         found.renew(self.index, self._owners[level])
         return found
 
+    def vectors(self, level: Level, row_ids: Ids) -> Vectors:
+        """Vectors of a level by row id, float32 [n, d]; `KeyError` for an unknown one."""
+        index = self.index if level == "image" else self.level(level).index
+        return index.rows(row_ids)
+
     def nearest(self, level: Level, queries: Vectors, k: int, allowed: Ids | None) -> tuple[Vectors, Ids]:
         """Scores and ids [q, min(k, m)] at a level, exact among the m allowed ids, or among all."""
         index = self.index if level == "image" else self.level(level).index

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Table, select, update
 
-from index._rows import insert_rows, portions
+from index._one_of import one_of
+from index._rows import insert_rows
 from index.agreement import Record, agree
 from index.records import FileRecord, InstanceRecord, SeriesBundle, SeriesRecord, StudyRecord
 from index.schema import instances, patients, series, studies
@@ -30,20 +31,19 @@ def known_places(connection: Connection, identities: Iterable[Identity]) -> dict
     found: dict[Identity, Place] = {}
     wanted = set(identities)
     source = instances.join(series, instances.c.series_id == series.c.id)
-    for uids in portions({sop_instance_uid for sop_instance_uid, _ in wanted}):
-        statement = (
-            select(
-                instances.c.sop_instance_uid,
-                instances.c.pixel_hash,
-                instances.c.id,
-                instances.c.series_id,
-                series.c.study_id,
-            )
-            .select_from(source)
-            .where(instances.c.sop_instance_uid.in_(uids))
+    statement = (
+        select(
+            instances.c.sop_instance_uid,
+            instances.c.pixel_hash,
+            instances.c.id,
+            instances.c.series_id,
+            series.c.study_id,
         )
-        for uid, pixel_hash, *ids in connection.execute(statement):
-            found[uid, pixel_hash] = Place(*ids)
+        .select_from(source)
+        .where(one_of(instances.c.sop_instance_uid, list({uid for uid, _ in wanted})))
+    )
+    for uid, pixel_hash, *ids in connection.execute(statement):
+        found[uid, pixel_hash] = Place(*ids)
     return {identity: place for identity, place in found.items() if identity in wanted}
 
 
@@ -78,12 +78,12 @@ def _place_studies(connection: Connection, bundles: Sequence[SeriesBundle]) -> d
         study = bundle.study
         wanted[study.study_instance_uid] = agree(wanted.get(study.study_instance_uid, study), study)
     held: dict[str, int] = {}
-    for uids in portions(wanted):
-        statement = select(studies, patients.c.patient_key).join(patients)
-        for row in connection.execute(statement.where(studies.c.study_instance_uid.in_(uids))).all():
-            held[row.study_instance_uid] = row.id
-            study = StudyRecord(**{name: getattr(row, name) for name in StudyRecord.__slots__})
-            _keep(connection, studies, row.id, study, agree(study, wanted[row.study_instance_uid]))
+    statement = select(studies, patients.c.patient_key).join(patients)
+    statement = statement.where(one_of(studies.c.study_instance_uid, list(wanted)))
+    for row in connection.execute(statement).all():
+        held[row.study_instance_uid] = row.id
+        study = StudyRecord(**{name: getattr(row, name) for name in StudyRecord.__slots__})
+        _keep(connection, studies, row.id, study, agree(study, wanted[row.study_instance_uid]))
     new = [study for uid, study in wanted.items() if uid not in held]
     patient_ids = _place_patients(connection, [study.patient_key for study in new])
     now = datetime.now(UTC)
@@ -98,11 +98,9 @@ def _place_studies(connection: Connection, bundles: Sequence[SeriesBundle]) -> d
 
 def _place_patients(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
     wanted = dict.fromkeys(keys)
-    held: dict[str, int] = {}
-    for portion in portions(wanted):
-        statement = select(patients.c.patient_key, patients.c.id)
-        found = connection.execute(statement.where(patients.c.patient_key.in_(portion)))
-        held.update({row[0]: row[1] for row in found})
+    statement = select(patients.c.patient_key, patients.c.id)
+    found = connection.execute(statement.where(one_of(patients.c.patient_key, list(wanted))))
+    held = {row[0]: row[1] for row in found}
     new = [key for key in wanted if key not in held]
     ids = insert_rows(connection, patients, [{"patient_key": key} for key in new])
     return held | dict(zip(new, ids, strict=True))
@@ -120,16 +118,15 @@ def _place_series(
         if bundle.replace_series:  # the plane of all its slices, not of those that came first
             whole[key] = record.orientation
     held: dict[tuple[int, str], int] = {}
-    for uids in portions({uid for _, uid in wanted}):
-        found = connection.execute(select(series).where(series.c.series_instance_uid.in_(uids))).all()
-        for row in found:
-            key = row.study_id, row.series_instance_uid
-            held[key] = row.id
-            if key in wanted:
-                record = SeriesRecord(**{name: getattr(row, name) for name in SeriesRecord.__slots__})
-                said = agree(record, wanted[key])
-                said = replace(said, orientation=whole.get(key, said.orientation))
-                _keep(connection, series, row.id, record, said)
+    uids = list({uid for _, uid in wanted})
+    for row in connection.execute(select(series).where(one_of(series.c.series_instance_uid, uids))).all():
+        key = row.study_id, row.series_instance_uid
+        held[key] = row.id
+        if key in wanted:
+            record = SeriesRecord(**{name: getattr(row, name) for name in SeriesRecord.__slots__})
+            said = agree(record, wanted[key])
+            said = replace(said, orientation=whole.get(key, said.orientation))
+            _keep(connection, series, row.id, record, said)
     new = {key: record for key, record in wanted.items() if key not in held}
     rows = [{**row_of(record), "study_id": key[0]} for key, record in new.items()]
     ids = insert_rows(connection, series, rows)

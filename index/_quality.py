@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, String, and_, case, false, literal, or_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from index._one_of import one_of
 from index.schema import images
 
 
@@ -41,7 +42,13 @@ def equals_any(name: str, values: Sequence[str]) -> ColumnElement[bool]:
     """That the quality is one of `values`: a number or a text that is written so, 1 or 0 for `true` or
     `false`, absent for an empty one. Never NULL.
     """
-    return or_(*(_equals(name, value) for value in values))
+    given = [value for value in values if value]
+    ways: list[ColumnElement[bool]] = []
+    if len(given) < len(values):
+        ways.append(_kind(name).is_(None))
+    if given:
+        ways.append(_equals_one(name, given))
+    return or_(*ways)
 
 
 def ordered(
@@ -59,17 +66,15 @@ def is_number(text: str) -> bool:
         return False
 
 
-def _equals(name: str, value: str) -> ColumnElement[bool]:
+def _equals_one(name: str, values: Sequence[str]) -> ColumnElement[bool]:
     kind, member = _kind(name), images.c.quality[name]
-    if value == "":
-        return kind.is_(None)
-    ways = [and_(kind == "string", member.as_string() == value)]
-    truth = {"true": 1.0, "false": 0.0}.get(value)
-    if truth is not None:
-        boolean = case((kind == "boolean", member.as_boolean()), else_=None)
-        ways += [boolean == bool(truth), _number(name) == truth]
-    elif is_number(value):
-        ways.append(_number(name) == float(value))
+    ways = [and_(kind == "string", one_of(member.as_string(), values))]
+    truths = [value == "true" for value in values if value in ("true", "false")]
+    numbers = [float(value) for value in values if is_number(value)] + [float(truth) for truth in truths]
+    if numbers:
+        ways.append(one_of(_number(name), numbers))
+    boolean = case((kind == "boolean", member.as_boolean()), else_=None)
+    ways += [boolean == truth for truth in sorted(set(truths))]
     return case((or_(*ways), literal(True)), else_=false())
 
 

@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Label, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Label, Row, Select, func, select, true, type_coerce
 
 from index import filters, labels
+from index._one_of import one_of
 from index._paths import HIDDEN
-from index._rows import portions
 from index.errors import CatalogError
 from index.records import (
+    SEPARATOR,
     FileRecord,
     Hit,
     Holdings,
@@ -26,7 +27,7 @@ from index.records import (
     StudyRecord,
     StudySummary,
 )
-from index.schema import files, images, instances, patients, series, studies
+from index.schema import PathText, files, images, instances, patients, series, studies
 
 
 def file_path() -> Label[str | None]:
@@ -63,11 +64,8 @@ def owners(connection: Connection, paths: Collection[str]) -> dict[str, Owner]:
         .join(studies, series.c.study_id == studies.c.id)
         .join(patients, studies.c.patient_id == patients.c.id)
     )
-    found: dict[str, Owner] = {}
-    for portion in portions(paths):
-        for path, *owner in connection.execute(statement.where(files.c.path.in_(portion))):
-            found[path] = Owner(*owner)
-    return found
+    rows = connection.execute(statement.where(one_of(files.c.path, list(paths))))
+    return {path: Owner(*owner) for path, *owner in rows}
 
 
 def embedded_below(connection: Connection, folder: str) -> set[str]:
@@ -83,19 +81,14 @@ def patients_of(connection: Connection, study_instance_uids: Collection[str]) ->
     statement = select(studies.c.study_instance_uid, patients.c.patient_key).join(
         patients, studies.c.patient_id == patients.c.id
     )
-    found: dict[str, str] = {}
-    for portion in portions(study_instance_uids):
-        rows = connection.execute(statement.where(studies.c.study_instance_uid.in_(portion)))
-        found.update((row[0], row[1]) for row in rows)
-    return found
+    asked = one_of(studies.c.study_instance_uid, list(study_instance_uids))
+    return {row[0]: row[1] for row in connection.execute(statement.where(asked))}
 
 
 def image_rows(connection: Connection, image_ids: Collection[int]) -> dict[int, Row[*tuple[Any, ...]]]:
     """What a hit tells of its image, by image id."""
-    found: dict[int, Row[*tuple[Any, ...]]] = {}
-    for portion in portions(image_ids):
-        found.update((row.id, row) for row in connection.execute(_HIT.where(images.c.id.in_(portion))))
-    return found
+    asked = _HIT.where(one_of(images.c.id, list(image_ids)))
+    return {row.id: row for row in connection.execute(asked)}
 
 
 def hits(
@@ -140,12 +133,35 @@ def _hit(rank: int, score: float, row: Row[*tuple[Any, ...]], values: dict[str, 
     )
 
 
-def image_ids(connection: Connection, space_id: int, where: Iterable[str]) -> list[int]:
-    """Ids of the images of a space that every filter lets pass. Raises `CatalogError` `bad-filter`."""
+def image_ids(
+    connection: Connection, space_id: int, where: Iterable[str], among: Sequence[str] | None = None
+) -> list[int]:
+    """Ids of the images of a space that every filter lets pass, of all studies or only of those `among`
+    which to look, by UID. Raises `CatalogError` `bad-filter`.
+    """
     chosen = parsed(connection, where)
     statement = select(images.c.id).select_from(filters.joined(chosen))
-    statement = statement.where(images.c.space_id == space_id, filters.conjunction(chosen))
+    statement = statement.where(images.c.space_id == space_id, filters.conjunction(chosen), _of(among))
     return list(connection.execute(statement).scalars())
+
+
+def _of(among: Sequence[str] | None) -> ColumnElement[bool]:
+    """That an image belongs to one of these studies, if any are named."""
+    if among is None:
+        return true()
+    return images.c.study_id.in_(select(studies.c.id).where(one_of(studies.c.study_instance_uid, among)))
+
+
+def passing_studies(
+    connection: Connection, space_id: int | None, where: Iterable[str], among: Sequence[str]
+) -> set[str]:
+    """Those of the studies, by UID, of which one image passes the filters. Raises `CatalogError`
+    `bad-filter`.
+    """
+    chosen = parsed(connection, where)
+    statement = select(studies.c.study_instance_uid).select_from(filters.joined(chosen, studies))
+    passing = (images.c.space_id == space_id, filters.conjunction(chosen), _of(among))
+    return set(connection.execute(statement.where(*passing).distinct()).scalars())
 
 
 def parsed(connection: Connection, where: Iterable[str]) -> tuple[filters.Filter, ...]:
@@ -177,11 +193,10 @@ def condition_values(
     statement = select(studies.c.study_instance_uid, chosen.value).select_from(
         filters.joined([chosen], studies)
     )
-    for portion in portions(found):
-        theirs = (images.c.space_id == space_id, studies.c.study_instance_uid.in_(portion))
-        for uid, value in connection.execute(statement.where(*theirs)):
-            if value is not None and value not in found[uid]:
-                found[uid].append(value)
+    theirs = (images.c.space_id == space_id, one_of(studies.c.study_instance_uid, list(found)))
+    for uid, value in connection.execute(statement.where(*theirs).distinct()):
+        if value is not None:
+            found[uid].append(value)
     return {uid: sorted(values, key=str) for uid, values in found.items()}
 
 
@@ -202,35 +217,32 @@ def _require_quality(connection: Connection, name: str) -> None:
 def images_of_patients(connection: Connection, space_id: int, keys: Collection[str]) -> dict[str, list[int]]:
     """Image ids of a space by patient."""
     found: dict[str, list[int]] = {key: [] for key in keys}
-    for portion in portions(keys):
-        statement = (
-            select(patients.c.patient_key, images.c.id)
-            .join(studies, studies.c.patient_id == patients.c.id)
-            .join(images, images.c.study_id == studies.c.id)
-            .where(patients.c.patient_key.in_(portion), images.c.space_id == space_id)
-        )
-        for key, image_id in connection.execute(statement):
-            found[key].append(image_id)
+    statement = (
+        select(patients.c.patient_key, images.c.id)
+        .join(studies, studies.c.patient_id == patients.c.id)
+        .join(images, images.c.study_id == studies.c.id)
+        .where(one_of(patients.c.patient_key, list(found)), images.c.space_id == space_id)
+    )
+    for key, image_id in connection.execute(statement):
+        found[key].append(image_id)
     return found
 
 
 def holdings(connection: Connection, space_id: int | None, paths: Collection[str]) -> Holdings:
     """Count the studies, series, instances and images that files led to."""
-    found: dict[int, tuple[int, int, int]] = {}
     counted = (
         select(func.count())
         .where(images.c.instance_id == instances.c.id, images.c.space_id == space_id)
         .correlate(instances)
         .scalar_subquery()
     )
-    for portion in portions(paths):
-        statement = (
-            select(instances.c.id, instances.c.series_id, series.c.study_id, counted)
-            .select_from(files.join(instances, files.c.instance_id == instances.c.id))
-            .join(series, instances.c.series_id == series.c.id)
-            .where(files.c.path.in_(portion))
-        )
-        found.update((row[0], (row[1], row[2], row[3])) for row in connection.execute(statement))
+    statement = (
+        select(instances.c.id, instances.c.series_id, series.c.study_id, counted)
+        .select_from(files.join(instances, files.c.instance_id == instances.c.id))
+        .join(series, instances.c.series_id == series.c.id)
+        .where(one_of(files.c.path, list(paths)))
+    )
+    found = {row[0]: (row[1], row[2], row[3]) for row in connection.execute(statement)}
     columns = list(zip(*found.values(), strict=True)) or [(), (), ()]
     return Holdings(len(set(columns[1])), len(set(columns[0])), len(found), sum(columns[2]))
 
@@ -293,19 +305,19 @@ def study_summaries(connection: Connection, space_id: int | None, where: Iterabl
         passing = passing.where(images.c.space_id == space_id, filters.conjunction(chosen))
         statement = statement.where(studies.c.id.in_(passing))
     rows = list(connection.execute(statement.order_by(studies.c.study_date, studies.c.study_instance_uid)))
+    ids = [row.id for row in rows]
     modalities: dict[int, set[str]] = defaultdict(set)
     series_count: dict[int, int] = defaultdict(int)
+    by_modality = select(series.c.study_id, series.c.modality, func.count())
+    by_modality = by_modality.where(one_of(series.c.study_id, ids))
     for study_id, modality, count in connection.execute(
-        select(series.c.study_id, series.c.modality, func.count()).group_by(
-            series.c.study_id, series.c.modality
-        )
+        by_modality.group_by(series.c.study_id, series.c.modality)
     ):
         modalities[study_id].update([modality] if modality else [])
         series_count[study_id] += count
-    image_count = _counts(
-        connection, select(images.c.study_id, func.count()).where(images.c.space_id == space_id)
-    )
-    values = labels.of_groups(connection, "study", [row.id for row in rows])
+    theirs = (images.c.space_id == space_id, one_of(images.c.study_id, ids))
+    image_count = _counts(connection, select(images.c.study_id, func.count()).where(*theirs))
+    values = labels.of_groups(connection, "study", ids)
     return [
         StudySummary(
             study_instance_uid=row.study_instance_uid,
@@ -361,6 +373,22 @@ def unknown_study(study_instance_uid: str) -> CatalogError:
     )
 
 
+def at(paths: Sequence[str]) -> ColumnElement[bool]:
+    """That a file lies at one of these paths."""
+    return one_of(files.c.path, paths)
+
+
+def members_of(connection: Connection, archive: str) -> list[FileRecord]:
+    """What is known of the files in an archive, by path."""
+    prefix = archive + SEPARATOR
+    # Before the first separator stands the outermost archive; comparing that needs one scan and no pattern.
+    find = func.instr if connection.dialect.name == "sqlite" else func.strpos
+    outermost = func.substr(files.c.path, 1, find(files.c.path, SEPARATOR) - 1)
+    place = type_coerce(outermost, PathText) == archive.partition(SEPARATOR)[0]
+    found = file_records(connection, find(files.c.path, SEPARATOR) > 0, place)
+    return [record for record in found if record.path.startswith(prefix)]
+
+
 _FILE_COLUMNS = [files.c[name] for name in FileRecord.__slots__]
 
 
@@ -378,11 +406,10 @@ def file_records(
     return [FileRecord(*row) for row in connection.execute(statement)]
 
 
-def pixel_hashes(connection: Connection, sop_instance_uid: str | None = None) -> dict[str, set[str]]:
-    """Pixel hashes held, by SOP Instance UID: of all instances or of one."""
+def pixel_hashes(connection: Connection, sop_instance_uids: Collection[str]) -> dict[str, set[str]]:
+    """Pixel hashes held of these instances, by SOP Instance UID."""
     statement = select(instances.c.sop_instance_uid, instances.c.pixel_hash)
-    if sop_instance_uid is not None:
-        statement = statement.where(instances.c.sop_instance_uid == sop_instance_uid)
+    statement = statement.where(one_of(instances.c.sop_instance_uid, list(sop_instance_uids)))
     found: dict[str, set[str]] = defaultdict(set)
     for uid, pixel_hash in connection.execute(statement):
         found[uid].add(pixel_hash)

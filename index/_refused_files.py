@@ -7,8 +7,8 @@ from os.path import dirname
 
 from sqlalchemy import ColumnElement, Connection, delete, select
 
+from index._one_of import one_of
 from index._paths import HIDDEN
-from index._rows import portions
 from index.records import SEPARATOR
 from index.schema import files, instances
 
@@ -16,11 +16,7 @@ from index.schema import files, instances
 def paths_of_series(connection: Connection, series_ids: Sequence[int]) -> list[str]:
     """The paths of the files that series were ingested from."""
     statement = select(files.c.path).join(instances, files.c.instance_id == instances.c.id)
-    return [
-        path
-        for portion in portions(series_ids)
-        for path in connection.execute(statement.where(instances.c.series_id.in_(portion))).scalars()
-    ]
+    return list(connection.execute(statement.where(one_of(instances.c.series_id, series_ids))).scalars())
 
 
 def remove_refused(connection: Connection, theirs: ColumnElement[bool], paths: Iterable[str]) -> list[str]:
@@ -47,6 +43,5 @@ def remove_refused(connection: Connection, theirs: ColumnElement[bool], paths: I
         if dirname(row.path) in folders or row.path.partition(SEPARATOR)[0] in archives
     ]
     doomed = [*owned, *beside]
-    for portion in portions([row.id for row in doomed]):
-        connection.execute(delete(files).where(files.c.id.in_(portion)))
+    connection.execute(delete(files).where(one_of(files.c.id, [row.id for row in doomed])))
     return [row.path for row in doomed]

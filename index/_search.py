@@ -57,9 +57,15 @@ def ranking(
     ]
 
 
-def allowed_images(connection: Connection, space_id: int, where: Sequence[str]) -> Ids | None:
-    """Ids of the images that every filter lets pass; None where there is no filter."""
-    return np.array(image_ids(connection, space_id, where), np.int64) if where else None
+def allowed_images(
+    connection: Connection, space_id: int, where: Sequence[str], among: Sequence[str] | None = None
+) -> Ids | None:
+    """Ids of the images that every filter lets pass, and that belong to the studies `among` which to look;
+    None where there is no filter.
+    """
+    if not where and among is None:
+        return None
+    return np.array(image_ids(connection, space_id, where, among), np.int64)
 
 
 def _checked(queries: Vectors, dimension: int) -> Vectors:

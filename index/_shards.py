@@ -16,7 +16,8 @@ from sqlalchemy import Connection, delete, select, update
 
 from index import _unfinished
 from index._database import Database
-from index._rows import insert_rows, portions
+from index._one_of import one_of
+from index._rows import insert_rows
 from index.errors import CatalogError
 from index.schema import doomed_files, images, shards, spaces, unfinished_files
 from index.vectors import Dtype, Ids, ShardFolder
@@ -84,12 +85,9 @@ def listed(connection: Connection, shard_ids: Sequence[int] | None = None) -> li
         spaces.c.name.label("space"),
     ).join(spaces, shards.c.space_id == spaces.c.id)
     statement = statement.order_by(shards.c.id)
-    if shard_ids is None:
-        return list(connection.execute(statement))
-    found: list[Any] = []
-    for portion in portions(sorted(shard_ids)):
-        found += connection.execute(statement.where(shards.c.id.in_(portion)))
-    return found
+    if shard_ids is not None:
+        statement = statement.where(one_of(shards.c.id, shard_ids))
+    return list(connection.execute(statement))
 
 
 def merge(writing: Writing, old: Sequence[Any]) -> None:
@@ -118,9 +116,8 @@ def merge(writing: Writing, old: Sequence[Any]) -> None:
         order = np.argsort(image_ids, kind="stable")
         first = old[0]
         new = writing.shard(first.space_id, first.space, image_ids[order], vectors[order], first.dtype)
-        for portion in portions([shard.id for shard in gone]):
-            connection.execute(update(images).where(images.c.shard_id.in_(portion)).values(shard_id=new))
+        theirs = one_of(images.c.shard_id, [shard.id for shard in gone])
+        connection.execute(update(images).where(theirs).values(shard_id=new))
     if gone:
-        for portion in portions([shard.id for shard in gone]):
-            connection.execute(delete(shards).where(shards.c.id.in_(portion)))
+        connection.execute(delete(shards).where(one_of(shards.c.id, [shard.id for shard in gone])))
         writing.doom([f"vectors/{shard.space}/{shard.name}.parquet" for shard in gone])

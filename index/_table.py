@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from index import _given_labels, _reading, labels
-from index._loaded import LoadedSpace
+from index._shard_vectors import VectorSource
 from index.records import CaseTable, LabelRecord, Level
 from index.vectors import Ids
 
 
 def table(
     connection: Connection,
-    loaded: LoadedSpace,
+    source: VectorSource,
     level: Level,
     image_ids: Ids,
     given: Sequence[LabelRecord] | None = None,
@@ -29,14 +29,14 @@ def table(
     image_ids = np.array([one for one in image_ids.tolist() if one in rows], np.int64)
     if level == "image":
         groups, first = image_ids, image_ids
-        vectors = loaded.index.rows(groups)
+        vectors = source.vectors("image", groups)
         ids = [str(one) for one in groups.tolist()]
     else:
         owners = np.array([getattr(rows[one], f"{level}_id") for one in image_ids.tolist()], np.int64)
         groups, places = np.unique(owners, return_index=True)
         order = np.argsort(image_ids[places])
         groups, first = groups[order], image_ids[places][order]
-        vectors = loaded.level(level).index.rows(groups)
+        vectors = source.vectors(level, groups)
         ids = [getattr(rows[one], f"{level}_instance_uid") for one in first.tolist()]
     values = _labels(connection, level, groups.tolist(), given)
     chosen = [rows[one] for one in first.tolist()]

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from index import _trash
 from index._database import Database
-from index._rows import portions
+from index._one_of import one_of
 from index.jobs import now_of
 from index.schema import probes, shards, unfinished_files
 
@@ -49,9 +49,10 @@ def collect(database: Database) -> None:
     for row in rows:
         found = [path for path in database.home.glob(row.pattern) if path not in named]
         _trash.move(database.home, found, _trash.UNFINISHED)
-    for portion in portions([row.token for row in rows]):
+    if rows:
+        done = one_of(unfinished_files.c.token, [row.token for row in rows])
         with database.write_beside() as connection:
-            connection.execute(delete(unfinished_files).where(unfinished_files.c.token.in_(portion)))
+            connection.execute(delete(unfinished_files).where(done))
 
 
 def _named(connection: Connection, home: Path) -> set[Path]:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Connection, delete, select
 
 from index import deletion
+from index._one_of import one_of
 from index._placing import Identity, Place, known_places, place_instances, row_of
-from index._rows import insert_rows, portions, reserve_ids
+from index._rows import insert_rows, reserve_ids
 from index._shards import Writing
 from index.records import FileRecord, ImageRecord, SeriesBundle
 from index.schema import files, images, series, studies
@@ -69,8 +70,7 @@ def write_files(
         if record.sop_instance_uid is not None and record.pixel_hash is not None
     }
     held.update(known_places(connection, [key for key in unknown if key not in held]))
-    for paths in portions(latest):
-        connection.execute(delete(files).where(files.c.path.in_(paths)))
+    connection.execute(delete(files).where(one_of(files.c.path, list(latest))))
     insert_rows(connection, files, [_file_row(record, held) for record in latest.values()])
 
 
@@ -80,14 +80,15 @@ def _clear_replaced(writing: Writing, bundles: Sequence[SeriesBundle]) -> None:
         for bundle in bundles
         if bundle.replace_series
     }
-    found: list[int] = []
-    for keys in portions(replaced):
-        statement = (
-            select(series.c.id)
-            .join(studies, series.c.study_id == studies.c.id)
-            .where(tuple_(studies.c.study_instance_uid, series.c.series_instance_uid).in_(keys))
-        )
-        found.extend(writing.connection.execute(statement).scalars())
+    if not replaced:
+        return
+    statement = (
+        select(series.c.id, studies.c.study_instance_uid, series.c.series_instance_uid)
+        .join(studies, series.c.study_id == studies.c.id)
+        .where(one_of(series.c.series_instance_uid, list({uid for _, uid in replaced})))
+    )
+    rows = writing.connection.execute(statement)
+    found = [series_id for series_id, study, uid in rows if (study, uid) in replaced]
     if found:
         beside = known_places(writing.connection, {one for bundle in bundles for one in bundle.beside})
         deletion.clear_series(writing, found, {place.instance_id for place in beside.values()})
@@ -96,14 +97,13 @@ def _clear_replaced(writing: Writing, bundles: Sequence[SeriesBundle]) -> None:
 def _known_images(
     connection: Connection, space_id: int, instance_ids: set[int]
 ) -> dict[tuple[int, int, str], int]:
-    known: dict[tuple[int, int, str], int] = {}
-    for portion in portions(instance_ids):
-        statement = select(images.c.instance_id, images.c.frame, images.c.rendering, images.c.id).where(
-            images.c.instance_id.in_(portion), images.c.space_id == space_id
-        )
-        for instance_id, frame, rendering, image_id in connection.execute(statement):
-            known[instance_id, frame, rendering] = image_id
-    return known
+    statement = select(images.c.instance_id, images.c.frame, images.c.rendering, images.c.id).where(
+        one_of(images.c.instance_id, list(instance_ids)), images.c.space_id == space_id
+    )
+    return {
+        (instance_id, frame, rendering): image_id
+        for instance_id, frame, rendering, image_id in connection.execute(statement)
+    }
 
 
 def _image_key(places: Mapping[Identity, Place], image: ImageRecord) -> tuple[int, int, str]:

@@ -16,6 +16,7 @@ from index import _reading, _spaces, _trash, _unfinished, _writing, deletion, la
 from index._home import OpenHome
 from index._paths import HiddenPaths
 from index._search import allowed_images, ranking
+from index._shard_vectors import ShardVectors
 from index._shards import writing
 from index.api_keys import ApiKeys
 from index.audit_log import AuditLog
@@ -48,6 +49,9 @@ from index.records import (
 from index.report_texts import ReportTextStore
 from index.routes import RouteStore
 from index.schema import files, images, instances
+
+# So many studies are read from their shards, where the search structures are not loaded yet.
+_FEW_STUDIES = 1000
 
 
 class CaseIndex(OpenHome):
@@ -163,6 +167,18 @@ class CaseIndex(OpenHome):
         with self._database.read() as connection:
             return self._paths.known(_reading.file_records(connection))
 
+    def files_at(self, paths: Collection[str]) -> dict[str, FileRecord]:
+        """What is on record of these files, by path."""
+        stored = [self._paths.stored(path) for path in paths]
+        with self._database.read() as connection:
+            found = _reading.file_records(connection, _reading.at(stored))
+        return {(path := self._paths.given(one.path)): replace(one, path=path) for one in found}
+
+    def members_of(self, archive: str) -> list[FileRecord]:
+        """What is on record of the files in an archive; nothing in a home that keeps no paths."""
+        with self._database.read() as connection:
+            return _reading.members_of(connection, archive)
+
     def series_files(self, series_instance_uid: str) -> list[FileRecord]:
         """The files whose instances belong to a series, by path."""
         with self._database.read() as connection:
@@ -200,15 +216,15 @@ class CaseIndex(OpenHome):
         with self._database.read() as connection:
             return _reading.instances_of_study(connection, study_instance_uid)
 
-    def known_instances(self) -> dict[str, set[str]]:
-        """Pixel hashes held, by SOP Instance UID."""
+    def known_instances(self, sop_instance_uids: Collection[str]) -> dict[str, set[str]]:
+        """Pixel hashes held of these instances, by SOP Instance UID."""
         with self._database.read() as connection:
-            return _reading.pixel_hashes(connection)
+            return _reading.pixel_hashes(connection, sop_instance_uids)
 
     def has_instance(self, sop_instance_uid: str) -> set[str]:
         """Pixel hashes held for one SOP Instance UID."""
         with self._database.read() as connection:
-            return _reading.pixel_hashes(connection, sop_instance_uid).get(sop_instance_uid, set())
+            return _reading.pixel_hashes(connection, [sop_instance_uid]).get(sop_instance_uid, set())
 
     def get(self, image_id: int) -> StoredImage:
         """One image; raises `CatalogError` `unknown-image`."""
@@ -305,17 +321,26 @@ class CaseIndex(OpenHome):
         level: Level = "image",
         where: Sequence[str] = (),
         *,
+        among: Sequence[str] | None = None,
         given_labels: Sequence[LabelRecord] | None = None,
     ) -> CaseTable:
         """Every image, series or study that passes the filters, as columns with vectors and labels.
 
-        `given_labels` are taken instead of the stored ones, by the same rules; a key that is not in the index
-        gives nothing. Raises `CatalogError` `bad-filter`, `bad-label`, `no-space`.
+        Of the studies `among` which to look, by UID, if any are named: few of them are read from their shards
+        without loading the others. `given_labels` are taken instead of the stored ones, by the same rules; a
+        key that is not in the index gives nothing. Raises `CatalogError` `bad-filter`, `bad-label`,
+        `no-space`.
         """
         from index._table import table
 
+        active = self._needed()
+        if among is not None and len(among) <= _FEW_STUDIES and self._loaded is None:
+            with self._database.read() as connection:
+                source = ShardVectors(connection, self.home, active)
+                few = np.array(_reading.image_ids(connection, active.row_id, where, among), np.int64)
+                return table(connection, source, level, few, given_labels)
         with self._current() as loaded, self._database.read() as connection:
-            allowed = allowed_images(connection, self._needed().row_id, where)
+            allowed = allowed_images(connection, active.row_id, where, among)
             chosen = loaded.index.ids if allowed is None else allowed[np.isin(allowed, loaded.index.ids)]
             return table(connection, loaded, level, chosen, given_labels)
 
@@ -325,6 +350,13 @@ class CaseIndex(OpenHome):
         """
         with self._database.read() as connection:
             return _reading.condition_values(connection, self._row_id(), expression, study_instance_uids)
+
+    def passing(self, where: Sequence[str], among: Sequence[str]) -> set[str]:
+        """Those of the studies `among`, by UID, of which one image passes the filters. Raises `CatalogError`
+        `bad-filter`.
+        """
+        with self._database.read() as connection:
+            return _reading.passing_studies(connection, self._row_id(), where, among)
 
     def check_filters(self, where: Sequence[str]) -> None:
         """Raise `CatalogError` `bad-filter` as a search with these filters would."""

@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, upd
 
 from index._database import Database
 from index._forgotten import forget_drafts, forget_paths_in_jobs
+from index._one_of import one_of
 from index._refused_files import paths_of_series, remove_refused
-from index._rows import portions
 from index._shards import Writing, listed, merge
 from index.records import SEPARATOR, Removal
 from index.schema import doomed_files, files, images, instances, labels, patients, probes, series, studies
@@ -39,10 +39,8 @@ def remove_studies(writing: Writing, study_ids: Sequence[int], theirs: ColumnEle
     file_count += len(refused)
     forget_paths_in_jobs(connection, {*paths, *refused})
     writing.doom(sorted({pattern for path in paths for pattern in _uploaded(path)}))
-    for portion in portions(series_ids):
-        connection.execute(delete(series).where(series.c.id.in_(portion)))
-    for portion in portions(study_ids):
-        connection.execute(delete(studies).where(studies.c.id.in_(portion)))
+    connection.execute(delete(series).where(one_of(series.c.id, series_ids)))
+    connection.execute(delete(studies).where(one_of(studies.c.id, study_ids)))
     left = select(studies.c.id).where(studies.c.patient_id == patients.c.id)
     vanished = set(connection.execute(select(patients.c.patient_key).where(~left.exists())).scalars())
     connection.execute(delete(patients).where(~left.exists()))
@@ -91,8 +89,7 @@ def sweep(database: Database) -> None:
             done.append(row_id)
     if done:
         with database.write() as connection:
-            for portion in portions(done):
-                connection.execute(delete(doomed_files).where(doomed_files.c.id.in_(portion)))
+            connection.execute(delete(doomed_files).where(one_of(doomed_files.c.id, done)))
         database.empty_log()
 
 
@@ -103,21 +100,16 @@ def _delete_content(
     connection = writing.connection
     every = _ids(connection, instances.c.id, instances.c.series_id, series_ids)
     instance_ids = [instance_id for instance_id in every if instance_id not in kept]
-    image_ids: list[int] = []
-    shard_ids: set[int] = set()
-    file_count = 0
-    for portion in portions(instance_ids):
-        theirs = images.c.instance_id.in_(portion)
-        found = list(connection.execute(select(images.c.id, images.c.shard_id).where(theirs)))
-        image_ids += [row.id for row in found]
-        shard_ids |= {row.shard_id for row in found}
-        connection.execute(delete(images).where(theirs))
-        uids = select(instances.c.sop_instance_uid).where(instances.c.id.in_(portion))
-        refused = and_(files.c.instance_id.is_(None), files.c.sop_instance_uid.in_(uids))
-        known = or_(files.c.instance_id.in_(portion), refused)
-        file_count += connection.execute(delete(files).where(known)).rowcount
-        connection.execute(delete(instances).where(instances.c.id.in_(portion)))
-    affected = listed(connection, sorted(shard_ids))
+    theirs = one_of(images.c.instance_id, instance_ids)
+    found = list(connection.execute(select(images.c.id, images.c.shard_id).where(theirs)))
+    image_ids = [row.id for row in found]
+    connection.execute(delete(images).where(theirs))
+    uids = select(instances.c.sop_instance_uid).where(one_of(instances.c.id, instance_ids))
+    refused = and_(files.c.instance_id.is_(None), files.c.sop_instance_uid.in_(uids))
+    known = or_(one_of(files.c.instance_id, instance_ids), refused)
+    file_count = connection.execute(delete(files).where(known)).rowcount
+    connection.execute(delete(instances).where(one_of(instances.c.id, instance_ids)))
+    affected = listed(connection, sorted({row.shard_id for row in found}))
     for shard in affected:
         merge(writing, [shard])
     writing.doom([f"faiss/{space}.*" for space in sorted({shard.space for shard in affected})])
@@ -133,19 +125,15 @@ def _delete_labels(connection: Connection, study_ids: Sequence[int], series_ids:
     ]
     count = 0
     for level, uid, owner, owners in keys:
-        for portion in portions(owners):
-            statement = delete(labels).where(
-                labels.c.level == level, labels.c.uid.in_(select(uid).where(owner.in_(portion)))
-            )
-            count += connection.execute(statement).rowcount
+        theirs = select(uid).where(one_of(owner, owners))
+        statement = delete(labels).where(labels.c.level == level, labels.c.uid.in_(theirs))
+        count += connection.execute(statement).rowcount
     return count
 
 
 def _ids(connection: Connection, wanted: Any, owner: Any, owners: Collection[int]) -> list[int]:
-    found: list[int] = []
-    for portion in portions(owners):
-        found += connection.execute(select(wanted).where(owner.in_(portion)).order_by(wanted)).scalars()
-    return found
+    statement = select(wanted).where(one_of(owner, list(owners))).order_by(wanted)
+    return list(connection.execute(statement).scalars())
 
 
 def study_ids_of(connection: Connection, study_instance_uid: str) -> list[int]:

@@ -15,7 +15,7 @@ from index._reading import unknown_study
 from index.draft_schema import draft_citations, draft_revisions, drafts, report_texts
 from index.errors import CatalogError
 from index.jobs import now_of
-from index.report_texts import study_ids, words_of, write_text
+from index.report_texts import study_ids, words_of, write_texts
 from index.schema import studies
 
 
@@ -167,7 +167,7 @@ class DraftStore:
             _add_revision(connection, former.id, former.revision + 1, step)
             if report is not None:
                 study_id = study_ids(connection, [former.study_instance_uid])[former.study_instance_uid]
-                write_text(connection, study_id, report, "accepted")
+                write_texts(connection, {study_id: report}, "accepted")
             return _needed(connection, former.id)
 
 

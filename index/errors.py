@@ -18,3 +18,8 @@ class CatalogError(Exception):
 
     def __reduce__(self) -> tuple[type[CatalogError], tuple[str, str]]:
         return type(self), (self.code, str(self))
+
+
+def excerpt(text: str, most: int = 80) -> str:
+    """A text from outside as a message quotes it: of a long one the beginning, and how long it is."""
+    return repr(text) if len(text) <= most else f"{text[:most]!r}... ({len(text)} characters)"

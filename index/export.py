@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from index import filters, labels
 from index._database import Database
+from index._one_of import one_of
 from index._reading import file_path
 from index._rows import portions
 from index._shards import listed
@@ -125,7 +126,7 @@ def _metadata(connection: Connection, image_ids: list[int]) -> dict[str, Any]:
     statement = (
         select(*(filters.FIELDS[name][0].label(name) for name in _COLUMNS), images.c.warnings, file_path())
         .select_from(filters.joined((), instances, series, studies, patients))
-        .where(images.c.id.in_(image_ids))
+        .where(one_of(images.c.id, image_ids))
         .order_by(images.c.id)
     )
     rows = list(connection.execute(statement).mappings())

@@ -15,24 +15,42 @@ A `|` that belongs to a value is written `\\|`. Values are bound parameters, nev
 from __future__ import annotations
 
 import calendar
-import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Table, and_, func, literal, not_, or_, select
+from sqlalchemy import Column, ColumnElement, Integer, Table, and_, func, literal, not_, or_, select
 
+from index._expression import (
+    MAX_CHARACTERS,
+    MAX_EXPRESSIONS,
+    Expression,
+    bad_filter,
+    read,
+    suggestion,
+)
+from index._one_of import listed, one_of
 from index._quality import equals_any, is_number, ordered
-from index.errors import CatalogError
-from index.report_texts import says_any
+from index.errors import CatalogError, excerpt
+from index.report_texts import LONGEST_PHRASE, says_any, words_of
 from index.schema import images, instances, labels, patients, series, studies
 
-Kind = Literal["code", "text", "number", "date"]
-Operator = Literal["=", "!=", "<", "<=", ">", ">="]
+__all__ = [
+    "FIELDS",
+    "MAX_CHARACTERS",
+    "MAX_EXPRESSIONS",
+    "Filter",
+    "conjunction",
+    "joined",
+    "parse",
+    "parse_all",
+    "resolved_label",
+    "suggestion",
+]
 
-_EXPRESSION = re.compile(r"\s*([^=<>!]+?)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*", re.DOTALL)
-_LABEL = re.compile(r"\s*label:\s*(.+?)\s*(!=|<=|>=|=|<|>)\s*([^=<>!]*?)\s*", re.DOTALL)
+Kind = Literal["code", "text", "number", "date"]
+
 _DATE = re.compile(r"(\d{4})(?:-?(\d\d)(?:-?(\d\d))?)?")
 _ORDER: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "<": lambda column, value: column < value,
@@ -100,32 +118,25 @@ class Filter:
     value: ColumnElement[Any] | None = None
 
 
-def parse(expression: str) -> Filter:
+def parse(text: str) -> Filter:
     """The condition that an expression stands for.
 
     Raises `CatalogError` `bad-filter`, which names the field and what it may be.
     """
-    found = _LABEL.fullmatch(expression)
-    if found:
-        name, operator, value = found.groups()
+    expression = read(text)
+    name = expression.name
+    if expression.kind == "label":
         label = resolved_label(name)
-        condition = _compare(expression, label, "number", operator, value)
+        condition = _compare(expression, label, "number")
         return Filter(condition, (instances, series, studies), name, value=label)
-    found = _EXPRESSION.fullmatch(expression)
-    if found is None:
-        raise _bad(expression, "write it as field=value, for example modality=CT or patient_age>=60")
-    name, operator, value = found.groups()
-    if name.startswith("quality."):
-        member = name.removeprefix("quality.")
-        measured = images.c.quality[member]
-        return Filter(_quality(expression, member, operator, value), (), quality=member, value=measured)
+    if expression.kind == "quality":
+        return Filter(_quality(expression), (), quality=name, value=images.c.quality[name])
     if name == "report":
-        return Filter(_report(expression, operator, value), ())
+        return Filter(_report(expression), ())
     if name not in FIELDS:
-        raise _bad(expression, f"there is no field {name!r}{suggestion(name, FIELDS)}")
+        raise bad_filter(text, f"there is no field {excerpt(name)}{suggestion(name, FIELDS)}")
     column, kind = FIELDS[name]
-    condition = _compare(expression, column, kind, operator, value)
-    return Filter(condition, _NEEDS[column.table.name], value=column)
+    return Filter(_compare(expression, column, kind), _NEEDS[column.table.name], value=column)
 
 
 def joined(filters: Iterable[Filter], *more: Table) -> Any:
@@ -159,89 +170,129 @@ def resolved_label(name: str) -> ColumnElement[Any]:
     )
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """`; did you mean …?` and the list of what there is."""
-    names = sorted(known)
-    close = [one for one in names if name.lower() in one] or difflib.get_close_matches(name.lower(), names, 1)
-    meant = f"; did you mean {close[0]}?" if close else ";"
-    return f"{meant} There are: {', '.join(names) or 'none'}"
-
-
-def _compare(
-    expression: str, column: ColumnElement[Any], kind: Kind, operator: str, text: str
-) -> ColumnElement[bool]:
-    values = _alternatives(text)
+def _compare(expression: Expression, column: ColumnElement[Any], kind: Kind) -> ColumnElement[bool]:
+    values = expression.alternatives()
+    operator = expression.operator
     if operator in ("=", "!="):
-        matches = or_(*(_equal(expression, column, kind, value) for value in values))
+        matches = _equals_any(expression, column, kind, values)
         return matches if operator == "=" else not_(func.coalesce(matches, literal(False)))
-    if len(values) > 1 or kind in ("code", "text") or not text:
-        raise _bad(expression, f"{operator} compares with one number or date")
+    if len(values) > 1 or kind in ("code", "text") or values == [""]:
+        raise bad_filter(expression.text, f"{operator} compares with one number or date")
     if kind == "number":
         return _ORDER[operator](column, _number(expression, values[0]))
     first, last = _days(expression, values[0])
     return _ORDER[operator](column, last if operator in ("<=", ">") else first)
 
 
-def _equal(expression: str, column: ColumnElement[Any], kind: Kind, value: str) -> ColumnElement[bool]:
-    if value == "":
-        empty = column.is_(None)
-        return or_(empty, column == "") if kind in ("code", "text") else empty
+def _equals_any(
+    expression: Expression, column: ColumnElement[Any], kind: Kind, values: Sequence[str]
+) -> ColumnElement[bool]:
+    given = [value for value in values if value]
+    ways: list[ColumnElement[bool]] = []
+    if len(given) < len(values):
+        ways.append(column.is_(None))
+        if kind in ("code", "text"):
+            ways.append(column == "")
+    if given:
+        ways.append(_one_of(expression, column, kind, given))
+    return or_(*ways)
+
+
+def _one_of(
+    expression: Expression, column: ColumnElement[Any], kind: Kind, values: Sequence[str]
+) -> ColumnElement[bool]:
     if kind == "number":
-        return column == _number(expression, value)
+        return _one_number_of(column, [_number(expression, value) for value in values])
     if kind == "date":
-        return column.between(*_days(expression, value))
+        return _within_any(column, [_days(expression, value) for value in values])
     if kind == "code":
-        return func.upper(column) == func.upper(value)
-    return column == value
+        codes = listed(values)
+        return func.upper(column).in_(select(func.upper(codes.c.value)))
+    return one_of(column, values)
 
 
-def _quality(expression: str, name: str, operator: str, text: str) -> ColumnElement[bool]:
-    values = _alternatives(text)
+def _one_number_of(column: ColumnElement[Any], numbers: Sequence[float]) -> ColumnElement[bool]:
+    if not isinstance(column.type, Integer):
+        return one_of(column, numbers)
+    # PostgreSQL uses the index of a column of whole numbers for whole numbers only; it holds no larger ones.
+    return one_of(column, [int(one) for one in numbers if one.is_integer() and abs(one) < 2**63])
+
+
+def _within_any(column: Any, spans: Iterable[tuple[str, str]]) -> ColumnElement[bool]:
+    """That a date lies in one of these spans. Each is looked up once, by the index of the dates."""
+    rows = column.table.alias()
+    span = listed([first + last for first, last in _without_overlap(spans)])
+    first, last = func.substr(span.c.value, 1, 10), func.substr(span.c.value, 11, 10)
+    found = select(rows.c.id).select_from(span.join(rows, rows.c[column.name].between(first, last)))
+    condition: ColumnElement[bool] = column.table.c.id.in_(found)
+    return condition
+
+
+def _without_overlap(spans: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    joined: list[tuple[str, str]] = []
+    for first, last in sorted(spans):
+        if joined and first <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(last, joined[-1][1])
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _quality(expression: Expression) -> ColumnElement[bool]:
+    operator, name, values = expression.operator, expression.name, expression.alternatives()
+    if '"' in name or "\\" in name:
+        raise bad_filter(expression.text, "the name of a quality holds neither quotation mark nor backslash")
     if operator in ("=", "!="):
         matches = equals_any(name, values)
         return matches if operator == "=" else not_(matches)
-    if len(values) > 1 or not text:
-        raise _bad(expression, f"{operator} compares with one number")
+    if len(values) > 1 or values == [""]:
+        raise bad_filter(expression.text, f"{operator} compares with one number")
     return ordered(name, _ORDER[operator], _number(expression, values[0]))
 
 
-def _report(expression: str, operator: str, text: str) -> ColumnElement[bool]:
-    if operator not in ("=", "!="):
-        raise _bad(expression, "a report is asked for words; use = or !=")
-    matches = says_any(_alternatives(text))
-    return matches if operator == "=" else not_(matches)
+def _report(expression: Expression) -> ColumnElement[bool]:
+    if expression.operator not in ("=", "!="):
+        raise bad_filter(expression.text, "a report is asked for words; use = or !=")
+    phrases = expression.alternatives()
+    longest = max(len(words_of(phrase)) for phrase in phrases)
+    if longest > LONGEST_PHRASE:
+        raise bad_filter(
+            expression.text,
+            f"it asks for {longest} characters next to each other and may for {LONGEST_PHRASE}: "
+            "ask for fewer words",
+        )
+    matches = says_any(phrases)
+    return matches if expression.operator == "=" else not_(matches)
 
 
-def _alternatives(text: str) -> list[str]:
-    return [part.replace("\\|", "|").strip() for part in re.split(r"(?<!\\)\|", text)]
-
-
-def _number(expression: str, text: str) -> float:
+def _number(expression: Expression, text: str) -> float:
     if not is_number(text):
-        raise _bad(expression, f"{text!r} is not a number")
+        raise bad_filter(expression.text, f"{excerpt(text)} is not a number")
     return float(text)
 
 
-def _days(expression: str, text: str) -> tuple[str, str]:
+def _days(expression: Expression, text: str) -> tuple[str, str]:
     """First and last day, ISO 8601, of a year, a month or a day."""
     found = _DATE.fullmatch(text)
     year, month, day = (int(part) if part else 0 for part in found.groups()) if found else (0, 0, 0)
     length = calendar.monthrange(year, month or 12)[1] if year and month <= 12 else 0
     if found is None or not length or day > length or "00" in found.groups():
-        raise _bad(expression, f"{text!r} is not a date; write YYYY, YYYY-MM or YYYY-MM-DD")
+        raise bad_filter(expression.text, f"{excerpt(text)} is not a date; write YYYY, YYYY-MM or YYYY-MM-DD")
     return (
         f"{year:04}-{month or 1:02}-{day or 1:02}",
         f"{year:04}-{month or 12:02}-{day or length:02}",
     )
 
 
-def _bad(expression: str, why: str) -> CatalogError:
-    return CatalogError("bad-filter", f"The filter {expression!r} cannot be used: {why}.")
-
-
-def parse_all(expressions: Sequence[str]) -> tuple[Filter, ...]:
-    """Every condition; all of them must hold."""
-    return tuple(parse(expression) for expression in expressions)
+def parse_all(texts: Sequence[str]) -> tuple[Filter, ...]:
+    """Every condition; all of them must hold. Raises `CatalogError` `bad-filter`."""
+    if len(texts) > MAX_EXPRESSIONS:
+        raise CatalogError(
+            "bad-filter",
+            f"A question may have {MAX_EXPRESSIONS} filters and this one has {len(texts)}: "
+            "write the values of one field as field=a|b, or ask in several questions.",
+        )
+    return tuple(parse(text) for text in texts)
 
 
 def conjunction(filters: Iterable[Filter]) -> ColumnElement[bool]:

@@ -16,7 +16,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Row, and_, func, insert, or_, select, text, update
 
 from index._database import Database
-from index._rows import portions
+from index._one_of import one_of
 from index.errors import CatalogError
 from index.service_schema import jobs
 
@@ -94,14 +94,8 @@ class JobQueue:
                 former = _one(connection, jobs.c.idempotency_key == idempotency_key)
                 if former is not None:
                     return former
-            job_id = insert_job(
-                connection,
-                kind,
-                parameters,
-                key_id=key_id,
-                idempotency_key=idempotency_key,
-                priority=priority,
-            )
+            submission = {"key_id": key_id, "idempotency_key": idempotency_key, "priority": priority}
+            [job_id] = insert_jobs(connection, kind, [parameters], **submission)
             return _needed(connection, job_id)
 
     def get(self, job_id: str) -> Job:
@@ -129,12 +123,9 @@ class JobQueue:
 
     def changes(self, job_ids: Collection[str]) -> dict[str, int]:
         """The change number of each of these jobs that is there: what followers look at again and again."""
-        found: dict[str, int] = {}
+        statement = select(jobs.c.id, jobs.c.change).where(one_of(jobs.c.id, list(job_ids)))
         with self._database.read() as connection:
-            for portion in portions(job_ids):
-                statement = select(jobs.c.id, jobs.c.change).where(jobs.c.id.in_(portion))
-                found.update({row.id: row.change for row in connection.execute(statement)})
-        return found
+            return {row.id: row.change for row in connection.execute(statement)}
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Number of jobs by kind and status."""
@@ -253,36 +244,32 @@ def _standing(connection: Connection, job: Job) -> Beat:
     return "cancel" if row.cancel_requested else "go-on"
 
 
-def insert_job(
-    connection: Connection,
-    kind: str,
-    parameters: Mapping[str, Any],
-    *,
-    key_id: str | None = None,
-    idempotency_key: str | None = None,
-    priority: int = 0,
-) -> str:
-    """Add a job inside a write transaction, for those that must add something else with it; the job's id."""
+def insert_jobs(
+    connection: Connection, kind: str, parameters: Sequence[Mapping[str, Any]], **submission: Any
+) -> list[str]:
+    """Add a job for each of the parameters inside a write transaction, for those that must add something else
+    with them; the jobs' ids. `submission` may say `key_id`, `idempotency_key` and `priority`.
+    """
     now = now_of(connection)
-    job_id = uuid4().hex
-    row = {
-        "id": job_id,
+    shared = {
         "kind": kind,
         "status": "queued",
-        "parameters": dict(parameters),
         "done": 0,
         "stage": "",
-        "key_id": key_id,
-        "idempotency_key": idempotency_key,
-        "priority": priority,
+        "key_id": None,
+        "idempotency_key": None,
+        "priority": 0,
         "attempts": 0,
         "change": 0,
         "cancel_requested": False,
         "not_before": now,
         "created_at": now,
+        **submission,
     }
-    connection.execute(insert(jobs).values(**row))
-    return job_id
+    rows = [{**shared, "id": uuid4().hex, "parameters": dict(given)} for given in parameters]
+    if rows:
+        connection.execute(insert(jobs), rows)
+    return [row["id"] for row in rows]
 
 
 def now_of(connection: Connection) -> datetime:

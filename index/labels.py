@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, literal, or_, select
 
-from index._rows import insert_rows, portions
+from index._one_of import one_of
+from index._rows import insert_rows
 from index.errors import CatalogError
 from index.records import LabelOutcome, LabelRecord, LabelSummary, Level
 from index.schema import files, images, instances, labels, series, studies
@@ -69,9 +70,8 @@ def _found_keys(connection: Connection, records: Iterable[LabelRecord]) -> dict[
             raise CatalogError(
                 "bad-label", f"Labels cannot be keyed by {kind!r}; use one of {', '.join(sources)}."
             )
-        for portion in portions(keys):
-            for key, level, uid, pixel_hash in connection.execute(sources[kind](portion)):
-                found[kind, key] = (level, uid, pixel_hash)
+        for key, level, uid, pixel_hash in connection.execute(sources[kind](list(keys))):
+            found[kind, key] = (level, uid, pixel_hash)
     return found
 
 
@@ -79,12 +79,12 @@ def _path_keys(paths: list[str]) -> Select[str, str, str, str]:
     return (
         select(files.c.path, literal("instance"), instances.c.sop_instance_uid, instances.c.pixel_hash)
         .join(instances, files.c.instance_id == instances.c.id)
-        .where(files.c.path.in_(paths))
+        .where(one_of(files.c.path, paths))
     )
 
 
 def _uid_keys(column: ColumnElement[str], level: str, uids: list[str]) -> Select[str, str, str, str]:
-    return select(column, literal(level), column, literal("")).where(column.in_(uids)).distinct()
+    return select(column, literal(level), column, literal("")).where(one_of(column, uids)).distinct()
 
 
 def _replace(connection: Connection, values: dict[tuple[Key, str], LabelRecord]) -> None:
@@ -140,21 +140,20 @@ def of_images(connection: Connection, image_ids: Collection[int]) -> dict[int, V
     found: dict[int, Values] = {image_id: {} for image_id in image_ids}
     if not _any(connection):
         return found
-    for portion in portions(image_ids):
-        chosen = images.c.id.in_(portion)
-        # From the least specific to the most: a later value overwrites.
-        for statement in (
-            _given(images.c.id, "study", studies.c.study_instance_uid).where(chosen),
-            _given(images.c.id, "series", series.c.series_instance_uid).where(chosen),
-            _given(images.c.id, "instance", instances.c.sop_instance_uid).where(
-                chosen, labels.c.pixel_hash == ""
-            ),
-            _given(images.c.id, "instance", instances.c.sop_instance_uid).where(
-                chosen, labels.c.pixel_hash == instances.c.pixel_hash
-            ),
-        ):
-            for image_id, name, value in connection.execute(statement):
-                found[image_id][name] = value
+    chosen = one_of(images.c.id, list(found))
+    # From the least specific to the most: a later value overwrites.
+    for statement in (
+        _given(images.c.id, "study", studies.c.study_instance_uid).where(chosen),
+        _given(images.c.id, "series", series.c.series_instance_uid).where(chosen),
+        _given(images.c.id, "instance", instances.c.sop_instance_uid).where(
+            chosen, labels.c.pixel_hash == ""
+        ),
+        _given(images.c.id, "instance", instances.c.sop_instance_uid).where(
+            chosen, labels.c.pixel_hash == instances.c.pixel_hash
+        ),
+    ):
+        for image_id, name, value in connection.execute(statement):
+            found[image_id][name] = value
     return found
 
 
@@ -168,25 +167,23 @@ def of_groups(connection: Connection, level: Level, row_ids: Collection[int]) ->
     group = images.c.study_id if level == "study" else images.c.series_id
     fits = or_(labels.c.pixel_hash == "", labels.c.pixel_hash == instances.c.pixel_hash)
     uids = {"study": studies.c.study_instance_uid, "series": series.c.series_instance_uid}
-    for portion in portions(row_ids):
-        chosen = group.in_(portion)
-        statements = [_given(group, "study", uids["study"]).where(chosen)] if level == "series" else []
-        within = [_given(group, "instance", instances.c.sop_instance_uid).where(chosen, fits)]
-        if level == "study":
-            within.append(_given(group, "series", series.c.series_instance_uid).where(chosen))
-        highest: dict[int, Values] = defaultdict(dict)
-        for statement in statements:
-            for row_id, name, value in connection.execute(statement.distinct()):
-                found[row_id][name] = value
-        for statement in within:
-            for row_id, name, value in connection.execute(statement.distinct()):
-                highest[row_id][name] = max(value, highest[row_id].get(name, value))
-        for row_id, values in highest.items():
-            found[row_id].update(values)
-        for row_id, name, value in connection.execute(
-            _given(group, level, uids[level]).where(chosen).distinct()
-        ):
+    chosen = one_of(group, list(found))
+    statements = [_given(group, "study", uids["study"]).where(chosen)] if level == "series" else []
+    within = [_given(group, "instance", instances.c.sop_instance_uid).where(chosen, fits)]
+    if level == "study":
+        within.append(_given(group, "series", series.c.series_instance_uid).where(chosen))
+    highest: dict[int, Values] = defaultdict(dict)
+    for statement in statements:
+        for row_id, name, value in connection.execute(statement.distinct()):
             found[row_id][name] = value
+    for statement in within:
+        for row_id, name, value in connection.execute(statement.distinct()):
+            highest[row_id][name] = max(value, highest[row_id].get(name, value))
+    for row_id, values in highest.items():
+        found[row_id].update(values)
+    own = _given(group, level, uids[level]).where(chosen)
+    for row_id, name, value in connection.execute(own.distinct()):
+        found[row_id][name] = value
     return found
 
 

@@ -19,7 +19,7 @@ from index import _trash
 from index._database import Database
 from index._home import open_catalogue
 from index._identity import shard_files, unknown_shards
-from index._rows import portions
+from index._one_of import one_of
 from index._shards import Writing, listed, writing
 from index.errors import CatalogError
 from index.records import Recovery
@@ -78,8 +78,8 @@ def _gather(transaction: Writing, shard: Any, sources: Iterable[Path]) -> int:
         return 0
     image_ids, values = np.concatenate(ids), np.concatenate(vectors)
     new = transaction.shard(shard.space_id, shard.space, image_ids, values, shard.dtype)
-    for portion in portions(image_ids.tolist()):
-        connection.execute(update(images).where(images.c.id.in_(portion)).values(shard_id=new))
+    found = one_of(images.c.id, image_ids.tolist())
+    connection.execute(update(images).where(found).values(shard_id=new))
     if not len(wanted):
         connection.execute(delete(shards).where(shards.c.id == shard.id))
     return len(image_ids)
@@ -120,8 +120,5 @@ def _without_vector(connection: Connection, database: Database) -> list[str]:
     """The study of each image whose shard is not there."""
     files = shard_files(database.home)
     gone = [shard.id for shard in listed(connection) if shard.name not in files]
-    found: list[str] = []
-    for portion in portions(gone):
-        statement = select(studies.c.study_instance_uid).join(images, images.c.study_id == studies.c.id)
-        found += connection.execute(statement.where(images.c.shard_id.in_(portion))).scalars()
-    return found
+    statement = select(studies.c.study_instance_uid).join(images, images.c.study_id == studies.c.id)
+    return list(connection.execute(statement.where(one_of(images.c.shard_id, gone))).scalars())

@@ -10,15 +10,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, or_, select
 
 from index._database import Database
-from index._rows import portions
+from index._one_of import listed, one_of
 from index.draft_schema import report_texts
 from index.jobs import now_of
 from index.schema import images, studies
 
 Source = Literal["accepted", "import", "metadata"]
+LONGEST_PHRASE = 1000
+"""Characters of a phrase that is looked for: each may be compared at every place of a text."""
 # What a person accepted here goes before what was brought, and reports before captions.
 _ORDER = case({"accepted": 0, "import": 1}, value=report_texts.c.source, else_=2)
 
@@ -44,8 +46,7 @@ class ReportTextStore:
         """
         with self._database.write() as connection:
             ids = study_ids(connection, texts)
-            for uid, study_id in ids.items():
-                write_text(connection, study_id, texts[uid], source)
+            write_texts(connection, {study_id: texts[uid] for uid, study_id in ids.items()}, source)
         return tuple(uid for uid in texts if uid not in ids)
 
     def of(self, study_instance_uids: Collection[str]) -> dict[str, ReportText]:
@@ -55,12 +56,9 @@ class ReportTextStore:
             .join(studies, report_texts.c.study_id == studies.c.id)
             .order_by(_ORDER.desc())
         )
-        found: dict[str, ReportText] = {}
+        asked = one_of(studies.c.study_instance_uid, list(study_instance_uids))
         with self._database.read() as connection:
-            for portion in portions(study_instance_uids):
-                rows = connection.execute(statement.where(studies.c.study_instance_uid.in_(portion)))
-                found.update((row[0], ReportText(*row)) for row in rows)
-        return found
+            return {row[0]: ReportText(*row) for row in connection.execute(statement.where(asked))}
 
     def counts(self) -> dict[str, int]:
         """Number of texts by source."""
@@ -69,13 +67,18 @@ class ReportTextStore:
             return {row[0]: row[1] for row in connection.execute(statement)}
 
 
-def write_text(connection: Connection, study_id: int, text: str, source: Source) -> None:
-    """Store the text of a study inside a write transaction, or take it away if it is empty."""
-    place = and_(report_texts.c.study_id == study_id, report_texts.c.source == source)
-    connection.execute(delete(report_texts).where(place))
-    if text.strip():
-        row = {"study_id": study_id, "source": source, "text": text.strip(), "words": words_of(text)}
-        connection.execute(insert(report_texts).values(**row, added_at=now_of(connection)))
+def write_texts(connection: Connection, texts: Mapping[int, str], source: Source) -> None:
+    """Store the texts of studies, by row id, inside a write transaction; an empty one is taken away."""
+    theirs = one_of(report_texts.c.study_id, list(texts))
+    connection.execute(delete(report_texts).where(theirs, report_texts.c.source == source))
+    shared = {"source": source, "added_at": now_of(connection)}
+    rows = [
+        {**shared, "study_id": study_id, "text": text.strip(), "words": words_of(text)}
+        for study_id, text in texts.items()
+        if text.strip()
+    ]
+    if rows:
+        connection.execute(insert(report_texts), rows)
 
 
 def words_of(text: str) -> str:
@@ -88,20 +91,22 @@ def says_any(phrases: Collection[str]) -> ColumnElement[bool]:
     """That a text of an image's study holds one of the phrases, word by word; an empty phrase stands for a
     study without any text. Never NULL.
     """
-    texts = select(report_texts.c.study_id).where(report_texts.c.study_id == images.c.study_id)
-    ways = []
-    for phrase in phrases:
-        words = words_of(phrase)
-        holding = texts.where(report_texts.c.words.contains(words, autoescape=True))
-        ways.append(holding.correlate(images).exists() if words else ~texts.correlate(images).exists())
+    spoken = [words for phrase in phrases if (words := words_of(phrase))]
+    ways: list[ColumnElement[bool]] = []
+    if len(spoken) < len(phrases):
+        texts = select(report_texts.c.study_id).where(report_texts.c.study_id == images.c.study_id)
+        ways.append(~texts.correlate(images).exists())
+    if spoken:
+        # Of LIKE's wildcards a word may hold the underscore alone.
+        looked_for = listed([words.replace("_", "/_") for words in spoken])
+        holding = report_texts.c.words.contains(looked_for.c.value, escape="/")
+        found = select(report_texts.c.study_id).select_from(report_texts.join(looked_for, holding))
+        ways.append(images.c.study_id.in_(found))
     return or_(*ways)
 
 
 def study_ids(connection: Connection, study_instance_uids: Collection[str]) -> dict[str, int]:
     """Row ids of studies by UID."""
-    found: dict[str, int] = {}
-    for portion in portions(study_instance_uids):
-        statement = select(studies.c.study_instance_uid, studies.c.id)
-        rows = connection.execute(statement.where(studies.c.study_instance_uid.in_(portion)))
-        found.update((row[0], row[1]) for row in rows)
-    return found
+    asked = one_of(studies.c.study_instance_uid, list(study_instance_uids))
+    statement = select(studies.c.study_instance_uid, studies.c.id).where(asked)
+    return {row[0]: row[1] for row in connection.execute(statement)}

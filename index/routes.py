@@ -10,10 +10,11 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
 from index._database import Database
-from index._rows import portions
+from index._one_of import one_of
 from index.draft_schema import route_decisions, routes
 from index.errors import CatalogError
-from index.jobs import insert_job, now_of
+from index.jobs import insert_jobs, now_of
+from index.report_texts import study_ids
 from index.schema import home, images, studies
 
 Outcome = Literal["sent", "held"]
@@ -139,11 +140,10 @@ class RouteStore:
                 .order_by(route_decisions.c.decided_at, studies.c.id)
             )
             first = route.since_image_id if again else route.seen_image_id
-            with_news = select(images.c.id).where(
-                images.c.study_id == studies.c.id, images.c.id > first, images.c.id <= upto
-            )
+            # By the images' ids, so that what is looked at grows with the news and not with the archive.
+            with_news = select(images.c.study_id).where(images.c.id > first, images.c.id <= upto)
             undecided = ~select(route_decisions.c.study_id).where(mine).exists()
-            new = select(studies.c.study_instance_uid).where(with_news.exists(), undecided)
+            new = select(studies.c.study_instance_uid).where(studies.c.id.in_(with_news), undecided)
             found = list(connection.execute(held).scalars())
             found += connection.execute(new.order_by(studies.c.id)).scalars()
         return Candidates(tuple(found), upto)
@@ -208,22 +208,19 @@ def _decide(
     now = now_of(connection)
     rooms = _rooms(connection, route.name, budget, now)
     ids, sent, held = _standing(connection, route.name, chosen)
-    decisions = []
-    for uid in dict.fromkeys(chosen):
-        study_id = ids.get(uid)
-        if study_id is None or study_id in sent:
-            continue
-        full = next((name for name, room in rooms.items() if room <= 0), None)
-        if full is not None:
-            reason = f"the budget is used up: {full.replace('_', ' ')} {getattr(budget, full)}"
-            decision = Decision(route.name, uid, "held", reason, None, now)
-        else:
-            parameters = {**job.parameters, "study_instance_uid": uid}
-            job_id = insert_job(connection, job.kind, parameters, priority=route.priority)
-            decision = Decision(route.name, uid, "sent", None, job_id, now)
-            rooms = {name: room - 1 for name, room in rooms.items()}
-        _store(connection, study_id, decision, was_held=study_id in held)
-        decisions.append(decision)
+    waiting = [uid for uid in dict.fromkeys(chosen) if uid in ids and ids[uid] not in sent]
+    full, room = min(rooms.items(), key=lambda one: one[1], default=("", len(waiting)))
+    going, kept = waiting[: max(room, 0)], waiting[max(room, 0) :]
+    parameters = [{**job.parameters, "study_instance_uid": uid} for uid in going]
+    job_ids = insert_jobs(connection, job.kind, parameters, priority=route.priority)
+    decisions = [
+        Decision(route.name, uid, "sent", None, job_id, now)
+        for uid, job_id in zip(going, job_ids, strict=True)
+    ]
+    if kept:
+        reason = f"the budget is used up: {full.replace('_', ' ')} {getattr(budget, full)}"
+        decisions += [Decision(route.name, uid, "held", reason, None, now) for uid in kept]
+    _store(connection, decisions, ids, held)
     return decisions
 
 
@@ -247,43 +244,52 @@ def _standing(
     connection: Connection, name: str, uids: Sequence[str]
 ) -> tuple[dict[str, int], set[int], set[int]]:
     """Row ids by UID of the studies that are there, and which of them are sent, and held back."""
-    ids: dict[str, int] = {}
+    ids = study_ids(connection, uids)
     outcomes: dict[str, set[int]] = {"sent": set(), "held": set()}
-    for portion in portions(uids):
-        statement = select(studies.c.study_instance_uid, studies.c.id)
-        found = connection.execute(statement.where(studies.c.study_instance_uid.in_(portion)))
-        theirs = {row[0]: row[1] for row in found}
-        ids.update(theirs)
-        decided = select(route_decisions.c.study_id, route_decisions.c.outcome).where(
-            route_decisions.c.route == name, route_decisions.c.study_id.in_(list(theirs.values()))
-        )
-        for study_id, outcome in connection.execute(decided):
-            outcomes[outcome].add(study_id)
+    decided = select(route_decisions.c.study_id, route_decisions.c.outcome).where(
+        route_decisions.c.route == name, one_of(route_decisions.c.study_id, list(ids.values()))
+    )
+    for study_id, outcome in connection.execute(decided):
+        outcomes[outcome].add(study_id)
     return ids, outcomes["sent"], outcomes["held"]
 
 
-def _store(connection: Connection, study_id: int, decision: Decision, *, was_held: bool) -> None:
-    values: dict[str, Any] = {name: getattr(decision, name) for name in ("outcome", "reason", "job_id")}
-    if not was_held:
-        key = {"route": decision.route, "study_id": study_id, "decided_at": decision.decided_at}
-        connection.execute(insert(route_decisions).values(**key, **values))
-        return
-    if decision.outcome == "sent":  # what is held back again keeps its place in the queue
-        values["decided_at"] = decision.decided_at
-    mine = and_(route_decisions.c.route == decision.route, route_decisions.c.study_id == study_id)
-    connection.execute(update(route_decisions).where(mine).values(**values))
+def _store(
+    connection: Connection, decisions: Sequence[Decision], ids: Mapping[str, int], held: Collection[int]
+) -> None:
+    """Write decisions on the studies `ids`, of which those `held` have a row already: what is held back again
+    keeps its place in the queue.
+    """
+    again: list[int] = []
+    rows = []
+    for one in decisions:
+        study_id = ids[one.study_instance_uid]
+        if one.outcome == "held" and study_id in held:
+            again.append(study_id)
+            continue
+        row = {name: getattr(one, name) for name in ("route", "outcome", "reason", "job_id", "decided_at")}
+        rows.append({**row, "study_id": study_id})
+    route = route_decisions.c.route
+    if again:
+        kept = and_(route == decisions[0].route, one_of(route_decisions.c.study_id, again))
+        connection.execute(update(route_decisions).where(kept).values(reason=decisions[-1].reason))
+    if rows:
+        former = one_of(route_decisions.c.study_id, [row["study_id"] for row in rows])
+        connection.execute(delete(route_decisions).where(route == decisions[0].route, former))
+        connection.execute(insert(route_decisions), rows)
 
 
 def _let_go(connection: Connection, name: str, uids: Collection[str]) -> None:
-    for portion in portions(uids):
-        theirs = select(studies.c.id).where(studies.c.study_instance_uid.in_(portion))
-        connection.execute(
-            delete(route_decisions).where(
-                route_decisions.c.route == name,
-                route_decisions.c.outcome == "held",
-                route_decisions.c.study_id.in_(theirs),
-            )
+    if not uids:
+        return
+    theirs = select(studies.c.id).where(one_of(studies.c.study_instance_uid, list(uids)))
+    connection.execute(
+        delete(route_decisions).where(
+            route_decisions.c.route == name,
+            route_decisions.c.outcome == "held",
+            route_decisions.c.study_id.in_(theirs),
         )
+    )
 
 
 def _newest_image(connection: Connection) -> int:

@@ -6,53 +6,39 @@ that was killed may not have come to write, do the members' rows give the same h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from index.records import SEPARATOR, FileRecord
-from ingest.archive import is_archive, listing_hash
+from index.records import FileRecord
+from ingest.archive import listing_hash
 from ingest.reasons import REASONS, Rejected
 from ingest.walk import FoundFile
+
+if TYPE_CHECKING:
+    from index.case_index import CaseIndex
 
 # What the row of an archive says in place of a reason; the archive itself is no file of the run.
 ARCHIVE = "archive"
 NOT_LISTED = frozenset({"permission-denied", "unreadable-file"})
 
 
-class ArchiveRecords:
-    """The rows of archives and their members among those of all files."""
+def unchanged_members(
+    index: CaseIndex, found: FoundFile, record: FileRecord | None
+) -> list[FileRecord] | None:
+    """The rows of an archive's members, and its own if it was rejected itself; None if it has to be opened.
+    `record` is the archive's own row.
+    """
+    if record is None or not is_same_archive(found, record):
+        return None
+    members = [m for m in index.members_of(found.path) if m.mtime_ns == found.mtime_ns]
+    if record.content_hash != listing_hash((m.path, m.size) for m in members):
+        return None
+    return [*members, record] if record.code in REASONS else members
 
-    def __init__(self, known: Mapping[str, FileRecord]) -> None:
-        self._known = known
-        self._members: dict[str, list[FileRecord]] | None = None
 
-    def unchanged(self, found: FoundFile) -> list[FileRecord] | None:
-        """The rows of an archive's members, and its own if it was rejected itself; None if it has to be
-        opened.
-        """
-        record = self._known.get(found.path)
-        if record is None or (record.size, record.mtime_ns) != (found.size, found.mtime_ns):
-            return None
-        members = [m for m in self._by_archive().get(found.path, ()) if m.mtime_ns == found.mtime_ns]
-        if record.content_hash != listing_hash((m.path, m.size) for m in members):
-            return None
-        return [*members, record] if record.code in REASONS else members
-
-    def is_same_archive(self, found: FoundFile) -> bool:
-        """Whether an archive has the size and time that it had when its members were last looked into."""
-        record = self._known.get(found.path)
-        return record is not None and (record.size, record.mtime_ns) == (found.size, found.mtime_ns)
-
-    def _by_archive(self) -> dict[str, list[FileRecord]]:
-        if self._members is None:
-            self._members = {}
-            for path in self._known:
-                end = path.find(SEPARATOR)
-                while end >= 0:
-                    if is_archive(path[:end]):
-                        self._members.setdefault(path[:end], []).append(self._known[path])
-                        break
-                    end = path.find(SEPARATOR, end + 1)
-        return self._members
+def is_same_archive(found: FoundFile, record: FileRecord | None) -> bool:
+    """Whether an archive has the size and time that it had when its members were last looked into."""
+    return record is not None and (record.size, record.mtime_ns) == (found.size, found.mtime_ns)
 
 
 def archive_records(archive: FoundFile, held: Sequence[FoundFile | Rejected]) -> list[FileRecord]:

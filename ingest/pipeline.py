@@ -120,11 +120,11 @@ class _Run:
         self.index.activate(self.space)
         key = bound_key(self.index, self.options.phi)
         self.triage, changed = find_changes(
-            paths, self.index.known_files(), key, self.on_progress, self.options.metadata, self.options.within
+            paths, self.index, key, self.on_progress, self.options.metadata, self.options.within
         )
         self._prepare_for(len(changed))
         if changed or self.triage.records:
-            look_into(self.triage, changed, self.index.known_instances(), key, metadata, self.on_progress)
+            look_into(self.triage, changed, self.index, key, metadata, self.on_progress)
             self.warnings += self.triage.warnings
             if self.options.dry_run:
                 return self._foreseen(key, begun)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from index.records import FileRecord
 from ingest._clock import StageClock
 from ingest._inflate import DamagedStreamError
 from ingest.archive import is_archive
-from ingest.archive_records import ArchiveRecords, archive_records
+from ingest.archive_records import archive_records, is_same_archive, unchanged_members
 from ingest.deidentify import SecretKey
 from ingest.reasons import REASONS, Rejected
 from ingest.report import OnProgress
@@ -22,10 +23,12 @@ from ingest.source import source_status
 from ingest.walk import FoundFile, walk_archive, walk_files
 
 if TYPE_CHECKING:
+    from index.case_index import CaseIndex
     from ingest.header import Header
     from ingest.metadata import PictureMetadata
 
 Identity = tuple[str, str]
+_LOOKED_UP_TOGETHER = 5000
 # What may have been put right without touching the file, or was the machine's fault and not the file's.
 RETRIED = frozenset(
     {
@@ -60,7 +63,7 @@ class Triage:
 
 def find_changes(
     paths: Sequence[str | Path],
-    known: Mapping[str, FileRecord],
+    index: CaseIndex,
     key: SecretKey,
     on_progress: OnProgress | None,
     metadata_csv: Path | None = None,
@@ -71,23 +74,32 @@ def find_changes(
     """
     triage, changed = Triage(), []
     clock = StageClock(on_progress, "walk", None)
-    archives = ArchiveRecords(known)
     tables = {os.path.abspath(metadata_csv), os.path.realpath(metadata_csv)} if metadata_csv else set()
-    for found in walk_files(paths, within):
+    for found, record in _with_records(walk_files(paths, within), index):
         if isinstance(found, FoundFile) and key.phi == "strict":
             found = replace(found, mtime_ns=key.moment(found.mtime_ns))
         if isinstance(found, FoundFile) and is_archive(found.path):
-            changed += _look_at_archive(triage, found, known, archives)
+            changed += _look_at_archive(triage, found, record, index)
         elif found.path in tables:
             triage.rejected.append(Rejected(found.path, "metadata-csv"))
         elif isinstance(found, Rejected):
             triage.rejected.append(found)
-        elif not _is_settled(triage, found, known.get(found.path)):
+        elif not _is_settled(triage, found, record):
             changed.append(found)
         clock.advance(_counted(triage, changed) - triage.files)
         triage.files = _counted(triage, changed)
-    triage.known_paths = {found.path for found in changed if found.path in known}
+    triage.known_paths = set(index.files_at([found.path for found in changed]))
     return triage, changed
+
+
+def _with_records(
+    walk: Iterable[FoundFile | Rejected], index: CaseIndex
+) -> Iterator[tuple[FoundFile | Rejected, FileRecord | None]]:
+    """What was found, each with what is on record of it, looked up many at a time."""
+    remaining = iter(walk)
+    while together := list(islice(remaining, _LOOKED_UP_TOGETHER)):
+        known = index.files_at([found.path for found in together])
+        yield from ((found, known.get(found.path)) for found in together)
 
 
 def _counted(triage: Triage, changed: Sequence[FoundFile]) -> int:
@@ -108,17 +120,21 @@ def _is_settled(triage: Triage, found: FoundFile, record: FileRecord | None) -> 
 
 
 def _look_at_archive(
-    triage: Triage, archive: FoundFile, known: Mapping[str, FileRecord], archives: ArchiveRecords
+    triage: Triage, archive: FoundFile, record: FileRecord | None, index: CaseIndex
 ) -> list[FoundFile]:
-    """Put the members of an archive in their places; returns those to look into."""
+    """Put the members of an archive, of which `record` is the row, in their places; returns those to look
+    into.
+    """
     held: list[FoundFile | Rejected]
-    records = archives.unchanged(archive)
+    records = unchanged_members(index, archive, record)
     if records is not None:
-        held = [FoundFile(record.path, record.size, record.mtime_ns) for record in records]
+        held = [FoundFile(one.path, one.size, one.mtime_ns) for one in records]
+        known = {one.path: one for one in records}
     else:
         held = list(walk_archive(archive))
         triage.records += archive_records(archive, held)
-    may_be_settled = archives.is_same_archive(archive)
+        known = index.files_at([one.path for one in held])
+    may_be_settled = is_same_archive(archive, record)
     changed = []
     for found in held:
         if isinstance(found, Rejected):
@@ -131,7 +147,7 @@ def _look_at_archive(
 def look_into(
     triage: Triage,
     changed: Sequence[FoundFile],
-    known_instances: Mapping[str, set[str]],
+    index: CaseIndex,
     key: SecretKey,
     metadata: Mapping[str, PictureMetadata],
     on_progress: OnProgress | None,
@@ -150,7 +166,7 @@ def look_into(
         else:
             headers.append(scanned)
         clock.advance(1)
-    _identify(triage, headers, known_instances)
+    _identify(triage, headers, index.known_instances({header.sop_instance_uid for header in headers}))
     _warn_of_copies(triage)
 
 

@@ -19,8 +19,8 @@ from medsiglip.zeroshot import PromptSet, Scores, ZeroShotClassifier, list_promp
 
 MakeClassifier = Callable[[PromptSet], ZeroShotClassifier]
 _PHANTOMS = "phantoms"
-# Studies asked about in one query.
-_PORTION = 500
+# Studies whose vectors are held at a time.
+_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +136,8 @@ class FindingScores:
         return Finding(label, probability, self.band.decide(probability), source, image_id, cosine)
 
     def _tables(self, level: Level, where: Sequence[str], uids: Sequence[str]) -> Iterable[CaseTable]:
-        for start in range(0, len(uids), _PORTION):
-            theirs = f"study_instance_uid={'|'.join(uids[start : start + _PORTION])}"
-            table = self.index.table(level, [*where, theirs])
+        for start in range(0, len(uids), _CHUNK):
+            table = self.index.table(level, where, among=uids[start : start + _CHUNK])
             if table.ids:
                 yield table
 

@@ -14,8 +14,6 @@ from medgemma.rule_reading import read_rule
 from medgemma.rules import Rule
 
 JOB_KIND = "report"
-# Studies looked at in one query.
-_PORTION = 500
 OnProgress = Callable[[str, int, int | None], None]
 
 
@@ -106,11 +104,8 @@ class Router:
             if error.code != "bad-filter":
                 raise
             return []
-        passing: set[str] = set()
-        for start in range(0, len(uids), _PORTION):
-            self.on_progress("evaluating routes", start, len(uids))
-            theirs = f"study_instance_uid={'|'.join(uids[start : start + _PORTION])}"
-            passing.update(one.study_instance_uid for one in self.index.studies([*filters, theirs]))
+        self.on_progress("evaluating routes", 0, len(uids))
+        passing = self.index.passing(filters, uids)
         return [uid for uid in uids if uid in passing]
 
     def _values(self, expression: str, uids: Sequence[str]) -> Mapping[str, Any]:

@@ -145,14 +145,9 @@ from pathlib import Path
 from index import routes
 from index.case_index import CaseIndex
 from index.routes import RoutedJob
-real, calls = routes.insert_job, 0
-def dying(*args, **options):
-    global calls
-    calls += 1
-    if calls == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*args, **options)
-routes.insert_job = dying
+def dying(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+routes._store = dying  # the jobs are written by then
 with CaseIndex.open(Path(sys.argv[1]), database_url=sys.argv[2] or None) as index:
     candidates = index.routes.candidates("chest")
     route = index.routes.get("chest")
