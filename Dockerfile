@@ -37,6 +37,7 @@ COPY --from=build /opt/medsiglip /opt/medsiglip
 ENV PATH=/opt/medsiglip/bin:$PATH \
     HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONSAFEPATH=1 \
     PYTHONUNBUFFERED=1 \
     MEDSIGLIP_HOME=/var/lib/medsiglip \
     HF_HOME=/var/cache/medsiglip

@@ -6,13 +6,11 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 
 from api.encoding_request import Kind
 from ingest._messages import receive, send
+from ingest.child_process import start_module
 from medsiglip.checkpoint import Checkpoint
 
 _SECONDS_TO_END = 5.0
@@ -92,19 +91,11 @@ class EncoderChild:
     """One process with the model. It ends when this one does, for then the pipe that it reads from closes."""
 
     def __init__(self, descriptor: int) -> None:
-        source_root = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join(filter(None, [source_root, os.environ.get("PYTHONPATH", "")]))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "api._encoder_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            # Where the server takes a core for a moment, threads of the model wait asleep instead of keeping
-            # the others busy.
-            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": path},
-            bufsize=0,
-            pass_fds=(descriptor,),
-            start_new_session=True,  # Ctrl-C on the terminal is for this process alone
+        # Where the server takes a core for a moment, threads of the model wait asleep instead of keeping the
+        # others busy.
+        waiting = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
+        self._process = start_module(
+            "api._encoder_process", environment={"OMP_WAIT_POLICY": waiting}, descriptors=[descriptor]
         )
         self._sending = threading.Lock()
         self._is_late = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,16 +31,14 @@ def write_phantoms(
 
     Which studies are drawn depends on `seed` alone.
     """
-    from multiprocessing import get_context
-
+    from ingest.child_process import process_pool
     from ingest.phantoms.catalogue import plan_studies
 
     root = folder / "dicom"
     root.mkdir(parents=True, exist_ok=True)
     tasks = [(plan, root) for plan in plan_studies(count, seed)]
     written: list[WrittenStudy] = []
-    pool = ProcessPoolExecutor(os.cpu_count() or 1, get_context("spawn"), initializer=_use_one_thread)
-    with pool:
+    with process_pool(os.cpu_count() or 1, _use_one_thread) as pool:
         for study in pool.map(_write, tasks, chunksize=4):
             written.append(study)
             on_progress(len(written), count)

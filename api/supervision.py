@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
+
+from ingest.child_process import start_module
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
@@ -26,7 +26,8 @@ class SupervisedProcess:
     """`python -m MODULE WORDS...`, from `start` until `stop`."""
 
     def __init__(self, module: str, words: Sequence[str]) -> None:
-        self._command = [sys.executable, "-m", module, *words]
+        self._module = module
+        self._words = tuple(words)
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -68,19 +69,10 @@ class SupervisedProcess:
             self._thread.join()
 
     def _spawn(self) -> None:
-        source_root = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join(filter(None, [source_root, os.environ.get("PYTHONPATH", "")]))
         with self._lock:
             if self._stopping.is_set():
                 return
-            # A session of its own: Ctrl-C on the terminal is for the parent, which ends it in order.
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": path},
-                start_new_session=True,
-            )
+            self._process = start_module(self._module, self._words, stdout=subprocess.DEVNULL, stderr=None)
 
     def _watch(self) -> None:
         pause = FIRST_PAUSE_S

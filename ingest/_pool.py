@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import BinaryIO, cast
 
 from ingest._isolation import draw_or_isolate
 from ingest._messages import READY, Answer, Look, receive, send
 from ingest._slot import Slot
+from ingest.child_process import start_module
 from ingest.deidentify import SecretKey
 from ingest.drawn_unit import DrawnUnit
 from ingest.errors import IngestError, WorkerLostError
@@ -156,17 +155,11 @@ class Worker:
             raise WorkerClosedError
         if self._process is not None:
             return self._process
-        source_root = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join(filter(None, [source_root, os.environ.get("PYTHONPATH", "")]))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ingest._worker", *self._arguments, str(self._slot.descriptor)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
-            bufsize=0,
-            pass_fds=(self._slot.descriptor,),
-            start_new_session=True,  # Ctrl-C on the terminal is for this process alone
+        process = start_module(
+            "ingest._worker",
+            [*self._arguments, str(self._slot.descriptor)],
+            environment=_ONE_THREAD,
+            descriptors=[self._slot.descriptor],
         )
         self._process = process
         try:

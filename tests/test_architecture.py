@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,11 @@ ALLOWED = {
     "api": {"medsiglip", "index", "ingest", "medgemma"},
 }
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "manager", "base"}
+STARTING = re.compile(
+    r"subprocess\.(Popen|run|call|check_call|check_output|getoutput|getstatusoutput)$"
+    r"|os\.(exec|spawn|posix_spawn|fork|system|popen|startfile)|pty\.(fork|spawn)|runpy"
+    r"|asyncio\.(create_)?subprocess|concurrent\.futures\.(ProcessPoolExecutor|process)|multiprocessing"
+)
 
 
 def modules(package: str) -> list[Path]:
@@ -52,6 +58,49 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
     for package in ALLOWED:
         for path in modules(package):
             assert path.stem.lstrip("_") not in FORBIDDEN_NAMES, path
+
+
+def started_processes(source: str) -> list[str]:
+    """The dotted names by which a module may start processes: what it imports, and what it calls of that."""
+    tree = ast.parse(source)
+    named: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            named |= {alias.asname or alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            named |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    called = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    whole = [named.get(first, first) + dot + rest for first, dot, rest in (c.partition(".") for c in called)]
+    return [name for name in (*named.values(), *whole) if STARTING.match(name)]
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("import subprocess\nsubprocess.run(['ls'])", "subprocess.run"),
+        ("import subprocess as s\ns.Popen(['ls'])", "subprocess.Popen"),
+        ("def f():\n    from subprocess import check_output", "subprocess.check_output"),
+        ("import os\nos.execv('ls', [])", "os.execv"),
+        ("from os import posix_spawn as p", "os.posix_spawn"),
+        ("import asyncio\nasyncio.create_subprocess_exec('ls')", "asyncio.create_subprocess_exec"),
+        ("import multiprocessing", "multiprocessing"),
+        ("from multiprocessing.pool import Pool", "multiprocessing.pool.Pool"),
+        ("from concurrent import futures\nfutures.ProcessPoolExecutor()", "concurrent.futures.Process"),
+        ("from concurrent.futures import ProcessPoolExecutor", "concurrent.futures.Process"),
+        ("import concurrent.futures\nconcurrent.futures.ProcessPoolExecutor()", "concurrent.futures.Process"),
+    ],
+)
+def test_whatever_starts_a_process_is_found(source: str, name: str) -> None:
+    assert any(found.startswith(name) for found in started_processes(source))
+
+
+def test_processes_are_started_in_one_file() -> None:
+    """What waits for a process or ends it may be anywhere."""
+    waits = "import os, subprocess\nfrom concurrent.futures import Future\nx: subprocess.Popen\nos.kill(1, 2)"
+    assert started_processes(waits) == []
+    sources = {path: path.read_text(encoding="utf-8") for package in ALLOWED for path in modules(package)}
+    found = {path: names for path, source in sources.items() if (names := started_processes(source))}
+    assert found.keys() == {ROOT / "ingest" / "child_process.py"}, found
 
 
 def test_worker_processes_and_metadata_paths_never_import_torch() -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ingest.attributes import PixelAttributes, Window
+from ingest.child_process import process_pool
 from ingest.histogram import ValueHistogram
 from ingest.phantoms.catalogue import StudyPlan, anatomy, draw_study, plan_studies
 from ingest.phantoms.report import caption, statements
@@ -106,7 +105,7 @@ def _each(
             yield work(plan)
             on_progress(done, len(plans))
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with process_pool(workers) as pool:
         for done, result in enumerate(pool.map(work, plans, chunksize=_CHUNK), start=1):
             yield result
             on_progress(done, len(plans))

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
 ROOT = Path(__file__).parents[2]
+MODULE = (sys.executable, "-m", "api.cli")
 
 
 def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
@@ -25,7 +26,7 @@ def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 class Started:
-    """One command that runs; its log is the file `log`."""
+    """One command that runs in `folder`, started as `program`; its log is the file `log`."""
 
     def __init__(
         self,
@@ -33,6 +34,9 @@ class Started:
         words: tuple[str, ...],
         database_url: str | None = None,
         environment: Mapping[str, str] | None = None,
+        *,
+        program: Sequence[str] = MODULE,
+        folder: Path | None = None,
     ) -> None:
         self.log = home.parent / f"{words[0]}-{time.monotonic_ns()}.log"
         environment = {
@@ -45,11 +49,12 @@ class Started:
             environment["MEDSIGLIP_DATABASE_URL"] = database_url
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "api.cli", "--home", str(home), "--json", *words],
+                [*program, "--home", str(home), "--json", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=environment,
+                cwd=folder,
                 text=True,
             )
 

@@ -14,6 +14,7 @@ import pytest
 
 from ingest._isolation import draw_or_isolate
 from ingest._pool import Worker, WorkerPool, seconds_allowed
+from ingest.child_process import start_module
 from ingest.deidentify import SecretKey
 from ingest.drawn_unit import draw_unit
 from ingest.errors import WorkerLostError
@@ -181,13 +182,12 @@ def test_a_file_that_needs_too_much_memory_is_rejected_by_its_code(tmp_path, wri
     write_series(tmp_path / "in", 1)
     (unit,) = plan(headers_of(tmp_path / "in"))
     (tmp_path / "greedy.py").write_text(GREEDY)
-    greedy = Worker(SIZE, PROFILE, lambda unit: 20.0)
-    real = subprocess.Popen
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(
-        subprocess,
-        "Popen",
-        lambda words, **given: real([sys.executable, str(tmp_path / "greedy.py"), *words[3:]], **given),
+        "ingest._pool.start_module",
+        lambda module, words, **given: start_module("greedy", words, **given),
     )
+    greedy = Worker(SIZE, PROFILE, lambda unit: 20.0)
     assert [f.code for f in draw_or_isolate(greedy.draw, unit).files] == ["decoder-memory"]
     greedy.release()
 
