@@ -1,7 +1,8 @@
 """Who asks: API keys in `Authorization: Bearer KEY`, and the scopes that a route requires.
 
 While no key was ever made, everybody who can reach the loopback interface may do everything; the server
-refuses to listen elsewhere, and the pages of other sites in a browser on this machine are kept out.
+refuses to listen elsewhere. The pages of other sites in a browser on this machine are kept out by the name
+that they ask for, here, and by what the browser says of them, in `api.cross_site`.
 """
 
 from __future__ import annotations
@@ -58,7 +59,6 @@ class Gate:
     def __init__(
         self, keys: ApiKeys, settings: Settings, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.cors_origins = frozenset(settings.cors_origins)
         self._keys = keys
         self._clock = clock
         self._lock = threading.Lock()
@@ -67,6 +67,13 @@ class Gate:
         self._open_until = -1.0
         self._requests = TokenBuckets(settings.rate_limit, settings.rate_burst, clock=clock)
         self._wrong = TokenBuckets(_WRONG_KEYS_PER_MINUTE, _WRONG_KEYS_AT_ONCE, clock=clock)
+
+    def is_open(self) -> bool:
+        """Whether no key was ever made; may ask the database."""
+        with self._lock:
+            if self._any_made or self._clock() < self._open_until:
+                return not self._any_made
+        return not self._asked_any_made()
 
     def remembered(self, shown: str | None) -> Caller | None:
         """The caller, if no database need be asked; raises ServiceError `no-key`."""
@@ -133,7 +140,7 @@ def requires(scope: Scope) -> Callable[..., object]:
     """A dependency that gives the `Caller`, if he has `scope`.
 
     Raises ServiceError `no-key`, `wrong-key`, `missing-scope`, `rate-limited`; while no key was ever made
-    `foreign-host` and `cross-site`.
+    `foreign-host`.
     """
 
     async def check(
@@ -161,35 +168,20 @@ async def identified(request: Request, shown: str | None) -> Caller:
         caller = await run_in_threadpool(gate.identify, shown, address)
     request.state.caller = caller
     if caller is ANONYMOUS:
-        refuse_foreign(request, gate.cors_origins)
+        refuse_foreign_host(request)
     gate.admit(caller)
     return caller
 
 
-def refuse_foreign(request: Request, origins: frozenset[str] = frozenset()) -> None:
-    """Keep out what a browser on this machine sends for somebody else's page, where no key does.
-
-    A name that was pointed at 127.0.0.1 (DNS rebinding) shows in Host; a form or script of another site
-    in Sec-Fetch-Site (W3C Fetch Metadata) or, in older browsers, Origin (RFC 6454, section 7). Raises
-    ServiceError `foreign-host` or `cross-site`.
+def refuse_foreign_host(request: Request) -> None:
+    """Keep out the pages of a name that was pointed at 127.0.0.1 (DNS rebinding), where no key does: to the
+    browser they are of this very site, but the name stands in Host. Raises ServiceError `foreign-host`.
     """
-    host = request.headers.get("host", "")
-    if not is_loopback(_name(host)):
+    if not is_loopback(_name(request.headers.get("host", ""))):
         raise ServiceError(
             "foreign-host",
             "without any API key this service answers to localhost, 127.0.0.1 and [::1] only: ask by one of "
             "these names, or make a key with `medsiglip keys create`.",
-        )
-    origin = request.headers.get("origin")
-    if request.method in ("GET", "HEAD", "OPTIONS") or origin in origins:
-        return
-    site = request.headers.get("sec-fetch-site")
-    own = origin is None or origin.partition("://")[2] == host
-    if site not in (None, "same-origin", "none") or not own:
-        raise ServiceError(
-            "cross-site",
-            "a page of another site sent this, and without any API key such requests change nothing: make a "
-            "key with `medsiglip keys create`.",
         )
 
 

@@ -1,4 +1,4 @@
-"""What happens around every request: its id, its key, its log line and count, headers and limits."""
+"""What happens around every request: its id, its sender, its key, its log line and count, headers, limits."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import request_log
 from api.auth import identified
+from api.cross_site import CrossSiteRefusal
 from api.errors import explain
 from api.problems import problem, problem_of
 from api.security_headers import set_security_headers
@@ -46,6 +47,7 @@ def install(app: FastAPI, settings: Settings) -> None:
             ],
             expose_headers=["X-Request-ID", "Retry-After", "Location"],
         )
+    app.add_middleware(CrossSiteRefusal, origins=settings.cors_origins)
     app.add_middleware(RequestContext)
 
 

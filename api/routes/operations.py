@@ -46,13 +46,17 @@ class Ready(BaseModel):
     checks: list[Check]
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses=problems(403))
 async def healthz() -> Alive:
     """Whether the process lives; nothing is tried."""
     return Alive()
 
 
-@router.get("/readyz", response_model=Ready, responses={503: {"model": Ready, "description": "Not ready"}})
+@router.get(
+    "/readyz",
+    response_model=Ready,
+    responses={503: {"model": Ready, "description": "Not ready"}, **problems(403)},
+)
 def readyz(request: Request) -> Any:
     """Whether it can do its work: a picture and a text are embedded, a stored image is searched, the database
     asked and the disk looked at. The answer is at most two seconds old. Generators that are configured are

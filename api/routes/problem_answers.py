@@ -19,7 +19,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 _TOLD = {
     400: "The request cannot be read.",
     401: "The API key is missing or wrong.",
-    403: "The key lacks a scope, or the path or host is not allowed.",
+    403: "The key lacks a scope, or the path, host or site is not allowed.",
     404: "There is no such thing.",
     406: "The answer comes in no type that is accepted.",
     408: "The body comes too slowly.",

@@ -1,4 +1,4 @@
-"""Who gets in: keys, scopes, limits, and what a browser sends for somebody else's page."""
+"""Who gets in: keys, scopes, limits, and the names that are answered to."""
 
 from __future__ import annotations
 
@@ -168,30 +168,14 @@ def test_without_a_key_only_loopback_names_are_answered(door: Door, host: str, c
     assert door.code(shown, host=host) == "ok"
 
 
-OWN = "http://127.0.0.1:8000"
-CROSS = "https://evil.example"
-
-
-@pytest.mark.parametrize(
-    ("headers", "code"),
-    [
-        ({}, "ok"),
-        ({"sec_fetch_site": "same-origin", "origin": OWN}, "ok"),
-        ({"sec_fetch_site": "none"}, "ok"),
-        ({"sec_fetch_site": "cross-site"}, "cross-site"),
-        ({"sec_fetch_site": "same-site", "origin": "http://127.0.0.1:9999"}, "cross-site"),
-        ({"origin": OWN}, "ok"),
-        ({"origin": CROSS}, "cross-site"),
-        ({"origin": "null"}, "cross-site"),
-        ({"origin": "http://127.0.0.1:9999"}, "cross-site"),
-    ],
-)
-def test_without_a_key_other_sites_change_nothing(door: Door, headers: dict[str, str], code: str) -> None:
-    assert door.code(method="POST", **headers) == code
-    assert door.code(**headers) == "ok"
-    _, shown = door.index.api_keys.create("one", ["read", "write"])
+def test_a_gate_is_open_until_a_key_was_made(door: Door) -> None:
+    assert door.gate.is_open()
+    made, _ = door.index.api_keys.create("one", ["read"])
     door.clock.now += KEY_SECONDS
-    assert door.code(shown, "POST", **headers) == "ok"
+    assert not door.gate.is_open()
+    door.index.api_keys.revoke(made.id)
+    door.clock.now += KEY_SECONDS
+    assert not door.gate.is_open()
 
 
 def test_a_flood_of_wrong_keys_stops_its_sender_alone(door: Door) -> None:

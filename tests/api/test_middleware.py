@@ -183,6 +183,7 @@ def test_other_origins_are_let_in_by_name(client: TestClient) -> None:
     assert allowed.status_code == 200
     assert allowed.headers["access-control-allow-origin"] == "https://viewer.example"
     other = client.options("/v1/echo", headers={**asked, "Origin": "https://evil.example"})
+    assert (other.status_code, other.json()["code"]) == (403, "cross-site")
     assert "access-control-allow-origin" not in other.headers
     assert client.post("/v1/echo", content=b"x", headers={"Origin": "https://viewer.example"}).json() == 1
 
@@ -196,4 +197,6 @@ class TestWithoutOrigins:
         answer = client.get("/v1/jobs", headers={"Origin": "https://viewer.example"})
         assert not [name for name in answer.headers if name.startswith("access-control")]
         asked = {"Origin": "https://viewer.example", "Access-Control-Request-Method": "POST"}
-        assert client.options("/v1/echo", headers=asked).status_code == 405
+        refused = client.options("/v1/echo", headers=asked)
+        assert (refused.status_code, refused.json()["code"]) == (403, "cross-site")
+        assert not [name for name in refused.headers if name.startswith("access-control")]
