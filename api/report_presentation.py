@@ -46,6 +46,8 @@ def show_draft(console: Console, draft: Payload) -> None:
         )
     if draft["flips"]:
         console.print(f"changed by the retrieved reports: {escape(', '.join(draft['flips']))}")
+    for warning in draft["warnings"]:
+        console.print(f"warning: {warning}", soft_wrap=True, markup=False)
 
 
 def show_decision(console: Console, draft: Payload) -> None:

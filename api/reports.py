@@ -124,6 +124,7 @@ def finding_scores(archive: ReportingArchive) -> FindingScores:
 
 def draft_answer(draft: Draft) -> Answer:
     """A draft in the JSON shape of `report draft`."""
+    from medgemma.copied import warnings_of
     from medgemma.verify import marked
 
     evidence: Answer = plain(draft.evidence)
@@ -139,6 +140,7 @@ def draft_answer(draft: Draft) -> Answer:
         "evidence": evidence.pop("similar"),
         "checks": plain(draft.checks),
         "flips": list(draft.flips),
+        "warnings": list(warnings_of(draft)),
         "text_without_context": draft.text_without_context,
         "thinking": draft.thinking,
         "images": evidence.pop("images"),

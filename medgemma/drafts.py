@@ -1,6 +1,7 @@
 """A draft is made: evidence, a generator's words with and without retrieved texts, and the checks on them.
 
-The generator's text is kept as it came. Findings and scores come from the evidence alone.
+The generator's text is kept as it came, unless it repeats reports of other patients: then what it wrote
+without having seen them is kept. Findings and scores come from the evidence alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from index.case_index import CaseIndex
 from medgemma import evidence_only
+from medgemma.copied import WITHHELD, copied_by_generator
 from medgemma.draft_record import draft_of, payload_of
 from medgemma.errors import DraftError
 from medgemma.evidence import EvidenceOptions, gather, pictures_to_show
@@ -19,6 +21,7 @@ from medgemma.findings import FindingScores
 from medgemma.generators import Cancelled, Generator, cancellation, never
 from medgemma.prompts import Prompt, build_prompt
 from medgemma.records import Check, Draft, Evidence, EvidenceImage, ImageSource
+from medgemma.replies import Reply
 from medgemma.rules import DraftOptions
 from medgemma.verify import check_draft, flag_flips, flips
 
@@ -108,23 +111,30 @@ class Drafter:
         return _Written(text, _with_sources(check_draft(text, evidence), text, sentences))
 
     def _by_model(self, evidence: Evidence, options: DraftOptions) -> _Written:
-        """Draft twice, if there is a report to retrieve: the flips show what the retrieved texts change."""
+        """Draft twice, if there is a report to retrieve: the flips show what the retrieved texts change, and
+        what only the first reply says may be another patient's.
+        """
         assert self.generator is not None
         images = self._pictures(evidence.study_instance_uid)
         quotes = options.context and any((case.text or "").strip() for case in evidence.similar)
         self.on_stage("drafting", 1, _STAGES)
         prompt = self._prompt(evidence, options, images, with_context=quotes)
         reply = self.generator.generate(prompt, cancelled=self.cancelled)
-        details = _details(prompt, reply.model, reply.finish_reason)
-        without: str | None = None
-        flipped: tuple[str, ...] = ()
-        if prompt.context_studies:
-            self.on_stage("drafting without context", 2, _STAGES)
-            plain = self._prompt(evidence, options, images, with_context=False)
-            without = self.generator.generate(plain, cancelled=self.cancelled).text
-            flipped = flips(reply.text, without, evidence)
+        if not prompt.context_studies:
+            checks = check_draft(reply.text, evidence)
+            return _Written(reply.text, checks, thinking=reply.thinking, details=_details(prompt, reply))
+        self.on_stage("drafting without context", 2, _STAGES)
+        plain = self._prompt(evidence, options, images, with_context=False)
+        unaided = self.generator.generate(plain, cancelled=self.cancelled)
+        copied = copied_by_generator(reply.text, evidence, unaided.text)
+        if copied:
+            details = _details(plain, unaided) | {WITHHELD: {"sentences": len(copied)}}
+            checks = check_draft(unaided.text, evidence)
+            return _Written(unaided.text, checks, unaided.text, (), unaided.thinking, details)
+        flipped = flips(reply.text, unaided.text, evidence)
         checks = flag_flips(check_draft(reply.text, evidence), flipped)
-        return _Written(reply.text, checks, without, flipped, reply.thinking, details)
+        details = _details(prompt, reply)
+        return _Written(reply.text, checks, unaided.text, flipped, reply.thinking, details)
 
     def _prompt(
         self,
@@ -171,10 +181,10 @@ class _Written:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def _details(prompt: Prompt, model: str, finish_reason: str) -> dict[str, Any]:
+def _details(prompt: Prompt, reply: Reply) -> dict[str, Any]:
     return {
-        "model": model,
-        "finish_reason": finish_reason,
+        "model": reply.model,
+        "finish_reason": reply.finish_reason,
         "template": prompt.template,
         "prompt_tokens": prompt.prompt_tokens,
         "image_ids": list(prompt.image_ids),

@@ -1,7 +1,7 @@
-"""`evidence-only`: a structured draft from scores and retrieved reports alone, without any generator.
+"""`evidence-only`: a structured draft from scores alone, without any generator.
 
-Every sentence names its source. What is retrieved is quoted under COMPARISON, where no sentence speaks of
-this study.
+Every sentence names its source and speaks of this patient. Retrieved reports are evidence beside the draft:
+nothing of similar cases is in its text, and of the earlier study only that there is one.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from medgemma.records import Evidence, Finding, SimilarCase
+from medgemma.records import Evidence, Finding, PriorStudy
 from medgemma.rules import EVIDENCE_ONLY
 
 NAME = EVIDENCE_ONLY
-_QUOTED_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +23,11 @@ class Sourced:
     sources: tuple[str, ...]
 
 
-def compose(evidence: Evidence, *, with_context: bool = True) -> tuple[str, tuple[Sourced, ...]]:
+def compose(evidence: Evidence) -> tuple[str, tuple[Sourced, ...]]:
     """The draft and its sentences. Findings are stated as present, absent or open as their scores say."""
     sections = [("FINDINGS", list(_findings(evidence.findings)))]
-    compared = [_prior(evidence)] if evidence.prior is not None else []
-    compared += [_similar(case) for case in evidence.similar] if with_context else []
-    if compared:
-        sections.append(("COMPARISON", compared))
+    if evidence.prior is not None:
+        sections.append(("COMPARISON", [_prior(evidence.prior)]))
     text = "\n\n".join(
         f"{heading}:\n" + "\n".join(sourced.sentence for sourced in sentences)
         for heading, sentences in sections
@@ -53,22 +50,7 @@ def _findings(findings: Sequence[Finding]) -> Iterator[Sourced]:
                 )
 
 
-def _prior(evidence: Evidence) -> Sourced:
-    assert evidence.prior is not None
-    day = evidence.prior.study_date or "an unknown date"
-    uid = evidence.prior.study_instance_uid
-    quoted = f": {_quoted(evidence.prior.text)}" if evidence.prior.text else ", without a report here."
-    return Sourced(f"Earlier study {uid} of {day}{quoted}", (uid,))
-
-
-def _similar(case: SimilarCase) -> Sourced:
-    uid = case.study_instance_uid
-    labels = ", ".join(name for name, value in sorted(case.labels.items()) if value > 0) or "none"
-    quoted = _quoted(case.text) if case.text else "no report."
-    nearness = f"similarity {case.score:.2f}; labels: {labels}"
-    return Sourced(f"Similar case of another patient, study {uid} ({nearness}): {quoted}", (uid,))
-
-
-def _quoted(text: str) -> str:
-    line = " ".join(text.replace('"', "'").split())
-    return f'"{line[:_QUOTED_CHARACTERS]}"'
+def _prior(prior: PriorStudy) -> Sourced:
+    uid = prior.study_instance_uid
+    report = "with a report on file" if prior.text else "without a report here"
+    return Sourced(f"Earlier study {uid} of {prior.study_date or 'an unknown date'}, {report}.", (uid,))

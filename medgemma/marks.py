@@ -1,4 +1,4 @@
-"""Contradictions marked in a copy of a draft, from which the draft can be had back unchanged."""
+"""Contradictions and copies marked in a copy of a draft, from which the draft can be had back unchanged."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from collections.abc import Sequence
 
 from medgemma.records import Check
 
-_OPENING = "[[contradicts the score of "
-_MARK = re.compile(r"\\([\\\[\]])|\[\[contradicts the score of [^\[\]\\]*\]\[|(\]\])")
+_CONTRADICTION = "contradicts the score of "
+_COPY = "copied from a similar case"
+_MARK = re.compile(rf"\\([\\\[\]])|\[\[(?:{_CONTRADICTION}[^\[\]\\]*|{_COPY})\]\[|(\]\])")
 _SPECIAL = re.compile(r"[\\\[\]]")
 
 
 def marked(text: str, checks: Sequence[Check]) -> str:
-    r"""Return `text` with contradicted sentences and clauses as `[[contradicts the score of LABEL 0.9][..]]`.
+    r"""Return `text` with contradicted sentences and clauses as `[[contradicts the score of LABEL 0.9][..]]`,
+    and with sentences that stand in another patient's report as `[[copied from a similar case][..]]`.
 
     Brackets and backslashes of the text itself are written with a backslash before them, so that `unmarked`
     gives the text back whatever it holds.
     """
     labels: dict[tuple[int, int], list[str]] = defaultdict(list)
+    copied = {(check.start, check.end) for check in checks if "copied-from-similar-case" in check.flags}
     for check in checks:
         if check.verdict == "contradict":
             score = "" if check.probability is None else f" {check.probability:.2f}"
@@ -27,11 +30,12 @@ def marked(text: str, checks: Sequence[Check]) -> str:
             if label not in labels[check.start, check.end]:
                 labels[check.start, check.end].append(label)
     parts, position = [], 0
-    for (start, end), named in sorted(labels.items()):
+    for start, end in sorted({*labels, *copied}):
         if start < position:
             continue
+        named = f"{_CONTRADICTION}{', '.join(labels[start, end])}" if (start, end) in labels else _COPY
         parts.append(_escaped(text[position:start]))
-        parts.append(f"{_OPENING}{', '.join(named)}][{_escaped(text[start:end])}]]")
+        parts.append(f"[[{named}][{_escaped(text[start:end])}]]")
         position = end
     return "".join([*parts, _escaped(text[position:])])
 

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 Status = Literal["draft", "accepted", "edited", "rejected"]
 Verdict = Literal["agree", "contradict", "unsupported", "not-checkable"]
-Flag = Literal["temporal-without-prior", "other-modality", "flipped-by-context"]
+Flag = Literal[
+    "temporal-without-prior", "other-modality", "flipped-by-context", "copied-from-similar-case", "quoted"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,8 @@ class Draft:
 
     `text` is as the generator wrote it, `thinking` what it wrote before; `text_without_context` is the second
     reply, drafted without the texts of similar cases, and `flips` are the labels whose polarity differs
-    between the two. `checks` has one entry or more for every sentence of `text`.
+    between the two. Where the first reply repeated those texts, `text` is the second, and `details` has
+    `context_withheld`. `checks` has one entry or more for every sentence of `text`.
     """
 
     id: str

@@ -36,21 +36,25 @@ _OPEN_ENDED = frozenset(
     ]
 )
 """A line that ends in one of these goes on in the next."""
-_BREAK = re.compile(r"[.!?]+[\"')\]*_]*(?=\s|$)|\n")
+_BREAK = re.compile(r"(?<![.!?])[.!?]++[\"')\]*_]*+(?=\s|$)|\n")
 _BULLET = re.compile(r"[ \t]*(?:[-*•·>#]+|\d{1,2}[.)])[ \t]+")
 _HEADING = re.compile(r"[\s#*_>•·-]*([A-Za-z][A-Za-z /&-]{0,38}[A-Za-z])[*_ \t]*:[*_]*")
+_QUOTED = re.compile(r">(?!\d)")
 _LAST_WORD = re.compile(r"\S{1,40}\Z")
+# A number of a list and what may stand before it on its line.
+_LONGEST_LIST_MARK = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """`text[start:end]`, without white space around it. `heading` is the last heading before it or at its
-    start, in lower case; "" where there is none.
+    start, in lower case; "" where there is none. `quoted` is whether its line begins with `>`.
     """
 
     start: int
     end: int
     heading: str = ""
+    quoted: bool = False
 
 
 def split(text: str, headings: frozenset[str]) -> tuple[Sentence, ...]:
@@ -59,13 +63,19 @@ def split(text: str, headings: frozenset[str]) -> tuple[Sentence, ...]:
     A sentence ends at `.`, `!` or `?` before white space, but not after an abbreviation, initial or list
     number, and at a line's end unless the line plainly goes on. `headings` are the names, in lower case, that
     a colon makes the heading of a section. One on a line of its own holds up to the first empty line after
-    its text, one with text after it to the end of its line, and "comparison" for its own sentence.
+    its text, one with text after it to the end of its line, and "comparison" for its own sentence. Lines that
+    begin with `>` are quoted: they have no heading and are none.
     """
     found: list[Sentence] = []
-    heading, alone, begun = "", False, False
+    heading, alone, begun, quoted = "", False, False, False
     for start, end in _spans(text):
-        gap = text[found[-1].end : start] if found else ""
+        gap = text[found[-1].end : start] if found else "\n"
         breaks = gap.count("\n")
+        if breaks:
+            quoted = _QUOTED.match(text, start) is not None
+        if quoted:
+            found.append(Sentence(start, end, quoted=True))
+            continue
         if begun and (
             breaks > 1 or (breaks and not alone) or (not alone and heading.startswith("comparison"))
         ):
@@ -111,7 +121,8 @@ def _ends(text: str, start: int, stop: int, mark: str, end: int) -> bool:
     found = _LAST_WORD.search(text, max(start, stop - 40), stop)
     word = found[0].lstrip("(\"'*_").lower() if found else ""
     following = text[end : end + 12].lstrip()[:1]
-    if text[start:stop].strip(" \t\r\n-*•#>") == word and word.isdigit() and len(word) < 3:
+    is_short_number = word.isdigit() and len(word) < 3 and stop - start <= _LONGEST_LIST_MARK
+    if is_short_number and text[start:stop].strip(" \t\r\n-*•#>") == word:
         return False
     if len(word) == 1 and word.isalpha() and following.isalpha() and following.isupper():
         return False
@@ -124,6 +135,8 @@ def _goes_on(text: str, start: int, end: int) -> bool:
     """Whether the line that ends at `end` runs on in the next line, as in text folded at a width."""
     following = text[end + 1 : end + 80]
     if not following.strip(" \t\r") or following.lstrip(" \t\r").startswith("\n") or _BULLET.match(following):
+        return False
+    if _QUOTED.match(following.lstrip(" \t")):
         return False
     if following.lstrip()[0].islower():
         return True

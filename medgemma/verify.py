@@ -9,13 +9,14 @@ A verdict is one of
   "no effusion on the left", a question or history), or the score itself lies in its uncertain band: that
   never gives a contradiction.
 
-Scores have no side and no grade, so a sentence is held to the presence of a finding only.
+Scores have no side and no grade, so a sentence is held to the presence of a finding only. Words that are not
+said of this patient are held to nothing: lines quoted with `>`, and sentences copied from similar cases.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from medgemma.lexicon import EVERYTHING, Claim, Entry, Score, is_general, lexicon, own_phrases, scores
@@ -31,14 +32,15 @@ __all__ = ["check_draft", "flag_flips", "flips", "marked"]
 _PLAIN = Entry()
 
 
-def check_draft(text: str, evidence: Evidence) -> tuple[Check, ...]:
+def check_draft(text: str, evidence: Evidence, copied: Iterable[int] = ()) -> tuple[Check, ...]:
     """Check each sentence of `text`, or each clause where a sentence speaks of several findings.
 
     Every sentence has one check or more, in the order of the text; `text[check.start : check.end]` is
     `check.sentence`. Of a list ("no effusion or pneumothorax") each finding has a check of its own over the
     same clause. `finding` is the label as the evidence has it, or the lexicon's name where nothing scored it.
+    `copied` are the offsets at which sentences begin that were found in a similar case (`medgemma.overlap`).
     """
-    return tuple(_Checker.of(evidence).checks(text))
+    return tuple(_Checker.of(evidence).checks(text, frozenset(copied)))
 
 
 def flips(with_context: str, without_context: str, evidence: Evidence) -> tuple[str, ...]:
@@ -90,11 +92,15 @@ class _Checker:
             scored[score.name].append(score)
         return cls(evidence, scored, own_phrases(found))
 
-    def checks(self, text: str) -> Iterator[Check]:
+    def checks(self, text: str, copied: frozenset[int]) -> Iterator[Check]:
         sections, kind = table("wording")["sections"], kind_of_picture(self.evidence)
         unseen = frozenset(sections["unseen"])
-        read = []
+        read: list[tuple[Sentence, list[Statement], tuple[Flag, ...]]] = []
         for sentence in split(text, unseen | frozenset(sections["seen"])):
+            of_others = _not_said(sentence, copied)
+            if of_others:
+                read.append((sentence, [], of_others))
+                continue
             found = words(text, sentence.start, sentence.end)
             said = statements(found, self.own, unseen=sentence.heading in unseen)
             flags = _flags(found, self.evidence.prior is not None, sentence.heading in unseen, kind)
@@ -224,6 +230,16 @@ def _check(text: str, start: int, end: int, held: _Held, flags: tuple[Flag, ...]
         probability=finding.probability if finding else None,
         flags=flags,
     )
+
+
+def _not_said(sentence: Sentence, copied: frozenset[int]) -> tuple[Flag, ...]:
+    """Why a sentence is not one about this patient; nothing if it is."""
+    flags: list[Flag] = []
+    if sentence.start in copied:
+        flags.append("copied-from-similar-case")
+    if sentence.quoted:
+        flags.append("quoted")
+    return tuple(flags)
 
 
 def _flags(found: Sequence[Word], has_prior: bool, unseen: bool, kind: Kind) -> tuple[Flag, ...]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from index.case_index import CaseIndex
 from index.drafts import DraftRecord, RevisionRecord
+from medgemma.copied import copied_by_person, copied_in, is_persons, left_out
 from medgemma.draft_record import draft_of, payload_of
 from medgemma.errors import DraftError
 from medgemma.records import Draft, Status
@@ -24,17 +25,28 @@ TRANSITIONS: Mapping[tuple[Status, Step], Status] = {
     ("edited", "reject"): "rejected",
 }
 """The steps that there are; what is accepted or rejected stays so."""
+# Lines of a text: finding those that differ takes up to the square of their number (difflib).
+_MOST_COMPARED = 1000
 
 
 def accept(index: CaseIndex, draft_id: str, *, by: str, revision: int | None = None) -> Draft:
     """Make the draft the study's report, which is found by its words from now on.
 
+    What a draft of an earlier version of this program holds of other patients' reports is left out of it.
+
     `revision` is the number of steps that the person has seen; a draft with another has changed. Raises
     `CatalogError` `unknown-draft` or `draft-changed`, DraftError `draft-settled`.
     """
     former = _taken(index, draft_id, "accept", revision)
-    step = RevisionRecord("accepted", by, text=former.text)
-    return draft_of(index.drafts.advance(former, step, report=former.text))
+    draft = draft_of(former)
+    copied = () if is_persons(draft) else copied_in(draft, draft.text)
+    if not copied:
+        step = RevisionRecord("accepted", by, text=draft.text)
+        return draft_of(index.drafts.advance(former, step, report=draft.text))
+    text = left_out(draft.text, copied)
+    payload = payload_of(replace(draft, checks=check_draft(text, draft.evidence)))
+    step = RevisionRecord("accepted", by, text=text)
+    return draft_of(index.drafts.advance(former, step, payload, report=text))
 
 
 def reject(index: CaseIndex, draft_id: str, *, by: str, reason: str, revision: int | None = None) -> Draft:
@@ -46,7 +58,8 @@ def reject(index: CaseIndex, draft_id: str, *, by: str, reason: str, revision: i
 
 
 def edit(index: CaseIndex, draft_id: str, *, by: str, text: str, revision: int | None = None) -> Draft:
-    """Put a person's words in place of the draft's. The difference is kept, and the checks are made anew.
+    """Put a person's words in place of the draft's. The difference is kept, and the checks are made anew; a
+    sentence that stands in the report of a similar case is flagged.
 
     Raises as `accept` does, and DraftError `text-missing`.
     """
@@ -54,16 +67,21 @@ def edit(index: CaseIndex, draft_id: str, *, by: str, text: str, revision: int |
     if not text.strip():
         raise DraftError("text-missing", f"Give the text that draft {draft_id} shall have, or reject it.")
     draft = draft_of(former)
-    checks = flag_flips(check_draft(text, draft.evidence), draft.flips)
+    copied = [overlap.start for overlap in copied_by_person(text, draft)]
+    checks = flag_flips(check_draft(text, draft.evidence, copied), draft.flips)
     payload: dict[str, Any] = payload_of(replace(draft, checks=checks))
     step = RevisionRecord("edited", by, text=text, difference=difference(former.text, text))
     return draft_of(index.drafts.advance(former, step, payload))
 
 
 def difference(before: str, after: str) -> str:
-    """A unified diff of two texts by lines."""
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after", lineterm="")
-    return "\n".join(lines)
+    """A unified diff of two texts by lines; of long texts all of one, and then all of the other."""
+    old, new = before.splitlines(), after.splitlines()
+    if max(len(old), len(new)) > _MOST_COMPARED:
+        spans = f"@@ -1,{len(old)} +1,{len(new)} @@"
+        lines = ["--- before", "+++ after", spans, *(f"-{one}" for one in old), *(f"+{one}" for one in new)]
+        return "\n".join(lines if old != new else ())
+    return "\n".join(difflib.unified_diff(old, new, "before", "after", lineterm=""))
 
 
 def _taken(index: CaseIndex, draft_id: str, step: Step, revision: int | None) -> DraftRecord:

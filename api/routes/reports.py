@@ -72,11 +72,12 @@ class Report(BaseModel):
     route: str | None
     generator: str
     text: str
-    marked: str = Field(description="the text with what contradicts the scores marked")
+    marked: str = Field(description="the text with what contradicts the scores or is copied marked")
     findings: list[dict[str, Any]]
     evidence: list[dict[str, Any]]
     checks: list[dict[str, Any]]
     flips: list[str]
+    warnings: list[str] = Field(description="what to look at before the text is used")
     revision: int
     created_at: str
     history: list[dict[str, Any]]

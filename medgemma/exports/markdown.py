@@ -14,7 +14,7 @@ from medgemma.records import Draft
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 # What makes a list, a heading or a rule of a line, where it begins one (CommonMark 4 and 5).
 _LINE_START = re.compile(r"^(?:([-+=])|(\d{1,9})([.)]))", re.MULTILINE)
-_INDENT = re.compile(r"^[ \t]+|[ \t]+$", re.MULTILINE)
+_INDENT = re.compile(r"^[ \t]+|(?<![ \t])[ \t]++$", re.MULTILINE)
 
 
 def markdown(draft: Draft, facts: StudyFacts) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from medgemma.copied import copied_in, is_persons, stand_in
 from medgemma.exports.standing import report_text
 from medgemma.records import Check, Draft, Flag, SimilarCase
 
@@ -15,6 +17,8 @@ _FLAGS: dict[Flag, str] = {
     "temporal-without-prior": "speaks of change, but there is no prior study",
     "other-modality": "fits another modality",
     "flipped-by-context": "says otherwise when drafted without similar cases",
+    "copied-from-similar-case": "stands in the report of a similar case of another patient",
+    "quoted": "quoted, not held against the scores",
 }
 
 
@@ -33,19 +37,24 @@ def passages(draft: Draft) -> tuple[Passage, ...]:
     """The text that stands, each sentence with the mark that its checks ask for.
 
     In a text that a person changed, a sentence keeps its mark where its words still stand. Study UIDs of
-    similar cases are replaced, see `shown`.
+    similar cases are replaced, see `shown`, and so is what a machine copied from their reports; what a person
+    kept of that is marked.
     """
-    text, found = report_text(draft), []
+    text = report_text(draft)
+    found: list[Passage] = []
     end = 0
-    for start, stop, checks in _placed(draft, text):
+    for start, stop, passage in _stretches(draft, text):
         if stop <= end:
             continue
         start = max(start, end)
-        if start > end:
-            found.append(Passage(shown(text[end:start], draft.evidence.similar)))
-        contradicted = any(c.verdict == "contradict" for c in checks)
-        words = shown(text[start:stop], draft.evidence.similar)
-        found.append(Passage(words, _mark(checks), contradicted))
+        between = text[end:start]
+        if passage.text and found and passage == found[-1] and not between.strip():
+            end = stop
+            continue
+        if between:
+            found.append(Passage(shown(between, draft.evidence.similar)))
+        words = passage.text or shown(text[start:stop], draft.evidence.similar)
+        found.append(replace(passage, text=words))
         end = stop
     if end < len(text):
         found.append(Passage(shown(text[end:], draft.evidence.similar)))
@@ -65,6 +74,27 @@ def shown(text: str, similar: Sequence[SimilarCase] = ()) -> str:
     uids = "|".join(re.escape(uid) for uid in sorted(numbers, key=len, reverse=True))
     known = re.compile(rf"(?<![0-9.])(?:{uids})(?![0-9]|\.[0-9])")
     return known.sub(lambda match: f"[similar case {numbers[match[0]]}]", text)
+
+
+def _stretches(draft: Draft, text: str) -> Iterator[tuple[int, int, Passage]]:
+    """Where in `text` which passage stands, in order; one without text has the words that are there."""
+    persons = is_persons(draft)
+    copied = {(one.start, one.end): one for one in copied_in(draft, text)}
+    placed = {(start, stop): checks for start, stop, checks in _placed(draft, text)}
+    starts = sorted(copied)
+    for start, stop in sorted({*copied, *placed}):
+        if (start, stop) in copied:
+            flag = _FLAGS["copied-from-similar-case"]
+            yield start, stop, Passage("", f"[{flag}]") if persons else Passage(stand_in(copied[start, stop]))
+        elif not _overlaps(starts, start, stop):
+            contradicted = any(check.verdict == "contradict" for check in placed[start, stop])
+            yield start, stop, Passage("", _mark(placed[start, stop]), contradicted)
+
+
+def _overlaps(spans: Sequence[tuple[int, int]], start: int, stop: int) -> bool:
+    """Whether one of the spans, which are in order and apart, has a part of that stretch."""
+    at = bisect_left(spans, (stop, 0)) - 1
+    return at >= 0 and spans[at][1] > start
 
 
 def _placed(draft: Draft, text: str) -> list[tuple[int, int, list[Check]]]:

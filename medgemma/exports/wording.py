@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from medgemma.copied import warnings_of
 from medgemma.exports.passages import shown
 from medgemma.exports.standing import Standing, day, moment
 from medgemma.exports.study_facts import StudyFacts
@@ -78,6 +79,7 @@ def provenance_rows(draft: Draft, standing: Standing) -> list[tuple[str, str]]:
         ("Prior study", prior and " of ".join(filter(None, (prior.study_instance_uid, prior.study_date)))),
         ("Checks of sentences", checks or "none were made"),
         ("Flipped by similar cases", ", ".join(draft.flips)),
+        ("Warnings", " ".join(warnings_of(draft))),
         ("Scores", SCORES_NOTE),
     ]
     return [(name, shown(value)) for name, value in rows if value]

@@ -50,7 +50,11 @@ def test_every_field_is_read_and_written_again() -> None:
     assert read_routes(text.encode(), "file") == {"chest": rule, "a.b": Rule()}
 
 
-@given(st.lists(st.text(min_size=1).filter(str.strip), min_size=1))
+# A database holds no NUL.
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(str.strip)
+
+
+@given(st.lists(TEXTS, min_size=1))
 def test_any_text_survives_the_file(texts: list[str]) -> None:
     rule = Rule(modality=tuple(text.replace("|", "/") for text in texts))
     assert read_routes(routes_as_toml([("x", rule)]).encode(), "file") == {"x": rule}
@@ -70,6 +74,14 @@ def test_any_text_survives_the_file(texts: list[str]) -> None:
         ({"scores": [{"source": "prompts:../x", "label": "y", "at_least": 1}]}, "'prompts:../x'"),
         ({"scores": [{"source": "prompts:x", "label": "y", "at_least": 1.5}]}, "'at_least'"),
         ({"findings": ["x"]}, "'x' scores nothing"),
+        ({"findings": ["prompts:x"] * 1001}, "'findings' has 1001 entries and may have 1000"),
+        ({"scores": [{"source": "probe:x", "label": "y", "at_least": 1}] * 101}, "may have 100"),
+        ({"scores": [{"source": "probe:x", "label": "y" * 4097, "at_least": 1}]}, "may have 4096"),
+        ({"where": ["modality=CT"] * 101}, "may have 100 filters"),
+        ({"where": ["patient_age>" + "x" * 5000]}, "(5000 characters) is not a number"),
+        ({"generator": "a\0b"}, "'generator' must be a text"),
+        ({"modality": ["\ud800"]}, "'modality' must be a list of texts"),
+        ({"x" * 5000: 1}, "(5000 characters)"),
         ({"template": "nothing"}, "no prompt template 'nothing'"),
         ({"per_day": -1}, "'per_day'"),
         ({"max_images": 0}, "'max_images'"),
@@ -84,7 +96,7 @@ def test_what_cannot_be_used_is_named(change: dict[str, Any], named: str) -> Non
     assert named in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"modality = 1", b"", b"[x", b"\xff"])
+@pytest.mark.parametrize("content", [b"modality = 1", b"", b"[x", b"\xff", b"[" * 5000, b"[" + b"a." * 50])
 def test_a_file_that_is_no_file_of_routes_is_named(content: bytes) -> None:
     with pytest.raises(DraftError, match=r"^routes\.toml"):
         read_routes(content, "routes.toml")

@@ -198,6 +198,40 @@ def test_contradictions_are_marked_and_nothing_else_changes() -> None:
     assert unmarked(copy) == text
 
 
+def test_quoted_lines_are_not_held_against_the_scores_and_are_flagged() -> None:
+    of = evidence(pneumothorax=False, pleural_effusion=True)
+    text = (
+        "The other report says of\n> IMPRESSION: Large pneumothorax. No effusion.\n> HISTORY:\n"
+        ">No effusion\n\nNo pneumothorax.\n>3 cm pneumothorax."
+    )
+    found = [(c.sentence, c.verdict, c.flags) for c in check_draft(text, of)]
+    assert found == [
+        ("The other report says of", "not-checkable", ()),
+        ("> IMPRESSION: Large pneumothorax.", "not-checkable", ("quoted",)),
+        ("No effusion.", "not-checkable", ("quoted",)),
+        ("> HISTORY:", "not-checkable", ("quoted",)),
+        (">No effusion", "not-checkable", ("quoted",)),
+        ("No pneumothorax.", "agree", ()),
+        (">3 cm pneumothorax.", "contradict", ()),
+    ]
+    assert flips("> There is a pneumothorax.", "No pneumothorax.", of) == ()
+
+
+def test_copied_sentences_are_not_held_against_the_scores_and_are_flagged_and_marked() -> None:
+    of = evidence(pneumothorax=False)
+    text = "There is a pneumothorax. Large pneumothorax, 3 cm. Otherwise normal."
+    checks = check_draft(text, of, [text.index("Large")])
+    assert [(c.verdict, c.flags) for c in checks] == [
+        ("contradict", ()),
+        ("not-checkable", ("copied-from-similar-case",)),
+        ("not-checkable", ()),
+    ]
+    copy = marked(text, checks)
+    assert "[[contradicts the score of pneumothorax 0.04][There is" in copy
+    assert "[[copied from a similar case][Large pneumothorax, 3 cm.]]" in copy
+    assert unmarked(copy) == text
+
+
 @pytest.mark.parametrize(
     ("text", "sentences"),
     [
@@ -233,7 +267,25 @@ WORDS = st.sampled_from(
             "normal",
             "enlarged",
         ),
-        *("is", "are", "seen", ",", ";", ":", ".", "?", "\n", "-", "(", ")", "or", "and", "but", "possible"),
+        *(
+            "is",
+            "are",
+            "seen",
+            ",",
+            ";",
+            ":",
+            ".",
+            "?",
+            "\n",
+            "-",
+            ">",
+            "(",
+            ")",
+            "or",
+            "and",
+            "but",
+            "possible",
+        ),
         *("cannot be excluded", "left", "right", "Indication", "Findings", "Dr.", "2.5", "cm", "unchanged"),
         *("[[", "]]", "\\", "[", "]"),
     ]
