@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    BindParameter,
     ColumnElement,
     Dialect,
     Double,
@@ -24,7 +25,6 @@ from sqlalchemy import (
     bindparam,
     column,
     false,
-    select,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -42,13 +42,14 @@ def one_of(asked: ColumnElement[Any], values: Values) -> ColumnElement[bool]:
     """
     if not values:
         return false()
-    own: TypeEngine[Any] | None = asked.type if isinstance(asked.type, TypeDecorator) else None
-    return asked.in_(select(_table(values, own).c.value))
+    item = asked.type if isinstance(asked.type, TypeDecorator) else _type_of(values)
+    return _OneOf(asked, _bound(values, item))
 
 
 def listed(values: Values) -> TableValuedAlias:
     """`values`, at least one, as a table to select from: each once, in the column `value`."""
-    return _table(values, None)
+    item = _type_of(values)
+    return _Listed(_bound(values, item)).table_valued(column("value", item))
 
 
 class _List(TypeDecorator[Values]):
@@ -74,6 +75,29 @@ class _List(TypeDecorator[Values]):
         return json.dumps(value if to_database is None else [to_database(one) for one in value])
 
 
+class _OneOf(FunctionElement[bool]):
+    """That the first clause equals an item of the second, a list.
+
+    Its type is left open: a Boolean function would be compared with 1 on SQLite, and no index be used.
+    """
+
+    inherit_cache = True
+
+
+@compiles(_OneOf, "sqlite")
+def _one_of_sqlite(element: _OneOf, compiler: Any, **options: Any) -> str:
+    asked, values = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({asked} IN (SELECT value FROM json_each({values})))"
+
+
+@compiles(_OneOf, "postgresql")
+def _one_of_postgresql(element: _OneOf, compiler: Any, **options: Any) -> str:
+    # Unlike a subquery, an array is hashed, or each of its items looked up in an index
+    # (postgresql.org/docs/14/release-14.html, E.24.3.1.4).
+    asked, values = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({asked} = ANY ({values}))"
+
+
 class _Listed(FunctionElement[Any]):
     """The table of the values of a list."""
 
@@ -91,8 +115,11 @@ def _listed_of_postgresql(element: _Listed, compiler: Any, **options: Any) -> st
     return f"(SELECT DISTINCT unnest({compiler.process(element.clauses, **options)}) AS value)"
 
 
-def _table(values: Values, own: TypeEngine[Any] | None) -> TableValuedAlias:
-    [kind] = {type(value) for value in values}
+def _bound(values: Values, item: TypeEngine[Any]) -> BindParameter[Values]:
+    return bindparam(None, list(values), _List(item))
+
+
+def _type_of(values: Values) -> TypeEngine[Any]:
     ordinary: dict[type, TypeEngine[Any]] = {str: String(), int: BigInteger(), float: Double()}
-    item = own or ordinary[kind]
-    return _Listed(bindparam(None, list(values), _List(item))).table_valued(column("value", item))
+    [kind] = {type(value) for value in values}
+    return ordinary[kind]

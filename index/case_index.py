@@ -403,13 +403,15 @@ class CaseIndex(OpenHome):
 
     def clean_up(self) -> None:
         """Delete the files that the catalogue has given up and a killed process could not delete any more,
-        move to the trash what interrupted writes left behind, and delete what has been there for a week.
+        move to the trash what interrupted writes left behind, and delete what has been there for a week; have
+        the database know how large its tables are.
 
         Whatever writes to a home calls this now and then; opening one does not.
         """
         deletion.sweep(self._database)
         _unfinished.collect(self._database)
         _trash.empty(self.home)
+        self._database.analyze()
 
     def discard(self, paths: Sequence[Path]) -> None:
         """Move files or folders of the home to its trash, where they lie for a week."""

@@ -129,17 +129,19 @@ ASKED: dict[str, Ask] = {
 
 
 @pytest.fixture(scope="module")
-def large(make_catalogue: Callable[[], Catalogue], tmp_path_factory: pytest.TempPathFactory) -> CaseIndex:
+def large(
+    make_catalogue: Callable[[], Catalogue], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CaseIndex]:
     """20,000 studies of one image, in two commits."""
-    catalogue = make_catalogue()
-    index = catalogue.open(tmp_path_factory.mktemp("large") / "home")
-    index.activate(SPACE)
-    for first in (0, MANY // 2):
-        bundles = [make_bundle(study, 1) for study in range(first, first + MANY // 2)]
-        index.add(bundles, unit_vectors(MANY // 2, first))
-    index.set_labels([LabelRecord("known", 1.0, "study_instance_uid", "2.25.0")])
-    index.rebuild()
-    return index
+    with make_catalogue().open(tmp_path_factory.mktemp("large") / "home") as index:
+        index.activate(SPACE)
+        for first in (0, MANY // 2):
+            bundles = [make_bundle(study, 1) for study in range(first, first + MANY // 2)]
+            index.add(bundles, unit_vectors(MANY // 2, first))
+        index.set_labels([LabelRecord("known", 1.0, "study_instance_uid", "2.25.0")])
+        index.rebuild()
+        index.clean_up()
+        yield index
 
 
 @pytest.mark.parametrize("name", ASKED)
