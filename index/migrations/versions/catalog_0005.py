@@ -24,7 +24,7 @@ depends_on = None
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _MOMENT = sa.DateTime(timezone=True)
 _SIMILAR = re.compile(r"Similar case of another patient, study \S+ \(similarity [^\n]*\n?")
-_PRIOR = re.compile(r'(Earlier study \S+ of [^:\n]{0,100})(?:: "[^\n]*|, without a report here\.)')
+_PRIOR = re.compile(r'(Earlier study \S+ of [^:\n]{0,30})(?:: "[^\n]*|, without a report here\.)')
 
 
 def upgrade() -> None:
@@ -85,7 +85,7 @@ def _shorten_revisions(connection: sa.Connection, draft_id: str) -> None:
 
 def _own_words(text: str) -> str:
     """A draft's text without what was quoted of other studies."""
-    kept = _PRIOR.sub(r"\1.", _SIMILAR.sub("", text)).rstrip()
+    kept = _PRIOR.sub(r"\1, with a report on file.", _SIMILAR.sub("", text)).rstrip()
     return re.sub(r"(?<!\n)\n*+COMPARISON:\Z", "", kept)
 
 
