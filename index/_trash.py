@@ -5,7 +5,6 @@ A folder of the trash is named after the moment and the reason, and holds files 
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
@@ -22,18 +21,16 @@ SET_ASIDE = "set-aside"
 _MOMENT = "%Y%m%dT%H%M%S"
 
 
-def move(home: Path, paths: Iterable[Path], reason: str) -> int:
-    """Move files and folders of a home to its trash; how many. What has gone meanwhile is no error."""
-    folder, count = home / FOLDER / f"{datetime.now(UTC):{_MOMENT}}-{reason}", 0
-    for path in paths:
+def move(home: Path, paths: Iterable[Path], reason: str) -> None:
+    """Move files and folders of a home to its trash. What cannot be moved stays where it is."""
+    folder = home / FOLDER / f"{datetime.now(UTC):{_MOMENT}}-{reason}"
+    for path in filter(Path.exists, paths):
         target = folder / path.relative_to(home)
-        make_folder(target.parent)
-        with suppress(FileNotFoundError):
-            os.replace(path, target)
+        with suppress(OSError):
+            make_folder(target.parent)
+            shutil.move(path, target)  # a part of the home may lie on another disk
             sync_folder(target.parent)
             sync_folder(path.parent)
-            count += 1
-    return count
 
 
 def empty(home: Path, reason: str | None = None) -> None:

@@ -46,13 +46,15 @@ def collect(database: Database) -> None:
         old = unfinished_files.c.since < before
         rows = connection.execute(select(unfinished_files).where(old)).all()
         named = _named(connection, database.home) if rows else set()
+    done = []
     for row in rows:
         found = [path for path in database.home.glob(row.pattern) if path not in named]
         _trash.move(database.home, found, _trash.UNFINISHED)
-    if rows:
-        done = one_of(unfinished_files.c.token, [row.token for row in rows])
+        if not any(path.exists() for path in found):
+            done.append(row.token)
+    if done:
         with database.write_beside() as connection:
-            connection.execute(delete(unfinished_files).where(done))
+            connection.execute(delete(unfinished_files).where(one_of(unfinished_files.c.token, done)))
 
 
 def _named(connection: Connection, home: Path) -> set[Path]:

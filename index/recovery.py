@@ -54,6 +54,13 @@ def _recover(database: Database) -> Recovery:
     # Previews are known by image id, and a snapshot of FAISS by nothing that an older catalogue could trust.
     derived = [database.home / name for name in ("previews", "faiss")]
     _trash.move(database.home, [*unknown, *derived], _trash.SET_ASIDE)
+    left = [path for path in unknown if path.exists()]
+    if left:
+        raise CatalogError(
+            "read-only-home",
+            f"{len(left)} vector files, such as {left[0]}, cannot be moved to {_trash.FOLDER}/ of the home; "
+            "give this user the right to, and run this again.",
+        )
     with database.read() as connection:
         missing = _without_vector(connection, database)
     return Recovery(found, len(unknown), len(missing), tuple(sorted(set(missing))))

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from index.errors import CatalogError
 from index.records import LabelRecord, Space
 from ingest._clock import StageClock
 from ingest._commits import Commits, ImageEncoder
@@ -141,7 +142,8 @@ class _Run:
             self.warnings += _set_labels(self.index, metadata)
             _set_report_texts(self.index, metadata)
         if not self.options.dry_run:
-            self.index.clean_up()
+            with suppress(CatalogError):  # all is committed; the next run or a worker cleans up
+                self.index.clean_up()
         return self.report(time.monotonic() - begun)
 
     def _foreseen(self, key: SecretKey, begun: float) -> IngestReport:
