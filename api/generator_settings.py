@@ -21,20 +21,23 @@ precision = "bfloat16"               # bfloat16 | float32; left out: bfloat16 on
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from api.errors import ServiceError
+from index.errors import excerpt
 from medgemma.rules import EVIDENCE_ONLY
+from medsiglip.toml_file import TomlError, parse_toml, toml_bytes
 
 if TYPE_CHECKING:
     from api.settings import Settings
     from medgemma.budget import Budget
     from medgemma.generators import Generator
 
+MAX_NAME = 64
+"""Characters of a generator's name."""
 _FIELDS: dict[str, type] = {
     "kind": str,
     "model": str,
@@ -115,7 +118,9 @@ def generator_named(settings: Settings, name: str) -> GeneratorSettings | None:
     known = read_generators(settings)
     if name not in known:
         names = ", ".join([EVIDENCE_ONLY, *known])
-        raise ServiceError("unknown-generator", f"there is no generator {name!r}: choose one of {names}.")
+        raise ServiceError(
+            "unknown-generator", f"there is no generator {excerpt(name)}: choose one of {names}."
+        )
     return known[name]
 
 
@@ -125,11 +130,11 @@ def read_generators(settings: Settings) -> dict[str, GeneratorSettings]:
     if settings.generators is None and not file.is_file():
         return {}
     try:
-        tables = tomllib.loads(Path(file).expanduser().read_text(encoding="utf-8"))
+        tables = parse_toml(toml_bytes(Path(file).expanduser()))
     except OSError as error:
         reason = (error.strerror or "unknown cause").lower()
         raise ServiceError("bad-generators", f"{file} cannot be read: {reason}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except TomlError as error:
         raise ServiceError("bad-generators", f"{file} is not TOML: {error}.") from None
     return {name: _checked(file, name, table) for name, table in tables.items()}
 
@@ -146,7 +151,11 @@ def _checked(file: Path, name: str, table: Any) -> GeneratorSettings:
     from medgemma.local_pipeline import checked_precision
 
     if not isinstance(table, dict) or name == EVIDENCE_ONLY:
-        raise ServiceError("bad-generators", f"{file}: {name!r} is no table of a generator.")
+        raise ServiceError("bad-generators", f"{file}: {excerpt(name)} is no table of a generator.")
+    if len(name) > MAX_NAME:
+        raise ServiceError(
+            "bad-generators", f"{file}: a generator's name may have {MAX_NAME} characters, not {len(name)}."
+        )
     kind = table.get("kind", "openai")
     if isinstance(kind, str) and kind not in _FIELDS_OF_KIND:
         raise ServiceError("bad-generators", f"{file}: {name} {_NEEDS}")
@@ -154,7 +163,9 @@ def _checked(file: Path, name: str, table: Any) -> GeneratorSettings:
     for key, value in table.items():
         if key not in fields or type(value) is not fields[key]:
             wanted = ", ".join(f"{field} ({kind.__name__})" for field, kind in fields.items())
-            raise ServiceError("bad-generators", f"{file}: {key!r} of {name} cannot be used; use {wanted}.")
+            raise ServiceError(
+                "bad-generators", f"{file}: {excerpt(key)} of {name} cannot be used; use {wanted}."
+            )
     if "model" not in table or (kind == "openai" and "url" not in table):
         raise ServiceError("bad-generators", f"{file}: {name} {_NEEDS}")
     given = dict(table)

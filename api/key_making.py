@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from api.auditing import record_local
 from api.errors import ServiceError
+from index.errors import excerpt
 
 if TYPE_CHECKING:
     from api.service import Archive
@@ -89,13 +90,13 @@ def expiry(text: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ServiceError(
-            "bad-expiry", f"{text!r} is no expiry: give 12h, 30d, 8w or a date such as 2030-12-31."
+            "bad-expiry", f"{excerpt(text)} is no expiry: give 12h, 30d, 8w or a date such as 2030-12-31."
         ) from None
     if len(text) <= 10:
         moment = datetime.combine(moment.date(), time.max)
     moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     if moment <= now:
-        raise ServiceError("bad-expiry", f"{text} has passed already: give a later one.")
+        raise ServiceError("bad-expiry", f"{excerpt(text)} has passed already: give a later one.")
     return moment
 
 

@@ -104,13 +104,14 @@ def read_labels(path: Path) -> LabelFile:
     file = path.expanduser().absolute()
     header, lines = _read(file)
     key_kind, columns = _columns(file, header)
+    named = frozenset(columns)
     records: dict[tuple[str, str], LabelRecord] = {}
     keys = set()
     for line, row in lines:
         key = _key(file, line, row, key_kind)
         keys.add(key)
         try:
-            for one in given_labels(row, columns):
+            for one in given_labels(row, named):
                 records[key, one.name] = LabelRecord(one.name, one.value, key_kind, key, one.is_class)
         except LabelColumnError as error:
             cure = "" if label_columns(header) else ", or call the columns of labels `label:<name>`"
@@ -142,8 +143,7 @@ def _lines(file: Path, header: Sequence[str], reader: Any) -> Iterator[Line]:
                 "bad-labels", f"{file} line {reader.line_num} has more fields than the first line."
             )
         if row:
-            filled = [*map(str.strip, row), *[""] * (len(header) - len(row))]
-            yield reader.line_num, dict(zip(header, filled, strict=True))
+            yield reader.line_num, dict(zip(header, map(str.strip, row), strict=False))
 
 
 def _columns(file: Path, header: Sequence[str]) -> tuple[LabelKey, list[str]]:
@@ -168,7 +168,7 @@ def _columns(file: Path, header: Sequence[str]) -> tuple[LabelKey, list[str]]:
 
 
 def _key(file: Path, line: int, row: Mapping[str, str], kind: LabelKey) -> str:
-    key = row[kind]
+    key = row.get(kind, "")
     if not key:
         raise ServiceError("bad-labels", f"{file} line {line}: the column {kind} is empty; fill it in.")
     return os.path.normpath(file.parent / Path(key).expanduser()) if kind == "path" else key

@@ -21,7 +21,7 @@ def import_reports(archive: ReportingArchive, file: Path) -> dict[str, Any]:
     """
     from api.queries import stored_study_uid
 
-    rows = _rows(file.expanduser())
+    rows = read_reports(file.expanduser())
     given = {stored_study_uid(archive, uid): uid for uid in rows}
     texts = {stored: rows[uid] for stored, uid in given.items()}
     unmatched = archive.index.report_texts.put(texts, "import")
@@ -32,15 +32,18 @@ def import_reports(archive: ReportingArchive, file: Path) -> dict[str, Any]:
     }
 
 
-def _rows(file: Path) -> dict[str, str]:
+def read_reports(file: Path) -> dict[str, str]:
+    """The text of each study, by the UID that the CSV gives. Raises ServiceError `bad-reports-csv`."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            if not set(_COLUMNS) <= set(reader.fieldnames or ()):
+            reader = csv.reader(stream)
+            header = next(reader, [])
+            if not set(_COLUMNS) <= set(header):
                 raise ServiceError(
                     "bad-reports-csv", f"{file} needs the columns {' and '.join(_COLUMNS)} in its first line."
                 )
-            return {row["study_instance_uid"]: row["report"] or "" for row in reader}
+            filled = (dict(zip(header, row, strict=False)) for row in reader if row)
+            return {row.get(_COLUMNS[0], ""): row.get(_COLUMNS[1], "") for row in filled}
     except (UnicodeDecodeError, csv.Error):
         raise ServiceError(
             "bad-reports-csv", f"{file} is not a CSV in UTF-8: save it again as such."

@@ -52,8 +52,9 @@ def put_route(archive: ReportingArchive, name: str, rule: Mapping[str, Any]) -> 
 def add_routes(archive: ReportingArchive, file: Path) -> Answer:
     """Store the routes of a file, after all of them were checked."""
     from medgemma.rule_reading import read_routes
+    from medsiglip.toml_file import toml_bytes
 
-    rules = read_routes(file.expanduser().read_bytes(), str(file))
+    rules = read_routes(toml_bytes(file.expanduser()), str(file))
     return {"routes": [put_route(archive, name, rule.to_json()) for name, rule in rules.items()]}
 
 
@@ -138,8 +139,9 @@ def run_routes(
 def read_rule_file(file: Path, name: str) -> Mapping[str, Any]:
     """The rule of one route of a file. Raises ServiceError `unknown-route-in-file`."""
     from medgemma.rule_reading import read_routes
+    from medsiglip.toml_file import toml_bytes
 
-    rules = read_routes(file.expanduser().read_bytes(), str(file))
+    rules = read_routes(toml_bytes(file.expanduser()), str(file))
     if name not in rules:
         raise ServiceError(
             "unknown-route-in-file", f"{file} has no route {name!r}: it has {', '.join(rules)}."

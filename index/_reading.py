@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Label, Row, Select, func, sele
 from index import filters, labels
 from index._one_of import one_of
 from index._paths import HIDDEN
-from index.errors import CatalogError
+from index.errors import CatalogError, excerpt
 from index.records import (
     SEPARATOR,
     FileRecord,
@@ -173,7 +173,8 @@ def parsed(connection: Connection, where: Iterable[str]) -> tuple[filters.Filter
     for name in sorted(asked.difference(labels.names(connection) if asked else ())):
         known = filters.suggestion(name, labels.names(connection))
         raise CatalogError(
-            "bad-filter", f"The filter on label {name!r} cannot be used: no case has that label{known}."
+            "bad-filter",
+            f"The filter on label {excerpt(name)} cannot be used: no case has that label{known}.",
         )
     for name in sorted({one.quality for one in chosen if one.quality is not None}):
         _require_quality(connection, name)
@@ -210,7 +211,8 @@ def _require_quality(connection: Connection, name: str) -> None:
     if names:
         known = filters.suggestion(name, names)
         raise CatalogError(
-            "bad-filter", f"The filter on quality {name!r} cannot be used: no image has that{known}."
+            "bad-filter",
+            f"The filter on quality {excerpt(name)} cannot be used: no image has that{known}.",
         )
 
 

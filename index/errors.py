@@ -2,8 +2,8 @@
 
 Codes: `bad-filter bad-home bad-key bad-label bad-query bad-scope bad-vectors catalog-busy catalog-corrupt
 changed-meanwhile corrupt-shard database-unreachable disk-error disk-full key-mismatch missing-shard
-newer-home no-archive no-space not-a-catalog read-only-home space-mismatch unknown-image unknown-job
-unknown-key unknown-patient unknown-study`.
+newer-home no-archive no-space not-a-catalog older-catalogue other-catalogue phi-mismatch read-only-home
+space-mismatch unknown-image unknown-job unknown-key unknown-patient unknown-study`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@
     label:nodule=1          labels; the most specific wins: image's file, instance, series, study
     report=pleural effusion the study's report holds these words, next to each other; empty: it has no report
 
-A `|` that belongs to a value is written `\\|`. Values are bound parameters, never part of the SQL text.
+A `|` that belongs to a value is written `\\|`. Values are bound parameters, never part of the SQL text. How
+long an expression may be stands in `index._expression`.
 """
 
 from __future__ import annotations

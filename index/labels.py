@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, literal, or_, select
 
+from index._expression import MAX_NAME
 from index._one_of import one_of
 from index._rows import insert_rows
-from index.errors import CatalogError
+from index.errors import CatalogError, excerpt
 from index.records import LabelOutcome, LabelRecord, LabelSummary, Level
 from index.schema import files, images, instances, labels, series, studies
 
@@ -40,11 +41,12 @@ def matched(
     unmatched = []
     for record in records:
         name = record.name.strip()
-        if not name or (record.value is not None and not math.isfinite(record.value)):
+        is_number = record.value is None or math.isfinite(record.value)
+        if not 0 < len(name) <= MAX_NAME or not is_number:
             raise CatalogError(
                 "bad-label",
-                f"Label {record.name!r} with value {record.value!r} cannot be stored: it needs a name and "
-                "a number.",
+                f"Label {excerpt(record.name)} with value {record.value!r} cannot be stored: it needs a name "
+                f"of at most {MAX_NAME} characters and a number.",
             )
         key = keys.get((record.key_kind, record.key))
         if key is None:

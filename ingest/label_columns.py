@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 CLASS_COLUMN = "label"
 LABEL_PREFIX = "label:"
+MAX_NAME = 4096
+"""Characters of a label's name, here as over HTTP."""
 _VALUES = {"0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0}
 
 
@@ -29,8 +31,11 @@ def label_columns(header: Iterable[str]) -> list[str]:
     """The columns that hold labels by their name. Raises `LabelColumnError` for one that names none."""
     columns = [name for name in header if name == CLASS_COLUMN or name.startswith(LABEL_PREFIX)]
     for column in columns:
-        if not label_name(column):
+        name = label_name(column)
+        if not name:
             raise LabelColumnError(f"has a column `{column}` without a name")
+        if len(name) > MAX_NAME:
+            raise LabelColumnError(f"has a column for a label of more than {MAX_NAME} characters")
     return columns
 
 
@@ -39,15 +44,20 @@ def label_name(column: str) -> str:
     return column.removeprefix(LABEL_PREFIX).strip()
 
 
-def given_labels(row: Mapping[str, str], columns: Iterable[str]) -> Iterator[GivenLabel]:
-    """What these columns of a row say. Raises `LabelColumnError` for what is neither 0, 1 nor empty."""
-    for column in columns:
-        text = row.get(column, "").strip()
+def given_labels(row: Mapping[str, str], columns: Collection[str]) -> Iterator[GivenLabel]:
+    """What these columns of a row say, of which `row` holds those that it fills in: a set of columns keeps
+    short rows of a wide table cheap. Raises `LabelColumnError` for what is neither 0, 1 nor empty.
+    """
+    for column, field in row.items():
+        text = field.strip() if column in columns else ""
         if not text:
             continue
         if column == CLASS_COLUMN:
+            if len(text) > MAX_NAME:
+                raise LabelColumnError(f"has a label of more than {MAX_NAME} characters")
             yield GivenLabel(text, 1.0, True)
         elif text in _VALUES:
             yield GivenLabel(label_name(column), _VALUES[text], False)
         else:
-            raise LabelColumnError(f"has another value than 0, 1 or nothing in column `{column}`")
+            told = column if len(column) <= 80 else f"{column[:80]}..."
+            raise LabelColumnError(f"has another value than 0, 1 or nothing in column `{told}`")

@@ -73,16 +73,18 @@ def read_metadata(csv_path: Path) -> dict[str, PictureMetadata]:
 def _lines(csv_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         with csv_path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if "path" not in (reader.fieldnames or ()):
+            reader = csv.reader(file)
+            header = next(reader, [])
+            if "path" not in header:
                 raise IngestError(
                     "metadata-no-path-column",
                     f"{csv_path} has no column `path`; add one, or check the first line.",
                 )
             for row in reader:
-                if None in row:
+                if len(row) > len(header):
                     raise _bad(csv_path, reader.line_num, "has more fields than the first line")
-                yield reader.line_num, {name: (value or "").strip() for name, value in row.items()}
+                if row:
+                    yield reader.line_num, dict(zip(header, map(str.strip, row), strict=False))
     except OSError as error:
         cause = (error.strerror or "unknown cause").lower()
         raise IngestError(
@@ -97,7 +99,7 @@ def _lines(csv_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _parse(csv_path: Path, line: int, row: Mapping[str, str]) -> PictureMetadata:
     try:
         # The class comes last, for it says more than a column of its own name that says 0.
-        given = sorted(given_labels(row, label_columns(row)), key=lambda one: one.is_class)
+        given = sorted(given_labels(row, frozenset(label_columns(row))), key=lambda one: one.is_class)
     except LabelColumnError as error:
         raise _bad(csv_path, line, str(error)) from None
     sex = row.get("sex", "").upper()

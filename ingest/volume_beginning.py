@@ -35,7 +35,7 @@ _META_VECTORS = (
     "ElementSize",
 )
 _META_MATRICES = ("TransformMatrix", "Rotation", "Orientation")
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 def begins_like_a_volume(suffix: str, start: bytes) -> bool:

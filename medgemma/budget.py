@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 # Digits are tokens of their own in Gemma's vocabulary. Three letters a token is more than English takes with
 # any vocabulary of 32,000 pieces or more; what is not ASCII may fall back to its bytes.
-_PIECE = re.compile(r"[A-Za-z]{1,3}|[ \t]+(?=[0-9])|\n+|[^\sA-Za-z]")
+_PIECE = re.compile(r"[A-Za-z]{1,3}|(?<![ \t])[ \t]++(?=[0-9])|\n+|[^\sA-Za-z]")
 
 
 @dataclass(frozen=True, slots=True)

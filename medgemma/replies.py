@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from medgemma.errors import DraftError
 
 _THOUGHT_END = "<unused95>"
-_THOUGHT_BEGIN = re.compile(r"\s*(?:<unused94>)?\s*(?:thought\b)?\s*")
+_THOUGHT_BEGIN = re.compile(r"\s*+(?:<unused94>)?+\s*+(?:thought\b)?+\s*+")
 _SPECIAL = re.compile(
     r"<(?:pad|eos|bos|unk|mask|unused\d+|(?:start|end)_of_(?:turn|image)|image_soft_token)>"
 )

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from index.errors import CatalogError
+from index.errors import CatalogError, excerpt
 from index.filters import parse_all
 from index.routes import Budget
 from medgemma.errors import DraftError
 from medgemma.prompts import templates
 from medgemma.rules import EVIDENCE_ONLY, DraftOptions, Rule, ScoreCondition
+from medsiglip.toml_file import TomlError, parse_toml
+
+MAX_ENTRIES = 1000
+"""Of a list in a rule; of those that become filters, `index.filters` takes fewer."""
+MAX_SCORES = 100
+"""Conditions on scores in a rule: each is worked out over all studies that are looked at."""
+MAX_TEXT = 4096
+"""Characters of a text in a rule that is no filter: as many as a label may have."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE)
 _SOURCE = re.compile(r"(?:prompts|probe):[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -24,7 +31,8 @@ def check_route_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise DraftError(
             "bad-route-name",
-            f"{name!r} cannot name a route: use letters, digits, dots, hyphens and underscores, at most 64.",
+            f"{excerpt(name)} cannot name a route: use letters, digits, dots, hyphens and underscores, "
+            "at most 64.",
         )
     return name
 
@@ -37,14 +45,15 @@ def read_rule(name: str, table: Mapping[str, Any]) -> Rule:
 def read_routes(content: bytes, file: str) -> dict[str, Rule]:
     """The rules of a TOML file by name. Raises DraftError `bad-route` or `bad-route-name`."""
     try:
-        document = tomllib.loads(content.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DraftError("bad-route", f"{file}: not valid TOML ({error}); correct that line.") from error
+        document = parse_toml(content)
+    except TomlError as error:
+        raise DraftError("bad-route", f"{file}: not valid TOML ({error}); correct that line.") from None
     rules = {}
     for name, table in document.items():
         if not isinstance(table, dict):
             raise DraftError(
-                "bad-route", f"{file}: {name!r} stands outside a route; begin with a line such as [chest]."
+                "bad-route",
+                f"{file}: {excerpt(name)} stands outside a route; begin with a line such as [chest].",
             )
         rules[name] = read_rule(name, table)
     if not rules:
@@ -65,7 +74,7 @@ class _Reader:
         known = (*_LISTS, *_NUMBERS, *_OTHERS)
         for key in table:
             if key not in known:
-                raise self._bad(f"there is no field {key!r}; use {', '.join(known)}")
+                raise self._bad(f"there is no field {excerpt(key)}; use {', '.join(known)}")
         lists = {key: self._texts(table, key) for key in _LISTS}
         findings = lists.pop("findings")
         for source in findings:
@@ -99,13 +108,15 @@ class _Reader:
     def _scores(self, given: Any) -> tuple[ScoreCondition, ...]:
         if not isinstance(given, list) or not all(isinstance(one, Mapping) for one in given):
             raise self._bad("'scores' must be a list of tables with source, label, at_least or at_most")
+        if len(given) > MAX_SCORES:
+            raise self._bad(f"'scores' has {len(given)} entries and may have {MAX_SCORES}")
         return tuple(self._score(one) for one in given)
 
     def _score(self, table: Mapping[str, Any]) -> ScoreCondition:
         known = ("source", "label", "at_least", "at_most")
         for key in table:
             if key not in known:
-                raise self._bad(f"'scores' has no field {key!r}; use {', '.join(known)}")
+                raise self._bad(f"'scores' has no field {excerpt(key)}; use {', '.join(known)}")
         source, label = self._text(table, "source"), self._text(table, "label")
         if source is None or label is None:
             raise self._bad("every entry of 'scores' needs a source and a label")
@@ -117,24 +128,31 @@ class _Reader:
 
     def _source(self, source: str) -> None:
         if not _SOURCE.fullmatch(source):
-            raise self._bad(f"{source!r} scores nothing; write prompts:NAME of a prompt set or probe:NAME")
+            raise self._bad(
+                f"{excerpt(source)} scores nothing; write prompts:NAME of a prompt set or probe:NAME"
+            )
 
     def _template(self, table: Mapping[str, Any]) -> str | None:
         name = self._text(table, "template")
         if name is not None and name not in templates():
-            raise self._bad(f"there is no prompt template {name!r}; choose one of {', '.join(templates())}")
+            known = ", ".join(templates())
+            raise self._bad(f"there is no prompt template {excerpt(name)}; choose one of {known}")
         return name
 
     def _texts(self, table: Mapping[str, Any], key: str) -> tuple[str, ...]:
         given = table.get(key, [])
-        if not isinstance(given, list) or not all(isinstance(one, str) and one.strip() for one in given):
+        if not isinstance(given, list) or not all(map(_is_text, given)):
             raise self._bad(f"{key!r} must be a list of texts")
+        if len(given) > MAX_ENTRIES:
+            raise self._bad(f"{key!r} has {len(given)} entries and may have {MAX_ENTRIES}")
         return tuple(given)
 
     def _text(self, table: Mapping[str, Any], key: str) -> str | None:
         given = table.get(key)
-        if given is not None and (not isinstance(given, str) or not given.strip()):
+        if given is not None and not _is_text(given):
             raise self._bad(f"{key!r} must be a text")
+        if given is not None and len(given) > MAX_TEXT:
+            raise self._bad(f"{key!r} has {len(given)} characters and may have {MAX_TEXT}")
         return given
 
     def _truth(self, table: Mapping[str, Any], key: str) -> bool:
@@ -161,6 +179,17 @@ class _Reader:
 
     def _bad(self, why: str) -> DraftError:
         return DraftError("bad-route", f"The route {self.name} cannot be used: {why}.")
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a text that says something and that a database holds: without NUL and lone surrogates."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        return False
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def routes_as_toml(routes: Sequence[tuple[str, Rule]]) -> str:

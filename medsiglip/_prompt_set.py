@@ -1,7 +1,6 @@
 """Prompt sets: labels and the texts that stand for them; `medsiglip.zeroshot` describes the file format."""
 
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -9,8 +8,11 @@ from typing import Any, Literal
 
 from medsiglip.errors import ModelError
 from medsiglip.tokenizer import canonicalise
+from medsiglip.toml_file import TomlError, parse_toml, toml_bytes
 
 Kind = Literal["findings", "classes", "names", "labels"]
+MAX_LABEL = 1000
+"""Characters of a label in a file of prompts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def load_prompt_set(name_or_path: str | Path) -> PromptSet:
     if text.endswith(".toml") or Path(text).name != text:
         path = Path(text)
         try:
-            content = path.read_bytes()
+            content = toml_bytes(path)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             message = f"{path}: the prompt set cannot be read ({reason}); give the path of a TOML file."
@@ -110,9 +112,9 @@ class _PromptFile:
 
     def read(self, name: str, content: bytes) -> PromptSet:
         try:
-            document = tomllib.loads(content.decode("utf-8"))
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise self._invalid(f"not valid TOML ({error}); correct that line.") from error
+            document = parse_toml(content)
+        except TomlError as error:
+            raise self._invalid(f"not valid TOML ({error}); correct that line.") from None
         self._only_keys(document, ("kind", "source", "where", "prompts", "names"), "")
         kind: Kind = document.get("kind", "")
         if kind not in ("findings", "classes", "names"):
@@ -125,13 +127,16 @@ class _PromptFile:
         if other in document:
             raise self._invalid(f"'{other}' does not go with kind = \"{kind}\"; use '{key}'.")
         if kind == "names":
-            prompts = {label: LabelPrompts((label,), where=where) for label in self._texts(document, "names")}
+            names = self._texts(document, "names")
+            self._check_lengths(names)
+            prompts = {label: LabelPrompts((label,), where=where) for label in names}
         else:
             tables = document.get("prompts")
             if not isinstance(tables, dict) or not tables:
                 raise self._invalid("'prompts' must be a table with at least one label.")
             if any(not label.strip() for label in tables):
                 raise self._invalid("'prompts' holds an empty label; name it.")
+            self._check_lengths(tables)
             prompts = self._findings(tables, where) if kind == "findings" else self._classes(tables, where)
         if kind != "findings" and len(prompts) < 2:
             raise self._invalid(f"'{key}' has one class, and classes compete with each other; add another.")
@@ -164,10 +169,16 @@ class _PromptFile:
             raise self._invalid(f"'{prefix}{key}' holds the same text twice; remove one.")
         return tuple(value)
 
+    def _check_lengths(self, labels: Iterable[str]) -> None:
+        longest = max(map(len, labels))
+        if longest > MAX_LABEL:
+            raise self._invalid(f"a label has {longest} characters and may have {MAX_LABEL}; shorten it.")
+
     def _only_keys(self, table: Mapping[str, Any], keys: tuple[str, ...], prefix: str) -> None:
         for key in table:
             if key not in keys:
-                raise self._invalid(f"'{prefix}{key}' is not a key of the format; use {', '.join(keys)}.")
+                told = key if len(key) <= 80 else f"{key[:80]}..."
+                raise self._invalid(f"'{prefix}{told}' is not a key of the format; use {', '.join(keys)}.")
 
     def _invalid(self, what: str) -> ModelError:
         return ModelError("prompt-set-invalid", f"{self.file}: {what}")

@@ -76,16 +76,16 @@ def read_pairs(folder: Path, *, validation_fraction: float = 0.1, seed: int = 0)
 def _rows(table: Path, folder: Path) -> Iterator[_Row]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
+            reader = csv.reader(file)
+            columns = next(reader, [])
             for name in ("path", "caption"):
                 if name not in columns:
                     raise ModelError(
                         "column-missing",
                         f"{table} has no column {name}: its first line must name path and caption.",
                     )
-            for number, fields in enumerate(reader, start=2):
-                yield _row(fields, f"{table} row {number}", folder)
+            for number, fields in enumerate(filter(None, reader), start=2):
+                yield _row(dict(zip(columns, fields, strict=False)), f"{table} row {number}", folder)
     except FileNotFoundError:
         raise ModelError(
             "metadata-missing",
@@ -98,8 +98,8 @@ def _rows(table: Path, folder: Path) -> Iterator[_Row]:
         ) from error
 
 
-def _row(fields: dict[str, str | None], where: str, folder: Path) -> _Row:
-    name, caption = (fields["path"] or "").strip(), (fields["caption"] or "").strip()
+def _row(fields: dict[str, str], where: str, folder: Path) -> _Row:
+    name, caption = fields.get("path", "").strip(), fields.get("caption", "").strip()
     path = folder / name
     if not name or not path.is_file():
         raise ModelError(
@@ -108,11 +108,11 @@ def _row(fields: dict[str, str | None], where: str, folder: Path) -> _Row:
         )
     if not caption:
         raise ModelError("caption-empty", f"{where} has an empty caption: write one or remove the row.")
-    split = (fields.get("split") or "").strip().lower()
+    split = fields.get("split", "").strip().lower()
     if split and split not in _SPLITS:
         raise ModelError("split-unknown", f"{where} has the split {split!r}: it must be train or val.")
-    patient = (fields.get("patient_id") or "").strip() or f"picture {path}"
-    group = (fields.get("group") or "").strip()
+    patient = fields.get("patient_id", "").strip() or f"picture {path}"
+    group = fields.get("group", "").strip()
     return _Row(path, caption, patient, group, _SPLITS[split] if split else None)
 
 

@@ -7,12 +7,16 @@ from typing import Annotated, Any, Literal
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from index.filters import MAX_EXPRESSIONS
+
 # What PostgreSQL takes as text: no NUL (its documentation, section 8.3).
 NO_NUL = r"^[^\x00]*$"
 Text = Annotated[str, Field(min_length=1, max_length=4096, pattern=NO_NUL)]
 # PS3.5, section 9.1: at most 64 characters. Plain pictures have UIDs that were derived in the same form.
 Uid = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z._-]+$")]
-Filters = Annotated[list[Text], Field(max_length=50)]
+# How long a filter may be is said by `index.filters`, with the code that all its refusals have.
+FilterText = Annotated[str, Field(min_length=1, pattern=NO_NUL)]
+Filters = Annotated[list[FilterText], Field(max_length=MAX_EXPRESSIONS)]
 Level = Literal["image", "series", "study"]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Json = dict[str, Any]
@@ -22,8 +26,11 @@ StudyPath = Annotated[
 ]
 NamePath = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Where = Annotated[
-    list[Text],
-    Query(max_length=50, description="`field=value` and the like, as in `--where`; repeated means and"),
+    list[FilterText],
+    Query(
+        max_length=MAX_EXPRESSIONS,
+        description="`field=value` and the like, as in `--where`; repeated means and",
+    ),
 ]
 
 

@@ -50,6 +50,10 @@ def test_columns_of_numbers_classes_and_bare_names(tmp_path: Path) -> None:
         ("path,mass,remark\na,1,seen\n", "line 2 has another value .* in column `remark`.*label:<name>"),
         ('path,label:mass\n\n"a\nb",1\nc,2\n', "line 5 has another value .* in column `label:mass`"),
         ("path,age,sex\na,50,F\n", "label:<name>"),
+        (f"path,label:{'a' * 4097}\na,1\n", "a column for a label of more than 4096 characters"),
+        (f"path,label\na,{'a' * 4097}\n", "line 2 has a label of more than 4096 characters"),
+        ("path,label:a,label:b\na,1\nb,,2\n", "line 3 has another value .* in column `label:b`"),
+        ("path,label:a\n\n", "holds no label"),
         ("", "study_instance_uid"),
     ],
 )

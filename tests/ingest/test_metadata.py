@@ -46,6 +46,8 @@ def test_paths_count_from_the_csv(tmp_path):
         ("path,label:x\na.png,yes\n", "metadata-bad-row", "label:x"),
         ("path,label\n,x\n", "metadata-bad-row", "line 2"),
         ("path\na.png,extra\n", "metadata-bad-row", "line 2"),
+        ("path,label:x,sex\na.png\nb.png,1,unsure\n", "metadata-bad-row", "line 3"),
+        ("\npath\na.png\n", "metadata-no-path-column", "`path`"),
         ("path\na.png\na.png\n", "metadata-duplicate-path", "line 3"),
     ],
 )

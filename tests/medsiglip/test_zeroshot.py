@@ -226,6 +226,9 @@ def test_an_unknown_set_names_the_known_ones(tmp_path):
     [
         ("kind = ", "not valid TOML"),
         ("\xff", "not valid TOML"),
+        (f"x = {'[' * 5000}", "not valid TOML .line 1 has more than 32 brackets within each other"),
+        (f'kind = "names"\nnames = ["a", "{"b" * 1001}"]', "a label has 1001 characters and may have 1000"),
+        (f'kind = "classes"\n[prompts]\n{"b" * 1001} = ["x"]', "a label has 1001 characters and may have"),
         ('[prompts]\na = ["x"]', "'kind' must be one of"),
         ('kind = "labels"', "'kind' must be one of"),
         ('kind = ["findings"]', "'kind' must be one of"),
