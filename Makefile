@@ -8,10 +8,10 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench checkpoint kill-test jobs-test routing-test contract load-test steady fuzz parity clean
+.PHONY: help install demo serve test lint bench checkpoint kill-test jobs-test routing-test statements-test contract load-test steady fuzz parity clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## build .venv with everything needed to run, develop and test
 
@@ -51,6 +51,9 @@ jobs-test: $(INSTALLED) ## two servers and their workers on one PostgreSQL, kill
 
 routing-test: $(INSTALLED) ## 200 drawn studies ingested and routed by workers that are killed at every stage
 	$(BIN)/python -m pytest -m campaign -s tests/api/test_routing.py
+
+statements-test: $(INSTALLED) ## every statement with 20,000 things, and an ingest into a home of 10,000 studies
+	$(BIN)/python -m pytest -m campaign tests/index/test_statement_sizes.py tests/api/test_large_home.py
 
 contract: $(INSTALLED) ## the whole HTTP description tried by schemathesis, with state (some minutes)
 	$(BIN)/python -m pytest -m campaign -s tests/api/test_contract.py

@@ -227,8 +227,8 @@ def show_verification(console: Console, outcome: Payload) -> None:
 def show_recovery(console: Console, recovered: Payload) -> None:
     """What was found again, what was set aside, and what is still without a vector."""
     console.print(
-        f"{recovered['found']} vectors found again; {recovered['set_aside']} vector files set aside in trash/, "
-        "where they lie for a week",
+        f"{recovered['found']} vectors found again; {recovered['set_aside']} vector files set aside in "
+        "trash/, where they lie for a week",
         soft_wrap=True,
     )
     if recovered["missing"]:

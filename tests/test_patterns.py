@@ -201,7 +201,7 @@ def growth(pattern: Pattern) -> tuple[str, int, int] | None:
         return None
     pairs = (attacks(stepper.tree, stepper.flags, size) for size in (SHORT, SHORT * TIMES))
     for short, long in zip(*pairs, strict=True):
-        few = count(stepper, pattern, short, 100_000)
+        few = count(stepper, pattern, short, 20_000)
         allowed = int(MOST * few) + 200
         if (many := count(stepper, pattern, long, allowed)) > allowed:
             return short, few, many

@@ -34,7 +34,7 @@ def test_the_commands_of_this_version_are_there() -> None:
     assert {" ".join(words) for words in ALL} == {
         *("demo", "ingest", "search", "classify", "embed", "render", "tune", "forget", "doctor"),
         *("study list", "study show", "label import", "label list"),
-        *("index info", "index verify", "index rebuild", "index compact", "index export"),
+        *("index info", "index verify", "index rebuild", "index compact", "index recover", "index export"),
         *("evaluate retrieval", "evaluate zero-shot", "evaluate probe"),
         *("probe train", "probe list", "probe show", "probe predict"),
         *("keys create", "keys list", "keys revoke", "serve", "worker"),

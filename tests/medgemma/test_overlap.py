@@ -155,9 +155,9 @@ def steps(text):
     return count
 overlaps("No effusion 12.", ["No effusion 12. Dr. Gray."], [])
 for unit in {units!r}:
-    small, large = (steps((unit * (size // len(unit) + 1))[:size]) for size in (1000, 4000))
-    assert large <= 5.5 * small + 2000, (unit, small, large)
-    long = (unit * 100_000)[:100_000]
+    small, large = (steps((unit * (size // len(unit) + 1))[:size]) for size in (400, 1600))
+    assert large <= 5.5 * small + 1000, (unit, small, large)
+    long = (unit * 20_000)[:20_000]
     overlaps(long, [long[1:], long[:-1]], [long[:1000]])
 """
 UNITS = [
