@@ -55,7 +55,7 @@ def orphan(index: CaseIndex, home: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     write = Writing.shard
 
     def killed(self: Writing, *given: object) -> int:
-        write(self, *given)  # type: ignore[arg-type]
+        write(self, *given)
         raise KilledError
 
     with monkeypatch.context() as patch:
