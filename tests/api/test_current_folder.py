@@ -96,7 +96,7 @@ def test_ingest_search_and_render(start: Start, pictures: Path, tmp_path: Path) 
 
 
 def test_demo(start: Start) -> None:
-    assert result(start("demo", "--studies", "24"))["ingest"]["studies"] == 24
+    assert result(start("demo", "--studies", "48"))["ingest"]["studies"] == 48
 
 
 def test_serve(start: Start, pictures: Path) -> None:
