@@ -42,9 +42,9 @@ def empty(home: Path, reason: str | None = None) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def contents(home: Path) -> list[Path]:
-    """Every file in the trash, the newest first."""
-    folders = sorted(_folders(home), reverse=True)
+def contents(home: Path, reason: str | None = None) -> list[Path]:
+    """Every file in the trash, or every one that is there for that reason, the newest first."""
+    folders = sorted((f for f in _folders(home) if reason in (None, f.name.partition("-")[2])), reverse=True)
     return [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
 
 

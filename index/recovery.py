@@ -73,7 +73,7 @@ def _gather(transaction: Writing, shard: Any, sources: Iterable[Path]) -> int:
     wanted = np.fromiter(connection.execute(statement).scalars(), np.int64)
     ids: list[Ids] = []
     vectors: list[NDArray[np.floating]] = []
-    for source in sources:
+    for source in sorted(sources, key=lambda path: path.stem != shard.name):
         if len(wanted) and source.parent.name == shard.space:
             held, stored = _read(source, transaction.home)
             keep = np.isin(held, wanted)
@@ -116,7 +116,8 @@ def _raise_next_id(connection: Connection, highest: int) -> None:
 
 
 def _in_trash(folder: Path) -> list[Path]:
-    return [path for path in _trash.contents(folder) if path.suffix == ".parquet"]
+    # Ids of an interrupted write were given again to other images: its vectors are nobody's.
+    return [path for path in _trash.contents(folder, _trash.SET_ASIDE) if path.suffix == ".parquet"]
 
 
 def _file(database: Database, shard: Any) -> Path:

@@ -130,6 +130,15 @@ def test_vectors_in_the_trash_are_found(ours: Archive) -> None:
         assert index.verify().problems == ()
 
 
+def test_vectors_of_an_interrupted_write_are_not_taken_for_those_of_an_image(ours: Archive) -> None:
+    """Their ids were given again, to images that came later."""
+    ours.fill(range(2))
+    [first, _] = sorted(ours.home.rglob("*.parquet"))
+    _trash.move(ours.home, [first], _trash.UNFINISHED)
+    recovered = recover(ours.home, database_url=ours.url)
+    assert (recovered.found, recovered.missing) == (0, 3)
+
+
 def test_a_damaged_file_does_not_stop_the_others(ours: Archive) -> None:
     ours.fill(range(2))
     backup = ours.backup()
