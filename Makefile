@@ -40,29 +40,29 @@ bench: $(INSTALLED) ## ratios against peers and limits; writes benchmarks/result
 
 checkpoint: $(INSTALLED) ## draw phantoms and train the tiny model anew (up to 45 minutes on 2 cores)
 	rm -rf $(TINY).new
-	$(BIN)/python -m ingest.phantoms.make_checkpoint --out $(TINY).new
+	$(BIN)/python -m medsiglip.phantoms.checkpoint.make_checkpoint --out $(TINY).new
 	rm -rf $(TINY) && mv $(TINY).new $(TINY)
 
 kill-test: $(INSTALLED) ## twenty ingests killed with SIGKILL at random moments, each repaired by a plain re-run
-	$(BIN)/python -m pytest -m campaign tests/api/test_kill.py
+	$(BIN)/python -m pytest -m campaign tests/api/jobs/test_kill.py
 
 jobs-test: $(INSTALLED) ## two servers and their workers on one PostgreSQL, killed now and then (three minutes)
-	$(BIN)/python -m pytest -m campaign -s tests/api/test_job_campaign.py
+	$(BIN)/python -m pytest -m campaign -s tests/api/jobs/test_job_campaign.py
 
 routing-test: $(INSTALLED) ## 200 drawn studies ingested and routed by workers that are killed at every stage
-	$(BIN)/python -m pytest -m campaign -s tests/api/test_routing.py
+	$(BIN)/python -m pytest -m campaign -s tests/api/archive/drafts/test_routing_rules.py
 
 statements-test: $(INSTALLED) ## every statement with 20,000 things, and an ingest into a home of 10,000 studies
-	$(BIN)/python -m pytest -m campaign tests/index/test_statement_sizes.py tests/api/test_large_home.py
+	$(BIN)/python -m pytest -m campaign tests/index/catalogue/test_statement_sizes.py tests/api/archive/test_large_home.py
 
 contract: $(INSTALLED) ## the whole HTTP description tried by schemathesis, with state (some minutes)
-	$(BIN)/python -m pytest -m campaign -s tests/api/test_contract.py
+	$(BIN)/python -m pytest -m campaign -s tests/api/http/test_contract.py
 
 load-test: $(INSTALLED) ## 32 clients for a minute, then a server that is killed three times under load
-	$(BIN)/python -m pytest -m campaign -s tests/api/test_load.py
+	$(BIN)/python -m pytest -m campaign -s tests/api/http/test_load.py
 
 steady: $(INSTALLED) ## a hundred interrupted ingests of a folder of everything, each ending in the same index
-	$(BIN)/python -m pytest -m campaign tests/ingest/test_same_index.py
+	$(BIN)/python -m pytest -m campaign tests/ingest/run/test_same_index.py
 
 parity: $(INSTALLED) ## full-size So400m/448 against transformers, random weights (about 12 GB of memory)
 	$(BIN)/python -m pytest -m campaign -s tests/medsiglip

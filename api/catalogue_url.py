@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from api.errors import ServiceError
+from medsiglip.api.errors import ServiceError
 
 if TYPE_CHECKING:
-    from api.settings import Settings
+    from medsiglip.api.settings import Settings
 
 _MOST_BYTES = 4096
 

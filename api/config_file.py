@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from api.errors import ServiceError
-from index.errors import excerpt
+from medsiglip.api.errors import ServiceError
+from medsiglip.index.errors import excerpt
 from medsiglip.toml_file import TomlError, parse_toml, toml_bytes
 
 # Of a name that is looked up among others: comparing two costs the product of their lengths (difflib).

@@ -2,9 +2,10 @@
 
 Each package has one error tree, whose root carries a stable kebab-case `code` and whose text is a whole
 sentence that names the file or field and the cure: `medsiglip.errors.ModelError`,
-`index.errors.CatalogError`, `ingest.errors.IngestError`, `medgemma.errors.DraftError`, and here
-`ServiceError`. `explain` is the one table that turns any of them, and the operating system's refusals, into
-(code, sentence); everything else is a defect of ours and stays unexplained.
+`medsiglip.index.errors.CatalogError`, `medsiglip.ingest.errors.IngestError`,
+`medsiglip.medgemma.errors.DraftError`, and here `ServiceError`. `explain` is the one table that turns any of
+them, and the operating system's refusals, into (code, sentence); everything else is a defect of ours and
+stays unexplained.
 """
 
 from __future__ import annotations
@@ -51,10 +52,10 @@ _SYSTEM_REFUSALS = {
 
 def explain(error: BaseException) -> Explanation | None:
     """The code and sentence of an error that a caller can act on; None for an unexpected one."""
-    from index.errors import CatalogError
-    from ingest.errors import IngestError
-    from medgemma.errors import DraftError
     from medsiglip.errors import ModelError
+    from medsiglip.index.errors import CatalogError
+    from medsiglip.ingest.errors import IngestError
+    from medsiglip.medgemma.errors import DraftError
 
     if isinstance(error, ServiceError | ModelError | CatalogError | IngestError | DraftError):
         return Explanation(error.code, " ".join(str(error).split()))

@@ -56,7 +56,17 @@ def _ingest(data: Path, home: Path) -> tuple[int, dict[str, Any]]:
 
 
 def _words(home: Path, *command: str) -> list[str]:
-    return [sys.executable, "-m", "api.cli", "--home", str(home), "--model", "tiny", "--json", *command]
+    return [
+        sys.executable,
+        "-m",
+        "medsiglip.api.cli",
+        "--home",
+        str(home),
+        "--model",
+        "tiny",
+        "--json",
+        *command,
+    ]
 
 
 def _resident(process: psutil.Process) -> int:

@@ -38,7 +38,7 @@ def _data_uri(picture: npt.NDArray[np.uint8]) -> str:
 def serving(checkpoint: Path, home: Path) -> Iterator[int]:
     """The port of `medsiglip serve` on a home, when it is ready; the model has one thread."""
     words = ["--home", str(home), "--model", str(checkpoint), "--json", "serve", "--port", "0", "--no-worker"]
-    with _process([sys.executable, "-m", "api.cli", *words]) as process:
+    with _process([sys.executable, "-m", "medsiglip.api.cli", *words]) as process:
         assert process.stdout is not None
         port = int(json.loads(process.stdout.readline())["url"].rpartition(":")[2])
         _wait_for(port, "/readyz", process)

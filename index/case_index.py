@@ -12,20 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection
 
-from index import _reading, _spaces, _trash, _unfinished, _writing, deletion, labels, probes
-from index._home import OpenHome
-from index._paths import HiddenPaths
-from index._search import allowed_images, ranking
-from index._shard_vectors import ShardVectors
-from index._shards import writing
-from index.api_keys import ApiKeys
-from index.audit_log import AuditLog
-from index.compaction import compact
-from index.drafts import DraftStore
-from index.errors import CatalogError
-from index.faiss_index import discard_snapshot
-from index.jobs import JobQueue
-from index.records import (
+from medsiglip.index.catalogue import labels, probes, reading, spaces
+from medsiglip.index.catalogue.paths import HiddenPaths
+from medsiglip.index.catalogue.report_texts import ReportTextStore
+from medsiglip.index.catalogue.schema import files, images, instances
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.records import (
     CaseTable,
     Compaction,
     FileRecord,
@@ -46,9 +38,19 @@ from index.records import (
     StudySummary,
     Verification,
 )
-from index.report_texts import ReportTextStore
-from index.routes import RouteStore
-from index.schema import files, images, instances
+from medsiglip.index.search.faiss_index import discard_snapshot
+from medsiglip.index.search.home import OpenHome
+from medsiglip.index.search.search import allowed_images, ranking
+from medsiglip.index.search.shard_vectors import ShardVectors
+from medsiglip.index.service.api_keys import ApiKeys
+from medsiglip.index.service.audit_log import AuditLog
+from medsiglip.index.service.drafts import DraftStore
+from medsiglip.index.service.jobs import JobQueue
+from medsiglip.index.service.routing_rules import RouteStore
+from medsiglip.index.storage import crash_recovery, deletion, trash
+from medsiglip.index.storage.compaction import compact
+from medsiglip.index.storage.shards import writing
+from medsiglip.index.storage.writing import add_cases, write_files
 
 # So many studies are read from their shards, where the search structures are not loaded yet.
 _FEW_STUDIES = 1000
@@ -99,13 +101,13 @@ class CaseIndex(OpenHome):
     def key_fingerprint(self) -> str | None:
         """The fingerprint of the key that the home is tied to, or None before the first `bind_key`."""
         with self._database.read() as connection:
-            return _spaces.key_fingerprint(connection)
+            return spaces.key_fingerprint(connection)
 
     @property
     def phi(self) -> str | None:
         """How much of a person's data the home keeps, or None before the first `bind_key`."""
         with self._database.read() as connection:
-            return _spaces.phi(connection)
+            return spaces.phi(connection)
 
     def bind_key(self, fingerprint: str, phi: str | None = None) -> None:
         """Tie the home to the key of its pseudonyms, and to how much it keeps of a person (None: as it does,
@@ -114,7 +116,7 @@ class CaseIndex(OpenHome):
         bound, kept = self.key_fingerprint, self.phi
         if bound is None:
             with self._database.write() as connection:
-                bound, kept = _spaces.bind_key(connection, fingerprint, phi or "pseudonymous")
+                bound, kept = spaces.bind_key(connection, fingerprint, phi or "pseudonymous")
         if bound != fingerprint:
             raise CatalogError(
                 "key-mismatch",
@@ -145,12 +147,10 @@ class CaseIndex(OpenHome):
         """
         active = self._needed()
         count = sum(len(bundle.images) for bundle in bundles)
-        array = _spaces.checked_vectors(vectors, count, active.space.dimension)
+        array = spaces.checked_vectors(vectors, count, active.space.dimension)
         with writing(self._database) as transaction:
             stored = [self._paths.bundle(bundle) for bundle in bundles]
-            image_ids = _writing.add(
-                transaction, active.row_id, active.space.name, stored, array, self._dtype
-            )
+            image_ids = add_cases(transaction, active.row_id, active.space.name, stored, array, self._dtype)
         if any(bundle.replace_series for bundle in bundles):
             deletion.sweep(self._database)
         return image_ids
@@ -158,73 +158,73 @@ class CaseIndex(OpenHome):
     def record_files(self, records: Sequence[FileRecord]) -> None:
         """Note what became of files, in place of what was noted for the same paths."""
         with self._database.write() as connection:
-            _writing.write_files(connection, self._paths.records(records))
+            write_files(connection, self._paths.records(records))
 
     # What is there
 
     def known_files(self) -> Mapping[str, FileRecord]:
         """Every file on record, by path."""
         with self._database.read() as connection:
-            return self._paths.known(_reading.file_records(connection))
+            return self._paths.known(reading.file_records(connection))
 
     def files_at(self, paths: Collection[str]) -> dict[str, FileRecord]:
         """What is on record of these files, by path."""
         stored = [self._paths.stored(path) for path in paths]
         with self._database.read() as connection:
-            found = _reading.file_records(connection, _reading.at(stored))
+            found = reading.file_records(connection, reading.at(stored))
         return {(path := self._paths.given(one.path)): replace(one, path=path) for one in found}
 
     def members_of(self, archive: str) -> list[FileRecord]:
         """What is on record of the files in an archive; nothing in a home that keeps no paths."""
         with self._database.read() as connection:
-            return _reading.members_of(connection, archive)
+            return reading.members_of(connection, archive)
 
     def series_files(self, series_instance_uid: str) -> list[FileRecord]:
         """The files whose instances belong to a series, by path."""
         with self._database.read() as connection:
-            found = _reading.file_records(connection, series_instance_uid=series_instance_uid)
+            found = reading.file_records(connection, series_instance_uid=series_instance_uid)
         return [replace(record, path=self._paths.given(record.path)) for record in found]
 
     def series_instances(self, study_instance_uid: str, series_instance_uid: str) -> set[tuple[str, str]]:
         """SOP Instance UID and pixel hash of every instance held of a series."""
         with self._database.read() as connection:
-            return _reading.series_instances(connection, study_instance_uid, series_instance_uid)
+            return reading.series_instances(connection, study_instance_uid, series_instance_uid)
 
     def holdings(self, paths: Collection[str]) -> Holdings:
         """How many studies, series, instances and images of the active space the files at `paths` led to."""
         with self._database.read() as connection:
-            return _reading.holdings(connection, self._row_id(), [self._paths.stored(p) for p in paths])
+            return reading.holdings(connection, self._row_id(), [self._paths.stored(p) for p in paths])
 
     def owners(self, paths: Collection[str]) -> dict[str, Owner]:
         """Patient, study and modality of each of these files that is in the index, by path."""
         with self._database.read() as connection:
-            found = _reading.owners(connection, [self._paths.stored(path) for path in paths])
+            found = reading.owners(connection, [self._paths.stored(path) for path in paths])
         return {self._paths.given(stored): owner for stored, owner in found.items()}
 
     def embedded_below(self, folder: str) -> set[str]:
         """The paths below a folder of files that are in the index; none in a home that keeps no paths."""
         with self._database.read() as connection:
-            return _reading.embedded_below(connection, folder)
+            return reading.embedded_below(connection, folder)
 
     def patients_of(self, study_instance_uids: Collection[str]) -> dict[str, str]:
         """The patient's key of each of these studies that is in the index, by study UID."""
         with self._database.read() as connection:
-            return _reading.patients_of(connection, study_instance_uids)
+            return reading.patients_of(connection, study_instance_uids)
 
     def instances_of(self, study_instance_uid: str) -> list[tuple[str, InstanceRecord]]:
         """The instances of a study, each with its Series Instance UID."""
         with self._database.read() as connection:
-            return _reading.instances_of_study(connection, study_instance_uid)
+            return reading.instances_of_study(connection, study_instance_uid)
 
     def known_instances(self, sop_instance_uids: Collection[str]) -> dict[str, set[str]]:
         """Pixel hashes held of these instances, by SOP Instance UID."""
         with self._database.read() as connection:
-            return _reading.pixel_hashes(connection, sop_instance_uids)
+            return reading.pixel_hashes(connection, sop_instance_uids)
 
     def has_instance(self, sop_instance_uid: str) -> set[str]:
         """Pixel hashes held for one SOP Instance UID."""
         with self._database.read() as connection:
-            return _reading.pixel_hashes(connection, [sop_instance_uid]).get(sop_instance_uid, set())
+            return reading.pixel_hashes(connection, [sop_instance_uid]).get(sop_instance_uid, set())
 
     def get(self, image_id: int) -> StoredImage:
         """One image; raises `CatalogError` `unknown-image`."""
@@ -242,7 +242,7 @@ class CaseIndex(OpenHome):
 
     def find_file(self, path: str) -> list[StoredImage]:
         """The images that an ingested file led to, by frame."""
-        return self._stored(images.c.instance_id.in_(_reading.instances_of_file(self._paths.stored(path))))
+        return self._stored(images.c.instance_id.in_(reading.instances_of_file(self._paths.stored(path))))
 
     def images_of(self, study_instance_uid: str) -> list[StoredImage]:
         """The images of a study in order; raises `CatalogError` `unknown-study`."""
@@ -266,23 +266,23 @@ class CaseIndex(OpenHome):
         with self._current() as loaded:
             keys = [] if exclude_patient is None else [exclude_patient]
             with self._database.read() as connection:
-                theirs = _reading.images_of_patients(connection, active.row_id, keys)
+                theirs = reading.images_of_patients(connection, active.row_id, keys)
             left_out = [image_id for image_ids in theirs.values() for image_id in image_ids]
             return loaded.sample(level, count, np.array(left_out, np.int64))
 
     def studies(self, where: Sequence[str] = ()) -> list[StudySummary]:
         """Studies by date, of which at least one image passes the filters."""
         with self._database.read() as connection:
-            return _reading.study_summaries(connection, self._row_id(), where)
+            return reading.study_summaries(connection, self._row_id(), where)
 
     def study(self, study_instance_uid: str) -> StudyDetail:
         """One study with all below it; raises `CatalogError` `unknown-study`."""
         with self._database.read() as connection:
-            return _reading.study_detail(connection, self._row_id(), study_instance_uid)
+            return reading.study_detail(connection, self._row_id(), study_instance_uid)
 
     def info(self) -> IndexInfo:
         """Counts of the home and of the active space."""
-        from index.check import info
+        from medsiglip.index.search.check import info
 
         active = self._find_active()
         with self._database.read() as connection:
@@ -314,7 +314,7 @@ class CaseIndex(OpenHome):
                 self._database, self._needed(), loaded, queries, k, level, where, list(exclude_patients)
             )
         with self._database.read() as connection:
-            return _reading.hits(connection, level, ranked)
+            return reading.hits(connection, level, ranked)
 
     def table(
         self,
@@ -331,13 +331,13 @@ class CaseIndex(OpenHome):
         key that is not in the index gives nothing. Raises `CatalogError` `bad-filter`, `bad-label`,
         `no-space`.
         """
-        from index._table import table
+        from medsiglip.index.search.table import table
 
         active = self._needed()
         if among is not None and len(among) <= _FEW_STUDIES and self._loaded is None:
             with self._database.read() as connection:
                 source = ShardVectors(connection, self.home, active)
-                few = np.array(_reading.image_ids(connection, active.row_id, where, among), np.int64)
+                few = np.array(reading.image_ids(connection, active.row_id, where, among), np.int64)
                 return table(connection, source, level, few, given_labels)
         with self._current() as loaded, self._database.read() as connection:
             allowed = allowed_images(connection, active.row_id, where, among)
@@ -349,19 +349,19 @@ class CaseIndex(OpenHome):
         each value once. Raises `CatalogError` `bad-filter`.
         """
         with self._database.read() as connection:
-            return _reading.condition_values(connection, self._row_id(), expression, study_instance_uids)
+            return reading.condition_values(connection, self._row_id(), expression, study_instance_uids)
 
     def passing(self, where: Sequence[str], among: Sequence[str]) -> set[str]:
         """Those of the studies `among`, by UID, of which one image passes the filters. Raises `CatalogError`
         `bad-filter`.
         """
         with self._database.read() as connection:
-            return _reading.passing_studies(connection, self._row_id(), where, among)
+            return reading.passing_studies(connection, self._row_id(), where, among)
 
     def check_filters(self, where: Sequence[str]) -> None:
         """Raise `CatalogError` `bad-filter` as a search with these filters would."""
         with self._database.read() as connection:
-            _reading.parsed(connection, where)
+            reading.parsed(connection, where)
 
     # Labels and probes
 
@@ -384,7 +384,7 @@ class CaseIndex(OpenHome):
         with writing(self._database) as transaction:
             probes.record(transaction, probe)
             if token is not None:
-                _unfinished.finish(transaction.connection, token)
+                crash_recovery.finish(transaction.connection, token)
         deletion.sweep(self._database)
 
     def remove_probe(self, name: str) -> bool:
@@ -409,23 +409,23 @@ class CaseIndex(OpenHome):
         Whatever writes to a home calls this now and then; opening one does not.
         """
         deletion.sweep(self._database)
-        _unfinished.collect(self._database)
-        _trash.empty(self.home)
+        crash_recovery.collect(self._database)
+        trash.empty(self.home)
         self._database.analyze()
 
     def discard(self, paths: Sequence[Path]) -> None:
         """Move files or folders of the home to its trash, where they lie for a week."""
-        _trash.move(self.home, paths, _trash.UNFINISHED)
+        trash.move(self.home, paths, trash.UNFINISHED)
 
     def announce(self, pattern: str) -> str:
         """Log that files are about to be written, by a glob relative to the home in which `{token}` stands
         for the token that this answers; the row that will name them takes the token.
         """
-        return _unfinished.announce(self._database, pattern)
+        return crash_recovery.announce(self._database, pattern)
 
     def verify(self) -> Verification:
         """Compare SQL, shards and FAISS with each other, reading all of them."""
-        from index.check import verify
+        from medsiglip.index.search.check import verify
 
         with self._lock:
             return verify(self._database, self._find_active(), self._load)
@@ -434,7 +434,7 @@ class CaseIndex(OpenHome):
         """Mean part of the exact k nearest that the search finds, asked with stored vectors: 1 if it is
         exact, and for an index that holds nothing. Searches wait meanwhile.
         """
-        from index.recall import recall_at
+        from medsiglip.index.search.recall import recall_at
 
         if self.space is None:
             return 1.0
@@ -468,7 +468,7 @@ class CaseIndex(OpenHome):
         found = partial(deletion.study_ids_of, study_instance_uid=study_instance_uid)
         removal = self._remove(found, files.c.study_instance_uid == study_instance_uid)
         if removal is None:
-            raise _reading.unknown_study(study_instance_uid)
+            raise reading.unknown_study(study_instance_uid)
         return removal
 
     def remove_patient(self, patient_key: str) -> Removal:
@@ -491,15 +491,15 @@ class CaseIndex(OpenHome):
             found = find(transaction.connection)
             removal = deletion.remove_studies(transaction, found, theirs)
         deletion.sweep(self._database)
-        _trash.empty(self.home, _trash.UNFINISHED)
+        trash.empty(self.home, trash.UNFINISHED)
         return removal if found or removal.files else None
 
     def export(self, folder: Path) -> int:
         """Write `images.parquet`, a row for each image of the active space; their number."""
-        from index.export import export
+        from medsiglip.index.search.export import export
 
         return export(self._database, self._needed(), Path(folder).expanduser().absolute())
 
     def _stored(self, *conditions: object) -> list[StoredImage]:
         with self._database.read() as connection:
-            return _reading.stored_images(connection, images.c.space_id == self._row_id(), *conditions)
+            return reading.stored_images(connection, images.c.space_id == self._row_id(), *conditions)

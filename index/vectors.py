@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import CatalogError
+from medsiglip.index.errors import CatalogError
 
 Dtype = Literal["float16", "float32"]
 Ids = NDArray[np.int64]

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import medsiglip
+
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
 
@@ -74,7 +76,7 @@ def process_pool(
 
 def _import_variables() -> dict[str, str]:
     """Where children import from: our packages, then the absolute entries of PYTHONPATH."""
-    source_root = str(Path(__file__).resolve().parent.parent)
+    source_root = str(Path(medsiglip.__file__).resolve().parent.parent)
     entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     path = os.pathsep.join([source_root, *filter(os.path.isabs, entries)])
     return {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}

@@ -8,7 +8,7 @@ DecodeError            one file cannot be used; becomes one `Rejected` line of t
 
 from __future__ import annotations
 
-from ingest.reasons import REASONS
+from medsiglip.ingest.reasons import REASONS
 
 
 class IngestError(Exception):
@@ -24,7 +24,7 @@ class InterruptedIngestError(IngestError):
 
 
 class WorkerLostError(Exception):
-    """A worker gave no result; `code` of `ingest.reasons` says why."""
+    """A worker gave no result; `code` of `medsiglip.ingest.reasons` says why."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -40,5 +40,5 @@ class DecodeError(Exception):
 
 
 def decode_error(code: str) -> DecodeError:
-    """The error of a code of `ingest.reasons`."""
+    """The error of a code of `medsiglip.ingest.reasons`."""
     return DecodeError(code, f"The file {REASONS[code][1]}.")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, cast
 
-from index.drafts import DraftRecord, RevisionRecord
-from medgemma.records import (
+from medsiglip.index.service.drafts import DraftRecord, RevisionRecord
+from medsiglip.medgemma.records import (
     Check,
     Draft,
     Evidence,

@@ -11,19 +11,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from index.case_index import CaseIndex
-from medgemma import evidence_only
-from medgemma.copied import WITHHELD, copied_by_generator
-from medgemma.draft_record import draft_of, payload_of
-from medgemma.errors import DraftError
-from medgemma.evidence import EvidenceOptions, gather, pictures_to_show
-from medgemma.findings import FindingScores
-from medgemma.generators import Cancelled, Generator, cancellation, never
-from medgemma.prompts import Prompt, build_prompt
-from medgemma.records import Check, Draft, Evidence, EvidenceImage, ImageSource
-from medgemma.replies import Reply
-from medgemma.rules import DraftOptions
-from medgemma.verify import check_draft, flag_flips, flips
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.medgemma.checks.copied import WITHHELD, copied_by_generator
+from medsiglip.medgemma.checks.verify import check_draft, flag_flips, flips
+from medsiglip.medgemma.draft_record import draft_of, payload_of
+from medsiglip.medgemma.errors import DraftError
+from medsiglip.medgemma.evidence import EvidenceOptions, gather, pictures_to_show
+from medsiglip.medgemma.findings import FindingScores
+from medsiglip.medgemma.generators import evidence_only
+from medsiglip.medgemma.generators.generators import Cancelled, Generator, cancellation, never
+from medsiglip.medgemma.generators.replies import Reply
+from medsiglip.medgemma.prompting.prompts import Prompt, build_prompt
+from medsiglip.medgemma.records import Check, Draft, Evidence, EvidenceImage, ImageSource
+from medsiglip.medgemma.routing.rules import DraftOptions
 
 OnStage = Callable[[str, int, int | None], None]
 _STAGES = 4

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from index.case_index import CaseIndex
-from index.records import SeriesRecord, StoredImage, StudyDetail
-from medgemma.findings import FindingScores
-from medgemma.prompts import template_for
-from medgemma.records import Evidence, EvidenceImage, Finding, PriorStudy, SimilarCase
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.records import SeriesRecord, StoredImage, StudyDetail
+from medsiglip.medgemma.findings import FindingScores
+from medsiglip.medgemma.prompting.prompts import template_for
+from medsiglip.medgemma.records import Evidence, EvidenceImage, Finding, PriorStudy, SimilarCase
 
 
 @dataclass(frozen=True, slots=True)

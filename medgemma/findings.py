@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from index.case_index import CaseIndex
-from index.errors import CatalogError
-from index.records import CaseTable, Level, ProbeRecord
-from medgemma.errors import DraftError
-from medgemma.records import Finding
 from medsiglip.errors import ModelError
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.records import CaseTable, Level, ProbeRecord
+from medsiglip.medgemma.errors import DraftError
+from medsiglip.medgemma.records import Finding
 from medsiglip.zeroshot import PromptSet, Scores, ZeroShotClassifier, list_prompt_sets, load_prompt_set
 
 MakeClassifier = Callable[[PromptSet], ZeroShotClassifier]
@@ -118,7 +118,7 @@ class FindingScores:
                         yield uid, self._finding(pooled.labels[column], probability, source, image_id, cosine)
 
     def _by_probe(self, name: str, source: str, uids: Sequence[str]) -> Iterable[tuple[str, Finding]]:
-        from medsiglip.probe import Probe
+        from medsiglip.probes.probe import Probe
 
         record = _probe_named(self.index, name)
         probe = Probe.load(self.index.home / record.file)

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from index.case_index import CaseIndex
-from index.drafts import DraftRecord, RevisionRecord
-from medgemma.copied import copied_by_person, copied_in, is_persons, left_out
-from medgemma.draft_record import draft_of, payload_of
-from medgemma.errors import DraftError
-from medgemma.records import Draft, Status
-from medgemma.verify import check_draft, flag_flips
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.service.drafts import DraftRecord, RevisionRecord
+from medsiglip.medgemma.checks.copied import copied_by_person, copied_in, is_persons, left_out
+from medsiglip.medgemma.checks.verify import check_draft, flag_flips
+from medsiglip.medgemma.draft_record import draft_of, payload_of
+from medsiglip.medgemma.errors import DraftError
+from medsiglip.medgemma.records import Draft, Status
 
 Step = Literal["accept", "edit", "reject"]
 TRANSITIONS: Mapping[tuple[Status, Step], Status] = {

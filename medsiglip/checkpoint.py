@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medsiglip._file_hash import FileHashes
 from medsiglip.architecture import Architecture, read_architecture, tensor_shapes
 from medsiglip.errors import ModelError
+from medsiglip.file_hash import FileHashes
 
 if TYPE_CHECKING:
     import torch
@@ -137,7 +137,7 @@ def _find(model: str) -> tuple[str, Path]:
         raise ModelError(
             "checkpoint-not-found", f"{folder} is a file; give the folder that holds the checkpoint."
         )
-    from medsiglip._hub import download, is_hub_id
+    from medsiglip.hub import download, is_hub_id
 
     if is_hub_id(model):
         return model, download(model)

@@ -31,7 +31,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from medsiglip._prompt_set import (
+from medsiglip.errors import ModelError
+from medsiglip.prompt_set import (
     Kind,
     LabelPrompts,
     PromptSet,
@@ -39,7 +40,6 @@ from medsiglip._prompt_set import (
     list_prompt_sets,
     load_prompt_set,
 )
-from medsiglip.errors import ModelError
 
 __all__ = [
     "Kind",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .postgresql_server import PostgresqlServer, find_programs
+from tests.postgresql_server import PostgresqlServer, find_programs
 
 
 def pytest_configure(config: pytest.Config) -> None:

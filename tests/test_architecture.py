@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.repository import ROOT
+
 ALLOWED = {
     "medsiglip": set(),
     "index": set(),
@@ -105,13 +106,19 @@ def test_processes_are_started_in_one_file() -> None:
 
 def test_worker_processes_and_metadata_paths_never_import_torch() -> None:
     light = [dotted(p) for name in ("index", "ingest", "api") for p in modules(name)]
-    light = [m for m in light if not m.startswith(("index.migrations", "ingest.phantoms.make_checkpoint"))]
+    light = [
+        m
+        for m in light
+        if not m.startswith(
+            ("medsiglip.index.catalogue.migrations", "medsiglip.phantoms.checkpoint.make_checkpoint")
+        )
+    ]
     light += [
         "medsiglip",
         "medsiglip.checkpoint",
         "medsiglip.preprocess",
         "medsiglip.zeroshot",
-        "medsiglip.metrics",
+        "medsiglip.figures.metrics",
     ]
     code = (
         "import importlib, sys\n"
@@ -157,8 +164,10 @@ print(json.dumps(found))
 
 def test_importing_opens_no_file_and_reads_no_environment() -> None:
     names = [dotted(p) for package in ALLOWED for p in modules(package)]
-    names = [n for n in names if not n.endswith("__main__") and n != "index.migrations.env"]
-    names = [n for n in names if not n.startswith("index.migrations.versions.")]
+    names = [
+        n for n in names if not n.endswith("__main__") and n != "medsiglip.index.catalogue.migrations.env"
+    ]
+    names = [n for n in names if not n.startswith("medsiglip.index.catalogue.migrations.versions.")]
     done = subprocess.run(
         [sys.executable, "-B", "-c", WATCH, str(ROOT), *names],  # -B: the interpreter would make __pycache__
         capture_output=True,

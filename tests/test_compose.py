@@ -12,12 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy.engine import make_url
 
-from api.generator_settings import read_generators
-from api.serving import FINISH_SECONDS
-from api.settings import Settings, read_settings
-from api.worker import GRACE_SECONDS
-
-from .container_files import COMPOSE, ROOT, compose, instructions, mounts
+from medsiglip.api.archive.drafts.generator_settings import read_generators
+from medsiglip.api.http.serving import FINISH_SECONDS
+from medsiglip.api.jobs.worker import GRACE_SECONDS
+from medsiglip.api.settings import Settings, read_settings
+from tests.container_files import COMPOSE, ROOT, compose, instructions, mounts
 
 SERVICES: dict[str, Any] = compose()["services"]
 OURS = ["api", "worker", "api-gpu", "worker-gpu"]

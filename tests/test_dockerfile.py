@@ -7,9 +7,8 @@ import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
-from api.settings import Settings
-
-from .container_files import ROOT, instructions, words
+from medsiglip.api.settings import Settings
+from tests.container_files import ROOT, instructions, words
 
 KNOWN = set(  # ADD, which may fetch and unpack, is not among them
     "FROM RUN CMD LABEL EXPOSE ENV COPY ENTRYPOINT USER WORKDIR HEALTHCHECK".split()  # noqa: SIM905

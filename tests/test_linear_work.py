@@ -13,23 +13,22 @@ from typing import Any
 
 import pytest
 
-from api.config_file import read_config_file
-from api.generator_settings import read_generators
-from api.key_making import expiry
-from api.labels import read_labels
-from api.report_import import read_reports
-from api.settings import Settings
-from index import filters
-from index.report_texts import says_any, words_of
-from ingest.metadata import read_metadata
-from medgemma.budget import estimate_tokens
-from medgemma.exports.markdown import escaped
-from medgemma.rule_reading import read_routes, read_rule
-from medgemma.sentences import split
-from medgemma.workflow import difference
+from medsiglip.api.archive.drafts.generator_settings import read_generators
+from medsiglip.api.archive.drafts.report_import import read_reports
+from medsiglip.api.archive.keys import expiry
+from medsiglip.api.archive.labels import read_labels
+from medsiglip.api.config_file import read_config_file
+from medsiglip.api.settings import Settings
+from medsiglip.index.catalogue import filters
+from medsiglip.index.catalogue.report_texts import says_any, words_of
+from medsiglip.ingest.header.metadata import read_metadata
+from medsiglip.medgemma.checks.sentences import split
+from medsiglip.medgemma.exports.markdown import escaped
+from medsiglip.medgemma.prompting.budget import estimate_tokens
+from medsiglip.medgemma.routing.rule_reading import read_routes, read_rule
+from medsiglip.medgemma.workflow import difference
 from medsiglip.zeroshot import free_labels, load_prompt_set
-
-from .linear_work import check_growth, refusal
+from tests.linear_work import check_growth, refusal
 
 MOST_SAID = 1000
 """Characters of a message, but for the paths of files in it."""

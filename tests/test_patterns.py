@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from .backtracking import Stepper, TooManyStepsError, accepts, everything, is_bounded, op
+from tests.backtracking import Stepper, TooManyStepsError, accepts, everything, is_bounded, op
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parent.parent
 PACKAGES = ("medsiglip", "index", "ingest", "medgemma", "api")
 CALLS = {"compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
 FLAGS_AT = {"compile": 1, "match": 2, "fullmatch": 2, "search": 2, "findall": 2, "finditer": 2}
@@ -29,11 +29,11 @@ SHORT, TIMES = 60, 4
 MOST = 1.5 * TIMES
 # Patterns that are made while the program runs, with one for each place.
 MADE: dict[str, list[str | bytes]] = {
-    "index/_forgotten.py": [
+    "index/storage/forgotten.py": [
         r"(?<![\d.])1\.2\.3(?!\d|\.\d)|(?<![\d.])1\.2\.34(?!\d|\.\d)",
         r"four\ words\ or\ more|(?<![\d.])1\.2\.3(?!\d|\.\d)",
     ],
-    "ingest/_tiles.py": [rb"(?s)\xfe\xff\x00\xe0(.{4})", rb"(?s)\xfe\xff\x00\xe0(.{8})"],
+    "ingest/slides/tiles.py": [rb"(?s)\xfe\xff\x00\xe0(.{4})", rb"(?s)\xfe\xff\x00\xe0(.{8})"],
     "medgemma/exports/passages.py": [r"(?<![0-9.])(?:1\.2\.3|1\.2)(?![0-9]|\.[0-9])"],
 }
 # Patterns that see no text from outside.

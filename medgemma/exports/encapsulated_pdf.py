@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from medgemma.exports import wording
-from medgemma.exports._dicom_document import derived_uid, document, evidence_references, written
-from medgemma.exports.standing import MARK, standing
-from medgemma.exports.study_facts import StudyFacts
-from medgemma.records import Draft
+from medsiglip.medgemma.exports import wording
+from medsiglip.medgemma.exports.dicom_document import derived_uid, document, evidence_references, written
+from medsiglip.medgemma.exports.standing import MARK, standing
+from medsiglip.medgemma.exports.study_facts import StudyFacts
+from medsiglip.medgemma.records import Draft
 
 
 def encapsulated_pdf(draft: Draft, facts: StudyFacts, pdf: bytes) -> bytes:

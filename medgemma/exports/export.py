@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from medgemma.errors import DraftError
-from medgemma.exports.encapsulated_pdf import encapsulated_pdf
-from medgemma.exports.fhir import diagnostic_report
-from medgemma.exports.markdown import markdown
-from medgemma.exports.pdf_pages import pdf_pages
-from medgemma.exports.structured_report import structured_report
-from medgemma.exports.study_facts import StudyFacts
-from medgemma.records import Draft, ImageSource
+from medsiglip.medgemma.errors import DraftError
+from medsiglip.medgemma.exports.encapsulated_pdf import encapsulated_pdf
+from medsiglip.medgemma.exports.fhir import diagnostic_report
+from medsiglip.medgemma.exports.markdown import markdown
+from medsiglip.medgemma.exports.pdf_pages import pdf_pages
+from medsiglip.medgemma.exports.structured_report import structured_report
+from medsiglip.medgemma.exports.study_facts import StudyFacts
+from medsiglip.medgemma.records import Draft, ImageSource
 
 Format = Literal["dicom-sr", "dicom-pdf", "pdf", "fhir", "markdown"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from medgemma.exports import wording
-from medgemma.exports.passages import passages, shown
-from medgemma.exports.standing import Standing, moment, standing
-from medgemma.exports.study_facts import StudyFacts
-from medgemma.records import Draft, Finding
+from medsiglip.medgemma.exports import wording
+from medsiglip.medgemma.exports.passages import passages, shown
+from medsiglip.medgemma.exports.standing import Standing, moment, standing
+from medsiglip.medgemma.exports.study_facts import StudyFacts
+from medsiglip.medgemma.records import Draft, Finding
 
 _TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 _INTERPRETATION = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from medgemma.exports import wording
-from medgemma.exports.passages import Passage, passages, shown
-from medgemma.exports.standing import Standing, standing
-from medgemma.exports.study_facts import StudyFacts
-from medgemma.records import Draft
+from medsiglip.medgemma.exports import wording
+from medsiglip.medgemma.exports.passages import Passage, passages, shown
+from medsiglip.medgemma.exports.standing import Standing, standing
+from medsiglip.medgemma.exports.study_facts import StudyFacts
+from medsiglip.medgemma.records import Draft
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 # What makes a list, a heading or a rule of a line, where it begins one (CommonMark 4 and 5).

@@ -7,9 +7,9 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from medgemma.copied import copied_in, is_persons, stand_in
-from medgemma.exports.standing import report_text
-from medgemma.records import Check, Draft, Flag, SimilarCase
+from medsiglip.medgemma.checks.copied import copied_in, is_persons, stand_in
+from medsiglip.medgemma.exports.standing import report_text
+from medsiglip.medgemma.records import Check, Draft, Flag, SimilarCase
 
 # XML 1.0 2.2 has no way to write these, and neither have DICOM's UT (PS3.5 6.2) and FHIR's string.
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from medgemma.exports import wording
-from medgemma.exports._page import BLACK, FAMILY, GREY, RED, draw_other_scripts, pages
-from medgemma.exports.passages import Passage, passages, shown
-from medgemma.exports.standing import Standing, standing
-from medgemma.exports.study_facts import StudyFacts
-from medgemma.records import Draft, EvidenceImage, Finding, ImageSource
+from medsiglip.medgemma.exports import wording
+from medsiglip.medgemma.exports.page import BLACK, FAMILY, GREY, RED, draw_other_scripts, pages
+from medsiglip.medgemma.exports.passages import Passage, passages, shown
+from medsiglip.medgemma.exports.standing import Standing, standing
+from medsiglip.medgemma.exports.study_facts import StudyFacts
+from medsiglip.medgemma.records import Draft, EvidenceImage, Finding, ImageSource
 
 if TYPE_CHECKING:
     from fpdf import FPDF

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from medgemma.errors import DraftError
-from medgemma.records import Draft, Revision
+from medsiglip.medgemma.errors import DraftError
+from medsiglip.medgemma.records import Draft, Revision
 
 MARK = "MACHINE-DRAFTED, NOT A REPORT"
 REJECTED_MARK = "MACHINE-DRAFTED AND REJECTED, NOT A REPORT"

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from medgemma.exports import wording
-from medgemma.exports._dicom_document import (
+from medsiglip.medgemma.exports import wording
+from medsiglip.medgemma.exports.dicom_document import (
     MANUFACTURER,
     derived_uid,
     document,
@@ -21,10 +21,10 @@ from medgemma.exports._dicom_document import (
     person_name,
     written,
 )
-from medgemma.exports.passages import passages, shown
-from medgemma.exports.standing import Standing, standing
-from medgemma.exports.study_facts import StudyFacts
-from medgemma.records import Draft, EvidenceImage, Finding
+from medsiglip.medgemma.exports.passages import passages, shown
+from medsiglip.medgemma.exports.standing import Standing, standing
+from medsiglip.medgemma.exports.study_facts import StudyFacts
+from medsiglip.medgemma.records import Draft, EvidenceImage, Finding
 
 if TYPE_CHECKING:
     from highdicom.sr import CodedConcept, ContentItem

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from medgemma.copied import warnings_of
-from medgemma.exports.passages import shown
-from medgemma.exports.standing import Standing, day, moment
-from medgemma.exports.study_facts import StudyFacts
-from medgemma.records import Draft, EvidenceImage, Finding, SimilarCase
+from medsiglip.medgemma.checks.copied import warnings_of
+from medsiglip.medgemma.exports.passages import shown
+from medsiglip.medgemma.exports.standing import Standing, day, moment
+from medsiglip.medgemma.exports.study_facts import StudyFacts
+from medsiglip.medgemma.records import Draft, EvidenceImage, Finding, SimilarCase
 
 PRESENCE = {True: "present", False: "absent", None: "uncertain"}
 SCORES_NOTE = "Scores come from the image encoder and its probes, never from the generator of the text."

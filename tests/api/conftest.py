@@ -16,9 +16,8 @@ from typing import Any
 
 import pytest
 
-from api.cli import main
-
-from .live_service import LiveService, live_service
+from medsiglip.api.cli.main import main
+from tests.api.live_service import LiveService, live_service
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,8 @@ class Phantoms:
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Phantoms:
     """Skin photographs for labels and probes, chest X-rays, and two CT series."""
-    from ingest.phantoms.catalogue import make_studies
-    from ingest.phantoms.dicom import write_study
+    from medsiglip.phantoms.catalogue import make_studies
+    from medsiglip.phantoms.dicom import write_study
 
     folder = tmp_path_factory.mktemp("phantoms")
     studies = [

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import httpx
 
-from index.case_index import CaseIndex
-from medsiglip.client import Client
-
-from .service_processes import Started
+from medsiglip.client.client import Client
+from medsiglip.index.case_index import CaseIndex
+from tests.api.service_processes import Started
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).parents[2]
-MODULE = (sys.executable, "-m", "api.cli")
+from tests.repository import ROOT
+
+MODULE = (sys.executable, "-m", "medsiglip.api.cli")
 
 
 def eventually(condition: Callable[[], object], seconds: float = 60) -> None:

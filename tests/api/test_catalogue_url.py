@@ -9,13 +9,12 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy.engine import make_url
 
-from api.catalogue_url import catalogue_url
-from api.errors import ServiceError
-from api.settings import Settings, read_settings
-from index.errors import CatalogError
-
-from ..postgresql_server import PostgresqlServer
-from .conftest import run
+from medsiglip.api.catalogue_url import catalogue_url
+from medsiglip.api.errors import ServiceError
+from medsiglip.api.settings import Settings, read_settings
+from medsiglip.index.errors import CatalogError
+from tests.api.conftest import run
+from tests.postgresql_server import PostgresqlServer
 
 URL = "postgresql+psycopg://me@db.example:5432/cases"
 SECRET = "S3cret of:the/data@base%20ü"

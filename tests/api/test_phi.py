@@ -19,8 +19,8 @@ from pydicom.uid import (
     UltrasoundImageStorage,
 )
 
-from .conftest import Ran, run
-from .traces import found_in_home
+from tests.api.conftest import Ran, run
+from tests.api.encoder.traces import found_in_home
 
 # One word for each attribute, so that a leak says where it came from. None is a word of the program.
 TEXTS = {
@@ -333,7 +333,7 @@ def test_a_search_heeds_quality(ingested: Callable[[str], tuple[Path, Ran]]) -> 
 def test_an_unknown_quality_is_an_error_that_lists_the_known_ones(
     ingested: Callable[[str], tuple[Path, Ran]],
 ) -> None:
-    from ingest.quality import QUALITY
+    from medsiglip.ingest.header.quality import QUALITY
 
     home, _ = ingested("pseudonymous")
     refused = run("--home", home, "--json", "study", "list", "--where", "quality.sharpnes>1")

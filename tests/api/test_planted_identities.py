@@ -13,17 +13,16 @@ from typing import Any
 
 import pytest
 
-from index.case_index import CaseIndex
+from medsiglip.index.case_index import CaseIndex
+from tests.api.encoder.traces import found, found_in_home
+from tests.api.planted_files import Planted, plant
+from tests.repository import ROOT
 
-from .planted_files import Planted, plant
-from .traces import found, found_in_home
-
-ROOT = Path(__file__).parents[2]
 # Commands one after the other in a process of their own, whose warnings, logs and tracebacks are all shown,
 # those that C code prints too.
 PROGRAM = """
 import json, sys, traceback
-from api.cli import main
+from medsiglip.api.cli.main import main
 for words in json.load(sys.stdin):
     try:
         print("exit code", main(words))

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from api.errors import ServiceError
-from api.settings import Settings, read_settings, trace_settings
-from api.shown_settings import shown_values
-
-from .conftest import run
-
-ROOT = Path(__file__).parents[2]
+from medsiglip.api.cli.shown_settings import shown_values
+from medsiglip.api.errors import ServiceError
+from medsiglip.api.settings import Settings, read_settings, trace_settings
+from tests.api.conftest import run
+from tests.repository import ROOT
 
 
 @pytest.fixture(autouse=True)

@@ -7,24 +7,18 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent))
-
-from index_cases import SPACE, make_bundle, unit_vectors
 from sqlalchemy import create_engine, select
 
-import index.service_schema
-from index.case_index import CaseIndex
-from index.schema import metadata
-
-from ..postgresql_server import PostgresqlServer
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.catalogue.schema import metadata
+from tests.index.index_cases import SPACE, make_bundle, unit_vectors
+from tests.postgresql_server import PostgresqlServer
 
 _numbers = itertools.count()
 

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
-from index import migrations
-from index.records import (
+from medsiglip.index.catalogue import migrations
+from medsiglip.index.records import (
     FileRecord,
     ImageRecord,
     InstanceRecord,

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from index_cases import DIMENSION, SPACE, make_bundle, unit_vectors
 
-from index.case_index import CaseIndex
-from index.errors import CatalogError
-from index.records import FileRecord, LabelRecord, ProbeRecord, Space
-
-from .conftest import Catalogue
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.records import FileRecord, LabelRecord, ProbeRecord, Space
+from tests.index.conftest import Catalogue
+from tests.index.index_cases import DIMENSION, SPACE, make_bundle, unit_vectors
 
 
 def counts(index: CaseIndex) -> tuple[int, ...]:

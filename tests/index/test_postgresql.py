@@ -10,16 +10,15 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from index_cases import SPACE, make_bundle, make_older_home, unit_vectors
 from sqlalchemy import create_engine, inspect
 
-from index import migrations
-from index.case_index import CaseIndex
-from index.errors import CatalogError
-from index.records import FileRecord, LabelRecord
-from index.schema import metadata
-
-from ..postgresql_server import PostgresqlServer
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.catalogue import migrations
+from medsiglip.index.catalogue.schema import metadata
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.records import FileRecord, LabelRecord
+from tests.index.index_cases import SPACE, make_bundle, make_older_home, unit_vectors
+from tests.postgresql_server import PostgresqlServer
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from index_cases import unit_vectors
 
-from index.errors import CatalogError
-from index.vectors import ShardFolder, atomic_file, unit_length
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.vectors import ShardFolder, atomic_file, unit_length
+from tests.index.index_cases import unit_vectors
 
 IDS = np.array([5, 7, 2**40], np.int64)
 

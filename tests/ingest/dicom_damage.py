@@ -6,8 +6,8 @@ import random
 import struct
 from collections.abc import Sequence
 
-from damage import LONGS, NUMBERS, WORDS, Damage, bytes_changed
-from dicom_places import ITEM, LONG_VRS, PIXEL_DATA, Place, places_of
+from tests.ingest.damage import LONGS, NUMBERS, WORDS, Damage, bytes_changed
+from tests.ingest.dicom_places import ITEM, LONG_VRS, PIXEL_DATA, Place, places_of
 
 TEXTS = (
     "",

@@ -15,7 +15,7 @@ import SimpleITK
 from PIL import Image
 from pydicom.uid import RLELossless, SecondaryCaptureImageStorage, UltrasoundMultiFrameImageStorage
 
-from .slide_cases import save, slide, tissue
+from tests.ingest.slides.slide_cases import save, slide, tissue
 
 Write = Callable[..., Path]
 PIXELS = np.arange(256, dtype=np.uint16).reshape(16, 16)

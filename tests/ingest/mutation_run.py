@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from mutations import SeedFile, mutated
 
-from index.case_index import CaseIndex
-from ingest import _pool, scan
-from ingest.errors import WorkerLostError
-from ingest.pipeline import FEW_FILES, IngestOptions, ingest
-from ingest.report import IngestReport
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.ingest.errors import WorkerLostError
+from medsiglip.ingest.run.pipeline import FEW_FILES, IngestOptions, ingest
+from medsiglip.ingest.run.report import IngestReport
+from medsiglip.ingest.scan import scan
+from medsiglip.ingest.workers import pool
+from tests.ingest.mutations import SeedFile, mutated
 
 BATCH = 400
 # Of each batch a few files, of these, need no decoder and are drawn in this process.
@@ -126,7 +127,7 @@ def _watch_scans(watch: Watch, patch: Callable[[Any, str, Any], None]) -> None:
 
 
 def _watch_draws(watch: Watch, patch: Callable[[Any, str, Any], None]) -> None:
-    real = _pool.draw_or_isolate
+    real = pool.draw_or_isolate
 
     def watched(draw: Any, unit: Any) -> Any:
         worker, begun = draw.__self__, time.monotonic()
@@ -151,7 +152,7 @@ def _watch_draws(watch: Watch, patch: Callable[[Any, str, Any], None]) -> None:
             watch.memory[name] = _peak(worker.process_id)
         return drawn
 
-    patch(_pool, "draw_or_isolate", watched)
+    patch(pool, "draw_or_isolate", watched)
 
 
 def _peak(process: int) -> float:

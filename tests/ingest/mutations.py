@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from damage import DAMAGE, spliced
-from dicom_damage import DICOM_DAMAGE
-from dicom_places import places_of
+from tests.ingest.damage import DAMAGE, spliced
+from tests.ingest.dicom_damage import DICOM_DAMAGE
+from tests.ingest.dicom_places import places_of
 
 SAME_UIDS = 0.2
 _UIDS = frozenset({0x00020003, 0x00080018, 0x0020000D, 0x0020000E})

@@ -6,13 +6,13 @@ import struct
 from collections.abc import Iterator
 
 import numpy as np
-from mutations import SeedFile
 from pydicom import Dataset
 from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.uid import UltrasoundMultiFrameImageStorage
-from seed_dicom import COLOUR, GREY, IMPLICIT, MakeDicom, deflated, file_of, with_pixels
 
-from api.transfer_syntaxes import SAMPLES
+from medsiglip.api.cli.transfer_syntaxes import SAMPLES
+from tests.ingest.mutations import SeedFile
+from tests.ingest.seed_dicom import COLOUR, GREY, IMPLICIT, MakeDicom, deflated, file_of, with_pixels
 
 
 def of_every_syntax(make: MakeDicom) -> Iterator[SeedFile]:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mutations import SeedFile
 from numpy.typing import NDArray
 from PIL import Image
+
+from tests.ingest.mutations import SeedFile
 
 
 def pictures(values: NDArray[np.uint16], colours: NDArray[np.uint8]) -> Iterator[SeedFile]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mutations import SeedFile
 from PIL.ImageCms import ImageCmsProfile, createProfile
 from pydicom import Dataset
 from pydicom.uid import (
@@ -19,10 +18,12 @@ from pydicom.uid import (
     EnhancedMRImageStorage,
     PositronEmissionTomographyImageStorage,
 )
-from seed_codecs import of_colour, of_every_syntax, of_many_frames
-from seed_containers import archives, pictures, volumes
-from seed_dicom import COLOUR, GREY, IMPLICIT, MakeDicom, file_of
-from slide_cases import slide, sparse, tissue
+
+from tests.ingest.mutations import SeedFile
+from tests.ingest.seed_codecs import of_colour, of_every_syntax, of_many_frames
+from tests.ingest.seed_containers import archives, pictures, volumes
+from tests.ingest.seed_dicom import COLOUR, GREY, IMPLICIT, MakeDicom, file_of
+from tests.ingest.slides.slide_cases import slide, sparse, tissue
 
 _MOST_OF_A_REAL_FILE = 300_000
 UIDS = {
@@ -167,8 +168,8 @@ def _slides() -> Iterator[SeedFile]:
 
 def _phantoms() -> Iterator[SeedFile]:
     """One file of every kind that the project draws, every fourth pixel of it."""
-    from ingest.phantoms.catalogue import ANATOMIES, make_studies
-    from ingest.phantoms.dicom import write_study
+    from medsiglip.phantoms.catalogue import ANATOMIES, make_studies
+    from medsiglip.phantoms.dicom import write_study
 
     for name in ANATOMIES:
         (study,) = make_studies(1, 5, [name])

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ingest.child_process import process_pool, start_module
+from medsiglip.ingest.child_process import process_pool, start_module
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 # Found through PYTHONPATH; its own child is started as anybody would.
 TOLD = """
 import json, os, subprocess, sys
@@ -89,7 +89,7 @@ import os, sys
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
     os.environ["PYTHONPATH"] = sys.argv[2]
-    from ingest.child_process import process_pool
+    from medsiglip.ingest.child_process import process_pool
     before = dict(os.environ)
     with process_pool(2) as pool:
         print(list(pool.map(os.getenv, ["PYTHONSAFEPATH", "PYTHONPATH"])))

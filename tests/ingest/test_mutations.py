@@ -6,20 +6,17 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
-sys.path.append(str(Path(__file__).parent))
-from damage import DAMAGE
-from dicom_damage import DICOM_DAMAGE
-from mutation_run import Watch, run_mutations, slowest
-from mutations import mutated
-from seed_files import seed_files
-
-from ingest.reasons import REASONS
+from medsiglip.ingest.reasons import REASONS
+from tests.ingest.damage import DAMAGE
+from tests.ingest.dicom_damage import DICOM_DAMAGE
+from tests.ingest.mutation_run import Watch, run_mutations, slowest
+from tests.ingest.mutations import mutated
+from tests.ingest.seed_files import seed_files
 
 SEED = 20_240_102
 # In CI, and behind `make fuzz`.
@@ -93,8 +90,8 @@ def test_every_kind_of_damage_changes_files(seeds):
 
 @pytest.fixture
 def run_whole(tmp_path, model, encoder):
-    from index.case_index import CaseIndex
-    from ingest.pipeline import ingest
+    from medsiglip.index.case_index import CaseIndex
+    from medsiglip.ingest.run.pipeline import ingest
 
     def run(chosen):
         for i, seed in enumerate(chosen):

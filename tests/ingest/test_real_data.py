@@ -7,12 +7,12 @@ import csv
 import numpy as np
 import pytest
 
-from index.case_index import CaseIndex
-from ingest.decode import frames, open_dataset
-from ingest.pipeline import IngestOptions, ingest
-from ingest.reasons import QUARANTINED, REASONS, Rejected
-from ingest.rendered import render_files
-from ingest.scan import quiet
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.ingest.pixels.decode import frames, open_dataset
+from medsiglip.ingest.reasons import QUARANTINED, REASONS, Rejected
+from medsiglip.ingest.run.pipeline import IngestOptions, ingest
+from medsiglip.ingest.scan.scan import quiet
+from medsiglip.ingest.workers.rendered import render_files
 
 WITHOUT_PICTURE = {"segmentation", "parametric-map", "rt-dose"}
 # What becomes of the files that pydicom and its usual decoders cannot read: embedded (None), or why not.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .tiny_gemma import write_tiny_gemma
+from tests.medgemma.tiny_gemma import write_tiny_gemma
 
 
 @pytest.fixture(scope="session")

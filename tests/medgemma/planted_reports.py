@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 from starlette.responses import Response
 
-from index.case_index import CaseIndex
-from index.records import ImageRecord, InstanceRecord, SeriesBundle, SeriesRecord, StudyRecord
-from medgemma.budget import Budget
-from medgemma.drafts import Drafter
-from medgemma.findings import FindingScores
-from medgemma.openai_server import OpenAIServer
-
-from .scripted_server import Asked, Script, said
-from .test_drafts import SPACE, Pictures, classifier
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.records import ImageRecord, InstanceRecord, SeriesBundle, SeriesRecord, StudyRecord
+from medsiglip.medgemma.drafts import Drafter
+from medsiglip.medgemma.findings import FindingScores
+from medsiglip.medgemma.generators.openai_server import OpenAIServer
+from medsiglip.medgemma.prompting.budget import Budget
+from tests.medgemma.scripted_server import Asked, Script, said
+from tests.medgemma.test_drafts import SPACE, Pictures, classifier
 
 STUDY, OTHER, THIRD, FOURTH, PRIOR = (f"1.2.3.9900{number}" for number in range(5))
 PLANTED = """\

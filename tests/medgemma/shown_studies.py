@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from medgemma.budget import Budget
-from medgemma.prompts import Prompt, build_prompt
-from medgemma.records import Evidence, EvidenceImage, PriorStudy
+from medsiglip.medgemma.prompting.budget import Budget
+from medsiglip.medgemma.prompting.prompts import Prompt, build_prompt
+from medsiglip.medgemma.records import Evidence, EvidenceImage, PriorStudy
 
 
 class Numbered:

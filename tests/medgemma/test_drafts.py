@@ -12,15 +12,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from index.case_index import CaseIndex
-from index.records import ImageRecord, InstanceRecord, SeriesBundle, SeriesRecord, Space, StudyRecord
-from medgemma.budget import Budget
-from medgemma.drafts import Drafter, DraftRequest
-from medgemma.errors import DraftError
-from medgemma.findings import FindingScores, UncertainBand
-from medgemma.generators import Cancelled, Readiness, never
-from medgemma.prompts import Prompt
-from medgemma.replies import Reply
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.records import (
+    ImageRecord,
+    InstanceRecord,
+    SeriesBundle,
+    SeriesRecord,
+    Space,
+    StudyRecord,
+)
+from medsiglip.medgemma.drafts import Drafter, DraftRequest
+from medsiglip.medgemma.errors import DraftError
+from medsiglip.medgemma.findings import FindingScores, UncertainBand
+from medsiglip.medgemma.generators.generators import Cancelled, Readiness, never
+from medsiglip.medgemma.generators.replies import Reply
+from medsiglip.medgemma.prompting.budget import Budget
+from medsiglip.medgemma.prompting.prompts import Prompt
 from medsiglip.zeroshot import PromptSet, ZeroShotClassifier
 
 SPACE = Space("ab" * 32, "medsiglip-eval", 16, "tiny")

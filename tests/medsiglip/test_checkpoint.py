@@ -16,8 +16,7 @@ import pytest
 
 from medsiglip.checkpoint import open_checkpoint, read_weights
 from medsiglip.errors import ModelError
-
-from .conftest import edit_config, edit_tensors
+from tests.medsiglip.conftest import edit_config, edit_tensors
 
 PROBE = "vision_model.head.probe"
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from medsiglip import _file_hash
+from medsiglip import file_hash
 from medsiglip.checkpoint import open_checkpoint
-
-from .conftest import edit_config, edit_tensors
+from tests.medsiglip.conftest import edit_config, edit_tensors
 
 PROBE = "vision_model.head.probe"
 
@@ -52,7 +51,7 @@ def test_hash_follows_whatever_changes_vectors(folder: Path, change: str) -> Non
 
 
 def test_large_files_are_hashed_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_file_hash, "LARGE", 1000)
+    monkeypatch.setattr(file_hash, "LARGE", 1000)
     cache = tmp_path / "home" / "hashes.json"
     first = open_checkpoint(str(folder), hash_cache=cache).hash
     assert first == open_checkpoint(str(folder)).hash
@@ -74,7 +73,7 @@ def test_large_files_are_hashed_once(folder: Path, tmp_path: Path, monkeypatch: 
 def test_damaged_hash_cache_is_made_anew(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
-    monkeypatch.setattr(_file_hash, "LARGE", 1000)
+    monkeypatch.setattr(file_hash, "LARGE", 1000)
     cache = tmp_path / "hashes.json"
     cache.write_text(content)
     checkpoint = open_checkpoint(str(folder), hash_cache=cache)
@@ -86,7 +85,7 @@ def test_damaged_hash_cache_is_made_anew(
 def test_hash_cache_that_cannot_be_written_is_no_error(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_file_hash, "LARGE", 1000)
+    monkeypatch.setattr(file_hash, "LARGE", 1000)
     (tmp_path / "file").touch()
     blocked = tmp_path / "file" / "hashes.json"
     assert open_checkpoint(str(folder), hash_cache=blocked).hash == open_checkpoint(str(folder)).hash

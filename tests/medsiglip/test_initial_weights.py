@@ -5,8 +5,7 @@ import torch
 
 from medsiglip.architecture import read_architecture, tensor_shapes
 from medsiglip.initial_weights import initial_tensors
-
-from .conftest import config
+from tests.medsiglip.conftest import config
 
 
 def test_initial_tensors_fit_the_architecture_and_follow_the_seed() -> None:

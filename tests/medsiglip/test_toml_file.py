@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsiglip.toml_file import MAX_BYTES, MAX_DEPTH, MAX_PARTS, TomlError, parse_toml, toml_bytes
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 FILES = [path for path in ROOT.glob("*/**/*.toml") if ".venv" not in path.parts]
 BRACKETS = "[" * 100
 STRINGS = {

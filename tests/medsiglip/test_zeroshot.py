@@ -6,13 +6,7 @@ import pytest
 from scipy.special import expit, softmax
 
 from medsiglip.errors import ModelError
-from medsiglip.zeroshot import (
-    Scores,
-    ZeroShotClassifier,
-    free_labels,
-    list_prompt_sets,
-    load_prompt_set,
-)
+from medsiglip.zeroshot import Scores, ZeroShotClassifier, free_labels, list_prompt_sets, load_prompt_set
 
 SCALE, BIAS = 40.0, -5.0
 

@@ -15,9 +15,9 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
-from medgemma.exports.export import Export
-from medgemma.exports.study_facts import Instance, StudyFacts
-from medgemma.records import Check, Draft, Evidence, EvidenceImage, Finding, Revision, SimilarCase
+from medsiglip.medgemma.exports.export import Export
+from medsiglip.medgemma.exports.study_facts import Instance, StudyFacts
+from medsiglip.medgemma.records import Check, Draft, Evidence, EvidenceImage, Finding, Revision, SimilarCase
 
 STUDY = "2.25.100"
 OTHER_STUDY = "2.25.999111222"

@@ -8,12 +8,21 @@ import re
 
 import pydicom
 import pytest
-from exported_drafts import ACCEPTED, FACTS, PLAIN, TEXTS, Pictures, content_items, draft, embedded_pdf
 from highdicom._standard_utils import check_required_attributes, get_iod_module_map, get_module_attribute_map
 from highdicom.sr import ComprehensiveSR
 
-from medgemma.exports._dicom_document import age_string, long_string, person_name
-from medgemma.exports.export import export
+from medsiglip.medgemma.exports.dicom_document import age_string, long_string, person_name
+from medsiglip.medgemma.exports.export import export
+from tests.medgemma.exports.exported_drafts import (
+    ACCEPTED,
+    FACTS,
+    PLAIN,
+    TEXTS,
+    Pictures,
+    content_items,
+    draft,
+    embedded_pdf,
+)
 
 UTF8_UNKNOWN = "W: The VR checker does not support this Specific Character Set: ISO_IR 192\n"
 

@@ -9,7 +9,12 @@ import sys
 import unicodedata
 
 import pytest
-from exported_drafts import (
+
+from medsiglip.medgemma.errors import DraftError
+from medsiglip.medgemma.exports.export import FORMATS, export
+from medsiglip.medgemma.exports.standing import MARK, REJECTED_MARK
+from medsiglip.medgemma.records import Revision
+from tests.medgemma.exports.exported_drafts import (
     ACCEPTED,
     EDITED,
     FACTS,
@@ -23,11 +28,6 @@ from exported_drafts import (
     read_back,
     squeezed,
 )
-
-from medgemma.errors import DraftError
-from medgemma.exports.export import FORMATS, export
-from medgemma.exports.standing import MARK, REJECTED_MARK
-from medgemma.records import Revision
 
 pytestmark = pytest.mark.parametrize("format", FORMATS)
 
@@ -136,7 +136,7 @@ def test_facts_of_another_study_and_bad_times_are_refused(format):
 
 def test_no_heavy_library_is_loaded_before_an_export_needs_it(format):
     code = (
-        "import sys, medgemma.exports.export\n"
+        "import sys, medsiglip.medgemma.exports.export\n"
         "heavy = ('highdicom', 'pydicom', 'fpdf', 'matplotlib', 'PIL', 'fhir')\n"
         "print([m for m in heavy if m in sys.modules])"
     )

@@ -6,11 +6,19 @@ import base64
 import dataclasses
 import re
 
-from exported_drafts import ACCEPTED, FACTS, TEXTS, Pictures, draft, fhir_json, pdf_text
 from fhir.resources.R4B.diagnosticreport import DiagnosticReport
 
-from medgemma.exports.export import export
-from medgemma.exports.standing import MARK
+from medsiglip.medgemma.exports.export import export
+from medsiglip.medgemma.exports.standing import MARK
+from tests.medgemma.exports.exported_drafts import (
+    ACCEPTED,
+    FACTS,
+    TEXTS,
+    Pictures,
+    draft,
+    fhir_json,
+    pdf_text,
+)
 
 
 def pages(pdf):

@@ -1,0 +1,1 @@
+"""`Archive` and its verbs: what the command line and the HTTP service both do. No HTTP here."""

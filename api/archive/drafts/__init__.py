@@ -1,0 +1,1 @@
+"""Drafts, report texts and routing rules of an archive, and the generators that are configured."""

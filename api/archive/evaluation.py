@@ -1,0 +1,199 @@
+"""Figures on the archive's labelled cases: neighbours that share a label, and zero-shot scores against
+labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsiglip.api.archive.levels import level_named
+from medsiglip.api.archive.payload import plain
+from medsiglip.api.errors import ServiceError
+
+if TYPE_CHECKING:
+    from medsiglip.api.archive.archive import Answer, Archive
+    from medsiglip.figures.metrics import Estimate
+    from medsiglip.index.records import CaseTable
+    from medsiglip.zeroshot import ZeroShotClassifier
+
+Floats = NDArray[np.float64]
+
+
+def label_targets(table: CaseTable, label: str) -> Floats:
+    """0, 1 or NaN (unknown) for each row of the table.
+
+    Where no row says 0, the label is one class of several (as a `label` column gives it), and every row with
+    another label is a negative of it. Raises ServiceError `unknown-label` when no row has the label.
+    """
+    stored = table.labels.get(label)
+    if stored is None or np.isnan(stored).all():
+        known = ", ".join(sorted(table.labels)) or "none"
+        raise ServiceError(
+            "unknown-label", f"no case has the label {label!r}: the stored labels are {known}."
+        )
+    targets = np.where(np.isnan(stored), np.nan, (stored > 0.5).astype(np.float64))
+    if not (targets == 0).any():
+        labelled = np.any([~np.isnan(values) for values in table.labels.values()], axis=0)
+        targets[labelled & np.isnan(targets)] = 0.0
+    return targets
+
+
+def evaluate_retrieval(
+    archive: Archive, *, labels: Sequence[str], level: str, where: Sequence[str]
+) -> Answer:
+    """Answer in the JSON shape of `evaluate retrieval`: each case that carries a label asks for its
+    neighbours.
+    """
+    from medsiglip.figures.retrieval import evaluate_retrieval as evaluate
+
+    table = archive.index.table(level_named(level), where)
+    names = list(labels) or sorted(table.labels)
+    if not names or not table.ids:
+        raise _nothing_labelled(table, where)
+    carried = {name: label_targets(table, name) == 1 for name in names}
+    if not any(rows.any() for rows in carried.values()):
+        raise ServiceError(
+            "no-labels",
+            f"no case carries {_listed(names)}, for every value is 0: import cases that do.",
+        )
+    sets = [{name for name in names if carried[name][row]} for row in range(len(table.ids))]
+    report = evaluate(table.vectors, table.patient_keys, sets).to_json()
+    by_label = [
+        {"label": name, **figures, "reason": _no_queries(figures)}
+        for name, figures in report.pop("by_label").items()
+    ]
+    space = archive.searchable_space.name
+    figures = {"level": level, "space": space, **report, "reason": _no_queries(report), "labels": by_label}
+    answer: Answer = plain(figures)
+    return answer
+
+
+def _no_queries(figures: Mapping[str, Any]) -> str | None:
+    """Why there is no figure, or None where there is one."""
+    if figures["queries"]:
+        return None
+    return "no case that carries one of the labels shares it with a case of another patient"
+
+
+def _nothing_labelled(table: CaseTable, where: Sequence[str]) -> ServiceError:
+    if not table.ids and where:
+        return ServiceError("no-cases", f"no case fits {' and '.join(where)}: widen --where.")
+    return ServiceError(
+        "no-labels",
+        "no case here carries a label: import labels with `medsiglip label import`, or widen --where.",
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" or {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def evaluate_zero_shot(
+    archive: Archive, prompts: str, *, labels: Sequence[str], level: str, where: Sequence[str]
+) -> Answer:
+    """Answer in the JSON shape of `evaluate zero-shot`.
+
+    Each label is measured on the images that its prompts fit (the prompt set's own filters) and that carry
+    the label; `unlabelled` names the labels of the set that no such case carries.
+    """
+    from medsiglip.api.archive.classification import prompt_classifier
+    from medsiglip.figures.metrics import estimate_auroc, macro
+    from medsiglip.zeroshot import load_prompt_set
+
+    if level_named(level) == "series":
+        raise ServiceError("bad-level", "zero-shot scores are evaluated at image or study level.")
+    prompt_set = load_prompt_set(prompts)
+    wanted = list(dict.fromkeys(labels)) or list(prompt_set.labels)
+    for label in wanted:
+        if label not in prompt_set.prompts:
+            known = ", ".join(prompt_set.labels)
+            raise ServiceError(
+                "unknown-label", f"prompt set {prompt_set.name} has no label {label!r}: it has {known}."
+            )
+    cases = _Cases(archive, level, where)
+    tables = {label: cases.fitting(prompt_set.prompts[label].where) for label in wanted}
+    labelled = [label for label in wanted if label in tables[label].labels]
+    if not labelled:
+        raise ServiceError(
+            "no-labels",
+            f"no case that prompt set {prompt_set.name} fits carries {_listed(wanted)}: import labels of "
+            "these names, or widen --where.",
+        )
+    classifier = prompt_classifier(archive, prompt_set)
+    rows: list[dict[str, Any]] = []
+    for label in labelled:
+        table = tables[label]
+        scores = cases.scores(prompt_set.prompts[label].where, classifier)
+        column = prompt_set.labels.index(label)
+        estimate = estimate_auroc(label_targets(table, label), scores[:, column], table.patient_keys)
+        rows.append(label_figures(label, estimate))
+    return {
+        "prompts": prompt_set.name,
+        "level": level,
+        "space": archive.space.name,
+        "labels": rows,
+        "unlabelled": [label for label in wanted if label not in labelled],
+        "macro_auroc": plain(macro([np.nan if row["auroc"] is None else row["auroc"] for row in rows])),
+    }
+
+
+def label_figures(label: str, estimate: Estimate) -> dict[str, Any]:
+    """One label's line: counts, AUROC, its interval, and why there is none."""
+    figures: dict[str, Any] = plain(
+        {
+            "label": label,
+            "n": estimate.n,
+            "positive": estimate.positive,
+            "auroc": estimate.value,
+            "auroc_ci": estimate.interval,
+            "reason": estimate.reason,
+        }
+    )
+    return figures
+
+
+class _Cases:
+    """Labels and zero-shot scores of the cases behind each filter, looked up once per filter."""
+
+    def __init__(self, archive: Archive, level: str, where: Sequence[str]) -> None:
+        self._archive = archive
+        self._level = level_named(level)
+        self._where = tuple(where)
+        self._tables: dict[tuple[str, ...], CaseTable] = {}
+        self._scores: dict[tuple[str, ...], Floats] = {}
+
+    def fitting(self, where: tuple[str, ...]) -> CaseTable:
+        """The labelled rows that pass these filters and those of the whole evaluation."""
+        if where not in self._tables:
+            self._tables[where] = self._archive.index.table(self._level, (*self._where, *where))
+        return self._tables[where]
+
+    def scores(self, where: tuple[str, ...], classifier: ZeroShotClassifier) -> Floats:
+        """Probability [n, L] of each label for each row of `fitting(where)`."""
+        if where not in self._scores:
+            self._scores[where] = self._score(where, classifier)
+        return self._scores[where]
+
+    def _score(self, where: tuple[str, ...], classifier: ZeroShotClassifier) -> Floats:
+        table = self.fitting(where)
+        if self._level == "image":
+            return classifier.scores(table.vectors).probability
+        images = self._archive.index.table("image", (*self._where, *where))
+        by_image = classifier.scores(images.vectors)
+        row = {uid: i for i, uid in enumerate(table.ids)}
+        members: list[list[int]] = [[] for _ in table.ids]
+        for i, uid in enumerate(images.study_instance_uids):
+            members[row[uid]].append(i)
+        from medsiglip.zeroshot import Scores
+
+        pooled = [
+            classifier.pool(
+                Scores(by_image.labels, by_image.probability[rows], by_image.cosine[rows])
+            ).probability
+            for rows in members
+        ]
+        return np.stack(pooled)

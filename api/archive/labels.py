@@ -1,0 +1,174 @@
+"""Labels from a CSV file: which cases its rows name, and which values its columns hold."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medsiglip.api.errors import ServiceError
+from medsiglip.ingest.header.label_columns import LabelColumnError, given_labels, label_columns
+
+if TYPE_CHECKING:
+    from medsiglip.api.archive.archive import Answer, Archive
+    from medsiglip.index.records import LabelKey, LabelRecord
+
+KEYS: tuple[LabelKey, ...] = ("path", "sop_instance_uid", "series_instance_uid", "study_instance_uid")
+Line = tuple[int, dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFile:
+    """The rows of a label CSV; `names` are the labels it speaks of, `rows` counts its rows."""
+
+    names: tuple[str, ...]
+    records: tuple[LabelRecord, ...]
+    rows: int
+
+
+def import_labels(archive: Archive, path: Path) -> Answer:
+    """Store the labels of a CSV. Rows that name nothing in the archive are listed by key and not stored.
+
+    Raises ServiceError `labels-unmatched` where that is every row, and what `read_labels` raises.
+    """
+    return store_labels(archive, path, read_labels(path))
+
+
+def store_labels(archive: Archive, path: Path, content: LabelFile) -> Answer:
+    """The same for a file that was read already."""
+    missing = _set(archive, content.records)
+    unmatched = sorted({record.key for record in missing})
+    if len(missing) == len(content.records):
+        raise ServiceError(
+            "labels-unmatched",
+            f"no row of {path} names anything in the archive, such as {unmatched[0]}: compare its key column "
+            "with `study list` and `study show`.",
+        )
+    return {
+        "labels": list(content.names),
+        "rows": content.rows,
+        "matched": content.rows - len(unmatched),
+        "unmatched": unmatched,
+    }
+
+
+def set_labels(archive: Archive, records: Sequence[LabelRecord]) -> Answer:
+    """Store labels that come as values; the answer is that of `import_labels`.
+
+    Raises ServiceError `labels-unmatched` where none names anything in the archive.
+    """
+    missing = {record.key for record in _set(archive, records)}
+    keys = {record.key for record in records}
+    if missing == keys:
+        raise ServiceError(
+            "labels-unmatched",
+            f"no row names anything in the archive, such as {min(missing)}: compare the keys.",
+        )
+    return {
+        "labels": sorted({record.name for record in records}),
+        "rows": len(records),
+        "matched": len(keys - missing),
+        "unmatched": sorted(missing),
+    }
+
+
+def _set(archive: Archive, records: Sequence[LabelRecord]) -> list[LabelRecord]:
+    """Store labels; those that name nothing in the archive.
+
+    A home that hides paths and UIDs is asked in its own terms and in those of the files.
+    """
+    from medsiglip.ingest.run.pipeline import known_key
+
+    key = known_key(archive.index)
+    unmatched = list(archive.index.set_labels(records).unmatched)
+    if key is None or key.phi != "strict":
+        return unmatched
+    originals = {key.uid(record.key): record for record in unmatched if record.key_kind != "path"}
+    again = [replace(record, key=key.uid(record.key)) for record in unmatched if record.key_kind != "path"]
+    missing = {originals[record.key].key for record in archive.index.set_labels(again).unmatched}
+    return [record for record in unmatched if record.key_kind == "path" or record.key in missing]
+
+
+def read_labels(path: Path) -> LabelFile:
+    """Read a CSV keyed by one of `KEYS`, with `label` (a class name) or `label:<name>` (0, 1 or empty)
+    columns.
+
+    A file with neither has a label in every column but the keys and those of the metadata CSV. Relative paths
+    are those beside the CSV. Raises ServiceError `labels-unreadable` or `bad-labels`, naming line and column.
+    """
+    from medsiglip.index.records import LabelRecord
+
+    file = path.expanduser().absolute()
+    header, lines = _read(file)
+    key_kind, columns = _columns(file, header)
+    named = frozenset(columns)
+    records: dict[tuple[str, str], LabelRecord] = {}
+    keys = set()
+    for line, row in lines:
+        key = _key(file, line, row, key_kind)
+        keys.add(key)
+        try:
+            for one in given_labels(row, named):
+                records[key, one.name] = LabelRecord(one.name, one.value, key_kind, key, one.is_class)
+        except LabelColumnError as error:
+            cure = "" if label_columns(header) else ", or call the columns of labels `label:<name>`"
+            raise ServiceError("bad-labels", f"{file} line {line} {error}{cure}.") from None
+    if not records:
+        raise ServiceError("bad-labels", f"{file} holds no label: fill in its label columns.")
+    names = tuple(sorted({record.name for record in records.values()}))
+    return LabelFile(names, tuple(records.values()), len(keys))
+
+
+def _read(file: Path) -> tuple[list[str], list[Line]]:
+    """The names of the columns, and the rows with the number of the line that each ends on."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream)
+            header = [name.strip() for name in next(reader, [])]
+            return header, list(_lines(file, header, reader))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ServiceError(
+            "labels-unreadable", f"{file} cannot be read as CSV ({reason}): give a UTF-8 CSV file."
+        ) from None
+
+
+def _lines(file: Path, header: Sequence[str], reader: Any) -> Iterator[Line]:
+    for row in reader:
+        if len(row) > len(header):
+            raise ServiceError(
+                "bad-labels", f"{file} line {reader.line_num} has more fields than the first line."
+            )
+        if row:
+            yield reader.line_num, dict(zip(header, map(str.strip, row), strict=False))
+
+
+def _columns(file: Path, header: Sequence[str]) -> tuple[LabelKey, list[str]]:
+    """The key column and the label columns."""
+    from medsiglip.ingest.header.metadata import COLUMNS
+
+    keys = [key for key in KEYS if key in header]
+    if not keys:
+        raise ServiceError(
+            "bad-labels", f"{file} must have one of the columns {', '.join(KEYS)}: it has none of them."
+        )
+    try:
+        columns = label_columns(header)
+    except LabelColumnError as error:
+        raise ServiceError("bad-labels", f"{file} {error}.") from None
+    columns = columns or [name for name in header if name and name not in COLUMNS.union(KEYS)]
+    if not columns:
+        raise ServiceError(
+            "bad-labels", f"{file} needs a column `label`, or columns `label:<name>` of 0, 1 or empty."
+        )
+    return keys[0], columns
+
+
+def _key(file: Path, line: int, row: Mapping[str, str], kind: LabelKey) -> str:
+    key = row.get(kind, "")
+    if not key:
+        raise ServiceError("bad-labels", f"{file} line {line}: the column {kind} is empty; fill it in.")
+    return os.path.normpath(file.parent / Path(key).expanduser()) if kind == "path" else key

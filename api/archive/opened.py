@@ -1,0 +1,237 @@
+"""The archive of a home, opened step by step: its index, its model, and the space that the two share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+if TYPE_CHECKING:
+    from medsiglip.api.encoder.shared_encoder import EncoderLimits, SharedEncoder
+    from medsiglip.api.settings import Settings
+    from medsiglip.checkpoint import Checkpoint
+    from medsiglip.encoder import Encoder
+    from medsiglip.index.case_index import CaseIndex
+    from medsiglip.index.records import Space
+    from medsiglip.ingest.workers.kept_workers import DrawingPool
+
+OnNote = Callable[[str], None]
+Value = TypeVar("Value")
+
+DEMONSTRATION = (
+    "the model is `tiny`, a demonstration model trained on drawn phantoms: its answers say nothing about "
+    "patients; choose google/medsiglip-448 with --model for a new home"
+)
+
+
+def silent(*_: Any) -> None:
+    """Tell nobody."""
+
+
+class opened_once(cached_property[Value]):  # noqa: N801  (used as `cached_property` is)
+    """A `cached_property` of an archive that many threads use: what two of them need first is opened once."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Value: ...
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Self | Value:
+        if instance is None:
+            return self
+        with instance._opening:
+            value: Value = super().__get__(instance, owner)
+            return value
+
+
+class OpenedArchive:
+    """What `Archive` stands on. Nothing is opened, created or loaded before something needs it."""
+
+    def __init__(
+        self, home: str | Path, *, model: str | None = None, on_note: OnNote = silent, **options: Any
+    ) -> None:
+        from medsiglip.api.settings import read_settings
+
+        self._begin(read_settings(home=home, model=model, **options), on_note)
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, on_note: OnNote = silent) -> Self:
+        """The archive that these settings name."""
+        archive = cls.__new__(cls)
+        archive._begin(settings, on_note)
+        return archive
+
+    def _begin(self, settings: Settings, on_note: OnNote) -> None:
+        self.settings = settings
+        self.note = on_note
+        self._noted = False
+        self._opening = threading.RLock()
+        self._limits: EncoderLimits | None = None
+
+    @property
+    def home(self) -> Path:
+        """Folder that holds the archive, absolute."""
+        return self.settings.home
+
+    @opened_once
+    def index(self) -> CaseIndex:
+        """The cases of the home; opening it migrates and repairs, and `ingest` alone makes it.
+
+        Raises CatalogError `no-archive` where there is none.
+        """
+        return self._open(create=False)
+
+    def _open(self, create: bool) -> CaseIndex:
+        from medsiglip.api.catalogue_url import catalogue_url
+        from medsiglip.index.case_index import CaseIndex
+
+        return CaseIndex.open(self.home, create=create, database_url=catalogue_url(self.settings))
+
+    def make(self) -> None:
+        """Make the archive if it is not there yet."""
+        if not self.is_there:
+            self.index = self._open(create=True)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the home holds an archive."""
+        from medsiglip.index.errors import CatalogError
+
+        try:
+            return self.index is not None
+        except CatalogError as error:
+            if error.code != "no-archive":
+                raise
+            return False
+
+    @opened_once
+    def checkpoint(self) -> Checkpoint:
+        """The chosen model's checkpoint, opened without torch."""
+        from medsiglip.checkpoint import open_checkpoint
+
+        stored = self._stored_space
+        model = self.settings.model or (stored.model if stored else "") or "tiny"
+        hashes = self.home / "checkpoint-hashes.json" if self.is_there else None
+        checkpoint = open_checkpoint(model, hash_cache=hashes)
+        if checkpoint.is_demonstration:
+            self._note_demonstration()
+        return checkpoint
+
+    @property
+    def _stored_space(self) -> Space | None:
+        return self.index.space if self.is_there else None
+
+    def _note_demonstration(self) -> None:
+        if not self._noted:
+            self._noted = True
+            self.note(DEMONSTRATION)
+
+    @opened_once
+    def space(self) -> Space:
+        """The space that the chosen model and profile span.
+
+        Raises CatalogError `space-mismatch` when the home's vectors belong to another.
+        """
+        from medsiglip.index.records import Space
+        from medsiglip.preprocess import DEFAULT_PROFILE
+
+        stored = self._stored_space
+        profile = self.settings.profile or (stored.profile if stored else DEFAULT_PROFILE)
+        checkpoint = self.checkpoint
+        space = Space(checkpoint.hash, profile, checkpoint.dimension, self._model_name(checkpoint))
+        if stored is not None and stored != space:
+            self.index.activate(space)
+        return space
+
+    @property
+    def searchable_space(self) -> Space:
+        """The space of an archive that holds something; raises CatalogError `no-space` or `space-mismatch`.
+
+        The checkpoint is opened only to compare it when a model or profile was chosen: stored vectors need
+        none.
+        """
+        stored = self.index.space
+        if stored is None:
+            from medsiglip.index.errors import CatalogError
+
+            raise CatalogError("no-space", f"{self.home} holds nothing yet; ingest a folder first.")
+        if self.settings.model is None and self.settings.profile in (None, stored.profile):
+            if stored.model == "tiny":
+                self._note_demonstration()
+            return stored
+        return self.space
+
+    @staticmethod
+    def _model_name(checkpoint: Checkpoint) -> str:
+        """What opens this checkpoint again, from any working folder."""
+        is_hub_id = "/" in checkpoint.name
+        return checkpoint.name if checkpoint.is_demonstration or is_hub_id else str(checkpoint.folder)
+
+    def share(self, limits: EncoderLimits | None = None) -> None:
+        """Before anything is asked: have images and texts encoded by one process, and files drawn by workers,
+        for all threads of a server. Each process is started when it is first needed.
+        """
+        from medsiglip.api.encoder.shared_encoder import EncoderLimits
+
+        self._limits = limits or EncoderLimits()
+
+    @opened_once
+    def encoder(self) -> Encoder | SharedEncoder:
+        """The encoder of the space, loaded at its first use (torch takes seconds), or, where the archive is
+        shared, by a process that this starts without waiting for it.
+        """
+        options: dict[str, Any] = {
+            "profile": self.space.profile,
+            "device": self.settings.device,
+            "precision": self.settings.precision,
+            "batch_size": self.settings.batch_size,
+        }
+        if self._limits is not None:
+            from medsiglip.api.encoder.shared_encoder import SharedEncoder
+
+            return SharedEncoder(self.checkpoint, **options, limits=self._limits)
+        from medsiglip.encoder import Encoder
+
+        return Encoder(self.checkpoint, **options)
+
+    @property
+    def shared_encoder(self) -> SharedEncoder | None:
+        """The encoder of a shared archive, if anything has needed it yet: to ask how it is."""
+        return self.__dict__.get("encoder") if self._limits is not None else None
+
+    @opened_once
+    def drawing(self) -> DrawingPool:
+        """What draws files that are asked about: one worker, and this process for what is small and plain;
+        where the archive is shared, workers alone.
+        """
+        from medsiglip.ingest.workers.kept_workers import DrawingPool
+
+        if self._limits is None:
+            return DrawingPool(1, plain_here=True)
+        return DrawingPool(self.settings.workers)
+
+    @property
+    def patient_encoder(self) -> Encoder | SharedEncoder:
+        """The encoder for long work, which waits its turn where a question would be refused."""
+        encoder = self.encoder
+        return getattr(encoder, "patient", encoder)
+
+    def close(self) -> None:
+        """End the processes that were started, and close the index, if it was opened."""
+        for name in ("encoder", "drawing", "index"):
+            self._close(name)
+
+    def _close(self, name: str) -> None:
+        opened = self.__dict__.pop(name, None)
+        if hasattr(opened, "close"):
+            opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

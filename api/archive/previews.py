@@ -1,0 +1,50 @@
+"""Previews of stored images, kept below the home's folder `previews/` until their patient goes."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from medsiglip.api.archive.drafts.image_source import StoredPictures
+from medsiglip.index.errors import CatalogError
+
+if TYPE_CHECKING:
+    from medsiglip.api.archive.archive import Archive
+    from medsiglip.index.records import StoredImage
+
+
+def preview(archive: Archive, image: StoredImage, size: int) -> bytes:
+    """A PNG whose longer side has at most `size` pixels. Raises ServiceError `picture-gone` where the file
+    that the image came from is not where it was.
+    """
+    from PIL import Image
+
+    # `previews/<image_id>.*` goes with the image (medsiglip.index.storage.deletion).
+    kept = archive.home / "previews" / f"{image.image_id}.{size}.png"
+    try:
+        return kept.read_bytes()
+    except FileNotFoundError:
+        pass
+    [pixels] = StoredPictures(archive.index, archive.drawing).pictures([image.image_id])
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((size, size), Image.Resampling.LANCZOS)
+    written = io.BytesIO()
+    picture.save(written, "png")
+    _keep(kept, written.getvalue())
+    try:
+        archive.index.get(image.image_id)
+    except CatalogError:  # removed meanwhile, and its previews before this one was there
+        kept.unlink(missing_ok=True)
+        raise
+    return written.getvalue()
+
+
+def _keep(path: Path, content: bytes) -> None:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    # By this name it goes with the image, should this process be killed.
+    beside = path.with_name(f"{path.name}.{uuid4().hex}.tmp")
+    beside.write_bytes(content)
+    os.replace(beside, path)

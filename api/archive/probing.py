@@ -1,0 +1,266 @@
+"""Linear probes of a home: training on labelled cases, listing, predicting and evaluating."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medsiglip.api.archive.evaluation import label_figures, label_targets
+from medsiglip.api.archive.files import output_file, require_pictures
+from medsiglip.api.archive.labels import read_labels, store_labels
+from medsiglip.api.archive.levels import level_named
+from medsiglip.api.archive.payload import plain
+from medsiglip.api.archive.queries import Picture, mean_vector, pictures_of_file, pictures_of_study
+from medsiglip.api.errors import ServiceError
+
+if TYPE_CHECKING:
+    from medsiglip.api.archive.archive import Answer, AnyPath, Archive
+    from medsiglip.index.records import ProbeRecord
+    from medsiglip.probes.probe import Probe
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE)
+
+
+def train_probe(
+    archive: Archive,
+    name: str,
+    *,
+    labels_csv: AnyPath | None,
+    labels: Sequence[str],
+    level: str,
+    where: Sequence[str],
+) -> Answer:
+    """Train a probe, keep it in the home, and answer in the JSON shape of `probe train`.
+
+    The labels of a CSV are stored in the archive as `label import` would, and the probe is trained on them
+    alone: what was stored under the same names before has no part in it. Raises ServiceError
+    `labels-unmatched` for a CSV that names nothing in the archive.
+    """
+    if not _NAME.fullmatch(name):
+        raise ServiceError(
+            "bad-probe-name",
+            f"{name!r} cannot name a probe: use letters, digits, dots, hyphens and underscores.",
+        )
+    if (labels_csv is None) == (not labels):
+        raise ServiceError("one-of", "train on either the labels of a CSV or stored labels.")
+    space, stands_for = _active_space(archive), level_named(level)
+    archive.index.check_filters(where)
+    warnings: list[str] = []
+    if labels_csv is None:
+        table = archive.index.table(stands_for, where)
+        targets = {label: label_targets(table, label) for label in labels}
+    else:
+        path = Path(labels_csv)
+        content = read_labels(path)
+        unmatched = store_labels(archive, path, content)["unmatched"]
+        if unmatched:
+            warnings.append(
+                f"{len(unmatched)} rows of the CSV name nothing in the archive, such as {unmatched[0]}"
+            )
+        table = archive.index.table(stands_for, where, given_labels=content.records)
+        targets = {label: np.full(len(table.ids), np.nan) for label in content.names}
+        targets |= {label: label_targets(table, label) for label in table.labels}
+    from medsiglip.probes.probe import train
+
+    probe, report = train(table.vectors, targets, table.patient_keys, space=space)
+    summary = plain({**report.to_json(), "level": level, "where": list(where)})
+    labelled = np.flatnonzero(~np.isnan(np.stack(list(targets.values()))).all(axis=0))
+    summary["patients"] = sorted({table.patient_keys[row] for row in labelled})
+    # What a score of the probe can be asked of: a label of radiographs says nothing of a fundus.
+    summary["modalities"] = {
+        label: sorted({table.modalities[row] or "" for row in np.flatnonzero(~np.isnan(values))})
+        for label, values in targets.items()
+    }
+    summary["warnings"] = [*warnings, *summary["warnings"]]
+    return _described(_keep(archive, name, probe, summary))
+
+
+def _keep(archive: Archive, name: str, probe: Probe, summary: dict[str, Any]) -> ProbeRecord:
+    """Write a probe's file, then its row, in place of a former probe of that name."""
+    from medsiglip.index.records import ProbeRecord
+    from medsiglip.index.vectors import make_folder
+
+    token = archive.index.announce("probes/*{token}*")
+    record = ProbeRecord(name, probe.space, f"probes/{name}~{token}.npz", summary)
+    make_folder(archive.home / "probes")
+    probe.save(archive.home / record.file)
+    archive.index.record_probe(record, token)
+    return record
+
+
+def list_probes(archive: Archive) -> Answer:
+    """One entry per probe of the home."""
+    probes = [_described(record) for record in archive.index.probes()]
+    for probe in probes:
+        probe["labels"] = [label["label"] for label in probe["labels"]]
+    return {"probes": probes}
+
+
+def show_probe(archive: Archive, name: str) -> Answer:
+    """One probe with its figures, in the JSON shape of `probe train`."""
+    return _described(_stored(archive, name))
+
+
+def delete_probe(archive: Archive, name: str) -> Answer:
+    """Remove a probe for good."""
+    record = _stored(archive, name)
+    archive.index.remove_probe(name)
+    return {"name": record.name, "removed": True}
+
+
+def predict_probe(archive: Archive, name: str, *, images: Sequence[AnyPath], study: str | None) -> Answer:
+    """Probabilities for picture files or for a study.
+
+    What is scored is what the probe was trained on (each image, each series, or the study as a whole), and
+    pooled by the maximum per label.
+    """
+    if bool(images) == (study is not None):
+        raise ServiceError("one-of", "predict for either picture files or one study.")
+    require_pictures(images)
+    record = _stored(archive, name)
+    probe = _loaded(archive, record)
+    if probe.space != archive.space.name:
+        raise _other_space(name, probe.space, archive.space.name)
+    answer = {"name": name, "space": probe.space}
+    if study is not None:
+        pictures = pictures_of_study(archive, study)
+        return {**answer, "study_instance_uid": study, **_predicted(probe, pictures, record.summary["level"])}
+    results = [_predicted(probe, pictures_of_file(archive, path), record.summary["level"]) for path in images]
+    return {**answer, **results[0]} if len(results) == 1 else {**answer, "results": results}
+
+
+def predict_all(archive: Archive, name: str, *, out: AnyPath | None, where: Sequence[str]) -> Answer:
+    """Probabilities of every row at the probe's level: Parquet with one column `probability` of label to
+    number.
+    """
+    record = _stored(archive, name)
+    probe = _loaded(archive, record)
+    if probe.space != _active_space(archive):
+        raise _other_space(name, probe.space, _active_space(archive))
+    path = None if out is None else output_file(out)
+    table = archive.index.table(level_named(record.summary["level"]), where)
+    probability = probe.predict_probability(table.vectors) if table.ids else np.empty((0, len(probe.labels)))
+    columns: dict[str, Any] = {
+        "image_id": table.image_ids.tolist(),
+        f"{table.level}_id" if table.level == "image" else f"{table.level}_instance_uid": list(table.ids),
+        "study_instance_uid": list(table.study_instance_uids),
+        "patient_key": list(table.patient_keys),
+        "path": list(table.paths),
+        "probability": [dict(zip(probe.labels, row, strict=True)) for row in probability.tolist()],
+    }
+    if table.level == "image":
+        columns["image_id"] = [int(one) for one in columns["image_id"]]
+    if path is None:
+        names = list(columns)
+        rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        return {"name": name, "space": probe.space, "level": table.level, "predictions": rows}
+    _write_parquet(path, columns)
+    return {
+        "name": name,
+        "space": probe.space,
+        "level": table.level,
+        "rows": len(table.ids),
+        "path": str(path),
+    }
+
+
+def evaluate_probe(archive: Archive, name: str, *, where: Sequence[str]) -> Answer:
+    """AUROC per label on labelled cases of patients that the probe was not trained on."""
+    from medsiglip.figures.metrics import estimate_auroc, macro
+
+    record = _stored(archive, name)
+    probe = _loaded(archive, record)
+    if probe.space != _active_space(archive):
+        raise _other_space(name, probe.space, _active_space(archive))
+    table = archive.index.table(level_named(record.summary["level"]), where)
+    trained = set(record.summary["patients"])
+    unseen = np.array([key not in trained for key in table.patient_keys], dtype=bool)
+    rows = []
+    known = [label for label in probe.labels if label in table.labels]
+    if all(np.isnan(label_targets(table, label)).all() for label in known):
+        raise ServiceError(
+            "no-labels", f"no case here carries a label of probe {name}: import labels, or widen --where."
+        )
+    for label in known:
+        column = probe.labels.index(label)
+        targets = np.where(unseen, label_targets(table, label), np.nan)
+        scores = probe.predict_probability(table.vectors)[:, column]
+        rows.append(label_figures(label, estimate_auroc(targets, scores, table.patient_keys)))
+    if not any(row["n"] for row in rows):
+        raise ServiceError(
+            "no-unseen-cases",
+            f"probe {name} was trained on every labelled patient here: `probe show {name}` has its "
+            "out-of-fold figures; label patients it has not seen.",
+        )
+    average = macro([np.nan if row["auroc"] is None else row["auroc"] for row in rows])
+    return {
+        "name": name,
+        "space": probe.space,
+        "level": table.level,
+        "patients_left_out": len(trained & set(table.patient_keys)),
+        "labels": rows,
+        "macro_auroc": plain(average),
+    }
+
+
+def _predicted(probe: Probe, pictures: Sequence[Picture], level: str) -> dict[str, Any]:
+    """Probabilities of what stands at `level`, pooled by the maximum per label."""
+    groups: dict[str, list[Picture]] = {}
+    for number, picture in enumerate(pictures):
+        name = {"image": str(number), "series": picture.series_instance_uid, "study": ""}[level]
+        groups.setdefault(name, []).append(picture)
+    rows = list(groups.values())
+    vectors = np.stack([mean_vector([picture.vector for picture in row]) for row in rows])
+    probability = probe.predict_probability(vectors)
+    driving = rows[int(probability.max(axis=1).argmax())][0]
+    pooled = dict(zip(probe.labels, probability.max(axis=0).tolist(), strict=True))
+    return {"image": driving.to_json(), "images": len(pictures), "probability": pooled}
+
+
+def _described(record: ProbeRecord) -> Answer:
+    summary = {key: value for key, value in record.summary.items() if key != "patients"}
+    answer: Answer = plain({"name": record.name, "space": record.space, **summary})
+    return answer
+
+
+def _stored(archive: Archive, name: str) -> ProbeRecord:
+    for record in archive.index.probes():
+        if record.name == name:
+            return record
+    known = ", ".join(record.name for record in archive.index.probes()) or "none"
+    raise ServiceError("unknown-probe", f"there is no probe {name!r} in this home: the probes are {known}.")
+
+
+def _loaded(archive: Archive, record: ProbeRecord) -> Probe:
+    from medsiglip.probes.probe import Probe
+
+    return Probe.load(archive.home / record.file)
+
+
+def _active_space(archive: Archive) -> str:
+    return archive.searchable_space.name
+
+
+def _other_space(name: str, probe_space: str, space: str) -> ServiceError:
+    return ServiceError(
+        "space-mismatch",
+        f"probe {name} was trained in space {probe_space}, and this archive's vectors are in {space}: "
+        "train it again here.",
+    )
+
+
+def _write_parquet(path: Path, columns: dict[str, Any]) -> None:
+    import pyarrow as pa
+
+    from medsiglip.api.archive.parquet import writing
+
+    probability = pa.array(
+        [list(row.items()) for row in columns["probability"]], type=pa.map_(pa.string(), pa.float64())
+    )
+    table = pa.table({**columns, "probability": probability})
+    with writing(path, table.schema) as writer:
+        writer.write_table(table)

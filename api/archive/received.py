@@ -1,0 +1,89 @@
+"""What was uploaded: while it arrives, and once the job that it was for has ended.
+
+A file `<folder>.arriving` beside the folder of an upload stands there from before its first byte until a job
+has it, or until it is deleted. What still has one when no upload can be running any more, a killed server
+left.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.service.jobs import Job
+from medsiglip.index.storage.deletion import UPLOADS
+
+# Beside the longest time that an upload may take: from its last byte to its job.
+_MARGIN_SECONDS = 3600.0
+_ARRIVING = ".arriving"
+# Part of the name of a picture that came inside a question and is read while the question is answered.
+_INPUT = ".input."
+
+
+def arriving(folder: Path) -> Path:
+    """The file that says that an upload has no job yet."""
+    return folder.with_name(folder.name + _ARRIVING)
+
+
+def input_file(home: Path, place: str, name: str) -> Path:
+    """Where a picture lies that came inside a question; `place` is random."""
+    return home / UPLOADS / f"{place}{_INPUT}{name}"
+
+
+def discard_unused(index: CaseIndex, job: Job) -> None:
+    """Delete of the upload of a job that has ended what the index does not use: it was refused, never read,
+    or is of a home that keeps no paths. Files that are in the index stay, for a series that gains slices is
+    rendered again.
+
+    The job is the only one that ever has the folder. A folder outside the home is left alone, and so is one
+    of which the job says that its files are in the index while the index knows none of them.
+    """
+    received = job.parameters.get("received")
+    folder = Path(received) if received is not None else index.home
+    if not job.is_final or folder == index.home or not folder.is_relative_to(index.home):
+        return
+    # A member of an archive is called `<archive>!/<member>` (medsiglip.ingest.files.archive).
+    used = {path.split("!/")[0] for path in index.embedded_below(str(folder))}
+    if used:
+        _keep_only(folder, used)
+    elif index.phi == "strict" or not _embedded(job.result):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _embedded(result: Mapping[str, Any] | None) -> int:
+    """How many files of an ingest are in the index by its own report."""
+    told = result or {}
+    return int(told.get("files_embedded", 0)) + int(told.get("files_unchanged", 0))
+
+
+def _keep_only(folder: Path, used: set[str]) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder itself
+        with suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            elif str(path) not in used:
+                path.unlink()
+
+
+def sweep(index: CaseIndex, upload_seconds: float) -> None:
+    """Move to the trash what a killed server left of uploads: those that never got a job, and pictures of
+    questions. What some server may still be receiving stays, and so does all that does not say what it is.
+    """
+    folder, before = index.home / UPLOADS, time.time() - upload_seconds - _MARGIN_SECONDS
+    if not folder.is_dir():
+        return
+    known = {Path(one).name for one in index.jobs.received()}  # by name: a home may have been moved
+    for path in sorted(folder.iterdir()):
+        with suppress(OSError):
+            if path.lstat().st_mtime >= before:
+                continue
+            if _INPUT in path.name:
+                index.discard([path])
+            elif path.name.endswith(_ARRIVING):
+                upload = path.with_name(path.name.removesuffix(_ARRIVING))
+                index.discard([path] if upload.name in known else [upload, path])

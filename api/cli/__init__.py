@@ -1,0 +1,1 @@
+"""The command line: `main.py`, what a person sees of each answer, and commands that only it has."""

@@ -1,0 +1,174 @@
+"""`search`, `classify`, `study` and `forget`: cases are found, looked at, and leave."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medsiglip.api.cli.commands.invocation import invocation
+from medsiglip.api.cli.commands.where import WHERE_HELP, Where
+
+
+class Level(StrEnum):
+    """What a hit stands for."""
+
+    IMAGE = "image"
+    SERIES = "series"
+    STUDY = "study"
+
+
+def search(
+    context: typer.Context,
+    text: Annotated[str | None, typer.Option(help="Find images that fit these words.")] = None,
+    image: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Find images like this one.", readable=False)
+    ] = None,
+    study: Annotated[str | None, typer.Option(metavar="UID", help="Find cases like this study.")] = None,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many hits.")] = 10,
+    level: Annotated[
+        Level | None, typer.Option(help="What a hit stands for [study for --study, else image].")
+    ] = None,
+    where: Where = None,
+    include_same_patient: Annotated[
+        bool, typer.Option("--include-same-patient", help="Keep the query's own patient among the hits.")
+    ] = False,
+) -> None:
+    """Find similar cases by words, by a picture or by a study.
+
+    \b
+    Example: medsiglip search --text "left pleural effusion" -k 5
+             medsiglip search --study 1.2.840.113 --where modality=CR
+    """
+    from medsiglip.api.cli.presentation import show_search
+
+    run = invocation(context)
+    _exactly_one("--text, --image and --study", text, image, study)
+    with run.archive() as archive:
+        found = archive.search(
+            text=text,
+            image=image,
+            study=study,
+            k=k,
+            level=level.value if level else None,
+            where=where or (),
+            include_same_patient=include_same_patient,
+        )
+    run.answer(found, show_search)
+
+
+def classify(
+    context: typer.Context,
+    image: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A picture; repeatable.", readable=False)
+    ] = None,
+    study: Annotated[str | None, typer.Option(metavar="UID", help="A study of the archive.")] = None,
+    labels: Annotated[str | None, typer.Option(metavar='"a,b,c"', help="Your own labels.")] = None,
+    prompts: Annotated[
+        str | None, typer.Option(metavar="SET", help="A bundled prompt set, or the path of a TOML file.")
+    ] = None,
+) -> None:
+    """Score a picture or a study against labels, from their words alone.
+
+    \b
+    Example: medsiglip classify --image chest.dcm --labels "pneumothorax,normal chest"
+             medsiglip classify --study 1.2.840.113 --prompts chest-xray
+    """
+    from medsiglip.api.cli.presentation import show_classification
+
+    run = invocation(context)
+    _exactly_one("--image and --study", image or None, study)
+    _exactly_one("--labels and --prompts", labels, prompts)
+    with run.archive() as archive:
+        scored = archive.classify(
+            images=image or (),
+            study=study,
+            labels=None if labels is None else [label.strip() for label in labels.split(",")],
+            prompts=prompts,
+        )
+    run.answer(scored, show_classification)
+
+
+def list_studies(context: typer.Context, where: Where = None) -> None:
+    """List the studies of the archive.
+
+    \b
+    Example: medsiglip study list --where modality=CT
+    """
+    from medsiglip.api.cli.presentation import show_studies
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.studies(where or ()), show_studies)
+
+
+def show_study_command(
+    context: typer.Context, uid: Annotated[str, typer.Argument(metavar="UID", help="Study Instance UID.")]
+) -> None:
+    """Show one study with its series and images.
+
+    \b
+    Example: medsiglip study show 1.2.840.113
+    """
+    from medsiglip.api.cli.presentation import show_study
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.study(uid, identity=True), show_study)
+
+
+def forget(
+    context: typer.Context,
+    patient: Annotated[str | None, typer.Option(metavar="KEY", help="The patient's key.")] = None,
+    study: Annotated[str | None, typer.Option(metavar="UID", help="One study.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove a patient or a study: rows, vectors and index entries. The source files stay where they are.
+
+    \b
+    Example: medsiglip forget --study 1.2.840.113 --yes
+    """
+    from medsiglip.api.archive.auditing import record_local
+    from medsiglip.api.archive.queries import studies_to_forget
+    from medsiglip.api.cli.presentation import show_forgotten
+
+    run = invocation(context)
+    _exactly_one("--patient and --study", patient, study)
+    if not yes and not run.json and sys.stdin.isatty():
+        what = f"patient {patient}" if patient else f"study {study}"
+        typer.confirm(f"Remove {what} from the archive at {run.settings().home}?", abort=True, err=True)
+    with run.archive() as archive:
+        studies = studies_to_forget(archive, patient=patient, study=study)
+        # A word that is nobody's key may be somebody's name: it is not noted.
+        record_local(
+            archive.index, "forget", studies, **({"patient_key": patient} if studies and patient else {})
+        )
+        run.answer(archive.forget(patient=patient, study=study), show_forgotten)
+
+
+def _exactly_one(names: str, *values: object) -> None:
+    if sum(value is not None for value in values) != 1:
+        raise typer.BadParameter(f"give exactly one of {names}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this topic."""
+    app.command(epilog=WHERE_HELP)(search)
+    app.command()(classify)
+    studies = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="""The studies of the archive.
+
+        \b
+        Example: medsiglip study list --where modality=CT
+                 medsiglip study show 1.2.840.113
+        """,
+    )
+    studies.command("list", epilog=WHERE_HELP)(list_studies)
+    studies.command("show")(show_study_command)
+    app.add_typer(studies, name="study")
+    app.command()(forget)

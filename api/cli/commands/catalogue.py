@@ -1,0 +1,168 @@
+"""`label` and `index`: what the archive's catalogue holds, and its upkeep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medsiglip.api.cli.commands.invocation import invocation
+
+
+def import_labels(
+    context: typer.Context,
+    csv: Annotated[Path, typer.Argument(metavar="CSV", help="Labels to store.", readable=False)],
+) -> None:
+    """Store labels from a CSV, keyed by path, sop_instance_uid, series_instance_uid or study_instance_uid.
+
+    Labels stand in a column `label` (a class name) and in columns `label:<name>` (0, 1 or empty); other
+    columns are left alone. In a file with neither, every other column is a label of 0, 1 or empty.
+
+    \b
+    Example: medsiglip label import findings.csv
+    """
+    from medsiglip.api.archive.auditing import record_local
+    from medsiglip.api.cli.presentation import show_imported_labels
+
+    run = invocation(context)
+    with run.archive() as archive:
+        record_local(archive.index, "label")
+        run.answer(archive.import_labels(csv), show_imported_labels)
+
+
+def list_labels(context: typer.Context) -> None:
+    """List the stored labels with their counts.
+
+    \b
+    Example: medsiglip label list
+    """
+    from medsiglip.api.cli.presentation import show_labels
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.labels(), show_labels)
+
+
+def info(context: typer.Context) -> None:
+    """Say what the archive holds.
+
+    \b
+    Example: medsiglip index info
+    """
+    from medsiglip.api.cli.presentation import show_index_info
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.index_info(), show_index_info)
+
+
+def verify(context: typer.Context) -> None:
+    """Check that catalogue, vectors and search index agree; the exit code is 1 when they do not.
+
+    \b
+    Example: medsiglip index verify
+    """
+    from medsiglip.api.cli.presentation import show_verification
+
+    run = invocation(context)
+    with run.archive() as archive:
+        outcome = archive.verify()
+    run.answer(outcome, show_verification)
+    if not outcome["ok"]:
+        raise typer.Exit(1)
+
+
+def rebuild(context: typer.Context) -> None:
+    """Build the search index anew from the stored vectors.
+
+    \b
+    Example: medsiglip index rebuild
+    """
+    from medsiglip.api.cli.presentation import show_index_info
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.rebuild(), show_index_info)
+
+
+def compact(context: typer.Context) -> None:
+    """Merge small vector files, and clear away what interrupted writes left behind and the trash of last
+    week.
+
+    \b
+    Example: medsiglip index compact
+    """
+    from medsiglip.api.cli.presentation import show_index_info
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.compact(), show_index_info)
+
+
+def recover(context: typer.Context) -> None:
+    """Go on with a catalogue that is older than the home, such as one restored from a backup.
+
+    Vectors that it needs are looked for in all vector files and in the trash; files that it does not know go
+    to the trash, where they lie for a week. Stop every other process of the home first. What was ingested
+    since the backup is not in the archive any more: ingest it again.
+
+    \b
+    Example: medsiglip index recover
+    """
+    from medsiglip.api.archive.auditing import record_local
+    from medsiglip.api.cli.presentation import show_recovery
+
+    run = invocation(context)
+    with run.archive() as archive:
+        recovered = archive.recover()
+        record_local(archive.index, "recover")
+        run.answer(recovered, show_recovery)
+
+
+def export(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for images.parquet.", readable=False)],
+) -> None:
+    """Write images.parquet: one row per image with its identifiers, metadata, labels and embedding.
+
+    \b
+    Example: medsiglip index export --out exported
+    """
+    from medsiglip.api.archive.auditing import record_local
+    from medsiglip.api.cli.presentation import show_exported
+
+    run = invocation(context)
+    with run.archive() as archive:
+        record_local(archive.index, "export")
+        run.answer(archive.export(out), show_exported)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this topic."""
+    labels = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="""Labels of images, series and studies.
+
+        \b
+        Example: medsiglip label import findings.csv
+                 medsiglip label list
+        """,
+    )
+    labels.command("import")(import_labels)
+    labels.command("list")(list_labels)
+    app.add_typer(labels, name="label")
+    index = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="""The archive's index and its upkeep.
+
+        \b
+        Example: medsiglip index info
+                 medsiglip index verify
+        """,
+    )
+    for command in (info, verify, rebuild, compact, recover, export):
+        index.command()(command)
+    app.add_typer(index, name="index")

@@ -1,0 +1,92 @@
+"""`evaluate`: how good retrieval, zero-shot classification and probes are on the archive's labelled cases."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from medsiglip.api.cli.commands.cases import Level
+from medsiglip.api.cli.commands.invocation import invocation
+from medsiglip.api.cli.commands.where import Where
+
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="NAME", help="A stored label; repeatable [all of them]."),
+]
+
+
+def retrieval(
+    context: typer.Context,
+    labels: Labels = None,
+    level: Annotated[Level, typer.Option(help="What a query and a hit stand for.")] = Level.IMAGE,
+    where: Where = None,
+) -> None:
+    """Ask each labelled case for its neighbours among other patients, and count those that share its label.
+
+    \b
+    Example: medsiglip evaluate retrieval --label pneumothorax --level study
+    """
+    from medsiglip.api.cli.figure_presentation import show_retrieval
+
+    run = invocation(context)
+    with run.archive() as archive:
+        figures = archive.evaluate_retrieval(labels=labels or (), level=level.value, where=where or ())
+    run.answer(figures, show_retrieval)
+
+
+def zero_shot(
+    context: typer.Context,
+    prompts: Annotated[str, typer.Option(metavar="SET", help="A bundled prompt set, or a TOML file.")],
+    labels: Labels = None,
+    level: Annotated[Level, typer.Option(help="What one labelled row is.")] = Level.STUDY,
+    where: Where = None,
+) -> None:
+    """Compare zero-shot scores with the stored labels of the same names.
+
+    \b
+    Example: medsiglip evaluate zero-shot --prompts chest-xray --where modality=CR
+    """
+    from medsiglip.api.cli.figure_presentation import show_label_figures
+
+    run = invocation(context)
+    with run.archive() as archive:
+        figures = archive.evaluate_zero_shot(
+            prompts, labels=labels or (), level=level.value, where=where or ()
+        )
+    run.answer(figures, show_label_figures)
+
+
+def probe(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the probe.")],
+    where: Where = None,
+) -> None:
+    """Compare a probe's probabilities with the stored labels, on patients that it was not trained on.
+
+    \b
+    Example: medsiglip evaluate probe effusion --where quality.split=test
+    """
+    from medsiglip.api.cli.figure_presentation import show_label_figures
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.evaluate_probe(name, where=where or ()), show_label_figures)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this topic."""
+    evaluate = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="""Figures on labelled cases.
+
+        \b
+        Example: medsiglip evaluate retrieval --level study
+                 medsiglip evaluate zero-shot --prompts chest-xray
+        """,
+    )
+    evaluate.command()(retrieval)
+    evaluate.command("zero-shot")(zero_shot)
+    evaluate.command()(probe)
+    app.add_typer(evaluate, name="evaluate")

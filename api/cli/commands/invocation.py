@@ -1,0 +1,85 @@
+"""One run of the command line: its global options, and the two ways to answer, JSON or a table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from medsiglip.api.archive.archive import Archive
+    from medsiglip.api.settings import Settings, SettingsRead
+
+Payload = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Invocation:
+    """The options given before the command. `answer_stream` stays the real standard output under --json."""
+
+    home: Path | None = None
+    model: str | None = None
+    device: str | None = None
+    precision: str | None = None
+    config: Path | None = None
+    json: bool = False
+    debug: bool = False
+    answer_stream: TextIO = field(default_factory=lambda: sys.stdout)
+
+    def settings(self, **given: Any) -> Settings:
+        """The settings of the environment under the options of the command line."""
+        from medsiglip.api.settings import read_settings
+
+        return read_settings(self.config, **self._options(), **given)
+
+    def traced_settings(self) -> SettingsRead:
+        """The same, with where each comes from."""
+        from medsiglip.api.settings import trace_settings
+
+        return trace_settings(self.config, **self._options())
+
+    def global_words(self) -> list[str]:
+        """The options as words of a command line, for a process that is to stand where this one stands."""
+        given = {**self._options(), "config": self.config}
+        words = [word for name, value in given.items() if value for word in (f"--{name}", str(value))]
+        return [*words, "--debug"] if self.debug else words
+
+    def _options(self) -> dict[str, Any]:
+        return {"home": self.home, "model": self.model, "device": self.device, "precision": self.precision}
+
+    @contextmanager
+    def archive(self, **given: Any) -> Iterator[Archive]:
+        """The archive that the options and the environment name, closed at the end."""
+        from medsiglip.api.archive.archive import Archive
+
+        with Archive.from_settings(self.settings(**given), on_note=self.note) as archive:
+            yield archive
+
+    def answer(self, payload: Payload, show: Callable[[Console, Payload], None]) -> None:
+        """Print `payload` as one JSON object, or let `show` draw it."""
+        if self.json:
+            self.answer_stream.write(json.dumps(payload, ensure_ascii=False, allow_nan=False) + "\n")
+        else:
+            from rich.console import Console
+
+            show(Console(file=self.answer_stream, highlight=False), payload)
+        self.answer_stream.flush()
+
+    def note(self, text: str) -> None:
+        """Say something in passing, on standard error."""
+        print(f"note: {text}", file=sys.stderr, flush=True)
+
+
+def invocation(context: typer.Context) -> Invocation:
+    """The run that this command belongs to."""
+    found = context.find_object(Invocation)
+    assert found is not None
+    return found

@@ -1,0 +1,133 @@
+"""`probe`: linear probes on embeddings, trained from labels and applied to pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medsiglip.api.cli.commands.cases import Level
+from medsiglip.api.cli.commands.invocation import invocation
+from medsiglip.api.cli.commands.where import Where
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the probe.")]
+
+
+def train(
+    context: typer.Context,
+    name: Name,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Train on all label columns of this file.", readable=False),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="CLASS", help="A stored label; repeatable.")
+    ] = None,
+    level: Annotated[Level, typer.Option(help="What one training row is.")] = Level.IMAGE,
+    where: Where = None,
+) -> None:
+    """Train logistic regression on the embeddings of labelled cases; figures are out of fold, folds split by
+    patient.
+
+    `--labels CSV` trains on the labels of the file alone, and stores them as `label import` does. `--label
+    CLASS` takes the stored label as positive and every other labelled row as negative.
+
+    \b
+    Example: medsiglip probe train effusion --label pleural-effusion
+             medsiglip probe train findings --labels findings.csv
+    """
+    from medsiglip.api.archive.auditing import record_local
+    from medsiglip.api.cli.figure_presentation import show_probe
+
+    run = invocation(context)
+    if (labels is None) == (not label):
+        raise typer.BadParameter("give either --labels or --label")
+    with run.archive() as archive:
+        record_local(archive.index, "train", probe=name)
+        trained = archive.train_probe(
+            name, labels_csv=labels, labels=label or (), level=level.value, where=where or ()
+        )
+    run.answer(trained, show_probe)
+
+
+def list_probes(context: typer.Context) -> None:
+    """List the trained probes.
+
+    \b
+    Example: medsiglip probe list
+    """
+    from medsiglip.api.cli.figure_presentation import show_probes
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.probes(), show_probes)
+
+
+def show(context: typer.Context, name: Name) -> None:
+    """Show one probe and its figures.
+
+    \b
+    Example: medsiglip probe show effusion
+    """
+    from medsiglip.api.cli.figure_presentation import show_probe
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.probe(name), show_probe)
+
+
+def predict(
+    context: typer.Context,
+    name: Name,
+    image: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A picture; repeatable.", readable=False)
+    ] = None,
+    study: Annotated[str | None, typer.Option(metavar="UID", help="A study of the archive.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every row of the archive.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.parquet", help="Where --all writes its table.", readable=False),
+    ] = None,
+    where: Where = None,
+) -> None:
+    """Give the probability of each label for a picture, a study, or everything in the archive.
+
+    \b
+    Example: medsiglip probe predict effusion --image chest.dcm
+             medsiglip probe predict effusion --all --out predictions.parquet
+    """
+    from medsiglip.api.archive.auditing import record_local
+    from medsiglip.api.cli.figure_presentation import show_predictions
+
+    run = invocation(context)
+    if sum((bool(image), study is not None, everything)) != 1:
+        raise typer.BadParameter("give exactly one of --image, --study and --all")
+    if out is not None and not everything:
+        raise typer.BadParameter("--out goes with --all")
+    with run.archive() as archive:
+        if everything:
+            record_local(archive.index, "predict", probe=name)
+            predicted = archive.predict_all(name, out=out, where=where or ())
+        else:
+            predicted = archive.predict_probe(name, images=image or (), study=study)
+    run.answer(predicted, show_predictions)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this topic."""
+    probe = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="""Linear probes: your own labels.
+
+        \b
+        Example: medsiglip probe train findings --labels findings.csv
+                 medsiglip probe predict findings --all --out predictions.parquet
+        """,
+    )
+    probe.command()(train)
+    probe.command("list")(list_probes)
+    probe.command()(show)
+    probe.command()(predict)
+    app.add_typer(probe, name="probe")

@@ -1,0 +1,136 @@
+"""`serve` and `worker`: the HTTP service, and the processes that do its long work."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medsiglip.api.cli.commands.invocation import Invocation, invocation
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from medsiglip.api.cli.commands.invocation import Payload
+
+
+def serve(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Leave the jobs to `medsiglip worker` processes.")
+    ] = False,
+) -> None:
+    """Answer HTTP requests until Ctrl-C or SIGTERM, and run the jobs that they start.
+
+    The home is made if it is not there yet. Beyond this machine it listens only once there is an API key.
+
+    \b
+    Example: medsiglip serve
+             medsiglip serve --host 0.0.0.0 --port 8443 --no-worker
+    """
+    from medsiglip.api.http.app import create_app
+    from medsiglip.api.http.listening import open_sockets, url_of
+    from medsiglip.api.http.routes.jobs import followers
+    from medsiglip.api.http.serving import serve as answer_requests
+    from medsiglip.api.jobs.supervision import SupervisedProcess
+    from medsiglip.api.jobs.worker import GRACE_SECONDS
+
+    run = invocation(context)
+    settings = run.settings()
+    with run.archive() as archive:
+        archive.make()
+        if settings.bootstrap_key_file is not None:
+            from medsiglip.api.archive.keys import take_bootstrap_key
+
+            take_bootstrap_key(archive.index, settings.bootstrap_key_file)
+        sockets = open_sockets(host, port, archive.index.api_keys)
+    url = url_of(host, sockets)
+    worker = None if no_worker else SupervisedProcess("medsiglip.api.cli", [*run.global_words(), *_WORKER])
+    app = create_app(settings)
+
+    def on_ready() -> None:
+        if worker is not None:
+            worker.start()
+        run.answer({"url": url}, _show_url)
+
+    def on_stopping() -> None:
+        followers(app).close()
+        if worker is not None:
+            worker.tell_to_stop()
+
+    with _logged(run):
+        try:
+            answer_requests(app, sockets, on_ready=on_ready, on_stopping=on_stopping)
+        finally:
+            if worker is not None:
+                worker.stop(within_s=GRACE_SECONDS + 2)
+
+
+def worker(
+    context: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="End when no job waits.")] = False,
+    poll: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.05, help="How often to look for jobs when idle.")
+    ] = 1.0,
+    until_input_ends: Annotated[bool, typer.Option("--until-input-ends", hidden=True)] = False,
+) -> None:
+    """Run the jobs of the service: ingests, probes, reports. As many workers may run as there is work for.
+
+    Ctrl-C or SIGTERM ends it; a job in hand is handed back, and another worker goes on with it.
+
+    \b
+    Example: medsiglip worker
+             medsiglip worker --once
+    """
+    import signal
+
+    from medsiglip.api.jobs.supervision import call_when_input_ends
+    from medsiglip.api.jobs.worker import Worker
+
+    run = invocation(context)
+    with _logged(run), run.archive() as archive:
+        works = Worker(archive, poll_seconds=poll)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: works.stop())
+        if until_input_ends:
+            call_when_input_ends(works.stop)
+        works.run(once=once)
+    run.answer({"worker": works.name, "jobs": dict(works.ended)}, _show_ended)
+
+
+_WORKER = ("worker", "--until-input-ends")
+
+
+@contextmanager
+def _logged(run: Invocation) -> Iterator[None]:
+    """What servers say goes to standard error, also without --debug."""
+    from medsiglip.api.http.request_log import configure_logging
+
+    former = logging.root.manager.disable
+    logging.disable(logging.NOTSET)
+    configure_logging(run.settings().log_format)
+    try:
+        yield
+    finally:
+        logging.disable(former)
+
+
+def _show_url(console: Console, payload: Payload) -> None:
+    url = payload["url"]
+    console.print(f"medsiglip answers at {url} (its API at {url}/docs); Ctrl-C ends it", markup=False)
+
+
+def _show_ended(console: Console, payload: Payload) -> None:
+    told = ", ".join(f"{count} {how}" for how, count in sorted(payload["jobs"].items()))
+    console.print(f"jobs: {told or 'none'}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(serve)
+    app.command()(worker)

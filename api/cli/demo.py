@@ -1,0 +1,181 @@
+"""The demonstration: synthetic studies from drawing to answers, in a home of its own.
+
+Draws phantoms as DICOM files, ingests them from disk, and asks the three questions of them: what is in this
+image, where have we seen this before, and can it be taught a label. Everything is synthetic, and so are the
+figures.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medsiglip.api.archive.archive import Archive
+from medsiglip.api.archive.files import output_folder
+from medsiglip.api.cli.contact_sheet import Row, Tile, write_contact_sheet
+from medsiglip.api.errors import ServiceError
+from medsiglip.api.settings import Settings
+from medsiglip.phantoms.writing import WrittenStudy, write_phantoms
+
+SEED = 20_260
+PROBE = "demo-findings"
+TEXT = "right pleural effusion"
+WHERE = "modality=CR|DX"
+_FOLDER = "demo"
+_NOTICE = "Made by `medsiglip demo`. The next demo in the folder above replaces it.\n"
+_OWNED_FOLDERS = (_FOLDER, "vectors", "faiss", "previews", "probes", "trash")
+_OWNED_FILES = (
+    *("catalog.db", "catalog.db-wal", "catalog.db-shm"),
+    *("identity.json", "secret.key", "checkpoint-hashes.json"),
+)
+_SHOWN_CASES = (("chest-xray", "pneumothorax"), ("brain-mr", "brain-tumour"), ("skin", "melanoma"))
+_NEIGHBOURS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DemoRequest:
+    """`settings.home` becomes the demo's own home; `studies` are drawn."""
+
+    settings: Settings
+    studies: int = 240
+
+
+OnNote = Callable[[str], None]
+OnStep = Callable[[str, int, int | None], None]
+
+
+def run_demo(request: DemoRequest, *, on_note: OnNote, on_progress: OnStep) -> dict[str, Any]:
+    """Run the whole demonstration and answer in the JSON shape of `demo`.
+
+    An earlier demo in the same home is replaced. Raises ServiceError `home-in-use` for a home that holds
+    anything else.
+    """
+    started = time.monotonic()
+    home = request.settings.home
+    _start_afresh(home)
+    folder = home / _FOLDER
+    drawn = write_phantoms(
+        folder, request.studies, SEED, lambda done, total: on_progress("drawing studies", done, total)
+    )
+    with Archive.from_settings(request.settings, on_note=on_note) as archive:
+        report = archive.ingest([folder / "dicom"], on_progress=on_progress)
+        archive.import_labels(folder / "labels.csv")
+        on_progress("zero-shot", 0, None)
+        zero_shot = _zero_shot(archive, drawn)
+        text_search = archive.search(text=TEXT, k=_NEIGHBOURS, where=[WHERE])
+        cases = [_similar_cases(archive, study, finding) for study, finding in _queries(drawn)]
+        retrieval = archive.evaluate_retrieval(level="study")
+        on_progress("probe", 0, None)
+        probe = archive.train_probe(PROBE, labels_csv=folder / "labels.csv", level="study")
+        sheet = folder / "contact-sheet.png"
+        write_contact_sheet(_rows(archive, text_search, cases), sheet)
+    return {
+        "studies": request.studies,
+        "home": str(home),
+        "files": str(folder / "dicom"),
+        "contact_sheet": str(sheet),
+        "ingest": report,
+        "zero_shot": zero_shot,
+        "text_search": {**text_search, "where": [WHERE]},
+        "case_search": [case["found"] for case in cases],
+        "retrieval": retrieval,
+        "probe": probe,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def _start_afresh(home: Path) -> None:
+    """Remove an earlier demo; refuse a folder that holds anything and was not made by one."""
+    from medsiglip.index.vectors import make_folder
+
+    output_folder(home.parent)
+    notice = home / _FOLDER / "README.txt"
+    if home.is_dir() and any(home.iterdir()):
+        if not notice.is_file() or notice.read_text(encoding="utf-8") != _NOTICE:
+            raise ServiceError(
+                "home-in-use",
+                f"{home} holds something that is no demo: give an empty or new folder with --home.",
+            )
+        for name in _OWNED_FOLDERS:
+            shutil.rmtree(home / name, ignore_errors=True)
+        for name in _OWNED_FILES:
+            (home / name).unlink(missing_ok=True)
+    make_folder(notice.parent)
+    notice.write_text(_NOTICE, encoding="utf-8")
+
+
+def _zero_shot(archive: Archive, drawn: Sequence[WrittenStudy]) -> dict[str, Any]:
+    """AUROC of each finding of each anatomy, over the studies of that anatomy alone."""
+    from medsiglip.phantoms.catalogue import ANATOMIES
+
+    findings = {study.anatomy: list(study.labels) for study in drawn}
+    rows: list[dict[str, Any]] = []
+    for anatomy, description in ANATOMIES.items():
+        if anatomy not in findings:
+            continue
+        figures = archive.evaluate_zero_shot(
+            "phantoms", labels=findings[anatomy], where=[f"study_description={description}"]
+        )
+        rows += [
+            {**row, "label": f"{anatomy} {row['label']}", "anatomy": anatomy, "finding": row["label"]}
+            for row in figures["labels"]
+        ]
+    known = [row["auroc"] for row in rows if row["auroc"] is not None]
+    return {"macro_auroc": float(np.mean(known)) if known else None, "labels": rows}
+
+
+def _queries(drawn: Sequence[WrittenStudy]) -> list[tuple[WrittenStudy, str]]:
+    """The first study with each of the findings to show."""
+    return [
+        next((study, finding) for study in drawn if study.anatomy == anatomy and study.labels.get(finding))
+        for anatomy, finding in _SHOWN_CASES
+        if any(study.anatomy == anatomy and study.labels.get(finding) for study in drawn)
+    ]
+
+
+def _similar_cases(archive: Archive, study: WrittenStudy, finding: str) -> dict[str, Any]:
+    found = archive.search(study=study.study_instance_uid, k=_NEIGHBOURS)
+    images = archive.study(study.study_instance_uid)["images"]
+    return {"found": found, "query": images[len(images) // 2], "title": f"{study.anatomy} with {finding}"}
+
+
+def _rows(archive: Archive, text_search: Mapping[str, Any], cases: Sequence[Mapping[str, Any]]) -> list[Row]:
+    words = Tile(f"“{TEXT}”", ("query in words",), is_query=True)
+    rows = [Row(f"Text search: “{TEXT}” where {WHERE}", (words, *_hit_tiles(archive, text_search["hits"])))]
+    for case in cases:
+        query = case["query"]
+        tile = Tile(_shown(archive, query), ("query", _labelled(query["labels"])), is_query=True)
+        heading = f"Similar cases, other patients only: {case['title']}"
+        rows.append(Row(heading, (tile, *_hit_tiles(archive, case["found"]["hits"]))))
+    return rows
+
+
+def _hit_tiles(archive: Archive, hits: Sequence[Mapping[str, Any]]) -> list[Tile]:
+    return [
+        Tile(
+            _shown(archive, hit),
+            (f"{hit['rank']}.  score {hit['score']:.3f}", _labelled(hit["labels"]), str(hit["modality"])),
+        )
+        for hit in hits
+    ]
+
+
+def _labelled(labels: Mapping[str, float]) -> str:
+    return ", ".join(name for name, value in labels.items() if value) or "normal"
+
+
+def _shown(archive: Archive, image: Mapping[str, Any]) -> Any:
+    """The picture of a stored image, or words where it may name or show the patient."""
+    from medsiglip.api.archive.queries import rendered_file
+    from medsiglip.ingest.header.burned_in import may_preview
+
+    if image["path"] is None or not may_preview(archive.index.get(image["image_id"]).quality):
+        return "not shown: the picture may name or show the patient"
+    rendered = rendered_file(image["path"])
+    return next(one.pixels for one in rendered if one.frame == image["frame"])

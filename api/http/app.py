@@ -1,0 +1,88 @@
+"""The HTTP service, put together: `create_app`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from medsiglip.api.archive.archive import Archive
+from medsiglip.api.archive.keys import take_bootstrap_key
+from medsiglip.api.archive.received import sweep
+from medsiglip.api.http import middleware, problems
+from medsiglip.api.http.auth import open_gate
+from medsiglip.api.http.routes import (
+    audit,
+    dicomweb,
+    docs,
+    embeddings,
+    images,
+    info,
+    ingest,
+    jobs,
+    labels,
+    operations,
+    probes,
+    questions,
+    reports,
+    routing_rules,
+    studies,
+)
+from medsiglip.api.http.routes.problem_answers import PROBLEMS
+from medsiglip.api.settings import Settings, read_settings
+
+
+@dataclass(slots=True)
+class Server:
+    """What the routes stand on, at `request.app.state.server`."""
+
+    settings: Settings
+    archive: Archive
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; nothing is opened before it starts."""
+    chosen = settings or read_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with Archive.from_settings(chosen) as archive:
+            archive.make()
+            if chosen.bootstrap_key_file is not None:
+                take_bootstrap_key(archive.index, chosen.bootstrap_key_file)
+            sweep(archive.index, chosen.upload_seconds)
+            archive.share()
+            app.state.server = Server(chosen, archive)
+            open_gate(app, archive.index.api_keys, chosen)
+            operations.watch(app, archive)
+            yield
+
+    app = FastAPI(
+        title="medsiglip",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    problems.install(app)
+    middleware.install(app, chosen)
+    app.include_router(operations.router)
+    app.include_router(docs.router)
+    for topic in (
+        info,
+        embeddings,
+        questions,
+        studies,
+        images,
+        ingest,
+        labels,
+        probes,
+        reports,
+        routing_rules,
+    ):
+        app.include_router(topic.router, responses=PROBLEMS)
+    for topic in (dicomweb, jobs, audit):
+        app.include_router(topic.router, responses=PROBLEMS)
+    return app

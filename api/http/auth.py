@@ -1,0 +1,224 @@
+"""Who asks: API keys in `Authorization: Bearer KEY`, and the scopes that a route requires.
+
+While no key was ever made, everybody who can reach the loopback interface may do everything; the server
+refuses to listen elsewhere. The pages of other sites in a browser on this machine are kept out by the name
+that they ask for, here, and by what the browser says of them, in `medsiglip.api.http.cross_site`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from medsiglip.api.errors import ServiceError
+from medsiglip.api.http.rate_limits import TokenBuckets
+from medsiglip.api.settings import Settings
+from medsiglip.index.service.api_keys import SCOPES, ApiKey, ApiKeys
+
+Scope = Literal["read", "write", "train", "report", "admin"]
+
+# A key is looked up again after this time: so long may a revoked one still open the door.
+KEY_SECONDS = 2.0
+_WRONG_KEYS_PER_MINUTE = 30
+_WRONG_KEYS_AT_ONCE = 20
+_REMEMBERED_KEYS = 4096
+_bearer = HTTPBearer(auto_error=False, description="an API key, made with `medsiglip keys create`")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The key that asks: its id, its name, and what it may do; `anonymous` while there is no key."""
+
+    key_id: str
+    name: str
+    scopes: frozenset[str]
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the caller has a scope; `admin` includes all."""
+        return scope in self.scopes or "admin" in self.scopes
+
+
+ANONYMOUS = Caller("anonymous", "anonymous", frozenset(SCOPES))
+
+
+class Gate:
+    """The door of one server process: keys are remembered for `KEY_SECONDS`, and floods are held off."""
+
+    def __init__(
+        self, keys: ApiKeys, settings: Settings, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._found: OrderedDict[bytes, tuple[ApiKey, float]] = OrderedDict()
+        self._any_made = False
+        self._open_until = -1.0
+        self._requests = TokenBuckets(settings.rate_limit, settings.rate_burst, clock=clock)
+        self._wrong = TokenBuckets(_WRONG_KEYS_PER_MINUTE, _WRONG_KEYS_AT_ONCE, clock=clock)
+
+    def is_open(self) -> bool:
+        """Whether no key was ever made; may ask the database."""
+        with self._lock:
+            if self._any_made or self._clock() < self._open_until:
+                return not self._any_made
+        return not self._asked_any_made()
+
+    def remembered(self, shown: str | None) -> Caller | None:
+        """The caller, if no database need be asked; raises ServiceError `no-key`."""
+        now = self._clock()
+        with self._lock:
+            if not self._any_made:
+                return ANONYMOUS if now < self._open_until else None
+            if shown is None:
+                raise _no_key()
+            key, until = self._found.get(_digest(shown), (None, 0.0))
+        return _caller(key) if key is not None and now < until and key.is_live(datetime.now(UTC)) else None
+
+    def identify(self, shown: str | None, address: str) -> Caller:
+        """The caller, by the database; raises ServiceError `no-key`, `wrong-key` or `rate-limited`."""
+        if not self._any_made and not self._asked_any_made():
+            return ANONYMOUS
+        if shown is None:
+            raise _no_key()
+        digest, name = _digest(shown), _network(address)
+        wait = 0.0 if digest in self._found else self._wrong.wait(name)
+        if wait:
+            raise ServiceError(
+                "rate-limited",
+                "too many wrong API keys came from this address: wait, and check the key.",
+                wait,
+            )
+        key = self._keys.find(shown)
+        with self._lock:
+            self._found.pop(digest, None)
+            if key is not None:
+                self._found[digest] = key, self._clock() + KEY_SECONDS
+                if len(self._found) > _REMEMBERED_KEYS:
+                    self._found.popitem(last=False)
+        if key is None:
+            self._wrong.take(name)
+            raise ServiceError("wrong-key", "the API key is unknown, revoked or over: ask for a new one.")
+        return _caller(key)
+
+    def admit(self, caller: Caller) -> None:
+        """Count a request of the caller; raises ServiceError `rate-limited`."""
+        wait = self._requests.take(caller.key_id)
+        if wait:
+            raise ServiceError(
+                "rate-limited",
+                f"the key {caller.name!r} asks more often than it may: wait before the next request.",
+                wait,
+            )
+
+    def _asked_any_made(self) -> bool:
+        made = self._keys.any_made()
+        with self._lock:
+            # Rows of keys are never deleted: once there is one, there always is.
+            self._any_made = self._any_made or made
+            self._open_until = self._clock() + KEY_SECONDS
+        return made
+
+
+def open_gate(app: FastAPI, keys: ApiKeys, settings: Settings) -> None:
+    """Put the application's `Gate` where `requires` finds it."""
+    app.state.gate = Gate(keys, settings)
+
+
+def requires(scope: Scope) -> Callable[..., object]:
+    """A dependency that gives the `Caller`, if he has `scope`.
+
+    Raises ServiceError `no-key`, `wrong-key`, `missing-scope`, `rate-limited`; while no key was ever made
+    `foreign-host`.
+    """
+
+    async def check(
+        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    ) -> Caller:
+        caller = getattr(request.state, "caller", None)
+        if caller is None:
+            caller = await identified(request, None if credentials is None else credentials.credentials)
+        if not caller.may(scope):
+            raise ServiceError(
+                "missing-scope", f"the key {caller.name!r} lacks the scope {scope}: ask its giver for one."
+            )
+        return caller
+
+    check.required_scope = scope  # type: ignore[attr-defined]
+    return check
+
+
+async def identified(request: Request, shown: str | None) -> Caller:
+    """Who sends this request, noted at `request.state.caller` and counted; raises as `requires` does."""
+    gate: Gate = request.app.state.gate
+    caller = gate.remembered(shown)
+    if caller is None:
+        address = request.client.host if request.client else ""
+        caller = await run_in_threadpool(gate.identify, shown, address)
+    request.state.caller = caller
+    if caller is ANONYMOUS:
+        refuse_foreign_host(request)
+    gate.admit(caller)
+    return caller
+
+
+def refuse_foreign_host(request: Request) -> None:
+    """Keep out the pages of a name that was pointed at 127.0.0.1 (DNS rebinding), where no key does: to the
+    browser they are of this very site, but the name stands in Host. Raises ServiceError `foreign-host`.
+    """
+    if not is_loopback(_name(request.headers.get("host", ""))):
+        raise ServiceError(
+            "foreign-host",
+            "without any API key this service answers to localhost, 127.0.0.1 and [::1] only: ask by one of "
+            "these names, or make a key with `medsiglip keys create`.",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own, by its form alone."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _name(host: str) -> str:
+    """The name or address in a Host header, without its port; empty for what is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _caller(key: ApiKey) -> Caller:
+    return Caller(key.id, key.name, frozenset(key.scopes))
+
+
+def _no_key() -> ServiceError:
+    return ServiceError("no-key", "send an API key in the header Authorization: Bearer KEY.")
+
+
+def _digest(shown: str) -> bytes:
+    return hashlib.sha256(shown.encode("utf-8", "surrogatepass")).digest()
+
+
+def _network(address: str) -> str:
+    """Who an address belongs to: of IPv6 whole /64 networks are given to one user (RFC 6177)."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)

@@ -1,0 +1,67 @@
+"""What a browser sends for the page of another site: refused, on every path, while there is no API key.
+
+Without a key whoever reaches the loopback interface may do everything, and any page in a browser on this
+machine can make it send requests here: by a picture, a script, a frame, a form, `fetch`. Browsers name the
+sender in Sec-Fetch-Site (W3C Fetch Metadata) or, older ones and not for all requests, in Origin (RFC 6454,
+section 7); programs that are no browsers send neither. Once there is a key, no page has it, and the key
+decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from medsiglip.api.errors import ServiceError
+from medsiglip.api.http.auth import Gate
+from medsiglip.api.http.problems import problem_of
+
+PAGES = frozenset({"/docs"})
+"""Paths that a person opens; a link on another site may lead there, and tells that site nothing."""
+
+
+class CrossSiteRefusal:
+    """Refuses such requests before anything else looks at them; those of `origins` pass (CORS)."""
+
+    def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
+        self._app = app
+        self._origins = frozenset(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 403 `cross-site`, or hand the request on. Only of a foreign one the catalogue is asked."""
+        if scope["type"] == "http" and is_cross_site(Request(scope), self._origins):
+            gate: Gate = scope["app"].state.gate
+            if await run_in_threadpool(gate.is_open):
+                await problem_of(_refusal())(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def is_cross_site(request: Request, origins: Collection[str] = ()) -> bool:
+    """Whether a browser sent this for a page of another origin, other ports of this machine included.
+
+    Not for one of `origins`, and not when a person is led to one of `PAGES`.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        is_own = site in ("same-origin", "none")
+    else:
+        is_own = origin is None or origin.partition("://")[2] == request.headers.get("host")
+    return not is_own and origin not in origins and not _opens_page(request)
+
+
+def _opens_page(request: Request) -> bool:
+    """Whether this is for a window or tab of its own; a frame would be `iframe`."""
+    how = request.method, request.headers.get("sec-fetch-mode"), request.headers.get("sec-fetch-dest")
+    return how == ("GET", "navigate", "document") and request.scope["path"] in PAGES
+
+
+def _refusal() -> ServiceError:
+    return ServiceError(
+        "cross-site",
+        "a page of another site sent this, which is not answered without any API key: make a key with "
+        "`medsiglip keys create`, or name the page's origin in MEDSIGLIP_CORS_ORIGINS.",
+    )

@@ -1,0 +1,148 @@
+"""What a Prometheus server reads of one application: its own counts, and what the archive says when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from medsiglip.api.archive.single_flight import HeldAnswer
+
+if TYPE_CHECKING:
+    from medsiglip.api.archive.archive import Archive
+    from medsiglip.api.encoder.shared_encoder import EncoderStatistics
+
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_BATCH_SIZES = tuple(1 << power for power in range(11))
+COUNTS_SECONDS = 15.0
+RECALL_SECONDS = 3600.0
+
+
+class Metrics:
+    """The registry of one application; safe for several threads."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "medsiglip_http_requests",
+            "Requests answered; status is `none` where the client left first.",
+            ("method", "route", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "medsiglip_http_request_seconds",
+            "Time from a request to the end of its answer.",
+            ("method", "route"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._uploads = Counter(
+            "medsiglip_uploads", "Uploads, by outcome.", ("outcome",), registry=self.registry
+        )
+        self._upload_bytes = Counter(
+            "medsiglip_upload_bytes", "Bytes of uploads that were taken.", registry=self.registry
+        )
+        ProcessCollector(registry=self.registry)
+        self.registry.register(ArchiveCollector(archive))
+
+    def answered(self, method: str, route: str, status: int | None, seconds: float) -> None:
+        """Count a request. `route` is a template, so that no client can make series at will."""
+        method = method if method in _METHODS else "other"
+        self._requests.labels(method, route, "none" if status is None else str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+    def uploaded(self, outcome: str, size: int = 0) -> None:
+        """Count an upload: `taken`, or the code of the reason why it was not; `size` in bytes."""
+        self._uploads.labels(outcome).inc()
+        self._upload_bytes.inc(size)
+
+
+class ArchiveCollector:
+    """Encoder, index, jobs and audit trail. Counts are at most `COUNTS_SECONDS` old, the recall check
+    `RECALL_SECONDS`.
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._counts = HeldAnswer(self._count, COUNTS_SECONDS)
+        self._recall = HeldAnswer(lambda: archive.index.check_recall(), RECALL_SECONDS)
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: being registered must ask the archive nothing."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """The families. A scrape succeeds where the archive fails: `medsiglip_archive_up` says so."""
+        yield from self._encoder()
+        found = self._counts.get(wait_seconds=5.0)
+        yield _gauge(
+            "medsiglip_archive_up", "Whether the archive could be counted.", float(found is not None)
+        )
+        if found is not None:
+            yield from found
+        recall = self._recall.get(wait_seconds=0.0)
+        if recall is not None:
+            yield _gauge(
+                "medsiglip_index_recall", "Part of the exact 10 nearest that a search finds.", recall
+            )
+
+    def _count(self) -> list[Metric]:
+        index = self._archive.index
+        info = index.info()
+        jobs = GaugeMetricFamily("medsiglip_jobs", "Jobs by kind and status.", labels=("kind", "status"))
+        for (kind, status), count in index.jobs.counts().items():
+            jobs.add_metric((kind, status), count)
+        return [
+            _gauge("medsiglip_index_studies", "Studies in the archive.", info.studies),
+            _gauge("medsiglip_index_images", "Images in the active space.", info.images),
+            _gauge("medsiglip_index_vectors", "Vectors that the search index holds.", info.faiss.ntotal),
+            _gauge("medsiglip_index_shards", "Vector files of the active space.", info.shards),
+            jobs,
+            _counter("medsiglip_audit_events", "Events in the audit trail.", index.audit.head()[0]),
+        ]
+
+    def _encoder(self) -> Iterator[Metric]:
+        encoder = self._archive.shared_encoder
+        if encoder is None:
+            return
+        told = encoder.statistics()
+        ready = float(told.state.name == "ready")
+        yield _gauge("medsiglip_encoder_ready", "Whether the model is there.", ready)
+        yield _counter("medsiglip_encoder_restarts", "Starts of the model's process again.", told.restarts)
+        yield _gauge("medsiglip_encoder_waiting", "Images and texts waiting or being encoded.", told.waiting)
+        yield _gauge("medsiglip_encoder_waiting_limit", "How many may wait.", told.waiting_limit)
+        yield _counter("medsiglip_encoder_refused", "Calls refused because too much waited.", told.refused)
+        yield _counter("medsiglip_encoder_failed", "Items that could not be encoded.", told.failed)
+        yield _counter("medsiglip_encoder_busy_seconds", "Time that the device worked.", told.seconds)
+        yield _batches(told)
+        if told.gpu_memory is not None:
+            yield _gauge("medsiglip_gpu_memory_bytes", "GPU memory of the model's process.", told.gpu_memory)
+
+
+def _batches(told: EncoderStatistics) -> Metric:
+    """Sizes of batches as a histogram, by kind."""
+    family = HistogramMetricFamily("medsiglip_encoder_batch_size", "Items of a batch.", labels=("kind",))
+    for kind, sizes in told.batches.items():
+        buckets = [
+            (str(float(bound)), float(sum(count for size, count in sizes.items() if size <= bound)))
+            for bound in _BATCH_SIZES
+        ]
+        buckets.append(("+Inf", float(sum(sizes.values()))))
+        family.add_metric((kind,), buckets, float(sum(size * count for size, count in sizes.items())))
+    return family
+
+
+def _gauge(name: str, meaning: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, meaning, value=value)
+
+
+def _counter(name: str, meaning: str, value: float) -> Metric:
+    return CounterMetricFamily(name, meaning, value=value)

@@ -1,0 +1,158 @@
+"""Errors over HTTP: `application/problem+json` (RFC 9457) with a stable `code`.
+
+One table maps codes to statuses; a code that is not in it is the asker's fault, 422, if the error is one
+that the caller can act on, and 500 without any detail if it is a defect of ours.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from math import ceil
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
+
+from medsiglip.api.errors import ServiceError, explain
+from medsiglip.api.http.request_log import request_id
+from medsiglip.errors import ModelError
+from medsiglip.index.errors import CatalogError
+from medsiglip.ingest.errors import IngestError
+from medsiglip.medgemma.errors import DraftError
+
+MEDIA_TYPE = "application/problem+json"
+STATUSES = {
+    "no-key": 401,
+    "wrong-key": 401,
+    "missing-scope": 403,
+    "foreign-host": 403,
+    "cross-site": 403,
+    "path-not-allowed": 403,
+    "unknown-study": 404,
+    "unknown-model": 404,
+    "unknown-image": 404,
+    "unknown-patient": 404,
+    "unknown-job": 404,
+    "unknown-key": 404,
+    "unknown-probe": 404,
+    "unknown-draft": 404,
+    "unknown-route": 404,
+    "not-found": 404,
+    "draft-changed": 409,
+    "draft-settled": 409,
+    "draft-rejected": 409,
+    "route-changed": 409,
+    "no-space": 409,
+    "no-archive": 409,
+    "other-catalogue": 503,
+    "older-catalogue": 503,
+    "space-mismatch": 409,
+    "upload-too-large": 413,
+    "body-too-large": 413,
+    "wrong-content-type": 415,
+    "not-acceptable": 406,
+    "bad-multipart": 400,
+    "bad-json": 400,
+    "upload-incomplete": 400,
+    "upload-too-slow": 408,
+    "too-many-files": 413,
+    "too-busy": 429,
+    "rate-limited": 429,
+    "catalog-busy": 503,
+    "database-unreachable": 503,
+    "encoder-restarting": 503,
+    "worker-start-failed": 503,
+    "out-of-memory": 503,
+    "shutting-down": 503,
+    "disk-full": 507,
+}
+# What only the service's keeper can mend; the sentences for him name folders and databases.
+KEEPERS = {
+    "catalog-busy": "the catalogue is busy: try again",
+    "database-unreachable": "the database does not answer: try again later",
+    "disk-full": "the service's disk is full: its keeper must free some space",
+    "disk-error": "the service's disk failed: its keeper finds the reason in the log",
+    "read-only-home": "the service's archive cannot be written: its keeper finds the reason in the log",
+    "no-permission": "the service may not use a file of its own: its keeper finds the reason in the log",
+    "catalog-corrupt": "the service's archive is damaged: its keeper finds the reason in the log",
+    "other-catalogue": "the service's database is not its own: its keeper finds the reason in the log",
+    "older-catalogue": "the service's database is an older one: its keeper finds the reason in the log",
+    "not-a-catalog": "the service's archive is damaged: its keeper finds the reason in the log",
+    "missing-shard": "the service's archive is damaged: its keeper finds the reason in the log",
+    "corrupt-shard": "the service's archive is damaged: its keeper finds the reason in the log",
+}
+_log = logging.getLogger("medsiglip.http")
+
+
+def problem(
+    status: int, code: str, detail: str, *, retry_after: float | None = None, **members: Any
+) -> JSONResponse:
+    """The response; `members` are extension members (RFC 9457, section 3.2)."""
+    headers = {} if retry_after is None else {"Retry-After": str(max(1, ceil(retry_after)))}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 15.5.2, and RFC 6750, section 3
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code}
+    if (known := request_id.get()) is not None:
+        members["request_id"] = known
+    return JSONResponse({**body, "detail": detail, **members}, status, headers, MEDIA_TYPE)
+
+
+def problem_of(error: Exception) -> JSONResponse:
+    """The response to an error that a route let through; what nobody can act on is logged, not told."""
+    explanation = explain(error)
+    # A file that is missing here is a defect of ours: what a client named was looked at before.
+    is_defect = isinstance(error, OSError) and explanation is not None and explanation.code not in KEEPERS
+    if explanation is None or is_defect:
+        _log.exception("a request failed", exc_info=error)
+        return problem(
+            500, "unexpected", "The service failed; its log has the reason under this request's id."
+        )
+    told = explanation.message
+    if explanation.code in KEEPERS:
+        told = KEEPERS[explanation.code] + "."
+        _log.error("%s", explanation.code, exc_info=error)
+    status = STATUSES.get(explanation.code, 500 if explanation.code in KEEPERS else 422)
+    wait = getattr(error, "retry_after", None) or (1.0 if status in (429, 503) else None)
+    return problem(status, explanation.code, told, retry_after=wait)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path takes (RFC 9110, section 10.2.1)."""
+    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    path = request.url.path
+    found = [item for template, item in paths.items() if compile_path(template)[0].fullmatch(path)]
+    return sorted({method.upper() for item in found[:1] for method in item})
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application as a problem."""
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
+        first = errors[0] if errors else {"field": "request", "message": "cannot be read"}
+        return problem(422, "bad-request", f"{first['field']}: {first['message']}.", errors=errors)
+
+    @app.exception_handler(HTTPException)
+    def refused(request: Request, error: HTTPException) -> JSONResponse:
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+        answer = problem(error.status_code, code, str(error.detail))
+        answer.headers.update(error.headers or {})
+        if error.status_code == 405:  # the router names the methods of the first route of a path alone
+            answer.headers["Allow"] = ", ".join(_methods(request))
+        return answer
+
+    async def told(_request: Request, error: Exception) -> JSONResponse:
+        return problem_of(error)
+
+    # One by one: what only the handler of Exception answers is raised again, into the server's log.
+    for kind in (ServiceError, CatalogError, IngestError, DraftError, ModelError, OSError, MemoryError):
+        app.add_exception_handler(kind, told)
+
+    @app.exception_handler(Exception)
+    def failed(_request: Request, error: Exception) -> JSONResponse:
+        return problem_of(error)

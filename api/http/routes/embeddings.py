@@ -1,0 +1,131 @@
+"""`/v1/embeddings`: vectors of texts and pictures, in the shape of OpenAI's embeddings."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from random import getrandbits
+from typing import Annotated
+from urllib.parse import unquote_to_bytes
+
+import numpy as np
+from fastapi import APIRouter, Depends, Request, Response
+from numpy.typing import NDArray
+
+from medsiglip.api.archive.archive import Archive
+from medsiglip.api.archive.received import input_file
+from medsiglip.api.errors import ServiceError
+from medsiglip.api.http.auth import Caller, requires
+from medsiglip.api.http.routes.info import model_id
+from medsiglip.api.http.schemas.embeddings import Embeddings
+from medsiglip.api.http.schemas.questions import EmbeddingsQuestion, ImageInput
+
+router = APIRouter(prefix="/v1", tags=["questions"])
+Reader = Annotated[Caller, Depends(requires("read"))]
+_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
+
+
+@router.post(
+    "/embeddings",
+    operation_id="embed",
+    response_class=Response,
+    responses={200: {"model": Embeddings, "description": "The vectors, in the order of `input`"}},
+)
+def embed(request: Request, question: EmbeddingsQuestion, _caller: Reader) -> Response:
+    """Unit-length vectors of texts and pictures; of a file with several images, that of its middle one."""
+    archive: Archive = request.app.state.server.archive
+    name = model_id(archive.checkpoint)
+    if question.model not in ("", name, archive.space.name):
+        raise ServiceError("unknown-model", f"this service encodes with {name!r} alone: ask for that.")
+    if question.dimensions not in (None, archive.space.dimension):
+        raise ServiceError(
+            "bad-dimensions",
+            f"vectors of this model have {archive.space.dimension} dimensions: ask for those.",
+        )
+    inputs = question.input if isinstance(question.input, list) else [question.input]
+    vectors, tokens = _vectors(archive, inputs)
+    data = [
+        {"object": "embedding", "index": i, "embedding": _written(vector, question.encoding_format)}
+        for i, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    answer = {"object": "list", "data": data, "model": name, "usage": usage}
+    # Thousands of numbers: they are not looked at once more against the schema.
+    return Response(json.dumps(answer, separators=(",", ":")), media_type="application/json")
+
+
+def _written(vector: NDArray[np.float32], how: str) -> list[float] | str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode() if how == "base64" else vector.tolist()
+
+
+def _vectors(archive: Archive, inputs: Sequence[str | ImageInput]) -> tuple[NDArray[np.float32], int]:
+    """Vectors [n, d] in the order of `inputs`, and the number of text tokens."""
+    vectors = np.empty((len(inputs), archive.space.dimension), np.float32)
+    texts = [i for i, one in enumerate(inputs) if isinstance(one, str)]
+    tokens = 0
+    if texts:
+        words = [str(inputs[i]) for i in texts]
+        vectors[texts] = archive.encoder.encode_texts(words)
+        tokenizer = archive.encoder.tokenizer
+        tokens = int((tokenizer(words) != tokenizer.pad_id).sum())
+    images = [(i, one.image) for i, one in enumerate(inputs) if isinstance(one, ImageInput)]
+    if images:
+        drawn = _drawn(archive, images)
+        vectors[[i for i, _ in images]] = archive.encoder.encode_images(drawn)
+    return vectors, tokens
+
+
+def _drawn(archive: Archive, images: Sequence[tuple[int, str]]) -> list[NDArray[np.uint8]]:
+    """Model inputs uint8 [S, S, 3]; the bytes are read in workers, and so come as files."""
+    from medsiglip.preprocess import to_model_input
+
+    size, profile = archive.encoder.image_size, archive.space.profile
+    return [to_model_input(_middle(archive, i, uri), size, profile) for i, uri in images]
+
+
+def _middle(archive: Archive, number: int, uri: str) -> NDArray[np.uint8]:
+    """Display values of the middle image; UIDs of the file are of no interest."""
+    from medsiglip.api.archive.queries import drawn_file
+
+    content, place = _content(uri, number), f"{getrandbits(128):032x}"
+    file = input_file(archive.home, place, f"{number}{_suffix(uri)}")
+    try:
+        _write(file, content)
+        drawn = drawn_file(file, archive.drawing)
+    except ServiceError as error:
+        error.args = (str(error).replace(f"{file.parent}/{place}.", ""),)
+        raise
+    finally:
+        file.unlink(missing_ok=True)
+    return drawn[len(drawn) // 2].pixels
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        file.write_bytes(content)
+    except FileNotFoundError:
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        file.write_bytes(content)
+
+
+def _suffix(uri: str) -> str:
+    return _SUFFIXES.get(uri[5:].partition(",")[0].partition(";")[0].lower(), ".dcm")
+
+
+def _content(uri: str, number: int) -> bytes:
+    """The bytes of a data URI (RFC 2397)."""
+    head, comma, data = uri.partition(",")
+    try:
+        if not comma:
+            raise ValueError
+        if head.lower().endswith(";base64"):
+            return base64.b64decode(data, validate=True)
+        return unquote_to_bytes(data)
+    except (ValueError, binascii.Error):
+        raise ServiceError(
+            "bad-data-uri",
+            f"input {number} is no data URI: give data:image/png;base64,... with valid base64.",
+        ) from None

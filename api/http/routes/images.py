@@ -1,0 +1,52 @@
+"""`/v1/images/{id}/preview`: what the model is shown of a stored image, as a PNG."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from medsiglip.api.archive import auditing
+from medsiglip.api.archive.archive import Archive
+from medsiglip.api.archive.previews import preview
+from medsiglip.api.errors import ServiceError
+from medsiglip.api.http.auth import Caller, requires
+from medsiglip.ingest.header.burned_in import may_preview
+
+router = APIRouter(prefix="/v1", tags=["cases"])
+Reader = Annotated[Caller, Depends(requires("read"))]
+ImageId = Annotated[int, Path(ge=1, lt=2**63)]
+
+
+@router.get(
+    "/images/{image_id}/preview",
+    operation_id="preview",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+            "description": "a PNG",
+        }
+    },
+)
+def get_preview(
+    request: Request,
+    image_id: ImageId,
+    caller: Reader,
+    size: Annotated[Literal[128, 256, 512, 1024], Query(description="of the longer side")] = 256,
+    show_burned_in: Annotated[
+        bool, Query(description="show what may bear a name in its pixels; for `admin`")
+    ] = False,
+) -> Response:
+    """The image as it is rendered, drawn from its file and kept."""
+    archive: Archive = request.app.state.server.archive
+    stored = archive.index.get(image_id)
+    if not may_preview(stored.quality) and not (show_burned_in and caller.may("admin")):
+        raise ServiceError(
+            "burned-in",
+            f"image {image_id} may bear the patient's name in its pixels: a key with the scope admin sees it "
+            "with show_burned_in=true.",
+        )
+    auditing.record(request, "view", [stored.study_instance_uid], image_id=image_id)
+    png = preview(archive, stored, size)
+    return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=300"})

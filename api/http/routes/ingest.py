@@ -1,0 +1,75 @@
+"""`/v1/ingest`: a folder that the service can read, or files that are sent, become cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from medsiglip.api.archive import auditing
+from medsiglip.api.archive.allowed_roots import allowed_path
+from medsiglip.api.errors import ServiceError
+from medsiglip.api.http.auth import Caller, requires
+from medsiglip.api.http.job_start import IdempotencyKey, accepted, submit
+from medsiglip.api.http.request_body import Asked, asked, described
+from medsiglip.api.http.routes.jobs import JobAnswer
+from medsiglip.api.http.routes.problem_answers import UPLOAD_PROBLEMS
+from medsiglip.api.http.schemas.questions import IngestQuestion
+
+router = APIRouter(prefix="/v1", tags=["cases"], responses=UPLOAD_PROBLEMS)
+Writer = Annotated[Caller, Depends(requires("write"))]
+_FILES = "DICOM files, PNG or JPEG pictures, zip or tar archives of them"
+_METADATA = "a CSV that describes plain pictures by their file names"
+
+
+@router.post(
+    "/ingest",
+    operation_id="ingest",
+    status_code=202,
+    response_model=JobAnswer,
+    openapi_extra=described(IngestQuestion, files=_FILES, others={"metadata": _METADATA}),
+)
+async def ingest(
+    request: Request, response: Response, caller: Writer, idempotency_key: IdempotencyKey = None
+) -> dict[str, Any]:
+    """Start an ingest; the job's result is the report of the run."""
+    async with asked(request, IngestQuestion, others=("metadata",)) as question:
+        return await run_in_threadpool(_start, request, response, caller, question, idempotency_key)
+
+
+def _start(
+    request: Request,
+    response: Response,
+    caller: Caller,
+    question: Asked[IngestQuestion],
+    idempotency_key: str | None,
+) -> dict[str, Any]:
+    sent = question.received
+    if (question.fields.path is None) == (sent is None or not sent.files):
+        raise ServiceError("one-of", "give either a path that the service can read, or files in the form.")
+    if sent is None or not sent.files:
+        parameters = _of_path(request, question.fields)
+    else:
+        if question.fields.metadata is not None:
+            raise ServiceError("one-of", "with files the metadata must come as a file, too.")
+        metadata = sent.others.get("metadata")
+        # Beside a CSV the files are named one by one: the CSV itself is no picture.
+        paths = [str(sent.folder)] if metadata is None else [str(file) for file in sent.files]
+        parameters = {"paths": paths, "received": str(sent.folder)}
+        parameters["metadata"] = None if metadata is None else str(metadata)
+    auditing.record(request, "ingest", files=0 if sent is None else len(sent.files))
+    if sent is not None and sent.files:
+        sent.keep()
+    job = submit(request, caller, "ingest", parameters, idempotency_key)
+    if sent is not None and job.parameters.get("received") != str(sent.folder):
+        sent.is_kept = False  # the job that this key started first has files of its own
+    return accepted(job, caller, response)
+
+
+def _of_path(request: Request, question: IngestQuestion) -> dict[str, Any]:
+    roots = request.app.state.server.settings.ingest_roots
+    path: Path = allowed_path(str(question.path), roots)
+    metadata = None if question.metadata is None else str(allowed_path(question.metadata, roots))
+    return {"paths": [str(path)], "metadata": metadata, "received": None}

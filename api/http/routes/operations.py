@@ -1,0 +1,74 @@
+"""What those who run the service ask: whether it lives, whether it works, and its figures."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
+
+from medsiglip.api.archive.archive import Archive
+from medsiglip.api.http.auth import Caller, requires
+from medsiglip.api.http.metrics import Metrics
+from medsiglip.api.http.readiness import Readiness
+from medsiglip.api.http.routes.problem_answers import problems
+
+router = APIRouter(tags=["operations"])
+
+
+def watch(app: FastAPI, archive: Archive) -> None:
+    """Have the application count and check what it stands on."""
+    app.state.metrics = Metrics(archive)
+    app.state.readiness = Readiness(archive)
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Check(BaseModel):
+    """One part of the service, tried."""
+
+    name: str = Field(examples=["encoder"])
+    ok: bool
+    detail: str = Field(examples=["encoded a picture of 448 pixels and a text"])
+    required: bool = Field(description="whether the service is not ready without it; generators are not")
+
+
+class Ready(BaseModel):
+    """Whether every required part works."""
+
+    ready: bool
+    checks: list[Check]
+
+
+@router.get("/healthz", responses=problems(403))
+async def healthz() -> Alive:
+    """Whether the process lives; nothing is tried."""
+    return Alive()
+
+
+@router.get(
+    "/readyz",
+    response_model=Ready,
+    responses={503: {"model": Ready, "description": "Not ready"}, **problems(403)},
+)
+def readyz(request: Request) -> Any:
+    """Whether it can do its work: a picture and a text are embedded, a stored image is searched, the database
+    asked and the disk looked at. The answer is at most two seconds old. Generators that are configured are
+    tried with two pictures now and then.
+    """
+    report = request.app.state.readiness.report()
+    return JSONResponse(report, 200 if report["ready"] else 503)
+
+
+@router.get("/metrics", response_class=PlainTextResponse, responses=problems(401, 403, 429))
+def metrics(request: Request, _caller: Annotated[Caller, Depends(requires("read"))]) -> Response:
+    """Figures for Prometheus, in its text format."""
+    return Response(
+        generate_latest(request.app.state.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+    )

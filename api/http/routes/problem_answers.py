@@ -1,0 +1,36 @@
+"""How the description of the service tells of refusals: the same for every route under a key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from medsiglip.api.http.problems import MEDIA_TYPE
+from medsiglip.api.http.schemas.values import Problem
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`responses` of routes that may answer so."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        status: {"model": Problem, "content": content, "description": _TOLD[status]} for status in statuses
+    }
+
+
+_TOLD = {
+    400: "The request cannot be read.",
+    401: "The API key is missing or wrong.",
+    403: "The key lacks a scope, or the path, host or site is not allowed.",
+    404: "There is no such thing.",
+    406: "The answer comes in no type that is accepted.",
+    408: "The body comes too slowly.",
+    409: "The archive or the thing is in another state.",
+    413: "The body is too large.",
+    415: "The body has the wrong type.",
+    422: "The request cannot be done as asked.",
+    429: "Too much is asked at once; `Retry-After` says when to come back.",
+    500: "The service failed.",
+    503: "A part of the service is not there; `Retry-After` says when to come back.",
+    507: "The service's disk is full.",
+}
+PROBLEMS = problems(400, 401, 403, 404, 409, 413, 422, 429, 500, 503)
+UPLOAD_PROBLEMS = problems(408, 415, 507)

@@ -1,0 +1,88 @@
+"""The HTTP server of one process, from the first socket to the last answer."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from medsiglip.api.errors import ServiceError
+from medsiglip.api.http.http_protocol import HttpProtocol
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+FINISH_SECONDS = 10
+
+
+def serve(
+    app: FastAPI,
+    sockets: Sequence[socket.socket],
+    *,
+    on_ready: Callable[[], None],
+    on_stopping: Callable[[], None],
+) -> None:
+    """Answer requests until SIGTERM or SIGINT; then accept no more and finish those in hand, for at most
+    `FINISH_SECONDS`.
+
+    `on_ready` is called when the application has started, `on_stopping` when the signal has come. Raises
+    ServiceError `start-failed` when the application did not start.
+    """
+    config = uvicorn.Config(
+        app,
+        http=HttpProtocol,
+        loop="asyncio",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # uvicorn would believe what loopback says of addresses, by which wrong keys are counted.
+        proxy_headers=bool(os.environ.get("FORWARDED_ALLOW_IPS")),
+        timeout_graceful_shutdown=FINISH_SECONDS,
+    )
+    server = _Server(config, on_ready, on_stopping)
+    # uvicorn raises the signal once more when it is done, to end as if it had not handled it.
+    before = {number: signal.signal(number, _ignored) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        server.run(list(sockets))
+    except SystemExit:
+        pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if not server.started:
+        raise ServiceError(
+            "start-failed", "the service could not start; run it with --debug, or look into its log, for why."
+        )
+
+
+def _ignored(*_: object) -> None:
+    """The server has ended by this signal already."""
+
+
+class _Server(uvicorn.Server):
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], None], on_stopping: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+        self._on_stopping = on_stopping
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            # What the start made stays; looking through it again and again takes a twentieth of the time.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(20_000, 20, 20)
+            self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stopping()
+        await super().shutdown(sockets)

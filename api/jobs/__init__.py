@@ -1,0 +1,1 @@
+"""Long work: the kinds of jobs, one attempt at a job, and the worker process."""

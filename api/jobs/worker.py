@@ -1,0 +1,183 @@
+"""The worker: claims jobs one after the other, runs them, and says what became of each.
+
+It outlasts a database that goes away for a while. A job whose worker is killed is claimed by another when its
+lease has run out; a worker that is told to end hands its job back.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import queue
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from secrets import token_hex
+from typing import TYPE_CHECKING, TypeVar
+
+from medsiglip.api.archive.payload import storable
+from medsiglip.api.archive.received import discard_unused
+from medsiglip.api.archive.retries import pause, retry_after
+from medsiglip.api.errors import Explanation, ServiceError, explain
+from medsiglip.api.jobs.handlers import HANDLERS
+from medsiglip.api.jobs.job_run import JobRun
+from medsiglip.index.errors import CatalogError
+from medsiglip.ingest.errors import InterruptedIngestError
+
+if TYPE_CHECKING:
+    from medsiglip.api.archive.archive import Archive
+    from medsiglip.index.service.jobs import Job, JobQueue
+
+T = TypeVar("T")
+POLL_SECONDS = 1.0
+CLEAN_UP_SECONDS = 3600.0
+GRACE_SECONDS = 8.0
+_PASSING = {"catalog-busy", "database-unreachable", "disk-full", "disk-error"}
+_log = logging.getLogger("medsiglip.worker")
+
+
+class Worker:
+    """Runs the jobs of one archive in the thread that calls `run`. `ended` counts them by how they ended."""
+
+    def __init__(self, archive: Archive, *, poll_seconds: float = POLL_SECONDS) -> None:
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
+        self.ended: Counter[str] = Counter()
+        self._archive = archive
+        self._poll_seconds = poll_seconds
+        self._run: JobRun | None = None
+        self._stopping = False
+        # Not an Event: `stop` is also called by a signal handler within `get`, and only `put` may be.
+        self._wakings: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def run(self, *, once: bool = False) -> None:
+        """Work until `stop`, or, with `once`, until no job waits. Raises the `CatalogError` of a home that
+        cannot be used.
+        """
+        self._persist(self._archive.make)
+        cleaned = -math.inf
+        while not self._stopping:
+            if time.monotonic() - cleaned >= CLEAN_UP_SECONDS:
+                self._persist(lambda: self._archive.index.clean_up())
+                cleaned = time.monotonic()
+            job = self._persist(lambda: self._queue.claim(self.name, tuple(HANDLERS)))
+            if job is not None:
+                self._work(job)
+            elif once:
+                return
+            else:
+                self._sleep(self._poll_seconds)
+
+    def stop(self) -> None:
+        """End `run`: a job in hand is finished or handed back within `GRACE_SECONDS`, after which the process
+        ends in any case. Safe from any thread and in a signal handler.
+        """
+        if self._stopping:
+            return
+        self._stopping = True
+        self._wakings.put(None)
+        run = self._run
+        if run is not None:
+            run.stop("shutdown")
+            timer = threading.Timer(GRACE_SECONDS, self._abandon, [run])
+            timer.daemon = True
+            timer.start()
+
+    @property
+    def _queue(self) -> JobQueue:
+        return self._archive.index.jobs
+
+    def _work(self, job: Job) -> None:
+        _log.info("job %s (%s) begins, attempt %d", job.id, job.kind, job.attempts)
+        run = self._run = JobRun(self._queue, job)
+        if self._stopping:
+            run.stop("shutdown")
+        with run.leased():
+            try:
+                result = storable(HANDLERS[job.kind](self._archive, run))
+                self._persist(run.tell)
+                outcome = self._end(run, "done", lambda: self._queue.finish(job, result))
+            except (KeyboardInterrupt, InterruptedIngestError):
+                outcome = self._end_early(run)
+            except Exception as error:
+                outcome = self._fail(run, error)
+        self._run = None
+        self.ended[outcome] += 1
+        _log.info("job %s (%s): %s", job.id, job.kind, outcome)
+
+    def _end_early(self, run: JobRun) -> str:
+        if run.stopped_by == "cancel":
+            return self._end(run, "cancelled", lambda: self._queue.stopped(run.job))
+        return self._end(run, "handed back", lambda: self._queue.hand_back(run.job))
+
+    def _fail(self, run: JobRun, error: Exception) -> str:
+        explanation = _explained(error)
+        if explanation.code == "unexpected":
+            _log.error("job %s failed", run.job.id, exc_info=error)
+        wait = retry_after(error, explanation.code, run.job.attempts)
+        told = {"code": explanation.code, "message": explanation.message}
+        outcome = self._end(run, "failed", lambda: self._queue.fail(run.job, told, retry_after=wait))
+        if explanation.code == "encoder-failed":
+            raise ServiceError("encoder-failed", explanation.message) from error
+        return outcome
+
+    def _end(self, run: JobRun, outcome: str, tell: Callable[[], bool]) -> str:
+        """Tell the catalogue how the run ended, unless another worker has the job by now."""
+        if run.stopped_by == "lost":
+            return "lost"
+        # After a connection that was lost while it committed, the second try finds the job ended: "not ours".
+        self._persist(tell)
+        self._tidy(run)
+        return outcome
+
+    def _tidy(self, run: JobRun) -> None:
+        if run.parameters.get("received") is not None:
+            job = self._persist(lambda: self._queue.get(run.job.id))
+            self._persist(lambda: discard_unused(self._archive.index, job))
+
+    def _persist(self, call: Callable[[], T]) -> T:
+        """The answer of a call on the catalogue, repeated until the database is there. Raises the
+        `CatalogError` of what does not pass, or of what has not when the worker is to end.
+        """
+        tries = 0
+        while True:
+            try:
+                return call()
+            except CatalogError as error:
+                if error.code not in _PASSING or self._stopping:
+                    raise
+                _log.warning("%s (%s); trying again", error, error.code)
+            self._sleep(pause(tries))
+            tries += 1
+
+    def _sleep(self, seconds: float) -> None:
+        try:
+            self._wakings.get(timeout=seconds)
+        except queue.Empty:
+            return
+
+    def _abandon(self, run: JobRun) -> None:
+        """The handler does not stop: another worker shall have the job at once, and this process ends."""
+        if self._run is run:
+            try:
+                self._queue.hand_back(run.job)
+            finally:
+                os._exit(0)
+
+
+def _explained(error: Exception) -> Explanation:
+    # A failed kernel leaves the device unusable for the rest of the process (torch.AcceleratorError).
+    if type(error).__module__.split(".")[0] == "torch":
+        return Explanation(
+            "encoder-failed",
+            "The encoder's device failed; the worker starts afresh, and the job is tried again.",
+        )
+    found = explain(error)
+    if found is not None:
+        return found
+    return Explanation(
+        "unexpected",
+        f"The job failed ({type(error).__name__}); the worker's log has the reason under its id.",
+    )

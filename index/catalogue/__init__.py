@@ -1,0 +1,1 @@
+"""The catalogue in SQL: connection, tables, migrations, and the questions that are put to it."""

@@ -1,0 +1,297 @@
+"""The connection to the catalogue: one engine, `read` and `write` transactions, and errors as sentences."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect, text, update
+from sqlalchemy.engine import URL, make_url
+
+from medsiglip.index.catalogue.migrations import HEAD
+from medsiglip.index.catalogue.schema import home as home_table
+from medsiglip.index.errors import CatalogError
+
+# Otherwise PostgreSQL gives each statement a view of its own. Writers read what is committed when they hold
+# their lock (postgresql.org/docs/current/transaction-iso.html).
+_ONE_VIEW: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# A lock that was waited for too long, a deadlock, a serialization failure (PostgreSQL, appendix A).
+_CROSSED = {"55P03", "40P01", "40001"}
+_FIRST_WITH_IDENTITY = "0005"
+# relpages is what the last ANALYZE or VACUUM found (postgresql.org/docs/current/catalog-pg-class.html).
+_GROWN_TABLES = (
+    "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace "
+    "AND pg_relation_size(oid) > (1.25 * relpages + 8) * current_setting('block_size')::int"
+)
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class Database:
+    """SQLite in WAL mode inside the home, or whatever SQLAlchemy opens by URL."""
+
+    def __init__(self, home: Path, url: str | None, busy_seconds: float) -> None:
+        self.home = home
+        self.busy_seconds = busy_seconds
+        self.url = make_url(url) if url else URL.create("sqlite", database=str(home / "catalog.db"))
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._engine = self._create_engine()
+
+    def _create_engine(self) -> Engine:
+        if not self.is_sqlite:
+            lock = f"-c lock_timeout={int(self.busy_seconds * 1000)}"
+            options = {"options": lock} if self.url.get_backend_name() == "postgresql" else {}
+            return create_engine(
+                self.url, connect_args=options, pool_pre_ping=True, isolation_level="READ COMMITTED"
+            )
+        engine = create_engine(self.url, connect_args={"timeout": self.busy_seconds})
+        event.listen(engine, "connect", partial(_prepare_sqlite, self.busy_seconds))
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent view of the catalogue."""
+        with self.sentences(), self._engine.connect() as plain:
+            connection = plain if self.is_sqlite else plain.execution_options(**_ONE_VIEW)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that alone may write: it waits for other writers, of any process."""
+        with self.sentences(), self._engine.connect() as plain:
+            connection = plain.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+            with connection.begin():
+                connection.execute(update(home_table).values(version=home_table.c.version + 1))
+                yield connection
+
+    @contextmanager
+    def write_beside(self) -> Iterator[Connection]:
+        """A transaction on the service's own tables, which is no news to readers of cases. Writers of those
+        wait for it on SQLite only.
+        """
+        with self.sentences(), self._engine.connect() as plain:
+            connection = plain.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+            with connection.begin():
+                yield connection
+
+    @property
+    def _file(self) -> Path | None:
+        """SQLite's own file, if there is one."""
+        name = self.url.database if self.is_sqlite else None
+        return None if not name or name.startswith((":", "file:")) else Path(name)
+
+    def make_file(self) -> None:
+        """Make SQLite's file for this user only; SQLite gives the log beside it the same mode."""
+        if self._file is not None:
+            with suppress(FileExistsError, FileNotFoundError):
+                os.close(os.open(self._file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+    def holds_tables(self) -> bool:
+        """Whether this is a catalogue; asking makes none, as connecting to SQLite would."""
+        if self._file is not None and not (self._file.is_file() and self._file.stat().st_size):
+            return False
+        with self.sentences(), self._engine.connect() as connection, connection.begin():
+            return _revision(connection) is not None
+
+    @staticmethod
+    def has_identity(connection: Connection) -> bool:
+        """Whether these tables are of a revision that knows identities."""
+        return (_revision(connection) or "") >= _FIRST_WITH_IDENTITY
+
+    def migrate(self) -> None:
+        """Bring the tables up to date; a catalogue that is already costs a query and no import."""
+        with self.sentences(), self._engine.connect() as plain:
+            connection = plain.execution_options(sqlite_begin="BEGIN")
+            with connection.begin():
+                if _revision(connection) == HEAD:
+                    return
+        with self.sentences(), self._engine.connect() as plain:
+            connection = plain.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+            with connection.begin():
+                if not self.is_sqlite:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(5064661)"))
+                if _revision(connection) != HEAD:
+                    self._upgrade(connection)
+
+    def _upgrade(self, connection: Connection) -> None:
+        from medsiglip.index.catalogue.migrations import UnknownRevisionError, upgrade
+
+        try:
+            upgrade(connection)
+        except UnknownRevisionError as error:
+            raise CatalogError(
+                "newer-home",
+                f"{self.home} was written by a newer version of medsiglip (catalogue {error}); "
+                "install that version or choose another --home.",
+            ) from None
+
+    def analyze(self) -> None:
+        """Have PostgreSQL look at the tables that have grown by a quarter since it last did, which it does by
+        itself a minute later: until then it takes a table just filled for a small one, and joins row by row.
+        """
+        if self.url.get_backend_name() != "postgresql":
+            return
+        with self.sentences(), self._engine.connect() as plain:
+            connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+            for name in connection.execute(text(_GROWN_TABLES)).scalars().all():
+                connection.exec_driver_sql(f'ANALYZE "{name}"')
+
+    def empty_log(self) -> None:
+        """Empty SQLite's write-ahead log, so that what was deleted is not left in it."""
+        if self.is_sqlite:
+            with self.sentences(), self._engine.connect() as plain:
+                connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def sentences(self) -> Iterator[None]:
+        """Turn what the disk and the database refuse into one `CatalogError` with its cure."""
+        try:
+            yield
+        except exc.DBAPIError as error:
+            raise self._from_database(error) from error
+        except OSError as error:
+            found = self._from_system(error)
+            if found is None:
+                raise
+            raise found from error
+
+    def _from_system(self, error: OSError) -> CatalogError | None:
+        if error.errno in _FULL:
+            return self._disk_full()
+        if error.errno in _FORBIDDEN:
+            return self._read_only()
+        return None
+
+    def _from_database(self, error: exc.DBAPIError) -> CatalogError:
+        original: Any = error.orig
+        if not self.is_sqlite:
+            return self._from_server(error)
+        name = getattr(original, "sqlite_errorname", "") or ""
+        if name == "SQLITE_FULL" or (
+            name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")) and _is_full(self.home)
+        ):
+            return self._disk_full()
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return self._busy()
+        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+            return self._read_only()
+        if name.startswith("SQLITE_NOTADB"):
+            return CatalogError(
+                "not-a-catalog",
+                f"{self.home / 'catalog.db'} is not a catalogue of medsiglip; choose another --home "
+                "or move that file away.",
+            )
+        if name.startswith("SQLITE_CORRUPT"):
+            return CatalogError(
+                "catalog-corrupt",
+                f"{self.home / 'catalog.db'} is damaged ({original}); restore it from a backup, or ingest "
+                "again into another --home.",
+            )
+        if name.startswith("SQLITE_IOERR"):
+            return CatalogError(
+                "disk-error",
+                f"The disk under {self.home} failed ({original}); check the disk and its free space, "
+                "then run this again.",
+            )
+        raise error
+
+    def _from_server(self, error: exc.DBAPIError) -> CatalogError:
+        state = getattr(error.orig, "sqlstate", None)
+        if state == "53100":
+            return self._disk_full()
+        if state in _CROSSED:
+            return self._busy()
+        if error.connection_invalidated or (
+            isinstance(error, exc.OperationalError)
+            and (state is None or state.startswith(("08", "28", "3D", "57")))
+        ):
+            return CatalogError(
+                "database-unreachable",
+                f"The database {self.url.render_as_string(hide_password=True)} does not answer; check "
+                "that it runs, and the URL, user and password.",
+            )
+        raise error
+
+    def _disk_full(self) -> CatalogError:
+        return CatalogError(
+            "disk-full",
+            f"The disk that holds {self.home} is full: nothing of this step was kept; free some space and "
+            "run it again.",
+        )
+
+    def _read_only(self) -> CatalogError:
+        return CatalogError(
+            "read-only-home",
+            f"{self.home} cannot be written; give this user the right to write there or choose "
+            "another --home.",
+        )
+
+    def _busy(self) -> CatalogError:
+        return CatalogError(
+            "catalog-busy",
+            f"Another process has been writing to {self.home} for {self.busy_seconds:g} seconds; "
+            "wait until it is done and run this again.",
+        )
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _prepare_sqlite(busy_seconds: float, connection: Any, _record: object) -> None:
+    # The driver would open transactions by itself, and only before some statements: `_begin_sqlite` does it
+    # instead.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    _use_log(cursor, busy_seconds)
+    # NORMAL would do for killed processes; FULL also keeps what was reported as done when the power fails,
+    # for one more fsync per batch (sqlite.org/pragma.html#pragma_synchronous).
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    # Deleted rows are overwritten with zeros: `forget` must not leave them in free pages.
+    cursor.execute("PRAGMA secure_delete=ON")
+    cursor.close()
+
+
+def _use_log(cursor: Any, busy_seconds: float) -> None:
+    """Turn the write-ahead log on. SQLite gives this up at once, whatever its time-out, while another process
+    opens the same new catalogue.
+    """
+    deadline = time.monotonic() + busy_seconds
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorname.startswith("SQLITE_BUSY")
+            if not is_busy or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.01)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        state = os.statvfs(folder)
+    except OSError:
+        return False
+    return state.f_bavail * state.f_frsize < 1 << 20

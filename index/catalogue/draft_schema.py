@@ -1,0 +1,87 @@
+"""Tables of routes and drafts, and of the report texts of cases.
+
+They hang on the rows of studies and are written in `Database.write` transactions, so that a deletion and
+what is being written about the study wait for each other.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Boolean, CheckConstraint, Column, ForeignKey, Integer, String, Table
+
+from medsiglip.index.catalogue.schema import Id, UtcDateTime, metadata
+
+# Images with an id above `seen_image_id` are news to the route; `since_image_id` is where it begins.
+routes = Table(
+    "routes",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("rule", JSON, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("since_image_id", Id, nullable=False),
+    Column("seen_image_id", Id, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# The primary key is why a study is sent once for each route.
+route_decisions = Table(
+    "route_decisions",
+    metadata,
+    Column("route", String(64), ForeignKey("routes.name"), primary_key=True),
+    Column("study_id", Id, ForeignKey("studies.id"), primary_key=True, index=True),
+    Column("outcome", String, nullable=False),
+    Column("reason", String),
+    Column("job_id", String(32)),
+    Column("decided_at", UtcDateTime, nullable=False),
+    CheckConstraint("outcome IN ('sent', 'held')", name="outcome"),
+)
+
+# `revision` is the number of the last row in `draft_revisions`; `payload` is the rest of the draft as JSON.
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("study_id", Id, ForeignKey("studies.id"), nullable=False, index=True),
+    Column("route", String(64)),
+    Column("generator", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("text", String, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, index=True),
+    CheckConstraint("status IN ('draft', 'edited', 'accepted', 'rejected')", name="status"),
+)
+
+draft_revisions = Table(
+    "draft_revisions",
+    metadata,
+    Column("draft_id", String(32), ForeignKey("drafts.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("status", String, nullable=False),
+    Column("by", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("text", String),
+    Column("difference", String),
+    Column("reason", String),
+)
+
+# The studies of other cases that a draft's evidence names.
+draft_citations = Table(
+    "draft_citations",
+    metadata,
+    Column("draft_id", String(32), ForeignKey("drafts.id"), primary_key=True),
+    Column("study_id", Id, ForeignKey("studies.id"), primary_key=True, index=True),
+)
+
+# `words` is the text as lower-case words with a space before and after each.
+report_texts = Table(
+    "report_texts",
+    metadata,
+    Column("study_id", Id, ForeignKey("studies.id"), primary_key=True),
+    Column("source", String, primary_key=True),
+    Column("text", String, nullable=False),
+    Column("words", String, nullable=False),
+    Column("added_at", UtcDateTime, nullable=False),
+    CheckConstraint("source IN ('accepted', 'import', 'metadata')", name="source"),
+)

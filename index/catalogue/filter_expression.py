@@ -1,0 +1,125 @@
+"""The grammar of `--where` expressions: a name, an operator and a value, found in one pass over the text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+from medsiglip.index.errors import CatalogError, excerpt
+
+Kind = Literal["field", "label", "quality"]
+Operator = Literal["=", "!=", "<", "<=", ">", ">="]
+
+MAX_CHARACTERS = 256 * 1024
+"""Of one expression: 4,000 UIDs fit."""
+MAX_ALTERNATIVES = 10_000
+"""Of one expression: what bars part."""
+MAX_EXPRESSIONS = 100
+"""Of one question: SQLite takes conditions that are 1,000 deep (sqlite.org/limits.html)."""
+MAX_NAME = 4096
+"""Characters of the name of a label or quality."""
+
+_PREFIXES: dict[Kind, str] = {"label": "label:", "quality": "quality.", "field": ""}
+_CURES: dict[Kind, str] = {
+    "label": "write it as label:NAME=1",
+    "quality": "write it as quality.NAME=1",
+    "field": "write it as field=value, for example modality=CT or patient_age>=60",
+}
+_OPERATORS: tuple[Operator, ...] = ("!=", "<=", ">=", "=", "<", ">")
+_SIGNS = "=<>!"
+_BAR = re.compile(r"(?<!\\)\|")
+# Finding a name like another costs the product of their lengths (difflib): few and short ones are looked at.
+_MOST_COMPARED, _MOST_TOLD, _LONG = 1000, 60, 64
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """What `text` says: `name` without the prefix of its kind, and `value` without blanks around it."""
+
+    text: str
+    kind: Kind
+    name: str
+    operator: Operator
+    value: str
+
+    def alternatives(self) -> list[str]:
+        """What bars part, without blanks around it; a bar of a value's own has a backslash before it.
+
+        Raises `CatalogError` `bad-filter`.
+        """
+        parts = [part.replace("\\|", "|").strip() for part in _BAR.split(self.value)]
+        if len(parts) > MAX_ALTERNATIVES:
+            raise bad_filter(
+                self.text,
+                f"it has {len(parts)} alternatives and may have {MAX_ALTERNATIVES}: ask for them in turns",
+            )
+        return parts
+
+
+def read(text: str) -> Expression:
+    """The parts of an expression. Raises `CatalogError` `bad-filter`.
+
+    The first operator counts, but the last after `label:`, for the name of a label may hold some.
+    """
+    _check(text)
+    stripped = text.strip()
+    kind = next(kind for kind, prefix in _PREFIXES.items() if stripped.startswith(prefix))
+    rest = stripped[len(_PREFIXES[kind]) :]
+    at = _last_operator(rest) if kind == "label" else _first_operator(rest)
+    operator = next((one for one in _OPERATORS if rest.startswith(one, at)), None) if at > 0 else None
+    name = rest[: max(at, 0)].strip()
+    if operator is None or not name:
+        raise bad_filter(text, _CURES[kind])
+    if len(name) > MAX_NAME:
+        raise bad_filter(text, f"its name has {len(name)} characters and may have {MAX_NAME}: shorten it")
+    return Expression(text, kind, name, operator, rest[at + len(operator) :].strip())
+
+
+def bad_filter(text: str, why: str) -> CatalogError:
+    """The error of an expression that cannot be used, `why` being a clause."""
+    return CatalogError("bad-filter", f"The filter {excerpt(text)} cannot be used: {why}.")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`; did you mean …?` and the list of what there is, of which a long one is told in part."""
+    names, small = sorted(known), name.lower()
+    close = [one for one in names if small in one]
+    if not close and len(small) <= _LONG:
+        short = [one for one in names if len(one) <= _LONG]
+        close = get_close_matches(small, short[:_MOST_COMPARED], 1)
+    meant = f"; did you mean {_told(close[0])}?" if close else ";"
+    more = f" and {len(names) - _MOST_TOLD} more" if len(names) > _MOST_TOLD else ""
+    return f"{meant} There are: {', '.join(map(_told, names[:_MOST_TOLD])) or 'none'}{more}"
+
+
+def _told(name: str) -> str:
+    return name if len(name) <= _LONG else f"{name[:_LONG]}..."
+
+
+def _check(text: str) -> None:
+    """Refuse a text that is too long, or that no database holds: with NUL, or with half of a character."""
+    if len(text) > MAX_CHARACTERS:
+        raise bad_filter(
+            text, f"it has {len(text)} characters and may have {MAX_CHARACTERS}: ask in several questions"
+        )
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise bad_filter(text, "it is not UTF-8: write it in that encoding") from None
+    if "\0" in text:
+        raise bad_filter(text, "it holds the character NUL: leave that out")
+
+
+def _first_operator(text: str) -> int:
+    """Where the first operator begins, -1 for none."""
+    return min((at for at in map(text.find, _SIGNS) if at >= 0), default=-1)
+
+
+def _last_operator(text: str) -> int:
+    """Where the last operator that has something before it begins, -1 for none."""
+    at = max(map(text.rfind, _SIGNS))
+    is_second = at > 0 and text[at - 1 : at + 1] in _OPERATORS and text[: at - 1].strip()
+    return at - 1 if is_second else at

@@ -1,0 +1,301 @@
+"""`--where` expressions as SQL conditions on images.
+
+    modality=CT|MR          equal to one of these; codes (CS in PS3.6) are compared without regard to case
+    modality!=CT            exactly the images that `modality=CT` leaves out, absent values included
+    patient_age>=60         < <= > >= on numbers and dates; an absent value satisfies none of them
+    study_date>2020-03      dates as YYYY, YYYY-MM, YYYY-MM-DD or YYYYMMDD
+    view_position=          an empty value means absent
+    quality.sharpness<0.2   what ingest measured on the image
+    label:nodule=1          labels; the most specific wins: image's file, instance, series, study
+    report=pleural effusion the study's report holds these words, next to each other; empty: it has no report
+
+A `|` that belongs to a value is written `\\|`. Values are bound parameters, never part of the SQL text. How
+long an expression may be stands in `medsiglip.index.catalogue.filter_expression`.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Column, ColumnElement, Integer, Table, and_, func, literal, not_, or_, select
+
+from medsiglip.index.catalogue.filter_expression import (
+    MAX_CHARACTERS,
+    MAX_EXPRESSIONS,
+    Expression,
+    bad_filter,
+    read,
+    suggestion,
+)
+from medsiglip.index.catalogue.one_of import listed, one_of
+from medsiglip.index.catalogue.quality_filters import equals_any, is_number, ordered
+from medsiglip.index.catalogue.report_texts import LONGEST_PHRASE, says_any, words_of
+from medsiglip.index.catalogue.schema import images, instances, labels, patients, series, studies
+from medsiglip.index.errors import CatalogError, excerpt
+
+__all__ = [
+    "FIELDS",
+    "MAX_CHARACTERS",
+    "MAX_EXPRESSIONS",
+    "Filter",
+    "conjunction",
+    "joined",
+    "parse",
+    "parse_all",
+    "resolved_label",
+    "suggestion",
+]
+
+Kind = Literal["code", "text", "number", "date"]
+
+_DATE = re.compile(r"(\d{4})(?:-?(\d\d)(?:-?(\d\d))?)?")
+_ORDER: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
+    "<": lambda column, value: column < value,
+    "<=": lambda column, value: column <= value,
+    ">": lambda column, value: column > value,
+    ">=": lambda column, value: column >= value,
+}
+
+FIELDS: dict[str, tuple[Column[Any], Kind]] = {
+    "image_id": (images.c.id, "number"),
+    "frame": (images.c.frame, "number"),
+    "slice_index": (images.c.slice_index, "number"),
+    "rendering": (images.c.rendering, "text"),
+    "sop_instance_uid": (instances.c.sop_instance_uid, "text"),
+    "sop_class_uid": (instances.c.sop_class_uid, "text"),
+    "transfer_syntax_uid": (instances.c.transfer_syntax_uid, "text"),
+    "pixel_hash": (instances.c.pixel_hash, "text"),
+    "photometric_interpretation": (instances.c.photometric_interpretation, "code"),
+    "rows": (instances.c.rows, "number"),
+    "columns": (instances.c.columns, "number"),
+    "number_of_frames": (instances.c.number_of_frames, "number"),
+    "instance_number": (instances.c.instance_number, "number"),
+    "series_instance_uid": (series.c.series_instance_uid, "text"),
+    "modality": (series.c.modality, "code"),
+    "body_part_examined": (series.c.body_part_examined, "code"),
+    "view_position": (series.c.view_position, "code"),
+    "laterality": (series.c.laterality, "code"),
+    "series_description": (series.c.series_description, "text"),
+    "manufacturer": (series.c.manufacturer, "text"),
+    "orientation": (series.c.orientation, "code"),
+    "study_instance_uid": (studies.c.study_instance_uid, "text"),
+    "study_date": (studies.c.study_date, "date"),
+    "study_description": (studies.c.study_description, "text"),
+    "patient_sex": (studies.c.patient_sex, "code"),
+    "patient_age": (studies.c.patient_age, "number"),
+    "patient_key": (patients.c.patient_key, "text"),
+}
+"""What can be filtered on, besides `quality.<name>`, `label:<name>` and `report`."""
+
+_NEEDS: dict[str, tuple[Table, ...]] = {
+    "images": (),
+    "instances": (instances,),
+    "series": (series,),
+    "studies": (studies,),
+    "patients": (studies, patients),
+}
+_JOINS: dict[str, ColumnElement[bool]] = {
+    "instances": images.c.instance_id == instances.c.id,
+    "series": images.c.series_id == series.c.id,
+    "studies": images.c.study_id == studies.c.id,
+    "patients": studies.c.patient_id == patients.c.id,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One condition on images, the tables it speaks of besides `images`, and the label or the quality that it
+    names if any; `value` is what it compares, None for a report.
+    """
+
+    condition: ColumnElement[bool]
+    tables: tuple[Table, ...]
+    label: str | None = None
+    quality: str | None = None
+    value: ColumnElement[Any] | None = None
+
+
+def parse(text: str) -> Filter:
+    """The condition that an expression stands for.
+
+    Raises `CatalogError` `bad-filter`, which names the field and what it may be.
+    """
+    expression = read(text)
+    name = expression.name
+    if expression.kind == "label":
+        label = resolved_label(name)
+        condition = _compare(expression, label, "number")
+        return Filter(condition, (instances, series, studies), name, value=label)
+    if expression.kind == "quality":
+        return Filter(_quality(expression), (), quality=name, value=images.c.quality[name])
+    if name == "report":
+        return Filter(_report(expression), ())
+    if name not in FIELDS:
+        raise bad_filter(text, f"there is no field {excerpt(name)}{suggestion(name, FIELDS)}")
+    column, kind = FIELDS[name]
+    return Filter(_compare(expression, column, kind), _NEEDS[column.table.name], value=column)
+
+
+def joined(filters: Iterable[Filter], *more: Table) -> Any:
+    """`images` joined with the tables that these filters, and the caller, need."""
+    wanted = {table.name for one in filters for table in one.tables} | {table.name for table in more}
+    source: Any = images
+    for name in ("instances", "series", "studies", "patients"):
+        if name in wanted:
+            source = source.join(images.metadata.tables[name], _JOINS[name])
+    return source
+
+
+def resolved_label(name: str) -> ColumnElement[Any]:
+    """An image's value of a label: the most specific that was given, or NULL."""
+
+    def given(level: str, uid: ColumnElement[Any], pixel_hash: ColumnElement[Any]) -> ColumnElement[Any]:
+        found = select(labels.c.value).where(
+            labels.c.level == level,
+            labels.c.uid == uid,
+            labels.c.pixel_hash == pixel_hash,
+            labels.c.name == name,
+        )
+        return found.correlate(instances, series, studies).scalar_subquery()
+
+    any_pixels = literal("")
+    return func.coalesce(
+        given("instance", instances.c.sop_instance_uid, instances.c.pixel_hash),
+        given("instance", instances.c.sop_instance_uid, any_pixels),
+        given("series", series.c.series_instance_uid, any_pixels),
+        given("study", studies.c.study_instance_uid, any_pixels),
+    )
+
+
+def _compare(expression: Expression, column: ColumnElement[Any], kind: Kind) -> ColumnElement[bool]:
+    values = expression.alternatives()
+    operator = expression.operator
+    if operator in ("=", "!="):
+        matches = _equals_any(expression, column, kind, values)
+        return matches if operator == "=" else not_(func.coalesce(matches, literal(False)))
+    if len(values) > 1 or kind in ("code", "text") or values == [""]:
+        raise bad_filter(expression.text, f"{operator} compares with one number or date")
+    if kind == "number":
+        return _ORDER[operator](column, _number(expression, values[0]))
+    first, last = _days(expression, values[0])
+    return _ORDER[operator](column, last if operator in ("<=", ">") else first)
+
+
+def _equals_any(
+    expression: Expression, column: ColumnElement[Any], kind: Kind, values: Sequence[str]
+) -> ColumnElement[bool]:
+    given = [value for value in values if value]
+    ways: list[ColumnElement[bool]] = []
+    if len(given) < len(values):
+        ways.append(column.is_(None))
+        if kind in ("code", "text"):
+            ways.append(column == "")
+    if given:
+        ways.append(_one_of(expression, column, kind, given))
+    return or_(*ways)
+
+
+def _one_of(
+    expression: Expression, column: ColumnElement[Any], kind: Kind, values: Sequence[str]
+) -> ColumnElement[bool]:
+    if kind == "number":
+        return _one_number_of(column, [_number(expression, value) for value in values])
+    if kind == "date":
+        return _within_any(column, [_days(expression, value) for value in values])
+    if kind == "code":
+        codes = listed(values)
+        return func.upper(column).in_(select(func.upper(codes.c.value)))
+    return one_of(column, values)
+
+
+def _one_number_of(column: ColumnElement[Any], numbers: Sequence[float]) -> ColumnElement[bool]:
+    if not isinstance(column.type, Integer):
+        return one_of(column, numbers)
+    # PostgreSQL uses the index of a column of whole numbers for whole numbers only; it holds no larger ones.
+    return one_of(column, [int(one) for one in numbers if one.is_integer() and abs(one) < 2**63])
+
+
+def _within_any(column: Any, spans: Iterable[tuple[str, str]]) -> ColumnElement[bool]:
+    """That a date lies in one of these spans. Each is looked up once, by the index of the dates."""
+    rows = column.table.alias()
+    span = listed([first + last for first, last in _without_overlap(spans)])
+    first, last = func.substr(span.c.value, 1, 10), func.substr(span.c.value, 11, 10)
+    found = select(rows.c.id).select_from(span.join(rows, rows.c[column.name].between(first, last)))
+    condition: ColumnElement[bool] = column.table.c.id.in_(found)
+    return condition
+
+
+def _without_overlap(spans: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    joined: list[tuple[str, str]] = []
+    for first, last in sorted(spans):
+        if joined and first <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(last, joined[-1][1])
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _quality(expression: Expression) -> ColumnElement[bool]:
+    operator, name, values = expression.operator, expression.name, expression.alternatives()
+    if '"' in name or "\\" in name:
+        raise bad_filter(expression.text, "the name of a quality holds neither quotation mark nor backslash")
+    if operator in ("=", "!="):
+        matches = equals_any(name, values)
+        return matches if operator == "=" else not_(matches)
+    if len(values) > 1 or values == [""]:
+        raise bad_filter(expression.text, f"{operator} compares with one number")
+    return ordered(name, _ORDER[operator], _number(expression, values[0]))
+
+
+def _report(expression: Expression) -> ColumnElement[bool]:
+    if expression.operator not in ("=", "!="):
+        raise bad_filter(expression.text, "a report is asked for words; use = or !=")
+    phrases = expression.alternatives()
+    longest = max(len(words_of(phrase)) for phrase in phrases)
+    if longest > LONGEST_PHRASE:
+        raise bad_filter(
+            expression.text,
+            f"it asks for {longest} characters next to each other and may for {LONGEST_PHRASE}: "
+            "ask for fewer words",
+        )
+    matches = says_any(phrases)
+    return matches if expression.operator == "=" else not_(matches)
+
+
+def _number(expression: Expression, text: str) -> float:
+    if not is_number(text):
+        raise bad_filter(expression.text, f"{excerpt(text)} is not a number")
+    return float(text)
+
+
+def _days(expression: Expression, text: str) -> tuple[str, str]:
+    """First and last day, ISO 8601, of a year, a month or a day."""
+    found = _DATE.fullmatch(text)
+    year, month, day = (int(part) if part else 0 for part in found.groups()) if found else (0, 0, 0)
+    length = calendar.monthrange(year, month or 12)[1] if year and month <= 12 else 0
+    if found is None or not length or day > length or "00" in found.groups():
+        raise bad_filter(expression.text, f"{excerpt(text)} is not a date; write YYYY, YYYY-MM or YYYY-MM-DD")
+    return (
+        f"{year:04}-{month or 1:02}-{day or 1:02}",
+        f"{year:04}-{month or 12:02}-{day or length:02}",
+    )
+
+
+def parse_all(texts: Sequence[str]) -> tuple[Filter, ...]:
+    """Every condition; all of them must hold. Raises `CatalogError` `bad-filter`."""
+    if len(texts) > MAX_EXPRESSIONS:
+        raise CatalogError(
+            "bad-filter",
+            f"A question may have {MAX_EXPRESSIONS} filters and this one has {len(texts)}: "
+            "write the values of one field as field=a|b, or ask in several questions.",
+        )
+    return tuple(parse(text) for text in texts)
+
+
+def conjunction(filters: Iterable[Filter]) -> ColumnElement[bool]:
+    """That all filters hold."""
+    return and_(literal(True), *(one.condition for one in filters))

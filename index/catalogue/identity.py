@@ -1,0 +1,152 @@
+"""The one identity that a home and its catalogue share: a column of the catalogue, and a file of the home.
+
+A home that is opened with another catalogue than its own would take all its vectors for nobody's, so such a
+pair is refused. Nothing is made, migrated or deleted before the two are known to belong together.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.engine import URL
+
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.schema import doomed_files, home, shards, unfinished_files
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.vectors import atomic_file
+
+FILE = "identity.json"
+_SHARD = re.compile(r"([0-9a-f]{32})(?:-[0-9]+)?\.parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class HomeIdentity:
+    """What the home's file says: the identity, and where its catalogue was, without a password."""
+
+    id: str
+    catalogue: str
+
+
+def check_pair(database: Database) -> None:
+    """Raise `CatalogError` `other-catalogue` where this database is not the one of the home."""
+    folder = database.home
+    # The home is read first: another process may make both meanwhile, the catalogue before the file.
+    held, files = read_identity(folder), set(shard_files(folder))
+    if not database.holds_tables():
+        if held is not None or files:
+            raise _other(database, held, "is empty")
+        return
+    with database.read() as connection:
+        known = identity_of(connection) if database.has_identity(connection) else None
+        if known is not None and held is not None and known == held.id:
+            return
+        named = set(connection.execute(select(shards.c.name)).scalars())
+    if known is not None and held is not None:
+        raise _other(database, held, f"is that of another home (identity {known})")
+    # One side has no identity yet. Names of shards are random, so a common one proves the pair.
+    if not (named & files) and (named or files):
+        raise _other(database, held, "names none of its vector files")
+
+
+def settle(database: Database) -> None:
+    """Write the identity where one side lacks it, after `check_pair` and the migration."""
+    held = read_identity(database.home)
+    with database.read() as connection:
+        known = identity_of(connection)
+    if held is not None and known != held.id:  # a catalogue of before there were identities
+        with database.write() as connection:
+            connection.execute(update(home).values(identity=held.id))
+        known = held.id
+    told = HomeIdentity(str(known), _place(database))
+    if held != told:
+        with suppress(OSError), atomic_file(database.home / FILE) as stream:
+            stream.write(json.dumps(asdict(told)).encode())
+
+
+def check_age(database: Database) -> None:
+    """Raise `CatalogError` `older-catalogue` where the home holds shards that the catalogue knows nothing
+    of.
+    """
+    count = len(unknown_shards(database))
+    if count:
+        raise CatalogError(
+            "older-catalogue",
+            f"{database.home} holds {count} vector files that its catalogue {_place(database)} does not "
+            "know, so the catalogue is older than the home; nothing was changed: give the newest back, or "
+            "run `medsiglip index recover` to go on with this one, and ingest again what came since.",
+        )
+
+
+def unknown_shards(database: Database) -> list[Path]:
+    """Shards on disk that the catalogue neither names nor says it was writing or dropping."""
+    # The files are listed before the rows: one that is named, or dropped, in between is not taken for
+    # unknown.
+    found = shard_files(database.home)
+    with database.read() as connection:
+        known = set(connection.execute(select(shards.c.name)).scalars())
+        known.update(connection.execute(select(unfinished_files.c.token)).scalars())
+        dropped = set(connection.execute(select(doomed_files.c.pattern)).scalars())
+    suspects = [
+        path
+        for name, path in found.items()
+        if name not in known
+        and name.partition("-")[0] not in known
+        and str(path.relative_to(database.home)) not in dropped
+    ]
+    return [path for path in suspects if path.exists()]
+
+
+def shard_files(folder: Path) -> dict[str, Path]:
+    """Every shard below a home's `vectors/`, by name."""
+    found = {}
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for space in (folder / "vectors").iterdir():
+            if space.is_dir():
+                found.update({path.stem: path for path in space.iterdir() if _SHARD.fullmatch(path.name)})
+    return found
+
+
+def identity_of(connection: Connection) -> str | None:
+    """The catalogue's identity."""
+    identity: str | None = connection.execute(select(home.c.identity)).scalar_one()
+    return identity
+
+
+def read_identity(folder: Path) -> HomeIdentity | None:
+    """What a home's file says, None where there is none. Raises `CatalogError` `bad-home` for one that is
+    damaged.
+    """
+    path = folder / FILE
+    try:
+        told = json.loads(path.read_bytes())
+        return HomeIdentity(str(told["id"]), str(told["catalogue"]))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CatalogError(
+            "bad-home",
+            f"{path} is damaged; restore it from a backup, or move it away if its catalogue is there.",
+        ) from error
+
+
+def _place(database: Database) -> str:
+    """Where a catalogue is, without user and password: for people to know it again."""
+    url = database.url
+    if database.is_sqlite:
+        return "catalog.db" if url.database == str(database.home / "catalog.db") else str(url.database)
+    return URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
+
+
+def _other(database: Database, held: HomeIdentity | None, what: str) -> CatalogError:
+    was = f", whose catalogue was {held.catalogue};" if held is not None else ";"
+    return CatalogError(
+        "other-catalogue",
+        f"The catalogue {_place(database)} {what} and cannot be used with the home {database.home}{was} "
+        "nothing was changed: give the right one (MEDSIGLIP_DATABASE_URL, --home), or restore it from a "
+        "backup and run `medsiglip index recover`; for a new archive choose another --home.",
+    )

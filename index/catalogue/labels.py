@@ -1,0 +1,203 @@
+"""Labels: values given to files, instances, series or studies, and what an image or study has of them."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, literal, or_, select
+
+from medsiglip.index.catalogue.filter_expression import MAX_NAME
+from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.rows import insert_rows
+from medsiglip.index.catalogue.schema import files, images, instances, labels, series, studies
+from medsiglip.index.errors import CatalogError, excerpt
+from medsiglip.index.records import LabelOutcome, LabelRecord, LabelSummary, Level
+
+Values = dict[str, float]
+Key = tuple[str, str, str]
+
+
+def set_labels(connection: Connection, records: Sequence[LabelRecord]) -> LabelOutcome:
+    """Give labels to what is in the index; a later value for the same name and key replaces an earlier one.
+
+    A path stands for the pixels that the file held when it was ingested. Raises `CatalogError` `bad-label`.
+    """
+    values, unmatched = matched(connection, records)
+    _replace(connection, values)
+    return LabelOutcome(len(records) - len(unmatched), tuple(unmatched))
+
+
+def matched(
+    connection: Connection, records: Sequence[LabelRecord]
+) -> tuple[dict[tuple[Key, str], LabelRecord], list[LabelRecord]]:
+    """The last record for each key in the index and name, and the records whose key is not in the index.
+
+    Raises `CatalogError` `bad-label`.
+    """
+    keys = _found_keys(connection, records)
+    values: dict[tuple[Key, str], LabelRecord] = {}
+    unmatched = []
+    for record in records:
+        name = record.name.strip()
+        is_number = record.value is None or math.isfinite(record.value)
+        if not 0 < len(name) <= MAX_NAME or not is_number:
+            raise CatalogError(
+                "bad-label",
+                f"Label {excerpt(record.name)} with value {record.value!r} cannot be stored: it needs a name "
+                f"of at most {MAX_NAME} characters and a number.",
+            )
+        key = keys.get((record.key_kind, record.key))
+        if key is None:
+            unmatched.append(record)
+        else:
+            values[key, name] = record
+    return values, unmatched
+
+
+def _found_keys(connection: Connection, records: Iterable[LabelRecord]) -> dict[tuple[str, str], Key]:
+    wanted: dict[str, dict[str, None]] = defaultdict(dict)
+    for record in records:
+        wanted[record.key_kind][record.key] = None
+    sources: dict[str, Callable[[list[str]], Select[str, str, str, str]]] = {
+        "path": _path_keys,
+        "sop_instance_uid": lambda uids: _uid_keys(instances.c.sop_instance_uid, "instance", uids),
+        "series_instance_uid": lambda uids: _uid_keys(series.c.series_instance_uid, "series", uids),
+        "study_instance_uid": lambda uids: _uid_keys(studies.c.study_instance_uid, "study", uids),
+    }
+    found: dict[tuple[str, str], Key] = {}
+    for kind, keys in wanted.items():
+        if kind not in sources:
+            raise CatalogError(
+                "bad-label", f"Labels cannot be keyed by {kind!r}; use one of {', '.join(sources)}."
+            )
+        for key, level, uid, pixel_hash in connection.execute(sources[kind](list(keys))):
+            found[kind, key] = (level, uid, pixel_hash)
+    return found
+
+
+def _path_keys(paths: list[str]) -> Select[str, str, str, str]:
+    return (
+        select(files.c.path, literal("instance"), instances.c.sop_instance_uid, instances.c.pixel_hash)
+        .join(instances, files.c.instance_id == instances.c.id)
+        .where(one_of(files.c.path, paths))
+    )
+
+
+def _uid_keys(column: ColumnElement[str], level: str, uids: list[str]) -> Select[str, str, str, str]:
+    return select(column, literal(level), column, literal("")).where(one_of(column, uids)).distinct()
+
+
+def _replace(connection: Connection, values: dict[tuple[Key, str], LabelRecord]) -> None:
+    if not values:
+        return
+    at_key = delete(labels).where(
+        labels.c.level == bindparam("at_level"),
+        labels.c.uid == bindparam("at_uid"),
+        labels.c.pixel_hash == bindparam("at_hash"),
+    )
+    classified = dict.fromkeys(key for (key, _), record in values.items() if record.is_class)
+    if classified:
+        connection.execute(at_key.where(labels.c.is_class), [_place(key) for key in classified])
+    named = [{**_place(key), "at_name": name} for key, name in values]
+    connection.execute(at_key.where(labels.c.name == bindparam("at_name")), named)
+    rows = [
+        {
+            "level": level,
+            "uid": uid,
+            "pixel_hash": pixel_hash,
+            "name": name,
+            "value": float(record.value),
+            "is_class": record.is_class,
+        }
+        for ((level, uid, pixel_hash), name), record in values.items()
+        if record.value is not None
+    ]
+    insert_rows(connection, labels, rows)
+
+
+def _place(key: Key) -> dict[str, str]:
+    return dict(zip(("at_level", "at_uid", "at_hash"), key, strict=True))
+
+
+def summaries(connection: Connection) -> list[LabelSummary]:
+    """What labels there are, by name and level."""
+    positive = func.count().filter(labels.c.value > 0)
+    statement = select(labels.c.name, labels.c.level, func.count(), positive).group_by(
+        labels.c.name, labels.c.level
+    )
+    return [
+        LabelSummary(*row) for row in connection.execute(statement.order_by(labels.c.name, labels.c.level))
+    ]
+
+
+def names(connection: Connection) -> list[str]:
+    """Every label name, sorted."""
+    return list(connection.execute(select(labels.c.name).distinct().order_by(labels.c.name)).scalars())
+
+
+def of_images(connection: Connection, image_ids: Collection[int]) -> dict[int, Values]:
+    """Each image's labels: of a name given at several levels, the most specific value."""
+    found: dict[int, Values] = {image_id: {} for image_id in image_ids}
+    if not _any(connection):
+        return found
+    chosen = one_of(images.c.id, list(found))
+    # From the least specific to the most: a later value overwrites.
+    for statement in (
+        _given(images.c.id, "study", studies.c.study_instance_uid).where(chosen),
+        _given(images.c.id, "series", series.c.series_instance_uid).where(chosen),
+        _given(images.c.id, "instance", instances.c.sop_instance_uid).where(
+            chosen, labels.c.pixel_hash == ""
+        ),
+        _given(images.c.id, "instance", instances.c.sop_instance_uid).where(
+            chosen, labels.c.pixel_hash == instances.c.pixel_hash
+        ),
+    ):
+        for image_id, name, value in connection.execute(statement):
+            found[image_id][name] = value
+    return found
+
+
+def of_groups(connection: Connection, level: Level, row_ids: Collection[int]) -> dict[int, Values]:
+    """Labels of series or studies, by row id: their own; failing that, the highest within; failing that, the
+    study's.
+    """
+    found: dict[int, Values] = {row_id: {} for row_id in row_ids}
+    if not _any(connection):
+        return found
+    group = images.c.study_id if level == "study" else images.c.series_id
+    fits = or_(labels.c.pixel_hash == "", labels.c.pixel_hash == instances.c.pixel_hash)
+    uids = {"study": studies.c.study_instance_uid, "series": series.c.series_instance_uid}
+    chosen = one_of(group, list(found))
+    statements = [_given(group, "study", uids["study"]).where(chosen)] if level == "series" else []
+    within = [_given(group, "instance", instances.c.sop_instance_uid).where(chosen, fits)]
+    if level == "study":
+        within.append(_given(group, "series", series.c.series_instance_uid).where(chosen))
+    highest: dict[int, Values] = defaultdict(dict)
+    for statement in statements:
+        for row_id, name, value in connection.execute(statement.distinct()):
+            found[row_id][name] = value
+    for statement in within:
+        for row_id, name, value in connection.execute(statement.distinct()):
+            highest[row_id][name] = max(value, highest[row_id].get(name, value))
+    for row_id, values in highest.items():
+        found[row_id].update(values)
+    own = _given(group, level, uids[level]).where(chosen)
+    for row_id, name, value in connection.execute(own.distinct()):
+        found[row_id][name] = value
+    return found
+
+
+def _given(owner: ColumnElement[int], level: str, uid: ColumnElement[str]) -> Select[int, str, float]:
+    source = (
+        images.join(instances, images.c.instance_id == instances.c.id)
+        .join(series, images.c.series_id == series.c.id)
+        .join(studies, images.c.study_id == studies.c.id)
+        .join(labels, and_(labels.c.level == level, labels.c.uid == uid))
+    )
+    return select(owner, labels.c.name, labels.c.value).select_from(source)
+
+
+def _any(connection: Connection) -> bool:
+    return connection.execute(select(labels.c.id).limit(1)).first() is not None

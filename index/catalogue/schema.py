@@ -1,0 +1,255 @@
+"""The catalogue's tables (SQLAlchemy Core). What holds for SQLite holds for PostgreSQL.
+
+Row ids come from the one counter `home.next_id` and are never given twice, so an id kept elsewhere (a
+preview, a snapshot, a client) can go stale but never mean another row.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+
+# Only a column declared INTEGER PRIMARY KEY is SQLite's rowid (sqlite.org/lang_createtable.html#rowid).
+Id = BigInteger().with_variant(Integer(), "sqlite")
+
+# Bytes of a file name that are not UTF-8 arrive as U+DC80..U+DCFF (PEP 383), which no database takes.
+_SURROGATES = {0xDC80 + i: 0xEF80 + i for i in range(128)}
+_PRIVATE_USE = {there: here for here, there in _SURROGATES.items()}
+
+
+class PathText(TypeDecorator[str]):
+    """A file path of any bytes: PEP 383 surrogates are stored as U+EF80..U+EFFF."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """To the database."""
+        return value if value is None or value.isascii() else value.translate(_SURROGATES)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """From the database."""
+        return value if value is None or value.isascii() else value.translate(_PRIVATE_USE)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC, aware on both sides; SQLite itself forgets the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From the database."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _key() -> Column[int]:
+    return Column("id", Id, primary_key=True, autoincrement=False)
+
+
+def _owner(name: str, target: str, **options: Any) -> Column[int]:
+    return Column(name, Id, ForeignKey(f"{target}.id"), nullable=False, **options)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# One row. Every write transaction begins by raising `version`: that is the writers' lock, and how readers see
+# news. `identity` also stands in a file of the home (medsiglip.index.catalogue.identity).
+home = Table(
+    "home",
+    metadata,
+    _key(),
+    Column("version", BigInteger, nullable=False),
+    Column("next_id", BigInteger, nullable=False),
+    Column("space_id", Id, ForeignKey("spaces.id")),
+    Column("key_fingerprint", String),
+    Column("phi", String),
+    Column("identity", String(32)),
+    CheckConstraint("id = 1", name="single_row"),
+)
+
+spaces = Table(
+    "spaces",
+    metadata,
+    _key(),
+    Column("name", String, nullable=False, unique=True),
+    Column("checkpoint_hash", String, nullable=False),
+    Column("profile", String, nullable=False),
+    Column("dimension", Integer, nullable=False),
+    Column("model", String, nullable=False),
+)
+
+patients = Table("patients", metadata, _key(), Column("patient_key", String, nullable=False, unique=True))
+
+studies = Table(
+    "studies",
+    metadata,
+    _key(),
+    _owner("patient_id", "patients", index=True),
+    Column("study_instance_uid", String, nullable=False, unique=True),
+    Column("patient_sex", String),
+    Column("patient_age", Double),
+    Column("study_date", String(10)),
+    Column("study_description", String),
+    Column("identity", JSON(none_as_null=True)),
+    Column("added_at", UtcDateTime, nullable=False),
+)
+
+series = Table(
+    "series",
+    metadata,
+    _key(),
+    _owner("study_id", "studies"),
+    Column("series_instance_uid", String, nullable=False, index=True),
+    Column("modality", String),
+    Column("body_part_examined", String),
+    Column("view_position", String),
+    Column("laterality", String),
+    Column("series_description", String),
+    Column("manufacturer", String),
+    Column("orientation", String),
+    UniqueConstraint("study_id", "series_instance_uid"),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    _key(),
+    _owner("series_id", "series", index=True),
+    Column("sop_instance_uid", String, nullable=False),
+    Column("pixel_hash", String, nullable=False),
+    Column("sop_class_uid", String),
+    Column("transfer_syntax_uid", String),
+    Column("photometric_interpretation", String),
+    Column("rows", Integer),
+    Column("columns", Integer),
+    Column("number_of_frames", Integer),
+    Column("instance_number", Integer),
+    UniqueConstraint("sop_instance_uid", "pixel_hash"),
+)
+
+shards = Table(
+    "shards",
+    metadata,
+    _key(),
+    _owner("space_id", "spaces", index=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("rows", Integer, nullable=False),
+    Column("dtype", String, nullable=False),
+)
+
+# series_id and study_id repeat what instance_id implies: grouping a million vectors must not join three
+# tables.
+images = Table(
+    "images",
+    metadata,
+    _key(),
+    _owner("space_id", "spaces"),
+    _owner("instance_id", "instances"),
+    _owner("series_id", "series", index=True),
+    _owner("study_id", "studies", index=True),
+    _owner("shard_id", "shards", index=True),
+    Column("frame", Integer, nullable=False),
+    Column("slice_index", Integer),
+    Column("rendering", String, nullable=False),
+    Column("rendering_params", JSON, nullable=False),
+    Column("warnings", JSON, nullable=False),
+    Column("quality", JSON, nullable=False),
+    UniqueConstraint("instance_id", "space_id", "frame", "rendering"),
+)
+
+# `patient_key` and `study_instance_uid` say whose a refused file is; those of the others are behind
+# `instance_id`.
+files = Table(
+    "files",
+    metadata,
+    _key(),
+    Column("path", PathText, nullable=False, unique=True),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("content_hash", String),
+    Column("outcome", String, nullable=False),
+    Column("code", String),
+    Column("reason", String),
+    Column("sop_instance_uid", String),
+    Column("pixel_hash", String),
+    Column("patient_key", String),
+    Column("study_instance_uid", String),
+    Column("instance_id", Id, ForeignKey("instances.id"), index=True),
+)
+
+# Keyed by UID, not by row, so that labels outlive a re-ingest. `pixel_hash` is '' unless the key was a path.
+# `is_class` says that the name was the one class of its key, which another class replaces.
+labels = Table(
+    "labels",
+    metadata,
+    _key(),
+    Column("level", String, nullable=False),
+    Column("uid", String, nullable=False),
+    Column("pixel_hash", String, nullable=False),
+    Column("name", String, nullable=False, index=True),
+    Column("value", Double, nullable=False),
+    Column("is_class", Boolean, nullable=False),
+    UniqueConstraint("level", "uid", "pixel_hash", "name"),
+    CheckConstraint("level IN ('study', 'series', 'instance')", name="level"),
+)
+
+probes = Table(
+    "probes",
+    metadata,
+    _key(),
+    _owner("space_id", "spaces"),
+    Column("name", String, nullable=False, unique=True),
+    Column("file", String, nullable=False),
+    Column("summary", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# Files that are about to be written, by glob relative to the home; the row goes in the transaction that names
+# the file. A row that stays is the only proof that a file is what an interrupted write left behind.
+unfinished_files = Table(
+    "unfinished_files",
+    metadata,
+    Column("token", String(32), primary_key=True),
+    Column("pattern", String, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+)
+
+# Files whose content the catalogue has given up, by glob relative to the home: deleted after the transaction
+# that lists them, or by the next process that writes if this one died in between.
+doomed_files = Table("doomed_files", metadata, _key(), Column("pattern", String, nullable=False))
+
+Index("ix_studies_study_date", studies.c.study_date)

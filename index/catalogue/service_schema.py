@@ -1,0 +1,80 @@
+"""Tables of the service beside those of the cases: jobs, API keys and the audit trail.
+
+They are written without raising `home.version`: nothing in them is news to a search, and a long ingest
+transaction on PostgreSQL does not hold them up.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    String,
+    Table,
+)
+
+from medsiglip.index.catalogue.schema import Id, UtcDateTime, metadata
+
+# `worker` and `attempts` together name one run of a job: what a worker says of a run that is no longer its
+# own changes nothing. `change` rises with every step, so that a follower sees news with one small query.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("parameters", JSON, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger),
+    Column("stage", String, nullable=False),
+    Column("result", JSON(none_as_null=True)),
+    Column("error", JSON(none_as_null=True)),
+    Column("key_id", String),
+    Column("idempotency_key", String, unique=True),
+    Column("priority", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("change", BigInteger, nullable=False),
+    Column("worker", String),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("not_before", UtcDateTime, nullable=False),
+    Column("lease_until", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    CheckConstraint("status IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="status"),
+)
+Index("ix_jobs_status", jobs.c.status, jobs.c.created_at)
+
+# `secret_hash` is SHA-256 of 256 random bits, which no dictionary reaches: a slow hash would only slow every
+# request.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", String, nullable=False),
+    Column("secret_hash", String(64), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+# Append-only: triggers refuse every UPDATE and DELETE. `hash` covers the row and the hash before it.
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("sequence", Id, primary_key=True, autoincrement=False),
+    Column("at", String(32), nullable=False),
+    Column("actor", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("studies", JSON, nullable=False),
+    Column("details", JSON, nullable=False),
+    Column("request_id", String),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)

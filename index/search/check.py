@@ -1,0 +1,181 @@
+"""Counting what a home holds, and comparing its three layers with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Table, func, select
+
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.schema import files, images, instances, patients, series, shards, studies
+from medsiglip.index.catalogue.spaces import ActiveSpace
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.records import FaissInfo, IndexInfo, Verification
+from medsiglip.index.search.faiss_index import DEVICE, SPEC
+from medsiglip.index.search.loaded import LoadedSpace
+from medsiglip.index.storage.shards import listed
+from medsiglip.index.vectors import Ids, ShardFolder, unit_length
+
+# A unit vector rounded to float16 (11 bits) is off by at most 5e-4 in length, plus the encoder's own error.
+_UNIT_TOLERANCE = 2e-3
+_SHOWN = 3
+
+
+def info(connection: Connection, active: ActiveSpace | None, loaded: LoadedSpace | None) -> IndexInfo:
+    """Counts of the home; images, vectors and FAISS of the active space."""
+    space_id = active.row_id if active else None
+    outcomes = connection.execute(select(files.c.outcome, func.count()).group_by(files.c.outcome))
+    held = connection.execute(
+        select(func.coalesce(func.sum(shards.c.rows), 0), func.count()).where(shards.c.space_id == space_id)
+    ).one()
+    return IndexInfo(
+        space=active.space.name if active else None,
+        model=active.space.model if active else None,
+        studies=_count(connection, studies),
+        series=_count(connection, series),
+        instances=_count(connection, instances),
+        images=_count(connection, images, images.c.space_id == space_id),
+        vectors=int(held[0]),
+        patients=_count(connection, patients),
+        files={row[0]: row[1] for row in outcomes},
+        shards=held[1],
+        faiss=FaissInfo(SPEC, len(loaded.index) if loaded else 0, DEVICE),
+    )
+
+
+def verify(database: Database, active: ActiveSpace | None, load: Callable[[], LoadedSpace]) -> Verification:
+    """Read every row, shard and vector of the active space and say what does not fit.
+
+    `load` gives FAISS as a search would use it. Nothing is changed.
+    """
+    problems: list[str] = []
+    if active is None:
+        with database.read() as connection:
+            problems += _orphans(connection)
+        return Verification(not problems, tuple(problems), 0, 0, 0)
+    loaded: LoadedSpace | None = None
+    try:
+        loaded = load()
+    except CatalogError as error:
+        if error.code not in ("missing-shard", "corrupt-shard"):
+            raise
+    with database.read() as connection:
+        problems += _orphans(connection)
+        image_count = _count(connection, images, images.c.space_id == active.row_id)
+        seen: list[Ids] = []
+        for shard in listed(connection):
+            if shard.space_id == active.row_id:
+                found, ids = _check_shard(connection, database, shard, active.space.dimension, loaded)
+                problems += found
+                seen.append(ids)
+    held = np.concatenate([*seen, np.empty(0, np.int64)])
+    doubles = len(held) - len(np.unique(held))
+    if doubles:
+        problems.append(f"{doubles} vectors are stored twice; restore vectors/ from a backup.")
+    problems += _check_faiss(loaded, held)
+    return Verification(
+        not problems, tuple(problems), image_count, len(held), len(loaded.index) if loaded else 0
+    )
+
+
+def _check_shard(
+    connection: Connection, database: Database, shard: Any, dimension: int, loaded: LoadedSpace | None
+) -> tuple[list[str], Ids]:
+    statement = select(images.c.id).where(images.c.shard_id == shard.id)
+    named = np.fromiter(connection.execute(statement).scalars(), np.int64)
+    path = ShardFolder(database.home, shard.space).file(shard.name)
+    try:
+        ids, vectors = ShardFolder(database.home, shard.space).read_stored(shard.name)
+    except CatalogError as error:
+        uids = _studies_of(connection, shard.id)
+        return [f"{error} Images without vector: {len(named)}, of the studies {uids}."], np.empty(0, np.int64)
+    problems = []
+    if len(ids) != shard.rows or vectors.shape[1] != dimension or vectors.dtype != shard.dtype:
+        problems.append(
+            f"{path} holds {vectors.shape[0]} vectors of {vectors.shape[1]} values as {vectors.dtype}, where "
+            f"{shard.rows} of {dimension} as {shard.dtype} are on record; restore it from a backup."
+        )
+    lengths = np.linalg.norm(vectors.astype(np.float32), axis=1)
+    wrong = ids[~(np.abs(lengths - 1) <= _UNIT_TOLERANCE)]
+    if len(wrong):
+        problems.append(
+            f"{path}: not of unit length are the vectors of {_some(wrong)}; restore it from a backup."
+        )
+    missing, extra = np.setdiff1d(named, ids), np.setdiff1d(ids, named)
+    if len(missing):
+        uids = _studies_of(connection, shard.id)
+        problems.append(
+            f"{path} lacks the vectors of {_some(missing)}; restore it from a backup, or forget the studies "
+            f"{uids} and ingest them again."
+        )
+    if len(extra):
+        problems.append(
+            f"{path} holds vectors without an image: {_some(extra)}; restore catalog.db and "
+            "vectors/ together."
+        )
+    if loaded is not None and vectors.shape[1] == dimension and np.isfinite(vectors).all():
+        known = np.isin(ids, loaded.index.ids)
+        expected = unit_length(vectors[known].astype(np.float32))
+        differs = (loaded.index.rows(ids[known]) != expected).any(axis=1)
+        if differs.any():
+            problems.append(
+                f"FAISS holds other vectors for {_some(ids[known][differs])}; run `index rebuild`."
+            )
+    return problems, ids
+
+
+def _check_faiss(loaded: LoadedSpace | None, held: Ids) -> list[str]:
+    if loaded is None:
+        return []
+    problems = []
+    missing, extra = np.setdiff1d(held, loaded.index.ids), np.setdiff1d(loaded.index.ids, held)
+    if len(missing):
+        problems.append(f"FAISS lacks {_some(missing)}; run `index rebuild`.")
+    if len(extra) or len(loaded.index) != len(np.unique(loaded.index.ids)):
+        problems.append(f"FAISS holds what the shards do not: {_some(extra)}; run `index rebuild`.")
+    return problems
+
+
+def _orphans(connection: Connection) -> list[str]:
+    """Rows whose owner is not there or not the same along both ways."""
+    problems = []
+    owners: list[tuple[Table, str, Table]] = [
+        (studies, "patient_id", patients),
+        (series, "study_id", studies),
+        (instances, "series_id", series),
+        (images, "instance_id", instances),
+        (images, "shard_id", shards),
+        (files, "instance_id", instances),
+    ]
+    for table, column, owner in owners:
+        there = select(owner.c.id).where(owner.c.id == table.c[column])
+        count = _count(connection, table, table.c[column].is_not(None), ~there.exists())
+        if count:
+            problems.append(
+                f"{count} rows of {table.name} have no {owner.name}; restore catalog.db from a backup."
+            )
+    crossed = connection.execute(
+        select(func.count())
+        .select_from(images.join(instances).join(series, images.c.series_id == series.c.id))
+        .where((images.c.series_id != instances.c.series_id) | (images.c.study_id != series.c.study_id))
+    ).scalar_one()
+    if crossed:
+        problems.append(f"{crossed} images stand in another series than their instance; restore catalog.db.")
+    return problems
+
+
+def _studies_of(connection: Connection, shard_id: int) -> str:
+    statement = select(studies.c.study_instance_uid).join(images, images.c.study_id == studies.c.id)
+    found = connection.execute(statement.where(images.c.shard_id == shard_id).distinct()).scalars()
+    return ", ".join(sorted(found))
+
+
+def _count(connection: Connection, table: Table, *conditions: Any) -> int:
+    return connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()
+
+
+def _some(ids: Ids) -> str:
+    shown = ", ".join(str(one) for one in ids[:_SHOWN].tolist())
+    return f"{len(ids)} images ({shown}{', ...' if len(ids) > _SHOWN else ''})"

@@ -1,0 +1,213 @@
+"""Drafts as rows with the history of each; what their content means is for `medgemma` to say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
+
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.draft_schema import draft_citations, draft_revisions, drafts, report_texts
+from medsiglip.index.catalogue.reading import unknown_study
+from medsiglip.index.catalogue.report_texts import study_ids, words_of, write_texts
+from medsiglip.index.catalogue.schema import studies
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.service.jobs import now_of
+from medsiglip.index.storage.forgotten import without_studies
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionRecord:
+    """One step of a draft's history; `at` is set by the catalogue."""
+
+    status: str
+    by: str
+    at: datetime | None = None
+    text: str | None = field(default=None, repr=False)
+    difference: str | None = field(default=None, repr=False)
+    reason: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DraftRecord:
+    """A draft as the catalogue holds it; `payload` is JSON, `revision` the number of steps taken so far."""
+
+    id: str
+    study_instance_uid: str
+    route: str | None
+    generator: str
+    status: str
+    text: str = field(repr=False)
+    payload: Mapping[str, Any] = field(repr=False)
+    revision: int
+    created_at: datetime
+    history: tuple[RevisionRecord, ...] = ()
+
+
+class DraftStore:
+    """The drafts of one catalogue. Every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
+        self,
+        draft_id: str,
+        study_instance_uid: str,
+        *,
+        route: str | None,
+        generator: str,
+        text: str,
+        payload: Mapping[str, Any],
+        cited: Collection[str] = (),
+        by: str,
+    ) -> DraftRecord:
+        """Store a new draft, or give back the one that is there under this id.
+
+        What the payload says of studies among the `cited` that were forgotten meanwhile is left out. Raises
+        `CatalogError` `unknown-study` when the study itself was.
+        """
+        with self._database.write() as connection:
+            former = _find(connection, draft_id)
+            if former is not None:
+                return former
+            ids = study_ids(connection, {study_instance_uid, *cited})
+            if study_instance_uid not in ids:
+                raise unknown_study(study_instance_uid)
+            gone = [uid for uid in cited if uid not in ids]
+            kept_text, kept = without_studies(text, payload, gone) if gone else (text, dict(payload))
+            now = now_of(connection)
+            row = {
+                "id": draft_id,
+                "study_id": ids[study_instance_uid],
+                "route": route,
+                "generator": generator,
+                "status": "draft",
+                "text": kept_text,
+                "payload": kept,
+                "revision": 1,
+                "created_at": now,
+            }
+            connection.execute(insert(drafts).values(**row))
+            _add_revision(connection, draft_id, 1, RevisionRecord("draft", by, text=kept_text))
+            others = sorted({ids[uid] for uid in cited if uid in ids} - {ids[study_instance_uid]})
+            if others:
+                rows = [{"draft_id": draft_id, "study_id": study_id} for study_id in others]
+                connection.execute(insert(draft_citations), rows)
+            return _needed(connection, draft_id)
+
+    def get(self, draft_id: str) -> DraftRecord:
+        """One draft with its history; raises `CatalogError` `unknown-draft`."""
+        with self._database.read() as connection:
+            return _needed(connection, draft_id)
+
+    def listed(
+        self,
+        *,
+        status: str | None = None,
+        study_instance_uid: str | None = None,
+        route: str | None = None,
+        words: str | None = None,
+        limit: int = 100,
+    ) -> list[DraftRecord]:
+        """The newest drafts first, without their histories; `words` stand next to each other in the text of
+        the study's report or of the draft.
+        """
+        statement = _DRAFT.order_by(drafts.c.created_at.desc(), drafts.c.id).limit(limit)
+        for column, value in ((drafts.c.status, status), (drafts.c.route, route)):
+            if value is not None:
+                statement = statement.where(column == value)
+        if study_instance_uid is not None:
+            statement = statement.where(studies.c.study_instance_uid == study_instance_uid)
+        if words is not None:
+            reports = select(report_texts.c.study_id).where(
+                report_texts.c.study_id == drafts.c.study_id,
+                report_texts.c.words.contains(words_of(words), autoescape=True),
+            )
+            in_text = func.lower(drafts.c.text).contains(words.strip().lower(), autoescape=True)
+            statement = statement.where(or_(reports.exists(), in_text))
+        with self._database.read() as connection:
+            return [_record(row) for row in connection.execute(statement)]
+
+    def counts(self) -> dict[str, int]:
+        """Number of drafts by status."""
+        statement = select(drafts.c.status, func.count()).group_by(drafts.c.status)
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(statement)}
+
+    def advance(
+        self,
+        former: DraftRecord,
+        step: RevisionRecord,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        report: str | None = None,
+    ) -> DraftRecord:
+        """Take a step from the draft as it was read; a `report` becomes the study's report text with it.
+
+        Raises `CatalogError` `draft-changed` when another step was taken since it was read, `unknown-draft`.
+        """
+        with self._database.write() as connection:
+            values: dict[str, Any] = {"status": step.status, "revision": former.revision + 1}
+            if step.text is not None:
+                values["text"] = step.text
+            if payload is not None:
+                values["payload"] = dict(payload)
+            as_read = (drafts.c.id == former.id, drafts.c.revision == former.revision)
+            if connection.execute(update(drafts).where(*as_read).values(**values)).rowcount != 1:
+                current = _needed(connection, former.id)
+                raise CatalogError(
+                    "draft-changed",
+                    f"The draft {former.id} was changed meanwhile and is {current.status} now; look at it "
+                    "again.",
+                )
+            _add_revision(connection, former.id, former.revision + 1, step)
+            if report is not None:
+                study_id = study_ids(connection, [former.study_instance_uid])[former.study_instance_uid]
+                write_texts(connection, {study_id: report}, "accepted")
+            return _needed(connection, former.id)
+
+
+_DRAFT: Select[Any] = select(
+    drafts.c.id,
+    studies.c.study_instance_uid,
+    drafts.c.route,
+    drafts.c.generator,
+    drafts.c.status,
+    drafts.c.text,
+    drafts.c.payload,
+    drafts.c.revision,
+    drafts.c.created_at,
+).join(studies, drafts.c.study_id == studies.c.id)
+_STEP = ("status", "by", "at", "text", "difference", "reason")
+
+
+def _add_revision(connection: Connection, draft_id: str, number: int, step: RevisionRecord) -> None:
+    row = {name: getattr(step, name) for name in _STEP}
+    row |= {"draft_id": draft_id, "number": number, "at": now_of(connection)}
+    connection.execute(insert(draft_revisions).values(**row))
+
+
+def _find(connection: Connection, draft_id: str) -> DraftRecord | None:
+    row = connection.execute(_DRAFT.where(drafts.c.id == draft_id)).one_or_none()
+    if row is None:
+        return None
+    steps = select(*(draft_revisions.c[name] for name in _STEP)).where(draft_revisions.c.draft_id == draft_id)
+    history = connection.execute(steps.order_by(draft_revisions.c.number))
+    return _record(row, tuple(RevisionRecord(*step) for step in history))
+
+
+def _needed(connection: Connection, draft_id: str) -> DraftRecord:
+    found = _find(connection, draft_id)
+    if found is None:
+        raise CatalogError(
+            "unknown-draft", f"There is no draft {draft_id}; `report list` shows what there is."
+        )
+    return found
+
+
+def _record(row: Row[Any], history: tuple[RevisionRecord, ...] = ()) -> DraftRecord:
+    return DraftRecord(**row._mapping, history=history)

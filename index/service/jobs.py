@@ -1,0 +1,344 @@
+"""Long work as rows: submitted by one process, claimed by exactly one worker of any process, never lost.
+
+A worker holds a job by a lease that it renews. A worker that is killed lets the lease run out, and the job
+is claimed again, until it has cost `MAX_ATTEMPTS` workers. A cancelled job ends at the worker's next beat,
+or at once if nobody runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+from uuid import uuid4
+
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, text, update
+
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.service_schema import jobs
+from medsiglip.index.errors import CatalogError
+
+Status = Literal["queued", "running", "done", "failed", "cancelled"]
+Beat = Literal["go-on", "cancel", "lost"]
+FINAL: frozenset[Status] = frozenset({"done", "failed", "cancelled"})
+LEASE_SECONDS = 30.0
+MAX_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the catalogue holds it. `change` rises with every step; `result` is JSON, `error` has `code`
+    and `message`.
+    """
+
+    id: str
+    kind: str
+    status: Status
+    parameters: Mapping[str, Any] = field(repr=False)
+    done: int
+    total: int | None
+    stage: str
+    result: Any = field(repr=False)
+    error: Mapping[str, Any] | None
+    key_id: str | None
+    attempts: int
+    change: int
+    worker: str | None
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.status in FINAL
+
+    def to_json(self) -> dict[str, Any]:
+        """The job as clients see it."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "status": self.status,
+            "progress": {"done": self.done, "total": self.total, "stage": self.stage},
+            "result": self.result,
+            "error": None if self.error is None else dict(self.error),
+            "attempts": self.attempts,
+            "created_at": self.created_at.isoformat(),
+            "started_at": None if self.started_at is None else self.started_at.isoformat(),
+            "finished_at": None if self.finished_at is None else self.finished_at.isoformat(),
+        }
+
+
+class JobQueue:
+    """The jobs of one catalogue. Every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def submit(
+        self,
+        kind: str,
+        parameters: Mapping[str, Any],
+        *,
+        key_id: str | None = None,
+        idempotency_key: str | None = None,
+        priority: int = 0,
+    ) -> Job:
+        """Add a job; with an `idempotency_key` that was used before, the job that it made then."""
+        with self._database.write_beside() as connection:
+            if idempotency_key is not None:
+                _lock_submissions(connection)
+                former = _one(connection, jobs.c.idempotency_key == idempotency_key)
+                if former is not None:
+                    return former
+            submission = {"key_id": key_id, "idempotency_key": idempotency_key, "priority": priority}
+            [job_id] = insert_jobs(connection, kind, [parameters], **submission)
+            return _needed(connection, job_id)
+
+    def get(self, job_id: str) -> Job:
+        """One job; raises `CatalogError` `unknown-job`."""
+        with self._database.read() as connection:
+            return _needed(connection, job_id)
+
+    def received(self) -> set[str]:
+        """The folders of uploads that jobs were given, whatever became of them."""
+        folder = jobs.c.parameters["received"].as_string()
+        with self._database.read() as connection:
+            return set(connection.execute(select(folder).where(folder.is_not(None))).scalars())
+
+    def listed(
+        self, *, status: Status | None = None, key_id: str | None = None, limit: int = 100
+    ) -> list[Job]:
+        """The newest jobs first; with a `key_id`, those that it submitted."""
+        statement = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id).limit(limit)
+        if status is not None:
+            statement = statement.where(jobs.c.status == status)
+        if key_id is not None:
+            statement = statement.where(jobs.c.key_id == key_id)
+        with self._database.read() as connection:
+            return [_job(row) for row in connection.execute(statement)]
+
+    def changes(self, job_ids: Collection[str]) -> dict[str, int]:
+        """The change number of each of these jobs that is there: what followers look at again and again."""
+        statement = select(jobs.c.id, jobs.c.change).where(one_of(jobs.c.id, list(job_ids)))
+        with self._database.read() as connection:
+            return {row.id: row.change for row in connection.execute(statement)}
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Number of jobs by kind and status."""
+        statement = select(jobs.c.kind, jobs.c.status, func.count()).group_by(jobs.c.kind, jobs.c.status)
+        with self._database.read() as connection:
+            return {(kind, status): count for kind, status, count in connection.execute(statement)}
+
+    def claim(self, worker: str, kinds: Sequence[str], *, lease_seconds: float = LEASE_SECONDS) -> Job | None:
+        """The next job that waits, or whose worker let its lease run out, now this worker's; None if there is
+        none. `worker` names one process and no other.
+        """
+        with self._database.read() as connection:  # idle workers look often, and should hold up no writer
+            if connection.execute(_claimable(now_of(connection), kinds)).first() is None:
+                return None
+        with self._database.write_beside() as connection:
+            now = now_of(connection)
+            claimable = _claimable(now, kinds).with_for_update(skip_locked=True)
+            while (row := connection.execute(claimable).one_or_none()) is not None:
+                job = _job(row)
+                if job.cancel_requested:
+                    _end(connection, jobs.c.id == job.id, "cancelled", now)
+                elif job.attempts >= MAX_ATTEMPTS:
+                    _end(connection, jobs.c.id == job.id, "failed", now, error=_given_up(job))
+                else:
+                    claimed = {
+                        "status": "running",
+                        "worker": worker,
+                        "attempts": job.attempts + 1,
+                        "lease_until": now + timedelta(seconds=lease_seconds),
+                        "started_at": job.started_at or now,
+                        "error": None,
+                        "done": 0,
+                        "total": None,
+                        "stage": "",
+                    }
+                    _change(connection, jobs.c.id == job.id, claimed)
+                    return _needed(connection, job.id)
+        return None
+
+    def beat(
+        self,
+        job: Job,
+        *,
+        done: int | None = None,
+        total: int | None = None,
+        stage: str | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> Beat:
+        """Renew the lease and tell how far the job is; `lost` when the job is another's by now, `cancel` when
+        it is to stop.
+        """
+        with self._database.write_beside() as connection:
+            lease = {"lease_until": now_of(connection) + timedelta(seconds=lease_seconds)}
+            told = {} if done is None else {"done": done, "total": total, "stage": stage or ""}
+            news = {"change": jobs.c.change + 1} if told else {}
+            if not _set(connection, _runs(job), {**lease, **told, **news}):
+                return "lost"
+            return _standing(connection, job)
+
+    def standing(self, job: Job) -> Beat:
+        """What `beat` would answer, without writing: cheap enough to ask every second."""
+        with self._database.read() as connection:
+            return _standing(connection, job)
+
+    def finish(self, job: Job, result: Any) -> bool:
+        """The job is done; False when it was no longer this worker's."""
+        return self._ended(job, "done", result=result, done=func.coalesce(jobs.c.total, jobs.c.done))
+
+    def fail(self, job: Job, error: Mapping[str, Any], *, retry_after: float | None = None) -> bool:
+        """The job failed for good, or waits `retry_after` seconds for another attempt if any is left and
+        nobody has cancelled it.
+        """
+        if retry_after is None or job.attempts >= MAX_ATTEMPTS:
+            return self._ended(job, "failed", error=dict(error))
+        return self._requeued(job, retry_after, error=dict(error))
+
+    def stopped(self, job: Job) -> bool:
+        """The job ended because it was cancelled."""
+        return self._ended(job, "cancelled")
+
+    def hand_back(self, job: Job) -> bool:
+        """The worker shuts down: the job waits for another, and this attempt does not count."""
+        return self._requeued(job, 0.0, attempts=job.attempts - 1)
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask for a job's end; one that waits ends at once. Raises `CatalogError` `unknown-job`."""
+        this = jobs.c.id == job_id
+        with self._database.write_beside() as connection:
+            # Held, or a worker that hands the job back meanwhile would leave it neither waiting nor running.
+            job = _needed(connection, job_id, locked=True)
+            if job.status == "queued":
+                _end(connection, this, "cancelled", now_of(connection), cancel_requested=True)
+            elif job.status == "running" and not job.cancel_requested:
+                _change(connection, this, {"cancel_requested": True})
+            return _needed(connection, job_id)
+
+    def _ended(self, job: Job, status: Status, **values: Any) -> bool:
+        with self._database.write_beside() as connection:
+            return _end(connection, _runs(job), status, now_of(connection), **values)
+
+    def _requeued(self, job: Job, seconds: float, **values: Any) -> bool:
+        with self._database.write_beside() as connection:
+            now = now_of(connection)
+            unwanted = and_(_runs(job), jobs.c.cancel_requested)
+            if _end(connection, unwanted, "cancelled", now):
+                return True
+            later = now + timedelta(seconds=seconds)
+            waits = {"status": "queued", "worker": None, "lease_until": None, "not_before": later}
+            return _change(connection, _runs(job), {**waits, **values})
+
+
+def _standing(connection: Connection, job: Job) -> Beat:
+    row = connection.execute(select(jobs.c.cancel_requested).where(_runs(job))).one_or_none()
+    if row is None:
+        return "lost"
+    return "cancel" if row.cancel_requested else "go-on"
+
+
+def insert_jobs(
+    connection: Connection, kind: str, parameters: Sequence[Mapping[str, Any]], **submission: Any
+) -> list[str]:
+    """Add a job for each of the parameters inside a write transaction, for those that must add something else
+    with them; the jobs' ids. `submission` may say `key_id`, `idempotency_key` and `priority`.
+    """
+    now = now_of(connection)
+    shared = {
+        "kind": kind,
+        "status": "queued",
+        "done": 0,
+        "stage": "",
+        "key_id": None,
+        "idempotency_key": None,
+        "priority": 0,
+        "attempts": 0,
+        "change": 0,
+        "cancel_requested": False,
+        "not_before": now,
+        "created_at": now,
+        **submission,
+    }
+    rows = [{**shared, "id": uuid4().hex, "parameters": dict(given)} for given in parameters]
+    if rows:
+        connection.execute(insert(jobs), rows)
+    return [row["id"] for row in rows]
+
+
+def now_of(connection: Connection) -> datetime:
+    """The database server's clock, which several machines share; SQLite has but one machine."""
+    if connection.dialect.name == "postgresql":
+        moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return moment.astimezone(UTC)
+    return datetime.now(UTC)
+
+
+def _lock_submissions(connection: Connection) -> None:
+    """One submission with an idempotency key at a time, where a write transaction does not say so already."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(5064662)"))
+
+
+def _claimable(now: datetime, kinds: Sequence[str]) -> Any:
+    waits = and_(jobs.c.status == "queued", jobs.c.not_before <= now)
+    abandoned = and_(jobs.c.status == "running", jobs.c.lease_until < now)
+    return (
+        select(jobs)
+        .where(or_(waits, abandoned), jobs.c.kind.in_(kinds))
+        .order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
+        .limit(1)
+    )
+
+
+def _runs(job: Job) -> Any:
+    return and_(
+        jobs.c.id == job.id,
+        jobs.c.status == "running",
+        jobs.c.worker == job.worker,
+        jobs.c.attempts == job.attempts,
+    )
+
+
+def _change(connection: Connection, which: Any, values: Mapping[str, Any]) -> bool:
+    return _set(connection, which, {**values, "change": jobs.c.change + 1})
+
+
+def _set(connection: Connection, which: Any, values: Mapping[str, Any]) -> bool:
+    return connection.execute(update(jobs).where(which).values(**values)).rowcount == 1
+
+
+def _end(connection: Connection, which: Any, status: Status, now: datetime, **values: Any) -> bool:
+    final = {"status": status, "finished_at": now, "lease_until": None}
+    return _change(connection, which, {**final, **values})
+
+
+def _given_up(job: Job) -> dict[str, str]:
+    return {
+        "code": "worker-lost",
+        "message": f"{job.attempts} workers ended while they ran this job; look into their logs, then submit "
+        "it again.",
+    }
+
+
+def _one(connection: Connection, condition: Any, *, locked: bool = False) -> Job | None:
+    statement = select(jobs).where(condition)
+    row = connection.execute(statement.with_for_update() if locked else statement).one_or_none()
+    return None if row is None else _job(row)
+
+
+def _needed(connection: Connection, job_id: str, *, locked: bool = False) -> Job:
+    found = _one(connection, jobs.c.id == job_id, locked=locked)
+    if found is None:
+        raise CatalogError("unknown-job", f"There is no job {job_id}; look at the id that its start gave.")
+    return found
+
+
+def _job(row: Row[Any]) -> Job:
+    return Job(**{name: row._mapping[name] for name in Job.__dataclass_fields__})

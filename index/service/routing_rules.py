@@ -1,0 +1,314 @@
+"""Routes as rows, and what each decided: a study is sent once for each route, together with its job."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
+
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.draft_schema import route_decisions, routes
+from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.report_texts import study_ids
+from medsiglip.index.catalogue.schema import home, images, studies
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.service.jobs import insert_jobs, now_of
+
+Outcome = Literal["sent", "held"]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRecord:
+    """A route as the catalogue holds it. `rule` is JSON; `since_image_id` is the image after which it begins
+    to look, 0 for the whole archive, and `seen_image_id` the last image that was there when it last looked.
+    """
+
+    name: str
+    rule: Mapping[str, Any]
+    enabled: bool
+    priority: int
+    since_image_id: int
+    seen_image_id: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many studies may be sent in any hour, in any day of 24 hours, and ever; None means no limit."""
+
+    per_hour: int | None = None
+    per_day: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a study on a route: `sent` with its job, or `held` back for a reason."""
+
+    route: str
+    study_instance_uid: str
+    outcome: Outcome
+    reason: str | None
+    job_id: str | None
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Studies that a route has to look at, those held back first; `upto` is the newest image by then."""
+
+    study_instance_uids: tuple[str, ...]
+    upto: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedJob:
+    """The job that is submitted for each study sent; the study's UID is added to its parameters."""
+
+    kind: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+class RouteStore:
+    """The routes of one catalogue. Every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(
+        self, name: str, rule: Mapping[str, Any], *, enabled: bool, priority: int, whole_archive: bool
+    ) -> RouteRecord:
+        """Add a route, or change the one of that name, which then looks again at all that is not yet sent.
+
+        A route looks at studies that gain images from now on, or at the `whole_archive`.
+        """
+        with self._database.write() as connection:
+            now = now_of(connection)
+            former = _find(connection, name)
+            newest = _newest_image(connection)
+            since = 0 if whole_archive else newest
+            if former is not None and not whole_archive and former.since_image_id:
+                since = former.since_image_id
+            values = {
+                "rule": dict(rule),
+                "enabled": enabled,
+                "priority": priority,
+                "since_image_id": since,
+                "seen_image_id": since,
+                "updated_at": now,
+            }
+            if former is None:
+                connection.execute(insert(routes).values(name=name, created_at=now, **values))
+            else:
+                connection.execute(update(routes).where(routes.c.name == name).values(**values))
+            return _needed(connection, name)
+
+    def get(self, name: str) -> RouteRecord:
+        """One route; raises `CatalogError` `unknown-route`."""
+        with self._database.read() as connection:
+            return _needed(connection, name)
+
+    def listed(self) -> list[RouteRecord]:
+        """All routes, the most urgent first."""
+        statement = select(routes).order_by(routes.c.priority.desc(), routes.c.name)
+        with self._database.read() as connection:
+            return [_record(row) for row in connection.execute(statement)]
+
+    def remove(self, name: str) -> None:
+        """Delete a route with its decisions; drafts that it led to stay. Raises `unknown-route`."""
+        with self._database.write() as connection:
+            _needed(connection, name)
+            connection.execute(delete(route_decisions).where(route_decisions.c.route == name))
+            connection.execute(delete(routes).where(routes.c.name == name))
+
+    def candidates(self, name: str, *, again: bool = False) -> Candidates:
+        """What the route has not sent: studies held back, then those with images that it has not seen, or,
+        with `again`, with any image since it began.
+        """
+        with self._database.read() as connection:
+            route = _needed(connection, name)
+            upto = _newest_image(connection)
+            mine = and_(route_decisions.c.study_id == studies.c.id, route_decisions.c.route == name)
+            held = (
+                select(studies.c.study_instance_uid)
+                .join(route_decisions, mine)
+                .where(route_decisions.c.outcome == "held")
+                .order_by(route_decisions.c.decided_at, studies.c.id)
+            )
+            first = route.since_image_id if again else route.seen_image_id
+            # By the images' ids, so that what is looked at grows with the news and not with the archive.
+            with_news = select(images.c.study_id).where(images.c.id > first, images.c.id <= upto)
+            undecided = ~select(route_decisions.c.study_id).where(mine).exists()
+            new = select(studies.c.study_instance_uid).where(studies.c.id.in_(with_news), undecided)
+            found = list(connection.execute(held).scalars())
+            found += connection.execute(new.order_by(studies.c.id)).scalars()
+        return Candidates(tuple(found), upto)
+
+    def decide(
+        self,
+        route: RouteRecord,
+        looked_at: Candidates,
+        chosen: Sequence[str],
+        job: RoutedJob,
+        budget: Budget | None = None,
+    ) -> list[Decision]:
+        """Send the studies `chosen` among those looked at, as far as the budget goes, and hold back the rest.
+
+        A study that was sent meanwhile, or is gone, is left out; one that was held back and is not chosen any
+        more is let go. Raises `CatalogError` `route-changed` when the route is not as it was read.
+        """
+        with self._database.write() as connection:
+            if _needed(connection, route.name).updated_at != route.updated_at:
+                raise CatalogError(
+                    "route-changed", f"The route {route.name} was changed meanwhile; evaluate it again."
+                )
+            decisions = _decide(connection, route, chosen, job, budget or Budget())
+            _let_go(connection, route.name, set(looked_at.study_instance_uids).difference(chosen))
+            mark = update(routes).where(routes.c.name == route.name, routes.c.seen_image_id < looked_at.upto)
+            connection.execute(mark.values(seen_image_id=looked_at.upto))
+            return decisions
+
+    def decisions(self, name: str, outcome: Outcome | None = None) -> list[Decision]:
+        """What a route decided, oldest first."""
+        statement = _DECISION.where(route_decisions.c.route == name)
+        if outcome is not None:
+            statement = statement.where(route_decisions.c.outcome == outcome)
+        with self._database.read() as connection:
+            return [Decision(*row) for row in connection.execute(statement)]
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Number of decisions by route and outcome."""
+        grouped = (route_decisions.c.route, route_decisions.c.outcome)
+        statement = select(*grouped, func.count()).group_by(*grouped)
+        with self._database.read() as connection:
+            return {(row[0], row[1]): row[2] for row in connection.execute(statement)}
+
+
+_DECISION = (
+    select(
+        route_decisions.c.route,
+        studies.c.study_instance_uid,
+        route_decisions.c.outcome,
+        route_decisions.c.reason,
+        route_decisions.c.job_id,
+        route_decisions.c.decided_at,
+    )
+    .join(studies, route_decisions.c.study_id == studies.c.id)
+    .order_by(route_decisions.c.decided_at, studies.c.id)
+)
+
+
+def _decide(
+    connection: Connection, route: RouteRecord, chosen: Sequence[str], job: RoutedJob, budget: Budget
+) -> list[Decision]:
+    now = now_of(connection)
+    rooms = _rooms(connection, route.name, budget, now)
+    ids, sent, held = _standing(connection, route.name, chosen)
+    waiting = [uid for uid in dict.fromkeys(chosen) if uid in ids and ids[uid] not in sent]
+    full, room = min(rooms.items(), key=lambda one: one[1], default=("", len(waiting)))
+    going, kept = waiting[: max(room, 0)], waiting[max(room, 0) :]
+    parameters = [{**job.parameters, "study_instance_uid": uid} for uid in going]
+    job_ids = insert_jobs(connection, job.kind, parameters, priority=route.priority)
+    decisions = [
+        Decision(route.name, uid, "sent", None, job_id, now)
+        for uid, job_id in zip(going, job_ids, strict=True)
+    ]
+    if kept:
+        reason = f"the budget is used up: {full.replace('_', ' ')} {getattr(budget, full)}"
+        decisions += [Decision(route.name, uid, "held", reason, None, now) for uid in kept]
+    _store(connection, decisions, ids, held)
+    return decisions
+
+
+def _rooms(connection: Connection, name: str, budget: Budget, now: datetime) -> dict[str, int]:
+    """How many studies may still be sent, by limit."""
+    spans = {"per_hour": timedelta(hours=1), "per_day": timedelta(days=1), "total": None}
+    rooms = {}
+    for limit, span in spans.items():
+        allowed = getattr(budget, limit)
+        if allowed is not None:
+            statement = select(func.count()).where(
+                route_decisions.c.route == name, route_decisions.c.outcome == "sent"
+            )
+            if span is not None:
+                statement = statement.where(route_decisions.c.decided_at > now - span)
+            rooms[limit] = allowed - connection.execute(statement).scalar_one()
+    return rooms
+
+
+def _standing(
+    connection: Connection, name: str, uids: Sequence[str]
+) -> tuple[dict[str, int], set[int], set[int]]:
+    """Row ids by UID of the studies that are there, and which of them are sent, and held back."""
+    ids = study_ids(connection, uids)
+    outcomes: dict[str, set[int]] = {"sent": set(), "held": set()}
+    decided = select(route_decisions.c.study_id, route_decisions.c.outcome).where(
+        route_decisions.c.route == name, one_of(route_decisions.c.study_id, list(ids.values()))
+    )
+    for study_id, outcome in connection.execute(decided):
+        outcomes[outcome].add(study_id)
+    return ids, outcomes["sent"], outcomes["held"]
+
+
+def _store(
+    connection: Connection, decisions: Sequence[Decision], ids: Mapping[str, int], held: Collection[int]
+) -> None:
+    """Write decisions on the studies `ids`, of which those `held` have a row already: what is held back again
+    keeps its place in the queue.
+    """
+    again: list[int] = []
+    rows = []
+    for one in decisions:
+        study_id = ids[one.study_instance_uid]
+        if one.outcome == "held" and study_id in held:
+            again.append(study_id)
+            continue
+        row = {name: getattr(one, name) for name in ("route", "outcome", "reason", "job_id", "decided_at")}
+        rows.append({**row, "study_id": study_id})
+    route = route_decisions.c.route
+    if again:
+        kept = and_(route == decisions[0].route, one_of(route_decisions.c.study_id, again))
+        connection.execute(update(route_decisions).where(kept).values(reason=decisions[-1].reason))
+    if rows:
+        former = one_of(route_decisions.c.study_id, [row["study_id"] for row in rows])
+        connection.execute(delete(route_decisions).where(route == decisions[0].route, former))
+        connection.execute(insert(route_decisions), rows)
+
+
+def _let_go(connection: Connection, name: str, uids: Collection[str]) -> None:
+    if not uids:
+        return
+    theirs = select(studies.c.id).where(one_of(studies.c.study_instance_uid, list(uids)))
+    connection.execute(
+        delete(route_decisions).where(
+            route_decisions.c.route == name,
+            route_decisions.c.outcome == "held",
+            route_decisions.c.study_id.in_(theirs),
+        )
+    )
+
+
+def _newest_image(connection: Connection) -> int:
+    """No image of a later commit has this id or a lower one: ids are given by writers, one at a time."""
+    return int(connection.execute(select(home.c.next_id)).scalar_one()) - 1
+
+
+def _find(connection: Connection, name: str) -> RouteRecord | None:
+    row = connection.execute(select(routes).where(routes.c.name == name)).one_or_none()
+    return None if row is None else _record(row)
+
+
+def _needed(connection: Connection, name: str) -> RouteRecord:
+    found = _find(connection, name)
+    if found is None:
+        known = ", ".join(connection.execute(select(routes.c.name).order_by(routes.c.name)).scalars())
+        raise CatalogError("unknown-route", f"There is no route {name!r}; the routes are {known or 'none'}.")
+    return found
+
+
+def _record(row: Row[Any]) -> RouteRecord:
+    return RouteRecord(**{name: row._mapping[name] for name in RouteRecord.__dataclass_fields__})

@@ -1,0 +1,39 @@
+"""Merging small shards."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.records import Compaction
+from medsiglip.index.storage.deletion import sweep
+from medsiglip.index.storage.shards import listed, merge, writing
+
+FULL_SHARD_ROWS = 65_536
+"""Shards are merged up to about this many rows: 300 MB at 1152 values of float32."""
+
+
+def compact(database: Database) -> Compaction:
+    """Merge neighbouring small shards, one transaction for each new shard; old files go after its commit."""
+    with database.read() as connection:
+        before = listed(connection)
+    for group in _groups(before):
+        with writing(database) as transaction:
+            current = listed(transaction.connection, [shard.id for shard in group])
+            if len(current) > 1:
+                merge(transaction, current)
+    sweep(database)
+    with database.read() as connection:
+        return Compaction(len(before), len(listed(connection)))
+
+
+def _groups(rows: list[Any]) -> list[list[Any]]:
+    """Runs of two or more shards of one space and dtype that together are not too large."""
+    kinds: dict[tuple[int, str], list[list[Any]]] = defaultdict(lambda: [[]])
+    for shard in rows:
+        runs = kinds[shard.space_id, shard.dtype]
+        if sum(one.rows for one in runs[-1]) + shard.rows > FULL_SHARD_ROWS:
+            runs.append([])
+        runs[-1].append(shard)
+    return [run for runs in kinds.values() for run in runs if len(run) > 1]

@@ -1,0 +1,165 @@
+"""What drafts and routes keep of studies that are forgotten: nothing."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from os.path import dirname
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, delete, or_, select, update
+
+from medsiglip.index.catalogue.draft_schema import (
+    draft_citations,
+    draft_revisions,
+    drafts,
+    report_texts,
+    route_decisions,
+)
+from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.report_texts import write_texts
+from medsiglip.index.catalogue.schema import studies
+from medsiglip.index.catalogue.service_schema import jobs
+
+GONE = "[forgotten]"
+
+
+def forget_drafts(connection: Connection, study_ids: Sequence[int]) -> int:
+    """Delete the drafts, decisions, jobs and report texts of studies; the number of drafts that went.
+
+    A draft of another study that cites one of them goes too while nobody has taken it up as his own text; a
+    text that a person edited or accepted stays, without what it had of them.
+    """
+
+    def of_them(column: ColumnElement[int]) -> ColumnElement[bool]:
+        return one_of(column, list(study_ids))
+
+    own_uids = select(studies.c.study_instance_uid).where(of_them(studies.c.id))
+    uids = list(connection.execute(own_uids).scalars())
+    own = list(connection.execute(select(drafts.c.id).where(of_them(drafts.c.study_id))).scalars())
+    citing = select(drafts.c.id, drafts.c.status).join(draft_citations).distinct()
+    rows = connection.execute(citing.where(of_them(draft_citations.c.study_id))).all()
+    nobodys = [row.id for row in rows if row.status in ("draft", "rejected")]
+    for draft_id in {row.id for row in rows}.difference(own, nobodys):
+        _scrub(connection, draft_id, uids)
+    doomed = sorted({*own, *nobodys})
+    _delete_drafts(connection, doomed)
+    for table in (draft_citations, route_decisions, report_texts):
+        connection.execute(delete(table).where(of_them(table.c.study_id)))
+    about = one_of(jobs.c.parameters["study_instance_uid"].as_string(), uids)
+    connection.execute(delete(jobs).where(or_(about, one_of(jobs.c.id, doomed))))
+    return len(doomed)
+
+
+def forget_paths_in_jobs(connection: Connection, paths: Collection[str]) -> None:
+    """Take what names one of these files out of the reports that jobs ended with: entries of lists."""
+    by_folder: dict[str, set[str]] = defaultdict(set)
+    for path in paths:
+        by_folder[dirname(path)].add(path)
+    statement = select(jobs.c.id, jobs.c.result).where(jobs.c.kind == "ingest", jobs.c.result.is_not(None))
+    for job_id, result in connection.execute(statement).all():
+        kept = _without(result, by_folder)
+        if kept != result:
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(result=kept))
+
+
+def _without(value: Any, by_folder: Mapping[str, Collection[str]]) -> Any:
+    if isinstance(value, list):
+        return [_without(one, by_folder) for one in value if not _names(one, by_folder)]
+    if isinstance(value, dict):
+        return {key: _without(one, by_folder) for key, one in value.items()}
+    return value
+
+
+def _names(entry: Any, by_folder: Mapping[str, Collection[str]]) -> bool:
+    """Whether an entry of a list is about one of the paths. A sentence is compared with the paths of the
+    folders alone that it names.
+    """
+    if isinstance(entry, str):
+        return any(path in entry for folder, paths in by_folder.items() if folder in entry for path in paths)
+    path = entry.get("path") if isinstance(entry, dict) else None
+    return isinstance(path, str) and path in by_folder.get(dirname(path), ())
+
+
+def _delete_drafts(connection: Connection, draft_ids: Sequence[str]) -> None:
+    for table in (draft_citations, draft_revisions):
+        connection.execute(delete(table).where(one_of(table.c.draft_id, draft_ids)))
+    connection.execute(delete(drafts).where(one_of(drafts.c.id, draft_ids)))
+
+
+def _scrub(connection: Connection, draft_id: str, uids: Collection[str]) -> None:
+    """Take studies out of a draft that a person took up. The machine's own wording, before the person's, may
+    paraphrase them: it goes wholly.
+    """
+    row = connection.execute(select(drafts).where(drafts.c.id == draft_id)).one()
+    text, payload = without_studies(row.text, row.payload, uids)
+    kept = {
+        name: value for name, value in payload.items() if name not in ("thinking", "text_without_context")
+    }
+    connection.execute(update(drafts).where(drafts.c.id == draft_id).values(text=text, payload=kept))
+    steps = draft_revisions.c.draft_id == draft_id
+    connection.execute(update(draft_revisions).where(steps).values(text=None, difference=None))
+    last = (steps, draft_revisions.c.number == row.revision)
+    connection.execute(update(draft_revisions).where(*last).values(text=text))
+    if text != row.text and row.status == "accepted":
+        write_texts(connection, {row.study_id: text}, "accepted")
+
+
+def without_studies(
+    text: str, payload: Mapping[str, Any], uids: Collection[str]
+) -> tuple[str, dict[str, Any]]:
+    """A draft's text and payload without studies.
+
+    Every object that carries the UID of one is left out. Where a text names one, quotes its report, or has a
+    sentence that stands on it, that part is `[forgotten]`; the checks of a text that changed go, for they
+    point into it.
+    """
+    named = re.compile("|".join(rf"(?<![\d.]){re.escape(uid)}(?!\d|\.\d)" for uid in uids))
+    pruning = _Pruning(frozenset(uids), named)
+    kept: dict[str, Any] = pruning.pruned(payload)
+    quoted = sorted(pruning.quoted, key=len, reverse=True)
+    pattern = re.compile("|".join([*(re.escape(part) for part in quoted), named.pattern]))
+    kept_text = pattern.sub(GONE, text)
+    if kept_text != text and "checks" in kept:
+        kept["checks"] = []
+    return kept_text, _replaced(kept, pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pruning:
+    """Leaves out the objects of studies, and gathers what texts may quote of them."""
+
+    uids: frozenset[str]
+    named: re.Pattern[str]
+    quoted: set[str] = field(default_factory=set)
+
+    def pruned(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            if value.get("study_instance_uid") in self.uids:
+                self._quote(value.get("text"))
+                return None
+            if any(self.named.search(str(source)) for source in value.get("sources") or ()):
+                self._quote(value.get("sentence"))
+            return {name: self.pruned(member) for name, member in value.items()}
+        if isinstance(value, list | tuple):
+            members = [(member, self.pruned(member)) for member in value]
+            left = [kept for member, kept in members if kept is not None or member is None]
+            return [one for one in left if not (isinstance(one, str) and self.named.search(one))]
+        return value
+
+    def _quote(self, said: object) -> None:
+        # Fewer words are a stock phrase, which a person writes without quoting anybody.
+        if isinstance(said, str) and len(said.split()) >= 4:
+            self.quoted.add(said.strip())
+
+
+def _replaced(value: Any, pattern: re.Pattern[str]) -> Any:
+    if isinstance(value, str):
+        return pattern.sub(GONE, value)
+    if isinstance(value, Mapping):
+        return {name: _replaced(member, pattern) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_replaced(member, pattern) for member in value]
+    return value

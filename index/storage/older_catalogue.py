@@ -1,0 +1,132 @@
+"""Going on with an older catalogue than a home was left with, such as one from a backup.
+
+Image ids are never given twice in the life of an archive, so the vector of an image that the catalogue knows
+is the same in whichever shard it lies now. Every vector that the catalogue needs is looked for in its own
+shards, in those that it never heard of, and in the trash; the rest of the home's files goes to the trash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, delete, select, update
+
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.identity import shard_files, unknown_shards
+from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.schema import home, images, shards, studies
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.records import Recovery
+from medsiglip.index.search.home import open_catalogue
+from medsiglip.index.storage import trash
+from medsiglip.index.storage.shards import Writing, listed, writing
+from medsiglip.index.vectors import Ids, ShardFolder
+
+
+def recover(home_folder: Path, *, database_url: str | None = None) -> Recovery:
+    """Make a home fit its catalogue: what the catalogue knows is searchable again where its vectors are still
+    there, and ids that were given after it was saved are not given again.
+
+    Nothing is deleted: what the catalogue does not know lies in the trash afterwards. No other process may
+    have the home open. Raises `CatalogError` `other-catalogue`, `no-archive`.
+    """
+    database = open_catalogue(home_folder, database_url, create=False)
+    try:
+        return _recover(database)
+    finally:
+        database.close()
+
+
+def _recover(database: Database) -> Recovery:
+    unknown = unknown_shards(database)
+    with database.read() as connection:
+        lost = [shard for shard in listed(connection) if not _file(database, shard).exists()]
+    sources = [*unknown, *_in_trash(database.home)]
+    found = 0
+    with writing(database) as transaction:
+        for shard in lost:
+            found += _gather(transaction, shard, sources)
+        _raise_next_id(transaction.connection, _highest_id(database.home, unknown))
+    # Previews are known by image id, and a snapshot of FAISS by nothing that an older catalogue could trust.
+    derived = [database.home / name for name in ("previews", "faiss")]
+    trash.move(database.home, [*unknown, *derived], trash.SET_ASIDE)
+    left = [path for path in unknown if path.exists()]
+    if left:
+        raise CatalogError(
+            "read-only-home",
+            f"{len(left)} vector files, such as {left[0]}, cannot be moved to {trash.FOLDER}/ of the home; "
+            "give this user the right to, and run this again.",
+        )
+    with database.read() as connection:
+        missing = _without_vector(connection, database)
+    return Recovery(found, len(unknown), len(missing), tuple(sorted(set(missing))))
+
+
+def _gather(transaction: Writing, shard: Any, sources: Iterable[Path]) -> int:
+    """Put the images of a lost shard into a new one, as far as their vectors lie in the sources; how many."""
+    connection = transaction.connection
+    statement = select(images.c.id).where(images.c.shard_id == shard.id)
+    wanted = np.fromiter(connection.execute(statement).scalars(), np.int64)
+    ids: list[Ids] = []
+    vectors: list[NDArray[np.floating]] = []
+    for source in sorted(sources, key=lambda path: path.stem != shard.name):
+        if len(wanted) and source.parent.name == shard.space:
+            held, stored = _read(source, transaction.home)
+            keep = np.isin(held, wanted)
+            if keep.any() and stored.dtype == shard.dtype:
+                ids.append(held[keep])
+                vectors.append(stored[keep])
+                wanted = np.setdiff1d(wanted, held)
+    if not ids:
+        return 0
+    image_ids, values = np.concatenate(ids), np.concatenate(vectors)
+    new = transaction.shard(shard.space_id, shard.space, image_ids, values, shard.dtype)
+    found = one_of(images.c.id, image_ids.tolist())
+    connection.execute(update(images).where(found).values(shard_id=new))
+    if not len(wanted):
+        connection.execute(delete(shards).where(shards.c.id == shard.id))
+    return len(image_ids)
+
+
+def _read(path: Path, home_folder: Path) -> tuple[Ids, NDArray[np.floating]]:
+    """What a shard holds, wherever it lies; nothing of one that cannot be read."""
+    folder = ShardFolder(home_folder, path.parent.name)
+    folder.path = path.parent
+    try:
+        return folder.read_stored(path.stem)
+    except CatalogError:
+        return np.empty(0, np.int64), np.empty((0, 0), np.float32)
+
+
+def _highest_id(folder: Path, unknown: Iterable[Path]) -> int:
+    """The highest image id that a file of the home speaks of."""
+    names = (path.name.partition(".")[0] for path in (folder / "previews").glob("*"))
+    ids = [int(name) for name in names if name.isdecimal()]
+    ids += [int(_read(path, folder)[0].max(initial=0)) for path in unknown]
+    return max(ids, default=0)
+
+
+def _raise_next_id(connection: Connection, highest: int) -> None:
+    above = update(home).where(home.c.next_id <= highest)
+    connection.execute(above.values(next_id=highest + 1))
+
+
+def _in_trash(folder: Path) -> list[Path]:
+    # Ids of an interrupted write were given again to other images: its vectors are nobody's.
+    return [path for path in trash.contents(folder, trash.SET_ASIDE) if path.suffix == ".parquet"]
+
+
+def _file(database: Database, shard: Any) -> Path:
+    return ShardFolder(database.home, shard.space).file(shard.name)
+
+
+def _without_vector(connection: Connection, database: Database) -> list[str]:
+    """The study of each image whose shard is not there."""
+    files = shard_files(database.home)
+    gone = [shard.id for shard in listed(connection) if shard.name not in files]
+    statement = select(studies.c.study_instance_uid).join(images, images.c.study_id == studies.c.id)
+    return list(connection.execute(statement.where(one_of(images.c.shard_id, gone))).scalars())

@@ -1,0 +1,123 @@
+"""Shards inside a write transaction: announced and written before their rows, exchanged for others, given
+up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, delete, select, update
+
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.rows import insert_rows
+from medsiglip.index.catalogue.schema import doomed_files, images, shards, spaces, unfinished_files
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.storage import crash_recovery
+from medsiglip.index.vectors import Dtype, Ids, ShardFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """A write transaction, and the shards that it has put on disk."""
+
+    connection: Connection
+    home: Path
+    token: str
+    new: list[tuple[ShardFolder, str]] = field(default_factory=list)
+
+    def shard(
+        self, space_id: int, space: str, image_ids: Ids, vectors: NDArray[np.floating], dtype: Dtype
+    ) -> int:
+        """Write a shard to disk, then its row; the row's id."""
+        folder, name = ShardFolder(self.home, space), f"{self.token}-{len(self.new)}"
+        self.new.append((folder, name))
+        folder.write(name, image_ids, vectors, dtype)
+        row = {"space_id": space_id, "name": name, "rows": len(image_ids), "dtype": dtype}
+        return insert_rows(self.connection, shards, [row])[0]
+
+    def doom(self, patterns: Sequence[str]) -> None:
+        """Have these files, globs relative to the home, deleted once the transaction has committed."""
+        insert_rows(self.connection, doomed_files, [{"pattern": pattern} for pattern in patterns])
+
+
+@contextmanager
+def writing(database: Database) -> Iterator[Writing]:
+    """A write transaction; when it fails, the shards it wrote go as well."""
+    token = crash_recovery.announce(database, "vectors/*/{token}-*")
+    new: list[tuple[ShardFolder, str]] = []
+    try:
+        with database.write() as connection:
+            yield Writing(connection, database.home, token, new)
+            crash_recovery.finish(connection, token)
+    except BaseException:
+        with suppress(CatalogError, OSError):
+            _take_back(database, token, new)
+        raise
+
+
+def _take_back(database: Database, token: str, new: Sequence[tuple[ShardFolder, str]]) -> None:
+    """Delete what a failed transaction wrote. A commit may fail after it happened (a lost server): then its
+    announcement is gone, and nothing may go.
+    """
+    with database.write_beside() as connection:
+        announced = select(unfinished_files.c.token).where(unfinished_files.c.token == token)
+        if connection.execute(announced).first() is not None:
+            for folder, name in new:
+                folder.discard(name)
+            crash_recovery.finish(connection, token)
+
+
+def listed(connection: Connection, shard_ids: Sequence[int] | None = None) -> list[Any]:
+    """Rows `id, name, rows, dtype, space_id, space` of these shards, or of all."""
+    statement = select(
+        shards.c.id,
+        shards.c.name,
+        shards.c.rows,
+        shards.c.dtype,
+        shards.c.space_id,
+        spaces.c.name.label("space"),
+    ).join(spaces, shards.c.space_id == spaces.c.id)
+    statement = statement.order_by(shards.c.id)
+    if shard_ids is not None:
+        statement = statement.where(one_of(shards.c.id, shard_ids))
+    return list(connection.execute(statement))
+
+
+def merge(writing: Writing, old: Sequence[Any]) -> None:
+    """Replace shards of one space and dtype by one that holds what of theirs still has an image, or by none.
+
+    A shard that cannot be read stays as long as an image names it.
+    """
+    connection = writing.connection
+    folder = ShardFolder(writing.home, old[0].space)
+    kept_ids, kept_vectors, gone = [], [], []
+    for shard in old:
+        live = np.fromiter(
+            connection.execute(select(images.c.id).where(images.c.shard_id == shard.id)).scalars(), np.int64
+        )
+        if len(live):
+            try:
+                held, vectors = folder.read_stored(shard.name)
+            except CatalogError:
+                continue
+            keep = np.isin(held, live)
+            kept_ids.append(held[keep])
+            kept_vectors.append(vectors[keep])
+        gone.append(shard)
+    if kept_ids:
+        image_ids, vectors = np.concatenate(kept_ids), np.concatenate(kept_vectors)
+        order = np.argsort(image_ids, kind="stable")
+        first = old[0]
+        new = writing.shard(first.space_id, first.space, image_ids[order], vectors[order], first.dtype)
+        theirs = one_of(images.c.shard_id, [shard.id for shard in gone])
+        connection.execute(update(images).where(theirs).values(shard_id=new))
+    if gone:
+        connection.execute(delete(shards).where(one_of(shards.c.id, [shard.id for shard in gone])))
+        writing.doom([f"vectors/{shard.space}/{shard.name}.parquet" for shard in gone])

@@ -1,0 +1,62 @@
+"""The trash of a home: what nobody needs lies in `trash/` for a week before it is deleted.
+
+A folder of the trash is named after the moment and the reason, and holds files under the paths they had.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from medsiglip.index.vectors import make_folder, sync_folder
+
+FOLDER = "trash"
+TRASH_DAYS = 7
+"""How long files stay in the trash."""
+UNFINISHED = "unfinished"
+SET_ASIDE = "set-aside"
+_MOMENT = "%Y%m%dT%H%M%S"
+
+
+def move(home: Path, paths: Iterable[Path], reason: str) -> None:
+    """Move files and folders of a home to its trash. What cannot be moved stays where it is."""
+    folder = home / FOLDER / f"{datetime.now(UTC):{_MOMENT}}-{reason}"
+    for path in filter(Path.exists, paths):
+        target = folder / path.relative_to(home)
+        with suppress(OSError):
+            make_folder(target.parent)
+            shutil.move(path, target)  # a part of the home may lie on another disk
+            sync_folder(target.parent)
+            sync_folder(path.parent)
+
+
+def empty(home: Path, reason: str | None = None) -> None:
+    """Delete what has been in the trash for `TRASH_DAYS`; of one reason, all of it at once."""
+    before = datetime.now(UTC) - timedelta(days=TRASH_DAYS)
+    for folder in _folders(home):
+        moment, _, why = folder.name.partition("-")
+        if why == reason or (reason is None and _is_before(moment, before)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def contents(home: Path, reason: str | None = None) -> list[Path]:
+    """Every file in the trash, or every one that is there for that reason, the newest first."""
+    folders = sorted((f for f in _folders(home) if reason in (None, f.name.partition("-")[2])), reverse=True)
+    return [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def _folders(home: Path) -> list[Path]:
+    try:
+        return [path for path in (home / FOLDER).iterdir() if path.is_dir() and not path.is_symlink()]
+    except FileNotFoundError:
+        return []
+
+
+def _is_before(moment: str, before: datetime) -> bool:
+    try:
+        return datetime.strptime(moment, _MOMENT).replace(tzinfo=UTC) < before
+    except ValueError:
+        return False  # not a name of ours

@@ -1,0 +1,1 @@
+"""Tables of the DICOM standard, and values of its data elements."""

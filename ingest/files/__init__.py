@@ -1,0 +1,1 @@
+"""Which files there are, archives included, and where their bytes come from."""

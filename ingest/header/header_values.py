@@ -1,0 +1,139 @@
+"""Bytes of header elements as text and numbers: one rule, whichever reader found the bytes."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Mapping
+from functools import cache
+
+# Python's codecs for (0008,0005) Specific Character Set (PS3.3 C.12.1.1.2) of one value without escapes.
+# Without one, what is not ASCII is read as ISO 8859-1, as pydicom does.
+_CODECS = {"": "latin-1", "ISO_IR 6": "latin-1", "ISO_IR 100": "latin-1", "ISO_IR 192": "utf-8"}
+CHARACTER_SET = 0x00080005
+# The VRs that (0008,0005) applies to (PS3.5 6.1.2.3).
+_LOCALIZED = frozenset({b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"})
+_UNLOCALIZED = frozenset({b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"TM", b"UI", b"UR"})
+_NUMBERS = {
+    b"US": "H",
+    b"SS": "h",
+    b"UL": "I",
+    b"SL": "i",
+    b"UV": "Q",
+    b"SV": "q",
+    b"FL": "f",
+    b"FD": "d",
+}
+# Delimiters that end the reach of an escape sequence in text (PS3.5 6.1.2.5.3).
+_DELIMITERS = {0x09, 0x0A, 0x0C, 0x0D}
+
+
+@cache
+def wanted_elements() -> tuple[Mapping[int, str], Mapping[int, bytes]]:
+    """Keyword, and VR by the dictionary (PS3.6), of the wanted elements by tag."""
+    from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+    from medsiglip.ingest.header.elements import KEYWORDS
+
+    tags = {tag: keyword for keyword in KEYWORDS if (tag := tag_for_keyword(keyword)) is not None}
+    vrs = {tag: dictionary_VR(tag).encode() for tag in (*tags, CHARACTER_SET)}
+    return tags, vrs
+
+
+def values_of(
+    raw: Mapping[int, bytes], other_vrs: Mapping[int, bytes], *, little: bool = True
+) -> dict[str, str | int]:
+    """Values by keyword of the bytes by tag; empty ones and those of a VR that is no text or number are left
+    out.
+
+    `other_vrs` names the VRs that are not the dictionary's. Text that cannot be decoded by the character set
+    that the file declares is read as ISO 8859-1, so that different bytes stay different.
+    """
+    keywords, vrs = wanted_elements()
+    encodings = _encodings(raw.get(CHARACTER_SET, b""))
+    codec = encodings[0] if len(encodings) == 1 else ""
+    values: dict[str, str | int] = {}
+    for tag, data in raw.items():
+        if not data or tag == CHARACTER_SET:
+            continue
+        vr = vrs[tag] if tag not in other_vrs else other_vrs[tag]
+        if vr in _UNLOCALIZED:
+            text = data.decode("latin-1").strip(" \0")
+        elif vr in _LOCALIZED:
+            if data.isascii() and b"\x1b" not in data:
+                text = data.decode("latin-1").strip(" \0")
+            else:
+                text = _localized(data, encodings, codec).strip(" \0")
+            if vr == b"PN" and text.endswith("="):
+                text = _one_trimmed(text, is_name=True)
+        else:
+            if vr == b"US" and len(data) == 2:
+                values[keywords[tag]] = int.from_bytes(data, "little" if little else "big")
+            elif vr in _NUMBERS:
+                _add_numbers(values, keywords[tag], data, ("<" if little else ">") + _NUMBERS[vr])
+            continue
+        if "\\" in text:
+            text = _trimmed(text, is_name=vr == b"PN")
+        if text:
+            values[keywords[tag]] = text
+    return values
+
+
+def _trimmed(text: str, *, is_name: bool) -> str:
+    """Each value without padding (PS3.5 6.2), and a name without its empty groups; nothing if all are
+    empty.
+    """
+    parts = [_one_trimmed(part, is_name=is_name) for part in text.split("\\")]
+    return "\\".join(parts) if any(parts) else ""
+
+
+def _one_trimmed(text: str, *, is_name: bool) -> str:
+    text = text.strip(" \0")
+    return text.rstrip("=").strip(" \0") if is_name and text.endswith("=") else text
+
+
+def _add_numbers(values: dict[str, str | int], keyword: str, data: bytes, code: str) -> None:
+    size = struct.calcsize(code)
+    numbers = [number for (number,) in struct.iter_unpack(code, data[: len(data) // size * size])]
+    if len(numbers) == 1 and isinstance(numbers[0], int):
+        values[keyword] = numbers[0]
+    elif numbers:
+        values[keyword] = "\\".join(map(str, numbers))
+
+
+def _encodings(declared: bytes) -> list[str]:
+    text = declared.decode("latin-1").strip(" \0")
+    codec = _CODECS.get(text)
+    if codec is not None:
+        return [codec]
+    from pydicom.charset import convert_encodings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            codecs = convert_encodings([part.strip(" \0") for part in text.split("\\")])
+        except ValueError:
+            codecs = []
+    # pydicom passes on any codec that Python knows, some of which take the square of the time.
+    return [codec if codec in _dicom_codecs() else "latin-1" for codec in codecs] or ["latin-1"]
+
+
+@cache
+def _dicom_codecs() -> frozenset[str]:
+    from pydicom.charset import python_encoding
+
+    return frozenset(python_encoding.values())
+
+
+def _localized(data: bytes, encodings: list[str], codec: str) -> str:
+    if codec and b"\x1b" not in data:
+        try:
+            return data.decode(codec)
+        except (UnicodeDecodeError, LookupError):
+            return data.decode("latin-1")
+    from pydicom.charset import decode_bytes
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        text = decode_bytes(data, encodings, _DELIMITERS)
+    return data.decode("latin-1") if "\ufffd" in text else text

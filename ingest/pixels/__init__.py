@@ -1,0 +1,1 @@
+"""Stored pixel values: from a file's pixel data element, through a decoder, to arrays."""

@@ -1,0 +1,160 @@
+"""Compressed frames through imagecodecs, called directly: libjpeg-turbo, CharLS, OpenJPEG, OpenJPH, RLE.
+
+Every decoder takes the bytes of one frame and gives [H, W] stored values or [H, W, 3] RGB. It raises
+`DecodeError` where the frame contradicts the header, before memory is taken for it, NotImplementedError where
+another decoder should be asked, and anything else where it cannot decode.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsiglip.ingest.errors import decode_error
+from medsiglip.ingest.pixels.codestream import CodestreamHeader, jpeg_2000_header, jpeg_header
+from medsiglip.ingest.pixels.image_pixel import ImagePixel
+from medsiglip.ingest.pixels.native import arranged, native_frame, own_bits
+from medsiglip.ingest.pixels.ybr import rgb_from_ybr
+
+# OpenJPEG holds 4 bytes of every sample beside the picture: 2 GiB in all.
+MAX_SAMPLES = 1 << 28
+MAX_TILES = 65_535  # T.800 A.4.2
+
+
+def decode_jpeg(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
+    """JPEG of every process of up to 16 bits (T.81), by libjpeg-turbo.
+
+    Which colours a lossy codestream holds is told by its markers and, where it has none, by Photometric
+    Interpretation; a lossless one holds what Photometric Interpretation says.
+    """
+    import imagecodecs
+
+    header = _header(jpeg_header, codestream, image)
+    if image.samples_per_pixel == 1:
+        return _own_values(imagecodecs.jpeg8_decode(codestream), header, image)
+    # Lossy JPEG of three components is YBR as a rule (ISO/IEC 10918-5), so only RGB speaks against it.
+    assumed = image.is_ybr if header.reversible else image.photometric_interpretation != "RGB"
+    converted = assumed if header.is_ybr is None else header.is_ybr
+    if header.reversible:
+        stored = imagecodecs.jpeg8_decode(codestream, colorspace="RGB", outcolorspace="RGB")
+        return arranged(stored, image, planar=False) if converted else stored
+    colours = "YCBCR" if converted else "RGB"
+    return np.asarray(imagecodecs.jpeg8_decode(codestream, colorspace=colours, outcolorspace="RGB"))
+
+
+def decode_jpeg_ls(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
+    """JPEG-LS (T.87), by CharLS."""
+    import imagecodecs
+
+    header = _header(jpeg_header, codestream, image)
+    return _own_values(imagecodecs.jpegls_decode(codestream), header, image)
+
+
+def decode_jpeg_2000(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
+    """JPEG 2000 and HTJ2K (T.800, T.814), by OpenJPEG."""
+    import imagecodecs
+
+    header = _header(jpeg_2000_header, codestream, image)
+    return _own_values(imagecodecs.jpeg2k_decode(codestream), header, image)
+
+
+def decode_reversible_htj2k(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
+    """HTJ2K (T.814) of the reversible wavelet, by OpenJPH; irreversible ones are refused."""
+    import imagecodecs
+
+    header = _header(jpeg_2000_header, codestream, image)
+    if not header.reversible:
+        raise NotImplementedError("values outside the range would wrap around")
+    with _unraised():
+        stored = imagecodecs.htj2k_decode(codestream)
+    return _own_values(stored, header, image)
+
+
+def decode_run_lengths(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
+    """RLE (PS3.5 Annex G): a segment for each byte of a sample, most significant first, sample by sample."""
+    import imagecodecs
+
+    allocated = image.bits_allocated
+    size = (image.samples * allocated + 7) // 8
+    # A run of 128 bytes takes two (PS3.5 G.3.1).
+    if size > 64 * len(codestream):
+        raise decode_error("inconsistent-pixels")
+    width = max(allocated // 8, 1)
+    if int.from_bytes(codestream[:4], "little") != width * image.samples_per_pixel:
+        raise decode_error("inconsistent-pixels")
+    values = imagecodecs.dicomrle_decode(codestream, f"<u{width}", out=size)
+    if len(values) != size:
+        raise decode_error("inconsistent-pixels")
+    if allocated == 1:
+        return native_frame(bytes(values), image, 0)
+    return arranged(own_bits(np.frombuffer(values, image.dtype), image), image, planar=True)
+
+
+def _header(
+    read: Callable[[bytes], CodestreamHeader], codestream: bytes, image: ImagePixel
+) -> CodestreamHeader:
+    """The header of a frame that agrees with the data set. No other decoder is asked for one that does not:
+    gdcm ends the process over damaged JPEG headers, OpenJPH over damaged JPEG 2000 ones.
+    """
+    try:
+        header = read(codestream)
+    except (ValueError, LookupError, struct.error):
+        raise decode_error("undecodable-pixels") from None
+    size, said = (header.rows, header.columns), (image.rows, image.columns)
+    cropped = image.tiled and 0 < size[0] <= said[0] and 0 < size[1] <= said[1]
+    if size != said and not cropped:
+        raise decode_error("inconsistent-pixels")
+    if header.samples_per_pixel != image.samples_per_pixel or header.precision > image.bits_allocated:
+        raise decode_error("inconsistent-pixels")
+    if header.tiles > MAX_TILES:
+        raise decode_error("undecodable-pixels")
+    if image.samples > MAX_SAMPLES:
+        raise decode_error("picture-too-large")
+    if not header.is_complete(codestream):
+        raise decode_error("truncated")
+    return header
+
+
+def _own_values(array: NDArray[Any], header: CodestreamHeader, image: ImagePixel) -> NDArray[Any]:
+    """Decoded values with the sign and the bits that the header gives them.
+
+    JPEG and JPEG-LS know no sign, and JPEG 2000 may be told the wrong one. Lossy values may lie outside Bits
+    Stored, lossless ones may hold overlay bits above it.
+    """
+    if image.samples_per_pixel == 3:
+        converted = image.is_ybr if header.is_ybr is None else header.is_ybr
+        return rgb_from_ybr(array) if converted else array
+    bits = min(header.precision, image.bits_stored)
+    if header.signed == image.signed and header.precision == bits:
+        return array.astype(image.dtype, copy=False)
+    if header.precision > image.high_bit >= image.bits_stored:
+        return own_bits(array.astype(image.dtype, copy=False), image)
+    if not image.signed and not header.signed and not header.reversible:
+        clipped: NDArray[Any] = np.minimum(array, (1 << bits) - 1)
+        return clipped.astype(image.dtype, copy=False)
+    cells = array.astype(image.dtype, copy=False)
+    rest = np.array(8 * cells.dtype.itemsize - bits, cells.dtype)
+    own: NDArray[Any] = cells << rest >> rest if rest else cells
+    return own
+
+
+@contextmanager
+def _unraised() -> Iterator[None]:
+    """Refuse a frame of which a compiled module tells an error that it cannot raise and would print."""
+    caught: list[BaseException | None] = []
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda unraisable: caught.append(unraisable.exc_value)
+    try:
+        with redirect_stderr(StringIO()):
+            yield
+    finally:
+        sys.unraisablehook = hook
+    if caught:
+        raise decode_error("undecodable-pixels") from caught[0]

@@ -1,0 +1,1 @@
+"""Pseudonyms and free text: nothing that names a person leaves this folder."""

@@ -1,0 +1,172 @@
+"""Pseudonyms: what identifies a person is turned into keyed hashes here and goes no further.
+
+What a home keeps of a person is one of three, for all its patients the same:
+
+    pseudonymous   no name, birth date, address, number or text that names anybody; patients by keyed hash,
+                   UIDs, study dates and paths as they are, age at the study
+    strict         besides, UIDs, paths and times of files by keyed hash, dates shifted by a number of days of
+                   each patient's own, ages above 89 as 90, no free text
+    keep           besides what pseudonymous keeps, name, ID, birth date and accession number, and texts whole
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Literal
+
+from medsiglip.ingest.errors import IngestError
+
+# How much of a person's data an ingest keeps.
+Phi = Literal["pseudonymous", "keep", "strict"]
+KEY_BYTES = 32
+PATIENT_KEY_HEX = 32
+MAX_SHIFT_DAYS = 3650
+# Ages above this are few enough to identify (45 CFR 164.514(b)(2)(i)(C)).
+MAX_AGE = 89.0
+_UID = re.compile(r"[0-9.]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretKey:
+    """The key of one home, and how much the home keeps of a person; its bytes appear in no representation."""
+
+    secret: bytes = field(repr=False)
+    phi: Phi = "pseudonymous"
+
+    @classmethod
+    def open(cls, home: Path) -> SecretKey:
+        """Read `home/secret.key`, or create it with mode 0600, atomically: two processes agree on one key.
+
+        Raises `IngestError`: `secret-key-invalid`, `secret-key-unreadable`.
+        """
+        path = home / "secret.key"
+        try:
+            if not path.exists():
+                _create(path)
+            secret = path.read_bytes()
+        except OSError as error:
+            raise IngestError(
+                "secret-key-unreadable",
+                f"{path} cannot be read or created ({error.strerror}); check its owner and permissions.",
+            ) from None
+        if len(secret) != KEY_BYTES:
+            raise IngestError(
+                "secret-key-invalid",
+                f"{path} does not hold {KEY_BYTES} bytes; restore it from the backup of this home.",
+            )
+        return cls(secret)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex characters that tell keys apart and reveal nothing of them."""
+        return self._digest("fingerprint", "")[:16]
+
+    def patient_key(self, issuer: str, patient_id: str) -> str:
+        """32 hex characters for one patient: HMAC-SHA256 of issuer and PatientID."""
+        return self._digest("patient", f"{issuer.strip()}\0{patient_id.strip()}")[:PATIENT_KEY_HEX]
+
+    def patient_key_of_study(self, study_instance_uid: str) -> str:
+        """The key of a patient known by nothing but one study."""
+        return self._digest("study-patient", study_instance_uid)[:PATIENT_KEY_HEX]
+
+    def derived_uid(self, *parts: str) -> str:
+        """A UID that is the same for the same parts under this key (PS3.5 B.2: 2.25 and a 128-bit
+        integer).
+        """
+        return f"2.25.{int(self._digest('uid', chr(0).join(parts))[:32], 16)}"
+
+    def uid(self, uid: str) -> str:
+        """A study, series, instance or frame of reference UID as the home keeps it.
+
+        A text that is no UID (PS3.5 9.1: digits and dots) may be made of a name or a number of the patient.
+        """
+        if not uid or self.phi == "keep":
+            return uid
+        return self.derived_uid("uid", uid) if self.phi == "strict" or not _UID.fullmatch(uid) else uid
+
+    def day(self, day: date | None, patient_key: str) -> date | None:
+        """A date as the home keeps it: all dates of a patient are shifted alike, so intervals stay."""
+        if day is None or self.phi != "strict":
+            return day
+        days = 1 + int(self._digest("date", patient_key)[:16], 16) % MAX_SHIFT_DAYS
+        try:
+            return day - timedelta(days=days)
+        except OverflowError:  # before year 1
+            return None
+
+    def age(self, years: float | None) -> float | None:
+        """An age in years as the home keeps it."""
+        return 90.0 if years is not None and years > MAX_AGE and self.phi == "strict" else years
+
+    def moment(self, mtime_ns: int) -> int:
+        """A file's time as the home keeps it: it only tells whether the file is as it was, and is often the
+        day of the study.
+        """
+        return int(self._digest("moment", str(mtime_ns))[:15], 16) if self.phi == "strict" else mtime_ns
+
+    def path(self, path: str) -> str:
+        """32 hex characters for a path, where the home keeps none."""
+        return self._digest("path", path)[:32]
+
+    def _digest(self, purpose: str, message: str) -> str:
+        # A path may hold bytes that are not UTF-8, as surrogates (PEP 383).
+        text = f"{purpose}\0{message}".encode("utf-8", "surrogatepass")
+        return hmac.new(self.secret, text, hashlib.sha256).hexdigest()
+
+
+def _create(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)  # unlike a rename, never replaces a key that another process just made
+        except FileExistsError:
+            pass
+        except OSError:
+            if not path.exists():  # a file system without hard links
+                os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def content_uid(digest_hex: str) -> str:
+    """A UID derived from a content hash of at least 128 bits (PS3.5 B.2)."""
+    return f"2.25.{int(digest_hex[:32], 16)}"
+
+
+def age_in_years(patient_age: str, birth_date: str, study_date: str) -> float | None:
+    """Age at study from Patient's Age (PS3.5 AS: nnnD, nnnW, nnnM, nnnY), else from the two dates; None if
+    unknown.
+    """
+    match = re.fullmatch(r"\s*(\d{1,3})([DWMY])\s*", patient_age.upper())
+    if match:
+        years = int(match[1]) / {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}[match[2]]
+        return round(years, 2)
+    born, studied = parse_date(birth_date), parse_date(study_date)
+    if born is None or studied is None or studied < born:
+        return None
+    had_birthday = (studied.month, studied.day) >= (born.month, born.day)
+    return float(studied.year - born.year - (not had_birthday))
+
+
+def parse_date(text: str) -> date | None:
+    """A DICOM date (PS3.5 DA: YYYYMMDD, or the retired YYYY.MM.DD), or None."""
+    digits = text.strip().replace(".", "").replace("-", "")
+    if not re.fullmatch(r"\d{8}", digits):
+        return None
+    try:
+        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+    except ValueError:
+        return None

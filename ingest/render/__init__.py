@@ -1,0 +1,1 @@
+"""Stored values to display values: modality and VOI transformations, lookup tables, colour profiles."""

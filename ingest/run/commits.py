@@ -1,0 +1,126 @@
+"""Encoding in full batches and committing whole units: what a run has put into the index so far."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsiglip.index.records import FileRecord, SeriesBundle
+from medsiglip.ingest.reasons import Rejected
+
+if TYPE_CHECKING:
+    from medsiglip.checkpoint import Checkpoint
+    from medsiglip.index.case_index import CaseIndex
+    from medsiglip.ingest.header.header import Header
+    from medsiglip.ingest.run.interruption import Interruption
+    from medsiglip.ingest.units.plan import Unit
+    from medsiglip.ingest.workers.rendered_unit import DrawnUnit
+
+# Images are encoded as they come, while the workers draw the next ones: at most this many together, and no
+# more than take about COMMIT_EVERY_S. A commit holds what has come in about that time; the first comes at
+# once, so that something is kept early, also with a large model on a processor.
+ENCODED_TOGETHER = 64
+FIRST_TOGETHER = 8
+COMMIT_EVERY_S = 8.0
+MAX_COMMIT_IMAGES = 4096
+
+
+class ImageEncoder(Protocol):
+    """What the run needs of `medsiglip.encoder.Encoder`."""
+
+    def encode_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Model inputs uint8 [n, S, S, 3] -> unit vectors float32 [n, d]."""
+
+
+class Commits:
+    """`embedded` counts images; `files` are the paths in use, `rejections` those that gave no image."""
+
+    def __init__(
+        self,
+        index: CaseIndex,
+        checkpoint: Checkpoint,
+        make_encoder: Callable[[], ImageEncoder],
+        interruption: Interruption,
+    ) -> None:
+        self.embedded = 0
+        self.files: set[str] = set()
+        self.rejections: list[Rejected] = []
+        self.image_warnings: Counter[str] = Counter()
+        self._index = index
+        self._checkpoint = checkpoint
+        self._make_encoder = make_encoder
+        self._encoder: ImageEncoder | None = None
+        self._interruption = interruption
+        self._bundles: list[SeriesBundle] = []
+        self._refused: list[FileRecord] = []
+        self._taken = 0
+        self._inputs: list[NDArray[np.uint8]] = []
+        self._vectors: list[NDArray[np.float32]] = []
+        self._together = min(FIRST_TOGETHER, ENCODED_TOGETHER)
+        self._last = 0.0
+
+    def add(self, unit: Unit, drawn: DrawnUnit, copies: Mapping[str, Sequence[Header]]) -> None:
+        """Take in a drawn unit and the copies of its files; model inputs are held no longer than until they
+        are encoded.
+        """
+        from medsiglip.ingest.run.bundle import bundle_of
+
+        bundle, refused, rejections = bundle_of(unit, drawn, copies)
+        self._taken += len(unit.headers)
+        self._refused += refused
+        self.rejections += rejections
+        if bundle is None:
+            return
+        self._bundles.append(bundle)
+        if len(drawn.inputs):
+            self._inputs.append(drawn.inputs)
+        if sum(map(len, self._inputs)) >= self._together:
+            self._encode()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether what was taken in should be committed now."""
+        if self._inputs or not self._taken:
+            return False
+        encoded = sum(map(len, self._vectors))
+        return encoded >= MAX_COMMIT_IMAGES or time.monotonic() - self._last >= COMMIT_EVERY_S
+
+    def commit(self) -> tuple[int, int]:
+        """Put what was taken in into the index in one transaction; how many files and images that were."""
+        self._encode()
+        vectors = np.concatenate(
+            [np.zeros((0, self._checkpoint.dimension), np.float32), *self._vectors], dtype=np.float32
+        )
+        bundles, refused, taken = self._bundles, self._refused, self._taken
+        self._bundles, self._refused, self._taken, self._vectors = [], [], 0, []
+        with self._interruption.held():
+            self._add(bundles, vectors, refused)
+        self._last = time.monotonic()
+        return taken, len(vectors)
+
+    def _add(
+        self, bundles: Sequence[SeriesBundle], vectors: NDArray[np.float32], refused: Sequence[FileRecord]
+    ) -> None:
+        if bundles:
+            self._index.add(bundles, vectors)
+        if refused:
+            self._index.record_files(refused)
+        self.embedded += len(vectors)
+        for bundle in bundles:
+            self.files |= {file.path for file in bundle.files}
+            self.image_warnings.update(code for image in bundle.images for code in image.warnings)
+
+    def _encode(self) -> None:
+        if not self._inputs:
+            return
+        encoder = self._encoder = self._encoder or self._make_encoder()
+        together, self._inputs = np.concatenate(self._inputs), []
+        begun = time.monotonic()
+        self._vectors.append(encoder.encode_images(together))
+        rate = len(together) / max(time.monotonic() - begun, 1e-6)
+        self._together = int(min(max(rate * COMMIT_EVERY_S, 1), ENCODED_TOGETHER))

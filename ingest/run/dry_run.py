@@ -1,0 +1,117 @@
+"""What an ingest would do, found out on a copy of the catalogue: the home is not opened, so not a byte of it
+changes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medsiglip.ingest.errors import IngestError
+from medsiglip.ingest.run.report import IngestReport
+
+if TYPE_CHECKING:
+    from medsiglip.index.case_index import CaseIndex
+    from medsiglip.ingest.run.run_details import RunDetails
+    from medsiglip.ingest.run.triage import Triage
+    from medsiglip.ingest.units.plan import Unit
+
+# The catalogue with what is not yet in its main file, the identity that it shares with the home, the key, and
+# the hashes of large checkpoints.
+_CATALOGUE = ("catalog.db", "catalog.db-wal")
+_OTHERS = ("identity.json", "secret.key", "checkpoint-hashes.json")
+_ATTEMPTS = 5
+
+
+@contextmanager
+def copy_of_home(home: Path) -> Iterator[Path]:
+    """A folder that lasts as long as this and answers what is in a home.
+
+    Raises `IngestError` `home-busy` while another program writes to the catalogue all the time.
+    """
+    with tempfile.TemporaryDirectory(prefix="dry-run-") as folder:
+        copy = Path(folder) / "home"
+        copy.mkdir(mode=0o700)
+        # Only looked at: whether the vectors are those of the catalogue.
+        (copy / "vectors").symlink_to(home.absolute() / "vectors")
+        for _ in range(_ATTEMPTS):
+            before = _states(home)
+            for name in (*_CATALOGUE, *_OTHERS):
+                (copy / name).unlink(missing_ok=True)
+                if (home / name).exists():
+                    shutil.copy2(home / name, copy / name)
+            if _states(home) == before:
+                break
+        else:
+            raise IngestError(
+                "home-busy", f"Another program is writing to {home}; try again when it has finished."
+            )
+        yield copy
+
+
+def _states(home: Path) -> list[tuple[int, int] | None]:
+    states: list[tuple[int, int] | None] = []
+    for name in _CATALOGUE:
+        try:
+            status = os.stat(home / name)
+            states.append((status.st_size, status.st_mtime_ns))
+        except FileNotFoundError:
+            states.append(None)
+    return states
+
+
+def foresee(
+    triage: Triage, units: Sequence[Unit], index: CaseIndex, details: RunDetails | None
+) -> IngestReport:
+    """The report that a run with these units would end with if every one of their pictures can be decoded."""
+    new = {header.path for header in triage.headers}
+    unchanged = [record.path for record in triage.unchanged]
+    held = index.holdings(unchanged)
+    study_of = {path: owner.study_instance_uid for path, owner in index.owners(unchanged).items()}
+    studies, series = set(study_of.values()), set()
+    instances, images, embedded = held.instances, held.images, 0
+    for unit in units:
+        first = unit.headers[0]
+        study = first.study_instance_uid
+        studies.add(study)
+        of_series = index.series_files(first.series_instance_uid)
+        of_run = {
+            record.path: (record.sop_instance_uid, record.pixel_hash)
+            for record in of_series
+            if study_of.get(record.path) == study
+        }
+        if not of_run:
+            series.add((study, first.series_instance_uid))
+        if unit.replace_series:
+            replaced = [path for path, identity in of_run.items() if identity not in unit.beside]
+            images -= index.holdings(replaced).images
+        instances += sum(header.path in new for header in unit.headers)
+        images += unit.max_images
+        embedded += unit.max_images
+    copies = [same.path for every in triage.copies.values() for same in every]
+    rejected = sorted(triage.rejected, key=lambda r: r.path)
+    if details is not None:
+        details.foresee(units)
+        details.finish(index, new, [*unchanged, *copies], rejected)
+    return IngestReport(
+        files=triage.files,
+        files_embedded=len(new),
+        files_unchanged=len(unchanged) + len(copies),
+        studies=len(studies),
+        series=held.series + len(series),
+        instances=instances,
+        images=images,
+        embedded=embedded,
+        unchanged=max(images - embedded, 0),
+        skipped=tuple(r for r in rejected if r.outcome == "skipped"),
+        quarantined=tuple(r for r in rejected if r.outcome == "quarantined"),
+        warnings=(),
+        space="",
+        seconds=0.0,
+        dry_run=True,
+    )

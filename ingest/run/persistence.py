@@ -1,0 +1,59 @@
+"""A run outlasts a catalogue that goes away for a while: every call on it is made again until it succeeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from medsiglip.index.errors import CatalogError
+
+if TYPE_CHECKING:
+    from medsiglip.index.case_index import CaseIndex
+
+PASSING = {"database-unreachable"}
+PATIENCE_S = 120.0
+_LOOK_EVERY_S = 0.25
+_LONGEST_PAUSE_S = 5.0
+
+
+def persistent(index: CaseIndex, check: Callable[[], None], *, patience_s: float = PATIENCE_S) -> CaseIndex:
+    """The index, of which each call is repeated while the database does not answer, for at most
+    `patience_s` seconds. `check` is called meanwhile, and may raise.
+
+    A call may have done its work when its connection was lost, so only what may be done twice may be asked
+    of it: all that an ingest does is, for what is in the index already is found there and left alone.
+    """
+    return cast("CaseIndex", _Persistent(index, check, patience_s))
+
+
+class _Persistent:
+    def __init__(self, index: CaseIndex, check: Callable[[], None], patience_s: float) -> None:
+        self._index = index
+        self._check = check
+        self._patience_s = patience_s
+
+    def __getattr__(self, name: str) -> Any:
+        # Reading a property may ask the database as well.
+        found = self._persist(lambda: getattr(self._index, name))
+        if not callable(found):
+            return found
+        return lambda *given, **named: self._persist(lambda: found(*given, **named))
+
+    def _persist(self, call: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + self._patience_s
+        pause = _LOOK_EVERY_S
+        while True:
+            try:
+                return call()
+            except CatalogError as error:
+                if error.code not in PASSING or time.monotonic() >= deadline:
+                    raise
+            self._wait(min(pause, max(deadline - time.monotonic(), 0)))
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._check()
+            time.sleep(min(left, _LOOK_EVERY_S))

@@ -1,0 +1,331 @@
+"""The run: walk, look into what changed, draw in worker processes, encode in full batches, commit whole
+units.
+
+Files of one unit and the rows that remember them enter the index in one transaction, so a run that is killed
+at any moment and started again ends with the same index as one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.records import LabelRecord, Space
+from medsiglip.ingest.errors import IngestError, InterruptedIngestError
+from medsiglip.ingest.privacy.deidentify import Phi, SecretKey
+from medsiglip.ingest.privacy.home_key import bound_key, known_key
+from medsiglip.ingest.run.clock import StageClock
+from medsiglip.ingest.run.commits import Commits, ImageEncoder
+from medsiglip.ingest.run.interruption import Interruption, interruptible
+from medsiglip.ingest.run.persistence import persistent
+from medsiglip.ingest.run.report import IngestReport, OnProgress
+from medsiglip.ingest.run.triage import Triage, find_changes, look_into, rejected_record
+from medsiglip.ingest.units.plan import PlanOptions
+from medsiglip.ingest.workers.plain_files import FEW_FILES, is_small_and_safe
+from medsiglip.ingest.workers.rendered import Rendered, render_files
+
+if TYPE_CHECKING:
+    from medsiglip.checkpoint import Checkpoint
+    from medsiglip.index.case_index import CaseIndex
+    from medsiglip.ingest.header.header import Header
+    from medsiglip.ingest.header.metadata import PictureMetadata
+    from medsiglip.ingest.run.run_details import RunDetails
+    from medsiglip.ingest.units.plan import Unit
+    from medsiglip.ingest.workers.pool import WorkerPool
+    from medsiglip.ingest.workers.rendered_unit import DrawnUnit
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """`workers` None means one for each core, at most 8; `phi` None what the home keeps, at first
+    `pseudonymous`. `dry_run` reads headers and decodes nothing: pass it the index of a copy of the home
+    (`medsiglip.ingest.run.dry_run`). Links that lead out of the folders `within` are not followed.
+    """
+
+    workers: int | None = None
+    metadata: Path | None = None
+    plan: PlanOptions = field(default_factory=PlanOptions)
+    phi: Phi | None = None
+    profile: str = "medsiglip-eval"
+    dry_run: bool = False
+    within: tuple[Path, ...] | None = None
+
+
+def ingest(
+    paths: Sequence[str | Path],
+    index: CaseIndex,
+    checkpoint: Checkpoint,
+    make_encoder: Callable[[], ImageEncoder],
+    options: IngestOptions | None = None,
+    on_progress: OnProgress | None = None,
+    details: RunDetails | None = None,
+) -> IngestReport:
+    """Put the images under `paths` into `index`; `make_encoder` is called only if there is something to
+    encode. `details` is told about every file.
+
+    Raises `IngestError` (`no-such-path`, `path-unreadable`, metadata and key codes, `worker-start-failed`),
+    `InterruptedIngestError` on Ctrl-C or SIGTERM, which keeps what was committed until then, and the index's
+    `CatalogError`.
+    """
+    with interruptible() as interruption:
+        run = _Run(index, checkpoint, make_encoder, options or IngestOptions(), on_progress, interruption)
+        run.details = details
+        try:
+            return run.whole(paths)
+        except KeyboardInterrupt:
+            run.tell_committed()
+            raise InterruptedIngestError(
+                "interrupted",
+                f"Stopped; the index holds {run.commits.embedded} more images than before. "
+                "Run the same command again to go on.",
+            ) from None
+        finally:
+            run.close()
+
+
+class _Run:
+    def __init__(
+        self,
+        index: CaseIndex,
+        checkpoint: Checkpoint,
+        make_encoder: Callable[[], ImageEncoder],
+        options: IngestOptions,
+        on_progress: OnProgress | None,
+        interruption: Interruption,
+    ) -> None:
+        self.index = index = persistent(index, interruption.check)
+        self.checkpoint = checkpoint
+        self.options = options
+        self.on_progress = on_progress
+        self.interruption = interruption
+        self.details: RunDetails | None = None
+        self.space = Space(checkpoint.hash, options.profile, checkpoint.dimension, checkpoint.name)
+        self.triage = Triage()
+        self.warnings: list[str] = []
+        self.pool: WorkerPool | None = None
+        self.commits = Commits(index, checkpoint, make_encoder, interruption)
+
+    def whole(self, paths: Sequence[str | Path]) -> IngestReport:
+        """The run from beginning to end."""
+        begun = time.monotonic()
+        metadata: Mapping[str, PictureMetadata] = {}
+        if self.options.metadata is not None:
+            from medsiglip.ingest.header.metadata import read_metadata
+
+            metadata = read_metadata(self.options.metadata)
+        self.index.activate(self.space)
+        key = bound_key(self.index, self.options.phi)
+        self.triage, changed = find_changes(
+            paths, self.index, key, self.on_progress, self.options.metadata, self.options.within
+        )
+        self._prepare_for(len(changed))
+        if changed or self.triage.records:
+            look_into(self.triage, changed, self.index, key, metadata, self.on_progress)
+            self.warnings += self.triage.warnings
+            if self.options.dry_run:
+                return self._foreseen(key, begun)
+            if self.triage.records:
+                self.index.record_files(self.triage.records)
+            if self.triage.headers:
+                self._embed(key)
+        if metadata and not self.options.dry_run:
+            from medsiglip.ingest.run.placement import misplaced_pictures
+
+            unchanged = [record for record in self.triage.unchanged if record.path in metadata]
+            owners = self.index.owners([record.path for record in unchanged])
+            self.warnings += misplaced_pictures(unchanged, owners, metadata, key)
+            self.warnings += _set_labels(self.index, metadata)
+            _set_report_texts(self.index, metadata)
+        if not self.options.dry_run:
+            with suppress(CatalogError):  # all is committed; the next run or a worker cleans up
+                self.index.clean_up()
+        return self.report(time.monotonic() - begun)
+
+    def _foreseen(self, key: SecretKey, begun: float) -> IngestReport:
+        from medsiglip.ingest.run.dry_run import foresee
+        from medsiglip.ingest.run.regroup import plan_with_index
+
+        headers = self._placed(self.triage.headers)
+        units, warnings = plan_with_index(headers, self.index, key, self.options.plan)
+        report = foresee(self.triage, units, self.index, self.details)
+        warnings = [*self.warnings, *warnings]
+        return replace(
+            report, warnings=tuple(warnings), space=self.space.name, seconds=time.monotonic() - begun
+        )
+
+    def _embed(self, key: SecretKey) -> None:
+        """Draw, encode and commit every file; copies of those that turn out to be unusable come last."""
+        from medsiglip.ingest.run.copies import Groups
+
+        groups = Groups(self.triage.copies)
+        headers = self.triage.headers = self._placed(self.triage.headers)
+        while headers:
+            self._embed_units(headers, key)
+            by_path = {header.path: header for header in self.triage.headers}
+            following, given_up = groups.next_in_line(self.commits.rejections, by_path)
+            told = {rejected.path for rejected in self.commits.rejections}
+            self.triage.rejected += [rejected for _, rejected in given_up if rejected.path not in told]
+            self.index.record_files([rejected_record(one, h.size, h.mtime_ns) for h, one in given_up])
+            headers = self._placed(following)
+            self.triage.headers = [*self.triage.headers, *headers]
+
+    def _placed(self, headers: Sequence[Header]) -> list[Header]:
+        """Each study under one patient."""
+        from medsiglip.ingest.run.placement import under_one_patient
+
+        uids = {header.study_instance_uid for header in headers}
+        placed, warnings = under_one_patient(headers, self.index.patients_of(uids))
+        self.warnings += warnings
+        return placed
+
+    def _embed_units(self, headers: Sequence[Header], key: SecretKey) -> None:
+        from medsiglip.ingest.run.regroup import plan_with_index
+
+        units, warnings = plan_with_index(headers, self.index, key, self.options.plan)
+        self.warnings += warnings
+        clock = StageClock(self.on_progress, "embed", sum(len(unit.headers) for unit in units))
+        clock.tell()
+        with closing(self._draw(units)) as drawn_units:
+            for unit, drawn in drawn_units:
+                self.interruption.check()
+                self.commits.add(unit, drawn, self.triage.copies)
+                if self.details is not None:
+                    self.details.add_drawn(unit, drawn)
+                if self.commits.is_due:
+                    clock.advance(*self._commit())
+        clock.advance(*self._commit())
+
+    def _commit(self) -> tuple[int, int]:
+        done = self.commits.commit()
+        if self.details is not None:
+            self.details.commit()
+        return done
+
+    def tell_committed(self) -> None:
+        """Tell the details of a run that was stopped what of it is in the index."""
+        if self.details is not None:
+            own = {header.path for header in self.triage.headers}
+            self.details.stop(self.index, self.commits.files & own)
+
+    def report(self, seconds: float) -> IngestReport:
+        """Account for every file of the run."""
+        headers = {header.path for header in self.triage.headers}
+        copies = {same.path for every in self.triage.copies.values() for same in every}
+        embedded = (self.commits.files & headers) - copies
+        unchanged = [record.path for record in self.triage.unchanged]
+        held = self.index.holdings([*unchanged, *embedded])
+        # A series that gains files is drawn with those that the index held; they are none of this run's.
+        late = [
+            rejected for rejected in self.commits.rejections if rejected.path in headers - embedded - copies
+        ]
+        rejected = sorted((*self.triage.rejected, *late), key=lambda r: r.path)
+        unchanged += sorted(self.commits.files & copies)
+        if self.details is not None:
+            self.details.finish(self.index, embedded, unchanged, rejected)
+        return IngestReport(
+            files=self.triage.files,
+            files_embedded=len(embedded),
+            files_unchanged=len(unchanged),
+            studies=held.studies,
+            series=held.series,
+            instances=held.instances,
+            images=held.images,
+            embedded=self.commits.embedded,
+            unchanged=max(held.images - self.commits.embedded, 0),
+            skipped=tuple(r for r in rejected if r.outcome == "skipped"),
+            quarantined=tuple(r for r in rejected if r.outcome == "quarantined"),
+            warnings=(*self.warnings, *self._told_image_warnings()),
+            space=self.space.name,
+            seconds=seconds,
+            dry_run=self.options.dry_run,
+        )
+
+    def _draw(self, units: Sequence[Unit]) -> Generator[tuple[Unit, DrawnUnit]]:
+        size, profile = self.checkpoint.image_size, self.options.profile
+        if is_small_and_safe(units):
+            from medsiglip.ingest.workers.rendered_unit import draw_unit
+
+            for unit in units:
+                yield unit, draw_unit(unit, size, profile)
+            return
+        from medsiglip.ingest.workers.pool import WorkerPool
+
+        # A pool is used once: files that stand in for broken ones are drawn by another.
+        pool, self.pool = self.pool or WorkerPool(min(self._workers, len(units)), size, profile), None
+        yield from pool.draw_all(units, self.interruption.check)
+
+    @property
+    def _workers(self) -> int:
+        from medsiglip.ingest.workers.pool import usual_workers
+
+        return self.options.workers or usual_workers()
+
+    def _prepare_for(self, files: int) -> None:
+        """Have workers start while the headers of so many files are read."""
+        if files <= FEW_FILES or self.options.dry_run:
+            return
+        from medsiglip.ingest.workers.pool import WorkerPool
+
+        size = self.checkpoint.image_size
+        self.pool = WorkerPool(min(self._workers, files), size, self.options.profile)
+        self.pool.start()
+
+    def close(self) -> None:
+        """End what was started."""
+        if self.pool is not None:
+            self.pool.close()
+
+    def _told_image_warnings(self) -> list[str]:
+        from medsiglip.ingest.render import render
+        from medsiglip.ingest.units import stacks
+
+        told = {**render.WARNINGS, **stacks.WARNINGS}
+        return [
+            f"{count} images, {code}: {told[code]}."
+            for code, count in sorted(self.commits.image_warnings.items())
+            if code in told
+        ]
+
+
+def _set_report_texts(index: CaseIndex, metadata: Mapping[str, PictureMetadata]) -> None:
+    """Each study's reports or captions, every text once, in the order of the CSV."""
+    given = {path: row.report for path, row in metadata.items() if row.report}
+    texts: dict[str, dict[str, None]] = {}
+    owners = index.owners(list(given)) if given else {}
+    for path, text in given.items():
+        if path in owners:
+            texts.setdefault(owners[path].study_instance_uid, {})[text] = None
+    if texts:
+        index.report_texts.put({uid: "\n".join(lines) for uid, lines in texts.items()}, "metadata")
+
+
+def _set_labels(index: CaseIndex, metadata: Mapping[str, PictureMetadata]) -> list[str]:
+    records = [
+        LabelRecord(name, value, "path", path, is_class=name == row.class_name)
+        for path, row in metadata.items()
+        for name, value in row.labels.items()
+    ]
+    if not records:
+        return []
+    outcome = index.set_labels(records)
+    missing = len({record.key for record in outcome.unmatched})
+    if not missing:
+        return []
+    return [f"{missing} paths of the metadata CSV with labels are not in the index; check the column `path`."]
+
+
+__all__ = [
+    "ImageEncoder",
+    "IngestError",
+    "IngestOptions",
+    "Rendered",
+    "bound_key",
+    "ingest",
+    "known_key",
+    "render_files",
+]

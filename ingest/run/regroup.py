@@ -1,0 +1,85 @@
+"""Units of new files, together with what the index already holds of the same series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from medsiglip.ingest.files.walk import FoundFile
+from medsiglip.ingest.header.header import Header
+from medsiglip.ingest.privacy.deidentify import SecretKey
+from medsiglip.ingest.run.placement import of_patient
+from medsiglip.ingest.run.triage import Identity, is_as_recorded
+from medsiglip.ingest.units.plan import PlanOptions, Unit, plan, plan_series
+
+if TYPE_CHECKING:
+    from medsiglip.index.case_index import CaseIndex
+
+
+def plan_with_index(
+    headers: Sequence[Header], index: CaseIndex, key: SecretKey, options: PlanOptions
+) -> tuple[list[Unit], list[str]]:
+    """Plan units; a series that gained files is planned anew from all its files and replaces what the index
+    holds.
+
+    Where a file of such a series is gone, the new files are added beside the old images, with a warning.
+    """
+    units, warnings = [], []
+    for unit in plan(headers, options):
+        held = _Held(index, unit, key) if unit.whole_series else None
+        if held is not None and held.is_incomplete:
+            warnings.append(f"{unit.headers[0].series_instance_uid}: {_lost(key)}")
+        elif held is not None and held.headers:
+            whole = plan_series([*held.headers, *unit.headers], options, replace_series=True)
+            unit = replace(whole, beside=held.beside, new=frozenset(h.path for h in unit.headers))
+        units.append(_without_places(unit))
+    return units, warnings
+
+
+def _lost(key: SecretKey) -> str:
+    if key.phi == "strict":
+        return (
+            "this home keeps no paths, so earlier files of this series outside the given folders were not "
+            "read again and the new ones were drawn alone; ingest all folders of the series together."
+        )
+    return "files of this series are gone; the new ones were drawn alone."
+
+
+def _without_places(unit: Unit) -> Unit:
+    """Workers draw what the slices say: the places of thousands of frames need not travel."""
+    if all(len(header.frames) < 2 for header in unit.headers):
+        return unit
+    return replace(unit, headers=tuple(replace(header, frames=()) for header in unit.headers))
+
+
+class _Held:
+    """What the index holds of the series of a unit: `headers` of files that are drawn together with those of
+    the unit, one for each instance; instances `beside` these, which are drawn by themselves.
+
+    `is_incomplete` says that an instance has no file any more.
+    """
+
+    def __init__(self, index: CaseIndex, unit: Unit, key: SecretKey) -> None:
+        from medsiglip.ingest.scan.scan import scan_file
+
+        first, new = unit.headers[0], {header.path for header in unit.headers}
+        found: dict[Identity, Header | None] = {}
+        records = index.series_files(first.series_instance_uid)
+        for record in sorted(records, key=lambda record: record.path):
+            identity = (record.sop_instance_uid or "", record.pixel_hash or "")
+            if found.get(identity) or record.path in new or not is_as_recorded(record, key):
+                continue
+            scanned = scan_file(FoundFile(record.path, record.size, record.mtime_ns), key)
+            if isinstance(scanned, Header) and scanned.study_instance_uid == first.study_instance_uid:
+                together = _together(scanned) == _together(first)
+                found[identity] = of_patient(scanned, first.patient_key) if together else None
+        held = index.series_instances(first.study_instance_uid, first.series_instance_uid)
+        self.headers = [header for header in found.values() if header is not None]
+        self.beside = frozenset(identity for identity, header in found.items() if header is None)
+        self.is_incomplete = not held <= found.keys()
+
+
+def _together(header: Header) -> str:
+    """What of a series is drawn as one unit."""
+    return "slide" if header.is_slide else "volume" if header.is_volume else ""

@@ -1,0 +1,184 @@
+"""The report of a run as a file: a CSV with one line for each file, or a page of HTML to look at.
+
+Both name files by their paths, as the command line does, and hold nothing else that names a person.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import astuple, fields
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsiglip.ingest.errors import IngestError
+from medsiglip.ingest.run.report import IngestReport
+from medsiglip.ingest.run.run_details import FileLine, Group, RunDetails
+
+# Files that the page names under each reason; the CSV names them all.
+MAX_NAMED_FILES = 20
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; padding: 0 1rem;
+  color: #1c2330; background: #fff; }
+h1 { font-size: 1.5rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin: 2rem 0 .6rem }
+h3 { font-size: 1rem; margin: 1.2rem 0 .4rem } p { margin: .3rem 0 } .quiet { color: #5b6472 }
+table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .35rem .8rem .35rem 0;
+  border-bottom: 1px solid #dde1e8; vertical-align: top } td.number, th.number { text-align: right }
+.counts { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1rem 0 }
+.counts div { border: 1px solid #dde1e8; border-radius: 6px; padding: .6rem 1rem; min-width: 6.5rem }
+.counts b { display: block; font-size: 1.4rem } .thumbnails { display: flex; flex-wrap: wrap; gap: 6px }
+.thumbnails img { width: 128px; height: 128px; background: #000; border-radius: 4px }
+code { font-size: .9em; overflow-wrap: anywhere } details { margin-top: .2rem }
+@media (prefers-color-scheme: dark) { body { color: #e4e7ec; background: #14181f }
+  .quiet { color: #9aa4b2 } th, td, .counts div { border-color: #333b47 } }
+"""
+
+
+def check_report_path(path: Path) -> None:
+    """Raise `IngestError` (`bad-report-name`, `report-not-writable`) before a long run, not after it."""
+    if path.suffix.lower() not in _WRITERS:
+        raise IngestError("bad-report-name", f"{path} must end in .csv or .html to tell which it shall be.")
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise IngestError("report-not-writable", f"{path} cannot be written; choose a folder that can.")
+
+
+def write_report(path: Path, report: IngestReport, details: RunDetails) -> None:
+    """Write what the suffix of `path` names, whole or not at all. Raises OSError."""
+    text = _WRITERS[path.suffix.lower()](report, details)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # paths may name people
+        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(text)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def to_csv(report: IngestReport, details: RunDetails) -> str:
+    """One line for each file, after a header line with the names of the columns."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(field.name for field in fields(FileLine))
+    writer.writerows(map(_without_formula, details.lines.values()))
+    return stream.getvalue()
+
+
+def _without_formula(line: FileLine) -> tuple[object, ...]:
+    """The fields of a line; a header's text that a spreadsheet would run as a formula is put in quotes."""
+    return tuple(
+        f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+        for value in astuple(line)
+    )
+
+
+def to_html(report: IngestReport, details: RunDetails) -> str:
+    """One page that needs no other file: counts, thumbnails of what went in, and why the rest did not."""
+    title = "Ingest report (dry run)" if report.dry_run else "Ingest report"
+    parts = [
+        f"<h1>{title}</h1>",
+        f'<p class="quiet">{report.files} files in {report.seconds:.1f} s; space {escape(report.space)}</p>',
+    ]
+    if report.dry_run:
+        parts.append("<p>Nothing was written. Pixels were not decoded: some files may still fail to be.</p>")
+    parts += [_counts(report), _what_went_in(report, details), _what_did_not(details), _warnings(report)]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body>{''.join(parts)}</body></html>\n"
+    )
+
+
+def _counts(report: IngestReport) -> str:
+    values = {
+        "files embedded": report.files_embedded,
+        "files unchanged": report.files_unchanged,
+        "files skipped": len(report.skipped),
+        "files quarantined": len(report.quarantined),
+        "studies": report.studies,
+        "series": report.series,
+        "instances": report.instances,
+        "images": report.images,
+        "images new": report.embedded,
+    }
+    cells = "".join(f"<div><b>{value:,}</b>{name}</div>" for name, value in values.items())
+    return f'<div class="counts">{cells}</div>'
+
+
+def _what_went_in(report: IngestReport, details: RunDetails) -> str:
+    if not details.groups:
+        return ""
+    title = "What would go in" if report.dry_run else "What went in"
+    parts = [f"<h2>{title}</h2>"]
+    for (modality, rendering), group in sorted(details.groups.items(), key=lambda item: -item[1].images):
+        parts.append(_group(modality, rendering, group))
+    return "".join(parts)
+
+
+def _group(modality: str, rendering: str, group: Group) -> str:
+    name = escape(f"{modality}, {rendering}" if rendering else modality)
+    note = ""
+    if group.withheld:
+        note = f"; {group.withheld:,} not shown because their pixels may name or show the patient"
+    pictures = "".join(
+        f'<img alt="one image of {name}" src="data:image/jpeg;base64,{_jpeg(pixels)}">'
+        for pixels in group.thumbnails
+    )
+    return (
+        f'<h3>{name}</h3><p class="quiet">{group.images:,} images{note}</p>'
+        f'<div class="thumbnails">{pictures}</div>'
+    )
+
+
+def _jpeg(pixels: NDArray[np.uint8]) -> str:
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=80)
+    return base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def _what_did_not(details: RunDetails) -> str:
+    """A table of reasons: those that ask for something to be done first, then by how many files they hit."""
+    reasons: dict[tuple[str, str, str], list[str]] = {}
+    for line in details.lines.values():
+        if line.code:
+            reasons.setdefault((line.outcome, line.code, line.reason), []).append(line.path)
+    if not reasons:
+        return "<h2>What did not</h2><p>Every file was taken in.</p>"
+    rows = []
+    for (outcome, code, reason), paths in sorted(
+        reasons.items(), key=lambda item: (item[0][0] != "quarantined", -len(item[1]))
+    ):
+        named = "".join(f"<br><code>{escape(_shown(path))}</code>" for path in paths[:MAX_NAMED_FILES])
+        more = len(paths) - MAX_NAMED_FILES
+        named += f"<br>and {more:,} more" if more > 0 else ""
+        rows.append(
+            f"<tr><td>{outcome}</td><td><code>{escape(code)}</code></td>"
+            f'<td class="number">{len(paths):,}</td>'
+            f"<td>{escape(reason)}<details><summary>files</summary>{named}</details></td></tr>"
+        )
+    head = '<tr><th>outcome</th><th>code</th><th class="number">files</th><th>reason</th></tr>'
+    return f"<h2>What did not, and why</h2><table>{head}{''.join(rows)}</table>"
+
+
+def _shown(path: str) -> str:
+    """A path as text, whatever bytes its name holds."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _warnings(report: IngestReport) -> str:
+    counts = Counter(report.warnings)
+    lines = "".join(f"<li>{escape(_shown(text))}</li>" for text in counts)
+    return f"<h2>Warnings</h2><ul>{lines}</ul>" if lines else ""
+
+
+_WRITERS: dict[str, Callable[[IngestReport, RunDetails], str]] = {".csv": to_csv, ".html": to_html}

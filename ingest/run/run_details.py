@@ -1,0 +1,169 @@
+"""What a run did with each file, and a few of the pictures that went in: gathered only for a report file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsiglip.ingest.header.burned_in import may_preview
+from medsiglip.ingest.reasons import Rejected
+
+if TYPE_CHECKING:
+    from medsiglip.index.case_index import CaseIndex
+    from medsiglip.ingest.units.plan import Unit
+    from medsiglip.ingest.workers.rendered_unit import DrawnUnit
+
+THUMBNAIL_SIZE = 128
+MAX_GROUPS = 24
+MAX_THUMBNAILS_OF_GROUP = 8
+
+
+@dataclass(frozen=True, slots=True)
+class FileLine:
+    """One file: `outcome` is embedded, unchanged, skipped or quarantined; `images` went in with this run."""
+
+    path: str
+    outcome: str
+    code: str = ""
+    reason: str = ""
+    modality: str = ""
+    rendering: str = ""
+    images: int = 0
+
+
+@dataclass(slots=True)
+class Group:
+    """The images of one modality and rendering; `thumbnails` are uint8 [128, 128, 3], a bounded number.
+
+    `withheld` counts images that were not shown because their pixels may say who the patient is.
+    """
+
+    images: int = 0
+    withheld: int = 0
+    thumbnails: list[NDArray[np.uint8]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """What a drawn unit adds once it is committed; each group has at most one thumbnail."""
+
+    lines: dict[str, FileLine]
+    groups: dict[tuple[str, str], Group]
+
+
+class RunDetails:
+    """`lines` by path, `groups` by (modality, rendering). With `show_burned_in`, pictures are shown whatever
+    their pixels may say.
+    """
+
+    def __init__(self, *, show_burned_in: bool = False) -> None:
+        self._show_burned_in = show_burned_in
+        self.lines: dict[str, FileLine] = {}
+        self.groups: dict[tuple[str, str], Group] = {}
+        self._finished: dict[str, FileLine] = {}
+        self._pending: list[_Drawn] = []
+
+    def add_drawn(self, unit: Unit, drawn: DrawnUnit) -> None:
+        """Take in a unit that was drawn; it counts when `commit` is called."""
+        groups: dict[tuple[str, str], Group] = {}
+        counts = dict.fromkeys(range(len(unit.headers)), 0)
+        renderings: dict[int, str] = {}
+        shown: list[int] = []
+        for number, image in enumerate(drawn.images):
+            header = unit.headers[image.slice.file]
+            counts[image.slice.file] += 1
+            renderings[image.slice.file] = image.rendering
+            group = groups.setdefault((header.modality, image.rendering), Group())
+            group.images += 1
+            if self._show_burned_in or may_preview(header.quality):
+                shown.append(number)
+            else:
+                group.withheld += 1
+        if shown:  # one of a unit, from its middle, so that one long series does not fill the page
+            middle = shown[len(shown) // 2]
+            image = drawn.images[middle]
+            key = unit.headers[image.slice.file].modality, image.rendering
+            if self._has_room(key):
+                groups[key].thumbnails.append(_small(drawn.inputs[middle]))
+        self._pending.append(_Drawn(_lines(unit, counts, renderings), groups))
+
+    def commit(self) -> None:
+        """What was drawn is in the index now."""
+        for drawn in self._pending:
+            self.lines |= drawn.lines
+            for key, more in drawn.groups.items():
+                thumbnails = more.thumbnails if self._has_room(key) else []
+                group = self.groups.setdefault(key, Group())
+                group.images += more.images
+                group.withheld += more.withheld
+                group.thumbnails += thumbnails
+        self._pending = []
+
+    def stop(self, index: CaseIndex, embedded: Collection[str]) -> None:
+        """The run was stopped: of what was drawn only the files count that are in the index."""
+        self._pending = [drawn for drawn in self._pending if not drawn.lines.keys().isdisjoint(embedded)]
+        self.commit()
+        self.finish(index, embedded, (), ())
+
+    def foresee(self, units: Iterable[Unit]) -> None:
+        """Take in units that would be drawn."""
+        for unit in units:
+            counts = dict.fromkeys(range(len(unit.headers)), 0)
+            for item in unit.slices:
+                counts[item.file] += 1
+            self.lines |= _lines(unit, counts, {})
+            for file, count in counts.items():
+                self.groups.setdefault((unit.headers[file].modality, ""), Group()).images += count
+
+    def finish(
+        self,
+        index: CaseIndex,
+        embedded: Collection[str],
+        unchanged: Sequence[str],
+        rejected: Iterable[Rejected],
+    ) -> None:
+        """Give every file of the run its outcome; drop those that are neither of this run nor of one before
+        it, as watching makes one after the other, and what was drawn but not committed.
+        """
+        self._pending = []
+        lines = {path: self.lines.get(path, FileLine(path, "embedded")) for path in embedded}
+        owners = index.owners(unchanged)
+        for path in unchanged:
+            owner = owners.get(path)
+            lines[path] = FileLine(path, "unchanged", modality=(owner and owner.modality) or "")
+        for one in rejected:
+            modality = self.lines[one.path].modality if one.path in self.lines else ""
+            lines[one.path] = FileLine(one.path, one.outcome, one.code, one.reason, modality)
+        self._finished |= lines
+        self.lines = dict(sorted(self._finished.items()))
+
+    def _has_room(self, key: tuple[str, str]) -> bool:
+        """Whether a group may show one more thumbnail."""
+        group = self.groups.get(key)
+        if group is not None and group.thumbnails:
+            return len(group.thumbnails) < MAX_THUMBNAILS_OF_GROUP
+        return sum(1 for other in self.groups.values() if other.thumbnails) < MAX_GROUPS
+
+
+def _lines(unit: Unit, counts: dict[int, int], renderings: dict[int, str]) -> dict[str, FileLine]:
+    return {
+        header.path: FileLine(
+            header.path,
+            "embedded",
+            modality=header.modality,
+            rendering=renderings.get(file, ""),
+            images=counts[file],
+        )
+        for file, header in enumerate(unit.headers)
+    }
+
+
+def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    size = (THUMBNAIL_SIZE, THUMBNAIL_SIZE)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR), np.uint8)

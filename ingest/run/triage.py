@@ -1,0 +1,290 @@
+"""What a run has to do: which files are as they were, which cannot be used, which hold something new."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medsiglip.index.records import FileRecord
+from medsiglip.ingest.files.archive import is_archive
+from medsiglip.ingest.files.archive_records import archive_records, is_same_archive, unchanged_members
+from medsiglip.ingest.files.inflate import DamagedStreamError
+from medsiglip.ingest.files.source import source_status
+from medsiglip.ingest.files.walk import FoundFile, walk_archive, walk_files
+from medsiglip.ingest.privacy.deidentify import SecretKey
+from medsiglip.ingest.reasons import REASONS, Rejected
+from medsiglip.ingest.run.clock import StageClock
+from medsiglip.ingest.run.report import OnProgress
+
+if TYPE_CHECKING:
+    from medsiglip.index.case_index import CaseIndex
+    from medsiglip.ingest.header.header import Header
+    from medsiglip.ingest.header.metadata import PictureMetadata
+
+Identity = tuple[str, str]
+_LOOKED_UP_TOGETHER = 5000
+# What may have been put right without touching the file, or was the machine's fault and not the file's.
+RETRIED = frozenset(
+    {
+        "permission-denied",
+        "unreadable-file",
+        "no-decoder",
+        "decoder-crashed",
+        "decoder-timeout",
+        "decoder-memory",
+    }
+)
+
+
+@dataclass(slots=True)
+class Triage:
+    """Every file of the run once: `unchanged`, `rejected`, or to embed (`headers`, and `copies` of those by
+    path).
+
+    `records` are those of files that are settled already and not yet noted in the index; `known_paths` those
+    of the files to look into that an earlier run looked into.
+    """
+
+    files: int = 0
+    unchanged: list[FileRecord] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    headers: list[Header] = field(default_factory=list)
+    copies: dict[str, list[Header]] = field(default_factory=dict)
+    records: list[FileRecord] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    known_paths: set[str] = field(default_factory=set)
+
+
+def find_changes(
+    paths: Sequence[str | Path],
+    index: CaseIndex,
+    key: SecretKey,
+    on_progress: OnProgress | None,
+    metadata_csv: Path | None = None,
+    within: Sequence[Path] | None = None,
+) -> tuple[Triage, list[FoundFile]]:
+    """Walk, and set aside what path, size and time say is unchanged; returns it with the files to
+    look into. Links out of the folders `within` are not followed.
+    """
+    triage, changed = Triage(), []
+    clock = StageClock(on_progress, "walk", None)
+    tables = {os.path.abspath(metadata_csv), os.path.realpath(metadata_csv)} if metadata_csv else set()
+    for found, record in _with_records(walk_files(paths, within), index):
+        if isinstance(found, FoundFile) and key.phi == "strict":
+            found = replace(found, mtime_ns=key.moment(found.mtime_ns))
+        if isinstance(found, FoundFile) and is_archive(found.path):
+            changed += _look_at_archive(triage, found, record, index)
+        elif found.path in tables:
+            triage.rejected.append(Rejected(found.path, "metadata-csv"))
+        elif isinstance(found, Rejected):
+            triage.rejected.append(found)
+        elif not _is_settled(triage, found, record):
+            changed.append(found)
+        clock.advance(_counted(triage, changed) - triage.files)
+        triage.files = _counted(triage, changed)
+    triage.known_paths = set(index.files_at([found.path for found in changed]))
+    return triage, changed
+
+
+def _with_records(
+    walk: Iterable[FoundFile | Rejected], index: CaseIndex
+) -> Iterator[tuple[FoundFile | Rejected, FileRecord | None]]:
+    """What was found, each with what is on record of it, looked up many at a time."""
+    remaining = iter(walk)
+    while together := list(islice(remaining, _LOOKED_UP_TOGETHER)):
+        known = index.files_at([found.path for found in together])
+        yield from ((found, known.get(found.path)) for found in together)
+
+
+def _counted(triage: Triage, changed: Sequence[FoundFile]) -> int:
+    return len(triage.unchanged) + len(triage.rejected) + len(changed)
+
+
+def _is_settled(triage: Triage, found: FoundFile, record: FileRecord | None) -> bool:
+    """Put a file in its place if what is on record of it still holds."""
+    if record is None or (record.size, record.mtime_ns) != (found.size, found.mtime_ns):
+        return False
+    if record.outcome == "embedded":
+        triage.unchanged.append(record)
+    elif record.code in REASONS and record.code not in RETRIED:
+        triage.rejected.append(Rejected(found.path, record.code))
+    else:
+        return False
+    return True
+
+
+def _look_at_archive(
+    triage: Triage, archive: FoundFile, record: FileRecord | None, index: CaseIndex
+) -> list[FoundFile]:
+    """Put the members of an archive, of which `record` is the row, in their places; returns those to look
+    into.
+    """
+    held: list[FoundFile | Rejected]
+    records = unchanged_members(index, archive, record)
+    if records is not None:
+        held = [FoundFile(one.path, one.size, one.mtime_ns) for one in records]
+        known = {one.path: one for one in records}
+    else:
+        held = list(walk_archive(archive))
+        triage.records += archive_records(archive, held)
+        known = index.files_at([one.path for one in held])
+    may_be_settled = is_same_archive(archive, record)
+    changed = []
+    for found in held:
+        if isinstance(found, Rejected):
+            triage.rejected.append(found)
+        elif not (may_be_settled and _is_settled(triage, found, known.get(found.path))):
+            changed.append(found)
+    return changed
+
+
+def look_into(
+    triage: Triage,
+    changed: Sequence[FoundFile],
+    index: CaseIndex,
+    key: SecretKey,
+    metadata: Mapping[str, PictureMetadata],
+    on_progress: OnProgress | None,
+) -> None:
+    """Read the headers of changed files and add each file to its place in `triage`."""
+    from medsiglip.ingest.scan.scan import scan_file
+
+    clock = StageClock(on_progress, "scan", len(changed))
+    headers = []
+    for found in changed:
+        scanned = scan_file(found, key, metadata.get(found.path))
+        if isinstance(scanned, Rejected):
+            _reject(triage, scanned, found.size, found.mtime_ns)
+            if scanned.code == "dicomdir":
+                _warn_of_missing_files(triage, found.path)
+        else:
+            headers.append(scanned)
+        clock.advance(1)
+    _identify(triage, headers, index.known_instances({header.sop_instance_uid for header in headers}))
+    _warn_of_copies(triage)
+
+
+def _warn_of_missing_files(triage: Triage, path: str) -> None:
+    from medsiglip.ingest.scan.dicomdir import count_missing
+
+    missing, listed = count_missing(path)
+    if missing:
+        triage.warnings.append(
+            f"A DICOMDIR lists {listed} files, {missing} of which are not there; copy its medium again."
+        )
+
+
+def _warn_of_copies(triage: Triage) -> None:
+    settled = (record for record in triage.records if record.outcome == "embedded")
+    count = sum(record.path not in triage.known_paths for record in settled)
+    count += sum(map(len, triage.copies.values()))
+    if count:
+        triage.warnings.append(
+            f"{count} files hold the same SOP instance with the same pixels as another file; "
+            "each was counted as unchanged."
+        )
+
+
+def _reject(triage: Triage, rejected: Rejected, size: int, mtime_ns: int) -> None:
+    triage.rejected.append(rejected)
+    triage.records.append(rejected_record(rejected, size, mtime_ns))
+
+
+def rejected_record(rejected: Rejected, size: int, mtime_ns: int) -> FileRecord:
+    """The row that remembers a file that is not used."""
+    outcome = "skipped" if rejected.outcome == "skipped" else "quarantined"
+    return FileRecord(
+        rejected.path,
+        size,
+        mtime_ns,
+        outcome=outcome,  # type: ignore[arg-type]
+        code=rejected.code,
+        reason=rejected.reason,
+        patient_key=rejected.patient_key,
+        study_instance_uid=rejected.study_instance_uid,
+    )
+
+
+def _identify(triage: Triage, headers: Sequence[Header], known: Mapping[str, set[str]]) -> None:
+    """Hash the pixels of every file whose UID is not its own, and set aside copies of the first by path;
+    others are hashed when drawn.
+    """
+    uses = Counter(header.sop_instance_uid for header in headers)
+    seen: dict[Identity, Header] = {}
+    hashes: dict[str, set[str]] = {}
+    set_aside: set[str] = set()
+    for header in sorted(headers, key=lambda header: header.path):
+        uid = header.sop_instance_uid
+        if uses[uid] == 1 and uid not in known:
+            continue
+        digest = _hash(header)
+        if (
+            not isinstance(digest, Rejected)
+            and digest not in known.get(uid, ())
+            and (uid, digest) not in seen
+        ):
+            seen[uid, digest] = header
+            _warn_of_other_pixels(triage, uid, known.get(uid, set()) | hashes.setdefault(uid, set()))
+            hashes[uid].add(digest)
+            continue
+        set_aside.add(header.path)
+        if isinstance(digest, Rejected):
+            _reject(triage, digest, header.size, header.mtime_ns)
+        elif digest in known.get(uid, ()):
+            record = FileRecord(
+                header.path, header.size, header.mtime_ns, sop_instance_uid=uid, pixel_hash=digest
+            )
+            triage.unchanged.append(record)
+            triage.records.append(record)
+        else:
+            triage.copies.setdefault(seen[uid, digest].path, []).append(header)
+    triage.headers += [header for header in headers if header.path not in set_aside]
+
+
+def _warn_of_other_pixels(triage: Triage, uid: str, others: set[str]) -> None:
+    warning = f"{uid}: this SOP Instance UID came with different pixels; all are kept."
+    if others and warning not in triage.warnings:
+        triage.warnings.append(warning)
+
+
+def _hash(header: Header) -> str | Rejected:
+    from medsiglip.ingest.errors import DecodeError
+    from medsiglip.ingest.pixels.decode import open_dataset, pixel_hash
+    from medsiglip.ingest.scan.scan import hash_file, quiet
+    from medsiglip.ingest.slides.tiles import open_tiles
+
+    try:
+        if header.kind == "picture":
+            return hash_file(header.path)
+        if header.is_slide:
+            with quiet(), closing(open_tiles(header.path)) as tiles:
+                return tiles.pixel_hash()
+        if header.kind == "volume":
+            from medsiglip.ingest.volumes.volume_header import volume_hash
+
+            return volume_hash(header.path)
+        with quiet():
+            return pixel_hash(open_dataset(header.path))
+    except DecodeError as error:
+        return header.refused(error.code)
+    except DamagedStreamError:
+        return header.refused("damaged-archive")
+    except OSError:
+        return header.refused("unreadable-file")
+    except Exception:  # whatever a mangled file makes pydicom raise is one line of the report
+        return header.refused("unreadable-header")
+
+
+def is_as_recorded(record: FileRecord, key: SecretKey) -> bool:
+    """Whether the file of a record is still there, with the same size and time."""
+    try:
+        size, mtime_ns = source_status(record.path)
+    except OSError:
+        return False
+    return (size, key.moment(mtime_ns)) == (record.size, record.mtime_ns)

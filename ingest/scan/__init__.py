@@ -1,0 +1,1 @@
+"""What each file is: an image to embed, skipped or quarantined."""

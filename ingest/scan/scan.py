@@ -1,0 +1,245 @@
+"""What each file is, judged by its first bytes and its header: an image to embed, skipped or quarantined."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from io import BufferedReader
+from typing import cast
+
+from medsiglip.ingest.files.inflate import DamagedStreamError
+from medsiglip.ingest.files.source import open_source
+from medsiglip.ingest.files.walk import FoundFile
+from medsiglip.ingest.header.elements import (
+    CUT,
+    GARBLED,
+    PIXELS,
+    HeaderElements,
+    HeaderRefusedError,
+    read_elements,
+)
+from medsiglip.ingest.header.header import Header, as_kept, make_header, plain_header, refused, usable_uid
+from medsiglip.ingest.header.header_quality import picture_quality
+from medsiglip.ingest.header.metadata import PictureMetadata
+from medsiglip.ingest.header.slide_label import may_show_label
+from medsiglip.ingest.privacy.deidentify import SecretKey
+from medsiglip.ingest.reasons import Rejected
+from medsiglip.ingest.scan.frame_places import needs_frame_places, with_frame_places
+
+VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+# PIL's names of compressions of TIFF that lose something, or may.
+_LOSSY_IN_TIFF = frozenset({"jpeg", "tiff_jpeg", "webp"})
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+# SOP classes without a picture to embed, by the first components of their UID (PS3.4 B.5); the first match
+# counts.
+_SKIPPED_CLASSES = (
+    ("1.2.840.10008.1.3.10", "dicomdir"),
+    (_STORAGE + "88.59", "key-object"),
+    (_STORAGE + "88", "structured-report"),
+    (_STORAGE + "11", "presentation-state"),
+    (_STORAGE + "9", "waveform"),
+    (_STORAGE + "30", "parametric-map"),
+    (_STORAGE + "66.4", "segmentation"),
+    (_STORAGE + "66.5", "segmentation"),
+    (_STORAGE + "66.7", "segmentation"),
+    (_STORAGE + "66", "no-picture-class"),
+    (_STORAGE + "67", "no-picture-class"),
+    (_STORAGE + "68", "no-picture-class"),
+    (_STORAGE + "91.1", "annotation"),
+    (_STORAGE + "104", "encapsulated-document"),
+    (_STORAGE + "481.2", "rt-dose"),
+    # RT Image and the enhanced ones hold a picture.
+    (_STORAGE + "481.1", ""),
+    (_STORAGE + "481.23", ""),
+    (_STORAGE + "481.24", ""),
+    (_STORAGE + "481", "rt-object"),
+)
+_SKIPPED_MODALITIES = {
+    "SR": "structured-report",
+    "KO": "key-object",
+    "PR": "presentation-state",
+    "SEG": "segmentation",
+    "ECG": "waveform",
+    "ANN": "annotation",
+    "RTDOSE": "rt-dose",
+    "RTPLAN": "rt-object",
+    "RTSTRUCT": "rt-object",
+    "RTRECORD": "rt-object",
+    "REG": "no-picture-class",
+    "FID": "no-picture-class",
+    "RWV": "no-picture-class",
+    "DOC": "encapsulated-document",
+    "HC": "encapsulated-document",
+}
+
+
+def scan_file(found: FoundFile, key: SecretKey, metadata: PictureMetadata | None = None) -> Header | Rejected:
+    """Classify one file; `metadata` describes it if it is a plain picture. Never raises for what the file
+    holds.
+    """
+    is_named_dicom = found.path.lower().endswith(".dcm")
+    if found.path.lower().endswith(VOLUME_SUFFIXES):
+        return _scan_volume(found, key, metadata or PictureMetadata())
+    try:
+        with open_source(found.path, buffering=0) as file:
+            start = file.read(132)
+    except PermissionError:
+        return Rejected(found.path, "permission-denied")
+    except DamagedStreamError:
+        return Rejected(found.path, "damaged-archive")
+    except OSError:
+        return Rejected(found.path, "unreadable-file")
+    if not start:
+        is_picture = found.path.lower().endswith(PICTURE_SUFFIXES)
+        return Rejected(found.path, "empty-file" if is_named_dicom or is_picture else "not-an-image")
+    if start[128:132] == b"DICM" or looks_like_dicom(start):
+        return _scan_dicom(found, key, has_preamble=start[128:132] == b"DICM", named=is_named_dicom)
+    if _begins_like_a_picture(start) and not is_named_dicom:
+        return _scan_picture(found, key, metadata or PictureMetadata())
+    if is_named_dicom:
+        return Rejected(found.path, "not-dicom")
+    if found.path.lower().endswith(PICTURE_SUFFIXES):
+        return Rejected(found.path, "undecodable-picture")
+    return Rejected(found.path, "not-an-image")
+
+
+def _begins_like_a_picture(start: bytes) -> bool:
+    if start.startswith(b"BM") and len(start) >= 18:
+        return int.from_bytes(start[14:18], "little") in _BMP_HEADER_SIZES
+    return start.startswith(_MAGIC)
+
+
+def looks_like_dicom(start: bytes) -> bool:
+    """Whether bytes without a preamble begin like a data set (PS3.5 section 7): a tag of group 0002 or 0008,
+    then a VR or a plausible length; either byte order.
+    """
+    if len(start) < 16:
+        return False
+    for order in ("little", "big"):
+        group, element = (int.from_bytes(start[i : i + 2], order) for i in (0, 2))
+        if group not in (0x0002, 0x0008) or element > 0x2000:
+            continue
+        length = int.from_bytes(start[4:8], order)
+        if re.fullmatch(rb"[A-Z]{2}", start[4:6]) or length <= 0x100:
+            return True
+    return False
+
+
+def _scan_dicom(found: FoundFile, key: SecretKey, *, has_preamble: bool, named: bool) -> Header | Rejected:
+    try:
+        with quiet():
+            elements = read_elements(found.path)
+    except DamagedStreamError:
+        return Rejected(found.path, "damaged-archive")
+    except HeaderRefusedError as error:
+        return Rejected(found.path, error.code)
+    except OSError as error:
+        return Rejected(found.path, "unreadable-file" if error.errno else "unreadable-header")
+    except Exception:  # whatever a mangled header makes pydicom raise is one line of the report
+        return Rejected(found.path, _no_header_code(named=named, has_preamble=has_preamble))
+    if not elements.values and not has_preamble and elements.ending != PIXELS:
+        return Rejected(found.path, _no_header_code(named=named, has_preamble=False))
+    code = _code_without_picture(elements, key)
+    if code:
+        return refused(found.path, code, elements.values, key)
+    content_hash = None
+    if not usable_uid(elements.values, "SOPInstanceUID"):
+        content_hash = hash_file(found.path)
+    header = make_header(found.path, found.size, found.mtime_ns, elements.values, key, content_hash)
+    return with_frame_places(header) if needs_frame_places(header) else header
+
+
+def _no_header_code(*, named: bool, has_preamble: bool) -> str:
+    if has_preamble:
+        return "unreadable-header"
+    return "not-dicom" if named else "not-an-image"
+
+
+def _code_without_picture(elements: HeaderElements, key: SecretKey) -> str | None:
+    values = elements.values
+    sop_class = str(values.get("SOPClassUID") or values.get("MediaStorageSOPClassUID", ""))
+    for start, code in _SKIPPED_CLASSES:
+        if f"{sop_class}.".startswith(f"{start}."):
+            if code:
+                return code
+            break
+    else:
+        modality = str(elements.values.get("Modality", ""))
+        if modality in _SKIPPED_MODALITIES and not sop_class:
+            return _SKIPPED_MODALITIES[modality]
+    if key.phi == "strict" and may_show_label(values):
+        return "slide-label"
+    if elements.ending == PIXELS:
+        return None
+    return {CUT: "truncated", GARBLED: "unreadable-header"}.get(elements.ending, "no-pixel-data")
+
+
+def _scan_volume(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -> Header | Rejected:
+    from medsiglip.ingest.volumes.volume_header import scan_volume
+
+    return scan_volume(found, key, metadata)
+
+
+def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -> Header | Rejected:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with (
+            quiet(),
+            open_source(found.path) as file,
+            Image.open(file, formats=("PNG", "JPEG", "TIFF", "BMP")) as picture,
+        ):
+            columns, rows = picture.size
+            mode, samples = picture.mode, len(picture.getbands())
+            is_lossy = picture.format == "JPEG" or picture.info.get("compression") in _LOSSY_IN_TIFF
+        digest = hash_file(found.path)
+    except Image.DecompressionBombError:
+        return Rejected(found.path, "picture-too-large")
+    except UnidentifiedImageError:
+        is_picture = found.path.lower().endswith(PICTURE_SUFFIXES)
+        return Rejected(found.path, "undecodable-picture" if is_picture else "not-an-image")
+    except PermissionError:
+        return Rejected(found.path, "permission-denied")
+    except DamagedStreamError:
+        return Rejected(found.path, "damaged-archive")
+    except (OSError, ValueError, SyntaxError):
+        return Rejected(found.path, "undecodable-picture")
+    header = replace(
+        plain_header(found, digest, metadata, key),
+        photometric_interpretation="MONOCHROME2" if mode in {"1", "L", "I;16", "I", "F"} else "RGB",
+        rows=rows,
+        columns=columns,
+        quality=picture_quality(mode, metadata, rows * columns * samples / found.size if is_lossy else None),
+    )
+    return as_kept(header, key)
+
+
+def hash_file(path: str) -> str:
+    """SHA-256 of a whole file, its first 128 bits in hex."""
+    with cast(BufferedReader, open_source(path)) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep pydicom and PIL from telling a log or the terminal what a header holds: values may name a
+    patient.
+    """
+    levels = {name: logging.getLogger(name).level for name in ("pydicom", "PIL")}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

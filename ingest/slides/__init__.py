@@ -1,0 +1,1 @@
+"""Whole slide images: pyramid levels, tiles, tissue, and patches."""

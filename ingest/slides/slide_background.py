@@ -1,0 +1,104 @@
+"""Telling tissue from glass, so that empty parts of a slide are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsiglip.ingest.slides.slide import Grid, Level
+from medsiglip.ingest.slides.slide_regions import SlideRegions
+from medsiglip.ingest.units.plan import Region
+
+# A patch with less tissue than this is background.
+LEAST_TISSUE = 0.05
+# Glass is white or evenly grey: stains are coloured (at least this between the strongest and the weakest
+# channel) or dark, and scanners fill what they did not scan with black or white.
+LEAST_CHROMA = 20
+DARK, BLACK = 170, 30
+# A grey slide has no colour to go by: fluorescence is bright on black, absorption dark on white; glass is
+# even.
+LEAST_DEVIATION = 3.0
+# So many pixels along each side of a patch are enough to tell.
+SEEN_PIXELS = 256
+# A level of at most so many pixels is looked at as a whole, if it has so many along the side of a patch.
+MAX_LOOK_PIXELS, LEAST_LOOK_SIDE = 1 << 24, 8
+# Where a slide has no such level, so many tiles of the level that is drawn are looked at.
+MAX_LOOK_TILES = 2048
+
+
+def tissue_share(values: NDArray[np.uint8]) -> float:
+    """The share of tissue, 0 to 1, in display values uint8 [H, W, 3], or [H, W], which is tissue or not as a
+    whole.
+
+    Colour: a pixel is tissue if its channels differ by `LEAST_CHROMA` or its brightest is at most `DARK`,
+    unless that is below `BLACK`. Grey: the standard deviation is at least `LEAST_DEVIATION`.
+    """
+    if not values.size:
+        return 0.0
+    step = ceil(max(values.shape[:2]) / SEEN_PIXELS)
+    seen = values[::step, ::step]
+    if seen.ndim == 2:
+        return float(float(seen.std()) >= LEAST_DEVIATION)
+    brightest = seen.max(axis=2)
+    chroma = brightest - seen.min(axis=2)
+    tissue = ((chroma >= LEAST_CHROMA) | (brightest <= DARK)) & (brightest >= BLACK)
+    return float(tissue.mean())
+
+
+def look_for_tissue(drawn: SlideRegions, grid: Grid, others: Sequence[SlideRegions]) -> NDArray[np.float64]:
+    """An estimate of the share of tissue of every patch of a grid over the level `drawn`, [rows, columns].
+
+    It comes from the smallest of the levels that shows each patch well enough, else from tiles spread over
+    the level itself, the greatest share of any that reaches into the patch. Raises `DecodeError`.
+    """
+    usable = [regions for regions in (*others, drawn) if _shows(regions.level, drawn.level, grid)]
+    if not usable:
+        return _look_at_tiles(drawn, grid)
+    look = min(usable, key=lambda regions: regions.level.rows * regions.level.columns)
+    picture = look.region(Region(0, 0, look.level.rows, look.level.columns)).values
+    shrink = look.level.rows / drawn.level.rows, look.level.columns / drawn.level.columns
+    shares = np.zeros((grid.rows, grid.columns))
+    for patch in range(len(grid)):
+        row, column = divmod(patch, grid.columns)
+        down = slice(int(row * grid.side * shrink[0]), ceil((row + 1) * grid.side * shrink[0]))
+        across = slice(int(column * grid.side * shrink[1]), ceil((column + 1) * grid.side * shrink[1]))
+        shares[row, column] = tissue_share(picture[down, across])
+    return shares
+
+
+def _shows(look: Level, drawn: Level, grid: Grid) -> bool:
+    """Whether a level is small enough to be seen whole, large enough to tell, and shows the same area."""
+    if look.rows * look.columns > MAX_LOOK_PIXELS:
+        return False
+    shrink = look.rows / drawn.rows, look.columns / drawn.columns
+    same = look.pyramid == drawn.pyramid or look.thumbnail
+    return same and min(shrink) * grid.side >= LEAST_LOOK_SIDE and 0.95 < shrink[0] / shrink[1] < 1.05
+
+
+def _look_at_tiles(drawn: SlideRegions, grid: Grid) -> NDArray[np.float64]:
+    level = drawn.level
+    shares = np.zeros((grid.rows, grid.columns))
+    for index in _spread_tiles(level, grid):
+        values = drawn.tile(int(index)).values
+        top, left = int(level.top[index]), int(level.left[index])
+        for row in range(top // grid.side, (top + values.shape[0] - 1) // grid.side + 1):
+            for column in range(left // grid.side, (left + values.shape[1] - 1) // grid.side + 1):
+                first, start = row * grid.side - top, column * grid.side - left
+                part = values[max(first, 0) : first + grid.side, max(start, 0) : start + grid.side]
+                shares[row, column] = max(shares[row, column], tissue_share(part))
+    return shares
+
+
+def _spread_tiles(level: Level, grid: Grid) -> NDArray[np.int64]:
+    """Indices of tiles on a lattice, two along each side of a patch if `MAX_LOOK_TILES` allow it."""
+    down = max(grid.side // (2 * level.tile_rows), 1)
+    across = max(grid.side // (2 * level.tile_columns), 1)
+    while True:
+        on_rows = level.top // level.tile_rows % down == 0
+        chosen = np.flatnonzero(on_rows & (level.left // level.tile_columns % across == 0))
+        if len(chosen) <= MAX_LOOK_TILES:
+            return chosen
+        down, across = down + 1, across + 1

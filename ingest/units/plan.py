@@ -1,0 +1,189 @@
+"""Which files are drawn together, and which of their frames: units of work, each a whole series or a single
+file.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from medsiglip.ingest.header.header import Header
+from medsiglip.ingest.header.slice_place import SlicePlace
+from medsiglip.ingest.units.mosaic import tile_region
+from medsiglip.ingest.units.sampling import sample_evenly, sample_stacks
+from medsiglip.ingest.units.stacks import plane_of, stacks_of
+
+MAX_SLICES = 85  # MedGemma 1.5 itself takes at most 85 slices of a volume
+MAX_PATCHES = 512  # of a slide: 300 MB of model inputs at 448 x 448
+_BYTES_PER_FRAME_GUESS = 1 << 20
+_BYTES_PER_SLIDE_GUESS = 128 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """`max_slices` None means all of a series or a file; `magnification` is that of slide patches (5, 10,
+    20), `max_patches` how many of a slide are drawn.
+    """
+
+    max_slices: int | None = MAX_SLICES
+    magnification: float = 10.0
+    max_patches: int = MAX_PATCHES
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of pixels: of a frame (a tile of a mosaic), or of the total pixel matrix of a slide."""
+
+    row: int
+    column: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class PatchOptions:
+    """How a slide is drawn: the nominal magnification of its patches, and how many there are at most."""
+
+    magnification: float
+    max_patches: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One image to draw: a frame of `Unit.headers[file]`, or a region of it; `slice_index` counts in
+    anatomical order before sampling.
+
+    Images of one file differ in `frame`: where regions are drawn, it counts these. Slices of one `contrast`
+    share their percentiles. `warnings` are codes of `medsiglip.ingest.units.stacks.WARNINGS` about the stack
+    that the slice belongs to.
+    """
+
+    file: int
+    frame: int
+    slice_index: int | None
+    region: Region | None = None
+    contrast: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is drawn and committed as a whole. `whole_series` says that percentiles are taken over all
+    slices. A slide has `patches` instead of `slices`: which of them hold tissue is seen when it is drawn.
+    With `replace_series` it takes the place of what the index holds of the series, but for the instances
+    `beside` it, by UID and pixel hash; `new` are then the paths that the index does not hold.
+    """
+
+    headers: tuple[Header, ...]
+    slices: tuple[Slice, ...]
+    whole_series: bool = False
+    replace_series: bool = False
+    orientation: str | None = None
+    patches: PatchOptions | None = None
+    beside: frozenset[tuple[str, str]] = frozenset()
+    new: frozenset[str] = frozenset()
+
+    @property
+    def max_images(self) -> int:
+        """The most images that drawing this unit can give."""
+        if self.patches is None:
+            return len(self.slices)
+        labels = sum(header.slide_label for header in self.headers)
+        return labels + (self.patches.max_patches if labels < len(self.headers) else 0)
+
+    def memory(self, image_size: int) -> int:
+        """A guess of the bytes that drawing this unit takes: its files, which of a slide are not read as a
+        whole, one decoded frame, its model inputs.
+        """
+        held = _BYTES_PER_SLIDE_GUESS if self.patches else sum(map(_bytes_held, self.headers))
+        return held + _BYTES_PER_FRAME_GUESS + self.max_images * image_size**2 * 3
+
+
+def _bytes_held(header: Header) -> int:
+    """A guess of what a file takes in memory; a volume file may be compressed as a whole."""
+    if header.kind != "volume":
+        return header.size
+    bits = float(header.quality.get("bits_stored", 16.0))
+    return max(header.size, int(header.rows * header.columns * header.number_of_frames * bits / 8))
+
+
+def plan(headers: Iterable[Header], options: PlanOptions | None = None) -> list[Unit]:
+    """Group headers into units, in order of their first files.
+
+    CT, MR and PET files of a series are one unit, their slices in anatomical order, stack by stack; so are
+    the whole slide images of a series, levels of one slide; every other file is its own. More than
+    `max_slices` slices or frames are sampled, see `medsiglip.ingest.units.sampling`.
+    """
+    options = options or PlanOptions()
+    groups: dict[tuple[str, ...], list[Header]] = {}
+    for header in headers:
+        together = header.is_volume or header.is_slide
+        series = (header.study_instance_uid, header.series_instance_uid, "slide" if header.is_slide else "")
+        groups.setdefault(series if together else (header.path,), []).append(header)
+    return [
+        plan_series(members, options)
+        if members[0].is_volume or members[0].is_slide
+        else _plan_file(members[0], options)
+        for members in groups.values()
+    ]
+
+
+def plan_series(headers: Sequence[Header], options: PlanOptions, *, replace_series: bool = False) -> Unit:
+    """One unit of all files of a CT, MR or PET series, of one frame or of many, or mosaics; or of a slide."""
+    ordered = sorted(headers, key=lambda h: (h.sop_instance_uid, h.path))
+    if ordered[0].is_slide:
+        patches = PatchOptions(options.magnification, options.max_patches)
+        return Unit(tuple(ordered), (), whole_series=True, replace_series=replace_series, patches=patches)
+    placed = [(file, *run) for file, header in enumerate(ordered) for run in _placed_frames(header)]
+    stacks = stacks_of([place for _, place, _ in placed])
+    ends = [list(accumulate(len(placed[member][2]) for member in stack.members)) for stack in stacks]
+    chosen = sample_stacks([end[-1] for end in ends], [s.contrast for s in stacks], options.max_slices)
+    slices: list[Slice] = []
+    before = 0
+    for stack, end, drawn in zip(stacks, ends, chosen, strict=True):
+        for i in drawn:
+            member = bisect_right(end, i)
+            file, _, frames = placed[stack.members[member]]
+            frame = frames[i - end[member]]
+            region = _tile(ordered[file], frame)
+            slices.append(Slice(file, frame, before + i, region, stack.contrast, stack.warnings))
+        before += end[-1]
+    first = ordered[placed[stacks[0].members[0]][0]]
+    return Unit(
+        tuple(ordered),
+        tuple(slices),
+        whole_series=True,
+        replace_series=replace_series,
+        orientation=plane_of(first.orientation),
+    )
+
+
+def _placed_frames(header: Header) -> list[tuple[SlicePlace, range]]:
+    """The place of each image of a file; frames that the header does not place stay together as stored, and
+    are not looked at one by one: a header may claim any number of them.
+    """
+    count = header.tiles or header.number_of_frames
+    if len(header.frames) == count:
+        return [(place, range(i, i + 1)) for i, place in enumerate(header.frames)]
+    return [(SlicePlace(None, None, None, ("unplaced", header.path)), range(count))]
+
+
+def _tile(header: Header, tile: int) -> Region | None:
+    place = tile_region(tile, header.tiles, header.rows, header.columns) if header.tiles else None
+    return None if place is None else Region(*place)
+
+
+def _plan_file(header: Header, options: PlanOptions) -> Unit:
+    """One unit of a file by itself. The frames of a volume file are the slices of its volumes, one volume
+    after the other; those of any other file have no anatomical order.
+    """
+    orientation = plane_of(header.orientation)
+    if header.kind != "volume":
+        frames = sample_evenly(header.number_of_frames, options.max_slices)
+        return Unit((header,), tuple(Slice(0, f, None) for f in frames), orientation=orientation)
+    size = header.number_of_frames // header.volumes
+    chosen = sample_stacks([size] * header.volumes, [0] * header.volumes, options.max_slices)
+    slices = [volume * size + i for volume, drawn in enumerate(chosen) for i in drawn]
+    return Unit((header,), tuple(Slice(0, f, f) for f in slices), orientation=orientation)

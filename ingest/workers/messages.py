@@ -1,0 +1,90 @@
+"""What passes between a run and its worker processes: a message is a length (8 bytes, little endian) and a
+pickle, on a pipe; model inputs pass through a `Slot`.
+"""
+
+from __future__ import annotations
+
+import pickle
+import select
+import struct
+import time
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from medsiglip.ingest.files.walk import FoundFile
+from medsiglip.ingest.header.header import Header
+from medsiglip.ingest.privacy.deidentify import SecretKey
+from medsiglip.ingest.reasons import Rejected
+from medsiglip.ingest.units.plan import PlanOptions
+from medsiglip.ingest.workers.rendered_unit import DrawnUnit
+
+LENGTH = struct.Struct("<Q")
+READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Asks what `medsiglip.ingest.scan.scan.scan_file` makes of a file, in place of a unit to draw; with
+    `options` also to draw it, if it makes one unit of one image.
+    """
+
+    found: FoundFile
+    key: SecretKey
+    options: PlanOptions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a unit: `drawn` (its inputs stay in the slot, of this `shape`), or of a file that was
+    looked at: `scanned`, beside `drawn` if it was drawn at once; else the code of `medsiglip.ingest.reasons`
+    why not.
+
+    `retires` says that the worker ends and wants to be replaced.
+    """
+
+    drawn: DrawnUnit | None = None
+    scanned: Header | Rejected | None = None
+    shape: tuple[int, ...] = (0,)
+    code: str = ""
+    retires: bool = False
+
+
+def send(stream: BinaryIO, message: Any, deadline: float | None = None) -> None:
+    """Write one message. Raises TimeoutError at `deadline`, a moment of `time.monotonic`; with a deadline the
+    stream must not block.
+    """
+    packed = pickle.dumps(message, protocol=5)
+    left = memoryview(LENGTH.pack(len(packed)) + packed)
+    while left:
+        left = left[stream.write(left) or 0 :]
+        if left and deadline is not None and not _is_ready(stream, select.POLLOUT, deadline):
+            raise TimeoutError
+
+
+def receive(stream: BinaryIO, deadline: float | None = None) -> Any:
+    """Read one message.
+
+    Raises EOFError at the end of the stream or in the middle of a message, TimeoutError at `deadline`, a
+    moment of `time.monotonic`.
+    """
+    (size,) = LENGTH.unpack(_exactly(stream, LENGTH.size, deadline))
+    return pickle.loads(_exactly(stream, size, deadline))  # both ends of the pipe are this program
+
+
+def _exactly(stream: BinaryIO, size: int, deadline: float | None) -> bytearray:
+    buffer = bytearray(size)
+    view, filled = memoryview(buffer), 0
+    while filled < size:
+        if deadline is not None and not _is_ready(stream, select.POLLIN, deadline):
+            raise TimeoutError
+        count = stream.readinto(view[filled:])  # type: ignore[attr-defined]
+        if not count:
+            raise EOFError
+        filled += count
+    return buffer
+
+
+def _is_ready(stream: BinaryIO, event: int, deadline: float) -> bool:
+    poll = select.poll()
+    poll.register(stream, event)
+    return bool(poll.poll(max(deadline - time.monotonic(), 0.0) * 1000.0))

@@ -1,0 +1,267 @@
+"""Worker processes of our own: a worker that dies or hangs is known by the unit it held, and replaced."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from typing import BinaryIO, cast
+
+from medsiglip.ingest.child_process import start_module
+from medsiglip.ingest.errors import IngestError, WorkerLostError
+from medsiglip.ingest.files.walk import FoundFile
+from medsiglip.ingest.header.header import Header
+from medsiglip.ingest.privacy.deidentify import SecretKey
+from medsiglip.ingest.reasons import Rejected
+from medsiglip.ingest.units.plan import PlanOptions, Unit
+from medsiglip.ingest.workers.isolation import draw_or_isolate
+from medsiglip.ingest.workers.messages import READY, Answer, Look, receive, send
+from medsiglip.ingest.workers.rendered_unit import DrawnUnit
+from medsiglip.ingest.workers.shared_array import Slot
+
+# What one unit may take before it counts as hanging, several times what a busy core needs for it.
+UNIT_SECONDS = 4.0
+BYTES_PER_SECOND = 8 << 20
+PIXELS_PER_SECOND = 20_000_000
+IMAGES_PER_SECOND = 50
+# What of a slide is decoded at most, in pixels of twice the usual price: tiles overlap the patches.
+SLIDE_PIXELS = 4 << 30
+# No codec packs more than about this many pixels into a byte, whatever rows and columns a header claims.
+PIXELS_PER_BYTE = 100
+START_SECONDS = 60.0
+CHECK_EVERY_S = 0.5
+MAX_BYTES_IN_FLIGHT = 384 << 20
+# Units that wait for each worker: work for the time that encoding takes in the thread that hands them out.
+UNITS_IN_FLIGHT = 64
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"),
+    "1",
+)
+
+
+def usual_workers() -> int:
+    """One for each core, at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
+
+
+def seconds_allowed(unit: Unit) -> float:
+    """How long drawing a unit may take: by its bytes, its pixels and its images."""
+    size = sum(header.size for header in unit.headers)
+    claimed = sum(unit.headers[s.file].rows * unit.headers[s.file].columns for s in unit.slices)
+    pixels = min(SLIDE_PIXELS if unit.patches else claimed, PIXELS_PER_BYTE * size)
+    return (
+        UNIT_SECONDS
+        + size / BYTES_PER_SECOND
+        + pixels / PIXELS_PER_SECOND
+        + unit.max_images / IMAGES_PER_SECOND
+    )
+
+
+class WorkerClosedError(Exception):
+    """The pool is being closed; nobody waits for the result."""
+
+
+class Worker:
+    """One process, started when first needed and again after it was lost.
+
+    It draws model inputs of `size` by a profile, or, with `AS_DISPLAYED` for one, display values.
+    """
+
+    def __init__(self, size: int, profile: str, seconds: Callable[[Unit], float] = seconds_allowed) -> None:
+        self._arguments = (str(size), profile)
+        self._seconds = seconds
+        self._slot = Slot()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
+
+    def draw(self, unit: Unit) -> DrawnUnit:
+        """Have a unit drawn. Raises `WorkerLostError`, or `IngestError` if no worker can start at all."""
+        answer = self._ask(unit, self._seconds(unit))
+        if answer.drawn is None:
+            raise WorkerLostError(answer.code)
+        return replace(answer.drawn, inputs=self._slot.take(answer.shape))
+
+    def scan(self, found: FoundFile, key: SecretKey) -> Header | Rejected:
+        """Have a file looked at as `scan_file` does. Raises as `draw` does."""
+        answer = self._ask(Look(found, key), UNIT_SECONDS + found.size / BYTES_PER_SECOND)
+        if answer.scanned is None:
+            raise WorkerLostError(answer.code)
+        return answer.scanned
+
+    def show(self, found: FoundFile, key: SecretKey, options: PlanOptions) -> tuple[Header, DrawnUnit] | None:
+        """Have a file looked at and drawn, in one go; None where that takes more. Raises as `draw` does."""
+        answer = self._ask(Look(found, key, options), UNIT_SECONDS + found.size / BYTES_PER_SECOND)
+        if answer.drawn is None or not isinstance(answer.scanned, Header):
+            return None
+        return answer.scanned, replace(answer.drawn, inputs=self._slot.take(answer.shape))
+
+    def _ask(self, task: Unit | Look, seconds: float) -> Answer:
+        process = self._running()
+        deadline = time.monotonic() + seconds
+        try:
+            send(cast(BinaryIO, process.stdin), (task, seconds), deadline)
+            answer: Answer = receive(cast(BinaryIO, process.stdout), deadline)
+        except (EOFError, OSError) as error:
+            self.end()
+            if self._closed:
+                raise WorkerClosedError from None
+            late = isinstance(error, TimeoutError)
+            raise WorkerLostError("decoder-timeout" if late else "decoder-crashed") from None
+        if answer.retires:
+            self.end()
+        return answer
+
+    def start(self) -> None:
+        """Start the process, unless it runs. Raises `IngestError` if it cannot."""
+        self._running()
+
+    @property
+    def process_id(self) -> int | None:
+        """The id of the process, if one runs."""
+        return self._process.pid if self._process is not None else None
+
+    def close(self) -> None:
+        """End the process for good; safe from any thread, which is how a waiting `draw` is interrupted."""
+        self._closed = True
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def end(self) -> None:
+        """End the process, if there is one; the next `draw` starts another."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    with suppress(OSError):  # what was buffered for a dead process
+                        stream.close()
+
+    def release(self) -> None:
+        """End the process for good and let go of its slot, from the thread that draws."""
+        self.close()
+        self.end()
+        self._slot.close()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._closed:
+            raise WorkerClosedError
+        if self._process is not None:
+            return self._process
+        process = start_module(
+            "medsiglip.ingest.workers.worker",
+            [*self._arguments, str(self._slot.descriptor)],
+            environment=_ONE_THREAD,
+            descriptors=[self._slot.descriptor],
+        )
+        self._process = process
+        try:
+            ready = receive(cast(BinaryIO, process.stdout), time.monotonic() + START_SECONDS)
+        except (EOFError, OSError):
+            ready = None
+        if ready != READY or self._closed:
+            self.end()
+            if self._closed:
+                raise WorkerClosedError
+            raise IngestError(
+                "worker-start-failed",
+                "No worker process could be started; run `medsiglip doctor` to see why.",
+            )
+        os.set_blocking(cast(BinaryIO, process.stdin).fileno(), False)  # a worker may stop reading
+        return process
+
+
+class WorkerPool:
+    """Draws units in several processes, in no fixed order, holding a bounded number of bytes."""
+
+    def __init__(self, workers: int, size: int, profile: str) -> None:
+        self._workers = [Worker(size, profile) for _ in range(workers)]
+        self._size = size
+        self._waiting: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[Unit, DrawnUnit | BaseException]] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start the processes, which takes them half a second, without waiting for them."""
+        self._threads = [
+            threading.Thread(target=_feed, args=(worker, self._waiting, self._results), daemon=True)
+            for worker in self._workers
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End the processes; a pool that was closed starts no others."""
+        for _ in self._threads:
+            self._waiting.put(None)
+        for worker in self._workers:
+            worker.close()
+        for thread in self._threads:
+            thread.join(timeout=10.0)
+        self._threads = []
+
+    def draw_all(
+        self, units: Iterable[Unit], check: Callable[[], None] = lambda: None
+    ) -> Generator[tuple[Unit, DrawnUnit]]:
+        """Yield every unit with its result as it comes; leaving the iteration early ends the workers.
+
+        `check` is called while a result is waited for, and may raise.
+        """
+        if not self._threads:
+            self.start()
+        remaining = iter(units)
+        following = next(remaining, None)
+        count = held = 0
+        try:
+            while count or following is not None:
+                while following is not None and self._has_room(count, held, following):
+                    self._waiting.put(following)
+                    count, held = count + 1, held + following.memory(self._size)
+                    following = next(remaining, None)
+                unit, drawn = self._next_result(check)
+                count, held = count - 1, held - unit.memory(self._size)
+                if isinstance(drawn, BaseException):
+                    raise drawn
+                yield unit, drawn
+        finally:
+            self.close()
+
+    def _next_result(self, check: Callable[[], None]) -> tuple[Unit, DrawnUnit | BaseException]:
+        while True:
+            with suppress(queue.Empty):
+                return self._results.get(timeout=CHECK_EVERY_S)
+            check()
+
+    def _has_room(self, count: int, held: int, unit: Unit) -> bool:
+        if count == 0:
+            return True
+        return (
+            count < UNITS_IN_FLIGHT * len(self._workers)
+            and held + unit.memory(self._size) <= MAX_BYTES_IN_FLIGHT
+        )
+
+
+def _feed(
+    worker: Worker,
+    waiting: queue.SimpleQueue[Unit | None],
+    results: queue.SimpleQueue[tuple[Unit, DrawnUnit | BaseException]],
+) -> None:
+    try:
+        with suppress(IngestError, WorkerClosedError, OSError):  # told again by the first unit
+            worker.start()
+        while (unit := waiting.get()) is not None:
+            try:
+                results.put((unit, draw_or_isolate(worker.draw, unit)))
+            except WorkerClosedError:
+                return
+            except BaseException as error:  # raised again in the thread that waits for results
+                results.put((unit, error))
+    finally:
+        worker.release()

@@ -1,0 +1,135 @@
+"""Words of other patients' reports in the text of a draft.
+
+Reports of similar cases are evidence beside a draft. What a generator repeats of them is no statement about
+this patient and may name another one, so it does not stand in the text; a person's text stays, with a flag.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from medsiglip.medgemma.checks.overlap import Overlap, overlaps
+from medsiglip.medgemma.checks.verify import check_draft
+from medsiglip.medgemma.generators import evidence_only
+from medsiglip.medgemma.records import Check, Draft, Evidence
+
+WITHHELD = "context_withheld"
+"""The key of a draft's `details` that says how many sentences a reply that was not kept had copied."""
+
+
+def copied_by_generator(text: str, evidence: Evidence, unaided: str) -> tuple[Overlap, ...]:
+    """The sentences of a generator's reply that stand in reports of similar cases, and neither in this
+    patient's texts nor in `unaided`, what the generator wrote without having seen those reports.
+
+    A sentence that any report may hold, such as "No pleural effusion.", counts only where the scores do not
+    bear it out: where it contradicts one, or says that something is there which no score says is there.
+    """
+    found = overlaps(text, _others(evidence), _own(evidence, unaided))
+    if all(overlap.kind != "stock" for overlap in found):
+        return found
+    doubtful = sorted(check.start for check in check_draft(text, evidence) if not _is_borne_out(check))
+    return tuple(
+        overlap
+        for overlap in found
+        if overlap.kind != "stock"
+        or bisect_left(doubtful, overlap.start) != bisect_left(doubtful, overlap.end)
+    )
+
+
+def copied_by_person(text: str, draft: Draft) -> tuple[Overlap, ...]:
+    """The sentences of a person's text that hold names, numbers or unusual wording of similar cases' reports.
+
+    Sentences that any report may hold are not among them: people write those by themselves.
+    """
+    own = [draft.text_without_context or ""]
+    if draft.text_without_context is None and draft.history:
+        own.append(draft.history[0].text or "")  # of a generator that saw no report of another patient
+    if draft.generator == evidence_only.NAME:
+        own = []
+    found = overlaps(text, _others(draft.evidence), _own(draft.evidence, *own))
+    return tuple(overlap for overlap in found if overlap.kind in ("identity", "wording"))
+
+
+def copied_in(draft: Draft, text: str) -> tuple[Overlap, ...]:
+    """The sentences of `text`, the draft's as it stands, that are copied, by whoever wrote it.
+
+    What this version makes has none before a person edits it. Drafts of earlier versions may have some, for
+    `evidence-only` quoted similar cases then, and gave the case as the source of the sentence.
+    """
+    if is_persons(draft):
+        return copied_by_person(text, draft)
+    if draft.generator == evidence_only.NAME:
+        return tuple(_quoted(draft))
+    if draft.text_without_context is None:
+        return ()
+    return copied_by_generator(text, draft.evidence, draft.text_without_context)
+
+
+def is_persons(draft: Draft) -> bool:
+    """Whether a person changed the text."""
+    return any(step.status == "edited" for step in draft.history)
+
+
+def left_out(text: str, copied: Sequence[Overlap]) -> str:
+    """The text with `[similar case n]` in place of copied sentences."""
+    parts, end = [], 0
+    for number, overlap in enumerate(copied):
+        former = copied[number - 1].source if number else None
+        if former != overlap.source or text[end : overlap.start].strip():
+            parts += [text[end : overlap.start], stand_in(overlap)]
+        end = overlap.end
+    return "".join([*parts, text[end:]])
+
+
+def stand_in(overlap: Overlap) -> str:
+    """What is written in place of words of a similar case; cases are counted from one."""
+    return f"[similar case {overlap.source + 1}]"
+
+
+def warnings_of(draft: Draft) -> tuple[str, ...]:
+    """Sentences that tell a person of copied words, without repeating them."""
+    told = []
+    withheld = draft.details.get(WITHHELD)
+    if withheld:
+        told.append(
+            "The reply that was drafted with the reports of similar cases repeated words of them (sentences: "
+            f"{withheld['sentences']}) and was not kept; this text was drafted without those reports."
+        )
+    flagged = len({check.start for check in draft.checks if "copied-from-similar-case" in check.flags})
+    if flagged:
+        told.append(
+            f"Words of another patient's report stand in this text (sentences: {flagged}); make sure that "
+            "they are true of this patient and name nobody else."
+        )
+    return tuple(told)
+
+
+def _others(evidence: Evidence) -> list[str]:
+    return [case.text or "" for case in evidence.similar]
+
+
+def _own(evidence: Evidence, *more: str) -> list[str]:
+    """What may be said of this patient without having seen another's report."""
+    prior = evidence.prior
+    age = "" if evidence.patient_age is None else f"{evidence.patient_age:g} years old"
+    found = [evidence.indication, evidence.study_date, age, evidence_only.compose(evidence)[0], *more]
+    found += [] if prior is None else [prior.text, prior.study_date]
+    return [text for text in found if text]
+
+
+def _is_borne_out(check: Check) -> bool:
+    """Whether the scores agree, or nothing scored what a sentence denies, or it speaks of no finding."""
+    if check.finding is None or check.verdict == "agree":
+        return True
+    return check.polarity is False and check.verdict != "contradict"
+
+
+def _quoted(draft: Draft) -> list[Overlap]:
+    cases = {case.study_instance_uid: number for number, case in enumerate(draft.evidence.similar)}
+    found = []
+    for check in draft.checks:
+        source = next((cases[uid] for uid in check.sources if uid in cases), None)
+        if source is not None:
+            found.append(Overlap(check.start, check.end, source, "wording"))
+    return found

@@ -1,0 +1,189 @@
+"""A sentence as a row of phrases, each with the parts it can play, and what it states of its subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from medsiglip.medgemma.checks.lexicon import EVERYTHING, Claim, is_general, lexicon
+from medsiglip.medgemma.checks.terms import PhraseTable, Word, table
+
+Part = tuple[str, str | Claim]
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """One phrase or plain word: its offsets, the parts it can play (keys of `terms/polarity.toml`), and what
+    it names.
+    """
+
+    text: str
+    start: int
+    end: int
+    parts: frozenset[str] = frozenset()
+    claims: tuple[Claim, ...] = ()
+    subject: str | None = None
+    state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A claim at the phrase `position`. Of a state, `subject` is where its subject stands, and `partly` says
+    that this is one side or place of it.
+    """
+
+    position: int
+    claim: Claim
+    subject: int | None = None
+    partly: bool = False
+
+
+def phrases(found: Sequence[Word], own: PhraseTable[Claim]) -> list[Phrase]:
+    """Part the words of a sentence into phrases: the longest known, else single words."""
+    texts = [word.text for word in found]
+    row, position = [], 0
+    while position < len(texts):
+        length, parts = _vocabulary().at(texts, position)
+        own_length, own_claims = own.at(texts, position)
+        if own_length > length:
+            length, parts = own_length, []
+        elif own_length < length:
+            own_claims = []
+        span = max(length, 1)
+        start, end = found[position].start, found[position + span - 1].end
+        row.append(_phrase(" ".join(texts[position : position + span]), start, end, parts, own_claims))
+        position += span
+    return row
+
+
+@cache
+def _vocabulary() -> PhraseTable[Part]:
+    known, polarity = lexicon(), table("polarity")
+    merged: PhraseTable[Part] = PhraseTable()
+    for kind, of in (("finding", known.phrases), ("subject", known.subjects), ("state", known.states)):
+        for key, values in of.entries.items():
+            for value in values:
+                merged.add_words(key, (kind, value))
+    for section in ("scopes", "words"):
+        for kind, texts in polarity[section].items():
+            for text in texts:
+                merged.add(text, (kind, ""))
+    return merged
+
+
+def _phrase(text: str, start: int, end: int, parts: Sequence[Part], own: Sequence[Claim]) -> Phrase:
+    asserted = [value for kind, value in parts if kind == "finding" and isinstance(value, Claim)]
+    names = tuple(name for claim in asserted if claim.asserts for name in claim.findings)
+    claims = [Claim(names)] if names else []
+    claims += [claim for claim in asserted if not claim.asserts] + list(own)
+    subject = next((str(value) for kind, value in parts if kind == "subject"), None)
+    state = next((str(value) for kind, value in parts if kind == "state"), None)
+    kinds = frozenset(kind for kind, _ in parts) | ({"finding"} if own else set())
+    return Phrase(text, start, end, kinds, tuple(claims), subject, state)
+
+
+def mentions(row: Sequence[Phrase]) -> list[Mention]:
+    """All that a sentence speaks of: findings by name, and states of a subject, in order."""
+    found = [
+        Mention(position, claim)
+        for position, phrase in enumerate(row)
+        if phrase.claims and not _elsewhere(row, position)
+        for claim in phrase.claims
+        if not (is_general(claim) and [after.text for after in row[position + 1 : position + 2]] == [":"])
+    ]
+    found += _States(row).mentions()
+    return sorted(found, key=lambda mention: mention.position)
+
+
+def _elsewhere(row: Sequence[Phrase], position: int) -> bool:
+    """Whether a finding lies in an organ of which no score speaks: "nodules in the thyroid"."""
+    after = row[position + 1 : position + 4]
+    if not after or after[0].text not in ("in", "of", "within"):
+        return False
+    return any(phrase.subject == "organ" for phrase in after)
+
+
+_REACH = 7
+"""How many phrases may lie between a state and a subject that follows it."""
+
+
+@dataclass(slots=True)
+class _States:
+    """Joins states to their subjects: "the heart and mediastinum are normal", "clear lungs"."""
+
+    row: Sequence[Phrase]
+    subjects: list[int] = field(default_factory=list)
+    verb: bool = False
+    used: bool = False
+    strangers: int = 0
+    taken: set[int] = field(default_factory=set)
+
+    def mentions(self) -> Iterator[Mention]:
+        for position, phrase in enumerate(self.row):
+            if phrase.subject is not None:
+                self._take_subject(position)
+            elif phrase.state is not None:
+                yield from self._state(position, phrase.state)
+            elif phrase.text in ("but", "yet", "though"):
+                self.verb, self.strangers = True, 0
+            elif phrase.claims or phrase.parts & {"contrast", "stop"} - (
+                {"stop"} if phrase.text == ":" else set()
+            ):
+                self.subjects = []
+            elif phrase.parts & {"verb"} or phrase.text == ":":
+                self.verb = True
+            elif not phrase.parts:
+                self.strangers += 1
+
+    def _take_subject(self, position: int) -> None:
+        if self.verb or self.used or self.strangers > 2:
+            self.subjects = []
+        self.subjects = [*self.subjects[-5:], position]
+        self.verb, self.used, self.strangers = False, position in self.taken, 0
+
+    def _state(self, position: int, state: str) -> Iterator[Mention]:
+        near = bool(self.subjects) and self.strangers <= 2 and position - self.subjects[-1] <= 3 * _REACH
+        if near and not self.used and (self.verb or position - self.subjects[-1] <= 2):
+            self.used = True
+            yield from self._said(position, state, self.subjects)
+            return
+        following = list(self._following(position, state))
+        if following:
+            self.taken.update(following)
+            yield from self._said(position, state, following)
+        elif near and self.used:
+            yield from self._said(position, state, self.subjects)
+        elif state == "normal" and len(self.row) <= 3 and not self.subjects:
+            yield Mention(position, Claim((EVERYTHING,), asserts=False))
+
+    def _following(self, position: int, state: str) -> Iterator[int]:
+        """Positions of the subjects that a state before them speaks of."""
+        ends = {"contrast", "stop", "negation", "state"} | (set() if state == "fluid" else {"verb"})
+        some = False
+        for later in range(position + 1, min(position + 1 + _REACH, len(self.row))):
+            phrase = self.row[later]
+            if phrase.subject is not None:
+                some = True
+                yield later
+            elif phrase.claims or phrase.parts & ends or (some and not phrase.parts):
+                return
+
+    def _said(self, position: int, state: str, subjects: Sequence[int]) -> Iterator[Mention]:
+        for subject in subjects:
+            name = self.row[subject].subject
+            partly = self._partly(min(position, subject), max(position, subject))
+            for claim in lexicon().said.get((name or "", state), ()):
+                yield Mention(position, claim, subject, partly)
+
+    def _partly(self, first: int, last: int) -> bool:
+        near = self.row[max(first - 2, 0) : min(last + 2, len(self.row))][: 2 * _REACH]
+        return one_sided(near)
+
+
+def one_sided(row: Sequence[Phrase]) -> bool:
+    """Whether phrases speak of one side or one place only."""
+    sides = {phrase.text for phrase in row if "side" in phrase.parts}
+    if any("both" in phrase.parts for phrase in row) or {"left", "right"} <= sides:
+        return False
+    return bool(sides) or any("place" in phrase.parts for phrase in row)

@@ -1,0 +1,1 @@
+"""What writes drafts: a server, a model in this process, or scores alone."""

@@ -1,0 +1,56 @@
+"""`evidence-only`: a structured draft from scores alone, without any generator.
+
+Every sentence names its source and speaks of this patient. Retrieved reports are evidence beside the draft:
+nothing of similar cases is in its text, and of the earlier study only that there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from medsiglip.medgemma.records import Evidence, Finding, PriorStudy
+from medsiglip.medgemma.routing.rules import EVIDENCE_ONLY
+
+NAME = EVIDENCE_ONLY
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """A sentence of a draft and what it stands on: sources of scores or Study Instance UIDs."""
+
+    sentence: str
+    sources: tuple[str, ...]
+
+
+def compose(evidence: Evidence) -> tuple[str, tuple[Sourced, ...]]:
+    """The draft and its sentences. Findings are stated as present, absent or open as their scores say."""
+    sections = [("FINDINGS", list(_findings(evidence.findings)))]
+    if evidence.prior is not None:
+        sections.append(("COMPARISON", [_prior(evidence.prior)]))
+    text = "\n\n".join(
+        f"{heading}:\n" + "\n".join(sourced.sentence for sourced in sentences)
+        for heading, sentences in sections
+    )
+    return text, tuple(sourced for _, sentences in sections for sourced in sentences)
+
+
+def _findings(findings: Sequence[Finding]) -> Iterator[Sourced]:
+    if not findings:
+        yield Sourced("Nothing that is scored here fits this kind of picture.", ())
+    by_standing = ((True, "{} is present"), (None, "{} cannot be excluded"), (False, "{} is absent"))
+    for present, form in by_standing:
+        for finding in findings:
+            if finding.present is present:
+                name = finding.label.replace("-", " ").replace("_", " ")
+                said = form.format(name[:1].upper() + name[1:])
+                where = f"image {finding.image_id}"
+                yield Sourced(
+                    f"{said} ({finding.source}, score {finding.probability:.2f}, {where}).", (finding.source,)
+                )
+
+
+def _prior(prior: PriorStudy) -> Sourced:
+    uid = prior.study_instance_uid
+    report = "with a report on file" if prior.text else "without a report here"
+    return Sourced(f"Earlier study {uid} of {prior.study_date or 'an unknown date'}, {report}.", (uid,))

@@ -1,0 +1,1 @@
+"""What a generator is shown: templates, pictures, and the budget of tokens."""

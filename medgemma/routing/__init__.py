@@ -1,0 +1,1 @@
+"""Routing rules: which studies go to a generator, read from TOML and tried on the archive."""

@@ -1,0 +1,1 @@
+"""`Client`: the HTTP service from Python."""

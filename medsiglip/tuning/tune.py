@@ -1,0 +1,343 @@
+"""Contrastive tuning: continues SigLIP's own training on pictures and captions of yours.
+
+Loss: the pairwise sigmoid loss of Zhai et al., Sigmoid Loss for Language Image Pre-Training (arXiv
+2303.15343), as `open_clip.loss.SigLipLoss` has it, in one process on a CPU or a GPU. The folder's format is
+`medsiglip.tuning.data`.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medsiglip.checkpoint import Checkpoint
+from medsiglip.checkpoint_writer import prepare_folder, save_checkpoint, save_weights
+from medsiglip.encoder import resolve_device
+from medsiglip.errors import ModelError
+from medsiglip.model import hugging_face_weights, load_model
+from medsiglip.preprocess import DEFAULT_PROFILE
+from medsiglip.tokenizer import Tokenizer
+from medsiglip.tuning.batches import CaptionTable, augment, deal_batches
+from medsiglip.tuning.curve import CurvePoint, draw_curve, write_curve
+from medsiglip.tuning.data import Pairs, read_pairs, read_pictures
+from medsiglip.tuning.loss import make_loss
+from medsiglip.tuning.optimizer import OptimizerName, make_optimizers, set_learning_rate, warmup_cosine
+
+Stage = Literal["read", "train"]
+OnProgress = Callable[[Stage, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TuneOptions:
+    """How to tune.
+
+    The defaults suit a pretrained checkpoint; training from scratch wants the `optimizer` "muon" and a
+    `learning_rate` of 1e-3. Each step compares a batch of pictures with `captions_per_step` captions of each,
+    where pictures have several. `warmup` is the share of all steps over which the rate rises before it falls
+    as a cosine to zero; `shift` the largest random displacement of a training picture, as a share of its
+    side, and `intensity` the largest random change of its contrast and brightness (never a flip: captions
+    name sides). `train` "image" and "text" lock the other tower, as in LiT (Zhai et al., arXiv 2111.07991):
+    "text" fits the text tower to the pictures' vectors as they are; "image" needs no text tower at all, for
+    each caption that several pictures list has a vector of its own, learned with the image tower and dropped
+    at the end. `validation_fraction` is the share of patients held out where `metadata.csv` has no split.
+    `precision` "bfloat16" is for GPUs.
+    """
+
+    epochs: int = 10
+    batch_size: int = 32
+    captions_per_step: int = 1
+    learning_rate: float = 1e-5
+    weight_decay: float = 1e-2
+    optimizer: OptimizerName = "adamw"
+    train: Literal["both", "image", "text"] = "both"
+    warmup: float = 0.1
+    shift: float = 0.04
+    intensity: float = 0.1
+    validation_fraction: float = 0.1
+    seed: int = 0
+    profile: str = DEFAULT_PROFILE
+    device: str = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.captions_per_step, self.batch_size - 1) < 1 or self.learning_rate <= 0:
+            raise ModelError(
+                "option-invalid",
+                "Tuning needs at least 1 epoch, 1 caption a step, batches of 2 and a learning rate above 0.",
+            )
+        if not 0 < self.validation_fraction < 1:
+            raise ModelError("option-invalid", "The validation fraction must lie between 0 and 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class TuneReport:
+    """What tuning did. `folder` holds the weights of `best`, the epoch of the lowest validation loss.
+
+    `curve` starts with epoch 0, the checkpoint as it was given. `captions_truncated` counts captions longer
+    than the model's context, whose ends were not read.
+    """
+
+    folder: Path
+    training_pictures: int
+    validation_pictures: int
+    captions: int
+    captions_truncated: int
+    curve: tuple[CurvePoint, ...]
+    best: CurvePoint
+    interrupted: bool
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON answer."""
+        return {
+            "checkpoint": str(self.folder.absolute()),
+            "training_pictures": self.training_pictures,
+            "validation_pictures": self.validation_pictures,
+            "captions": self.captions,
+            "captions_truncated": self.captions_truncated,
+            "start": self.curve[0].to_json(),
+            "best": self.best.to_json(),
+            "interrupted": self.interrupted,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def tune(
+    data: Path,
+    out: Path,
+    *,
+    checkpoint: Checkpoint,
+    options: TuneOptions | None = None,
+    on_progress: OnProgress = lambda stage, done, total: None,
+) -> TuneReport:
+    """Tune `checkpoint` on the pairs in `data`, and write the best weights to `out` as a new checkpoint.
+
+    `out` must be absent or empty; it also receives `curve.csv` and `curve.png`. The best weights so far are
+    there from the first epoch on. Ctrl-C ends the run with them. The same seed, data and machine give the
+    same weights.
+
+    Raises ModelError: the codes of `tuning_data`, `folder-not-empty`, `folder-unwritable`,
+    `unknown-device`, `captions-not-shared`, `loss-not-finite`.
+    """
+    started = time.monotonic()
+    options = options or TuneOptions()
+    pairs = read_pairs(data, validation_fraction=options.validation_fraction, seed=options.seed)
+    prepare_folder(out)
+    torch.manual_seed(options.seed)
+    with _stored_pictures(pairs, out, checkpoint.image_size, options, on_progress) as pictures:
+        run = _Run(checkpoint, pairs, pictures, options)
+        curve: list[CurvePoint] = []
+        interrupted = False
+        try:
+            for point in run.epochs(on_progress):
+                curve.append(point)
+                if point is min(curve, key=lambda p: p.validation_loss):
+                    run.save(out, whole=len(curve) == 1)
+                write_curve(out, curve)
+        except KeyboardInterrupt:
+            if not curve:
+                raise
+            interrupted = True
+    draw_curve(out, curve)
+    return TuneReport(
+        folder=out,
+        training_pictures=int((~pairs.held_out).sum()),
+        validation_pictures=int(pairs.held_out.sum()),
+        captions=sum(len(captions) for captions in pairs.captions),
+        captions_truncated=run.captions_truncated,
+        curve=tuple(curve),
+        best=min(curve, key=lambda point: point.validation_loss),
+        interrupted=interrupted,
+        seconds=time.monotonic() - started,
+    )
+
+
+@contextmanager
+def _stored_pictures(
+    pairs: Pairs, folder: Path, size: int, options: TuneOptions, on_progress: OnProgress
+) -> Iterator[NDArray[np.uint8]]:
+    """Give all model inputs, uint8 [n, S, S, 3], in a nameless file: they need not fit in memory."""
+    count = len(pairs.paths)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        pictures = np.memmap(file, dtype=np.uint8, mode="w+", shape=(count, size, size, 3))
+        read_pictures(pairs.paths, pictures, options.profile, lambda done: on_progress("read", done, count))
+        yield pictures
+
+
+class _Run:
+    """The model, its optimizer and the data of one tuning run."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, pairs: Pairs, pictures: NDArray[np.uint8], options: TuneOptions
+    ) -> None:
+        self._checkpoint, self._options, self._pictures = checkpoint, options, pictures
+        self._device = resolve_device(options.device)
+        self._towers = load_model(checkpoint).to(self._device).requires_grad_(True).train()
+        self._loss = make_loss()
+        self._rng = np.random.default_rng(options.seed)
+        self._training = np.flatnonzero(~pairs.held_out)
+        self._validation = np.flatnonzero(pairs.held_out)
+        tokenizer = Tokenizer(checkpoint.spiece_path, checkpoint.context_length)
+        self._texts = CaptionTable(pairs.captions, tokenizer)
+        self.captions_truncated = self._texts.truncated
+        self._groups = [pairs.groups[i] for i in self._training]
+        kinds = [pairs.groups[i] for i in self._validation]
+        self._validation_batches = deal_batches(kinds, options.batch_size, self._rng)
+        self._steps = options.epochs * len(deal_batches(self._groups, options.batch_size, self._rng))
+        self._step = 0
+        self._trained = self._lock(checkpoint.dimension)
+        self._optimizers = make_optimizers(
+            self._trained,
+            options.optimizer,
+            learning_rate=options.learning_rate,
+            weight_decay=options.weight_decay,
+        )
+
+    def _lock(self, dimension: int) -> torch.nn.ModuleDict:
+        """Take gradients from the tower that is not to be trained; return what is."""
+        self._vectors: torch.Tensor | None = None
+        trained = torch.nn.ModuleDict({"towers": self._towers})
+        if self._options.train == "image":
+            if not self._texts.shared_count:
+                raise ModelError(
+                    "captions-not-shared",
+                    "No caption belongs to enough pictures to train the image tower alone: train both.",
+                )
+            self._towers.text.requires_grad_(False)
+            table = torch.nn.Embedding(self._texts.shared_count, dimension, device=self._device)
+            torch.nn.init.normal_(table.weight, std=0.1)
+            trained["caption_table"] = table
+        elif self._options.train == "text":
+            self._towers.visual.requires_grad_(False)
+            self._vectors = self._picture_vectors()
+        return trained
+
+    @torch.no_grad()
+    def _picture_vectors(self) -> torch.Tensor:
+        """Return the vectors [n, d] of all pictures as the locked image tower gives them."""
+        self._towers.visual.eval()
+        count, size = len(self._pictures), 128
+        parts = [self._encode_pictures(self._pictures[i : i + size]) for i in range(0, count, size)]
+        return torch.cat(parts)
+
+    def epochs(self, on_progress: OnProgress) -> Iterator[CurvePoint]:
+        """Yield the curve's points: the state as given, then after each epoch."""
+        started = time.monotonic()
+        yield self._validate(0, math.nan, started)
+        for epoch in range(1, self._options.epochs + 1):
+            losses = []
+            for batch in deal_batches(self._groups, self._options.batch_size, self._rng):
+                losses.append(self._train(self._training[batch]))
+                on_progress("train", self._step, self._steps)
+            yield self._validate(epoch, float(np.mean(losses)), started)
+
+    def _train(self, chosen: NDArray[np.intp]) -> float:
+        share = warmup_cosine(self._step, self._steps, self._options.warmup)
+        set_learning_rate(self._optimizers, self._options.learning_rate * share)
+        if self._vectors is None:
+            options = self._options
+            pictures = augment(self._pictures[chosen], self._rng, options.shift, options.intensity)
+            images = self._encode_pictures(pictures)
+        else:
+            images = self._vectors[chosen]
+        if self._options.train == "image":
+            captions = self._texts.shared(chosen)
+        else:
+            captions = self._texts.draw(chosen, self._options.captions_per_step, self._rng)
+        loss = self._loss_of(images, self._encode_captions(captions), self._texts.right(chosen, captions))
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise ModelError(
+                "loss-not-finite",
+                f"The loss became {value} at step {self._step + 1}: lower the learning rate "
+                f"(it is {self._options.learning_rate:g}).",
+            )
+        self._trained.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._trained.parameters(), 1.0)
+        for optimizer in self._optimizers:
+            optimizer.step()
+        self._step += 1
+        return value
+
+    def _encode_pictures(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
+        """Return unit-length float32 vectors of `pictures` [n, S, S, 3]."""
+        pixels = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        with self._autocast():
+            vectors = self._towers.visual(pixels)
+        return torch.nn.functional.normalize(vectors.float(), dim=-1)
+
+    def _encode_captions(self, captions: NDArray[np.int64]) -> torch.Tensor:
+        """Return unit-length float32 vectors of `captions` [m], by number."""
+        if self._options.train == "image":
+            vectors = self._trained["caption_table"](torch.from_numpy(captions).to(self._device))
+        else:
+            with self._autocast():
+                vectors = self._towers.text(torch.from_numpy(self._texts.tokens[captions]).to(self._device))
+        return torch.nn.functional.normalize(vectors.float(), dim=-1)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self._device.type, torch.bfloat16, enabled=self._options.precision == "bfloat16"
+        )
+
+    def _loss_of(self, images: torch.Tensor, texts: torch.Tensor, right: NDArray[np.bool_]) -> torch.Tensor:
+        self._loss.right = torch.from_numpy(right).to(self._device)
+        loss: torch.Tensor = self._loss(
+            images, texts, self._towers.logit_scale.exp(), self._towers.logit_bias
+        )
+        return loss
+
+    @torch.no_grad()
+    def _validate(self, epoch: int, training_loss: float, started: float) -> CurvePoint:
+        """Measure the held-out pictures, each with its first caption, among all distinct first captions.
+
+        Captions with vectors of their own are measured by the loss alone: one caption names many pictures.
+        """
+        self._towers.eval()
+        alone = self._options.train == "image"
+        first, parts, total = self._texts.first(self._validation), [], 0.0
+        for batch in self._validation_batches:
+            chosen = self._validation[batch]
+            captions = self._texts.shared(chosen) if alone else np.unique(first[batch])
+            images, texts = self._encode_pictures(self._pictures[chosen]), self._encode_captions(captions)
+            total += float(self._loss_of(images, texts, self._texts.right(chosen, captions))) * len(batch)
+            parts.append((first[batch], images.cpu().numpy(), captions, texts.cpu().numpy()))
+        self._towers.train()
+        columns = (np.concatenate(side) for side in zip(*parts, strict=True))
+        at_1, at_5 = (math.nan, math.nan) if alone else _recall(*columns)
+        return CurvePoint(epoch, training_loss, total / len(first), at_1, at_5, time.monotonic() - started)
+
+    def save(self, out: Path, *, whole: bool) -> None:
+        """Write the weights, and `whole`, too, what else a checkpoint folder holds."""
+        tensors = hugging_face_weights(self._towers)
+        if whole:
+            save_checkpoint(out, self._checkpoint.config, tensors, self._checkpoint.spiece_path)
+        else:
+            save_weights(out, tensors)
+
+
+def _recall(
+    own: NDArray[np.int64],
+    images: NDArray[np.float32],
+    captions: NDArray[np.int64],
+    texts: NDArray[np.float32],
+) -> tuple[float, float]:
+    """Return how often a picture's own caption is the first, and among the first five, of all captions.
+
+    `own` [n] is the caption of each of `images` [n, d], `captions` [m] those of `texts` [m, d], by number.
+    """
+    different, places = np.unique(captions, return_index=True)
+    cosine = images @ texts[places].T
+    rank = (cosine > np.take_along_axis(cosine, np.searchsorted(different, own)[:, None], 1)).sum(1)
+    return float((rank < 1).mean()), float((rank < 5).mean())

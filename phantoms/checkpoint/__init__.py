@@ -1,0 +1,1 @@
+"""Making the bundled `tiny` checkpoint: training pairs, vocabulary, figures, model card."""

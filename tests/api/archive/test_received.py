@@ -1,0 +1,109 @@
+"""What a killed server leaves of uploads goes to the trash at the next start; nothing else goes anywhere."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from medsiglip.api.archive.received import arriving, discard_unused, sweep
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.service.jobs import Job
+
+DAY = 86_400.0
+
+
+def upload(home: Path, name: str, age: float, *, has_job: bool = False) -> Path:
+    """The folder of an upload that began so many seconds ago."""
+    folder = home / "received" / name
+    folder.mkdir(parents=True)
+    (folder / "000000.dcm").write_bytes(b"x")
+    if not has_job:
+        arriving(folder).touch()
+        os.utime(arriving(folder), (time.time() - age,) * 2)
+    os.utime(folder, (time.time() - age,) * 2)
+    return folder
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_only_old_uploads_that_never_got_a_job_go(tmp_path: Path, moved: bool) -> None:
+    home = tmp_path / "home"
+    with CaseIndex.open(home) as index:
+        upload(home, "lost", 3 * DAY)
+        upload(home, "arriving", 60.0)
+        waiting = upload(home, "waiting", 3 * DAY, has_job=True)
+        # Killed between the job and the end of the request.
+        told = upload(home, "told", 3 * DAY)
+        for name in ("abc.input.0.png", "def.input.1.dcm"):
+            picture = home / "received" / name
+            picture.write_bytes(b"x")
+            os.utime(picture, (time.time() - 3 * DAY,) * 2)
+        os.utime(home / "received" / "def.input.1.dcm")
+        for folder in (waiting, told):
+            index.jobs.submit("ingest", {"paths": [str(folder)], "received": str(folder)})
+        index.jobs.submit("ingest", {"paths": ["/data"], "received": None})
+    if moved:
+        home = home.rename(tmp_path / "elsewhere")
+    with CaseIndex.open(home) as index:
+        sweep(index, DAY)
+    kept = ["arriving", "arriving.arriving", "def.input.1.dcm", "told", "waiting"]
+    assert sorted(one.name for one in (home / "received").iterdir()) == kept
+    assert (home / "received" / "waiting" / "000000.dcm").exists()
+    trashed = {path.name for path in (home / "trash").rglob("*")}
+    assert {"lost", "lost.arriving", "told.arriving", "abc.input.0.png"} <= trashed
+
+
+def test_an_upload_that_this_catalogue_has_no_job_for_stays(tmp_path: Path) -> None:
+    """As after a backup of the catalogue was restored: the job was, and its files are somebody's."""
+    home = tmp_path / "home"
+    with CaseIndex.open(home) as index:
+        folder = upload(home, "accepted", 300 * DAY, has_job=True)
+        (home / "received" / "left.zip").write_bytes(b"x")
+        os.utime(home / "received" / "left.zip", (time.time() - 300 * DAY,) * 2)
+        sweep(index, DAY)
+    assert (folder / "000000.dcm").exists()
+    assert (home / "received" / "left.zip").exists()
+
+
+def test_a_home_without_uploads_is_left_as_it_is(tmp_path: Path) -> None:
+    with CaseIndex.open(tmp_path / "home") as index:
+        sweep(index, 0.0)
+        assert not (tmp_path / "home" / "received").exists()
+
+
+def ended(index: CaseIndex, folder: Path, result: dict[str, int]) -> Job:
+    job = index.jobs.submit("ingest", {"paths": [str(folder)], "received": str(folder)})
+    claimed = index.jobs.claim("worker", ["ingest"])
+    assert claimed is not None
+    assert claimed.id == job.id
+    assert index.jobs.finish(claimed, result)
+    return index.jobs.get(job.id)
+
+
+def test_files_that_their_job_says_are_in_the_index_stay_though_the_index_names_none(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with CaseIndex.open(home) as index:
+        folder = upload(home, "one", 0.0, has_job=True)
+        discard_unused(index, ended(index, folder, {"files": 1, "files_embedded": 1, "files_unchanged": 0}))
+        assert (folder / "000000.dcm").exists()
+        refused = upload(home, "two", 0.0, has_job=True)
+        discard_unused(index, ended(index, refused, {"files": 1, "files_embedded": 0, "files_unchanged": 0}))
+        assert not refused.exists()
+
+
+def test_files_of_a_job_that_has_not_ended_or_lie_elsewhere_stay(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with CaseIndex.open(home) as index:
+        folder = upload(home, "one", 0.0, has_job=True)
+        discard_unused(index, index.jobs.submit("ingest", {"received": str(folder)}))
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "mine.dcm").write_bytes(b"x")
+        for place in (elsewhere, home):
+            claimed = index.jobs.submit("ingest", {"received": str(place)})
+            discard_unused(index, index.jobs.cancel(claimed.id))
+        assert (folder / "000000.dcm").exists()
+        assert (elsewhere / "mine.dcm").exists()
+        assert (home / "catalog.db").exists()

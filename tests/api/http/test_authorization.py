@@ -1,0 +1,150 @@
+"""Every route with every scope, with no key and with keys that open nothing, against a table written here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+from medsiglip.api.http.app import create_app
+from medsiglip.api.settings import Settings
+from medsiglip.index.service.api_keys import SCOPES
+
+# The scope that a route needs; None is open to all. A new route needs a line here.
+TABLE: dict[tuple[str, str], str | None] = {
+    ("GET", "/healthz"): None,
+    ("GET", "/readyz"): None,
+    ("GET", "/metrics"): "read",
+    ("GET", "/v1/audit"): "admin",
+    ("GET", "/v1/jobs"): "read",
+    ("GET", "/v1/jobs/{job_id}"): "read",
+    ("DELETE", "/v1/jobs/{job_id}"): "read",
+    ("GET", "/v1/jobs/{job_id}/events"): "read",
+    ("POST", "/dicom-web/studies"): "write",
+    ("POST", "/dicom-web/studies/{study}"): "write",
+    ("GET", "/v1/info"): "read",
+    ("POST", "/v1/embeddings"): "read",
+    ("POST", "/v1/classify"): "read",
+    ("POST", "/v1/search"): "read",
+    ("GET", "/v1/studies"): "read",
+    ("GET", "/v1/studies/{uid}"): "read",
+    ("DELETE", "/v1/studies/{uid}"): "admin",
+    ("DELETE", "/v1/patients/{key}"): "admin",
+    ("GET", "/v1/images/{image_id}/preview"): "read",
+    ("POST", "/v1/ingest"): "write",
+    ("GET", "/v1/labels"): "read",
+    ("POST", "/v1/labels"): "write",
+    ("GET", "/v1/probes"): "read",
+    ("POST", "/v1/probes"): "train",
+    ("GET", "/v1/probes/{name}"): "read",
+    ("DELETE", "/v1/probes/{name}"): "train",
+    ("POST", "/v1/probes/{name}/predict"): "read",
+    ("POST", "/v1/reports"): "report",
+    ("GET", "/v1/reports"): "read",
+    ("GET", "/v1/reports/{draft_id}"): "read",
+    ("GET", "/v1/reports/{draft_id}/export"): "report",
+    ("POST", "/v1/reports/{draft_id}/accept"): "report",
+    ("POST", "/v1/reports/{draft_id}/edit"): "report",
+    ("POST", "/v1/reports/{draft_id}/reject"): "report",
+    ("GET", "/v1/routes"): "report",
+    ("GET", "/v1/routes/{name}"): "report",
+    ("PUT", "/v1/routes/{name}"): "admin",
+    ("DELETE", "/v1/routes/{name}"): "admin",
+    ("POST", "/v1/routes/{name}/test"): "admin",
+    ("POST", "/v1/routes/{name}/run"): "admin",
+}
+UNDESCRIBED = {"/openapi.json", "/docs", "/docs/{name}"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server with a key of each scope and three that open nothing."""
+
+    client: TestClient
+    routes: frozenset[tuple[str, str]]
+    opening: dict[str, str]
+    useless: dict[str, str]
+
+    def status(self, method: str, path: str, key: str | None) -> int:
+        filled = re.sub(r"\{[^}]+\}", "0", path)
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return self.client.request(method, filled, headers=headers).status_code
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    app = create_app(Settings(home=tmp_path_factory.mktemp("authorization") / "home"))
+    with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as client:
+        keys = app.state.server.archive.index.api_keys
+        opening = {scope: keys.create(scope, [scope])[1] for scope in SCOPES}
+        over = datetime.now(UTC) - timedelta(seconds=1)
+        revoked, shown = keys.create("revoked", ["admin"])
+        keys.revoke(revoked.id)
+        useless = {
+            "revoked": shown,
+            "expired": keys.create("expired", ["admin"], expires_at=over)[1],
+            "wrong": "msk_" + revoked.id + "_" + "0" * 64,
+        }
+        # Wrong keys are counted by address; this test sends more of them than a person may.
+        app.state.gate._wrong = type(app.state.gate._wrong)(1e9, 10**9)
+        routes = frozenset(
+            (method.upper(), path) for path, item in app.openapi()["paths"].items() for method in item
+        )
+        yield Service(client, routes, opening, useless)
+
+
+def test_the_table_has_every_route_and_no_other(service: Service) -> None:
+    assert service.routes == TABLE.keys()
+
+
+def test_nothing_answers_that_is_not_described(service: Service) -> None:
+    def every(routes: Iterable[Any]) -> Iterator[Any]:
+        for route in routes:
+            inner = getattr(route, "original_router", None)
+            yield from [route] if inner is None else every(inner.routes)
+
+    app: Any = service.client.app
+    hidden = {one.path for one in every(app.routes) if not getattr(one, "include_in_schema", False)}
+    assert hidden == UNDESCRIBED
+    assert len([one for one in every(app.routes) if isinstance(one, APIRoute)]) >= len(TABLE)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_each_scope_opens_its_routes_alone(service: Service, scope: str) -> None:
+    opened = {route: service.status(*route, service.opening[scope]) for route in TABLE}
+    for route, needed in TABLE.items():
+        if needed in (None, scope) or scope == "admin":
+            assert opened[route] not in (401, 403), route
+        else:
+            assert opened[route] == 403, route
+
+
+@pytest.mark.parametrize("kind", ["revoked", "expired", "wrong", "none"])
+def test_what_opens_nothing(service: Service, kind: str) -> None:
+    for route, needed in TABLE.items():
+        status = service.status(*route, service.useless.get(kind))
+        assert (status == 401) is (needed is not None), route
+
+
+def test_a_key_is_taken_from_the_header_alone(service: Service) -> None:
+    key = service.opening["admin"]
+    assert service.client.get(f"/v1/jobs?key={key}&access_token={key}").status_code == 401
+    assert service.client.get("/v1/jobs", headers={"X-API-Key": key}).status_code == 401
+    assert service.client.get("/v1/jobs", headers={"Authorization": f"Basic {key}"}).status_code == 401
+    assert service.client.get("/v1/jobs", headers={"Authorization": f"bearer {key}"}).status_code == 200
+
+
+def test_no_key_stands_in_the_catalogue_or_the_description(service: Service) -> None:
+    home: Path = service.client.app.state.server.settings.home  # type: ignore[attr-defined]
+    written = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+    for key in (*service.opening.values(), *service.useless.values()):
+        assert key.rsplit("_", 1)[1].encode() not in written or set(key.rsplit("_", 1)[1]) == {"0"}
+    schemes = service.client.get("/openapi.json").json()["components"]["securitySchemes"]
+    assert [scheme["scheme"] for scheme in schemes.values()] == ["bearer"]

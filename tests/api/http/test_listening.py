@@ -1,0 +1,56 @@
+"""Where the server listens, and where it does not."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from medsiglip.api.errors import ServiceError
+from medsiglip.api.http.listening import open_sockets, url_of
+from medsiglip.index.case_index import CaseIndex
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[CaseIndex]:
+    with CaseIndex.open(tmp_path / "home") as opened:
+        yield opened
+
+
+def refused(index: CaseIndex, host: str, port: int = 0) -> str:
+    with pytest.raises(ServiceError) as caught:
+        open_sockets(host, port, index.api_keys)
+    return caught.value.code
+
+
+def test_beyond_loopback_only_with_a_key(index: CaseIndex) -> None:
+    own = socket.gethostbyname(socket.gethostname())
+    for host in ("0.0.0.0", "::", "", *([own] if not own.startswith("127.") else [])):
+        assert refused(index, host) == "key-needed"
+    key, _ = index.api_keys.create("one", ["read"])
+    index.api_keys.revoke(key.id)  # the door was closed once and for all
+    with ExitStack() as stack:
+        [opened] = map(stack.enter_context, open_sockets("0.0.0.0", 0, index.api_keys))
+        assert url_of("0.0.0.0", [opened]) == f"http://0.0.0.0:{opened.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_port_0_takes_a_free_one_on_every_address_of_the_host(index: CaseIndex, host: str) -> None:
+    with ExitStack() as stack:
+        opened = [stack.enter_context(one) for one in open_sockets(host, 0, index.api_keys)]
+        ports = {one.getsockname()[1] for one in opened}
+        [port] = ports
+        shown = f"[{host}]" if ":" in host else host
+        assert url_of(host, opened) == f"http://{shown}:{port}"
+        with socket.create_connection((host, port)):
+            pass
+        assert refused(index, host, port) == "address-in-use"
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1", "a..b", "\u0000"])
+def test_what_is_no_address_of_this_machine_is_said(index: CaseIndex, host: str) -> None:
+    index.api_keys.create("one", ["read"])
+    assert refused(index, host) == "bad-host"

@@ -1,0 +1,154 @@
+"""Reports and routes over HTTP: jobs, decisions, exports, who may, and what the audit trail keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from medsiglip.api.archive.archive import Archive
+from medsiglip.api.http.app import create_app
+from medsiglip.api.jobs.worker import Worker
+from medsiglip.api.settings import Settings
+from tests.api.conftest import Home
+
+SCOPES = ("read", "write", "train", "report", "admin")
+
+
+@dataclass
+class Service:
+    """A running application on a copy of the shared archive, with a key of each scope."""
+
+    client: TestClient
+    archive: Archive
+    keys: dict[str, str]
+    study: str
+
+    def ask(self, who: str, method: str, path: str, body: Any = None) -> Any:
+        header = {"Authorization": f"Bearer {self.keys[who]}"}
+        return self.client.request(method, f"/v1{path}", json=body, headers=header)
+
+    def drafted(self) -> str:
+        answer = self.ask("report", "POST", "/reports", {"study_instance_uid": self.study})
+        assert answer.status_code == 202, answer.text
+        Worker(self.archive).run(once=True)
+        job = self.archive.index.jobs.get(answer.json()["id"])
+        assert (job.status, job.result["id"]) == ("done", job.id)
+        return job.id
+
+
+@pytest.fixture
+def service(own_home: Home) -> Iterator[Service]:
+    with TestClient(create_app(Settings(home=own_home.path))) as client:
+        archive = client.app.state.server.archive  # type: ignore[attr-defined]
+        keys = {scope: archive.index.api_keys.create(scope, [scope])[1] for scope in SCOPES}
+        study = archive.studies(["modality=CR|DX"])["studies"][0]["study_instance_uid"]
+        yield Service(client, archive, keys, study)
+
+
+def test_a_report_is_ordered_read_edited_accepted_and_exported(service: Service) -> None:
+    made = service.drafted()
+    shown = service.ask("read", "GET", f"/reports/{made}").json()
+    assert (shown["status"], shown["study_instance_uid"]) == ("draft", service.study)
+    assert shown == service.archive.report(made)
+    body = {"text": "My own words.", "revision": 1}
+    assert service.ask("report", "POST", f"/reports/{made}/edit", body).json()["status"] == "edited"
+    stale = service.ask("report", "POST", f"/reports/{made}/accept", {"revision": 1})
+    assert (stale.status_code, stale.json()["code"]) == (409, "draft-changed")
+    accepted = service.ask("report", "POST", f"/reports/{made}/accept")
+    assert (accepted.status_code, accepted.json()["status"]) == (200, "accepted")
+    again = service.ask("report", "POST", f"/reports/{made}/reject", {"reason": "x"})
+    assert (again.status_code, again.json()["code"]) == (409, "draft-settled")
+    for name, media_type in {
+        "sr": "application/dicom",
+        "pdf": "application/pdf",
+        "fhir": "application/fhir+json",
+    }.items():
+        file = service.ask("report", "GET", f"/reports/{made}/export?format={name}")
+        assert (file.status_code, file.headers["content-type"]) == (200, media_type)
+        assert file.headers["content-disposition"].startswith("attachment")
+    listed = service.ask("read", "GET", "/reports?words=own%20words").json()["reports"]
+    assert [one["id"] for one in listed] == [made]
+    actions = [one.event.action for one in service.archive.index.audit.events() if one.event.studies]
+    expected = ["draft", "report-view", "report-decide", "report-decide", "export", "export", "export"]
+    assert actions == [*expected, "report-view"]
+
+
+def test_routes_are_put_tried_run_and_removed(service: Service) -> None:
+    rule = {"studies": "all", "modality": ["CR", "DX"], "total": 1}
+    assert service.ask("admin", "PUT", "/routes/chest", rule).json()["rule"] == rule
+    tried = service.ask("admin", "POST", "/routes/chest/test").json()
+    assert len(tried["would_send"]) >= 1
+    assert service.archive.index.jobs.listed() == []
+    other = service.ask("admin", "POST", "/routes/other/test", {"modality": ["MR"]}).json()
+    assert all(one["conditions"][0]["value"] == ["MR"] for one in other["would_send"])
+    assert service.ask("admin", "POST", "/routes/chest/run").json()["sent"] == 1
+    shown = service.ask("report", "GET", "/routes/chest").json()
+    assert (shown["sent"], shown["held"]) == (1, len(tried["would_send"]) - 1)
+    assert [one["name"] for one in service.ask("report", "GET", "/routes").json()["routes"]] == ["chest"]
+    bad = service.ask("admin", "PUT", "/routes/chest", {"wehre": []})
+    assert (bad.status_code, bad.json()["code"]) == (422, "bad-route")
+    unknown = service.ask("admin", "PUT", "/routes/chest", {"generator": "nothing"})
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown-generator")
+    assert service.ask("admin", "DELETE", "/routes/chest").status_code == 200
+    assert service.ask("report", "GET", "/routes/chest").status_code == 404
+
+
+WHO: list[tuple[str, str, Any, set[str]]] = [
+    ("POST", "/reports", {"study_instance_uid": "STUDY"}, {"report", "admin"}),
+    ("GET", "/reports", None, {"read", "admin"}),
+    ("GET", "/reports/DRAFT", None, {"read", "admin"}),
+    ("POST", "/reports/DRAFT/edit", {"text": "x"}, {"report", "admin"}),
+    ("GET", "/reports/DRAFT/export", None, {"report", "admin"}),
+    ("POST", "/reports/DRAFT/accept", None, {"report"}),
+    ("POST", "/reports/DRAFT/reject", {"reason": "x"}, set()),
+    ("PUT", "/routes/x", {"enabled": False}, {"admin"}),
+    ("GET", "/routes", None, {"report", "admin"}),
+    ("GET", "/routes/x", None, {"report", "admin"}),
+    ("POST", "/routes/x/test", None, {"admin"}),
+    ("POST", "/routes/x/run", None, {"admin"}),
+    ("DELETE", "/routes/x", None, {"admin"}),
+]
+
+
+def test_every_verb_asks_for_its_scope(service: Service) -> None:
+    draft = service.drafted()
+    for method, path, body, allowed in WHO:
+        told = body and {name: service.study if value == "STUDY" else value for name, value in body.items()}
+        for scope in SCOPES:
+            answer = service.ask(scope, method, path.replace("DRAFT", draft), told)
+            may = answer.status_code in (200, 202)
+            if scope in ("report", "admin") and answer.status_code == 409:
+                continue  # the one before has settled the draft
+            assert may == (scope in allowed), (method, path, scope, answer.text)
+            if not may:
+                assert answer.json()["code"] == "missing-scope"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("POST", "/reports", {"study_instance_uid": "1.2.3"}, 404, "unknown-study"),
+        ("POST", "/reports", {"study_instance_uid": "STUDY", "route": "no"}, 404, "unknown-route"),
+        ("POST", "/reports", {"study_instance_uid": "STUDY", "generator": "no"}, 422, "unknown-generator"),
+        ("POST", "/reports", {"study_instance_uid": "STUDY", "options": {"x": 1}}, 422, "bad-route"),
+        ("POST", "/reports", {}, 422, "bad-request"),
+        ("GET", "/reports/nothing", None, 404, "unknown-draft"),
+        ("POST", "/reports/nothing/accept", None, 404, "unknown-draft"),
+        ("POST", "/reports/nothing/reject", {"reason": ""}, 422, "bad-request"),
+        ("GET", "/reports/nothing/export?format=doc", None, 422, "bad-request"),
+        ("POST", "/routes/nothing/test", None, 404, "unknown-route"),
+        ("POST", "/routes/nothing/run", None, 404, "unknown-route"),
+        ("DELETE", "/routes/nothing", None, 404, "unknown-route"),
+    ],
+)
+def test_what_cannot_be_done_is_a_problem_with_a_code(
+    service: Service, method: str, path: str, body: Any, status: int, code: str
+) -> None:
+    told = body and {name: service.study if value == "STUDY" else value for name, value in body.items()}
+    answer = service.ask("admin", method, path, told)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"

@@ -1,0 +1,175 @@
+"""Servers and workers as processes: shared work, kills, restarts, orderly ends."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.service.jobs import Job
+from tests.api.conftest import Phantoms, run
+from tests.api.service_processes import Started, eventually
+from tests.postgresql_server import PostgresqlServer
+
+Start = Callable[..., Started]
+
+
+@pytest.fixture(autouse=True)
+def _any_folder_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSIGLIP_INGEST_ROOTS", "/")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts commands on the test's home."""
+    begun: list[Started] = []
+
+    def start(*words: str, database_url: str | None = None) -> Started:
+        begun.append(Started(tmp_path / "home", words, database_url))
+        return begun[-1]
+
+    yield start
+    for one in begun:
+        one.end()
+
+
+@pytest.fixture
+def url(postgresql_server: PostgresqlServer) -> Iterator[str]:
+    made = postgresql_server.new_database()
+    yield made
+    postgresql_server.drop(made)
+
+
+def pid_of(job: Job) -> int:
+    """The process that runs a job: a worker's name is its host, its process and a random word."""
+    return int(str(job.worker).split(":")[1])
+
+
+def test_two_servers_and_two_workers_share_a_database(
+    tmp_path: Path, phantoms: Phantoms, start: Start, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    with CaseIndex.open(home, database_url=url) as index:
+        servers = [start("serve", "--port", "0", "--no-worker", database_url=url) for _ in range(2)]
+        workers = [start("worker", "--poll", "0.1", database_url=url) for _ in range(2)]
+        urls = [str(server.answer()["url"]) for server in servers]
+        ready = [index.jobs.submit("ingest", {"paths": ["/no/such/folder"]}) for _ in range(2)]
+        eventually(lambda: all(index.jobs.get(job.id).is_final for job in ready))
+        studies = sorted(phantoms.dicom.iterdir())
+        parts = [studies[n::8] for n in range(8)]
+        overlapping = [[phantoms.dicom], studies[:20], studies[10:], [phantoms.dicom]]
+        paths = [[str(path) for path in part] for part in (*parts, *overlapping)]
+        jobs = [index.jobs.submit("ingest", {"paths": part}) for part in paths]
+
+        def job(server: int, job_id: str) -> Any:
+            return httpx.get(f"{urls[server]}/v1/jobs/{job_id}").raise_for_status().json()
+
+        for number, one in enumerate(jobs):
+            with httpx.stream("GET", f"{urls[number % 2]}/v1/jobs/{one.id}/events", timeout=60) as stream:
+                assert "event: done" in list(stream.iter_lines())
+        answers = [job(number % 2, one.id) for number, one in enumerate(jobs)]
+        assert [(one["status"], one["attempts"]) for one in answers] == [("done", 1)] * len(jobs)
+        assert len({index.jobs.get(one.id).worker for one in jobs}) == 2
+        whole = answers[-1]["result"]
+        info = index.info()
+        assert (info.images, info.vectors, info.faiss.ntotal) == (whole["images"],) * 3
+        assert info.studies == len(phantoms.by_study)
+        assert info.files["embedded"] == whole["files_embedded"] + whole["files_unchanged"]
+        assert index.verify().problems == ()
+        monkeypatch.setenv("MEDSIGLIP_DATABASE_URL", url)
+        run("--home", home, "label", "import", phantoms.labels)
+        probes = [
+            index.jobs.submit("probe", {"name": f"p{n}", "labels": ["melanoma"], "level": "study"})
+            for n in range(4)
+        ]
+        eventually(lambda: all(index.jobs.get(one.id).is_final for one in probes))
+        results = [job(number % 2, one.id)["result"] for number, one in enumerate(probes)]
+        assert [one["name"] for one in results] == ["p0", "p1", "p2", "p3"]
+        assert len({one["macro_auroc"] for one in results}) == 1
+        for worker in workers:
+            worker.process.terminate()
+        told = [worker.answer()["jobs"] for worker in workers]
+        assert [worker.process.wait(30) for worker in workers] == [0, 0]
+        assert sum(one.get("done", 0) for one in told) == len(jobs) + 4  # type: ignore[attr-defined]
+        waiting = index.jobs.submit("ingest", {"paths": ["/no/such/folder"]})
+        with httpx.stream("GET", f"{urls[0]}/v1/jobs/{waiting.id}/events", timeout=60) as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "event: progress"
+            servers[0].process.terminate()
+            assert "event: done" not in list(lines)
+        assert servers[0].process.wait(30) == 0
+
+
+def test_a_worker_killed_in_mid_ingest_costs_one_attempt(
+    tmp_path: Path, phantoms: Phantoms, start: Start
+) -> None:
+    with CaseIndex.open(tmp_path / "home") as index:
+        job = index.jobs.submit("ingest", {"paths": [str(phantoms.dicom)]})
+        worker = start("worker")
+        eventually(lambda: index.info().images)
+        worker.process.send_signal(signal.SIGSTOP)
+        below = worker.children()
+        claimed = index.jobs.get(job.id)
+        assert (claimed.status, pid_of(claimed)) == ("running", worker.process.pid)
+        worker.process.kill()
+        worker.process.wait()
+        psutil.wait_procs(below, timeout=20)
+        assert not any(one.is_running() for one in below)
+        index.jobs.beat(claimed, lease_seconds=-1)  # as if the lease's time had passed
+        second = start("worker", "--once")
+        assert second.answer()["jobs"] == {"done": 1}
+        ended = index.jobs.get(job.id)
+        assert (ended.status, ended.attempts) == ("done", 2)
+        assert ended.result["embedded"] + ended.result["unchanged"] == ended.result["images"]
+        assert ended.result["unchanged"] > 0
+        assert index.info().images == ended.result["images"]
+        assert index.verify().problems == ()
+
+
+def test_the_worker_of_a_server_is_replaced_and_ends_with_it(tmp_path: Path, start: Start) -> None:
+    with CaseIndex.open(tmp_path / "home") as index:
+        server = start("serve", "--port", "0")
+        url = server.answer()["url"]
+
+        def run_a_job() -> int:
+            job = index.jobs.submit("ingest", {"paths": ["/no/such/folder"]})
+            eventually(lambda: index.jobs.get(job.id).is_final)
+            assert httpx.get(f"{url}/v1/jobs/{job.id}").json()["error"]["code"] == "no-such-path"
+            return pid_of(index.jobs.get(job.id))
+
+        first = run_a_job()
+        psutil.Process(first).kill()
+        second = run_a_job()
+        assert first != second
+        server.process.terminate()
+        assert server.process.wait(30) == 0
+        assert not psutil.pid_exists(second)
+        again = start("serve", "--port", "0")
+        url = again.answer()["url"]
+        third = run_a_job()
+        again.process.kill()
+        again.process.wait()
+        eventually(lambda: not psutil.pid_exists(third))
+
+
+def test_a_worker_outlasts_its_database(
+    tmp_path: Path, start: Start, url: str, postgresql_server: PostgresqlServer
+) -> None:
+    with CaseIndex.open(tmp_path / "home", database_url=url) as index:
+        worker = start("worker", "--poll", "0.1", database_url=url)
+        for _ in range(2):
+            job = index.jobs.submit("ingest", {"paths": ["/no/such/folder"]})
+            eventually(lambda job=job: index.jobs.get(job.id).is_final)  # type: ignore[misc]
+            postgresql_server.restart()
+            assert worker.process.poll() is None
+        job = index.jobs.submit("ingest", {"paths": ["/no/such/folder"]})
+        eventually(lambda: index.jobs.get(job.id).is_final)
+        worker.process.terminate()
+        assert worker.answer()["jobs"] == {"failed": 3}
+        assert worker.process.wait(30) == 0

@@ -1,0 +1,214 @@
+"""Jobs as a worker runs them: results, errors, retries, cancellation, a lost lease, an orderly end."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from medsiglip.api.archive.archive import Archive
+from medsiglip.api.errors import ServiceError
+from medsiglip.api.http.app import create_app
+from medsiglip.api.jobs.handlers import HANDLERS
+from medsiglip.api.jobs.job_run import JobRun
+from medsiglip.api.jobs.worker import Worker
+from medsiglip.index.service.jobs import MAX_ATTEMPTS, Job
+from medsiglip.medgemma.errors import DraftError
+from tests.api.conftest import Home, Phantoms
+
+
+@pytest.fixture(autouse=True)
+def _any_folder_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSIGLIP_INGEST_ROOTS", "/")
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[Archive]:
+    with Archive(tmp_path / "home") as opened:
+        opened.make()
+        yield opened
+
+
+def ended(archive: Archive, job: Job) -> dict[str, Any]:
+    return archive.index.jobs.get(job.id).to_json()
+
+
+class During:
+    """The archive's encoder, with something done at its first use."""
+
+    def __init__(self, archive: Archive, do: Callable[[], None]) -> None:
+        self._encoder = archive.encoder
+        self._do = do
+        self.calls = 0
+
+    def encode_images(self, images: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        vectors = self._encoder.encode_images(images)
+        if self.calls == 1:
+            self._do()
+        return vectors
+
+
+def while_encoding(archive: Archive, do: Callable[[], None]) -> During:
+    during = archive.__dict__["encoder"] = During(archive, do)
+    return during
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_results_are_those_of_the_command_line(own_home: Home, phantoms: Phantoms) -> None:
+    with Archive(own_home.path) as archive:
+        queue = archive.index.jobs
+        again = queue.submit("ingest", {"paths": [str(phantoms.dicom)], "metadata": None, "received": None})
+        trained = queue.submit("probe", {"name": "m", "labels": ["melanoma"], "level": "study", "where": []})
+        nowhere = queue.submit("ingest", {"paths": ["/no/such/folder"]})
+        works = Worker(archive)
+        works.run(once=True)
+        assert works.ended == {"done": 2, "failed": 1}
+        expected = own_home.run("ingest", phantoms.dicom).json
+        result = ended(archive, again)["result"]
+        assert {**result, "seconds": 0} == {**expected, "seconds": 0}
+        assert ended(archive, again)["progress"]["stage"] == "finding files"
+        assert ended(archive, trained)["result"] == own_home.run("probe", "show", "m").json
+        assert ended(archive, nowhere)["error"]["code"] == "no-such-path"
+        assert ended(archive, nowhere)["attempts"] == 1
+
+
+def test_a_cancelled_ingest_keeps_what_was_committed(archive: Archive, phantoms: Phantoms) -> None:
+    queue = archive.index.jobs
+    job = queue.submit("ingest", {"paths": [str(phantoms.dicom)]})
+    works = Worker(archive)
+
+    def cancel() -> None:
+        queue.cancel(job.id)
+        wait_for(lambda: works._run is not None and works._run.stopped_by == "cancel")
+
+    while_encoding(archive, cancel)
+    works.run(once=True)
+    assert works.ended == {"cancelled": 1}
+    assert ended(archive, job)["status"] == "cancelled"
+    kept = archive.index.info().images
+    assert archive.index.verify().ok
+    again = queue.submit("ingest", {"paths": [str(phantoms.dicom)]})
+    works.run(once=True)
+    result = ended(archive, again)["result"]
+    assert (result["embedded"], result["unchanged"]) == (result["images"] - kept, kept)
+
+
+def test_a_worker_that_lost_its_job_stops_and_says_nothing(archive: Archive, phantoms: Phantoms) -> None:
+    queue = archive.index.jobs
+    job = queue.submit("ingest", {"paths": [str(phantoms.dicom)]})
+    works = Worker(archive)
+
+    def lose() -> None:
+        assert works._run is not None
+        queue.beat(works._run.job, lease_seconds=-1)
+        assert queue.claim("another", ["ingest"]) is not None
+        wait_for(lambda: works._run is not None and works._run.stopped_by == "lost")
+
+    during = while_encoding(archive, lose)
+    works.run(once=True)
+    assert works.ended == {"lost": 1}
+    assert during.calls == 1
+    now = queue.get(job.id)
+    assert (now.status, now.worker, now.attempts) == ("running", "another", 2)
+
+
+def test_a_worker_that_is_told_to_end_hands_its_job_back(archive: Archive, phantoms: Phantoms) -> None:
+    queue = archive.index.jobs
+    job = queue.submit("ingest", {"paths": [str(phantoms.dicom)]})
+    works = Worker(archive)
+    while_encoding(archive, works.stop)
+    works.run()
+    assert works.ended == {"handed back": 1}
+    now = queue.get(job.id)
+    assert (now.status, now.attempts) == ("queued", 0)
+    Worker(archive).run(once=True)
+    assert queue.get(job.id).status == "done"
+    assert archive.index.verify().ok
+
+
+def test_an_idle_worker_takes_what_comes_and_ends_at_once(archive: Archive) -> None:
+    works = Worker(archive, poll_seconds=0.05)
+    thread = threading.Thread(target=works.run)
+    thread.start()
+    job = archive.index.jobs.submit("ingest", {"paths": ["/no/such/folder"]})
+    wait_for(lambda: archive.index.jobs.get(job.id).is_final)
+    works.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+ERRORS = {
+    "a code that may pass": (ServiceError("disk-full", "The disk is full."), "disk-full", True),
+    "an error that says so": (DraftError("server-busy", "Busy.", may_pass=True), "server-busy", True),
+    "memory": (MemoryError(), "out-of-memory", True),
+    "for good": (ServiceError("no-such-path", "It is not there."), "no-such-path", False),
+    "a defect": (ZeroDivisionError("secret"), "unexpected", False),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_what_may_pass_is_tried_again_and_nothing_else(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    error, code, passes = ERRORS[name]
+
+    def fail(_archive: Archive, _run: JobRun) -> dict[str, Any]:
+        raise error
+
+    monkeypatch.setitem(HANDLERS, "failing", fail)  # type: ignore[arg-type]
+    monkeypatch.setattr("medsiglip.api.archive.retries.LONGEST_WAIT_S", 0.0)
+    job = archive.index.jobs.submit("failing", {})
+    Worker(archive).run(once=True)
+    told = ended(archive, job)
+    assert (told["status"], told["error"]["code"]) == ("failed", code)
+    assert told["attempts"] == (MAX_ATTEMPTS if passes else 1)
+    assert "secret" not in told["error"]["message"]
+
+
+def test_names_of_any_bytes_and_odd_numbers_are_stored(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = {"path": "/a/\udcff\0.dcm", "auroc": float("nan"), "n": np.float32(0.5)}
+    monkeypatch.setitem(HANDLERS, "odd", lambda *_: odd)  # type: ignore[arg-type]
+    job = archive.index.jobs.submit("odd", {})
+    Worker(archive).run(once=True)
+    assert ended(archive, job)["result"] == {"path": "/a/\ufffd\ufffd.dcm", "auroc": None, "n": 0.5}
+
+
+@pytest.mark.parametrize("how", ["done", "cancelled while waiting", "failed"])
+def test_of_an_upload_only_what_is_in_the_index_is_kept(
+    archive: Archive, phantoms: Phantoms, how: str
+) -> None:
+    folder = archive.home / "received" / "7"
+    study = sorted(phantoms.dicom.iterdir())[0]
+    shutil.copytree(study, folder / "a")
+    (folder / "a" / "notes.txt").write_text("no picture")
+    (folder / "b").mkdir()
+    (folder / "b" / "broken.dcm").write_bytes(b"")
+    pictures = {path for path in folder.rglob("*.dcm") if path.parent.name != "b"}
+    paths = [str(folder), *(["/no/such/folder"] if how == "failed" else [])]
+    job = archive.index.jobs.submit("ingest", {"paths": paths, "received": str(folder)})
+    if how == "cancelled while waiting":
+        with TestClient(create_app(archive.settings), base_url="http://127.0.0.1") as client:
+            assert client.delete(f"/v1/jobs/{job.id}").json()["status"] == "cancelled"
+    else:
+        Worker(archive).run(once=True)
+    assert ended(archive, job)["status"] == how.split()[0]
+    left = {path for path in folder.rglob("*") if path.is_file()}
+    assert left == (pictures if how == "done" else set())
+    assert folder.exists() == (how == "done")
+    assert not (folder / "b").exists()

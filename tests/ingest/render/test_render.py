@@ -1,0 +1,431 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom import Dataset
+from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+from medsiglip.ingest.render.attributes import PixelAttributes, Window, attributes_of
+from medsiglip.ingest.render.grey_levels import draw_ramp
+from medsiglip.ingest.render.histogram import ValueHistogram
+from medsiglip.ingest.render.lookup_table import LookupTable
+from medsiglip.ingest.render.render import limits_percentiles, render
+from medsiglip.ingest.render.windowing import window_levels
+
+
+def shown(values, **attributes):
+    stored = np.atleast_2d(np.asarray(values))
+    return render(stored, PixelAttributes(**attributes)).values.ravel().tolist()
+
+
+KNOWN_ANSWERS = [
+    # PS3.3 C.11.2.1.2.1: below c - 0.5 - (w - 1)/2 black, above c - 0.5 + (w - 1)/2 white; c = 2048, w = 4096
+    # maps 0..4095 onto the whole range.
+    pytest.param(
+        [0, 4095, 2048], {"windows": (Window(2048, 4096),), "bits_stored": 12}, [0, 255, 128], id="linear"
+    ),
+    # C.11.2.1.2.1: a width of 1 is a threshold at c - 0.5.
+    pytest.param([9, 10, 99], {"windows": (Window(10, 1),)}, [0, 255, 255], id="width-one"),
+    # C.11.2.1.3.2: c - w/2 is black, c + w/2 white, c in the middle.
+    pytest.param(
+        [0, 50, 100],
+        {"windows": (Window(50, 100),), "voi_lut_function": "LINEAR_EXACT"},
+        [0, 128, 255],
+        id="linear-exact",
+    ),
+    # C.11.2.1.3.1: 1 / (1 + exp(-4 (x - c) / w)): 0.5 at c, 0.8808 at c + w/2.
+    pytest.param(
+        [50, 100, 0],
+        {"windows": (Window(50, 100),), "voi_lut_function": "SIGMOID"},
+        [128, 225, 30],
+        id="sigmoid",
+    ),
+    pytest.param(
+        [0, 99], {"windows": (Window(50, 100), Window(5, 1))}, [0, 255], id="first-of-several-windows"
+    ),
+    pytest.param([10, 20, 30], {"bits_stored": 12}, [0, 128, 255], id="full-range"),
+    pytest.param(
+        [0, 100], {"bits_stored": 12, "photometric_interpretation": "MONOCHROME1"}, [255, 0], id="monochrome1"
+    ),
+    pytest.param(
+        [0, 100], {"bits_stored": 12, "presentation_lut_shape": "INVERSE"}, [255, 0], id="inverse-shape"
+    ),
+    pytest.param(
+        [0, 100],
+        {"bits_stored": 12, "photometric_interpretation": "MONOCHROME1", "presentation_lut_shape": "INVERSE"},
+        [255, 0],
+        id="inverted-once",
+    ),
+    # C.7.5.1.1.2: padding takes no part in statistics.
+    pytest.param([-2000, 0, 100, 200], {"padding": (-2000, -2000)}, [0, 0, 128, 255], id="padding"),
+    pytest.param([-2000, -1990, 0, 200], {"padding": (-2000, -1900)}, [0, 0, 0, 255], id="padding-range"),
+    pytest.param(
+        [0, 1, 2],
+        {"voi_lut": LookupTable(0, np.array([0.0, 4095.0, 2048.0]), 12)},
+        [0, 255, 128],
+        id="voi-lut",
+    ),
+    # C.11.2.1.1: below the first mapped value the first entry counts, above the table the last.
+    pytest.param(
+        [-5, 10, 12, 900],
+        {"voi_lut": LookupTable(10, np.array([0.0, 100.0, 255.0]), 8)},
+        [0, 0, 255, 255],
+        id="voi-lut-ends",
+    ),
+    pytest.param(
+        [0, 1, 2],
+        {"modality_lut": LookupTable(0, np.array([100.0, 0.0, 50.0]), 8), "windows": (Window(50.5, 101),)},
+        [255, 0, 128],
+        id="modality-lut",
+    ),
+    pytest.param(
+        [0, 1000, 2000],
+        {"rescale_slope": 2.0, "rescale_intercept": -1000.0, "windows": (Window(1000.5, 4001),)},
+        [0, 128, 255],
+        id="rescale",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "attributes", "expected"), KNOWN_ANSWERS)
+def test_known_answers(values, attributes, expected):
+    assert shown(np.array(values, np.int16), **attributes) == expected
+
+
+# Rounding is half up, so 127.5 is 128 either way round.
+RULES = [
+    # PS3.3 C.11.1.1.2: a negative slope turns the scale around.
+    pytest.param(
+        [0, 50, 100], {"rescale_slope": -1.0, "windows": (Window(-49.5, 101),)}, [255, 128, 0], id="negative"
+    ),
+    # C.11.2.1.2.1: several windows are alternatives.
+    pytest.param(
+        [0, 100],
+        {"windows": (Window(9000, 10), Window(float("nan"), 1), Window(50.5, 101))},
+        [0, 255],
+        id="alternative",
+    ),
+    # C.11.2.1.3.1 with C.11.2.1.2.1: polarity after the window; 1 - 0.8808 = 0.1192 at c + w/2.
+    pytest.param(
+        [50, 100],
+        {
+            "windows": (Window(50, 100),),
+            "voi_lut_function": "SIGMOID",
+            "photometric_interpretation": "MONOCHROME1",
+        },
+        [128, 30],
+        id="sigmoid-inverted",
+    ),
+    # A window of fractions: black at 0.25, white at 0.75 after a rescale of 1/100.
+    pytest.param(
+        [20, 25, 50, 75, 90],
+        {"rescale_slope": 0.01, "windows": (Window(0.5, 0.5),)},
+        [0, 0, 128, 255, 255],
+        id="narrow-exact",
+    ),
+    # Two stored values in the window: 10 is black and 12 white.
+    pytest.param(
+        [9, 10, 11, 12, 13], {"windows": (Window(11.5, 3),)}, [0, 0, 128, 255, 255], id="narrow-linear"
+    ),
+    pytest.param([-32768, 0, 32767], {"windows": (Window(0, 65536),)}, [0, 128, 255], id="whole-range"),
+    pytest.param([7, 7], {"bits_stored": 12}, [0, 0], id="blank"),
+    # C.11.1.1.1: no VOI transformation follows, so the table's own range is shown.
+    pytest.param(
+        [0, 1, 2],
+        {"modality_lut": LookupTable(0, np.array([30.0, 10.0, 20.0]), 8)},
+        [255, 0, 128],
+        id="modality-alone",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "attributes", "expected"), RULES)
+def test_more_known_answers(values, attributes, expected):
+    assert shown(np.array(values, np.int16), **attributes) == expected
+
+
+def test_stated_range_of_few_bits():
+    assert shown(np.array([0, 1], np.uint8), bits_stored=1) == [0, 255]
+    assert shown(np.array([0, 64, 127], np.uint8), bits_stored=7) == [0, 129, 255]
+    inverted = shown(
+        np.array([0, 55, 255], np.uint8), bits_stored=8, photometric_interpretation="MONOCHROME1"
+    )
+    assert inverted == [255, 200, 0]
+
+
+def test_all_stored_windows_are_recorded_and_the_first_is_used():
+    stored = np.arange(100, dtype=np.uint16).reshape(10, 10)
+    display = render(stored, PixelAttributes(windows=(Window(50, 100), Window(20, 10)), bits_stored=12))
+    assert (display.params["center"], display.params["width"]) == (50, 100)
+    assert display.params["windows"] == [[50, 100], [20, 10]]
+    later = render(stored, PixelAttributes(windows=(Window(9000, 10), Window(20, 10)), bits_stored=12))
+    assert (later.params["center"], later.warnings) == (20, ("window-not-first",))
+
+
+def test_dead_pixels_do_not_take_the_grey_scale():
+    stored = np.tile(np.arange(200, 1200, dtype=np.uint16), (50, 1))
+    expected = render(stored, PixelAttributes(modality="DX")).values
+    stored[3, 3] = 65535
+    display = render(stored, PixelAttributes(modality="DX"))
+    assert display.params["high"] < 1200
+    stored[3, 3] = stored[4, 3]
+    np.testing.assert_allclose(display.values[5:], expected[5:], atol=1)
+
+
+def test_numbers_that_are_not_finite_are_left_out_of_the_range():
+    stored = np.array([[0.0, 50.0, 100.0, np.nan, np.inf, -np.inf]], np.float32)
+    display = render(stored, PixelAttributes(bits_stored=32))
+    np.testing.assert_array_equal(display.values, [[0, 128, 255, 0, 255, 0]])
+    assert display.warnings == ("values-not-finite",)
+    nothing = render(np.full((2, 2), np.nan), PixelAttributes(bits_stored=64, modality="MR"))
+    np.testing.assert_array_equal(nothing.values, 0)
+
+
+def test_float_values_whose_difference_overflows():
+    stored = np.array([[-1.7e308, 0.0, 1.7e308]])
+    assert np.isin(render(stored, PixelAttributes(bits_stored=64)).values, [0, 128, 255]).all()
+
+
+def test_pet_slices_share_the_scale_of_their_series():
+    # Two slices that were stored with factors of their own hold the same activity; nothing is coloured.
+    hot = np.array([[0, 250, 1000]], np.uint16)
+    slices = [(hot, 10.0), (hot * 10, 1.0)]
+    histogram = ValueHistogram()
+    for stored, slope in slices:
+        histogram.add(stored, PixelAttributes(modality="PT", rescale_slope=slope))
+    limits = histogram.limits((0.0, 100.0))
+    one, other = (
+        render(stored, PixelAttributes(modality="PT", rescale_slope=slope), limits=limits)
+        for stored, slope in slices
+    )
+    assert one.rendering == "series-percentile"
+    assert one.values.tolist() == other.values.tolist() == [[0, 64, 255]]
+
+
+@pytest.mark.parametrize("polarity", ["MONOCHROME1", "MONOCHROME2"])
+def test_white_is_hot_whatever_the_polarity_of_pet(polarity):
+    attributes = PixelAttributes(modality="PT", photometric_interpretation=polarity)
+    uptake = np.array([[0, 500, 1000]], np.uint16)
+    assert render(uptake, attributes, limits=(0.0, 1000.0)).values.tolist() == [[0, 128, 255]]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from([np.int16, np.uint16, np.int8, np.uint8]),
+    st.floats(-1e5, 1e5),
+    st.floats(1e-3, 1e6),
+    st.booleans(),
+    st.integers(0, 999),
+)
+def test_the_ramp_is_that_of_exact_arithmetic(dtype, black, width, inverted, seed):
+    info = np.iinfo(dtype)
+    stored = np.random.default_rng(seed).integers(info.min, info.max, (130, 7), dtype=dtype, endpoint=True)
+    white = black + width
+    first, second = (white, black) if inverted else (black, white)
+    exact = np.clip((stored - first) / (second - first), 0, 1) * 255
+    np.testing.assert_allclose(draw_ramp(stored, first, second), exact, atol=0.5002)
+
+
+def test_eight_bits_without_a_window_are_shown_as_they_are():
+    assert shown(np.array([3, 100, 200], np.uint8), bits_stored=8) == [3, 100, 200]
+
+
+def test_ct_windows_are_the_published_ones():
+    hu = np.array([[-1225, -135, 0, 40, 80, 215, 1025]], np.int16)
+    display = render(
+        hu, PixelAttributes(modality="CT", hounsfield=True, photometric_interpretation="MONOCHROME2")
+    )
+    assert display.rendering == "ct-rgb-3window"
+    # Width 2250 level -100; width 350 level 40 (-135..215, not 135..215); width 80 level 40.
+    np.testing.assert_array_equal(display.values[0, :, 0], [0, 124, 139, 143, 148, 163, 255])
+    np.testing.assert_array_equal(display.values[0, :, 1], [0, 0, 98, 128, 157, 255, 255])
+    np.testing.assert_array_equal(display.values[0, :, 2], [0, 0, 0, 128, 255, 255, 255])
+
+
+def test_ct_without_rescale_or_in_a_secondary_capture_has_no_hounsfield_units():
+    stored = np.array([[0, 4000]], np.uint16)
+    assert render(stored, PixelAttributes(modality="CT")).rendering == "full-range"
+    captured = PixelAttributes(modality="CT", hounsfield=True, secondary_capture=True)
+    assert render(stored, captured).rendering == "full-range"
+
+
+def test_mr_takes_percentiles_of_the_series():
+    rng = np.random.default_rng(1)
+    slices = [rng.integers(0, 3000, (40, 40)).astype(np.uint16) for _ in range(3)]
+    attributes = PixelAttributes(modality="MR", rescale_slope=2.0, rescale_intercept=5.0)
+    histogram = ValueHistogram()
+    for one in slices:
+        histogram.add(one, attributes)
+    low, high = histogram.limits()
+    np.testing.assert_allclose([low, high], np.percentile(np.stack(slices) * 2.0 + 5.0, [0.5, 99.5]))
+    display = render(slices[0], attributes, limits=(low, high))
+    expected = np.clip((slices[0] * 2.0 + 5.0 - low) / (high - low), 0, 1) * 255
+    assert display.rendering == "mr-percentile"
+    np.testing.assert_allclose(display.values, expected, atol=0.5001)
+
+
+def test_padding_is_left_out_of_percentiles():
+    stored = np.full((10, 10), -32768, np.int16)
+    stored[:5] = np.arange(50).reshape(5, 10)
+    histogram = ValueHistogram()
+    histogram.add(stored, PixelAttributes(modality="MR", padding=(-32768, -32768)))
+    assert histogram.limits((0.0, 100.0)) == (0.0, 49.0)
+
+
+@pytest.mark.parametrize(
+    ("window", "code"),
+    [
+        (Window(30000, 400), "window-outside-data"),
+        (Window(-5000, 100), "window-outside-data"),
+        (Window(50, 0), "window-invalid"),
+        (Window(50, -7), "window-invalid"),
+        (Window(50, 1e6), "window-outside-data"),
+    ],
+)
+def test_absurd_windows_fall_back_to_percentiles_with_a_warning(window, code):
+    stored = np.arange(1000, dtype=np.uint16).reshape(20, 50)
+    display = render(stored, PixelAttributes(windows=(window,), bits_stored=12))
+    assert display.warnings == (code,)
+    assert display.rendering == "percentile"
+    assert display.values.min() == 0
+    assert display.values.max() == 255
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits", "window", "kept"),
+    [
+        (np.uint8, 8, Window(128, 256), True),
+        (np.uint8, 8, Window(127, 255), True),
+        (np.uint16, 12, Window(2048, 4096), True),
+        (np.int16, 12, Window(0, 4096), True),
+        # Far wider than the values, or not of the values: nothing would be seen of any frame.
+        (np.uint8, 8, Window(128, 2000), False),
+        (np.uint8, 8, Window(128, 4), False),
+        (np.uint16, 16, Window(32768, 65536), False),
+    ],
+)
+def test_an_almost_blank_frame_stays_so_in_a_window_over_all_stored_values(dtype, bits, window, kept):
+    stored = np.random.default_rng(1).integers(0, 3, (40, 50)).astype(dtype)
+    display = render(stored, PixelAttributes(bits_stored=bits, windows=(window,)))
+    assert (display.rendering, display.warnings) == (
+        ("voi", ()) if kept else ("percentile", ("window-outside-data",))
+    )
+    assert int(np.ptp(display.values)) == (255 if not kept else np.ptp(stored) if bits == 8 else 0)
+
+
+def test_a_window_over_all_values_after_a_negative_slope():
+    stored = np.array([[0, 1, 2]], np.uint8)
+    attributes = PixelAttributes(bits_stored=8, rescale_slope=-2.0, windows=(Window(-255, 512),))
+    assert render(stored, attributes).rendering == "voi"
+
+
+def test_unknown_voi_function_is_taken_as_linear_with_a_warning():
+    stored = np.arange(100, dtype=np.uint16).reshape(10, 10)
+    attributes = {"windows": (Window(50, 100),), "bits_stored": 12}
+    display = render(stored, PixelAttributes(**attributes, voi_lut_function="CUBIC"))
+    assert display.warnings == ("voi-function-unknown",)
+    np.testing.assert_array_equal(display.values, render(stored, PixelAttributes(**attributes)).values)
+
+
+def test_voi_lut_that_uses_less_than_its_stated_depth():
+    table = LookupTable(0, np.array([0.0, 2000.0, 4095.0]), 16)
+    display = render(np.array([[0, 1, 2]], np.uint16), PixelAttributes(voi_lut=table))
+    assert display.warnings == ("lut-depth-wrong",)
+    np.testing.assert_array_equal(display.values, [[0, 125, 255]])
+
+
+def test_first_mapped_value_read_as_unsigned_is_negative(make_dicom):
+    stored = np.array([[-100, 0, 100]], np.int16)
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [201, 65436, 8])  # -100 as an unsigned 16-bit number
+    item.add_new("LUTData", "US", list(range(201)))
+    values = render(stored, attributes_of(make_dicom(stored, VOILUTSequence=[item]))).values
+    np.testing.assert_array_equal(values, [[0, 100, 200]])
+
+
+def test_float_pixels():
+    stored = np.array([[0.0, 0.5, 1.0, np.nan]], np.float32)
+    np.testing.assert_array_equal(render(stored, PixelAttributes()).values, [[0, 128, 255, 0]])
+
+
+def test_frame_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match="frame"):
+        render(np.zeros((2, 2, 2, 2)), PixelAttributes())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([np.int16, np.uint16, np.int8, np.uint8]),
+    st.floats(0.01, 3).map(lambda value: round(value, 6)),
+    st.floats(-2000, 2000).map(lambda value: round(value, 6)),
+    st.sampled_from(["LINEAR", "LINEAR_EXACT", "SIGMOID"]),
+)
+def test_agrees_with_pydicom(seed, dtype, slope, intercept, function):
+    rng = np.random.default_rng(seed)
+    info = np.iinfo(dtype)
+    stored = rng.integers(info.min, info.max, (70, 9), dtype=dtype, endpoint=True)
+    values = stored * slope + intercept
+    dataset = Dataset()
+    dataset.RescaleSlope, dataset.RescaleIntercept = repr(slope), repr(intercept)
+    dataset.WindowCenter = round(float(values.min() + np.ptp(values) * rng.uniform(0.3, 0.7)), 2)
+    dataset.WindowWidth = round(float(rng.uniform(2, np.ptp(values) + 2)), 2)
+    dataset.VOILUTFunction = function
+    dataset.BitsStored, dataset.PixelRepresentation = 8 * info.dtype.itemsize, int(info.min < 0)
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    rescaled = apply_modality_lut(stored, dataset)
+    windowed = apply_voi_lut(rescaled, dataset)
+    # pydicom's output range is that of all values the stored bits could take after the rescale.
+    ends = np.array([info.min, info.max]) * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+    expected = (windowed - ends.min()) / np.ptp(ends) * 255
+    got = render(stored, attributes_of(dataset)).values
+    np.testing.assert_allclose(got, expected, atol=1.0)
+
+
+def test_the_table_and_the_direct_path_agree():
+    rng = np.random.default_rng(5)
+    large = rng.integers(-1024, 3000, (200, 200)).astype(np.int16)
+    attributes = PixelAttributes(windows=(Window(300, 1500),))
+    np.testing.assert_array_equal(
+        render(large, attributes).values, render(large.astype(np.float64), attributes).values
+    )
+
+
+def test_functional_groups_win_over_the_top_level(make_dicom):
+    dataset = make_dicom(np.zeros((2, 4, 4), np.uint16), NumberOfFrames=2, WindowCenter=1, WindowWidth=2)
+    for center in (100, 200):
+        voi, item = Dataset(), Dataset()
+        voi.WindowCenter, voi.WindowWidth = center, 50
+        item.FrameVOILUTSequence = [voi]
+        dataset.PerFrameFunctionalGroupsSequence = [
+            *dataset.get("PerFrameFunctionalGroupsSequence", []),
+            item,
+        ]
+    shared, transformation = Dataset(), Dataset()
+    transformation.RescaleSlope, transformation.RescaleIntercept, transformation.RescaleType = 3, 7, "US"
+    shared.PixelValueTransformationSequence = [transformation]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    assert attributes_of(dataset, 1).windows == (Window(200, 50),)
+    assert (attributes_of(dataset, 0).rescale_slope, attributes_of(dataset, 0).rescale_intercept) == (3, 7)
+
+
+def test_lookup_tables_are_read_from_a_dataset(make_dicom):
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [3, 10, 12])
+    item.add_new("LUTData", "OW", np.array([0, 1000, 4095], "<u2").tobytes())
+    dataset = make_dicom(np.zeros((2, 2), np.uint16))
+    dataset.VOILUTSequence = [item]
+    table = attributes_of(dataset).voi_lut
+    assert (table.first, table.bits, table.values.tolist()) == (10, 12, [0, 1000, 4095])
+
+
+def test_only_series_renderings_depend_on_other_frames():
+    assert limits_percentiles(PixelAttributes(modality="MR")) == (0.5, 99.5)
+    assert limits_percentiles(PixelAttributes(windows=(Window(1, 2),))) is None
+    assert limits_percentiles(PixelAttributes(bits_stored=12)) == (0.0, 100.0)
+
+
+def test_window_narrower_than_one_is_exact():
+    np.testing.assert_allclose(window_levels(np.array([0.0, 0.25, 0.5]), Window(0.25, 0.5)), [0.0, 0.5, 1.0])

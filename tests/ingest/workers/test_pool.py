@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from medsiglip.ingest.child_process import start_module
+from medsiglip.ingest.errors import WorkerLostError
+from medsiglip.ingest.files.walk import walk
+from medsiglip.ingest.header.header import Header
+from medsiglip.ingest.privacy.deidentify import SecretKey
+from medsiglip.ingest.scan.scan import scan_file
+from medsiglip.ingest.units.plan import Slice, Unit, plan
+from medsiglip.ingest.workers.isolation import draw_or_isolate
+from medsiglip.ingest.workers.pool import Worker, WorkerPool, seconds_allowed
+from medsiglip.ingest.workers.rendered_unit import draw_unit
+
+SIZE, PROFILE = 32, "medsiglip-eval"
+
+
+def headers_of(folder):
+    return [scan_file(found, SecretKey(b"k" * 32)) for found in walk([folder])]
+
+
+def hanging(tmp_path, name="pipe"):
+    """The header of a file that never ends: whoever opens this pipe waits for a writer."""
+    os.mkfifo(tmp_path / name)
+    return Header(str(tmp_path / name), 1, 0, "dicom", "2.25.666", "2.25.7", "2.25.97", modality="CT")
+
+
+@pytest.fixture
+def worker():
+    worker = Worker(SIZE, PROFILE, lambda unit: 2.0)
+    yield worker
+    worker.release()
+
+
+def test_a_worker_draws_what_this_process_draws(tmp_path, worker, write_series):
+    write_series(tmp_path, 4)
+    (unit,) = plan(headers_of(tmp_path))
+    here, there = draw_unit(unit, SIZE, PROFILE), worker.draw(unit)
+    np.testing.assert_array_equal(there.inputs, here.inputs)
+    assert (there.files, there.images) == (here.files, here.images)
+
+
+def test_inputs_stay_as_they_are_when_the_worker_draws_on(tmp_path, worker, write_series):
+    """The slot is used again, and grows for a longer series."""
+    for number, count in enumerate((2, 5, 3)):
+        write_series(tmp_path, count, uid=50 + number)
+    units = plan(headers_of(tmp_path))
+    drawn = [worker.draw(unit).inputs for unit in units]
+    for unit, inputs in zip(units, drawn, strict=True):
+        np.testing.assert_array_equal(inputs, draw_unit(unit, SIZE, PROFILE).inputs)
+
+
+def test_a_hanging_file_is_quarantined_and_the_worker_replaced(tmp_path, worker, write_series):
+    write_series(tmp_path / "in", 2)
+    stuck = Unit((hanging(tmp_path),), (Slice(0, 0, 0),))
+    assert [f.code for f in draw_or_isolate(worker.draw, stuck).files] == ["decoder-timeout"]
+    (unit,) = plan(headers_of(tmp_path / "in"))
+    assert len(draw_or_isolate(worker.draw, unit).images) == 2
+
+
+def test_a_worker_that_stops_reading_is_noticed(tmp_path, worker, write_series):
+    """A stopped process takes in what a pipe holds, and no more."""
+    write_series(tmp_path, 1)
+    (unit,) = plan(headers_of(tmp_path))
+    worker.draw(unit)
+    os.kill(worker.process_id, signal.SIGSTOP)
+    long = Unit(unit.headers * 2000, unit.slices)
+    with pytest.raises(WorkerLostError) as caught:
+        worker.draw(long)
+    assert caught.value.code == "decoder-timeout"
+    assert len(worker.draw(unit).images) == 1
+
+
+def test_a_crash_is_noticed(tmp_path, write_series):
+    worker = Worker(SIZE, PROFILE, lambda unit: 60.0)
+    write_series(tmp_path / "in", 1)
+    (unit,) = plan(headers_of(tmp_path / "in"))
+    worker.draw(unit)
+    stuck = Unit((hanging(tmp_path),), (Slice(0, 0, 0),))
+    threading.Timer(0.3, lambda: os.kill(worker.process_id, signal.SIGSEGV)).start()
+    with pytest.raises(WorkerLostError) as caught:
+        worker.draw(stuck)
+    assert caught.value.code == "decoder-crashed"
+    assert len(worker.draw(unit).images) == 1
+    worker.release()
+
+
+def test_a_file_whose_worker_was_killed_by_somebody_else_is_drawn_all_the_same(tmp_path, write_series):
+    write_series(tmp_path, 1)
+    (unit,) = plan(headers_of(tmp_path))
+    calls = []
+
+    def killed_once(unit):
+        calls.append(unit)
+        if len(calls) == 1:
+            raise WorkerLostError("decoder-crashed")
+        return draw_unit(unit, SIZE, PROFILE)
+
+    assert [f.code for f in draw_or_isolate(killed_once, unit).files] == [None]
+
+
+def test_one_bad_file_does_not_cost_its_series(tmp_path, worker, write_series):
+    write_series(tmp_path / "in", 3)
+    (unit,) = plan([*headers_of(tmp_path / "in"), hanging(tmp_path)])
+    drawn = draw_or_isolate(worker.draw, unit)
+    by_name = {os.path.basename(unit.headers[f.file].path): f.code for f in drawn.files}
+    assert by_name.pop("pipe") == "decoder-timeout"
+    assert set(by_name.values()) == {None}
+    assert len(drawn.images) == len(drawn.inputs) == 3
+    expected = draw_unit(plan(headers_of(tmp_path / "in"))[0], SIZE, PROFILE)
+    hashes = {unit.headers[f.file].path: f.pixel_hash for f in drawn.files}
+    assert len(set(hashes.values())) == 4
+    np.testing.assert_array_equal(
+        np.sort(drawn.inputs.reshape(3, -1), axis=0), np.sort(expected.inputs.reshape(3, -1), axis=0)
+    )
+
+
+@pytest.mark.parametrize("bad", [{17}, {0, 63}, {5, 6, 40}])
+def test_few_workers_are_lost_over_a_long_series(tmp_path, write_series, bad):
+    paths = write_series(tmp_path, 64)
+    (unit,) = plan(headers_of(tmp_path))
+    names = {str(path) for number, path in enumerate(paths) if number in bad}
+    losses = 0
+
+    def draw(part):
+        nonlocal losses
+        if names & {header.path for header in part.headers}:
+            losses += 1
+            raise WorkerLostError("decoder-timeout")
+        return draw_unit(part, SIZE, PROFILE)
+
+    drawn = draw_or_isolate(draw, unit)
+    assert {unit.headers[f.file].path for f in drawn.files if f.code} == names
+    assert len(drawn.images) == 64 - len(bad)
+    assert losses <= 1 + 6 * len(bad)
+
+
+def test_a_series_of_bad_files_costs_a_bounded_number_of_workers(tmp_path, write_series):
+    write_series(tmp_path, 100)
+    (unit,) = plan(headers_of(tmp_path))
+    losses = 0
+
+    def draw(part):
+        nonlocal losses
+        losses += 1
+        raise WorkerLostError("decoder-timeout")
+
+    drawn = draw_or_isolate(draw, unit)
+    assert sorted(f.file for f in drawn.files) == list(range(100))
+    assert {f.code for f in drawn.files} == {"decoder-timeout"}
+    assert losses <= 32
+
+
+def test_an_ordinary_file_is_cut_off_well_within_ten_seconds():
+    claims_much = Header("x", 500_000, 0, "dicom", "1", "2", "3", rows=65535, columns=65535)
+    assert seconds_allowed(Unit((claims_much,), tuple(Slice(0, f, None) for f in range(85)))) < 10
+    slide = Header("x", 2 << 30, 0, "dicom", "1", "2", "3", rows=512, columns=512)
+    assert seconds_allowed(Unit((slide,), tuple(Slice(0, f, None) for f in range(2000)))) > 200
+
+
+GREEDY = """
+import numpy as np
+import medsiglip.ingest.workers.worker as worker
+worker.MAX_MEMORY = 600 << 20
+worker.draw_unit = lambda *given: np.ones(1 << 30, np.uint8)
+worker.main()
+"""
+
+
+def test_a_file_that_needs_too_much_memory_is_rejected_by_its_code(tmp_path, write_series, monkeypatch):
+    write_series(tmp_path / "in", 1)
+    (unit,) = plan(headers_of(tmp_path / "in"))
+    (tmp_path / "greedy.py").write_text(GREEDY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(
+        "medsiglip.ingest.workers.pool.start_module",
+        lambda module, words, **given: start_module("greedy", words, **given),
+    )
+    greedy = Worker(SIZE, PROFILE, lambda unit: 20.0)
+    assert [f.code for f in draw_or_isolate(greedy.draw, unit).files] == ["decoder-memory"]
+    greedy.release()
+
+
+def test_the_pool_yields_every_unit_once(tmp_path, write_dicom):
+    for n in range(40):
+        write_dicom(tmp_path / f"{n}.dcm", np.full((8, 8), n, np.uint16) + np.eye(8, dtype=np.uint16))
+    units = plan(headers_of(tmp_path))
+    drawn = list(WorkerPool(2, SIZE, PROFILE).draw_all(units))
+    assert sorted(unit.headers[0].path for unit, _ in drawn) == sorted(u.headers[0].path for u in units)
+
+
+def test_leaving_early_ends_the_workers_and_closes_their_slots(tmp_path, write_dicom):
+    for n in range(10):
+        write_dicom(tmp_path / f"{n}.dcm", np.full((8, 8), n, np.uint16))
+    before = threading.active_count(), psutil.Process().num_fds()
+    units = WorkerPool(2, SIZE, PROFILE).draw_all(plan(headers_of(tmp_path)))
+    next(units)
+    units.close()
+    assert (threading.active_count(), psutil.Process().num_fds()) == before
+
+
+ORPHANS = """
+import os, sys
+from medsiglip.ingest.workers.pool import Worker
+from medsiglip.ingest.header.header import Header
+from medsiglip.ingest.units.plan import Slice, Unit
+worker = Worker(32, "medsiglip-eval", lambda unit: 1.0)
+worker._running()
+print(worker.process_id, os.fstat(worker._slot.descriptor).st_ino, flush=True)
+header = Header(sys.argv[1], 1, 0, "dicom", "2.25.666", "2.25.7", "2.25.97", modality="CT")
+if sys.argv[2] == "busy":
+    worker._seconds = lambda unit: 0.5
+    worker.draw(Unit((header,), (Slice(0, 0, 0),)))
+sys.stdin.read()
+"""
+
+
+def open_files(process):
+    """Inodes of what a process holds open, the anonymous among it; Linux tells."""
+    folder = Path(f"/proc/{process.pid}/fd")
+    try:
+        return {entry.stat().st_ino for entry in folder.iterdir() if "memfd" in os.readlink(entry)}
+    except OSError:
+        return set()
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="looks into /proc for anonymous memory")
+@pytest.mark.parametrize("state", ["idle", "busy"])
+def test_a_killed_run_leaves_no_process_and_no_shared_memory_behind(tmp_path, state):
+    os.mkfifo(tmp_path / "pipe")
+    run = subprocess.Popen(
+        [sys.executable, "-c", ORPHANS, str(tmp_path / "pipe"), state],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    number, inode = map(int, run.stdout.readline().split())
+    worker = psutil.Process(number)
+    assert inode in open_files(worker)
+    if state == "busy":
+        time.sleep(0.2)
+    run.kill()
+    run.communicate()
+    psutil.wait_procs([worker], timeout=20)
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+    assert not any(inode in open_files(process) for process in psutil.process_iter())

@@ -1,0 +1,128 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from medsiglip.errors import ModelError
+from medsiglip.figures.retrieval import evaluate_retrieval
+
+
+def unit(vectors):
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def cases():
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(0, 4, 80)
+    vectors = unit(rng.normal(size=(80, 16)) + 2 * np.eye(16)[kinds])
+    groups = [f"patient-{number}" for number in rng.integers(0, 25, 80)]
+    labels = [{"abcd"[kind]} | ({"rare"} if rng.random() < 0.05 else set()) for kind in kinds]
+    labels[0] = set()
+    labels[1] = {"only-here"}
+    return vectors, groups, labels
+
+
+def one_query(vectors, groups, labels, query, label=None):
+    """Precision, recall at 5 and average precision of one query, said plainly."""
+    others = [i for i in range(len(vectors)) if groups[i] != groups[query]]
+    wanted = labels[query] if label is None else {label}
+    relevant = np.array([bool(wanted & labels[i]) for i in others])
+    if not relevant.any():
+        return None
+    scores = np.array([vectors[query] @ vectors[i] for i in others])
+    first = relevant[np.argsort(-scores)[:5]].sum()
+    return first / 5, first / relevant.sum(), average_precision_score(relevant, scores), relevant.mean()
+
+
+@pytest.mark.parametrize("block", [2**22, 80 * 7])
+def test_figures_equal_a_plain_loop(cases, block):
+    vectors, groups, labels = cases
+    report = evaluate_retrieval(vectors, groups, labels, block=block)
+    for label in (None, "a", "rare"):
+        figures = report.overall if label is None else report.by_label[label]
+        queries = [i for i in range(80) if label is None or label in labels[i]]
+        each = [one_query(vectors, groups, labels, query, label) for query in queries]
+        found = [values for values in each if values is not None]
+        expected = np.mean(found, axis=0)
+        assert figures.queries == len(found)
+        assert figures.excluded == len(queries) - len(found)
+        assert figures.precision_at[5] == pytest.approx(expected[0], abs=1e-9)
+        assert figures.recall_at[5] == pytest.approx(expected[1], abs=1e-9)
+        assert figures.map == pytest.approx(expected[2], abs=1e-9)
+        assert figures.chance == pytest.approx(expected[3], abs=1e-9)
+
+
+def test_queries_with_nothing_relevant_are_counted(cases):
+    vectors, groups, labels = cases
+    report = evaluate_retrieval(vectors, groups, labels)
+    assert report.overall.queries + report.overall.excluded == 80
+    assert report.overall.excluded >= 2
+    assert report.by_label["only-here"].queries == 0
+    assert report.by_label["only-here"].excluded == 1
+    assert math.isnan(report.by_label["only-here"].map)
+
+
+def test_own_patient_is_never_found():
+    rng = np.random.default_rng(1)
+    patients = np.repeat(np.arange(30), 4)
+    vectors = unit(np.eye(30)[patients] + 0.01 * rng.normal(size=(120, 30)))
+    labels = [{f"{patient % 3}"} for patient in patients]
+    report = evaluate_retrieval(vectors, patients.tolist(), labels)
+    # Patients are at random to each other; finding oneself would give a precision of 1.
+    assert report.overall.precision_at[1] < 0.6
+    alone = evaluate_retrieval(vectors, list(range(120)), labels)
+    assert alone.overall.precision_at[1] == 1.0
+
+
+def test_identical_vectors_score_at_chance_in_any_order():
+    labels = [{"a"}] * 30 + [{"b"}] * 70
+    report = evaluate_retrieval(np.tile(unit(np.ones((1, 8))), (100, 1)), list(range(100)), labels)
+    for k in (1, 5, 10):
+        assert report.overall.precision_at[k] == pytest.approx(report.overall.chance, abs=1e-9)
+
+
+def test_row_order_does_not_matter(cases):
+    vectors, groups, labels = cases
+    order = np.random.default_rng(2).permutation(80)
+    first = evaluate_retrieval(vectors, groups, labels).overall
+    second = evaluate_retrieval(
+        vectors[order], [groups[i] for i in order], [labels[i] for i in order]
+    ).overall
+    assert first.map == pytest.approx(second.map, abs=1e-9)
+    assert first.ci["map"] == pytest.approx(second.ci["map"], abs=1e-9)
+
+
+def test_interval_resamples_patients(cases):
+    vectors, groups, labels = cases
+    figures = evaluate_retrieval(vectors, groups, labels).overall
+    each = {}
+    for query in range(80):
+        values = one_query(vectors, groups, labels, query)
+        if values is not None:
+            each.setdefault(groups[query], []).append(values[2])
+    rng = np.random.default_rng(9)
+    patients = list(each)
+    means = [
+        np.mean(np.concatenate([each[patients[i]] for i in rng.integers(0, len(patients), len(patients))]))
+        for _ in range(4000)
+    ]
+    assert figures.ci["map"] == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.012)
+
+
+def test_json_has_the_documented_keys(cases):
+    content = json.loads(json.dumps(evaluate_retrieval(*cases).to_json()))
+    assert set(content["precision_at"]) == set(content["recall_at"]) == {"1", "5", "10"}
+    assert {"queries", "excluded", "map", "ci", "by_label"} <= set(content)
+    assert len(content["ci"]["precision_at_5"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("count", "labels", "code"), [(2, [{"a"}] * 3, "shape-mismatch"), (3, [set()] * 3, "no-labels")]
+)
+def test_bad_input_is_named(count, labels, code):
+    with pytest.raises(ModelError) as caught:
+        evaluate_retrieval(np.eye(3, dtype=np.float32), list(range(count)), labels)
+    assert caught.value.code == code

@@ -1,0 +1,327 @@
+import json
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+
+from medsiglip.errors import ModelError
+from medsiglip.figures.metrics import group_codes
+from medsiglip.probes import probe as module
+from medsiglip.probes.logistic import Basis, fit_path
+from medsiglip.probes.patient_folds import group_folds
+from medsiglip.probes.probe import STRENGTHS, Probe, train
+
+
+def embeddings(n, d, *, seed=0, signal=2.0, labels=1):
+    """Unit vectors with the decaying spectrum and offset of real ones, and labels that depend on them."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(n, d)) / np.arange(1, d + 1) ** 0.7 + 0.3 * rng.normal(size=d)
+    logits = vectors @ rng.normal(size=(d, labels))
+    logits = signal * (logits - logits.mean(axis=0)) / logits.std(axis=0) - 0.7
+    truth = (rng.random((n, labels)) < 1 / (1 + np.exp(-logits))).astype(float)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), truth
+
+
+def objective(coef, intercept, strength, vectors, labels):
+    logits = vectors @ coef + intercept
+    return strength * (np.logaddexp(0, logits) - labels * logits).sum() + coef @ coef / 2
+
+
+@pytest.mark.parametrize(("n", "d"), [(300, 40), (60, 200), (200, 1)])
+def test_objective_is_no_higher_than_scikit_learns_at_convergence(n, d):
+    vectors, truth = embeddings(n, d, labels=3)
+    vectors = vectors.astype(np.float64) if d > 1 else np.random.default_rng(0).normal(size=(n, 1))
+    labels = truth.copy()
+    labels[np.random.default_rng(1).random(labels.shape) < 0.2] = np.nan
+    path = fit_path(Basis.of(vectors), labels, STRENGTHS, 1e-11)
+    for column in range(3):
+        known = ~np.isnan(labels[:, column])
+        part, target = vectors[known], labels[known, column]
+        for strength, solution in zip(STRENGTHS, path, strict=True):
+            theirs = LogisticRegression(C=strength, tol=1e-10, max_iter=20000).fit(part, target)
+            ours = objective(solution.coef[column], solution.intercept[column], strength, part, target)
+            best = objective(theirs.coef_[0], theirs.intercept_[0], strength, part, target)
+            assert ours <= best * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("strength", [1e-4, 1.0, 1e4])
+def test_gradient_vanishes_at_the_solution(strength):
+    vectors, truth = embeddings(120, 300)
+    rows = vectors.astype(np.float64)
+    solution = fit_path(Basis.of(rows), truth, [strength], 1e-11)[0]
+    residual = 1 / (1 + np.exp(-solution.logits(rows)[:, 0])) - truth[:, 0]
+    scale = np.abs(rows).T @ np.abs(residual)
+    assert (
+        np.abs(strength * (rows.T @ residual) + solution.coef[0]).max() < 1e-4 * strength * scale.max() + 1e-9
+    )
+    assert abs(residual.sum()) < 1e-4 * np.abs(residual).sum()
+
+
+def test_separable_labels_have_a_finite_solution():
+    rows = np.r_[np.full((20, 2), -1.0), np.full((20, 2), 1.0)]
+    labels = np.r_[np.zeros(20), np.ones(20)][:, None]
+    solution = fit_path(Basis.of(rows), labels, STRENGTHS, 1e-11)[-1]
+    theirs = LogisticRegression(C=STRENGTHS[-1], tol=1e-12, max_iter=10000).fit(rows, labels[:, 0])
+    assert solution.coef[0] == pytest.approx(theirs.coef_[0], rel=1e-4)
+
+
+def test_identical_vectors_give_the_prevalence():
+    labels = np.r_[np.ones(10), np.zeros(30)][:, None]
+    solution = fit_path(Basis.of(np.ones((40, 5))), labels, STRENGTHS, 1e-11)[-1]
+    assert 1 / (1 + np.exp(-solution.logits(np.ones((1, 5)))[0, 0])) == pytest.approx(0.25)
+
+
+@given(st.integers(2, 6), st.integers(0, 50), st.integers(8, 40))
+@settings(deadline=None)
+def test_no_group_is_in_two_folds_and_row_order_does_not_matter(folds, seed, groups):
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, groups, 100)
+    labels = rng.choice([0.0, 1.0, np.nan], (100, 3))
+    fold = group_folds(labels, codes, folds, seed)
+    assert all(len(set(fold[codes == group])) == 1 for group in np.unique(codes))
+    assert set(fold) == set(range(folds))
+    order = rng.permutation(100)
+    assert (group_folds(labels[order], codes[order], folds, seed) == fold[order]).all()
+
+
+def test_folds_spread_a_rare_label():
+    labels = np.zeros((200, 2))
+    labels[:10, 0] = 1
+    labels[50:150, 1] = 1
+    fold = group_folds(labels, np.arange(200), 5, seed=0)
+    assert np.bincount(fold[labels[:, 0] == 1]).tolist() == [2] * 5
+    assert np.bincount(fold[labels[:, 1] == 1]).tolist() == [20] * 5
+    assert np.bincount(fold).tolist() == [40] * 5
+
+
+def test_folds_differ_by_seed():
+    labels = np.random.default_rng(0).integers(0, 2, (60, 1)).astype(float)
+    assert (group_folds(labels, np.arange(60), 3, 0) != group_folds(labels, np.arange(60), 3, 1)).any()
+
+
+def pipeline(vectors, labels, codes, folds, inner_folds, seed):
+    """The same protocol with scikit-learn alone: out-of-fold decision values of one label."""
+    scores = np.zeros(len(labels))
+    fold = group_folds(labels[:, None], codes, folds, seed)
+    for number in range(folds):
+        rows = np.flatnonzero(fold != number)
+        inner = group_folds(labels[rows, None], codes[rows], inner_folds, seed + 1 + number)
+        losses = [
+            sum(
+                log_loss(
+                    labels[rows[inner == part]],
+                    LogisticRegression(C=strength, max_iter=5000)
+                    .fit(vectors[rows[inner != part]], labels[rows[inner != part]])
+                    .predict_proba(vectors[rows[inner == part]])[:, 1],
+                    normalize=False,
+                    labels=[0, 1],
+                )
+                for part in range(inner_folds)
+            )
+            for strength in STRENGTHS
+        ]
+        final = LogisticRegression(C=STRENGTHS[int(np.argmin(losses))], max_iter=5000, tol=1e-6)
+        final.fit(vectors[rows], labels[rows])
+        scores[fold == number] = final.decision_function(vectors[fold == number])
+    return scores
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_auroc_is_within_a_thousandth_of_a_scikit_learn_pipeline(seed):
+    vectors, truth = embeddings(400, 48, seed=seed)
+    groups = [f"p{number}" for number in np.random.default_rng(seed).integers(0, 150, 400)]
+    _, report = train(vectors, {"finding": truth[:, 0]}, groups, space="s", seed=seed)
+    scores = pipeline(vectors.astype(np.float64), truth[:, 0], group_codes(groups), 5, 3, seed)
+    assert report.labels[0].auroc == pytest.approx(roc_auc_score(truth[:, 0], scores), abs=1e-3)
+    assert report.labels[0].auprc == pytest.approx(average_precision_score(truth[:, 0], scores), abs=3e-3)
+
+
+def test_kept_probe_is_scikit_learns_on_all_rows():
+    vectors, truth = embeddings(300, 32)
+    probe, report = train(vectors * 7, {"finding": truth[:, 0]}, list(range(300)), space="s")
+    rows = vectors / np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    theirs = LogisticRegression(C=report.labels[0].c, tol=1e-10, max_iter=10000).fit(rows, truth[:, 0])
+    assert probe.predict_probability(vectors)[:, 0] == pytest.approx(
+        theirs.predict_proba(rows)[:, 1], abs=1e-5
+    )
+
+
+def test_random_labels_are_at_chance():
+    entries = []
+    for seed in range(12):
+        vectors, _ = embeddings(240, 32, seed=seed)
+        rng = np.random.default_rng(seed)
+        labels = {f"coin-{i}": rng.integers(0, 2, 240).astype(float) for i in range(3)}
+        _, report = train(vectors, labels, (np.arange(240) // 2).tolist(), space="s")
+        entries += report.labels
+    # The standard error of this mean is 0.0075.
+    assert np.mean([entry.auroc for entry in entries]) == pytest.approx(0.5, abs=0.02)
+    contained = [entry.auroc_ci[0] <= 0.5 <= entry.auroc_ci[1] for entry in entries]
+    assert np.mean(contained) >= 0.75
+
+
+def test_prevalence_that_differs_by_fold_does_not_count_against_a_probe_that_knows_nothing():
+    # The more positives a fold has, the fewer are left to train on: raw pooled probabilities give 0.2 here.
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(5), 80)
+    prevalence = np.linspace(0.1, 0.9, 5)[patients]
+    labels = {f"coin-{i}": (rng.random(400) < prevalence).astype(float) for i in range(4)}
+    _, report = train(rng.normal(size=(400, 16)) + 3, labels, patients.tolist(), space="s")
+    assert report.macro_auroc == pytest.approx(0.5, abs=0.08)
+
+
+def test_labels_of_a_patient_do_not_leak():
+    # Twin rows of a patient share a random label: a probe that saw one twin would know the other.
+    rng = np.random.default_rng(3)
+    patients = np.repeat(np.arange(80), 4)
+    vectors = rng.normal(size=(80, 256))[patients] + 0.05 * rng.normal(size=(320, 256))
+    labels = {"coin": rng.integers(0, 2, 80).astype(float)[patients]}
+    _, by_patient = train(vectors, labels, patients.tolist(), space="s")
+    _, by_row = train(vectors, labels, list(range(320)), space="s")
+    assert by_row.labels[0].auroc > 0.95
+    assert by_patient.labels[0].auroc_ci[0] < 0.5 < by_patient.labels[0].auroc_ci[1]
+
+
+def test_seed_decides_and_row_order_does_not():
+    vectors, truth = embeddings(150, 24, labels=2)
+    groups = np.array([f"p{number}" for number in np.random.default_rng(0).integers(0, 60, 150)])
+    labels = {"a": truth[:, 0], "b": truth[:, 1]}
+    probe, report = train(vectors, labels, groups.tolist(), space="s", seed=4)
+    again, same = train(vectors, labels, groups.tolist(), space="s", seed=4)
+    assert report == same
+    assert (probe.coef == again.coef).all()
+    order = np.random.default_rng(1).permutation(150)
+    _, shuffled = train(
+        vectors[order], {k: v[order] for k, v in labels.items()}, groups[order].tolist(), space="s", seed=4
+    )
+    for first, second in zip(report.labels, shuffled.labels, strict=True):
+        assert first.auroc == pytest.approx(second.auroc, abs=1e-9)
+        assert first.auroc_ci == pytest.approx(second.auroc_ci, abs=1e-9)
+    _, other = train(vectors, labels, groups.tolist(), space="s", seed=5)
+    assert other != report
+
+
+def test_unknown_labels_are_as_if_absent():
+    vectors, truth = embeddings(200, 24, labels=2)
+    half = truth[:, 0].copy()
+    half[120:] = np.nan
+    _, alone = train(vectors[:120], {"a": truth[:120, 0]}, list(range(120)), space="s")
+    _, padded = train(vectors, {"a": half}, list(range(200)), space="s")
+    assert padded.groups == alone.groups == 120
+    assert padded.labels[0] == alone.labels[0]
+
+
+def test_a_label_with_too_few_patients_is_left_out_with_a_sentence():
+    vectors, truth = embeddings(60, 16)
+    rare = np.zeros(60)
+    rare[:8] = 1
+    groups = [0] * 4 + [1] * 4 + list(range(2, 54))
+    probe, report = train(vectors, {"rare": rare, "a": truth[:, 0]}, groups, space="s")
+    assert probe.labels == ("a",)
+    assert report.warnings == (
+        "Label 'rare' has 8 positive rows from 2 groups and 52 negative rows from 52; "
+        "label at least 3 groups (patients) of each.",
+    )
+    with pytest.raises(ModelError, match="Label 'rare' has 8 positive rows") as caught:
+        train(vectors, {"rare": rare}, groups, space="s")
+    assert caught.value.code == "too-few-groups"
+
+
+@pytest.mark.parametrize("groups", [3, 4, 7])
+def test_as_few_groups_as_allowed_still_give_figures(groups):
+    vectors, _ = embeddings(groups * 6, 16)
+    codes = np.repeat(np.arange(groups), 6)
+    labels = np.tile([0.0, 1.0], groups * 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, report = train(vectors, {"a": labels}, codes.tolist(), space="s")
+    assert report.groups == groups
+    assert report.folds == min(5, groups)
+    assert 0 <= report.labels[0].auroc <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"labels": {}}, "no-labels"),
+        ({"labels": {"a": [0, 1]}}, "shape-mismatch"),
+        ({"labels": {"a": [0, 1, 2, 0, 1, 0]}}, "label-not-binary"),
+        ({"groups": [1]}, "shape-mismatch"),
+        ({"vectors": np.full((6, 2), np.nan)}, "vector-not-finite"),
+        ({"vectors": np.zeros(6)}, "shape-mismatch"),
+    ],
+)
+def test_bad_input_is_named(change, code):
+    arguments = {"vectors": np.eye(6), "labels": {"a": [0, 1, 0, 1, 0, 1]}, "groups": [0, 1, 2, 3, 4, 5]}
+    with pytest.raises(ModelError) as caught:
+        train(**{**arguments, **change}, space="s")
+    assert caught.value.code == code
+
+
+@pytest.fixture
+def probe():
+    vectors, truth = embeddings(80, 16, labels=2)
+    return train(
+        vectors, {"pleural effusion": truth[:, 0], "é": truth[:, 1]}, list(range(80)), space="abc-1"
+    )[0]
+
+
+def test_save_and_load_round_trip(probe, tmp_path):
+    path = tmp_path / "probe.npz"
+    probe.save(path)
+    probe.save(path)
+    loaded = Probe.load(path)
+    assert (loaded.space, loaded.labels, loaded.report) == (probe.space, probe.labels, probe.report)
+    vectors = embeddings(10, 16, seed=9)[0]
+    assert (loaded.predict_probability(vectors) == probe.predict_probability(vectors)).all()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["probe.npz"]
+    with np.load(path, allow_pickle=False) as archive:
+        assert json.loads(archive["metadata"].tobytes())["space"] == "abc-1"
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 broken"])
+def test_a_damaged_file_is_one_sentence(content, tmp_path):
+    path = tmp_path / "probe.npz"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="train the probe again") as caught:
+        Probe.load(path)
+    assert caught.value.code == "probe-unreadable"
+
+
+def test_a_cut_file_and_a_pickle_are_refused(probe, tmp_path):
+    path = tmp_path / "probe.npz"
+    probe.save(path)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), len(whole) // 12):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ModelError):
+            Probe.load(path)
+    np.savez(path, coef=np.array([print], dtype=object), intercept=1, c=1, metadata=1)
+    with pytest.raises(ModelError):
+        Probe.load(path)
+
+
+def test_a_missing_file_and_folder_are_named(probe, tmp_path):
+    with pytest.raises(ModelError) as caught:
+        Probe.load(tmp_path / "none.npz")
+    assert caught.value.code == "probe-unknown"
+    with pytest.raises(ModelError) as caught:
+        probe.save(tmp_path / "none" / "probe.npz")
+    assert caught.value.code == "probe-not-written"
+
+
+def test_vectors_of_another_dimension_are_refused(probe):
+    with pytest.raises(ModelError) as caught:
+        probe.predict_probability(np.ones((2, 15)))
+    assert caught.value.code == "dimension-mismatch"
+
+
+def test_report_is_json(probe):
+    content = json.loads(json.dumps(probe.report.to_json()))
+    assert {"groups", "labels", "macro_auroc"} <= set(content)
+    assert set(content["labels"][0]) == {"label", "n", "positive", "auroc", "auroc_ci", "auprc", "c"}
+    assert module.ProbeReport.from_json(content) == probe.report
