@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -31,7 +32,7 @@ NAMES = ("Doe^Jane", "PHANTOM HOSPITAL")
 
 
 @pytest.fixture(scope="module")
-def seeds(make_dicom):
+def seeds(make_dicom: Any) -> Any:
     return seed_files(make_dicom, _real_files())
 
 
@@ -41,7 +42,15 @@ def _real_files() -> Path | None:
 
 
 @pytest.fixture
-def mutations(seeds, tmp_path, model, encoder, monkeypatch, caplog, capfd):
+def mutations(
+    seeds: Any,
+    tmp_path: Path,
+    model: Any,
+    encoder: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> Any:
     """What a run over so many files saw, and all that it said."""
 
     def run(count: int) -> tuple[Watch, str]:
@@ -67,18 +76,18 @@ def assert_sound(watch: Watch, said: str, count: int) -> None:
     assert "unreadable-file" not in watch.outcomes  # nothing is wrong with the disk
 
 
-def test_the_same_seed_damages_the_same_files_in_the_same_way(seeds, make_dicom):
+def test_the_same_seed_damages_the_same_files_in_the_same_way(seeds: Any, make_dicom: Any) -> None:
     again, own = seed_files(make_dicom), [seed for seed in seeds if not seed.name.startswith("real-")]
     assert [mutated(own, 1, n) for n in range(200)] == [mutated(again, 1, n) for n in range(200)]
 
 
-def test_whole_seed_files_are_images_or_hold_none(seeds, tmp_path, run_whole):
+def test_whole_seed_files_are_images_or_hold_none(seeds: Any, tmp_path: Path, run_whole: Any) -> None:
     """Damage to files that were never whole would show nothing."""
     quarantined = run_whole([seed for seed in seeds if not seed.name.startswith("real-")])
     assert quarantined == {}
 
 
-def test_every_kind_of_damage_changes_files(seeds):
+def test_every_kind_of_damage_changes_files(seeds: Any) -> None:
     import random
 
     rng = random.Random(0)
@@ -89,11 +98,11 @@ def test_every_kind_of_damage_changes_files(seeds):
 
 
 @pytest.fixture
-def run_whole(tmp_path, model, encoder):
+def run_whole(tmp_path: Path, model: Any, encoder: Any) -> Any:
     from medsiglip.index.case_index import CaseIndex
     from medsiglip.ingest.run.pipeline import ingest
 
-    def run(chosen):
+    def run(chosen: Any) -> Any:
         for i, seed in enumerate(chosen):
             (tmp_path / "in" / str(i)).mkdir(parents=True)
             (tmp_path / "in" / str(i) / seed.name).write_bytes(seed.file)
@@ -104,13 +113,13 @@ def run_whole(tmp_path, model, encoder):
     return run
 
 
-def test_damaged_files_end_in_images_skipped_or_quarantined(mutations):
+def test_damaged_files_end_in_images_skipped_or_quarantined(mutations: Any) -> None:
     watch, said = mutations(FEW)
     assert_sound(watch, said, FEW)
 
 
 @pytest.mark.campaign
-def test_many_damaged_files_end_in_images_skipped_or_quarantined(mutations):
+def test_many_damaged_files_end_in_images_skipped_or_quarantined(mutations: Any) -> None:
     watch, said = mutations(MANY)
     early, late = watch.resident[len(watch.resident) // 5], watch.resident[-1]
     print(f"{watch.files} files: {dict(watch.outcomes.most_common())}")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,13 +59,15 @@ NO_PIXELS_AND_BROKEN = {"fo-dicom/GH179A.dcm": "truncated", "pydicom/test_files/
 
 
 @pytest.fixture(scope="module")
-def manifest(test_data):
+def manifest(test_data: Path) -> Any:
     with (test_data / "manifest.csv").open(newline="") as file:
         return {str(test_data / row["path"]): row for row in csv.DictReader(file)}
 
 
 @pytest.fixture(scope="module")
-def ingested(test_data, tmp_path_factory, model, encoder):
+def ingested(
+    test_data: Path, tmp_path_factory: pytest.TempPathFactory, model: Any, encoder: Any
+) -> Iterator[Any]:
     home = tmp_path_factory.mktemp("home")
     with CaseIndex.open(home) as index:
         first = ingest([test_data / "dicom"], index, model, lambda: encoder, IngestOptions(workers=2))
@@ -70,7 +75,7 @@ def ingested(test_data, tmp_path_factory, model, encoder):
         yield index, first, second
 
 
-def test_every_file_is_accounted_for(ingested, test_data):
+def test_every_file_is_accounted_for(ingested: Any, test_data: Path) -> None:
     _, report, _ = ingested
     files = sum(path.is_file() for path in (test_data / "dicom").rglob("*"))
     rejected = [r.path for r in (*report.skipped, *report.quarantined)]
@@ -79,7 +84,7 @@ def test_every_file_is_accounted_for(ingested, test_data):
     assert report.files_embedded + report.files_unchanged + len(rejected) == files
 
 
-def test_every_decodable_picture_is_embedded(ingested, manifest):
+def test_every_decodable_picture_is_embedded(ingested: Any, manifest: Any) -> None:
     index, report, _ = ingested
     rejected = {r.path: r.code for r in (*report.skipped, *report.quarantined)}
     known = index.known_files()
@@ -92,7 +97,7 @@ def test_every_decodable_picture_is_embedded(ingested, manifest):
                 assert index.find_file(path), path
 
 
-def test_files_without_pixels_are_not_embedded(ingested, manifest, test_data):
+def test_files_without_pixels_are_not_embedded(ingested: Any, manifest: Any, test_data: Path) -> None:
     _, report, _ = ingested
     rejected = {r.path for r in (*report.skipped, *report.quarantined)}
     without = {path for path, row in manifest.items() if row["decode"] == "no_pixels"}
@@ -100,7 +105,9 @@ def test_files_without_pixels_are_not_embedded(ingested, manifest, test_data):
     assert without - rejected == after_all
 
 
-def test_what_the_usual_decoders_cannot_read_is_embedded_or_truly_broken(ingested, manifest, test_data):
+def test_what_the_usual_decoders_cannot_read_is_embedded_or_truly_broken(
+    ingested: Any, manifest: Any, test_data: Path
+) -> None:
     index, report, _ = ingested
     folder = test_data / "dicom"
     rejected = {r.path: r.code for r in (*report.skipped, *report.quarantined)}
@@ -116,7 +123,7 @@ def test_what_the_usual_decoders_cannot_read_is_embedded_or_truly_broken(ingeste
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-def test_a_codestream_of_billions_of_columns_is_another_with_four_bytes_changed(test_data):
+def test_a_codestream_of_billions_of_columns_is_another_with_four_bytes_changed(test_data: Path) -> None:
     names = ("JPEG2000-embedded-sequence-delimiter.dcm", "JPEG2000.dcm")
     files = [(test_data / "dicom" / "pydicom/test_files" / name).read_bytes() for name in names]
     broken, whole = (data[data.index(b"\xff\x4f\xff\x51") : data.rindex(b"\xff\xd9")] for data in files)
@@ -132,7 +139,7 @@ def test_a_codestream_of_billions_of_columns_is_another_with_four_bytes_changed(
         ("pydicom-data/emri_small_jpeg_2k_lossless_too_short.dcm", "pydicom-data/emri_small.dcm"),
     ],
 )
-def test_files_that_pydicom_gives_up_equal_their_pairs(test_data, name, pair):
+def test_files_that_pydicom_gives_up_equal_their_pairs(test_data: Path, name: Any, pair: Any) -> None:
     with quiet():
         mine, theirs = (open_dataset(str(test_data / "dicom" / path)) for path in (name, pair))
         count = int(mine.get("NumberOfFrames") or 1)
@@ -141,13 +148,13 @@ def test_files_that_pydicom_gives_up_equal_their_pairs(test_data, name, pair):
         )
 
 
-def test_a_second_run_does_nothing(ingested):
+def test_a_second_run_does_nothing(ingested: Any) -> None:
     _, first, second = ingested
     assert (second.embedded, second.files_embedded, second.unchanged) == (0, 0, first.images)
     assert (second.skipped, second.quarantined) == (first.skipped, first.quarantined)
 
 
-def test_the_chest_ct_is_one_series_in_the_order_of_simpleitk(ingested, test_data):
+def test_the_chest_ct_is_one_series_in_the_order_of_simpleitk(ingested: Any, test_data: Path) -> None:
     import SimpleITK
 
     index, _, _ = ingested
@@ -162,7 +169,7 @@ def test_the_chest_ct_is_one_series_in_the_order_of_simpleitk(ingested, test_dat
     assert {image.rendering for image in series} == {"ct-rgb-3window"}
 
 
-def test_the_three_mr_series_stay_three(ingested, manifest):
+def test_the_three_mr_series_stay_three(ingested: Any, manifest: Any) -> None:
     index, _, _ = ingested
     paths = [
         p
@@ -179,7 +186,7 @@ def test_the_three_mr_series_stay_three(ingested, manifest):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-def test_decoded_values_equal_pydicom(manifest):
+def test_decoded_values_equal_pydicom(manifest: Any) -> None:
     import pydicom
 
     compared = 0
@@ -199,7 +206,7 @@ def test_decoded_values_equal_pydicom(manifest):
     assert compared > 100
 
 
-def test_pictures_with_wrong_names_and_broken_files_are_lines_of_the_report(test_data):
+def test_pictures_with_wrong_names_and_broken_files_are_lines_of_the_report(test_data: Path) -> None:
     broken = test_data / "dicom/pydicom/test_files/MR_truncated.dcm"
     (line,) = render_files([broken])
     assert line == Rejected(str(broken), "truncated")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 SIZE = 56
 TOKENS_PER_IMAGE = 4
@@ -95,7 +96,7 @@ def _wording() -> list[str]:
     return [text for text in [*texts, *turns] if text] * 2
 
 
-def _tokenizer():  # type: ignore[no-untyped-def]
+def _tokenizer() -> Any:  # type: ignore[no-untyped-def]
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -133,7 +134,7 @@ def _tokenizer():  # type: ignore[no-untyped-def]
     )
 
 
-def _config(tokenizer):  # type: ignore[no-untyped-def]
+def _config(tokenizer: Any) -> Any:  # type: ignore[no-untyped-def]
     from transformers import Gemma3Config
 
     tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -1,5 +1,9 @@
+from __future__ import annotations
+
 import tomllib
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +18,10 @@ SCALE, BIAS = 40.0, -5.0
 class Texts:
     """A text encoder of known answers: each new text gets the next random unit vector."""
 
-    def __init__(self, dimension=24):
+    def __init__(self, dimension: Any = 24) -> None:
         self.known, self.asked, self.rng, self.dimension = {}, [], np.random.default_rng(0), dimension
 
-    def __call__(self, texts):
+    def __call__(self, texts: Any) -> Any:
         self.asked.append(list(texts))
         for text in texts:
             vector = self.rng.normal(size=self.dimension)
@@ -25,12 +29,12 @@ class Texts:
         return np.array([self.known[text] for text in texts], dtype=np.float32)
 
 
-def images(count, dimension=24, seed=1):
+def images(count: Any, dimension: Any = 24, seed: Any = 1) -> Any:
     vectors = np.random.default_rng(seed).normal(size=(count, dimension))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def write(folder, text):
+def write(folder: Any, text: Any) -> Any:
     path = folder / "own.toml"
     path.write_text(text)
     return path
@@ -50,7 +54,7 @@ present = ["nodule"]
 """
 
 
-def test_findings_are_a_softmax_over_mean_absent_and_mean_present(tmp_path):
+def test_findings_are_a_softmax_over_mean_absent_and_mean_present(tmp_path: Path) -> None:
     texts, vectors = Texts(), images(5)
     prompt_set = load_prompt_set(write(tmp_path, FINDINGS))
     scores = ZeroShotClassifier(prompt_set, texts, SCALE).scores(vectors)
@@ -65,7 +69,7 @@ def test_findings_are_a_softmax_over_mean_absent_and_mean_present(tmp_path):
         assert scores.cosine[:, column] == pytest.approx(pair[1], abs=1e-6)
 
 
-def test_classes_and_names_are_a_softmax_over_each_other(tmp_path):
+def test_classes_and_names_are_a_softmax_over_each_other(tmp_path: Path) -> None:
     texts, vectors = Texts(), images(4)
     path = write(tmp_path, 'kind = "classes"\n[prompts]\na = ["x", "y"]\nb = ["z"]\nc = ["x", "z", "w"]\n')
     scores = ZeroShotClassifier(load_prompt_set(path), texts, SCALE).scores(vectors)
@@ -81,7 +85,7 @@ def test_classes_and_names_are_a_softmax_over_each_other(tmp_path):
     assert named.probability == pytest.approx(expected, abs=1e-6)
 
 
-def test_texts_are_encoded_once_and_only_once(tmp_path):
+def test_texts_are_encoded_once_and_only_once(tmp_path: Path) -> None:
     texts = Texts()
     classifier = ZeroShotClassifier(load_prompt_set(write(tmp_path, FINDINGS)), texts, SCALE)
     classifier.scores(images(2))
@@ -90,12 +94,12 @@ def test_texts_are_encoded_once_and_only_once(tmp_path):
     assert sorted(texts.asked[0]) == sorted(set(texts.asked[0]))
 
 
-def test_large_logits_stay_finite():
+def test_large_logits_stay_finite() -> None:
     classifier = ZeroShotClassifier(free_labels(["a", "b"]), lambda texts: np.eye(2), 1e6)
     assert classifier.scores(np.array([[1.0, 0.0]])).probability.tolist() == [[1.0, 0.0]]
 
 
-def test_free_labels_are_embedded_as_given_and_echoed():
+def test_free_labels_are_embedded_as_given_and_echoed() -> None:
     texts, given = Texts(), ["Pleural Effusion", "no_effusion", " Größe "]
     scores = ZeroShotClassifier(free_labels(given), texts, SCALE).scores(images(2))
     assert list(scores.labels) == given
@@ -103,7 +107,7 @@ def test_free_labels_are_embedded_as_given_and_echoed():
     assert scores.probability.sum(axis=1) == pytest.approx(np.ones(2))
 
 
-def test_a_single_label_gets_the_pair_probability():
+def test_a_single_label_gets_the_pair_probability() -> None:
     texts, vectors = Texts(), images(3)
     classifier = ZeroShotClassifier(free_labels(["effusion"]), texts, SCALE, BIAS)
     expected = expit(SCALE * vectors @ texts(["effusion"])[0] + BIAS)
@@ -124,7 +128,7 @@ def test_a_single_label_gets_the_pair_probability():
         (["Pleural  effusion", "pleural_effusion "], "duplicate-label", "'Pleural  effusion'"),
     ],
 )
-def test_empty_and_double_labels_are_refused(labels, code, named):
+def test_empty_and_double_labels_are_refused(labels: Any, code: Any, named: Any) -> None:
     with pytest.raises(ModelError, match=named) as caught:
         free_labels(labels)
     assert caught.value.code == code
@@ -137,7 +141,7 @@ SCORES = Scores(
 )
 
 
-def test_a_study_is_pooled_by_maximum_per_finding(tmp_path):
+def test_a_study_is_pooled_by_maximum_per_finding(tmp_path: Path) -> None:
     classifier = ZeroShotClassifier(load_prompt_set(write(tmp_path, FINDINGS)), Texts(), SCALE)
     pooled = classifier.pool(SCORES)
     assert pooled.how == "max"
@@ -146,7 +150,7 @@ def test_a_study_is_pooled_by_maximum_per_finding(tmp_path):
     assert pooled.cosine.tolist() == [0.2, 0.1]
 
 
-def test_a_study_is_pooled_by_mean_for_classes():
+def test_a_study_is_pooled_by_mean_for_classes() -> None:
     classifier = ZeroShotClassifier(free_labels(["a", "b"]), Texts(), SCALE)
     pooled = classifier.pool(SCORES)
     assert pooled.how == "mean"
@@ -157,20 +161,20 @@ def test_a_study_is_pooled_by_mean_for_classes():
     assert classifier.pool(SCORES, "max").probability.tolist() == [0.7, 0.8]
 
 
-def test_a_study_without_images_is_refused():
+def test_a_study_without_images_is_refused() -> None:
     empty = Scores(("a",), np.empty((0, 1)), np.empty((0, 1)))
     with pytest.raises(ModelError) as caught:
         ZeroShotClassifier(free_labels(["a", "b"]), Texts(), SCALE).pool(empty)
     assert caught.value.code == "no-images"
 
 
-def test_vectors_of_another_model_are_refused():
+def test_vectors_of_another_model_are_refused() -> None:
     with pytest.raises(ModelError) as caught:
         ZeroShotClassifier(free_labels(["a", "b"]), Texts(24), SCALE).scores(images(1, 12))
     assert caught.value.code == "dimension-mismatch"
 
 
-def test_filters_of_a_finding_narrow_those_of_the_set(tmp_path):
+def test_filters_of_a_finding_narrow_those_of_the_set(tmp_path: Path) -> None:
     prompt_set = load_prompt_set(str(write(tmp_path, FINDINGS)))
     assert (prompt_set.name, prompt_set.kind, prompt_set.source) == ("own", "findings", "somewhere")
     assert prompt_set.where == ("modality=CR|DX",)
@@ -179,7 +183,7 @@ def test_filters_of_a_finding_narrow_those_of_the_set(tmp_path):
 
 
 @pytest.mark.parametrize("name", list_prompt_sets())
-def test_bundled_sets_name_their_source_and_hold_what_their_file_says(name):
+def test_bundled_sets_name_their_source_and_hold_what_their_file_says(name: Any) -> None:
     prompt_set = load_prompt_set(name)
     assert prompt_set.source
     assert all(entry.where for entry in prompt_set.prompts.values())
@@ -201,11 +205,11 @@ def test_bundled_sets_name_their_source_and_hold_what_their_file_says(name):
         ("skin-conditions", 79),
     ],
 )
-def test_published_sets_have_the_published_number_of_classes(name, labels):
+def test_published_sets_have_the_published_number_of_classes(name: Any, labels: Any) -> None:
     assert len(load_prompt_set(name).labels) == labels
 
 
-def test_an_unknown_set_names_the_known_ones(tmp_path):
+def test_an_unknown_set_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="chest-xray, diabetic-retinopathy") as caught:
         load_prompt_set("chest")
     assert caught.value.code == "prompt-set-unknown"
@@ -255,7 +259,7 @@ def test_an_unknown_set_names_the_known_ones(tmp_path):
         ('kind = "classes"\nwhere = "x=1"\n[prompts]\na = ["x"]\nb = ["y"]', "'where' must be a list"),
     ],
 )
-def test_a_format_error_names_file_and_key(tmp_path, text, named):
+def test_a_format_error_names_file_and_key(tmp_path: Path, text: Any, named: Any) -> None:
     path = tmp_path / "own.toml"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ModelError, match=named) as caught:

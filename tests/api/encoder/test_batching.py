@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +20,10 @@ LOST = RuntimeError("lost")
 class Device:
     """Encodes an image at place p as [p, p]; places in `bad` fail alone."""
 
-    def __init__(self, bad=()):
+    def __init__(self, bad: Any = ()) -> None:
         self.bad = set(bad)
 
-    def finish(self, queue, batch):
+    def finish(self, queue: Any, batch: Any) -> None:
         contents = [item.content for item in batch.items]
         failures = {
             i: ItemError("not-finite", "nothing for image {item};", 0)
@@ -34,29 +35,29 @@ class Device:
 
 
 @pytest.fixture
-def released():
+def released() -> Any:
     return []
 
 
 @pytest.fixture
-def queue(released):
+def queue(released: Any) -> Any:
     queue = BatchQueue(100, released.extend)
     queue.resume(Device(), 4, 0.0)
     return queue
 
 
-def put(queue, *contents):
+def put(queue: Any, *contents: Any) -> Any:
     assert queue.reserve(len(contents), patient=False)
     request = Request("image", contents, 2)
     assert queue.put(request)
     return request
 
 
-def contents(batch):
+def contents(batch: Any) -> Any:
     return [item.content for item in batch.items]
 
 
-def test_a_single_item_leaves_at_once(queue):
+def test_a_single_item_leaves_at_once(queue: Any) -> None:
     request = put(queue, 7)
     batch = queue.take()
     assert contents(batch) == [7]
@@ -64,7 +65,7 @@ def test_a_single_item_leaves_at_once(queue):
     np.testing.assert_array_equal(request.wait(), [[7, 7]])
 
 
-def test_what_comes_while_the_device_works_leaves_together(queue):
+def test_what_comes_while_the_device_works_leaves_together(queue: Any) -> None:
     put(queue, 1)
     first = queue.take()
     waiting = [put(queue, n) for n in (2, 3)]
@@ -75,7 +76,7 @@ def test_what_comes_while_the_device_works_leaves_together(queue):
     assert [request.wait()[0, 0] for request in waiting] == [2, 3]
 
 
-def test_only_a_full_batch_is_sent_ahead(queue):
+def test_only_a_full_batch_is_sent_ahead(queue: Any) -> None:
     put(queue, 1)
     first = queue.take()
     put(queue, 2, 3, 4)
@@ -90,7 +91,7 @@ def test_only_a_full_batch_is_sent_ahead(queue):
     assert contents(first) == [1]
 
 
-def test_requests_take_turns_so_that_a_long_one_holds_up_nobody(queue):
+def test_requests_take_turns_so_that_a_long_one_holds_up_nobody(queue: Any) -> None:
     put(queue, *range(10, 20))
     put(queue, 1)
     put(queue, 2)
@@ -98,7 +99,7 @@ def test_requests_take_turns_so_that_a_long_one_holds_up_nobody(queue):
     assert contents(queue.take()) == [12, 13, 14, 15]
 
 
-def test_images_and_texts_take_turns(queue):
+def test_images_and_texts_take_turns(queue: Any) -> None:
     images = put(queue, *range(8))
     ids = np.arange(6).reshape(3, 2)
     assert queue.reserve(3, patient=False)
@@ -112,7 +113,7 @@ def test_images_and_texts_take_turns(queue):
     assert images.wait().shape == (8, 2)
 
 
-def test_more_than_fits_is_refused_and_the_patient_wait(queue):
+def test_more_than_fits_is_refused_and_the_patient_wait(queue: Any) -> None:
     request = put(queue, *range(100))
     assert not queue.reserve(1, patient=False)
     assert queue.counts.refused == 1
@@ -127,7 +128,9 @@ def test_more_than_fits_is_refused_and_the_patient_wait(queue):
     assert request.error is None
 
 
-def test_a_failed_item_fails_its_request_alone_and_is_named_by_its_place_there(queue, released):
+def test_a_failed_item_fails_its_request_alone_and_is_named_by_its_place_there(
+    queue: Any, released: Any
+) -> None:
     queue.resume(Device(bad={5}), 4, 0.0)
     good, bad = put(queue, 1, 2), put(queue, 3, 4, 5, 6)
     while queue.held:
@@ -140,7 +143,9 @@ def test_a_failed_item_fails_its_request_alone_and_is_named_by_its_place_there(q
     assert sorted(released) == [1, 2, 3, 4, 5, 6]
 
 
-def test_what_a_crash_interrupts_goes_again_alone_and_the_cause_fails_alone(queue, released):
+def test_what_a_crash_interrupts_goes_again_alone_and_the_cause_fails_alone(
+    queue: Any, released: Any
+) -> None:
     """The device dies of item 3 whenever it meets it, as a kernel that crashes on it would."""
     requests = {n: put(queue, n) for n in range(1, 7)}
     sizes = []
@@ -162,7 +167,7 @@ def test_what_a_crash_interrupts_goes_again_alone_and_the_cause_fails_alone(queu
     assert Counter(released) == Counter(range(1, 7))
 
 
-def test_nothing_leaves_without_a_device(queue):
+def test_nothing_leaves_without_a_device(queue: Any) -> None:
     queue.lose_device(LOST)
     request = put(queue, 1)
     queue.fail_all(LOST)
@@ -171,7 +176,7 @@ def test_nothing_leaves_without_a_device(queue):
     assert queue.held == 0
 
 
-def test_closing_waits_for_what_was_taken_and_takes_no_more(queue):
+def test_closing_waits_for_what_was_taken_and_takes_no_more(queue: Any) -> None:
     request = put(queue, 1)
     closed = []
     closer = threading.Thread(target=lambda: closed.append(queue.close(60.0)))
@@ -188,7 +193,7 @@ def test_closing_waits_for_what_was_taken_and_takes_no_more(queue):
     assert queue.take() is None
 
 
-def test_a_slow_device_gets_as_much_as_it_can_do_in_the_seconds_of_a_pass():
+def test_a_slow_device_gets_as_much_as_it_can_do_in_the_seconds_of_a_pass() -> None:
     queue = BatchQueue(100, lambda places: None, pass_seconds=1.0)
     queue.resume(Device(), 16, 5.0)
     put(queue, *range(90))
@@ -201,7 +206,7 @@ def test_a_slow_device_gets_as_much_as_it_can_do_in_the_seconds_of_a_pass():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_whatever_happens_each_item_is_answered_once_and_its_place_is_freed_once(seed):
+def test_whatever_happens_each_item_is_answered_once_and_its_place_is_freed_once(seed: Any) -> None:
     """Random arrivals, poison, crashes: every request ends, with its own vectors or with an error."""
     rng = random.Random(seed)
     released: list[int] = []

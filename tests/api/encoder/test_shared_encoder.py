@@ -9,7 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -24,24 +27,24 @@ TEXTS = ["normal chest x-ray", "pneumothorax", "CT", "a mass in the left breast"
 
 
 @pytest.fixture(scope="module")
-def encoder():
+def encoder() -> Any:
     from medsiglip.encoder import Encoder
 
     return Encoder(open_checkpoint("tiny"), device="cpu")
 
 
 @pytest.fixture(scope="module")
-def images():
+def images() -> Any:
     return np.random.default_rng(5).integers(0, 256, (70, 128, 128, 3), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
-def vectors(encoder, images):
+def vectors(encoder: Any, images: Any) -> Any:
     return encoder.encode_images(images)
 
 
 @pytest.fixture(scope="module")
-def shared():
+def shared() -> Iterator[Any]:
     shared = SharedEncoder(
         open_checkpoint("tiny"), device="cpu", limits=EncoderLimits(items=64, hang_seconds=2.0)
     )
@@ -49,18 +52,20 @@ def shared():
     shared.close()
 
 
-def close_to(actual, expected):
+def close_to(actual: Any, expected: Any) -> None:
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6)
 
 
-def test_it_is_what_the_encoder_is(shared, encoder):
+def test_it_is_what_the_encoder_is(shared: Any, encoder: Any) -> None:
     names = ("profile", "precision", "dimension", "image_size", "batch_size", "logit_scale", "logit_bias")
     assert {name: getattr(shared, name) for name in names} == {name: getattr(encoder, name) for name in names}
     assert shared.device == str(encoder.device)
     assert shared.state.name == "ready"
 
 
-def test_concurrent_calls_share_batches_and_get_their_own_vectors(shared, images, vectors):
+def test_concurrent_calls_share_batches_and_get_their_own_vectors(
+    shared: Any, images: Any, vectors: Any
+) -> None:
     before = shared.statistics().batches["image"]
     with ThreadPoolExecutor(16) as pool:
         for _ in range(4):
@@ -73,13 +78,13 @@ def test_concurrent_calls_share_batches_and_get_their_own_vectors(shared, images
     assert max(added) <= shared.batch_size
 
 
-def test_a_call_for_more_than_may_wait_is_taken_in_parts(shared, images, vectors):
+def test_a_call_for_more_than_may_wait_is_taken_in_parts(shared: Any, images: Any, vectors: Any) -> None:
     close_to(shared.encode_images(images), vectors)
     close_to(shared.encode_images(list(images[::-1])), vectors[::-1])
     assert shared.statistics().waiting == 0
 
 
-def test_texts_are_encoded_once(shared, encoder):
+def test_texts_are_encoded_once(shared: Any, encoder: Any) -> None:
     expected = encoder.encode_texts(TEXTS)
     close_to(shared.encode_texts(TEXTS), expected)
     encoded = shared.statistics().batches["text"]
@@ -88,7 +93,7 @@ def test_texts_are_encoded_once(shared, encoder):
     assert sum(size * count for size, count in encoded.items()) == len(set(TEXTS))
 
 
-def test_nothing_in_nothing_out(shared):
+def test_nothing_in_nothing_out(shared: Any) -> None:
     assert shared.encode_images([]).shape == shared.encode_texts([]).shape == (0, 128)
 
 
@@ -102,7 +107,7 @@ def test_nothing_in_nothing_out(shared):
         lambda one: one.encode_images([np.zeros((128, 128, 3), np.uint8), "chest.png"]),
     ],
 )
-def test_what_the_encoder_refuses_is_refused_in_the_same_words(shared, encoder, call):
+def test_what_the_encoder_refuses_is_refused_in_the_same_words(shared: Any, encoder: Any, call: Any) -> None:
     told = []
     for one in (encoder, shared):
         with pytest.raises(ModelError) as caught:
@@ -111,18 +116,20 @@ def test_what_the_encoder_refuses_is_refused_in_the_same_words(shared, encoder, 
     assert told[0] == told[1]
 
 
-def wait_for(condition):
+def wait_for(condition: Any) -> None:
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def test_a_killed_process_is_replaced_and_costs_nobody_an_answer(shared, images, vectors):
+def test_a_killed_process_is_replaced_and_costs_nobody_an_answer(
+    shared: Any, images: Any, vectors: Any
+) -> None:
     restarts = shared.statistics().restarts
     killed = threading.Event()
 
-    def ask(i):
+    def ask(i: Any) -> Any:
         if i == 20:
             os.kill(shared.process_id, signal.SIGKILL)
             killed.set()
@@ -136,7 +143,9 @@ def test_a_killed_process_is_replaced_and_costs_nobody_an_answer(shared, images,
     assert shared.state.name == "ready"
 
 
-def test_a_process_that_hangs_is_replaced_and_too_much_is_refused_meanwhile(shared, images, vectors):
+def test_a_process_that_hangs_is_replaced_and_too_much_is_refused_meanwhile(
+    shared: Any, images: Any, vectors: Any
+) -> None:
     restarts = shared.statistics().restarts
     hanging = psutil.Process(shared.process_id)
     hanging.suspend()
@@ -157,7 +166,7 @@ def test_a_process_that_hangs_is_replaced_and_too_much_is_refused_meanwhile(shar
     assert shared.statistics().restarts == restarts + 1
 
 
-def damaged_checkpoint(folder):
+def damaged_checkpoint(folder: Any) -> Any:
     """`tiny`, but that the text tower gives no number for texts with "nodule"."""
     from safetensors.numpy import load_file, save_file
 
@@ -172,7 +181,9 @@ def damaged_checkpoint(folder):
     return open_checkpoint(str(folder))
 
 
-def test_a_poisoned_item_fails_alone_and_closing_finishes_what_was_taken(tmp_path, encoder, images, vectors):
+def test_a_poisoned_item_fails_alone_and_closing_finishes_what_was_taken(
+    tmp_path: Path, encoder: Any, images: Any, vectors: Any
+) -> None:
     """Texts that the model has no number for share batches with others."""
     words = ["CT", "pneumothorax", "chest", "lung", "breast", "left"]
     asked = [[f"{word} {n}" for word in words] for n in range(8)]
@@ -200,7 +211,7 @@ def test_a_poisoned_item_fails_alone_and_closing_finishes_what_was_taken(tmp_pat
     assert refused.value.code == "shutting-down"
 
 
-def test_a_model_that_cannot_be_loaded_is_down_and_says_why(tmp_path):
+def test_a_model_that_cannot_be_loaded_is_down_and_says_why(tmp_path: Path) -> None:
     shutil.copytree(TINY, tmp_path / "gone")
     checkpoint = open_checkpoint(str(tmp_path / "gone"))
     (tmp_path / "gone" / "model.safetensors").unlink()
@@ -226,7 +237,7 @@ sys.stdin.read()
 """
 
 
-def test_the_process_ends_with_a_parent_that_is_killed():
+def test_the_process_ends_with_a_parent_that_is_killed() -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", ORPHAN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -116,7 +117,7 @@ def _send(make: Callable[[], Client], work: Work, seen: Seen, until: float) -> N
                 time.sleep(0.2)
 
 
-def _timed(kind: str, call: Callable[[], object], seen: Seen):  # type: ignore[no-untyped-def]
+def _timed(kind: str, call: Callable[[], object], seen: Seen) -> Any:  # type: ignore[no-untyped-def]
     begun = time.perf_counter()
     try:
         answer = call()

@@ -13,19 +13,19 @@ TOLD = [
 ]
 
 
-def test_neither_the_order_nor_the_grouping_shows():
+def test_neither_the_order_nor_the_grouping_shows() -> None:
     expected = StudyRecord("2.25.1", "p", "F", 60.5, "2024-01-01", "mammo", {"name": "A", "id": "1"})
     for told in permutations(TOLD):
         assert agree(*told) == reduce(agree, told) == agree(told[0], agree(*told[1:])) == expected
         assert agree(expected, *told) == expected
 
 
-def test_what_is_said_of_another_patient_does_not_count():
+def test_what_is_said_of_another_patient_does_not_count() -> None:
     other = StudyRecord("2.25.1", "a", "M", 1.0, "1999-01-01", "abdomen")
     assert agree(TOLD[0], other) == TOLD[0]
 
 
-def test_what_one_file_of_a_series_leaves_out_another_gives():
+def test_what_one_file_of_a_series_leaves_out_another_gives() -> None:
     told = (
         SeriesRecord("2.25.1", "MG", laterality="R"),
         SeriesRecord("2.25.1", "MG", "BREAST", laterality="L"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.dialects import postgresql, sqlite
@@ -201,7 +202,7 @@ def test_one_string_in_place_of_a_list_is_a_mistake_of_the_program(index: CaseIn
 
 
 @pytest.mark.parametrize("dialect", [sqlite.dialect(), postgresql.dialect()])
-def test_values_and_names_never_become_sql(dialect) -> None:
+def test_values_and_names_never_become_sql(dialect: Any) -> None:
     for expression in ("manufacturer='; DROP TABLE images", "label:'; DROP=1", "quality.'; DROP=x"):
         text = str(filters.parse(expression).condition.compile(dialect=dialect))
         assert "DROP" not in text

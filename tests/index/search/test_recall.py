@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from tests.index.index_cases import unit_vectors
 class HalfBlind(ExactSearch):
     """Never finds an image with an odd id."""
 
-    def search(self, queries, k):
+    def search(self, queries: Any, k: Any) -> Any:
         even = self.ids % 2 == 0
         seen = ExactSearch(8)
         seen.add(self.ids[even], self.rows(self.ids[even]))

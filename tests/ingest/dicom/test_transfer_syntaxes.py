@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import zlib
+from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -30,11 +32,11 @@ SIGNED = GREY.astype(np.int16) - 2048
 COLOUR = (np.stack([SMOOTH, SMOOTH[::-1], 1 - SMOOTH], axis=-1) * 255).astype(np.uint8)
 
 
-def encoder(name, **options):
+def encoder(name: Any, **options: Any) -> Any:
     return lambda array: bytes(getattr(imagecodecs, name)(array, **options))
 
 
-def run_lengths(array):
+def run_lengths(array: Any) -> Any:
     samples = array.reshape(*array.shape[:2], -1)
     planes = [np.ascontiguousarray(samples[..., k]) for k in range(samples.shape[2])]
     segments = [
@@ -69,7 +71,7 @@ LOSSY = {
 }
 
 
-def compressed(make_dicom, syntax, array):
+def compressed(make_dicom: Any, syntax: Any, array: Any) -> Any:
     codestream = (LOSSLESS | LOSSY)[syntax](array.view(np.uint16) if unsigned(syntax, array) else array)
     dataset = make_dicom(array)
     dataset.file_meta.TransferSyntaxUID = UID(syntax)
@@ -77,12 +79,12 @@ def compressed(make_dicom, syntax, array):
     return dataset, codestream
 
 
-def unsigned(syntax, array):
+def unsigned(syntax: Any, array: Any) -> Any:
     """JPEG and JPEG-LS know no sign."""
     return array.dtype == np.int16 and syntax in {JPEG + end for end in ("57", "70", "80", "81")}
 
 
-def test_the_table_names_decoders_that_are_there_and_gives_a_reason():
+def test_the_table_names_decoders_that_are_there_and_gives_a_reason() -> None:
     for uid, syntax in TRANSFER_SYNTAXES.items():
         assert syntax.uid == uid
         assert syntax.reason
@@ -95,7 +97,9 @@ def test_the_table_names_decoders_that_are_there_and_gives_a_reason():
 
 @pytest.mark.parametrize("syntax", LOSSLESS)
 @pytest.mark.parametrize("array", [GREY, SIGNED, COLOUR], ids=["grey", "signed", "colour"])
-def test_every_decoder_of_a_lossless_syntax_gives_back_what_was_encoded(make_dicom, syntax, array):
+def test_every_decoder_of_a_lossless_syntax_gives_back_what_was_encoded(
+    make_dicom: Any, syntax: Any, array: Any
+) -> None:
     dataset, codestream = compressed(make_dicom, syntax, array)
     for name in TRANSFER_SYNTAXES[syntax].decoders:
         decoded = DECODERS[name](codestream, image_pixel(dataset), syntax)
@@ -106,7 +110,7 @@ def test_every_decoder_of_a_lossless_syntax_gives_back_what_was_encoded(make_dic
 
 @pytest.mark.parametrize("syntax", LOSSY)
 @pytest.mark.parametrize("array", [(SMOOTH * 255).astype(np.uint8), COLOUR], ids=["grey", "colour"])
-def test_the_decoders_of_a_lossy_syntax_agree(make_dicom, syntax, array):
+def test_the_decoders_of_a_lossy_syntax_agree(make_dicom: Any, syntax: Any, array: Any) -> None:
     dataset, codestream = compressed(make_dicom, syntax, array)
     if syntax == JPEG + "50" and array.ndim == 3:
         dataset.PhotometricInterpretation = "YBR_FULL_422"
@@ -119,7 +123,7 @@ def test_the_decoders_of_a_lossy_syntax_agree(make_dicom, syntax, array):
 
 @pytest.mark.parametrize("packing", ["native", RLE, DEFLATED_FRAMES])
 @pytest.mark.parametrize("shape", [(3, 16, 24), (3, 11, 13)], ids=["aligned", "not aligned"])
-def test_one_bit(make_dicom, packing, shape):
+def test_one_bit(make_dicom: Any, packing: Any, shape: Any) -> None:
     bits = np.random.default_rng(7).integers(0, 2, shape, dtype=np.uint8)
     dataset = make_dicom(bits, NumberOfFrames=3, BitsStored=1)
     dataset.BitsAllocated = 1
@@ -132,7 +136,9 @@ def test_one_bit(make_dicom, packing, shape):
     np.testing.assert_array_equal(np.stack(list(frames(dataset, range(3)))), bits)
 
 
-def test_the_cost_of_a_frame_does_not_grow_with_their_number(make_dicom, monkeypatch):
+def test_the_cost_of_a_frame_does_not_grow_with_their_number(
+    make_dicom: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parsed = []
 
     real = decode.encapsulated_frames
@@ -145,7 +151,7 @@ def test_the_cost_of_a_frame_does_not_grow_with_their_number(make_dicom, monkeyp
     assert parsed == [1]
 
 
-def decoded(path, indices=(0,)):
+def decoded(path: Any, indices: Any = (0,)) -> Any:
     with quiet():
         return np.stack(list(frames(open_dataset(str(path)), indices)))
 
@@ -161,7 +167,7 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("image", "coding"), PAIRS)
-def test_lossless_pairs_are_equal_bit_for_bit(test_data, image, coding):
+def test_lossless_pairs_are_equal_bit_for_bit(test_data: Path, image: Any, coding: Any) -> None:
     folder = test_data / "dicom/wg04"
     np.testing.assert_array_equal(
         decoded(folder / coding / f"{image}_{coding}"), decoded(folder / "RLE" / f"{image}_RLE")
@@ -201,7 +207,7 @@ SAME = [
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @pytest.mark.parametrize("names", SAME, ids=lambda names: names[0].rpartition("/")[2])
-def test_one_picture_stored_in_several_ways_is_one_picture(test_data, names):
+def test_one_picture_stored_in_several_ways_is_one_picture(test_data: Path, names: Any) -> None:
     paths = [test_data / "dicom" / name for name in names]
     indices = range(int(dcmread(paths[0], force=True).get("NumberOfFrames") or 1))
     first, *others = (decoded(path, indices) for path in paths)
@@ -222,20 +228,22 @@ def test_one_picture_stored_in_several_ways_is_one_picture(test_data, names):
         ("US1", "J2KI", "RLE", 3),
     ],
 )
-def test_lossy_images_are_close_to_their_lossless_pair(test_data, image, coding, of, mean):
+def test_lossy_images_are_close_to_their_lossless_pair(
+    test_data: Path, image: Any, coding: Any, of: Any, mean: Any
+) -> None:
     lossy, exact = (decoded(test_data / "dicom/wg04" / c / f"{image}_{c}").astype(int) for c in (coding, of))
     assert np.abs(lossy - exact).mean() < mean
 
 
 @pytest.mark.parametrize("aligned", ["", "_nonbyte_aligned"])
 @pytest.mark.parametrize("packing", ["deflate", "rle", "j2k"])
-def test_one_bit_frames_equal_the_uncompressed_ones(test_data, aligned, packing):
+def test_one_bit_frames_equal_the_uncompressed_ones(test_data: Path, aligned: Any, packing: Any) -> None:
     folder = test_data / "dicom/pydicom-data"
     wanted = dcmread(folder / f"liver{aligned}.dcm").pixel_array
     np.testing.assert_array_equal(decoded(folder / f"liver{aligned}_{packing}.dcm", range(3)), wanted)
 
 
-def test_a_file_of_packed_twelve_bits_equals_dcmtk(test_data, tmp_path):
+def test_a_file_of_packed_twelve_bits_equals_dcmtk(test_data: Path, tmp_path: Path) -> None:
     source = test_data / "dicom/fo-dicom/GH340.dcm"
     copy = tmp_path / "x.dcm"
     shutil.copy(source, copy)
@@ -267,7 +275,7 @@ def test_a_file_of_packed_twelve_bits_equals_dcmtk(test_data, tmp_path):
         ("dcmdjpls", "wg04/JLSN/CT1_JLSN"),
     ],
 )
-def test_frames_equal_those_of_dcmtk(test_data, tmp_path, tool, name):
+def test_frames_equal_those_of_dcmtk(test_data: Path, tmp_path: Path, tool: Any, name: Any) -> None:
     source = test_data / "dicom" / name
     dcmtk(tool, source, tmp_path / "x.dcm")
     reference = dcmread(tmp_path / "x.dcm")
@@ -282,7 +290,7 @@ def test_frames_equal_those_of_dcmtk(test_data, tmp_path, tool, name):
 
 
 @pytest.mark.parametrize("predictor", range(1, 8))
-def test_every_predictor_of_lossless_jpeg(tmp_path, write_dicom, predictor):
+def test_every_predictor_of_lossless_jpeg(tmp_path: Path, write_dicom: Any, predictor: Any) -> None:
     values = np.random.default_rng(predictor).integers(-(2**15), 2**15, (40, 31)).astype(np.int16)
     source = write_dicom(tmp_path / "x.dcm", values)
     dcmtk("dcmcjpeg", "+el", "+sv", predictor, source, tmp_path / "y.dcm")
@@ -290,7 +298,7 @@ def test_every_predictor_of_lossless_jpeg(tmp_path, write_dicom, predictor):
     np.testing.assert_array_equal(decoded(tmp_path / "y.dcm")[0], values)
 
 
-def test_the_tiles_of_a_slide_equal_dcmtk_where_it_has_them(test_data, tmp_path):
+def test_the_tiles_of_a_slide_equal_dcmtk_where_it_has_them(test_data: Path, tmp_path: Path) -> None:
     source = test_data / "dicom/fo-dicom/multiframe.dcm"
     dcmtk("dcmdjpeg", source, tmp_path / "x.dcm")
     wanted = np.frombuffer(dcmread(tmp_path / "x.dcm").PixelData, np.uint8)[: 13 * 240 * 240 * 3]
@@ -301,7 +309,7 @@ def test_the_tiles_of_a_slide_equal_dcmtk_where_it_has_them(test_data, tmp_path)
     ].all()  # stored 55 columns wide, its last column repeated
 
 
-def dcmtk(tool, *arguments):
+def dcmtk(tool: Any, *arguments: Any) -> None:
     if shutil.which(tool) is None:
         pytest.skip(f"{tool} of dcmtk is not installed")
     subprocess.run([tool, *map(str, arguments)], check=True, capture_output=True, timeout=60)

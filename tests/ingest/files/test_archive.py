@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,19 +49,19 @@ def pack(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def codes(path) -> dict[str, str]:
+def codes(path: Any) -> dict[str, str]:
     """What is rejected, by the part of the path behind the folder."""
     rejected = [found for found in walk([path]) if not isinstance(found, FoundFile)]
     return {os.path.relpath(found.path, Path(path).parent): found.code for found in rejected}
 
 
-def names(path) -> list[str]:
+def names(path: Any) -> list[str]:
     found = (found.path for found in walk([path]) if isinstance(found, FoundFile))
     return [name.partition("!/")[2] for name in found]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_members_are_files_of_the_run_with_the_content_that_was_packed(tmp_path, kind):
+def test_members_are_files_of_the_run_with_the_content_that_was_packed(tmp_path: Path, kind: Any) -> None:
     members = {f"study/{n}.dcm": content(n) for n in range(5)}
     path = pack(tmp_path / f"export.{kind}", members)
     found = list(walk([tmp_path]))
@@ -73,7 +74,7 @@ def test_members_are_files_of_the_run_with_the_content_that_was_packed(tmp_path,
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_members_can_be_sought_in_like_files(tmp_path, kind):
+def test_members_can_be_sought_in_like_files(tmp_path: Path, kind: Any) -> None:
     data = content(1, 300_000)
     path = pack(tmp_path / f"x.{kind}", {"before": content(2), "x": data, "after": content(3)})
     rng, plain = random.Random(0), io.BytesIO(data)
@@ -85,7 +86,7 @@ def test_members_can_be_sought_in_like_files(tmp_path, kind):
         assert file.seek(0, os.SEEK_END) == len(data)
 
 
-def test_the_gzip_of_one_file(tmp_path):
+def test_the_gzip_of_one_file(tmp_path: Path) -> None:
     path = tmp_path / "scan.dcm.gz"
     path.write_bytes(gzip.compress(content(1)) + gzip.compress(b"and more"))
     assert names(path) == ["scan.dcm"]
@@ -93,24 +94,24 @@ def test_the_gzip_of_one_file(tmp_path):
         assert file.read() == gzip.decompress(path.read_bytes())
 
 
-def test_a_packed_volume_is_left_to_the_reader_of_volumes(tmp_path):
+def test_a_packed_volume_is_left_to_the_reader_of_volumes(tmp_path: Path) -> None:
     (tmp_path / "brain.nii.gz").write_bytes(gzip.compress(b"x"))
     assert [found.path for found in walk([tmp_path])] == [str(tmp_path / "brain.nii.gz")]
 
 
-def test_dicom_under_the_name_of_an_archive_is_dicom(tmp_path, write_dicom):
+def test_dicom_under_the_name_of_an_archive_is_dicom(tmp_path: Path, write_dicom: Any) -> None:
     path = write_dicom(tmp_path / "x.zip", PIXELS)
     assert [found.path for found in walk([path])] == [str(path)]
 
 
-def test_seeking_in_a_gzip_takes_up_at_landmarks():
+def test_seeking_in_a_gzip_takes_up_at_landmarks() -> None:
     """Whatever the order of the reads, no more is unpacked than one pass and a landmark's distance each."""
     data = random.Random(5).randbytes(6 << 20)
     packed = io.BytesIO(gzip.compress(data, 1))
     unpacked = 0
 
     class Counting(InflatedFile):
-        def _produce(self, size):
+        def _produce(self, size: Any) -> Any:
             nonlocal unpacked
             part = super()._produce(size)
             unpacked += len(part)
@@ -124,13 +125,15 @@ def test_seeking_in_a_gzip_takes_up_at_landmarks():
     assert unpacked < len(data) + 40 * (2 << 20)
 
 
-def test_members_of_a_solid_archive_in_its_order_are_one_pass(tmp_path, monkeypatch):
+def test_members_of_a_solid_archive_in_its_order_are_one_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = pack(tmp_path / "x.tar.gz", {str(n): content(n, 200_000) for n in range(20)})
     open_archive(str(path))
     produced = 0
     produce = InflatedFile._produce
 
-    def counted(self, size):
+    def counted(self, size: Any) -> Any:
         nonlocal produced
         part = produce(self, size)
         produced += len(part)
@@ -158,13 +161,13 @@ def test_members_of_a_solid_archive_in_its_order_are_one_pass(tmp_path, monkeypa
         ("x" * 5000 + ".dcm", "x" * 996 + ".dcm"),
     ],
 )
-def test_names_of_members_are_harmless(name, expected):
+def test_names_of_members_are_harmless(name: Any, expected: Any) -> None:
     assert harmless(name) == expected
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
-def test_names_that_clash_are_both_kept(tmp_path, kind):
+def test_names_that_clash_are_both_kept(tmp_path: Path, kind: Any) -> None:
     path = tmp_path / f"x.{kind}"
     if kind == "zip":
         with zipfile.ZipFile(path, "w") as packed:
@@ -180,7 +183,7 @@ def test_names_that_clash_are_both_kept(tmp_path, kind):
     assert [open_archive(str(path)).open(name).read() for name in names(path)] == [b"1", b"2", b"3"]
 
 
-def test_links_devices_and_folders_in_a_tar_are_left_alone(tmp_path):
+def test_links_devices_and_folders_in_a_tar_are_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     with tarfile.open(path, "w") as packed:
         for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE):
@@ -192,7 +195,7 @@ def test_links_devices_and_folders_in_a_tar_are_left_alone(tmp_path):
     assert codes(path) == {}
 
 
-def test_links_in_a_zip_are_left_alone(tmp_path):
+def test_links_in_a_zip_are_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w") as packed:
         link = zipfile.ZipInfo("link")
@@ -213,7 +216,7 @@ def packed(kind: str, members: dict[str, bytes], folder: Path) -> bytes:
 
 @pytest.mark.parametrize("inner", ["zip", "stored.zip", "tar", "tar.gz"])
 @pytest.mark.parametrize("outer", KINDS)
-def test_archives_within_archives_are_read_in_place(tmp_path, outer, inner):
+def test_archives_within_archives_are_read_in_place(tmp_path: Path, outer: Any, inner: Any) -> None:
     members = {f"{n}.dcm": content(n, 300_000) for n in range(4)}
     held = packed(inner, members, tmp_path)
     path = pack(tmp_path / f"x.{outer}", {"a": b"before", f"deep/in.{inner}": held, "z": b"after"})
@@ -232,7 +235,7 @@ def test_archives_within_archives_are_read_in_place(tmp_path, outer, inner):
     assert caught.value.code == "no-such-path"
 
 
-def test_gzipped_files_in_an_archive_are_files(tmp_path):
+def test_gzipped_files_in_an_archive_are_files(tmp_path: Path) -> None:
     members = {f"{n}.dcm.gz": gzip.compress(content(n)) for n in range(3)} | {"brain.nii.gz": b"volume"}
     path = pack(tmp_path / "x.tar", members)
     assert names(path) == [*(f"{n}.dcm.gz!/{n}.dcm" for n in range(3)), "brain.nii.gz"]
@@ -240,13 +243,15 @@ def test_gzipped_files_in_an_archive_are_files(tmp_path):
         assert file.read() == content(1)
 
 
-def test_an_inner_archive_is_unpacked_once_and_not_for_each_of_its_members(tmp_path, monkeypatch):
+def test_an_inner_archive_is_unpacked_once_and_not_for_each_of_its_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = packed("stored.zip", {str(n): random.Random(n).randbytes(200_000) for n in range(40)}, tmp_path)
     path = pack(tmp_path / "x.zip", {"in.zip": held})
     produced = 0
     produce = InflatedFile._produce
 
-    def counted(self, size):
+    def counted(self, size: Any) -> Any:
         nonlocal produced
         part = produce(self, size)
         produced += len(part)
@@ -261,7 +266,7 @@ def test_an_inner_archive_is_unpacked_once_and_not_for_each_of_its_members(tmp_p
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
-def test_what_is_not_read_within_an_archive_is_one_line_each(tmp_path, kind):
+def test_what_is_not_read_within_an_archive_is_one_line_each(tmp_path: Path, kind: Any) -> None:
     damaged = packed("tar.gz", {"a": content(1)}, tmp_path)[:30]
     members = {"bad.zip": b"PK", "cut.tgz": damaged, "deep/inner.7z": b"x", "empty.tar": b"", "x.dcm": b"x"}
     path = pack(tmp_path / f"x.{kind}", members)
@@ -274,7 +279,7 @@ def test_what_is_not_read_within_an_archive_is_one_line_each(tmp_path, kind):
     }
 
 
-def test_a_locked_or_damaged_inner_archive_costs_one_line(tmp_path):
+def test_a_locked_or_damaged_inner_archive_costs_one_line(tmp_path: Path) -> None:
     path = pack(tmp_path / "x.zip", {"locked.zip": packed("zip", {"a": b"1"}, tmp_path), "b.dcm": b"open"})
     data = bytearray(path.read_bytes())
     for name, flags in ((30, 6), (46, 8)):
@@ -289,7 +294,7 @@ def test_a_locked_or_damaged_inner_archive_costs_one_line(tmp_path):
     assert (names(other), codes(other)) == ([], {"y.zip!/in.zip": "damaged-archive"})
 
 
-def test_archives_nested_without_end_are_not_followed(tmp_path):
+def test_archives_nested_without_end_are_not_followed(tmp_path: Path) -> None:
     """An archive that holds itself looks like a chain of any length; this one is a hundred deep."""
     held = packed("zip", {"end.dcm": b"x"}, tmp_path)
     for _ in range(100):
@@ -299,7 +304,7 @@ def test_archives_nested_without_end_are_not_followed(tmp_path):
     assert codes(tmp_path / "x.zip") == {"x.zip!/in.zip!/in.zip!/in.zip": "nested-archive"}
 
 
-def test_what_all_levels_hold_together_is_bounded(tmp_path, monkeypatch):
+def test_what_all_levels_hold_together_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each archive by itself is harmless: sixteen of sixteen, as a well-known bomb has it."""
     leaf = packed("zip", {str(n): bytes(100_000) for n in range(16)}, tmp_path)
     middle = packed("zip", {f"{n}.zip": leaf for n in range(16)}, tmp_path)
@@ -314,7 +319,7 @@ def test_what_all_levels_hold_together_is_bounded(tmp_path, monkeypatch):
     assert len(names(path)) < 1000
 
 
-def test_a_name_of_a_member_cannot_pass_for_a_path_into_another(tmp_path):
+def test_a_name_of_a_member_cannot_pass_for_a_path_into_another(tmp_path: Path) -> None:
     inner = packed("zip", {"a": b"inside"}, tmp_path)
     path = pack(tmp_path / "x.zip", {"in.zip": inner, "in.zip!/a": b"pretender", "b!": b"2"})
     assert names(path) == ["in.zip!/a", "in.zip_/a", "b!"]
@@ -322,13 +327,13 @@ def test_a_name_of_a_member_cannot_pass_for_a_path_into_another(tmp_path):
         assert file.read() == b"inside"
 
 
-def test_archives_that_are_not_read_in_place_are_not_passed_over(tmp_path):
+def test_archives_that_are_not_read_in_place_are_not_passed_over(tmp_path: Path) -> None:
     for name in ("a.7z", "b.rar", "c.tar.xz", "d.tar.bz2"):
         (tmp_path / name).write_bytes(b"x")
     assert [found.code for found in walk([tmp_path])] == ["unsupported-archive"] * 4
 
 
-def test_encrypted_members_are_one_line_each(tmp_path):
+def test_encrypted_members_are_one_line_each(tmp_path: Path) -> None:
     path = pack(tmp_path / "x.zip", {"a.dcm": b"secret", "b.dcm": b"open"})
     data = bytearray(path.read_bytes())
     for signature, offset in ((b"PK\1\2", 8), (b"PK\3\4", 6)):
@@ -339,7 +344,7 @@ def test_encrypted_members_are_one_line_each(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_archive_that_ends_early_gives_what_is_whole_and_one_line(tmp_path, kind):
+def test_an_archive_that_ends_early_gives_what_is_whole_and_one_line(tmp_path: Path, kind: Any) -> None:
     path = pack(tmp_path / f"x.{kind}", {f"{n}.dcm": content(n) for n in range(9)})
     whole = names(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -349,7 +354,7 @@ def test_an_archive_that_ends_early_gives_what_is_whole_and_one_line(tmp_path, k
     assert len(found) == 0 if "zip" in kind else 2 < len(found) < 9
 
 
-def test_a_damaged_header_in_the_middle_of_a_tar_is_noticed(tmp_path):
+def test_a_damaged_header_in_the_middle_of_a_tar_is_noticed(tmp_path: Path) -> None:
     path = pack(tmp_path / "x.tar", {f"{n}": content(n) for n in range(5)})
     data = bytearray(path.read_bytes())
     data[2 * (512 + 5120) + 100] ^= 0xFF
@@ -359,7 +364,7 @@ def test_a_damaged_header_in_the_middle_of_a_tar_is_noticed(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["zip", "stored.zip"])
-def test_a_check_sum_that_is_another_is_noticed(tmp_path, kind):
+def test_a_check_sum_that_is_another_is_noticed(tmp_path: Path, kind: Any) -> None:
     path = pack(tmp_path / f"x.{kind}", {"a": content(1)})
     data = bytearray(path.read_bytes())
     data[200] ^= 0xFF
@@ -369,7 +374,7 @@ def test_a_check_sum_that_is_another_is_noticed(tmp_path, kind):
 
 
 @pytest.mark.parametrize("name", ["x.zip", "x.tar.gz", "x.gz", "x.tar"])
-def test_what_is_no_archive_is_one_line(tmp_path, name):
+def test_what_is_no_archive_is_one_line(tmp_path: Path, name: Any) -> None:
     (tmp_path / name).write_bytes(b"\x1f\x8b no archive" * 100)
     assert codes(tmp_path / name) == {name: "damaged-archive"}
     (tmp_path / name).write_bytes(b"")
@@ -388,14 +393,16 @@ def zip_bomb(path: Path, copies: int, size: int) -> Path:
     return path
 
 
-def test_archives_that_unpack_to_far_too_much_are_refused_before_they_are_unpacked(tmp_path):
+def test_archives_that_unpack_to_far_too_much_are_refused_before_they_are_unpacked(tmp_path: Path) -> None:
     path = zip_bomb(tmp_path / "x.zip", 60_000, 1 << 20)
     assert codes(path) == {"x.zip": "archive-too-large"}
     assert names(zip_bomb(tmp_path / "fine.zip", 3, 1 << 20)) == ["a", "a#2", "a#3"]
 
 
 @pytest.mark.parametrize("kind", ["gz", "tar.gz"])
-def test_a_gzip_that_unpacks_to_far_too_much_is_given_up(tmp_path, monkeypatch, kind):
+def test_a_gzip_that_unpacks_to_far_too_much_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
     monkeypatch.setattr(archives, "FREE_BYTES", 1 << 20)
     if kind == "gz":
         (tmp_path / "x.gz").write_bytes(gzip.compress(bytes(66 << 20), 1))
@@ -404,7 +411,7 @@ def test_a_gzip_that_unpacks_to_far_too_much_is_given_up(tmp_path, monkeypatch, 
     assert codes(tmp_path / f"x.{kind}") == {f"x.{kind}": "archive-too-large"}
 
 
-def test_a_tar_header_that_claims_gigabytes_is_not_believed(tmp_path):
+def test_a_tar_header_that_claims_gigabytes_is_not_believed(tmp_path: Path) -> None:
     path = tmp_path / "x.tar.gz"
     header = tarfile.TarInfo("pax")
     header.type, header.size = tarfile.XHDTYPE, 4 << 30
@@ -414,7 +421,7 @@ def test_a_tar_header_that_claims_gigabytes_is_not_believed(tmp_path):
     assert codes(path) == {"x.tar.gz": "damaged-archive"}
 
 
-def test_too_many_members_are_refused(tmp_path, monkeypatch):
+def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(archive_listing, "MAX_MEMBERS", 3)
     for kind in ("zip", "tar"):
@@ -422,7 +429,7 @@ def test_too_many_members_are_refused(tmp_path, monkeypatch):
         assert codes(path) == {f"x.{kind}": "archive-too-large"}
 
 
-def test_a_member_can_be_named_by_itself(tmp_path):
+def test_a_member_can_be_named_by_itself(tmp_path: Path) -> None:
     path = pack(tmp_path / "x.zip", {"a": b"1", "b": b"2"})
     assert names(f"{path}!/b") == ["b"]
     assert len(list(walk([f"{path}!/b", path]))) == 2
@@ -431,7 +438,7 @@ def test_a_member_can_be_named_by_itself(tmp_path):
     assert caught.value.code == "no-such-path"
 
 
-def test_a_folder_whose_name_looks_like_a_member_is_a_folder(tmp_path):
+def test_a_folder_whose_name_looks_like_a_member_is_a_folder(tmp_path: Path) -> None:
     (tmp_path / "x.zip!").mkdir()
     (tmp_path / "x.zip!" / "a").write_bytes(b"1")
     pack(tmp_path / "x.zip", {"a": b"other"})
@@ -439,7 +446,7 @@ def test_a_folder_whose_name_looks_like_a_member_is_a_folder(tmp_path):
         assert file.read() == b"1"
 
 
-def test_members_equal_what_other_programs_unpack(tmp_path):
+def test_members_equal_what_other_programs_unpack(tmp_path: Path) -> None:
     """GNU tar writes long names and sparse files in ways of its own."""
     folder = tmp_path / "in" / ("long" * 30)
     folder.mkdir(parents=True)
@@ -458,7 +465,7 @@ def test_members_equal_what_other_programs_unpack(tmp_path):
                 assert file.read() == content(n)
 
 
-def test_a_member_that_would_begin_before_the_archive_is_damaged(tmp_path):
+def test_a_member_that_would_begin_before_the_archive_is_damaged(tmp_path: Path) -> None:
     """The directory of a zip may lie about where it begins; offsets count from there."""
     path = pack(tmp_path / "x.zip", {"a": content(1), "b": content(2)})
     data = bytearray(path.read_bytes())

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Iterator
 from itertools import permutations
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,7 @@ from medsiglip.ingest.files.walk import FoundFile, walk
 from medsiglip.ingest.reasons import Rejected
 
 
-def as_ordinary_user(call):
+def as_ordinary_user(call: Any) -> Any:
     """Run a call in a child without root's rights, which no permission stops; returns its result."""
     if os.geteuid() != 0:
         return call()
@@ -36,7 +39,7 @@ def as_ordinary_user(call):
 
 
 @pytest.fixture
-def open_folder(tmp_path_factory):
+def open_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A folder that every user can reach, down from the file system's root."""
     import tempfile
     from pathlib import Path
@@ -46,7 +49,7 @@ def open_folder(tmp_path_factory):
         yield Path(name)
 
 
-def test_files_come_sorted_and_once(tmp_path):
+def test_files_come_sorted_and_once(tmp_path: Path) -> None:
     for name in ("b/2", "b/10", "a", "c"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
@@ -56,7 +59,7 @@ def test_files_come_sorted_and_once(tmp_path):
     assert found[-1] == FoundFile(str(tmp_path / "c"), status.st_size, status.st_mtime_ns)
 
 
-def test_symbolic_links_are_followed_and_loops_end(tmp_path):
+def test_symbolic_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "file").write_bytes(b"x")
     (tmp_path / "data" / "loop").symlink_to(tmp_path)
@@ -65,7 +68,7 @@ def test_symbolic_links_are_followed_and_loops_end(tmp_path):
     assert [os.path.basename(f.path) for f in walk([tmp_path])] == ["file"]
 
 
-def test_the_order_of_the_named_paths_does_not_matter(tmp_path):
+def test_the_order_of_the_named_paths_does_not_matter(tmp_path: Path) -> None:
     """A folder that is named and linked to from another named one is walked once, under one name."""
     for name in ("a/1", "b/2", "c/3"):
         (tmp_path / name).parent.mkdir()
@@ -79,7 +82,7 @@ def test_the_order_of_the_named_paths_does_not_matter(tmp_path):
     ]
 
 
-def test_odd_names_are_kept(tmp_path):
+def test_odd_names_are_kept(tmp_path: Path) -> None:
     (tmp_path / "two  spaces").mkdir()
     name = os.path.join(os.fsencode(tmp_path), b"two  spaces", b"\xff\xfe.dcm")
     with open(name, "wb"):
@@ -87,18 +90,18 @@ def test_odd_names_are_kept(tmp_path):
     assert [os.fsencode(f.path) for f in walk([tmp_path])] == [name]
 
 
-def test_special_files_are_left_alone(tmp_path):
+def test_special_files_are_left_alone(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert list(walk([tmp_path])) == []
 
 
-def test_missing_path_is_an_error(tmp_path):
+def test_missing_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(IngestError, match="nowhere") as caught:
         list(walk([tmp_path / "nowhere"]))
     assert caught.value.code == "no-such-path"
 
 
-def test_unreadable_folder_inside_is_one_line_and_the_walk_goes_on(open_folder):
+def test_unreadable_folder_inside_is_one_line_and_the_walk_goes_on(open_folder: Any) -> None:
     (open_folder / "closed").mkdir(mode=0o000)
     (open_folder / "file").write_bytes(b"x")
     found = as_ordinary_user(lambda: list(walk([open_folder])))
@@ -107,7 +110,7 @@ def test_unreadable_folder_inside_is_one_line_and_the_walk_goes_on(open_folder):
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
-def test_unreadable_named_path_is_an_error(open_folder, kind):
+def test_unreadable_named_path_is_an_error(open_folder: Any, kind: Any) -> None:
     target = open_folder / "closed"
     if kind == "folder":
         target.mkdir(mode=0o000)
@@ -115,7 +118,7 @@ def test_unreadable_named_path_is_an_error(open_folder, kind):
         target.write_bytes(b"x")
         target.chmod(0o000)
 
-    def attempt():
+    def attempt() -> Any:
         with pytest.raises(IngestError) as caught:
             list(walk([target]))
         return caught.value.code

@@ -7,6 +7,8 @@ import struct
 import subprocess
 import tracemalloc
 import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +42,7 @@ PYDICOM_GIVES_UP = "GH177_D_CLUNIE_CT1_IVRLE_BigEndian_undefined_length.dcm"
 PIXEL_VALUES = np.arange(64, dtype=np.uint16).reshape(8, 8)
 
 
-def rich(make_dicom):
+def rich(make_dicom: Any) -> Any:
     """A header with what makes walking hard: nested, private, undefined-length and long elements."""
     dataset = make_dicom(
         PIXEL_VALUES,
@@ -70,7 +72,7 @@ def rich(make_dicom):
     return dataset
 
 
-def as_file(tmp_path, dataset, syntax=None):
+def as_file(tmp_path: Path, dataset: Any, syntax: Any = None) -> Any:
     path = tmp_path / "file.dcm"
     if syntax is not None:
         dataset.file_meta.TransferSyntaxUID = syntax
@@ -79,7 +81,7 @@ def as_file(tmp_path, dataset, syntax=None):
 
 
 @pytest.mark.parametrize("syntax", [None, ImplicitVRLittleEndian])
-def test_the_fast_reader_agrees_with_pydicom(tmp_path, make_dicom, syntax):
+def test_the_fast_reader_agrees_with_pydicom(tmp_path: Path, make_dicom: Any, syntax: Any) -> None:
     path = as_file(tmp_path, rich(make_dicom), syntax)
     with path.open("rb") as file:
         fast = fast_elements(file)
@@ -96,7 +98,7 @@ def test_the_fast_reader_agrees_with_pydicom(tmp_path, make_dicom, syntax):
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
-def test_other_encodings_give_equal_values(tmp_path, make_dicom, syntax):
+def test_other_encodings_give_equal_values(tmp_path: Path, make_dicom: Any, syntax: Any) -> None:
     plain = read_elements(str(as_file(tmp_path, make_dicom(PIXEL_VALUES))))
     dataset = make_dicom(PIXEL_VALUES)
     dataset.file_meta.TransferSyntaxUID = syntax
@@ -113,7 +115,9 @@ def test_other_encodings_give_equal_values(tmp_path, make_dicom, syntax):
 
 @pytest.mark.parametrize("implicit", [True, False])
 @pytest.mark.parametrize("little", [True, False])
-def test_no_preamble_and_no_meta_information(tmp_path, make_dicom, implicit, little):
+def test_no_preamble_and_no_meta_information(
+    tmp_path: Path, make_dicom: Any, implicit: Any, little: Any
+) -> None:
     if implicit and not little:
         pytest.skip("implicit VR is little endian alone")
     plain = read_elements(str(as_file(tmp_path, make_dicom(PIXEL_VALUES))))
@@ -127,7 +131,7 @@ def test_no_preamble_and_no_meta_information(tmp_path, make_dicom, implicit, lit
     assert {k: v for k, v in plain.values.items() if k not in META_KEYWORDS} == found.values
 
 
-def test_a_preamble_that_is_a_tiff_header_is_dicom(tmp_path, make_dicom):
+def test_a_preamble_that_is_a_tiff_header_is_dicom(tmp_path: Path, make_dicom: Any) -> None:
     path = as_file(tmp_path, make_dicom(PIXEL_VALUES))
     plain = read_elements(str(path))
     path.write_bytes(b"II*\0\x90\1\0\0" + path.read_bytes()[8:])
@@ -146,7 +150,9 @@ def test_a_preamble_that_is_a_tiff_header_is_dicom(tmp_path, make_dicom):
         (["ISO 2022 IR 100", "ISO 2022 IR 144"], "Jürgen^Люк"),
     ],
 )
-def test_character_sets_are_decoded_as_pydicom_does(tmp_path, make_dicom, character_set, name):
+def test_character_sets_are_decoded_as_pydicom_does(
+    tmp_path: Path, make_dicom: Any, character_set: Any, name: Any
+) -> None:
     path = as_file(
         tmp_path,
         make_dicom(PIXEL_VALUES, SpecificCharacterSet=character_set, PatientName=name, PatientID=name),
@@ -160,8 +166,8 @@ def test_character_sets_are_decoded_as_pydicom_does(tmp_path, make_dicom, charac
 
 @pytest.mark.parametrize("character_set", ["ISO_IR 192", "GB18030", ["", "ISO 2022 IR 87"], "ISO_IR 6", None])
 def test_different_bytes_stay_different_under_a_character_set_that_is_wrong(
-    tmp_path, make_dicom, character_set
-):
+    tmp_path: Path, make_dicom: Any, character_set: Any
+) -> None:
     found = []
     for wrong in (b"M\xfcller", b"M\xfdller", b"M\x1b\x24\x42\xff\xf0", b"M\x1b\x24\x42\xff\xf2"):
         dataset = make_dicom(PIXEL_VALUES, SpecificCharacterSet=character_set, PatientID="X" * len(wrong))
@@ -171,7 +177,7 @@ def test_different_bytes_stay_different_under_a_character_set_that_is_wrong(
     assert len(set(found)) == 4
 
 
-def test_endings(tmp_path, make_dicom):
+def test_endings(tmp_path: Path, make_dicom: Any) -> None:
     dataset = rich(make_dicom)
     path = as_file(tmp_path, dataset)
     content = path.read_bytes()
@@ -185,7 +191,7 @@ def test_endings(tmp_path, make_dicom):
     assert read_elements(str(path)).ending == PIXELS
 
 
-def test_every_cut_of_a_header_is_survived(tmp_path, make_dicom):
+def test_every_cut_of_a_header_is_survived(tmp_path: Path, make_dicom: Any) -> None:
     path = as_file(tmp_path, make_dicom(PIXEL_VALUES, PatientAge="001Y"))
     content = path.read_bytes()
     whole = read_elements(str(path)).values
@@ -204,7 +210,7 @@ def element(tag: int, vr: bytes, value: bytes, length: int | None = None) -> byt
     return start + (struct.pack("<H", length) if vr in SHORT_VRS else struct.pack("<HI", 0, length)) + value
 
 
-def as_explicit(tmp_path, dataset: bytes, syntax: bytes = b"1.2.840.10008.1.2.1\0"):
+def as_explicit(tmp_path: Path, dataset: bytes, syntax: bytes = b"1.2.840.10008.1.2.1\0") -> Any:
     path = tmp_path / "made.dcm"
     path.write_bytes(bytes(128) + b"DICM" + element(0x00020010, b"UI", syntax) + dataset)
     return path
@@ -247,7 +253,7 @@ def nested(depth: int, tag: int = 0x00081140, inner: bytes = b"") -> bytes:
         "group length lies",
     ],
 )
-def test_odd_elements_on_the_way_are_walked_past(tmp_path, between):
+def test_odd_elements_on_the_way_are_walked_past(tmp_path: Path, between: Any) -> None:
     path = as_explicit(tmp_path, UID + between + ROWS + PIXEL_ELEMENT)
     with path.open("rb") as file:
         found = fast_elements(file)
@@ -256,7 +262,7 @@ def test_odd_elements_on_the_way_are_walked_past(tmp_path, between):
     assert (found.values["SOPInstanceUID"], found.values["Rows"]) == ("1.2.3", 7)
 
 
-def test_pixel_data_before_other_elements_end_the_header(tmp_path):
+def test_pixel_data_before_other_elements_end_the_header(tmp_path: Path) -> None:
     path = as_explicit(tmp_path, UID + PIXEL_ELEMENT + ROWS + PIXEL_ELEMENT)
     found = read_elements(str(path))
     assert (found.ending, found.values["SOPInstanceUID"], "Rows" in found.values) == (PIXELS, "1.2.3", False)
@@ -264,14 +270,14 @@ def test_pixel_data_before_other_elements_end_the_header(tmp_path):
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 10_000])
 @pytest.mark.parametrize("tag", [0x00081140, 0x00091010])
-def test_sequences_nested_too_deep_are_refused(tmp_path, depth, tag):
+def test_sequences_nested_too_deep_are_refused(tmp_path: Path, depth: Any, tag: Any) -> None:
     path = as_explicit(tmp_path, UID + nested(depth, tag) + ROWS + PIXEL_ELEMENT)
     with pytest.raises(HeaderRefusedError) as caught:
         read_elements(str(path))
     assert caught.value.code == "nested-too-deep"
 
 
-def test_pydicom_is_not_led_into_recursion(tmp_path):
+def test_pydicom_is_not_led_into_recursion(tmp_path: Path) -> None:
     """An unknown VR sends the header to pydicom."""
     path = as_explicit(tmp_path, element(0x00080005, b"CS", b"") + b"\x08\0\x06\0ZZ\0\0" + nested(10_000))
     with path.open("rb") as file:
@@ -281,7 +287,7 @@ def test_pydicom_is_not_led_into_recursion(tmp_path):
     assert caught.value.code == "nested-too-deep"
 
 
-def peak_memory(call) -> int:
+def peak_memory(call: Any) -> int:
     tracemalloc.start()
     try:
         with contextlib.suppress(HeaderRefusedError):
@@ -291,7 +297,7 @@ def peak_memory(call) -> int:
         tracemalloc.stop()
 
 
-def test_a_header_of_any_length_takes_little_memory(tmp_path, monkeypatch):
+def test_a_header_of_any_length_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_header, "MAX_HEADER", 1 << 20)
     read_elements(str(as_explicit(tmp_path, UID + PIXEL_ELEMENT)))
     private = b"".join(element(0x00091000 + n, b"OB", bytes(3 << 20)) for n in range(10))
@@ -301,7 +307,7 @@ def test_a_header_of_any_length_takes_little_memory(tmp_path, monkeypatch):
         assert peak_memory(lambda path=path: read_elements(str(path))) < 4 << 20
 
 
-def test_a_deflated_header_is_inflated_no_further_than_it_has_to_be(tmp_path):
+def test_a_deflated_header_is_inflated_no_further_than_it_has_to_be(tmp_path: Path) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     data = packer.compress(UID + ROWS + element(0x7FE00010, b"OW", b"", 1 << 24)[:12] + bytes(1 << 24))
     path = as_explicit(tmp_path, data + packer.flush(), DEFLATED.encode())
@@ -309,7 +315,9 @@ def test_a_deflated_header_is_inflated_no_further_than_it_has_to_be(tmp_path):
     assert read_elements(str(path)).values["Rows"] == 7
 
 
-def test_a_deflated_file_that_inflates_to_far_too_much_is_refused(tmp_path, monkeypatch):
+def test_a_deflated_file_that_inflates_to_far_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dataset_file, "MAX_INFLATED", 1 << 20)
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     data = packer.compress(UID + ROWS + element(0x7FE00010, b"OW", bytes(1 << 24))) + packer.flush()
@@ -319,7 +327,7 @@ def test_a_deflated_file_that_inflates_to_far_too_much_is_refused(tmp_path, monk
     assert caught.value.code == "picture-too-large"
 
 
-def test_a_deflated_file_is_read_whole_as_pydicom_reads_it(tmp_path, make_dicom):
+def test_a_deflated_file_is_read_whole_as_pydicom_reads_it(tmp_path: Path, make_dicom: Any) -> None:
     path = as_file(tmp_path, rich(make_dicom), DeflatedExplicitVRLittleEndian)
     ours, peer = open_dataset(str(path)), dcmread(path)
     assert ours == peer
@@ -338,7 +346,7 @@ SETS = [b"", b"ISO_IR 100", b"ISO_IR 192", b"GB18030", b"\\ISO 2022 IR 87", b"IS
 
 
 @st.composite
-def headers(draw) -> bytes:
+def headers(draw: Any) -> bytes:
     """Elements in order, each wanted one with a VR and bytes of any kind, and sequences between them."""
     parts = [(0x00080005, element(0x00080005, b"CS", draw(st.sampled_from(SETS))))]
     for tag in sorted(draw(st.sets(st.sampled_from(TAGS), max_size=8))):
@@ -352,7 +360,7 @@ def headers(draw) -> bytes:
 
 @given(headers(), st.booleans(), st.integers(0, 60))
 @settings(max_examples=100, deadline=None)
-def test_both_readers_agree_on_made_headers(data, has_pixels, cut):
+def test_both_readers_agree_on_made_headers(data: Any, has_pixels: Any, cut: Any) -> None:
     """What is cut off is not compared: pydicom takes the end of the file for the end of the data set."""
     content = bytes(128) + b"DICM" + element(0x00020010, b"UI", b"1.2.840.10008.1.2.1\0") + data
     file = io.BytesIO(content + PIXEL_ELEMENT if has_pixels else content[: len(content) - cut])
@@ -362,7 +370,7 @@ def test_both_readers_agree_on_made_headers(data, has_pixels, cut):
             assert fast == pydicom_elements(file)
 
 
-def as_pydicom_tells(path) -> dict[str, str]:
+def as_pydicom_tells(path: Any) -> dict[str, str]:
     """Every wanted value by pydicom's own conversion; what it cannot convert is left out."""
     dataset, found = dcmread(path, force=True, stop_before_pixels=True), {}
     for keyword in KEYWORDS:
@@ -378,7 +386,7 @@ def as_pydicom_tells(path) -> dict[str, str]:
 
 
 @pytest.mark.skipif(not shutil.which("dcmconv"), reason="DCMTK's dcmconv is not installed")
-def test_a_header_that_pydicom_gives_up_is_that_of_dcmtk(test_data, tmp_path):
+def test_a_header_that_pydicom_gives_up_is_that_of_dcmtk(test_data: Path, tmp_path: Path) -> None:
     source, plain = test_data / "dicom/fo-dicom" / PYDICOM_GIVES_UP, tmp_path / "x.dcm"
     subprocess.run(["dcmconv", "--quiet", "+ti", source, plain], check=True, capture_output=True, timeout=60)
     with source.open("rb") as mine, plain.open("rb") as theirs:
@@ -389,7 +397,7 @@ def test_a_header_that_pydicom_gives_up_is_that_of_dcmtk(test_data, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-def test_real_headers(test_data):
+def test_real_headers(test_data: Path) -> None:
     """The two readers agree on every file, and with the values that pydicom itself makes of the bytes."""
     compared = 0
     for path in sorted(p for p in (test_data / "dicom").rglob("*") if p.is_file()):

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from medsiglip.ingest.errors import IngestError
 from medsiglip.ingest.header.metadata import PictureMetadata, read_metadata
 
 
-def write(tmp_path, text):
+def write(tmp_path: Path, text: Any) -> Any:
     path = tmp_path / "metadata.csv"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def test_every_column(tmp_path):
+def test_every_column(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         "\ufeffpath,patient_id,study_id,modality,body_part,view,age,sex,split,caption,label,label:nodule,note\n"
@@ -29,7 +32,7 @@ def test_every_column(tmp_path):
     assert rows[str(tmp_path / "c.png")] == PictureMetadata(labels={"nodule": 1.0})
 
 
-def test_paths_count_from_the_csv(tmp_path):
+def test_paths_count_from_the_csv(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     assert list(read_metadata(write(tmp_path / "sub", "path\n../x.png\n"))) == [str(tmp_path / "x.png")]
 
@@ -51,13 +54,13 @@ def test_paths_count_from_the_csv(tmp_path):
         ("path\na.png\na.png\n", "metadata-duplicate-path", "line 3"),
     ],
 )
-def test_mistakes_are_named(tmp_path, text, code, told):
+def test_mistakes_are_named(tmp_path: Path, text: Any, code: Any, told: Any) -> None:
     with pytest.raises(IngestError, match=told) as caught:
         read_metadata(write(tmp_path, text))
     assert caught.value.code == code
 
 
-def test_missing_and_binary_files(tmp_path):
+def test_missing_and_binary_files(tmp_path: Path) -> None:
     with pytest.raises(IngestError) as caught:
         read_metadata(tmp_path / "nowhere.csv")
     assert caught.value.code == "metadata-unreadable"

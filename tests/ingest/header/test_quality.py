@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from pydicom.uid import (
@@ -19,7 +21,7 @@ CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 SLIDE = {"Modality": "SM", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.6", "BurnedInAnnotation": "NO"}
 
 
-def test_a_blank_picture():
+def test_a_blank_picture() -> None:
     measured = measure(np.full((64, 48), 255, np.uint8))
     assert (measured["blank"], measured["near_blank"]) == (1, 1)
     assert (measured["white"], measured["black"]) == (1.0, 0.0)
@@ -27,21 +29,21 @@ def test_a_blank_picture():
     assert measured["aspect"] == 0.75
 
 
-def test_a_picture_with_one_odd_pixel_is_nearly_blank():
+def test_a_picture_with_one_odd_pixel_is_nearly_blank() -> None:
     values = np.zeros((1000, 1000), np.uint8)
     values[501, 503] = 200
     measured = measure(values)
     assert (measured["blank"], measured["near_blank"]) == (0, 1)
 
 
-def test_noise_within_eight_levels_is_nearly_blank_and_beyond_is_not():
+def test_noise_within_eight_levels_is_nearly_blank_and_beyond_is_not() -> None:
     noise = np.random.default_rng(1).integers(0, 8, (100, 100), dtype=np.uint8)
     assert measure(100 + noise)["near_blank"] == 1
     assert measure(100 + 2 * noise)["near_blank"] == 0
 
 
 @pytest.mark.parametrize("shape", [(90, 120), (90, 120, 3)])
-def test_figures_are_those_of_numpy(shape):
+def test_figures_are_those_of_numpy(shape: Any) -> None:
     values = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
     values[:30] = 0
     values[80:] = 255
@@ -54,7 +56,7 @@ def test_figures_are_those_of_numpy(shape):
     assert measured["sharpness"] == pytest.approx(np.std(second) / 127.5, abs=1e-4)
 
 
-def test_blurring_lowers_sharpness():
+def test_blurring_lowers_sharpness() -> None:
     sharp = np.kron(np.indices((64, 64)).sum(axis=0) % 2 * 255, np.ones((8, 8))).astype(np.uint8)
     ramp = np.cumsum(sharp.astype(float), axis=1)
     blurred = ((ramp[:, 8:] - ramp[:, :-8]) / 8).astype(np.uint8)
@@ -62,11 +64,11 @@ def test_blurring_lowers_sharpness():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 500), (1, 3, 3), (5000, 2)])
-def test_slivers_can_be_measured(shape):
+def test_slivers_can_be_measured(shape: Any) -> None:
     assert set(measure(np.zeros(shape, np.uint8))) <= QUALITY.keys()
 
 
-def test_aspect_is_that_of_the_patient():
+def test_aspect_is_that_of_the_patient() -> None:
     header = {"pixel_aspect": pixel_aspect({"PixelSpacing": "3\\1.5"})}
     quality = image_quality(header, measure(np.zeros((10, 40), np.uint8)), ["window-invalid"])
     assert (quality["pixel_aspect"], quality["aspect"], quality["window_warning"]) == (2.0, 2.0, 1)
@@ -85,7 +87,7 @@ def test_aspect_is_that_of_the_patient():
         ({"PixelSpacing": "nan\\1"}, 1.0),
     ],
 )
-def test_pixel_aspect(elements, ratio):
+def test_pixel_aspect(elements: Any, ratio: Any) -> None:
     assert pixel_aspect(elements) == ratio
 
 
@@ -110,7 +112,7 @@ def test_pixel_aspect(elements, ratio):
         (MPEG2MPML, {}, 1, 12.0),
     ],
 )
-def test_lossy_compression(syntax, elements, lossy, ratio):
+def test_lossy_compression(syntax: Any, elements: Any, lossy: Any, ratio: Any) -> None:
     drawn = {"Rows": 100, "Columns": 200, "BitsStored": 12, "NumberOfFrames": "3", **elements}
     quality = lossy_quality(drawn, syntax, size=10_000)
     assert (quality["lossy"], quality.get("lossy_ratio")) == (lossy, ratio)
@@ -145,12 +147,12 @@ def test_lossy_compression(syntax, elements, lossy, ratio):
         ({"Modality": "CT", "ImageType": "DERIVED\\SECONDARY\\REFORMATTED"}, "no"),
     ],
 )
-def test_burned_in(elements, found):
+def test_burned_in(elements: Any, found: Any) -> None:
     assert burned_in(elements) == found
     assert may_preview({"burned_in": found}) == (found == "no")
 
 
-def test_a_picture_of_which_nothing_is_known_is_not_shown():
+def test_a_picture_of_which_nothing_is_known_is_not_shown() -> None:
     assert not may_preview({})
 
 
@@ -174,7 +176,7 @@ def test_a_picture_of_which_nothing_is_known_is_not_shown():
         ("", "", "unknown"),
     ],
 )
-def test_view(position, description, found):
+def test_view(position: Any, description: Any, found: Any) -> None:
     assert view({"ViewPosition": position, "SeriesDescription": description}, "DX") == found
     assert view({"ViewPosition": position, "SeriesDescription": description}, "CT") == "unknown"
 
@@ -190,7 +192,7 @@ def test_view(position, description, found):
         ("cranio-caudal", "other"),
     ],
 )
-def test_the_view_code_tells_where_the_header_does_not(make_dicom, meaning, found):
+def test_the_view_code_tells_where_the_header_does_not(make_dicom: Any, meaning: Any, found: Any) -> None:
     code = make_dicom(None, CodeMeaning=meaning)
     dataset = make_dicom(None, ViewCodeSequence=[code])
     assert coded_view(dataset, {"view": "unknown"}) == {"view": found}

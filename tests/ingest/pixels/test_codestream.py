@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import tracemalloc
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -23,29 +24,29 @@ GREY = ((np.sin(X / 9) + np.cos(Y / 7) + 2) * 60).astype(np.uint8)
 COLOUR = np.stack([GREY, GREY[::-1], 255 - GREY[:, ::-1]], axis=-1)
 
 
-def encoded(name, array, **options):
+def encoded(name: Any, array: Any, **options: Any) -> Any:
     return bytes(getattr(imagecodecs, name)(array, **options))
 
 
-def jpeg_2000(array, **options):
+def jpeg_2000(array: Any, **options: Any) -> Any:
     return encoded("jpeg2k_encode", array, codecformat="j2k", level=0, **options)
 
 
-def dataset_of(make_dicom, pixels, syntax, codestream, **attributes):
+def dataset_of(make_dicom: Any, pixels: Any, syntax: Any, codestream: Any, **attributes: Any) -> Any:
     dataset = make_dicom(pixels, **attributes)
     dataset.file_meta.TransferSyntaxUID = UID(syntax)
     dataset.PixelData = encapsulate([codestream])
     return dataset
 
 
-def code_of(dataset):
+def code_of(dataset: Any) -> Any:
     with pytest.raises(DecodeError) as caught:
         next(frames(dataset, [0]))
     return caught.value.code
 
 
 @pytest.mark.parametrize("array", [GREY, GREY.astype(np.uint16) * 16, COLOUR], ids=["8", "12", "colour"])
-def test_headers_agree_with_the_encoder(array):
+def test_headers_agree_with_the_encoder(array: Any) -> None:
     size = (*array.shape[:2], 1 if array.ndim == 2 else 3)
     bits = 8 if array.dtype == np.uint8 else 12
     streams = [
@@ -62,29 +63,31 @@ def test_headers_agree_with_the_encoder(array):
     assert not jpeg_header(encoded("jpegls_encode", array, level=2)).reversible
 
 
-def test_signed_codestreams_are_told():
+def test_signed_codestreams_are_told() -> None:
     assert jpeg_2000_header(jpeg_2000(GREY.astype(np.int16), reversible=True)).signed
     assert not jpeg_2000_header(jpeg_2000(GREY, reversible=True)).signed
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xd8", b"\xff\xd8\xff\xd9", b"\xff\x4f\xff\x51", bytes(200)])
-def test_what_is_no_codestream_is_refused(content):
+def test_what_is_no_codestream_is_refused(content: Any) -> None:
     for read in (jpeg_header, jpeg_2000_header):
         with pytest.raises((ValueError, struct.error)):
             read(content)
 
 
-def without_app0(codestream):
+def without_app0(codestream: Any) -> Any:
     assert codestream[2:4] == b"\xff\xe0"
     return codestream[:2] + codestream[4 + struct.unpack(">H", codestream[4:6])[0] :]
 
 
-def pillow(codestream):
+def pillow(codestream: Any) -> Any:
     return np.asarray(Image.open(io.BytesIO(codestream)))
 
 
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "YBR_FULL_422"])
-def test_the_markers_of_a_jpeg_tell_its_colours_whatever_the_header_says(make_dicom, photometric):
+def test_the_markers_of_a_jpeg_tell_its_colours_whatever_the_header_says(
+    make_dicom: Any, photometric: Any
+) -> None:
     ybr = encoded("jpeg8_encode", COLOUR, level=95)
     rgb = encoded("jpeg8_encode", COLOUR, level=95, colorspace="RGB", outcolorspace="RGB")
     assert jpeg_header(ybr).is_ybr is True
@@ -97,7 +100,7 @@ def test_the_markers_of_a_jpeg_tell_its_colours_whatever_the_header_says(make_di
         assert np.abs(pillow(codestream).astype(int) - COLOUR).mean() < 4
 
 
-def test_the_header_tells_the_colours_of_a_jpeg_without_markers(make_dicom):
+def test_the_header_tells_the_colours_of_a_jpeg_without_markers(make_dicom: Any) -> None:
     silent = without_app0(encoded("jpeg8_encode", COLOUR, level=95))
     assert jpeg_header(silent).is_ybr is None
     for photometric in ("YBR_FULL", "YBR_RCT", "RGB"):
@@ -108,7 +111,9 @@ def test_the_header_tells_the_colours_of_a_jpeg_without_markers(make_dicom):
 
 @pytest.mark.parametrize("mct", [True, False])
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "YBR_RCT", "YBR_ICT"])
-def test_jpeg_2000_with_and_without_a_component_transformation(make_dicom, photometric, mct):
+def test_jpeg_2000_with_and_without_a_component_transformation(
+    make_dicom: Any, photometric: Any, mct: Any
+) -> None:
     """The codestream tells whether the transformation was taken, not its name in the header (T.800 A.6.1)."""
     codestream = jpeg_2000(COLOUR, reversible=True, mct=mct)
     assert (jpeg_2000_header(codestream).is_ybr is False) == mct
@@ -119,7 +124,9 @@ def test_jpeg_2000_with_and_without_a_component_transformation(make_dicom, photo
 
 
 @pytest.mark.parametrize("reversible", [True, False])
-def test_both_component_transformations_give_back_red_green_and_blue(make_dicom, reversible):
+def test_both_component_transformations_give_back_red_green_and_blue(
+    make_dicom: Any, reversible: Any
+) -> None:
     """RCT (T.800 G.2) and ICT (G.3) of patches of pure colours."""
     pure = np.array(
         [[255, 0, 0], [0, 255, 0], [0, 0, 255], [0, 0, 0], [255, 255, 255], [200, 30, 90]], np.uint8
@@ -134,14 +141,14 @@ def test_both_component_transformations_give_back_red_green_and_blue(make_dicom,
 
 
 @pytest.mark.parametrize("photometric", ["YBR_RCT", "YBR_ICT"])
-def test_uncompressed_pixels_keep_no_transformation_of_jpeg_2000(make_dicom, photometric):
+def test_uncompressed_pixels_keep_no_transformation_of_jpeg_2000(make_dicom: Any, photometric: Any) -> None:
     dataset = make_dicom(COLOUR, PhotometricInterpretation=photometric)
     np.testing.assert_array_equal(next(frames(dataset, [0])), COLOUR)
 
 
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("codestream_signed", [False, True])
-def test_jpeg_2000_told_the_wrong_sign(make_dicom, signed, codestream_signed):
+def test_jpeg_2000_told_the_wrong_sign(make_dicom: Any, signed: Any, codestream_signed: Any) -> None:
     values = GREY.astype(np.int16) * 8 - (900 if signed else 0)
     cells = values if codestream_signed == signed else values & 0x1FFF
     if codestream_signed and not signed:
@@ -163,7 +170,9 @@ def test_jpeg_2000_told_the_wrong_sign(make_dicom, signed, codestream_signed):
         ("90", "jpeg2k_encode", {"codecformat": "j2k", "level": 0, "reversible": True}),
     ],
 )
-def test_values_that_lie_above_other_bits_are_taken_from_there(make_dicom, syntax, codec, options, signed):
+def test_values_that_lie_above_other_bits_are_taken_from_there(
+    make_dicom: Any, syntax: Any, codec: Any, options: Any, signed: Any
+) -> None:
     """12 bits below High Bit 15, and four bits of something else below them (PS3.5 8.1.1)."""
     wanted = GREY.astype(np.int16) - (500 if signed else 0)
     cells = ((wanted << 4) | 0b0101).view(np.uint16)
@@ -173,7 +182,7 @@ def test_values_that_lie_above_other_bits_are_taken_from_there(make_dicom, synta
     np.testing.assert_array_equal(next(frames(dataset, [0])), wanted)
 
 
-def test_lossy_values_beyond_bits_stored_are_limited_and_overlay_bits_cleared(make_dicom):
+def test_lossy_values_beyond_bits_stored_are_limited_and_overlay_bits_cleared(make_dicom: Any) -> None:
     over = np.where(X < 20, 1030, 1000).astype(np.uint16)
     lossy = encoded("jpeg8_encode", over, level=100, bitspersample=12)
     dataset = dataset_of(make_dicom, over, JPEG + "51", lossy, BitsStored=10)
@@ -185,7 +194,7 @@ def test_lossy_values_beyond_bits_stored_are_limited_and_overlay_bits_cleared(ma
     np.testing.assert_array_equal(next(frames(dataset, [0])), over)
 
 
-def test_lossless_jpeg_of_signed_values(make_dicom):
+def test_lossless_jpeg_of_signed_values(make_dicom: Any) -> None:
     values = GREY.astype(np.int16) * 16 - 2000
     codestream = encoded("ljpeg_encode", (values & 0xFFF).astype(np.uint16), bitspersample=12)
     dataset = dataset_of(make_dicom, values, JPEG + "70", codestream, BitsStored=12)
@@ -202,7 +211,7 @@ CODESTREAMS = {
 
 
 @pytest.mark.parametrize("syntax", CODESTREAMS)
-def test_a_codestream_that_contradicts_the_header_is_refused(make_dicom, syntax):
+def test_a_codestream_that_contradicts_the_header_is_refused(make_dicom: Any, syntax: Any) -> None:
     codestream = CODESTREAMS[syntax]
     for attributes in ({"Rows": 39}, {"Columns": 57}, {"SamplesPerPixel": 3}, {"BitsAllocated": 4}):
         dataset = dataset_of(make_dicom, GREY, JPEG + syntax, codestream, **{"BitsStored": 4, **attributes})
@@ -210,7 +219,7 @@ def test_a_codestream_that_contradicts_the_header_is_refused(make_dicom, syntax)
 
 
 @pytest.mark.parametrize("syntax", CODESTREAMS)
-def test_a_codestream_without_its_end_is_truncated(make_dicom, syntax):
+def test_a_codestream_without_its_end_is_truncated(make_dicom: Any, syntax: Any) -> None:
     codestream = CODESTREAMS[syntax]
     for share in (0.5, 0.9):
         cut = codestream[: int(len(codestream) * share)]
@@ -225,7 +234,9 @@ def test_a_codestream_without_its_end_is_truncated(make_dicom, syntax):
     )
 
 
-def test_damage_in_htj2k_is_an_error_and_prints_nothing(make_dicom, capfd):
+def test_damage_in_htj2k_is_an_error_and_prints_nothing(
+    make_dicom: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (256, 256), dtype=np.uint8)
     codestream = encoded("htj2k_encode", noise, reversible=True)
     middle = len(codestream) // 2
@@ -234,7 +245,7 @@ def test_damage_in_htj2k_is_an_error_and_prints_nothing(make_dicom, capfd):
     assert capfd.readouterr().err == ""
 
 
-def huge(codestream, syntax, size):
+def huge(codestream: Any, syntax: Any, size: Any) -> Any:
     """The codestream claiming `size` x `size` pixels."""
     if syntax == "90":
         fields = struct.pack(">2I", size, size)
@@ -245,7 +256,7 @@ def huge(codestream, syntax, size):
 
 
 @pytest.mark.parametrize("syntax", ["50", "70", "80", "90"])
-def test_a_claim_of_60000_pixels_takes_no_memory(make_dicom, syntax):
+def test_a_claim_of_60000_pixels_takes_no_memory(make_dicom: Any, syntax: Any) -> None:
     bomb = huge(CODESTREAMS[syntax], syntax, 60_000)
     read = jpeg_2000_header if syntax == "90" else jpeg_header
     assert (read(bomb).rows, read(bomb).columns) == (60_000, 60_000)
@@ -267,7 +278,7 @@ def test_a_claim_of_60000_pixels_takes_no_memory(make_dicom, syntax):
     tracemalloc.stop()
 
 
-def test_the_last_tiles_of_a_slide_may_be_cropped(make_dicom):
+def test_the_last_tiles_of_a_slide_may_be_cropped(make_dicom: Any) -> None:
     cropped = COLOUR[:30, :20]
     codestream = encoded("jpeg8_encode", cropped, level=95)
     dataset = dataset_of(make_dicom, COLOUR, JPEG + "50", codestream)
@@ -297,7 +308,7 @@ TILE_WIDTH, TILE_HEIGHT, TILE_LEFT, COMPONENTS, STEP = 20, 24, 28, 36, 39
     ],
 )
 @pytest.mark.parametrize("encoder", ["htj2k_encode", "jpeg2k_encode"])
-def test_a_grid_of_tiles_that_cannot_be_is_no_header(encoder, place, value):
+def test_a_grid_of_tiles_that_cannot_be_is_no_header(encoder: Any, place: Any, value: Any) -> None:
     """OpenJPH ends the process over a tile of no width."""
     codestream = encoded(encoder, np.tile(GREY, (7, 7)), reversible=True)
     at = codestream.index(SIZE) + 4 + place
@@ -306,7 +317,7 @@ def test_a_grid_of_tiles_that_cannot_be_is_no_header(encoder, place, value):
         jpeg_2000_header(codestream[:at] + value + codestream[at + len(value) :])
 
 
-def test_more_tiles_than_there_can_be_are_refused(make_dicom):
+def test_more_tiles_than_there_can_be_are_refused(make_dicom: Any) -> None:
     codestream = jpeg_2000(np.tile(GREY, (7, 7)), reversible=True)
     at = codestream.index(SIZE) + 4 + TILE_WIDTH
     many = codestream[:at] + b"\0\0\0\1" * 2 + codestream[at + 8 :]
@@ -315,7 +326,7 @@ def test_more_tiles_than_there_can_be_are_refused(make_dicom):
 
 
 @pytest.mark.parametrize("place", [5, 6, 7, 9])
-def test_a_coding_style_that_cannot_be_is_no_header(place):
+def test_a_coding_style_that_cannot_be_is_no_header(place: Any) -> None:
     codestream = jpeg_2000(GREY, reversible=True)
     at = codestream.index(b"\xff\x52") + 4 + place
     with pytest.raises(ValueError, match="coding style"):
@@ -323,7 +334,7 @@ def test_a_coding_style_that_cannot_be_is_no_header(place):
 
 
 @pytest.mark.parametrize("syntax", ["50", "70"])
-def test_another_decoder_is_not_asked_over_a_damaged_frame(make_dicom, syntax):
+def test_another_decoder_is_not_asked_over_a_damaged_frame(make_dicom: Any, syntax: Any) -> None:
     """gdcm ends the process over these."""
     options = {"lossless": True, "predictor": 1} if syntax == "70" else {}
     codestream = encoded("jpeg8_encode", GREY, **options)

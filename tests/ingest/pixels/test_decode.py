@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -26,11 +28,11 @@ Y, X = np.mgrid[:24, :33]
 SMOOTH = (np.sin(X / 9) + np.cos(Y / 7) + 2) / 4
 
 
-def grey(bits):
+def grey(bits: Any) -> Any:
     return (SMOOTH * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
 
 
-def written(tmp_path, make_dicom, pixels, syntax, encode, **attributes):
+def written(tmp_path: Path, make_dicom: Any, pixels: Any, syntax: Any, encode: Any, **attributes: Any) -> Any:
     dataset = make_dicom(pixels, **attributes)
     dataset.file_meta.TransferSyntaxUID = UID(syntax)
     several = pixels if "NumberOfFrames" in attributes else [pixels]
@@ -41,11 +43,11 @@ def written(tmp_path, make_dicom, pixels, syntax, encode, **attributes):
     return path
 
 
-def decoded(path, indices=(0,)):
+def decoded(path: Any, indices: Any = (0,)) -> Any:
     return list(frames(open_dataset(str(path)), indices))
 
 
-def codec(name, **options):
+def codec(name: Any, **options: Any) -> Any:
     return lambda frame: bytes(getattr(imagecodecs, name)(frame, **options))
 
 
@@ -60,14 +62,16 @@ def codec(name, **options):
         (JPEG + "201", 12, codec("htj2k_encode", reversible=True)),
     ],
 )
-def test_lossless_syntaxes_are_exact(tmp_path, make_dicom, syntax, bits, encode):
+def test_lossless_syntaxes_are_exact(
+    tmp_path: Path, make_dicom: Any, syntax: Any, bits: Any, encode: Any
+) -> None:
     path = written(tmp_path, make_dicom, grey(bits), syntax, encode)
     (frame,) = decoded(path)
     np.testing.assert_array_equal(frame, grey(bits))
 
 
 @pytest.mark.parametrize("bits", [8, 12])
-def test_lossy_jpeg_with_eight_and_twelve_bits(tmp_path, make_dicom, bits):
+def test_lossy_jpeg_with_eight_and_twelve_bits(tmp_path: Path, make_dicom: Any, bits: Any) -> None:
     encode = codec("jpeg8_encode", level=100, **({"bitspersample": 12} if bits == 12 else {}))
     path = written(
         tmp_path, make_dicom, grey(bits), JPEG + ("50" if bits == 8 else "51"), encode, BitsStored=bits
@@ -77,7 +81,7 @@ def test_lossy_jpeg_with_eight_and_twelve_bits(tmp_path, make_dicom, bits):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
-def test_run_length_encoding(tmp_path, make_dicom, dtype):
+def test_run_length_encoding(tmp_path: Path, make_dicom: Any, dtype: Any) -> None:
     pixels = (SMOOTH * 200 - (100 if dtype == np.int16 else 0)).astype(dtype)
     dataset = make_dicom(pixels)
     dataset.compress("1.2.840.10008.1.2.5")
@@ -86,7 +90,7 @@ def test_run_length_encoding(tmp_path, make_dicom, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int8])
-def test_uncompressed_frames(tmp_path, write_dicom, dtype):
+def test_uncompressed_frames(tmp_path: Path, write_dicom: Any, dtype: Any) -> None:
     info = np.iinfo(dtype)
     rng = np.random.default_rng(3)
     pixels = rng.integers(info.min, info.max, (5, 6, 7), dtype=dtype, endpoint=True)
@@ -94,7 +98,7 @@ def test_uncompressed_frames(tmp_path, write_dicom, dtype):
     np.testing.assert_array_equal(np.stack(decoded(path, [3, 0])), pixels[[3, 0]])
 
 
-def test_uncompressed_colour(tmp_path, write_dicom):
+def test_uncompressed_colour(tmp_path: Path, write_dicom: Any) -> None:
     pixels = np.random.default_rng(4).integers(0, 256, (6, 7, 3), dtype=np.uint8)
     path = write_dicom(tmp_path / "x.dcm", pixels)
     np.testing.assert_array_equal(decoded(path)[0], pixels)
@@ -105,7 +109,7 @@ def test_uncompressed_colour(tmp_path, write_dicom):
 
 
 @pytest.mark.parametrize("signed", [False, True])
-def test_bits_above_high_bit_are_ignored(tmp_path, write_dicom, signed):
+def test_bits_above_high_bit_are_ignored(tmp_path: Path, write_dicom: Any, signed: Any) -> None:
     wanted = (SMOOTH * 1000).astype(np.int16) - (500 if signed else 0)
     stored = (wanted.astype(np.uint16) & 0x0FFF) | 0x7000
     path = write_dicom(tmp_path / "x.dcm", stored, BitsStored=12, PixelRepresentation=int(signed))
@@ -113,7 +117,7 @@ def test_bits_above_high_bit_are_ignored(tmp_path, write_dicom, signed):
 
 
 @pytest.mark.parametrize("signed", [False, True])
-def test_values_may_lie_above_overlay_bits(tmp_path, write_dicom, signed):
+def test_values_may_lie_above_overlay_bits(tmp_path: Path, write_dicom: Any, signed: Any) -> None:
     wanted = (SMOOTH * 1000).astype(np.int16) - (500 if signed else 0)
     stored = ((wanted << 4) | 0b0101).view(np.uint16)
     path = write_dicom(tmp_path / "x.dcm", stored, BitsStored=12, HighBit=15, PixelRepresentation=int(signed))
@@ -123,7 +127,7 @@ def test_values_may_lie_above_overlay_bits(tmp_path, write_dicom, signed):
 @pytest.mark.parametrize(
     ("bits", "dtype"), [(7, np.uint8), (8, np.uint8), (10, np.uint16), (12, np.int16), (16, np.int16)]
 )
-def test_uncompressed_values_equal_pydicom(tmp_path, write_dicom, bits, dtype):
+def test_uncompressed_values_equal_pydicom(tmp_path: Path, write_dicom: Any, bits: Any, dtype: Any) -> None:
     low = -(2 ** (bits - 1)) if dtype == np.int16 else 0
     pixels = np.random.default_rng(bits).integers(low, low + 2**bits, (9, 8)).astype(dtype)
     path = write_dicom(tmp_path / "x.dcm", pixels, BitsStored=bits)
@@ -132,14 +136,14 @@ def test_uncompressed_values_equal_pydicom(tmp_path, write_dicom, bits, dtype):
     assert frame.dtype == dcmread(path).pixel_array.dtype
 
 
-def test_eight_bits_are_a_view_of_the_file(tmp_path, write_dicom):
+def test_eight_bits_are_a_view_of_the_file(tmp_path: Path, write_dicom: Any) -> None:
     dataset = open_dataset(str(write_dicom(tmp_path / "x.dcm", grey(8))))
     frame = native_frame(dataset.PixelData, image_pixel(dataset), 0)
     assert np.shares_memory(frame, np.frombuffer(dataset.PixelData, np.uint8))
 
 
 @pytest.mark.parametrize("keyword", ["FloatPixelData", "DoubleFloatPixelData"])
-def test_float_pixel_data(tmp_path, make_dicom, keyword):
+def test_float_pixel_data(tmp_path: Path, make_dicom: Any, keyword: Any) -> None:
     values = (SMOOTH - 0.5).astype(np.float32 if keyword == "FloatPixelData" else np.float64)
     dataset = make_dicom(grey(16))
     del dataset.PixelData
@@ -150,7 +154,7 @@ def test_float_pixel_data(tmp_path, make_dicom, keyword):
 
 
 @pytest.mark.parametrize("allocated", [1, 12])
-def test_packed_values_go_on_across_the_frames(tmp_path, write_dicom, allocated):
+def test_packed_values_go_on_across_the_frames(tmp_path: Path, write_dicom: Any, allocated: Any) -> None:
     values = np.random.default_rng(1).integers(0, 2**allocated, (3, 5, 7))
     # The first value lies in the lowest bits (PS3.5 8.1.1), which is a number written in base 2**allocated.
     number = sum(int(value) << (allocated * i) for i, value in enumerate(values.ravel()))
@@ -164,7 +168,7 @@ def test_packed_values_go_on_across_the_frames(tmp_path, write_dicom, allocated)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-def test_big_endian_bytes_in_words(tmp_path, make_dicom):
+def test_big_endian_bytes_in_words(tmp_path: Path, make_dicom: Any) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (3, 3, 5), dtype=np.uint8)
     dataset = make_dicom(pixels, NumberOfFrames=3)
     dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.2")
@@ -175,7 +179,7 @@ def test_big_endian_bytes_in_words(tmp_path, make_dicom):
     np.testing.assert_array_equal(dcmread(tmp_path / "x.dcm").pixel_array, pixels)
 
 
-def test_ybr_becomes_rgb(tmp_path, write_dicom):
+def test_ybr_becomes_rgb(tmp_path: Path, write_dicom: Any) -> None:
     ybr = np.array([[[81, 90, 240], [145, 54, 34]]], np.uint8)
     path = write_dicom(tmp_path / "x.dcm", ybr, PhotometricInterpretation="YBR_FULL")
     # PS3.3 C.7.6.3.1.2: R = Y + 1.402 (Cr - 128), G = Y - 0.344136 (Cb - 128) - 0.714136 (Cr - 128),
@@ -183,14 +187,14 @@ def test_ybr_becomes_rgb(tmp_path, write_dicom):
     np.testing.assert_allclose(decoded(path)[0][0], [[238, 14, 14], [13, 238, 14]], atol=1)
 
 
-def test_partial_ybr_has_black_at_16_and_white_at_235(tmp_path, write_dicom):
+def test_partial_ybr_has_black_at_16_and_white_at_235(tmp_path: Path, write_dicom: Any) -> None:
     ybr = np.array([[[16, 128, 128], [235, 128, 128], [81, 90, 240]]], np.uint8)
     path = write_dicom(tmp_path / "x.dcm", ybr, PhotometricInterpretation="YBR_PARTIAL_422")
     # ITU-R BT.601: these are black, white and red.
     np.testing.assert_allclose(decoded(path)[0][0], [[0, 0, 0], [255, 255, 255], [254, 0, 0]], atol=1)
 
 
-def test_two_pixels_share_their_chrominance(tmp_path, write_dicom):
+def test_two_pixels_share_their_chrominance(tmp_path: Path, write_dicom: Any) -> None:
     ybr = np.random.default_rng(5).integers(16, 236, (4, 6, 3), dtype=np.uint8)
     ybr[:, 1::2, 1:] = ybr[:, ::2, 1:]
     halved = np.stack([ybr[:, ::2, 0], ybr[:, 1::2, 0], ybr[:, ::2, 1], ybr[:, ::2, 2]], axis=-1)
@@ -206,7 +210,7 @@ def test_two_pixels_share_their_chrominance(tmp_path, write_dicom):
     )
 
 
-def test_frames_of_an_encapsulated_file_are_taken_alone(tmp_path, make_dicom):
+def test_frames_of_an_encapsulated_file_are_taken_alone(tmp_path: Path, make_dicom: Any) -> None:
     stack = np.stack([grey(12), grey(12) // 2, grey(12) // 3])
     path = written(tmp_path, make_dicom, stack, JPEG + "80", codec("jpegls_encode"), NumberOfFrames=3)
     (last,) = decoded(path, [2])
@@ -215,7 +219,9 @@ def test_frames_of_an_encapsulated_file_are_taken_alone(tmp_path, make_dicom):
 
 @pytest.mark.parametrize("cut", [8, 9, 100, -1], ids=["delimiter", "and a byte", "and more", "and a frame"])
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-def test_pixel_data_that_lack_only_their_delimiter_are_whole(tmp_path, make_dicom, cut):
+def test_pixel_data_that_lack_only_their_delimiter_are_whole(
+    tmp_path: Path, make_dicom: Any, cut: Any
+) -> None:
     stack = np.stack([grey(12), grey(12) // 2, grey(12) // 3])
     path = written(tmp_path, make_dicom, stack, JPEG + "80", codec("jpegls_encode"), NumberOfFrames=3)
     content, whole = path.read_bytes(), pixel_hash(open_dataset(str(path)))
@@ -230,7 +236,7 @@ def test_pixel_data_that_lack_only_their_delimiter_are_whole(tmp_path, make_dico
         assert caught.value.code == "truncated"
 
 
-def test_an_unknown_sequence_of_a_big_endian_file_is_little_endian(tmp_path, make_dicom):
+def test_an_unknown_sequence_of_a_big_endian_file_is_little_endian(tmp_path: Path, make_dicom: Any) -> None:
     pixels = (SMOOTH * 4000).astype(np.uint16)
     dataset = make_dicom(pixels)
     dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.2")
@@ -254,7 +260,7 @@ def test_an_unknown_sequence_of_a_big_endian_file_is_little_endian(tmp_path, mak
     assert (header.rows, header.columns) == pixels.shape
 
 
-def test_pixel_hash_is_of_the_stored_value_alone(tmp_path, write_dicom):
+def test_pixel_hash_is_of_the_stored_value_alone(tmp_path: Path, write_dicom: Any) -> None:
     a = write_dicom(tmp_path / "a", grey(8), PatientID="A")
     b = write_dicom(tmp_path / "b", grey(8), PatientID="B")
     c = write_dicom(tmp_path / "c", grey(8) // 2, PatientID="A")
@@ -263,7 +269,7 @@ def test_pixel_hash_is_of_the_stored_value_alone(tmp_path, write_dicom):
     assert len(hashes[0]) == 32
 
 
-def broken(tmp_path, write_dicom, make_dicom, kind):
+def broken(tmp_path: Path, write_dicom: Any, make_dicom: Any, kind: Any) -> Any:
     if kind == "truncated":
         path = write_dicom(tmp_path / "x.dcm", grey(16))
         path.write_bytes(path.read_bytes()[:-100])
@@ -282,27 +288,27 @@ def broken(tmp_path, write_dicom, make_dicom, kind):
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @pytest.mark.parametrize("code", ["truncated", "inconsistent-pixels", "no-decoder", "undecodable-pixels"])
-def test_broken_files_have_codes(tmp_path, write_dicom, make_dicom, code):
+def test_broken_files_have_codes(tmp_path: Path, write_dicom: Any, make_dicom: Any, code: Any) -> None:
     path = broken(tmp_path, write_dicom, make_dicom, code)
     with pytest.raises(DecodeError) as caught:
         decoded(path)
     assert caught.value.code == code
 
 
-def test_a_codestream_cut_short_is_not_embedded(tmp_path, make_dicom):
-    def cut(frame):
+def test_a_codestream_cut_short_is_not_embedded(tmp_path: Path, make_dicom: Any) -> None:
+    def cut(frame: Any) -> Any:
         return bytes(imagecodecs.jpegls_encode(frame))[:200]
 
     with pytest.raises(DecodeError):
         decoded(written(tmp_path, make_dicom, grey(12), JPEG + "80", cut))
 
 
-def save(array, tmp_path, name, **options):
+def save(array: Any, tmp_path: Path, name: Any, **options: Any) -> Any:
     Image.fromarray(array).save(tmp_path / name, **options)
     return str(tmp_path / name)
 
 
-def test_plain_pictures(tmp_path):
+def test_plain_pictures(tmp_path: Path) -> None:
     colour = np.random.default_rng(1).integers(0, 256, (5, 6, 3), dtype=np.uint8)
     np.testing.assert_array_equal(decode_picture(save(colour, tmp_path, "rgb.png")), colour)
     np.testing.assert_array_equal(decode_picture(save(colour[..., 0], tmp_path, "grey.bmp")), colour[..., 0])
@@ -312,7 +318,7 @@ def test_plain_pictures(tmp_path):
     np.testing.assert_array_equal(decode_picture(save(deep, tmp_path, "deep.png")), [[0, 255], [128, 0]])
 
 
-def test_palette_picture_and_first_page(tmp_path):
+def test_palette_picture_and_first_page(tmp_path: Path) -> None:
     picture = Image.new("P", (2, 1))
     picture.putpalette([10, 20, 30, 200, 100, 50])
     picture.putdata([0, 1])
@@ -323,7 +329,7 @@ def test_palette_picture_and_first_page(tmp_path):
     assert decode_picture(str(tmp_path / "pages.tif")).tolist() == [[9, 9, 9], [9, 9, 9]]
 
 
-def test_exif_orientation_is_honoured(tmp_path):
+def test_exif_orientation_is_honoured(tmp_path: Path) -> None:
     picture = Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3))
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
@@ -331,7 +337,7 @@ def test_exif_orientation_is_honoured(tmp_path):
     np.testing.assert_array_equal(decode_picture(str(tmp_path / "x.png")), [[3, 0], [4, 1], [5, 2]])
 
 
-def test_damaged_picture(tmp_path):
+def test_damaged_picture(tmp_path: Path) -> None:
     stream = io.BytesIO()
     Image.fromarray(np.random.default_rng(2).integers(0, 255, (64, 64), dtype=np.uint8)).save(stream, "PNG")
     (tmp_path / "x.png").write_bytes(stream.getvalue()[:1000])
@@ -341,7 +347,7 @@ def test_damaged_picture(tmp_path):
 
 
 @pytest.mark.parametrize("vr", [b"UT", b"OF", b"UN", b"UC"])
-def test_pixel_data_of_a_wrong_vr_are_bytes_all_the_same(tmp_path, write_dicom, vr):
+def test_pixel_data_of_a_wrong_vr_are_bytes_all_the_same(tmp_path: Path, write_dicom: Any, vr: Any) -> None:
     pixels = (SMOOTH * 1000).astype(np.uint16)
     path = write_dicom(tmp_path / "x.dcm", pixels)
     wanted = pixel_hash(open_dataset(str(path)))
@@ -352,7 +358,7 @@ def test_pixel_data_of_a_wrong_vr_are_bytes_all_the_same(tmp_path, write_dicom, 
     np.testing.assert_array_equal(next(frames(dataset, [0])), pixels)
 
 
-def test_pixel_data_written_as_a_sequence_have_a_code(tmp_path, write_dicom):
+def test_pixel_data_written_as_a_sequence_have_a_code(tmp_path: Path, write_dicom: Any) -> None:
     path = write_dicom(tmp_path / "x.dcm", (SMOOTH * 1000).astype(np.uint16))
     before, _, _ = path.read_bytes().partition(b"\xe0\x7f\x10\0OW")
     path.write_bytes(before + b"\xe0\x7f\x10\0SQ\0\0" + b"\xff" * 4 + b"\xfe\xff\xdd\xe0" + bytes(4))
@@ -365,7 +371,7 @@ def test_pixel_data_written_as_a_sequence_have_a_code(tmp_path, write_dicom):
     assert caught.value.code == "inconsistent-pixels"
 
 
-def test_an_extended_offset_table_that_is_text_is_none(tmp_path, make_dicom):
+def test_an_extended_offset_table_that_is_text_is_none(tmp_path: Path, make_dicom: Any) -> None:
     path = written(tmp_path, make_dicom, grey(8), JPEG + "80", codec("jpegls_encode"), BitsStored=8)
     dataset = open_dataset(str(path))
     dataset.add_new(0x7FE00001, "LT", "twelve chars")

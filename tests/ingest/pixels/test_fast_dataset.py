@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ from medsiglip.ingest.scan.scan import quiet
 PIXELS = np.arange(32 * 1024, dtype=np.uint16).reshape(128, 256)
 
 
-def grouped(make_dicom, **attributes):
+def grouped(make_dicom: Any, **attributes: Any) -> Any:
     """A header whose functional groups have defined, its view codes undefined length."""
     dataset = make_dicom(PIXELS, **attributes)
     window, frame, view = Dataset(), Dataset(), Dataset()
@@ -41,7 +43,7 @@ def grouped(make_dicom, **attributes):
     return dataset
 
 
-def written(dataset, syntax) -> io.BytesIO:
+def written(dataset: Any, syntax: Any) -> io.BytesIO:
     dataset.file_meta.TransferSyntaxUID = syntax
     stream = io.BytesIO()
     dataset.save_as(
@@ -54,14 +56,14 @@ def written(dataset, syntax) -> io.BytesIO:
     return stream
 
 
-def drawn_part(dataset):
+def drawn_part(dataset: Any) -> Any:
     """The elements that drawing may ask for."""
     last = min((tag for tag in PIXEL_TAGS if tag in dataset), default=PIXEL_TAGS[-1])
     return {tag for tag in dataset.keys() if tag.group in GROUPS and tag <= last}  # noqa: SIM118
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
-def test_equals_what_pydicom_reads(make_dicom, syntax):
+def test_equals_what_pydicom_reads(make_dicom: Any, syntax: Any) -> None:
     file = written(grouped(make_dicom), syntax)
     mine = fast_dataset(file)
     file.seek(0)
@@ -75,7 +77,7 @@ def test_equals_what_pydicom_reads(make_dicom, syntax):
     assert "StudyInstanceUID" not in mine
 
 
-def test_encapsulated_pixel_data_are_those_of_pydicom(make_dicom):
+def test_encapsulated_pixel_data_are_those_of_pydicom(make_dicom: Any) -> None:
     dataset = grouped(make_dicom)
     dataset.PixelData = encapsulate([b"\1\2" * 40_000, b"\3\4"])
     dataset["PixelData"].VR = "OB"
@@ -87,7 +89,7 @@ def test_encapsulated_pixel_data_are_those_of_pydicom(make_dicom):
 
 
 @pytest.mark.parametrize("kept", [3000, 40_000, -1])
-def test_a_file_that_is_cut_short_is_truncated(tmp_path, make_dicom, kept):
+def test_a_file_that_is_cut_short_is_truncated(tmp_path: Path, make_dicom: Any, kept: Any) -> None:
     path = tmp_path / "cut.dcm"
     path.write_bytes(written(grouped(make_dicom), ExplicitVRLittleEndian).getvalue()[:kept])
     with path.open("rb") as file:
@@ -110,7 +112,7 @@ def test_a_file_that_is_cut_short_is_truncated(tmp_path, make_dicom, kept):
     st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
-def test_a_value_is_the_one_that_pydicom_converts(keyword, vr, data, little):
+def test_a_value_is_the_one_that_pydicom_converts(keyword: Any, vr: Any, data: Any, little: Any) -> None:
     tag = Tag(tag_for_keyword(keyword))
     made = [Dataset(), Dataset()]
     for dataset in made:
@@ -127,7 +129,7 @@ def test_a_value_is_the_one_that_pydicom_converts(keyword, vr, data, little):
     assert as_list(mine) == as_list(theirs)
 
 
-def as_list(value) -> list[str]:
+def as_list(value: Any) -> list[str]:
     """Numbers and texts as text, without the spaces around them."""
     several = value if isinstance(value, list | MultiValue) else [value]
     return [
@@ -136,12 +138,12 @@ def as_list(value) -> list[str]:
     ]
 
 
-def test_an_absent_value_is_none():
+def test_an_absent_value_is_none() -> None:
     assert value_of(Dataset(), "WindowCenter") is None
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-def test_real_files(test_data):
+def test_real_files(test_data: Path) -> None:
     """The same elements with the same values as pydicom's, of nearly every file."""
     compared = 0
     for path in sorted(p for p in (test_data / "dicom").rglob("*") if p.is_file()):

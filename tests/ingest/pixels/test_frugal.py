@@ -6,6 +6,8 @@ import io
 import struct
 import tracemalloc
 import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,25 +32,25 @@ GROUPS = (
 
 
 @pytest.fixture
-def few_reads(monkeypatch):
+def few_reads(monkeypatch: pytest.MonkeyPatch) -> Any:
     """So that what is too many stays quick to read."""
     monkeypatch.setattr(frugal, "FREE_READS", 10_000)
     return 10_000
 
 
-def flat(count):
+def flat(count: Any) -> Any:
     """So many empty elements."""
     return b"".join(
         struct.pack("<HH2sH", 0x31 + 2 * (i // 60_000), i % 60_000, b"LO", 0) for i in range(count)
     )
 
 
-def items(count):
+def items(count: Any) -> Any:
     """A sequence of so many empty items."""
     return struct.pack("<HH2sHI", 0x31, 1, b"SQ", 0, 0xFFFFFFFF) + ITEM * count + SEQUENCE_END
 
 
-def written(make_dicom, middle, *, deflate=False):
+def written(make_dicom: Any, middle: Any, *, deflate: Any = False) -> Any:
     stream = io.BytesIO()
     make_dicom(PIXELS, Modality="CT", NumberOfFrames=2).save_as(stream, enforce_file_format=True)
     data = stream.getvalue()
@@ -66,13 +68,15 @@ def written(make_dicom, middle, *, deflate=False):
 
 @pytest.mark.parametrize("middle", [flat, items])
 @pytest.mark.parametrize("deflate", [False, True])
-def test_too_many_parts_are_refused(make_dicom, few_reads, middle, deflate):
+def test_too_many_parts_are_refused(make_dicom: Any, few_reads: Any, middle: Any, deflate: Any) -> None:
     data = written(make_dicom, middle(4 * few_reads), deflate=deflate)
     with pytest.raises(HeaderRefusedError):
         read_dataset(io.BytesIO(data), stop_before_pixels=True)
 
 
-def test_a_small_file_of_many_parts_does_not_take_the_memory_of_the_run(tmp_path, make_dicom, few_reads):
+def test_a_small_file_of_many_parts_does_not_take_the_memory_of_the_run(
+    tmp_path: Path, make_dicom: Any, few_reads: Any
+) -> None:
     """Without a bound this file of 2 kB takes 100 MB; it has two frames, whose places are looked for."""
     path = tmp_path / "x.dcm"
     path.write_bytes(written(make_dicom, items(1 << 17), deflate=True))
@@ -85,7 +89,7 @@ def test_a_small_file_of_many_parts_does_not_take_the_memory_of_the_run(tmp_path
     assert peak < 40 << 20
 
 
-def test_many_small_frames_are_read_like_any_file(make_dicom, few_reads):
+def test_many_small_frames_are_read_like_any_file(make_dicom: Any, few_reads: Any) -> None:
     """As finely cut as files are: frames of 32 x 32 pixels, each with ten groups of undefined length."""
     count = 400
     frames = [Dataset() for _ in range(count)]

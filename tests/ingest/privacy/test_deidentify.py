@@ -6,6 +6,8 @@ import stat
 import threading
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from medsiglip.ingest.errors import IngestError
 from medsiglip.ingest.privacy.deidentify import MAX_SHIFT_DAYS, SecretKey, age_in_years, content_uid
 
 
-def test_key_is_made_once_with_mode_0600(tmp_path):
+def test_key_is_made_once_with_mode_0600(tmp_path: Path) -> None:
     first = SecretKey.open(tmp_path / "home")
     path = tmp_path / "home" / "secret.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -21,7 +23,7 @@ def test_key_is_made_once_with_mode_0600(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["secret.key"]
 
 
-def test_processes_that_start_together_agree_on_one_key(tmp_path):
+def test_processes_that_start_together_agree_on_one_key(tmp_path: Path) -> None:
     keys = []
     threads = [threading.Thread(target=lambda: keys.append(SecretKey.open(tmp_path))) for _ in range(16)]
     for thread in threads:
@@ -32,14 +34,14 @@ def test_processes_that_start_together_agree_on_one_key(tmp_path):
     assert len({key.secret for key in keys}) == 1
 
 
-def test_damaged_key_is_refused(tmp_path):
+def test_damaged_key_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret.key").write_bytes(b"short")
     with pytest.raises(IngestError) as caught:
         SecretKey.open(tmp_path)
     assert caught.value.code == "secret-key-invalid"
 
 
-def test_patient_key_is_an_hmac_of_issuer_and_id():
+def test_patient_key_is_an_hmac_of_issuer_and_id() -> None:
     key = SecretKey(b"k" * 32)
     expected = hmac.new(b"k" * 32, b"patient\0HOSPITAL\0" + b"123", hashlib.sha256).hexdigest()[:32]
     assert key.patient_key("HOSPITAL", " 123 ") == expected
@@ -53,11 +55,11 @@ def test_patient_key_is_an_hmac_of_issuer_and_id():
     assert SecretKey(b"j" * 32).patient_key("HOSPITAL", "123") != expected
 
 
-def test_key_does_not_show_in_its_representation():
+def test_key_does_not_show_in_its_representation() -> None:
     assert "kkk" not in repr(SecretKey(b"k" * 32))
 
 
-def test_derived_uids_are_valid():
+def test_derived_uids_are_valid() -> None:
     assert content_uid("f" * 32) == f"2.25.{2**128 - 1}"
     assert len(content_uid("f" * 64)) <= 64
 
@@ -76,7 +78,7 @@ def test_derived_uids_are_valid():
         ("", "19801340", "20200101", None),
     ],
 )
-def test_age(age, birth, study, years):
+def test_age(age: Any, birth: Any, study: Any, years: Any) -> None:
     assert age_in_years(age, birth, study) == years
 
 
@@ -84,7 +86,7 @@ KEY = SecretKey(b"k" * 32)
 STRICT = replace(KEY, phi="strict")
 
 
-def test_uids_stay_unless_the_home_is_strict_or_they_are_none():
+def test_uids_stay_unless_the_home_is_strict_or_they_are_none() -> None:
     assert KEY.uid("1.2.840.1") == "1.2.840.1"
     assert KEY.uid("DOE.JANE.1") != "DOE.JANE.1"
     assert KEY.uid("DOE.JANE.1") == KEY.uid("DOE.JANE.1") != KEY.uid("DOE.JANE.2")
@@ -96,7 +98,7 @@ def test_uids_stay_unless_the_home_is_strict_or_they_are_none():
     assert STRICT.uid("") == ""
 
 
-def test_dates_of_one_patient_are_shifted_by_the_same_days():
+def test_dates_of_one_patient_are_shifted_by_the_same_days() -> None:
     first, second = date(2020, 2, 28), date(2021, 3, 1)
     assert KEY.day(first, "patient") == first
     shifts = {}
@@ -111,12 +113,12 @@ def test_dates_of_one_patient_are_shifted_by_the_same_days():
 @pytest.mark.parametrize(
     ("years", "kept"), [(None, None), (0.5, 0.5), (89.0, 89.0), (89.5, 90.0), (104.0, 90.0)]
 )
-def test_ages_above_89_are_one_in_a_strict_home(years, kept):
+def test_ages_above_89_are_one_in_a_strict_home(years: Any, kept: Any) -> None:
     assert STRICT.age(years) == kept
     assert KEY.age(years) == years
 
 
-def test_times_of_files_are_told_apart_and_not_told_in_a_strict_home():
+def test_times_of_files_are_told_apart_and_not_told_in_a_strict_home() -> None:
     moments = [1_577_923_200_000_000_000 + n for n in range(100)]
     assert [KEY.moment(one) for one in moments] == moments
     hidden = {STRICT.moment(one) for one in moments}
@@ -126,6 +128,6 @@ def test_times_of_files_are_told_apart_and_not_told_in_a_strict_home():
     assert STRICT.moment(moments[0]) != replace(SecretKey(b"j" * 32), phi="strict").moment(moments[0])
 
 
-def test_paths_of_any_bytes_have_a_code():
+def test_paths_of_any_bytes_have_a_code() -> None:
     assert STRICT.path("/a/\udcff") != STRICT.path("/a/b")
     assert len(STRICT.path("/a/\udcff")) == 32

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from medsiglip.ingest.privacy.free_text import (
@@ -24,7 +26,7 @@ from medsiglip.ingest.privacy.free_text import (
         ("MR ALBUMEN", "MR ALBUMEN"),
     ],
 )
-def test_descriptions_that_name_the_patient_are_dropped(text, kept):
+def test_descriptions_that_name_the_patient_are_dropped(text: Any, kept: Any) -> None:
     assert without_identifiers(text, identity_of(("4711", "19800101"), ("Doe^Jane^Al^MR",))) == kept
 
 
@@ -69,7 +71,7 @@ def test_descriptions_that_name_the_patient_are_dropped(text, kept):
         ("", "CT 120kV 5.0 B31s", True),
     ],
 )
-def test_descriptions_with_names_of_any_length_and_script(name, text, survives):
+def test_descriptions_with_names_of_any_length_and_script(name: Any, text: Any, survives: Any) -> None:
     kept = without_identifiers(text, identity_of((name, "19700102"), (name,)))
     assert kept == (text if survives else None)
 
@@ -89,11 +91,11 @@ def test_descriptions_with_names_of_any_length_and_script(name, text, survives):
         ("", None),
     ],
 )
-def test_codes_are_codes_or_dropped(text, kept):
+def test_codes_are_codes_or_dropped(text: Any, kept: Any) -> None:
     assert code_string(text, identity_of((), ("Doe^Jane",))) == kept
 
 
-def test_a_name_of_thousands_of_words_costs_no_time_to_speak_of():
+def test_a_name_of_thousands_of_words_costs_no_time_to_speak_of() -> None:
     name = " ".join(f"w{n}" for n in range(20_000))
     identity = identity_of((), (name,))
     assert without_identifiers("CT THORAX", identity) == "CT THORAX"
@@ -111,5 +113,5 @@ def test_a_name_of_thousands_of_words_costs_no_time_to_speak_of():
         ("", None),
     ],
 )
-def test_known_manufacturers(text, known):
+def test_known_manufacturers(text: Any, known: Any) -> None:
     assert manufacturer_known(text, ("Siemens", "GE", "Konica Minolta")) == known

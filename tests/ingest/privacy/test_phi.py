@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +13,8 @@ from medsiglip.ingest.run.pipeline import IngestOptions, ingest
 
 
 @pytest.fixture
-def run(tmp_path, model, encoder):
-    def run(*paths, phi="strict"):
+def run(tmp_path: Path, model: Any, encoder: Any) -> Any:
+    def run(*paths: Any, phi: Any = "strict") -> Any:
         with CaseIndex.open(tmp_path / "home") as index:
             report = ingest(paths, index, model, lambda: encoder, IngestOptions(phi=phi)).to_json()
             assert index.verify().ok
@@ -21,7 +23,7 @@ def run(tmp_path, model, encoder):
     return run
 
 
-def halves(folder, paths):
+def halves(folder: Any, paths: Any) -> Any:
     """Move the second half of a series into a folder of its own."""
     (folder / "first").mkdir()
     (folder / "second").mkdir()
@@ -30,7 +32,9 @@ def halves(folder, paths):
     return folder / "first", folder / "second"
 
 
-def test_a_series_that_grows_is_drawn_anew_if_the_run_sees_all_of_it(tmp_path, run, write_series):
+def test_a_series_that_grows_is_drawn_anew_if_the_run_sees_all_of_it(
+    tmp_path: Path, run: Any, write_series: Any
+) -> None:
     first, second = halves(tmp_path, write_series(tmp_path / "ct", 6, "MR"))
     assert run(first)["embedded"] == 3
     report = run(first, second)
@@ -38,7 +42,9 @@ def test_a_series_that_grows_is_drawn_anew_if_the_run_sees_all_of_it(tmp_path, r
     assert report["warnings"] == []
 
 
-def test_a_series_that_grows_elsewhere_is_said_to_be_drawn_in_parts(tmp_path, run, write_series):
+def test_a_series_that_grows_elsewhere_is_said_to_be_drawn_in_parts(
+    tmp_path: Path, run: Any, write_series: Any
+) -> None:
     first, second = halves(tmp_path, write_series(tmp_path / "ct", 6, "MR"))
     run(first)
     report = run(second)
@@ -47,7 +53,7 @@ def test_a_series_that_grows_elsewhere_is_said_to_be_drawn_in_parts(tmp_path, ru
     assert "ingest all folders of the series together" in warning
 
 
-def test_no_path_is_told_to_who_does_not_know_it(tmp_path, run, write_series):
+def test_no_path_is_told_to_who_does_not_know_it(tmp_path: Path, run: Any, write_series: Any) -> None:
     write_series(tmp_path / "ct", 3)
     run(tmp_path / "ct")
     with CaseIndex.open(tmp_path / "home") as index:
@@ -55,7 +61,7 @@ def test_no_path_is_told_to_who_does_not_know_it(tmp_path, run, write_series):
         assert dict(index.known_files().items()).keys() == set(index.known_files())
 
 
-def test_the_mode_of_a_home_is_its_own_from_then_on(tmp_path, run, write_series):
+def test_the_mode_of_a_home_is_its_own_from_then_on(tmp_path: Path, run: Any, write_series: Any) -> None:
     write_series(tmp_path / "ct", 3)
     run(tmp_path / "ct")
     report = run(tmp_path / "ct", phi=None)

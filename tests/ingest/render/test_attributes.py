@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ KEYWORDS = [
         max_size=6,
     )
 )
-def test_no_value_of_any_representation_raises(make_dicom, values):
+def test_no_value_of_any_representation_raises(make_dicom: Any, values: Any) -> None:
     dataset = make_dicom(STORED)
     for keyword, (vr, value) in values.items():
         tag = Tag(tag_for_keyword(keyword))
@@ -67,7 +68,7 @@ def test_no_value_of_any_representation_raises(make_dicom, values):
         assert render(STORED, attributes).values.shape[:2] == STORED.shape
 
 
-def test_several_values_where_one_is_expected(make_dicom):
+def test_several_values_where_one_is_expected(make_dicom: Any) -> None:
     dataset = make_dicom(STORED)
     dataset.RescaleSlope, dataset.RescaleIntercept = [2, 3], [1, 7]
     dataset.add_new("Modality", "CS", ["CT", "MR"])
@@ -75,7 +76,7 @@ def test_several_values_where_one_is_expected(make_dicom):
     assert (attributes.rescale_slope, attributes.rescale_intercept, attributes.modality) == (2, 1, "CT")
 
 
-def test_window_values_stay_in_pairs(make_dicom):
+def test_window_values_stay_in_pairs(make_dicom: Any) -> None:
     dataset = make_dicom(STORED)
     dataset.add_new("WindowCenter", "LO", ["rubbish", "40", "90"])
     dataset.add_new("WindowWidth", "LO", ["400", "80"])
@@ -85,7 +86,9 @@ def test_window_values_stay_in_pairs(make_dicom):
 
 
 @pytest.mark.parametrize(("slope", "intercept"), [(0, 5), (1e-40, 0), (1e35, 0), (1, 1e30)])
-def test_slope_that_leaves_nothing_is_not_applied_and_is_told(make_dicom, slope, intercept):
+def test_slope_that_leaves_nothing_is_not_applied_and_is_told(
+    make_dicom: Any, slope: Any, intercept: Any
+) -> None:
     dataset = make_dicom(STORED)
     dataset.add_new("RescaleSlope", "FD", float(slope))
     dataset.add_new("RescaleIntercept", "FD", float(intercept))
@@ -104,7 +107,9 @@ def test_slope_that_leaves_nothing_is_not_applied_and_is_told(make_dicom, slope,
         (np.uint16, -2000, None, (63536, 63536)),
     ],
 )
-def test_padding_has_the_representation_of_the_pixels(make_dicom, dtype, padding, limit, expected):
+def test_padding_has_the_representation_of_the_pixels(
+    make_dicom: Any, dtype: Any, padding: Any, limit: Any, expected: Any
+) -> None:
     dataset = make_dicom(STORED.astype(dtype))
     dataset.add_new("PixelPaddingValue", "US" if padding >= 0 else "SS", padding)
     if limit is not None:
@@ -112,7 +117,7 @@ def test_padding_has_the_representation_of_the_pixels(make_dicom, dtype, padding
     assert attributes_of(dataset).padding == expected
 
 
-def lut_item(descriptor, data, vr="OW"):
+def lut_item(descriptor: Any, data: Any, vr: Any = "OW") -> Any:
     item = Dataset()
     item.add_new("LUTDescriptor", "US", descriptor)
     item.add_new("LUTData", vr, data)
@@ -130,7 +135,7 @@ def lut_item(descriptor, data, vr="OW"):
     ],
     ids=["packed", "padded", "packed-words", "words", "too-long"],
 )
-def test_table_data_in_every_form(make_dicom, descriptor, data, vr):
+def test_table_data_in_every_form(make_dicom: Any, descriptor: Any, data: Any, vr: Any) -> None:
     table = attributes_of(make_dicom(STORED, VOILUTSequence=[lut_item(descriptor, data, vr)])).voi_lut
     assert table is not None
     assert (table.first, table.bits, table.values.tolist()) == (5, descriptor[2], [1, 2, 3])
@@ -147,7 +152,9 @@ def test_table_data_in_every_form(make_dicom, descriptor, data, vr):
         (None, "ct-rgb-3window"),
     ],
 )
-def test_a_localizer_is_a_projection_without_hounsfield_units(make_dicom, image_type, rendering):
+def test_a_localizer_is_a_projection_without_hounsfield_units(
+    make_dicom: Any, image_type: Any, rendering: Any
+) -> None:
     dataset = make_dicom(
         STORED,
         Modality="CT",
@@ -164,12 +171,12 @@ def test_a_localizer_is_a_projection_without_hounsfield_units(make_dicom, image_
         assert display.params["center"] == -1000.5
 
 
-def test_raw_detector_values_are_told(make_dicom):
+def test_raw_detector_values_are_told(make_dicom: Any) -> None:
     dataset = make_dicom(STORED, PresentationIntentType="FOR PROCESSING")
     assert "for-processing" in render(STORED, attributes_of(dataset)).warnings
 
 
-def test_frames_without_groups_of_their_own_share_their_attributes(make_dicom):
+def test_frames_without_groups_of_their_own_share_their_attributes(make_dicom: Any) -> None:
     dataset = make_dicom(np.zeros((3, 4, 4), np.uint16), NumberOfFrames=3, WindowCenter=1, WindowWidth=2)
     voi, item = Dataset(), Dataset()
     voi.WindowCenter, voi.WindowWidth = 100, 50

@@ -7,6 +7,8 @@ Levels are worked out by hand from the formulas of the standard; rounding is hal
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,14 +19,14 @@ from pydicom.tag import Tag
 from medsiglip.ingest.workers.rendered import render_files
 
 
-def table(first, values, bits=8):
+def table(first: Any, values: Any, bits: Any = 8) -> Any:
     item = Dataset()
     item.add_new("LUTDescriptor", "US", [len(values), first & 0xFFFF, bits])
     item.add_new("LUTData", "US", list(values))
     return [item]
 
 
-def palette(channels, segmented=""):
+def palette(channels: Any, segmented: Any = "") -> Any:
     found = {}
     for colour, entries in zip(("Red", "Green", "Blue"), channels, strict=True):
         found[f"{colour}PaletteColorLookupTableDescriptor"] = [3, 1, 16]
@@ -32,19 +34,19 @@ def palette(channels, segmented=""):
     return found
 
 
-def u8(*values):
+def u8(*values: Any) -> Any:
     return np.array([values], np.uint8)
 
 
-def u16(*values):
+def u16(*values: Any) -> Any:
     return np.array([values], np.uint16)
 
 
-def i16(*values):
+def i16(*values: Any) -> Any:
     return np.array([values], np.int16)
 
 
-def window(center, width, function="LINEAR"):
+def window(center: Any, width: Any, function: Any = "LINEAR") -> Any:
     return {"WindowCenter": center, "WindowWidth": width, "VOILUTFunction": function}
 
 
@@ -119,7 +121,7 @@ COLOURS = {
 }
 
 
-def drawn(tmp_path, make_dicom, pixels, attributes):
+def drawn(tmp_path: Path, make_dicom: Any, pixels: Any, attributes: Any) -> Any:
     planar = "PlanarConfiguration" in attributes
     dataset = make_dicom(pixels.transpose(1, 2, 0) if planar else pixels, **attributes)
     if planar:
@@ -131,7 +133,7 @@ def drawn(tmp_path, make_dicom, pixels, attributes):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_rule(tmp_path, make_dicom, rule):
+def test_rule(tmp_path: Path, make_dicom: Any, rule: Any) -> None:
     pixels, attributes, expected = RULES[rule]
     image = drawn(tmp_path, make_dicom, pixels, attributes)
     assert image.pixels.tolist() == ([expected] if np.ndim(expected) == 1 else expected or COLOURS[rule])
@@ -139,7 +141,9 @@ def test_rule(tmp_path, make_dicom, rule):
 
 
 @pytest.mark.parametrize("absurd", [(9000, 2), (0.5, 0), (50, -3), (50, 1e9)])
-def test_a_window_that_shows_nothing_is_left_and_that_is_told(tmp_path, make_dicom, absurd):
+def test_a_window_that_shows_nothing_is_left_and_that_is_told(
+    tmp_path: Path, make_dicom: Any, absurd: Any
+) -> None:
     values = np.arange(1000, dtype=np.uint16)[np.newaxis]
     image = drawn(tmp_path, make_dicom, values, window(*absurd))
     low, high = np.percentile(values, [0.5, 99.5])
@@ -148,7 +152,7 @@ def test_a_window_that_shows_nothing_is_left_and_that_is_told(tmp_path, make_dic
     assert image.warnings in (("window-outside-data",), ("window-invalid",))
 
 
-def test_overlays_are_left_out(tmp_path, make_dicom):
+def test_overlays_are_left_out(tmp_path: Path, make_dicom: Any) -> None:
     pixels = u8(0, 7, 255, 9, 3, 1, 2, 4)
     plain = drawn(tmp_path, make_dicom, pixels, {})
     dataset = make_dicom(pixels)

@@ -10,8 +10,10 @@ import io
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -87,7 +89,7 @@ class Drawn:
 
 
 @pytest.fixture(scope="module")
-def drawn(test_data):
+def drawn(test_data: Path) -> Any:
     """The first and the last frame of every kind of file whose pixels are not broken."""
     seen, found = Counter(), []
     with (test_data / "manifest.csv").open(newline="") as file:
@@ -108,7 +110,7 @@ def drawn(test_data):
     return found
 
 
-def drawn_frames(path):
+def drawn_frames(path: Any) -> Iterator[Any]:
     dataset = open_dataset(str(path))
     if "PixelData" not in dataset:  # parametric maps of floats
         return
@@ -120,7 +122,7 @@ def drawn_frames(path):
         yield Drawn(path, dataset, frame, stored, render(stored, attributes, rendering=chosen), attributes)
 
 
-def documented(one):
+def documented(one: Any) -> Any:
     """Display values 0..255 as pydicom's documentation makes them, its output range scaled."""
     dataset, attributes = pydicom.dcmread(one.path, force=True), one.attributes
     stored = pydicom.pixels.pixel_array(dataset, index=one.frame)
@@ -146,7 +148,7 @@ def documented(one):
     return (1 - shown if inverse else shown) * 255
 
 
-def _documented_colour(dataset, stored):
+def _documented_colour(dataset: Any, stored: Any) -> Any:
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         colours = processing.apply_color_lut(stored, dataset)[..., :3]
         colours = colours / (2.0 ** (8 * colours.dtype.itemsize) - 1) * 255
@@ -160,7 +162,7 @@ def _documented_colour(dataset, stored):
     return colours
 
 
-def _output_range(dataset):
+def _output_range(dataset: Any) -> Any:
     if dataset.get("ModalityLUTSequence"):
         return 0, 2 ** dataset.ModalityLUTSequence[0].LUTDescriptor[2] - 1
     bits, slope, intercept = dataset.BitsStored, dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
@@ -171,7 +173,7 @@ def _output_range(dataset):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_rendered_values_equal_those_of_pydicom(drawn):
+def test_rendered_values_equal_those_of_pydicom(drawn: Any) -> None:
     compared, cannot, apart = 0, set(), {}
     for one in drawn:
         if one.display.rendering == "percentile":  # windows that show nothing: pydicom shows nothing
@@ -192,13 +194,13 @@ def test_rendered_values_equal_those_of_pydicom(drawn):
     assert compared > 170
 
 
-def pnm(*arguments):
+def pnm(*arguments: Any) -> Any:
     """What a program of DCMTK's writes, as an array of int; None if it refuses."""
     done = subprocess.run([*map(str, arguments)], capture_output=True, timeout=60, check=False)
     return np.asarray(Image.open(io.BytesIO(done.stdout))).astype(int) if done.stdout else None
 
 
-def by_dcmtk(one, program):
+def by_dcmtk(one: Any, program: Any) -> Any:
     """A frame as 8-bit PNM: by window or table where one is stored, else from least to greatest."""
     voi = []
     if one.display.rendering == "voi":
@@ -210,7 +212,7 @@ def by_dcmtk(one, program):
     )
 
 
-def dcmtk_program(one):
+def dcmtk_program(one: Any) -> Any:
     """The program that decodes the file; None for JPEG 2000, which none does."""
     syntax = str(one.dataset.file_meta.TransferSyntaxUID)
     return PROGRAMS.get(syntax.removeprefix(JPEG)) if syntax.startswith(JPEG) else "dcm2pnm"
@@ -222,7 +224,7 @@ needs_dcmtk = pytest.mark.skipif(
 
 
 @needs_dcmtk
-def test_rendered_values_equal_those_of_dcmtk(drawn):
+def test_rendered_values_equal_those_of_dcmtk(drawn: Any) -> None:
     compared, cannot, apart = 0, set(), {}
     for one in drawn:
         display, program = one.display, dcmtk_program(one)
@@ -244,7 +246,7 @@ def test_rendered_values_equal_those_of_dcmtk(drawn):
 
 
 @needs_dcmtk
-def test_each_channel_of_ct_is_a_window_of_dcmtk(drawn):
+def test_each_channel_of_ct_is_a_window_of_dcmtk(drawn: Any) -> None:
     """A LINEAR window of center + 0.5 and width + 1 reaches from center - width / 2 to center + width / 2
     (PS3.3 C.11.2.1.2.1), as the published ones do.
     """
@@ -264,7 +266,7 @@ def test_each_channel_of_ct_is_a_window_of_dcmtk(drawn):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_percentiles_of_mr_and_pet_are_those_of_numpy_over_pydicom(drawn):
+def test_percentiles_of_mr_and_pet_are_those_of_numpy_over_pydicom(drawn: Any) -> None:
     compared, named = 0, {"mr-percentile", "series-percentile"}
     for one in drawn:
         if choose_rendering(one.attributes) not in named or one.path.name in PYDICOM_CANNOT:
@@ -281,26 +283,26 @@ def test_percentiles_of_mr_and_pet_are_those_of_numpy_over_pydicom(drawn):
     assert compared >= 20
 
 
-def display_of(path):
+def display_of(path: Any) -> Any:
     with quiet():
         (one, *_) = drawn_frames(path)
     return one
 
 
-def test_a_palette_of_a_big_endian_file_is_that_of_its_little_endian_pair(test_data):
+def test_a_palette_of_a_big_endian_file_is_that_of_its_little_endian_pair(test_data: Path) -> None:
     folder = test_data / "dicom/pydicom-data"
     little, big = (display_of(folder / name) for name in ("OBXXXX1A.dcm", "OBXXXX1A_expb.dcm"))
     np.testing.assert_array_equal(big.display.values, little.display.values)
 
 
-def test_the_colours_of_a_jpeg_with_a_jfif_header_are_those_of_pillow(test_data):
+def test_the_colours_of_a_jpeg_with_a_jfif_header_are_those_of_pillow(test_data: Path) -> None:
     one = display_of(test_data / "dicom/fo-dicom/GH195.dcm")
     (codestream,) = generate_frames(one.dataset.PixelData, number_of_frames=1)
     picture = np.asarray(Image.open(io.BytesIO(codestream)).convert("RGB")).astype(int)
     assert np.abs(picture - one.display.values).max() <= 3
 
 
-def test_a_supplemental_palette_colours_the_upper_values_alone(test_data):
+def test_a_supplemental_palette_colours_the_upper_values_alone(test_data: Path) -> None:
     one = display_of(test_data / "dicom/pydicom-data/eCT_Supplemental.dcm")
     _, first, _ = one.dataset.RedPaletteColorLookupTableDescriptor
     channels = [

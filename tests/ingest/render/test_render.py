@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +17,7 @@ from medsiglip.ingest.render.render import limits_percentiles, render
 from medsiglip.ingest.render.windowing import window_levels
 
 
-def shown(values, **attributes):
+def shown(values: Any, **attributes: Any) -> Any:
     stored = np.atleast_2d(np.asarray(values))
     return render(stored, PixelAttributes(**attributes)).values.ravel().tolist()
 
@@ -90,7 +92,7 @@ KNOWN_ANSWERS = [
 
 
 @pytest.mark.parametrize(("values", "attributes", "expected"), KNOWN_ANSWERS)
-def test_known_answers(values, attributes, expected):
+def test_known_answers(values: Any, attributes: Any, expected: Any) -> None:
     assert shown(np.array(values, np.int16), **attributes) == expected
 
 
@@ -142,11 +144,11 @@ RULES = [
 
 
 @pytest.mark.parametrize(("values", "attributes", "expected"), RULES)
-def test_more_known_answers(values, attributes, expected):
+def test_more_known_answers(values: Any, attributes: Any, expected: Any) -> None:
     assert shown(np.array(values, np.int16), **attributes) == expected
 
 
-def test_stated_range_of_few_bits():
+def test_stated_range_of_few_bits() -> None:
     assert shown(np.array([0, 1], np.uint8), bits_stored=1) == [0, 255]
     assert shown(np.array([0, 64, 127], np.uint8), bits_stored=7) == [0, 129, 255]
     inverted = shown(
@@ -155,7 +157,7 @@ def test_stated_range_of_few_bits():
     assert inverted == [255, 200, 0]
 
 
-def test_all_stored_windows_are_recorded_and_the_first_is_used():
+def test_all_stored_windows_are_recorded_and_the_first_is_used() -> None:
     stored = np.arange(100, dtype=np.uint16).reshape(10, 10)
     display = render(stored, PixelAttributes(windows=(Window(50, 100), Window(20, 10)), bits_stored=12))
     assert (display.params["center"], display.params["width"]) == (50, 100)
@@ -164,7 +166,7 @@ def test_all_stored_windows_are_recorded_and_the_first_is_used():
     assert (later.params["center"], later.warnings) == (20, ("window-not-first",))
 
 
-def test_dead_pixels_do_not_take_the_grey_scale():
+def test_dead_pixels_do_not_take_the_grey_scale() -> None:
     stored = np.tile(np.arange(200, 1200, dtype=np.uint16), (50, 1))
     expected = render(stored, PixelAttributes(modality="DX")).values
     stored[3, 3] = 65535
@@ -174,7 +176,7 @@ def test_dead_pixels_do_not_take_the_grey_scale():
     np.testing.assert_allclose(display.values[5:], expected[5:], atol=1)
 
 
-def test_numbers_that_are_not_finite_are_left_out_of_the_range():
+def test_numbers_that_are_not_finite_are_left_out_of_the_range() -> None:
     stored = np.array([[0.0, 50.0, 100.0, np.nan, np.inf, -np.inf]], np.float32)
     display = render(stored, PixelAttributes(bits_stored=32))
     np.testing.assert_array_equal(display.values, [[0, 128, 255, 0, 255, 0]])
@@ -183,12 +185,12 @@ def test_numbers_that_are_not_finite_are_left_out_of_the_range():
     np.testing.assert_array_equal(nothing.values, 0)
 
 
-def test_float_values_whose_difference_overflows():
+def test_float_values_whose_difference_overflows() -> None:
     stored = np.array([[-1.7e308, 0.0, 1.7e308]])
     assert np.isin(render(stored, PixelAttributes(bits_stored=64)).values, [0, 128, 255]).all()
 
 
-def test_pet_slices_share_the_scale_of_their_series():
+def test_pet_slices_share_the_scale_of_their_series() -> None:
     # Two slices that were stored with factors of their own hold the same activity; nothing is coloured.
     hot = np.array([[0, 250, 1000]], np.uint16)
     slices = [(hot, 10.0), (hot * 10, 1.0)]
@@ -205,7 +207,7 @@ def test_pet_slices_share_the_scale_of_their_series():
 
 
 @pytest.mark.parametrize("polarity", ["MONOCHROME1", "MONOCHROME2"])
-def test_white_is_hot_whatever_the_polarity_of_pet(polarity):
+def test_white_is_hot_whatever_the_polarity_of_pet(polarity: Any) -> None:
     attributes = PixelAttributes(modality="PT", photometric_interpretation=polarity)
     uptake = np.array([[0, 500, 1000]], np.uint16)
     assert render(uptake, attributes, limits=(0.0, 1000.0)).values.tolist() == [[0, 128, 255]]
@@ -219,7 +221,9 @@ def test_white_is_hot_whatever_the_polarity_of_pet(polarity):
     st.booleans(),
     st.integers(0, 999),
 )
-def test_the_ramp_is_that_of_exact_arithmetic(dtype, black, width, inverted, seed):
+def test_the_ramp_is_that_of_exact_arithmetic(
+    dtype: Any, black: Any, width: Any, inverted: Any, seed: Any
+) -> None:
     info = np.iinfo(dtype)
     stored = np.random.default_rng(seed).integers(info.min, info.max, (130, 7), dtype=dtype, endpoint=True)
     white = black + width
@@ -228,11 +232,11 @@ def test_the_ramp_is_that_of_exact_arithmetic(dtype, black, width, inverted, see
     np.testing.assert_allclose(draw_ramp(stored, first, second), exact, atol=0.5002)
 
 
-def test_eight_bits_without_a_window_are_shown_as_they_are():
+def test_eight_bits_without_a_window_are_shown_as_they_are() -> None:
     assert shown(np.array([3, 100, 200], np.uint8), bits_stored=8) == [3, 100, 200]
 
 
-def test_ct_windows_are_the_published_ones():
+def test_ct_windows_are_the_published_ones() -> None:
     hu = np.array([[-1225, -135, 0, 40, 80, 215, 1025]], np.int16)
     display = render(
         hu, PixelAttributes(modality="CT", hounsfield=True, photometric_interpretation="MONOCHROME2")
@@ -244,14 +248,14 @@ def test_ct_windows_are_the_published_ones():
     np.testing.assert_array_equal(display.values[0, :, 2], [0, 0, 0, 128, 255, 255, 255])
 
 
-def test_ct_without_rescale_or_in_a_secondary_capture_has_no_hounsfield_units():
+def test_ct_without_rescale_or_in_a_secondary_capture_has_no_hounsfield_units() -> None:
     stored = np.array([[0, 4000]], np.uint16)
     assert render(stored, PixelAttributes(modality="CT")).rendering == "full-range"
     captured = PixelAttributes(modality="CT", hounsfield=True, secondary_capture=True)
     assert render(stored, captured).rendering == "full-range"
 
 
-def test_mr_takes_percentiles_of_the_series():
+def test_mr_takes_percentiles_of_the_series() -> None:
     rng = np.random.default_rng(1)
     slices = [rng.integers(0, 3000, (40, 40)).astype(np.uint16) for _ in range(3)]
     attributes = PixelAttributes(modality="MR", rescale_slope=2.0, rescale_intercept=5.0)
@@ -266,7 +270,7 @@ def test_mr_takes_percentiles_of_the_series():
     np.testing.assert_allclose(display.values, expected, atol=0.5001)
 
 
-def test_padding_is_left_out_of_percentiles():
+def test_padding_is_left_out_of_percentiles() -> None:
     stored = np.full((10, 10), -32768, np.int16)
     stored[:5] = np.arange(50).reshape(5, 10)
     histogram = ValueHistogram()
@@ -284,7 +288,7 @@ def test_padding_is_left_out_of_percentiles():
         (Window(50, 1e6), "window-outside-data"),
     ],
 )
-def test_absurd_windows_fall_back_to_percentiles_with_a_warning(window, code):
+def test_absurd_windows_fall_back_to_percentiles_with_a_warning(window: Any, code: Any) -> None:
     stored = np.arange(1000, dtype=np.uint16).reshape(20, 50)
     display = render(stored, PixelAttributes(windows=(window,), bits_stored=12))
     assert display.warnings == (code,)
@@ -306,7 +310,9 @@ def test_absurd_windows_fall_back_to_percentiles_with_a_warning(window, code):
         (np.uint16, 16, Window(32768, 65536), False),
     ],
 )
-def test_an_almost_blank_frame_stays_so_in_a_window_over_all_stored_values(dtype, bits, window, kept):
+def test_an_almost_blank_frame_stays_so_in_a_window_over_all_stored_values(
+    dtype: Any, bits: Any, window: Any, kept: Any
+) -> None:
     stored = np.random.default_rng(1).integers(0, 3, (40, 50)).astype(dtype)
     display = render(stored, PixelAttributes(bits_stored=bits, windows=(window,)))
     assert (display.rendering, display.warnings) == (
@@ -315,13 +321,13 @@ def test_an_almost_blank_frame_stays_so_in_a_window_over_all_stored_values(dtype
     assert int(np.ptp(display.values)) == (255 if not kept else np.ptp(stored) if bits == 8 else 0)
 
 
-def test_a_window_over_all_values_after_a_negative_slope():
+def test_a_window_over_all_values_after_a_negative_slope() -> None:
     stored = np.array([[0, 1, 2]], np.uint8)
     attributes = PixelAttributes(bits_stored=8, rescale_slope=-2.0, windows=(Window(-255, 512),))
     assert render(stored, attributes).rendering == "voi"
 
 
-def test_unknown_voi_function_is_taken_as_linear_with_a_warning():
+def test_unknown_voi_function_is_taken_as_linear_with_a_warning() -> None:
     stored = np.arange(100, dtype=np.uint16).reshape(10, 10)
     attributes = {"windows": (Window(50, 100),), "bits_stored": 12}
     display = render(stored, PixelAttributes(**attributes, voi_lut_function="CUBIC"))
@@ -329,14 +335,14 @@ def test_unknown_voi_function_is_taken_as_linear_with_a_warning():
     np.testing.assert_array_equal(display.values, render(stored, PixelAttributes(**attributes)).values)
 
 
-def test_voi_lut_that_uses_less_than_its_stated_depth():
+def test_voi_lut_that_uses_less_than_its_stated_depth() -> None:
     table = LookupTable(0, np.array([0.0, 2000.0, 4095.0]), 16)
     display = render(np.array([[0, 1, 2]], np.uint16), PixelAttributes(voi_lut=table))
     assert display.warnings == ("lut-depth-wrong",)
     np.testing.assert_array_equal(display.values, [[0, 125, 255]])
 
 
-def test_first_mapped_value_read_as_unsigned_is_negative(make_dicom):
+def test_first_mapped_value_read_as_unsigned_is_negative(make_dicom: Any) -> None:
     stored = np.array([[-100, 0, 100]], np.int16)
     item = Dataset()
     item.add_new("LUTDescriptor", "US", [201, 65436, 8])  # -100 as an unsigned 16-bit number
@@ -345,12 +351,12 @@ def test_first_mapped_value_read_as_unsigned_is_negative(make_dicom):
     np.testing.assert_array_equal(values, [[0, 100, 200]])
 
 
-def test_float_pixels():
+def test_float_pixels() -> None:
     stored = np.array([[0.0, 0.5, 1.0, np.nan]], np.float32)
     np.testing.assert_array_equal(render(stored, PixelAttributes()).values, [[0, 128, 255, 0]])
 
 
-def test_frame_of_another_shape_is_refused():
+def test_frame_of_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match="frame"):
         render(np.zeros((2, 2, 2, 2)), PixelAttributes())
 
@@ -363,7 +369,7 @@ def test_frame_of_another_shape_is_refused():
     st.floats(-2000, 2000).map(lambda value: round(value, 6)),
     st.sampled_from(["LINEAR", "LINEAR_EXACT", "SIGMOID"]),
 )
-def test_agrees_with_pydicom(seed, dtype, slope, intercept, function):
+def test_agrees_with_pydicom(seed: Any, dtype: Any, slope: Any, intercept: Any, function: Any) -> None:
     rng = np.random.default_rng(seed)
     info = np.iinfo(dtype)
     stored = rng.integers(info.min, info.max, (70, 9), dtype=dtype, endpoint=True)
@@ -384,7 +390,7 @@ def test_agrees_with_pydicom(seed, dtype, slope, intercept, function):
     np.testing.assert_allclose(got, expected, atol=1.0)
 
 
-def test_the_table_and_the_direct_path_agree():
+def test_the_table_and_the_direct_path_agree() -> None:
     rng = np.random.default_rng(5)
     large = rng.integers(-1024, 3000, (200, 200)).astype(np.int16)
     attributes = PixelAttributes(windows=(Window(300, 1500),))
@@ -393,7 +399,7 @@ def test_the_table_and_the_direct_path_agree():
     )
 
 
-def test_functional_groups_win_over_the_top_level(make_dicom):
+def test_functional_groups_win_over_the_top_level(make_dicom: Any) -> None:
     dataset = make_dicom(np.zeros((2, 4, 4), np.uint16), NumberOfFrames=2, WindowCenter=1, WindowWidth=2)
     for center in (100, 200):
         voi, item = Dataset(), Dataset()
@@ -411,7 +417,7 @@ def test_functional_groups_win_over_the_top_level(make_dicom):
     assert (attributes_of(dataset, 0).rescale_slope, attributes_of(dataset, 0).rescale_intercept) == (3, 7)
 
 
-def test_lookup_tables_are_read_from_a_dataset(make_dicom):
+def test_lookup_tables_are_read_from_a_dataset(make_dicom: Any) -> None:
     item = Dataset()
     item.add_new("LUTDescriptor", "US", [3, 10, 12])
     item.add_new("LUTData", "OW", np.array([0, 1000, 4095], "<u2").tobytes())
@@ -421,11 +427,11 @@ def test_lookup_tables_are_read_from_a_dataset(make_dicom):
     assert (table.first, table.bits, table.values.tolist()) == (10, 12, [0, 1000, 4095])
 
 
-def test_only_series_renderings_depend_on_other_frames():
+def test_only_series_renderings_depend_on_other_frames() -> None:
     assert limits_percentiles(PixelAttributes(modality="MR")) == (0.5, 99.5)
     assert limits_percentiles(PixelAttributes(windows=(Window(1, 2),))) is None
     assert limits_percentiles(PixelAttributes(bits_stored=12)) == (0.0, 100.0)
 
 
-def test_window_narrower_than_one_is_exact():
+def test_window_narrower_than_one_is_exact() -> None:
     np.testing.assert_allclose(window_levels(np.array([0.0, 0.25, 0.5]), Window(0.25, 0.5)), [0.0, 0.5, 1.0])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,14 @@ from medsiglip.ingest.render.render import choose_rendering, render
 INDICES = np.array([[4, 5], [6, 90]], np.uint8)
 
 
-def with_palette(make_dicom, channels, descriptor, stored=INDICES, segmented="", **attributes):
+def with_palette(
+    make_dicom: Any,
+    channels: Any,
+    descriptor: Any,
+    stored: Any = INDICES,
+    segmented: Any = "",
+    **attributes: Any,
+) -> Any:
     dataset = make_dicom(stored, PhotometricInterpretation="PALETTE COLOR", **attributes)
     for name, data in zip(("Red", "Green", "Blue"), channels, strict=True):
         dataset.add_new(f"{name}PaletteColorLookupTableDescriptor", "US", descriptor)
@@ -22,11 +30,11 @@ def with_palette(make_dicom, channels, descriptor, stored=INDICES, segmented="",
     return dataset
 
 
-def words(*values):
+def words(*values: Any) -> Any:
     return np.array(values, "<u2").tobytes()
 
 
-def drawn(dataset, stored=INDICES):
+def drawn(dataset: Any, stored: Any = INDICES) -> Any:
     return render(stored, attributes_of(dataset)).values.tolist()
 
 
@@ -34,24 +42,24 @@ BLUE, RED, GREEN = [0, 0, 255], [255, 0, 0], [0, 128, 0]
 
 
 # PS3.3 C.7.6.3.1.5: inputs below the first mapped value take the first colour, above the table the last.
-def test_palette_of_sixteen_bits_keeps_the_upper_eight(make_dicom):
+def test_palette_of_sixteen_bits_keeps_the_upper_eight(make_dicom: Any) -> None:
     channels = [words(0, 65535, 0), words(0, 0, 32896), words(65535, 0, 0)]
     display = render(INDICES, attributes_of(with_palette(make_dicom, channels, [3, 4, 16])))
     assert display.values.tolist() == [[BLUE, RED], [GREEN, GREEN]]
     assert (display.rendering, display.warnings) == ("palette", ())
 
 
-def test_palette_of_eight_bits_in_words_of_sixteen(make_dicom):
+def test_palette_of_eight_bits_in_words_of_sixteen(make_dicom: Any) -> None:
     channels = [words(0, 255, 0), words(0, 0, 128), words(255, 0, 0)]
     assert drawn(with_palette(make_dicom, channels, [3, 4, 16])) == [[BLUE, RED], [GREEN, GREEN]]
 
 
-def test_palette_of_eight_bits_holds_two_entries_in_a_word(make_dicom):
+def test_palette_of_eight_bits_holds_two_entries_in_a_word(make_dicom: Any) -> None:
     channels = [bytes([0, 255, 0, 0]), bytes([0, 0, 128, 0]), bytes([255, 0, 0, 0])]
     assert drawn(with_palette(make_dicom, channels, [3, 4, 8])) == [[BLUE, RED], [GREEN, GREEN]]
 
 
-def test_first_mapped_value_of_a_palette_may_be_negative(make_dicom):
+def test_first_mapped_value_of_a_palette_may_be_negative(make_dicom: Any) -> None:
     stored = np.array([[-2, -1, 0]], np.int16)
     channels = [words(0, 65535, 0), words(0, 0, 32896), words(65535, 0, 0)]
     for first in (-2, 65534):
@@ -59,14 +67,14 @@ def test_first_mapped_value_of_a_palette_may_be_negative(make_dicom):
         assert drawn(dataset, stored) == [[BLUE, RED, GREEN]]
 
 
-def test_big_palette_counts_as_none(make_dicom):
+def test_big_palette_counts_as_none(make_dicom: Any) -> None:
     stored = np.array([[0, 1, 65535]], np.uint16)
     ramp = np.arange(65536, dtype="<u2").tobytes()
     dataset = with_palette(make_dicom, [ramp] * 3, [0, 0, 16], stored)
     assert drawn(dataset, stored) == [[[0] * 3, [0] * 3, [255] * 3]]
 
 
-def test_segments_are_discrete_linear_or_repeated():
+def test_segments_are_discrete_linear_or_repeated() -> None:
     # PS3.3 C.7.9.2: discrete 3 entries; linear, 4 more up to 50; then 2 segments from byte 0 again.
     data = np.array([0, 3, 1, 2, 10, 1, 4, 50, 2, 2, 0, 0], np.uint16)
     whole = [1, 2, 10, 20, 30, 40, 50]
@@ -79,13 +87,13 @@ def test_segments_are_discrete_linear_or_repeated():
     [[1, 4, 50], [2, 1, 0, 0], [0, 9, 1], [7, 1, 1], [0, 1, 5, 2, 9, 6, 0]],
     ids=["begins-linear", "begins-indirect", "reaches-beyond", "unknown", "indirect-within-indirect"],
 )
-def test_segments_that_cannot_be_read(segments):
+def test_segments_that_cannot_be_read(segments: Any) -> None:
     with pytest.raises(ValueError, match="segment"):
         expand_segments(np.array(segments, np.uint16), 256, 2)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_segmented_palette_agrees_with_pydicom(make_dicom, bits):
+def test_segmented_palette_agrees_with_pydicom(make_dicom: Any, bits: Any) -> None:
     top = 2**bits - 1
     segments = [0, 2, 0, top // 3, 1, 60, top, 0, 1, top // 5, 1, 100, 9, 1, 93, top // 2]
     data = np.array(segments, f"<u{bits // 8}").tobytes()
@@ -95,14 +103,14 @@ def test_segmented_palette_agrees_with_pydicom(make_dicom, bits):
     np.testing.assert_allclose(render(stored, attributes_of(dataset)).values, expected, atol=1.0)
 
 
-def test_palette_that_cannot_be_read_leaves_its_indices(make_dicom):
+def test_palette_that_cannot_be_read_leaves_its_indices(make_dicom: Any) -> None:
     dataset = with_palette(make_dicom, [b"", b"", b""], [3, 4, 16])
     display = render(INDICES, attributes_of(dataset))
     assert (display.rendering, display.warnings) == ("full-range", ("palette-invalid",))
     np.testing.assert_array_equal(display.values, INDICES)
 
 
-def test_supplemental_palette_colours_the_upper_values_alone(make_dicom):
+def test_supplemental_palette_colours_the_upper_values_alone(make_dicom: Any) -> None:
     # PS3.3 C.7.6.19: below the first mapped value the grey chain goes on.
     stored = np.array([[0, 50, 100, 101, 102, 999]], np.uint16)
     dataset = with_palette(
@@ -124,7 +132,7 @@ def test_supplemental_palette_colours_the_upper_values_alone(make_dicom):
     assert choose_rendering(attributes_of(dataset)) == "voi"
 
 
-def test_sixteen_bit_colour_is_scaled_by_its_stored_bits():
+def test_sixteen_bit_colour_is_scaled_by_its_stored_bits() -> None:
     stored = np.array([[[0, 2048, 4095]]], np.uint16)
     display = render(stored, PixelAttributes(photometric_interpretation="RGB", bits_stored=12))
     np.testing.assert_array_equal(display.values, [[[0, 128, 255]]])
@@ -138,7 +146,7 @@ def rgb_profile(gamma: float, primaries: str = "srgb") -> bytes:
         columns[0], columns[1] = columns[1], columns[0]
     curve = b"curv" + struct.pack(">IIH", 0, 1, round(gamma * 256)) + b"\0\0"
 
-    def xyz(values):
+    def xyz(values: Any) -> Any:
         return b"XYZ " + bytes(4) + b"".join(struct.pack(">i", round(v * 65536)) for v in values)
 
     tags = {b"wtpt": xyz((0.9642, 1.0, 0.8249))}
@@ -159,7 +167,7 @@ def rgb_profile(gamma: float, primaries: str = "srgb") -> bytes:
 COLOURS = np.random.default_rng(3).integers(0, 256, (20, 30, 3)).astype(np.uint8)
 
 
-def test_icc_profile_of_linear_light_is_brought_to_srgb():
+def test_icc_profile_of_linear_light_is_brought_to_srgb() -> None:
     # 128/255 of the light is 1.055 * 0.50196 ** (1 / 2.4) - 0.055 = 0.7367 in sRGB: level 188.
     grey = np.full((4, 4, 3), 128, np.uint8)
     attributes = PixelAttributes(photometric_interpretation="RGB", icc_profile=rgb_profile(1.0))
@@ -170,14 +178,14 @@ def test_icc_profile_of_linear_light_is_brought_to_srgb():
 
 
 @pytest.mark.parametrize("profile", [rgb_profile(1.8), rgb_profile(2.2, "swapped")])
-def test_icc_profile_agrees_with_pydicom(make_dicom, profile):
+def test_icc_profile_agrees_with_pydicom(make_dicom: Any, profile: Any) -> None:
     dataset = make_dicom(COLOURS, ICCProfile=profile)
     expected = apply_icc_profile(COLOURS.copy(), dataset).astype(int)
     assert np.abs(expected - COLOURS).max() > 10
     np.testing.assert_allclose(render(COLOURS, attributes_of(dataset)).values, expected, atol=1)
 
 
-def test_icc_profile_of_the_optical_path_of_a_frame(make_dicom):
+def test_icc_profile_of_the_optical_path_of_a_frame(make_dicom: Any) -> None:
     dataset = make_dicom(np.stack([COLOURS, COLOURS]), NumberOfFrames=2)
     dataset.OpticalPathSequence, dataset.PerFrameFunctionalGroupsSequence = [], []
     for name, gamma in (("A", 1.0), ("B", 1.8)):
@@ -192,7 +200,7 @@ def test_icc_profile_of_the_optical_path_of_a_frame(make_dicom):
     assert attributes_of(dataset, 1).icc_profile == rgb_profile(1.0)
 
 
-def test_palette_colours_go_through_the_icc_profile_too(make_dicom):
+def test_palette_colours_go_through_the_icc_profile_too(make_dicom: Any) -> None:
     channels = [words(0, 128, 255)] * 3
     dataset = with_palette(make_dicom, channels, [3, 4, 16], ICCProfile=rgb_profile(1.0))
     np.testing.assert_allclose(render(INDICES, attributes_of(dataset)).values[0, 1], 188, atol=1)
@@ -201,7 +209,7 @@ def test_palette_colours_go_through_the_icc_profile_too(make_dicom):
 @pytest.mark.parametrize(
     "profile", [b"no profile", rgb_profile(1.0)[:200], rgb_profile(1.0).replace(b"RGB ", b"GRAY")]
 )
-def test_broken_icc_profile_leaves_the_colours_and_says_so(profile):
+def test_broken_icc_profile_leaves_the_colours_and_says_so(profile: Any) -> None:
     display = render(COLOURS, PixelAttributes(photometric_interpretation="RGB", icc_profile=profile))
     np.testing.assert_array_equal(display.values, COLOURS)
     assert display.warnings == ("icc-profile-invalid",)

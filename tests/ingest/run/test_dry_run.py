@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,12 @@ PIXELS = np.arange(256, dtype=np.uint16).reshape(16, 16)
 FORESEEN = ("files", "files_embedded", "files_unchanged", "studies", "series", "instances", "images")
 
 
-def nobody():
+def nobody() -> None:
     raise AssertionError("a dry run encodes nothing")
 
 
 @pytest.fixture
-def folder(tmp_path, write_dicom, write_series):
+def folder(tmp_path: Path, write_dicom: Any, write_series: Any) -> Any:
     """Two series, two single images, a copy, a skipped and a quarantined file."""
     folder = tmp_path / "in"
     write_series(folder / "ct", 5)
@@ -33,28 +34,30 @@ def folder(tmp_path, write_dicom, write_series):
     return folder
 
 
-def foreseen(home, folder, model, **options):
+def foreseen(home: Any, folder: Any, model: Any, **options: Any) -> Any:
     with copy_of_home(home) as copy, CaseIndex.open(copy) as index:
         return ingest([folder], index, model, nobody, IngestOptions(dry_run=True, **options))
 
 
-def done(home, folder, model, encoder, **options):
+def done(home: Any, folder: Any, model: Any, encoder: Any, **options: Any) -> Any:
     with CaseIndex.open(home) as index:
         return ingest([folder], index, model, lambda: encoder, IngestOptions(**options))
 
 
-def contents(home: Path):
+def contents(home: Path) -> Any:
     return {path: path.read_bytes() if path.is_file() else None for path in sorted(home.rglob("*"))}
 
 
-def assert_same(before, after):
+def assert_same(before: Any, after: Any) -> None:
     assert before.dry_run
     assert not after.dry_run
     for name in (*FORESEEN, "embedded", "unchanged", "skipped", "quarantined", "space"):
         assert getattr(before, name) == getattr(after, name), name
 
 
-def test_a_dry_run_tells_what_the_ingest_then_does(tmp_path, model, encoder, folder):
+def test_a_dry_run_tells_what_the_ingest_then_does(
+    tmp_path: Path, model: Any, encoder: Any, folder: Any
+) -> None:
     home = tmp_path / "home"
     before = foreseen(home, folder, model)
     assert not home.exists()
@@ -63,8 +66,8 @@ def test_a_dry_run_tells_what_the_ingest_then_does(tmp_path, model, encoder, fol
 
 
 def test_a_dry_run_leaves_an_existing_home_as_it_is_byte_for_byte(
-    tmp_path, model, encoder, folder, write_dicom, write_series
-):
+    tmp_path: Path, model: Any, encoder: Any, folder: Any, write_dicom: Any, write_series: Any
+) -> None:
     """New files, new slices of a series that is held, and a series that is sampled."""
     home = tmp_path / "home"
     late = [shutil.move(path, tmp_path) for path in sorted((folder / "mr").iterdir())[2:]]
@@ -79,7 +82,7 @@ def test_a_dry_run_leaves_an_existing_home_as_it_is_byte_for_byte(
     assert_same(before, done(home, folder, model, encoder, plan=PlanOptions(max_slices=6)))
 
 
-def test_a_dry_run_of_an_unchanged_folder(tmp_path, model, encoder, folder):
+def test_a_dry_run_of_an_unchanged_folder(tmp_path: Path, model: Any, encoder: Any, folder: Any) -> None:
     home = tmp_path / "home"
     done(home, folder, model, encoder)
     before = foreseen(home, folder, model)
@@ -87,7 +90,9 @@ def test_a_dry_run_of_an_unchanged_folder(tmp_path, model, encoder, folder):
     assert_same(before, done(home, folder, model, encoder))
 
 
-def test_the_json_of_a_dry_run_has_the_same_keys_and_says_what_it_is(tmp_path, model, encoder, folder):
+def test_the_json_of_a_dry_run_has_the_same_keys_and_says_what_it_is(
+    tmp_path: Path, model: Any, encoder: Any, folder: Any
+) -> None:
     before = foreseen(tmp_path / "home", folder, model).to_json()
     after = done(tmp_path / "home", folder, model, encoder).to_json()
     assert before["dry_run"] is True

@@ -8,7 +8,10 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -55,13 +58,13 @@ SCRIPT = textwrap.dedent(
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path: Path) -> Iterator[Any]:
     """An ingest in a process of its own, which tells when it encodes and when it commits."""
     shutil.copy(ROOT / "tests" / "ingest" / "conftest.py", tmp_path / "ingest_test_conftest.py")
     paths = json.dumps([str(tmp_path), *filter(None, sys.path)])
     begun = []
 
-    def start(how="slow"):
+    def start(how: Any = "slow") -> Any:
         # A shell starts its background jobs with Ctrl-C ignored.
         process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, str(tmp_path / "home"), str(tmp_path / "in"), paths, how],
@@ -78,7 +81,7 @@ def start(tmp_path):
         process.communicate()
 
 
-def wait_for(process, word):
+def wait_for(process: Any, word: Any) -> None:
     for line in process.stdout:
         if line.strip() == word:
             return
@@ -88,8 +91,8 @@ def wait_for(process, word):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", ["encoding", "committing"])
 def test_a_stopped_run_keeps_what_was_encoded_and_goes_on(
-    tmp_path, model, encoder, start, write_dicom, number, moment
-):
+    tmp_path: Path, model: Any, encoder: Any, start: Any, write_dicom: Any, number: Any, moment: Any
+) -> None:
     for n in range(200):
         write_dicom(tmp_path / "in" / f"{n:03d}.dcm", PIXELS + n, SOPInstanceUID=f"2.25.4{n}")
     process = start()
@@ -113,7 +116,7 @@ def test_a_stopped_run_keeps_what_was_encoded_and_goes_on(
         assert index.verify().ok
 
 
-def test_a_second_signal_ends_the_process_at_once(tmp_path, start, write_dicom):
+def test_a_second_signal_ends_the_process_at_once(tmp_path: Path, start: Any, write_dicom: Any) -> None:
     for n in range(70):
         write_dicom(tmp_path / "in" / f"{n:03d}.dcm", PIXELS + n, SOPInstanceUID=f"2.25.4{n}")
     process = start("stuck")
@@ -128,10 +131,10 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path, start, write_dicom):
     assert not any(worker.is_running() for worker in workers)
 
 
-def test_what_is_held_is_finished_first():
+def test_what_is_held_is_finished_first() -> None:
     done = []
 
-    def in_hand(interruption):
+    def in_hand(interruption: Any) -> None:
         with interruption.held():
             os.kill(os.getpid(), signal.SIGINT)
             done.append("finished")
@@ -142,7 +145,7 @@ def test_what_is_held_is_finished_first():
     assert done == ["finished"]
 
 
-def test_a_swallowed_interrupt_is_raised_again():
+def test_a_swallowed_interrupt_is_raised_again() -> None:
     with interruptible() as interruption:
         with suppress(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
@@ -150,21 +153,23 @@ def test_a_swallowed_interrupt_is_raised_again():
             interruption.check()
 
 
-def test_handlers_are_put_back_and_an_inner_run_shares_the_outer_one():
+def test_handlers_are_put_back_and_an_inner_run_shares_the_outer_one() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with interruptible() as outer, interruptible() as inner:
         assert inner is outer
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-def test_interrupting_a_run_in_this_process(tmp_path, model, encoder, write_dicom):
+def test_interrupting_a_run_in_this_process(
+    tmp_path: Path, model: Any, encoder: Any, write_dicom: Any
+) -> None:
     for n in range(100):
         write_dicom(tmp_path / "in" / f"{n:03d}.dcm", PIXELS + n, SOPInstanceUID=f"2.25.4{n}")
 
     class Impatient:
         calls = 0
 
-        def encode_images(self, images):
+        def encode_images(self, images: Any) -> Any:
             self.calls += 1
             if self.calls == 2:
                 os.kill(os.getpid(), signal.SIGINT)

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -30,13 +32,13 @@ PIXELS = np.arange(256, dtype=np.uint16).reshape(16, 16)
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path: Path) -> Any:
     return tmp_path / "home"
 
 
 @pytest.fixture
-def run(home, model, encoder):
-    def run(*paths, metadata=None, **options):
+def run(home: Any, model: Any, encoder: Any) -> Any:
+    def run(*paths: Any, metadata: Any = None, **options: Any) -> Any:
         with CaseIndex.open(home) as index:
             report = ingest(
                 paths, index, model, lambda: encoder, IngestOptions(metadata=metadata, **options)
@@ -50,11 +52,11 @@ def run(home, model, encoder):
     return run
 
 
-def codes(report, outcome):
+def codes(report: Any, outcome: Any) -> Any:
     return {os.path.basename(entry["path"]): entry["code"] for entry in report[outcome]}
 
 
-def corpus(folder, write_dicom, write_series):
+def corpus(folder: Any, write_dicom: Any, write_series: Any) -> Any:
     """12 embedded files in 4 series, a copy, a skipped and two quarantined files."""
     write_series(folder / "ct", 5)
     write_series(folder / "mr", 4, "MR", uid=8)
@@ -69,7 +71,7 @@ def corpus(folder, write_dicom, write_series):
     return folder
 
 
-def test_every_file_is_accounted_for(tmp_path, run, write_dicom, write_series):
+def test_every_file_is_accounted_for(tmp_path: Path, run: Any, write_dicom: Any, write_series: Any) -> None:
     folder = corpus(tmp_path / "in", write_dicom, write_series)
     report = run(folder)
     assert (report["files"], report["files_embedded"], report["files_unchanged"]) == (16, 12, 1)
@@ -81,7 +83,9 @@ def test_every_file_is_accounted_for(tmp_path, run, write_dicom, write_series):
     assert "Doe" not in json.dumps(report)
 
 
-def test_a_second_run_embeds_nothing_and_tells_the_same(tmp_path, run, write_dicom, write_series):
+def test_a_second_run_embeds_nothing_and_tells_the_same(
+    tmp_path: Path, run: Any, write_dicom: Any, write_series: Any
+) -> None:
     folder = corpus(tmp_path / "in", write_dicom, write_series)
     first, second = run(folder), run(folder)
     assert (second["files_embedded"], second["files_unchanged"], second["embedded"]) == (0, 13, 0)
@@ -90,14 +94,14 @@ def test_a_second_run_embeds_nothing_and_tells_the_same(tmp_path, run, write_dic
         assert second[same] == first[same], same
 
 
-def test_a_touched_file_is_hashed_and_found_unchanged(tmp_path, run, write_dicom):
+def test_a_touched_file_is_hashed_and_found_unchanged(tmp_path: Path, run: Any, write_dicom: Any) -> None:
     path = write_dicom(tmp_path / "in" / "x.dcm", PIXELS)
     run(path)
     os.utime(path, (1, 1))
     assert (run(path)["embedded"], run(path)["files_unchanged"]) == (0, 1)
 
 
-def test_a_moved_file_is_known_by_its_uid_and_pixels(tmp_path, run, write_dicom):
+def test_a_moved_file_is_known_by_its_uid_and_pixels(tmp_path: Path, run: Any, write_dicom: Any) -> None:
     path = write_dicom(tmp_path / "in" / "x.dcm", PIXELS)
     run(path)
     path.rename(tmp_path / "in" / "y.dcm")
@@ -105,7 +109,9 @@ def test_a_moved_file_is_known_by_its_uid_and_pixels(tmp_path, run, write_dicom)
     assert (report["files_unchanged"], report["embedded"], report["images"]) == (1, 0, 1)
 
 
-def test_the_same_uid_with_other_pixels_is_kept_beside(tmp_path, home, run, write_dicom):
+def test_the_same_uid_with_other_pixels_is_kept_beside(
+    tmp_path: Path, home: Any, run: Any, write_dicom: Any
+) -> None:
     run(write_dicom(tmp_path / "in" / "a.dcm", PIXELS))
     write_dicom(tmp_path / "in" / "b.dcm", PIXELS + 9)
     report = run(tmp_path / "in")
@@ -115,7 +121,7 @@ def test_the_same_uid_with_other_pixels_is_kept_beside(tmp_path, home, run, writ
         assert len(index.has_instance("2.25.1")) == 2
 
 
-def test_a_copy_of_a_broken_file_shares_its_fate(tmp_path, run, write_dicom):
+def test_a_copy_of_a_broken_file_shares_its_fate(tmp_path: Path, run: Any, write_dicom: Any) -> None:
     path = write_dicom(tmp_path / "in" / "a.dcm", PIXELS, Rows=999)
     shutil.copy(path, tmp_path / "in" / "b.dcm")
     report = run(tmp_path / "in")
@@ -124,7 +130,9 @@ def test_a_copy_of_a_broken_file_shares_its_fate(tmp_path, run, write_dicom):
     assert codes(run(tmp_path / "in"), "quarantined") == codes(report, "quarantined")
 
 
-def test_a_copy_that_tells_the_truth_saves_one_that_lies(tmp_path, home, run, write_dicom):
+def test_a_copy_that_tells_the_truth_saves_one_that_lies(
+    tmp_path: Path, home: Any, run: Any, write_dicom: Any
+) -> None:
     for name, rows in (("1.dcm", 999), ("2.dcm", 998), ("3.dcm", 16)):
         write_dicom(tmp_path / "in" / name, PIXELS, Rows=rows)
     shutil.copy(tmp_path / "in" / "1.dcm", tmp_path / "in" / "4.dcm")
@@ -134,8 +142,8 @@ def test_a_copy_that_tells_the_truth_saves_one_that_lies(tmp_path, home, run, wr
 
 
 def test_a_picture_beside_the_slices_of_a_series_stays_when_the_series_grows(
-    tmp_path, home, run, write_dicom, write_series
-):
+    tmp_path: Path, home: Any, run: Any, write_dicom: Any, write_series: Any
+) -> None:
     paths = write_series(tmp_path / "in", 5, "MR")
     beside = {"StudyInstanceUID": "2.25.97", "SeriesInstanceUID": "2.25.7", "Modality": "OT"}
     write_dicom(tmp_path / "in" / "capture.dcm", PIXELS, SOPInstanceUID="2.25.7999", **beside)
@@ -149,8 +157,8 @@ def test_a_picture_beside_the_slices_of_a_series_stays_when_the_series_grows(
 
 
 def test_a_series_is_not_embedded_again_for_a_file_that_still_has_no_decoder(
-    tmp_path, home, run, write_series
-):
+    tmp_path: Path, home: Any, run: Any, write_series: Any
+) -> None:
     paths = write_series(tmp_path / "in", 4)
     unknown = pydicom.dcmread(paths[1])
     unknown.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"  # MPEG2
@@ -166,7 +174,9 @@ def test_a_series_is_not_embedded_again_for_a_file_that_still_has_no_decoder(
         assert [image.image_id for image in index.images_of("2.25.97")] == before
 
 
-def test_slices_are_stored_in_anatomical_order(tmp_path, home, run, write_series):
+def test_slices_are_stored_in_anatomical_order(
+    tmp_path: Path, home: Any, run: Any, write_series: Any
+) -> None:
     write_series(tmp_path / "in", 7)
     run(tmp_path / "in")
     with CaseIndex.open(home) as index:
@@ -177,7 +187,9 @@ def test_slices_are_stored_in_anatomical_order(tmp_path, home, run, write_series
         assert index.study("2.25.97").series[0].series.orientation == "axial"
 
 
-def test_a_long_series_is_sampled_and_all_its_files_count(tmp_path, home, run, write_series):
+def test_a_long_series_is_sampled_and_all_its_files_count(
+    tmp_path: Path, home: Any, run: Any, write_series: Any
+) -> None:
     write_series(tmp_path / "in", 20)
     report = run(tmp_path / "in", plan=PlanOptions(max_slices=5))
     assert (report["files_embedded"], report["instances"], report["images"]) == (20, 20, 5)
@@ -186,7 +198,9 @@ def test_a_long_series_is_sampled_and_all_its_files_count(tmp_path, home, run, w
     assert run(tmp_path / "in")["files_unchanged"] == 20
 
 
-def test_a_series_that_gains_files_is_drawn_anew(tmp_path, home, run, write_series):
+def test_a_series_that_gains_files_is_drawn_anew(
+    tmp_path: Path, home: Any, run: Any, write_series: Any
+) -> None:
     """The end is that of one ingest of everything: percentiles and order come from the whole series."""
     paths = write_series(tmp_path / "all", 6, "MR")
     (tmp_path / "later").mkdir()
@@ -209,7 +223,9 @@ def test_a_series_that_gains_files_is_drawn_anew(tmp_path, home, run, write_seri
         np.testing.assert_array_equal(vectors, index.vectors([image.image_id for image in at_once]))
 
 
-def test_new_slices_of_a_series_whose_files_are_gone_are_added(tmp_path, run, write_series):
+def test_new_slices_of_a_series_whose_files_are_gone_are_added(
+    tmp_path: Path, run: Any, write_series: Any
+) -> None:
     paths = write_series(tmp_path / "in", 4)
     late = tmp_path / "late"
     late.mkdir()
@@ -222,7 +238,9 @@ def test_new_slices_of_a_series_whose_files_are_gone_are_added(tmp_path, run, wr
     assert len(kept) == 2
 
 
-def test_pixels_that_no_file_holds_any_more_outlive_a_growing_series(tmp_path, home, run, write_series):
+def test_pixels_that_no_file_holds_any_more_outlive_a_growing_series(
+    tmp_path: Path, home: Any, run: Any, write_series: Any
+) -> None:
     paths = write_series(tmp_path / "in", 4, "MR")
     late = tmp_path / "late.dcm"
     paths[3].rename(late)
@@ -239,7 +257,7 @@ def test_pixels_that_no_file_holds_any_more_outlive_a_growing_series(tmp_path, h
         assert len(index.has_instance("2.25.7000")) == 2
 
 
-def test_an_odd_header_costs_one_file_at_most(tmp_path, run, write_dicom):
+def test_an_odd_header_costs_one_file_at_most(tmp_path: Path, run: Any, write_dicom: Any) -> None:
     table = pydicom.Dataset()
     table.LUTDescriptor, table.LUTData = [256, 0, 5000], np.arange(256, dtype=np.uint16).tobytes()
     write_dicom(
@@ -259,14 +277,16 @@ def test_an_odd_header_costs_one_file_at_most(tmp_path, run, write_dicom):
 @pytest.mark.parametrize(
     ("where", "call"), [("frames", 2), ("frames", 5), ("render", 2), ("limits_percentiles", 4)]
 )
-def test_whatever_drawing_raises_costs_one_file(tmp_path, run, write_series, monkeypatch, where, call):
+def test_whatever_drawing_raises_costs_one_file(
+    tmp_path: Path, run: Any, write_series: Any, monkeypatch: pytest.MonkeyPatch, where: Any, call: Any
+) -> None:
     """Three slices, none held decoded: from the fourth call on it is the second look that fails."""
     monkeypatch.setattr(unit_rendering, "MAX_HELD_BYTES", 0)
     paths = write_series(tmp_path / "in", 3, "MR")
     real = getattr(unit_rendering, where)
     calls = 0
 
-    def fails_once(*given, **options):
+    def fails_once(*given: Any, **options: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == call:
@@ -280,7 +300,7 @@ def test_whatever_drawing_raises_costs_one_file(tmp_path, run, write_series, mon
     assert "Doe" not in json.dumps(report)
 
 
-def test_frames_of_a_cine_are_sampled(tmp_path, home, run, write_dicom):
+def test_frames_of_a_cine_are_sampled(tmp_path: Path, home: Any, run: Any, write_dicom: Any) -> None:
     frames = np.stack([np.full((8, 8), 10 * n, np.uint8) + np.eye(8, dtype=np.uint8) for n in range(9)])
     write_dicom(tmp_path / "us.dcm", frames, Modality="US", NumberOfFrames=9)
     assert run(tmp_path / "us.dcm", plan=PlanOptions(max_slices=3))["images"] == 3
@@ -288,7 +308,7 @@ def test_frames_of_a_cine_are_sampled(tmp_path, home, run, write_dicom):
         assert [image.frame for image in index.images_of("2.25.2")] == [0, 4, 8]
 
 
-def test_metadata_gives_pictures_patients_studies_and_labels(tmp_path, home, run):
+def test_metadata_gives_pictures_patients_studies_and_labels(tmp_path: Path, home: Any, run: Any) -> None:
     for n in range(3):
         Image.fromarray(np.full((8, 8), 50 * n + np.eye(8) * 9, np.uint8)).save(tmp_path / f"{n}.png")
     csv = tmp_path / "meta.csv"
@@ -306,7 +326,9 @@ def test_metadata_gives_pictures_patients_studies_and_labels(tmp_path, home, run
         assert len({s.patient_key for s in index.studies()}) == 2
 
 
-def test_workers_and_this_process_give_the_same_index(tmp_path, model, encoder, write_dicom, write_series):
+def test_workers_and_this_process_give_the_same_index(
+    tmp_path: Path, model: Any, encoder: Any, write_dicom: Any, write_series: Any
+) -> None:
     folder = corpus(tmp_path / "in", write_dicom, write_series)
     write_dicom(folder / "more.dcm", PIXELS + 77, SOPInstanceUID="2.25.77")
     vectors = []
@@ -323,16 +345,18 @@ def test_workers_and_this_process_give_the_same_index(tmp_path, model, encoder, 
 class CountingEncoder:
     """An encoder that remembers how many images it was given at a time."""
 
-    def __init__(self, encoder):
+    def __init__(self, encoder: Any) -> None:
         self.encoder = encoder
         self.counts = []
 
-    def encode_images(self, images):
+    def encode_images(self, images: Any) -> Any:
         self.counts.append(len(images))
         return self.encoder.encode_images(images)
 
 
-def test_images_are_encoded_in_batches_as_they_come(tmp_path, home, model, encoder, write_dicom):
+def test_images_are_encoded_in_batches_as_they_come(
+    tmp_path: Path, home: Any, model: Any, encoder: Any, write_dicom: Any
+) -> None:
     """Every vector belongs to its image, whichever batch it came in."""
     count = 2 * ENCODED_TOGETHER + 9
     for n in range(count):
@@ -352,14 +376,14 @@ def test_images_are_encoded_in_batches_as_they_come(tmp_path, home, model, encod
 
 
 def test_a_slow_encoder_gets_as_many_images_as_a_commit_may_take(
-    tmp_path, home, model, encoder, write_dicom, monkeypatch
-):
+    tmp_path: Path, home: Any, model: Any, encoder: Any, write_dicom: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By a clock that only the encoder moves: 2 s an image, as a large model takes on a processor."""
     now, counts, kept = [0.0], [], []
     monkeypatch.setattr(commits, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     class Slow:
-        def encode_images(self, images):
+        def encode_images(self, images: Any) -> Any:
             kept.append(index.info().images)
             counts.append(len(images))
             now[0] += 2.0 * len(images)
@@ -374,7 +398,9 @@ def test_a_slow_encoder_gets_as_many_images_as_a_commit_may_take(
     assert kept == [0, *np.cumsum(counts)[:-1]]
 
 
-def test_progress_tells_stages_counts_and_time_left(tmp_path, home, model, encoder, write_series):
+def test_progress_tells_stages_counts_and_time_left(
+    tmp_path: Path, home: Any, model: Any, encoder: Any, write_series: Any
+) -> None:
     write_series(tmp_path / "in", 3)
     told = []
     with CaseIndex.open(home) as index:
@@ -384,7 +410,9 @@ def test_progress_tells_stages_counts_and_time_left(tmp_path, home, model, encod
     assert told[-1].seconds_left == 0.0
 
 
-def test_another_model_is_refused_before_anything_is_read(tmp_path, home, model, encoder, run, write_dicom):
+def test_another_model_is_refused_before_anything_is_read(
+    tmp_path: Path, home: Any, model: Any, encoder: Any, run: Any, write_dicom: Any
+) -> None:
     path = write_dicom(tmp_path / "x.dcm", PIXELS)
     run(path)
     other = type(model)(hash="cd" * 32)
@@ -393,7 +421,9 @@ def test_another_model_is_refused_before_anything_is_read(tmp_path, home, model,
     assert caught.value.code == "space-mismatch"
 
 
-def test_a_lost_secret_key_is_not_replaced(tmp_path, home, model, encoder, run, write_dicom):
+def test_a_lost_secret_key_is_not_replaced(
+    tmp_path: Path, home: Any, model: Any, encoder: Any, run: Any, write_dicom: Any
+) -> None:
     path = write_dicom(tmp_path / "x.dcm", PIXELS)
     run(path)
     (home / "secret.key").unlink()
@@ -403,26 +433,28 @@ def test_a_lost_secret_key_is_not_replaced(tmp_path, home, model, encoder, run, 
     assert not (home / "secret.key").exists()
 
 
-def test_missing_path(tmp_path, run):
+def test_missing_path(tmp_path: Path, run: Any) -> None:
     with pytest.raises(IngestError) as caught:
         run(tmp_path / "nowhere")
     assert caught.value.code == "no-such-path"
 
 
-def test_empty_folder(tmp_path, run):
+def test_empty_folder(tmp_path: Path, run: Any) -> None:
     (tmp_path / "in").mkdir()
     report = run(tmp_path / "in")
     assert (report["files"], report["images"], report["studies"]) == (0, 0, 0)
 
 
-def test_interrupting_keeps_what_is_committed(tmp_path, home, model, run, encoder, write_dicom):
+def test_interrupting_keeps_what_is_committed(
+    tmp_path: Path, home: Any, model: Any, run: Any, encoder: Any, write_dicom: Any
+) -> None:
     for n in range(200):
         write_dicom(tmp_path / "in" / f"{n:03d}.dcm", PIXELS + n, SOPInstanceUID=f"2.25.4{n}")
 
     class Impatient:
         calls = 0
 
-        def encode_images(self, images):
+        def encode_images(self, images: Any) -> Any:
             self.calls += 1
             if self.calls == 2:
                 os.kill(os.getpid(), signal.SIGINT)
@@ -458,13 +490,13 @@ SCRIPT = textwrap.dedent(
 
 
 @pytest.fixture
-def command(tmp_path):
+def command(tmp_path: Path) -> Any:
     """An ingest in a process of its own."""
     shutil.copy(ROOT / "tests" / "ingest" / "conftest.py", tmp_path / "ingest_test_conftest.py")
     (tmp_path / "script.py").write_text(SCRIPT)
     paths = json.dumps([str(tmp_path), *filter(None, sys.path)])
 
-    def start(home, folder):
+    def start(home: Any, folder: Any) -> Any:
         return subprocess.Popen(
             [sys.executable, str(tmp_path / "script.py"), str(home), str(folder), paths],
             stdout=subprocess.PIPE,
@@ -473,7 +505,9 @@ def command(tmp_path):
     return start
 
 
-def test_a_second_run_imports_no_torch_and_no_pydicom(tmp_path, home, run, write_series):
+def test_a_second_run_imports_no_torch_and_no_pydicom(
+    tmp_path: Path, home: Any, run: Any, write_series: Any
+) -> None:
     write_series(tmp_path / "in", 3)
     run(tmp_path / "in")
     script = textwrap.dedent(
@@ -495,7 +529,9 @@ def test_a_second_run_imports_no_torch_and_no_pydicom(tmp_path, home, run, write
     assert json.loads(answer.stdout) == [3, []]
 
 
-def test_killing_at_any_moment_loses_and_doubles_nothing(tmp_path, home, run, command, write_series):
+def test_killing_at_any_moment_loses_and_doubles_nothing(
+    tmp_path: Path, home: Any, run: Any, command: Any, write_series: Any
+) -> None:
     for n in range(30):
         write_series(tmp_path / "in" / str(n), 6, uid=100 + n)
     rng = np.random.default_rng(11)

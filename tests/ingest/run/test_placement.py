@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,8 +14,8 @@ PIXELS = np.arange(256, dtype=np.uint16).reshape(16, 16)
 
 
 @pytest.fixture
-def run(tmp_path, model, encoder):
-    def run(*paths, metadata=None):
+def run(tmp_path: Path, model: Any, encoder: Any) -> Any:
+    def run(*paths: Any, metadata: Any = None) -> Any:
         with CaseIndex.open(tmp_path / "home") as index:
             return ingest(paths, index, model, lambda: encoder, IngestOptions(metadata=metadata)).warnings
 
@@ -20,7 +23,7 @@ def run(tmp_path, model, encoder):
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_a_study_of_two_patients_is_told(tmp_path, run, write_dicom, together):
+def test_a_study_of_two_patients_is_told(tmp_path: Path, run: Any, write_dicom: Any, together: Any) -> None:
     paths = [
         write_dicom(tmp_path / f"{n}.dcm", PIXELS + n, SOPInstanceUID=f"2.25.5{n}", PatientID=f"Secret{n}")
         for n in range(2)
@@ -33,7 +36,7 @@ def test_a_study_of_two_patients_is_told(tmp_path, run, write_dicom, together):
     assert run(*paths) == ()
 
 
-def test_a_changed_metadata_csv_changes_classes_and_tells_what_it_cannot(tmp_path, run):
+def test_a_changed_metadata_csv_changes_classes_and_tells_what_it_cannot(tmp_path: Path, run: Any) -> None:
     for n in range(2):
         Image.fromarray(np.full((8, 8), 50 * n + np.eye(8) * 9, np.uint8)).save(tmp_path / f"{n}.png")
     csv, header = tmp_path / "meta.csv", "path,patient_id,study_id,modality,label,label:x\n"

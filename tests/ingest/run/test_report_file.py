@@ -6,6 +6,8 @@ import os
 import re
 import signal
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ PIXELS = np.arange(256, dtype=np.uint16).reshape(16, 16)
 
 
 @pytest.fixture
-def folder(tmp_path, write_dicom, write_series):
+def folder(tmp_path: Path, write_dicom: Any, write_series: Any) -> Any:
     folder = tmp_path / "in"
     write_series(folder / "ct", 5, PatientName="Doe^Jane", BurnedInAnnotation="NO")
     for n in range(12):
@@ -49,8 +51,8 @@ def folder(tmp_path, write_dicom, write_series):
 
 
 @pytest.fixture
-def ran(tmp_path, model, encoder, folder):
-    def ran(*, show_burned_in=False, **options):
+def ran(tmp_path: Path, model: Any, encoder: Any, folder: Any) -> Any:
+    def ran(*, show_burned_in: Any = False, **options: Any) -> Any:
         details = RunDetails(show_burned_in=show_burned_in)
         with CaseIndex.open(tmp_path / "home") as index:
             report = ingest(
@@ -61,11 +63,13 @@ def ran(tmp_path, model, encoder, folder):
     return ran
 
 
-def rows(text):
+def rows(text: Any) -> Any:
     return {row["path"].rsplit("/", 1)[-1]: row for row in csv.DictReader(io.StringIO(text))}
 
 
-def test_the_files_of_several_batches_are_all_told(tmp_path, model, encoder, folder):
+def test_the_files_of_several_batches_are_all_told(
+    tmp_path: Path, model: Any, encoder: Any, folder: Any
+) -> None:
     """As watching a folder makes them: one run for each batch, one report for all."""
     details = RunDetails()
     batches = [[folder / "ct"], [folder / "dx1.dcm", folder / "notes.txt"], [folder / "picture.png"]]
@@ -78,15 +82,15 @@ def test_the_files_of_several_batches_are_all_told(tmp_path, model, encoder, fol
 
 @pytest.mark.parametrize("committed", [False, True])
 def test_a_run_that_was_stopped_tells_what_the_index_holds(
-    tmp_path, model, encoder, folder, monkeypatch, committed
-):
+    tmp_path: Path, model: Any, encoder: Any, folder: Any, monkeypatch: pytest.MonkeyPatch, committed: Any
+) -> None:
     details = RunDetails()
     if committed:
         monkeypatch.setattr(commits, "ENCODED_TOGETHER", 1)
         monkeypatch.setattr(commits, "COMMIT_EVERY_S", 0.0)
     drawn = []
 
-    def interrupt_after_two(unit, _):
+    def interrupt_after_two(unit: Any, _: Any) -> None:
         drawn.append(unit)
         if len(drawn) == 3:
             os.kill(os.getpid(), signal.SIGINT)
@@ -103,7 +107,7 @@ def test_a_run_that_was_stopped_tells_what_the_index_holds(
     assert sum(group.images for group in details.groups.values()) == images
 
 
-def test_the_csv_has_one_line_for_every_file(ran, folder):
+def test_the_csv_has_one_line_for_every_file(ran: Any, folder: Any) -> None:
     report, details = ran()
     table = rows(to_csv(report, details))
     assert set(table) == {path.name for path in folder.rglob("*") if path.is_file()}
@@ -126,7 +130,7 @@ def test_the_csv_has_one_line_for_every_file(ran, folder):
     assert (table["<b>&x.dcm"]["code"], table["<b>&x.dcm"]["outcome"]) == ("not-dicom", "quarantined")
 
 
-def test_a_second_run_says_unchanged_with_the_modality(ran):
+def test_a_second_run_says_unchanged_with_the_modality(ran: Any) -> None:
     ran()
     report, details = ran()
     table = rows(to_csv(report, details))
@@ -135,29 +139,29 @@ def test_a_second_run_says_unchanged_with_the_modality(ran):
 
 
 class Page(HTMLParser):
-    def __init__(self, text):
+    def __init__(self, text: Any) -> None:
         super().__init__()
         self.open, self.sources = [], []
         self.feed(text)
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag: Any, attributes: Any) -> None:
         given = dict(attributes)
         self.sources += [given[name] for name in ("src", "href") if name in given]
         if tag not in {"meta", "img", "br"}:
             self.open.append(tag)
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: Any) -> None:
         assert self.open.pop() == tag
 
 
-def test_the_page_is_well_formed_and_needs_no_other_file(ran):
+def test_the_page_is_well_formed_and_needs_no_other_file(ran: Any) -> None:
     page = Page(to_html(*ran()))
     assert page.open == []
     assert page.sources
     assert all(source.startswith("data:image/jpeg;base64,") for source in page.sources)
 
 
-def test_thumbnails_are_bounded_and_none_may_show_the_patient(ran):
+def test_thumbnails_are_bounded_and_none_may_show_the_patient(ran: Any) -> None:
     report, details = ran()
     shown = {
         modality: (group.images, len(group.thumbnails)) for (modality, _), group in details.groups.items()
@@ -171,14 +175,14 @@ def test_thumbnails_are_bounded_and_none_may_show_the_patient(ran):
     assert int(bright.max()) > int(bright.min())
 
 
-def test_all_thumbnails_are_shown_to_those_who_ask_for_them(ran):
+def test_all_thumbnails_are_shown_to_those_who_ask_for_them(ran: Any) -> None:
     report, details = ran(show_burned_in=True)
     groups = {key[0]: group for key, group in details.groups.items()}
     assert (len(groups["US"].thumbnails), groups["US"].withheld, len(groups["CT"].thumbnails)) == (1, 0, 1)
     assert "not shown" not in to_html(report, details)
 
 
-def test_neither_file_names_a_person_and_the_page_runs_no_name(ran):
+def test_neither_file_names_a_person_and_the_page_runs_no_name(ran: Any) -> None:
     report, details = ran()
     for text in (to_csv(report, details), to_html(report, details)):
         assert "Doe" not in text
@@ -186,7 +190,7 @@ def test_neither_file_names_a_person_and_the_page_runs_no_name(ran):
     assert "&lt;b&gt;&amp;x.dcm" in to_html(report, details)
 
 
-def test_a_dry_run_has_lines_and_counts_and_no_thumbnails(ran):
+def test_a_dry_run_has_lines_and_counts_and_no_thumbnails(ran: Any) -> None:
     report, details = ran(dry_run=True)
     table = rows(to_csv(report, details))
     assert len(table) == report.files
@@ -195,7 +199,7 @@ def test_a_dry_run_has_lines_and_counts_and_no_thumbnails(ran):
     assert "dry run" in to_html(report, details)
 
 
-def test_a_report_is_written_whole_in_place_of_an_old_one(tmp_path, ran):
+def test_a_report_is_written_whole_in_place_of_an_old_one(tmp_path: Path, ran: Any) -> None:
     path = tmp_path / "report.csv"
     path.write_text("old")
     report, details = ran()
@@ -208,7 +212,9 @@ def test_a_report_is_written_whole_in_place_of_an_old_one(tmp_path, ran):
 @pytest.mark.parametrize(
     ("name", "code"), [("a.pdf", "bad-report-name"), ("no/a.csv", "report-not-writable")]
 )
-def test_a_report_that_cannot_be_written_is_refused_before_the_run(tmp_path, name, code):
+def test_a_report_that_cannot_be_written_is_refused_before_the_run(
+    tmp_path: Path, name: Any, code: Any
+) -> None:
     with pytest.raises(IngestError) as caught:
         check_report_path(tmp_path / name)
     assert caught.value.code == code

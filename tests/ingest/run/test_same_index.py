@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,15 +28,15 @@ TOTALS = ("files", "studies", "series", "instances", "images", "skipped", "quara
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory, write_dicom, write_series):
+def corpus(tmp_path_factory: pytest.TempPathFactory, write_dicom: Any, write_series: Any) -> Any:
     return write_everything(tmp_path_factory.mktemp("corpus") / "in", write_dicom, write_series)
 
 
 @pytest.fixture
-def new_home(tmp_path):
+def new_home(tmp_path: Path) -> Any:
     """Homes that share one key, so that their pseudonyms can be compared."""
 
-    def new_home(name):
+    def new_home(name: Any) -> Any:
         home = tmp_path / name
         home.mkdir(mode=0o700)
         (home / "secret.key").write_bytes(SECRET)
@@ -45,8 +47,8 @@ def new_home(tmp_path):
 
 
 @pytest.fixture
-def run(model, encoder):
-    def run(home, *paths, workers=2):
+def run(model: Any, encoder: Any) -> Any:
+    def run(home: Any, *paths: Any, workers: Any = 2) -> Any:
         with CaseIndex.open(home) as index:
             options = IngestOptions(workers=workers, plan=PLAN)
             report = ingest(paths, index, model, lambda: encoder, options).to_json()
@@ -57,7 +59,7 @@ def run(model, encoder):
     return run
 
 
-def content(home):
+def content(home: Any) -> Any:
     """Everything that an index says, but for row ids and the moment at which a study was added."""
     with CaseIndex.open(home) as index:
         verification = index.verify()
@@ -85,7 +87,7 @@ def content(home):
         }, vectors
 
 
-def assert_same(home, other):
+def assert_same(home: Any, other: Any) -> None:
     (mine, my_vectors), (theirs, their_vectors) = content(home), content(other)
     for part in mine:
         assert mine[part] == theirs[part], part
@@ -94,21 +96,25 @@ def assert_same(home, other):
 
 
 @pytest.fixture
-def whole(corpus, new_home, run):
+def whole(corpus: Any, new_home: Any, run: Any) -> Any:
     """The home and the totals of a run that nothing disturbs."""
     home = new_home("whole")
     return home, run(home, corpus, workers=1)
 
 
 @pytest.mark.parametrize("workers", [2, 4])
-def test_the_number_of_workers_does_not_show(corpus, new_home, run, whole, workers):
+def test_the_number_of_workers_does_not_show(
+    corpus: Any, new_home: Any, run: Any, whole: Any, workers: Any
+) -> None:
     home = new_home("other")
     assert run(home, corpus, workers=workers) == whole[1]
     assert_same(home, whole[0])
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_the_order_of_the_files_does_not_show(corpus, tmp_path, new_home, run, whole, seed):
+def test_the_order_of_the_files_does_not_show(
+    corpus: Any, tmp_path: Path, new_home: Any, run: Any, whole: Any, seed: Any
+) -> None:
     """Named one by one in any order, in folders whose listings have another order."""
     draw = random.Random(seed)
     _write_in_another_order(corpus, tmp_path / "aside", draw)
@@ -119,7 +125,7 @@ def test_the_order_of_the_files_does_not_show(corpus, tmp_path, new_home, run, w
     assert_same(home, whole[0])
 
 
-def _write_in_another_order(folder, aside, draw):
+def _write_in_another_order(folder: Any, aside: Any, draw: Any) -> None:
     shutil.copytree(folder, aside)
     shutil.rmtree(folder)
     paths = sorted(path for path in aside.rglob("*") if path.is_file())
@@ -156,7 +162,7 @@ SCRIPT = textwrap.dedent(
 
 
 @pytest.fixture
-def interrupted(tmp_path, corpus):
+def interrupted(tmp_path: Path, corpus: Any) -> Any:
     """An ingest in a process of its own that gets a signal at some moment; how far it came and how it ended.
 
     Every unit is a commit there, and it tells of every statement to the catalogue and every step.
@@ -164,7 +170,7 @@ def interrupted(tmp_path, corpus):
     shutil.copy(ROOT / "tests" / "ingest" / "conftest.py", tmp_path / "ingest_test_conftest.py")
     paths = json.dumps([str(tmp_path), *filter(None, sys.path)])
 
-    def interrupted(home, number, moment):
+    def interrupted(home: Any, number: Any, moment: Any) -> Any:
         process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, str(home), str(corpus), paths], stdout=subprocess.PIPE
         )
@@ -178,7 +184,9 @@ def interrupted(tmp_path, corpus):
     return interrupted
 
 
-def interrupt_ten_times(corpus, whole, new_home, run, interrupted, seed, *, each_time_anew):
+def interrupt_ten_times(
+    corpus: Any, whole: Any, new_home: Any, run: Any, interrupted: Any, seed: Any, *, each_time_anew: Any
+) -> None:
     """Signals at random moments of runs that go on where the last one ended, or of runs that begin anew."""
     draw = random.Random(seed)
     steps, code = interrupted(new_home("counted"), signal.SIGTERM, 1 << 30)
@@ -197,12 +205,16 @@ def interrupt_ten_times(corpus, whole, new_home, run, interrupted, seed, *, each
     assert {130, -signal.SIGKILL} <= set(ends)
 
 
-def test_ten_interruptions_of_one_ingest_do_not_show(corpus, whole, new_home, run, interrupted):
+def test_ten_interruptions_of_one_ingest_do_not_show(
+    corpus: Any, whole: Any, new_home: Any, run: Any, interrupted: Any
+) -> None:
     interrupt_ten_times(corpus, whole, new_home, run, interrupted, 5, each_time_anew=False)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("each_time_anew", [True, False])
 @pytest.mark.parametrize("seed", range(5))
-def test_no_interruption_shows(corpus, whole, new_home, run, interrupted, seed, each_time_anew):
+def test_no_interruption_shows(
+    corpus: Any, whole: Any, new_home: Any, run: Any, interrupted: Any, seed: Any, each_time_anew: Any
+) -> None:
     interrupt_ten_times(corpus, whole, new_home, run, interrupted, seed, each_time_anew=each_time_anew)

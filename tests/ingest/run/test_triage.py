@@ -7,6 +7,8 @@ import shutil
 import struct
 import tarfile
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,13 +29,13 @@ KEY = SecretKey(b"k" * 32)
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path: Path) -> Any:
     return tmp_path / "home"
 
 
 @pytest.fixture
-def run(home, model, encoder):
-    def run(*paths, metadata=None):
+def run(home: Any, model: Any, encoder: Any) -> Any:
+    def run(*paths: Any, metadata: Any = None) -> Any:
         with CaseIndex.open(home) as index:
             report = ingest(paths, index, model, lambda: encoder, IngestOptions(metadata=metadata)).to_json()
         counted = report["files_embedded"] + report["files_unchanged"]
@@ -43,11 +45,11 @@ def run(home, model, encoder):
     return run
 
 
-def codes(report, outcome):
+def codes(report: Any, outcome: Any) -> Any:
     return {os.path.basename(entry["path"]): entry["code"] for entry in report[outcome]}
 
 
-def pack(path, folder):
+def pack(path: Any, folder: Any) -> Any:
     """Everything in `folder` as one archive of the kind that the name says, `.zip.tar` a zip in a tar."""
     if path.name.endswith(".zip.tar"):
         inner = folder.parent / "inner"
@@ -65,7 +67,7 @@ def pack(path, folder):
 
 
 @pytest.fixture
-def folder(tmp_path, write_dicom, write_series):
+def folder(tmp_path: Path, write_dicom: Any, write_series: Any) -> Any:
     """A CT series, two radiographs, a picture of no kind and a broken file."""
     write_series(tmp_path / "plain" / "ct", 4)
     for n in range(2):
@@ -76,7 +78,9 @@ def folder(tmp_path, write_dicom, write_series):
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "zip.tar"])
-def test_an_archive_gives_what_its_folder_gives(tmp_path, home, folder, run, kind):
+def test_an_archive_gives_what_its_folder_gives(
+    tmp_path: Path, home: Any, folder: Any, run: Any, kind: Any
+) -> None:
     (tmp_path / "in").mkdir()
     path = pack(tmp_path / "in" / f"x.{kind}", folder)
     packed = run(tmp_path / "in")
@@ -95,11 +99,13 @@ def test_an_archive_gives_what_its_folder_gives(tmp_path, home, folder, run, kin
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz", "zip.tar"])
-def test_an_unchanged_archive_is_not_opened_again(tmp_path, folder, run, monkeypatch, kind):
+def test_an_unchanged_archive_is_not_opened_again(
+    tmp_path: Path, folder: Any, run: Any, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
     path = pack(tmp_path / f"x.{kind}", folder)
     first = run(path)
 
-    def refuse(found):
+    def refuse(found: Any) -> None:
         raise AssertionError(found)
 
     monkeypatch.setattr(triage, "walk_archive", refuse)
@@ -110,8 +116,8 @@ def test_an_unchanged_archive_is_not_opened_again(tmp_path, folder, run, monkeyp
 
 
 def test_an_archive_that_was_changed_is_looked_into_whatever_its_members_times_say(
-    tmp_path, run, write_dicom
-):
+    tmp_path: Path, run: Any, write_dicom: Any
+) -> None:
     """Many archives carry one constant time, and another export has members of the same names and sizes."""
     path = tmp_path / "x.zip"
     for n in range(2):
@@ -122,10 +128,12 @@ def test_an_archive_that_was_changed_is_looked_into_whatever_its_members_times_s
         assert run(path)["embedded"] == 1
 
 
-def test_members_that_a_killed_run_left_are_taken_up(tmp_path, home, folder, run, monkeypatch):
+def test_members_that_a_killed_run_left_are_taken_up(
+    tmp_path: Path, home: Any, folder: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = pack(tmp_path / "x.zip", folder)
 
-    def interrupt(*_):
+    def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -135,7 +143,7 @@ def test_members_that_a_killed_run_left_are_taken_up(tmp_path, home, folder, run
     assert (run(path)["files_embedded"], run(path)["files_unchanged"]) == (6, 6)
 
 
-def test_a_series_grows_from_the_files_of_an_archive(tmp_path, run, write_series):
+def test_a_series_grows_from_the_files_of_an_archive(tmp_path: Path, run: Any, write_series: Any) -> None:
     paths = write_series(tmp_path / "plain", 5, "MR")
     late = tmp_path / "late.dcm"
     paths[2].rename(late)
@@ -146,7 +154,7 @@ def test_a_series_grows_from_the_files_of_an_archive(tmp_path, run, write_series
     assert [warning for warning in report["warnings"] if "gone" in warning] == []
 
 
-def test_members_are_drawn_as_their_files_are(tmp_path, folder):
+def test_members_are_drawn_as_their_files_are(tmp_path: Path, folder: Any) -> None:
     path = pack(tmp_path / "x.tar.gz", folder)
     ours, peer = (
         {one.sop_instance_uid: one for one in render_files([root]) if isinstance(one, Rendered)}
@@ -157,7 +165,7 @@ def test_members_are_drawn_as_their_files_are(tmp_path, folder):
         np.testing.assert_array_equal(rendered.pixels, peer[uid].pixels)
 
 
-def test_damaged_members_are_quarantined(tmp_path, run, write_dicom):
+def test_damaged_members_are_quarantined(tmp_path: Path, run: Any, write_dicom: Any) -> None:
     file = write_dicom(tmp_path / "plain" / "a.dcm", PIXELS)
     path = pack(tmp_path / "x.zip", file.parent)
     data = bytearray(path.read_bytes())
@@ -167,7 +175,9 @@ def test_damaged_members_are_quarantined(tmp_path, run, write_dicom):
     assert run(path)["files"] == 1
 
 
-def test_copies_are_unchanged_with_one_line_that_counts_them(tmp_path, run, write_dicom):
+def test_copies_are_unchanged_with_one_line_that_counts_them(
+    tmp_path: Path, run: Any, write_dicom: Any
+) -> None:
     file = write_dicom(tmp_path / "in" / "a.dcm", PIXELS)
     shutil.copy(file, tmp_path / "in" / "b.dcm")
     pack(tmp_path / "in.zip", tmp_path / "in")
@@ -180,7 +190,7 @@ def test_copies_are_unchanged_with_one_line_that_counts_them(tmp_path, run, writ
     assert run(tmp_path / "in")["warnings"] == []
 
 
-def test_the_metadata_table_is_no_stranger(tmp_path, run, write_dicom):
+def test_the_metadata_table_is_no_stranger(tmp_path: Path, run: Any, write_dicom: Any) -> None:
     write_dicom(tmp_path / "in" / "a.dcm", PIXELS)
     table = tmp_path / "in" / "labels.csv"
     table.write_text("path,label:sick\na.dcm,1\n")
@@ -190,7 +200,9 @@ def test_the_metadata_table_is_no_stranger(tmp_path, run, write_dicom):
 
 
 @pytest.mark.parametrize("is_packed", [False, True])
-def test_a_dicomdir_that_lists_files_that_are_not_there(tmp_path, run, write_dicom, is_packed):
+def test_a_dicomdir_that_lists_files_that_are_not_there(
+    tmp_path: Path, run: Any, write_dicom: Any, is_packed: Any
+) -> None:
     records = []
     for n in range(3):
         file = write_dicom(tmp_path / "cd" / "IMAGES" / f"IM{n}", PIXELS, SOPInstanceUID=f"2.25.5{n}")
@@ -210,13 +222,15 @@ def test_a_dicomdir_that_lists_files_that_are_not_there(tmp_path, run, write_dic
     assert warnings == ["A DICOMDIR lists 3 files, 1 of which are not there; copy its medium again."]
 
 
-def scanned(path):
+def scanned(path: Any) -> Any:
     (found,) = walk.walk([path])
     return scan_file(found, KEY)
 
 
-def test_patients_are_told_apart_by_id_and_issuer_and_not_by_padding(tmp_path, write_dicom):
-    def key_of(name, **attributes):
+def test_patients_are_told_apart_by_id_and_issuer_and_not_by_padding(
+    tmp_path: Path, write_dicom: Any
+) -> None:
+    def key_of(name: Any, **attributes: Any) -> Any:
         return scanned(write_dicom(tmp_path / name, PIXELS, **attributes)).patient_key
 
     first = key_of("a", PatientID="P 1")
@@ -230,7 +244,7 @@ def test_patients_are_told_apart_by_id_and_issuer_and_not_by_padding(tmp_path, w
     assert len({first, *others}) == 5
 
 
-def with_uids(path, **uids: bytes):
+def with_uids(path: Any, **uids: bytes) -> Any:
     """Put bytes of any kind in the place of UIDs of a file."""
     data = path.read_bytes()
     for keyword, uid in uids.items():
@@ -247,7 +261,9 @@ BROKEN = [b"1." * 40 + b"1", b"1.2.3\\1.2.4", b"1.2 3", b"Doe^Jane", b"DOE.JANE"
 
 
 @pytest.mark.parametrize("broken", [*BROKEN, b"", b"  "])
-def test_broken_uids_become_valid_ones_that_name_nobody(tmp_path, write_dicom, broken):
+def test_broken_uids_become_valid_ones_that_name_nobody(
+    tmp_path: Path, write_dicom: Any, broken: Any
+) -> None:
     keywords = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
     path = with_uids(write_dicom(tmp_path / "x", PIXELS), **dict.fromkeys(keywords, broken))
     header = scanned(path)
@@ -258,7 +274,9 @@ def test_broken_uids_become_valid_ones_that_name_nobody(tmp_path, write_dicom, b
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_a_broken_study_uid_still_holds_its_study_together(tmp_path, write_dicom, broken):
+def test_a_broken_study_uid_still_holds_its_study_together(
+    tmp_path: Path, write_dicom: Any, broken: Any
+) -> None:
     files = [
         write_dicom(tmp_path / str(n), PIXELS, SOPInstanceUID=f"1.2.{n}", PatientID="") for n in range(3)
     ]
@@ -268,12 +286,14 @@ def test_a_broken_study_uid_still_holds_its_study_together(tmp_path, write_dicom
     assert one.patient_key == same.patient_key != other.patient_key
 
 
-def test_leading_zeros_of_a_uid_are_kept(tmp_path, write_dicom):
+def test_leading_zeros_of_a_uid_are_kept(tmp_path: Path, write_dicom: Any) -> None:
     path = with_uids(write_dicom(tmp_path / "x", PIXELS), SOPInstanceUID=b"1.02.003")
     assert scanned(path).sop_instance_uid == "1.02.003"
 
 
-def test_a_copy_whose_pixels_cannot_be_read_at_all_does_not_end_the_run(tmp_path, run, write_dicom):
+def test_a_copy_whose_pixels_cannot_be_read_at_all_does_not_end_the_run(
+    tmp_path: Path, run: Any, write_dicom: Any
+) -> None:
     """Pixel data of no bytes and a VR that there is not: the pixels of files that share a UID are hashed."""
     whole = write_dicom(tmp_path / "in/a.dcm", PIXELS).read_bytes()
     before, _, _ = whole.partition(b"\xe0\x7f\x10\0OW")

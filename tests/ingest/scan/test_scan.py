@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,18 +19,18 @@ PIXELS = np.arange(64, dtype=np.uint16).reshape(8, 8)
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 
 
-def scan(path, metadata=None):
+def scan(path: Any, metadata: Any = None) -> Any:
     (found,) = walk([path])
     return scan_file(found, KEY, metadata)
 
 
-def code(path):
+def code(path: Any) -> Any:
     scanned = scan(path)
     assert isinstance(scanned, Rejected), scanned
     return scanned.outcome, scanned.code
 
 
-def test_header_of_a_dicom_image(tmp_path, write_dicom):
+def test_header_of_a_dicom_image(tmp_path: Path, write_dicom: Any) -> None:
     path = write_dicom(
         tmp_path / "x",
         PIXELS,
@@ -54,7 +57,7 @@ def test_header_of_a_dicom_image(tmp_path, write_dicom):
     assert header.quality.items() >= {"bits_stored": 16.0, "burned_in": "yes", "lossy": 1}.items()
 
 
-def test_nothing_of_a_header_names_the_patient(tmp_path, write_dicom):
+def test_nothing_of_a_header_names_the_patient(tmp_path: Path, write_dicom: Any) -> None:
     planted = ["Zaphod", "Beeblebrox", "19420101", "PID77777", "ACC88888", "Trillian", "Betelgeuse"]
     path = write_dicom(
         tmp_path / "x",
@@ -72,7 +75,7 @@ def test_nothing_of_a_header_names_the_patient(tmp_path, write_dicom):
     assert [word for word in planted if word.casefold() in told.casefold()] == []
 
 
-def test_defined_terms_stay_though_the_patient_is_called_so(tmp_path, write_dicom):
+def test_defined_terms_stay_though_the_patient_is_called_so(tmp_path: Path, write_dicom: Any) -> None:
     """Phantoms are called CT^Phantom, cases of research Breast_MRI_001, people Pa, and initials are L."""
     path = write_dicom(
         tmp_path / "x",
@@ -93,7 +96,7 @@ def test_defined_terms_stay_though_the_patient_is_called_so(tmp_path, write_dico
     assert scan(other).body_part_examined is None
 
 
-def test_blank_patient_id_makes_each_study_its_own_patient(tmp_path, write_dicom):
+def test_blank_patient_id_makes_each_study_its_own_patient(tmp_path: Path, write_dicom: Any) -> None:
     keys = [
         scan(write_dicom(tmp_path / str(n), PIXELS, PatientID=blank, StudyInstanceUID=f"1.2.{n}")).patient_key
         for n, blank in enumerate(["", None, "  "])
@@ -103,7 +106,7 @@ def test_blank_patient_id_makes_each_study_its_own_patient(tmp_path, write_dicom
     assert again == keys[0]
 
 
-def test_missing_uids_come_from_the_content(tmp_path, write_dicom):
+def test_missing_uids_come_from_the_content(tmp_path: Path, write_dicom: Any) -> None:
     without = dict.fromkeys(["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"])
     first = scan(write_dicom(tmp_path / "a", PIXELS, **without))
     same = scan(write_dicom(tmp_path / "b", PIXELS, **without))
@@ -116,19 +119,19 @@ def test_missing_uids_come_from_the_content(tmp_path, write_dicom):
     assert first.warnings == ("sop-instance-uid-derived",)
 
 
-def test_a_lying_number_of_frames_is_bounded_by_the_file(tmp_path, write_dicom):
+def test_a_lying_number_of_frames_is_bounded_by_the_file(tmp_path: Path, write_dicom: Any) -> None:
     path = write_dicom(tmp_path / "x", PIXELS, NumberOfFrames=2_000_000_000)
     assert scan(path).number_of_frames <= path.stat().st_size
 
 
-def test_dicom_is_known_by_content_not_by_name(tmp_path, write_dicom):
+def test_dicom_is_known_by_content_not_by_name(tmp_path: Path, write_dicom: Any) -> None:
     content = write_dicom(tmp_path / "x.dcm", PIXELS).read_bytes()
     for name in ("IM0001", "picture.png", "notes.txt"):
         (tmp_path / name).write_bytes(content)
         assert isinstance(scan(tmp_path / name), Header)
 
 
-def test_dicom_without_preamble_or_meta_header(tmp_path, make_dicom):
+def test_dicom_without_preamble_or_meta_header(tmp_path: Path, make_dicom: Any) -> None:
     dataset = make_dicom(PIXELS)
     del dataset.file_meta
     path = tmp_path / "bare"
@@ -160,7 +163,9 @@ def test_dicom_without_preamble_or_meta_header(tmp_path, make_dicom):
         (STORAGE + "2", "CT", "no-pixel-data"),
     ],
 )
-def test_dicom_without_a_picture_is_skipped(tmp_path, write_dicom, sop_class, modality, expected):
+def test_dicom_without_a_picture_is_skipped(
+    tmp_path: Path, write_dicom: Any, sop_class: Any, modality: Any, expected: Any
+) -> None:
     has_pixels = expected in {"segmentation", "parametric-map", "rt-dose"}
     path = write_dicom(
         tmp_path / "x.dcm", PIXELS if has_pixels else None, SOPClassUID=sop_class, Modality=modality
@@ -169,7 +174,7 @@ def test_dicom_without_a_picture_is_skipped(tmp_path, write_dicom, sop_class, mo
 
 
 @pytest.mark.parametrize("sop_class", ["481.1", "481.23", "481.24"])
-def test_rt_image_is_a_picture(tmp_path, write_dicom, sop_class):
+def test_rt_image_is_a_picture(tmp_path: Path, write_dicom: Any, sop_class: Any) -> None:
     path = write_dicom(tmp_path / "x.dcm", PIXELS, SOPClassUID=STORAGE + sop_class, Modality="RTIMAGE")
     assert isinstance(scan(path), Header)
 
@@ -189,12 +194,12 @@ def test_rt_image_is_a_picture(tmp_path, write_dicom, sop_class):
         ("x.dcm", b"\0" * 128 + b"DICM" + b"\xff" * 100, ("quarantined", "unreadable-header")),
     ],
 )
-def test_what_is_not_an_image(tmp_path, name, content, expected):
+def test_what_is_not_an_image(tmp_path: Path, name: Any, content: Any, expected: Any) -> None:
     (tmp_path / name).write_bytes(content)
     assert code(tmp_path / name) == expected
 
 
-def test_truncated_before_the_pixels(tmp_path, write_dicom):
+def test_truncated_before_the_pixels(tmp_path: Path, write_dicom: Any) -> None:
     path = write_dicom(tmp_path / "x.dcm", PIXELS)
     content = path.read_bytes()
     path.write_bytes(content[: content.rindex(b"\xe0\x7f\x10\x00OW") - 3])
@@ -202,7 +207,7 @@ def test_truncated_before_the_pixels(tmp_path, write_dicom):
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "tif", "bmp"])
-def test_plain_pictures(tmp_path, extension):
+def test_plain_pictures(tmp_path: Path, extension: Any) -> None:
     Image.fromarray(np.arange(600, dtype=np.uint8).reshape(20, 30)).save(tmp_path / f"x.{extension}")
     header = scan(tmp_path / f"x.{extension}")
     assert isinstance(header, Header)
@@ -220,7 +225,7 @@ def test_plain_pictures(tmp_path, extension):
         ("x.png", {}, False),
     ],
 )
-def test_lossy_pictures_and_their_ratio(tmp_path, name, options, is_lossy):
+def test_lossy_pictures_and_their_ratio(tmp_path: Path, name: Any, options: Any, is_lossy: Any) -> None:
     y, x = np.mgrid[:200, :300]
     pixels = np.stack([x % 256, y % 256, (x + y) % 256], axis=-1).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / name, **options)
@@ -231,7 +236,7 @@ def test_lossy_pictures_and_their_ratio(tmp_path, name, options, is_lossy):
     assert (ratio > 5) == is_lossy
 
 
-def test_metadata_stands_in_for_a_header(tmp_path):
+def test_metadata_stands_in_for_a_header(tmp_path: Path) -> None:
     for name, value in (("a", 1), ("b", 2), ("c", 3)):
         Image.new("L", (4, 4), value).save(tmp_path / f"{name}.png")
     given = PictureMetadata("P1", "S1", "DX", "CHEST", "PA", 61.0, "F", "train")
@@ -245,14 +250,16 @@ def test_metadata_stands_in_for_a_header(tmp_path):
     assert "S1" not in a.study_instance_uid
 
 
-def test_every_reason_is_a_sentence_with_a_stable_code():
+def test_every_reason_is_a_sentence_with_a_stable_code() -> None:
     for name, (outcome, text) in REASONS.items():
         assert name == name.lower().replace("_", "-")
         assert outcome in {"skipped", "quarantined"}
         assert Rejected("/x", name).reason == f"The file {text}."
 
 
-def test_what_is_wrong_with_a_picture_is_told_by_its_code_alone(tmp_path, caplog):
+def test_what_is_wrong_with_a_picture_is_told_by_its_code_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Pillow writes an error to the log of whoever has one, else to the terminal."""
     path = tmp_path / "x.tif"
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(path)

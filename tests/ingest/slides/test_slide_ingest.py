@@ -7,8 +7,10 @@ import struct
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,32 +25,32 @@ from tests.repository import ROOT
 
 
 @pytest.fixture
-def index(tmp_path):
+def index(tmp_path: Path) -> Iterator[Any]:
     with CaseIndex.open(tmp_path / "home") as opened:
         yield opened
 
 
 @pytest.fixture
-def run(tmp_path, index, model, encoder):
-    def run(magnification=10.0):
+def run(tmp_path: Path, index: Any, model: Any, encoder: Any) -> Any:
+    def run(magnification: Any = 10.0) -> Any:
         options = IngestOptions(workers=1, plan=PlanOptions(magnification=magnification))
         return ingest([tmp_path / "in"], index, model, lambda: encoder, options)
 
     return run
 
 
-def write_pyramid(folder, spacings=(1.0, 4.0)):
+def write_pyramid(folder: Any, spacings: Any = (1.0, 4.0)) -> None:
     for number, micrometres in enumerate(spacings, 1):
         size = round(1200 / micrometres)
         level = slide(tissue(size, size, number), micrometres=micrometres, number=number)
         save(level, folder / f"{number}.dcm")
 
 
-def images(index):
+def images(index: Any) -> Any:
     return index.images_of("2.25.52")
 
 
-def test_a_pyramid_is_embedded_once_and_all_its_files_count(tmp_path, index, run):
+def test_a_pyramid_is_embedded_once_and_all_its_files_count(tmp_path: Path, index: Any, run: Any) -> None:
     write_pyramid(tmp_path / "in")
     save(slide(tissue(64, 64), tile=64, flavour="LABEL", number=9), tmp_path / "in/label.dcm")
     first, second = run(), run()
@@ -67,7 +69,7 @@ def test_a_pyramid_is_embedded_once_and_all_its_files_count(tmp_path, index, run
     assert {image.quality["burned_in"] for image in level} == {"no"}
 
 
-def test_levels_that_come_later_leave_no_second_copy(tmp_path, index, run):
+def test_levels_that_come_later_leave_no_second_copy(tmp_path: Path, index: Any, run: Any) -> None:
     write_pyramid(tmp_path / "in", spacings=(4.0,))
     save(slide(tissue(64, 64), tile=64, flavour="LABEL", number=9), tmp_path / "in/label.dcm")
     assert run().images == 2
@@ -77,7 +79,7 @@ def test_levels_that_come_later_leave_no_second_copy(tmp_path, index, run):
     assert {image.sop_instance_uid for image in images(index)} == {"2.25.52", "2.25.59"}
 
 
-def test_a_worker_draws_what_this_process_draws(tmp_path, index, run):
+def test_a_worker_draws_what_this_process_draws(tmp_path: Path, index: Any, run: Any) -> None:
     dataset = slide(tissue(600, 600))
     save(dataset, tmp_path / "in/native.dcm")
     assert run().quarantined == ()
@@ -92,7 +94,7 @@ def test_a_worker_draws_what_this_process_draws(tmp_path, index, run):
     assert len(there) == 4
 
 
-def test_a_copy_of_a_level_shares_its_fate(tmp_path, index, run):
+def test_a_copy_of_a_level_shares_its_fate(tmp_path: Path, index: Any, run: Any) -> None:
     path = save(slide(tissue(600, 600)), tmp_path / "in/1.dcm")
     (tmp_path / "in/copy.dcm").write_bytes(path.read_bytes())
     report = run()
@@ -165,7 +167,7 @@ DRAW = """
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("encapsulated", [True, False])
-def test_a_slide_of_2_gib_is_drawn_in_less_memory_than_its_size(tmp_path, encapsulated):
+def test_a_slide_of_2_gib_is_drawn_in_less_memory_than_its_size(tmp_path: Path, encapsulated: Any) -> None:
     path = tmp_path / "large.dcm"
     try:
         write_large(path, encapsulated)

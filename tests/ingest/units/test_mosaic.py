@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from medsiglip.ingest.workers.rendered import render_files
 SIDE, TILES, EDGE = 6, 33, 8
 
 
-def mosaic(first=0):
+def mosaic(first: Any = 0) -> Any:
     """Tile t shows a slope around `100 * (t + 1)`; the last three tiles are blank."""
     values = np.zeros((SIDE * EDGE, SIDE * EDGE), np.uint16)
     for tile in range(TILES):
@@ -29,7 +31,7 @@ def mosaic(first=0):
     return values
 
 
-def csa(tags, *, second=True):
+def csa(tags: Any, *, second: Any = True) -> Any:
     """A CSA header of either form, as NiBabel and SPM describe them."""
     parts = [b"SV10\4\3\2\1"] if second else []
     parts.append(struct.pack("<II", len(tags), 77))
@@ -46,8 +48,10 @@ def csa(tags, *, second=True):
 
 
 @pytest.fixture(scope="module")
-def write_mosaic(write_dicom):
-    def write(path, number=1, stated="csa", normal=(0.0, 0.0, 1.0), **attributes):
+def write_mosaic(write_dicom: Any) -> Any:
+    def write(
+        path: Any, number: Any = 1, stated: Any = "csa", normal: Any = (0.0, 0.0, 1.0), **attributes: Any
+    ) -> Any:
         blocks = {}
         if stated == "csa":
             blocks["csa"] = csa(
@@ -78,7 +82,7 @@ def write_mosaic(write_dicom):
     return write
 
 
-def add_private(path, header):
+def add_private(path: Any, header: Any) -> None:
     from pydicom import dcmread
 
     dataset = dcmread(path)
@@ -90,7 +94,9 @@ def add_private(path, header):
 
 
 @pytest.mark.parametrize("stated", ["csa", "private", "matrix"])
-def test_every_tile_is_a_slice_in_the_order_of_its_number(tmp_path, write_mosaic, stated):
+def test_every_tile_is_a_slice_in_the_order_of_its_number(
+    tmp_path: Path, write_mosaic: Any, stated: Any
+) -> None:
     images = list(render_files([write_mosaic(tmp_path / "m.dcm", stated=stated)]))
     assert [image.frame for image in images] == list(range(TILES))
     assert [image.slice_index for image in images] == list(range(TILES))
@@ -100,7 +106,7 @@ def test_every_tile_is_a_slice_in_the_order_of_its_number(tmp_path, write_mosaic
     assert images[0].warnings == ()
 
 
-def test_a_tile_shows_what_the_mosaic_holds_there(tmp_path, write_mosaic):
+def test_a_tile_shows_what_the_mosaic_holds_there(tmp_path: Path, write_mosaic: Any) -> None:
     images = list(render_files([write_mosaic(tmp_path / "m.dcm")]))
     low, high = images[0].rendering_params["low"], images[0].rendering_params["high"]
     for image in (images[0], images[7], images[32]):
@@ -113,13 +119,15 @@ def test_a_tile_shows_what_the_mosaic_holds_there(tmp_path, write_mosaic):
         )
 
 
-def test_slices_run_along_the_image_normal_whichever_way_the_tiles_do(tmp_path, write_mosaic):
+def test_slices_run_along_the_image_normal_whichever_way_the_tiles_do(
+    tmp_path: Path, write_mosaic: Any
+) -> None:
     images = list(render_files([write_mosaic(tmp_path / "m.dcm", normal=(0.0, 0.0, -1.0))]))
     assert [image.frame for image in images] == list(range(TILES))[::-1]
     assert [image.slice_index for image in images] == list(range(TILES))
 
 
-def test_volumes_of_a_series_stay_apart_and_are_sampled_over_time(tmp_path, write_mosaic):
+def test_volumes_of_a_series_stay_apart_and_are_sampled_over_time(tmp_path: Path, write_mosaic: Any) -> None:
     for number in range(1, 13):
         write_mosaic(tmp_path / f"{20 - number}.dcm", number)
     images = list(render_files([tmp_path], PlanOptions(24)))
@@ -133,7 +141,7 @@ def test_volumes_of_a_series_stay_apart_and_are_sampled_over_time(tmp_path, writ
     assert sorted(image.slice_index for image in every) == list(range(12 * TILES))
 
 
-def test_an_image_that_is_no_grid_stays_whole(tmp_path, write_mosaic, write_dicom):
+def test_an_image_that_is_no_grid_stays_whole(tmp_path: Path, write_mosaic: Any, write_dicom: Any) -> None:
     path = write_mosaic(tmp_path / "m.dcm", stated="nothing")
     (image,) = render_files([path])
     assert image.pixels.shape == (SIDE * EDGE, SIDE * EDGE)
@@ -141,14 +149,14 @@ def test_an_image_that_is_no_grid_stays_whole(tmp_path, write_mosaic, write_dico
 
 
 @pytest.mark.parametrize("second", [True, False])
-def test_csa_headers_of_both_forms_are_read(second):
+def test_csa_headers_of_both_forms_are_read(second: Any) -> None:
     tags = {"A": ["1", "2.5"], "Empty": [], "NumberOfImagesInMosaic": ["33      "], "Text": ["abc"]}
     found = read_csa(csa(tags, second=second))
     assert found == {"A": ("1", "2.5"), "Empty": (), "NumberOfImagesInMosaic": ("33",), "Text": ("abc",)}
 
 
 @given(st.binary(max_size=400), st.integers(0, 500), st.booleans())
-def test_a_damaged_csa_header_is_never_an_error(noise, at, second):
+def test_a_damaged_csa_header_is_never_an_error(noise: Any, at: Any, second: Any) -> None:
     whole = csa({"A": ["1"], "NumberOfImagesInMosaic": ["33"], "B": ["2"]}, second=second)
     read_csa(noise)
     read_csa(whole[:at])
@@ -166,12 +174,12 @@ def test_a_damaged_csa_header_is_never_an_error(noise, at, second):
         (4, 0, 48, None),
     ],
 )
-def test_tiles_fill_a_square_grid(count, rows, columns, region):
+def test_tiles_fill_a_square_grid(count: Any, rows: Any, columns: Any, region: Any) -> None:
     found = tile_region(7 if count > 7 else 0, count, rows, columns)
     assert found == (region if count != 1 else (0, 0, 48, 40))
 
 
-def test_counts_that_cannot_be_are_not_believed():
+def test_counts_that_cannot_be_are_not_believed() -> None:
     dataset = Dataset()
     dataset.Rows = dataset.Columns = 48
     block = dataset.private_block(0x0019, "SIEMENS MR HEADER", create=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,22 +23,22 @@ KEY = SecretKey(bytes(32))
 SAGITTAL = [0, 1, 0, 0, 0, -1]
 
 
-def headers(path):
+def headers(path: Any) -> Any:
     return [scan_file(found, KEY) for found in walk([path])]
 
 
-def item(**attributes):
+def item(**attributes: Any) -> Any:
     dataset = Dataset()
     for keyword, value in attributes.items():
         setattr(dataset, keyword, value)
     return dataset
 
 
-def group(**attributes):
+def group(**attributes: Any) -> Any:
     return Sequence([item(**attributes)])
 
 
-def frame_group(z, *, orientation=None, **groups):
+def frame_group(z: Any, *, orientation: Any = None, **groups: Any) -> Any:
     found = item(PlanePositionSequence=group(ImagePositionPatient=[0, 0, z]), **groups)
     if orientation:
         found.PlanePositionSequence = group(ImagePositionPatient=[z, 0, 0])
@@ -45,10 +47,12 @@ def frame_group(z, *, orientation=None, **groups):
 
 
 @pytest.fixture(scope="module")
-def write_enhanced(write_dicom):
+def write_enhanced(write_dicom: Any) -> Any:
     """An enhanced image whose frames have the groups `frames`; frame f holds `1000 * f` and a slope."""
 
-    def write(path, frames, modality="MR", shared=None, slope=100, **attributes):
+    def write(
+        path: Any, frames: Any, modality: Any = "MR", shared: Any = None, slope: Any = 100, **attributes: Any
+    ) -> Any:
         slopes = np.add.outer(np.arange(8), np.arange(8))
         pixels = np.stack([slope * f + slopes for f in range(len(frames))]).astype(np.int16)
         together = item(PlaneOrientationSequence=group(ImageOrientationPatient=[1, 0, 0, 0, 1, 0]))
@@ -68,7 +72,9 @@ def write_enhanced(write_dicom):
     return write
 
 
-def test_frames_of_an_enhanced_image_are_ordered_by_their_positions(tmp_path, write_enhanced):
+def test_frames_of_an_enhanced_image_are_ordered_by_their_positions(
+    tmp_path: Path, write_enhanced: Any
+) -> None:
     positions = [15, 0, 10, 5, 20]
     images = list(render_files([write_enhanced(tmp_path / "e.dcm", [frame_group(z) for z in positions])]))
     assert [positions[image.frame] for image in images] == [0, 5, 10, 15, 20]
@@ -90,7 +96,7 @@ def test_frames_of_an_enhanced_image_are_ordered_by_their_positions(tmp_path, wr
         lambda n: {"UnassignedPerFrameConvertedAttributesSequence": group(AcquisitionNumber=n)},
     ],
 )
-def test_frames_that_share_places_become_stacks(tmp_path, write_enhanced, told):
+def test_frames_that_share_places_become_stacks(tmp_path: Path, write_enhanced: Any, told: Any) -> None:
     frames = [(n, z) for n in (1, 2, 3) for z in (0, 5, 10, 15)]
     random.Random(3).shuffle(frames)
     path = write_enhanced(tmp_path / "e.dcm", [frame_group(z, **told(n)) for n, z in frames])
@@ -101,7 +107,9 @@ def test_frames_that_share_places_become_stacks(tmp_path, write_enhanced, told):
 
 @pytest.mark.parametrize("modality", ["CT", "US"])
 @pytest.mark.parametrize("limit", [85, None])
-def test_a_count_of_frames_that_lies_takes_no_memory(tmp_path, write_dicom, modality, limit):
+def test_a_count_of_frames_that_lies_takes_no_memory(
+    tmp_path: Path, write_dicom: Any, modality: Any, limit: Any
+) -> None:
     """A list of the frames of this file would take a hundred megabytes, of a larger file all there are."""
     pixels = np.zeros((700, 1000), np.uint16)
     path = write_dicom(tmp_path / "x.dcm", pixels, Modality=modality, NumberOfFrames=2**31 - 1)
@@ -114,7 +122,9 @@ def test_a_count_of_frames_that_lies_takes_no_memory(tmp_path, write_dicom, moda
     assert {outcome.code for outcome in draw(unit)} == {"inconsistent-pixels"}
 
 
-def test_frames_that_the_header_does_not_place_are_sampled_as_stored(tmp_path, write_dicom):
+def test_frames_that_the_header_does_not_place_are_sampled_as_stored(
+    tmp_path: Path, write_dicom: Any
+) -> None:
     pixels = np.zeros((400, 4, 4), np.uint16)
     for n in range(2):
         given = {"Modality": "MR", "NumberOfFrames": 400, "SOPInstanceUID": f"2.25.7{n}"}
@@ -126,14 +136,14 @@ def test_frames_that_the_header_does_not_place_are_sampled_as_stored(tmp_path, w
     assert [s.slice_index for s in unit.slices] == list(range(800))
 
 
-def test_each_orientation_of_an_enhanced_image_is_a_stack(tmp_path, write_enhanced):
+def test_each_orientation_of_an_enhanced_image_is_a_stack(tmp_path: Path, write_enhanced: Any) -> None:
     groups = [frame_group(z) for z in (10, 0, 5)]
     groups += [frame_group(x, orientation=SAGITTAL) for x in (0, 30, 10, 20)]
     (unit,) = plan(headers(write_enhanced(tmp_path / "e.dcm", groups)))
     assert [s.frame for s in unit.slices] == [4, 6, 5, 3, 1, 2, 0]
 
 
-def test_pixel_values_are_transformed_frame_by_frame(tmp_path, write_enhanced):
+def test_pixel_values_are_transformed_frame_by_frame(tmp_path: Path, write_enhanced: Any) -> None:
     """CT: the same tissue, stored with another slope and intercept in each frame, looks the same."""
     stored = [[0, 100], [200, 300], [400, 500]]
     transforms = [(2.0, -1000.0), (1.0, -1000.0), (0.5, -1000.0)]
@@ -153,7 +163,7 @@ def test_pixel_values_are_transformed_frame_by_frame(tmp_path, write_enhanced):
     assert len(stored) == len(images)
 
 
-def test_values_of_b_0_do_not_set_the_grey_of_b_1000(tmp_path, write_series):
+def test_values_of_b_0_do_not_set_the_grey_of_b_1000(tmp_path: Path, write_series: Any) -> None:
     write_series(tmp_path / "b0", 4, "MR", DiffusionBValue=0.0)
     for n, path in enumerate(write_series(tmp_path / "b1000", 4, "MR", DiffusionBValue=1000.0)):
         from pydicom import dcmread
@@ -169,7 +179,9 @@ def test_values_of_b_0_do_not_set_the_grey_of_b_1000(tmp_path, write_series):
     assert [image.slice_index for image in images if "b0" in image.path] == [0, 1, 2, 3]
 
 
-def test_a_localizer_in_the_series_is_beside_the_volume(tmp_path, write_series, write_dicom):
+def test_a_localizer_in_the_series_is_beside_the_volume(
+    tmp_path: Path, write_series: Any, write_dicom: Any
+) -> None:
     paths = write_series(tmp_path, 5)
     write_dicom(
         tmp_path / "scout.dcm",
@@ -189,21 +201,21 @@ def test_a_localizer_in_the_series_is_beside_the_volume(tmp_path, write_series, 
     assert [bool(h.quality.get("localizer")) for h in unit.headers].count(True) == 1
 
 
-def test_a_missing_slice_is_told_with_every_image_of_its_stack(tmp_path, write_series):
+def test_a_missing_slice_is_told_with_every_image_of_its_stack(tmp_path: Path, write_series: Any) -> None:
     write_series(tmp_path, 8)[3].unlink()
     images = list(render_files([tmp_path]))
     assert {image.warnings for image in images} == {("missing-slices",)}
     assert len(images) == 7
 
 
-def test_frames_without_places_stay_as_stored(tmp_path, write_dicom):
+def test_frames_without_places_stay_as_stored(tmp_path: Path, write_dicom: Any) -> None:
     pixels = np.arange(5 * 64, dtype=np.int16).reshape(5, 8, 8)
     path = write_dicom(tmp_path / "m.dcm", pixels, Modality="MR", NumberOfFrames=5)
     (unit,) = plan(headers(path), PlanOptions(3))
     assert [s.frame for s in unit.slices] == [0, 2, 4]
 
 
-def test_malformed_groups_leave_the_frames_as_stored(tmp_path, write_enhanced):
+def test_malformed_groups_leave_the_frames_as_stored(tmp_path: Path, write_enhanced: Any) -> None:
     groups = [frame_group(z) for z in (10, 0, 5)]
     groups[1].PlanePositionSequence = group(ImagePositionPatient=[1, 2])
     del groups[2].PlanePositionSequence
@@ -212,7 +224,7 @@ def test_malformed_groups_leave_the_frames_as_stored(tmp_path, write_enhanced):
 
 
 @pytest.mark.parametrize("limit", [None, 1, 7, 85])
-def test_the_real_chest_ct_is_ordered_as_simpleitk_orders_it(test_data, limit):
+def test_the_real_chest_ct_is_ordered_as_simpleitk_orders_it(test_data: Path, limit: Any) -> None:
     import SimpleITK
 
     folder = next(p.parent for p in (test_data / "dicom/ct_chest_series").rglob("*.dcm"))

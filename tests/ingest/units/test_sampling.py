@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from medsiglip.ingest.units.sampling import sample_evenly, sample_stacks, share
 
 @settings(max_examples=50)
 @given(st.integers(1, 3000), st.integers(2, 100))
-def test_samples_are_even(count, limit):
+def test_samples_are_even(count: Any, limit: Any) -> None:
     chosen = sample_evenly(count, limit)
     assert len(chosen) == min(count, limit)
     assert chosen[0] == 0
@@ -19,14 +21,14 @@ def test_samples_are_even(count, limit):
     assert not len(steps) or (steps.min() >= 1 and np.ptp(steps) <= 1)
 
 
-def test_one_sample_is_the_middle_and_no_limit_is_all():
+def test_one_sample_is_the_middle_and_no_limit_is_all() -> None:
     assert sample_evenly(9, 1) == [4]
     assert sample_evenly(9, None) == list(range(9))
 
 
 @settings(max_examples=50)
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=30), st.data())
-def test_a_share_is_proportional_and_leaves_nobody_out(counts, data):
+def test_a_share_is_proportional_and_leaves_nobody_out(counts: Any, data: Any) -> None:
     limit = data.draw(st.integers(len(counts), 500))
     shares = share(counts, limit)
     assert sum(shares) == min(limit, sum(counts))
@@ -43,7 +45,7 @@ def test_a_share_is_proportional_and_leaves_nobody_out(counts, data):
     st.lists(st.tuples(st.integers(1, 60), st.integers(0, 4)), min_size=1, max_size=40),
     st.integers(1, 120) | st.none(),
 )
-def test_no_more_than_the_limit_is_drawn_and_every_contrast_has_a_part(stacks, limit):
+def test_no_more_than_the_limit_is_drawn_and_every_contrast_has_a_part(stacks: Any, limit: Any) -> None:
     counts, contrasts = [count for count, _ in stacks], [contrast for _, contrast in stacks]
     drawn = sample_stacks(counts, contrasts, limit)
     total = sum(map(len, drawn))
@@ -65,11 +67,11 @@ def test_no_more_than_the_limit_is_drawn_and_every_contrast_has_a_part(stacks, l
         ([10] * 4, [0] * 4, [10] * 4),
     ],
 )
-def test_shares_of_usual_series(counts, contrasts, sizes):
+def test_shares_of_usual_series(counts: Any, contrasts: Any, sizes: Any) -> None:
     assert [len(slices) for slices in sample_stacks(counts, contrasts, 85)] == sizes
 
 
-def test_of_many_times_a_few_are_drawn_from_first_to_last():
+def test_of_many_times_a_few_are_drawn_from_first_to_last() -> None:
     """300 volumes of an fMRI, 36 slices each."""
     drawn = sample_stacks([36] * 300, [0] * 300, 85)
     times = [time for time, slices in enumerate(drawn) if slices]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ for found in walk(sys.argv[1:]):
 """
 
 
-def scanned(*paths):
+def scanned(*paths: Any) -> Any:
     """What a process of its own makes of files: each its code or `volume`, and what it prints beside that."""
     done = subprocess.run(
         [sys.executable, "-c", SCAN, *map(str, paths)],
@@ -35,8 +37,8 @@ def scanned(*paths):
 
 
 @pytest.fixture
-def written(tmp_path):
-    def write(suffix, old=b"", new=b"", name="x"):
+def written(tmp_path: Path) -> Any:
+    def write(suffix: Any, old: Any = b"", new: Any = b"", name: Any = "x") -> Any:
         path = tmp_path / f"{name}{suffix}"
         SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((4, 5, 6), np.int16)), str(path))
         data = path.read_bytes()
@@ -67,7 +69,9 @@ def written(tmp_path):
         (".nii", b"\3\0\6\0\5\0\4\0", b"\11\0\6\0\5\0\4\0"),
     ],
 )
-def test_a_header_that_cannot_be_ends_as_a_code_and_prints_nothing(written, suffix, old, new):
+def test_a_header_that_cannot_be_ends_as_a_code_and_prints_nothing(
+    written: Any, suffix: Any, old: Any, new: Any
+) -> None:
     codes, printed = scanned(written(suffix, old, new), written(suffix, name="y"))
     assert codes == ["undecodable-volume", "volume"]
     assert printed == ""
@@ -83,5 +87,7 @@ def test_a_header_that_cannot_be_ends_as_a_code_and_prints_nothing(written, suff
         (".mha", b"Offset = 0 0 0", b"Offset = -.5 +1e3 1.25E-2"),
     ],
 )
-def test_a_header_that_is_merely_long_or_talkative_is_read(written, suffix, old, new):
+def test_a_header_that_is_merely_long_or_talkative_is_read(
+    written: Any, suffix: Any, old: Any, new: Any
+) -> None:
     assert scanned(written(suffix, old, new)) == (["volume"], "")

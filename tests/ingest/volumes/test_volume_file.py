@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ FORMATS = ["nii", "nii.gz", "nrrd", "nhdr", "mha", "mhd"]
 ORIENTATIONS = ["LPS", "RAS", "RPI", "SAL", "PIR", "ASR"]
 
 
-def phantom(shape=(6, 10, 14), spacing=(2.0, 2.0, 3.0)):
+def phantom(shape: Any = (6, 10, 14), spacing: Any = (2.0, 2.0, 3.0)) -> Any:
     """[z, y, x] with axes to the head, the back and the left: every corner and every slice is told apart.
 
     The brightest block is at the patient's right front: top left in an axial picture.
@@ -41,12 +42,12 @@ def phantom(shape=(6, 10, 14), spacing=(2.0, 2.0, 3.0)):
     return image, values
 
 
-def write(image, path: Path) -> Path:
+def write(image: Any, path: Path) -> Path:
     SimpleITK.WriteImage(image, str(path), useCompression=path.suffix == ".gz")
     return path
 
 
-def drawn(path: Path, modality: str | None = None, limit: int | None = None):
+def drawn(path: Path, modality: str | None = None, limit: int | None = None) -> Any:
     (found,) = (f for f in walk([path]))
     header = scan_file(found, KEY, PictureMetadata(modality=modality))
     assert isinstance(header, Header), header
@@ -54,12 +55,12 @@ def drawn(path: Path, modality: str | None = None, limit: int | None = None):
     return [item for item in draw(unit) if hasattr(item, "display")]
 
 
-def pixels(images):
+def pixels(images: Any) -> Any:
     return [image.display.values for image in images]
 
 
 @pytest.fixture(scope="module")
-def dicom_pictures(tmp_path_factory, write_dicom):
+def dicom_pictures(tmp_path_factory: pytest.TempPathFactory, write_dicom: Any) -> Any:
     """The phantom as a series of a scanner: rows to the left, columns to the back, slices to the head."""
     folder = tmp_path_factory.mktemp("series")
     image, values = phantom()
@@ -80,8 +81,8 @@ def dicom_pictures(tmp_path_factory, write_dicom):
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("extension", FORMATS)
 def test_every_format_and_grid_gives_the_pictures_of_the_dicom_series(
-    tmp_path, dicom_pictures, extension, orientation
-):
+    tmp_path: Path, dicom_pictures: Any, extension: Any, orientation: Any
+) -> None:
     image = SimpleITK.DICOMOrient(phantom()[0], orientation)
     path = write(image, tmp_path / f"phantom.{extension}")
     images = drawn(path, "CT")
@@ -90,7 +91,7 @@ def test_every_format_and_grid_gives_the_pictures_of_the_dicom_series(
     np.testing.assert_array_equal(pixels(images), dicom_pictures)
 
 
-def test_the_patients_right_front_is_at_the_top_left(tmp_path):
+def test_the_patients_right_front_is_at_the_top_left(tmp_path: Path) -> None:
     (first, *_) = pixels(drawn(write(phantom()[0], tmp_path / "p.nii"), "MR"))
     top_left = first[:3, :4].mean()
     assert top_left == 255
@@ -98,7 +99,7 @@ def test_the_patients_right_front_is_at_the_top_left(tmp_path):
 
 
 @pytest.mark.parametrize("angle", [-40, -20, 20, 40])
-def test_oblique_grids_are_drawn_the_nearest_way_round(tmp_path, angle):
+def test_oblique_grids_are_drawn_the_nearest_way_round(tmp_path: Path, angle: Any) -> None:
     """SimpleITK's own idea of the nearest orientation is the reference."""
     image, _ = phantom()
     turn = SimpleITK.Euler3DTransform((0, 0, 0), 0.1, np.radians(angle), 0.2)
@@ -121,7 +122,9 @@ def test_oblique_grids_are_drawn_the_nearest_way_round(tmp_path, angle):
     ],
 )
 @pytest.mark.parametrize("orientation", ["LPS", "SAL", "RIP"])
-def test_thick_slices_are_drawn_as_they_were_taken(tmp_path, spacing, plane, corner, orientation):
+def test_thick_slices_are_drawn_as_they_were_taken(
+    tmp_path: Path, spacing: Any, plane: Any, corner: Any, orientation: Any
+) -> None:
     """Coronal and sagittal pictures have the head at the top; sagittal ones show the front at the left."""
     values = np.zeros((8, 9, 10), np.int16)
     middle = {"right-front": np.s_[:, :3, :3], "right-head": np.s_[5:, :, :3], "front-head": np.s_[5:, :3, :]}
@@ -139,7 +142,7 @@ def test_thick_slices_are_drawn_as_they_were_taken(tmp_path, spacing, plane, cor
     assert unit.orientation == plane
 
 
-def test_hounsfield_units_are_taken_from_the_metadata_alone(tmp_path):
+def test_hounsfield_units_are_taken_from_the_metadata_alone(tmp_path: Path) -> None:
     image, _ = phantom()
     renderings = {}
     for name, pixel_type in [
@@ -160,7 +163,7 @@ def test_hounsfield_units_are_taken_from_the_metadata_alone(tmp_path):
     }
 
 
-def test_a_scaled_nifti_holds_scaled_values(tmp_path):
+def test_a_scaled_nifti_holds_scaled_values(tmp_path: Path) -> None:
     """`scl_slope` and `scl_inter` (NIfTI-1, bytes 112 and 116)."""
     image, values = phantom()
     path = write(image, tmp_path / "p.nii")
@@ -173,7 +176,7 @@ def test_a_scaled_nifti_holds_scaled_values(tmp_path):
 
 
 @pytest.mark.parametrize("extension", ["nii", "nii.gz", "nrrd", "mha"])
-def test_colours_stay_colours(tmp_path, extension):
+def test_colours_stay_colours(tmp_path: Path, extension: Any) -> None:
     colours = np.random.default_rng(0).integers(0, 255, (4, 8, 9, 3), dtype=np.uint8)
     path = write(SimpleITK.GetImageFromArray(colours, isVector=True), tmp_path / f"c.{extension}")
     images = drawn(path)
@@ -182,7 +185,7 @@ def test_colours_stay_colours(tmp_path, extension):
 
 
 @pytest.mark.parametrize("extension", ["nii", "nii.gz", "mha"])
-def test_volumes_of_several_times_are_sampled_over_time_and_space(tmp_path, extension):
+def test_volumes_of_several_times_are_sampled_over_time_and_space(tmp_path: Path, extension: Any) -> None:
     values = np.zeros((40, 12, 8, 8), np.int16)
     values += np.arange(40, dtype=np.int16)[:, None, None, None] * 12
     values += np.arange(12, dtype=np.int16)[:, None, None]
@@ -198,7 +201,7 @@ def test_volumes_of_several_times_are_sampled_over_time_and_space(tmp_path, exte
     assert len(drawn(path, "MR")) == 480
 
 
-def test_gradients_as_components_are_volumes(tmp_path):
+def test_gradients_as_components_are_volumes(tmp_path: Path) -> None:
     values = np.random.default_rng(1).integers(0, 900, (5, 6, 7, 4), dtype=np.int16)
     path = write(SimpleITK.GetImageFromArray(values, isVector=True), tmp_path / "d.nrrd")
     images = drawn(path, "MR")
@@ -208,7 +211,7 @@ def test_gradients_as_components_are_volumes(tmp_path):
     np.testing.assert_allclose(pixels(images), expected, atol=0.51)
 
 
-def test_a_picture_of_two_dimensions_is_one_slice_as_it_lies(tmp_path):
+def test_a_picture_of_two_dimensions_is_one_slice_as_it_lies(tmp_path: Path) -> None:
     values = np.arange(30, dtype=np.uint8).reshape(5, 6)
     (image,) = drawn(write(SimpleITK.GetImageFromArray(values), tmp_path / "flat.mha"))
     assert (np.diff(image.display.values.ravel().astype(int)) >= 0).all()
@@ -217,7 +220,9 @@ def test_a_picture_of_two_dimensions_is_one_slice_as_it_lies(tmp_path):
 
 @pytest.mark.parametrize("orientation", ["RAI", "LPS", "SAL"])
 @pytest.mark.parametrize("extension", ["mha", "nii", "mhd", "nrrd"])
-def test_slices_read_one_by_one_are_those_of_the_whole(tmp_path, monkeypatch, extension, orientation):
+def test_slices_read_one_by_one_are_those_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extension: Any, orientation: Any
+) -> None:
     """Every format is read as a whole while it is small; large ones by slice unless it lies across."""
     image = SimpleITK.JoinSeries(
         [SimpleITK.DICOMOrient(phantom((9, 7, 5))[0] + n, orientation) for n in range(2)]
@@ -233,7 +238,7 @@ def test_slices_read_one_by_one_are_those_of_the_whole(tmp_path, monkeypatch, ex
     assert len(reads) == (7 if extension != "nrrd" and orientation != "SAL" else 0)
 
 
-def test_a_compressed_metaimage_is_read_as_a_whole(tmp_path, monkeypatch):
+def test_a_compressed_metaimage_is_read_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(volume_layout, "WHOLE_AT_MOST", 0)
     image, _ = phantom()
     SimpleITK.WriteImage(image, str(tmp_path / "a.mha"), useCompression=True)
@@ -241,7 +246,7 @@ def test_a_compressed_metaimage_is_read_as_a_whole(tmp_path, monkeypatch):
     np.testing.assert_array_equal(pixels(drawn(tmp_path / "a.mha")), pixels(drawn(plain)))
 
 
-def test_values_without_meaning_cost_no_picture(tmp_path):
+def test_values_without_meaning_cost_no_picture(tmp_path: Path) -> None:
     values = np.linspace(0, 1, 5 * 6 * 7, dtype=np.float32).reshape(5, 6, 7)
     values[2, 2, 2:4] = np.nan, np.inf
     shown = pixels(drawn(write(SimpleITK.GetImageFromArray(values), tmp_path / "n.nrrd")))
@@ -249,11 +254,11 @@ def test_values_without_meaning_cost_no_picture(tmp_path):
     assert shown[4].max() == 255
 
 
-def scanned(path):
+def scanned(path: Any) -> Any:
     return scan_file(next(iter(walk([path]))), KEY)
 
 
-def test_the_identity_is_the_content_and_its_data_file(tmp_path):
+def test_the_identity_is_the_content_and_its_data_file(tmp_path: Path) -> None:
     image, _ = phantom()
     first = scanned(write(image, tmp_path / "a.mhd"))
     again = scanned(write(image, tmp_path / "b.nii"))
@@ -265,7 +270,7 @@ def test_the_identity_is_the_content_and_its_data_file(tmp_path):
     assert len({h.study_instance_uid for h in (first, again, changed)}) == 3
 
 
-def test_nothing_of_free_text_is_kept(tmp_path, capfd):
+def test_nothing_of_free_text_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     image, _ = phantom()
     image.SetMetaData("descrip", "Doe^Jane")
     path = write(image, tmp_path / "a.nii")
@@ -280,7 +285,7 @@ def test_nothing_of_free_text_is_kept(tmp_path, capfd):
     assert "Doe" not in "".join(capfd.readouterr())
 
 
-def broken(tmp_path):
+def broken(tmp_path: Path) -> Any:
     image, _ = phantom()
     whole = write(image, tmp_path / "whole.nii").read_bytes()
     write(image, tmp_path / "whole.mhd")
@@ -317,7 +322,7 @@ def broken(tmp_path):
     return contents
 
 
-def test_what_cannot_be_read_is_one_line_each(tmp_path):
+def test_what_cannot_be_read_is_one_line_each(tmp_path: Path) -> None:
     names = broken(tmp_path)
     found = {Path(one.path).name: one for one in render_files([tmp_path])}
     assert found.keys() == names.keys()
@@ -330,7 +335,7 @@ def test_what_cannot_be_read_is_one_line_each(tmp_path):
 
 
 @pytest.mark.parametrize("extension", ["nii", "nii.gz", "nrrd", "mha", "nhdr"])
-def test_a_member_of_an_archive_is_the_same_volume(tmp_path, extension):
+def test_a_member_of_an_archive_is_the_same_volume(tmp_path: Path, extension: Any) -> None:
     path = write(phantom()[0], tmp_path / f"p.{extension}")
     with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
         for part in tmp_path.glob("p.*"):

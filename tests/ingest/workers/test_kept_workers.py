@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -26,14 +29,14 @@ from medsiglip.ingest.workers.unit_rendering import FileOutcome
 
 
 @pytest.fixture
-def pool():
+def pool() -> Iterator[Any]:
     pool = DrawingPool(2)
     yield pool
     pool.close()
 
 
 @pytest.fixture
-def mixed(tmp_path, write_dicom, write_series):
+def mixed(tmp_path: Path, write_dicom: Any, write_series: Any) -> Any:
     """A series with percentiles, a file of several frames, pictures, and what cannot be drawn."""
     rng = np.random.default_rng(1)
     write_series(tmp_path / "in" / "mr", 5, "MR")
@@ -47,7 +50,7 @@ def mixed(tmp_path, write_dicom, write_series):
     return tmp_path / "in"
 
 
-def told(rendered):
+def told(rendered: Any) -> Any:
     """Everything that is told of one image or rejected file, in a form that compares."""
     if isinstance(rendered, Rejected):
         return rendered.path, rendered.code
@@ -55,28 +58,28 @@ def told(rendered):
     return facts, rendered.pixels.shape, rendered.pixels.tobytes()
 
 
-def in_order(images):
+def in_order(images: Any) -> Any:
     return sorted(map(told, images), key=repr)
 
 
-def children():
+def children() -> Any:
     return {child.pid for child in psutil.Process().children()}
 
 
-def hanging(tmp_path):
+def hanging(tmp_path: Path) -> Any:
     """A unit of a file that never ends: whoever opens this pipe waits for a writer."""
     os.mkfifo(tmp_path / "pipe")
     header = Header(str(tmp_path / "pipe"), 1, 0, "dicom", "2.25.6", "2.25.7", "2.25.9", modality="CT")
     return Unit((header,), (Slice(0, 0, 0),))
 
 
-def test_workers_draw_what_this_process_draws(pool, mixed):
+def test_workers_draw_what_this_process_draws(pool: Any, mixed: Any) -> None:
     here = in_order(render_files([mixed]))
     assert len(here) == 5 + 3 + 3 + 2
     assert in_order(render_files([mixed], drawing=pool)) == here
 
 
-def test_a_single_file_is_looked_at_and_drawn_in_one_go(pool, mixed):
+def test_a_single_file_is_looked_at_and_drawn_in_one_go(pool: Any, mixed: Any) -> None:
     options, key, in_one_go = PlanOptions(), SecretKey(bytes(32)), 0
     for found in walk([mixed]):
         shown = pool.show(found, key, options)
@@ -87,7 +90,7 @@ def test_a_single_file_is_looked_at_and_drawn_in_one_go(pool, mixed):
     assert in_one_go == 9  # all but the frames and what is no image
 
 
-def test_workers_are_kept_and_shared_by_threads(pool, mixed):
+def test_workers_are_kept_and_shared_by_threads(pool: Any, mixed: Any) -> None:
     before = children()
     files = [mixed / name for name in ("us.dcm", "rgb.png", "grey.png", "photo.jpg", "broken.dcm")]
     here = [in_order(render_files([file])) for file in files]
@@ -98,7 +101,9 @@ def test_workers_are_kept_and_shared_by_threads(pool, mixed):
         assert len(children() - before) <= 2
 
 
-def test_a_file_that_hangs_is_rejected_alone_and_later_ones_are_drawn(pool, mixed, monkeypatch, tmp_path):
+def test_a_file_that_hangs_is_rejected_alone_and_later_ones_are_drawn(
+    pool: Any, mixed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("medsiglip.ingest.workers.pool.UNIT_SECONDS", 1.0)
     with ThreadPoolExecutor(2) as threads:
         stuck = threads.submit(lambda: list(pool.draw(hanging(tmp_path))))
@@ -108,7 +113,9 @@ def test_a_file_that_hangs_is_rejected_alone_and_later_ones_are_drawn(pool, mixe
     assert in_order(render_files([mixed], drawing=pool)) == in_order(render_files([mixed]))
 
 
-def test_a_file_that_hangs_when_it_is_looked_at_is_rejected_alone(pool, mixed, monkeypatch, tmp_path):
+def test_a_file_that_hangs_when_it_is_looked_at_is_rejected_alone(
+    pool: Any, mixed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("medsiglip.ingest.workers.pool.UNIT_SECONDS", 1.0)
     path = hanging(tmp_path).headers[0].path
     key = SecretKey(bytes(32))
@@ -117,7 +124,7 @@ def test_a_file_that_hangs_when_it_is_looked_at_is_rejected_alone(pool, mixed, m
     assert pool.scan(found, key) == scan_file(found, key)
 
 
-def test_a_worker_that_was_killed_is_replaced(mixed):
+def test_a_worker_that_was_killed_is_replaced(mixed: Any) -> None:
     pool = DrawingPool(1)
     before = children()
     file = mixed / "rgb.png"
@@ -130,7 +137,7 @@ def test_a_worker_that_was_killed_is_replaced(mixed):
     assert children() == before
 
 
-def test_plain_files_need_no_worker_where_that_is_allowed(mixed):
+def test_plain_files_need_no_worker_where_that_is_allowed(mixed: Any) -> None:
     pool = DrawingPool(1, plain_here=True)
     before = children()
     assert in_order(render_files([mixed / "us.dcm"], drawing=pool))
@@ -140,11 +147,11 @@ def test_plain_files_need_no_worker_where_that_is_allowed(mixed):
     pool.close()
 
 
-def test_closing_tells_those_who_wait(tmp_path):
+def test_closing_tells_those_who_wait(tmp_path: Path) -> None:
     pool = DrawingPool(1)
     errors = []
 
-    def ask(unit):
+    def ask(unit: Any) -> None:
         with pytest.raises(IngestError) as caught:
             list(pool.draw(unit))
         errors.append(caught.value.code)
@@ -161,7 +168,9 @@ def test_closing_tells_those_who_wait(tmp_path):
     assert errors == ["shutting-down"] * 3
 
 
-def test_more_than_may_be_shown_is_a_lack_of_memory(tmp_path, write_dicom, monkeypatch):
+def test_more_than_may_be_shown_is_a_lack_of_memory(
+    tmp_path: Path, write_dicom: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_dicom(tmp_path / "a.dcm", np.zeros((3, 20, 30), np.uint16), NumberOfFrames=3)
     (unit,) = plan([scan_file(found, SecretKey(bytes(32))) for found in walk([tmp_path])])
     memory = np.zeros(2000, np.uint8)

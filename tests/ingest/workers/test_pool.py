@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -26,24 +28,24 @@ from medsiglip.ingest.workers.rendered_unit import draw_unit
 SIZE, PROFILE = 32, "medsiglip-eval"
 
 
-def headers_of(folder):
+def headers_of(folder: Any) -> Any:
     return [scan_file(found, SecretKey(b"k" * 32)) for found in walk([folder])]
 
 
-def hanging(tmp_path, name="pipe"):
+def hanging(tmp_path: Path, name: Any = "pipe") -> Any:
     """The header of a file that never ends: whoever opens this pipe waits for a writer."""
     os.mkfifo(tmp_path / name)
     return Header(str(tmp_path / name), 1, 0, "dicom", "2.25.666", "2.25.7", "2.25.97", modality="CT")
 
 
 @pytest.fixture
-def worker():
+def worker() -> Iterator[Any]:
     worker = Worker(SIZE, PROFILE, lambda unit: 2.0)
     yield worker
     worker.release()
 
 
-def test_a_worker_draws_what_this_process_draws(tmp_path, worker, write_series):
+def test_a_worker_draws_what_this_process_draws(tmp_path: Path, worker: Any, write_series: Any) -> None:
     write_series(tmp_path, 4)
     (unit,) = plan(headers_of(tmp_path))
     here, there = draw_unit(unit, SIZE, PROFILE), worker.draw(unit)
@@ -51,7 +53,9 @@ def test_a_worker_draws_what_this_process_draws(tmp_path, worker, write_series):
     assert (there.files, there.images) == (here.files, here.images)
 
 
-def test_inputs_stay_as_they_are_when_the_worker_draws_on(tmp_path, worker, write_series):
+def test_inputs_stay_as_they_are_when_the_worker_draws_on(
+    tmp_path: Path, worker: Any, write_series: Any
+) -> None:
     """The slot is used again, and grows for a longer series."""
     for number, count in enumerate((2, 5, 3)):
         write_series(tmp_path, count, uid=50 + number)
@@ -61,7 +65,9 @@ def test_inputs_stay_as_they_are_when_the_worker_draws_on(tmp_path, worker, writ
         np.testing.assert_array_equal(inputs, draw_unit(unit, SIZE, PROFILE).inputs)
 
 
-def test_a_hanging_file_is_quarantined_and_the_worker_replaced(tmp_path, worker, write_series):
+def test_a_hanging_file_is_quarantined_and_the_worker_replaced(
+    tmp_path: Path, worker: Any, write_series: Any
+) -> None:
     write_series(tmp_path / "in", 2)
     stuck = Unit((hanging(tmp_path),), (Slice(0, 0, 0),))
     assert [f.code for f in draw_or_isolate(worker.draw, stuck).files] == ["decoder-timeout"]
@@ -69,7 +75,7 @@ def test_a_hanging_file_is_quarantined_and_the_worker_replaced(tmp_path, worker,
     assert len(draw_or_isolate(worker.draw, unit).images) == 2
 
 
-def test_a_worker_that_stops_reading_is_noticed(tmp_path, worker, write_series):
+def test_a_worker_that_stops_reading_is_noticed(tmp_path: Path, worker: Any, write_series: Any) -> None:
     """A stopped process takes in what a pipe holds, and no more."""
     write_series(tmp_path, 1)
     (unit,) = plan(headers_of(tmp_path))
@@ -82,7 +88,7 @@ def test_a_worker_that_stops_reading_is_noticed(tmp_path, worker, write_series):
     assert len(worker.draw(unit).images) == 1
 
 
-def test_a_crash_is_noticed(tmp_path, write_series):
+def test_a_crash_is_noticed(tmp_path: Path, write_series: Any) -> None:
     worker = Worker(SIZE, PROFILE, lambda unit: 60.0)
     write_series(tmp_path / "in", 1)
     (unit,) = plan(headers_of(tmp_path / "in"))
@@ -96,12 +102,14 @@ def test_a_crash_is_noticed(tmp_path, write_series):
     worker.release()
 
 
-def test_a_file_whose_worker_was_killed_by_somebody_else_is_drawn_all_the_same(tmp_path, write_series):
+def test_a_file_whose_worker_was_killed_by_somebody_else_is_drawn_all_the_same(
+    tmp_path: Path, write_series: Any
+) -> None:
     write_series(tmp_path, 1)
     (unit,) = plan(headers_of(tmp_path))
     calls = []
 
-    def killed_once(unit):
+    def killed_once(unit: Any) -> Any:
         calls.append(unit)
         if len(calls) == 1:
             raise WorkerLostError("decoder-crashed")
@@ -110,7 +118,7 @@ def test_a_file_whose_worker_was_killed_by_somebody_else_is_drawn_all_the_same(t
     assert [f.code for f in draw_or_isolate(killed_once, unit).files] == [None]
 
 
-def test_one_bad_file_does_not_cost_its_series(tmp_path, worker, write_series):
+def test_one_bad_file_does_not_cost_its_series(tmp_path: Path, worker: Any, write_series: Any) -> None:
     write_series(tmp_path / "in", 3)
     (unit,) = plan([*headers_of(tmp_path / "in"), hanging(tmp_path)])
     drawn = draw_or_isolate(worker.draw, unit)
@@ -127,13 +135,13 @@ def test_one_bad_file_does_not_cost_its_series(tmp_path, worker, write_series):
 
 
 @pytest.mark.parametrize("bad", [{17}, {0, 63}, {5, 6, 40}])
-def test_few_workers_are_lost_over_a_long_series(tmp_path, write_series, bad):
+def test_few_workers_are_lost_over_a_long_series(tmp_path: Path, write_series: Any, bad: Any) -> None:
     paths = write_series(tmp_path, 64)
     (unit,) = plan(headers_of(tmp_path))
     names = {str(path) for number, path in enumerate(paths) if number in bad}
     losses = 0
 
-    def draw(part):
+    def draw(part: Any) -> Any:
         nonlocal losses
         if names & {header.path for header in part.headers}:
             losses += 1
@@ -146,12 +154,12 @@ def test_few_workers_are_lost_over_a_long_series(tmp_path, write_series, bad):
     assert losses <= 1 + 6 * len(bad)
 
 
-def test_a_series_of_bad_files_costs_a_bounded_number_of_workers(tmp_path, write_series):
+def test_a_series_of_bad_files_costs_a_bounded_number_of_workers(tmp_path: Path, write_series: Any) -> None:
     write_series(tmp_path, 100)
     (unit,) = plan(headers_of(tmp_path))
     losses = 0
 
-    def draw(part):
+    def draw(part: Any) -> None:
         nonlocal losses
         losses += 1
         raise WorkerLostError("decoder-timeout")
@@ -162,7 +170,7 @@ def test_a_series_of_bad_files_costs_a_bounded_number_of_workers(tmp_path, write
     assert losses <= 32
 
 
-def test_an_ordinary_file_is_cut_off_well_within_ten_seconds():
+def test_an_ordinary_file_is_cut_off_well_within_ten_seconds() -> None:
     claims_much = Header("x", 500_000, 0, "dicom", "1", "2", "3", rows=65535, columns=65535)
     assert seconds_allowed(Unit((claims_much,), tuple(Slice(0, f, None) for f in range(85)))) < 10
     slide = Header("x", 2 << 30, 0, "dicom", "1", "2", "3", rows=512, columns=512)
@@ -178,7 +186,9 @@ worker.main()
 """
 
 
-def test_a_file_that_needs_too_much_memory_is_rejected_by_its_code(tmp_path, write_series, monkeypatch):
+def test_a_file_that_needs_too_much_memory_is_rejected_by_its_code(
+    tmp_path: Path, write_series: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_series(tmp_path / "in", 1)
     (unit,) = plan(headers_of(tmp_path / "in"))
     (tmp_path / "greedy.py").write_text(GREEDY)
@@ -192,7 +202,7 @@ def test_a_file_that_needs_too_much_memory_is_rejected_by_its_code(tmp_path, wri
     greedy.release()
 
 
-def test_the_pool_yields_every_unit_once(tmp_path, write_dicom):
+def test_the_pool_yields_every_unit_once(tmp_path: Path, write_dicom: Any) -> None:
     for n in range(40):
         write_dicom(tmp_path / f"{n}.dcm", np.full((8, 8), n, np.uint16) + np.eye(8, dtype=np.uint16))
     units = plan(headers_of(tmp_path))
@@ -200,7 +210,7 @@ def test_the_pool_yields_every_unit_once(tmp_path, write_dicom):
     assert sorted(unit.headers[0].path for unit, _ in drawn) == sorted(u.headers[0].path for u in units)
 
 
-def test_leaving_early_ends_the_workers_and_closes_their_slots(tmp_path, write_dicom):
+def test_leaving_early_ends_the_workers_and_closes_their_slots(tmp_path: Path, write_dicom: Any) -> None:
     for n in range(10):
         write_dicom(tmp_path / f"{n}.dcm", np.full((8, 8), n, np.uint16))
     before = threading.active_count(), psutil.Process().num_fds()
@@ -226,7 +236,7 @@ sys.stdin.read()
 """
 
 
-def open_files(process):
+def open_files(process: Any) -> Any:
     """Inodes of what a process holds open, the anonymous among it; Linux tells."""
     folder = Path(f"/proc/{process.pid}/fd")
     try:
@@ -237,7 +247,7 @@ def open_files(process):
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="looks into /proc for anonymous memory")
 @pytest.mark.parametrize("state", ["idle", "busy"])
-def test_a_killed_run_leaves_no_process_and_no_shared_memory_behind(tmp_path, state):
+def test_a_killed_run_leaves_no_process_and_no_shared_memory_behind(tmp_path: Path, state: Any) -> None:
     os.mkfifo(tmp_path / "pipe")
     run = subprocess.Popen(
         [sys.executable, "-c", ORPHANS, str(tmp_path / "pipe"), state],

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from medsiglip.ingest.reasons import Rejected
 from medsiglip.ingest.run.pipeline import Rendered, render_files
 
 
-def test_display_values_before_resizing(tmp_path, write_dicom):
+def test_display_values_before_resizing(tmp_path: Path, write_dicom: Any) -> None:
     stored = np.linspace(0, 4095, 600).astype(np.uint16).reshape(20, 30)
     write_dicom(tmp_path / "a.dcm", stored, BitsStored=12, WindowCenter=2048, WindowWidth=4096)
     (rendered,) = render_files([tmp_path / "a.dcm"])
@@ -19,7 +21,7 @@ def test_display_values_before_resizing(tmp_path, write_dicom):
     np.testing.assert_allclose(rendered.pixels, stored / 4095 * 255, atol=0.501)
 
 
-def test_files_without_a_picture_are_told(tmp_path, write_dicom):
+def test_files_without_a_picture_are_told(tmp_path: Path, write_dicom: Any) -> None:
     (tmp_path / "a.dcm").write_text("text")
     write_dicom(tmp_path / "b.dcm", np.zeros((4, 4), np.uint16), Rows=99)
     Image.new("L", (4, 4), 9).save(tmp_path / "c.png")
@@ -29,7 +31,7 @@ def test_files_without_a_picture_are_told(tmp_path, write_dicom):
     assert (found["c.png"].rendering, found["c.png"].warnings) == ("picture", ("blank",))
 
 
-def test_a_series_shares_its_percentiles_and_a_lone_slice_says_so(tmp_path, write_series):
+def test_a_series_shares_its_percentiles_and_a_lone_slice_says_so(tmp_path: Path, write_series: Any) -> None:
     paths = write_series(tmp_path, 4, "MR")
     together = list(render_files([tmp_path]))
     assert [item.slice_index for item in together] == [0, 1, 2, 3]
@@ -51,7 +53,9 @@ def nested(tag: int, depth: int) -> bytes:
 
 
 @pytest.mark.parametrize("tag", [0x00091010, 0x00283010, 0x00540220, 0xFFFAFFFA])
-def test_sequences_nested_to_any_depth_do_not_keep_a_picture_from_being_drawn(tmp_path, write_dicom, tag):
+def test_sequences_nested_to_any_depth_do_not_keep_a_picture_from_being_drawn(
+    tmp_path: Path, write_dicom: Any, tag: Any
+) -> None:
     """A private one, a VOI LUT, a view code and a signature, before and behind the pixels."""
     path = write_dicom(tmp_path / "x.dcm", np.arange(64, dtype=np.uint16).reshape(8, 8))
     (plain,) = render_files([path])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import SimpleITK
@@ -12,25 +15,27 @@ from medsiglip.ingest.workers import unit_rendering
 from medsiglip.ingest.workers.rendered import render_files
 
 
-def pictures(path):
+def pictures(path: Any) -> Any:
     return [
         (one.frame, one.rendering_params, one.warnings, one.pixels.tolist()) for one in render_files([path])
     ]
 
 
-def write_cine(folder, write_dicom):
+def write_cine(folder: Any, write_dicom: Any) -> None:
     frames = np.random.default_rng(0).integers(0, 4000, (7, 9, 8), dtype=np.uint16)
     write_dicom(folder / "cine.dcm", frames, Modality="US", NumberOfFrames=7, BitsStored=12)
 
 
-def write_volume(folder):
+def write_volume(folder: Any) -> None:
     values = np.random.default_rng(1).normal(size=(6, 9, 8)).astype(np.float32)
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(folder / "v.nii.gz"))
 
 
 @pytest.mark.parametrize("held", [0, 9 * 8 * 2 * 3])
 @pytest.mark.parametrize("kind", ["series", "cine", "volume"])
-def test_a_second_look_gives_the_same_pictures(tmp_path, monkeypatch, write_dicom, write_series, kind, held):
+def test_a_second_look_gives_the_same_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_dicom: Any, write_series: Any, kind: Any, held: Any
+) -> None:
     if kind == "series":
         write_series(tmp_path, 6, "MR")
     elif kind == "cine":
@@ -47,7 +52,7 @@ def test_a_second_look_gives_the_same_pictures(tmp_path, monkeypatch, write_dico
     assert max(map(opened.count, opened)) == 2
 
 
-def test_percentiles_of_many_slices_are_those_of_all_their_values(monkeypatch):
+def test_percentiles_of_many_slices_are_those_of_all_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
     """However often equal values were counted together."""
     slices = np.random.default_rng(2).normal(300, 90, (30, 20, 20)).astype(np.int16)
     slices[3, :4] = 5000
@@ -60,7 +65,9 @@ def test_percentiles_of_many_slices_are_those_of_all_their_values(monkeypatch):
     assert sum(part.size for part in counted._values) <= 100 + np.unique(slices).size
 
 
-def test_percentiles_of_fractions_are_taken_of_an_even_part(tmp_path, monkeypatch):
+def test_percentiles_of_fractions_are_taken_of_an_even_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     values = np.random.default_rng(3).normal(0, 1, (5, 64, 64)).astype(np.float32)
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(tmp_path / "v.nrrd"))
     monkeypatch.setattr(unit_rendering, "MAX_COUNTED_FRACTIONS", 1024)

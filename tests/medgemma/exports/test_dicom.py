@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
+from typing import Any
 
 import pydicom
 import pytest
@@ -27,7 +28,7 @@ from tests.medgemma.exports.exported_drafts import (
 UTF8_UNKNOWN = "W: The VR checker does not support this Specific Character Set: ISO_IR 192\n"
 
 
-def read(made, format="dicom-sr", facts=FACTS):
+def read(made: Any, format: Any = "dicom-sr", facts: Any = FACTS) -> Any:
     return pydicom.dcmread(io.BytesIO(export(made, format, facts, Pictures()).content))
 
 
@@ -36,7 +37,7 @@ def read(made, format="dicom-sr", facts=FACTS):
 )
 @pytest.mark.parametrize("history", [(), (ACCEPTED,)])
 @pytest.mark.parametrize("images", [0, 2])
-def test_mandatory_modules_have_their_attributes(format, iod, history, images):
+def test_mandatory_modules_have_their_attributes(format: Any, iod: Any, history: Any, images: Any) -> None:
     dataset = read(draft(images=images, history=history, status="accepted" if history else "draft"), format)
     for module in get_iod_module_map()[iod]:
         # The table of the content module holds all value types at once; that one is dsrdump's to judge.
@@ -50,7 +51,7 @@ def test_mandatory_modules_have_their_attributes(format, iod, history, images):
 
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("images", [0, 2])
-def test_dsrdump_reads_every_sr_without_a_complaint(dsrdump, kind, images):
+def test_dsrdump_reads_every_sr_without_a_complaint(dsrdump: Any, kind: Any, images: Any) -> None:
     made = draft(TEXTS[kind], images=images, findings=200 if kind == "plain" else 3)
     out, err = dsrdump(export(made, "dicom-sr", FACTS).content)
     # dcmtk's checker knows no UTF-8, and says so of any file that uses it.
@@ -62,7 +63,7 @@ def test_dsrdump_reads_every_sr_without_a_complaint(dsrdump, kind, images):
     assert out.count("IMAGE:(121080,DCM,") == (len(made.evidence.findings) if images else 0)
 
 
-def test_an_accepted_sr_is_verified_by_the_person(dsrdump):
+def test_an_accepted_sr_is_verified_by_the_person(dsrdump: Any) -> None:
     dataset = read(draft(status="accepted", history=(ACCEPTED,)))
     assert (dataset.CompletionFlag, dataset.VerificationFlag) == ("COMPLETE", "VERIFIED")
     observer = dataset.VerifyingObserverSequence[0]
@@ -74,7 +75,7 @@ def test_an_accepted_sr_is_verified_by_the_person(dsrdump):
     assert "Person Observer Name" in out
 
 
-def test_highdicom_finds_the_scores_and_their_images():
+def test_highdicom_finds_the_scores_and_their_images() -> None:
     made = draft()
     report = ComprehensiveSR.from_dataset(read(made))
     scores = [i for i in content_items(report) if i.ValueType == "NUM"]
@@ -86,7 +87,7 @@ def test_highdicom_finds_the_scores_and_their_images():
     assert [i.TextValue for i in content_items(report) if i.ValueType == "TEXT"].count(PLAIN[0]) == 1
 
 
-def test_references_name_frames_only_of_what_has_several_and_only_dicom():
+def test_references_name_frames_only_of_what_has_several_and_only_dicom() -> None:
     several = dataclasses.replace(FACTS.instances[0], number_of_frames=5)
     plain = dataclasses.replace(FACTS.instances[1], sop_class_uid=None)
     report = read(draft(), facts=dataclasses.replace(FACTS, instances=(several, plain)))
@@ -95,7 +96,7 @@ def test_references_name_frames_only_of_what_has_several_and_only_dicom():
 
 
 @pytest.mark.parametrize("format", ["dicom-sr", "dicom-pdf"])
-def test_patient_and_study_hold_what_was_handed_in_and_no_more(format):
+def test_patient_and_study_hold_what_was_handed_in_and_no_more(format: Any) -> None:
     dataset = read(draft(), format)
     patient = {e.keyword: str(e.value or "") for e in dataset.group_dataset(0x0010)}
     assert patient == {
@@ -111,7 +112,7 @@ def test_patient_and_study_hold_what_was_handed_in_and_no_more(format):
     assert not any(dataset[k].value for k in ("PatientSex", "PatientAge", "StudyDate", "AccessionNumber"))
 
 
-def test_the_encapsulated_pages_are_the_pages():
+def test_the_encapsulated_pages_are_the_pages() -> None:
     dataset = read(draft(), "dicom-pdf")
     assert embedded_pdf(dataset) == export(draft(), "pdf", FACTS, Pictures()).content
     assert len(dataset.EncapsulatedDocument) % 2 == 0
@@ -127,10 +128,10 @@ def test_the_encapsulated_pages_are_the_pages():
 @pytest.mark.parametrize(
     ("years", "age"), [(63.9, "063Y"), (1.5, "018M"), (0.05, "018D"), (None, None), (-1, None), (120, "120Y")]
 )
-def test_ages_are_written_in_the_unit_of_their_size(years, age):
+def test_ages_are_written_in_the_unit_of_their_size(years: Any, age: Any) -> None:
     assert age_string(years) == age
 
 
-def test_values_fit_their_representation():
+def test_values_fit_their_representation() -> None:
     assert long_string("a\\b\n" + "x" * 100) == "a b " + "x" * 60
     assert person_name("Doe^Jane=x") == "Doe Jane x^"

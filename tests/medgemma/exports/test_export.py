@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import unicodedata
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.parametrize("format", FORMATS)
 
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("between", [" ", "\n", "\r\n\r\n"])
-def test_every_sentence_and_the_mark_are_in_every_export(format, kind, between):
+def test_every_sentence_and_the_mark_are_in_every_export(format: Any, kind: Any, between: Any) -> None:
     made = export(draft(TEXTS[kind], between=between), format, FACTS, Pictures())
     text = unicodedata.normalize("NFC", squeezed(read_back(made, format)))
     assert squeezed(MARK) in text or format in ("pdf", "dicom-pdf")  # whose marks are in their margins
@@ -42,7 +43,7 @@ def test_every_sentence_and_the_mark_are_in_every_export(format, kind, between):
         assert unicodedata.normalize("NFC", squeezed(sentence)) in text
 
 
-def test_contradictions_and_flags_stand_behind_their_sentences(format):
+def test_contradictions_and_flags_stand_behind_their_sentences(format: Any) -> None:
     text = squeezed(read_back(export(draft(), format, FACTS), format))
     assert squeezed(f"{PLAIN[1]} [contradicts the scores: pneumothorax 0.87]") in text
     expected = (
@@ -52,7 +53,7 @@ def test_contradictions_and_flags_stand_behind_their_sentences(format):
     assert squeezed(f"{PLAIN[0]} [") not in text
 
 
-def test_an_accepted_draft_names_who_and_when_and_is_marked_no_more(format):
+def test_an_accepted_draft_names_who_and_when_and_is_marked_no_more(format: Any) -> None:
     text = squeezed(read_back(export(draft(status="accepted", history=(ACCEPTED,)), format, FACTS), format))
     assert squeezed("accepted by Dr. Anna Moeller on 2026-11-25 05:30 UTC") in text
     assert squeezed("NOT A REPORT") not in text
@@ -60,7 +61,7 @@ def test_an_accepted_draft_names_who_and_when_and_is_marked_no_more(format):
 
 
 @pytest.mark.parametrize("status", ["edited", "accepted"])
-def test_an_edited_draft_holds_the_words_of_the_person_alone(format, status):
+def test_an_edited_draft_holds_the_words_of_the_person_alone(format: Any, status: Any) -> None:
     history = (EDITED, dataclasses.replace(ACCEPTED, text=EDITED.text)) if status == "accepted" else (EDITED,)
     text = squeezed(read_back(export(draft(status=status, history=history), format, FACTS), format))
     if status == "edited":
@@ -74,7 +75,7 @@ def test_an_edited_draft_holds_the_words_of_the_person_alone(format, status):
     assert squeezed(PLAIN[0]) not in text
 
 
-def test_a_rejected_draft_leaves_as_markdown_alone(format):
+def test_a_rejected_draft_leaves_as_markdown_alone(format: Any) -> None:
     rejected = draft(status="rejected", history=(REJECTED,))
     if format == "markdown":
         text = squeezed(read_back(export(rejected, format, FACTS), format))
@@ -88,7 +89,7 @@ def test_a_rejected_draft_leaves_as_markdown_alone(format):
         assert refused.value.code == "draft-rejected"
 
 
-def test_other_patients_leave_as_scores_and_labels_only(format):
+def test_other_patients_leave_as_scores_and_labels_only(format: Any) -> None:
     quoting = f"As in study {OTHER_STUDY}."
     made = export(draft((quoting, f"Not 1{OTHER_STUDY} nor {OTHER_STUDY}.5.")), format, FACTS, Pictures())
     text = squeezed(read_back(made, format))
@@ -103,26 +104,26 @@ def test_other_patients_leave_as_scores_and_labels_only(format):
         assert squeezed("0.934") in squeezed(read_back(whole, format))
 
 
-def test_two_hundred_findings_and_no_images(format):
+def test_two_hundred_findings_and_no_images(format: Any) -> None:
     many = draft(findings=200, images=0)
     made = export(many, format, FACTS, Pictures())
     text = json.dumps(json.loads(made.content)) if format == "fhir" else read_back(made, format)
     assert all(f"finding-{n:03d}" in text for n in range(200))
 
 
-def test_the_same_draft_makes_the_same_bytes(format):
+def test_the_same_draft_makes_the_same_bytes(format: Any) -> None:
     assert export(draft(), format, FACTS, Pictures()) == export(draft(), format, FACTS, Pictures())
 
 
 @pytest.mark.parametrize("status", ["accepted", "edited", "rejected"])
-def test_a_status_that_nobody_answers_for_is_refused(format, status):
+def test_a_status_that_nobody_answers_for_is_refused(format: Any, status: Any) -> None:
     other = Revision("draft", "machine", "2026-11-25T04:00:00Z")
     with pytest.raises(DraftError) as refused:
         export(draft(status=status, history=(other,)), format, FACTS)
     assert refused.value.code in ("draft-undecided-by", "draft-rejected")
 
 
-def test_facts_of_another_study_and_bad_times_are_refused(format):
+def test_facts_of_another_study_and_bad_times_are_refused(format: Any) -> None:
     with pytest.raises(DraftError) as refused:
         export(draft(), format, dataclasses.replace(FACTS, study_instance_uid="2.25.5"))
     assert refused.value.code == "other-study"
@@ -134,7 +135,7 @@ def test_facts_of_another_study_and_bad_times_are_refused(format):
     assert refused.value.code == "unknown-format"
 
 
-def test_no_heavy_library_is_loaded_before_an_export_needs_it(format):
+def test_no_heavy_library_is_loaded_before_an_export_needs_it(format: Any) -> None:
     code = (
         "import sys, medsiglip.medgemma.exports.export\n"
         "heavy = ('highdicom', 'pydicom', 'fpdf', 'matplotlib', 'PIL', 'fhir')\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import re
+from typing import Any
 
 from fhir.resources.R4B.diagnosticreport import DiagnosticReport
 
@@ -21,12 +22,12 @@ from tests.medgemma.exports.exported_drafts import (
 )
 
 
-def pages(pdf):
+def pages(pdf: Any) -> Any:
     count = len(re.findall(rb"/Type /Page\b", pdf))
     return [pdf_text(pdf, "-f", str(n), "-l", str(n)) for n in range(1, count + 1)]
 
 
-def test_the_mark_is_above_and_below_every_page_until_accepted():
+def test_the_mark_is_above_and_below_every_page_until_accepted() -> None:
     made = export(draft(TEXTS["long"], findings=200), "pdf", FACTS, Pictures()).content
     found = pages(made)
     assert len(found) > 5
@@ -35,7 +36,7 @@ def test_the_mark_is_above_and_below_every_page_until_accepted():
     assert all("accepted by Dr. Anna Moeller" in page and MARK not in page for page in pages(accepted))
 
 
-def test_pictures_are_those_of_the_most_probable_findings():
+def test_pictures_are_those_of_the_most_probable_findings() -> None:
     many = draft(findings=200, images=40)
     findings = tuple(
         dataclasses.replace(f, image_id=1 + n % 40) for n, f in enumerate(many.evidence.findings)
@@ -44,7 +45,7 @@ def test_pictures_are_those_of_the_most_probable_findings():
     asked = []
 
     class Asked(Pictures):
-        def pictures(self, image_ids):
+        def pictures(self, image_ids: Any) -> Any:
             asked.extend(image_ids)
             return super().pictures(image_ids)
 
@@ -57,7 +58,7 @@ def test_pictures_are_those_of_the_most_probable_findings():
     assert "32 more images drove findings." in text
 
 
-def test_rows_after_one_of_another_script_keep_their_font():
+def test_rows_after_one_of_another_script_keep_their_font() -> None:
     made = draft()
     first = dataclasses.replace(made.evidence.findings[0], label="肺結節")
     evidence = dataclasses.replace(made.evidence, findings=(first, *made.evidence.findings[1:]))
@@ -66,7 +67,7 @@ def test_rows_after_one_of_another_script_keep_their_font():
     assert "finding-001 absent 0.01 prompts:chest-xray image 2" in text
 
 
-def test_a_label_longer_than_a_page_is_cut_on_the_page_alone():
+def test_a_label_longer_than_a_page_is_cut_on_the_page_alone() -> None:
     made = draft()
     label = " ".join(f"word{n}" for n in range(3000))
     first = dataclasses.replace(made.evidence.findings[0], label=label)
@@ -77,7 +78,7 @@ def test_a_label_longer_than_a_page_is_cut_on_the_page_alone():
     assert fhir_json(export(made, "fhir", FACTS))["contained"][2]["code"]["text"] == label
 
 
-def test_fhir_is_preliminary_and_ai_asserted_until_a_person_is_named():
+def test_fhir_is_preliminary_and_ai_asserted_until_a_person_is_named() -> None:
     made = export(draft(), "fhir", FACTS, Pictures())
     report = DiagnosticReport.model_validate_json(made.content)
     assert report.status == "preliminary"
@@ -91,7 +92,7 @@ def test_fhir_is_preliminary_and_ai_asserted_until_a_person_is_named():
     assert report.issued.isoformat() == "2026-11-25T05:30:00+00:00"
 
 
-def test_fhir_contains_the_scores_and_the_pages():
+def test_fhir_contains_the_scores_and_the_pages() -> None:
     made = draft(findings=200)
     answer = fhir_json(export(made, "fhir", FACTS, Pictures()))
     contained = {f"#{resource['id']}": resource for resource in answer["contained"]}

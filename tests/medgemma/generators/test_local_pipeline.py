@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,7 +195,7 @@ def test_one_reply_at_a_time_and_who_waits_may_leave(pipeline: LocalPipeline) ->
     inside, go = threading.Event(), threading.Event()
     entered: list[int] = []
 
-    def hold(_network, _given, _fields) -> None:  # type: ignore[no-untyped-def]
+    def hold(_network: Any, _given: Any, _fields: Any) -> None:  # type: ignore[no-untyped-def]
         entered.append(threading.get_ident())
         inside.set()
         assert go.wait(30)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,7 +193,7 @@ def test_a_server_that_hangs_is_left(script: Script) -> None:
 
 
 def test_a_whole_reply_whose_stream_stays_open_is_taken(script: Script) -> None:
-    async def events():  # type: ignore[no-untyped-def]
+    async def events() -> Iterator[Any]:  # type: ignore[no-untyped-def]
         import asyncio
 
         yield event({"content": GOOD}, "stop")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_slices_are_chosen_evenly_with_the_first_and_the_last(available: int) ->
 class Numbered0:
     """Grey pictures, which cost nothing to draw."""
 
-    def pictures(self, image_ids):  # type: ignore[no-untyped-def]
+    def pictures(self, image_ids: Any) -> Any:  # type: ignore[no-untyped-def]
         return [np.zeros((2, 2, 3), np.uint8) for _ in image_ids]
 
 

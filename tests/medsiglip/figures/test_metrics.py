@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +32,7 @@ scored_labels = st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=
 
 @given(scored_labels)
 @settings(deadline=None)
-def test_areas_equal_scikit_learn_with_many_ties(rows):
+def test_areas_equal_scikit_learn_with_many_ties(rows: Any) -> None:
     labels, scores = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     assert auroc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
     assert auprc(labels, scores) == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
@@ -48,7 +51,7 @@ def test_areas_equal_scikit_learn_with_many_ties(rows):
     ids=["constant", "two-values", "close", "infinite", "huge", "three-values"],
 )
 @pytest.mark.parametrize("positive", [[0], [49], [0, 1, 2], list(range(25)), list(range(25, 50))])
-def test_areas_equal_scikit_learn_on_adversarial_scores(scores, positive):
+def test_areas_equal_scikit_learn_on_adversarial_scores(scores: Any, positive: Any) -> None:
     labels = np.zeros(50)
     labels[positive] = 1
     # scikit-learn refuses infinite scores; their ranks say the same.
@@ -57,7 +60,7 @@ def test_areas_equal_scikit_learn_on_adversarial_scores(scores, positive):
     assert auprc(labels, scores) == pytest.approx(average_precision_score(labels, finite), abs=1e-12)
 
 
-def test_unknown_labels_are_left_out():
+def test_unknown_labels_are_left_out() -> None:
     rng = np.random.default_rng(1)
     labels, scores = rng.integers(0, 2, 200).astype(float), rng.normal(size=200)
     unknown = labels.copy()
@@ -77,7 +80,7 @@ def test_unknown_labels_are_left_out():
         ([0, 0, 0], "all 3 labelled rows are negative"),
     ],
 )
-def test_one_class_is_nan_with_a_reason(labels, reason):
+def test_one_class_is_nan_with_a_reason(labels: Any, reason: Any) -> None:
     scores = np.arange(len(labels), dtype=float)
     assert math.isnan(auroc(labels, scores))
     assert math.isnan(auprc(labels, scores))
@@ -97,7 +100,7 @@ def test_one_class_is_nan_with_a_reason(labels, reason):
         ([0, 1], [0.1, np.nan], "score-not-a-number"),
     ],
 )
-def test_bad_input_is_named(labels, scores, code):
+def test_bad_input_is_named(labels: Any, scores: Any, code: Any) -> None:
     with pytest.raises(ModelError) as caught:
         auroc(labels, scores)
     assert caught.value.code == code
@@ -106,7 +109,7 @@ def test_bad_input_is_named(labels, scores, code):
 @pytest.mark.parametrize(
     ("estimate", "truth"), [(estimate_auroc, roc_auc_score), (estimate_auprc, average_precision_score)]
 )
-def test_interval_equals_a_bootstrap_done_row_by_row(estimate, truth):
+def test_interval_equals_a_bootstrap_done_row_by_row(estimate: Any, truth: Any) -> None:
     rng = np.random.default_rng(2)
     groups = rng.integers(0, 12, 60)
     labels, scores = rng.integers(0, 2, 60).astype(float), rng.integers(0, 9, 60).astype(float)
@@ -120,7 +123,7 @@ def test_interval_equals_a_bootstrap_done_row_by_row(estimate, truth):
     assert result.interval == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=1e-12)
 
 
-def test_resamples_are_uniform_draws_of_whole_groups():
+def test_resamples_are_uniform_draws_of_whole_groups() -> None:
     drawn = group_resamples(40, 4000, seed=0)
     assert (drawn.sum(axis=1) == 40).all()
     # A binomial count of 40 draws at 1/40 has mean 1 and variance 39/40.
@@ -129,7 +132,7 @@ def test_resamples_are_uniform_draws_of_whole_groups():
     assert not np.array_equal(drawn, group_resamples(40, 4000, seed=1))
 
 
-def test_interval_is_wider_when_rows_of_a_patient_repeat():
+def test_interval_is_wider_when_rows_of_a_patient_repeat() -> None:
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 2, 100).astype(float)
     scores = labels + rng.normal(size=100)
@@ -142,7 +145,7 @@ def test_interval_is_wider_when_rows_of_a_patient_repeat():
     assert by_patient[1] - by_patient[0] > 2 * (by_row[1] - by_row[0])
 
 
-def test_interval_covers_the_truth_about_as_often_as_it_says():
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(4)
     truth = 0.7602499389065233  # Phi(1 / sqrt(2)): normal scores one standard deviation apart
     covered = 0
@@ -155,7 +158,7 @@ def test_interval_covers_the_truth_about_as_often_as_it_says():
     assert 0.89 <= covered / 200 <= 0.99
 
 
-def test_estimate_does_not_depend_on_row_order_and_repeats():
+def test_estimate_does_not_depend_on_row_order_and_repeats() -> None:
     rng = np.random.default_rng(5)
     labels, scores = rng.integers(0, 2, 90).astype(float), rng.normal(size=90)
     groups = np.array([f"p{number}" for number in rng.integers(0, 20, 90)])
@@ -166,18 +169,18 @@ def test_estimate_does_not_depend_on_row_order_and_repeats():
     assert estimate_auroc(labels, scores, groups, seed=4).interval != first.interval
 
 
-def test_one_group_has_no_interval():
+def test_one_group_has_no_interval() -> None:
     estimate = estimate_auroc([0, 1], [0.0, 1.0], ["a", "a"])
     assert estimate.value == 1.0
     assert math.isnan(estimate.interval[0])
     assert estimate.reason == "an interval needs at least two groups"
 
 
-def test_group_codes_follow_names_and_none_stands_alone():
+def test_group_codes_follow_names_and_none_stands_alone() -> None:
     assert group_codes(["b", None, "a", "b", None]).tolist() == [1, 2, 0, 1, 3]
 
 
-def test_macro_leaves_out_what_is_undefined():
+def test_macro_leaves_out_what_is_undefined() -> None:
     assert macro([0.5, float("nan"), 1.0]) == 0.75
     assert math.isnan(macro([float("nan")]))
 
@@ -188,7 +191,7 @@ def test_macro_leaves_out_what_is_undefined():
     st.integers(0, 2**32 - 1),
 )
 @settings(deadline=None)
-def test_ranked_figures_are_expectations_over_random_order_of_ties(k, rows, seed):
+def test_ranked_figures_are_expectations_over_random_order_of_ties(k: Any, rows: Any, seed: Any) -> None:
     relevant = np.array([[label for label, _ in rows]])
     scores = np.array([[float(score) for _, score in rows]], dtype=np.float32)
     rng = np.random.default_rng(seed)
@@ -205,7 +208,7 @@ def test_ranked_figures_are_expectations_over_random_order_of_ties(k, rows, seed
         assert math.isnan(average_precision(ranking, relevant)[0])
 
 
-def test_precision_shares_out_a_run_of_ties_across_k():
+def test_precision_shares_out_a_run_of_ties_across_k() -> None:
     relevant = np.array([[True, True, False, False, True]])
     scores = np.array([[0.9, 0.5, 0.5, 0.5, 0.1]])
     ranking = rank(scores)

@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,12 +12,12 @@ from medsiglip.errors import ModelError
 from medsiglip.figures.retrieval import evaluate_retrieval
 
 
-def unit(vectors):
+def unit(vectors: Any) -> Any:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 @pytest.fixture
-def cases():
+def cases() -> Any:
     rng = np.random.default_rng(0)
     kinds = rng.integers(0, 4, 80)
     vectors = unit(rng.normal(size=(80, 16)) + 2 * np.eye(16)[kinds])
@@ -25,7 +28,7 @@ def cases():
     return vectors, groups, labels
 
 
-def one_query(vectors, groups, labels, query, label=None):
+def one_query(vectors: Any, groups: Any, labels: Any, query: Any, label: Any = None) -> Any:
     """Precision, recall at 5 and average precision of one query, said plainly."""
     others = [i for i in range(len(vectors)) if groups[i] != groups[query]]
     wanted = labels[query] if label is None else {label}
@@ -38,7 +41,7 @@ def one_query(vectors, groups, labels, query, label=None):
 
 
 @pytest.mark.parametrize("block", [2**22, 80 * 7])
-def test_figures_equal_a_plain_loop(cases, block):
+def test_figures_equal_a_plain_loop(cases: Any, block: Any) -> None:
     vectors, groups, labels = cases
     report = evaluate_retrieval(vectors, groups, labels, block=block)
     for label in (None, "a", "rare"):
@@ -55,7 +58,7 @@ def test_figures_equal_a_plain_loop(cases, block):
         assert figures.chance == pytest.approx(expected[3], abs=1e-9)
 
 
-def test_queries_with_nothing_relevant_are_counted(cases):
+def test_queries_with_nothing_relevant_are_counted(cases: Any) -> None:
     vectors, groups, labels = cases
     report = evaluate_retrieval(vectors, groups, labels)
     assert report.overall.queries + report.overall.excluded == 80
@@ -65,7 +68,7 @@ def test_queries_with_nothing_relevant_are_counted(cases):
     assert math.isnan(report.by_label["only-here"].map)
 
 
-def test_own_patient_is_never_found():
+def test_own_patient_is_never_found() -> None:
     rng = np.random.default_rng(1)
     patients = np.repeat(np.arange(30), 4)
     vectors = unit(np.eye(30)[patients] + 0.01 * rng.normal(size=(120, 30)))
@@ -77,14 +80,14 @@ def test_own_patient_is_never_found():
     assert alone.overall.precision_at[1] == 1.0
 
 
-def test_identical_vectors_score_at_chance_in_any_order():
+def test_identical_vectors_score_at_chance_in_any_order() -> None:
     labels = [{"a"}] * 30 + [{"b"}] * 70
     report = evaluate_retrieval(np.tile(unit(np.ones((1, 8))), (100, 1)), list(range(100)), labels)
     for k in (1, 5, 10):
         assert report.overall.precision_at[k] == pytest.approx(report.overall.chance, abs=1e-9)
 
 
-def test_row_order_does_not_matter(cases):
+def test_row_order_does_not_matter(cases: Any) -> None:
     vectors, groups, labels = cases
     order = np.random.default_rng(2).permutation(80)
     first = evaluate_retrieval(vectors, groups, labels).overall
@@ -95,7 +98,7 @@ def test_row_order_does_not_matter(cases):
     assert first.ci["map"] == pytest.approx(second.ci["map"], abs=1e-9)
 
 
-def test_interval_resamples_patients(cases):
+def test_interval_resamples_patients(cases: Any) -> None:
     vectors, groups, labels = cases
     figures = evaluate_retrieval(vectors, groups, labels).overall
     each = {}
@@ -112,7 +115,7 @@ def test_interval_resamples_patients(cases):
     assert figures.ci["map"] == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.012)
 
 
-def test_json_has_the_documented_keys(cases):
+def test_json_has_the_documented_keys(cases: Any) -> None:
     content = json.loads(json.dumps(evaluate_retrieval(*cases).to_json()))
     assert set(content["precision_at"]) == set(content["recall_at"]) == {"1", "5", "10"}
     assert {"queries", "excluded", "map", "ci", "by_label"} <= set(content)
@@ -122,7 +125,7 @@ def test_json_has_the_documented_keys(cases):
 @pytest.mark.parametrize(
     ("count", "labels", "code"), [(2, [{"a"}] * 3, "shape-mismatch"), (3, [set()] * 3, "no-labels")]
 )
-def test_bad_input_is_named(count, labels, code):
+def test_bad_input_is_named(count: Any, labels: Any, code: Any) -> None:
     with pytest.raises(ModelError) as caught:
         evaluate_retrieval(np.eye(3, dtype=np.float32), list(range(count)), labels)
     assert caught.value.code == code

@@ -1,5 +1,9 @@
+from __future__ import annotations
+
 import json
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +20,7 @@ from medsiglip.probes.patient_folds import group_folds
 from medsiglip.probes.probe import STRENGTHS, Probe, train
 
 
-def embeddings(n, d, *, seed=0, signal=2.0, labels=1):
+def embeddings(n: Any, d: Any, *, seed: Any = 0, signal: Any = 2.0, labels: Any = 1) -> Any:
     """Unit vectors with the decaying spectrum and offset of real ones, and labels that depend on them."""
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(n, d)) / np.arange(1, d + 1) ** 0.7 + 0.3 * rng.normal(size=d)
@@ -26,13 +30,13 @@ def embeddings(n, d, *, seed=0, signal=2.0, labels=1):
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), truth
 
 
-def objective(coef, intercept, strength, vectors, labels):
+def objective(coef: Any, intercept: Any, strength: Any, vectors: Any, labels: Any) -> Any:
     logits = vectors @ coef + intercept
     return strength * (np.logaddexp(0, logits) - labels * logits).sum() + coef @ coef / 2
 
 
 @pytest.mark.parametrize(("n", "d"), [(300, 40), (60, 200), (200, 1)])
-def test_objective_is_no_higher_than_scikit_learns_at_convergence(n, d):
+def test_objective_is_no_higher_than_scikit_learns_at_convergence(n: Any, d: Any) -> None:
     vectors, truth = embeddings(n, d, labels=3)
     vectors = vectors.astype(np.float64) if d > 1 else np.random.default_rng(0).normal(size=(n, 1))
     labels = truth.copy()
@@ -49,7 +53,7 @@ def test_objective_is_no_higher_than_scikit_learns_at_convergence(n, d):
 
 
 @pytest.mark.parametrize("strength", [1e-4, 1.0, 1e4])
-def test_gradient_vanishes_at_the_solution(strength):
+def test_gradient_vanishes_at_the_solution(strength: Any) -> None:
     vectors, truth = embeddings(120, 300)
     rows = vectors.astype(np.float64)
     solution = fit_path(Basis.of(rows), truth, [strength], 1e-11)[0]
@@ -61,7 +65,7 @@ def test_gradient_vanishes_at_the_solution(strength):
     assert abs(residual.sum()) < 1e-4 * np.abs(residual).sum()
 
 
-def test_separable_labels_have_a_finite_solution():
+def test_separable_labels_have_a_finite_solution() -> None:
     rows = np.r_[np.full((20, 2), -1.0), np.full((20, 2), 1.0)]
     labels = np.r_[np.zeros(20), np.ones(20)][:, None]
     solution = fit_path(Basis.of(rows), labels, STRENGTHS, 1e-11)[-1]
@@ -69,7 +73,7 @@ def test_separable_labels_have_a_finite_solution():
     assert solution.coef[0] == pytest.approx(theirs.coef_[0], rel=1e-4)
 
 
-def test_identical_vectors_give_the_prevalence():
+def test_identical_vectors_give_the_prevalence() -> None:
     labels = np.r_[np.ones(10), np.zeros(30)][:, None]
     solution = fit_path(Basis.of(np.ones((40, 5))), labels, STRENGTHS, 1e-11)[-1]
     assert 1 / (1 + np.exp(-solution.logits(np.ones((1, 5)))[0, 0])) == pytest.approx(0.25)
@@ -77,7 +81,7 @@ def test_identical_vectors_give_the_prevalence():
 
 @given(st.integers(2, 6), st.integers(0, 50), st.integers(8, 40))
 @settings(deadline=None)
-def test_no_group_is_in_two_folds_and_row_order_does_not_matter(folds, seed, groups):
+def test_no_group_is_in_two_folds_and_row_order_does_not_matter(folds: Any, seed: Any, groups: Any) -> None:
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, groups, 100)
     labels = rng.choice([0.0, 1.0, np.nan], (100, 3))
@@ -88,7 +92,7 @@ def test_no_group_is_in_two_folds_and_row_order_does_not_matter(folds, seed, gro
     assert (group_folds(labels[order], codes[order], folds, seed) == fold[order]).all()
 
 
-def test_folds_spread_a_rare_label():
+def test_folds_spread_a_rare_label() -> None:
     labels = np.zeros((200, 2))
     labels[:10, 0] = 1
     labels[50:150, 1] = 1
@@ -98,12 +102,12 @@ def test_folds_spread_a_rare_label():
     assert np.bincount(fold).tolist() == [40] * 5
 
 
-def test_folds_differ_by_seed():
+def test_folds_differ_by_seed() -> None:
     labels = np.random.default_rng(0).integers(0, 2, (60, 1)).astype(float)
     assert (group_folds(labels, np.arange(60), 3, 0) != group_folds(labels, np.arange(60), 3, 1)).any()
 
 
-def pipeline(vectors, labels, codes, folds, inner_folds, seed):
+def pipeline(vectors: Any, labels: Any, codes: Any, folds: Any, inner_folds: Any, seed: Any) -> Any:
     """The same protocol with scikit-learn alone: out-of-fold decision values of one label."""
     scores = np.zeros(len(labels))
     fold = group_folds(labels[:, None], codes, folds, seed)
@@ -131,7 +135,7 @@ def pipeline(vectors, labels, codes, folds, inner_folds, seed):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_auroc_is_within_a_thousandth_of_a_scikit_learn_pipeline(seed):
+def test_auroc_is_within_a_thousandth_of_a_scikit_learn_pipeline(seed: Any) -> None:
     vectors, truth = embeddings(400, 48, seed=seed)
     groups = [f"p{number}" for number in np.random.default_rng(seed).integers(0, 150, 400)]
     _, report = train(vectors, {"finding": truth[:, 0]}, groups, space="s", seed=seed)
@@ -140,7 +144,7 @@ def test_auroc_is_within_a_thousandth_of_a_scikit_learn_pipeline(seed):
     assert report.labels[0].auprc == pytest.approx(average_precision_score(truth[:, 0], scores), abs=3e-3)
 
 
-def test_kept_probe_is_scikit_learns_on_all_rows():
+def test_kept_probe_is_scikit_learns_on_all_rows() -> None:
     vectors, truth = embeddings(300, 32)
     probe, report = train(vectors * 7, {"finding": truth[:, 0]}, list(range(300)), space="s")
     rows = vectors / np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
@@ -150,7 +154,7 @@ def test_kept_probe_is_scikit_learns_on_all_rows():
     )
 
 
-def test_random_labels_are_at_chance():
+def test_random_labels_are_at_chance() -> None:
     entries = []
     for seed in range(12):
         vectors, _ = embeddings(240, 32, seed=seed)
@@ -164,7 +168,7 @@ def test_random_labels_are_at_chance():
     assert np.mean(contained) >= 0.75
 
 
-def test_prevalence_that_differs_by_fold_does_not_count_against_a_probe_that_knows_nothing():
+def test_prevalence_that_differs_by_fold_does_not_count_against_a_probe_that_knows_nothing() -> None:
     # The more positives a fold has, the fewer are left to train on: raw pooled probabilities give 0.2 here.
     rng = np.random.default_rng(0)
     patients = np.repeat(np.arange(5), 80)
@@ -174,7 +178,7 @@ def test_prevalence_that_differs_by_fold_does_not_count_against_a_probe_that_kno
     assert report.macro_auroc == pytest.approx(0.5, abs=0.08)
 
 
-def test_labels_of_a_patient_do_not_leak():
+def test_labels_of_a_patient_do_not_leak() -> None:
     # Twin rows of a patient share a random label: a probe that saw one twin would know the other.
     rng = np.random.default_rng(3)
     patients = np.repeat(np.arange(80), 4)
@@ -186,7 +190,7 @@ def test_labels_of_a_patient_do_not_leak():
     assert by_patient.labels[0].auroc_ci[0] < 0.5 < by_patient.labels[0].auroc_ci[1]
 
 
-def test_seed_decides_and_row_order_does_not():
+def test_seed_decides_and_row_order_does_not() -> None:
     vectors, truth = embeddings(150, 24, labels=2)
     groups = np.array([f"p{number}" for number in np.random.default_rng(0).integers(0, 60, 150)])
     labels = {"a": truth[:, 0], "b": truth[:, 1]}
@@ -205,7 +209,7 @@ def test_seed_decides_and_row_order_does_not():
     assert other != report
 
 
-def test_unknown_labels_are_as_if_absent():
+def test_unknown_labels_are_as_if_absent() -> None:
     vectors, truth = embeddings(200, 24, labels=2)
     half = truth[:, 0].copy()
     half[120:] = np.nan
@@ -215,7 +219,7 @@ def test_unknown_labels_are_as_if_absent():
     assert padded.labels[0] == alone.labels[0]
 
 
-def test_a_label_with_too_few_patients_is_left_out_with_a_sentence():
+def test_a_label_with_too_few_patients_is_left_out_with_a_sentence() -> None:
     vectors, truth = embeddings(60, 16)
     rare = np.zeros(60)
     rare[:8] = 1
@@ -232,7 +236,7 @@ def test_a_label_with_too_few_patients_is_left_out_with_a_sentence():
 
 
 @pytest.mark.parametrize("groups", [3, 4, 7])
-def test_as_few_groups_as_allowed_still_give_figures(groups):
+def test_as_few_groups_as_allowed_still_give_figures(groups: Any) -> None:
     vectors, _ = embeddings(groups * 6, 16)
     codes = np.repeat(np.arange(groups), 6)
     labels = np.tile([0.0, 1.0], groups * 3)
@@ -255,7 +259,7 @@ def test_as_few_groups_as_allowed_still_give_figures(groups):
         ({"vectors": np.zeros(6)}, "shape-mismatch"),
     ],
 )
-def test_bad_input_is_named(change, code):
+def test_bad_input_is_named(change: Any, code: Any) -> None:
     arguments = {"vectors": np.eye(6), "labels": {"a": [0, 1, 0, 1, 0, 1]}, "groups": [0, 1, 2, 3, 4, 5]}
     with pytest.raises(ModelError) as caught:
         train(**{**arguments, **change}, space="s")
@@ -263,14 +267,14 @@ def test_bad_input_is_named(change, code):
 
 
 @pytest.fixture
-def probe():
+def probe() -> Any:
     vectors, truth = embeddings(80, 16, labels=2)
     return train(
         vectors, {"pleural effusion": truth[:, 0], "é": truth[:, 1]}, list(range(80)), space="abc-1"
     )[0]
 
 
-def test_save_and_load_round_trip(probe, tmp_path):
+def test_save_and_load_round_trip(probe: Any, tmp_path: Path) -> None:
     path = tmp_path / "probe.npz"
     probe.save(path)
     probe.save(path)
@@ -284,7 +288,7 @@ def test_save_and_load_round_trip(probe, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 broken"])
-def test_a_damaged_file_is_one_sentence(content, tmp_path):
+def test_a_damaged_file_is_one_sentence(content: Any, tmp_path: Path) -> None:
     path = tmp_path / "probe.npz"
     path.write_bytes(content)
     with pytest.raises(ModelError, match="train the probe again") as caught:
@@ -292,7 +296,7 @@ def test_a_damaged_file_is_one_sentence(content, tmp_path):
     assert caught.value.code == "probe-unreadable"
 
 
-def test_a_cut_file_and_a_pickle_are_refused(probe, tmp_path):
+def test_a_cut_file_and_a_pickle_are_refused(probe: Any, tmp_path: Path) -> None:
     path = tmp_path / "probe.npz"
     probe.save(path)
     whole = path.read_bytes()
@@ -305,7 +309,7 @@ def test_a_cut_file_and_a_pickle_are_refused(probe, tmp_path):
         Probe.load(path)
 
 
-def test_a_missing_file_and_folder_are_named(probe, tmp_path):
+def test_a_missing_file_and_folder_are_named(probe: Any, tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         Probe.load(tmp_path / "none.npz")
     assert caught.value.code == "probe-unknown"
@@ -314,13 +318,13 @@ def test_a_missing_file_and_folder_are_named(probe, tmp_path):
     assert caught.value.code == "probe-not-written"
 
 
-def test_vectors_of_another_dimension_are_refused(probe):
+def test_vectors_of_another_dimension_are_refused(probe: Any) -> None:
     with pytest.raises(ModelError) as caught:
         probe.predict_probability(np.ones((2, 15)))
     assert caught.value.code == "dimension-mismatch"
 
 
-def test_report_is_json(probe):
+def test_report_is_json(probe: Any) -> None:
     content = json.loads(json.dumps(probe.report.to_json()))
     assert {"groups", "labels", "macro_auroc"} <= set(content)
     assert set(content["labels"][0]) == {"label", "n", "positive", "auroc", "auroc_ci", "auprc", "c"}

@@ -1,5 +1,9 @@
 """Muon: against PyTorch's own, which computes in bfloat16, and by its defining property."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,7 +11,7 @@ from medsiglip.tuning.muon import Muon, orthogonalised
 
 
 @pytest.mark.parametrize("shape", [(1, 24, 24), (3, 16, 40), (2, 40, 16)])
-def test_singular_values_come_near_one_and_vectors_stay(shape):
+def test_singular_values_come_near_one_and_vectors_stay(shape: Any) -> None:
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     result = orthogonalised(matrices)
     u, _, vh = torch.linalg.svd(matrices, full_matrices=False)
@@ -17,7 +21,7 @@ def test_singular_values_come_near_one_and_vectors_stay(shape):
     torch.testing.assert_close(values, torch.diag_embed(kept), atol=1e-4, rtol=0)
 
 
-def test_steps_like_pytorch():
+def test_steps_like_pytorch() -> None:
     start = torch.randn(32, 48, generator=torch.Generator().manual_seed(1))
     target = torch.randn(32, 48, generator=torch.Generator().manual_seed(2))
     ended = []
@@ -37,6 +41,6 @@ def test_steps_like_pytorch():
     assert ours.norm() / theirs.norm() == pytest.approx(1, abs=0.01)
 
 
-def test_only_matrices_are_taken():
+def test_only_matrices_are_taken() -> None:
     with pytest.raises(ValueError, match="matrices"):
         Muon([torch.nn.Parameter(torch.zeros(3))])
