@@ -12,11 +12,12 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 print(*project['dependencies'], *project['optional-dependencies']['postgresql'], sep='\n')" > requirements.txt \
     && pip install --constraint constraints.txt --requirement requirements.txt
 
-COPY README.md ./
+COPY README.md LICENSE NOTICE ./
 COPY medsiglip medsiglip
 COPY index index
 COPY ingest ingest
 COPY medgemma medgemma
+COPY phantoms phantoms
 COPY api api
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --constraint constraints.txt --no-deps .

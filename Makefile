@@ -21,16 +21,17 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(INSTALLED) ## drawn studies -> DICOM -> ingest -> zero-shot, retrieval and probe tables, offline
+demo: $(INSTALLED) ## synthetic studies -> DICOM -> ingest -> zero-shot, retrieval and probe tables, offline
 	$(BIN)/medsiglip demo
 
 test: $(INSTALLED) ## all tests (set MEDSIGLIP_TEST_DATA to include those on real files)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: $(INSTALLED) ## ruff and mypy --strict
+lint: $(INSTALLED) ## ruff, mypy --strict and the documentation's links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m tests.type_check
+	$(BIN)/mkdocs build --strict --quiet
 
 serve: $(INSTALLED) ## the HTTP service and a worker, on this machine alone
 	$(BIN)/medsiglip serve
@@ -38,7 +39,7 @@ serve: $(INSTALLED) ## the HTTP service and a worker, on this machine alone
 bench: $(INSTALLED) ## ratios against peers and limits; writes benchmarks/results/<machine>.json
 	$(BIN)/python -m benchmarks
 
-checkpoint: $(INSTALLED) ## draw phantoms and train the tiny model anew (up to 45 minutes on 2 cores)
+checkpoint: $(INSTALLED) ## synthesise phantoms and train the tiny model anew (up to 45 minutes on 2 cores)
 	rm -rf $(TINY).new
 	$(BIN)/python -m medsiglip.phantoms.checkpoint.make_checkpoint --out $(TINY).new
 	rm -rf $(TINY) && mv $(TINY).new $(TINY)
@@ -49,7 +50,7 @@ kill-test: $(INSTALLED) ## twenty ingests killed with SIGKILL at random moments,
 jobs-test: $(INSTALLED) ## two servers and their workers on one PostgreSQL, killed now and then (three minutes)
 	$(BIN)/python -m pytest -m campaign -s tests/api/jobs/test_job_campaign.py
 
-routing-test: $(INSTALLED) ## 200 drawn studies ingested and routed by workers that are killed at every stage
+routing-test: $(INSTALLED) ## 200 synthetic studies ingested and routed by workers that are killed at every stage
 	$(BIN)/python -m pytest -m campaign -s tests/api/archive/drafts/test_routing_rules.py
 
 statements-test: $(INSTALLED) ## every statement with 20,000 things, and an ingest into a home of 10,000 studies
@@ -71,5 +72,5 @@ fuzz: $(INSTALLED) ## 20,000 damaged files ingested (about two minutes on 2 core
 	$(BIN)/python -m pytest -m campaign -s tests/ingest/test_mutations.py
 
 clean: ## remove .venv, caches and the demonstration's output
-	rm -rf $(VENV) *.egg-info build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) *.egg-info build dist site demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Where the catalogue is: the URL of the settings, with the password of a file put in."""
+"""The URL of the catalogue's database: that of the settings, with the password from a file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _MOST_BYTES = 4096
 
 
 def catalogue_url(settings: Settings) -> str | None:
-    """The URL to open, password included and not to be shown; None for SQLite in the home.
+    """The URL with its password, which must not be shown; None for SQLite in the home.
 
     The file of `database_password_file` is read anew at each call. Raises ServiceError `bad-database-url`,
-    `no-database-driver` and `bad-database-password`; none quotes what was given.
+    `no-database-driver` and `bad-database-password`; none quotes the URL or the password.
     """
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
@@ -54,7 +54,7 @@ def catalogue_url(settings: Settings) -> str | None:
 def _read_password(file: Path) -> str:
     try:
         with file.open("rb") as stream:
-            # Ends of lines go, nothing else does: so PostgreSQL's own image reads the same file.
+            # Only line ends are removed, as PostgreSQL's own image does with the same file.
             password = stream.read(_MOST_BYTES).decode("utf-8").rstrip("\n")
     except OSError as error:
         raise _bad_password(

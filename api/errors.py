@@ -1,11 +1,10 @@
-"""What a caller is told when a request cannot be done.
+"""Errors of requests that cannot be done, and what callers see of them.
 
 Each package has one error tree, whose root carries a stable kebab-case `code` and whose text is a whole
 sentence that names the file or field and the cure: `medsiglip.errors.ModelError`,
 `medsiglip.index.errors.CatalogError`, `medsiglip.ingest.errors.IngestError`,
 `medsiglip.medgemma.errors.DraftError`, and here `ServiceError`. `explain` is the one table that turns any of
-them, and the operating system's refusals, into (code, sentence); everything else is a defect of ours and
-stays unexplained.
+them, and errors of the operating system, into a code and a sentence; everything else is a defect.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from dataclasses import dataclass
 
 
 class ServiceError(Exception):
-    """A request that cannot be done as asked. `str()` is the whole sentence.
+    """A request that cannot be done. `str()` is the whole sentence.
 
-    `retry_after` are the seconds after which the same request may succeed; None where it will not.
+    `retry_after` is the number of seconds after which the same request may succeed; None where it will not.
     """
 
     def __init__(self, code: str, message: str, retry_after: float | None = None) -> None:
@@ -34,7 +33,7 @@ class Explanation:
     message: str
 
 
-_SYSTEM_REFUSALS = {
+_SYSTEM_ERRORS = {
     errno.ENOSPC: ("disk-full", "the disk is full: free some space and run again, nothing committed is lost"),
     errno.EDQUOT: (
         "disk-full",
@@ -59,14 +58,41 @@ def explain(error: BaseException) -> Explanation | None:
 
     if isinstance(error, ServiceError | ModelError | CatalogError | IngestError | DraftError):
         return Explanation(error.code, " ".join(str(error).split()))
-    if isinstance(error, OSError) and error.errno in _SYSTEM_REFUSALS:
-        code, sentence = _SYSTEM_REFUSALS[error.errno]
+    if isinstance(error, OSError) and error.errno in _SYSTEM_ERRORS:
+        code, sentence = _SYSTEM_ERRORS[error.errno]
         where = f"{error.filename}: " if error.filename else ""
         return Explanation(code, where + sentence)
     if "database or disk is full" in str(error):
-        return Explanation(*_SYSTEM_REFUSALS[errno.ENOSPC])
+        return Explanation(*_SYSTEM_ERRORS[errno.ENOSPC])
     if isinstance(error, MemoryError):
         return Explanation(
             "out-of-memory", "the machine ran out of memory: use fewer --workers or a smaller batch size"
         )
     return None
+
+
+# Seconds before the second attempt, by code; each further one waits twice as long. Any other error comes
+# again however often one tries.
+FIRST_WAIT_S = {
+    "catalog-busy": 5.0,
+    "database-unreachable": 5.0,
+    "disk-error": 30.0,
+    "disk-full": 30.0,
+    "encoder-failed": 5.0,
+    "encoder-restarting": 5.0,
+    "out-of-memory": 15.0,
+    "worker-start-failed": 10.0,
+}
+LONGEST_WAIT_S = 300.0
+_OTHERS_FIRST_WAIT_S = 10.0
+
+
+def retry_after(error: Exception, code: str, attempts: int) -> float | None:
+    """Seconds until a job that failed so in its `attempts`-th attempt is tried again; None for never.
+
+    An error may also say of itself that it `may_pass` (`medsiglip.medgemma.errors.DraftError`).
+    """
+    first = FIRST_WAIT_S.get(code)
+    if first is None and getattr(error, "may_pass", False):
+        first = _OTHERS_FIRST_WAIT_S
+    return None if first is None else min(first * 2.0 ** (attempts - 1), LONGEST_WAIT_S)

@@ -1,34 +1,40 @@
-"""The settings: one table of names, defaults and meanings, read from the environment only when asked.
+"""The settings: one table of names, defaults and descriptions. Importing this module reads no environment.
 
-The command line goes before the environment, the environment before a TOML file, that before the defaults.
-The file is the one of `--config` or `MEDSIGLIP_CONFIG`, else `medsiglip.toml` in the home, if it is there.
+The command line has precedence over the environment, the environment over a TOML file, and that over the
+defaults. The file is the one of `--config` or `MEDSIGLIP_CONFIG`, else `medsiglip.toml` in the home, if it
+exists. It has one `name = value` a line.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
-from medsiglip.api.config_file import read_config_file
 from medsiglip.api.errors import ServiceError
+from medsiglip.index.errors import excerpt
+from medsiglip.toml_file import TomlError, parse_toml, toml_bytes
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "bfloat16"]
 LogFormat = Literal["json", "text"]
 _PREFIX = "MEDSIGLIP_"
 _CONFIG = f"{_PREFIX}CONFIG"
+# Length of a name that is compared with others, which costs the product of their lengths (difflib).
+_LONGEST_NAME = 64
 # Scheme, host and port as a browser sends them (RFC 6454, section 6.2); `*` would let every page in.
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
 
 class Settings(BaseSettings):
-    """Each field may be set as `MEDSIGLIP_<NAME>` or in a file; the command line goes before both."""
+    """Each field may be set as `MEDSIGLIP_<NAME>` or in a file; the command line has precedence over both."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", env_ignore_empty=True)
 
@@ -109,7 +115,7 @@ class Settings(BaseSettings):
 
 
 @dataclass(frozen=True, slots=True)
-class SettingsRead:
+class TracedSettings:
     """Settings and where each value comes from: `command line`, a variable, a file or `default`."""
 
     settings: Settings
@@ -117,15 +123,15 @@ class SettingsRead:
 
 
 def read_settings(config: Path | None = None, **given: Any) -> Settings:
-    """The settings of file and environment with those `given` (None means not given) put over them.
+    """The settings of file and environment, overridden by those `given` (None means not given).
 
     Raises ServiceError `bad-setting`, naming option, variable or file, when a value cannot be used, and
-    `bad-config` for a file that cannot be.
+    `bad-config` for a file that cannot be used.
     """
     return trace_settings(config, **given).settings
 
 
-def trace_settings(config: Path | None = None, **given: Any) -> SettingsRead:
+def trace_settings(config: Path | None = None, **given: Any) -> TracedSettings:
     """As `read_settings`, with the origin of each value."""
     chosen = {name: value for name, value in given.items() if value is not None}
     environment = EnvSettingsSource(Settings)()
@@ -146,11 +152,11 @@ def trace_settings(config: Path | None = None, **given: Any) -> SettingsRead:
             shown = f"{name} in {file}"
         raise ServiceError("bad-setting", f"{shown} cannot be used: {first['msg'].lower()}") from None
     settings = settings.model_copy(update={"home": settings.home.expanduser().absolute()})
-    return SettingsRead(settings, origins)
+    return TracedSettings(settings, origins)
 
 
 def _stored(config: Path | None, home: Any) -> tuple[Path | None, dict[str, Any]]:
-    """The file that holds settings, if there is one, and what it says."""
+    """The file of settings, if there is one, and its values."""
     named = config or os.environ.get(_CONFIG) or None
     names = list(Settings.model_fields)
     if named is not None:
@@ -160,5 +166,80 @@ def _stored(config: Path | None, home: Any) -> tuple[Path | None, dict[str, Any]
     file = folder / "medsiglip.toml"
     if not file.is_file():
         return None, {}
-    # A home cannot say that it is elsewhere.
+    # The file in a home cannot set another home.
     return file, read_config_file(file, [name for name in names if name != "home"])
+
+
+def read_config_file(file: Path, names: Sequence[str]) -> dict[str, Any]:
+    """The values of `names` that the file sets.
+
+    Raises ServiceError `bad-config` for a file that cannot be read, and for another name.
+    """
+    try:
+        found = parse_toml(toml_bytes(file))
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise ServiceError("bad-config", f"the settings in {file} cannot be read: {reason}.") from None
+    except TomlError as error:
+        raise ServiceError("bad-config", f"{file} is not TOML: {error}.") from None
+    for name in found:
+        if name not in names:
+            near = get_close_matches(name[:_LONGEST_NAME].lower().replace("-", "_"), names, n=1)
+            meant = f"did you mean {near[0]}?" if near else "`medsiglip config show` lists all."
+            raise ServiceError(
+                "bad-config", f"{file} sets {excerpt(name)}, which may not be set there; {meant}"
+            )
+    return found
+
+
+def describe_settings(traced: TracedSettings) -> dict[str, Any]:
+    """`{"settings": [{"name", "value", "origin", "description"}]}`, in the order of the table."""
+    values = printable_values(traced.settings)
+    fields = type(traced.settings).model_fields
+    return {
+        "settings": [
+            {
+                "name": name,
+                "value": values[name],
+                "origin": traced.origins[name],
+                "description": field.description,
+            }
+            for name, field in fields.items()
+        ]
+    }
+
+
+def printable_values(settings: Settings) -> dict[str, Any]:
+    """Each setting's value as JSON; of a URL the password is `***`."""
+    return {
+        name: _without_password(value) if isinstance(value, str) else value
+        for name, value in settings.model_dump(mode="json").items()
+    }
+
+
+def _without_password(value: str) -> str:
+    """A URL with `***` for the text between the user's colon and the last @, and for parameters that hold a
+    password for some drivers.
+    """
+    beginning, *parameters = _without_user_password(value).split("&")
+    address, question, first = beginning.partition("?")
+    return address + question + "&".join(map(_without_value_of_password, [first, *parameters]))
+
+
+def _without_user_password(value: str) -> str:
+    last, begin = value.rfind("@"), value.find("://")
+    while 0 <= begin < last:
+        colon = value.find(":", begin + 3, last)
+        if colon >= 0 and not set("/@?#").intersection(value[begin + 3 : colon]):
+            return f"{value[:colon]}:***{value[last:]}"
+        begin = value.find("://", begin + 3)
+    return value
+
+
+def _without_value_of_password(parameter: str) -> str:
+    name = parameter.lower().find("pass")
+    equals = parameter.find("=", name) if name >= 0 else -1
+    if equals < 0:
+        return parameter
+    _, mark, fragment = parameter[equals:].partition("#")
+    return f"{parameter[: equals + 1]}***{mark}{fragment}"

@@ -1,4 +1,4 @@
-"""A23: what a program waits for before the application is there, against the libraries that it stands on."""
+"""What a program waits for before the application is there, against the libraries that it stands on."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A5: encoded frame to stored values or RGB, ours against the best decoder installed, kind by kind.
+"""Encoded frame to stored values or RGB, ours against the best decoder installed, kind by kind.
 
 Ours is `frames` on a data set in memory, with its checks; peers are pydicom's plugins on the same data set
 and each library's own call on the bare codestreams. The worst kind counts. Single-threaded on both sides.
@@ -61,9 +61,9 @@ def _pylibjpeg_rle(codestream: bytes) -> npt.NDArray[Any]:
 
 
 def _openjpeg(codestream: bytes) -> npt.NDArray[Any]:
-    import openjpeg
+    import openjpeg.utils
 
-    return np.frombuffer(openjpeg.decode_pixel_data(codestream, version=2), "<u2").reshape(SIZE, SIZE)
+    return np.frombuffer(openjpeg.utils.decode_pixel_data(codestream, version=2), "<u2").reshape(SIZE, SIZE)
 
 
 def _charls(codestream: bytes) -> npt.NDArray[Any]:
@@ -173,7 +173,7 @@ def _peers(kind: Kind, dataset: Dataset, codestreams: list[bytes]) -> dict[str, 
         return {"pydicom": plugin(""), "pydicom view": plugin("", raw=True, view_only=True)}
     through = {f"pydicom {name}": plugin(name, as_rgb=True) for name in decoder.available_plugins}
     return through | {
-        name: lambda decode=decode: [decode(codestream) for codestream in codestreams]  # type: ignore[misc]
+        name: lambda decode=decode: [decode(codestream) for codestream in codestreams]
         for name, decode in kind.bare.items()
     }
 

@@ -1,4 +1,4 @@
-"""The peer, written without further thought: `python -m benchmarks.embedding_server FOLDER PORT`.
+"""The peer, a plain FastAPI service: `python -m benchmarks.embedding_server FOLDER PORT`.
 
 Its one route, `POST /v1/embeddings`, encodes each request by itself.
 """

@@ -1,4 +1,4 @@
-"""A4: headers read without pixels, ours against pydicom, which leaves the values unparsed; ours are text."""
+"""Headers read without pixels, ours against pydicom, which leaves the values unparsed; ours are text."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,8 @@ from pydicom import dcmread
 
 from benchmarks.measure import Outcome, alternate
 from benchmarks.radiographs import NAME, write_radiographs
-from medsiglip.ingest.header.elements import KEYWORDS, META_KEYWORDS, read_elements
+from medsiglip.ingest.header.elements import read_elements
+from medsiglip.ingest.header.header_values import KEYWORDS, META_KEYWORDS
 
 TITLE = "header scan, files/s ÷ pydicom dcmread(stop_before_pixels=True)"
 GOAL = 6.0

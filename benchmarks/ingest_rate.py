@@ -1,4 +1,4 @@
-"""A1: file to model input, ours against pydicom's documented functions and a PIL resize, one process each.
+"""File to model input, ours against pydicom's documented functions and a PIL resize, one process each.
 
 Ours is the ingest's own path with all that it adds: header scan, pixel hash, checks, quality figures; its
 process is set up as a worker of the ingest is. Single-threaded on both sides.
@@ -23,9 +23,10 @@ from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.privacy.deidentify import SecretKey
 from medsiglip.ingest.scan.scan import scan_file
 from medsiglip.ingest.units.plan import Unit, plan
-from medsiglip.ingest.workers.malloc import keep_freed_memory
-from medsiglip.ingest.workers.rendered_unit import draw_unit
-from medsiglip.ingest.workers.unit_rendering import DrawnImage, draw
+from medsiglip.ingest.units.rendered_image import RenderedImage
+from medsiglip.ingest.workers.rendered_unit import render_unit
+from medsiglip.ingest.workers.unit_rendering import render_images
+from medsiglip.ingest.workers.worker import keep_freed_memory
 
 TITLE = "file to model input, images/s ÷ pydicom apply_rescale, apply_windowing and PIL resize"
 GOAL = 5.0
@@ -48,7 +49,7 @@ def measure(folder: Path, rounds: int) -> Outcome:
 def _process(
     side: Callable[[Path, list[Path], Connection], None], folder: Path, paths: list[Path]
 ) -> Iterator[Callable[[], object]]:
-    """A process for one side; calling what this gives has it go through all files once."""
+    """Yield a function that makes a process of one side go through all files once."""
     spawn = get_context("spawn")
     here, there = spawn.Pipe()
     process = spawn.Process(target=side, args=(folder, paths, there), daemon=True)
@@ -65,24 +66,24 @@ def _process(
         process.join()
 
 
-def _ours(folder: Path, paths: list[Path], asked: Connection) -> None:
+def _ours(folder: Path, paths: list[Path], parent: Connection) -> None:
     keep_freed_memory()
     key = SecretKey.open(folder)
-    while asked.recv():
+    while parent.recv():
         for path in paths:
-            drawn = draw_unit(_unit(path, key), MODEL_SIZE, "medsiglip-eval")
-            assert drawn.inputs.shape == (1, MODEL_SIZE, MODEL_SIZE, 3)
-        asked.send(len(paths))
+            rendered = render_unit(_unit(path, key), MODEL_SIZE, "medsiglip-eval")
+            assert rendered.inputs.shape == (1, MODEL_SIZE, MODEL_SIZE, 3)
+        parent.send(len(paths))
 
 
-def _peer(folder: Path, paths: list[Path], asked: Connection) -> None:
-    while asked.recv():
+def _peer(folder: Path, paths: list[Path], parent: Connection) -> None:
+    while parent.recv():
         for path in paths:
             picture = Image.fromarray(_documented(path)).resize(
                 (MODEL_SIZE, MODEL_SIZE), Image.Resampling.BILINEAR
             )
             assert np.asarray(picture.convert("RGB")).shape == (MODEL_SIZE, MODEL_SIZE, 3)
-        asked.send(len(paths))
+        parent.send(len(paths))
 
 
 def _unit(path: Path, key: SecretKey) -> Unit:
@@ -93,7 +94,7 @@ def _unit(path: Path, key: SecretKey) -> Unit:
 
 
 def _documented(path: Path) -> npt.NDArray[np.uint8]:
-    """Grey levels as pydicom's documentation draws them; the files have 12 bits stored, so white is 4095."""
+    """Grey levels as in pydicom's documentation; the files have 12 bits stored, so white is 4095."""
     dataset = dcmread(path)
     shown = apply_windowing(apply_rescale(dataset.pixel_array, dataset), dataset)
     levels: npt.NDArray[np.uint8] = np.rint(shown / (2**dataset.BitsStored - 1) * 255).astype(np.uint8)
@@ -101,5 +102,7 @@ def _documented(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _difference(path: Path, key: SecretKey) -> int:
-    drawn = [item.display.values for item in draw(_unit(path, key)) if isinstance(item, DrawnImage)]
-    return int(np.abs(drawn[0].astype(np.int16) - _documented(path).astype(np.int16)).max())
+    rendered = [
+        item.display.values for item in render_images(_unit(path, key)) if isinstance(item, RenderedImage)
+    ]
+    return int(np.abs(rendered[0].astype(np.int16) - _documented(path).astype(np.int16)).max())

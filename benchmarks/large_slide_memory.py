@@ -1,4 +1,4 @@
-"""M2: the memory that an ingest of one slide of 2 GiB takes, of which it draws 512 patches."""
+"""The memory that an ingest of one slide of 2 GiB takes, which gives 512 patches."""
 
 from pathlib import Path
 

@@ -2,10 +2,12 @@
 
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -80,3 +82,9 @@ def timed(run: Callable[[], Result]) -> tuple[float, Result]:
     start = time.perf_counter()
     result = run()
     return time.perf_counter() - start, result
+
+
+def medsiglip(home: Path, *words: str, model: str = "tiny") -> list[str]:
+    """The command of one run of the command line on a home, with a JSON answer."""
+    options = ("--home", str(home), "--model", model, "--json")
+    return [sys.executable, "-m", "medsiglip.api.cli", *options, *words]

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.measure import Outcome
+from benchmarks.measure import Outcome, medsiglip
 
 LIMIT_BYTES = 2 << 30
 GOAL = 1.0
@@ -35,7 +35,7 @@ def measure_ingest(title: str, data: Path, home: Path, files: int, images: int) 
     if done != (files, files, images):
         failure = f"files, files embedded and images are {done}"
         return Outcome(title, GOAL, GUARD, files, failure=failure, unit="bytes")
-    verified = json.loads(subprocess.run(_words(home, "index", "verify"), capture_output=True).stdout)
+    verified = json.loads(subprocess.run(medsiglip(home, "index", "verify"), capture_output=True).stdout)
     if not verified["ok"] or verified["images"] != images:
         return Outcome(title, GOAL, GUARD, files, failure="the index does not verify", unit="bytes")
     return Outcome(title, GOAL, GUARD, files, [peak], [LIMIT_BYTES], unit="bytes")
@@ -45,7 +45,7 @@ def _ingest(data: Path, home: Path) -> tuple[int, dict[str, Any]]:
     environment = {name: value for name, value in os.environ.items() if name not in _ONE_THREAD}
     with tempfile.TemporaryFile() as answer:
         process = psutil.Popen(
-            _words(home, "ingest", str(data)), stdout=answer, stderr=subprocess.DEVNULL, env=environment
+            medsiglip(home, "ingest", str(data)), stdout=answer, stderr=subprocess.DEVNULL, env=environment
         )
         peak = 0
         while process.poll() is None:
@@ -53,20 +53,6 @@ def _ingest(data: Path, home: Path) -> tuple[int, dict[str, Any]]:
             time.sleep(EVERY_SECONDS)
         answer.seek(0)
         return peak, json.load(answer)
-
-
-def _words(home: Path, *command: str) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "medsiglip.api.cli",
-        "--home",
-        str(home),
-        "--model",
-        "tiny",
-        "--json",
-        *command,
-    ]
 
 
 def _resident(process: psutil.Process) -> int:

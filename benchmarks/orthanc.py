@@ -1,4 +1,4 @@
-"""A3: files to searchable, ours against Orthanc, which stores and indexes what four clients upload over REST.
+"""Files to searchable, ours against Orthanc, which stores and indexes what four clients upload over REST.
 
 Ours adds decoding, rendering and an embedding with the bundled model, which is loaded beforehand, as Orthanc
 is started beforehand. Orthanc runs on a loopback port with a folder of its own and its default SQLite index.
@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -46,12 +47,12 @@ def measure(folder: Path, rounds: int) -> Outcome:
         place = folder / f"round-{next(number)}"
         with Archive(place / "ours", model="tiny") as archive:
             archive.__dict__["encoder"] = encoder
-            seconds, report = timed(lambda archive=archive: archive.ingest([folder / NAME]))
+            seconds, report = timed(partial(archive.ingest, [folder / NAME]))
             missing = uids - {image.sop_instance_uid for image in _found(archive)}
         if missing or report["files_embedded"] != FILES:
             return Outcome(TITLE, GOAL, GUARD, FILES, failure=f"ours lacks {len(missing)} instances")
         with _orthanc(program, place) as address:
-            theirs, _ = timed(lambda address=address: _upload(address, paths))
+            theirs, _ = timed(partial(_upload, address, paths))
             held = _held(address)
         if uids - held:
             return Outcome(TITLE, GOAL, GUARD, FILES, failure=f"Orthanc lacks {len(uids - held)} instances")

@@ -1,7 +1,7 @@
-"""A21: a whole ingest against its slowest stage alone: scanning, drawing, encoding or committing.
+"""A whole ingest against its slowest stage alone: scanning, rendering, encoding or committing.
 
-One worker draws while this process encodes and commits, so that each stage alone has what it has in the run.
-The encoder is the bundled model, loaded beforehand.
+One worker renders while this process encodes and commits, so that each stage alone has what it has in the
+run. The encoder is the bundled model, loaded beforehand.
 """
 
 import shutil
@@ -26,7 +26,7 @@ from medsiglip.ingest.run.pipeline import IngestOptions, ingest
 from medsiglip.ingest.scan.scan import scan_file
 from medsiglip.ingest.units.plan import Unit, plan
 from medsiglip.ingest.workers.pool import WorkerPool
-from medsiglip.ingest.workers.rendered_unit import DrawnUnit
+from medsiglip.ingest.workers.rendered_unit import RenderedUnit
 
 TITLE = "pipeline throughput ÷ its slowest stage alone"
 GOAL = 0.85
@@ -66,8 +66,8 @@ def measure(folder: Path, rounds: int) -> Outcome:
         if turn:  # the first is the warm-up
             ours.append(whole)
             peer.append(max(stages.values()))
-            told = ", ".join(f"{name} {seconds:.2f}" for name, seconds in stages.items())
-            print(f"     whole {whole:.2f} s; alone: {told}", file=sys.stderr)
+            alone = ", ".join(f"{name} {seconds:.2f}" for name, seconds in stages.items())
+            print(f"     whole {whole:.2f} s; alone: {alone}", file=sys.stderr)
     return Outcome(TITLE, GOAL, GUARD, FILES, ours, peer)
 
 
@@ -80,24 +80,24 @@ def _stages(data: Path, home: Path, encoder: Encoder, size: int) -> dict[str, fl
     units = plan([header for header in headers if isinstance(header, Header)])
     seconds["scan"] = time.perf_counter() - begun
     begun = time.perf_counter()
-    drawn: list[tuple[Unit, DrawnUnit]] = list(WorkerPool(1, size, "medsiglip-eval").draw_all(units))
-    seconds["draw"] = time.perf_counter() - begun
+    rendered: list[tuple[Unit, RenderedUnit]] = list(WorkerPool(1, size, "medsiglip-eval").render_all(units))
+    seconds["render"] = time.perf_counter() - begun
     begun = time.perf_counter()
-    vectors = [encoder.encode_images(one.inputs) for one in _batches(drawn)]
+    vectors = [encoder.encode_images(one.inputs) for one in _batches(rendered)]
     seconds["encode"] = time.perf_counter() - begun
     with CaseIndex.open(home) as index:
         index.activate(Space("ab" * 32, "medsiglip-eval", vectors[0].shape[1]))
         begun = time.perf_counter()
-        for start, array in zip(range(0, len(drawn), 64), vectors, strict=True):
-            bundles = [bundle_of(unit, one, {})[0] for unit, one in drawn[start : start + 64]]
+        for start, array in zip(range(0, len(rendered), 64), vectors, strict=True):
+            bundles = [bundle_of(unit, one, {})[0] for unit, one in rendered[start : start + 64]]
             index.add([bundle for bundle in bundles if bundle is not None], array)
         seconds["commit"] = time.perf_counter() - begun
     shutil.rmtree(home)
     return seconds
 
 
-def _batches(drawn: list[tuple[Unit, DrawnUnit]]) -> list[DrawnUnit]:
+def _batches(rendered: list[tuple[Unit, RenderedUnit]]) -> list[RenderedUnit]:
     return [
-        DrawnUnit((), (), np.concatenate([one.inputs for _, one in drawn[start : start + 64]]))
-        for start in range(0, len(drawn), 64)
+        RenderedUnit((), (), np.concatenate([one.inputs for _, one in rendered[start : start + 64]]))
+        for start in range(0, len(rendered), 64)
     ]

@@ -1,6 +1,6 @@
 """Generator `radiographs-v1`: DX files with the header a scanner would write and smooth, noisy 16-bit pixels.
 
-The same count, size and seed give the same bytes. A change of what is drawn is a new version of the name.
+The same count, size and seed give the same bytes. A change of the pictures is a new version of the name.
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ def write_radiographs(folder: Path, count: int, size: int, seed: int = 0) -> lis
     return paths
 
 
-def draw_radiographs(count: int, size: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+def radiograph_pictures(count: int, size: int, seed: int = 0) -> npt.NDArray[np.uint8]:
     """The same pictures in 8 bits, uint8 [count, size, size]."""
     rng = np.random.default_rng(seed)
     return np.stack([(_pixels(rng, size) >> 4).astype(np.uint8) for _ in range(count)])

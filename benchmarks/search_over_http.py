@@ -1,4 +1,4 @@
-"""H1: a search of 100,000 images over HTTP, against the same search in process with 5 ms more.
+"""A search of 100,000 images over HTTP, against the same search in process with 5 ms more.
 
 Cases similar to a study's, the ten best with their metadata, other patients only. Vectors are random, 1152
 values each as MedSigLIP's, ten images a study; both sides search one home, each in its own process with one
@@ -35,23 +35,23 @@ SEARCHES, ALLOWED_SECONDS = 40, 0.005
 def measure(folder: Path, rounds: int) -> Outcome:
     checkpoint = write_checkpoint(folder / "checkpoint", width=DIMENSION, layers=1, image_size=224)
     home = folder / "home"
-    draw = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     with Archive(home, model=str(checkpoint.folder)) as archive:
         archive.make()
         archive.index.activate(archive.space)
-        _fill(archive, draw)
-        studies = [_uid(int(one)) for one in draw.choice(STUDIES, (rounds + 1) * SEARCHES)]
+        _fill(archive, rng)
+        studies = [_uid(int(one)) for one in rng.choice(STUDIES, (rounds + 1) * SEARCHES)]
         with serving(checkpoint.folder, home) as port:
             connection = http.client.HTTPConnection("127.0.0.1", port)
             ours, peer = [], []
             for number in range(rounds + 1):
-                asked = studies[number * SEARCHES : (number + 1) * SEARCHES]
+                queries = studies[number * SEARCHES : (number + 1) * SEARCHES]
                 begun = time.perf_counter()
-                served = [_search(connection, study) for study in asked]
+                served = [_search(connection, study) for study in queries]
                 between = time.perf_counter()
-                direct = [archive.search(study=study, k=10) for study in asked]
+                direct = [archive.search(study=study, k=10) for study in queries]
                 ended = time.perf_counter()
-                if [_hits(one) for one in served] != [_hits(one) for one in direct]:
+                if [_hits(one) for one in served] != [_hits(one.to_json()) for one in direct]:
                     return Outcome(TITLE, GOAL, GUARD, SEARCHES, failure="other hits")
                 if number:  # the first round warms both sides up
                     ours.append(between - begun)
@@ -60,10 +60,10 @@ def measure(folder: Path, rounds: int) -> Outcome:
     return Outcome(TITLE, GOAL, GUARD, SEARCHES, ours, peer)
 
 
-def _fill(archive: Archive, draw: np.random.Generator) -> None:
+def _fill(archive: Archive, rng: np.random.Generator) -> None:
     step = 1000
     for low in range(0, STUDIES, step):
-        vectors = draw.standard_normal((step * IMAGES_EACH, DIMENSION), np.float32)
+        vectors = rng.standard_normal((step * IMAGES_EACH, DIMENSION), np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         archive.index.add([_bundle(low + i) for i in range(step)], vectors)
 

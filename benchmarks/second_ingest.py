@@ -1,14 +1,13 @@
-"""A22: the first ingest of a folder against the second of the unchanged folder, as whole processes."""
+"""The first ingest of a folder against the second of the unchanged folder, as whole processes."""
 
 import json
 import shutil
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Outcome, timed
+from benchmarks.measure import Outcome, medsiglip, timed
 from benchmarks.radiographs import NAME, write_radiographs
 
 TITLE = "first ingest ÷ second ingest of the unchanged folder, time"
@@ -42,19 +41,12 @@ def measure(folder: Path, rounds: int) -> Outcome:
 
 def _run(home: Path, *arguments: str) -> dict[str, Any]:
     """One process of the command line with the bundled model; its JSON."""
-    command = [
-        sys.executable,
-        "-m",
-        "medsiglip.api.cli",
-        "--home",
-        str(home),
-        "--model",
-        "tiny",
-        "--json",
-        *arguments,
-    ]
     done = subprocess.run(
-        command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False
+        medsiglip(home, *arguments),
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments[:2])} ended with {done.returncode}: {done.stderr[-500:]}")

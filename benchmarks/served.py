@@ -1,4 +1,4 @@
-"""Services in processes of their own, and clients that ask them for the vectors of pictures."""
+"""Services in processes of their own, and clients that request the vectors of pictures."""
 
 import base64
 import http.client
@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from benchmarks.measure import medsiglip
 
 START_SECONDS = 60.0
 
@@ -37,8 +39,8 @@ def _data_uri(picture: npt.NDArray[np.uint8]) -> str:
 @contextmanager
 def serving(checkpoint: Path, home: Path) -> Iterator[int]:
     """The port of `medsiglip serve` on a home, when it is ready; the model has one thread."""
-    words = ["--home", str(home), "--model", str(checkpoint), "--json", "serve", "--port", "0", "--no-worker"]
-    with _process([sys.executable, "-m", "medsiglip.api.cli", *words]) as process:
+    command = medsiglip(home, "serve", "--port", "0", "--no-worker", model=str(checkpoint))
+    with _process(command) as process:
         assert process.stdout is not None
         port = int(json.loads(process.stdout.readline())["url"].rpartition(":")[2])
         _wait_for(port, "/readyz", process)
@@ -83,14 +85,14 @@ def _wait_for(port: int, path: str, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError("the service does not start")
 
 
-def ask(port: int, requests: Sequence[bytes], clients: int) -> npt.NDArray[np.float32]:
+def request_vectors(port: int, requests: Sequence[bytes], clients: int) -> npt.NDArray[np.float32]:
     """The vectors [n, d] of single requests, sent by so many clients that each wait for their answers."""
     numbers = iter(range(len(requests)))
     vectors: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * len(requests)
 
     def client(_: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120.0)
-        for number in numbers:  # a range's iterator gives each number once, whoever asks
+        for number in numbers:  # an iterator of a range yields each number once to all threads
             headers = {"Content-Type": "application/json"}
             connection.request("POST", "/v1/embeddings", requests[number], headers)
             [answer] = json.load(connection.getresponse())["data"]

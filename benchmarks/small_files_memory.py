@@ -1,4 +1,4 @@
-"""M1: the memory that an ingest of 50,000 small files takes: CT slices, a hundred to a series."""
+"""The memory that an ingest of 50,000 small files takes: CT slices, a hundred to a series."""
 
 from pathlib import Path
 

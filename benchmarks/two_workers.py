@@ -1,4 +1,4 @@
-"""A2: a whole ingest with two worker processes against one, on the same files.
+"""A whole ingest with two worker processes against one, on the same files.
 
 The encoder is arithmetic that costs next to nothing, so that decoding and rendering are what is measured; the
 start of the workers, the scan and the commits are part of both sides.
@@ -28,7 +28,7 @@ FILES, SIZE, MODEL_SIZE = 960, 1024, 448
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What an ingest asks of a checkpoint."""
+    """What an ingest needs of a checkpoint."""
 
     name: str = "cells"
     hash: str = "ce" * 32

@@ -1,4 +1,4 @@
-"""The values that go into and come out of the index. Fields are DICOM keywords in snake_case (PS3.6)."""
+"""The values that the index takes and returns. Fields are DICOM keywords in snake_case (PS3.6)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ SEPARATOR = "!/"
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Where vectors can be compared: one checkpoint, one profile, one dimension. `model` only names it for
-    people.
-    """
+    """Vectors that can be compared: one checkpoint, one profile, one dimension. `model` is a display name."""
 
     checkpoint_hash: str
     profile: str
@@ -30,7 +28,7 @@ class Space:
 
     @property
     def name(self) -> str:
-        """Short and fit for a folder name."""
+        """A short name, usable as a folder name."""
         return f"{self.checkpoint_hash[:12]}-{self.profile}-{self.dimension}"
 
 
@@ -38,7 +36,7 @@ class Space:
 class StudyRecord:
     """A study; `patient_age` in years at the study, `study_date` as ISO 8601 (YYYY-MM-DD).
 
-    `identity` names the person, and is None but in a home that keeps identities.
+    `identity` names the person; it is None except in a home that keeps identities.
     """
 
     study_instance_uid: str
@@ -68,7 +66,7 @@ class SeriesRecord:
 
 @dataclass(frozen=True, slots=True)
 class InstanceRecord:
-    """An instance, known by its UID together with the hash of its pixel data."""
+    """An instance, identified by its UID and the hash of its pixel data."""
 
     sop_instance_uid: str
     pixel_hash: str
@@ -83,7 +81,7 @@ class InstanceRecord:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """What gets one vector. `slice_index` is the place in anatomical order within the series."""
+    """An image, which has one vector. `slice_index` is its place in anatomical order within the series."""
 
     sop_instance_uid: str
     pixel_hash: str
@@ -97,8 +95,8 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """What became of a file; `path` is absolute, `code` and `reason` say why it was not embedded, and
-    `patient_key` and `study_instance_uid` whose it is if its header told before it was refused.
+    """What became of a file; `path` is absolute, `code` and `reason` say why it was not embedded.
+    `patient_key` and `study_instance_uid` are set for a refused file whose header has them.
     """
 
     path: str
@@ -116,7 +114,7 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True)
 class SeriesBundle:
-    """What one transaction must hold wholly. `replace_series` first removes what the series held before,
+    """What is added in one transaction. `replace_series` first removes the earlier content of the series,
     except the instances `beside` the bundle, by UID and pixel hash.
     """
 
@@ -131,7 +129,7 @@ class SeriesBundle:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """What an ingested file stands under."""
+    """Patient, study and modality of an ingested file."""
 
     patient_key: str
     study_instance_uid: str
@@ -140,8 +138,8 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class LabelRecord:
-    """A value for a name at a key; `value` None takes the label away again. `is_class` says that the name
-    takes the place of the classes that the key had before.
+    """A value of a label at a key; the value None removes the label. With `is_class` the name replaces the
+    earlier classes of the key.
     """
 
     name: str
@@ -153,7 +151,7 @@ class LabelRecord:
 
 @dataclass(frozen=True, slots=True)
 class LabelOutcome:
-    """`matched` counts the records whose key is in the index; `unmatched` holds the others, which are not
+    """`matched` is the number of records whose key is in the index; `unmatched` are the others, which are not
     stored.
     """
 
@@ -163,8 +161,8 @@ class LabelOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer of a search. `score` is cosine similarity; at series and study level the image is the best
-    matching.
+    """One hit of a search. `score` is cosine similarity; at series and study level the image is the best
+    matching one.
     """
 
     rank: int
@@ -182,7 +180,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """An image as the index holds it; `path` is None when no file on record leads to it."""
+    """An image in the index; `path` is None when no file record leads to it."""
 
     image_id: int
     study_instance_uid: str
@@ -255,7 +253,7 @@ class CaseTable:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """How much of the index some files led to."""
+    """How much of the index came from some files."""
 
     studies: int
     series: int
@@ -265,7 +263,7 @@ class Holdings:
 
 @dataclass(frozen=True, slots=True)
 class FaissInfo:
-    """What the search structure is, how many vectors it holds and where."""
+    """The kind of vector index, the number of its vectors, and its device."""
 
     spec: str
     ntotal: int
@@ -291,7 +289,7 @@ class IndexInfo:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """`problems` are sentences, each with its cure; the counts are what SQL, the shards and FAISS hold."""
+    """`problems` are sentences, each with its cure; the counts are those of SQL, the shards and FAISS."""
 
     ok: bool
     problems: tuple[str, ...]
@@ -302,7 +300,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What a deletion took out."""
+    """How much a deletion removed."""
 
     studies: int
     series: int
@@ -323,8 +321,9 @@ class Compaction:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """How a home was made to fit an older catalogue: `found` vectors of lost files were found elsewhere,
-    `set_aside` vector files went to the trash, and `missing` images have no vector, of these `studies`.
+    """Result of a recovery with an older catalogue: `found` vectors of lost files were found elsewhere,
+    `set_aside` vector files were moved to the trash, and `missing` images, of these `studies`, have no
+    vector.
     """
 
     found: int

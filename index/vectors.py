@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -32,11 +32,11 @@ class ShardFolder:
         self.space = space
 
     def file(self, name: str) -> Path:
-        """Where the shard of that name lies."""
+        """The path of the shard of this name."""
         return self.path / f"{name}.parquet"
 
     def write(self, name: str, image_ids: Ids, vectors: NDArray[np.floating], dtype: Dtype) -> None:
-        """Write [n] int64 ids and [n, d] vectors as a new shard, on disk when this returns."""
+        """Write [n] int64 ids and [n, d] vectors as a new shard; it is on disk when this returns."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -47,11 +47,11 @@ class ShardFolder:
         table = table.replace_schema_metadata({"space": self.space})
         make_folder(self.path)
         with atomic_file(self.file(name)) as stream:
-            # Normalised embeddings do not compress, and no query looks for a component.
+            # Normalised embeddings do not compress, and no query filters by a component.
             pq.write_table(table, stream, compression="none", use_dictionary=False, write_statistics=False)
 
     def read(self, name: str, dimension: int) -> tuple[Ids, Vectors]:
-        """Ids [n] int64 and vectors [n, dimension] float32, of unit length in spite of float16.
+        """Ids [n] int64 and vectors [n, dimension] float32, scaled to unit length again after float16.
 
         Raises `CatalogError` `missing-shard` or `corrupt-shard`.
         """
@@ -61,7 +61,7 @@ class ShardFolder:
         return image_ids, unit_length(stored.astype(np.float32))
 
     def read_stored(self, name: str) -> tuple[Ids, NDArray[np.floating]]:
-        """The same with the vectors exactly as stored."""
+        """Ids, and vectors exactly as stored; raises the same errors."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -90,15 +90,20 @@ class ShardFolder:
         )
 
     def discard(self, name: str) -> None:
-        """Delete a shard that was never named."""
+        """Delete a shard that no row refers to."""
         self.file(name).unlink(missing_ok=True)
 
 
 def unit_length(vectors: Vectors) -> Vectors:
-    """Rows of float32 [n, d] scaled to length 1; a row of zeros stays one."""
+    """Rows of float32 [n, d] scaled to length 1; rows of zeros stay zero."""
     norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     norms[norms == 0] = 1
     return np.asarray(vectors / norms[:, None], dtype=np.float32)
+
+
+def mean_directions(groups: Iterable[Vectors]) -> Vectors:
+    """The mean of each group of vectors, scaled to length 1: float32 [g, d] of g groups of float32 [m, d]."""
+    return unit_length(np.array([group.mean(axis=0, dtype=np.float64) for group in groups], np.float32))
 
 
 def make_folder(path: Path) -> None:
@@ -111,7 +116,7 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable: a rename is on disk only once its folder is."""
+    """Make the names in a folder durable: a rename is on disk only once its folder is synced."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -121,9 +126,9 @@ def sync_folder(path: Path) -> None:
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[BinaryIO]:
-    """A stream whose content appears under `target` whole and synced, or not at all.
+    """A stream whose content appears at `target` complete and synced, or not at all.
 
-    What a killed process leaves is named `<target>.<random>.tmp`, so that a glob on the target finds it.
+    A killed process leaves a file `<target>.<random>.tmp`, which a glob on the target finds.
     """
     temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:

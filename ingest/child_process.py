@@ -1,8 +1,8 @@
-"""Processes of our own: all are started here, and import nothing from the current folder.
+"""Starting Python processes that import nothing from the current folder.
 
-`python -m` and `python -c` look for modules first of all in the folder where they are started, and an empty
-entry of PYTHONPATH means that folder, too: a user's `numpy.py` would be run. `-P` and PYTHONSAFEPATH keep it
-out of `sys.path`, the latter also in whatever a child starts.
+`python -m` and `python -c` look for modules in the current folder first, and an empty entry of PYTHONPATH
+means that folder too: a user's `numpy.py` would be run. `-P` and PYTHONSAFEPATH keep it out of `sys.path`,
+the latter also in processes that a child starts.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def start_module(
     stdout: int = subprocess.PIPE,
     stderr: int | None = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
-    """Start `python -m MODULE WORDS...`; its standard input, and its output unless told otherwise, are
-    unbuffered pipes.
+    """Start `python -m MODULE WORDS...`; standard input, and by default standard output, are unbuffered
+    pipes.
 
-    The process has this environment with `environment` put over it, inherits the file `descriptors`, and
-    is in a session of its own: Ctrl-C on the terminal is for this process alone. Raises OSError.
+    The process gets this environment updated with `environment`, inherits the file `descriptors`, and has its
+    own session: Ctrl-C on the terminal goes to this process alone. Raises OSError.
     """
     return subprocess.Popen(
         [sys.executable, "-P", "-m", module, *words],

@@ -1,9 +1,11 @@
 """Errors of the ingest.
 
-IngestError            the run cannot go on: a missing path, an unusable metadata CSV, a wrong key
-└── InterruptedIngestError    the person stopped the run; what was encoded is in the index
-WorkerLostError        a worker process gave no result for a unit; the files to blame are rejected
-DecodeError            one file cannot be used; becomes one `Rejected` line of the report and never ends a run
+CodedError
+├── IngestError            the run cannot continue: a missing path, an unusable metadata CSV, a wrong key
+│   └── InterruptedIngestError    the person stopped the run; what was encoded is in the index
+├── WorkerLostError        a worker process gave no result for a unit; the files that cause it are rejected
+├── HeaderRefusedError     a header is too large or too deeply nested to read; the file is rejected
+└── DecodeError            one file cannot be used; becomes one `Rejected` line of the report, never ends a run
 """
 
 from __future__ import annotations
@@ -11,32 +13,32 @@ from __future__ import annotations
 from medsiglip.ingest.reasons import REASONS
 
 
-class IngestError(Exception):
-    """The run cannot go on. `code` is stable and kebab-case, `str()` is one sentence with the cure."""
+class CodedError(Exception):
+    """An error with a stable kebab-case `code`; `str()` is one sentence with the cure, or the code."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(message or code)
         self.code = code
+
+
+class IngestError(CodedError):
+    """The run cannot continue."""
 
 
 class InterruptedIngestError(IngestError):
     """The person stopped the run; everything committed so far stays in the index."""
 
 
-class WorkerLostError(Exception):
-    """A worker gave no result; `code` of `medsiglip.ingest.reasons` says why."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
+class WorkerLostError(CodedError):
+    """A worker gave no result; `code` is one of `medsiglip.ingest.reasons`."""
 
 
-class DecodeError(Exception):
+class HeaderRefusedError(CodedError):
+    """A header would take too much time or memory to read; `code` is one of `medsiglip.ingest.reasons`."""
+
+
+class DecodeError(CodedError):
     """One file's pixels cannot be used. `code` and sentence go into the report; holds no patient data."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 def decode_error(code: str) -> DecodeError:

@@ -1,16 +1,17 @@
-"""Why a file did not become an image: one table of codes, each with its outcome and a sentence that names the
-cure.
-"""
+"""Why a file gives no image: the table of codes, each with its outcome and a sentence that names the cure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
-SKIPPED, QUARANTINED = "skipped", "quarantined"
+Outcome = Literal["skipped", "quarantined"]
+SKIPPED: Outcome = "skipped"
+QUARANTINED: Outcome = "quarantined"
 
 _HOLDS_NO_PICTURE = "is DICOM but holds no picture to embed ({kind}); nothing needs to be done"
 
-REASONS: dict[str, tuple[str, str]] = {
+REASONS: dict[str, tuple[Outcome, str]] = {
     "not-an-image": (
         SKIPPED,
         "is neither DICOM nor a picture (PNG, JPEG, TIFF, BMP) nor a volume (NIfTI, NRRD, MetaImage); "
@@ -111,7 +112,7 @@ REASONS: dict[str, tuple[str, str]] = {
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """A file that is skipped or quarantined; `path` is absolute. `patient_key` and `study_instance_uid`, as
-    the home keeps them, say whose it is if its header told.
+    the home keeps them, are None if its header does not name them.
     """
 
     path: str
@@ -120,7 +121,7 @@ class Rejected:
     study_instance_uid: str | None = field(default=None, repr=False, compare=False)
 
     @property
-    def outcome(self) -> str:
+    def outcome(self) -> Outcome:
         """`skipped` or `quarantined`."""
         return REASONS[self.code][0]
 

@@ -1,4 +1,4 @@
-"""Drafts to and from the rows of the index."""
+"""Converts drafts to and from the rows of the index."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from medsiglip.medgemma.records import (
 
 
 def payload_of(draft: Draft) -> dict[str, Any]:
-    """All of a draft that is JSON in its row; `context_studies` and the like stand in `details`."""
+    """The part of a draft that its row keeps as JSON; `context_studies` and the like are in `details`."""
     return {
         "evidence": asdict(draft.evidence),
         "checks": [asdict(check) for check in draft.checks],
@@ -33,7 +33,7 @@ def payload_of(draft: Draft) -> dict[str, Any]:
 
 
 def draft_of(record: DraftRecord) -> Draft:
-    """The draft that a row holds."""
+    """Return the draft of a row."""
     payload = record.payload
     return Draft(
         id=record.id,

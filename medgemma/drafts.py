@@ -1,7 +1,7 @@
-"""A draft is made: evidence, a generator's words with and without retrieved texts, and the checks on them.
+"""Makes drafts: evidence, a generator's text with and without retrieved reports, and the checks on it.
 
-The generator's text is kept as it came, unless it repeats reports of other patients: then what it wrote
-without having seen them is kept. Findings and scores come from the evidence alone.
+The generator's text is kept unchanged, unless it repeats reports of other patients: then the text that it
+wrote without seeing them is kept. Findings and scores come from the evidence alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ _STAGES = 4
 
 @dataclass(frozen=True, slots=True)
 class DraftRequest:
-    """What to draft: `draft_id` names the draft for good, so that asking twice makes one; `by` who asked."""
+    """What to draft. A second request with the same `draft_id` makes no second draft; `by` is who requested
+    it.
+    """
 
     draft_id: str
     study_instance_uid: str
@@ -45,13 +47,13 @@ class DraftRequest:
 class Drafter:
     """Makes drafts of an index's studies and stores them.
 
-    `generator` None means `evidence-only`; `name` is kept with the draft. `may_show` says whether a picture
-    may be handed to the generator, by image id.
+    `generator` None means `evidence-only`; `name` is kept with the draft. `may_show` tells whether the
+    picture of an image id may be shown to the generator.
     """
 
     scores: FindingScores
     images: ImageSource
-    name: str = evidence_only.NAME
+    name: str = evidence_only.EVIDENCE_ONLY
     generator: Generator | None = None
     may_show: Callable[[int], bool] = lambda _image_id: True
     cancelled: Cancelled = never
@@ -111,8 +113,8 @@ class Drafter:
         return _Written(text, _with_sources(check_draft(text, evidence), text, sentences))
 
     def _by_model(self, evidence: Evidence, options: DraftOptions) -> _Written:
-        """Draft twice, if there is a report to retrieve: the flips show what the retrieved texts change, and
-        what only the first reply says may be another patient's.
+        """Draft twice where there is a retrieved report: the flips show what the retrieved texts change, and
+        what only the first reply states may be about another patient.
         """
         assert self.generator is not None
         images = self._pictures(evidence.study_instance_uid)
@@ -195,7 +197,7 @@ def _details(prompt: Prompt, reply: Reply) -> dict[str, Any]:
 def _with_sources(
     checks: Sequence[Check], text: str, sentences: Sequence[evidence_only.Sourced]
 ) -> tuple[Check, ...]:
-    """The checks with the sources of the composed sentence that each lies in."""
+    """The checks with the sources of the composed sentence that holds each."""
     places, position = [], 0
     for sourced in sentences:
         start = text.index(sourced.sentence, position)

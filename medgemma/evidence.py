@@ -1,4 +1,4 @@
-"""The evidence of a study: its findings, the images behind them, similar cases, and what came before."""
+"""The evidence of a study: its findings, the images behind them, similar cases, and the prior study."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.records import SeriesRecord, StoredImage, StudyDetail
 from medsiglip.medgemma.findings import FindingScores
 from medsiglip.medgemma.prompting.prompts import template_for
 from medsiglip.medgemma.records import Evidence, EvidenceImage, Finding, PriorStudy, SimilarCase
+from medsiglip.numerics import mean_vector
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceOptions:
-    """`neighbours` is how many similar cases are kept; `findings` names sources of scores, all that fit if
-    none; `template` a prompt template, the one that fits if None; `indication` why the study was made.
+    """`neighbours` is the number of similar cases that are kept; `findings` names sources of scores, all that
+    fit if none; `template` a prompt template, the one that fits if None; `indication` why the study was made.
     """
 
     neighbours: int = 5
@@ -31,7 +29,7 @@ class EvidenceOptions:
 def gather(
     scores: FindingScores, study_instance_uid: str, options: EvidenceOptions | None = None
 ) -> Evidence:
-    """Gather what a draft of the study may stand on. Raises `CatalogError` `unknown-study`."""
+    """Gather the evidence for a draft of the study. Raises `CatalogError` `unknown-study`."""
     chosen = options or EvidenceOptions()
     index = scores.index
     detail = index.study(study_instance_uid)
@@ -58,7 +56,7 @@ def gather(
 
 
 def main_series(detail: StudyDetail) -> SeriesRecord:
-    """The series that stands for the study: of those of the commonest modality, the one with most images."""
+    """The series that represents the study: of the most common modality, the one with most images."""
     if not detail.series:
         return SeriesRecord("")
     counts: Counter[str | None] = Counter()
@@ -70,14 +68,14 @@ def main_series(detail: StudyDetail) -> SeriesRecord:
 
 
 def pictures_to_show(detail: StudyDetail) -> tuple[EvidenceImage, ...]:
-    """All images of the main modality that show something, in order: what a generator may be shown."""
+    """All images of the main modality that are neither blank nor localizers, in order: for the generator."""
     modality = main_series(detail).modality
     shown = [image for image in detail.images if image.modality == modality and not _is_aside(image)]
     return tuple(_evidence_image(image) for image in shown)
 
 
 def _is_aside(image: StoredImage) -> bool:
-    """Blank, or a localizer beside the series."""
+    """Whether an image is blank, or a localizer beside the series."""
     return any(image.quality.get(name) in (True, 1.0) for name in ("near_blank", "blank", "localizer"))
 
 
@@ -111,7 +109,7 @@ def _similar(
         return ()
     vectors = index.vectors([image.image_id for image in detail.images])
     [hits] = index.search(
-        _mean(vectors)[None],
+        mean_vector(vectors)[None],
         k=count,
         level="study",
         where=[_same_modality(main)],
@@ -130,15 +128,9 @@ def _similar(
 
 
 def _same_modality(main: SeriesRecord) -> str:
-    """The filter on images of the same modality; CR and DX are two makings of one kind of radiograph."""
+    """The filter on images of the same modality; CR and DX are two techniques of one kind of radiograph."""
     modality = main.modality or ""
     return f"modality={'CR|DX' if modality in ('CR', 'DX') else modality}"
-
-
-def _mean(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    mean = vectors.astype(np.float64).mean(axis=0)
-    unit: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
-    return unit
 
 
 def _prior(index: CaseIndex, detail: StudyDetail, main: SeriesRecord) -> PriorStudy | None:

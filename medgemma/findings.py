@@ -1,4 +1,4 @@
-"""Findings of studies with scores from prompt sets and probes, the only scores that a draft knows."""
+"""Findings of studies with scores from prompt sets and probes, the only scores that a draft has."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import CaseTable, Level, ProbeRecord
 from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.records import Finding
-from medsiglip.zeroshot import PromptSet, Scores, ZeroShotClassifier, list_prompt_sets, load_prompt_set
+from medsiglip.prompt_set import PromptSet, list_prompt_sets, load_prompt_set
+from medsiglip.zeroshot import Scores, ZeroShotClassifier
 
 MakeClassifier = Callable[[PromptSet], ZeroShotClassifier]
 _PHANTOMS = "phantoms"
-# Studies whose vectors are held at a time.
+# Studies whose vectors are in memory at a time.
 _CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
 class UncertainBand:
-    """Probabilities from `low` up to, but not including, `high` say neither present nor absent.
+    """Probabilities from `low` up to, but not including, `high` mean neither present nor absent.
 
-    Softmax over two texts is over-confident: on the drawn studies the demonstration model is wrong in one of
-    24 statements when it must decide at 0.5, and in one of 37 outside 0.2 to 0.8. Raises DraftError
+    Softmax over two texts is over-confident: on phantoms the demonstration model is wrong in one of 24
+    statements when it must decide at 0.5, and in one of 37 outside 0.2 to 0.8. Raises DraftError
     `bad-band`.
     """
 
@@ -61,15 +62,15 @@ class FindingScores:
     _classifiers: dict[str, ZeroShotClassifier] = field(default_factory=dict, init=False, repr=False)
 
     def sources(self) -> tuple[str, ...]:
-        """What can score findings here, the most trusted last: prompt sets of findings, then probes.
+        """The sources of scores in this index, the most trusted last: prompt sets of findings, then probes.
 
-        The prompts of the drawn phantoms are for the demonstration model alone, and the others not for it.
+        The prompts of the phantoms are for the demonstration model alone, and the others not for it.
         """
         space = self.index.space
         is_demonstration = space is not None and space.model == "tiny"
         sets = [name for name in list_prompt_sets() if (name == _PHANTOMS) == is_demonstration]
         sets = [name for name in sets if load_prompt_set(name).kind == "findings"]
-        probes = [probe.name for probe in self.index.probes() if space and probe.space == space.name]
+        probes = [probe.name for probe in self.index.probes.listed() if space and probe.space == space.name]
         return (*(f"prompts:{name}" for name in sets), *(f"probe:{name}" for name in probes))
 
     def of_study(self, study_instance_uid: str, sources: Sequence[str] = ()) -> tuple[Finding, ...]:
@@ -83,7 +84,7 @@ class FindingScores:
         return tuple(sorted(found.values(), key=lambda one: (-one.probability, one.label)))
 
     def of_studies(self, source: str, study_instance_uids: Sequence[str]) -> dict[str, tuple[Finding, ...]]:
-        """What one source says of each study, by UID; nothing of a study that it does not fit.
+        """The findings of each study by one source, by UID; none of a study that it does not fit.
 
         `source` is `prompts:NAME` or `probe:NAME`. Raises DraftError `unknown-source`.
         """
@@ -148,7 +149,7 @@ class FindingScores:
 
 
 def prompt_set_named(name: str) -> PromptSet:
-    """A bundled prompt set; no path, for routes come over HTTP too. Raises DraftError `unknown-source`."""
+    """A bundled prompt set by name, not a path: rules come over HTTP. Raises DraftError `unknown-source`."""
     if name not in list_prompt_sets():
         raise DraftError(
             "unknown-source",
@@ -161,7 +162,7 @@ def prompt_set_named(name: str) -> PromptSet:
 
 
 def _probe_named(index: CaseIndex, name: str) -> ProbeRecord:
-    known = index.probes()
+    known = index.probes.listed()
     for record in known:
         if record.name == name:
             if index.space is None or record.space != index.space.name:
@@ -174,7 +175,7 @@ def _probe_named(index: CaseIndex, name: str) -> ProbeRecord:
 
 
 def _probe_filters(record: ProbeRecord, label: str) -> list[str]:
-    """What a probe was trained on: its own filters, and the modalities that had the label."""
+    """The images that a probe was trained on: its own filters, and the modalities that had the label."""
     where = list(record.summary.get("where", ()))
     modalities: Mapping[str, Sequence[str]] = record.summary.get("modalities", {})
     if modalities.get(label):

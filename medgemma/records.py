@@ -1,4 +1,4 @@
-"""The values of a draft report: the evidence it stands on, what was written, and how each sentence fared.
+"""The values of a draft report: its evidence, its text, and the result of the check of each sentence.
 
 Findings and scores come from the encoder and from probes, never from a generator.
 """
@@ -37,7 +37,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceImage:
-    """An image that stands in the evidence, with the labels that it drove."""
+    """An image of the evidence, with the labels that it drove."""
 
     image_id: int
     sop_instance_uid: str
@@ -69,7 +69,7 @@ class PriorStudy:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a draft stands on. `space` names the embedding space of the scores; `template` the prompt
+    """The evidence of a draft. `space` names the embedding space of the scores; `template` the prompt
     template that fits, such as `chest-xray` or `ct-volume`.
     """
 
@@ -90,9 +90,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What became of one sentence. `start` and `end` are its character offsets in the draft's text; `finding`
-    is the label it speaks of, `polarity` what it says of it (None: it says neither), `probability` the score
-    that this was compared with, `sources` the studies or scores that a sentence of `evidence-only` came from.
+    """The check of one sentence. `start` and `end` are its character offsets in the draft's text; `finding`
+    is the label that it names, `polarity` whether it states it as present (None: neither), `probability` the
+    score that it was compared with, `sources` the studies or scores of a sentence of `evidence-only`.
     """
 
     sentence: str
@@ -120,12 +120,12 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A generated report that nobody has accepted yet, or what became of it.
+    """A generated report that nobody has accepted yet, or what a person made of it.
 
-    `text` is as the generator wrote it, `thinking` what it wrote before; `text_without_context` is the second
-    reply, drafted without the texts of similar cases, and `flips` are the labels whose polarity differs
-    between the two. Where the first reply repeated those texts, `text` is the second, and `details` has
-    `context_withheld`. `checks` has one entry or more for every sentence of `text`.
+    `text` is the generator's own, `thinking` what it wrote before the text; `text_without_context` is the
+    second reply, drafted without the texts of similar cases, and `flips` are the labels whose polarity
+    differs between the two. Where the first reply repeated those texts, `text` is the second, and `details`
+    has `context_withheld`. `checks` has one entry or more for every sentence of `text`.
     """
 
     id: str
@@ -145,7 +145,7 @@ class Draft:
 
 
 class ImageSource(Protocol):
-    """Where pictures for a generator come from; handed in by whoever puts the program together."""
+    """Where pictures for a generator come from; the program that makes drafts provides it."""
 
     def pictures(self, image_ids: Sequence[int]) -> Sequence[NDArray[np.uint8]]:
         """Display values of stored images, each uint8 [height, width, 3], in the order of the ids."""

@@ -1,4 +1,4 @@
-"""What becomes of a draft: a person edits, accepts or rejects it, and that is on record."""
+"""The workflow of a draft: a person edits, accepts or rejects it, and each step is recorded."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ TRANSITIONS: Mapping[tuple[Status, Step], Status] = {
     ("edited", "edit"): "edited",
     ("edited", "reject"): "rejected",
 }
-"""The steps that there are; what is accepted or rejected stays so."""
+"""The status after each step; an accepted or rejected draft has no further step."""
 # Lines of a text: finding those that differ takes up to the square of their number (difflib).
 _MOST_COMPARED = 1000
 
 
 def accept(index: CaseIndex, draft_id: str, *, by: str, revision: int | None = None) -> Draft:
-    """Make the draft the study's report, which is found by its words from now on.
+    """Make the draft the study's report, which can be searched by its words from now on.
 
-    What a draft of an earlier version of this program holds of other patients' reports is left out of it.
+    Words of other patients' reports in a draft of an earlier version of this program are left out of it.
 
     `revision` is the number of steps that the person has seen; a draft with another has changed. Raises
     `CatalogError` `unknown-draft` or `draft-changed`, DraftError `draft-settled`.
@@ -50,7 +50,7 @@ def accept(index: CaseIndex, draft_id: str, *, by: str, revision: int | None = N
 
 
 def reject(index: CaseIndex, draft_id: str, *, by: str, reason: str, revision: int | None = None) -> Draft:
-    """Put the draft away for a reason; raises as `accept` does, and DraftError `reason-missing`."""
+    """Reject the draft for a reason; raises as `accept` does, and DraftError `reason-missing`."""
     former = _taken(index, draft_id, "reject", revision)
     if not reason.strip():
         raise DraftError("reason-missing", f"Say why draft {draft_id} is rejected.")
@@ -58,8 +58,8 @@ def reject(index: CaseIndex, draft_id: str, *, by: str, reason: str, revision: i
 
 
 def edit(index: CaseIndex, draft_id: str, *, by: str, text: str, revision: int | None = None) -> Draft:
-    """Put a person's words in place of the draft's. The difference is kept, and the checks are made anew; a
-    sentence that stands in the report of a similar case is flagged.
+    """Replace the draft's text by a person's. The difference is kept, and the checks are made again; a
+    sentence that is in the report of a similar case is flagged.
 
     Raises as `accept` does, and DraftError `text-missing`.
     """
@@ -85,7 +85,7 @@ def difference(before: str, after: str) -> str:
 
 
 def _taken(index: CaseIndex, draft_id: str, step: Step, revision: int | None) -> DraftRecord:
-    """The draft, if the step may be taken from where it is."""
+    """The draft, if its status allows the step."""
     record = index.drafts.get(draft_id)
     status: Any = record.status
     if (status, step) not in TRANSITIONS:

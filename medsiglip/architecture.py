@@ -63,7 +63,9 @@ class Architecture:
 
     @property
     def patches(self) -> int:
-        """Tokens per image; what fills no whole patch is dropped, as in SigLIP at 384 pixels and patch 14."""
+        """Tokens per image; pixels that fill no whole patch are dropped, as in SigLIP at 384 pixels and
+        patch 14.
+        """
         return (self.image_size // self.patch_size) ** 2
 
     def as_dict(self) -> dict[str, Any]:

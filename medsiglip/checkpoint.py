@@ -32,9 +32,8 @@ _WEIGHT_TYPES = frozenset({"F32", "F16", "BF16"})
 class Checkpoint:
     """An opened checkpoint: `name` for people, `hash` (64 hex digits) for identity.
 
-    The hash is of the architecture, and of the bytes of the weight files and of the vocabulary. Two folders
-    that hold the same of these have the same hash, whatever their names and other files; the same weights
-    dealt into other shards have another one.
+    The hash covers the architecture and the bytes of the weight files and of the vocabulary. Names and other
+    files do not change it; splitting the same weights into other shards does.
     """
 
     name: str
@@ -66,7 +65,7 @@ class Checkpoint:
 
     @property
     def is_demonstration(self) -> bool:
-        """Whether this is the bundled `tiny` model, which knows drawn phantoms and no patients."""
+        """Whether this is the bundled `tiny` model, which was trained on phantoms and not on patients."""
         return self.folder == TINY
 
 
@@ -116,7 +115,7 @@ def read_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
                 weights |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise ModelError(
-                "bad-weights", f"{path} cannot be read ({error}); open the checkpoint anew."
+                "bad-weights", f"{path} cannot be read ({error}); open the checkpoint again."
             ) from error
     return {name: tensor for name, tensor in weights.items() if name not in _BUFFERS}
 
@@ -203,7 +202,7 @@ def _tensor_headers(files: Sequence[Path]) -> dict[str, tuple[str, tuple[int, ..
 def _check_tensors(
     found: Mapping[str, tuple[str, tuple[int, ...]]], architecture: Architecture, folder: Path
 ) -> None:
-    """Compare what the files hold with what the config implies; the first difference is named."""
+    """Compare the tensors of the files with those of the config; the first difference is an error."""
     wanted = tensor_shapes(architecture)
     cure = "config.json and the weights must come from the same SigLIP checkpoint: fetch both again"
     missing = [name for name in wanted if name not in found]

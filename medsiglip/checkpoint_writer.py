@@ -40,10 +40,10 @@ def prepare_folder(folder: Path) -> None:
 def save_checkpoint(
     folder: Path, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], vocabulary: Path
 ) -> None:
-    """Write a whole checkpoint to `folder`; `vocabulary` is the SentencePiece file to take along.
+    """Write a whole checkpoint to `folder`; `vocabulary` is the SentencePiece file to copy.
 
-    `tensors` are by Hugging Face name and keep their dtype. What is there already is replaced, the weights
-    last and in one step, so that a reader never meets half a file. Raises ModelError `folder-unwritable`.
+    `tensors` are by Hugging Face name and keep their dtype. Existing files are replaced, the weights last
+    and in one step, so that a reader never sees half a file. Raises ModelError `folder-unwritable`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

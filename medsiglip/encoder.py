@@ -124,7 +124,7 @@ class Encoder:
                 fits = False
             else:
                 fits = True
-            # Outside the handler, whose traceback would keep the failed batch in memory.
+            # Outside the handler, because its traceback keeps the failed batch in memory.
             if not fits:
                 self._halve_batch(end - done, noun)
                 continue

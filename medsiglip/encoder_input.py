@@ -1,4 +1,4 @@
-"""What an encoder takes: checked before any of it is encoded, and without torch."""
+"""Checks of the inputs of an encoder, free of torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_images(images: Sequence[object] | npt.NDArray[np.uint8], size: int) ->
             )
             raise ItemError(
                 "bad-image",
-                f"Image {{item}} is {found}, not uint8 {list(shape)}; draw it with to_model_input first.",
+                f"Image {{item}} is {found}, not uint8 {list(shape)}; convert it with to_model_input first.",
                 i,
             )
 

@@ -15,7 +15,7 @@ LARGE = 64 * 1024**2
 class FileHashes:
     """Hashes files; those of at least `LARGE` bytes are kept in the JSON file `cache`, where one is given.
 
-    The cache is an aid only: one that cannot be read or written costs time and is no error.
+    A cache that cannot be read or written costs time and is no error.
     """
 
     def __init__(self, cache: Path | None) -> None:

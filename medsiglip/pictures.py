@@ -1,4 +1,4 @@
-"""Plain pictures as they should be seen: the one reader for those that are ingested and those tuned on."""
+"""The one reader of plain pictures, for ingest and for tuning."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def read_picture(source: str | PathLike[str] | BinaryIO) -> NDArray[np.uint8]:
     """The first page of a PNG, JPEG, TIFF or BMP, by path or open for reading: uint8 [H, W] or [H, W, 3].
 
     EXIF orientation is honoured, palettes are looked up, transparency is dropped; values of more than 8 bits
-    are stretched from their smallest to their largest, for files of 12 bits in 16 are more common than files
-    that use all of them. Raises `PictureError`.
+    are stretched from their smallest to their largest, because files of 12 bits in 16 are more common than
+    files that use all 16. Raises `PictureError`.
     """
     from PIL import Image, ImageOps
 
@@ -36,7 +36,7 @@ def read_picture(source: str | PathLike[str] | BinaryIO) -> NDArray[np.uint8]:
         raise _refusal("picture-too-large", source, "is too large: make it smaller") from None
     except Exception:  # a damaged picture makes Pillow's decoders raise nearly anything
         cure = (
-            f"give a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file (`medsiglip render` draws DICOM)"
+            f"give a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file (`medsiglip render` renders DICOM)"
         )
         raise _refusal("picture-unreadable", source, f"cannot be read as a picture: {cure}") from None
 

@@ -2,8 +2,8 @@
 
 A profile's name belongs to the identity of the vectors, so its arithmetic never changes under the same name.
 Sources: the MedGemma Technical Report (arXiv 2507.05201) and its evaluation notebooks, the image processor
-that ships with the checkpoint, and Google's public serving container. Normalising to [-1, 1] is the same for
-all of them and left to the encoder.
+that ships with the checkpoint, and Google's public serving container. The encoder normalises to [-1, 1],
+which is the same for all of them.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from PIL import Image
 from medsiglip.errors import ModelError
 
 _Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-# Rows that are drawn at a time: what is made of them on the way stays in the cache.
+# Rows that are resized at a time, so that intermediate values stay in the cache.
 _ROWS = 224
 
 
 def to_model_input(image: _Pixels, size: int, profile: str = "medsiglip-eval") -> npt.NDArray[np.uint8]:
-    """Draw `image` as model input: a new C-contiguous uint8 array `[size, size, 3]`.
+    """Resize `image` to model input: a new C-contiguous uint8 array `[size, size, 3]`.
 
     `image` is uint8 or uint16, `[H, W]` or `[H, W, 3]`, or `[H, W, 4]` whose alpha is dropped; the full range
     of the dtype is black to white. Raises `ModelError`: `unknown-profile`, `bad-image`.
     """
-    draw = PROFILES.get(profile)
-    if draw is None:
+    resize = PROFILES.get(profile)
+    if resize is None:
         raise ModelError(
             "unknown-profile", f"There is no profile {profile!r}; choose one of {', '.join(PROFILES)}."
         )
@@ -42,10 +42,10 @@ def to_model_input(image: _Pixels, size: int, profile: str = "medsiglip-eval") -
         raise ModelError(
             "bad-image", f"An image must have shape [H, W], [H, W, 3] or [H, W, 4], not {list(image.shape)}."
         )
-    drawn = draw(image[:, :, :3] if image.ndim == 3 else image, size)
-    if drawn.ndim == 3:
-        return np.array(drawn, order="C")
-    return _as_rgb(drawn)
+    resized = resize(image[:, :, :3] if image.ndim == 3 else image, size)
+    if resized.ndim == 3:
+        return np.array(resized, order="C")
+    return _as_rgb(resized)
 
 
 def _medsiglip_eval(image: _Pixels, size: int) -> npt.NDArray[np.uint8]:
@@ -60,8 +60,8 @@ def _medsiglip_eval(image: _Pixels, size: int) -> npt.NDArray[np.uint8]:
     side = max(height, width)
     columns = _taps(side, size, width)
     rows = _taps(side, size, height)
-    drawn = np.empty((size, size, *image.shape[2:]), np.uint8)
-    # Rows that are read twice, because the picture grows, are interpolated along x once.
+    resized = np.empty((size, size, *image.shape[2:]), np.uint8)
+    # Where the picture is enlarged, rows are used more than once and interpolated along x once.
     along_x = None if height > 2 * size else _along_x(image, columns)
     for start in range(0, size, _ROWS):
         near = rows.part(start, start + _ROWS)
@@ -69,16 +69,16 @@ def _medsiglip_eval(image: _Pixels, size: int) -> npt.NDArray[np.uint8]:
         if along_x is None:
             pairs = _along_x(pairs, columns)
         count = len(near.fraction)
-        drawn[start : start + _ROWS] = _interpolate(pairs[:count], pairs[count:], near.fraction, axis=0)
-    return drawn
+        resized[start : start + _ROWS] = _interpolate(pairs[:count], pairs[count:], near.fraction, axis=0)
+    return resized
 
 
 @dataclass(frozen=True, slots=True)
 class _Taps:
     """The two neighbours of each output sample along one axis, and its place between them.
 
-    `index` [2, n] holds the samples before and behind, `outside` which of them lie in the padding (None: no
-    one does).
+    `index` [2, n] holds the samples before and after, `outside` which of them are in the padding (None:
+    none).
     """
 
     index: npt.NDArray[np.intp]
@@ -86,12 +86,12 @@ class _Taps:
     fraction: npt.NDArray[np.float32]
 
     def part(self, start: int, stop: int) -> _Taps:
-        """Those of some output samples."""
+        """The taps of the output samples from `start` to `stop`."""
         outside = None if self.outside is None else self.outside[:, start:stop]
         return _Taps(self.index[:, start:stop], outside, self.fraction[start:stop])
 
     def take(self, values: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
-        """The samples before, then those behind, along `axis`."""
+        """The samples before, then those after, along `axis`."""
         taken = values.take(self.index.ravel(), axis)
         if self.outside is not None:
             outside = self.outside.ravel()
@@ -101,7 +101,7 @@ class _Taps:
 
 @lru_cache(maxsize=64)
 def _taps(side: int, size: int, length: int) -> _Taps:
-    """Those of `side` samples drawn as `size`, of which the picture has `length`, in the middle."""
+    """The taps that resize `side` samples, of which the picture is the `length` in the middle, to `size`."""
     scale = np.float32(side) / np.float32(size)
     centre = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
     floor = np.floor(centre)
@@ -123,11 +123,11 @@ def _along_x(rows: _Pixels, columns: _Taps) -> npt.NDArray[np.float32]:
     words <<= bits
     words |= rows[:half]
     picked = columns.take(words, axis=1)
-    drawn = np.empty((count, width, *rows.shape[2:]), np.float32)
+    resized = np.empty((count, width, *rows.shape[2:]), np.float32)
     for part, own in ((slice(half), picked & ((1 << bits) - 1)), (slice(count - half, None), picked >> bits)):
         low, high = (_as_float(side, bits) for side in (own[:, :width], own[:, width:]))
-        drawn[part] = _interpolate(low, high, columns.fraction, axis=1)
-    return drawn
+        resized[part] = _interpolate(low, high, columns.fraction, axis=1)
+    return resized
 
 
 def _as_float(values: npt.NDArray[Any], bits: int) -> npt.NDArray[np.float32]:

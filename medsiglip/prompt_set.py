@@ -1,4 +1,22 @@
-"""Prompt sets: labels and the texts that stand for them; `medsiglip.zeroshot` describes the file format."""
+"""Prompt sets: labels and the texts that stand for them.
+
+A prompt set is a TOML file; its name is the file's name without ``.toml``::
+
+    kind = "findings"                       # findings | classes | names
+    source = "where the prompts come from"  # optional
+    where = ["modality=CR|DX"]              # optional: the images the set fits, as `--where` filters
+
+    [prompts.pneumothorax]                  # findings: one table per label, scored absent against present
+    absent = ["no pneumothorax"]
+    present = ["left pneumothorax", "right pneumothorax"]
+    where = ["modality=CR"]                 # optional, per finding: narrows the set's own filters
+
+    [prompts]                               # classes: one list per label, scored against each other
+    benign = ["benign breast tissue"]
+    invasive = ["invasive carcinoma", "invasive breast carcinoma"]
+
+    names = ["Eczema", "Psoriasis"]         # names: classes prompted by their bare names; no [prompts]
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,8 +75,8 @@ def list_prompt_sets() -> tuple[str, ...]:
 def load_prompt_set(name_or_path: str | Path) -> PromptSet:
     """Read a bundled prompt set by its name, or any other by the path of its TOML file.
 
-    Raises ModelError: "prompt-set-unknown" for a name or path that does not exist, "prompt-set-invalid" for a
-    file that does not follow the format, naming file and key.
+    Raises ModelError: "prompt-set-unknown" for a name or path that does not exist, "prompt-set-invalid",
+    naming file and key, for a file that does not follow the format.
     """
     text = str(name_or_path)
     if text.endswith(".toml") or Path(text).name != text:
@@ -89,7 +107,7 @@ def free_labels(labels: Sequence[str]) -> PromptSet:
     """
     if not labels:
         raise ModelError("no-labels", "No labels were given; name at least one.")
-    seen: dict[str, str] = {}
+    by_folded: dict[str, str] = {}
     for position, label in enumerate(labels, start=1):
         folded = canonicalise(label)
         if not folded:
@@ -97,10 +115,12 @@ def free_labels(labels: Sequence[str]) -> PromptSet:
                 "empty-label",
                 f"Label {position} of {len(labels)} holds no word; give it a text or leave it out.",
             )
-        if folded in seen:
-            message = f"The labels '{seen[folded]}' and '{label}' are the same text to the model; drop one."
+        if folded in by_folded:
+            message = (
+                f"The labels '{by_folded[folded]}' and '{label}' are the same text to the model; drop one."
+            )
             raise ModelError("duplicate-label", message)
-        seen[folded] = label
+        by_folded[folded] = label
     return PromptSet("labels", "labels", {label: LabelPrompts((label,)) for label in labels})
 
 
@@ -177,8 +197,8 @@ class _PromptFile:
     def _only_keys(self, table: Mapping[str, Any], keys: tuple[str, ...], prefix: str) -> None:
         for key in table:
             if key not in keys:
-                told = key if len(key) <= 80 else f"{key[:80]}..."
-                raise self._invalid(f"'{prefix}{told}' is not a key of the format; use {', '.join(keys)}.")
+                shown = key if len(key) <= 80 else f"{key[:80]}..."
+                raise self._invalid(f"'{prefix}{shown}' is not a key of the format; use {', '.join(keys)}.")
 
     def _invalid(self, what: str) -> ModelError:
         return ModelError("prompt-set-invalid", f"{self.file}: {what}")

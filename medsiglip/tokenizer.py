@@ -1,7 +1,8 @@
 """Text to token ids, with the checkpoint's own SentencePiece model.
 
-The ids equal those of transformers' `SiglipTokenizer` with `padding="max_length", truncation=True`, but for
-one rule of SigLIP's training code: `_` becomes a space, where transformers deletes it and joins two words.
+The ids equal those of transformers' `SiglipTokenizer` with `padding="max_length", truncation=True`, except
+for one rule of SigLIP's training code: `_` becomes a space, where transformers deletes it and joins two
+words.
 """
 
 from __future__ import annotations
@@ -69,6 +70,6 @@ class Tokenizer:
             if i % 2:
                 ids.append(self._special[chunk])
                 continue
-            # SentencePiece adds a word start of its own in front of the text; a known prefix takes it up.
+            # SentencePiece adds a word start in front of the text; the known prefix absorbs it.
             ids += self._pieces.EncodeAsIds("<unk>" + canonicalise(chunk))[self._prefix :]
         return ids

@@ -1,7 +1,7 @@
-"""TOML that a person wrote, read in time and memory that grow with its length alone.
+"""TOML files of users, parsed in time and memory that grow only with their length.
 
-`tomllib` calls itself for every nested bracket, and goes through the parts of a dotted key anew for each of
-them: 100,000 brackets end in a RecursionError, a key of 100,000 parts takes minutes.
+`tomllib` recurses for every nested bracket and takes quadratic time for a dotted key: 100,000 brackets end in
+a RecursionError, a key of 100,000 parts takes minutes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ MAX_DEPTH = 32
 MAX_PARTS = 32
 """Parts of a dotted key."""
 
-# Strings of the four kinds (toml.io/en/v1.0.0), comments, and the marks that count. A string is taken whole,
-# one without an end as far as it goes: no character is looked at twice.
+# Strings of the four kinds (toml.io/en/v1.0.0), comments, and the marks that count. A string is matched as a
+# whole, one without an end as far as it goes: no character is matched twice.
 _PIECE = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5}|\\?\Z)'
     r"|'''(?:[^']|'(?!''))*+(?:'{3,5}|\Z)"
@@ -31,14 +31,14 @@ _PIECE = re.compile(
 
 
 class TomlError(ValueError):
-    """What is wrong with a text; `str()` is a clause of at most 200 characters."""
+    """A text that cannot be parsed; `str()` says why in a clause of at most 200 characters."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why if len(why) <= 200 else f"{why[:197]}...")
 
 
 def parse_toml(content: bytes) -> dict[str, Any]:
-    """What a TOML file holds. Raises `TomlError`."""
+    """The content of a TOML file. Raises `TomlError`."""
     if len(content) > MAX_BYTES:
         raise TomlError(f"it holds more than {MAX_BYTES} bytes")
     try:
@@ -54,7 +54,7 @@ def parse_toml(content: bytes) -> dict[str, Any]:
 
 
 def toml_bytes(file: Path) -> bytes:
-    """The content of a file; of one that is longer than `parse_toml` takes, enough to be refused.
+    """The bytes of a file, or of one that is too long for `parse_toml`, enough to be refused.
 
     Raises OSError.
     """

@@ -5,23 +5,6 @@ zero-shot evaluation and tables A2 to A5): the text embeddings of a class's prom
 back to unit length, compared with the image by cosine, multiplied by the checkpoint's logit scale, and put
 through a softmax over absent and present for each finding, or over all classes. The scale does not change the
 AUROC of a finding, only the probability.
-
-A prompt set is a TOML file; its name is the file's name without ``.toml``::
-
-    kind = "findings"                       # findings | classes | names
-    source = "where the prompts come from"  # optional
-    where = ["modality=CR|DX"]              # optional: the images the set fits, as `--where` filters
-
-    [prompts.pneumothorax]                  # findings: one table per label, scored absent against present
-    absent = ["no pneumothorax"]
-    present = ["left pneumothorax", "right pneumothorax"]
-    where = ["modality=CR"]                 # optional, per finding: narrows the set's own filters
-
-    [prompts]                               # classes: one list per label, scored against each other
-    benign = ["benign breast tissue"]
-    invasive = ["invasive carcinoma", "invasive breast carcinoma"]
-
-    names = ["Eczema", "Psoriasis"]         # names: classes prompted by their bare names; no [prompts]
 """
 
 from collections.abc import Callable, Sequence
@@ -32,30 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from medsiglip.errors import ModelError
-from medsiglip.prompt_set import (
-    Kind,
-    LabelPrompts,
-    PromptSet,
-    free_labels,
-    list_prompt_sets,
-    load_prompt_set,
-)
-
-__all__ = [
-    "Kind",
-    "LabelPrompts",
-    "PooledScores",
-    "Pooling",
-    "PromptSet",
-    "Scores",
-    "ZeroShotClassifier",
-    "free_labels",
-    "list_prompt_sets",
-    "load_prompt_set",
-]
+from medsiglip.numerics import Floats, sigmoid, unit_vectors
+from medsiglip.prompt_set import PromptSet
 
 Pooling = Literal["max", "mean"]
-Floats = npt.NDArray[np.float64]
 Vectors = npt.NDArray[np.floating[Any]]
 
 
@@ -115,14 +78,14 @@ class ZeroShotClassifier:
             raise ModelError("dimension-mismatch", message)
         cosine = images @ present.T
         if absent is not None:
-            probability = _sigmoid(self.logit_scale * (cosine - images @ absent.T))
+            probability = sigmoid(self.logit_scale * (cosine - images @ absent.T))
         elif len(self.prompt_set.prompts) == 1:
             if self.logit_bias is None:
                 message = (
                     "A single label needs the checkpoint's logit bias; give two labels or more, or the bias."
                 )
                 raise ModelError("logit-bias-missing", message)
-            probability = _sigmoid(self.logit_scale * cosine + self.logit_bias)
+            probability = sigmoid(self.logit_scale * cosine + self.logit_bias)
         else:
             probability = _softmax(self.logit_scale * cosine)
         return Scores(self.prompt_set.labels, probability, cosine)
@@ -169,13 +132,7 @@ def _mean_vectors(
     }
     vectors = np.asarray(encode_texts(list(row)), dtype=np.float64)
     means = np.stack([vectors[[row[text] for text in group]].mean(axis=0) for group in groups])
-    unit: Floats = means / np.linalg.norm(means, axis=1, keepdims=True)
-    return unit
-
-
-def _sigmoid(logits: Floats) -> Floats:
-    probability: Floats = np.exp(-np.logaddexp(0.0, -logits))
-    return probability
+    return unit_vectors(means)
 
 
 def _softmax(logits: Floats) -> Floats:

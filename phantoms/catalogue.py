@@ -1,4 +1,4 @@
-"""Which studies are drawn: balanced over anatomies and findings, and the same for the same seed."""
+"""Which studies are synthesised: balanced over anatomies and findings, and the same for the same seed."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from typing import Protocol, cast
 import numpy as np
 
 from medsiglip.phantoms.identity import age_on, derive_uid, person_name
-from medsiglip.phantoms.report import report
-from medsiglip.phantoms.study import PhantomSeries, PhantomStudy, Phrases
+from medsiglip.phantoms.report import read_phrases, report
+from medsiglip.phantoms.study import PhantomSeries, PhantomStudy
 
-__all__ = ["ANATOMIES", "Anatomy", "StudyPlan", "anatomy", "draw_study", "make_studies", "plan_studies"]
+__all__ = ["ANATOMIES", "Anatomy", "StudyPlan", "anatomy", "make_studies", "plan_studies", "synthesise_study"]
 
 
 class Anatomy(Protocol):
-    """A module that draws one kind of picture."""
+    """A module that synthesises one kind of picture."""
 
     NAME: str
     FINDINGS: tuple[str, ...]
-    PHRASES: Phrases
 
     @staticmethod
-    def draw(
+    def synthesise(
         patient: np.random.Generator,
         study: np.random.Generator,
         findings: Sequence[str],
         size: int | None = None,
     ) -> PhantomSeries:
-        """Draw one series: `patient` decides the anatomy, `study` everything else."""
+        """Synthesise one series: `patient` decides the anatomy, `study` everything else."""
         ...
 
 
@@ -46,14 +45,14 @@ ANATOMIES: Mapping[str, str] = {
     "histology": "Histology slide",
     "head-ct": "CT head",
 }
-"""The kinds of picture that can be drawn, by name, with the StudyDescription that each gets."""
+"""The kinds of picture that can be synthesised, by name, with the StudyDescription that each gets."""
 
 _FIRST_DAY = datetime.date(2015, 1, 5)
 
 
 @dataclass(frozen=True, slots=True)
 class StudyPlan:
-    """What makes one study: everything that `draw_study` needs, and nothing drawn yet."""
+    """The choices that make one study: everything that `synthesise_study` needs."""
 
     seed: int
     number: int
@@ -64,24 +63,24 @@ class StudyPlan:
 
 
 def anatomy(name: str) -> Anatomy:
-    """Return the module that draws `name`; KeyError where there is none."""
+    """Return the module that synthesises `name`; KeyError where there is none."""
     if name not in ANATOMIES:
         raise KeyError(f"There is no anatomy {name!r}; there are {', '.join(ANATOMIES)}.")
     return cast(Anatomy, import_module(f"medsiglip.phantoms.anatomy.{name.replace('-', '_')}"))
 
 
 def make_studies(count: int, seed: int, anatomies: Sequence[str] | None = None) -> Iterator[PhantomStudy]:
-    """Draw `count` studies of the given anatomies, all by default.
+    """Synthesise `count` studies of the given anatomies, all by default.
 
     Each finding of each anatomy, and being normal, is equally frequent. Study i depends on `seed` and
     `anatomies` only, not on `count`. About three patients in ten have two or three studies, of one anatomy.
     """
     for plan in plan_studies(count, seed, anatomies):
-        yield draw_study(plan)
+        yield synthesise_study(plan)
 
 
 def plan_studies(count: int, seed: int, anatomies: Sequence[str] | None = None) -> list[StudyPlan]:
-    """Return what `make_studies` would draw, so that several processes can share the drawing."""
+    """Return the plans of `make_studies`, so that several processes can share the work."""
     names = list(ANATOMIES if anatomies is None else anatomies)
     modules = {name: anatomy(name) for name in names}
     classes = [(name, finding) for name in names for finding in ("", *modules[name].FINDINGS)]
@@ -100,13 +99,13 @@ def plan_studies(count: int, seed: int, anatomies: Sequence[str] | None = None) 
     return plans
 
 
-def draw_study(plan: StudyPlan, size: int | None = None) -> PhantomStudy:
-    """Draw the study of `plan`, `size` pixels a side where given."""
+def synthesise_study(plan: StudyPlan, size: int | None = None) -> PhantomStudy:
+    """Synthesise the study of `plan`, `size` pixels a side where given."""
     module = anatomy(plan.anatomy)
     kind = list(ANATOMIES).index(plan.anatomy)
     patient_seed = [plan.seed, 4, kind, plan.patient]
     study = np.random.default_rng([plan.seed, 5, kind, plan.number])
-    series = module.draw(np.random.default_rng(patient_seed), study, plan.findings, size)
+    series = module.synthesise(np.random.default_rng(patient_seed), study, plan.findings, size)
     patient_id = f"PH{derive_uid('patient', *patient_seed)[-9:]}"
     sex = _sex(plan.anatomy, patient_seed)
     life = np.random.default_rng([*patient_seed, 6])
@@ -124,13 +123,13 @@ def draw_study(plan: StudyPlan, size: int | None = None) -> PhantomStudy:
         study_date=date.strftime("%Y%m%d"),
         study_description=ANATOMIES[plan.anatomy],
         series=(series,),
-        report=report(words, module.PHRASES, series.findings, module.FINDINGS),
+        report=report(words, read_phrases(plan.anatomy), series.findings),
         labels={name: int(name in present) for name in module.FINDINGS},
     )
 
 
 def _visits(rng: np.random.Generator) -> Iterator[tuple[int, int]]:
-    """Yield (patient, visit) pairs for ever."""
+    """Yield (patient, visit) pairs without end."""
     patient = 0
     while True:
         for visit in range(int(rng.choice([1, 2, 3], p=[0.7, 0.2, 0.1]))):
@@ -150,6 +149,6 @@ def _with_second(
 
 
 def _sex(name: str, patient_seed: Sequence[int]) -> str:
-    """Return "F" or "M", by the first draw of the patient's generator, so that the drawing can agree."""
+    """Return "F" or "M" by the first random number of the patient's generator; the anatomy uses the same."""
     female = np.random.default_rng(patient_seed).random() < 0.5
     return "F" if female or name == "mammogram" else "M"

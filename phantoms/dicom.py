@@ -1,21 +1,18 @@
-"""Drawn studies as DICOM files (PS3.10) with the headers that a scanner would write."""
+"""Phantom studies as DICOM files (PS3.10) with the headers that a scanner would write."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from pydicom import uid
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
-from medsiglip.phantoms.catalogue import ANATOMIES, anatomy, make_studies
 from medsiglip.phantoms.dicom_modules import SOP_CLASSES, add_modality_modules
 from medsiglip.phantoms.identity import birth_date, derive_uid
 from medsiglip.phantoms.study import PhantomSeries, PhantomStudy
 
-__all__ = ["write_studies", "write_study"]
+__all__ = ["write_study"]
 
 _SOFTWARE = "medsiglip phantoms 1"
 
@@ -35,36 +32,6 @@ def write_study(study: PhantomStudy, folder: Path) -> list[Path]:
             _instance(study, series, number, index).save_as(path, enforce_file_format=True)
             paths.append(path)
     return paths
-
-
-def write_studies(folder: Path, count: int, seed: int, anatomies: Sequence[str] | None = None) -> Path:
-    """Draw `count` studies and write them under `folder`/dicom, beside `labels.csv` and `reports.csv`.
-
-    `labels.csv` has one row per study, keyed by study_instance_uid, and one column per finding: 1, 0, or
-    empty where the finding is not looked for in that kind of study. Returns `folder`/dicom.
-    """
-    root = folder / "dicom"
-    root.mkdir(parents=True, exist_ok=True)
-    rows: list[tuple[str, str, dict[str, int]]] = []
-    for study in make_studies(count, seed, anatomies):
-        write_study(study, root)
-        rows.append((study.study_instance_uid, study.report, dict(study.labels)))
-    known = dict.fromkeys(finding for name in anatomies or ANATOMIES for finding in anatomy(name).FINDINGS)
-    names = [name for name in known if any(name in labels for _, _, labels in rows)]
-    _write_csv(
-        folder / "labels.csv",
-        ["study_instance_uid", *names],
-        [[study_uid, *(str(labels.get(name, "")) for name in names)] for study_uid, _, labels in rows],
-    )
-    _write_csv(folder / "reports.csv", ["study_instance_uid", "report"], [[u, text] for u, text, _ in rows])
-    return root
-
-
-def _write_csv(path: Path, header: list[str], rows: list[list[str]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
 
 
 def _instance(study: PhantomStudy, series: PhantomSeries, number: int, index: int) -> FileDataset:

@@ -47,13 +47,13 @@ _OPHTHALMIC_UNKNOWN = (
     "HorizontalFieldOfView",
     "PupilDilated",
 )
-"""Type 2 attributes of ophthalmic photography (PS3.3, C.8.17.2), empty unless the drawing knows them."""
+"""Type 2 attributes of ophthalmic photography (PS3.3, C.8.17.2), empty unless the series sets them."""
 
 _MAMMOGRAPHIC_VIEWS = {"CC": ("399162004", "cranio-caudal"), "MLO": ("399368009", "medio-lateral oblique")}
 
 
 def add_modality_modules(dataset: Dataset, series: PhantomSeries, index: int) -> None:
-    """Add to `dataset` what its modality asks for; `series.extra` is set afterwards and may overrule it."""
+    """Add the modules of the modality to `dataset`; `series.extra` is set later and may overrule them."""
     _add_spacing(dataset, series)
     _MODULES[series.modality](dataset, series, index)
 

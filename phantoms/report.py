@@ -1,14 +1,18 @@
-"""Captions and short reports of drawings, put together from the wording of their anatomy."""
+"""Captions and short reports of phantoms, composed from the wording of their anatomy (`phrases/*.toml`)."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 
 import numpy as np
 
-from medsiglip.phantoms.study import Finding, Phrases
+from medsiglip.phantoms.study import Finding
 
-__all__ = ["caption", "report", "statements"]
+__all__ = ["Phrases", "caption", "read_phrases", "report", "statements"]
 
 _PLACES = {
     "upper zone": ("upper zone", "upper zone", "upper lobe", "upper lung"),
@@ -18,17 +22,41 @@ _PLACES = {
 """Places of the lung and other words for them."""
 
 
-def caption(
-    rng: np.random.Generator, phrases: Phrases, findings: Sequence[Finding], all_findings: Sequence[str]
-) -> str:
-    """Return a short caption of one image, varied by `rng`.
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """The wording of one anatomy: templates may hold {side}, {severity} and {location}.
 
-    `findings` are those to be seen in the image and `all_findings` the names that its anatomy can show.
+    A template whose placeholder has no value in the finding is not used for it; so every finding has at least
+    one template without placeholders. `view` names the kind of picture ("frontal chest radiograph"), `normal`
+    states that nothing is wrong, `present` and `absent` hold templates for each finding, in the order of the
+    anatomy's `FINDINGS`.
+    """
+
+    view: tuple[str, ...]
+    normal: tuple[str, ...]
+    present: Mapping[str, tuple[str, ...]]
+    absent: Mapping[str, tuple[str, ...]]
+
+
+@cache
+def read_phrases(anatomy: str) -> Phrases:
+    """Read the wording of one anatomy of `medsiglip.phantoms.catalogue.ANATOMIES`, once."""
+    file = resources.files("medsiglip.phantoms") / "phrases" / f"{anatomy}.toml"
+    fields = tomllib.loads(file.read_text(encoding="utf-8"))
+    present, absent = (
+        {finding: tuple(texts) for finding, texts in fields[table].items()} for table in ("present", "absent")
+    )
+    return Phrases(tuple(fields["view"]), tuple(fields["normal"]), present, absent)
+
+
+def caption(rng: np.random.Generator, phrases: Phrases, findings: Sequence[Finding]) -> str:
+    """Return a short caption of one image that shows `findings`, varied by `rng`.
+
     About half of the captions name the kind of picture, some add what is absent, and one without findings
-    says so.
+    states that nothing is wrong.
     """
     parts = [_present(rng, phrases, finding) for finding in rng.permutation(np.array(findings, dtype=object))]
-    absent = _absent_names(findings, all_findings)
+    absent = _absent_names(phrases, findings)
     if not parts:
         if absent and rng.random() < 0.35:
             parts = [
@@ -48,36 +76,34 @@ def caption(
     return joint if findings else f"{view}, {text}"
 
 
-def report(
-    rng: np.random.Generator, phrases: Phrases, findings: Sequence[Finding], all_findings: Sequence[str]
-) -> str:
+def report(rng: np.random.Generator, phrases: Phrases, findings: Sequence[Finding]) -> str:
     """Return a short report: the kind of picture, each finding with side and severity, and what is absent.
 
     A finding is stated by one of the templates that use the most of side, severity and location.
     """
     sentences = [_pick(rng, phrases.view)]
     sentences += [_present(rng, phrases, finding, fully=True) for finding in findings]
-    sentences += [_absent(rng, phrases, name) for name in _absent_names(findings, all_findings)]
+    sentences += [_absent(rng, phrases, name) for name in _absent_names(phrases, findings)]
     if not findings:
         sentences.append(_pick(rng, phrases.normal))
     return " ".join(_sentence(text) for text in sentences)
 
 
-def statements(phrases: Phrases, findings: Sequence[Finding], all_findings: Sequence[str]) -> list[str]:
-    """Return all that one image's wording can say of it in one phrase, each of which is true.
+def statements(phrases: Phrases, findings: Sequence[Finding]) -> list[str]:
+    """Return every true statement about an image that shows `findings`, each once.
 
-    The kinds of picture, every template that fits each finding, every denial of what is absent, and without
-    findings every way to say so.
+    These are the kinds of picture, every template that fits a finding, every denial of what is absent, and
+    without findings every phrase for a normal image.
     """
-    said = [*phrases.view]
+    texts = [*phrases.view]
     for finding in findings:
         for known in _known_values(finding):
-            said += [_fill(template, finding, known) for template in _fitting(phrases, finding, known)]
-    for name in _absent_names(findings, all_findings):
-        said += phrases.absent[name]
+            texts += [_fill(template, finding, known) for template in _fitting(phrases, finding, known)]
+    for name in _absent_names(phrases, findings):
+        texts += phrases.absent[name]
     if not findings:
-        said += phrases.normal
-    return list(dict.fromkeys(said))
+        texts += phrases.normal
+    return list(dict.fromkeys(texts))
 
 
 def _known_values(finding: Finding) -> list[dict[str, str]]:
@@ -126,9 +152,9 @@ def _absent(rng: np.random.Generator, phrases: Phrases, name: str) -> str:
     return _pick(rng, phrases.absent[name])
 
 
-def _absent_names(findings: Sequence[Finding], all_findings: Sequence[str]) -> list[str]:
+def _absent_names(phrases: Phrases, findings: Sequence[Finding]) -> list[str]:
     present = {finding.name for finding in findings}
-    return [name for name in all_findings if name not in present]
+    return [name for name in phrases.absent if name not in present]
 
 
 def _pick(rng: np.random.Generator, choices: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a drawn study is made of, before it becomes DICOM files."""
+"""The parts of a phantom study, before it becomes DICOM files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing to see in a drawing, in the words of a report.
+    """One thing to see in an image, in the words of a report.
 
     `name` is a kebab-case finding of the anatomy's `FINDINGS`; `side` is "left", "right", "bilateral" or
     None; `severity` an adjective ("small", "moderate", "large", "mild", "severe") or None; `location` a place
@@ -25,27 +25,12 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Phrases:
-    """The wording of one anatomy: templates may hold {side}, {severity} and {location}.
-
-    A template whose placeholder has no value in the finding is not used for it; so every finding has at least
-    one template without placeholders. `view` names the kind of picture ("frontal chest radiograph"), `normal`
-    says that nothing is wrong, `present` and `absent` hold templates for each finding name.
-    """
-
-    view: tuple[str, ...]
-    normal: tuple[str, ...]
-    present: Mapping[str, tuple[str, ...]]
-    absent: Mapping[str, tuple[str, ...]]
-
-
-@dataclass(frozen=True, slots=True)
 class PhantomSeries:
-    """One drawn series with the attributes that a scanner would write.
+    """One synthesised series with the attributes that a scanner would write.
 
     `pixels` are stored values: [n, rows, columns] int16 or uint16, or [n, rows, columns, 3] uint8 for colour;
     n is 1 for a radiograph or photograph and the slice count for a volume, ordered as `image_positions`.
-    `image_findings[i]` is what can be seen in image i; `findings` what the series as a whole shows.
+    `image_findings[i]` is what can be seen in image i; `findings` those of the whole series.
     """
 
     anatomy: str
@@ -70,7 +55,7 @@ class PhantomSeries:
 
 @dataclass(frozen=True, slots=True)
 class PhantomStudy:
-    """One drawn study of an invented patient: identifiers, series, report text and labels.
+    """One synthesised study of an invented patient: identifiers, series, report text and labels.
 
     `labels` holds every finding of the anatomy with 0 or 1.
     """

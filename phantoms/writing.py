@@ -1,4 +1,4 @@
-"""Drawing the demo's synthetic studies as DICOM files, several processes at a time."""
+"""Writes phantom studies with their labels to a folder, in several processes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ class WrittenStudy:
 
 
 def write_phantoms(
-    folder: Path, count: int, seed: int, on_progress: Callable[[int, int], None]
+    folder: Path,
+    count: int,
+    seed: int,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> tuple[WrittenStudy, ...]:
-    """Write `count` studies below `folder`/dicom and their labels to `folder`/labels.csv; (done, total) as it
-    goes.
+    """Write `count` studies below `folder`/dicom and their labels to `folder`/labels.csv.
 
-    Which studies are drawn depends on `seed` alone.
+    The studies depend on `seed` alone. `on_progress` gets the number of studies written and their total.
     """
     from medsiglip.ingest.child_process import process_pool
     from medsiglip.phantoms.catalogue import plan_studies
@@ -47,16 +49,16 @@ def write_phantoms(
 
 
 def _use_one_thread() -> None:
-    """Before numpy is loaded: the processes share the cores, and threads of each would only wait for them."""
+    """Before numpy is loaded: the processes share the cores, so that further threads would only wait."""
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 
 def _write(task: tuple[StudyPlan, Path]) -> WrittenStudy:
-    from medsiglip.phantoms.catalogue import draw_study
+    from medsiglip.phantoms.catalogue import synthesise_study
     from medsiglip.phantoms.dicom import write_study
 
     plan, root = task
-    study = draw_study(plan)
+    study = synthesise_study(plan)
     files = write_study(study, root)
     return WrittenStudy(study.study_instance_uid, plan.anatomy, dict(study.labels), len(files))
 

@@ -113,7 +113,12 @@ class Stepper:
     def _first(self, nodes: Nodes, at: int, flags: int) -> int | None:
         """Where the first way to match ends."""
         ends: list[int] = []
-        return ends[0] if self._run(nodes, 0, at, flags, lambda end: not ends.append(end)) else None
+
+        def take(end: int) -> bool:
+            ends.append(end)
+            return True
+
+        return ends[0] if self._run(nodes, 0, at, flags, take) else None
 
     def _repeat(self, kind: Any, value: Any, at: int, flags: int, rest: Then) -> bool:
         least, most, body = value

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from tests.repository import ROOT
 

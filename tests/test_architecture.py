@@ -1,4 +1,6 @@
-"""The import arrow of the packages, and that importing a module does no work."""
+"""The import arrow between packages and within each, the sizes of folders and files, and that importing a
+module does no work.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +9,26 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 import pytest
 
+from tests.import_graph import PACKAGES, circles, imports, module_name, siblings, source_files
 from tests.repository import ROOT
 
-ALLOWED = {
+ALLOWED: dict[str, set[str]] = {
     "medsiglip": set(),
     "index": set(),
     "ingest": {"medsiglip", "index"},
     "medgemma": {"medsiglip", "index"},
-    "api": {"medsiglip", "index", "ingest", "medgemma"},
+    "phantoms": {"medsiglip", "index", "ingest"},
+    "api": {"medsiglip", "index", "ingest", "medgemma", "phantoms"},
 }
+MOST_FILES = 25
+MOST_LINES = 400
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "manager", "base"}
 STARTING = re.compile(
     r"subprocess\.(Popen|run|call|check_call|check_output|getoutput|getstatusoutput)$"
@@ -28,37 +37,99 @@ STARTING = re.compile(
 )
 
 
-def modules(package: str) -> list[Path]:
-    return sorted(p for p in (ROOT / package).rglob("*.py") if "__pycache__" not in p.parts)
+def folders() -> list[PurePosixPath]:
+    return sorted({folder for file in source_files() for folder in file.parents})
 
 
-def dotted(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def imported_packages(path: Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names.update(alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names.add(node.module.split(".")[0])
-    return names
+def python_files() -> list[Path]:
+    return [path for top in (*PACKAGES, "tests", "benchmarks") for path in sorted((ROOT / top).rglob("*.py"))]
 
 
 @pytest.mark.parametrize("package", ALLOWED)
 def test_imports_point_one_way(package: str) -> None:
-    ours = set(ALLOWED)
-    for path in modules(package):
-        wrong = (imported_packages(path) & ours) - ALLOWED[package] - {package}
-        assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
+    wrong = [
+        f"{file} imports {imported}"
+        for file, found in imports().items()
+        for imported in found
+        if file.parts[0] == package and imported.parts[0] not in {package, *ALLOWED[package]}
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("folder", folders(), ids=str)
+def test_files_and_folders_beside_each_other_import_in_no_circle(folder: PurePosixPath) -> None:
+    graph = siblings(folder)
+    if folder == PurePosixPath("."):
+        assert set(graph) <= set(PACKAGES)
+    assert circles(graph) == [], {
+        (here, there): sorted(graph[here][there]) for one in circles(graph) for here in one for there in one
+    }
+
+
+def test_a_circle_is_found() -> None:
+    assert circles({"a": ["b"], "b": ["c"], "c": ["a"], "d": ["a"]}) == [["a", "b", "c"]]
+    assert circles({"a": ["b"], "b": [], "d": ["d", "a"]}) == []
+
+
+def test_private_files_and_names_are_used_in_their_own_folder() -> None:
+    """A module with an underscore belongs to its folder, a name with one to its module."""
+    modules = [
+        f"{file} imports {imported}"
+        for file, found in imports().items()
+        for imported in found
+        if imported.name.startswith("_") and imported.name != "__init__.py" and imported.parent != file.parent
+    ]
+    names = [f"{file}:{line} takes {name}" for file in source_files() for line, name in private_names(file)]
+    assert modules + names == []
+
+
+def private_names(file: PurePosixPath) -> Iterator[tuple[int, str]]:
+    """Where a file imports names with an underscore from other files of ours."""
+    for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "medsiglip":
+            yield from ((node.lineno, alias.name) for alias in node.names if alias.name.startswith("_"))
+
+
+def test_a_folder_is_taken_in_at_a_glance_and_a_file_in_one_reading() -> None:
+    files = python_files()
+    counts = Counter(path.parent for path in files)
+    assert {str(folder): n for folder, n in counts.items() if n > MOST_FILES} == {}
+    lengths = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert {path: n for path, n in lengths.items() if n > MOST_LINES} == {}
+
+
+def test_every_folder_says_what_lives_in_it_and_is_installed() -> None:
+    found = {module_name(file): file for file in source_files() if file.name == "__init__.py"}
+    assert {file.parent for file in source_files()} == {file.parent for file in found.values()}
+    for file in found.values():
+        assert ast.get_docstring(ast.parse((ROOT / file).read_text(encoding="utf-8"))), file
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    assert sorted(setuptools["packages"]) == sorted(found)
+    assert {name: Path(folder) for name, folder in setuptools["package-dir"].items()} == {
+        module_name(PurePosixPath(package, "__init__.py")): Path(package) for package in PACKAGES
+    }
+
+
+def test_no_file_imports_a_package_by_its_folder_s_name() -> None:
+    """`import index` works in the repository, and nowhere else."""
+    folder_names = set(PACKAGES) - {"medsiglip"}
+    for path in python_files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not folder_names.intersection(name.split(".")[0] for name in names), path
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
-    for package in ALLOWED:
-        for path in modules(package):
-            assert path.stem.lstrip("_") not in FORBIDDEN_NAMES, path
+    for file in source_files():
+        assert file.stem.lstrip("_") not in FORBIDDEN_NAMES, file
+
+
+def test_mypy_checks_every_file() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.type_check"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def started_processes(source: str) -> list[str]:
@@ -99,27 +170,27 @@ def test_processes_are_started_in_one_file() -> None:
     """What waits for a process or ends it may be anywhere."""
     waits = "import os, subprocess\nfrom concurrent.futures import Future\nx: subprocess.Popen\nos.kill(1, 2)"
     assert started_processes(waits) == []
-    sources = {path: path.read_text(encoding="utf-8") for package in ALLOWED for path in modules(package)}
-    found = {path: names for path, source in sources.items() if (names := started_processes(source))}
-    assert found.keys() == {ROOT / "ingest" / "child_process.py"}, found
+    sources = {file: (ROOT / file).read_text(encoding="utf-8") for file in source_files()}
+    found = {file: names for file, source in sources.items() if (names := started_processes(source))}
+    assert found.keys() == {PurePosixPath("ingest/child_process.py")}, found
+
+
+# What computes with torch, or makes the demonstration model with it.
+HEAVY = (
+    "medsiglip.encoder",
+    "medsiglip.model",
+    "medsiglip.tuning",
+    "medsiglip.checkpoint_writer",
+    "medsiglip.initial_weights",
+    "medsiglip.probes",
+    "medsiglip.phantoms.checkpoint",
+    "medsiglip.index.catalogue.migrations",
+    "medsiglip.api.cli.__main__",
+)
 
 
 def test_worker_processes_and_metadata_paths_never_import_torch() -> None:
-    light = [dotted(p) for name in ("index", "ingest", "api") for p in modules(name)]
-    light = [
-        m
-        for m in light
-        if not m.startswith(
-            ("medsiglip.index.catalogue.migrations", "medsiglip.phantoms.checkpoint.make_checkpoint")
-        )
-    ]
-    light += [
-        "medsiglip",
-        "medsiglip.checkpoint",
-        "medsiglip.preprocess",
-        "medsiglip.zeroshot",
-        "medsiglip.figures.metrics",
-    ]
+    light = [name for name in map(module_name, source_files()) if not name.startswith(HEAVY)]
     code = (
         "import importlib, sys\n"
         f"for name in {light!r}: importlib.import_module(name)\n"
@@ -163,11 +234,8 @@ print(json.dumps(found))
 
 
 def test_importing_opens_no_file_and_reads_no_environment() -> None:
-    names = [dotted(p) for package in ALLOWED for p in modules(package)]
-    names = [
-        n for n in names if not n.endswith("__main__") and n != "medsiglip.index.catalogue.migrations.env"
-    ]
-    names = [n for n in names if not n.startswith("medsiglip.index.catalogue.migrations.versions.")]
+    names = [name for name in map(module_name, source_files()) if not name.endswith("__main__")]
+    names = [name for name in names if not name.startswith("medsiglip.index.catalogue.migrations.")]
     done = subprocess.run(
         [sys.executable, "-B", "-c", WATCH, str(ROOT), *names],  # -B: the interpreter would make __pycache__
         capture_output=True,

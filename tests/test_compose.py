@@ -12,17 +12,18 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy.engine import make_url
 
-from medsiglip.api.archive.drafts.generator_settings import read_generators
+from medsiglip.api.archive.drafts.generators import read_generators
 from medsiglip.api.http.serving import FINISH_SECONDS
 from medsiglip.api.jobs.worker import GRACE_SECONDS
 from medsiglip.api.settings import Settings, read_settings
-from tests.container_files import COMPOSE, ROOT, compose, instructions, mounts
+from tests.container_files import COMPOSE, compose, instructions, mounts
+from tests.repository import ROOT
 
 SERVICES: dict[str, Any] = compose()["services"]
 OURS = ["api", "worker", "api-gpu", "worker-gpu"]
 
 
-def test_it_fits_the_schema_of_compose() -> None:
+def test_it_is_valid_by_the_schema_of_compose() -> None:
     command = [
         sys.executable,
         "-m",
@@ -79,7 +80,7 @@ def test_the_root_file_system_is_read_only_and_the_user_is_not_root(name: str) -
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_what_a_service_names_is_declared_and_mounted(name: str) -> None:
+def test_volumes_and_secrets_of_a_service_are_declared_and_mounted(name: str) -> None:
     whole, service = compose(), SERVICES[name]
     for kind in ("secrets", "networks"):
         assert set(service.get(kind, ())) <= set(whole[kind])
@@ -121,7 +122,7 @@ def test_a_gpu_is_reserved(name: str) -> None:
     assert SERVICES[name]["environment"].get("MEDSIGLIP_DEVICE", "cuda") == "cuda"
 
 
-def test_the_database_is_the_one_that_the_servers_ask() -> None:
+def test_the_database_is_the_one_of_the_servers() -> None:
     database = SERVICES["database"]
     url = make_url(SERVICES["api"]["environment"]["MEDSIGLIP_DATABASE_URL"])
     environment = database["environment"]
@@ -145,16 +146,17 @@ def test_the_generator_is_the_one_that_is_served() -> None:
     model, *flags = service["command"]
     given = dict(flag.removeprefix("--").split("=", 1) for flag in flags)
     assert generator.model == model
-    assert SERVICES[str(urlsplit(generator.url).hostname)] is service
-    assert str(urlsplit(generator.url).port) == given["port"]
-    assert int(given["max-model-len"]) == generator.context_tokens
-    assert json.loads(given["limit-mm-per-prompt"]) == {"image": generator.most_pictures}
+    url = urlsplit(dict(generator.own)["url"])
+    assert SERVICES[str(url.hostname)] is service
+    assert str(url.port) == given["port"]
+    assert int(given["max-model-len"]) == generator.budget.context_tokens
+    assert json.loads(given["limit-mm-per-prompt"]) == {"image": generator.budget.most_pictures}
     assert given["dtype"] == "bfloat16"
     assert "ports" not in service
     assert generator.make() is not None
 
 
-def test_what_may_be_set_is_told() -> None:
+def test_variables_are_documented() -> None:
     variables = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
     head = COMPOSE.read_text().split("\nname:")[0]
     assert variables == set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", head))

@@ -8,7 +8,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from medsiglip.api.settings import Settings
-from tests.container_files import ROOT, instructions, words
+from tests.container_files import instructions, words
+from tests.repository import ROOT
 
 KNOWN = set(  # ADD, which may fetch and unpack, is not among them
     "FROM RUN CMD LABEL EXPOSE ENV COPY ENTRYPOINT USER WORKDIR HEALTHCHECK".split()  # noqa: SIM905
@@ -33,17 +34,14 @@ def test_both_stages_are_one_pinned_python() -> None:
     assert re.fullmatch(r"python:3\.11\.\d+-slim-[a-z]+", bases[0])
 
 
-def test_what_is_copied_is_there_and_is_all_that_the_build_sees() -> None:
+def test_copied_files_exist_and_are_the_whole_build_context() -> None:
     copied = [rest.split() for rest in of("COPY") if not rest.startswith("--from=")]
     sources = {source for one in copied for source in one[:-1]}
     assert all((ROOT / source).exists() for source in sources)
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert lines[0] == "*"
     assert {line[1:] for line in lines if line.startswith("!")} == sources
-    packages = {
-        pattern.rstrip("*") for pattern in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
-    }
-    assert packages <= sources
+    assert set(PROJECT["tool"]["setuptools"]["package-dir"].values()) <= sources
 
 
 def test_libraries_are_those_of_the_constraints() -> None:
@@ -55,14 +53,14 @@ def test_libraries_are_those_of_the_constraints() -> None:
     assert "--no-deps" in installs[1]
 
 
-def test_the_layer_of_libraries_lasts_while_only_code_changes() -> None:
+def test_a_change_of_code_keeps_the_layer_of_libraries() -> None:
     names = [f"{name} {rest}" for name, rest in instructions()]
     first_install = next(n for n, one in enumerate(names) if "pip install" in one)
     before = " ".join(one for one in names[:first_install] if one.startswith("COPY"))
     assert before.split() == ["COPY", "pyproject.toml", "constraints.txt", "./"]
 
 
-def test_it_runs_as_nobody_special() -> None:
+def test_it_runs_as_an_unprivileged_user() -> None:
     user, group = of("USER")[-1].split(":")
     assert int(user) > 1000
     assert int(group) > 1000
@@ -87,17 +85,17 @@ def test_its_settings_are_settings() -> None:
     assert {name.lower() for name in names} <= set(Settings.model_fields)
 
 
-def test_the_package_brings_every_file_that_the_code_reads() -> None:
+def test_the_package_contains_every_file_that_the_code_reads() -> None:
     patterns = PROJECT["tool"]["setuptools"]["package-data"]
-    for package in ("medsiglip", "index", "ingest", "medgemma", "api"):
-        folder = ROOT / package
+    for package, folder_name in PROJECT["tool"]["setuptools"]["package-dir"].items():
+        folder = ROOT / folder_name
         for file in folder.rglob("*"):
             name = file.relative_to(folder)
             if file.is_dir() or file.suffix in (".py", ".pyc"):
                 continue
-            assert any(_matches(name, pattern) for pattern in patterns.get(package, ())), f"{package}/{name}"
-        for module in folder.rglob("*.py"):
-            assert (module.parent / "__init__.py").is_file(), module
+            assert any(_matches(name, pattern) for pattern in patterns.get(package, ())), (
+                f"{folder_name}/{name}"
+            )
 
 
 def _matches(name: Path, pattern: str) -> bool:

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from medsiglip.api.archive.drafts.generator_settings import read_generators
+from medsiglip.api.archive.drafts.generators import read_generators
 from medsiglip.api.archive.drafts.report_import import read_reports
 from medsiglip.api.archive.keys import expiry
 from medsiglip.api.archive.labels import read_labels
-from medsiglip.api.config_file import read_config_file
-from medsiglip.api.settings import Settings
+from medsiglip.api.settings import Settings, read_config_file
 from medsiglip.index.catalogue import filters
 from medsiglip.index.catalogue.report_texts import says_any, words_of
 from medsiglip.ingest.header.metadata import read_metadata
 from medsiglip.medgemma.checks.sentences import split
 from medsiglip.medgemma.exports.markdown import escaped
 from medsiglip.medgemma.prompting.budget import estimate_tokens
-from medsiglip.medgemma.routing.rule_reading import read_routes, read_rule
+from medsiglip.medgemma.routing.rules import read_rule, read_rules
 from medsiglip.medgemma.workflow import difference
-from medsiglip.zeroshot import free_labels, load_prompt_set
+from medsiglip.prompt_set import free_labels, load_prompt_set
 from tests.linear_work import check_growth, refusal
 
 MOST_SAID = 1000
@@ -173,9 +173,9 @@ def toml(run: str, frame: str, size: int) -> str:
 def test_files_of_routes(run: str, frame: str) -> None:
     check_growth(
         lambda size: toml(TOML[run], frame, size).encode(),
-        lambda content: read_routes(content, "routes.toml"),
+        lambda content: read_rules(content, "routes.toml"),
     )
-    check_message(lambda: read_routes(toml(TOML[run], frame, 20_000).encode(), "routes.toml"))
+    check_message(lambda: read_rules(toml(TOML[run], frame, 20_000).encode(), "routes.toml"))
 
 
 @pytest.mark.parametrize(
@@ -191,9 +191,8 @@ def test_other_files_of_toml(tmp_path: Path, kind: str, run: str) -> None:
         "settings": lambda: read_config_file(file, ["home", "workers"]),
     }
     for frame in ("{}", "{}a = 1\n[b]", "x = [{}]"):
-        check_growth(
-            lambda size, frame=frame: file.write_text(toml(TOML[run], frame, size)), lambda _: read[kind]()
-        )
+        make = partial(toml, TOML[run], frame)
+        check_growth(make, lambda text: (file.write_text(text), read[kind]()))
         file.write_text(toml(TOML[run], frame, 20_000))
         check_message(read[kind])
     file.write_bytes(b"x = '" + b"a" * (2 << 20) + b"'")
@@ -220,7 +219,7 @@ def test_scores_of_rules(scores: dict[str, Any]) -> None:
     check_growth(lambda size: [scores] * size, lambda given: read_rule("a", {"scores": given}))
 
 
-CSV = {
+CSV: dict[str, Callable[[int], str]] = {
     "rows": lambda size: "path,label:a\n" + "".join(f"{i}.png,1\n" for i in range(size)),
     "columns": lambda size: f"path,{','.join(f'label:a{i}' for i in range(size))}\nb.png,1\n",
     "short rows below a wide header": lambda size: (

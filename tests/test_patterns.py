@@ -13,15 +13,16 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
+from re import _constants as op
 from typing import Any
 
 import pytest
 
-from tests.backtracking import Stepper, TooManyStepsError, accepts, everything, is_bounded, op
+from tests.backtracking import Stepper, TooManyStepsError, accepts, everything, is_bounded
+from tests.import_graph import module_name, source_files
 from tests.repository import ROOT
 
-PACKAGES = ("medsiglip", "index", "ingest", "medgemma", "api")
 CALLS = {"compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
 FLAGS_AT = {"compile": 1, "match": 2, "fullmatch": 2, "search": 2, "findall": 2, "finditer": 2}
 SHORT, TIMES = 60, 4
@@ -54,14 +55,12 @@ class Pattern:
 
 
 def patterns() -> Iterator[Pattern]:
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            yield from patterns_of(path)
+    for file in source_files():
+        yield from patterns_of(file)
 
 
-def patterns_of(path: Path) -> Iterator[Pattern]:
-    file = path.relative_to(ROOT)
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def patterns_of(file: PurePosixPath) -> Iterator[Pattern]:
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     named = {
         node.value: node.targets[0].id
         for node in tree.body
@@ -76,9 +75,9 @@ def patterns_of(path: Path) -> Iterator[Pattern]:
         place, name = f"{file}:{node.lineno}", named.get(node)
         methods = used(tree, name) if name else frozenset([function])
         if name and function == "compile":
-            made = getattr(importlib.import_module(".".join(file.with_suffix("").parts)), name)
+            made = getattr(importlib.import_module(module_name(file)), name)
             yield Pattern(place, made.pattern, made.flags & ~re.UNICODE, methods)
-        elif isinstance(node.args[0], ast.Constant):
+        elif isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str | bytes):
             yield Pattern(place, node.args[0].value, flags_of(node, function), methods)
         else:
             yield Pattern(str(file), None)
@@ -106,7 +105,7 @@ GIVEN = [one for one in ALL if one.source is not None and one.source not in OWN]
 MADE_ONES = [Pattern(file, source) for file, sources in MADE.items() for source in sources]
 
 
-def test_the_patterns_that_are_made_while_running_are_tried_here() -> None:
+def test_patterns_made_at_run_time_are_listed() -> None:
     found: dict[str, int] = {}
     for one in ALL:
         if one.source is None:
@@ -196,6 +195,7 @@ def count(stepper: Stepper, pattern: Pattern, text: str, most: int) -> int:
 
 def growth(pattern: Pattern) -> tuple[str, int, int] | None:
     """A text that costs too much, with the steps of the short and of the long one, if there is one."""
+    assert pattern.source is not None
     stepper = Stepper(pattern.source, pattern.flags)
     if is_bounded(stepper.tree):
         return None
@@ -217,7 +217,7 @@ def deep() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("pattern", [*GIVEN, *MADE_ONES], ids=str)
-def test_steps_grow_with_the_text_alone(pattern: Pattern) -> None:
+def test_steps_grow_linearly(pattern: Pattern) -> None:
     assert growth(pattern) is None
 
 
@@ -237,17 +237,18 @@ def test_steps_grow_with_the_text_alone(pattern: Pattern) -> None:
         (r"<script>(.*?)</script>", "findall"),
     ],
 )
-def test_patterns_that_cost_more_are_found_out(source: str, method: str) -> None:
+def test_expensive_patterns_are_found(source: str, method: str) -> None:
     found = growth(Pattern("here", source, methods=frozenset([method])))
     assert found is not None
 
 
 @pytest.mark.parametrize("one", GIVEN, ids=str)
-def test_the_counter_matches_as_re_does(one: Pattern) -> None:
-    stepper = Stepper(one.source, one.flags)
-    compiled = re.compile(one.source, one.flags)
+def test_the_step_counter_matches_like_re(one: Pattern) -> None:
+    source: Any = one.source
+    stepper = Stepper(source, one.flags)
+    compiled = re.compile(source, one.flags)
     for text in list(attacks(stepper.tree, stepper.flags, 12))[:40]:
-        if isinstance(one.source, bytes) and not all(ord(c) < 256 for c in text):
+        if isinstance(source, bytes) and not all(ord(c) < 256 for c in text):
             continue
-        found = compiled.search(text.encode("latin-1") if isinstance(one.source, bytes) else text)
+        found = compiled.search(text.encode("latin-1") if isinstance(source, bytes) else text)
         assert stepper.search(text) == (found and found.span()), text

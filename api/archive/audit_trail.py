@@ -1,31 +1,90 @@
-"""The audit trail is listed, exported and verified."""
+"""The audit trail: what is recorded in it, and how it is listed, exported and verified.
+
+`ACTIONS` are the verbs. An event is written before the answer that shows a case is sent, and one that cannot
+be written fails the request, so that nothing is shown unaudited. The command line records what changes or
+exports cases; whoever can run it on a home can read its files anyway. Studies have the UIDs of the archive
+(`medsiglip.api.archive.queries.stored_study_uid`).
+"""
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medsiglip.api.archive.auditing import record_local
-from medsiglip.api.archive.files import output_file
+from medsiglip.api.archive.files import output_file, parquet_writer
+from medsiglip.api.archive.queries import stored_study_uid
 from medsiglip.api.errors import ServiceError
+from medsiglip.index.service.audit_log import AuditEvent
 
 if TYPE_CHECKING:
-    from medsiglip.api.archive.archive import Archive
+    from medsiglip.api.archive.opened import OpenedArchive
+    from medsiglip.index.case_index import CaseIndex
     from medsiglip.index.service.audit_log import ChainedEvent
 
+ACTIONS = {
+    "view": "a study, its images or their previews were shown",
+    "list": "studies were listed",
+    "search": "studies were found by a query",
+    "classify": "a study of the archive was scored",
+    "predict": "a probe scored studies of the archive",
+    "embed": "embeddings of stored images were given out",
+    "ingest": "files were handed in or read from a folder",
+    "label": "labels were given to cases",
+    "train": "a probe was trained on cases",
+    "draft": "a report was drafted",
+    "report-view": "a draft was shown",
+    "report-decide": "a draft was accepted, edited or rejected",
+    "report-import": "report texts were given to cases",
+    "route": "a route was made, changed or removed",
+    "export": "cases were written to a file",
+    "recover": "the home was made to fit an older catalogue",
+    "forget": "a patient or a study was removed",
+    "create-key": "an API key was made",
+    "revoke-key": "an API key was ended",
+    "audit-export": "the audit trail was read",
+}
 COLUMNS = ("sequence", "at", "actor", "action", "studies", "details", "request_id", "previous_hash", "hash")
 _HEAD = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})", re.ASCII)
-_PORTION = 10_000
+_CHUNK = 10_000
 
 
-def verify_trail(archive: Archive, head: str | None = None) -> dict[str, Any]:
-    """Compute the chain of hashes anew; with `head` (`SEQUENCE:HASH`, as an earlier answer gave it), that the
-    trail still holds what it held then. Raises ServiceError `bad-head`.
+def record_local(index: CaseIndex, action: str, studies: Sequence[str] = (), **details: Any) -> None:
+    """Record that the user of this process did `action`, at the command line or when a server started."""
+    event = AuditEvent(local_actor(), checked_action(action), tuple(dict.fromkeys(studies)), details)
+    index.audit.append([event])
+
+
+@cache
+def local_actor() -> str:
+    """`local:<user>` of this process, according to the operating system, for anybody may set the
+    environment.
+    """
+    try:
+        import pwd
+
+        return f"local:{pwd.getpwuid(os.getuid()).pw_name}"
+    except (ImportError, KeyError):
+        uid = getattr(os, "getuid", lambda: "unknown")()
+        return f"local:{uid}"
+
+
+def checked_action(action: str) -> str:
+    """The action; raises ValueError for one that `ACTIONS` lacks."""
+    if action not in ACTIONS:
+        raise ValueError(f"{action!r} is no action of the audit trail")
+    return action
+
+
+def verify_trail(archive: OpenedArchive, head: str | None = None) -> dict[str, Any]:
+    """Check the chain of hashes, and, with the `head` of an earlier answer (`SEQUENCE:HASH`), that the trail
+    still holds what it held then. Raises ServiceError `bad-head`.
     """
     known = None
     if head is not None:
@@ -44,10 +103,8 @@ def verify_trail(archive: Archive, head: str | None = None) -> dict[str, Any]:
     }
 
 
-def list_trail(archive: Archive, *, last: int, study: str | None = None) -> dict[str, Any]:
+def list_trail(archive: OpenedArchive, *, last: int, study: str | None = None) -> dict[str, Any]:
     """The last events, the oldest first, or the last that concern a study."""
-    from medsiglip.api.archive.queries import stored_study_uid
-
     trail = archive.index.audit
     if study is None:
         after = max(0, trail.head()[0] - last)
@@ -56,7 +113,7 @@ def list_trail(archive: Archive, *, last: int, study: str | None = None) -> dict
     return {"events": [event_row(one) for one in trail.events() if uid in one.event.studies][-last:]}
 
 
-def export_trail(archive: Archive, out: str | Path) -> dict[str, Any]:
+def export_trail(archive: OpenedArchive, out: str | Path) -> dict[str, Any]:
     """Write all events to `out`: .jsonl, .csv or .parquet. Raises ServiceError `bad-suffix`."""
     file = Path(out)
     writers = {".jsonl": _write_lines, ".csv": _write_csv, ".parquet": _write_parquet}
@@ -111,20 +168,18 @@ def _write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> int:
 def _write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     import pyarrow as pa
 
-    from medsiglip.api.archive.parquet import writing
-
     types = {"sequence": pa.int64(), "studies": pa.list_(pa.string())}
     schema = pa.schema([(column, types.get(column, pa.string())) for column in COLUMNS])
     count = 0
-    with writing(path, schema) as writer:
-        for portion in _portions(rows):
-            cells = [{**row, "details": json.dumps(row["details"], sort_keys=True)} for row in portion]
+    with parquet_writer(path, schema) as writer:
+        for chunk in _chunks(rows):
+            cells = [{**row, "details": json.dumps(row["details"], sort_keys=True)} for row in chunk]
             writer.write_table(pa.Table.from_pylist(cells, schema))
             count += len(cells)
     return count
 
 
-def _portions(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _chunks(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     remaining = iter(rows)
-    while portion := list(islice(remaining, _PORTION)):
-        yield portion
+    while chunk := list(islice(remaining, _CHUNK)):
+        yield chunk

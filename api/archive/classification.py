@@ -8,31 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medsiglip.api.archive.files import require_pictures
+from medsiglip.answers.answer import ErrorDetail
+from medsiglip.answers.questions import Classification, ClassifyAnswer, DrivingImage, Score
+from medsiglip.api.archive.files import AnyPath, require_pictures
 from medsiglip.api.archive.queries import Picture, pictures_of_file, pictures_of_study
 from medsiglip.api.errors import ServiceError
 
 if TYPE_CHECKING:
-    from medsiglip.api.archive.archive import Answer, AnyPath, Archive
     from medsiglip.api.archive.opened import OpenedArchive
-    from medsiglip.zeroshot import PromptSet, ZeroShotClassifier
+    from medsiglip.prompt_set import PromptSet
+    from medsiglip.zeroshot import ZeroShotClassifier
 
 
 def classify(
-    archive: Archive,
+    archive: OpenedArchive,
     *,
-    images: Sequence[AnyPath],
-    study: str | None,
-    labels: Sequence[str] | None,
-    prompts: str | None,
-) -> Answer:
-    """Answer in the JSON shape of `classify`.
+    images: Sequence[AnyPath] = (),
+    study: str | None = None,
+    labels: Sequence[str] | None = None,
+    prompts: str | None = None,
+) -> ClassifyAnswer:
+    """Zero-shot scores of picture files or a study against free `labels` or a prompt set.
 
     Of several files, one that cannot be used gets an `error` in its place; with no usable file at all its
     error is raised. Pictures can be classified without an archive by a model that the settings name; else
     CatalogError `no-archive`.
     """
-    from medsiglip.zeroshot import free_labels, load_prompt_set
+    from medsiglip.prompt_set import free_labels, load_prompt_set
 
     if bool(images) == (study is not None):
         raise ServiceError("one-of", "classify either picture files or one study.")
@@ -45,11 +47,11 @@ def classify(
     if study is not None:
         pictures = pictures_of_study(archive, study)
         scored = _scored(prompt_classifier(archive, prompt_set), pictures)
-        return {"space": space.name, "study_instance_uid": study, **scored}
+        return ClassifyAnswer(space=space.name, study_instance_uid=study, **scored)
     classifier = prompt_classifier(archive, prompt_set)
     if len(images) == 1:
-        return {"space": space.name, **_scored(classifier, pictures_of_file(archive, images[0]))}
-    return {"space": space.name, "results": _each(archive, classifier, images)}
+        return ClassifyAnswer(space=space.name, **_scored(classifier, pictures_of_file(archive, images[0])))
+    return ClassifyAnswer(space=space.name, results=_each(archive, classifier, images))
 
 
 def prompt_classifier(archive: OpenedArchive, prompt_set: PromptSet) -> ZeroShotClassifier:
@@ -60,44 +62,44 @@ def prompt_classifier(archive: OpenedArchive, prompt_set: PromptSet) -> ZeroShot
     return ZeroShotClassifier(prompt_set, encoder.encode_texts, encoder.logit_scale, encoder.logit_bias)
 
 
-def _each(archive: Archive, classifier: ZeroShotClassifier, paths: Sequence[AnyPath]) -> list[dict[str, Any]]:
+def _each(
+    archive: OpenedArchive, classifier: ZeroShotClassifier, paths: Sequence[AnyPath]
+) -> tuple[Classification, ...]:
     from medsiglip.errors import ModelError
     from medsiglip.ingest.errors import IngestError
 
-    results: list[dict[str, Any]] = []
+    results: list[Classification] = []
     first_error: Exception | None = None
     for path in paths:
         try:
-            results.append({"path": str(path), **_scored(classifier, pictures_of_file(archive, path))})
+            scored = _scored(classifier, pictures_of_file(archive, path))
+            results.append(Classification(path=str(path), **scored))
         except (ServiceError, IngestError, ModelError) as error:
             first_error = first_error or error
-            results.append({"path": str(path), "error": {"code": error.code, "message": str(error)}})
-    if first_error is not None and all("error" in result for result in results):
+            detail = ErrorDetail(code=error.code, message=str(error))
+            results.append(Classification(path=str(path), error=detail))
+    if first_error is not None and all(result.error is not None for result in results):
         raise first_error
-    return results
+    return tuple(results)
 
 
 def _scored(classifier: ZeroShotClassifier, pictures: Sequence[Picture]) -> dict[str, Any]:
+    """The fields of a `Classification` that say what the pictures score."""
     scores = classifier.scores(np.stack([picture.vector for picture in pictures]))
     pooled = classifier.pool(scores)
     order = np.argsort(-pooled.probability, kind="stable")
-    driving = pictures[int(pooled.driving[order[0]])]
-    answer: dict[str, Any] = {"image": driving.to_json(), "images": len(pictures), "pooling": pooled.how}
-    answer["scores"] = [
-        {
-            "label": pooled.labels[i],
-            "probability": float(pooled.probability[i]),
-            "cosine": float(pooled.cosine[i]),
-            "driving": _name(pictures[int(pooled.driving[i])]),
-        }
-        for i in order
-    ]
-    return answer
-
-
-def _name(picture: Picture) -> dict[str, Any]:
+    driving = [pictures[int(row)] for row in pooled.driving]
     return {
-        "image_id": picture.image_id,
-        "sop_instance_uid": picture.sop_instance_uid,
-        "frame": picture.frame,
+        "image": driving[order[0]].asked,
+        "images": len(pictures),
+        "pooling": pooled.how,
+        "scores": tuple(
+            Score(
+                label=pooled.labels[i],
+                probability=float(pooled.probability[i]),
+                cosine=float(pooled.cosine[i]),
+                driving=DrivingImage.model_validate(driving[i]),
+            )
+            for i in order
+        ),
     }

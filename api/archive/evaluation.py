@@ -8,19 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from medsiglip.api.archive.levels import level_named
-from medsiglip.api.archive.payload import plain
+from medsiglip.answers.figures import LabelFigures, LabelRetrieval, RetrievalEvaluation, ZeroShotEvaluation
+from medsiglip.api.archive.queries import level_named
 from medsiglip.api.errors import ServiceError
+from medsiglip.numerics import Floats
 
 if TYPE_CHECKING:
-    from medsiglip.api.archive.archive import Answer, Archive
+    from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.figures.metrics import Estimate
-    from medsiglip.index.records import CaseTable
+    from medsiglip.index.records import CaseTable, Level
     from medsiglip.zeroshot import ZeroShotClassifier
-
-Floats = NDArray[np.float64]
 
 
 def label_targets(table: CaseTable, label: str) -> Floats:
@@ -43,14 +41,15 @@ def label_targets(table: CaseTable, label: str) -> Floats:
 
 
 def evaluate_retrieval(
-    archive: Archive, *, labels: Sequence[str], level: str, where: Sequence[str]
-) -> Answer:
-    """Answer in the JSON shape of `evaluate retrieval`: each case that carries a label asks for its
-    neighbours.
+    archive: OpenedArchive, *, labels: Sequence[str] = (), level: str = "image", where: Sequence[str] = ()
+) -> RetrievalEvaluation:
+    """Precision, recall and mean average precision of the neighbours, among other patients, of each case that
+    carries a label.
     """
     from medsiglip.figures.retrieval import evaluate_retrieval as evaluate
 
-    table = archive.index.table(level_named(level), where)
+    stands_for = level_named(level)
+    table = archive.index.table(stands_for, where)
     names = list(labels) or sorted(table.labels)
     if not names or not table.ids:
         raise _nothing_labelled(table, where)
@@ -63,13 +62,16 @@ def evaluate_retrieval(
     sets = [{name for name in names if carried[name][row]} for row in range(len(table.ids))]
     report = evaluate(table.vectors, table.patient_keys, sets).to_json()
     by_label = [
-        {"label": name, **figures, "reason": _no_queries(figures)}
+        LabelRetrieval(label=name, **figures, reason=_no_queries(figures))
         for name, figures in report.pop("by_label").items()
     ]
-    space = archive.searchable_space.name
-    figures = {"level": level, "space": space, **report, "reason": _no_queries(report), "labels": by_label}
-    answer: Answer = plain(figures)
-    return answer
+    return RetrievalEvaluation(
+        level=stands_for,
+        space=archive.searchable_space.name,
+        **report,
+        reason=_no_queries(report),
+        labels=tuple(by_label),
+    )
 
 
 def _no_queries(figures: Mapping[str, Any]) -> str | None:
@@ -93,18 +95,24 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def evaluate_zero_shot(
-    archive: Archive, prompts: str, *, labels: Sequence[str], level: str, where: Sequence[str]
-) -> Answer:
-    """Answer in the JSON shape of `evaluate zero-shot`.
+    archive: OpenedArchive,
+    prompts: str,
+    *,
+    labels: Sequence[str] = (),
+    level: str = "study",
+    where: Sequence[str] = (),
+) -> ZeroShotEvaluation:
+    """AUROC of a prompt set against the stored labels of the same names.
 
     Each label is measured on the images that its prompts fit (the prompt set's own filters) and that carry
     the label; `unlabelled` names the labels of the set that no such case carries.
     """
     from medsiglip.api.archive.classification import prompt_classifier
-    from medsiglip.figures.metrics import estimate_auroc, macro
-    from medsiglip.zeroshot import load_prompt_set
+    from medsiglip.figures.metrics import estimate_auroc
+    from medsiglip.prompt_set import load_prompt_set
 
-    if level_named(level) == "series":
+    stands_for = level_named(level)
+    if stands_for == "series":
         raise ServiceError("bad-level", "zero-shot scores are evaluated at image or study level.")
     prompt_set = load_prompt_set(prompts)
     wanted = list(dict.fromkeys(labels)) or list(prompt_set.labels)
@@ -114,7 +122,7 @@ def evaluate_zero_shot(
             raise ServiceError(
                 "unknown-label", f"prompt set {prompt_set.name} has no label {label!r}: it has {known}."
             )
-    cases = _Cases(archive, level, where)
+    cases = _Cases(archive, stands_for, where)
     tables = {label: cases.fitting(prompt_set.prompts[label].where) for label in wanted}
     labelled = [label for label in wanted if label in tables[label].labels]
     if not labelled:
@@ -124,44 +132,48 @@ def evaluate_zero_shot(
             "these names, or widen --where.",
         )
     classifier = prompt_classifier(archive, prompt_set)
-    rows: list[dict[str, Any]] = []
+    rows: list[LabelFigures] = []
     for label in labelled:
         table = tables[label]
         scores = cases.scores(prompt_set.prompts[label].where, classifier)
         column = prompt_set.labels.index(label)
         estimate = estimate_auroc(label_targets(table, label), scores[:, column], table.patient_keys)
         rows.append(label_figures(label, estimate))
-    return {
-        "prompts": prompt_set.name,
-        "level": level,
-        "space": archive.space.name,
-        "labels": rows,
-        "unlabelled": [label for label in wanted if label not in labelled],
-        "macro_auroc": plain(macro([np.nan if row["auroc"] is None else row["auroc"] for row in rows])),
-    }
-
-
-def label_figures(label: str, estimate: Estimate) -> dict[str, Any]:
-    """One label's line: counts, AUROC, its interval, and why there is none."""
-    figures: dict[str, Any] = plain(
-        {
-            "label": label,
-            "n": estimate.n,
-            "positive": estimate.positive,
-            "auroc": estimate.value,
-            "auroc_ci": estimate.interval,
-            "reason": estimate.reason,
-        }
+    return ZeroShotEvaluation(
+        prompts=prompt_set.name,
+        level=stands_for,
+        space=archive.space.name,
+        labels=tuple(rows),
+        unlabelled=tuple(label for label in wanted if label not in labelled),
+        macro_auroc=macro_auroc(rows),
     )
-    return figures
+
+
+def label_figures(label: str, estimate: Estimate) -> LabelFigures:
+    """One label's line: counts, AUROC, its interval, and why there is none."""
+    return LabelFigures(
+        label=label,
+        n=estimate.n,
+        positive=estimate.positive,
+        auroc=estimate.value,
+        auroc_ci=estimate.interval,
+        reason=estimate.reason,
+    )
+
+
+def macro_auroc(rows: Sequence[LabelFigures]) -> float:
+    """The mean AUROC of the labels that have one; NaN where none has."""
+    from medsiglip.figures.metrics import macro
+
+    return macro([np.nan if row.auroc is None else row.auroc for row in rows])
 
 
 class _Cases:
     """Labels and zero-shot scores of the cases behind each filter, looked up once per filter."""
 
-    def __init__(self, archive: Archive, level: str, where: Sequence[str]) -> None:
+    def __init__(self, archive: OpenedArchive, level: Level, where: Sequence[str]) -> None:
         self._archive = archive
-        self._level = level_named(level)
+        self._level = level
         self._where = tuple(where)
         self._tables: dict[tuple[str, ...], CaseTable] = {}
         self._scores: dict[tuple[str, ...], Floats] = {}

@@ -1,9 +1,13 @@
-"""Files and folders that a caller names: looked at before anything slow begins."""
+"""Files and folders that a caller names: checked before slow work begins, and written atomically."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from medsiglip.api.errors import ServiceError
 
@@ -57,3 +61,54 @@ def output_file(file: AnyPath) -> Path:
         raise ServiceError("not-a-file", f"{path} is a folder: name the file to write.")
     output_folder(path.parent)
     return path
+
+
+def allowed_path(path: str | Path, roots: Sequence[Path]) -> Path:
+    """The real path of `path`, without symbolic links, if it lies under one of `roots`.
+
+    It is checked when a request comes and again when its job runs, for links may have changed. What lies
+    outside is refused in the same way whether it exists or not. Raises ServiceError `path-not-allowed`, and
+    `no-such-path` for what is missing inside.
+    """
+    if not roots:
+        raise ServiceError(
+            "path-not-allowed",
+            "this service reads no folders of its own machine: upload the files, or have its keeper name "
+            "folders in MEDSIGLIP_INGEST_ROOTS.",
+        )
+    named = os.fspath(path)
+    if "\0" in named or not os.path.isabs(named):
+        raise ServiceError("path-not-allowed", "the path must be absolute: give it from / on.")
+    real = Path(os.path.realpath(named))
+    if not any(real.is_relative_to(os.path.realpath(root)) for root in roots):
+        raise ServiceError(
+            "path-not-allowed", "the path is not under a folder that this service may read: name one that is."
+        )
+    if not real.exists():
+        raise ServiceError("no-such-path", f"there is no file or folder {named}: check the path.")
+    return real
+
+
+@contextmanager
+def parquet_writer(path: Path, schema: Any) -> Iterator[Any]:
+    """Give a pyarrow ParquetWriter; the file appears at `path` when the block ends well, else nothing is
+    left.
+    """
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            with pq.ParquetWriter(file, schema) as writer:
+                yield writer
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise

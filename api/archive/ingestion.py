@@ -1,35 +1,38 @@
-"""Cases go in: an ingest, a dry run, or watching a folder; each with a report file where one is asked for."""
+"""Cases are ingested: once, as a dry run, or as they arrive in a folder; with report files on request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medsiglip.api.archive.files import require_paths
+from medsiglip.answers.cases import IngestReport
+from medsiglip.api.archive.drafts.routing_rules import run_routes
+from medsiglip.api.archive.files import AnyPath, require_paths
+from medsiglip.api.archive.opened import OnNote, OnProgress, OpenedArchive, silent
 from medsiglip.api.errors import ServiceError
 
 if TYPE_CHECKING:
-    from medsiglip.api.archive.archive import Answer, Archive, OnProgress
+    from medsiglip.ingest.privacy.deidentify import Phi
     from medsiglip.ingest.run.pipeline import IngestOptions
-    from medsiglip.ingest.run.report import IngestReport, Progress
+    from medsiglip.ingest.run.progress import Progress
     from medsiglip.ingest.run.run_details import RunDetails
+    from medsiglip.ingest.units.plan import PlanOptions
 
-OnBatch = Callable[[str], None]
 _STAGES = {"walk": "finding files", "scan": "reading headers", "embed": "embedding"}
 
 
 @dataclass(frozen=True, slots=True)
-class IngestRequest:
+class _Request:
     """`given` are fields of `medsiglip.ingest.run.pipeline.IngestOptions`, those that are not None; `reports`
     are files to write, .csv or .html, where pictures that may name the patient are shown with
     `show_burned_in`.
     """
 
-    paths: Sequence[str | Path]
+    paths: Sequence[AnyPath]
     given: dict[str, Any]
-    reports: Sequence[str | Path] = ()
+    reports: Sequence[AnyPath] = ()
     show_burned_in: bool = False
     report_paths: list[Path] = field(init=False)
 
@@ -37,7 +40,7 @@ class IngestRequest:
         object.__setattr__(self, "report_paths", [Path(p).expanduser().absolute() for p in self.reports])
 
     def checked_paths(self) -> list[Path]:
-        """The paths, and a look at them and at the metadata CSV: a mistyped one must not leave a home behind.
+        """The paths, after a check of them and of the metadata CSV, for a mistyped one must not leave a home.
 
         Raises ServiceError `no-such-path`, and `IngestError` for a CSV that cannot be used.
         """
@@ -54,7 +57,7 @@ class IngestRequest:
         given = self.given.get("metadata")
         return None if given is None else Path(given).expanduser().absolute()
 
-    def options(self, archive: Archive) -> IngestOptions:
+    def options(self, archive: OpenedArchive) -> IngestOptions:
         """The options of the run, with what the archive's settings say."""
         from medsiglip.ingest.run.pipeline import IngestOptions
 
@@ -63,22 +66,54 @@ class IngestRequest:
         return IngestOptions(profile=archive.space.profile, **{**given, "metadata": self.metadata})
 
 
-def ingest(archive: Archive, request: IngestRequest, on_progress: OnProgress) -> Answer:
-    """Embed what is new under the paths and add it, or tell what that would do."""
+def ingest(
+    archive: OpenedArchive,
+    paths: Sequence[AnyPath],
+    *,
+    metadata: AnyPath | None = None,
+    workers: int | None = None,
+    plan: PlanOptions | None = None,
+    phi: Phi | None = None,
+    dry_run: bool = False,
+    within: Sequence[Path] | None = None,
+    reports: Sequence[AnyPath] = (),
+    show_burned_in: bool = False,
+    on_progress: OnProgress = silent,
+) -> IngestReport:
+    """Embed what is new under `paths` and add it.
+
+    `metadata` is a CSV for plain pictures, `phi` how much of a person's data the home keeps [what it keeps
+    already, at first `pseudonymous`], `reports` are files (.csv, .html) to write about the run, which show
+    pictures that may name the patient only with `show_burned_in`. With `dry_run`, report what would be done
+    and leave the home alone. Links below `paths` that lead out of the folders `within` are not followed. The
+    home is made if it is not there yet. A file that cannot be used is a line of the report and never ends the
+    run. Afterwards the routing rules are evaluated on what is new.
+    """
+    given: dict[str, Any] = {"metadata": metadata, "workers": workers, "plan": plan, "phi": phi}
+    given["within"] = None if within is None else tuple(within)
+    request = _Request(paths, given, reports, show_burned_in)
+    if dry_run:
+        return _dry_run(archive, request, on_progress)
+    report = _ingest(archive, request, on_progress)
+    routed = run_routes(archive, again=False, on_progress=on_progress)
+    problems = (f"Route {one.route}: {one.message}" for one in routed.problems)
+    return report.model_copy(update={"warnings": (*report.warnings, *problems), "routed": routed.sent})
+
+
+def _ingest(archive: OpenedArchive, request: _Request, on_progress: OnProgress) -> IngestReport:
     paths = request.checked_paths()
     details = _details(request)
     archive.make()
     report = _run(archive, paths, request.options(archive), on_progress, details)
     _write(request, report, details)
-    answer = report.to_json()
-    if not answer["files"]:
-        answer["warnings"] = [*answer["warnings"], "no file was found: check the path that was given."]
-    return answer
+    if report.files:
+        return report
+    nothing = "no file was found: check the path that was given."
+    return report.model_copy(update={"warnings": (*report.warnings, nothing)})
 
 
-def dry_run(archive: Archive, request: IngestRequest, on_progress: OnProgress) -> Answer:
+def _dry_run(archive: OpenedArchive, request: _Request, on_progress: OnProgress) -> IngestReport:
     """What `ingest` would do, worked out on a copy of the home's catalogue; the home is not opened."""
-    from medsiglip.api.archive.archive import Archive as ArchiveOfCopy
     from medsiglip.ingest.run.dry_run import copy_of_home
 
     if archive.settings.database_url:
@@ -87,54 +122,66 @@ def dry_run(archive: Archive, request: IngestRequest, on_progress: OnProgress) -
         )
     with copy_of_home(archive.home) as copy:
         settings = archive.settings.model_copy(update={"home": copy})
-        with ArchiveOfCopy.from_settings(settings, on_note=archive.note) as rehearsal:
+        with OpenedArchive.from_settings(settings, on_note=archive.note) as copied:
             given = {**request.given, "dry_run": True}
-            return ingest(rehearsal, replace(request, given=given), on_progress)
+            return _ingest(copied, replace(request, given=given), on_progress)
 
 
 def watch(
-    archive: Archive, request: IngestRequest, settle: float, on_progress: OnProgress, on_batch: OnBatch
-) -> Answer:
-    """Ingest what arrives under the paths until Ctrl-C or SIGTERM; the sum of all batches.
-
-    `settle` is for how many seconds a file must not change to be complete.
+    archive: OpenedArchive,
+    paths: Sequence[AnyPath],
+    *,
+    settle: float,
+    metadata: AnyPath | None = None,
+    workers: int | None = None,
+    plan: PlanOptions | None = None,
+    phi: Phi | None = None,
+    reports: Sequence[AnyPath] = (),
+    show_burned_in: bool = False,
+    on_progress: OnProgress = silent,
+    on_batch: OnNote = silent,
+) -> IngestReport:
+    """Ingest whatever arrives under `paths`, once it has not changed for `settle` seconds, until Ctrl-C or
+    SIGTERM; the sum of all batches. `on_batch` gets a sentence about each.
     """
     from medsiglip.ingest.errors import InterruptedIngestError
     from medsiglip.ingest.run.interruption import interruptible
     from medsiglip.ingest.run.watch import Arrivals, series_of_file
     from medsiglip.ingest.run.watch import watch as follow
 
-    paths = request.checked_paths()
+    given = {"metadata": metadata, "workers": workers, "plan": plan, "phi": phi}
+    request = _Request(paths, given, reports, show_burned_in)
+    checked = request.checked_paths()
     details = _details(request)
     archive.make()
     options = request.options(archive)
     batches: list[IngestReport] = []
-    handed: set[str] = set()
+    ingested: set[str] = set()
     warnings: list[str] = []
-    arrivals = Arrivals(settle, archive.index.known_files(), series_of_file)
+    arrivals = Arrivals(settle, archive.index.files.by_path(), series_of_file)
 
     def ingest_batch(ready: Sequence[str]) -> None:
         report = _run(archive, [Path(path) for path in ready], options, on_progress, details)
         batches.append(report)
-        handed.update(ready)
-        on_batch(_told(report))
+        ingested.update(ready)
+        on_batch(_summary(report))
 
     with interruptible():
         try:
-            follow(paths, arrivals, ingest_batch, pause=min(max(settle / 4, 0.1), 2.0))
+            follow(checked, arrivals, ingest_batch, pause=min(max(settle / 4, 0.1), 2.0))
         except InterruptedIngestError as error:
             warnings.append(str(error))
         except KeyboardInterrupt:
             pass
     if arrivals.waiting:
         warnings.append(f"{arrivals.waiting} files were still arriving; run the same command again.")
-    total = _total(archive, batches, handed, warnings)
+    total = _total(archive, batches, ingested, warnings)
     _write(request, total, details)
-    return {**total.to_json(), "batches": len(batches)}
+    return total.model_copy(update={"batches": len(batches)})
 
 
 def _run(
-    archive: Archive,
+    archive: OpenedArchive,
     paths: Sequence[Path],
     options: IngestOptions,
     on_progress: OnProgress,
@@ -142,17 +189,17 @@ def _run(
 ) -> IngestReport:
     from medsiglip.ingest.run.pipeline import ingest as run_ingest
 
-    def tell(moment: Progress) -> None:
+    def report_progress(moment: Progress) -> None:
         on_progress(_STAGES[moment.stage], moment.done, moment.total)
 
     checkpoint = replace(archive.checkpoint, name=archive.space.model)
     return run_ingest(
-        paths, archive.index, checkpoint, lambda: archive.patient_encoder, options, tell, details
+        paths, archive.index, checkpoint, lambda: archive.patient_encoder, options, report_progress, details
     )
 
 
-def _details(request: IngestRequest) -> RunDetails | None:
-    """What a report file needs, after a look whether it can be written at all."""
+def _details(request: _Request) -> RunDetails | None:
+    """What a report file needs, after a check that it can be written."""
     if not request.report_paths:
         return None
     from medsiglip.ingest.run.report_file import check_report_path
@@ -163,7 +210,7 @@ def _details(request: IngestRequest) -> RunDetails | None:
     return RunDetails(show_burned_in=request.show_burned_in)
 
 
-def _write(request: IngestRequest, report: IngestReport, details: RunDetails | None) -> None:
+def _write(request: _Request, report: IngestReport, details: RunDetails | None) -> None:
     from medsiglip.ingest.run.report_file import write_report
 
     for path in request.report_paths:
@@ -171,7 +218,7 @@ def _write(request: IngestRequest, report: IngestReport, details: RunDetails | N
         write_report(path, report, details)
 
 
-def _told(report: IngestReport) -> str:
+def _summary(report: IngestReport) -> str:
     return (
         f"{report.files} files: {report.files_embedded} embedded, {report.files_unchanged} unchanged, "
         f"{len(report.skipped)} skipped, {len(report.quarantined)} quarantined"
@@ -179,12 +226,10 @@ def _told(report: IngestReport) -> str:
 
 
 def _total(
-    archive: Archive, batches: Sequence[IngestReport], handed: set[str], warnings: Sequence[str]
+    archive: OpenedArchive, batches: Sequence[IngestReport], ingested: set[str], warnings: Sequence[str]
 ) -> IngestReport:
     """The sum of the batches; a file that came twice counts twice."""
-    from medsiglip.ingest.run.report import IngestReport
-
-    held = archive.index.holdings(handed)
+    held = archive.index.files.holdings(ingested)
     embedded = sum(one.embedded for one in batches)
     return IngestReport(
         files=sum(one.files for one in batches),
@@ -200,5 +245,5 @@ def _total(
         quarantined=tuple(one for batch in batches for one in batch.quarantined),
         warnings=(*(text for batch in batches for text in batch.warnings), *warnings),
         space=archive.space.name,
-        seconds=sum(one.seconds for one in batches),
+        seconds=round(sum(one.seconds for one in batches), 3),
     )

@@ -1,4 +1,4 @@
-"""API keys are made, listed and revoked; and the first one of a fresh home comes from a file."""
+"""API keys: made, listed and revoked; and the first one of a new home, which comes from a file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medsiglip.api.archive.auditing import record_local
+from medsiglip.api.archive.audit_trail import record_local
 from medsiglip.api.errors import ServiceError
 from medsiglip.index.errors import excerpt
 
 if TYPE_CHECKING:
-    from medsiglip.api.archive.archive import Archive
+    from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.case_index import CaseIndex
     from medsiglip.index.service.api_keys import ApiKey
 
@@ -25,9 +25,9 @@ _MOST_BYTES = 4096
 
 
 def create_key(
-    archive: Archive, name: str, scopes: Sequence[str], *, expires: str | None = None
+    archive: OpenedArchive, name: str, scopes: Sequence[str], *, expires: str | None = None
 ) -> dict[str, Any]:
-    """Make a key; `key` of the answer is shown this once. The home is made if it is not there yet.
+    """Make a key; only this answer has the secret, in `key`. The home is made if it is not there yet.
 
     `expires` is a span (`12h`, `30d`, `8w`) or the last day or moment of the key in ISO 8601, UTC where it
     names no zone. Raises ServiceError `bad-key-name`, `bad-expiry`; CatalogError `bad-scope`.
@@ -43,12 +43,12 @@ def create_key(
     return {**key_row(made), "key": shown}
 
 
-def list_keys(archive: Archive) -> dict[str, Any]:
+def list_keys(archive: OpenedArchive) -> dict[str, Any]:
     """All keys, oldest first, without their secrets."""
     return {"keys": [key_row(one) for one in archive.index.api_keys.listed()]}
 
 
-def revoke_key(archive: Archive, key_id: str) -> dict[str, Any]:
+def revoke_key(archive: OpenedArchive, key_id: str) -> dict[str, Any]:
     """End a key for good; raises CatalogError `unknown-key`."""
     revoked = archive.index.api_keys.revoke(key_id)
     record_local(archive.index, "revoke-key", key_id=key_id)

@@ -1,19 +1,21 @@
-"""Labels from a CSV file: which cases its rows name, and which values its columns hold."""
+"""Labels of cases, listed, and stored from values or a CSV file."""
 
 from __future__ import annotations
 
-import csv
+import csv as csv_files
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medsiglip.answers.cases import ImportedLabels, Label, LabelList
+from medsiglip.api.archive.files import AnyPath
 from medsiglip.api.errors import ServiceError
 from medsiglip.ingest.header.label_columns import LabelColumnError, given_labels, label_columns
 
 if TYPE_CHECKING:
-    from medsiglip.api.archive.archive import Answer, Archive
+    from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.records import LabelKey, LabelRecord
 
 KEYS: tuple[LabelKey, ...] = ("path", "sop_instance_uid", "series_instance_uid", "study_instance_uid")
@@ -22,23 +24,33 @@ Line = tuple[int, dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """The rows of a label CSV; `names` are the labels it speaks of, `rows` counts its rows."""
+    """The rows of a label CSV; `names` are the labels that it has, `rows` counts its rows."""
 
     names: tuple[str, ...]
     records: tuple[LabelRecord, ...]
     rows: int
 
 
-def import_labels(archive: Archive, path: Path) -> Answer:
+def list_labels(archive: OpenedArchive) -> LabelList:
+    """The stored labels with how many rows have them and how many are positive."""
+    rows = (
+        Label(label=one.name, level=one.level, n=one.records, positive=one.positive)
+        for one in archive.index.labels.summaries()
+    )
+    return LabelList(labels=tuple(rows))
+
+
+def import_labels(archive: OpenedArchive, csv: AnyPath) -> ImportedLabels:
     """Store the labels of a CSV. Rows that name nothing in the archive are listed by key and not stored.
 
     Raises ServiceError `labels-unmatched` where that is every row, and what `read_labels` raises.
     """
+    path = Path(csv)
     return store_labels(archive, path, read_labels(path))
 
 
-def store_labels(archive: Archive, path: Path, content: LabelFile) -> Answer:
-    """The same for a file that was read already."""
+def store_labels(archive: OpenedArchive, path: Path, content: LabelFile) -> ImportedLabels:
+    """As `import_labels`, for a file that was read already."""
     missing = _set(archive, content.records)
     unmatched = sorted({record.key for record in missing})
     if len(missing) == len(content.records):
@@ -47,16 +59,16 @@ def store_labels(archive: Archive, path: Path, content: LabelFile) -> Answer:
             f"no row of {path} names anything in the archive, such as {unmatched[0]}: compare its key column "
             "with `study list` and `study show`.",
         )
-    return {
-        "labels": list(content.names),
-        "rows": content.rows,
-        "matched": content.rows - len(unmatched),
-        "unmatched": unmatched,
-    }
+    return ImportedLabels(
+        labels=content.names,
+        rows=content.rows,
+        matched=content.rows - len(unmatched),
+        unmatched=tuple(unmatched),
+    )
 
 
-def set_labels(archive: Archive, records: Sequence[LabelRecord]) -> Answer:
-    """Store labels that come as values; the answer is that of `import_labels`.
+def set_labels(archive: OpenedArchive, records: Sequence[LabelRecord]) -> ImportedLabels:
+    """As `import_labels`, for labels that come as values.
 
     Raises ServiceError `labels-unmatched` where none names anything in the archive.
     """
@@ -67,28 +79,28 @@ def set_labels(archive: Archive, records: Sequence[LabelRecord]) -> Answer:
             "labels-unmatched",
             f"no row names anything in the archive, such as {min(missing)}: compare the keys.",
         )
-    return {
-        "labels": sorted({record.name for record in records}),
-        "rows": len(records),
-        "matched": len(keys - missing),
-        "unmatched": sorted(missing),
-    }
+    return ImportedLabels(
+        labels=tuple(sorted({record.name for record in records})),
+        rows=len(records),
+        matched=len(keys - missing),
+        unmatched=tuple(sorted(missing)),
+    )
 
 
-def _set(archive: Archive, records: Sequence[LabelRecord]) -> list[LabelRecord]:
+def _set(archive: OpenedArchive, records: Sequence[LabelRecord]) -> list[LabelRecord]:
     """Store labels; those that name nothing in the archive.
 
-    A home that hides paths and UIDs is asked in its own terms and in those of the files.
+    A home that hides paths and UIDs is looked up by its own UIDs, then by those of the files.
     """
-    from medsiglip.ingest.run.pipeline import known_key
+    from medsiglip.ingest.privacy.deidentify import known_key
 
     key = known_key(archive.index)
-    unmatched = list(archive.index.set_labels(records).unmatched)
+    unmatched = list(archive.index.labels.put(records).unmatched)
     if key is None or key.phi != "strict":
         return unmatched
     originals = {key.uid(record.key): record for record in unmatched if record.key_kind != "path"}
     again = [replace(record, key=key.uid(record.key)) for record in unmatched if record.key_kind != "path"]
-    missing = {originals[record.key].key for record in archive.index.set_labels(again).unmatched}
+    missing = {originals[record.key].key for record in archive.index.labels.put(again).unmatched}
     return [record for record in unmatched if record.key_kind == "path" or record.key in missing]
 
 
@@ -126,10 +138,10 @@ def _read(file: Path) -> tuple[list[str], list[Line]]:
     """The names of the columns, and the rows with the number of the line that each ends on."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream)
+            reader = csv_files.reader(stream)
             header = [name.strip() for name in next(reader, [])]
             return header, list(_lines(file, header, reader))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv_files.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ServiceError(
             "labels-unreadable", f"{file} cannot be read as CSV ({reason}): give a UTF-8 CSV file."

@@ -1,4 +1,4 @@
-"""The archive of a home, opened step by step: its index, its model, and the space that the two share."""
+"""`OpenedArchive`: the index of a home, its model, and the space that the two share, opened when needed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from medsiglip.encoder import Encoder
     from medsiglip.index.case_index import CaseIndex
     from medsiglip.index.records import Space
-    from medsiglip.ingest.workers.kept_workers import DrawingPool
+    from medsiglip.ingest.workers.rendering_pool import RenderingPool
 
 OnNote = Callable[[str], None]
+OnProgress = Callable[[str, int, int | None], None]
+"""Gets the stage, how much is done, and of how much, None while that is unknown."""
 Value = TypeVar("Value")
 
 DEMONSTRATION = (
@@ -28,11 +30,11 @@ DEMONSTRATION = (
 
 
 def silent(*_: Any) -> None:
-    """Tell nobody."""
+    """Ignore notes and progress."""
 
 
 class opened_once(cached_property[Value]):  # noqa: N801  (used as `cached_property` is)
-    """A `cached_property` of an archive that many threads use: what two of them need first is opened once."""
+    """A `cached_property` that is computed once, also when several threads need it at the same time."""
 
     @overload
     def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
@@ -47,7 +49,10 @@ class opened_once(cached_property[Value]):  # noqa: N801  (used as `cached_prope
 
 
 class OpenedArchive:
-    """What `Archive` stands on. Nothing is opened, created or loaded before something needs it."""
+    """The index, the model and the settings of a home: what every verb of this folder gets.
+
+    Nothing is opened, created or loaded before something needs it.
+    """
 
     def __init__(
         self, home: str | Path, *, model: str | None = None, on_note: OnNote = silent, **options: Any
@@ -170,8 +175,9 @@ class OpenedArchive:
         return checkpoint.name if checkpoint.is_demonstration or is_hub_id else str(checkpoint.folder)
 
     def share(self, limits: EncoderLimits | None = None) -> None:
-        """Before anything is asked: have images and texts encoded by one process, and files drawn by workers,
-        for all threads of a server. Each process is started when it is first needed.
+        """Share one encoding process and rendering workers between all threads of a server.
+
+        Call it before anything else; each process is started when it is first needed.
         """
         from medsiglip.api.encoder.shared_encoder import EncoderLimits
 
@@ -198,19 +204,19 @@ class OpenedArchive:
 
     @property
     def shared_encoder(self) -> SharedEncoder | None:
-        """The encoder of a shared archive, if anything has needed it yet: to ask how it is."""
+        """The encoder of a shared archive, if it has been needed yet."""
         return self.__dict__.get("encoder") if self._limits is not None else None
 
     @opened_once
-    def drawing(self) -> DrawingPool:
+    def rendering_pool(self) -> RenderingPool:
         """What draws files that are asked about: one worker, and this process for what is small and plain;
         where the archive is shared, workers alone.
         """
-        from medsiglip.ingest.workers.kept_workers import DrawingPool
+        from medsiglip.ingest.workers.rendering_pool import RenderingPool
 
         if self._limits is None:
-            return DrawingPool(1, plain_here=True)
-        return DrawingPool(self.settings.workers)
+            return RenderingPool(1, in_process=True)
+        return RenderingPool(self.settings.workers)
 
     @property
     def patient_encoder(self) -> Encoder | SharedEncoder:
@@ -220,7 +226,7 @@ class OpenedArchive:
 
     def close(self) -> None:
         """End the processes that were started, and close the index, if it was opened."""
-        for name in ("encoder", "drawing", "index"):
+        for name in ("encoder", "rendering_pool", "index"):
             self._close(name)
 
     def _close(self, name: str) -> None:

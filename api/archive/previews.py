@@ -12,23 +12,23 @@ from medsiglip.api.archive.drafts.image_source import StoredPictures
 from medsiglip.index.errors import CatalogError
 
 if TYPE_CHECKING:
-    from medsiglip.api.archive.archive import Archive
+    from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.records import StoredImage
 
 
-def preview(archive: Archive, image: StoredImage, size: int) -> bytes:
+def preview(archive: OpenedArchive, image: StoredImage, size: int) -> bytes:
     """A PNG whose longer side has at most `size` pixels. Raises ServiceError `picture-gone` where the file
     that the image came from is not where it was.
     """
     from PIL import Image
 
-    # `previews/<image_id>.*` goes with the image (medsiglip.index.storage.deletion).
+    # `previews/<image_id>.*` is removed with the image (medsiglip.index.storage.deletion).
     kept = archive.home / "previews" / f"{image.image_id}.{size}.png"
     try:
         return kept.read_bytes()
     except FileNotFoundError:
         pass
-    [pixels] = StoredPictures(archive.index, archive.drawing).pictures([image.image_id])
+    [pixels] = StoredPictures(archive.index, archive.rendering_pool).pictures([image.image_id])
     picture = Image.fromarray(pixels)
     picture.thumbnail((size, size), Image.Resampling.LANCZOS)
     written = io.BytesIO()
@@ -44,7 +44,7 @@ def preview(archive: Archive, image: StoredImage, size: int) -> bytes:
 
 def _keep(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    # By this name it goes with the image, should this process be killed.
+    # With this name it is removed with the image, should this process be killed.
     beside = path.with_name(f"{path.name}.{uuid4().hex}.tmp")
     beside.write_bytes(content)
     os.replace(beside, path)

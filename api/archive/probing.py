@@ -5,36 +5,40 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from medsiglip.api.archive.evaluation import label_figures, label_targets
-from medsiglip.api.archive.files import output_file, require_pictures
+from medsiglip.answers.answer import Removed
+from medsiglip.answers.figures import Probe as ProbeAnswer
+from medsiglip.answers.figures import ProbeEvaluation, ProbeList, ProbeSummary
+from medsiglip.answers.questions import ImagePrediction, Prediction, PredictionTable
+from medsiglip.api.archive.evaluation import label_figures, label_targets, macro_auroc
+from medsiglip.api.archive.files import AnyPath, output_file, parquet_writer, require_pictures
 from medsiglip.api.archive.labels import read_labels, store_labels
-from medsiglip.api.archive.levels import level_named
-from medsiglip.api.archive.payload import plain
-from medsiglip.api.archive.queries import Picture, mean_vector, pictures_of_file, pictures_of_study
+from medsiglip.api.archive.queries import Picture, level_named, pictures_of_file, pictures_of_study
 from medsiglip.api.errors import ServiceError
+from medsiglip.numerics import mean_vector
 
 if TYPE_CHECKING:
-    from medsiglip.api.archive.archive import Answer, AnyPath, Archive
+    from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.records import ProbeRecord
     from medsiglip.probes.probe import Probe
 
+Kind = TypeVar("Kind", ProbeAnswer, ProbeSummary)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE)
 
 
 def train_probe(
-    archive: Archive,
+    archive: OpenedArchive,
     name: str,
     *,
-    labels_csv: AnyPath | None,
-    labels: Sequence[str],
-    level: str,
-    where: Sequence[str],
-) -> Answer:
-    """Train a probe, keep it in the home, and answer in the JSON shape of `probe train`.
+    labels_csv: AnyPath | None = None,
+    labels: Sequence[str] = (),
+    level: str = "image",
+    where: Sequence[str] = (),
+) -> ProbeAnswer:
+    """Train a linear probe on the columns of a CSV, or on stored labels, and keep it in the home.
 
     The labels of a CSV are stored in the archive as `label import` would, and the probe is trained on them
     alone: what was stored under the same names before has no part in it. Raises ServiceError
@@ -48,7 +52,7 @@ def train_probe(
     if (labels_csv is None) == (not labels):
         raise ServiceError("one-of", "train on either the labels of a CSV or stored labels.")
     space, stands_for = _active_space(archive), level_named(level)
-    archive.index.check_filters(where)
+    archive.index.filters.check(where)
     warnings: list[str] = []
     if labels_csv is None:
         table = archive.index.table(stands_for, where)
@@ -56,7 +60,7 @@ def train_probe(
     else:
         path = Path(labels_csv)
         content = read_labels(path)
-        unmatched = store_labels(archive, path, content)["unmatched"]
+        unmatched = store_labels(archive, path, content).unmatched
         if unmatched:
             warnings.append(
                 f"{len(unmatched)} rows of the CSV name nothing in the archive, such as {unmatched[0]}"
@@ -67,19 +71,27 @@ def train_probe(
     from medsiglip.probes.probe import train
 
     probe, report = train(table.vectors, targets, table.patient_keys, space=space)
-    summary = plain({**report.to_json(), "level": level, "where": list(where)})
     labelled = np.flatnonzero(~np.isnan(np.stack(list(targets.values()))).all(axis=0))
+    figures = report.to_json()
+    answer = ProbeAnswer(
+        **{**figures, "warnings": (*warnings, *figures["warnings"])},
+        name=name,
+        space=space,
+        level=stands_for,
+        where=tuple(where),
+        # Which images a score of the probe fits: a label of radiographs says nothing of a fundus.
+        modalities={
+            label: sorted({table.modalities[row] or "" for row in np.flatnonzero(~np.isnan(values))})
+            for label, values in targets.items()
+        },
+    )
+    summary = {key: value for key, value in answer.to_json().items() if key not in ("name", "space")}
     summary["patients"] = sorted({table.patient_keys[row] for row in labelled})
-    # What a score of the probe can be asked of: a label of radiographs says nothing of a fundus.
-    summary["modalities"] = {
-        label: sorted({table.modalities[row] or "" for row in np.flatnonzero(~np.isnan(values))})
-        for label, values in targets.items()
-    }
-    summary["warnings"] = [*warnings, *summary["warnings"]]
-    return _described(_keep(archive, name, probe, summary))
+    _keep(archive, name, probe, summary)
+    return answer
 
 
-def _keep(archive: Archive, name: str, probe: Probe, summary: dict[str, Any]) -> ProbeRecord:
+def _keep(archive: OpenedArchive, name: str, probe: Probe, summary: dict[str, Any]) -> None:
     """Write a probe's file, then its row, in place of a former probe of that name."""
     from medsiglip.index.records import ProbeRecord
     from medsiglip.index.vectors import make_folder
@@ -88,32 +100,34 @@ def _keep(archive: Archive, name: str, probe: Probe, summary: dict[str, Any]) ->
     record = ProbeRecord(name, probe.space, f"probes/{name}~{token}.npz", summary)
     make_folder(archive.home / "probes")
     probe.save(archive.home / record.file)
-    archive.index.record_probe(record, token)
-    return record
+    archive.index.probes.put(record, token)
 
 
-def list_probes(archive: Archive) -> Answer:
-    """One entry per probe of the home."""
-    probes = [_described(record) for record in archive.index.probes()]
-    for probe in probes:
-        probe["labels"] = [label["label"] for label in probe["labels"]]
-    return {"probes": probes}
+def list_probes(archive: OpenedArchive) -> ProbeList:
+    """The probes of the home."""
+    rows = []
+    for record in archive.index.probes.listed():
+        labels = tuple(label["label"] for label in record.summary["labels"])
+        rows.append(_described(ProbeSummary, record, labels=labels))
+    return ProbeList(probes=tuple(rows))
 
 
-def show_probe(archive: Archive, name: str) -> Answer:
-    """One probe with its figures, in the JSON shape of `probe train`."""
-    return _described(_stored(archive, name))
+def show_probe(archive: OpenedArchive, name: str) -> ProbeAnswer:
+    """One probe with its out-of-fold figures."""
+    return _described(ProbeAnswer, _stored(archive, name))
 
 
-def delete_probe(archive: Archive, name: str) -> Answer:
+def delete_probe(archive: OpenedArchive, name: str) -> Removed:
     """Remove a probe for good."""
     record = _stored(archive, name)
-    archive.index.remove_probe(name)
-    return {"name": record.name, "removed": True}
+    archive.index.probes.remove(name)
+    return Removed(name=record.name, removed=True)
 
 
-def predict_probe(archive: Archive, name: str, *, images: Sequence[AnyPath], study: str | None) -> Answer:
-    """Probabilities for picture files or for a study.
+def predict_probe(
+    archive: OpenedArchive, name: str, *, images: Sequence[AnyPath] = (), study: str | None = None
+) -> Prediction:
+    """Probabilities of a probe's labels for picture files or a study.
 
     What is scored is what the probe was trained on (each image, each series, or the study as a whole), and
     pooled by the maximum per label.
@@ -125,17 +139,21 @@ def predict_probe(archive: Archive, name: str, *, images: Sequence[AnyPath], stu
     probe = _loaded(archive, record)
     if probe.space != archive.space.name:
         raise _other_space(name, probe.space, archive.space.name)
-    answer = {"name": name, "space": probe.space}
+    level = record.summary["level"]
     if study is not None:
-        pictures = pictures_of_study(archive, study)
-        return {**answer, "study_instance_uid": study, **_predicted(probe, pictures, record.summary["level"])}
-    results = [_predicted(probe, pictures_of_file(archive, path), record.summary["level"]) for path in images]
-    return {**answer, **results[0]} if len(results) == 1 else {**answer, "results": results}
+        scored = _predicted(probe, pictures_of_study(archive, study), level)
+        return Prediction(name=name, space=probe.space, study_instance_uid=study, **scored)
+    results = [_predicted(probe, pictures_of_file(archive, path), level) for path in images]
+    if len(results) == 1:
+        return Prediction(name=name, space=probe.space, **results[0])
+    return Prediction(name=name, space=probe.space, results=tuple(ImagePrediction(**one) for one in results))
 
 
-def predict_all(archive: Archive, name: str, *, out: AnyPath | None, where: Sequence[str]) -> Answer:
-    """Probabilities of every row at the probe's level: Parquet with one column `probability` of label to
-    number.
+def predict_all(
+    archive: OpenedArchive, name: str, *, out: AnyPath | None = None, where: Sequence[str] = ()
+) -> PredictionTable:
+    """Probabilities of every row at the probe's level: in the answer or, given `out`, in a Parquet file with
+    one column `probability` of label to number.
     """
     record = _stored(archive, name)
     probe = _loaded(archive, record)
@@ -157,20 +175,16 @@ def predict_all(archive: Archive, name: str, *, out: AnyPath | None, where: Sequ
     if path is None:
         names = list(columns)
         rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        return {"name": name, "space": probe.space, "level": table.level, "predictions": rows}
+        return PredictionTable(name=name, space=probe.space, level=table.level, predictions=tuple(rows))
     _write_parquet(path, columns)
-    return {
-        "name": name,
-        "space": probe.space,
-        "level": table.level,
-        "rows": len(table.ids),
-        "path": str(path),
-    }
+    return PredictionTable(
+        name=name, space=probe.space, level=table.level, rows=len(table.ids), path=str(path)
+    )
 
 
-def evaluate_probe(archive: Archive, name: str, *, where: Sequence[str]) -> Answer:
+def evaluate_probe(archive: OpenedArchive, name: str, *, where: Sequence[str] = ()) -> ProbeEvaluation:
     """AUROC per label on labelled cases of patients that the probe was not trained on."""
-    from medsiglip.figures.metrics import estimate_auroc, macro
+    from medsiglip.figures.metrics import estimate_auroc
 
     record = _stored(archive, name)
     probe = _loaded(archive, record)
@@ -190,25 +204,24 @@ def evaluate_probe(archive: Archive, name: str, *, where: Sequence[str]) -> Answ
         targets = np.where(unseen, label_targets(table, label), np.nan)
         scores = probe.predict_probability(table.vectors)[:, column]
         rows.append(label_figures(label, estimate_auroc(targets, scores, table.patient_keys)))
-    if not any(row["n"] for row in rows):
+    if not any(row.n for row in rows):
         raise ServiceError(
             "no-unseen-cases",
             f"probe {name} was trained on every labelled patient here: `probe show {name}` has its "
             "out-of-fold figures; label patients it has not seen.",
         )
-    average = macro([np.nan if row["auroc"] is None else row["auroc"] for row in rows])
-    return {
-        "name": name,
-        "space": probe.space,
-        "level": table.level,
-        "patients_left_out": len(trained & set(table.patient_keys)),
-        "labels": rows,
-        "macro_auroc": plain(average),
-    }
+    return ProbeEvaluation(
+        name=name,
+        space=probe.space,
+        level=table.level,
+        patients_left_out=len(trained & set(table.patient_keys)),
+        labels=tuple(rows),
+        macro_auroc=macro_auroc(rows),
+    )
 
 
 def _predicted(probe: Probe, pictures: Sequence[Picture], level: str) -> dict[str, Any]:
-    """Probabilities of what stands at `level`, pooled by the maximum per label."""
+    """Fields of a prediction: probabilities of what stands at `level`, pooled by the maximum per label."""
     groups: dict[str, list[Picture]] = {}
     for number, picture in enumerate(pictures):
         name = {"image": str(number), "series": picture.series_instance_uid, "study": ""}[level]
@@ -218,30 +231,28 @@ def _predicted(probe: Probe, pictures: Sequence[Picture], level: str) -> dict[st
     probability = probe.predict_probability(vectors)
     driving = rows[int(probability.max(axis=1).argmax())][0]
     pooled = dict(zip(probe.labels, probability.max(axis=0).tolist(), strict=True))
-    return {"image": driving.to_json(), "images": len(pictures), "probability": pooled}
+    return {"image": driving.asked, "images": len(pictures), "probability": pooled}
 
 
-def _described(record: ProbeRecord) -> Answer:
-    summary = {key: value for key, value in record.summary.items() if key != "patients"}
-    answer: Answer = plain({"name": record.name, "space": record.space, **summary})
-    return answer
+def _described(kind: type[Kind], record: ProbeRecord, **others: Any) -> Kind:
+    return kind.model_validate({**record.summary, "name": record.name, "space": record.space, **others})
 
 
-def _stored(archive: Archive, name: str) -> ProbeRecord:
-    for record in archive.index.probes():
+def _stored(archive: OpenedArchive, name: str) -> ProbeRecord:
+    for record in archive.index.probes.listed():
         if record.name == name:
             return record
-    known = ", ".join(record.name for record in archive.index.probes()) or "none"
+    known = ", ".join(record.name for record in archive.index.probes.listed()) or "none"
     raise ServiceError("unknown-probe", f"there is no probe {name!r} in this home: the probes are {known}.")
 
 
-def _loaded(archive: Archive, record: ProbeRecord) -> Probe:
+def _loaded(archive: OpenedArchive, record: ProbeRecord) -> Probe:
     from medsiglip.probes.probe import Probe
 
     return Probe.load(archive.home / record.file)
 
 
-def _active_space(archive: Archive) -> str:
+def _active_space(archive: OpenedArchive) -> str:
     return archive.searchable_space.name
 
 
@@ -256,11 +267,9 @@ def _other_space(name: str, probe_space: str, space: str) -> ServiceError:
 def _write_parquet(path: Path, columns: dict[str, Any]) -> None:
     import pyarrow as pa
 
-    from medsiglip.api.archive.parquet import writing
-
     probability = pa.array(
         [list(row.items()) for row in columns["probability"]], type=pa.map_(pa.string(), pa.float64())
     )
     table = pa.table({**columns, "probability": probability})
-    with writing(path, table.schema) as writer:
+    with parquet_writer(path, table.schema) as writer:
         writer.write_table(table)

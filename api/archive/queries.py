@@ -1,4 +1,4 @@
-"""What a question is asked about: the images of a picture file, or of a study of the archive, with their
+"""What a question is about: its level, and the images of a picture file or of a stored study with their
 vectors.
 """
 
@@ -7,23 +7,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medsiglip.answers.answer import AskedImage
 from medsiglip.api.archive.files import require_pictures
 from medsiglip.api.errors import ServiceError
 
 if TYPE_CHECKING:
-    from medsiglip.api.archive.archive import AnyPath, Archive
+    from medsiglip.api.archive.files import AnyPath
     from medsiglip.api.archive.opened import OpenedArchive
-    from medsiglip.index.records import StoredImage
+    from medsiglip.index.records import Level, StoredImage
     from medsiglip.ingest.privacy.deidentify import SecretKey
-    from medsiglip.ingest.workers.kept_workers import DrawingPool
-    from medsiglip.ingest.workers.rendered import Rendered
+    from medsiglip.ingest.workers.render_files import Rendered
+    from medsiglip.ingest.workers.rendering_pool import RenderingPool
 
 Vector = NDArray[np.float32]
+LEVELS: tuple[Level, ...] = ("image", "series", "study")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +44,18 @@ class Picture:
     image_id: int | None
     vector: Vector
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def asked(self) -> AskedImage:
         """What names the image, without its vector."""
-        return {
-            "path": self.path,
-            "sop_instance_uid": self.sop_instance_uid,
-            "frame": self.frame,
-            "image_id": self.image_id,
-            "rendering": self.rendering,
-            "warnings": list(self.warnings),
-        }
+        return AskedImage.model_validate(self)
+
+
+def level_named(level: str) -> Level:
+    """Check a level given as text. Raises ServiceError `bad-level`."""
+    for known in LEVELS:
+        if known == level:
+            return known
+    raise ServiceError("bad-level", f"there is no level {level!r}: choose image, series or study.")
 
 
 def require_words(text: str) -> None:
@@ -63,8 +67,8 @@ def require_words(text: str) -> None:
 
 
 def stored_study_uid(archive: OpenedArchive, uid: str) -> str:
-    """The UID that the archive has for a study: in a home that hides UIDs, people know that of the files."""
-    from medsiglip.ingest.run.pipeline import known_key
+    """The UID that the archive has for a study: a home that hides UIDs stores others than the files have."""
+    from medsiglip.ingest.privacy.deidentify import known_key
 
     key = known_key(archive.index)
     if key is None or key.phi != "strict" or uid in archive.index.patients_of([uid]):
@@ -72,19 +76,17 @@ def stored_study_uid(archive: OpenedArchive, uid: str) -> str:
     return key.uid(uid)
 
 
-def studies_to_forget(archive: Archive, *, patient: str | None, study: str | None) -> list[str]:
-    """The UIDs, as the archive has them, of the studies that `Archive.forget` would remove: for the audit
-    trail.
-    """
+def studies_to_forget(archive: OpenedArchive, *, patient: str | None, study: str | None) -> list[str]:
+    """The UIDs, as the archive has them, of the studies that `studies.forget` would remove."""
     if study is not None:
         uid = stored_study_uid(archive, study)
         return [uid] if archive.index.patients_of([uid]) else []
-    if patient is None or not patient.isalnum():  # no key of ours, and perhaps no filter either
+    if patient is None or not patient.isalnum():  # not a key of the archive, and perhaps not a valid filter
         return []
     return [one.study_instance_uid for one in archive.index.studies([f"patient_key={patient}"])]
 
 
-def pictures_of_study(archive: Archive, uid: str) -> list[Picture]:
+def pictures_of_study(archive: OpenedArchive, uid: str) -> list[Picture]:
     """The images of a study with their stored vectors. Raises CatalogError `unknown-study`."""
     images = archive.index.images_of(stored_study_uid(archive, uid))
     if not images:
@@ -93,7 +95,7 @@ def pictures_of_study(archive: Archive, uid: str) -> list[Picture]:
     return [_stored(image, vector) for image, vector in zip(images, vectors, strict=True)]
 
 
-def pictures_of_file(archive: Archive, path: AnyPath) -> list[Picture]:
+def pictures_of_file(archive: OpenedArchive, path: AnyPath) -> list[Picture]:
     """The images of a picture file: stored vectors where the archive has them, else encoded now.
 
     Raises ServiceError with the code of the reason when the file holds no usable picture.
@@ -111,36 +113,31 @@ def pictures_of_file(archive: Archive, path: AnyPath) -> list[Picture]:
     return pictures
 
 
-def mean_vector(vectors: Sequence[Vector]) -> Vector:
-    """Unit-length mean [d] of unit-length vectors: how series and studies get theirs."""
-    mean = np.mean(np.asarray(vectors, dtype=np.float64), axis=0)
-    unit: Vector = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
-    return unit
-
-
-def rendered_file(path: AnyPath, archive: Archive | None = None) -> list[Rendered]:
-    """The images that an ingest draws of one file, with the UIDs that an archive gives them. Raises
+def rendered_file(path: AnyPath, archive: OpenedArchive | None = None) -> list[Rendered]:
+    """The images that an ingest renders of one file, with the UIDs that an archive gives them. Raises
     ServiceError with the reason's code if there is none.
     """
-    from medsiglip.ingest.run.pipeline import known_key
+    from medsiglip.ingest.privacy.deidentify import known_key
 
     require_pictures([path])
     key = known_key(archive.index) if archive and archive.is_there else None
-    return drawn_file(Path(path).expanduser().absolute(), archive.drawing if archive else None, key)
+    return render_file(Path(path).expanduser().absolute(), archive.rendering_pool if archive else None, key)
 
 
-def drawn_file(file: Path, drawing: DrawingPool | None, key: SecretKey | None = None) -> list[Rendered]:
+def render_file(
+    file: Path, rendering_pool: RenderingPool | None, key: SecretKey | None = None
+) -> list[Rendered]:
     """As `rendered_file`, for a file that is there; without the key of a home, UIDs are as the file has
     them.
     """
     from medsiglip.ingest.reasons import Rejected
-    from medsiglip.ingest.workers.rendered import render_files
+    from medsiglip.ingest.workers.render_files import render_files
 
-    drawn = list(render_files([file], key=key, drawing=drawing))
-    for one in drawn:
+    rendered = list(render_files([file], key=key, rendering_pool=rendering_pool))
+    for one in rendered:
         if isinstance(one, Rejected):
             raise ServiceError(one.code, f"{one.path}: {one.reason[0].lower()}{one.reason[1:]}")
-    return [one for one in drawn if not isinstance(one, Rejected)]
+    return [one for one in rendered if not isinstance(one, Rejected)]
 
 
 def _stored(image: StoredImage, vector: Vector) -> Picture:
@@ -157,7 +154,7 @@ def _stored(image: StoredImage, vector: Vector) -> Picture:
     )
 
 
-def _find(archive: Archive, rendered: Sequence[Rendered]) -> list[Picture]:
+def _find(archive: OpenedArchive, rendered: Sequence[Rendered]) -> list[Picture]:
     """What the archive has of one file's images; those it has not have an empty vector."""
     if not archive.is_there:
         return [_unknown(one, None) for one in rendered]
@@ -185,15 +182,15 @@ def _unknown(rendered: Rendered, patient_key: str | None) -> Picture:
     )
 
 
-def _patient_key(archive: Archive, path: str) -> str | None:
+def _patient_key(archive: OpenedArchive, path: str) -> str | None:
     """The key that this home's secret gives the patient of a file; None in a home that has no patients."""
     from medsiglip.ingest.files.walk import FoundFile, walk
     from medsiglip.ingest.header.header import Header
-    from medsiglip.ingest.run.pipeline import known_key
+    from medsiglip.ingest.privacy.deidentify import known_key
 
     key = known_key(archive.index)
     if key is None:
         return None
     found = next(iter(walk([path])))
-    header = archive.drawing.scan(found, key) if isinstance(found, FoundFile) else None
+    header = archive.rendering_pool.scan(found, key) if isinstance(found, FoundFile) else None
     return header.patient_key if isinstance(header, Header) else None

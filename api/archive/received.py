@@ -1,8 +1,8 @@
-"""What was uploaded: while it arrives, and once the job that it was for has ended.
+"""Uploaded files: while they arrive, and after their job has ended.
 
-A file `<folder>.arriving` beside the folder of an upload stands there from before its first byte until a job
-has it, or until it is deleted. What still has one when no upload can be running any more, a killed server
-left.
+A file `<folder>.arriving` beside the folder of an upload exists from before its first byte until a job owns
+the folder, or until it is deleted. One that is older than any upload may take was left by a server that was
+killed.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.service.jobs import Job
 from medsiglip.index.storage.deletion import UPLOADS
 
-# Beside the longest time that an upload may take: from its last byte to its job.
+# Added to the longest time that an upload may take: from its last byte to its job.
 _MARGIN_SECONDS = 3600.0
 _ARRIVING = ".arriving"
-# Part of the name of a picture that came inside a question and is read while the question is answered.
+# Part of the file name of a picture that a request holds, which exists while the request is answered.
 _INPUT = ".input."
 
 
 def arriving(folder: Path) -> Path:
-    """The file that says that an upload has no job yet."""
+    """The file that marks an upload without a job."""
     return folder.with_name(folder.name + _ARRIVING)
 
 
 def input_file(home: Path, place: str, name: str) -> Path:
-    """Where a picture lies that came inside a question; `place` is random."""
+    """The path of a picture that a request holds; `place` is random."""
     return home / UPLOADS / f"{place}{_INPUT}{name}"
 
 
 def discard_unused(index: CaseIndex, job: Job) -> None:
-    """Delete of the upload of a job that has ended what the index does not use: it was refused, never read,
-    or is of a home that keeps no paths. Files that are in the index stay, for a series that gains slices is
-    rendered again.
+    """After a job has ended, delete the uploaded files that the index does not use: those that were refused
+    or never read, or all of a home that keeps no paths. Files in the index stay, for a series that gains
+    slices is rendered again.
 
-    The job is the only one that ever has the folder. A folder outside the home is left alone, and so is one
-    of which the job says that its files are in the index while the index knows none of them.
+    No other job ever has the folder. A folder outside the home is left alone, and so is one whose files are
+    in the index according to the job, but not according to the index.
     """
     received = job.parameters.get("received")
     folder = Path(received) if received is not None else index.home
     if not job.is_final or folder == index.home or not folder.is_relative_to(index.home):
         return
     # A member of an archive is called `<archive>!/<member>` (medsiglip.ingest.files.archive).
-    used = {path.split("!/")[0] for path in index.embedded_below(str(folder))}
+    used = {path.split("!/")[0] for path in index.files.embedded_below(str(folder))}
     if used:
         _keep_only(folder, used)
     elif index.phi == "strict" or not _embedded(job.result):
@@ -56,13 +56,13 @@ def discard_unused(index: CaseIndex, job: Job) -> None:
 
 
 def _embedded(result: Mapping[str, Any] | None) -> int:
-    """How many files of an ingest are in the index by its own report."""
-    told = result or {}
-    return int(told.get("files_embedded", 0)) + int(told.get("files_unchanged", 0))
+    """How many files of an ingest are in the index according to its report."""
+    report = result or {}
+    return int(report.get("files_embedded", 0)) + int(report.get("files_unchanged", 0))
 
 
 def _keep_only(folder: Path, used: set[str]) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder itself
+    for path in sorted(folder.rglob("*"), reverse=True):  # the content of a folder before the folder
         with suppress(OSError):
             if path.is_dir() and not path.is_symlink():
                 path.rmdir()
@@ -71,8 +71,8 @@ def _keep_only(folder: Path, used: set[str]) -> None:
 
 
 def sweep(index: CaseIndex, upload_seconds: float) -> None:
-    """Move to the trash what a killed server left of uploads: those that never got a job, and pictures of
-    questions. What some server may still be receiving stays, and so does all that does not say what it is.
+    """Move to the trash what a killed server left: uploads that never got a job, and pictures of requests.
+    What another server may still be receiving stays, and so does every file of another kind.
     """
     folder, before = index.home / UPLOADS, time.time() - upload_seconds - _MARGIN_SECONDS
     if not folder.is_dir():

@@ -5,30 +5,31 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medsiglip.api.archive.files import output_file, output_folder, require_paths
+from medsiglip.api.archive.files import AnyPath, output_file, output_folder, parquet_writer, require_paths
+from medsiglip.api.archive.opened import OnProgress, silent
 from medsiglip.api.errors import ServiceError
 
 if TYPE_CHECKING:
-    from medsiglip.api.archive.archive import Answer, AnyPath, Archive
+    from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.ingest.units.plan import PlanOptions
-    from medsiglip.ingest.workers.rendered import Rendered
+    from medsiglip.ingest.workers.render_files import Rendered
 
-OnProgress = Callable[[str, int, int | None], None]
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def embed(
-    archive: Archive,
+    archive: OpenedArchive,
     paths: Sequence[AnyPath],
-    out: Path,
-    plan: PlanOptions | None,
-    on_progress: OnProgress,
-) -> Answer:
+    out: AnyPath,
+    *,
+    plan: PlanOptions | None = None,
+    on_progress: OnProgress = silent,
+) -> dict[str, Any]:
     """Write `path, sop_instance_uid, frame, embedding` (float32, unit length), one row per image, to a
     Parquet file.
 
@@ -36,8 +37,6 @@ def embed(
     `nothing-to-embed`, and writes nothing, when no file holds an image.
     """
     import pyarrow as pa
-
-    from medsiglip.api.archive.parquet import writing
 
     require_paths(paths)
     file = output_file(out)
@@ -57,7 +56,7 @@ def embed(
         metadata={"space": space.name, "model": space.model},
     )
     count = 0
-    with writing(file, schema) as writer:
+    with parquet_writer(file, schema) as writer:
         for batch in _batches(chain([first], images), archive.patient_encoder.batch_size):
             writer.write_table(_embedded(archive, batch, schema))
             count += len(batch)
@@ -67,17 +66,18 @@ def embed(
         "space": space.name,
         "dimension": space.dimension,
         "images": count,
-        **refused.to_json(),
+        **refused.lines,
     }
 
 
 def render(
-    archive: Archive,
+    archive: OpenedArchive,
     paths: Sequence[AnyPath],
-    out: Path,
-    plan: PlanOptions | None,
-    on_progress: OnProgress,
-) -> Answer:
+    out: AnyPath,
+    *,
+    plan: PlanOptions | None = None,
+    on_progress: OnProgress = silent,
+) -> dict[str, Any]:
     """Write a PNG for each image, in display values before resizing, and a JSON line for each to
     `images.jsonl`.
     """
@@ -105,31 +105,31 @@ def render(
             )
             lines.write(json.dumps(images[-1], ensure_ascii=False) + "\n")
             on_progress("rendering", number, None)
-    return {"folder": str(folder), "images": images, **refused.to_json()}
+    return {"folder": str(folder), "images": images, **refused.lines}
 
 
 class _Refused:
-    """Passes drawn images on and keeps what could not be drawn."""
+    """Passes rendered images on and keeps what could not be rendered."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, list[dict[str, str]]] = {"skipped": [], "quarantined": []}
+        self.lines: dict[str, list[dict[str, str]]] = {"skipped": [], "quarantined": []}
 
     def images(
-        self, archive: Archive, paths: Sequence[AnyPath], plan: PlanOptions | None
+        self, archive: OpenedArchive, paths: Sequence[AnyPath], plan: PlanOptions | None
     ) -> Iterator[Rendered]:
         from medsiglip.ingest.reasons import Rejected
-        from medsiglip.ingest.workers.rendered import render_files
+        from medsiglip.ingest.workers.render_files import render_files
 
         files = [Path(path).expanduser() for path in paths]
-        for one in render_files(files, plan, drawing=archive.drawing):
+        for one in render_files(files, plan, rendering_pool=archive.rendering_pool):
             if isinstance(one, Rejected):
-                self._lines[one.outcome].append({"path": one.path, "code": one.code, "reason": one.reason})
+                self.lines[one.outcome].append({"path": one.path, "code": one.code, "reason": one.reason})
             else:
                 yield one
 
     def sentence(self) -> str:
         """Why there is no image."""
-        lines = [line for entries in self._lines.values() for line in entries]
+        lines = [line for entries in self.lines.values() for line in entries]
         if not lines:
             return "there is no file in what was given: check the path; nothing was written."
         counts = Counter(line["code"] for line in lines)
@@ -138,9 +138,6 @@ class _Refused:
             f"none of the {len(lines)} files can be embedded ({reasons}), such as "
             f"{lines[0]['path']}. {lines[0]['reason']} Nothing was written."
         )
-
-    def to_json(self) -> dict[str, list[dict[str, str]]]:
-        return self._lines
 
 
 def _batches(images: Iterator[Rendered], size: int) -> Iterator[list[Rendered]]:
@@ -154,7 +151,7 @@ def _batches(images: Iterator[Rendered], size: int) -> Iterator[list[Rendered]]:
         yield batch
 
 
-def _embedded(archive: Archive, batch: Sequence[Rendered], schema: Any) -> Any:
+def _embedded(archive: OpenedArchive, batch: Sequence[Rendered], schema: Any) -> Any:
     import pyarrow as pa
 
     from medsiglip.preprocess import to_model_input

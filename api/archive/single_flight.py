@@ -1,4 +1,4 @@
-"""An answer that costs something is kept for a while, and computed by one thread for all who ask."""
+"""`SingleFlight`: an expensive value that one thread computes for all, and that is kept for a while."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ _SECONDS_AFTER_FAILURE = 15.0
 _log = logging.getLogger("medsiglip.operations")
 
 
-class HeldAnswer(Generic[Answer]):
-    """What `compute` says, at most `seconds` old. Nobody waits longer than he says, and however long one
-    computation hangs, there is never a second beside it.
+class SingleFlight(Generic[Answer]):
+    """The result of `compute`, at most `seconds` old.
+
+    Callers choose how long they wait; there is never more than one computation at a time, however long it
+    hangs.
     """
 
     def __init__(
@@ -30,14 +32,14 @@ class HeldAnswer(Generic[Answer]):
         self._is_running = False
 
     def get(self, wait_seconds: float) -> Answer | None:
-        """The answer; None where none comes in time or it fails, which is logged."""
+        """The result; None where none comes in time or the computation fails, which is logged."""
         deadline = time.monotonic() + wait_seconds
         with self._changed:
             if self._clock() < self._until:
                 return self._answer
             if not self._is_running:
                 self._is_running = True
-                threading.Thread(target=self._run, name="held-answer", daemon=True).start()
+                threading.Thread(target=self._run, name="single-flight", daemon=True).start()
             while self._is_running and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(left)
             return None if self._is_running and wait_seconds else self._answer

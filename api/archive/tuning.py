@@ -36,7 +36,7 @@ def tune_checkpoint(
 ) -> dict[str, Any]:
     """Tune `settings.model`, or `tiny`, and write the best weights to `request.out`.
 
-    The pairs and the folder are looked at before torch is loaded.
+    The pairs and the folder are checked before torch is loaded.
     """
     from medsiglip.checkpoint import open_checkpoint
     from medsiglip.preprocess import DEFAULT_PROFILE

@@ -1,4 +1,4 @@
-"""A contact sheet: rows of pictures, a query first and then what was found for it, with scores and labels."""
+"""A contact sheet: rows of pictures, a query followed by its hits, with scores and labels."""
 
 from __future__ import annotations
 

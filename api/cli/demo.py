@@ -1,7 +1,7 @@
-"""The demonstration: synthetic studies from drawing to answers, in a home of its own.
+"""The demonstration, from synthetic studies to answers, in a home of its own.
 
-Draws phantoms as DICOM files, ingests them from disk, and asks the three questions of them: what is in this
-image, where have we seen this before, and can it be taught a label. Everything is synthetic, and so are the
+Writes phantoms as DICOM files, ingests them, and answers the three questions about them: what is in this
+image, which earlier cases look like it, and can it be taught a label. The data are synthetic, and so are the
 figures.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.files import output_folder
+from medsiglip.api.archive.opened import OnNote, OnProgress
 from medsiglip.api.cli.contact_sheet import Row, Tile, write_contact_sheet
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.settings import Settings
@@ -40,39 +41,35 @@ _NEIGHBOURS = 5
 
 @dataclass(frozen=True, slots=True)
 class DemoRequest:
-    """`settings.home` becomes the demo's own home; `studies` are drawn."""
+    """`settings.home` becomes the home of the demo; `studies` is the number of phantoms."""
 
     settings: Settings
     studies: int = 240
 
 
-OnNote = Callable[[str], None]
-OnStep = Callable[[str, int, int | None], None]
-
-
-def run_demo(request: DemoRequest, *, on_note: OnNote, on_progress: OnStep) -> dict[str, Any]:
-    """Run the whole demonstration and answer in the JSON shape of `demo`.
+def run_demo(request: DemoRequest, *, on_note: OnNote, on_progress: OnProgress) -> dict[str, Any]:
+    """Run the demonstration and return its results in the JSON shape of `demo`.
 
     An earlier demo in the same home is replaced. Raises ServiceError `home-in-use` for a home that holds
     anything else.
     """
     started = time.monotonic()
     home = request.settings.home
-    _start_afresh(home)
+    _clear_home(home)
     folder = home / _FOLDER
-    drawn = write_phantoms(
-        folder, request.studies, SEED, lambda done, total: on_progress("drawing studies", done, total)
+    phantoms = write_phantoms(
+        folder, request.studies, SEED, lambda done, total: on_progress("writing studies", done, total)
     )
     with Archive.from_settings(request.settings, on_note=on_note) as archive:
-        report = archive.ingest([folder / "dicom"], on_progress=on_progress)
+        report = archive.ingest([folder / "dicom"], on_progress=on_progress).to_json()
         archive.import_labels(folder / "labels.csv")
         on_progress("zero-shot", 0, None)
-        zero_shot = _zero_shot(archive, drawn)
-        text_search = archive.search(text=TEXT, k=_NEIGHBOURS, where=[WHERE])
-        cases = [_similar_cases(archive, study, finding) for study, finding in _queries(drawn)]
-        retrieval = archive.evaluate_retrieval(level="study")
+        zero_shot = _zero_shot(archive, phantoms)
+        text_search = archive.search(text=TEXT, k=_NEIGHBOURS, where=[WHERE]).to_json()
+        cases = [_similar_cases(archive, study, finding) for study, finding in _queries(phantoms)]
+        retrieval = archive.evaluate_retrieval(level="study").to_json()
         on_progress("probe", 0, None)
-        probe = archive.train_probe(PROBE, labels_csv=folder / "labels.csv", level="study")
+        probe = archive.train_probe(PROBE, labels_csv=folder / "labels.csv", level="study").to_json()
         sheet = folder / "contact-sheet.png"
         write_contact_sheet(_rows(archive, text_search, cases), sheet)
     return {
@@ -90,8 +87,8 @@ def run_demo(request: DemoRequest, *, on_note: OnNote, on_progress: OnStep) -> d
     }
 
 
-def _start_afresh(home: Path) -> None:
-    """Remove an earlier demo; refuse a folder that holds anything and was not made by one."""
+def _clear_home(home: Path) -> None:
+    """Remove an earlier demo; refuse a folder that holds anything else."""
     from medsiglip.index.vectors import make_folder
 
     output_folder(home.parent)
@@ -110,11 +107,11 @@ def _start_afresh(home: Path) -> None:
     notice.write_text(_NOTICE, encoding="utf-8")
 
 
-def _zero_shot(archive: Archive, drawn: Sequence[WrittenStudy]) -> dict[str, Any]:
+def _zero_shot(archive: Archive, phantoms: Sequence[WrittenStudy]) -> dict[str, Any]:
     """AUROC of each finding of each anatomy, over the studies of that anatomy alone."""
     from medsiglip.phantoms.catalogue import ANATOMIES
 
-    findings = {study.anatomy: list(study.labels) for study in drawn}
+    findings = {study.anatomy: list(study.labels) for study in phantoms}
     rows: list[dict[str, Any]] = []
     for anatomy, description in ANATOMIES.items():
         if anatomy not in findings:
@@ -130,17 +127,17 @@ def _zero_shot(archive: Archive, drawn: Sequence[WrittenStudy]) -> dict[str, Any
     return {"macro_auroc": float(np.mean(known)) if known else None, "labels": rows}
 
 
-def _queries(drawn: Sequence[WrittenStudy]) -> list[tuple[WrittenStudy, str]]:
+def _queries(phantoms: Sequence[WrittenStudy]) -> list[tuple[WrittenStudy, str]]:
     """The first study with each of the findings to show."""
     return [
-        next((study, finding) for study in drawn if study.anatomy == anatomy and study.labels.get(finding))
+        next((study, finding) for study in phantoms if study.anatomy == anatomy and study.labels.get(finding))
         for anatomy, finding in _SHOWN_CASES
-        if any(study.anatomy == anatomy and study.labels.get(finding) for study in drawn)
+        if any(study.anatomy == anatomy and study.labels.get(finding) for study in phantoms)
     ]
 
 
 def _similar_cases(archive: Archive, study: WrittenStudy, finding: str) -> dict[str, Any]:
-    found = archive.search(study=study.study_instance_uid, k=_NEIGHBOURS)
+    found = archive.search(study=study.study_instance_uid, k=_NEIGHBOURS).to_json()
     images = archive.study(study.study_instance_uid)["images"]
     return {"found": found, "query": images[len(images) // 2], "title": f"{study.anatomy} with {finding}"}
 

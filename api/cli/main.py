@@ -105,7 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     without --debug.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    run = Invocation(json=_asks("--json", words), debug=_asks("--debug", words), answer_stream=sys.stdout)
+    run = Invocation(
+        json=_has_flag("--json", words), debug=_has_flag("--debug", words), answer_stream=sys.stdout
+    )
     with _quiet(run):
         try:
             code = typer.main.get_command(app).main(
@@ -130,17 +132,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _leave_broken_pipe()
         except SystemExit as exit_:
             return _leave_broken_pipe() if exit_.code == 1 else int(exit_.code or 0)
-        except Exception as error:  # the last resort: no traceback reaches a person unasked
+        except Exception as error:  # no traceback is shown without --debug
             if run.debug:
                 raise
             explanation = explain(error) or _unexpected(error)
             return _fail(run, explanation, 130 if explanation.code == "interrupted" else 1)
 
 
-def _asks(option: str, words: Sequence[str]) -> bool:
-    """Whether a global flag stands before the command: needed before the options are parsed, for usage
-    errors.
-    """
+def _has_flag(option: str, words: Sequence[str]) -> bool:
+    """Whether a global flag comes before the command; usage errors need it before the options are parsed."""
     taking_value = {"--home", "--model", "--device", "--precision", "--config"}
     remaining = iter(words)
     for word in remaining:
@@ -155,9 +155,7 @@ def _asks(option: str, words: Sequence[str]) -> bool:
 
 @contextlib.contextmanager
 def _quiet(run: Invocation) -> Iterator[None]:
-    """Keep libraries' chatter off standard output under --json, and their warnings off the screen without
-    --debug.
-    """
+    """Keep output of libraries off standard output under --json, and hide their warnings without --debug."""
     with contextlib.ExitStack() as stack:
         if run.json:
             stack.enter_context(contextlib.redirect_stdout(sys.stderr))
@@ -192,7 +190,7 @@ def _fail(run: Invocation, explanation: Explanation, exit_code: int = 1) -> int:
 
 
 def _leave_broken_pipe() -> int:
-    """The reader has gone: point standard output away, so that the interpreter's last flush stays quiet."""
+    """The reader is gone: redirect standard output, so that the interpreter's last flush does not fail."""
     if sys.__stdout__ is not None:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())

@@ -1,18 +1,20 @@
-"""The progress of a long step on standard error: what is done, how fast, and how long it will take."""
+"""The progress of a long step on standard error: count, rate and time left."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-OnStep = Callable[[str, int, int | None], None]
+if TYPE_CHECKING:
+    from medsiglip.api.archive.opened import OnProgress
 
 
 @contextmanager
-def progress_display() -> Iterator[OnStep]:
-    """Give a function of (stage, done, total or None) that keeps one line per stage, on a terminal alone."""
+def progress_display() -> Iterator[OnProgress]:
+    """Yield a function of (stage, done, total or None) that shows one line per stage, only on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
@@ -35,7 +37,7 @@ def progress_display() -> Iterator[OnStep]:
 
 
 def progress_facts(done: int, total: int | None, seconds: float) -> str:
-    """Count, rate and time left, as far as they are known."""
+    """Count, rate and time left, where known."""
     facts = [f"{done}" if total is None else f"{done}/{total}"]
     if done and seconds > 0:
         rate = done / seconds

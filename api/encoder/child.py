@@ -1,4 +1,4 @@
-"""The encoder's process as its parent sees it, and what passes between the two."""
+"""The encoder's process as its parent sees it, and the messages and memory that the two exchange."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
@@ -16,10 +16,11 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.api.encoder.encoding_request import Kind
+from medsiglip.api.encoder.request_batching import Kind
 from medsiglip.checkpoint import Checkpoint
 from medsiglip.ingest.child_process import start_module
 from medsiglip.ingest.workers.messages import receive, send
+from medsiglip.ingest.workers.shared_array import SharedArray
 
 _SECONDS_TO_END = 5.0
 
@@ -40,7 +41,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model is loaded and has encoded one image, in so many `seconds`."""
+    """The model is loaded; encoding one image took `seconds`."""
 
     batch_size: int
     device: str
@@ -51,7 +52,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The model cannot be loaded: one sentence, and the code where it is an error of ours."""
+    """The model cannot be loaded; `code` and message say why."""
 
     code: str
     message: str
@@ -67,7 +68,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of a batch: vectors float32 [n, d], why some rows hold none, and what it took.
+    """The result of a batch: vectors float32 [n, d], the errors of rows that have none, and the time it took.
 
     `batch_size` is what fits by now, `gpu_memory` the bytes taken on the GPU, if there is one.
     """
@@ -79,8 +80,48 @@ class Done:
     gpu_memory: int | None = field(default=None)
 
 
+class ImagePlaces:
+    """Memory that both processes map, with `count` places for model inputs, uint8 [size, size, 3].
+
+    The thread that brings an image copies it here once. Memory is taken when a place is first used.
+    """
+
+    def __init__(self, count: int, size: int, descriptor: int | None = None) -> None:
+        self._memory = SharedArray(descriptor)
+        self.count = count
+        self.array: NDArray[np.uint8] = self._memory.array((count, size, size, 3))
+        # The place freed last is used next: its pages are there already.
+        self._free = list(range(count - 1, -1, -1))
+
+    @property
+    def descriptor(self) -> int:
+        """The file descriptor by which the other process maps the same memory."""
+        return self._memory.descriptor
+
+    def put(self, images: Iterable[NDArray[np.uint8]]) -> list[int]:
+        """Copy each image to a free place, of which there must be enough."""
+        taken = []
+        for image in images:
+            place = self._free.pop()
+            self.array[place] = image
+            taken.append(place)
+        return taken
+
+    def release(self, places: Iterable[int]) -> None:
+        """Make places free for other images."""
+        self._free.extend(places)
+
+    def at(self, places: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """The images that are there, not copied."""
+        return [self.array[place] for place in places]
+
+    def close(self) -> None:
+        """Release the memory once the last array on it is gone."""
+        self._memory.close()
+
+
 class StartError(Exception):
-    """The process does not come up; `code` and sentence say why."""
+    """The process could not load the model; `code` and message say why."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -88,19 +129,18 @@ class StartError(Exception):
 
 
 class EncoderChild:
-    """One process with the model. It ends when this one does, for then the pipe that it reads from closes."""
+    """One process that holds the model. It ends with its parent, because its input pipe closes then."""
 
     def __init__(self, descriptor: int) -> None:
-        # Where the server takes a core for a moment, threads of the model wait asleep instead of keeping the
-        # others busy.
-        waiting = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
+        # When the server takes a core for a moment, the other threads of the model sleep instead of spinning.
+        wait_policy = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
         self._process = start_module(
             "medsiglip.api.encoder.process",
-            environment={"OMP_WAIT_POLICY": waiting},
+            environment={"OMP_WAIT_POLICY": wait_policy},
             descriptors=[descriptor],
         )
         self._sending = threading.Lock()
-        self._is_late = False
+        self._is_hanging = False
 
     @property
     def process_id(self) -> int:
@@ -121,7 +161,7 @@ class EncoderChild:
         return answer
 
     def send(self, work: Work) -> None:
-        """Hand over a batch. Raises OSError when the process is gone."""
+        """Send a batch. Raises OSError when the process is gone."""
         with self._sending:
             send(self._source, work)
 
@@ -140,14 +180,14 @@ class EncoderChild:
         """End the process now, from any thread."""
         self._process.kill()
 
-    def give_up(self) -> None:
+    def kill_hanging(self) -> None:
         """End a process that does not answer."""
-        self._is_late = True
+        self._is_hanging = True
         self.kill()
 
     def end(self) -> str:
-        """End the process, if it has not ended, and let go of it; how it ended, for a person."""
-        with self._sending, suppress(OSError):  # a descriptor closed in mid-write might be another's by then
+        """End the process, if it has not ended, and release its pipes; returns how it ended, for a person."""
+        with self._sending, suppress(OSError):  # a descriptor closed during a write might already be reused
             self._source.close()
         try:
             code = self._process.wait(_SECONDS_TO_END)
@@ -156,7 +196,7 @@ class EncoderChild:
             code = self._process.wait()
         with suppress(OSError):
             self._sink.close()
-        if self._is_late or code == -signal.SIGALRM:
+        if self._is_hanging or code == -signal.SIGALRM:
             return "its process did not answer in time and was ended"
         if code < 0:
             return f"its process was ended by {signal.Signals(-code).name}"

@@ -1,5 +1,5 @@
 """The encoder's process, `python -m medsiglip.api.encoder.process`: reads batches from standard input,
-encodes them, answers on standard output. It alone imports torch.
+encodes them and writes the results to standard output. Only this process imports torch.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.api.encoder.child import Done, Failed, Ready, Start, Work
-from medsiglip.api.encoder.image_places import ImagePlaces
+from medsiglip.api.encoder.child import Done, Failed, ImagePlaces, Ready, Start, Work
 from medsiglip.errors import ItemError, ModelError
 from medsiglip.ingest.workers.messages import receive, send
 
@@ -42,7 +41,7 @@ def _serve(source: BinaryIO, sink: BinaryIO) -> None:
     )
     while True:
         work: Work = receive(source)
-        # Should the parent be gone or stopped, nobody else ends a device that hangs.
+        # If the parent is gone or stopped, nothing else ends a device that hangs.
         signal.setitimer(signal.ITIMER_REAL, start.hang_seconds + 2.0)
         done = _encode(encoder, places, work)
         signal.setitimer(signal.ITIMER_REAL, 0.0)
@@ -56,14 +55,14 @@ def _load(start: Start) -> Encoder:
 
 
 def _seconds_of_first(encoder: Encoder) -> float:
-    """Encode an image, which the first caller would otherwise wait for: a device has much to set up."""
+    """Encode an image, so that the first caller does not wait for the set-up of the device."""
     begun = time.monotonic()
     encoder.encode_images(np.zeros((1, encoder.image_size, encoder.image_size, 3), np.uint8))
     return time.monotonic() - begun
 
 
 def _encode(encoder: Encoder, places: ImagePlaces, work: Work) -> Done:
-    """Encode a batch together, or, should that fail, each item by itself."""
+    """Encode a batch, or, if that fails, each item on its own."""
     contents: Any = work.contents
     encode: Callable[[Any], NDArray[np.float32]] = encoder.encode_tokens
     if work.kind == "image":
@@ -96,7 +95,7 @@ def _one_by_one(
 
 
 def _raise_if_device_is_lost(error: Exception) -> None:
-    """A GPU that has failed once fails at everything that follows, until its process is started anew."""
+    """A GPU that has failed once fails at everything that follows, until its process is restarted."""
     import torch
 
     if isinstance(error, torch.AcceleratorError):
@@ -110,7 +109,7 @@ def _gpu_memory(encoder: Encoder) -> int | None:
 
 
 def _end_with_parent(source: BinaryIO) -> None:
-    """Wait until nobody can write to `source` any more, then end, whatever the other threads are at."""
+    """Wait until the other end of `source` is closed, then exit at once."""
     poll = select.poll()
     poll.register(source, 0)
     poll.poll()
@@ -118,7 +117,7 @@ def _end_with_parent(source: BinaryIO) -> None:
 
 
 def main() -> None:
-    """Serve until standard input ends; libraries that print are kept off the pipe."""
+    """Serve until standard input ends. Output that libraries print is kept off the pipe."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent decides when to stop
     signal.signal(signal.SIGALRM, signal.SIG_DFL)

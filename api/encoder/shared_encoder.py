@@ -1,13 +1,15 @@
 """`SharedEncoder`: one model for all threads of a server, in a process of its own.
 
-It has the methods of `medsiglip.encoder.Encoder` and gives the same vectors. Concurrent calls share passes
-through the model (`medsiglip.api.encoder.batching`); the process that holds the model is watched, and
+It has the methods of `medsiglip.encoder.Encoder` and returns the same vectors. Concurrent calls share passes
+through the model (`medsiglip.api.encoder.request_batching`); the process that holds the model is watched, and
 replaced when it ends or hangs. This process never imports torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import islice
@@ -16,12 +18,9 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.api.encoder.batching import BatchQueue
-from medsiglip.api.encoder.child import EncoderChild, Start
-from medsiglip.api.encoder.encoding_request import Kind, Request
-from medsiglip.api.encoder.image_places import ImagePlaces
-from medsiglip.api.encoder.supervisor import EncoderProcess, EncoderState, shutting_down
-from medsiglip.api.encoder.text_cache import TextCache
+from medsiglip.api.encoder.child import EncoderChild, ImagePlaces, Start
+from medsiglip.api.encoder.request_batching import BatchQueue, Kind, Request
+from medsiglip.api.encoder.supervisor import EncoderState, EncoderSupervisor, shutting_down
 from medsiglip.api.errors import ServiceError
 from medsiglip.checkpoint import Checkpoint
 from medsiglip.encoder_input import check_images, check_texts, token_ids
@@ -34,11 +33,11 @@ Images = NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class EncoderLimits:
-    """What waits at most, in items and in bytes of images, and how long things may take, in seconds.
+    """Limits of the queue, in items and in bytes of images, and of times in seconds.
 
-    A call for more than a quarter of what may wait is taken in parts. On a slow device a pass through the
-    model is made of fewer items, so that it takes no longer than `pass_seconds`. `texts` are kept with their
-    vectors.
+    A call for more than a quarter of the queue is split. On a slow device a pass through the model has fewer
+    items, so that it takes no longer than `pass_seconds`. `texts` is the number of texts whose vectors are
+    cached.
     """
 
     items: int = 1024
@@ -51,7 +50,7 @@ class EncoderLimits:
 
 @dataclass(frozen=True, slots=True)
 class EncoderStatistics:
-    """What there is to measure. `batches` counts batches by kind and size, `seconds` is the time that the
+    """Counts since the start. `batches` counts batches by kind and size, `seconds` is the time that the
     device worked, `waiting` the items that wait or are being encoded, `gpu_memory` bytes, if there is a GPU.
     """
 
@@ -70,7 +69,7 @@ class EncoderStatistics:
 class SharedEncoder:
     """A checkpoint ready to encode on one device, for any number of threads.
 
-    A call is refused when too much waits already; one that was taken is answered, or told what happened.
+    A call is refused when too much is waiting; one that was accepted ends with its vectors or an error.
     """
 
     def __init__(
@@ -107,12 +106,12 @@ class SharedEncoder:
         start = Start(
             checkpoint, options, self._places.descriptor, self._places.count, self.limits.hang_seconds
         )
-        self._process = EncoderProcess(start, self._queue, self.limits.start_seconds)
+        self._supervisor = EncoderSupervisor(start, self._queue, self.limits.start_seconds)
         self._is_patient = False
 
     @property
     def patient(self) -> SharedEncoder:
-        """The same encoder for long work: its calls wait for room where others are refused."""
+        """The same encoder for long-running work: its calls wait for room where others are refused."""
         patient = copy(self)
         patient._is_patient = True
         return patient
@@ -132,7 +131,7 @@ class SharedEncoder:
         return vectors
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embeddings `[n, d]`, float32 of unit length; those of the texts asked for last are kept.
+        """Embeddings `[n, d]`, float32 of unit length; those of recent texts are cached.
 
         Raises what `Encoder.encode_texts` raises, and `ServiceError` as `encode_images` does.
         """
@@ -154,43 +153,43 @@ class SharedEncoder:
 
     @property
     def state(self) -> EncoderState:
-        """Whether the model is there, and if not, why."""
-        return self._process.state
+        """Whether the model is loaded, and if not, why."""
+        return self._supervisor.state
 
     @property
     def batch_size(self) -> int:
-        """Items that pass through the model together; waits until the model is there, as do the next three.
+        """Items that pass through the model together; waits until the model is loaded, as do the next three.
 
         Raises ServiceError `encoder-restarting` when it cannot be loaded.
         """
-        return self._process.ready().batch_size
+        return self._supervisor.ready().batch_size
 
     @property
     def device(self) -> str:
         """What the model runs on."""
-        return self._process.ready().device
+        return self._supervisor.ready().device
 
     @property
     def logit_scale(self) -> float:
         """The checkpoint's scale, exponentiated."""
-        return self._process.ready().logit_scale
+        return self._supervisor.ready().logit_scale
 
     @property
     def logit_bias(self) -> float:
         """The checkpoint's bias."""
-        return self._process.ready().logit_bias
+        return self._supervisor.ready().logit_bias
 
     @property
     def process_id(self) -> int | None:
         """The id of the process that holds the model, if one runs."""
-        return self._process.process_id
+        return self._supervisor.process_id
 
     def statistics(self) -> EncoderStatistics:
-        """What has happened since the start."""
-        queue, process = self._queue, self._process
+        """Counts since the start, and the state now."""
+        queue, supervisor = self._queue, self._supervisor
         return EncoderStatistics(
-            state=process.state,
-            restarts=process.restarts,
+            state=supervisor.state,
+            restarts=supervisor.restarts,
             batches={kind: dict(sizes) for kind, sizes in queue.counts.sizes.items()},
             seconds=queue.counts.seconds,
             waiting=queue.held,
@@ -198,13 +197,13 @@ class SharedEncoder:
             refused=queue.counts.refused,
             failed=queue.counts.failed,
             texts_kept=len(self._texts),
-            gpu_memory=process.gpu_memory,
+            gpu_memory=supervisor.gpu_memory,
         )
 
     def close(self, seconds: float = 30.0) -> None:
-        """Take no more, finish what was taken, for at most `seconds`, and end the process."""
+        """Refuse new calls, finish accepted ones for at most `seconds`, and end the process."""
         self._queue.close(seconds)
-        self._process.close()
+        self._supervisor.close()
         self._places.close()
 
     def _parts(self, count: int) -> Iterator[range]:
@@ -212,10 +211,10 @@ class SharedEncoder:
         return (range(low, min(low + step, count)) for low in range(0, count, step))
 
     def _reserve(self, count: int, *, wait: bool) -> None:
-        """Make room for items that come; the rest of a call that was begun waits for it."""
+        """Make room for `count` items; parts of a call after the first wait for it."""
         patient = wait or self._is_patient
         if not patient:
-            self._process.check()
+            self._supervisor.check()
         if self._queue.reserve(count, patient=patient):
             return
         if self._queue.is_closed:
@@ -236,3 +235,38 @@ class SharedEncoder:
             return request.wait()
         except ItemError as error:
             raise error.at(positions[error.item]) from None
+
+
+class TextCache:
+    """Vectors [d] of the last `limit` texts, because prompt sets come again with every request.
+
+    The text that was not used for longest goes first. Safe for several threads.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._vectors: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, texts: Iterable[str]) -> dict[str, NDArray[np.float32]]:
+        """The cached vectors among those of `texts`."""
+        found = {}
+        with self._lock:
+            for text in texts:
+                vector = self._vectors.get(text)
+                if vector is not None:
+                    self._vectors.move_to_end(text)
+                    found[text] = vector
+        return found
+
+    def keep(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Cache one vector [d] of [n, d] for each text."""
+        with self._lock:
+            for text, vector in zip(texts, vectors, strict=True):
+                self._vectors[text] = vector.copy()
+                self._vectors.move_to_end(text)
+            while len(self._vectors) > self._limit:
+                self._vectors.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._vectors)

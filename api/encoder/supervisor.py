@@ -1,4 +1,4 @@
-"""The encoder's process over time: started, watched, given batches, and started again when it ends."""
+"""Starts the encoder's process, sends it batches, watches it, and starts it again when it ends."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from medsiglip.api.encoder.batching import Batch, BatchQueue
 from medsiglip.api.encoder.child import Done, EncoderChild, Ready, Start, StartError, Work
+from medsiglip.api.encoder.request_batching import Batch, BatchQueue
 from medsiglip.api.errors import ServiceError
 
-# Seconds until the next start: none after a process that had encoded something, then more with each that had
-# not.
+# Seconds until the next start: none after a process that encoded something, then more with each that did not.
 BACKOFF = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-# How often a process that works is looked at.
+# Seconds between checks whether a working process hangs.
 _TICK = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderState:
-    """Whether the model is there. `why` says what happened where it is not, `retry_after` in how many seconds
-    it may be.
+    """Whether the model is loaded. Where it is not, `why` says what happened and `retry_after` in how many
+    seconds it may be.
     """
 
     name: Literal["starting", "ready", "down"]
@@ -33,9 +32,10 @@ class EncoderState:
     retry_after: float = 0.0
 
 
-class EncoderProcess:
-    """Keeps one process at work on `queue`. `state`, `restarts` and `gpu_memory` (bytes, None without a GPU)
-    are for whoever asks.
+class EncoderSupervisor:
+    """Keeps one process working on `queue`.
+
+    `state`, `restarts` and `gpu_memory` (bytes, None without a GPU) describe it at any time.
     """
 
     def __init__(self, start: Start, queue: BatchQueue[EncoderChild], start_seconds: float) -> None:
@@ -64,7 +64,7 @@ class EncoderProcess:
         return child.process_id if child is not None else None
 
     def ready(self) -> Ready:
-        """What the loaded model told, once there is one. Raises `ServiceError` as `check` does."""
+        """Wait until the model is loaded; its properties. Raises `ServiceError` as `check` does."""
         with self._changed:
             while self._ready is None:
                 if self._closing.is_set():
@@ -97,36 +97,38 @@ class EncoderProcess:
             if self._closing.is_set():
                 child.kill()
             try:
-                failures = self._one_life(child, failures)
+                failures = self._run_child(child, failures)
             finally:
                 child.end()
             self._closing.wait(_backoff(failures))
-            self._tell(replace(self.state, name="starting"))
+            self._set_state(replace(self.state, name="starting"))
         self._child = None
         self._queue.lose_device(shutting_down())
         self._queue.fail_all(shutting_down())
 
-    def _one_life(self, child: EncoderChild, failures: int) -> int:
-        """Start the process and take its answers until it ends; how often in a row that has failed by now."""
+    def _run_child(self, child: EncoderChild, failures: int) -> int:
+        """Start the process and deliver its answers until it ends; the number of failures in a row by
+        then.
+        """
         begun = time.monotonic()
         try:
             ready = child.start(self._start, self._start_seconds)
         except StartError as error:
             failures = max(failures, 1) + 1
-            self._tell_end(str(error), failures)
+            self._set_ended(str(error), failures)
             self._queue.fail_all(self._restarting())
             return failures
         self._start_took = time.monotonic() - begun
-        self._tell(EncoderState("ready"), ready)
+        self._set_state(EncoderState("ready"), ready)
         self._queue.resume(child, ready.batch_size, ready.seconds)
-        failures = 1 if self._take_answers(child) else failures + 1
+        failures = 1 if self._deliver_answers(child) else failures + 1
         self.restarts += not self._closing.is_set()
-        self._tell_end(child.end(), failures)
+        self._set_ended(child.end(), failures)
         self._queue.lose_device(self._restarting())
         return failures
 
-    def _take_answers(self, child: EncoderChild) -> bool:
-        """Answer callers until the process ends; whether it has encoded anything."""
+    def _deliver_answers(self, child: EncoderChild) -> bool:
+        """Deliver answers until the process ends; whether it has encoded anything."""
         has_encoded = False
         while True:
             try:
@@ -135,27 +137,27 @@ class EncoderProcess:
                 return has_encoded
             if done is not None:
                 has_encoded = True
-                self._take(done)
+                self._deliver(done)
             elif self._queue.seconds_in_flight() > self._start.hang_seconds:
-                child.give_up()
+                child.kill_hanging()
                 return has_encoded
 
-    def _take(self, done: Done) -> None:
+    def _deliver(self, done: Done) -> None:
         self.gpu_memory = done.gpu_memory
         self._queue.batch_size = done.batch_size
         self._queue.finish(done.vectors, done.failures, done.seconds)
 
     def _dispatch(self) -> None:
         while (batch := self._queue.take()) is not None:
-            with suppress(OSError):  # the process is gone, which the other thread sees too
+            with suppress(OSError):  # the process is gone, which the other thread notices
                 batch.device.send(_work(batch))
 
-    def _tell_end(self, why: str, failures: int) -> None:
+    def _set_ended(self, why: str, failures: int) -> None:
         delay = _backoff(failures)
         state = EncoderState("down" if delay else "starting", why, delay + self._start_took)
-        self._tell(state)
+        self._set_state(state)
 
-    def _tell(self, state: EncoderState, ready: Ready | None = None) -> None:
+    def _set_state(self, state: EncoderState, ready: Ready | None = None) -> None:
         with self._changed:
             self.state = state
             self._ready = ready or self._ready
@@ -168,7 +170,7 @@ class EncoderProcess:
 
 
 def shutting_down() -> ServiceError:
-    """The error of what comes while the server ends."""
+    """The error of calls that come while the server shuts down."""
     return ServiceError("shutting-down", "the server is shutting down: try again in a minute.", 60.0)
 
 

@@ -1,8 +1,8 @@
-"""Who asks: API keys in `Authorization: Bearer KEY`, and the scopes that a route requires.
+"""Authentication: API keys in `Authorization: Bearer KEY`, and the scopes that a route requires.
 
 While no key was ever made, everybody who can reach the loopback interface may do everything; the server
-refuses to listen elsewhere. The pages of other sites in a browser on this machine are kept out by the name
-that they ask for, here, and by what the browser says of them, in `medsiglip.api.http.cross_site`.
+refuses to listen elsewhere. Pages of other sites in a browser on this machine are kept out by their Host
+header, here, and by the headers that browsers add, in `medsiglip.api.http.cross_site`.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from medsiglip.index.service.api_keys import SCOPES, ApiKey, ApiKeys
 
 Scope = Literal["read", "write", "train", "report", "admin"]
 
-# A key is looked up again after this time: so long may a revoked one still open the door.
+# A key is looked up again after this time: for so long a revoked key may still be accepted.
 KEY_SECONDS = 2.0
 _WRONG_KEYS_PER_MINUTE = 30
 _WRONG_KEYS_AT_ONCE = 20
-_REMEMBERED_KEYS = 4096
+_CACHED_KEYS = 4096
 _bearer = HTTPBearer(auto_error=False, description="an API key, made with `medsiglip keys create`")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The key that asks: its id, its name, and what it may do; `anonymous` while there is no key."""
+    """The key that a request carries: its id, its name and its scopes; `anonymous` while there is no key."""
 
     key_id: str
     name: str
@@ -54,7 +54,7 @@ ANONYMOUS = Caller("anonymous", "anonymous", frozenset(SCOPES))
 
 
 class Gate:
-    """The door of one server process: keys are remembered for `KEY_SECONDS`, and floods are held off."""
+    """Checks the keys of one server process, which it caches for `KEY_SECONDS`, and limits request rates."""
 
     def __init__(
         self, keys: ApiKeys, settings: Settings, *, clock: Callable[[], float] = time.monotonic
@@ -62,38 +62,40 @@ class Gate:
         self._keys = keys
         self._clock = clock
         self._lock = threading.Lock()
-        self._found: OrderedDict[bytes, tuple[ApiKey, float]] = OrderedDict()
+        self._cached: OrderedDict[bytes, tuple[ApiKey, float]] = OrderedDict()
         self._any_made = False
         self._open_until = -1.0
         self._requests = TokenBuckets(settings.rate_limit, settings.rate_burst, clock=clock)
         self._wrong = TokenBuckets(_WRONG_KEYS_PER_MINUTE, _WRONG_KEYS_AT_ONCE, clock=clock)
 
     def is_open(self) -> bool:
-        """Whether no key was ever made; may ask the database."""
+        """Whether no key was ever made; may query the database."""
         with self._lock:
             if self._any_made or self._clock() < self._open_until:
                 return not self._any_made
-        return not self._asked_any_made()
+        return not self._query_any_made()
 
-    def remembered(self, shown: str | None) -> Caller | None:
-        """The caller, if no database need be asked; raises ServiceError `no-key`."""
+    def cached_caller(self, shown: str | None) -> Caller | None:
+        """The caller, if it is known without a query of the database; raises ServiceError `no-key`."""
         now = self._clock()
         with self._lock:
             if not self._any_made:
                 return ANONYMOUS if now < self._open_until else None
             if shown is None:
                 raise _no_key()
-            key, until = self._found.get(_digest(shown), (None, 0.0))
+            key, until = self._cached.get(_digest(shown), (None, 0.0))
         return _caller(key) if key is not None and now < until and key.is_live(datetime.now(UTC)) else None
 
     def identify(self, shown: str | None, address: str) -> Caller:
-        """The caller, by the database; raises ServiceError `no-key`, `wrong-key` or `rate-limited`."""
-        if not self._any_made and not self._asked_any_made():
+        """The caller, looked up in the database; raises ServiceError `no-key`, `wrong-key` or
+        `rate-limited`.
+        """
+        if not self._any_made and not self._query_any_made():
             return ANONYMOUS
         if shown is None:
             raise _no_key()
         digest, name = _digest(shown), _network(address)
-        wait = 0.0 if digest in self._found else self._wrong.wait(name)
+        wait = 0.0 if digest in self._cached else self._wrong.wait(name)
         if wait:
             raise ServiceError(
                 "rate-limited",
@@ -102,11 +104,11 @@ class Gate:
             )
         key = self._keys.find(shown)
         with self._lock:
-            self._found.pop(digest, None)
+            self._cached.pop(digest, None)
             if key is not None:
-                self._found[digest] = key, self._clock() + KEY_SECONDS
-                if len(self._found) > _REMEMBERED_KEYS:
-                    self._found.popitem(last=False)
+                self._cached[digest] = key, self._clock() + KEY_SECONDS
+                if len(self._cached) > _CACHED_KEYS:
+                    self._cached.popitem(last=False)
         if key is None:
             self._wrong.take(name)
             raise ServiceError("wrong-key", "the API key is unknown, revoked or over: ask for a new one.")
@@ -122,10 +124,10 @@ class Gate:
                 wait,
             )
 
-    def _asked_any_made(self) -> bool:
+    def _query_any_made(self) -> bool:
         made = self._keys.any_made()
         with self._lock:
-            # Rows of keys are never deleted: once there is one, there always is.
+            # Rows of keys are never deleted.
             self._any_made = self._any_made or made
             self._open_until = self._clock() + KEY_SECONDS
         return made
@@ -137,7 +139,7 @@ def open_gate(app: FastAPI, keys: ApiKeys, settings: Settings) -> None:
 
 
 def requires(scope: Scope) -> Callable[..., object]:
-    """A dependency that gives the `Caller`, if he has `scope`.
+    """A dependency that returns the `Caller`, if it has `scope`.
 
     Raises ServiceError `no-key`, `wrong-key`, `missing-scope`, `rate-limited`; while no key was ever made
     `foreign-host`.
@@ -148,7 +150,7 @@ def requires(scope: Scope) -> Callable[..., object]:
     ) -> Caller:
         caller = getattr(request.state, "caller", None)
         if caller is None:
-            caller = await identified(request, None if credentials is None else credentials.credentials)
+            caller = await authenticate(request, None if credentials is None else credentials.credentials)
         if not caller.may(scope):
             raise ServiceError(
                 "missing-scope", f"the key {caller.name!r} lacks the scope {scope}: ask its giver for one."
@@ -159,10 +161,10 @@ def requires(scope: Scope) -> Callable[..., object]:
     return check
 
 
-async def identified(request: Request, shown: str | None) -> Caller:
-    """Who sends this request, noted at `request.state.caller` and counted; raises as `requires` does."""
+async def authenticate(request: Request, shown: str | None) -> Caller:
+    """The caller of this request, stored at `request.state.caller` and counted; raises as `requires` does."""
     gate: Gate = request.app.state.gate
-    caller = gate.remembered(shown)
+    caller = gate.cached_caller(shown)
     if caller is None:
         address = request.client.host if request.client else ""
         caller = await run_in_threadpool(gate.identify, shown, address)
@@ -174,8 +176,10 @@ async def identified(request: Request, shown: str | None) -> Caller:
 
 
 def refuse_foreign_host(request: Request) -> None:
-    """Keep out the pages of a name that was pointed at 127.0.0.1 (DNS rebinding), where no key does: to the
-    browser they are of this very site, but the name stands in Host. Raises ServiceError `foreign-host`.
+    """Refuse pages of a host name that was pointed at 127.0.0.1 (DNS rebinding), while there is no key.
+
+    To the browser they belong to this site, but the Host header has their name. Raises ServiceError
+    `foreign-host`.
     """
     if not is_loopback(_name(request.headers.get("host", ""))):
         raise ServiceError(
@@ -196,7 +200,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _name(host: str) -> str:
-    """The name or address in a Host header, without its port; empty for what is none."""
+    """The name or address in a Host header, without its port; empty if it has none."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -216,7 +220,7 @@ def _digest(shown: str) -> bytes:
 
 
 def _network(address: str) -> str:
-    """Who an address belongs to: of IPv6 whole /64 networks are given to one user (RFC 6177)."""
+    """The network that wrong keys are counted by: one user gets a whole /64 network of IPv6 (RFC 6177)."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

@@ -1,10 +1,10 @@
-"""What a browser sends for the page of another site: refused, on every path, while there is no API key.
+"""Refuses requests that a browser sends for the page of another site, on every path, while there is no API
+key.
 
-Without a key whoever reaches the loopback interface may do everything, and any page in a browser on this
-machine can make it send requests here: by a picture, a script, a frame, a form, `fetch`. Browsers name the
-sender in Sec-Fetch-Site (W3C Fetch Metadata) or, older ones and not for all requests, in Origin (RFC 6454,
-section 7); programs that are no browsers send neither. Once there is a key, no page has it, and the key
-decides.
+Without a key everybody who reaches the loopback interface may do everything, and any page in a browser on
+this machine can make it send requests here: by a picture, a script, a frame, a form or `fetch`. Browsers name
+the sender in Sec-Fetch-Site (W3C Fetch Metadata) or, older ones and not for all requests, in Origin (RFC
+6454, section 7); other programs send neither. Once there is a key, no page has it, and the key decides.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from medsiglip.api.http.auth import Gate
 from medsiglip.api.http.problems import problem_of
 
 PAGES = frozenset({"/docs"})
-"""Paths that a person opens; a link on another site may lead there, and tells that site nothing."""
+"""Paths that a person opens: a link on another site may lead there, and discloses nothing to that site."""
 
 
 class CrossSiteRefusal:
-    """Refuses such requests before anything else looks at them; those of `origins` pass (CORS)."""
+    """Refuses such requests before anything else handles them; those of `origins` pass (CORS)."""
 
     def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
         self._app = app
         self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 403 `cross-site`, or hand the request on. Only of a foreign one the catalogue is asked."""
+        """Answer 403 `cross-site`, or pass the request on. Only a cross-site one costs a query."""
         if scope["type"] == "http" and is_cross_site(Request(scope), self._origins):
             gate: Gate = scope["app"].state.gate
             if await run_in_threadpool(gate.is_open):
@@ -43,7 +43,7 @@ class CrossSiteRefusal:
 def is_cross_site(request: Request, origins: Collection[str] = ()) -> bool:
     """Whether a browser sent this for a page of another origin, other ports of this machine included.
 
-    Not for one of `origins`, and not when a person is led to one of `PAGES`.
+    False for one of `origins`, and when a link opens one of `PAGES`.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None:
@@ -54,7 +54,7 @@ def is_cross_site(request: Request, origins: Collection[str] = ()) -> bool:
 
 
 def _opens_page(request: Request) -> bool:
-    """Whether this is for a window or tab of its own; a frame would be `iframe`."""
+    """Whether this opens a page in a window or tab; the destination of a frame is `iframe`."""
     how = request.method, request.headers.get("sec-fetch-mode"), request.headers.get("sec-fetch-dest")
     return how == ("GET", "navigate", "document") and request.scope["path"] in PAGES
 

@@ -1,7 +1,7 @@
-"""HTTP on one connection: uvicorn's protocol, with limits for a request's head, and problems for answers.
+"""HTTP on one connection: uvicorn's protocol, with limits for a request's head, and errors as problem JSON.
 
-A key is asked for when the head is whole; until then whoever connects may send what he likes, so its size and
-its time are limited here.
+The API key is checked when the head is complete. Until then anybody may send anything, so the size of the
+head and the time it takes are limited here.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# Longer than any question; a cookie or a query of a browser stays far below.
+# Larger than the head of any real request, browser cookies included.
 HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 20.0
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Answers what is no HTTP, a head that is too large or one that comes too slowly as RFC 9457 asks."""
+    """Answers invalid HTTP, and heads that are too large or too slow, with problem JSON (RFC 9457)."""
 
     _head: int = 0
     _has_head = False
@@ -27,21 +27,21 @@ class HttpProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a first request, not for ever."""
+        """Start the timer of the first request's head."""
         super().connection_made(transport)
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Stop the timer."""
         self._stop_waiting()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come; a head only so far."""
+        """Take the next bytes; refuse a head that is too large."""
         super().data_received(data)
         if self._has_head or self.transport.is_closing():
             return
-        if self._has_just_begun:  # what came before it may have been the end of another's body
+        if self._has_just_begun:  # these bytes may also hold the end of the previous request's body
             self._has_just_begun = False
             return
         self._head += len(data)
@@ -49,31 +49,31 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(431, "head-too-large", f"a request's head may hold {HEAD_BYTES} bytes.")
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Start counting and timing the head of a request."""
         super().on_message_begin()
         self._head, self._has_head, self._has_just_begun = 0, False, True
         if self._timer is None:
             self._wait_for_head()
 
     def on_headers_complete(self) -> None:
-        """Its head is there."""
+        """Stop the timer: the head is complete."""
         self._has_head = True
         self._stop_waiting()
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP."""
+        """Refuse invalid HTTP."""
         self._refuse(400, "bad-http", "this is no HTTP request that can be read.")
 
     def _wait_for_head(self) -> None:
-        self._timer = self.loop.call_later(HEAD_SECONDS, self._give_up)
+        self._timer = self.loop.call_later(HEAD_SECONDS, self._time_out)
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _give_up(self) -> None:
+    def _time_out(self) -> None:
         self._timer = None
         if self._has_head or self.transport.is_closing():
             return

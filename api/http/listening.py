@@ -1,4 +1,4 @@
-"""Where the server listens: the sockets of a host and port, and whether it may listen there at all."""
+"""The sockets that the server listens on, and whether it may listen there."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def open_sockets(host: str, port: int, keys: ApiKeys) -> list[socket.socket]:
 
 
 def url_of(host: str, opened: Sequence[socket.socket]) -> str:
-    """The address to ask, with the port that was taken."""
+    """The URL of the service, with the port that was taken."""
     address, port = opened[0].getsockname()[:2]
     name = address if ipaddress.ip_address(address.partition("%")[0]).is_unspecified else host or address
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
@@ -66,18 +66,18 @@ def _refuse_others(host: str, addresses: Sequence[str]) -> None:
 
 
 def _bound(family: socket.AddressFamily, address: tuple[str | int, ...]) -> socket.socket:
-    # With the protocol named, asyncio turns Nagle's algorithm off; without, answers wait for 40 ms.
-    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    # asyncio turns Nagle's algorithm off only if the protocol is given; with it, responses wait for 40 ms.
+    opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        made.bind(address)
-        made.listen(_BACKLOG)
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind(address)
+        opened.listen(_BACKLOG)
     except OSError:
-        made.close()
+        opened.close()
         raise
-    return made
+    return opened
 
 
 def _refused(error: OSError, host: str, port: int) -> ServiceError:

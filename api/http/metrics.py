@@ -1,4 +1,4 @@
-"""What a Prometheus server reads of one application: its own counts, and what the archive says when asked."""
+"""Prometheus metrics of one application: its own counts, and those of the archive, read at each scrape."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prometheus_client.core import (
     Metric,
 )
 
-from medsiglip.api.archive.single_flight import HeldAnswer
+from medsiglip.api.archive.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.archive import Archive
@@ -53,14 +53,14 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.registry.register(ArchiveCollector(archive))
 
-    def answered(self, method: str, route: str, status: int | None, seconds: float) -> None:
-        """Count a request. `route` is a template, so that no client can make series at will."""
+    def count_request(self, method: str, route: str, status: int | None, seconds: float) -> None:
+        """Count a request. `route` is a template, so that clients cannot create series."""
         method = method if method in _METHODS else "other"
         self._requests.labels(method, route, "none" if status is None else str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 
-    def uploaded(self, outcome: str, size: int = 0) -> None:
-        """Count an upload: `taken`, or the code of the reason why it was not; `size` in bytes."""
+    def count_upload(self, outcome: str, size: int = 0) -> None:
+        """Count an upload: `taken`, or the code of the error that ended it; `size` in bytes."""
         self._uploads.labels(outcome).inc()
         self._upload_bytes.inc(size)
 
@@ -72,15 +72,17 @@ class ArchiveCollector:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._counts = HeldAnswer(self._count, COUNTS_SECONDS)
-        self._recall = HeldAnswer(lambda: archive.index.check_recall(), RECALL_SECONDS)
+        self._counts = SingleFlight(self._count, COUNTS_SECONDS)
+        self._recall = SingleFlight(lambda: archive.index.check_recall(), RECALL_SECONDS)
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing: being registered must ask the archive nothing."""
+        """Nothing: registration must not query the archive."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """The families. A scrape succeeds where the archive fails: `medsiglip_archive_up` says so."""
+        """The metric families. A scrape succeeds even if the archive fails: `medsiglip_archive_up` says
+        so.
+        """
         yield from self._encoder()
         found = self._counts.get(wait_seconds=5.0)
         yield _gauge(
@@ -113,24 +115,32 @@ class ArchiveCollector:
         encoder = self._archive.shared_encoder
         if encoder is None:
             return
-        told = encoder.statistics()
-        ready = float(told.state.name == "ready")
+        statistics = encoder.statistics()
+        ready = float(statistics.state.name == "ready")
         yield _gauge("medsiglip_encoder_ready", "Whether the model is there.", ready)
-        yield _counter("medsiglip_encoder_restarts", "Starts of the model's process again.", told.restarts)
-        yield _gauge("medsiglip_encoder_waiting", "Images and texts waiting or being encoded.", told.waiting)
-        yield _gauge("medsiglip_encoder_waiting_limit", "How many may wait.", told.waiting_limit)
-        yield _counter("medsiglip_encoder_refused", "Calls refused because too much waited.", told.refused)
-        yield _counter("medsiglip_encoder_failed", "Items that could not be encoded.", told.failed)
-        yield _counter("medsiglip_encoder_busy_seconds", "Time that the device worked.", told.seconds)
-        yield _batches(told)
-        if told.gpu_memory is not None:
-            yield _gauge("medsiglip_gpu_memory_bytes", "GPU memory of the model's process.", told.gpu_memory)
+        yield _counter(
+            "medsiglip_encoder_restarts", "Starts of the model's process again.", statistics.restarts
+        )
+        yield _gauge(
+            "medsiglip_encoder_waiting", "Images and texts waiting or being encoded.", statistics.waiting
+        )
+        yield _gauge("medsiglip_encoder_waiting_limit", "How many may wait.", statistics.waiting_limit)
+        yield _counter(
+            "medsiglip_encoder_refused", "Calls refused because too much waited.", statistics.refused
+        )
+        yield _counter("medsiglip_encoder_failed", "Items that could not be encoded.", statistics.failed)
+        yield _counter("medsiglip_encoder_busy_seconds", "Time that the device worked.", statistics.seconds)
+        yield _batches(statistics)
+        if statistics.gpu_memory is not None:
+            yield _gauge(
+                "medsiglip_gpu_memory_bytes", "GPU memory of the model's process.", statistics.gpu_memory
+            )
 
 
-def _batches(told: EncoderStatistics) -> Metric:
+def _batches(statistics: EncoderStatistics) -> Metric:
     """Sizes of batches as a histogram, by kind."""
     family = HistogramMetricFamily("medsiglip_encoder_batch_size", "Items of a batch.", labels=("kind",))
-    for kind, sizes in told.batches.items():
+    for kind, sizes in statistics.batches.items():
         buckets = [
             (str(float(bound)), float(sum(count for size, count in sizes.items() if size <= bound)))
             for bound in _BATCH_SIZES

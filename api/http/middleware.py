@@ -1,4 +1,4 @@
-"""What happens around every request: its id, its sender, its key, its log line and count, headers, limits."""
+"""What every request passes through: its id, log line and count, security headers, API key and size limit."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from medsiglip.api.errors import explain
 from medsiglip.api.http import request_log
-from medsiglip.api.http.auth import identified
+from medsiglip.api.http.auth import authenticate
 from medsiglip.api.http.cross_site import CrossSiteRefusal
 from medsiglip.api.http.problems import problem, problem_of
-from medsiglip.api.http.security_headers import set_security_headers
 
 if TYPE_CHECKING:
     from medsiglip.api.settings import Settings
@@ -26,13 +25,20 @@ if TYPE_CHECKING:
 PROTECTED = ("/v1/", "/dicom-web/")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE | re.ASCII)
+_SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _log = logging.getLogger("medsiglip.http")
 
 
 def install(app: FastAPI, settings: Settings) -> None:
-    """Put everything around the routes; the last one added is the first that a request meets."""
+    """Add the middleware; the one added last is the first that a request passes."""
     app.add_middleware(BodyLimit, max_bytes=settings.max_json_bytes)
-    app.add_middleware(KeyFirst)
+    app.add_middleware(Authentication)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -52,17 +58,17 @@ def install(app: FastAPI, settings: Settings) -> None:
 
 
 class RequestContext:
-    """Gives a request its id, its answer the headers that keep it safe, and the log and metrics a line."""
+    """Gives each request an id and its response the security headers; logs and counts it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; what the routes could not foresee is a problem without any detail."""
+        """Handle a request; an unexpected error becomes a problem without any detail."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        found = _chosen_id(Headers(scope=scope).get("x-request-id"))
+        found = _request_id(Headers(scope=scope).get("x-request-id"))
         scope.setdefault("state", {})["request_id"] = found
         token = request_log.request_id.set(found)
         begun = time.perf_counter()
@@ -74,14 +80,14 @@ class RequestContext:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = found
-                set_security_headers(headers)
+                _set_security_headers(headers)
             await send(message)
 
         try:
             await self._app(scope, receive, answer)
         except Exception as error:
             if status is not None:
-                raise  # the answer is half sent: the server can only break the connection off
+                raise  # part of the response is sent: the server can only close the connection
             await problem_of(error)(scope, receive, answer)
         finally:
             self._note(scope, status, time.perf_counter() - begun)
@@ -103,11 +109,21 @@ class RequestContext:
         request_log.log_request(_log, fields)
         metrics = getattr(scope["app"].state, "metrics", None)
         if metrics is not None:
-            metrics.answered(scope["method"], route, status, seconds)
+            metrics.count_request(scope["method"], route, status, seconds)
 
 
-class KeyFirst:
-    """Looks at the key before the first byte of a body is read: who has none can send nothing."""
+def _set_security_headers(headers: MutableHeaders) -> None:
+    """Add headers that keep the response out of caches, frames and other sites' pages, unless it sets its
+    own.
+    """
+    for name, value in _SECURITY_HEADERS.items():
+        headers.setdefault(name, value)
+    headers.setdefault("Cache-Control", "no-store")
+    headers.setdefault("Content-Security-Policy", _CONTENT_SECURITY_POLICY)
+
+
+class Authentication:
+    """Checks the key before the first byte of a body is read: without a key nothing can be sent."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -118,7 +134,7 @@ class KeyFirst:
             request = Request(scope, receive)
             sent = _BEARER.fullmatch(request.headers.get("authorization", ""))
             try:
-                await identified(request, sent[1] if sent else None)
+                await authenticate(request, sent[1] if sent else None)
             except Exception as error:
                 if explain(error) is None:
                     raise
@@ -128,14 +144,14 @@ class KeyFirst:
 
 
 class BodyLimit:
-    """Refuses bodies that are too large, but for uploads, which have limits of their own."""
+    """Refuses bodies that are too large, except for uploads, which have limits of their own."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body, at most so far, and hand it on in one piece."""
+        """Read the body up to the limit and pass it on in one piece."""
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
         has_body = "content-length" in headers or "transfer-encoding" in headers
         if not has_body or headers.get("content-type", "").lower().startswith("multipart/"):
@@ -174,6 +190,6 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _chosen_id(sent: str | None) -> str:
-    """The client's own id of its request, if it is one that can stand in a log."""
+def _request_id(sent: str | None) -> str:
+    """The client's own id of its request, if it is safe to log, or a new one."""
     return sent if sent is not None and _SANE_ID.fullmatch(sent) else f"{getrandbits(128):032x}"

@@ -1,8 +1,9 @@
-"""The parts of a multipart body on their way to files and fields: what `medsiglip.api.http.uploads` feeds."""
+"""A multipart body, parsed piece by piece into files and form fields."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -12,7 +13,6 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from medsiglip.api.errors import ServiceError
 
 if TYPE_CHECKING:
-    from medsiglip.api.http.uploads import Received
     from medsiglip.api.settings import Settings
 
 _MAX_FIELD_BYTES = 1 << 20
@@ -20,9 +20,40 @@ _MAX_FIELDS = 1000
 _LONGEST_NAME = 100
 
 
+@dataclass(slots=True)
+class Received:
+    """An upload: `files` in order, below `folder`, `others` the files of fields other than `file` by field,
+    and `fields` with all values of each form field. `has_ended`: the body is complete.
+    """
+
+    folder: Path
+    files: list[Path] = field(default_factory=list)
+    others: dict[str, Path] = field(default_factory=dict)
+    fields: dict[str, list[str]] = field(default_factory=dict)
+    size: int = 0
+    is_kept: bool = False
+    has_ended: bool = False
+
+    def keep(self) -> None:
+        """Leave the folder to a job that removes it later; it is on the disk before the job is submitted."""
+        for path in [*self.files, *self.others.values(), self.folder, self.folder.parent]:
+            if path.exists():
+                _sync(path)
+        self.is_kept = True
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class Parts:
-    """Writes files of the fields `names` to the folder of `received`, and its form fields; with `names` None
-    every part is a file.
+    """Writes the files of the fields `names` to the folder of `received`, and collects its form fields.
+
+    With `names` None every part is a file.
     """
 
     def __init__(
@@ -41,7 +72,7 @@ class Parts:
                 "on_headers_finished": self._open,
                 "on_part_data": self._data,
                 "on_part_end": self._end,
-                "on_end": self._all_came,
+                "on_end": self._complete,
             },
         )
         self._is_complete = False
@@ -53,21 +84,21 @@ class Parts:
         self._name = self._value = b""
 
     def write(self, piece: bytes) -> None:
-        """Take the next bytes of the body."""
+        """Parse the next bytes of the body."""
         try:
             self._parser.write(piece)
         except MultipartParseError as error:
             raise ServiceError("bad-multipart", f"the body cannot be read: {error}.") from None
 
     def finish(self) -> None:
-        """The body has ended; raises ServiceError `upload-incomplete` if its last boundary did not come."""
+        """End the body; raises ServiceError `upload-incomplete` if its last boundary is missing."""
         if not self._is_complete:
             raise ServiceError(
                 "upload-incomplete", "the body ended before its last boundary: send it again whole."
             )
 
     def close(self) -> None:
-        """Let go of the file that is being written."""
+        """Close the file that is being written."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -121,7 +152,7 @@ class Parts:
         if len(received.files) >= self._max_files:
             raise self._too_many()
         path = received.folder / name
-        if path.exists():  # a second file of that name; no client's name holds a colon
+        if path.exists():  # a second file of that name; `safe_name` leaves no colon in a name
             path = received.folder / f"{len(received.files)}:" / name
             path.parent.mkdir(0o700, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -154,7 +185,7 @@ class Parts:
             raise ServiceError("bad-multipart", f"the field {safe_name(name)} is not UTF-8.") from None
         self._received.fields.setdefault(name, []).append(text)
 
-    def _all_came(self) -> None:
+    def _complete(self) -> None:
         self._is_complete = True
 
     def _too_many(self) -> ServiceError:
@@ -164,8 +195,8 @@ class Parts:
 
 
 def safe_name(name: str) -> str:
-    """The last part of a client's file name, fit for a folder of ours: without separators, control
-    characters, leading dots, and at most 100 characters long with its suffix kept.
+    """The last part of a client's file name without separators, control characters and leading dots,
+    shortened to 100 characters with its suffix kept.
     """
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     printable = "".join(one if one.isprintable() and one not in ':!"' else "_" for one in last)

@@ -1,7 +1,7 @@
 """Errors over HTTP: `application/problem+json` (RFC 9457) with a stable `code`.
 
-One table maps codes to statuses; a code that is not in it is the asker's fault, 422, if the error is one
-that the caller can act on, and 500 without any detail if it is a defect of ours.
+One table maps codes to statuses. Another code is 422 if the caller can act on the error, and 500 without any
+detail if it is a defect of the service.
 """
 
 from __future__ import annotations
@@ -70,20 +70,22 @@ STATUSES = {
     "shutting-down": 503,
     "disk-full": 507,
 }
-# What only the service's keeper can mend; the sentences for him name folders and databases.
-KEEPERS = {
+_IN_LOG = ": the administrator finds the reason in the log"
+# Errors that only the administrator can fix: their own messages, which name folders and databases, go to the
+# log.
+ADMINISTRATOR_PROBLEMS = {
     "catalog-busy": "the catalogue is busy: try again",
     "database-unreachable": "the database does not answer: try again later",
-    "disk-full": "the service's disk is full: its keeper must free some space",
-    "disk-error": "the service's disk failed: its keeper finds the reason in the log",
-    "read-only-home": "the service's archive cannot be written: its keeper finds the reason in the log",
-    "no-permission": "the service may not use a file of its own: its keeper finds the reason in the log",
-    "catalog-corrupt": "the service's archive is damaged: its keeper finds the reason in the log",
-    "other-catalogue": "the service's database is not its own: its keeper finds the reason in the log",
-    "older-catalogue": "the service's database is an older one: its keeper finds the reason in the log",
-    "not-a-catalog": "the service's archive is damaged: its keeper finds the reason in the log",
-    "missing-shard": "the service's archive is damaged: its keeper finds the reason in the log",
-    "corrupt-shard": "the service's archive is damaged: its keeper finds the reason in the log",
+    "disk-full": "the service's disk is full: the administrator must free some space",
+    "disk-error": f"the service's disk failed{_IN_LOG}",
+    "read-only-home": f"the service's archive cannot be written{_IN_LOG}",
+    "no-permission": f"the service may not use a file of its own{_IN_LOG}",
+    "catalog-corrupt": f"the service's archive is damaged{_IN_LOG}",
+    "other-catalogue": f"the service's database is not its own{_IN_LOG}",
+    "older-catalogue": f"the service's database is an older one{_IN_LOG}",
+    "not-a-catalog": f"the service's archive is damaged{_IN_LOG}",
+    "missing-shard": f"the service's archive is damaged{_IN_LOG}",
+    "corrupt-shard": f"the service's archive is damaged{_IN_LOG}",
 }
 _log = logging.getLogger("medsiglip.http")
 
@@ -102,26 +104,30 @@ def problem(
 
 
 def problem_of(error: Exception) -> JSONResponse:
-    """The response to an error that a route let through; what nobody can act on is logged, not told."""
+    """The response to an error that a route raised; an error that no caller can act on is only logged."""
     explanation = explain(error)
-    # A file that is missing here is a defect of ours: what a client named was looked at before.
-    is_defect = isinstance(error, OSError) and explanation is not None and explanation.code not in KEEPERS
+    # An OSError here is a defect of the service: paths that clients name were checked before.
+    is_defect = (
+        isinstance(error, OSError)
+        and explanation is not None
+        and explanation.code not in ADMINISTRATOR_PROBLEMS
+    )
     if explanation is None or is_defect:
         _log.exception("a request failed", exc_info=error)
         return problem(
             500, "unexpected", "The service failed; its log has the reason under this request's id."
         )
-    told = explanation.message
-    if explanation.code in KEEPERS:
-        told = KEEPERS[explanation.code] + "."
+    detail = explanation.message
+    if explanation.code in ADMINISTRATOR_PROBLEMS:
+        detail = ADMINISTRATOR_PROBLEMS[explanation.code] + "."
         _log.error("%s", explanation.code, exc_info=error)
-    status = STATUSES.get(explanation.code, 500 if explanation.code in KEEPERS else 422)
+    status = STATUSES.get(explanation.code, 500 if explanation.code in ADMINISTRATOR_PROBLEMS else 422)
     wait = getattr(error, "retry_after", None) or (1.0 if status in (429, 503) else None)
-    return problem(status, explanation.code, told, retry_after=wait)
+    return problem(status, explanation.code, detail, retry_after=wait)
 
 
 def _methods(request: Request) -> list[str]:
-    """What the path takes (RFC 9110, section 10.2.1)."""
+    """The methods of the path (RFC 9110, section 10.2.1)."""
     paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
     path = request.url.path
     found = [item for template, item in paths.items() if compile_path(template)[0].fullmatch(path)]
@@ -146,12 +152,12 @@ def install(app: FastAPI) -> None:
             answer.headers["Allow"] = ", ".join(_methods(request))
         return answer
 
-    async def told(_request: Request, error: Exception) -> JSONResponse:
+    async def expected(_request: Request, error: Exception) -> JSONResponse:
         return problem_of(error)
 
-    # One by one: what only the handler of Exception answers is raised again, into the server's log.
+    # One by one: starlette raises an error again, into the server's log, after the handler of Exception.
     for kind in (ServiceError, CatalogError, IngestError, DraftError, ModelError, OSError, MemoryError):
-        app.add_exception_handler(kind, told)
+        app.add_exception_handler(kind, expected)
 
     @app.exception_handler(Exception)
     def failed(_request: Request, error: Exception) -> JSONResponse:

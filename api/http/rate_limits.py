@@ -1,4 +1,4 @@
-"""Token buckets: how often somebody may ask, in this process."""
+"""Rate limits of one process: token buckets."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-_REMEMBERED = 10_000
+_MOST_BUCKETS = 10_000
 
 
 class TokenBuckets:
     """One bucket for each name, refilled with `per_minute` tokens a minute up to `burst`.
 
-    Buckets that were not asked for longest are forgotten beyond 10,000, which at worst fills one of them
-    early. Safe for several threads.
+    Beyond 10,000 buckets the least recently used is dropped, which at worst refills it early. Safe for
+    several threads.
     """
 
     def __init__(self, per_minute: float, burst: int, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -25,19 +25,19 @@ class TokenBuckets:
         self._lock = threading.Lock()
 
     def take(self, name: str) -> float:
-        """Take a token: 0, or, if there is none, the seconds until there will be one."""
+        """Take a token and return 0, or, if there is none, the seconds until there is one."""
         with self._lock:
             now = self._clock()
             tokens = self._tokens(name, now)
             taken = tokens >= 1
             self._buckets[name] = (tokens - 1 if taken else tokens, now)
             self._buckets.move_to_end(name)
-            if len(self._buckets) > _REMEMBERED:
+            if len(self._buckets) > _MOST_BUCKETS:
                 self._buckets.popitem(last=False)
             return 0.0 if taken else (1 - tokens) / self._per_second
 
     def wait(self, name: str) -> float:
-        """Seconds until `take` would succeed, without taking."""
+        """Seconds until `take` would succeed, without taking a token."""
         with self._lock:
             missing = 1 - self._tokens(name, self._clock())
             return max(0.0, missing) / self._per_second

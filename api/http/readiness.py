@@ -1,4 +1,4 @@
-"""Whether this server can do its work: each part is tried, not assumed."""
+"""Whether this server can do its work: each part is tried out."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medsiglip.api.archive.drafts.generator_readiness import GeneratorChecks
-from medsiglip.api.archive.single_flight import HeldAnswer
+from medsiglip.api.archive.drafts.generators import GeneratorChecks
+from medsiglip.api.archive.single_flight import SingleFlight
 from medsiglip.api.errors import ServiceError, explain
 
 if TYPE_CHECKING:
@@ -22,16 +22,17 @@ _UNIT_TOLERANCE = 1e-2  # bfloat16 has 8 bits
 
 
 class Readiness:
-    """The checks of one server; many who ask at once cost one round of them."""
+    """The checks of one server; concurrent requests share one round of them."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._generators = GeneratorChecks()
-        self._held = HeldAnswer(self._examine, HELD_SECONDS)
+        self._held = SingleFlight(self._examine, HELD_SECONDS)
 
     def report(self) -> dict[str, Any]:
         """`{"ready": bool, "checks": [{"name", "ok", "detail", "required"}]}`, at most `HELD_SECONDS` old;
-        what hangs is not ready. Generators are not required: without them all but their drafts works.
+        a check that hangs counts as not ready. Generators are not required: everything but their drafts works
+        without them.
         """
         found = self._held.get(WAIT_SECONDS)
         if found is None:
@@ -93,7 +94,7 @@ def _check(name: str, part: Callable[[], str]) -> dict[str, Any]:
         return _outcome(name, True, part())
     except Exception as error:
         explanation = explain(error)
-        # Sentences of ours may name folders and databases, which are nobody's business who has no key.
+        # Other messages may name folders and databases, and this one needs no key to be read.
         own = isinstance(error, ServiceError)
         detail = str(error) if own else explanation.code if explanation else "failed unexpectedly"
         return _outcome(name, False, detail)
@@ -104,6 +105,6 @@ def _outcome(name: str, ok: bool, detail: str) -> dict[str, Any]:
 
 
 def _picture(size: int) -> Any:
-    """A fixed picture, uint8 [1, S, S, 3]: a slope from black to white."""
+    """A fixed picture, uint8 [1, S, S, 3]: a gradient from black to white."""
     row = np.linspace(0, 255, size).astype(np.uint8)
     return np.broadcast_to(row[None, None, :, None], (1, size, size, 3)).copy()

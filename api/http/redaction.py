@@ -1,4 +1,4 @@
-"""Paths of source files, which often carry names: shown to callers with the admin scope alone."""
+"""Redaction of the paths of source files, which often contain names: only the admin scope sees them."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from typing import Any
 from medsiglip.api.http.auth import Caller
 
 
-def shown(answer: dict[str, Any], caller: Caller, received: Path | None = None) -> dict[str, Any]:
-    """The answer as the caller may see it: files below the folder `received` are called as he called them,
-    and only `admin` sees the fields `path` of others, at any depth.
+def redact(answer: dict[str, Any], caller: Caller, received: Path | None = None) -> dict[str, Any]:
+    """The answer as the caller may see it: files below the folder `received` have the names that the caller
+    gave them, and only `admin` sees other fields `path`, at any depth.
     """
-    found: dict[str, Any] = seen(answer, None if received is None else str(received), caller.may("admin"))
+    found: dict[str, Any] = redact_paths(
+        answer, None if received is None else str(received), caller.may("admin")
+    )
     return found
 
 
-def seen(value: Any, received: str | None, with_paths: bool) -> Any:
-    """The value, in which what lies below the folder `received` is named relative to it, and other fields
-    `path` are left out unless `with_paths`.
+def redact_paths(value: Any, received: str | None, with_paths: bool) -> Any:
+    """The value, with paths below the folder `received` relative to it, and without other fields `path`
+    unless `with_paths`.
     """
     if isinstance(value, list):
-        return [seen(item, received, with_paths) for item in value]
+        return [redact_paths(item, received, with_paths) for item in value]
     if isinstance(value, str) and received is not None:
         return value.replace(f"{received}/", "")
     if not isinstance(value, Mapping):
         return value
-    kept = {name: seen(item, received, with_paths) for name, item in value.items() if name != "path"}
+    kept = {name: redact_paths(item, received, with_paths) for name, item in value.items() if name != "path"}
     if "path" in value:
         path = value["path"]
         if isinstance(path, str) and received is not None and Path(path).is_relative_to(received):

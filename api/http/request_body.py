@@ -1,4 +1,4 @@
-"""Requests that come as a JSON object or, with files, as a form: read into the same model."""
+"""Request bodies that are a JSON object or, with files, a form: both are read into the same model."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
 from medsiglip.api.errors import ServiceError
-from medsiglip.api.http.uploads import Received, receive_form
+from medsiglip.api.http.multipart import Received
+from medsiglip.api.http.uploads import receive_form
 
-_BY_COMMAS = ("labels",)
+_COMMA_SEPARATED = ("labels",)
 Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(Generic[Model]):
-    """A request: its fields, and the files that came with it, if it was a form."""
+class RequestBody(Generic[Model]):
+    """A request's body: its fields, and its files, if it is a form."""
 
     fields: Model
     files: Sequence[Path] = ()
@@ -30,23 +31,23 @@ class Asked(Generic[Model]):
 
     @property
     def folder(self) -> Path | None:
-        """Where the files lie."""
+        """The folder of the files."""
         return None if self.received is None else self.received.folder
 
 
 @asynccontextmanager
-async def asked(
+async def read_request_body(
     request: Request, model: type[Model], *, others: tuple[str, ...] = ()
-) -> AsyncIterator[Asked[Model]]:
-    """The request as `model`: of a JSON object, or of the fields of a form, whose files are gone afterwards
-    unless they are kept. `others` are fields of a form that may hold a file besides `file`.
+) -> AsyncIterator[RequestBody[Model]]:
+    """The body as `model`, of a JSON object or of the fields of a form, whose files are removed afterwards
+    unless they are kept. `others` are fields of a form, besides `file`, that may hold a file.
 
     Raises what `receive_form` raises, `bad-json`, and RequestValidationError.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         async with receive_form(request, others=others) as received:
-            yield Asked(_of_form(model, received.fields), received.files, received)
+            yield RequestBody(_from_form(model, received.fields), received.files, received)
         return
     if kind != "application/json":
         raise ServiceError(
@@ -57,16 +58,18 @@ async def asked(
         fields = model.model_validate_json(await request.body())
     except ValidationError as error:
         raise _invalid(error) from None
-    yield Asked(fields)
+    yield RequestBody(fields)
 
 
-def _of_form(model: type[Model], fields: Mapping[str, list[str]]) -> Model:
-    """Repeated fields are lists, and so are those with commas where the model has a list."""
+def _from_form(model: type[Model], fields: Mapping[str, list[str]]) -> Model:
+    """The model of form fields: repeated fields are lists, and so are comma-separated ones of
+    `_COMMA_SEPARATED`.
+    """
     values: dict[str, Any] = {}
     for name, given in fields.items():
         known = model.model_fields.get(name)
         if known is not None and _is_list(known.annotation):
-            by_commas = name in _BY_COMMAS
+            by_commas = name in _COMMA_SEPARATED
             parts = [part for value in given for part in (value.split(",") if by_commas else [value])]
             values[name] = [part.strip() for part in parts if part.strip()] if by_commas else parts
         elif len(given) == 1:
@@ -102,8 +105,12 @@ _REQUEST_ID = {
 }
 
 
-def described(model: type[BaseModel], *, files: str | None, others: Mapping[str, str] | None = None) -> Any:
-    """`openapi_extra` of a route that reads `model` by `asked`; `files` says what the field `file` holds."""
+def request_body_schema(
+    model: type[BaseModel], *, files: str | None, others: Mapping[str, str] | None = None
+) -> Any:
+    """`openapi_extra` of a route that reads `model` by `read_request_body`; `files` describes the field
+    `file`.
+    """
     whole = model.model_json_schema()
     schema: dict[str, Any] = _inlined(whole, whole.pop("$defs", {}))
     content: dict[str, Any] = {"application/json": {"schema": schema}}
@@ -114,8 +121,8 @@ def described(model: type[BaseModel], *, files: str | None, others: Mapping[str,
         for name, meaning in (others or {}).items():
             properties[name] = {**binary, "description": meaning}
         content["multipart/form-data"] = {"schema": {"type": "object", "properties": properties}}
-    # Told here for a reason beside its own: openapi-python-client (0.28 to 0.29) forgets an import for a body
-    # of two kinds unless some parameter is optional.
+    # The optional parameter also works around a bug of openapi-python-client (0.28 to 0.29), which forgets an
+    # import for a body of two kinds if no parameter is optional.
     return {"requestBody": {"required": True, "content": content}, "parameters": [_REQUEST_ID]}
 
 
@@ -130,6 +137,6 @@ def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def _in_form(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    if name in _BY_COMMAS:
+    if name in _COMMA_SEPARATED:
         return {"type": "string", "description": "separated by commas"}
     return {key: value for key, value in schema.items() if key != "default"}

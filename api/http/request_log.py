@@ -1,8 +1,8 @@
 """The server's log: a line for each request, as JSON or text, without anything of a patient.
 
 A line names the route by its template (`/v1/studies/{uid}`), never by path or query, which hold UIDs and the
-words of a search. Of an unforeseen error it has the kind and the places in the code, not its text, which may
-quote what a file or a row said.
+words of a search. Of an unexpected error it has the type and the places in the code, not the message, which
+may quote a file or a row.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FIELDS = "request"
 
 def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
     """Send the logs of this process to standard error, or `stream`, in one format: `json` or `text`. The
-    server is to be started without a configuration and an access log of its own.
+    server must be started without its own logging configuration and access log.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
@@ -36,19 +36,19 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
 
 
 def log_request(logger: logging.Logger, fields: dict[str, Any]) -> None:
-    """One line about a request that was answered; `fields` are those of `medsiglip.api.http.middleware`."""
+    """Log one line about a finished request; `fields` are those of `medsiglip.api.http.middleware`."""
     message = " ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
     logger.info(message, extra={_FIELDS: fields})
 
 
-class _QuietFormatter(logging.Formatter):
+class _RedactingFormatter(logging.Formatter):
     def formatException(self, ei: Any) -> str:  # noqa: N802 (the name is logging's)
-        """Kinds and places of the error and of what it came from, outermost last, without their texts."""
+        """Types and places of the error and of its causes, outermost last, without their messages."""
         _, error, _ = ei
-        return "" if error is None else " <- ".join(places_of(error))
+        return "" if error is None else " <- ".join(_error_chain(error))
 
 
-class JsonFormatter(_QuietFormatter):
+class JsonFormatter(_RedactingFormatter):
     """One JSON object a line: `time` in UTC, `level`, `logger`, the fields of a request, or `message`."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -69,8 +69,8 @@ class JsonFormatter(_QuietFormatter):
         return json.dumps(line, ensure_ascii=True, default=str)
 
 
-class TextFormatter(_QuietFormatter):
-    """Time, level and message; line breaks in a message are written as such, so that none makes a line."""
+class TextFormatter(_RedactingFormatter):
+    """Time, level and message; line breaks in a message are escaped, so that each record stays one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -83,14 +83,14 @@ class TextFormatter(_QuietFormatter):
         return f"{time} {record.levelname} {record.name} {message}".replace("\r", "\\r").replace("\n", "\\n")
 
 
-def places_of(error: BaseException) -> list[str]:
+def _error_chain(error: BaseException) -> list[str]:
     """`Kind (file:line in function, ...)` of an error and its causes, innermost frames first."""
-    told: list[str] = []
+    chain: list[str] = []
     found: BaseException | None = error
-    while found is not None and len(told) < 5:
-        told.append(f"{type(found).__name__} ({_frames(found.__traceback__)})")
+    while found is not None and len(chain) < 5:
+        chain.append(f"{type(found).__name__} ({_frames(found.__traceback__)})")
         found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
-    return told
+    return chain
 
 
 def _frames(trace: TracebackType | None) -> str:

@@ -27,7 +27,7 @@ def serve(
     on_ready: Callable[[], None],
     on_stopping: Callable[[], None],
 ) -> None:
-    """Answer requests until SIGTERM or SIGINT; then accept no more and finish those in hand, for at most
+    """Serve until SIGTERM or SIGINT; then accept no more requests and finish running ones, for at most
     `FINISH_SECONDS`.
 
     `on_ready` is called when the application has started, `on_stopping` when the signal has come. Raises
@@ -42,13 +42,13 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        # uvicorn would believe what loopback says of addresses, by which wrong keys are counted.
+        # By default uvicorn trusts forwarded addresses from loopback, and wrong keys are counted by address.
         proxy_headers=bool(os.environ.get("FORWARDED_ALLOW_IPS")),
         timeout_graceful_shutdown=FINISH_SECONDS,
     )
     server = _Server(config, on_ready, on_stopping)
-    # uvicorn raises the signal once more when it is done, to end as if it had not handled it.
-    before = {number: signal.signal(number, _ignored) for number in (signal.SIGINT, signal.SIGTERM)}
+    # uvicorn raises the signal again when it is done.
+    before = {number: signal.signal(number, _ignore_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         server.run(list(sockets))
     except SystemExit:
@@ -62,8 +62,8 @@ def serve(
         )
 
 
-def _ignored(*_: object) -> None:
-    """The server has ended by this signal already."""
+def _ignore_signal(*_: object) -> None:
+    """Ignore a signal that the server has handled."""
 
 
 class _Server(uvicorn.Server):
@@ -77,7 +77,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            # What the start made stays; looking through it again and again takes a twentieth of the time.
+            # Objects of the start-up stay; collecting them again and again takes a twentieth of the time.
             gc.collect()
             gc.freeze()
             gc.set_threshold(20_000, 20, 20)

@@ -1,19 +1,17 @@
-"""Files that come with a request, written to a folder of the home as they arrive.
+"""Uploads: the files of a request, written to a folder of the home as they arrive.
 
-multipart/form-data (RFC 7578) of `receive_form`, and multipart/related (RFC 2387) of `receive_related`, as
-DICOMweb sends instances. Nothing of a body is held in memory but the piece that is being written, no name
-that a client gives is a path here, and what was not kept is gone when the request ends.
+`receive_form` takes multipart/form-data (RFC 7578), and `receive_related` multipart/related (RFC 2387), in
+which DICOMweb sends instances. Only the piece of the body that is being written is in memory, no name that a
+client gives is used as a path, and files that are not kept are removed when the request ends.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -25,7 +23,7 @@ from python_multipart.multipart import parse_options_header
 
 from medsiglip.api.archive.received import arriving
 from medsiglip.api.errors import ServiceError, explain
-from medsiglip.api.http.multipart import Parts
+from medsiglip.api.http.multipart import Parts, Received
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.storage.deletion import UPLOADS
 
@@ -33,33 +31,12 @@ if TYPE_CHECKING:
     from medsiglip.api.settings import Settings
 
 _PIECE = 256 << 10
-# What is still read of a refused body: a client that is cut off while it sends may never see the answer.
+# How much of a refused body is still read: a client that is cut off while it sends may never see the
+# response.
 _REST_BYTES = 8 << 20
 _REST_SECONDS = 2.0
-# While it is waited for, a body must come at this rate.
+# The least rate of a body, over the time in which the server waits for it.
 _SLOWEST_BYTES_PER_SECOND = 1024
-
-
-@dataclass(slots=True)
-class Received:
-    """What came: `files` in order, below `folder`, `others` the files of fields other than `file` by field,
-    and `fields` with all values of each form field. `has_ended`: there is no more of the body.
-    """
-
-    folder: Path
-    files: list[Path] = field(default_factory=list)
-    others: dict[str, Path] = field(default_factory=dict)
-    fields: dict[str, list[str]] = field(default_factory=dict)
-    size: int = 0
-    is_kept: bool = False
-    has_ended: bool = False
-
-    def keep(self) -> None:
-        """Leave the folder where it is, for a job that takes care of it: on the disk, before the job is."""
-        for path in [*self.files, *self.others.values(), self.folder, self.folder.parent]:
-            if path.exists():
-                _sync(path)
-        self.is_kept = True
 
 
 @asynccontextmanager
@@ -92,22 +69,22 @@ async def _received(
             await _take(request, received, media_type, names, settings)
         except (ServiceError, OSError) as error:
             explained = explain(error)
-            metrics.uploaded("failed" if explained is None else explained.code)
+            metrics.count_upload("failed" if explained is None else explained.code)
             raise
-        metrics.uploaded("taken", received.size)
+        metrics.count_upload("taken", received.size)
         try:
             yield received
         except Exception as error:
-            # Of a job that could not be noted; where the catalogue went away, it may have been.
+            # Keep the files only if the catalogue failed, because the job may have been stored all the same.
             received.is_kept = received.is_kept and isinstance(error, CatalogError)
-            # Sentences about a file name it as the client did, not where it lies here.
+            # Error messages name a file as the client did.
             if f"{received.folder}/" in str(error):
                 error.args = (str(error).replace(f"{received.folder}/", ""),)
             raise
     finally:
         if not received.is_kept:
             await run_in_threadpool(shutil.rmtree, received.folder, ignore_errors=True)
-        # What is kept is a job's by now, or may be: this process has done its part.
+        # Files that are kept belong to a job by now.
         arriving(received.folder).unlink(missing_ok=True)
 
 
@@ -157,7 +134,7 @@ def _boundary(request: Request, media_type: str) -> bytes:
 
 
 async def _pieces(request: Request, received: Received, settings: Settings) -> AsyncGenerator[bytes]:
-    """The body in larger pieces than it came in, as long as it comes fast enough."""
+    """The body in pieces of at least 256 KiB, as long as it comes fast enough."""
     pace, piece = _Pace(settings), bytearray()
     while not received.has_ended:
         try:
@@ -179,8 +156,10 @@ async def _pieces(request: Request, received: Received, settings: Settings) -> A
 
 
 class _Pace:
-    """Watches how fast a body comes. Only the time in which it is waited for counts against the client,
-    window by window: bytes that came fast at first buy no leave to trickle.
+    """Measures how fast a body comes, window by window.
+
+    Only the time in which the server waits for the client counts. A fast start does not make up for a slow
+    rest.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -196,7 +175,7 @@ class _Pace:
         self._waited += time.monotonic() - self._begun
 
     def check(self, count: int) -> None:
-        """Take note of `count` more bytes; raises ServiceError `upload-too-slow`."""
+        """Count `count` more bytes; raises ServiceError `upload-too-slow`."""
         self._bytes += count
         if time.monotonic() > self._end:
             raise _too_slow()
@@ -208,7 +187,7 @@ class _Pace:
 
 
 async def _read_rest(request: Request) -> None:
-    """Let a client finish a refused body, if little of it is left."""
+    """Read the rest of a refused body, if little of it is left."""
     left = _REST_BYTES
     try:
         async with asyncio.timeout(_REST_SECONDS):
@@ -226,7 +205,7 @@ def _check_size(size: int, settings: Settings) -> None:
         raise ServiceError(
             "upload-too-large",
             f"an upload may hold {settings.max_upload_bytes} bytes: send fewer files at once, or have the "
-            "service's keeper raise max_upload_bytes.",
+            "service's administrator raise max_upload_bytes.",
         )
 
 
@@ -240,14 +219,6 @@ def _make_folder(folder: Path, size: int, settings: Settings) -> None:
 def _check_room(folder: Path, size: int, settings: Settings) -> None:
     if shutil.disk_usage(folder).free < size + settings.min_free_bytes:
         raise ServiceError("disk-full", "the service's disk has no room for this upload: try again later.")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _too_slow() -> ServiceError:

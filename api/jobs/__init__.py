@@ -1,1 +1,4 @@
-"""Long work: the kinds of jobs, one attempt at a job, and the worker process."""
+"""Long-running operations: `handlers.py` has the kinds of jobs, `worker.py` the process that runs them.
+
+The commands `serve` and `worker` use `Worker` and `SupervisedProcess`; handlers use `JobRun`.
+"""

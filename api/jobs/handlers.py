@@ -1,57 +1,79 @@
-"""What kinds of jobs there are: one line of `HANDLERS` for each.
+"""The kinds of jobs: one line of `HANDLERS` for each.
 
-A handler gets the worker's archive and the run; it calls `run.progress` or `run.check` wherever it could
-stop, and its answer is the job's result. It may be called again for the same job, after a worker was lost or
-an error that may pass, and must then end as if it had been called once.
+A handler gets the worker's archive and the run. It calls `run.progress` or `run.check` wherever it can stop,
+and returns the job's result. It may be called again for the same job, after a worker was lost or after a
+temporary error, and must then end as if it had been called once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from medsiglip.api.archive.allowed_roots import allowed_path
+from medsiglip.api.archive.files import allowed_path
+
+Json = dict[str, Any]
 
 if TYPE_CHECKING:
-    from medsiglip.api.archive.archive import Answer, Archive
+    from medsiglip.api.archive.archive import Archive
     from medsiglip.api.jobs.job_run import JobRun
 
-    Handler = Callable[[Archive, JobRun], Answer]
+    Handler = Callable[[Archive, JobRun], Json]
 
 
-def _ingest(archive: Archive, run: JobRun) -> Answer:
+def _ingest(archive: Archive, run: JobRun) -> Json:
     """Parameters: `paths`, `metadata` (a CSV, or None) and `received` (the folder of an upload, below the
-    home, or None), out of which the worker takes what the index does not use when the job has ended.
+    home, or None), from which the worker removes the files that the index does not use when the job has
+    ended.
     """
     given = run.parameters
     paths, metadata, within = given["paths"], given.get("metadata"), None
-    if given.get("received") is None:  # named by a client: allowed when it was asked for, but links change
+    if given.get("received") is None:  # paths of a client are checked again: links may have changed
         within = archive.settings.ingest_roots
         paths = [allowed_path(path, within) for path in paths]
         metadata = None if metadata is None else allowed_path(metadata, within)
-    return archive.ingest(paths, metadata=metadata, within=within, on_progress=run.progress)
+    report = archive.ingest(paths, metadata=metadata, within=within, on_progress=run.progress)
+    return report.to_json()
 
 
-def _probe(archive: Archive, run: JobRun) -> Answer:
+def _probe(archive: Archive, run: JobRun) -> Json:
     """Parameters: `name`, `labels` or `labels_csv`, `level`, `where`."""
     given = run.parameters
     run.progress("training", 0, None)
-    return archive.train_probe(
+    probe = archive.train_probe(
         given["name"],
         labels_csv=given.get("labels_csv"),
         labels=given.get("labels") or (),
         level=given.get("level") or "image",
         where=given.get("where") or (),
     )
+    return probe.to_json()
 
 
-def _report(archive: Archive, run: JobRun) -> Answer:
+def _report(archive: Archive, run: JobRun) -> Json:
     """Parameters: `study_instance_uid`, `route`, `generator`, `options` (as in a rule), `indication`, `by`.
     The draft's id is the job's.
     """
-    from medsiglip.api.archive.drafts.reports import draft_for_job
+    from medsiglip.api.archive.drafts.reports import ReportRequest, make_draft
+    from medsiglip.medgemma.errors import DraftError
 
-    return draft_for_job(archive, run)
+    given = run.parameters
+    route = given.get("route")
+    request = ReportRequest(
+        study=given["study_instance_uid"],
+        route=route,
+        generator=given.get("generator"),
+        options=given.get("options"),
+        indication=given.get("indication"),
+        by=given.get("by") or (f"route:{route}" if route else "worker"),
+        draft_id=run.job.id,
+    )
+    try:
+        draft = make_draft(archive, request, lambda: run.stopped_by is not None, run.progress)
+    except DraftError:
+        run.check()  # what was cancelled ends so
+        raise
+    return {"id": draft.id, "status": draft.status, "study_instance_uid": draft.study_instance_uid}
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -1,4 +1,4 @@
-"""One attempt at a job: what its handler may ask and tell, and the thread beside it that renews the lease."""
+"""One attempt at a job: its progress and cancellation, and the thread that renews its lease."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from medsiglip.index.service.jobs import LEASE_SECONDS, Job, JobQueue
 from medsiglip.ingest.run.interruption import Interruption, stoppable
 
 Reason = Literal["cancel", "lost", "shutdown"]
-LOOK_EVERY_S = 0.5
-RENEW_EVERY_S = LEASE_SECONDS / 3
+POLL_SECONDS = 0.5
+RENEW_SECONDS = LEASE_SECONDS / 3
 _log = logging.getLogger("medsiglip.worker")
 
 
 class JobRun:
-    """A claimed job while its handler works on it. `stopped_by` says why it is to end early, if it is."""
+    """A claimed job while its handler runs. `stopped_by` says why it must end early, if it must."""
 
     def __init__(self, queue: JobQueue, job: Job) -> None:
         self.job = job
@@ -29,7 +29,7 @@ class JobRun:
         self._interruption = Interruption()
         self._ended = threading.Event()
         self._latest: tuple[str, int, int | None] | None = None
-        self._told: tuple[str, int, int | None] | None = None
+        self._published: tuple[str, int, int | None] | None = None
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -37,30 +37,30 @@ class JobRun:
         return self.job.parameters
 
     def progress(self, stage: str, done: int, total: int | None) -> None:
-        """Tell how far the job is, as often as you like. Raises what `check` raises."""
+        """Report how far the job is; cheap enough to call often. Raises what `check` raises."""
         self._latest = stage, done, total
         self.check()
 
-    def tell(self) -> None:
-        """Have the catalogue know the latest progress now; it is told within a second anyway."""
-        if self._latest != self._told:
+    def publish(self) -> None:
+        """Store the latest progress in the catalogue now; otherwise that happens within a second."""
+        if self._latest != self._published:
             self._beat()
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt when the job is to end: it was cancelled, another worker has it, or this
-        one shuts down. What was committed stays.
+        """Raise KeyboardInterrupt when the job must end: it was cancelled, another worker has it, or this one
+        shuts down. What was committed stays.
         """
         self._interruption.check()
 
     def stop(self, reason: Reason) -> None:
-        """Have the handler end at its next `check`; safe from any thread and in a signal handler."""
+        """Make the handler end at its next `check`; safe from any thread and in a signal handler."""
         if self.stopped_by is None or reason == "lost":
             self.stopped_by = reason
         self._interruption.stop()
 
     @contextmanager
     def leased(self) -> Iterator[None]:
-        """Renew the lease for as long as this lasts; an ingest within it ends by `stop`, not by a signal."""
+        """Renew the lease within this context; an ingest in it ends by `stop`, not by a signal."""
         thread = threading.Thread(target=self._keep_lease, name="lease", daemon=True)
         thread.start()
         try:
@@ -72,13 +72,13 @@ class JobRun:
 
     def _keep_lease(self) -> None:
         renewed = time.monotonic()
-        while self.stopped_by != "lost" and not self._ended.wait(LOOK_EVERY_S):
-            is_due = time.monotonic() - renewed >= RENEW_EVERY_S
+        while self.stopped_by != "lost" and not self._ended.wait(POLL_SECONDS):
+            is_due = time.monotonic() - renewed >= RENEW_SECONDS
             try:
-                answer = self._beat() if is_due or self._latest != self._told else self._standing()
+                answer = self._beat() if is_due or self._latest != self._published else self._standing()
             except CatalogError as error:
                 _log.warning("job %s: its lease could not be renewed (%s)", self.job.id, error.code)
-                continue  # the database may come back, and says then whether the job is still ours
+                continue  # when the database is back, it says whether the job still belongs to this worker
             except Exception:
                 _log.exception("job %s: its lease could not be renewed", self.job.id)
                 continue
@@ -93,7 +93,7 @@ class JobRun:
             return self._queue.beat(self.job)
         stage, done, total = latest
         answer = self._queue.beat(self.job, done=done, total=total, stage=stage)
-        self._told = latest
+        self._published = latest
         return answer
 
     def _standing(self) -> Literal["go-on", "cancel", "lost"]:

@@ -1,7 +1,7 @@
-"""A child process that is started again when it ends by itself, and that ends with its parent.
+"""A child process that is restarted when it ends by itself, and that ends with its parent.
 
-The child's standard input is a pipe of which the parent holds the other end: it is closed when the parent
-ends, in whatever way, and that is the child's word to end as well.
+The child's standard input is a pipe from the parent. It is closed when the parent ends, in whatever way, and
+the child ends when it is closed.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class SupervisedProcess:
 
     @property
     def process_id(self) -> int | None:
-        """The id of the process that runs now, if one does."""
+        """The id of the running process, if there is one."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
-    def tell_to_stop(self) -> None:
-        """Have the process end, without waiting for it."""
+    def request_stop(self) -> None:
+        """Ask the process to end, without waiting for it."""
         self._stopping.set()
         with self._lock:
             process = self._process
@@ -54,8 +54,8 @@ class SupervisedProcess:
                     process.stdin.close()
 
     def stop(self, within_s: float) -> None:
-        """Have the process end, and kill it if it has not done so in time."""
-        self.tell_to_stop()
+        """Ask the process to end, and kill it if it has not ended in time."""
+        self.request_stop()
         with self._lock:
             process = self._process
         if process is not None:
@@ -91,7 +91,9 @@ class SupervisedProcess:
 
 
 def call_when_input_ends(call: Callable[[], None]) -> None:
-    """In a supervised process: call this from a thread when the parent has ended, or wants this one to."""
+    """In a supervised process: call `call` in a thread when the parent has ended or asks this process to
+    end.
+    """
 
     def wait() -> None:
         with suppress(OSError):

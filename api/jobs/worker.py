@@ -1,7 +1,7 @@
-"""The worker: claims jobs one after the other, runs them, and says what became of each.
+"""The worker: claims jobs one after the other, runs them, and stores their results.
 
-It outlasts a database that goes away for a while. A job whose worker is killed is claimed by another when its
-lease has run out; a worker that is told to end hands its job back.
+It survives a database that is away for a while. A job whose worker is killed is claimed by another when its
+lease has expired; a worker that is stopped hands its job back.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ import logging
 import math
 import os
 import queue
+import re
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from secrets import token_hex
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from medsiglip.api.archive.payload import storable
 from medsiglip.api.archive.received import discard_unused
-from medsiglip.api.archive.retries import pause, retry_after
-from medsiglip.api.errors import Explanation, ServiceError, explain
+from medsiglip.api.errors import Explanation, ServiceError, explain, retry_after
 from medsiglip.api.jobs.handlers import HANDLERS
 from medsiglip.api.jobs.job_run import JobRun
 from medsiglip.index.errors import CatalogError
@@ -35,12 +34,13 @@ T = TypeVar("T")
 POLL_SECONDS = 1.0
 CLEAN_UP_SECONDS = 3600.0
 GRACE_SECONDS = 8.0
-_PASSING = {"catalog-busy", "database-unreachable", "disk-full", "disk-error"}
+_TEMPORARY = {"catalog-busy", "database-unreachable", "disk-full", "disk-error"}
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _log = logging.getLogger("medsiglip.worker")
 
 
 class Worker:
-    """Runs the jobs of one archive in the thread that calls `run`. `ended` counts them by how they ended."""
+    """Runs the jobs of one archive in the thread that calls `run`. `ended` counts them by outcome."""
 
     def __init__(self, archive: Archive, *, poll_seconds: float = POLL_SECONDS) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
@@ -49,12 +49,13 @@ class Worker:
         self._poll_seconds = poll_seconds
         self._run: JobRun | None = None
         self._stopping = False
-        # Not an Event: `stop` is also called by a signal handler within `get`, and only `put` may be.
-        self._wakings: queue.SimpleQueue[None] = queue.SimpleQueue()
+        # Not an Event: a signal handler may call `stop` during `get`, and only `SimpleQueue.put` is safe
+        # there.
+        self._wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def run(self, *, once: bool = False) -> None:
-        """Work until `stop`, or, with `once`, until no job waits. Raises the `CatalogError` of a home that
-        cannot be used.
+        """Run jobs until `stop`, or, with `once`, until no job waits. Raises the `CatalogError` of a home
+        that cannot be used.
         """
         self._persist(self._archive.make)
         cleaned = -math.inf
@@ -71,13 +72,13 @@ class Worker:
                 self._sleep(self._poll_seconds)
 
     def stop(self) -> None:
-        """End `run`: a job in hand is finished or handed back within `GRACE_SECONDS`, after which the process
-        ends in any case. Safe from any thread and in a signal handler.
+        """End `run`: the current job is finished or handed back within `GRACE_SECONDS`, after which the
+        process ends in any case. Safe from any thread and in a signal handler.
         """
         if self._stopping:
             return
         self._stopping = True
-        self._wakings.put(None)
+        self._wake_ups.put(None)
         run = self._run
         if run is not None:
             run.stop("shutdown")
@@ -96,8 +97,8 @@ class Worker:
             run.stop("shutdown")
         with run.leased():
             try:
-                result = storable(HANDLERS[job.kind](self._archive, run))
-                self._persist(run.tell)
+                result = _storable(HANDLERS[job.kind](self._archive, run))
+                self._persist(run.publish)
                 outcome = self._end(run, "done", lambda: self._queue.finish(job, result))
             except (KeyboardInterrupt, InterruptedIngestError):
                 outcome = self._end_early(run)
@@ -117,49 +118,50 @@ class Worker:
         if explanation.code == "unexpected":
             _log.error("job %s failed", run.job.id, exc_info=error)
         wait = retry_after(error, explanation.code, run.job.attempts)
-        told = {"code": explanation.code, "message": explanation.message}
-        outcome = self._end(run, "failed", lambda: self._queue.fail(run.job, told, retry_after=wait))
+        failure = {"code": explanation.code, "message": explanation.message}
+        outcome = self._end(run, "failed", lambda: self._queue.fail(run.job, failure, retry_after=wait))
         if explanation.code == "encoder-failed":
             raise ServiceError("encoder-failed", explanation.message) from error
         return outcome
 
-    def _end(self, run: JobRun, outcome: str, tell: Callable[[], bool]) -> str:
-        """Tell the catalogue how the run ended, unless another worker has the job by now."""
+    def _end(self, run: JobRun, outcome: str, store: Callable[[], bool]) -> str:
+        """Store how the run ended, unless another worker has the job by now."""
         if run.stopped_by == "lost":
             return "lost"
-        # After a connection that was lost while it committed, the second try finds the job ended: "not ours".
-        self._persist(tell)
-        self._tidy(run)
+        # If the connection was lost during the commit, the second try finds the job ended already.
+        self._persist(store)
+        self._clean_up(run)
         return outcome
 
-    def _tidy(self, run: JobRun) -> None:
+    def _clean_up(self, run: JobRun) -> None:
         if run.parameters.get("received") is not None:
             job = self._persist(lambda: self._queue.get(run.job.id))
             self._persist(lambda: discard_unused(self._archive.index, job))
 
     def _persist(self, call: Callable[[], T]) -> T:
-        """The answer of a call on the catalogue, repeated until the database is there. Raises the
-        `CatalogError` of what does not pass, or of what has not when the worker is to end.
+        """The result of a call on the catalogue, repeated until the database answers.
+
+        Raises a `CatalogError` that is not temporary, or any when the worker is stopping.
         """
         tries = 0
         while True:
             try:
                 return call()
             except CatalogError as error:
-                if error.code not in _PASSING or self._stopping:
+                if error.code not in _TEMPORARY or self._stopping:
                     raise
                 _log.warning("%s (%s); trying again", error, error.code)
-            self._sleep(pause(tries))
+            self._sleep(_pause(tries))
             tries += 1
 
     def _sleep(self, seconds: float) -> None:
         try:
-            self._wakings.get(timeout=seconds)
+            self._wake_ups.get(timeout=seconds)
         except queue.Empty:
             return
 
     def _abandon(self, run: JobRun) -> None:
-        """The handler does not stop: another worker shall have the job at once, and this process ends."""
+        """The handler does not stop: hand the job back to other workers, and end this process."""
         if self._run is run:
             try:
                 self._queue.hand_back(run.job)
@@ -181,3 +183,19 @@ def _explained(error: Exception) -> Explanation:
         "unexpected",
         f"The job failed ({type(error).__name__}); the worker's log has the reason under its id.",
     )
+
+
+def _storable(value: Any) -> Any:
+    """JSON values, with U+FFFD for what UTF-8 or a database does not take: NUL, and the surrogates that stand
+    for bytes of file names (PEP 383).
+    """
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_storable(name): _storable(item) for name, item in value.items()}
+    return [_storable(item) for item in value] if isinstance(value, list) else value
+
+
+def _pause(tries: int) -> float:
+    """Seconds before the next try to reach a database that does not answer."""
+    return float(min(0.25 * 2 ** min(tries, 10), 10.0))

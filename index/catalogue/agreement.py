@@ -1,7 +1,7 @@
-"""One study or series that several files tell of, and do not agree on.
+"""Agreement of several files on the attributes of one study or series.
 
-Of different values the smallest is kept, whoever comes first: however the files are shared out over workers,
-runs and interruptions, the same files make the same study.
+Of different values the smallest is kept, not the first: so the same files make the same study, however they
+are divided among workers, runs and interruptions.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _IDENTITY = frozenset({"study_instance_uid", "series_instance_uid", "patient_key
 
 
 def agree(first: Record, *others: Record) -> Record:
-    """What records of one study or series say together: for each field the smallest value that any gives.
+    """One record from several of one study or series: for each field the smallest value that any has.
 
-    The patient is that of `first`; what is said of another patient does not count.
+    The patient is that of `first`; records of another patient are ignored.
     """
-    every: list[StudyRecord | SeriesRecord] = [first, *others]
-    counting = [one for one in every if _patient(one) == _patient(first)]
+    records: list[StudyRecord | SeriesRecord] = [first, *others]
+    counting = [one for one in records if _patient(one) == _patient(first)]
     values: dict[str, Any] = {}
     for name in set(first.__slots__) - _IDENTITY:
-        told = [getattr(one, name) for one in counting]
-        values[name] = min((value for value in told if value not in (None, "")), key=_order, default=None)
+        given = [getattr(one, name) for one in counting]
+        values[name] = min((value for value in given if value not in (None, "")), key=_order, default=None)
     return replace(first, **values)
 
 

@@ -1,4 +1,4 @@
-"""The connection to the catalogue: one engine, `read` and `write` transactions, and errors as sentences."""
+"""The connection to the catalogue: one engine, transactions, and errors as `CatalogError`."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect, text, update
+from sqlalchemy import Connection, Engine, create_engine, event, exc, func, inspect, select, text, update
 from sqlalchemy.engine import URL, make_url
 
-from medsiglip.index.catalogue.migrations import HEAD
+from medsiglip.index.catalogue import migrations
 from medsiglip.index.catalogue.schema import home as home_table
 from medsiglip.index.errors import CatalogError
 
-# Otherwise PostgreSQL gives each statement a view of its own. Writers read what is committed when they hold
+# Without this, each statement on PostgreSQL sees another state. Writers read what is committed once they hold
 # their lock (postgresql.org/docs/current/transaction-iso.html).
 _ONE_VIEW: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# A lock that was waited for too long, a deadlock, a serialization failure (PostgreSQL, appendix A).
-_CROSSED = {"55P03", "40P01", "40001"}
-_FIRST_WITH_IDENTITY = "0005"
+# Lock timeout, deadlock, serialization failure (PostgreSQL, appendix A).
+_CONFLICTS = {"55P03", "40P01", "40001"}
 # relpages is what the last ANALYZE or VACUUM found (postgresql.org/docs/current/catalog-pg-class.html).
 _GROWN_TABLES = (
     "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace "
@@ -59,75 +59,78 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent view of the catalogue."""
-        with self.sentences(), self._engine.connect() as plain:
+        with self.translate_errors(), self._engine.connect() as plain:
             connection = plain if self.is_sqlite else plain.execution_options(**_ONE_VIEW)
             with connection.begin():
                 yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that alone may write: it waits for other writers, of any process."""
-        with self.sentences(), self._engine.connect() as plain:
+        """The only transaction that writes to the cases: it waits for other writers, of any process."""
+        with self.translate_errors(), self._engine.connect() as plain:
             connection = plain.execution_options(sqlite_begin="BEGIN IMMEDIATE")
             with connection.begin():
                 connection.execute(update(home_table).values(version=home_table.c.version + 1))
                 yield connection
 
     @contextmanager
-    def write_beside(self) -> Iterator[Connection]:
-        """A transaction on the service's own tables, which is no news to readers of cases. Writers of those
-        wait for it on SQLite only.
+    def write_service_tables(self) -> Iterator[Connection]:
+        """A transaction on the tables of `medsiglip.index.catalogue.service_schema`, which readers of the
+        cases need not notice. It excludes `write` transactions on SQLite only.
         """
-        with self.sentences(), self._engine.connect() as plain:
+        with self.translate_errors(), self._engine.connect() as plain:
             connection = plain.execution_options(sqlite_begin="BEGIN IMMEDIATE")
             with connection.begin():
                 yield connection
 
     @property
     def _file(self) -> Path | None:
-        """SQLite's own file, if there is one."""
+        """The file of a SQLite catalogue, None for one in memory or on a server."""
         name = self.url.database if self.is_sqlite else None
         return None if not name or name.startswith((":", "file:")) else Path(name)
 
     def make_file(self) -> None:
-        """Make SQLite's file for this user only; SQLite gives the log beside it the same mode."""
+        """Create SQLite's file with mode 0600, which SQLite then gives to its log too."""
         if self._file is not None:
             with suppress(FileExistsError, FileNotFoundError):
                 os.close(os.open(self._file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     def holds_tables(self) -> bool:
-        """Whether this is a catalogue; asking makes none, as connecting to SQLite would."""
+        """Whether this is a catalogue; unlike connecting to SQLite, this creates no file.
+
+        Raises `CatalogError` `older-home` for tables of a revision before the first that can be migrated.
+        """
         if self._file is not None and not (self._file.is_file() and self._file.stat().st_size):
             return False
-        with self.sentences(), self._engine.connect() as connection, connection.begin():
-            return _revision(connection) is not None
-
-    @staticmethod
-    def has_identity(connection: Connection) -> bool:
-        """Whether these tables are of a revision that knows identities."""
-        return (_revision(connection) or "") >= _FIRST_WITH_IDENTITY
+        with self.translate_errors(), self._engine.connect() as connection, connection.begin():
+            revision = _revision(connection)
+        if revision is not None and revision < migrations.FIRST:
+            raise CatalogError(
+                "older-home",
+                f"{self.home} was written by a pre-release of medsiglip (catalogue {revision}), which this "
+                "version cannot read; nothing was changed: choose another --home and ingest the files again.",
+            )
+        return revision is not None
 
     def migrate(self) -> None:
-        """Bring the tables up to date; a catalogue that is already costs a query and no import."""
-        with self.sentences(), self._engine.connect() as plain:
+        """Bring the tables up to date; where they are, this takes one query and imports nothing."""
+        with self.translate_errors(), self._engine.connect() as plain:
             connection = plain.execution_options(sqlite_begin="BEGIN")
             with connection.begin():
-                if _revision(connection) == HEAD:
+                if _revision(connection) == migrations.HEAD:
                     return
-        with self.sentences(), self._engine.connect() as plain:
+        with self.translate_errors(), self._engine.connect() as plain:
             connection = plain.execution_options(sqlite_begin="BEGIN IMMEDIATE")
             with connection.begin():
                 if not self.is_sqlite:
                     connection.execute(text("SELECT pg_advisory_xact_lock(5064661)"))
-                if _revision(connection) != HEAD:
+                if _revision(connection) != migrations.HEAD:
                     self._upgrade(connection)
 
     def _upgrade(self, connection: Connection) -> None:
-        from medsiglip.index.catalogue.migrations import UnknownRevisionError, upgrade
-
         try:
-            upgrade(connection)
-        except UnknownRevisionError as error:
+            migrations.upgrade(connection)
+        except migrations.UnknownRevisionError as error:
             raise CatalogError(
                 "newer-home",
                 f"{self.home} was written by a newer version of medsiglip (catalogue {error}); "
@@ -135,20 +138,21 @@ class Database:
             ) from None
 
     def analyze(self) -> None:
-        """Have PostgreSQL look at the tables that have grown by a quarter since it last did, which it does by
-        itself a minute later: until then it takes a table just filled for a small one, and joins row by row.
+        """Renew PostgreSQL's statistics of the tables that have grown by a quarter. By itself it does so
+        about a minute later; until then it takes a table that was just filled for a small one, and joins row
+        by row.
         """
         if self.url.get_backend_name() != "postgresql":
             return
-        with self.sentences(), self._engine.connect() as plain:
+        with self.translate_errors(), self._engine.connect() as plain:
             connection = plain.execution_options(isolation_level="AUTOCOMMIT")
             for name in connection.execute(text(_GROWN_TABLES)).scalars().all():
                 connection.exec_driver_sql(f'ANALYZE "{name}"')
 
     def empty_log(self) -> None:
-        """Empty SQLite's write-ahead log, so that what was deleted is not left in it."""
+        """Empty SQLite's write-ahead log, so that deleted rows are not left in it."""
         if self.is_sqlite:
-            with self.sentences(), self._engine.connect() as plain:
+            with self.translate_errors(), self._engine.connect() as plain:
                 connection = plain.execution_options(isolation_level="AUTOCOMMIT")
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -157,8 +161,8 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
-    def sentences(self) -> Iterator[None]:
-        """Turn what the disk and the database refuse into one `CatalogError` with its cure."""
+    def translate_errors(self) -> Iterator[None]:
+        """Turn errors of the disk and the database into `CatalogError`."""
         try:
             yield
         except exc.DBAPIError as error:
@@ -213,7 +217,7 @@ class Database:
         state = getattr(error.orig, "sqlstate", None)
         if state == "53100":
             return self._disk_full()
-        if state in _CROSSED:
+        if state in _CONFLICTS:
             return self._busy()
         if error.connection_invalidated or (
             isinstance(error, exc.OperationalError)
@@ -248,6 +252,16 @@ class Database:
         )
 
 
+def now_of(connection: Connection) -> datetime:
+    """The time in UTC by the clock of the database server, which several machines share; with SQLite, by that
+    of this machine.
+    """
+    if connection.dialect.name == "postgresql":
+        moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return moment.astimezone(UTC)
+    return datetime.now(UTC)
+
+
 def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
@@ -255,13 +269,12 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _prepare_sqlite(busy_seconds: float, connection: Any, _record: object) -> None:
-    # The driver would open transactions by itself, and only before some statements: `_begin_sqlite` does it
-    # instead.
+    # The driver would begin transactions by itself, but only before some statements; `_begin_sqlite` does it.
     connection.isolation_level = None
     cursor = connection.cursor()
     _use_log(cursor, busy_seconds)
-    # NORMAL would do for killed processes; FULL also keeps what was reported as done when the power fails,
-    # for one more fsync per batch (sqlite.org/pragma.html#pragma_synchronous).
+    # NORMAL survives killed processes; FULL also keeps committed transactions when the power fails, for one
+    # more fsync per batch (sqlite.org/pragma.html#pragma_synchronous).
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     # Deleted rows are overwritten with zeros: `forget` must not leave them in free pages.
@@ -270,8 +283,8 @@ def _prepare_sqlite(busy_seconds: float, connection: Any, _record: object) -> No
 
 
 def _use_log(cursor: Any, busy_seconds: float) -> None:
-    """Turn the write-ahead log on. SQLite gives this up at once, whatever its time-out, while another process
-    opens the same new catalogue.
+    """Turn the write-ahead log on. While another process opens the same new catalogue, SQLite refuses this at
+    once, whatever its time-out.
     """
     deadline = time.monotonic() + busy_seconds
     while True:

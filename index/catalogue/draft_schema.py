@@ -1,7 +1,7 @@
-"""Tables of routes and drafts, and of the report texts of cases.
+"""Tables of routing rules, drafts and report texts.
 
-They hang on the rows of studies and are written in `Database.write` transactions, so that a deletion and
-what is being written about the study wait for each other.
+They refer to rows of studies and are written in `Database.write` transactions, so that a deletion of a study
+and a draft of it wait for each other.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from sqlalchemy import JSON, Boolean, CheckConstraint, Column, ForeignKey, Integ
 
 from medsiglip.index.catalogue.schema import Id, UtcDateTime, metadata
 
-# Images with an id above `seen_image_id` are news to the route; `since_image_id` is where it begins.
+# Routing rules. A rule looks at images with an id above `since_image_id`, and has not seen those above
+# `seen_image_id`.
 routes = Table(
     "routes",
     metadata,
@@ -24,7 +25,7 @@ routes = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
-# The primary key is why a study is sent once for each route.
+# The primary key ensures that a study is sent once for each rule.
 route_decisions = Table(
     "route_decisions",
     metadata,

@@ -14,13 +14,13 @@ Kind = Literal["field", "label", "quality"]
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
 
 MAX_CHARACTERS = 256 * 1024
-"""Of one expression: 4,000 UIDs fit."""
+"""The longest expression; 4,000 UIDs fit."""
 MAX_ALTERNATIVES = 10_000
-"""Of one expression: what bars part."""
+"""The most alternatives of one expression, separated by bars."""
 MAX_EXPRESSIONS = 100
-"""Of one question: SQLite takes conditions that are 1,000 deep (sqlite.org/limits.html)."""
+"""The most expressions of one question; SQLite accepts conditions 1,000 deep (sqlite.org/limits.html)."""
 MAX_NAME = 4096
-"""Characters of the name of a label or quality."""
+"""The longest name of a label or quality, in characters."""
 
 _PREFIXES: dict[Kind, str] = {"label": "label:", "quality": "quality.", "field": ""}
 _CURES: dict[Kind, str] = {
@@ -31,13 +31,14 @@ _CURES: dict[Kind, str] = {
 _OPERATORS: tuple[Operator, ...] = ("!=", "<=", ">=", "=", "<", ">")
 _SIGNS = "=<>!"
 _BAR = re.compile(r"(?<!\\)\|")
-# Finding a name like another costs the product of their lengths (difflib): few and short ones are looked at.
-_MOST_COMPARED, _MOST_TOLD, _LONG = 1000, 60, 64
+# Comparing two names takes time proportional to the product of their lengths (difflib), so only some short
+# names are compared.
+_MOST_COMPARED, _MOST_SHOWN, _LONG = 1000, 60, 64
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """What `text` says: `name` without the prefix of its kind, and `value` without blanks around it."""
+    """The parts of `text`: `name` without the prefix of its kind, `value` without surrounding blanks."""
 
     text: str
     kind: Kind
@@ -46,7 +47,7 @@ class Expression:
     value: str
 
     def alternatives(self) -> list[str]:
-        """What bars part, without blanks around it; a bar of a value's own has a backslash before it.
+        """The values between bars, without surrounding blanks; a bar within a value is written `\\|`.
 
         Raises `CatalogError` `bad-filter`.
         """
@@ -62,7 +63,7 @@ class Expression:
 def read(text: str) -> Expression:
     """The parts of an expression. Raises `CatalogError` `bad-filter`.
 
-    The first operator counts, but the last after `label:`, for the name of a label may hold some.
+    The operator is the first one, but after `label:` the last, as names of labels may contain operators.
     """
     _check(text)
     stripped = text.strip()
@@ -79,28 +80,28 @@ def read(text: str) -> Expression:
 
 
 def bad_filter(text: str, why: str) -> CatalogError:
-    """The error of an expression that cannot be used, `why` being a clause."""
+    """The error for an expression that cannot be used; `why` is a clause."""
     return CatalogError("bad-filter", f"The filter {excerpt(text)} cannot be used: {why}.")
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """`; did you mean …?` and the list of what there is, of which a long one is told in part."""
+    """`; did you mean …?` and the names that exist, of which a long list is shortened."""
     names, small = sorted(known), name.lower()
     close = [one for one in names if small in one]
     if not close and len(small) <= _LONG:
         short = [one for one in names if len(one) <= _LONG]
         close = get_close_matches(small, short[:_MOST_COMPARED], 1)
-    meant = f"; did you mean {_told(close[0])}?" if close else ";"
-    more = f" and {len(names) - _MOST_TOLD} more" if len(names) > _MOST_TOLD else ""
-    return f"{meant} There are: {', '.join(map(_told, names[:_MOST_TOLD])) or 'none'}{more}"
+    meant = f"; did you mean {_shortened(close[0])}?" if close else ";"
+    more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
+    return f"{meant} There are: {', '.join(map(_shortened, names[:_MOST_SHOWN])) or 'none'}{more}"
 
 
-def _told(name: str) -> str:
+def _shortened(name: str) -> str:
     return name if len(name) <= _LONG else f"{name[:_LONG]}..."
 
 
 def _check(text: str) -> None:
-    """Refuse a text that is too long, or that no database holds: with NUL, or with half of a character."""
+    """Refuse a text that is too long, or that databases cannot hold: with NUL or a lone surrogate."""
     if len(text) > MAX_CHARACTERS:
         raise bad_filter(
             text, f"it has {len(text)} characters and may have {MAX_CHARACTERS}: ask in several questions"
@@ -119,7 +120,7 @@ def _first_operator(text: str) -> int:
 
 
 def _last_operator(text: str) -> int:
-    """Where the last operator that has something before it begins, -1 for none."""
+    """Where the last operator with a name before it begins, -1 for none."""
     at = max(map(text.rfind, _SIGNS))
     is_second = at > 0 and text[at - 1 : at + 1] in _OPERATORS and text[: at - 1].strip()
     return at - 1 if is_second else at

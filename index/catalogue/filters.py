@@ -9,8 +9,8 @@
     label:nodule=1          labels; the most specific wins: image's file, instance, series, study
     report=pleural effusion the study's report holds these words, next to each other; empty: it has no report
 
-A `|` that belongs to a value is written `\\|`. Values are bound parameters, never part of the SQL text. How
-long an expression may be stands in `medsiglip.index.catalogue.filter_expression`.
+A `|` within a value is written `\\|`. Values are bound parameters, never part of the SQL text. The limits of
+an expression's length are in `medsiglip.index.catalogue.filter_expression`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ FIELDS: dict[str, tuple[Column[Any], Kind]] = {
     "patient_age": (studies.c.patient_age, "number"),
     "patient_key": (patients.c.patient_key, "text"),
 }
-"""What can be filtered on, besides `quality.<name>`, `label:<name>` and `report`."""
+"""The fields of filters, besides `quality.<name>`, `label:<name>` and `report`."""
 
 _NEEDS: dict[str, tuple[Table, ...]] = {
     "images": (),
@@ -108,8 +108,8 @@ _JOINS: dict[str, ColumnElement[bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One condition on images, the tables it speaks of besides `images`, and the label or the quality that it
-    names if any; `value` is what it compares, None for a report.
+    """A condition on images, the tables that it needs besides `images`, and the label or quality that it
+    names, if any; `value` is the column that it compares, None for a report.
     """
 
     condition: ColumnElement[bool]
@@ -120,7 +120,7 @@ class Filter:
 
 
 def parse(text: str) -> Filter:
-    """The condition that an expression stands for.
+    """The condition of an expression.
 
     Raises `CatalogError` `bad-filter`, which names the field and what it may be.
     """
@@ -141,7 +141,7 @@ def parse(text: str) -> Filter:
 
 
 def joined(filters: Iterable[Filter], *more: Table) -> Any:
-    """`images` joined with the tables that these filters, and the caller, need."""
+    """`images` joined with the tables that these filters and the caller need."""
     wanted = {table.name for one in filters for table in one.tables} | {table.name for table in more}
     source: Any = images
     for name in ("instances", "series", "studies", "patients"):
@@ -151,7 +151,7 @@ def joined(filters: Iterable[Filter], *more: Table) -> Any:
 
 
 def resolved_label(name: str) -> ColumnElement[Any]:
-    """An image's value of a label: the most specific that was given, or NULL."""
+    """An image's value of a label: the most specific one, or NULL."""
 
     def given(level: str, uid: ColumnElement[Any], pixel_hash: ColumnElement[Any]) -> ColumnElement[Any]:
         found = select(labels.c.value).where(
@@ -215,12 +215,12 @@ def _one_of(
 def _one_number_of(column: ColumnElement[Any], numbers: Sequence[float]) -> ColumnElement[bool]:
     if not isinstance(column.type, Integer):
         return one_of(column, numbers)
-    # PostgreSQL uses the index of a column of whole numbers for whole numbers only; it holds no larger ones.
+    # PostgreSQL uses the index of an integer column only for integers; larger ones are in no column.
     return one_of(column, [int(one) for one in numbers if one.is_integer() and abs(one) < 2**63])
 
 
 def _within_any(column: Any, spans: Iterable[tuple[str, str]]) -> ColumnElement[bool]:
-    """That a date lies in one of these spans. Each is looked up once, by the index of the dates."""
+    """The condition that a date is in one of these spans; each is looked up once, by the index on dates."""
     rows = column.table.alias()
     span = listed([first + last for first, last in _without_overlap(spans)])
     first, last = func.substr(span.c.value, 1, 10), func.substr(span.c.value, 11, 10)
@@ -286,7 +286,7 @@ def _days(expression: Expression, text: str) -> tuple[str, str]:
 
 
 def parse_all(texts: Sequence[str]) -> tuple[Filter, ...]:
-    """Every condition; all of them must hold. Raises `CatalogError` `bad-filter`."""
+    """The conditions of several expressions, all of which must hold. Raises `CatalogError` `bad-filter`."""
     if len(texts) > MAX_EXPRESSIONS:
         raise CatalogError(
             "bad-filter",
@@ -297,5 +297,5 @@ def parse_all(texts: Sequence[str]) -> tuple[Filter, ...]:
 
 
 def conjunction(filters: Iterable[Filter]) -> ColumnElement[bool]:
-    """That all filters hold."""
+    """The condition that all filters hold."""
     return and_(literal(True), *(one.condition for one in filters))

@@ -1,7 +1,7 @@
-"""The one identity that a home and its catalogue share: a column of the catalogue, and a file of the home.
+"""The identity that a home and its catalogue share: a column of the catalogue, and a file of the home.
 
-A home that is opened with another catalogue than its own would take all its vectors for nobody's, so such a
-pair is refused. Nothing is made, migrated or deleted before the two are known to belong together.
+A home that is opened with another catalogue would take all its vectors for leftovers, so such a pair is
+refused. Nothing is created, migrated or deleted before the two are known to belong together.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 from sqlalchemy.engine import URL
 
 from medsiglip.index.catalogue.database import Database
-from medsiglip.index.catalogue.schema import doomed_files, home, shards, unfinished_files
+from medsiglip.index.catalogue.schema import doomed_files, home, shards
+from medsiglip.index.catalogue.service_schema import unfinished_files
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.vectors import atomic_file
 
@@ -26,7 +27,7 @@ _SHARD = re.compile(r"([0-9a-f]{32})(?:-[0-9]+)?\.parquet")
 
 @dataclass(frozen=True, slots=True)
 class HomeIdentity:
-    """What the home's file says: the identity, and where its catalogue was, without a password."""
+    """The content of the home's file: the identity, and where its catalogue was, without a password."""
 
     id: str
     catalogue: str
@@ -42,36 +43,30 @@ def check_pair(database: Database) -> None:
             raise _other(database, held, "is empty")
         return
     with database.read() as connection:
-        known = identity_of(connection) if database.has_identity(connection) else None
-        if known is not None and held is not None and known == held.id:
-            return
+        known = identity_of(connection)
         named = set(connection.execute(select(shards.c.name)).scalars())
-    if known is not None and held is not None:
-        raise _other(database, held, f"is that of another home (identity {known})")
-    # One side has no identity yet. Names of shards are random, so a common one proves the pair.
+    if held is not None:
+        if held.id != known:
+            raise _other(database, held, f"is that of another home (identity {known})")
+        return
+    # The home's file may be missing. Names of shards are random, so a common one proves the pair.
     if not (named & files) and (named or files):
         raise _other(database, held, "names none of its vector files")
 
 
-def settle(database: Database) -> None:
-    """Write the identity where one side lacks it, after `check_pair` and the migration."""
-    held = read_identity(database.home)
+def write_file(database: Database) -> None:
+    """Write the identity, and where the catalogue is, to the home's file, unless it has both; after
+    `check_pair` and the migration.
+    """
     with database.read() as connection:
-        known = identity_of(connection)
-    if held is not None and known != held.id:  # a catalogue of before there were identities
-        with database.write() as connection:
-            connection.execute(update(home).values(identity=held.id))
-        known = held.id
-    told = HomeIdentity(str(known), _place(database))
-    if held != told:
+        current = HomeIdentity(identity_of(connection), _place(database))
+    if read_identity(database.home) != current:
         with suppress(OSError), atomic_file(database.home / FILE) as stream:
-            stream.write(json.dumps(asdict(told)).encode())
+            stream.write(json.dumps(asdict(current)).encode())
 
 
 def check_age(database: Database) -> None:
-    """Raise `CatalogError` `older-catalogue` where the home holds shards that the catalogue knows nothing
-    of.
-    """
+    """Raise `CatalogError` `older-catalogue` where the home holds shards that the catalogue does not know."""
     count = len(unknown_shards(database))
     if count:
         raise CatalogError(
@@ -83,9 +78,8 @@ def check_age(database: Database) -> None:
 
 
 def unknown_shards(database: Database) -> list[Path]:
-    """Shards on disk that the catalogue neither names nor says it was writing or dropping."""
-    # The files are listed before the rows: one that is named, or dropped, in between is not taken for
-    # unknown.
+    """Shards on disk that the catalogue neither lists, nor has announced, nor listed for deletion."""
+    # The files are listed before the rows, so that a shard added or dropped in between is not unknown.
     found = shard_files(database.home)
     with database.read() as connection:
         known = set(connection.execute(select(shards.c.name)).scalars())
@@ -111,20 +105,17 @@ def shard_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def identity_of(connection: Connection) -> str | None:
+def identity_of(connection: Connection) -> str:
     """The catalogue's identity."""
-    identity: str | None = connection.execute(select(home.c.identity)).scalar_one()
-    return identity
+    return str(connection.execute(select(home.c.identity)).scalar_one())
 
 
 def read_identity(folder: Path) -> HomeIdentity | None:
-    """What a home's file says, None where there is none. Raises `CatalogError` `bad-home` for one that is
-    damaged.
-    """
+    """The content of a home's file, None where there is none; raises `CatalogError` `bad-home` if damaged."""
     path = folder / FILE
     try:
-        told = json.loads(path.read_bytes())
-        return HomeIdentity(str(told["id"]), str(told["catalogue"]))
+        content = json.loads(path.read_bytes())
+        return HomeIdentity(str(content["id"]), str(content["catalogue"]))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -135,7 +126,7 @@ def read_identity(folder: Path) -> HomeIdentity | None:
 
 
 def _place(database: Database) -> str:
-    """Where a catalogue is, without user and password: for people to know it again."""
+    """Where a catalogue is, as messages show it: without user and password."""
     url = database.url
     if database.is_sqlite:
         return "catalog.db" if url.database == str(database.home / "catalog.db") else str(url.database)

@@ -1,17 +1,20 @@
-"""Labels: values given to files, instances, series or studies, and what an image or study has of them."""
+"""Labels: values given to instances, series or studies, and those that each image, series or study has."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, literal, or_, select
 
+from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.filter_expression import MAX_NAME
 from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.paths import StoredPaths
 from medsiglip.index.catalogue.rows import insert_rows
-from medsiglip.index.catalogue.schema import files, images, instances, labels, series, studies
+from medsiglip.index.catalogue.schema import LEVEL_IDS, files, images, instances, labels, series, studies
 from medsiglip.index.errors import CatalogError, excerpt
 from medsiglip.index.records import LabelOutcome, LabelRecord, LabelSummary, Level
 
@@ -19,14 +22,36 @@ Values = dict[str, float]
 Key = tuple[str, str, str]
 
 
-def set_labels(connection: Connection, records: Sequence[LabelRecord]) -> LabelOutcome:
-    """Give labels to what is in the index; a later value for the same name and key replaces an earlier one.
+class LabelStore:
+    """The labels of one catalogue. Every method is one transaction."""
 
-    A path stands for the pixels that the file held when it was ingested. Raises `CatalogError` `bad-label`.
-    """
-    values, unmatched = matched(connection, records)
-    _replace(connection, values)
-    return LabelOutcome(len(records) - len(unmatched), tuple(unmatched))
+    def __init__(self, database: Database, paths: StoredPaths) -> None:
+        self._database = database
+        self._paths = paths
+
+    def put(self, records: Sequence[LabelRecord]) -> LabelOutcome:
+        """Label cases in the index; a later value for the same name and key replaces an earlier one.
+
+        A path stands for the pixels that the file held when it was ingested. All records are stored or none;
+        raises `CatalogError` `bad-label`.
+        """
+        stored = [self._paths.label(record) for record in records]
+        with self._database.write() as connection:
+            values, unmatched = matched(connection, stored)
+            _replace(connection, values)
+        left = tuple(replace(record, key=self._paths.given(record.key)) for record in unmatched)
+        return LabelOutcome(len(records) - len(left), left)
+
+    def summaries(self) -> list[LabelSummary]:
+        """How many records each label has, by name and level."""
+        positive = func.count().filter(labels.c.value > 0)
+        statement = (
+            select(labels.c.name, labels.c.level, func.count(), positive)
+            .group_by(labels.c.name, labels.c.level)
+            .order_by(labels.c.name, labels.c.level)
+        )
+        with self._database.read() as connection:
+            return [LabelSummary(*row) for row in connection.execute(statement)]
 
 
 def matched(
@@ -121,24 +146,20 @@ def _place(key: Key) -> dict[str, str]:
     return dict(zip(("at_level", "at_uid", "at_hash"), key, strict=True))
 
 
-def summaries(connection: Connection) -> list[LabelSummary]:
-    """What labels there are, by name and level."""
-    positive = func.count().filter(labels.c.value > 0)
-    statement = select(labels.c.name, labels.c.level, func.count(), positive).group_by(
-        labels.c.name, labels.c.level
-    )
-    return [
-        LabelSummary(*row) for row in connection.execute(statement.order_by(labels.c.name, labels.c.level))
-    ]
-
-
 def names(connection: Connection) -> list[str]:
     """Every label name, sorted."""
     return list(connection.execute(select(labels.c.name).distinct().order_by(labels.c.name)).scalars())
 
 
+def of_level(connection: Connection, level: Level, row_ids: Collection[int]) -> dict[int, Values]:
+    """Labels of images, series or studies, by row id."""
+    if level == "image":
+        return of_images(connection, row_ids)
+    return of_groups(connection, level, row_ids)
+
+
 def of_images(connection: Connection, image_ids: Collection[int]) -> dict[int, Values]:
-    """Each image's labels: of a name given at several levels, the most specific value."""
+    """Labels of images, by row id: of a name given at several levels, the most specific value."""
     found: dict[int, Values] = {image_id: {} for image_id in image_ids}
     if not _any(connection):
         return found
@@ -160,13 +181,11 @@ def of_images(connection: Connection, image_ids: Collection[int]) -> dict[int, V
 
 
 def of_groups(connection: Connection, level: Level, row_ids: Collection[int]) -> dict[int, Values]:
-    """Labels of series or studies, by row id: their own; failing that, the highest within; failing that, the
-    study's.
-    """
+    """Labels of series or studies, by row id: their own value, else the highest within, else the study's."""
     found: dict[int, Values] = {row_id: {} for row_id in row_ids}
     if not _any(connection):
         return found
-    group = images.c.study_id if level == "study" else images.c.series_id
+    group = LEVEL_IDS[level]
     fits = or_(labels.c.pixel_hash == "", labels.c.pixel_hash == instances.c.pixel_hash)
     uids = {"study": studies.c.study_instance_uid, "series": series.c.series_instance_uid}
     chosen = one_of(group, list(found))
@@ -187,6 +206,58 @@ def of_groups(connection: Connection, level: Level, row_ids: Collection[int]) ->
     for row_id, name, value in connection.execute(own.distinct()):
         found[row_id][name] = value
     return found
+
+
+def given_of_level(
+    connection: Connection, level: Level, row_ids: Collection[int], records: Sequence[LabelRecord]
+) -> dict[int, Values]:
+    """The labels that images, series or studies would have if `records` were all that is
+    stored, by row id.
+    """
+    given: dict[Key, Values] = defaultdict(dict)
+    for (key, name), record in matched(connection, records)[0].items():
+        if record.value is not None:
+            given[key][name] = record.value
+    found: dict[int, Values] = {row_id: {} for row_id in row_ids}
+    highest: dict[int, Values] = defaultdict(dict)
+    nothing: Values = {}
+    for row_id, keys in _image_keys(connection, level, row_ids):
+        of_study, of_series, by_uid, by_pixels = (given.get(key, nothing) for key in keys)
+        if level == "image":
+            found[row_id] = {**of_study, **of_series, **by_uid, **by_pixels}
+            continue
+        own, outer = (of_study, nothing) if level == "study" else (of_series, of_study)
+        for inner in (by_uid, by_pixels, of_series if level == "study" else nothing):
+            for name, value in inner.items():
+                highest[row_id][name] = max(value, highest[row_id].get(name, value))
+        found[row_id] = {**outer, **highest[row_id], **own}
+    return found
+
+
+def _image_keys(
+    connection: Connection, level: Level, row_ids: Collection[int]
+) -> Iterator[tuple[int, tuple[Key, Key, Key, Key]]]:
+    """The owner of each image, and the keys under which it may be labelled, the most specific last."""
+    owner = LEVEL_IDS[level]
+    uids = (studies.c.study_instance_uid, series.c.series_instance_uid, instances.c.sop_instance_uid)
+    statement = (
+        select(owner, *uids, instances.c.pixel_hash)
+        .join(instances, images.c.instance_id == instances.c.id)
+        .join(series, images.c.series_id == series.c.id)
+        .join(studies, images.c.study_id == studies.c.id)
+        .distinct()
+    )
+    chosen = statement.where(one_of(owner, list(row_ids)))
+    for row_id, study, of_series, instance, pixels in connection.execute(chosen):
+        yield (
+            row_id,
+            (
+                ("study", study, ""),
+                ("series", of_series, ""),
+                ("instance", instance, ""),
+                ("instance", instance, pixels),
+            ),
+        )
 
 
 def _given(owner: ColumnElement[int], level: str, uid: ColumnElement[str]) -> Select[int, str, float]:

@@ -1,9 +1,9 @@
-"""A list of values in a statement as one bound parameter, however long it is.
+"""A list of values in a statement as one bound parameter, of any length.
 
-An `OR` or an `IN` with a parameter for each value makes a statement that grows with the list: SQLite refuses
-expressions that are more than 1,000 deep and more than 32,766 parameters, PostgreSQL more than 65,535, and
-every length is another statement to compile. Here SQLite gets a JSON array, which `json_each` takes apart,
-and PostgreSQL an array.
+An `OR` or `IN` with a parameter for each value makes a statement that grows with the list: SQLite refuses
+expressions more than 1,000 deep and more than 32,766 parameters, PostgreSQL more than 65,535, and every
+length is another statement to compile. Here SQLite gets a JSON array, which `json_each` unpacks, and
+PostgreSQL an array.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 Values = Sequence[str] | Sequence[int] | Sequence[float]
 
 
-def one_of(asked: ColumnElement[Any], values: Values) -> ColumnElement[bool]:
-    """That `asked` equals one of `values`, texts or numbers of one type and none of them None; NULL where
-    `asked` is NULL, false for no values.
+def one_of(operand: ColumnElement[Any], values: Values) -> ColumnElement[bool]:
+    """The condition that `operand` equals one of `values`, texts or numbers of one type without None. It is
+    NULL where `operand` is NULL, and false for no values.
 
-    A column's index is used, and values of a column with a type of its own
-    (`medsiglip.index.catalogue.schema.PathText`) are bound as that type has them.
+    A column's index is used, and values of a column with a custom type
+    (`medsiglip.index.catalogue.schema.PathText`) are converted by that type.
     """
     if not values:
         return false()
-    item = asked.type if isinstance(asked.type, TypeDecorator) else _type_of(values)
-    return _OneOf(asked, _bound(values, item))
+    item = operand.type if isinstance(operand.type, TypeDecorator) else _type_of(values)
+    return _OneOf(operand, _bound(values, item))
 
 
 def listed(values: Values) -> TableValuedAlias:
-    """`values`, at least one, as a table to select from: each once, in the column `value`."""
+    """`values`, at least one, as a table with the column `value`, each value once."""
     item = _type_of(values)
     return _Listed(_bound(values, item)).table_valued(column("value", item))
 
@@ -63,12 +63,12 @@ class _List(TypeDecorator[Values]):
         self.item = item
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """How the list is bound."""
+        """The type of the bound parameter."""
         bound: TypeEngine[Any] = Text() if dialect.name == "sqlite" else ARRAY(self.item)
         return dialect.type_descriptor(bound)
 
     def process_bind_param(self, value: Values | None, dialect: Dialect) -> Any:
-        """To the database; an array sees to its items itself."""
+        """To the database; an array converts its items itself."""
         if dialect.name != "sqlite" or value is None:
             return value
         to_database = self.item.dialect_impl(dialect).bind_processor(dialect)
@@ -76,9 +76,9 @@ class _List(TypeDecorator[Values]):
 
 
 class _OneOf(FunctionElement[bool]):
-    """That the first clause equals an item of the second, a list.
+    """The condition that the first clause equals an item of the second, a list.
 
-    Its type is left open: a Boolean function would be compared with 1 on SQLite, and no index be used.
+    It has no type: SQLite would compare a Boolean function with 1, and use no index.
     """
 
     inherit_cache = True
@@ -86,16 +86,16 @@ class _OneOf(FunctionElement[bool]):
 
 @compiles(_OneOf, "sqlite")
 def _one_of_sqlite(element: _OneOf, compiler: Any, **options: Any) -> str:
-    asked, values = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"({asked} IN (SELECT value FROM json_each({values})))"
+    operand, values = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({operand} IN (SELECT value FROM json_each({values})))"
 
 
 @compiles(_OneOf, "postgresql")
 def _one_of_postgresql(element: _OneOf, compiler: Any, **options: Any) -> str:
     # Unlike a subquery, an array is hashed, or each of its items looked up in an index
     # (postgresql.org/docs/14/release-14.html, E.24.3.1.4).
-    asked, values = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"({asked} = ANY ({values}))"
+    operand, values = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({operand} = ANY ({values}))"
 
 
 class _Listed(FunctionElement[Any]):
@@ -106,7 +106,7 @@ class _Listed(FunctionElement[Any]):
 
 @compiles(_Listed, "sqlite")
 def _listed_of_sqlite(element: _Listed, compiler: Any, **options: Any) -> str:
-    # DISTINCT has SQLite keep the values: it would take the JSON apart anew for each row of a join.
+    # DISTINCT makes SQLite keep the values; it would unpack the JSON again for each row of a join.
     return f"(SELECT DISTINCT value FROM json_each({compiler.process(element.clauses, **options)}))"
 
 

@@ -7,74 +7,61 @@ from dataclasses import replace
 
 from medsiglip.index.records import FileRecord, LabelRecord, SeriesBundle
 
-# No absolute path begins so.
 HIDDEN = "strict:"
+"""A stored path that begins so is a hash; no absolute path does."""
 
 
-class Paths:
-    """Paths are stored as they are."""
+class StoredPaths:
+    """Translates paths between callers and the catalogue.
 
-    def stored(self, path: str) -> str:
-        """What stands for a path in the catalogue."""
-        return path
+    Once `hide` was called, a path is stored as its keyed hash. The paths that callers mention are remembered,
+    so that answers can name them again; of other files only the hash is known.
+    """
 
-    def given(self, stored: str) -> str:
-        """The path that was asked about, for what stands for it."""
-        return stored
+    def __init__(self) -> None:
+        self._code: Callable[[str], str] | None = None
+        self._mentioned: dict[str, str] = {}
 
-    def known(self, records: Iterable[FileRecord]) -> Mapping[str, FileRecord]:
-        """Records as they are stored, by path."""
-        return {record.path: record for record in records}
-
-    def records(self, records: Iterable[FileRecord]) -> list[FileRecord]:
-        """Records as they are to be stored."""
-        return [replace(record, path=self.stored(record.path)) for record in records]
-
-    def bundle(self, bundle: SeriesBundle) -> SeriesBundle:
-        """A bundle as it is to be stored."""
-        return bundle
-
-    def label(self, record: LabelRecord) -> LabelRecord:
-        """A label record as its key is stored."""
-        return record
-
-
-class HiddenPaths(Paths):
-    """Paths are stored as `code(path)`; those asked about are remembered, so that answers can name them."""
-
-    def __init__(self, code: Callable[[str], str]) -> None:
+    def hide(self, code: Callable[[str], str]) -> None:
+        """Store `code(path)`, a keyed hash, in place of each path from now on."""
         self._code = code
-        self._asked: dict[str, str] = {}
 
     def stored(self, path: str) -> str:
         """What stands for a path in the catalogue."""
+        if self._code is None:
+            return path
         hidden = HIDDEN + self._code(path)
-        self._asked[hidden] = path
+        self._mentioned[hidden] = path
         return hidden
 
     def given(self, stored: str) -> str:
-        """The path that was asked about, for what stands for it, else that itself."""
-        return self._asked.get(stored, stored)
+        """The path that a caller mentioned, for its stored form; else the stored form itself."""
+        return self._mentioned.get(stored, stored)
 
-    def known(self, records: Iterable[FileRecord]) -> Mapping[str, FileRecord]:
-        """Records to be looked up by path."""
-        return _Known({record.path: record for record in records}, self)
+    def by_path(self, records: Iterable[FileRecord]) -> Mapping[str, FileRecord]:
+        """Stored records, to be looked up by path."""
+        found = {record.path: record for record in records}
+        return found if self._code is None else _HiddenRecords(found, self)
 
     def records(self, records: Iterable[FileRecord]) -> list[FileRecord]:
-        """Records as they are to be stored; a content hash may be one of paths."""
-        return [replace(record, content_hash=None) for record in super().records(records)]
+        """Records in their stored form; of hidden paths the content hash goes too, as it may
+        be one of paths.
+        """
+        if self._code is None:
+            return list(records)
+        return [replace(one, path=self.stored(one.path), content_hash=None) for one in records]
 
     def bundle(self, bundle: SeriesBundle) -> SeriesBundle:
-        """A bundle as it is to be stored."""
+        """A bundle in its stored form."""
         return replace(bundle, files=tuple(self.records(bundle.files)))
 
     def label(self, record: LabelRecord) -> LabelRecord:
-        """A label record as its key is stored."""
+        """A label record with its key in the stored form."""
         return replace(record, key=self.stored(record.key)) if record.key_kind == "path" else record
 
 
-class _Known(Mapping[str, FileRecord]):
-    def __init__(self, records: Mapping[str, FileRecord], paths: HiddenPaths) -> None:
+class _HiddenRecords(Mapping[str, FileRecord]):
+    def __init__(self, records: Mapping[str, FileRecord], paths: StoredPaths) -> None:
         self._records = records
         self._paths = paths
 

@@ -1,4 +1,4 @@
-"""Conditions on what `images.quality` holds under a name: a number, a text, true or false, or nothing."""
+"""Conditions on a member of `images.quality`: a number, a text, true or false, or absent."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from medsiglip.index.catalogue.schema import images
 
 
 class _Kind(FunctionElement[str]):
-    """`number`, `string` or `boolean`, NULL for nothing: casting what is not a number fails on PostgreSQL
-    and gives 0 on SQLite.
+    """The JSON type `number`, `string` or `boolean`, NULL if absent: a cast of anything but a number fails on
+    PostgreSQL and gives 0 on SQLite.
     """
 
     inherit_cache = True
@@ -39,8 +39,8 @@ def _kind_of_postgresql(element: _Kind, compiler: Any, **options: Any) -> str:
 
 
 def equals_any(name: str, values: Sequence[str]) -> ColumnElement[bool]:
-    """That the quality is one of `values`: a number or a text that is written so, 1 or 0 for `true` or
-    `false`, absent for an empty one. Never NULL.
+    """The condition that the quality is one of `values`: a number or text written like this, 1 or 0 for
+    `true` or `false`, absent for an empty value. Never NULL.
     """
     given = [value for value in values if value]
     ways: list[ColumnElement[bool]] = []
@@ -54,7 +54,7 @@ def equals_any(name: str, values: Sequence[str]) -> ColumnElement[bool]:
 def ordered(
     name: str, compare: Callable[[Any, Any], ColumnElement[bool]], number: float
 ) -> ColumnElement[bool]:
-    """That the quality is a number and compares so with `number`."""
+    """The condition that the quality is a number and compares so with `number`."""
     return compare(_number(name), number)
 
 
@@ -79,7 +79,7 @@ def _equals_one(name: str, values: Sequence[str]) -> ColumnElement[bool]:
 
 
 def _number(name: str) -> ColumnElement[Any]:
-    # Only CASE keeps PostgreSQL from casting first and looking afterwards.
+    # Only CASE keeps PostgreSQL from casting before it checks the type.
     return case((_kind(name) == "number", images.c.quality[name].as_float()), else_=None)
 
 

@@ -1,7 +1,4 @@
-"""Report texts of cases: what came with them, and the drafts that a person accepted.
-
-They are found by their words, and told of the cases that a search finds.
-"""
+"""Report texts of studies, imported or accepted by a person, and the search for words in them."""
 
 from __future__ import annotations
 
@@ -12,16 +9,15 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, or_, select
 
-from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.draft_schema import report_texts
 from medsiglip.index.catalogue.one_of import listed, one_of
 from medsiglip.index.catalogue.schema import images, studies
-from medsiglip.index.service.jobs import now_of
 
 Source = Literal["accepted", "import", "metadata"]
 LONGEST_PHRASE = 1000
-"""Characters of a phrase that is looked for: each may be compared at every place of a text."""
-# What a person accepted here goes before what was brought, and reports before captions.
+"""Characters of a phrase to search for: each may be compared at every place of a text."""
+# Accepted texts come before imported ones, and reports before captions.
 _ORDER = case({"accepted": 0, "import": 1}, value=report_texts.c.source, else_=2)
 
 
@@ -41,8 +37,8 @@ class ReportTextStore:
         self._database = database
 
     def put(self, texts: Mapping[str, str], source: Source) -> tuple[str, ...]:
-        """Store the text of each study, by UID, in place of what this source said before; an empty text takes
-        it away. The UIDs of which there is no study.
+        """Store the text of each study, by UID, in place of the earlier text of this source; an empty text
+        deletes it. Returns the UIDs without a study.
         """
         with self._database.write() as connection:
             ids = study_ids(connection, texts)
@@ -56,9 +52,9 @@ class ReportTextStore:
             .join(studies, report_texts.c.study_id == studies.c.id)
             .order_by(_ORDER.desc())
         )
-        asked = one_of(studies.c.study_instance_uid, list(study_instance_uids))
+        theirs = one_of(studies.c.study_instance_uid, list(study_instance_uids))
         with self._database.read() as connection:
-            return {row[0]: ReportText(*row) for row in connection.execute(statement.where(asked))}
+            return {row[0]: ReportText(*row) for row in connection.execute(statement.where(theirs))}
 
     def counts(self) -> dict[str, int]:
         """Number of texts by source."""
@@ -68,7 +64,7 @@ class ReportTextStore:
 
 
 def write_texts(connection: Connection, texts: Mapping[int, str], source: Source) -> None:
-    """Store the texts of studies, by row id, inside a write transaction; an empty one is taken away."""
+    """Store the texts of studies, by row id, inside a write transaction; an empty text deletes it."""
     theirs = one_of(report_texts.c.study_id, list(texts))
     connection.execute(delete(report_texts).where(theirs, report_texts.c.source == source))
     shared = {"source": source, "added_at": now_of(connection)}
@@ -88,17 +84,17 @@ def words_of(text: str) -> str:
 
 
 def says_any(phrases: Collection[str]) -> ColumnElement[bool]:
-    """That a text of an image's study holds one of the phrases, word by word; an empty phrase stands for a
-    study without any text. Never NULL.
+    """The condition that a text of an image's study contains one of the phrases, word by word; an empty
+    phrase means a study without any text. Never NULL.
     """
-    spoken = [words for phrase in phrases if (words := words_of(phrase))]
+    wanted = [words for phrase in phrases if (words := words_of(phrase))]
     ways: list[ColumnElement[bool]] = []
-    if len(spoken) < len(phrases):
+    if len(wanted) < len(phrases):
         texts = select(report_texts.c.study_id).where(report_texts.c.study_id == images.c.study_id)
         ways.append(~texts.correlate(images).exists())
-    if spoken:
+    if wanted:
         # Of LIKE's wildcards a word may hold the underscore alone.
-        looked_for = listed([words.replace("_", "/_") for words in spoken])
+        looked_for = listed([words.replace("_", "/_") for words in wanted])
         holding = report_texts.c.words.contains(looked_for.c.value, escape="/")
         found = select(report_texts.c.study_id).select_from(report_texts.join(looked_for, holding))
         ways.append(images.c.study_id.in_(found))
@@ -107,6 +103,6 @@ def says_any(phrases: Collection[str]) -> ColumnElement[bool]:
 
 def study_ids(connection: Connection, study_instance_uids: Collection[str]) -> dict[str, int]:
     """Row ids of studies by UID."""
-    asked = one_of(studies.c.study_instance_uid, list(study_instance_uids))
-    statement = select(studies.c.study_instance_uid, studies.c.id).where(asked)
+    theirs = one_of(studies.c.study_instance_uid, list(study_instance_uids))
+    statement = select(studies.c.study_instance_uid, studies.c.id).where(theirs)
     return {row[0]: row[1] for row in connection.execute(statement)}

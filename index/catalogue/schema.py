@@ -1,7 +1,7 @@
-"""The catalogue's tables (SQLAlchemy Core). What holds for SQLite holds for PostgreSQL.
+"""The tables of the cases (SQLAlchemy Core), the same on SQLite and PostgreSQL.
 
-Row ids come from the one counter `home.next_id` and are never given twice, so an id kept elsewhere (a
-preview, a snapshot, a client) can go stale but never mean another row.
+Row ids come from the one counter `home.next_id` and are never given twice: an id kept elsewhere (a preview, a
+snapshot, a client) may no longer exist, but never means another row.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    select,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -86,8 +87,8 @@ metadata = MetaData(
     }
 )
 
-# One row. Every write transaction begins by raising `version`: that is the writers' lock, and how readers see
-# news. `identity` also stands in a file of the home (medsiglip.index.catalogue.identity).
+# One row. Every write transaction begins by raising `version`: this is the writers' lock, and tells readers
+# that something changed. `identity` is also in a file of the home (medsiglip.index.catalogue.identity).
 home = Table(
     "home",
     metadata,
@@ -111,6 +112,9 @@ spaces = Table(
     Column("dimension", Integer, nullable=False),
     Column("model", String, nullable=False),
 )
+
+ACTIVE_SPACE = select(home.c.space_id).scalar_subquery()
+"""The row id of the space that the home works in, NULL before there is one."""
 
 patients = Table("patients", metadata, _key(), Column("patient_key", String, nullable=False, unique=True))
 
@@ -191,8 +195,11 @@ images = Table(
     UniqueConstraint("instance_id", "space_id", "frame", "rendering"),
 )
 
-# `patient_key` and `study_instance_uid` say whose a refused file is; those of the others are behind
-# `instance_id`.
+LEVEL_IDS = {"image": images.c.id, "series": images.c.series_id, "study": images.c.study_id}
+"""The column of `images` that holds the row id of each level."""
+
+# `patient_key` and `study_instance_uid` are those of refused files; of other files, `instance_id` leads to
+# both.
 files = Table(
     "files",
     metadata,
@@ -238,18 +245,8 @@ probes = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
-# Files that are about to be written, by glob relative to the home; the row goes in the transaction that names
-# the file. A row that stays is the only proof that a file is what an interrupted write left behind.
-unfinished_files = Table(
-    "unfinished_files",
-    metadata,
-    Column("token", String(32), primary_key=True),
-    Column("pattern", String, nullable=False),
-    Column("since", UtcDateTime, nullable=False),
-)
-
-# Files whose content the catalogue has given up, by glob relative to the home: deleted after the transaction
-# that lists them, or by the next process that writes if this one died in between.
+# Files to delete, by glob relative to the home: deleted after the transaction that lists them, or by the next
+# process that writes if this one died in between.
 doomed_files = Table("doomed_files", metadata, _key(), Column("pattern", String, nullable=False))
 
 Index("ix_studies_study_date", studies.c.study_date)

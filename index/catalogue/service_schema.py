@@ -1,7 +1,7 @@
-"""Tables of the service beside those of the cases: jobs, API keys and the audit trail.
+"""Tables of the service beside those of the cases: jobs, API keys, the audit trail, files being written.
 
-They are written without raising `home.version`: nothing in them is news to a search, and a long ingest
-transaction on PostgreSQL does not hold them up.
+They are written without raising `home.version` (`Database.write_service_tables`): nothing in them changes a
+search, and a long ingest transaction on PostgreSQL does not block them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from sqlalchemy import (
 
 from medsiglip.index.catalogue.schema import Id, UtcDateTime, metadata
 
-# `worker` and `attempts` together name one run of a job: what a worker says of a run that is no longer its
-# own changes nothing. `change` rises with every step, so that a follower sees news with one small query.
+# `worker` and `attempts` together identify one run of a job: what a worker reports of a run that it has lost
+# is ignored. `change` rises with every step, so that followers notice changes with one small query.
 jobs = Table(
     "jobs",
     metadata,
@@ -50,8 +50,8 @@ jobs = Table(
 )
 Index("ix_jobs_status", jobs.c.status, jobs.c.created_at)
 
-# `secret_hash` is SHA-256 of 256 random bits, which no dictionary reaches: a slow hash would only slow every
-# request.
+# `secret_hash` is SHA-256 of 256 random bits, which no dictionary attack reaches: a slow hash would only slow
+# down every request.
 api_keys = Table(
     "api_keys",
     metadata,
@@ -62,6 +62,16 @@ api_keys = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
+)
+
+# Files that are being written, by glob relative to the home; the row is deleted in the transaction that adds
+# the file's own row. A row that stays is the only proof that a file is left from an interrupted write.
+unfinished_files = Table(
+    "unfinished_files",
+    metadata,
+    Column("token", String(32), primary_key=True),
+    Column("pattern", String, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
 )
 
 # Append-only: triggers refuse every UPDATE and DELETE. `hash` covers the row and the hash before it.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select, update
 
+from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.rows import insert_rows
 from medsiglip.index.catalogue.schema import home, spaces
 from medsiglip.index.errors import CatalogError
@@ -35,7 +36,7 @@ def active(connection: Connection) -> ActiveSpace | None:
 
 
 def activate(connection: Connection, space: Space) -> ActiveSpace:
-    """The active space; this one, if the home had none."""
+    """The active space, which becomes this one if the home has none."""
     found = active(connection)
     if found is not None:
         return found
@@ -47,20 +48,20 @@ def activate(connection: Connection, space: Space) -> ActiveSpace:
     return ActiveSpace(row_id, space)
 
 
-def check(home_folder: Path, held: Space, asked: Space) -> None:
-    """Raise `CatalogError` `space-mismatch` unless vectors of the two can be compared."""
-    if held == asked:
+def check(home_folder: Path, held: Space, wanted: Space) -> None:
+    """Raise `CatalogError` `space-mismatch` unless vectors of the two spaces can be compared."""
+    if held == wanted:
         return
-    if held.checkpoint_hash == asked.checkpoint_hash:
+    if held.checkpoint_hash == wanted.checkpoint_hash:
         way = f"Go on with the profile {held.profile}"
-    elif held.model and held.model != asked.model:
+    elif held.model and held.model != wanted.model:
         way = f"Go on with `--model {held.model}`"
     else:
         way = f"Go on with the checkpoint whose hash begins with {held.checkpoint_hash[:12]}"
     raise CatalogError(
         "space-mismatch",
         f"{home_folder} was made with the model {_described(held)} and cannot be used with "
-        f"{_described(asked)}. {way}, or choose another --home and ingest again to embed "
+        f"{_described(wanted)}. {way}, or choose another --home and ingest again to embed "
         "everything with the new model.",
     )
 
@@ -95,17 +96,29 @@ def key_fingerprint(connection: Connection) -> str | None:
 
 
 def phi(connection: Connection) -> str | None:
-    """How much of a person's data the home keeps, once that is settled."""
+    """How much of a person's data the home keeps, None before `bind_key`."""
     kept: str | None = connection.execute(select(home.c.phi)).scalar_one()
     return kept
 
 
-def bind_key(connection: Connection, fingerprint: str, kept: str) -> tuple[str, str | None]:
-    """Tie the home to a key and to how much it keeps of a person, unless it is tied already; what it is tied
-    to.
-    """
-    bound = key_fingerprint(connection)
+def bind_key(database: Database, fingerprint: str, wanted: str | None) -> None:
+    """Tie the home to a key and to how much it keeps of a person; see `CaseIndex.bind_key`."""
+    with database.read() as connection:
+        bound, kept = key_fingerprint(connection), phi(connection)
     if bound is None:
-        connection.execute(update(home).values(key_fingerprint=fingerprint, phi=kept))
-        return fingerprint, kept
-    return bound, phi(connection)
+        with database.write() as connection:
+            new = update(home).where(home.c.key_fingerprint.is_(None))
+            connection.execute(new.values(key_fingerprint=fingerprint, phi=wanted or "pseudonymous"))
+            bound, kept = key_fingerprint(connection), phi(connection)
+    if bound != fingerprint:
+        raise CatalogError(
+            "key-mismatch",
+            f"The secret key is not the one that {database.home} was made with, so one patient would get "
+            "two keys; put the original secret.key back, or choose another --home and ingest again.",
+        )
+    if wanted is not None and wanted != kept:
+        raise CatalogError(
+            "phi-mismatch",
+            f"{database.home} was made with --phi {kept}, and one home keeps the same of every patient; "
+            f"go on without --phi {wanted}, or choose another --home.",
+        )

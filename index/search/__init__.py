@@ -1,1 +1,5 @@
-"""Vectors in memory and the search over them: exact, by FAISS, checked against the catalogue."""
+"""Search: the vectors of a space in memory, the kinds of vector index, and checks against the catalogue.
+
+`vector_search` defines what an index kind does, `index_kinds` lists the kinds, and each kind has a file of
+its own, such as `faiss_flat`; nothing else imports these.
+"""

@@ -1,19 +1,28 @@
-"""Counting what a home holds, and comparing its three layers with each other."""
+"""Counting what a home holds, and checking that its three layers agree."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Table, func, select
 
 from medsiglip.index.catalogue.database import Database
-from medsiglip.index.catalogue.schema import files, images, instances, patients, series, shards, studies
+from medsiglip.index.catalogue.schema import (
+    ACTIVE_SPACE,
+    files,
+    images,
+    instances,
+    patients,
+    series,
+    shards,
+    studies,
+)
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import FaissInfo, IndexInfo, Verification
-from medsiglip.index.search.faiss_index import DEVICE, SPEC
+from medsiglip.index.search.current_space import CurrentSpace
+from medsiglip.index.search.index_kinds import DEFAULT
 from medsiglip.index.search.loaded import LoadedSpace
 from medsiglip.index.storage.shards import listed
 from medsiglip.index.vectors import Ids, ShardFolder, unit_length
@@ -23,46 +32,55 @@ _UNIT_TOLERANCE = 2e-3
 _SHOWN = 3
 
 
-def info(connection: Connection, active: ActiveSpace | None, loaded: LoadedSpace | None) -> IndexInfo:
+def info(database: Database, space: CurrentSpace) -> IndexInfo:
     """Counts of the home; images, vectors and FAISS of the active space."""
-    space_id = active.row_id if active else None
-    outcomes = connection.execute(select(files.c.outcome, func.count()).group_by(files.c.outcome))
-    held = connection.execute(
-        select(func.coalesce(func.sum(shards.c.rows), 0), func.count()).where(shards.c.space_id == space_id)
-    ).one()
-    return IndexInfo(
-        space=active.space.name if active else None,
-        model=active.space.model if active else None,
-        studies=_count(connection, studies),
-        series=_count(connection, series),
-        instances=_count(connection, instances),
-        images=_count(connection, images, images.c.space_id == space_id),
-        vectors=int(held[0]),
-        patients=_count(connection, patients),
-        files={row[0]: row[1] for row in outcomes},
-        shards=held[1],
-        faiss=FaissInfo(SPEC, len(loaded.index) if loaded else 0, DEVICE),
-    )
+    active = space.find()
+    loaded_count = 0
+    if active is not None:
+        with space.loaded() as loaded:
+            loaded_count = len(loaded.index.ids)
+    with database.read() as connection:
+        outcomes = connection.execute(select(files.c.outcome, func.count()).group_by(files.c.outcome))
+        mine = shards.c.space_id == ACTIVE_SPACE
+        held = connection.execute(select(func.coalesce(func.sum(shards.c.rows), 0), func.count()).where(mine))
+        vectors, shard_count = held.one()
+        return IndexInfo(
+            space=active.space.name if active else None,
+            model=active.space.model if active else None,
+            studies=_count(connection, studies),
+            series=_count(connection, series),
+            instances=_count(connection, instances),
+            images=_count(connection, images, images.c.space_id == ACTIVE_SPACE),
+            vectors=int(vectors),
+            patients=_count(connection, patients),
+            files={row[0]: row[1] for row in outcomes},
+            shards=shard_count,
+            faiss=FaissInfo(DEFAULT.spec, loaded_count, DEFAULT.device),
+        )
 
 
-def verify(database: Database, active: ActiveSpace | None, load: Callable[[], LoadedSpace]) -> Verification:
-    """Read every row, shard and vector of the active space and say what does not fit.
-
-    `load` gives FAISS as a search would use it. Nothing is changed.
+def verify(database: Database, space: CurrentSpace) -> Verification:
+    """Read every row, shard and vector of the active space, and list what does not fit.
+    Nothing is changed.
     """
-    problems: list[str] = []
+    active = space.find()
     if active is None:
         with database.read() as connection:
-            problems += _orphans(connection)
+            problems = _orphans(connection)
         return Verification(not problems, tuple(problems), 0, 0, 0)
-    loaded: LoadedSpace | None = None
-    try:
-        loaded = load()
-    except CatalogError as error:
-        if error.code not in ("missing-shard", "corrupt-shard"):
-            raise
+    with space.lock:
+        loaded: LoadedSpace | None = None
+        try:
+            loaded = space.load()
+        except CatalogError as error:
+            if error.code not in ("missing-shard", "corrupt-shard"):
+                raise
+        return _verify(database, active, loaded)
+
+
+def _verify(database: Database, active: ActiveSpace, loaded: LoadedSpace | None) -> Verification:
     with database.read() as connection:
-        problems += _orphans(connection)
+        problems = _orphans(connection)
         image_count = _count(connection, images, images.c.space_id == active.row_id)
         seen: list[Ids] = []
         for shard in listed(connection):
@@ -76,7 +94,7 @@ def verify(database: Database, active: ActiveSpace | None, load: Callable[[], Lo
         problems.append(f"{doubles} vectors are stored twice; restore vectors/ from a backup.")
     problems += _check_faiss(loaded, held)
     return Verification(
-        not problems, tuple(problems), image_count, len(held), len(loaded.index) if loaded else 0
+        not problems, tuple(problems), image_count, len(held), len(loaded.index.ids) if loaded else 0
     )
 
 
@@ -133,13 +151,13 @@ def _check_faiss(loaded: LoadedSpace | None, held: Ids) -> list[str]:
     missing, extra = np.setdiff1d(held, loaded.index.ids), np.setdiff1d(loaded.index.ids, held)
     if len(missing):
         problems.append(f"FAISS lacks {_some(missing)}; run `index rebuild`.")
-    if len(extra) or len(loaded.index) != len(np.unique(loaded.index.ids)):
+    if len(extra) or len(loaded.index.ids) != len(np.unique(loaded.index.ids)):
         problems.append(f"FAISS holds what the shards do not: {_some(extra)}; run `index rebuild`.")
     return problems
 
 
 def _orphans(connection: Connection) -> list[str]:
-    """Rows whose owner is not there or not the same along both ways."""
+    """Rows whose owner does not exist, or differs between two ways to it."""
     problems = []
     owners: list[tuple[Table, str, Table]] = [
         (studies, "patient_id", patients),

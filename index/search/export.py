@@ -10,10 +10,10 @@ import numpy as np
 from sqlalchemy import Connection, func, select
 
 from medsiglip.index.catalogue import filters, labels
+from medsiglip.index.catalogue.case_queries import file_path
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
-from medsiglip.index.catalogue.reading import file_path
-from medsiglip.index.catalogue.rows import portions
+from medsiglip.index.catalogue.rows import chunks
 from medsiglip.index.catalogue.schema import images, instances, patients, series, studies
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
@@ -38,18 +38,18 @@ _COLUMNS = (*_LEADING, *(name for name in filters.FIELDS if name not in _LEADING
 
 
 def export(database: Database, active: ActiveSpace, folder: Path) -> int:
-    """Write `images.parquet` with a row for each image of the space, by portions; the number of rows.
+    """Write `images.parquet` with a row for each image of the space; returns the number of rows.
 
     Columns: `image_id`, UIDs, `frame`, `patient_key`, `path`, every field of
     `medsiglip.index.catalogue.filters`, `warnings`, `labels` (map of name to number) and `embedding`
-    (fixed-size list of float32, unit length). The file appears whole or not at all. Raises `CatalogError`
-    `changed-meanwhile`, `missing-shard` or `corrupt-shard`.
+    (fixed-size list of float32, unit length). The file is written completely or not at all. Raises
+    `CatalogError` `changed-meanwhile`, `missing-shard` or `corrupt-shard`.
     """
     import pyarrow.parquet as pq
 
     schema = _schema(active)
     count = 0
-    with database.sentences():
+    with database.translate_errors():
         make_folder(folder)
         with (
             database.read() as connection,
@@ -107,9 +107,9 @@ def _tables(
                 ) from None
             raise
         order = np.argsort(image_ids)
-        for portion in portions(order.tolist(), _ROWS):
-            columns = _metadata(connection, image_ids[portion].tolist())
-            values = unit_length(vectors[portion].astype(np.float32))
+        for chunk in chunks(order.tolist(), _ROWS):
+            columns = _metadata(connection, image_ids[chunk].tolist())
+            values = unit_length(vectors[chunk].astype(np.float32))
             arrays = [pa.array(columns[field.name], field.type) for field in list(schema)[:-1]]
             embedding = pa.FixedSizeListArray.from_arrays(
                 pa.array(values.reshape(-1)), list_size=values.shape[1]

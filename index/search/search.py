@@ -1,71 +1,66 @@
-"""A search with patients left out: which images, series or studies answer each query."""
+"""Search: the images, series or studies nearest to each query, with filters and without some patients."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from sqlalchemy import Connection
 
+from medsiglip.index.catalogue.case_queries import hits, images_of_patients
 from medsiglip.index.catalogue.database import Database
-from medsiglip.index.catalogue.reading import image_ids, images_of_patients
-from medsiglip.index.catalogue.spaces import ActiveSpace
+from medsiglip.index.catalogue.filter_queries import passing_images
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.records import Level
+from medsiglip.index.records import Hit, Level
+from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.search.loaded import LoadedSpace
 from medsiglip.index.vectors import Ids, Vectors, unit_length
 
-Answer = tuple[Vectors, Ids]
-Ranked = tuple[list[float], list[int], list[int]]
-
-# Up to this many rows left out per query, all queries go in one batch that fetches so many more.
+# With up to this many excluded rows per query, all queries are one batch that fetches as many rows more.
 _BATCHED_EXCLUSIONS = 1000
 
 
-def ranking(
+def search(
     database: Database,
-    active: ActiveSpace,
-    loaded: LoadedSpace,
+    space: CurrentSpace,
     queries: Vectors,
+    *,
     k: int,
     level: Level,
     where: Sequence[str],
     exclude_patients: Sequence[str | None],
-) -> list[Ranked]:
-    """For each query the scores, the ids at the level, and the best image of each; see `CaseIndex.search`."""
-    if level not in ("image", "series", "study") or k < 1:
-        raise CatalogError(
-            "bad-query",
-            f"Search for k >= 1 at level image, series or study, not for k={k} at level {level!r}.",
-        )
-    checked = _checked(queries, active.space.dimension)
-    patients = exclude_patients or [None] * len(checked)
-    if len(patients) != len(checked):
-        raise CatalogError(
-            "bad-query",
-            f"{len(checked)} queries cannot exclude {len(patients)} patients; give one for each, or none.",
-        )
+) -> list[list[Hit]]:
+    """The k best hits of a level for each query; see `CaseIndex.search`."""
+    with space.loaded() as loaded:
+        active = space.needed()
+        if level not in ("image", "series", "study") or k < 1:
+            raise CatalogError(
+                "bad-query",
+                f"Search for k >= 1 at level image, series or study, not for k={k} at level {level!r}.",
+            )
+        checked = _checked(queries, active.space.dimension)
+        patients = exclude_patients or [None] * len(checked)
+        if len(patients) != len(checked):
+            raise CatalogError(
+                "bad-query",
+                f"{len(checked)} queries cannot exclude {len(patients)} patients; give one for each, "
+                "or none.",
+            )
+        allowed: Ids | None = None
+        with database.read() as connection:
+            if where:
+                allowed = np.array(passing_images(connection, where), np.int64)
+            known = {key for key in patients if key is not None}
+            theirs = images_of_patients(connection, known)
+        nothing: list[int] = []
+        excluded = [np.array(nothing if key is None else theirs[key], np.int64) for key in patients]
+        ranked = [
+            (scores.tolist(), ids.tolist(), loaded.best_images(level, query, ids, allowed).tolist())
+            for query, (scores, ids) in zip(
+                checked, _nearest(loaded, level, checked, k, allowed, excluded), strict=True
+            )
+        ]
     with database.read() as connection:
-        allowed = allowed_images(connection, active.row_id, where)
-        theirs = images_of_patients(connection, active.row_id, {key for key in patients if key is not None})
-    nothing: list[int] = []
-    excluded = [np.array(nothing if key is None else theirs[key], np.int64) for key in patients]
-    found = answers(loaded, level, checked, k, allowed, excluded)
-    return [
-        (scores.tolist(), ids.tolist(), loaded.best_images(level, query, ids, allowed).tolist())
-        for query, (scores, ids) in zip(checked, found, strict=True)
-    ]
-
-
-def allowed_images(
-    connection: Connection, space_id: int, where: Sequence[str], among: Sequence[str] | None = None
-) -> Ids | None:
-    """Ids of the images that every filter lets pass, and that belong to the studies `among` which to look;
-    None where there is no filter.
-    """
-    if not where and among is None:
-        return None
-    return np.array(image_ids(connection, space_id, where, among), np.int64)
+        return hits(connection, level, ranked)
 
 
 def _checked(queries: Vectors, dimension: int) -> Vectors:
@@ -84,9 +79,9 @@ def _checked(queries: Vectors, dimension: int) -> Vectors:
     return unit_length(array)
 
 
-def answers(
+def _nearest(
     loaded: LoadedSpace, level: Level, queries: Vectors, k: int, allowed: Ids | None, excluded: Sequence[Ids]
-) -> list[Answer]:
+) -> list[tuple[Vectors, Ids]]:
     """For each query the scores and ids of its k nearest at the level.
 
     `allowed` and `excluded` (one array per query) are image ids. A series or study answers when one of its

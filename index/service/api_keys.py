@@ -1,7 +1,7 @@
 """API keys: `msk_<id>_<secret>`, of which only the id and a hash of the secret are stored.
 
-A key may also be made elsewhere, as any secret that fits in `Authorization: Bearer` (RFC 6750, section 2.1)
-and cannot be guessed; its id is then derived from it.
+A key may also come from elsewhere: any secret that fits in `Authorization: Bearer` (RFC 6750, section 2.1)
+and cannot be guessed. Its id is then derived from it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ApiKey:
     revoked_at: datetime | None
 
     def is_live(self, now: datetime) -> bool:
-        """Whether it opens anything at `now`."""
+        """Whether the key is neither revoked nor expired at `now`."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
@@ -54,8 +54,8 @@ class ApiKeys:
     ) -> tuple[ApiKey, str]:
         """Make a key and return it with its secret form, which is shown this once.
 
-        `key` is one that was made elsewhere: 32 to 512 letters, digits and `._~+/-`; made twice it stays as
-        it was at first, revoked if it was. Raises `CatalogError` `bad-key`, `bad-scope`.
+        `key` is a secret from elsewhere: 32 to 512 letters, digits and `._~+/-`. If it exists already, it is
+        not changed, and stays revoked if it was. Raises `CatalogError` `bad-key`, `bad-scope`.
         """
         unknown = sorted(set(scopes) - set(SCOPES))
         if unknown or not scopes:
@@ -78,7 +78,7 @@ class ApiKeys:
             "created_at": datetime.now(UTC),
             "expires_at": expires_at,
         }
-        with self._database.write_beside() as connection:
+        with self._database.write_service_tables() as connection:
             if connection.execute(select(api_keys.c.id).where(api_keys.c.id == row["id"])).first() is None:
                 connection.execute(insert(api_keys).values(**row))
             stored = connection.execute(select(api_keys).where(api_keys.c.id == row["id"])).one()
@@ -111,7 +111,7 @@ class ApiKeys:
 
     def revoke(self, key_id: str) -> ApiKey:
         """End a key for good; raises `CatalogError` `unknown-key`."""
-        with self._database.write_beside() as connection:
+        with self._database.write_service_tables() as connection:
             live = (api_keys.c.id == key_id) & api_keys.c.revoked_at.is_(None)
             connection.execute(update(api_keys).where(live).values(revoked_at=datetime.now(UTC)))
             row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).one_or_none()
@@ -121,7 +121,7 @@ class ApiKeys:
 
 
 def _parts(shown: str) -> tuple[str, str] | None:
-    """Id and secret of a key, or None for what cannot be one."""
+    """Id and secret of a key, or None for a text that cannot be one."""
     matched = _KEY.fullmatch(shown)
     if matched is not None:
         return matched[1], matched[2]

@@ -1,7 +1,7 @@
 """The audit trail: append-only rows, each with a hash over itself and the hash before it.
 
-A row that was changed, taken out or put between breaks the chain at that place. Rows cut off at the end leave
-a whole but shorter chain: note the head (`AuditLog.head`) elsewhere now and then, and verify against it.
+A row that was changed, removed or inserted breaks the chain at that place. Rows removed at the end leave a
+valid, shorter chain: note the head (`AuditLog.head`) elsewhere now and then, and verify against it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.service_schema import audit_events
 
 BEGINNING = "0" * 64
-_PORTION = 2000
+_CHUNK = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class AuditLog:
         """Add events in order, in one transaction."""
         if not events:
             return
-        with self._database.write_beside() as connection:
+        with self._database.write_service_tables() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(5064663)"))
             sequence, head = _head(connection)
@@ -84,9 +84,9 @@ class AuditLog:
             return _head(connection)
 
     def events(self, *, after: int = 0, limit: int | None = None) -> Iterator[ChainedEvent]:
-        """The events behind sequence number `after`, in order."""
+        """The events after sequence number `after`, in order."""
         while limit is None or limit > 0:
-            size = _PORTION if limit is None else min(_PORTION, limit)
+            size = _CHUNK if limit is None else min(_CHUNK, limit)
             statement = select(audit_events).where(audit_events.c.sequence > after)
             with self._database.read() as connection:
                 rows = connection.execute(statement.order_by(audit_events.c.sequence).limit(size)).all()
@@ -98,7 +98,7 @@ class AuditLog:
             limit = None if limit is None else limit - len(rows)
 
     def verify(self, *, known_head: tuple[int, str] | None = None) -> AuditVerification:
-        """Compute the chain anew; with a `known_head` noted before, that it is still in the chain."""
+        """Compute the chain again; with a `known_head` noted before, check that it is still in the chain."""
         expected, count, known = BEGINNING, 0, known_head is None or known_head[0] == 0
         for one in self.events():
             count += 1

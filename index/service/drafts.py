@@ -1,4 +1,4 @@
-"""Drafts as rows with the history of each; what their content means is for `medgemma` to say."""
+"""Drafts as rows, each with its history; their content is the business of `medsiglip.medgemma`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
 
-from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.case_queries import unknown_study
+from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.draft_schema import draft_citations, draft_revisions, drafts, report_texts
-from medsiglip.index.catalogue.reading import unknown_study
 from medsiglip.index.catalogue.report_texts import study_ids, words_of, write_texts
 from medsiglip.index.catalogue.schema import studies
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.service.jobs import now_of
 from medsiglip.index.storage.forgotten import without_studies
 
 
@@ -65,10 +64,10 @@ class DraftStore:
         cited: Collection[str] = (),
         by: str,
     ) -> DraftRecord:
-        """Store a new draft, or give back the one that is there under this id.
+        """Store a new draft, or return the one that has this id already.
 
-        What the payload says of studies among the `cited` that were forgotten meanwhile is left out. Raises
-        `CatalogError` `unknown-study` when the study itself was.
+        What the payload has of studies among the `cited` that were deleted meanwhile is left out. Raises
+        `CatalogError` `unknown-study` if the study itself was deleted.
         """
         with self._database.write() as connection:
             former = _find(connection, draft_id)
@@ -113,8 +112,8 @@ class DraftStore:
         words: str | None = None,
         limit: int = 100,
     ) -> list[DraftRecord]:
-        """The newest drafts first, without their histories; `words` stand next to each other in the text of
-        the study's report or of the draft.
+        """Drafts without their histories, the newest first; `words` are looked for, next to each other, in
+        the text of the study's report and of the draft.
         """
         statement = _DRAFT.order_by(drafts.c.created_at.desc(), drafts.c.id).limit(limit)
         for column, value in ((drafts.c.status, status), (drafts.c.route, route)):
@@ -146,9 +145,9 @@ class DraftStore:
         *,
         report: str | None = None,
     ) -> DraftRecord:
-        """Take a step from the draft as it was read; a `report` becomes the study's report text with it.
+        """Add a step to the draft as it was read; a `report` becomes the study's report text.
 
-        Raises `CatalogError` `draft-changed` when another step was taken since it was read, `unknown-draft`.
+        Raises `CatalogError` `draft-changed` if another step was added since it was read, `unknown-draft`.
         """
         with self._database.write() as connection:
             values: dict[str, Any] = {"status": step.status, "revision": former.revision + 1}

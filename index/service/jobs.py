@@ -1,21 +1,21 @@
-"""Long work as rows: submitted by one process, claimed by exactly one worker of any process, never lost.
+"""Long work as rows: submitted by one process, run by exactly one worker of any process, never lost.
 
-A worker holds a job by a lease that it renews. A worker that is killed lets the lease run out, and the job
-is claimed again, until it has cost `MAX_ATTEMPTS` workers. A cancelled job ends at the worker's next beat,
-or at once if nobody runs it.
+A worker holds a job by a lease that it renews. When a worker is killed, the lease expires and another worker
+claims the job, up to `MAX_ATTEMPTS` times. A cancelled job ends at the worker's next heartbeat, or at once if
+no worker runs it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import uuid4
 
 from sqlalchemy import Connection, Row, and_, func, insert, or_, select, text, update
 
-from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.index.errors import CatalogError
@@ -53,7 +53,7 @@ class Job:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether the job will not change any more."""
         return self.status in FINAL
 
     def to_json(self) -> dict[str, Any]:
@@ -87,8 +87,8 @@ class JobQueue:
         idempotency_key: str | None = None,
         priority: int = 0,
     ) -> Job:
-        """Add a job; with an `idempotency_key` that was used before, the job that it made then."""
-        with self._database.write_beside() as connection:
+        """Add a job, or return the one that was submitted with the same `idempotency_key`."""
+        with self._database.write_service_tables() as connection:
             if idempotency_key is not None:
                 _lock_submissions(connection)
                 former = _one(connection, jobs.c.idempotency_key == idempotency_key)
@@ -104,7 +104,7 @@ class JobQueue:
             return _needed(connection, job_id)
 
     def received(self) -> set[str]:
-        """The folders of uploads that jobs were given, whatever became of them."""
+        """The folders of uploads of all jobs, in any status."""
         folder = jobs.c.parameters["received"].as_string()
         with self._database.read() as connection:
             return set(connection.execute(select(folder).where(folder.is_not(None))).scalars())
@@ -112,7 +112,7 @@ class JobQueue:
     def listed(
         self, *, status: Status | None = None, key_id: str | None = None, limit: int = 100
     ) -> list[Job]:
-        """The newest jobs first; with a `key_id`, those that it submitted."""
+        """Jobs, the newest first; with a `key_id`, those submitted with this API key."""
         statement = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id).limit(limit)
         if status is not None:
             statement = statement.where(jobs.c.status == status)
@@ -122,7 +122,7 @@ class JobQueue:
             return [_job(row) for row in connection.execute(statement)]
 
     def changes(self, job_ids: Collection[str]) -> dict[str, int]:
-        """The change number of each of these jobs that is there: what followers look at again and again."""
+        """The change number of each of these jobs that exists, for followers that poll."""
         statement = select(jobs.c.id, jobs.c.change).where(one_of(jobs.c.id, list(job_ids)))
         with self._database.read() as connection:
             return {row.id: row.change for row in connection.execute(statement)}
@@ -134,13 +134,13 @@ class JobQueue:
             return {(kind, status): count for kind, status, count in connection.execute(statement)}
 
     def claim(self, worker: str, kinds: Sequence[str], *, lease_seconds: float = LEASE_SECONDS) -> Job | None:
-        """The next job that waits, or whose worker let its lease run out, now this worker's; None if there is
-        none. `worker` names one process and no other.
+        """Claim the next job that waits or whose lease has expired for this worker; None if there is none.
+        `worker` is unique to a process.
         """
-        with self._database.read() as connection:  # idle workers look often, and should hold up no writer
+        with self._database.read() as connection:  # idle workers poll, and should not block writers
             if connection.execute(_claimable(now_of(connection), kinds)).first() is None:
                 return None
-        with self._database.write_beside() as connection:
+        with self._database.write_service_tables() as connection:
             now = now_of(connection)
             claimable = _claimable(now, kinds).with_for_update(skip_locked=True)
             while (row := connection.execute(claimable).one_or_none()) is not None:
@@ -148,7 +148,7 @@ class JobQueue:
                 if job.cancel_requested:
                     _end(connection, jobs.c.id == job.id, "cancelled", now)
                 elif job.attempts >= MAX_ATTEMPTS:
-                    _end(connection, jobs.c.id == job.id, "failed", now, error=_given_up(job))
+                    _end(connection, jobs.c.id == job.id, "failed", now, error=_workers_lost(job))
                 else:
                     claimed = {
                         "status": "running",
@@ -174,29 +174,29 @@ class JobQueue:
         stage: str | None = None,
         lease_seconds: float = LEASE_SECONDS,
     ) -> Beat:
-        """Renew the lease and tell how far the job is; `lost` when the job is another's by now, `cancel` when
-        it is to stop.
+        """Renew the lease and store the progress; returns `lost` if another worker has the job now, `cancel`
+        if it should stop.
         """
-        with self._database.write_beside() as connection:
+        with self._database.write_service_tables() as connection:
             lease = {"lease_until": now_of(connection) + timedelta(seconds=lease_seconds)}
-            told = {} if done is None else {"done": done, "total": total, "stage": stage or ""}
-            news = {"change": jobs.c.change + 1} if told else {}
-            if not _set(connection, _runs(job), {**lease, **told, **news}):
+            progress = {} if done is None else {"done": done, "total": total, "stage": stage or ""}
+            change = {"change": jobs.c.change + 1} if progress else {}
+            if not _set(connection, _runs(job), {**lease, **progress, **change}):
                 return "lost"
             return _standing(connection, job)
 
     def standing(self, job: Job) -> Beat:
-        """What `beat` would answer, without writing: cheap enough to ask every second."""
+        """What `beat` would return, without writing: cheap enough to call every second."""
         with self._database.read() as connection:
             return _standing(connection, job)
 
     def finish(self, job: Job, result: Any) -> bool:
-        """The job is done; False when it was no longer this worker's."""
+        """The job is done; False if this worker had lost it."""
         return self._ended(job, "done", result=result, done=func.coalesce(jobs.c.total, jobs.c.done))
 
     def fail(self, job: Job, error: Mapping[str, Any], *, retry_after: float | None = None) -> bool:
-        """The job failed for good, or waits `retry_after` seconds for another attempt if any is left and
-        nobody has cancelled it.
+        """The job failed, or waits `retry_after` seconds for another attempt if one is left and it was not
+        cancelled; False if this worker had lost it.
         """
         if retry_after is None or job.attempts >= MAX_ATTEMPTS:
             return self._ended(job, "failed", error=dict(error))
@@ -207,14 +207,14 @@ class JobQueue:
         return self._ended(job, "cancelled")
 
     def hand_back(self, job: Job) -> bool:
-        """The worker shuts down: the job waits for another, and this attempt does not count."""
+        """The worker shuts down: the job waits for another worker, and this attempt is not counted."""
         return self._requeued(job, 0.0, attempts=job.attempts - 1)
 
     def cancel(self, job_id: str) -> Job:
-        """Ask for a job's end; one that waits ends at once. Raises `CatalogError` `unknown-job`."""
+        """Request that a job stops; a waiting one ends at once. Raises `CatalogError` `unknown-job`."""
         this = jobs.c.id == job_id
-        with self._database.write_beside() as connection:
-            # Held, or a worker that hands the job back meanwhile would leave it neither waiting nor running.
+        with self._database.write_service_tables() as connection:
+            # Locked: otherwise a worker that hands the job back meanwhile would leave the request unnoticed.
             job = _needed(connection, job_id, locked=True)
             if job.status == "queued":
                 _end(connection, this, "cancelled", now_of(connection), cancel_requested=True)
@@ -223,14 +223,14 @@ class JobQueue:
             return _needed(connection, job_id)
 
     def _ended(self, job: Job, status: Status, **values: Any) -> bool:
-        with self._database.write_beside() as connection:
+        with self._database.write_service_tables() as connection:
             return _end(connection, _runs(job), status, now_of(connection), **values)
 
     def _requeued(self, job: Job, seconds: float, **values: Any) -> bool:
-        with self._database.write_beside() as connection:
+        with self._database.write_service_tables() as connection:
             now = now_of(connection)
-            unwanted = and_(_runs(job), jobs.c.cancel_requested)
-            if _end(connection, unwanted, "cancelled", now):
+            cancelled = and_(_runs(job), jobs.c.cancel_requested)
+            if _end(connection, cancelled, "cancelled", now):
                 return True
             later = now + timedelta(seconds=seconds)
             waits = {"status": "queued", "worker": None, "lease_until": None, "not_before": later}
@@ -247,8 +247,8 @@ def _standing(connection: Connection, job: Job) -> Beat:
 def insert_jobs(
     connection: Connection, kind: str, parameters: Sequence[Mapping[str, Any]], **submission: Any
 ) -> list[str]:
-    """Add a job for each of the parameters inside a write transaction, for those that must add something else
-    with them; the jobs' ids. `submission` may say `key_id`, `idempotency_key` and `priority`.
+    """Add a job for each of the parameters inside the caller's write transaction; returns the jobs' ids.
+    `submission` may have `key_id`, `idempotency_key` and `priority`.
     """
     now = now_of(connection)
     shared = {
@@ -272,16 +272,10 @@ def insert_jobs(
     return [row["id"] for row in rows]
 
 
-def now_of(connection: Connection) -> datetime:
-    """The database server's clock, which several machines share; SQLite has but one machine."""
-    if connection.dialect.name == "postgresql":
-        moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-        return moment.astimezone(UTC)
-    return datetime.now(UTC)
-
-
 def _lock_submissions(connection: Connection) -> None:
-    """One submission with an idempotency key at a time, where a write transaction does not say so already."""
+    """Serialize submissions with an idempotency key on PostgreSQL; SQLite's write
+    transactions do so anyway.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(5064662)"))
 
@@ -319,7 +313,7 @@ def _end(connection: Connection, which: Any, status: Status, now: datetime, **va
     return _change(connection, which, {**final, **values})
 
 
-def _given_up(job: Job) -> dict[str, str]:
+def _workers_lost(job: Job) -> dict[str, str]:
     return {
         "code": "worker-lost",
         "message": f"{job.attempts} workers ended while they ran this job; look into their logs, then submit "

@@ -1,4 +1,4 @@
-"""Routes as rows, and what each decided: a study is sent once for each route, together with its job."""
+"""Routing rules as rows, and their decisions: a study is sent once for each rule, together with its job."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
-from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.draft_schema import route_decisions, routes
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.report_texts import study_ids
 from medsiglip.index.catalogue.schema import home, images, studies
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.service.jobs import insert_jobs, now_of
+from medsiglip.index.service.jobs import insert_jobs
 
 Outcome = Literal["sent", "held"]
 
 
 @dataclass(frozen=True, slots=True)
-class RouteRecord:
-    """A route as the catalogue holds it. `rule` is JSON; `since_image_id` is the image after which it begins
-    to look, 0 for the whole archive, and `seen_image_id` the last image that was there when it last looked.
+class RoutingRule:
+    """A routing rule as the catalogue holds it. `rule` is JSON; the rule applies to images after
+    `since_image_id`, 0 for the whole archive, and was last evaluated up to `seen_image_id`.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of a study on a route: `sent` with its job, or `held` back for a reason."""
+    """What a rule decided about a study: `sent` with its job, or `held` back for a reason."""
 
     route: str
     study_instance_uid: str
@@ -59,7 +59,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Studies that a route has to look at, those held back first; `upto` is the newest image by then."""
+    """Studies that a rule has to evaluate, those held back first; `upto` is the newest image at that time."""
 
     study_instance_uids: tuple[str, ...]
     upto: int
@@ -67,24 +67,24 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class RoutedJob:
-    """The job that is submitted for each study sent; the study's UID is added to its parameters."""
+    """The job to submit for each study that is sent; the study's UID is added to its parameters."""
 
     kind: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-class RouteStore:
-    """The routes of one catalogue. Every method is one transaction."""
+class RoutingRuleStore:
+    """The routing rules of one catalogue. Every method is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put(
         self, name: str, rule: Mapping[str, Any], *, enabled: bool, priority: int, whole_archive: bool
-    ) -> RouteRecord:
-        """Add a route, or change the one of that name, which then looks again at all that is not yet sent.
+    ) -> RoutingRule:
+        """Add a rule, or change the one of this name, which then evaluates again all that is not yet sent.
 
-        A route looks at studies that gain images from now on, or at the `whole_archive`.
+        A rule applies to studies that get images from now on, or to the `whole_archive`.
         """
         with self._database.write() as connection:
             now = now_of(connection)
@@ -107,30 +107,32 @@ class RouteStore:
                 connection.execute(update(routes).where(routes.c.name == name).values(**values))
             return _needed(connection, name)
 
-    def get(self, name: str) -> RouteRecord:
-        """One route; raises `CatalogError` `unknown-route`."""
+    def get(self, name: str) -> RoutingRule:
+        """One rule; raises `CatalogError` `unknown-route`."""
         with self._database.read() as connection:
             return _needed(connection, name)
 
-    def listed(self) -> list[RouteRecord]:
-        """All routes, the most urgent first."""
+    def listed(self) -> list[RoutingRule]:
+        """All rules, by descending priority."""
         statement = select(routes).order_by(routes.c.priority.desc(), routes.c.name)
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(statement)]
 
     def remove(self, name: str) -> None:
-        """Delete a route with its decisions; drafts that it led to stay. Raises `unknown-route`."""
+        """Delete a rule with its decisions; the drafts from it stay. Raises `CatalogError`
+        `unknown-route`.
+        """
         with self._database.write() as connection:
             _needed(connection, name)
             connection.execute(delete(route_decisions).where(route_decisions.c.route == name))
             connection.execute(delete(routes).where(routes.c.name == name))
 
     def candidates(self, name: str, *, again: bool = False) -> Candidates:
-        """What the route has not sent: studies held back, then those with images that it has not seen, or,
-        with `again`, with any image since it began.
+        """The studies that the rule has not sent: those held back, then those with images that it has not
+        seen, or, with `again`, with any image that it applies to.
         """
         with self._database.read() as connection:
-            route = _needed(connection, name)
+            rule = _needed(connection, name)
             upto = _newest_image(connection)
             mine = and_(route_decisions.c.study_id == studies.c.id, route_decisions.c.route == name)
             held = (
@@ -139,41 +141,41 @@ class RouteStore:
                 .where(route_decisions.c.outcome == "held")
                 .order_by(route_decisions.c.decided_at, studies.c.id)
             )
-            first = route.since_image_id if again else route.seen_image_id
-            # By the images' ids, so that what is looked at grows with the news and not with the archive.
-            with_news = select(images.c.study_id).where(images.c.id > first, images.c.id <= upto)
+            first = rule.since_image_id if again else rule.seen_image_id
+            # By image ids, so that the cost grows with the new images and not with the archive.
+            with_new_images = select(images.c.study_id).where(images.c.id > first, images.c.id <= upto)
             undecided = ~select(route_decisions.c.study_id).where(mine).exists()
-            new = select(studies.c.study_instance_uid).where(studies.c.id.in_(with_news), undecided)
+            new = select(studies.c.study_instance_uid).where(studies.c.id.in_(with_new_images), undecided)
             found = list(connection.execute(held).scalars())
             found += connection.execute(new.order_by(studies.c.id)).scalars()
         return Candidates(tuple(found), upto)
 
     def decide(
         self,
-        route: RouteRecord,
-        looked_at: Candidates,
+        rule: RoutingRule,
+        candidates: Candidates,
         chosen: Sequence[str],
         job: RoutedJob,
         budget: Budget | None = None,
     ) -> list[Decision]:
-        """Send the studies `chosen` among those looked at, as far as the budget goes, and hold back the rest.
+        """Send the `chosen` of the candidates as far as the budget allows, and hold back the rest.
 
-        A study that was sent meanwhile, or is gone, is left out; one that was held back and is not chosen any
-        more is let go. Raises `CatalogError` `route-changed` when the route is not as it was read.
+        A study that was sent or deleted meanwhile is left out; one that was held back and is no longer chosen
+        is released. Raises `CatalogError` `route-changed` if the rule was changed since it was read.
         """
         with self._database.write() as connection:
-            if _needed(connection, route.name).updated_at != route.updated_at:
+            if _needed(connection, rule.name).updated_at != rule.updated_at:
                 raise CatalogError(
-                    "route-changed", f"The route {route.name} was changed meanwhile; evaluate it again."
+                    "route-changed", f"The route {rule.name} was changed meanwhile; evaluate it again."
                 )
-            decisions = _decide(connection, route, chosen, job, budget or Budget())
-            _let_go(connection, route.name, set(looked_at.study_instance_uids).difference(chosen))
-            mark = update(routes).where(routes.c.name == route.name, routes.c.seen_image_id < looked_at.upto)
-            connection.execute(mark.values(seen_image_id=looked_at.upto))
+            decisions = _decide(connection, rule, chosen, job, budget or Budget())
+            _release(connection, rule.name, set(candidates.study_instance_uids).difference(chosen))
+            mark = update(routes).where(routes.c.name == rule.name, routes.c.seen_image_id < candidates.upto)
+            connection.execute(mark.values(seen_image_id=candidates.upto))
             return decisions
 
     def decisions(self, name: str, outcome: Outcome | None = None) -> list[Decision]:
-        """What a route decided, oldest first."""
+        """The decisions of a rule, oldest first."""
         statement = _DECISION.where(route_decisions.c.route == name)
         if outcome is not None:
             statement = statement.where(route_decisions.c.outcome == outcome)
@@ -181,7 +183,7 @@ class RouteStore:
             return [Decision(*row) for row in connection.execute(statement)]
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """Number of decisions by route and outcome."""
+        """Number of decisions by rule and outcome."""
         grouped = (route_decisions.c.route, route_decisions.c.outcome)
         statement = select(*grouped, func.count()).group_by(*grouped)
         with self._database.read() as connection:
@@ -203,31 +205,31 @@ _DECISION = (
 
 
 def _decide(
-    connection: Connection, route: RouteRecord, chosen: Sequence[str], job: RoutedJob, budget: Budget
+    connection: Connection, rule: RoutingRule, chosen: Sequence[str], job: RoutedJob, budget: Budget
 ) -> list[Decision]:
     now = now_of(connection)
-    rooms = _rooms(connection, route.name, budget, now)
-    ids, sent, held = _standing(connection, route.name, chosen)
+    remaining = _remaining(connection, rule.name, budget, now)
+    ids, sent, held = _standing(connection, rule.name, chosen)
     waiting = [uid for uid in dict.fromkeys(chosen) if uid in ids and ids[uid] not in sent]
-    full, room = min(rooms.items(), key=lambda one: one[1], default=("", len(waiting)))
+    full, room = min(remaining.items(), key=lambda one: one[1], default=("", len(waiting)))
     going, kept = waiting[: max(room, 0)], waiting[max(room, 0) :]
     parameters = [{**job.parameters, "study_instance_uid": uid} for uid in going]
-    job_ids = insert_jobs(connection, job.kind, parameters, priority=route.priority)
+    job_ids = insert_jobs(connection, job.kind, parameters, priority=rule.priority)
     decisions = [
-        Decision(route.name, uid, "sent", None, job_id, now)
+        Decision(rule.name, uid, "sent", None, job_id, now)
         for uid, job_id in zip(going, job_ids, strict=True)
     ]
     if kept:
         reason = f"the budget is used up: {full.replace('_', ' ')} {getattr(budget, full)}"
-        decisions += [Decision(route.name, uid, "held", reason, None, now) for uid in kept]
+        decisions += [Decision(rule.name, uid, "held", reason, None, now) for uid in kept]
     _store(connection, decisions, ids, held)
     return decisions
 
 
-def _rooms(connection: Connection, name: str, budget: Budget, now: datetime) -> dict[str, int]:
+def _remaining(connection: Connection, name: str, budget: Budget, now: datetime) -> dict[str, int]:
     """How many studies may still be sent, by limit."""
     spans = {"per_hour": timedelta(hours=1), "per_day": timedelta(days=1), "total": None}
-    rooms = {}
+    remaining = {}
     for limit, span in spans.items():
         allowed = getattr(budget, limit)
         if allowed is not None:
@@ -236,14 +238,14 @@ def _rooms(connection: Connection, name: str, budget: Budget, now: datetime) -> 
             )
             if span is not None:
                 statement = statement.where(route_decisions.c.decided_at > now - span)
-            rooms[limit] = allowed - connection.execute(statement).scalar_one()
-    return rooms
+            remaining[limit] = allowed - connection.execute(statement).scalar_one()
+    return remaining
 
 
 def _standing(
     connection: Connection, name: str, uids: Sequence[str]
 ) -> tuple[dict[str, int], set[int], set[int]]:
-    """Row ids by UID of the studies that are there, and which of them are sent, and held back."""
+    """Row ids by UID of the studies that exist, and which of them were sent, and held back."""
     ids = study_ids(connection, uids)
     outcomes: dict[str, set[int]] = {"sent": set(), "held": set()}
     decided = select(route_decisions.c.study_id, route_decisions.c.outcome).where(
@@ -257,8 +259,8 @@ def _standing(
 def _store(
     connection: Connection, decisions: Sequence[Decision], ids: Mapping[str, int], held: Collection[int]
 ) -> None:
-    """Write decisions on the studies `ids`, of which those `held` have a row already: what is held back again
-    keeps its place in the queue.
+    """Write decisions on the studies `ids`. Those in `held` have a row already: a study that is held back
+    again keeps its place in the queue.
     """
     again: list[int] = []
     rows = []
@@ -279,7 +281,7 @@ def _store(
         connection.execute(insert(route_decisions), rows)
 
 
-def _let_go(connection: Connection, name: str, uids: Collection[str]) -> None:
+def _release(connection: Connection, name: str, uids: Collection[str]) -> None:
     if not uids:
         return
     theirs = select(studies.c.id).where(one_of(studies.c.study_instance_uid, list(uids)))
@@ -293,16 +295,16 @@ def _let_go(connection: Connection, name: str, uids: Collection[str]) -> None:
 
 
 def _newest_image(connection: Connection) -> int:
-    """No image of a later commit has this id or a lower one: ids are given by writers, one at a time."""
+    """Images of later commits have higher ids, as writers give ids one at a time."""
     return int(connection.execute(select(home.c.next_id)).scalar_one()) - 1
 
 
-def _find(connection: Connection, name: str) -> RouteRecord | None:
+def _find(connection: Connection, name: str) -> RoutingRule | None:
     row = connection.execute(select(routes).where(routes.c.name == name)).one_or_none()
     return None if row is None else _record(row)
 
 
-def _needed(connection: Connection, name: str) -> RouteRecord:
+def _needed(connection: Connection, name: str) -> RoutingRule:
     found = _find(connection, name)
     if found is None:
         known = ", ".join(connection.execute(select(routes.c.name).order_by(routes.c.name)).scalars())
@@ -310,5 +312,5 @@ def _needed(connection: Connection, name: str) -> RouteRecord:
     return found
 
 
-def _record(row: Row[Any]) -> RouteRecord:
-    return RouteRecord(**{name: row._mapping[name] for name in RouteRecord.__dataclass_fields__})
+def _record(row: Row[Any]) -> RoutingRule:
+    return RoutingRule(**{name: row._mapping[name] for name in RoutingRule.__dataclass_fields__})

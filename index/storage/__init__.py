@@ -1,1 +1,5 @@
-"""What goes into a home and comes out of it: rows and vector shards together, deletion, recovery."""
+"""Changes to a home: rows and vector shards together, deletion, compaction, crash recovery and the trash.
+
+`shards.write_transaction` is the transaction that writes both rows and shards. `older_catalogue` recovers a
+home with a backup of its catalogue.
+"""

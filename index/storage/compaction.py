@@ -8,18 +8,18 @@ from typing import Any
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.records import Compaction
 from medsiglip.index.storage.deletion import sweep
-from medsiglip.index.storage.shards import listed, merge, writing
+from medsiglip.index.storage.shards import listed, merge, write_transaction
 
 FULL_SHARD_ROWS = 65_536
 """Shards are merged up to about this many rows: 300 MB at 1152 values of float32."""
 
 
 def compact(database: Database) -> Compaction:
-    """Merge neighbouring small shards, one transaction for each new shard; old files go after its commit."""
+    """Merge neighbouring small shards, one transaction for each new shard; old files are deleted after it."""
     with database.read() as connection:
         before = listed(connection)
     for group in _groups(before):
-        with writing(database) as transaction:
+        with write_transaction(database) as transaction:
             current = listed(transaction.connection, [shard.id for shard in group])
             if len(current) > 1:
                 merge(transaction, current)

@@ -1,17 +1,20 @@
-"""Taking cases out, so that no row, vector, preview or snapshot keeps anything of them."""
+"""Deleting cases, so that no row, vector, preview or snapshot keeps anything of them."""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
+from os.path import dirname
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
 
+from medsiglip.index.catalogue.case_queries import unknown_study
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
-from medsiglip.index.catalogue.refused_files import paths_of_series, remove_refused
+from medsiglip.index.catalogue.paths import HIDDEN
+from medsiglip.index.catalogue.report_texts import study_ids as row_ids_of
 from medsiglip.index.catalogue.schema import (
     doomed_files,
     files,
@@ -23,32 +26,70 @@ from medsiglip.index.catalogue.schema import (
     series,
     studies,
 )
+from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import SEPARATOR, Removal
+from medsiglip.index.storage import trash
 from medsiglip.index.storage.forgotten import forget_drafts, forget_paths_in_jobs
-from medsiglip.index.storage.shards import Writing, listed, merge
+from medsiglip.index.storage.shards import WriteTransaction, listed, merge, write_transaction
 
 # The folder of a home that holds what was uploaded.
 UPLOADS = "received"
 
 
-def remove_studies(writing: Writing, study_ids: Sequence[int], theirs: ColumnElement[bool]) -> Removal:
-    """Delete studies with everything below them, their labels, reports and drafts, what drafts of others have
-    of them, and patients that have no study left, in the lists of the probes too; `theirs` is said of the
-    rows of refused files that go with them.
+def remove_study(database: Database, study_instance_uid: str) -> Removal:
+    """Delete a study; see `CaseIndex.remove_study`."""
+    with write_transaction(database) as transaction:
+        study_ids = list(row_ids_of(transaction.connection, [study_instance_uid]).values())
+        removal = _remove(transaction, study_ids, files.c.study_instance_uid == study_instance_uid)
+    _finish(database)
+    if not study_ids and not removal.files:
+        raise unknown_study(study_instance_uid)
+    return removal
 
-    Shards that held their vectors are replaced in the same transaction; the old files, the snapshot, the
-    previews and the files that were uploaded are doomed, to be deleted by `sweep` after the commit.
+
+def remove_patient(database: Database, patient_key: str) -> Removal:
+    """Delete all studies of a patient; see `CaseIndex.remove_patient`."""
+    theirs = select(studies.c.id).join(patients).where(patients.c.patient_key == patient_key)
+    with write_transaction(database) as transaction:
+        study_ids = list(transaction.connection.execute(theirs).scalars())
+        removal = _remove(transaction, study_ids, files.c.patient_key == patient_key)
+    _finish(database)
+    if not study_ids and not removal.files:
+        raise CatalogError(
+            "unknown-patient",
+            f"There is no patient {patient_key} in this index; `study list` shows the keys.",
+        )
+    return removal
+
+
+def _finish(database: Database) -> None:
+    """Delete what the transaction listed, and what an earlier deletion could not. Leftovers of interrupted
+    writes do not wait in the trash: they may hold vectors of the same patient.
     """
-    connection = writing.connection
+    sweep(database)
+    trash.empty(database.home, trash.UNFINISHED)
+
+
+def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: ColumnElement[bool]) -> Removal:
+    """Delete studies with everything below them: labels, reports, drafts, what drafts of other studies cite
+    of them, and patients without another study, also in the probes' lists of patients. `theirs` selects the
+    rows of refused files that are deleted with them.
+
+    Shards that held their vectors are replaced in the same transaction. The old shards, the snapshot, the
+    previews and the uploaded files are listed for deletion by `sweep` after the commit.
+    """
+    connection = transaction.connection
     series_ids = _ids(connection, series.c.id, series.c.study_id, study_ids)
     label_count = _delete_labels(connection, study_ids, series_ids)
     draft_count = forget_drafts(connection, study_ids)
-    paths = paths_of_series(connection, series_ids)
-    instance_count, image_count, file_count = _delete_content(writing, series_ids)
-    refused = remove_refused(connection, theirs, paths)
+    from_files = select(files.c.path).join(instances, files.c.instance_id == instances.c.id)
+    from_files = from_files.where(one_of(instances.c.series_id, series_ids))
+    paths = list(connection.execute(from_files).scalars())
+    instance_count, image_count, file_count = _delete_content(transaction, series_ids)
+    refused = _remove_refused(connection, theirs, paths)
     file_count += len(refused)
     forget_paths_in_jobs(connection, {*paths, *refused})
-    writing.doom(sorted({pattern for path in paths for pattern in _uploaded(path)}))
+    transaction.delete_files(sorted({pattern for path in paths for pattern in _uploaded(path)}))
     connection.execute(delete(series).where(one_of(series.c.id, series_ids)))
     connection.execute(delete(studies).where(one_of(studies.c.id, study_ids)))
     left = select(studies.c.id).where(studies.c.patient_id == patients.c.id)
@@ -61,16 +102,16 @@ def remove_studies(writing: Writing, study_ids: Sequence[int], theirs: ColumnEle
 
 
 def _uploaded(path: str) -> list[str]:
-    """The pattern of a file that lies in the home because it was uploaded; of an archive that held others'
-    files too, that of the whole.
+    """The glob of a file that was uploaded into the home, if this one was; of an archive's member, the glob
+    of the archive.
     """
     home, place, rest = path.partition(SEPARATOR)[0].rpartition(f"/{UPLOADS}/")
-    # A home may have been moved since: whatever lay before the folder of that name, it is looked for here.
+    # The home may have been moved since, so only the part below the folder counts.
     return [f"{UPLOADS}/{glob.escape(rest)}"] if home and place else []
 
 
 def _forget_in_probes(connection: Connection, patient_keys: Collection[str]) -> None:
-    """Take patients out of the lists of whom probes were trained on."""
+    """Remove patients from the lists of patients that probes were trained on."""
     for probe_id, summary in connection.execute(select(probes.c.id, probes.c.summary)).all():
         trained = summary.get("patients", [])
         kept = [key for key in trained if key not in patient_keys]
@@ -79,13 +120,13 @@ def _forget_in_probes(connection: Connection, patient_keys: Collection[str]) -> 
             connection.execute(statement.values(summary={**summary, "patients": kept}))
 
 
-def clear_series(writing: Writing, series_ids: Sequence[int], kept: Collection[int]) -> None:
-    """Delete what series hold but for the instances `kept`, and not the series themselves nor any label."""
-    _delete_content(writing, series_ids, kept)
+def clear_series(transaction: WriteTransaction, series_ids: Sequence[int], kept: Collection[int]) -> None:
+    """Delete the content of series except the instances `kept`; the series and all labels stay."""
+    _delete_content(transaction, series_ids, kept)
 
 
 def sweep(database: Database) -> None:
-    """Delete the doomed files; what cannot be deleted now stays on the list."""
+    """Delete the files that transactions listed; what cannot be deleted now stays on the list."""
     with database.read() as connection:
         doomed = list(connection.execute(select(doomed_files.c.id, doomed_files.c.pattern)))
     done = []
@@ -94,7 +135,7 @@ def sweep(database: Database) -> None:
             for path in database.home.glob(pattern):
                 path.unlink(missing_ok=True)
                 if pattern.startswith(f"{UPLOADS}/"):
-                    with suppress(OSError):  # others of the upload are still there
+                    with suppress(OSError):  # other files of the upload are still there
                         path.parent.rmdir()
             done.append(row_id)
     if done:
@@ -104,10 +145,10 @@ def sweep(database: Database) -> None:
 
 
 def _delete_content(
-    writing: Writing, series_ids: Sequence[int], kept: Collection[int] = ()
+    transaction: WriteTransaction, series_ids: Sequence[int], kept: Collection[int] = ()
 ) -> tuple[int, int, int]:
-    """Instances, images and files of series; their numbers."""
-    connection = writing.connection
+    """Delete instances, images and files of series; returns how many of each."""
+    connection = transaction.connection
     every = _ids(connection, instances.c.id, instances.c.series_id, series_ids)
     instance_ids = [instance_id for instance_id in every if instance_id not in kept]
     theirs = one_of(images.c.instance_id, instance_ids)
@@ -121,9 +162,9 @@ def _delete_content(
     connection.execute(delete(instances).where(one_of(instances.c.id, instance_ids)))
     affected = listed(connection, sorted({row.shard_id for row in found}))
     for shard in affected:
-        merge(writing, [shard])
-    writing.doom([f"faiss/{space}.*" for space in sorted({shard.space for shard in affected})])
-    writing.doom([f"previews/{image_id}.*" for image_id in image_ids])
+        merge(transaction, [shard])
+    transaction.delete_files([f"faiss/{space}.*" for space in sorted({shard.space for shard in affected})])
+    transaction.delete_files([f"previews/{image_id}.*" for image_id in image_ids])
     return len(instance_ids), len(image_ids), file_count
 
 
@@ -146,13 +187,29 @@ def _ids(connection: Connection, wanted: Any, owner: Any, owners: Collection[int
     return list(connection.execute(statement).scalars())
 
 
-def study_ids_of(connection: Connection, study_instance_uid: str) -> list[int]:
-    """Row ids of the study with that UID: one or none."""
-    statement = select(studies.c.id).where(studies.c.study_instance_uid == study_instance_uid)
-    return list(connection.execute(statement).scalars())
+def _remove_refused(connection: Connection, theirs: ColumnElement[bool], paths: Iterable[str]) -> list[str]:
+    """Delete the rows of refused files that are `theirs`, and of those without a known patient that lie in
+    the same folders or archives as these or as `paths`; returns their paths.
 
-
-def study_ids_of_patient(connection: Connection, patient_key: str) -> list[int]:
-    """Row ids of a patient's studies."""
-    statement = select(studies.c.id).join(patients, studies.c.patient_id == patients.c.id)
-    return list(connection.execute(statement.where(patients.c.patient_key == patient_key)).scalars())
+    A file whose header could not be read may still name the patient in its path. A row deleted in excess only
+    makes the next ingest read the file again.
+    """
+    refused = files.c.instance_id.is_(None)
+    owned = connection.execute(select(files.c.id, files.c.path).where(refused, theirs)).all()
+    places = [path for path in (*paths, *(row.path for row in owned)) if not path.startswith(HIDDEN)]
+    folders = {dirname(path) for path in places}
+    archives = {path.partition(SEPARATOR)[0] for path in places if SEPARATOR in path}
+    unowned = select(files.c.id, files.c.path).where(
+        refused,
+        files.c.patient_key.is_(None),
+        files.c.study_instance_uid.is_(None),
+        files.c.sop_instance_uid.is_(None),
+    )
+    beside = [
+        row
+        for row in connection.execute(unowned)
+        if dirname(row.path) in folders or row.path.partition(SEPARATOR)[0] in archives
+    ]
+    removed = [*owned, *beside]
+    connection.execute(delete(files).where(one_of(files.c.id, [row.id for row in removed])))
+    return [row.path for row in removed]

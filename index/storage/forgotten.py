@@ -1,4 +1,4 @@
-"""What drafts and routes keep of studies that are forgotten: nothing."""
+"""Removing deleted studies from drafts, routing decisions, jobs and report texts."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ GONE = "[forgotten]"
 
 
 def forget_drafts(connection: Connection, study_ids: Sequence[int]) -> int:
-    """Delete the drafts, decisions, jobs and report texts of studies; the number of drafts that went.
+    """Delete the drafts, routing decisions, jobs and report texts of studies; returns the number of drafts.
 
-    A draft of another study that cites one of them goes too while nobody has taken it up as his own text; a
-    text that a person edited or accepted stays, without what it had of them.
+    A draft of another study that cites one of them is deleted too, unless a person has edited or accepted it:
+    then it stays without what it took from them.
     """
 
     def of_them(column: ColumnElement[int]) -> ColumnElement[bool]:
@@ -41,20 +41,20 @@ def forget_drafts(connection: Connection, study_ids: Sequence[int]) -> int:
     own = list(connection.execute(select(drafts.c.id).where(of_them(drafts.c.study_id))).scalars())
     citing = select(drafts.c.id, drafts.c.status).join(draft_citations).distinct()
     rows = connection.execute(citing.where(of_them(draft_citations.c.study_id))).all()
-    nobodys = [row.id for row in rows if row.status in ("draft", "rejected")]
-    for draft_id in {row.id for row in rows}.difference(own, nobodys):
+    untouched = [row.id for row in rows if row.status in ("draft", "rejected")]
+    for draft_id in {row.id for row in rows}.difference(own, untouched):
         _scrub(connection, draft_id, uids)
-    doomed = sorted({*own, *nobodys})
-    _delete_drafts(connection, doomed)
+    deleted = sorted({*own, *untouched})
+    _delete_drafts(connection, deleted)
     for table in (draft_citations, route_decisions, report_texts):
         connection.execute(delete(table).where(of_them(table.c.study_id)))
     about = one_of(jobs.c.parameters["study_instance_uid"].as_string(), uids)
-    connection.execute(delete(jobs).where(or_(about, one_of(jobs.c.id, doomed))))
-    return len(doomed)
+    connection.execute(delete(jobs).where(or_(about, one_of(jobs.c.id, deleted))))
+    return len(deleted)
 
 
 def forget_paths_in_jobs(connection: Connection, paths: Collection[str]) -> None:
-    """Take what names one of these files out of the reports that jobs ended with: entries of lists."""
+    """Remove the list entries that name one of these files from the results of jobs."""
     by_folder: dict[str, set[str]] = defaultdict(set)
     for path in paths:
         by_folder[dirname(path)].add(path)
@@ -74,8 +74,8 @@ def _without(value: Any, by_folder: Mapping[str, Collection[str]]) -> Any:
 
 
 def _names(entry: Any, by_folder: Mapping[str, Collection[str]]) -> bool:
-    """Whether an entry of a list is about one of the paths. A sentence is compared with the paths of the
-    folders alone that it names.
+    """Whether an entry of a list is about one of the paths. A sentence is compared only with the paths of
+    those folders that it names.
     """
     if isinstance(entry, str):
         return any(path in entry for folder, paths in by_folder.items() if folder in entry for path in paths)
@@ -90,8 +90,8 @@ def _delete_drafts(connection: Connection, draft_ids: Sequence[str]) -> None:
 
 
 def _scrub(connection: Connection, draft_id: str, uids: Collection[str]) -> None:
-    """Take studies out of a draft that a person took up. The machine's own wording, before the person's, may
-    paraphrase them: it goes wholly.
+    """Remove studies from a draft that a person edited or accepted. The generator's earlier wording may
+    paraphrase them, so it is deleted.
     """
     row = connection.execute(select(drafts).where(drafts.c.id == draft_id)).one()
     text, payload = without_studies(row.text, row.payload, uids)
@@ -112,9 +112,9 @@ def without_studies(
 ) -> tuple[str, dict[str, Any]]:
     """A draft's text and payload without studies.
 
-    Every object that carries the UID of one is left out. Where a text names one, quotes its report, or has a
-    sentence that stands on it, that part is `[forgotten]`; the checks of a text that changed go, for they
-    point into it.
+    Every object with the UID of one is left out. Where a text names one, quotes its report, or has a sentence
+    based on it, that part becomes `[forgotten]`; the checks of a changed text are removed, as they refer to
+    positions in it.
     """
     named = re.compile("|".join(rf"(?<![\d.]){re.escape(uid)}(?!\d|\.\d)" for uid in uids))
     pruning = _Pruning(frozenset(uids), named)
@@ -149,10 +149,10 @@ class _Pruning:
             return [one for one in left if not (isinstance(one, str) and self.named.search(one))]
         return value
 
-    def _quote(self, said: object) -> None:
-        # Fewer words are a stock phrase, which a person writes without quoting anybody.
-        if isinstance(said, str) and len(said.split()) >= 4:
-            self.quoted.add(said.strip())
+    def _quote(self, text: object) -> None:
+        # Fewer words are a stock phrase, which is no quotation.
+        if isinstance(text, str) and len(text.split()) >= 4:
+            self.quoted.add(text.strip())
 
 
 def _replaced(value: Any, pattern: re.Pattern[str]) -> Any:

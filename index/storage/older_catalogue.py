@@ -1,8 +1,8 @@
-"""Going on with an older catalogue than a home was left with, such as one from a backup.
+"""Recovery with an older catalogue than the home's last one, such as one from a backup.
 
 Image ids are never given twice in the life of an archive, so the vector of an image that the catalogue knows
-is the same in whichever shard it lies now. Every vector that the catalogue needs is looked for in its own
-shards, in those that it never heard of, and in the trash; the rest of the home's files goes to the trash.
+is the same in whichever shard it is now. Every vector that the catalogue needs is searched in its own shards,
+in those that it does not know, and in the trash; the rest of the home's files goes to the trash.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from sqlalchemy import Connection, delete, select, update
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.identity import shard_files, unknown_shards
 from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.opening import open_catalogue
 from medsiglip.index.catalogue.schema import home, images, shards, studies
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Recovery
-from medsiglip.index.search.home import open_catalogue
 from medsiglip.index.storage import trash
-from medsiglip.index.storage.shards import Writing, listed, writing
+from medsiglip.index.storage.shards import WriteTransaction, listed, write_transaction
 from medsiglip.index.vectors import Ids, ShardFolder
 
 
 def recover(home_folder: Path, *, database_url: str | None = None) -> Recovery:
-    """Make a home fit its catalogue: what the catalogue knows is searchable again where its vectors are still
-    there, and ids that were given after it was saved are not given again.
+    """Make a home fit its catalogue: the images that the catalogue knows can be searched again where their
+    vectors still exist, and ids that were given after it was saved are not given again.
 
-    Nothing is deleted: what the catalogue does not know lies in the trash afterwards. No other process may
-    have the home open. Raises `CatalogError` `other-catalogue`, `no-archive`.
+    Nothing is deleted: files that the catalogue does not know are in the trash afterwards. No other process
+    may have the home open. Raises `CatalogError` `other-catalogue`, `no-archive`.
     """
     database = open_catalogue(home_folder, database_url, create=False)
     try:
@@ -47,11 +47,11 @@ def _recover(database: Database) -> Recovery:
         lost = [shard for shard in listed(connection) if not _file(database, shard).exists()]
     sources = [*unknown, *_in_trash(database.home)]
     found = 0
-    with writing(database) as transaction:
+    with write_transaction(database) as transaction:
         for shard in lost:
             found += _gather(transaction, shard, sources)
         _raise_next_id(transaction.connection, _highest_id(database.home, unknown))
-    # Previews are known by image id, and a snapshot of FAISS by nothing that an older catalogue could trust.
+    # Previews are named after image ids, and a snapshot of FAISS may hold images that the catalogue lacks.
     derived = [database.home / name for name in ("previews", "faiss")]
     trash.move(database.home, [*unknown, *derived], trash.SET_ASIDE)
     left = [path for path in unknown if path.exists()]
@@ -66,8 +66,8 @@ def _recover(database: Database) -> Recovery:
     return Recovery(found, len(unknown), len(missing), tuple(sorted(set(missing))))
 
 
-def _gather(transaction: Writing, shard: Any, sources: Iterable[Path]) -> int:
-    """Put the images of a lost shard into a new one, as far as their vectors lie in the sources; how many."""
+def _gather(transaction: WriteTransaction, shard: Any, sources: Iterable[Path]) -> int:
+    """Collect the vectors of a lost shard from the sources into a new shard; returns how many were found."""
     connection = transaction.connection
     statement = select(images.c.id).where(images.c.shard_id == shard.id)
     wanted = np.fromiter(connection.execute(statement).scalars(), np.int64)
@@ -84,7 +84,7 @@ def _gather(transaction: Writing, shard: Any, sources: Iterable[Path]) -> int:
     if not ids:
         return 0
     image_ids, values = np.concatenate(ids), np.concatenate(vectors)
-    new = transaction.shard(shard.space_id, shard.space, image_ids, values, shard.dtype)
+    new = transaction.add_shard(shard.space_id, shard.space, image_ids, values, shard.dtype)
     found = one_of(images.c.id, image_ids.tolist())
     connection.execute(update(images).where(found).values(shard_id=new))
     if not len(wanted):
@@ -93,7 +93,7 @@ def _gather(transaction: Writing, shard: Any, sources: Iterable[Path]) -> int:
 
 
 def _read(path: Path, home_folder: Path) -> tuple[Ids, NDArray[np.floating]]:
-    """What a shard holds, wherever it lies; nothing of one that cannot be read."""
+    """The content of a shard in any folder; nothing of one that cannot be read."""
     folder = ShardFolder(home_folder, path.parent.name)
     folder.path = path.parent
     try:
@@ -103,7 +103,7 @@ def _read(path: Path, home_folder: Path) -> tuple[Ids, NDArray[np.floating]]:
 
 
 def _highest_id(folder: Path, unknown: Iterable[Path]) -> int:
-    """The highest image id that a file of the home speaks of."""
+    """The highest image id that a preview or an unknown shard of the home has."""
     names = (path.name.partition(".")[0] for path in (folder / "previews").glob("*"))
     ids = [int(name) for name in names if name.isdecimal()]
     ids += [int(_read(path, folder)[0].max(initial=0)) for path in unknown]
@@ -116,7 +116,7 @@ def _raise_next_id(connection: Connection, highest: int) -> None:
 
 
 def _in_trash(folder: Path) -> list[Path]:
-    # Ids of an interrupted write were given again to other images: its vectors are nobody's.
+    # Ids of an interrupted write were given to other images later, so its vectors must not be used.
     return [path for path in trash.contents(folder, trash.SET_ASIDE) if path.suffix == ".parquet"]
 
 
@@ -125,7 +125,7 @@ def _file(database: Database, shard: Any) -> Path:
 
 
 def _without_vector(connection: Connection, database: Database) -> list[str]:
-    """The study of each image whose shard is not there."""
+    """The study UID of each image whose shard is missing."""
     files = shard_files(database.home)
     gone = [shard.id for shard in listed(connection) if shard.name not in files]
     statement = select(studies.c.study_instance_uid).join(images, images.c.study_id == studies.c.id)

@@ -1,6 +1,4 @@
-"""Shards inside a write transaction: announced and written before their rows, exchanged for others, given
-up.
-"""
+"""Write transactions that add and replace shards: a shard is announced and on disk before its row is."""
 
 from __future__ import annotations
 
@@ -17,44 +15,45 @@ from sqlalchemy import Connection, delete, select, update
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import insert_rows
-from medsiglip.index.catalogue.schema import doomed_files, images, shards, spaces, unfinished_files
+from medsiglip.index.catalogue.schema import doomed_files, images, shards, spaces
+from medsiglip.index.catalogue.service_schema import unfinished_files
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.storage import crash_recovery
 from medsiglip.index.vectors import Dtype, Ids, ShardFolder
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
-    """A write transaction, and the shards that it has put on disk."""
+class WriteTransaction:
+    """A write transaction on the catalogue, and the shards that it has put on disk so far."""
 
     connection: Connection
     home: Path
     token: str
     new: list[tuple[ShardFolder, str]] = field(default_factory=list)
 
-    def shard(
+    def add_shard(
         self, space_id: int, space: str, image_ids: Ids, vectors: NDArray[np.floating], dtype: Dtype
     ) -> int:
-        """Write a shard to disk, then its row; the row's id."""
+        """Write a shard to disk, then insert its row; returns the row's id."""
         folder, name = ShardFolder(self.home, space), f"{self.token}-{len(self.new)}"
         self.new.append((folder, name))
         folder.write(name, image_ids, vectors, dtype)
         row = {"space_id": space_id, "name": name, "rows": len(image_ids), "dtype": dtype}
         return insert_rows(self.connection, shards, [row])[0]
 
-    def doom(self, patterns: Sequence[str]) -> None:
-        """Have these files, globs relative to the home, deleted once the transaction has committed."""
+    def delete_files(self, patterns: Sequence[str]) -> None:
+        """List files, as globs relative to the home, for deletion after the commit."""
         insert_rows(self.connection, doomed_files, [{"pattern": pattern} for pattern in patterns])
 
 
 @contextmanager
-def writing(database: Database) -> Iterator[Writing]:
-    """A write transaction; when it fails, the shards it wrote go as well."""
+def write_transaction(database: Database) -> Iterator[WriteTransaction]:
+    """A write transaction; if it fails, the shards that it wrote are deleted."""
     token = crash_recovery.announce(database, "vectors/*/{token}-*")
     new: list[tuple[ShardFolder, str]] = []
     try:
         with database.write() as connection:
-            yield Writing(connection, database.home, token, new)
+            yield WriteTransaction(connection, database.home, token, new)
             crash_recovery.finish(connection, token)
     except BaseException:
         with suppress(CatalogError, OSError):
@@ -63,10 +62,10 @@ def writing(database: Database) -> Iterator[Writing]:
 
 
 def _take_back(database: Database, token: str, new: Sequence[tuple[ShardFolder, str]]) -> None:
-    """Delete what a failed transaction wrote. A commit may fail after it happened (a lost server): then its
-    announcement is gone, and nothing may go.
+    """Delete the shards of a failed transaction. A commit may succeed and still be reported as failed (the
+    connection to the server was lost): then its announcement is gone, and the shards stay.
     """
-    with database.write_beside() as connection:
+    with database.write_service_tables() as connection:
         announced = select(unfinished_files.c.token).where(unfinished_files.c.token == token)
         if connection.execute(announced).first() is not None:
             for folder, name in new:
@@ -75,7 +74,7 @@ def _take_back(database: Database, token: str, new: Sequence[tuple[ShardFolder, 
 
 
 def listed(connection: Connection, shard_ids: Sequence[int] | None = None) -> list[Any]:
-    """Rows `id, name, rows, dtype, space_id, space` of these shards, or of all."""
+    """Rows `id, name, rows, dtype, space_id, space` of these shards, or of all, by id."""
     statement = select(
         shards.c.id,
         shards.c.name,
@@ -90,14 +89,15 @@ def listed(connection: Connection, shard_ids: Sequence[int] | None = None) -> li
     return list(connection.execute(statement))
 
 
-def merge(writing: Writing, old: Sequence[Any]) -> None:
-    """Replace shards of one space and dtype by one that holds what of theirs still has an image, or by none.
+def merge(transaction: WriteTransaction, old: Sequence[Any]) -> None:
+    """Replace shards of one space and dtype by one shard with the vectors that still have an image, or by
+    none.
 
-    A shard that cannot be read stays as long as an image names it.
+    A shard that cannot be read stays while an image refers to it.
     """
-    connection = writing.connection
-    folder = ShardFolder(writing.home, old[0].space)
-    kept_ids, kept_vectors, gone = [], [], []
+    connection = transaction.connection
+    folder = ShardFolder(transaction.home, old[0].space)
+    kept_ids, kept_vectors, replaced = [], [], []
     for shard in old:
         live = np.fromiter(
             connection.execute(select(images.c.id).where(images.c.shard_id == shard.id)).scalars(), np.int64
@@ -110,14 +110,16 @@ def merge(writing: Writing, old: Sequence[Any]) -> None:
             keep = np.isin(held, live)
             kept_ids.append(held[keep])
             kept_vectors.append(vectors[keep])
-        gone.append(shard)
+        replaced.append(shard)
+    theirs = [shard.id for shard in replaced]
     if kept_ids:
         image_ids, vectors = np.concatenate(kept_ids), np.concatenate(kept_vectors)
         order = np.argsort(image_ids, kind="stable")
         first = old[0]
-        new = writing.shard(first.space_id, first.space, image_ids[order], vectors[order], first.dtype)
-        theirs = one_of(images.c.shard_id, [shard.id for shard in gone])
-        connection.execute(update(images).where(theirs).values(shard_id=new))
-    if gone:
-        connection.execute(delete(shards).where(one_of(shards.c.id, [shard.id for shard in gone])))
-        writing.doom([f"vectors/{shard.space}/{shard.name}.parquet" for shard in gone])
+        new = transaction.add_shard(
+            first.space_id, first.space, image_ids[order], vectors[order], first.dtype
+        )
+        connection.execute(update(images).where(one_of(images.c.shard_id, theirs)).values(shard_id=new))
+    if replaced:
+        connection.execute(delete(shards).where(one_of(shards.c.id, theirs)))
+        transaction.delete_files([f"vectors/{shard.space}/{shard.name}.parquet" for shard in replaced])

@@ -1,6 +1,6 @@
-"""The trash of a home: what nobody needs lies in `trash/` for a week before it is deleted.
+"""The trash of a home: files that are no longer needed stay in `trash/` for a week before they are deleted.
 
-A folder of the trash is named after the moment and the reason, and holds files under the paths they had.
+Each folder of the trash is named after time and reason, and holds files under the paths that they had.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def move(home: Path, paths: Iterable[Path], reason: str) -> None:
 
 
 def empty(home: Path, reason: str | None = None) -> None:
-    """Delete what has been in the trash for `TRASH_DAYS`; of one reason, all of it at once."""
+    """Delete what has been in the trash for `TRASH_DAYS`; with a `reason`, all that is there for it."""
     before = datetime.now(UTC) - timedelta(days=TRASH_DAYS)
     for folder in _folders(home):
         moment, _, why = folder.name.partition("-")
@@ -43,7 +43,7 @@ def empty(home: Path, reason: str | None = None) -> None:
 
 
 def contents(home: Path, reason: str | None = None) -> list[Path]:
-    """Every file in the trash, or every one that is there for that reason, the newest first."""
+    """The files in the trash, the newest first; with a `reason`, those that are there for it."""
     folders = sorted((f for f in _folders(home) if reason in (None, f.name.partition("-")[2])), reverse=True)
     return [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
 
@@ -59,4 +59,4 @@ def _is_before(moment: str, before: datetime) -> bool:
     try:
         return datetime.strptime(moment, _MOMENT).replace(tzinfo=UTC) < before
     except ValueError:
-        return False  # not a name of ours
+        return False  # not a folder that `move` made

@@ -1,9 +1,10 @@
-"""The value of one element of a data set, common ones straight from their bytes: pydicom's own conversion
-takes ten times as long, and drawing an image asks for some thirty values.
+"""The value of one element of a data set, for common VRs directly from its bytes: the conversion by pydicom
+takes ten times as long, and rendering an image needs some thirty values.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.dataelem import DataElement, RawDataElement
     from pydicom.tag import BaseTag
+
+# Header values by keyword: text with backslashes between several values, or an integer.
+Elements = Mapping[str, str | int]
 
 _TEXTS = frozenset({"CS", "LO", "SH", "UI"})
 _PARSED = {"DS": float, "IS": int}

@@ -1,9 +1,51 @@
-"""SOP classes that are treated in a way of their own (PS3.4 B.5)."""
+"""SOP classes with a treatment of their own, and those without an image (PS3.4 B.5)."""
 
 from __future__ import annotations
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 WHOLE_SLIDE_MICROSCOPY = "1.2.840.10008.5.1.4.1.1.77.1.6"
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+# SOP classes without a picture to embed, by the first components of their UID (PS3.4 B.5); the first match
+# counts.
+SKIPPED_CLASSES = (
+    ("1.2.840.10008.1.3.10", "dicomdir"),
+    (_STORAGE + "88.59", "key-object"),
+    (_STORAGE + "88", "structured-report"),
+    (_STORAGE + "11", "presentation-state"),
+    (_STORAGE + "9", "waveform"),
+    (_STORAGE + "30", "parametric-map"),
+    (_STORAGE + "66.4", "segmentation"),
+    (_STORAGE + "66.5", "segmentation"),
+    (_STORAGE + "66.7", "segmentation"),
+    (_STORAGE + "66", "no-picture-class"),
+    (_STORAGE + "67", "no-picture-class"),
+    (_STORAGE + "68", "no-picture-class"),
+    (_STORAGE + "91.1", "annotation"),
+    (_STORAGE + "104", "encapsulated-document"),
+    (_STORAGE + "481.2", "rt-dose"),
+    # RT Image and the enhanced ones hold a picture.
+    (_STORAGE + "481.1", ""),
+    (_STORAGE + "481.23", ""),
+    (_STORAGE + "481.24", ""),
+    (_STORAGE + "481", "rt-object"),
+)
+SKIPPED_MODALITIES = {
+    "SR": "structured-report",
+    "KO": "key-object",
+    "PR": "presentation-state",
+    "SEG": "segmentation",
+    "ECG": "waveform",
+    "ANN": "annotation",
+    "RTDOSE": "rt-dose",
+    "RTPLAN": "rt-object",
+    "RTSTRUCT": "rt-object",
+    "RTRECORD": "rt-object",
+    "REG": "no-picture-class",
+    "FID": "no-picture-class",
+    "RWV": "no-picture-class",
+    "DOC": "encapsulated-document",
+    "HC": "encapsulated-document",
+}
 
 
 def is_secondary_capture(sop_class_uid: str) -> bool:

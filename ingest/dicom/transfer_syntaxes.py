@@ -14,8 +14,8 @@ from dataclasses import dataclass
 class TransferSyntax:
     """How the frames of one syntax are stored, and what decodes them.
 
-    `decoders` are names of `medsiglip.ingest.pixels.decoders.DECODERS`: a later one is asked only where an
-    earlier one is not installed or not made for a kind of frame, never over a damaged one.
+    `decoders` are names of `medsiglip.ingest.pixels.decoders.DECODERS`: a later one is used only if
+    an earlier one is not installed or does not support a kind of frame, never for a damaged frame.
     """
 
     uid: str
@@ -118,3 +118,5 @@ _TABLE = (
     ),
 )
 TRANSFER_SYNTAXES: dict[str, TransferSyntax] = {syntax.uid: syntax for syntax in _TABLE}
+# Implicit and explicit little endian, explicit big endian: they need no decoder (PS3.5 A.1, A.2).
+UNCOMPRESSED = frozenset({_IMPLICIT, _IMPLICIT + ".1", _IMPLICIT + ".2"})

@@ -1,7 +1,7 @@
 """The members of an archive, read in place: nothing is ever written.
 
-zip (stored and deflated), tar, tar.gz and the gzip of a single file, also within each other. What an archive
-claims is checked before it is believed: names, sizes, how many members, how much they unpack to.
+zip (stored and deflated), tar, tar.gz and the gzip of a single file, also nested. The claims of an archive
+are checked: names, sizes, the number of members, and how much they unpack to.
 """
 
 from __future__ import annotations
@@ -9,85 +9,26 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import re
 import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO, Literal, cast
+from dataclasses import replace
+from typing import Any, BinaryIO, cast
 
 from medsiglip.index.records import SEPARATOR
+from medsiglip.ingest.files.archive_listing import Member, is_archive, list_members
 from medsiglip.ingest.files.inflate import GZIP, RAW, DamagedStreamError, InflatedFile, Landmarks
 
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".gz")
-# Archives that are recognised so that they are not passed over in silence.
-UNREAD_SUFFIXES = (".7z", ".rar", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
-# A gzip that the readers of volumes take as it is.
-_NO_ARCHIVES = (".nii.gz",)
-MAX_MEMBERS = 250_000
-# Archives within archives: a zip of a study's zips of gzipped files is three. An archive can hold itself.
-MAX_DEPTH = 3
-# What unpacks to more than this must not exceed its packed size by more than RATIO; DICOM of a blank image
-# packs well, but whole archives of them do not exist.
-FREE_BYTES = 1 << 30
-RATIO = 200
-MAX_NAME = 1000
 _HELD_ARCHIVES = 8
-# Control characters and those that change the direction of text could forge lines of a report.
-# What would end the path of an archive within a member's name.
-_BANG = re.compile("!(?=/)")
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-
-# A code of none of `medsiglip.ingest.reasons`: the file is no archive but DICOM under an archive's name.
-NO_ARCHIVE = "no-archive"
-
-Method = Literal["stored", "deflated"]
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A file of an archive: `size` in bytes unpacked, `start` where its data begin (of a zip its local
-    header; of a tar.gz counted in what the gzip holds); `code` of `medsiglip.ingest.reasons` if it cannot be
-    read.
-    """
-
-    size: int
-    start: int = 0
-    method: Method = "stored"
-    crc: int | None = None
-    code: str | None = None
-
-
-@dataclass(slots=True)
-class Listing:
-    """Members by name, in the order of the archive; `code` says what is wrong with the archive as a whole."""
-
-    members: dict[str, Member] = field(default_factory=dict)
-    code: str | None = None
-    is_zip: bool = False
-    is_gzip: bool = False
-
-    def add(self, name: str, member: Member) -> None:
-        """Take in a member under a harmless name that no other has."""
-        name = harmless(name)
-        if member.code is None and is_unread_archive(name):
-            member = replace(member, code="nested-archive")
-        unique, count = name, 1
-        while unique in self.members:
-            count += 1
-            unique = f"{name}#{count}"
-        self.members[unique] = member
 
 
 class Archive:
-    """An archive whose members have been listed once; `path` names it, `file` is the file that it is or lies
-    in, `open_packed` opens it.
+    """An archive with a list of its members. `path` names it, `file` is the file on disk that is or contains
+    it, and `open_packed` opens it.
     """
 
     def __init__(self, path: str, file: str, size: int, open_packed: Callable[[], BinaryIO]) -> None:
-        from medsiglip.ingest.files.archive_listing import list_members
-
         self.path = path
         self.file = file
         self._open_packed = open_packed
@@ -136,9 +77,7 @@ class Archive:
             raise
 
     def _take(self) -> InflatedFile:
-        """A reader of the whole gzip: the one that was used last, which may already stand where the next
-        member begins.
-        """
+        """A reader of the whole gzip: the last one used, which is probably positioned at the next member."""
         with self._lock:
             idle, self._idle = self._idle, None
         return idle or InflatedFile(self._open_packed(), 0, GZIP, self._landmarks)
@@ -150,7 +89,7 @@ class Archive:
             former.close()
 
     def __del__(self) -> None:
-        self._is_gone = True  # an archive within, gone in the same sweep, may give its reader back yet
+        self._is_gone = True  # an inner archive that is freed with it may still return its reader
         if getattr(self, "_idle", None) is not None:
             cast(InflatedFile, self._idle).close()
 
@@ -215,39 +154,14 @@ def _zip_data_start(file: Any, header: int) -> int:
     return header + 30 + sum(lengths)
 
 
-def is_archive(path: str) -> bool:
-    """Whether a file of that name is read as an archive."""
-    name = path.lower()
-    return name.endswith(SUFFIXES) and not name.endswith(_NO_ARCHIVES)
-
-
-def is_unread_archive(path: str) -> bool:
-    """Whether a file of that name is an archive of a kind that is not read in place."""
-    return path.lower().endswith(UNREAD_SUFFIXES)
-
-
-def harmless(name: str) -> str:
-    """A member's name as a relative path without `.`, `..`, drive or root, without control characters, and
-    without what separates an archive from its members.
-    """
-    parts = _UNPRINTABLE.sub("_", name).replace("\\", "/").split("/")
-    plain = "/".join(part for part in parts if part not in ("", ".", ".."))
-    return _BANG.sub("_", plain)[-MAX_NAME:] or "unnamed"
-
-
-def unpacks_too_far(unpacked: int, packed: int) -> bool:
-    """Whether so many bytes from so few look like a bomb."""
-    return unpacked > max(FREE_BYTES, RATIO * packed)
-
-
 _held: OrderedDict[tuple[str, int, int], Archive] = OrderedDict()
 _held_lock = threading.Lock()
 
 
 def open_archive(path: str) -> Archive:
-    """The archive at `path`; the last few are held, so that their members are listed once.
+    """The archive at `path`; the last few stay open, so that their members are listed once.
 
-    Raises OSError if the file cannot be read; what is wrong inside is the `code` of the answer.
+    Raises OSError if the file cannot be read; what is wrong inside is `Archive.code`.
     """
     status = os.stat(path)
 

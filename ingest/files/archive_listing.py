@@ -1,19 +1,33 @@
-"""What an archive holds, by its own table of contents, judged before anything is unpacked."""
+"""The members of an archive by its table of contents, checked before anything is unpacked."""
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import tarfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, cast
 
-from medsiglip.ingest.files.archive import MAX_MEMBERS, NO_ARCHIVE, Listing, Member, unpacks_too_far
 from medsiglip.ingest.files.inflate import GZIP, DamagedStreamError, InflatedFile, Landmarks
 
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".gz")
+# Archives that are recognised only to be reported.
+UNREAD_SUFFIXES = (".7z", ".rar", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
+# Gzip files that the readers of volumes read directly.
+_NO_ARCHIVES = (".nii.gz",)
+MAX_MEMBERS = 250_000
+# Archives within archives: a zip of a study's zips of gzipped files is three. An archive can hold itself.
+MAX_DEPTH = 3
+# What unpacks to more than this must not exceed its packed size by more than RATIO; DICOM of a blank image
+# packs well, but whole archives of them do not exist.
+FREE_BYTES = 1 << 30
+RATIO = 200
+MAX_NAME = 1000
 # zipfile holds about 20 times the bytes of a central directory; one of 250,000 members takes about this.
 MAX_DIRECTORY = 32 << 20
 # Longest extended header of a tar that is read: tarfile takes it into memory whole.
@@ -21,14 +35,58 @@ MAX_TAR_READ = 1 << 20
 _ENCRYPTED = 0x1 | 0x40
 _METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 
+# What would end the path of an archive within a member's name.
+_BANG = re.compile("!(?=/)")
+# Control characters and those that change the direction of text could forge lines of a report.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+# Not a code of `medsiglip.ingest.reasons`: the file is DICOM under the name of an archive.
+NO_ARCHIVE = "no-archive"
+
+Method = Literal["stored", "deflated"]
 
 Opener = Callable[[], BinaryIO]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file of an archive: `size` in bytes unpacked, `start` where its data begin (of a zip its local
+    header; of a tar.gz counted in what the gzip holds); `code` of `medsiglip.ingest.reasons` if it cannot be
+    read.
+    """
+
+    size: int
+    start: int = 0
+    method: Method = "stored"
+    crc: int | None = None
+    code: str | None = None
+
+
+@dataclass(slots=True)
+class Listing:
+    """Members by name, in the order of the archive; `code` says what is wrong with the archive as a whole."""
+
+    members: dict[str, Member] = field(default_factory=dict)
+    code: str | None = None
+    is_zip: bool = False
+    is_gzip: bool = False
+
+    def add(self, name: str, member: Member) -> None:
+        """Add a member under a safe and unique name."""
+        name = harmless(name)
+        if member.code is None and is_unread_archive(name):
+            member = replace(member, code="nested-archive")
+        unique, count = name, 1
+        while unique in self.members:
+            count += 1
+            unique = f"{name}#{count}"
+        self.members[unique] = member
 
 
 def list_members(path: str, size: int, open_packed: Opener, landmarks: Landmarks) -> Listing:
     """List an archive of `size` bytes by the kind that its first bytes show.
 
-    Raises OSError if it cannot be read. Never raises for what it holds: `Listing.code` tells.
+    Raises OSError if it cannot be read. For what it holds it never raises, but sets `Listing.code`.
     """
     with open_packed() as file:
         start = file.read(264)
@@ -94,7 +152,7 @@ def _list_zip(listing: Listing, size: int, open_packed: Opener) -> None:
 
 
 def _directory_size(file: BinaryIO) -> int:
-    """Bytes of the central directory by the end record (APPNOTE 4.3.16), 0 if there is none to find."""
+    """Bytes of the central directory by the end record (APPNOTE 4.3.16), 0 if there is none."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(end - (1 << 16) - 22, 0))
     last = file.read()
@@ -102,7 +160,7 @@ def _directory_size(file: BinaryIO) -> int:
     if found < 0:
         return 0
     size = int.from_bytes(last[found + 12 : found + 16], "little")
-    # The size of a zip64 directory stands elsewhere; all that lies before the end record bounds it.
+    # The size of a zip64 directory is in another record; without that, the end record bounds it.
     if size == 0xFFFFFFFF:
         zip64 = last.rfind(b"PK\6\6", 0, found)
         size = int.from_bytes(last[zip64 + 40 : zip64 + 48], "little") if zip64 >= 0 else end
@@ -128,7 +186,7 @@ def _list_gzip(
 
 
 class _Frugal(io.BufferedReader):
-    """Refuses to read much at once, as only a lying header would ask for."""
+    """Refuses large reads, which only a wrong header asks for."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or not 0 <= size <= MAX_TAR_READ:
@@ -140,7 +198,7 @@ def _list_tar(listing: Listing, file: BinaryIO, size: int) -> None:
     source = _Frugal(cast(io.RawIOBase, file), 1 << 16)
     try:
         with tarfile.open(fileobj=source, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
-            _take_in(listing, tar, size)
+            _add_tar_members(listing, tar, size)
             if listing.code is None:
                 # tarfile takes a damaged header for the end; a true end is zeros or the end of the file.
                 source.seek(tar.offset)
@@ -150,8 +208,8 @@ def _list_tar(listing: Listing, file: BinaryIO, size: int) -> None:
         source.detach()
 
 
-def _take_in(listing: Listing, tar: tarfile.TarFile, size: int) -> None:
-    held: list[tarfile.TarInfo] = tar.members  # type: ignore[attr-defined] # it would come to hold them all
+def _add_tar_members(listing: Listing, tar: tarfile.TarFile, size: int) -> None:
+    held: list[tarfile.TarInfo] = tar.members  # type: ignore[attr-defined] # would grow to hold all of them
     while (info := tar.next()) is not None:
         held.clear()
         if unpacks_too_far(info.offset_data + info.size, size) or len(listing.members) >= MAX_MEMBERS:
@@ -161,3 +219,28 @@ def _take_in(listing: Listing, tar: tarfile.TarFile, size: int) -> None:
             continue
         code = "unsupported-archive" if info.issparse() else None
         listing.add(info.name, Member(info.size, info.offset_data, code=code))
+
+
+def is_archive(path: str) -> bool:
+    """Whether a file of that name is read as an archive."""
+    name = path.lower()
+    return name.endswith(SUFFIXES) and not name.endswith(_NO_ARCHIVES)
+
+
+def is_unread_archive(path: str) -> bool:
+    """Whether a file of that name is an archive of a kind that is not read in place."""
+    return path.lower().endswith(UNREAD_SUFFIXES)
+
+
+def harmless(name: str) -> str:
+    """A member's name as a relative path without `.`, `..`, drive or root, without control characters, and
+    without what separates an archive from its members.
+    """
+    parts = _UNPRINTABLE.sub("_", name).replace("\\", "/").split("/")
+    plain = "/".join(part for part in parts if part not in ("", ".", ".."))
+    return _BANG.sub("_", plain)[-MAX_NAME:] or "unnamed"
+
+
+def unpacks_too_far(unpacked: int, packed: int) -> bool:
+    """Whether so many bytes from so few look like a decompression bomb."""
+    return unpacked > max(FREE_BYTES, RATIO * packed)

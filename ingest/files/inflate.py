@@ -1,8 +1,7 @@
-"""A deflate stream (RFC 1951, or gzip of RFC 1952) read as if it were a file that can be sought in.
+"""A deflate stream (RFC 1951, or gzip of RFC 1952) as a seekable file.
 
-Decompression starts at the beginning, but its state can be copied: such landmarks, a few hundred at most
-for a stream of any length, are where a seek backwards takes up again. So any order of reads costs a bounded
-detour each, not a new start.
+Decompression starts at the beginning, but its state can be copied: from such landmarks, a few hundred at most
+for a stream of any length, it resumes after a seek backwards. So the cost of any read is bounded.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ MAX_LANDMARKS = 256  # of about 40 KiB each
 
 
 class DamagedStreamError(OSError):
-    """What is packed cannot be unpacked: it ends early, or its check sum is another."""
+    """Compressed data cannot be unpacked: they end early, or the check sum is wrong."""
 
 
 class Landmarks:
-    """Where decompression can be taken up; shared by the readers of one stream, from any thread."""
+    """Where decompression can resume; shared by the readers of one stream, from any thread."""
 
     def __init__(self) -> None:
         self._spacing = SPACING
@@ -33,7 +32,7 @@ class Landmarks:
         self._lock = threading.Lock()
 
     def note(self, position: int, offset: int, state: Any) -> None:
-        """Remember the decompressor that has given `position` bytes and wants input from `offset` on."""
+        """Remember the decompressor that has produced `position` bytes and needs input from `offset` on."""
         with self._lock:
             if position < (self._positions[-1] if self._positions else 0) + self._spacing:
                 return
@@ -54,7 +53,7 @@ class Landmarks:
 
 
 class InflatedFile(io.RawIOBase):
-    """The content of a deflate stream that begins at `start` of `file`, which is closed with it.
+    """The content of a deflate stream that starts at `start` of `file`, which is closed with it.
 
     `wbits` is `RAW` or `GZIP`; the members of a gzip file follow each other as one content. Reading raises
     `DamagedStreamError`.
@@ -88,7 +87,7 @@ class InflatedFile(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move; only seeking from the end unpacks, and keeps nothing of what it unpacks."""
+        """Set the position; only a seek from the end unpacks, without keeping the data."""
         if whence == io.SEEK_END:
             self._position = 1 << 62
             self._catch_up()
@@ -105,7 +104,7 @@ class InflatedFile(io.RawIOBase):
         return len(data)
 
     def release(self) -> None:
-        """Give the packed file back open, to whoever opened it; this reader is of no use afterwards."""
+        """Close this reader but not the packed file."""
         self._file = io.BytesIO()
         self.close()
 
@@ -125,7 +124,7 @@ class InflatedFile(io.RawIOBase):
             pass
 
     def _produce(self, size: int) -> bytes:
-        """At most `size` bytes that follow, none only at the end."""
+        """The next bytes, at most `size`; none only at the end."""
         while not self._ended and size:
             self._tail = self._tail or self._file.read(CHUNK)
             is_last = not self._tail

@@ -1,12 +1,15 @@
-"""Where the bytes of a file of the run come from: a file, or an archive's member, `<archive>!/<member>`."""
+"""Opening the files of a run: plain files, and members of archives, `<archive>!/<member>`."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from typing import BinaryIO
+from io import BufferedReader
+from typing import BinaryIO, cast
 
 from medsiglip.index.records import SEPARATOR
-from medsiglip.ingest.files.archive import Archive, is_archive, open_archive, open_inner_archive
+from medsiglip.ingest.files.archive import Archive, open_archive, open_inner_archive
+from medsiglip.ingest.files.archive_listing import is_archive
 
 
 def open_source(path: str, buffering: int = -1) -> BinaryIO:
@@ -23,10 +26,16 @@ def open_source(path: str, buffering: int = -1) -> BinaryIO:
     return parts[0].open(parts[1])
 
 
+def hash_file(path: str) -> str:
+    """SHA-256 of a whole file, its first 128 bits in hex."""
+    with cast(BufferedReader, open_source(path)) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+
+
 def source_status(path: str) -> tuple[int, int]:
     """Size in bytes and modification time in nanoseconds; that of a member is its archive's.
 
-    The times inside archives are no help: many are constant, and another export of the same size would go
+    The times inside archives are not used: many are constant, and another export of the same size would go
     unnoticed. Raises OSError if there is no such file or member.
     """
     try:
@@ -40,7 +49,7 @@ def source_status(path: str) -> tuple[int, int]:
 
 
 def split_source(path: str) -> tuple[Archive, str] | None:
-    """The archive and the member's name that a path names, or None if it names no archive that is there.
+    """The archive and the member's name that a path names, or None if there is no such archive.
 
     Raises OSError if an archive on the way cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Which files the named paths hold, in a fixed order, without opening any but archives."""
+"""The files under the given paths, in a fixed order; only archives are opened."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from pathlib import Path
 
 from medsiglip.index.records import SEPARATOR
 from medsiglip.ingest.errors import IngestError
-from medsiglip.ingest.files.archive import (
+from medsiglip.ingest.files.archive import Archive, open_inner_archive
+from medsiglip.ingest.files.archive_listing import (
     MAX_DEPTH,
     MAX_MEMBERS,
     NO_ARCHIVE,
-    Archive,
     is_archive,
     is_unread_archive,
-    open_inner_archive,
     unpacks_too_far,
 )
 from medsiglip.ingest.files.inflate import DamagedStreamError
@@ -38,7 +37,7 @@ class FoundFile:
 
 
 def walk(paths: Sequence[str | Path]) -> Iterator[FoundFile | Rejected]:
-    """Yield every file under `paths` once, the members of archives in place of these; see `walk_files`."""
+    """Yield every file under `paths` once, with archives replaced by their members; see `walk_files`."""
     for found in walk_files(paths):
         if isinstance(found, FoundFile) and is_archive(found.path):
             yield from walk_archive(found)
@@ -47,7 +46,7 @@ def walk(paths: Sequence[str | Path]) -> Iterator[FoundFile | Rejected]:
 
 
 def walk_archive(found: FoundFile) -> Iterator[FoundFile | Rejected]:
-    """Yield the members of an archive in its own order, those of archives within it in place of these, and
+    """Yield the members of an archive in its own order, with inner archives replaced by their members, and
     each archive itself if something is wrong with it.
     """
     try:
@@ -61,11 +60,11 @@ def walk_archive(found: FoundFile) -> Iterator[FoundFile | Rejected]:
 
 
 class _TooLargeError(Exception):
-    """What an archive holds on all its levels is too much."""
+    """All levels of an archive together hold too much."""
 
 
 class _Members:
-    """What lies in the archive `found`, counted on all its levels together."""
+    """The members of the archive `found`, counted over all its levels."""
 
     def __init__(self, found: FoundFile) -> None:
         self._found = found
@@ -106,17 +105,17 @@ class _Members:
 def walk_files(
     paths: Sequence[str | Path], within: Sequence[Path] | None = None
 ) -> Iterator[FoundFile | Rejected]:
-    """Yield every regular file under `paths` once, archives among them, sorted within each folder; the order
-    of `paths` does not matter. Folders are followed through symbolic links, but none is walked twice. An
-    unreadable folder inside is one `Rejected`, and so is an archive of a kind that is not read, and, where
-    `within` names folders, a link found below `paths` that leads out of all of them.
+    """Yield every regular file under `paths` once, including archives, sorted within each folder; the order
+    of `paths` does not matter. Symbolic links to folders are followed, but no folder is walked twice. An
+    unreadable folder below is one `Rejected`, and so is an archive of a kind that is not read, and, if
+    `within` names folders, a link below `paths` that leads out of all of them.
 
     Raises `IngestError`: `no-such-path`, `path-unreadable` for the named paths themselves.
     """
     seen = _Seen(within)
     yielded: set[str] = set()
     roots = {os.path.abspath(named) for named in paths}
-    # Members named by themselves come last, so that those of a named archive are not counted again.
+    # Members that are named come last, so that those of a named archive are not counted again.
     for root in sorted(roots, key=lambda root: (SEPARATOR in root, root)):
         if SEPARATOR in root and root.partition(SEPARATOR)[0] in yielded:
             continue
@@ -129,7 +128,7 @@ def walk_files(
 
 
 class _Seen:
-    """Folders that were walked, by device and inode, and which links may be followed."""
+    """Folders that were walked, by device and inode, and whether links may be followed."""
 
     def __init__(self, within: Sequence[Path] | None) -> None:
         self._within = None if within is None else [os.path.realpath(folder) for folder in within]

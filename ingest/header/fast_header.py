@@ -1,9 +1,9 @@
-"""A header reader for what is common: both byte orders, explicit and implicit VR, deflated, with or without a
-preamble.
+"""A fast header reader for the common encodings: both byte orders, explicit and implicit VR, deflated, with
+or without a preamble.
 
 It walks the elements of PS3.5 section 7 through a window of the file and keeps the few that are wanted, so
-that a header takes little memory whatever it claims to be. What is unusual (elements out of order, unknown
-VRs, undefined lengths of anything but sequences) gives None, and pydicom reads the file instead.
+that a header takes little memory whatever it contains. For an unusual header (elements out of order, unknown
+VRs, undefined lengths of anything but sequences) it gives None, and pydicom reads the file.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import os
 import struct
 from typing import BinaryIO, cast
 
+from medsiglip.ingest.errors import HeaderRefusedError
 from medsiglip.ingest.files.inflate import RAW, DamagedStreamError, InflatedFile
-from medsiglip.ingest.header.elements import (
+from medsiglip.ingest.header.header_values import (
     COMPLETE,
     CUT,
     DEFLATED,
@@ -24,15 +25,15 @@ from medsiglip.ingest.header.elements import (
     PIXELS,
     TRAILING_PADDING,
     HeaderElements,
-    HeaderRefusedError,
+    values_of,
+    wanted_elements,
 )
-from medsiglip.ingest.header.header_values import values_of, wanted_elements
 
 CHUNK = 1 << 14
-# Bytes that are walked element by element; what is skipped by its length does not count.
+# Bytes that are walked element by element; skipped values do not count.
 MAX_HEADER = 1 << 26
 MAX_INFLATED = 1 << 30
-# pydicom reads sequences of undefined length by recursion and gives up at about 150; real ones nest 6 deep.
+# pydicom reads sequences of undefined length by recursion, to a depth of about 150; real ones nest 6 deep.
 MAX_DEPTH = 64
 IMPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 UNDEFINED = 0xFFFFFFFF
@@ -66,13 +67,13 @@ def fast_elements(file: BinaryIO) -> HeaderElements | None:
     except CutHeaderError:
         return walk.elements(CUT)
     except (UnusualHeaderError, struct.error):
-        if walk.is_deflated:  # pydicom would inflate it whole, whatever comes out
+        if walk.is_deflated:  # pydicom would inflate it without a bound
             raise HeaderRefusedError("unreadable-header") from None
         return None
 
 
 def deflated_start(file: BinaryIO) -> int | None:
-    """Where the data set of a deflated file begins, None if the file is not deflated."""
+    """The offset of the data set of a deflated file, None if the file is not deflated."""
     walk = HeaderWalk(file)
     try:
         at = walk.meta(132 if walk.data[128:132] == b"DICM" else 0)
@@ -82,8 +83,8 @@ def deflated_start(file: BinaryIO) -> int | None:
 
 
 def unknown_sequences(file: BinaryIO) -> list[tuple[int, int]]:
-    """Where sequences of VR UN begin and end in a big endian file. They are little endian with implicit VRs
-    (PS3.5 6.2.2), which pydicom does not know of big endian files.
+    """Start and end of each sequence of VR UN in a big endian file. They are little endian with implicit VRs
+    (PS3.5 6.2.2), which pydicom does not support in big endian files.
     """
     file.seek(0)
     walk = HeaderWalk(file)
@@ -95,7 +96,7 @@ def unknown_sequences(file: BinaryIO) -> list[tuple[int, int]]:
 
 
 class HeaderWalk:
-    """`data` is the part of the file from `base` on; places `at` count in `data`."""
+    """`data` is the part of the file from `base` on; positions `at` are indices into `data`."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -124,8 +125,8 @@ class HeaderWalk:
         return self.raw.get(TRANSFER_SYNTAX_TAG, b"").rstrip(b"\0 ").decode("latin-1")
 
     def _load(self, at: int, needed: int) -> int:
-        """Have `data` hold `needed` bytes from `at` on, fewer only where the file ends; returns the same
-        place.
+        """Load `needed` bytes from `at` on into `data`, fewer only at the end of the file; returns the new
+        index of the same position.
         """
         if at + needed <= len(self.data):
             return at
@@ -152,7 +153,7 @@ class HeaderWalk:
         return at
 
     def following(self, at: int) -> int:
-        """The place of the next element, -1 at the end of the file."""
+        """The position of the next element, -1 at the end of the file."""
         at = self._load(at, 8)
         left = len(self.data) - at
         if left >= 8:
@@ -162,7 +163,9 @@ class HeaderWalk:
         return -1
 
     def meta(self, at: int) -> int:
-        """Past the file meta information, which is always explicit VR little endian (PS3.10 section 7.1)."""
+        """The position after the file meta information, which is always explicit VR little endian (PS3.10
+        section 7.1).
+        """
         unpack = EXPLICIT[True].unpack_from
         while True:
             if at + 12 > len(self.data):
@@ -185,8 +188,8 @@ class HeaderWalk:
             at = self._value(tag, vr, length, at, explicit=True)
 
     def encoding(self, at: int) -> tuple[int, bool]:
-        """Where the data set begins, and whether its VRs are explicit, by what the first element looks like
-        if the transfer syntax is missing or wrong, as pydicom takes it.
+        """Where the data set begins, and whether its VRs are explicit. If the transfer syntax is missing or
+        wrong this is judged by the first element, as pydicom does.
         """
         syntax = self.transfer_syntax
         if syntax == DEFLATED:
@@ -211,7 +214,7 @@ class HeaderWalk:
         return at, explicit
 
     def _dataset(self, at: int, *, explicit: bool) -> str:
-        # Most of a scan's time is spent in this loop: short elements in memory are taken here.
+        # Most of the time of a scan is spent in this loop: short elements in memory are handled here.
         unpack, peek = EXPLICIT[self.little].unpack_from, _IMPLICIT[self.little].unpack_from
         raw, vrs, data, last = self.raw, self.vrs, self.data, 0
         short_vrs, first_pixels = SHORT_VRS, PIXEL_TAGS[0]
@@ -247,7 +250,7 @@ class HeaderWalk:
         return COMPLETE
 
     def element(self, at: int, *, explicit: bool) -> tuple[int, bytes, int, int]:
-        """Tag, VR (empty if implicit), length and the place of the value."""
+        """Tag, VR (empty if implicit), length and the position of the value."""
         if not explicit:
             group, element, length = _IMPLICIT[self.little].unpack_from(self.data, at)
             return group << 16 | element, b"", length, at + 8
@@ -262,7 +265,7 @@ class HeaderWalk:
         return group << 16 | element, vr, length, at + 12
 
     def _value(self, tag: int, vr: bytes, length: int, at: int, *, explicit: bool) -> int:
-        """Past the value, which is kept if it is wanted."""
+        """The position after the value, which is kept if it is wanted."""
         if length == UNDEFINED:
             if explicit and vr not in (b"SQ", b"UN"):
                 raise UnusualHeaderError
@@ -278,7 +281,7 @@ class HeaderWalk:
         return at + length
 
     def _past_unknown(self, at: int) -> int:
-        start = self.base + at - 12  # tag, VR and length stand before the value
+        start = self.base + at - 12  # tag, VR and length precede the value
         self.little = True
         try:
             at = self.past_sequence(at, explicit=False)
@@ -288,7 +291,7 @@ class HeaderWalk:
         return at
 
     def past_sequence(self, at: int, *, explicit: bool) -> int:
-        """Past a sequence of undefined length (PS3.5 7.5), whatever is nested in it."""
+        """The position after a sequence of undefined length (PS3.5 7.5), whatever is nested in it."""
         unpack, peek = EXPLICIT[self.little].unpack_from, _IMPLICIT[self.little].unpack_from
         # Whether a sequence (else an item) is open, and whether its elements have explicit VRs.
         opened = [(True, explicit)]
@@ -313,7 +316,7 @@ class HeaderWalk:
                     at += length
                 else:
                     at = self._load(at, 8)
-                    # Items within explicit VR may be implicit (PS3.5 6.2.2, and where writers erred).
+                    # Items within explicit VR may be implicit (PS3.5 6.2.2, and by mistakes of writers).
                     is_explicit = explicit and all(0x40 < b < 0x5B for b in self.data[at + 4 : at + 6])
                     opened.append((False, is_explicit))
             elif tag == ITEM_END:

@@ -15,7 +15,7 @@ _FRAME_TYPES = (
     "MRImageFrameTypeSequence",
     "PETFrameTypeSequence",
 )
-# What a converter of classic images did not find a place for (PS3.3 C.7.6.16.2.25.1, .2).
+# Attributes that a converter of classic images could not assign (PS3.3 C.7.6.16.2.25.1, .2).
 _UNASSIGNED = (
     "UnassignedPerFrameConvertedAttributesSequence",
     "UnassignedSharedConvertedAttributesSequence",
@@ -25,7 +25,7 @@ _UNASSIGNED = (
 def frame_places(dataset: Dataset, count: int) -> tuple[SlicePlace, ...]:
     """The places of the first `count` frames, by their functional groups; empty if the dataset has none.
 
-    Where groups are missing or malformed, so are the parts of the place that they would give.
+    Parts of a place whose groups are missing or malformed are None.
     """
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
     shared = dataset.get("SharedFunctionalGroupsSequence") or []
@@ -57,7 +57,9 @@ class _Groups:
         return None
 
     def value(self, keyword: str, *groups: str) -> Any:
-        """The value of an attribute in the first of `groups` that has it, else where a converter left it."""
+        """The value of an attribute in the first of `groups` that has it, else among unassigned
+        attributes.
+        """
         for name in (*groups, *_UNASSIGNED):
             item = self.group(name)
             value = None if item is None else item.get(keyword)
@@ -106,7 +108,7 @@ def _gradient(groups: _Groups) -> str | None:
 
 
 def _dimensions(groups: _Groups) -> tuple[float | None, ...]:
-    """Dimension Index Values: the last resort where nothing else tells frames of one place apart."""
+    """Dimension Index Values: the last resort to distinguish frames at one place."""
     value = groups.value("DimensionIndexValues", "FrameContentSequence")
     several = value if isinstance(value, (list, tuple)) or hasattr(value, "__iter__") else [value]
     return tuple(as_number(one) for one in several)

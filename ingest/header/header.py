@@ -1,6 +1,4 @@
-"""The header of one image file: what grouping, ordering and the index need, and nothing that names a
-person.
-"""
+"""The header of one image file: what grouping, ordering and the index need, without identifying values."""
 
 from __future__ import annotations
 
@@ -10,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from medsiglip.ingest.dicom.element_value import Elements
 from medsiglip.ingest.dicom.sop_classes import WHOLE_SLIDE_MICROSCOPY
 from medsiglip.ingest.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
-from medsiglip.ingest.header.elements import DEFLATED
-from medsiglip.ingest.header.header_quality import header_quality
+from medsiglip.ingest.header.burned_in import may_show_label
 from medsiglip.ingest.header.header_texts import HeaderTexts
+from medsiglip.ingest.header.header_values import DEFLATED
+from medsiglip.ingest.header.quality import header_quality
 from medsiglip.ingest.header.slice_place import SlicePlace, place_of_elements
-from medsiglip.ingest.header.slide_label import may_show_label
 from medsiglip.ingest.privacy.deidentify import SecretKey, age_in_years, content_uid, parse_date
 from medsiglip.ingest.reasons import Rejected
 
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from medsiglip.ingest.files.walk import FoundFile
     from medsiglip.ingest.header.metadata import PictureMetadata
 
-# Values as `elements` and `fast_elements` give them: text with backslashes between several values, or an
-# integer.
-Elements = Mapping[str, str | int]
 
 _DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
 # Bytes of an item's header and of any codestream; RFC 1951 packs 258 bytes into two bits.
@@ -37,13 +33,12 @@ VOLUME_MODALITIES = frozenset({"CT", "MR", "PT"})
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """One file that should hold an image. `derived` says that its SOP Instance UID was made from its
-    content.
+    """The header of one image file. `derived` means that its SOP Instance UID was made from its content.
 
-    `frames` holds the places of the frames of a CT, MR or PET file, as far as they are known; `tiles` counts
-    the slices of a mosaic, which stand for frames; `volumes` those of a volume file, which share its frames
-    evenly. `identity` names the person for a home that keeps identities. `slide_label` says that the picture
-    is of a slide's label or of the whole glass.
+    `frames` holds the places of the frames of a CT, MR or PET file, as far as they are known; `tiles` is the
+    number of slices of a mosaic, which count as frames; `volumes` is the number of volumes of a volume file,
+    which have equal numbers of frames. `identity` names the person in a home that keeps identities.
+    `slide_label` means that the image shows the label of a slide or the whole glass.
     """
 
     path: str
@@ -85,26 +80,26 @@ class Header:
 
     @property
     def is_slide(self) -> bool:
-        """Whether the file is a level or the label of a slide, drawn with its series (PS3.3 A.32.8)."""
+        """Whether the file is a level or the label of a slide, rendered with its series (PS3.3 A.32.8)."""
         return self.kind == "dicom" and self.sop_class_uid == WHOLE_SLIDE_MICROSCOPY
 
     @property
     def is_volume(self) -> bool:
-        """Whether the file is drawn together with its series."""
+        """Whether the file is rendered together with its series."""
         return self.kind == "dicom" and self.modality in VOLUME_MODALITIES
 
     def refused(self, code: str) -> Rejected:
-        """The file as one that is not used, for a reason of `medsiglip.ingest.reasons`."""
+        """The file as rejected, with a code of `medsiglip.ingest.reasons`."""
         return Rejected(self.path, code, self.patient_key or None, self.study_instance_uid)
 
 
 def make_header(
     path: str, size: int, mtime_ns: int, elements: Elements, key: SecretKey, content_hash: str | None
 ) -> Header:
-    """Turn the elements of a DICOM file into a `Header`; identifying values end here.
+    """Turn the elements of a DICOM file into a `Header`, without identifying values.
 
-    `content_hash` (hex, at least 128 bits) stands in for a missing SOP Instance UID; it may be None if there
-    is one.
+    `content_hash` (hex, at least 128 bits) replaces a missing SOP Instance UID; it may be None if there is
+    one.
     """
     sop = usable_uid(elements, "SOPInstanceUID")
     derived = not sop
@@ -163,7 +158,7 @@ def make_header(
 
 
 def refused(path: str, code: str, elements: Elements, key: SecretKey) -> Rejected:
-    """A DICOM file that is not used, with the patient and the study that its header names, if any."""
+    """A rejected DICOM file, with the patient and the study that its header names, if any."""
     study = _group_uid(elements, "StudyInstanceUID", key)
     is_known = bool(study or _text(elements, "PatientID"))
     patient_key = _patient_key(elements, key, study) if is_known else None
@@ -171,8 +166,8 @@ def refused(path: str, code: str, elements: Elements, key: SecretKey) -> Rejecte
 
 
 def plain_header(found: FoundFile, digest: str, metadata: PictureMetadata, key: SecretKey) -> Header:
-    """The header of a file that names nobody, a picture or a volume, by its content (`digest`, hex) and by
-    what a metadata CSV says of it; without what its pixels are like.
+    """The header of a picture or a volume, from its content hash (`digest`, hex) and its row of the metadata
+    CSV; without the attributes of its pixels.
     """
     sop = content_uid(digest)
     study = key.derived_uid("study", metadata.patient_id, metadata.study_id) if metadata.study_id else ""
@@ -197,12 +192,12 @@ def plain_header(found: FoundFile, digest: str, metadata: PictureMetadata, key: 
 
 
 def content_uid_of(purpose: str, sop_instance_uid: str) -> str:
-    """A UID for the study or series of an instance that names none."""
+    """A UID for the study or series of an instance without one."""
     return content_uid(hashlib.sha256(f"{purpose}\0{sop_instance_uid}".encode()).hexdigest())
 
 
 def as_kept(header: Header, key: SecretKey) -> Header:
-    """A header made of a file's content and a metadata CSV, with what the home of `key` keeps of them."""
+    """A header of `plain_header` with UIDs and age as the home of `key` keeps them."""
     return replace(
         header,
         sop_instance_uid=key.uid(header.sop_instance_uid),
@@ -226,22 +221,22 @@ def _text(elements: Elements, keyword: str) -> str | None:
 def usable_uid(elements: Elements, keyword: str) -> str:
     """A UID, or an empty text if it is absent or cannot be one (PS3.5 9: at most 64 digits and dots).
 
-    What holds letters may hold a name. Leading zeros, though wrong, tell UIDs apart and are kept.
+    A text with letters may hold a name. Leading zeros, though wrong, distinguish UIDs and are kept.
     """
     text = _text(elements, keyword) or ""
     return text if len(text) <= 64 and _DIGITS_AND_DOTS.fullmatch(text) else ""
 
 
 def _group_uid(elements: Elements, keyword: str, key: SecretKey) -> str:
-    """The UID of a study or series; one that is broken is replaced by another, so that what it holds together
-    stays together.
+    """The UID of a study or series; an invalid one is replaced by a derived one, so that its files stay
+    together.
     """
     text = _text(elements, keyword) or ""
     return usable_uid(elements, keyword) or (text and key.derived_uid(keyword, text))
 
 
 def _registered_uid(elements: Elements, keyword: str) -> str:
-    """A UID of the standard or of a manufacturer, which is no secret and names nobody."""
+    """A UID of the standard or of a manufacturer, which does not identify a person."""
     return usable_uid(elements, keyword)
 
 
@@ -260,8 +255,8 @@ def _integer(elements: Elements, keyword: str) -> int | None:
 
 
 def _frame_count(elements: Elements, size: int) -> int:
-    """Number of Frames (0028,0008), but at most one more than a file of this size has room for: a count that
-    lies takes no memory, and is found out by the frame that is not there.
+    """Number of Frames (0028,0008), but at most one more than a file of this size has room for: a wrong count
+    takes no memory, and is detected by the missing frame.
     """
     stated = max(_integer(elements, "NumberOfFrames") or 1, 1)
     syntax = TRANSFER_SYNTAXES.get(_registered_uid(elements, "TransferSyntaxUID"))

@@ -1,11 +1,10 @@
-"""Texts of a header that are stored, without what may name a person."""
+"""The texts of a header that are stored, without those that may name a person."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
-from medsiglip.ingest.dicom.defined_terms import TERMS
+from medsiglip.ingest.dicom.element_value import Elements
 from medsiglip.ingest.privacy.deidentify import Phi
 from medsiglip.ingest.privacy.free_text import (
     code_string,
@@ -14,9 +13,7 @@ from medsiglip.ingest.privacy.free_text import (
     without_identifiers,
 )
 
-Elements = Mapping[str, str | int]
-
-# Elements whose values must not be found in a text, word by word.
+# Elements whose values must not occur in a text, word by word.
 IDENTIFIERS = (
     "PatientName",
     "PatientID",
@@ -38,13 +35,13 @@ IDENTIFIERS = (
     "NameOfPhysiciansReadingStudy",
     "ResponsiblePerson",
 )
-# Elements whose values must not be found as a whole, for their words are those of any hospital.
+# Elements whose values must not occur as a whole; their words are common.
 PHRASES = ("InstitutionName",)
-# Person names of the patient: of these, words of one or two letters count as well.
+# Names of the patient: here words of one or two letters count too.
 NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName")
 # What a home that keeps identities stores with a study.
 KEPT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "AccessionNumber")
-# Names by which manufacturers are known: where free text is dropped, these stay.
+# Known names of manufacturers, which are kept where free text is dropped.
 MANUFACTURERS = (
     "Siemens",
     "GE",
@@ -70,11 +67,46 @@ MANUFACTURERS = (
     "Zeiss",
     "Topcon",
 )
+# Modality, PS3.3 C.7.3.1.1.1, retired terms too.
+_MODALITIES = """
+    AR AS ASMT AU BDUS BI BMD CD CF CFM CP CR CS CT CTPROTOCOL DD DF DG DM DMS DOC DR DS DX EC ECG EEG EMG EOG
+    EPS ES FA FID FS GM HC HD IO IOL IVOCT IVUS KER KO LEN LP LS M3D MA MG MR MS NM OAM OCT OP OPM OPT OPTBSV
+    OPTENF OPV OSS OT PA PLAN POS PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD
+    RTSEGANN RTSTRUCT RWV SC SEG SM SMR SR SRF ST STAIN TEXTUREMAP TG US VA VF XA XC XAPROTOCOL
+"""
+# View Position, PS3.3 C.8.1.1, C.8.7.1 and PS3.16 CID 4014.
+_VIEWS = """
+    AP PA LL RL LLD RLD LLO RLO LAO RAO LPO RPO OBL LAT ML LM MLO LMO CC XCC XCCL XCCM FB SIO ISO AX TAN CV
+"""
+# Body Part Examined, PS3.16 annex L: those that images are made of most.
+_BODY_PARTS = """
+    ABDOMEN ABDOMENPELVIS ANKLE AORTA ARM BLADDER BRAIN BREAST CALCANEUS CAROTID CERVIX CHEST CHESTABDOMEN
+    CHESTABDPELVIS CLAVICLE COCCYX COLON CSPINE CTSPINE EAR ELBOW ESOPHAGUS EXTREMITY EYE FACE FEMUR FINGER
+    FOOT FOREARM GALLBLADDER HAND HEAD HEADNECK HEART HIP HUMERUS IAC JAW KIDNEY KNEE LEG LIVER LSPINE
+    LSSPINE LUNG MANDIBLE MAXILLA MEDIASTINUM NECK NECKCHEST NOSE ORBIT PANCREAS PATELLA PELVIS PROSTATE
+    RECTUM RIB SACRUM SCAPULA SHOULDER SINUS SKIN SKULL SPINE SPLEEN STERNUM
+    STOMACH THIGH THORAX THUMB THYROID TIBFIB TLSPINE TMJ TOE TONGUE TRACHEA TSPINE UTERUS WHOLEBODY WRIST
+    ZYGOMA
+"""
+_PHOTOMETRIC = """
+    MONOCHROME1 MONOCHROME2 RGB YBR_FULL YBR_FULL_422 YBR_PARTIAL_420 YBR_PARTIAL_422 YBR_ICT YBR_RCT
+"""
+
+# Defined terms of coded elements in upper case (PS3.3, PS3.16): these never name a
+# person.
+TERMS: dict[str, frozenset[str]] = {
+    "Modality": frozenset(_MODALITIES.split()),
+    "ViewPosition": frozenset(_VIEWS.split()),
+    "BodyPartExamined": frozenset(_BODY_PARTS.split()),
+    "Laterality": frozenset("LRBU"),
+    "ImageLaterality": frozenset("LRBU"),
+    "PhotometricInterpretation": frozenset([*_PHOTOMETRIC.split(), "PALETTE COLOR"]),
+}
 _SNAKE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class HeaderTexts:
-    """Texts of a header as a home keeps them that keeps `phi` of a person."""
+    """Texts of a header as a home with this `phi` keeps them."""
 
     def __init__(self, elements: Elements, phi: Phi) -> None:
         self._elements = elements
@@ -86,27 +118,27 @@ class HeaderTexts:
         self._people = identity_of(identifiers, names, phrases)
 
     def free(self, keyword: str) -> str | None:
-        """A description, or None where it may name somebody or none is kept."""
+        """A description, or None if it may name a person or the home keeps none."""
         text = self._text(keyword)
         if text is None or self._phi == "keep":
             return text
         return None if self._phi == "strict" else without_identifiers(text, self._people)
 
     def code(self, keyword: str) -> str | None:
-        """A value of VR CS in upper case, or None where it is not; a defined term is kept, though somebody
-        may be called so.
+        """A value of VR CS in upper case, or None if it is not a code; a defined term is kept even if it is
+        also a name of the patient.
         """
         text = self._text(keyword)
         term = text and text.split("\\")[0].strip().upper()
         return term if term in TERMS[keyword] else text and code_string(text, self._people)
 
     def manufacturer(self) -> str | None:
-        """Manufacturer; where its text is not kept, the known name in it."""
+        """Manufacturer; if its text is not kept, the known name in it."""
         text = self._text("Manufacturer") or ""
         return self.free("Manufacturer") or manufacturer_known(text, MANUFACTURERS)
 
     def identity(self) -> dict[str, str] | None:
-        """Who it is, in a home that keeps it; keys are DICOM keywords in snake_case."""
+        """Identity of the patient, in a home that keeps it; keys are DICOM keywords in snake_case."""
         if self._phi != "keep":
             return None
         found = {_SNAKE.sub("_", keyword).lower(): self._text(keyword) for keyword in KEPT}

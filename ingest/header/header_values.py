@@ -1,14 +1,68 @@
-"""Bytes of header elements as text and numbers: one rule, whichever reader found the bytes."""
+"""Which elements of a header are read, and their bytes as text and numbers, for either reader."""
 
 from __future__ import annotations
 
 import struct
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 
+from medsiglip.ingest.dicom.element_value import Elements
+from medsiglip.ingest.header.header_texts import IDENTIFIERS, PHRASES
+from medsiglip.ingest.header.quality import ELEMENTS as QUALITY_ELEMENTS
+
+META_KEYWORDS = ("MediaStorageSOPClassUID", "TransferSyntaxUID")
+KEYWORDS = (
+    *META_KEYWORDS,
+    "ImageType",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyDate",
+    "Modality",
+    "Manufacturer",
+    "StudyDescription",
+    "SeriesDescription",
+    "IssuerOfPatientID",
+    "PatientSex",
+    "PatientAge",
+    "BodyPartExamined",
+    "ViewPosition",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "InstanceNumber",
+    "AcquisitionNumber",
+    "AcquisitionTime",
+    "ContrastBolusAgent",
+    "DiffusionBValue",
+    "EchoTime",
+    "TemporalPositionIdentifier",
+    "TriggerTime",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "Laterality",
+    "ImageLaterality",
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsStored",
+    "BurnedInAnnotation",
+    "SpecimenLabelInImage",
+    "LossyImageCompression",
+    *IDENTIFIERS,
+    *PHRASES,
+    *QUALITY_ELEMENTS,
+)
+# Float, Double Float and Pixel Data (PS3.3 C.7.6.24, C.7.6.25, C.7.6.3).
+PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+LAST_GROUP, TRAILING_PADDING = 0x7FE1, 0xFFFCFFFC
+DEFLATED = "1.2.840.10008.1.2.1.99"
+PIXELS, COMPLETE, CUT, GARBLED = "pixels", "complete", "cut", "garbled"
+# Longer values are never wanted.
+MAX_VALUE = 1 << 20
 # Python's codecs for (0008,0005) Specific Character Set (PS3.3 C.12.1.1.2) of one value without escapes.
-# Without one, what is not ASCII is read as ISO 8859-1, as pydicom does.
+# Without it, text that is not ASCII is read as ISO 8859-1, as pydicom does.
 _CODECS = {"": "latin-1", "ISO_IR 6": "latin-1", "ISO_IR 100": "latin-1", "ISO_IR 192": "utf-8"}
 CHARACTER_SET = 0x00080005
 # The VRs that (0008,0005) applies to (PS3.5 6.1.2.3).
@@ -28,12 +82,23 @@ _NUMBERS = {
 _DELIMITERS = {0x09, 0x0A, 0x0C, 0x0D}
 
 
+@dataclass(frozen=True, slots=True)
+class HeaderElements:
+    """`values` by keyword: text with backslashes between several values, or an integer; empty ones are
+    absent.
+
+    `ending` is how the header ends: `PIXELS` (a pixel element follows), `COMPLETE` (the file ends with an
+    element), `CUT` (the file ends inside an element) or `GARBLED` (what was read cannot be elements).
+    """
+
+    values: Elements
+    ending: str
+
+
 @cache
 def wanted_elements() -> tuple[Mapping[int, str], Mapping[int, bytes]]:
     """Keyword, and VR by the dictionary (PS3.6), of the wanted elements by tag."""
     from pydicom.datadict import dictionary_VR, tag_for_keyword
-
-    from medsiglip.ingest.header.elements import KEYWORDS
 
     tags = {tag: keyword for keyword in KEYWORDS if (tag := tag_for_keyword(keyword)) is not None}
     vrs = {tag: dictionary_VR(tag).encode() for tag in (*tags, CHARACTER_SET)}
@@ -43,7 +108,7 @@ def wanted_elements() -> tuple[Mapping[int, str], Mapping[int, bytes]]:
 def values_of(
     raw: Mapping[int, bytes], other_vrs: Mapping[int, bytes], *, little: bool = True
 ) -> dict[str, str | int]:
-    """Values by keyword of the bytes by tag; empty ones and those of a VR that is no text or number are left
+    """Convert bytes by tag to values by keyword; empty values and VRs other than text and numbers are left
     out.
 
     `other_vrs` names the VRs that are not the dictionary's. Text that cannot be decoded by the character set
@@ -114,7 +179,7 @@ def _encodings(declared: bytes) -> list[str]:
             codecs = convert_encodings([part.strip(" \0") for part in text.split("\\")])
         except ValueError:
             codecs = []
-    # pydicom passes on any codec that Python knows, some of which take the square of the time.
+    # pydicom accepts any codec of Python, some of which take quadratic time.
     return [codec if codec in _dicom_codecs() else "latin-1" for codec in codecs] or ["latin-1"]
 
 

@@ -13,14 +13,14 @@ _VALUES = {"0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0}
 
 
 class LabelColumnError(ValueError):
-    """What is wrong with a column; `str()` is a clause to be put behind file and line.
+    """A bad column; `str()` is a clause to follow file and line.
 
-    It never quotes a field: a column taken for one of labels may hold names.
+    It never quotes a field: the column may hold names.
     """
 
 
 class GivenLabel(NamedTuple):
-    """What one field says. `is_class`: the name stands for one class of several, and came from `label`."""
+    """One field. `is_class`: the name is one class of several, from column `label`."""
 
     name: str
     value: float
@@ -28,7 +28,7 @@ class GivenLabel(NamedTuple):
 
 
 def label_columns(header: Iterable[str]) -> list[str]:
-    """The columns that hold labels by their name. Raises `LabelColumnError` for one that names none."""
+    """The columns with labels. Raises `LabelColumnError` for one without a label name."""
     columns = [name for name in header if name == CLASS_COLUMN or name.startswith(LABEL_PREFIX)]
     for column in columns:
         name = label_name(column)
@@ -40,13 +40,13 @@ def label_columns(header: Iterable[str]) -> list[str]:
 
 
 def label_name(column: str) -> str:
-    """The label that a column of values is about."""
+    """The label of a column of values."""
     return column.removeprefix(LABEL_PREFIX).strip()
 
 
 def given_labels(row: Mapping[str, str], columns: Collection[str]) -> Iterator[GivenLabel]:
-    """What these columns of a row say, of which `row` holds those that it fills in: a set of columns keeps
-    short rows of a wide table cheap. Raises `LabelColumnError` for what is neither 0, 1 nor empty.
+    """The labels of a row; `row` holds the fields that are present, so that short rows of a wide table are
+    cheap. Raises `LabelColumnError` for a value other than 0, 1 and nothing.
     """
     for column, field in row.items():
         text = field.strip() if column in columns else ""
@@ -59,5 +59,5 @@ def given_labels(row: Mapping[str, str], columns: Collection[str]) -> Iterator[G
         elif text in _VALUES:
             yield GivenLabel(label_name(column), _VALUES[text], False)
         else:
-            told = column if len(column) <= 80 else f"{column[:80]}..."
-            raise LabelColumnError(f"has another value than 0, 1 or nothing in column `{told}`")
+            shown = column if len(column) <= 80 else f"{column[:80]}..."
+            raise LabelColumnError(f"has another value than 0, 1 or nothing in column `{shown}`")

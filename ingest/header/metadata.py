@@ -1,4 +1,4 @@
-"""The metadata CSV: what plain pictures would say in a DICOM header, and labels for any file."""
+"""The metadata CSV: for pictures what a DICOM header would hold, and labels for any file."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class PictureMetadata:
 def read_metadata(csv_path: Path) -> dict[str, PictureMetadata]:
     """Read a CSV of rows keyed by absolute path; relative paths count from the CSV's folder.
 
-    Unknown columns are left alone. Raises `IngestError`: `metadata-unreadable`, `metadata-no-path-column`,
+    Unknown columns are ignored. Raises `IngestError`: `metadata-unreadable`, `metadata-no-path-column`,
     `metadata-bad-row` (with the line number), `metadata-duplicate-path`.
     """
     rows: dict[str, PictureMetadata] = {}
@@ -98,7 +98,7 @@ def _lines(csv_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 def _parse(csv_path: Path, line: int, row: Mapping[str, str]) -> PictureMetadata:
     try:
-        # The class comes last, for it says more than a column of its own name that says 0.
+        # The class comes last: it takes precedence over a column of the same name with 0.
         given = sorted(given_labels(row, frozenset(label_columns(row))), key=lambda one: one.is_class)
     except LabelColumnError as error:
         raise _bad(csv_path, line, str(error)) from None

@@ -1,13 +1,21 @@
-"""What an image is like, apart from what it shows: `--where quality.<name>`."""
+"""The quality of an image, from its header and its display values: `--where quality.<name>`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from medsiglip.ingest.dicom.element_value import Elements
+from medsiglip.ingest.header.burned_in import burned_in
+from medsiglip.ingest.header.slice_place import image_kind
+from medsiglip.ingest.header.view import view
+
+if TYPE_CHECKING:
+    from medsiglip.ingest.header.metadata import PictureMetadata
 
 Quality = dict[str, float | str | bool]
 
@@ -41,7 +49,7 @@ ELEMENTS = (
     "ImagerPixelSpacing",
     "PixelAspectRatio",
 )
-"""Header elements that are read for nothing else."""
+"""Header elements that only this module needs."""
 
 _SAMPLES = 192
 _NARROW = 8
@@ -55,15 +63,47 @@ _LOSSY_VIDEO = frozenset(_JPEG + str(n) for n in range(100, 109))
 _EITHER = frozenset(_JPEG + n for n in ("81", "91", "93", "112", "203"))
 _WINDOW_WARNINGS = ("window-", "voi-", "lut-")
 
-Elements = Mapping[str, str | int]
+_KINDS = ("localizer", "projection", "reformatted")
+
+
+def header_quality(elements: Elements, modality: str, size: int) -> Quality:
+    """Quality by the elements of a DICOM file of `size` bytes; every name is always present, for filters."""
+    kind = image_kind(str(elements.get("ImageType", "")), str(elements.get("SOPClassUID", "")))
+    syntax = str(elements.get("TransferSyntaxUID", ""))
+    bits = str(elements.get("BitsStored", ""))
+    return {
+        "bits_stored": float(bits) if bits.isdecimal() else 0.0,
+        "burned_in": burned_in(elements),
+        "view": view(elements, modality),
+        "pixel_aspect": pixel_aspect(elements),
+        **lossy_quality(elements, syntax, size),
+        **{name: int(kind == name) for name in _KINDS},
+    }
+
+
+def picture_quality(mode: str, metadata: PictureMetadata, lossy_ratio: float | None = None) -> Quality:
+    """Quality by the file of a picture and its row of the CSV; `mode` is that of PIL, `lossy_ratio` the size
+    of its pixels / the size of the file, None for lossless compression.
+    """
+    elements = {"Modality": metadata.modality or "", "ViewPosition": metadata.view or ""}
+    return {
+        "bits_stored": {"1": 1.0, "I;16": 16.0, "I;16B": 16.0, "I": 32.0, "F": 32.0}.get(mode, 8.0),
+        "burned_in": burned_in(elements),
+        "view": view(elements, metadata.modality or "OT"),
+        "pixel_aspect": 1.0,
+        "lossy": int(lossy_ratio is not None),
+        "lossy_ratio": 1.0 if lossy_ratio is None else round(max(lossy_ratio, 1.0), 2),
+        **dict.fromkeys(_KINDS, 0),
+        **({"split": metadata.split} if metadata.split else {}),
+    }
 
 
 def lossy_quality(elements: Elements, transfer_syntax_uid: str, size: int) -> Quality:
     """`lossy` and `lossy_ratio` by Lossy Image Compression (PS3.3 C.7.6.1.1.5), which counts for good, and by
     the transfer syntax.
 
-    `size` is that of the file in bytes: where no ratio is stated, it tells that of the file's own
-    compression. Ratios of successive steps multiply.
+    `size` is that of the file in bytes, from which the ratio is computed if none is stated. Ratios of
+    successive steps multiply.
     """
     stated = str(elements.get("LossyImageCompression", "")).strip()
     compressed = transfer_syntax_uid in _LOSSY | _LOSSY_VIDEO
@@ -89,7 +129,7 @@ def _uncompressed_size(elements: Elements) -> float:
 
 def pixel_aspect(elements: Elements) -> float:
     """Height of a pixel ÷ its width, by Pixel Spacing (row spacing first, PS3.3 10.7.1.1), Imager Pixel
-    Spacing or Pixel Aspect Ratio (vertical first, C.7.6.3.1.7); 1 where none says.
+    Spacing or Pixel Aspect Ratio (vertical first, C.7.6.3.1.7); 1 if none is present.
     """
     for keyword in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
         numbers = _numbers(elements, keyword)
@@ -99,7 +139,7 @@ def pixel_aspect(elements: Elements) -> float:
 
 
 def measure(values: NDArray[np.uint8]) -> Quality:
-    """Figures of display values uint8 [H, W] or [H, W, 3], as `QUALITY` says; colours count by their luma.
+    """Measures of display values uint8 [H, W] or [H, W, 3], as `QUALITY` says; colours count by their luma.
 
     Shares and contrast are of at most about 192 x 192 pixels, spread evenly; `blank` is of all.
     """
@@ -129,9 +169,9 @@ def _is_flat(values: NDArray[np.uint8]) -> bool:
 
 
 def image_quality(header: Mapping[str, Any], measured: Mapping[str, Any], warnings: Sequence[str]) -> Quality:
-    """Everything under `quality` of one image: of its header, its display values, and how they were drawn.
+    """All values under `quality` of one image: from its header, its display values, and its warnings.
 
-    `aspect` is measured in pixels and becomes one of the patient.
+    `aspect` is measured in pixels and converted to the patient's.
     """
     together: Quality = {**header, **measured}
     if "aspect" in measured:

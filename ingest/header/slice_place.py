@@ -1,11 +1,11 @@
-"""Where one slice lies and when it was taken: what ordering a series needs to know of each of its images."""
+"""Where a slice lies and when it was taken: what is needed to order the images of a series."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 
+from medsiglip.ingest.dicom.element_value import Elements
 from medsiglip.ingest.dicom.sop_classes import is_secondary_capture
 
 # Values 3 and 4 of Image Type for pictures made of a volume instead of measured (PS3.3 C.7.6.1.1.2,
@@ -35,10 +35,10 @@ _LOCALIZERS = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM"})
 class SlicePlace:
     """Image Position and Orientation (Patient) in mm, as far as the header gives them.
 
-    Three keys tell apart slices of one series. `kind` never shares a stack: localizers, captures of a screen,
-    projections, other matrix sizes. `contrast` (image type, echo, b-value and the like) and `time` (temporal
-    position, acquisition and the like) part a series only where two slices would lie at the same place; their
-    values are numbers, texts or None, and the same field stands at the same index in all places of a series.
+    Three keys distinguish slices of one series. Different `kind`s never share a stack: localizers, screen
+    captures, projections, other matrix sizes. `contrast` (image type, echo, b-value and the like) and `time`
+    (temporal position, acquisition and the like) split a series only if two slices would have the same place.
+    Their values are numbers, texts or None; a field has the same index in all places of a series.
     """
 
     position: tuple[float, ...] | None
@@ -66,13 +66,13 @@ def image_kind(image_type: str, sop_class_uid: str = "") -> str:
 
 
 def place_of_elements(
-    elements: Mapping[str, str | int],
+    elements: Elements,
     position: tuple[float, ...] | None,
     orientation: tuple[float, ...] | None,
     instance_number: int | None,
 ) -> SlicePlace:
     """The place of a classic single-frame image; the elements are those of
-    `medsiglip.ingest.header.elements.KEYWORDS`.
+    `medsiglip.ingest.header.header_values.KEYWORDS`.
     """
     image_type = str(elements.get("ImageType", "")).upper()
     return SlicePlace(
@@ -88,7 +88,7 @@ def place_of_elements(
             image_type,
             as_number(elements.get("EchoTime")),
             as_number(elements.get("DiffusionBValue")),
-            # Before or after contrast; the agent itself is free text and goes no further.
+            # Before or after contrast; the agent itself is free text and is not kept.
             "with" if elements.get("ContrastBolusAgent") else None,
         ),
         time=(

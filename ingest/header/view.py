@@ -1,4 +1,4 @@
-"""Frontal or lateral: what the header says of the direction that a projection was taken in."""
+"""The direction of a projection by its header: frontal, lateral, oblique or other."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from medsiglip.ingest.dicom.element_value import Elements
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 UNKNOWN = "unknown"
-# Modalities with one direction for the whole image; slices have an orientation instead.
+# Modalities of projections; slices have an orientation instead.
 PROJECTIONS = frozenset({"CR", "DX", "DR", "RG", "RF", "XA", "PX", "IO", "MG", "OT", "XR"})
-# Defined terms of View Position (PS3.3 C.8.1.1 and C.8.7.1) and words of descriptions. The first that fits
-# counts: an oblique lateral is oblique, and a decubitus is taken from the front although it says lateral.
+# Defined terms of View Position (PS3.3 C.8.1.1 and C.8.7.1) and words of descriptions. The first match
+# counts: an oblique lateral is oblique, and a lateral decubitus is taken from the front.
 _VIEWS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("oblique", re.compile(r"\b(?:RLO|LLO|RAO|LAO|RPO|LPO|MLO|LMO|OBL|OBLIQUE)\b")),
     ("frontal", re.compile(r"\b(?:RLD|LLD|DECUBITUS)\b")),
@@ -34,7 +36,7 @@ _VIEWS: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 
 
-def view(elements: Mapping[str, str | int], modality: str) -> str:
+def view(elements: Elements, modality: str) -> str:
     """`frontal`, `lateral`, `oblique`, `other`, or `unknown`: by View Position, else by words of the series'
     description.
     """
@@ -45,14 +47,14 @@ def view(elements: Mapping[str, str | int], modality: str) -> str:
 
 
 def coded_view(dataset: Dataset, quality: Mapping[str, object]) -> dict[str, float | str | bool]:
-    """`view` by the meaning of the first View Code (0054,0220; PS3.16 CID 4010 and 4014), if it tells more
-    than the `quality` of the header.
+    """`view` by the meaning of the first View Code (0054,0220; PS3.16 CID 4010 and 4014), if the `quality` of
+    the header has none.
     """
     if quality.get("view") != UNKNOWN or "ViewCodeSequence" not in dataset:
         return {}
     try:
         return {"view": _view_of(str(dataset["ViewCodeSequence"].value[0].get("CodeMeaning", "")))}
-    except Exception:  # whatever a malformed sequence makes pydicom raise is no view
+    except Exception:  # whatever pydicom raises for a malformed sequence
         return {}
 
 

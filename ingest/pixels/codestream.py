@@ -1,16 +1,16 @@
-"""What a JPEG, JPEG-LS or JPEG 2000 codestream says of itself, read without decoding it."""
+"""The headers of JPEG, JPEG-LS and JPEG 2000 codestreams, read without decoding."""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
 
-_SOI, _EOI, _SOS, _APP0, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE
+_EOI, _SOS, _APP0, _APP14 = 0xD9, 0xDA, 0xE0, 0xEE
 _LOSSLESS, _JPEG_LS = 0xC3, 0xF7
 # Start of frame markers: T.81 table B.1, T.87 C.1.
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), _JPEG_LS} - {0xC4, 0xC8, 0xCC})
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
-_SIZ, _COD, _SOT = 0xFF51, 0xFF52, 0xFF90
+_COD, _SOT = 0xFF52, 0xFF90
 _FILL_BYTES = 16
 
 
@@ -18,7 +18,7 @@ _FILL_BYTES = 16
 class CodestreamHeader:
     """Size, precision in bits and coding of one codestream; `body` is where the header ends.
 
-    `is_ybr` is None where nothing in the codestream tells.
+    `is_ybr` is None if the codestream does not say.
     """
 
     rows: int
@@ -34,7 +34,7 @@ class CodestreamHeader:
     def is_complete(self, codestream: bytes) -> bool:
         """Whether the end marker, which JPEG, JPEG-LS and JPEG 2000 share, is reached; fill bytes may follow.
 
-        libjpeg-turbo and OpenJPH draw what is missing in grey without an error.
+        libjpeg-turbo and OpenJPH fill missing data with grey without an error.
         """
         return codestream.rfind(b"\xff\xd9", self.body) >= 0
 
@@ -42,7 +42,7 @@ class CodestreamHeader:
 def jpeg_header(codestream: bytes) -> CodestreamHeader:
     """The header of a JPEG (ISO/IEC 10918-1, T.81) or JPEG-LS (ISO/IEC 14495-1, T.87) codestream.
 
-    Colour is told by the Adobe marker, JFIF (which is always YBR) or components called R, G, B; in lossless
+    The colour space is given by the Adobe marker, JFIF (always YBR) or components named R, G, B; in lossless
     processes only by Adobe. Raises `ValueError` if there is none.
     """
     start = codestream.find(b"\xff\xd8", 0, _FILL_BYTES)
@@ -95,7 +95,7 @@ def jpeg_2000_header(codestream: bytes) -> CodestreamHeader:
     """The main header of a JPEG 2000 or HTJ2K codestream (ISO/IEC 15444-1, T.800 A.5), also in a JP2 file.
 
     A multiple component transformation makes it YBR, which every decoder undoes: `is_ybr` is then False.
-    Raises `ValueError` if there is none, or one that decoders stumble over.
+    Raises `ValueError` if there is none, or one that crashes decoders.
     """
     start = codestream.find(b"\xff\x4f\xff\x51")
     if start < 0:
@@ -119,7 +119,9 @@ def jpeg_2000_header(codestream: bytes) -> CodestreamHeader:
 
 
 def _tile_count(size: tuple[int, ...], components: bytes) -> int:
-    """How many tiles there are, if T.800 table A.9 allows their grid; OpenJPH divides by its sizes unseen."""
+    """How many tiles there are, if T.800 table A.9 allows their grid; OpenJPH divides by its sizes
+    unchecked.
+    """
     columns, rows, left, top, width, height, tile_left, tile_top, samples = size[2:11]
     possible = (
         len(components) == 3 * samples > 0

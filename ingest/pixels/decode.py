@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.ingest.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
-from medsiglip.ingest.errors import DecodeError
-from medsiglip.ingest.errors import decode_error as decode_error
+from medsiglip.ingest.errors import DecodeError, decode_error
 from medsiglip.ingest.files.source import open_source
 from medsiglip.ingest.pixels.dataset_file import read_dataset
 from medsiglip.ingest.pixels.decoders import DECODERS, is_installed
@@ -36,7 +35,7 @@ _UNDEFINED_LENGTH = 0xFFFFFFFF
 
 def open_dataset(path: str) -> Dataset:
     """Read a DICOM file with its pixel data. Raises `DecodeError` if it cannot be read or its pixel data are
-    lost.
+    incomplete.
     """
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -61,7 +60,7 @@ def open_dataset(path: str) -> Dataset:
 
 
 def _is_whole(dataset: Dataset, keyword: str) -> bool:
-    """Whether an element has the bytes that its length promises; pydicom takes what is left of the file."""
+    """Whether an element has as many bytes as its length says; pydicom accepts fewer at the end of a file."""
     element = dataset.get_item(keyword, keep_deferred=True)
     length, value = getattr(element, "length", None), getattr(element, "value", None)
     return length in (None, _UNDEFINED_LENGTH) or value is None or len(value) >= length
@@ -133,11 +132,9 @@ def _decode(codestream: bytes, image: ImagePixel, syntax: str, decoders: Sequenc
             raise decode_error("picture-too-large") from None
         except DecodeError:
             raise
-        except NotImplementedError:  # a kind of frame that this decoder does not do well
+        except NotImplementedError:  # a kind of frame that this decoder does not support
             continue
-        except (
-            Exception
-        ):  # decoders raise whatever they like; of a damaged frame, some others end the process
+        except Exception:  # of any kind; for a damaged frame some other decoders would end the process
             break
     raise decode_error("undecodable-pixels")
 
@@ -154,7 +151,7 @@ def _checked(array: Stored, image: ImagePixel) -> Stored:
 
 
 def decode_picture(path: str) -> NDArray[np.uint8]:
-    """The first page of a PNG, JPEG, TIFF or BMP as it should be seen: uint8 [H, W] or [H, W, 3].
+    """The first page of a PNG, JPEG, TIFF or BMP as display values: uint8 [H, W] or [H, W, 3].
 
     Raises `DecodeError`: `permission-denied`, `picture-too-large`, `undecodable-picture`.
     """

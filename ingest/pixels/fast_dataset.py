@@ -1,7 +1,7 @@
-"""What drawing reads of a DICOM file, as a pydicom data set: the groups that it asks for, and the pixel data,
-read from the file once.
+"""What rendering reads of a DICOM file, as a pydicom data set: the groups that it asks for, and the pixel
+data, read from the file once.
 
-The walk is that of `_fast_header`. What is unusual or cannot be read is left to pydicom.
+It walks as `fast_header` does. Unusual and unreadable files are left to pydicom.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import struct
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from medsiglip.ingest.header.elements import DEFLATED, PIXEL_TAGS, HeaderRefusedError
+from medsiglip.ingest.errors import HeaderRefusedError
 from medsiglip.ingest.header.fast_header import (
     EXPLICIT,
     IMPLICIT,
@@ -20,6 +20,7 @@ from medsiglip.ingest.header.fast_header import (
     HeaderWalk,
     UnusualHeaderError,
 )
+from medsiglip.ingest.header.header_values import DEFLATED, PIXEL_TAGS
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 # Identification, image and pixel description, slides, view codes, presentation LUT shape, functional groups
 # and offset tables (PS3.6).
 GROUPS = frozenset({0x0008, 0x0028, 0x0048, 0x0054, 0x2050, 0x5200, 0x7FE0})
-# More than this, which a lying length may ask for, is read by pydicom.
+# Longer values, perhaps of a wrong length, are left to pydicom.
 MAX_READ = 1 << 28
 _SHORT = {vr: vr.decode() for vr in SHORT_VRS}
 
@@ -37,7 +38,7 @@ _SHORT = {vr: vr.decode() for vr in SHORT_VRS}
 def fast_dataset(file: BinaryIO) -> Dataset | None:
     """Read the elements of `GROUPS` up to the pixel data, or None if the file is not of a common kind.
 
-    Values are left as bytes until they are asked for, as `pydicom.dcmread` leaves them. Raises OSError if the
+    Values stay bytes until they are accessed, as with `pydicom.dcmread`. Raises OSError if the
     file cannot be read.
     """
     try:
@@ -47,8 +48,8 @@ def fast_dataset(file: BinaryIO) -> Dataset | None:
 
 
 def _is_sequence(tag: int) -> bool:
-    """Whether an element without a VR is one by the dictionary; others may be as long as their group is not
-    asked for.
+    """Whether an element without a VR is a sequence by the dictionary, or unknown and of a group that is not
+    read.
     """
     from pydicom.datadict import dictionary_has_tag, dictionary_VR
 

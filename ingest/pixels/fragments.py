@@ -1,4 +1,4 @@
-"""Encapsulated pixel data: which bytes are which frame (PS3.5 A.4)."""
+"""The frames of encapsulated pixel data in memory (PS3.5 A.4)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from medsiglip.ingest.errors import decode_error
 
 _ITEM, _SEQUENCE_END = 0xE000FFFE, 0xE0DDFFFE
 # A codestream begins with SOI and a marker (T.81 B.1.1.3, T.87 C.1), with SOC and SIZ (T.800 A.4), or as JP2.
-_CODESTREAM_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
+CODESTREAM_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class EncapsulatedFrames:
 def encapsulated_frames(value: bytes, count: int, offsets: Sequence[int] = ()) -> EncapsulatedFrames:
     """Find the `count` frames of the value of an encapsulated pixel data element.
 
-    `offsets` is the Extended Offset Table (7FE0,0001), if there is one; else the Basic Offset Table is taken,
-    and where that is empty or wrong, a fragment is a frame, or, where there are more fragments than frames, a
-    frame begins where a codestream does. Raises `DecodeError` `inconsistent-pixels`.
+    `offsets` is the Extended Offset Table (7FE0,0001), if there is one; else the Basic Offset Table is used.
+    If that is empty or wrong, a fragment is a frame, or, if there are more fragments than frames, a frame
+    begins where a codestream does. Raises `DecodeError` `inconsistent-pixels`.
     """
     starts, stops = _items(value)
     if not starts:
@@ -89,7 +89,7 @@ def _first_by_content(value: bytes, starts: Sequence[int], count: int) -> list[i
         return list(range(count))
     if count == 1 and starts:
         return [0]
-    first = [i for i, start in enumerate(starts) if value.startswith(_CODESTREAM_STARTS, start)]
+    first = [i for i, start in enumerate(starts) if value.startswith(CODESTREAM_STARTS, start)]
     if len(first) < count or first[0] != 0:
         raise decode_error("inconsistent-pixels")
     return first

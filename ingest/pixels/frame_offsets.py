@@ -1,4 +1,4 @@
-"""Where the frames of a pixel data element lie in its file, found without reading them (PS3.5 8, A.4)."""
+"""The positions of frames in a file, found without reading them (PS3.5 8, A.4)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.ingest.pixels.decode import decode_error
+from medsiglip.ingest.errors import decode_error
+from medsiglip.ingest.header.fast_header import LONG_VRS
+from medsiglip.ingest.pixels.fragments import CODESTREAM_STARTS
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-UNDEFINED = 0xFFFFFFFF
 _ITEM, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE0DD
-_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # PS3.5 7.1.2: 32-bit lengths
-# A codestream begins with SOI and a marker (T.81 B.1.1.3, T.87 C.1), with SOC and SIZ (T.800 A.4), or as JP2.
-_CODESTREAM_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class Coding:
         following = file.read(4)
         if self.implicit or group == 0xFFFE:
             return tag, self._unpack("I", following)[0]
-        if following[:2] in _LONG_VRS:
+        if following[:2] in LONG_VRS:
             return tag, self._unpack("I", file.read(4))[0]
         return tag, self._unpack("H", following[2:])[0]
 
@@ -109,8 +107,8 @@ def frame_count(header: Dataset) -> int:
 def encapsulated_offsets(header: Dataset, file: BinaryIO, coding: Coding, file_size: int) -> FrameOffsets:
     """Frames of encapsulated pixel data whose value begins here, by one pass over the item headers.
 
-    A Basic Offset Table tells which fragments begin a frame; without one, one fragment is one frame, or,
-    where there are more of them, a frame begins with each that starts a codestream. Raises `DecodeError`:
+    The Basic Offset Table says which fragments begin a frame; without one, a fragment is a frame, or, if
+    there are more fragments than frames, a frame begins where a codestream does. Raises `DecodeError`:
     `truncated`, `inconsistent-pixels`.
     """
     start, count = file.tell(), frame_count(header)
@@ -137,7 +135,7 @@ def encapsulated_offsets(header: Dataset, file: BinaryIO, coding: Coding, file_s
             raise decode_error("truncated")
         offsets.append(at)
         lengths.append(length)
-        begins.append(file.read(8).startswith(_CODESTREAM_STARTS))
+        begins.append(file.read(8).startswith(CODESTREAM_STARTS))
         at += length
     if tag not in (_ITEM, _SEQUENCE_END) and len(offsets) < count:
         raise decode_error("inconsistent-pixels")

@@ -1,4 +1,4 @@
-"""The attributes that say how pixel data are stored: the Image Pixel module (PS3.3 C.7.6.3)."""
+"""The Image Pixel module (PS3.3 C.7.6.3): how pixel data are stored."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ MAX_FRAME_BYTES = 1 << 31
 class ImagePixel:
     """How the frames of one data set are stored; `keyword` names the element that holds them.
 
-    `tiled` says that they are tiles of a slide: writers store the last ones of a row or column without the
-    part that would lie outside the slide.
+    `tiled` means that they are tiles of a slide: writers crop the last ones of a row or column to the slide.
     """
 
     keyword: str
@@ -55,16 +54,16 @@ class ImagePixel:
     def is_ybr(self) -> bool:
         """Whether values are luminance and chrominance (PS3.3 C.7.6.3.1.2).
 
-        YBR_ICT and YBR_RCT name a step within JPEG 2000, which decoders undo where the codestream says that
-        it was taken; elsewhere they are left over from before values were decoded.
+        YBR_ICT and YBR_RCT name a step within JPEG 2000, which decoders undo if the codestream states it;
+        elsewhere they remain from before the values were decoded.
         """
         return self.photometric_interpretation.startswith(("YBR_FULL", "YBR_PARTIAL"))
 
 
 def image_pixel(dataset: Dataset) -> ImagePixel:
-    """Read the attributes of a data set, those that may be missing by their default.
+    """Read the attributes of a data set, with defaults for those that may be missing.
 
-    A High Bit (0028,0102) that cannot be is taken as Bits Stored - 1. Raises `DecodeError`:
+    An impossible High Bit (0028,0102) is taken as Bits Stored - 1. Raises `DecodeError`:
     `inconsistent-pixels` if they contradict each other, `truncated` without a pixel data element.
     """
     keyword = next((keyword for keyword in PIXEL_KEYWORDS if keyword in dataset), None)
@@ -82,7 +81,7 @@ def image_pixel(dataset: Dataset) -> ImagePixel:
         planar = int(value_of(dataset, "PlanarConfiguration") or 0)
         count = int(value_of(dataset, "NumberOfFrames") or 1)
         photometric = str(value_of(dataset, "PhotometricInterpretation") or "").strip().upper()
-    except Exception:  # whatever an element that is no number makes pydicom raise
+    except Exception:  # whatever pydicom raises for an element that is not a number
         raise decode_error("inconsistent-pixels") from None
     if not stored - 1 <= high_bit < allocated:
         high_bit = stored - 1

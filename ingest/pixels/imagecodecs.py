@@ -1,8 +1,8 @@
 """Compressed frames through imagecodecs, called directly: libjpeg-turbo, CharLS, OpenJPEG, OpenJPH, RLE.
 
-Every decoder takes the bytes of one frame and gives [H, W] stored values or [H, W, 3] RGB. It raises
-`DecodeError` where the frame contradicts the header, before memory is taken for it, NotImplementedError where
-another decoder should be asked, and anything else where it cannot decode.
+Every decoder takes the bytes of one frame and returns [H, W] stored values or [H, W, 3] RGB. It raises
+`DecodeError` if the frame contradicts the header, before allocating memory; NotImplementedError if another
+decoder should be tried; and any other error if it cannot decode.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from medsiglip.ingest.pixels.image_pixel import ImagePixel
 from medsiglip.ingest.pixels.native import arranged, native_frame, own_bits
 from medsiglip.ingest.pixels.ybr import rgb_from_ybr
 
-# OpenJPEG holds 4 bytes of every sample beside the picture: 2 GiB in all.
+# OpenJPEG holds 4 bytes for every sample beside the picture: 2 GiB in all.
 MAX_SAMPLES = 1 << 28
 MAX_TILES = 65_535  # T.800 A.4.2
 
@@ -31,15 +31,15 @@ MAX_TILES = 65_535  # T.800 A.4.2
 def decode_jpeg(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
     """JPEG of every process of up to 16 bits (T.81), by libjpeg-turbo.
 
-    Which colours a lossy codestream holds is told by its markers and, where it has none, by Photometric
-    Interpretation; a lossless one holds what Photometric Interpretation says.
+    The colour space of a lossy codestream is given by its markers and, without any, by Photometric
+    Interpretation; that of a lossless one by Photometric Interpretation.
     """
     import imagecodecs
 
     header = _header(jpeg_header, codestream, image)
     if image.samples_per_pixel == 1:
         return _own_values(imagecodecs.jpeg8_decode(codestream), header, image)
-    # Lossy JPEG of three components is YBR as a rule (ISO/IEC 10918-5), so only RGB speaks against it.
+    # Lossy JPEG of three components is YBR by default (ISO/IEC 10918-5), unless RGB is stated.
     assumed = image.is_ybr if header.reversible else image.photometric_interpretation != "RGB"
     converted = assumed if header.is_ybr is None else header.is_ybr
     if header.reversible:
@@ -100,16 +100,16 @@ def decode_run_lengths(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
 def _header(
     read: Callable[[bytes], CodestreamHeader], codestream: bytes, image: ImagePixel
 ) -> CodestreamHeader:
-    """The header of a frame that agrees with the data set. No other decoder is asked for one that does not:
+    """The header of a frame that agrees with the data set. For one that does not, no other decoder is tried:
     gdcm ends the process over damaged JPEG headers, OpenJPH over damaged JPEG 2000 ones.
     """
     try:
         header = read(codestream)
     except (ValueError, LookupError, struct.error):
         raise decode_error("undecodable-pixels") from None
-    size, said = (header.rows, header.columns), (image.rows, image.columns)
-    cropped = image.tiled and 0 < size[0] <= said[0] and 0 < size[1] <= said[1]
-    if size != said and not cropped:
+    size, stated = (header.rows, header.columns), (image.rows, image.columns)
+    cropped = image.tiled and 0 < size[0] <= stated[0] and 0 < size[1] <= stated[1]
+    if size != stated and not cropped:
         raise decode_error("inconsistent-pixels")
     if header.samples_per_pixel != image.samples_per_pixel or header.precision > image.bits_allocated:
         raise decode_error("inconsistent-pixels")
@@ -123,10 +123,10 @@ def _header(
 
 
 def _own_values(array: NDArray[Any], header: CodestreamHeader, image: ImagePixel) -> NDArray[Any]:
-    """Decoded values with the sign and the bits that the header gives them.
+    """Decoded values with the sign and the bits of the data set.
 
-    JPEG and JPEG-LS know no sign, and JPEG 2000 may be told the wrong one. Lossy values may lie outside Bits
-    Stored, lossless ones may hold overlay bits above it.
+    JPEG and JPEG-LS have no sign, and JPEG 2000 may have the wrong one. Lossy values may exceed Bits Stored,
+    lossless ones may hold overlay bits above it.
     """
     if image.samples_per_pixel == 3:
         converted = image.is_ybr if header.is_ybr is None else header.is_ybr
@@ -147,7 +147,7 @@ def _own_values(array: NDArray[Any], header: CodestreamHeader, image: ImagePixel
 
 @contextmanager
 def _unraised() -> Iterator[None]:
-    """Refuse a frame of which a compiled module tells an error that it cannot raise and would print."""
+    """Raise for an error that a compiled module cannot raise and would print."""
     caught: list[BaseException | None] = []
     hook = sys.unraisablehook
     sys.unraisablehook = lambda unraisable: caught.append(unraisable.exc_value)

@@ -1,4 +1,4 @@
-"""Frames of uncompressed pixel data (PS3.5 8.1), viewed where they lie where that is possible."""
+"""Frames of uncompressed pixel data (PS3.5 8.1), without a copy if possible."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from medsiglip.ingest.errors import decode_error
 from medsiglip.ingest.pixels.image_pixel import ImagePixel
 from medsiglip.ingest.pixels.ybr import rgb_from_ybr
 
-# Writers pad the element to a block, and the rest of a frame tells that the header lies.
+# Writers may pad the element to a block; more than this means that the header is wrong.
 _MAX_PADDING = 4096
 
 
@@ -40,9 +40,9 @@ def native_frame(
 
 
 def check_length(values: bytes | memoryview, image: ImagePixel) -> None:
-    """Raise `DecodeError` `inconsistent-pixels` if `values` hold much more than the header says.
+    """Raise `DecodeError` `inconsistent-pixels` if `values` are much longer than the header says.
 
-    Too few values are found by the frame that lacks them.
+    Too few values are detected by the frame that lacks them.
     """
     frame_bits = _stored_samples(values, image)[0] * image.bits_allocated
     excess = len(values) - image.number_of_frames * frame_bits // 8
@@ -56,13 +56,13 @@ def byte_swapped(values: bytes) -> bytes:
 
 
 def own_bits(frame: NDArray[Any], image: ImagePixel) -> NDArray[Any]:
-    """The bits of a stored value without those that surround it, signed values extended (PS3.5 8.1.1)."""
+    """Stored values without the bits around them, signed values extended (PS3.5 8.1.1)."""
     stored, width = image.bits_stored, 8 * frame.dtype.itemsize
     if frame.dtype.kind == "f" or stored == width:
         return frame
     if image.high_bit == stored - 1 and _within(frame, stored):
         return frame
-    # Arithmetic shifts of signed values extend the sign.
+    # Arithmetic shifts extend the sign.
     above, around = (np.array(n, frame.dtype) for n in (width - 1 - image.high_bit, width - stored))
     own: NDArray[Any] = frame << above >> around
     return own
@@ -95,7 +95,7 @@ def arranged(frame: NDArray[Any], image: ImagePixel, *, planar: bool) -> NDArray
 def _stored_samples(values: bytes | memoryview, image: ImagePixel) -> tuple[int, bool]:
     """Values stored for one frame, and whether chrominance has half the columns (PS3.3 C.7.6.3.1.2).
 
-    Writers that name YBR_FULL_422 and store every sample are told by the length.
+    Writers that state YBR_FULL_422 but store every sample are recognised by the length.
     """
     whole = image.number_of_frames * image.samples * image.bits_allocated // 8
     if not image.photometric_interpretation.endswith("_422") or len(values) >= whole:

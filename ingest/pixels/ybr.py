@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def rgb_from_ybr(frame: NDArray[Any], *, partial: bool = False) -> NDArray[Any]:
-    """Convert [H, W, 3] unsigned values; `partial` says that black is 16 and white 235 of 255."""
+    """Convert [H, W, 3] unsigned values; `partial` means that black is 16 and white 235 of 255."""
     top = float(np.iinfo(frame.dtype).max)
     half = (top + 1) / 2
     luma, blue, red = (frame[..., k].astype(np.float32) for k in range(3))
@@ -28,6 +28,6 @@ def rgb_from_ybr(frame: NDArray[Any], *, partial: bool = False) -> NDArray[Any]:
 
 
 def _put(channel: NDArray[Any], values: NDArray[np.float32], top: float) -> None:
-    values += 0.5  # rounds: what is below zero is cut off next
+    values += 0.5  # rounds; the values are clipped next
     np.clip(values, 0, top, out=values)
     channel[...] = values

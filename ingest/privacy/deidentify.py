@@ -1,12 +1,12 @@
-"""Pseudonyms: what identifies a person is turned into keyed hashes here and goes no further.
+"""Pseudonyms: identifying values become keyed hashes here and go no further.
 
-What a home keeps of a person is one of three, for all its patients the same:
+A home keeps one of three levels of personal data, the same for all its patients:
 
-    pseudonymous   no name, birth date, address, number or text that names anybody; patients by keyed hash,
+    pseudonymous   no name, birth date, address, number or text that names a person; patients by keyed hash,
                    UIDs, study dates and paths as they are, age at the study
-    strict         besides, UIDs, paths and times of files by keyed hash, dates shifted by a number of days of
+    strict         also UIDs, paths and times of files by keyed hash, dates shifted by a number of days of
                    each patient's own, ages above 89 as 90, no free text
-    keep           besides what pseudonymous keeps, name, ID, birth date and accession number, and texts whole
+    keep           as pseudonymous, and name, ID, birth date and accession number, and texts whole
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ import hmac
 import os
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from medsiglip.ingest.errors import IngestError
+
+if TYPE_CHECKING:
+    from medsiglip.index.case_index import CaseIndex
 
 # How much of a person's data an ingest keeps.
 Phi = Literal["pseudonymous", "keep", "strict"]
@@ -35,7 +38,7 @@ _UID = re.compile(r"[0-9.]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class SecretKey:
-    """The key of one home, and how much the home keeps of a person; its bytes appear in no representation."""
+    """The key of one home, and how much the home keeps of a person; its bytes are never in its `repr`."""
 
     secret: bytes = field(repr=False)
     phi: Phi = "pseudonymous"
@@ -65,7 +68,7 @@ class SecretKey:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex characters that tell keys apart and reveal nothing of them."""
+        """16 hex characters that identify a key without revealing it."""
         return self._digest("fingerprint", "")[:16]
 
     def patient_key(self, issuer: str, patient_id: str) -> str:
@@ -73,7 +76,7 @@ class SecretKey:
         return self._digest("patient", f"{issuer.strip()}\0{patient_id.strip()}")[:PATIENT_KEY_HEX]
 
     def patient_key_of_study(self, study_instance_uid: str) -> str:
-        """The key of a patient known by nothing but one study."""
+        """The key of a patient who is known only by one study."""
         return self._digest("study-patient", study_instance_uid)[:PATIENT_KEY_HEX]
 
     def derived_uid(self, *parts: str) -> str:
@@ -85,7 +88,7 @@ class SecretKey:
     def uid(self, uid: str) -> str:
         """A study, series, instance or frame of reference UID as the home keeps it.
 
-        A text that is no UID (PS3.5 9.1: digits and dots) may be made of a name or a number of the patient.
+        A text that is not a UID (PS3.5 9.1: digits and dots) may hold a name or a number of the patient.
         """
         if not uid or self.phi == "keep":
             return uid
@@ -106,8 +109,8 @@ class SecretKey:
         return 90.0 if years is not None and years > MAX_AGE and self.phi == "strict" else years
 
     def moment(self, mtime_ns: int) -> int:
-        """A file's time as the home keeps it: it only tells whether the file is as it was, and is often the
-        day of the study.
+        """The time of a file as the home keeps it: it only shows whether the file has changed, and is often
+        the day of the study.
         """
         return int(self._digest("moment", str(mtime_ns))[:15], 16) if self.phi == "strict" else mtime_ns
 
@@ -139,6 +142,38 @@ def _create(path: Path) -> None:
                 os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def known_key(index: CaseIndex) -> SecretKey | None:
+    """The key of the home, None if it has none yet; never creates one.
+
+    Raises `CatalogError` `key-mismatch` if the key file is missing or another.
+    """
+    if index.key_fingerprint is None:
+        return None
+    key = SecretKey.open(index.home) if (index.home / "secret.key").exists() else None
+    index.bind_key(key.fingerprint if key else "")
+    return _with_phi(index, key) if key else None
+
+
+def bound_key(index: CaseIndex, phi: Phi | None = None) -> SecretKey:
+    """The key of the home, which keeps `phi`; created only if the home has none yet.
+
+    Raises `CatalogError` `key-mismatch` and `phi-mismatch`.
+    """
+    if index.key_fingerprint is not None and not (index.home / "secret.key").exists():
+        index.bind_key("", phi)
+    key = SecretKey.open(index.home)
+    index.bind_key(key.fingerprint, phi)
+    return _with_phi(index, key)
+
+
+def _with_phi(index: CaseIndex, key: SecretKey) -> SecretKey:
+    """The key with the `phi` of its home; from here on a strict index hides paths."""
+    key = replace(key, phi=cast(Phi, index.phi or "pseudonymous"))
+    if key.phi == "strict":
+        index.hide_paths(key.path)
+    return key
 
 
 def content_uid(digest_hex: str) -> str:

@@ -1,6 +1,4 @@
-"""Texts without what may name a person: descriptions that hold an identifier are dropped whole, codes must be
-codes.
-"""
+"""Free text without identifiers: descriptions that hold one are dropped, and codes must be valid codes."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from itertools import permutations
 
 from medsiglip.ingest.privacy.deidentify import parse_date
 
-# Words of identifiers that count: whole ones from MIN_WORD characters on, within others from MIN_WITHIN on.
+# Least lengths of words of identifiers: MIN_WORD as a whole word, MIN_WITHIN within other words.
 MIN_WORD = 3
 MIN_WITHIN = 4
 # A number of so many digits that is no date is a telephone, record or insurance number.
@@ -32,9 +30,7 @@ _CODE = re.compile(r"[A-Z0-9 _]{1,16}")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What tells the people of a header apart: `words`, those of them that count `within` others, and
-    `numbers`.
-    """
+    """The identifying `words` and `numbers` of a header; `within` are those that count inside other words."""
 
     words: frozenset[str]
     within: tuple[str, ...]
@@ -45,11 +41,11 @@ class Identity:
 def identity_of(
     identifiers: Sequence[str], names: Sequence[str] = (), phrases: Sequence[str] = ()
 ) -> Identity:
-    """The identity that identifiers (IDs, a date of birth), person names (PS3.5 PN) and phrases, which count
-    only as a whole, make up.
+    """The identity from identifiers (IDs, a date of birth), person names (PS3.5 PN) and phrases, which count
+    only as a whole.
 
     Family, given and middle names count at any length, other words from three characters on; from four on,
-    and outside ASCII, also within a word. Arguments are tuples: files of one patient share the answer.
+    and outside ASCII, also within a word. Arguments are tuples, so that the result is cached for a patient.
     """
     words = {part for name in names for part in _name_parts(name)}
     for text in (*identifiers, *names):
@@ -65,8 +61,8 @@ def identity_of(
 def without_identifiers(description: str, identity: Identity) -> str | None:
     """A free-text description, or None if it holds part of an identity, an address or a long number.
 
-    Series and study descriptions name protocols; the few that name people are dropped whole, for what
-    surrounds a name may identify as well.
+    Series and study descriptions name protocols; the few that name people are dropped entirely, because the
+    rest of the text may identify them too.
     """
     stripped = description.strip()
     if not stripped:
@@ -86,7 +82,7 @@ def without_identifiers(description: str, identity: Identity) -> str | None:
 
 @lru_cache(maxsize=1024)
 def code_string(text: str, identity: Identity) -> str | None:
-    """The first value of a Code String in upper case, or None where it is none (PS3.5 6.2: at most 16
+    """The first value of a Code String in upper case, or None if it is not valid (PS3.5 6.2: at most 16
     upper-case letters, digits, spaces and underscores) or holds part of an identity.
     """
     code = text.split("\\")[0].strip().upper()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 MAX_BITS = 64
-# Factors beyond these lose every value in the rounding of what follows.
+# With slopes beyond these, all values are lost to rounding.
 _SLOPES = (1e-30, 1e30)
 
 
@@ -26,7 +26,7 @@ _SLOPES = (1e-30, 1e30)
 class Window:
     """Window Center (0028,1050) and Window Width (0028,1051), in units after the modality transformation.
 
-    Both are NaN where the data set gives something that is no number.
+    Both are NaN if the data set gives something that is not a number.
     """
 
     center: float
@@ -35,16 +35,16 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class PixelAttributes:
-    """What `render` needs to know beside the stored values; the defaults mean "absent from the dataset".
+    """The attributes that rendering needs; the defaults mean "absent from the data set".
 
     `padding` is the closed range of stored values that Pixel Padding Value and Range Limit name (PS3.3
-    C.7.5.1.1.2); it is left out of statistics, not painted over.
+    C.7.5.1.1.2); it is left out of statistics, but rendered.
     `palette` is uint8 [n, 3], the colour of stored value `palette_first + i` (PS3.3 C.7.6.3.1.5);
-    `supplemental` says that it colours only the stored values from `palette_first` on (PS3.3 C.7.6.19).
-    `hounsfield` says that values after the modality transformation are Hounsfield units; those of a
+    `supplemental` means that it colours only the stored values from `palette_first` on (PS3.3 C.7.6.19).
+    `hounsfield` means that values after the modality transformation are Hounsfield units; those of a
     localizer, which is a projection, are not (PS3.3 C.8.2.1.1.1), whatever its rescale type.
     `icc_profile` is that of the image or of the frame's optical path (PS3.3 C.11.15).
-    `warnings` are codes of `medsiglip.ingest.render.render.WARNINGS` for attributes that could not be taken
+    `warnings` are codes of `medsiglip.ingest.render.display.WARNINGS` for attributes that could not be used
     as they are.
     """
 
@@ -94,7 +94,7 @@ class AttributeReader:
         transformation = self._group(frame, "PixelValueTransformationSequence")
         voi = self._group(frame, "FrameVOILUTSequence")
         path = self._group(frame, "OpticalPathIdentificationSequence")
-        # The items live as long as the data set, so their identity names them.
+        # The items live as long as the data set, so their ids identify them.
         key = (id(transformation), id(voi), id(path))
         known = self._known.get(key)
         if known is None:
@@ -148,7 +148,7 @@ def _file_attributes(dataset: Dataset) -> PixelAttributes:
     if photometric == "PALETTE COLOR" or supplemental:
         try:
             palette, first = read_palette(dataset) or (None, 0)
-        except Exception:  # values of every wrong type, met anywhere on the way
+        except Exception:  # values of wrong types, of any kind
             palette = None
         if palette is None and not supplemental:
             warnings = (*warnings, "palette-invalid")
@@ -173,7 +173,7 @@ def _is_raw(dataset: Dataset) -> bool:
 
 def _rescale(slope: float | None, intercept: float | None) -> tuple[float, float, tuple[str, ...]]:
     factor, offset = 1.0 if slope is None else slope, intercept or 0.0
-    # A slope that vanishes beside the intercept makes all values one.
+    # With a slope that vanishes beside the intercept all values would be equal.
     if _SLOPES[0] <= abs(factor) <= _SLOPES[1] and offset + factor != offset:
         return factor, offset, ()
     return 1.0, 0.0, ("rescale-invalid",)
@@ -219,19 +219,19 @@ def _table(dataset: Dataset, keyword: str, *, negative_inputs: bool) -> LookupTa
     items = _items(dataset, keyword)
     try:
         return read_lookup_table(items[0], negative_inputs=negative_inputs) if items else None
-    except Exception:  # values of every wrong type, met anywhere on the way
+    except Exception:  # values of wrong types, of any kind
         return None
 
 
 def _value(dataset: Dataset, keyword: str) -> Any:
     try:
         return value_of(dataset, keyword)
-    except Exception:  # pydicom converts a value when it is asked for, and raises whatever it likes
+    except Exception:  # pydicom converts a value on access, and may raise anything
         return None
 
 
 def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
-    """The items of a sequence; none if it is absent, empty or no sequence."""
+    """The items of a sequence; none if it is absent, empty or not a sequence."""
     value = _value(dataset, keyword)
     if value is None:
         return []
@@ -245,7 +245,7 @@ def _text(dataset: Dataset, keyword: str) -> str:
 
 
 def _texts(dataset: Dataset, keyword: str) -> list[str]:
-    """All values in capitals, without what pads them."""
+    """All values in upper case, without padding."""
     value = _value(dataset, keyword)
     if isinstance(value, bytes):
         value = value.decode("latin-1")
@@ -254,7 +254,7 @@ def _texts(dataset: Dataset, keyword: str) -> list[str]:
 
 
 def _numbers(dataset: Dataset, keyword: str) -> list[float]:
-    """All values as numbers, NaN for one that is none."""
+    """All values as numbers, NaN for one that is not a number."""
     value = _value(dataset, keyword)
     if isinstance(value, bytes):
         value = value.decode("latin-1")

@@ -1,4 +1,4 @@
-"""Which values become black and white where no window says so: percentiles over all slices of a series."""
+"""The values that become black and white without a window: percentiles over all slices of a series."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from medsiglip.ingest.render.attributes import PixelAttributes
 from medsiglip.ingest.render.modality_values import Stored, Values, modality_values
 
-# Nothing is published for MR; these percentiles of the series are this project's own choice.
+# Nothing is published for MR; these percentiles of the series are a choice of this project.
 PERCENTILES = (0.5, 99.5)
 FULL_RANGE = (0.0, 100.0)
-# The full range leaves out an extreme that lies further from the middle of the pixels (these percentiles)
-# than so many times what that spans: dead pixels of a detector, not anatomy and not markers.
+# The full range leaves out an extreme whose distance from the middle of the pixels (these percentiles) is
+# more than so many times the width of the middle: dead pixels of a detector, not anatomy and not markers.
 _MIDDLE = (0.1, 99.9)
 _OUTLIER_SPANS = 3.0
-# Distinct values that are kept apart by slice before they are counted together: 32 MB.
+# Distinct values that are kept by slice before they are merged: 32 MB.
 _MAX_LOOSE = 1 << 21
 
 
@@ -38,17 +38,17 @@ class ValueHistogram:
         self._values.append(modality_values(levels, attributes))
         self._counts.append(counts)
         self._loose += counts.size
-        self._tidy()
+        self._merge()
 
     def extend(self, other: ValueHistogram) -> None:
-        """Count what `other` has counted as well."""
+        """Add the counts of `other`."""
         self._values += other._values
         self._counts += other._counts
         self._loose += sum(counts.size for counts in other._counts)
-        self._tidy()
+        self._merge()
 
-    def _tidy(self) -> None:
-        """Count equal values of many slices together, so that memory is bounded by the values there are."""
+    def _merge(self) -> None:
+        """Merge equal values of many slices, so that memory is bounded by the number of distinct values."""
         if self._loose <= _MAX_LOOSE:
             return
         values, place = np.unique(np.concatenate(self._values), return_inverse=True)
@@ -59,8 +59,8 @@ class ValueHistogram:
     def limits(self, percentiles: tuple[float, float] = PERCENTILES) -> tuple[float, float]:
         """Percentiles of all counted pixels, interpolated as numpy does; the extremes where both coincide.
 
-        `FULL_RANGE` means the extremes, but for outliers. NaN and infinities do not count; 0, 0 if nothing
-        does.
+        `FULL_RANGE` means the extremes without outliers. NaN and infinities do not count; 0, 0 if nothing
+        counts.
         """
         if not self._values:
             return 0.0, 0.0

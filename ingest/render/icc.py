@@ -1,4 +1,4 @@
-"""Colours of a device -> sRGB, by the ICC profile beside the pixels (PS3.3 C.11.15)."""
+"""Colours of a device to sRGB, by the ICC profile of the image (PS3.3 C.11.15)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _GRID = 17
 def to_srgb(colours: NDArray[np.uint8], profile: bytes) -> NDArray[np.uint8]:
     """Convert RGB [H, W, 3] by the profile's own rendering intent.
 
-    A profile that moves no colour by more than 1 of 255 levels is taken for sRGB: `colours` come back as they
-    are. Raises ValueError for a profile that cannot be read or is not one of RGB.
+    A profile that changes no colour by more than 1 of 255 levels is taken for sRGB: `colours` are returned
+    unchanged. Raises ValueError for a profile that cannot be read or is not for RGB.
     """
     transform = _transform(profile)
     return colours if transform is None else _apply(transform, colours)
@@ -34,7 +34,7 @@ def _transform(profile: bytes) -> ImageCmsTransform | None:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         intent = ImageCms.Intent(ImageCms.getDefaultIntent(opened))
         transform = ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), "RGB", "RGB", intent)
-    except Exception as error:  # Pillow's own error, OSError, or ValueError for an intent that is none
+    except Exception as error:  # Pillow's own error, OSError, or ValueError for an unknown intent
         raise ValueError("the ICC profile cannot be used") from error
     steps = np.linspace(0, 255, _GRID).astype(np.uint8)
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(_GRID, -1, 3)

@@ -1,4 +1,4 @@
-"""Lookup tables as data sets hold them: modality, VOI and palette, whole or in segments.
+"""Lookup tables of data sets: modality, VOI and palette, whole or in segments.
 
 PS3.3 C.11.1.1.1, C.11.2.1.1, C.7.6.3.1.5, C.7.6.3.1.6 and C.7.9.2.
 """
@@ -38,9 +38,9 @@ class LookupTable:
 
 
 def read_lookup_table(item: Dataset, *, negative_inputs: bool) -> LookupTable | None:
-    """The table of an item of a Modality or VOI LUT Sequence, None if it cannot be one.
+    """The table of an item of a Modality or VOI LUT Sequence, None if it is not valid.
 
-    `negative_inputs` says that values below zero can come in: then a first mapped value above 32767 is a
+    `negative_inputs` means that inputs may be below zero: then a first mapped value above 32767 is a
     negative one that was written or read as unsigned (PS3.3 C.11.2.1.1).
     """
     stated = _descriptor(item.get("LUTDescriptor"))
@@ -60,7 +60,7 @@ def read_palette(dataset: Dataset) -> tuple[NDArray[np.uint8], int] | None:
     """Colours uint8 [n, 3] and the stored value of the first one, None if the data set holds no palette.
 
     Raises ValueError if it holds one that cannot be read. Values that use 16 bits keep their upper 8;
-    colours of 8 bits in words of 16 (a common mistake, PS3.3 C.7.6.3.1.6) are taken as they are.
+    colours of 8 bits in words of 16 (a common mistake, PS3.3 C.7.6.3.1.6) are used unchanged.
     """
     stated = _descriptor(dataset.get("RedPaletteColorLookupTableDescriptor"))
     if stated is None:
@@ -79,7 +79,7 @@ def expand_segments(words: NDArray[np.uint16], count: int, bytes_per_word: int) 
     """At most `count` entries of segmented palette data (PS3.3 C.7.9.2).
 
     Raises ValueError for an unknown segment, one that reaches beyond the data, a first segment that
-    continues nothing, and indirect segments within indirect ones, which the standard rules out.
+    has nothing to continue, and indirect segments within indirect ones, which the standard forbids.
     """
     entries: list[int] = []
     _expand([int(word) for word in words], 0, None, count, bytes_per_word, entries)
@@ -90,7 +90,7 @@ def _expand(
     words: list[int], at: int, segments: int | None, count: int, bytes_per_word: int, entries: list[int]
 ) -> None:
     nested = segments is not None
-    # A single word that is left over pads the data to an even length.
+    # A single word at the end is padding to an even length.
     while at + 1 < len(words) and len(entries) < count and segments != 0:
         kind, length = words[at], words[at + 1]
         at += 2

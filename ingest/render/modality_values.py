@@ -1,4 +1,4 @@
-"""Stored values -> values with a meaning, such as Hounsfield units: the modality transformation."""
+"""The modality transformation: stored values to values with a unit, such as Hounsfield units."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def modality_values(stored: Stored, attributes: PixelAttributes) -> Values:
 
 
 def unpadded(stored: Stored, attributes: PixelAttributes) -> Stored:
-    """Stored values without padding (PS3.3 C.7.5.1.1.2), flat where some is stated; all if none is left."""
+    """Stored values without padding (PS3.3 C.7.5.1.1.2), flat if padding is stated; all if none is left."""
     if attributes.padding is None:
         return stored
     low, high = attributes.padding

@@ -10,10 +10,10 @@ from medsiglip.ingest.render.attributes import PixelAttributes, Window
 from medsiglip.ingest.render.modality_values import Values
 
 FUNCTIONS = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
-# A window that leaves fewer grey levels than this between the least and the greatest value shows nothing.
+# A window with fewer grey levels than this between the least and the greatest value shows nothing.
 MIN_SHOWN_LEVELS = 4.0
-# Deeper values are often stated deeper than they are, and a window over all of them then shows nothing.
-_HONEST_BITS = 12
+# Larger Bits Stored are often overstated, and a window over the whole range then shows nothing.
+_RELIABLE_BITS = 12
 
 
 def window_levels(values: Values, window: Window, function: str = "LINEAR") -> Values:
@@ -33,7 +33,7 @@ def window_levels(values: Values, window: Window, function: str = "LINEAR") -> V
 
 
 def linear_ramp(window: Window, function: str) -> tuple[float, float] | None:
-    """The values that become black and white where all between lie on a line; None for a SIGMOID and for a
+    """The values that become black and white if all between lie on a line; None for a SIGMOID and for a
     LINEAR window of width 1, which is a step.
     """
     center, width = window.center, window.width
@@ -47,16 +47,16 @@ def linear_ramp(window: Window, function: str) -> tuple[float, float] | None:
 
 
 def _apart(black: float, white: float) -> tuple[float, float]:
-    """A width that vanishes beside its center still divides."""
+    """Keep the two apart if the width vanishes beside the center, for the division."""
     return black, white if white > black else float(np.nextafter(black, np.inf))
 
 
 def spans_stored_values(window: Window, attributes: PixelAttributes, *, signed: bool) -> bool:
-    """Whether a window reaches from the least to the greatest value that the stored bits allow, within 1 %,
-    and no more than twice as far. Such a window is meant so: an almost blank frame of a cine stays so.
+    """Whether a window covers all values that the stored bits allow, within 1 %, and is at most twice as
+    wide. Such a window is intended: an almost blank frame of a cine stays almost blank.
     """
     bits = attributes.bits_stored
-    if bits > _HONEST_BITS or attributes.modality_lut is not None:
+    if bits > _RELIABLE_BITS or attributes.modality_lut is not None:
         return False
     least = -(1 << (bits - 1)) if signed else 0
     slope, intercept = attributes.rescale_slope, attributes.rescale_intercept
@@ -70,7 +70,7 @@ def usable_window(
     windows: Sequence[Window], function: str, low: float, high: float
 ) -> tuple[Window | None, tuple[str, ...]]:
     """The first of several alternative windows (PS3.3 C.11.2.1.2) that shows something of the values from
-    `low` to `high`, and codes of `medsiglip.ingest.render.render.WARNINGS`; None with the first one's fault
+    `low` to `high`, and codes of `medsiglip.ingest.render.display.WARNINGS`; None with the first one's fault
     if none does.
     """
     faults = [_fault(window, function, low, high) for window in windows]

@@ -1,4 +1,4 @@
-"""Drawn units as the records that the index takes."""
+"""Rendered units as records of the index."""
 
 from __future__ import annotations
 
@@ -18,47 +18,47 @@ from medsiglip.index.records import (
 from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.header.quality import image_quality
 from medsiglip.ingest.reasons import Rejected
-from medsiglip.ingest.run.triage import rejected_record
+from medsiglip.ingest.run.file_records import rejected_record
 from medsiglip.ingest.units.plan import Unit
-from medsiglip.ingest.workers.rendered_unit import DrawnUnit, ImageFacts
+from medsiglip.ingest.workers.rendered_unit import ImageFacts, RenderedUnit
 
 
 def bundle_of(
-    unit: Unit, drawn: DrawnUnit, copies: Mapping[str, Sequence[Header]]
+    unit: Unit, rendered: RenderedUnit, copies: Mapping[str, Sequence[Header]]
 ) -> tuple[SeriesBundle | None, list[FileRecord], list[Rejected]]:
-    """What one transaction stores for a unit: its bundle (None if no file could be used), the rows of the
-    files that could not be used, and why. Copies of a file enter with it.
+    """What one transaction stores for a unit: its bundle (None if no file is usable), the rows of the
+    unusable files, and their rejections. Copies of a file enter with it.
     """
     hashes: dict[int, str] = {}
     files: list[FileRecord] = []
     refused: list[FileRecord] = []
     rejections: list[Rejected] = []
-    for outcome in drawn.files:
+    for outcome in rendered.files:
         header = unit.headers[outcome.file]
         if outcome.pixel_hash is None:
             rejected = header.refused(outcome.code or "undecodable-pixels")
             rejections.append(rejected)
-            if not copies.get(header.path):  # or else one of these may be usable
+            if not copies.get(header.path):  # one of its copies may be usable
                 refused.append(rejected_record(rejected, header.size, header.mtime_ns))
         else:
             hashes[outcome.file] = outcome.pixel_hash
             same = (header, *copies.get(header.path, ()))
             files += [_embedded(one, outcome.pixel_hash) for one in same]
     if unit.replace_series and not any(file.path in unit.new for file in files):
-        # Nothing has come of the new files: what the index holds of the series stays as it is.
+        # None of the new files is usable: the series in the index stays as it is.
         refused = [row for row in refused if row.path in unit.new]
         return None, refused, [rejected for rejected in rejections if rejected.path in unit.new]
     if not hashes:
         return None, refused, rejections
     used = [unit.headers[file] for file in sorted(hashes)]
-    told = {outcome.file: outcome.quality for outcome in drawn.files}
+    qualities = {outcome.file: outcome.quality for outcome in rendered.files}
     bundle = SeriesBundle(
         study=agree(*map(_study, used)),
         series=replace(agree(*map(_series, used)), orientation=unit.orientation),
         instances=tuple(_instance(unit.headers[file], digest) for file, digest in sorted(hashes.items())),
         images=tuple(
-            _image(unit.headers[i.slice.file], hashes[i.slice.file], i, told[i.slice.file])
-            for i in drawn.images
+            _image(unit.headers[i.slice.file], hashes[i.slice.file], i, qualities[i.slice.file])
+            for i in rendered.images
         ),
         files=tuple(files),
         replace_series=unit.replace_series,
@@ -115,7 +115,7 @@ def _instance(header: Header, pixel_hash: str) -> InstanceRecord:
     )
 
 
-def _image(header: Header, pixel_hash: str, facts: ImageFacts, told: Mapping[str, Quality]) -> ImageRecord:
+def _image(header: Header, pixel_hash: str, facts: ImageFacts, quality: Mapping[str, Quality]) -> ImageRecord:
     return ImageRecord(
         header.sop_instance_uid,
         pixel_hash,
@@ -124,5 +124,5 @@ def _image(header: Header, pixel_hash: str, facts: ImageFacts, told: Mapping[str
         facts.rendering,
         facts.params,
         (*header.warnings, *facts.warnings),
-        image_quality({**header.quality, **told}, facts.quality, facts.warnings),
+        image_quality({**header.quality, **quality}, facts.quality, facts.warnings),
     )

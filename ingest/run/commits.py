@@ -1,4 +1,4 @@
-"""Encoding in full batches and committing whole units: what a run has put into the index so far."""
+"""Encoding in full batches and committing whole units, and what a run has committed so far."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from medsiglip.ingest.header.header import Header
     from medsiglip.ingest.run.interruption import Interruption
     from medsiglip.ingest.units.plan import Unit
-    from medsiglip.ingest.workers.rendered_unit import DrawnUnit
+    from medsiglip.ingest.workers.rendered_unit import RenderedUnit
 
-# Images are encoded as they come, while the workers draw the next ones: at most this many together, and no
-# more than take about COMMIT_EVERY_S. A commit holds what has come in about that time; the first comes at
-# once, so that something is kept early, also with a large model on a processor.
+# Images are encoded as they come, while the workers render the next ones: at most this many together, and no
+# more than take about COMMIT_EVERY_S. A commit holds what came in about that time; the first is immediate, so
+# that something is kept early even with a large model on a CPU.
 ENCODED_TOGETHER = 64
 FIRST_TOGETHER = 8
 COMMIT_EVERY_S = 8.0
@@ -31,14 +31,14 @@ MAX_COMMIT_IMAGES = 4096
 
 
 class ImageEncoder(Protocol):
-    """What the run needs of `medsiglip.encoder.Encoder`."""
+    """The part of `medsiglip.encoder.Encoder` that a run uses."""
 
     def encode_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Model inputs uint8 [n, S, S, 3] -> unit vectors float32 [n, d]."""
 
 
 class Commits:
-    """`embedded` counts images; `files` are the paths in use, `rejections` those that gave no image."""
+    """`embedded` counts images; `files` are the paths that gave images, `rejections` the other files."""
 
     def __init__(
         self,
@@ -64,34 +64,34 @@ class Commits:
         self._together = min(FIRST_TOGETHER, ENCODED_TOGETHER)
         self._last = 0.0
 
-    def add(self, unit: Unit, drawn: DrawnUnit, copies: Mapping[str, Sequence[Header]]) -> None:
-        """Take in a drawn unit and the copies of its files; model inputs are held no longer than until they
-        are encoded.
+    def add(self, unit: Unit, rendered: RenderedUnit, copies: Mapping[str, Sequence[Header]]) -> None:
+        """Add a rendered unit and the copies of its files; model inputs are kept only until they are
+        encoded.
         """
         from medsiglip.ingest.run.bundle import bundle_of
 
-        bundle, refused, rejections = bundle_of(unit, drawn, copies)
+        bundle, refused, rejections = bundle_of(unit, rendered, copies)
         self._taken += len(unit.headers)
         self._refused += refused
         self.rejections += rejections
         if bundle is None:
             return
         self._bundles.append(bundle)
-        if len(drawn.inputs):
-            self._inputs.append(drawn.inputs)
+        if len(rendered.inputs):
+            self._inputs.append(rendered.inputs)
         if sum(map(len, self._inputs)) >= self._together:
             self._encode()
 
     @property
     def is_due(self) -> bool:
-        """Whether what was taken in should be committed now."""
+        """Whether what was added should be committed now."""
         if self._inputs or not self._taken:
             return False
         encoded = sum(map(len, self._vectors))
         return encoded >= MAX_COMMIT_IMAGES or time.monotonic() - self._last >= COMMIT_EVERY_S
 
     def commit(self) -> tuple[int, int]:
-        """Put what was taken in into the index in one transaction; how many files and images that were."""
+        """Commit what was added in one transaction; returns the numbers of files and images."""
         self._encode()
         vectors = np.concatenate(
             [np.zeros((0, self._checkpoint.dimension), np.float32), *self._vectors], dtype=np.float32
@@ -109,7 +109,7 @@ class Commits:
         if bundles:
             self._index.add(bundles, vectors)
         if refused:
-            self._index.record_files(refused)
+            self._index.files.put(refused)
         self.embedded += len(vectors)
         for bundle in bundles:
             self.files |= {file.path for file in bundle.files}

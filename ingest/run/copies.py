@@ -1,36 +1,36 @@
-"""Copies of files that turned out to be unusable: the same SOP instance with the same pixels may stand under
-another header, one that does not lie.
+"""Copies of files that turn out to be unusable: the same SOP instance with the same pixels may have another
+header, a correct one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from medsiglip.ingest.files.source import hash_file
 from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.reasons import Rejected
-from medsiglip.ingest.scan.scan import hash_file
 
 
-class Groups:
-    """Files of one UID and one content of pixels: one of them is drawn, the others enter with it. If it
-    cannot be used, the next is drawn, and only when all have failed is any of them rejected.
+class CopyGroups:
+    """Groups of files with the same UID and the same pixels: one is rendered, and the others enter the index
+    with it. If it is unusable, the next is rendered; they are rejected only when all have failed.
 
-    `copies` are the others by the path of the one that is drawn.
+    `copies` are the others by the path of the one that is rendered.
     """
 
     def __init__(self, copies: dict[str, list[Header]]) -> None:
         self.copies = copies
         self._codes: dict[str, str] = {}
 
-    def next_in_line(
+    def next_candidates(
         self, rejections: Iterable[Rejected], headers: Mapping[str, Header]
     ) -> tuple[list[Header], list[tuple[Header, Rejected]]]:
-        """The files to draw instead of those that were rejected, and whole groups of which none can be used.
+        """The files to render in place of the rejected ones, and the files of groups without a usable one.
 
-        What is the same byte for byte as a rejected file is not tried.
+        A file that is equal byte for byte to a rejected one is not tried.
         """
         following: list[Header] = []
-        given_up: list[tuple[Header, Rejected]] = []
+        failed_groups: list[tuple[Header, Rejected]] = []
         for rejected in rejections:
             group = self.copies.pop(rejected.path, [])
             if not group:
@@ -42,9 +42,9 @@ class Groups:
                 following.append(left[0])
                 self.copies[left[0].path] = [one for one in (failed, *group) if one is not left[0]]
             else:
-                whole = (failed, *group)
-                given_up += [(one, one.refused(self._codes[one.path])) for one in whole]
-        return following, given_up
+                members = (failed, *group)
+                failed_groups += [(one, one.refused(self._codes[one.path])) for one in members]
+        return following, failed_groups
 
     def _fail(self, failed: Header, group: Iterable[Header], code: str) -> None:
         self._codes[failed.path] = code
@@ -57,5 +57,5 @@ class Groups:
 def _content(path: str) -> str | None:
     try:
         return hash_file(path)
-    except OSError:  # a file that cannot be read any more says so when it is drawn
+    except OSError:  # rendering it will report the reason
         return None

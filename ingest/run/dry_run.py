@@ -1,5 +1,5 @@
-"""What an ingest would do, found out on a copy of the catalogue: the home is not opened, so not a byte of it
-changes.
+"""What an ingest would do, worked out on a copy of the catalogue: the home is not opened, so it does not
+change.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medsiglip.answers.cases import IngestReport
 from medsiglip.ingest.errors import IngestError
-from medsiglip.ingest.run.report import IngestReport
 
 if TYPE_CHECKING:
     from medsiglip.index.case_index import CaseIndex
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from medsiglip.ingest.run.triage import Triage
     from medsiglip.ingest.units.plan import Unit
 
-# The catalogue with what is not yet in its main file, the identity that it shares with the home, the key, and
-# the hashes of large checkpoints.
+# The catalogue and its write-ahead log; the identity that it shares with the home, the key, and the hashes of
+# large checkpoints.
 _CATALOGUE = ("catalog.db", "catalog.db-wal")
 _OTHERS = ("identity.json", "secret.key", "checkpoint-hashes.json")
 _ATTEMPTS = 5
@@ -30,14 +30,14 @@ _ATTEMPTS = 5
 
 @contextmanager
 def copy_of_home(home: Path) -> Iterator[Path]:
-    """A folder that lasts as long as this and answers what is in a home.
+    """A temporary copy of a home that can be queried.
 
     Raises `IngestError` `home-busy` while another program writes to the catalogue all the time.
     """
     with tempfile.TemporaryDirectory(prefix="dry-run-") as folder:
         copy = Path(folder) / "home"
         copy.mkdir(mode=0o700)
-        # Only looked at: whether the vectors are those of the catalogue.
+        # Only read, to check that the vectors belong to the catalogue.
         (copy / "vectors").symlink_to(home.absolute() / "vectors")
         for _ in range(_ATTEMPTS):
             before = _states(home)
@@ -65,21 +65,21 @@ def _states(home: Path) -> list[tuple[int, int] | None]:
     return states
 
 
-def foresee(
+def expected_report(
     triage: Triage, units: Sequence[Unit], index: CaseIndex, details: RunDetails | None
 ) -> IngestReport:
-    """The report that a run with these units would end with if every one of their pictures can be decoded."""
+    """The report of a run with these units if all their images can be decoded."""
     new = {header.path for header in triage.headers}
     unchanged = [record.path for record in triage.unchanged]
-    held = index.holdings(unchanged)
-    study_of = {path: owner.study_instance_uid for path, owner in index.owners(unchanged).items()}
+    held = index.files.holdings(unchanged)
+    study_of = {path: owner.study_instance_uid for path, owner in index.files.owners(unchanged).items()}
     studies, series = set(study_of.values()), set()
     instances, images, embedded = held.instances, held.images, 0
     for unit in units:
         first = unit.headers[0]
         study = first.study_instance_uid
         studies.add(study)
-        of_series = index.series_files(first.series_instance_uid)
+        of_series = index.files.of_series(first.series_instance_uid)
         of_run = {
             record.path: (record.sop_instance_uid, record.pixel_hash)
             for record in of_series
@@ -89,14 +89,14 @@ def foresee(
             series.add((study, first.series_instance_uid))
         if unit.replace_series:
             replaced = [path for path, identity in of_run.items() if identity not in unit.beside]
-            images -= index.holdings(replaced).images
+            images -= index.files.holdings(replaced).images
         instances += sum(header.path in new for header in unit.headers)
         images += unit.max_images
         embedded += unit.max_images
     copies = [same.path for every in triage.copies.values() for same in every]
     rejected = sorted(triage.rejected, key=lambda r: r.path)
     if details is not None:
-        details.foresee(units)
+        details.add_planned(units)
         details.finish(index, new, [*unchanged, *copies], rejected)
     return IngestReport(
         files=triage.files,

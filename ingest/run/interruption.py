@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM or another thread's word while a run is on: it stops, never in the middle of a commit."""
+"""Stopping a run by Ctrl-C, SIGTERM or another thread, never in the middle of a commit."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _SHOW_CURSOR = b"\x1b[?25h\n"
 
 
 class Interruption:
-    """The first signal raises KeyboardInterrupt, the second ends the process with exit code 130. `stop` has
-    it raised at the next `check` only.
+    """The first signal raises KeyboardInterrupt, the second ends the process with exit code 130. After `stop`
+    only the next `check` raises it.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Interruption:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """What is in hand is finished first; KeyboardInterrupt comes at its end."""
+        """Finish the block first; KeyboardInterrupt is raised at its end."""
         self._holders += 1
         try:
             yield
@@ -35,7 +35,7 @@ class Interruption:
         self.check()
 
     def check(self) -> None:
-        """Raise what a library may have swallowed: it arises in whatever code runs then."""
+        """Raise KeyboardInterrupt if it was requested: a library may have swallowed the first one."""
         if self.requested and not self._holders:
             raise KeyboardInterrupt
 
@@ -57,7 +57,7 @@ _current: ContextVar[Interruption | None] = ContextVar("interruption", default=N
 
 @contextmanager
 def stoppable(interruption: Interruption) -> Iterator[Interruption]:
-    """Have runs of this thread end by `interruption.stop()`; signals are left to whoever takes them."""
+    """Let `interruption.stop()` end the runs of this thread; signals are not handled."""
     token = _current.set(interruption)
     try:
         yield interruption
@@ -67,9 +67,9 @@ def stoppable(interruption: Interruption) -> Iterator[Interruption]:
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Take SIGINT and SIGTERM for as long as this lasts; inside another one or `stoppable`, share it.
+    """Handle SIGINT and SIGTERM within the block; inside another one or `stoppable`, share its interruption.
 
-    Outside the main thread no signal arrives, and whoever ignores SIGINT goes on ignoring it.
+    Outside the main thread no signal arrives. A signal that the process ignores stays ignored.
     """
     shared = _current.get()
     if shared is not None:

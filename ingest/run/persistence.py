@@ -1,4 +1,4 @@
-"""A run outlasts a catalogue that goes away for a while: every call on it is made again until it succeeds."""
+"""A run survives a catalogue that is unreachable for a while: every call is repeated until it succeeds."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _LONGEST_PAUSE_S = 5.0
 
 
 def persistent(index: CaseIndex, check: Callable[[], None], *, patience_s: float = PATIENCE_S) -> CaseIndex:
-    """The index, of which each call is repeated while the database does not answer, for at most
-    `patience_s` seconds. `check` is called meanwhile, and may raise.
+    """The index, with each call repeated while the database is unreachable, for at most `patience_s` seconds.
+    `check` is called meanwhile, and may raise.
 
-    A call may have done its work when its connection was lost, so only what may be done twice may be asked
-    of it: all that an ingest does is, for what is in the index already is found there and left alone.
+    A call may have been carried out when its connection was lost, so calls must be idempotent. All calls of
+    an ingest are: what is in the index already is found there and left unchanged.
     """
     return cast("CaseIndex", _Persistent(index, check, patience_s))
 
@@ -34,7 +34,7 @@ class _Persistent:
         self._patience_s = patience_s
 
     def __getattr__(self, name: str) -> Any:
-        # Reading a property may ask the database as well.
+        # Reading a property may query the database too.
         found = self._persist(lambda: getattr(self._index, name))
         if not callable(found):
             return found

@@ -1,7 +1,6 @@
-"""The run: walk, look into what changed, draw in worker processes, encode in full batches, commit whole
-units.
+"""The run: walk, scan what changed, render in worker processes, encode in full batches, commit whole units.
 
-Files of one unit and the rows that remember them enter the index in one transaction, so a run that is killed
+Images of one unit and the rows of its files enter the index in one transaction, so a run that is killed
 at any moment and started again ends with the same index as one that was not.
 """
 
@@ -10,24 +9,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medsiglip.answers.cases import IngestReport
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import LabelRecord, Space
-from medsiglip.ingest.errors import IngestError, InterruptedIngestError
-from medsiglip.ingest.privacy.deidentify import Phi, SecretKey
-from medsiglip.ingest.privacy.home_key import bound_key, known_key
-from medsiglip.ingest.run.clock import StageClock
+from medsiglip.ingest.errors import InterruptedIngestError
+from medsiglip.ingest.privacy.deidentify import Phi, SecretKey, bound_key
 from medsiglip.ingest.run.commits import Commits, ImageEncoder
+from medsiglip.ingest.run.file_records import rejected_record
 from medsiglip.ingest.run.interruption import Interruption, interruptible
 from medsiglip.ingest.run.persistence import persistent
-from medsiglip.ingest.run.report import IngestReport, OnProgress
-from medsiglip.ingest.run.triage import Triage, find_changes, look_into, rejected_record
+from medsiglip.ingest.run.progress import OnProgress, StageClock
+from medsiglip.ingest.run.triage import Triage, find_changes, scan_changes
 from medsiglip.ingest.units.plan import PlanOptions
-from medsiglip.ingest.workers.plain_files import FEW_FILES, is_small_and_safe
-from medsiglip.ingest.workers.rendered import Rendered, render_files
+from medsiglip.ingest.workers.unit_rendering import FEW_FILES, is_small_and_safe
 
 if TYPE_CHECKING:
     from medsiglip.checkpoint import Checkpoint
@@ -37,12 +35,12 @@ if TYPE_CHECKING:
     from medsiglip.ingest.run.run_details import RunDetails
     from medsiglip.ingest.units.plan import Unit
     from medsiglip.ingest.workers.pool import WorkerPool
-    from medsiglip.ingest.workers.rendered_unit import DrawnUnit
+    from medsiglip.ingest.workers.rendered_unit import RenderedUnit
 
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """`workers` None means one for each core, at most 8; `phi` None what the home keeps, at first
+    """`workers` None means one for each core, at most 8; `phi` None means what the home keeps, initially
     `pseudonymous`. `dry_run` reads headers and decodes nothing: pass it the index of a copy of the home
     (`medsiglip.ingest.run.dry_run`). Links that lead out of the folders `within` are not followed.
     """
@@ -66,7 +64,7 @@ def ingest(
     details: RunDetails | None = None,
 ) -> IngestReport:
     """Put the images under `paths` into `index`; `make_encoder` is called only if there is something to
-    encode. `details` is told about every file.
+    encode. `details` collects what becomes of every file.
 
     Raises `IngestError` (`no-such-path`, `path-unreadable`, metadata and key codes, `worker-start-failed`),
     `InterruptedIngestError` on Ctrl-C or SIGTERM, which keeps what was committed until then, and the index's
@@ -76,9 +74,9 @@ def ingest(
         run = _Run(index, checkpoint, make_encoder, options or IngestOptions(), on_progress, interruption)
         run.details = details
         try:
-            return run.whole(paths)
+            return run.run(paths)
         except KeyboardInterrupt:
-            run.tell_committed()
+            run.record_stop()
             raise InterruptedIngestError(
                 "interrupted",
                 f"Stopped; the index holds {run.commits.embedded} more images than before. "
@@ -110,7 +108,7 @@ class _Run:
         self.pool: WorkerPool | None = None
         self.commits = Commits(index, checkpoint, make_encoder, interruption)
 
-    def whole(self, paths: Sequence[str | Path]) -> IngestReport:
+    def run(self, paths: Sequence[str | Path]) -> IngestReport:
         """The run from beginning to end."""
         begun = time.monotonic()
         metadata: Mapping[str, PictureMetadata] = {}
@@ -125,19 +123,19 @@ class _Run:
         )
         self._prepare_for(len(changed))
         if changed or self.triage.records:
-            look_into(self.triage, changed, self.index, key, metadata, self.on_progress)
+            scan_changes(self.triage, changed, self.index, key, metadata, self.on_progress)
             self.warnings += self.triage.warnings
             if self.options.dry_run:
-                return self._foreseen(key, begun)
+                return self._dry_run(key, begun)
             if self.triage.records:
-                self.index.record_files(self.triage.records)
+                self.index.files.put(self.triage.records)
             if self.triage.headers:
                 self._embed(key)
         if metadata and not self.options.dry_run:
             from medsiglip.ingest.run.placement import misplaced_pictures
 
             unchanged = [record for record in self.triage.unchanged if record.path in metadata]
-            owners = self.index.owners([record.path for record in unchanged])
+            owners = self.index.files.owners([record.path for record in unchanged])
             self.warnings += misplaced_pictures(unchanged, owners, metadata, key)
             self.warnings += _set_labels(self.index, metadata)
             _set_report_texts(self.index, metadata)
@@ -146,31 +144,31 @@ class _Run:
                 self.index.clean_up()
         return self.report(time.monotonic() - begun)
 
-    def _foreseen(self, key: SecretKey, begun: float) -> IngestReport:
-        from medsiglip.ingest.run.dry_run import foresee
+    def _dry_run(self, key: SecretKey, begun: float) -> IngestReport:
+        from medsiglip.ingest.run.dry_run import expected_report
         from medsiglip.ingest.run.regroup import plan_with_index
 
         headers = self._placed(self.triage.headers)
         units, warnings = plan_with_index(headers, self.index, key, self.options.plan)
-        report = foresee(self.triage, units, self.index, self.details)
+        report = expected_report(self.triage, units, self.index, self.details)
         warnings = [*self.warnings, *warnings]
-        return replace(
-            report, warnings=tuple(warnings), space=self.space.name, seconds=time.monotonic() - begun
-        )
+        seconds = round(time.monotonic() - begun, 3)
+        known = {"warnings": tuple(warnings), "space": self.space.name, "seconds": seconds}
+        return report.model_copy(update=known)
 
     def _embed(self, key: SecretKey) -> None:
-        """Draw, encode and commit every file; copies of those that turn out to be unusable come last."""
-        from medsiglip.ingest.run.copies import Groups
+        """Render, encode and commit every file; then try copies of the unusable ones."""
+        from medsiglip.ingest.run.copies import CopyGroups
 
-        groups = Groups(self.triage.copies)
+        groups = CopyGroups(self.triage.copies)
         headers = self.triage.headers = self._placed(self.triage.headers)
         while headers:
             self._embed_units(headers, key)
             by_path = {header.path: header for header in self.triage.headers}
-            following, given_up = groups.next_in_line(self.commits.rejections, by_path)
-            told = {rejected.path for rejected in self.commits.rejections}
-            self.triage.rejected += [rejected for _, rejected in given_up if rejected.path not in told]
-            self.index.record_files([rejected_record(one, h.size, h.mtime_ns) for h, one in given_up])
+            following, given_up = groups.next_candidates(self.commits.rejections, by_path)
+            known = {rejected.path for rejected in self.commits.rejections}
+            self.triage.rejected += [rejected for _, rejected in given_up if rejected.path not in known]
+            self.index.files.put([rejected_record(one, h.size, h.mtime_ns) for h, one in given_up])
             headers = self._placed(following)
             self.triage.headers = [*self.triage.headers, *headers]
 
@@ -189,13 +187,13 @@ class _Run:
         units, warnings = plan_with_index(headers, self.index, key, self.options.plan)
         self.warnings += warnings
         clock = StageClock(self.on_progress, "embed", sum(len(unit.headers) for unit in units))
-        clock.tell()
-        with closing(self._draw(units)) as drawn_units:
-            for unit, drawn in drawn_units:
+        clock.report()
+        with closing(self._render(units)) as rendered_units:
+            for unit, rendered in rendered_units:
                 self.interruption.check()
-                self.commits.add(unit, drawn, self.triage.copies)
+                self.commits.add(unit, rendered, self.triage.copies)
                 if self.details is not None:
-                    self.details.add_drawn(unit, drawn)
+                    self.details.add_rendered(unit, rendered)
                 if self.commits.is_due:
                     clock.advance(*self._commit())
         clock.advance(*self._commit())
@@ -206,8 +204,8 @@ class _Run:
             self.details.commit()
         return done
 
-    def tell_committed(self) -> None:
-        """Tell the details of a run that was stopped what of it is in the index."""
+    def record_stop(self) -> None:
+        """Record in the details which files of a stopped run are in the index."""
         if self.details is not None:
             own = {header.path for header in self.triage.headers}
             self.details.stop(self.index, self.commits.files & own)
@@ -218,8 +216,8 @@ class _Run:
         copies = {same.path for every in self.triage.copies.values() for same in every}
         embedded = (self.commits.files & headers) - copies
         unchanged = [record.path for record in self.triage.unchanged]
-        held = self.index.holdings([*unchanged, *embedded])
-        # A series that gains files is drawn with those that the index held; they are none of this run's.
+        held = self.index.files.holdings([*unchanged, *embedded])
+        # A series that gains files is rendered with those in the index, which do not belong to this run.
         late = [
             rejected for rejected in self.commits.rejections if rejected.path in headers - embedded - copies
         ]
@@ -227,7 +225,7 @@ class _Run:
         unchanged += sorted(self.commits.files & copies)
         if self.details is not None:
             self.details.finish(self.index, embedded, unchanged, rejected)
-        return IngestReport(
+        report = IngestReport(
             files=self.triage.files,
             files_embedded=len(embedded),
             files_unchanged=len(unchanged),
@@ -239,25 +237,25 @@ class _Run:
             unchanged=max(held.images - self.commits.embedded, 0),
             skipped=tuple(r for r in rejected if r.outcome == "skipped"),
             quarantined=tuple(r for r in rejected if r.outcome == "quarantined"),
-            warnings=(*self.warnings, *self._told_image_warnings()),
+            warnings=(*self.warnings, *self._image_warnings()),
             space=self.space.name,
-            seconds=seconds,
-            dry_run=self.options.dry_run,
+            seconds=round(seconds, 3),
         )
+        return report.model_copy(update={"dry_run": True}) if self.options.dry_run else report
 
-    def _draw(self, units: Sequence[Unit]) -> Generator[tuple[Unit, DrawnUnit]]:
+    def _render(self, units: Sequence[Unit]) -> Generator[tuple[Unit, RenderedUnit]]:
         size, profile = self.checkpoint.image_size, self.options.profile
         if is_small_and_safe(units):
-            from medsiglip.ingest.workers.rendered_unit import draw_unit
+            from medsiglip.ingest.workers.rendered_unit import render_unit
 
             for unit in units:
-                yield unit, draw_unit(unit, size, profile)
+                yield unit, render_unit(unit, size, profile)
             return
         from medsiglip.ingest.workers.pool import WorkerPool
 
-        # A pool is used once: files that stand in for broken ones are drawn by another.
+        # A pool is used once: copies of unusable files are rendered by another.
         pool, self.pool = self.pool or WorkerPool(min(self._workers, len(units)), size, profile), None
-        yield from pool.draw_all(units, self.interruption.check)
+        yield from pool.render_all(units, self.interruption.check)
 
     @property
     def _workers(self) -> int:
@@ -266,7 +264,7 @@ class _Run:
         return self.options.workers or usual_workers()
 
     def _prepare_for(self, files: int) -> None:
-        """Have workers start while the headers of so many files are read."""
+        """Start workers while the headers of so many files are read."""
         if files <= FEW_FILES or self.options.dry_run:
             return
         from medsiglip.ingest.workers.pool import WorkerPool
@@ -276,27 +274,27 @@ class _Run:
         self.pool.start()
 
     def close(self) -> None:
-        """End what was started."""
+        """End the workers."""
         if self.pool is not None:
             self.pool.close()
 
-    def _told_image_warnings(self) -> list[str]:
-        from medsiglip.ingest.render import render
+    def _image_warnings(self) -> list[str]:
+        from medsiglip.ingest.render import display
         from medsiglip.ingest.units import stacks
 
-        told = {**render.WARNINGS, **stacks.WARNINGS}
+        texts = {**display.WARNINGS, **stacks.WARNINGS}
         return [
-            f"{count} images, {code}: {told[code]}."
+            f"{count} images, {code}: {texts[code]}."
             for code, count in sorted(self.commits.image_warnings.items())
-            if code in told
+            if code in texts
         ]
 
 
 def _set_report_texts(index: CaseIndex, metadata: Mapping[str, PictureMetadata]) -> None:
-    """Each study's reports or captions, every text once, in the order of the CSV."""
+    """Store the reports or captions of each study, every text once, in the order of the CSV."""
     given = {path: row.report for path, row in metadata.items() if row.report}
     texts: dict[str, dict[str, None]] = {}
-    owners = index.owners(list(given)) if given else {}
+    owners = index.files.owners(list(given)) if given else {}
     for path, text in given.items():
         if path in owners:
             texts.setdefault(owners[path].study_instance_uid, {})[text] = None
@@ -312,20 +310,8 @@ def _set_labels(index: CaseIndex, metadata: Mapping[str, PictureMetadata]) -> li
     ]
     if not records:
         return []
-    outcome = index.set_labels(records)
+    outcome = index.labels.put(records)
     missing = len({record.key for record in outcome.unmatched})
     if not missing:
         return []
     return [f"{missing} paths of the metadata CSV with labels are not in the index; check the column `path`."]
-
-
-__all__ = [
-    "ImageEncoder",
-    "IngestError",
-    "IngestOptions",
-    "Rendered",
-    "bound_key",
-    "ingest",
-    "known_key",
-    "render_files",
-]

@@ -1,4 +1,4 @@
-"""Files that stand under another patient or study than they name, and the warnings about them."""
+"""Files that are stored under another patient or study than they name, and the warnings about them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def under_one_patient(headers: Sequence[Header], held: Mapping[str, str]) -> tup
 
 
 def of_patient(header: Header, patient_key: str) -> Header:
-    """A header under a patient; of another than it names it says nothing."""
+    """A header under a patient; if it names another one, its facts about that person are dropped."""
     if header.patient_key == patient_key:
         return header
     return replace(
@@ -49,8 +49,8 @@ def misplaced_pictures(
     metadata: Mapping[str, PictureMetadata],
     key: SecretKey,
 ) -> list[str]:
-    """A warning with the number of pictures held under another patient, study or modality than the CSV
-    says.
+    """A warning with the number of pictures stored under another patient, study or modality than the CSV
+    gives.
     """
     count = sum(
         _differs(owners[record.path], metadata[record.path], key)
@@ -71,7 +71,7 @@ def _is_picture(record: FileRecord, key: SecretKey) -> bool:
 
 
 def _differs(owner: Owner, row: PictureMetadata, key: SecretKey) -> bool:
-    """Whether something that the row gives is stored otherwise."""
+    """Whether a value of the row differs from what is stored."""
     if row.patient_id and key.patient_key("", row.patient_id) != owner.patient_key:
         return True
     study = key.uid(key.derived_uid("study", row.patient_id, row.study_id))

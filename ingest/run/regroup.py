@@ -1,4 +1,4 @@
-"""Units of new files, together with what the index already holds of the same series."""
+"""Units of new files, together with the files of the same series that the index holds."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 def plan_with_index(
     headers: Sequence[Header], index: CaseIndex, key: SecretKey, options: PlanOptions
 ) -> tuple[list[Unit], list[str]]:
-    """Plan units; a series that gained files is planned anew from all its files and replaces what the index
+    """Plan units; a series that gained files is planned again from all its files and replaces what the index
     holds.
 
-    Where a file of such a series is gone, the new files are added beside the old images, with a warning.
+    If a file of such a series is gone, the new files are added beside the old images, with a warning.
     """
     units, warnings = [], []
     for unit in plan(headers, options):
         held = _Held(index, unit, key) if unit.whole_series else None
         if held is not None and held.is_incomplete:
-            warnings.append(f"{unit.headers[0].series_instance_uid}: {_lost(key)}")
+            warnings.append(f"{unit.headers[0].series_instance_uid}: {_gone_files(key)}")
         elif held is not None and held.headers:
             whole = plan_series([*held.headers, *unit.headers], options, replace_series=True)
             unit = replace(whole, beside=held.beside, new=frozenset(h.path for h in unit.headers))
@@ -37,27 +37,27 @@ def plan_with_index(
     return units, warnings
 
 
-def _lost(key: SecretKey) -> str:
+def _gone_files(key: SecretKey) -> str:
     if key.phi == "strict":
         return (
             "this home keeps no paths, so earlier files of this series outside the given folders were not "
-            "read again and the new ones were drawn alone; ingest all folders of the series together."
+            "read again and the new ones were rendered alone; ingest all folders of the series together."
         )
-    return "files of this series are gone; the new ones were drawn alone."
+    return "files of this series are gone; the new ones were rendered alone."
 
 
 def _without_places(unit: Unit) -> Unit:
-    """Workers draw what the slices say: the places of thousands of frames need not travel."""
+    """Without the places of frames: workers do not need them, and there may be thousands."""
     if all(len(header.frames) < 2 for header in unit.headers):
         return unit
     return replace(unit, headers=tuple(replace(header, frames=()) for header in unit.headers))
 
 
 class _Held:
-    """What the index holds of the series of a unit: `headers` of files that are drawn together with those of
-    the unit, one for each instance; instances `beside` these, which are drawn by themselves.
+    """What the index holds of the series of a unit: `headers` of the files to render together with the unit,
+    one for each instance; `beside` are instances that are rendered by themselves.
 
-    `is_incomplete` says that an instance has no file any more.
+    `is_incomplete` means that the file of an instance is gone.
     """
 
     def __init__(self, index: CaseIndex, unit: Unit, key: SecretKey) -> None:
@@ -65,7 +65,7 @@ class _Held:
 
         first, new = unit.headers[0], {header.path for header in unit.headers}
         found: dict[Identity, Header | None] = {}
-        records = index.series_files(first.series_instance_uid)
+        records = index.files.of_series(first.series_instance_uid)
         for record in sorted(records, key=lambda record: record.path):
             identity = (record.sop_instance_uid or "", record.pixel_hash or "")
             if found.get(identity) or record.path in new or not is_as_recorded(record, key):
@@ -74,12 +74,12 @@ class _Held:
             if isinstance(scanned, Header) and scanned.study_instance_uid == first.study_instance_uid:
                 together = _together(scanned) == _together(first)
                 found[identity] = of_patient(scanned, first.patient_key) if together else None
-        held = index.series_instances(first.study_instance_uid, first.series_instance_uid)
+        held = index.instances.of_series(first.study_instance_uid, first.series_instance_uid)
         self.headers = [header for header in found.values() if header is not None]
         self.beside = frozenset(identity for identity, header in found.items() if header is None)
         self.is_incomplete = not held <= found.keys()
 
 
 def _together(header: Header) -> str:
-    """What of a series is drawn as one unit."""
+    """A key for the files of a series that are rendered as one unit."""
     return "slide" if header.is_slide else "volume" if header.is_volume else ""

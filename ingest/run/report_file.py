@@ -1,4 +1,4 @@
-"""The report of a run as a file: a CSV with one line for each file, or a page of HTML to look at.
+"""The report of a run as a file: a CSV with one line for each file, or an HTML page.
 
 Both name files by their paths, as the command line does, and hold nothing else that names a person.
 """
@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from medsiglip.answers.cases import IngestReport
 from medsiglip.ingest.errors import IngestError
-from medsiglip.ingest.run.report import IngestReport
 from medsiglip.ingest.run.run_details import FileLine, Group, RunDetails
 
 # Files that the page names under each reason; the CSV names them all.
@@ -51,7 +51,7 @@ def check_report_path(path: Path) -> None:
 
 
 def write_report(path: Path, report: IngestReport, details: RunDetails) -> None:
-    """Write what the suffix of `path` names, whole or not at all. Raises OSError."""
+    """Write the format that the suffix of `path` names, atomically. Raises OSError."""
     text = _WRITERS[path.suffix.lower()](report, details)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -73,7 +73,7 @@ def to_csv(report: IngestReport, details: RunDetails) -> str:
 
 
 def _without_formula(line: FileLine) -> tuple[object, ...]:
-    """The fields of a line; a header's text that a spreadsheet would run as a formula is put in quotes."""
+    """The fields of a line; text that a spreadsheet would run as a formula gets a quote in front."""
     return tuple(
         f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
         for value in astuple(line)
@@ -81,7 +81,7 @@ def _without_formula(line: FileLine) -> tuple[object, ...]:
 
 
 def to_html(report: IngestReport, details: RunDetails) -> str:
-    """One page that needs no other file: counts, thumbnails of what went in, and why the rest did not."""
+    """One self-contained page: counts, thumbnails of what went in, and why the rest did not."""
     title = "Ingest report (dry run)" if report.dry_run else "Ingest report"
     parts = [
         f"<h1>{title}</h1>",
@@ -147,7 +147,7 @@ def _jpeg(pixels: NDArray[np.uint8]) -> str:
 
 
 def _what_did_not(details: RunDetails) -> str:
-    """A table of reasons: those that ask for something to be done first, then by how many files they hit."""
+    """A table of reasons: those that need action first, then by the number of files."""
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for line in details.lines.values():
         if line.code:
@@ -171,7 +171,7 @@ def _what_did_not(details: RunDetails) -> str:
 
 
 def _shown(path: str) -> str:
-    """A path as text, whatever bytes its name holds."""
+    """A path as valid text, whatever bytes its name holds."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

@@ -1,4 +1,4 @@
-"""What a run did with each file, and a few of the pictures that went in: gathered only for a report file."""
+"""The outcome of each file and a few thumbnails, collected for a report file only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from medsiglip.ingest.reasons import Rejected
 if TYPE_CHECKING:
     from medsiglip.index.case_index import CaseIndex
     from medsiglip.ingest.units.plan import Unit
-    from medsiglip.ingest.workers.rendered_unit import DrawnUnit
+    from medsiglip.ingest.workers.rendered_unit import RenderedUnit
 
 THUMBNAIL_SIZE = 128
 MAX_GROUPS = 24
@@ -24,7 +24,7 @@ MAX_THUMBNAILS_OF_GROUP = 8
 
 @dataclass(frozen=True, slots=True)
 class FileLine:
-    """One file: `outcome` is embedded, unchanged, skipped or quarantined; `images` went in with this run."""
+    """One file: `outcome` is embedded, unchanged, skipped or quarantined; `images` were added by this run."""
 
     path: str
     outcome: str
@@ -39,7 +39,7 @@ class FileLine:
 class Group:
     """The images of one modality and rendering; `thumbnails` are uint8 [128, 128, 3], a bounded number.
 
-    `withheld` counts images that were not shown because their pixels may say who the patient is.
+    `withheld` counts images without a thumbnail because their pixels may identify the patient.
     """
 
     images: int = 0
@@ -48,16 +48,16 @@ class Group:
 
 
 @dataclass(slots=True)
-class _Drawn:
-    """What a drawn unit adds once it is committed; each group has at most one thumbnail."""
+class _Rendered:
+    """What a rendered unit adds when it is committed; each group has at most one thumbnail."""
 
     lines: dict[str, FileLine]
     groups: dict[tuple[str, str], Group]
 
 
 class RunDetails:
-    """`lines` by path, `groups` by (modality, rendering). With `show_burned_in`, pictures are shown whatever
-    their pixels may say.
+    """`lines` by path, `groups` by (modality, rendering). With `show_burned_in` there are also thumbnails of
+    images whose pixels may identify the patient.
     """
 
     def __init__(self, *, show_burned_in: bool = False) -> None:
@@ -65,15 +65,15 @@ class RunDetails:
         self.lines: dict[str, FileLine] = {}
         self.groups: dict[tuple[str, str], Group] = {}
         self._finished: dict[str, FileLine] = {}
-        self._pending: list[_Drawn] = []
+        self._pending: list[_Rendered] = []
 
-    def add_drawn(self, unit: Unit, drawn: DrawnUnit) -> None:
-        """Take in a unit that was drawn; it counts when `commit` is called."""
+    def add_rendered(self, unit: Unit, rendered: RenderedUnit) -> None:
+        """Add a rendered unit; it counts when `commit` is called."""
         groups: dict[tuple[str, str], Group] = {}
         counts = dict.fromkeys(range(len(unit.headers)), 0)
         renderings: dict[int, str] = {}
         shown: list[int] = []
-        for number, image in enumerate(drawn.images):
+        for number, image in enumerate(rendered.images):
             header = unit.headers[image.slice.file]
             counts[image.slice.file] += 1
             renderings[image.slice.file] = image.rendering
@@ -83,19 +83,19 @@ class RunDetails:
                 shown.append(number)
             else:
                 group.withheld += 1
-        if shown:  # one of a unit, from its middle, so that one long series does not fill the page
+        if shown:  # only the middle one, so that a long series does not fill the page
             middle = shown[len(shown) // 2]
-            image = drawn.images[middle]
+            image = rendered.images[middle]
             key = unit.headers[image.slice.file].modality, image.rendering
             if self._has_room(key):
-                groups[key].thumbnails.append(_small(drawn.inputs[middle]))
-        self._pending.append(_Drawn(_lines(unit, counts, renderings), groups))
+                groups[key].thumbnails.append(_small(rendered.inputs[middle]))
+        self._pending.append(_Rendered(_lines(unit, counts, renderings), groups))
 
     def commit(self) -> None:
-        """What was drawn is in the index now."""
-        for drawn in self._pending:
-            self.lines |= drawn.lines
-            for key, more in drawn.groups.items():
+        """Count what was added: it is in the index now."""
+        for rendered in self._pending:
+            self.lines |= rendered.lines
+            for key, more in rendered.groups.items():
                 thumbnails = more.thumbnails if self._has_room(key) else []
                 group = self.groups.setdefault(key, Group())
                 group.images += more.images
@@ -104,13 +104,15 @@ class RunDetails:
         self._pending = []
 
     def stop(self, index: CaseIndex, embedded: Collection[str]) -> None:
-        """The run was stopped: of what was drawn only the files count that are in the index."""
-        self._pending = [drawn for drawn in self._pending if not drawn.lines.keys().isdisjoint(embedded)]
+        """End a stopped run: of the added units only those in the index count."""
+        self._pending = [
+            rendered for rendered in self._pending if not rendered.lines.keys().isdisjoint(embedded)
+        ]
         self.commit()
         self.finish(index, embedded, (), ())
 
-    def foresee(self, units: Iterable[Unit]) -> None:
-        """Take in units that would be drawn."""
+    def add_planned(self, units: Iterable[Unit]) -> None:
+        """Add the units of a dry run."""
         for unit in units:
             counts = dict.fromkeys(range(len(unit.headers)), 0)
             for item in unit.slices:
@@ -126,12 +128,12 @@ class RunDetails:
         unchanged: Sequence[str],
         rejected: Iterable[Rejected],
     ) -> None:
-        """Give every file of the run its outcome; drop those that are neither of this run nor of one before
-        it, as watching makes one after the other, and what was drawn but not committed.
+        """Set the outcome of every file of the run. Files of earlier runs, as in watching, are kept; those of
+        no run and what was not committed are dropped.
         """
         self._pending = []
         lines = {path: self.lines.get(path, FileLine(path, "embedded")) for path in embedded}
-        owners = index.owners(unchanged)
+        owners = index.files.owners(unchanged)
         for path in unchanged:
             owner = owners.get(path)
             lines[path] = FileLine(path, "unchanged", modality=(owner and owner.modality) or "")

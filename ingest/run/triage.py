@@ -1,4 +1,4 @@
-"""What a run has to do: which files are as they were, which cannot be used, which hold something new."""
+"""What a run has to do: which files are unchanged, which are unusable, and which are new."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medsiglip.index.records import FileRecord
-from medsiglip.ingest.files.archive import is_archive
-from medsiglip.ingest.files.archive_records import archive_records, is_same_archive, unchanged_members
+from medsiglip.ingest.files.archive_listing import is_archive
 from medsiglip.ingest.files.inflate import DamagedStreamError
 from medsiglip.ingest.files.source import source_status
 from medsiglip.ingest.files.walk import FoundFile, walk_archive, walk_files
 from medsiglip.ingest.privacy.deidentify import SecretKey
 from medsiglip.ingest.reasons import REASONS, Rejected
-from medsiglip.ingest.run.clock import StageClock
-from medsiglip.ingest.run.report import OnProgress
+from medsiglip.ingest.run.file_records import (
+    archive_records,
+    is_same_archive,
+    rejected_record,
+    unchanged_members,
+)
+from medsiglip.ingest.run.progress import OnProgress, StageClock
 
 if TYPE_CHECKING:
     from medsiglip.index.case_index import CaseIndex
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 
 Identity = tuple[str, str]
 _LOOKED_UP_TOGETHER = 5000
-# What may have been put right without touching the file, or was the machine's fault and not the file's.
+# Causes that may be gone although the file is unchanged.
 RETRIED = frozenset(
     {
         "permission-denied",
@@ -47,8 +51,8 @@ class Triage:
     """Every file of the run once: `unchanged`, `rejected`, or to embed (`headers`, and `copies` of those by
     path).
 
-    `records` are those of files that are settled already and not yet noted in the index; `known_paths` those
-    of the files to look into that an earlier run looked into.
+    `records` are rows of files that are settled but not yet in the index; `known_paths` are the paths to scan
+    that an earlier run scanned.
     """
 
     files: int = 0
@@ -69,8 +73,8 @@ def find_changes(
     metadata_csv: Path | None = None,
     within: Sequence[Path] | None = None,
 ) -> tuple[Triage, list[FoundFile]]:
-    """Walk, and set aside what path, size and time say is unchanged; returns it with the files to
-    look into. Links out of the folders `within` are not followed.
+    """Walk, and set aside files whose path, size and time are unchanged; returns them with the files to scan.
+    Links out of the folders `within` are not followed.
     """
     triage, changed = Triage(), []
     clock = StageClock(on_progress, "walk", None)
@@ -79,7 +83,7 @@ def find_changes(
         if isinstance(found, FoundFile) and key.phi == "strict":
             found = replace(found, mtime_ns=key.moment(found.mtime_ns))
         if isinstance(found, FoundFile) and is_archive(found.path):
-            changed += _look_at_archive(triage, found, record, index)
+            changed += _triage_archive(triage, found, record, index)
         elif found.path in tables:
             triage.rejected.append(Rejected(found.path, "metadata-csv"))
         elif isinstance(found, Rejected):
@@ -88,17 +92,17 @@ def find_changes(
             changed.append(found)
         clock.advance(_counted(triage, changed) - triage.files)
         triage.files = _counted(triage, changed)
-    triage.known_paths = set(index.files_at([found.path for found in changed]))
+    triage.known_paths = set(index.files.at([found.path for found in changed]))
     return triage, changed
 
 
 def _with_records(
     walk: Iterable[FoundFile | Rejected], index: CaseIndex
 ) -> Iterator[tuple[FoundFile | Rejected, FileRecord | None]]:
-    """What was found, each with what is on record of it, looked up many at a time."""
+    """The found files, each with its row, looked up many at a time."""
     remaining = iter(walk)
     while together := list(islice(remaining, _LOOKED_UP_TOGETHER)):
-        known = index.files_at([found.path for found in together])
+        known = index.files.at([found.path for found in together])
         yield from ((found, known.get(found.path)) for found in together)
 
 
@@ -107,7 +111,7 @@ def _counted(triage: Triage, changed: Sequence[FoundFile]) -> int:
 
 
 def _is_settled(triage: Triage, found: FoundFile, record: FileRecord | None) -> bool:
-    """Put a file in its place if what is on record of it still holds."""
+    """Set a file aside if its row is still valid."""
     if record is None or (record.size, record.mtime_ns) != (found.size, found.mtime_ns):
         return False
     if record.outcome == "embedded":
@@ -119,12 +123,10 @@ def _is_settled(triage: Triage, found: FoundFile, record: FileRecord | None) -> 
     return True
 
 
-def _look_at_archive(
+def _triage_archive(
     triage: Triage, archive: FoundFile, record: FileRecord | None, index: CaseIndex
 ) -> list[FoundFile]:
-    """Put the members of an archive, of which `record` is the row, in their places; returns those to look
-    into.
-    """
+    """Set aside the settled members of an archive, of which `record` is the row; returns those to scan."""
     held: list[FoundFile | Rejected]
     records = unchanged_members(index, archive, record)
     if records is not None:
@@ -133,7 +135,7 @@ def _look_at_archive(
     else:
         held = list(walk_archive(archive))
         triage.records += archive_records(archive, held)
-        known = index.files_at([one.path for one in held])
+        known = index.files.at([one.path for one in held])
     may_be_settled = is_same_archive(archive, record)
     changed = []
     for found in held:
@@ -144,7 +146,7 @@ def _look_at_archive(
     return changed
 
 
-def look_into(
+def scan_changes(
     triage: Triage,
     changed: Sequence[FoundFile],
     index: CaseIndex,
@@ -152,7 +154,7 @@ def look_into(
     metadata: Mapping[str, PictureMetadata],
     on_progress: OnProgress | None,
 ) -> None:
-    """Read the headers of changed files and add each file to its place in `triage`."""
+    """Read the headers of changed files and sort the files into `triage`."""
     from medsiglip.ingest.scan.scan import scan_file
 
     clock = StageClock(on_progress, "scan", len(changed))
@@ -166,7 +168,7 @@ def look_into(
         else:
             headers.append(scanned)
         clock.advance(1)
-    _identify(triage, headers, index.known_instances({header.sop_instance_uid for header in headers}))
+    _identify(triage, headers, index.instances.pixel_hashes({header.sop_instance_uid for header in headers}))
     _warn_of_copies(triage)
 
 
@@ -196,24 +198,9 @@ def _reject(triage: Triage, rejected: Rejected, size: int, mtime_ns: int) -> Non
     triage.records.append(rejected_record(rejected, size, mtime_ns))
 
 
-def rejected_record(rejected: Rejected, size: int, mtime_ns: int) -> FileRecord:
-    """The row that remembers a file that is not used."""
-    outcome = "skipped" if rejected.outcome == "skipped" else "quarantined"
-    return FileRecord(
-        rejected.path,
-        size,
-        mtime_ns,
-        outcome=outcome,  # type: ignore[arg-type]
-        code=rejected.code,
-        reason=rejected.reason,
-        patient_key=rejected.patient_key,
-        study_instance_uid=rejected.study_instance_uid,
-    )
-
-
 def _identify(triage: Triage, headers: Sequence[Header], known: Mapping[str, set[str]]) -> None:
-    """Hash the pixels of every file whose UID is not its own, and set aside copies of the first by path;
-    others are hashed when drawn.
+    """Hash the pixels of every file whose UID is not unique, and set aside copies of the first by path; other
+    files are hashed when they are rendered.
     """
     uses = Counter(header.sop_instance_uid for header in headers)
     seen: dict[Identity, Header] = {}
@@ -255,8 +242,9 @@ def _warn_of_other_pixels(triage: Triage, uid: str, others: set[str]) -> None:
 
 def _hash(header: Header) -> str | Rejected:
     from medsiglip.ingest.errors import DecodeError
+    from medsiglip.ingest.files.source import hash_file
     from medsiglip.ingest.pixels.decode import open_dataset, pixel_hash
-    from medsiglip.ingest.scan.scan import hash_file, quiet
+    from medsiglip.ingest.privacy.quiet import quiet
     from medsiglip.ingest.slides.tiles import open_tiles
 
     try:
@@ -282,7 +270,7 @@ def _hash(header: Header) -> str | Rejected:
 
 
 def is_as_recorded(record: FileRecord, key: SecretKey) -> bool:
-    """Whether the file of a record is still there, with the same size and time."""
+    """Whether the file of a record still exists, with the same size and time."""
     try:
         size, mtime_ns = source_status(record.path)
     except OSError:

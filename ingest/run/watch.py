@@ -1,6 +1,6 @@
-"""Following folders that a PACS writes to: when files are complete, and when a series has all arrived.
+"""Following folders that a PACS writes to: when a file is complete, and when all of a series has arrived.
 
-Folders are looked at again and again, which works on network shares, where change notifications do not.
+Folders are polled, which also works on network shares, where change notifications do not.
 """
 
 from __future__ import annotations
@@ -12,21 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medsiglip.ingest.dicom.transfer_syntaxes import UNCOMPRESSED
 from medsiglip.ingest.errors import IngestError
 from medsiglip.ingest.files.walk import FoundFile, walk_files
 from medsiglip.ingest.reasons import Rejected
-from medsiglip.ingest.workers.plain_files import UNCOMPRESSED
 
 if TYPE_CHECKING:
     from medsiglip.index.records import FileRecord
     from medsiglip.ingest.header.header import Header
 
-SETTLE_SECONDS = 10.0
-# What writers name a file that they have not finished.
+# Names of files that are still being written.
 TEMPORARY_SUFFIXES = (".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".swp", "~")
-# A file that is quiet but does not look whole waits so many times longer: its writer may only be slow.
+# A file that does not change but looks incomplete waits so many times longer: its writer may be slow.
 PATIENCE = 6.0
-# A file or a share that went away since it was listed.
+# A file or a share that disappeared since it was listed.
 _PASSING = frozenset({"no-such-path", "path-unreadable"})
 _DELIMITER = b"\xfe\xff\xdd\xe0"
 _TAIL = 1 << 16
@@ -35,9 +34,9 @@ _Seen = tuple[int, int]
 
 @dataclass(slots=True)
 class _Arrival:
-    """A file on its way: its size and time when last seen, and when these last changed, by our clock.
+    """A file that is arriving: its size and time when last seen, and when these last changed, by our clock.
 
-    `series` is None until the header was read; `looks_whole` says whether it could be.
+    `series` is None until the header was read; `looks_whole` says whether the file seems complete.
     """
 
     seen: _Seen
@@ -50,8 +49,8 @@ class Arrivals:
     """Decides which files are ready. Moments are seconds of one clock that never goes back.
 
     A file is ready when its size and time have not changed for `settle` seconds. A file of a series that is
-    drawn as a whole waits until none of its series has changed for twice as long, so that a series is not
-    embedded anew for each slice; twice, because a slice is known to be of the series only once it is settled.
+    rendered as a whole waits until none of the series has changed for twice as long, so that a series is not
+    embedded again for each slice; twice, because the series of a slice is known only once it is settled.
     """
 
     def __init__(
@@ -66,15 +65,15 @@ class Arrivals:
 
     @property
     def waiting(self) -> int:
-        """How many files have arrived and are not ready."""
+        """How many files are arriving."""
         return len(self._waiting)
 
     def ready(self, found: Iterable[FoundFile], now: float) -> list[str]:
-        """Take in what the folders hold at this moment; the paths that are ready. `done` takes them out."""
+        """Update with the present content of the folders; returns the paths that are ready, until `done`."""
         present = set()
         for file in found:
             present.add(file.path)
-            self._look(file, now)
+            self._update(file, now)
         for path in [path for path in self._waiting if path not in present]:
             del self._waiting[path]
         latest: dict[str, float] = {}
@@ -84,13 +83,13 @@ class Arrivals:
         return sorted(path for path, arrival in self._waiting.items() if self._is_ready(arrival, latest, now))
 
     def done(self, paths: Iterable[str]) -> None:
-        """These were ingested as they were when they became ready."""
+        """Mark files as ingested in the state in which they became ready."""
         for path in paths:
             arrival = self._waiting.pop(path, None)
             if arrival is not None:
                 self._done[path] = arrival.seen
 
-    def _look(self, file: FoundFile, now: float) -> None:
+    def _update(self, file: FoundFile, now: float) -> None:
         seen = file.size, file.mtime_ns
         if self._done.get(file.path) == seen:
             return
@@ -111,15 +110,15 @@ class Arrivals:
 
 
 def series_of_file(path: str) -> str | None:
-    """The series that a file is drawn together with, an empty text if it is drawn alone or not at all, None
-    if it does not look whole.
+    """The series that a file is rendered with; empty if it is rendered alone or not at all, None if it seems
+    incomplete.
     """
     from medsiglip.ingest.privacy.deidentify import SecretKey
     from medsiglip.ingest.scan.scan import scan_file
 
     try:
         status = os.stat(path)
-        # Pseudonyms are of no use here and do not leave this function, so any key will do.
+        # Pseudonyms do not leave this function, so any key does.
         scanned = scan_file(FoundFile(path, status.st_size, status.st_mtime_ns), SecretKey(bytes(32)))
         if isinstance(scanned, Rejected):
             return "" if scanned.outcome == "skipped" and status.st_size else None
@@ -132,7 +131,7 @@ def series_of_file(path: str) -> str | None:
 
 
 def _has_its_pixels(header: Header) -> bool:
-    """Whether the file goes on to the end of its pixel data: by its size, or by the delimiter that ends
+    """Whether the file reaches the end of its pixel data: by its size, or by the delimiter that ends
     encapsulated data (PS3.5 A.4), which only padding may follow.
     """
     if header.kind != "dicom":
@@ -155,11 +154,10 @@ def watch(
     *,
     pause: float,
 ) -> None:
-    """Hand every batch of ready files to `ingest_batch`, until KeyboardInterrupt. A file that goes away
+    """Call `ingest_batch` with every batch of ready files, until KeyboardInterrupt. A file that disappears
     before its turn is forgotten; a share that is gone for a while is waited for.
 
-    Raises `IngestError` `no-such-path` if a path is not there at the beginning, and what `ingest_batch`
-    raises.
+    Raises `IngestError` `no-such-path` if a path does not exist at the start, and what `ingest_batch` raises.
     """
     for path in paths:
         if not os.path.exists(path):
@@ -177,10 +175,10 @@ def watch(
             if error.code not in _PASSING:
                 raise
             taken = 0.0
-        time.sleep(max(pause, 4 * taken))  # a large folder on a slow share is not looked at all the time
+        time.sleep(max(pause, 4 * taken))  # a large folder on a slow share is not read all the time
 
 
 def is_temporary(path: str) -> bool:
-    """Whether the name says that its writer has not finished, or that it is hidden."""
+    """Whether the name is that of an unfinished or a hidden file."""
     name = os.path.basename(path)
     return name.startswith(".") or name.lower().endswith(TEMPORARY_SUFFIXES)

@@ -1,1 +1,1 @@
-"""What each file is: an image to embed, skipped or quarantined."""
+"""Classifying files: `scan.scan_file` returns the `Header` of an image, or a `Rejected` that says why not."""

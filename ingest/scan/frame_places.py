@@ -1,4 +1,4 @@
-"""What the header of a file says about its frames, where that takes more than its top-level elements."""
+"""The places of the frames of a file, for which its top-level elements are not enough."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 
 def needs_frame_places(header: Header) -> bool:
-    """Whether `with_frame_places` has something to read: several frames of CT, MR or PET, or a mosaic."""
+    """Whether `with_frame_places` has something to add: several frames of CT, MR or PET, or a mosaic."""
     return header.is_volume and (header.number_of_frames > 1 or is_mosaic(header.image_type))
 
 
 def with_frame_places(header: Header) -> Header:
     """Add the places of the frames of an enhanced image, or the tiles of a mosaic, to its header.
 
-    The file is read once more, without its pixels. Never raises for what it holds: what cannot be understood
-    leaves the header as it is, and the file is drawn frame by frame in stored order.
+    The file is read again, without its pixels. Never raises for what it holds: if it cannot be parsed, the
+    header is unchanged, and the file is rendered frame by frame in stored order.
     """
     from medsiglip.ingest.files.source import open_source
     from medsiglip.ingest.header.functional_groups import frame_places
     from medsiglip.ingest.pixels.dataset_file import read_dataset
-    from medsiglip.ingest.scan.scan import quiet
+    from medsiglip.ingest.privacy.quiet import quiet
 
     try:
         with quiet():
@@ -45,5 +45,5 @@ def with_frame_places(header: Header) -> Header:
             if not tiles or not header.frames:
                 return header
             return replace(header, tiles=tiles, frames=tile_places(dataset, tiles, header.frames[0]))
-    except Exception:  # whatever malformed groups make pydicom raise
+    except Exception:  # whatever pydicom raises for malformed groups
         return header

@@ -1,84 +1,32 @@
-"""What each file is, judged by its first bytes and its header: an image to embed, skipped or quarantined."""
+"""What each file is, by its first bytes and its header: an image to embed, skipped or quarantined."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from io import BufferedReader
-from typing import cast
 
+from medsiglip.ingest.dicom.sop_classes import SKIPPED_CLASSES, SKIPPED_MODALITIES
+from medsiglip.ingest.errors import HeaderRefusedError
 from medsiglip.ingest.files.inflate import DamagedStreamError
-from medsiglip.ingest.files.source import open_source
+from medsiglip.ingest.files.source import hash_file, open_source
 from medsiglip.ingest.files.walk import FoundFile
-from medsiglip.ingest.header.elements import (
-    CUT,
-    GARBLED,
-    PIXELS,
-    HeaderElements,
-    HeaderRefusedError,
-    read_elements,
-)
+from medsiglip.ingest.header.burned_in import may_show_label
+from medsiglip.ingest.header.elements import read_elements
 from medsiglip.ingest.header.header import Header, as_kept, make_header, plain_header, refused, usable_uid
-from medsiglip.ingest.header.header_quality import picture_quality
+from medsiglip.ingest.header.header_values import CUT, GARBLED, PIXELS, HeaderElements
 from medsiglip.ingest.header.metadata import PictureMetadata
-from medsiglip.ingest.header.slide_label import may_show_label
+from medsiglip.ingest.header.quality import picture_quality
 from medsiglip.ingest.privacy.deidentify import SecretKey
+from medsiglip.ingest.privacy.quiet import quiet
 from medsiglip.ingest.reasons import Rejected
 from medsiglip.ingest.scan.frame_places import needs_frame_places, with_frame_places
+from medsiglip.ingest.volumes.volume_beginning import VOLUME_SUFFIXES
 
-VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-# PIL's names of compressions of TIFF that lose something, or may.
+# PIL's names of TIFF compressions that are or may be lossy.
 _LOSSY_IN_TIFF = frozenset({"jpeg", "tiff_jpeg", "webp"})
-_STORAGE = "1.2.840.10008.5.1.4.1.1."
-# SOP classes without a picture to embed, by the first components of their UID (PS3.4 B.5); the first match
-# counts.
-_SKIPPED_CLASSES = (
-    ("1.2.840.10008.1.3.10", "dicomdir"),
-    (_STORAGE + "88.59", "key-object"),
-    (_STORAGE + "88", "structured-report"),
-    (_STORAGE + "11", "presentation-state"),
-    (_STORAGE + "9", "waveform"),
-    (_STORAGE + "30", "parametric-map"),
-    (_STORAGE + "66.4", "segmentation"),
-    (_STORAGE + "66.5", "segmentation"),
-    (_STORAGE + "66.7", "segmentation"),
-    (_STORAGE + "66", "no-picture-class"),
-    (_STORAGE + "67", "no-picture-class"),
-    (_STORAGE + "68", "no-picture-class"),
-    (_STORAGE + "91.1", "annotation"),
-    (_STORAGE + "104", "encapsulated-document"),
-    (_STORAGE + "481.2", "rt-dose"),
-    # RT Image and the enhanced ones hold a picture.
-    (_STORAGE + "481.1", ""),
-    (_STORAGE + "481.23", ""),
-    (_STORAGE + "481.24", ""),
-    (_STORAGE + "481", "rt-object"),
-)
-_SKIPPED_MODALITIES = {
-    "SR": "structured-report",
-    "KO": "key-object",
-    "PR": "presentation-state",
-    "SEG": "segmentation",
-    "ECG": "waveform",
-    "ANN": "annotation",
-    "RTDOSE": "rt-dose",
-    "RTPLAN": "rt-object",
-    "RTSTRUCT": "rt-object",
-    "RTRECORD": "rt-object",
-    "REG": "no-picture-class",
-    "FID": "no-picture-class",
-    "RWV": "no-picture-class",
-    "DOC": "encapsulated-document",
-    "HC": "encapsulated-document",
-}
 
 
 def scan_file(found: FoundFile, key: SecretKey, metadata: PictureMetadata | None = None) -> Header | Rejected:
@@ -143,7 +91,7 @@ def _scan_dicom(found: FoundFile, key: SecretKey, *, has_preamble: bool, named: 
         return Rejected(found.path, error.code)
     except OSError as error:
         return Rejected(found.path, "unreadable-file" if error.errno else "unreadable-header")
-    except Exception:  # whatever a mangled header makes pydicom raise is one line of the report
+    except Exception:  # whatever pydicom raises for a damaged header
         return Rejected(found.path, _no_header_code(named=named, has_preamble=has_preamble))
     if not elements.values and not has_preamble and elements.ending != PIXELS:
         return Rejected(found.path, _no_header_code(named=named, has_preamble=False))
@@ -166,15 +114,15 @@ def _no_header_code(*, named: bool, has_preamble: bool) -> str:
 def _code_without_picture(elements: HeaderElements, key: SecretKey) -> str | None:
     values = elements.values
     sop_class = str(values.get("SOPClassUID") or values.get("MediaStorageSOPClassUID", ""))
-    for start, code in _SKIPPED_CLASSES:
+    for start, code in SKIPPED_CLASSES:
         if f"{sop_class}.".startswith(f"{start}."):
             if code:
                 return code
             break
     else:
         modality = str(elements.values.get("Modality", ""))
-        if modality in _SKIPPED_MODALITIES and not sop_class:
-            return _SKIPPED_MODALITIES[modality]
+        if modality in SKIPPED_MODALITIES and not sop_class:
+            return SKIPPED_MODALITIES[modality]
     if key.phi == "strict" and may_show_label(values):
         return "slide-label"
     if elements.ending == PIXELS:
@@ -220,26 +168,3 @@ def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -
         quality=picture_quality(mode, metadata, rows * columns * samples / found.size if is_lossy else None),
     )
     return as_kept(header, key)
-
-
-def hash_file(path: str) -> str:
-    """SHA-256 of a whole file, its first 128 bits in hex."""
-    with cast(BufferedReader, open_source(path)) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep pydicom and PIL from telling a log or the terminal what a header holds: values may name a
-    patient.
-    """
-    levels = {name: logging.getLogger(name).level for name in ("pydicom", "PIL")}
-    for name in levels:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)

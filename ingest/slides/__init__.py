@@ -1,1 +1,5 @@
-"""Whole slide images: pyramid levels, tiles, tissue, and patches."""
+"""Whole slide images: `patches.render_slide` renders a unit.
+
+`tiles` reads single tiles of a file, `levels` holds the pyramid and the grid of patches, `regions` assembles
+tiles, and `tissue` finds the patches to keep.
+"""

@@ -1,5 +1,5 @@
-"""The tiles of one slide file, read one at a time by offset: neither its pixel data nor the functional groups
-of its frames are ever objects in memory as a whole.
+"""The tiles of one slide file, read one at a time by offset: the pixel data and the functional groups of the
+frames are never in memory as a whole.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.ingest.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
-from medsiglip.ingest.errors import DecodeError
+from medsiglip.ingest.errors import DecodeError, decode_error
 from medsiglip.ingest.files.source import open_source
-from medsiglip.ingest.header.fast_header import deflated_start
-from medsiglip.ingest.pixels.decode import decode_error, frames, open_dataset
+from medsiglip.ingest.header.fast_header import UNDEFINED, deflated_start
+from medsiglip.ingest.pixels.decode import frames, open_dataset
 from medsiglip.ingest.pixels.frame_offsets import (
-    UNDEFINED,
     Coding,
     FrameOffsets,
     encapsulated_offsets,
@@ -35,13 +34,13 @@ if TYPE_CHECKING:
 PER_FRAME_GROUPS, PIXEL_DATA = 0x52009230, 0x7FE00010
 _BLOCK = 1 << 20
 _MAX_GROUP_BYTES = 1 << 28
-# A tile that is a slide of its own would undo the bound on memory.
+# A larger tile would exceed the bound on memory.
 MAX_TILE_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
 class TilePositions:
-    """What the functional groups say of each frame (PS3.3 C.8.12.6.1): the first row and column of its tile
+    """The functional groups of the frames (PS3.3 C.8.12.6.1): the first row and column of its tile
     in the total pixel matrix, counted from 0, and, where given, its Z offset in mm and its optical path.
     """
 
@@ -54,7 +53,7 @@ class TilePositions:
 @dataclass(slots=True)
 class TileFile:
     """One file of a slide. `header` is without pixels and per-frame functional groups; `positions` is None
-    where these name no places. Methods raise `DecodeError` as `medsiglip.ingest.pixels.decode.frames` does.
+    if these hold no positions. Methods raise `DecodeError` as `medsiglip.ingest.pixels.decode.frames` does.
     """
 
     path: str
@@ -117,7 +116,7 @@ def open_tiles(path: str) -> TileFile:
         raise decode_error("unreadable-file") from None
     except MemoryError:
         raise decode_error("picture-too-large") from None
-    except Exception:  # whatever a mangled header makes pydicom raise
+    except Exception:  # whatever pydicom raises for a damaged header
         raise decode_error("unreadable-header") from None
     if native_frame_bytes(tiles.header) > MAX_TILE_BYTES:
         raise decode_error("picture-too-large")
@@ -157,7 +156,7 @@ def _open(path: str, file: BinaryIO) -> TileFile:
 
 
 def _open_deflated(path: str) -> TileFile:
-    """A deflated data set (PS3.5 A.5) can only be inflated as a whole."""
+    """A deflated data set (PS3.5 A.5), which can only be inflated as a whole."""
     dataset = open_dataset(path)
     pixels = dataset.PixelData
     offsets = native_offsets(dataset, 0, len(pixels), len(pixels))
@@ -181,7 +180,7 @@ def _open_deflated(path: str) -> TileFile:
 def _until_pixels(file: BinaryIO) -> bytes:
     """The value of a sequence of undefined length, up to the delimiter before group 7FE0, which is then next.
 
-    pydicom would make an object of every element of every frame, at 6 kB and more than a millisecond a frame.
+    pydicom would make an object for every element of every frame, at 6 kB and over a millisecond a frame.
     """
     end = re.compile(rb"\xfe\xff\xdd\xe0\0{4}(?=\xe0\x7f[\x01-\x10]\0)")
     start, data = file.tell(), bytearray()
@@ -215,7 +214,7 @@ def _start(coding: Coding, tag: int, vr: bytes) -> bytes:
 
 
 def _numbers(groups: bytes, coding: Coding, tag: int) -> NDArray[np.int64]:
-    """The values of an element of VR SL wherever it stands, in the order of the frames."""
+    """The values of an element of VR SL in all frames, in their order."""
     start = _start(coding, tag, b"SL") + coding.pack("I" if coding.implicit else "H", 4)
     values = b"".join(re.findall(re.escape(start) + b"(.{4})", groups, re.DOTALL))
     return np.frombuffer(values, coding.order + "i4").astype(np.int64)
@@ -239,7 +238,7 @@ def _is_encapsulated(header: Dataset) -> bool:
 
 
 def _template(header: Dataset) -> Dataset:
-    """A data set of one frame with the attributes that decoding asks for."""
+    """A data set of one frame with the attributes that decoding needs."""
     from pydicom import Dataset
 
     one = Dataset()

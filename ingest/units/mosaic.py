@@ -1,4 +1,4 @@
-"""Siemens mosaics: an MR volume whose slices are tiles of one picture.
+"""Siemens mosaics: MR volumes whose slices are tiles of one image.
 
 Neither the layout nor the CSA header is part of DICOM; both are as NiBabel ("Siemens format DICOM with CSA
 header") and SPM's `spm_dicom_headers` describe them.
@@ -21,15 +21,15 @@ MAX_TILES = 1024
 
 
 def is_mosaic(image_type: str) -> bool:
-    """Whether Image Type (0008,0008) says that the picture is a mosaic."""
+    """Whether Image Type (0008,0008) is that of a mosaic."""
     return "MOSAIC" in image_type.upper().split("\\")
 
 
 def tile_count(dataset: Dataset) -> int:
-    """How many tiles of a mosaic hold a slice; 0 if that cannot be told.
+    """The number of tiles of a mosaic that hold a slice; 0 if unknown.
 
-    From the CSA header, else from (0019,100A), else from Acquisition Matrix (0018,1310); that last gives the
-    tiles of the whole grid, of which the last may be blank.
+    From the CSA header, else from (0019,100A), else from Acquisition Matrix (0018,1310), which gives all
+    tiles of the grid, of which the last may be blank.
     """
     stated = as_number(_csa(dataset).get("NumberOfImagesInMosaic"))
     if stated is None:
@@ -50,8 +50,8 @@ def tile_region(tile: int, count: int, rows: Any, columns: Any) -> tuple[int, in
 
 
 def tile_places(dataset: Dataset, count: int, mosaic: SlicePlace) -> tuple[SlicePlace, ...]:
-    """The places of the tiles along the slice normal. `mosaic` is the place that the header gives the
-    picture; its position, that of the corner of the mosaic, only serves as an origin that all tiles share.
+    """The places of the tiles along the slice normal. `mosaic` is the place in the header; its position, the
+    corner of the mosaic, only serves as the common origin of the tiles.
     """
     normal = as_numbers(_csa(dataset).get("SliceNormalVector"))
     orientation = mosaic.orientation
@@ -72,7 +72,7 @@ def tile_places(dataset: Dataset, count: int, mosaic: SlicePlace) -> tuple[Slice
             tile + 1,
             mosaic.kind,
             mosaic.contrast,
-            # The number of the picture tells times apart where nothing else does.
+            # Instance Number distinguishes times if nothing else does.
             (*mosaic.time, float(mosaic.instance_number or 0)),
         )
         for tile in range(count)
@@ -88,7 +88,7 @@ def as_numbers(value: Any) -> tuple[float, ...]:
 def read_csa(data: bytes) -> dict[str, tuple[str, ...]]:
     """The tags of a CSA header (either form): name to values, as text, empty ones left out.
 
-    Never raises; what comes after the first oddity is left out.
+    Never raises; everything after the first error is left out.
     """
     tags: dict[str, tuple[str, ...]] = {}
     second = data[:4] == b"SV10"

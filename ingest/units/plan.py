@@ -1,5 +1,5 @@
-"""Which files are drawn together, and which of their frames: units of work, each a whole series or a single
-file.
+"""Which files are rendered together, and which of their frames: units of work, each a whole series or a
+single file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BYTES_PER_SLIDE_GUESS = 128 << 20
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
     """`max_slices` None means all of a series or a file; `magnification` is that of slide patches (5, 10,
-    20), `max_patches` how many of a slide are drawn.
+    20), `max_patches` how many of a slide are rendered.
     """
 
     max_slices: int | None = MAX_SLICES
@@ -44,7 +44,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class PatchOptions:
-    """How a slide is drawn: the nominal magnification of its patches, and how many there are at most."""
+    """How a slide is rendered: the nominal magnification and the maximal number of its patches."""
 
     magnification: float
     max_patches: int
@@ -52,12 +52,12 @@ class PatchOptions:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One image to draw: a frame of `Unit.headers[file]`, or a region of it; `slice_index` counts in
+    """One image to render: a frame of `Unit.headers[file]`, or a region of it; `slice_index` counts in
     anatomical order before sampling.
 
-    Images of one file differ in `frame`: where regions are drawn, it counts these. Slices of one `contrast`
-    share their percentiles. `warnings` are codes of `medsiglip.ingest.units.stacks.WARNINGS` about the stack
-    that the slice belongs to.
+    Images of one file differ in `frame`: where regions are rendered, it counts these. Slices of one
+    `contrast` share their percentiles. `warnings` are codes of `medsiglip.ingest.units.stacks.WARNINGS` about
+    the stack that the slice belongs to.
     """
 
     file: int
@@ -70,8 +70,8 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What is drawn and committed as a whole. `whole_series` says that percentiles are taken over all
-    slices. A slide has `patches` instead of `slices`: which of them hold tissue is seen when it is drawn.
+    """What is rendered and committed as a whole. `whole_series` says that percentiles are taken over all
+    slices. A slide has `patches` instead of `slices`: which of them hold tissue is seen when it is rendered.
     With `replace_series` it takes the place of what the index holds of the series, but for the instances
     `beside` it, by UID and pixel hash; `new` are then the paths that the index does not hold.
     """
@@ -87,22 +87,22 @@ class Unit:
 
     @property
     def max_images(self) -> int:
-        """The most images that drawing this unit can give."""
+        """The most images that rendering this unit can give."""
         if self.patches is None:
             return len(self.slices)
         labels = sum(header.slide_label for header in self.headers)
         return labels + (self.patches.max_patches if labels < len(self.headers) else 0)
 
     def memory(self, image_size: int) -> int:
-        """A guess of the bytes that drawing this unit takes: its files, which of a slide are not read as a
-        whole, one decoded frame, its model inputs.
+        """An estimate of the bytes that rendering this unit takes: its files (those of a slide are not read
+        as a whole), one decoded frame, and its model inputs.
         """
         held = _BYTES_PER_SLIDE_GUESS if self.patches else sum(map(_bytes_held, self.headers))
         return held + _BYTES_PER_FRAME_GUESS + self.max_images * image_size**2 * 3
 
 
 def _bytes_held(header: Header) -> int:
-    """A guess of what a file takes in memory; a volume file may be compressed as a whole."""
+    """An estimate of the memory of a file; a volume file may be compressed as a whole."""
     if header.kind != "volume":
         return header.size
     bits = float(header.quality.get("bits_stored", 16.0))
@@ -142,8 +142,8 @@ def plan_series(headers: Sequence[Header], options: PlanOptions, *, replace_seri
     chosen = sample_stacks([end[-1] for end in ends], [s.contrast for s in stacks], options.max_slices)
     slices: list[Slice] = []
     before = 0
-    for stack, end, drawn in zip(stacks, ends, chosen, strict=True):
-        for i in drawn:
+    for stack, end, rendered in zip(stacks, ends, chosen, strict=True):
+        for i in rendered:
             member = bisect_right(end, i)
             file, _, frames = placed[stack.members[member]]
             frame = frames[i - end[member]]
@@ -161,8 +161,8 @@ def plan_series(headers: Sequence[Header], options: PlanOptions, *, replace_seri
 
 
 def _placed_frames(header: Header) -> list[tuple[SlicePlace, range]]:
-    """The place of each image of a file; frames that the header does not place stay together as stored, and
-    are not looked at one by one: a header may claim any number of them.
+    """The place of each image of a file. Frames without a place in the header stay together in stored order,
+    as one range: a header may state any number of them.
     """
     count = header.tiles or header.number_of_frames
     if len(header.frames) == count:
@@ -176,7 +176,7 @@ def _tile(header: Header, tile: int) -> Region | None:
 
 
 def _plan_file(header: Header, options: PlanOptions) -> Unit:
-    """One unit of a file by itself. The frames of a volume file are the slices of its volumes, one volume
+    """One unit of a single file. The frames of a volume file are the slices of its volumes, one volume
     after the other; those of any other file have no anatomical order.
     """
     orientation = plane_of(header.orientation)
@@ -185,5 +185,5 @@ def _plan_file(header: Header, options: PlanOptions) -> Unit:
         return Unit((header,), tuple(Slice(0, f, None) for f in frames), orientation=orientation)
     size = header.number_of_frames // header.volumes
     chosen = sample_stacks([size] * header.volumes, [0] * header.volumes, options.max_slices)
-    slices = [volume * size + i for volume, drawn in enumerate(chosen) for i in drawn]
+    slices = [volume * size + i for volume, rendered in enumerate(chosen) for i in rendered]
     return Unit((header,), tuple(Slice(0, f, f) for f in slices), orientation=orientation)

@@ -1,5 +1,5 @@
-"""The geometry of a series: which plane it shows, its stacks, the slices of each in anatomical order, and
-what is wrong with their spacing.
+"""The geometry of a series: its plane, its stacks with the slices in anatomical order, and faults of their
+spacing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SAME_DIRECTION = 0.999
 # that are closer than this share of the parts' own step.
 SAME_PLACE = 0.02
 SAME_PLACE_SHARE = 0.4
-# By how much a step may differ from the usual one, and from which angle on a stack counts as sheared.
+# The tolerance of a step between slices, and the least angle of a sheared stack.
 STEP_TOLERANCE = 0.1
 TILT_DEGREES = 0.5
 PLANES = ("sagittal", "coronal", "axial")
@@ -28,7 +28,7 @@ WARNINGS = {
     "missing-slices": "a stack leaves out slices; fetch the series again if it should be complete",
     "uneven-spacing": "the slices of a stack are not evenly spaced; they were taken in order all the same",
     "gantry-tilt": "the slices of a stack are shifted against each other, as by a tilted gantry; they were "
-    "drawn as stored",
+    "rendered as stored",
 }
 
 
@@ -62,11 +62,11 @@ def plane_of(orientation: Sequence[float] | None) -> str | None:
 
 
 def stacks_of(places: Sequence[SlicePlace]) -> list[Stack]:
-    """Part a series into stacks, the largest first, those without geometry last.
+    """Split a series into stacks, the largest first, those without geometry last.
 
-    Slices of one direction and kind are one stack as long as no two lie at the same place. Where they do, the
-    keys of `SlicePlace.contrast` and `SlicePlace.time` part them, one after the other; parts that do not
-    collide stay together, so that a volume scanned in several acquisitions is one stack. Within a stack
+    Slices of one direction and kind are one stack as long as no two have the same place. If they do, the keys
+    of `SlicePlace.contrast` and `SlicePlace.time` split them, one after the other; parts that do not collide
+    stay together, so that a volume scanned in several acquisitions is one stack. Within a stack
     slices are ordered by their position along the normal, not by Instance Number, which only breaks ties.
     """
     found: list[Stack] = []
@@ -86,11 +86,6 @@ def stacks_of(places: Sequence[SlicePlace]) -> list[Stack]:
             contrast += 1
     found.sort(key=lambda stack: (stack.direction is None, -len(stack.members)))
     return found
-
-
-def order_slices(places: Sequence[SlicePlace]) -> list[int]:
-    """Indices of `places` in anatomical order, one stack after the other."""
-    return [i for stack in stacks_of(places) for i in stack.members]
 
 
 def _directions(places: Sequence[SlicePlace]) -> list[tuple[NDArray[np.float64] | None, list[int]]]:
@@ -125,7 +120,7 @@ def _number(place: SlicePlace) -> tuple[float]:
 
 
 class _Part:
-    """Members of a stack to be, and which places along the normal they take."""
+    """Members of a future stack, and their places along the normal."""
 
     def __init__(self, members: Sequence[int], along: Mapping[int, float]) -> None:
         self.members = list(members)
@@ -133,7 +128,7 @@ class _Part:
         self._taken = {round(along[i] / SAME_PLACE) for i in members}
 
     def collides(self, other: _Part) -> bool:
-        """Whether the two hold slices at the same place."""
+        """Whether both have slices at the same place."""
         small, large = sorted((self._taken, other._taken), key=len)
         if any(near in large for place in small for near in (place - 1, place, place + 1)):
             return True
@@ -148,7 +143,7 @@ class _Part:
         return bool(nearest.min() < SAME_PLACE_SHARE * step)
 
     def take(self, other: _Part) -> None:
-        """Take in the members of `other`."""
+        """Add the members of `other`."""
         self.members += other.members
         self._taken |= other._taken
 
@@ -156,7 +151,7 @@ class _Part:
 def _part(
     members: Sequence[int], keys: Mapping[int, Sequence[float | str | None]], along: Mapping[int, float]
 ) -> list[list[int]]:
-    """Part members that collide by their keys, one field of the keys after the other."""
+    """Split members that collide by their keys, one field after the other."""
     parts = [list(members)]
     for field in range(min(len(key) for key in keys.values())):
         parts = [part for whole in parts for part in _part_by({i: keys[i][field] for i in whole}, along)]
@@ -180,7 +175,7 @@ def _part_by(values: Mapping[int, float | str | None], along: Mapping[int, float
 
 
 def _irregularities(stack: Sequence[SlicePlace], direction: NDArray[np.float64]) -> tuple[str, ...]:
-    """Codes of `WARNINGS` for the slices of a stack in order; pictures that are not slices have none."""
+    """Codes of `WARNINGS` for the ordered slices of a stack; other images have none."""
     if stack[0].kind[:1] not in ((), ("slice",), ("reformatted",)) or len(stack) < 2:
         return ()
     shifts = np.diff(np.array([place.position for place in stack], float), axis=0)

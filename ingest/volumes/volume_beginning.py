@@ -1,7 +1,7 @@
-"""Whether the first bytes of a NIfTI, NRRD or MetaImage file are a header that ITK can be given.
+"""Whether the first bytes of a NIfTI, NRRD or MetaImage file are a header that is safe for ITK.
 
-ITK reads headers in this process. It writes beyond its memory over some, and prints complaints of others,
-which may quote them.
+ITK reads headers in this process. Some make it write out of bounds, and for others it prints messages that
+may quote them.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import struct
 
-# What is read of a file to judge it; the text headers end within it.
+VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+# Bytes that are read of a file to check it; text headers end within them.
 HEADER_BYTES = 1 << 16
 NIFTI_SIZES = {348: (344, b"n+1\0"), 540: (4, b"n+2\0")}
-# Where the type, the dimensions and the numbers of the geometry stand in nifti1.h and nifti2.h.
+# The offsets of type, dimensions and geometry in nifti1.h and nifti2.h.
 _NIFTI_FORMS = {
     348: (("h", 70), ("8h", 40), ("8f", 76), ("18f", 256)),
     540: (("h", 12), ("8q", 16), ("8d", 104), ("18d", 352)),
@@ -39,7 +40,7 @@ _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 def begins_like_a_volume(suffix: str, start: bytes) -> bool:
-    """Whether `start`, unpacked, is the beginning of a file that may be called by this suffix."""
+    """Whether `start`, unpacked, is the beginning of a file with this suffix."""
     if suffix.startswith(".ni"):
         return any(
             int.from_bytes(start[:4], order) == size
@@ -88,7 +89,7 @@ def _is_possible_nrrd(start: bytes) -> bool:
 
 
 def _is_possible_meta(start: bytes) -> bool:
-    """Whether each line is another name with a value, and the dimensions come before what they count."""
+    """Whether each line is a different name with a value, and NDims precedes the fields that depend on it."""
     fields = meta_fields(start)
     lines = start[: max(start.find(b"ElementDataFile"), 0)].splitlines()
     if not all(name in fields for name in _META_NEEDED) or fields["NDims"] not in ("2", "3", "4"):

@@ -1,4 +1,4 @@
-"""NIfTI, NRRD and MetaImage volumes: a file is a series, its slices drawn as a radiologist sees them.
+"""The pixels of NIfTI, NRRD and MetaImage volumes: a file is a series, with slices in radiological view.
 
 SimpleITK reads them, and gives positions and directions in the patient's coordinates of DICOM (towards the
 left, the back and the head, PS3.3 C.7.6.2.1.1), whatever the file's own are.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.ingest.pixels.decode import decode_error
+from medsiglip.ingest.errors import decode_error
 from medsiglip.ingest.render.attributes import PixelAttributes
 from medsiglip.ingest.volumes.volume_header import (
     check_whole,
@@ -44,7 +44,7 @@ class VolumeFile:
             raise decode_error("undecodable-volume") from None
 
     def quality(self) -> Mapping[str, float | str | bool]:
-        """Nothing: such files describe a grid of values and no more."""
+        """Nothing: such files hold only a grid of values."""
         return {}
 
     def images(
@@ -62,7 +62,7 @@ class VolumeFile:
                     yield item, pixels.slice(item.frame), attributes, rendering
             except OverflowError:
                 raise decode_error("picture-too-large") from None
-            except (RuntimeError, OSError):  # what SimpleITK raises for whatever is wrong
+            except (RuntimeError, OSError):  # SimpleITK raises these for all errors
                 raise decode_error("undecodable-volume") from None
 
 
@@ -120,10 +120,10 @@ class _Pixels:
 
 
 def attributes_of_volume(modality: str, layout: VolumeLayout) -> PixelAttributes:
-    """What is known of the values of a volume.
+    """The attributes of a volume.
 
-    They are Hounsfield units only if the metadata say CT and the type can hold the -1000 of air: a header has
-    no field for the unit, and values that look like Hounsfield units are not taken for such.
+    Values are Hounsfield units only if the metadata say CT and the type can hold the -1000 of air: headers
+    have no field for the unit, and it is not inferred from the values.
     """
     bits = 8 * layout.dtype.itemsize
     return PixelAttributes(
@@ -135,7 +135,7 @@ def attributes_of_volume(modality: str, layout: VolumeLayout) -> PixelAttributes
 
 
 def rendering_of_volume(attributes: PixelAttributes, layout: VolumeLayout) -> str | None:
-    """The rendering of CT, MR and colour as of DICOM (None: by the attributes), percentiles for the rest."""
-    from medsiglip.ingest.render.render import choose_rendering
+    """None for CT, MR and colour, which are rendered as in DICOM; percentiles for the rest."""
+    from medsiglip.ingest.render.renderings import choose_rendering
 
     return "series-percentile" if not layout.is_rgb and choose_rendering(attributes) == "voi" else None

@@ -1,6 +1,6 @@
-"""NIfTI, NRRD and MetaImage files: which they are, the identity of their content, and their `Header`.
+"""The headers of NIfTI, NRRD and MetaImage files, and the hash of their content.
 
-Of what such a header says only the grid is kept: `descrip`, `db_name` and other free text may name a patient.
+Only the grid is kept: `descrip`, `db_name` and other free text may name a patient.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from medsiglip.ingest.files.source import open_source
 from medsiglip.ingest.header.header import Header, as_kept, plain_header
-from medsiglip.ingest.header.header_quality import picture_quality
+from medsiglip.ingest.header.quality import picture_quality
 from medsiglip.ingest.privacy.deidentify import SecretKey
 from medsiglip.ingest.reasons import Rejected
-from medsiglip.ingest.scan.scan import VOLUME_SUFFIXES
 from medsiglip.ingest.volumes.volume_beginning import (
     HEADER_BYTES,
     NIFTI_SIZES,
+    VOLUME_SUFFIXES,
     begins_like_a_volume,
     meta_fields,
 )
@@ -37,16 +37,15 @@ if TYPE_CHECKING:
     from medsiglip.ingest.files.walk import FoundFile
     from medsiglip.ingest.header.metadata import PictureMetadata
 
-# SimpleITK's readers by name; those of NIfTI and MetaImage can leave out what is not asked for.
+# SimpleITK's readers by name; those of NIfTI and MetaImage can read parts of a file.
 _READERS = {"ni": "NiftiImageIO", "nr": "NrrdImageIO", "nh": "NrrdImageIO", "mh": "MetaImageIO"}
 _IN_MEMORY = "/dev/shm"
 
 
 def scan_volume(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -> Header | Rejected:
-    """The header of a file that has the name of a volume; never raises for what it holds.
+    """The header of a file with the name of a volume; never raises for what it holds.
 
-    Its identity is the hash of its content, the rest is what its row of the metadata CSV says, as for a
-    picture.
+    UIDs come from the hash of its content, the rest from its row of the metadata CSV, as for a picture.
     """
     try:
         beginning = _beginning(found.path)
@@ -117,8 +116,8 @@ def volume_hash(path: str) -> str:
 
 
 def check_whole(path: str) -> None:
-    """Whether a NIfTI file holds all that its header counts, and its gzip ends well: ITK takes zeros for what
-    is missing.
+    """Check that a NIfTI file holds all values of its header, and that its gzip is complete: ITK fills in
+    zeros.
 
     Raises EOFError if not, and OSError, zlib.error.
     """
@@ -153,9 +152,10 @@ def _nifti_bytes(start: bytes) -> int:
 
 @contextmanager
 def local_copy(path: str) -> Iterator[str]:
-    """A path that SimpleITK can open: that of the file, or of a copy in memory if it is an archive's member.
+    """A path that SimpleITK can open: that of the file, or of a temporary copy in memory if it is a member of
+    an archive.
 
-    The copy is gone afterwards. Raises OSError, also where a data file is missing or lies elsewhere.
+    Raises OSError, also if a data file is missing or in another folder.
     """
     data = _data_file(path, _beginning(path))
     if os.path.isfile(path):
@@ -198,8 +198,8 @@ def _is_compressed_meta(start: bytes) -> bool:
 def _data_file(path: str, start: bytes) -> str | None:
     """The path of the file that holds the values, None if they follow the header.
 
-    Raises FileNotFoundError for one outside the header's folder, which a header has no business to name, and
-    for lists of files, which are not read.
+    Raises FileNotFoundError for one outside the header's folder, which is not read for safety, and for lists
+    of files, which are not supported.
     """
     suffix = _suffix(path)
     if suffix.startswith(".mh"):

@@ -1,4 +1,4 @@
-"""How the grid of a volume file lies in the patient, and which of its planes to draw."""
+"""The orientation of the grid of a volume file in the patient, and the plane to render."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_BYTES = 4 << 30
-# What is smaller is read at once, larger files slice by slice where their format allows it.
+# Smaller files are read at once, larger ones slice by slice if their format allows it.
 WHOLE_AT_MOST = 64 << 20
-# Slices this many times as far apart as their pixels were taken as slices: cut another way they would show
-# little.
+# Slices this many times as far apart as their pixels were acquired as slices; other planes would show little.
 THICK_SLICES = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeLayout:
-    """How the slices to draw lie in the file's grid [z, y, x].
+    """The slices to render in the grid [z, y, x] of the file.
 
-    `slice_axis`, `row_axis` and `column_axis` are axes of [z, y, x]; the flags say which run against the
-    order in which they are drawn. `rows` x `columns` is the size of a slice as drawn.
+    `slice_axis`, `row_axis` and `column_axis` are axes of [z, y, x]; `flips` says which run against the
+    rendered order. `rows` x `columns` is the size of a slice as rendered.
     """
 
     dimension: int
@@ -41,7 +40,8 @@ class VolumeLayout:
     def of(cls, reader: Any, *, readable_by_slice: bool) -> VolumeLayout:
         """The layout of an open `SimpleITK.ImageFileReader`.
 
-        Raises RuntimeError if it is not a volume that can be drawn, OverflowError if it has over `MAX_BYTES`.
+        Raises RuntimeError if it is not a volume that can be rendered, OverflowError if it has over
+        `MAX_BYTES`.
         """
         import SimpleITK
 
@@ -84,7 +84,7 @@ class VolumeLayout:
 
     @property
     def orientation(self) -> tuple[float, ...]:
-        """The directions of rows and columns as drawn, like Image Orientation (Patient)."""
+        """The directions of rows and columns as rendered, like Image Orientation (Patient)."""
         directions = np.zeros((2, 3))
         for direction, (patient, sense) in zip(directions, reversed(_PLANES[self.plane][1:]), strict=True):
             direction[patient] = sense
@@ -92,20 +92,20 @@ class VolumeLayout:
 
     @property
     def rows(self) -> int:
-        """Height of a slice as drawn."""
+        """Height of a slice as rendered."""
         return self.shape[self.row_axis]
 
     @property
     def columns(self) -> int:
-        """Width of a slice as drawn."""
+        """Width of a slice as rendered."""
         return self.shape[self.column_axis]
 
     def index_of(self, number: int) -> int:
-        """Where slice `number`, in anatomical order, lies along `slice_axis`."""
+        """The index of slice `number`, in anatomical order, along `slice_axis`."""
         return self.slices - 1 - number if self.flips[0] else number
 
     def upright(self, stored: NDArray[Any]) -> NDArray[Any]:
-        """A slice as it is seen, of [z, y, x] without the axis of the slices, colours last."""
+        """A slice in viewing orientation, from [z, y, x] without the axis of the slices, colours last."""
         if self.row_axis > self.column_axis:
             stored = np.swapaxes(stored, 0, 1)
         if self.flips[1]:
@@ -127,10 +127,10 @@ _PLANES = {
 def _orient(
     direction: tuple[float, ...], spacing: tuple[float, ...], dimension: int
 ) -> tuple[str, tuple[int, int, int], tuple[bool, bool, bool]]:
-    """The plane to draw, and the axes of [z, y, x] and flips of slices, rows and columns.
+    """The plane to render, and the axes of [z, y, x] and flips of slices, rows and columns.
 
     Axial, unless slices of another plane lie `THICK_SLICES` times as far apart as their pixels; a picture of
-    two dimensions is drawn as it lies.
+    two dimensions is rendered as it lies.
     """
     if dimension == 2:
         return "axial", (0, 1, 2), (False, False, False)
@@ -148,7 +148,7 @@ def _orient(
 
 
 def _assign(cosines: NDArray[np.float64]) -> NDArray[np.int64]:
-    """For each of the patient's axes the grid's axis that runs along it best, each taken once."""
+    """For each axis of the patient the best aligned axis of the grid, each used once."""
     left = np.nan_to_num(cosines.copy())
     found = np.zeros(3, np.int64)
     for _ in range(3):
@@ -159,7 +159,7 @@ def _assign(cosines: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _dtype(pixel_type: str) -> np.dtype[Any] | None:
-    """The numpy type of what SimpleITK calls a pixel type, such as "vector of 8-bit unsigned integer"."""
+    """The numpy type of a SimpleITK pixel type, such as "vector of 8-bit unsigned integer"."""
     bits = next((n for n in (8, 16, 32, 64) if f"{n}-bit" in pixel_type), None)
     if bits is None or "complex" in pixel_type or "label" in pixel_type:
         return None

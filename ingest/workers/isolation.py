@@ -1,4 +1,4 @@
-"""Which files of a unit lose a worker: halved until each to blame stands alone, and left out of the rest."""
+"""Which files of a unit make workers crash or hang, found by halving the unit, and the unit without them."""
 
 from __future__ import annotations
 
@@ -7,74 +7,75 @@ from dataclasses import replace
 
 from medsiglip.ingest.errors import WorkerLostError
 from medsiglip.ingest.units.plan import Unit
-from medsiglip.ingest.workers.rendered_unit import DrawnUnit, ImageFacts, reject_unit
-from medsiglip.ingest.workers.unit_rendering import FileOutcome
+from medsiglip.ingest.units.rendered_image import FileOutcome
+from medsiglip.ingest.workers.rendered_unit import ImageFacts, RenderedUnit, reject_unit
 
-Draw = Callable[[Unit], DrawnUnit]
-# Workers that one unit may cost; a file to blame among n costs about log2 n. What is not looked at by then is
-# rejected with the files that were.
+RenderUnit = Callable[[Unit], RenderedUnit]
+# Workers that one unit may cost; a faulty file among n costs about log2 n. Files not tried by then are
+# rejected too.
 MAX_LOSSES = 32
 
 
-def draw_or_isolate(draw: Draw, unit: Unit) -> DrawnUnit:
-    """Draw a unit; if the worker is lost over it, leave out the files to blame. `draw` raises
-    `WorkerLostError`.
+def render_or_isolate(render: RenderUnit, unit: Unit) -> RenderedUnit:
+    """Render a unit; if a worker is lost, find the files that cause it and leave them out.
+
+    `render` raises `WorkerLostError`.
     """
     try:
-        return draw(unit)
+        return render(unit)
     except WorkerLostError as error:
         code = error.code
     if len(unit.headers) == 1:
-        return _second_look(draw, unit) if code == "decoder-crashed" else reject_unit(unit, code)
-    search = _Search(draw, unit, code)
-    search.among(range(len(unit.headers)))
-    guilty = search.guilty
-    kept = [file for file in range(len(unit.headers)) if file not in guilty]
+        return _retry(render, unit) if code == "decoder-crashed" else reject_unit(unit, code)
+    search = _Search(render, unit, code)
+    search.run(range(len(unit.headers)))
+    faulty = search.faulty
+    kept = [file for file in range(len(unit.headers)) if file not in faulty]
     if not kept:
-        return DrawnUnit(tuple(FileOutcome(file, None, code) for file, code in sorted(guilty.items())))
+        return RenderedUnit(tuple(FileOutcome(file, None, code) for file, code in sorted(faulty.items())))
     try:
-        rest = draw(_only(unit, kept))
+        rest = render(_only(unit, kept))
     except WorkerLostError as error:
         return reject_unit(unit, error.code)
     files = [replace(outcome, file=kept[outcome.file]) for outcome in rest.files]
-    files += [FileOutcome(file, None, code) for file, code in guilty.items()]
-    return DrawnUnit(tuple(files), tuple(_moved(image, kept) for image in rest.images), rest.inputs)
+    files += [FileOutcome(file, None, code) for file, code in faulty.items()]
+    return RenderedUnit(tuple(files), tuple(_moved(image, kept) for image in rest.images), rest.inputs)
 
 
-def _second_look(draw: Draw, unit: Unit) -> DrawnUnit:
-    """Draw a file once more: a worker may also die of the file before, or of a machine short of memory."""
+def _retry(render: RenderUnit, unit: Unit) -> RenderedUnit:
+    """Render a file once more: the cause may be the file before it, or a machine short of memory."""
     try:
-        return draw(unit)
+        return render(unit)
     except WorkerLostError as error:
         return reject_unit(unit, error.code)
 
 
 class _Search:
-    """`guilty`: the code of each file to blame, by its place in the unit."""
+    """`faulty`: the codes of the files that lose a worker, by their index in the unit."""
 
-    def __init__(self, draw: Draw, unit: Unit, code: str) -> None:
-        self._draw = draw
+    def __init__(self, render: RenderUnit, unit: Unit, code: str) -> None:
+        self._render = render
         self._unit = unit
         self._code = code
         self._losses = 1
-        self.guilty: dict[int, str] = {}
+        self.faulty: dict[int, str] = {}
 
-    def among(self, files: Sequence[int]) -> None:
-        """Look into files that lost a worker together."""
+    def run(self, files: Sequence[int]) -> None:
+        """Search among files that lost a worker together."""
         halves = [files[: len(files) // 2], files[len(files) // 2 :]]
         for half in halves:
             if self._losses >= MAX_LOSSES:
-                self.guilty.update(dict.fromkeys(half, self._code))
+                self.faulty.update(dict.fromkeys(half, self._code))
                 continue
             try:
-                self._draw(_only(self._unit, half))
+                self._render(_only(self._unit, half))
             except WorkerLostError as error:
                 self._losses += 1
                 self._code = error.code
                 if len(half) == 1:
-                    self.guilty[half[0]] = error.code
+                    self.faulty[half[0]] = error.code
                 else:
-                    self.among(half)
+                    self.run(half)
 
 
 def _only(unit: Unit, kept: Sequence[int]) -> Unit:

@@ -1,5 +1,5 @@
-"""What passes between a run and its worker processes: a message is a length (8 bytes, little endian) and a
-pickle, on a pipe; model inputs pass through a `Slot`.
+"""Messages between a run and its worker processes: a length (8 bytes, little endian) and a pickle, over a
+pipe. Model inputs pass through a `SharedArray`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.privacy.deidentify import SecretKey
 from medsiglip.ingest.reasons import Rejected
 from medsiglip.ingest.units.plan import PlanOptions
-from medsiglip.ingest.workers.rendered_unit import DrawnUnit
+from medsiglip.ingest.workers.rendered_unit import RenderedUnit
 
 LENGTH = struct.Struct("<Q")
 READY = "ready"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Asks what `medsiglip.ingest.scan.scan.scan_file` makes of a file, in place of a unit to draw; with
-    `options` also to draw it, if it makes one unit of one image.
+class ScanTask:
+    """A file for `medsiglip.ingest.scan.scan.scan_file`; with `options` it is also rendered, if it makes one
+    unit of one image.
     """
 
     found: FoundFile
@@ -34,15 +34,15 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a unit: `drawn` (its inputs stay in the slot, of this `shape`), or of a file that was
-    looked at: `scanned`, beside `drawn` if it was drawn at once; else the code of `medsiglip.ingest.reasons`
-    why not.
+class Reply:
+    """The result of a unit: `rendered`, with its inputs in the shared array, of this `shape`; or of a scanned
+    file: `scanned`, and `rendered` if it was rendered too. Without a result, `code` is the reason, one of
+    `medsiglip.ingest.reasons`.
 
-    `retires` says that the worker ends and wants to be replaced.
+    `retires` says that the worker ends after this and has to be replaced.
     """
 
-    drawn: DrawnUnit | None = None
+    rendered: RenderedUnit | None = None
     scanned: Header | Rejected | None = None
     shape: tuple[int, ...] = (0,)
     code: str = ""

@@ -1,4 +1,4 @@
-"""Worker processes of our own: a worker that dies or hangs is known by the unit it held, and replaced."""
+"""Worker processes: one that crashes or hangs is replaced, and the unit it had is known."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.privacy.deidentify import SecretKey
 from medsiglip.ingest.reasons import Rejected
 from medsiglip.ingest.units.plan import PlanOptions, Unit
-from medsiglip.ingest.workers.isolation import draw_or_isolate
-from medsiglip.ingest.workers.messages import READY, Answer, Look, receive, send
-from medsiglip.ingest.workers.rendered_unit import DrawnUnit
-from medsiglip.ingest.workers.shared_array import Slot
+from medsiglip.ingest.workers.isolation import render_or_isolate
+from medsiglip.ingest.workers.messages import READY, Reply, ScanTask, receive, send
+from medsiglip.ingest.workers.rendered_unit import RenderedUnit
+from medsiglip.ingest.workers.shared_array import SharedArray
 
-# What one unit may take before it counts as hanging, several times what a busy core needs for it.
+# How long one unit may take before it counts as hanging: several times what a busy core needs.
 UNIT_SECONDS = 4.0
 BYTES_PER_SECOND = 8 << 20
 PIXELS_PER_SECOND = 20_000_000
 IMAGES_PER_SECOND = 50
-# What of a slide is decoded at most, in pixels of twice the usual price: tiles overlap the patches.
+# The most pixels that are decoded of a slide, doubled because tiles overlap the patches.
 SLIDE_PIXELS = 4 << 30
 # No codec packs more than about this many pixels into a byte, whatever rows and columns a header claims.
 PIXELS_PER_BYTE = 100
 START_SECONDS = 60.0
 CHECK_EVERY_S = 0.5
 MAX_BYTES_IN_FLIGHT = 384 << 20
-# Units that wait for each worker: work for the time that encoding takes in the thread that hands them out.
+# Units that wait for each worker: enough work for the time that encoding takes.
 UNITS_IN_FLIGHT = 64
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"),
@@ -45,13 +45,13 @@ _ONE_THREAD = dict.fromkeys(
 
 
 def usual_workers() -> int:
-    """One for each core, at most 8."""
+    """The default number of workers: one for each core, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, 8)
 
 
 def seconds_allowed(unit: Unit) -> float:
-    """How long drawing a unit may take: by its bytes, its pixels and its images."""
+    """How long rendering a unit may take, by its bytes, pixels and images."""
     size = sum(header.size for header in unit.headers)
     claimed = sum(unit.headers[s.file].rows * unit.headers[s.file].columns for s in unit.slices)
     pixels = min(SLIDE_PIXELS if unit.patches else claimed, PIXELS_PER_BYTE * size)
@@ -64,49 +64,51 @@ def seconds_allowed(unit: Unit) -> float:
 
 
 class WorkerClosedError(Exception):
-    """The pool is being closed; nobody waits for the result."""
+    """The pool is being closed, so the result is not needed."""
 
 
 class Worker:
-    """One process, started when first needed and again after it was lost.
+    """One process, started when it is first needed and again after it was lost.
 
-    It draws model inputs of `size` by a profile, or, with `AS_DISPLAYED` for one, display values.
+    It makes model inputs of `size` by a profile, or display values if the profile is `AS_DISPLAYED`.
     """
 
     def __init__(self, size: int, profile: str, seconds: Callable[[Unit], float] = seconds_allowed) -> None:
         self._arguments = (str(size), profile)
         self._seconds = seconds
-        self._slot = Slot()
+        self._shared = SharedArray()
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
 
-    def draw(self, unit: Unit) -> DrawnUnit:
-        """Have a unit drawn. Raises `WorkerLostError`, or `IngestError` if no worker can start at all."""
-        answer = self._ask(unit, self._seconds(unit))
-        if answer.drawn is None:
+    def render(self, unit: Unit) -> RenderedUnit:
+        """Render a unit. Raises `WorkerLostError`, or `IngestError` if no worker can start at all."""
+        answer = self._request(unit, self._seconds(unit))
+        if answer.rendered is None:
             raise WorkerLostError(answer.code)
-        return replace(answer.drawn, inputs=self._slot.take(answer.shape))
+        return replace(answer.rendered, inputs=self._shared.take(answer.shape))
 
     def scan(self, found: FoundFile, key: SecretKey) -> Header | Rejected:
-        """Have a file looked at as `scan_file` does. Raises as `draw` does."""
-        answer = self._ask(Look(found, key), UNIT_SECONDS + found.size / BYTES_PER_SECOND)
+        """What `scan_file` returns for a file. Raises as `render` does."""
+        answer = self._request(ScanTask(found, key), UNIT_SECONDS + found.size / BYTES_PER_SECOND)
         if answer.scanned is None:
             raise WorkerLostError(answer.code)
         return answer.scanned
 
-    def show(self, found: FoundFile, key: SecretKey, options: PlanOptions) -> tuple[Header, DrawnUnit] | None:
-        """Have a file looked at and drawn, in one go; None where that takes more. Raises as `draw` does."""
-        answer = self._ask(Look(found, key, options), UNIT_SECONDS + found.size / BYTES_PER_SECOND)
-        if answer.drawn is None or not isinstance(answer.scanned, Header):
+    def scan_and_render(
+        self, found: FoundFile, key: SecretKey, options: PlanOptions
+    ) -> tuple[Header, RenderedUnit] | None:
+        """Scan and render a file of one image in one step; None for any other. Raises as `render` does."""
+        answer = self._request(ScanTask(found, key, options), UNIT_SECONDS + found.size / BYTES_PER_SECOND)
+        if answer.rendered is None or not isinstance(answer.scanned, Header):
             return None
-        return answer.scanned, replace(answer.drawn, inputs=self._slot.take(answer.shape))
+        return answer.scanned, replace(answer.rendered, inputs=self._shared.take(answer.shape))
 
-    def _ask(self, task: Unit | Look, seconds: float) -> Answer:
+    def _request(self, task: Unit | ScanTask, seconds: float) -> Reply:
         process = self._running()
         deadline = time.monotonic() + seconds
         try:
             send(cast(BinaryIO, process.stdin), (task, seconds), deadline)
-            answer: Answer = receive(cast(BinaryIO, process.stdout), deadline)
+            answer: Reply = receive(cast(BinaryIO, process.stdout), deadline)
         except (EOFError, OSError) as error:
             self.end()
             if self._closed:
@@ -127,28 +129,28 @@ class Worker:
         return self._process.pid if self._process is not None else None
 
     def close(self) -> None:
-        """End the process for good; safe from any thread, which is how a waiting `draw` is interrupted."""
+        """End the process for good. Safe from any thread: this is how a waiting `render` is interrupted."""
         self._closed = True
         process = self._process
         if process is not None:
             process.kill()
 
     def end(self) -> None:
-        """End the process, if there is one; the next `draw` starts another."""
+        """End the process, if one runs; the next `render` starts another."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
             process.wait()
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
-                    with suppress(OSError):  # what was buffered for a dead process
+                    with suppress(OSError):  # data were buffered for a dead process
                         stream.close()
 
     def release(self) -> None:
-        """End the process for good and let go of its slot, from the thread that draws."""
+        """End the process for good and free its shared memory; called by the thread that renders."""
         self.close()
         self.end()
-        self._slot.close()
+        self._shared.close()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._closed:
@@ -157,9 +159,9 @@ class Worker:
             return self._process
         process = start_module(
             "medsiglip.ingest.workers.worker",
-            [*self._arguments, str(self._slot.descriptor)],
+            [*self._arguments, str(self._shared.descriptor)],
             environment=_ONE_THREAD,
-            descriptors=[self._slot.descriptor],
+            descriptors=[self._shared.descriptor],
         )
         self._process = process
         try:
@@ -179,17 +181,17 @@ class Worker:
 
 
 class WorkerPool:
-    """Draws units in several processes, in no fixed order, holding a bounded number of bytes."""
+    """Renders units in several processes, in no fixed order, with a bound on the bytes in memory."""
 
     def __init__(self, workers: int, size: int, profile: str) -> None:
         self._workers = [Worker(size, profile) for _ in range(workers)]
         self._size = size
         self._waiting: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[tuple[Unit, DrawnUnit | BaseException]] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[Unit, RenderedUnit | BaseException]] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Start the processes, which takes them half a second, without waiting for them."""
+        """Start the processes without waiting for them; they take half a second."""
         self._threads = [
             threading.Thread(target=_feed, args=(worker, self._waiting, self._results), daemon=True)
             for worker in self._workers
@@ -198,7 +200,7 @@ class WorkerPool:
             thread.start()
 
     def close(self) -> None:
-        """End the processes; a pool that was closed starts no others."""
+        """End the processes; a closed pool starts no others."""
         for _ in self._threads:
             self._waiting.put(None)
         for worker in self._workers:
@@ -207,12 +209,12 @@ class WorkerPool:
             thread.join(timeout=10.0)
         self._threads = []
 
-    def draw_all(
+    def render_all(
         self, units: Iterable[Unit], check: Callable[[], None] = lambda: None
-    ) -> Generator[tuple[Unit, DrawnUnit]]:
-        """Yield every unit with its result as it comes; leaving the iteration early ends the workers.
+    ) -> Generator[tuple[Unit, RenderedUnit]]:
+        """Yield every unit with its result, as they come; leaving the iteration early ends the workers.
 
-        `check` is called while a result is waited for, and may raise.
+        `check` is called while waiting for a result, and may raise.
         """
         if not self._threads:
             self.start()
@@ -225,15 +227,15 @@ class WorkerPool:
                     self._waiting.put(following)
                     count, held = count + 1, held + following.memory(self._size)
                     following = next(remaining, None)
-                unit, drawn = self._next_result(check)
+                unit, rendered = self._next_result(check)
                 count, held = count - 1, held - unit.memory(self._size)
-                if isinstance(drawn, BaseException):
-                    raise drawn
-                yield unit, drawn
+                if isinstance(rendered, BaseException):
+                    raise rendered
+                yield unit, rendered
         finally:
             self.close()
 
-    def _next_result(self, check: Callable[[], None]) -> tuple[Unit, DrawnUnit | BaseException]:
+    def _next_result(self, check: Callable[[], None]) -> tuple[Unit, RenderedUnit | BaseException]:
         while True:
             with suppress(queue.Empty):
                 return self._results.get(timeout=CHECK_EVERY_S)
@@ -251,17 +253,17 @@ class WorkerPool:
 def _feed(
     worker: Worker,
     waiting: queue.SimpleQueue[Unit | None],
-    results: queue.SimpleQueue[tuple[Unit, DrawnUnit | BaseException]],
+    results: queue.SimpleQueue[tuple[Unit, RenderedUnit | BaseException]],
 ) -> None:
     try:
-        with suppress(IngestError, WorkerClosedError, OSError):  # told again by the first unit
+        with suppress(IngestError, WorkerClosedError, OSError):  # the first unit raises it again
             worker.start()
         while (unit := waiting.get()) is not None:
             try:
-                results.put((unit, draw_or_isolate(worker.draw, unit)))
+                results.put((unit, render_or_isolate(worker.render, unit)))
             except WorkerClosedError:
                 return
-            except BaseException as error:  # raised again in the thread that waits for results
+            except BaseException as error:  # raised in the thread that waits for results
                 results.put((unit, error))
     finally:
         worker.release()

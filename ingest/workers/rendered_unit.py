@@ -1,4 +1,4 @@
-"""A unit drawn down to model input: what a worker process hands back."""
+"""A rendered unit as model inputs or display values in one array: what a worker process returns."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.ingest.render.render import Display
+from medsiglip.ingest.render.display import Display
 from medsiglip.ingest.units.plan import Slice, Unit
-from medsiglip.ingest.workers.unit_rendering import DrawnImage, FileOutcome, draw
+from medsiglip.ingest.units.rendered_image import FileOutcome, RenderedImage
+from medsiglip.ingest.workers.unit_rendering import render_images
 
-# In place of a profile: display values, as a person sees them.
+# In place of a profile: display values instead of model inputs.
 AS_DISPLAYED = "as-displayed"
 # Display values of a unit: 85 slices of a tomosynthesis are 0.7 GB, a CT of 2,000 slices in colour 1.6 GB.
-MAX_SHOWN_BYTES = 4 << 30
+MAX_DISPLAY_BYTES = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """How one image was drawn, and what was measured on it (`quality.<name>` in filters); `shape` is that of
-    its display values, if these are what was drawn.
+    """How one image was rendered, and what was measured on it (`quality.<name>` in filters). `shape` is that
+    of its display values, None for a model input.
     """
 
     slice: Slice
@@ -34,7 +35,7 @@ class ImageFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnUnit:
+class RenderedUnit:
     """`inputs` is uint8 [n, size, size, 3], one model input for each of `images`, or uint8 [m], the display
     values of all, one after the other; `files` has one outcome per header.
     """
@@ -44,19 +45,19 @@ class DrawnUnit:
     inputs: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8))
 
 
-def draw_unit(
+def render_unit(
     unit: Unit,
     size: int,
     profile: str,
     allocate: Callable[[tuple[int, ...]], NDArray[np.uint8]] = lambda shape: np.empty(shape, np.uint8),
-) -> DrawnUnit:
-    """Decode, render and resize a unit; the inputs are drawn into what `allocate` gives for their shape."""
+) -> RenderedUnit:
+    """Decode, render and resize a unit, into an array that `allocate` returns for its shape."""
     from medsiglip.preprocess import to_model_input
 
     files: list[FileOutcome] = []
     images: list[ImageFacts] = []
     inputs = allocate((unit.max_images, size, size, 3))
-    for item in draw(unit, lambda values: to_model_input(values, size, profile)):
+    for item in render_images(unit, lambda values: to_model_input(values, size, profile)):
         if isinstance(item, FileOutcome):
             files.append(item)
             continue
@@ -70,23 +71,23 @@ def draw_unit(
                 item.quality,
             )
         )
-    return DrawnUnit(tuple(files), tuple(images), inputs[: len(images)])
+    return RenderedUnit(tuple(files), tuple(images), inputs[: len(images)])
 
 
-def show_unit(unit: Unit, allocate: Callable[[tuple[int, ...]], NDArray[np.uint8]]) -> DrawnUnit:
-    """Decode and render a unit to display values, in an array that `allocate` gives again for each greater
-    size, with what it held. Raises MemoryError beyond `MAX_SHOWN_BYTES`.
+def render_for_display(unit: Unit, allocate: Callable[[tuple[int, ...]], NDArray[np.uint8]]) -> RenderedUnit:
+    """Decode and render a unit to display values. `allocate` is called for each greater size and returns an
+    array that still holds what was written. Raises MemoryError beyond `MAX_DISPLAY_BYTES`.
     """
     files: list[FileOutcome] = []
     images: list[ImageFacts] = []
     shown = allocate((0,))
-    for item in draw(unit):
+    for item in render_images(unit):
         if isinstance(item, FileOutcome):
             files.append(item)
             continue
         display = item.display
         begin, end = len(shown), len(shown) + display.values.size
-        if end > MAX_SHOWN_BYTES:
+        if end > MAX_DISPLAY_BYTES:
             raise MemoryError
         shown = allocate((end,))
         shown[begin:] = display.values.ravel()
@@ -94,21 +95,21 @@ def show_unit(unit: Unit, allocate: Callable[[tuple[int, ...]], NDArray[np.uint8
         images.append(
             ImageFacts(item.slice, display.rendering, display.params, display.warnings, item.quality, shape)
         )
-    return DrawnUnit(tuple(files), tuple(images), shown)
+    return RenderedUnit(tuple(files), tuple(images), shown)
 
 
-def shown_images(drawn: DrawnUnit) -> Iterator[DrawnImage]:
-    """The images of a unit drawn by `show_unit`; their values are parts of its array."""
+def displayed_images(rendered: RenderedUnit) -> Iterator[RenderedImage]:
+    """The images of a unit of `render_for_display`; their values are parts of its array."""
     begin = 0
-    for image in drawn.images:
+    for image in rendered.images:
         assert image.shape is not None
         end = begin + prod(image.shape)
-        values = drawn.inputs[begin:end].reshape(image.shape)
+        values = rendered.inputs[begin:end].reshape(image.shape)
         display = Display(values, image.rendering, image.params, image.warnings)
-        yield DrawnImage(image.slice, display, image.quality)
+        yield RenderedImage(image.slice, display, image.quality)
         begin = end
 
 
-def reject_unit(unit: Unit, code: str) -> DrawnUnit:
+def reject_unit(unit: Unit, code: str) -> RenderedUnit:
     """The result when nothing of a unit can be used."""
-    return DrawnUnit(tuple(FileOutcome(file, None, code) for file in range(len(unit.headers))))
+    return RenderedUnit(tuple(FileOutcome(file, None, code) for file in range(len(unit.headers))))

@@ -1,11 +1,10 @@
-"""Drawing a unit: decode and render its slices, one file at a time, holding back no more than percentiles
-need.
+"""Rendering a unit in this process: its slices are decoded and rendered file by file; those that need the
+percentiles of the whole series wait for them.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
@@ -13,55 +12,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.ingest.errors import DecodeError
+from medsiglip.ingest.dicom.transfer_syntaxes import UNCOMPRESSED
+from medsiglip.ingest.files.source import hash_file
 from medsiglip.ingest.header.header import Header
-from medsiglip.ingest.header.quality import measure
 from medsiglip.ingest.header.view import coded_view
 from medsiglip.ingest.pixels.decode import decode_picture, frames, open_dataset, pixel_hash
+from medsiglip.ingest.privacy.quiet import quiet
 from medsiglip.ingest.render.attributes import AttributeReader, PixelAttributes
+from medsiglip.ingest.render.display import Display
 from medsiglip.ingest.render.histogram import PERCENTILES, ValueHistogram
-from medsiglip.ingest.render.render import Display, limits_percentiles, render
-from medsiglip.ingest.scan.scan import hash_file, quiet
+from medsiglip.ingest.render.renderings import limits_percentiles, render
 from medsiglip.ingest.units.plan import Slice, Unit
+from medsiglip.ingest.units.rendered_image import Convert, FileOutcome, RenderedImage, code_of, finished
 
 if TYPE_CHECKING:
     from medsiglip.ingest.volumes.volume_file import VolumeFile
 
-_log = logging.getLogger(__name__)
-# Decoded slices of a series that wait for its percentiles; beyond this they are decoded a second time
-# instead.
+# Starting a worker takes about half a second: up to so many files are rendered in this process, if that is
+# safe.
+FEW_FILES = 12
+FEW_BYTES = 64 << 20
+# Decoded slices of a series that are held until its percentiles are known; beyond this they are decoded a
+# second time.
 MAX_HELD_BYTES = 256 << 20
-# Pixels of a slice that are counted where values have fractions: most are the only one of their value.
+# Pixels of a slice that are counted if values are fractions, of which most occur once.
 MAX_COUNTED_FRACTIONS = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class FileOutcome:
-    """What became of `Unit.headers[file]`: the hash of its pixels, or the code of `medsiglip.ingest.reasons`
-    that rejects it; `quality` is what the whole data set tells beyond the header.
-    """
-
-    file: int
-    pixel_hash: str | None
-    code: str | None = None
-    quality: Mapping[str, float | str | bool] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class DrawnImage:
-    """One image as a person would see it: display values uint8 [H, W] or [H, W, 3], and, where they are
-    converted to something else, what was measured on them.
-    """
-
-    slice: Slice
-    display: Display
-    quality: Mapping[str, float | str | bool] = field(default_factory=dict)
-
-
-Convert = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-
-
-# What shares its limits: a contrast of the series, and the percentiles that its rendering asks for.
+# Slices with the same limits: a contrast of the series, and the percentiles that its rendering needs.
 _Shared = tuple[int, tuple[float, float]]
 
 
@@ -74,68 +52,58 @@ class _Held:
 
 
 @dataclass(slots=True)
-class _DrawnFile:
+class _RenderedFile:
     pixel_hash: str
-    images: list[DrawnImage] = field(default_factory=list)
+    images: list[RenderedImage] = field(default_factory=list)
     waiting: list[_Held] = field(default_factory=list)
     histograms: dict[_Shared, ValueHistogram] = field(default_factory=dict)
     quality: Mapping[str, float | str | bool] = field(default_factory=dict)
 
 
-def draw(unit: Unit, convert: Convert | None = None) -> Iterator[FileOutcome | DrawnImage]:
-    """Yield one outcome for every file of the unit, and an image for every slice of the files that can be
-    drawn.
+def render_images(unit: Unit, convert: Convert | None = None) -> Iterator[FileOutcome | RenderedImage]:
+    """Yield one outcome for every file of the unit, and an image for every slice of the usable ones.
 
     `convert` turns display values into what is kept of them, such as model input. A file that fails at any
     frame gives no image at all. Never raises for what a file holds.
     """
     if unit.patches is not None:
-        from medsiglip.ingest.slides.slide_rendering import draw_slide
+        from medsiglip.ingest.slides.patches import render_slide
 
         with quiet():
-            yield from draw_slide(unit, unit.patches, convert)
+            yield from render_slide(unit, unit.patches, convert)
         return
     by_file: dict[int, list[Slice]] = {}
     for item in unit.slices:
         by_file.setdefault(item.file, []).append(item)
-    waiting: dict[int, _DrawnFile] = {}
+    waiting: dict[int, _RenderedFile] = {}
     histograms: dict[_Shared, ValueHistogram] = {}
     budget = _Budget()
     with quiet():
         for file, header in enumerate(unit.headers):
             try:
-                drawn = _draw_file(header, by_file.get(file, []), unit.whole_series, convert, budget)
+                rendered = _render_file(header, by_file.get(file, []), unit.whole_series, convert, budget)
             except Exception as error:
-                yield FileOutcome(file, None, _code_of(error))
+                yield FileOutcome(file, None, code_of(error))
                 continue
-            if drawn.waiting:
-                waiting[file] = drawn
+            if rendered.waiting:
+                waiting[file] = rendered
             else:
-                yield FileOutcome(file, drawn.pixel_hash, quality=drawn.quality)
-                yield from drawn.images
-            for shared, histogram in drawn.histograms.items():
+                yield FileOutcome(file, rendered.pixel_hash, quality=rendered.quality)
+                yield from rendered.images
+            for shared, histogram in rendered.histograms.items():
                 histograms.setdefault(shared, ValueHistogram()).extend(histogram)
         limits = {shared: h.limits(shared[1]) for shared, h in histograms.items()}
-        for file, drawn in waiting.items():
+        for file, rendered in waiting.items():
             try:
                 images = [
-                    _draw_held(unit, item, limits, convert)
-                    for item in _decoded(unit.headers[file], drawn.waiting)
+                    _render_held(unit, item, limits, convert)
+                    for item in _decoded(unit.headers[file], rendered.waiting)
                 ]
             except Exception as error:
-                yield FileOutcome(file, None, _code_of(error))
+                yield FileOutcome(file, None, code_of(error))
                 continue
-            yield FileOutcome(file, drawn.pixel_hash, quality=drawn.quality)
-            yield from (*drawn.images, *images)
-
-
-def _code_of(error: Exception) -> str:
-    if isinstance(error, DecodeError):
-        return error.code
-    if isinstance(error, MemoryError):
-        return "decoder-memory"
-    _log.warning("a file could not be drawn: %s", type(error).__name__)  # its message may quote the file
-    return "undecodable-pixels"
+            yield FileOutcome(file, rendered.pixel_hash, quality=rendered.quality)
+            yield from (*rendered.images, *images)
 
 
 class _Budget:
@@ -145,7 +113,7 @@ class _Budget:
         self._left = MAX_HELD_BYTES
 
     def hold(self, item: _Held) -> _Held:
-        """Forget the stored values if there is no room for them."""
+        """Drop the stored values if there is no room for them."""
         if item.stored is not None:
             self._left -= item.stored.nbytes
             if self._left < 0:
@@ -153,28 +121,28 @@ class _Budget:
         return item
 
 
-def _draw_file(
+def _render_file(
     header: Header, slices: Sequence[Slice], whole_series: bool, convert: Convert | None, budget: _Budget
-) -> _DrawnFile:
+) -> _RenderedFile:
     if header.kind == "picture":
         display = Display(decode_picture(header.path), "picture")
-        images = [_finished(s, display, convert) for s in slices]
-        return _DrawnFile(hash_file(header.path), images)
+        images = [finished(s, display, convert) for s in slices]
+        return _RenderedFile(hash_file(header.path), images)
     opened = _open(header)
-    drawn = _DrawnFile(opened.pixel_hash(), quality=opened.quality())
+    rendered = _RenderedFile(opened.pixel_hash(), quality=opened.quality())
     for item, stored, attributes, rendering in opened.images(slices):
         percentiles = _percentiles(attributes, rendering) if whole_series or len(slices) > 1 else None
         if percentiles is None or stored.ndim == 3:
-            drawn.images.append(_finished(item, render(stored, attributes, rendering=rendering), convert))
+            rendered.images.append(finished(item, render(stored, attributes, rendering=rendering), convert))
             continue
-        histogram = drawn.histograms.setdefault((item.contrast, percentiles), ValueHistogram())
+        histogram = rendered.histograms.setdefault((item.contrast, percentiles), ValueHistogram())
         histogram.add(_counted(stored), attributes)
-        drawn.waiting.append(budget.hold(_Held(item, stored, attributes, rendering)))
-    return drawn
+        rendered.waiting.append(budget.hold(_Held(item, stored, attributes, rendering)))
+    return rendered
 
 
 def _counted(stored: NDArray[Any]) -> NDArray[Any]:
-    """The pixels that percentiles are taken of: all, or an even part where most have a value of their own."""
+    """The pixels that percentiles are taken from: all, or an even sample if most values are unique."""
     step = ceil(sqrt(stored.size / MAX_COUNTED_FRACTIONS)) if stored.dtype.kind == "f" else 1
     return stored[::step, ::step] if step > 1 else stored
 
@@ -192,7 +160,7 @@ def _open(header: Header) -> _DicomFile | VolumeFile:
 
 
 class _DicomFile:
-    """The stored values of a DICOM file, and what rendering needs to know of them."""
+    """The stored values of a DICOM file, with the attributes that rendering needs."""
 
     def __init__(self, header: Header) -> None:
         self._dataset = open_dataset(header.path)
@@ -217,7 +185,7 @@ class _DicomFile:
     def _tiles(
         self, slices: Sequence[Slice]
     ) -> Iterator[tuple[Slice, NDArray[Any], PixelAttributes, str | None]]:
-        """The tiles of a mosaic; blank ones, with which the last row is filled up, are left out."""
+        """The tiles of a mosaic, without the blank ones that fill up its last row."""
         mosaic = next(frames(self._dataset, [0]))
         attributes = self._attributes.frame(0)
         all_blank = not mosaic.any()
@@ -232,7 +200,7 @@ class _DicomFile:
 
 
 def _decoded(header: Header, held: Sequence[_Held]) -> Iterator[_Held]:
-    """What waits of one file, decoded a second time where its values were not kept."""
+    """The waiting slices of one file, decoded a second time if their values were not kept."""
     lost = [item.slice for item in held if item.stored is None]
     again = _open(header).images(lost) if lost else iter(())
     for item in held:
@@ -241,12 +209,12 @@ def _decoded(header: Header, held: Sequence[_Held]) -> Iterator[_Held]:
         yield item
 
 
-def _draw_held(
+def _render_held(
     unit: Unit,
     item: _Held,
     limits: Mapping[_Shared, tuple[float, float]],
     convert: Convert | None,
-) -> DrawnImage:
+) -> RenderedImage:
     stored, item.stored = item.stored, None
     if stored is None:
         raise ValueError("a slice waits without its values")
@@ -255,14 +223,16 @@ def _draw_held(
     display = render(stored, item.attributes, rendering=item.rendering, limits=shared)
     if display.rendering.endswith("-percentile") and len(unit.slices) == 1:
         display = replace(display, warnings=(*display.warnings, "single-slice"))
-    return _finished(item.slice, display, convert)
+    return finished(item.slice, display, convert)
 
 
-def _finished(item: Slice, display: Display, convert: Convert | None) -> DrawnImage:
-    values = display.values
-    quality = measure(values) if convert else {}
-    is_blank = quality["blank"] if convert else int(values.min()) == int(values.max())
-    warnings = (*item.warnings, *display.warnings, *(("blank",) if is_blank else ()))
-    return DrawnImage(
-        item, replace(display, values=convert(values) if convert else values, warnings=warnings), quality
+def is_small_and_safe(units: Sequence[Unit]) -> bool:
+    """Whether there are few and small files, none of which needs a decoder in C, which a broken file could
+    crash or keep busy for ever.
+    """
+    headers = [header for unit in units for header in unit.headers]
+    return (
+        len(headers) <= FEW_FILES
+        and sum(header.size for header in headers) <= FEW_BYTES
+        and all(header.transfer_syntax_uid in UNCOMPRESSED for header in headers)
     )

@@ -1,4 +1,4 @@
-"""The worker process: reads units from standard input, draws them into its slot, answers on standard output.
+"""The worker process: tasks on standard input, images in shared memory, replies on standard output.
 
 Nothing here imports torch.
 """
@@ -19,59 +19,60 @@ import numpy as np
 
 from medsiglip.ingest.reasons import Rejected
 from medsiglip.ingest.units.plan import Unit, plan
-from medsiglip.ingest.workers.malloc import keep_freed_memory
-from medsiglip.ingest.workers.messages import READY, Answer, Look, receive, send
-from medsiglip.ingest.workers.rendered_unit import AS_DISPLAYED, draw_unit, show_unit
-from medsiglip.ingest.workers.shared_array import Slot
+from medsiglip.ingest.workers.messages import READY, Reply, ScanTask, receive, send
+from medsiglip.ingest.workers.rendered_unit import AS_DISPLAYED, render_for_display, render_unit
+from medsiglip.ingest.workers.shared_array import SharedArray
 
-# A file that wants more than this to be drawn is rejected; the machine's other programs are not.
+# A file that needs more than this is rejected, so that other programs on the machine keep their memory.
 MAX_MEMORY = 4 << 30
-# Decoders may leak: a worker that holds this much after a unit is replaced.
+# Decoders may leak: a worker that still uses this much after a unit is replaced.
 RETIRING_MEMORY = 1 << 30
+# Just below the greatest size that glibc lets its threshold follow (DEFAULT_MMAP_THRESHOLD_MAX, mallopt(3)).
+_LARGEST_KEPT = (32 << 20) - (1 << 16)
 _NOTHING = np.zeros((0, 1, 1, 3), np.uint8)
 
 
-def _serve(source: BinaryIO, sink: BinaryIO, slot: Slot, size: int, profile: str) -> None:
+def _serve(source: BinaryIO, sink: BinaryIO, shared: SharedArray, size: int, profile: str) -> None:
     send(sink, READY)
     while True:
         try:
             task, seconds = receive(source)
         except EOFError:
             return
-        # Should the parent be gone when the time is up, nobody else ends a decoder that hangs.
+        # If the parent is gone when the time is up, nothing else ends a decoder that hangs.
         signal.setitimer(signal.ITIMER_REAL, seconds + 2.0)
         try:
-            answer = _done(task, slot, size, profile)
+            reply = _perform(task, shared, size, profile)
         except MemoryError:
-            answer = Answer(code="decoder-memory", retires=True)
-        except Exception:  # the parent narrows it down to a file
-            answer = Answer(code="undecodable-pixels")
+            reply = Reply(code="decoder-memory", retires=True)
+        except Exception:  # the parent finds out which file it is
+            reply = Reply(code="undecodable-pixels")
         signal.setitimer(signal.ITIMER_REAL, 0.0)
-        send(sink, answer)
-        if answer.retires:
+        send(sink, reply)
+        if reply.retires:
             return
 
 
-def _done(task: Unit | Look, slot: Slot, size: int, profile: str) -> Answer:
-    if isinstance(task, Look):
-        return _looked_at(task, slot)
+def _perform(task: Unit | ScanTask, shared: SharedArray, size: int, profile: str) -> Reply:
+    if isinstance(task, ScanTask):
+        return _scan(task, shared)
     if profile == AS_DISPLAYED:
-        drawn = show_unit(task, slot.array)
+        rendered = render_for_display(task, shared.array)
     else:
-        drawn = draw_unit(task, size, profile, slot.array)
-    return Answer(replace(drawn, inputs=_NOTHING), shape=drawn.inputs.shape, retires=_is_bloated())
+        rendered = render_unit(task, size, profile, shared.array)
+    return Reply(replace(rendered, inputs=_NOTHING), shape=rendered.inputs.shape, retires=_is_bloated())
 
 
-def _looked_at(look: Look, slot: Slot) -> Answer:
+def _scan(task: ScanTask, shared: SharedArray) -> Reply:
     from medsiglip.ingest.scan.scan import scan_file
 
-    scanned = scan_file(look.found, look.key)
-    units = [] if look.options is None or isinstance(scanned, Rejected) else plan([scanned], look.options)
+    scanned = scan_file(task.found, task.key)
+    units = [] if task.options is None or isinstance(scanned, Rejected) else plan([scanned], task.options)
     if [unit.max_images for unit in units] != [1]:
-        return Answer(scanned=scanned, retires=_is_bloated())
-    drawn = show_unit(units[0], slot.array)
-    answer = Answer(replace(drawn, inputs=_NOTHING), scanned, drawn.inputs.shape)
-    return replace(answer, retires=_is_bloated())
+        return Reply(scanned=scanned, retires=_is_bloated())
+    rendered = render_for_display(units[0], shared.array)
+    reply = Reply(replace(rendered, inputs=_NOTHING), scanned, rendered.inputs.shape)
+    return replace(reply, retires=_is_bloated())
 
 
 @cache
@@ -91,10 +92,10 @@ def _is_bloated() -> bool:
 
 
 def _limit_memory() -> None:
-    """Let a file that would take too much memory fail, and be the one to go if the machine runs out."""
+    """Bound the memory of a file, and make this the first process to end if the machine runs out."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = min(MAX_MEMORY, machine * 3 // 4)
-    with contextlib.suppress(OSError, ValueError):  # a lower limit stands already
+    with contextlib.suppress(OSError, ValueError):  # a lower limit is set already
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold a patient's pixels
@@ -102,8 +103,18 @@ def _limit_memory() -> None:
         Path("/proc/self/oom_score_adj").write_text("900", "ascii")
 
 
+def keep_freed_memory() -> None:
+    """Make the allocator reuse freed arrays of up to 32 MiB instead of returning each to the system.
+
+    glibc maps large arrays one by one, and their pages are faulted in anew each time: half the time of
+    rendering a radiograph. It stops doing so for sizes that it has seen freed once (M_MMAP_THRESHOLD in
+    mallopt(3)), and then gives memory back once 64 MiB lie free. Elsewhere this does nothing.
+    """
+    bytearray(_LARGEST_KEPT)
+
+
 def main() -> None:
-    """Serve until standard input ends; decoders that print are kept off the pipe."""
+    """Serve until standard input ends. Decoders that print do not reach the pipe."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent decides when to stop, and kills
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -117,9 +128,9 @@ def main() -> None:
     import PIL.Image  # noqa: F401
     import pydicom.pixels  # noqa: F401
 
-    import medsiglip.preprocess  # noqa: F401  # a first file is not timed with what it needs loaded
+    import medsiglip.preprocess  # noqa: F401  # loaded before the time of the first file counts
 
-    _serve(source, sink, Slot(int(sys.argv[3])), int(sys.argv[1]), sys.argv[2])
+    _serve(source, sink, SharedArray(int(sys.argv[3])), int(sys.argv[1]), sys.argv[2])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Words of other patients' reports in the text of a draft.
 
-Reports of similar cases are evidence beside a draft. What a generator repeats of them is no statement about
-this patient and may name another one, so it does not stand in the text; a person's text stays, with a flag.
+Reports of similar cases are evidence beside a draft. What a generator repeats of them is not a statement
+about this patient and may name another one, so it is not kept in the text; a person's text is kept, with a
+flag.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from medsiglip.medgemma.generators import evidence_only
 from medsiglip.medgemma.records import Check, Draft, Evidence
 
 WITHHELD = "context_withheld"
-"""The key of a draft's `details` that says how many sentences a reply that was not kept had copied."""
+"""The key of a draft's `details` that counts the copied sentences of a reply that was not kept."""
 
 
 def copied_by_generator(text: str, evidence: Evidence, unaided: str) -> tuple[Overlap, ...]:
@@ -23,12 +24,12 @@ def copied_by_generator(text: str, evidence: Evidence, unaided: str) -> tuple[Ov
     patient's texts nor in `unaided`, what the generator wrote without having seen those reports.
 
     A sentence that any report may hold, such as "No pleural effusion.", counts only where the scores do not
-    bear it out: where it contradicts one, or says that something is there which no score says is there.
+    support it: where it contradicts one, or states a finding as present that no score has as present.
     """
     found = overlaps(text, _others(evidence), _own(evidence, unaided))
     if all(overlap.kind != "stock" for overlap in found):
         return found
-    doubtful = sorted(check.start for check in check_draft(text, evidence) if not _is_borne_out(check))
+    doubtful = sorted(check.start for check in check_draft(text, evidence) if not _is_supported(check))
     return tuple(
         overlap
         for overlap in found
@@ -40,26 +41,27 @@ def copied_by_generator(text: str, evidence: Evidence, unaided: str) -> tuple[Ov
 def copied_by_person(text: str, draft: Draft) -> tuple[Overlap, ...]:
     """The sentences of a person's text that hold names, numbers or unusual wording of similar cases' reports.
 
-    Sentences that any report may hold are not among them: people write those by themselves.
+    Sentences that any report may hold are not among them: people write those independently.
     """
     own = [draft.text_without_context or ""]
     if draft.text_without_context is None and draft.history:
         own.append(draft.history[0].text or "")  # of a generator that saw no report of another patient
-    if draft.generator == evidence_only.NAME:
+    if draft.generator == evidence_only.EVIDENCE_ONLY:
         own = []
     found = overlaps(text, _others(draft.evidence), _own(draft.evidence, *own))
     return tuple(overlap for overlap in found if overlap.kind in ("identity", "wording"))
 
 
 def copied_in(draft: Draft, text: str) -> tuple[Overlap, ...]:
-    """The sentences of `text`, the draft's as it stands, that are copied, by whoever wrote it.
+    """The copied sentences of `text`, the current text of the draft, whether a person or a generator wrote
+    it.
 
-    What this version makes has none before a person edits it. Drafts of earlier versions may have some, for
-    `evidence-only` quoted similar cases then, and gave the case as the source of the sentence.
+    Drafts of this version have none before a person edits them. Those of earlier versions may:
+    `evidence-only` quoted similar cases then, with the case as the source of the sentence.
     """
     if is_persons(draft):
         return copied_by_person(text, draft)
-    if draft.generator == evidence_only.NAME:
+    if draft.generator == evidence_only.EVIDENCE_ONLY:
         return tuple(_quoted(draft))
     if draft.text_without_context is None:
         return ()
@@ -83,26 +85,26 @@ def left_out(text: str, copied: Sequence[Overlap]) -> str:
 
 
 def stand_in(overlap: Overlap) -> str:
-    """What is written in place of words of a similar case; cases are counted from one."""
+    """The replacement for words of a similar case; cases are counted from one."""
     return f"[similar case {overlap.source + 1}]"
 
 
 def warnings_of(draft: Draft) -> tuple[str, ...]:
-    """Sentences that tell a person of copied words, without repeating them."""
-    told = []
+    """Sentences that warn a person of copied words, without repeating them."""
+    warnings = []
     withheld = draft.details.get(WITHHELD)
     if withheld:
-        told.append(
+        warnings.append(
             "The reply that was drafted with the reports of similar cases repeated words of them (sentences: "
             f"{withheld['sentences']}) and was not kept; this text was drafted without those reports."
         )
     flagged = len({check.start for check in draft.checks if "copied-from-similar-case" in check.flags})
     if flagged:
-        told.append(
+        warnings.append(
             f"Words of another patient's report stand in this text (sentences: {flagged}); make sure that "
             "they are true of this patient and name nobody else."
         )
-    return tuple(told)
+    return tuple(warnings)
 
 
 def _others(evidence: Evidence) -> list[str]:
@@ -110,7 +112,7 @@ def _others(evidence: Evidence) -> list[str]:
 
 
 def _own(evidence: Evidence, *more: str) -> list[str]:
-    """What may be said of this patient without having seen another's report."""
+    """Texts about this patient that owe nothing to the reports of others."""
     prior = evidence.prior
     age = "" if evidence.patient_age is None else f"{evidence.patient_age:g} years old"
     found = [evidence.indication, evidence.study_date, age, evidence_only.compose(evidence)[0], *more]
@@ -118,8 +120,8 @@ def _own(evidence: Evidence, *more: str) -> list[str]:
     return [text for text in found if text]
 
 
-def _is_borne_out(check: Check) -> bool:
-    """Whether the scores agree, or nothing scored what a sentence denies, or it speaks of no finding."""
+def _is_supported(check: Check) -> bool:
+    """Whether the scores agree, or a sentence denies a finding without a score, or names no finding."""
     if check.finding is None or check.verdict == "agree":
         return True
     return check.polarity is False and check.verdict != "contradict"

@@ -1,4 +1,4 @@
-"""Findings by the words of reports, and the scores of a study by finding."""
+"""The lexicon: findings by the words of reports, and the scores of a study by finding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EVERYTHING = "*"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a phrase says: that one of `findings` is there, or, if not `asserts`, that it is absent."""
+    """What a phrase states: that one of `findings` is present, or, if not `asserts`, absent."""
 
     findings: tuple[str, ...]
     asserts: bool = True
@@ -35,14 +35,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """Phrases of findings, of subjects and of their states, and the findings themselves."""
+    """The findings by name, and the phrases for findings, for subjects and for states of subjects.
+
+    `state_claims` has what a state of a subject claims, by (subject, state).
+    """
 
     entries: Mapping[str, Entry]
     labels: Mapping[tuple[str, ...], str]
     phrases: PhraseTable[Claim]
     subjects: PhraseTable[str]
     states: PhraseTable[str]
-    said: Mapping[tuple[str, str], tuple[Claim, ...]]
+    state_claims: Mapping[tuple[str, str], tuple[Claim, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +71,19 @@ def lexicon() -> Lexicon:
         for phrase in fields.get("denials", ()):
             phrases.add(phrase, Claim((name,), asserts=False))
     subjects: PhraseTable[str] = PhraseTable()
-    said = {}
+    state_claims = {}
     for subject, fields in data["subjects"].items():
         for phrase in fields["words"]:
             subjects.add(phrase, subject)
-        said.update({(subject, state): _claims(fields[state]) for state in fields if state != "words"})
+        state_claims.update(
+            {(subject, state): _claims(fields[state]) for state in fields if state != "words"}
+        )
     states: PhraseTable[str] = PhraseTable()
     for state, texts in table("polarity")["states"].items():
         for phrase in texts:
             states.add(phrase, state)
     entries = {name: _entry(fields) for name, fields in data["findings"].items()}
-    return Lexicon(entries, labels, phrases, subjects, states, said)
+    return Lexicon(entries, labels, phrases, subjects, states, state_claims)
 
 
 def is_general(claim: Claim) -> bool:
@@ -100,8 +105,8 @@ def scores(findings: Iterable[Finding]) -> tuple[Score, ...]:
 
 
 def own_phrases(of: Iterable[Score]) -> PhraseTable[Claim]:
-    """Phrases for the labels that the lexicon does not know: their own words, unless those are words that any
-    report uses of anything, such as "normal" or "severe".
+    """Phrases for the labels that the lexicon does not know: their own words, unless those are words that
+    reports use of anything, such as "normal" or "severe".
     """
     phrases: PhraseTable[Claim] = PhraseTable()
     for score in of:

@@ -1,8 +1,8 @@
-"""Sentences of a text whose words stand in a row in texts of other patients.
+"""Sentences of a text that share runs of words with texts of other patients.
 
 Words are compared as in `medsiglip.medgemma.checks.terms`, and without accents and punctuation. Runs of up to
-three words are looked up in tables, so that the work grows with the lengths of the texts and not with their
-product.
+three words are looked up in tables, so that the work grows with the total length of the texts and not with
+the product of their lengths.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Part = TypeVar("Part", str, Run)
 _RUN = 3
 """Words in a row that are looked up at once."""
 _WHOLE, _WHOLE_UNUSUAL = 0.8, 0.6
-"""The share of a sentence's words that makes it nearly the whole, and where some of them are unusual."""
+"""The share of a sentence's words that counts as the whole, and the share where some words are unusual."""
 _LONG = 8
 """Words in a row that are a copy in a sentence of any length."""
 _OF_ONE = 10
-"""Words in a row with a side or place that only one report is likely to hold."""
+"""Words in a row with a side or place that are likely to be of one report only."""
 _PART = 3
 """The fewest words of a line or part of a sentence that are a copy by themselves."""
 _FEW_DIGITS, _DIGITS = 4, 6
@@ -53,7 +53,7 @@ _BEFORE_A_START = frozenset('.!?:;\n"“(>')
 class Overlap:
     """The sentence `text[start:end]`, which holds words of `others[source]` that the own texts do not hold.
 
-    `kind` is what is common to the two:
+    `kind` is what the two have in common:
     - `identity`: a name, an address, or a number, date or size with its words;
     - `wording`: the sentence, or eight words in a row, with a word that reports do not use of everybody;
     - `place`: the whole sentence, in words that reports use of everybody, with a side or place;
@@ -88,7 +88,8 @@ def overlaps(text: str, others: Sequence[str], own: Sequence[str] = ()) -> tuple
 @dataclass(frozen=True, slots=True)
 class _Comparison:
     """What other patients' texts hold and the own ones do not: runs of words, digits, addresses, each with
-    the position of its text. `known` are words that tell nothing, `names` those that are written as names.
+    the position of its text. `known` are words that identify nothing, `names` those that are written as
+    names.
     """
 
     runs: Mapping[Run, int]
@@ -109,7 +110,7 @@ class _Comparison:
         )
 
     def shared(self, text: str, start: int, end: int) -> tuple[int, Kind] | None:
-        """The source and kind of what a sentence shares; None if that is nothing."""
+        """The source and kind of what a sentence shares; None if it shares nothing."""
         found = _words(text, start, end)
         row = [word.text for word in found]
         identity = self._identity(text, start, end, found)
@@ -165,7 +166,7 @@ class _Comparison:
         word = found[at].text
         labelled = _is_labelled(text, found, at)
         if word in self.known:
-            # A name all the same where the same title or label stands before it in another patient's text.
+            # Still a name where the same title or label precedes it in another patient's text.
             return self.runs.get((found[at - 1].text, word)) if labelled else None
         if len(word) < 2 or not word.isalpha():
             return None
@@ -230,7 +231,7 @@ def _names(texts: Iterable[str]) -> frozenset[str]:
 
 
 def _is_proper(text: str, word: Word) -> bool:
-    """Whether a word has a capital that neither the begin of a sentence nor an abbreviation gives it."""
+    """Whether a word has a capital that is not due to the start of a sentence or to an abbreviation."""
     written = text[word.start : word.end]
     if not written[0].isupper() or written.isupper():
         return False
@@ -239,7 +240,7 @@ def _is_proper(text: str, word: Word) -> bool:
 
 
 def _is_labelled(text: str, found: Sequence[Word], at: int) -> bool:
-    """Whether a title stands before a word, or a label such as "Patient:"."""
+    """Whether a title precedes a word, or a label such as "Patient:"."""
     if not at or not text[found[at].start].isupper():
         return False
     before = found[at - 1]

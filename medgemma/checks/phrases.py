@@ -1,4 +1,4 @@
-"""A sentence as a row of phrases, each with the parts it can play, and what it states of its subjects."""
+"""A sentence as a row of phrases, each with the parts it can play, and its mentions of findings."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A claim at the phrase `position`. Of a state, `subject` is where its subject stands, and `partly` says
-    that this is one side or place of it.
+    """A claim at the phrase `position`. Of a state, `subject` is the position of its subject, and `partly`
+    whether this is one side or place of it.
     """
 
     position: int
@@ -40,7 +40,7 @@ class Mention:
 
 
 def phrases(found: Sequence[Word], own: PhraseTable[Claim]) -> list[Phrase]:
-    """Part the words of a sentence into phrases: the longest known, else single words."""
+    """Split the words of a sentence into phrases: the longest known, else single words."""
     texts = [word.text for word in found]
     row, position = [], 0
     while position < len(texts):
@@ -84,11 +84,11 @@ def _phrase(text: str, start: int, end: int, parts: Sequence[Part], own: Sequenc
 
 
 def mentions(row: Sequence[Phrase]) -> list[Mention]:
-    """All that a sentence speaks of: findings by name, and states of a subject, in order."""
+    """The findings that a sentence names and the states of its subjects, in order."""
     found = [
         Mention(position, claim)
         for position, phrase in enumerate(row)
-        if phrase.claims and not _elsewhere(row, position)
+        if phrase.claims and not _in_unscored_organ(row, position)
         for claim in phrase.claims
         if not (is_general(claim) and [after.text for after in row[position + 1 : position + 2]] == [":"])
     ]
@@ -96,8 +96,8 @@ def mentions(row: Sequence[Phrase]) -> list[Mention]:
     return sorted(found, key=lambda mention: mention.position)
 
 
-def _elsewhere(row: Sequence[Phrase], position: int) -> bool:
-    """Whether a finding lies in an organ of which no score speaks: "nodules in the thyroid"."""
+def _in_unscored_organ(row: Sequence[Phrase], position: int) -> bool:
+    """Whether a finding lies in an organ without scores: "nodules in the thyroid"."""
     after = row[position + 1 : position + 4]
     if not after or after[0].text not in ("in", "of", "within"):
         return False
@@ -146,19 +146,19 @@ class _States:
         near = bool(self.subjects) and self.strangers <= 2 and position - self.subjects[-1] <= 3 * _REACH
         if near and not self.used and (self.verb or position - self.subjects[-1] <= 2):
             self.used = True
-            yield from self._said(position, state, self.subjects)
+            yield from self._claims_of(position, state, self.subjects)
             return
         following = list(self._following(position, state))
         if following:
             self.taken.update(following)
-            yield from self._said(position, state, following)
+            yield from self._claims_of(position, state, following)
         elif near and self.used:
-            yield from self._said(position, state, self.subjects)
+            yield from self._claims_of(position, state, self.subjects)
         elif state == "normal" and len(self.row) <= 3 and not self.subjects:
             yield Mention(position, Claim((EVERYTHING,), asserts=False))
 
     def _following(self, position: int, state: str) -> Iterator[int]:
-        """Positions of the subjects that a state before them speaks of."""
+        """Positions of the subjects to which a state before them belongs."""
         ends = {"contrast", "stop", "negation", "state"} | (set() if state == "fluid" else {"verb"})
         some = False
         for later in range(position + 1, min(position + 1 + _REACH, len(self.row))):
@@ -169,11 +169,11 @@ class _States:
             elif phrase.claims or phrase.parts & ends or (some and not phrase.parts):
                 return
 
-    def _said(self, position: int, state: str, subjects: Sequence[int]) -> Iterator[Mention]:
+    def _claims_of(self, position: int, state: str, subjects: Sequence[int]) -> Iterator[Mention]:
         for subject in subjects:
             name = self.row[subject].subject
             partly = self._partly(min(position, subject), max(position, subject))
-            for claim in lexicon().said.get((name or "", state), ()):
+            for claim in lexicon().state_claims.get((name or "", state), ()):
                 yield Mention(position, claim, subject, partly)
 
     def _partly(self, first: int, last: int) -> bool:
@@ -182,7 +182,7 @@ class _States:
 
 
 def one_sided(row: Sequence[Phrase]) -> bool:
-    """Whether phrases speak of one side or one place only."""
+    """Whether phrases name one side or one place only."""
     sides = {phrase.text for phrase in row if "side" in phrase.parts}
     if any("both" in phrase.parts for phrase in row) or {"left", "right"} <= sides:
         return False

@@ -1,8 +1,8 @@
-"""Whether a sentence says that its findings are there, absent, or leaves them open.
+"""Whether a sentence states that its findings are present or absent, or leaves them open.
 
 Scopes in the manner of NegEx and ConText (Chapman 2001, Harkema 2009): triggers before and after a finding,
-each with a reach that other words end. The triggers are in `terms/polarity.toml`; one pass forward carries
-what was opened, with a step back from each trigger that follows its findings.
+each with a scope that other words end. The triggers are in `terms/polarity.toml`; one pass forward keeps the
+open scopes, with a step back from each trigger that follows its findings.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from medsiglip.medgemma.checks.phrases import Mention, Phrase, mentions, one_sid
 from medsiglip.medgemma.checks.terms import PhraseTable, Word
 
 _LOOK = 14
-"""How far the end of a list is looked for, in phrases; it bounds the work on texts without full stops."""
+"""Phrases that are searched for the end of a list; it bounds the work on texts without full stops."""
 
 _EITHER = ("or", "and or")
 _WHERE = ("in", "at", "within", "involving")
@@ -26,8 +26,9 @@ _MODIFIERS = frozenset({"side", "severity", "part", "place"})
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One claim of a sentence. `present` is whether it says that the claim's findings are there; None if it
-    leaves that open: hedged, asked, or denied of one side only. `start` and `end` are the clause's offsets.
+    """One claim of a sentence. `present` is whether it states that the claim's findings are present; None if
+    it leaves that open: hedged, questioned, or denied of one side only. `start` and `end` are the clause's
+    offsets.
     """
 
     claim: Claim
@@ -38,22 +39,22 @@ class Statement:
 
 
 def statements(found: Sequence[Word], own: PhraseTable[Claim], *, unseen: bool = False) -> list[Statement]:
-    """Return what the words of one sentence state, in order; `unseen` if its section speaks of no picture."""
+    """Return what the words of one sentence state, in order; `unseen` if its section describes no picture."""
     row = phrases(found, own)
     reading = _Reading(row, mentions(row))
-    spoken = reading.read()
-    bounds = _clauses(row, spoken, reading.cuts)
+    read = reading.read()
+    bounds = _clauses(row, read, reading.cuts)
     otherwise = any(phrase.text in ("otherwise", "elsewhere", "remaining", "remainder") for phrase in row)
     result = []
-    for heard, (start, end) in zip(spoken, bounds, strict=True):
-        present = None if unseen else heard.present()
-        result.append(Statement(heard.mention.claim, present, start, end, otherwise))
+    for scoped, (start, end) in zip(read, bounds, strict=True):
+        present = None if unseen else scoped.present()
+        result.append(Statement(scoped.mention.claim, present, start, end, otherwise))
     return result
 
 
 @dataclass(slots=True)
-class _Heard:
-    """A mention and the triggers that reach it."""
+class _ScopedMention:
+    """A mention and the triggers in whose scope it lies."""
 
     mention: Mention
     clause: int = 0
@@ -76,8 +77,8 @@ class _Heard:
 
 @dataclass(slots=True)
 class _Reading:
-    """One pass over a sentence. `negation`, `hedge`, `asked` and `memory` are where triggers stand that still
-    reach what follows; `cuts` is where each clause begins.
+    """One pass over a sentence. `negation`, `hedge`, `question` and `memory` are the positions of triggers
+    whose scope is still open; `cuts` is where each clause begins.
     """
 
     row: Sequence[Phrase]
@@ -85,34 +86,34 @@ class _Reading:
     negation: int | None = None
     strong: bool = False
     hedge: int | None = None
-    asked: int | None = None
+    question: int | None = None
     memory: int | None = None
     verb: bool = False
-    heard: list[_Heard] = field(default_factory=list)
+    scoped: list[_ScopedMention] = field(default_factory=list)
     cuts: list[int] = field(default_factory=lambda: [0])
     mentions_in_scope: int = 0
     noun_start: int = 0
 
-    def read(self) -> list[_Heard]:
+    def read(self) -> list[_ScopedMention]:
         upcoming = iter(self.found)
         following = next(upcoming, None)
         for position, phrase in enumerate(self.row):
             self._before(position, phrase)
             while following is not None and following.position == position:
-                self._hear(following)
+                self._add_mention(following)
                 following = next(upcoming, None)
             self._after(position, phrase)
         self._leave_open()
-        return self.heard
+        return self.scoped
 
-    # What a phrase opens or ends for the findings after it
+    # Scopes that a phrase opens or ends for the findings after it
 
     def _before(self, position: int, phrase: Phrase) -> None:
         parts = phrase.parts
         if "contrast" in parts or ("stop" in parts and phrase.text != ":" and not self._answered(position)):
             self._end(position)
             if phrase.text == ";":
-                self.asked = None
+                self.question = None
         elif phrase.text == ":":
             self.negation = self.hedge = None
         elif "joint" in parts:
@@ -135,12 +136,12 @@ class _Reading:
         if "hedge" in parts and not ("hedge_after" in parts and position == len(self.row) - 1):
             self.hedge = position
         if "open" in parts:
-            self.asked = position
+            self.question = position
         if "memory" in parts:
             self.memory = position
 
     def _answered(self, position: int) -> bool:
-        """Whether a dash stands like a colon, "pneumothorax - absent"."""
+        """Whether a dash is used as a colon, "pneumothorax - absent"."""
         following = self.row[position + 1] if position + 1 < len(self.row) else None
         return (
             self.row[position].text == "—" and following is not None and "negation_after" in following.parts
@@ -169,7 +170,7 @@ class _Reading:
         return len(self.cuts) - 1
 
     def _new_noun(self, position: int) -> bool:
-        """Whether "a small ..." begins here: what follows is stated anew."""
+        """Whether "a small ..." begins here, a statement of its own."""
         return position < len(self.row) and bool(self.row[position].parts & {"determiner", "severity"})
 
     def _list_goes_on(self, position: int) -> bool:
@@ -214,29 +215,29 @@ class _Reading:
 
     # The findings themselves
 
-    def _hear(self, mention: Mention) -> None:
-        heard = _Heard(mention, self._clause, partly=mention.partly)
+    def _add_mention(self, mention: Mention) -> None:
+        scoped = _ScopedMention(mention, self._clause, partly=mention.partly)
         reached = self.negation
         if reached is not None and mention.subject is not None and not self.strong:
             predicate = mention.subject < mention.position
             if predicate and reached < mention.subject and not self._one_noun(mention):
                 self._end(mention.subject)
-                heard.clause, reached = self._clause, None
-        heard.denied_before = reached is not None
-        heard.open = self.hedge is not None or self.asked is not None or self.memory is not None
+                scoped.clause, reached = self._clause, None
+        scoped.denied_before = reached is not None
+        scoped.open = self.hedge is not None or self.question is not None or self.memory is not None
         if reached is not None:
-            heard.first = self.mentions_in_scope == 0
+            scoped.first = self.mentions_in_scope == 0
             self.mentions_in_scope += 1
             near = [*self.row[max(self.noun_start, mention.position - _LOOK) : mention.position]]
             near += self._place_after(mention.position)
             particular = any(
                 "part" in phrase.parts for phrase in near if phrase.state != "enlarged" or not mention.subject
             )
-            heard.partly = heard.partly or particular or one_sided(near)
-            heard.partly = heard.partly or (
+            scoped.partly = scoped.partly or particular or one_sided(near)
+            scoped.partly = scoped.partly or (
                 is_general(mention.claim) and self._qualified(reached, mention.position)
             )
-        self.heard.append(heard)
+        self.scoped.append(scoped)
 
     def _qualified(self, negation: int, position: int) -> bool:
         """Whether a general word is narrowed: "no osseous abnormality", "no findings of pneumonia"."""
@@ -265,7 +266,7 @@ class _Reading:
     # Triggers that follow their findings
 
     def _is_after(self, position: int, phrase: Phrase) -> bool:
-        """Whether a trigger that may stand on either side stands after its finding."""
+        """Whether a trigger that may precede or follow its finding follows it."""
         if "negation_after" not in phrase.parts and phrase.text != "no":
             return False
         before = self.row[position - 1] if position else None
@@ -282,26 +283,28 @@ class _Reading:
         )
         if not denies and not phrase.parts & {"hedge_after", "open_after"}:
             return
-        for heard in list(self._reached_back(position)):
-            if denies and (heard.mention.claim.asserts or phrase.state is None):
-                heard.denied_after = True
-                heard.partly = heard.partly or one_sided(self._noun_around(heard.mention.position, position))
+        for scoped in list(self._reached_back(position)):
+            if denies and (scoped.mention.claim.asserts or phrase.state is None):
+                scoped.denied_after = True
+                scoped.partly = scoped.partly or one_sided(
+                    self._noun_around(scoped.mention.position, position)
+                )
             elif not denies:
-                heard.open = True
+                scoped.open = True
 
-    def _reached_back(self, position: int) -> Iterator[_Heard]:
+    def _reached_back(self, position: int) -> Iterator[_ScopedMention]:
         """The findings just before a trigger: one before "is", all of a list before "are"."""
         at, plural = position - 1, False
         while at >= 0 and (self.row[at].parts & {"verb"} or self.row[at].text in (":", "—", "be", ",")):
             plural = plural or self.row[at].text in ("are", "were", "have", "have been", "remain")
             at -= 1
         listed = plural
-        for heard in reversed(self.heard):
-            if heard.mention.position > at:
+        for scoped in reversed(self.scoped):
+            if scoped.mention.position > at:
                 continue
-            if at - heard.mention.position > _LOOK or heard.clause != self._clause:
+            if at - scoped.mention.position > _LOOK or scoped.clause != self._clause:
                 return
-            between = self.row[heard.mention.position + 1 : at + 1]
+            between = self.row[scoped.mention.position + 1 : at + 1]
             ends = {"verb", "contrast", "negation", "negation_after", "hedge_after"}
             if any(phrase.parts & ends for phrase in between):
                 return
@@ -310,8 +313,8 @@ class _Reading:
                 if not (listed or either):
                     return
                 listed = True
-            yield heard
-            at = heard.mention.position
+            yield scoped
+            at = scoped.mention.position
 
     def _noun_around(self, mention: int, trigger: int) -> list[Phrase]:
         """The phrases that belong to a finding, back to the last joint or verb and on to the trigger."""
@@ -325,16 +328,16 @@ class _Reading:
     def _leave_open(self) -> None:
         """Leave open what a question or a bare heading names, and what is asserted as one of two."""
         last = self.row[-1].text if self.row else ""
-        for heard in self.heard:
-            at = heard.mention.position
-            asserted = heard.mention.claim.asserts and heard.present()
+        for scoped in self.scoped:
+            at = scoped.mention.position
+            asserted = scoped.mention.claim.asserts and scoped.present()
             if (
                 last == "?"
                 or (last == ":" and at == len(self.row) - 2)
                 or (asserted and self._one_of_two(at))
             ):
-                heard.open = True
-        for first, second in pairwise(self.heard):
+                scoped.open = True
+        for first, second in pairwise(self.scoped):
             between = self.row[first.mention.position + 1 : second.mention.position][: _LOOK // 2]
             joined = any(phrase.text in _EITHER for phrase in between)
             if joined and first.mention.claim.asserts and first.open and second.present():
@@ -348,11 +351,13 @@ class _Reading:
         return any(second.text in _EITHER and not first.parts & _MODIFIERS for first, second in pairs)
 
 
-def _clauses(row: Sequence[Phrase], spoken: Sequence[_Heard], cuts: Sequence[int]) -> list[tuple[int, int]]:
-    """Offsets of the clause of each mention; clauses that speak of nothing belong to the one before."""
-    if not spoken:
+def _clauses(
+    row: Sequence[Phrase], read: Sequence[_ScopedMention], cuts: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Offsets of the clause of each mention; clauses without mentions belong to the one before."""
+    if not read:
         return []
-    order = list(dict.fromkeys(heard.clause for heard in spoken))
+    order = list(dict.fromkeys(scoped.clause for scoped in read))
     starts = [0, *(cuts[clause] for clause in order[1:])]
     stops = [*starts[1:], len(row)]
     bounds = {}
@@ -360,4 +365,4 @@ def _clauses(row: Sequence[Phrase], spoken: Sequence[_Heard], cuts: Sequence[int
         if start and row[start].text in (",", ";") and start + 1 < stop:
             start += 1
         bounds[clause] = (row[start].start, row[max(stop - 1, start)].end)
-    return [bounds[heard.clause] for heard in spoken]
+    return [bounds[scoped.clause] for scoped in read]

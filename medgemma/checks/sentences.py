@@ -1,4 +1,4 @@
-"""Sentences of a report, with their offsets and the section they stand in."""
+"""Sentences of a report, with their offsets and the section that holds them."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _OPEN_ENDED = frozenset(
         "left",
     ]
 )
-"""A line that ends in one of these goes on in the next."""
+"""A line that ends in one of these continues in the next."""
 _BREAK = re.compile(r"(?<![.!?])[.!?]++[\"')\]*_]*+(?=\s|$)|\n")
 _BULLET = re.compile(r"[ \t]*(?:[-*•·>#]+|\d{1,2}[.)])[ \t]+")
 _HEADING = re.compile(r"[\s#*_>•·-]*([A-Za-z][A-Za-z /&-]{0,38}[A-Za-z])[*_ \t]*:[*_]*")
 _QUOTED = re.compile(r">(?!\d)")
 _LAST_WORD = re.compile(r"\S{1,40}\Z")
-# A number of a list and what may stand before it on its line.
+# Characters of a list number and of what may precede it on its line.
 _LONGEST_LIST_MARK = 80
 
 
@@ -61,10 +61,10 @@ def split(text: str, headings: frozenset[str]) -> tuple[Sentence, ...]:
     """Split `text` into sentences, in order and without overlap; between them lies white space only.
 
     A sentence ends at `.`, `!` or `?` before white space, but not after an abbreviation, initial or list
-    number, and at a line's end unless the line plainly goes on. `headings` are the names, in lower case, that
-    a colon makes the heading of a section. One on a line of its own holds up to the first empty line after
-    its text, one with text after it to the end of its line, and "comparison" for its own sentence. Lines that
-    begin with `>` are quoted: they have no heading and are none.
+    number, and at a line's end unless the line clearly continues. `headings` are the names, in lower case,
+    that a colon makes the heading of a section. One on a line of its own applies up to the first empty line
+    after its text, one with text after it to the end of its line, and "comparison" to its own sentence. Lines
+    that begin with `>` are quoted: they have no heading and are none.
     """
     found: list[Sentence] = []
     heading, alone, begun, quoted = "", False, False, False
@@ -132,7 +132,7 @@ def _ends(text: str, start: int, stop: int, mark: str, end: int) -> bool:
 
 
 def _goes_on(text: str, start: int, end: int) -> bool:
-    """Whether the line that ends at `end` runs on in the next line, as in text folded at a width."""
+    """Whether the line that ends at `end` continues in the next line, as in text wrapped at a width."""
     following = text[end + 1 : end + 80]
     if not following.strip(" \t\r") or following.lstrip(" \t\r").startswith("\n") or _BULLET.match(following):
         return False

@@ -1,6 +1,6 @@
 """The tables of words behind the checks of drafts (`terms/*.toml`), and how words are compared.
 
-Words are compared without case, hyphens, plural and the British spellings of haemorrhage, oedema or tumour.
+Words are compared without case, hyphens, plural and British spellings such as haemorrhage, oedema or tumour.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Word:
 
 
 def words(text: str, start: int = 0, end: int | None = None) -> list[Word]:
-    """Return the words and marks of `text[start:end]`; a hyphen or slash inside a word parts it."""
+    """Return the words and marks of `text[start:end]`; a hyphen or slash inside a word splits it."""
     stop = len(text) if end is None else end
     found = []
     for match in _WORD.finditer(text, start, stop):
@@ -141,7 +141,7 @@ class PhraseTable(Generic[Value]):
 @cache
 def table(name: str) -> Mapping[str, Any]:
     """Read `terms/<name>.toml`, once."""
-    content = (resources.files("medgemma") / "terms" / f"{name}.toml").read_text(encoding="utf-8")
+    content = (resources.files("medsiglip.medgemma") / "terms" / f"{name}.toml").read_text(encoding="utf-8")
     return tomllib.loads(content)
 
 

@@ -1,20 +1,21 @@
 """The check of every sentence of a draft against the scores of its study.
 
 A verdict is one of
-- `agree`: the text says of a finding what its score says;
-- `contradict`: it says the opposite of a score that is certain;
-- `unsupported`: it says that a known finding is there or absent, and nothing scored that finding, so that
-  only the generator vouches for it;
-- `not-checkable`: it speaks of no known finding, leaves the finding open ("possible", "cannot be excluded",
-  "no effusion on the left", a question or history), or the score itself lies in its uncertain band: that
-  never gives a contradiction.
+- `agree`: the text states of a finding what its score states;
+- `contradict`: it states the opposite of a score that is certain;
+- `unsupported`: it states that a known finding is present or absent, and that finding has no score, so that
+  the generator is the only source;
+- `not-checkable`: it names no known finding, leaves the finding open ("possible", "cannot be excluded",
+  "no effusion on the left", a question or history), or the score itself lies in its uncertain band:
+  that is never a contradiction.
 
-Scores have no side and no grade, so a sentence is held to the presence of a finding only. Words that are not
-said of this patient are held to nothing: lines quoted with `>`, and sentences copied from similar cases.
+Scores have no side and no grade, so a sentence is checked for the presence of a finding only. Words that are
+not about this patient are not checked: lines quoted with `>`, and sentences copied from similar cases.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,6 @@ from medsiglip.medgemma.checks.lexicon import (
     own_phrases,
     scores,
 )
-from medsiglip.medgemma.checks.marks import marked
 from medsiglip.medgemma.checks.polarity import Statement, statements
 from medsiglip.medgemma.checks.sentences import Sentence, split
 from medsiglip.medgemma.checks.terms import PhraseTable, Word, table, words
@@ -39,10 +39,13 @@ from medsiglip.medgemma.records import Check, Evidence, Flag, Verdict
 __all__ = ["check_draft", "flag_flips", "flips", "marked"]
 
 _PLAIN = Entry()
+_CONTRADICTION = "contradicts the score of "
+_COPY = "copied from a similar case"
+_SPECIAL = re.compile(r"[\\\[\]]")
 
 
 def check_draft(text: str, evidence: Evidence, copied: Iterable[int] = ()) -> tuple[Check, ...]:
-    """Check each sentence of `text`, or each clause where a sentence speaks of several findings.
+    """Check each sentence of `text`, or each clause where a sentence names several findings.
 
     Every sentence has one check or more, in the order of the text; `text[check.start : check.end]` is
     `check.sentence`. Of a list ("no effusion or pneumothorax") each finding has a check of its own over the
@@ -54,8 +57,8 @@ def check_draft(text: str, evidence: Evidence, copied: Iterable[int] = ()) -> tu
 
 
 def flips(with_context: str, without_context: str, evidence: Evidence) -> tuple[str, ...]:
-    """Labels that one of two drafts of a study says are there and the other says are absent, sorted."""
-    first, second = (_said(check_draft(text, evidence)) for text in (with_context, without_context))
+    """Labels that are present in one of two drafts of a study and absent in the other, sorted."""
+    first, second = (_polarities(check_draft(text, evidence)) for text in (with_context, without_context))
     both = first.keys() & second.keys()
     return tuple(sorted(name for name in both if first[name] != second[name]))
 
@@ -70,7 +73,37 @@ def flag_flips(checks: Sequence[Check], flipped: Sequence[str]) -> tuple[Check, 
     )
 
 
-def _said(checks: Sequence[Check]) -> dict[str, frozenset[bool]]:
+def marked(text: str, checks: Sequence[Check]) -> str:
+    r"""Return `text` with contradicted sentences and clauses as `[[contradicts the score of LABEL 0.9][..]]`,
+    and with sentences that stand in another patient's report as `[[copied from a similar case][..]]`.
+
+    Brackets and backslashes of the text itself are written with a backslash before them, so that the
+    text can be recovered from the copy, whatever it holds.
+    """
+    labels: dict[tuple[int, int], list[str]] = defaultdict(list)
+    copied = {(check.start, check.end) for check in checks if "copied-from-similar-case" in check.flags}
+    for check in checks:
+        if check.verdict == "contradict":
+            score = "" if check.probability is None else f" {check.probability:.2f}"
+            label = f"{_SPECIAL.sub('', check.finding or '')}{score}"
+            if label not in labels[check.start, check.end]:
+                labels[check.start, check.end].append(label)
+    parts, position = [], 0
+    for start, end in sorted({*labels, *copied}):
+        if start < position:
+            continue
+        named = f"{_CONTRADICTION}{', '.join(labels[start, end])}" if (start, end) in labels else _COPY
+        parts.append(_escaped(text[position:start]))
+        parts.append(f"[[{named}][{_escaped(text[start:end])}]]")
+        position = end
+    return "".join([*parts, _escaped(text[position:])])
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(lambda found: "\\" + found[0], text)
+
+
+def _polarities(checks: Sequence[Check]) -> dict[str, frozenset[bool]]:
     found: dict[str, set[bool]] = defaultdict(set)
     for check in checks:
         if check.finding is not None and check.polarity is not None:
@@ -79,8 +112,8 @@ def _said(checks: Sequence[Check]) -> dict[str, frozenset[bool]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """What a sentence says of one score, or of a finding without one."""
+class _Compared:
+    """A statement with the score that it is compared with, or a finding without one."""
 
     statement: Statement
     score: Score | None
@@ -107,38 +140,38 @@ class _Checker:
         unseen = frozenset(sections["unseen"])
         read: list[tuple[Sentence, list[Statement], tuple[Flag, ...]]] = []
         for sentence in split(text, unseen | frozenset(sections["seen"])):
-            of_others = _not_said(sentence, copied)
+            of_others = _not_of_patient(sentence, copied)
             if of_others:
                 read.append((sentence, [], of_others))
                 continue
             found = words(text, sentence.start, sentence.end)
-            said = statements(found, self.own, unseen=sentence.heading in unseen)
+            stated = statements(found, self.own, unseen=sentence.heading in unseen)
             flags = _flags(found, self.evidence.prior is not None, sentence.heading in unseen, kind)
-            read.append((sentence, said, flags))
-        asserted = {name for _, said, _ in read for name in self._asserted(said)}
-        for sentence, said, flags in read:
-            yield from self._sentence(text, sentence, said, flags, asserted)
+            read.append((sentence, stated, flags))
+        asserted = {name for _, stated, _ in read for name in self._asserted(stated)}
+        for sentence, stated, flags in read:
+            yield from self._sentence(text, sentence, stated, flags, asserted)
 
     def _sentence(
         self,
         text: str,
         sentence: Sentence,
-        said: Sequence[Statement],
+        stated: Sequence[Statement],
         flags: tuple[Flag, ...],
         asserted: set[str],
     ) -> Iterator[Check]:
-        inside = self._asserted(said)
-        first, last = (min(s.start for s in said), max(s.end for s in said)) if said else (0, 0)
-        seen = set()  # by what they are made of: a clause without end is not copied for each of its findings
-        for statement in said:
+        inside = self._asserted(stated)
+        first, last = (min(s.start for s in stated), max(s.end for s in stated)) if stated else (0, 0)
+        seen = set()  # by its parts: a very long clause is not copied for each of its findings
+        for statement in stated:
             start = sentence.start if statement.start == first else statement.start
             end = sentence.end if statement.end == last else statement.end
             spared = asserted if statement.otherwise else inside
-            for held in self._held(statement, spared):
-                key = (start, end, held.name, held.present, held.score)
+            for compared in self._compared(statement, spared):
+                key = (start, end, compared.name, compared.present, compared.score)
                 if key not in seen:
                     seen.add(key)
-                    yield _check(text, start, end, held, flags)
+                    yield _check(text, start, end, compared, flags)
         if not seen:
             yield Check(
                 text[sentence.start : sentence.end],
@@ -149,15 +182,15 @@ class _Checker:
                 flags=flags,
             )
 
-    def _asserted(self, said: Sequence[Statement]) -> set[str]:
-        """Findings that sentences say are there, with those whose scores stand in for them."""
-        names = {name for s in said if s.present and s.claim.asserts for name in s.claim.findings}
+    def _asserted(self, stated: Sequence[Statement]) -> set[str]:
+        """Findings that sentences state as present, with those whose scores stand in for them."""
+        names = {name for s in stated if s.present and s.claim.asserts for name in s.claim.findings}
         entries = lexicon().entries
         return names | {kind for name in names if name in entries for kind in entries[name].kind_of}
 
-    # Which scores a statement is held against
+    # Scores that a statement is compared with
 
-    def _held(self, statement: Statement, spared: set[str]) -> Iterator[_Held]:
+    def _compared(self, statement: Statement, spared: set[str]) -> Iterator[_Compared]:
         claim, entries = statement.claim, lexicon().entries
         present = statement.present
         if is_general(claim):
@@ -170,41 +203,41 @@ class _Checker:
             names = names or self._stand_ins(claim, "instead")[:1]
             names = [name for name in names if name not in spared] if not claim.asserts else names
             for name in names:
-                yield from (_Held(statement, score, False, name) for score in self.scored[name])
+                yield from (_Compared(statement, score, False, name) for score in self.scored[name])
         else:
             names = names or self._stand_ins(claim, "instead") or self._stand_ins(claim, "kind_of")
             if names and not set(names) & set(claim.findings):
                 names += self._stand_ins(claim, "beside")
             if names:
-                yield _Held(statement, _best(self.scored, names), present, names[0])
+                yield _Compared(statement, _best(self.scored, names), present, names[0])
         opposed = list(self._opposites(statement, claim.findings))
         yield from opposed
         if not names and not opposed:
-            yield _Held(statement, None, present, claim.findings[0])
+            yield _Compared(statement, None, present, claim.findings[0])
 
-    def _general(self, statement: Statement, spared: set[str]) -> Iterator[_Held]:
-        """Hold "no acute process" or "normal study" against each finding that it denies."""
+    def _general(self, statement: Statement, spared: set[str]) -> Iterator[_Compared]:
+        """Compare "no acute process" or "normal study" with each finding that it denies."""
         entries = lexicon().entries
         covers = [EVERYTHING] if statement.claim.findings[0] == EVERYTHING else []
         covers += [c for finding in statement.claim.findings for c in entries.get(finding, _PLAIN).covers]
         if statement.present is not False:
-            yield _Held(statement, None, None, None)
+            yield _Compared(statement, None, None, None)
             return
         for name, found in self.scored.items():
             entry = entries.get(name, _PLAIN)
             wanted = name in covers or (EVERYTHING in covers and name in entries and entry.kind == "finding")
             if wanted and name not in spared and not entry.opposite:
-                yield from (_Held(statement, score, False, name) for score in found)
+                yield from (_Compared(statement, score, False, name) for score in found)
             elif entry.opposite and (EVERYTHING in covers or set(entry.opposite) & set(covers)):
-                yield from (_Held(statement, score, True, name) for score in found)
+                yield from (_Compared(statement, score, True, name) for score in found)
 
     def _stand_ins(self, claim: Claim, field: str) -> list[str]:
         entries = lexicon().entries
         names = [name for finding in claim.findings for name in getattr(entries.get(finding, _PLAIN), field)]
         return [name for name in dict.fromkeys(names) if name in self.scored]
 
-    def _opposites(self, statement: Statement, findings: Sequence[str]) -> Iterator[_Held]:
-        """Hold a finding against labels that say there is none, such as the grade "none"."""
+    def _opposites(self, statement: Statement, findings: Sequence[str]) -> Iterator[_Compared]:
+        """Compare a finding with labels of its absence, such as the grade "none"."""
         entries = lexicon().entries
         for name, found in self.scored.items():
             opposite = entries.get(name, _PLAIN).opposite
@@ -212,38 +245,38 @@ class _Checker:
             kind = any(set(entries.get(finding, _PLAIN).kind_of) & set(opposite) for finding in findings)
             if direct or (kind and statement.present):
                 present = None if statement.present is None else not statement.present
-                yield from (_Held(statement, score, present, name) for score in found)
+                yield from (_Compared(statement, score, present, name) for score in found)
 
 
 def _best(scored: Mapping[str, Sequence[Score]], names: Sequence[str]) -> Score:
-    """Of the scores that a phrase may mean, the one that speaks most for it: present, uncertain, absent."""
+    """Of the scores that a phrase may mean, the one that supports it most: present, uncertain, absent."""
     rank = {True: 0, None: 1, False: 2}
     return min(
         (score for name in names for score in scored[name]), key=lambda score: rank[score.finding.present]
     )
 
 
-def _check(text: str, start: int, end: int, held: _Held, flags: tuple[Flag, ...]) -> Check:
-    finding = held.score.finding if held.score else None
+def _check(text: str, start: int, end: int, compared: _Compared, flags: tuple[Flag, ...]) -> Check:
+    finding = compared.score.finding if compared.score else None
     verdict: Verdict = "not-checkable"
-    if held.present is not None and finding is None:
-        verdict = "unsupported" if held.name else "not-checkable"
-    elif held.present is not None and finding is not None and finding.present is not None:
-        verdict = "agree" if finding.present == held.present else "contradict"
+    if compared.present is not None and finding is None:
+        verdict = "unsupported" if compared.name else "not-checkable"
+    elif compared.present is not None and finding is not None and finding.present is not None:
+        verdict = "agree" if finding.present == compared.present else "contradict"
     return Check(
         sentence=text[start:end],
         start=start,
         end=end,
-        finding=finding.label if finding else held.name,
+        finding=finding.label if finding else compared.name,
         verdict=verdict,
-        polarity=held.present,
+        polarity=compared.present,
         probability=finding.probability if finding else None,
         flags=flags,
     )
 
 
-def _not_said(sentence: Sentence, copied: frozenset[int]) -> tuple[Flag, ...]:
-    """Why a sentence is not one about this patient; nothing if it is."""
+def _not_of_patient(sentence: Sentence, copied: frozenset[int]) -> tuple[Flag, ...]:
+    """Flags of a sentence that is not about this patient; none if it is."""
     flags: list[Flag] = []
     if sentence.start in copied:
         flags.append("copied-from-similar-case")

@@ -1,4 +1,4 @@
-"""Words that a draft has no ground for: of change without a prior study, and of another kind of picture."""
+"""Words without a basis in the evidence: of change without a prior study, and of another kind of picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ELSEWHERE = "elsewhere"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What kind of picture evidence stands on; an empty set is not known."""
+    """A kind of picture: its modalities and regions; an empty set stands for unknown."""
 
     modalities: frozenset[str]
     regions: frozenset[str]
@@ -30,7 +30,9 @@ class _Fits:
 
 
 def kind_of_picture(evidence: Evidence) -> Kind:
-    """Tell the kind of picture from modality, body part and the words of the template's name."""
+    """Derive the kind of picture of the evidence from modality, body part and the words of the template's
+    name.
+    """
     named = {word.upper() for word in re.split(r"[^A-Za-z]+", evidence.template)}
     named |= {"X-RAY"} if "x-ray" in evidence.template.lower() else set()
     modality = {(evidence.modality or "").upper()}

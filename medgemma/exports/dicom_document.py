@@ -22,7 +22,7 @@ MANUFACTURER = "medsiglip"
 def document(draft: Draft, facts: StudyFacts, stands: Standing, modality: str, sop_class_uid: str) -> Dataset:
     """A dataset with the attributes of types 1 and 2 of the modules Patient, General Study, SR Document or
     Encapsulated Document Series, General Equipment and SOP Common (PS3.3 C.7.1.1, C.7.2.1, C.17.1, C.24.1,
-    C.7.5.1, C.12.1). What nobody handed in stays empty. Times are in UTC.
+    C.7.5.1, C.12.1). What is not known is empty. Times are in UTC.
 
     The same draft in the same standing always gets the same SOP Instance UID.
     """
@@ -123,7 +123,7 @@ def long_string(text: str) -> str:
 
 
 def person_name(text: str) -> str:
-    """A value of VR PN with the whole name as family name (PS3.5 6.2.1): nobody knows its parts."""
+    """A value of VR PN with the whole name as family name (PS3.5 6.2.1): its parts are not known."""
     name = re.sub("[=^]+", " ", long_string(text)).strip()
     return f"{name[:60].strip()}^"
 

@@ -1,4 +1,4 @@
-"""One verb for all formats: what a caller asks for by name, and what it gets to send or to write."""
+"""Exports a draft in any format by its name."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Export:
 def export(draft: Draft, format: str, facts: StudyFacts, images: ImageSource | None = None) -> Export:
     """The draft as a file of that format; without `images` the pages hold no pictures.
 
-    Raises `DraftError`: `unknown-format`; `draft-rejected` for all but Markdown, because only that one is
-    sure to be read by a person and not filed as a report; `other-study` where the facts are not of the
-    draft's study; `draft-undecided-by` and `draft-undated` as `standing` says.
+    Raises `DraftError`: `unknown-format`; `draft-rejected` for all but Markdown, the only one that a
+    person reads and no system files as a report; `other-study` where the facts are not of the
+    draft's study; `draft-undecided-by` and `draft-undated` as in `standing`.
     """
     if format not in FORMATS:
         raise DraftError("unknown-format", f"There is no format {format!r}; ask for {', '.join(FORMATS)}.")

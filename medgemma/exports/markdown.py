@@ -18,7 +18,7 @@ _INDENT = re.compile(r"^[ \t]+|(?<![ \t])[ \t]++$", re.MULTILINE)
 
 
 def markdown(draft: Draft, facts: StudyFacts) -> str:
-    """The whole draft as Markdown text; whatever a generator wrote is escaped, so that it stays text."""
+    """The whole draft as Markdown text; what a generator wrote is escaped, so that it stays text."""
     stands = standing(draft)
     parts = [f"# {wording.title(stands)}"]
     if stands.mark:
@@ -46,7 +46,7 @@ def _inline(text: str) -> str:
 
 
 def _prose(found: Sequence[Passage]) -> str:
-    """Paragraphs of the text; a mark stands behind its sentence, in bold. A line feed stays one."""
+    """Paragraphs of the text; a mark follows its sentence, in bold. Line feeds are kept."""
     # The marks go in after escaping, which must see whole lines to know where they begin.
     slots: list[str] = []
     text = ""

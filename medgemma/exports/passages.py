@@ -1,4 +1,4 @@
-"""The words of a draft cut at its sentences, each with what became of it and the mark that this asks for."""
+"""The text of a draft split at its sentences, each with the mark that its checks require."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _FLAGS: dict[Flag, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A stretch of the text; `text` of all passages joined is the whole. `mark` is None where there is
-    nothing to say against it.
+    """A stretch of the text; `text` of all passages joined is the whole. `mark` is None where there
+    is no objection to it.
     """
 
     text: str
@@ -34,9 +34,9 @@ class Passage:
 
 
 def passages(draft: Draft) -> tuple[Passage, ...]:
-    """The text that stands, each sentence with the mark that its checks ask for.
+    """The current text, each sentence with the mark that its checks require.
 
-    In a text that a person changed, a sentence keeps its mark where its words still stand. Study UIDs of
+    In a text that a person changed, a sentence keeps its mark where its words are unchanged. Study UIDs of
     similar cases are replaced, see `shown`, and so is what a machine copied from their reports; what a person
     kept of that is marked.
     """
@@ -77,7 +77,7 @@ def shown(text: str, similar: Sequence[SimilarCase] = ()) -> str:
 
 
 def _stretches(draft: Draft, text: str) -> Iterator[tuple[int, int, Passage]]:
-    """Where in `text` which passage stands, in order; one without text has the words that are there."""
+    """The place of each passage in `text`, in order; one without text has the words of its place."""
     persons = is_persons(draft)
     copied = {(one.start, one.end): one for one in copied_in(draft, text)}
     placed = {(start, stop): checks for start, stop, checks in _placed(draft, text)}
@@ -92,13 +92,13 @@ def _stretches(draft: Draft, text: str) -> Iterator[tuple[int, int, Passage]]:
 
 
 def _overlaps(spans: Sequence[tuple[int, int]], start: int, stop: int) -> bool:
-    """Whether one of the spans, which are in order and apart, has a part of that stretch."""
+    """Whether one of the spans, which are in order and disjoint, overlaps that stretch."""
     at = bisect_left(spans, (stop, 0)) - 1
     return at >= 0 and spans[at][1] > start
 
 
 def _placed(draft: Draft, text: str) -> list[tuple[int, int, list[Check]]]:
-    """Checks by the stretch of `text` that they speak of, in order."""
+    """Checks by the stretch of `text` that they are about, in order."""
     spans: dict[tuple[int, int], list[Check]] = {}
     for check, start, end in _offsets(draft, text):
         spans.setdefault((start, end), []).append(check)

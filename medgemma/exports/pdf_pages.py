@@ -10,15 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.medgemma.exports import wording
-from medsiglip.medgemma.exports.page import BLACK, FAMILY, GREY, RED, draw_other_scripts, pages
 from medsiglip.medgemma.exports.passages import Passage, passages, shown
-from medsiglip.medgemma.exports.standing import Standing, standing
+from medsiglip.medgemma.exports.standing import Standing, day, standing
 from medsiglip.medgemma.exports.study_facts import StudyFacts
 from medsiglip.medgemma.records import Draft, EvidenceImage, Finding, ImageSource
 
 if TYPE_CHECKING:
     from fpdf import FPDF
+    from PIL.Image import Image
 
+RED, GREY, BLACK = (168, 0, 0), (105, 105, 105), (0, 0, 0)
+FAMILY = "DejaVu"
+MARGIN = 18.0
+WATERMARK = 240
 MAX_PICTURES = 8
 PICTURE_PIXELS = 800
 # fpdf2 refuses a row that is higher than a page.
@@ -38,9 +42,9 @@ def pdf_pages(draft: Draft, facts: StudyFacts, images: ImageSource | None = None
     """
     stands = standing(draft)
     found = passages(draft)
-    document = pages(stands, f"Draft {shown(draft.id)}")
+    document = _pages(stands, f"Draft {shown(draft.id)}")
     document.set_title(f"{wording.title(stands)}: {stands.mark}" if stands.mark else wording.title(stands))
-    partly = draw_other_scripts(document, _everything(draft, facts, stands, found))
+    partly = _add_other_scripts(document, _everything(draft, facts, stands, found))
     document.add_page()
     _heading(document, wording.title(stands), 16)
     _paragraph(document, shown(stands.sentence))
@@ -116,8 +120,8 @@ def _prose(document: FPDF, found: Sequence[Passage]) -> None:
 
 
 def _pen(document: FPDF, style: str, size: float) -> None:
-    """Set the font even where fpdf2 takes it for set: after a fragment in the fallback font the page goes on
-    in the one before that.
+    """Set the font even where fpdf2 considers it set: after a fragment in the fallback font the page
+    continues in the font before that.
     """
     document.set_font(FAMILY, style, size + 1)
     document.set_font(FAMILY, style, size)
@@ -152,15 +156,15 @@ def _table(document: FPDF, rows: Sequence[Sequence[str]], widths: tuple[int, ...
 
 
 def _pictures(document: FPDF, draft: Draft, images: ImageSource | None) -> None:
-    """Two beside each other, each with the findings that it drove; the most telling first."""
+    """Pictures in pairs, each with the findings that it drove; those of the most probable findings first."""
     driving = [(i, wording.driven_by(draft, i)) for i in draft.evidence.images]
-    telling = [image for image, findings in sorted(driving, key=lambda d: -_top(d[1])) if findings]
-    shown_images = telling[:MAX_PICTURES]
+    ranked = [image for image, findings in sorted(driving, key=lambda d: -_top(d[1])) if findings]
+    shown_images = ranked[:MAX_PICTURES]
     if not shown_images or images is None:
         return
     pictures = images.pictures([image.image_id for image in shown_images])
     _heading(document, "Images that drove the findings")
-    left_out = len(telling) - len(shown_images)
+    left_out = len(ranked) - len(shown_images)
     more = f" {left_out} more images drove findings." if left_out else ""
     _paragraph(document, PICTURES_NOTE + more, note=True)
     cells = [(p, _caption(draft, i)) for p, i in zip(pictures, shown_images, strict=True)]
@@ -213,3 +217,90 @@ def _jpeg(picture: NDArray[np.uint8]) -> io.BytesIO:
 
 def _top(findings: Sequence[Finding]) -> float:
     return max((finding.probability for finding in findings), default=0.0)
+
+
+def _pages(stands: Standing, foot: str) -> FPDF:
+    """A4, millimetres, with the mark of `stands` across, above and below every page; `foot` is one line.
+
+    DejaVu Sans, which comes with matplotlib, has Latin, Greek, Cyrillic, IPA and most signs. See
+    `_add_other_scripts` for the rest.
+    """
+    from fpdf import FPDF
+
+    class Pages(FPDF):
+        def header(self) -> None:
+            _header(self, stands, watermark)
+
+        def footer(self) -> None:
+            self.set_y(-15)
+            self.set_font(FAMILY, size=7)
+            self.set_text_color(*GREY)
+            line = f"{foot} · page {self.page_no()} of {{nb}}"
+            self.cell(0, 4, f"{line} · {stands.mark}" if stands.mark else line, align="C")
+            self.set_text_color(*BLACK)
+
+    watermark = _watermark(stands.mark) if stands.mark else None
+    document = Pages(format="A4")
+    document.c_margin = 0
+    document.set_draw_color(*GREY)
+    document.set_margins(MARGIN, 12, MARGIN)
+    document.set_auto_page_break(True, 20)
+    for style, file in (("", "DejaVuSans.ttf"), ("B", "DejaVuSans-Bold.ttf")):
+        document.add_font(FAMILY, style, _font(file))
+    document.set_creation_date(stands.at)
+    document.set_lang("en")
+    return document
+
+
+def _add_other_scripts(document: FPDF, text: str) -> bool:
+    """Prepare the document for all characters of `text`; True if some will not look as readers expect.
+
+    Characters that DejaVu lacks are shown as boxes that name their script, and can still be copied and
+    searched. Right-to-left text is neither joined nor turned around.
+    """
+    from unicodedata import bidirectional
+
+    from fpdf.fonts import TTFFont
+
+    known = set.intersection(*(set(f.cmap) for f in document.fonts.values() if isinstance(f, TTFFont)))
+    lacking = {ord(c) for c in text if not c.isspace()} - known
+    if lacking:
+        # A table of every code point there is: a second and 200 MB, so only where it is needed.
+        document.add_font("LastResort", "", _font("LastResortHE-Regular.ttf"))
+        document.set_fallback_fonts(["LastResort"], exact_match=False)
+    return bool(lacking) or any(bidirectional(c) in ("R", "AL", "AN") for c in text)
+
+
+def _header(document: FPDF, stands: Standing, watermark: Image | None) -> None:
+    if stands.mark and watermark:
+        document.image(watermark, 0, 0, document.w, document.h, keep_aspect_ratio=True)
+        document.set_font(FAMILY, "B", 10)
+        document.set_fill_color(*RED)
+        document.set_text_color(255)
+        document.cell(0, 7, stands.mark, align="C", fill=True, new_x="LMARGIN", new_y="NEXT")
+    else:
+        document.set_font(FAMILY, size=7)
+        document.set_text_color(*GREY)
+        accepted = f"Drafted by machine, accepted by {stands.by} on {day(stands.at)}"
+        document.multi_cell(0, 4, accepted, align="C", new_x="LMARGIN", new_y="NEXT")
+    document.set_text_color(*BLACK)
+    document.ln(4)
+
+
+def _watermark(mark: str) -> Image:
+    """The mark across a page, as a picture: letters between the lines of the text would split it
+    when it is copied or searched.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.truetype(_font("DejaVuSans-Bold.ttf"), 64)
+    left, top, right, bottom = font.getbbox(mark)
+    picture = Image.new("L", (int(right - left) + 8, int(bottom - top) + 8), 255)
+    ImageDraw.Draw(picture).text((4 - left, 4 - top), mark, WATERMARK, font)
+    return picture.rotate(54, Image.Resampling.BICUBIC, expand=True, fillcolor=255)
+
+
+def _font(file: str) -> str:
+    import matplotlib
+
+    return f"{matplotlib.get_data_path()}/fonts/ttf/{file}"

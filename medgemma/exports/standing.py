@@ -1,4 +1,4 @@
-"""How a draft stands: machine-drafted until a person has accepted it, and whose words it then holds."""
+"""The standing of a draft: machine-drafted until a person has accepted it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REJECTED_MARK = "MACHINE-DRAFTED AND REJECTED, NOT A REPORT"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`mark` must stand wherever a reader's eye may land first, and is None once a person has accepted.
+    """`mark` must be wherever a reader may look first, and is None once a person has accepted.
 
     `at` is the time of the last step, in UTC; `by` who accepted or rejected, None while nobody has.
     """
@@ -27,13 +27,13 @@ class Standing:
 
     @property
     def accepted(self) -> bool:
-        """A person answers for the text."""
+        """Whether a person is responsible for the text."""
         return self.mark is None
 
 
 def standing(draft: Draft) -> Standing:
-    """Where the workflow of the draft has come to. What a person edited is marked as a draft, too, until it
-    is accepted.
+    """The state of the draft in its workflow. What a person edited is marked as a draft, too, until it is
+    accepted.
 
     Raises `DraftError` `draft-undecided-by` where nobody is on record for the status, `draft-undated` where
     a time is missing or is no ISO 8601.
@@ -58,7 +58,7 @@ def standing(draft: Draft) -> Standing:
 
 
 def report_text(draft: Draft) -> str:
-    """The words that stand: a person's where a person changed them, else the generator's."""
+    """The current text: a person's where a person changed it, else the generator's."""
     if draft.status in ("accepted", "edited"):
         for step in reversed(draft.history):
             if step.text is not None and step.status in ("accepted", "edited"):
@@ -79,7 +79,7 @@ def moment(text: str, draft: Draft) -> datetime:
 
 
 def day(at: datetime) -> str:
-    """A time as people read it."""
+    """A time for people to read."""
     return at.strftime("%Y-%m-%d %H:%M UTC")
 
 

@@ -38,7 +38,7 @@ def structured_report(draft: Draft, facts: StudyFacts) -> bytes:
     """The draft as a Comprehensive SR file.
 
     Until a person has accepted it, it is PARTIAL and UNVERIFIED, and its title, its series and its summary
-    say that it is machine-drafted; afterwards it is COMPLETE and VERIFIED by that person (PS3.3 C.17.2).
+    mark it as machine-drafted; afterwards it is COMPLETE and VERIFIED by that person (PS3.3 C.17.2).
     Observers are the generator, a device, and that person (PS3.16 TID 1001).
     """
     from pydicom.uid import ComprehensiveSRStorage

@@ -1,4 +1,4 @@
-"""What an export says about the study and the patient: handed in, as the home keeps it, never invented."""
+"""What an export contains about the study and the patient: provided by the caller, never invented."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class StudyFacts:
-    """`patient_key` stands where a PatientID stands; names and birth dates have no field here.
+    """`patient_key` takes the place of a PatientID; names and birth dates have no field here.
 
-    `patient_age` is in years at the study, `study_date` ISO 8601, `organization` who answers for accepted
-    reports (Verifying Organization of PS3.3 C.17.2).
+    `patient_age` is in years at the study, `study_date` ISO 8601, `organization` the one responsible for
+    accepted reports (Verifying Organization of PS3.3 C.17.2).
     """
 
     study_instance_uid: str

@@ -1,6 +1,6 @@
-"""What every format says in the same words: the study, its findings, similar cases, where a draft came from.
+"""The wording that all formats share: the study, its findings, similar cases, the provenance of a draft.
 
-Similar cases are other patients': they leave the house as scores and labels, without UIDs and texts.
+Similar cases are of other patients: they are exported as scores and labels, without UIDs and texts.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ SCORES_NOTE = "Scores come from the image encoder and its probes, never from the
 
 
 def title(standing: Standing) -> str:
-    """What the document calls itself."""
+    """The title of the document."""
     return "Report" if standing.accepted else "Draft report"
 
 
 def study_rows(draft: Draft, facts: StudyFacts) -> list[tuple[str, str]]:
-    """Names and values of what is known of the study; what is not known has no row."""
+    """Names and values of the known facts of the study."""
     evidence = draft.evidence
     age = None if facts.patient_age is None else f"{facts.patient_age:g} years"
     rows = [
@@ -63,7 +63,7 @@ def similar_rows(draft: Draft) -> list[tuple[str, str, str]]:
 
 
 def provenance_rows(draft: Draft, standing: Standing) -> list[tuple[str, str]]:
-    """Names and values of where the draft came from and how its sentences fared."""
+    """Names and values of the origin of the draft and of the checks of its sentences."""
     prior = draft.evidence.prior
     verdicts = Counter(check.verdict for check in draft.checks)
     flags = Counter(flag for check in draft.checks for flag in check.flags)
@@ -86,12 +86,12 @@ def provenance_rows(draft: Draft, standing: Standing) -> list[tuple[str, str]]:
 
 
 def probability(finding: Finding) -> str:
-    """Two decimals, as scores are read."""
+    """A probability with two decimals."""
     return f"{finding.probability:.2f}"
 
 
 def image_name(draft: Draft, image_id: int) -> str:
-    """`image 2` for the second image of the evidence, nothing for one that does not stand there."""
+    """`image 2` for the second image of the evidence, empty for one that is not there."""
     for number, image in enumerate(draft.evidence.images, 1):
         if image.image_id == image_id:
             return f"image {number}"

@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible server sends: events of a streamed reply, and refusals by status code."""
+"""The answers of an OpenAI-compatible server: events of a streamed reply, and errors by status code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LONGEST_REPLY = 200_000
 
 
 class RetryableError(Exception):
-    """A failure that another try may pass; `after` is how many seconds the server asked to be left alone."""
+    """A failure that may not recur; `after` is the number of seconds to wait that the server requests."""
 
     def __init__(self, error: DraftError, after: float | None = None) -> None:
         super().__init__(error.code)
@@ -32,7 +32,7 @@ class RetryableError(Exception):
 
 
 class ChatStream:
-    """Puts the events of one streamed chat completion together."""
+    """Assembles the events of one streamed chat completion."""
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -47,12 +47,12 @@ class ChatStream:
 
     @property
     def text(self) -> str:
-        """What was written so far."""
+        """The text received so far."""
         return "".join(self._text)
 
     @property
     def thinking(self) -> str | None:
-        """The thought that the server split off by itself, if any."""
+        """The thought that the server separated from the text, if any."""
         return "".join(self._thinking).strip() or None
 
     def take(self, line: str) -> bool:
@@ -133,8 +133,8 @@ def _parsed(stream: ChatStream, data: str | bytes) -> Any:
         raise RetryableError(stream.broken("not JSON")) from None
 
 
-def wait_asked(response: httpx.Response) -> float | None:
-    """Seconds that Retry-After asks for, as a number or a date (RFC 9110, 10.2.3); None without it."""
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds of the header Retry-After, as a number or a date (RFC 9110, 10.2.3); None without it."""
     value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
@@ -147,10 +147,10 @@ def wait_asked(response: httpx.Response) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def what_went_wrong(model: str, status: int, body: bytes, after: float | None, prompt: Prompt) -> Exception:
+def response_error(model: str, status: int, body: bytes, after: float | None, prompt: Prompt) -> Exception:
     """The error of an answer other than 200: a RetryableError if it may pass, else a DraftError.
 
-    The server's own words are read and not repeated, for they may repeat the prompt.
+    The server's own message is examined but not repeated, because it may repeat the prompt.
     """
     if status == 429:
         error = DraftError(

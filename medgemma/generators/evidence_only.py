@@ -1,7 +1,7 @@
 """`evidence-only`: a structured draft from scores alone, without any generator.
 
-Every sentence names its source and speaks of this patient. Retrieved reports are evidence beside the draft:
-nothing of similar cases is in its text, and of the earlier study only that there is one.
+Every sentence names its source and is about this patient. Retrieved reports are evidence beside the draft:
+its text has nothing of similar cases, and of the earlier study only that there is one.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from medsiglip.medgemma.records import Evidence, Finding, PriorStudy
-from medsiglip.medgemma.routing.rules import EVIDENCE_ONLY
 
-NAME = EVIDENCE_ONLY
+EVIDENCE_ONLY = "evidence-only"
+"""The name of this generator, which needs no configuration."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sourced:
-    """A sentence of a draft and what it stands on: sources of scores or Study Instance UIDs."""
+    """A sentence of a draft and its sources: sources of scores or Study Instance UIDs."""
 
     sentence: str
     sources: tuple[str, ...]
 
 
 def compose(evidence: Evidence) -> tuple[str, tuple[Sourced, ...]]:
-    """The draft and its sentences. Findings are stated as present, absent or open as their scores say."""
+    """The draft and its sentences. Findings are stated as present, absent or open, as their scores are."""
     sections = [("FINDINGS", list(_findings(evidence.findings)))]
     if evidence.prior is not None:
         sections.append(("COMPARISON", [_prior(evidence.prior)]))
@@ -38,15 +38,16 @@ def compose(evidence: Evidence) -> tuple[str, tuple[Sourced, ...]]:
 def _findings(findings: Sequence[Finding]) -> Iterator[Sourced]:
     if not findings:
         yield Sourced("Nothing that is scored here fits this kind of picture.", ())
-    by_standing = ((True, "{} is present"), (None, "{} cannot be excluded"), (False, "{} is absent"))
-    for present, form in by_standing:
+    by_presence = ((True, "{} is present"), (None, "{} cannot be excluded"), (False, "{} is absent"))
+    for present, form in by_presence:
         for finding in findings:
             if finding.present is present:
                 name = finding.label.replace("-", " ").replace("_", " ")
-                said = form.format(name[:1].upper() + name[1:])
+                statement = form.format(name[:1].upper() + name[1:])
                 where = f"image {finding.image_id}"
                 yield Sourced(
-                    f"{said} ({finding.source}, score {finding.probability:.2f}, {where}).", (finding.source,)
+                    f"{statement} ({finding.source}, score {finding.probability:.2f}, {where}).",
+                    (finding.source,),
                 )
 
 

@@ -1,26 +1,33 @@
-"""What writes drafts: one protocol, kept by a server elsewhere and by a model in this process.
+"""What writes drafts: the protocol of generators, the kinds that may be configured, and their settings.
 
-`medsiglip.medgemma.generators.openai_server.OpenAIServer` and
-`medsiglip.medgemma.generators.local_pipeline.LocalPipeline` keep it. `evidence-only`
-(`medsiglip.medgemma.generators.evidence_only`) needs no generator. A generator writes prose around findings;
-it never scores.
+`evidence-only` (`medsiglip.medgemma.generators.evidence_only`) needs no generator. A generator writes prose
+around findings; it never scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.generators.replies import Reply
 from medsiglip.medgemma.prompting.budget import Budget
 from medsiglip.medgemma.prompting.prompts import Prompt
 
-__all__ = ["Cancelled", "Generator", "Readiness", "Reply", "cancellation", "never"]
+__all__ = [
+    "Cancelled",
+    "Generator",
+    "GeneratorKind",
+    "GeneratorSettings",
+    "Readiness",
+    "Reply",
+    "cancellation",
+    "never",
+]
 
 Cancelled = Callable[[], bool]
-"""Asked every fraction of a second while a generator works; true ends the work."""
+"""Called every fraction of a second while a generator works; true ends the work."""
 
 
 def never() -> bool:
@@ -29,7 +36,7 @@ def never() -> bool:
 
 
 def cancellation() -> DraftError:
-    """The error of work that was ended because `cancelled` said so."""
+    """The error of work that was ended because `cancelled` returned true."""
     return DraftError(
         "cancelled", "The draft was cancelled before its generator had finished; nothing was kept."
     )
@@ -54,11 +61,51 @@ class Generator(Protocol):
     def generate(self, prompt: Prompt, *, cancelled: Cancelled = never) -> Reply:
         """Return the reply to one prompt; safe to call from several threads, not from a running event loop.
 
-        Raises DraftError; `may_pass` says whether the same prompt may succeed later. Codes of all generators:
-        `cancelled`, `generator-timeout`, `prompt-too-long`, `reply-empty`, `reply-refused`.
+        Raises DraftError; `may_pass` tells whether the same prompt may succeed later. Codes of all
+        generators: `cancelled`, `generator-timeout`, `prompt-too-long`, `reply-empty`, `reply-refused`.
         """
         ...
 
     def ready(self) -> Readiness:
-        """Try the generator with two pictures, or return what was found a short while ago. Never raises."""
+        """Try the generator with two pictures, or return a recent result. Never raises."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GeneratorKind:
+    """A kind of generator: the settings that it adds to those of every kind, and how it is made from them.
+
+    `fields` are its own settings with their types, `required` those of them that must be given, `checks`
+    raises DraftError for a value that a field cannot have. `in_process` is true of one that loads its model
+    in the process that uses it.
+    """
+
+    name: str
+    fields: Mapping[str, type]
+    make: Callable[[GeneratorSettings], Generator]
+    required: tuple[str, ...] = ()
+    checks: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
+    in_process: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorSettings:
+    """A configured generator, checked by `medsiglip.medgemma.generators.kinds.read_generator`.
+
+    `own` holds the settings of its kind; `show_burned_in` is whether it may be shown pictures that may name
+    the patient.
+    """
+
+    name: str
+    kind: GeneratorKind
+    model: str
+    budget: Budget
+    show_burned_in: bool = False
+    own: tuple[tuple[str, Any], ...] = ()
+
+    def make(self) -> Generator:
+        """Return the generator; no connection is made and no model loaded yet.
+
+        Raises DraftError `bad-generators` for a key that cannot be read.
+        """
+        return self.kind.make(self)

@@ -1,6 +1,6 @@
 """A generator in this process: a Gemma 3 checkpoint run by transformers, the extra `medgemma`.
 
-float16 is refused: Gemma 3's vision path overflows in it, and what comes back is empty or not a number.
+float16 is refused: Gemma 3's vision tower overflows in it, and the output is empty or not a number.
 """
 
 from __future__ import annotations
@@ -12,11 +12,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from medsiglip.medgemma.errors import DraftError
-from medsiglip.medgemma.generators.generators import Cancelled, Readiness, cancellation, never
+from medsiglip.medgemma.generators.generators import (
+    Cancelled,
+    GeneratorKind,
+    GeneratorSettings,
+    Readiness,
+    cancellation,
+    never,
+)
 from medsiglip.medgemma.generators.readiness import RememberedReadiness, try_two_pictures
 from medsiglip.medgemma.generators.replies import Reply, read_reply
 from medsiglip.medgemma.prompting.budget import Budget
@@ -39,10 +47,10 @@ class LocalOptions:
 
 
 class LocalPipeline:
-    """One checkpoint, loaded when it is first needed; one reply at a time, however many threads ask.
+    """One checkpoint, loaded when it is first needed; one reply at a time for all threads.
 
     `model` is a folder or a hub id. `budget` is cut to the positions and the tokens a picture that the
-    checkpoint's own `config.json` names, where that is at hand. Raises DraftError `precision-refused`.
+    checkpoint's own `config.json` names, where it is a local folder. Raises DraftError `precision-refused`.
     """
 
     def __init__(self, model: str, budget: Budget | None = None, options: LocalOptions | None = None) -> None:
@@ -59,7 +67,7 @@ class LocalPipeline:
         """See `Generator.generate`. Further codes: `extra-missing`, `generator-model-unknown`,
         `generator-failed`, `generator-out-of-memory` (may pass), `image-blind`, `reply-not-a-number`.
 
-        `cancelled` is asked after each token; what reads the prompt before the first one is not broken off.
+        `cancelled` is called after each token; reading the prompt, before the first one, cannot be cancelled.
         """
         with self._turn(cancelled):
             loaded = self._loaded = self._loaded or _load(self.model, self._precision, self._options.device)
@@ -69,12 +77,6 @@ class LocalPipeline:
     def ready(self) -> Readiness:
         """See `Generator.ready`; loads the model if it is not loaded."""
         return self._readiness()
-
-    def prompt_tokens(self, prompt: Prompt) -> int:
-        """How many tokens the prompt takes, counted by the checkpoint's own processor."""
-        with self._turn(never):
-            loaded = self._loaded = self._loaded or _load(self.model, self._precision, self._options.device)
-            return int(_inputs(loaded, prompt)["input_ids"].shape[1])
 
     def _probe(self) -> Readiness:
         return try_two_pictures(self.generate, self.budget)
@@ -145,7 +147,7 @@ class _Loaded:
 
 
 class _Watch:
-    """A logits processor that changes nothing: it ends what is cancelled, late, or not a number."""
+    """A logits processor that changes nothing: it ends work that is cancelled, late, or not a number."""
 
     def __init__(self, model: str, cancelled: Cancelled, seconds: float) -> None:
         self._model, self._cancelled = model, cancelled
@@ -265,3 +267,20 @@ def _memory_watched(model: str) -> Iterator[None]:
             f"There is not enough memory for {model}; show fewer pictures, or end what else runs there.",
             may_pass=True,
         ) from None
+
+
+@lru_cache(maxsize=1)
+def _configured(settings: GeneratorSettings) -> LocalPipeline:
+    """Make the pipeline of a configured generator, and keep it with its model until another is made."""
+    own = dict(settings.own)
+    options = LocalOptions(own.get("device", "auto"), own.get("precision"))
+    return LocalPipeline(settings.model, settings.budget, options)
+
+
+KIND = GeneratorKind(
+    "local",
+    {"device": str, "precision": str},
+    _configured,
+    checks={"precision": checked_precision},
+    in_process=True,
+)

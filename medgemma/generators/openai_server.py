@@ -12,6 +12,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,10 +22,17 @@ from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.generators.chat_stream import (
     ChatStream,
     RetryableError,
-    wait_asked,
-    what_went_wrong,
+    response_error,
+    retry_after,
 )
-from medsiglip.medgemma.generators.generators import Cancelled, Readiness, cancellation, never
+from medsiglip.medgemma.generators.generators import (
+    Cancelled,
+    GeneratorKind,
+    GeneratorSettings,
+    Readiness,
+    cancellation,
+    never,
+)
 from medsiglip.medgemma.generators.readiness import RememberedReadiness, try_two_pictures
 from medsiglip.medgemma.generators.replies import Reply, read_reply
 from medsiglip.medgemma.prompting.budget import Budget
@@ -50,26 +58,26 @@ class TimeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How often a request is sent in all, and how long the waits between may get (seconds).
+    """How often a request is sent in total, and how long the waits between may be (seconds).
 
-    The n-th wait is drawn from the upper half of first_wait * 2^n, bounded by longest_wait; Retry-After
-    (RFC 9110, 10.2.3) goes before it.
+    The n-th wait is random in the upper half of first_wait * 2^n, bounded by longest_wait; Retry-After
+    (RFC 9110, 10.2.3) takes precedence.
     """
 
     tries: int = 4
     first_wait: float = 0.5
     longest_wait: float = 30.0
 
-    def wait(self, failures: int, asked: float | None) -> float:
-        """Seconds to wait after that many failures, `asked` being the server's Retry-After."""
-        if asked is not None:
-            return asked
+    def wait(self, failures: int, requested: float | None) -> float:
+        """Seconds to wait after that many failures; `requested` is the server's Retry-After."""
+        if requested is not None:
+            return requested
         return min(self.longest_wait, self.first_wait * 2.0 ** (failures - 1)) * random.uniform(0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """How a server is spoken to; `picture_format` is png (no loss) or jpeg (about a tenth of the bytes)."""
+    """How requests are made; `picture_format` is png (no loss) or jpeg (about a tenth of the bytes)."""
 
     api_key: str | None = field(default=None, repr=False)
     picture_format: PictureFormat = "png"
@@ -80,10 +88,10 @@ class ServerOptions:
 
 
 class OpenAIServer:
-    """One model of one server; safe to call from several threads, each call standing alone.
+    """One model of one server; safe to call from several threads, each call independent.
 
-    `url` is the address that `/chat/completions` hangs on, `http://host:8000/v1`; `/v1` is added where it has
-    no path. No redirect is followed and no proxy of the environment used: pictures go to that host only.
+    `url` is the address below which `/chat/completions` is, `http://host:8000/v1`; `/v1` is added where it
+    has no path. No redirect is followed and no proxy of the environment used: pictures go to that host only.
     Raises DraftError `bad-generator-url`.
     """
 
@@ -124,7 +132,7 @@ class OpenAIServer:
         return try_two_pictures(lambda prompt: asyncio.run(self._watched(prompt, never, once)), self.budget)
 
     async def _watched(self, prompt: Prompt, cancelled: Cancelled, retries: Retries) -> Reply:
-        """Run the tries, looking at `cancelled` and the total time limit meanwhile."""
+        """Run the tries, and check `cancelled` and the total time limit meanwhile."""
         if cancelled():
             raise cancellation()
         work = asyncio.ensure_future(self._tries(prompt, retries))
@@ -171,8 +179,12 @@ class OpenAIServer:
                 client.stream("POST", f"{self.url}/chat/completions", json=body) as response,
             ):
                 if response.status_code != 200:
-                    raise what_went_wrong(
-                        self.model, response.status_code, await response.aread(), wait_asked(response), prompt
+                    raise response_error(
+                        self.model,
+                        response.status_code,
+                        await response.aread(),
+                        retry_after(response),
+                        prompt,
                     )
                 if response.headers.get("content-type", "").startswith("application/json"):
                     stream.whole(await response.aread())
@@ -206,7 +218,7 @@ class OpenAIServer:
         )
 
     async def _served_context(self) -> int | None:
-        """The `max_model_len` that vLLM lists for the model; None where a server tells none."""
+        """The `max_model_len` that vLLM lists for the model; None where a server lists none."""
         try:
             async with self._client() as client:
                 answer = await client.get(f"{self.url}/models", timeout=self._options.limits.connect)
@@ -286,3 +298,20 @@ def _checked(url: str) -> str:
             "The generator's URL cannot be used; give it as http://HOST:PORT/v1, and the key apart from it.",
         )
     return url.rstrip("/") if parts.path.strip("/") else f"{url.rstrip('/')}/v1"
+
+
+def _configured(settings: GeneratorSettings) -> OpenAIServer:
+    own = dict(settings.own)
+    key = _read_key(settings.name, own["key_file"]) if "key_file" in own else None
+    return OpenAIServer(own["url"], settings.model, settings.budget, ServerOptions(api_key=key))
+
+
+def _read_key(name: str, file: str) -> str:
+    path = Path(file).expanduser()
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise DraftError("bad-generators", f"the key of generator {name} in {path} cannot be read.") from None
+
+
+KIND = GeneratorKind("openai", {"url": str, "key_file": str}, _configured, required=("url",))

@@ -1,7 +1,7 @@
-"""Whether a generator sees what it is shown: one prompt, two different pictures, two answers wanted.
+"""Whether a generator sees its pictures: one prompt with two different pictures must give two answers.
 
-A server with the wrong chat template, or a build for text alone, drops pictures without a word and writes
-fluent reports of nothing.
+A server with the wrong chat template, or a build for text alone, silently drops pictures and writes fluent
+reports of nothing.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from medsiglip.medgemma.generators.replies import Reply
 from medsiglip.medgemma.prompting.budget import Budget
 from medsiglip.medgemma.prompting.prompts import Prompt
 
-# A generator that answers anew each time differs between two pictures, whether it sees them or not.
+# A generator that samples its answers differs between two pictures, whether it sees them or not.
 _SEEN = (re.compile(r"\bred\b", re.IGNORECASE), re.compile(r"\bblue\b", re.IGNORECASE))
 _QUESTION = "Describe this picture in one sentence: its colours and what shape it shows."
 
 
 def try_two_pictures(generate: Callable[[Prompt], Reply], budget: Budget) -> Readiness:
-    """Ask the same of two pictures, and of the first again. Never raises a DraftError: its code and sentence
-    are the answer.
+    """Send the same prompt with two pictures, and with the first again. Returns the code and sentence of a
+    DraftError instead of raising it.
 
     `image-blind` when both answers are the same but for case and white space, or when the first picture gets
-    another answer each time and the answers do not name the pictures' colours.
+    different answers and the answers do not name the pictures' colours.
     """
     disc, stripes = probe_pictures()
     try:
@@ -63,9 +63,9 @@ def probe_pictures() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 
 class RememberedReadiness:
-    """Asks `probe` again when the last answer is older than `seconds`, or `seconds_unready` if it was no.
+    """Calls `probe` again when its last result is older than `seconds`, or `seconds_unready` if not ready.
 
-    Callers that come together wait for one probe.
+    Concurrent callers wait for one probe.
     """
 
     def __init__(

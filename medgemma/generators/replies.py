@@ -1,4 +1,4 @@
-"""What came back from a generator, and whether it is a text at all."""
+"""The reply of a generator, and whether it is a usable text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REFUSAL = re.compile(
 class Reply:
     """One reply: `text` without its thought, `thinking` the thought if there was one.
 
-    `finish_reason` is `stop` or `length` (the reply was ended by its token limit) or the server's own word;
+    `finish_reason` is `stop`, `length` (the reply was ended by its token limit) or the server's own value;
     the token counts are the generator's, None where it gave none.
     """
 
@@ -40,11 +40,11 @@ class Reply:
 
 
 def split_thinking(text: str) -> tuple[str | None, str]:
-    """Part a raw reply into (thought, answer).
+    """Split a raw reply into (thought, answer).
 
     MedGemma 27B opens with `<unused94>thought` and ends the thought with `<unused95>`; the first of these two
-    may have been dropped by the server. A thought that never ends leaves no answer; nor does one whose end
-    a server dropped, for nobody could tell where the answer begins.
+    may have been dropped by the server. A thought that never ends leaves no answer; nor does one whose
+    end a server dropped, because the begin of the answer is unknown.
     """
     thought, end, answer = text.partition(_THOUGHT_END)
     if not end:
@@ -64,7 +64,7 @@ def read_reply(
     prompt_tokens: int | None = None,
     completion_tokens: int | None = None,
 ) -> Reply:
-    """Make a Reply of raw text; `thinking` is what the server had already split off.
+    """Make a Reply of raw text; `thinking` is the thought that the server had already separated.
 
     Raises DraftError `reply-empty` when no letter or digit is left without special tokens (what float16
     overflow and NaN leave behind), `reply-refused` when the model or the server's filter declines.

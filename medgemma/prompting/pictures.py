@@ -1,8 +1,8 @@
-"""Pictures as a generator takes them: squares of at most 896 pixels, and data URIs of them.
+"""Pictures for a generator: squares of at most 896 pixels, and data URIs of them.
 
-MedGemma sees 896 x 896, and its processor squashes whatever it gets to that square. So a picture is padded
-with black to a square around its centre first, which keeps its proportions as in training; then it is made
-smaller if it is larger, and never larger: the processor does that without loss, and fewer bytes travel.
+MedGemma's input is 896 x 896, and its processor scales any picture to that square. So a picture is first
+padded with black to a square around its centre, which keeps its proportions as in training; then it is
+reduced if it is larger, and never enlarged: the processor does that without loss, and fewer bytes are sent.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ PictureFormat = Literal["png", "jpeg"]
 def square(pixels: NDArray[np.uint8], size: int = SIZE) -> NDArray[np.uint8]:
     """Centre uint8 [height, width, 3] on a black square of side min(size, max(height, width)).
 
-    An odd pixel goes to the bottom or right. Made smaller by PIL's bilinear filter, which averages over what
-    it drops, as the checkpoint's own processor does. Raises ValueError for another shape or dtype.
+    An odd pixel goes to the bottom or right. Reduced by PIL's bilinear filter, which averages over what it
+    drops, as the checkpoint's own processor does. Raises ValueError for another shape or dtype.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ValueError(f"a picture is uint8 [height, width, 3], not {pixels.dtype} {list(pixels.shape)}")

@@ -1,7 +1,7 @@
-"""Prompts: what a generator is shown of a study, in which order, and cut to what it can take.
+"""Prompts: what a generator is shown of a study, in which order, within its budget.
 
-The order is MedGemma's: one user turn, what was retrieved before the pictures of the study itself, pictures
-of a volume each followed by its number and the question after the last of them.
+The order is MedGemma's: one user turn, retrieved texts before the pictures of the study itself, each picture
+of a volume followed by its number, and the question after the last of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Part = str | NDArray[np.uint8]
 # Begin of text, turn markers of the system and user turn, and the opening of the reply.
 _TURN_TOKENS = 16
 _LONGEST_INDICATION = 1000
-# What a tokenizer could take for one of its own marks, such as <start_of_image> or <end_of_turn>.
+# What a tokenizer could read as one of its own marks, such as <start_of_image> or <end_of_turn>.
 _MARK = re.compile(r"<([^<>\s]{1,60})>")
 
 
@@ -57,7 +57,7 @@ def template_for(
 ) -> str:
     """The name of the template that fits best; `generic` where none does.
 
-    A template that asks for a body part goes before one that does not, and that before `generic`. A pair is
+    A template for a body part takes precedence over one for any, and that over `generic`. A pair is
     chosen where the prior has pictures. A chest radiograph whose body part is not given is a `radiograph`.
     """
     if modality is None:
@@ -86,12 +86,12 @@ def build_prompt(
 ) -> Prompt:
     """Make the prompt of a study from the template that its evidence names.
 
-    `images` are all pictures that could be shown, a volume's in the order of its slices; left out, they are
-    the evidence's. Of a volume the series with the most pictures is taken. Too many are sampled evenly, first
+    `images` are all pictures that could be shown, a volume's in the order of its slices; by default those of
+    the evidence. Of a volume the series with the most pictures is taken. Too many are sampled evenly, first
     and last among them. Texts of similar cases are quoted whole, the most similar first, and left out from
     the least similar until the pictures fit; only then are pictures sampled further.
 
-    A generator that takes no pairs gets the template of the study alone instead of a pair's.
+    A generator that accepts no pairs gets the template of the study alone instead of a pair's.
 
     Raises DraftError `no-pictures`, `template-unknown`, and `prompt-too-long`, which names the numbers.
     """
@@ -170,7 +170,7 @@ def _template(evidence: Evidence, budget: Budget) -> Template:
 
 @dataclass(frozen=True, slots=True)
 class _Needs:
-    """Pictures that there are and tokens that each of them, the texts around them and the reply take."""
+    """The pictures available and the tokens of each of them, of the texts around them and of the reply."""
 
     template: Template
     available: int

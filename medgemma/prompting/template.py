@@ -55,7 +55,7 @@ def _named(among: tuple[str, ...], value: str | None) -> bool:
 @cache
 def templates() -> dict[str, Template]:
     """The bundled templates by name, in alphabetical order."""
-    folder = resources.files("medgemma") / "templates"
+    folder = resources.files("medsiglip.medgemma") / "templates"
     files = sorted(
         (entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda e: e.name
     )

@@ -1,6 +1,6 @@
-"""`Client`: the HTTP service from Python, with httpx alone and no torch.
+"""`Client`: the HTTP service from Python. It needs httpx and pydantic, and numpy for embeddings.
 
-    from medsiglip.client.client import Client
+    from medsiglip import Client
 
     with Client("http://127.0.0.1:8000", api_key="msk_...") as client:
         client.wait(client.ingest("/data/dicom"))
@@ -8,27 +8,46 @@
         for hit in client.search(text="left pleural effusion", k=5).hits:
             print(hit.score, hit.study_instance_uid)
 
-Requests are tried again when the service is busy, restarting or out of reach; starting a job carries an
-idempotency key, so that a job which was started by a lost answer is not started twice.
+Results are the models of `medsiglip.answers`. Requests are retried when the service is busy, restarting or
+unreachable; those that start a job carry an idempotency key, so that a lost answer does not start it twice.
 """
 
 from __future__ import annotations
 
 import os
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote
 
 import httpx
 
-from medsiglip.client import results as results
-from medsiglip.client.connection import AnyPath, Connection
-from medsiglip.client.drafts import DraftCalls
-from medsiglip.client.results import Classification, Job, Probe, SearchResult, Study
-from medsiglip.client.retried_requests import ApiError
+from medsiglip.answers.cases import (
+    ImportedLabels,
+    Label,
+    LabelList,
+    Removal,
+    Study,
+    StudyDetail,
+    StudyList,
+)
+from medsiglip.answers.figures import Probe, ProbeList, ProbeSummary
+from medsiglip.answers.jobs import Job
+from medsiglip.answers.questions import Classification, ClassifyAnswer, Prediction, SearchAnswer
+from medsiglip.answers.reports import (
+    Report,
+    ReportLine,
+    ReportList,
+    Route,
+    RouteDetail,
+    RouteList,
+    RouteRun,
+    RouteTest,
+)
+from medsiglip.answers.service import Info
+from medsiglip.client.connection import AnyPath, ApiError, Connection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,19 +56,20 @@ if TYPE_CHECKING:
 __all__ = ["ApiError", "Client", "JobError"]
 
 Where = Sequence[str]
+FileFormat = Literal["markdown", "sr", "pdf", "dicom-pdf", "fhir"]
 
 
 class JobError(Exception):
     """A job that ended otherwise than done; `job` is its last state."""
 
     def __init__(self, job: Job) -> None:
-        error = job.error or {}
-        super().__init__(error.get("message") or f"The job {job.id} was {job.status}.")
+        message = None if job.error is None else job.error.message
+        super().__init__(message or f"The job {job.id} was {job.status}.")
         self.job = job
-        self.code = str(error.get("code") or job.status)
+        self.code = job.status if job.error is None else job.error.code
 
 
-class Client(DraftCalls):
+class Client:
     """A connection to one service. Every method may raise `ApiError`.
 
     `api_key` goes into each request; `timeout` is in seconds without any byte from the service, `retries` how
@@ -70,7 +90,7 @@ class Client(DraftCalls):
         self._service = Connection(http, retries)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._service.close()
 
     def __enter__(self) -> Self:
@@ -83,15 +103,15 @@ class Client(DraftCalls):
 
     # The service itself
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> Info:
         """The model, the space and the counts of the archive."""
-        return self._service.get("/v1/info")
+        return Info.model_validate(self._service.get("/v1/info"))
 
     def is_ready(self) -> bool:
         """Whether the service embeds and searches right now."""
         return self._service.answers("/readyz")
 
-    # The three questions
+    # Classification, search and embeddings
 
     def classify(
         self,
@@ -109,8 +129,8 @@ class Client(DraftCalls):
         if study is None:
             [only] = self.classify_files(_one(file), labels=labels, prompts=prompts, probe=probe)
             return only
-        asked = {"labels": labels, "prompts": prompts, "probe": probe, "study_instance_uid": study}
-        return results.classification(self._service.post("/v1/classify", asked))
+        body = {"labels": labels, "prompts": prompts, "probe": probe, "study_instance_uid": study}
+        return Classification.model_validate(self._service.post("/v1/classify", body))
 
     def classify_files(
         self,
@@ -121,14 +141,15 @@ class Client(DraftCalls):
         probe: str | None = None,
     ) -> list[Classification]:
         """Scores of each file, as `classify` gives them for one."""
-        asked = {
+        form = {
             "labels": None if labels is None else ",".join(labels),
             "prompts": prompts,
             "probe": probe,
         }
-        answer = self._service.send_files("/v1/classify", files, asked)
-        found = answer.get("results", [answer])
-        return [results.classification({"space": answer.get("space"), **one}) for one in found]
+        answer = ClassifyAnswer.model_validate(self._service.send_files("/v1/classify", files, form))
+        if answer.results is None:
+            return [answer]
+        return [one.model_copy(update={"space": answer.space}) for one in answer.results]
 
     def search(
         self,
@@ -141,13 +162,13 @@ class Client(DraftCalls):
         level: str | None = None,
         where: Where = (),
         include_same_patient: bool = False,
-    ) -> SearchResult:
+    ) -> SearchAnswer:
         """The `k` nearest images, series or studies to a text, a file, a study or a stored image."""
         how = {"k": k, "level": level, "where": list(where), "include_same_patient": include_same_patient}
         if image is not None:
-            return results.search_result(self._service.send_files("/v1/search", [image], how))
-        asked = {"text": text, "study_instance_uid": study, "image_id": image_id}
-        return results.search_result(self._service.post("/v1/search", {**asked, **how}))
+            return SearchAnswer.model_validate(self._service.send_files("/v1/search", [image], how))
+        body = {"text": text, "study_instance_uid": study, "image_id": image_id, **how}
+        return SearchAnswer.model_validate(self._service.post("/v1/search", body))
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit-length vectors of texts, float32 [n, d]."""
@@ -157,54 +178,57 @@ class Client(DraftCalls):
         """Unit-length vectors of PNG or JPEG files, float32 [n, d]."""
         return self._embed([{"image": _data_uri(Path(file))} for file in files])
 
-    def _embed(self, asked: Sequence[str | dict[str, str]]) -> NDArray[np.float32]:
+    def _embed(self, inputs: Sequence[str | dict[str, str]]) -> NDArray[np.float32]:
         import numpy as np
 
-        body = {"model": "", "input": list(asked), "encoding_format": "base64"}
+        body = {"model": "", "input": list(inputs), "encoding_format": "base64"}
         found = sorted(self._service.post("/v1/embeddings", body)["data"], key=lambda one: one["index"])
         return np.stack([np.frombuffer(b64decode(one["embedding"]), "<f4") for one in found])
 
-    # Cases go in, are looked at, and leave
+    # Cases
 
     def ingest(self, path: AnyPath, **options: Any) -> Job:
         """Start an ingest of a folder or file that the service itself can read, below its allowed roots."""
-        return results.job(self._service.post("/v1/ingest", {"path": os.fspath(path), **options}, once=True))
+        return Job.model_validate(
+            self._service.post("/v1/ingest", {"path": os.fspath(path), **options}, once=True)
+        )
 
     def upload(self, *files: AnyPath, metadata: AnyPath | None = None) -> Job:
         """Send DICOM files, pictures or zips, and start an ingest of them."""
-        return results.job(self._service.send_files("/v1/ingest", files, {}, once=True, metadata=metadata))
+        return Job.model_validate(
+            self._service.send_files("/v1/ingest", files, {}, once=True, metadata=metadata)
+        )
 
     def studies(self, where: Where = ()) -> list[Study]:
         """The studies that fit all expressions."""
         answer = self._service.get("/v1/studies", where=list(where))
-        return [results.study(one) for one in answer["studies"]]
+        return list(StudyList.model_validate(answer).studies)
 
-    def study(self, uid: str) -> dict[str, Any]:
+    def study(self, uid: str) -> StudyDetail:
         """One study with its series and images."""
-        return self._service.get(f"/v1/studies/{quote(uid)}")
+        return StudyDetail.model_validate(self._service.get(f"/v1/studies/{quote(uid)}"))
 
     def preview(self, image_id: int) -> bytes:
         """A PNG of a stored image."""
         return self._service.get_bytes(f"/v1/images/{image_id}/preview")
 
-    def forget_study(self, uid: str) -> dict[str, Any]:
+    def forget_study(self, uid: str) -> Removal:
         """Remove a study for good."""
-        return self._service.delete(f"/v1/studies/{quote(uid)}")
+        return Removal.model_validate(self._service.delete(f"/v1/studies/{quote(uid)}"))
 
-    def forget_patient(self, patient_key: str) -> dict[str, Any]:
+    def forget_patient(self, patient_key: str) -> Removal:
         """Remove a patient for good."""
-        return self._service.delete(f"/v1/patients/{quote(patient_key)}")
+        return Removal.model_validate(self._service.delete(f"/v1/patients/{quote(patient_key)}"))
 
     # Labels and probes
 
-    def import_labels(self, csv: AnyPath) -> dict[str, Any]:
+    def import_labels(self, csv: AnyPath) -> ImportedLabels:
         """Store the labels of a CSV."""
-        return self._service.send_files("/v1/labels", [csv], {})
+        return ImportedLabels.model_validate(self._service.send_files("/v1/labels", [csv], {}))
 
-    def labels(self) -> list[dict[str, Any]]:
+    def labels(self) -> list[Label]:
         """The stored labels with their counts."""
-        found: list[dict[str, Any]] = self._service.get("/v1/labels")["labels"]
-        return found
+        return list(LabelList.model_validate(self._service.get("/v1/labels")).labels)
 
     def train_probe(
         self,
@@ -218,37 +242,107 @@ class Client(DraftCalls):
         """Start training a probe on stored labels or on a CSV; `wait` for it, then `probe(name)`."""
         body = {"name": name, "level": level, "where": list(where)}
         if labels_csv is not None:
-            return results.job(self._service.send_files("/v1/probes", [labels_csv], body, once=True))
-        return results.job(self._service.post("/v1/probes", {**body, "labels": list(labels)}, once=True))
+            return Job.model_validate(self._service.send_files("/v1/probes", [labels_csv], body, once=True))
+        return Job.model_validate(
+            self._service.post("/v1/probes", {**body, "labels": list(labels)}, once=True)
+        )
 
-    def probes(self) -> list[dict[str, Any]]:
+    def probes(self) -> list[ProbeSummary]:
         """The probes of the archive."""
-        found: list[dict[str, Any]] = self._service.get("/v1/probes")["probes"]
-        return found
+        return list(ProbeList.model_validate(self._service.get("/v1/probes")).probes)
 
     def probe(self, name: str) -> Probe:
         """One probe with its figures."""
-        return results.probe(self._service.get(f"/v1/probes/{quote(name)}"))
+        return Probe.model_validate(self._service.get(f"/v1/probes/{quote(name)}"))
 
-    def predict(self, name: str, *files: AnyPath, study: str | None = None) -> dict[str, Any]:
+    def predict(self, name: str, *files: AnyPath, study: str | None = None) -> Prediction:
         """Probabilities of a probe's labels for files or a study."""
+        path = f"/v1/probes/{quote(name)}/predict"
         if study is not None:
-            return self._service.post(f"/v1/probes/{quote(name)}/predict", {"study_instance_uid": study})
-        return self._service.send_files(f"/v1/probes/{quote(name)}/predict", files, {})
+            return Prediction.model_validate(self._service.post(path, {"study_instance_uid": study}))
+        return Prediction.model_validate(self._service.send_files(path, files, {}))
 
     def delete_probe(self, name: str) -> None:
         """Remove a probe."""
         self._service.delete(f"/v1/probes/{quote(name)}")
 
+    # Drafts and routing rules. A `revision` given with a decision is that of the draft as it was seen: a
+    # draft that has changed since is left alone (`draft-changed`).
+
+    def draft(
+        self,
+        study: str,
+        *,
+        route: str | None = None,
+        generator: str | None = None,
+        indication: str | None = None,
+    ) -> Job:
+        """Start a draft report of a study; the id of the draft is that of the job."""
+        body = {
+            "study_instance_uid": study,
+            "route": route,
+            "generator": generator,
+            "indication": indication,
+        }
+        return Job.model_validate(self._service.post("/v1/reports", body, once=True))
+
+    def reports(self, *, status: str | None = None, study: str | None = None) -> list[ReportLine]:
+        """The newest drafts and what became of them."""
+        answer = self._service.get("/v1/reports", status=status, study_instance_uid=study)
+        return list(ReportList.model_validate(answer).reports)
+
+    def report(self, report_id: str) -> Report:
+        """One draft with its evidence and checks."""
+        return Report.model_validate(self._service.get(_report(report_id)))
+
+    def accept(self, report_id: str, *, revision: int | None = None) -> Report:
+        """Accept a draft as it stands."""
+        return self._decide(report_id, "accept", revision=revision)
+
+    def edit(self, report_id: str, text: str, *, revision: int | None = None) -> Report:
+        """Put a person's text in place of a draft's."""
+        return self._decide(report_id, "edit", text=text, revision=revision)
+
+    def reject(self, report_id: str, reason: str, *, revision: int | None = None) -> Report:
+        """Reject a draft."""
+        return self._decide(report_id, "reject", reason=reason, revision=revision)
+
+    def _decide(self, report_id: str, decision: str, **body: Any) -> Report:
+        return Report.model_validate(self._service.post(f"{_report(report_id)}/{decision}", body))
+
+    def export(self, report_id: str, kind: FileFormat = "markdown") -> bytes:
+        """A draft as a file."""
+        return self._service.get_bytes(f"{_report(report_id)}/export", format=kind)
+
+    def routes(self) -> list[Route]:
+        """The routing rules, the most urgent first."""
+        return list(RouteList.model_validate(self._service.get("/v1/routes")).routes)
+
+    def put_route(self, name: str, rule: Mapping[str, Any]) -> RouteDetail:
+        """Make a routing rule, or change the one of that name."""
+        return RouteDetail.model_validate(self._service.put(_route(name), rule))
+
+    def remove_route(self, name: str) -> None:
+        """Remove a routing rule; its drafts stay."""
+        self._service.delete(_route(name))
+
+    def test_route(self, name: str) -> RouteTest:
+        """What a routing rule would send of the archive, and why; nothing is sent."""
+        return RouteTest.model_validate(self._service.post(f"{_route(name)}/test"))
+
+    def run_route(self, name: str) -> RouteRun:
+        """Evaluate a routing rule now, on all that it looks at and has not sent."""
+        return RouteRun.model_validate(self._service.post(f"{_route(name)}/run"))
+
     # Jobs
 
     def job(self, job_id: str) -> Job:
         """The state of a job."""
-        return results.job(self._service.get(f"/v1/jobs/{job_id}"))
+        return Job.model_validate(self._service.get(f"/v1/jobs/{job_id}"))
 
     def cancel(self, job_id: str) -> Job:
-        """Ask for a job's end."""
-        return results.job(self._service.delete(f"/v1/jobs/{job_id}"))
+        """Cancel a job."""
+        return Job.model_validate(self._service.delete(f"/v1/jobs/{job_id}"))
 
     def wait(self, job: Job, on_progress: Callable[[Job], None] | None = None) -> Job:
         """Follow a job to its end and return it; raises `JobError` when it failed or was cancelled."""
@@ -262,9 +356,9 @@ class Client(DraftCalls):
         return last
 
     def events(self, job_id: str) -> Iterator[Job]:
-        """Every state of a job as it comes, the final one last; a broken connection is taken up again."""
+        """Every state of a job as it comes, the final one last; a broken connection is resumed."""
         for event in self._service.events(f"/v1/jobs/{job_id}/events"):
-            state = results.job(event)
+            state = Job.model_validate(event)
             yield state
             if state.is_final:
                 return
@@ -281,3 +375,11 @@ def _data_uri(file: Path) -> str:
 
     kind = guess_type(file.name)[0] or "application/octet-stream"
     return f"data:{kind};base64,{b64encode(file.read_bytes()).decode('ascii')}"
+
+
+def _report(report_id: str) -> str:
+    return f"/v1/reports/{quote(report_id, safe='')}"
+
+
+def _route(name: str) -> str:
+    return f"/v1/routes/{quote(name, safe='')}"

@@ -1,40 +1,90 @@
-"""One connection to the service: JSON, files and events, sent in ways that may be tried again."""
+"""The connection to the service: JSON, files and events, retried where that is safe."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 
-from medsiglip.client.retried_requests import (
-    ApiError,
-    Requests,
-    may_pass,
-    pause_before,
-    refusal,
-    unreachable,
-)
-
 AnyPath = str | os.PathLike[str]
-Answer = dict[str, Any]
+Json = dict[str, Any]
+# 429 and 503 say that the service did nothing; 502 and 504 come from proxies in front of it.
+_TEMPORARY = frozenset({429, 502, 503, 504})
+_LONGEST_PAUSE = 30.0
+
+
+class ApiError(Exception):
+    """The service refused a request, or could not be reached.
+
+    `code` is the stable code of the problem (RFC 9457 members of the answer), `status` the HTTP status or 0
+    when there was no answer, `request_id` what to look for in the service's log. `str()` is the service's
+    own sentence.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        status: int = 0,
+        request_id: str | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.request_id = request_id
+        self.members = dict(members or {})
+
+
+class _Requests:
+    """An `httpx.Client` that retries temporary failures, and raises `ApiError` for refusals.
+
+    `make` builds the arguments of each attempt, since files that were sent are at their end.
+    """
+
+    def __init__(self, http: httpx.Client, retries: int, pause: Callable[[float], None] = time.sleep) -> None:
+        self.http = http
+        self._retries = retries
+        self.pause = pause
+
+    def send(self, method: str, path: str, make: Callable[[], dict[str, Any]] = dict) -> httpx.Response:
+        """The answer to a request that may be sent twice without harm."""
+        for attempt in range(self._retries + 1):
+            is_last = attempt == self._retries
+            wait = None
+            try:
+                answer = self.http.request(method, path, **make())
+            except httpx.TransportError as error:
+                if is_last:
+                    raise unreachable(error) from error
+            else:
+                if answer.is_success:
+                    return answer
+                if is_last or not may_pass(answer.status_code):
+                    raise refusal(answer)
+                wait = _retry_after(answer)
+            self.pause(pause_before(attempt + 1) if wait is None else wait)
+        raise AssertionError("unreachable")
 
 
 class Connection:
-    """What `medsiglip.client.client.Client` says everything through. Every method may raise `ApiError`."""
+    """The requests of a `Client`. Every method may raise `ApiError`."""
 
     def __init__(self, http: httpx.Client, retries: int) -> None:
         self._http = http
         self._retries = retries
-        self._requests = Requests(http, retries)
+        self._requests = _Requests(http, retries)
 
     def close(self) -> None:
-        """Let go of the sockets."""
+        """Close the sockets."""
         self._http.close()
 
     def answers(self, path: str) -> bool:
@@ -44,31 +94,31 @@ class Connection:
         except httpx.TransportError:
             return False
 
-    def get(self, path: str, **query: Any) -> Answer:
+    def get(self, path: str, **query: Any) -> Json:
         """The JSON object at a path."""
-        found: Answer = self._requests.send("GET", path, lambda: {"params": given(query)}).json()
+        found: Json = self._requests.send("GET", path, lambda: {"params": given(query)}).json()
         return found
 
     def get_bytes(self, path: str, **query: Any) -> bytes:
         """The content at a path."""
         return self._requests.send("GET", path, lambda: {"params": given(query)}).content
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None, *, once: bool = False) -> Answer:
+    def post(self, path: str, body: Mapping[str, Any] | None = None, *, once: bool = False) -> Json:
         """The answer to a JSON object; `once` adds an idempotency key, for what must not begin twice."""
         content: dict[str, Any] = {} if body is None else {"json": given(body)}
         content["headers"] = _key() if once else {}
-        found: Answer = self._requests.send("POST", path, lambda: content).json()
+        found: Json = self._requests.send("POST", path, lambda: content).json()
         return found
 
-    def put(self, path: str, body: Mapping[str, Any]) -> Answer:
+    def put(self, path: str, body: Mapping[str, Any]) -> Json:
         """The answer to a JSON object that takes the place of what was there."""
-        found: Answer = self._requests.send("PUT", path, lambda: {"json": given(body)}).json()
+        found: Json = self._requests.send("PUT", path, lambda: {"json": given(body)}).json()
         return found
 
-    def delete(self, path: str) -> Answer:
+    def delete(self, path: str) -> Json:
         """The answer to a deletion, empty if there is none."""
         answer = self._requests.send("DELETE", path)
-        found: Answer = answer.json() if answer.content else {}
+        found: Json = answer.json() if answer.content else {}
         return found
 
     def send_files(
@@ -79,7 +129,7 @@ class Connection:
         *,
         once: bool = False,
         **others: AnyPath | None,
-    ) -> Answer:
+    ) -> Json:
         """The answer to files as fields `file`, `others` as fields of their own names, and form fields."""
         parts = [("file", Path(file)) for file in files]
         parts += [(name, Path(file)) for name, file in others.items() if file is not None]
@@ -91,12 +141,12 @@ class Connection:
                 sent = [(name, (file.name, opened.enter_context(file.open("rb")))) for name, file in parts]
                 return {"files": sent, "data": _form(form), "headers": headers}
 
-            found: Answer = self._requests.send("POST", path, make).json()
+            found: Json = self._requests.send("POST", path, make).json()
             return found
 
-    def events(self, path: str) -> Iterator[Answer]:
-        """The JSON objects of a stream of server-sent events, taken up again where it broke, until the reader
-        has seen enough.
+    def events(self, path: str) -> Iterator[Json]:
+        """The JSON objects of a stream of server-sent events, resumed where it broke, until the caller stops
+        reading.
         """
         failures, seen = 0, ""
         while True:
@@ -116,7 +166,7 @@ class Connection:
                 raise reason
             self._requests.pause(pause_before(failures))
 
-    def _stream(self, path: str, seen: str) -> Iterator[tuple[str, Answer]]:
+    def _stream(self, path: str, seen: str) -> Iterator[tuple[str, Json]]:
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": seen} if seen else {})}
         with self._http.stream("GET", path, headers=headers) as answer:
             if not answer.is_success:
@@ -148,3 +198,43 @@ def _form(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def may_pass(status: int) -> bool:
+    """Whether the same request may succeed later."""
+    return status in _TEMPORARY
+
+
+def pause_before(attempt: int) -> float:
+    """Seconds to wait before an attempt, doubling from a quarter of one, spread by chance."""
+    longest: float = min(0.25 * 2**attempt, _LONGEST_PAUSE)
+    return longest * random.uniform(0.5, 1.0)
+
+
+def unreachable(error: httpx.TransportError) -> ApiError:
+    """The error of a service that did not answer; the text of httpx says why."""
+    reason = str(error) or type(error).__name__
+    return ApiError("unreachable", f"The service did not answer ({reason}); check that it runs, and its URL.")
+
+
+def refusal(answer: httpx.Response) -> ApiError:
+    """The error that an answer stands for; `answer` must have been read."""
+    try:
+        body = answer.json()
+    except ValueError:
+        body = {}
+    problem = body if isinstance(body, dict) else {}
+    detail = problem.get("detail") or f"The service answered {answer.status_code} {answer.reason_phrase}."
+    return ApiError(
+        str(problem.get("code") or "http-error"),
+        str(detail),
+        answer.status_code,
+        answer.headers.get("x-request-id"),
+        problem,
+    )
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    """Seconds of the header (RFC 9110, section 10.2.3); a date is not read."""
+    value = answer.headers.get("retry-after", "")
+    return min(float(value), _LONGEST_PAUSE) if value.isdecimal() else None

@@ -1,1 +1,3 @@
-"""Figures of merit: of scores (AUROC, AUPRC, intervals) and of retrieval (precision, recall, mAP)."""
+"""Figures of merit and their intervals: `metrics.py` for scores (AUROC, AUPRC), `retrieval.py` for
+rankings.
+"""

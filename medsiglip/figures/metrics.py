@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medsiglip.errors import ModelError
+from medsiglip.numerics import Floats, Integers
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.intp]
 Weighted = Callable[[Floats], Floats]
 
 _CHUNK = 2**22
@@ -54,7 +53,11 @@ def auprc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     positive, ranked = _known(labels, scores)
     if undefined_reason(positive) is not None:
         return float("nan")
-    return float(_weighted_auprc(positive, ranked)(np.ones((1, positive.size)))[0])
+    order, starts = _runs(-ranked)
+    gained = np.add.reduceat(positive[order].astype(np.float64), starts)
+    found = np.append(starts[1:], positive.size)
+    precision = np.cumsum(gained) / found
+    return float(np.einsum("b,b->", gained, precision) / gained.sum())
 
 
 def undefined_reason(labels: npt.ArrayLike) -> str | None:
@@ -78,20 +81,26 @@ def estimate_auroc(
     seed: int = 0,
 ) -> Estimate:
     """AUROC with its interval. Resamples that happen to hold one class only are left out of the interval."""
-    return _estimate(_weighted_auroc, labels, scores, groups, resamples, confidence, seed)
-
-
-def estimate_auprc(
-    labels: npt.ArrayLike,
-    scores: npt.ArrayLike,
-    groups: Sequence[object] | npt.NDArray[Any],
-    *,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Estimate:
-    """AUPRC with its interval. Resamples that happen to hold one class only are left out of the interval."""
-    return _estimate(_weighted_auprc, labels, scores, groups, resamples, confidence, seed)
+    positive, ranked = _known(labels, scores)
+    known = ~np.isnan(np.asarray(labels, dtype=np.float64))
+    codes = group_codes([group for group, keep in zip(groups, known, strict=True) if keep])
+    count = int(codes.max()) + 1 if codes.size else 0
+    reason = undefined_reason(positive)
+    nothing = (float("nan"), float("nan"))
+    if reason is not None:
+        return Estimate(float("nan"), nothing, positive.size, int(positive.sum()), count, reason)
+    statistic = _weighted_auroc(positive, ranked)
+    value = float(statistic(np.ones((1, positive.size)))[0])
+    if count < 2:
+        reason = "an interval needs at least two groups"
+        return Estimate(value, nothing, positive.size, int(positive.sum()), count, reason)
+    resampled = group_resamples(count, resamples, seed)
+    step = max(1, _CHUNK // positive.size)
+    values = [
+        statistic(resampled[at : at + step, codes].astype(np.float64)) for at in range(0, resamples, step)
+    ]
+    interval = percentile_interval(np.concatenate(values), confidence)
+    return Estimate(value, interval, positive.size, int(positive.sum()), count)
 
 
 def macro(values: Sequence[float]) -> float:
@@ -119,8 +128,8 @@ def group_codes(groups: Sequence[object] | npt.NDArray[Any]) -> Integers:
 
 def group_resamples(groups: int, resamples: int, seed: int) -> npt.NDArray[np.int32]:
     """How often each bootstrap resample draws each group: [resamples, groups], rows adding up to groups."""
-    drawn = np.random.default_rng(seed).integers(0, groups, (resamples, groups))
-    flat = (drawn + np.arange(resamples)[:, None] * groups).ravel()
+    resampled = np.random.default_rng(seed).integers(0, groups, (resamples, groups))
+    flat = (resampled + np.arange(resamples)[:, None] * groups).ravel()
     return np.bincount(flat, minlength=resamples * groups).astype(np.int32).reshape(resamples, groups)
 
 
@@ -211,35 +220,6 @@ def _known(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[npt.NDArray[np
     return values == 1.0, ranked
 
 
-def _estimate(
-    weighted: Callable[[npt.NDArray[np.bool_], Floats], Weighted],
-    labels: npt.ArrayLike,
-    scores: npt.ArrayLike,
-    groups: Sequence[object] | npt.NDArray[Any],
-    resamples: int,
-    confidence: float,
-    seed: int,
-) -> Estimate:
-    positive, ranked = _known(labels, scores)
-    known = ~np.isnan(np.asarray(labels, dtype=np.float64))
-    codes = group_codes([group for group, keep in zip(groups, known, strict=True) if keep])
-    count = int(codes.max()) + 1 if codes.size else 0
-    reason = undefined_reason(positive)
-    nothing = (float("nan"), float("nan"))
-    if reason is not None:
-        return Estimate(float("nan"), nothing, positive.size, int(positive.sum()), count, reason)
-    statistic = weighted(positive, ranked)
-    value = float(statistic(np.ones((1, positive.size)))[0])
-    if count < 2:
-        reason = "an interval needs at least two groups"
-        return Estimate(value, nothing, positive.size, int(positive.sum()), count, reason)
-    drawn = group_resamples(count, resamples, seed)
-    step = max(1, _CHUNK // positive.size)
-    values = [statistic(drawn[at : at + step, codes].astype(np.float64)) for at in range(0, resamples, step)]
-    interval = percentile_interval(np.concatenate(values), confidence)
-    return Estimate(value, interval, positive.size, int(positive.sum()), count)
-
-
 def _weighted_auroc(positive: npt.NDArray[np.bool_], scores: Floats) -> Weighted:
     """AUROC as a function of row weights [r, n] -> [r]; NaN where a class has no weight."""
     order, starts = _runs(scores)
@@ -250,22 +230,6 @@ def _weighted_auroc(positive: npt.NDArray[np.bool_], scores: Floats) -> Weighted
         below = np.add.reduceat(weights * ~positive[order], starts, axis=1)
         pairs = np.einsum("rb,rb->r", above, np.cumsum(below, axis=1) - below / 2)
         return _ratio(pairs, above.sum(axis=1) * below.sum(axis=1))
-
-    return statistic
-
-
-def _weighted_auprc(positive: npt.NDArray[np.bool_], scores: Floats) -> Weighted:
-    """Average precision as a function of row weights [r, n] -> [r]; NaN where a class has no weight."""
-    order, starts = _runs(-scores)
-
-    def statistic(weights: Floats) -> Floats:
-        weights = weights[:, order]
-        gained = np.add.reduceat(weights * positive[order], starts, axis=1)
-        found = np.cumsum(np.add.reduceat(weights, starts, axis=1), axis=1)
-        precision = np.cumsum(gained, axis=1) / np.maximum(found, 1e-300)
-        total = gained.sum(axis=1)
-        one_class = total == found[:, -1]
-        return _ratio(np.einsum("rb,rb->r", gained, precision), np.where(one_class, 0.0, total))
 
     return statistic
 

@@ -1,9 +1,9 @@
 """How well neighbours in vector space share a label: precision, recall and mean average precision.
 
 Every item is a query against all others. Items of the query's own group (patient) are left out, because a
-hospital that asks "where have we seen this before" does not mean the same patient, and neighbours from one
-patient flatter any encoder. Two items are relevant to each other when they share at least one label. Queries
-to which nothing is relevant have no recall and no average precision; they are left out and counted.
+hospital that looks for similar cases does not mean the same patient, and neighbours from one patient flatter
+any encoder. Two items are relevant to each other when they share at least one label. Queries to which nothing
+is relevant have no recall and no average precision; they are left out and counted.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,8 +15,6 @@ import numpy.typing as npt
 
 from medsiglip.errors import ModelError
 from medsiglip.figures.metrics import (
-    Floats,
-    Integers,
     Ranking,
     average_precision,
     group_codes,
@@ -26,6 +24,7 @@ from medsiglip.figures.metrics import (
     rank,
     recall_at,
 )
+from medsiglip.numerics import Floats, Integers
 
 _RESAMPLES = 1000
 _CONFIDENCE = 0.95
@@ -171,9 +170,9 @@ def _score_block(
     candidates = (~own).sum(axis=1)
     overall.add(rows, ranking, (carries[rows] @ carries.T > 0) & ~own, candidates)
     for position, queries in enumerate(by_label):
-        asking = np.flatnonzero(carries[rows, position])
-        relevant = (carries[:, position] > 0) & ~own[asking]
-        queries.add(rows[asking], _take(ranking, asking), relevant, candidates[asking])
+        carriers = np.flatnonzero(carries[rows, position])
+        relevant = (carries[:, position] > 0) & ~own[carriers]
+        queries.add(rows[carriers], _take(ranking, carriers), relevant, candidates[carriers])
 
 
 def _take(ranking: Ranking, queries: Integers) -> Ranking:
@@ -190,6 +189,6 @@ def _intervals(values: Floats, codes: Integers, seed: int) -> list[tuple[float, 
     sums = np.zeros((len(known), values.shape[1]))
     np.add.at(sums, codes, values)
     counts = np.bincount(codes, minlength=len(known))
-    drawn = group_resamples(len(known), _RESAMPLES, seed).astype(np.float64)
-    means = (drawn @ sums) / (drawn @ counts)[:, None]
+    resampled = group_resamples(len(known), _RESAMPLES, seed).astype(np.float64)
+    means = (resampled @ sums) / (resampled @ counts)[:, None]
     return [percentile_interval(column, _CONFIDENCE) for column in means.T]

@@ -1,1 +1,5 @@
-"""Linear probes: training on embeddings, patients kept together in folds, and the file of a probe."""
+"""Linear probes on embeddings: `probe.py` trains, judges, saves and loads them.
+
+`logistic.py` fits them and `patient_folds.py` keeps the images of a patient in one fold; only `probe.py` uses
+both.
+"""

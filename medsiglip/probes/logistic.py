@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from medsiglip.numerics import Floats, sigmoid
 
 _NEWTON_STEPS = 200
 _CONJUGATE_STEPS = 200
@@ -109,12 +108,12 @@ class _Problem:
         return state
 
     def _newton_step(self, state: Floats, penalty: float) -> tuple[Floats, Floats]:
-        """The next state, and about how far [L] the objective of this one is above its minimum.
+        """The next state, and an estimate [L] of how far the objective of this one is above its minimum.
 
-        That is half the squared Newton decrement.
+        The estimate is half the squared Newton decrement.
         """
         logits = self._forward(state)
-        probability = _sigmoid(logits)
+        probability = sigmoid(logits)
         gradient = self._backward(self.weight * (probability - self.target))
         gradient[:-1] += penalty * state[:-1]
         curvature = self.weight * probability * (1.0 - probability)
@@ -182,8 +181,3 @@ class _Problem:
 
     def _backward(self, rows: Floats) -> Floats:
         return np.vstack([self.basis.rows.T @ rows, rows.sum(axis=0)[None]])
-
-
-def _sigmoid(logits: Floats) -> Floats:
-    probability: Floats = np.exp(-np.logaddexp(0.0, -logits))
-    return probability

@@ -1,17 +1,16 @@
-"""Splitting groups (patients) into folds."""
+"""Folds that never split a group (patient)."""
 
 import numpy as np
-import numpy.typing as npt
 
-from medsiglip.figures.metrics import Integers
+from medsiglip.numerics import Floats, Integers
 
 
-def group_folds(labels: npt.NDArray[np.float64], groups: Integers, folds: int, seed: int) -> Integers:
+def group_folds(labels: Floats, groups: Integers, folds: int, seed: int) -> Integers:
     """Fold of each row, 0 to folds - 1: no group is in two, and every label is spread as evenly as can be.
 
     `labels` is [n, L] of 0, 1 or NaN; `groups` [n] are numbers. Iterative stratification (Sechidis, Tsoumakas
-    and Vlahavas, ECML PKDD 2011) with whole groups: the rarest class that is left is dealt out first, its
-    largest groups before the others, each to the fold that still lacks most of that class, then most rows.
+    and Vlahavas, ECML PKDD 2011) with whole groups: the rarest remaining class is assigned first, its
+    largest groups before the others, each to the fold that lacks most of that class, then most rows.
     The order of rows does not matter; `seed` decides between equals.
     """
     names, codes = np.unique(groups, return_inverse=True)
@@ -30,7 +29,7 @@ def group_folds(labels: npt.NDArray[np.float64], groups: Integers, folds: int, s
     return assigned[codes]
 
 
-def _class_counts(labels: npt.NDArray[np.float64], codes: Integers, groups: int) -> npt.NDArray[np.float64]:
+def _class_counts(labels: Floats, codes: Integers, groups: int) -> Floats:
     """Rows of each group by class: [groups, 2 L + 1], for each label positive and negative, then all rows."""
     columns = np.concatenate([labels == 1.0, labels == 0.0, np.ones((len(labels), 1), dtype=bool)], axis=1)
     counts = np.zeros((groups, columns.shape[1]))

@@ -1,4 +1,4 @@
-"""Linear probes: logistic regression on normalised embeddings, judged on patients it has not seen.
+"""Linear probes: logistic regression on normalised embeddings, evaluated on patients it has not seen.
 
 Every figure is out of fold, and folds never split a group (patient). Within each training part, C is chosen
 from `STRENGTHS` on inner folds, again by group, as the one with the least log-loss on the inner validation
@@ -6,8 +6,13 @@ rows; the least log-loss also gives probabilities that can be used as such. The 
 on all rows.
 """
 
+import contextlib
+import json
+import os
+import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from medsiglip.errors import ModelError
-from medsiglip.figures.metrics import Floats, Integers, auprc, estimate_auroc, group_codes, macro
+from medsiglip.figures.metrics import auprc, estimate_auroc, group_codes, macro
+from medsiglip.numerics import Floats, Integers, sigmoid, unit_vectors
 from medsiglip.probes.logistic import Basis, base_logit, fit_path
 from medsiglip.probes.patient_folds import group_folds
-from medsiglip.probes.probe_file import read_archive, unreadable, write_archive
 
 STRENGTHS: tuple[float, ...] = tuple(10.0**power for power in range(-4, 5))
 """The C that are tried, as in scikit-learn's `LogisticRegression`: small is strong regularisation."""
@@ -26,6 +31,7 @@ STRENGTHS: tuple[float, ...] = tuple(10.0**power for power in range(-4, 5))
 MINIMUM_GROUPS = 3
 """Groups with a positive row, and groups with a negative row, that a label needs."""
 
+_FORMAT = 1
 _SELECTION_TOLERANCE = 1e-6
 _FINAL_TOLERANCE = 1e-11
 
@@ -59,25 +65,7 @@ class ProbeReport:
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain JSON values."""
-        labels = [
-            {
-                "label": entry.label,
-                "n": entry.n,
-                "positive": entry.positive,
-                "auroc": entry.auroc,
-                "auroc_ci": list(entry.auroc_ci),
-                "auprc": entry.auprc,
-                "c": entry.c,
-            }
-            for entry in self.labels
-        ]
-        return {
-            "groups": self.groups,
-            "folds": self.folds,
-            "labels": labels,
-            "macro_auroc": self.macro_auroc,
-            "warnings": list(self.warnings),
-        }
+        return asdict(self)
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "ProbeReport":
@@ -111,26 +99,25 @@ class Probe:
             raise ModelError(
                 "dimension-mismatch", f"{message} Use the model it was trained with, or train it again."
             )
-        probability: Floats = np.exp(-np.logaddexp(0.0, -(rows @ self.coef.T + self.intercept)))
-        return probability
+        return sigmoid(rows @ self.coef.T + self.intercept)
 
     def save(self, path: Path) -> None:
         """Write the probe to an .npz file, atomically. Raises ModelError "probe-not-written"."""
         metadata = {"space": self.space, "labels": self.labels, "report": self.report.to_json()}
-        write_archive(path, {"coef": self.coef, "intercept": self.intercept, "c": self.c}, metadata)
+        _write_archive(path, {"coef": self.coef, "intercept": self.intercept, "c": self.c}, metadata)
 
     @staticmethod
     def load(path: Path) -> "Probe":
         """Read a probe that `save` wrote. Raises ModelError "probe-unknown" or "probe-unreadable"."""
-        (coef, intercept, c), metadata = read_archive(path, ("coef", "intercept", "c"))
+        (coef, intercept, c), metadata = _read_archive(path, ("coef", "intercept", "c"))
         try:
             labels = tuple(metadata["labels"])
             report = ProbeReport.from_json(metadata["report"])
             probe = Probe(str(metadata["space"]), labels, coef, intercept, c, report)
         except (KeyError, TypeError) as error:
-            raise unreadable(path) from error
+            raise _unreadable(path) from error
         if not len(labels) == len(coef) == len(intercept) == len(c):
-            raise unreadable(path)
+            raise _unreadable(path)
         return probe
 
 
@@ -272,5 +259,53 @@ def _unit(vectors: npt.NDArray[np.floating[Any]]) -> Floats:
         raise ModelError("shape-mismatch", f"Vectors must be [n, d], not of shape {rows.shape}.")
     if not np.isfinite(rows).all():
         raise ModelError("vector-not-finite", "A vector holds NaN or infinity; embed its image again.")
-    unit: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    return unit
+    return unit_vectors(rows)
+
+
+def _write_archive(path: Path, arrays: Mapping[str, Floats], metadata: Mapping[str, Any]) -> None:
+    """Write the file; a reader sees the old one or the whole new one, also after a crash.
+
+    Raises ModelError "probe-not-written" when the folder cannot be written to.
+    """
+    text = json.dumps({"format": _FORMAT, **metadata})
+    text_bytes = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            np.savez(file, allow_pickle=False, metadata=text_bytes, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        message = f"{path}: the probe cannot be written ({reason}); free some space or choose another folder."
+        raise ModelError("probe-not-written", message) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _read_archive(path: Path, names: Sequence[str]) -> tuple[list[Floats], dict[str, Any]]:
+    """The named arrays and the metadata.
+
+    Raises ModelError "probe-unknown" for a missing file, "probe-unreadable" for one of another kind.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            metadata = json.loads(archive["metadata"].tobytes().decode("utf-8"))
+            arrays = [archive[name].astype(np.float64) for name in names]
+    except FileNotFoundError as error:
+        raise ModelError("probe-unknown", f"{path}: there is no such probe; train it first.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise _unreadable(path) from error
+    if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
+        raise _unreadable(path)
+    return arrays, metadata
+
+
+def _unreadable(path: Path) -> ModelError:
+    """The error for a file that is not a whole probe of this version."""
+    message = f"{path}: the file is damaged or not a probe of this version; train the probe again."
+    return ModelError("probe-unreadable", message)

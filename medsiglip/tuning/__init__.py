@@ -1,1 +1,4 @@
-"""Contrastive tuning of a checkpoint on pictures and captions: `tune.py` is the whole of it."""
+"""Contrastive tuning of a checkpoint on pictures and captions.
+
+Other packages use `tune` and its options of `tune.py`, and the data format of `data.py`.
+"""

@@ -1,4 +1,4 @@
-"""How training pictures are dealt into batches, and varied."""
+"""Batches of training pictures, their captions, and augmentation."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from medsiglip.tokenizer import Tokenizer
 
-# A caption that no more pictures than this list teaches nothing of its own.
+# A caption of at most this many pictures is not counted as shared.
 _FEW = 20
 
 
 class CaptionTable:
-    """The different captions of all pictures, numbered, and which pictures list them.
+    """The distinct captions of all pictures, numbered, and which pictures list them.
 
     `tokens` int64 [m, context length]; the first `shared_count` are those of many pictures. `truncated`
     counts the listings of captions longer than the context.
@@ -36,32 +36,33 @@ class CaptionTable:
         self._shared = [listed[listed < self.shared_count] for listed in self._listed]
 
     def first(self, pictures: NDArray[np.intp]) -> NDArray[np.int64]:
-        """Return each picture's first caption."""
+        """The first caption of each picture."""
         return np.array([self._listed[i][0] for i in pictures])
 
     def shared(self, pictures: NDArray[np.intp]) -> NDArray[np.int64]:
-        """Return the different captions of the pictures that other pictures have too."""
+        """The distinct captions of the pictures that many pictures share."""
         return np.unique(np.concatenate([self._shared[i] for i in pictures]))
 
-    def draw(self, pictures: NDArray[np.intp], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return the different captions that a step uses: `count` of each picture, drawn from its list, the
-        first from those that no other picture has, where there are any."""
-        drawn = []
+    def sample(self, pictures: NDArray[np.intp], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """The distinct captions that a step uses: `count` of each picture, chosen at random from its list,
+        the first from those that no other picture has, if there are any.
+        """
+        chosen = []
         for i in pictures:
             own, listed = self._own[i], self._listed[i]
-            drawn.append(rng.choice(own if len(own) else listed))
-            drawn += rng.choice(listed, count - 1).tolist()
-        return np.unique(drawn)
+            chosen.append(rng.choice(own if len(own) else listed))
+            chosen += rng.choice(listed, count - 1).tolist()
+        return np.unique(chosen)
 
-    def right(self, pictures: NDArray[np.intp], captions: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return [n, m], whether picture n lists caption m."""
+    def matches(self, pictures: NDArray[np.intp], captions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether picture n lists caption m, [n, m]."""
         return np.array([np.isin(captions, self._listed[i]) for i in pictures])
 
 
-def deal_batches(groups: Sequence[str], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.intp]]:
-    """Return the pictures' indices in random batches of about `batch_size`, each index once.
+def make_batches(groups: Sequence[str], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.intp]]:
+    """The indices of the pictures in random batches of about `batch_size`, each index once.
 
-    Where there are several groups, a batch is two halves, each of one group: what has to be learned is mostly
+    Where there are several groups, a batch is two halves of one group each: what has to be learned is mostly
     how pictures of one kind differ.
     """
     names = np.array(groups)
@@ -74,7 +75,8 @@ def deal_batches(groups: Sequence[str], batch_size: int, rng: np.random.Generato
     shuffled = [parts[i] for i in rng.permutation(len(parts))]
     if len(kinds) == 1:
         return shuffled
-    # With an odd count the last part joins the batch before it: a batch of one half is easier than the rest.
+    # With an odd count the last part joins the batch before it: a batch of one group is easier than the
+    # others.
     pairs = [shuffled[i : i + 2] for i in range(0, len(shuffled) - 1, 2)] or [shuffled]
     if len(shuffled) % 2 and len(shuffled) > 1:
         pairs[-1].append(shuffled[-1])
@@ -84,9 +86,9 @@ def deal_batches(groups: Sequence[str], batch_size: int, rng: np.random.Generato
 def augment(
     pictures: NDArray[np.uint8], rng: np.random.Generator, shift: float, intensity: float
 ) -> NDArray[np.uint8]:
-    """Return `pictures` [n, S, S, 3] moved, and changed in contrast and brightness, by up to these shares.
+    """`pictures` [n, S, S, 3] shifted, and changed in contrast and brightness, by up to these shares.
 
-    What moves in from outside is black, as in padding, and black stays black.
+    Pixels that move in from outside are black, as in padding, and black stays black.
     """
     count, size = pictures.shape[:2]
     most = round(shift * size)

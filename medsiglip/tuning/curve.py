@@ -44,12 +44,12 @@ def _short(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def draw_curve(folder: Path, curve: Sequence[CurvePoint]) -> None:
-    """Draw `curve.png` in `folder`: both losses and the retrieval over the epochs."""
+def plot_curve(folder: Path, curve: Sequence[CurvePoint]) -> None:
+    """Plot `curve.png` in `folder`: both losses and the retrieval over the epochs."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    # Figure and canvas directly: pyplot keeps global state and asks for a display.
+    # Figure and canvas directly, because pyplot has global state and needs a display.
     figure = Figure(figsize=(7, 4), layout="constrained")
     canvas = FigureCanvasAgg(figure)
     losses = figure.add_subplot()

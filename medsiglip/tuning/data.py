@@ -2,7 +2,7 @@
 
 Columns: `path` (absolute, or relative to the folder) and `caption`; optional `split` ("train" or "val"),
 `patient_id` and `group` (say, the kind of picture). Several rows with one path are several captions of that
-picture: each epoch draws one of them.
+picture: each epoch uses one of them.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def read_pictures(
 ) -> None:
     """Fill `out`, uint8 [n, S, S, 3], with the model inputs of `paths` under the preprocessing `profile`.
 
-    They are read as an ingest reads them. Raises PictureError, see `medsiglip.pictures`.
+    They are read as in an ingest. Raises PictureError, see `medsiglip.pictures`.
     """
     size = out.shape[1]
     for i, path in enumerate(paths):

@@ -1,4 +1,4 @@
-"""Contrastive tuning: continues SigLIP's own training on pictures and captions of yours.
+"""Contrastive tuning: continues SigLIP's own training on your pictures and captions.
 
 Loss: the pairwise sigmoid loss of Zhai et al., Sigmoid Loss for Language Image Pre-Training (arXiv
 2303.15343), as `open_clip.loss.SigLipLoss` has it, in one process on a CPU or a GPU. The folder's format is
@@ -27,10 +27,9 @@ from medsiglip.errors import ModelError
 from medsiglip.model import hugging_face_weights, load_model
 from medsiglip.preprocess import DEFAULT_PROFILE
 from medsiglip.tokenizer import Tokenizer
-from medsiglip.tuning.batches import CaptionTable, augment, deal_batches
-from medsiglip.tuning.curve import CurvePoint, draw_curve, write_curve
+from medsiglip.tuning.batches import CaptionTable, augment, make_batches
+from medsiglip.tuning.curve import CurvePoint, plot_curve, write_curve
 from medsiglip.tuning.data import Pairs, read_pairs, read_pictures
-from medsiglip.tuning.loss import make_loss
 from medsiglip.tuning.optimizer import OptimizerName, make_optimizers, set_learning_rate, warmup_cosine
 
 Stage = Literal["read", "train"]
@@ -126,7 +125,7 @@ def tune(
     there from the first epoch on. Ctrl-C ends the run with them. The same seed, data and machine give the
     same weights.
 
-    Raises ModelError: the codes of `tuning_data`, `folder-not-empty`, `folder-unwritable`,
+    Raises ModelError: the codes of `medsiglip.tuning.data`, `folder-not-empty`, `folder-unwritable`,
     `unknown-device`, `captions-not-shared`, `loss-not-finite`.
     """
     started = time.monotonic()
@@ -142,13 +141,13 @@ def tune(
             for point in run.epochs(on_progress):
                 curve.append(point)
                 if point is min(curve, key=lambda p: p.validation_loss):
-                    run.save(out, whole=len(curve) == 1)
+                    run.save(out, everything=len(curve) == 1)
                 write_curve(out, curve)
         except KeyboardInterrupt:
             if not curve:
                 raise
             interrupted = True
-    draw_curve(out, curve)
+    plot_curve(out, curve)
     return TuneReport(
         folder=out,
         training_pictures=int((~pairs.held_out).sum()),
@@ -166,7 +165,7 @@ def tune(
 def _stored_pictures(
     pairs: Pairs, folder: Path, size: int, options: TuneOptions, on_progress: OnProgress
 ) -> Iterator[NDArray[np.uint8]]:
-    """Give all model inputs, uint8 [n, S, S, 3], in a nameless file: they need not fit in memory."""
+    """Yield all model inputs, uint8 [n, S, S, 3], in an unnamed file, because they may not fit in memory."""
     count = len(pairs.paths)
     with tempfile.TemporaryFile(dir=folder) as file:
         pictures = np.memmap(file, dtype=np.uint8, mode="w+", shape=(count, size, size, 3))
@@ -183,7 +182,7 @@ class _Run:
         self._checkpoint, self._options, self._pictures = checkpoint, options, pictures
         self._device = resolve_device(options.device)
         self._towers = load_model(checkpoint).to(self._device).requires_grad_(True).train()
-        self._loss = make_loss()
+        self._loss = _make_loss()
         self._rng = np.random.default_rng(options.seed)
         self._training = np.flatnonzero(~pairs.held_out)
         self._validation = np.flatnonzero(pairs.held_out)
@@ -192,8 +191,8 @@ class _Run:
         self.captions_truncated = self._texts.truncated
         self._groups = [pairs.groups[i] for i in self._training]
         kinds = [pairs.groups[i] for i in self._validation]
-        self._validation_batches = deal_batches(kinds, options.batch_size, self._rng)
-        self._steps = options.epochs * len(deal_batches(self._groups, options.batch_size, self._rng))
+        self._validation_batches = make_batches(kinds, options.batch_size, self._rng)
+        self._steps = options.epochs * len(make_batches(self._groups, options.batch_size, self._rng))
         self._step = 0
         self._trained = self._lock(checkpoint.dimension)
         self._optimizers = make_optimizers(
@@ -204,7 +203,7 @@ class _Run:
         )
 
     def _lock(self, dimension: int) -> torch.nn.ModuleDict:
-        """Take gradients from the tower that is not to be trained; return what is."""
+        """Turn off the gradients of the tower that is not trained; the modules that are."""
         self._vectors: torch.Tensor | None = None
         trained = torch.nn.ModuleDict({"towers": self._towers})
         if self._options.train == "image":
@@ -224,19 +223,19 @@ class _Run:
 
     @torch.no_grad()
     def _picture_vectors(self) -> torch.Tensor:
-        """Return the vectors [n, d] of all pictures as the locked image tower gives them."""
+        """The vectors [n, d] of all pictures from the locked image tower."""
         self._towers.visual.eval()
         count, size = len(self._pictures), 128
         parts = [self._encode_pictures(self._pictures[i : i + size]) for i in range(0, count, size)]
         return torch.cat(parts)
 
     def epochs(self, on_progress: OnProgress) -> Iterator[CurvePoint]:
-        """Yield the curve's points: the state as given, then after each epoch."""
+        """Yield the points of the curve: before training, then after each epoch."""
         started = time.monotonic()
         yield self._validate(0, math.nan, started)
         for epoch in range(1, self._options.epochs + 1):
             losses = []
-            for batch in deal_batches(self._groups, self._options.batch_size, self._rng):
+            for batch in make_batches(self._groups, self._options.batch_size, self._rng):
                 losses.append(self._train(self._training[batch]))
                 on_progress("train", self._step, self._steps)
             yield self._validate(epoch, float(np.mean(losses)), started)
@@ -253,8 +252,8 @@ class _Run:
         if self._options.train == "image":
             captions = self._texts.shared(chosen)
         else:
-            captions = self._texts.draw(chosen, self._options.captions_per_step, self._rng)
-        loss = self._loss_of(images, self._encode_captions(captions), self._texts.right(chosen, captions))
+            captions = self._texts.sample(chosen, self._options.captions_per_step, self._rng)
+        loss = self._loss_of(images, self._encode_captions(captions), self._texts.matches(chosen, captions))
         value = float(loss.detach())
         if not math.isfinite(value):
             raise ModelError(
@@ -271,14 +270,14 @@ class _Run:
         return value
 
     def _encode_pictures(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
-        """Return unit-length float32 vectors of `pictures` [n, S, S, 3]."""
+        """Unit-length float32 vectors of `pictures` [n, S, S, 3]."""
         pixels = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
         with self._autocast():
             vectors = self._towers.visual(pixels)
         return torch.nn.functional.normalize(vectors.float(), dim=-1)
 
     def _encode_captions(self, captions: NDArray[np.int64]) -> torch.Tensor:
-        """Return unit-length float32 vectors of `captions` [m], by number."""
+        """Unit-length float32 vectors of `captions` [m], by number."""
         if self._options.train == "image":
             vectors = self._trained["caption_table"](torch.from_numpy(captions).to(self._device))
         else:
@@ -291,8 +290,8 @@ class _Run:
             self._device.type, torch.bfloat16, enabled=self._options.precision == "bfloat16"
         )
 
-    def _loss_of(self, images: torch.Tensor, texts: torch.Tensor, right: NDArray[np.bool_]) -> torch.Tensor:
-        self._loss.right = torch.from_numpy(right).to(self._device)
+    def _loss_of(self, images: torch.Tensor, texts: torch.Tensor, matches: NDArray[np.bool_]) -> torch.Tensor:
+        self._loss.matches = torch.from_numpy(matches).to(self._device)
         loss: torch.Tensor = self._loss(
             images, texts, self._towers.logit_scale.exp(), self._towers.logit_bias
         )
@@ -311,17 +310,17 @@ class _Run:
             chosen = self._validation[batch]
             captions = self._texts.shared(chosen) if alone else np.unique(first[batch])
             images, texts = self._encode_pictures(self._pictures[chosen]), self._encode_captions(captions)
-            total += float(self._loss_of(images, texts, self._texts.right(chosen, captions))) * len(batch)
+            total += float(self._loss_of(images, texts, self._texts.matches(chosen, captions))) * len(batch)
             parts.append((first[batch], images.cpu().numpy(), captions, texts.cpu().numpy()))
         self._towers.train()
         columns = (np.concatenate(side) for side in zip(*parts, strict=True))
         at_1, at_5 = (math.nan, math.nan) if alone else _recall(*columns)
         return CurvePoint(epoch, training_loss, total / len(first), at_1, at_5, time.monotonic() - started)
 
-    def save(self, out: Path, *, whole: bool) -> None:
-        """Write the weights, and `whole`, too, what else a checkpoint folder holds."""
+    def save(self, out: Path, *, everything: bool) -> None:
+        """Write the weights, with `everything` also the other files of a checkpoint."""
         tensors = hugging_face_weights(self._towers)
-        if whole:
+        if everything:
             save_checkpoint(out, self._checkpoint.config, tensors, self._checkpoint.spiece_path)
         else:
             save_weights(out, tensors)
@@ -333,7 +332,7 @@ def _recall(
     captions: NDArray[np.int64],
     texts: NDArray[np.float32],
 ) -> tuple[float, float]:
-    """Return how often a picture's own caption is the first, and among the first five, of all captions.
+    """How often a picture's own caption is the first, and among the first five, of all captions.
 
     `own` [n] is the caption of each of `images` [n, d], `captions` [m] those of `texts` [m, d], by number.
     """
@@ -341,3 +340,22 @@ def _recall(
     cosine = images @ texts[places].T
     rank = (cosine > np.take_along_axis(cosine, np.searchsorted(different, own)[:, None], 1)).sum(1)
     return float((rank < 1).mean()), float((rank < 5).mean())
+
+
+def _make_loss() -> Any:
+    """open_clip's `SigLipLoss` with one change: its attribute `matches` [n, m] says which pairs match.
+
+    In the published loss (Zhai et al., arXiv 2303.15343, algorithm 1) only a picture's own caption matches,
+    and the same words count as wrong for other pictures of the batch that they describe just as well.
+    """
+    from open_clip.loss import SigLipLoss
+
+    class ListedCaptionLoss(SigLipLoss):  # type: ignore[misc]
+        matches: torch.Tensor
+
+        def get_ground_truth(
+            self, device: torch.device, dtype: torch.dtype, num_logits: int, negative_only: bool = False
+        ) -> torch.Tensor:
+            return 2 * self.matches.to(device=device, dtype=dtype) - 1
+
+    return ListedCaptionLoss()

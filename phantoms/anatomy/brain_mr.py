@@ -15,15 +15,14 @@ from medsiglip.phantoms.anatomy.head import (
     Lesion,
     Slice,
     brain_radii,
-    draw_head,
-    draw_pose,
-    draw_slice,
     lay_out,
+    sample_head,
+    sample_pose,
     slice_levels,
+    slice_tissues,
 )
 from medsiglip.phantoms.anatomy.shapes import Plane, blur, smooth_noise
-from medsiglip.phantoms.anatomy.texture import soft, split, uneven
-from medsiglip.phantoms.phrases.brain_mr import PHRASES as PHRASES
+from medsiglip.phantoms.anatomy.texture import mix, soft, split, uneven
 from medsiglip.phantoms.study import Finding, PhantomSeries
 
 NAME = "brain-mr"
@@ -90,24 +89,24 @@ class _Tumour:
     finding: Finding
 
 
-def draw(
+def synthesise(
     patient: np.random.Generator, study: np.random.Generator, findings: Sequence[str], size: int | None = None
 ) -> PhantomSeries:
-    """Draw one series of 10 to 16 axial slices, uint16 [n, size, size], arbitrary units; size 256 by default.
+    """Synthesise 10 to 16 axial slices, uint16 [n, size, size], arbitrary units; size 256 by default.
 
     `findings` holds names of `FINDINGS`; empty is a normal brain.
     """
     rows = size or _SIZE
     anatomy, fields = split(patient, 2)
     posing, coils, noise, growth = split(study, 4)
-    head = draw_head(anatomy)
-    frame = lay_out(head, draw_pose(posing), rows)
+    head = sample_head(anatomy)
+    frame = lay_out(head, sample_pose(posing), rows)
     levels = slice_levels(posing, 10, 16)
     contrast = _CONTRASTS[int(posing.choice(len(_CONTRASTS), p=(0.45, 0.2, 0.35)))]
     gain = coils.uniform(0.35, 2.6)
     deviation = coils.uniform(10, 34)
     softness = coils.uniform(0.25, 0.75) * rows / _SIZE
-    tumour = _draw_tumour(growth, head) if "brain-tumour" in findings else None
+    tumour = _place_tumour(growth, head) if "brain-tumour" in findings else None
 
     texture = int(fields.integers(0, 2**63))
     bias = np.exp(np.float32(coils.uniform(0.05, 0.13)) * smooth_noise(coils, (rows, rows), 1))
@@ -116,7 +115,7 @@ def draw(
     for z in levels:
         section = 0.0 if tumour is None else _section(tumour, z)
         visible = tumour if section >= _SMALLEST_VISIBLE else None
-        signal = _draw_signal(frame, z, contrast.signal, tumour, visible, texture)
+        signal = _signal(frame, z, contrast.signal, tumour, visible, texture)
         signal = blur(signal * bias, softness)
         real, imaginary = noise.standard_normal((2, rows, rows), dtype=np.float32) * np.float32(deviation)
         slices.append(np.hypot(signal + real, imaginary) * np.float32(gain))
@@ -156,7 +155,7 @@ def draw(
     )
 
 
-def _draw_tumour(rng: np.random.Generator, head: Head) -> _Tumour:
+def _place_tumour(rng: np.random.Generator, head: Head) -> _Tumour:
     """Place a tumour wholly inside one hemisphere."""
     severity = str(rng.choice(("small", "moderate", "large"), p=(0.3, 0.35, 0.35)))
     low, high = {"small": (12.5, 15.0), "moderate": (15.0, 19.5), "large": (19.5, 26.0)}[severity]
@@ -201,7 +200,7 @@ def _section(tumour: _Tumour, z: float) -> float:
     return math.sqrt(max(lesion.radius**2 - (z - lesion.centre[2]) ** 2, 0))
 
 
-def _draw_signal(
+def _signal(
     frame: Frame,
     z: float,
     signal: Mapping[str, float],
@@ -210,31 +209,27 @@ def _draw_signal(
     texture: int,
 ) -> Plane:
     """Signal of one slice without bias or noise, white matter about 500."""
-    part = draw_slice(frame, z, None if tumour is None else tumour.lesion)
+    part = slice_tissues(frame, z, None if tumour is None else tumour.lesion)
     rng = np.random.default_rng([texture, round(z * 100) & 0xFFFF])
     picture = part.head * np.float32(signal["fat"])
-    _mix(picture, signal["skull"], part.skull)
-    _mix(picture, signal["marrow"], part.marrow * np.float32(0.8))
-    _mix(picture, signal["muscle"], part.inside)
-    _mix(picture, signal["fluid"], part.cistern)
-    _mix(picture, signal["grey"], part.brain)
-    _mix(picture, signal["white"], part.white * part.brain)
-    _mix(picture, signal["deep"], part.deep_grey * part.brain)
+    mix(picture, signal["skull"], part.skull)
+    mix(picture, signal["marrow"], part.marrow * np.float32(0.8))
+    mix(picture, signal["muscle"], part.inside)
+    mix(picture, signal["fluid"], part.cistern)
+    mix(picture, signal["grey"], part.brain)
+    mix(picture, signal["white"], part.white * part.brain)
+    mix(picture, signal["deep"], part.deep_grey * part.brain)
     if visible is not None:
-        _mix(picture, signal["oedema"], _oedema(visible, frame, part, z))
-    _mix(picture, signal["fluid"], part.fluid * part.brain)
+        mix(picture, signal["oedema"], _oedema(visible, frame, part, z))
+    mix(picture, signal["fluid"], part.fluid * part.brain)
     picture *= 1 + np.float32(0.025) * smooth_noise(rng, picture.shape, 24)
-    _mix(picture, signal["fat"], part.orbits * (1 - part.brain))
-    _mix(picture, signal["globe"], part.globes)
-    _mix(picture, 15, part.air)
-    _mix(picture, signal["sinus"], part.sinus)
+    mix(picture, signal["fat"], part.orbits * (1 - part.brain))
+    mix(picture, signal["globe"], part.globes)
+    mix(picture, 15, part.air)
+    mix(picture, signal["sinus"], part.sinus)
     if visible is not None:
         _add_tumour(picture, frame, part, visible, z, signal)
     return picture
-
-
-def _mix(picture: Plane, value: float, coverage: Plane) -> None:
-    picture += coverage * (np.float32(value) - picture)
 
 
 def _polar(frame: Frame, tumour: _Tumour) -> tuple[Plane, Plane]:
@@ -263,10 +258,10 @@ def _add_tumour(
     coverage = soft(inside, 2.0) * within
     mottle = smooth_noise(rng, picture.shape, 20)
     if tumour.solid:
-        _mix(picture, signal["solid"], coverage)
+        mix(picture, signal["solid"], coverage)
         picture *= 1 + np.float32(0.07) * coverage * mottle
         return
     rim = max(2.6, lesion.radius * rng.uniform(0.16, 0.3))
     inner = inside - np.float32(rim) * (1 + np.float32(0.3) * mottle)
-    _mix(picture, signal["rim"], coverage)
-    _mix(picture, signal["core"], soft(np.minimum(inner, part.depth - 2), 2.4))
+    mix(picture, signal["rim"], coverage)
+    mix(picture, signal["core"], soft(np.minimum(inner, part.depth - 2), 2.4))

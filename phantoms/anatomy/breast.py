@@ -1,7 +1,7 @@
 """The breast as a mammogram shows it: outline, pectoral muscle and fibroglandular tissue.
 
-The breast is drawn with the chest wall at the left edge, as a left breast hangs; coordinates are those of a
-canvas whose rows span -1 to 1.
+The chest wall is at the left edge, as a left breast hangs; coordinates are those of a canvas whose rows span
+-1 to 1.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Projection:
     nipple: tuple[float, float]
 
 
-def draw_breast(rng: np.random.Generator) -> Breast:
-    """Draw a patient's breast."""
+def sample_breast(rng: np.random.Generator) -> Breast:
+    """Choose a patient's breast."""
     return Breast(
         reach=rng.uniform(0.75, 1.2),
         half_height=rng.uniform(0.62, 0.9),
@@ -53,10 +53,10 @@ def draw_breast(rng: np.random.Generator) -> Breast:
     )
 
 
-def draw_projection(
+def project(
     breast: Breast, canvas: Canvas, view: str, texture: np.random.Generator, pose: np.random.Generator
 ) -> Projection:
-    """Draw the breast in view "CC" or "MLO"; `texture` draws its tissue, `pose` how it is compressed."""
+    """Project the breast in view "CC" or "MLO"; `texture` decides its tissue, `pose` how it is compressed."""
     left = float(canvas.x.min())
     u, v = canvas.x - np.float32(left), canvas.y
     reach = breast.reach * pose.uniform(0.92, 1.06)

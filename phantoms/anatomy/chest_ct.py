@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.phantoms.anatomy.shapes import Canvas, Plane, blur, smoothstep, trees, wobbly_outline
-from medsiglip.phantoms.phrases.chest import CHEST_CT as PHRASES
 from medsiglip.phantoms.study import Finding, PhantomSeries
 
-__all__ = ["FINDINGS", "NAME", "PHRASES", "draw"]
+__all__ = ["FINDINGS", "NAME", "synthesise"]
 
 NAME = "chest-ct"
 FINDINGS: tuple[str, ...] = ("nodule", "pleural-effusion")
@@ -52,7 +51,7 @@ class _Lesions:
 
 @dataclass(frozen=True, slots=True)
 class _Slice:
-    """One slice being drawn: its level, canvas, cavity radii and the middle of the cavity."""
+    """One slice being synthesised: its level, canvas, cavity radii and the middle of the cavity."""
 
     canvas: Canvas
     level: float
@@ -60,10 +59,10 @@ class _Slice:
     middle: tuple[float, float]
 
 
-def draw(
+def synthesise(
     patient: np.random.Generator, study: np.random.Generator, findings: Sequence[str], size: int | None = None
 ) -> PhantomSeries:
-    """Draw a series of 16 to 24 slices [n, size, size] uint16, ordered from feet to head.
+    """Synthesise a series of 16 to 24 slices [n, size, size] uint16, ordered from feet to head.
 
     `patient` decides the anatomy and `study` pose, dose, noise, side and severity of `findings`.
     """
@@ -142,7 +141,7 @@ def _lesions(
                 fluid[each] = (float(disease.uniform(low, high)), top)
             plan.append(Finding(name, side, severity))
         else:
-            raise ValueError(f"{NAME} does not draw {name!r}; it draws {', '.join(FINDINGS)}.")
+            raise ValueError(f"{NAME} has no finding {name!r}; there are {', '.join(FINDINGS)}.")
     return plan, _Lesions(nodules, int(disease.integers(2**32)), fluid)
 
 
@@ -266,7 +265,7 @@ def _nodule(
 
 
 def _abdomen(here: _Slice, chest: _Chest, cavity: Plane, lungs: Plane, picture: Plane) -> None:
-    """Draw liver, spleen and stomach where the diaphragm reaches this level; lung stays around them."""
+    """Add liver, spleen and stomach where the diaphragm reaches this level; lung stays around them."""
     canvas, level = here.canvas, here.level
     for side, top in zip(("right", "left"), chest.dome, strict=True):
         if level >= top:
@@ -300,7 +299,7 @@ def _effuse(here: _Slice, side: str, depth: float, lungs: Plane, picture: Plane)
 
 
 def _great_vessels(here: _Slice, chest: _Chest, blood: float, picture: Plane) -> None:
-    """Draw mediastinal fat, heart, aorta and its arch, pulmonary trunk, trachea, bronchi and oesophagus."""
+    """Add mediastinal fat, heart, aorta and its arch, pulmonary trunk, trachea, bronchi and oesophagus."""
     canvas, level, r = here.canvas, here.level, chest.aorta
     column = canvas.ellipse((0.02, -0.14), (0.15, 0.28), softness=0.15)
     picture += column * ((_FAT + 20 if level > 0.26 else _LIVER - 6) - picture)
@@ -338,7 +337,7 @@ def _great_vessels(here: _Slice, chest: _Chest, blood: float, picture: Plane) ->
 
 
 def _bones(here: _Slice, chest: _Chest, picture: Plane) -> None:
-    """Draw ribs as oblique cuts around the cavity, spine, sternum, scapulae and clavicles."""
+    """Add ribs as oblique cuts around the cavity, spine, sternum, scapulae and clavicles."""
     canvas, level = here.canvas, here.level
     theta = np.linspace(-0.16, 0.16, 6)
     a, b = here.radii[0] + 0.045, here.radii[1] + 0.045

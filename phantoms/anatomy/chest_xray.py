@@ -1,7 +1,7 @@
 """Frontal chest radiographs: a projected thorax and what disease adds to it or takes from it.
 
 A picture is built in display values from 0 (air outside the body) to 1 (dense bone), then exposed and stored
-as a detector would. Anatomical coordinates are those of `_thorax`.
+as a detector would. Anatomical coordinates are those of `thorax`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from medsiglip.phantoms.anatomy import thorax as anatomy
 from medsiglip.phantoms.anatomy.shapes import Canvas, Plane, blur, finish, smoothstep, spline, trees
 from medsiglip.phantoms.anatomy.thorax import SIDES, Thorax
-from medsiglip.phantoms.phrases.chest import CHEST_XRAY as PHRASES
 from medsiglip.phantoms.study import Finding, PhantomSeries
 
-__all__ = ["FINDINGS", "NAME", "PHRASES", "draw"]
+__all__ = ["FINDINGS", "NAME", "synthesise"]
 
 NAME = "chest-xray"
 FINDINGS: tuple[str, ...] = ("pleural-effusion", "pneumothorax", "cardiomegaly", "consolidation", "nodule")
@@ -31,7 +30,7 @@ _CONSOLIDATION_ZONES = {"upper zone": (-0.52, -0.36), "mid zone": (-0.22, -0.02)
 
 @dataclass(frozen=True, slots=True)
 class _Lungs:
-    """Both hemithoraces being drawn: their mask and, where air has come in, what is left of each lung.
+    """Both hemithoraces being synthesised: their mask and, where air has come in, what is left of each lung.
 
     `squeeze` is 1 for a lung that fills its side; `outlines` are those of the lungs, not of the sides.
     """
@@ -42,15 +41,15 @@ class _Lungs:
     squeeze: dict[str, float]
 
 
-def draw(
+def synthesise(
     patient: np.random.Generator, study: np.random.Generator, findings: Sequence[str], size: int | None = None
 ) -> PhantomSeries:
-    """Draw one frontal radiograph, stored values [1, size, size] uint16 of 12 bits.
+    """Synthesise one frontal radiograph, stored values [1, size, size] uint16 of 12 bits.
 
     `patient` decides the anatomy and `study` pose, exposure, noise, side and severity of `findings`.
     """
     size = size or 320
-    thorax = anatomy.draw_thorax(patient)
+    thorax = anatomy.sample_thorax(patient)
     # A generator of its own: the same study with and without findings differs by the findings alone.
     disease = np.random.default_rng(study.integers(2**32, size=2))
     plan = _plan(disease, findings)
@@ -89,7 +88,7 @@ def _plan(disease: np.random.Generator, names: Sequence[str]) -> list[Finding]:
                 Finding(name, side, None, str(disease.choice(["upper zone", "mid zone", "lower zone"])))
             )
         else:
-            raise ValueError(f"{NAME} does not draw {name!r}; it draws {', '.join(FINDINGS)}.")
+            raise ValueError(f"{NAME} has no finding {name!r}; there are {', '.join(FINDINGS)}.")
     return plan
 
 

@@ -1,6 +1,6 @@
 """Colour photographs of the retina, with or without diabetic retinopathy.
 
-Everything is drawn as a right eye (optic disc on the right, the nasal side) and mirrored for a left one;
+Everything is laid out as a right eye (optic disc on the right, the nasal side) and mirrored for a left one;
 coordinates have the centre of the photograph at 0 and its round field reaching to about 0.95.
 """
 
@@ -15,7 +15,6 @@ import numpy as np
 
 from medsiglip.phantoms.anatomy.shapes import Canvas, Plane, Point, Points, blur, wobbly_outline
 from medsiglip.phantoms.anatomy.texture import oval, paint, soft, specks, split, to_rgb
-from medsiglip.phantoms.phrases.fundus import PHRASES as PHRASES
 from medsiglip.phantoms.study import Finding, PhantomSeries
 
 NAME = "fundus"
@@ -44,17 +43,17 @@ class _Vessels:
     veins: list[tuple[Points, float]]
 
 
-def draw(
+def synthesise(
     patient: np.random.Generator, study: np.random.Generator, findings: Sequence[str], size: int | None = None
 ) -> PhantomSeries:
-    """Draw one fundus photograph, uint8 RGB [1, size, size, 3] (256 pixels unless told).
+    """Synthesise one fundus photograph, uint8 RGB [1, size, size, 3] (256 pixels by default).
 
     `findings` holds names of `FINDINGS`; empty is a healthy retina.
     """
     rows = size or _SIZE
     anatomy, branching, tissue = split(patient, 3)
     posing, exposure, disease = split(study, 3)
-    eye = _draw_eye(anatomy)
+    eye = _sample_eye(anatomy)
     side = "left" if posing.random() < 0.5 else "right"
     canvas = Canvas(
         (rows, rows),
@@ -93,7 +92,7 @@ def draw(
     )
 
 
-def _draw_eye(rng: np.random.Generator) -> _Eye:
+def _sample_eye(rng: np.random.Generator) -> _Eye:
     disc = (rng.uniform(0.44, 0.58), rng.normal(0, 0.04))
     return _Eye(
         disc=disc,
@@ -226,7 +225,7 @@ def _add_disc(picture: Plane, canvas: Canvas, eye: _Eye, covered: Plane) -> None
 
 
 def _scatter(rng: np.random.Generator, eye: _Eye, count: int, reach: float, keep_off: float) -> Points:
-    """Draw points over the fundus, off the disc and at least `keep_off` from the fovea."""
+    """Choose points over the fundus, off the disc and at least `keep_off` from the fovea."""
     angle, radius = rng.uniform(0, 2 * math.pi, count * 3), reach * np.sqrt(rng.uniform(0, 1, count * 3))
     points = np.stack([radius * np.cos(angle) - 0.05, radius * np.sin(angle)], axis=1)
     from_disc = np.hypot(*(points - np.array(eye.disc)).T) > eye.disc_radius * 1.25

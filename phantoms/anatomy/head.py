@@ -87,8 +87,8 @@ class Slice:
     sinus: Plane
 
 
-def draw_head(rng: np.random.Generator) -> Head:
-    """Draw a patient's head."""
+def sample_head(rng: np.random.Generator) -> Head:
+    """Choose a patient's head."""
     age = rng.uniform(0, 1)
     return Head(
         width=rng.uniform(70, 80),
@@ -105,13 +105,13 @@ def draw_head(rng: np.random.Generator) -> Head:
     )
 
 
-def draw_pose(rng: np.random.Generator) -> Pose:
-    """Draw how the head lies."""
+def sample_pose(rng: np.random.Generator) -> Pose:
+    """Choose how the head lies."""
     return Pose(turn=rng.normal(0, 0.07), shift=(rng.normal(0, 3), rng.normal(0, 4)))
 
 
 def slice_levels(rng: np.random.Generator, fewest: int, most: int) -> list[float]:
-    """Draw evenly spaced slice heights in millimetres, from the orbits to near the vertex."""
+    """Choose evenly spaced slice heights in millimetres, from the orbits to near the vertex."""
     low, high = rng.uniform(-34, -26), rng.uniform(62, 72)
     return [float(z) for z in np.linspace(low, high, int(rng.integers(fewest, most + 1)))]
 
@@ -136,8 +136,8 @@ def lay_out(head: Head, pose: Pose, size: int) -> Frame:
     return Frame(head, x, y, _superellipse(x, y, (head.width, head.length), head.squareness), folds)
 
 
-def draw_slice(frame: Frame, z: float, lesion: Lesion | None = None) -> Slice:
-    """Draw the tissues of the slice at height `z`."""
+def slice_tissues(frame: Frame, z: float, lesion: Lesion | None = None) -> Slice:
+    """Compute the tissues of the slice at height `z`."""
     head, x, y = frame.head, frame.x, frame.y
     edge = max(1.6, 1.2 * FIELD_OF_VIEW / len(x))
     taper = _taper(head, z)

@@ -15,15 +15,14 @@ from medsiglip.phantoms.anatomy.head import (
     Lesion,
     Slice,
     brain_radii,
-    draw_head,
-    draw_pose,
-    draw_slice,
     lay_out,
+    sample_head,
+    sample_pose,
     slice_levels,
+    slice_tissues,
 )
 from medsiglip.phantoms.anatomy.shapes import Plane, blur, smooth_noise
-from medsiglip.phantoms.anatomy.texture import soft, split, uneven
-from medsiglip.phantoms.phrases.head_ct import PHRASES as PHRASES
+from medsiglip.phantoms.anatomy.texture import mix, soft, split, uneven
 from medsiglip.phantoms.study import Finding, PhantomSeries
 
 NAME = "head-ct"
@@ -54,26 +53,26 @@ class _Bleed:
     finding: Finding
 
 
-def draw(
+def synthesise(
     patient: np.random.Generator, study: np.random.Generator, findings: Sequence[str], size: int | None = None
 ) -> PhantomSeries:
-    """Draw one series of 10 to 12 axial slices, uint16 [n, size, size], HU + 1024; size 256 by default.
+    """Synthesise 10 to 12 axial slices, uint16 [n, size, size], HU + 1024; size 256 by default.
 
     `findings` holds names of `FINDINGS`; empty is a normal head.
     """
     rows = size or _SIZE
     anatomy, fields = split(patient, 2)
     posing, exposure, noise, growth = split(study, 4)
-    head = draw_head(anatomy)
-    frame = lay_out(head, draw_pose(posing), rows)
+    head = sample_head(anatomy)
+    frame = lay_out(head, sample_pose(posing), rows)
     levels = slice_levels(posing, 10, 12)
     deviation, softness = exposure.uniform(3.0, 6.5), exposure.uniform(0.3, 0.8) * rows / _SIZE
-    bleed = _draw_bleed(growth, head) if "haemorrhage" in findings else None
+    bleed = _place_bleed(growth, head) if "haemorrhage" in findings else None
     texture = int(fields.integers(0, 2**63))
     slices, seen = [], []
     for z in levels:
         visible = bleed if bleed is not None and _section(bleed, z) >= _SMALLEST_VISIBLE else None
-        density = _draw_density(frame, z, bleed, visible, texture)
+        density = _density(frame, z, bleed, visible, texture)
         grain = blur(noise.standard_normal((rows, rows), dtype=np.float32), 0.6 * rows / _SIZE)
         slices.append(blur(density, softness) + grain * np.float32(deviation / grain.std()))
         seen.append(() if visible is None else (visible.finding,))
@@ -100,7 +99,7 @@ def draw(
     )
 
 
-def _draw_bleed(rng: np.random.Generator, head: Head) -> _Bleed:
+def _place_bleed(rng: np.random.Generator, head: Head) -> _Bleed:
     kind = str(rng.choice(("intraparenchymal", "subdural", "epidural"), p=(0.5, 0.28, 0.22)))
     severity = str(rng.choice(("small", "moderate", "large"), p=(0.25, 0.4, 0.35)))
     grade = {"small": 0.0, "moderate": 1.0, "large": 2.0}[severity] + rng.uniform(0, 1)
@@ -142,34 +141,28 @@ def _section(bleed: _Bleed, z: float) -> float:
     return bleed.thickness * math.sqrt(max(1 - ((z - bleed.lesion.centre[2]) / bleed.extent) ** 2, 0))
 
 
-def _draw_density(
-    frame: Frame, z: float, bleed: _Bleed | None, visible: _Bleed | None, texture: int
-) -> Plane:
+def _density(frame: Frame, z: float, bleed: _Bleed | None, visible: _Bleed | None, texture: int) -> Plane:
     """Hounsfield units of one slice without noise."""
-    part = draw_slice(frame, z, None if bleed is None else bleed.lesion)
+    part = slice_tissues(frame, z, None if bleed is None else bleed.lesion)
     rng = np.random.default_rng([texture, round(z * 100) & 0xFFFF])
     density = np.full_like(part.head, -1000)
-    _mix(density, -20, part.head)
-    _mix(density, 950, part.skull)
-    _mix(density, 520, part.marrow * np.float32(0.6))
-    _mix(density, 45, part.inside)
-    _mix(density, 8, part.cistern)
-    _mix(density, 38, part.brain)
-    _mix(density, 28, part.white * part.brain)
-    _mix(density, 37, part.deep_grey * part.brain)
-    _mix(density, 6, part.fluid * part.brain)
+    mix(density, -20, part.head)
+    mix(density, 950, part.skull)
+    mix(density, 520, part.marrow * np.float32(0.6))
+    mix(density, 45, part.inside)
+    mix(density, 8, part.cistern)
+    mix(density, 38, part.brain)
+    mix(density, 28, part.white * part.brain)
+    mix(density, 37, part.deep_grey * part.brain)
+    mix(density, 6, part.fluid * part.brain)
     density += part.brain * smooth_noise(rng, density.shape, 24)
-    _mix(density, -80, part.orbits * (1 - part.brain))
-    _mix(density, 14, part.globes)
-    _mix(density, -950, part.air)
-    _mix(density, 52, part.sinus)
+    mix(density, -80, part.orbits * (1 - part.brain))
+    mix(density, 14, part.globes)
+    mix(density, -950, part.air)
+    mix(density, 52, part.sinus)
     if visible is not None:
         _add_blood(density, frame, part, visible, z)
     return density
-
-
-def _mix(picture: Plane, value: float, coverage: Plane) -> None:
-    picture += coverage * (np.float32(value) - picture)
 
 
 def _add_blood(density: Plane, frame: Frame, part: Slice, bleed: _Bleed, z: float) -> None:
@@ -180,7 +173,7 @@ def _add_blood(density: Plane, frame: Frame, part: Slice, bleed: _Bleed, z: floa
         dy = frame.y - np.float32(bleed.lesion.centre[1])
         edge = np.float32(section) * uneven(rng, np.arctan2(dy, dx), 0.22, (2, 3, 4, 6))
         inside = np.minimum(edge - np.hypot(dx, dy), part.depth - 1)
-        _mix(density, 20, soft(inside + 5, 5.0) * part.brain)
+        mix(density, 20, soft(inside + 5, 5.0) * part.brain)
     else:
         theta = np.arctan2(frame.y, frame.x) - np.float32(bleed.bearing)
         away = np.arctan2(np.sin(theta), np.cos(theta)) * np.float32(1 / bleed.span)

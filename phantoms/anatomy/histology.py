@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from medsiglip.phantoms.anatomy.shapes import Canvas, Plane, Points, blur, smoothstep, wobbly_outline
 from medsiglip.phantoms.anatomy.texture import apart, paint, specks, split, to_rgb
-from medsiglip.phantoms.phrases.histology import PHRASES as PHRASES
 from medsiglip.phantoms.study import Finding, PhantomSeries
 
 NAME = "histology"
@@ -31,10 +30,10 @@ class _Stain:
     nuclei: tuple[float, float, float]
 
 
-def draw(
+def synthesise(
     patient: np.random.Generator, study: np.random.Generator, findings: Sequence[str], size: int | None = None
 ) -> PhantomSeries:
-    """Draw one field of 0.5 mm, uint8 RGB [1, size, size, 3] (256 pixels unless told).
+    """Synthesise one field of 0.5 mm, uint8 RGB [1, size, size, 3] (256 pixels by default).
 
     `findings` holds names of `FINDINGS`; empty is benign tissue.
     """
@@ -42,7 +41,7 @@ def draw(
     (tissue,) = split(patient, 1)
     posing, staining, ground, growth = split(study, 4)
     canvas = Canvas((rows, rows), angle=posing.uniform(0, 2 * math.pi), scale=posing.uniform(0.85, 1.25))
-    stain = _draw_stain(staining)
+    stain = _sample_stain(staining)
     picture = _stroma(canvas, stain, tissue.uniform(0.2, 1.0), ground)
     found: tuple[Finding, ...] = ()
     if "carcinoma" in findings:
@@ -66,7 +65,7 @@ def draw(
     )
 
 
-def _draw_stain(rng: np.random.Generator) -> _Stain:
+def _sample_stain(rng: np.random.Generator) -> _Stain:
     pink, purple = rng.uniform(-0.05, 0.05), rng.uniform(-0.06, 0.06)
     return _Stain(
         stroma=(0.91 + pink / 2, 0.70 + pink, 0.80 + pink / 2),
@@ -102,7 +101,7 @@ def _stroma(canvas: Canvas, stain: _Stain, fat: float, rng: np.random.Generator)
 
 
 def _spaced(rng: np.random.Generator, count: int, spacing: float) -> NDArray[np.float64]:
-    """Draw up to `count` points in -1.4 to 1.4 that keep their distance."""
+    """Choose up to `count` points in -1.4 to 1.4 that keep their distance."""
     return np.asarray(apart(rng.uniform(-1.4, 1.4, (count * 3, 2)), spacing)[:count])
 
 

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medsiglip.phantoms.anatomy.breast import Projection, draw_breast, draw_projection
+from medsiglip.phantoms.anatomy.breast import Projection, project, sample_breast
 from medsiglip.phantoms.anatomy.shapes import Canvas, Plane, Points, blur
 from medsiglip.phantoms.anatomy.texture import apart, soft, specks, split, uneven
-from medsiglip.phantoms.phrases.mammogram import PHRASES as PHRASES
 from medsiglip.phantoms.study import Finding, PhantomSeries
 
 NAME = "mammogram"
@@ -22,10 +21,10 @@ _HEIGHT_MM = 240.0
 _WHITE = 4095
 
 
-def draw(
+def synthesise(
     patient: np.random.Generator, study: np.random.Generator, findings: Sequence[str], size: int | None = None
 ) -> PhantomSeries:
-    """Draw one mammogram, uint16 [1, size, 0.8 size], 12 bits, some MONOCHROME1; size 256 by default.
+    """Synthesise one mammogram, uint16 [1, size, 0.8 size], 12 bits, some MONOCHROME1; size 256 by default.
 
     `findings` holds names of `FINDINGS`; empty is a normal breast.
     """
@@ -33,10 +32,10 @@ def draw(
     anatomy, tissue = split(patient, 2)
     posing, exposure, lump, grains = split(study, 4)
     canvas = Canvas((rows, round(rows * _ASPECT)))
-    breast = draw_breast(anatomy)
+    breast = sample_breast(anatomy)
     view = "CC" if posing.random() < 0.5 else "MLO"
     side = "left" if posing.random() < 0.5 else "right"
-    projection = draw_projection(breast, canvas, view, tissue, posing)
+    projection = project(breast, canvas, view, tissue, posing)
     picture = projection.picture
     found = []
     if "mass" in findings:

@@ -1,4 +1,4 @@
-"""Drawing primitives shared by the phantoms: smooth shapes, noise, polygons, strokes and branching trees."""
+"""Raster primitives shared by the phantoms: smooth shapes, noise, polygons, strokes and branching trees."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Canvas:
         return np.asarray(np.exp(-0.5 * radius * radius), dtype=np.float32)
 
     def polygon(self, points: Points, *, blur_pixels: float = 0.0) -> Plane:
-        """Return the inside of a closed outline [n, 2] of (x, y), 0 to 1, antialiased, blurred if asked."""
+        """Return the inside of a closed outline [n, 2] of (x, y), 0 to 1, antialiased, then blurred."""
         return self.polygons([points], blur_pixels=blur_pixels)
 
     def polygons(self, outlines: Iterable[Points], *, blur_pixels: float = 0.0) -> Plane:
@@ -100,7 +100,7 @@ class Canvas:
     def strokes(self, paths: Iterable[tuple[Points, float]], *, blur_pixels: float = 0.0) -> Plane:
         """Return the union of polylines, each (points [n, 2], width), as 0 to 1.
 
-        Widths are in anatomical units; a line thinner than half a pixel is drawn fainter instead of thinner.
+        Widths are in anatomical units; a line thinner than half a pixel is fainter instead of thinner.
         """
         picture, pencil = self._page()
         # Thin and faint first, so that a broad line is not thinned where they cross.

@@ -10,7 +10,6 @@ import numpy as np
 
 from medsiglip.phantoms.anatomy.shapes import Canvas, Plane, Points, blur, smoothstep
 from medsiglip.phantoms.anatomy.texture import oval, paint, soft, specks, split, to_rgb, uneven
-from medsiglip.phantoms.phrases.skin import PHRASES as PHRASES
 from medsiglip.phantoms.study import Finding, PhantomSeries
 
 NAME = "skin"
@@ -40,17 +39,17 @@ class _Skin:
     coarseness: int
 
 
-def draw(
+def synthesise(
     patient: np.random.Generator, study: np.random.Generator, findings: Sequence[str], size: int | None = None
 ) -> PhantomSeries:
-    """Draw one photograph, uint8 RGB [1, size, size, 3] (256 pixels unless told).
+    """Synthesise one photograph, uint8 RGB [1, size, size, 3] (256 pixels by default).
 
     `findings` holds names of `FINDINGS`; empty is a benign naevus.
     """
     rows = size or _SIZE
     (anatomy,) = split(patient, 1)
     posing, exposure, surface, growth = split(study, 4)
-    skin = _draw_skin(anatomy)
+    skin = _sample_skin(anatomy)
     canvas = Canvas(
         (rows, rows),
         centre=(posing.normal(0, 0.09), posing.normal(0, 0.09)),
@@ -79,7 +78,7 @@ def draw(
     )
 
 
-def _draw_skin(rng: np.random.Generator) -> _Skin:
+def _sample_skin(rng: np.random.Generator) -> _Skin:
     kind = rng.uniform(0, len(_TONES) - 1.01) if rng.random() < 0.4 else rng.uniform(0, 2.6)
     low = int(kind)
     tone = _TONES[low] + (kind - low) * (_TONES[low + 1] - _TONES[low])

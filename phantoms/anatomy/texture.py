@@ -1,4 +1,4 @@
-"""Soft edges, uneven radii, specks and colour: what drawings need beside the primitives of `_drawing`."""
+"""Soft edges, uneven radii, specks and colour: what phantoms need beside the primitives of `shapes`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from medsiglip.phantoms.anatomy.shapes import Canvas, Plane, Point, Points
 
 
 def split(rng: np.random.Generator, count: int) -> list[np.random.Generator]:
-    """Return `count` independent generators, so that what one part draws never moves another part."""
+    """Return `count` independent generators: what one part takes from its own leaves the others unchanged."""
     return [np.random.default_rng(int(seed)) for seed in rng.integers(0, 2**63, size=count)]
 
 
@@ -83,10 +83,15 @@ def specks(canvas: Canvas, centres: NDArray[np.floating], radii: NDArray[np.floa
     return np.asarray(np.asarray(picture.reduce(supersample), dtype=np.float32) / 255, dtype=np.float32)
 
 
+def mix(plane: Plane, value: float, coverage: Plane) -> None:
+    """Blend `value` into `plane` in place, by `coverage` 0 to 1."""
+    plane += coverage * (np.float32(value) - plane)
+
+
 def paint(picture: Plane, colour: Sequence[float], coverage: Plane) -> None:
     """Blend an RGB colour (0 to 1) into `picture` [3, rows, columns] in place, by `coverage`."""
     for plane, value in zip(picture, colour, strict=True):
-        plane += coverage * (np.float32(value) - plane)
+        mix(plane, value, coverage)
 
 
 def to_rgb(picture: Plane) -> NDArray[np.uint8]:

@@ -40,9 +40,9 @@ class Thorax:
     shift: float = 0.0
 
 
-def draw_thorax(patient: np.random.Generator) -> Thorax:
+def sample_thorax(patient: np.random.Generator) -> Thorax:
     """The proportions of one patient's chest."""
-    # The first draw: the catalogue takes the patient's sex from it too.
+    # The first random number: the catalogue takes the patient's sex from it too.
     female = patient.random() < 0.5
     dome = patient.uniform(0.30, 0.40)
     breast = patient.uniform(0.5, 1.0) if female else 0.0
@@ -63,7 +63,7 @@ def draw_thorax(patient: np.random.Generator) -> Thorax:
 
 
 def lung(thorax: Thorax, side: str) -> NDArray[np.float64]:
-    """Return the outline of a lung [n, 2]; the heart is drawn over its medial part."""
+    """Return the outline of a lung [n, 2]; the heart lies over its medial part."""
     w, top, dome = thorax.half_width, thorax.apex, thorax.dome[0 if side == "right" else 1]
     depth = dome + thorax.angle_depth
     points = [

@@ -14,7 +14,6 @@ from scipy import ndimage
 
 from medsiglip.phantoms.anatomy.shapes import Plane, blur, smooth_noise, smoothstep
 from medsiglip.phantoms.anatomy.texture import oval, soft, split, to_rgb
-from medsiglip.phantoms.phrases.ultrasound import PHRASES as PHRASES
 from medsiglip.phantoms.study import Finding, PhantomSeries
 
 NAME = "ultrasound"
@@ -55,10 +54,10 @@ class _Gallbladder:
     angle: float
 
 
-def draw(
+def synthesise(
     patient: np.random.Generator, study: np.random.Generator, findings: Sequence[str], size: int | None = None
 ) -> PhantomSeries:
-    """Draw one picture of the gallbladder, uint8 RGB [1, size, size, 3] (256 pixels unless told).
+    """Synthesise one picture of the gallbladder, uint8 RGB [1, size, size, 3] (256 pixels by default).
 
     `findings` holds names of `FINDINGS`; empty is a gallbladder without stones.
     """
@@ -149,7 +148,7 @@ def _pear(beams: _Beams, gallbladder: _Gallbladder) -> Plane:
 
 
 def _add_gallbladder(echo: Plane, body: _Body, beams: _Beams, gallbladder: _Gallbladder) -> Plane:
-    """Draw wall, black lumen and the brighter tissue behind it; return the lumen's coverage."""
+    """Add wall, black lumen and the brighter tissue behind it; return the lumen's coverage."""
     inside = _pear(beams, gallbladder)
     lumen = soft(inside, 0.025)
     behind = np.cumsum(lumen, axis=0) * np.float32(_DEPTH / len(lumen))

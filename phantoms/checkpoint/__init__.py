@@ -1,1 +1,4 @@
-"""Making the bundled `tiny` checkpoint: training pairs, vocabulary, figures, model card."""
+"""Makes the bundled `tiny` checkpoint: training pairs, vocabulary, figures, model card.
+
+Run `python -m medsiglip.phantoms.checkpoint.make_checkpoint`; nothing else of the project needs this folder.
+"""

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from medsiglip.figures.metrics import auroc, macro
 from medsiglip.figures.retrieval import evaluate_retrieval
+from medsiglip.numerics import mean_vector
 from medsiglip.phantoms.catalogue import anatomy
-from medsiglip.phantoms.checkpoint.tuning_set import DrawnStudy
+from medsiglip.phantoms.checkpoint.tuning_set import RenderedStudy
 from medsiglip.probes.probe import train
-from medsiglip.zeroshot import ZeroShotClassifier, load_prompt_set
+from medsiglip.prompt_set import load_prompt_set
+from medsiglip.zeroshot import ZeroShotClassifier
 
 if TYPE_CHECKING:
     from medsiglip.encoder import Encoder
@@ -56,23 +58,22 @@ def _rounded(values: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in values.items()}
 
 
-def measure(encoder: Encoder, drawn: Iterable[DrawnStudy]) -> Figures:
-    """Encode the drawn studies and compute all figures."""
+def measure(encoder: Encoder, studies: Iterable[RenderedStudy]) -> Figures:
+    """Encode the studies and compute all figures."""
     classifier = ZeroShotClassifier(load_prompt_set(PROMPT_SET), encoder.encode_texts, encoder.logit_scale)
     anatomies, labels, patients = [], [], []
     vectors: list[NDArray[np.float32]] = []
     probabilities: list[dict[str, float]] = []
     images = 0
-    for entry in drawn:
+    for entry in studies:
         series = entry.study.series[0]
         encoded = encoder.encode_images(entry.pictures)
         pooled = classifier.pool(classifier.scores(encoded))
-        mean = encoded.mean(axis=0)
         images += len(encoded)
         anatomies.append(series.anatomy)
         labels.append(entry.study.labels)
         patients.append(entry.study.patient_id)
-        vectors.append(mean / np.linalg.norm(mean))
+        vectors.append(mean_vector(encoded))
         probabilities.append(dict(zip(pooled.labels, pooled.probability.tolist(), strict=True)))
     stacked = np.stack(vectors)
     truth, scores = {}, {}

@@ -1,5 +1,4 @@
-"""Makes the bundled demonstration model: draws phantoms, trains on them, measures the result on other
-phantoms.
+"""Makes the bundled demonstration model: trains it on phantoms and measures it on others.
 
 Run as `python -m medsiglip.phantoms.checkpoint.make_checkpoint --out medsiglip/checkpoints/tiny`.
 """
@@ -23,9 +22,9 @@ from medsiglip.architecture import read_architecture
 from medsiglip.checkpoint import open_checkpoint
 from medsiglip.phantoms.checkpoint.figures import Figures, measure
 from medsiglip.phantoms.checkpoint.model_card import model_card
-from medsiglip.phantoms.checkpoint.tuning_set import TuningSetOptions, draw_studies, write_tuning_set
+from medsiglip.phantoms.checkpoint.tuning_set import TuningSetOptions, render_studies, write_tuning_set
 from medsiglip.phantoms.checkpoint.vocabulary import train_vocabulary
-from medsiglip.zeroshot import list_prompt_sets, load_prompt_set
+from medsiglip.prompt_set import list_prompt_sets, load_prompt_set
 
 if TYPE_CHECKING:
     from medsiglip.tuning.tune import TuneReport
@@ -46,7 +45,7 @@ MEASURING_SEED = 900_001
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How much to draw and how to train: `studies` drawn from `seed`, measured on `unseen` others.
+    """How much to synthesise and how to train: `studies` made from `seed`, measured on `unseen` others.
 
     The image tower is trained in cycles of `image_epochs` passes, each with a rate that rises and falls.
 
@@ -130,7 +129,7 @@ class _Stages:
 def make_checkpoint(out: Path, recipe: Recipe, data: Path | None = None) -> dict[str, Any]:
     """Make the checkpoint folder `out`, replacing what is there; return what `figures.json` holds.
 
-    `data` keeps the tuning set: drawn there if it holds none yet, else taken as it is.
+    `data` keeps the tuning set: made there if it holds none yet, else used as it is.
     """
     stages = _Stages()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +138,7 @@ def make_checkpoint(out: Path, recipe: Recipe, data: Path | None = None) -> dict
         data = data or work / "data"
         if not (data / "metadata.csv").exists():
             with stages.stage("draw"):
-                _draw(data, recipe, stages)
+                _write_data(data, recipe, stages)
         with stages.stage("vocabulary"):
             _write_untrained(work / "untrained", data, recipe.seed)
         report = _train(data, work, recipe, stages)
@@ -152,11 +151,11 @@ def make_checkpoint(out: Path, recipe: Recipe, data: Path | None = None) -> dict
     return result
 
 
-def _draw(data: Path, recipe: Recipe, stages: _Stages) -> None:
-    drawing = TuningSetOptions(
+def _write_data(data: Path, recipe: Recipe, stages: _Stages) -> None:
+    options = TuningSetOptions(
         recipe.studies, recipe.seed, IMAGE_SIZE, every_volume=2, workers=recipe.workers
     )
-    write_tuning_set(data, drawing, stages.counter("studies"))
+    write_tuning_set(data, options, stages.counter("studies"))
 
 
 def _write_untrained(folder: Path, data: Path, seed: int) -> None:
@@ -221,8 +220,8 @@ def _measure(folder: Path, recipe: Recipe, stages: _Stages) -> Figures:
 
     encoder = Encoder(open_checkpoint(str(folder)), device="cpu")
     # Every image of each series, as ingest would have them.
-    drawing = TuningSetOptions(recipe.unseen, MEASURING_SEED, IMAGE_SIZE, images=1000, workers=recipe.workers)
-    return measure(encoder, draw_studies(drawing, stages.counter("unseen studies")))
+    options = TuningSetOptions(recipe.unseen, MEASURING_SEED, IMAGE_SIZE, images=1000, workers=recipe.workers)
+    return measure(encoder, render_studies(options, stages.counter("unseen studies")))
 
 
 def _result(recipe: Recipe, report: TuneReport, figures: Figures, stages: _Stages) -> dict[str, Any]:
@@ -257,7 +256,7 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the checkpoint, replaced if it exists"
     )
-    parser.add_argument("--data", type=Path, help="folder that keeps the drawings; used again if it has some")
+    parser.add_argument("--data", type=Path, help="folder that keeps the phantoms; used again if it has some")
     defaults = Recipe()
     for name in ("studies", "unseen", "text_epochs", "seed", "workers"):
         parser.add_argument(

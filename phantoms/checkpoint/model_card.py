@@ -37,24 +37,24 @@ _CARD = """\
 ## What it is
 
 A SigLIP model (an image tower and a text tower in one vector space) small enough for one laptop core. It
-was trained from random weights on procedural drawings alone: {studies} studies, {pictures} pictures with
-{captions} captions, drawn by this project's own phantom generator from seed {seed}. The image tower was
+was trained from random weights on phantoms alone, images computed by this project's own generator:
+{studies} studies, {pictures} pictures with {captions} captions, from seed {seed}. The image tower was
 trained first, for {image_epochs} passes, with one free vector for each caption; then the text tower, for
 {text_epochs} passes, to give those captions' vectors in words. It exists so that the demo, the tests and the
-documentation work without a network and give results that mean something *on such drawings*. Its files have
-the same layout, and go through the same code, as those of a real SigLIP checkpoint.
+documentation work without a network and give results that mean something *on phantoms*. Its files have the
+same layout, and go through the same code, as those of a real SigLIP checkpoint.
 
 ## What it is not
 
 - It knows nothing about real radiographs, scans, photographs or slides. Its zero-shot answers on them are
   noise that looks like an answer. Use `google/medsiglip-448`, or a model of your own, for anything real.
 - It is not MedSigLIP, is not derived from its weights, and says nothing about how well MedSigLIP works.
-- Its figures below measure drawings that follow the same rules as those it was trained on. They are a check
+- Its figures below measure phantoms that follow the same rules as those it was trained on. They are a check
   of this software, not evidence of clinical performance.
 
 ## Figures
 
-On {measured_studies} studies ({measured_images} images) drawn from seed {measured_seed}, none of them used
+On {measured_studies} studies ({measured_images} images) made from seed {measured_seed}, none of them used
 in training. Zero-shot: prompt set `phantoms`, highest probability over a study's images. Probe: logistic
 regression on the study's mean vector, out of fold, folds by patient.
 
@@ -70,6 +70,6 @@ All figures are in `figures.json`; the course of training is in `curve.csv` and 
 
 ## How to make it again
 
-`make checkpoint` draws, trains and measures anew ({minutes:.0f} minutes when this one was made). The same
-seed on the same machine and library versions gives the same weights.
+`make checkpoint` synthesises, trains and measures anew ({minutes:.0f} minutes when this one was made). The
+same seed on the same machine and library versions gives the same weights.
 """

@@ -16,9 +16,9 @@ from PIL import Image
 from medsiglip.ingest.child_process import process_pool
 from medsiglip.ingest.render.attributes import PixelAttributes, Window
 from medsiglip.ingest.render.histogram import ValueHistogram
-from medsiglip.ingest.render.render import choose_rendering, limits_percentiles, render
-from medsiglip.phantoms.catalogue import StudyPlan, anatomy, draw_study, plan_studies
-from medsiglip.phantoms.report import caption, statements
+from medsiglip.ingest.render.renderings import choose_rendering, limits_percentiles, render
+from medsiglip.phantoms.catalogue import StudyPlan, plan_studies, synthesise_study
+from medsiglip.phantoms.report import caption, read_phrases, statements
 from medsiglip.phantoms.study import PhantomSeries, PhantomStudy
 from medsiglip.preprocess import DEFAULT_PROFILE, to_model_input
 
@@ -30,10 +30,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class TuningSetOptions:
-    """How much to draw: `studies` from `seed`, at most `images` of each series, `captions` for each image.
+    """How much to make: `studies` from `seed`, at most `images` of each series, `captions` for each image.
 
     `size` is the side of the pictures, the model's own, so that tuning need not resize them. `anatomies` are
-    all by default. Of the volumes only every `every_volume`-th is drawn: each takes long and gives several
+    all by default. Of the volumes only every `every_volume`-th is made: each takes long and gives several
     pictures.
     """
 
@@ -48,7 +48,7 @@ class TuningSetOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnStudy:
+class RenderedStudy:
     """A study as the model sees it: `pictures` uint8 [n, S, S, 3], `seen[i]` the findings in picture i."""
 
     study: PhantomStudy
@@ -64,8 +64,8 @@ def write_tuning_set(
 ) -> int:
     """Write PNGs and `metadata.csv` (path, caption, patient_id, group) to `folder`; return the picture count.
 
-    The same options give the same bytes, whatever the number of workers. `on_progress` gets studies drawn and
-    wanted.
+    The same options give the same bytes, whatever the number of workers. `on_progress` gets the number of
+    studies done and their total.
     """
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     plans = _plans(options)
@@ -79,13 +79,12 @@ def write_tuning_set(
     return pictures
 
 
-def draw_studies(
+def render_studies(
     options: TuningSetOptions, on_progress: Callable[[int, int], None] = lambda done, total: None
-) -> Iterator[DrawnStudy]:
-    """Draw the same studies in memory, with up to `images` pictures of each, for measuring a model on
-    them."""
+) -> Iterator[RenderedStudy]:
+    """Synthesise the same studies in memory, with up to `images` pictures of each, to measure a model."""
     plans = _plans(options)
-    yield from _each(partial(_draw, options), plans, options.workers, on_progress)
+    yield from _each(partial(_render, options), plans, options.workers, on_progress)
 
 
 def _plans(options: TuningSetOptions) -> list[StudyPlan]:
@@ -112,30 +111,27 @@ def _each(
 
 
 def _write_study(folder: Path, options: TuningSetOptions, plan: StudyPlan) -> list[tuple[str, str, str, str]]:
-    drawn = _draw(options, plan)
-    module, series = anatomy(plan.anatomy), drawn.study.series[0]
+    rendered = _render(options, plan)
+    phrases, series = read_phrases(plan.anatomy), rendered.study.series[0]
     rows = []
-    for index, picture in zip(drawn.indices, drawn.pictures, strict=True):
+    for index, picture in zip(rendered.indices, rendered.pictures, strict=True):
         path = f"pictures/{plan.number:06d}-{index:02d}.png"
         flat = picture[..., 0] if (picture == picture[..., :1]).all() else picture
         Image.fromarray(flat).save(folder / path, compress_level=1)
         rng = np.random.default_rng([options.seed, 8, plan.number, index])
-        texts = [
-            caption(rng, module.PHRASES, series.image_findings[index], module.FINDINGS)
-            for _ in range(options.captions)
-        ]
-        texts += statements(module.PHRASES, series.image_findings[index], module.FINDINGS)
-        rows += [(path, text, drawn.study.patient_id, plan.anatomy) for text in dict.fromkeys(texts)]
+        texts = [caption(rng, phrases, series.image_findings[index]) for _ in range(options.captions)]
+        texts += statements(phrases, series.image_findings[index])
+        rows += [(path, text, rendered.study.patient_id, plan.anatomy) for text in dict.fromkeys(texts)]
     return rows
 
 
-def _draw(options: TuningSetOptions, plan: StudyPlan) -> DrawnStudy:
-    study = draw_study(plan)
+def _render(options: TuningSetOptions, plan: StudyPlan) -> RenderedStudy:
+    study = synthesise_study(plan)
     series = study.series[0]
     rng = np.random.default_rng([options.seed, 9, plan.number])
     indices = _choose_images(series, options.images, rng)
     seen = tuple(frozenset(finding.name for finding in series.image_findings[i]) for i in indices)
-    return DrawnStudy(study, indices, series_inputs(series, options.size, indices), seen)
+    return RenderedStudy(study, indices, series_inputs(series, options.size, indices), seen)
 
 
 def _choose_images(series: PhantomSeries, most: int, rng: np.random.Generator) -> tuple[int, ...]:
@@ -151,7 +147,7 @@ def _choose_images(series: PhantomSeries, most: int, rng: np.random.Generator) -
 def series_inputs(
     series: PhantomSeries, size: int, indices: Sequence[int], profile: str = DEFAULT_PROFILE
 ) -> NDArray[np.uint8]:
-    """Draw images of a series as ingest would from its files: model inputs, uint8 [n, size, size, 3]."""
+    """Render images of a series as ingest would from its files: model inputs, uint8 [n, size, size, 3]."""
     attributes = _attributes(series)
     rendering = choose_rendering(attributes)
     limits = None

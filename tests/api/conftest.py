@@ -22,7 +22,7 @@ from tests.api.live_service import LiveService, live_service
 
 @dataclass(frozen=True)
 class Ran:
-    """What one command left behind."""
+    """The exit code and output of one command."""
 
     code: int
     out: str
@@ -30,13 +30,13 @@ class Ran:
 
     @property
     def json(self) -> Any:
-        """The one JSON object of standard output; anything beside it fails the test."""
+        """The one JSON object on standard output; any other output fails the test."""
         assert self.code == 0, self.err
         return json.loads(self.out)
 
     @property
     def error(self) -> dict[str, str]:
-        """The error object, after checking that a person gets the same in one line."""
+        """The error object, after checking that standard error has the same in one line."""
         error: dict[str, str] = json.loads(self.out)["error"]
         last = self.err.strip().splitlines()[-1]
         assert last == f"error: {error['message']} ({error['code']})"
@@ -92,7 +92,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Phantoms:
 
 @dataclass(frozen=True)
 class Home:
-    """An archive of all phantoms with their labels; `report` is what ingesting them said."""
+    """An archive of all phantoms with their labels; `report` is the report of the ingest."""
 
     path: Path
     report: dict[str, Any]
@@ -108,7 +108,7 @@ class Home:
 
 @pytest.fixture(scope="session")
 def home(phantoms: Phantoms, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """The shared archive: tests only ask it."""
+    """The shared archive, which tests must not change."""
     path = tmp_path_factory.mktemp("archive") / "home"
     report = run("--home", path, "--json", "ingest", phantoms.dicom).json
     assert run("--home", path, "label", "import", phantoms.labels).code == 0

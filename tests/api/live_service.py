@@ -17,7 +17,7 @@ from tests.api.service_processes import Started
 
 @dataclass(frozen=True)
 class LiveService:
-    """Where it listens, its home, and a key of each scope."""
+    """A running service: its URL, its home, and a key of each scope."""
 
     url: str
     home: Path
@@ -35,7 +35,7 @@ class LiveService:
         )
 
     def left_over(self) -> list[str]:
-        """Folders of uploads that are still there."""
+        """Folders of uploads that still exist."""
         folder = self.home / "received"
         return sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
 

@@ -1,4 +1,4 @@
-"""`medsiglip serve` and `medsiglip worker` as processes of the tests' own."""
+"""`medsiglip serve` and `medsiglip worker` as child processes of a test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODULE = (sys.executable, "-m", "medsiglip.api.cli")
 
 
 def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Wait until something is so."""
+    """Wait until `condition` is true."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -60,29 +60,31 @@ class Started:
             )
 
     def answer(self) -> dict[str, object]:
-        """The one JSON object on standard output, when it comes."""
+        """Wait for the one JSON object on standard output."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, self.log.read_text()
-        told: dict[str, object] = json.loads(line)
-        return told
+        answer: dict[str, object] = json.loads(line)
+        return answer
 
     def children(self) -> list[psutil.Process]:
         """The processes below this one."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def end(self) -> None:
-        """End it and all below it, in whatever state they are."""
+        """Kill it and all its children, in whatever state they are."""
         below = self.children() if self.process.poll() is None else []
-        for one in (self.process, *below):
+        with suppressed():
+            self.process.kill()
+        for child in below:
             with suppressed():
-                one.kill()
+                child.kill()
         self.process.communicate()
 
 
 @contextmanager
 def suppressed() -> Iterator[None]:
-    """What is gone already need not be ended."""
+    """Ignore processes that have already ended."""
     try:
         yield
     except (psutil.NoSuchProcess, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The password of the catalogue comes from a file, and is told to nobody but the server."""
+"""The password of the catalogue is read from a file and sent only to the database."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def settings(folder: Path, url: str | None, password: bytes | None = None) -> Se
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\n\n"])
-def test_the_password_is_put_into_the_url(tmp_path: Path, ending: str) -> None:
+def test_the_password_is_inserted_into_the_url(tmp_path: Path, ending: str) -> None:
     made = make_url(str(catalogue_url(settings(tmp_path, URL, (SECRET + ending).encode()))))
     assert made.password == SECRET
     assert made._replace(password=None) == make_url(URL)
 
 
-def test_without_a_file_the_url_is_as_it_was_given(tmp_path: Path) -> None:
+def test_without_a_file_the_url_is_unchanged(tmp_path: Path) -> None:
     whole = "postgresql+psycopg://me:old@db.example/cases?connect_timeout=3"
     assert catalogue_url(settings(tmp_path, whole)) == whole
     assert catalogue_url(settings(tmp_path, None)) is None
 
 
 @pytest.mark.parametrize(
-    ("url", "password", "told"),
+    ("url", "password", "message"),
     [
         (None, b"word", "no database"),
         ("sqlite:////tmp/x.db", b"word", "nobody's"),
@@ -62,17 +62,15 @@ def test_without_a_file_the_url_is_as_it_was_given(tmp_path: Path) -> None:
         (URL, b"\xff\xfe", "UTF-8"),
     ],
 )
-def test_what_is_wrong_with_a_password_file(
-    tmp_path: Path, url: str | None, password: bytes, told: str
-) -> None:
-    with pytest.raises(ServiceError, match=told) as caught:
+def test_invalid_password_files(tmp_path: Path, url: str | None, password: bytes, message: str) -> None:
+    with pytest.raises(ServiceError, match=message) as caught:
         catalogue_url(settings(tmp_path, url, password))
     assert caught.value.code == "bad-database-password"
     assert str(tmp_path / "password") in str(caught.value)
     assert "one" not in str(caught.value).replace("one line", "").replace("the one in", "")
 
 
-def test_a_password_file_must_be_there(tmp_path: Path) -> None:
+def test_a_password_file_must_exist(tmp_path: Path) -> None:
     given = read_settings(database_url=URL, database_password_file=tmp_path)
     with pytest.raises(ServiceError, match="is a directory"):
         catalogue_url(given)
@@ -91,7 +89,7 @@ def test_a_password_file_must_be_there(tmp_path: Path) -> None:
         ("postgresql+pg8000://u:hush@h/d", "no-database-driver"),
     ],
 )
-def test_a_url_that_opens_nothing_is_refused_in_a_sentence(
+def test_an_invalid_url_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, code: str
 ) -> None:
     monkeypatch.setenv("MEDSIGLIP_DATABASE_URL", url)
@@ -100,7 +98,7 @@ def test_a_url_that_opens_nothing_is_refused_in_a_sentence(
     assert "hush" not in failed.out + failed.err
 
 
-def test_a_server_that_asks_for_the_password(
+def test_a_server_that_requires_the_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgresql_server: PostgresqlServer
 ) -> None:
     url = postgresql_server.new_database()
@@ -110,8 +108,8 @@ def test_a_server_that_asks_for_the_password(
     monkeypatch.setenv("MEDSIGLIP_DATABASE_URL", login)
     monkeypatch.setenv("MEDSIGLIP_DATABASE_PASSWORD_FILE", str(file))
     command = ("--home", tmp_path / "home", "--json")
-    told = run(*command, "keys", "create", "one", "--scopes", "read")
-    assert told.json["name"] == "one"
+    message = run(*command, "keys", "create", "one", "--scopes", "read")
+    assert message.json["name"] == "one"
     shown = run(*command, "config", "show")
     value = {one["name"]: one["value"] for one in shown.json["settings"]}
     assert (value["database_url"], value["database_password_file"]) == (login, str(file))
@@ -120,7 +118,7 @@ def test_a_server_that_asks_for_the_password(
     assert refused.error["code"] == "database-unreachable"
     with pytest.raises(CatalogError) as caught:
         run(*command, "--debug", "index", "info")
-    said = [one.out + one.err for one in (told, shown, refused)] + format_exception(caught.value)
+    said = [one.out + one.err for one in (message, shown, refused)] + format_exception(caught.value)
     for word in (SECRET, quote(SECRET), "a wrong one", quote("a wrong one")):
         assert word not in "".join(said)
     postgresql_server.drop(url)

@@ -1,4 +1,4 @@
-"""Settings: who overrules whom, what is wrong with a file, and that the README has every one."""
+"""Settings: precedence of sources, invalid files, and their documentation."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from medsiglip.api.cli.shown_settings import shown_values
 from medsiglip.api.errors import ServiceError
-from medsiglip.api.settings import Settings, read_settings, trace_settings
+from medsiglip.api.settings import Settings, printable_values, read_settings, trace_settings
 from tests.api.conftest import run
 from tests.repository import ROOT
 
@@ -38,7 +37,7 @@ def test_command_line_environment_file_default(tmp_path: Path, monkeypatch: pyte
     }
 
 
-def test_the_home_has_a_file_of_its_own(tmp_path: Path) -> None:
+def test_a_home_may_have_its_own_file(tmp_path: Path) -> None:
     (tmp_path / "medsiglip.toml").write_text("workers = 7\n")
     assert read_settings(home=tmp_path).workers == 7
     other = tmp_path / "other.toml"
@@ -47,7 +46,7 @@ def test_the_home_has_a_file_of_its_own(tmp_path: Path) -> None:
     assert (found.workers, found.batch_size) == (None, 5)
 
 
-def test_a_file_may_name_the_home_unless_it_lies_in_it(tmp_path: Path) -> None:
+def test_a_file_may_set_the_home_unless_it_is_in_it(tmp_path: Path) -> None:
     file = tmp_path / "medsiglip.toml"
     file.write_text(f'home = "{tmp_path}/data"\n')
     assert read_settings(file).home == tmp_path / "data"
@@ -57,7 +56,7 @@ def test_a_file_may_name_the_home_unless_it_lies_in_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "told"),
+    ("text", "code", "expected"),
     [
         ("worker = 3", "bad-config", "did you mean workers?"),
         ("batch-size = 3", "bad-config", "did you mean batch_size?"),
@@ -70,17 +69,17 @@ def test_a_file_may_name_the_home_unless_it_lies_in_it(tmp_path: Path) -> None:
         ('cors_origins = "viewer.example"', "bad-setting", "cors_origins in"),
     ],
 )
-def test_what_is_wrong_with_a_file(tmp_path: Path, text: str, code: str, told: str) -> None:
+def test_invalid_files(tmp_path: Path, text: str, code: str, expected: str) -> None:
     file = tmp_path / "s.toml"
     file.write_text(text)
     with pytest.raises(ServiceError) as caught:
         read_settings(file)
     assert caught.value.code == code
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert str(file) in str(caught.value)
 
 
-def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
     failed = run("--config", tmp_path / "absent.toml", "--json", "config", "show")
     assert failed.error["code"] == "bad-config"
     assert "no such file" in failed.error["message"]
@@ -97,7 +96,7 @@ def test_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings(home=tmp_path).ingest_roots == (Path("/d"), Path("/e"))
 
 
-def test_config_show_tells_value_and_origin_and_no_password(
+def test_config_show_has_values_and_origins_and_no_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MEDSIGLIP_DATABASE_URL", "postgresql+psycopg://me:hush@db/x?sslpassword=hush&a=1")
@@ -125,14 +124,14 @@ def test_config_show_tells_value_and_origin_and_no_password(
     ],
 )
 def test_passwords_of_urls(url: str, shown: str) -> None:
-    assert shown_values(Settings(database_url=url))["database_url"] == shown
+    assert printable_values(Settings(database_url=url))["database_url"] == shown
 
 
-def test_the_readme_has_every_setting_with_its_default() -> None:
-    section = (ROOT / "README.md").read_text().split("## Settings")[1].split("\n## ")[0]
+def test_the_documentation_has_every_setting_with_its_default() -> None:
+    section = (ROOT / "docs/settings.md").read_text()
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.MULTILINE))
     assert list(rows) == list(Settings.model_fields)
     for name, field in Settings.model_fields.items():
         default = field.default
-        told = rows[name].strip("`")
-        assert told == ("" if default in (None, ()) else str(default)), name
+        expected = rows[name].strip("`")
+        assert expected == ("" if default in (None, ()) else str(default)), name

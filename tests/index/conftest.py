@@ -81,7 +81,7 @@ class Catalogue:
 
     def drop(self) -> None:
         """Delete the database, if one was made."""
-        if self._url is not None:
+        if self._server is not None and self._url is not None:
             self._server.drop(self._url)
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sqlalchemy import Connection, text
 
-from medsiglip.index.catalogue import migrations
+from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.records import (
     FileRecord,
     ImageRecord,
@@ -19,6 +18,7 @@ from medsiglip.index.records import (
     SeriesBundle,
     SeriesRecord,
     Space,
+    StoredImage,
     StudyRecord,
 )
 
@@ -32,7 +32,8 @@ SPACE = Space("c0ffee" * 10 + "beef", "medsiglip-eval", DIMENSION, "tiny")
 def unit_vectors(count: int, seed: int = 0, dimension: int = DIMENSION) -> NDArray[np.float32]:
     """Random directions, float32 [count, dimension]."""
     vectors = np.random.default_rng(seed).normal(size=(count, dimension))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: NDArray[np.float32] = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def make_bundle(
@@ -93,13 +94,9 @@ def count_images(bundles: Sequence[SeriesBundle]) -> int:
     return sum(len(bundle.images) for bundle in bundles)
 
 
-def make_older_home(connection: Connection, fingerprint: str | None) -> None:
-    """The tables of the first revision, bound to a key or not yet, with a file that was refused."""
-    from alembic import command
-
-    config = migrations.configuration()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "0001")
-    connection.execute(text("UPDATE home SET key_fingerprint = :key, next_id = 8"), {"key": fingerprint})
-    row = "INSERT INTO files (id, path, size, mtime_ns, outcome, code) VALUES (7, '/a', 1, 1, 'skipped', 'x')"
-    connection.execute(text(row))
+def images_of_file(index: CaseIndex, path: str) -> list[StoredImage]:
+    """The images that an ingested file led to, by frame."""
+    record = index.files.at([path]).get(path)
+    if record is None or record.sop_instance_uid is None:
+        return []
+    return index.find_image(record.sop_instance_uid, record.pixel_hash)

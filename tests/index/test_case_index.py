@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import FileRecord, LabelRecord, ProbeRecord, Space
 from tests.index.conftest import Catalogue
-from tests.index.index_cases import DIMENSION, SPACE, make_bundle, unit_vectors
+from tests.index.index_cases import DIMENSION, SPACE, images_of_file, make_bundle, unit_vectors
 
 
 def counts(index: CaseIndex) -> tuple[int, ...]:
@@ -23,7 +24,7 @@ def test_a_new_home_is_empty_and_for_its_owner_only(home: Path, catalogue: Catal
     with catalogue.open(home) as index:
         assert index.space is None
         assert counts(index) == (0, 0, 0, 0, 0, 0)
-        assert index.known_files() == {}
+        assert index.files.by_path() == {}
         assert index.studies() == []
         assert index.verify().ok
         for ask in (
@@ -107,17 +108,19 @@ def test_what_is_added_comes_back_whole(index: CaseIndex, home: Path, catalogue:
     assert [(one.series, one.instances, one.images) for one in detail.series] == [(bundle.series, 3, 3)]
     assert [one.image_id for one in detail.images] == ids
     stored = index.get(ids[1])
-    assert stored == index.find_image("2.25.7.0.1")[0] == index.find_file("/data/7/0/1.dcm")[0]
+    assert stored == index.find_image("2.25.7.0.1")[0] == images_of_file(index, "/data/7/0/1.dcm")[0]
     assert (stored.slice_index, stored.frame, stored.path) == (1, 1, "/data/7/0/1.dcm")
     assert stored.rendering_params == {"windows": [[1, 2], [3, 4]], "slope": 2.0}
     assert stored.warnings == ("window-ignored",)
     assert stored.quality == {"sharpness": 0.5, "burned_in": False, "nan": None}
-    assert index.known_files() == {file.path: file for file in bundle.files}
-    assert index.series_files("2.25.7.0") == list(bundle.files)
-    assert index.has_instance("2.25.7.0.2") == {"a-7-0-2"}
-    assert index.has_instance("2.25.7") == set()
+    assert index.files.by_path() == {file.path: file for file in bundle.files}
+    assert index.files.of_series("2.25.7.0") == list(bundle.files)
+    assert index.instances.pixel_hashes(["2.25.7.0.2"])["2.25.7.0.2"] == {"a-7-0-2"}
+    assert index.instances.pixel_hashes(["2.25.7"]) == {}
     uids = [f"2.25.7.0.{i}" for i in range(3)]
-    assert index.known_instances([*uids, "2.25.99"]) == {uid: {f"a-7-0-{i}"} for i, uid in enumerate(uids)}
+    assert index.instances.pixel_hashes([*uids, "2.25.99"]) == {
+        uid: {f"a-7-0-{i}"} for i, uid in enumerate(uids)
+    }
     [summary] = index.studies()
     assert (summary.modalities, summary.series, summary.images) == (("CT",), 1, 3)
     assert np.abs(index.vectors(ids[::-1]) - unit_vectors(3)[::-1]).max() < 5e-4
@@ -167,7 +170,7 @@ def test_the_same_uid_with_other_pixels_is_kept_beside(index: CaseIndex) -> None
     first = index.add([make_bundle(1, 1)], unit_vectors(1, 1))
     second = index.add([make_bundle(1, 1, pixels="b")], unit_vectors(1, 2))
     assert counts(index) == (1, 1, 2, 2, 2, 2)
-    assert index.has_instance("2.25.1.0.0") == {"a-1-0-0", "b-1-0-0"}
+    assert index.instances.pixel_hashes(["2.25.1.0.0"])["2.25.1.0.0"] == {"a-1-0-0", "b-1-0-0"}
     assert [one.image_id for one in index.find_image("2.25.1.0.0", "a-1-0-0")] == first
     assert [one.image_id for one in index.find_image("2.25.1.0.0", "b-1-0-0")] == second
 
@@ -179,7 +182,7 @@ def test_a_replaced_series_holds_only_the_new(index: CaseIndex, home: Path) -> N
     assert counts(index) == (2, 3, 4, 4, 4, 4)
     assert not set(new) & set(old)
     assert {one.pixel_hash for one in index.images_of("2.25.1")} == {"b-1-0-0", "b-1-0-1", "a-1-1-0"}
-    assert "/data/1/0/2.dcm" not in index.known_files()
+    assert "/data/1/0/2.dcm" not in index.files.by_path()
     assert index.verify().problems == ()
     named = {path.stem for path in (home / "vectors" / SPACE.name).iterdir()}
     assert len(named) == index.info().shards
@@ -189,7 +192,7 @@ def test_instances_without_images_are_held(index: CaseIndex) -> None:
     bundle = make_bundle(1, 4)
     index.add([replace(bundle, images=bundle.images[:1])], unit_vectors(1))
     assert counts(index) == (1, 1, 4, 1, 1, 1)
-    assert len(index.known_instances([one.sop_instance_uid for one in bundle.instances])) == 4
+    assert len(index.instances.pixel_hashes([one.sop_instance_uid for one in bundle.instances])) == 4
     index.add([replace(make_bundle(2, 2), images=())], np.empty((0, DIMENSION), np.float32))
     assert counts(index) == (2, 2, 6, 1, 1, 1)
 
@@ -244,45 +247,46 @@ def test_one_home_has_one_secret_key(index: CaseIndex) -> None:
 def test_files_are_noted_by_path_and_the_latest_word_counts(index: CaseIndex) -> None:
     odd = os.fsdecode(b"/data/caf\xe9 \xff.dcm")
     first = FileRecord(odd, 5, 6, None, "quarantined", "truncated", "It ends early.")
-    index.record_files([first, FileRecord("/b", 1, 2, outcome="skipped", code="not-dicom")])
-    assert index.known_files()[odd] == first
+    index.files.put([first, FileRecord("/b", 1, 2, outcome="skipped", code="not-dicom")])
+    assert index.files.by_path()[odd] == first
     second = replace(first, outcome="skipped", mtime_ns=7, reason="now \0 \udc80 odd")
-    index.record_files([replace(first, mtime_ns=1), second])
-    assert index.known_files()[odd].mtime_ns == 7
-    assert list(index.known_files()) == ["/b", odd]
+    index.files.put([replace(first, mtime_ns=1), second])
+    assert index.files.by_path()[odd].mtime_ns == 7
+    assert list(index.files.by_path()) == ["/b", odd]
     assert index.info().files == {"skipped": 2}
 
 
 def test_files_of_instances_already_held_lead_to_them(index: CaseIndex) -> None:
     bundle = make_bundle(1, 1)
     [image_id] = index.add([bundle], unit_vectors(1))
-    index.record_files([replace(bundle.files[0], path="/a/copy.dcm")])
+    index.files.put([replace(bundle.files[0], path="/a/copy.dcm")])
     assert index.get(image_id).path == "/a/copy.dcm"
-    assert [one.image_id for one in index.find_file("/data/1/0/0.dcm")] == [image_id]
-    assert [file.path for file in index.series_files("2.25.1.0")] == ["/a/copy.dcm", "/data/1/0/0.dcm"]
+    assert [one.image_id for one in images_of_file(index, "/data/1/0/0.dcm")] == [image_id]
+    assert [file.path for file in index.files.of_series("2.25.1.0")] == ["/a/copy.dcm", "/data/1/0/0.dcm"]
 
 
 def test_what_is_not_there_is_named(index: CaseIndex) -> None:
-    for ask, code in [
+    questions: list[tuple[Callable[[], object], str]] = [
         (lambda: index.study("1.2.3"), "unknown-study"),
         (lambda: index.images_of("1.2.3"), "unknown-study"),
         (lambda: index.get(77), "unknown-image"),
         (lambda: index.vectors([77]), "unknown-image"),
         (lambda: index.remove_study("1.2.3"), "unknown-study"),
         (lambda: index.remove_patient("nobody"), "unknown-patient"),
-    ]:
+    ]
+    for ask, code in questions:
         with pytest.raises(CatalogError) as caught:
             ask()
         assert caught.value.code == code
     assert index.find_image("1.2.3") == []
-    assert index.find_file("/nowhere") == []
+    assert images_of_file(index, "/nowhere") == []
 
 
 def test_a_table_is_aligned(index: CaseIndex) -> None:
     bundles = [make_bundle(1, 2, patient="p"), make_bundle(1, 1, series=1, patient="p"), make_bundle(2, 1)]
     vectors = np.eye(DIMENSION, dtype=np.float32)[:4]
     ids = index.add(bundles, vectors)
-    index.set_labels([LabelRecord("x", 1, "study_instance_uid", "2.25.2")])
+    index.labels.put([LabelRecord("x", 1, "study_instance_uid", "2.25.2")])
     images = index.table("image")
     assert images.image_ids.tolist() == ids
     assert images.ids == tuple(map(str, ids))
@@ -300,12 +304,12 @@ def test_a_table_is_aligned(index: CaseIndex) -> None:
 
 def test_probes_are_on_record(index: CaseIndex) -> None:
     first = ProbeRecord("nodule", SPACE.name, "probes/nodule.npz", {"auroc": 0.5})
-    index.record_probe(first)
+    index.probes.put(first)
     second = replace(first, summary={"auroc": 0.75})
-    index.record_probe(second)
-    assert index.probes() == [second]
+    index.probes.put(second)
+    assert index.probes.listed() == [second]
     with pytest.raises(CatalogError, match="foreign"):
-        index.record_probe(replace(first, space="foreign"))
+        index.probes.put(replace(first, space="foreign"))
 
 
 def test_vectors_can_be_stored_in_full(home: Path, catalogue: Catalogue) -> None:

@@ -7,17 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
 
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.catalogue import migrations
-from medsiglip.index.catalogue.schema import metadata
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import FileRecord, LabelRecord
-from tests.index.index_cases import SPACE, make_bundle, make_older_home, unit_vectors
+from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 from tests.postgresql_server import PostgresqlServer
 
 
@@ -40,27 +34,27 @@ def life(home: Path, url: str | None) -> list[object]:
         replace(one, quality={"view": "unknown", "blank": 1, "lossy_ratio": 8}) for one in second.images
     ]
     second = replace(second, images=tuple(images))
-    told: list[object] = []
+    seen: list[object] = []
     with CaseIndex.open(home, database_url=url) as index:
         index.activate(SPACE)
         index.bind_key("ab" * 8, "keep")
         index.add([first, second], unit_vectors(4, 1))
-        index.set_labels([LabelRecord("nodule", 1, "study_instance_uid", "2.25.0")])
+        index.labels.put([LabelRecord("nodule", 1, "study_instance_uid", "2.25.0")])
         refused = FileRecord("/sr/\udcff.dcm", 1, 1, None, "skipped", "x", patient_key="patient-0")
-        index.record_files([refused, FileRecord("/sr/letter.pdf", 1, 1, None, "skipped", "x")])
-        told += [index.phi, index.study("2.25.0").study.identity, sorted(index.known_files())]
+        index.files.put([refused, FileRecord("/sr/letter.pdf", 1, 1, None, "skipped", "x")])
+        seen += [index.phi, index.study("2.25.0").study.identity, sorted(index.files.by_path())]
         for expression in EXPRESSIONS:
             try:
                 found = [one.study_instance_uid for one in index.studies([expression])]
             except CatalogError as error:
-                told.append((expression, error.code))
+                seen.append((expression, error.code))
             else:
-                told.append((expression, found))
-        told += [index.search(unit_vectors(1, 1), k=9)[0], index.remove_patient("patient-0")]
-        told += [sorted(index.known_files()), index.verify().problems, index.info().patients]
+                seen.append((expression, found))
+        seen += [index.search(unit_vectors(1, 1), k=9)[0], index.remove_patient("patient-0")]
+        seen += [sorted(index.files.by_path()), index.verify().problems, index.info().patients]
     with CaseIndex.open(home, database_url=url) as again, pytest.raises(CatalogError) as caught:
         again.bind_key("ab" * 8, "strict")
-    return [*told, caught.value.code]
+    return [*seen, caught.value.code]
 
 
 EXPRESSIONS = (
@@ -88,31 +82,6 @@ EXPRESSIONS = (
 
 def test_a_home_lives_on_postgresql_as_it_does_on_sqlite(tmp_path: Path, url: str) -> None:
     assert life(tmp_path / "here", url) == life(tmp_path / "there", None)
-
-
-def test_the_migrations_make_the_same_tables(tmp_path: Path, url: str) -> None:
-    CaseIndex.open(tmp_path / "home", database_url=url).close()
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, metadata) == []
-        config = migrations.configuration()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
-        assert inspect(connection).get_table_names() == ["alembic_version"]
-    engine.dispose()
-
-
-def test_an_older_home_is_taken_on(tmp_path: Path, url: str) -> None:
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        make_older_home(connection, "ab" * 8)
-    engine.dispose()
-    with CaseIndex.open(tmp_path / "home", database_url=url) as index:
-        assert (index.phi, index.known_files()["/a"].patient_key) == ("pseudonymous", None)
-        index.activate(SPACE)
-        index.add([make_bundle(0, 2)], unit_vectors(2, 1))
-        assert index.verify().ok
 
 
 def test_a_home_whose_database_is_lost_closes_and_keeps_no_snapshot(

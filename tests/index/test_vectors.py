@@ -7,14 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.vectors import ShardFolder, atomic_file, unit_length
+from medsiglip.index.vectors import Dtype, ShardFolder, atomic_file, unit_length
 from tests.index.index_cases import unit_vectors
 
 IDS = np.array([5, 7, 2**40], np.int64)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_a_shard_is_plain_parquet_of_the_rounded_values(tmp_path: Path, dtype: str) -> None:
+def test_a_shard_is_plain_parquet_of_the_rounded_values(tmp_path: Path, dtype: Dtype) -> None:
     folder = ShardFolder(tmp_path, "space")
     vectors = unit_vectors(3)
     name = "0123-0"

@@ -127,7 +127,8 @@ class Encoder:
         n, size = len(images), images.shape[1]
         cells = images.reshape(n, 4, size // 4, 4, size // 4, 3).astype(np.float64).mean(axis=(2, 4))
         vectors = cells.reshape(n, 48) + 1.0
-        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+        unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit.astype(np.float32)
 
 
 @pytest.fixture(scope="session")

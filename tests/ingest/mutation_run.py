@@ -17,16 +17,17 @@ from typing import Any
 
 import psutil
 
+from medsiglip.answers.cases import IngestReport
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.ingest.errors import WorkerLostError
-from medsiglip.ingest.run.pipeline import FEW_FILES, IngestOptions, ingest
-from medsiglip.ingest.run.report import IngestReport
+from medsiglip.ingest.run.pipeline import IngestOptions, ingest
 from medsiglip.ingest.scan import scan
-from medsiglip.ingest.workers import pool
+from medsiglip.ingest.workers import isolation, pool
+from medsiglip.ingest.workers.unit_rendering import FEW_FILES
 from tests.ingest.mutations import SeedFile, mutated
 
 BATCH = 400
-# Of each batch a few files, of these, need no decoder and are drawn in this process.
+# Of each batch a few files, of these, need no decoder and are rendered in this process.
 IN_THIS_PROCESS = (
     "syntax-0",
     "syntax-2",
@@ -44,14 +45,15 @@ _MIB = 1 << 20
 
 @dataclass(slots=True)
 class Watch:
-    """What was seen. Times are processor seconds of this process for `scanned`, and seconds for `drawn`; both
-    by file, as is the most memory that a worker held after a unit, in MiB, and the code of every worker lost.
+    """What was seen. Times are processor seconds of this process for `scanned`, and seconds for `rendered`;
+    both by file, as is the most memory that a worker held after a unit, in MiB, and the code of every worker
+    lost.
     """
 
     files: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     scanned: dict[str, float] = field(default_factory=dict)
-    drawn: dict[str, float] = field(default_factory=dict)
+    rendered: dict[str, float] = field(default_factory=dict)
     memory: dict[str, float] = field(default_factory=dict)
     lost: list[tuple[str, str]] = field(default_factory=list)
     resident: list[float] = field(default_factory=list)
@@ -86,7 +88,7 @@ def run_mutations(
     """
     watch = Watch()
     _watch_scans(watch, patch)
-    _watch_draws(watch, patch)
+    _watch_renderings(watch, patch)
     plain = [seed_file for seed_file in seed_files if seed_file.name.startswith(IN_THIS_PROCESS)]
     for batch, start in enumerate(range(0, count, BATCH)):
         numbers = range(start, min(start + BATCH, count))
@@ -126,33 +128,34 @@ def _watch_scans(watch: Watch, patch: Callable[[Any, str, Any], None]) -> None:
     patch(scan, "scan_file", timed)
 
 
-def _watch_draws(watch: Watch, patch: Callable[[Any, str, Any], None]) -> None:
-    real = pool.draw_or_isolate
+def _watch_renderings(watch: Watch, patch: Callable[[Any, str, Any], None]) -> None:
+    real = isolation.render_or_isolate
 
-    def watched(draw: Any, unit: Any) -> Any:
-        worker, begun = draw.__self__, time.monotonic()
+    def watched(render: Any, unit: Any) -> Any:
+        worker, begun = render.__self__, time.monotonic()
         name = os.path.basename(unit.headers[0].path)
 
         def noticed(part: Any) -> Any:
             try:
                 try:
-                    return draw(part)
+                    return render(part)
                 except WorkerLostError as error:
                     if error.code != "decoder-timeout":
                         raise
-                    return draw(part)  # what hangs does so again; the machine may have had other things to do
+                    # What hangs does so again; the machine may have had other things to do.
+                    return render(part)
             except WorkerLostError as error:
                 if len(part.headers) == 1:
                     watch.lost.append((os.path.basename(part.headers[0].path), error.code))
                 raise
 
-        drawn = real(noticed, unit)
-        watch.drawn[name] = time.monotonic() - begun
+        rendered = real(noticed, unit)
+        watch.rendered[name] = time.monotonic() - begun
         if worker.process_id is not None:
             watch.memory[name] = _peak(worker.process_id)
-        return drawn
+        return rendered
 
-    patch(pool, "draw_or_isolate", watched)
+    patch(pool, "render_or_isolate", watched)
 
 
 def _peak(process: int) -> float:

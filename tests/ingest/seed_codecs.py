@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
-from medsiglip.api.cli.transfer_syntaxes import SAMPLES
+from medsiglip.api.cli.doctor import SAMPLES
 from tests.ingest.mutations import SeedFile
 from tests.ingest.seed_dicom import COLOUR, GREY, IMPLICIT, MakeDicom, deflated, file_of, with_pixels
 
@@ -85,7 +85,8 @@ def of_colour(make: MakeDicom) -> Iterator[SeedFile]:
         photometric = {".4.50": "YBR_FULL_422", ".4.90": "YBR_RCT"}.get(syntax, "RGB")
         dataset = make(COLOUR, PhotometricInterpretation=photometric)
         yield SeedFile(
-            f"colour{syntax}.dcm", file_of(with_pixels(dataset, IMPLICIT + syntax, encapsulate([codestream])))
+            f"colour{syntax}.dcm",
+            file_of(with_pixels(dataset, IMPLICIT + syntax, encapsulate([bytes(codestream)]))),
         )
     for bits, segmented in ((8, False), (16, False), (16, True)):
         yield SeedFile(f"palette-{bits}-{segmented}.dcm", file_of(_palette(make, bits, segmented=segmented)))

@@ -54,9 +54,10 @@ def _turned() -> Image.Exif:
 def volumes(values: NDArray[np.uint16], colours: NDArray[np.uint8]) -> Iterator[SeedFile]:
     import SimpleITK
 
-    volume = SimpleITK.GetImageFromArray(np.stack([values.astype(np.int16)] * 4))
+    itk: Any = SimpleITK  # its functions have no types
+    volume = itk.GetImageFromArray(np.stack([values.astype(np.int16)] * 4))
     volume.SetSpacing((1.0, 1.0, 3.0))
-    times = SimpleITK.JoinSeries([volume, volume + 1, volume + 2])
+    times = itk.JoinSeries([volume, volume + 1, volume + 2])
     colour = SimpleITK.GetImageFromArray(np.stack([colours] * 2), isVector=True)
     with tempfile.TemporaryDirectory() as folder:
         for kind, image in (("times", times), ("colour", colour)):

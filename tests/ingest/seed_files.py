@@ -26,7 +26,7 @@ from tests.ingest.seed_dicom import COLOUR, GREY, IMPLICIT, MakeDicom, file_of
 from tests.ingest.slides.slide_cases import slide, sparse, tissue
 
 _MOST_OF_A_REAL_FILE = 300_000
-UIDS = {
+UIDS: dict[str, Any] = {
     "SOPInstanceUID": "2.25.30000000000000001",
     "StudyInstanceUID": "2.25.30000000000000002",
     "SeriesInstanceUID": "2.25.30000000000000003",
@@ -167,7 +167,7 @@ def _slides() -> Iterator[SeedFile]:
 
 
 def _phantoms() -> Iterator[SeedFile]:
-    """One file of every kind that the project draws, every fourth pixel of it."""
+    """One file of every kind that the project renders, every fourth pixel of it."""
     from medsiglip.phantoms.catalogue import ANATOMIES, make_studies
     from medsiglip.phantoms.dicom import write_study
 

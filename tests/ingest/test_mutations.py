@@ -108,7 +108,7 @@ def run_whole(tmp_path: Path, model: Any, encoder: Any) -> Any:
             (tmp_path / "in" / str(i) / seed.name).write_bytes(seed.file)
         with CaseIndex.open(tmp_path / "home") as index:
             report = ingest([tmp_path / "in"], index, model, lambda: encoder)
-        return {os.path.basename(r.path): r.code for r in report.quarantined}
+        return {os.path.basename(str(r.path)): r.code for r in report.quarantined}
 
     return run
 
@@ -123,7 +123,7 @@ def test_many_damaged_files_end_in_images_skipped_or_quarantined(mutations: Any)
     watch, said = mutations(MANY)
     early, late = watch.resident[len(watch.resident) // 5], watch.resident[-1]
     print(f"{watch.files} files: {dict(watch.outcomes.most_common())}")
-    print(f"slowest to scan: {next(slowest(watch.scanned))}, to draw: {next(slowest(watch.drawn))}")
+    print(f"slowest to scan: {next(slowest(watch.scanned))}, to render: {next(slowest(watch.rendered))}")
     print(f"memory after a fifth {early:.0f} MiB, at the end {late:.0f}; {next(slowest(watch.memory))}")
     assert_sound(watch, said, MANY)
     assert late - early < MOST_GROWTH_MIB, watch.resident

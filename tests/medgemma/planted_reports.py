@@ -16,7 +16,7 @@ from medsiglip.medgemma.drafts import Drafter
 from medsiglip.medgemma.findings import FindingScores
 from medsiglip.medgemma.generators.openai_server import OpenAIServer
 from medsiglip.medgemma.prompting.budget import Budget
-from tests.medgemma.scripted_server import Asked, Script, said
+from tests.medgemma.scripted_server import RequestBody, Script, Turn, reply_of
 from tests.medgemma.test_drafts import SPACE, Pictures, classifier
 
 STUDY, OTHER, THIRD, FOURTH, PRIOR = (f"1.2.3.9900{number}" for number in range(5))
@@ -74,11 +74,11 @@ def generated(index: CaseIndex, script: Script) -> Drafter:
     return Drafter(FindingScores(index, classifier), Pictures(), "near", server)
 
 
-def copying(copied: str, plain: str = "The lungs are clear.", thinking: str | None = None) -> list[object]:
+def copying(copied: str, plain: str = "The lungs are clear.", thinking: str | None = None) -> list[Turn]:
     """Turns of a generator that repeats what it was shown of other patients, wherever it was."""
 
-    def answer(asked: Asked) -> Response:
-        retrieved = "similar cases of other patients" in json.dumps(asked)
-        return said(copied if retrieved else plain, thinking=thinking if retrieved else None)(asked)
+    def answer(body: RequestBody) -> Response:
+        retrieved = "similar cases of other patients" in json.dumps(body)
+        return reply_of(copied if retrieved else plain, thinking=thinking if retrieved else None)(body)
 
     return [answer]

@@ -1,4 +1,4 @@
-"""A server of chat completions that says what a test wrote down, over real HTTP."""
+"""A server of chat completions with scripted replies, over real HTTP."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-Asked = dict[str, Any]
-Turn = Callable[[Asked], Response]
+RequestBody = dict[str, Any]
+Turn = Callable[[RequestBody], Response]
 
 
 class Script:
-    """What is answered: one turn after the other, the last for ever; and what was asked meanwhile."""
+    """The replies, one after the other, the last repeated; and the requests that came."""
 
     def __init__(self) -> None:
-        self.turns: list[Turn] = [said("The lungs are clear.")]
-        self.asked: list[Asked] = []
+        self.turns: list[Turn] = [reply_of("The lungs are clear.")]
+        self.requests: list[RequestBody] = []
         self.headers: list[dict[str, str]] = []
         self.models: list[Any] = []
         self.url = ""
         self.left = threading.Event()
 
     async def chat(self, request: Request) -> Response:
-        asked = await request.json()
-        self.asked.append(asked)
+        body = await request.json()
+        self.requests.append(body)
         self.headers.append(dict(request.headers))
-        return self.turns[min(len(self.asked), len(self.turns)) - 1](asked)
+        return self.turns[min(len(self.requests), len(self.turns)) - 1](body)
 
     async def listed(self, _request: Request) -> Response:
         return JSONResponse({"data": self.models})
 
-    def forget(self) -> None:
-        self.asked.clear()
+    def reset(self) -> None:
+        self.requests.clear()
         self.headers.clear()
         self.models.clear()
         self.left.clear()
@@ -59,13 +59,13 @@ class Script:
                 self.left.set()
                 raise
 
-        return lambda _asked: StreamingResponse(events(), media_type="text/event-stream")
+        return lambda _body: StreamingResponse(events(), media_type="text/event-stream")
 
 
 def event(delta: dict[str, Any], finish_reason: str | None = None, **more: Any) -> str:
     choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-    told = {"model": "scripted", "choices": [choice], **more}
-    return f"data: {json.dumps(told, ensure_ascii=False)}\n\n"
+    chunk = {"model": "scripted", "choices": [choice], **more}
+    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
 
 
 def raw(*lines: str) -> Turn:
@@ -75,11 +75,11 @@ def raw(*lines: str) -> Turn:
         for line in lines:
             yield line
 
-    return lambda _asked: StreamingResponse(chunks(), media_type="text/event-stream")
+    return lambda _body: StreamingResponse(chunks(), media_type="text/event-stream")
 
 
-def said(text: str, finish_reason: str = "stop", thinking: str | None = None) -> Turn:
-    """A whole and well-formed reply of two pieces, with its count of tokens."""
+def reply_of(text: str, finish_reason: str = "stop", thinking: str | None = None) -> Turn:
+    """A complete, well-formed reply in two pieces, with its count of tokens."""
     opening = [event({"role": "assistant", "content": ""})]
     if thinking is not None:
         opening.append(event({"reasoning_content": thinking}))
@@ -90,14 +90,14 @@ def said(text: str, finish_reason: str = "stop", thinking: str | None = None) ->
     return raw(*opening, *pieces, counted, "data: [DONE]\n\n")
 
 
-def refused(status: int, message: str = "", **headers: str) -> Turn:
+def error_of(status: int, message: str = "", **headers: str) -> Turn:
     body = {"error": {"message": message}}
-    return lambda _asked: JSONResponse(body, status, {k.replace("_", "-"): v for k, v in headers.items()})
+    return lambda _body: JSONResponse(body, status, {k.replace("_", "-"): v for k, v in headers.items()})
 
 
-def pictures(asked: Asked) -> list[str]:
+def pictures(body: RequestBody) -> list[str]:
     """The data URIs of a request, in order."""
-    contents = [message["content"] for message in asked["messages"] if isinstance(message["content"], list)]
+    contents = [message["content"] for message in body["messages"] if isinstance(message["content"], list)]
     parts = [part for content in contents for part in content]
     return [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
 

@@ -66,7 +66,7 @@ def write_siglip(spiece_path: Path) -> WriteSiglip:
         dtype = saving.pop("dtype", torch.float32)
         text = {"vocab_size": 400, "bos_token_id": 0, "eos_token_id": 1, **text}
         generator = torch.Generator().manual_seed(0)
-        model = SiglipModel(SiglipConfig(vision_config=vision, text_config=text)).eval()
+        model = SiglipModel(SiglipConfig(vision_config=vision, text_config=text)).eval()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 noise = torch.randn(parameter.shape, generator=generator)

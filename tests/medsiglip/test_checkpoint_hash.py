@@ -16,7 +16,9 @@ from tests.medsiglip.conftest import edit_config, edit_tensors
 PROBE = "vision_model.head.probe"
 
 
-def test_hash_is_of_content_not_of_place_or_unused_keys(folder: Path, small_siglip: tuple[Path, Any]) -> None:
+def test_hash_depends_on_content_and_not_on_place_or_unused_keys(
+    folder: Path, small_siglip: tuple[Path, Any]
+) -> None:
     original = open_checkpoint(str(small_siglip[0]))
     edit_config(folder, transformers_version="4.0", text_config__attention_dropout=0.1)
     (folder / "README.md").write_text("a model card")
@@ -36,7 +38,7 @@ def test_the_same_weights_in_one_file_have_another_hash(sharded: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["weights", "vocabulary", "activation", "epsilon"])
-def test_hash_follows_whatever_changes_vectors(folder: Path, change: str) -> None:
+def test_hash_changes_with_everything_that_changes_vectors(folder: Path, change: str) -> None:
     before = open_checkpoint(str(folder)).hash
     if change == "weights":
         edit_tensors(folder, lambda tensors: tensors[PROBE].__setitem__((0, 0, 0), 9.0))
@@ -70,7 +72,7 @@ def test_large_files_are_hashed_once(folder: Path, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("content", ["", "[]", "null", '{"x": 1}'])
-def test_damaged_hash_cache_is_made_anew(
+def test_damaged_hash_cache_is_rebuilt(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
     monkeypatch.setattr(file_hash, "LARGE", 1000)

@@ -104,7 +104,7 @@ def test_list_and_array_of_images_are_the_same(encoder: Encoder, images: npt.NDA
     assert (encoder.encode_images(list(images)) == encoder.encode_images(images)).all()
 
 
-def test_nothing_in_nothing_out(encoder: Encoder) -> None:
+def test_empty_input(encoder: Encoder) -> None:
     assert encoder.encode_texts([]).shape == (0, 48)
     assert encoder.encode_images([]).shape == (0, 48)
     assert encoder.encode_images(np.zeros((0, 56, 56, 3), np.uint8)).shape == (0, 48)
@@ -135,7 +135,7 @@ def test_text_without_a_word_is_refused(encoder: Encoder, text: str) -> None:
 
 
 @pytest.mark.parametrize("texts", ["nodule", [b"nodule"], ["nodule", None]])
-def test_what_is_no_text_is_refused(encoder: Encoder, texts: Any) -> None:
+def test_non_text_is_refused(encoder: Encoder, texts: Any) -> None:
     with pytest.raises(ModelError) as caught:
         encoder.encode_texts(texts)
     assert caught.value.code == "bad-text"
@@ -200,7 +200,7 @@ def test_unknown_option_is_refused(encoder: Encoder, options: dict[str, Any], co
     assert caught.value.code == code
 
 
-def test_gpu_that_is_not_there_is_refused(encoder: Encoder) -> None:
+def test_missing_gpu_is_refused(encoder: Encoder) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     assert Encoder(encoder.checkpoint).device.type == "cpu"

@@ -118,7 +118,7 @@ def test_hub_that_refuses(
         assert cure in said
 
 
-def test_hub_that_hands_out_the_files_is_asked_once(
+def test_files_of_the_hub_are_downloaded_once(
     hub: ThreadingHTTPServer, tmp_path: Path, small_siglip: tuple[Path, Any]
 ) -> None:
     hub.folder = small_siglip[0]  # type: ignore[attr-defined]
@@ -128,7 +128,7 @@ def test_hub_that_hands_out_the_files_is_asked_once(
 
 
 @pytest.mark.parametrize("environment", [{}, {"HF_HUB_OFFLINE": "1"}], ids=["no answer", "offline mode"])
-def test_hub_out_of_reach(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_unreachable_hub(tmp_path: Path, environment: dict[str, str]) -> None:
     said = open_from_hub("http://127.0.0.1:9", tmp_path, **environment)
     assert said.split()[0] == "no-network", said
     assert "\n" not in said

@@ -133,7 +133,7 @@ def test_tensor_shapes_are_those_transformers_writes(small_siglip: tuple[Path, A
     assert tensor_shapes(open_checkpoint(str(folder)).architecture) == written
 
 
-def test_weights_survive_the_way_there_and_back(small_siglip: tuple[Path, Any]) -> None:
+def test_weights_round_trip(small_siglip: tuple[Path, Any]) -> None:
     checkpoint = open_checkpoint(str(small_siglip[0]))
     before = read_weights(checkpoint)
     after = hugging_face_weights(load_model(checkpoint))

@@ -39,7 +39,7 @@ def refused(source: Path | io.BytesIO, code: str) -> str:
     return str(caught.value)
 
 
-def test_what_is_no_whole_picture_of_a_known_format_is_refused(tmp_path: Path) -> None:
+def test_damaged_pictures_and_unknown_formats_are_refused(tmp_path: Path) -> None:
     stream = io.BytesIO()
     Image.fromarray(noise(64, 64)).save(stream, "PNG")
     (tmp_path / "cut.png").write_bytes(stream.getvalue()[:1000])

@@ -13,6 +13,7 @@ from PIL import Image
 from medsiglip.errors import ModelError
 from medsiglip.preprocess import DEFAULT_PROFILE, PROFILES, to_model_input
 
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 SHAPES = [
     (1, 1),
     (7, 5),
@@ -29,13 +30,11 @@ SHAPES = [
 ]
 
 
-def noise(
-    shape: tuple[int, ...], dtype: type[np.uint8] | type[np.uint16] = np.uint8
-) -> npt.NDArray[np.generic]:
+def noise(shape: tuple[int, ...], dtype: type[np.uint8] | type[np.uint16] = np.uint8) -> Pixels:
     return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
-def padded_to_square(image: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def padded_to_square(image: Pixels) -> Pixels:
     height, width = image.shape[:2]
     side = max(height, width)
     square = np.zeros((side, side, *image.shape[2:]), image.dtype)
@@ -44,7 +43,7 @@ def padded_to_square(image: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     return square if image.ndim == 3 else np.stack([square] * 3, axis=2)
 
 
-def torch_bilinear(square: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.float32]:
+def torch_bilinear(square: Pixels, size: int) -> npt.NDArray[np.float32]:
     import torch
 
     pixels = torch.from_numpy(square.astype(np.float32)).permute(2, 0, 1)[None]
@@ -58,22 +57,22 @@ def torch_bilinear(square: npt.NDArray[np.generic], size: int) -> npt.NDArray[np
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_medsiglip_eval_is_truncated_bilinear_of_the_padded_square(shape: tuple[int, ...], size: int) -> None:
     image = noise(shape)
-    drawn = to_model_input(image, size)
+    resized = to_model_input(image, size)
     exact = torch_bilinear(padded_to_square(image), size)
     # Both compute in float32 but in another order: what is nearly whole may fall to either side of it.
-    assert ((drawn == np.floor(exact + 0.002)) | (drawn == np.floor(exact - 0.002))).all()
+    assert ((resized == np.floor(exact + 0.002)) | (resized == np.floor(exact - 0.002))).all()
 
 
 @pytest.mark.parametrize("shape", [(300, 200), (448, 448), (1200, 1000), (50, 80, 3)], ids=str)
 def test_16_bit_input_is_divided_by_257(shape: tuple[int, ...]) -> None:
     image = noise(shape, np.uint16)
-    drawn = to_model_input(image, 448)
+    resized = to_model_input(image, 448)
     exact = torch_bilinear(padded_to_square(image), 448) / 257
-    assert ((drawn == np.floor(exact + 0.002)) | (drawn == np.floor(exact - 0.002))).all()
+    assert ((resized == np.floor(exact + 0.002)) | (resized == np.floor(exact - 0.002))).all()
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_16_bit_copy_of_an_8_bit_image_is_drawn_alike(profile: str) -> None:
+def test_16_bit_copy_of_an_8_bit_image_is_resized_alike(profile: str) -> None:
     image = noise((300, 217))
     wide = image.astype(np.uint16) * 257
     assert (to_model_input(wide, 64, profile) == to_model_input(image, 64, profile)).all()
@@ -82,8 +81,8 @@ def test_16_bit_copy_of_an_8_bit_image_is_drawn_alike(profile: str) -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("value", [0, 1, 77, 254, 255])
 def test_flat_image_stays_flat(profile: str, value: int) -> None:
-    drawn = to_model_input(np.full((777, 777), value, np.uint8), 448, profile)
-    assert (drawn == value).all()
+    resized = to_model_input(np.full((777, 777), value, np.uint8), 448, profile)
+    assert (resized == value).all()
 
 
 @pytest.mark.parametrize("profile", ["medsiglip-eval", "google-serving"])
@@ -112,8 +111,8 @@ def test_hf_processor_equals_transformers(shape: tuple[int, ...]) -> None:
         do_normalize=False,
     )
     theirs = np.asarray(processor(Image.fromarray(image), return_tensors="np")["pixel_values"][0])
-    drawn = to_model_input(image, 448, "hf-processor")
-    assert (drawn == theirs.transpose(1, 2, 0)).all()
+    resized = to_model_input(image, 448, "hf-processor")
+    assert (resized == theirs.transpose(1, 2, 0)).all()
 
 
 @pytest.mark.parametrize("shape", [(300, 200), (448, 448), (600, 801, 3)], ids=str)
@@ -134,20 +133,20 @@ def test_alpha_is_dropped_and_grey_is_three_equal_channels(profile: str) -> None
     colour = noise((120, 90, 4))
     assert (to_model_input(colour, 64, profile) == to_model_input(colour[:, :, :3], 64, profile)).all()
     grey = colour[:, :, 0]
-    replicated = np.stack([grey] * 3, axis=2)
+    replicated = grey[:, :, None].repeat(3, axis=2)
     assert (to_model_input(grey, 64, profile) == to_model_input(replicated, 64, profile)).all()
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("shape", [(64, 64), (64, 64, 3), (64, 64, 4), (50, 70), (50, 70, 3)], ids=str)
-def test_output_is_a_contiguous_array_of_its_own(profile: str, shape: tuple[int, ...]) -> None:
+def test_output_is_a_new_contiguous_array(profile: str, shape: tuple[int, ...]) -> None:
     image = noise(shape)
     before = image.copy()
-    drawn = to_model_input(image, 64, profile)
-    assert drawn.shape == (64, 64, 3)
-    assert drawn.dtype == np.uint8
-    assert drawn.flags.c_contiguous
-    drawn[:] = 0
+    resized = to_model_input(image, 64, profile)
+    assert resized.shape == (64, 64, 3)
+    assert resized.dtype == np.uint8
+    assert resized.flags.c_contiguous
+    resized[:] = 0
     assert (image == before).all()
 
 

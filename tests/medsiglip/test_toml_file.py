@@ -31,7 +31,7 @@ STRINGS = {
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_our_own_files(path: Path) -> None:
+def test_bundled_files(path: Path) -> None:
     assert parse_toml(toml_bytes(path)) == tomllib.loads(path.read_text(encoding="utf-8"))
 
 
@@ -44,7 +44,7 @@ PIECES = ("x = ", '"', '"""', "'", "'''", "\\", "[", "]", "{", "}", ".", ",", "=
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
-def test_what_tomllib_takes_is_taken(text: str) -> None:
+def test_valid_toml_is_parsed_as_by_tomllib(text: str) -> None:
     try:
         expected = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
@@ -70,12 +70,12 @@ def test_what_tomllib_takes_is_taken(text: str) -> None:
         '""""a""", ',
     ],
 )
-def test_nothing_nests_deeper_than_it_may(before: str) -> None:
+def test_deep_nesting_is_refused(before: str) -> None:
     with pytest.raises(TomlError, match=f"line 2 has more than {MAX_DEPTH} brackets within each other"):
         parse_toml(f"y = 1\nx = [{before}{'[' * 5000}".encode())
 
 
-def test_depth_parts_and_size_go_as_far_as_they_say() -> None:
+def test_limits_of_depth_parts_and_size() -> None:
     deep = f"x = {'[' * MAX_DEPTH}{']' * MAX_DEPTH}"
     long = f"{'a.' * (MAX_PARTS - 1)}a = 1"
     assert parse_toml(deep.encode()) == tomllib.loads(deep)
@@ -94,7 +94,7 @@ def test_depth_parts_and_size_go_as_far_as_they_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"x = " + b"9" * 5000, "too many digits"),
         (b"x = -" + b"9" * 5000, "too many digits"),
@@ -103,13 +103,13 @@ def test_depth_parts_and_size_go_as_far_as_they_say() -> None:
         (b"a" * 5000 + b" = 1\n" + b"a" * 5000 + b" = 1", "Cannot overwrite"),
     ],
 )
-def test_what_is_wrong_is_told_in_short(content: bytes, told: str) -> None:
-    with pytest.raises(TomlError, match=told) as caught:
+def test_errors_are_short(content: bytes, message: str) -> None:
+    with pytest.raises(TomlError, match=message) as caught:
         parse_toml(content)
     assert len(str(caught.value)) <= 200
 
 
-def test_no_more_is_read_of_a_file_than_is_needed_to_refuse_it(tmp_path: Path) -> None:
+def test_an_oversized_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
     file.write_bytes(b" " * (2 * MAX_BYTES))
     assert len(toml_bytes(file)) == MAX_BYTES + 1

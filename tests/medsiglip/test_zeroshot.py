@@ -10,7 +10,8 @@ import pytest
 from scipy.special import expit, softmax
 
 from medsiglip.errors import ModelError
-from medsiglip.zeroshot import Scores, ZeroShotClassifier, free_labels, list_prompt_sets, load_prompt_set
+from medsiglip.prompt_set import free_labels, list_prompt_sets, load_prompt_set
+from medsiglip.zeroshot import Scores, ZeroShotClassifier
 
 SCALE, BIAS = 40.0, -5.0
 
@@ -19,10 +20,12 @@ class Texts:
     """A text encoder of known answers: each new text gets the next random unit vector."""
 
     def __init__(self, dimension: Any = 24) -> None:
-        self.known, self.asked, self.rng, self.dimension = {}, [], np.random.default_rng(0), dimension
+        self.known: dict[str, Any] = {}
+        self.calls: list[list[str]] = []
+        self.rng, self.dimension = np.random.default_rng(0), dimension
 
     def __call__(self, texts: Any) -> Any:
-        self.asked.append(list(texts))
+        self.calls.append(list(texts))
         for text in texts:
             vector = self.rng.normal(size=self.dimension)
             self.known.setdefault(text, vector / np.linalg.norm(vector))
@@ -90,8 +93,8 @@ def test_texts_are_encoded_once_and_only_once(tmp_path: Path) -> None:
     classifier = ZeroShotClassifier(load_prompt_set(write(tmp_path, FINDINGS)), texts, SCALE)
     classifier.scores(images(2))
     classifier.scores(images(3))
-    assert len(texts.asked) == 1
-    assert sorted(texts.asked[0]) == sorted(set(texts.asked[0]))
+    assert len(texts.calls) == 1
+    assert sorted(texts.calls[0]) == sorted(set(texts.calls[0]))
 
 
 def test_large_logits_stay_finite() -> None:
@@ -103,7 +106,7 @@ def test_free_labels_are_embedded_as_given_and_echoed() -> None:
     texts, given = Texts(), ["Pleural Effusion", "no_effusion", " Größe "]
     scores = ZeroShotClassifier(free_labels(given), texts, SCALE).scores(images(2))
     assert list(scores.labels) == given
-    assert texts.asked == [given]
+    assert texts.calls == [given]
     assert scores.probability.sum(axis=1) == pytest.approx(np.ones(2))
 
 
@@ -183,13 +186,15 @@ def test_filters_of_a_finding_narrow_those_of_the_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", list_prompt_sets())
-def test_bundled_sets_name_their_source_and_hold_what_their_file_says(name: Any) -> None:
+def test_bundled_sets_name_their_source_and_equal_their_file(name: Any) -> None:
     prompt_set = load_prompt_set(name)
     assert prompt_set.source
     assert all(entry.where for entry in prompt_set.prompts.values())
     content = (resources.files("medsiglip") / "prompts" / f"{name}.toml").read_text("utf-8")
     document = tomllib.loads(content)
-    assert list(prompt_set.labels) == list(document.get("prompts", document.get("names")))
+    assert list(prompt_set.labels) == list(
+        document["prompts"] if "prompts" in document else document["names"]
+    )
     assert all(entry.present for entry in prompt_set.prompts.values())
     assert all(bool(entry.absent) == (prompt_set.kind == "findings") for entry in prompt_set.prompts.values())
 

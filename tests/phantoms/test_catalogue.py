@@ -5,11 +5,11 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from medsiglip.phantoms.catalogue import ANATOMIES, anatomy, draw_study, make_studies, plan_studies
+from medsiglip.phantoms.catalogue import ANATOMIES, anatomy, make_studies, plan_studies, synthesise_study
 from medsiglip.phantoms.study import PhantomStudy
 
 
-def test_every_anatomy_can_be_drawn_and_an_unknown_one_is_named() -> None:
+def test_every_anatomy_can_be_synthesised_and_an_unknown_one_is_named() -> None:
     for name in ANATOMIES:
         assert name == anatomy(name).NAME
     with pytest.raises(KeyError, match="knee"):
@@ -55,7 +55,7 @@ def test_three_patients_in_ten_come_again_with_the_same_anatomy() -> None:
 
 @pytest.fixture(scope="module")
 def studies() -> list[PhantomStudy]:
-    return [draw_study(plan, 96) for plan in plan_studies(40, 7, ["chest-xray", "skin", "mammogram"])]
+    return [synthesise_study(plan, 96) for plan in plan_studies(40, 7, ["chest-xray", "skin", "mammogram"])]
 
 
 def test_labels_are_what_the_images_show(studies: list[PhantomStudy]) -> None:

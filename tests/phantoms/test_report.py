@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from medsiglip.phantoms.catalogue import ANATOMIES, anatomy
-from medsiglip.phantoms.report import caption, report
+from medsiglip.phantoms.report import caption, read_phrases, report
 from medsiglip.phantoms.study import Finding
 
-CHEST = anatomy("chest-xray")
+PHRASES = read_phrases("chest-xray")
 
 PUBLISHED = {
     "pleural-effusion": (
@@ -27,21 +27,20 @@ PUBLISHED = {
     ),
     "nodule": (["no acute cardiopulmonary process"], ["parenchymal lesion"]),
 }
-"""Zero-shot prompts of the MedGemma Technical Report (tables A2 to A5) for what is drawn."""
+"""Zero-shot prompts of the MedGemma Technical Report (tables A2 to A5) for what the phantoms show."""
 
 
 @pytest.mark.parametrize("name", ANATOMIES)
 def test_every_finding_has_wording_and_some_that_needs_no_detail(name: str) -> None:
-    module = anatomy(name)
-    assert name == module.NAME
-    assert set(module.PHRASES.present) == set(module.PHRASES.absent) == set(module.FINDINGS)
-    assert module.PHRASES.view
-    assert module.PHRASES.normal
-    for templates in module.PHRASES.present.values():
+    phrases = read_phrases(name)
+    assert tuple(phrases.present) == tuple(phrases.absent) == anatomy(name).FINDINGS
+    assert phrases.view
+    assert phrases.normal
+    for templates in phrases.present.values():
         fields = [{field for _, field, _, _ in Formatter().parse(text) if field} for text in templates]
         assert set() in fields
         assert set().union(*fields) <= {"side", "severity", "location"}
-    for templates in module.PHRASES.absent.values():
+    for templates in phrases.absent.values():
         assert templates
         assert not any("{" in text for text in templates)
 
@@ -52,12 +51,12 @@ def test_captions_speak_the_published_prompts(name: str) -> None:
     rng = np.random.default_rng(0)
     grades = ("mild", "moderate", "severe") if name == "cardiomegaly" else ("small", "moderate", "large")
     sick = [
-        caption(rng, CHEST.PHRASES, [Finding(name, side, severity)], CHEST.FINDINGS)
+        caption(rng, PHRASES, [Finding(name, side, severity)])
         for side in ("left", "right", "bilateral")
         for severity in grades
         for _ in range(120)
     ]
-    well = [caption(rng, CHEST.PHRASES, [], CHEST.FINDINGS) for _ in range(1500)]
+    well = [caption(rng, PHRASES, []) for _ in range(1500)]
     for prompt in present:
         assert any(prompt in text for text in sick), prompt
     for prompt in absent:
@@ -67,38 +66,36 @@ def test_captions_speak_the_published_prompts(name: str) -> None:
 def test_a_caption_never_claims_what_is_not_there() -> None:
     rng = np.random.default_rng(1)
     for _ in range(400):
-        text = caption(rng, CHEST.PHRASES, [Finding("nodule", "left", None, "upper zone")], CHEST.FINDINGS)
+        text = caption(rng, PHRASES, [Finding("nodule", "left", None, "upper zone")])
         assert "right" not in text
         assert "lower" not in text
         assert "no nodule" not in text
         assert "{" not in text
-        assert text not in CHEST.PHRASES.normal
+        assert text not in PHRASES.normal
 
 
 def test_a_report_states_every_finding_with_its_detail_and_denies_the_others() -> None:
     rng = np.random.default_rng(2)
     findings = [Finding("pleural-effusion", "left", "small"), Finding("cardiomegaly", None, "severe")]
     for _ in range(100):
-        text = report(rng, CHEST.PHRASES, findings, CHEST.FINDINGS)
+        text = report(rng, PHRASES, findings)
         assert "left" in text.lower()
         assert "small" in text.lower()
         assert "severe" in text.lower()
         sentences = [sentence.strip().lower() for sentence in text.split(". ")]
         for name in ("pneumothorax", "consolidation", "nodule"):
-            denials = {phrase.lower() for phrase in CHEST.PHRASES.absent[name]}
+            denials = {phrase.lower() for phrase in PHRASES.absent[name]}
             assert any(sentence.rstrip(".") in denials for sentence in sentences), (name, text)
 
 
 def test_a_normal_report_denies_everything() -> None:
-    text = report(np.random.default_rng(3), CHEST.PHRASES, [], CHEST.FINDINGS)
-    assert text.count(".") == len(CHEST.FINDINGS) + 2
+    text = report(np.random.default_rng(3), PHRASES, [])
+    assert text.count(".") == len(PHRASES.absent) + 2
 
 
 def test_the_same_generator_state_gives_the_same_words() -> None:
     finding = [Finding("consolidation", "right", None, "mid zone")]
-    texts = {caption(np.random.default_rng(4), CHEST.PHRASES, finding, CHEST.FINDINGS) for _ in range(3)}
+    texts = {caption(np.random.default_rng(4), PHRASES, finding) for _ in range(3)}
     assert len(texts) == 1
-    many = {
-        caption(np.random.default_rng(seed), CHEST.PHRASES, finding, CHEST.FINDINGS) for seed in range(60)
-    }
+    many = {caption(np.random.default_rng(seed), PHRASES, finding) for seed in range(60)}
     assert len(many) > 30

@@ -1,4 +1,4 @@
-"""Drafts and reports of studies, in the shapes of the JSON contract."""
+"""Draft reports of studies: drafted, shown, decided on and exported."""
 
 from __future__ import annotations
 
@@ -8,19 +8,31 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from medsiglip.api.archive.payload import plain
+from medsiglip.answers.reports import (
+    DraftedStudy,
+    EvidenceImage,
+    Finding,
+    Report,
+    ReportLine,
+    ReportList,
+    Revision,
+    SentenceCheck,
+    SimilarCase,
+)
+from medsiglip.api.archive.drafts.image_source import StoredPictures
+from medsiglip.api.archive.files import AnyPath, output_file
+from medsiglip.api.archive.opened import OnProgress, silent
+from medsiglip.api.archive.queries import stored_study_uid
 from medsiglip.api.errors import ServiceError
 
 if TYPE_CHECKING:
-    from medsiglip.api.archive.reporting import ReportingArchive
-    from medsiglip.api.jobs.job_run import JobRun
+    from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.medgemma.exports.export import Export
     from medsiglip.medgemma.exports.study_facts import StudyFacts
     from medsiglip.medgemma.findings import FindingScores
     from medsiglip.medgemma.records import Draft
     from medsiglip.medgemma.routing.rules import DraftOptions
 
-Answer = dict[str, Any]
 FORMATS = {"sr": "dicom-sr", "pdf": "pdf", "fhir": "fhir", "markdown": "markdown", "dicom-pdf": "dicom-pdf"}
 
 
@@ -37,16 +49,95 @@ class ReportRequest:
     draft_id: str | None = None
 
 
+def draft_report(
+    archive: OpenedArchive,
+    study: str,
+    *,
+    route: str | None = None,
+    generator: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    indication: str | None = None,
+    by: str,
+    on_progress: OnProgress = silent,
+) -> Report:
+    """Draft a report of a study now; `options` are fields of a routing rule."""
+    request = ReportRequest(study, route, generator, options, indication, by)
+    return report_of(make_draft(archive, request, on_progress=on_progress))
+
+
+def show_report(archive: OpenedArchive, draft_id: str) -> Report:
+    """One draft, with its evidence, checks and history."""
+    return report_of(_stored(archive, draft_id))
+
+
+def list_reports(
+    archive: OpenedArchive,
+    *,
+    status: str | None = None,
+    study: str | None = None,
+    route: str | None = None,
+    words: str | None = None,
+    limit: int = 100,
+) -> ReportList:
+    """The newest drafts, without evidence, checks and history; `words` are looked for in their texts and in
+    the reports of their studies.
+    """
+    uid = None if study is None else stored_study_uid(archive, study)
+    found = archive.index.drafts.listed(
+        status=status, study_instance_uid=uid, route=route, words=words, limit=limit
+    )
+    return ReportList(reports=tuple(ReportLine.model_validate(one) for one in found))
+
+
+def accept_report(archive: OpenedArchive, draft_id: str, *, by: str, revision: int | None = None) -> Report:
+    """Accept a draft: it is the study's report from now on."""
+    from medsiglip.medgemma.workflow import accept
+
+    return report_of(accept(archive.index, draft_id, by=by, revision=revision))
+
+
+def edit_report(
+    archive: OpenedArchive, draft_id: str, text: str, *, by: str, revision: int | None = None
+) -> Report:
+    """Put a person's words in place of a draft's."""
+    from medsiglip.medgemma.workflow import edit
+
+    return report_of(edit(archive.index, draft_id, by=by, text=text, revision=revision))
+
+
+def reject_report(
+    archive: OpenedArchive, draft_id: str, reason: str, *, by: str, revision: int | None = None
+) -> Report:
+    """Reject a draft for a reason."""
+    from medsiglip.medgemma.workflow import reject
+
+    return report_of(reject(archive.index, draft_id, by=by, reason=reason, revision=revision))
+
+
+def export_report(archive: OpenedArchive, draft_id: str, format_: str, out: AnyPath) -> dict[str, Any]:
+    """Write a draft to a file as sr, pdf, fhir, markdown or dicom-pdf."""
+    draft = _stored(archive, draft_id)
+    file = output_file(out)
+    made = exported(archive, draft, format_)
+    file.write_bytes(made.content)
+    uid = draft.study_instance_uid
+    return {"id": draft.id, "study_instance_uid": uid, "path": str(file), "media_type": made.media_type}
+
+
+def _stored(archive: OpenedArchive, draft_id: str) -> Draft:
+    from medsiglip.medgemma.draft_record import draft_of
+
+    return draft_of(archive.index.drafts.get(draft_id))
+
+
 def make_draft(
-    archive: ReportingArchive,
+    archive: OpenedArchive,
     request: ReportRequest,
     cancelled: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[str, int, int | None], None] = lambda _stage, _done, _total: None,
+    on_progress: OnProgress = silent,
 ) -> Draft:
     """Draft a report of a study and store it."""
-    from medsiglip.api.archive.drafts.generator_settings import generator_named
-    from medsiglip.api.archive.drafts.image_source import StoredPictures
-    from medsiglip.api.archive.queries import stored_study_uid
+    from medsiglip.api.archive.drafts.generators import generator_named
     from medsiglip.ingest.header.burned_in import may_preview
     from medsiglip.medgemma.drafts import Drafter, DraftRequest
 
@@ -54,7 +145,7 @@ def make_draft(
     configured = generator_named(archive.settings, name)
     index = archive.index
     drafter = Drafter(
-        finding_scores(archive), StoredPictures(index, archive.drawing), name, cancelled=cancelled
+        finding_scores(archive), StoredPictures(index, archive.rendering_pool), name, cancelled=cancelled
     )
     drafter.on_stage = on_progress
     if configured is not None:
@@ -73,46 +164,23 @@ def make_draft(
     )
 
 
-def chosen_generator(archive: ReportingArchive, request: ReportRequest) -> tuple[str, DraftOptions]:
+def chosen_generator(archive: OpenedArchive, request: ReportRequest) -> tuple[str, DraftOptions]:
     """The generator's name and the options: those asked for, else the route's. Raises DraftError `bad-route`
     for options that cannot be used, and CatalogError `unknown-route`.
     """
-    from medsiglip.medgemma.routing.rule_reading import read_rule
+    from medsiglip.medgemma.routing.rules import read_rule
 
-    told: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     if request.route is not None and (request.generator is None or request.options is None):
-        told = dict(archive.index.routes.get(request.route).rule)
-    told |= dict(request.options or {})
+        fields = dict(archive.index.routing_rules.get(request.route).rule)
+    fields |= dict(request.options or {})
     if request.generator is not None:
-        told["generator"] = request.generator
-    rule = read_rule(request.route or "report", told)
+        fields["generator"] = request.generator
+    rule = read_rule(request.route or "report", fields)
     return rule.generator, rule.options
 
 
-def draft_for_job(archive: ReportingArchive, run: JobRun) -> Answer:
-    """The report job: one draft, whose id is the job's."""
-    from medsiglip.medgemma.errors import DraftError
-
-    given = run.parameters
-    route = given.get("route")
-    request = ReportRequest(
-        study=given["study_instance_uid"],
-        route=route,
-        generator=given.get("generator"),
-        options=given.get("options"),
-        indication=given.get("indication"),
-        by=given.get("by") or (f"route:{route}" if route else "worker"),
-        draft_id=run.job.id,
-    )
-    try:
-        draft = make_draft(archive, request, lambda: run.stopped_by is not None, run.progress)
-    except DraftError:
-        run.check()  # what was cancelled ends so
-        raise
-    return {"id": draft.id, "status": draft.status, "study_instance_uid": draft.study_instance_uid}
-
-
-def finding_scores(archive: ReportingArchive) -> FindingScores:
+def finding_scores(archive: OpenedArchive) -> FindingScores:
     """Scores by the archive's model and probes, with the band that the settings leave uncertain."""
     from medsiglip.api.archive.classification import prompt_classifier
     from medsiglip.medgemma.findings import FindingScores, UncertainBand
@@ -122,39 +190,38 @@ def finding_scores(archive: ReportingArchive) -> FindingScores:
     return FindingScores(archive.index, partial(prompt_classifier, archive), band)
 
 
-def draft_answer(draft: Draft) -> Answer:
-    """A draft in the JSON shape of `report draft`."""
+def report_of(draft: Draft) -> Report:
+    """A draft as an answer."""
     from medsiglip.medgemma.checks.copied import warnings_of
     from medsiglip.medgemma.checks.verify import marked
 
-    evidence: Answer = plain(draft.evidence)
-    return {
-        "id": draft.id,
-        "study_instance_uid": draft.study_instance_uid,
-        "status": draft.status,
-        "route": draft.route,
-        "generator": draft.generator,
-        "text": draft.text,
-        "marked": marked(draft.text, draft.checks),
-        "findings": evidence.pop("findings"),
-        "evidence": evidence.pop("similar"),
-        "checks": plain(draft.checks),
-        "flips": list(draft.flips),
-        "warnings": list(warnings_of(draft)),
-        "text_without_context": draft.text_without_context,
-        "thinking": draft.thinking,
-        "images": evidence.pop("images"),
-        "study": {name: value for name, value in evidence.items() if name != "study_instance_uid"},
-        "details": plain(draft.details),
-        "revision": len(draft.history),
-        "created_at": draft.created_at,
-        "history": plain(draft.history),
-    }
+    evidence = draft.evidence
+    return Report(
+        id=draft.id,
+        study_instance_uid=draft.study_instance_uid,
+        status=draft.status,
+        route=draft.route,
+        generator=draft.generator,
+        text=draft.text,
+        marked=marked(draft.text, draft.checks),
+        findings=tuple(Finding.model_validate(one) for one in evidence.findings),
+        evidence=tuple(SimilarCase.model_validate(one) for one in evidence.similar),
+        checks=tuple(SentenceCheck.model_validate(one) for one in draft.checks),
+        flips=draft.flips,
+        warnings=tuple(warnings_of(draft)),
+        text_without_context=draft.text_without_context,
+        thinking=draft.thinking,
+        images=tuple(EvidenceImage.model_validate(one) for one in evidence.images),
+        study=DraftedStudy.model_validate(evidence),
+        details=dict(draft.details),
+        revision=len(draft.history),
+        created_at=draft.created_at,
+        history=tuple(Revision.model_validate(one) for one in draft.history),
+    )
 
 
-def exported(archive: ReportingArchive, draft: Draft, name: str) -> Export:
+def exported(archive: OpenedArchive, draft: Draft, name: str) -> Export:
     """The draft as a file. Raises ServiceError `unknown-format`, and what `export` raises."""
-    from medsiglip.api.archive.drafts.image_source import StoredPictures
     from medsiglip.medgemma.exports.export import export
 
     if name not in FORMATS:
@@ -162,11 +229,14 @@ def exported(archive: ReportingArchive, draft: Draft, name: str) -> Export:
             "unknown-format", f"there is no format {name!r}: choose one of {', '.join(FORMATS)}."
         )
     return export(
-        draft, FORMATS[name], study_facts(archive, draft), StoredPictures(archive.index, archive.drawing)
+        draft,
+        FORMATS[name],
+        study_facts(archive, draft),
+        StoredPictures(archive.index, archive.rendering_pool),
     )
 
 
-def study_facts(archive: ReportingArchive, draft: Draft) -> StudyFacts:
+def study_facts(archive: OpenedArchive, draft: Draft) -> StudyFacts:
     """What an export says of the study and its patient."""
     from medsiglip.medgemma.exports.study_facts import Instance, StudyFacts
 
@@ -174,7 +244,7 @@ def study_facts(archive: ReportingArchive, draft: Draft) -> StudyFacts:
     study = archive.index.study(uid).study
     instances = [
         Instance(one.sop_instance_uid, series_uid, one.sop_class_uid, one.number_of_frames)
-        for series_uid, one in archive.index.instances_of(uid)
+        for series_uid, one in archive.index.instances.of_study(uid)
     ]
     return StudyFacts(
         uid, study.patient_key, study.patient_age, study.patient_sex, study.study_date, tuple(instances)

@@ -1,45 +1,60 @@
-"""Routes: listed, changed, tried on the archive without sending, and evaluated."""
+"""Routing rules: listed, changed, tried on the archive without sending, and evaluated."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medsiglip.api.archive.payload import plain
-from medsiglip.api.errors import ServiceError
+from medsiglip.answers.answer import Removed
+from medsiglip.answers.reports import (
+    HeldBack,
+    Route,
+    RouteAssessment,
+    RouteDecision,
+    RouteDetail,
+    RouteDetailList,
+    RouteList,
+    RouteProblem,
+    RouteRun,
+    RouteTest,
+)
+from medsiglip.api.archive.drafts.reports import finding_scores
+from medsiglip.api.archive.files import AnyPath, output_file
+from medsiglip.api.archive.opened import OnProgress, silent
+from medsiglip.api.errors import FIRST_WAIT_S, ServiceError
 
 if TYPE_CHECKING:
-    from medsiglip.api.archive.reporting import ReportingArchive
-    from medsiglip.index.service.routing_rules import Decision, RouteRecord
+    from medsiglip.api.archive.opened import OpenedArchive
+    from medsiglip.index.service.routing_rules import Decision, RoutingRule
 
-Answer = dict[str, Any]
-OnProgress = Callable[[str, int, int | None], None]
 _SHOWN = 100
 
 
-def list_routes(archive: ReportingArchive) -> Answer:
-    """The routes, the most urgent first."""
-    counts = archive.index.routes.counts()
-    return {"routes": [_described(route, counts) for route in archive.index.routes.listed()]}
+def list_routes(archive: OpenedArchive) -> RouteList:
+    """All routing rules with how much each sent and holds back, the most urgent first."""
+    rules = archive.index.routing_rules
+    counts = rules.counts()
+    return RouteList(routes=tuple(Route(**_described(one, counts)) for one in rules.listed()))
 
 
-def show_route(archive: ReportingArchive, name: str) -> Answer:
-    """One route and what it holds back."""
-    route = archive.index.routes.get(name)
-    held = archive.index.routes.decisions(name, "held")
-    waiting = [{"study_instance_uid": one.study_instance_uid, "reason": one.reason} for one in held]
-    return {**_described(route, archive.index.routes.counts()), "held_back": waiting[:_SHOWN]}
+def show_route(archive: OpenedArchive, name: str) -> RouteDetail:
+    """One routing rule, with what it holds back and why."""
+    rules = archive.index.routing_rules
+    rule = rules.get(name)
+    waiting = rules.decisions(name, "held")[:_SHOWN]
+    held_back = (HeldBack(study_instance_uid=one.study_instance_uid, reason=one.reason) for one in waiting)
+    return RouteDetail(**_described(rule, rules.counts()), held_back=tuple(held_back))
 
 
-def put_route(archive: ReportingArchive, name: str, rule: Mapping[str, Any]) -> Answer:
-    """Check a rule and store it; what the rule names must be there."""
-    from medsiglip.api.archive.drafts.generator_settings import generator_named
-    from medsiglip.medgemma.routing.rule_reading import read_rule
+def put_route(archive: OpenedArchive, name: str, rule: Mapping[str, Any]) -> RouteDetail:
+    """Check a rule and store it, in place of the one of that name; what the rule names must be there."""
+    from medsiglip.api.archive.drafts.generators import generator_named
+    from medsiglip.medgemma.routing.rules import read_rule
 
     checked = read_rule(name, rule)
     generator_named(archive.settings, checked.generator)
-    archive.index.routes.put(
+    archive.index.routing_rules.put(
         name,
         checked.to_json(),
         enabled=checked.enabled,
@@ -49,68 +64,85 @@ def put_route(archive: ReportingArchive, name: str, rule: Mapping[str, Any]) -> 
     return show_route(archive, name)
 
 
-def add_routes(archive: ReportingArchive, file: Path) -> Answer:
-    """Store the routes of a file, after all of them were checked."""
-    from medsiglip.medgemma.routing.rule_reading import read_routes
+def add_routes(archive: OpenedArchive, file: AnyPath) -> RouteDetailList:
+    """Store the routing rules of a TOML file, after all of them were checked."""
+    from medsiglip.medgemma.routing.rules import read_rules
     from medsiglip.toml_file import toml_bytes
 
-    rules = read_routes(toml_bytes(file.expanduser()), str(file))
-    return {"routes": [put_route(archive, name, rule.to_json()) for name, rule in rules.items()]}
+    rules = read_rules(toml_bytes(Path(file).expanduser()), str(file))
+    stored = [put_route(archive, name, rule.to_json()) for name, rule in rules.items()]
+    return RouteDetailList(routes=tuple(stored))
 
 
-def export_routes(archive: ReportingArchive, out: Path) -> Answer:
-    """Write the routes as TOML."""
-    from medsiglip.api.archive.files import output_file
-    from medsiglip.medgemma.routing.rule_reading import read_rule, routes_as_toml
+def remove_route(archive: OpenedArchive, name: str) -> Removed:
+    """Remove a routing rule; its drafts stay."""
+    archive.index.routing_rules.remove(name)
+    return Removed(name=name, removed=True)
+
+
+def export_routes(archive: OpenedArchive, out: AnyPath) -> dict[str, Any]:
+    """Write all routing rules to a TOML file that `add_routes` reads."""
+    from medsiglip.medgemma.routing.rules import read_rule, rules_as_toml
 
     file = output_file(out)
-    routes = [(route.name, read_rule(route.name, route.rule)) for route in archive.index.routes.listed()]
-    file.write_text(routes_as_toml(routes), encoding="utf-8")
+    routes = [
+        (route.name, read_rule(route.name, route.rule)) for route in archive.index.routing_rules.listed()
+    ]
+    file.write_text(rules_as_toml(routes), encoding="utf-8")
     return {"path": str(file), "routes": [name for name, _ in routes]}
 
 
-def test_route(
-    archive: ReportingArchive, name: str, rule: Mapping[str, Any] | None, on_progress: OnProgress
-) -> Answer:
-    """Assess every study of the archive; nothing is sent or stored. What was sent already is told apart."""
-    from medsiglip.api.archive.drafts.reports import finding_scores
-    from medsiglip.medgemma.routing.routing import Router
-    from medsiglip.medgemma.routing.rule_reading import read_rule
+def try_route(
+    archive: OpenedArchive,
+    name: str,
+    *,
+    rule: Mapping[str, Any] | None = None,
+    on_progress: OnProgress = silent,
+) -> RouteTest:
+    """What a routing rule, or one that is not stored, would send of the whole archive, and why.
+
+    Nothing is sent or stored. What was sent already is counted by itself.
+    """
+    from medsiglip.medgemma.routing.router import Router
+    from medsiglip.medgemma.routing.rules import read_rule
 
     sent: set[str] = set()
     if rule is None:
-        rule = archive.index.routes.get(name).rule
-        sent = {one.study_instance_uid for one in archive.index.routes.decisions(name, "sent")}
+        rule = archive.index.routing_rules.get(name).rule
+        sent = {one.study_instance_uid for one in archive.index.routing_rules.decisions(name, "sent")}
     uids = [one.study_instance_uid for one in archive.index.studies()]
     router = Router(archive.index, finding_scores(archive), on_progress)
     assessed = router.assess(read_rule(name, rule), uids)
     fitting = [one for one in assessed if one.fits and one.study_instance_uid not in sent]
     others = [one for one in assessed if not one.fits]
-    return {
-        "route": name,
-        "studies": len(uids),
-        "would_send": plain(fitting),
-        "already_sent": len(sent),
-        "would_not_send": len(others),
-        "examples_not_sent": plain(others[:_SHOWN]),
-    }
+    return RouteTest(
+        route=name,
+        studies=len(uids),
+        would_send=tuple(RouteAssessment.model_validate(one) for one in fitting),
+        already_sent=len(sent),
+        would_not_send=len(others),
+        examples_not_sent=tuple(RouteAssessment.model_validate(one) for one in others[:_SHOWN]),
+    )
 
 
 def run_routes(
-    archive: ReportingArchive, again: bool, names: Sequence[str] | None, on_progress: OnProgress
-) -> Answer:
-    """Evaluate routes; the number of studies sent and held back, each decision, and the routes that could not
-    be evaluated, such as by a probe that is gone: they stop neither the others nor an ingest.
+    archive: OpenedArchive,
+    *,
+    again: bool = True,
+    names: Sequence[str] | None = None,
+    on_progress: OnProgress = silent,
+) -> RouteRun:
+    """Evaluate the enabled routing rules: on what is new to them, or `again` on all that is not sent.
+
+    A rule that cannot be evaluated, such as one whose probe is gone, stops neither the others nor an ingest.
     """
     for name in names or ():
-        archive.index.routes.get(name)
-    if not any(route.enabled for route in archive.index.routes.listed()):
-        return {"sent": 0, "held": 0, "decisions": [], "problems": []}
-    from medsiglip.api.archive.drafts.reports import finding_scores
-    from medsiglip.api.archive.retries import FIRST_WAIT_S
+        archive.index.routing_rules.get(name)
+    if not any(route.enabled for route in archive.index.routing_rules.listed()):
+        return RouteRun(sent=0, held=0, decisions=(), problems=())
     from medsiglip.index.errors import CatalogError
     from medsiglip.medgemma.errors import DraftError
-    from medsiglip.medgemma.routing.routing import Router
+    from medsiglip.medgemma.routing.router import Router
 
     router = Router(archive.index, finding_scores(archive), on_progress)
     decisions: list[Decision] = []
@@ -121,27 +153,22 @@ def run_routes(
         except (DraftError, CatalogError) as error:
             if error.code in FIRST_WAIT_S:
                 raise
-            problems.append({"route": route.name, "code": error.code, "message": str(error)})
-    rows = [
-        {
-            "route": one.route,
-            "study_instance_uid": one.study_instance_uid,
-            "outcome": one.outcome,
-            "reason": one.reason,
-            "job_id": one.job_id,
-        }
-        for one in decisions
-    ]
+            problems.append(RouteProblem(route=route.name, code=error.code, message=str(error)))
     sent = sum(one.outcome == "sent" for one in decisions)
-    return {"sent": sent, "held": len(rows) - sent, "decisions": rows, "problems": problems}
+    return RouteRun(
+        sent=sent,
+        held=len(decisions) - sent,
+        decisions=tuple(RouteDecision.model_validate(one) for one in decisions),
+        problems=tuple(problems),
+    )
 
 
 def read_rule_file(file: Path, name: str) -> Mapping[str, Any]:
-    """The rule of one route of a file. Raises ServiceError `unknown-route-in-file`."""
-    from medsiglip.medgemma.routing.rule_reading import read_routes
+    """One rule of a file of routing rules. Raises ServiceError `unknown-route-in-file`."""
+    from medsiglip.medgemma.routing.rules import read_rules
     from medsiglip.toml_file import toml_bytes
 
-    rules = read_routes(toml_bytes(file.expanduser()), str(file))
+    rules = read_rules(toml_bytes(file.expanduser()), str(file))
     if name not in rules:
         raise ServiceError(
             "unknown-route-in-file", f"{file} has no route {name!r}: it has {', '.join(rules)}."
@@ -149,7 +176,7 @@ def read_rule_file(file: Path, name: str) -> Mapping[str, Any]:
     return rules[name].to_json()
 
 
-def _described(route: RouteRecord, counts: Mapping[tuple[str, str], int]) -> Answer:
+def _described(route: RoutingRule, counts: Mapping[tuple[str, str], int]) -> dict[str, Any]:
     return {
         "name": route.name,
         "enabled": route.enabled,

@@ -1,3 +1,3 @@
-"""The commands of `medsiglip`, by topic. Each is thin: it calls one method of
-`medsiglip.api.archive.archive.Archive` and shows the answer.
+"""The commands of `medsiglip`, by topic. Each calls one method of
+`medsiglip.api.archive.archive.Archive` and prints the answer.
 """

@@ -25,7 +25,7 @@ def verify(
     Example: medsiglip audit verify
     """
     from medsiglip.api.archive.audit_trail import verify_trail
-    from medsiglip.api.cli.access_presentation import show_trail_verification
+    from medsiglip.api.cli.presentation.access import show_trail_verification
 
     run = invocation(context)
     with run.archive() as archive:
@@ -46,7 +46,7 @@ def list_(
     Example: medsiglip audit list --study 1.2.840.113
     """
     from medsiglip.api.archive.audit_trail import list_trail
-    from medsiglip.api.cli.access_presentation import show_trail
+    from medsiglip.api.cli.presentation.access import show_trail
 
     run = invocation(context)
     with run.archive() as archive:
@@ -65,7 +65,7 @@ def export(
     Example: medsiglip audit export --out trail.jsonl
     """
     from medsiglip.api.archive.audit_trail import export_trail
-    from medsiglip.api.cli.access_presentation import show_exported_trail
+    from medsiglip.api.cli.presentation.access import show_exported_trail
 
     run = invocation(context)
     with run.archive() as archive:

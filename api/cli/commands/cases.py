@@ -43,7 +43,7 @@ def search(
     Example: medsiglip search --text "left pleural effusion" -k 5
              medsiglip search --study 1.2.840.113 --where modality=CR
     """
-    from medsiglip.api.cli.presentation import show_search
+    from medsiglip.api.cli.presentation.archive import show_search
 
     run = invocation(context)
     _exactly_one("--text, --image and --study", text, image, study)
@@ -77,7 +77,7 @@ def classify(
     Example: medsiglip classify --image chest.dcm --labels "pneumothorax,normal chest"
              medsiglip classify --study 1.2.840.113 --prompts chest-xray
     """
-    from medsiglip.api.cli.presentation import show_classification
+    from medsiglip.api.cli.presentation.archive import show_classification
 
     run = invocation(context)
     _exactly_one("--image and --study", image or None, study)
@@ -98,7 +98,7 @@ def list_studies(context: typer.Context, where: Where = None) -> None:
     \b
     Example: medsiglip study list --where modality=CT
     """
-    from medsiglip.api.cli.presentation import show_studies
+    from medsiglip.api.cli.presentation.archive import show_studies
 
     run = invocation(context)
     with run.archive() as archive:
@@ -113,7 +113,7 @@ def show_study_command(
     \b
     Example: medsiglip study show 1.2.840.113
     """
-    from medsiglip.api.cli.presentation import show_study
+    from medsiglip.api.cli.presentation.archive import show_study
 
     run = invocation(context)
     with run.archive() as archive:
@@ -131,9 +131,9 @@ def forget(
     \b
     Example: medsiglip forget --study 1.2.840.113 --yes
     """
-    from medsiglip.api.archive.auditing import record_local
+    from medsiglip.api.archive.audit_trail import record_local
     from medsiglip.api.archive.queries import studies_to_forget
-    from medsiglip.api.cli.presentation import show_forgotten
+    from medsiglip.api.cli.presentation.archive import show_forgotten
 
     run = invocation(context)
     _exactly_one("--patient and --study", patient, study)
@@ -142,7 +142,7 @@ def forget(
         typer.confirm(f"Remove {what} from the archive at {run.settings().home}?", abort=True, err=True)
     with run.archive() as archive:
         studies = studies_to_forget(archive, patient=patient, study=study)
-        # A word that is nobody's key may be somebody's name: it is not noted.
+        # A word that is no patient's key may be a name, so it is not recorded.
         record_local(
             archive.index, "forget", studies, **({"patient_key": patient} if studies and patient else {})
         )

@@ -22,8 +22,8 @@ def import_labels(
     \b
     Example: medsiglip label import findings.csv
     """
-    from medsiglip.api.archive.auditing import record_local
-    from medsiglip.api.cli.presentation import show_imported_labels
+    from medsiglip.api.archive.audit_trail import record_local
+    from medsiglip.api.cli.presentation.archive import show_imported_labels
 
     run = invocation(context)
     with run.archive() as archive:
@@ -37,7 +37,7 @@ def list_labels(context: typer.Context) -> None:
     \b
     Example: medsiglip label list
     """
-    from medsiglip.api.cli.presentation import show_labels
+    from medsiglip.api.cli.presentation.archive import show_labels
 
     run = invocation(context)
     with run.archive() as archive:
@@ -50,7 +50,7 @@ def info(context: typer.Context) -> None:
     \b
     Example: medsiglip index info
     """
-    from medsiglip.api.cli.presentation import show_index_info
+    from medsiglip.api.cli.presentation.archive import show_index_info
 
     run = invocation(context)
     with run.archive() as archive:
@@ -63,7 +63,7 @@ def verify(context: typer.Context) -> None:
     \b
     Example: medsiglip index verify
     """
-    from medsiglip.api.cli.presentation import show_verification
+    from medsiglip.api.cli.presentation.archive import show_verification
 
     run = invocation(context)
     with run.archive() as archive:
@@ -79,7 +79,7 @@ def rebuild(context: typer.Context) -> None:
     \b
     Example: medsiglip index rebuild
     """
-    from medsiglip.api.cli.presentation import show_index_info
+    from medsiglip.api.cli.presentation.archive import show_index_info
 
     run = invocation(context)
     with run.archive() as archive:
@@ -93,7 +93,7 @@ def compact(context: typer.Context) -> None:
     \b
     Example: medsiglip index compact
     """
-    from medsiglip.api.cli.presentation import show_index_info
+    from medsiglip.api.cli.presentation.archive import show_index_info
 
     run = invocation(context)
     with run.archive() as archive:
@@ -110,8 +110,8 @@ def recover(context: typer.Context) -> None:
     \b
     Example: medsiglip index recover
     """
-    from medsiglip.api.archive.auditing import record_local
-    from medsiglip.api.cli.presentation import show_recovery
+    from medsiglip.api.archive.audit_trail import record_local
+    from medsiglip.api.cli.presentation.archive import show_recovery
 
     run = invocation(context)
     with run.archive() as archive:
@@ -129,8 +129,8 @@ def export(
     \b
     Example: medsiglip index export --out exported
     """
-    from medsiglip.api.archive.auditing import record_local
-    from medsiglip.api.cli.presentation import show_exported
+    from medsiglip.api.archive.audit_trail import record_local
+    from medsiglip.api.cli.presentation.archive import show_exported
 
     run = invocation(context)
     with run.archive() as archive:

@@ -13,11 +13,11 @@ def show(context: typer.Context) -> None:
     \b
     Example: medsiglip config show
     """
-    from medsiglip.api.cli.access_presentation import show_settings
-    from medsiglip.api.cli.shown_settings import shown_settings
+    from medsiglip.api.cli.presentation.access import show_settings
+    from medsiglip.api.settings import describe_settings
 
     run = invocation(context)
-    run.answer(shown_settings(run.traced_settings()), show_settings)
+    run.answer(describe_settings(run.traced_settings()), show_settings)
 
 
 def register(app: typer.Typer) -> None:

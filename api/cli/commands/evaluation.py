@@ -27,7 +27,7 @@ def retrieval(
     \b
     Example: medsiglip evaluate retrieval --label pneumothorax --level study
     """
-    from medsiglip.api.cli.figure_presentation import show_retrieval
+    from medsiglip.api.cli.presentation.figures import show_retrieval
 
     run = invocation(context)
     with run.archive() as archive:
@@ -47,7 +47,7 @@ def zero_shot(
     \b
     Example: medsiglip evaluate zero-shot --prompts chest-xray --where modality=CR
     """
-    from medsiglip.api.cli.figure_presentation import show_label_figures
+    from medsiglip.api.cli.presentation.figures import show_label_figures
 
     run = invocation(context)
     with run.archive() as archive:
@@ -67,7 +67,7 @@ def probe(
     \b
     Example: medsiglip evaluate probe effusion --where quality.split=test
     """
-    from medsiglip.api.cli.figure_presentation import show_label_figures
+    from medsiglip.api.cli.presentation.figures import show_label_figures
 
     run = invocation(context)
     with run.archive() as archive:

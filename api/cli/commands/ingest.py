@@ -65,8 +65,8 @@ def ingest(
              medsiglip ingest /incoming --watch --settle 30
              medsiglip ingest ~/dicom --dry-run --report what-would-go-in.html
     """
-    from medsiglip.api.archive.auditing import record_local
-    from medsiglip.api.cli.presentation import show_ingest
+    from medsiglip.api.archive.audit_trail import record_local
+    from medsiglip.api.cli.presentation.archive import show_ingest
     from medsiglip.api.cli.progress import progress_display
     from medsiglip.ingest.units.plan import PlanOptions
 

@@ -15,8 +15,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from medsiglip.answers.answer import Answer
     from medsiglip.api.archive.archive import Archive
-    from medsiglip.api.settings import Settings, SettingsRead
+    from medsiglip.api.settings import Settings, TracedSettings
 
 Payload = Mapping[str, Any]
 
@@ -40,14 +41,14 @@ class Invocation:
 
         return read_settings(self.config, **self._options(), **given)
 
-    def traced_settings(self) -> SettingsRead:
-        """The same, with where each comes from."""
+    def traced_settings(self) -> TracedSettings:
+        """The same settings, with the origin of each."""
         from medsiglip.api.settings import trace_settings
 
         return trace_settings(self.config, **self._options())
 
     def global_words(self) -> list[str]:
-        """The options as words of a command line, for a process that is to stand where this one stands."""
+        """The options as words of a command line, for a child process with the same options."""
         given = {**self._options(), "config": self.config}
         words = [word for name, value in given.items() if value for word in (f"--{name}", str(value))]
         return [*words, "--debug"] if self.debug else words
@@ -63,8 +64,9 @@ class Invocation:
         with Archive.from_settings(self.settings(**given), on_note=self.note) as archive:
             yield archive
 
-    def answer(self, payload: Payload, show: Callable[[Console, Payload], None]) -> None:
-        """Print `payload` as one JSON object, or let `show` draw it."""
+    def answer(self, answer: Answer | Payload, show: Callable[[Console, Payload], None]) -> None:
+        """Print an answer as one JSON object, or let `show` print it for a person."""
+        payload = answer if isinstance(answer, Mapping) else answer.to_json()
         if self.json:
             self.answer_stream.write(json.dumps(payload, ensure_ascii=False, allow_nan=False) + "\n")
         else:
@@ -74,7 +76,7 @@ class Invocation:
         self.answer_stream.flush()
 
     def note(self, text: str) -> None:
-        """Say something in passing, on standard error."""
+        """Print a note on standard error."""
         print(f"note: {text}", file=sys.stderr, flush=True)
 
 

@@ -28,7 +28,7 @@ def create(
     Example: medsiglip keys create workstation-3 --scopes read,report --expires 90d
     """
     from medsiglip.api.archive.keys import create_key
-    from medsiglip.api.cli.access_presentation import show_made_key
+    from medsiglip.api.cli.presentation.access import show_made_key
 
     run = invocation(context)
     chosen = [scope.strip() for scope in scopes.split(",") if scope.strip()]
@@ -43,7 +43,7 @@ def list_(context: typer.Context) -> None:
     Example: medsiglip keys list
     """
     from medsiglip.api.archive.keys import list_keys
-    from medsiglip.api.cli.access_presentation import show_keys
+    from medsiglip.api.cli.presentation.access import show_keys
 
     run = invocation(context)
     with run.archive() as archive:
@@ -59,7 +59,7 @@ def revoke(
     Example: medsiglip keys revoke 0a1b2c3d4e5f
     """
     from medsiglip.api.archive.keys import revoke_key
-    from medsiglip.api.cli.access_presentation import show_revoked_key
+    from medsiglip.api.cli.presentation.access import show_revoked_key
 
     run = invocation(context)
     with run.archive() as archive:

@@ -12,9 +12,9 @@ from medsiglip.api.cli.commands.invocation import invocation
 
 def demo(
     context: typer.Context,
-    studies: Annotated[int, typer.Option(min=48, help="How many synthetic studies are drawn.")] = 240,
+    studies: Annotated[int, typer.Option(min=48, help="How many synthetic studies are made.")] = 240,
 ) -> None:
-    """Draw synthetic studies as DICOM, ingest them, and show classification, retrieval and a probe on them.
+    """Write synthetic studies as DICOM, ingest them, and show classification, retrieval and a probe on them.
 
     Everything goes into ./demo-output, or into --home when it is given; an earlier demo there is replaced.
 
@@ -23,7 +23,7 @@ def demo(
              medsiglip --home /tmp/demo demo --studies 120
     """
     from medsiglip.api.cli.demo import DemoRequest, run_demo
-    from medsiglip.api.cli.demo_presentation import show_demo
+    from medsiglip.api.cli.presentation.demo import show_demo
     from medsiglip.api.cli.progress import progress_display
 
     run = invocation(context)
@@ -56,7 +56,7 @@ def tune(
     Example: medsiglip --model google/medsiglip-448 tune --data pairs --out tuned
     """
     from medsiglip.api.archive.tuning import TuneRequest, tune_checkpoint
-    from medsiglip.api.cli.presentation import show_tuned
+    from medsiglip.api.cli.presentation.archive import show_tuned
     from medsiglip.api.cli.progress import progress_display
 
     run = invocation(context)
@@ -74,7 +74,7 @@ def doctor(context: typer.Context) -> None:
     Example: medsiglip doctor
     """
     from medsiglip.api.cli.doctor import examine
-    from medsiglip.api.cli.presentation import show_diagnosis
+    from medsiglip.api.cli.presentation.archive import show_diagnosis
 
     run = invocation(context)
     diagnosis = examine(run.settings())

@@ -32,7 +32,7 @@ def embed(
     \b
     Example: medsiglip embed ~/dicom --out embeddings.parquet
     """
-    from medsiglip.api.cli.presentation import show_embedded
+    from medsiglip.api.cli.presentation.archive import show_embedded
     from medsiglip.api.cli.progress import progress_display
     from medsiglip.ingest.units.plan import PlanOptions
 
@@ -52,12 +52,12 @@ def render(
     max_slices: MaxSlices = "85",
     magnification: Magnification = 10.0,
 ) -> None:
-    """Draw what the model is shown, before resizing, as PNG files with a JSON line for each in images.jsonl.
+    """Render what the model sees, before resizing, as PNG files with a JSON line for each in images.jsonl.
 
     \b
     Example: medsiglip render ~/dicom --out drawn
     """
-    from medsiglip.api.cli.presentation import show_rendered
+    from medsiglip.api.cli.presentation.archive import show_rendered
     from medsiglip.api.cli.progress import progress_display
     from medsiglip.ingest.units.plan import PlanOptions
 

@@ -37,8 +37,8 @@ def train(
     Example: medsiglip probe train effusion --label pleural-effusion
              medsiglip probe train findings --labels findings.csv
     """
-    from medsiglip.api.archive.auditing import record_local
-    from medsiglip.api.cli.figure_presentation import show_probe
+    from medsiglip.api.archive.audit_trail import record_local
+    from medsiglip.api.cli.presentation.figures import show_probe
 
     run = invocation(context)
     if (labels is None) == (not label):
@@ -57,7 +57,7 @@ def list_probes(context: typer.Context) -> None:
     \b
     Example: medsiglip probe list
     """
-    from medsiglip.api.cli.figure_presentation import show_probes
+    from medsiglip.api.cli.presentation.figures import show_probes
 
     run = invocation(context)
     with run.archive() as archive:
@@ -70,7 +70,7 @@ def show(context: typer.Context, name: Name) -> None:
     \b
     Example: medsiglip probe show effusion
     """
-    from medsiglip.api.cli.figure_presentation import show_probe
+    from medsiglip.api.cli.presentation.figures import show_probe
 
     run = invocation(context)
     with run.archive() as archive:
@@ -97,8 +97,8 @@ def predict(
     Example: medsiglip probe predict effusion --image chest.dcm
              medsiglip probe predict effusion --all --out predictions.parquet
     """
-    from medsiglip.api.archive.auditing import record_local
-    from medsiglip.api.cli.figure_presentation import show_predictions
+    from medsiglip.api.archive.audit_trail import record_local
+    from medsiglip.api.cli.presentation.figures import show_predictions
 
     run = invocation(context)
     if sum((bool(image), study is not None, everything)) != 1:
@@ -108,10 +108,11 @@ def predict(
     with run.archive() as archive:
         if everything:
             record_local(archive.index, "predict", probe=name)
-            predicted = archive.predict_all(name, out=out, where=where or ())
+            table = archive.predict_all(name, out=out, where=where or ())
+            run.answer(table, show_predictions)
         else:
-            predicted = archive.predict_probe(name, images=image or (), study=study)
-    run.answer(predicted, show_predictions)
+            prediction = archive.predict_probe(name, images=image or (), study=study)
+            run.answer(prediction, show_predictions)
 
 
 def register(app: typer.Typer) -> None:

@@ -49,8 +49,8 @@ def draft(
     Example: medsiglip report draft 1.2.840.113
              medsiglip report draft 1.2.840.113 --generator medgemma --indication "dyspnoea"
     """
-    from medsiglip.api.archive.auditing import local_actor, record_local
-    from medsiglip.api.cli.report_presentation import show_draft
+    from medsiglip.api.archive.audit_trail import local_actor, record_local
+    from medsiglip.api.cli.presentation.drafts import show_draft
 
     run = invocation(context)
     with run.archive() as archive:
@@ -67,7 +67,7 @@ def show(context: typer.Context, draft_id: DraftId) -> None:
     \b
     Example: medsiglip report show 0f8fad5bd9cb469fa16570867728950e
     """
-    from medsiglip.api.cli.report_presentation import show_draft
+    from medsiglip.api.cli.presentation.drafts import show_draft
 
     run = invocation(context)
     with run.archive() as archive:
@@ -89,7 +89,7 @@ def list_drafts(
     Example: medsiglip report list --status draft
              medsiglip report list --words "pleural effusion"
     """
-    from medsiglip.api.cli.report_presentation import show_drafts
+    from medsiglip.api.cli.presentation.drafts import show_drafts
 
     run = invocation(context)
     with run.archive() as archive:
@@ -105,8 +105,8 @@ def accept(context: typer.Context, draft_id: DraftId, revision: Revision = None)
     \b
     Example: medsiglip report accept 0f8fad5bd9cb469fa16570867728950e
     """
-    from medsiglip.api.archive.auditing import local_actor, record_local
-    from medsiglip.api.cli.report_presentation import show_decision
+    from medsiglip.api.archive.audit_trail import local_actor, record_local
+    from medsiglip.api.cli.presentation.drafts import show_decision
 
     run = invocation(context)
     with run.archive() as archive:
@@ -128,8 +128,8 @@ def edit(
     \b
     Example: medsiglip report edit 0f8fad5bd9cb469fa16570867728950e --text corrected.txt
     """
-    from medsiglip.api.archive.auditing import local_actor, record_local
-    from medsiglip.api.cli.report_presentation import show_decision
+    from medsiglip.api.archive.audit_trail import local_actor, record_local
+    from medsiglip.api.cli.presentation.drafts import show_decision
 
     run = invocation(context)
     words = sys.stdin.read() if str(text) == "-" else text.expanduser().read_text(encoding="utf-8")
@@ -150,8 +150,8 @@ def reject(
     \b
     Example: medsiglip report reject 0f8fad5bd9cb469fa16570867728950e --reason "wrong side"
     """
-    from medsiglip.api.archive.auditing import local_actor, record_local
-    from medsiglip.api.cli.report_presentation import show_decision
+    from medsiglip.api.archive.audit_trail import local_actor, record_local
+    from medsiglip.api.cli.presentation.drafts import show_decision
 
     run = invocation(context)
     with run.archive() as archive:
@@ -171,8 +171,8 @@ def export(
     \b
     Example: medsiglip report export 0f8fad5bd9cb469fa16570867728950e --format sr --out report.dcm
     """
-    from medsiglip.api.archive.auditing import record_local
-    from medsiglip.api.cli.report_presentation import show_written
+    from medsiglip.api.archive.audit_trail import record_local
+    from medsiglip.api.cli.presentation.drafts import show_written
 
     run = invocation(context)
     with run.archive() as archive:
@@ -193,8 +193,8 @@ def import_texts(
     \b
     Example: medsiglip report import reports.csv
     """
-    from medsiglip.api.archive.auditing import record_local
-    from medsiglip.api.cli.presentation import show_imported_labels
+    from medsiglip.api.archive.audit_trail import record_local
+    from medsiglip.api.cli.presentation.archive import show_imported_labels
 
     run = invocation(context)
     with run.archive() as archive:

@@ -18,7 +18,7 @@ def list_routes(context: typer.Context) -> None:
     \b
     Example: medsiglip route list
     """
-    from medsiglip.api.cli.report_presentation import show_routes
+    from medsiglip.api.cli.presentation.drafts import show_routes
 
     run = invocation(context)
     with run.archive() as archive:
@@ -31,7 +31,7 @@ def show(context: typer.Context, name: Name) -> None:
     \b
     Example: medsiglip route show chest-effusion
     """
-    from medsiglip.api.cli.report_presentation import show_route
+    from medsiglip.api.cli.presentation.drafts import show_route
 
     run = invocation(context)
     with run.archive() as archive:
@@ -52,8 +52,8 @@ def add(
     \b
     Example: medsiglip route add routes.toml
     """
-    from medsiglip.api.archive.auditing import record_local
-    from medsiglip.api.cli.report_presentation import show_routes
+    from medsiglip.api.archive.audit_trail import record_local
+    from medsiglip.api.cli.presentation.drafts import show_routes
 
     run = invocation(context)
     with run.archive() as archive:
@@ -68,8 +68,8 @@ def remove(context: typer.Context, name: Name) -> None:
     \b
     Example: medsiglip route remove chest-effusion
     """
-    from medsiglip.api.archive.auditing import record_local
-    from medsiglip.api.cli.report_presentation import show_facts
+    from medsiglip.api.archive.audit_trail import record_local
+    from medsiglip.api.cli.presentation.drafts import show_facts
 
     run = invocation(context)
     with run.archive() as archive:
@@ -92,7 +92,7 @@ def try_out(
              medsiglip route test chest-effusion --file routes.toml
     """
     from medsiglip.api.archive.drafts.routing_rules import read_rule_file
-    from medsiglip.api.cli.report_presentation import show_route_test
+    from medsiglip.api.cli.presentation.drafts import show_route_test
 
     run = invocation(context)
     with run.archive() as archive:
@@ -111,7 +111,7 @@ def evaluate(
     \b
     Example: medsiglip route run
     """
-    from medsiglip.api.cli.report_presentation import show_routed
+    from medsiglip.api.cli.presentation.drafts import show_routed
 
     run = invocation(context)
     with run.archive() as archive:
@@ -127,7 +127,7 @@ def export(
     \b
     Example: medsiglip route export --out routes.toml
     """
-    from medsiglip.api.cli.report_presentation import show_facts
+    from medsiglip.api.cli.presentation.drafts import show_facts
 
     run = invocation(context)
     with run.archive() as archive:

@@ -61,7 +61,7 @@ def serve(
     def on_stopping() -> None:
         followers(app).close()
         if worker is not None:
-            worker.tell_to_stop()
+            worker.request_stop()
 
     with _logged(run):
         try:
@@ -126,8 +126,8 @@ def _show_url(console: Console, payload: Payload) -> None:
 
 
 def _show_ended(console: Console, payload: Payload) -> None:
-    told = ", ".join(f"{count} {how}" for how, count in sorted(payload["jobs"].items()))
-    console.print(f"jobs: {told or 'none'}")
+    counts = ", ".join(f"{count} {how}" for how, count in sorted(payload["jobs"].items()))
+    console.print(f"jobs: {counts or 'none'}")
 
 
 def register(app: typer.Typer) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from medsiglip.api.archive import auditing
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.errors import ServiceError
-from medsiglip.api.http.auth import Caller, requires
-from medsiglip.api.http.job_start import submit
+from medsiglip.api.http import auditing
+from medsiglip.api.http.auth import Caller
+from medsiglip.api.http.job_submission import submit
+from medsiglip.api.http.multipart import Received
+from medsiglip.api.http.routes.dependencies import ServedArchive, Writer
 from medsiglip.api.http.routes.problem_answers import UPLOAD_PROBLEMS, problems
-from medsiglip.api.http.schemas.values import StudyPath
-from medsiglip.api.http.stow import looked_at, response
-from medsiglip.api.http.uploads import Received, receive_related
+from medsiglip.api.http.schemas import StudyPath
+from medsiglip.api.http.stow import inspect_instance, response
+from medsiglip.api.http.uploads import receive_related
 
 DICOM_JSON = "application/dicom+json"
 _ANSWER = {"content": {DICOM_JSON: {"schema": {"type": "object"}}}}
@@ -31,7 +33,6 @@ router = APIRouter(
         409: {**_ANSWER, "description": "No instance was taken."},
     },
 )
-Writer = Annotated[Caller, Depends(requires("write"))]
 _BODY: Any = {
     "requestBody": {
         "required": True,
@@ -41,30 +42,33 @@ _BODY: Any = {
 
 
 @router.post("/studies", operation_id="store_instances", response_class=Response, openapi_extra=_BODY)
-async def store_instances(request: Request, caller: Writer) -> Response:
+async def store_instances(request: Request, archive: ServedArchive, caller: Writer) -> Response:
     """Take DICOM instances of any studies; they are ingested by the job that the header Link names."""
-    return await _store(request, caller, None)
+    return await _store(request, archive, caller, None)
 
 
 @router.post(
     "/studies/{study}", operation_id="store_instances_of_study", response_class=Response, openapi_extra=_BODY
 )
-async def store_instances_of_study(request: Request, study: StudyPath, caller: Writer) -> Response:
+async def store_instances_of_study(
+    request: Request, archive: ServedArchive, study: StudyPath, caller: Writer
+) -> Response:
     """Take DICOM instances of one study; those of another are refused."""
-    return await _store(request, caller, study)
+    return await _store(request, archive, caller, study)
 
 
-async def _store(request: Request, caller: Caller, study: str | None) -> Response:
+async def _store(request: Request, archive: Archive, caller: Caller, study: str | None) -> Response:
     _check_accept(request.headers.get("accept", "*/*"))
     async with receive_related(request) as received:
         if not received.files:
             raise ServiceError("bad-multipart", "the body holds no instance: send at least one part.")
-        return await run_in_threadpool(_take, request, caller, received, study)
+        return await run_in_threadpool(_take, request, archive, caller, received, study)
 
 
-def _take(request: Request, caller: Caller, received: Received, study: str | None) -> Response:
-    archive: Archive = request.app.state.server.archive
-    instances = [looked_at(file, study, archive.drawing) for file in received.files]
+def _take(
+    request: Request, archive: Archive, caller: Caller, received: Received, study: str | None
+) -> Response:
+    instances = [inspect_instance(file, study, archive.rendering_pool) for file in received.files]
     for one in instances:
         if one.failure is not None:
             one.file.unlink()

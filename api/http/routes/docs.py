@@ -42,7 +42,7 @@ def _page() -> tuple[str, str]:
 
 @router.get("/docs")
 def docs() -> Response:
-    """Every route, to be read and tried."""
+    """Every route, to read and to try."""
     page, policy = _page()
     return Response(page, media_type="text/html", headers={"Content-Security-Policy": policy})
 
@@ -50,7 +50,7 @@ def docs() -> Response:
 @router.get("/docs/{name}")
 def docs_file(name: str) -> Response:
     """A file of the page. The package's application is not used, only Swagger UI's files, which FastAPI
-    would have from elsewhere.
+    would load from another server.
     """
     if name not in _TYPES:
         raise HTTPException(404)

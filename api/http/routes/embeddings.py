@@ -8,23 +8,21 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from random import getrandbits
-from typing import Annotated
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Response
 from numpy.typing import NDArray
 
+from medsiglip.answers.service import Embeddings
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.received import input_file
 from medsiglip.api.errors import ServiceError
-from medsiglip.api.http.auth import Caller, requires
+from medsiglip.api.http.routes.dependencies import Reader, ServedArchive
 from medsiglip.api.http.routes.info import model_id
-from medsiglip.api.http.schemas.embeddings import Embeddings
-from medsiglip.api.http.schemas.questions import EmbeddingsQuestion, ImageInput
+from medsiglip.api.http.schemas import EmbeddingsQuestion, ImageInput
 
 router = APIRouter(prefix="/v1", tags=["questions"])
-Reader = Annotated[Caller, Depends(requires("read"))]
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
 
 
@@ -34,9 +32,8 @@ _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
     response_class=Response,
     responses={200: {"model": Embeddings, "description": "The vectors, in the order of `input`"}},
 )
-def embed(request: Request, question: EmbeddingsQuestion, _caller: Reader) -> Response:
+def embed(archive: ServedArchive, question: EmbeddingsQuestion, _caller: Reader) -> Response:
     """Unit-length vectors of texts and pictures; of a file with several images, that of its middle one."""
-    archive: Archive = request.app.state.server.archive
     name = model_id(archive.checkpoint)
     if question.model not in ("", name, archive.space.name):
         raise ServiceError("unknown-model", f"this service encodes with {name!r} alone: ask for that.")
@@ -53,7 +50,7 @@ def embed(request: Request, question: EmbeddingsQuestion, _caller: Reader) -> Re
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     answer = {"object": "list", "data": data, "model": name, "usage": usage}
-    # Thousands of numbers: they are not looked at once more against the schema.
+    # Thousands of numbers: they are not validated against the schema.
     return Response(json.dumps(answer, separators=(",", ":")), media_type="application/json")
 
 
@@ -73,13 +70,13 @@ def _vectors(archive: Archive, inputs: Sequence[str | ImageInput]) -> tuple[NDAr
         tokens = int((tokenizer(words) != tokenizer.pad_id).sum())
     images = [(i, one.image) for i, one in enumerate(inputs) if isinstance(one, ImageInput)]
     if images:
-        drawn = _drawn(archive, images)
-        vectors[[i for i, _ in images]] = archive.encoder.encode_images(drawn)
+        rendered = _rendered(archive, images)
+        vectors[[i for i, _ in images]] = archive.encoder.encode_images(rendered)
     return vectors, tokens
 
 
-def _drawn(archive: Archive, images: Sequence[tuple[int, str]]) -> list[NDArray[np.uint8]]:
-    """Model inputs uint8 [S, S, 3]; the bytes are read in workers, and so come as files."""
+def _rendered(archive: Archive, images: Sequence[tuple[int, str]]) -> list[NDArray[np.uint8]]:
+    """Model inputs uint8 [S, S, 3]; workers read the bytes, from files."""
     from medsiglip.preprocess import to_model_input
 
     size, profile = archive.encoder.image_size, archive.space.profile
@@ -87,20 +84,20 @@ def _drawn(archive: Archive, images: Sequence[tuple[int, str]]) -> list[NDArray[
 
 
 def _middle(archive: Archive, number: int, uri: str) -> NDArray[np.uint8]:
-    """Display values of the middle image; UIDs of the file are of no interest."""
-    from medsiglip.api.archive.queries import drawn_file
+    """Display values of the middle image; the file's UIDs are not used."""
+    from medsiglip.api.archive.queries import render_file
 
     content, place = _content(uri, number), f"{getrandbits(128):032x}"
     file = input_file(archive.home, place, f"{number}{_suffix(uri)}")
     try:
         _write(file, content)
-        drawn = drawn_file(file, archive.drawing)
+        rendered = render_file(file, archive.rendering_pool)
     except ServiceError as error:
         error.args = (str(error).replace(f"{file.parent}/{place}.", ""),)
         raise
     finally:
         file.unlink(missing_ok=True)
-    return drawn[len(drawn) // 2].pixels
+    return rendered[len(rendered) // 2].pixels
 
 
 def _write(file: Path, content: bytes) -> None:

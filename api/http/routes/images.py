@@ -1,20 +1,18 @@
-"""`/v1/images/{id}/preview`: what the model is shown of a stored image, as a PNG."""
+"""`/v1/images/{id}/preview`: a stored image as the model sees it, as a PNG."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
-from medsiglip.api.archive import auditing
-from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.previews import preview
 from medsiglip.api.errors import ServiceError
-from medsiglip.api.http.auth import Caller, requires
+from medsiglip.api.http import auditing
+from medsiglip.api.http.routes.dependencies import Reader, ServedArchive
 from medsiglip.ingest.header.burned_in import may_preview
 
 router = APIRouter(prefix="/v1", tags=["cases"])
-Reader = Annotated[Caller, Depends(requires("read"))]
 ImageId = Annotated[int, Path(ge=1, lt=2**63)]
 
 
@@ -31,6 +29,7 @@ ImageId = Annotated[int, Path(ge=1, lt=2**63)]
 )
 def get_preview(
     request: Request,
+    archive: ServedArchive,
     image_id: ImageId,
     caller: Reader,
     size: Annotated[Literal[128, 256, 512, 1024], Query(description="of the longer side")] = 256,
@@ -38,8 +37,7 @@ def get_preview(
         bool, Query(description="show what may bear a name in its pixels; for `admin`")
     ] = False,
 ) -> Response:
-    """The image as it is rendered, drawn from its file and kept."""
-    archive: Archive = request.app.state.server.archive
+    """The image as the model sees it, rendered from its file, and kept."""
     stored = archive.index.get(image_id)
     if not may_preview(stored.quality) and not (show_burned_in and caller.may("admin")):
         raise ServiceError(

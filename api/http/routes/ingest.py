@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from medsiglip.api.archive import auditing
-from medsiglip.api.archive.allowed_roots import allowed_path
+from medsiglip.answers.jobs import Job
+from medsiglip.api.archive.files import allowed_path
 from medsiglip.api.errors import ServiceError
-from medsiglip.api.http.auth import Caller, requires
-from medsiglip.api.http.job_start import IdempotencyKey, accepted, submit
-from medsiglip.api.http.request_body import Asked, asked, described
-from medsiglip.api.http.routes.jobs import JobAnswer
+from medsiglip.api.http import auditing
+from medsiglip.api.http.auth import Caller
+from medsiglip.api.http.job_submission import IdempotencyKey, accepted, submit
+from medsiglip.api.http.request_body import RequestBody, read_request_body, request_body_schema
+from medsiglip.api.http.routes.dependencies import Writer
 from medsiglip.api.http.routes.problem_answers import UPLOAD_PROBLEMS
-from medsiglip.api.http.schemas.questions import IngestQuestion
+from medsiglip.api.http.schemas import IngestQuestion
 
 router = APIRouter(prefix="/v1", tags=["cases"], responses=UPLOAD_PROBLEMS)
-Writer = Annotated[Caller, Depends(requires("write"))]
 _FILES = "DICOM files, PNG or JPEG pictures, zip or tar archives of them"
 _METADATA = "a CSV that describes plain pictures by their file names"
 
@@ -28,14 +28,14 @@ _METADATA = "a CSV that describes plain pictures by their file names"
     "/ingest",
     operation_id="ingest",
     status_code=202,
-    response_model=JobAnswer,
-    openapi_extra=described(IngestQuestion, files=_FILES, others={"metadata": _METADATA}),
+    response_model=Job,
+    openapi_extra=request_body_schema(IngestQuestion, files=_FILES, others={"metadata": _METADATA}),
 )
 async def ingest(
     request: Request, response: Response, caller: Writer, idempotency_key: IdempotencyKey = None
 ) -> dict[str, Any]:
     """Start an ingest; the job's result is the report of the run."""
-    async with asked(request, IngestQuestion, others=("metadata",)) as question:
+    async with read_request_body(request, IngestQuestion, others=("metadata",)) as question:
         return await run_in_threadpool(_start, request, response, caller, question, idempotency_key)
 
 
@@ -43,7 +43,7 @@ def _start(
     request: Request,
     response: Response,
     caller: Caller,
-    question: Asked[IngestQuestion],
+    question: RequestBody[IngestQuestion],
     idempotency_key: str | None,
 ) -> dict[str, Any]:
     sent = question.received
@@ -55,7 +55,7 @@ def _start(
         if question.fields.metadata is not None:
             raise ServiceError("one-of", "with files the metadata must come as a file, too.")
         metadata = sent.others.get("metadata")
-        # Beside a CSV the files are named one by one: the CSV itself is no picture.
+        # With a CSV the files are listed one by one, for the CSV itself is no picture.
         paths = [str(sent.folder)] if metadata is None else [str(file) for file in sent.files]
         parameters = {"paths": paths, "received": str(sent.folder)}
         parameters["metadata"] = None if metadata is None else str(metadata)
@@ -64,7 +64,7 @@ def _start(
         sent.keep()
     job = submit(request, caller, "ingest", parameters, idempotency_key)
     if sent is not None and job.parameters.get("received") != str(sent.folder):
-        sent.is_kept = False  # the job that this key started first has files of its own
+        sent.is_kept = False  # the job that was started before with this key has its own files
     return accepted(job, caller, response)
 
 

@@ -1,25 +1,25 @@
-"""What those who run the service ask: whether it lives, whether it works, and its figures."""
+"""`/healthz`, `/readyz` and `/metrics`, for the administrator's tools."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from medsiglip.api.archive.archive import Archive
-from medsiglip.api.http.auth import Caller, requires
 from medsiglip.api.http.metrics import Metrics
 from medsiglip.api.http.readiness import Readiness
+from medsiglip.api.http.routes.dependencies import Reader
 from medsiglip.api.http.routes.problem_answers import problems
 
 router = APIRouter(tags=["operations"])
 
 
 def watch(app: FastAPI, archive: Archive) -> None:
-    """Have the application count and check what it stands on."""
+    """Have the application count requests and check its parts."""
     app.state.metrics = Metrics(archive)
     app.state.readiness = Readiness(archive)
 
@@ -67,7 +67,7 @@ def readyz(request: Request) -> Any:
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=problems(401, 403, 429))
-def metrics(request: Request, _caller: Annotated[Caller, Depends(requires("read"))]) -> Response:
+def metrics(request: Request, _caller: Reader) -> Response:
     """Figures for Prometheus, in its text format."""
     return Response(
         generate_latest(request.app.state.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}

@@ -1,54 +1,58 @@
-"""`/v1/probes`: labels of one's own, taught to the model's vectors."""
+"""`/v1/probes`: classifiers of your own labels, trained on the model's vectors."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from medsiglip.api.archive import auditing
+from medsiglip.answers.answer import Removed
+from medsiglip.answers.figures import Probe, ProbeList
+from medsiglip.answers.jobs import Job
+from medsiglip.answers.questions import Prediction
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.errors import ServiceError
-from medsiglip.api.http.auth import Caller, requires
-from medsiglip.api.http.job_start import IdempotencyKey, accepted, submit
-from medsiglip.api.http.redaction import shown
-from medsiglip.api.http.request_body import Asked, asked, described
-from medsiglip.api.http.routes.jobs import JobAnswer
+from medsiglip.api.http import auditing
+from medsiglip.api.http.auth import Caller
+from medsiglip.api.http.job_submission import IdempotencyKey, accepted, submit
+from medsiglip.api.http.redaction import redact
+from medsiglip.api.http.request_body import RequestBody, read_request_body, request_body_schema
+from medsiglip.api.http.routes.dependencies import Reader, ServedArchive, Trainer
 from medsiglip.api.http.routes.problem_answers import UPLOAD_PROBLEMS
-from medsiglip.api.http.schemas.probes import Prediction, ProbeAnswer, ProbeList, RemovedProbe
-from medsiglip.api.http.schemas.questions import PredictQuestion, ProbeQuestion
-from medsiglip.api.http.schemas.values import NamePath
+from medsiglip.api.http.schemas import NamePath, PredictQuestion, ProbeQuestion
 
 router = APIRouter(prefix="/v1/probes", tags=["labels and probes"])
-Reader = Annotated[Caller, Depends(requires("read"))]
-Trainer = Annotated[Caller, Depends(requires("train"))]
 
 
 @router.post(
     "",
     operation_id="train_probe",
     status_code=202,
-    response_model=JobAnswer,
-    openapi_extra=described(ProbeQuestion, files="one CSV of labels"),
+    response_model=Job,
+    openapi_extra=request_body_schema(ProbeQuestion, files="one CSV of labels"),
     responses=UPLOAD_PROBLEMS,
 )
 async def train_probe(
-    request: Request, response: Response, caller: Trainer, idempotency_key: IdempotencyKey = None
+    request: Request,
+    response: Response,
+    archive: ServedArchive,
+    caller: Trainer,
+    idempotency_key: IdempotencyKey = None,
 ) -> dict[str, Any]:
     """Start training a probe; the job's result has its out-of-fold figures."""
-    async with asked(request, ProbeQuestion) as question:
-        return await run_in_threadpool(_start, request, response, caller, question, idempotency_key)
+    async with read_request_body(request, ProbeQuestion) as question:
+        return await run_in_threadpool(_start, request, response, archive, caller, question, idempotency_key)
 
 
 def _start(
     request: Request,
     response: Response,
+    archive: Archive,
     caller: Caller,
-    question: Asked[ProbeQuestion],
+    question: RequestBody[ProbeQuestion],
     idempotency_key: str | None,
 ) -> dict[str, Any]:
-    archive: Archive = request.app.state.server.archive
     fields, sent = question.fields, question.received
     if len(question.files) + bool(fields.labels) != 1:
         raise ServiceError("one-of", "train on either the labels of one CSV file or stored labels.")
@@ -58,7 +62,7 @@ def _start(
             "the labels of a CSV are stored in the archive: ask for a key with the scope write, or train on "
             "stored labels.",
         )
-    archive.index.check_filters(fields.where)
+    archive.index.filters.check(fields.where)
     parameters = fields.model_dump()
     parameters["labels_csv"] = str(question.files[0]) if question.files else None
     parameters["received"] = str(sent.folder) if sent is not None and question.files else None
@@ -67,26 +71,26 @@ def _start(
         sent.keep()
     job = submit(request, caller, "probe", parameters, idempotency_key)
     if sent is not None and job.parameters.get("received") != str(sent.folder):
-        sent.is_kept = False  # the job that this key started first has files of its own
+        sent.is_kept = False  # the job that was started before with this key has its own files
     return accepted(job, caller, response)
 
 
-@router.get("", operation_id="list_probes", response_model=ProbeList)
-def list_probes(request: Request, _caller: Reader) -> dict[str, Any]:
+@router.get("", operation_id="list_probes", response_model_exclude_unset=True)
+def list_probes(archive: ServedArchive, _caller: Reader) -> ProbeList:
     """The probes by name."""
-    return _archive(request).probes()
+    return archive.probes()
 
 
-@router.get("/{name}", operation_id="get_probe", response_model=ProbeAnswer)
-def get_probe(request: Request, name: NamePath, _caller: Reader) -> dict[str, Any]:
+@router.get("/{name}", operation_id="get_probe", response_model_exclude_unset=True)
+def get_probe(archive: ServedArchive, name: NamePath, _caller: Reader) -> Probe:
     """One probe with its figures."""
-    return _archive(request).probe(name)
+    return archive.probe(name)
 
 
-@router.delete("/{name}", operation_id="delete_probe", response_model=RemovedProbe)
-def delete_probe(request: Request, name: NamePath, _caller: Trainer) -> dict[str, Any]:
+@router.delete("/{name}", operation_id="delete_probe")
+def delete_probe(archive: ServedArchive, name: NamePath, _caller: Trainer) -> Removed:
     """Remove a probe for good."""
-    return _archive(request).delete_probe(name)
+    return archive.delete_probe(name)
 
 
 @router.post(
@@ -94,24 +98,20 @@ def delete_probe(request: Request, name: NamePath, _caller: Trainer) -> dict[str
     operation_id="predict",
     response_model=Prediction,
     response_model_exclude_unset=True,
-    openapi_extra=described(PredictQuestion, files="DICOM files, PNG or JPEG pictures"),
+    openapi_extra=request_body_schema(PredictQuestion, files="DICOM files, PNG or JPEG pictures"),
     responses=UPLOAD_PROBLEMS,
 )
-async def predict(request: Request, name: NamePath, caller: Reader) -> dict[str, Any]:
+async def predict(request: Request, archive: ServedArchive, name: NamePath, caller: Reader) -> dict[str, Any]:
     """Probabilities of a probe's labels for a study or for files."""
-    async with asked(request, PredictQuestion) as question:
-        return await run_in_threadpool(_predict, request, name, caller, question)
+    async with read_request_body(request, PredictQuestion) as question:
+        return await run_in_threadpool(_predict, request, archive, name, caller, question)
 
 
-def _predict(request: Request, name: str, caller: Caller, question: Asked[PredictQuestion]) -> dict[str, Any]:
+def _predict(
+    request: Request, archive: Archive, name: str, caller: Caller, question: RequestBody[PredictQuestion]
+) -> dict[str, Any]:
     study = question.fields.study_instance_uid
     if study is not None:
         auditing.record_study(request, "predict", study, probe=name)
-    return shown(
-        _archive(request).predict_probe(name, images=question.files, study=study), caller, question.folder
-    )
-
-
-def _archive(request: Request) -> Archive:
-    archive: Archive = request.app.state.server.archive
-    return archive
+    predicted = archive.predict_probe(name, images=question.files, study=study)
+    return redact(predicted.to_json(), caller, question.folder)

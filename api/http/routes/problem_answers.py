@@ -1,22 +1,49 @@
-"""How the description of the service tells of refusals: the same for every route under a key."""
+"""Refusals in the OpenAPI description: the same for every route that needs a key."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from medsiglip.api.http.problems import MEDIA_TYPE
-from medsiglip.api.http.schemas.values import Problem
+
+
+class Problem(BaseModel):
+    """Why a request was refused (RFC 9457); `code` is stable."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "example": {
+                "type": "about:blank",
+                "title": "Not Found",
+                "status": 404,
+                "code": "unknown-study",
+                "detail": "There is no study 1.2.840.1 in this index; `study list` shows them.",
+                "request_id": "5f0c6f5be5d14f4c9a3d0a8e8f7c1b2d",
+            }
+        },
+    )
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str | None = None
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """`responses` of routes that may answer so."""
+    """`responses` of routes that may answer with these statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
-        status: {"model": Problem, "content": content, "description": _TOLD[status]} for status in statuses
+        status: {"model": Problem, "content": content, "description": _DESCRIPTIONS[status]}
+        for status in statuses
     }
 
 
-_TOLD = {
+_DESCRIPTIONS = {
     400: "The request cannot be read.",
     401: "The API key is missing or wrong.",
     403: "The key lacks a scope, or the path, host or site is not allowed.",

@@ -1,24 +1,31 @@
-"""`/v1/classify` and `/v1/search`: what is in an image, and where it was seen before."""
+"""`/v1/classify` and `/v1/search`: what an image shows, and similar cases."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
-from medsiglip.api.archive import auditing
+from medsiglip.answers.questions import (
+    Classification,
+    ClassifyAnswer,
+    ImagePrediction,
+    Prediction,
+    Score,
+    SearchAnswer,
+)
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.errors import ServiceError
-from medsiglip.api.http.auth import Caller, requires
-from medsiglip.api.http.redaction import shown
-from medsiglip.api.http.request_body import Asked, asked, described
+from medsiglip.api.http import auditing
+from medsiglip.api.http.auth import Caller
+from medsiglip.api.http.redaction import redact
+from medsiglip.api.http.request_body import RequestBody, read_request_body, request_body_schema
+from medsiglip.api.http.routes.dependencies import Reader, ServedArchive
 from medsiglip.api.http.routes.problem_answers import UPLOAD_PROBLEMS
-from medsiglip.api.http.schemas.answers import ClassifyAnswer, SearchAnswer
-from medsiglip.api.http.schemas.questions import ClassifyQuestion, SearchQuestion
+from medsiglip.api.http.schemas import ClassifyQuestion, SearchQuestion
 
 router = APIRouter(prefix="/v1", tags=["questions"], responses=UPLOAD_PROBLEMS)
-Reader = Annotated[Caller, Depends(requires("read"))]
 _FILES = "DICOM files, PNG or JPEG pictures"
 
 
@@ -27,17 +34,18 @@ _FILES = "DICOM files, PNG or JPEG pictures"
     operation_id="classify",
     response_model=ClassifyAnswer,
     response_model_exclude_unset=True,
-    openapi_extra=described(ClassifyQuestion, files=_FILES),
+    openapi_extra=request_body_schema(ClassifyQuestion, files=_FILES),
 )
-async def classify(request: Request, caller: Reader) -> Any:
+async def classify(request: Request, archive: ServedArchive, caller: Reader) -> Any:
     """Scores of files or of a study against free labels, a prompt set or a probe."""
-    async with asked(request, ClassifyQuestion) as question:
-        return await run_in_threadpool(_classify, request, caller, question)
+    async with read_request_body(request, ClassifyQuestion) as question:
+        return await run_in_threadpool(_classify, request, archive, caller, question)
 
 
-def _classify(request: Request, caller: Caller, asking: Asked[ClassifyQuestion]) -> dict[str, Any]:
-    question, files = asking.fields, asking.files
-    archive: Archive = request.app.state.server.archive
+def _classify(
+    request: Request, archive: Archive, caller: Caller, body: RequestBody[ClassifyQuestion]
+) -> dict[str, Any]:
+    question, files = body.fields, body.files
     study = question.study_instance_uid
     if study is not None:
         auditing.record_study(request, "classify", study)
@@ -48,17 +56,24 @@ def _classify(request: Request, caller: Caller, asking: Asked[ClassifyQuestion])
     else:
         if question.labels is not None or question.prompts is not None:
             raise ServiceError("one-of", "give one of labels, prompts and probe.")
-        found = _as_scores(archive.predict_probe(question.probe, images=files, study=study))
-    return shown(found, caller, asking.folder)
+        found = _classified(archive.predict_probe(question.probe, images=files, study=study))
+    return redact(found.to_json(), caller, body.folder)
 
 
-def _as_scores(predicted: dict[str, Any]) -> dict[str, Any]:
-    """A probe's answer in the shape of a classification."""
-    if "results" in predicted:
-        return {**predicted, "results": [_as_scores(one) for one in predicted["results"]]}
-    pairs = sorted(predicted["probability"].items(), key=lambda pair: -pair[1])
-    scores = [{"label": label, "probability": value, "cosine": None} for label, value in pairs]
-    return {**{name: value for name, value in predicted.items() if name != "probability"}, "scores": scores}
+def _classified(predicted: Prediction) -> ClassifyAnswer:
+    """A probe's prediction in the shape of a classification."""
+    fields = predicted.model_dump(include={"name", "space", "study_instance_uid"}, exclude_unset=True)
+    if predicted.results is None:
+        return ClassifyAnswer(**fields, **_scored(predicted))
+    return ClassifyAnswer(
+        **fields, results=tuple(Classification(**_scored(one)) for one in predicted.results)
+    )
+
+
+def _scored(one: Prediction | ImagePrediction) -> dict[str, Any]:
+    pairs = sorted((one.probability or {}).items(), key=lambda pair: -pair[1])
+    scores = tuple(Score(label=label, probability=value, cosine=None) for label, value in pairs)
+    return {"image": one.image, "images": one.images, "scores": scores}
 
 
 @router.post(
@@ -66,17 +81,18 @@ def _as_scores(predicted: dict[str, Any]) -> dict[str, Any]:
     operation_id="search",
     response_model=SearchAnswer,
     response_model_exclude_unset=True,
-    openapi_extra=described(SearchQuestion, files="one DICOM file, PNG or JPEG picture"),
+    openapi_extra=request_body_schema(SearchQuestion, files="one DICOM file, PNG or JPEG picture"),
 )
-async def search(request: Request, caller: Reader) -> Any:
+async def search(request: Request, archive: ServedArchive, caller: Reader) -> Any:
     """The nearest images, series or studies to a text, a study, a stored image or a file."""
-    async with asked(request, SearchQuestion) as question:
-        return await run_in_threadpool(_search, request, caller, question)
+    async with read_request_body(request, SearchQuestion) as question:
+        return await run_in_threadpool(_search, request, archive, caller, question)
 
 
-def _search(request: Request, caller: Caller, asking: Asked[SearchQuestion]) -> dict[str, Any]:
-    question, files = asking.fields, asking.files
-    archive: Archive = request.app.state.server.archive
+def _search(
+    request: Request, archive: Archive, caller: Caller, body: RequestBody[SearchQuestion]
+) -> dict[str, Any]:
+    question, files = body.fields, body.files
     if len(files) > 1:
         raise ServiceError("one-of", "search with one file at a time.")
     found = archive.search(
@@ -89,13 +105,13 @@ def _search(request: Request, caller: Caller, asking: Asked[SearchQuestion]) -> 
         where=question.where,
         include_same_patient=question.include_same_patient,
     )
-    auditing.record(request, "search", [hit["study_instance_uid"] for hit in found["hits"]])
-    return shown(found, caller, asking.folder)
+    auditing.record(request, "search", [hit.study_instance_uid for hit in found.hits])
+    return redact(found.to_json(), caller, body.folder)
 
 
 def require_prompt_set(name: str) -> None:
-    """Raise ServiceError `prompt-set-unknown` for what is no bundled prompt set: clients name no files."""
-    from medsiglip.zeroshot import list_prompt_sets
+    """Raise ServiceError `prompt-set-unknown` for what is not a bundled prompt set: clients name no files."""
+    from medsiglip.prompt_set import list_prompt_sets
 
     known = list_prompt_sets()
     if name not in known:

@@ -1,4 +1,7 @@
-"""The catalogue's history of tables. Alembic is imported only when tables must change."""
+"""Migrations of the catalogue's tables, by Alembic, which is imported only when tables must change.
+
+A revision is a file in `versions/`; the newest one is also `HEAD`.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,15 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
+FIRST = "0005"
+"""The oldest revision that can be migrated; the ones before were never released."""
 HEAD = "0005"
-"""The newest revision; compared with `alembic_version` by SQL on every start."""
+"""The newest revision; compared with the table `alembic_version` on every start."""
+FOLDER = Path(__file__).parent
 
 
 class UnknownRevisionError(Exception):
-    """The catalogue carries a revision that this version does not know."""
+    """The catalogue has a revision that this version does not know."""
 
 
 def configuration() -> Config:
@@ -23,12 +29,12 @@ def configuration() -> Config:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     return config
 
 
 def upgrade(connection: Connection) -> None:
-    """Run what is missing inside the connection's transaction.
+    """Run the missing revisions inside the connection's transaction.
 
     Raises `UnknownRevisionError` when the catalogue is newer than this code.
     """

@@ -13,7 +13,8 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from sqlalchemy import create_engine
 
-from medsiglip.api.archive import auditing
+from medsiglip.api.archive.audit_trail import local_actor
+from medsiglip.api.http import auditing
 from medsiglip.api.http.app import create_app
 from medsiglip.api.settings import Settings
 from medsiglip.index.case_index import CaseIndex
@@ -52,8 +53,8 @@ def test_what_changes_or_exports_cases_is_in_the_trail(
     assert of_patient["study_instance_uid"] in new[3]["studies"]
     assert new[3]["details"] == {"patient_key": of_patient["patient_key"]}
     assert (new[4]["studies"], new[4]["details"]) == ([], {})
-    assert {event["actor"] for event in new} == {auditing.local_actor()}
-    assert auditing.local_actor().startswith("local:")
+    assert {event["actor"] for event in new} == {local_actor()}
+    assert local_actor().startswith("local:")
     concerned = own_home.run("audit", "list", "--study", study["study_instance_uid"]).json["events"]
     assert [event["action"] for event in concerned] == ["forget"]
 

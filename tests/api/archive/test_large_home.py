@@ -73,9 +73,8 @@ def bundle(study: int) -> SeriesBundle:
     file = FileRecord(
         f"/archive/{study}.dcm", 1, 1, sop_instance_uid=one.sop_instance_uid, pixel_hash=one.pixel_hash
     )
-    description = {"study_description": "Chest", "study_date": "2020-01-01"}
     return SeriesBundle(
-        StudyRecord(uid, f"patient-{study}", **description),
+        StudyRecord(uid, f"patient-{study}", study_date="2020-01-01", study_description="Chest"),
         SeriesRecord(f"{uid}.1", modality="DX", body_part_examined="CHEST"),
         (one,),
         (image,),

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from medsiglip.api.archive.parquet import writing
+from medsiglip.api.archive.files import parquet_writer
 from medsiglip.api.cli.contact_sheet import Row, Tile, write_contact_sheet
 from tests.api.conftest import Home, Phantoms, run
 
@@ -63,7 +63,7 @@ def test_places_where_nothing_can_be_written_are_named(
 
 
 def test_pngs_are_what_the_model_is_shown(phantoms: Phantoms, tmp_path: Path) -> None:
-    from medsiglip.ingest.workers.rendered import Rendered, render_files
+    from medsiglip.ingest.workers.render_files import Rendered, render_files
 
     (tmp_path / "text.dcm").write_text("text")
     file = sorted(phantoms.dicom.rglob("*.dcm"))[0]
@@ -71,9 +71,9 @@ def test_pngs_are_what_the_model_is_shown(phantoms: Phantoms, tmp_path: Path) ->
     [image] = answer["images"]
     assert set(image) >= {"path", "png", "sop_instance_uid", "frame", "rendering", "warnings"}
     assert [entry["code"] for entry in answer["quarantined"]] == ["not-dicom"]
-    [drawn] = render_files([file])
-    assert isinstance(drawn, Rendered)
-    assert np.array_equal(np.asarray(Image.open(image["png"])), drawn.pixels)
+    [rendered] = render_files([file])
+    assert isinstance(rendered, Rendered)
+    assert np.array_equal(np.asarray(Image.open(image["png"])), rendered.pixels)
     lines = (tmp_path / "out" / "images.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [image]
 
@@ -83,7 +83,7 @@ def test_a_parquet_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
 
     def write(fails: bool) -> None:
-        with writing(path, schema) as writer:
+        with parquet_writer(path, schema) as writer:
             writer.write_table(pa.table({"number": [1, 2]}, schema=schema))
             if fails:
                 raise RuntimeError("stop")

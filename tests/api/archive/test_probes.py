@@ -138,10 +138,10 @@ def test_a_forgotten_patient_leaves_the_list_of_whom_a_probe_was_trained_on(own_
     own_home.run("probe", "train", "moles", "--label", "melanoma")
     patient = own_home.run("study", "list", "--where", "modality=XC").json["studies"][0]["patient_key"]
     with Archive(own_home.path) as archive:
-        assert patient in archive.index.probes()[0].summary["patients"]
+        assert patient in archive.index.probes.listed()[0].summary["patients"]
     own_home.run("forget", "--patient", patient)
     with Archive(own_home.path) as archive:
-        assert patient not in archive.index.probes()[0].summary["patients"]
+        assert patient not in archive.index.probes.listed()[0].summary["patients"]
 
 
 def test_forgetting_the_only_study_of_a_patient_takes_it_out_of_probes(own_home: Home) -> None:
@@ -151,7 +151,7 @@ def test_forgetting_the_only_study_of_a_patient_takes_it_out_of_probes(own_home:
     study = own_home.run("study", "list", "--where", "modality=XC").json["studies"][0]
     own_home.run("forget", "--study", study["study_instance_uid"])
     with Archive(own_home.path) as archive:
-        [probe] = archive.index.probes()
+        [probe] = archive.index.probes.listed()
         held = {one.patient_key for one in archive.index.studies(["modality=XC"])}
         assert study["patient_key"] not in held
         assert set(probe.summary["patients"]) == held
@@ -160,7 +160,7 @@ def test_forgetting_the_only_study_of_a_patient_takes_it_out_of_probes(own_home:
 def test_a_kill_while_training_again_leaves_the_earlier_probe_whole(
     own_home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from medsiglip.index.case_index import CaseIndex
+    from medsiglip.index.storage.probes import ProbeStore
 
     own_home.run("probe", "train", "moles", "--label", "melanoma")
     before = own_home.run("probe", "predict", "moles", "--all").json
@@ -169,7 +169,7 @@ def test_a_kill_while_training_again_leaves_the_earlier_probe_whole(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(CaseIndex, "record_probe", killed)
+        patch.setattr(ProbeStore, "put", killed)
         own_home.run("probe", "train", "moles", "--label", "melanoma", "--level", "study")
     assert own_home.run("probe", "predict", "moles", "--all").json == before
     kept = list((own_home.path / "probes").iterdir())

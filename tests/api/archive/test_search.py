@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage
 
 from medsiglip.index.case_index import CaseIndex
 from tests.api.conftest import Home, Phantoms, run
@@ -48,7 +48,7 @@ def test_a_new_file_of_a_known_patient_leaves_the_patient_out(
         ("StudyInstanceUID", "2.25.9"),
     ):
         setattr(dataset, keyword, uid)
-    dataset.file_meta.MediaStorageSOPInstanceUID = "2.25.7"
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID("2.25.7")
     new = tmp_path / "new.dcm"
     dataset.save_as(new)
     found = home.run("search", "--image", new, "-k", 100).json
@@ -64,7 +64,7 @@ def test_asking_about_a_new_file_never_makes_a_key(
     own_home: Home, phantoms: Phantoms, tmp_path: Path
 ) -> None:
     dataset = pydicom.dcmread(files(phantoms)[0])
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "2.25.7"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID("2.25.7")
     dataset.save_as(tmp_path / "new.dcm")
     (own_home.path / "secret.key").unlink()
     assert own_home.run("search", "--image", tmp_path / "new.dcm").error["code"] == "key-mismatch"

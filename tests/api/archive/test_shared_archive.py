@@ -29,9 +29,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def questions(archive: Archive, picture: Path) -> list[Any]:
     return [
-        archive.classify(images=[picture], labels=["melanoma", "naevus"]),
-        archive.search(image=picture, k=3),
-        archive.search(text="a dark lesion", k=3),
+        archive.classify(images=[picture], labels=["melanoma", "naevus"]).to_json(),
+        archive.search(image=picture, k=3).to_json(),
+        archive.search(text="a dark lesion", k=3).to_json(),
     ]
 
 

@@ -29,7 +29,7 @@ ALL = list(commands(typer.main.get_command(app)))
 GROUPS = sorted({words[:1] for words in ALL if len(words) > 1})
 
 
-def test_the_commands_of_this_version_are_there() -> None:
+def test_the_commands() -> None:
     assert {" ".join(words) for words in ALL} == {
         *("demo", "ingest", "search", "classify", "embed", "render", "tune", "forget", "doctor"),
         *("study list", "study show", "label import", "label list"),
@@ -91,7 +91,7 @@ def test_help_imports_nothing_heavy() -> None:
     ],
     ids=" ".join,
 )
-def test_wrong_usage_exits_with_2_and_touches_no_home(words: list[str], tmp_path: Path) -> None:
+def test_wrong_usage_exits_with_2_and_leaves_the_home_alone(words: list[str], tmp_path: Path) -> None:
     shown = run("--home", tmp_path / "home", *words)
     assert shown.code == 2
     assert shown.out == ""
@@ -112,7 +112,7 @@ def test_an_error_is_one_sentence_with_its_code(home: Home) -> None:
     assert home.run("study", "show", "1.2.3").error["code"] == "unknown-study"
 
 
-def test_debug_shows_where_it_happened(home: Home) -> None:
+def test_debug_shows_a_traceback(home: Home) -> None:
     with pytest.raises(Exception, match=r"1\.2\.3"):
         run("--home", home.path, "--debug", "study", "show", "1.2.3")
 
@@ -144,7 +144,7 @@ def test_the_home_comes_from_the_environment(home: Home, monkeypatch: pytest.Mon
     assert run("--json", "index", "info").json["studies"] == 32
 
 
-def test_a_reader_that_leaves_makes_no_noise(home: Home) -> None:
+def test_a_closed_pipe_is_no_error(home: Home) -> None:
     command = [sys.executable, "-m", "medsiglip.api.cli", "--home", str(home.path), "study", "list"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -154,7 +154,7 @@ def test_a_reader_that_leaves_makes_no_noise(home: Home) -> None:
         assert process.wait() == 1
 
 
-def test_ctrl_c_is_one_line_and_leaves_the_archive_whole(home: Home, tmp_path: Path) -> None:
+def test_ctrl_c_is_one_line_and_leaves_the_archive_intact(home: Home, tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(20_000):

@@ -22,8 +22,9 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.phantoms.catalogue import make_studies
 from medsiglip.phantoms.dicom import write_study
 from tests.api.service_processes import eventually
-from tests.container_files import ROOT, compose, mounts
+from tests.container_files import compose, mounts
 from tests.postgresql_server import PostgresqlServer
+from tests.repository import ROOT
 
 PASSWORD, KEY = "hush%40:/a quiet@word", "0123456789abcdef" * 4
 
@@ -43,7 +44,7 @@ class Project:
         return f"http://127.0.0.1:{self.port}"
 
     def environment(self, name: str) -> dict[str, str]:
-        """What the file gives a service, and nothing else of ours."""
+        """The environment that the file sets for a service, and nothing else."""
         service = compose()["services"][name]
         found = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(self.folder)}
         for variable, value in service["environment"].items():
@@ -54,7 +55,7 @@ class Project:
         return found
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
-        """Start a service, on loopback alone."""
+        """Start a service, on loopback only."""
         words = [word.replace("0.0.0.0", "127.0.0.1") for word in compose()["services"][name]["command"]]
         if words[0] == "serve":
             words += ["--port", str(self.port)]
@@ -70,7 +71,7 @@ class Project:
         return process
 
     def is_healthy(self, name: str) -> bool:
-        """What the service's health check says."""
+        """Whether the service's health check succeeds."""
         kind, program, *words = compose()["services"][name]["healthcheck"]["test"]
         assert (kind, program) == ("CMD", "python")
         words = [word.replace(":8000/", f":{self.port}/") for word in words]
@@ -80,11 +81,12 @@ class Project:
         return (self.folder / f"{name}.log").read_text()
 
     def end(self) -> None:
-        """End what still runs, with all below it."""
+        """End all running processes and their children."""
         for process in self.started:
             if process.poll() is None:
-                for one in (*psutil.Process(process.pid).children(recursive=True), process):
-                    one.kill()
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
+                process.kill()
                 process.wait()
 
 
@@ -123,7 +125,7 @@ def test_server_and_worker_share_a_home_and_a_database(project: Project) -> None
             job_id = client.post("/v1/ingest", json={"path": data}).json()["id"]
             outside = client.post("/v1/ingest", json={"path": str(project.folder)})
             assert (outside.status_code, outside.json()["code"]) == (403, "path-not-allowed")
-            # Links may change between the question and the work: the worker looks again.
+            # Links may change between the request and the job, so the worker checks again.
             refused = index.jobs.submit("ingest", {"paths": [str(project.folder)]})
             eventually(lambda: index.jobs.get(job_id).is_final and index.jobs.get(refused.id).is_final)
         done = client.get(f"/v1/jobs/{job_id}").json()
@@ -147,16 +149,16 @@ def test_server_and_worker_share_a_home_and_a_database(project: Project) -> None
 def test_a_wrong_password_is_a_sentence(project: Project) -> None:
     project.places["database_password"].write_text("another word\n")
     assert project.start("api").wait(60) == 1
-    told = project.log("api")
-    assert "(database-unreachable)" in told
-    assert "Traceback" not in told
-    assert "another word" not in told
+    page = project.log("api")
+    assert "(database-unreachable)" in page
+    assert "Traceback" not in page
+    assert "another word" not in page
 
 
 def metrics_to_watch() -> set[str]:
-    """The names in the README; of a histogram the one that its count has."""
-    told = (ROOT / "README.md").read_text().split("**Watch**")[1].split("\n\n")[0]
-    found = set(re.findall(r"`(medsiglip_\w+)`", told))
+    """The names in docs/operations.md; of a histogram the one that its count has."""
+    page = (ROOT / "docs/operations.md").read_text().split("## Monitor")[1].split("\n## ")[0]
+    found = set(re.findall(r"`(medsiglip_\w+)`", page))
     assert len(found) > 5
     return {f"{name}_count" if name.endswith("_seconds") else name for name in found}
 

@@ -1,4 +1,4 @@
-"""Commands that are run in a folder of a user's own Python files import none of these, in any process."""
+"""Commands that run in a folder with a user's Python files import none of them, in any process."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_the_demonstration_answers_all_three_questions(shown: Home) -> None:
     assert all(len(found["hits"]) == 5 for found in outcome["case_search"])
 
 
-def test_it_leaves_files_an_archive_and_a_contact_sheet(shown: Home) -> None:
+def test_it_writes_files_an_archive_and_a_contact_sheet(shown: Home) -> None:
     outcome = shown.report
     files = list(Path(outcome["files"]).rglob("*.dcm"))
     assert len(files) == outcome["ingest"]["files"]
@@ -44,7 +44,7 @@ def test_it_leaves_files_an_archive_and_a_contact_sheet(shown: Home) -> None:
     assert [probe["name"] for probe in shown.run("probe", "list").json["probes"]] == ["demo-findings"]
 
 
-def test_it_refuses_a_folder_that_is_not_its_own(home: Home, tmp_path: Path) -> None:
+def test_it_refuses_a_folder_of_something_else(home: Home, tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "precious.txt").write_text("mine")
     for folder in (home.path, tmp_path):

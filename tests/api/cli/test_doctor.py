@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medsiglip.api.cli.transfer_syntaxes import Sample, check_transfer_syntaxes
+from medsiglip.api.cli.doctor import Sample, check_transfer_syntaxes
 from medsiglip.api.settings import read_settings
 from tests.api.conftest import run
 
 
-def test_every_listed_transfer_syntax_is_decoded_here() -> None:
+def test_every_listed_transfer_syntax_is_decoded() -> None:
     checked = check_transfer_syntaxes()
     assert [syntax["name"] for syntax in checked if not syntax["ok"]] == []
     assert all(set(syntax) >= {"uid", "name", "decoder", "ok"} for syntax in checked)
@@ -20,7 +20,7 @@ def test_every_listed_transfer_syntax_is_decoded_here() -> None:
     }
 
 
-def test_a_wrong_picture_and_a_decoder_that_fails_are_not_ok(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_picture_and_a_failing_decoder_are_not_ok(monkeypatch: pytest.MonkeyPatch) -> None:
     import imagecodecs
 
     jpeg_ls = "1.2.840.10008.1.2.4.80"
@@ -28,7 +28,7 @@ def test_a_wrong_picture_and_a_decoder_that_fails_are_not_ok(monkeypatch: pytest
         jpeg_ls, 12, lambda picture: bytes(imagecodecs.jpegls_encode(np.uint16(4095) - picture))
     )
     noise = Sample(jpeg_ls, 12, lambda picture: b"\x12\x34" * 100)
-    monkeypatch.setattr("medsiglip.api.cli.transfer_syntaxes.SAMPLES", (inverted, noise))
+    monkeypatch.setattr("medsiglip.api.cli.doctor.SAMPLES", (inverted, noise))
     assert [syntax["ok"] for syntax in check_transfer_syntaxes()] == [False, False]
 
 
@@ -44,8 +44,8 @@ def test_doctor(tmp_path: Path) -> None:
 
 
 def test_a_password_is_not_shown() -> None:
-    from medsiglip.api.cli.shown_settings import shown_values
+    from medsiglip.api.settings import printable_values
 
-    shown = shown_values(read_settings(database_url="postgresql+psycopg://me:hidden@localhost/db"))
+    shown = printable_values(read_settings(database_url="postgresql+psycopg://me:hidden@localhost/db"))
     assert "hidden" not in str(shown)
     assert "localhost" in str(shown)

@@ -1,4 +1,4 @@
-"""The shared encoder with a real process behind it, against the encoder that it stands for."""
+"""The shared encoder with a real process behind it, compared with `Encoder`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def close_to(actual: Any, expected: Any) -> None:
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6)
 
 
-def test_it_is_what_the_encoder_is(shared: Any, encoder: Any) -> None:
+def test_it_has_the_properties_of_the_encoder(shared: Any, encoder: Any) -> None:
     names = ("profile", "precision", "dimension", "image_size", "batch_size", "logit_scale", "logit_bias")
     assert {name: getattr(shared, name) for name in names} == {name: getattr(encoder, name) for name in names}
     assert shared.device == str(encoder.device)
@@ -78,7 +78,7 @@ def test_concurrent_calls_share_batches_and_get_their_own_vectors(
     assert max(added) <= shared.batch_size
 
 
-def test_a_call_for_more_than_may_wait_is_taken_in_parts(shared: Any, images: Any, vectors: Any) -> None:
+def test_a_call_larger_than_the_queue_is_split(shared: Any, images: Any, vectors: Any) -> None:
     close_to(shared.encode_images(images), vectors)
     close_to(shared.encode_images(list(images[::-1])), vectors[::-1])
     assert shared.statistics().waiting == 0
@@ -93,7 +93,7 @@ def test_texts_are_encoded_once(shared: Any, encoder: Any) -> None:
     assert sum(size * count for size, count in encoded.items()) == len(set(TEXTS))
 
 
-def test_nothing_in_nothing_out(shared: Any) -> None:
+def test_empty_input(shared: Any) -> None:
     assert shared.encode_images([]).shape == shared.encode_texts([]).shape == (0, 128)
 
 
@@ -107,13 +107,13 @@ def test_nothing_in_nothing_out(shared: Any) -> None:
         lambda one: one.encode_images([np.zeros((128, 128, 3), np.uint8), "chest.png"]),
     ],
 )
-def test_what_the_encoder_refuses_is_refused_in_the_same_words(shared: Any, encoder: Any, call: Any) -> None:
-    told = []
+def test_errors_equal_those_of_the_encoder(shared: Any, encoder: Any, call: Any) -> None:
+    raised = []
     for one in (encoder, shared):
         with pytest.raises(ModelError) as caught:
             call(one)
-        told.append((caught.value.code, str(caught.value)))
-    assert told[0] == told[1]
+        raised.append((caught.value.code, str(caught.value)))
+    assert raised[0] == raised[1]
 
 
 def wait_for(condition: Any) -> None:
@@ -123,9 +123,7 @@ def wait_for(condition: Any) -> None:
         time.sleep(0.02)
 
 
-def test_a_killed_process_is_replaced_and_costs_nobody_an_answer(
-    shared: Any, images: Any, vectors: Any
-) -> None:
+def test_a_killed_process_is_replaced_without_losing_a_call(shared: Any, images: Any, vectors: Any) -> None:
     restarts = shared.statistics().restarts
     killed = threading.Event()
 
@@ -143,7 +141,7 @@ def test_a_killed_process_is_replaced_and_costs_nobody_an_answer(
     assert shared.state.name == "ready"
 
 
-def test_a_process_that_hangs_is_replaced_and_too_much_is_refused_meanwhile(
+def test_a_hanging_process_is_replaced_and_a_full_queue_refuses_meanwhile(
     shared: Any, images: Any, vectors: Any
 ) -> None:
     restarts = shared.statistics().restarts
@@ -155,6 +153,7 @@ def test_a_process_that_hangs_is_replaced_and_too_much_is_refused_meanwhile(
         with pytest.raises(ServiceError) as caught:
             shared.encode_images(images[:1])
         assert caught.value.code == "too-busy"
+        assert caught.value.retry_after is not None
         assert caught.value.retry_after >= 1
         patient = threading.Thread(target=shared.patient.encode_images, args=(images[:1],))
         patient.start()
@@ -181,20 +180,20 @@ def damaged_checkpoint(folder: Any) -> Any:
     return open_checkpoint(str(folder))
 
 
-def test_a_poisoned_item_fails_alone_and_closing_finishes_what_was_taken(
+def test_an_item_that_crashes_the_process_fails_alone_and_closing_finishes_the_others(
     tmp_path: Path, encoder: Any, images: Any, vectors: Any
 ) -> None:
     """Texts that the model has no number for share batches with others."""
     words = ["CT", "pneumothorax", "chest", "lung", "breast", "left"]
-    asked = [[f"{word} {n}" for word in words] for n in range(8)]
-    asked[3][4] = "a nodule"
+    requests = [[f"{word} {n}" for word in words] for n in range(8)]
+    requests[3][4] = "a nodule"
     shared = SharedEncoder(damaged_checkpoint(tmp_path / "damaged"), device="cpu")
     with ThreadPoolExecutor(9) as pool:
-        answers = [pool.submit(shared.encode_texts, texts) for texts in asked]
+        answers = [pool.submit(shared.encode_texts, texts) for texts in requests]
         pictures = pool.submit(shared.encode_images, images)
         wait_for(lambda: shared.statistics().waiting == 48 + len(images))
         shared.close(60.0)
-        for i, (texts, answer) in enumerate(zip(asked, answers, strict=True)):
+        for i, (texts, answer) in enumerate(zip(requests, answers, strict=True)):
             if i == 3:
                 with pytest.raises(ModelError, match="text 4;") as caught:
                     answer.result()
@@ -211,7 +210,7 @@ def test_a_poisoned_item_fails_alone_and_closing_finishes_what_was_taken(
     assert refused.value.code == "shutting-down"
 
 
-def test_a_model_that_cannot_be_loaded_is_down_and_says_why(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_is_reported(tmp_path: Path) -> None:
     shutil.copytree(TINY, tmp_path / "gone")
     checkpoint = open_checkpoint(str(tmp_path / "gone"))
     (tmp_path / "gone" / "model.safetensors").unlink()
@@ -237,10 +236,11 @@ sys.stdin.read()
 """
 
 
-def test_the_process_ends_with_a_parent_that_is_killed() -> None:
+def test_the_process_ends_when_its_parent_is_killed() -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", ORPHAN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert parent.stdout is not None
     child = psutil.Process(int(parent.stdout.readline()))
     parent.kill()
     parent.communicate()

@@ -1,4 +1,4 @@
-"""What schemathesis must be told: how instances travel in a STOW-RS body, and what there is to ask about."""
+"""Hooks of schemathesis: the encoding of a STOW-RS body, and known values for parameters."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any
 
 import schemathesis
 
-# Known values by the name of a parameter or field; most of what is drawn would never meet one.
+# Known values by the name of a parameter or field; random values would hardly ever equal one.
 KNOWN: dict[str, list[Any]] = json.loads(os.environ.get("CONTRACT_KNOWN", "{}"))
 _VALID = re.compile(r"[0-9A-Za-z._-]{1,64}")
 _OFTEN, _SELDOM = 60, 4
 
 
-@schemathesis.serializer("multipart/related")  # type: ignore[untyped-decorator]
+@schemathesis.serializer("multipart/related")
 def related(_context: Any, value: Any) -> bytes:
-    """One part with whatever was drawn; without a boundary in its header the body is refused as a whole."""
+    """One part with the generated value; without a boundary in the header the whole body is refused."""
     content = value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
     return b"--b\r\nContent-Type: application/dicom\r\n\r\n" + content + b"\r\n--b--\r\n"
 
 
 @schemathesis.hook
 def map_path_parameters(context: Any, path_parameters: Any) -> Any:
-    """Put known values in the place of some; what deletes meets one now and then."""
+    """Replace some values by known ones, few of them in operations that delete."""
     return _mixed(path_parameters, _SELDOM if context.operation.method == "delete" else _OFTEN)
 
 
 @schemathesis.hook
 def map_body(_context: Any, body: Any) -> Any:
-    """The same for fields of bodies."""
+    """Replace some fields of bodies by known values."""
     return _mixed(body, _OFTEN)
 
 
@@ -42,13 +42,13 @@ def _mixed(values: Any, percent: int) -> Any:
 
 
 def _chosen(name: str, value: Any, percent: int) -> Any:
-    """A known value for `percent` of those that are drawn, always the same for the same. What is drawn to be
-    refused stays.
+    """A known value for `percent` of those that are checksum, always the same for the same. What is checksum
+    to be refused stays.
     """
-    known, drawn = KNOWN.get(name), zlib.crc32(repr(value).encode("utf-8", "replace"))
+    known, checksum = KNOWN.get(name), zlib.crc32(repr(value).encode("utf-8", "replace"))
     is_valid = (
         type(value) is int if name == "image_id" else isinstance(value, str) and _VALID.fullmatch(value)
     )
-    if not known or not is_valid or drawn % 100 >= percent:
+    if not known or not is_valid or checksum % 100 >= percent:
         return value
-    return known[drawn // 100 % len(known)]
+    return known[checksum // 100 % len(known)]

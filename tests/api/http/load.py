@@ -1,4 +1,4 @@
-"""Clients that ask one service all at once, and what they saw."""
+"""Concurrent clients of one service, and the answers and errors they saw."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from medsiglip.client.client import ApiError, Client
-from medsiglip.client.retried_requests import may_pass
+from medsiglip.client.connection import may_pass
 
 
 @dataclass
@@ -30,21 +30,21 @@ class Seen:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, kind: str, seconds: float) -> None:
-        """One answer."""
+        """Record one answer."""
         with self.lock:
             self.seconds.setdefault(kind, []).append(seconds)
 
     @property
     def all_seconds(self) -> list[float]:
-        """Of all kinds."""
+        """The number of answers of all kinds."""
         return [one for kind in self.seconds.values() for one in kind]
 
     def percentile(self, percent: float) -> float:
         """Of all answers, in seconds."""
         return float(np.percentile(self.all_seconds, percent))
 
-    def told(self) -> str:
-        """A line for each kind."""
+    def summary(self) -> str:
+        """Figures as text, a line for each kind."""
         lines = [
             f"{kind}: {len(found)}, p50 {np.median(found) * 1e3:.0f} ms, "
             f"p99 {np.percentile(found, 99) * 1e3:.0f} ms"
@@ -58,7 +58,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Work:
-    """What is asked about: studies of the archive, files of them, and files that are not in it yet."""
+    """The data of requests: studies of the archive, files of them, and files that are not in it yet."""
 
     studies: Sequence[str]
     files: Sequence[Path]
@@ -117,7 +117,7 @@ def _send(make: Callable[[], Client], work: Work, seen: Seen, until: float) -> N
                 time.sleep(0.2)
 
 
-def _timed(kind: str, call: Callable[[], object], seen: Seen) -> Any:  # type: ignore[no-untyped-def]
+def _timed(kind: str, call: Callable[[], object], seen: Seen) -> Any:
     begun = time.perf_counter()
     try:
         answer = call()

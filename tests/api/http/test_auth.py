@@ -1,4 +1,4 @@
-"""Who gets in: keys, scopes, limits, and the names that are answered to."""
+"""API keys, scopes, rate limits, and the host names that are answered without a key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from sqlalchemy import event
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import problems
 from medsiglip.api.http.auth import KEY_SECONDS, Caller, Gate, requires
-from medsiglip.api.http.rate_limits import TokenBuckets
 from medsiglip.api.settings import Settings
 from medsiglip.index.case_index import CaseIndex
 
@@ -30,8 +29,8 @@ class Clock:
 
 
 @dataclass
-class Door:
-    """An application of two routes behind a gate whose clock the test turns."""
+class GuardedApp:
+    """An application of two routes behind a gate whose clock the test sets."""
 
     client: TestClient
     index: CaseIndex
@@ -58,7 +57,7 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def door(tmp_path: Path, settings: Settings) -> Iterator[Door]:
+def guarded(tmp_path: Path, settings: Settings) -> Iterator[GuardedApp]:
     app = FastAPI()
     problems.install(app)
 
@@ -74,43 +73,47 @@ def door(tmp_path: Path, settings: Settings) -> Iterator[Door]:
     with CaseIndex.open(tmp_path / "home") as index:
         app.state.gate = Gate(index.api_keys, settings, clock=clock)
         with TestClient(app, base_url="http://127.0.0.1:8000") as client:
-            yield Door(client, index, clock, app.state.gate)
+            yield GuardedApp(client, index, clock, app.state.gate)
 
 
-def test_scopes(door: Door) -> None:
-    _, reader = door.index.api_keys.create("reader", ["read"])
-    _, admin = door.index.api_keys.create("admin", ["admin"])
-    assert (door.code(reader), door.code(reader, "POST")) == ("ok", "missing-scope")
-    assert (door.code(admin), door.code(admin, "POST")) == ("ok", "ok")
-    assert door.ask(reader).json() == "reader"
-    assert door.ask(reader, "POST").status_code == 403
+def test_scopes(guarded: GuardedApp) -> None:
+    _, reader = guarded.index.api_keys.create("reader", ["read"])
+    _, admin = guarded.index.api_keys.create("admin", ["admin"])
+    assert (guarded.code(reader), guarded.code(reader, "POST")) == ("ok", "missing-scope")
+    assert (guarded.code(admin), guarded.code(admin, "POST")) == ("ok", "ok")
+    assert guarded.ask(reader).json() == "reader"
+    assert guarded.ask(reader, "POST").status_code == 403
 
 
-def test_who_shows_no_key_is_told_which_scheme(door: Door) -> None:
-    door.index.api_keys.create("one", ["read"])
-    for answer in (door.ask(), door.ask(Authorization="Basic YTpi"), door.ask(Authorization="Bearer")):
+def test_a_missing_key_is_answered_with_the_scheme(guarded: GuardedApp) -> None:
+    guarded.index.api_keys.create("one", ["read"])
+    for answer in (
+        guarded.ask(),
+        guarded.ask(Authorization="Basic YTpi"),
+        guarded.ask(Authorization="Bearer"),
+    ):
         assert (answer.status_code, answer.json()["code"]) == (401, "no-key")
         assert answer.headers["www-authenticate"] == "Bearer"
-    assert door.code("msk_" + "0" * 12 + "_" + "0" * 64) == "wrong-key"
+    assert guarded.code("msk_" + "0" * 12 + "_" + "0" * 64) == "wrong-key"
     assert (
-        door.client.get("/cases", headers={"Authorization": "Bearer é".encode()}).json()["code"]
+        guarded.client.get("/cases", headers={b"Authorization": "Bearer é".encode()}).json()["code"]
         == "wrong-key"
     )
 
 
-def test_a_revoked_key_opens_at_most_for_the_time_it_is_remembered(door: Door) -> None:
-    made, shown = door.index.api_keys.create("one", ["read"])
-    assert door.code(shown) == "ok"
-    door.index.api_keys.revoke(made.id)
-    assert door.code(shown) == "ok"
-    door.clock.now += KEY_SECONDS
-    assert door.code(shown) == "wrong-key"
+def test_a_revoked_key_is_accepted_at_most_while_it_is_cached(guarded: GuardedApp) -> None:
+    made, shown = guarded.index.api_keys.create("one", ["read"])
+    assert guarded.code(shown) == "ok"
+    guarded.index.api_keys.revoke(made.id)
+    assert guarded.code(shown) == "ok"
+    guarded.clock.now += KEY_SECONDS
+    assert guarded.code(shown) == "wrong-key"
 
 
-def test_a_remembered_key_ends_at_its_hour(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cached_key_expires_in_time(guarded: GuardedApp, monkeypatch: pytest.MonkeyPatch) -> None:
     end = datetime.now(UTC) + timedelta(hours=1)
-    _, shown = door.index.api_keys.create("one", ["read"], expires_at=end)
-    assert door.gate.identify(shown, "127.0.0.1").name == "one"
+    _, shown = guarded.index.api_keys.create("one", ["read"], expires_at=end)
+    assert guarded.gate.identify(shown, "127.0.0.1").name == "one"
 
     class Later(datetime):
         @classmethod
@@ -118,30 +121,30 @@ def test_a_remembered_key_ends_at_its_hour(door: Door, monkeypatch: pytest.Monke
             return end
 
     monkeypatch.setattr("medsiglip.api.http.auth.datetime", Later)
-    assert door.gate.remembered(shown) is None
+    assert guarded.gate.cached_caller(shown) is None
 
 
-def test_a_known_key_costs_no_question_to_the_database(door: Door) -> None:
-    _, shown = door.index.api_keys.create("one", ["read"])
-    asked: list[str] = []
+def test_a_cached_key_costs_no_query(guarded: GuardedApp) -> None:
+    _, shown = guarded.index.api_keys.create("one", ["read"])
+    statements: list[str] = []
     event.listen(
-        door.index._database._engine,
+        guarded.index._database._engine,
         "before_cursor_execute",
-        lambda _connection, _cursor, statement, *_: asked.append(statement),
+        lambda _connection, _cursor, statement, *_: statements.append(statement),
     )
-    assert door.code(shown) == "ok"
-    assert asked
-    asked.clear()
-    assert [door.code(shown) for _ in range(3)] == ["ok"] * 3
-    assert not asked
+    assert guarded.code(shown) == "ok"
+    assert statements
+    statements.clear()
+    assert [guarded.code(shown) for _ in range(3)] == ["ok"] * 3
+    assert not statements
 
 
-def test_the_first_key_closes_the_door(door: Door) -> None:
-    assert (door.code(), door.code(method="POST")) == ("ok", "ok")
-    assert door.code("whatever-an-openai-client-sends") == "ok"
-    _, shown = door.index.api_keys.create("one", ["read"])
-    door.clock.now += KEY_SECONDS
-    assert (door.code(), door.code(shown)) == ("no-key", "ok")
+def test_requests_need_a_key_once_the_first_is_made(guarded: GuardedApp) -> None:
+    assert (guarded.code(), guarded.code(method="POST")) == ("ok", "ok")
+    assert guarded.code("whatever-an-openai-client-sends") == "ok"
+    _, shown = guarded.index.api_keys.create("one", ["read"])
+    guarded.clock.now += KEY_SECONDS
+    assert (guarded.code(), guarded.code(shown)) == ("no-key", "ok")
 
 
 @pytest.mark.parametrize(
@@ -161,30 +164,32 @@ def test_the_first_key_closes_the_door(door: Door) -> None:
         ("", "foreign-host"),
     ],
 )
-def test_without_a_key_only_loopback_names_are_answered(door: Door, host: str, code: str) -> None:
-    assert door.code(host=host) == code
-    _, shown = door.index.api_keys.create("one", ["read"])
-    door.clock.now += KEY_SECONDS
-    assert door.code(shown, host=host) == "ok"
+def test_while_there_is_no_key_only_loopback_names_are_answered(
+    guarded: GuardedApp, host: str, code: str
+) -> None:
+    assert guarded.code(host=host) == code
+    _, shown = guarded.index.api_keys.create("one", ["read"])
+    guarded.clock.now += KEY_SECONDS
+    assert guarded.code(shown, host=host) == "ok"
 
 
-def test_a_gate_is_open_until_a_key_was_made(door: Door) -> None:
-    assert door.gate.is_open()
-    made, _ = door.index.api_keys.create("one", ["read"])
-    door.clock.now += KEY_SECONDS
-    assert not door.gate.is_open()
-    door.index.api_keys.revoke(made.id)
-    door.clock.now += KEY_SECONDS
-    assert not door.gate.is_open()
+def test_a_gate_is_open_until_the_first_key_is_made(guarded: GuardedApp) -> None:
+    assert guarded.gate.is_open()
+    made, _ = guarded.index.api_keys.create("one", ["read"])
+    guarded.clock.now += KEY_SECONDS
+    assert not guarded.gate.is_open()
+    guarded.index.api_keys.revoke(made.id)
+    guarded.clock.now += KEY_SECONDS
+    assert not guarded.gate.is_open()
 
 
-def test_a_flood_of_wrong_keys_stops_its_sender_alone(door: Door) -> None:
-    _, known = door.index.api_keys.create("known", ["read"])
-    assert door.code(known) == "ok"
+def test_a_flood_of_wrong_keys_blocks_only_its_sender(guarded: GuardedApp) -> None:
+    _, known = guarded.index.api_keys.create("known", ["read"])
+    assert guarded.code(known) == "ok"
 
     def guess(number: int, address: str) -> str:
         try:
-            return door.gate.identify(f"{number:064x}", address).name
+            return guarded.gate.identify(f"{number:064x}", address).name
         except ServiceError as error:
             return error.code
 
@@ -193,29 +198,29 @@ def test_a_flood_of_wrong_keys_stops_its_sender_alone(door: Door) -> None:
     assert codes == ["wrong-key"] * allowed + ["rate-limited"] * (60 - allowed)
     assert 0 < allowed < 60
     assert guess(1, "198.51.100.8") == "wrong-key"
-    door.clock.now += 60
+    guarded.clock.now += 60
     assert guess(1, "198.51.100.7") == "wrong-key"
 
 
-def test_addresses_of_one_ipv6_network_are_one_sender(door: Door) -> None:
-    door.index.api_keys.create("known", ["read"])
+def test_addresses_of_one_ipv6_network_count_as_one_sender(guarded: GuardedApp) -> None:
+    guarded.index.api_keys.create("known", ["read"])
     codes = set()
     for number in range(60):
         with pytest.raises(ServiceError) as caught:
-            door.gate.identify(f"{number:064x}", f"2001:db8::{number:x}")
+            guarded.gate.identify(f"{number:064x}", f"2001:db8::{number:x}")
         codes.add(caught.value.code)
     assert codes == {"wrong-key", "rate-limited"}
 
 
-def test_a_flood_does_not_stop_a_key_from_the_same_address_that_was_seen(door: Door) -> None:
-    _, known = door.index.api_keys.create("known", ["read"])
-    assert door.code(known) == "ok"
-    codes = [door.code(f"{number:064x}") for number in range(40)]
+def test_a_flood_does_not_block_a_cached_key_from_the_same_address(guarded: GuardedApp) -> None:
+    _, known = guarded.index.api_keys.create("known", ["read"])
+    assert guarded.code(known) == "ok"
+    codes = [guarded.code(f"{number:064x}") for number in range(40)]
     assert codes[-1] == "rate-limited"
-    answer = door.ask("0" * 64)
+    answer = guarded.ask("0" * 64)
     assert (answer.status_code, int(answer.headers["retry-after"]) >= 1) == (429, True)
-    door.clock.now += KEY_SECONDS
-    assert door.code(known) == "ok"
+    guarded.clock.now += KEY_SECONDS
+    assert guarded.code(known) == "ok"
 
 
 class TestLimits:
@@ -223,35 +228,17 @@ class TestLimits:
     def settings(self) -> Settings:
         return Settings(rate_limit=60, rate_burst=5)
 
-    def test_each_key_has_its_own(self, door: Door) -> None:
-        _, one = door.index.api_keys.create("one", ["read"])
-        _, two = door.index.api_keys.create("two", ["read"])
-        assert [door.code(one) for _ in range(6)] == ["ok"] * 5 + ["rate-limited"]
-        assert door.code(two) == "ok"
-        answer = door.ask(one)
+    def test_each_key_has_its_own_limit(self, guarded: GuardedApp) -> None:
+        _, one = guarded.index.api_keys.create("one", ["read"])
+        _, two = guarded.index.api_keys.create("two", ["read"])
+        assert [guarded.code(one) for _ in range(6)] == ["ok"] * 5 + ["rate-limited"]
+        assert guarded.code(two) == "ok"
+        answer = guarded.ask(one)
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
-        door.clock.now += 1
-        assert [door.code(one) for _ in range(2)] == ["ok", "rate-limited"]
+        guarded.clock.now += 1
+        assert [guarded.code(one) for _ in range(2)] == ["ok", "rate-limited"]
 
-    def test_what_is_refused_counts_too(self, door: Door) -> None:
-        _, one = door.index.api_keys.create("one", ["read"])
-        codes = [door.code(one, "POST") for _ in range(6)]
+    def test_refused_requests_count(self, guarded: GuardedApp) -> None:
+        _, one = guarded.index.api_keys.create("one", ["read"])
+        codes = [guarded.code(one, "POST") for _ in range(6)]
         assert codes == ["missing-scope"] * 5 + ["rate-limited"]
-
-
-def test_a_bucket_fills_at_its_rate_and_no_further() -> None:
-    clock = Clock()
-    buckets = TokenBuckets(30, 3, clock=clock)
-    assert [buckets.take("a") for _ in range(4)] == [0, 0, 0, pytest.approx(2)]
-    clock.now += 1
-    assert buckets.wait("a") == pytest.approx(1)
-    assert buckets.wait("b") == 0
-    clock.now += 1000
-    assert [buckets.take("a") > 0 for _ in range(5)] == [False, False, False, True, True]
-
-
-def test_buckets_are_bounded() -> None:
-    buckets = TokenBuckets(60, 1, clock=Clock())
-    for number in range(20_000):
-        buckets.take(str(number))
-    assert len(buckets._buckets) <= 10_000

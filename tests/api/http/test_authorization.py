@@ -1,4 +1,4 @@
-"""Every route with every scope, with no key and with keys that open nothing, against a table written here."""
+"""Every route with every scope, without a key and with invalid keys, against a table of required scopes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ UNDESCRIBED = {"/openapi.json", "/docs", "/docs/{name}"}
 
 @dataclass(frozen=True)
 class Service:
-    """A server with a key of each scope and three that open nothing."""
+    """A server with a key of each scope and three invalid ones."""
 
     client: TestClient
     routes: frozenset[tuple[str, str]]
@@ -104,7 +104,7 @@ def test_the_table_has_every_route_and_no_other(service: Service) -> None:
     assert service.routes == TABLE.keys()
 
 
-def test_nothing_answers_that_is_not_described(service: Service) -> None:
+def test_every_route_is_in_the_openapi_description(service: Service) -> None:
     def every(routes: Iterable[Any]) -> Iterator[Any]:
         for route in routes:
             inner = getattr(route, "original_router", None)
@@ -117,7 +117,7 @@ def test_nothing_answers_that_is_not_described(service: Service) -> None:
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_each_scope_opens_its_routes_alone(service: Service, scope: str) -> None:
+def test_each_scope_opens_only_its_routes(service: Service, scope: str) -> None:
     opened = {route: service.status(*route, service.opening[scope]) for route in TABLE}
     for route, needed in TABLE.items():
         if needed in (None, scope) or scope == "admin":
@@ -127,13 +127,13 @@ def test_each_scope_opens_its_routes_alone(service: Service, scope: str) -> None
 
 
 @pytest.mark.parametrize("kind", ["revoked", "expired", "wrong", "none"])
-def test_what_opens_nothing(service: Service, kind: str) -> None:
+def test_invalid_keys_are_refused_everywhere(service: Service, kind: str) -> None:
     for route, needed in TABLE.items():
         status = service.status(*route, service.useless.get(kind))
         assert (status == 401) is (needed is not None), route
 
 
-def test_a_key_is_taken_from_the_header_alone(service: Service) -> None:
+def test_a_key_is_accepted_only_in_the_header(service: Service) -> None:
     key = service.opening["admin"]
     assert service.client.get(f"/v1/jobs?key={key}&access_token={key}").status_code == 401
     assert service.client.get("/v1/jobs", headers={"X-API-Key": key}).status_code == 401
@@ -141,7 +141,7 @@ def test_a_key_is_taken_from_the_header_alone(service: Service) -> None:
     assert service.client.get("/v1/jobs", headers={"Authorization": f"bearer {key}"}).status_code == 200
 
 
-def test_no_key_stands_in_the_catalogue_or_the_description(service: Service) -> None:
+def test_no_key_is_in_the_catalogue_or_the_description(service: Service) -> None:
     home: Path = service.client.app.state.server.settings.home  # type: ignore[attr-defined]
     written = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
     for key in (*service.opening.values(), *service.useless.values()):

@@ -1,4 +1,4 @@
-"""The whole OpenAPI description, tried by schemathesis: the service neither fails nor breaks its word."""
+"""The service follows its OpenAPI description, as tested by schemathesis."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import pytest
 
 from tests.api.conftest import Home, Phantoms
 from tests.api.live_service import LiveService, live_service
-from tests.api.service_processes import ROOT
+from tests.repository import ROOT
 
-# Not held: what is valid by the schema may still be refused, such as a study that is not there or two
-# questions in one; a draft is there when its job is done, not when it was ordered; a job that DELETE
-# cancelled is still told; and so many wrong keys from one address are refused with 429 (test_authorization
-# tries every route without a key and with a wrong one).
+# Checks that do not apply: a request that is valid by the schema may still be refused, such as one for a
+# missing study; a draft exists when its job is done, not when it was requested; a job that DELETE cancelled
+# still exists; and so many wrong keys from one address are refused with 429 (test_authorization tries every
+# route without a key and with a wrong one).
 LEFT_OUT = "positive_data_acceptance,ensure_resource_availability,use_after_free,ignored_auth"
 
 
 def known(tried: LiveService, phantoms: Phantoms) -> dict[str, list[Any]]:
-    """What there is to ask about: studies, images, a probe, drafts, a route, and the job that made each."""
+    """Known values: studies, images, a probe, drafts, a routing rule, and the job that made each."""
     with tried.client() as client:
         studies = client.studies()
         jobs = [client.draft(one.study_instance_uid) for one in studies[:6]]
@@ -54,7 +54,7 @@ def known(tried: LiveService, phantoms: Phantoms) -> dict[str, list[Any]]:
         pytest.param("examples,coverage,fuzzing,stateful", 100, 2, marks=pytest.mark.campaign),
     ],
 )
-def test_no_failure_and_no_breach(
+def test_the_service_follows_its_openapi_description(
     home: Home, phantoms: Phantoms, tmp_path: Path, phases: str, examples: int, seed: int
 ) -> None:
     roots = {"MEDSIGLIP_INGEST_ROOTS": str(phantoms.dicom), "MEDSIGLIP_UPLOAD_PAUSE_SECONDS": "5"}

@@ -1,4 +1,4 @@
-"""What browsers send for the pages of other sites, to every path, while there is no key and once there is."""
+"""Requests that browsers send for pages of other sites, to every path, with and without API keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH")
 
 @dataclass(frozen=True)
 class Sent:
-    """How something sends requests, and on which paths these are answered."""
+    """The requests of one kind of sender, and the paths on which they are answered."""
 
     what: str
     answered: Literal["everywhere", "nowhere", "pages"]
@@ -39,7 +39,7 @@ def sent_by_browser(
     answered: Literal["everywhere", "nowhere", "pages"],
     fetch: str,
     methods: tuple[str, ...] = ("GET",),
-    **headers: str,
+    **headers: Any,
 ) -> Sent:
     """`fetch` holds Sec-Fetch-Site, -Mode and -Dest, as Chromium 150 sends them."""
     names = ("Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest")
@@ -47,9 +47,9 @@ def sent_by_browser(
     return Sent(what, answered, methods, {**dict(zip(names, fetch.split(), strict=True)), **given})
 
 
-CLICK = {"Sec_Fetch_User": "?1", "Upgrade_Insecure_Requests": "1"}
-FORM = {"Content_Type": "application/x-www-form-urlencoded"}
-ASKS = {"Access_Control_Request_Method": "POST"}
+CLICK: dict[str, Any] = {"Sec_Fetch_User": "?1", "Upgrade_Insecure_Requests": "1"}
+FORM: dict[str, Any] = {"Content_Type": "application/x-www-form-urlencoded"}
+ASKS: dict[str, Any] = {"Access_Control_Request_Method": "POST"}
 SENDERS = (
     sent_by_browser("<img>", "nowhere", "cross-site no-cors image"),
     sent_by_browser("<img> of another port", "nowhere", "same-site no-cors image"),
@@ -131,7 +131,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.mark.parametrize("sent", SENDERS, ids=lambda sent: sent.what)
-def test_who_is_answered_where(service: Service, sent: Sent) -> None:
+def test_which_senders_are_answered_on_which_paths(service: Service, sent: Sent) -> None:
     for path in service.paths:
         for method in sent.methods:
             is_answered = sent.answered == "everywhere" or (sent.answered == "pages" and path in PAGES)
@@ -141,12 +141,12 @@ def test_who_is_answered_where(service: Service, sent: Sent) -> None:
                 assert code == "200"
 
 
-def test_pages_are_what_a_person_reads(service: Service) -> None:
+def test_pages_answer_with_html(service: Service) -> None:
     kinds = {path: service.client.get(path).headers.get("content-type", "") for path in service.paths}
     assert {path for path, kind in kinds.items() if kind.startswith("text/html")} == PAGES
 
 
-def test_a_refusal_is_a_problem_and_says_the_cure(service: Service) -> None:
+def test_a_refusal_is_a_problem_with_its_cure(service: Service) -> None:
     answer = service.client.get("/v1/studies", headers={"Sec-Fetch-Site": "cross-site"})
     assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
     assert "medsiglip keys create" in answer.json()["detail"]
@@ -154,7 +154,7 @@ def test_a_refusal_is_a_problem_and_says_the_cure(service: Service) -> None:
     assert answer.headers["x-request-id"] == answer.json()["request_id"]
 
 
-def test_of_a_foreign_request_no_body_is_read(service: Service) -> None:
+def test_the_body_of_a_cross_site_request_is_not_read(service: Service) -> None:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -169,34 +169,34 @@ def test_of_a_foreign_request_no_body_is_read(service: Service) -> None:
     assert sent[0]["status"] == 403
 
 
-def test_a_health_check_asks_no_catalogue(tmp_path: Path) -> None:
+def test_a_health_check_costs_no_query(tmp_path: Path) -> None:
     never_started = TestClient(create_app(Settings(home=tmp_path / "home")), base_url=OWN)
     assert never_started.get("/healthz").json() == {"status": "ok"}
     assert not (tmp_path / "home").exists()
 
 
-def test_an_origin_of_the_settings_may_ask(tmp_path: Path) -> None:
+def test_an_origin_of_the_settings_is_answered(tmp_path: Path) -> None:
     app = create_app(Settings(home=tmp_path / "home", cors_origins=VIEWER))
     fetch = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
     with TestClient(app, base_url=OWN) as client:
         for method, path in (("GET", "/v1/studies"), ("POST", "/v1/search"), ("GET", "/healthz")):
-            asked = {"Access-Control-Request-Method": method}
-            preflight = client.options(path, headers={**fetch, **asked, "Origin": VIEWER})
+            preflight_headers = {"Access-Control-Request-Method": method}
+            preflight = client.options(path, headers={**fetch, **preflight_headers, "Origin": VIEWER})
             assert preflight.status_code == 200
             assert preflight.headers["access-control-allow-origin"] == VIEWER
             answer = client.request(method, path, headers={**fetch, "Origin": VIEWER})
             assert answer.status_code != 403
             assert answer.headers["access-control-allow-origin"] == VIEWER
             for origin in (EVIL, VIEWER + ".evil.example", "http://viewer.example", "null"):
-                for headers in ({**fetch, **asked}, fetch):
-                    how = "OPTIONS" if asked.items() <= headers.items() else method
+                for headers in ({**fetch, **preflight_headers}, fetch):
+                    how = "OPTIONS" if preflight_headers.items() <= headers.items() else method
                     refused = client.request(how, path, headers={**headers, "Origin": origin})
                     assert (refused.status_code, refused.json()["code"]) == (403, "cross-site")
         picture = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
         assert client.get("/v1/studies", headers=picture).status_code == 403
 
 
-def test_once_there_is_a_key_the_key_decides(tmp_path: Path) -> None:
+def test_once_there_is_a_key_cross_site_requests_need_it(tmp_path: Path) -> None:
     app = create_app(Settings(home=tmp_path / "home"))
     with TestClient(app, base_url=OWN) as client:
         _, key = app.state.server.archive.index.api_keys.create("one", ["read"])

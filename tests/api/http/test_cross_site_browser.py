@@ -50,7 +50,7 @@ UNROUTED = "(none)"
 
 
 class Site(ThreadingHTTPServer):
-    """Somebody else's site on a port of this machine: one page, and what its script found out."""
+    """Another site on a port of this machine: one page, and what its script could read."""
 
     def __init__(self, url: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -13,7 +13,7 @@ from tests.api.live_service import LiveService
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-def test_the_page_shows_every_route(service: LiveService, tmp_path: Path) -> None:
+def test_the_docs_page_shows_every_route(service: LiveService, tmp_path: Path) -> None:
     ran = subprocess.run(
         [
             *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
@@ -32,7 +32,7 @@ def test_the_page_shows_every_route(service: LiveService, tmp_path: Path) -> Non
     assert "ERR_NAME_NOT_RESOLVED" not in ran.stderr
 
 
-def test_it_asks_nobody_else(service: LiveService) -> None:
+def test_the_docs_page_loads_nothing_from_other_hosts(service: LiveService) -> None:
     with service.http() as http:
         page = http.get("/docs")
         assert page.status_code == 200

@@ -1,4 +1,4 @@
-"""Everything that can be wrong from outside: one clear message, the right exit code, and the archive as it
+"""Failures from outside: one clear message, the right exit code, and the archive as it
 was.
 """
 
@@ -78,7 +78,7 @@ def test_a_model_that_does_not_match_the_archive(
     intact(own_home)
 
 
-def test_a_home_remembers_its_model(changed_checkpoint: Make, phantoms: Phantoms, tmp_path: Path) -> None:
+def test_a_home_keeps_its_model(changed_checkpoint: Make, phantoms: Phantoms, tmp_path: Path) -> None:
     folder = changed_checkpoint(nudge)
     one = sorted(phantoms.dicom.rglob("*.dcm"))[0]
     first = run("--home", tmp_path / "home", "--model", folder, "--json", "ingest", one).json
@@ -97,7 +97,7 @@ def test_no_checkpoint_at_all(own_home: Home, tmp_path: Path) -> None:
     intact(own_home)
 
 
-def test_an_empty_folder_is_done_at_once_and_says_so(own_home: Home, tmp_path: Path) -> None:
+def test_an_empty_folder_is_reported(own_home: Home, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     report = own_home.run("ingest", tmp_path / "empty").json
     assert report["files"] == 0
@@ -106,14 +106,14 @@ def test_an_empty_folder_is_done_at_once_and_says_so(own_home: Home, tmp_path: P
     intact(own_home)
 
 
-def test_a_folder_that_is_not_there(own_home: Home, tmp_path: Path) -> None:
+def test_a_missing_folder(own_home: Home, tmp_path: Path) -> None:
     failed = own_home.run("ingest", tmp_path / "absent")
     assert failed.code == 1
     assert failed.error["code"] == "no-such-path"
     intact(own_home)
 
 
-def test_broken_files_are_quarantined_and_the_rest_goes_on(
+def test_broken_files_are_quarantined_and_the_others_ingested(
     own_home: Home, phantoms: Phantoms, tmp_path: Path
 ) -> None:
     folder = tmp_path / "in"
@@ -161,7 +161,7 @@ def public_folder() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become an ordinary user")
-def test_what_an_ordinary_user_may_not_read(public_folder: Path) -> None:
+def test_files_without_read_permission(public_folder: Path) -> None:
     (public_folder / "before").mkdir()
     (public_folder / "before" / "text.dcm").write_text("text")
     folder = public_folder / "in"

@@ -69,7 +69,7 @@ def generated(service: LiveService, tmp_path_factory: pytest.TempPathFactory) ->
         text=True,
         check=True,
     )
-    # It knows neither multipart/related nor, for answers, pictures and lines of JSON.
+    # The generator supports neither multipart/related nor responses that are pictures or lines of JSON.
     lines = (told.stdout + told.stderr).splitlines()
     left_out = [line for line in lines if line.startswith("WARNING")]
     assert sorted(line.split()[3] for line in left_out) == [
@@ -81,7 +81,7 @@ def generated(service: LiveService, tmp_path_factory: pytest.TempPathFactory) ->
     return folder
 
 
-def test_it_asks_and_understands(service: LiveService, generated: Path, phantoms: Phantoms) -> None:
+def test_a_generated_client_works(service: LiveService, generated: Path, phantoms: Phantoms) -> None:
     file = next(iter(sorted(phantoms.dicom.rglob("*.dcm"))))
     environment = {
         **os.environ,

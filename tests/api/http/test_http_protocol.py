@@ -1,4 +1,4 @@
-"""What comes before a request is one: garbage, endless and slow heads."""
+"""Bytes that are no request: garbage, endless and slow heads."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def answer(connection: socket.socket) -> tuple[int, dict[str, object]]:
         b"GET /v1/studies?where=" + b"0" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
     ],
 )
-def test_what_is_no_request_is_a_problem(service: LiveService, sent: bytes) -> None:
+def test_invalid_http_is_a_problem(service: LiveService, sent: bytes) -> None:
     with connect(service) as connection:
         connection.sendall(sent)
         status, problem = answer(connection)
     assert (status, problem["code"]) in [(400, "bad-http"), (431, "head-too-large")]
 
 
-def test_a_head_that_does_not_end_is_cut_off(service: LiveService) -> None:
+def test_an_endless_head_is_refused(service: LiveService) -> None:
     with connect(service) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Endless: ")
         time.sleep(0.5)  # what comes together with the first bytes is not counted
@@ -66,12 +66,12 @@ def test_long_queries_below_the_limit_and_many_requests_on_one_connection_are_an
 ) -> None:
     with service.http() as http:
         for size in (10, 60_000, 20, 60_000, 30):
-            told = http.get("/healthz", params={"x": "a" * size})
-            assert told.status_code == 200
+            refusals = http.get("/healthz", params={"x": "a" * size})
+            assert refusals.status_code == 200
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:
-    """An application that says nothing but 200."""
+    """An application that always answers 200."""
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body"})
@@ -91,8 +91,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         thread.join()
 
 
-def test_slow_heads_are_given_up(hasty: int) -> None:
-    """All at once: one says nothing, one stops in its first request, one in its second."""
+def test_slow_heads_are_refused(hasty: int) -> None:
+    """Three connections at once: one sends nothing, one stops in its first request, one in its second."""
     with ExitStack() as opened:
         silent, half, later = (
             opened.enter_context(socket.create_connection(("127.0.0.1", hasty), timeout=60)) for _ in range(3)
@@ -101,11 +101,11 @@ def test_slow_heads_are_given_up(hasty: int) -> None:
         later.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert later.recv(65536).startswith(b"HTTP/1.1 200")
         later.sendall(b"GET / HT")
-        told = [answer(connection) for connection in (silent, half, later)]
-    assert [(status, problem["code"]) for status, problem in told] == [(408, "head-too-slow")] * 3
+        refusals = [answer(connection) for connection in (silent, half, later)]
+    assert [(status, problem["code"]) for status, problem in refusals] == [(408, "head-too-slow")] * 3
 
 
-def test_who_sends_a_head_in_time_may_take_time_for_the_rest(hasty: int) -> None:
+def test_a_body_may_come_slowly_after_its_head(hasty: int) -> None:
     with socket.create_connection(("127.0.0.1", hasty), timeout=60) as connection:
         for _ in range(2):
             connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
@@ -114,7 +114,7 @@ def test_who_sends_a_head_in_time_may_take_time_for_the_rest(hasty: int) -> None
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
 
 
-def test_a_head_that_begins_behind_a_long_body_is_taken(hasty: int) -> None:
+def test_a_head_after_a_long_body_is_accepted(hasty: int) -> None:
     first = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 180000\r\n\r\n" + b"x" * 180_000
     with socket.create_connection(("127.0.0.1", hasty), timeout=60) as connection:
         connection.sendall(first + b"GET / HTTP/1.1\r\nHo")

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: who sees which, cancellation, and their news as events."""
+"""Jobs over HTTP: who sees which, cancellation, and progress as events."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_caller_sees_the_jobs_of_its_own_key_and_an_admin_all(service: Service
         assert service.ask("admin", f"/{odd}").status_code == 404
 
 
-def test_paths_are_for_the_admin_and_names_of_uploaded_files_for_their_sender(service: Service) -> None:
+def test_only_admins_see_paths_and_senders_see_names_of_their_files(service: Service) -> None:
     skipped = [
         {"path": "/srv/received/7/a/b.dcm", "code": "x"},
         {"path": "/srv/elsewhere/c.dcm", "code": "y"},
@@ -92,11 +92,11 @@ def test_paths_are_for_the_admin_and_names_of_uploaded_files_for_their_sender(se
     assert for_admin == [{"path": "a/b.dcm", "code": "x"}, skipped[1]]
     shown = service.ask("one", f"/{job.id}").json()["result"]
     assert shown == {"files": 2, "skipped": [{"path": "a/b.dcm", "code": "x"}, {"code": "y"}]}
-    [(_, _, told)] = events(service.ask("one", f"/{job.id}/events").text)
-    assert told["result"] == shown
+    [(_, _, news)] = events(service.ask("one", f"/{job.id}/events").text)
+    assert news["result"] == shown
 
 
-def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_asked_to_end(service: Service) -> None:
+def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_when_it_stops(service: Service) -> None:
     waiting = service.submit("one")
     assert service.ask("one", f"/{waiting.id}", "DELETE").json()["status"] == "cancelled"
     running = service.submit("one")
@@ -106,7 +106,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_asked_to_end(servi
     assert service.queue.beat(claimed) == "cancel"
 
 
-def test_events_tell_every_follower_until_the_job_has_ended(service: Service) -> None:
+def test_every_follower_gets_events_until_the_job_has_ended(service: Service) -> None:
     job = service.submit("one")
 
     def work() -> None:
@@ -130,14 +130,14 @@ def test_events_tell_every_follower_until_the_job_has_ended(service: Service) ->
         thread.join(30)
     assert len(texts) == 3
     for text in texts:
-        told = events(text)
-        assert [name for name, _, _ in told][:-1] == ["progress"] * (len(told) - 1)
-        name, last, final = told[-1]
+        news = events(text)
+        assert [name for name, _, _ in news][:-1] == ["progress"] * (len(news) - 1)
+        name, last, final = news[-1]
         assert (name, final["result"], final["status"]) == ("done", {"images": 2}, "done")
         assert last == service.queue.get(job.id).change
-        changes = [change for _, change, _ in told]
+        changes = [change for _, change, _ in news]
         assert changes == sorted(set(changes))
-        assert {one["progress"]["done"] for _, _, one in told} >= {0, 1, 2}
+        assert {one["progress"]["done"] for _, _, one in news} >= {0, 1, 2}
     seen = service.ask("one", f"/{job.id}/events", **{"Last-Event-ID": str(last - 1)})
     assert [name for name, _, _ in events(seen.text)] == ["done"]
     assert service.ask("one", f"/{job.id}/events", **{"Last-Event-ID": str(last)}).status_code == 204
@@ -149,12 +149,13 @@ def test_streams_end_with_the_server(service: Service) -> None:
     texts: list[str] = []
     follower = threading.Thread(target=lambda: texts.append(service.ask("one", f"/{job.id}/events").text))
     follower.start()
-    while not getattr(service.client.app.state, "job_followers", None):  # type: ignore[attr-defined]
+    state: Any = service.client.app.state  # type: ignore[attr-defined]
+    while not getattr(state, "job_followers", None):
         time.sleep(0.02)
     time.sleep(0.2)
     portal = service.client.portal
     assert portal is not None
-    portal.call(service.client.app.state.job_followers.close)  # type: ignore[attr-defined]
+    portal.call(state.job_followers.close)
     follower.join(10)
     assert [name for name, _, _ in events(texts[0])] == ["progress"]
-    assert service.client.app.state.job_followers._followed == {}  # type: ignore[attr-defined]
+    assert state.job_followers._followed == {}

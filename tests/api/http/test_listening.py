@@ -1,4 +1,4 @@
-"""Where the server listens, and where it does not."""
+"""The addresses that the server listens on, and those that it refuses."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def refused(index: CaseIndex, host: str, port: int = 0) -> str:
     return caught.value.code
 
 
-def test_beyond_loopback_only_with_a_key(index: CaseIndex) -> None:
+def test_listening_beyond_loopback_needs_a_key(index: CaseIndex) -> None:
     own = socket.gethostbyname(socket.gethostname())
     for host in ("0.0.0.0", "::", "", *([own] if not own.startswith("127.") else [])):
         assert refused(index, host) == "key-needed"
     key, _ = index.api_keys.create("one", ["read"])
-    index.api_keys.revoke(key.id)  # the door was closed once and for all
+    index.api_keys.revoke(key.id)  # a revoked key counts as well
     with ExitStack() as stack:
         [opened] = map(stack.enter_context, open_sockets("0.0.0.0", 0, index.api_keys))
         assert url_of("0.0.0.0", [opened]) == f"http://0.0.0.0:{opened.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
-def test_port_0_takes_a_free_one_on_every_address_of_the_host(index: CaseIndex, host: str) -> None:
+def test_port_0_takes_the_same_free_port_on_every_address(index: CaseIndex, host: str) -> None:
     with ExitStack() as stack:
         opened = [stack.enter_context(one) for one in open_sockets(host, 0, index.api_keys)]
         ports = {one.getsockname()[1] for one in opened}
@@ -51,6 +51,6 @@ def test_port_0_takes_a_free_one_on_every_address_of_the_host(index: CaseIndex, 
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1", "a..b", "\u0000"])
-def test_what_is_no_address_of_this_machine_is_said(index: CaseIndex, host: str) -> None:
+def test_an_address_of_another_machine_is_refused(index: CaseIndex, host: str) -> None:
     index.api_keys.create("one", ["read"])
     assert refused(index, host) == "bad-host"

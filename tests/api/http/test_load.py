@@ -1,4 +1,4 @@
-"""Many clients at once: no error, no lost job; and a server that is killed while they ask."""
+"""Many clients at once: no error, no lost job; and a server that is killed under load."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Server:
 
 
 def check(server: Server, jobs: list[str]) -> None:
-    """Every accepted job ended well, and the index is whole."""
+    """Every accepted job succeeded, and the index is intact."""
     with server.client(retries=5) as client:
         eventually(lambda: all(client.job(job).is_final for job in jobs), 120)
         ended = [client.job(job) for job in jobs]
@@ -79,7 +79,7 @@ def test_many_clients_see_no_error(
     with server.client() as client:
         eventually(client.is_ready)
     seen = run_load(server.client, work, clients=clients, seconds=seconds)
-    print(f"\n{seen.told()}\np99 / p50 = {seen.percentile(99) / seen.percentile(50):.2f}")
+    print(f"\n{seen.summary()}\np99 / p50 = {seen.percentile(99) / seen.percentile(50):.2f}")
     assert seen.errors == []
     assert not seen.passing, "a server that runs refuses nothing at this load"
     assert len(seen.jobs) >= 1
@@ -105,7 +105,7 @@ def test_a_server_killed_under_load_loses_nothing(
     disturbing.start()
     seen = run_load(server.client, work, clients=clients, seconds=9 * kills + 3)
     disturbing.join()
-    print(f"\n{seen.told()}")
+    print(f"\n{seen.summary()}")
     assert seen.errors == []
     assert sum(seen.passing.values()) > 0, "the kills were noticed"
     check(server, seen.jobs)

@@ -1,4 +1,4 @@
-"""Long filters, heads and ranges: answered or refused at once, while the service goes on answering others."""
+"""Long filters, heads and ranges are answered or refused at once and do not block other requests."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from medsiglip.api.http.multipart import Parts
+from medsiglip.api.http.multipart import Parts, Received
 from medsiglip.api.http.routes.docs import router
-from medsiglip.api.http.uploads import Received
 from medsiglip.api.settings import Settings
 from tests.api.conftest import Home
 from tests.api.live_service import LiveService
@@ -26,7 +25,7 @@ MANY = 2000
 
 @pytest.mark.parametrize("words", [("study", "list"), ("search", "--text", "x")])
 @pytest.mark.parametrize("text", [BLANKS, "=" * 4000, "label:" + "a" * 4000, "a" * 4000])
-def test_the_command_line_refuses_a_filter_that_says_nothing(
+def test_the_command_line_refuses_a_long_invalid_filter(
     home: Home, words: tuple[str, ...], text: str
 ) -> None:
     ran = home.run(*words, "--where", text)
@@ -34,7 +33,7 @@ def test_the_command_line_refuses_a_filter_that_says_nothing(
     assert len(ran.error["message"]) < 1000
 
 
-def test_the_service_refuses_it_and_answers_others_meanwhile(service: LiveService) -> None:
+def test_the_service_refuses_it_and_answers_other_requests_meanwhile(service: LiveService) -> None:
     with service.http("read") as http, ThreadPoolExecutor(12) as threads:
         listed = [threads.submit(http.get, "/v1/studies", params={"where": BLANKS}) for _ in range(4)]
         question = {"text": "x", "where": [BLANKS]}
@@ -88,7 +87,7 @@ HEADERS: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_long_headers_end_no_service(service: LiveService, name: str) -> None:
+def test_the_service_survives_long_headers(service: LiveService, name: str) -> None:
     method, path, value = HEADERS[name]
     header = {"a key": "authorization"}.get(name, name.split(" ")[0].replace("boundary", "content-type"))
     with service.http("admin") as http:
@@ -118,7 +117,7 @@ BODIES: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_long_bodies_end_no_service(service: LiveService, name: str) -> None:
+def test_the_service_survives_long_bodies(service: LiveService, name: str) -> None:
     method, path, body = BODIES[name]
     with service.http("admin") as http:
         answer = http.request(method, path, headers={"content-type": "application/json"}, content=body)
@@ -140,7 +139,7 @@ def test_long_bodies_end_no_service(service: LiveService, name: str) -> None:
         ("", "="),
     ],
 )
-def test_the_work_on_a_range_grows_with_it(first: str, again: str) -> None:
+def test_parsing_a_range_takes_linear_time(first: str, again: str) -> None:
     app = FastAPI()
     app.include_router(router)
 
@@ -182,7 +181,7 @@ PARTS: dict[str, Callable[[int], bytes]] = {
 
 @pytest.mark.parametrize("pieces", [1, 7, 100_000])
 @pytest.mark.parametrize("kind", PARTS)
-def test_the_work_on_a_form_grows_with_it(tmp_path: Path, kind: str, pieces: int) -> None:
+def test_parsing_a_form_takes_linear_time(tmp_path: Path, kind: str, pieces: int) -> None:
     settings = Settings(home=tmp_path)
 
     def read(body: bytes) -> None:
@@ -202,6 +201,11 @@ def test_the_work_on_a_form_grows_with_it(tmp_path: Path, kind: str, pieces: int
 def test_the_head_of_a_part_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
     parts = Parts(Received(tmp_path), b"b", ("file",), Settings(home=tmp_path))
     parts.write(b"--b\r\nContent-Disposition: form-data; ")
-    error: Any = refusal(lambda: [parts.write(b"a" * 1000) for _ in range(100)])
+
+    def write() -> None:
+        for _ in range(100):
+            parts.write(b"a" * 1000)
+
+    error: Any = refusal(write)
     assert error is not None
     assert error.code == "bad-multipart"

@@ -1,4 +1,4 @@
-"""What happens around every request, seen from outside."""
+"""The middleware, tested through requests."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def app(settings: Settings) -> FastAPI:
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """What the server writes; logging is put back afterwards."""
+    """The log of the server; logging is restored afterwards."""
     root = logging.getLogger()
     former = root.handlers, root.level
     stream = io.StringIO()
@@ -67,7 +67,7 @@ def client(app: FastAPI) -> Iterator[TestClient]:
 
 @pytest.fixture
 def keyed(client: TestClient, app: FastAPI, tmp_path: Path) -> TestClient:
-    """The same once there is a key."""
+    """The same application with an API key."""
     (tmp_path / "key").write_text(SECRET)
     take_bootstrap_key(app.state.server.archive.index, tmp_path / "key")
     return client
@@ -77,7 +77,7 @@ def lines(log: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.getvalue().splitlines()]
 
 
-def test_every_answer_has_headers_that_keep_it_safe(client: TestClient) -> None:
+def test_every_response_has_the_security_headers(client: TestClient) -> None:
     for path in ("/healthz", "/v1/jobs", "/v1/nothing", "/nothing", "/openapi.json", "/v1/fails/1"):
         headers = client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -122,14 +122,14 @@ def test_without_a_key_no_body_is_read(keyed: TestClient, app: FastAPI) -> None:
     assert keyed.post("/v1/echo", content=b"x" * 300, headers=OWN).json() == 300
 
 
-def test_paths_that_need_a_key_whether_they_are_there_or_not(keyed: TestClient) -> None:
+def test_protected_paths_need_a_key_whether_they_exist_or_not(keyed: TestClient) -> None:
     for path in ("/v1/jobs", "/v1/nothing", "/v1", "/dicom-web/studies"):
         assert keyed.get(path).status_code == 401, path
     assert keyed.get(f"{LOOPBACK}//v1/jobs").status_code == 404
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_bodies_have_a_limit_but_for_uploads(client: TestClient, chunked: bool) -> None:
+def test_bodies_other_than_uploads_have_a_limit(client: TestClient, chunked: bool) -> None:
     def content(size: int) -> Any:
         return iter([b"x" * (size // 2), b"x" * (size - size // 2)]) if chunked else b"x" * size
 
@@ -140,7 +140,7 @@ def test_bodies_have_a_limit_but_for_uploads(client: TestClient, chunked: bool) 
     assert client.post("/v1/echo", content=content(5000), headers=upload).json() == 5000
 
 
-def test_one_line_for_a_request_without_paths(keyed: TestClient, log: io.StringIO) -> None:
+def test_the_log_has_one_line_for_a_request_without_its_path(keyed: TestClient, log: io.StringIO) -> None:
     keyed.get("/v1/jobs/1.2.840.99?name=Doe", headers={**OWN, "X-Request-ID": "r-1"})
     (line,) = lines(log)
     assert line["route"] == "/v1/jobs/{job_id}"
@@ -152,7 +152,7 @@ def test_one_line_for_a_request_without_paths(keyed: TestClient, log: io.StringI
     assert SECRET not in log.getvalue()
 
 
-def test_a_defect_is_told_by_kind_and_place_alone(client: TestClient, log: io.StringIO) -> None:
+def test_the_log_has_only_type_and_place_of_a_defect(client: TestClient, log: io.StringIO) -> None:
     answer = client.get("/v1/fails/1.2.3", headers={"X-Request-ID": "r-2"})
     assert (answer.status_code, answer.json()["code"]) == (500, "unexpected")
     assert answer.headers["content-type"] == "application/problem+json"
@@ -161,12 +161,12 @@ def test_a_defect_is_told_by_kind_and_place_alone(client: TestClient, log: io.St
     assert "in fails" in reason["error"]
     assert reason["request_id"] == line["request_id"] == "r-2"
     assert line["status"] == 500
-    for told in (log.getvalue(), answer.text):
-        assert "Doe" not in told
-        assert "1.2.3" not in told
+    for output in (log.getvalue(), answer.text):
+        assert "Doe" not in output
+        assert "1.2.3" not in output
 
 
-def test_a_line_of_text_is_one_line(client: TestClient, log: io.StringIO) -> None:
+def test_a_text_record_is_one_line(client: TestClient, log: io.StringIO) -> None:
     configure_logging("text", log)
     client.get("/healthz")
     logging.getLogger("medsiglip").warning("two\nlines")
@@ -177,12 +177,14 @@ def test_a_line_of_text_is_one_line(client: TestClient, log: io.StringIO) -> Non
     assert "two\\nlines" in written[1]
 
 
-def test_other_origins_are_let_in_by_name(client: TestClient) -> None:
-    asked = {"Origin": "https://viewer.example", "Access-Control-Request-Method": "POST"}
-    allowed = client.options("/v1/echo", headers={**asked, "Access-Control-Request-Headers": "authorization"})
+def test_origins_of_the_settings_are_allowed(client: TestClient) -> None:
+    preflight = {"Origin": "https://viewer.example", "Access-Control-Request-Method": "POST"}
+    allowed = client.options(
+        "/v1/echo", headers={**preflight, "Access-Control-Request-Headers": "authorization"}
+    )
     assert allowed.status_code == 200
     assert allowed.headers["access-control-allow-origin"] == "https://viewer.example"
-    other = client.options("/v1/echo", headers={**asked, "Origin": "https://evil.example"})
+    other = client.options("/v1/echo", headers={**preflight, "Origin": "https://evil.example"})
     assert (other.status_code, other.json()["code"]) == (403, "cross-site")
     assert "access-control-allow-origin" not in other.headers
     assert client.post("/v1/echo", content=b"x", headers={"Origin": "https://viewer.example"}).json() == 1
@@ -193,10 +195,10 @@ class TestWithoutOrigins:
     def settings(self, tmp_path: Path) -> Settings:
         return Settings(home=tmp_path / "home")
 
-    def test_no_origin_is_let_in(self, client: TestClient) -> None:
+    def test_by_default_no_origin_is_allowed(self, client: TestClient) -> None:
         answer = client.get("/v1/jobs", headers={"Origin": "https://viewer.example"})
         assert not [name for name in answer.headers if name.startswith("access-control")]
-        asked = {"Origin": "https://viewer.example", "Access-Control-Request-Method": "POST"}
-        refused = client.options("/v1/echo", headers=asked)
+        preflight = {"Origin": "https://viewer.example", "Access-Control-Request-Method": "POST"}
+        refused = client.options("/v1/echo", headers=preflight)
         assert (refused.status_code, refused.json()["code"]) == (403, "cross-site")
         assert not [name for name in refused.headers if name.startswith("access-control")]

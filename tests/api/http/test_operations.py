@@ -1,4 +1,4 @@
-"""Health, readiness and figures of a server on a real archive with a real model."""
+"""Health, readiness and metrics of a server on a real archive with a real model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from medsiglip.api.archive.archive import Archive
-from medsiglip.api.archive.single_flight import HeldAnswer
+from medsiglip.api.archive.single_flight import SingleFlight
 from medsiglip.api.http.app import create_app
 from medsiglip.api.http.metrics import ArchiveCollector
 from medsiglip.api.http.routes.operations import watch
@@ -41,8 +41,8 @@ def started(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
 
 @pytest.fixture
 def app(started: TestClient) -> FastAPI:
-    """Its application, which has counted and checked nothing yet."""
-    found: Any = started.app
+    """Its application, with empty metrics and no cached checks."""
+    found = cast(FastAPI, started.app)
     again(found)
     return found
 
@@ -78,16 +78,16 @@ def checks(client: TestClient) -> dict[str, bool]:
 
 
 def again(app: FastAPI) -> None:
-    """Forget what was found before."""
+    """Drop cached checks and metrics."""
     watch(app, app.state.server.archive)
 
 
-def test_a_server_that_works_is_ready(client: TestClient) -> None:
+def test_a_working_server_is_ready(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
     assert checks(client) == dict.fromkeys(("database", "disk", "encoder", "search"), True)
 
 
-def test_an_empty_archive_is_ready_once_the_model_is_there(tmp_path: Path) -> None:
+def test_an_empty_archive_is_ready_once_the_model_is_loaded(tmp_path: Path) -> None:
     app = create_app(Settings(home=tmp_path / "home"))
     with TestClient(app, base_url=LOOPBACK) as client:
         assert [name for name, ok in checks(client).items() if not ok] == ["encoder"]
@@ -107,7 +107,7 @@ def test_a_full_disk_is_not_ready(app: FastAPI, client: TestClient) -> None:
         archive.settings = former
 
 
-def test_a_damaged_index_is_not_ready_and_alive(own_home: Home) -> None:
+def test_with_a_damaged_index_the_server_is_alive_but_not_ready(own_home: Home) -> None:
     for shard in (own_home.path / "vectors").rglob("*.parquet"):
         shard.write_bytes(b"")
     shutil.rmtree(own_home.path / "faiss", ignore_errors=True)
@@ -129,13 +129,13 @@ def test_a_model_of_another_space_is_not_ready(own_home: Home, changed_checkpoin
     assert failed == {"encoder": "space-mismatch"}
 
 
-def test_figures_are_those_of_the_archive(app: FastAPI, client: TestClient) -> None:
+def test_metrics_are_those_of_the_archive(app: FastAPI, client: TestClient) -> None:
     info = app.state.server.archive.index_info()
     app.state.server.archive.index.jobs.submit("probe", {"name": "x"})
     for _ in range(3):
         client.get("/v1/jobs/nothing")
-    app.state.metrics.uploaded("taken", 100)
-    app.state.metrics.uploaded("upload-too-large")
+    app.state.metrics.count_upload("taken", 100)
+    app.state.metrics.count_upload("upload-too-large")
     found = figures(client)
     assert found[("medsiglip_archive_up", ())] == 1
     assert found[("medsiglip_index_studies", ())] == info["studies"]
@@ -144,15 +144,15 @@ def test_figures_are_those_of_the_archive(app: FastAPI, client: TestClient) -> N
     assert found[("medsiglip_jobs", (("kind", "probe"), ("status", "queued")))] == 1
     events = app.state.server.archive.index.audit.head()[0]
     assert found[("medsiglip_audit_events_total", ())] == events > 0
-    asked = (("method", "GET"), ("route", "/v1/jobs/{job_id}"), ("status", "404"))
-    assert found[("medsiglip_http_requests_total", asked)] == 3
-    assert found[("medsiglip_http_request_seconds_count", asked[:2])] == 3
+    labels = (("method", "GET"), ("route", "/v1/jobs/{job_id}"), ("status", "404"))
+    assert found[("medsiglip_http_requests_total", labels)] == 3
+    assert found[("medsiglip_http_request_seconds_count", labels[:2])] == 3
     assert found[("medsiglip_uploads_total", (("outcome", "taken"),))] == 1
     assert found[("medsiglip_upload_bytes_total", ())] == 100
     assert found[("process_resident_memory_bytes", ())] > 1 << 20
 
 
-def test_recall_is_told_once_it_was_measured(client: TestClient) -> None:
+def test_recall_is_exported_once_it_is_measured(client: TestClient) -> None:
     deadline = time.monotonic() + 60
     while ("medsiglip_index_recall", ()) not in (found := figures(client)):
         assert time.monotonic() < deadline
@@ -160,14 +160,14 @@ def test_recall_is_told_once_it_was_measured(client: TestClient) -> None:
     assert found[("medsiglip_index_recall", ())] == 1
 
 
-def test_clients_cannot_make_series(client: TestClient) -> None:
+def test_clients_cannot_create_time_series(client: TestClient) -> None:
     for number in range(5):
         client.request(f"ODD{number}", f"/v1/nothing/{number}")
     routes = {labels for name, labels in figures(client) if name == "medsiglip_http_requests_total"}
     assert len([labels for labels in routes if ("route", "(none)") in labels]) == 1
 
 
-def test_two_applications_have_figures_of_their_own(tmp_path: Path) -> None:
+def test_two_applications_have_separate_metrics(tmp_path: Path) -> None:
     apps = [create_app(Settings(home=tmp_path / name)) for name in ("a", "b")]
     with TestClient(apps[0], base_url=LOOPBACK) as one, TestClient(apps[1], base_url=LOOPBACK) as two:
         one.get("/healthz")
@@ -175,14 +175,14 @@ def test_two_applications_have_figures_of_their_own(tmp_path: Path) -> None:
     assert counted == [1, 0]
 
 
-def test_a_model_in_this_process_has_no_figures(own_home: Home) -> None:
+def test_a_model_in_this_process_has_no_metrics(own_home: Home) -> None:
     with Archive(own_home.path) as archive:
         names = {family.name for family in ArchiveCollector(archive).collect()}
     assert "medsiglip_index_images" in names
     assert not any(name.startswith("medsiglip_encoder") for name in names)
 
 
-def test_figures_of_a_shared_encoder(app: FastAPI, client: TestClient) -> None:
+def test_metrics_of_a_shared_encoder(app: FastAPI, client: TestClient) -> None:
     encoder = app.state.server.archive.encoder
     kind = ("kind", "image")
     assert all(checks(client).values())
@@ -203,7 +203,7 @@ def test_figures_of_a_shared_encoder(app: FastAPI, client: TestClient) -> None:
     assert found[("medsiglip_encoder_waiting", ())] == 0
 
 
-def test_a_model_that_was_killed_comes_back(app: FastAPI, client: TestClient) -> None:
+def test_a_killed_model_is_restarted(app: FastAPI, client: TestClient) -> None:
     os.kill(app.state.server.archive.encoder.process_id, signal.SIGKILL)
     deadline = time.monotonic() + 60
     while figures(client)[("medsiglip_encoder_restarts_total", ())] < 1 or not all(checks(client).values()):
@@ -212,18 +212,18 @@ def test_a_model_that_was_killed_comes_back(app: FastAPI, client: TestClient) ->
         time.sleep(0.05)
 
 
-def test_many_who_ask_cost_one_answer() -> None:
-    asked: list[int] = []
+def test_concurrent_calls_share_one_computation() -> None:
+    calls: list[int] = []
     go = threading.Event()
 
     def slow() -> int:
-        asked.append(1)
+        calls.append(1)
         go.wait(30)
-        return len(asked)
+        return len(calls)
 
     now = [0.0]
-    held = HeldAnswer(slow, 2.0, clock=lambda: now[0])
-    assert held.get(0.01) is None  # it hangs, and nobody waits longer than he says
+    held = SingleFlight(slow, 2.0, clock=lambda: now[0])
+    assert held.get(0.01) is None  # it hangs, and no call waits longer than its timeout
     assert held.get(0.01) is None
     answers: list[int | None] = []
     threads = [threading.Thread(target=lambda: answers.append(held.get(30))) for _ in range(5)]
@@ -238,8 +238,8 @@ def test_many_who_ask_cost_one_answer() -> None:
     assert held.get(30) == 2
 
 
-def test_an_answer_that_fails_is_tried_again() -> None:
-    outcomes = iter([ValueError("no"), 7])
+def test_a_failed_computation_is_repeated() -> None:
+    outcomes: Iterator[Exception | int] = iter([ValueError("no"), 7])
 
     def unsure() -> int:
         found = next(outcomes)
@@ -248,7 +248,7 @@ def test_an_answer_that_fails_is_tried_again() -> None:
         return found
 
     now = [0.0]
-    held = HeldAnswer(unsure, 2.0, clock=lambda: now[0])
+    held = SingleFlight(unsure, 2.0, clock=lambda: now[0])
     assert held.get(30) is None
     now[0] = 3
     assert held.get(30) == 7

@@ -1,4 +1,4 @@
-"""What a client is told of an error: enough to act, and nothing of the machine."""
+"""Errors as clients see them: enough to act on, and nothing about the machine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from medsiglip.api.errors import ServiceError, explain
-from medsiglip.api.http.problems import KEEPERS, STATUSES, problem_of
+from medsiglip.api.http.problems import ADMINISTRATOR_PROBLEMS, STATUSES, problem_of
 from medsiglip.index.errors import CatalogError
 
 HOME = Path("/srv/ward-7/home")
 
 
-@pytest.mark.parametrize("code", KEEPERS)
-def test_what_the_keeper_must_mend_names_no_place(code: str) -> None:
+@pytest.mark.parametrize("code", ADMINISTRATOR_PROBLEMS)
+def test_a_problem_for_the_administrator_names_no_place(code: str) -> None:
     answer = problem_of(CatalogError(code, f"{HOME} has a defect."))
     body = json.loads(bytes(answer.body))
     assert (body["code"], body["status"]) == (code, answer.status_code)
@@ -47,6 +47,6 @@ def test_waits_are_rounded_up() -> None:
     assert problem_of(ServiceError("rate-limited", "wait.", 0.01)).headers["retry-after"] == "1"
 
 
-def test_every_code_that_is_the_keepers_is_not_the_askers() -> None:
-    assert all(STATUSES.get(code, 500) >= 500 for code in KEEPERS)
+def test_a_problem_for_the_administrator_is_a_server_error() -> None:
+    assert all(STATUSES.get(code, 500) >= 500 for code in ADMINISTRATOR_PROBLEMS)
     assert explain(ServiceError("x", "y")) is not None

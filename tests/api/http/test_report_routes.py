@@ -1,4 +1,4 @@
-"""Reports and routes over HTTP: jobs, decisions, exports, who may, and what the audit trail keeps."""
+"""Reports and routing rules over HTTP: jobs, decisions, exports, scopes and the audit trail."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_report_is_ordered_read_edited_accepted_and_exported(service: Service)
     assert actions == [*expected, "report-view"]
 
 
-def test_routes_are_put_tried_run_and_removed(service: Service) -> None:
+def test_routing_rules_are_stored_tested_run_and_removed(service: Service) -> None:
     rule = {"studies": "all", "modality": ["CR", "DX"], "total": 1}
     assert service.ask("admin", "PUT", "/routes/chest", rule).json()["rule"] == rule
     tried = service.ask("admin", "POST", "/routes/chest/test").json()
@@ -114,12 +114,14 @@ WHO: list[tuple[str, str, Any, set[str]]] = [
 ]
 
 
-def test_every_verb_asks_for_its_scope(service: Service) -> None:
+def test_every_operation_needs_its_scope(service: Service) -> None:
     draft = service.drafted()
     for method, path, body, allowed in WHO:
-        told = body and {name: service.study if value == "STUDY" else value for name, value in body.items()}
+        body_sent = body and {
+            name: service.study if value == "STUDY" else value for name, value in body.items()
+        }
         for scope in SCOPES:
-            answer = service.ask(scope, method, path.replace("DRAFT", draft), told)
+            answer = service.ask(scope, method, path.replace("DRAFT", draft), body_sent)
             may = answer.status_code in (200, 202)
             if scope in ("report", "admin") and answer.status_code == 409:
                 continue  # the one before has settled the draft
@@ -145,10 +147,10 @@ def test_every_verb_asks_for_its_scope(service: Service) -> None:
         ("DELETE", "/routes/nothing", None, 404, "unknown-route"),
     ],
 )
-def test_what_cannot_be_done_is_a_problem_with_a_code(
+def test_failures_are_problems_with_a_code(
     service: Service, method: str, path: str, body: Any, status: int, code: str
 ) -> None:
-    told = body and {name: service.study if value == "STUDY" else value for name, value in body.items()}
-    answer = service.ask("admin", method, path, told)
+    body_sent = body and {name: service.study if value == "STUDY" else value for name, value in body.items()}
+    answer = service.ask("admin", method, path, body_sent)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"

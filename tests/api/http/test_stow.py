@@ -1,4 +1,4 @@
-"""STOW-RS from senders that nobody here wrote: dicomweb-client, and Orthanc's DICOMweb plugin."""
+"""STOW-RS from independent senders: dicomweb-client, and Orthanc's DICOMweb plugin."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -55,14 +56,16 @@ def test_dicomweb_client_stores_instances(service: LiveService, client: Client, 
     ]
     assert "FailedSOPSequence" not in answer
     for one in sent:
-        eventually(lambda one=one: found(client, one.StudyInstanceUID))
+        eventually(partial(found, client, one.StudyInstanceUID))
     again = pacs.store_instances(sent[:1], study_instance_uid=sent[0].StudyInstanceUID)
     assert len(again.ReferencedSOPSequence) == 1
     with pytest.raises(Exception, match="409"):
         pacs.store_instances(sent[:1], study_instance_uid="1.2.3")
 
 
-def test_what_holds_no_picture_is_refused_by_its_class(service: LiveService, phantoms: Phantoms) -> None:
+def test_instances_without_an_image_are_refused_by_sop_class(
+    service: LiveService, phantoms: Phantoms
+) -> None:
     picture, document = renamed(phantoms, 0), renamed(phantoms, 1)
     document.SOPClassUID = document.file_meta.MediaStorageSOPClassUID = pydicom.uid.BasicTextSRStorage
     document.Modality = "SR"
@@ -88,7 +91,7 @@ def test_what_holds_no_picture_is_refused_by_its_class(service: LiveService, pha
         ({"Accept": "application/dicom+xml"}, 406),
     ],
 )
-def test_what_is_not_spoken_here(service: LiveService, headers: dict[str, str], status: int) -> None:
+def test_unsupported_media_types(service: LiveService, headers: dict[str, str], status: int) -> None:
     before = service.left_over()
     assert send(service, [b"x"], headers).status_code == status
     assert service.left_over() == before
@@ -124,7 +127,7 @@ def test_orthanc_sends_a_study(
 
 
 class orthanc:  # noqa: N801  (used as a context manager)
-    """An Orthanc of the test's own, which knows the service as a DICOMweb server."""
+    """An Orthanc server that has the service as a DICOMweb server."""
 
     def __init__(self, service: LiveService, folder: Path) -> None:
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""Uploads that mean harm or break off: clear answers, no failure of the service, and nothing left behind."""
+"""Malicious and aborted uploads: clear answers, no failure of the service, and no files left behind."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -32,7 +33,7 @@ def client(service: LiveService) -> Iterator[Client]:
 
 @pytest.fixture(autouse=True)
 def nothing_left(service: LiveService) -> Iterator[None]:
-    """Folders of uploads that were there before are all that are there after, once jobs have ended."""
+    """A test must leave no folder of an upload behind once its jobs have ended."""
     with service.http() as http:
 
         def no_job_runs() -> bool:
@@ -61,7 +62,7 @@ def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> byt
     return written.getvalue()
 
 
-def ingest(service: LiveService, client: Client, name: str, content: bytes) -> dict[str, object]:
+def ingest(service: LiveService, client: Client, name: str, content: bytes) -> dict[str, Any]:
     """The report of the ingest of one uploaded file."""
     with service.http("write") as http:
         answer = http.post("/v1/ingest", files={"file": (name, content)})
@@ -72,7 +73,7 @@ def ingest(service: LiveService, client: Client, name: str, content: bytes) -> d
             last = state
         del writer
     assert last.status == "done", last.error
-    found: dict[str, object] = last.result
+    found: dict[str, Any] = last.result
     return found
 
 
@@ -88,7 +89,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", [*NAMES, "C:\\x\\y.png", "", "  ", "\u202egnp.exe", "é" * 200])
-def test_no_name_is_a_path(name: str) -> None:
+def test_a_client_s_file_name_is_never_a_path(name: str) -> None:
     safe = safe_name(name)
     assert Path(safe).name == safe
     assert safe not in ("", ".", "..")
@@ -96,7 +97,7 @@ def test_no_name_is_a_path(name: str) -> None:
     assert "\0" not in safe
 
 
-def test_names_that_climb_land_in_the_upload_s_own_folder(service: LiveService) -> None:
+def test_names_with_dots_and_slashes_stay_in_the_folder_of_the_upload(service: LiveService) -> None:
     outside = set(service.home.rglob("*evil*"))
     with service.http("read") as http:
         for name in NAMES[:3]:
@@ -106,10 +107,10 @@ def test_names_that_climb_land_in_the_upload_s_own_folder(service: LiveService) 
     assert not Path("/etc/evil.png").exists()
 
 
-def test_zips_that_unpack_to_far_more_are_refused(service: LiveService, client: Client) -> None:
+def test_zip_bombs_are_refused(service: LiveService, client: Client) -> None:
     zeros = b"\0" * (64 << 20)
     report = ingest(service, client, "bomb.zip", zipped({f"{n}.dcm": zeros for n in range(20)}))
-    assert (report["embedded"], {one["code"] for one in report["quarantined"]}) == (  # type: ignore[attr-defined]
+    assert (report["embedded"], {one["code"] for one in report["quarantined"]}) == (
         0,
         {"archive-too-large"},
     )
@@ -117,10 +118,10 @@ def test_zips_that_unpack_to_far_more_are_refused(service: LiveService, client: 
     for _ in range(6):
         inner = zipped({"in.zip": inner})
     report = ingest(service, client, "nested.zip", inner)
-    assert (report["embedded"], len(report["quarantined"])) == (0, 1)  # type: ignore[arg-type]
+    assert (report["embedded"], len(report["quarantined"])) == (0, 1)
 
 
-def test_zip_members_cannot_climb(service: LiveService, client: Client) -> None:
+def test_zip_members_stay_in_the_folder_of_the_upload(service: LiveService, client: Client) -> None:
     marks = set(service.home.rglob("*climber*"))
     report = ingest(service, client, "climb.zip", zipped({"../../../climber.txt": b"x"}))
     assert report["embedded"] == 0
@@ -138,11 +139,13 @@ def test_zip_members_cannot_climb(service: LiveService, client: Client) -> None:
         ("half.zip", zipped({"a.png": png(4)})[:60]),
     ],
 )
-def test_wrong_types_are_lines_of_the_report(
+def test_files_of_wrong_types_are_in_the_report(
     service: LiveService, client: Client, name: str, content: bytes
 ) -> None:
     report = ingest(service, client, name, content)
-    [line] = [*report["skipped"], *report["quarantined"]]  # type: ignore[misc]
+    lines = report["skipped"] + report["quarantined"]
+    assert len(lines) == 1
+    line = lines[0]
     assert line["path"] == name
     assert report["embedded"] == 0
     with service.http("read") as http:
@@ -183,28 +186,30 @@ def head(service: LiveService, *more: str) -> str:
 PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.dcm"\r\n\r\n'
 
 
-def test_a_client_that_goes_away_leaves_nothing(service: LiveService) -> None:
+def test_an_aborted_upload_leaves_no_files(service: LiveService) -> None:
     for _ in range(5):
         raw(service, head(service, "Content-Length: 100000"), PART + b"x" * 5000, close=True)
     with service.http() as http:
         assert http.get("/healthz").status_code == 200
 
 
-def test_a_body_that_stops_short_is_refused(service: LiveService) -> None:
-    told = raw(service, head(service, f"Content-Length: {len(PART) + 10}"), PART + b"x" * 10, close=False)
-    assert b" 400 " in told.split(b"\r\n")[0]
-    assert b"upload-incomplete" in told
+def test_an_incomplete_body_is_refused(service: LiveService) -> None:
+    answer_bytes = raw(
+        service, head(service, f"Content-Length: {len(PART) + 10}"), PART + b"x" * 10, close=False
+    )
+    assert b" 400 " in answer_bytes.split(b"\r\n")[0]
+    assert b"upload-incomplete" in answer_bytes
 
 
-def test_a_client_that_stands_still_is_cut_off(service: LiveService) -> None:
+def test_an_idle_upload_is_refused(service: LiveService) -> None:
     begun = time.monotonic()
-    told = raw(service, head(service, "Content-Length: 100000"), PART + b"x", close=False, wait=30)
-    assert b" 408 " in told.split(b"\r\n")[0]
-    assert b"upload-too-slow" in told
+    answer_bytes = raw(service, head(service, "Content-Length: 100000"), PART + b"x", close=False, wait=30)
+    assert b" 408 " in answer_bytes.split(b"\r\n")[0]
+    assert b"upload-too-slow" in answer_bytes
     assert time.monotonic() - begun < 25, "the limit of this server is two seconds"
 
 
-def test_a_client_that_trickles_is_cut_off(service: LiveService) -> None:
+def test_a_slow_upload_is_refused(service: LiveService) -> None:
     place = urlsplit(service.url)
     with socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=15) as line:
         line.sendall(head(service, "Transfer-Encoding: chunked").replace("\n", "\r\n").encode())
@@ -252,7 +257,7 @@ def test_a_client_that_trickles_is_cut_off(service: LiveService) -> None:
         ),
     ],
 )
-def test_bodies_that_cannot_be_read(
+def test_invalid_multipart_bodies_are_refused(
     service: LiveService, content_type: str, body: bytes, status: int, code: str
 ) -> None:
     with service.http("write") as http:
@@ -270,10 +275,10 @@ def test_many_small_parts_are_counted(service: LiveService) -> None:
     assert (answer.status_code, answer.json()["code"]) == (413, "too-many-files")
 
 
-def test_an_upload_that_is_too_large_is_refused_before_it_comes(service: LiveService) -> None:
-    told = raw(service, head(service, f"Content-Length: {1 << 40}"), PART, close=False)
-    assert b" 413 " in told.split(b"\r\n")[0]
-    assert json.loads(told.partition(b"\r\n\r\n")[2])["code"] == "upload-too-large"
+def test_an_upload_that_announces_too_much_is_refused_at_once(service: LiveService) -> None:
+    answer_bytes = raw(service, head(service, f"Content-Length: {1 << 40}"), PART, close=False)
+    assert b" 413 " in answer_bytes.split(b"\r\n")[0]
+    assert json.loads(answer_bytes.partition(b"\r\n\r\n")[2])["code"] == "upload-too-large"
 
 
 def test_memory_does_not_grow_with_the_body(service: LiveService) -> None:
@@ -299,7 +304,7 @@ def test_memory_does_not_grow_with_the_body(service: LiveService) -> None:
     assert peak - before < 50 << 20, "200 MiB were sent"
 
 
-def test_a_fresh_connection_works_after_all_that(service: LiveService) -> None:
+def test_the_service_still_works_afterwards(service: LiveService) -> None:
     answer = httpx.get(f"{service.url}/readyz", timeout=60)
     eventually(lambda: httpx.get(f"{service.url}/readyz", timeout=60).status_code == 200)
     assert answer.status_code in (200, 503)

@@ -1,4 +1,4 @@
-"""The long form: two servers with their workers on one PostgreSQL, while all are killed now and then."""
+"""A long run of two servers with their workers on one PostgreSQL, all of them killed now and then."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RETRYABLE = {502, 503, 504, 429}
 
 
 class Cluster:
-    """Two servers that are started again when they were killed."""
+    """Two servers that are restarted when they were killed."""
 
     def __init__(self, home: Path, url: str) -> None:
         self._home = home
@@ -56,15 +56,15 @@ class Cluster:
             server.end()
 
     def job(self, number: int, job_id: str) -> dict[str, Any] | None:
-        """The job as a server tells it; None while it cannot."""
+        """The job as a server returns it; None while no server answers."""
         try:
             answer = httpx.get(f"{self.urls[number]}/v1/jobs/{job_id}", timeout=60)
         except httpx.TransportError:
             return None
         if answer.status_code in RETRYABLE:
             return None
-        told: dict[str, Any] = answer.raise_for_status().json()
-        return told
+        state: dict[str, Any] = answer.raise_for_status().json()
+        return state
 
 
 def images_of(index: CaseIndex) -> dict[tuple[str, str, int], np.ndarray]:
@@ -75,7 +75,7 @@ def images_of(index: CaseIndex) -> dict[tuple[str, str, int], np.ndarray]:
 
 
 def persist(call: Callable[[], T]) -> T:
-    """The answer of a call on the catalogue, when it is there again."""
+    """The result of a call on the catalogue, repeated until it is available."""
     while True:
         try:
             return call()
@@ -86,17 +86,18 @@ def persist(call: Callable[[], T]) -> T:
 
 
 @pytest.mark.campaign
-def test_nothing_is_lost_or_doubled_whatever_is_killed(
+def test_kills_lose_and_duplicate_nothing(
     tmp_path: Path, postgresql_server: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from medsiglip.phantoms.dicom import write_studies
+    from medsiglip.phantoms.writing import write_phantoms
 
     monkeypatch.setenv("MEDSIGLIP_INGEST_ROOTS", str(tmp_path))
 
     seed = random.SystemRandom().randrange(10**6)
     draw = random.Random(seed)
     print(f"seed {seed}")
-    folder = write_studies(tmp_path / "phantoms", 72, 5)
+    write_phantoms(tmp_path / "phantoms", 72, 5)
+    folder = tmp_path / "phantoms" / "dicom"
     run("--home", tmp_path / "whole", "ingest", folder)
     with CaseIndex.open(tmp_path / "whole") as whole:
         expected = images_of(whole)
@@ -131,8 +132,8 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed(
                 else:
                     getattr(cluster, disturbance)(draw.randrange(2))
                 for job in jobs:
-                    told = cluster.job(draw.randrange(2), job.id)
-                    assert told is None or told["status"] in ("queued", "running", "done"), (seed, told)
+                    state = cluster.job(draw.randrange(2), job.id)
+                    assert state is None or state["status"] in ("queued", "running", "done"), (seed, state)
             submit(patients)
             eventually(lambda: all(job.is_final for job in ended()), 300)
             print(dict(done), "attempts of each job:", [job.attempts for job in ended()])

@@ -1,4 +1,4 @@
-"""Servers and workers as processes: shared work, kills, restarts, orderly ends."""
+"""Servers and workers as processes: shared work, kills, restarts and shutdown."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ def test_two_servers_and_two_workers_share_a_database(
         assert len({one["macro_auroc"] for one in results}) == 1
         for worker in workers:
             worker.process.terminate()
-        told = [worker.answer()["jobs"] for worker in workers]
+        counts = [worker.answer()["jobs"] for worker in workers]
         assert [worker.process.wait(30) for worker in workers] == [0, 0]
-        assert sum(one.get("done", 0) for one in told) == len(jobs) + 4  # type: ignore[attr-defined]
+        assert sum(one.get("done", 0) for one in counts) == len(jobs) + 4  # type: ignore[attr-defined]
         waiting = index.jobs.submit("ingest", {"paths": ["/no/such/folder"]})
         with httpx.stream("GET", f"{urls[0]}/v1/jobs/{waiting.id}/events", timeout=60) as stream:
             lines = stream.iter_lines()
@@ -106,7 +106,7 @@ def test_two_servers_and_two_workers_share_a_database(
         assert servers[0].process.wait(30) == 0
 
 
-def test_a_worker_killed_in_mid_ingest_costs_one_attempt(
+def test_a_worker_killed_during_an_ingest_costs_one_attempt(
     tmp_path: Path, phantoms: Phantoms, start: Start
 ) -> None:
     with CaseIndex.open(tmp_path / "home") as index:
@@ -158,7 +158,7 @@ def test_the_worker_of_a_server_is_replaced_and_ends_with_it(tmp_path: Path, sta
         eventually(lambda: not psutil.pid_exists(third))
 
 
-def test_a_worker_outlasts_its_database(
+def test_a_worker_survives_a_database_outage(
     tmp_path: Path, start: Start, url: str, postgresql_server: PostgresqlServer
 ) -> None:
     with CaseIndex.open(tmp_path / "home", database_url=url) as index:

@@ -28,15 +28,15 @@ from medsiglip.api.cli.main import main
 
 def start(home, folder, log):
     # The child writes a byte to the pipe before every statement to the catalogue.
-    steps, told = os.pipe()
+    steps, sink = os.pipe()
     child = os.fork()
     if child == 0:
-        event.listen(Engine, "before_cursor_execute", lambda *_: os.write(told, b"."))
+        event.listen(Engine, "before_cursor_execute", lambda *_: os.write(sink, b"."))
         sys.stdout = open(log, "w")
         code = main(["--home", home, "--json", "ingest", folder])
         sys.stdout.flush()
         os._exit(code)
-    os.close(told)
+    os.close(sink)
     return child, steps
 
 def follow(steps, most):
@@ -108,8 +108,9 @@ def test_three_kills(phantoms: Phantoms, tmp_path: Path) -> None:
 
 @pytest.mark.campaign
 def test_twenty_kills(tmp_path: Path) -> None:
-    from medsiglip.phantoms.dicom import write_studies
+    from medsiglip.phantoms.writing import write_phantoms
 
-    folder = write_studies(tmp_path / "phantoms", 72, 5)
+    write_phantoms(tmp_path / "phantoms", 72, 5)
+    folder = tmp_path / "phantoms" / "dicom"
     (tmp_path / "homes").mkdir()
     kill_and_repair(folder, tmp_path / "homes", kills=20, seed=random.SystemRandom().randrange(10**6))

@@ -1,4 +1,4 @@
-"""Jobs as a worker runs them: results, errors, retries, cancellation, a lost lease, an orderly end."""
+"""Jobs run by a worker: results, errors, retries, cancellation, a lost lease and shutdown."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ended(archive: Archive, job: Job) -> dict[str, Any]:
 
 
 class During:
-    """The archive's encoder, with something done at its first use."""
+    """The archive's encoder, with a call at its first use."""
 
     def __init__(self, archive: Archive, do: Callable[[], None]) -> None:
         self._encoder = archive.encoder
@@ -107,7 +107,7 @@ def test_a_cancelled_ingest_keeps_what_was_committed(archive: Archive, phantoms:
     assert (result["embedded"], result["unchanged"]) == (result["images"] - kept, kept)
 
 
-def test_a_worker_that_lost_its_job_stops_and_says_nothing(archive: Archive, phantoms: Phantoms) -> None:
+def test_a_worker_that_lost_its_job_stops_and_stores_nothing(archive: Archive, phantoms: Phantoms) -> None:
     queue = archive.index.jobs
     job = queue.submit("ingest", {"paths": [str(phantoms.dicom)]})
     works = Worker(archive)
@@ -126,7 +126,7 @@ def test_a_worker_that_lost_its_job_stops_and_says_nothing(archive: Archive, pha
     assert (now.status, now.worker, now.attempts) == ("running", "another", 2)
 
 
-def test_a_worker_that_is_told_to_end_hands_its_job_back(archive: Archive, phantoms: Phantoms) -> None:
+def test_a_stopped_worker_hands_its_job_back(archive: Archive, phantoms: Phantoms) -> None:
     queue = archive.index.jobs
     job = queue.submit("ingest", {"paths": [str(phantoms.dicom)]})
     works = Worker(archive)
@@ -140,7 +140,7 @@ def test_a_worker_that_is_told_to_end_hands_its_job_back(archive: Archive, phant
     assert archive.index.verify().ok
 
 
-def test_an_idle_worker_takes_what_comes_and_ends_at_once(archive: Archive) -> None:
+def test_an_idle_worker_takes_new_jobs_and_stops_at_once(archive: Archive) -> None:
     works = Worker(archive, poll_seconds=0.05)
     thread = threading.Thread(target=works.run)
     thread.start()
@@ -161,7 +161,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_what_may_pass_is_tried_again_and_nothing_else(
+def test_only_temporary_errors_are_tried_again(
     archive: Archive, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     error, code, passes = ERRORS[name]
@@ -169,30 +169,28 @@ def test_what_may_pass_is_tried_again_and_nothing_else(
     def fail(_archive: Archive, _run: JobRun) -> dict[str, Any]:
         raise error
 
-    monkeypatch.setitem(HANDLERS, "failing", fail)  # type: ignore[arg-type]
-    monkeypatch.setattr("medsiglip.api.archive.retries.LONGEST_WAIT_S", 0.0)
+    monkeypatch.setitem(HANDLERS, "failing", fail)
+    monkeypatch.setattr("medsiglip.api.errors.LONGEST_WAIT_S", 0.0)
     job = archive.index.jobs.submit("failing", {})
     Worker(archive).run(once=True)
-    told = ended(archive, job)
-    assert (told["status"], told["error"]["code"]) == ("failed", code)
-    assert told["attempts"] == (MAX_ATTEMPTS if passes else 1)
-    assert "secret" not in told["error"]["message"]
+    state = ended(archive, job)
+    assert (state["status"], state["error"]["code"]) == ("failed", code)
+    assert state["attempts"] == (MAX_ATTEMPTS if passes else 1)
+    assert "secret" not in state["error"]["message"]
 
 
-def test_names_of_any_bytes_and_odd_numbers_are_stored(
+def test_results_with_invalid_unicode_and_nan_are_stored(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = {"path": "/a/\udcff\0.dcm", "auroc": float("nan"), "n": np.float32(0.5)}
-    monkeypatch.setitem(HANDLERS, "odd", lambda *_: odd)  # type: ignore[arg-type]
+    monkeypatch.setitem(HANDLERS, "odd", lambda *_: odd)
     job = archive.index.jobs.submit("odd", {})
     Worker(archive).run(once=True)
     assert ended(archive, job)["result"] == {"path": "/a/\ufffd\ufffd.dcm", "auroc": None, "n": 0.5}
 
 
 @pytest.mark.parametrize("how", ["done", "cancelled while waiting", "failed"])
-def test_of_an_upload_only_what_is_in_the_index_is_kept(
-    archive: Archive, phantoms: Phantoms, how: str
-) -> None:
+def test_only_indexed_files_of_an_upload_are_kept(archive: Archive, phantoms: Phantoms, how: str) -> None:
     folder = archive.home / "received" / "7"
     study = sorted(phantoms.dicom.iterdir())[0]
     shutil.copytree(study, folder / "a")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, event, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.catalogue import filters
@@ -82,7 +82,7 @@ def index(
     with make_catalogue().open_migrated(home) as opened:
         opened.add(bundles, unit_vectors(count_images(bundles)))
         given = {number: one["label:nodule"] for number, one in CASES.items()}
-        opened.set_labels(
+        opened.labels.put(
             [
                 LabelRecord("nodule", value, "study_instance_uid", f"2.25.{number}")
                 for number, value in given.items()
@@ -179,9 +179,10 @@ def test_several_of_them_at_once(index: CaseIndex) -> None:
     assert wanted
 
 
-@pytest.mark.parametrize("dialect", [sqlite.dialect(), postgresql.dialect()], ids=["sqlite", "postgresql"])
+@pytest.mark.parametrize("url", ["sqlite://", "postgresql://"])
 @pytest.mark.parametrize("name", ASKED)
-def test_the_statement_does_not_grow_with_them(dialect: Any, name: str) -> None:
+def test_the_statement_does_not_grow_with_them(url: str, name: str) -> None:
+    dialect = make_url(url).get_dialect()()
     sizes = set()
     for count in (2, MANY, 10_000):
         values = [f"{1000 + i % 8000}" if name == "study_date" else f"{i}.5" for i in range(count)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
@@ -67,7 +67,7 @@ def test_another_home_s_catalogue_is_refused_by_both_homes(make_archive: Callabl
         archive.age()
         before = archive.files()
         for _ in range(2):
-            assert refusal(lambda archive=archive, other=other: archive.open(other.url)) == "other-catalogue"
+            assert refusal(partial(archive.open, other.url)) == "other-catalogue"
         assert archive.files() == before
         with archive.open() as index:
             assert index.verify().problems == ()
@@ -82,8 +82,7 @@ def test_a_catalogue_with_a_new_home_is_refused(
         elsewhere = tmp_path / place
         if place == "empty":
             elsewhere.mkdir()
-        url = ours.url
-        code = refusal(lambda elsewhere=elsewhere, url=url: CaseIndex.open(elsewhere, database_url=url))
+        code = refusal(partial(CaseIndex.open, elsewhere, database_url=ours.url))
         assert code == "other-catalogue"
         assert not elsewhere.exists() or list(elsewhere.iterdir()) == []
     with ours.open() as index:
@@ -136,29 +135,6 @@ def test_a_home_whose_identity_was_lost_is_known_by_its_vectors(
     with catalogue.open(home) as again:
         assert again.verify().ok
     assert (home / "identity.json").read_text() == before
-
-
-def test_a_home_of_an_earlier_version_gets_an_identity(
-    index: CaseIndex, home: Path, catalogue: Catalogue
-) -> None:
-    from alembic import command
-
-    from medsiglip.index.catalogue import migrations
-
-    index.add([make_bundle(1, 2)], unit_vectors(2))
-    index.close()
-    (home / "identity.json").unlink()
-    engine = create_engine(catalogue.url_in(home))
-    with engine.begin() as connection:
-        config = migrations.configuration()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0004")
-    with catalogue.open(home) as again:
-        assert again.verify().ok
-    with engine.connect() as connection:
-        known = connection.execute(text("SELECT identity FROM home")).scalar_one()
-    engine.dispose()
-    assert json.loads((home / "identity.json").read_text())["id"] == known
 
 
 def test_a_reader_that_opens_while_others_write_sees_no_strange_files(

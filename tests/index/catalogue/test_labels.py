@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.records import LabelRecord, LabelSummary, Level
+from medsiglip.index.records import LabelKey, LabelRecord, LabelSummary, Level
 from tests.index.index_cases import make_bundle, unit_vectors
 
 
@@ -25,7 +25,7 @@ def of_images(index: CaseIndex) -> dict[str, dict[str, float]]:
 
 
 def test_the_most_specific_label_wins_downward(filled: CaseIndex) -> None:
-    outcome = filled.set_labels(
+    outcome = filled.labels.put(
         [
             LabelRecord("nodule", 1, "study_instance_uid", "2.25.1"),
             LabelRecord("nodule", 2, "series_instance_uid", "2.25.1.0"),
@@ -46,9 +46,9 @@ def test_a_study_has_its_own_label_or_else_the_highest_within(filled: CaseIndex)
     def of_studies() -> list[dict[str, float]]:
         return [study.labels for study in filled.studies()]
 
-    filled.set_labels([LabelRecord("x", 0, "path", "/data/1/0/0.dcm")])
+    filled.labels.put([LabelRecord("x", 0, "path", "/data/1/0/0.dcm")])
     assert of_studies() == [{"x": 0}, {}]
-    filled.set_labels([LabelRecord("x", 1, "series_instance_uid", "2.25.1.1")])
+    filled.labels.put([LabelRecord("x", 1, "series_instance_uid", "2.25.1.1")])
     assert of_studies() == [{"x": 1}, {}]
     table = filled.table("series")
     assert dict(zip(table.ids, table.labels["x"].tolist(), strict=True)) == {
@@ -56,12 +56,12 @@ def test_a_study_has_its_own_label_or_else_the_highest_within(filled: CaseIndex)
         "2.25.1.1": 1.0,
         "2.25.2.0": pytest.approx(math.nan, nan_ok=True),
     }
-    filled.set_labels([LabelRecord("x", 0, "study_instance_uid", "2.25.1")])
+    filled.labels.put([LabelRecord("x", 0, "study_instance_uid", "2.25.1")])
     assert of_studies() == [{"x": 0}, {}]
 
 
 def test_a_series_without_a_label_of_its_own_inherits_the_study_s(filled: CaseIndex) -> None:
-    filled.set_labels([LabelRecord("x", 1, "study_instance_uid", "2.25.1")])
+    filled.labels.put([LabelRecord("x", 1, "study_instance_uid", "2.25.1")])
     assert filled.table("series").labels["x"][:2].tolist() == [1, 1]
 
 
@@ -71,15 +71,15 @@ def test_unknown_keys_come_back_and_are_not_stored(filled: CaseIndex) -> None:
         LabelRecord("x", 1, "sop_instance_uid", "2.25.1"),
         LabelRecord("x", None, "study_instance_uid", "9"),
     ]
-    outcome = filled.set_labels([lost[0], LabelRecord("x", 1, "study_instance_uid", "2.25.2"), *lost[1:]])
+    outcome = filled.labels.put([lost[0], LabelRecord("x", 1, "study_instance_uid", "2.25.2"), *lost[1:]])
     assert (outcome.matched, outcome.unmatched) == (1, tuple(lost))
-    assert filled.labels() == [LabelSummary("x", "study", 1, 1)]
+    assert filled.labels.summaries() == [LabelSummary("x", "study", 1, 1)]
 
 
 def test_none_takes_a_label_away_and_a_later_value_replaces_it(filled: CaseIndex) -> None:
-    key = ("study_instance_uid", "2.25.2")
-    filled.set_labels([LabelRecord("x", 1, *key), LabelRecord("y", 1, *key)])
-    filled.set_labels([LabelRecord("x", None, *key), LabelRecord("y", 0, *key), LabelRecord("y", 0.25, *key)])
+    key: tuple[LabelKey, str] = ("study_instance_uid", "2.25.2")
+    filled.labels.put([LabelRecord("x", 1, *key), LabelRecord("y", 1, *key)])
+    filled.labels.put([LabelRecord("x", None, *key), LabelRecord("y", 0, *key), LabelRecord("y", 0.25, *key)])
     assert filled.study("2.25.2").labels == {"y": 0.25}
 
 
@@ -88,18 +88,18 @@ def test_none_takes_a_label_away_and_a_later_value_replaces_it(filled: CaseIndex
     [
         LabelRecord(" ", 1, "path", "/data/2/0/0.dcm"),
         LabelRecord("x", math.nan, "path", "/data/2/0/0.dcm"),
-        LabelRecord("x", 1, "patient_id", "7"),
+        LabelRecord("x", 1, "patient_id", "7"),  # type: ignore[arg-type]
     ],
 )
 def test_one_bad_record_stores_none(filled: CaseIndex, record: LabelRecord) -> None:
     with pytest.raises(CatalogError) as caught:
-        filled.set_labels([LabelRecord("good", 1, "study_instance_uid", "2.25.2"), record])
+        filled.labels.put([LabelRecord("good", 1, "study_instance_uid", "2.25.2"), record])
     assert caught.value.code == "bad-label"
-    assert filled.labels() == []
+    assert filled.labels.summaries() == []
 
 
 def test_labels_outlive_a_second_ingest_and_a_path_s_label_stays_with_its_pixels(filled: CaseIndex) -> None:
-    filled.set_labels(
+    filled.labels.put(
         [
             LabelRecord("drawn", 1, "path", "/data/2/0/0.dcm"),
             LabelRecord("said", 1, "sop_instance_uid", "2.25.2.0.0"),
@@ -112,7 +112,7 @@ def test_labels_outlive_a_second_ingest_and_a_path_s_label_stays_with_its_pixels
 
 
 def test_hits_and_tables_carry_labels(filled: CaseIndex) -> None:
-    filled.set_labels(
+    filled.labels.put(
         [
             LabelRecord("x", 1, "study_instance_uid", "2.25.1"),
             LabelRecord("x", 0, "path", "/data/1/0/1.dcm"),
@@ -125,7 +125,7 @@ def test_hits_and_tables_carry_labels(filled: CaseIndex) -> None:
     assert np.array_equal(values, [1, 0, 1, np.nan], equal_nan=True)
 
 
-KEYS = [
+KEYS: list[tuple[LabelKey, str]] = [
     *(("study_instance_uid", f"2.25.{study}") for study in (1, 2, 3)),
     *(("series_instance_uid", uid) for uid in ("2.25.1.0", "2.25.1.1", "2.25.2.0")),
     *(("sop_instance_uid", f"2.25.1.0.{i}") for i in (0, 1)),
@@ -143,10 +143,10 @@ LEVELS: tuple[Level, ...] = ("image", "series", "study")
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=st.lists(RECORDS, max_size=12))
 def test_given_labels_count_as_the_same_ones_stored(filled: CaseIndex, records: list[LabelRecord]) -> None:
-    filled.set_labels([LabelRecord(name, None, *key) for name in ("x", "y") for key in KEYS])
-    filled.set_labels(records)
+    filled.labels.put([LabelRecord(name, None, *key) for name in ("x", "y") for key in KEYS])
+    filled.labels.put(records)
     stored = [filled.table(level).labels for level in LEVELS]
-    filled.set_labels([LabelRecord("x", 7, *key) for key in KEYS])
+    filled.labels.put([LabelRecord("x", 7, *key) for key in KEYS])
     for level, expected in zip(LEVELS, stored, strict=True):
         given_labels = filled.table(level, given_labels=records).labels
         assert given_labels.keys() == expected.keys()

@@ -77,34 +77,34 @@ def held(index: CaseIndex, count: int) -> list[int]:
 
 def decide(index: CaseIndex, count: int) -> None:
     """A new route sends the studies."""
-    route = index.routes.put(f"route{next(NUMBERS)}", {}, enabled=True, priority=0, whole_archive=True)
+    route = index.routing_rules.put(f"route{next(NUMBERS)}", {}, enabled=True, priority=0, whole_archive=True)
     looked_at = Candidates(tuple(uids(count)), 0)
-    index.routes.decide(route, looked_at, uids(count), RoutedJob("report"))
+    index.routing_rules.decide(route, looked_at, uids(count), RoutedJob("report"))
 
 
 def hold_back(index: CaseIndex, count: int) -> None:
     """A route whose budget is used up holds the studies back, and then again."""
-    route = index.routes.put(f"route{next(NUMBERS)}", {}, enabled=True, priority=0, whole_archive=True)
+    route = index.routing_rules.put(f"route{next(NUMBERS)}", {}, enabled=True, priority=0, whole_archive=True)
     for _ in range(2):
-        looked_at = index.routes.candidates(route.name)
-        index.routes.decide(route, looked_at, uids(count), RoutedJob("report"), Budget(total=0))
+        looked_at = index.routing_rules.candidates(route.name)
+        index.routing_rules.decide(route, looked_at, uids(count), RoutedJob("report"), Budget(total=0))
 
 
 NUMBERS = itertools.count()
 ASKED: dict[str, Ask] = {
-    "record_files": lambda index, n: index.record_files(records(n)),
-    "files_at": lambda index, n: index.files_at(paths(n)),
-    "known_instances": lambda index, n: index.known_instances([f"{uid}.0.0" for uid in uids(n)]),
-    "holdings": lambda index, n: index.holdings(paths(n)),
-    "owners": lambda index, n: index.owners(paths(n)),
+    "record_files": lambda index, n: index.files.put(records(n)),
+    "files_at": lambda index, n: index.files.at(paths(n)),
+    "known_instances": lambda index, n: index.instances.pixel_hashes([f"{uid}.0.0" for uid in uids(n)]),
+    "holdings": lambda index, n: index.files.holdings(paths(n)),
+    "owners": lambda index, n: index.files.owners(paths(n)),
     "patients_of": lambda index, n: index.patients_of(uids(n)),
-    "passing": lambda index, n: index.passing(["modality=CT"], uids(n)),
-    "passing unknown": lambda index, n: index.passing(["modality=CT"], uids(n, 10**9)),
-    "condition_values": lambda index, n: index.condition_values("modality=CT", uids(n)),
+    "passing": lambda index, n: index.filters.passing(["modality=CT"], uids(n)),
+    "passing unknown": lambda index, n: index.filters.passing(["modality=CT"], uids(n, 10**9)),
+    "condition_values": lambda index, n: index.filters.values("modality=CT", uids(n)),
     "table": lambda index, n: index.table("study", ["modality=CT"], among=uids(n)),
     "table by given labels": lambda index, n: index.table("image", given_labels=by_study(n), among=uids(1)),
-    "set_labels by study": lambda index, n: index.set_labels(by_study(n)),
-    "set_labels by path": lambda index, n: index.set_labels(by_path(n)),
+    "set_labels by study": lambda index, n: index.labels.put(by_study(n)),
+    "set_labels by path": lambda index, n: index.labels.put(by_path(n)),
     "search": lambda index, n: index.search(
         unit_vectors(2), k=max(n, 1), exclude_patients=["patient-1", None]
     ),
@@ -122,8 +122,10 @@ ASKED: dict[str, Ask] = {
     "audit events": lambda index, n: index.audit.append([AuditEvent("a", "view", (uid,)) for uid in uids(n)]),
     "decide": decide,
     "hold back": hold_back,
-    "route candidates": lambda index, n: index.routes.candidates(
-        index.routes.put(f"route{next(NUMBERS)}", {}, enabled=True, priority=0, whole_archive=n > 0).name
+    "route candidates": lambda index, n: index.routing_rules.candidates(
+        index.routing_rules.put(
+            f"route{next(NUMBERS)}", {}, enabled=True, priority=0, whole_archive=n > 0
+        ).name
     ),
 }
 
@@ -143,7 +145,7 @@ def large(
         for first in (0, many // 2):
             bundles = [make_bundle(study, 1) for study in range(first, first + many // 2)]
             index.add(bundles, unit_vectors(many // 2, first))
-        index.set_labels([LabelRecord("known", 1.0, "study_instance_uid", "2.25.0")])
+        index.labels.put([LabelRecord("known", 1.0, "study_instance_uid", "2.25.0")])
         index.rebuild()
         index.clean_up()
         yield index
@@ -242,9 +244,9 @@ def test_forgetting_a_patient_of_many_studies_with_drafts(
 
 def test_probes_drafts_and_jobs_are_listed_in_one_statement_each(large: CaseIndex) -> None:
     for n in range(3):
-        large.record_probe(ProbeRecord(f"p{n}", SPACE.name, f"probes/p{n}.npz", {"patients": ["patient-1"]}))
+        large.probes.put(ProbeRecord(f"p{n}", SPACE.name, f"probes/p{n}.npz", {"patients": ["patient-1"]}))
     record = large.drafts.add("d", "2.25.1", route=None, generator="g", text="t", payload={}, by="x")
     large.drafts.advance(record, RevisionRecord("accepted", "x", text="t"), report="t")
     with statements() as seen:
-        large.probes(), large.drafts.listed(), large.jobs.listed()
+        large.probes.listed(), large.drafts.listed(), large.jobs.listed()
     assert seen.count <= 3 * 4

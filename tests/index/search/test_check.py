@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -19,7 +20,7 @@ from tests.index.conftest import Catalogue
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 
 # Given the home and the URL of its catalogue.
-Damage = Callable[[Path, str], None]
+Damage = Callable[[Path, str], object]
 
 
 def shards(home: Path) -> list[Path]:
@@ -96,14 +97,14 @@ def test_damage_is_found(home: Path, index: CaseIndex, damage: str, catalogue: C
     index.add([make_bundle(2, 3)], unit_vectors(3, 2))
     assert index.verify().problems == ()
     index.close()
-    break_it, said = DAMAGE[damage]
+    break_it, message = DAMAGE[damage]
     break_it(home, catalogue.url_in(home))
     for _ in ("with the snapshot", "without"):
         with catalogue.open(home) as again:
             checked = again.verify()
             assert again.verify() == checked
         assert not checked.ok
-        assert any(said in problem for problem in checked.problems), checked.problems
+        assert any(message in problem for problem in checked.problems), checked.problems
         assert checked.images == 6
         shutil.rmtree(home / "faiss", ignore_errors=True)
 
@@ -127,7 +128,7 @@ def test_a_wrong_snapshot_is_found_and_rebuilt(home: Path, index: CaseIndex, cat
     index.rebuild()
     index.close()
     [snapshot] = (home / "faiss").glob("*.faiss")
-    held = faiss.read_index(str(snapshot))
+    held: Any = faiss.read_index(str(snapshot))
     flat = faiss.IndexFlatIP(held.d)
     flat.add(unit_vectors(3, 7))
     held.index = flat

@@ -25,7 +25,7 @@ def test_one_row_for_each_image_with_all_that_is_known(
         fields = {"patient_age": 40.5 + study, "study_date": f"2020-01-0{study + 1}"}
         bundle = make_bundle(study, 3, study_fields=fields)
         ids += index.add([bundle], vectors[3 * study : 3 * study + 3])
-    index.set_labels(
+    index.labels.put(
         [
             LabelRecord("x", 1, "study_instance_uid", "2.25.1"),
             LabelRecord("y", 0.5, "path", "/data/1/0/0.dcm"),

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medsiglip.index.search.exact import ExactSearch
-from medsiglip.index.search.faiss_index import FaissIndex
+from medsiglip.index.search.index_kinds import DEFAULT
 from medsiglip.index.search.recall import recall_at
+from medsiglip.index.search.vector_search import ExactSearch
 from tests.index.index_cases import unit_vectors
 
 
@@ -22,7 +22,7 @@ class HalfBlind(ExactSearch):
 
 
 def test_faiss_finds_everything() -> None:
-    index = FaissIndex(8)
+    index = DEFAULT.new(8)
     index.add(np.arange(300), unit_vectors(300, 1, 8))
     assert recall_at(index, unit_vectors(20, 2, 8)) == 1.0
 
@@ -42,4 +42,4 @@ def test_recall_counts_what_is_missed() -> None:
 
 
 def test_nothing_asked_or_held_is_full_recall() -> None:
-    assert recall_at(FaissIndex(8), unit_vectors(3, 0, 8)) == 1.0
+    assert recall_at(DEFAULT.new(8), unit_vectors(3, 0, 8)) == 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +14,16 @@ from hypothesis import strategies as st
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.records import Hit, Level, StoredImage
+from medsiglip.index.records import Hit, Level, SeriesBundle, StoredImage
 from medsiglip.index.search import loaded, search
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import DIMENSION, SPACE, count_images, make_bundle, unit_vectors
 
 MODALITIES = ("CT", "MR", "DX")
+LEVELS: tuple[Level, ...] = ("image", "series", "study")
 
 
-def random_archive(seed: int, studies: int) -> tuple[list, np.ndarray]:
+def random_archive(seed: int, studies: int) -> tuple[list[SeriesBundle], np.ndarray]:
     """Studies of a few patients with one or two series each; some vectors occur several times."""
     draw = np.random.default_rng(seed)
     bundles = [
@@ -152,12 +154,12 @@ def test_equals_brute_force_whichever_way_is_taken(
             if half:
                 index.search(vectors[:1], level="study")
             index.add(bundles[half:], vectors[first:])
-            for level in ("image", "series", "study"):
+            for level in LEVELS:
                 check(index, seed, level, k, modality, exclude)
             if studies > 2:
                 index.remove_study("2.25.1")
                 index.compact()
-                for level in ("image", "series", "study"):
+                for level in LEVELS:
                     check(index, seed, level, k, modality, exclude)
 
     holds()
@@ -197,7 +199,7 @@ def test_a_filter_that_nothing_passes_gives_no_hits(index: CaseIndex) -> None:
 
 
 @pytest.mark.parametrize(
-    ("queries", "options", "said"),
+    ("queries", "options", "message"),
     [
         (np.ones((1, DIMENSION + 1)), {}, str(DIMENSION)),
         (np.ones(DIMENSION), {}, str(DIMENSION)),
@@ -208,9 +210,11 @@ def test_a_filter_that_nothing_passes_gives_no_hits(index: CaseIndex) -> None:
         (np.ones((2, DIMENSION)), {"exclude_patients": ["one"]}, "exclude"),
     ],
 )
-def test_a_bad_query_is_said_so(index: CaseIndex, queries: np.ndarray, options: dict, said: str) -> None:
+def test_a_bad_query_is_said_so(
+    index: CaseIndex, queries: np.ndarray, options: dict[str, Any], message: str
+) -> None:
     index.add([make_bundle(1, 1)], unit_vectors(1))
-    with pytest.raises(CatalogError, match=said) as caught:
+    with pytest.raises(CatalogError, match=message) as caught:
         index.search(queries, **options)
     assert caught.value.code == "bad-query"
 

@@ -118,6 +118,6 @@ def test_writers_at_once_make_one_chain(index: CaseIndex) -> None:
     assert (verified.ok, verified.events) == (True, 100)
 
 
-def test_events_come_in_portions(index: CaseIndex) -> None:
+def test_events_come_in_chunks(index: CaseIndex) -> None:
     write(index, 9)
     assert [one.sequence for one in index.audit.events(after=2, limit=3)] == [3, 4, 5]

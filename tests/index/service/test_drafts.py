@@ -122,5 +122,5 @@ def test_report_texts_are_kept_by_source_and_found_by_words(filled: CaseIndex) -
 
 def test_the_values_behind_a_filter(filled: CaseIndex) -> None:
     both = ["2.25.0", "2.25.1"]
-    assert filled.condition_values("modality=MR", both) == {"2.25.0": ["CT"], "2.25.1": ["CT"]}
-    assert filled.condition_values("report=x", both) == {"2.25.0": [], "2.25.1": []}
+    assert filled.filters.values("modality=MR", both) == {"2.25.0": ["CT"], "2.25.1": ["CT"]}
+    assert filled.filters.values("report=x", both) == {"2.25.0": [], "2.25.1": []}

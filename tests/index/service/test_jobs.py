@@ -108,7 +108,7 @@ def test_a_worker_that_shuts_down_hands_its_job_back(index: CaseIndex) -> None:
         job = index.jobs.claim("one", KINDS)
         assert job is not None
         assert index.jobs.hand_back(job)
-    assert index.jobs.get(job.id).attempts == 0
+        assert index.jobs.get(job.id).attempts == 0
 
 
 def test_a_submission_told_twice_makes_one_job(index: CaseIndex) -> None:

@@ -18,14 +18,14 @@ from sqlalchemy import update
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.catalogue.draft_schema import route_decisions
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.service.routing_rules import Budget, Decision, RoutedJob, RouteRecord
+from medsiglip.index.service.routing_rules import Budget, Decision, RoutedJob, RoutingRule
 from tests.index.index_cases import make_bundle, unit_vectors
 
 JOB = RoutedJob("report", {"route": "chest"})
 
 
-def put(index: CaseIndex, *, whole: bool = True, name: str = "chest", priority: int = 0) -> RouteRecord:
-    return index.routes.put(name, {"where": []}, enabled=True, priority=priority, whole_archive=whole)
+def put(index: CaseIndex, *, whole: bool = True, name: str = "chest", priority: int = 0) -> RoutingRule:
+    return index.routing_rules.put(name, {"where": []}, enabled=True, priority=priority, whole_archive=whole)
 
 
 def add_studies(index: CaseIndex, *numbers: int) -> list[str]:
@@ -34,11 +34,11 @@ def add_studies(index: CaseIndex, *numbers: int) -> list[str]:
 
 
 def evaluate(
-    index: CaseIndex, route: RouteRecord, budget: Budget | None = None, chosen: Sequence[str] | None = None
+    index: CaseIndex, route: RoutingRule, budget: Budget | None = None, chosen: Sequence[str] | None = None
 ) -> list[Decision]:
-    candidates = index.routes.candidates(route.name)
+    candidates = index.routing_rules.candidates(route.name)
     wanted = candidates.study_instance_uids if chosen is None else chosen
-    return index.routes.decide(route, candidates, wanted, JOB, budget)
+    return index.routing_rules.decide(route, candidates, wanted, JOB, budget)
 
 
 def jobs_of(index: CaseIndex) -> list[str]:
@@ -55,18 +55,18 @@ def test_a_study_is_sent_once_with_its_job(index: CaseIndex) -> None:
     assert job.parameters == {"route": "chest", "study_instance_uid": "2.25.1"}
     assert index.jobs.claim("worker", ["report"]) is not None
     assert evaluate(index, route) == []
-    everything = index.routes.candidates("chest", again=True)
+    everything = index.routing_rules.candidates("chest", again=True)
     assert everything.study_instance_uids == ()
-    assert index.routes.decide(route, everything, uids, JOB) == []
+    assert index.routing_rules.decide(route, everything, uids, JOB) == []
     assert len(jobs_of(index)) == 3
 
 
 def test_a_route_on_new_studies_begins_when_it_is_made(index: CaseIndex) -> None:
     add_studies(index, 1, 2)
     route = put(index, whole=False)
-    assert index.routes.candidates("chest", again=True).study_instance_uids == ()
+    assert index.routing_rules.candidates("chest", again=True).study_instance_uids == ()
     uids = add_studies(index, 3)
-    assert index.routes.candidates("chest").study_instance_uids == tuple(uids)
+    assert index.routing_rules.candidates("chest").study_instance_uids == tuple(uids)
     assert [one.study_instance_uid for one in evaluate(index, route)] == uids
 
 
@@ -74,12 +74,12 @@ def test_what_does_not_fit_is_looked_at_again_when_it_gains_images_or_on_demand(
     add_studies(index, 1, 2)
     route = put(index)
     assert evaluate(index, route, chosen=[]) == []
-    assert index.routes.candidates("chest").study_instance_uids == ()
-    assert index.routes.candidates("chest", again=True).study_instance_uids == ("2.25.1", "2.25.2")
+    assert index.routing_rules.candidates("chest").study_instance_uids == ()
+    assert index.routing_rules.candidates("chest", again=True).study_instance_uids == ("2.25.1", "2.25.2")
     index.add([make_bundle(2, 1, series=1)], unit_vectors(1, 9))
-    assert index.routes.candidates("chest").study_instance_uids == ("2.25.2",)
+    assert index.routing_rules.candidates("chest").study_instance_uids == ("2.25.2",)
     put(index)
-    assert index.routes.candidates("chest").study_instance_uids == ("2.25.1", "2.25.2")
+    assert index.routing_rules.candidates("chest").study_instance_uids == ("2.25.1", "2.25.2")
 
 
 def test_over_budget_is_held_back_and_comes_first_later(index: CaseIndex) -> None:
@@ -92,7 +92,7 @@ def test_over_budget_is_held_back_and_comes_first_later(index: CaseIndex) -> Non
         ("2.25.3", "held", "the budget is used up: per hour 1"),
     ]
     add_studies(index, 4)
-    assert index.routes.candidates("chest").study_instance_uids == ("2.25.2", "2.25.3", "2.25.4")
+    assert index.routing_rules.candidates("chest").study_instance_uids == ("2.25.2", "2.25.3", "2.25.4")
     with index._database.write() as connection:
         past = route_decisions.c.decided_at
         earlier = first[0].decided_at - timedelta(hours=2)
@@ -105,9 +105,9 @@ def test_over_budget_is_held_back_and_comes_first_later(index: CaseIndex) -> Non
         "the budget is used up: per hour 1",
         "the budget is used up: total 2",
     }
-    assert index.routes.counts() == {("chest", "sent"): 2, ("chest", "held"): 2}
+    assert index.routing_rules.counts() == {("chest", "sent"): 2, ("chest", "held"): 2}
     evaluate(index, route, Budget(total=9), chosen=["2.25.4"])
-    assert [one.study_instance_uid for one in index.routes.decisions("chest", "held")] == []
+    assert [one.study_instance_uid for one in index.routing_rules.decisions("chest", "held")] == []
     assert len(jobs_of(index)) == 3
 
 
@@ -122,13 +122,13 @@ def test_eight_evaluations_at_once_send_every_study_once(index: CaseIndex) -> No
 def test_a_changed_or_removed_route_sends_nothing_by_its_former_rule(index: CaseIndex) -> None:
     uids = add_studies(index, 1)
     route = put(index)
-    candidates = index.routes.candidates("chest")
+    candidates = index.routing_rules.candidates("chest")
     put(index)
     with pytest.raises(CatalogError, match="changed meanwhile"):
-        index.routes.decide(route, candidates, uids, JOB)
-    index.routes.remove("chest")
+        index.routing_rules.decide(route, candidates, uids, JOB)
+    index.routing_rules.remove("chest")
     with pytest.raises(CatalogError, match="no route 'chest'; the routes are none"):
-        index.routes.decide(route, candidates, uids, JOB)
+        index.routing_rules.decide(route, candidates, uids, JOB)
     assert jobs_of(index) == []
 
 
@@ -136,7 +136,7 @@ def test_routes_are_listed_by_urgency(index: CaseIndex) -> None:
     put(index, name="low", priority=-1)
     put(index, name="b", priority=5)
     put(index, name="a", priority=5)
-    assert [route.name for route in index.routes.listed()] == ["a", "b", "low"]
+    assert [route.name for route in index.routing_rules.listed()] == ["a", "b", "low"]
 
 
 KILLED = """
@@ -149,9 +149,9 @@ def dying(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 routing_rules._store = dying  # the jobs are written by then
 with CaseIndex.open(Path(sys.argv[1]), database_url=sys.argv[2] or None) as index:
-    candidates = index.routes.candidates("chest")
-    route = index.routes.get("chest")
-    index.routes.decide(route, candidates, candidates.study_instance_uids, RoutedJob("report"))
+    candidates = index.routing_rules.candidates("chest")
+    route = index.routing_rules.get("chest")
+    index.routing_rules.decide(route, candidates, candidates.study_instance_uids, RoutedJob("report"))
 """
 
 
@@ -164,7 +164,7 @@ def test_a_process_killed_between_decision_and_job_leaves_neither(
         [sys.executable, "-c", KILLED, str(home), catalogue.url or ""], env={**os.environ}
     )
     assert killed.returncode == -signal.SIGKILL
-    assert index.routes.decisions("chest") == []
+    assert index.routing_rules.decisions("chest") == []
     assert jobs_of(index) == []
     evaluate(index, route)
     assert sorted(jobs_of(index)) == uids

@@ -14,7 +14,9 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import alembic.command
 import faiss
@@ -22,6 +24,7 @@ import pyarrow.parquet
 from sqlalchemy import Engine, create_engine, event
 
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.records import SeriesBundle
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 
 IMPORTED_BEFORE_THE_FORKS = (alembic.command, faiss, pyarrow.parquet)
@@ -29,7 +32,7 @@ STUDIES = 4
 FORGOTTEN = "2.25.1"
 
 
-def bundles(studies: range) -> list:
+def bundles(studies: range) -> list[SeriesBundle]:
     return [make_bundle(study, 3) for study in studies]
 
 
@@ -81,7 +84,7 @@ def die_at(step: int) -> list[int]:
     for name in ("fsync", "replace", "unlink"):
         original = getattr(os, name)
 
-        def stepping(*args: object, original: Callable = original, **kwargs: object) -> object:
+        def stepping(*args: object, original: Callable[..., object] = original, **kwargs: object) -> object:
             tick()
             return original(*args, **kwargs)
 
@@ -96,14 +99,14 @@ def contents(opened: CaseIndex) -> dict[str, str]:
     images = [one for study in opened.studies() for one in opened.images_of(study.study_instance_uid)]
     keys = [f"{one.sop_instance_uid} {one.pixel_hash} {one.frame} {one.rendering}" for one in images]
     assert len(set(keys)) == len(keys), "an image twice"
-    vectors = opened.vectors([one.image_id for one in images]) if images else []
+    vectors = list(opened.vectors([one.image_id for one in images])) if images else []
     found = {key: vector.tobytes().hex() for key, vector in zip(keys, vectors, strict=True)}
-    for path, record in opened.known_files().items():
+    for path, record in opened.files.by_path().items():
         found[path] = f"{record.outcome} {record.pixel_hash}"
     return found
 
 
-def in_child(work: Callable[[], object]) -> tuple[int, object]:
+def in_child(work: Callable[[], object]) -> tuple[int, Any]:
     """Run in a forked process; its exit code and what it returned."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -170,7 +173,7 @@ def run(home: Path, operation: Callable[[CaseIndex], None], step: int) -> int:
     return count[0]
 
 
-def look(home: Path, operation: Callable[[CaseIndex], None]) -> dict:
+def look(home: Path, operation: Callable[[CaseIndex], None]) -> dict[str, Any]:
     """What a home holds after an operation; `left` names files that still hold the forgotten vectors."""
     with CaseIndex.open(home, database_url=url_of(home)) as opened:
         operation(opened)
@@ -182,7 +185,7 @@ def look(home: Path, operation: Callable[[CaseIndex], None]) -> dict:
     return {"problems": list(checked.problems), "contents": held, "left": left}
 
 
-def look_twice(home: Path, operation: Callable[[CaseIndex], None]) -> tuple[dict, dict]:
+def look_twice(home: Path, operation: Callable[[CaseIndex], None]) -> tuple[dict[str, Any], dict[str, Any]]:
     return look(home, create), look(home, operation)
 
 
@@ -204,8 +207,8 @@ def main(name: str, work: Path, every: int) -> None:
     for step in range(1, steps + 1, every):
         home = work / f"step{step}"
         copy_home(template, home)
-        code, _ = in_child(lambda home=home, step=step: run(home, operation, step))
-        code_open, looks = in_child(lambda home=home: look_twice(home, operation))
+        code, _ = in_child(partial(run, home, operation, step))
+        code_open, looks = in_child(partial(look_twice, home, operation))
         if code != 9 or code_open or looks is None:
             failures.append(f"step {step}: exit {code}, opening again {code_open}")
             continue

@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,14 +28,13 @@ from tests.repository import ROOT
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def die_at_steps(
-    operation: str, folder: Path, every: int, server: PostgresqlServer | None
-) -> dict[str, object]:
+def die_at_steps(operation: str, folder: Path, every: int, server: PostgresqlServer | None) -> dict[str, Any]:
     words = [operation, str(folder), str(every), *([server.url] if server else [])]
     command = [sys.executable, "-m", "tests.index.storage.crash_every_step", *words]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 @pytest.mark.parametrize(

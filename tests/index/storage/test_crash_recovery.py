@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, select, update
 
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.catalogue.schema import unfinished_files
+from medsiglip.index.catalogue.service_schema import unfinished_files
 from medsiglip.index.records import ProbeRecord
 from medsiglip.index.storage import trash
-from medsiglip.index.storage.shards import Writing
+from medsiglip.index.storage.shards import WriteTransaction
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 
@@ -51,14 +52,14 @@ def orphan(index: CaseIndex, home: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     """A shard that a writer left when it was killed before its commit, beside one that is named."""
     index.add([make_bundle(1, 2)], unit_vectors(2))
     [named] = shard_files(home)
-    write = Writing.shard
+    write = WriteTransaction.add_shard
 
-    def killed(self: Writing, *given: object) -> int:
+    def killed(self: WriteTransaction, *given: Any) -> int:
         write(self, *given)
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Writing, "shard", killed)
+        patch.setattr(WriteTransaction, "add_shard", killed)
         patch.setattr("medsiglip.index.storage.shards._take_back", lambda *_: None)
         with pytest.raises(KilledError):
             index.add([make_bundle(2, 2)], unit_vectors(2, 2))
@@ -138,9 +139,7 @@ def test_a_probe_file_of_a_killed_training_goes_and_the_others_stay(
     partial = folder / f".{files['killed'].name}.part"
     partial.write_bytes(b"probe")
     for name in ("first", "second"):
-        index.record_probe(
-            ProbeRecord("nodule", SPACE.name, str(files[name].relative_to(home))), tokens[name]
-        )
+        index.probes.put(ProbeRecord("nodule", SPACE.name, str(files[name].relative_to(home))), tokens[name])
     assert not files["first"].exists()
     backdate(home, catalogue, timedelta(hours=25))
     index.clean_up()

@@ -22,8 +22,8 @@ def filled(index: CaseIndex) -> CaseIndex:
     """Three patients in one shard; the first has two studies."""
     bundles = [make_bundle(study, 2, patient=f"patient-{study // 2}") for study in (0, 1, 2, 4)]
     index.add(bundles, unit_vectors(8, 1))
-    index.set_labels([LabelRecord("secret-finding", 1, "study_instance_uid", "2.25.0")])
-    index.set_labels([LabelRecord("x", 1, "path", f"/data/{study}/0/0.dcm") for study in (0, 1, 2, 4)])
+    index.labels.put([LabelRecord("secret-finding", 1, "study_instance_uid", "2.25.0")])
+    index.labels.put([LabelRecord("x", 1, "path", f"/data/{study}/0/0.dcm") for study in (0, 1, 2, 4)])
     return index
 
 
@@ -70,7 +70,7 @@ def test_removing_one_study_leaves_the_patient_s_other(filled: CaseIndex) -> Non
     assert kept == {
         one.image_id: filled.vectors([one.image_id]).tobytes() for one in filled.images_of("2.25.1")
     }
-    assert "/data/0/0/0.dcm" not in filled.known_files()
+    assert "/data/0/0/0.dcm" not in filled.files.by_path()
     [hits] = filled.search(unit_vectors(8, 1)[:1], k=100)
     assert len(hits) == 6
 
@@ -126,10 +126,10 @@ def test_refused_files_go_as_far_as_they_are_known_to_be_the_patient_s(filled: C
     read = FileRecord("/sr/1.dcm", 1, 1, None, "skipped", "structured-report", patient_key="patient-0")
     of_study = FileRecord("/sr/2.dcm", 1, 1, None, "quarantined", study_instance_uid="2.25.1")
     nameless = FileRecord("/elsewhere/3.dcm", 1, 1, None, "quarantined", "truncated")
-    filled.record_files([named, foreign, read, of_study, nameless])
+    filled.files.put([named, foreign, read, of_study, nameless])
     assert filled.remove_study("2.25.1").files == 3
     assert filled.remove_patient("patient-0").files == 4
-    assert filled.known_files().keys() == {
+    assert filled.files.by_path().keys() == {
         "/other/2.dcm",
         "/elsewhere/3.dcm",
         *(f"/data/{study}/0/{n}.dcm" for study in (2, 4) for n in (0, 1)),
@@ -139,9 +139,9 @@ def test_refused_files_go_as_far_as_they_are_known_to_be_the_patient_s(filled: C
 def test_refused_files_of_nobody_go_with_those_beside_them(filled: CaseIndex) -> None:
     beside = ["/data/0/0/letter.pdf", "/data/0/0/DICOMDIR"]
     elsewhere = ["/data/letter.pdf", "/data/0/letter.pdf", "/data/2/0/letter.pdf", "/data/0/0x/letter.pdf"]
-    filled.record_files([FileRecord(path, 1, 1, None, "skipped", "x") for path in (*beside, *elsewhere)])
+    filled.files.put([FileRecord(path, 1, 1, None, "skipped", "x") for path in (*beside, *elsewhere)])
     assert filled.remove_study("2.25.0").files == 4
-    known = filled.known_files().keys()
+    known = filled.files.by_path().keys()
     assert known.isdisjoint(beside)
     assert known >= set(elsewhere)
 
@@ -151,15 +151,15 @@ def test_the_row_of_an_archive_goes_with_what_was_in_it(filled: CaseIndex) -> No
     inside = [replace(f, path=f"/exports/doe.zip!/{n}.dcm") for n, f in enumerate(bundle.files)]
     filled.add([replace(bundle, files=tuple(inside))], unit_vectors(2, 7))
     own, locked, other = "/exports/doe.zip", "/exports/doe.zip!/deep/locked.dcm", "/exports/other.zip"
-    filled.record_files([FileRecord(path, 1, 1, None, "skipped", "x") for path in (own, locked, other)])
+    filled.files.put([FileRecord(path, 1, 1, None, "skipped", "x") for path in (own, locked, other)])
     assert filled.remove_patient("patient-7").files == 4
-    assert [path for path in filled.known_files() if path.startswith("/exports")] == [other]
+    assert [path for path in filled.files.by_path() if path.startswith("/exports")] == [other]
 
 
 def test_a_patient_of_whom_only_refused_files_are_known_can_be_forgotten(filled: CaseIndex) -> None:
     for n in range(2):
         owner = {"patient_key": "patient-9", "study_instance_uid": "2.25.99"}
-        filled.record_files([FileRecord(f"/sr/{n}.dcm", 1, 1, None, "skipped", "x", **owner)])
+        filled.files.put([FileRecord(f"/sr/{n}.dcm", 1, 1, None, "skipped", "x", **owner)])
     assert filled.remove_patient("patient-9") == Removal(0, 0, 0, 0, 2, 0)
     with pytest.raises(CatalogError) as caught:
         filled.remove_patient("patient-9")
@@ -196,9 +196,9 @@ def test_no_byte_of_a_study_is_left_in_drafts_reports_and_routes(filled: CaseInd
             by="worker",
         )
     filled.drafts.advance(draft, RevisionRecord("accepted", "ann", text=text), report=text)
-    route = filled.routes.put("all", {}, enabled=True, priority=0, whole_archive=True)
-    candidates = filled.routes.candidates("all")
-    filled.routes.decide(route, candidates, candidates.study_instance_uids, RoutedJob("report"))
+    route = filled.routing_rules.put("all", {}, enabled=True, priority=0, whole_archive=True)
+    candidates = filled.routing_rules.candidates("all")
+    filled.routing_rules.decide(route, candidates, candidates.study_instance_uids, RoutedJob("report"))
     assert filled.remove_study("2.25.0").drafts == 2
 
     assert [one.id for one in filled.drafts.listed()] == ["kept"]
@@ -206,7 +206,7 @@ def test_no_byte_of_a_study_is_left_in_drafts_reports_and_routes(filled: CaseInd
     clean = "A nodule. Quoted: [forgotten]. Similar to [forgotten]. Not to 2.25.01."
     assert kept.text == filled.report_texts.of(["2.25.2"])["2.25.2"].text == kept.history[-1].text == clean
     assert kept.payload == {"evidence": {"similar": [similar[1]], "prior": None}, "checks": []}
-    assert [one.study_instance_uid for one in filled.routes.decisions("all")] == [
+    assert [one.study_instance_uid for one in filled.routing_rules.decisions("all")] == [
         "2.25.1",
         "2.25.2",
         "2.25.4",
@@ -264,7 +264,7 @@ def test_files_that_were_not_uploaded_stay(index: CaseIndex, home: Path, tmp_pat
 def test_reports_of_jobs_name_no_file_of_theirs(index: CaseIndex) -> None:
     bundles = [make_bundle(study, 1, patient=f"patient-{study}") for study in (0, 2)]
     index.add(bundles, unit_vectors(2, 1))
-    index.record_files([FileRecord("/data/0/0/DOE.txt", 1, 1, None, "skipped", "not-dicom")])
+    index.files.put([FileRecord("/data/0/0/DOE.txt", 1, 1, None, "skipped", "not-dicom")])
     index.jobs.submit("ingest", {"paths": ["/data"]})
     job = index.jobs.claim("worker", ["ingest"])
     assert job is not None
@@ -272,5 +272,5 @@ def test_reports_of_jobs_name_no_file_of_theirs(index: CaseIndex) -> None:
     warnings = ["/data/0/0/0.dcm: odd", "/data/2/0/0.dcm: odd"]
     index.jobs.finish(job, {"skipped": entries, "quarantined": [], "warnings": warnings, "files": 4})
     index.remove_patient("patient-0")
-    told = index.jobs.get(job.id).result
-    assert told == {"skipped": entries[1:], "quarantined": [], "warnings": warnings[1:], "files": 4}
+    result = index.jobs.get(job.id).result
+    assert result == {"skipped": entries[1:], "quarantined": [], "warnings": warnings[1:], "files": 4}

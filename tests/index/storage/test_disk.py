@@ -122,14 +122,14 @@ def test_a_file_size_limit_reads_as_a_full_disk(home: Path, index: CaseIndex) ->
     command = [sys.executable, "-c", limit, "add_forever", str(home), "0", "10000", "30"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 3, done.stderr
-    *added, said = done.stdout.splitlines()
-    assert said.startswith(("disk-full", "disk-error"))
+    *added, printed = done.stdout.splitlines()
+    assert printed.startswith(("disk-full", "disk-error"))
     with CaseIndex.open(home) as again:
         assert again.verify().problems == ()
         assert again.info().studies == len(added) - 1
 
 
-def said_to_ordinary_user(home: Path) -> str:
+def printed_for_ordinary_user(home: Path) -> str:
     """What opening the home raises in a forked process that has given up root."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -169,9 +169,9 @@ def test_a_home_that_cannot_be_written_is_said(open_folder: Path, made: bool) ->
             index.activate(SPACE)
         home.chmod(0o755)
         (home / "catalog.db").chmod(0o644)
-    said = said_to_ordinary_user(home)
-    assert said.startswith("read-only-home ")
-    assert str(home) in said
+    printed = printed_for_ordinary_user(home)
+    assert printed.startswith("read-only-home ")
+    assert str(home) in printed
 
 
 @sqlite_only

@@ -24,7 +24,7 @@ def as_ordinary_user(call: Any) -> Any:
         os.setgid(65534)
         os.setuid(65534)
         try:
-            answer = (call(), None)
+            answer: tuple[Any, Any] = (call(), None)
         except Exception as error:
             answer = (None, (type(error).__name__, getattr(error, "code", None), str(error)))
         with os.fdopen(writing, "wb") as stream:
@@ -32,9 +32,9 @@ def as_ordinary_user(call: Any) -> Any:
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as stream:
-        result, error = pickle.load(stream)
+        result, raised = pickle.load(stream)
     os.waitpid(child, 0)
-    assert error is None, error
+    assert raised is None, raised
     return result
 
 

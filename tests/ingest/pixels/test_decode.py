@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
-from pydicom.pixels import convert_color_space
+from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import UID
 
 from medsiglip.ingest.errors import DecodeError
@@ -22,6 +22,7 @@ from medsiglip.ingest.pixels.image_pixel import image_pixel
 from medsiglip.ingest.pixels.native import native_frame
 from medsiglip.ingest.privacy.deidentify import SecretKey
 from medsiglip.ingest.scan.scan import scan_file
+from tests.ingest.read_files import headers_of
 
 JPEG = "1.2.840.10008.1.2.4."
 Y, X = np.mgrid[:24, :33]
@@ -256,7 +257,7 @@ def test_an_unknown_sequence_of_a_big_endian_file_is_little_endian(tmp_path: Pat
     place = content.index(struct.pack(">HH2s", 0x0010, 0x0010, b"PN"))
     path.write_bytes(content[:place] + unknown + content[place:])
     np.testing.assert_array_equal(decoded(path)[0], pixels)
-    header = scan_file(FoundFile(str(path), 1, 1), SecretKey(bytes(32)))
+    (header,) = headers_of(path)
     assert (header.rows, header.columns) == pixels.shape
 
 

@@ -1,4 +1,4 @@
-"""What drawing reads of a file, against pydicom's own reader and conversions."""
+"""What rendering reads of a file, against pydicom's own reader and conversions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.encaps import encapsulate
 from pydicom.multival import MultiValue
@@ -20,11 +19,11 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from medsiglip.ingest.dicom.element_value import value_of
 from medsiglip.ingest.errors import DecodeError
-from medsiglip.ingest.header.elements import PIXEL_TAGS
+from medsiglip.ingest.header.header_values import PIXEL_TAGS
 from medsiglip.ingest.pixels.decode import open_dataset
 from medsiglip.ingest.pixels.fast_dataset import GROUPS, fast_dataset
 from medsiglip.ingest.pixels.image_pixel import PIXEL_KEYWORDS
-from medsiglip.ingest.scan.scan import quiet
+from medsiglip.ingest.privacy.quiet import quiet
 
 PIXELS = np.arange(32 * 1024, dtype=np.uint16).reshape(128, 256)
 
@@ -56,8 +55,8 @@ def written(dataset: Any, syntax: Any) -> io.BytesIO:
     return stream
 
 
-def drawn_part(dataset: Any) -> Any:
-    """The elements that drawing may ask for."""
+def read_part(dataset: Any) -> Any:
+    """The elements that rendering may ask for."""
     last = min((tag for tag in PIXEL_TAGS if tag in dataset), default=PIXEL_TAGS[-1])
     return {tag for tag in dataset.keys() if tag.group in GROUPS and tag <= last}  # noqa: SIM118
 
@@ -69,8 +68,8 @@ def test_equals_what_pydicom_reads(make_dicom: Any, syntax: Any) -> None:
     file.seek(0)
     whole = dcmread(file)
     assert mine is not None
-    assert set(mine.keys()) == drawn_part(whole)
-    assert all(mine[tag] == whole[tag] for tag in drawn_part(whole))
+    assert set(mine.keys()) == read_part(whole)
+    assert all(mine[tag] == whole[tag] for tag in read_part(whole))
     assert mine.PerFrameFunctionalGroupsSequence[0].FrameVOILUTSequence[0].WindowWidth == 400
     assert mine.file_meta.TransferSyntaxUID == syntax
     assert mine.original_encoding == whole.original_encoding
@@ -113,7 +112,7 @@ def test_a_file_that_is_cut_short_is_truncated(tmp_path: Path, make_dicom: Any, 
 )
 @settings(max_examples=150, deadline=None)
 def test_a_value_is_the_one_that_pydicom_converts(keyword: Any, vr: Any, data: Any, little: Any) -> None:
-    tag = Tag(tag_for_keyword(keyword))
+    tag = Tag(keyword)
     made = [Dataset(), Dataset()]
     for dataset in made:
         dataset.set_original_encoding(vr is None, little)
@@ -152,10 +151,10 @@ def test_real_files(test_data: Path) -> None:
             if mine is None:
                 continue
             whole = dcmread(path, force=True)
-            assert set(mine.keys()) == drawn_part(whole), path
+            assert set(mine.keys()) == read_part(whole), path
             assert mine.original_encoding == whole.original_encoding, path
             assert mine.file_meta.get("TransferSyntaxUID") == whole.file_meta.get("TransferSyntaxUID"), path
-            for tag in drawn_part(whole):
+            for tag in read_part(whole):
                 try:
                     theirs = whole[tag]
                 except Exception as error:

@@ -103,8 +103,11 @@ def test_dates_of_one_patient_are_shifted_by_the_same_days() -> None:
     assert KEY.day(first, "patient") == first
     shifts = {}
     for patient in map(str, range(50)):
-        shifts[patient] = first - STRICT.day(first, patient)
-        assert second - STRICT.day(second, patient) == shifts[patient]
+        days = [STRICT.day(day, patient) for day in (first, second)]
+        assert days[0] is not None
+        assert days[1] is not None
+        shifts[patient] = first - days[0]
+        assert second - days[1] == shifts[patient]
         assert timedelta(days=1) <= shifts[patient] <= timedelta(days=MAX_SHIFT_DAYS)
     assert len(set(shifts.values())) > 40
     assert STRICT.day(date.min, "patient") is None

@@ -32,7 +32,7 @@ def halves(folder: Any, paths: Any) -> Any:
     return folder / "first", folder / "second"
 
 
-def test_a_series_that_grows_is_drawn_anew_if_the_run_sees_all_of_it(
+def test_a_series_that_grows_is_rendered_anew_if_the_run_sees_all_of_it(
     tmp_path: Path, run: Any, write_series: Any
 ) -> None:
     first, second = halves(tmp_path, write_series(tmp_path / "ct", 6, "MR"))
@@ -42,7 +42,7 @@ def test_a_series_that_grows_is_drawn_anew_if_the_run_sees_all_of_it(
     assert report["warnings"] == []
 
 
-def test_a_series_that_grows_elsewhere_is_said_to_be_drawn_in_parts(
+def test_a_series_that_grows_elsewhere_is_said_to_be_rendered_in_parts(
     tmp_path: Path, run: Any, write_series: Any
 ) -> None:
     first, second = halves(tmp_path, write_series(tmp_path / "ct", 6, "MR"))
@@ -57,8 +57,8 @@ def test_no_path_is_told_to_who_does_not_know_it(tmp_path: Path, run: Any, write
     write_series(tmp_path / "ct", 3)
     run(tmp_path / "ct")
     with CaseIndex.open(tmp_path / "home") as index:
-        assert {path.split(":")[0] for path in index.known_files()} == {"strict"}
-        assert dict(index.known_files().items()).keys() == set(index.known_files())
+        assert {path.split(":")[0] for path in index.files.by_path()} == {"strict"}
+        assert dict(index.files.by_path().items()).keys() == set(index.files.by_path())
 
 
 def test_the_mode_of_a_home_is_its_own_from_then_on(tmp_path: Path, run: Any, write_series: Any) -> None:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
 from medsiglip.ingest.render.attributes import AttributeReader, PixelAttributes, Window, attributes_of
-from medsiglip.ingest.render.render import render
+from medsiglip.ingest.render.renderings import render
 
 STORED = np.arange(64, dtype=np.uint16).reshape(8, 8)
 KEYWORDS = [
@@ -58,7 +58,7 @@ KEYWORDS = [
 def test_no_value_of_any_representation_raises(make_dicom: Any, values: Any) -> None:
     dataset = make_dicom(STORED)
     for keyword, (vr, value) in values.items():
-        tag = Tag(tag_for_keyword(keyword))
+        tag = Tag(keyword)
         vr = vr or dictionary_VR(tag)[:2]
         dataset._dict[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
     with warnings.catch_warnings():

@@ -16,7 +16,7 @@ from PIL import ImageCms
 from pydicom import Dataset
 from pydicom.tag import Tag
 
-from medsiglip.ingest.workers.rendered import render_files
+from tests.ingest.read_files import images_of
 
 
 def table(first: Any, values: Any, bits: Any = 8) -> Any:
@@ -27,7 +27,7 @@ def table(first: Any, values: Any, bits: Any = 8) -> Any:
 
 
 def palette(channels: Any, segmented: Any = "") -> Any:
-    found = {}
+    found: dict[str, Any] = {}
     for colour, entries in zip(("Red", "Green", "Blue"), channels, strict=True):
         found[f"{colour}PaletteColorLookupTableDescriptor"] = [3, 1, 16]
         found[f"{segmented}{colour}PaletteColorLookupTableData"] = np.array(entries, "<u2").tobytes()
@@ -106,7 +106,7 @@ RULES = {
     ),
     "presentation LUT shape": (u16(0, 200), {"PresentationLUTShape": "INVERSE"}, [255, 0]),
     "identity shape": (u16(0, 200), {"PresentationLUTShape": "IDENTITY"}, [0, 255]),
-    # Not in the range, and drawn like any value.
+    # Not in the range, and rendered like any value.
     "padding": (i16(-2000, 0, 100, 200), {"PixelPaddingValue": -2000}, [0, 0, 128, 255]),
     "palette": (u8(0, 1, 2, 3), {"PhotometricInterpretation": "PALETTE COLOR", **THREE}, None),
     "segmented palette": (u8(1, 2, 3), {"PhotometricInterpretation": "PALETTE COLOR", **SEGMENTED}, None),
@@ -121,21 +121,21 @@ COLOURS = {
 }
 
 
-def drawn(tmp_path: Path, make_dicom: Any, pixels: Any, attributes: Any) -> Any:
+def rendered(tmp_path: Path, make_dicom: Any, pixels: Any, attributes: Any) -> Any:
     planar = "PlanarConfiguration" in attributes
     dataset = make_dicom(pixels.transpose(1, 2, 0) if planar else pixels, **attributes)
     if planar:
         dataset.PixelData = np.ascontiguousarray(pixels).tobytes()
     dataset.PixelData += b"\0" * (len(dataset.PixelData) % 2)
     dataset.save_as(tmp_path / "x.dcm", enforce_file_format=True)
-    (image,) = render_files([tmp_path])
+    (image,) = images_of([tmp_path])
     return image
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_rule(tmp_path: Path, make_dicom: Any, rule: Any) -> None:
     pixels, attributes, expected = RULES[rule]
-    image = drawn(tmp_path, make_dicom, pixels, attributes)
+    image = rendered(tmp_path, make_dicom, pixels, attributes)
     assert image.pixels.tolist() == ([expected] if np.ndim(expected) == 1 else expected or COLOURS[rule])
     assert image.warnings == (("window-not-first",) if rule == "window beyond the data" else ())
 
@@ -145,7 +145,7 @@ def test_a_window_that_shows_nothing_is_left_and_that_is_told(
     tmp_path: Path, make_dicom: Any, absurd: Any
 ) -> None:
     values = np.arange(1000, dtype=np.uint16)[np.newaxis]
-    image = drawn(tmp_path, make_dicom, values, window(*absurd))
+    image = rendered(tmp_path, make_dicom, values, window(*absurd))
     low, high = np.percentile(values, [0.5, 99.5])
     np.testing.assert_allclose(image.pixels, np.clip((values - low) / (high - low), 0, 1) * 255, atol=0.5001)
     assert image.rendering == "percentile"
@@ -154,7 +154,7 @@ def test_a_window_that_shows_nothing_is_left_and_that_is_told(
 
 def test_overlays_are_left_out(tmp_path: Path, make_dicom: Any) -> None:
     pixels = u8(0, 7, 255, 9, 3, 1, 2, 4)
-    plain = drawn(tmp_path, make_dicom, pixels, {})
+    plain = rendered(tmp_path, make_dicom, pixels, {})
     dataset = make_dicom(pixels)
     for element, vr, value in (
         (0x0010, "US", 1),
@@ -169,6 +169,6 @@ def test_overlays_are_left_out(tmp_path: Path, make_dicom: Any) -> None:
     stream = io.BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
     (tmp_path / "x.dcm").write_bytes(stream.getvalue())
-    (image,) = render_files([tmp_path])
+    (image,) = images_of([tmp_path])
     np.testing.assert_array_equal(image.pixels, plain.pixels)
     np.testing.assert_array_equal(image.pixels, pixels)

@@ -1,6 +1,7 @@
 """Rendered values against two other implementations, pydicom's functions and DCMTK's programs, on real files.
 
-Grey files of every modality are drawn by their windows here (rendering `voi`), whichever rendering they get.
+Grey files of every modality are rendered by their windows here (rendering `voi`), whichever rendering they
+get.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from PIL import Image
 from pydicom import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels import processing
+from pydicom.pixels.utils import pixel_array
 
 from medsiglip.ingest.errors import DecodeError
 from medsiglip.ingest.pixels.decode import frames, open_dataset
+from medsiglip.ingest.privacy.quiet import quiet
 from medsiglip.ingest.render.attributes import PixelAttributes, attributes_of
-from medsiglip.ingest.render.render import CT_WINDOWS, Display, choose_rendering, render
-from medsiglip.ingest.scan.scan import quiet
+from medsiglip.ingest.render.display import Display
+from medsiglip.ingest.render.grey_renderings import CT_WINDOWS
+from medsiglip.ingest.render.renderings import choose_rendering, render
 
 # Files that hold no picture and are not embedded.
 NO_PICTURE = {"SEG", "RTDOSE"}
@@ -77,8 +81,8 @@ PER_FOLDER = 2  # of files of one folder that differ in nothing but their pixels
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A frame of a real file drawn by its window."""
+class Rendered:
+    """A frame of a real file rendered by its window."""
 
     path: Path
     dataset: Dataset
@@ -89,9 +93,10 @@ class Drawn:
 
 
 @pytest.fixture(scope="module")
-def drawn(test_data: Path) -> Any:
+def rendered(test_data: Path) -> Any:
     """The first and the last frame of every kind of file whose pixels are not broken."""
-    seen, found = Counter(), []
+    seen: Counter[tuple[Any, ...]] = Counter()
+    found = []
     with (test_data / "manifest.csv").open(newline="") as file:
         rows = [
             row for row in csv.DictReader(file) if row["kind"] == "dicom" and row["decode"] != "no_pixels"
@@ -104,13 +109,13 @@ def drawn(test_data: Path) -> Any:
             continue
         with quiet():
             try:
-                found += list(drawn_frames(path))
+                found += list(rendered_frames(path))
             except DecodeError:
                 assert row["decode"] != "ok", path
     return found
 
 
-def drawn_frames(path: Any) -> Iterator[Any]:
+def rendered_frames(path: Any) -> Iterator[Any]:
     dataset = open_dataset(str(path))
     if "PixelData" not in dataset:  # parametric maps of floats
         return
@@ -119,13 +124,13 @@ def drawn_frames(path: Any) -> Iterator[Any]:
         attributes = attributes_of(dataset, frame)
         chosen = choose_rendering(attributes)
         chosen = chosen if "palette" in chosen or chosen == "colour" else "voi"
-        yield Drawn(path, dataset, frame, stored, render(stored, attributes, rendering=chosen), attributes)
+        yield Rendered(path, dataset, frame, stored, render(stored, attributes, rendering=chosen), attributes)
 
 
 def documented(one: Any) -> Any:
     """Display values 0..255 as pydicom's documentation makes them, its output range scaled."""
     dataset, attributes = pydicom.dcmread(one.path, force=True), one.attributes
-    stored = pydicom.pixels.pixel_array(dataset, index=one.frame)
+    stored = pixel_array(dataset, index=one.frame)
     if stored.ndim == 3 or dataset.PhotometricInterpretation == "PALETTE COLOR":
         return _documented_colour(dataset, stored)
     values = processing.apply_modality_lut(stored, dataset)
@@ -173,9 +178,9 @@ def _output_range(dataset: Any) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_rendered_values_equal_those_of_pydicom(drawn: Any) -> None:
+def test_rendered_values_equal_those_of_pydicom(rendered: Any) -> None:
     compared, cannot, apart = 0, set(), {}
-    for one in drawn:
+    for one in rendered:
         if one.display.rendering == "percentile":  # windows that show nothing: pydicom shows nothing
             continue
         try:
@@ -224,9 +229,9 @@ needs_dcmtk = pytest.mark.skipif(
 
 
 @needs_dcmtk
-def test_rendered_values_equal_those_of_dcmtk(drawn: Any) -> None:
+def test_rendered_values_equal_those_of_dcmtk(rendered: Any) -> None:
     compared, cannot, apart = 0, set(), {}
-    for one in drawn:
+    for one in rendered:
         display, program = one.display, dcmtk_program(one)
         # It does not apply ICC profiles, counts padding as values, and has no fallback for windows.
         unlike = one.attributes.icc_profile or (display.rendering == "full-range" and one.attributes.padding)
@@ -246,12 +251,12 @@ def test_rendered_values_equal_those_of_dcmtk(drawn: Any) -> None:
 
 
 @needs_dcmtk
-def test_each_channel_of_ct_is_a_window_of_dcmtk(drawn: Any) -> None:
+def test_each_channel_of_ct_is_a_window_of_dcmtk(rendered: Any) -> None:
     """A LINEAR window of center + 0.5 and width + 1 reaches from center - width / 2 to center + width / 2
     (PS3.3 C.11.2.1.2.1), as the published ones do.
     """
     compared = 0
-    for one in drawn:
+    for one in rendered:
         program = dcmtk_program(one)
         if choose_rendering(one.attributes) != "ct-rgb-3window" or program is None:
             continue
@@ -266,13 +271,13 @@ def test_each_channel_of_ct_is_a_window_of_dcmtk(drawn: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_percentiles_of_mr_and_pet_are_those_of_numpy_over_pydicom(drawn: Any) -> None:
+def test_percentiles_of_mr_and_pet_are_those_of_numpy_over_pydicom(rendered: Any) -> None:
     compared, named = 0, {"mr-percentile", "series-percentile"}
-    for one in drawn:
+    for one in rendered:
         if choose_rendering(one.attributes) not in named or one.path.name in PYDICOM_CANNOT:
             continue
         dataset = pydicom.dcmread(one.path, force=True)
-        values = processing.apply_modality_lut(pydicom.pixels.pixel_array(dataset, index=one.frame), dataset)
+        values = processing.apply_modality_lut(pixel_array(dataset, index=one.frame), dataset)
         low, high = np.percentile(values.astype(float), [0.5, 99.5])
         if low == high:
             continue
@@ -285,7 +290,7 @@ def test_percentiles_of_mr_and_pet_are_those_of_numpy_over_pydicom(drawn: Any) -
 
 def display_of(path: Any) -> Any:
     with quiet():
-        (one, *_) = drawn_frames(path)
+        (one, *_) = rendered_frames(path)
     return one
 
 

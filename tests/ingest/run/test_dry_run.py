@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ PIXELS = np.arange(256, dtype=np.uint16).reshape(16, 16)
 FORESEEN = ("files", "files_embedded", "files_unchanged", "studies", "series", "instances", "images")
 
 
-def nobody() -> None:
+def no_encoder() -> NoReturn:
     raise AssertionError("a dry run encodes nothing")
 
 
@@ -36,7 +36,7 @@ def folder(tmp_path: Path, write_dicom: Any, write_series: Any) -> Any:
 
 def foreseen(home: Any, folder: Any, model: Any, **options: Any) -> Any:
     with copy_of_home(home) as copy, CaseIndex.open(copy) as index:
-        return ingest([folder], index, model, nobody, IngestOptions(dry_run=True, **options))
+        return ingest([folder], index, model, no_encoder, IngestOptions(dry_run=True, **options))
 
 
 def done(home: Any, folder: Any, model: Any, encoder: Any, **options: Any) -> Any:

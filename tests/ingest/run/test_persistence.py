@@ -80,7 +80,7 @@ def content(index: CaseIndex) -> tuple[object, ...]:
     keys = [(one.sop_instance_uid, one.pixel_hash, one.frame, one.rendering) for one in images]
     assert len(set(keys)) == len(keys)
     found = {key: vector.tobytes() for key, vector in zip(keys, vectors, strict=True)}
-    files = {path: (one.outcome, one.pixel_hash) for path, one in index.known_files().items()}
+    files = {path: (one.outcome, one.pixel_hash) for path, one in index.files.by_path().items()}
     info = index.info()
     return found, files, info.studies, info.series, info.instances, info.images, info.vectors
 
@@ -127,7 +127,7 @@ def test_commits_whose_answer_is_lost_are_not_made_twice(
         url = urls().replace(f":{postgresql_server.port}/", f":{proxy.port}/")
 
         class Armed:
-            def encode_images(self, images: np.ndarray) -> np.ndarray:
+            def encode_images(self, images: np.ndarray) -> Any:
                 proxy.cut_commits(2)  # that of the images, and that of what was looked up for the next try
                 return encoder.encode_images(images)
 
@@ -143,7 +143,7 @@ def test_a_server_that_is_restarted_is_waited_for(
     tmp_path: Path, folder: Path, model: Any, encoder: Any, postgresql_server: PostgresqlServer, url: str
 ) -> None:
     class Meanwhile:
-        def encode_images(self, images: np.ndarray) -> np.ndarray:
+        def encode_images(self, images: np.ndarray) -> Any:
             postgresql_server.stop()
             threading.Timer(1.0, postgresql_server.start).start()
             return encoder.encode_images(images)

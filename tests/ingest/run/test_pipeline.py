@@ -1,15 +1,11 @@
+"""A whole ingest: what becomes of every file, and of every image."""
+
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,55 +16,13 @@ from PIL import Image
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
-from medsiglip.ingest.errors import IngestError, InterruptedIngestError
-from medsiglip.ingest.run import commits
-from medsiglip.ingest.run.commits import ENCODED_TOGETHER, FIRST_TOGETHER
+from medsiglip.ingest.errors import IngestError
 from medsiglip.ingest.run.pipeline import IngestOptions, ingest
+from medsiglip.ingest.run.progress import Progress
 from medsiglip.ingest.units.plan import PlanOptions
 from medsiglip.ingest.workers import unit_rendering
-from tests.repository import ROOT
-
-PIXELS = np.arange(256, dtype=np.uint16).reshape(16, 16)
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Any:
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def run(home: Any, model: Any, encoder: Any) -> Any:
-    def run(*paths: Any, metadata: Any = None, **options: Any) -> Any:
-        with CaseIndex.open(home) as index:
-            report = ingest(
-                paths, index, model, lambda: encoder, IngestOptions(metadata=metadata, **options)
-            ).to_json()
-            verification = index.verify()
-        assert verification.ok, verification.problems
-        counted = report["files_embedded"] + report["files_unchanged"]
-        assert report["files"] == counted + len(report["skipped"]) + len(report["quarantined"])
-        return report
-
-    return run
-
-
-def codes(report: Any, outcome: Any) -> Any:
-    return {os.path.basename(entry["path"]): entry["code"] for entry in report[outcome]}
-
-
-def corpus(folder: Any, write_dicom: Any, write_series: Any) -> Any:
-    """12 embedded files in 4 series, a copy, a skipped and two quarantined files."""
-    write_series(folder / "ct", 5)
-    write_series(folder / "mr", 4, "MR", uid=8)
-    for n in range(2):
-        write_dicom(folder / f"dx{n}.dcm", PIXELS + n, SOPInstanceUID=f"2.25.5{n}", PatientID=f"D{n}")
-    Image.fromarray(PIXELS.astype(np.uint8)).save(folder / "picture.png")
-    shutil.copy(folder / "dx0.dcm", folder / "dx0-copy.dcm")
-    (folder / "notes.txt").write_text("nothing to see")
-    (folder / "text.dcm").write_text("not DICOM at all")
-    whole = (folder / "dx1.dcm").read_bytes()
-    (folder / "cut.dcm").write_bytes(whole.replace(b"2.25.51", b"2.25.59")[:-50])
-    return folder
+from tests.index.index_cases import images_of_file
+from tests.ingest.run.run_cases import PIXELS, codes, corpus
 
 
 def test_every_file_is_accounted_for(tmp_path: Path, run: Any, write_dicom: Any, write_series: Any) -> None:
@@ -118,7 +72,7 @@ def test_the_same_uid_with_other_pixels_is_kept_beside(
     assert (report["embedded"], report["instances"], report["images"]) == (1, 2, 2)
     assert ["2.25.1" in warning for warning in report["warnings"]] == [True]
     with CaseIndex.open(home) as index:
-        assert len(index.has_instance("2.25.1")) == 2
+        assert len(index.instances.pixel_hashes(["2.25.1"])["2.25.1"]) == 2
 
 
 def test_a_copy_of_a_broken_file_shares_its_fate(tmp_path: Path, run: Any, write_dicom: Any) -> None:
@@ -139,39 +93,6 @@ def test_a_copy_that_tells_the_truth_saves_one_that_lies(
     report = run(tmp_path / "in")
     assert (report["images"], report["files_embedded"], report["files_unchanged"]) == (1, 1, 3)
     assert run(tmp_path / "in")["files_unchanged"] == 4
-
-
-def test_a_picture_beside_the_slices_of_a_series_stays_when_the_series_grows(
-    tmp_path: Path, home: Any, run: Any, write_dicom: Any, write_series: Any
-) -> None:
-    paths = write_series(tmp_path / "in", 5, "MR")
-    beside = {"StudyInstanceUID": "2.25.97", "SeriesInstanceUID": "2.25.7", "Modality": "OT"}
-    write_dicom(tmp_path / "in" / "capture.dcm", PIXELS, SOPInstanceUID="2.25.7999", **beside)
-    late = tmp_path / "late.dcm"
-    paths[2].rename(late)
-    run(tmp_path / "in")
-    assert run(tmp_path / "in", late)["images"] == 6
-    with CaseIndex.open(home) as index:
-        places = {image.sop_instance_uid: image.slice_index for image in index.images_of("2.25.97")}
-    assert places == {**{f"2.25.7{z:03d}": z for z in range(5)}, "2.25.7999": None}
-
-
-def test_a_series_is_not_embedded_again_for_a_file_that_still_has_no_decoder(
-    tmp_path: Path, home: Any, run: Any, write_series: Any
-) -> None:
-    paths = write_series(tmp_path / "in", 4)
-    unknown = pydicom.dcmread(paths[1])
-    unknown.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"  # MPEG2
-    unknown.PixelData = pydicom.encaps.encapsulate([bytes(64)])
-    unknown["PixelData"].VR = "OB"
-    unknown.save_as(paths[1])
-    assert list(codes(run(tmp_path / "in"), "quarantined").values()) == ["no-decoder"]
-    with CaseIndex.open(home) as index:
-        before = [image.image_id for image in index.images_of("2.25.97")]
-    again = run(tmp_path / "in")
-    assert (again["embedded"], again["images"], len(again["quarantined"])) == (0, 3, 1)
-    with CaseIndex.open(home) as index:
-        assert [image.image_id for image in index.images_of("2.25.97")] == before
 
 
 def test_slices_are_stored_in_anatomical_order(
@@ -198,65 +119,6 @@ def test_a_long_series_is_sampled_and_all_its_files_count(
     assert run(tmp_path / "in")["files_unchanged"] == 20
 
 
-def test_a_series_that_gains_files_is_drawn_anew(
-    tmp_path: Path, home: Any, run: Any, write_series: Any
-) -> None:
-    """The end is that of one ingest of everything: percentiles and order come from the whole series."""
-    paths = write_series(tmp_path / "all", 6, "MR")
-    (tmp_path / "later").mkdir()
-    late = [shutil.move(str(path), tmp_path / "later") for path in paths[3:]]
-    run(tmp_path / "all")
-    report = run(tmp_path / "later")
-    assert (report["files_embedded"], report["embedded"], report["images"]) == (3, 6, 3)
-    with CaseIndex.open(home) as index:
-        grown = index.images_of("2.25.97")
-        vectors = index.vectors([image.image_id for image in grown])
-    shutil.rmtree(home)
-    for path in late:
-        shutil.move(path, tmp_path / "all")
-    run(tmp_path / "all")
-    with CaseIndex.open(home) as index:
-        at_once = index.images_of("2.25.97")
-        assert [(i.sop_instance_uid, i.slice_index, i.rendering_params) for i in grown] == [
-            (i.sop_instance_uid, i.slice_index, i.rendering_params) for i in at_once
-        ]
-        np.testing.assert_array_equal(vectors, index.vectors([image.image_id for image in at_once]))
-
-
-def test_new_slices_of_a_series_whose_files_are_gone_are_added(
-    tmp_path: Path, run: Any, write_series: Any
-) -> None:
-    paths = write_series(tmp_path / "in", 4)
-    late = tmp_path / "late"
-    late.mkdir()
-    kept = [shutil.move(str(path), late) for path in paths[2:]]
-    run(tmp_path / "in")
-    shutil.rmtree(tmp_path / "in")
-    report = run(late)
-    assert (report["embedded"], report["images"]) == (2, 2)
-    assert any("2.25.7" in warning and "gone" in warning for warning in report["warnings"])
-    assert len(kept) == 2
-
-
-def test_pixels_that_no_file_holds_any_more_outlive_a_growing_series(
-    tmp_path: Path, home: Any, run: Any, write_series: Any
-) -> None:
-    paths = write_series(tmp_path / "in", 4, "MR")
-    late = tmp_path / "late.dcm"
-    paths[3].rename(late)
-    run(tmp_path / "in")
-    changed = pydicom.dcmread(paths[0])
-    changed.PixelData = bytes(len(changed.PixelData))
-    changed.save_as(paths[0])
-    assert run(tmp_path / "in")["embedded"] == 1
-    os.utime(paths[0], (1, 1))
-    report = run(tmp_path / "in", late)
-    assert any("gone" in warning for warning in report["warnings"])
-    with CaseIndex.open(home) as index:
-        assert len(index.images_of("2.25.97")) == 5
-        assert len(index.has_instance("2.25.7000")) == 2
-
-
 def test_an_odd_header_costs_one_file_at_most(tmp_path: Path, run: Any, write_dicom: Any) -> None:
     table = pydicom.Dataset()
     table.LUTDescriptor, table.LUTData = [256, 0, 5000], np.arange(256, dtype=np.uint16).tobytes()
@@ -277,7 +139,7 @@ def test_an_odd_header_costs_one_file_at_most(tmp_path: Path, run: Any, write_di
 @pytest.mark.parametrize(
     ("where", "call"), [("frames", 2), ("frames", 5), ("render", 2), ("limits_percentiles", 4)]
 )
-def test_whatever_drawing_raises_costs_one_file(
+def test_whatever_rendering_raises_costs_one_file(
     tmp_path: Path, run: Any, write_series: Any, monkeypatch: pytest.MonkeyPatch, where: Any, call: Any
 ) -> None:
     """Three slices, none held decoded: from the fourth call on it is the second look that fails."""
@@ -320,7 +182,7 @@ def test_metadata_gives_pictures_patients_studies_and_labels(tmp_path: Path, hom
     assert (report["studies"], report["images"]) == (2, 3)
     assert any("1 paths" in warning for warning in report["warnings"])
     with CaseIndex.open(home) as index:
-        (first,) = index.find_file(str(tmp_path / "0.png"))
+        (first,) = images_of_file(index, str(tmp_path / "0.png"))
         assert first.labels == {"pneumonia": 1.0, "nodule": 1.0}
         assert (first.quality["split"], first.modality) == ("train", "DX")
         assert len({s.patient_key for s in index.studies()}) == 2
@@ -342,67 +204,11 @@ def test_workers_and_this_process_give_the_same_index(
     np.testing.assert_array_equal(vectors[0], vectors[1])
 
 
-class CountingEncoder:
-    """An encoder that remembers how many images it was given at a time."""
-
-    def __init__(self, encoder: Any) -> None:
-        self.encoder = encoder
-        self.counts = []
-
-    def encode_images(self, images: Any) -> Any:
-        self.counts.append(len(images))
-        return self.encoder.encode_images(images)
-
-
-def test_images_are_encoded_in_batches_as_they_come(
-    tmp_path: Path, home: Any, model: Any, encoder: Any, write_dicom: Any
-) -> None:
-    """Every vector belongs to its image, whichever batch it came in."""
-    count = 2 * ENCODED_TOGETHER + 9
-    for n in range(count):
-        write_dicom(tmp_path / "in" / f"{n}.dcm", PIXELS * (n + 1), SOPInstanceUID=f"2.25.9{n}")
-    counting = CountingEncoder(encoder)
-    with CaseIndex.open(home) as index:
-        ingest([tmp_path / "in"], index, model, lambda: counting, IngestOptions(workers=1))
-        table = index.table()
-        found = {index.get(int(i)).path: v for i, v in zip(table.image_ids, table.vectors, strict=True)}
-    assert counting.counts == [FIRST_TOGETHER, ENCODED_TOGETHER, ENCODED_TOGETHER, 9 - FIRST_TOGETHER]
-    for n in (0, 70, count - 1):
-        path = tmp_path / "in" / f"{n}.dcm"
-        alone = tmp_path / f"home-{n}"
-        with CaseIndex.open(alone) as index:
-            ingest([path], index, model, lambda: encoder)
-            np.testing.assert_array_equal(index.table().vectors[0], found[str(path)])
-
-
-def test_a_slow_encoder_gets_as_many_images_as_a_commit_may_take(
-    tmp_path: Path, home: Any, model: Any, encoder: Any, write_dicom: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By a clock that only the encoder moves: 2 s an image, as a large model takes on a processor."""
-    now, counts, kept = [0.0], [], []
-    monkeypatch.setattr(commits, "time", SimpleNamespace(monotonic=lambda: now[0]))
-
-    class Slow:
-        def encode_images(self, images: Any) -> Any:
-            kept.append(index.info().images)
-            counts.append(len(images))
-            now[0] += 2.0 * len(images)
-            return encoder.encode_images(images)
-
-    for n in range(20):
-        write_dicom(tmp_path / "in" / f"{n}.dcm", PIXELS + n, SOPInstanceUID=f"2.25.6{n}")
-    with CaseIndex.open(home) as index:
-        ingest([tmp_path / "in"], index, model, Slow, IngestOptions(workers=1))
-    most = int(commits.COMMIT_EVERY_S / 2.0)
-    assert counts == [FIRST_TOGETHER, most, most, most]
-    assert kept == [0, *np.cumsum(counts)[:-1]]
-
-
 def test_progress_tells_stages_counts_and_time_left(
     tmp_path: Path, home: Any, model: Any, encoder: Any, write_series: Any
 ) -> None:
     write_series(tmp_path / "in", 3)
-    told = []
+    told: list[Progress] = []
     with CaseIndex.open(home) as index:
         ingest([tmp_path / "in"], index, model, lambda: encoder, on_progress=told.append)
     assert [p.stage for p in told] == sorted((p.stage for p in told), key=["walk", "scan", "embed"].index)
@@ -443,108 +249,3 @@ def test_empty_folder(tmp_path: Path, run: Any) -> None:
     (tmp_path / "in").mkdir()
     report = run(tmp_path / "in")
     assert (report["files"], report["images"], report["studies"]) == (0, 0, 0)
-
-
-def test_interrupting_keeps_what_is_committed(
-    tmp_path: Path, home: Any, model: Any, run: Any, encoder: Any, write_dicom: Any
-) -> None:
-    for n in range(200):
-        write_dicom(tmp_path / "in" / f"{n:03d}.dcm", PIXELS + n, SOPInstanceUID=f"2.25.4{n}")
-
-    class Impatient:
-        calls = 0
-
-        def encode_images(self, images: Any) -> Any:
-            self.calls += 1
-            if self.calls == 2:
-                os.kill(os.getpid(), signal.SIGINT)
-                time.sleep(5)
-            return encoder.encode_images(images)
-
-    impatient = Impatient()
-    with CaseIndex.open(home) as index:
-        with pytest.raises(InterruptedIngestError, match="again") as caught:
-            ingest([tmp_path / "in"], index, model, lambda: impatient)
-        held = index.info().images
-    assert caught.value.code == "interrupted"
-    assert 0 < held < 200
-    report = run(tmp_path / "in")
-    assert (report["images"], report["embedded"]) == (200, 200 - held)
-
-
-SCRIPT = textwrap.dedent(
-    """
-    import json, sys
-    from pathlib import Path
-    sys.path[:0] = json.loads(sys.argv[3])
-    from sqlalchemy import Engine, event
-    from medsiglip.index.case_index import CaseIndex
-    from medsiglip.ingest.run.pipeline import ingest
-    from ingest_test_conftest import Encoder, Model
-    event.listen(Engine, "before_cursor_execute", lambda *_: print("statement", flush=True))
-    with CaseIndex.open(Path(sys.argv[1])) as index:
-        report = ingest([sys.argv[2]], index, Model(), Encoder).to_json()
-    print(json.dumps(report))
-    """
-)
-
-
-@pytest.fixture
-def command(tmp_path: Path) -> Any:
-    """An ingest in a process of its own."""
-    shutil.copy(ROOT / "tests" / "ingest" / "conftest.py", tmp_path / "ingest_test_conftest.py")
-    (tmp_path / "script.py").write_text(SCRIPT)
-    paths = json.dumps([str(tmp_path), *filter(None, sys.path)])
-
-    def start(home: Any, folder: Any) -> Any:
-        return subprocess.Popen(
-            [sys.executable, str(tmp_path / "script.py"), str(home), str(folder), paths],
-            stdout=subprocess.PIPE,
-        )
-
-    return start
-
-
-def test_a_second_run_imports_no_torch_and_no_pydicom(
-    tmp_path: Path, home: Any, run: Any, write_series: Any
-) -> None:
-    write_series(tmp_path / "in", 3)
-    run(tmp_path / "in")
-    script = textwrap.dedent(
-        """
-        import json, sys
-        from dataclasses import make_dataclass
-        from pathlib import Path
-        from medsiglip.index.case_index import CaseIndex
-        from medsiglip.ingest.run.pipeline import ingest
-        Model = make_dataclass("Model", ["name", "hash", "dimension", "image_size"])
-        with CaseIndex.open(Path(sys.argv[1])) as index:
-            report = ingest([sys.argv[2]], index, Model("test", "ab" * 32, 48, 32), None)
-        print(json.dumps([report.files_unchanged, sorted({"torch", "pydicom", "PIL"} & set(sys.modules))]))
-        """
-    )
-    answer = subprocess.run(
-        [sys.executable, "-c", script, str(home), str(tmp_path / "in")], capture_output=True, check=True
-    )
-    assert json.loads(answer.stdout) == [3, []]
-
-
-def test_killing_at_any_moment_loses_and_doubles_nothing(
-    tmp_path: Path, home: Any, run: Any, command: Any, write_series: Any
-) -> None:
-    for n in range(30):
-        write_series(tmp_path / "in" / str(n), 6, uid=100 + n)
-    rng = np.random.default_rng(11)
-    codes = []
-    for _ in range(4):
-        process = command(home, tmp_path / "in")
-        for _ in zip(range(rng.integers(1, 60)), process.stdout, strict=False):
-            pass
-        time.sleep(float(rng.uniform(0.0, 0.05)))
-        process.kill()
-        process.communicate()
-        codes.append(process.returncode)
-    report = run(tmp_path / "in")
-    assert -signal.SIGKILL in codes
-    assert (report["files"], report["files_embedded"] + report["files_unchanged"]) == (180, 180)
-    assert (report["studies"], report["series"], report["instances"], report["images"]) == (30, 30, 180, 180)

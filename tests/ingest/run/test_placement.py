@@ -9,6 +9,7 @@ from PIL import Image
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.ingest.run.pipeline import IngestOptions, ingest
+from tests.index.index_cases import images_of_file
 
 PIXELS = np.arange(256, dtype=np.uint16).reshape(16, 16)
 
@@ -49,5 +50,5 @@ def test_a_changed_metadata_csv_changes_classes_and_tells_what_it_cannot(tmp_pat
     assert warning.startswith("1 pictures are in the archive")
     assert "P3" not in warning
     with CaseIndex.open(tmp_path / "home") as index:
-        labels = [index.find_file(str(path))[0].labels for path in pictures]
+        labels = [images_of_file(index, str(path))[0].labels for path in pictures]
     assert labels == [{"c": 1.0, "x": 0.0}, {"b": 1.0}]

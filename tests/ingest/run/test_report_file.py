@@ -19,6 +19,8 @@ from medsiglip.ingest.run import commits
 from medsiglip.ingest.run.pipeline import IngestOptions, ingest
 from medsiglip.ingest.run.report_file import check_report_path, to_csv, to_html, write_report
 from medsiglip.ingest.run.run_details import MAX_THUMBNAILS_OF_GROUP, RunDetails
+from medsiglip.ingest.units.plan import Unit
+from medsiglip.ingest.workers.rendered_unit import RenderedUnit
 
 PIXELS = np.arange(256, dtype=np.uint16).reshape(16, 16)
 
@@ -88,19 +90,20 @@ def test_a_run_that_was_stopped_tells_what_the_index_holds(
     if committed:
         monkeypatch.setattr(commits, "ENCODED_TOGETHER", 1)
         monkeypatch.setattr(commits, "COMMIT_EVERY_S", 0.0)
-    drawn = []
+    rendered: list[Unit] = []
+    add_rendered = details.add_rendered
 
-    def interrupt_after_two(unit: Any, _: Any) -> None:
-        drawn.append(unit)
-        if len(drawn) == 3:
+    def interrupt_after_two(unit: Unit, images: RenderedUnit) -> None:
+        add_rendered(unit, images)
+        rendered.append(unit)
+        if len(rendered) == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    add_drawn = details.add_drawn
-    monkeypatch.setattr(details, "add_drawn", lambda *one: (add_drawn(*one), interrupt_after_two(*one)))
+    monkeypatch.setattr(details, "add_rendered", interrupt_after_two)
     with CaseIndex.open(tmp_path / "home") as index:
         with pytest.raises(InterruptedIngestError):
             ingest([folder], index, model, lambda: encoder, details=details)
-        held = {path for path, file in index.known_files().items() if file.outcome == "embedded"}
+        held = {path for path, file in index.files.by_path().items() if file.outcome == "embedded"}
         images = index.info().images
     assert bool(held) == committed
     assert set(details.lines) == held
@@ -141,7 +144,8 @@ def test_a_second_run_says_unchanged_with_the_modality(ran: Any) -> None:
 class Page(HTMLParser):
     def __init__(self, text: Any) -> None:
         super().__init__()
-        self.open, self.sources = [], []
+        self.open: list[str] = []
+        self.sources: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: Any, attributes: Any) -> None:

@@ -83,7 +83,7 @@ def content(home: Any) -> Any:
             "studies": {uid: (study.study, study.labels) for uid, study in studies.items()},
             "series": series,
             "images": images,
-            "files": dict(index.known_files()),
+            "files": dict(index.files.by_path()),
         }, vectors
 
 
@@ -143,13 +143,13 @@ SCRIPT = textwrap.dedent(
     sys.path[:0] = json.loads(sys.argv[3])
     from sqlalchemy import Engine, event
     from medsiglip.index.case_index import CaseIndex
-    from ingest import _commits
+    from medsiglip.ingest.run import commits
     from medsiglip.ingest.errors import InterruptedIngestError
     from medsiglip.ingest.run.pipeline import IngestOptions, ingest
     from medsiglip.ingest.units.plan import PlanOptions
     from ingest_test_conftest import Encoder, Model
 
-    _commits.ENCODED_TOGETHER, _commits.COMMIT_EVERY_S = 1, 0.0
+    commits.ENCODED_TOGETHER, commits.COMMIT_EVERY_S = 1, 0.0
     event.listen(Engine, "before_cursor_execute", lambda *_: os.write(1, b"."))
     options = IngestOptions(workers=2, plan=PlanOptions(max_slices=12, max_patches=6))
     try:
@@ -174,6 +174,7 @@ def interrupted(tmp_path: Path, corpus: Any) -> Any:
         process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, str(home), str(corpus), paths], stdout=subprocess.PIPE
         )
+        assert process.stdout is not None
         steps = 0
         while steps < moment and os.read(process.stdout.fileno(), 1):
             steps += 1

@@ -13,40 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import Dataset
-from pydicom.datadict import tag_for_keyword
+from pydicom.tag import Tag
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.ingest.errors import InterruptedIngestError
-from medsiglip.ingest.files import walk
 from medsiglip.ingest.privacy.deidentify import SecretKey
 from medsiglip.ingest.run import triage
-from medsiglip.ingest.run.pipeline import IngestOptions, ingest
-from medsiglip.ingest.scan.scan import scan_file
-from medsiglip.ingest.workers.rendered import Rendered, render_files
+from medsiglip.ingest.workers.render_files import Rendered, render_files
+from tests.ingest.read_files import headers_of
+from tests.ingest.run.run_cases import PIXELS, codes
 
-PIXELS = np.arange(256, dtype=np.uint16).reshape(16, 16)
 KEY = SecretKey(b"k" * 32)
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Any:
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def run(home: Any, model: Any, encoder: Any) -> Any:
-    def run(*paths: Any, metadata: Any = None) -> Any:
-        with CaseIndex.open(home) as index:
-            report = ingest(paths, index, model, lambda: encoder, IngestOptions(metadata=metadata)).to_json()
-        counted = report["files_embedded"] + report["files_unchanged"]
-        assert report["files"] == counted + len(report["skipped"]) + len(report["quarantined"])
-        return report
-
-    return run
-
-
-def codes(report: Any, outcome: Any) -> Any:
-    return {os.path.basename(entry["path"]): entry["code"] for entry in report[outcome]}
 
 
 def pack(path: Any, folder: Any) -> Any:
@@ -95,7 +72,7 @@ def test_an_archive_gives_what_its_folder_gives(
     assert codes(packed, "skipped") == codes(plain, "skipped")
     assert codes(packed, "quarantined") == codes(plain, "quarantined")
     assert ours.keys() == peer.keys()
-    assert all(image.path.startswith(f"{path}!/") for image in ours.values())
+    assert all(str(image.path).startswith(f"{path}!/") for image in ours.values())
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz", "zip.tar"])
@@ -154,7 +131,7 @@ def test_a_series_grows_from_the_files_of_an_archive(tmp_path: Path, run: Any, w
     assert [warning for warning in report["warnings"] if "gone" in warning] == []
 
 
-def test_members_are_drawn_as_their_files_are(tmp_path: Path, folder: Any) -> None:
+def test_members_are_rendered_as_their_files_are(tmp_path: Path, folder: Any) -> None:
     path = pack(tmp_path / "x.tar.gz", folder)
     ours, peer = (
         {one.sop_instance_uid: one for one in render_files([root]) if isinstance(one, Rendered)}
@@ -223,8 +200,8 @@ def test_a_dicomdir_that_lists_files_that_are_not_there(
 
 
 def scanned(path: Any) -> Any:
-    (found,) = walk.walk([path])
-    return scan_file(found, KEY)
+    (header,) = headers_of(path, key=KEY)
+    return header
 
 
 def test_patients_are_told_apart_by_id_and_issuer_and_not_by_padding(
@@ -248,7 +225,7 @@ def with_uids(path: Any, **uids: bytes) -> Any:
     """Put bytes of any kind in the place of UIDs of a file."""
     data = path.read_bytes()
     for keyword, uid in uids.items():
-        tag = tag_for_keyword(keyword)
+        tag = int(Tag(keyword))
         start = data.rindex(struct.pack("<HH2s", tag >> 16, tag & 0xFFFF, b"UI"))
         (length,) = struct.unpack_from("<H", data, start + 6)
         uid += b"\0" * (len(uid) % 2)

@@ -115,7 +115,7 @@ def test_slices_are_known_by_their_series_and_other_files_stand_alone(
     first, second = write_series(tmp_path, 2)
     assert series_of_file(str(first)) == series_of_file(str(second)) == "2.25.97/2.25.7"
     assert series_of_file(str(write_dicom(tmp_path / "x.dcm", PIXELS))) == ""
-    (tmp_path / "notes.txt").write_text("nothing to draw")
+    (tmp_path / "notes.txt").write_text("nothing to render")
     assert series_of_file(str(tmp_path / "notes.txt")) == ""
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medsiglip.ingest.files.walk import walk
 from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.header.metadata import PictureMetadata
 from medsiglip.ingest.privacy.deidentify import SecretKey
 from medsiglip.ingest.reasons import REASONS, Rejected
 from medsiglip.ingest.scan.scan import scan_file
+from tests.ingest.read_files import found_files
 
 KEY = SecretKey(b"k" * 32)
 PIXELS = np.arange(64, dtype=np.uint16).reshape(8, 8)
@@ -20,7 +20,7 @@ STORAGE = "1.2.840.10008.5.1.4.1.1."
 
 
 def scan(path: Any, metadata: Any = None) -> Any:
-    (found,) = walk([path])
+    (found,) = found_files(path)
     return scan_file(found, KEY, metadata)
 
 
@@ -266,6 +266,6 @@ def test_what_is_wrong_with_a_picture_is_told_by_its_code_alone(
     three, many = (b"\x15\1\3\0\1\0\0\0" + n.to_bytes(4, "little") for n in (3, 10_825))
     assert path.read_bytes().count(three) == 1
     path.write_bytes(path.read_bytes().replace(three, many))
-    (found,) = walk([path])
+    (found,) = found_files(path)
     assert scan_file(found, KEY) == Rejected(str(path), "undecodable-picture")
     assert caplog.messages == []

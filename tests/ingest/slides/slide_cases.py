@@ -93,7 +93,7 @@ def slide(
     return dataset
 
 
-def sparse(dataset: Dataset, places: Sequence[tuple[int, ...]]) -> Dataset:
+def sparse(dataset: Dataset, places: Sequence[tuple[float, ...]]) -> Dataset:
     """Make a slide TILED_SPARSE: frame i lies at row and column `places[i]`, counted from 0, and in the plane
     with the Z offset that may follow.
     """

@@ -56,7 +56,7 @@ def test_a_pyramid_is_embedded_once_and_all_its_files_count(tmp_path: Path, inde
     first, second = run(), run()
     assert (first.files, first.files_embedded, first.images, first.instances) == (3, 3, 10, 3)
     assert (second.files_unchanged, second.embedded) == (3, 0)
-    held = {image.sop_instance_uid: [] for image in images(index)}
+    held: dict[str, list[Any]] = {image.sop_instance_uid: [] for image in images(index)}
     for image in images(index):
         held[image.sop_instance_uid].append(image)
     label, level = held.pop("2.25.59"), held.pop("2.25.51")
@@ -79,7 +79,7 @@ def test_levels_that_come_later_leave_no_second_copy(tmp_path: Path, index: Any,
     assert {image.sop_instance_uid for image in images(index)} == {"2.25.52", "2.25.59"}
 
 
-def test_a_worker_draws_what_this_process_draws(tmp_path: Path, index: Any, run: Any) -> None:
+def test_a_worker_renders_what_this_process_renders(tmp_path: Path, index: Any, run: Any) -> None:
     dataset = slide(tissue(600, 600))
     save(dataset, tmp_path / "in/native.dcm")
     assert run().quarantined == ()
@@ -154,20 +154,20 @@ def write_large(path: Path, encapsulated: bool) -> None:
 DRAW = """
     import resource, sys
     from medsiglip.ingest.privacy.deidentify import SecretKey
-    from medsiglip.ingest.workers.rendered_unit import draw_unit
+    from medsiglip.ingest.workers.rendered_unit import render_unit
     from medsiglip.ingest.units.plan import plan
     from medsiglip.ingest.scan.scan import scan_file
     from medsiglip.ingest.files.walk import walk
     (unit,) = plan([scan_file(found, SecretKey(bytes(32))) for found in walk([sys.argv[1]])])
-    drawn = draw_unit(unit, 448, "medsiglip-eval")
-    assert all(outcome.code is None for outcome in drawn.files), drawn.files
-    print(len(drawn.images), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    rendered = render_unit(unit, 448, "medsiglip-eval")
+    assert all(outcome.code is None for outcome in rendered.files), rendered.files
+    print(len(rendered.images), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("encapsulated", [True, False])
-def test_a_slide_of_2_gib_is_drawn_in_less_memory_than_its_size(tmp_path: Path, encapsulated: Any) -> None:
+def test_a_slide_of_2_gib_is_rendered_in_less_memory_than_its_size(tmp_path: Path, encapsulated: Any) -> None:
     path = tmp_path / "large.dcm"
     try:
         write_large(path, encapsulated)
@@ -186,5 +186,6 @@ def test_a_slide_of_2_gib_is_drawn_in_less_memory_than_its_size(tmp_path: Path, 
     count, kibibytes = (int(number) for number in done.stdout.split())
     print(f"{count} patches, {kibibytes >> 10} MiB at most")
     assert 100 < count <= 512
-    # Most of it are the model inputs of the patches, held while they are drawn and again to be handed over.
+    # Most of it are the model inputs of the patches, held while they are rendered and again to be handed
+    # over.
     assert kibibytes < 1 << 20

@@ -83,9 +83,11 @@ def open_tiles_raw(dataset: Any, tmp_path: Path, frame: Any) -> Any:
     "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
 )
 def test_positions_are_read_in_every_coding(tmp_path: Path, syntax: Any) -> None:
-    dataset = sparse(slide(tissue(50, 80), tile=32), [(*place, 0.5) for place in PLACES])
+    dataset = sparse(slide(tissue(50, 80), tile=32), [(row, column, 0.5) for row, column in PLACES])
     found = open_tiles(str(written(tmp_path, syntax, dataset))).positions
+    assert found is not None
     assert list(zip(found.row, found.column, strict=True)) == PLACES
+    assert found.z_offset is not None
     assert (found.z_offset == 0.5).all()
     assert found.optical_path == ("1",) * 6
 
@@ -97,6 +99,7 @@ def test_functional_groups_of_undefined_length_are_read(tmp_path: Path) -> None:
         item.is_undefined_length_sequence_item = True
     path = save(dataset, tmp_path / "slide.dcm")
     found = open_tiles(str(path)).positions
+    assert found is not None
     assert list(zip(found.row, found.column, strict=True)) == PLACES
     assert_same_as_whole(path)
 

@@ -14,7 +14,7 @@ from pydicom import Dataset
 
 from medsiglip.ingest.units.mosaic import read_csa, tile_count, tile_region
 from medsiglip.ingest.units.plan import PlanOptions
-from medsiglip.ingest.workers.rendered import render_files
+from tests.ingest.read_files import images_of
 
 SIDE, TILES, EDGE = 6, 33, 8
 
@@ -97,7 +97,7 @@ def add_private(path: Any, header: Any) -> None:
 def test_every_tile_is_a_slice_in_the_order_of_its_number(
     tmp_path: Path, write_mosaic: Any, stated: Any
 ) -> None:
-    images = list(render_files([write_mosaic(tmp_path / "m.dcm", stated=stated)]))
+    images = images_of([write_mosaic(tmp_path / "m.dcm", stated=stated)])
     assert [image.frame for image in images] == list(range(TILES))
     assert [image.slice_index for image in images] == list(range(TILES))
     assert {image.pixels.shape for image in images} == {(EDGE, EDGE)}
@@ -107,8 +107,9 @@ def test_every_tile_is_a_slice_in_the_order_of_its_number(
 
 
 def test_a_tile_shows_what_the_mosaic_holds_there(tmp_path: Path, write_mosaic: Any) -> None:
-    images = list(render_files([write_mosaic(tmp_path / "m.dcm")]))
-    low, high = images[0].rendering_params["low"], images[0].rendering_params["high"]
+    images = images_of([write_mosaic(tmp_path / "m.dcm")])
+    params: Any = images[0].rendering_params
+    low, high = params["low"], params["high"]
     for image in (images[0], images[7], images[32]):
         row, column = divmod(image.frame, SIDE)
         stored = mosaic(first=1).astype(float)[
@@ -122,7 +123,7 @@ def test_a_tile_shows_what_the_mosaic_holds_there(tmp_path: Path, write_mosaic: 
 def test_slices_run_along_the_image_normal_whichever_way_the_tiles_do(
     tmp_path: Path, write_mosaic: Any
 ) -> None:
-    images = list(render_files([write_mosaic(tmp_path / "m.dcm", normal=(0.0, 0.0, -1.0))]))
+    images = images_of([write_mosaic(tmp_path / "m.dcm", normal=(0.0, 0.0, -1.0))])
     assert [image.frame for image in images] == list(range(TILES))[::-1]
     assert [image.slice_index for image in images] == list(range(TILES))
 
@@ -130,20 +131,20 @@ def test_slices_run_along_the_image_normal_whichever_way_the_tiles_do(
 def test_volumes_of_a_series_stay_apart_and_are_sampled_over_time(tmp_path: Path, write_mosaic: Any) -> None:
     for number in range(1, 13):
         write_mosaic(tmp_path / f"{20 - number}.dcm", number)
-    images = list(render_files([tmp_path], PlanOptions(24)))
+    images = images_of([tmp_path], PlanOptions(24))
     assert len(images) == 24
     shown = {image.sop_instance_uid for image in images}
     assert shown == {"2.25.601", "2.25.606", "2.25.6012"} or len(shown) == 3
     assert {"2.25.601", "2.25.6012"} <= shown
     assert len({str(image.rendering_params) for image in images}) == 1
-    every = list(render_files([tmp_path], PlanOptions(None)))
+    every = images_of([tmp_path], PlanOptions(None))
     assert len(every) == 12 * TILES
-    assert sorted(image.slice_index for image in every) == list(range(12 * TILES))
+    assert {image.slice_index for image in every} == set(range(12 * TILES))
 
 
 def test_an_image_that_is_no_grid_stays_whole(tmp_path: Path, write_mosaic: Any, write_dicom: Any) -> None:
     path = write_mosaic(tmp_path / "m.dcm", stated="nothing")
-    (image,) = render_files([path])
+    (image,) = images_of([path])
     assert image.pixels.shape == (SIDE * EDGE, SIDE * EDGE)
     assert image.frame == 0
 

@@ -1,4 +1,4 @@
-"""Which frames of which files are drawn, and in what order."""
+"""Which frames of which files are rendered, and in what order."""
 
 from __future__ import annotations
 
@@ -12,19 +12,14 @@ import pytest
 from pydicom import Dataset, Sequence
 from pydicom.uid import EnhancedCTImageStorage, EnhancedMRImageStorage
 
-from medsiglip.ingest.files.walk import walk
 from medsiglip.ingest.privacy.deidentify import SecretKey
-from medsiglip.ingest.scan.scan import scan_file
 from medsiglip.ingest.units.plan import PlanOptions, plan
-from medsiglip.ingest.workers.rendered import render_files
-from medsiglip.ingest.workers.unit_rendering import draw
+from medsiglip.ingest.units.rendered_image import FileOutcome
+from medsiglip.ingest.workers.unit_rendering import render_images
+from tests.ingest.read_files import headers_of, images_of
 
 KEY = SecretKey(bytes(32))
 SAGITTAL = [0, 1, 0, 0, 0, -1]
-
-
-def headers(path: Any) -> Any:
-    return [scan_file(found, KEY) for found in walk([path])]
 
 
 def item(**attributes: Any) -> Any:
@@ -76,7 +71,7 @@ def test_frames_of_an_enhanced_image_are_ordered_by_their_positions(
     tmp_path: Path, write_enhanced: Any
 ) -> None:
     positions = [15, 0, 10, 5, 20]
-    images = list(render_files([write_enhanced(tmp_path / "e.dcm", [frame_group(z) for z in positions])]))
+    images = images_of([write_enhanced(tmp_path / "e.dcm", [frame_group(z) for z in positions])])
     assert [positions[image.frame] for image in images] == [0, 5, 10, 15, 20]
     assert [image.slice_index for image in images] == [0, 1, 2, 3, 4]
     assert {image.rendering for image in images} == {"mr-percentile"}
@@ -100,7 +95,7 @@ def test_frames_that_share_places_become_stacks(tmp_path: Path, write_enhanced: 
     frames = [(n, z) for n in (1, 2, 3) for z in (0, 5, 10, 15)]
     random.Random(3).shuffle(frames)
     path = write_enhanced(tmp_path / "e.dcm", [frame_group(z, **told(n)) for n, z in frames])
-    images = list(render_files([path]))
+    images = images_of([path])
     assert [frames[image.frame] for image in images] == sorted(frames)
     assert {image.warnings for image in images} == {()}
 
@@ -114,12 +109,14 @@ def test_a_count_of_frames_that_lies_takes_no_memory(
     pixels = np.zeros((700, 1000), np.uint16)
     path = write_dicom(tmp_path / "x.dcm", pixels, Modality=modality, NumberOfFrames=2**31 - 1)
     tracemalloc.start()
-    (unit,) = plan(headers(path), PlanOptions(limit))
+    (unit,) = plan(headers_of(path), PlanOptions(limit))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(unit.slices) <= 2
     assert peak < 4_000_000
-    assert {outcome.code for outcome in draw(unit)} == {"inconsistent-pixels"}
+    (outcome,) = render_images(unit)
+    assert isinstance(outcome, FileOutcome)
+    assert outcome.code == "inconsistent-pixels"
 
 
 def test_frames_that_the_header_does_not_place_are_sampled_as_stored(
@@ -129,9 +126,9 @@ def test_frames_that_the_header_does_not_place_are_sampled_as_stored(
     for n in range(2):
         given = {"Modality": "MR", "NumberOfFrames": 400, "SOPInstanceUID": f"2.25.7{n}"}
         write_dicom(tmp_path / f"{n}.dcm", pixels, **given)
-    (unit,) = plan(headers(tmp_path), PlanOptions(8))
+    (unit,) = plan(headers_of(tmp_path), PlanOptions(8))
     assert [(s.file, s.frame) for s in unit.slices] == [(f, 50 + 100 * i) for f in (0, 1) for i in range(4)]
-    (unit,) = plan(headers(tmp_path), PlanOptions(None))
+    (unit,) = plan(headers_of(tmp_path), PlanOptions(None))
     assert [(s.file, s.frame) for s in unit.slices] == [(f, i) for f in (0, 1) for i in range(400)]
     assert [s.slice_index for s in unit.slices] == list(range(800))
 
@@ -139,7 +136,7 @@ def test_frames_that_the_header_does_not_place_are_sampled_as_stored(
 def test_each_orientation_of_an_enhanced_image_is_a_stack(tmp_path: Path, write_enhanced: Any) -> None:
     groups = [frame_group(z) for z in (10, 0, 5)]
     groups += [frame_group(x, orientation=SAGITTAL) for x in (0, 30, 10, 20)]
-    (unit,) = plan(headers(write_enhanced(tmp_path / "e.dcm", groups)))
+    (unit,) = plan(headers_of(write_enhanced(tmp_path / "e.dcm", groups)))
     assert [s.frame for s in unit.slices] == [4, 6, 5, 3, 1, 2, 0]
 
 
@@ -154,7 +151,7 @@ def test_pixel_values_are_transformed_frame_by_frame(tmp_path: Path, write_enhan
         )
         for f, (s, i) in enumerate(transforms)
     ]
-    images = list(render_files([write_enhanced(tmp_path / "e.dcm", frames, "CT")]))
+    images = images_of([write_enhanced(tmp_path / "e.dcm", frames, "CT")])
     assert {image.rendering for image in images} == {"ct-rgb-3window"}
     for image, (slope, intercept) in zip(images, transforms, strict=True):
         units = slope * (100 * image.frame + np.add.outer(np.arange(8), np.arange(8))) + intercept
@@ -172,7 +169,7 @@ def test_values_of_b_0_do_not_set_the_grey_of_b_1000(tmp_path: Path, write_serie
         dataset.SOPInstanceUID = f"2.25.88{n}"
         dataset.PixelData = (dataset.pixel_array // 4).astype(np.int16).tobytes()
         dataset.save_as(path)
-    images = list(render_files([tmp_path]))
+    images = images_of([tmp_path])
     params = [str(image.rendering_params) for image in images]
     assert len(set(params[:4])) == len(set(params[4:])) == 1
     assert params[0] != params[4]
@@ -194,7 +191,7 @@ def test_a_localizer_in_the_series_is_beside_the_volume(
         ImagePositionPatient=[0, 0, 7.5],
         ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
     )
-    (unit,) = plan(headers(tmp_path))
+    (unit,) = plan(headers_of(tmp_path))
     names = [unit.headers[s.file].sop_instance_uid for s in unit.slices]
     assert names == [f"2.25.7{z:03d}" for z in range(len(paths))] + ["2.25.700"]
     assert {s.warnings for s in unit.slices} == {()}
@@ -203,7 +200,7 @@ def test_a_localizer_in_the_series_is_beside_the_volume(
 
 def test_a_missing_slice_is_told_with_every_image_of_its_stack(tmp_path: Path, write_series: Any) -> None:
     write_series(tmp_path, 8)[3].unlink()
-    images = list(render_files([tmp_path]))
+    images = images_of([tmp_path])
     assert {image.warnings for image in images} == {("missing-slices",)}
     assert len(images) == 7
 
@@ -211,7 +208,7 @@ def test_a_missing_slice_is_told_with_every_image_of_its_stack(tmp_path: Path, w
 def test_frames_without_places_stay_as_stored(tmp_path: Path, write_dicom: Any) -> None:
     pixels = np.arange(5 * 64, dtype=np.int16).reshape(5, 8, 8)
     path = write_dicom(tmp_path / "m.dcm", pixels, Modality="MR", NumberOfFrames=5)
-    (unit,) = plan(headers(path), PlanOptions(3))
+    (unit,) = plan(headers_of(path), PlanOptions(3))
     assert [s.frame for s in unit.slices] == [0, 2, 4]
 
 
@@ -219,7 +216,7 @@ def test_malformed_groups_leave_the_frames_as_stored(tmp_path: Path, write_enhan
     groups = [frame_group(z) for z in (10, 0, 5)]
     groups[1].PlanePositionSequence = group(ImagePositionPatient=[1, 2])
     del groups[2].PlanePositionSequence
-    images = list(render_files([write_enhanced(tmp_path / "e.dcm", groups)]))
+    images = images_of([write_enhanced(tmp_path / "e.dcm", groups)])
     assert sorted(image.frame for image in images) == [0, 1, 2]
 
 
@@ -227,12 +224,13 @@ def test_malformed_groups_leave_the_frames_as_stored(tmp_path: Path, write_enhan
 def test_the_real_chest_ct_is_ordered_as_simpleitk_orders_it(test_data: Path, limit: Any) -> None:
     import SimpleITK
 
+    itk: Any = SimpleITK  # its functions have no types
     folder = next(p.parent for p in (test_data / "dicom/ct_chest_series").rglob("*.dcm"))
-    names = SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
-    found = headers(folder)
+    names = itk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
+    found = headers_of(folder)
     random.Random(5).shuffle(found)
     (unit,) = plan(found, PlanOptions(limit))
-    drawn = [unit.headers[s.file].path for s in unit.slices]
-    assert drawn == [names[s.slice_index] for s in unit.slices]
-    assert len(drawn) == min(limit or 30, 30)
+    rendered = [unit.headers[s.file].path for s in unit.slices]
+    assert rendered == [names[s.slice_index] for s in unit.slices]
+    assert len(rendered) == min(limit or 30, 30)
     assert {s.warnings for s in unit.slices} == {()}

@@ -45,16 +45,16 @@ def test_a_share_is_proportional_and_leaves_nobody_out(counts: Any, data: Any) -
     st.lists(st.tuples(st.integers(1, 60), st.integers(0, 4)), min_size=1, max_size=40),
     st.integers(1, 120) | st.none(),
 )
-def test_no_more_than_the_limit_is_drawn_and_every_contrast_has_a_part(stacks: Any, limit: Any) -> None:
+def test_no_more_than_the_limit_is_rendered_and_every_contrast_has_a_part(stacks: Any, limit: Any) -> None:
     counts, contrasts = [count for count, _ in stacks], [contrast for _, contrast in stacks]
-    drawn = sample_stacks(counts, contrasts, limit)
-    total = sum(map(len, drawn))
+    rendered = sample_stacks(counts, contrasts, limit)
+    total = sum(map(len, rendered))
     assert total == sum(counts) if limit is None or sum(counts) <= limit else 1 <= total <= limit
-    for slices, count in zip(drawn, counts, strict=True):
+    for slices, count in zip(rendered, counts, strict=True):
         assert slices == sorted(set(slices))
         assert all(0 <= i < count for i in slices)
     if limit is not None and limit >= len(set(contrasts)):
-        assert {c for c, slices in zip(contrasts, drawn, strict=True) if slices} == set(contrasts)
+        assert {c for c, slices in zip(contrasts, rendered, strict=True) if slices} == set(contrasts)
 
 
 @pytest.mark.parametrize(
@@ -71,11 +71,11 @@ def test_shares_of_usual_series(counts: Any, contrasts: Any, sizes: Any) -> None
     assert [len(slices) for slices in sample_stacks(counts, contrasts, 85)] == sizes
 
 
-def test_of_many_times_a_few_are_drawn_from_first_to_last() -> None:
+def test_of_many_times_a_few_are_rendered_from_first_to_last() -> None:
     """300 volumes of an fMRI, 36 slices each."""
-    drawn = sample_stacks([36] * 300, [0] * 300, 85)
-    times = [time for time, slices in enumerate(drawn) if slices]
+    rendered = sample_stacks([36] * 300, [0] * 300, 85)
+    times = [time for time, slices in enumerate(rendered) if slices]
     assert (len(times), times[0], times[-1]) == (10, 0, 299)
-    assert {len(drawn[time]) for time in times} == {8, 9}
-    assert drawn[0][0] > 0
-    assert drawn[0][-1] < 35
+    assert {len(rendered[time]) for time in times} == {8, 9}
+    assert rendered[0][0] > 0
+    assert rendered[0][-1] < 35

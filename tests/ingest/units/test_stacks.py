@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medsiglip.ingest.header.slice_place import SlicePlace, image_kind
-from medsiglip.ingest.units.stacks import order_slices, plane_of, stacks_of
+from medsiglip.ingest.units.stacks import plane_of, stacks_of
 
 AXIAL, SAGITTAL, CORONAL = (1, 0, 0, 0, 1, 0), (0, 1, 0, 0, 0, -1), (1, 0, 0, 0, 0, -1)
+
+
+def order_slices(places: Sequence[SlicePlace]) -> list[int]:
+    return [i for stack in stacks_of(places) for i in stack.members]
 
 
 def axial(

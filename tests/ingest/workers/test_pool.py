@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import psutil
@@ -16,20 +16,14 @@ import pytest
 
 from medsiglip.ingest.child_process import start_module
 from medsiglip.ingest.errors import WorkerLostError
-from medsiglip.ingest.files.walk import walk
 from medsiglip.ingest.header.header import Header
-from medsiglip.ingest.privacy.deidentify import SecretKey
-from medsiglip.ingest.scan.scan import scan_file
 from medsiglip.ingest.units.plan import Slice, Unit, plan
-from medsiglip.ingest.workers.isolation import draw_or_isolate
+from medsiglip.ingest.workers.isolation import render_or_isolate
 from medsiglip.ingest.workers.pool import Worker, WorkerPool, seconds_allowed
-from medsiglip.ingest.workers.rendered_unit import draw_unit
+from medsiglip.ingest.workers.rendered_unit import render_unit
+from tests.ingest.read_files import headers_of
 
 SIZE, PROFILE = 32, "medsiglip-eval"
-
-
-def headers_of(folder: Any) -> Any:
-    return [scan_file(found, SecretKey(b"k" * 32)) for found in walk([folder])]
 
 
 def hanging(tmp_path: Path, name: Any = "pipe") -> Any:
@@ -45,24 +39,24 @@ def worker() -> Iterator[Any]:
     worker.release()
 
 
-def test_a_worker_draws_what_this_process_draws(tmp_path: Path, worker: Any, write_series: Any) -> None:
+def test_a_worker_renders_what_this_process_renders(tmp_path: Path, worker: Any, write_series: Any) -> None:
     write_series(tmp_path, 4)
     (unit,) = plan(headers_of(tmp_path))
-    here, there = draw_unit(unit, SIZE, PROFILE), worker.draw(unit)
+    here, there = render_unit(unit, SIZE, PROFILE), worker.render(unit)
     np.testing.assert_array_equal(there.inputs, here.inputs)
     assert (there.files, there.images) == (here.files, here.images)
 
 
-def test_inputs_stay_as_they_are_when_the_worker_draws_on(
+def test_inputs_stay_as_they_are_when_the_worker_renders_on(
     tmp_path: Path, worker: Any, write_series: Any
 ) -> None:
-    """The slot is used again, and grows for a longer series."""
+    """The shared is used again, and grows for a longer series."""
     for number, count in enumerate((2, 5, 3)):
         write_series(tmp_path, count, uid=50 + number)
     units = plan(headers_of(tmp_path))
-    drawn = [worker.draw(unit).inputs for unit in units]
-    for unit, inputs in zip(units, drawn, strict=True):
-        np.testing.assert_array_equal(inputs, draw_unit(unit, SIZE, PROFILE).inputs)
+    rendered = [worker.render(unit).inputs for unit in units]
+    for unit, inputs in zip(units, rendered, strict=True):
+        np.testing.assert_array_equal(inputs, render_unit(unit, SIZE, PROFILE).inputs)
 
 
 def test_a_hanging_file_is_quarantined_and_the_worker_replaced(
@@ -70,39 +64,41 @@ def test_a_hanging_file_is_quarantined_and_the_worker_replaced(
 ) -> None:
     write_series(tmp_path / "in", 2)
     stuck = Unit((hanging(tmp_path),), (Slice(0, 0, 0),))
-    assert [f.code for f in draw_or_isolate(worker.draw, stuck).files] == ["decoder-timeout"]
+    assert [f.code for f in render_or_isolate(worker.render, stuck).files] == ["decoder-timeout"]
     (unit,) = plan(headers_of(tmp_path / "in"))
-    assert len(draw_or_isolate(worker.draw, unit).images) == 2
+    assert len(render_or_isolate(worker.render, unit).images) == 2
 
 
 def test_a_worker_that_stops_reading_is_noticed(tmp_path: Path, worker: Any, write_series: Any) -> None:
     """A stopped process takes in what a pipe holds, and no more."""
     write_series(tmp_path, 1)
     (unit,) = plan(headers_of(tmp_path))
-    worker.draw(unit)
+    worker.render(unit)
     os.kill(worker.process_id, signal.SIGSTOP)
     long = Unit(unit.headers * 2000, unit.slices)
     with pytest.raises(WorkerLostError) as caught:
-        worker.draw(long)
+        worker.render(long)
     assert caught.value.code == "decoder-timeout"
-    assert len(worker.draw(unit).images) == 1
+    assert len(worker.render(unit).images) == 1
 
 
 def test_a_crash_is_noticed(tmp_path: Path, write_series: Any) -> None:
     worker = Worker(SIZE, PROFILE, lambda unit: 60.0)
     write_series(tmp_path / "in", 1)
     (unit,) = plan(headers_of(tmp_path / "in"))
-    worker.draw(unit)
+    worker.render(unit)
     stuck = Unit((hanging(tmp_path),), (Slice(0, 0, 0),))
-    threading.Timer(0.3, lambda: os.kill(worker.process_id, signal.SIGSEGV)).start()
+    process = worker.process_id
+    assert process is not None
+    threading.Timer(0.3, lambda: os.kill(process, signal.SIGSEGV)).start()
     with pytest.raises(WorkerLostError) as caught:
-        worker.draw(stuck)
+        worker.render(stuck)
     assert caught.value.code == "decoder-crashed"
-    assert len(worker.draw(unit).images) == 1
+    assert len(worker.render(unit).images) == 1
     worker.release()
 
 
-def test_a_file_whose_worker_was_killed_by_somebody_else_is_drawn_all_the_same(
+def test_a_file_whose_worker_was_killed_by_somebody_else_is_rendered_all_the_same(
     tmp_path: Path, write_series: Any
 ) -> None:
     write_series(tmp_path, 1)
@@ -113,24 +109,24 @@ def test_a_file_whose_worker_was_killed_by_somebody_else_is_drawn_all_the_same(
         calls.append(unit)
         if len(calls) == 1:
             raise WorkerLostError("decoder-crashed")
-        return draw_unit(unit, SIZE, PROFILE)
+        return render_unit(unit, SIZE, PROFILE)
 
-    assert [f.code for f in draw_or_isolate(killed_once, unit).files] == [None]
+    assert [f.code for f in render_or_isolate(killed_once, unit).files] == [None]
 
 
 def test_one_bad_file_does_not_cost_its_series(tmp_path: Path, worker: Any, write_series: Any) -> None:
     write_series(tmp_path / "in", 3)
     (unit,) = plan([*headers_of(tmp_path / "in"), hanging(tmp_path)])
-    drawn = draw_or_isolate(worker.draw, unit)
-    by_name = {os.path.basename(unit.headers[f.file].path): f.code for f in drawn.files}
+    rendered = render_or_isolate(worker.render, unit)
+    by_name = {os.path.basename(unit.headers[f.file].path): f.code for f in rendered.files}
     assert by_name.pop("pipe") == "decoder-timeout"
     assert set(by_name.values()) == {None}
-    assert len(drawn.images) == len(drawn.inputs) == 3
-    expected = draw_unit(plan(headers_of(tmp_path / "in"))[0], SIZE, PROFILE)
-    hashes = {unit.headers[f.file].path: f.pixel_hash for f in drawn.files}
+    assert len(rendered.images) == len(rendered.inputs) == 3
+    expected = render_unit(plan(headers_of(tmp_path / "in"))[0], SIZE, PROFILE)
+    hashes = {unit.headers[f.file].path: f.pixel_hash for f in rendered.files}
     assert len(set(hashes.values())) == 4
     np.testing.assert_array_equal(
-        np.sort(drawn.inputs.reshape(3, -1), axis=0), np.sort(expected.inputs.reshape(3, -1), axis=0)
+        np.sort(rendered.inputs.reshape(3, -1), axis=0), np.sort(expected.inputs.reshape(3, -1), axis=0)
     )
 
 
@@ -141,16 +137,16 @@ def test_few_workers_are_lost_over_a_long_series(tmp_path: Path, write_series: A
     names = {str(path) for number, path in enumerate(paths) if number in bad}
     losses = 0
 
-    def draw(part: Any) -> Any:
+    def render(part: Any) -> Any:
         nonlocal losses
         if names & {header.path for header in part.headers}:
             losses += 1
             raise WorkerLostError("decoder-timeout")
-        return draw_unit(part, SIZE, PROFILE)
+        return render_unit(part, SIZE, PROFILE)
 
-    drawn = draw_or_isolate(draw, unit)
-    assert {unit.headers[f.file].path for f in drawn.files if f.code} == names
-    assert len(drawn.images) == 64 - len(bad)
+    rendered = render_or_isolate(render, unit)
+    assert {unit.headers[f.file].path for f in rendered.files if f.code} == names
+    assert len(rendered.images) == 64 - len(bad)
     assert losses <= 1 + 6 * len(bad)
 
 
@@ -159,14 +155,14 @@ def test_a_series_of_bad_files_costs_a_bounded_number_of_workers(tmp_path: Path,
     (unit,) = plan(headers_of(tmp_path))
     losses = 0
 
-    def draw(part: Any) -> None:
+    def render(part: Any) -> NoReturn:
         nonlocal losses
         losses += 1
         raise WorkerLostError("decoder-timeout")
 
-    drawn = draw_or_isolate(draw, unit)
-    assert sorted(f.file for f in drawn.files) == list(range(100))
-    assert {f.code for f in drawn.files} == {"decoder-timeout"}
+    rendered = render_or_isolate(render, unit)
+    assert sorted(f.file for f in rendered.files) == list(range(100))
+    assert {f.code for f in rendered.files} == {"decoder-timeout"}
     assert losses <= 32
 
 
@@ -181,7 +177,7 @@ GREEDY = """
 import numpy as np
 import medsiglip.ingest.workers.worker as worker
 worker.MAX_MEMORY = 600 << 20
-worker.draw_unit = lambda *given: np.ones(1 << 30, np.uint8)
+worker.render_unit = lambda *given: np.ones(1 << 30, np.uint8)
 worker.main()
 """
 
@@ -198,7 +194,7 @@ def test_a_file_that_needs_too_much_memory_is_rejected_by_its_code(
         lambda module, words, **given: start_module("greedy", words, **given),
     )
     greedy = Worker(SIZE, PROFILE, lambda unit: 20.0)
-    assert [f.code for f in draw_or_isolate(greedy.draw, unit).files] == ["decoder-memory"]
+    assert [f.code for f in render_or_isolate(greedy.render, unit).files] == ["decoder-memory"]
     greedy.release()
 
 
@@ -206,15 +202,15 @@ def test_the_pool_yields_every_unit_once(tmp_path: Path, write_dicom: Any) -> No
     for n in range(40):
         write_dicom(tmp_path / f"{n}.dcm", np.full((8, 8), n, np.uint16) + np.eye(8, dtype=np.uint16))
     units = plan(headers_of(tmp_path))
-    drawn = list(WorkerPool(2, SIZE, PROFILE).draw_all(units))
-    assert sorted(unit.headers[0].path for unit, _ in drawn) == sorted(u.headers[0].path for u in units)
+    rendered = list(WorkerPool(2, SIZE, PROFILE).render_all(units))
+    assert sorted(unit.headers[0].path for unit, _ in rendered) == sorted(u.headers[0].path for u in units)
 
 
 def test_leaving_early_ends_the_workers_and_closes_their_slots(tmp_path: Path, write_dicom: Any) -> None:
     for n in range(10):
         write_dicom(tmp_path / f"{n}.dcm", np.full((8, 8), n, np.uint16))
     before = threading.active_count(), psutil.Process().num_fds()
-    units = WorkerPool(2, SIZE, PROFILE).draw_all(plan(headers_of(tmp_path)))
+    units = WorkerPool(2, SIZE, PROFILE).render_all(plan(headers_of(tmp_path)))
     next(units)
     units.close()
     assert (threading.active_count(), psutil.Process().num_fds()) == before
@@ -227,11 +223,11 @@ from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.units.plan import Slice, Unit
 worker = Worker(32, "medsiglip-eval", lambda unit: 1.0)
 worker._running()
-print(worker.process_id, os.fstat(worker._slot.descriptor).st_ino, flush=True)
+print(worker.process_id, os.fstat(worker._shared.descriptor).st_ino, flush=True)
 header = Header(sys.argv[1], 1, 0, "dicom", "2.25.666", "2.25.7", "2.25.97", modality="CT")
 if sys.argv[2] == "busy":
     worker._seconds = lambda unit: 0.5
-    worker.draw(Unit((header,), (Slice(0, 0, 0),)))
+    worker.render(Unit((header,), (Slice(0, 0, 0),)))
 sys.stdin.read()
 """
 
@@ -255,6 +251,7 @@ def test_a_killed_run_leaves_no_process_and_no_shared_memory_behind(tmp_path: Pa
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert run.stdout is not None
     number, inode = map(int, run.stdout.readline().split())
     worker = psutil.Process(number)
     assert inode in open_files(worker)

@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.render import histogram
 from medsiglip.ingest.render.attributes import PixelAttributes
 from medsiglip.ingest.workers import unit_rendering
-from medsiglip.ingest.workers.rendered import render_files
+from tests.ingest.read_files import images_of
 
 
 def pictures(path: Any) -> Any:
-    return [
-        (one.frame, one.rendering_params, one.warnings, one.pixels.tolist()) for one in render_files([path])
-    ]
+    return [(one.frame, one.rendering_params, one.warnings, one.pixels.tolist()) for one in images_of([path])]
 
 
 def write_cine(folder: Any, write_dicom: Any) -> None:
@@ -44,10 +43,15 @@ def test_a_second_look_gives_the_same_pictures(
         write_volume(tmp_path)
     at_once = pictures(tmp_path)
     assert len({str(params) for _, params, _, _ in at_once}) == 1
-    opened = []
+    opened: list[str] = []
     real = unit_rendering._open
+
+    def counted(header: Header) -> Any:
+        opened.append(header.path)
+        return real(header)
+
     monkeypatch.setattr(unit_rendering, "MAX_HELD_BYTES", held)
-    monkeypatch.setattr(unit_rendering, "_open", lambda header: opened.append(header.path) or real(header))
+    monkeypatch.setattr(unit_rendering, "_open", counted)
     assert pictures(tmp_path) == at_once
     assert max(map(opened.count, opened)) == 2
 
@@ -71,6 +75,6 @@ def test_percentiles_of_fractions_are_taken_of_an_even_part(
     values = np.random.default_rng(3).normal(0, 1, (5, 64, 64)).astype(np.float32)
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(tmp_path / "v.nrrd"))
     monkeypatch.setattr(unit_rendering, "MAX_COUNTED_FRACTIONS", 1024)
-    params = next(iter(render_files([tmp_path]))).rendering_params
+    params: Any = images_of([tmp_path])[0].rendering_params
     expected = np.percentile(values[:, ::2, ::2], [0.5, 99.5])
     np.testing.assert_allclose([params["low"], params["high"]], expected, rtol=1e-5)

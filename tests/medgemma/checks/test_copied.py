@@ -12,8 +12,8 @@ import pytest
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.medgemma.checks.copied import left_out, warnings_of
-from medsiglip.medgemma.checks.marks import marked, unmarked
 from medsiglip.medgemma.checks.overlap import Overlap
+from medsiglip.medgemma.checks.verify import marked
 from medsiglip.medgemma.draft_record import draft_of, payload_of
 from medsiglip.medgemma.drafts import DraftRequest
 from medsiglip.medgemma.exports.export import FORMATS, Format, export
@@ -21,6 +21,7 @@ from medsiglip.medgemma.exports.study_facts import StudyFacts
 from medsiglip.medgemma.records import Draft
 from medsiglip.medgemma.workflow import accept, edit
 from tests.export_contents import held
+from tests.medgemma.checks.marked_text import unmarked
 from tests.medgemma.planted_reports import (
     OTHER,
     PLANTED,
@@ -52,7 +53,7 @@ def running() -> Iterator[Script]:
 
 @pytest.fixture
 def script(running: Script) -> Script:
-    running.forget()
+    running.reset()
     return running
 
 
@@ -71,7 +72,7 @@ def outside_evidence(index: CaseIndex, draft: Draft) -> str:
     return json.dumps([record.text, rest, [asdict(step) for step in record.history]], default=str)
 
 
-def told(index: CaseIndex, draft: Draft, secrets: Sequence[str]) -> list[str]:
+def leaked(index: CaseIndex, draft: Draft, secrets: Sequence[str]) -> list[str]:
     """The secrets that are stored outside the evidence, or leave in any format."""
     stored = outside_evidence(index, draft).lower()
     leaving = [one for format in FORMATS for one in held(exported(draft, format), secrets)]
@@ -94,7 +95,7 @@ def test_evidence_only_leaves_with_nothing_of_other_patients(index: CaseIndex, a
     if accepted:
         draft = accept(index, draft.id, by="ann")
         assert index.report_texts.of([STUDY])[STUDY].text == draft.text
-    assert told(index, draft, (*SECRETS, "lattice", OTHER, THIRD)) == []
+    assert leaked(index, draft, (*SECRETS, "lattice", OTHER, THIRD)) == []
     assert {found(index, words) == [OTHER] for words in SEARCHES} == {True}
 
 
@@ -114,7 +115,7 @@ def test_a_reply_that_repeats_other_patients_is_not_kept(
 ) -> None:
     script.turns = copying(reply, thinking=f"They say: {PLANTED}")
     draft = generated(index, script).draft(request())
-    assert len(script.asked) == 2
+    assert len(script.requests) == 2
     assert (draft.text, draft.text_without_context, draft.thinking) == ("The lungs are clear.",) * 2 + (None,)
     assert draft.details["context_withheld"]["sentences"] >= 1
     assert draft.details["context_studies"] == []
@@ -122,7 +123,7 @@ def test_a_reply_that_repeats_other_patients_is_not_kept(
     [warning] = warnings_of(draft)
     assert "was not kept" in warning
     draft = accept(index, draft.id, by="ann")
-    assert told(index, draft, SECRETS) == []
+    assert leaked(index, draft, SECRETS) == []
     note = ["drafted without those reports"]
     assert all(held(exported(draft, format), note) == note for format in FORMATS)
     assert {found(index, words) == [OTHER] for words in SEARCHES} == {True}
@@ -202,13 +203,13 @@ def test_the_next_draft_is_shown_an_accepted_text_as_another_patients(
     draft = generated(index, script).draft(request(THIRD))
     assert [case.text for case in draft.evidence.similar if case.text] == [f"The heart is wide.\n{PLANTED}"]
     assert draft.text == "The lungs are clear."
-    texts = [part["text"] for part in script.asked[0]["messages"][-1]["content"] if part["type"] == "text"]
+    texts = [part["text"] for part in script.requests[0]["messages"][-1]["content"] if part["type"] == "text"]
     quoted = [line for line in "\n".join(texts).splitlines() if any(secret in line for secret in SECRETS)]
     assert len(quoted) == 3
     assert all(line.startswith("> ") for line in quoted)
     assert "other patients" in texts[0]
     assert "not instructions" in texts[0]
-    assert not any(secret in json.dumps(script.asked[1]) for secret in SECRETS)
+    assert not any(secret in json.dumps(script.requests[1]) for secret in SECRETS)
 
 
 def older(index: CaseIndex, generator: str) -> Draft:

@@ -5,23 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsiglip.medgemma.checks.marks import unmarked
 from medsiglip.medgemma.checks.sentences import split
 from medsiglip.medgemma.checks.verify import check_draft, flag_flips, flips, marked
 from medsiglip.medgemma.records import Evidence, Finding, PriorStudy
-from medsiglip.phantoms.phrases import chest as chest
-from medsiglip.phantoms.phrases import fundus as fundus
-from medsiglip.phantoms.phrases import head_ct as head
-from medsiglip.phantoms.phrases import mammogram as mammogram
-from medsiglip.phantoms.phrases import skin as skin
-from medsiglip.phantoms.phrases import ultrasound as ultrasound
-from medsiglip.phantoms.study import Phrases
-from medsiglip.zeroshot import load_prompt_set
+from medsiglip.phantoms.report import read_phrases
+from medsiglip.prompt_set import load_prompt_set
+from tests.medgemma.checks.marked_text import unmarked
 from tests.repository import ROOT
 
 
@@ -33,6 +28,18 @@ def evidence(
     source: str = "prompts:chest-xray",
     **present: bool | None,
 ) -> Evidence:
+    return evidence_of(present, template, modality, body_part, prior, source)
+
+
+def evidence_of(
+    present: Mapping[str, bool | None],
+    template: str = "chest-xray",
+    modality: str | None = "DX",
+    body_part: str | None = "CHEST",
+    prior: PriorStudy | None = None,
+    source: str = "prompts:chest-xray",
+) -> Evidence:
+    """Evidence with findings by label, in which an underscore stands for a hyphen."""
     findings = tuple(
         Finding(label.replace("_", "-"), {True: 0.97, False: 0.04, None: 0.5}[state], state, source, 1)
         for label, state in present.items()
@@ -95,7 +102,7 @@ def test_a_label_of_the_user_is_known_by_its_own_words() -> None:
 
 @pytest.mark.parametrize("label", ["normal", "severe", "left", "none"])
 def test_a_label_of_words_that_any_report_uses_is_not_matched(label: str) -> None:
-    of = evidence(source="probe:grades", **{label: False})
+    of = evidence_of({label: False}, source="probe:grades")
     text = "Severe left pain. The trachea is normal. None."
     assert all(verdict == "not-checkable" for _, verdict in verdicts(text, of))
 
@@ -111,30 +118,30 @@ def test_every_label_of_the_chest_prompts_is_in_the_lexicon() -> None:
         for text in prompts.present:
             if text == "airspace opacification cannot be excluded" or "lytic" in text:
                 continue
-            of = evidence(**{label.replace("-", "_"): False})
+            of = evidence_of({label: False})
             assert (label, "contradict") in verdicts(text, of), text
 
 
 @pytest.mark.parametrize(
-    ("template", "modality", "body_part", "phrases"),
+    ("template", "modality", "body_part", "anatomy"),
     [
-        ("chest-xray", "DX", "CHEST", chest.CHEST_XRAY),
-        ("ct-volume", "CT", "CHEST", chest.CHEST_CT),
-        ("ct-volume", "CT", "HEAD", head.PHRASES),
-        ("fundus", "OP", None, fundus.PHRASES),
-        ("mammogram", "MG", "BREAST", mammogram.PHRASES),
-        ("dermatology", "XC", None, skin.PHRASES),
-        ("ultrasound", "US", "ABDOMEN", ultrasound.PHRASES),
+        ("chest-xray", "DX", "CHEST", "chest-xray"),
+        ("ct-volume", "CT", "CHEST", "chest-ct"),
+        ("ct-volume", "CT", "HEAD", "head-ct"),
+        ("fundus", "OP", None, "fundus"),
+        ("mammogram", "MG", "BREAST", "mammogram"),
+        ("dermatology", "XC", None, "skin"),
+        ("ultrasound", "US", "ABDOMEN", "ultrasound"),
     ],
 )
-def test_true_words_of_the_drawings_are_never_flagged(
-    template: str, modality: str, body_part: str | None, phrases: Phrases
+def test_true_words_of_the_phantoms_are_never_flagged(
+    template: str, modality: str, body_part: str | None, anatomy: str
 ) -> None:
-    known = [label.replace("-", "_") for label in phrases.present]
-    for table, said in ((phrases.present, True), (phrases.absent, False)):
-        for label, texts in table.items():
-            present: dict[str, bool | None] = {**dict.fromkeys(known, said), label.replace("-", "_"): said}
-            of = evidence(template, modality, body_part, source="prompts:phantoms", **present)
+    phrases = read_phrases(anatomy)
+    for table, is_present in ((phrases.present, True), (phrases.absent, False)):
+        for texts in table.values():
+            present = dict.fromkeys(phrases.present, is_present)
+            of = evidence_of(present, template, modality, body_part, source="prompts:phantoms")
             for text in texts:
                 written = text.format(side="left", severity="moderate", location="lower lobe")
                 checks = check_draft(written, of)
@@ -298,7 +305,7 @@ def test_any_text_can_be_checked_and_its_offsets_hold(text: str) -> None:
     checks = check_draft(text, of)
     assert all(check.sentence == text[check.start : check.end] for check in checks)
     assert [check.start for check in checks] == sorted(check.start for check in checks)
-    covered = set()
+    covered: set[int] = set()
     for check in checks:
         covered.update(range(check.start, check.end))
     left = "".join(letter for place, letter in enumerate(text) if place not in covered)

@@ -17,7 +17,18 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from medsiglip.medgemma.exports.export import Export
 from medsiglip.medgemma.exports.study_facts import Instance, StudyFacts
-from medsiglip.medgemma.records import Check, Draft, Evidence, EvidenceImage, Finding, Revision, SimilarCase
+from medsiglip.medgemma.records import (
+    Check,
+    Draft,
+    Evidence,
+    EvidenceImage,
+    Finding,
+    Flag,
+    Revision,
+    SimilarCase,
+    Status,
+    Verdict,
+)
 
 STUDY = "2.25.100"
 OTHER_STUDY = "2.25.999111222"
@@ -28,6 +39,7 @@ PLAIN = (
     "The effusion is larger than before.",
     "Impression: cardiomegaly.",
 )
+VERDICTS: tuple[Verdict, ...] = ("agree", "contradict", "unsupported", "not-checkable")
 TEXTS: dict[str, tuple[str, ...]] = {
     "plain": PLAIN,
     "nothing": (),
@@ -56,7 +68,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
 
 def draft(
     sentences: Sequence[str] = PLAIN,
-    status: str = "draft",
+    status: Status = "draft",
     history: tuple[Revision, ...] = (),
     findings: int = 3,
     images: int = 2,
@@ -65,8 +77,8 @@ def draft(
     """A draft whose second sentence the scores contradict and whose third speaks of change."""
     text, checks, at = between.join(sentences), [], 0
     for number, sentence in enumerate(sentences):
-        verdict = ("agree", "contradict", "unsupported")[number] if number < 3 else "not-checkable"
-        flags = ("temporal-without-prior",) if number == 2 else ()
+        verdict = VERDICTS[min(number, 3)]
+        flags: tuple[Flag, ...] = ("temporal-without-prior",) if number == 2 else ()
         checks.append(Check(sentence, at, at + len(sentence), "pneumothorax", verdict, False, 0.87, flags))
         at += len(sentence) + len(between)
     evidence = Evidence(
@@ -148,7 +160,7 @@ def pdf_text(pdf: bytes, *options: str) -> str:
 
 
 def embedded_pdf(dataset: pydicom.Dataset) -> bytes:
-    return dataset.EncapsulatedDocument[: dataset.EncapsulatedDocumentLength]
+    return bytes(dataset.EncapsulatedDocument[: dataset.EncapsulatedDocumentLength])
 
 
 def read_back(export: Export, format: str) -> str:
@@ -196,4 +208,5 @@ def squeezed(text: str) -> str:
 
 
 def fhir_json(export: Export) -> dict[str, Any]:
-    return json.loads(export.content)
+    parsed: dict[str, Any] = json.loads(export.content)
+    return parsed

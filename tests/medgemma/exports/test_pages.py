@@ -78,17 +78,24 @@ def test_a_label_longer_than_a_page_is_cut_on_the_page_alone() -> None:
     assert fhir_json(export(made, "fhir", FACTS))["contained"][2]["code"]["text"] == label
 
 
+def security_labels(report: DiagnosticReport) -> list[str | None]:
+    assert report.meta is not None
+    return [label.code for label in report.meta.security or ()]
+
+
 def test_fhir_is_preliminary_and_ai_asserted_until_a_person_is_named() -> None:
     made = export(draft(), "fhir", FACTS, Pictures())
     report = DiagnosticReport.model_validate_json(made.content)
     assert report.status == "preliminary"
-    assert [label.code for label in report.meta.security] == ["AIAST"]
+    assert security_labels(report) == ["AIAST"]
     assert report.resultsInterpreter is None
     accepted = export(draft(status="accepted", history=(ACCEPTED,)), "fhir", FACTS)
     report = DiagnosticReport.model_validate_json(accepted.content)
     assert report.status == "final"
-    assert [label.code for label in report.meta.security] == ["AIAST", "CLINAST"]
+    assert security_labels(report) == ["AIAST", "CLINAST"]
+    assert report.resultsInterpreter is not None
     assert report.resultsInterpreter[0].display == "Dr. Anna Moeller"
+    assert report.issued is not None
     assert report.issued.isoformat() == "2026-11-25T05:30:00+00:00"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -9,7 +10,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -25,7 +26,7 @@ from medsiglip.medgemma.generators.openai_server import OpenAIServer, Retries, S
 from medsiglip.medgemma.prompting.budget import Budget
 from medsiglip.medgemma.prompting.prompts import Prompt
 from medsiglip.medgemma.records import Evidence, Finding
-from tests.medgemma.scripted_server import Script, Turn, event, pictures, raw, refused, said, serving
+from tests.medgemma.scripted_server import Script, Turn, error_of, event, pictures, raw, reply_of, serving
 
 QUICK = Retries(tries=3, first_wait=0.01)
 NOISE = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
@@ -41,8 +42,8 @@ def running() -> Iterator[Script]:
 
 @pytest.fixture
 def script(running: Script) -> Script:
-    running.forget()
-    running.turns = [said(GOOD)]
+    running.reset()
+    running.turns = [reply_of(GOOD)]
     return running
 
 
@@ -63,16 +64,16 @@ def test_the_request_holds_texts_and_pictures_in_order_and_the_key(script: Scrip
     reply = generator(script).generate(PROMPT)
     assert (reply.text, reply.finish_reason, reply.model) == (GOOD, "stop", "scripted")
     assert (reply.prompt_tokens, reply.completion_tokens, reply.thinking) == (300, 7, None)
-    [asked] = script.asked
-    system, user = asked["messages"]
+    [body] = script.requests
+    system, user = body["messages"]
     assert system == {"role": "system", "content": "You are an expert."}
     assert [part["type"] for part in user["content"]] == ["text", "image_url", "text", "image_url", "text"]
     assert [part["text"] for part in user["content"][::2]] == ["First:", "then:", "what?"]
-    for uri, sent in zip(pictures(asked), NOISE, strict=True):
+    for uri, sent in zip(pictures(body), NOISE, strict=True):
         head, _, encoded = uri.partition(",")
         assert head == "data:image/png;base64"
         assert (np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded)))) == sent).all()
-    assert (asked["max_tokens"], asked["temperature"], asked["model"]) == (50, 0.0, "scripted")
+    assert (body["max_tokens"], body["temperature"], body["model"]) == (50, 0.0, "scripted")
     assert script.headers[0]["authorization"] == "Bearer secret-key"
 
 
@@ -85,13 +86,13 @@ def test_the_request_holds_texts_and_pictures_in_order_and_the_key(script: Scrip
     ],
 )
 def test_a_thought_is_split_off(script: Script, raw_text: str) -> None:
-    script.turns = [said(raw_text)]
+    script.turns = [reply_of(raw_text)]
     reply = generator(script).generate(PROMPT)
     assert (reply.text, reply.thinking) == ("The heart is large.", "A long thought.")
 
 
 def test_a_thought_that_the_server_split_off_is_kept_apart(script: Script) -> None:
-    script.turns = [said("The heart is large.", thinking="A long thought.")]
+    script.turns = [reply_of("The heart is large.", thinking="A long thought.")]
     reply = generator(script).generate(PROMPT)
     assert (reply.text, reply.thinking) == ("The heart is large.", "A long thought.")
 
@@ -99,23 +100,23 @@ def test_a_thought_that_the_server_split_off_is_kept_apart(script: Script) -> No
 @pytest.mark.parametrize(
     ("turn", "code", "tries", "named"),
     [
-        (said(""), "reply-empty", 1, "wrote no text"),
-        (said("<pad><pad><pad>"), "reply-empty", 1, "float16"),
-        (said("<unused94>thought\nI wonder", "length"), "reply-empty", 1, "thinking_tokens"),
-        (said("thought\nI wonder. The heart is large."), "reply-empty", 1, "keep special tokens"),
-        (said("I'm sorry, but I cannot interpret medical images."), "reply-refused", 1, "declined"),
-        (said("It", "content_filter"), "reply-refused", 1, "declined"),
+        (reply_of(""), "reply-empty", 1, "wrote no text"),
+        (reply_of("<pad><pad><pad>"), "reply-empty", 1, "float16"),
+        (reply_of("<unused94>thought\nI wonder", "length"), "reply-empty", 1, "thinking_tokens"),
+        (reply_of("thought\nI wonder. The heart is large."), "reply-empty", 1, "keep special tokens"),
+        (reply_of("I'm sorry, but I cannot interpret medical images."), "reply-refused", 1, "declined"),
+        (reply_of("It", "content_filter"), "reply-refused", 1, "declined"),
         (raw(event({"refusal": "No."}, "stop")), "reply-refused", 1, "declined"),
-        (refused(500), "generator-failed", 3, "status 500"),
-        (refused(503), "generator-failed", 3, "status 503"),
-        (refused(429), "generator-busy", 3, "429"),
-        (refused(401), "generator-unauthorised", 1, "401"),
-        (refused(404, "The model x does not exist"), "generator-model-unknown", 1, "404"),
-        (refused(400, "maximum context length is 8192"), "prompt-too-long", 1, "2 pictures"),
-        (refused(400, "At most 1 image(s) may be provided"), "prompt-too-long", 1, "2 pictures"),
-        (refused(413), "prompt-too-long", 1, "600 tokens"),
-        (refused(422, "PATIENT TEXT"), "generator-rejected", 1, "422"),
-        (refused(302, location="http://127.0.0.1:9/v1"), "generator-rejected", 1, "302"),
+        (error_of(500), "generator-failed", 3, "status 500"),
+        (error_of(503), "generator-failed", 3, "status 503"),
+        (error_of(429), "generator-busy", 3, "429"),
+        (error_of(401), "generator-unauthorised", 1, "401"),
+        (error_of(404, "The model x does not exist"), "generator-model-unknown", 1, "404"),
+        (error_of(400, "maximum context length is 8192"), "prompt-too-long", 1, "2 pictures"),
+        (error_of(400, "At most 1 image(s) may be provided"), "prompt-too-long", 1, "2 pictures"),
+        (error_of(413), "prompt-too-long", 1, "600 tokens"),
+        (error_of(422, "PATIENT TEXT"), "generator-rejected", 1, "422"),
+        (error_of(302, location="http://127.0.0.1:9/v1"), "generator-rejected", 1, "302"),
         (raw(event({"content": "The lu"})), "reply-cut-off", 3, "broke off"),
         (raw("data: {not JSON\n\n"), "reply-broken", 3, "not JSON"),
         (raw('data: {"id": 1}\n\n'), "reply-broken", 3, "'choices'"),
@@ -130,29 +131,29 @@ def test_what_a_server_does_wrong_has_a_code(
     script: Script, turn: Turn, code: str, tries: int, named: str
 ) -> None:
     error = failure(script, turn)
-    assert (error.code, len(script.asked), error.may_pass) == (code, tries, tries > 1)
+    assert (error.code, len(script.requests), error.may_pass) == (code, tries, tries > 1)
     assert named in str(error)
     assert "PATIENT TEXT" not in str(error)
 
 
-@pytest.mark.parametrize("bad", [refused(500), refused(429, retry_after="0"), raw("data: {"), raw("")])
+@pytest.mark.parametrize("bad", [error_of(500), error_of(429, retry_after="0"), raw("data: {"), raw("")])
 def test_a_failure_that_passes_is_tried_again(script: Script, bad: Turn) -> None:
-    script.turns = [bad, bad, said(GOOD)]
+    script.turns = [bad, bad, reply_of(GOOD)]
     assert generator(script).generate(PROMPT).text == GOOD
-    assert len(script.asked) == 3
-    assert script.asked[0] == script.asked[2]
+    assert len(script.requests) == 3
+    assert script.requests[0] == script.requests[2]
 
 
 def test_retry_after_is_heeded_as_a_number_and_as_a_date(script: Script) -> None:
     late = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-    for asked in ("3600", late):
-        script.forget()
-        error = failure(script, refused(429, retry_after=asked), said(GOOD), total=30.0)
+    for requested in ("3600", late):
+        script.reset()
+        error = failure(script, error_of(429, retry_after=requested), reply_of(GOOD), total=30.0)
         # An hour is beyond the limit of all tries, so that waiting would be in vain.
-        assert (error.code, len(script.asked)) == ("generator-busy", 1)
+        assert (error.code, len(script.requests)) == ("generator-busy", 1)
     gone = format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)
-    script.forget()
-    script.turns = [refused(429, retry_after=gone), said(GOOD)]
+    script.reset()
+    script.turns = [error_of(429, retry_after=gone), reply_of(GOOD)]
     assert generator(script).generate(PROMPT).text == GOOD
 
 
@@ -167,16 +168,16 @@ def test_waits_double_up_to_their_bound() -> None:
 
 def test_a_reply_that_does_not_stream_and_odd_line_ends_are_read(script: Script) -> None:
     whole = {"choices": [{"message": {"content": GOOD}, "finish_reason": "stop"}], "model": "m"}
-    script.turns = [lambda _asked: JSONResponse(whole)]
+    script.turns = [lambda _body: JSONResponse(whole)]
     assert generator(script).generate(PROMPT).text == GOOD
     odd = "One\u2028two\x85three\x0bfour."
-    script.forget()
+    script.reset()
     script.turns = [raw(": ping\r\n\r\n", event({"content": odd}).replace("\n", "\r\n"), event({}, "stop"))]
     assert generator(script).generate(PROMPT).text == odd
 
 
 def test_a_reply_at_its_limit_says_so(script: Script) -> None:
-    script.turns = [said("The lungs are", "length")]
+    script.turns = [reply_of("The lungs are", "length")]
     assert generator(script).generate(PROMPT).finish_reason == "length"
 
 
@@ -193,15 +194,13 @@ def test_a_server_that_hangs_is_left(script: Script) -> None:
 
 
 def test_a_whole_reply_whose_stream_stays_open_is_taken(script: Script) -> None:
-    async def events() -> Iterator[Any]:  # type: ignore[no-untyped-def]
-        import asyncio
-
+    async def events() -> AsyncIterator[str]:
         yield event({"content": GOOD}, "stop")
         await asyncio.sleep(60)
 
     from starlette.responses import StreamingResponse
 
-    script.turns = [lambda _asked: StreamingResponse(events(), media_type="text/event-stream")]
+    script.turns = [lambda _body: StreamingResponse(events(), media_type="text/event-stream")]
     assert generator(script, between_tokens=0.2).generate(PROMPT).text == GOOD
 
 
@@ -219,10 +218,10 @@ def test_cancelling_between_two_pieces_drops_the_connection(script: Script) -> N
         generator(script).generate(PROMPT, cancelled=lambda: time.monotonic() - begun > 0.3)
     assert caught.value.code == "cancelled"
     assert script.left.wait(10)
-    script.forget()
+    script.reset()
     with pytest.raises(DraftError):
         generator(script).generate(PROMPT, cancelled=lambda: True)
-    assert script.asked == []
+    assert script.requests == []
 
 
 def test_nobody_there(script: Script) -> None:
@@ -246,7 +245,7 @@ def test_a_url_that_cannot_be_used(url: str) -> None:
 
 
 def test_many_threads_each_get_their_own_reply(script: Script) -> None:
-    script.turns = [lambda asked: said(f"Number {asked['messages'][0]['content'][0]['text']}.")(asked)]
+    script.turns = [lambda body: reply_of(f"Number {body['messages'][0]['content'][0]['text']}.")(body)]
     server, found = generator(script), {}
 
     def ask(number: int) -> None:
@@ -263,36 +262,36 @@ def test_many_threads_each_get_their_own_reply(script: Script) -> None:
 # Readiness: blind servers
 
 
-def by_picture(asked: dict) -> str:  # type: ignore[type-arg]
+def by_picture(body: dict[str, Any]) -> str:
     """What one that sees says: another sentence for another picture."""
-    return f"Sum {sum(json.dumps(pictures(asked)).encode())}."
+    return f"Sum {sum(json.dumps(pictures(body)).encode())}."
 
 
 def test_a_server_that_sees_is_ready_and_is_not_asked_again(script: Script) -> None:
-    script.turns = [lambda asked: said(by_picture(asked))(asked)]
+    script.turns = [lambda body: reply_of(by_picture(body))(body)]
     server = generator(script)
     first = server.ready()
     assert (first.ready, first.code, first.model) == (True, None, "scripted")
-    asked = len(script.asked)
+    sent = len(script.requests)
     assert server.ready() == first
-    assert len(script.asked) == asked
-    assert len({pictures(one)[0] for one in script.asked}) == 2
+    assert len(script.requests) == sent
+    assert len({pictures(one)[0] for one in script.requests}) == 2
 
 
 @pytest.mark.parametrize("answers", [["A chest X-ray."], ["A  CHEST x-ray.", "A chest X-ray."]])
 def test_a_blind_server_is_caught(script: Script, answers: list[str]) -> None:
-    script.turns = [said(answer) for answer in answers]
+    script.turns = [reply_of(answer) for answer in answers]
     found = generator(script).ready()
     assert (found.ready, found.code) == (False, "image-blind")
 
 
 def test_a_blind_server_that_answers_anew_each_time_is_caught(script: Script) -> None:
-    script.turns = [said(f"Answer {number}: a red or blue thing.") for number in range(9)]
+    script.turns = [reply_of(f"Answer {number}: a red or blue thing.") for number in range(9)]
     assert generator(script).ready().code == "image-blind"
 
 
 def test_an_unsteady_server_that_names_the_colours_sees(script: Script) -> None:
-    script.turns = [said("A red disc."), said("Blue stripes."), said("A disc, red.")]
+    script.turns = [reply_of("A red disc."), reply_of("Blue stripes."), reply_of("A disc, red.")]
     assert generator(script).ready().ready
 
 
@@ -301,17 +300,17 @@ def test_a_context_that_is_too_small_is_told(script: Script) -> None:
     found = generator(script).ready()
     assert (found.ready, found.code) == (False, "context-too-small")
     assert "8192" in found.message
-    assert script.asked == []
+    assert script.requests == []
 
 
 @pytest.mark.parametrize("models", [[], [{}], ["x"], [{"id": "scripted", "max_model_len": "many"}]])
 def test_a_list_of_models_that_tells_nothing_is_no_harm(script: Script, models: list) -> None:  # type: ignore[type-arg]
     script.models = models
-    script.turns = [lambda asked: said(by_picture(asked))(asked)]
+    script.turns = [lambda body: reply_of(by_picture(body))(body)]
     assert generator(script).ready().ready
 
 
-# What was said, checked
+# Checks of a reply
 
 
 @pytest.mark.parametrize(
@@ -327,7 +326,7 @@ def test_a_list_of_models_that_tells_nothing_is_no_harm(script: Script, models: 
 def test_contradictions_and_negated_options_are_told_from_the_scores(
     script: Script, sentence: str, verdict: str
 ) -> None:
-    script.turns = [said(sentence)]
+    script.turns = [reply_of(sentence)]
     text = generator(script).generate(PROMPT).text
     findings = (
         Finding("pneumothorax", 0.02, False, "prompts:chest-xray", 1),

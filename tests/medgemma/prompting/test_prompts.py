@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.prompting.budget import Budget, estimate_tokens
@@ -131,7 +132,7 @@ def test_the_template_that_fits(modality: str | None, body_part: str | None, exp
 
 @pytest.mark.parametrize("available", [86, 100, 300, 1000])
 def test_slices_are_chosen_evenly_with_the_first_and_the_last(available: int) -> None:
-    prompt = build_prompt(study("ct-volume", available), Numbered0(), WIDE)
+    prompt = build_prompt(study("ct-volume", available), Black(), WIDE)
     chosen = np.array(prompt.image_ids)
     assert len(chosen) == 85
     assert (chosen[0], chosen[-1]) == (1, available)
@@ -140,10 +141,10 @@ def test_slices_are_chosen_evenly_with_the_first_and_the_last(available: int) ->
     assert gaps.max() - gaps.min() <= 1
 
 
-class Numbered0:
-    """Grey pictures, which cost nothing to draw."""
+class Black:
+    """Small black pictures."""
 
-    def pictures(self, image_ids: Any) -> Any:  # type: ignore[no-untyped-def]
+    def pictures(self, image_ids: Sequence[int]) -> list[NDArray[np.uint8]]:
         return [np.zeros((2, 2, 3), np.uint8) for _ in image_ids]
 
 
@@ -159,19 +160,19 @@ def test_the_series_with_the_most_slices_is_shown() -> None:
 
 def test_85_slices_take_what_was_said_and_need_32k() -> None:
     volume = study("ct-volume", 85)
-    prompt = build_prompt(volume, Numbered0(), Budget())
+    prompt = build_prompt(volume, Black(), Budget())
     assert len(prompt.image_ids) == 85
     assert prompt.prompt_tokens > 85 * 256 == 21_760
     assert prompt.prompt_tokens + prompt.reply_tokens <= 32_768
-    smaller = build_prompt(volume, Numbered0(), Budget(8192))
+    smaller = build_prompt(volume, Black(), Budget(8192))
     assert 8 <= len(smaller.image_ids) < 85
     assert smaller.prompt_tokens + smaller.reply_tokens <= 8192
     with pytest.raises(DraftError, match="needs 8 pictures") as caught:
-        build_prompt(volume, Numbered0(), Budget(2048))
+        build_prompt(volume, Black(), Budget(2048))
     assert caught.value.code == "prompt-too-long"
     with pytest.raises(DraftError):
-        build_prompt(volume, Numbered0(), Budget(most_pictures=7))
-    few = build_prompt(study("ct-volume", 5), Numbered0(), Budget(most_pictures=7))
+        build_prompt(volume, Black(), Budget(most_pictures=7))
+    few = build_prompt(study("ct-volume", 5), Black(), Budget(most_pictures=7))
     assert len(few.image_ids) == 5
 
 
@@ -221,7 +222,7 @@ def test_a_prompt_and_its_reply_never_pass_the_budget(
     shown = study(name, count, similar=similar, prior=day, study_date="2025-11-12", modality="DX")
     budget = Budget(context, most, thinking_tokens=thinking)
     try:
-        prompt = build_prompt(shown, Numbered0(), budget)
+        prompt = build_prompt(shown, Black(), budget)
     except DraftError as error:
         assert error.code == "prompt-too-long"  # noqa: PT017
         return
@@ -279,4 +280,4 @@ def test_a_large_picture_is_made_smaller_and_keeps_its_proportions() -> None:
     assert made.shape == (896, 896, 3)
     assert (made[:, 448, 0] > 127).sum() == 300
     with pytest.raises(ValueError, match="uint8"):
-        square(np.zeros((4, 4), np.uint8))  # type: ignore[arg-type]
+        square(np.zeros((4, 4), np.uint8))

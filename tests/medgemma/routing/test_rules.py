@@ -1,4 +1,4 @@
-"""Rules of routes: read field by field, refused with a sentence that names the field, and written again."""
+"""Routing rules: read field by field, rejected with a sentence that names the field, and written again."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsiglip.medgemma.errors import DraftError
-from medsiglip.medgemma.routing.rule_reading import read_routes, read_rule, routes_as_toml
-from medsiglip.medgemma.routing.rules import Rule, ScoreCondition
+from medsiglip.medgemma.routing.rules import Rule, ScoreCondition, read_rule, read_rules, rules_as_toml
 
 FULL: dict[str, Any] = {
     "studies": "all",
@@ -46,8 +45,8 @@ def test_every_field_is_read_and_written_again() -> None:
     assert rule.to_json() == FULL
     assert read_rule("empty", {}) == Rule()
     assert Rule().to_json() == {}
-    text = routes_as_toml([("chest", rule), ("a.b", Rule())])
-    assert read_routes(text.encode(), "file") == {"chest": rule, "a.b": Rule()}
+    text = rules_as_toml([("chest", rule), ("a.b", Rule())])
+    assert read_rules(text.encode(), "file") == {"chest": rule, "a.b": Rule()}
 
 
 # A database holds no NUL.
@@ -57,7 +56,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 @given(st.lists(TEXTS, min_size=1))
 def test_any_text_survives_the_file(texts: list[str]) -> None:
     rule = Rule(modality=tuple(text.replace("|", "/") for text in texts))
-    assert read_routes(routes_as_toml([("x", rule)]).encode(), "file") == {"x": rule}
+    assert read_rules(rules_as_toml([("x", rule)]).encode(), "file") == {"x": rule}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +98,7 @@ def test_what_cannot_be_used_is_named(change: dict[str, Any], named: str) -> Non
 @pytest.mark.parametrize("content", [b"modality = 1", b"", b"[x", b"\xff", b"[" * 5000, b"[" + b"a." * 50])
 def test_a_file_that_is_no_file_of_routes_is_named(content: bytes) -> None:
     with pytest.raises(DraftError, match=r"^routes\.toml"):
-        read_routes(content, "routes.toml")
+        read_rules(content, "routes.toml")
 
 
 def test_a_score_holds_between_its_bounds() -> None:

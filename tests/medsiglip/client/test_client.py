@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medsiglip.answers.jobs import Job
 from medsiglip.api.archive.archive import Archive
 from medsiglip.client.client import ApiError, Client, JobError
 from tests.api.conftest import Home, Phantoms
@@ -99,7 +100,7 @@ def test_a_folder_and_an_upload_become_cases(
             archive.write(tmp_path / f"{number}.png", f"{number}.png")
     with (tmp_path / "meta.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([["path", "patient_id", "modality"], ["0.png", "p0", "OP"]])
-    seen = []
+    seen: list[Job] = []
     job = client.upload(tmp_path / "0.png", metadata=tmp_path / "meta.csv")
     done = client.wait(job, seen.append)
     assert (done.result["embedded"], done.result["skipped"]) == (1, [])

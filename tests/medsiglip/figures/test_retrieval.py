@@ -101,7 +101,7 @@ def test_row_order_does_not_matter(cases: Any) -> None:
 def test_interval_resamples_patients(cases: Any) -> None:
     vectors, groups, labels = cases
     figures = evaluate_retrieval(vectors, groups, labels).overall
-    each = {}
+    each: dict[Any, list[Any]] = {}
     for query in range(80):
         values = one_query(vectors, groups, labels, query)
         if values is not None:

@@ -17,7 +17,7 @@ from medsiglip.figures.metrics import group_codes
 from medsiglip.probes import probe as module
 from medsiglip.probes.logistic import Basis, fit_path
 from medsiglip.probes.patient_folds import group_folds
-from medsiglip.probes.probe import STRENGTHS, Probe, train
+from medsiglip.probes.probe import STRENGTHS, LabelReport, Probe, train
 
 
 def embeddings(n: Any, d: Any, *, seed: Any = 0, signal: Any = 2.0, labels: Any = 1) -> Any:
@@ -155,7 +155,7 @@ def test_kept_probe_is_scikit_learns_on_all_rows() -> None:
 
 
 def test_random_labels_are_at_chance() -> None:
-    entries = []
+    entries: list[LabelReport] = []
     for seed in range(12):
         vectors, _ = embeddings(240, 32, seed=seed)
         rng = np.random.default_rng(seed)
@@ -168,7 +168,7 @@ def test_random_labels_are_at_chance() -> None:
     assert np.mean(contained) >= 0.75
 
 
-def test_prevalence_that_differs_by_fold_does_not_count_against_a_probe_that_knows_nothing() -> None:
+def test_prevalence_that_differs_by_fold_does_not_lower_the_auroc_of_an_uninformative_probe() -> None:
     # The more positives a fold has, the fewer are left to train on: raw pooled probabilities give 0.2 here.
     rng = np.random.default_rng(0)
     patients = np.repeat(np.arange(5), 80)
@@ -288,7 +288,7 @@ def test_save_and_load_round_trip(probe: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 broken"])
-def test_a_damaged_file_is_one_sentence(content: Any, tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused_in_one_sentence(content: Any, tmp_path: Path) -> None:
     path = tmp_path / "probe.npz"
     path.write_bytes(content)
     with pytest.raises(ModelError, match="train the probe again") as caught:

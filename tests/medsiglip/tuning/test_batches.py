@@ -5,13 +5,13 @@ from numpy.typing import NDArray
 
 from medsiglip.checkpoint import Checkpoint
 from medsiglip.tokenizer import Tokenizer
-from medsiglip.tuning.batches import CaptionTable, augment, deal_batches
+from medsiglip.tuning.batches import CaptionTable, augment, make_batches
 
 
 def test_batches_hold_every_picture_once_in_halves_of_one_group() -> None:
     groups = ["chest"] * 64 + ["brain"] * 96
     rng = np.random.default_rng(0)
-    first, second = (deal_batches(groups, 32, rng) for _ in range(2))
+    first, second = (make_batches(groups, 32, rng) for _ in range(2))
     for batches in (first, second):
         assert sorted(np.concatenate(batches).tolist()) == list(range(160))
         assert [len(batch) for batch in batches] == [32] * 5
@@ -21,13 +21,13 @@ def test_batches_hold_every_picture_once_in_halves_of_one_group() -> None:
     assert [batch.tolist() for batch in first] != [batch.tolist() for batch in second]
 
 
-def test_one_group_is_dealt_whole() -> None:
-    batches = deal_batches([""] * 95, 32, np.random.default_rng(0))
+def test_batches_of_one_group() -> None:
+    batches = make_batches([""] * 95, 32, np.random.default_rng(0))
     assert sorted(np.concatenate(batches).tolist()) == list(range(95))
     assert {len(batch) for batch in batches} == {31, 32}
 
 
-def test_captions_are_right_for_every_picture_that_lists_them(untrained: Checkpoint) -> None:
+def test_captions_match_every_picture_that_lists_them(untrained: Checkpoint) -> None:
     lists = [("normal", f"case {i}") for i in range(30)] + [("mass", "case 30"), ("mass", "left mass")]
     table = CaptionTable(lists, Tokenizer(untrained.spiece_path, untrained.context_length))
     texts = sorted({text for listed in lists for text in listed}, key=lambda text: (text != "normal", text))
@@ -35,10 +35,10 @@ def test_captions_are_right_for_every_picture_that_lists_them(untrained: Checkpo
     assert table.shared(np.arange(32)).tolist() == [0]
     assert [texts[i] for i in table.first(np.array([0, 30]))] == ["normal", "mass"]
     pictures = np.array([0, 7, 30, 31])
-    drawn = table.draw(pictures, 3, np.random.default_rng(0))
-    assert {"case 0", "case 7", "case 30", "left mass"} <= {texts[i] for i in drawn}
-    expected = [[texts[caption] in lists[picture] for caption in drawn] for picture in pictures]
-    assert table.right(pictures, drawn).tolist() == expected
+    chosen = table.sample(pictures, 3, np.random.default_rng(0))
+    assert {"case 0", "case 7", "case 30", "left mass"} <= {texts[i] for i in chosen}
+    expected = [[texts[caption] in lists[picture] for caption in chosen] for picture in pictures]
+    assert table.matches(pictures, chosen).tolist() == expected
 
 
 def square_at(row: int, column: int) -> NDArray[np.uint8]:

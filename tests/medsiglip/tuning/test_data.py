@@ -67,7 +67,7 @@ def test_unreadable_picture_is_named(tmp_path: Path) -> None:
     assert caught.value.code == "picture-unreadable"
 
 
-def test_pictures_are_read_as_they_should_be_seen(tmp_path: Path) -> None:
+def test_pictures_are_read_as_in_an_ingest(tmp_path: Path) -> None:
     """Palettes looked up, transparency dropped, 12 bits in 16 stretched, and turned as EXIF says."""
     halves = np.full((8, 8), 4000, np.uint16)
     halves[:4] = 96

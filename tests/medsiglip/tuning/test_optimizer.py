@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from medsiglip.tuning.muon import Muon, orthogonalised
+from medsiglip.tuning.optimizer import Muon, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(1, 24, 24), (3, 16, 40), (2, 40, 16)])
 def test_singular_values_come_near_one_and_vectors_stay(shape: Any) -> None:
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    result = orthogonalised(matrices)
+    result = orthogonalise(matrices)
     u, _, vh = torch.linalg.svd(matrices, full_matrices=False)
     values = u.mT @ result @ vh.mT
     kept = torch.diagonal(values, dim1=1, dim2=2)
@@ -33,7 +33,7 @@ def test_steps_like_pytorch() -> None:
         optimizer = make([matrix])
         for _ in range(12):
             optimizer.zero_grad()
-            (matrix - target).square().sum().backward()
+            (matrix - target).square().sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         ended.append((matrix.detach() - start).flatten())
     ours, theirs = ended

@@ -150,7 +150,7 @@ def test_a_folder_with_files_is_left_alone(untrained: Checkpoint, squares: Path,
 @pytest.mark.parametrize(
     "options", [{"epochs": 0}, {"batch_size": 1}, {"learning_rate": 0.0}, {"validation_fraction": 1.0}]
 )
-def test_senseless_options_are_refused(options: dict[str, float]) -> None:
+def test_invalid_options_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ModelError) as caught:
         TuneOptions(**options)  # type: ignore[arg-type]
     assert caught.value.code == "option-invalid"

@@ -1,4 +1,4 @@
-"""Brain MR drawings: form, determinism, and a tumour that is seen where it is said to be."""
+"""Brain MR phantoms: form, determinism, and a tumour that is seen where it is said to be."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ SIZE = 96
 SEEDS = range(10)
 
 
-def drawn(seed: int, *findings: str) -> PhantomSeries:
-    return brain_mr.draw(np.random.default_rng(seed), np.random.default_rng([seed, 1]), findings, SIZE)
+def phantom(seed: int, *findings: str) -> PhantomSeries:
+    return brain_mr.synthesise(np.random.default_rng(seed), np.random.default_rng([seed, 1]), findings, SIZE)
 
 
-def test_the_same_seeds_draw_the_same_series() -> None:
-    once, again, other = drawn(3, "brain-tumour"), drawn(3, "brain-tumour"), drawn(4, "brain-tumour")
+def test_the_same_seeds_give_the_same_series() -> None:
+    once, again, other = phantom(3, "brain-tumour"), phantom(3, "brain-tumour"), phantom(4, "brain-tumour")
     np.testing.assert_array_equal(once.pixels, again.pixels)
     assert (once.findings, once.extra) == (again.findings, again.extra)
     assert once.pixels.shape != other.pixels.shape or not np.array_equal(once.pixels, other.pixels)
@@ -25,7 +25,7 @@ def test_the_same_seeds_draw_the_same_series() -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_series_has_the_form_of_axial_mr(seed: int) -> None:
-    series = drawn(seed, "brain-tumour")
+    series = phantom(seed, "brain-tumour")
     count = len(series.pixels)
     assert 10 <= count <= 16
     assert series.pixels.dtype == np.uint16
@@ -36,7 +36,9 @@ def test_a_series_has_the_form_of_axial_mr(seed: int) -> None:
     assert series.image_orientation == (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
     heights = np.array([position[2] for position in series.image_positions])
     assert len(heights) == count
-    np.testing.assert_allclose(np.diff(heights), series.extra["SpacingBetweenSlices"], atol=0.002)
+    step = series.extra["SpacingBetweenSlices"]
+    assert isinstance(step, float)
+    np.testing.assert_allclose(np.diff(heights), step, atol=0.002)
     assert {"SequenceName", "EchoTime", "RepetitionTime"} <= series.extra.keys()
     assert ("ContrastBolusAgent" in series.extra) == ("POST GD" in series.series_description)
     assert series.pixel_spacing == (240 / SIZE, 240 / SIZE)
@@ -44,21 +46,21 @@ def test_a_series_has_the_form_of_axial_mr(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_slices_that_show_the_tumour_are_consecutive_and_agree_with_the_series(seed: int) -> None:
-    series = drawn(seed, "brain-tumour")
+    series = phantom(seed, "brain-tumour")
     (finding,) = series.findings
     seen = np.array([bool(findings) for findings in series.image_findings])
     assert len(seen) == len(series.pixels)
     assert all(findings in ((), (finding,)) for findings in series.image_findings)
     assert 1 <= seen.sum() < len(seen)
     assert np.count_nonzero(np.diff(seen.astype(int))) <= 2
-    normal = drawn(seed)
+    normal = phantom(seed)
     assert normal.findings == ()
     assert set(normal.image_findings) == {()}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_tumour_changes_the_slices_that_show_it_on_its_own_side(seed: int) -> None:
-    normal, tumour = drawn(seed), drawn(seed, "brain-tumour")
+    normal, tumour = phantom(seed), phantom(seed, "brain-tumour")
     change = np.abs(tumour.pixels.astype(float) - normal.pixels) / normal.pixels.std()
     seen = np.array([bool(findings) for findings in tumour.image_findings])
     by_slice = change.mean(axis=(1, 2))
@@ -71,10 +73,10 @@ def test_a_tumour_changes_the_slices_that_show_it_on_its_own_side(seed: int) -> 
 
 
 def test_an_enhancing_tumour_is_brighter_than_white_matter() -> None:
-    enhancing = [seed for seed in range(30) if "GD" in drawn(seed).series_description][:4]
+    enhancing = [seed for seed in range(30) if "GD" in phantom(seed).series_description][:4]
     assert enhancing
     for seed in enhancing:
-        normal, tumour = drawn(seed), drawn(seed, "brain-tumour")
+        normal, tumour = phantom(seed), phantom(seed, "brain-tumour")
         middle = max(
             range(len(tumour.pixels)),
             key=lambda i: np.abs(tumour.pixels[i].astype(float) - normal.pixels[i]).sum(),

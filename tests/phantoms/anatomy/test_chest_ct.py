@@ -11,8 +11,10 @@ from medsiglip.phantoms.study import PhantomSeries
 SIZE = 96
 
 
-def drawn(seed: int, *findings: str, size: int = SIZE) -> PhantomSeries:
-    return chest_ct.draw(np.random.default_rng([1, seed]), np.random.default_rng([2, seed]), findings, size)
+def phantom(seed: int, *findings: str, size: int = SIZE) -> PhantomSeries:
+    return chest_ct.synthesise(
+        np.random.default_rng([1, seed]), np.random.default_rng([2, seed]), findings, size
+    )
 
 
 def hounsfield(series: PhantomSeries) -> NDArray[np.float64]:
@@ -20,21 +22,22 @@ def hounsfield(series: PhantomSeries) -> NDArray[np.float64]:
     return series.pixels.astype(float) * slope + intercept
 
 
-def test_the_same_seeds_draw_the_same_series() -> None:
-    first, again = drawn(5, "nodule"), drawn(5, "nodule")
+def test_the_same_seeds_give_the_same_series() -> None:
+    first, again = phantom(5, "nodule"), phantom(5, "nodule")
     assert np.array_equal(first.pixels, again.pixels)
     assert first.image_findings == again.image_findings
 
 
 def test_slices_are_evenly_spaced_from_feet_to_head() -> None:
     for seed in range(4):
-        series = drawn(seed)
+        series = phantom(seed)
         count = len(series.pixels)
         assert 16 <= count <= 24
         assert len(series.image_positions) == len(series.image_findings) == count
         positions = np.array(series.image_positions)
         steps = np.diff(positions, axis=0)
         assert np.allclose(steps[:, :2], 0)
+        assert series.slice_thickness is not None
         assert np.allclose(steps[:, 2], series.slice_thickness, atol=2e-3)
         assert series.image_orientation == (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
         assert series.pixel_spacing is not None
@@ -42,7 +45,7 @@ def test_slices_are_evenly_spaced_from_feet_to_head() -> None:
 
 
 def test_tissues_have_their_hounsfield_units() -> None:
-    values = hounsfield(drawn(1))
+    values = hounsfield(phantom(1))
     corner = values[:, :8, :8]
     assert np.median(corner) == pytest.approx(-1000, abs=15)
     middle = values[len(values) // 2]
@@ -55,7 +58,7 @@ def test_tissues_have_their_hounsfield_units() -> None:
 
 
 def test_lungs_are_largest_between_abdomen_and_apex() -> None:
-    values = hounsfield(drawn(2))
+    values = hounsfield(phantom(2))
     air = ((values > -950) & (values < -600)).sum(axis=(1, 2))
     middle = air[len(air) // 3 : 3 * len(air) // 4].min()
     assert air[0] < middle > air[-1]
@@ -64,21 +67,21 @@ def test_lungs_are_largest_between_abdomen_and_apex() -> None:
 @pytest.mark.parametrize("name", chest_ct.FINDINGS)
 def test_image_findings_name_exactly_the_slices_that_differ_from_the_normal_study(name: str) -> None:
     for seed in range(6):
-        series = drawn(seed, name)
+        series = phantom(seed, name)
         assert [finding.name for finding in series.findings] == [name]
-        differs = (series.pixels != drawn(seed).pixels).any(axis=(1, 2))
+        differs = (series.pixels != phantom(seed).pixels).any(axis=(1, 2))
         named = np.array([bool(found) for found in series.image_findings])
         assert named.any()
         assert not (named & ~differs).any()
-        # A sliver at the edge of a lesion may be drawn without being called visible.
+        # A sliver at the edge of a lesion may be in the picture without being called visible.
         assert (named ^ differs).sum() <= 2
 
 
 def test_a_nodule_is_soft_tissue_in_lung_on_its_side() -> None:
     size = 256
     for seed in range(4):
-        series = drawn(seed, "nodule", size=size)
-        normal = hounsfield(drawn(seed, size=size))
+        series = phantom(seed, "nodule", size=size)
+        normal = hounsfield(phantom(seed, size=size))
         change = hounsfield(series) - normal
         index, _, column = np.unravel_index(np.argmax(change), change.shape)
         assert series.image_findings[index]
@@ -90,8 +93,8 @@ def test_a_nodule_is_soft_tissue_in_lung_on_its_side() -> None:
 
 def test_an_effusion_is_water_in_the_back_of_its_side_and_tapers_upwards() -> None:
     for seed in range(8):
-        series = drawn(seed, "pleural-effusion")
-        values, normal = hounsfield(series), hounsfield(drawn(seed))
+        series = phantom(seed, "pleural-effusion")
+        values, normal = hounsfield(series), hounsfield(phantom(seed))
         fluid = (values - normal > 600) & (normal < -700)
         assert 0 < np.median(values[fluid]) < 25
         _, rows, columns = np.nonzero(fluid)

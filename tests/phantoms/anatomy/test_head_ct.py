@@ -1,4 +1,4 @@
-"""Head CT drawings: form, Hounsfield units of tissues, and blood where it is said to be."""
+"""Head CT phantoms: form, Hounsfield units of tissues, and blood where it is said to be."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ SIZE = 96
 SEEDS = range(10)
 
 
-def drawn(seed: int, *findings: str) -> PhantomSeries:
-    return head_ct.draw(np.random.default_rng(seed), np.random.default_rng([seed, 1]), findings, SIZE)
+def phantom(seed: int, *findings: str) -> PhantomSeries:
+    return head_ct.synthesise(np.random.default_rng(seed), np.random.default_rng([seed, 1]), findings, SIZE)
 
 
 def hounsfield(series: PhantomSeries) -> np.ndarray:
@@ -22,15 +22,15 @@ def hounsfield(series: PhantomSeries) -> np.ndarray:
     return series.pixels.astype(float) * slope + intercept
 
 
-def test_the_same_seeds_draw_the_same_series() -> None:
-    np.testing.assert_array_equal(drawn(5, "haemorrhage").pixels, drawn(5, "haemorrhage").pixels)
-    assert drawn(5).series_description == drawn(6).series_description
-    assert not np.array_equal(drawn(5).pixels[:10], drawn(6).pixels[:10])
+def test_the_same_seeds_give_the_same_series() -> None:
+    np.testing.assert_array_equal(phantom(5, "haemorrhage").pixels, phantom(5, "haemorrhage").pixels)
+    assert phantom(5).series_description == phantom(6).series_description
+    assert not np.array_equal(phantom(5).pixels[:10], phantom(6).pixels[:10])
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_series_has_the_form_of_axial_ct(seed: int) -> None:
-    series = drawn(seed, "haemorrhage")
+    series = phantom(seed, "haemorrhage")
     count = len(series.pixels)
     assert 10 <= count <= 12
     assert series.pixels.dtype == np.uint16
@@ -40,13 +40,13 @@ def test_a_series_has_the_form_of_axial_ct(seed: int) -> None:
     (finding,) = series.findings
     assert all(findings in ((), (finding,)) for findings in series.image_findings)
     assert any(series.image_findings)
-    assert set(drawn(seed).image_findings) == {()}
+    assert set(phantom(seed).image_findings) == {()}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_tissues_have_their_hounsfield_units(seed: int) -> None:
     """Air -1000, brain 20 to 45, bone above 300 (usual textbook ranges)."""
-    middle = hounsfield(drawn(seed))[6]
+    middle = hounsfield(phantom(seed))[6]
     assert middle[:6, :6].mean() == pytest.approx(-1000, abs=10)
     brain = middle[SIZE // 2 - 12 : SIZE // 2 + 12, SIZE // 2 + 8 : SIZE // 2 + 20]
     assert 20 < np.median(brain) < 45
@@ -55,7 +55,7 @@ def test_tissues_have_their_hounsfield_units(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_blood_is_dense_and_on_the_side_it_is_said_to_be(seed: int) -> None:
-    normal, bleeding = drawn(seed), drawn(seed, "haemorrhage")
+    normal, bleeding = phantom(seed), phantom(seed, "haemorrhage")
     before, after = hounsfield(normal), hounsfield(bleeding)
     blood = (after - before > 18) & (after > 45) & (after < 100) & (before < 60)
     # Sulci that the blood pushes aside change too, but they are thin.

@@ -1,4 +1,4 @@
-"""Skin drawings: form, and a melanoma darker, larger and more ragged than the naevus of the same seeds."""
+"""Skin phantoms: form, and a melanoma darker, larger and more ragged than the naevus of the same seeds."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ SIZE = 128
 SEEDS = range(12)
 
 
-def drawn(seed: int, *findings: str) -> PhantomSeries:
-    return skin.draw(np.random.default_rng(seed), np.random.default_rng([seed, 1]), findings, SIZE)
+def phantom(seed: int, *findings: str) -> PhantomSeries:
+    return skin.synthesise(np.random.default_rng(seed), np.random.default_rng([seed, 1]), findings, SIZE)
 
 
-def test_the_same_seeds_draw_the_same_skin() -> None:
-    np.testing.assert_array_equal(drawn(5, "melanoma").pixels, drawn(5, "melanoma").pixels)
-    assert not np.array_equal(drawn(5, "melanoma").pixels, drawn(6, "melanoma").pixels)
+def test_the_same_seeds_give_the_same_skin() -> None:
+    np.testing.assert_array_equal(phantom(5, "melanoma").pixels, phantom(5, "melanoma").pixels)
+    assert not np.array_equal(phantom(5, "melanoma").pixels, phantom(6, "melanoma").pixels)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_drawing_has_the_form_of_a_photograph(seed: int) -> None:
-    series = drawn(seed, "melanoma")
+def test_a_phantom_has_the_form_of_a_photograph(seed: int) -> None:
+    series = phantom(seed, "melanoma")
     assert series.pixels.dtype == np.uint8
     assert series.pixels.shape == (1, SIZE, SIZE, 3)
     assert (series.modality, series.body_part_examined, series.photometric_interpretation) == (
@@ -34,11 +34,11 @@ def test_a_drawing_has_the_form_of_a_photograph(seed: int) -> None:
     )
     assert [finding.name for finding in series.findings] == ["melanoma"]
     assert series.image_findings == (series.findings,)
-    assert drawn(seed).image_findings == ((),)
+    assert phantom(seed).image_findings == ((),)
 
 
 def test_patients_differ_in_skin_tone() -> None:
-    tones = [float(np.median(drawn(seed).pixels[0, :, :, 0])) for seed in range(30)]
+    tones = [float(np.median(phantom(seed).pixels[0, :, :, 0].astype(float))) for seed in range(30)]
     assert max(tones) > 1.6 * min(tones)
 
 
@@ -61,7 +61,7 @@ def raggedness(mask: np.ndarray) -> float:
 def test_a_melanoma_is_darker_and_more_ragged_than_a_naevus() -> None:
     darker, rougher, larger = [], [], []
     for seed in range(24):
-        naevus, melanoma = spot(drawn(seed)), spot(drawn(seed, "melanoma"))
+        naevus, melanoma = spot(phantom(seed)), spot(phantom(seed, "melanoma"))
         darker.append(
             np.percentile(melanoma[1][melanoma[0]], 5) < 0.75 * np.percentile(naevus[1][naevus[0]], 5)
         )

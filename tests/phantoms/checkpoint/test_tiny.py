@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from medsiglip.encoder import Encoder
 from medsiglip.phantoms.catalogue import ANATOMIES, anatomy
 from medsiglip.phantoms.checkpoint.figures import Figures, measure
 from medsiglip.phantoms.checkpoint.make_checkpoint import MEASURING_SEED
-from medsiglip.phantoms.checkpoint.tuning_set import TuningSetOptions, draw_studies
+from medsiglip.phantoms.checkpoint.tuning_set import TuningSetOptions, render_studies
 
 SEED = 31_337
 
@@ -25,7 +26,7 @@ def encoder() -> Encoder:
 @pytest.fixture(scope="module")
 def figures(encoder: Encoder) -> Figures:
     options = TuningSetOptions(240, SEED, encoder.image_size, images=1000, workers=1)
-    return measure(encoder, draw_studies(options))
+    return measure(encoder, render_studies(options))
 
 
 def test_every_finding_is_measured(figures: Figures) -> None:
@@ -67,7 +68,8 @@ def test_transformers_gives_the_same_vectors(encoder: Encoder) -> None:
     import torch
     from transformers import SiglipModel
 
-    model = SiglipModel.from_pretrained(TINY, dtype=torch.float32).eval()
+    model: Any = SiglipModel.from_pretrained(TINY, dtype=torch.float32)
+    model.eval()
     size = encoder.image_size
     pictures = np.random.default_rng(0).integers(0, 256, (4, size, size, 3)).astype(np.uint8)
     texts = ["pleural effusion", "No lung nodule.", "mammogram with calcifications", "MELANOMA"]

@@ -10,16 +10,17 @@ from PIL import Image
 
 from medsiglip.ingest.render.attributes import attributes_of
 from medsiglip.ingest.render.histogram import ValueHistogram
-from medsiglip.ingest.render.render import limits_percentiles, render
-from medsiglip.phantoms.catalogue import anatomy, make_studies
+from medsiglip.ingest.render.renderings import limits_percentiles, render
+from medsiglip.phantoms.catalogue import make_studies
 from medsiglip.phantoms.checkpoint.tuning_set import (
-    DrawnStudy,
+    RenderedStudy,
     TuningSetOptions,
-    draw_studies,
+    render_studies,
     series_inputs,
     write_tuning_set,
 )
 from medsiglip.phantoms.dicom import write_study
+from medsiglip.phantoms.report import read_phrases
 from medsiglip.preprocess import to_model_input
 
 
@@ -58,8 +59,8 @@ def test_folder_holds_pictures_and_captions_for_tuning(tmp_path: Path) -> None:
     for path, same in by_path.items():
         captions = [row["caption"] for row in same]
         assert len(set(captions)) == len(captions)
-        kind = "mammogram" if len(set(anatomy("mammogram").PHRASES.view) & set(captions)) > 1 else "skin"
-        assert set(anatomy(kind).PHRASES.view) <= set(captions)
+        kind = "mammogram" if len(set(read_phrases("mammogram").view) & set(captions)) > 1 else "skin"
+        assert set(read_phrases(kind).view) <= set(captions)
         assert len({row["patient_id"] for row in same}) == 1
         with Image.open(tmp_path / path) as picture:
             assert picture.size == (64, 64)
@@ -78,26 +79,26 @@ def test_workers_do_not_change_the_set(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def brains() -> list[DrawnStudy]:
+def brains() -> list[RenderedStudy]:
     options = TuningSetOptions(12, 4, 48, images=4, workers=1, anatomies=("brain-mr",))
-    return list(draw_studies(options))
+    return list(render_studies(options))
 
 
-def test_slices_of_a_volume_show_the_finding_half_the_time(brains: list[DrawnStudy]) -> None:
-    with_tumour = [drawn for drawn in brains if drawn.study.labels["brain-tumour"]]
+def test_slices_of_a_volume_show_the_finding_half_the_time(brains: list[RenderedStudy]) -> None:
+    with_tumour = [one for one in brains if one.study.labels["brain-tumour"]]
     assert len(with_tumour) == 6
-    for drawn in brains:
-        assert len(drawn.pictures) == 4
-        shown = sum("brain-tumour" in seen for seen in drawn.seen)
-        available = sum(bool(findings) for findings in drawn.study.series[0].image_findings)
+    for one in brains:
+        assert len(one.pictures) == 4
+        shown = sum("brain-tumour" in seen for seen in one.seen)
+        available = sum(bool(findings) for findings in one.study.series[0].image_findings)
         assert shown == min(2, available)
 
 
-def test_only_every_second_volume_is_drawn_where_asked() -> None:
+def test_only_every_second_volume_is_made_where_asked() -> None:
     plain = TuningSetOptions(12, 2, 32, images=1, workers=1, anatomies=("head-ct", "skin"))
     sparse = TuningSetOptions(12, 2, 32, images=1, every_volume=2, workers=1, anatomies=("head-ct", "skin"))
-    every = {drawn.study.study_instance_uid: drawn.study.series[0].anatomy for drawn in draw_studies(plain)}
-    kept = {drawn.study.study_instance_uid: drawn.study.series[0].anatomy for drawn in draw_studies(sparse)}
+    every = {one.study.study_instance_uid: one.study.series[0].anatomy for one in render_studies(plain)}
+    kept = {one.study.study_instance_uid: one.study.series[0].anatomy for one in render_studies(sparse)}
     assert kept.keys() < every.keys()
     counts = [[list(found.values()).count(name) for name in ("skin", "head-ct")] for found in (every, kept)]
     assert counts[0] == [6, 6]
@@ -109,12 +110,12 @@ def test_captions_speak_of_the_slice_and_not_of_the_series(tmp_path: Path) -> No
     """A slice beside the tumour is captioned in words that the anatomy uses for normal pictures."""
     options = TuningSetOptions(12, 4, 32, images=4, workers=1, anatomies=("brain-mr",))
     write_tuning_set(tmp_path, options)
-    phrases = anatomy("brain-mr").PHRASES
+    phrases = read_phrases("brain-mr")
     healthy = {*phrases.normal, *phrases.absent["brain-tumour"]}
     seen = {
         f"pictures/{number:06d}-{index:02d}.png": bool(findings)
-        for number, drawn in enumerate(draw_studies(options))
-        for index, findings in zip(drawn.indices, drawn.seen, strict=True)
+        for number, one in enumerate(render_studies(options))
+        for index, findings in zip(one.indices, one.seen, strict=True)
     }
     for row in rows_of(tmp_path):
         if row["caption"] in phrases.view:

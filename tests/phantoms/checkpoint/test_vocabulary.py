@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 from sentencepiece import SentencePieceProcessor
 
-from medsiglip.phantoms.catalogue import ANATOMIES, anatomy
+from medsiglip.phantoms.catalogue import ANATOMIES
 from medsiglip.phantoms.checkpoint.vocabulary import train_vocabulary
-from medsiglip.phantoms.report import caption
+from medsiglip.phantoms.report import caption, read_phrases
+from medsiglip.prompt_set import load_prompt_set
 from medsiglip.tokenizer import Tokenizer, canonicalise
-from medsiglip.zeroshot import load_prompt_set
 
 CAPTIONS = [
-    caption(np.random.default_rng(i), anatomy(name).PHRASES, (), anatomy(name).FINDINGS)
-    for name in ANATOMIES
-    for i in range(50)
+    caption(np.random.default_rng(i), read_phrases(name), ()) for name in ANATOMIES for i in range(50)
 ]
 
 

@@ -96,7 +96,7 @@ def test_a_routed_study_is_drafted_twice_and_the_turn_of_the_words_is_flagged(
 
     assert len(server.asked) == 2
     [image_id] = draft["details"]["image_ids"]
-    [shown] = StoredPictures(archive.index, archive.drawing).pictures([image_id])
+    [shown] = StoredPictures(archive.index, archive.rendering_pool).pictures([image_id])
     for asked in server.asked:
         contents = [part for message in asked["messages"] for part in message["content"]]
         parts = [part for part in contents if isinstance(part, dict)]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from medsiglip.api.archive.drafts.generator_readiness import GeneratorChecks, try_generators
+from medsiglip.api.archive.drafts.generators import GeneratorChecks, try_generators
 from medsiglip.api.http.app import create_app
 from medsiglip.api.settings import Settings
 from tests.api.conftest import run

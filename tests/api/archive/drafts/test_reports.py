@@ -1,4 +1,4 @@
-"""Drafts of drawn studies: what they say, what a person does to them, and what leaves the house."""
+"""Drafts of phantoms: their text, the workflow of a person, and exports."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def a_study(archive: Archive, where: str = "modality=CR|DX") -> str:
 
 
 def test_evidence_only_states_the_right_finding_and_contradicts_no_score(archive: Archive) -> None:
-    """Of the drawn studies, all of which the model has not seen."""
+    """Of phantoms, none of which the model has seen."""
     right, verdicts = [], []
     for study in archive.studies()["studies"]:
         draft = archive.draft_report(study["study_instance_uid"], by="test")
         stated = {check["finding"] for check in draft["checks"] if check["polarity"] is True}
-        drawn = {name for name, value in study["labels"].items() if value}
-        right.append(drawn <= stated if drawn else not stated)
+        present = {name for name, value in study["labels"].items() if value}
+        right.append(present <= stated if present else not stated)
         verdicts += [check["verdict"] for check in draft["checks"]]
         named = [line for line in draft["text"].splitlines() if line and not line.endswith(":")]
         assert all("prompts:" in line or "study 2.25." in line for line in named)
@@ -55,7 +55,7 @@ def test_a_draft_has_the_shape_of_the_contract_and_its_evidence(archive: Archive
     assert archive.import_reports(tmp_path / "reports.csv")["unmatched"] == ["1.2.3"]
     draft = archive.draft_report(uid, by="test", options={"neighbours": 3}, indication="cough")
     assert (draft["status"], draft["route"], draft["generator"]) == ("draft", None, "evidence-only")
-    assert {"id", "text", "findings", "evidence", "checks"} <= draft.keys()
+    assert {"id", "text", "findings", "evidence", "checks"} <= draft.to_json().keys()
     classified = archive.classify(study=uid, prompts="phantoms")["scores"]
     expected = {one["label"]: pytest.approx(one["probability"]) for one in classified}
     assert {one["label"]: one["probability"] for one in draft["findings"]}.items() <= expected.items()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -22,7 +23,7 @@ from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.phantoms.writing import WrittenStudy, write_phantoms
 from tests.api.conftest import Home, Phantoms
 
-ROUTES = {
+ROUTES: dict[str, dict[str, Any]] = {
     "breasts": {"modality": ["MG"], "priority": 3},
     "effusions": {
         "modality": ["CR", "DX"],
@@ -33,18 +34,18 @@ ROUTES = {
 }
 
 
-def expected_studies(archive: Archive, drawn: tuple[WrittenStudy, ...]) -> dict[str, set[str]]:
-    """By what was drawn, and by what `classify` says of each radiograph."""
-    breasts = {study.study_instance_uid for study in drawn if study.anatomy == "mammogram"}
+def expected_studies(archive: Archive, phantoms: tuple[WrittenStudy, ...]) -> dict[str, set[str]]:
+    """By what was phantoms, and by what `classify` says of each radiograph."""
+    breasts = {study.study_instance_uid for study in phantoms if study.anatomy == "mammogram"}
     effusions = set()
-    for uid in [study.study_instance_uid for study in drawn if study.anatomy == "chest-xray"]:
+    for uid in [study.study_instance_uid for study in phantoms if study.anatomy == "chest-xray"]:
         scores = archive.classify(study=uid, prompts="phantoms")["scores"]
         if next(one["probability"] for one in scores if one["label"] == "pleural-effusion") >= 0.8:
             effusions.add(uid)
     return {"breasts": breasts, "effusions": effusions}
 
 
-def run_killed_thrice(home: Path, folder: Path, drawn: tuple[WrittenStudy, ...]) -> None:
+def run_killed_thrice(home: Path, folder: Path, phantoms: tuple[WrittenStudy, ...]) -> None:
     """An ingest job and what its routes send, by workers that are killed as soon as something of each stage
     is there.
     """
@@ -56,7 +57,7 @@ def run_killed_thrice(home: Path, folder: Path, drawn: tuple[WrittenStudy, ...])
         archive.index.jobs.submit("ingest", {"paths": [str(folder / "dicom")], "metadata": None})
         stages: list[Callable[[CaseIndex], bool]] = [
             lambda index: index.info().images > 0,
-            lambda index: any(outcome == "sent" for _, outcome in index.routes.counts()),
+            lambda index: any(outcome == "sent" for _, outcome in index.routing_rules.counts()),
             lambda index: bool(index.drafts.counts()),
         ]
         for reached in stages:
@@ -68,7 +69,7 @@ def run_killed_thrice(home: Path, folder: Path, drawn: tuple[WrittenStudy, ...])
             let_leases_run_out(archive.index)
         with worker(home) as process:
             assert process.wait() == 0
-        check(archive, drawn)
+        check(archive, phantoms)
 
 
 @contextmanager
@@ -94,20 +95,20 @@ def worker(home: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def let_leases_run_out(index: CaseIndex) -> None:
-    with index._database.write_beside() as connection:
+    with index._database.write_service_tables() as connection:
         for row in connection.execute(jobs.select().where(jobs.c.status == "running")).all():
             earlier = row.created_at - timedelta(hours=1)
             connection.execute(update(jobs).where(jobs.c.id == row.id).values(lease_until=earlier))
 
 
-def check(archive: Archive, drawn: tuple[WrittenStudy, ...]) -> None:
-    routes, drafts = archive.index.routes, archive.index.drafts.listed(limit=1000)
+def check(archive: Archive, phantoms: tuple[WrittenStudy, ...]) -> None:
+    routes, drafts = archive.index.routing_rules, archive.index.drafts.listed(limit=1000)
     sent = {name: {one.study_instance_uid for one in routes.decisions(name, "sent")} for name in ROUTES}
-    expected = expected_studies(archive, drawn)
-    assert all(expected.values()), "the drawn studies try every route"
+    expected = expected_studies(archive, phantoms)
+    assert all(expected.values()), "the phantoms try every route"
     assert {name: sent[name] for name in expected} == expected
     assert sent["off"] == set()
-    skin = {study.study_instance_uid for study in drawn if study.anatomy == "skin"}
+    skin = {study.study_instance_uid for study in phantoms if study.anatomy == "skin"}
     held = {one.study_instance_uid for one in routes.decisions("some-skin", "held")}
     assert (len(sent["some-skin"]), held | sent["some-skin"]) == (1, skin)
     ordered = Counter((one.route, one.study_instance_uid) for one in drafts)
@@ -122,8 +123,8 @@ def test_exactly_the_expected_studies_are_sent_once_each(
     tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MEDSIGLIP_INGEST_ROOTS", str(tmp_path))
-    drawn = write_phantoms(tmp_path / "drawn", count, 99, lambda _done, _total: None)
-    run_killed_thrice(tmp_path / "home", tmp_path / "drawn", drawn)
+    phantoms = write_phantoms(tmp_path / "phantoms", count, 99)
+    run_killed_thrice(tmp_path / "home", tmp_path / "phantoms", phantoms)
 
 
 def test_a_dry_run_tells_what_would_be_sent_and_why_and_sends_nothing(own_home: Home, tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""The studies of the archive: listed, shown and forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from medsiglip.answers.cases import Removal, StudyDetail, StudyImage, StudyList, StudySeries
+from medsiglip.answers.cases import Study as StudyLine
+from medsiglip.api.archive.queries import stored_study_uid
+from medsiglip.api.errors import ServiceError
+
+if TYPE_CHECKING:
+    from medsiglip.api.archive.opened import OpenedArchive
+
+
+def list_studies(archive: OpenedArchive, where: Sequence[str] = ()) -> StudyList:
+    """The studies that fit all expressions of `where`."""
+    return StudyList(studies=tuple(StudyLine.model_validate(one) for one in archive.index.studies(where)))
+
+
+def show_study(archive: OpenedArchive, uid: str, *, identity: bool = False) -> StudyDetail:
+    """One study with its series and images; `identity` adds who it is, if the home keeps that. Raises
+    ServiceError `unknown-study`.
+    """
+    detail = archive.index.study(stored_study_uid(archive, uid))
+    facts = asdict(detail.study)
+    if not (identity and facts["identity"]):
+        del facts["identity"]
+    series = (
+        StudySeries(**asdict(one.series), instances=one.instances, images=one.images) for one in detail.series
+    )
+    images = (StudyImage.model_validate(one) for one in detail.images)
+    return StudyDetail(**facts, labels=detail.labels, series=tuple(series), images=tuple(images))
+
+
+def forget(archive: OpenedArchive, *, patient: str | None = None, study: str | None = None) -> Removal:
+    """Remove a patient (by key) or a study, its vectors and its search entries."""
+    if (patient is None) == (study is None):
+        raise ServiceError("one-of", "give either a patient's key or a study's UID to forget.")
+    if patient is not None:
+        removed = archive.index.remove_patient(patient)
+    else:
+        removed = archive.index.remove_study(stored_study_uid(archive, str(study)))
+    return Removal(patient_key=patient, study_instance_uid=study, **asdict(removed))

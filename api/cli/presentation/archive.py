@@ -1,0 +1,306 @@
+"""What a person sees of ingests, searches, studies, labels, the index, tuning and `doctor`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from medsiglip.api.cli.presentation.tables import Payload, positive_labels, print_facts, print_table
+
+_SHOWN_REFUSALS = 5
+_PLURALS = {"image": "images", "series": "series", "study": "studies"}
+
+
+def show_ingest(console: Console, report: Payload) -> None:
+    """Counts, then what was left out and why."""
+    if report.get("dry_run"):
+        console.print("[bold]dry run[/bold]: nothing was written; this is what an ingest would do")
+    print_facts(
+        console,
+        (
+            (
+                "files",
+                f"{report['files']}: {report['files_embedded']} embedded, "
+                f"{report['files_unchanged']} unchanged, {len(report['skipped'])} skipped, "
+                f"{len(report['quarantined'])} quarantined",
+            ),
+            ("images", f"{report['images']}: {report['embedded']} embedded, {report['unchanged']} unchanged"),
+            (
+                "studies",
+                f"{report['studies']} with {report['series']} series and {report['instances']} instances",
+            ),
+            ("space", report["space"]),
+            ("seconds", f"{report['seconds']:.1f}"),
+        ),
+    )
+    for title in ("skipped", "quarantined"):
+        _show_refusals(console, title, report[title])
+    for warning in report["warnings"][:_SHOWN_REFUSALS]:
+        console.print(f"warning: {escape(_text(warning))}", soft_wrap=True)
+    if len(report["warnings"]) > _SHOWN_REFUSALS:
+        console.print(f"and {len(report['warnings']) - _SHOWN_REFUSALS} more warnings; --json lists them all")
+
+
+def _show_refusals(console: Console, title: str, entries: Sequence[Payload]) -> None:
+    if not entries:
+        return
+    counts = Counter(entry["code"] for entry in entries)
+    console.print(
+        f"[bold]{title}[/bold]: " + ", ".join(f"{count} {code}" for code, count in counts.most_common())
+    )
+    shown: set[str] = set()
+    for entry in entries:
+        if entry["code"] not in shown and len(shown) < _SHOWN_REFUSALS:
+            shown.add(entry["code"])
+            console.print(f"  {escape(str(entry['path']))}: {escape(entry['reason'])}", soft_wrap=True)
+    if len(entries) > len(shown):
+        console.print(f"  and {len(entries) - len(shown)} more; --json lists them all")
+
+
+def _text(warning: object) -> str:
+    if isinstance(warning, Mapping):
+        return ": ".join(str(warning[name]) for name in ("path", "reason") if warning.get(name))
+    return str(warning)
+
+
+def show_search(console: Console, found: Payload) -> None:
+    """The hits, and the distribution of all scores at their level."""
+    if not found["hits"]:
+        console.print("nothing found: the archive holds no image that fits; look at `medsiglip index info`")
+        return
+    print_table(
+        console,
+        "",
+        ("rank", "score", "better than", "modality", "labels", "study", "path"),
+        (
+            (
+                hit["rank"],
+                hit["score"],
+                _percent(hit.get("percentile")),
+                hit["modality"],
+                positive_labels(hit["labels"]),
+                hit["study_instance_uid"],
+                hit["path"],
+            )
+            for hit in found["hits"]
+        ),
+        numeric="rank score",
+    )
+    background = found.get("background")
+    if background:
+        console.print(
+            f"background: {background['count']} {_PLURALS[background['level']]} score "
+            f"{background['mean']:.3f} on average, with a standard deviation of "
+            f"{background['standard_deviation']:.3f}",
+            soft_wrap=True,
+        )
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def show_classification(console: Console, scored: Payload) -> None:
+    """Scores of one picture or of several."""
+    for one in scored.get("results", [scored]):
+        if "error" in one:
+            console.print(
+                f"[bold]{escape(str(one['path']))}[/bold]: {escape(one['error']['message'])}", soft_wrap=True
+            )
+            continue
+        image = one["image"]
+        title = f"study {one['study_instance_uid']}" if "study_instance_uid" in one else str(image["path"])
+        print_table(
+            console,
+            title,
+            ("label", "probability", "cosine"),
+            ((score["label"], score["probability"], score["cosine"]) for score in one["scores"]),
+            numeric="probability cosine",
+        )
+        if one.get("images", 1) > 1:
+            console.print(
+                f"pooled over {one['images']} images by the {one['pooling']}; "
+                f"driven by {image['path']} frame {image['frame']}",
+                soft_wrap=True,
+                markup=False,
+            )
+
+
+def show_studies(console: Console, listed: Payload) -> None:
+    """One line per study."""
+    print_table(
+        console,
+        f"{len(listed['studies'])} studies",
+        ("study", "patient", "date", "modalities", "series", "images", "labels"),
+        (
+            (
+                study["study_instance_uid"],
+                study["patient_key"],
+                study["study_date"],
+                study["modalities"],
+                study["series"],
+                study["images"],
+                positive_labels(study["labels"]),
+            )
+            for study in listed["studies"]
+        ),
+        numeric="series images",
+    )
+
+
+def show_study(console: Console, study: Payload) -> None:
+    """One study: its facts, series and images."""
+    print_facts(console, ((name, value) for name, value in study.items() if not isinstance(value, list)))
+    for name in ("series", "images"):
+        rows = study.get(name)
+        if isinstance(rows, list) and rows:
+            print_table(console, name, list(rows[0]), (list(row.values()) for row in rows))
+
+
+def show_forgotten(console: Console, forgotten: Payload) -> None:
+    """What was removed."""
+    console.print(f"removed {forgotten['studies']} studies with {forgotten['images']} images")
+
+
+def show_embedded(console: Console, written: Payload) -> None:
+    """Where the embeddings are."""
+    console.print(
+        f"{written['images']} embeddings of dimension {written['dimension']} in {escape(written['path'])}",
+        soft_wrap=True,
+    )
+    _show_refusals(console, "skipped", written["skipped"])
+    _show_refusals(console, "quarantined", written["quarantined"])
+
+
+def show_rendered(console: Console, rendered: Payload) -> None:
+    """Where the PNGs are."""
+    counts = Counter(image["rendering"] for image in rendered["images"])
+    console.print(f"{len(rendered['images'])} images in {escape(rendered['folder'])}", soft_wrap=True)
+    for rendering, count in counts.most_common():
+        console.print(f"  {rendering}: {count}")
+    _show_refusals(console, "skipped", rendered["skipped"])
+    _show_refusals(console, "quarantined", rendered["quarantined"])
+
+
+def show_imported_labels(console: Console, imported: Payload) -> None:
+    """How many rows name something in the archive."""
+    console.print(
+        f"{imported['rows']} rows: {imported['matched']} stored, "
+        f"{len(imported['unmatched'])} name nothing in the archive"
+    )
+    for key in imported["unmatched"][:_SHOWN_REFUSALS]:
+        console.print(f"  not in the archive: {escape(str(key))}", soft_wrap=True)
+
+
+def show_labels(console: Console, listed: Payload) -> None:
+    """Names and counts."""
+    print_table(
+        console,
+        "",
+        ("label", "level", "n", "positive"),
+        ((label["label"], label["level"], label["n"], label["positive"]) for label in listed["labels"]),
+        numeric="n positive",
+    )
+
+
+def show_index_info(console: Console, info: Payload) -> None:
+    """What the archive holds."""
+    print_facts(console, info.items())
+
+
+def show_verification(console: Console, outcome: Payload) -> None:
+    """Whether the three layers agree."""
+    verdict = "ok" if outcome["ok"] else "NOT ok"
+    console.print(
+        f"{verdict}: {outcome['images']} images, {outcome['vectors']} vectors, {outcome['faiss']} in FAISS"
+    )
+    for problem in outcome["problems"]:
+        console.print(f"  {escape(str(problem))}", soft_wrap=True)
+
+
+def show_recovery(console: Console, recovered: Payload) -> None:
+    """Vectors that were recovered, files that were set aside, and images that still have no vector."""
+    console.print(
+        f"{recovered['found']} vectors found again; {recovered['set_aside']} vector files set aside in "
+        "trash/, where they lie for a week",
+        soft_wrap=True,
+    )
+    if recovered["missing"]:
+        console.print(
+            f"{recovered['missing']} images have no vector, for they were forgotten or lost since: forget "
+            f"their studies ({', '.join(recovered['studies'])}), and ingest again what is still wanted",
+            soft_wrap=True,
+        )
+
+
+def show_exported(console: Console, exported: Payload) -> None:
+    """Where the table is."""
+    console.print(f"{exported['images']} images in {escape(exported['path'])}", soft_wrap=True)
+
+
+def show_tuned(console: Console, report: Payload) -> None:
+    """Where the checkpoint is and how its validation loss went."""
+    start, best = report["start"], report["best"]
+    print_facts(
+        console,
+        (
+            ("checkpoint", report["checkpoint"]),
+            (
+                "pictures",
+                f"{report['training_pictures']} to train, {report['validation_pictures']} to validate",
+            ),
+            (
+                "validation loss",
+                f"{start['validation_loss']:.4f} at the start, {best['validation_loss']:.4f} at best, "
+                f"after epoch {best['epoch']}",
+            ),
+            ("curve", f"{report['checkpoint']}/curve.png"),
+            ("seconds", f"{report['seconds']:.1f}"),
+        ),
+    )
+    if report["interrupted"]:
+        console.print("stopped early: the best weights so far were kept")
+
+
+def show_diagnosis(console: Console, diagnosis: Payload) -> None:
+    """Every check with its outcome."""
+    print_table(
+        console,
+        "transfer syntaxes",
+        ("", "name", "decoder", "UID"),
+        (
+            ("ok" if syntax["ok"] else "FAILS", syntax["name"], syntax["decoder"], syntax["uid"])
+            for syntax in diagnosis["transfer_syntaxes"]
+        ),
+    )
+    model = diagnosis["model"]
+    shown_model = (
+        f"{model['model']}: dimension {model['dimension']}, {model['image_size']} pixels"
+        if model["ok"]
+        else f"FAILS: {model.get('error', 'vectors are not of unit length')}"
+    )
+    faiss = diagnosis["faiss"]
+    shown_faiss = (
+        f"{faiss['version']}, {faiss['gpus']} GPUs, {faiss['threads']} threads"
+        if faiss["ok"]
+        else f"FAILS: {faiss.get('error', 'wrong neighbours')}"
+    )
+    print_facts(console, (("device", diagnosis["device"]), ("faiss", shown_faiss), ("model", shown_model)))
+    print_facts(
+        console,
+        (
+            (f"generator {one['name']}", one["message"] if one["ok"] else f"NOT READY: {one['message']}")
+            for one in diagnosis["generators"]
+        ),
+    )
+    print_facts(console, ((f"setting {name}", value) for name, value in diagnosis["settings"].items()))
+    console.print(
+        "something is missing: see the lines that say FAILS"
+        if not diagnosis["ok"]
+        else "everything works"
+        if all(one["ok"] for one in diagnosis["generators"])
+        else "everything works but generators that are NOT READY"
+    )

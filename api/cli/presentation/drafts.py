@@ -1,0 +1,133 @@
+"""Drafts and routing rules as text and tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from medsiglip.api.cli.presentation.tables import Payload, print_facts, print_table
+
+
+def show_draft(console: Console, draft: Payload) -> None:
+    """The text with its contradictions marked, then its findings, evidence and checks."""
+    show_decision(console, draft)
+    console.print(f"\n{escape(draft['marked'])}\n", soft_wrap=True)
+    print_table(
+        console,
+        "findings",
+        ("label", "probability", "present", "source", "image"),
+        (
+            (one["label"], one["probability"], one["present"], one["source"], one["image_id"])
+            for one in draft["findings"]
+        ),
+        numeric="probability image",
+    )
+    print_table(
+        console,
+        "similar cases of other patients",
+        ("study", "score", "report"),
+        ((one["study_instance_uid"], one["score"], one["text"]) for one in draft["evidence"]),
+        numeric="score",
+    )
+    doubtful = [
+        one for one in draft["checks"] if one["verdict"] in ("contradict", "unsupported") or one["flags"]
+    ]
+    if doubtful:
+        print_table(
+            console,
+            "to look at",
+            ("sentence", "finding", "verdict", "flags"),
+            ((one["sentence"], one["finding"], one["verdict"], ", ".join(one["flags"])) for one in doubtful),
+        )
+    if draft["flips"]:
+        console.print(f"changed by the retrieved reports: {escape(', '.join(draft['flips']))}")
+    for warning in draft["warnings"]:
+        console.print(f"warning: {warning}", soft_wrap=True, markup=False)
+
+
+def show_decision(console: Console, draft: Payload) -> None:
+    """The status of a draft."""
+    last = draft["history"][-1]
+    reason = f", because: {last['reason']}" if last["reason"] else ""
+    console.print(
+        f"{draft['id']} of study {draft['study_instance_uid']} by {draft['generator']}: {draft['status']}, "
+        f"{last['by']}, {last['at']}{reason}",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def show_drafts(console: Console, listed: Payload) -> None:
+    """One line per draft."""
+    names = ("id", "status", "study_instance_uid", "generator", "route", "created_at")
+    rows = [[one[name] for name in names] for one in listed["reports"]]
+    print_table(console, f"{len(rows)} drafts", names, rows)
+
+
+def show_written(console: Console, written: Payload) -> None:
+    """Where the file is."""
+    console.print(f"{written['media_type']} in {written['path']}", soft_wrap=True, markup=False)
+
+
+def show_routes(console: Console, listed: Payload) -> None:
+    """One line per route."""
+    names = ("name", "enabled", "priority", "sent", "held")
+    rows = [[one[name] for name in names] for one in listed["routes"]]
+    print_table(console, "", names, rows, numeric="priority sent held")
+
+
+def show_route(console: Console, route: Payload) -> None:
+    """A route's rule, and what it holds back."""
+    print_facts(
+        console, ((name, value) for name, value in route.items() if name not in ("rule", "held_back"))
+    )
+    print_facts(console, route["rule"].items())
+    if route["held_back"]:
+        rows = ((one["study_instance_uid"], one["reason"]) for one in route["held_back"])
+        print_table(console, "held back", ("study", "reason"), rows)
+
+
+def show_route_test(console: Console, tried: Payload) -> None:
+    """Which studies would go, and why."""
+    print_table(
+        console,
+        f"{len(tried['would_send'])} of {tried['studies']} studies would be sent, "
+        f"{tried['already_sent']} are sent already",
+        ("study", "why"),
+        ((one["study_instance_uid"], _why(one["conditions"])) for one in tried["would_send"]),
+    )
+    print_table(
+        console,
+        f"{tried['would_not_send']} would not be sent, such as",
+        ("study", "why not"),
+        (
+            (one["study_instance_uid"], _why([c for c in one["conditions"] if not c["met"]]))
+            for one in tried["examples_not_sent"][:10]
+        ),
+    )
+
+
+def show_routed(console: Console, routed: Payload) -> None:
+    """How many were sent."""
+    console.print(f"{routed['sent']} sent, {routed['held']} held back")
+    for problem in routed["problems"]:
+        console.print(f"route {problem['route']}: {problem['message']}", soft_wrap=True, markup=False)
+
+
+def show_facts(console: Console, facts: Payload) -> None:
+    """Names and values."""
+    print_facts(console, facts.items())
+
+
+def _why(conditions: list[Payload]) -> str:
+    return "; ".join(f"{one['condition']}: {_value(one['value'])}" for one in conditions)
+
+
+def _value(value: Any) -> str:
+    if value is None or value == []:
+        return "nothing"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

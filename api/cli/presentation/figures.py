@@ -1,0 +1,120 @@
+"""Figures and probes as tables: AUROC by label, retrieval, probes and their predictions."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+
+from medsiglip.api.cli.presentation.tables import Payload, interval, print_table
+
+
+def show_label_figures(console: Console, figures: Payload) -> None:
+    """AUROC per label and their mean."""
+    print_table(
+        console,
+        figures.get("title", ""),
+        ("label", "n", "positive", "AUROC", "95 % interval"),
+        (
+            (label["label"], label["n"], label["positive"], label["auroc"], interval(label["auroc_ci"]))
+            for label in figures["labels"]
+        ),
+        numeric="n positive AUROC",
+    )
+    _show_macro(console, figures)
+    for label in figures["labels"]:
+        if label.get("reason"):
+            console.print(f"  {escape(label['label'])}: {label['reason']}", soft_wrap=True)
+    if figures.get("unlabelled"):
+        names = ", ".join(figures["unlabelled"])
+        console.print(f"no case that fits carries these labels: {escape(names)}", soft_wrap=True)
+
+
+def _show_macro(console: Console, figures: Payload) -> None:
+    if figures["macro_auroc"] is not None:
+        console.print(f"macro AUROC {figures['macro_auroc']:.3f}")
+    else:
+        console.print("no macro AUROC: no label has an AUROC")
+
+
+def show_retrieval(console: Console, figures: Payload) -> None:
+    """Precision and recall at k, and the mean average precision."""
+    if figures["reason"]:
+        console.print(f"no figure: {figures['reason']}", soft_wrap=True)
+        return
+    intervals = figures["ci"]
+    rows: list[tuple[str, float | None, str]] = []
+    for name, shown in (("precision_at", "precision"), ("recall_at", "recall")):
+        for k, value in figures.get(name, {}).items():
+            rows.append((f"{shown}@{k}", value, interval(intervals.get(f"{name}_{k}"))))
+    rows.append(("mAP", figures["map"], interval(intervals.get("map"))))
+    print_table(
+        console,
+        f"{figures['queries']} queries at {figures['level']} level, other patients only",
+        ("figure", "value", "95 % interval"),
+        rows,
+        numeric="value",
+    )
+    for one in figures.get("labels", []):
+        precision = f"precision@5 {_number(one['precision_at']['5'])}, mAP {_number(one['map'])}"
+        console.print(
+            f"  {escape(one['label'])}: {one['queries']} queries, {one['reason'] or precision}",
+            soft_wrap=True,
+        )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def show_probe(console: Console, probe: Payload) -> None:
+    """One probe and its out-of-fold figures."""
+    print_table(
+        console,
+        f"probe {probe['name']} in space {probe['space']}: out of fold, {probe['groups']} patients",
+        ("label", "n", "positive", "AUROC", "95 % interval", "AUPRC", "C"),
+        (
+            (
+                label["label"],
+                label["n"],
+                label["positive"],
+                label["auroc"],
+                interval(label["auroc_ci"]),
+                label["auprc"],
+                f"{label['c']:g}",
+            )
+            for label in probe["labels"]
+        ),
+        numeric="n positive AUROC AUPRC C",
+    )
+    _show_macro(console, probe)
+    for warning in probe.get("warnings", []):
+        console.print(f"warning: {escape(warning)}", soft_wrap=True)
+
+
+def show_probes(console: Console, listed: Payload) -> None:
+    """One line per probe."""
+    print_table(
+        console,
+        "",
+        ("name", "level", "labels", "macro AUROC", "space"),
+        (
+            (probe["name"], probe["level"], probe["labels"], probe["macro_auroc"], probe["space"])
+            for probe in listed["probes"]
+        ),
+    )
+
+
+def show_predictions(console: Console, predicted: Payload) -> None:
+    """Probabilities of pictures, or where the table of everything is."""
+    if "rows" in predicted:
+        console.print(f"{predicted['rows']} rows in {escape(str(predicted['path']))}", soft_wrap=True)
+        return
+    for one in predicted.get("predictions", predicted.get("results", [predicted])):
+        title = one.get("path") or one.get("study_instance_uid") or one["image"]["path"]
+        print_table(
+            console,
+            str(title),
+            ("label", "probability"),
+            one["probability"].items(),
+            numeric="probability",
+        )

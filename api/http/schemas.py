@@ -1,0 +1,173 @@
+"""What requests hold: path and query parameters, and bodies, as JSON or as the fields of a form."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from medsiglip.answers.answer import Level
+from medsiglip.index.catalogue.filters import MAX_EXPRESSIONS
+
+# What PostgreSQL takes as text: no NUL (its documentation, section 8.3).
+NO_NUL = r"^[^\x00]*$"
+Text = Annotated[str, Field(min_length=1, max_length=4096, pattern=NO_NUL)]
+# PS3.5, section 9.1: at most 64 characters. Plain pictures have UIDs that were derived in the same form.
+Uid = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z._-]+$")]
+# `medsiglip.index.catalogue.filters` limits the length of a filter, with the code of all its refusals.
+FilterText = Annotated[str, Field(min_length=1, pattern=NO_NUL)]
+Filters = Annotated[list[FilterText], Field(max_length=MAX_EXPRESSIONS)]
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+StudyPath = Annotated[
+    str, Path(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z._-]+$", description="StudyInstanceUID")
+]
+NamePath = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Where = Annotated[
+    list[FilterText],
+    Query(
+        max_length=MAX_EXPRESSIONS,
+        description="`field=value` and the like, as in `--where`; repeated means and",
+    ),
+]
+
+
+class Question(BaseModel):
+    """A body whose fields are all known."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+ImageId = Annotated[int, Field(ge=1, lt=2**63)]
+
+
+class ClassifyQuestion(Question):
+    """A study, or the files of the form, against one of `labels`, `prompts` and `probe`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"study_instance_uid": "1.2.840.1", "prompts": "chest-xray"}}
+    )
+
+    study_instance_uid: Uid | None = None
+    labels: Annotated[list[Text], Field(min_length=1, max_length=1000)] | None = Field(
+        None, description="free texts; in a form one field, separated by commas"
+    )
+    prompts: Name | None = Field(None, description="the name of a prompt set")
+    probe: Name | None = Field(None, description="the name of a probe")
+
+
+class SearchQuestion(Question):
+    """One of a text, a study, a stored image and the file of the form."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"text": "left pleural effusion", "k": 5}})
+
+    text: Text | None = None
+    study_instance_uid: Uid | None = None
+    image_id: ImageId | None = None
+    k: int = Field(10, ge=1, le=1000)
+    level: Level | None = Field(None, description="`study` when asked by a study, else `image`")
+    where: Filters = Field(default_factory=list)
+    include_same_patient: bool = False
+
+
+class ImageInput(Question):
+    """A picture: PNG, JPEG or DICOM in base64, as a data URI (RFC 2397)."""
+
+    image: Annotated[str, Field(min_length=1, pattern="^data:")]
+
+
+class EmbeddingsQuestion(Question):
+    """As OpenAI's embeddings, with pictures beside texts."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"model": "", "input": ["pleural effusion"]}})
+
+    model: Annotated[str, Field(max_length=1024)] = Field("", description="as GET /v1/info says; empty: any")
+    input: Text | Annotated[list[Text | ImageInput], Field(min_length=1, max_length=2048)]
+    encoding_format: Literal["float", "base64"] = Field("float", description="base64: float32, little-endian")
+    dimensions: int | None = Field(None, ge=1, le=65536, description="only the model's own")
+    user: Annotated[str, Field(max_length=1024)] | None = None
+
+
+class PredictQuestion(Question):
+    """A study, or the files of the form."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"study_instance_uid": "1.2.840.1"}})
+
+    study_instance_uid: Uid | None = None
+
+
+class ProbeQuestion(Question):
+    """A probe to train, on stored `labels` or on the CSV of the form."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"name": "effusion", "labels": ["effusion"]}})
+
+    name: Name
+    labels: Annotated[list[Text], Field(max_length=200)] = Field(default_factory=list)
+    level: Level = "image"
+    where: Filters = Field(default_factory=list)
+
+
+class LabelRow(Question):
+    """A label of one case: 1, 0, or null to take it back."""
+
+    study_instance_uid: Uid | None = None
+    series_instance_uid: Uid | None = None
+    sop_instance_uid: Uid | None = None
+    label: Text
+    value: Annotated[float, Field(ge=0, le=1)] | None
+
+
+class LabelsQuestion(Question):
+    """Labels of cases, or the CSV of the form."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"rows": [{"study_instance_uid": "1.2.840.1", "label": "effusion", "value": 1}]}
+        }
+    )
+
+    rows: Annotated[list[LabelRow], Field(max_length=100_000)] = Field(default_factory=list)
+
+
+class IngestQuestion(Question):
+    """A folder or file that the service can read, below its allowed folders, or the files of the form."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"path": "/data/dicom"}})
+
+    path: Text | None = None
+    metadata: Text | None = Field(None, description="a CSV that describes plain pictures")
+
+
+class ReportOrder(BaseModel):
+    """What to draft; without `generator` and `options` as the route says, else `evidence-only`."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"study_instance_uid": "1.2.840.1"}}
+    )
+
+    study_instance_uid: str = Field(min_length=1, max_length=64)
+    route: str | None = Field(None, max_length=64)
+    generator: str | None = Field(None, max_length=64)
+    options: dict[str, Any] | None = Field(None, description="fields of a route's rule, such as `neighbours`")
+    indication: str | None = Field(None, max_length=2000)
+
+
+class Decision(BaseModel):
+    """`revision` is that of the draft as it was seen; a draft with another has changed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    revision: int | None = Field(None, ge=1, le=2**31)
+
+
+class Rejection(Decision):
+    """Why a draft is rejected."""
+
+    reason: str = Field(min_length=1, max_length=2000)
+
+
+class Edit(Decision):
+    """The text that stands in place of the draft's."""
+
+    text: str = Field(min_length=1, max_length=100_000)

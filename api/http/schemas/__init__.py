@@ -1,1 +1,0 @@
-"""What requests and answers hold, one file for each noun."""

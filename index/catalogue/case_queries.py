@@ -1,0 +1,275 @@
+"""Questions about studies, series, instances and images, each one query for all rows that it is about."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Label, Row, Select, func, select
+
+from medsiglip.index.catalogue import filters, labels
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.filter_queries import parsed
+from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.paths import HIDDEN
+from medsiglip.index.catalogue.rows import record_of
+from medsiglip.index.catalogue.schema import ACTIVE_SPACE, files, images, instances, patients, series, studies
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.records import (
+    Hit,
+    InstanceRecord,
+    Level,
+    SeriesRecord,
+    SeriesSummary,
+    StoredImage,
+    StudyDetail,
+    StudyRecord,
+    StudySummary,
+)
+
+
+def file_path() -> Label[str | None]:
+    """The path of a file that holds the image, the first by name of several; NULL if paths are hidden."""
+    found = select(func.min(files.c.path)).where(
+        files.c.instance_id == images.c.instance_id, func.substr(files.c.path, 1, len(HIDDEN)) != HIDDEN
+    )
+    return found.correlate(images).scalar_subquery().label("path")
+
+
+_IMAGE = select(
+    images.c.id.label("image_id"),
+    images.c.series_id,
+    images.c.study_id,
+    studies.c.study_instance_uid,
+    series.c.series_instance_uid,
+    instances.c.sop_instance_uid,
+    images.c.frame,
+    series.c.modality,
+    patients.c.patient_key,
+    file_path(),
+).select_from(filters.joined((), instances, series, studies, patients))
+# What hits and stored images take from a row as it is.
+_SHARED = (
+    "image_id",
+    "study_instance_uid",
+    "series_instance_uid",
+    "sop_instance_uid",
+    "frame",
+    "modality",
+    "patient_key",
+    "path",
+)
+ImageRow = Row[*tuple[Any, ...]]
+
+
+def image_rows(connection: Connection, image_ids: Collection[int]) -> dict[int, ImageRow]:
+    """Ids, UIDs, frame, modality, patient key and path of images, by image id."""
+    rows = connection.execute(_IMAGE.where(one_of(images.c.id, list(image_ids))))
+    return {row.image_id: row for row in rows}
+
+
+def hits(
+    connection: Connection,
+    level: Level,
+    answers: Sequence[tuple[Sequence[float], Sequence[int], Sequence[int]]],
+) -> list[list[Hit]]:
+    """Ranked hits from (scores, ids at the level, best image ids) of each query."""
+    rows = image_rows(connection, {image_id for _, _, best in answers for image_id in best})
+    values = labels.of_level(connection, level, {group for _, ids, _ in answers for group in ids})
+    found = []
+    for scores, ids, best in answers:
+        # An image that another process deleted since the search is left out.
+        present = [entry for entry in zip(scores, ids, best, strict=True) if entry[2] in rows]
+        found.append(
+            [
+                Hit(rank=rank, score=score, labels=values[group], **_shared(rows[image_id]))
+                for rank, (score, group, image_id) in enumerate(present, start=1)
+            ]
+        )
+    return found
+
+
+def _shared(row: ImageRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in _SHARED}
+
+
+def images_of_patients(connection: Connection, keys: Collection[str]) -> dict[str, list[int]]:
+    """Image ids of a space by patient."""
+    found: dict[str, list[int]] = {key: [] for key in keys}
+    statement = (
+        select(patients.c.patient_key, images.c.id)
+        .join(studies, studies.c.patient_id == patients.c.id)
+        .join(images, images.c.study_id == studies.c.id)
+        .where(one_of(patients.c.patient_key, list(found)), images.c.space_id == ACTIVE_SPACE)
+    )
+    for key, image_id in connection.execute(statement):
+        found[key].append(image_id)
+    return found
+
+
+def stored_images(connection: Connection, *conditions: Any) -> list[StoredImage]:
+    """Images ordered by study, series, slice, instance and frame."""
+    more = (
+        instances.c.pixel_hash,
+        images.c.slice_index,
+        images.c.rendering,
+        images.c.rendering_params,
+        images.c.quality,
+    )
+    statement = (
+        _IMAGE.add_columns(*more, images.c.warnings)
+        .where(*conditions)
+        .order_by(
+            studies.c.id,
+            series.c.id,
+            func.coalesce(images.c.slice_index, -1),
+            func.coalesce(instances.c.instance_number, -1),
+            instances.c.id,
+            images.c.frame,
+            images.c.id,
+        )
+    )
+    rows = list(connection.execute(statement))
+    values = labels.of_images(connection, [row.image_id for row in rows])
+    return [
+        StoredImage(
+            **_shared(row),
+            **{column.name: getattr(row, column.name) for column in more},
+            warnings=tuple(row.warnings),
+            labels=values[row.image_id],
+        )
+        for row in rows
+    ]
+
+
+def study_summaries(connection: Connection, where: Iterable[str]) -> list[StudySummary]:
+    """Studies of which at least one image passes the filters, with counts over the whole study."""
+    chosen = parsed(connection, where)
+    statement = select(
+        studies.c.id, studies.c.study_instance_uid, patients.c.patient_key, studies.c.study_date
+    ).join(patients, studies.c.patient_id == patients.c.id)
+    if chosen:
+        passing = select(images.c.study_id).select_from(filters.joined(chosen))
+        passing = passing.where(images.c.space_id == ACTIVE_SPACE, filters.conjunction(chosen))
+        statement = statement.where(studies.c.id.in_(passing))
+    rows = list(connection.execute(statement.order_by(studies.c.study_date, studies.c.study_instance_uid)))
+    ids = [row.id for row in rows]
+    modalities: dict[int, set[str]] = defaultdict(set)
+    series_count: dict[int, int] = defaultdict(int)
+    by_modality = select(series.c.study_id, series.c.modality, func.count())
+    by_modality = by_modality.where(one_of(series.c.study_id, ids))
+    for study_id, modality, count in connection.execute(
+        by_modality.group_by(series.c.study_id, series.c.modality)
+    ):
+        modalities[study_id].update([modality] if modality else [])
+        series_count[study_id] += count
+    theirs = (images.c.space_id == ACTIVE_SPACE, one_of(images.c.study_id, ids))
+    image_count = _counts(connection, select(images.c.study_id, func.count()).where(*theirs))
+    values = labels.of_groups(connection, "study", ids)
+    return [
+        StudySummary(
+            study_instance_uid=row.study_instance_uid,
+            patient_key=row.patient_key,
+            study_date=row.study_date,
+            modalities=tuple(sorted(modalities[row.id])),
+            series=series_count[row.id],
+            images=image_count.get(row.id, 0),
+            labels=values[row.id],
+        )
+        for row in rows
+    ]
+
+
+def study_detail(connection: Connection, study_instance_uid: str) -> StudyDetail:
+    """A study with its series, images and labels. Raises `CatalogError` `unknown-study`."""
+    statement = select(studies, patients.c.patient_key).join(patients, studies.c.patient_id == patients.c.id)
+    row = connection.execute(statement.where(studies.c.study_instance_uid == study_instance_uid)).first()
+    if row is None:
+        raise unknown_study(study_instance_uid)
+    theirs = select(series.c.id).where(series.c.study_id == row.id)
+    instance_count = _counts(
+        connection, select(instances.c.series_id, func.count()).where(instances.c.series_id.in_(theirs))
+    )
+    chosen = (images.c.study_id == row.id, images.c.space_id == ACTIVE_SPACE)
+    image_count = _counts(connection, select(images.c.series_id, func.count()).where(*chosen))
+    rows = connection.execute(select(series).where(series.c.study_id == row.id).order_by(series.c.id))
+    return StudyDetail(
+        study=record_of(StudyRecord, row),
+        series=tuple(
+            SeriesSummary(
+                record_of(SeriesRecord, one),
+                instance_count.get(one.id, 0),
+                image_count.get(one.id, 0),
+            )
+            for one in rows
+        ),
+        images=tuple(stored_images(connection, *chosen)),
+        labels=labels.of_groups(connection, "study", [row.id])[row.id],
+    )
+
+
+def _counts(connection: Connection, statement: Select[int, int]) -> dict[int, int]:
+    owner = statement.selected_columns[0]
+    return {row[0]: row[1] for row in connection.execute(statement.group_by(owner))}
+
+
+def unknown_study(study_instance_uid: str) -> CatalogError:
+    """The error for a study that is not in the index."""
+    return CatalogError(
+        "unknown-study",
+        f"There is no study {study_instance_uid} in this index; `study list` shows what there is.",
+    )
+
+
+def patients_of(connection: Connection, study_instance_uids: Collection[str]) -> dict[str, str]:
+    """The patient key of each of these studies that is in the index, by study UID."""
+    statement = select(studies.c.study_instance_uid, patients.c.patient_key).join(
+        patients, studies.c.patient_id == patients.c.id
+    )
+    theirs = one_of(studies.c.study_instance_uid, list(study_instance_uids))
+    return {row[0]: row[1] for row in connection.execute(statement.where(theirs))}
+
+
+class InstanceStore:
+    """The instances of one catalogue, known by SOP Instance UID and pixel hash."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of_study(self, study_instance_uid: str) -> list[tuple[str, InstanceRecord]]:
+        """The instances of a study, each with its Series Instance UID, by series and instance number."""
+        columns = (instances.c[name] for name in InstanceRecord.__slots__)
+        statement = (
+            select(series.c.series_instance_uid, *columns)
+            .join(series, instances.c.series_id == series.c.id)
+            .join(studies, series.c.study_id == studies.c.id)
+            .where(studies.c.study_instance_uid == study_instance_uid)
+            .order_by(series.c.id, instances.c.instance_number, instances.c.id)
+        )
+        with self._database.read() as connection:
+            return [(row[0], InstanceRecord(*row[1:])) for row in connection.execute(statement)]
+
+    def of_series(self, study_instance_uid: str, series_instance_uid: str) -> set[tuple[str, str]]:
+        """SOP Instance UID and pixel hash of every instance of a series, with or without a file on record."""
+        statement = (
+            select(instances.c.sop_instance_uid, instances.c.pixel_hash)
+            .join(series, instances.c.series_id == series.c.id)
+            .join(studies, series.c.study_id == studies.c.id)
+            .where(
+                studies.c.study_instance_uid == study_instance_uid,
+                series.c.series_instance_uid == series_instance_uid,
+            )
+        )
+        with self._database.read() as connection:
+            return {(uid, pixel_hash) for uid, pixel_hash in connection.execute(statement)}
+
+    def pixel_hashes(self, sop_instance_uids: Collection[str]) -> dict[str, set[str]]:
+        """The pixel hashes of each of these SOP Instance UIDs that is in the index."""
+        statement = select(instances.c.sop_instance_uid, instances.c.pixel_hash)
+        statement = statement.where(one_of(instances.c.sop_instance_uid, list(sop_instance_uids)))
+        found: dict[str, set[str]] = defaultdict(set)
+        with self._database.read() as connection:
+            for uid, pixel_hash in connection.execute(statement):
+                found[uid].add(pixel_hash)
+        return dict(found)

@@ -1,0 +1,110 @@
+"""Questions with `--where` expressions: which images and studies pass, and what they have of a field."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, select, true
+
+from medsiglip.index.catalogue import filters, labels
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, studies
+from medsiglip.index.errors import CatalogError, excerpt
+
+# Every image has nearly the same qualities, so a few images name them all.
+_SOME_IMAGES = 1000
+
+
+def parsed(connection: Connection, where: Iterable[str]) -> tuple[filters.Filter, ...]:
+    """The filters that expressions stand for; raises `CatalogError` `bad-filter`, also for a label or quality
+    that nothing in the index has.
+    """
+    if isinstance(where, str):
+        raise TypeError("where takes a sequence of expressions, not one string")
+    chosen = filters.parse_all(tuple(where))
+    named = {one.label for one in chosen if one.label is not None}
+    held = labels.names(connection) if named else []
+    for name in sorted(named.difference(held)):
+        known = filters.suggestion(name, held)
+        raise CatalogError(
+            "bad-filter",
+            f"The filter on label {excerpt(name)} cannot be used: no case has that label{known}.",
+        )
+    for name in sorted({one.quality for one in chosen if one.quality is not None}):
+        _require_quality(connection, name)
+    return chosen
+
+
+def _require_quality(connection: Connection, name: str) -> None:
+    """Raise `CatalogError` `bad-filter` if there are images and none has that quality."""
+    given = images.c.quality[name].as_string().is_not(None)
+    if connection.execute(select(images.c.id).where(given).limit(1)).first() is not None:
+        return
+    some = connection.execute(select(images.c.quality).limit(_SOME_IMAGES)).scalars()
+    names = {one for quality in some for one in quality}
+    if names:
+        known = filters.suggestion(name, names)
+        raise CatalogError(
+            "bad-filter",
+            f"The filter on quality {excerpt(name)} cannot be used: no image has that{known}.",
+        )
+
+
+def passing_images(
+    connection: Connection, where: Iterable[str], among: Sequence[str] | None = None
+) -> list[int]:
+    """Ids of the images of a space that pass every filter, of all studies or only of those `among`, by UID.
+    Raises `CatalogError` `bad-filter`.
+    """
+    chosen = parsed(connection, where)
+    statement = select(images.c.id).select_from(filters.joined(chosen))
+    statement = statement.where(images.c.space_id == ACTIVE_SPACE, filters.conjunction(chosen), _of(among))
+    return list(connection.execute(statement).scalars())
+
+
+def _of(among: Sequence[str] | None) -> ColumnElement[bool]:
+    """The condition that an image belongs to one of these studies; always true for None."""
+    if among is None:
+        return true()
+    return images.c.study_id.in_(select(studies.c.id).where(one_of(studies.c.study_instance_uid, among)))
+
+
+class FilterQueries:
+    """Questions about the images of one catalogue's active space; each may raise
+    `CatalogError` `bad-filter`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def check(self, where: Sequence[str]) -> None:
+        """Raise an error as a search with these filters would."""
+        with self._database.read() as connection:
+            parsed(connection, where)
+
+    def passing(self, where: Sequence[str], among: Sequence[str]) -> set[str]:
+        """Those of the studies `among`, by UID, of which an image passes the filters."""
+        with self._database.read() as connection:
+            chosen = parsed(connection, where)
+            statement = select(studies.c.study_instance_uid).select_from(filters.joined(chosen, studies))
+            passing = (images.c.space_id == ACTIVE_SPACE, filters.conjunction(chosen), _of(among))
+            return set(connection.execute(statement.where(*passing).distinct()).scalars())
+
+    def values(self, expression: str, study_instance_uids: Collection[str]) -> dict[str, list[Any]]:
+        """The values that images of studies have of the field, label or quality that a filter names, by study
+        UID, each once and sorted; none for a report.
+        """
+        found: dict[str, list[Any]] = {uid: [] for uid in study_instance_uids}
+        with self._database.read() as connection:
+            [chosen] = parsed(connection, [expression])
+            if chosen.value is None:
+                return found
+            statement = select(studies.c.study_instance_uid, chosen.value)
+            statement = statement.select_from(filters.joined([chosen], studies))
+            theirs = (images.c.space_id == ACTIVE_SPACE, one_of(studies.c.study_instance_uid, list(found)))
+            for uid, value in connection.execute(statement.where(*theirs).distinct()):
+                if value is not None:
+                    found[uid].append(value)
+        return {uid: sorted(values, key=str) for uid, values in found.items()}

@@ -1,0 +1,79 @@
+"""The space that a home works in, and its vectors in memory once something needs them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from medsiglip.index.catalogue import spaces
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.records import Space
+from medsiglip.index.search.index_kinds import DEFAULT
+from medsiglip.index.search.loaded import LoadedSpace
+from medsiglip.index.search.snapshots import Snapshot
+
+
+class CurrentSpace:
+    """Safe for several threads: one at a time uses the vectors in memory."""
+
+    def __init__(self, database: Database) -> None:
+        self.lock = threading.RLock()
+        self._database = database
+        self._active: spaces.ActiveSpace | None = None
+        self._loaded: LoadedSpace | None = None
+
+    def find(self) -> spaces.ActiveSpace | None:
+        """The active space, or None before the first `activate`."""
+        if self._active is None:
+            with self._database.read() as connection:
+                self._active = spaces.active(connection)
+        return self._active
+
+    def needed(self) -> spaces.ActiveSpace:
+        """The active space; raises `CatalogError` `no-space` before the first `activate`."""
+        active = self.find()
+        if active is None:
+            raise CatalogError("no-space", f"{self._database.home} holds nothing yet; ingest a folder first.")
+        return active
+
+    def activate(self, space: Space) -> None:
+        """See `CaseIndex.activate`."""
+        if self.find() is None:
+            with self._database.write() as connection:
+                self._active = spaces.activate(connection, space)
+        spaces.check(self._database.home, self.needed().space, space)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the vectors are in memory."""
+        return self._loaded is not None
+
+    def load(self) -> LoadedSpace:
+        """The vectors, up to date; the caller holds `lock` while it uses them."""
+        if self._loaded is None:
+            self._loaded = LoadedSpace(self._database, self.needed())
+        self._loaded.refresh()
+        return self._loaded
+
+    @contextmanager
+    def loaded(self) -> Iterator[LoadedSpace]:
+        """The vectors, up to date, for this thread alone."""
+        with self.lock:
+            yield self.load()
+
+    def rebuild(self) -> None:
+        """Load the vectors from the shards again, and write a snapshot."""
+        active = self.needed()
+        with self.lock:
+            Snapshot(self._database.home, active.space.name, DEFAULT).discard()
+            self._loaded = None
+            self.load().save()
+
+    def close(self) -> None:
+        """Write a snapshot if it is worth it, and drop the vectors."""
+        with self.lock:
+            loaded, self._loaded = self._loaded, None
+            if loaded is not None:
+                loaded.save()

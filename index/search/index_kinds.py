@@ -1,0 +1,36 @@
+"""The kinds of vector index that a home can use.
+
+To add one, such as HNSW or an index on a GPU: write a class with the methods of `VectorSearch` in a file of
+its own, beside `faiss_flat.py`, and add a line to `KINDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from medsiglip.index.search.faiss_flat import FaissFlat
+from medsiglip.index.search.vector_search import VectorSearch
+
+
+@dataclass(frozen=True, slots=True)
+class IndexKind:
+    """How indexes of a kind are made and kept in files; `spec` and `device` are what `index info` shows.
+
+    `new` makes an empty index for a dimension. `write` writes an index of this kind to a stream, and `read`
+    reads one of a dimension from a file, or returns None where the file is damaged or of another kind.
+    """
+
+    spec: str
+    device: str
+    new: Callable[[int], VectorSearch]
+    write: Callable[[Any, BinaryIO], None]
+    read: Callable[[Path, int], VectorSearch | None]
+
+
+KINDS: Mapping[str, IndexKind] = {
+    "flat": IndexKind("Flat", "cpu", FaissFlat, FaissFlat.write, FaissFlat.read),
+}
+DEFAULT = KINDS["flat"]

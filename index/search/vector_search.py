@@ -1,0 +1,100 @@
+"""What a vector search is: the protocol of every index kind, and its exact definition in numpy."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsiglip.index.vectors import Ids, Vectors
+
+
+class VectorSearch(Protocol):
+    """Unit-length vectors with ids, searched by inner product, which is their cosine."""
+
+    @property
+    def ids(self) -> Ids:
+        """The ids of all vectors, int64 [n], in any order."""
+
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """Add float32 [m, d] under new ids [m]."""
+
+    def remove(self, ids: Ids) -> None:
+        """Remove the vectors with these ids; unknown ids are ignored."""
+
+    def rows(self, ids: Ids) -> Vectors:
+        """The vectors with these ids, float32 [m, d]; `KeyError` with the ids that are unknown."""
+
+    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
+        """Scores float32 and ids int64, both [q, min(k, n)]: best first, equal scores by ascending id."""
+
+
+def top(queries: Vectors, ids: Ids, vectors: Vectors, k: int) -> tuple[Vectors, Ids]:
+    """The exact answer to `VectorSearch.search`: inner products in float64, rounded to float32."""
+    k = min(k, len(ids))
+    scores = (queries.astype(np.float64) @ vectors.astype(np.float64).T).astype(np.float32)
+    order = np.lexsort((np.broadcast_to(ids, scores.shape), -scores), axis=1)[:, :k]
+    return np.take_along_axis(scores, order, axis=1), ids[order]
+
+
+class IdPlaces:
+    """Ids in the order in which they were added, and the place of each in that order."""
+
+    def __init__(self) -> None:
+        self.ids: Ids = np.empty(0, np.int64)
+        # The ids in ascending order, and the place of each; None after a change.
+        self._sorted: tuple[Ids, NDArray[np.int64]] | None = None
+
+    def add(self, ids: Ids) -> None:
+        """Append new ids."""
+        self.ids = np.concatenate([self.ids, ids])
+        self._sorted = None
+
+    def keep(self, mask: NDArray[np.bool_]) -> None:
+        """Remove the ids where `mask`, bool [n], is false."""
+        self.ids = self.ids[mask]
+        self._sorted = None
+
+    def of(self, ids: Ids) -> NDArray[np.int64]:
+        """The places of ids, int64 [m]; `KeyError` with the ids that are unknown."""
+        if self._sorted is None:
+            order = np.argsort(self.ids, kind="stable")
+            self._sorted = self.ids[order], order
+        ordered, places = self._sorted
+        found = np.searchsorted(ordered, ids)
+        if len(ids) and (found.max() >= len(ordered) or (ordered[found] != ids).any()):
+            raise KeyError(*np.setdiff1d(ids, ordered).tolist())
+        return np.asarray(places[found], np.int64)
+
+
+class ExactSearch:
+    """`VectorSearch` by comparison with every vector: the definition that other kinds must agree with."""
+
+    def __init__(self, dimension: int) -> None:
+        self._places = IdPlaces()
+        self._vectors = np.empty((0, dimension), np.float32)
+
+    @property
+    def ids(self) -> Ids:
+        """As in `VectorSearch`."""
+        return self._places.ids
+
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """As in `VectorSearch`."""
+        self._places.add(ids)
+        self._vectors = np.concatenate([self._vectors, vectors])
+
+    def remove(self, ids: Ids) -> None:
+        """As in `VectorSearch`."""
+        kept = ~np.isin(self.ids, ids)
+        self._places.keep(kept)
+        self._vectors = self._vectors[kept]
+
+    def rows(self, ids: Ids) -> Vectors:
+        """As in `VectorSearch`."""
+        return self._vectors[self._places.of(ids)]
+
+    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
+        """As in `VectorSearch`."""
+        return top(queries, self.ids, self._vectors, k)

@@ -1,0 +1,129 @@
+"""What became of each file that an ingest found, by path."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, func, select, type_coerce
+
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.paths import StoredPaths
+from medsiglip.index.catalogue.schema import (
+    ACTIVE_SPACE,
+    PathText,
+    files,
+    images,
+    instances,
+    patients,
+    series,
+    studies,
+)
+from medsiglip.index.records import SEPARATOR, FileRecord, Holdings, Owner
+from medsiglip.index.storage.insertion import write_files
+
+
+class FileRecordStore:
+    """The file records of one catalogue. Every method is one transaction.
+
+    Paths in arguments and answers are real ones. In a home that stores hashes in their place, answers name
+    only files that a caller mentioned before.
+    """
+
+    def __init__(self, database: Database, paths: StoredPaths) -> None:
+        self._database = database
+        self._paths = paths
+
+    def put(self, records: Sequence[FileRecord]) -> None:
+        """Store what became of files, replacing earlier records of the same paths."""
+        with self._database.write() as connection:
+            write_files(connection, self._paths.records(records))
+
+    def by_path(self) -> Mapping[str, FileRecord]:
+        """All file records, by path."""
+        with self._database.read() as connection:
+            return self._paths.by_path(_records(connection))
+
+    def at(self, paths: Collection[str]) -> dict[str, FileRecord]:
+        """The records of these files, by path."""
+        with self._database.read() as connection:
+            found = _records(connection, one_of(files.c.path, self._stored(paths)))
+        return {one.path: one for one in map(self._given, found)}
+
+    def members_of(self, archive: str) -> list[FileRecord]:
+        """The records of the files in an archive, by path; none in a home that stores no paths."""
+        prefix = archive + SEPARATOR
+        with self._database.read() as connection:
+            # The outermost archive stands before the first separator: comparing it takes one scan, no
+            # pattern.
+            find = func.instr if connection.dialect.name == "sqlite" else func.strpos
+            separator = find(files.c.path, SEPARATOR)
+            outermost = type_coerce(func.substr(files.c.path, 1, separator - 1), PathText)
+            within = outermost == archive.partition(SEPARATOR)[0]
+            return [one for one in _records(connection, separator > 0, within) if one.path.startswith(prefix)]
+
+    def of_series(self, series_instance_uid: str) -> list[FileRecord]:
+        """The records of the files that hold instances of a series, by path."""
+        theirs = (
+            select(instances.c.id)
+            .join(series, instances.c.series_id == series.c.id)
+            .where(series.c.series_instance_uid == series_instance_uid)
+        )
+        with self._database.read() as connection:
+            return [self._given(one) for one in _records(connection, files.c.instance_id.in_(theirs))]
+
+    def holdings(self, paths: Collection[str]) -> Holdings:
+        """How many studies, series, instances, and images of the active space these files led to."""
+        counted = (
+            select(func.count())
+            .where(images.c.instance_id == instances.c.id, images.c.space_id == ACTIVE_SPACE)
+            .correlate(instances)
+            .scalar_subquery()
+        )
+        statement = (
+            select(instances.c.id, instances.c.series_id, series.c.study_id, counted)
+            .select_from(files.join(instances, files.c.instance_id == instances.c.id))
+            .join(series, instances.c.series_id == series.c.id)
+            .where(one_of(files.c.path, self._stored(paths)))
+        )
+        with self._database.read() as connection:
+            found = {row[0]: (row[1], row[2], row[3]) for row in connection.execute(statement)}
+        columns = list(zip(*found.values(), strict=True)) or [(), (), ()]
+        return Holdings(len(set(columns[1])), len(set(columns[0])), len(found), sum(columns[2]))
+
+    def owners(self, paths: Collection[str]) -> dict[str, Owner]:
+        """Patient, study and modality of each of these files that is in the index, by path."""
+        statement = (
+            select(files.c.path, patients.c.patient_key, studies.c.study_instance_uid, series.c.modality)
+            .join(instances, files.c.instance_id == instances.c.id)
+            .join(series, instances.c.series_id == series.c.id)
+            .join(studies, series.c.study_id == studies.c.id)
+            .join(patients, studies.c.patient_id == patients.c.id)
+            .where(one_of(files.c.path, self._stored(paths)))
+        )
+        with self._database.read() as connection:
+            return {self._paths.given(path): Owner(*owner) for path, *owner in connection.execute(statement)}
+
+    def embedded_below(self, folder: str) -> set[str]:
+        """The paths below a folder of files that are in the index; none in a home that stores no paths."""
+        prefix = f"{folder}/"
+        below = files.c.path.startswith(prefix, autoescape=True)
+        statement = select(files.c.path).where(files.c.instance_id.is_not(None), below)
+        with self._database.read() as connection:
+            found = connection.execute(statement).scalars()
+            return {path for path in found if path.startswith(prefix)}  # SQLite's LIKE ignores case
+
+    def _stored(self, paths: Collection[str]) -> list[str]:
+        return [self._paths.stored(path) for path in paths]
+
+    def _given(self, record: FileRecord) -> FileRecord:
+        return replace(record, path=self._paths.given(record.path))
+
+
+def _records(connection: Connection, *conditions: Any) -> list[FileRecord]:
+    """The file records that satisfy the conditions, in stored form, by path."""
+    columns = [files.c[name] for name in FileRecord.__slots__]
+    statement = select(*columns).where(*conditions).order_by(files.c.path)
+    return [FileRecord(*row) for row in connection.execute(statement)]

@@ -1,0 +1,293 @@
+"""Adding cases: the rows of patients, studies, series, instances, images and files, and the shard with the
+vectors, in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Table, delete, select, update
+
+from medsiglip.index.catalogue.agreement import Record, agree
+from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.rows import insert_rows, plain, record_of, reserve_ids
+from medsiglip.index.catalogue.schema import files, images, instances, patients, series, studies
+from medsiglip.index.records import (
+    FileRecord,
+    ImageRecord,
+    InstanceRecord,
+    SeriesBundle,
+    SeriesRecord,
+    StudyRecord,
+)
+from medsiglip.index.storage import deletion
+from medsiglip.index.storage.shards import WriteTransaction
+from medsiglip.index.vectors import Dtype
+
+Identity = tuple[str, str]
+"""SOP Instance UID and pixel hash of an instance."""
+
+
+class Place(NamedTuple):
+    """Row ids of an instance and of the series and study that it belongs to."""
+
+    instance_id: int
+    series_id: int
+    study_id: int
+
+
+def add_cases(
+    transaction: WriteTransaction,
+    space_id: int,
+    space: str,
+    bundles: Sequence[SeriesBundle],
+    vectors: NDArray[np.float32],
+    dtype: Dtype,
+) -> list[int]:
+    """Insert what is new and return the image id of every image, in order; what the index holds already stays
+    as it is.
+
+    `vectors` float32 [n, d] follow the bundles' images. The new shard is on disk before its row is inserted,
+    so all of it exists from the caller's commit on.
+    """
+    connection = transaction.connection
+    _clear_replaced(transaction, bundles)
+    places = place_instances(connection, bundles)
+    wanted = [_image_key(places, image) for bundle in bundles for image in bundle.images]
+    known = _known_images(connection, space_id, {key[0] for key in wanted})
+    fresh: dict[tuple[int, int, str], int] = {}
+    for position, key in enumerate(wanted):
+        if key not in known:
+            fresh.setdefault(key, position)
+    image_ids = reserve_ids(connection, len(fresh))
+    known.update(zip(fresh, image_ids, strict=True))
+    if fresh:
+        records = [image for bundle in bundles for image in bundle.images]
+        positions = list(fresh.values())
+        shard_id = transaction.add_shard(
+            space_id, space, np.array(image_ids, np.int64), vectors[positions], dtype
+        )
+        rows = [
+            _image_row(image_id, space_id, shard_id, places, records[position])
+            for image_id, position in zip(image_ids, positions, strict=True)
+        ]
+        connection.execute(images.insert(), rows)
+    write_files(connection, [file for bundle in bundles for file in bundle.files], places)
+    return [known[key] for key in wanted]
+
+
+def write_files(
+    connection: Connection, records: Iterable[FileRecord], places: Mapping[Identity, Place] | None = None
+) -> None:
+    """Store what became of each file, replacing earlier records of the same paths."""
+    latest = {record.path: record for record in records}
+    held = dict(places or {})
+    unknown = {
+        (record.sop_instance_uid, record.pixel_hash)
+        for record in latest.values()
+        if record.sop_instance_uid is not None and record.pixel_hash is not None
+    }
+    held.update(known_places(connection, [key for key in unknown if key not in held]))
+    connection.execute(delete(files).where(one_of(files.c.path, list(latest))))
+    insert_rows(connection, files, [_file_row(record, held) for record in latest.values()])
+
+
+def _clear_replaced(transaction: WriteTransaction, bundles: Sequence[SeriesBundle]) -> None:
+    replaced = {
+        (bundle.study.study_instance_uid, bundle.series.series_instance_uid)
+        for bundle in bundles
+        if bundle.replace_series
+    }
+    if not replaced:
+        return
+    statement = (
+        select(series.c.id, studies.c.study_instance_uid, series.c.series_instance_uid)
+        .join(studies, series.c.study_id == studies.c.id)
+        .where(one_of(series.c.series_instance_uid, list({uid for _, uid in replaced})))
+    )
+    rows = transaction.connection.execute(statement)
+    found = [series_id for series_id, study, uid in rows if (study, uid) in replaced]
+    if found:
+        beside = known_places(transaction.connection, {one for bundle in bundles for one in bundle.beside})
+        deletion.clear_series(transaction, found, {place.instance_id for place in beside.values()})
+
+
+def _known_images(
+    connection: Connection, space_id: int, instance_ids: set[int]
+) -> dict[tuple[int, int, str], int]:
+    statement = select(images.c.instance_id, images.c.frame, images.c.rendering, images.c.id).where(
+        one_of(images.c.instance_id, list(instance_ids)), images.c.space_id == space_id
+    )
+    return {
+        (instance_id, frame, rendering): image_id
+        for instance_id, frame, rendering, image_id in connection.execute(statement)
+    }
+
+
+def _image_key(places: Mapping[Identity, Place], image: ImageRecord) -> tuple[int, int, str]:
+    place = places.get((image.sop_instance_uid, image.pixel_hash))
+    if place is None:
+        raise ValueError(f"image of {image.sop_instance_uid} without its instance in the bundle")
+    return place.instance_id, image.frame, image.rendering
+
+
+def _image_row(
+    image_id: int, space_id: int, shard_id: int, places: Mapping[Identity, Place], image: ImageRecord
+) -> dict[str, Any]:
+    place = places[image.sop_instance_uid, image.pixel_hash]
+    return {
+        "id": image_id,
+        "space_id": space_id,
+        "shard_id": shard_id,
+        **place._asdict(),
+        "frame": image.frame,
+        "slice_index": image.slice_index,
+        "rendering": image.rendering,
+        "rendering_params": plain(image.rendering_params),
+        "warnings": list(image.warnings),
+        "quality": plain(image.quality),
+    }
+
+
+def _file_row(record: FileRecord, places: Mapping[Identity, Place]) -> dict[str, Any]:
+    identity = (record.sop_instance_uid or "", record.pixel_hash or "")
+    place = places.get(identity)
+    row = _row_of(record)
+    row["path"] = record.path
+    row["instance_id"] = place.instance_id if place else None
+    return row
+
+
+def known_places(connection: Connection, identities: Iterable[Identity]) -> dict[Identity, Place]:
+    """The places of those instances that are in the catalogue."""
+    found: dict[Identity, Place] = {}
+    wanted = set(identities)
+    source = instances.join(series, instances.c.series_id == series.c.id)
+    statement = (
+        select(
+            instances.c.sop_instance_uid,
+            instances.c.pixel_hash,
+            instances.c.id,
+            instances.c.series_id,
+            series.c.study_id,
+        )
+        .select_from(source)
+        .where(one_of(instances.c.sop_instance_uid, list({uid for uid, _ in wanted})))
+    )
+    for uid, pixel_hash, *ids in connection.execute(statement):
+        found[uid, pixel_hash] = Place(*ids)
+    return {identity: place for identity, place in found.items() if identity in wanted}
+
+
+def place_instances(connection: Connection, bundles: Sequence[SeriesBundle]) -> dict[Identity, Place]:
+    """Insert the instances that are new, with the patients, studies and series that they need."""
+    wanted: dict[Identity, tuple[SeriesBundle, InstanceRecord]] = {}
+    for bundle in bundles:
+        for instance in bundle.instances:
+            wanted.setdefault((instance.sop_instance_uid, instance.pixel_hash), (bundle, instance))
+    places = known_places(connection, wanted)
+    new = {identity: found for identity, found in wanted.items() if identity not in places}
+    needed = list({id(bundle): bundle for bundle, _ in new.values()}.values())
+    study_ids = _place_studies(connection, needed)
+    series_ids = _place_series(connection, needed, study_ids)
+    owners = []
+    for bundle, _ in new.values():
+        study_id = study_ids[bundle.study.study_instance_uid]
+        owners.append((series_ids[study_id, bundle.series.series_instance_uid], study_id))
+    rows = [
+        {**_row_of(instance), "series_id": series_id}
+        for (_, instance), (series_id, _) in zip(new.values(), owners, strict=True)
+    ]
+    ids = insert_rows(connection, instances, rows)
+    for identity, instance_id, owner in zip(new, ids, owners, strict=True):
+        places[identity] = Place(instance_id, *owner)
+    return places
+
+
+def _place_studies(connection: Connection, bundles: Sequence[SeriesBundle]) -> dict[str, int]:
+    wanted: dict[str, StudyRecord] = {}
+    for bundle in bundles:
+        study = bundle.study
+        wanted[study.study_instance_uid] = agree(wanted.get(study.study_instance_uid, study), study)
+    held: dict[str, int] = {}
+    statement = select(studies, patients.c.patient_key).join(patients)
+    statement = statement.where(one_of(studies.c.study_instance_uid, list(wanted)))
+    for row in connection.execute(statement).all():
+        held[row.study_instance_uid] = row.id
+        study = record_of(StudyRecord, row)
+        _update(connection, studies, row.id, study, agree(study, wanted[row.study_instance_uid]))
+    new = [study for uid, study in wanted.items() if uid not in held]
+    patient_ids = _place_patients(connection, [study.patient_key for study in new])
+    now = datetime.now(UTC)
+    rows = []
+    for study in new:
+        columns = _row_of(study)
+        columns["patient_id"] = patient_ids[columns.pop("patient_key")]
+        rows.append({**columns, "added_at": now})
+    ids = insert_rows(connection, studies, rows)
+    return held | {study.study_instance_uid: row_id for study, row_id in zip(new, ids, strict=True)}
+
+
+def _place_patients(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
+    wanted = dict.fromkeys(keys)
+    statement = select(patients.c.patient_key, patients.c.id)
+    found = connection.execute(statement.where(one_of(patients.c.patient_key, list(wanted))))
+    held = {row[0]: row[1] for row in found}
+    new = [key for key in wanted if key not in held]
+    ids = insert_rows(connection, patients, [{"patient_key": key} for key in new])
+    return held | dict(zip(new, ids, strict=True))
+
+
+def _place_series(
+    connection: Connection, bundles: Sequence[SeriesBundle], study_ids: Mapping[str, int]
+) -> dict[tuple[int, str], int]:
+    wanted: dict[tuple[int, str], SeriesRecord] = {}
+    whole: dict[tuple[int, str], str | None] = {}
+    for bundle in bundles:
+        record = bundle.series
+        key = study_ids[bundle.study.study_instance_uid], record.series_instance_uid
+        wanted[key] = agree(wanted.get(key, record), record)
+        if bundle.replace_series:  # the orientation of all its slices, not of those added before
+            whole[key] = record.orientation
+    held: dict[tuple[int, str], int] = {}
+    uids = list({uid for _, uid in wanted})
+    for row in connection.execute(select(series).where(one_of(series.c.series_instance_uid, uids))).all():
+        key = row.study_id, row.series_instance_uid
+        held[key] = row.id
+        if key in wanted:
+            record = record_of(SeriesRecord, row)
+            agreed = agree(record, wanted[key])
+            agreed = replace(agreed, orientation=whole.get(key, agreed.orientation))
+            _update(connection, series, row.id, record, agreed)
+    new = {key: record for key, record in wanted.items() if key not in held}
+    rows = [{**_row_of(record), "study_id": key[0]} for key, record in new.items()]
+    ids = insert_rows(connection, series, rows)
+    return held | dict(zip(new, ids, strict=True))
+
+
+def _update(connection: Connection, table: Table, row_id: int, held: Record, agreed: Record) -> None:
+    """Write what several records agreed on, where it differs from the row."""
+    if agreed != held:
+        values = {name: value for name, value in _row_of(agreed).items() if name in table.c}
+        connection.execute(update(table).where(table.c.id == row_id).values(values))
+
+
+def _row_of(record: StudyRecord | SeriesRecord | InstanceRecord | FileRecord) -> dict[str, Any]:
+    """The columns of a record, as both databases take them."""
+    row = {}
+    for name in record.__slots__:
+        value = getattr(record, name)
+        row[name] = _text(value) if isinstance(value, str) else value
+    return row
+
+
+def _text(value: str) -> str:
+    # Neither database takes half a surrogate pair, and PostgreSQL no NUL; headers in the wild hold both.
+    if value.isascii() and "\0" not in value:
+        return value
+    return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,23 @@
+"""Keeping libraries from telling a log or the terminal what a header holds."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No log records and warnings of pydicom and PIL: they quote values, which may name a patient."""
+    levels = {name: logging.getLogger(name).level for name in ("pydicom", "PIL")}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

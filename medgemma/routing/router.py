@@ -1,0 +1,133 @@
+"""Evaluates routing rules: which studies fit a rule and why, and which are sent, held back, or would be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.service.routing_rules import Decision, RoutedJob, RoutingRule
+from medsiglip.medgemma.findings import FindingScores
+from medsiglip.medgemma.routing.rules import Rule, read_rule
+
+JOB_KIND = "report"
+OnProgress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of a rule. `value` is what the study has, None where it has nothing or was not examined;
+    `met` is None where it was not examined.
+    """
+
+    condition: str
+    value: Any
+    met: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """Whether a study fits a rule, with every condition."""
+
+    study_instance_uid: str
+    fits: bool
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(slots=True)
+class Router:
+    """Evaluates the routing rules of an index; `scores` scores the studies that a rule's filters let pass."""
+
+    index: CaseIndex
+    scores: FindingScores
+    on_progress: OnProgress = field(default=lambda _stage, _done, _total: None)
+
+    def run(self, *, again: bool = False, names: Sequence[str] | None = None) -> list[Decision]:
+        """Evaluate the rules that are enabled, the most urgent first, and send the studies that fit.
+
+        Examines studies that were held back and those that gained images since the last evaluation, or, with
+        `again`, every study that a rule has not sent. Safe to be killed and to be run by several at once.
+        """
+        return [one for rule in self.enabled(names) for one in self.run_one(rule, again=again)]
+
+    def enabled(self, names: Sequence[str] | None = None) -> list[RoutingRule]:
+        """The rules that are enabled, or those of them that are named, the most urgent first."""
+        stored = self.index.routing_rules.listed()
+        return [one for one in stored if one.enabled and (names is None or one.name in names)]
+
+    def run_one(self, stored: RoutingRule, *, again: bool = False) -> list[Decision]:
+        """Evaluate one rule."""
+        rule = read_rule(stored.name, stored.rule)
+        candidates = self.index.routing_rules.candidates(stored.name, again=again)
+        fitting = self.fitting(rule, candidates.study_instance_uids)
+        job = routed_job(stored.name, rule)
+        return self.index.routing_rules.decide(stored, candidates, fitting, job, rule.budget)
+
+    def fitting(self, rule: Rule, study_instance_uids: Sequence[str]) -> list[str]:
+        """Those of the studies that fit, in their order."""
+        passing = self._passing(rule.filters, study_instance_uids)
+        for score in rule.scores:
+            probabilities = self._probabilities(score.source, score.label, passing)
+            passing = [uid for uid in passing if score.holds(probabilities.get(uid))]
+        return passing
+
+    def assess(self, rule: Rule, study_instance_uids: Sequence[str]) -> list[Assessment]:
+        """Whether and why each study fits. Scores are computed for the studies that pass the filters."""
+        uids = list(study_instance_uids)
+        explained: dict[str, list[Condition]] = {uid: [] for uid in uids}
+        for expression in rule.filters:
+            passing = set(self._passing([expression], uids))
+            values = self._values(expression, uids)
+            for uid in uids:
+                explained[uid].append(Condition(expression, values.get(uid), uid in passing))
+        fitting = set(self._passing(rule.filters, uids))
+        examined = [uid for uid in uids if uid in fitting]
+        for score in rule.scores:
+            probabilities = self._probabilities(score.source, score.label, examined)
+            for uid in uids:
+                value = probabilities.get(uid)
+                met = score.holds(value) if uid in probabilities or uid in examined else None
+                explained[uid].append(Condition(str(score), value, met))
+                if not met:
+                    fitting.discard(uid)
+        return [Assessment(uid, uid in fitting, tuple(explained[uid])) for uid in uids]
+
+    def _passing(self, filters: Sequence[str], uids: Sequence[str]) -> list[str]:
+        """Those of the studies of which one image passes all filters; none where a filter names a label or
+        quality that no image has.
+        """
+        try:
+            self.index.filters.check(filters)
+        except CatalogError as error:
+            if error.code != "bad-filter":
+                raise
+            return []
+        self.on_progress("evaluating routes", 0, len(uids))
+        passing = self.index.filters.passing(filters, uids)
+        return [uid for uid in uids if uid in passing]
+
+    def _values(self, expression: str, uids: Sequence[str]) -> Mapping[str, Any]:
+        try:
+            return self.index.filters.values(expression, uids)
+        except CatalogError as error:
+            if error.code != "bad-filter":
+                raise
+            return {}
+
+    def _probabilities(self, source: str, label: str, uids: Sequence[str]) -> dict[str, float]:
+        found = self.scores.of_studies(source, uids) if uids else {}
+        return {
+            uid: finding.probability
+            for uid, findings in found.items()
+            for finding in findings
+            if finding.label == label
+        }
+
+
+def routed_job(name: str | None, rule: Rule) -> RoutedJob:
+    """The job that drafts for the rule of that name, with the rule's options as they are now."""
+    return RoutedJob(
+        JOB_KIND, {"route": name, "generator": rule.generator, "options": rule.options.to_json()}
+    )

@@ -1,0 +1,77 @@
+"""`Answer`, the base of all answers, and the values that several of them hold."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+Level = Literal["image", "series", "study"]
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Figure = Annotated[float | None, BeforeValidator(_finite)]
+"""A number that may be missing; NaN and infinity, which JSON lacks, become None."""
+Moment = Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else value.isoformat())]
+"""A time in ISO 8601."""
+Labels = dict[str, float | None]
+"""Label values by name, 0 to 1."""
+
+
+class Answer(BaseModel):
+    """A frozen value, read by attribute or, in its JSON form, by key: `answer.hits`, `answer["hits"]`.
+
+    The JSON object has the keys that were set, in the order of the fields. Fields that a newer service adds
+    are ignored.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer as JSON values."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(name)
+        return self.model_dump(mode="json", exclude_unset=True, include={name})[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.model_fields_set
+
+
+class ErrorDetail(Answer):
+    """A stable code, and a sentence for a person."""
+
+    code: str
+    message: str
+
+
+class Refusal(Answer):
+    """A file that could not be used, and why."""
+
+    path: str | None = None
+    code: str
+    reason: str
+
+
+class AskedImage(Answer):
+    """The image that was asked about, or that drove a score; `path` is shown to `admin` alone."""
+
+    path: str | None = None
+    sop_instance_uid: str | None = None
+    frame: int | None = None
+    image_id: int | None = None
+    rendering: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Removed(Answer):
+    """Something with a name that is gone."""
+
+    name: str
+    removed: bool

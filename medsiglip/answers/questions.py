@@ -1,0 +1,163 @@
+"""Answers to the three questions: classification, search, and what a probe predicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict
+
+from medsiglip.answers.answer import Answer, AskedImage, ErrorDetail, Labels, Level
+
+
+class DrivingImage(Answer):
+    """The image whose score was the highest of a study."""
+
+    image_id: int | None
+    sop_instance_uid: str
+    frame: int
+
+
+class Score(Answer):
+    """How well a label fits: `probability` in 0..1, `cosine` in -1..1, null for a probe."""
+
+    label: str
+    probability: float
+    cosine: float | None = None
+    driving: DrivingImage | None = None
+
+
+class Classification(Answer):
+    """Scores of one file or study, best first; `name` is the probe that gave them, if one did.
+
+    Of several files one that cannot be used has no scores but an `error`.
+    """
+
+    name: str | None = None
+    space: str | None = None
+    path: str | None = None
+    study_instance_uid: str | None = None
+    image: AskedImage | None = None
+    images: int | None = None
+    pooling: str | None = None
+    scores: tuple[Score, ...] = ()
+    error: ErrorDetail | None = None
+
+    @property
+    def best(self) -> Score:
+        """The label with the highest probability."""
+        return self.scores[0]
+
+
+class ClassifyAnswer(Classification):
+    """Scores of a file or a study, best first; of several files in `results`, in their order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "space": "0f3a5c7e9b1d-medsiglip-eval-1152",
+                "study_instance_uid": "1.2.840.1",
+                "image": {"image_id": 17, "sop_instance_uid": "1.2.840.1.2", "frame": 0},
+                "images": 2,
+                "pooling": "maximum",
+                "scores": [{"label": "pleural-effusion", "probability": 0.91, "cosine": 0.13}],
+            }
+        },
+    )
+
+    space: str
+    results: tuple[Classification, ...] | None = None
+
+
+class Hit(Answer):
+    """One similar image, series or study; `score` is cosine similarity, `percentile` where it stands among
+    all that might have been found. `path` is shown to `admin` alone.
+    """
+
+    rank: int
+    score: float
+    image_id: int
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    frame: int
+    modality: str | None
+    patient_key: str
+    path: str | None = None
+    labels: Labels
+    percentile: float | None = None
+
+
+class Background(Answer):
+    """Where the scores of images, series or studies of the whole archive lie."""
+
+    level: Level
+    count: int
+    mean: float
+    standard_deviation: float
+
+
+class SearchAnswer(Answer):
+    """Hits, best first. `query` describes what was asked about."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "space": "0f3a5c7e9b1d-medsiglip-eval-1152",
+                "level": "image",
+                "query": {"text": "left pleural effusion"},
+                "hits": [
+                    {
+                        "rank": 1,
+                        "score": 0.82,
+                        "image_id": 17,
+                        "study_instance_uid": "1.2.840.1",
+                        "series_instance_uid": "1.2.840.1.1",
+                        "sop_instance_uid": "1.2.840.1.1.1",
+                        "frame": 0,
+                        "modality": "CR",
+                        "patient_key": "9f86d081884c7d65",
+                        "labels": {"pleural-effusion": 1},
+                        "percentile": 0.99,
+                    }
+                ],
+                "background": None,
+            }
+        },
+    )
+
+    space: str
+    level: Level
+    query: dict[str, Any]
+    hits: tuple[Hit, ...]
+    background: Background | None = None
+
+
+class ImagePrediction(Answer):
+    """Probabilities of a probe's labels; `image` is the one that drove the highest."""
+
+    image: AskedImage | None = None
+    images: int | None = None
+    probability: dict[str, float] | None = None
+
+
+class Prediction(Answer):
+    """Probabilities of a probe's labels, of one file or study; of several files in `results`."""
+
+    name: str
+    space: str
+    study_instance_uid: str | None = None
+    image: AskedImage | None = None
+    images: int | None = None
+    probability: dict[str, float] | None = None
+    results: tuple[ImagePrediction, ...] | None = None
+
+
+class PredictionTable(Answer):
+    """Probabilities of all rows of the archive: in `predictions`, or `rows` of them in the file `path`."""
+
+    name: str
+    space: str
+    level: Level
+    predictions: tuple[dict[str, Any], ...] | None = None
+    rows: int | None = None
+    path: str | None = None

@@ -1,0 +1,228 @@
+"""Draft reports with what they stand on, and the routing rules that order them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from medsiglip.answers.answer import Answer, Labels, Moment
+
+ReportStatus = Literal["draft", "edited", "accepted", "rejected"]
+
+
+class Finding(Answer):
+    """One label of a study; `present` is null where the score itself is uncertain, `source` names what gave
+    the score, and `image_id` is the image that drove it.
+    """
+
+    label: str
+    probability: float
+    present: bool | None
+    source: str
+    image_id: int
+    cosine: float | None = None
+
+
+class SimilarCase(Answer):
+    """A study of another patient; `score` is the cosine of the two, `text` its report if it has one."""
+
+    study_instance_uid: str
+    score: float
+    text: str | None
+    labels: Labels
+
+
+class EvidenceImage(Answer):
+    """An image that the draft stands on, with the labels that it drove."""
+
+    image_id: int
+    sop_instance_uid: str
+    series_instance_uid: str
+    frame: int
+    modality: str | None
+    labels: tuple[str, ...]
+
+
+class PriorStudy(Answer):
+    """The patient's last study before of the same modality and body part."""
+
+    study_instance_uid: str
+    study_date: str | None
+    text: str | None
+    images: tuple[EvidenceImage, ...]
+
+
+class DraftedStudy(Answer):
+    """What was known of the study; `template` names the prompt template that fits."""
+
+    space: str
+    modality: str | None
+    body_part_examined: str | None
+    template: str
+    prior: PriorStudy | None
+    indication: str | None
+    study_date: str | None
+    patient_age: float | None
+    patient_sex: str | None
+
+
+class SentenceCheck(Answer):
+    """What became of one sentence, at the character offsets `start` to `end` of the text."""
+
+    sentence: str
+    start: int
+    end: int
+    finding: str | None
+    verdict: str
+    polarity: bool | None
+    probability: float | None
+    flags: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+class Revision(Answer):
+    """One step of the workflow: who did what, when (ISO 8601, UTC); `difference` is a unified diff."""
+
+    status: ReportStatus
+    by: str
+    at: str
+    text: str | None
+    difference: str | None
+    reason: str | None
+
+
+class Report(Answer):
+    """A draft: its text, what it stands on, and how each of its sentences fared."""
+
+    id: str
+    study_instance_uid: str
+    status: ReportStatus
+    route: str | None
+    generator: str
+    text: str
+    marked: str = Field(description="the text with what contradicts the scores or is copied marked")
+    findings: tuple[Finding, ...]
+    evidence: tuple[SimilarCase, ...]
+    checks: tuple[SentenceCheck, ...]
+    flips: tuple[str, ...]
+    warnings: tuple[str, ...] = Field(description="what to look at before the text is used")
+    text_without_context: str | None = None
+    thinking: str | None = None
+    images: tuple[EvidenceImage, ...]
+    study: DraftedStudy
+    details: dict[str, Any]
+    revision: int
+    created_at: str
+    history: tuple[Revision, ...]
+
+
+class ReportLine(Answer):
+    """A draft in a list."""
+
+    id: str
+    study_instance_uid: str
+    status: ReportStatus
+    route: str | None
+    generator: str
+    text: str
+    revision: int
+    created_at: Moment
+
+
+class ReportList(Answer):
+    """Drafts, the newest first."""
+
+    reports: tuple[ReportLine, ...]
+
+
+class Route(Answer):
+    """A routing rule, and how many studies it sent and holds back."""
+
+    name: str
+    enabled: bool
+    priority: int
+    rule: dict[str, Any]
+    sent: int
+    held: int
+    created_at: Moment
+    updated_at: Moment
+
+
+class HeldBack(Answer):
+    """A study that waits for the budget."""
+
+    study_instance_uid: str
+    reason: str | None
+
+
+class RouteDetail(Route):
+    """A routing rule and what it holds back."""
+
+    held_back: tuple[HeldBack, ...]
+
+
+class RouteList(Answer):
+    """Routing rules, the most urgent first."""
+
+    routes: tuple[Route, ...]
+
+
+class RouteDetailList(Answer):
+    """Routing rules that were stored, in the order of their file."""
+
+    routes: tuple[RouteDetail, ...]
+
+
+class RouteCondition(Answer):
+    """One condition of a rule: `value` is what the study has; `met` is null where it was not looked at."""
+
+    condition: str
+    value: Any
+    met: bool | None
+
+
+class RouteAssessment(Answer):
+    """Whether a study fits a rule, with every condition."""
+
+    study_instance_uid: str
+    fits: bool
+    conditions: tuple[RouteCondition, ...]
+
+
+class RouteTest(Answer):
+    """What a rule would send of the whole archive, and why; some of what it would not."""
+
+    route: str
+    studies: int
+    would_send: tuple[RouteAssessment, ...]
+    already_sent: int
+    would_not_send: int
+    examples_not_sent: tuple[RouteAssessment, ...]
+
+
+class RouteDecision(Answer):
+    """What became of a study: `sent` with its job, or `held` back for a reason."""
+
+    route: str
+    study_instance_uid: str
+    outcome: Literal["sent", "held"]
+    reason: str | None
+    job_id: str | None
+
+
+class RouteProblem(Answer):
+    """A rule that could not be evaluated, and why."""
+
+    route: str
+    code: str
+    message: str
+
+
+class RouteRun(Answer):
+    """What the evaluation of routing rules sent and held back."""
+
+    sent: int
+    held: int
+    decisions: tuple[RouteDecision, ...]
+    problems: tuple[RouteProblem, ...]

@@ -1,0 +1,112 @@
+"""The archive and the service themselves: counts, checks, and vectors in the shape of OpenAI's embeddings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from medsiglip.answers.answer import Answer
+
+
+class SearchIndex(Answer):
+    """The search structure, how many vectors it holds and on which device."""
+
+    spec: str
+    ntotal: int
+    device: str
+
+
+class IndexCounts(Answer):
+    """What the index holds; `vectors` are the live images of the active space, `files` counts by outcome."""
+
+    space: str | None
+    studies: int
+    series: int
+    instances: int
+    images: int
+    vectors: int
+    patients: int
+    files: dict[str, int]
+    shards: int
+    faiss: SearchIndex
+
+
+class Info(Answer):
+    """The service: what it encodes with and what it holds."""
+
+    version: str
+    model: str = Field(description="what `model` of POST /v1/embeddings may say")
+    space: str
+    profile: str
+    dimension: int
+    image_size: int
+    demonstration: bool = Field(description="the model is for demonstrations: its answers mean nothing")
+    prompt_sets: tuple[str, ...]
+    index: IndexCounts
+
+
+class Embedding(Answer):
+    """One vector of unit length: numbers, or float32 little-endian in base64."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class Usage(Answer):
+    """Tokens of the texts; pictures have none."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Embeddings(Answer):
+    """Vectors in the order of the input."""
+
+    object: Literal["list"]
+    data: tuple[Embedding, ...]
+    model: str = Field(examples=["google/medsiglip-448"])
+    usage: Usage
+
+
+class ArchiveInfo(Answer):
+    """What the archive at `home` holds, as in `IndexCounts`; a compaction adds how many vector files it
+    found and left.
+    """
+
+    space: str | None
+    model: str | None
+    studies: int
+    series: int
+    instances: int
+    images: int
+    vectors: int
+    patients: int
+    files: dict[str, int]
+    shards: int
+    faiss: SearchIndex
+    home: str
+    shards_before: int | None = None
+    shards_after: int | None = None
+
+
+class Verification(Answer):
+    """Whether catalogue, vectors and search index agree, how much each holds, and what is wrong."""
+
+    ok: bool
+    problems: tuple[str, ...]
+    images: int
+    vectors: int
+    faiss: int
+
+
+class Recovery(Answer):
+    """How a home was made to fit an older catalogue: vectors `found` elsewhere, vector files `set_aside`, and
+    images whose vectors are `missing`, of these `studies`.
+    """
+
+    found: int
+    set_aside: int
+    missing: int
+    studies: tuple[str, ...]

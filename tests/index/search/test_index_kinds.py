@@ -1,0 +1,105 @@
+"""Every index kind against the exact definition, through `VectorSearch`: the same calls, the same answers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medsiglip.index.search.index_kinds import KINDS, IndexKind
+from medsiglip.index.search.vector_search import ExactSearch, VectorSearch
+from tests.index.index_cases import unit_vectors
+from tests.repository import ROOT
+
+ADD = st.tuples(st.just("add"), st.integers(1, 60), st.integers(0, 5))
+REMOVE = st.tuples(st.just("remove"), st.integers(1, 40), st.integers(0, 10**6))
+SEARCH = st.tuples(st.just("search"), st.integers(1, 80), st.integers(0, 10**6))
+
+every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+
+
+@every_kind
+@settings(max_examples=25, deadline=None)
+@given(life=st.lists(st.one_of(ADD, REMOVE, SEARCH), min_size=3, max_size=12))
+def test_agrees_with_the_definition(kind: IndexKind, life: list[tuple[str, int, int]]) -> None:
+    exact: VectorSearch = ExactSearch(8)
+    fast: VectorSearch = kind.new(8)
+    next_id = 0
+    for verb, count, seed in life:
+        if verb == "add":
+            # Few seeds: the same vectors come again under other ids, so that scores tie.
+            ids = np.arange(next_id, next_id + count) * 3 + 1
+            next_id += count
+            for index in (exact, fast):
+                index.add(ids, unit_vectors(count, seed, 8))
+        elif verb == "remove" and len(exact.ids):
+            gone = np.random.default_rng(seed).choice(exact.ids, min(count, len(exact.ids)), replace=False)
+            for index in (exact, fast):
+                index.remove(np.append(gone, 10**9))
+        else:
+            queries = np.concatenate([unit_vectors(3, seed, 8), unit_vectors(1, 0, 8)])
+            expected, found = exact.search(queries, count), fast.search(queries, count)
+            assert np.array_equal(found[1], expected[1])
+            assert np.array_equal(found[0], expected[0])
+    assert sorted(fast.ids) == sorted(exact.ids)
+    if len(exact.ids):
+        assert np.array_equal(fast.rows(exact.ids[::-1]), exact.rows(exact.ids[::-1]))
+
+
+@every_kind
+def test_many_equal_vectors_are_ranked_by_id(kind: IndexKind) -> None:
+    """Also beyond those that an index fetches first."""
+    index = kind.new(8)
+    ids = np.random.default_rng(1).permutation(500)
+    index.add(ids, np.repeat(unit_vectors(1, 1, 8), 500, axis=0))
+    assert index.search(unit_vectors(1, 1, 8), 7)[1].tolist() == [list(range(7))]
+
+
+@every_kind
+def test_unknown_rows_are_refused(kind: IndexKind) -> None:
+    for index in (kind.new(8), ExactSearch(8)):
+        index.add(np.array([4, 2]), unit_vectors(2, 0, 8))
+        for unknown in ([3], [2, 5], [-1]):
+            with pytest.raises(KeyError) as caught:
+                index.rows(np.array(unknown))
+            assert caught.value.args == (unknown[-1],)
+
+
+@every_kind
+def test_a_file_of_another_dimension_or_content_is_not_read(kind: IndexKind, tmp_path: Path) -> None:
+    index = kind.new(8)
+    index.add(np.array([9, 3, 5]), unit_vectors(3, 0, 8))
+    file = tmp_path / "index"
+    with file.open("wb") as stream:
+        kind.write(index, stream)
+    again = kind.read(file, 8)
+    assert again is not None
+    assert again.ids.tolist() == [9, 3, 5]
+    assert kind.read(file, 16) is None
+    file.write_bytes(file.read_bytes()[:-5])
+    assert kind.read(file, 8) is None
+    assert kind.read(tmp_path / "absent", 8) is None
+
+
+def test_flat_indexes_are_written_and_read_once_simpleitk_is_loaded(tmp_path: Path) -> None:
+    """FAISS and SimpleITK are both made by SWIG, which has one table of types for all modules
+    of a process.
+    """
+    program = (
+        "import pathlib, sys, faiss, SimpleITK\n"
+        "import numpy as np\n"
+        "from medsiglip.index.search.index_kinds import KINDS\n"
+        "file, kind = pathlib.Path(sys.argv[1]), KINDS['flat']\n"
+        "index = kind.new(4)\n"
+        "index.add(np.array([7, 3]), np.eye(4, dtype=np.float32)[:2])\n"
+        "with file.open('wb') as stream: kind.write(index, stream)\n"
+        "print(kind.read(file, 4).ids.tolist())\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path / "index")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.stdout, done.returncode) == ("[7, 3]\n", 0), done.stderr

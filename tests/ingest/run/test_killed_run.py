@@ -1,0 +1,128 @@
+"""Runs that are interrupted or killed: what was committed stays, and nothing is there twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.ingest.errors import InterruptedIngestError
+from medsiglip.ingest.run.pipeline import ingest
+from tests.ingest.run.run_cases import PIXELS
+from tests.repository import ROOT
+
+
+def test_interrupting_keeps_what_is_committed(
+    tmp_path: Path, home: Any, model: Any, run: Any, encoder: Any, write_dicom: Any
+) -> None:
+    for n in range(200):
+        write_dicom(tmp_path / "in" / f"{n:03d}.dcm", PIXELS + n, SOPInstanceUID=f"2.25.4{n}")
+
+    class Impatient:
+        calls = 0
+
+        def encode_images(self, images: Any) -> Any:
+            self.calls += 1
+            if self.calls == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(5)
+            return encoder.encode_images(images)
+
+    impatient = Impatient()
+    with CaseIndex.open(home) as index:
+        with pytest.raises(InterruptedIngestError, match="again") as caught:
+            ingest([tmp_path / "in"], index, model, lambda: impatient)
+        held = index.info().images
+    assert caught.value.code == "interrupted"
+    assert 0 < held < 200
+    report = run(tmp_path / "in")
+    assert (report["images"], report["embedded"]) == (200, 200 - held)
+
+
+SCRIPT = textwrap.dedent(
+    """
+    import json, sys
+    from pathlib import Path
+    sys.path[:0] = json.loads(sys.argv[3])
+    from sqlalchemy import Engine, event
+    from medsiglip.index.case_index import CaseIndex
+    from medsiglip.ingest.run.pipeline import ingest
+    from ingest_test_conftest import Encoder, Model
+    event.listen(Engine, "before_cursor_execute", lambda *_: print("statement", flush=True))
+    with CaseIndex.open(Path(sys.argv[1])) as index:
+        report = ingest([sys.argv[2]], index, Model(), Encoder).to_json()
+    print(json.dumps(report))
+    """
+)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Any:
+    """An ingest in a process of its own."""
+    shutil.copy(ROOT / "tests" / "ingest" / "conftest.py", tmp_path / "ingest_test_conftest.py")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    paths = json.dumps([str(tmp_path), *filter(None, sys.path)])
+
+    def start(home: Any, folder: Any) -> Any:
+        return subprocess.Popen(
+            [sys.executable, str(tmp_path / "script.py"), str(home), str(folder), paths],
+            stdout=subprocess.PIPE,
+        )
+
+    return start
+
+
+def test_a_second_run_imports_no_torch_and_no_pydicom(
+    tmp_path: Path, home: Any, run: Any, write_series: Any
+) -> None:
+    write_series(tmp_path / "in", 3)
+    run(tmp_path / "in")
+    script = textwrap.dedent(
+        """
+        import json, sys
+        from dataclasses import make_dataclass
+        from pathlib import Path
+        from medsiglip.index.case_index import CaseIndex
+        from medsiglip.ingest.run.pipeline import ingest
+        Model = make_dataclass("Model", ["name", "hash", "dimension", "image_size"])
+        with CaseIndex.open(Path(sys.argv[1])) as index:
+            report = ingest([sys.argv[2]], index, Model("test", "ab" * 32, 48, 32), None)
+        print(json.dumps([report.files_unchanged, sorted({"torch", "pydicom", "PIL"} & set(sys.modules))]))
+        """
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script, str(home), str(tmp_path / "in")], capture_output=True, check=True
+    )
+    assert json.loads(answer.stdout) == [3, []]
+
+
+def test_killing_at_any_moment_loses_and_doubles_nothing(
+    tmp_path: Path, home: Any, run: Any, command: Any, write_series: Any
+) -> None:
+    for n in range(30):
+        write_series(tmp_path / "in" / str(n), 6, uid=100 + n)
+    rng = np.random.default_rng(11)
+    codes = []
+    for _ in range(4):
+        process = command(home, tmp_path / "in")
+        for _ in zip(range(rng.integers(1, 60)), process.stdout, strict=False):
+            pass
+        time.sleep(float(rng.uniform(0.0, 0.05)))
+        process.kill()
+        process.communicate()
+        codes.append(process.returncode)
+    report = run(tmp_path / "in")
+    assert -signal.SIGKILL in codes
+    assert (report["files"], report["files_embedded"] + report["files_unchanged"]) == (180, 180)
+    assert (report["studies"], report["series"], report["instances"], report["images"]) == (30, 30, 180, 180)
