@@ -5,7 +5,7 @@ CodedError
 │   └── InterruptedIngestError    the person stopped the run; what was encoded is in the index
 ├── WorkerLostError        a worker process gave no result for a unit; the files that cause it are rejected
 ├── HeaderRefusedError     a header is too large or too deeply nested to read; the file is rejected
-└── DecodeError            one file cannot be used; becomes one `Rejected` line of the report, never ends a run
+└── DecodeError            one file cannot be used; one `Rejected` line of the report, never ends a run
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from medsiglip.index.errors import CatalogError
@@ -28,12 +29,16 @@ def persistent(index: CaseIndex, check: Callable[[], None], *, patience_s: float
 
 
 class _Persistent:
-    def __init__(self, index: CaseIndex, check: Callable[[], None], patience_s: float) -> None:
+    """The index, or one of its stores such as `index.files`."""
+
+    def __init__(self, index: Any, check: Callable[[], None], patience_s: float) -> None:
         self._index = index
         self._check = check
         self._patience_s = patience_s
 
     def __getattr__(self, name: str) -> Any:
+        if isinstance(getattr(type(self._index), name, None), cached_property):  # a store of the index
+            return _Persistent(getattr(self._index, name), self._check, self._patience_s)
         # Reading a property may query the database too.
         found = self._persist(lambda: getattr(self._index, name))
         if not callable(found):
