@@ -187,13 +187,17 @@ def _explained(error: Exception) -> Explanation:
 
 def _storable(value: Any) -> Any:
     """JSON values, with U+FFFD for what UTF-8 or a database does not take: NUL, and the surrogates that stand
-    for bytes of file names (PEP 383).
+    for bytes of file names (PEP 383). NaN and infinity become None.
     """
     if isinstance(value, str):
         return _UNSTORABLE.sub("\ufffd", value)
     if isinstance(value, dict):
         return {_storable(name): _storable(item) for name, item in value.items()}
-    return [_storable(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list | tuple):
+        return [_storable(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy's
+        return _storable(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _pause(tries: int) -> float:

@@ -3,3 +3,7 @@
 `client` has the methods, `connection` sends their requests, and the results are the models of
 `medsiglip.answers`. The folder needs httpx and pydantic alone (requirements-client.txt).
 """
+
+from medsiglip.client.client import Client
+
+__all__ = ["Client"]

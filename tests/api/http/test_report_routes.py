@@ -53,7 +53,7 @@ def test_a_report_is_ordered_read_edited_accepted_and_exported(service: Service)
     made = service.drafted()
     shown = service.ask("read", "GET", f"/reports/{made}").json()
     assert (shown["status"], shown["study_instance_uid"]) == ("draft", service.study)
-    assert shown == service.archive.report(made)
+    assert shown == service.archive.report(made).to_json()
     body = {"text": "My own words.", "revision": 1}
     assert service.ask("report", "POST", f"/reports/{made}/edit", body).json()["status"] == "edited"
     stale = service.ask("report", "POST", f"/reports/{made}/accept", {"revision": 1})

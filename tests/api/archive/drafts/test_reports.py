@@ -153,7 +153,7 @@ def test_forgetting_takes_drafts_and_texts_along(archive: Archive, own_home: Hom
     archive.accept_report(made, by="ann")
     other = archive.search(study=uid, k=1, where=["modality=CR|DX"])["hits"][0]["study_instance_uid"]
     citing = archive.draft_report(other, by="test", options={"neighbours": 50})["id"]
-    assert uid in json.dumps(archive.report(citing))
+    assert uid in json.dumps(archive.report(citing).to_json())
     archive.forget(study=uid)
     assert archive.reports()["reports"] == []
     archive.close()
