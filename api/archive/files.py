@@ -73,8 +73,8 @@ def allowed_path(path: str | Path, roots: Sequence[Path]) -> Path:
     if not roots:
         raise ServiceError(
             "path-not-allowed",
-            "this service reads no folders of its own machine: upload the files, or have its keeper name "
-            "folders in MEDSIGLIP_INGEST_ROOTS.",
+            "this service reads no folders of its own machine: upload the files, or ask the administrator to "
+            "list folders in MEDSIGLIP_INGEST_ROOTS.",
         )
     named = os.fspath(path)
     if "\0" in named or not os.path.isabs(named):

@@ -24,7 +24,7 @@ OnProgress = Callable[[str, int, int | None], None]
 Value = TypeVar("Value")
 
 DEMONSTRATION = (
-    "the model is `tiny`, a demonstration model trained on drawn phantoms: its answers say nothing about "
+    "the model is `tiny`, a demonstration model trained on phantoms: its answers say nothing about "
     "patients; choose google/medsiglip-448 with --model for a new home"
 )
 

@@ -50,7 +50,7 @@ def tune_checkpoint(
     read_pairs(data, seed=request.seed)
     checkpoint = open_checkpoint(settings.model or "tiny")
     if checkpoint.is_demonstration:
-        on_note("tuning starts from `tiny`, a demonstration model trained on drawn phantoms")
+        on_note("tuning starts from `tiny`, a demonstration model trained on phantoms")
     from medsiglip.tuning.tune import TuneOptions, tune
 
     options = TuneOptions(

@@ -11,7 +11,7 @@ from medsiglip.api.cli.commands.ingest import slice_limit
 from medsiglip.api.cli.commands.invocation import invocation
 
 MaxSlices = Annotated[
-    str, typer.Option(metavar="N|all", help="Slices of a volume that are drawn, sampled evenly.")
+    str, typer.Option(metavar="N|all", help="Slices of a volume that are rendered, sampled evenly.")
 ]
 Magnification = Annotated[float, typer.Option(metavar="5|10|20", help="Magnification of slide patches.")]
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders and files.", readable=False)]
@@ -55,7 +55,7 @@ def render(
     """Render what the model sees, before resizing, as PNG files with a JSON line for each in images.jsonl.
 
     \b
-    Example: medsiglip render ~/dicom --out drawn
+    Example: medsiglip render ~/dicom --out rendered
     """
     from medsiglip.api.cli.presentation.archive import show_rendered
     from medsiglip.api.cli.progress import progress_display
@@ -64,8 +64,8 @@ def render(
     run = invocation(context)
     plan = PlanOptions(slice_limit(max_slices), magnification)
     with run.archive() as archive, progress_display() as on_progress:
-        drawn = archive.render(paths, out, plan=plan, on_progress=on_progress)
-    run.answer(drawn, show_rendered)
+        rendered = archive.render(paths, out, plan=plan, on_progress=on_progress)
+    run.answer(rendered, show_rendered)
 
 
 def register(app: typer.Typer) -> None:
