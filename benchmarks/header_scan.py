@@ -1,4 +1,4 @@
-"""Headers read without pixels, ours against pydicom, which leaves the values unparsed; ours are text."""
+"""Headers read without pixels, ours against pydicom, which leaves values unparsed; ours become text."""
 
 from pathlib import Path
 from typing import Any

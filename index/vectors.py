@@ -112,11 +112,13 @@ def make_folder(path: Path) -> None:
         return
     make_folder(path.parent)
     path.mkdir(mode=0o700, exist_ok=True)
-    sync_folder(path.parent)
+    sync_path(path.parent)
 
 
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable: a rename is on disk only once its folder is synced."""
+def sync_path(path: Path) -> None:
+    """Make a file's content, or the names in a folder, durable: a rename is on disk only once its folder is
+    synced.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -137,7 +139,7 @@ def atomic_file(target: Path) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, target)
-        sync_folder(target.parent)
+        sync_path(target.parent)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -31,8 +31,8 @@ _STAGES = 4
 
 @dataclass(frozen=True, slots=True)
 class DraftRequest:
-    """What to draft. A second request with the same `draft_id` makes no second draft; `by` is who requested
-    it.
+    """What to draft. A second request with the same `draft_id` makes no second draft; `by` names the
+    requester.
     """
 
     draft_id: str

@@ -6,7 +6,7 @@ from __future__ import annotations
 class DraftError(Exception):
     """A draft, generator or routing rule that cannot be used as requested. `str()` is a whole sentence.
 
-    `may_pass` tells that the same request may succeed later, as when a server is busy or down.
+    `may_pass`: the same request may succeed later, as when a server is busy or down.
     """
 
     def __init__(self, code: str, message: str, *, may_pass: bool = False) -> None:

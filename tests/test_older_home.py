@@ -7,12 +7,15 @@ QUERY stands for `homes/query.dcm`.
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.records import LabelRecord
 from tests.api.conftest import run
 from tests.repository import ROOT
 
@@ -35,6 +38,20 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_home_is_whole(older: Path) -> None:
     verified = run("--home", older, "--json", "index", "verify").json
     assert (verified["ok"], verified["problems"], verified["images"]) == (True, [], 252)
+
+
+def test_the_home_is_written_to_as_a_new_one(older: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(older, home)
+    with CaseIndex.open(home) as index:
+        first, second, *_ = index.studies()
+        removed = index.remove_study(first.study_instance_uid)
+        index.labels.put([LabelRecord("checked", 1.0, "study_instance_uid", second.study_instance_uid)])
+        index.compact()
+        index.rebuild()
+        assert index.verify().problems == ()
+        assert index.info().images == 252 - removed.images
+        assert index.study(second.study_instance_uid).labels["checked"] == 1.0
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=[" ".join(one["words"]) for one in RECORDED])

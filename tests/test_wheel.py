@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.api.service_processes import Started
+from tests.import_graph import PACKAGES
 from tests.repository import ROOT
 
 OWN = ("api.py", "index.py", "ingest.py", "numpy.py")
@@ -95,7 +96,7 @@ def test_the_wheel_holds_one_name(wheel: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"medsiglip"}
     sources = {
         path.relative_to(ROOT).as_posix()
-        for package in ("medsiglip", "index", "ingest", "medgemma", "phantoms", "api")
+        for package in PACKAGES
         for path in (ROOT / package).rglob("*")
         if path.is_file() and path.suffix in {".py", ".toml", ".json", ".safetensors", ".model", ".typed"}
     }

@@ -20,7 +20,7 @@ _CHECKED = re.compile(r"(\d+) source files\)?$", re.MULTILINE)
 
 
 def link_tree() -> int:
-    """Make the tree of links anew; the number of files in it and in the folders beside the packages."""
+    """Update the tree of links; the number of files in it and in the folders beside the packages."""
     wanted = {}
     for file in source_files():
         parts = module_name(file).split(".")
@@ -31,7 +31,8 @@ def link_tree() -> int:
         link.unlink()
     for link, file in wanted.items():
         link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.is_symlink():
+        if not link.is_symlink() or link.readlink() != ROOT / file:
+            link.unlink(missing_ok=True)
             link.symlink_to(ROOT / file)
     return len(wanted) + sum(1 for folder in BESIDE for _ in (ROOT / folder).rglob("*.py"))
 
@@ -49,9 +50,9 @@ def main() -> int:
     )
     print(done.stdout + done.stderr, end="")
     seen = _CHECKED.search(done.stdout)
-    if seen is not None and int(seen[1]) != expected:
-        print(f"mypy checked {seen[1]} files of {expected}")
-        return 1
+    if seen is None or int(seen[1]) != expected:
+        print(f"mypy checked {seen[1] if seen else 'an unknown number of'} files of {expected}")
+        return done.returncode or 1
     return done.returncode
 
 

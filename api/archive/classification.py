@@ -90,7 +90,7 @@ def _scored(classifier: ZeroShotClassifier, pictures: Sequence[Picture]) -> dict
     order = np.argsort(-pooled.probability, kind="stable")
     driving = [pictures[int(row)] for row in pooled.driving]
     return {
-        "image": driving[order[0]].asked,
+        "image": driving[order[0]].named,
         "images": len(pictures),
         "pooling": pooled.how,
         "scores": tuple(

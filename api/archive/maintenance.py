@@ -23,7 +23,7 @@ def verify(archive: OpenedArchive) -> Verification:
 
 
 def rebuild(archive: OpenedArchive) -> ArchiveInfo:
-    """Build the search index anew from the stored vectors."""
+    """Rebuild the search index from the stored vectors."""
     archive.index.rebuild()
     return index_info(archive)
 

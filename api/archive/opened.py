@@ -209,7 +209,7 @@ class OpenedArchive:
 
     @opened_once
     def rendering_pool(self) -> RenderingPool:
-        """What draws files that are asked about: one worker, and this process for what is small and plain;
+        """Renders the files of questions: one worker, and this process for what is small and plain;
         where the archive is shared, workers alone.
         """
         from medsiglip.ingest.workers.rendering_pool import RenderingPool

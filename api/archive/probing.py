@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from medsiglip.answers.answer import Removed
+from medsiglip.answers.answer import RemovedName
 from medsiglip.answers.figures import Probe as ProbeAnswer
 from medsiglip.answers.figures import ProbeEvaluation, ProbeList, ProbeSummary
 from medsiglip.answers.questions import ImagePrediction, Prediction, PredictionTable
@@ -117,11 +117,11 @@ def show_probe(archive: OpenedArchive, name: str) -> ProbeAnswer:
     return _described(ProbeAnswer, _stored(archive, name))
 
 
-def delete_probe(archive: OpenedArchive, name: str) -> Removed:
+def delete_probe(archive: OpenedArchive, name: str) -> RemovedName:
     """Remove a probe for good."""
     record = _stored(archive, name)
     archive.index.probes.remove(name)
-    return Removed(name=record.name, removed=True)
+    return RemovedName(name=record.name, removed=True)
 
 
 def predict_probe(
@@ -231,7 +231,7 @@ def _predicted(probe: Probe, pictures: Sequence[Picture], level: str) -> dict[st
     probability = probe.predict_probability(vectors)
     driving = rows[int(probability.max(axis=1).argmax())][0]
     pooled = dict(zip(probe.labels, probability.max(axis=0).tolist(), strict=True))
-    return {"image": driving.asked, "images": len(pictures), "probability": pooled}
+    return {"image": driving.named, "images": len(pictures), "probability": pooled}
 
 
 def _described(kind: type[Kind], record: ProbeRecord, **others: Any) -> Kind:

@@ -45,7 +45,7 @@ class Picture:
     vector: Vector
 
     @property
-    def asked(self) -> AskedImage:
+    def named(self) -> AskedImage:
         """What names the image, without its vector."""
         return AskedImage.model_validate(self)
 

@@ -127,7 +127,7 @@ def _query(archive: OpenedArchive, question: _Question, level: Level) -> _Query:
 def _file_query(pictures: list[Picture], level: Level) -> _Query:
     known = [picture for picture in pictures if picture.image_id is not None] or pictures
     middle = known[len(known) // 2]
-    description = {**middle.asked.to_json(), "images": len(pictures)}
+    description = {**middle.named.to_json(), "images": len(pictures)}
     if level == "image":
         return _Query(middle.vector, description, middle.patient_key, middle.image_id)
     return _Query(mean_vector([picture.vector for picture in pictures]), description, middle.patient_key)

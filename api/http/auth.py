@@ -111,7 +111,7 @@ class Gate:
                     self._cached.popitem(last=False)
         if key is None:
             self._wrong.take(name)
-            raise ServiceError("wrong-key", "the API key is unknown, revoked or over: ask for a new one.")
+            raise ServiceError("wrong-key", "the API key is unknown, revoked or expired: ask for a new one.")
         return _caller(key)
 
     def admit(self, caller: Caller) -> None:
@@ -120,7 +120,7 @@ class Gate:
         if wait:
             raise ServiceError(
                 "rate-limited",
-                f"the key {caller.name!r} asks more often than it may: wait before the next request.",
+                f"the key {caller.name!r} exceeds its rate limit: wait before the next request.",
                 wait,
             )
 
@@ -153,7 +153,8 @@ def requires(scope: Scope) -> Callable[..., object]:
             caller = await authenticate(request, None if credentials is None else credentials.credentials)
         if not caller.may(scope):
             raise ServiceError(
-                "missing-scope", f"the key {caller.name!r} lacks the scope {scope}: ask its giver for one."
+                "missing-scope",
+                f"the key {caller.name!r} lacks the scope {scope}: ask the administrator for a key with it.",
             )
         return caller
 

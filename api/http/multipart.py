@@ -11,6 +11,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from medsiglip.api.errors import ServiceError
+from medsiglip.index.vectors import sync_path
 
 if TYPE_CHECKING:
     from medsiglip.api.settings import Settings
@@ -38,16 +39,8 @@ class Received:
         """Leave the folder to a job that removes it later; it is on the disk before the job is submitted."""
         for path in [*self.files, *self.others.values(), self.folder, self.folder.parent]:
             if path.exists():
-                _sync(path)
+                sync_path(path)
         self.is_kept = True
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Parts:

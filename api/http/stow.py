@@ -2,7 +2,7 @@
 
 An instance counts as stored when its file is in the home, its header says that it is an image, and the job
 that ingests it is in the catalogue. From then on it survives any crash; pixels that cannot be decoded appear
-in the job's report. Other instances are not kept and refused as a SOP class that is not supported.
+in the job's report. Other instances are refused as a SOP class that is not supported, and not kept.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def _boundary(request: Request, media_type: str) -> bytes:
 
 
 async def _pieces(request: Request, received: Received, settings: Settings) -> AsyncGenerator[bytes]:
-    """The body in pieces of at least 256 KiB, as long as it comes fast enough."""
+    """The body in pieces of at least 256 KiB, except the last, as long as it comes fast enough."""
     pace, piece = _Pace(settings), bytearray()
     while not received.has_ended:
         try:

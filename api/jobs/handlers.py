@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from medsiglip.api.archive.files import allowed_path
 
-Json = dict[str, Any]
-
 if TYPE_CHECKING:
     from medsiglip.api.archive.archive import Archive
     from medsiglip.api.jobs.job_run import JobRun
 
-    Handler = Callable[[Archive, JobRun], Json]
+    Handler = Callable[[Archive, JobRun], "Json"]
+
+Json = dict[str, Any]
 
 
 def _ingest(archive: Archive, run: JobRun) -> Json:
@@ -71,7 +71,7 @@ def _report(archive: Archive, run: JobRun) -> Json:
     try:
         draft = make_draft(archive, request, lambda: run.stopped_by is not None, run.progress)
     except DraftError:
-        run.check()  # what was cancelled ends so
+        run.check()  # raises if the job was cancelled
         raise
     return {"id": draft.id, "status": draft.status, "study_instance_uid": draft.study_instance_uid}
 

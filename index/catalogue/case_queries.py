@@ -95,7 +95,7 @@ def _shared(row: ImageRow) -> dict[str, Any]:
 
 
 def images_of_patients(connection: Connection, keys: Collection[str]) -> dict[str, list[int]]:
-    """Image ids of a space by patient."""
+    """Image ids of the active space by patient."""
     found: dict[str, list[int]] = {key: [] for key in keys}
     statement = (
         select(patients.c.patient_key, images.c.id)

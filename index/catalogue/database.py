@@ -105,10 +105,12 @@ class Database:
         with self.translate_errors(), self._engine.connect() as connection, connection.begin():
             revision = _revision(connection)
         if revision is not None and revision < migrations.FIRST:
+            place = "" if self.is_sqlite else " and an empty database in MEDSIGLIP_DATABASE_URL"
             raise CatalogError(
                 "older-home",
                 f"{self.home} was written by a pre-release of medsiglip (catalogue {revision}), which this "
-                "version cannot read; nothing was changed: choose another --home and ingest the files again.",
+                f"version cannot read; nothing was changed: choose another --home{place} and ingest the "
+                "files again.",
             )
         return revision is not None
 

@@ -55,8 +55,8 @@ def _require_quality(connection: Connection, name: str) -> None:
 def passing_images(
     connection: Connection, where: Iterable[str], among: Sequence[str] | None = None
 ) -> list[int]:
-    """Ids of the images of a space that pass every filter, of all studies or only of those `among`, by UID.
-    Raises `CatalogError` `bad-filter`.
+    """Ids of the images of the active space that pass every filter, of all studies or only of
+    those `among`, by UID. Raises `CatalogError` `bad-filter`.
     """
     chosen = parsed(connection, where)
     statement = select(images.c.id).select_from(filters.joined(chosen))

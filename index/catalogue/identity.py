@@ -44,11 +44,11 @@ def check_pair(database: Database) -> None:
         return
     with database.read() as connection:
         known = identity_of(connection)
+        if held is not None and held.id == known:
+            return
         named = set(connection.execute(select(shards.c.name)).scalars())
     if held is not None:
-        if held.id != known:
-            raise _other(database, held, f"is that of another home (identity {known})")
-        return
+        raise _other(database, held, f"is that of another home (identity {known})")
     # The home's file may be missing. Names of shards are random, so a common one proves the pair.
     if not (named & files) and (named or files):
         raise _other(database, held, "names none of its vector files")

@@ -44,8 +44,8 @@ class StoredPaths:
         return found if self._code is None else _HiddenRecords(found, self)
 
     def records(self, records: Iterable[FileRecord]) -> list[FileRecord]:
-        """Records in their stored form; of hidden paths the content hash goes too, as it may
-        be one of paths.
+        """Records in their stored form. Where paths are hidden, the content hash is dropped too: it may have
+        been computed from paths.
         """
         if self._code is None:
             return list(records)

@@ -1,7 +1,7 @@
 """The kinds of vector index that a home can use.
 
-To add one, such as HNSW or an index on a GPU: write a class with the methods of `VectorSearch` in a file of
-its own, beside `faiss_flat.py`, and add a line to `KINDS`.
+To add one, such as HNSW or an index on a GPU: write a class with the methods of `VectorSearch`, and `write`
+and `read` for its file, beside `faiss_flat.py`, and add a line to `KINDS`. `DEFAULT` is the kind in use.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from medsiglip.index.catalogue.schema import images, shards
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Level
-from medsiglip.index.search.index_kinds import DEFAULT, IndexKind
+from medsiglip.index.search.index_kinds import DEFAULT
 from medsiglip.index.search.snapshots import Snapshot
 from medsiglip.index.search.vector_search import IdPlaces, VectorSearch, top
 from medsiglip.index.vectors import Ids, ShardFolder, Vectors, mean_directions
@@ -33,17 +33,16 @@ _STALE_PART = 0.1
 class LoadedSpace:
     """Search structures of one space; not for two threads at once."""
 
-    def __init__(self, database: Database, active: ActiveSpace, kind: IndexKind = DEFAULT) -> None:
-        self.kind = kind
+    def __init__(self, database: Database, active: ActiveSpace) -> None:
         self._database = database
         self._space_id = active.row_id
         self._dimension = active.space.dimension
         self._folder = ShardFolder(database.home, active.space.name)
-        self._snapshot = Snapshot(database.home, active.space.name, kind)
+        self._snapshot = Snapshot(database.home, active.space.name, DEFAULT)
         self._version: int | None = None
         self._shards: dict[int, str] = {}
         self._saved: set[str] = set()
-        self.index = kind.new(self._dimension)
+        self.index = DEFAULT.new(self._dimension)
         # Of each image, in the order of `_places`: the row ids of its shard, series and study.
         self._places = IdPlaces()
         self._shard_of = np.empty(0, np.int64)
@@ -95,6 +94,7 @@ class LoadedSpace:
             return
         self.index = loaded
         self._saved = saved
+        self._places = IdPlaces()
         self._places.add(loaded.ids)
         self._shard_of = np.full(len(loaded.ids), -1, np.int64)
         self._owners = {level: np.full(len(loaded.ids), -1, np.int64) for level in self._owners}
@@ -130,7 +130,7 @@ class LoadedSpace:
         """The derived vectors of a level, up to date."""
         found = self._levels.get(level)
         if found is None:
-            found = self._levels[level] = GroupLevel(self.kind.new(self._dimension))
+            found = self._levels[level] = GroupLevel(DEFAULT.new(self._dimension))
             found.stale(self._owners[level])
         found.renew(self.index, self._places.ids, self._owners[level])
         return found

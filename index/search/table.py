@@ -25,7 +25,7 @@ from medsiglip.index.records import CaseTable, LabelRecord, Level
 from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.vectors import Ids, ShardFolder, Vectors, mean_directions
 
-# At most so many studies are read from their shards.
+# Up to this many studies are read from their shards instead of loading all vectors.
 _FEW_STUDIES = 1000
 
 

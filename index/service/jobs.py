@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, and_, func, insert, or_, select, text, u
 
 from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.rows import record_of
 from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.index.errors import CatalogError
 
@@ -335,4 +336,4 @@ def _needed(connection: Connection, job_id: str, *, locked: bool = False) -> Job
 
 
 def _job(row: Row[Any]) -> Job:
-    return Job(**{name: row._mapping[name] for name in Job.__dataclass_fields__})
+    return record_of(Job, row)

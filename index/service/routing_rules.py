@@ -13,6 +13,7 @@ from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.draft_schema import route_decisions, routes
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.report_texts import study_ids
+from medsiglip.index.catalogue.rows import record_of
 from medsiglip.index.catalogue.schema import home, images, studies
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.service.jobs import insert_jobs
@@ -313,4 +314,4 @@ def _needed(connection: Connection, name: str) -> RoutingRule:
 
 
 def _record(row: Row[Any]) -> RoutingRule:
-    return RoutingRule(**{name: row._mapping[name] for name in RoutingRule.__dataclass_fields__})
+    return record_of(RoutingRule, row)

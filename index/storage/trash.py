@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from medsiglip.index.vectors import make_folder, sync_folder
+from medsiglip.index.vectors import make_folder, sync_path
 
 FOLDER = "trash"
 TRASH_DAYS = 7
@@ -29,8 +29,8 @@ def move(home: Path, paths: Iterable[Path], reason: str) -> None:
         with suppress(OSError):
             make_folder(target.parent)
             shutil.move(path, target)  # a part of the home may lie on another disk
-            sync_folder(target.parent)
-            sync_folder(path.parent)
+            sync_path(target.parent)
+            sync_path(path.parent)
 
 
 def empty(home: Path, reason: str | None = None) -> None:

@@ -26,7 +26,9 @@ class TransferSyntax:
     big_endian: bool = False
 
 
-_IMPLICIT, _JPEG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.4."
+IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT, DEFLATED, BIG_ENDIAN = IMPLICIT + ".1", IMPLICIT + ".1.99", IMPLICIT + ".2"
+_JPEG = IMPLICIT + ".4."
 _VIEW = "the values are viewed where they lie; pydicom gives the same, slower, and does not know High Bit"
 _LOSSY_JPEG = (
     "libjpeg-turbo converts YBR while it decodes: gdcm and pydicom's conversion together take 6 to 15 times "
@@ -44,17 +46,17 @@ _JPEG_2000 = (
 _HTJ2K = "equal values; OpenJPEG takes 2.6 times as long"
 
 _TABLE = (
-    TransferSyntax(_IMPLICIT, "Implicit VR Little Endian", ("numpy",), _VIEW, encapsulated=False),
-    TransferSyntax(_IMPLICIT + ".1", "Explicit VR Little Endian", ("numpy",), _VIEW, encapsulated=False),
+    TransferSyntax(IMPLICIT, "Implicit VR Little Endian", ("numpy",), _VIEW, encapsulated=False),
+    TransferSyntax(EXPLICIT, "Explicit VR Little Endian", ("numpy",), _VIEW, encapsulated=False),
     TransferSyntax(
-        _IMPLICIT + ".1.99",
+        DEFLATED,
         "Deflated Explicit VR Little Endian",
         ("numpy",),
         "the whole data set is inflated when it is read",
         encapsulated=False,
     ),
     TransferSyntax(
-        _IMPLICIT + ".2",
+        BIG_ENDIAN,
         "Explicit VR Big Endian",
         ("numpy",),
         "bytes are swapped when read",
@@ -62,16 +64,16 @@ _TABLE = (
         big_endian=True,
     ),
     TransferSyntax(
-        _IMPLICIT + ".1.98",
+        IMPLICIT + ".1.98",
         "Encapsulated Uncompressed Explicit VR Little Endian",
         ("numpy",),
         "one native frame in each item (PS3.5 A.4.11)",
     ),
     TransferSyntax(
-        _IMPLICIT + ".8.1", "Deflated Image Frame Compression", ("zlib",), "no plugin of pydicom knows it"
+        IMPLICIT + ".8.1", "Deflated Image Frame Compression", ("zlib",), "no plugin of pydicom knows it"
     ),
     TransferSyntax(
-        _IMPLICIT + ".5",
+        IMPLICIT + ".5",
         "RLE Lossless",
         ("imagecodecs-rle",),
         "pylibjpeg takes 1.3 to 2.9 times as long, ends the process over damaged runs and reads no 1 bit; "
@@ -119,4 +121,4 @@ _TABLE = (
 )
 TRANSFER_SYNTAXES: dict[str, TransferSyntax] = {syntax.uid: syntax for syntax in _TABLE}
 # Implicit and explicit little endian, explicit big endian: they need no decoder (PS3.5 A.1, A.2).
-UNCOMPRESSED = frozenset({_IMPLICIT, _IMPLICIT + ".1", _IMPLICIT + ".2"})
+UNCOMPRESSED = frozenset({IMPLICIT, EXPLICIT, BIG_ENDIAN})

@@ -46,9 +46,7 @@ class Archive:
 
     @property
     def code(self) -> str | None:
-        """The code of `medsiglip.ingest.reasons` for the archive itself: part of it is missing or not
-        used.
-        """
+        """The code of `medsiglip.ingest.reasons` for the archive itself, None if all of it is used."""
         return self._listing.code
 
     def open(self, name: str) -> BinaryIO:

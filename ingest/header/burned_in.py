@@ -38,10 +38,6 @@ def may_preview(quality: Mapping[str, object]) -> bool:
     return quality.get("burned_in") == NO
 
 
-def _code(elements: Elements, keyword: str) -> str:
-    return str(elements.get(keyword, "")).strip(" \0").upper()
-
-
 def may_show_label(elements: Elements) -> bool:
     """Whether an image shows the label or the whole glass of a slide (PS3.3 C.8.12.4.1.1), or states that the
     label is in it (Specimen Label in Image); never for a VOLUME image, which is the slide itself.
@@ -64,4 +60,8 @@ def _flavours(elements: Elements) -> list[str]:
 
 
 def _states_label(elements: Elements) -> bool:
-    return str(elements.get("SpecimenLabelInImage", "")).strip().upper() == "YES"
+    return _code(elements, "SpecimenLabelInImage") == "YES"
+
+
+def _code(elements: Elements, keyword: str) -> str:
+    return str(elements.get(keyword, "")).strip(" \0").upper()

@@ -7,13 +7,13 @@ import os
 import struct
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from medsiglip.ingest.dicom.transfer_syntaxes import DEFLATED
 from medsiglip.ingest.errors import HeaderRefusedError
 from medsiglip.ingest.files.source import open_source
-from medsiglip.ingest.header.fast_header import fast_elements
+from medsiglip.ingest.header.fast_header import UNDEFINED, fast_elements
 from medsiglip.ingest.header.header_values import (
     COMPLETE,
     CUT,
-    DEFLATED,
     GARBLED,
     LAST_GROUP,
     MAX_VALUE,
@@ -124,6 +124,6 @@ def _ending(dataset: Dataset, file: BinaryIO, size: int) -> str:
     if not len(dataset) or any(tag.group > LAST_GROUP and tag != TRAILING_PADDING for tag in dataset.keys()):  # noqa: SIM118
         return GARBLED
     last = dict(dataset.items())[max(dataset.keys())]
-    if not isinstance(last, RawDataElement) or last.length == 0xFFFFFFFF:
+    if not isinstance(last, RawDataElement) or last.length == UNDEFINED:
         return COMPLETE
     return CUT if last.value_tell + last.length > size else COMPLETE

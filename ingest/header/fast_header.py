@@ -13,12 +13,12 @@ import os
 import struct
 from typing import BinaryIO, cast
 
+from medsiglip.ingest.dicom.transfer_syntaxes import BIG_ENDIAN, DEFLATED
 from medsiglip.ingest.errors import HeaderRefusedError
 from medsiglip.ingest.files.inflate import RAW, DamagedStreamError, InflatedFile
 from medsiglip.ingest.header.header_values import (
     COMPLETE,
     CUT,
-    DEFLATED,
     LAST_GROUP,
     MAX_VALUE,
     PIXEL_TAGS,
@@ -35,7 +35,6 @@ MAX_HEADER = 1 << 26
 MAX_INFLATED = 1 << 30
 # pydicom reads sequences of undefined length by recursion, to a depth of about 150; real ones nest 6 deep.
 MAX_DEPTH = 64
-IMPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 TRANSFER_SYNTAX_TAG = 0x00020010

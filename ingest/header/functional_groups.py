@@ -57,9 +57,7 @@ class _Groups:
         return None
 
     def value(self, keyword: str, *groups: str) -> Any:
-        """The value of an attribute in the first of `groups` that has it, else among unassigned
-        attributes.
-        """
+        """The value of an attribute in the first of `groups` that has it, else an unassigned one."""
         for name in (*groups, *_UNASSIGNED):
             item = self.group(name)
             value = None if item is None else item.get(keyword)

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from medsiglip.ingest.dicom.element_value import Elements
 from medsiglip.ingest.dicom.sop_classes import WHOLE_SLIDE_MICROSCOPY
-from medsiglip.ingest.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
+from medsiglip.ingest.dicom.transfer_syntaxes import DEFLATED, TRANSFER_SYNTAXES
 from medsiglip.ingest.header.burned_in import may_show_label
 from medsiglip.ingest.header.header_texts import HeaderTexts
-from medsiglip.ingest.header.header_values import DEFLATED
 from medsiglip.ingest.header.quality import header_quality
 from medsiglip.ingest.header.slice_place import SlicePlace, place_of_elements
 from medsiglip.ingest.privacy.deidentify import SecretKey, age_in_years, content_uid, parse_date

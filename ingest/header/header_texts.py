@@ -92,8 +92,7 @@ _PHOTOMETRIC = """
     MONOCHROME1 MONOCHROME2 RGB YBR_FULL YBR_FULL_422 YBR_PARTIAL_420 YBR_PARTIAL_422 YBR_ICT YBR_RCT
 """
 
-# Defined terms of coded elements in upper case (PS3.3, PS3.16): these never name a
-# person.
+# Defined terms of coded elements in upper case (PS3.3, PS3.16), kept even if a patient has the same name.
 TERMS: dict[str, frozenset[str]] = {
     "Modality": frozenset(_MODALITIES.split()),
     "ViewPosition": frozenset(_VIEWS.split()),

@@ -57,7 +57,6 @@ KEYWORDS = (
 # Float, Double Float and Pixel Data (PS3.3 C.7.6.24, C.7.6.25, C.7.6.3).
 PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 LAST_GROUP, TRAILING_PADDING = 0x7FE1, 0xFFFCFFFC
-DEFLATED = "1.2.840.10008.1.2.1.99"
 PIXELS, COMPLETE, CUT, GARBLED = "pixels", "complete", "cut", "garbled"
 # Longer values are never wanted.
 MAX_VALUE = 1 << 20

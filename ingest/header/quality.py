@@ -49,7 +49,7 @@ ELEMENTS = (
     "ImagerPixelSpacing",
     "PixelAspectRatio",
 )
-"""Header elements that only this module needs."""
+"""Header elements that are read only for the quality of an image."""
 
 _SAMPLES = 192
 _NARROW = 8

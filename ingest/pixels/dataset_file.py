@@ -10,9 +10,9 @@ import shutil
 import struct
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from medsiglip.ingest.dicom.transfer_syntaxes import DEFLATED, EXPLICIT
 from medsiglip.ingest.errors import HeaderRefusedError, decode_error
 from medsiglip.ingest.files.inflate import RAW, InflatedFile
-from medsiglip.ingest.header.header_values import DEFLATED
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -23,7 +23,6 @@ MAX_INFLATED = 1 << 29
 FREE_READS = 200_000
 BYTES_PER_READ = 16
 _ITEMS = (b"\xfe\xff\0\xe0", b"\xff\xfe\xe0\0")
-_EXPLICIT = "1.2.840.10008.1.2.1"
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 
@@ -51,7 +50,7 @@ def read_dataset(file: BinaryIO, *, stop_before_pixels: bool = False) -> Dataset
     if start is None:
         return _read(file, size, stop_before_pixels=stop_before_pixels)
     # The same file without compression, under a UID of the same length.
-    plain = _EXPLICIT.ljust(len(DEFLATED), "\0")
+    plain = EXPLICIT.ljust(len(DEFLATED), "\0")
     meta = file.read(start).replace(DEFLATED.encode(), plain.encode())
     whole = io.BytesIO()
     whole.write(meta)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from medsiglip.ingest.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
 from medsiglip.ingest.errors import DecodeError, decode_error
 from medsiglip.ingest.files.source import open_source
+from medsiglip.ingest.header.fast_header import UNDEFINED
 from medsiglip.ingest.pixels.dataset_file import read_dataset
 from medsiglip.ingest.pixels.decoders import DECODERS, is_installed
 from medsiglip.ingest.pixels.fragments import encapsulated_frames
@@ -30,7 +31,6 @@ _PICTURE_CODES = {
     "picture-too-large": "picture-too-large",
     "picture-unreadable": "undecodable-picture",
 }
-_UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 def open_dataset(path: str) -> Dataset:
@@ -63,7 +63,7 @@ def _is_whole(dataset: Dataset, keyword: str) -> bool:
     """Whether an element has as many bytes as its length says; pydicom accepts fewer at the end of a file."""
     element = dataset.get_item(keyword, keep_deferred=True)
     length, value = getattr(element, "length", None), getattr(element, "value", None)
-    return length in (None, _UNDEFINED_LENGTH) or value is None or len(value) >= length
+    return length in (None, UNDEFINED) or value is None or len(value) >= length
 
 
 def pixel_hash(dataset: Dataset) -> str:

@@ -10,17 +10,17 @@ import struct
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from medsiglip.ingest.dicom.transfer_syntaxes import DEFLATED, IMPLICIT
 from medsiglip.ingest.errors import HeaderRefusedError
 from medsiglip.ingest.header.fast_header import (
     EXPLICIT,
-    IMPLICIT,
     SHORT_VRS,
     UNDEFINED,
     CutHeaderError,
     HeaderWalk,
     UnusualHeaderError,
 )
-from medsiglip.ingest.header.header_values import DEFLATED, PIXEL_TAGS
+from medsiglip.ingest.header.header_values import PIXEL_TAGS
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -38,8 +38,8 @@ _SHORT = {vr: vr.decode() for vr in SHORT_VRS}
 def fast_dataset(file: BinaryIO) -> Dataset | None:
     """Read the elements of `GROUPS` up to the pixel data, or None if the file is not of a common kind.
 
-    Values stay bytes until they are accessed, as with `pydicom.dcmread`. Raises OSError if the
-    file cannot be read.
+    Values stay bytes until they are accessed, as with `pydicom.dcmread`. Raises OSError if the file
+    cannot be read.
     """
     try:
         return _DatasetWalk(file).dataset()

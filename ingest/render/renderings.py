@@ -1,6 +1,7 @@
 """The table of renderings: how the stored values of an image become display values.
 
-To add one, write a function and enter it in `RENDERINGS`. When a rendering changes what it shows, raise its
+To add one, write a function and enter it in `RENDERINGS` before `voi`: the first that suits an image is
+taken. Frames [H, W, 3] are always rendered by `colour`. When a rendering changes what it shows, raise its
 version. Overlays (PS3.3 C.9.2) are not rendered.
 """
 
@@ -56,7 +57,6 @@ def _full_range_of_deep_values(attributes: PixelAttributes) -> Percentiles | Non
     return FULL_RANGE if not has_voi and attributes.bits_stored > 8 else None
 
 
-# The first that suits an image is taken.
 RENDERINGS = (
     Rendering("palette", 1, is_palette, palette),
     Rendering("colour", 1, is_colour, colour),
@@ -85,10 +85,7 @@ def choose_rendering(attributes: PixelAttributes) -> str:
 
 
 def _suitable(attributes: PixelAttributes) -> Rendering:
-    for rendering in RENDERINGS[:-1]:
-        if rendering.suits(attributes):
-            return rendering
-    return RENDERINGS[-1]
+    return next(rendering for rendering in RENDERINGS if rendering.suits(attributes))
 
 
 def limits_percentiles(attributes: PixelAttributes) -> Percentiles | None:

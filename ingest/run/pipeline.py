@@ -165,10 +165,10 @@ class _Run:
         while headers:
             self._embed_units(headers, key)
             by_path = {header.path: header for header in self.triage.headers}
-            following, given_up = groups.next_candidates(self.commits.rejections, by_path)
+            following, failed = groups.next_candidates(self.commits.rejections, by_path)
             known = {rejected.path for rejected in self.commits.rejections}
-            self.triage.rejected += [rejected for _, rejected in given_up if rejected.path not in known]
-            self.index.files.put([rejected_record(one, h.size, h.mtime_ns) for h, one in given_up])
+            self.triage.rejected += [rejected for _, rejected in failed if rejected.path not in known]
+            self.index.files.put([rejected_record(one, h.size, h.mtime_ns) for h, one in failed])
             headers = self._placed(following)
             self.triage.headers = [*self.triage.headers, *headers]
 

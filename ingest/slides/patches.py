@@ -29,7 +29,7 @@ from medsiglip.ingest.slides.regions import SlideRegions
 from medsiglip.ingest.slides.tiles import TileFile, open_tiles
 from medsiglip.ingest.slides.tissue import LEAST_TISSUE, estimate_tissue, tissue_share
 from medsiglip.ingest.units.plan import PatchOptions, Region, Slice, Unit
-from medsiglip.ingest.units.rendered_image import Convert, FileOutcome, RenderedImage, code_of, finished
+from medsiglip.ingest.units.rendered_image import Convert, FileOutcome, RenderedImage, code_of, image_of_slice
 from medsiglip.ingest.units.sampling import sample_evenly
 
 # The most pixels of a level that the patches may cover: a minute or two of decoding.
@@ -90,7 +90,7 @@ def _render_labels(
             if level.rows * level.columns > MAX_LABEL_PIXELS:
                 raise decode_error("picture-too-large")
             display = regions.region(Region(0, 0, level.rows, level.columns))
-            images.append(finished(Slice(level.files[0], 0, None), display, convert))
+            images.append(image_of_slice(Slice(level.files[0], 0, None), display, convert))
         except Exception as error:
             number = level.files[0] if regions.failed is None else regions.failed
             failed[number] = code_of(error)
@@ -116,13 +116,13 @@ def _render_best(
 
 
 def _patches(
-    rendered: SlideRegions, others: Sequence[SlideRegions], options: PatchOptions, convert: Convert | None
+    regions: SlideRegions, others: Sequence[SlideRegions], options: PatchOptions, convert: Convert | None
 ) -> list[RenderedImage]:
-    level, magnification = rendered.level, options.magnification
+    level, magnification = regions.level, options.magnification
     grid = grid_of(level, magnification)
     if not len(level.top):
         raise decode_error("inconsistent-pixels")
-    shares = estimate_tissue(rendered, grid, others).ravel()
+    shares = estimate_tissue(regions, grid, others).ravel()
     candidates = np.flatnonzero(shares >= LEAST_TISSUE)
     most = max(min(options.max_patches, MAX_SOURCE_PIXELS // grid.side**2), 1)
     warnings: tuple[str, ...] = ("slide-thinned",) if len(candidates) > most else ()
@@ -130,22 +130,22 @@ def _patches(
         warnings += ("slide-spacing-unknown",) if level.micrometres is None else ("slide-coarse",)
     images = []
     for i in sample_evenly(len(candidates), most):
-        display = _patch(rendered, grid, int(candidates[i]), magnification)
+        display = _patch(regions, grid, int(candidates[i]), magnification)
         if tissue_share(display.values) >= LEAST_TISSUE:
             images.append(_image(level, grid, int(candidates[i]), display, warnings, convert))
     if not images:
         likeliest = int(np.argmax(shares)) if shares.any() else len(grid) // 2
-        display = _patch(rendered, grid, likeliest, magnification)
+        display = _patch(regions, grid, likeliest, magnification)
         images = [_image(level, grid, likeliest, display, (*warnings, "slide-no-tissue"), convert)]
     return images
 
 
-def _patch(rendered: SlideRegions, grid: Grid, patch: int, magnification: float) -> Display:
+def _patch(regions: SlideRegions, grid: Grid, patch: int, magnification: float) -> Display:
     """Render a patch, as `slide-10x` and the like, or as `slide-native` if the level is coarser or the whole
     slide is smaller than a patch.
     """
-    region, level = grid.region(patch), rendered.level
-    display = rendered.region(region)
+    region, level = grid.region(patch), regions.level
+    display = regions.region(region)
     named = "native"
     params: dict[str, object] = {
         **display.params,
@@ -178,4 +178,4 @@ def _image(
     level: Level, grid: Grid, patch: int, display: Display, warnings: tuple[str, ...], convert: Convert | None
 ) -> RenderedImage:
     item = Slice(level.files[0], patch, None, grid.region(patch))
-    return finished(item, replace(display, warnings=(*display.warnings, *warnings)), convert)
+    return image_of_slice(item, replace(display, warnings=(*display.warnings, *warnings)), convert)

@@ -40,8 +40,8 @@ MAX_TILE_BYTES = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class TilePositions:
-    """The functional groups of the frames (PS3.3 C.8.12.6.1): the first row and column of its tile
-    in the total pixel matrix, counted from 0, and, where given, its Z offset in mm and its optical path.
+    """The functional groups of the frames (PS3.3 C.8.12.6.1): for each frame the first row and column of its
+    tile in the total pixel matrix, counted from 0, and, where given, its Z offset in mm and its optical path.
     """
 
     row: NDArray[np.int64]

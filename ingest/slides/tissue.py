@@ -46,20 +46,18 @@ def tissue_share(values: NDArray[np.uint8]) -> float:
     return float(tissue.mean())
 
 
-def estimate_tissue(
-    rendered: SlideRegions, grid: Grid, others: Sequence[SlideRegions]
-) -> NDArray[np.float64]:
-    """An estimate of the share of tissue of every patch of a grid over the level `rendered`, [rows, columns].
+def estimate_tissue(regions: SlideRegions, grid: Grid, others: Sequence[SlideRegions]) -> NDArray[np.float64]:
+    """Estimate the share of tissue of every patch of a grid over the level of `regions`, [rows, columns].
 
     It comes from the smallest level that shows each patch well enough, else from tiles spread over the level
     itself: the greatest share of any tile that overlaps the patch. Raises `DecodeError`.
     """
-    usable = [regions for regions in (*others, rendered) if _suits(regions.level, rendered.level, grid)]
+    usable = [one for one in (*others, regions) if _suits(one.level, regions.level, grid)]
     if not usable:
-        return _estimate_by_tiles(rendered, grid)
-    overview = min(usable, key=lambda regions: regions.level.rows * regions.level.columns)
+        return _estimate_by_tiles(regions, grid)
+    overview = min(usable, key=lambda one: one.level.rows * one.level.columns)
     picture = overview.region(Region(0, 0, overview.level.rows, overview.level.columns)).values
-    shrink = overview.level.rows / rendered.level.rows, overview.level.columns / rendered.level.columns
+    shrink = overview.level.rows / regions.level.rows, overview.level.columns / regions.level.columns
     shares = np.zeros((grid.rows, grid.columns))
     for patch in range(len(grid)):
         row, column = divmod(patch, grid.columns)
@@ -69,20 +67,20 @@ def estimate_tissue(
     return shares
 
 
-def _suits(overview: Level, rendered: Level, grid: Grid) -> bool:
+def _suits(overview: Level, level: Level, grid: Grid) -> bool:
     """Whether a level is small enough to decode whole, large enough to decide, and shows the same area."""
     if overview.rows * overview.columns > MAX_OVERVIEW_PIXELS:
         return False
-    shrink = overview.rows / rendered.rows, overview.columns / rendered.columns
-    same = overview.pyramid == rendered.pyramid or overview.thumbnail
+    shrink = overview.rows / level.rows, overview.columns / level.columns
+    same = overview.pyramid == level.pyramid or overview.thumbnail
     return same and min(shrink) * grid.side >= LEAST_OVERVIEW_SIDE and 0.95 < shrink[0] / shrink[1] < 1.05
 
 
-def _estimate_by_tiles(rendered: SlideRegions, grid: Grid) -> NDArray[np.float64]:
-    level = rendered.level
+def _estimate_by_tiles(regions: SlideRegions, grid: Grid) -> NDArray[np.float64]:
+    level = regions.level
     shares = np.zeros((grid.rows, grid.columns))
     for index in _spread_tiles(level, grid):
-        values = rendered.tile(int(index)).values
+        values = regions.tile(int(index)).values
         top, left = int(level.top[index]), int(level.left[index])
         for row in range(top // grid.side, (top + values.shape[0] - 1) // grid.side + 1):
             for column in range(left // grid.side, (left + values.shape[1] - 1) // grid.side + 1):

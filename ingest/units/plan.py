@@ -142,8 +142,8 @@ def plan_series(headers: Sequence[Header], options: PlanOptions, *, replace_seri
     chosen = sample_stacks([end[-1] for end in ends], [s.contrast for s in stacks], options.max_slices)
     slices: list[Slice] = []
     before = 0
-    for stack, end, rendered in zip(stacks, ends, chosen, strict=True):
-        for i in rendered:
+    for stack, end, indices in zip(stacks, ends, chosen, strict=True):
+        for i in indices:
             member = bisect_right(end, i)
             file, _, frames = placed[stack.members[member]]
             frame = frames[i - end[member]]
@@ -185,5 +185,5 @@ def _plan_file(header: Header, options: PlanOptions) -> Unit:
         return Unit((header,), tuple(Slice(0, f, None) for f in frames), orientation=orientation)
     size = header.number_of_frames // header.volumes
     chosen = sample_stacks([size] * header.volumes, [0] * header.volumes, options.max_slices)
-    slices = [volume * size + i for volume, rendered in enumerate(chosen) for i in rendered]
+    slices = [volume * size + i for volume, indices in enumerate(chosen) for i in indices]
     return Unit((header,), tuple(Slice(0, f, f) for f in slices), orientation=orientation)

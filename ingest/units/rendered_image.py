@@ -33,8 +33,8 @@ class FileOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RenderedImage:
-    """One image: display values uint8 [H, W] or [H, W, 3], or what they were converted to, and then also what
-    was measured on them.
+    """One image: display values uint8 [H, W] or [H, W, 3], or what they were converted to. `quality` is what
+    was measured on the display values, only if they were converted.
     """
 
     slice: Slice
@@ -52,7 +52,7 @@ def code_of(error: Exception) -> str:
     return "undecodable-pixels"
 
 
-def finished(item: Slice, display: Display, convert: Convert | None) -> RenderedImage:
+def image_of_slice(item: Slice, display: Display, convert: Convert | None) -> RenderedImage:
     """The image of a slice, with its warnings; measured and converted if `convert` is given."""
     values = display.values
     quality = measure(values) if convert else {}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-# Of a place seen many times (phases, volumes of an fMRI), so many slices at least are rendered of each time
-# that is rendered at all: whole volumes at a few times say more than one slice at each.
+# Of a place seen many times (phases, volumes of an fMRI), at least so many slices are rendered of each time
+# that is chosen: whole volumes at a few times show more than one slice at each.
 MIN_SLICES_OF_A_REPEAT = 8
 
 
@@ -23,9 +23,9 @@ def sample_stacks(counts: Sequence[int], contrasts: Sequence[int], limit: int | 
 
     `counts` are the sizes of the stacks; stacks with equal `contrasts` show the same places at other times.
     A single stack is sampled evenly, ends included. Of several, each contrast gets a share by its number of
-    slices, one at least; the times of a contrast are sampled evenly so that each rendered gets
-    `MIN_SLICES_OF_A_REPEAT` slices or all it has; within a stack the middles of equal
-    parts are taken, since the first and last slices of a volume show the least.
+    slices, one at least; the times of a contrast are sampled evenly so that each time that is
+    chosen gets `MIN_SLICES_OF_A_REPEAT` slices or all it has; within a stack the middles of equal parts are
+    taken, since the first and last slices of a volume show the least.
     """
     if limit is None or sum(counts) <= limit:
         return [list(range(count)) for count in counts]
@@ -34,14 +34,14 @@ def sample_stacks(counts: Sequence[int], contrasts: Sequence[int], limit: int | 
     groups: dict[int, list[int]] = {}
     for stack, contrast in enumerate(contrasts):
         groups.setdefault(contrast, []).append(stack)
-    rendered: list[list[int]] = [[] for _ in counts]
+    chosen: list[list[int]] = [[] for _ in counts]
     kept = [list(groups.values())[i] for i in sample_evenly(len(groups), limit)]
     for stacks, budget in zip(kept, share([sum(counts[s] for s in g) for g in kept], limit), strict=True):
         enough = min(MIN_SLICES_OF_A_REPEAT, max(counts[s] for s in stacks))
         times = [stacks[i] for i in sample_evenly(len(stacks), max(budget // enough, 1))]
         for stack, slices in zip(times, share([counts[s] for s in times], budget), strict=True):
-            rendered[stack] = _middles(counts[stack], slices)
-    return rendered
+            chosen[stack] = _middles(counts[stack], slices)
+    return chosen
 
 
 def share(counts: Sequence[int], limit: int) -> list[int]:

@@ -82,42 +82,42 @@ class Worker:
 
     def render(self, unit: Unit) -> RenderedUnit:
         """Render a unit. Raises `WorkerLostError`, or `IngestError` if no worker can start at all."""
-        answer = self._request(unit, self._seconds(unit))
-        if answer.rendered is None:
-            raise WorkerLostError(answer.code)
-        return replace(answer.rendered, inputs=self._shared.take(answer.shape))
+        reply = self._request(unit, self._seconds(unit))
+        if reply.rendered is None:
+            raise WorkerLostError(reply.code)
+        return replace(reply.rendered, inputs=self._shared.take(reply.shape))
 
     def scan(self, found: FoundFile, key: SecretKey) -> Header | Rejected:
         """What `scan_file` returns for a file. Raises as `render` does."""
-        answer = self._request(ScanTask(found, key), UNIT_SECONDS + found.size / BYTES_PER_SECOND)
-        if answer.scanned is None:
-            raise WorkerLostError(answer.code)
-        return answer.scanned
+        reply = self._request(ScanTask(found, key), UNIT_SECONDS + found.size / BYTES_PER_SECOND)
+        if reply.scanned is None:
+            raise WorkerLostError(reply.code)
+        return reply.scanned
 
     def scan_and_render(
         self, found: FoundFile, key: SecretKey, options: PlanOptions
     ) -> tuple[Header, RenderedUnit] | None:
         """Scan and render a file of one image in one step; None for any other. Raises as `render` does."""
-        answer = self._request(ScanTask(found, key, options), UNIT_SECONDS + found.size / BYTES_PER_SECOND)
-        if answer.rendered is None or not isinstance(answer.scanned, Header):
+        reply = self._request(ScanTask(found, key, options), UNIT_SECONDS + found.size / BYTES_PER_SECOND)
+        if reply.rendered is None or not isinstance(reply.scanned, Header):
             return None
-        return answer.scanned, replace(answer.rendered, inputs=self._shared.take(answer.shape))
+        return reply.scanned, replace(reply.rendered, inputs=self._shared.take(reply.shape))
 
     def _request(self, task: Unit | ScanTask, seconds: float) -> Reply:
         process = self._running()
         deadline = time.monotonic() + seconds
         try:
             send(cast(BinaryIO, process.stdin), (task, seconds), deadline)
-            answer: Reply = receive(cast(BinaryIO, process.stdout), deadline)
+            reply: Reply = receive(cast(BinaryIO, process.stdout), deadline)
         except (EOFError, OSError) as error:
             self.end()
             if self._closed:
                 raise WorkerClosedError from None
             late = isinstance(error, TimeoutError)
             raise WorkerLostError("decoder-timeout" if late else "decoder-crashed") from None
-        if answer.retires:
+        if reply.retires:
             self.end()
-        return answer
+        return reply
 
     def start(self) -> None:
         """Start the process, unless it runs. Raises `IngestError` if it cannot."""

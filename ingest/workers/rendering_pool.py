@@ -31,7 +31,7 @@ class RenderingPool:
     """
 
     def __init__(self, workers: int | None = None, *, in_process: bool = False) -> None:
-        self._plain_here = in_process
+        self._in_process = in_process
         self._workers = [Worker(0, AS_DISPLAYED) for _ in range(workers or usual_workers())]
         # The worker used last is taken first, so that only as many run as are needed.
         self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
@@ -40,7 +40,7 @@ class RenderingPool:
 
     def scan(self, found: FoundFile, key: SecretKey) -> Header | Rejected:
         """What `scan_file` returns for a file. Raises `IngestError` as `render` does."""
-        if self._plain_here:
+        if self._in_process:
             return scan_file(found, key)
         code = ""
         with self._worker() as worker:
@@ -59,7 +59,7 @@ class RenderingPool:
         """What `scan` and `render` return for a file of one image, in half the time; None for any other file,
         and if anything is wrong with it. Raises `IngestError` as `render` does.
         """
-        if self._plain_here:
+        if self._in_process:
             return None
         with self._worker() as worker:
             try:
@@ -75,7 +75,7 @@ class RenderingPool:
         """Yield an outcome for every file, then the images. Raises `IngestError`: `worker-start-failed`, or
         `shutting-down` when the pool is closed.
         """
-        if self._plain_here and is_small_and_safe([unit]):
+        if self._in_process and is_small_and_safe([unit]):
             yield from render_images(unit)
             return
         with self._worker() as worker:

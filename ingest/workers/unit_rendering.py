@@ -23,7 +23,7 @@ from medsiglip.ingest.render.display import Display
 from medsiglip.ingest.render.histogram import PERCENTILES, ValueHistogram
 from medsiglip.ingest.render.renderings import limits_percentiles, render
 from medsiglip.ingest.units.plan import Slice, Unit
-from medsiglip.ingest.units.rendered_image import Convert, FileOutcome, RenderedImage, code_of, finished
+from medsiglip.ingest.units.rendered_image import Convert, FileOutcome, RenderedImage, code_of, image_of_slice
 
 if TYPE_CHECKING:
     from medsiglip.ingest.volumes.volume_file import VolumeFile
@@ -126,14 +126,16 @@ def _render_file(
 ) -> _RenderedFile:
     if header.kind == "picture":
         display = Display(decode_picture(header.path), "picture")
-        images = [finished(s, display, convert) for s in slices]
+        images = [image_of_slice(s, display, convert) for s in slices]
         return _RenderedFile(hash_file(header.path), images)
     opened = _open(header)
     rendered = _RenderedFile(opened.pixel_hash(), quality=opened.quality())
     for item, stored, attributes, rendering in opened.images(slices):
         percentiles = _percentiles(attributes, rendering) if whole_series or len(slices) > 1 else None
         if percentiles is None or stored.ndim == 3:
-            rendered.images.append(finished(item, render(stored, attributes, rendering=rendering), convert))
+            rendered.images.append(
+                image_of_slice(item, render(stored, attributes, rendering=rendering), convert)
+            )
             continue
         histogram = rendered.histograms.setdefault((item.contrast, percentiles), ValueHistogram())
         histogram.add(_counted(stored), attributes)
@@ -223,7 +225,7 @@ def _render_held(
     display = render(stored, item.attributes, rendering=item.rendering, limits=shared)
     if display.rendering.endswith("-percentile") and len(unit.slices) == 1:
         display = replace(display, warnings=(*display.warnings, "single-slice"))
-    return finished(item.slice, display, convert)
+    return image_of_slice(item.slice, display, convert)
 
 
 def is_small_and_safe(units: Sequence[Unit]) -> bool:

@@ -21,7 +21,6 @@ __all__ = [
     "GeneratorKind",
     "GeneratorSettings",
     "Readiness",
-    "Reply",
     "cancellation",
     "never",
 ]

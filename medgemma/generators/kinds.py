@@ -1,5 +1,6 @@
 """The kinds of generators, and the settings of one generator as a table of TOML::
 
+[medgemma]
 kind = "openai"                      # any server of OpenAI's chat completions
 url = "http://127.0.0.1:8000/v1"
 model = "google/medgemma-1.5-4b-it"
@@ -11,6 +12,7 @@ thinking_tokens = 0                  # added to every reply, for a model that th
 pairs = true                         # prior and current picture together; left out: for MedGemma 1.5 alone
 show_burned_in = false               # true: pictures that may name the patient are shown to it, too
 
+[here]
 kind = "local"                       # transformers in the worker, the extra `medgemma`
 model = "/models/medgemma-4b-it"     # a folder or a hub id
 device = "auto"                      # auto | cpu | cuda | cuda:N

@@ -307,11 +307,10 @@ def _configured(settings: GeneratorSettings) -> OpenAIServer:
 
 
 def _read_key(name: str, file: str) -> str:
-    path = Path(file).expanduser()
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise DraftError("bad-generators", f"the key of generator {name} in {path} cannot be read.") from None
+        return Path(file).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError, RuntimeError):  # the last of a home folder that nobody has
+        raise DraftError("bad-generators", f"the key of generator {name} in {file} cannot be read.") from None
 
 
 KIND = GeneratorKind("openai", {"url": str, "key_file": str}, _configured, required=("url",))

@@ -44,7 +44,7 @@ def split_thinking(text: str) -> tuple[str | None, str]:
 
     MedGemma 27B opens with `<unused94>thought` and ends the thought with `<unused95>`; the first of these two
     may have been dropped by the server. A thought that never ends leaves no answer; nor does one whose
-    end a server dropped, because the begin of the answer is unknown.
+    end a server dropped, because nothing marks where the answer begins.
     """
     thought, end, answer = text.partition(_THOUGHT_END)
     if not end:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 # Digits are tokens of their own in Gemma's vocabulary. Three letters a token is more than English needs with
-# any vocabulary of 32,000 pieces or more; other than ASCII may fall back to bytes.
+# any vocabulary of 32,000 pieces or more; characters outside ASCII may fall back to their bytes.
 _PIECE = re.compile(r"[A-Za-z]{1,3}|(?<![ \t])[ \t]++(?=[0-9])|\n+|[^\sA-Za-z]")
 
 
@@ -15,7 +15,7 @@ class Budget:
     """What a generator accepts. `context_tokens` counts prompt and reply together.
 
     A picture costs MedGemma 256 tokens, and four more that frame it. `thinking_tokens` are added to every
-    reply, for models that think first. `pairs` tells whether the model reads a prior and a current picture
+    reply, for models that think first. `pairs`: whether the model reads a prior and a current picture
     together, as MedGemma does from 1.5 on. Raises ValueError for a number that is not positive.
     """
 

@@ -21,7 +21,7 @@ from medsiglip.medgemma.prompting.pictures import square
 from medsiglip.medgemma.prompting.template import Template, template, templates
 from medsiglip.medgemma.records import Evidence, EvidenceImage, ImageSource, PriorStudy, SimilarCase
 
-__all__ = ["Part", "Prompt", "build_prompt", "data_lines", "one_line", "template_for", "templates"]
+__all__ = ["Part", "Prompt", "build_prompt", "data_lines", "one_line", "template_for"]
 
 Part = str | NDArray[np.uint8]
 # Begin of text, turn markers of the system and user turn, and the opening of the reply.

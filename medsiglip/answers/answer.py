@@ -11,6 +11,7 @@ Level = Literal["image", "series", "study"]
 
 
 def _finite(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value  # a number of numpy
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -70,7 +71,7 @@ class AskedImage(Answer):
     warnings: tuple[str, ...] = ()
 
 
-class Removed(Answer):
+class RemovedName(Answer):
     """Something with a name that is gone."""
 
     name: str

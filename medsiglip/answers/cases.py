@@ -20,10 +20,15 @@ class Study(Answer):
 
 
 class StudyList(Answer):
-    """Studies. `total` counts all that fit, of which an HTTP answer is a page."""
+    """Studies."""
 
     studies: tuple[Study, ...]
-    total: int | None = None
+
+
+class StudyPage(StudyList):
+    """A page of the studies that fit, of which there are `total`."""
+
+    total: int
 
 
 class StudySeries(Answer):

@@ -12,11 +12,11 @@ JobStatus = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 class JobProgress(Answer):
-    """How far a job is; `total` is null while nobody knows."""
+    """How far a job is; `total` is null while it is unknown."""
 
-    done: int = 0
-    total: int | None = None
-    stage: str = ""
+    done: int
+    total: int | None
+    stage: str
 
 
 class Job(Answer):

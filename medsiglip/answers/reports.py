@@ -9,6 +9,7 @@ from pydantic import Field
 from medsiglip.answers.answer import Answer, Labels, Moment
 
 ReportStatus = Literal["draft", "edited", "accepted", "rejected"]
+ReportFormat = Literal["sr", "pdf", "fhir", "markdown", "dicom-pdf"]
 
 
 class Finding(Answer):

@@ -4,6 +4,6 @@
 `medsiglip.answers`. The folder needs httpx and pydantic alone (requirements-client.txt).
 """
 
-from medsiglip.client.client import Client
+from medsiglip.client.client import ApiError, Client, JobError
 
-__all__ = ["Client"]
+__all__ = ["ApiError", "Client", "JobError"]

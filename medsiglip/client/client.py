@@ -19,11 +19,13 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
+from pydantic import ValidationError
 
+from medsiglip.answers.answer import Answer
 from medsiglip.answers.cases import (
     ImportedLabels,
     Label,
@@ -38,6 +40,7 @@ from medsiglip.answers.jobs import Job
 from medsiglip.answers.questions import Classification, ClassifyAnswer, Prediction, SearchAnswer
 from medsiglip.answers.reports import (
     Report,
+    ReportFormat,
     ReportLine,
     ReportList,
     Route,
@@ -47,7 +50,7 @@ from medsiglip.answers.reports import (
     RouteTest,
 )
 from medsiglip.answers.service import Info
-from medsiglip.client.connection import AnyPath, ApiError, Connection
+from medsiglip.client.connection import AnyPath, ApiError, Connection, Json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +59,7 @@ if TYPE_CHECKING:
 __all__ = ["ApiError", "Client", "JobError"]
 
 Where = Sequence[str]
-FileFormat = Literal["markdown", "sr", "pdf", "dicom-pdf", "fhir"]
+Kind = TypeVar("Kind", bound=Answer)
 
 
 class JobError(Exception):
@@ -105,7 +108,7 @@ class Client:
 
     def info(self) -> Info:
         """The model, the space and the counts of the archive."""
-        return Info.model_validate(self._service.get("/v1/info"))
+        return _read(Info, self._service.get("/v1/info"))
 
     def is_ready(self) -> bool:
         """Whether the service embeds and searches right now."""
@@ -130,7 +133,7 @@ class Client:
             [only] = self.classify_files(_one(file), labels=labels, prompts=prompts, probe=probe)
             return only
         body = {"labels": labels, "prompts": prompts, "probe": probe, "study_instance_uid": study}
-        return Classification.model_validate(self._service.post("/v1/classify", body))
+        return _read(Classification, self._service.post("/v1/classify", body))
 
     def classify_files(
         self,
@@ -146,7 +149,7 @@ class Client:
             "prompts": prompts,
             "probe": probe,
         }
-        answer = ClassifyAnswer.model_validate(self._service.send_files("/v1/classify", files, form))
+        answer = _read(ClassifyAnswer, self._service.send_files("/v1/classify", files, form))
         if answer.results is None:
             return [answer]
         return [one.model_copy(update={"space": answer.space}) for one in answer.results]
@@ -166,9 +169,9 @@ class Client:
         """The `k` nearest images, series or studies to a text, a file, a study or a stored image."""
         how = {"k": k, "level": level, "where": list(where), "include_same_patient": include_same_patient}
         if image is not None:
-            return SearchAnswer.model_validate(self._service.send_files("/v1/search", [image], how))
+            return _read(SearchAnswer, self._service.send_files("/v1/search", [image], how))
         body = {"text": text, "study_instance_uid": study, "image_id": image_id, **how}
-        return SearchAnswer.model_validate(self._service.post("/v1/search", body))
+        return _read(SearchAnswer, self._service.post("/v1/search", body))
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit-length vectors of texts, float32 [n, d]."""
@@ -189,24 +192,20 @@ class Client:
 
     def ingest(self, path: AnyPath, **options: Any) -> Job:
         """Start an ingest of a folder or file that the service itself can read, below its allowed roots."""
-        return Job.model_validate(
-            self._service.post("/v1/ingest", {"path": os.fspath(path), **options}, once=True)
-        )
+        return _read(Job, self._service.post("/v1/ingest", {"path": os.fspath(path), **options}, once=True))
 
     def upload(self, *files: AnyPath, metadata: AnyPath | None = None) -> Job:
         """Send DICOM files, pictures or zips, and start an ingest of them."""
-        return Job.model_validate(
-            self._service.send_files("/v1/ingest", files, {}, once=True, metadata=metadata)
-        )
+        return _read(Job, self._service.send_files("/v1/ingest", files, {}, once=True, metadata=metadata))
 
     def studies(self, where: Where = ()) -> list[Study]:
         """The studies that fit all expressions."""
         answer = self._service.get("/v1/studies", where=list(where))
-        return list(StudyList.model_validate(answer).studies)
+        return list(_read(StudyList, answer).studies)
 
     def study(self, uid: str) -> StudyDetail:
         """One study with its series and images."""
-        return StudyDetail.model_validate(self._service.get(f"/v1/studies/{quote(uid)}"))
+        return _read(StudyDetail, self._service.get(f"/v1/studies/{quote(uid)}"))
 
     def preview(self, image_id: int) -> bytes:
         """A PNG of a stored image."""
@@ -214,21 +213,21 @@ class Client:
 
     def forget_study(self, uid: str) -> Removal:
         """Remove a study for good."""
-        return Removal.model_validate(self._service.delete(f"/v1/studies/{quote(uid)}"))
+        return _read(Removal, self._service.delete(f"/v1/studies/{quote(uid)}"))
 
     def forget_patient(self, patient_key: str) -> Removal:
         """Remove a patient for good."""
-        return Removal.model_validate(self._service.delete(f"/v1/patients/{quote(patient_key)}"))
+        return _read(Removal, self._service.delete(f"/v1/patients/{quote(patient_key)}"))
 
     # Labels and probes
 
     def import_labels(self, csv: AnyPath) -> ImportedLabels:
         """Store the labels of a CSV."""
-        return ImportedLabels.model_validate(self._service.send_files("/v1/labels", [csv], {}))
+        return _read(ImportedLabels, self._service.send_files("/v1/labels", [csv], {}))
 
     def labels(self) -> list[Label]:
         """The stored labels with their counts."""
-        return list(LabelList.model_validate(self._service.get("/v1/labels")).labels)
+        return list(_read(LabelList, self._service.get("/v1/labels")).labels)
 
     def train_probe(
         self,
@@ -242,32 +241,29 @@ class Client:
         """Start training a probe on stored labels or on a CSV; `wait` for it, then `probe(name)`."""
         body = {"name": name, "level": level, "where": list(where)}
         if labels_csv is not None:
-            return Job.model_validate(self._service.send_files("/v1/probes", [labels_csv], body, once=True))
-        return Job.model_validate(
-            self._service.post("/v1/probes", {**body, "labels": list(labels)}, once=True)
-        )
+            return _read(Job, self._service.send_files("/v1/probes", [labels_csv], body, once=True))
+        return _read(Job, self._service.post("/v1/probes", {**body, "labels": list(labels)}, once=True))
 
     def probes(self) -> list[ProbeSummary]:
         """The probes of the archive."""
-        return list(ProbeList.model_validate(self._service.get("/v1/probes")).probes)
+        return list(_read(ProbeList, self._service.get("/v1/probes")).probes)
 
     def probe(self, name: str) -> Probe:
         """One probe with its figures."""
-        return Probe.model_validate(self._service.get(f"/v1/probes/{quote(name)}"))
+        return _read(Probe, self._service.get(f"/v1/probes/{quote(name)}"))
 
     def predict(self, name: str, *files: AnyPath, study: str | None = None) -> Prediction:
         """Probabilities of a probe's labels for files or a study."""
         path = f"/v1/probes/{quote(name)}/predict"
         if study is not None:
-            return Prediction.model_validate(self._service.post(path, {"study_instance_uid": study}))
-        return Prediction.model_validate(self._service.send_files(path, files, {}))
+            return _read(Prediction, self._service.post(path, {"study_instance_uid": study}))
+        return _read(Prediction, self._service.send_files(path, files, {}))
 
     def delete_probe(self, name: str) -> None:
         """Remove a probe."""
         self._service.delete(f"/v1/probes/{quote(name)}")
 
-    # Drafts and routing rules. A `revision` given with a decision is that of the draft as it was seen: a
-    # draft that has changed since is left alone (`draft-changed`).
+    # Drafts and routing rules
 
     def draft(
         self,
@@ -284,43 +280,45 @@ class Client:
             "generator": generator,
             "indication": indication,
         }
-        return Job.model_validate(self._service.post("/v1/reports", body, once=True))
+        return _read(Job, self._service.post("/v1/reports", body, once=True))
 
     def reports(self, *, status: str | None = None, study: str | None = None) -> list[ReportLine]:
         """The newest drafts and what became of them."""
         answer = self._service.get("/v1/reports", status=status, study_instance_uid=study)
-        return list(ReportList.model_validate(answer).reports)
+        return list(_read(ReportList, answer).reports)
 
     def report(self, report_id: str) -> Report:
         """One draft with its evidence and checks."""
-        return Report.model_validate(self._service.get(_report(report_id)))
+        return _read(Report, self._service.get(_report(report_id)))
 
     def accept(self, report_id: str, *, revision: int | None = None) -> Report:
-        """Accept a draft as it stands."""
+        """Accept a draft as it is. `revision` is that of the draft as it was seen: a draft that has changed
+        since is refused (`draft-changed`).
+        """
         return self._decide(report_id, "accept", revision=revision)
 
     def edit(self, report_id: str, text: str, *, revision: int | None = None) -> Report:
-        """Put a person's text in place of a draft's."""
+        """Replace the text of a draft by a person's; `revision` as in `accept`."""
         return self._decide(report_id, "edit", text=text, revision=revision)
 
     def reject(self, report_id: str, reason: str, *, revision: int | None = None) -> Report:
-        """Reject a draft."""
+        """Reject a draft; `revision` as in `accept`."""
         return self._decide(report_id, "reject", reason=reason, revision=revision)
 
     def _decide(self, report_id: str, decision: str, **body: Any) -> Report:
-        return Report.model_validate(self._service.post(f"{_report(report_id)}/{decision}", body))
+        return _read(Report, self._service.post(f"{_report(report_id)}/{decision}", body))
 
-    def export(self, report_id: str, kind: FileFormat = "markdown") -> bytes:
+    def export(self, report_id: str, kind: ReportFormat = "markdown") -> bytes:
         """A draft as a file."""
         return self._service.get_bytes(f"{_report(report_id)}/export", format=kind)
 
     def routes(self) -> list[Route]:
         """The routing rules, the most urgent first."""
-        return list(RouteList.model_validate(self._service.get("/v1/routes")).routes)
+        return list(_read(RouteList, self._service.get("/v1/routes")).routes)
 
     def put_route(self, name: str, rule: Mapping[str, Any]) -> RouteDetail:
         """Make a routing rule, or change the one of that name."""
-        return RouteDetail.model_validate(self._service.put(_route(name), rule))
+        return _read(RouteDetail, self._service.put(_route(name), rule))
 
     def remove_route(self, name: str) -> None:
         """Remove a routing rule; its drafts stay."""
@@ -328,21 +326,21 @@ class Client:
 
     def test_route(self, name: str) -> RouteTest:
         """What a routing rule would send of the archive, and why; nothing is sent."""
-        return RouteTest.model_validate(self._service.post(f"{_route(name)}/test"))
+        return _read(RouteTest, self._service.post(f"{_route(name)}/test"))
 
     def run_route(self, name: str) -> RouteRun:
         """Evaluate a routing rule now, on all that it looks at and has not sent."""
-        return RouteRun.model_validate(self._service.post(f"{_route(name)}/run"))
+        return _read(RouteRun, self._service.post(f"{_route(name)}/run"))
 
     # Jobs
 
     def job(self, job_id: str) -> Job:
         """The state of a job."""
-        return Job.model_validate(self._service.get(f"/v1/jobs/{job_id}"))
+        return _read(Job, self._service.get(f"/v1/jobs/{job_id}"))
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job."""
-        return Job.model_validate(self._service.delete(f"/v1/jobs/{job_id}"))
+        return _read(Job, self._service.delete(f"/v1/jobs/{job_id}"))
 
     def wait(self, job: Job, on_progress: Callable[[Job], None] | None = None) -> Job:
         """Follow a job to its end and return it; raises `JobError` when it failed or was cancelled."""
@@ -358,10 +356,18 @@ class Client:
     def events(self, job_id: str) -> Iterator[Job]:
         """Every state of a job as it comes, the final one last; a broken connection is resumed."""
         for event in self._service.events(f"/v1/jobs/{job_id}/events"):
-            state = Job.model_validate(event)
+            state = _read(Job, event)
             yield state
             if state.is_final:
                 return
+
+
+def _read(kind: type[Kind], answer: Json) -> Kind:
+    try:
+        return kind.model_validate(answer)
+    except ValidationError as error:
+        message = "The service's answer has another form than this client expects; update the client."
+        raise ApiError("unexpected-answer", message) from error
 
 
 def _one(file: AnyPath | None) -> list[AnyPath]:

@@ -64,7 +64,7 @@ class ProbeReport:
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain JSON values."""
+        """The report as values that `json.dumps` takes."""
         return asdict(self)
 
     @staticmethod

@@ -108,8 +108,8 @@ def test_a_server_that_requires_the_password(
     monkeypatch.setenv("MEDSIGLIP_DATABASE_URL", login)
     monkeypatch.setenv("MEDSIGLIP_DATABASE_PASSWORD_FILE", str(file))
     command = ("--home", tmp_path / "home", "--json")
-    message = run(*command, "keys", "create", "one", "--scopes", "read")
-    assert message.json["name"] == "one"
+    made = run(*command, "keys", "create", "one", "--scopes", "read")
+    assert made.json["name"] == "one"
     shown = run(*command, "config", "show")
     value = {one["name"]: one["value"] for one in shown.json["settings"]}
     assert (value["database_url"], value["database_password_file"]) == (login, str(file))
@@ -118,7 +118,7 @@ def test_a_server_that_requires_the_password(
     assert refused.error["code"] == "database-unreachable"
     with pytest.raises(CatalogError) as caught:
         run(*command, "--debug", "index", "info")
-    said = [one.out + one.err for one in (message, shown, refused)] + format_exception(caught.value)
+    outputs = [one.out + one.err for one in (made, shown, refused)] + format_exception(caught.value)
     for word in (SECRET, quote(SECRET), "a wrong one", quote("a wrong one")):
-        assert word not in "".join(said)
+        assert word not in "".join(outputs)
     postgresql_server.drop(url)

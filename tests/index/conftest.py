@@ -1,6 +1,4 @@
-"""Puts `index_cases` within reach of the tests and opens a fresh home for each, on SQLite and on PostgreSQL;
-tables are made once for each.
-"""
+"""Opens a fresh home for each test, on SQLite and on PostgreSQL; tables are made once for each."""
 
 from __future__ import annotations
 

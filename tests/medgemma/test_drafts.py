@@ -77,7 +77,7 @@ class Pictures:
 
 @dataclass
 class Scripted:
-    """Says what it is told; with retrieved reports in the prompt something else if so told."""
+    """Replies `text`, or `with_context` if the prompt holds retrieved reports."""
 
     text: str
     with_context: str | None = None

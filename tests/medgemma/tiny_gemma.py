@@ -81,7 +81,7 @@ def write_tiny_gemma(folder: Path, seed: int = 0) -> Path:
 
 
 def _wording() -> list[str]:
-    from medsiglip.medgemma.prompting.prompts import templates
+    from medsiglip.medgemma.prompting.template import templates
 
     texts = (text for one in templates().values() for text in (one.system, one.instruction, one.question))
     turns = [

@@ -38,7 +38,7 @@ FORMATS = {"sr": "dicom-sr", "pdf": "pdf", "fhir": "fhir", "markdown": "markdown
 
 @dataclass(frozen=True, slots=True)
 class ReportRequest:
-    """What to draft. Without `generator` and `options` those of the route, else `evidence-only`."""
+    """What to draft. Without `generator` and `options`, those of the routing rule, else `evidence-only`."""
 
     study: str
     route: str | None = None
@@ -165,7 +165,7 @@ def make_draft(
 
 
 def chosen_generator(archive: OpenedArchive, request: ReportRequest) -> tuple[str, DraftOptions]:
-    """The generator's name and the options: those asked for, else the route's. Raises DraftError `bad-route`
+    """The generator's name and the options: those given, else the rule's. Raises DraftError `bad-route`
     for options that cannot be used, and CatalogError `unknown-route`.
     """
     from medsiglip.medgemma.routing.rules import read_rule

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medsiglip.answers.answer import Removed
+from medsiglip.answers.answer import RemovedName
 from medsiglip.answers.reports import (
     HeldBack,
     Route,
@@ -74,10 +74,10 @@ def add_routes(archive: OpenedArchive, file: AnyPath) -> RouteDetailList:
     return RouteDetailList(routes=tuple(stored))
 
 
-def remove_route(archive: OpenedArchive, name: str) -> Removed:
+def remove_route(archive: OpenedArchive, name: str) -> RemovedName:
     """Remove a routing rule; its drafts stay."""
     archive.index.routing_rules.remove(name)
-    return Removed(name=name, removed=True)
+    return RemovedName(name=name, removed=True)
 
 
 def export_routes(archive: OpenedArchive, out: AnyPath) -> dict[str, Any]:
@@ -184,6 +184,6 @@ def _described(route: RoutingRule, counts: Mapping[tuple[str, str], int]) -> dic
         "rule": dict(route.rule),
         "sent": counts.get((route.name, "sent"), 0),
         "held": counts.get((route.name, "held"), 0),
-        "created_at": route.created_at.isoformat(),
-        "updated_at": route.updated_at.isoformat(),
+        "created_at": route.created_at,
+        "updated_at": route.updated_at,
     }

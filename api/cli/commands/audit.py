@@ -17,7 +17,7 @@ def verify(
         typer.Option(metavar="SEQUENCE:HASH", help="A head noted earlier, which the trail must still hold."),
     ] = None,
 ) -> None:
-    """Compute the trail's chain of hashes anew; the exit code is 1 when it is broken.
+    """Compute the trail's chain of hashes again; the exit code is 1 when it is broken.
 
     A trail whose end was cut off is whole in itself: keep the head elsewhere and give it with --head.
 

@@ -74,7 +74,7 @@ def verify(context: typer.Context) -> None:
 
 
 def rebuild(context: typer.Context) -> None:
-    """Build the search index anew from the stored vectors.
+    """Rebuild the search index from the stored vectors.
 
     \b
     Example: medsiglip index rebuild

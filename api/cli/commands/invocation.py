@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from medsiglip.answers.answer import Answer
     from medsiglip.api.archive.archive import Archive
+    from medsiglip.api.cli.presentation.tables import Payload
     from medsiglip.api.settings import Settings, TracedSettings
-
-Payload = Mapping[str, Any]
 
 
 @dataclass(slots=True)

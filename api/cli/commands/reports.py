@@ -37,7 +37,7 @@ class DraftStatus(StrEnum):
 def draft(
     context: typer.Context,
     study: Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID.")],
-    route: Annotated[str | None, typer.Option(help="Draft as this route says.")] = None,
+    route: Annotated[str | None, typer.Option(help="Use the generator and options of this route.")] = None,
     generator: Annotated[
         str | None, typer.Option(help="A generator of generators.toml [the route's, else evidence-only].")
     ] = None,
@@ -76,7 +76,7 @@ def show(context: typer.Context, draft_id: DraftId) -> None:
 
 def list_drafts(
     context: typer.Context,
-    status: Annotated[DraftStatus | None, typer.Option(help="Only those that stand so.")] = None,
+    status: Annotated[DraftStatus | None, typer.Option(help="Only drafts with this status.")] = None,
     study: Annotated[str | None, typer.Option(metavar="UID", help="Only those of a study.")] = None,
     words: Annotated[
         str | None, typer.Option(help="Only those whose text, or study's report, holds these words.")
@@ -123,7 +123,7 @@ def edit(
     ],
     revision: Revision = None,
 ) -> None:
-    """Put your own text in place of a draft's; the difference is kept, and the text is checked anew.
+    """Put your own text in place of a draft's; the difference is kept, and the text is checked again.
 
     \b
     Example: medsiglip report edit 0f8fad5bd9cb469fa16570867728950e --text corrected.txt
@@ -142,7 +142,7 @@ def edit(
 def reject(
     context: typer.Context,
     draft_id: DraftId,
-    reason: Annotated[str, typer.Option(help="Why.")],
+    reason: Annotated[str, typer.Option(help="Reason for the rejection.")],
     revision: Revision = None,
 ) -> None:
     """Reject a draft; it is kept with the reason.
@@ -187,8 +187,8 @@ def import_texts(
         Path, typer.Argument(metavar="CSV", help="Columns study_instance_uid and report.", readable=False)
     ],
 ) -> None:
-    """Store the report texts that came with the cases, to be found by words and told of similar cases. They
-    are kept as they are, so they should name nobody.
+    """Store the report texts that came with the cases, to be searched by words and shown with similar cases.
+    They are stored unchanged, so they must not contain names.
 
     \b
     Example: medsiglip report import reports.csv

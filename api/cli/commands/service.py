@@ -14,7 +14,7 @@ from medsiglip.api.cli.commands.invocation import Invocation, invocation
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from medsiglip.api.cli.commands.invocation import Payload
+    from medsiglip.api.cli.presentation.tables import Payload
 
 
 def serve(
@@ -108,7 +108,7 @@ _WORKER = ("worker", "--until-input-ends")
 
 @contextmanager
 def _logged(run: Invocation) -> Iterator[None]:
-    """What servers say goes to standard error, also without --debug."""
+    """Send the logs of a server to standard error, also without --debug."""
     from medsiglip.api.http.request_log import configure_logging
 
     former = logging.root.manager.disable

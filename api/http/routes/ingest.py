@@ -52,8 +52,6 @@ def _start(
     if sent is None or not sent.files:
         parameters = _of_path(request, question.fields)
     else:
-        if question.fields.metadata is not None:
-            raise ServiceError("one-of", "with files the metadata must come as a file, too.")
         metadata = sent.others.get("metadata")
         # With a CSV the files are listed one by one, for the CSV itself is no picture.
         paths = [str(sent.folder)] if metadata is None else [str(file) for file in sent.files]

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from medsiglip.answers.answer import Removed
+from medsiglip.answers.answer import RemovedName
 from medsiglip.answers.figures import Probe, ProbeList
 from medsiglip.answers.jobs import Job
 from medsiglip.answers.questions import Prediction
@@ -88,7 +88,7 @@ def get_probe(archive: ServedArchive, name: NamePath, _caller: Reader) -> Probe:
 
 
 @router.delete("/{name}", operation_id="delete_probe")
-def delete_probe(archive: ServedArchive, name: NamePath, _caller: Trainer) -> Removed:
+def delete_probe(archive: ServedArchive, name: NamePath, _caller: Trainer) -> RemovedName:
     """Remove a probe for good."""
     return archive.delete_probe(name)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
 from medsiglip.answers.jobs import Job
-from medsiglip.answers.reports import Report, ReportList, ReportStatus
+from medsiglip.answers.reports import Report, ReportFormat, ReportList, ReportStatus
 from medsiglip.api.http import auditing
 from medsiglip.api.http.job_submission import IdempotencyKey, accepted, submit
 from medsiglip.api.http.routes.dependencies import Reader, Reporter, ServedArchive
@@ -21,7 +21,6 @@ _FILES: dict[str, Any] = {
         f"application/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in ("dicom", "pdf")
     },
 }
-FileFormat = Literal["sr", "pdf", "fhir", "markdown", "dicom-pdf"]
 
 
 @router.post("", status_code=202, response_model=Job)
@@ -122,7 +121,7 @@ def export_report(
     archive: ServedArchive,
     draft_id: str,
     caller: Reporter,
-    format: Annotated[FileFormat, Query()] = "markdown",
+    format: Annotated[ReportFormat, Query()] = "markdown",
 ) -> Response:
     """The draft as a file, marked as machine-drafted until it is accepted."""
     from medsiglip.api.archive.drafts.reports import exported

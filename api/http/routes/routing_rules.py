@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 
-from medsiglip.answers.answer import Removed
+from medsiglip.answers.answer import RemovedName
 from medsiglip.answers.reports import RouteDetail, RouteList, RouteRun, RouteTest
 from medsiglip.api.http import auditing
 from medsiglip.api.http.routes.dependencies import Admin, Reporter, ServedArchive
@@ -41,7 +41,7 @@ def put_route(request: Request, archive: ServedArchive, name: Name, rule: Rule, 
 
 
 @router.delete("/{name}")
-def remove_route(request: Request, archive: ServedArchive, name: Name, caller: Admin) -> Removed:
+def remove_route(request: Request, archive: ServedArchive, name: Name, caller: Admin) -> RemovedName:
     """Remove a routing rule; its drafts stay."""
     removed = archive.remove_route(name)
     auditing.record(request, "route", route=name)

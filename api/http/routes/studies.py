@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 
-from medsiglip.answers.cases import Removal, StudyDetail, StudyList
+from medsiglip.answers.cases import Removal, StudyDetail, StudyPage
 from medsiglip.api.archive.queries import studies_to_forget
 from medsiglip.api.http import auditing
 from medsiglip.api.http.redaction import redact
@@ -18,7 +18,7 @@ PatientKey = Annotated[str, Path(min_length=1, max_length=64, pattern="^[0-9A-Za
 
 
 @router.get(
-    "/studies", operation_id="list_studies", response_model=StudyList, response_model_exclude_unset=True
+    "/studies", operation_id="list_studies", response_model=StudyPage, response_model_exclude_unset=True
 )
 def list_studies(
     request: Request,
@@ -32,7 +32,7 @@ def list_studies(
     studies = archive.studies(where).studies
     page = studies[offset:] if limit is None else studies[offset : offset + limit]
     auditing.record(request, "list", [one.study_instance_uid for one in page])
-    return redact(StudyList(studies=page, total=len(studies)).to_json(), caller)
+    return redact(StudyPage(studies=page, total=len(studies)).to_json(), caller)
 
 
 @router.get(

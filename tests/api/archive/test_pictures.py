@@ -78,6 +78,23 @@ def test_pngs_are_what_the_model_is_shown(phantoms: Phantoms, tmp_path: Path) ->
     assert [json.loads(line) for line in lines] == [image]
 
 
+def test_slices_of_a_volume_are_limited(phantoms: Phantoms, tmp_path: Path) -> None:
+    series = sorted(phantoms.dicom.rglob("*.dcm"))
+    folder = next(file.parent for file in series if len(list(file.parent.glob("*.dcm"))) > 3)
+    count = len(list(folder.glob("*.dcm")))
+    for command in ("render", "embed"):
+        for limit, expected in ((2, 2), ("all", count)):
+            out = tmp_path / f"{command}-{limit}{'' if command == 'render' else '.parquet'}"
+            answer = run(
+                *("--home", tmp_path / "home", "--json", command, folder, "--out", out),
+                *("--max-slices", limit, "--magnification", 5),
+            ).json
+            found = answer["images"] if command == "embed" else len(answer["images"])
+            assert found == expected
+    refused = run("--json", "render", folder, "--out", tmp_path / "none", "--max-slices", "few")
+    assert (refused.code, refused.error["code"]) == (2, "usage")
+
+
 def test_a_parquet_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     schema = pa.schema([("number", pa.int32())])
     path = tmp_path / "table.parquet"

@@ -149,10 +149,10 @@ def test_server_and_worker_share_a_home_and_a_database(project: Project) -> None
 def test_a_wrong_password_is_a_sentence(project: Project) -> None:
     project.places["database_password"].write_text("another word\n")
     assert project.start("api").wait(60) == 1
-    page = project.log("api")
-    assert "(database-unreachable)" in page
-    assert "Traceback" not in page
-    assert "another word" not in page
+    log = project.log("api")
+    assert "(database-unreachable)" in log
+    assert "Traceback" not in log
+    assert "another word" not in log
 
 
 def metrics_to_watch() -> set[str]:
@@ -164,5 +164,5 @@ def metrics_to_watch() -> set[str]:
 
 
 def owner(project: Project) -> str:
-    """The URL of the database for one who is asked for no password."""
+    """The URL of the database for a login without a password."""
     return f"postgresql+psycopg://tester@{project.database}"

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -41,6 +42,7 @@ from tests.container_files import compose
 from tests.documents import PAGES, Block, blocks, commands, script
 from tests.repository import ROOT
 
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 FOLLOWED = {
     "readme": ("README.md",),
     "ingest": ("docs/index.md", "docs/ingest.md"),
@@ -79,7 +81,7 @@ class Reader:
 
     @property
     def archive(self) -> Path:
-        """Where the archive is unless something else is said."""
+        """The default home."""
         return self.home / ".local/share/medsiglip"
 
     def follow(self, name: str) -> str:
@@ -282,6 +284,10 @@ def test_what_is_not_run_names_what_there_is(block: Block) -> None:
                 assert all(word in services for word in words[3:] if not word.startswith("--")), line
             if words[2] == "exec" and words[4] == "medsiglip":
                 parsed(words[5:])
+        elif words[:2] == ["pip", "install"]:
+            extras = re.findall(r"\[(\w+)\]", line)
+            assert extras, line
+            assert set(extras) <= set(PROJECT["optional-dependencies"]), line
 
 
 def parsed(words: list[str]) -> None:

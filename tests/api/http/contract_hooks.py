@@ -42,8 +42,8 @@ def _mixed(values: Any, percent: int) -> Any:
 
 
 def _chosen(name: str, value: Any, percent: int) -> Any:
-    """A known value for `percent` of those that are checksum, always the same for the same. What is checksum
-    to be refused stays.
+    """A known value in place of `percent` % of the generated values; the choice depends only on the value.
+    What was generated to be refused stays.
     """
     known, checksum = KNOWN.get(name), zlib.crc32(repr(value).encode("utf-8", "replace"))
     is_valid = (

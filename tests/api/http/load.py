@@ -36,11 +36,11 @@ class Seen:
 
     @property
     def all_seconds(self) -> list[float]:
-        """The number of answers of all kinds."""
+        """Seconds of all answers, of every kind."""
         return [one for kind in self.seconds.values() for one in kind]
 
     def percentile(self, percent: float) -> float:
-        """Of all answers, in seconds."""
+        """A percentile of `all_seconds`."""
         return float(np.percentile(self.all_seconds, percent))
 
     def summary(self) -> str:
@@ -66,8 +66,8 @@ class Work:
 
 
 def run_load(make: Callable[[], Client], work: Work, *, clients: int, seconds: float, seed: int = 0) -> Seen:
-    """So many clients ask, each as soon as it was answered, and one more sends files all the while. `make`
-    gives a client that does not try again by itself.
+    """`clients` threads send requests back to back, and one more uploads files. `make` gives a client that
+    does not try again by itself.
     """
     seen, until = Seen(), time.monotonic() + seconds
     threads = [

@@ -1,6 +1,4 @@
-"""Failures from outside: one clear message, the right exit code, and the archive as it
-was.
-"""
+"""Failures from outside: one clear message, the right exit code, and an unchanged archive."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ with client as client, path.open("rb") as first, path.open("rb") as second:
     found = search.sync(
         client=client, body=SearchFilesBody(file=[File(payload=second, file_name="case.dcm")], k=3)
     )
-    told = search.sync(client=client, body=SearchJsonSearchQuestion(text="effusion", k=2))
+    by_text = search.sync(client=client, body=SearchJsonSearchQuestion(text="effusion", k=2))
     vectors = embed.sync(client=client, body=EmbeddingsQuestion(model="", input_=["a", "b"]))
     job = ingest.sync(client=client, body=IngestJsonIngestQuestion(path=os.environ["FOLDER"]))
     unknown = get_job.sync("0" * 32, client=client)
@@ -49,7 +49,7 @@ with client as client, path.open("rb") as first, path.open("rb") as second:
         "studies": [one.study_instance_uid for one in studies],
         "images": len(study.images),
         "labels": [one.label for one in scored.scores],
-        "hits": [len(found.hits), len(told.hits)],
+        "hits": [len(found.hits), len(by_text.hits)],
         "score": found.hits[0].score,
         "dimension": [len(one.embedding) for one in vectors.data],
         "job": get_job.sync(job.id, client=client).kind,
@@ -63,14 +63,14 @@ with client as client, path.open("rb") as first, path.open("rb") as second:
 def generated(service: LiveService, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("client")
     command = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"]
-    told = subprocess.run(
+    generator = subprocess.run(
         [*command, "--url", f"{service.url}/openapi.json", "--output-path", folder / "generated"],
         capture_output=True,
         text=True,
         check=True,
     )
     # The generator supports neither multipart/related nor responses that are pictures or lines of JSON.
-    lines = (told.stdout + told.stderr).splitlines()
+    lines = (generator.stdout + generator.stderr).splitlines()
     left_out = [line for line in lines if line.startswith("WARNING")]
     assert sorted(line.split()[3] for line in left_out) == [
         "/dicom-web/studies",
@@ -93,15 +93,15 @@ def test_a_generated_client_works(service: LiveService, generated: Path, phantom
     }
     ran = subprocess.run([sys.executable, "-c", USE], env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    told = json.loads(ran.stdout)
+    answer = json.loads(ran.stdout)
     with service.client() as client:
-        assert told["model"] == client.info()["model"]
-        assert sorted(told["studies"]) == sorted(one.study_instance_uid for one in client.studies())
-    assert told["images"] >= 1
-    assert sorted(told["labels"]) == ["chest", "mole"]
-    assert told["hits"] == [3, 2]
-    assert told["score"] <= 1
-    assert len(set(told["dimension"])) == 1
-    assert told["job"] == "ingest"
-    assert told["listed"]
-    assert told["problem"] == "unknown-job"
+        assert answer["model"] == client.info()["model"]
+        assert sorted(answer["studies"]) == sorted(one.study_instance_uid for one in client.studies())
+    assert answer["images"] >= 1
+    assert sorted(answer["labels"]) == ["chest", "mole"]
+    assert answer["hits"] == [3, 2]
+    assert answer["score"] <= 1
+    assert len(set(answer["dimension"])) == 1
+    assert answer["job"] == "ingest"
+    assert answer["listed"]
+    assert answer["problem"] == "unknown-job"

@@ -66,8 +66,8 @@ def test_long_queries_below_the_limit_and_many_requests_on_one_connection_are_an
 ) -> None:
     with service.http() as http:
         for size in (10, 60_000, 20, 60_000, 30):
-            refusals = http.get("/healthz", params={"x": "a" * size})
-            assert refusals.status_code == 200
+            response = http.get("/healthz", params={"x": "a" * size})
+            assert response.status_code == 200
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:

@@ -73,7 +73,7 @@ _SCRIPTS = {
 
 @dataclass
 class Planted:
-    """`words` may be told by nobody, `path_words` only where paths may be told; `paths` are all files."""
+    """`words` must appear nowhere, `path_words` only where paths may appear; `paths` are all files."""
 
     folder: Path
     words: set[str] = field(default_factory=set)

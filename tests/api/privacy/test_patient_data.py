@@ -150,7 +150,7 @@ def write(
 
 @pytest.fixture(scope="module")
 def ingested(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Ran]]:
-    """The home of a mode after an ingest, and what the command line said."""
+    """The home of a mode after an ingest, and the output of the command."""
     homes: dict[str, tuple[Path, Ran]] = {}
 
     def home(phi: str) -> tuple[Path, Ran]:

@@ -20,7 +20,7 @@ def test_neither_the_order_nor_the_grouping_shows() -> None:
         assert agree(expected, *records) == expected
 
 
-def test_what_is_said_of_another_patient_does_not_count() -> None:
+def test_values_of_another_patient_do_not_count() -> None:
     other = StudyRecord("2.25.1", "a", "M", 1.0, "1999-01-01", "abdomen")
     assert agree(RECORDS[0], other) == RECORDS[0]
 

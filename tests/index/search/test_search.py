@@ -210,7 +210,7 @@ def test_a_filter_that_nothing_passes_gives_no_hits(index: CaseIndex) -> None:
         (np.ones((2, DIMENSION)), {"exclude_patients": ["one"]}, "exclude"),
     ],
 )
-def test_a_bad_query_is_said_so(
+def test_a_bad_query_is_refused(
     index: CaseIndex, queries: np.ndarray, options: dict[str, Any], message: str
 ) -> None:
     index.add([make_bundle(1, 1)], unit_vectors(1))
@@ -233,3 +233,30 @@ def test_a_sample_is_of_the_level_asked_for_and_of_nobody_left_out(index: CaseIn
         assert sorted(map(tuple, others)) == sorted(map(tuple, np.array(kept)))
     assert 0 < len(index.sample_vectors(5)) <= 5
     assert len(index.sample_vectors(5, exclude_patient="nobody")) == len(index.sample_vectors(5))
+
+
+def test_a_shard_that_was_missing_at_first_is_found_later(
+    index: CaseIndex, home: Path, catalogue: Catalogue
+) -> None:
+    """The vectors come from a snapshot and one shard, whose file is put back after a search has missed it."""
+    vectors = unit_vectors(62, 1)
+    index.add([make_bundle(study, 3) for study in range(20)], vectors[:60])
+    index.rebuild()
+    before = set((home / "vectors").rglob("*.parquet"))
+    index.add([make_bundle(50, 2)], vectors[60:])
+    (shard,) = set((home / "vectors").rglob("*.parquet")) - before
+    with catalogue.open(home) as again:
+        aside = shard.rename(home / "aside.parquet")
+        with pytest.raises(CatalogError) as caught:
+            again.search(vectors[60:61])
+        assert caught.value.code == "missing-shard"
+        aside.rename(shard)
+        found = {level: again.search(vectors, k=62, level=level) for level in LEVELS}
+        with catalogue.open(home) as afresh:
+            assert found == {level: afresh.search(vectors, k=62, level=level) for level in LEVELS}
+        again.remove_study("2.25.3")
+        for level in LEVELS:
+            (hits,) = again.search(vectors[60:61], k=62, level=level)
+            assert "2.25.3" not in {hit.study_instance_uid for hit in hits}
+            assert hits[0].study_instance_uid == "2.25.50"
+        assert again.verify().problems == ()

@@ -160,7 +160,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("made", [True, False])
-def test_a_home_that_cannot_be_written_is_said(open_folder: Path, made: bool) -> None:
+def test_a_home_that_cannot_be_written_is_reported(open_folder: Path, made: bool) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     home = open_folder / "home"

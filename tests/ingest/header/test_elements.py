@@ -13,12 +13,12 @@ from pydicom import dcmread
 from pydicom.multival import MultiValue
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from medsiglip.ingest.dicom.transfer_syntaxes import DEFLATED
 from medsiglip.ingest.header.elements import pydicom_elements, read_elements
 from medsiglip.ingest.header.fast_header import fast_elements
 from medsiglip.ingest.header.header_values import (
     COMPLETE,
     CUT,
-    DEFLATED,
     KEYWORDS,
     META_KEYWORDS,
     PIXELS,

@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from medsiglip.ingest.dicom.transfer_syntaxes import DEFLATED
 from medsiglip.ingest.errors import DecodeError, HeaderRefusedError
 from medsiglip.ingest.header import fast_header
 from medsiglip.ingest.header.elements import pydicom_elements, read_elements
 from medsiglip.ingest.header.fast_header import MAX_DEPTH, fast_elements
-from medsiglip.ingest.header.header_values import CUT, DEFLATED, PIXELS, wanted_elements
+from medsiglip.ingest.header.header_values import CUT, PIXELS, wanted_elements
 from medsiglip.ingest.pixels import dataset_file
 from medsiglip.ingest.pixels.decode import open_dataset
 from medsiglip.ingest.privacy.quiet import quiet

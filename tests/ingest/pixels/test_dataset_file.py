@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
+from medsiglip.ingest.dicom.transfer_syntaxes import DEFLATED
 from medsiglip.ingest.errors import HeaderRefusedError
-from medsiglip.ingest.header.header_values import DEFLATED
 from medsiglip.ingest.pixels import dataset_file
 from medsiglip.ingest.pixels.dataset_file import read_dataset
 from tests.ingest.read_files import headers_of

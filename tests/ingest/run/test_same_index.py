@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.ingest.render.renderings import version_of
 from medsiglip.ingest.run.pipeline import IngestOptions, ingest
 from medsiglip.ingest.units.plan import PlanOptions
 from tests.ingest.mixed_corpus import write_everything
@@ -100,6 +101,12 @@ def whole(corpus: Any, new_home: Any, run: Any) -> Any:
     """The home and the totals of a run that nothing disturbs."""
     home = new_home("whole")
     return home, run(home, corpus, workers=1)
+
+
+def test_every_rendering_that_is_stored_has_a_version(whole: Any) -> None:
+    stored = {image["rendering"] for image in content(whole[0])[0]["images"].values()}
+    assert {"colour", "ct-rgb-3window", "picture"} <= stored
+    assert {version_of(name) for name in stored} == {1}
 
 
 @pytest.mark.parametrize("workers", [2, 4])

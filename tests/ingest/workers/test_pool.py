@@ -50,7 +50,7 @@ def test_a_worker_renders_what_this_process_renders(tmp_path: Path, worker: Any,
 def test_inputs_stay_as_they_are_when_the_worker_renders_on(
     tmp_path: Path, worker: Any, write_series: Any
 ) -> None:
-    """The shared is used again, and grows for a longer series."""
+    """The shared memory is used again, and grows for a longer series."""
     for number, count in enumerate((2, 5, 3)):
         write_series(tmp_path, count, uid=50 + number)
     units = plan(headers_of(tmp_path))

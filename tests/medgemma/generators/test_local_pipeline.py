@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from medsiglip.medgemma.errors import DraftError
-from medsiglip.medgemma.generators.local_pipeline import LocalOptions, LocalPipeline
+from medsiglip.medgemma.generators.local_pipeline import LocalOptions, LocalPipeline, _inputs
 from medsiglip.medgemma.prompting.budget import Budget, estimate_tokens
 from medsiglip.medgemma.prompting.prompts import Prompt
 from tests.medgemma.shown_studies import PICTURES, THREE, prompt_of
@@ -55,6 +55,8 @@ def test_a_study_is_drafted_within_the_budget(pipeline: LocalPipeline, kind: str
     reply = pipeline.generate(prompt)
     assert reply.prompt_tokens is not None
     assert reply.completion_tokens is not None
+    assert pipeline._loaded is not None
+    assert reply.prompt_tokens == _inputs(pipeline._loaded, prompt)["input_ids"].shape[1]
     assert reply.prompt_tokens <= prompt.prompt_tokens
     assert reply.finish_reason == ("length" if reply.completion_tokens == 20 else "stop")
     assert pipeline.generate(prompt).text == reply.text

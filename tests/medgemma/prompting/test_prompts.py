@@ -20,8 +20,8 @@ from medsiglip.medgemma.prompting.prompts import (
     data_lines,
     one_line,
     template_for,
-    templates,
 )
+from medsiglip.medgemma.prompting.template import templates
 from medsiglip.medgemma.records import SimilarCase
 from tests.medgemma.shown_studies import PRIOR, images, prompt_of, study
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 from datetime import UTC, datetime
 
 import pytest
 from pydantic import ValidationError
 
+import medsiglip.answers
 from medsiglip.answers.answer import Answer
 from medsiglip.answers.figures import LabelFigures
 from medsiglip.answers.questions import ClassifyAnswer, Hit, Score
@@ -59,6 +62,9 @@ def test_what_json_lacks_becomes_null_and_a_time_becomes_text() -> None:
 
 
 def test_every_answer_describes_itself() -> None:
+    for module in pkgutil.iter_modules(medsiglip.answers.__path__, "medsiglip.answers."):
+        importlib.import_module(module.name)
+
     def below(kind: type[Answer]) -> list[type[Answer]]:
         return [one for each in kind.__subclasses__() for one in (each, *below(each))]
 

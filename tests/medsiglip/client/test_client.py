@@ -9,6 +9,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -228,3 +229,12 @@ def test_openai_s_own_client_gets_vectors(service: LiveService, client: Client) 
             assert np.allclose(vectors, client.embed_texts(["pleural effusion", "skin"]), atol=1e-6)
         with pytest.raises(openai.NotFoundError):
             asking.embeddings.create(model="text-embedding-3-small", input="skin")
+
+
+@pytest.mark.parametrize("content", [{"id": "1"}, {"id": "1", "kind": "ingest", "status": "unheard-of"}])
+def test_an_answer_of_another_form_is_an_error_of_the_client_s_own(content: dict[str, str]) -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=content))
+    with Client("http://service", transport=transport) as client, pytest.raises(ApiError) as raised:
+        client.job("1")
+    assert raised.value.code == "unexpected-answer"
+    assert "update the client" in str(raised.value)

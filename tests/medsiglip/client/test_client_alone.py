@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
@@ -67,7 +68,10 @@ def top_level(one: Distribution) -> Iterator[Path]:
 def places(tmp_path: Path) -> list[Path]:
     """A folder of links to what the requirements name, and one that holds the package without the rest."""
     lines = (ROOT / "requirements-client.txt").read_text().splitlines()
-    names = [Requirement(line).name for line in lines if line and not line.startswith("#")]
+    wanted = [line for line in lines if line and not line.startswith("#")]
+    names = [Requirement(line).name for line in wanted]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(wanted) <= set(project["dependencies"])
     assert sorted(names) == ["httpx", "pydantic"]
     libraries, package = tmp_path / "libraries", tmp_path / "package"
     libraries.mkdir()
@@ -95,4 +99,5 @@ def test_it_asks_a_live_service(service: LiveService, phantoms: Phantoms, places
         studies = sorted(one.study_instance_uid for one in client.studies())
     assert f'"studies": {studies}'.replace("'", '"') in ran.stdout
     assert '"unchanged": 1' in ran.stdout
+    assert '"best": "' in ran.stdout
     assert '"hits": 3' in ran.stdout

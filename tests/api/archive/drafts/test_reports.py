@@ -166,8 +166,15 @@ def test_every_command_of_reports_answers(own_home: Home, tmp_path: Path) -> Non
     made = own_home.run("report", "draft", uid).json
     assert own_home.run("report", "show", made["id"]).json["text"] == made["text"]
     assert [one["id"] for one in own_home.run("report", "list").json["reports"]] == [made["id"]]
+    for options in (("--study", uid), ("--words", "effusion"), ("--limit", 1), ("--status", "draft")):
+        assert [one["id"] for one in own_home.run("report", "list", *options).json["reports"]] == [made["id"]]
+    for options in (("--study", "1.2.3"), ("--words", "zebra"), ("--status", "rejected")):
+        assert own_home.run("report", "list", *options).json["reports"] == []
     words = tmp_path / "words.txt"
     words.write_text("No effusion.")
+    for decision in (("accept",), ("edit", "--text", words), ("reject", "--reason", "late")):
+        stale = own_home.run("report", decision[0], made["id"], *decision[1:], "--revision", 9)
+        assert stale.error["code"] == "draft-changed"
     assert own_home.run("report", "edit", made["id"], "--text", words).json["status"] == "edited"
     assert own_home.run("report", "accept", made["id"]).json["status"] == "accepted"
     again = own_home.run("report", "accept", made["id"])

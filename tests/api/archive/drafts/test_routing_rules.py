@@ -35,7 +35,7 @@ ROUTES: dict[str, dict[str, Any]] = {
 
 
 def expected_studies(archive: Archive, phantoms: tuple[WrittenStudy, ...]) -> dict[str, set[str]]:
-    """By what was phantoms, and by what `classify` says of each radiograph."""
+    """The studies that each rule should send: by anatomy, and by the scores of `classify`."""
     breasts = {study.study_instance_uid for study in phantoms if study.anatomy == "mammogram"}
     effusions = set()
     for uid in [study.study_instance_uid for study in phantoms if study.anatomy == "chest-xray"]:
