@@ -86,10 +86,19 @@ class Archive:
         if former is not None:
             former.close()
 
+    def retire(self) -> None:
+        """Keep no reader open from now on; members are still read. An archive that is freed with this one may
+        return its reader later.
+        """
+        with self._lock:
+            self._is_gone = True
+            idle, self._idle = self._idle, None
+        if idle is not None:
+            idle.close()
+
     def __del__(self) -> None:
-        self._is_gone = True  # an inner archive that is freed with it may still return its reader
-        if getattr(self, "_idle", None) is not None:
-            cast(InflatedFile, self._idle).close()
+        if hasattr(self, "_lock"):
+            self.retire()
 
 
 class _Section(io.RawIOBase):
@@ -188,10 +197,12 @@ def _hold(key: tuple[str, int, int], make: Callable[[], Archive]) -> Archive:
         archive = _held.get(key)
         if archive is None:
             archive = _held[key] = make()
-            while len(_held) > _HELD_ARCHIVES:
-                _held.popitem(last=False)
         _held.move_to_end(key)
-        return archive
+        former = [_held.popitem(last=False)[1] for _ in range(len(_held) - _HELD_ARCHIVES)]
+    # At once and not when the last reference goes: the traceback of an error can hold one for long.
+    for one in former:
+        one.retire()
+    return archive
 
 
 def listing_hash(members: Iterable[tuple[str, int]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from medsiglip.ingest.errors import IngestError
 from medsiglip.ingest.files import archive_listing
 from medsiglip.ingest.files import walk as walk_module
-from medsiglip.ingest.files.source import open_source, source_status
+from medsiglip.ingest.files.source import archive_at, open_source, source_status
 from tests.ingest.files.archive_cases import KINDS, codes, content, count_inflated, names, pack, packed
 
 
@@ -118,3 +119,23 @@ def test_a_name_of_a_member_cannot_pass_for_a_path_into_another(tmp_path: Path) 
     assert names(path) == ["in.zip!/a", "in.zip_/a", "b!"]
     with open_source(f"{path}!/in.zip!/a") as file:
         assert file.read() == b"inside"
+
+
+def test_an_archive_that_is_no_longer_held_keeps_no_file_open(tmp_path: Path) -> None:
+    outer = pack(tmp_path / "x.tgz", {"in.tar.gz": packed("tar.gz", {"a": content(1)}, tmp_path)})
+    with open_source(f"{outer}!/in.tar.gz!/a") as file:
+        file.read(10)
+    # The traceback of an error refers to its archive for as long as the error is kept.
+    held = archive_at(f"{outer}!/in.tar.gz"), archive_at(str(outer))
+    assert str(outer) in open_files()
+    for number in range(9):
+        names(pack(tmp_path / f"{number}.zip", {"a": b"a"}))
+    assert str(outer) not in open_files()
+    with held[0].open("a") as file:
+        assert file.read() == content(1)
+    assert str(outer) not in open_files()
+
+
+def open_files() -> set[str]:
+    folder = Path("/proc/self/fd")
+    return {os.readlink(link) for link in folder.iterdir() if link.is_symlink()}
