@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench checkpoint kill-test jobs-test routing-test statements-test contract load-test steady fuzz parity clean
+.PHONY: help install demo serve test lint bench checkpoint kill-test crash-test jobs-test routing-test statements-test contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## synthetic studies -> DICOM -> ingest -> zero-shot, retrieval and probe tables, offline
 	$(BIN)/medsiglip demo
 
+# Two processes on two cores: threads of their own would wait for each other, and spin.
+test: export OMP_NUM_THREADS ?= 1
 test: $(INSTALLED) ## all tests (set MEDSIGLIP_TEST_DATA to include those on real files)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
@@ -46,6 +48,9 @@ checkpoint: $(INSTALLED) ## synthesise phantoms and train the tiny model anew (u
 
 kill-test: $(INSTALLED) ## twenty ingests killed with SIGKILL at random moments, each repaired by a plain re-run
 	$(BIN)/python -m pytest -m campaign tests/api/jobs/test_kill.py
+
+crash-test: $(INSTALLED) ## a process that dies at every single step of a write, on SQLite and PostgreSQL
+	$(BIN)/python -m pytest -m campaign tests/index/storage/test_crash.py
 
 jobs-test: $(INSTALLED) ## two servers and their workers on one PostgreSQL, killed now and then (three minutes)
 	$(BIN)/python -m pytest -m campaign -s tests/api/jobs/test_job_campaign.py

@@ -1,4 +1,6 @@
-"""The wheel, installed beside nothing but the libraries, in a folder that holds modules of a user's own."""
+"""The wheel, installed beside nothing but the libraries: commands that run in a folder with a user's Python
+files import none of them, in any process.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +10,28 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
+import numpy as np
+import psutil
 import pytest
+from PIL import Image
 
-from tests.api.service_processes import Started
+from tests.api.service_processes import Started, eventually
 from tests.import_graph import PACKAGES
 from tests.repository import ROOT
 
-OWN = ("api.py", "index.py", "ingest.py", "numpy.py")
-# Each leaves its name behind, where it is run.
-MARK = "import pathlib\npathlib.Path(__file__).with_suffix('.ran').touch()\n"
+NAMES = ("api", "index", "ingest", "medgemma", "medsiglip", "numpy", "pickle", "random", "struct", "torch")
+# Names of our own that mean nothing to a library.
+OWN = {"api", "index", "ingest", "medgemma"}
+FILE = """
+open({mark!r}, "a").close()
+raise ImportError("a file of the current folder was imported")
+"""
+Start = Callable[..., Started]
 SCRIPT = """
 import json, sys
 from medsiglip import Archive, Client
@@ -63,14 +74,42 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def user(tmp_path: Path) -> Iterator[Path]:
-    """The folder of a user; none of the modules there has been run in the end."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    for name in OWN:
-        (folder / name).write_text(MARK)
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A user's folder, whose files have the names of modules; none of them has been run in the end."""
+    folder, marks = tmp_path / "current", tmp_path / "marks"
+    for one in (folder, marks):
+        one.mkdir()
+    for name in NAMES:
+        (folder / f"{name}.py").write_text(FILE.format(mark=str(marks / name)))
     yield folder
-    assert list(folder.glob("*.ran")) == []
+    assert [mark.name for mark in marks.iterdir()] == []
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """More files than an ingest reads in its own process, in a format that it leaves to worker processes."""
+    folder = tmp_path_factory.mktemp("pictures")
+    noise = np.random.default_rng(5).integers(0, 255, (16, 48, 48, 3), np.uint8)
+    for number, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(folder / f"{number}.jpg")
+    return folder
+
+
+@pytest.fixture
+def start(environment: Path, folder: Path, tmp_path: Path) -> Iterator[Start]:
+    """Starts the installed program in that folder, with no other folder to import from than its own."""
+    begun: list[Started] = []
+
+    def start(*words: object, **variables: str) -> Started:
+        given = {"PYTHONPATH": "", **variables}
+        program = [str(environment / "bin" / "medsiglip")]
+        one = Started(tmp_path / "home", tuple(map(str, words)), None, given, program=program, folder=folder)
+        begun.append(one)
+        return one
+
+    yield start
+    for one in begun:
+        one.end()
 
 
 def run(environment: Path, folder: Path, *words: object) -> str:
@@ -104,50 +143,71 @@ def test_the_wheel_holds_one_name(wheel: Path) -> None:
     assert inside - set(names) == set()
 
 
-def test_the_wheel_comes_from_where_it_was_installed(environment: Path, user: Path) -> None:
+def test_the_wheel_comes_from_where_it_was_installed(environment: Path, tmp_path: Path) -> None:
     code = "import medsiglip, medsiglip.index, medsiglip.ingest; print(medsiglip.index.__file__)"
-    (user / "numpy.py").unlink()
-    assert Path(run(environment, user, "python", "-c", code).strip()).is_relative_to(environment)
+    assert Path(run(environment, tmp_path, "python", "-c", code).strip()).is_relative_to(environment)
 
 
-def test_commands_work_in_a_folder_of_a_user_s_own_modules(
-    environment: Path, user: Path, phantom_file: Path
-) -> None:
-    home = ("--home", user / "home", "--model", "tiny", "--json")
-    report = json.loads(run(environment, user, "medsiglip", *home, "ingest", phantom_file))
-    assert report["embedded"] == 1
-    found = json.loads(run(environment, user, "medsiglip", *home, "search", "--text", "chest CT"))
-    assert len(found["hits"]) == 1
-    served = Started(
-        user / "home",
-        ("serve", "--port", "0"),
-        program=[str(environment / "bin" / "medsiglip")],
-        folder=user,
-        environment={"PYTHONPATH": ""},
-    )
-    try:
-        url = str(served.answer()["url"])
-        with httpx.Client(base_url=url, timeout=60) as client:
-            assert client.get("/v1/info").json()["index"]["images"] == 1
-            answer = client.post("/v1/search", json={"text": "chest CT"})
-            assert len(answer.raise_for_status().json()["hits"]) == 1
-    finally:
-        served.end()
-    shutil.rmtree(user / "home")
+def modules_of_children(started: Started) -> set[str]:
+    """What the processes below run with `-m`."""
+    found: set[str] = set()
+    for child in started.children():
+        try:
+            words = child.cmdline()
+        except psutil.NoSuchProcess:
+            continue
+        if "-m" in words:
+            found.add(words[words.index("-m") + 1])
+    return found
+
+
+def result(started: Started) -> Any:
+    """The JSON object of a command that ends well."""
+    out, _ = started.process.communicate(timeout=300)
+    assert started.process.returncode == 0, started.log.read_text()
+    return json.loads(out)
+
+
+def test_ingest_search_and_render(start: Start, pictures: Path, tmp_path: Path) -> None:
+    ingest = start("ingest", pictures, "--workers", "2")
+    eventually(lambda: "medsiglip.ingest.workers.worker" in modules_of_children(ingest))
+    report = result(ingest)
+    assert (report["files_embedded"], report["quarantined"]) == (16, [])
+    assert len(result(start("search", "--text", "a photograph", "-k", "3"))["hits"]) == 3
+    shown = result(start("render", pictures, "--out", tmp_path / "shown"))
+    assert len(shown["images"]) == 16
+
+
+def test_the_demonstration(start: Start) -> None:
+    assert result(start("demo", "--studies", "48"))["ingest"]["studies"] == 48
+
+
+def test_serve(start: Start, pictures: Path) -> None:
+    served = start("serve", "--host", "127.0.0.2", "--port", "0", MEDSIGLIP_INGEST_ROOTS=str(pictures))
+    url = str(served.answer()["url"])
+    assert url.startswith("http://127.0.0.2:")
+    with httpx.Client(base_url=url, timeout=60) as http:
+        eventually(lambda: http.get("/readyz").status_code == 200)
+        assert {"medsiglip.api.cli", "medsiglip.api.encoder.process"} <= modules_of_children(served)
+        job = http.post("/v1/ingest", json={"path": str(pictures)}).json()
+        eventually(lambda: http.get(f"/v1/jobs/{job['id']}").json()["status"] not in ("queued", "running"))
+        done = http.get(f"/v1/jobs/{job['id']}").json()
+        assert (done["status"], done["result"]["files_embedded"]) == ("done", 16)
+        hits = http.post("/v1/search", json={"text": "a photograph", "k": 3}).json()["hits"]
+        assert len(hits) == 3
+    served.process.terminate()
+    assert served.process.wait(60) == 0, served.log.read_text()
 
 
 def test_a_script_beside_a_user_s_own_modules_imports_ours(
-    environment: Path, user: Path, phantom_file: Path
+    start: Start, environment: Path, folder: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    """`numpy.py` is another matter: Python itself puts it before the library, for every program there."""
-    (user / "numpy.py").unlink()
-    run(environment, user, "medsiglip", "--home", user / "home", "--model", "tiny", "ingest", phantom_file)
-    (user / "script.py").write_text(SCRIPT)
-    client, images = json.loads(run(environment, user, "python", "script.py", user / "home"))
+    """Modules of the names of Python's or of libraries are another matter: Python puts the folder of a script
+    before them, for every program there.
+    """
+    assert result(start("ingest", pictures / "0.jpg"))["embedded"] == 1
+    for name in set(NAMES) - OWN:
+        (folder / f"{name}.py").unlink()
+    (folder / "script.py").write_text(SCRIPT)
+    client, images = json.loads(run(environment, folder, "python", "script.py", tmp_path / "home"))
     assert (client.split(".")[0], images) == ("medsiglip", 1)
-
-
-@pytest.fixture(scope="module")
-def phantom_file() -> Path:
-    """One slice of a phantom of chest CT."""
-    return ROOT / "tests" / "homes" / "query.dcm"

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pydicom
 import pytest
 
 from tests.api.conftest import Home, Phantoms, run
@@ -148,18 +149,13 @@ def test_evaluate_zero_shot_counts_only_what_the_prompts_fit(home: Home, phantom
     assert by_label["pneumothorax"]["positive"] == len(phantoms.with_label("pneumothorax"))
 
 
-def test_forget_needs_no_terminal_and_takes_everything_along(own_home: Home) -> None:
-    study = own_home.run("study", "list", "--where", "modality=CT").json["studies"][0]
-    removed = own_home.run("forget", "--study", study["study_instance_uid"]).json
-    assert removed["images"] == study["images"]
-    verified = own_home.run("index", "verify").json
-    assert verified["ok"]
-    assert verified["images"] == own_home.report["images"] - study["images"]
-    assert own_home.run("study", "show", study["study_instance_uid"]).error["code"] == "unknown-study"
-    patient = own_home.run("study", "list").json["studies"][0]["patient_key"]
-    assert own_home.run("forget", "--patient", patient, "--yes").json["studies"] >= 1
-    left = own_home.run("study", "list").json["studies"]
-    assert patient not in {study["patient_key"] for study in left}
+def test_evaluate_zero_shot_by_image(home: Home, phantoms: Phantoms) -> None:
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in phantoms.dicom.rglob("*.dcm")]
+    chest_ct = {uid for uid, labels in phantoms.by_study.items() if "nodule" in labels}
+    slices = [header for header in headers if header.StudyInstanceUID in chest_ct]
+    figures = home.run("evaluate", "zero-shot", "--prompts", "phantoms", "--level", "image").json
+    [nodule] = [label for label in figures["labels"] if label["label"] == "nodule"]
+    assert (figures["level"], nodule["n"]) == ("image", len(slices))
 
 
 HUMAN = [

@@ -46,6 +46,16 @@ def test_a_tuned_checkpoint_is_a_model_for_a_new_home(tmp_path: Path) -> None:
     assert found["space"] == report["space"]
 
 
+def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+    data, words = pairs(tmp_path / "data", 8), ("--epochs", 1, "--batch-size", 4, "--learning-rate", 1e-3)
+    weights = []
+    for number, seed in enumerate((5, 5, 6)):
+        out = tmp_path / f"tuned-{number}"
+        assert run("tune", "--data", data, "--out", out, "--seed", seed, *words).code == 0
+        weights.append((out / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1] != weights[2]
+
+
 def test_tuning_says_what_is_wrong_with_its_input(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     refused = run("--json", "tune", "--data", tmp_path / "empty", "--out", tmp_path / "out")

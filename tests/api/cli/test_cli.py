@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ def test_the_commands() -> None:
         *("report export", "report import", "route list", "route show", "route add", "route remove"),
         *("route test", "route run", "route export"),
     }
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    assert run("--version").out == f"medsiglip {metadata.version('medsiglip')}\n"
 
 
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
