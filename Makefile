@@ -24,11 +24,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## synthetic studies -> DICOM -> ingest -> zero-shot, retrieval and probe tables, offline
 	$(BIN)/medsiglip demo
 
-# Two processes on two cores: threads of their own would wait for each other, and spin. In the order of the folders
-# the longest files do not come last.
+# Two processes on two cores: threads of their own would wait for each other, and spin.
 test: export OMP_NUM_THREADS ?= 1
 test: $(INSTALLED) ## all tests (set MEDSIGLIP_TEST_DATA to include those on real files)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED) ## ruff, mypy --strict and the documentation's links
 	$(BIN)/ruff check .
