@@ -127,8 +127,8 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
         assert file.stem.lstrip("_") not in FORBIDDEN_NAMES, file
 
 
-def test_mypy_checks_every_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it is given; `make lint` runs it and compares the number again."""
+def test_mypy_is_given_every_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make lint` compares the number that it has checked."""
     monkeypatch.chdir(ROOT)
     expected = link_tree()
     sources, _ = process_options(list(CHECKED_FOLDERS))

@@ -36,7 +36,8 @@ class Archive:
         self._inner_landmarks: dict[str, Landmarks] = {}
         self._idle: InflatedFile | None = None
         self._is_gone = False
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may free an inner archive at any time, which returns its reader.
+        self._lock = threading.RLock()
         self._listing = list_members(path, size, open_packed, self._landmarks)
 
     @property
@@ -87,8 +88,8 @@ class Archive:
             former.close()
 
     def retire(self) -> None:
-        """Keep no reader open from now on; members are still read. An archive that is freed with this one may
-        return its reader later.
+        """Keep no reader open between reads from now on; members can still be read. A reader that is returned
+        later is closed.
         """
         with self._lock:
             self._is_gone = True

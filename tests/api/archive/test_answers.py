@@ -158,6 +158,20 @@ def test_evaluate_zero_shot_by_image(home: Home, phantoms: Phantoms) -> None:
     assert (figures["level"], nodule["n"]) == ("image", len(slices))
 
 
+def test_forget_needs_no_terminal_and_takes_everything_along(own_home: Home) -> None:
+    study = own_home.run("study", "list", "--where", "modality=CT").json["studies"][0]
+    removed = own_home.run("forget", "--study", study["study_instance_uid"]).json
+    assert removed["images"] == study["images"]
+    verified = own_home.run("index", "verify").json
+    assert verified["ok"]
+    assert verified["images"] == own_home.report["images"] - study["images"]
+    assert own_home.run("study", "show", study["study_instance_uid"]).error["code"] == "unknown-study"
+    patient = own_home.run("study", "list").json["studies"][0]["patient_key"]
+    assert own_home.run("forget", "--patient", patient, "--yes").json["studies"] >= 1
+    left = own_home.run("study", "list").json["studies"]
+    assert patient not in {study["patient_key"] for study in left}
+
+
 HUMAN = [
     ("ingest", "{dicom}"),
     ("search", "--text", "melanoma"),

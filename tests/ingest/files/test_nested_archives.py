@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import random
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,23 @@ def test_an_archive_that_is_no_longer_held_keeps_no_file_open(tmp_path: Path) ->
     with held[0].open("a") as file:
         assert file.read() == content(1)
     assert str(outer) not in open_files()
+
+
+def test_an_inner_archive_may_be_freed_while_its_outer_archive_is_at_work(tmp_path: Path) -> None:
+    """As the garbage collector does, in the thread that runs."""
+    path = pack(tmp_path / "x.tgz", {"in.tar.gz": packed("tar.gz", {"a": content(1)}, tmp_path)})
+    with open_source(f"{path}!/in.tar.gz!/a") as file:
+        file.read(10)
+    outer, inner = archive_at(str(path)), archive_at(f"{path}!/in.tar.gz")
+
+    def free() -> None:
+        with outer._lock:
+            inner.retire()
+
+    thread = threading.Thread(target=free, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 def open_files() -> set[str]:
