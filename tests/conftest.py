@@ -34,6 +34,20 @@ def test_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def test_cases() -> Path:
+    """The folder of small inputs with right answers that MEDSIGLIP_TEST_CASES names; without it the test is
+    skipped.
+    """
+    named = os.environ.get("MEDSIGLIP_TEST_CASES")
+    if not named:
+        pytest.skip("MEDSIGLIP_TEST_CASES names no folder of cases")
+    folder = Path(named)
+    if not (folder / "dicom" / "expected.json").is_file():
+        pytest.fail(f"MEDSIGLIP_TEST_CASES is {folder}, which holds no dicom/expected.json")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[PostgresqlServer]:
     """A server on loopback, which ends with the tests."""
     programs = find_programs()
