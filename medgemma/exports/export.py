@@ -9,10 +9,11 @@ from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.exports.encapsulated_pdf import encapsulated_pdf
 from medsiglip.medgemma.exports.fhir import diagnostic_report
 from medsiglip.medgemma.exports.markdown import markdown
+from medsiglip.medgemma.exports.page_pictures import PictureSource
 from medsiglip.medgemma.exports.pdf_pages import pdf_pages
 from medsiglip.medgemma.exports.structured_report import structured_report
 from medsiglip.medgemma.exports.study_facts import StudyFacts
-from medsiglip.medgemma.records import Draft, ImageSource
+from medsiglip.medgemma.records import Draft
 
 Format = Literal["dicom-sr", "dicom-pdf", "pdf", "fhir", "markdown"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -27,7 +28,7 @@ class Export:
     suffix: str
 
 
-def export(draft: Draft, format: str, facts: StudyFacts, images: ImageSource | None = None) -> Export:
+def export(draft: Draft, format: str, facts: StudyFacts, images: PictureSource | None = None) -> Export:
     """The draft as a file of that format; without `images` the pages hold no pictures.
 
     Raises `DraftError`: `unknown-format`; `draft-rejected` for all but Markdown, the only one that a
@@ -50,7 +51,7 @@ def export(draft: Draft, format: str, facts: StudyFacts, images: ImageSource | N
     return _export(draft, format, facts, images)
 
 
-def _export(draft: Draft, format: Format, facts: StudyFacts, images: ImageSource | None) -> Export:
+def _export(draft: Draft, format: Format, facts: StudyFacts, images: PictureSource | None) -> Export:
     if format == "markdown":
         return Export(markdown(draft, facts).encode(), "text/markdown; charset=utf-8", ".md")
     if format == "dicom-sr":

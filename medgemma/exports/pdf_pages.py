@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.medgemma.exports import wording
+from medsiglip.medgemma.exports.page_pictures import PagePicture, PictureSource, StoredPreview
 from medsiglip.medgemma.exports.passages import Passage, passages, shown
 from medsiglip.medgemma.exports.standing import Standing, day, standing
 from medsiglip.medgemma.exports.study_facts import StudyFacts
-from medsiglip.medgemma.records import Draft, EvidenceImage, Finding, ImageSource
+from medsiglip.medgemma.records import Draft, EvidenceImage, Finding
 
 if TYPE_CHECKING:
     from fpdf import FPDF
@@ -29,16 +30,19 @@ PICTURE_PIXELS = 800
 MAX_CELL = 400
 GAP = 6.0
 PICTURES_NOTE = "Pictures are reduced for the page and not for diagnosis."
+PREVIEW_NOTE = "(from a stored preview: its file could not be read when this document was made)"
+MISSING_NOTE = "Without a picture, because its file could not be read when this document was made"
 SCRIPTS_NOTE = (
     "This text holds scripts that these pages do not draw as their readers write them. "
     "The structured report, FHIR and Markdown forms of it do hold them rightly."
 )
 
 
-def pdf_pages(draft: Draft, facts: StudyFacts, images: ImageSource | None = None) -> bytes:
+def pdf_pages(draft: Draft, facts: StudyFacts, images: PictureSource | None = None) -> bytes:
     """The draft as a PDF file, the same bytes for the same draft; without `images` it holds no pictures.
 
-    At most `MAX_PICTURES` images are shown, those that drove the most probable findings.
+    At most `MAX_PICTURES` images are shown, those that drove the most probable findings; the pages say which
+    of them are previews, and which are missing because nothing is left of their files.
     """
     stands = standing(draft)
     found = passages(draft)
@@ -155,7 +159,7 @@ def _table(document: FPDF, rows: Sequence[Sequence[str]], widths: tuple[int, ...
     document.ln(3)
 
 
-def _pictures(document: FPDF, draft: Draft, images: ImageSource | None) -> None:
+def _pictures(document: FPDF, draft: Draft, images: PictureSource | None) -> None:
     """Pictures in pairs, each with the findings that it drove; those of the most probable findings first."""
     driving = [(i, wording.driven_by(draft, i)) for i in draft.evidence.images]
     ranked = [image for image, findings in sorted(driving, key=lambda d: -_top(d[1])) if findings]
@@ -167,9 +171,20 @@ def _pictures(document: FPDF, draft: Draft, images: ImageSource | None) -> None:
     left_out = len(ranked) - len(shown_images)
     more = f" {left_out} more images drove findings." if left_out else ""
     _paragraph(document, PICTURES_NOTE + more, note=True)
-    cells = [(p, _caption(draft, i)) for p, i in zip(pictures, shown_images, strict=True)]
-    for start in range(0, len(cells), 2):
-        _row(document, cells[start : start + 2])
+    cells = [
+        (_pixels(picture), _caption(draft, image, picture))
+        for picture, image in zip(pictures, shown_images, strict=True)
+    ]
+    there = [(pixels, text) for pixels, text in cells if pixels is not None]
+    for start in range(0, len(there), 2):
+        _row(document, there[start : start + 2])
+    for pixels, text in cells:
+        if pixels is None:
+            _paragraph(document, text)
+
+
+def _pixels(picture: PagePicture) -> NDArray[np.uint8] | None:
+    return picture.pixels if isinstance(picture, StoredPreview) else picture
 
 
 def _row(document: FPDF, cells: Sequence[tuple[NDArray[np.uint8], str]]) -> None:
@@ -193,14 +208,17 @@ def _row(document: FPDF, cells: Sequence[tuple[NDArray[np.uint8], str]]) -> None
     document.set_xy(document.l_margin, top + needed + 2)
 
 
-def _caption(draft: Draft, image: EvidenceImage) -> str:
+def _caption(draft: Draft, image: EvidenceImage, picture: PagePicture) -> str:
     name = wording.image_name(draft, image.image_id).capitalize()
     findings = [
         f"{shown(f.label)[:60]} {wording.PRESENCE[f.present]} ({wording.probability(f)})"
         for f in wording.driven_by(draft, image)
     ]
     most = ", ".join(findings[:6]) + (f" and {len(findings) - 6} more" if len(findings) > 6 else "")
-    return f"{name}, frame {image.frame + 1}: {most}"
+    caption = f"{name}, frame {image.frame + 1}: {most}"
+    if picture is None:
+        return f"{MISSING_NOTE}. {caption}"
+    return f"{caption} {PREVIEW_NOTE}" if isinstance(picture, StoredPreview) else caption
 
 
 def _jpeg(picture: NDArray[np.uint8]) -> io.BytesIO:

@@ -19,7 +19,7 @@ from medsiglip.answers.reports import (
     SentenceCheck,
     SimilarCase,
 )
-from medsiglip.api.archive.drafts.image_source import StoredPictures
+from medsiglip.api.archive.drafts.image_source import AvailablePictures, StoredPictures
 from medsiglip.api.archive.files import AnyPath, output_file
 from medsiglip.api.archive.opened import OnProgress, silent
 from medsiglip.api.archive.queries import stored_study_uid
@@ -221,19 +221,16 @@ def report_of(draft: Draft) -> Report:
 
 
 def exported(archive: OpenedArchive, draft: Draft, name: str) -> Export:
-    """The draft as a file. Raises ServiceError `unknown-format`, and what `export` raises."""
+    """The draft as a file; it says which pictures are missing because their files are gone. Raises
+    ServiceError `unknown-format`, and what `export` raises.
+    """
     from medsiglip.medgemma.exports.export import export
 
     if name not in FORMATS:
         raise ServiceError(
             "unknown-format", f"there is no format {name!r}: choose one of {', '.join(FORMATS)}."
         )
-    return export(
-        draft,
-        FORMATS[name],
-        study_facts(archive, draft),
-        StoredPictures(archive.index, archive.rendering_pool),
-    )
+    return export(draft, FORMATS[name], study_facts(archive, draft), AvailablePictures(archive))
 
 
 def study_facts(archive: OpenedArchive, draft: Draft) -> StudyFacts:
