@@ -86,7 +86,8 @@ class Encoder:
         return self._encode(lambda low, high: self._image_features(images[low:high]), len(images), "image")
 
     def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Embeddings `[n, d]`, float32 of unit length.
+        """Embeddings `[n, d]`, float32 of unit length. Of a text beyond the context only the beginning is
+        read, which `Tokenizer.lengths` and `medsiglip.text_length` tell.
 
         Raises `ModelError`: `empty-text` for a text without a word, `bad-text` for what is no text,
         `not-finite`, `out-of-memory`.

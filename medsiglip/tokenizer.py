@@ -61,6 +61,12 @@ class Tokenizer:
             row[: len(pieces)] = pieces
         return ids
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """The number of tokens of each text, without `</s>`; what is beyond `context_length - 1` is not in
+        its ids.
+        """
+        return [len(self._encode(text)) for text in texts]
+
     def _encode(self, text: str) -> list[int]:
         # A lone surrogate has no UTF-8 form and would end in an exception inside SentencePiece.
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -13,6 +13,7 @@ from medsiglip.answers.questions import Classification, ClassifyAnswer, DrivingI
 from medsiglip.api.archive.files import AnyPath, require_pictures
 from medsiglip.api.archive.queries import Picture, pictures_of_file, pictures_of_study
 from medsiglip.api.errors import ServiceError
+from medsiglip.text_length import prompt_warnings
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
@@ -46,12 +47,14 @@ def classify(
     space = archive.space if archive.settings.model and not study else archive.searchable_space
     if study is not None:
         pictures = pictures_of_study(archive, study)
-        scored = _scored(prompt_classifier(archive, prompt_set), pictures)
-        return ClassifyAnswer(space=space.name, study_instance_uid=study, **scored)
-    classifier = prompt_classifier(archive, prompt_set)
-    if len(images) == 1:
-        return ClassifyAnswer(space=space.name, **_scored(classifier, pictures_of_file(archive, images[0])))
-    return ClassifyAnswer(space=space.name, results=_each(archive, classifier, images))
+        shared = {"study_instance_uid": study, **_scored(prompt_classifier(archive, prompt_set), pictures)}
+    elif len(images) == 1:
+        pictures = pictures_of_file(archive, images[0])
+        shared = _scored(prompt_classifier(archive, prompt_set), pictures)
+    else:
+        shared = {"results": _each(archive, prompt_classifier(archive, prompt_set), images)}
+    warnings = prompt_warnings(archive.encoder.tokenizer, prompt_set)
+    return ClassifyAnswer(space=space.name, **shared, warnings=warnings)
 
 
 def prompt_classifier(archive: OpenedArchive, prompt_set: PromptSet) -> ZeroShotClassifier:

@@ -13,6 +13,7 @@ from medsiglip.answers.figures import LabelFigures, LabelRetrieval, RetrievalEva
 from medsiglip.api.archive.queries import level_named
 from medsiglip.api.errors import ServiceError
 from medsiglip.numerics import Floats
+from medsiglip.text_length import prompt_warnings
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
@@ -146,6 +147,7 @@ def evaluate_zero_shot(
         labels=tuple(rows),
         unlabelled=tuple(label for label in wanted if label not in labelled),
         macro_auroc=macro_auroc(rows),
+        warnings=prompt_warnings(archive.encoder.tokenizer, prompt_set),
     )
 
 

@@ -22,6 +22,7 @@ from medsiglip.api.archive.queries import (
 )
 from medsiglip.api.errors import ServiceError
 from medsiglip.numerics import mean_vector
+from medsiglip.text_length import truncation_warnings
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
@@ -89,7 +90,14 @@ def search(
         query=query.description,
         hits=tuple(hit.model_copy(update={"percentile": _percentile(hit, background)}) for hit in hits),
         background=None if background is None else _summary(background, chosen),
+        warnings=_warnings(archive, question),
     )
+
+
+def _warnings(archive: OpenedArchive, question: _Question) -> tuple[str, ...]:
+    if question.text is None:
+        return ()
+    return truncation_warnings(archive.encoder.tokenizer, [question.text], ["the query"], "texts")
 
 
 def _check(question: _Question) -> None:

@@ -97,7 +97,9 @@ class LabelFigures(Answer):
 
 
 class ZeroShotEvaluation(Answer):
-    """AUROC of a prompt set by label; `unlabelled` names the labels that no case carries."""
+    """AUROC of a prompt set by label; `unlabelled` names the labels that no case carries, `warnings` tell of
+    prompts that are longer than what the model reads.
+    """
 
     prompts: str
     level: Level
@@ -105,6 +107,7 @@ class ZeroShotEvaluation(Answer):
     labels: tuple[LabelFigures, ...]
     unlabelled: tuple[str, ...]
     macro_auroc: Figure
+    warnings: tuple[str, ...] = ()
 
 
 class ProbeEvaluation(Answer):

@@ -27,7 +27,8 @@ class Score(Answer):
 
 
 class Classification(Answer):
-    """Scores of one file or study, best first; `name` is the probe that gave them, if one did.
+    """Scores of one file or study, best first; `name` is the probe that gave them, if one did. `warnings`
+    tell of labels and prompts that are longer than what the model reads.
 
     Of several files one that cannot be used has no scores but an `error`.
     """
@@ -41,6 +42,7 @@ class Classification(Answer):
     pooling: str | None = None
     scores: tuple[Score, ...] = ()
     error: ErrorDetail | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def best(self) -> Score:
@@ -97,7 +99,7 @@ class Background(Answer):
 
 
 class SearchAnswer(Answer):
-    """Hits, best first. `query` describes what was asked about."""
+    """Hits, best first. `query` describes what was asked about; `warnings` tell what was not read."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -130,6 +132,7 @@ class SearchAnswer(Answer):
     query: dict[str, Any]
     hits: tuple[Hit, ...]
     background: Background | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class ImagePrediction(Answer):

@@ -55,10 +55,13 @@ class Embedding(Answer):
 
 
 class Usage(Answer):
-    """Tokens of the texts; pictures have none."""
+    """Tokens of the texts; pictures have none. `truncated_tokens` of them were not read, because they lie
+    beyond the model's context.
+    """
 
     prompt_tokens: int
     total_tokens: int
+    truncated_tokens: int = 0
 
 
 class Embeddings(Answer):
@@ -68,6 +71,7 @@ class Embeddings(Answer):
     data: tuple[Embedding, ...]
     model: str = Field(examples=["google/medsiglip-448"])
     usage: Usage
+    warnings: tuple[str, ...] = ()
 
 
 class ArchiveInfo(Answer):

@@ -4,6 +4,6 @@
 `medsiglip.answers`. The folder needs httpx and pydantic alone (requirements-client.txt).
 """
 
-from medsiglip.client.client import ApiError, Client, JobError
+from medsiglip.client.client import ApiError, Client, JobError, TruncatedTextWarning
 
-__all__ = ["ApiError", "Client", "JobError"]
+__all__ = ["ApiError", "Client", "JobError", "TruncatedTextWarning"]

@@ -15,6 +15,7 @@ unreachable; those that start a job carry an idempotency key, so that a lost ans
 from __future__ import annotations
 
 import os
+import warnings
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -50,13 +51,13 @@ from medsiglip.answers.reports import (
     RouteTest,
 )
 from medsiglip.answers.service import Info
-from medsiglip.client.connection import AnyPath, ApiError, Connection, Json
+from medsiglip.client.connection import AnyPath, ApiError, Connection, Json, TruncatedTextWarning
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["ApiError", "Client", "JobError"]
+__all__ = ["ApiError", "Client", "JobError", "TruncatedTextWarning"]
 
 Where = Sequence[str]
 Kind = TypeVar("Kind", bound=Answer)
@@ -152,7 +153,8 @@ class Client:
         answer = _read(ClassifyAnswer, self._service.send_files("/v1/classify", files, form))
         if answer.results is None:
             return [answer]
-        return [one.model_copy(update={"space": answer.space}) for one in answer.results]
+        shared = {"space": answer.space, "warnings": answer.warnings}
+        return [one.model_copy(update=shared) for one in answer.results]
 
     def search(
         self,
@@ -174,7 +176,9 @@ class Client:
         return _read(SearchAnswer, self._service.post("/v1/search", body))
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit-length vectors of texts, float32 [n, d]."""
+        """Unit-length vectors of texts, float32 [n, d]; warns of texts that the model does not read whole
+        (`TruncatedTextWarning`).
+        """
         return self._embed(list(texts))
 
     def embed_images(self, files: Sequence[AnyPath]) -> NDArray[np.float32]:
@@ -185,7 +189,10 @@ class Client:
         import numpy as np
 
         body = {"model": "", "input": list(inputs), "encoding_format": "base64"}
-        found = sorted(self._service.post("/v1/embeddings", body)["data"], key=lambda one: one["index"])
+        answer = self._service.post("/v1/embeddings", body)
+        for warning in answer.get("warnings", ()):
+            warnings.warn(warning, TruncatedTextWarning, stacklevel=3)
+        found = sorted(answer["data"], key=lambda one: one["index"])
         return np.stack([np.frombuffer(b64decode(one["embedding"]), "<f4") for one in found])
 
     # Cases

@@ -21,6 +21,10 @@ _TEMPORARY = frozenset({429, 502, 503, 504})
 _LONGEST_PAUSE = 30.0
 
 
+class TruncatedTextWarning(UserWarning):
+    """A text was longer than what the model reads of it."""
+
+
 class ApiError(Exception):
     """The service refused a request, or could not be reached.
 

@@ -28,9 +28,8 @@ class CaptionTable:
         self._listed = [np.array([number[c] for c in dict.fromkeys(listed)]) for listed in captions]
         self.shared_count = sum(count > _FEW for count in uses.values())
         self.tokens = tokenizer(texts)
-        # The last place is left for </s>, so a caption that fills the place before it has lost its end.
-        full = (self.tokens[:, -2:-1] != tokenizer.pad_id).any(axis=1)
-        self.truncated = sum(int(full[listed].sum()) for listed in self._listed)
+        cut = np.array(tokenizer.lengths(texts)) > tokenizer.context_length - 1
+        self.truncated = sum(int(cut[listed].sum()) for listed in self._listed)
         alone = np.array([uses[text] == 1 for text in texts])
         self._own = [listed[alone[listed]] for listed in self._listed]
         self._shared = [listed[listed < self.shared_count] for listed in self._listed]

@@ -91,10 +91,22 @@ class TuneReport:
     validation_pictures: int
     captions: int
     captions_truncated: int
+    context_length: int
     curve: tuple[CurvePoint, ...]
     best: CurvePoint
     interrupted: bool
     seconds: float
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know about the data."""
+        if not self.captions_truncated:
+            return ()
+        return (
+            f"{self.captions_truncated} of {self.captions} captions are longer than the "
+            f"{self.context_length - 1} tokens that the model reads, so that ends were not read. Shorten or "
+            "split them.",
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON answer."""
@@ -104,6 +116,7 @@ class TuneReport:
             "validation_pictures": self.validation_pictures,
             "captions": self.captions,
             "captions_truncated": self.captions_truncated,
+            "warnings": list(self.warnings),
             "start": self.curve[0].to_json(),
             "best": self.best.to_json(),
             "interrupted": self.interrupted,
@@ -154,6 +167,7 @@ def tune(
         validation_pictures=int(pairs.held_out.sum()),
         captions=sum(len(captions) for captions in pairs.captions),
         captions_truncated=run.captions_truncated,
+        context_length=checkpoint.context_length,
         curve=tuple(curve),
         best=min(curve, key=lambda point: point.validation_loss),
         interrupted=interrupted,

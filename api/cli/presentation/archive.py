@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from medsiglip.api.cli.presentation.tables import Payload, positive_labels, print_facts, print_table
+from medsiglip.api.cli.presentation.tables import (
+    Payload,
+    positive_labels,
+    print_facts,
+    print_table,
+    show_warnings,
+)
 
 _SHOWN_REFUSALS = 5
 _PLURALS = {"image": "images", "series": "series", "study": "studies"}
@@ -97,6 +103,7 @@ def show_search(console: Console, found: Payload) -> None:
             f"{background['standard_deviation']:.3f}",
             soft_wrap=True,
         )
+    show_warnings(console, found)
 
 
 def _percent(fraction: float | None) -> str:
@@ -127,6 +134,7 @@ def show_classification(console: Console, scored: Payload) -> None:
                 soft_wrap=True,
                 markup=False,
             )
+    show_warnings(console, scored)
 
 
 def show_studies(console: Console, listed: Payload) -> None:
@@ -261,6 +269,7 @@ def show_tuned(console: Console, report: Payload) -> None:
             ("seconds", f"{report['seconds']:.1f}"),
         ),
     )
+    show_warnings(console, report)
     if report["interrupted"]:
         console.print("stopped early: the best weights so far were kept")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from medsiglip.api.cli.presentation.tables import Payload, interval, print_table
+from medsiglip.api.cli.presentation.tables import Payload, interval, print_table, show_warnings
 
 
 def show_label_figures(console: Console, figures: Payload) -> None:
@@ -27,6 +27,7 @@ def show_label_figures(console: Console, figures: Payload) -> None:
     if figures.get("unlabelled"):
         names = ", ".join(figures["unlabelled"])
         console.print(f"no case that fits carries these labels: {escape(names)}", soft_wrap=True)
+    show_warnings(console, figures)
 
 
 def _show_macro(console: Console, figures: Payload) -> None:
@@ -87,8 +88,7 @@ def show_probe(console: Console, probe: Payload) -> None:
         numeric="n positive AUROC AUPRC C",
     )
     _show_macro(console, probe)
-    for warning in probe.get("warnings", []):
-        console.print(f"warning: {escape(warning)}", soft_wrap=True)
+    show_warnings(console, probe)
 
 
 def show_probes(console: Console, listed: Payload) -> None:

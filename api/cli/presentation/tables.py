@@ -49,6 +49,12 @@ def print_facts(console: Console, facts: Iterable[tuple[str, object]]) -> None:
         console.print(f"[bold]{escape(name.ljust(width))}[/bold]  {escape(value)}", soft_wrap=True)
 
 
+def show_warnings(console: Console, answer: Payload) -> None:
+    """The warnings of an answer, one a line."""
+    for warning in answer.get("warnings", ()):
+        console.print(f"warning: {escape(str(warning))}", soft_wrap=True)
+
+
 def show_value(value: object) -> str:
     """Numbers to three decimals, None as a dash, maps as name=value."""
     if value is None:

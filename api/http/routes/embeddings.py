@@ -21,6 +21,7 @@ from medsiglip.api.errors import ServiceError
 from medsiglip.api.http.routes.dependencies import Reader, ServedArchive
 from medsiglip.api.http.routes.info import model_id
 from medsiglip.api.http.schemas import EmbeddingsQuestion, ImageInput
+from medsiglip.text_length import truncation_warnings
 
 router = APIRouter(prefix="/v1", tags=["questions"])
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
@@ -43,13 +44,13 @@ def embed(archive: ServedArchive, question: EmbeddingsQuestion, _caller: Reader)
             f"vectors of this model have {archive.space.dimension} dimensions: ask for those.",
         )
     inputs = question.input if isinstance(question.input, list) else [question.input]
-    vectors, tokens = _vectors(archive, inputs)
+    vectors = _vectors(archive, inputs)
     data = [
         {"object": "embedding", "index": i, "embedding": _written(vector, question.encoding_format)}
         for i, vector in enumerate(vectors)
     ]
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    answer = {"object": "list", "data": data, "model": name, "usage": usage}
+    usage, warnings = _usage(archive, inputs)
+    answer = {"object": "list", "data": data, "model": name, "usage": usage, "warnings": warnings}
     # Thousands of numbers: they are not validated against the schema.
     return Response(json.dumps(answer, separators=(",", ":")), media_type="application/json")
 
@@ -58,21 +59,30 @@ def _written(vector: NDArray[np.float32], how: str) -> list[float] | str:
     return base64.b64encode(vector.astype("<f4").tobytes()).decode() if how == "base64" else vector.tolist()
 
 
-def _vectors(archive: Archive, inputs: Sequence[str | ImageInput]) -> tuple[NDArray[np.float32], int]:
-    """Vectors [n, d] in the order of `inputs`, and the number of text tokens."""
+def _usage(archive: Archive, inputs: Sequence[str | ImageInput]) -> tuple[dict[str, int], tuple[str, ...]]:
+    """The tokens of the texts, with those that the model does not read, and a warning of these."""
+    texts = {f"input {i}": one for i, one in enumerate(inputs) if isinstance(one, str)}
+    if not texts:
+        return {"prompt_tokens": 0, "total_tokens": 0, "truncated_tokens": 0}, ()
+    tokenizer = archive.encoder.tokenizer
+    lengths = tokenizer.lengths(list(texts.values()))
+    tokens, most = sum(lengths), tokenizer.context_length - 1
+    truncated = sum(max(length - most, 0) for length in lengths)
+    warnings = truncation_warnings(tokenizer, list(texts.values()), list(texts), "texts")
+    return {"prompt_tokens": tokens, "total_tokens": tokens, "truncated_tokens": truncated}, warnings
+
+
+def _vectors(archive: Archive, inputs: Sequence[str | ImageInput]) -> NDArray[np.float32]:
+    """Vectors [n, d] in the order of `inputs`."""
     vectors = np.empty((len(inputs), archive.space.dimension), np.float32)
     texts = [i for i, one in enumerate(inputs) if isinstance(one, str)]
-    tokens = 0
     if texts:
-        words = [str(inputs[i]) for i in texts]
-        vectors[texts] = archive.encoder.encode_texts(words)
-        tokenizer = archive.encoder.tokenizer
-        tokens = int((tokenizer(words) != tokenizer.pad_id).sum())
+        vectors[texts] = archive.encoder.encode_texts([str(inputs[i]) for i in texts])
     images = [(i, one.image) for i, one in enumerate(inputs) if isinstance(one, ImageInput)]
     if images:
         rendered = _rendered(archive, images)
         vectors[[i for i, _ in images]] = archive.encoder.encode_images(rendered)
-    return vectors, tokens
+    return vectors
 
 
 def _rendered(archive: Archive, images: Sequence[tuple[int, str]]) -> list[NDArray[np.uint8]]:
