@@ -75,12 +75,14 @@ def explain(error: BaseException) -> Explanation | None:
 # again however often one tries.
 FIRST_WAIT_S = {
     "catalog-busy": 5.0,
+    "database-read-only": 5.0,
     "database-unreachable": 5.0,
     "disk-error": 30.0,
     "disk-full": 30.0,
     "encoder-failed": 5.0,
     "encoder-restarting": 5.0,
     "out-of-memory": 15.0,
+    "too-many-connections": 5.0,
     "worker-start-failed": 10.0,
 }
 LONGEST_WAIT_S = 300.0

@@ -55,7 +55,8 @@ class CaseIndex:
     """Cases of one home: SQL says what exists, shards hold the vectors, FAISS is derived from them.
 
     Safe for several threads and several processes. Every method may raise `CatalogError` with `disk-full`,
-    `read-only-home`, `catalog-busy`, `catalog-corrupt` or `database-unreachable`.
+    `read-only-home`, `catalog-busy`, `catalog-corrupt`, `database-unreachable`, `database-refused`,
+    `database-read-only` or `too-many-connections`.
     """
 
     def __init__(self, database: Database, vector_dtype: Dtype) -> None:
@@ -184,6 +185,12 @@ class CaseIndex:
         """How much of a person's data the home keeps, or None before the first `bind_key`."""
         with self._database.read() as connection:
             return spaces.phi(connection)
+
+    def check_writable(self) -> None:
+        """Raise `CatalogError` `database-read-only` while the catalogue takes no writes: on a standby, for
+        one.
+        """
+        self._database.check_writable()
 
     def bind_key(self, fingerprint: str, phi: str | None = None) -> None:
         """Tie the home to the key of its pseudonyms, and to how much it keeps of a person (None: as before,

@@ -1,13 +1,16 @@
 """Errors of the index: one class with a stable `code`, and a message with the cure.
 
 Codes: `bad-filter bad-home bad-key bad-label bad-query bad-scope bad-vectors catalog-busy catalog-corrupt
-changed-meanwhile corrupt-shard database-unreachable disk-error disk-full draft-changed key-mismatch
-missing-shard newer-home no-archive no-space not-a-catalog older-catalogue older-home other-catalogue
-phi-mismatch read-only-home route-changed space-mismatch unknown-draft unknown-image unknown-job unknown-key
-unknown-patient unknown-route unknown-study`.
+changed-meanwhile corrupt-shard database-read-only database-refused database-unreachable disk-error disk-full
+draft-changed key-mismatch missing-shard newer-home no-archive no-space not-a-catalog older-catalogue older-
+home other-catalogue phi-mismatch read-only-home route-changed space-mismatch too-many-connections unknown-
+draft unknown-image unknown-job unknown-key unknown-patient unknown-route unknown-study`.
 """
 
 from __future__ import annotations
+
+OUTAGES = frozenset({"database-unreachable", "database-read-only", "too-many-connections"})
+"""Codes of a database server that is away for a while: the same call succeeds once it is back."""
 
 
 class CatalogError(Exception):

@@ -6,28 +6,41 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
+import psutil
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 TEMPLATE = "with_tables"
+_SETTINGS: Mapping[str, object] = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": 0,
+    "shared_buffers": "32MB",
+    "max_connections": 200,
+}
 
 
 def find_programs() -> Path | None:
     """The folder of `initdb` and `pg_ctl`: on the path, or where Debian puts them."""
     found = shutil.which("pg_ctl")
-    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     return folders[-1] if folders else None
 
 
 class PostgresqlServer:
     """One server in `folder`, which must be reachable for the user that it runs as."""
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(self, programs: Path, folder: Path, settings: Mapping[str, object] | None = None) -> None:
         self._programs = programs
+        self._settings = {**_SETTINGS, **(settings or {})}
         self._folder = folder
         self._user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
         self._numbers = count()
@@ -49,10 +62,8 @@ class PostgresqlServer:
 
     def start(self) -> None:
         """Start the server; it answers when this returns."""
-        options = (
-            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off "
-            "-c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0 -c shared_buffers=32MB "
-            "-c max_connections=200"
+        options = " ".join(
+            [f"-p {self.port}", *(f"-c {key}={value}" for key, value in self._settings.items())]
         )
         self._call("pg_ctl", "-w", "-s", "-l", f"{self._folder}/log", "-o", options, "start")
 
@@ -64,6 +75,34 @@ class PostgresqlServer:
         """End the server as a power cut would, and start it again."""
         self.stop()
         self.start()
+
+    def make_standby_of(self, primary: PostgresqlServer) -> None:
+        """Copy another server, whose `wal_level` is `replica`, and start as a hot standby that follows it."""
+        if self._user:
+            shutil.chown(self._folder, self._user)
+        self._call(
+            "pg_basebackup", "-h", "127.0.0.1", "-p", f"{primary.port}", "-U", "tester", "-R", "-c", "fast"
+        )
+        self.start()
+
+    def promote(self) -> None:
+        """Make a standby the primary; it takes writes when this returns."""
+        self._call("pg_ctl", "-w", "-s", "promote")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop every process of the server in its tracks (SIGSTOP), and let them go on afterwards."""
+        first = psutil.Process(int((self._folder / "data" / "postmaster.pid").read_text().split()[0]))
+        first.suspend()  # first, so that it starts no more
+        stopped = [first, *first.children(recursive=True)]
+        try:
+            for process in stopped[1:]:
+                process.suspend()
+            yield
+        finally:
+            for process in stopped:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def new_database(self, fill: Callable[[str], None] | None = None) -> str:
         """The URL of a new database: empty, or a copy of what `fill` made of one when it was first called."""

@@ -12,12 +12,13 @@ import ipaddress
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+from anyio import CapacityLimiter, fail_after, to_thread
 from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -25,12 +26,15 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http.rate_limits import TokenBuckets
 from medsiglip.api.settings import Settings
+from medsiglip.index.errors import CatalogError
 from medsiglip.index.service.api_keys import SCOPES, ApiKey, ApiKeys
 
 Scope = Literal["read", "write", "train", "report", "admin"]
 
 # A key is looked up again after this time: for so long a revoked key may still be accepted.
 KEY_SECONDS = 2.0
+# How long figures wait for the database to say whose key this is; Prometheus itself waits for 10 seconds.
+_PATIENCE_SECONDS = 2.0
 _WRONG_KEYS_PER_MINUTE = 30
 _WRONG_KEYS_AT_ONCE = 20
 _CACHED_KEYS = 4096
@@ -114,6 +118,16 @@ class Gate:
             raise ServiceError("wrong-key", "the API key is unknown, revoked or expired: ask for a new one.")
         return _caller(key)
 
+    def last_known(self, shown: str | None) -> Caller | None:
+        """The caller as it was when the database last answered; None for one that was not seen, or was wrong."""
+        with self._lock:
+            if not self._any_made:
+                return ANONYMOUS if self._open_until > 0 else None
+            if shown is None:
+                raise _no_key()
+            key, _ = self._cached.get(_digest(shown), (None, 0.0))
+        return _caller(key) if key is not None and key.is_live(datetime.now(UTC)) else None
+
     def admit(self, caller: Caller) -> None:
         """Count a request of the caller; raises ServiceError `rate-limited`."""
         wait = self._requests.take(caller.key_id)
@@ -145,6 +159,19 @@ def requires(scope: Scope) -> Callable[..., object]:
     `foreign-host`.
     """
 
+    return _checker(scope, authenticate)
+
+
+def requires_if_known(scope: Scope) -> Callable[..., object]:
+    """As `requires`; while the database does not answer, a caller that it knew is let through, so that what
+    watches the service sees the outage. For figures alone: a key may have been revoked meanwhile.
+    """
+    return _checker(scope, _authenticate_as_last_known)
+
+
+def _checker(
+    scope: Scope, authenticate: Callable[[Request, str | None], Awaitable[Caller]]
+) -> Callable[..., object]:
     async def check(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> Caller:
@@ -167,8 +194,36 @@ async def authenticate(request: Request, shown: str | None) -> Caller:
     gate: Gate = request.app.state.gate
     caller = gate.cached_caller(shown)
     if caller is None:
-        address = request.client.host if request.client else ""
-        caller = await run_in_threadpool(gate.identify, shown, address)
+        caller = await run_in_threadpool(gate.identify, shown, _address(request))
+    return _admitted(request, caller)
+
+
+async def _authenticate_as_last_known(request: Request, shown: str | None) -> Caller:
+    gate: Gate = request.app.state.gate
+    caller = gate.cached_caller(shown)
+    if caller is None:
+        limiter: CapacityLimiter = request.app.state.identifications
+        try:
+            with fail_after(_PATIENCE_SECONDS):
+                caller = await to_thread.run_sync(
+                    gate.identify, shown, _address(request), limiter=limiter, abandon_on_cancel=True
+                )
+        except (TimeoutError, CatalogError) as error:
+            caller = gate.last_known(shown)
+            if caller is None and isinstance(error, CatalogError):
+                raise
+            if caller is None:
+                message = "the database, which knows the keys, does not answer: try again later."
+                raise ServiceError("database-unreachable", message) from None
+    return _admitted(request, caller)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _admitted(request: Request, caller: Caller) -> Caller:
+    gate: Gate = request.app.state.gate
     request.state.caller = caller
     if caller is ANONYMOUS:
         refuse_foreign_host(request)

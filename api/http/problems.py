@@ -20,7 +20,7 @@ from starlette.routing import compile_path
 from medsiglip.api.errors import ServiceError, explain
 from medsiglip.api.http.request_log import request_id
 from medsiglip.errors import ModelError
-from medsiglip.index.errors import CatalogError
+from medsiglip.index.errors import OUTAGES, CatalogError
 from medsiglip.ingest.errors import IngestError
 from medsiglip.medgemma.errors import DraftError
 
@@ -64,7 +64,10 @@ STATUSES = {
     "too-busy": 429,
     "rate-limited": 429,
     "catalog-busy": 503,
+    "database-read-only": 503,
+    "database-refused": 503,
     "database-unreachable": 503,
+    "too-many-connections": 503,
     "encoder-restarting": 503,
     "worker-start-failed": 503,
     "out-of-memory": 503,
@@ -76,7 +79,10 @@ _IN_LOG = ": the administrator finds the reason in the log"
 # log.
 ADMINISTRATOR_PROBLEMS = {
     "catalog-busy": "the catalogue is busy: try again",
+    "database-read-only": f"the service's database takes no changes now{_IN_LOG}",
+    "database-refused": f"the database refuses the service{_IN_LOG}",
     "database-unreachable": "the database does not answer: try again later",
+    "too-many-connections": "the database has no connection left: try again later",
     "disk-full": "the service's disk is full: the administrator must free some space",
     "disk-error": f"the service's disk failed{_IN_LOG}",
     "read-only-home": f"the service's archive cannot be written{_IN_LOG}",
@@ -122,7 +128,10 @@ def problem_of(error: Exception) -> JSONResponse:
     detail = explanation.message
     if explanation.code in ADMINISTRATOR_PROBLEMS:
         detail = ADMINISTRATOR_PROBLEMS[explanation.code] + "."
-        _log.error("%s", explanation.code, exc_info=error)
+        # What a server of a database says of itself quotes no row, and the administrator needs it.
+        is_server = explanation.code in OUTAGES or explanation.code == "database-refused"
+        said = f"{explanation.message} ({explanation.code})" if is_server else explanation.code
+        _log.error("%s", said, exc_info=error)
     status = STATUSES.get(explanation.code, 500 if explanation.code in ADMINISTRATOR_PROBLEMS else 422)
     wait = getattr(error, "retry_after", None) or (1.0 if status in (429, 503) else None)
     return problem(status, explanation.code, detail, retry_after=wait)

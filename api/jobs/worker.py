@@ -23,7 +23,7 @@ from medsiglip.api.archive.received import discard_unused
 from medsiglip.api.errors import Explanation, ServiceError, explain, retry_after
 from medsiglip.api.jobs.handlers import HANDLERS
 from medsiglip.api.jobs.job_run import JobRun
-from medsiglip.index.errors import CatalogError
+from medsiglip.api.jobs.patience import when_it_answers
 from medsiglip.ingest.errors import InterruptedIngestError
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ T = TypeVar("T")
 POLL_SECONDS = 1.0
 CLEAN_UP_SECONDS = 3600.0
 GRACE_SECONDS = 8.0
-_TEMPORARY = {"catalog-busy", "database-unreachable", "disk-full", "disk-error"}
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _log = logging.getLogger("medsiglip.worker")
 
@@ -143,16 +142,7 @@ class Worker:
 
         Raises a `CatalogError` that is not temporary, or any when the worker is stopping.
         """
-        tries = 0
-        while True:
-            try:
-                return call()
-            except CatalogError as error:
-                if error.code not in _TEMPORARY or self._stopping:
-                    raise
-                _log.warning("%s (%s); trying again", error, error.code)
-            self._sleep(_pause(tries))
-            tries += 1
+        return when_it_answers(call, self._sleep, lambda: self._stopping)
 
     def _sleep(self, seconds: float) -> None:
         try:
@@ -198,8 +188,3 @@ def _storable(value: Any) -> Any:
     if hasattr(value, "tolist"):  # numpy's
         return _storable(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _pause(tries: int) -> float:
-    """Seconds before the next try to reach a database that does not answer."""
-    return float(min(0.25 * 2 ** min(tries, 10), 10.0))

@@ -18,6 +18,8 @@ from sqlalchemy.engine import URL, make_url
 
 from medsiglip.index.catalogue import migrations
 from medsiglip.index.catalogue.schema import home as home_table
+from medsiglip.index.catalogue.server_connection import connect_arguments, watch_server
+from medsiglip.index.catalogue.server_errors import from_server, server_error
 from medsiglip.index.errors import CatalogError
 
 # Without this, each statement on PostgreSQL sees another state. Writers read what is committed once they hold
@@ -31,6 +33,9 @@ _GROWN_TABLES = (
     "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace "
     "AND pg_relation_size(oid) > (1.25 * relpages + 8) * current_setting('block_size')::int"
 )
+_READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool"
+# How long a thread waits while all connections of this process are in use.
+_POOL_SECONDS = 10.0
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -43,13 +48,16 @@ class Database:
         self.url = make_url(url) if url else URL.create("sqlite", database=str(home / "catalog.db"))
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._engine = self._create_engine()
+        self._watch = watch_server(self._engine)
 
     def _create_engine(self) -> Engine:
         if not self.is_sqlite:
-            lock = f"-c lock_timeout={int(self.busy_seconds * 1000)}"
-            options = {"options": lock} if self.url.get_backend_name() == "postgresql" else {}
             return create_engine(
-                self.url, connect_args=options, pool_pre_ping=True, isolation_level="READ COMMITTED"
+                self.url,
+                connect_args=connect_arguments(self.url, self.busy_seconds),
+                pool_pre_ping=True,
+                pool_timeout=_POOL_SECONDS,
+                isolation_level="READ COMMITTED",
             )
         engine = create_engine(self.url, connect_args={"timeout": self.busy_seconds})
         event.listen(engine, "connect", partial(_prepare_sqlite, self.busy_seconds))
@@ -57,31 +65,37 @@ class Database:
         return engine
 
     @contextmanager
+    def _connected(self, **options: Any) -> Iterator[Connection]:
+        """A connection, with errors translated. A server that is known to be frozen is not waited for."""
+        with self.translate_errors():
+            if self._watch is not None and not self._watch.may_try():
+                raise server_error("database-unreachable", self.url, "it has stopped answering")
+            with self._engine.connect() as plain:
+                if self._watch is not None:
+                    self._watch.note_alive()
+                yield plain.execution_options(**options) if options else plain
+
+    @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent view of the catalogue."""
-        with self.translate_errors(), self._engine.connect() as plain:
-            connection = plain if self.is_sqlite else plain.execution_options(**_ONE_VIEW)
-            with connection.begin():
-                yield connection
+        view = {} if self.is_sqlite else _ONE_VIEW
+        with self._connected(**view) as connection, connection.begin():
+            yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """The only transaction that writes to the cases: it waits for other writers, of any process."""
-        with self.translate_errors(), self._engine.connect() as plain:
-            connection = plain.execution_options(sqlite_begin="BEGIN IMMEDIATE")
-            with connection.begin():
-                connection.execute(update(home_table).values(version=home_table.c.version + 1))
-                yield connection
+        with self._connected(sqlite_begin="BEGIN IMMEDIATE") as connection, connection.begin():
+            connection.execute(update(home_table).values(version=home_table.c.version + 1))
+            yield connection
 
     @contextmanager
     def write_service_tables(self) -> Iterator[Connection]:
         """A transaction on the tables of `medsiglip.index.catalogue.service_schema`, which readers of the
         cases need not notice. It excludes `write` transactions on SQLite only.
         """
-        with self.translate_errors(), self._engine.connect() as plain:
-            connection = plain.execution_options(sqlite_begin="BEGIN IMMEDIATE")
-            with connection.begin():
-                yield connection
+        with self._connected(sqlite_begin="BEGIN IMMEDIATE") as connection, connection.begin():
+            yield connection
 
     @property
     def _file(self) -> Path | None:
@@ -102,7 +116,7 @@ class Database:
         """
         if self._file is not None and not (self._file.is_file() and self._file.stat().st_size):
             return False
-        with self.translate_errors(), self._engine.connect() as connection, connection.begin():
+        with self._connected() as connection, connection.begin():
             revision = _revision(connection)
         if revision is not None and revision < migrations.FIRST:
             place = "" if self.is_sqlite else " and an empty database in MEDSIGLIP_DATABASE_URL"
@@ -116,18 +130,21 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the tables up to date; where they are, this takes one query and imports nothing."""
-        with self.translate_errors(), self._engine.connect() as plain:
-            connection = plain.execution_options(sqlite_begin="BEGIN")
-            with connection.begin():
-                if _revision(connection) == migrations.HEAD:
-                    return
-        with self.translate_errors(), self._engine.connect() as plain:
-            connection = plain.execution_options(sqlite_begin="BEGIN IMMEDIATE")
-            with connection.begin():
-                if not self.is_sqlite:
-                    connection.execute(text("SELECT pg_advisory_xact_lock(5064661)"))
-                if _revision(connection) != migrations.HEAD:
-                    self._upgrade(connection)
+        with self._connected(sqlite_begin="BEGIN") as connection, connection.begin():
+            if _revision(connection) == migrations.HEAD:
+                return
+        with self._connected(sqlite_begin="BEGIN IMMEDIATE") as connection, connection.begin():
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(5064661)"))
+            if _revision(connection) != migrations.HEAD:
+                self._upgrade(connection)
+
+    def check_writable(self) -> None:
+        """Raise `CatalogError` `database-read-only` for a server that takes no writes, such as a standby."""
+        if self.url.get_backend_name() == "postgresql":
+            with self._connected() as connection, connection.begin():
+                if connection.execute(text(_READ_ONLY)).scalar_one():
+                    raise server_error("database-read-only", self.url, "it is a standby, or set to read only")
 
     def _upgrade(self, connection: Connection) -> None:
         try:
@@ -146,16 +163,14 @@ class Database:
         """
         if self.url.get_backend_name() != "postgresql":
             return
-        with self.translate_errors(), self._engine.connect() as plain:
-            connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+        with self._connected(isolation_level="AUTOCOMMIT") as connection:
             for name in connection.execute(text(_GROWN_TABLES)).scalars().all():
                 connection.exec_driver_sql(f'ANALYZE "{name}"')
 
     def empty_log(self) -> None:
         """Empty SQLite's write-ahead log, so that deleted rows are not left in it."""
         if self.is_sqlite:
-            with self.translate_errors(), self._engine.connect() as plain:
-                connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+            with self._connected(isolation_level="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
@@ -169,6 +184,10 @@ class Database:
             yield
         except exc.DBAPIError as error:
             raise self._from_database(error) from error
+        except exc.TimeoutError:  # of the pool
+            raise server_error(
+                "too-many-connections", self.url, "all connections of this process are in use"
+            ) from None
         except OSError as error:
             found = self._from_system(error)
             if found is None:
@@ -221,16 +240,10 @@ class Database:
             return self._disk_full()
         if state in _CONFLICTS:
             return self._busy()
-        if error.connection_invalidated or (
-            isinstance(error, exc.OperationalError)
-            and (state is None or state.startswith(("08", "28", "3D", "57")))
-        ):
-            return CatalogError(
-                "database-unreachable",
-                f"The database {self.url.render_as_string(hide_password=True)} does not answer; check "
-                "that it runs, and the URL, user and password.",
-            )
-        raise error
+        found = from_server(error, self.url)
+        if found is None:
+            raise error
+        return found
 
     def _disk_full(self) -> CatalogError:
         return CatalogError(

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from medsiglip.index.errors import CatalogError
+from medsiglip.index.errors import OUTAGES, CatalogError
 
 if TYPE_CHECKING:
     from medsiglip.index.case_index import CaseIndex
 
-PASSING = {"database-unreachable"}
 PATIENCE_S = 120.0
 _LOOK_EVERY_S = 0.25
 _LONGEST_PAUSE_S = 5.0
@@ -52,7 +51,7 @@ class _Persistent:
             try:
                 return call()
             except CatalogError as error:
-                if error.code not in PASSING or time.monotonic() >= deadline:
+                if error.code not in OUTAGES or time.monotonic() >= deadline:
                     raise
             self._wait(min(pause, max(deadline - time.monotonic(), 0)))
             pause = min(2 * pause, _LONGEST_PAUSE_S)

@@ -12,6 +12,8 @@ import typer
 from medsiglip.api.cli.commands.invocation import Invocation, invocation
 
 if TYPE_CHECKING:
+    import socket
+
     from rich.console import Console
 
     from medsiglip.api.cli.presentation.tables import Payload
@@ -24,6 +26,9 @@ def serve(
     no_worker: Annotated[
         bool, typer.Option("--no-worker", help="Leave the jobs to `medsiglip worker` processes.")
     ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for a database that does not answer yet, as workers do.")
+    ] = False,
 ) -> None:
     """Answer HTTP requests until Ctrl-C or SIGTERM, and run the jobs that they start.
 
@@ -33,22 +38,29 @@ def serve(
     Example: medsiglip serve
              medsiglip serve --host 0.0.0.0 --port 8443 --no-worker
     """
+    import time
+
+    from medsiglip.api.archive.keys import take_bootstrap_key
     from medsiglip.api.http.app import create_app
     from medsiglip.api.http.listening import open_sockets, url_of
     from medsiglip.api.http.routes.jobs import followers
     from medsiglip.api.http.serving import serve as answer_requests
+    from medsiglip.api.jobs.patience import when_it_answers
     from medsiglip.api.jobs.supervision import SupervisedProcess
     from medsiglip.api.jobs.worker import GRACE_SECONDS
 
     run = invocation(context)
     settings = run.settings()
-    with run.archive() as archive:
-        archive.make()
-        if settings.bootstrap_key_file is not None:
-            from medsiglip.api.archive.keys import take_bootstrap_key
 
-            take_bootstrap_key(archive.index, settings.bootstrap_key_file)
-        sockets = open_sockets(host, port, archive.index.api_keys)
+    def listen() -> list[socket.socket]:
+        with run.archive() as archive:
+            archive.make()
+            if settings.bootstrap_key_file is not None:
+                take_bootstrap_key(archive.index, settings.bootstrap_key_file)
+            return open_sockets(host, port, archive.index.api_keys)
+
+    with _logged(run):
+        sockets = when_it_answers(listen, time.sleep) if wait else listen()
     url = url_of(host, sockets)
     worker = None if no_worker else SupervisedProcess("medsiglip.api.cli", [*run.global_words(), *_WORKER])
     app = create_app(settings)

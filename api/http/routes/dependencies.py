@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from medsiglip.api.archive.archive import Archive
-from medsiglip.api.http.auth import Caller, requires
+from medsiglip.api.http.auth import Caller, requires, requires_if_known
 
 
 async def served_archive(request: Request) -> Archive:
@@ -18,6 +18,7 @@ async def served_archive(request: Request) -> Archive:
 
 ServedArchive = Annotated[Archive, Depends(served_archive)]
 Reader = Annotated[Caller, Depends(requires("read"))]
+Watcher = Annotated[Caller, Depends(requires_if_known("read"))]
 Writer = Annotated[Caller, Depends(requires("write"))]
 Trainer = Annotated[Caller, Depends(requires("train"))]
 Reporter = Annotated[Caller, Depends(requires("report"))]

@@ -1,0 +1,168 @@
+"""Servers and workers while their PostgreSQL is frozen, not there yet, refuses them, or is a standby."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from medsiglip.index.case_index import CaseIndex
+from tests.api.service_processes import Started, eventually
+from tests.index.index_cases import SPACE, make_bundle, unit_vectors
+from tests.postgresql_server import PostgresqlServer, find_programs
+
+Start = Callable[..., Started]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts commands on the test's home."""
+    begun: list[Started] = []
+
+    def start(*words: str, database_url: str | None = None, **environment: str) -> Started:
+        begun.append(Started(tmp_path / "home", words, database_url, environment))
+        return begun[-1]
+
+    yield start
+    for one in begun:
+        one.end()
+
+
+@pytest.fixture
+def url(postgresql_server: PostgresqlServer) -> Iterator[str]:
+    made = postgresql_server.new_database()
+    yield made
+    postgresql_server.drop(made)
+
+
+def archive_up(answer: httpx.Response) -> float:
+    families = text_string_to_metric_families(answer.raise_for_status().text)
+    [value] = [one.value for f in families for one in f.samples if one.name == "medsiglip_archive_up"]
+    return float(value)
+
+
+def log_of(process: Started) -> str:
+    return process.log.read_text()
+
+
+def test_a_frozen_database_is_a_503_and_figures_go_on(
+    tmp_path: Path, start: Start, url: str, postgresql_server: PostgresqlServer
+) -> None:
+    with CaseIndex.open(tmp_path / "home", database_url=url) as index:
+        index.activate(SPACE)
+        index.add([make_bundle(0, 2), make_bundle(1, 2, patient="b")], unit_vectors(4, 1))
+        key = index.api_keys.create("watch", ["read"])[1]
+    server = start("serve", "--port", "0", "--no-worker", database_url=url)
+    with httpx.Client(
+        base_url=str(server.answer()["url"]), headers={"Authorization": f"Bearer {key}"}, timeout=120
+    ) as client:
+
+        def search() -> httpx.Response:
+            return client.post("/v1/search", json={"study_instance_uid": "2.25.0"})
+
+        assert search().status_code == 200
+        eventually(lambda: archive_up(client.get("/metrics")))
+        with postgresql_server.frozen():
+            for _ in range(3):
+                answer = search()
+                assert (answer.status_code, answer.json()["code"]) == (503, "database-unreachable")
+                assert "127.0.0.1" not in answer.text
+                assert int(answer.headers["Retry-After"]) >= 1
+            assert client.get("/healthz").status_code == 200
+            eventually(lambda: archive_up(client.get("/metrics")) == 0)
+            ready = client.get("/readyz")
+            assert (ready.status_code, ready.json()["ready"]) == (503, False)
+            never_seen = client.get("/metrics", headers={"Authorization": f"Bearer {key[::-1]}"})
+            assert never_seen.status_code in (401, 503)
+        eventually(lambda: search().status_code == 200)
+        eventually(lambda: archive_up(client.get("/metrics")))
+        assert "has stopped answering" in log_of(server) or "does not answer" in log_of(server)
+
+
+def test_serve_waits_for_its_database_when_told_to(
+    start: Start, url: str, postgresql_server: PostgresqlServer
+) -> None:
+    postgresql_server.stop()
+    try:
+        at_once = start("serve", "--port", "0", "--no-worker", database_url=url)
+        assert at_once.answer()["error"]["code"] == "database-unreachable"  # type: ignore[index]
+        assert at_once.process.wait(60) == 1
+        patient = start("serve", "--port", "0", "--no-worker", "--wait", database_url=url)
+        eventually(lambda: "trying again" in log_of(patient))
+        assert "Connection refused" in log_of(patient)
+    finally:
+        postgresql_server.start()
+    assert httpx.get(f"{patient.answer()['url']}/healthz").status_code == 200
+
+
+def test_a_worker_says_the_server_s_reason_and_gives_up_on_what_cannot_heal(
+    start: Start, url: str, postgresql_server: PostgresqlServer
+) -> None:
+    asked = postgresql_server.new_login(url, "worker", "right")
+    wrong = start("worker", database_url=asked.replace("worker@", "worker:secret@"))
+    unknown = start("worker", database_url=f"{postgresql_server.url}/nowhere")
+    for worker, reason in ((wrong, "password authentication failed"), (unknown, "does not exist")):
+        error: Any = worker.answer()["error"]
+        assert error["code"] == "database-refused"
+        assert reason in error["message"]
+        assert worker.process.wait(60) == 1
+        assert reason in log_of(worker)
+        assert "secret" not in log_of(worker) + json.dumps(error)
+
+
+def test_a_worker_outlasts_too_many_connections(
+    tmp_path: Path, start: Start, url: str, postgresql_server: PostgresqlServer
+) -> None:
+    theirs = postgresql_server.new_login(url, "crowded", "p").replace("crowded@", "crowded:p@")
+    with CaseIndex.open(tmp_path / "home", database_url=theirs) as index:
+        job = index.jobs.submit("ingest", {"paths": ["/no/such/folder"]})
+    postgresql_server.execute("ALTER ROLE crowded CONNECTION LIMIT 0")
+    worker = start("worker", "--poll", "0.1", database_url=theirs)
+    eventually(lambda: "(too-many-connections)" in log_of(worker))
+    assert "too many connections for role" in log_of(worker)
+    postgresql_server.execute("ALTER ROLE crowded CONNECTION LIMIT 20")
+    with CaseIndex.open(tmp_path / "home", database_url=url) as index:
+        eventually(lambda: index.jobs.get(job.id).is_final)
+    assert worker.process.poll() is None
+
+
+def test_on_a_standby_nothing_is_ready_and_workers_wait_for_its_promotion(
+    tmp_path: Path, start: Start
+) -> None:
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed")
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+        settings = {"wal_level": "replica", "max_wal_senders": 2}
+        primary, standby = (PostgresqlServer(programs, Path(folder), settings) for folder in (one, two))
+        primary.make()
+        try:
+            url = primary.new_database()
+            with CaseIndex.open(tmp_path / "home", database_url=url) as index:
+                index.activate(SPACE)
+                job = index.jobs.submit("ingest", {"paths": ["/no/such/folder"]})
+            standby.make_standby_of(primary)
+        finally:
+            primary.stop()
+        try:
+            there = f"{standby.url}/{url.rpartition('/')[2]}"
+            server = start("serve", "--port", "0", "--no-worker", database_url=there)
+            worker = start("worker", "--poll", "0.1", database_url=there)
+            ready = httpx.get(f"{server.answer()['url']}/readyz", timeout=60)
+            assert ready.status_code == 503
+            details = {check["name"]: check["detail"] for check in ready.json()["checks"]}
+            assert details["database"] == "database-read-only"
+            eventually(lambda: "(database-read-only)" in log_of(worker))
+            assert worker.process.poll() is None
+            standby.promote()
+            with CaseIndex.open(tmp_path / "home", database_url=there) as index:
+                eventually(lambda: index.jobs.get(job.id).is_final)
+            assert worker.process.poll() is None
+        finally:
+            standby.stop()
