@@ -10,7 +10,10 @@ them, and errors of the operating system, into a code and a sentence; everything
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
+
+from medsiglip.answers.paths import shown
 
 
 class ServiceError(Exception):
@@ -51,6 +54,11 @@ _SYSTEM_ERRORS = {
 
 def explain(error: BaseException) -> Explanation | None:
     """The code and sentence of an error that a caller can act on; None for an unexpected one."""
+    found = _explained(error)
+    return None if found is None else replace(found, message=shown(found.message))
+
+
+def _explained(error: BaseException) -> Explanation | None:
     from medsiglip.errors import ModelError
     from medsiglip.index.errors import CatalogError
     from medsiglip.ingest.errors import IngestError
@@ -60,7 +68,7 @@ def explain(error: BaseException) -> Explanation | None:
         return Explanation(error.code, " ".join(str(error).split()))
     if isinstance(error, OSError) and error.errno in _SYSTEM_ERRORS:
         code, sentence = _SYSTEM_ERRORS[error.errno]
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         return Explanation(code, where + sentence)
     if "database or disk is full" in str(error):
         return Explanation(*_SYSTEM_ERRORS[errno.ENOSPC])

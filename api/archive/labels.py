@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medsiglip.answers.cases import ImportedLabels, Label, LabelList
+from medsiglip.answers.paths import given
 from medsiglip.api.archive.files import AnyPath
 from medsiglip.api.errors import ServiceError
 from medsiglip.ingest.header.label_columns import LabelColumnError, given_labels, label_columns
@@ -183,4 +184,4 @@ def _key(file: Path, line: int, row: Mapping[str, str], kind: LabelKey) -> str:
     key = row.get(kind, "")
     if not key:
         raise ServiceError("bad-labels", f"{file} line {line}: the column {kind} is empty; fill it in.")
-    return os.path.normpath(file.parent / Path(key).expanduser()) if kind == "path" else key
+    return given(os.path.normpath(file.parent / Path(key).expanduser())) if kind == "path" else key

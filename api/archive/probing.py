@@ -12,6 +12,7 @@ import numpy as np
 from medsiglip.answers.answer import RemovedName
 from medsiglip.answers.figures import Probe as ProbeAnswer
 from medsiglip.answers.figures import ProbeEvaluation, ProbeList, ProbeSummary
+from medsiglip.answers.paths import shown
 from medsiglip.answers.questions import ImagePrediction, Prediction, PredictionTable
 from medsiglip.api.archive.evaluation import label_figures, label_targets, macro_auroc
 from medsiglip.api.archive.files import AnyPath, output_file, parquet_writer, require_pictures
@@ -167,7 +168,7 @@ def predict_all(
         f"{table.level}_id" if table.level == "image" else f"{table.level}_instance_uid": list(table.ids),
         "study_instance_uid": list(table.study_instance_uids),
         "patient_key": list(table.patient_keys),
-        "path": list(table.paths),
+        "path": [None if path is None else shown(path) for path in table.paths],
         "probability": [dict(zip(probe.labels, row, strict=True)) for row in probability.tolist()],
     }
     if table.level == "image":

@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medsiglip.answers.paths import shown, shown_values
 from medsiglip.api.archive.files import AnyPath, output_file, output_folder, parquet_writer, require_paths
 from medsiglip.api.archive.opened import OnProgress, silent
 from medsiglip.api.errors import ServiceError
@@ -103,7 +104,7 @@ def render(
                     "warnings": list(one.warnings),
                 }
             )
-            lines.write(json.dumps(images[-1], ensure_ascii=False) + "\n")
+            lines.write(json.dumps(shown_values(images[-1]), ensure_ascii=False) + "\n")
             on_progress("rendering", number, None)
     return {"folder": str(folder), "images": images, **refused.lines}
 
@@ -163,7 +164,7 @@ def _embedded(archive: OpenedArchive, batch: Sequence[Rendered], schema: Any) ->
     embedding = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     return pa.table(
         {
-            "path": [one.path for one in batch],
+            "path": [shown(one.path) for one in batch],
             "sop_instance_uid": [one.sop_instance_uid for one in batch],
             "frame": pa.array([one.frame for one in batch], pa.int32()),
             "embedding": embedding,

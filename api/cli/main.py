@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from medsiglip.answers.paths import shown
 from medsiglip.api.cli.commands import (
     audit,
     cases,
@@ -178,12 +179,13 @@ def _unexpected(error: Exception) -> Explanation:
 
 
 def _fail(run: Invocation, explanation: Explanation, exit_code: int = 1) -> int:
+    message = shown(explanation.message)
     try:
         if run.json:
-            error = {"code": explanation.code, "message": explanation.message}
+            error = {"code": explanation.code, "message": message}
             run.answer_stream.write(json.dumps({"error": error}, ensure_ascii=False) + "\n")
             run.answer_stream.flush()
-        print(f"error: {explanation.message} ({explanation.code})", file=sys.stderr, flush=True)
+        print(f"error: {message} ({explanation.code})", file=sys.stderr, flush=True)
     except BrokenPipeError:
         return _leave_broken_pipe()
     return exit_code

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medsiglip.answers.paths import shown, shown_values
 from medsiglip.api.http.auth import Caller
 
 
@@ -23,13 +24,18 @@ def redact_paths(value: Any, received: str | None, with_paths: bool) -> Any:
     """The value, with paths below the folder `received` relative to it, and without other fields `path`
     unless `with_paths`.
     """
+    received = None if received is None else shown(received)
+    return _redacted(shown_values(value), received, with_paths)
+
+
+def _redacted(value: Any, received: str | None, with_paths: bool) -> Any:
     if isinstance(value, list):
-        return [redact_paths(item, received, with_paths) for item in value]
+        return [_redacted(item, received, with_paths) for item in value]
     if isinstance(value, str) and received is not None:
         return value.replace(f"{received}/", "")
     if not isinstance(value, Mapping):
         return value
-    kept = {name: redact_paths(item, received, with_paths) for name, item in value.items() if name != "path"}
+    kept = {name: _redacted(item, received, with_paths) for name, item in value.items() if name != "path"}
     if "path" in value:
         path = value["path"]
         if isinstance(path, str) and received is not None and Path(path).is_relative_to(received):

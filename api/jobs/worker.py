@@ -10,7 +10,6 @@ import logging
 import math
 import os
 import queue
-import re
 import socket
 import threading
 import time
@@ -19,6 +18,7 @@ from collections.abc import Callable
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from medsiglip.answers.paths import shown
 from medsiglip.api.archive.received import discard_unused
 from medsiglip.api.errors import Explanation, ServiceError, explain, retry_after
 from medsiglip.api.jobs.handlers import HANDLERS
@@ -34,7 +34,6 @@ T = TypeVar("T")
 POLL_SECONDS = 1.0
 CLEAN_UP_SECONDS = 3600.0
 GRACE_SECONDS = 8.0
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _log = logging.getLogger("medsiglip.worker")
 
 
@@ -176,11 +175,11 @@ def _explained(error: Exception) -> Explanation:
 
 
 def _storable(value: Any) -> Any:
-    """JSON values, with U+FFFD for what UTF-8 or a database does not take: NUL, and the surrogates that stand
-    for bytes of file names (PEP 383). NaN and infinity become None.
+    """JSON values as UTF-8 and a database take them: U+FFFD for NUL, bytes of file names as
+    `medsiglip.answers.paths` writes them, None for NaN and infinity.
     """
     if isinstance(value, str):
-        return _UNSTORABLE.sub("\ufffd", value)
+        return shown(value).replace("\0", "\ufffd")
     if isinstance(value, dict):
         return {_storable(name): _storable(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

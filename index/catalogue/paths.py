@@ -11,6 +11,13 @@ HIDDEN = "strict:"
 """A stored path that begins so is a hash; no absolute path does."""
 
 
+def shown_path(path: str) -> str:
+    r"""A path with `\xNN` for each byte that is not UTF-8 (a surrogate, PEP 383), as Parquet and the results
+    of jobs hold it.
+    """
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 class StoredPaths:
     """Translates paths between callers and the catalogue.
 

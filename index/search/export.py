@@ -13,6 +13,7 @@ from medsiglip.index.catalogue import filters, labels
 from medsiglip.index.catalogue.case_queries import file_path
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.paths import shown_path
 from medsiglip.index.catalogue.rows import chunks
 from medsiglip.index.catalogue.schema import images, instances, patients, series, studies
 from medsiglip.index.catalogue.spaces import ActiveSpace
@@ -132,11 +133,6 @@ def _metadata(connection: Connection, image_ids: list[int]) -> dict[str, Any]:
     rows = list(connection.execute(statement).mappings())
     values = labels.of_images(connection, image_ids)
     columns: dict[str, Any] = {name: [row[name] for row in rows] for name in (*_COLUMNS, "path", "warnings")}
-    columns["path"] = [_writable(path) for path in columns["path"]]
+    columns["path"] = [None if path is None else shown_path(path) for path in columns["path"]]
     columns["labels"] = [sorted(values[image_id].items()) for image_id in image_ids]
     return columns
-
-
-def _writable(path: str | None) -> str | None:
-    # Parquet strings are UTF-8: a byte of a file name that is not becomes a question mark.
-    return path if path is None or path.isascii() else path.encode("utf-8", "replace").decode("utf-8")

@@ -19,6 +19,7 @@ from medsiglip.index.catalogue.draft_schema import (
     route_decisions,
 )
 from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.paths import shown_path
 from medsiglip.index.catalogue.report_texts import write_texts
 from medsiglip.index.catalogue.schema import studies
 from medsiglip.index.catalogue.service_schema import jobs
@@ -56,7 +57,7 @@ def forget_drafts(connection: Connection, study_ids: Sequence[int]) -> int:
 def forget_paths_in_jobs(connection: Connection, paths: Collection[str]) -> None:
     """Remove the list entries that name one of these files from the results of jobs."""
     by_folder: dict[str, set[str]] = defaultdict(set)
-    for path in paths:
+    for path in map(shown_path, paths):
         by_folder[dirname(path)].add(path)
     statement = select(jobs.c.id, jobs.c.result).where(jobs.c.kind == "ingest", jobs.c.result.is_not(None))
     for job_id, result in connection.execute(statement).all():

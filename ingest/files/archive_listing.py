@@ -33,6 +33,9 @@ MAX_DIRECTORY = 32 << 20
 # Longest extended header of a tar that is read: tarfile takes it into memory whole.
 MAX_TAR_READ = 1 << 20
 _ENCRYPTED = 0x1 | 0x40
+# An entry of a central directory; the bits of its flags for a name in UTF-8 (APPNOTE 4.4.4, bit 11), and one
+# that is reserved, for a name whose bytes are not.
+_ENTRY, _UTF_8, _BYTES = b"PK\1\2", 0x800, 0x8000
 _METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 
 # What would end the path of an archive within a member's name.
@@ -121,8 +124,12 @@ def _list_zip(listing: Listing, size: int, open_packed: Opener) -> None:
         if _directory_size(file) > MAX_DIRECTORY:
             listing.code = "archive-too-large"
             return
-        with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
+        source = _ZipSource(cast(io.RawIOBase, file), 1 << 16)
+        try:
+            with zipfile.ZipFile(source) as archive:
+                members = archive.infolist()
+        finally:
+            source.detach()
     is_bomb = unpacks_too_far(sum(member.file_size for member in members), size)
     if is_bomb or len(members) > MAX_MEMBERS:
         listing.code = "archive-too-large"
@@ -140,7 +147,7 @@ def _list_zip(listing: Listing, size: int, open_packed: Opener) -> None:
         elif not 0 <= info.header_offset <= size - info.compress_size:
             code = "damaged-archive"
         listing.add(
-            info.filename,
+            _member_name(info),
             Member(
                 info.file_size,
                 info.header_offset,
@@ -149,6 +156,39 @@ def _list_zip(listing: Listing, size: int, open_packed: Opener) -> None:
                 code,
             ),
         )
+
+
+class _ZipSource(io.BufferedReader):
+    """Replaces the flag of names that claim to be UTF-8 and are not: zipfile refuses an archive with one."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        return _with_readable_names(data) if data.startswith(_ENTRY) else data
+
+
+def _with_readable_names(directory: bytes) -> bytes:
+    """A central directory (APPNOTE 4.3.12) whose names zipfile can decode; those that it could not have the
+    flag `_BYTES` in place of `_UTF_8`.
+    """
+    changed, at = bytearray(directory), 0
+    while directory.startswith(_ENTRY, at) and at + 46 <= len(directory):
+        flags, name, extra, comment = (
+            int.from_bytes(directory[at + i : at + i + 2], "little") for i in (8, 28, 30, 32)
+        )
+        if flags & _UTF_8:
+            try:
+                directory[at + 46 : at + 46 + name].decode("utf-8")
+            except UnicodeDecodeError:
+                changed[at + 8 : at + 10] = (flags & ~_UTF_8 | _BYTES).to_bytes(2, "little")
+        at += 46 + name + extra + comment
+    return bytes(changed)
+
+
+def _member_name(info: zipfile.ZipInfo) -> str:
+    """The name of a member; bytes that are not UTF-8 are surrogates, as in names of files (PEP 383)."""
+    if not info.flag_bits & _BYTES or info.flag_bits & _UTF_8:
+        return info.filename
+    return info.filename.encode("cp437").decode("utf-8", "surrogateescape")
 
 
 def _directory_size(file: BinaryIO) -> int:

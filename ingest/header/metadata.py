@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from medsiglip.answers.paths import given as given_path
 from medsiglip.ingest.errors import IngestError
 from medsiglip.ingest.header.label_columns import LabelColumnError, given_labels, label_columns
 
@@ -50,7 +51,8 @@ class PictureMetadata:
 
 
 def read_metadata(csv_path: Path) -> dict[str, PictureMetadata]:
-    """Read a CSV of rows keyed by absolute path; relative paths count from the CSV's folder.
+    """Read a CSV of rows keyed by absolute path; relative paths count from the CSV's folder, and bytes that
+    are not UTF-8 may be written as answers show them (`medsiglip.answers.paths`).
 
     Unknown columns are ignored. Raises `IngestError`: `metadata-unreadable`, `metadata-no-path-column`,
     `metadata-bad-row` (with the line number), `metadata-duplicate-path`.
@@ -61,7 +63,7 @@ def read_metadata(csv_path: Path) -> dict[str, PictureMetadata]:
         given = row.get("path", "")
         if not given:
             raise _bad(csv_path, line, "has no path")
-        path = os.path.normpath(folder / given)
+        path = given_path(os.path.normpath(folder / given))
         if path in rows:
             raise IngestError(
                 "metadata-duplicate-path", f"{csv_path} line {line} names a file a second time."
@@ -92,7 +94,9 @@ def _lines(csv_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         ) from None
     except (UnicodeDecodeError, csv.Error):
         raise IngestError(
-            "metadata-unreadable", f"{csv_path} is not a CSV in UTF-8; save it again as such."
+            "metadata-unreadable",
+            f"{csv_path} is not a CSV in UTF-8; save it again as such, with \\xNN for each byte of a path "
+            "that is not.",
         ) from None
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.answers.cases import IngestReport
+from medsiglip.answers.paths import shown
 from medsiglip.ingest.errors import IngestError
 from medsiglip.ingest.run.run_details import FileLine, Group, RunDetails
 
@@ -56,8 +57,8 @@ def write_report(path: Path, report: IngestReport, details: RunDetails) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # paths may name people
-        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(text)
+        with open(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(shown(text))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -158,7 +159,7 @@ def _what_did_not(details: RunDetails) -> str:
     for (outcome, code, reason), paths in sorted(
         reasons.items(), key=lambda item: (item[0][0] != "quarantined", -len(item[1]))
     ):
-        named = "".join(f"<br><code>{escape(_shown(path))}</code>" for path in paths[:MAX_NAMED_FILES])
+        named = "".join(f"<br><code>{escape(path)}</code>" for path in paths[:MAX_NAMED_FILES])
         more = len(paths) - MAX_NAMED_FILES
         named += f"<br>and {more:,} more" if more > 0 else ""
         rows.append(
@@ -170,14 +171,9 @@ def _what_did_not(details: RunDetails) -> str:
     return f"<h2>What did not, and why</h2><table>{head}{''.join(rows)}</table>"
 
 
-def _shown(path: str) -> str:
-    """A path as valid text, whatever bytes its name holds."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
 def _warnings(report: IngestReport) -> str:
     counts = Counter(report.warnings)
-    lines = "".join(f"<li>{escape(_shown(text))}</li>" for text in counts)
+    lines = "".join(f"<li>{escape(text)}</li>" for text in counts)
     return f"<h2>Warnings</h2><ul>{lines}</ul>" if lines else ""
 
 

@@ -19,6 +19,7 @@ from math import prod
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from medsiglip.answers.paths import shown
 from medsiglip.ingest.files.source import open_source
 from medsiglip.ingest.header.header import Header, as_kept, plain_header
 from medsiglip.ingest.header.quality import picture_quality
@@ -152,8 +153,8 @@ def _nifti_bytes(start: bytes) -> int:
 
 @contextmanager
 def local_copy(path: str) -> Iterator[str]:
-    """A path that SimpleITK can open: that of the file, or of a temporary copy in memory if it is a member of
-    an archive.
+    """A path that SimpleITK can open: that of the file; for a name that is not UTF-8 that of a temporary link
+    to it; and of a temporary copy in memory if it is a member of an archive.
 
     Raises OSError, also if a data file is missing or in another folder.
     """
@@ -161,20 +162,24 @@ def local_copy(path: str) -> Iterator[str]:
     if os.path.isfile(path):
         if data and not os.path.isfile(data):
             raise FileNotFoundError
-        yield path
-        return
+        if shown(path) == path:
+            yield path
+            return
     memory = _IN_MEMORY if os.path.isdir(_IN_MEMORY) else None
     with tempfile.TemporaryDirectory(prefix="medsiglip-", dir=memory) as folder:
         copy = os.path.join(folder, "volume" + _suffix(path))
-        _copy(path, copy)
+        _bring(path, copy)
         if data:
             target = os.path.join(folder, os.path.relpath(data, os.path.dirname(path)))
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            _copy(data, target)
+            _bring(data, target)
         yield copy
 
 
-def _copy(source: str, target: str) -> None:
+def _bring(source: str, target: str) -> None:
+    if os.path.isfile(source):
+        os.symlink(source, target)
+        return
     with open_source(source) as file, open(target, "wb") as copy:
         shutil.copyfileobj(file, copy, 1 << 20)
 
@@ -215,7 +220,7 @@ def _data_file(path: str, start: bytes) -> str | None:
         return None
     if attached:
         return None
-    parts = PurePosixPath(name).parts
+    parts = PurePosixPath(os.fsdecode(name.encode("latin-1"))).parts
     if not name or name.startswith(("LIST", "/")) or "%" in name or "\\" in name or ".." in parts:
         raise FileNotFoundError
     return os.path.join(os.path.dirname(path), *parts)

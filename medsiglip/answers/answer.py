@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from medsiglip.answers.paths import shown
+
 Level = Literal["image", "series", "study"]
 
 
@@ -19,6 +21,8 @@ Figure = Annotated[float | None, BeforeValidator(_finite)]
 """A number that may be missing; NaN and infinity, which JSON lacks, become None."""
 Moment = Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else value.isoformat())]
 """A time in ISO 8601."""
+ShownText = Annotated[str, BeforeValidator(lambda value: shown(value) if isinstance(value, str) else value)]
+"""A text that is or names the path of a file; see `medsiglip.answers.paths`."""
 Labels = dict[str, float | None]
 """Label values by name, 0 to 1."""
 
@@ -55,7 +59,7 @@ class ErrorDetail(Answer):
 class Refusal(Answer):
     """A file that could not be used, and why."""
 
-    path: str | None = None
+    path: ShownText | None = None
     code: str
     reason: str
 
@@ -63,7 +67,7 @@ class Refusal(Answer):
 class AskedImage(Answer):
     """The image that was asked about, or that drove a score; `path` is shown to `admin` alone."""
 
-    path: str | None = None
+    path: ShownText | None = None
     sop_instance_uid: str | None = None
     frame: int | None = None
     image_id: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from medsiglip.answers.answer import Answer, Labels, Refusal
+from medsiglip.answers.answer import Answer, Labels, Refusal, ShownText
 
 
 class Study(Answer):
@@ -62,7 +62,7 @@ class StudyImage(Answer):
     quality: dict[str, Any]
     modality: str | None
     patient_key: str
-    path: str | None = None
+    path: ShownText | None = None
     labels: Labels
 
 
@@ -113,7 +113,7 @@ class IngestReport(Answer):
     unchanged: int
     skipped: tuple[Refusal, ...]
     quarantined: tuple[Refusal, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[ShownText, ...]
     space: str
     seconds: float
     dry_run: bool = False
@@ -126,7 +126,7 @@ class Imported(Answer):
 
     rows: int
     matched: int
-    unmatched: tuple[str, ...]
+    unmatched: tuple[ShownText, ...]
 
 
 class ImportedLabels(Answer):
@@ -135,7 +135,7 @@ class ImportedLabels(Answer):
     labels: tuple[str, ...]
     rows: int
     matched: int
-    unmatched: tuple[str, ...]
+    unmatched: tuple[ShownText, ...]
 
 
 class Label(Answer):

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from medsiglip.answers.answer import Answer, AskedImage, ErrorDetail, Labels, Level
+from medsiglip.answers.answer import Answer, AskedImage, ErrorDetail, Labels, Level, ShownText
 
 
 class DrivingImage(Answer):
@@ -35,7 +35,7 @@ class Classification(Answer):
 
     name: str | None = None
     space: str | None = None
-    path: str | None = None
+    path: ShownText | None = None
     study_instance_uid: str | None = None
     image: AskedImage | None = None
     images: int | None = None
@@ -84,7 +84,7 @@ class Hit(Answer):
     frame: int
     modality: str | None
     patient_key: str
-    path: str | None = None
+    path: ShownText | None = None
     labels: Labels
     percentile: float | None = None
 
@@ -163,4 +163,4 @@ class PredictionTable(Answer):
     level: Level
     predictions: tuple[dict[str, Any], ...] | None = None
     rows: int | None = None
-    path: str | None = None
+    path: ShownText | None = None

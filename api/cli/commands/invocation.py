@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
+from medsiglip.answers.paths import shown, shown_values
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -65,7 +67,7 @@ class Invocation:
 
     def answer(self, answer: Answer | Payload, show: Callable[[Console, Payload], None]) -> None:
         """Print an answer as one JSON object, or let `show` print it for a person."""
-        payload = answer if isinstance(answer, Mapping) else answer.to_json()
+        payload = shown_values(answer if isinstance(answer, Mapping) else answer.to_json())
         if self.json:
             self.answer_stream.write(json.dumps(payload, ensure_ascii=False, allow_nan=False) + "\n")
         else:
@@ -76,7 +78,7 @@ class Invocation:
 
     def note(self, text: str) -> None:
         """Print a note on standard error."""
-        print(f"note: {text}", file=sys.stderr, flush=True)
+        print(f"note: {shown(text)}", file=sys.stderr, flush=True)
 
 
 def invocation(context: typer.Context) -> Invocation:

@@ -186,7 +186,7 @@ def test_results_with_invalid_unicode_and_nan_are_stored(
     monkeypatch.setitem(HANDLERS, "odd", lambda *_: odd)
     job = archive.index.jobs.submit("odd", {})
     Worker(archive).run(once=True)
-    assert ended(archive, job)["result"] == {"path": "/a/\ufffd\ufffd.dcm", "auroc": None, "n": 0.5}
+    assert ended(archive, job)["result"] == {"path": "/a/\\xff\ufffd.dcm", "auroc": None, "n": 0.5}
 
 
 @pytest.mark.parametrize("how", ["done", "cancelled while waiting", "failed"])
