@@ -82,6 +82,10 @@ def _place(groups: _Groups, frame: int, size: tuple[object, ...], image_type: st
             as_number(groups.value("DiffusionBValue", "MRDiffusionSequence")),
             _contrast_phase(groups),
             _gradient(groups),
+            as_number(groups.value("KVP", "CTXRayDetailsSequence")),
+            _text(groups.value("ConvolutionKernel", "CTReconstructionSequence")) or None,
+            _text(groups.value("InversionTimes", "MRModifierSequence")) or None,
+            as_number(groups.value("FlipAngle", "MRTimingAndRelatedParametersSequence")),
         ),
         time=(
             as_number(groups.value("TemporalPositionIndex", content)),

@@ -36,9 +36,10 @@ class SlicePlace:
     """Image Position and Orientation (Patient) in mm, as far as the header gives them.
 
     Three keys distinguish slices of one series. Different `kind`s never share a stack: localizers, screen
-    captures, projections, other matrix sizes. `contrast` (image type, echo, b-value and the like) and `time`
-    (temporal position, acquisition and the like) split a series only if two slices would have the same place.
-    Their values are numbers, texts or None; a field has the same index in all places of a series.
+    captures, projections, other matrix sizes. `contrast` (image type, echo, b-value, kernel and the like) and
+    `time` (temporal position, acquisition and the like) split a series only if two slices would have the same
+    place. Their values are numbers, texts or None; a field has the same index in all places of a series.
+    `slice_location` is Slice Location (0020,1041) in mm, whose direction no attribute gives.
     """
 
     position: tuple[float, ...] | None
@@ -47,6 +48,7 @@ class SlicePlace:
     kind: tuple[object, ...] = ()
     contrast: tuple[float | str | None, ...] = ()
     time: tuple[float | str | None, ...] = ()
+    slice_location: float | None = None
 
 
 def image_kind(image_type: str, sop_class_uid: str = "") -> str:
@@ -90,6 +92,10 @@ def place_of_elements(
             as_number(elements.get("DiffusionBValue")),
             # Before or after contrast; the agent itself is free text and is not kept.
             "with" if elements.get("ContrastBolusAgent") else None,
+            as_number(elements.get("KVP")),
+            str(elements.get("ConvolutionKernel", "")).upper() or None,
+            as_number(elements.get("InversionTime")),
+            as_number(elements.get("FlipAngle")),
         ),
         time=(
             as_number(elements.get("TemporalPositionIdentifier")),
@@ -97,6 +103,7 @@ def place_of_elements(
             as_number(elements.get("TriggerTime")),
             as_number(elements.get("AcquisitionTime")),
         ),
+        slice_location=as_number(elements.get("SliceLocation")),
     )
 
 

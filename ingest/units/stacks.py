@@ -4,7 +4,7 @@ spacing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +14,14 @@ from medsiglip.ingest.header.slice_place import SlicePlace
 
 # Slices whose normals differ by less than this (about 2.5 degrees) belong to one stack.
 SAME_DIRECTION = 0.999
-# Slices closer than this, in mm along the normal, lie at one place; so do slices of two parts of a series
-# that are closer than this share of the parts' own step.
+# Slices closer than this, in mm along the normal, lie at one place, unless the series has slices that fine:
+# then those closer than this share of their step do. So do slices of two parts of a series that are closer
+# than `SAME_PLACE_SHARE` of the parts' own step.
 SAME_PLACE = 0.02
+SAME_PLACE_OF_FINE = 0.2
 SAME_PLACE_SHARE = 0.4
+# Positions are decimal texts of up to 16 characters (PS3.5 6.2); what is nearer differs by rounding alone.
+_ROUNDING = SAME_PLACE / 200
 # The tolerance of a step between slices, and the least angle of a sheared stack.
 STEP_TOLERANCE = 0.1
 TILT_DEGREES = 0.5
@@ -27,6 +31,9 @@ WARNINGS = {
     "duplicate-slices": "several slices of a stack lie at one place; all were kept: look for repeated files",
     "missing-slices": "a stack leaves out slices; fetch the series again if it should be complete",
     "uneven-spacing": "the slices of a stack are not evenly spaced; they were taken in order all the same",
+    "slice-location-order": "the slices of a stack have no position and no number of their own; they were "
+    "taken in the order of Slice Location, which may run either way",
+    "slice-order-unknown": "the slices of a stack have no position, number or location to order them by",
     "gantry-tilt": "the slices of a stack are shifted against each other, as by a tilted gantry; they were "
     "rendered as stored",
 }
@@ -68,20 +75,23 @@ def stacks_of(places: Sequence[SlicePlace]) -> list[Stack]:
     of `SlicePlace.contrast` and `SlicePlace.time` split them, one after the other; parts that do not collide
     stay together, so that a volume scanned in several acquisitions is one stack. Within a stack
     slices are ordered by their position along the normal, not by Instance Number, which only breaks ties.
+    Slices without a position are ordered by Instance Number, and by Slice Location where that leaves it open.
     """
     found: list[Stack] = []
     contrast = 0
     for direction, members in _directions(places):
         if direction is None:
-            ordered = tuple(sorted(members, key=lambda i: (0.0, *_number(places[i]))))
-            found.append(Stack(ordered, contrast, None))
+            ordered = tuple(sorted(members, key=lambda i: (_number(places[i]), _location(places[i]))))
+            found.append(Stack(ordered, contrast, None, _doubts_of_order([places[i] for i in ordered])))
             contrast += 1
             continue
         along = _positions(places, members, direction)
-        for part in _part(members, {i: places[i].contrast for i in members}, along):
-            for stack in _part(part, {i: places[i].time for i in part}, along):
-                ordered = tuple(sorted(stack, key=lambda i: (round(along[i], 4), *_number(places[i]))))
-                codes = _irregularities([places[i] for i in ordered], direction)
+        tolerance = _tolerance(along.values())
+        units = {i: position / tolerance for i, position in along.items()}
+        for part in _part(members, {i: places[i].contrast for i in members}, units):
+            for stack in _part(part, {i: places[i].time for i in part}, units):
+                ordered = tuple(sorted(stack, key=lambda i: (round(200 * units[i]), _number(places[i]))))
+                codes = _irregularities([places[i] for i in ordered], direction, tolerance)
                 found.append(Stack(ordered, contrast, tuple(map(float, direction)), codes))
             contrast += 1
     found.sort(key=lambda stack: (stack.direction is None, -len(stack.members)))
@@ -115,17 +125,48 @@ def _positions(
     return {i: float(direction @ np.asarray(places[i].position, float)) for i in members}
 
 
-def _number(place: SlicePlace) -> tuple[float]:
-    return (float("inf") if place.instance_number is None else float(place.instance_number),)
+def _tolerance(along: Collection[float]) -> float:
+    """How far apart slices at one place may lie, in mm: `SAME_PLACE`, or a share of the step of a series that
+    is finer, whose slices follow each other over more than `SAME_PLACE`; scatter about one place does not.
+    """
+    places = np.unique(np.round(np.fromiter(along, float) / _ROUNDING)) * _ROUNDING
+    steps = np.diff(places)
+    if not len(steps):
+        return SAME_PLACE
+    begins = np.flatnonzero(np.append(True, steps > SAME_PLACE))
+    extents = places[np.append(begins[1:] - 1, len(places) - 1)] - places[begins]
+    usual = steps if (extents > SAME_PLACE).any() else steps[steps > SAME_PLACE]
+    return min(SAME_PLACE, SAME_PLACE_OF_FINE * float(np.median(usual))) if len(usual) else SAME_PLACE
+
+
+def _number(place: SlicePlace) -> float:
+    return float("inf") if place.instance_number is None else float(place.instance_number)
+
+
+def _location(place: SlicePlace) -> float:
+    return float("inf") if place.slice_location is None else place.slice_location
+
+
+def _doubts_of_order(stack: Sequence[SlicePlace]) -> tuple[str, ...]:
+    """Codes of `WARNINGS` for slices that were ordered without positions."""
+    if not _has_slices(stack) or len({_number(place) for place in stack}) == len(stack):
+        return ()
+    distinct = {(_number(place), _location(place)) for place in stack}
+    return ("slice-location-order" if len(distinct) == len(stack) else "slice-order-unknown",)
+
+
+def _has_slices(stack: Sequence[SlicePlace]) -> bool:
+    """Whether these are slices, not localizers, captures or projections; and more than one."""
+    return len(stack) > 1 and stack[0].kind[:1] in ((), ("slice",), ("reformatted",))
 
 
 class _Part:
-    """Members of a future stack, and their places along the normal."""
+    """Members of a future stack, and their places along the normal in units of the tolerance."""
 
     def __init__(self, members: Sequence[int], along: Mapping[int, float]) -> None:
         self.members = list(members)
         self._along = along
-        self._taken = {round(along[i] / SAME_PLACE) for i in members}
+        self._taken = {round(along[i]) for i in members}
 
     def collides(self, other: _Part) -> bool:
         """Whether both have slices at the same place."""
@@ -174,13 +215,15 @@ def _part_by(values: Mapping[int, float | str | None], along: Mapping[int, float
     return [part.members for part in parts]
 
 
-def _irregularities(stack: Sequence[SlicePlace], direction: NDArray[np.float64]) -> tuple[str, ...]:
+def _irregularities(
+    stack: Sequence[SlicePlace], direction: NDArray[np.float64], tolerance: float
+) -> tuple[str, ...]:
     """Codes of `WARNINGS` for the ordered slices of a stack; other images have none."""
-    if stack[0].kind[:1] not in ((), ("slice",), ("reformatted",)) or len(stack) < 2:
+    if not _has_slices(stack):
         return ()
     shifts = np.diff(np.array([place.position for place in stack], float), axis=0)
     steps = shifts @ direction
-    apart = steps > SAME_PLACE
+    apart = steps > tolerance
     codes = [] if apart.all() else ["duplicate-slices"]
     shifts, steps = shifts[apart], steps[apart]
     if len(steps) < 2:

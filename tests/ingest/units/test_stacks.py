@@ -199,3 +199,44 @@ def test_every_slice_is_in_one_stack_and_order_does_not_depend_on_the_files(slic
         assert along == sorted(along)
     turned = places[::-1]
     assert sorted(heights(turned)) == sorted(heights(places))
+
+
+@pytest.mark.parametrize("step", [0.001, 0.0125, 0.03, 0.039, 0.5, 5.0])
+def test_tolerances_follow_the_step_of_the_slices(step: float) -> None:
+    """Micro-CT and optical coherence tomography have slices of micrometres."""
+    order = random.Random(7).sample(range(40), 40)
+    places = [axial(step * z, number=100 - z) for z in order]
+    assert [order[i] for i in order_slices(places)] == list(range(40))
+    assert warnings(places) == [set()]
+    left_out = [place for place, z in zip(places, order, strict=True) if z not in (20, 31)]
+    assert warnings(left_out) == [{"missing-slices"}]
+    assert warnings([*places, axial(step * 3, number=1)]) == [{"duplicate-slices"}]
+    twice = [*places, *(axial(step * z, number=200 - z, contrast=("b",)) for z in order)]
+    twice[:40] = [axial(step * z, number=100 - z, contrast=("a",)) for z in order]
+    assert [len(stack.members) for stack in stacks_of(twice)] == [40, 40]
+
+
+def test_scatter_about_one_place_is_no_step() -> None:
+    """Positions of repeated volumes differ by micrometres; the step is that between the slices."""
+    scatter = random.Random(3)
+    places = [
+        axial(3.0 * z + scatter.uniform(0, 0.015), time=(t,), number=20 * t + z)
+        for t in range(9)
+        for z in range(12)
+    ]
+    assert [len(stack.members) for stack in stacks_of(places)] == [12] * 9
+    assert warnings(places) == [set()] * 9
+
+
+def test_slice_location_orders_what_nothing_else_does() -> None:
+    def place(location: Any, number: Any = None, kind: Any = ("slice",)) -> SlicePlace:
+        return SlicePlace(None, None, number, kind, slice_location=location)
+
+    assert order_slices([place(3.5), place(-2.0), place(1.0)]) == [1, 2, 0]
+    assert warnings([place(3.5), place(-2.0), place(1.0)]) == [{"slice-location-order"}]
+    assert order_slices([place(3.5, 1), place(-2.0, 2), place(1.0, 3)]) == [0, 1, 2]
+    assert warnings([place(3.5, 1), place(-2.0, 2), place(1.0, 3)]) == [set()]
+    assert order_slices([place(3.5, 1), place(-2.0, 1), place(1.0, 1)]) == [1, 2, 0]
+    assert warnings([place(2.0), place(2.0), place(None)]) == [{"slice-order-unknown"}]
+    assert warnings([place(None), place(None)]) == [{"slice-order-unknown"}]
+    assert warnings([place(None)]) == warnings([place(None, kind=("localizer",))] * 2) == [set()]
