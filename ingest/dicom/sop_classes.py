@@ -5,6 +5,8 @@ from __future__ import annotations
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 WHOLE_SLIDE_MICROSCOPY = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
+# X-Ray Angiographic, Radiofluoroscopic, and the retired biplane class.
+_ANGIOGRAPHY = frozenset(_STORAGE + n for n in ("12.1", "12.2", "12.3"))
 # SOP classes without a picture to embed, by the first components of their UID (PS3.4 B.5); the first match
 # counts.
 SKIPPED_CLASSES = (
@@ -46,6 +48,11 @@ SKIPPED_MODALITIES = {
     "DOC": "encapsulated-document",
     "HC": "encapsulated-document",
 }
+
+
+def is_angiography(sop_class_uid: str, modality: str) -> bool:
+    """Whether an image is XA or XRF: by its class, and by its modality only if no class is named."""
+    return sop_class_uid in _ANGIOGRAPHY or (not sop_class_uid and modality in {"XA", "RF"})
 
 
 def is_secondary_capture(sop_class_uid: str) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medsiglip.ingest.dicom.element_value import Elements
 from medsiglip.ingest.header.burned_in import burned_in
+from medsiglip.ingest.header.pixel_spacing import SPACINGS, aspect_of_pair
 from medsiglip.ingest.header.slice_place import image_kind
 from medsiglip.ingest.header.view import view
 
@@ -28,8 +29,8 @@ QUALITY: dict[str, str] = {
     "projection": "1 if the image is a projection through a volume, else 0",
     "reformatted": "1 if the image was reformatted from a volume, else 0",
     "view": "frontal, lateral, oblique, other or unknown, as the header says of a projection",
-    "pixel_aspect": "height of a pixel / its width, in the patient; 1 where unknown",
-    "aspect": "width of the picture / its height, in the patient",
+    "pixel_aspect": "height of a stored pixel / its width, in the patient; 1 where unknown",
+    "aspect": "width of the picture, which is drawn with square pixels, / its height",
     "window_warning": "1 if the stored window or lookup table could not be used as it is; else 0",
     "blank": "1 if all display values are the same, else 0",
     "near_blank": "1 if 99.5 % of the display values lie within 8 of 255 levels, else 0",
@@ -45,9 +46,7 @@ ELEMENTS = (
     "RecognizableVisualFeatures",
     "ConversionType",
     "LossyImageCompressionRatio",
-    "PixelSpacing",
-    "ImagerPixelSpacing",
-    "PixelAspectRatio",
+    *SPACINGS,
 )
 """Header elements that are read only for the quality of an image."""
 
@@ -128,14 +127,9 @@ def _uncompressed_size(elements: Elements) -> float:
 
 
 def pixel_aspect(elements: Elements) -> float:
-    """Height of a pixel ÷ its width, by Pixel Spacing (row spacing first, PS3.3 10.7.1.1), Imager Pixel
-    Spacing or Pixel Aspect Ratio (vertical first, C.7.6.3.1.7); 1 if none is present.
-    """
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
-        numbers = _numbers(elements, keyword)
-        if len(numbers) == 2 and min(numbers) > 0 and max(numbers) < 1e6:
-            return round(numbers[0] / numbers[1], 4)
-    return 1.0
+    """Height of a pixel ÷ its width, by the first of `SPACINGS` that can be used; 1 if none is present."""
+    aspects = (aspect_of_pair(_numbers(elements, keyword)) for keyword in SPACINGS)
+    return next((round(aspect, 4) for aspect in aspects if aspect is not None), 1.0)
 
 
 def measure(values: NDArray[np.uint8]) -> Quality:
@@ -169,13 +163,8 @@ def _is_flat(values: NDArray[np.uint8]) -> bool:
 
 
 def image_quality(header: Mapping[str, Any], measured: Mapping[str, Any], warnings: Sequence[str]) -> Quality:
-    """All values under `quality` of one image: from its header, its display values, and its warnings.
-
-    `aspect` is measured in pixels and converted to the patient's.
-    """
+    """All values under `quality` of one image: from its header, its display values, and its warnings."""
     together: Quality = {**header, **measured}
-    if "aspect" in measured:
-        together["aspect"] = round(float(measured["aspect"]) / float(header.get("pixel_aspect", 1.0)), 4)
     together["window_warning"] = int(any(code.startswith(_WINDOW_WARNINGS) for code in warnings))
     return together
 

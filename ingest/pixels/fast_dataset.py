@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from pydicom.dataelem import DataElement, RawDataElement
     from pydicom.tag import BaseTag
 
-# Identification, image and pixel description, slides, view codes, presentation LUT shape, functional groups
-# and offset tables (PS3.6).
-GROUPS = frozenset({0x0008, 0x0028, 0x0048, 0x0054, 0x2050, 0x5200, 0x7FE0})
+# Identification, acquisition (spacings), image and pixel description, slides, view codes, presentation LUT
+# shape, RT images, functional groups and offset tables (PS3.6).
+GROUPS = frozenset({0x0008, 0x0018, 0x0028, 0x0048, 0x0054, 0x2050, 0x3002, 0x5200, 0x7FE0})
 # Longer values, perhaps of a wrong length, are left to pydicom.
 MAX_READ = 1 << 28
 _SHORT = {vr: vr.decode() for vr in SHORT_VRS}

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -78,9 +79,11 @@ def decode_reversible_htj2k(codestream: bytes, image: ImagePixel) -> NDArray[Any
 
 
 def decode_run_lengths(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
-    """RLE (PS3.5 Annex G): a segment for each byte of a sample, most significant first, sample by sample."""
-    import imagecodecs
+    """RLE (PS3.5 Annex G): a segment for each byte of a sample, most significant first, sample by sample.
 
+    What a segment holds beyond its part of the frame is dropped: its even length (G.3.1) may be reached by a
+    run instead of a byte of 0 behind the runs.
+    """
     allocated = image.bits_allocated
     size = (image.samples * allocated + 7) // 8
     # A run of 128 bytes takes two (PS3.5 G.3.1).
@@ -89,12 +92,53 @@ def decode_run_lengths(codestream: bytes, image: ImagePixel) -> NDArray[Any]:
     width = max(allocated // 8, 1)
     if int.from_bytes(codestream[:4], "little") != width * image.samples_per_pixel:
         raise decode_error("inconsistent-pixels")
-    values = imagecodecs.dicomrle_decode(codestream, f"<u{width}", out=size)
-    if len(values) != size:
-        raise decode_error("inconsistent-pixels")
+    values = _run_lengths(codestream, width, size)
     if allocated == 1:
         return native_frame(bytes(values), image, 0)
     return arranged(own_bits(np.frombuffer(values, image.dtype), image), image, planar=True)
+
+
+def _run_lengths(codestream: bytes, width: int, size: int) -> bytes | bytearray:
+    """The `size` bytes of a frame: planes of samples of `width` bytes, least significant first."""
+    import imagecodecs
+
+    try:
+        values = imagecodecs.dicomrle_decode(codestream, f"<u{width}", out=size)
+    except imagecodecs.DicomrleError:  # of a segment that holds too much or too little
+        return _run_lengths_by_segment(codestream, width, size)
+    if len(values) != size:
+        raise decode_error("inconsistent-pixels")
+    return values
+
+
+def _run_lengths_by_segment(codestream: bytes, width: int, size: int) -> bytes:
+    count, *offsets = struct.unpack_from("<16L", codestream)
+    if count > len(offsets):
+        raise decode_error("inconsistent-pixels")
+    starts, length = [*offsets[:count], len(codestream)], size // count
+    planes = np.empty((count // width, length, width), np.uint8)
+    for segment, (start, stop) in enumerate(pairwise(starts)):
+        runs = _unpacked(codestream[start:stop], length)
+        planes[segment // width, :, width - 1 - segment % width] = np.frombuffer(runs, np.uint8)
+    return planes.tobytes()
+
+
+def _unpacked(segment: bytes, length: int) -> bytearray:
+    """The first `length` bytes of a segment (PS3.5 G.3.2)."""
+    found, at = bytearray(), 0
+    while len(found) < length and at + 1 < len(segment):
+        run = segment[at]
+        if run < 128:
+            found += segment[at + 1 : at + 2 + run]
+            at += 2 + run
+        elif run == 128:
+            at += 1
+        else:
+            found += segment[at + 1 : at + 2] * (257 - run)
+            at += 2
+    if len(found) < length:
+        raise decode_error("inconsistent-pixels")
+    return found[:length]
 
 
 def _header(
@@ -130,7 +174,7 @@ def _own_values(array: NDArray[Any], header: CodestreamHeader, image: ImagePixel
     """
     if image.samples_per_pixel == 3:
         converted = image.is_ybr if header.is_ybr is None else header.is_ybr
-        return rgb_from_ybr(array) if converted else array
+        return rgb_from_ybr(array, min(header.precision, image.bits_stored)) if converted else array
     bits = min(header.precision, image.bits_stored)
     if header.signed == image.signed and header.precision == bits:
         return array.astype(image.dtype, copy=False)

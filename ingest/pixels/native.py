@@ -89,7 +89,7 @@ def arranged(frame: NDArray[Any], image: ImagePixel, *, planar: bool) -> NDArray
         return frame
     if frame.dtype.kind != "u":
         raise decode_error("inconsistent-pixels")
-    return rgb_from_ybr(frame, partial="PARTIAL" in image.photometric_interpretation)
+    return rgb_from_ybr(frame, image.bits_stored, partial="PARTIAL" in image.photometric_interpretation)
 
 
 def _stored_samples(values: bytes | memoryview, image: ImagePixel) -> tuple[int, bool]:

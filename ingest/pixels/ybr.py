@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def rgb_from_ybr(frame: NDArray[Any], *, partial: bool = False) -> NDArray[Any]:
-    """Convert [H, W, 3] unsigned values; `partial` means that black is 16 and white 235 of 255."""
-    top = float(np.iinfo(frame.dtype).max)
+def rgb_from_ybr(frame: NDArray[Any], bits_stored: int, *, partial: bool = False) -> NDArray[Any]:
+    """Convert [H, W, 3] unsigned values of `bits_stored` bits, of which half of full scale means no colour;
+    `partial` means that black is 16 and white 235 of 255.
+    """
+    top = float(2 ** min(bits_stored, 8 * frame.dtype.itemsize) - 1)
     half = (top + 1) / 2
     luma, blue, red = (frame[..., k].astype(np.float32) for k in range(3))
     blue -= half

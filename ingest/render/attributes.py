@@ -11,15 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.ingest.dicom.element_value import value_of
+from medsiglip.ingest.dicom.sop_classes import is_angiography
+from medsiglip.ingest.header.pixel_spacing import SPACINGS, aspect_of_pair
 from medsiglip.ingest.header.slice_place import image_kind
 from medsiglip.ingest.render.lookup_table import LookupTable, read_lookup_table, read_palette
+from medsiglip.ingest.render.pixel_aspect import aspect_of_regions
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 MAX_BITS = 64
+# Functional groups with the spacing of pixels (PS3.3 C.7.6.16.2.1, C.8.19.6.4).
+_MEASURES = ("PixelMeasuresSequence", "FramePixelDataPropertiesSequence")
 # With slopes beyond these, all values are lost to rounding.
 _SLOPES = (1e-30, 1e30)
+_HOUNSFIELD = frozenset({"HU", "HU_MOD"})
+# Other spellings, without anything that is not a letter; "Houndsfield Unit" is a common one.
+_HOUNSFIELD_LETTERS = frozenset({"HU", "HUS", "HUMOD", "HUUNIT", "HUUNITS", "HUNIT", "HUNITS", "CTNUMBER"})
+_HOUNSFIELD_BEGINNINGS = ("HOUNSF", "HOUNDSF", "HOUNDF", "HOUNSV", "HOUNF", "HOUSF", "HAUNSF")
+_AIR = -1024.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,10 @@ class PixelAttributes:
     `supplemental` means that it colours only the stored values from `palette_first` on (PS3.3 C.7.6.19).
     `hounsfield` means that values after the modality transformation are Hounsfield units; those of a
     localizer, which is a projection, are not (PS3.3 C.8.2.1.1.1), whatever its rescale type.
+    `angiography` means XA or XRF: the Modality LUT of such an image leads back to X-ray intensity and is not for
+    display (PS3.3 C.8.7.1.1.2, PS3.4 N.2.1.2).
     `icc_profile` is that of the image or of the frame's optical path (PS3.3 C.11.15).
+    `pixel_aspect` is the height of a pixel / its width, 1 if nothing says so.
     `warnings` are codes of `medsiglip.ingest.render.display.WARNINGS` for attributes that could not be used
     as they are.
     """
@@ -52,6 +65,7 @@ class PixelAttributes:
     photometric_interpretation: str = "MONOCHROME2"
     bits_stored: int = 16
     secondary_capture: bool = False
+    angiography: bool = False
     localizer: bool = False
     rescale_slope: float = 1.0
     rescale_intercept: float = 0.0
@@ -66,6 +80,7 @@ class PixelAttributes:
     palette_first: int = 0
     supplemental: bool = False
     icc_profile: bytes | None = None
+    pixel_aspect: float = 1.0
     warnings: tuple[str, ...] = ()
 
 
@@ -94,11 +109,14 @@ class AttributeReader:
         transformation = self._group(frame, "PixelValueTransformationSequence")
         voi = self._group(frame, "FrameVOILUTSequence")
         path = self._group(frame, "OpticalPathIdentificationSequence")
+        measures = [self._group(frame, keyword) for keyword in _MEASURES]
         # The items live as long as the data set, so their ids identify them.
-        key = (id(transformation), id(voi), id(path))
+        key = (id(transformation), id(voi), id(path), *map(id, measures))
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = self._with_groups(transformation, voi, path)
+            attributes = self._with_groups(transformation, voi, path)
+            aspect = _pixel_aspect(self._dataset, measures)
+            known = self._known[key] = replace(attributes, pixel_aspect=aspect)
         return known
 
     def _group(self, frame: int, keyword: str) -> Dataset:
@@ -114,22 +132,30 @@ class AttributeReader:
             _number(transformation, "RescaleSlope"),
             _number(transformation, "RescaleIntercept"),
         )
-        modality_lut = _table(transformation, "ModalityLUTSequence", negative_inputs=self._negative_stored)
-        rescale_type = _text(transformation, "RescaleType") or "HU"
+        modality_lut = None
+        if not self._base.angiography:
+            modality_lut = _table(
+                transformation, "ModalityLUTSequence", negative_inputs=self._negative_stored
+            )
         factor, offset, warnings = _rescale(slope, intercept)
         below_zero = modality_lut is None and _reaches_below_zero(
             self._negative_stored, self._base.bits_stored, factor, offset
         )
-        return replace(
-            self._base,
-            rescale_slope=factor,
-            rescale_intercept=offset,
-            hounsfield=self._base.modality == "CT"
+        hounsfield = (
+            self._base.modality == "CT"
             and None not in (slope, intercept)
             and not warnings
             and modality_lut is None
             and not self._base.localizer
-            and rescale_type in {"HU", "HU_MOD"},
+        )
+        if hounsfield:
+            rescale_type = _text(transformation, "RescaleType") if "RescaleType" in transformation else "HU"
+            hounsfield, warnings = _is_hounsfield_type(rescale_type, factor, offset)
+        return replace(
+            self._base,
+            rescale_slope=factor,
+            rescale_intercept=offset,
+            hounsfield=hounsfield,
             modality_lut=modality_lut,
             voi_lut=_table(voi, "VOILUTSequence", negative_inputs=below_zero),
             windows=_windows(voi),
@@ -141,7 +167,8 @@ class AttributeReader:
 
 def _file_attributes(dataset: Dataset) -> PixelAttributes:
     bits = _integer(dataset, "BitsStored") or _integer(dataset, "BitsAllocated") or 16
-    kind = image_kind("\\".join(_texts(dataset, "ImageType")), _text(dataset, "SOPClassUID"))
+    modality, sop_class = _text(dataset, "Modality"), _text(dataset, "SOPClassUID")
+    kind = image_kind("\\".join(_texts(dataset, "ImageType")), sop_class)
     photometric = _text(dataset, "PhotometricInterpretation") or "MONOCHROME2"
     supplemental = photometric == "MONOCHROME2" and _text(dataset, "PixelPresentation") in {"COLOR", "MIXED"}
     palette, first, warnings = None, 0, ("for-processing",) if _is_raw(dataset) else ()
@@ -153,10 +180,11 @@ def _file_attributes(dataset: Dataset) -> PixelAttributes:
         if palette is None and not supplemental:
             warnings = (*warnings, "palette-invalid")
     return PixelAttributes(
-        modality=_text(dataset, "Modality"),
+        modality=modality,
         photometric_interpretation=photometric,
         bits_stored=min(max(bits, 1), MAX_BITS),
         secondary_capture=kind == "secondary-capture",
+        angiography=is_angiography(sop_class, modality),
         localizer=kind == "localizer",
         presentation_lut_shape=_text(dataset, "PresentationLUTShape"),
         padding=_padding(dataset),
@@ -177,6 +205,20 @@ def _rescale(slope: float | None, intercept: float | None) -> tuple[float, float
     if _SLOPES[0] <= abs(factor) <= _SLOPES[1] and offset + factor != offset:
         return factor, offset, ()
     return 1.0, 0.0, ("rescale-invalid",)
+
+
+def _is_hounsfield_type(rescale_type: str, slope: float, intercept: float) -> tuple[bool, tuple[str, ...]]:
+    """Whether a Rescale Type of a CT image means Hounsfield units, and a code if it has to be guessed.
+
+    Without one they are (PS3.3 C.8.2.1); a blank one means nothing, but slope and intercept may be those of
+    Hounsfield units.
+    """
+    if rescale_type in _HOUNSFIELD:
+        return True, ()
+    letters = "".join(filter(str.isalpha, rescale_type))
+    misspelt = letters in _HOUNSFIELD_LETTERS or letters.startswith(_HOUNSFIELD_BEGINNINGS)
+    blank = not letters and slope == 1.0 and _AIR <= intercept <= 0.0
+    return (True, ("rescale-type-unusual",)) if misspelt or blank else (False, ())
 
 
 def _reaches_below_zero(negative_stored: bool, bits: int, slope: float, intercept: float) -> bool:
@@ -202,6 +244,16 @@ def _padding(dataset: Dataset) -> tuple[int, int] | None:
     # The VR follows Pixel Representation (PS3.3 C.7.5.1.1.2), and is often the other one.
     stored = [(end - least) % (1 << bits) + least for end in ends if end is not None]
     return min(stored), max(stored)
+
+
+def _pixel_aspect(dataset: Dataset, measures: Sequence[Dataset]) -> float:
+    """Height / width of a pixel, by the functional groups before the rest."""
+    for holder in (*measures, dataset):
+        for keyword in SPACINGS:
+            aspect = aspect_of_pair(_numbers(holder, keyword))
+            if aspect is not None:
+                return aspect
+    return aspect_of_regions(_items(dataset, "SequenceOfUltrasoundRegions")) or 1.0
 
 
 def _icc_profile(dataset: Dataset, path: Dataset) -> bytes | None:

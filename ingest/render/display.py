@@ -15,6 +15,8 @@ WARNINGS = {
     "voi-function-unknown": "the VOI LUT function is unknown; LINEAR was used",
     "lut-depth-wrong": "the VOI LUT does not use its stated depth; its own maximum was taken as white",
     "rescale-invalid": "the rescale slope leaves nothing of the values; they were rendered without it",
+    "rescale-type-unusual": "the rescale type is not HU as the standard spells it; the values were taken as "
+    "Hounsfield units all the same",
     "palette-invalid": "the palette cannot be read; its indices were rendered as grey values",
     "icc-profile-invalid": "the ICC profile cannot be used; colours were left as they are",
     "values-not-finite": "some values are not finite numbers; they were left out of the range",

@@ -17,7 +17,7 @@ from medsiglip.ingest.render.display import Display
 from medsiglip.ingest.render.grey_levels import linear_levels, mapped_levels
 from medsiglip.ingest.render.histogram import FULL_RANGE, PERCENTILES, ValueHistogram
 from medsiglip.ingest.render.lookup_table import LookupTable
-from medsiglip.ingest.render.modality_values import Stored, Values, extremes
+from medsiglip.ingest.render.modality_values import Stored, Values, extremes, modality_values
 from medsiglip.ingest.render.photometric import is_inverted
 from medsiglip.ingest.render.windowing import (
     FUNCTIONS,
@@ -155,12 +155,10 @@ def _voi_lut(table: LookupTable) -> tuple[Callable[[Values], Values], dict[str, 
 
 
 def _nominal_range(stored: Stored, attributes: PixelAttributes) -> Limits | None:
-    """The range that Bits Stored states, for values of at most 8 bits without a modality transformation."""
-    is_plain = (
-        attributes.rescale_slope == 1.0
-        and attributes.rescale_intercept == 0.0
-        and not attributes.modality_lut
-    )
-    if attributes.bits_stored <= 8 and stored.dtype == np.uint8 and is_plain:
-        return 0.0, float(2**attributes.bits_stored - 1)
-    return None
+    """The range that Bits Stored states for integers of at most 8 bits, after the modality transformation."""
+    bits = attributes.bits_stored
+    if bits > 8 or stored.dtype.kind not in "iu":
+        return None
+    least = -(1 << (bits - 1)) if stored.dtype.kind == "i" else 0
+    shown = modality_values(np.arange(least, least + (1 << bits)), attributes)
+    return float(shown.min()), float(shown.max())

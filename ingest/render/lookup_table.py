@@ -138,13 +138,17 @@ def _descriptor(value: Any) -> tuple[int, int, int] | None:
 
 
 def _words(data: Any, count: int, bits: int, *, little_endian: bool) -> NDArray[np.uint16]:
-    """Entries of whole table data: one in each word, or, with 8 bits, two, the first in the lower byte."""
+    """Entries of whole table data: one in each word, or two, the first in the lower byte.
+
+    The length says which, whatever the descriptor says: writers state 16 bits for entries of one byte.
+    """
     if isinstance(data, bytes):
         whole = data + b"\0" * (len(data) % 2)
         words = np.frombuffer(whole, "<u2" if little_endian else ">u2").astype(np.uint16)
     else:
         words = (np.atleast_1d(np.asarray(data, dtype=np.int64)).ravel() & 0xFFFF).astype(np.uint16)
-    if bits <= 8 and words.size <= (count + 1) // 2 and count > 1:
+    bytewise = words.size <= (count + 1) // 2 if bits <= 8 else words.size == (count + 1) // 2
+    if bytewise and count > 1:
         return np.stack([words & 0xFF, words >> 8], axis=1).ravel()
     return words
 

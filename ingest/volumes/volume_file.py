@@ -131,6 +131,7 @@ def attributes_of_volume(modality: str, layout: VolumeLayout) -> PixelAttributes
         photometric_interpretation="RGB" if layout.is_rgb else "MONOCHROME2",
         bits_stored=min(bits, 32),
         hounsfield=modality == "CT" and bits > 8 and layout.dtype.kind in "if",
+        pixel_aspect=layout.pixel_aspect,
     )
 
 

@@ -76,7 +76,11 @@ def _header(
         columns=layout.columns,
         number_of_frames=layout.slices * layout.volumes,
         orientation=layout.orientation,
-        quality={**quality, "bits_stored": 8.0 * layout.dtype.itemsize},
+        quality={
+            **quality,
+            "bits_stored": 8.0 * layout.dtype.itemsize,
+            "pixel_aspect": round(layout.pixel_aspect, 4),
+        },
         volumes=layout.volumes,
     )
 

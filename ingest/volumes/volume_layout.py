@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medsiglip.ingest.header.pixel_spacing import aspect_of_pair
+
 MAX_BYTES = 4 << 30
 # Smaller files are read at once, larger ones slice by slice if their format allows it.
 WHOLE_AT_MOST = 64 << 20
@@ -21,6 +23,7 @@ class VolumeLayout:
 
     `slice_axis`, `row_axis` and `column_axis` are axes of [z, y, x]; `flips` says which run against the
     rendered order. `rows` x `columns` is the size of a slice as rendered.
+    `spacing` is the distance of pixels along [z, y, x], in mm.
     """
 
     dimension: int
@@ -35,6 +38,7 @@ class VolumeLayout:
     row_axis: int
     column_axis: int
     flips: tuple[bool, bool, bool]
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     @classmethod
     def of(cls, reader: Any, *, readable_by_slice: bool) -> VolumeLayout:
@@ -75,6 +79,7 @@ class VolumeLayout:
             plane,
             *axes,
             flips,
+            _spacing(reader.GetSpacing()),
         )
 
     @property
@@ -99,6 +104,11 @@ class VolumeLayout:
     def columns(self) -> int:
         """Width of a slice as rendered."""
         return self.shape[self.column_axis]
+
+    @property
+    def pixel_aspect(self) -> float:
+        """Height / width of a pixel of a slice as rendered; 1 if the header gives no spacing."""
+        return aspect_of_pair((self.spacing[self.row_axis], self.spacing[self.column_axis])) or 1.0
 
     def index_of(self, number: int) -> int:
         """The index of slice `number`, in anatomical order, along `slice_axis`."""
@@ -145,6 +155,11 @@ def _orient(
     axes = [2 - axis for axis, _, _ in chosen]
     flips = [bool(matrix[patient, axis] * sense < 0) for axis, patient, sense in chosen]
     return plane, (axes[0], axes[1], axes[2]), (flips[0], flips[1], flips[2])
+
+
+def _spacing(spacing: tuple[float, ...]) -> tuple[float, float, float]:
+    """That of [z, y, x], from that of a file of two to four dimensions."""
+    return (float(spacing[2]) if len(spacing) > 2 else 1.0, float(spacing[1]), float(spacing[0]))
 
 
 def _assign(cosines: NDArray[np.float64]) -> NDArray[np.int64]:

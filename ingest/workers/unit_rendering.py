@@ -21,6 +21,7 @@ from medsiglip.ingest.privacy.quiet import quiet
 from medsiglip.ingest.render.attributes import AttributeReader, PixelAttributes
 from medsiglip.ingest.render.display import Display
 from medsiglip.ingest.render.histogram import PERCENTILES, ValueHistogram
+from medsiglip.ingest.render.pixel_aspect import with_square_pixels
 from medsiglip.ingest.render.renderings import limits_percentiles, render
 from medsiglip.ingest.units.plan import Slice, Unit
 from medsiglip.ingest.units.rendered_image import Convert, FileOutcome, RenderedImage, code_of, image_of_slice
@@ -133,9 +134,8 @@ def _render_file(
     for item, stored, attributes, rendering in opened.images(slices):
         percentiles = _percentiles(attributes, rendering) if whole_series or len(slices) > 1 else None
         if percentiles is None or stored.ndim == 3:
-            rendered.images.append(
-                image_of_slice(item, render(stored, attributes, rendering=rendering), convert)
-            )
+            display = render(stored, attributes, rendering=rendering)
+            rendered.images.append(_image(item, display, attributes, convert))
             continue
         histogram = rendered.histograms.setdefault((item.contrast, percentiles), ValueHistogram())
         histogram.add(_counted(stored), attributes)
@@ -225,7 +225,19 @@ def _render_held(
     display = render(stored, item.attributes, rendering=item.rendering, limits=shared)
     if display.rendering.endswith("-percentile") and len(unit.slices) == 1:
         display = replace(display, warnings=(*display.warnings, "single-slice"))
-    return image_of_slice(item.slice, display, convert)
+    return _image(item.slice, display, item.attributes, convert)
+
+
+def _image(item: Slice, display: Display, attributes: PixelAttributes, convert: Convert | None) -> RenderedImage:
+    """The image of a slice, drawn with square pixels."""
+    aspect = round(attributes.pixel_aspect, 4)
+    values = with_square_pixels(display.values, attributes.pixel_aspect)
+    if values is not display.values:
+        display = replace(display, values=values, params={**display.params, "pixel_aspect": aspect})
+    image = image_of_slice(item, display, convert)
+    if convert and aspect != 1.0:
+        image = replace(image, quality={**image.quality, "pixel_aspect": aspect})
+    return image
 
 
 def is_small_and_safe(units: Sequence[Unit]) -> bool:

@@ -68,9 +68,9 @@ def test_slivers_can_be_measured(shape: Any) -> None:
     assert set(measure(np.zeros(shape, np.uint8))) <= QUALITY.keys()
 
 
-def test_aspect_is_that_of_the_patient() -> None:
+def test_aspect_is_that_of_the_picture_which_is_drawn_as_in_the_patient() -> None:
     header = {"pixel_aspect": pixel_aspect({"PixelSpacing": "3\\1.5"})}
-    quality = image_quality(header, measure(np.zeros((10, 40), np.uint8)), ["window-invalid"])
+    quality = image_quality(header, measure(np.zeros((20, 40), np.uint8)), ["window-invalid"])
     assert (quality["pixel_aspect"], quality["aspect"], quality["window_warning"]) == (2.0, 2.0, 1)
     assert image_quality({}, {}, ["blank"])["window_warning"] == 0
 
@@ -82,6 +82,8 @@ def test_aspect_is_that_of_the_patient() -> None:
         ({"PixelAspectRatio": "4\\3"}, 1.3333),
         ({"PixelSpacing": "0.5\\0.5", "PixelAspectRatio": "4\\3"}, 1.0),
         ({"ImagerPixelSpacing": "1\\2"}, 0.5),
+        ({"NominalScannedPixelSpacing": "0.4\\0.1", "PixelAspectRatio": "1\\1"}, 4.0),
+        ({"PixelSpacing": "1", "NominalScannedPixelSpacing": "1\\2"}, 0.5),
         ({"PixelSpacing": "0\\1"}, 1.0),
         ({"PixelSpacing": "Doe^Jane"}, 1.0),
         ({"PixelSpacing": "nan\\1"}, 1.0),
