@@ -17,7 +17,8 @@ from medsiglip.api.errors import explain
 from medsiglip.api.http import request_log
 from medsiglip.api.http.auth import authenticate
 from medsiglip.api.http.cross_site import CrossSiteRefusal
-from medsiglip.api.http.problems import problem, problem_of
+from medsiglip.api.http.messages.body_limit import BodyLimit
+from medsiglip.api.http.problems import problem_of
 
 if TYPE_CHECKING:
     from medsiglip.api.settings import Settings
@@ -37,7 +38,7 @@ _log = logging.getLogger("medsiglip.http")
 
 def install(app: FastAPI, settings: Settings) -> None:
     """Add the middleware; the one added last is the first that a request passes."""
-    app.add_middleware(BodyLimit, max_bytes=settings.max_json_bytes)
+    app.add_middleware(BodyLimit, settings=settings)
     app.add_middleware(Authentication)
     if settings.cors_origins:
         app.add_middleware(
@@ -141,53 +142,6 @@ class Authentication:
                 await problem_of(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
-
-
-class BodyLimit:
-    """Refuses bodies that are too large, except for uploads, which have limits of their own."""
-
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self._app = app
-        self._max_bytes = max_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body up to the limit and pass it on in one piece."""
-        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
-        has_body = "content-length" in headers or "transfer-encoding" in headers
-        if not has_body or headers.get("content-type", "").lower().startswith("multipart/"):
-            await self._app(scope, receive, send)
-            return
-        length = headers.get("content-length", "")
-        parts: list[bytes] = []
-        announced, size = int(length) if length.isdecimal() else 0, 0
-        while max(announced, size) <= self._max_bytes:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if not message.get("more_body", False):
-                break
-        if max(announced, size) > self._max_bytes:
-            answer = problem(
-                413, "body-too-large", f"the body is larger than {self._max_bytes} bytes: send less at once."
-            )
-            await answer(scope, receive, send)
-            return
-        await self._app(scope, _replay(b"".join(parts), receive), send)
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    is_given = False
-
-    async def again() -> Message:
-        nonlocal is_given
-        if is_given:
-            return await receive()
-        is_given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
 
 
 def _request_id(sent: str | None) -> str:

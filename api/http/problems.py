@@ -59,7 +59,9 @@ STATUSES = {
     "bad-multipart": 400,
     "bad-json": 400,
     "upload-incomplete": 400,
+    "body-incomplete": 400,
     "upload-too-slow": 408,
+    "body-too-slow": 408,
     "too-many-files": 413,
     "too-busy": 429,
     "rate-limited": 429,
@@ -105,6 +107,8 @@ def problem(
     headers = {} if retry_after is None else {"Retry-After": str(max(1, ceil(retry_after)))}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 15.5.2, and RFC 6750, section 3
+    if status in (408, 413):
+        headers["Connection"] = "close"  # the rest of the body is not read (RFC 9110, section 15.5.9)
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code}
     if (known := request_id.get()) is not None:
         members["request_id"] = known
@@ -156,6 +160,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, ServiceError):  # of a body (medsiglip.api.http.messages.body_limit)
+            return problem_of(error.__cause__)
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
         answer = problem(error.status_code, code, str(error.detail))
         answer.headers.update(error.headers or {})

@@ -7,9 +7,7 @@ client gives is used as a path, and files that are not kept are removed when the
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +21,14 @@ from python_multipart.multipart import parse_options_header
 
 from medsiglip.api.archive.received import arriving
 from medsiglip.api.errors import ServiceError, explain
+from medsiglip.api.http.messages.body_limit import UPLOAD
+from medsiglip.api.http.messages.body_rules import (
+    Pace,
+    TooSlowError,
+    announced_size,
+    check_room,
+    read_rest,
+)
 from medsiglip.api.http.multipart import Parts, Received
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.storage.deletion import UPLOADS
@@ -31,12 +37,6 @@ if TYPE_CHECKING:
     from medsiglip.api.settings import Settings
 
 _PIECE = 256 << 10
-# How much of a refused body is still read: a client that is cut off while it sends may never see the
-# response.
-_REST_BYTES = 8 << 20
-_REST_SECONDS = 2.0
-# The least rate of a body, over the time in which the server waits for it.
-_SLOWEST_BYTES_PER_SECOND = 1024
 
 
 @asynccontextmanager
@@ -62,6 +62,7 @@ async def _received(
     request: Request, media_type: str, names: tuple[str, ...] | None
 ) -> AsyncIterator[Received]:
     settings: Settings = request.app.state.server.settings
+    request.scope["state"][UPLOAD] = True
     metrics = request.app.state.metrics
     received = Received(settings.home / UPLOADS / uuid4().hex)
     try:
@@ -96,21 +97,20 @@ async def _take(
         parts = Parts(received, boundary, names, settings)
     except FormParserError as error:
         raise ServiceError("bad-multipart", f"the body cannot be read: {error}.") from None
-    announced = request.headers.get("content-length", "")
     pieces = _pieces(request, received, settings)
     try:
-        size = int(announced) if announced.isdecimal() else 0
+        size = announced_size(request.headers.get("content-length", ""))
         _check_size(size, settings)
         await run_in_threadpool(_make_folder, received.folder, size, settings)
         async for piece in pieces:
             received.size += len(piece)
             _check_size(received.size, settings)
-            _check_room(received.folder, len(piece), settings)
+            check_room(received.folder, len(piece), settings)
             await run_in_threadpool(parts.write, piece)
         await run_in_threadpool(parts.finish)
     except ServiceError:
         if not received.has_ended:
-            await _read_rest(request)
+            await read_rest(request.receive)
         raise
     finally:
         await pieces.aclose()
@@ -135,69 +135,21 @@ def _boundary(request: Request, media_type: str) -> bytes:
 
 async def _pieces(request: Request, received: Received, settings: Settings) -> AsyncGenerator[bytes]:
     """The body in pieces of at least 256 KiB, except the last, as long as it comes fast enough."""
-    pace, piece = _Pace(settings), bytearray()
+    pace, piece = Pace(settings), bytearray()
     while not received.has_ended:
         try:
-            with pace:
-                message = await asyncio.wait_for(request.receive(), settings.upload_pause_seconds)
-        except TimeoutError:
+            message = await pace.receive(request.receive)
+        except TooSlowError:
             raise _too_slow() from None
         received.has_ended = not message.get("more_body", False)
         if message["type"] == "http.disconnect":
             raise ServiceError("upload-incomplete", "the body ended too early: send it again.")
-        chunk = message.get("body", b"")
-        piece += chunk
-        pace.check(len(chunk))
+        piece += message.get("body", b"")
         if len(piece) >= _PIECE:
             yield bytes(piece)
             piece.clear()
     if piece:
         yield bytes(piece)
-
-
-class _Pace:
-    """Measures how fast a body comes, window by window.
-
-    Only the time in which the server waits for the client counts. A fast start does not make up for a slow
-    rest.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._window = settings.upload_pause_seconds
-        self._end = time.monotonic() + settings.upload_seconds
-        self._begun = self._waited = 0.0
-        self._bytes = 0
-
-    def __enter__(self) -> None:
-        self._begun = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self._waited += time.monotonic() - self._begun
-
-    def check(self, count: int) -> None:
-        """Count `count` more bytes; raises ServiceError `upload-too-slow`."""
-        self._bytes += count
-        if time.monotonic() > self._end:
-            raise _too_slow()
-        if self._waited < self._window:
-            return
-        if self._bytes < self._waited * _SLOWEST_BYTES_PER_SECOND:
-            raise _too_slow()
-        self._waited, self._bytes = 0.0, 0
-
-
-async def _read_rest(request: Request) -> None:
-    """Read the rest of a refused body, if little of it is left."""
-    left = _REST_BYTES
-    try:
-        async with asyncio.timeout(_REST_SECONDS):
-            while left > 0:
-                message = await request.receive()
-                left -= len(message.get("body", b""))
-                if message["type"] != "http.request" or not message.get("more_body", False):
-                    return
-    except TimeoutError:
-        return
 
 
 def _check_size(size: int, settings: Settings) -> None:
@@ -213,12 +165,7 @@ def _make_folder(folder: Path, size: int, settings: Settings) -> None:
     folder.parent.mkdir(0o700, parents=True, exist_ok=True)
     arriving(folder).touch(0o600)
     folder.mkdir(0o700)
-    _check_room(folder, size, settings)
-
-
-def _check_room(folder: Path, size: int, settings: Settings) -> None:
-    if shutil.disk_usage(folder).free < size + settings.min_free_bytes:
-        raise ServiceError("disk-full", "the service's disk has no room for this upload: try again later.")
+    check_room(folder, size, settings)
 
 
 def _too_slow() -> ServiceError:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from medsiglip.api.http.http_protocol import HttpProtocol
+from medsiglip.api.http.http_protocol import HEAD_BYTES, HttpProtocol
 from tests.api.live_service import LiveService
 
 
@@ -49,6 +49,86 @@ def test_invalid_http_is_a_problem(service: LiveService, sent: bytes) -> None:
         connection.sendall(sent)
         status, problem = answer(connection)
     assert (status, problem["code"]) in [(400, "bad-http"), (431, "head-too-large")]
+
+
+GET = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+def head_of(size: int) -> bytes:
+    """A request without a body whose head has so many bytes."""
+    start, end = GET + b"Connection: close\r\nX-Long: ", b"\r\n\r\n"
+    return start + b"x" * (size - len(start) - len(end)) + end
+
+
+FORMER = {
+    "nothing": b"",
+    "a request": GET + b"\r\n",
+    "a body": GET + b"Content-Length: 70000\r\n\r\n" + b"\r\n\r\n" * 17_500,
+    "chunks": GET + b"Transfer-Encoding: chunked\r\n\r\n5\r\n\r\n\r\nx\r\n1\r\nx\r\n0\r\n\r\n",
+    "chunks and trailers": GET + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Last: 1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("former", FORMER.values(), ids=list(FORMER))
+@pytest.mark.parametrize("pieces", ["whole", "apart", "within the end"])
+def test_the_limit_of_a_head_is_exact(service: LiveService, former: bytes, pieces: str) -> None:
+    """However the bytes come, and whatever came before them on the connection."""
+    for size, status in ((HEAD_BYTES, 200), (HEAD_BYTES + 1, 431)):
+        whole = former + head_of(size)
+        cut = {"whole": len(whole), "apart": len(former) + 9, "within the end": len(whole) - 2}[pieces]
+        with connect(service) as connection:
+            for piece in (whole[:cut], whole[cut:]):
+                if piece:
+                    connection.sendall(piece)
+                    time.sleep(0.05)
+            received = b""
+            while more := connection.recv(65536):
+                received += more
+        statuses = [int(one[:3]) for one in received.split(b"HTTP/1.1 ")[1:]]
+        assert statuses[-1] == status
+        assert statuses[:-1] in ([], [200])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /healthz HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: y\r\nhost: evil.example\r\n\r\n",
+        b"GET /healthz HTTP/1.0\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: local host\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: me@localhost\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost:80:80\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost/x\r\n\r\n",
+        b"POST /v1/search HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+        GET + b"\r\nGET /healthz HTTP/1.1\r\n\r\n",
+    ],
+)
+def test_a_request_names_its_host_once(service: LiveService, head: bytes) -> None:
+    with connect(service) as connection:
+        connection.sendall(head)
+        received = b""
+        while more := connection.recv(65536):
+            received += more
+    last = received.rpartition(b"HTTP/1.1 ")[2]
+    assert last.startswith(b"400 ")
+    assert b'"code": "bad-http"' in last
+    assert b"host" in last.lower().partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /healthz HTTP/1.0\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: [::1]:8000\r\nConnection: close\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a_b.example:\r\nConnection: close\r\n\r\n",
+    ],
+)
+def test_every_valid_host_is_taken(service: LiveService, head: bytes) -> None:
+    with connect(service) as connection:
+        connection.sendall(head)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
 
 
 def test_an_endless_head_is_refused(service: LiveService) -> None:
