@@ -13,6 +13,7 @@ from medsiglip.answers.questions import Classification, ClassifyAnswer, DrivingI
 from medsiglip.api.archive.files import AnyPath, require_pictures
 from medsiglip.api.archive.queries import Picture, pictures_of_file, pictures_of_study
 from medsiglip.api.errors import ServiceError
+from medsiglip.arguments import several
 from medsiglip.text_length import prompt_warnings
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def classify(
     """
     from medsiglip.prompt_set import free_labels, load_prompt_set
 
+    images = several("images", images)
+    labels = None if labels is None else several("labels", labels)
     if bool(images) == (study is not None):
         raise ServiceError("one-of", "classify either picture files or one study.")
     if (labels is None) == (prompts is None):

@@ -12,6 +12,7 @@ from medsiglip.api.archive.drafts.routing_rules import run_routes
 from medsiglip.api.archive.files import AnyPath, require_paths
 from medsiglip.api.archive.opened import OnNote, OnProgress, OpenedArchive, silent
 from medsiglip.api.errors import ServiceError
+from medsiglip.arguments import several
 
 if TYPE_CHECKING:
     from medsiglip.ingest.privacy.deidentify import Phi
@@ -91,7 +92,7 @@ def ingest(
     """
     given: dict[str, Any] = {"metadata": metadata, "workers": workers, "plan": plan, "phi": phi}
     given["within"] = None if within is None else tuple(within)
-    request = _Request(paths, given, reports, show_burned_in)
+    request = _Request(several("paths", paths), given, reports, show_burned_in)
     if dry_run:
         return _dry_run(archive, request, on_progress)
     report = _ingest(archive, request, on_progress)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from medsiglip.api.archive.audit_trail import record_local
 from medsiglip.api.errors import ServiceError
 from medsiglip.index.errors import excerpt
+from medsiglip.names import is_key_name
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
@@ -32,7 +33,7 @@ def create_key(
     `expires` is a span (`12h`, `30d`, `8w`) or the last day or moment of the key in ISO 8601, UTC where it
     names no zone. Raises ServiceError `bad-key-name`, `bad-expiry`; CatalogError `bad-scope`.
     """
-    if not (0 < len(name.strip()) <= 100 and name.isprintable()):
+    if not is_key_name(name):
         raise ServiceError(
             "bad-key-name", "the name of a key is 1 to 100 printable characters: choose another."
         )

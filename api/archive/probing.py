@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +18,9 @@ from medsiglip.api.archive.files import AnyPath, output_file, parquet_writer, re
 from medsiglip.api.archive.labels import read_labels, store_labels
 from medsiglip.api.archive.queries import Picture, level_named, pictures_of_file, pictures_of_study
 from medsiglip.api.errors import ServiceError
+from medsiglip.arguments import several
+from medsiglip.index.errors import excerpt
+from medsiglip.names import is_name
 from medsiglip.numerics import mean_vector
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from medsiglip.probes.probe import Probe
 
 Kind = TypeVar("Kind", ProbeAnswer, ProbeSummary)
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE)
 
 
 def train_probe(
@@ -45,11 +46,13 @@ def train_probe(
     alone: what was stored under the same names before has no part in it. Raises ServiceError
     `labels-unmatched` for a CSV that names nothing in the archive.
     """
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise ServiceError(
             "bad-probe-name",
-            f"{name!r} cannot name a probe: use letters, digits, dots, hyphens and underscores.",
+            f"{excerpt(name)} cannot name a probe: use letters, digits, dots, hyphens and underscores, at "
+            "most 64.",
         )
+    labels = several("labels", labels)
     if (labels_csv is None) == (not labels):
         raise ServiceError("one-of", "train on either the labels of a CSV or stored labels.")
     space, stands_for = _active_space(archive), level_named(level)
@@ -133,6 +136,7 @@ def predict_probe(
     What is scored is what the probe was trained on (each image, each series, or the study as a whole), and
     pooled by the maximum per label.
     """
+    images = several("images", images)
     if bool(images) == (study is not None):
         raise ServiceError("one-of", "predict for either picture files or one study.")
     require_pictures(images)

@@ -63,10 +63,13 @@ async def read_request_body(
 
 def _from_form(model: type[Model], fields: Mapping[str, list[str]]) -> Model:
     """The model of form fields: repeated fields are lists, and so are comma-separated ones of
-    `_COMMA_SEPARATED`.
+    `_COMMA_SEPARATED`. A label that holds a comma comes in a field `label` of its own.
     """
     values: dict[str, Any] = {}
+    single = fields.get("label", []) if "labels" in model.model_fields else []
     for name, given in fields.items():
+        if name == "label" and single:
+            continue
         known = model.model_fields.get(name)
         if known is not None and _is_list(known.annotation):
             by_commas = name in _COMMA_SEPARATED
@@ -76,6 +79,8 @@ def _from_form(model: type[Model], fields: Mapping[str, list[str]]) -> Model:
             values[name] = given[0]
         else:
             values[name] = given
+    if single:
+        values["labels"] = values.get("labels", []) + single
     try:
         return model.model_validate(values, strict=False)
     except ValidationError as error:
@@ -117,6 +122,9 @@ def request_body_schema(
     if files is not None:
         binary = {"type": "string", "format": "binary"}
         properties = {name: _in_form(name, one) for name, one in schema["properties"].items()}
+        if "labels" in properties:
+            one = {"type": "string", "description": "one label, which may hold commas; repeatable"}
+            properties["label"] = {"type": "array", "items": one}
         properties["file"] = {"type": "array", "items": binary, "description": files}
         for name, meaning in (others or {}).items():
             properties[name] = {**binary, "description": meaning}

@@ -9,21 +9,23 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medsiglip.answers.answer import Level
 from medsiglip.index.catalogue.filters import MAX_EXPRESSIONS
+from medsiglip.names import LONGEST_IN_URL, LONGEST_LABEL, NAME, PATIENT_KEY, UID
 
 # What PostgreSQL takes as text: no NUL (its documentation, section 8.3).
 NO_NUL = r"^[^\x00]*$"
-Text = Annotated[str, Field(min_length=1, max_length=4096, pattern=NO_NUL)]
-# PS3.5, section 9.1: at most 64 characters. Plain pictures have UIDs that were derived in the same form.
-Uid = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z._-]+$")]
+Text = Annotated[str, Field(min_length=1, max_length=LONGEST_LABEL, pattern=NO_NUL)]
+# Plain pictures have UIDs that were derived in the same form.
+Uid = Annotated[str, Field(min_length=1, max_length=LONGEST_IN_URL, pattern=UID)]
 # `medsiglip.index.catalogue.filters` limits the length of a filter, with the code of all its refusals.
 FilterText = Annotated[str, Field(min_length=1, pattern=NO_NUL)]
 Filters = Annotated[list[FilterText], Field(max_length=MAX_EXPRESSIONS)]
-Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_IN_URL, pattern=NAME)]
 
 StudyPath = Annotated[
-    str, Path(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z._-]+$", description="StudyInstanceUID")
+    str, Path(min_length=1, max_length=LONGEST_IN_URL, pattern=UID, description="StudyInstanceUID")
 ]
-NamePath = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+NamePath = Annotated[str, Path(min_length=1, max_length=LONGEST_IN_URL, pattern=NAME)]
+KeyPath = Annotated[str, Path(min_length=1, max_length=LONGEST_IN_URL, pattern=PATIENT_KEY)]
 Where = Annotated[
     list[FilterText],
     Query(
@@ -51,7 +53,7 @@ class ClassifyQuestion(Question):
 
     study_instance_uid: Uid | None = None
     labels: Annotated[list[Text], Field(min_length=1, max_length=1000)] | None = Field(
-        None, description="free texts; in a form one field, separated by commas"
+        None, description="free texts; in a form separated by commas, or each in a field `label`"
     )
     prompts: Name | None = Field(None, description="the name of a prompt set")
     probe: Name | None = Field(None, description="the name of a probe")
@@ -146,8 +148,8 @@ class ReportOrder(BaseModel):
         extra="forbid", json_schema_extra={"example": {"study_instance_uid": "1.2.840.1"}}
     )
 
-    study_instance_uid: str = Field(min_length=1, max_length=64)
-    route: str | None = Field(None, max_length=64)
+    study_instance_uid: Uid
+    route: Name | None = None
     generator: str | None = Field(None, max_length=64)
     options: dict[str, Any] | None = Field(None, description="fields of a route's rule, such as `neighbours`")
     indication: str | None = Field(None, max_length=2000)

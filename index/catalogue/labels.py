@@ -67,11 +67,11 @@ def matched(
     for record in records:
         name = record.name.strip()
         is_number = record.value is None or math.isfinite(record.value)
-        if not 0 < len(name) <= MAX_NAME or not is_number:
+        if not 0 < len(name) <= MAX_NAME or "\0" in name or not is_number:
             raise CatalogError(
                 "bad-label",
                 f"Label {excerpt(record.name)} with value {record.value!r} cannot be stored: it needs a name "
-                f"of at most {MAX_NAME} characters and a number.",
+                f"of at most {MAX_NAME} characters, without NUL, and a number.",
             )
         key = keys.get((record.key_kind, record.key))
         if key is None:

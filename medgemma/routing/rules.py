@@ -28,7 +28,6 @@ scores, pooled over its images, pass theirs.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
@@ -39,6 +38,7 @@ from medsiglip.index.service.routing_rules import Budget
 from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.generators.evidence_only import EVIDENCE_ONLY
 from medsiglip.medgemma.prompting.template import templates
+from medsiglip.names import is_name
 from medsiglip.toml_file import TomlError, parse_toml
 
 MAX_ENTRIES = 1000
@@ -48,8 +48,7 @@ MAX_SCORES = 100
 MAX_TEXT = 4096
 """Characters of a text in a rule that is not a filter: as many as a label may have."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE)
-_SOURCE = re.compile(r"(?:prompts|probe):[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SOURCES = ("prompts", "probe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ class Rule:
 
 def _checked_name(name: str) -> str:
     """Return the name of a rule if it can be one. Raises DraftError `bad-route-name`."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise DraftError(
             "bad-route-name",
             f"{excerpt(name)} cannot name a route: use letters, digits, dots, hyphens and underscores, "
@@ -241,7 +240,8 @@ class _Reader:
         return ScoreCondition(source, label, low, high)
 
     def _source(self, source: str) -> None:
-        if not _SOURCE.fullmatch(source):
+        kind, colon, name = source.partition(":")
+        if kind not in _SOURCES or not colon or not is_name(name):
             raise self._bad(
                 f"{excerpt(source)} scores nothing; write prompts:NAME of a prompt set or probe:NAME"
             )

@@ -74,6 +74,22 @@ class Embeddings(Answer):
     warnings: tuple[str, ...] = ()
 
 
+class ModelCard(Answer):
+    """A model in the shape of OpenAI's; `created` is when its weights were written, in seconds since 1970."""
+
+    id: str = Field(examples=["google/medsiglip-448"])
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class ModelList(Answer):
+    """The models that the service encodes with: one."""
+
+    object: Literal["list"]
+    data: tuple[ModelCard, ...]
+
+
 class ArchiveInfo(Answer):
     """What the archive at `home` holds, as in `IndexCounts`; a compaction adds how many vector files it
     found and left.

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
+from pydantic import ValidationError
+
+from medsiglip.answers.answer import Answer
 
 AnyPath = str | os.PathLike[str]
 Json = dict[str, Any]
+Kind = TypeVar("Kind", bound=Answer)
 # 429 and 503 say that the service did nothing; 502 and 504 come from proxies in front of it.
 _TEMPORARY = frozenset({429, 502, 503, 504})
 _LONGEST_PAUSE = 30.0
@@ -109,14 +114,15 @@ class Connection:
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, once: bool = False) -> Json:
         """The answer to a JSON object; `once` adds an idempotency key, for what must not begin twice."""
-        content: dict[str, Any] = {} if body is None else {"json": given(body)}
-        content["headers"] = _key() if once else {}
+        content = {} if body is None else _json(body)
+        content["headers"] = {**content.get("headers", {}), **(_key() if once else {})}
         found: Json = self._requests.send("POST", path, lambda: content).json()
         return found
 
     def put(self, path: str, body: Mapping[str, Any]) -> Json:
         """The answer to a JSON object that takes the place of what was there."""
-        found: Json = self._requests.send("PUT", path, lambda: {"json": given(body)}).json()
+        content = _json(body)
+        found: Json = self._requests.send("PUT", path, lambda: content).json()
         return found
 
     def delete(self, path: str) -> Json:
@@ -135,6 +141,8 @@ class Connection:
         **others: AnyPath | None,
     ) -> Json:
         """The answer to files as fields `file`, `others` as fields of their own names, and form fields."""
+        if not files:
+            raise TypeError("give at least one file")
         parts = [("file", Path(file)) for file in files]
         parts += [(name, Path(file)) for name, file in others.items() if file is not None]
         headers = _key() if once else {}
@@ -183,9 +191,34 @@ class Connection:
                     yield seen, json.loads(line[5:])
 
 
+def read(kind: type[Kind], answer: Json) -> Kind:
+    """The answer as its model; raises `ApiError` `unexpected-answer`."""
+    try:
+        return kind.model_validate(answer)
+    except ValidationError as error:
+        message = "The service's answer has another form than this client expects; update the client."
+        raise ApiError("unexpected-answer", message) from error
+
+
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Without what is None."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _json(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A request's content and header. Integers, numbers and truth values of numpy are those of Python."""
+    text = json.dumps(given(body), ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain)
+    return {"content": text.encode("utf-8"), "headers": {"Content-Type": "application/json"}}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "__index__"):
+        return operator.index(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):  # numpy's arrays, numbers and truth values
+        return value.tolist()
+    raise TypeError(f"{value!r} of type {type(value).__name__} has no form in JSON")
 
 
 def _key() -> dict[str, str]:
@@ -201,7 +234,8 @@ def _form(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    plain = value if isinstance(value, str | bool) or not hasattr(value, "tolist") else value.tolist()
+    return str(plain).lower() if isinstance(plain, bool) else str(plain)
 
 
 def may_pass(status: int) -> bool:

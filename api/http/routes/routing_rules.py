@@ -4,17 +4,17 @@ generators cost and shows cases to them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 
 from medsiglip.answers.answer import RemovedName
 from medsiglip.answers.reports import RouteDetail, RouteList, RouteRun, RouteTest
 from medsiglip.api.http import auditing
 from medsiglip.api.http.routes.dependencies import Admin, Reporter, ServedArchive
+from medsiglip.api.http.schemas import NamePath
 
 router = APIRouter(prefix="/v1/routes", tags=["routes"])
-Name = Annotated[str, Path(min_length=1, max_length=64)]
 Rule = dict[str, Any]
 
 
@@ -25,7 +25,7 @@ def list_routes(archive: ServedArchive, caller: Reporter) -> RouteList:
 
 
 @router.get("/{name}")
-def get_route(request: Request, archive: ServedArchive, name: Name, caller: Reporter) -> RouteDetail:
+def get_route(request: Request, archive: ServedArchive, name: NamePath, caller: Reporter) -> RouteDetail:
     """One routing rule."""
     found = archive.route(name)
     auditing.record(request, "list", [one.study_instance_uid for one in found.held_back], route=name)
@@ -33,7 +33,9 @@ def get_route(request: Request, archive: ServedArchive, name: Name, caller: Repo
 
 
 @router.put("/{name}")
-def put_route(request: Request, archive: ServedArchive, name: Name, rule: Rule, caller: Admin) -> RouteDetail:
+def put_route(
+    request: Request, archive: ServedArchive, name: NamePath, rule: Rule, caller: Admin
+) -> RouteDetail:
     """Make a routing rule, or change the one of that name."""
     made = archive.put_route(name, rule)
     auditing.record(request, "route", route=name)
@@ -41,7 +43,7 @@ def put_route(request: Request, archive: ServedArchive, name: Name, rule: Rule, 
 
 
 @router.delete("/{name}")
-def remove_route(request: Request, archive: ServedArchive, name: Name, caller: Admin) -> RemovedName:
+def remove_route(request: Request, archive: ServedArchive, name: NamePath, caller: Admin) -> RemovedName:
     """Remove a routing rule; its drafts stay."""
     removed = archive.remove_route(name)
     auditing.record(request, "route", route=name)
@@ -50,7 +52,7 @@ def remove_route(request: Request, archive: ServedArchive, name: Name, caller: A
 
 @router.post("/{name}/test")
 def try_route(
-    request: Request, archive: ServedArchive, name: Name, caller: Admin, rule: Rule | None = None
+    request: Request, archive: ServedArchive, name: NamePath, caller: Admin, rule: Rule | None = None
 ) -> RouteTest:
     """What the stored rule, or the one in the body, would send of the whole archive, and why."""
     tried = archive.test_route(name, rule=rule)
@@ -60,7 +62,7 @@ def try_route(
 
 
 @router.post("/{name}/run")
-def run_route(request: Request, archive: ServedArchive, name: Name, caller: Admin) -> RouteRun:
+def run_route(request: Request, archive: ServedArchive, name: NamePath, caller: Admin) -> RouteRun:
     """Evaluate the rule now, on all that it looks at and has not sent."""
     routed = archive.run_routes(names=[name])
     sent = [one.study_instance_uid for one in routed.decisions]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 
 from medsiglip.answers.cases import Removal, StudyDetail, StudyPage
 from medsiglip.api.archive.queries import studies_to_forget
 from medsiglip.api.http import auditing
 from medsiglip.api.http.redaction import redact
 from medsiglip.api.http.routes.dependencies import Admin, Reader, ServedArchive
-from medsiglip.api.http.schemas import StudyPath, Where
+from medsiglip.api.http.schemas import KeyPath, StudyPath, Where
 
 router = APIRouter(prefix="/v1", tags=["cases"])
-PatientKey = Annotated[str, Path(min_length=1, max_length=64, pattern="^[0-9A-Za-z]+$")]
 
 
 @router.get(
@@ -53,7 +52,7 @@ def forget_study(request: Request, archive: ServedArchive, uid: StudyPath, _call
 
 
 @router.delete("/patients/{key}", operation_id="forget_patient")
-def forget_patient(request: Request, archive: ServedArchive, key: PatientKey, _caller: Admin) -> Removal:
+def forget_patient(request: Request, archive: ServedArchive, key: KeyPath, _caller: Admin) -> Removal:
     """Remove all of a patient for good."""
     gone = studies_to_forget(archive, patient=key, study=None)
     auditing.record(request, "forget", gone, **({"patient_key": key} if gone else {}))

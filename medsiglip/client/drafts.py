@@ -1,0 +1,102 @@
+"""The part of `Client` that is about drafts and routing rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from medsiglip.answers.jobs import Job
+from medsiglip.answers.reports import (
+    Report,
+    ReportFormat,
+    ReportLine,
+    ReportList,
+    Route,
+    RouteDetail,
+    RouteList,
+    RouteRun,
+    RouteTest,
+)
+from medsiglip.client.connection import Connection, read
+from medsiglip.client.paths import checked, path_of
+
+
+class DraftMethods:
+    """Methods of `Client`."""
+
+    _service: Connection
+
+    def draft(
+        self,
+        study: str,
+        *,
+        route: str | None = None,
+        generator: str | None = None,
+        indication: str | None = None,
+    ) -> Job:
+        """Start a draft report of a study; the id of the draft is that of the job."""
+        body = {
+            "study_instance_uid": checked("study", "uid", study),
+            "route": checked("route", "name", route),
+            "generator": generator,
+            "indication": indication,
+        }
+        return read(Job, self._service.post("/v1/reports", body, once=True))
+
+    def reports(self, *, status: str | None = None, study: str | None = None) -> list[ReportLine]:
+        """The newest drafts and what became of them."""
+        answer = self._service.get("/v1/reports", status=status, study_instance_uid=study)
+        return list(read(ReportList, answer).reports)
+
+    def report(self, report_id: str) -> Report:
+        """One draft with its evidence and checks."""
+        return read(Report, self._service.get(_report(report_id)))
+
+    def accept(self, report_id: str, *, revision: int | None = None) -> Report:
+        """Accept a draft as it is. `revision` is that of the draft as it was seen: a draft that has changed
+        since is refused (`draft-changed`).
+        """
+        return self._decide(report_id, "accept", revision=revision)
+
+    def edit(self, report_id: str, text: str, *, revision: int | None = None) -> Report:
+        """Replace the text of a draft by a person's; `revision` as in `accept`."""
+        return self._decide(report_id, "edit", text=text, revision=revision)
+
+    def reject(self, report_id: str, reason: str, *, revision: int | None = None) -> Report:
+        """Reject a draft; `revision` as in `accept`."""
+        return self._decide(report_id, "reject", reason=reason, revision=revision)
+
+    def _decide(self, report_id: str, decision: str, **body: Any) -> Report:
+        return read(Report, self._service.post(_report(report_id, decision), body))
+
+    def export(self, report_id: str, kind: ReportFormat = "markdown") -> bytes:
+        """A draft as a file."""
+        return self._service.get_bytes(_report(report_id, "export"), format=kind)
+
+    def routes(self) -> list[Route]:
+        """The routing rules, the most urgent first."""
+        return list(read(RouteList, self._service.get("/v1/routes")).routes)
+
+    def put_route(self, name: str, rule: Mapping[str, Any]) -> RouteDetail:
+        """Make a routing rule, or change the one of that name."""
+        return read(RouteDetail, self._service.put(_route(name), rule))
+
+    def remove_route(self, name: str) -> None:
+        """Remove a routing rule; its drafts stay."""
+        self._service.delete(_route(name))
+
+    def test_route(self, name: str) -> RouteTest:
+        """What a routing rule would send of the archive, and why; nothing is sent."""
+        return read(RouteTest, self._service.post(_route(name, "test")))
+
+    def run_route(self, name: str) -> RouteRun:
+        """Evaluate a routing rule now, on all that it looks at and has not sent."""
+        return read(RouteRun, self._service.post(_route(name, "run")))
+
+
+def _report(report_id: str, *further: str) -> str:
+    return path_of("reports", ("report_id", "identifier", report_id), *further)
+
+
+def _route(name: str, *further: str) -> str:
+    return path_of("routes", ("name", "name", name), *further)

@@ -1,0 +1,49 @@
+"""What probes, prompt sets, routing rules, keys and cases may be called: the one statement of these
+rules, for the service, its client and the command line.
+
+A name that stands in a URL has no character that means something there, and is not made of dots alone, which
+a URL resolves as a step to another path (RFC 3986, section 5.2.4). Patterns are of the kind that both `re`
+and JSON Schema understand.
+"""
+
+from __future__ import annotations
+
+import re
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""Of a probe, a prompt set or a routing rule."""
+UID = r"^\.*[0-9A-Za-z_-][0-9A-Za-z._-]*$"
+"""Of a study, series or instance. Broken files have letters in UIDs, which PS3.5, section 9.1 forbids."""
+PATIENT_KEY = r"^[0-9A-Za-z]+$"
+IDENTIFIER = r"^[0-9A-Za-z_-]+$"
+"""Of a job, a draft or an API key."""
+LONGEST_IN_URL = 64
+"""The most characters of all of these; of a UID by PS3.5, section 9.1."""
+LONGEST_LABEL = 4096
+"""Of a label or another text; the catalogue, which imports nothing of this package, says so too."""
+LONGEST_KEY_NAME = 100
+
+_URL_NAMES = {
+    "name": (NAME, "letters, digits, dots, hyphens and underscores, beginning with a letter or digit"),
+    "uid": (UID, "letters, digits, dots, hyphens and underscores, and not dots alone"),
+    "patient_key": (PATIENT_KEY, "letters and digits"),
+    "identifier": (IDENTIFIER, "letters, digits, hyphens and underscores"),
+}
+_COMPILED = {kind: re.compile(pattern[:-1] + r"\Z") for kind, (pattern, _) in _URL_NAMES.items()}
+
+
+def is_name(text: str) -> bool:
+    """Whether a probe, a prompt set or a routing rule may be called so."""
+    return why_not("name", text) is None
+
+
+def is_key_name(text: str) -> bool:
+    """Whether an API key, and so its user, may be called so: 1 to 100 printable characters."""
+    return 0 < len(text.strip()) <= LONGEST_KEY_NAME and text.isprintable()
+
+
+def why_not(kind: str, text: str) -> str | None:
+    """What a text of this kind (`name`, `uid`, `patient_key`, `identifier`) must be if this one is not."""
+    if len(text) <= LONGEST_IN_URL and _COMPILED[kind].match(text):
+        return None
+    return f"it has 1 to {LONGEST_IN_URL} characters: {_URL_NAMES[kind][1]}"
