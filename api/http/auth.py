@@ -119,7 +119,7 @@ class Gate:
         return _caller(key)
 
     def last_known(self, shown: str | None) -> Caller | None:
-        """The caller as it was when the database last answered; None for one that was not seen, or was wrong."""
+        """The caller as it was when the database last answered; None for one that was never right."""
         with self._lock:
             if not self._any_made:
                 return ANONYMOUS if self._open_until > 0 else None

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.service.jobs import LEASE_SECONDS, Job, JobQueue
+from medsiglip.index.service.due_jobs import LEASE_SECONDS
+from medsiglip.index.service.jobs import Job, JobQueue
 from medsiglip.ingest.run.interruption import Interruption, stoppable
 
 Reason = Literal["cancel", "lost", "shutdown"]

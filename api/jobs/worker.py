@@ -24,6 +24,7 @@ from medsiglip.api.errors import Explanation, ServiceError, explain, retry_after
 from medsiglip.api.jobs.handlers import HANDLERS
 from medsiglip.api.jobs.job_run import JobRun
 from medsiglip.api.jobs.patience import when_it_answers
+from medsiglip.index.errors import OUTAGES
 from medsiglip.ingest.errors import InterruptedIngestError
 
 if TYPE_CHECKING:
@@ -117,7 +118,10 @@ class Worker:
             _log.error("job %s failed", run.job.id, exc_info=error)
         wait = retry_after(error, explanation.code, run.job.attempts)
         failure = {"code": explanation.code, "message": explanation.message}
-        outcome = self._end(run, "failed", lambda: self._queue.fail(run.job, failure, retry_after=wait))
+        counts = explanation.code not in OUTAGES
+        outcome = self._end(
+            run, "failed", lambda: self._queue.fail(run.job, failure, retry_after=wait, counts=counts)
+        )
         if explanation.code == "encoder-failed":
             raise ServiceError("encoder-failed", explanation.message) from error
         return outcome

@@ -110,7 +110,7 @@ class ServerWatch:
 
 
 def watch_server(engine: Engine) -> ServerWatch | None:
-    """Let the connections of an engine notice a frozen server; None where the driver is another than psycopg."""
+    """Let the connections of an engine notice a frozen server; None for another driver than psycopg."""
     if engine.dialect.driver != "psycopg" or engine.dialect.name != "postgresql":
         return None
     import psycopg

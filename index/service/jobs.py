@@ -3,28 +3,40 @@
 A worker holds a job by a lease that it renews. When a worker is killed, the lease expires and another worker
 claims the job, up to `MAX_ATTEMPTS` times. A cancelled job ends at the worker's next heartbeat, or at once if
 no worker runs it.
+
+Moments are those of the database's clock. A clock that is set back holds nothing up: see
+`medsiglip.index.service.due_jobs`. While the database is away nobody can renew a lease, so expired ones count
+again only some time after it is back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, and_, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, and_, func, insert, select, text, update
 
 from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import record_of
 from medsiglip.index.catalogue.service_schema import jobs
-from medsiglip.index.errors import CatalogError
+from medsiglip.index.errors import OUTAGES, CatalogError
+from medsiglip.index.service.due_jobs import (
+    LEASE_SECONDS,
+    LONGEST_WAIT_SECONDS,
+    WaitingTimes,
+    claimable,
+    waiting,
+)
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Beat = Literal["go-on", "cancel", "lost"]
 FINAL: frozenset[Status] = frozenset({"done", "failed", "cancelled"})
-LEASE_SECONDS = 30.0
 MAX_ATTEMPTS = 5
 
 
@@ -76,8 +88,11 @@ class Job:
 class JobQueue:
     """The jobs of one catalogue. Every method is one transaction."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
+        self._clock = clock
+        self._waiting_times = WaitingTimes(clock)
+        self._leases_count_from = float("-inf")
 
     def submit(
         self,
@@ -138,13 +153,20 @@ class JobQueue:
         """Claim the next job that waits or whose lease has expired for this worker; None if there is none.
         `worker` is unique to a process.
         """
+        with self._noting_outages():
+            return self._claim(worker, kinds, lease_seconds)
+
+    def _claim(self, worker: str, kinds: Sequence[str], lease_seconds: float) -> Job | None:
+        leases_count = self._clock() >= self._leases_count_from
         with self._database.read() as connection:  # idle workers poll, and should not block writers
-            if connection.execute(_claimable(now_of(connection), kinds)).first() is None:
+            now = now_of(connection)
+            over = self._waiting_times.over(waiting(connection, now, kinds), now)
+            if connection.execute(claimable(now, kinds, over, leases_count)).first() is None:
                 return None
         with self._database.write_service_tables() as connection:
             now = now_of(connection)
-            claimable = _claimable(now, kinds).with_for_update(skip_locked=True)
-            while (row := connection.execute(claimable).one_or_none()) is not None:
+            due = claimable(now, kinds, over, leases_count).with_for_update(skip_locked=True)
+            while (row := connection.execute(due).one_or_none()) is not None:
                 job = _job(row)
                 if job.cancel_requested:
                     _end(connection, jobs.c.id == job.id, "cancelled", now)
@@ -178,7 +200,7 @@ class JobQueue:
         """Renew the lease and store the progress; returns `lost` if another worker has the job now, `cancel`
         if it should stop.
         """
-        with self._database.write_service_tables() as connection:
+        with self._noting_outages(), self._database.write_service_tables() as connection:
             lease = {"lease_until": now_of(connection) + timedelta(seconds=lease_seconds)}
             progress = {} if done is None else {"done": done, "total": total, "stage": stage or ""}
             change = {"change": jobs.c.change + 1} if progress else {}
@@ -195,13 +217,17 @@ class JobQueue:
         """The job is done; False if this worker had lost it."""
         return self._ended(job, "done", result=result, done=func.coalesce(jobs.c.total, jobs.c.done))
 
-    def fail(self, job: Job, error: Mapping[str, Any], *, retry_after: float | None = None) -> bool:
-        """The job failed, or waits `retry_after` seconds for another attempt if one is left and it was not
-        cancelled; False if this worker had lost it.
+    def fail(
+        self, job: Job, error: Mapping[str, Any], *, retry_after: float | None = None, counts: bool = True
+    ) -> bool:
+        """The job failed, or waits `retry_after` seconds, at most `LONGEST_WAIT_SECONDS`, for another attempt
+        if one is left and it was not cancelled; False if this worker had lost it. An attempt that does not
+        count failed for a reason outside of the job, such as an outage of the database.
         """
-        if retry_after is None or job.attempts >= MAX_ATTEMPTS:
+        if retry_after is None or (counts and job.attempts >= MAX_ATTEMPTS):
             return self._ended(job, "failed", error=dict(error))
-        return self._requeued(job, retry_after, error=dict(error))
+        attempts = job.attempts if counts else job.attempts - 1
+        return self._requeued(job, retry_after, error=dict(error), attempts=attempts)
 
     def stopped(self, job: Job) -> bool:
         """The job ended because it was cancelled."""
@@ -223,6 +249,32 @@ class JobQueue:
                 _change(connection, this, {"cancel_requested": True})
             return _needed(connection, job_id)
 
+    def oldest(self) -> dict[Status, float]:
+        """For how many seconds the oldest waiting job has waited, and the running one that began first has
+        run; 0 where there is none.
+        """
+        waits = select(func.min(jobs.c.created_at)).where(jobs.c.status == "queued")
+        runs = select(func.min(jobs.c.started_at)).where(jobs.c.status == "running")
+        with self._database.read() as connection:
+            now = now_of(connection)
+            since: dict[Status, datetime | None] = {
+                "queued": connection.execute(waits).scalar(),
+                "running": connection.execute(runs).scalar(),
+            }
+        return {
+            status: 0.0 if moment is None else max((now - moment).total_seconds(), 0.0)
+            for status, moment in since.items()
+        }
+
+    @contextmanager
+    def _noting_outages(self) -> Iterator[None]:
+        try:
+            yield
+        except CatalogError as error:
+            if error.code in OUTAGES:
+                self._leases_count_from = self._clock() + LEASE_SECONDS
+            raise
+
     def _ended(self, job: Job, status: Status, **values: Any) -> bool:
         with self._database.write_service_tables() as connection:
             return _end(connection, _runs(job), status, now_of(connection), **values)
@@ -233,7 +285,7 @@ class JobQueue:
             cancelled = and_(_runs(job), jobs.c.cancel_requested)
             if _end(connection, cancelled, "cancelled", now):
                 return True
-            later = now + timedelta(seconds=seconds)
+            later = now + timedelta(seconds=min(seconds, LONGEST_WAIT_SECONDS)) if seconds else job.created_at
             waits = {"status": "queued", "worker": None, "lease_until": None, "not_before": later}
             return _change(connection, _runs(job), {**waits, **values})
 
@@ -279,17 +331,6 @@ def _lock_submissions(connection: Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(5064662)"))
-
-
-def _claimable(now: datetime, kinds: Sequence[str]) -> Any:
-    waits = and_(jobs.c.status == "queued", jobs.c.not_before <= now)
-    abandoned = and_(jobs.c.status == "running", jobs.c.lease_until < now)
-    return (
-        select(jobs)
-        .where(or_(waits, abandoned), jobs.c.kind.in_(kinds))
-        .order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
-        .limit(1)
-    )
 
 
 def _runs(job: Job) -> Any:

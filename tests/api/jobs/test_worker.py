@@ -19,6 +19,7 @@ from medsiglip.api.http.app import create_app
 from medsiglip.api.jobs.handlers import HANDLERS
 from medsiglip.api.jobs.job_run import JobRun
 from medsiglip.api.jobs.worker import Worker
+from medsiglip.index.errors import CatalogError
 from medsiglip.index.service.jobs import MAX_ATTEMPTS, Job
 from medsiglip.medgemma.errors import DraftError
 from tests.api.conftest import Home, Phantoms
@@ -177,6 +178,24 @@ def test_only_temporary_errors_are_tried_again(
     assert (state["status"], state["error"]["code"]) == ("failed", code)
     assert state["attempts"] == (MAX_ATTEMPTS if passes else 1)
     assert "secret" not in state["error"]["message"]
+
+
+def test_an_outage_of_the_database_uses_up_no_attempt(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outages = iter(range(3 * MAX_ATTEMPTS))
+
+    def work(_archive: Archive, _run: JobRun) -> dict[str, Any]:
+        if next(outages, None) is None:
+            return {"attempts": _run.job.attempts}
+        raise CatalogError("database-unreachable", "It does not answer.")
+
+    monkeypatch.setitem(HANDLERS, "patient", work)
+    monkeypatch.setattr("medsiglip.api.errors.LONGEST_WAIT_S", 0.0)
+    job = archive.index.jobs.submit("patient", {})
+    Worker(archive).run(once=True)
+    state = ended(archive, job)
+    assert (state["status"], state["attempts"], state["result"]) == ("done", 1, {"attempts": 1})
 
 
 def test_results_with_invalid_unicode_and_nan_are_stored(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.service.jobs import MAX_ATTEMPTS
+from medsiglip.index.service import jobs as jobs_module
+from medsiglip.index.service.due_jobs import LEASE_SECONDS
+from medsiglip.index.service.jobs import MAX_ATTEMPTS, JobQueue
 
 KINDS = ("ingest", "probe")
 
@@ -145,3 +149,157 @@ def test_a_job_that_is_done_is_done_to_the_last_step_and_tells_its_upload(index:
     ended = index.jobs.get(job.id)
     assert (ended.done, ended.total) == (4, 4)
     assert index.jobs.received() == {"/home/received/a"}
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
+    """The database's clock, which a test may set."""
+    clock = Wall()
+    real = jobs_module.now_of
+    monkeypatch.setattr(jobs_module, "now_of", lambda connection: real(connection) + clock.offset)
+    return clock
+
+
+class Wall:
+    """How far the clock was set."""
+
+    offset = timedelta(0)
+
+
+class Monotonic:
+    """A clock that is never set."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+BACK = pytest.mark.parametrize("back", [timedelta(seconds=40), timedelta(hours=2), timedelta(days=1)])
+
+
+@BACK
+def test_a_clock_that_is_set_back_holds_up_no_queued_job(
+    index: CaseIndex, wall: Wall, back: timedelta
+) -> None:
+    for n in range(2):
+        index.jobs.submit("ingest", {"n": n})
+    begun = index.jobs.claim("one", KINDS)
+    assert begun is not None
+    assert index.jobs.hand_back(begun)
+    failed = index.jobs.claim("one", KINDS)
+    assert failed is not None
+    assert index.jobs.fail(failed, {"code": "x", "message": "X."}, retry_after=30)
+    wall.offset = -back
+    later = index.jobs.submit("ingest", {"n": 2})
+    claimed = []
+    while (job := index.jobs.claim("two", KINDS)) is not None:
+        claimed.append(job.parameters["n"])
+        assert index.jobs.finish(job, None)
+    assert sorted(claimed) == [0, 1, 2]
+    assert index.jobs.get(later.id).status == "done"
+
+
+@BACK
+def test_a_clock_that_is_set_back_does_not_hold_up_the_jobs_of_a_killed_worker(
+    index: CaseIndex, wall: Wall, back: timedelta
+) -> None:
+    job = index.jobs.submit("ingest", {})
+    killed, living = Monotonic(), Monotonic()
+    assert JobQueue(index._database, clock=killed).claim("killed", KINDS) is not None
+    wall.offset = -back
+    others = JobQueue(index._database, clock=living)
+    assert others.claim("living", KINDS) is None
+    living.now += LEASE_SECONDS - 1
+    assert others.claim("living", KINDS) is None
+    living.now += 2
+    claimed = others.claim("living", KINDS)
+    assert claimed is not None
+    assert (claimed.id, claimed.attempts) == (job.id, 2)
+
+
+@BACK
+def test_a_worker_that_lives_keeps_its_job_when_the_clock_is_set_back(
+    index: CaseIndex, wall: Wall, back: timedelta
+) -> None:
+    index.jobs.submit("ingest", {})
+    clock = Monotonic()
+    mine = index.jobs.claim("mine", KINDS)
+    assert mine is not None
+    others = JobQueue(index._database, clock=clock)
+    wall.offset = -back
+    for _ in range(12):
+        clock.now += 10
+        assert others.claim("other", KINDS) is None
+        assert index.jobs.beat(mine) == "go-on"
+    assert index.jobs.finish(mine, None)
+
+
+def test_a_pause_between_attempts_ends_in_time_when_the_clock_is_set_back(
+    index: CaseIndex, wall: Wall
+) -> None:
+    created = index.jobs.submit("ingest", {})
+    with index._database.write_service_tables() as connection:  # it was submitted last month
+        connection.execute(update(jobs).values(created_at=created.created_at - timedelta(days=30)))
+    clock = Monotonic()
+    queue = JobQueue(index._database, clock=clock)
+    job = queue.claim("one", KINDS)
+    assert job is not None
+    assert queue.fail(job, {"code": "x", "message": "X."}, retry_after=300)
+    assert queue.claim("one", KINDS) is None
+    wall.offset = -timedelta(days=1)
+    clock.now = 299
+    assert queue.claim("one", KINDS) is None
+    clock.now = 301
+    assert queue.claim("one", KINDS) is not None
+
+
+def test_an_outage_does_not_use_up_attempts(index: CaseIndex) -> None:
+    job = index.jobs.submit("ingest", {})
+    error = {"code": "database-unreachable", "message": "The database does not answer."}
+    for _ in range(3 * MAX_ATTEMPTS):
+        claimed = index.jobs.claim("one", KINDS)
+        assert claimed is not None
+        assert index.jobs.fail(claimed, error, retry_after=0.0, counts=False)
+    assert index.jobs.get(job.id).attempts == 0
+    assert index.jobs.get(job.id).status == "queued"
+
+
+def test_after_an_outage_leases_that_nobody_could_renew_are_left_for_a_while(
+    index: CaseIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.jobs.submit("ingest", {"n": 1})
+    held = index.jobs.claim("holder", KINDS, lease_seconds=-1)
+    assert held is not None
+    clock = Monotonic()
+    others = JobQueue(index._database, clock=clock)
+
+    def away() -> None:
+        raise CatalogError("database-unreachable", "It is away.")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(index._database, "read", away)
+        with pytest.raises(CatalogError):
+            others.claim("other", KINDS)
+    assert others.claim("other", KINDS) is None
+    index.jobs.submit("ingest", {"n": 2})
+    fresh = others.claim("other", KINDS)
+    assert fresh is not None
+    assert fresh.parameters == {"n": 2}
+    assert index.jobs.beat(held, lease_seconds=-1) == "go-on"
+    clock.now += LEASE_SECONDS + 1
+    taken = others.claim("other", KINDS)
+    assert taken is not None
+    assert taken.parameters == {"n": 1}
+
+
+def test_the_age_of_the_oldest_job_is_known(index: CaseIndex, wall: Wall) -> None:
+    assert index.jobs.oldest() == {"queued": 0.0, "running": 0.0}
+    index.jobs.submit("ingest", {})
+    index.jobs.submit("ingest", {})
+    index.jobs.claim("one", KINDS)
+    wall.offset = timedelta(hours=1)
+    ages = index.jobs.oldest()
+    assert [3600 <= age < 3700 for age in ages.values()] == [True, True]
+    wall.offset = timedelta(hours=-1)
+    assert index.jobs.oldest() == {"queued": 0.0, "running": 0.0}

@@ -1,0 +1,87 @@
+"""Which jobs are due, also after a clock was set back: moments in the catalogue as ages.
+
+A process that sees a moment of the future for the first time notes by its own clock, which is never set, when
+it will have come. A moment that lies further ahead than any may was written before a clock was set back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, and_, or_, select
+
+from medsiglip.index.catalogue.service_schema import jobs
+
+LEASE_SECONDS = 30.0
+LONGEST_WAIT_SECONDS = 3600.0
+"""The longest time that a failed job may wait for its next attempt."""
+_MOST_WAITING = 1000
+
+
+class Waiting(NamedTuple):
+    """A row that waits `until` a moment, which never lies more than `longest` seconds ahead."""
+
+    id: str
+    until: datetime
+    longest: float
+
+
+class WaitingTimes:
+    """What one process has seen waiting. Safe for several threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._ends: dict[tuple[str, datetime], float] = {}
+
+    def over(self, waiting: Iterable[Waiting], now: datetime) -> Waiting | None:
+        """The first that has waited long enough. `waiting` is everything that waits at the moment `now`; what
+        is no longer among it is forgotten.
+        """
+        with self._lock:
+            moment, ends, found = self._clock(), {}, None
+            for one in waiting:
+                left = min((one.until - now).total_seconds(), one.longest)
+                end = ends[one.id, one.until] = self._ends.get((one.id, one.until), moment + left)
+                if found is None and end <= moment:
+                    found = one
+            self._ends = ends
+            return found
+
+
+def claimable(now: datetime, kinds: Sequence[str], over: Waiting | None, leases_count: bool) -> Any:
+    """The statement for the next job that is due; with `leases_count`, also one whose lease has ended. `over`
+    is what `WaitingTimes.over` found.
+    """
+    # A job that waits for nothing has `created_at` there, wherever the clock is by now.
+    due = or_(jobs.c.not_before <= now, jobs.c.not_before <= jobs.c.created_at, jobs.c.created_at > now)
+    expired = jobs.c.lease_until < now
+    if over is not None:
+        due = or_(due, and_(jobs.c.id == over.id, jobs.c.not_before == over.until))
+        expired = or_(expired, and_(jobs.c.id == over.id, jobs.c.lease_until == over.until))
+    waits = and_(jobs.c.status == "queued", due)
+    abandoned = and_(jobs.c.status == "running", expired)
+    return (
+        select(jobs)
+        .where(or_(waits, abandoned) if leases_count else waits, jobs.c.kind.in_(kinds))
+        .order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
+        .limit(1)
+    )
+
+
+def waiting(connection: Connection, now: datetime, kinds: Sequence[str]) -> list[Waiting]:
+    """The jobs that wait for a moment of the future: the end of a pause, or of another worker's lease."""
+    queued = and_(jobs.c.status == "queued", jobs.c.not_before > now)
+    running = and_(jobs.c.status == "running", jobs.c.lease_until >= now)
+    columns = (jobs.c.id, jobs.c.status, jobs.c.not_before, jobs.c.lease_until)
+    statement = select(*columns).where(or_(queued, running), jobs.c.kind.in_(kinds))
+    return [
+        Waiting(row.id, row.not_before, LONGEST_WAIT_SECONDS)
+        if row.status == "queued"
+        else Waiting(row.id, row.lease_until, LEASE_SECONDS)
+        for row in connection.execute(statement.order_by(jobs.c.created_at, jobs.c.id).limit(_MOST_WAITING))
+    ]
