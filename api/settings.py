@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     )
     uncertain_high: float = Field(0.8, ge=0, le=1, description="probability from which a finding is present")
     log_format: LogFormat = Field("json", description="lines of the server's log: json or text")
+    log_file: Path | None = Field(
+        None, description="file that servers and workers add their log to; standard error when unset"
+    )
 
     @field_validator("ingest_roots", mode="before")
     @classmethod

@@ -186,6 +186,14 @@ class CaseIndex:
         with self._database.read() as connection:
             return spaces.phi(connection)
 
+    def database_seconds(self) -> float:
+        """How long the catalogue takes for the smallest question, in seconds."""
+        return self._database.measure_seconds()
+
+    def database_pool(self) -> tuple[int, int]:
+        """Connections of this process to the catalogue that are in use, and the most that there may be."""
+        return self._database.pool()
+
     def check_writable(self) -> None:
         """Raise `CatalogError` `database-read-only` while the catalogue takes no writes: on a standby, for
         one.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from medsiglip.api.archive.drafts.generators import try_generators
 from medsiglip.api.errors import explain
+from medsiglip.api.jobs.heartbeat import heartbeats
 from medsiglip.api.settings import printable_values
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def examine(settings: Settings) -> dict[str, Any]:
         "faiss": faiss,
         "model": model,
         "generators": try_generators(settings),
+        "workers": [one.to_json() for one in heartbeats(settings.home)],
         "settings": printable_values(settings),
         "ok": all(syntax["ok"] for syntax in syntaxes) and faiss["ok"] and model["ok"],
     }

@@ -185,7 +185,10 @@ def _fail(run: Invocation, explanation: Explanation, exit_code: int = 1) -> int:
             error = {"code": explanation.code, "message": message}
             run.answer_stream.write(json.dumps({"error": error}, ensure_ascii=False) + "\n")
             run.answer_stream.flush()
-        print(f"error: {message} ({explanation.code})", file=sys.stderr, flush=True)
+        if run.log is not None:
+            run.log.error("error: %s (%s)", message, explanation.code)
+        else:
+            print(f"error: {message} ({explanation.code})", file=sys.stderr, flush=True)
     except BrokenPipeError:
         return _leave_broken_pipe()
     return exit_code

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import platform
+import shutil
+from collections import Counter as Tally
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
@@ -14,8 +19,10 @@ from prometheus_client.core import (
 )
 
 from medsiglip.api.archive.single_flight import SingleFlight
+from medsiglip.api.jobs.heartbeat import heartbeats
 
 if TYPE_CHECKING:
+    from medsiglip.answers.service import WorkerState
     from medsiglip.api.archive.archive import Archive
     from medsiglip.api.encoder.shared_encoder import EncoderStatistics
 
@@ -83,7 +90,9 @@ class ArchiveCollector:
         """The metric families. A scrape succeeds even if the archive fails: `medsiglip_archive_up` says
         so.
         """
+        yield _build()
         yield from self._encoder()
+        yield from self._machine()
         found = self._counts.get(wait_seconds=5.0)
         yield _gauge(
             "medsiglip_archive_up", "Whether the archive could be counted.", float(found is not None)
@@ -96,13 +105,33 @@ class ArchiveCollector:
                 "medsiglip_index_recall", "Part of the exact 10 nearest that a search finds.", recall
             )
 
+    def _machine(self) -> Iterator[Metric]:
+        """What needs no answer of the database."""
+        with suppress(OSError):
+            free = shutil.disk_usage(self._archive.home).free
+            yield _gauge("medsiglip_disk_free_bytes", "Free disk in the home.", free)
+        used, limit = self._archive.index.database_pool()
+        yield _gauge("medsiglip_database_connections", "Connections to the database in use.", used)
+        yield _gauge("medsiglip_database_connections_limit", "How many there may be.", limit)
+        yield from _workers(heartbeats(self._archive.home))
+
     def _count(self) -> list[Metric]:
         index = self._archive.index
+        seconds = index.database_seconds()
         info = index.info()
         jobs = GaugeMetricFamily("medsiglip_jobs", "Jobs by kind and status.", labels=("kind", "status"))
         for (kind, status), count in index.jobs.counts().items():
             jobs.add_metric((kind, status), count)
+        oldest = GaugeMetricFamily(
+            "medsiglip_jobs_oldest_seconds",
+            "How long the oldest queued job has waited, and the longest running one has run.",
+            labels=("status",),
+        )
+        for status, age in index.jobs.oldest().items():
+            oldest.add_metric((status,), age)
         return [
+            _gauge("medsiglip_database_seconds", "Time of the smallest question to the database.", seconds),
+            oldest,
             _gauge("medsiglip_index_studies", "Studies in the archive.", info.studies),
             _gauge("medsiglip_index_images", "Images in the active space.", info.images),
             _gauge("medsiglip_index_vectors", "Vectors that the search index holds.", info.faiss.ntotal),
@@ -135,6 +164,30 @@ class ArchiveCollector:
             yield _gauge(
                 "medsiglip_gpu_memory_bytes", "GPU memory of the model's process.", statistics.gpu_memory
             )
+
+
+def _build() -> Metric:
+    """Always 1; the labels say which code runs."""
+    family = GaugeMetricFamily("medsiglip_build_info", "The code that runs.", labels=("version", "python"))
+    family.add_metric((version("medsiglip"), platform.python_version()), 1.0)
+    return family
+
+
+def _workers(workers: Sequence[WorkerState]) -> Iterator[Metric]:
+    """Workers by what they do, and the age of each heartbeat."""
+    states = GaugeMetricFamily(
+        "medsiglip_workers", "Workers by state; `late` for one without a heartbeat.", labels=("state",)
+    )
+    counts = Tally(one.state if one.ok else "late" for one in workers)
+    for state in ("idle", "working", "waiting", "late"):
+        states.add_metric((state,), counts[state] + (counts["starting"] if state == "idle" else 0))
+    yield states
+    ages = GaugeMetricFamily(
+        "medsiglip_worker_heartbeat_seconds", "Time since a worker's heartbeat.", labels=("worker",)
+    )
+    for one in workers:
+        ages.add_metric((one.worker,), one.beat_seconds_ago)
+    yield ages
 
 
 def _batches(statistics: EncoderStatistics) -> Metric:

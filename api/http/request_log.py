@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -21,18 +27,53 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 _FIELDS = "request"
 
 
-def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
-    """Send the logs of this process to standard error, or `stream`, in one format: `json` or `text`. The
-    server must be started without its own logging configuration and access log.
+def configure_logging(log_format: str, stream: TextIO | None = None, file: Path | None = None) -> None:
+    """Send the logs of this process to `file`, else to `stream`, else to standard error, in one format:
+    `json` or `text`. The server must be started without its own logging configuration and access log.
+
+    A file that was moved away is made anew before the next line. Raises OSError.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler(stream or sys.stderr) if file is None else _log_file(file)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     root = logging.getLogger()
+    for former in root.handlers:
+        if isinstance(former, WatchedFileHandler):
+            former.close()
     root.handlers = [handler]
+    logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a line that cannot be written must not put a traceback in its place
     root.setLevel(logging.WARNING)
     for name in ("medsiglip", "uvicorn"):
         logging.getLogger(name).setLevel(logging.INFO)
     logging.getLogger("uvicorn.access").disabled = True
+
+
+def _log_file(file: Path) -> WatchedFileHandler:
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640))
+    return WatchedFileHandler(file, encoding="utf-8")
+
+
+@contextmanager
+def unhandled_errors_logged() -> Iterator[None]:
+    """Log what ends a thread or fails where nobody can catch it; Python would print a traceback with its
+    texts.
+    """
+    log = logging.getLogger("medsiglip.service")
+
+    def in_thread(found: threading.ExceptHookArgs) -> None:
+        if found.exc_value is not None:
+            log.error("a thread ended", exc_info=found.exc_value)
+
+    def unraisable(found: Any) -> None:
+        log.error("an error was passed over", exc_info=found.exc_value)
+
+    before = threading.excepthook, sys.unraisablehook
+    threading.excepthook, sys.unraisablehook = in_thread, unraisable
+    try:
+        yield
+    finally:
+        threading.excepthook, sys.unraisablehook = before
 
 
 def log_request(logger: logging.Logger, fields: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from medsiglip.answers.paths import shown
 from medsiglip.api.archive.received import discard_unused
 from medsiglip.api.errors import Explanation, ServiceError, explain, retry_after
 from medsiglip.api.jobs.handlers import HANDLERS
+from medsiglip.api.jobs.heartbeat import Heartbeat
 from medsiglip.api.jobs.job_run import JobRun
 from medsiglip.api.jobs.patience import when_it_answers
 from medsiglip.index.errors import OUTAGES
@@ -46,6 +47,7 @@ class Worker:
         self.ended: Counter[str] = Counter()
         self._archive = archive
         self._poll_seconds = poll_seconds
+        self._heartbeat = Heartbeat(archive.home, self.name)
         self._run: JobRun | None = None
         self._stopping = False
         # Not an Event: a signal handler may call `stop` during `get`, and only `SimpleQueue.put` is safe
@@ -56,9 +58,17 @@ class Worker:
         """Run jobs until `stop`, or, with `once`, until no job waits. Raises the `CatalogError` of a home
         that cannot be used.
         """
+        self._heartbeat.start()
+        try:
+            self._run_jobs(once)
+        finally:
+            self._heartbeat.stop()
+
+    def _run_jobs(self, once: bool) -> None:
         self._persist(self._archive.make)
         cleaned = -math.inf
         while not self._stopping:
+            self._heartbeat.note("idle")
             if time.monotonic() - cleaned >= CLEAN_UP_SECONDS:
                 self._persist(lambda: self._archive.index.clean_up())
                 cleaned = time.monotonic()
@@ -91,6 +101,7 @@ class Worker:
 
     def _work(self, job: Job) -> None:
         _log.info("job %s (%s) begins, attempt %d", job.id, job.kind, job.attempts)
+        self._heartbeat.note("working", job.id)
         run = self._run = JobRun(self._queue, job)
         if self._stopping:
             run.stop("shutdown")
@@ -145,7 +156,12 @@ class Worker:
 
         Raises a `CatalogError` that is not temporary, or any when the worker is stopping.
         """
-        return when_it_answers(call, self._sleep, lambda: self._stopping)
+        return when_it_answers(call, self._pause, lambda: self._stopping)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait for a catalogue that is away."""
+        self._heartbeat.note("waiting", None if self._run is None else self._run.job.id)
+        self._sleep(seconds)
 
     def _sleep(self, seconds: float) -> None:
         try:

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, func, inspect, select, text, update
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.pool import QueuePool
 
 from medsiglip.index.catalogue import migrations
 from medsiglip.index.catalogue.schema import home as home_table
@@ -138,6 +139,20 @@ class Database:
                 connection.execute(text("SELECT pg_advisory_xact_lock(5064661)"))
             if _revision(connection) != migrations.HEAD:
                 self._upgrade(connection)
+
+    def measure_seconds(self) -> float:
+        """How long a connection and the smallest statement take, in seconds."""
+        begun = time.perf_counter()
+        with self._connected() as connection:
+            connection.exec_driver_sql("SELECT 1").scalar()
+        return time.perf_counter() - begun
+
+    def pool(self) -> tuple[int, int]:
+        """Connections of this process in use, and the most there may be; (0, 0) without a pool."""
+        pool = self._engine.pool
+        if not isinstance(pool, QueuePool):
+            return 0, 0
+        return pool.checkedout(), pool.size() + pool._max_overflow
 
     def check_writable(self) -> None:
         """Raise `CatalogError` `database-read-only` for a server that takes no writes, such as a standby."""

@@ -46,6 +46,28 @@ class Info(Answer):
     index: IndexCounts
 
 
+class WorkerState(Answer):
+    """A worker by its heartbeat: what it does, and whether it has beaten lately."""
+
+    worker: str
+    host: str
+    version: str
+    state: Literal["starting", "idle", "working", "waiting"] = Field(
+        description="waiting: for a database or disk that is away"
+    )
+    job: str | None
+    started_at: str
+    beat_seconds_ago: float
+    ok: bool
+
+
+class WorkerCheck(Answer):
+    """The workers of this machine; `ok` is whether one of them works or is ready to."""
+
+    workers: tuple[WorkerState, ...]
+    ok: bool
+
+
 class Embedding(Answer):
     """One vector of unit length: numbers, or float32 little-endian in base64."""
 

@@ -36,9 +36,12 @@ class Ran:
 
     @property
     def error(self) -> dict[str, str]:
-        """The error object, after checking that standard error has the same in one line."""
+        """The error object, after checking that standard error has the same in one line, of a service as
+        JSON.
+        """
         error: dict[str, str] = json.loads(self.out)["error"]
         last = self.err.strip().splitlines()[-1]
+        last = json.loads(last)["message"] if last.startswith("{") else last
         assert last == f"error: {error['message']} ({error['code']})"
         assert "Traceback" not in self.err
         return error

@@ -115,7 +115,7 @@ def test_a_server_that_requires_the_password(
     assert (value["database_url"], value["database_password_file"]) == (login, str(file))
     file.write_text("a wrong one\n")
     refused = run(*command, "index", "info")
-    assert refused.error["code"] == "database-unreachable"
+    assert refused.error["code"] == "database-refused"
     with pytest.raises(CatalogError) as caught:
         run(*command, "--debug", "index", "info")
     outputs = [one.out + one.err for one in (made, shown, refused)] + format_exception(caught.value)

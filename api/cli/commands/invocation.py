@@ -15,6 +15,8 @@ import typer
 from medsiglip.answers.paths import shown, shown_values
 
 if TYPE_CHECKING:
+    import logging
+
     from rich.console import Console
 
     from medsiglip.answers.answer import Answer
@@ -34,6 +36,8 @@ class Invocation:
     config: Path | None = None
     json: bool = False
     debug: bool = False
+    log: logging.Logger | None = None
+    """Where notes and the error that ends a service go, where its log is on standard error."""
     answer_stream: TextIO = field(default_factory=lambda: sys.stdout)
 
     def settings(self, **given: Any) -> Settings:
@@ -77,7 +81,10 @@ class Invocation:
         self.answer_stream.flush()
 
     def note(self, text: str) -> None:
-        """Print a note on standard error."""
+        """Print a note on standard error, or log it."""
+        if self.log is not None:
+            self.log.info("note: %s", shown(text))
+            return
         print(f"note: {shown(text)}", file=sys.stderr, flush=True)
 
 

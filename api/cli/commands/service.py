@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -61,21 +62,22 @@ def serve(
 
     with _logged(run):
         sockets = when_it_answers(listen, time.sleep) if wait else listen()
-    url = url_of(host, sockets)
-    worker = None if no_worker else SupervisedProcess("medsiglip.api.cli", [*run.global_words(), *_WORKER])
-    app = create_app(settings)
+        url = url_of(host, sockets)
+        worker = (
+            None if no_worker else SupervisedProcess("medsiglip.api.cli", [*run.global_words(), *_WORKER])
+        )
+        app = create_app(settings)
 
-    def on_ready() -> None:
-        if worker is not None:
-            worker.start()
-        run.answer({"url": url}, _show_url)
+        def on_ready() -> None:
+            if worker is not None:
+                worker.start()
+            run.answer({"url": url}, _show_url)
 
-    def on_stopping() -> None:
-        followers(app).close()
-        if worker is not None:
-            worker.request_stop()
+        def on_stopping() -> None:
+            followers(app).close()
+            if worker is not None:
+                worker.request_stop()
 
-    with _logged(run):
         try:
             answer_requests(app, sockets, on_ready=on_ready, on_stopping=on_stopping)
         finally:
@@ -89,6 +91,12 @@ def worker(
     poll: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.05, help="How often to look for jobs when idle.")
     ] = 1.0,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Start nothing: say whether a worker of this machine lives, for health checks."
+        ),
+    ] = False,
     until_input_ends: Annotated[bool, typer.Option("--until-input-ends", hidden=True)] = False,
 ) -> None:
     """Run the jobs of the service: ingests, probes, reports. As many workers may run as there is work for.
@@ -99,6 +107,9 @@ def worker(
     Example: medsiglip worker
              medsiglip worker --once
     """
+    if check:
+        _check_workers(context)
+        return
     import signal
 
     from medsiglip.api.jobs.supervision import call_when_input_ends
@@ -115,21 +126,45 @@ def worker(
     run.answer({"worker": works.name, "jobs": dict(works.ended)}, _show_ended)
 
 
+def _check_workers(context: typer.Context) -> None:
+    from medsiglip.answers.service import WorkerCheck
+    from medsiglip.api.jobs.heartbeat import heartbeats, on_this_machine
+
+    run = invocation(context)
+    workers = on_this_machine(heartbeats(run.settings().home))
+    checked = WorkerCheck(workers=tuple(workers), ok=any(one.ok for one in workers))
+    run.answer(checked, _show_workers)
+    if not checked.ok:
+        raise typer.Exit(1)
+
+
+def _show_workers(console: Console, payload: Payload) -> None:
+    for one in payload["workers"]:
+        doing = f"{one['state']} (job {one['job']})" if one["job"] else one["state"]
+        seen = f"last seen {one['beat_seconds_ago']:.0f} s ago"
+        console.print(f"{one['worker']}: {doing}, {seen}{'' if one['ok'] else ', late'}", markup=False)
+    if not payload["workers"]:
+        console.print("no worker of this machine has a heartbeat in this home", markup=False)
+
+
 _WORKER = ("worker", "--until-input-ends")
 
 
 @contextmanager
 def _logged(run: Invocation) -> Iterator[None]:
-    """Send the logs of a server to standard error, also without --debug."""
-    from medsiglip.api.http.request_log import configure_logging
+    """Send the logs of a server to standard error or to a file, also without --debug.
 
-    former = logging.root.manager.disable
-    logging.disable(logging.NOTSET)
-    configure_logging(run.settings().log_format)
-    try:
+    Whatever is on standard error with them has their format. A person at a terminal gets an error as usual.
+    """
+    from medsiglip.api.http.request_log import configure_logging, unhandled_errors_logged
+
+    settings = run.settings()
+    logging.disable(logging.NOTSET)  # until the command ends, for its last error is logged too
+    configure_logging(settings.log_format, file=settings.log_file)
+    if settings.log_file is None and not sys.stderr.isatty():
+        run.log = logging.getLogger("medsiglip.service")
+    with unhandled_errors_logged():
         yield
-    finally:
-        logging.disable(former)
 
 
 def _show_url(console: Console, payload: Payload) -> None:

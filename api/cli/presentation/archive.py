@@ -305,6 +305,16 @@ def show_diagnosis(console: Console, diagnosis: Payload) -> None:
             for one in diagnosis["generators"]
         ),
     )
+    print_facts(
+        console,
+        (
+            (
+                f"worker {one['worker']}",
+                f"{one['state'] if one['ok'] else 'LATE'}, last seen {one['beat_seconds_ago']:.0f} s ago",
+            )
+            for one in diagnosis["workers"]
+        ),
+    )
     print_facts(console, ((f"setting {name}", value) for name, value in diagnosis["settings"].items()))
     console.print(
         "something is missing: see the lines that say FAILS"

@@ -73,9 +73,13 @@ class Project:
     def is_healthy(self, name: str) -> bool:
         """Whether the service's health check succeeds."""
         kind, program, *words = compose()["services"][name]["healthcheck"]["test"]
-        assert (kind, program) == ("CMD", "python")
+        assert (kind, program) in {("CMD", "python"), ("CMD", "medsiglip")}
         words = [word.replace(":8000/", f":{self.port}/") for word in words]
-        return subprocess.run([sys.executable, *words], capture_output=True, check=False).returncode == 0
+        module = ["-m", "medsiglip.api.cli"] if program == "medsiglip" else []
+        checked = subprocess.run(
+            [sys.executable, *module, *words], env=self.environment(name), capture_output=True, check=False
+        )
+        return checked.returncode == 0
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
@@ -115,7 +119,9 @@ def test_server_and_worker_share_a_home_and_a_database(project: Project) -> None
     api = project.start("api")
     eventually(lambda: project.is_healthy("api") or api.poll() is not None)
     assert api.poll() is None, project.log("api")
+    assert not project.is_healthy("worker")
     worker = project.start("worker")
+    eventually(lambda: project.is_healthy("worker"))
 
     assert httpx.get(f"{project.url}/v1/jobs").status_code == 401
     with httpx.Client(base_url=project.url, headers={"Authorization": f"Bearer {KEY}"}) as client:
@@ -140,6 +146,7 @@ def test_server_and_worker_share_a_home_and_a_database(project: Project) -> None
         process.send_signal(signal.SIGTERM)
     assert [process.wait(60) for process in (worker, api)] == [0, 0]
     assert not project.is_healthy("api")
+    assert not project.is_healthy("worker")
     assert not (project.places["home"] / "catalog.db").exists()
     for name in ("api", "worker"):
         assert PASSWORD not in project.log(name)
@@ -150,7 +157,8 @@ def test_a_wrong_password_is_a_sentence(project: Project) -> None:
     project.places["database_password"].write_text("another word\n")
     assert project.start("api").wait(60) == 1
     log = project.log("api")
-    assert "(database-unreachable)" in log
+    assert "(database-refused)" in log
+    assert "password authentication failed" in log
     assert "Traceback" not in log
     assert "another word" not in log
 

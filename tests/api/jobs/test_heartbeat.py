@@ -1,0 +1,165 @@
+"""Heartbeats: what a health check, `/metrics` and `doctor` see of workers."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from medsiglip.api.archive.archive import Archive
+from medsiglip.api.cli.doctor import heartbeats as seen_by_doctor
+from medsiglip.api.http.metrics import ArchiveCollector
+from medsiglip.api.jobs import heartbeat
+from medsiglip.api.jobs.handlers import HANDLERS
+from medsiglip.api.jobs.heartbeat import FOLDER, Heartbeat, heartbeats
+from medsiglip.api.jobs.worker import Worker
+from tests.api.conftest import run
+from tests.api.service_processes import Started, eventually
+
+Start = Callable[..., Started]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    path = tmp_path / "home"
+    with Archive(path) as archive:
+        archive.make()
+    return path
+
+
+@pytest.fixture
+def start(home: Path) -> Iterator[Start]:
+    begun: list[Started] = []
+
+    def start(*words: str) -> Started:
+        begun.append(Started(home, words))
+        return begun[-1]
+
+    yield start
+    for one in begun:
+        one.end()
+
+
+def figures(home: Path) -> dict[tuple[str, tuple[str, ...]], float]:
+    with Archive(home) as archive:
+        registry = CollectorRegistry()
+        registry.register(ArchiveCollector(archive))
+        text = generate_latest(registry).decode()
+    families = text_string_to_metric_families(text)
+    return {(one.name, tuple(one.labels.values())): one.value for f in families for one in f.samples}
+
+
+def check(home: Path) -> tuple[int, Any]:
+    ran = run("--home", home, "--json", "worker", "--check")
+    return ran.code, json.loads(ran.out)
+
+
+def test_a_worker_is_seen_while_it_lives_and_no_longer(home: Path, start: Start) -> None:
+    assert check(home) == (1, {"workers": [], "ok": False})
+    assert "no worker" in run("--home", home, "worker", "--check").out
+    worker = start("worker", "--poll", "0.1")
+    eventually(lambda: [one.state for one in heartbeats(home)] == ["idle"])
+    code, answer = check(home)
+    [one] = answer["workers"]
+    assert (code, answer["ok"], one["ok"], one["host"]) == (0, True, True, socket.gethostname())
+    assert str(worker.process.pid) in one["worker"]
+    assert one["worker"] in run("--home", home, "worker", "--check").out
+    assert [found.worker for found in seen_by_doctor(home)] == [one["worker"]]
+    found = figures(home)
+    assert (found[("medsiglip_workers", ("idle",))], found[("medsiglip_workers", ("late",))]) == (1, 0)
+    assert ("medsiglip_worker_heartbeat_seconds", (one["worker"],)) in found
+    worker.process.terminate()
+    assert worker.process.wait(60) == 0
+    assert check(home)[0] == 1
+    assert not list((home / FOLDER).iterdir())
+
+
+def test_a_killed_worker_is_late_until_another_takes_its_place(
+    home: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = start("worker", "--poll", "0.1")
+    eventually(lambda: heartbeats(home) and heartbeats(home)[0].state == "idle")
+    worker.process.send_signal(signal.SIGKILL)
+    worker.process.wait()
+    monkeypatch.setattr(heartbeat, "LATE_SECONDS", 0.0)
+    assert check(home)[0] == 1
+    assert figures(home)[("medsiglip_workers", ("late",))] == 1
+    monkeypatch.undo()
+    second = start("worker", "--poll", "0.1")
+    eventually(lambda: [str(second.process.pid) in one.worker for one in heartbeats(home)] == [True])
+
+
+def test_a_worker_says_what_it_does(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    def work(archive: Archive, _run: Any) -> dict[str, Any]:
+        seen.extend((one.state, one.job) for one in heartbeats(archive.home))
+        return {}
+
+    monkeypatch.setitem(HANDLERS, "look", work)
+    with Archive(home) as archive:
+        job = archive.index.jobs.submit("look", {})
+        Worker(archive).run(once=True)
+    assert seen == [("working", job.id)]
+
+
+@pytest.mark.parametrize("state", ["idle", "working"])
+def test_a_worker_that_hangs_without_a_job_is_not_ok(
+    home: Path, monkeypatch: pytest.MonkeyPatch, state: Any
+) -> None:
+    beats = Heartbeat(home, "host:1:0123abcd")
+    beats.note(state)
+    monkeypatch.setattr(heartbeat, "STUCK_SECONDS", -1.0)
+    assert [one.ok for one in heartbeats(home)] == [state == "working"]
+    beats.stop()
+
+
+def test_the_age_of_a_beat_does_not_depend_on_the_time_of_day(home: Path) -> None:
+    Heartbeat(home, "host:1:0123abcd").note("idle")
+    [file] = (home / FOLDER).iterdir()
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, "at": "2020-01-01T00:00:00+00:00"}))
+    assert [one.ok for one in heartbeats(home)] == [True]
+    elsewhere = {**content, "boot": "another machine", "at": "2020-01-01T00:00:00+00:00"}
+    file.write_text(json.dumps(elsewhere))
+    assert [one.ok for one in heartbeats(home)] == [False]
+
+
+def test_files_of_others_are_left_alone(home: Path) -> None:
+    folder = home / FOLDER
+    folder.mkdir()
+    (folder / "notes.json").write_text("{}")
+    (folder / "0123abcd.json").write_text("[1]")
+    (folder / "1123abcd.json").write_text('{"worker": 1}')
+    beats = Heartbeat(home, "host:1:2123abcd")
+    beats.start()
+    assert len(heartbeats(home)) == 1
+    beats.stop()
+    assert sorted(path.name for path in folder.iterdir()) == ["0123abcd.json", "1123abcd.json", "notes.json"]
+
+
+def test_figures_of_the_machine_and_the_database(home: Path) -> None:
+    with Archive(home) as archive:
+        archive.index.jobs.submit("ingest", {})
+    found = figures(home)
+    assert found[("medsiglip_disk_free_bytes", ())] > 0
+    assert found[("medsiglip_database_connections_limit", ())] >= 5
+    assert (
+        0
+        <= found[("medsiglip_database_connections", ())]
+        <= found[("medsiglip_database_connections_limit", ())]
+    )
+    assert found[("medsiglip_database_seconds", ())] > 0
+    assert found[("medsiglip_jobs_oldest_seconds", ("queued",))] > 0
+    assert found[("medsiglip_jobs_oldest_seconds", ("running",))] == 0
+    [build] = [labels for name, labels in found if name == "medsiglip_build_info"]
+    from importlib.metadata import version
+
+    assert version("medsiglip") in build
