@@ -1,15 +1,18 @@
 """`python -m benchmarks [NAME...]`: measure the ratios, print a table and store the results.
 
 A name is that of a module here, or the id of its ratio. Without names all ratios of time are measured; the
-two of memory take minutes and gigabytes of disk. Exit code 1 when a guard does not hold.
+two of memory take minutes and gigabytes of disk. Each is stored as soon as it is measured. Exit code 1 when a
+guard does not hold or a ratio could not be measured.
 """
 
 import argparse
 import os
 import sys
 import tempfile
+import traceback
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 # Both sides are compared on one thread each; the libraries read these when they load.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -49,15 +52,28 @@ def main() -> int:
         parser.error(f"no benchmark {unknown[0]}" if unknown else "--rounds must be at least 5")
     facts = machine_facts()
     print(f"{facts['processor']}, {facts['cores']} cores, {facts['memory_gib']} GiB", flush=True)
-    outcomes: dict[str, Outcome] = {}
+    all_hold = True
     for name in names:
-        module, key = import_module(f"benchmarks.{name}"), _ALL[name]
+        all_hold = _measured(name, arguments.rounds, facts) and all_hold
+    return 0 if all_hold else 1
+
+
+def _measured(name: str, rounds: int, facts: dict[str, Any]) -> bool:
+    """Measure one ratio and store it at once; False if its guard does not hold, or if it ended in an error,
+    which leaves the ratios before and after it alone.
+    """
+    key = _ALL[name]
+    try:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-            outcomes[key] = module.measure(Path(folder), arguments.rounds)
-        print(_line(key, outcomes[key]), flush=True)
-    measured = {key: outcome for key, outcome in outcomes.items() if outcome.skipped is None}
-    print(f"written: {os.path.relpath(save(measured, facts))}")
-    return 1 if any(outcome.failure for outcome in outcomes.values()) else 0
+            outcome: Outcome = import_module(f"benchmarks.{name}").measure(Path(folder), rounds)
+    except Exception as error:
+        traceback.print_exc()
+        print(f"{key:>4}  not measured: {type(error).__name__}: {error}. {name}", flush=True)
+        return False
+    print(_line(key, outcome), flush=True)
+    if outcome.skipped is None:
+        print(f"      written: {os.path.relpath(save({key: outcome}, facts))}", flush=True)
+    return outcome.failure is None
 
 
 def _line(key: str, outcome: Outcome) -> str:

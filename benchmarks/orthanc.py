@@ -116,10 +116,18 @@ def _upload(address: str, paths: list[Path]) -> None:
     def client(number: int) -> None:
         with httpx.Client(timeout=60) as http:
             for path in paths[number::CLIENTS]:
-                http.post(f"{address}/instances", content=path.read_bytes()).raise_for_status()
+                _send(http, f"{address}/instances", path.read_bytes())
 
     with ThreadPoolExecutor(CLIENTS) as clients:
         list(clients.map(client, range(CLIENTS)))
+
+
+def _send(http: httpx.Client, url: str, content: bytes) -> None:
+    try:
+        answer = http.post(url, content=content)
+    except httpx.RemoteProtocolError:  # Orthanc closed the connection meanwhile; what it has it takes again
+        answer = http.post(url, content=content)
+    answer.raise_for_status()
 
 
 def _held(address: str) -> set[str]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.measure import Outcome
 from benchmarks.random_checkpoint import write_checkpoint
-from benchmarks.served import serving
+from benchmarks.served import post_json, serving
 from medsiglip.api.archive.archive import Archive
 from medsiglip.index.records import (
     FileRecord,
@@ -88,9 +88,8 @@ def _bundle(study: int) -> SeriesBundle:
 
 
 def _search(connection: http.client.HTTPConnection, study: str) -> dict[str, object]:
-    body = json.dumps({"study_instance_uid": study, "k": 10})
-    connection.request("POST", "/v1/search", body, {"Content-Type": "application/json"})
-    answer: dict[str, object] = json.load(connection.getresponse())
+    body = json.dumps({"study_instance_uid": study, "k": 10}).encode()
+    answer: dict[str, object] = post_json(connection, "/v1/search", body)
     return answer
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +86,24 @@ def _wait_for(port: int, path: str, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError("the service does not start")
 
 
+def post_json(connection: http.client.HTTPConnection, path: str, body: bytes) -> Any:
+    """The JSON answer to a question. A connection that the server closed meanwhile, as it does after seconds
+    without a request, is opened again once.
+    """
+    headers = {"Content-Type": "application/json"}
+    try:
+        connection.request("POST", path, body, headers)
+        response = connection.getresponse()
+    except (ConnectionError, http.client.NotConnected, http.client.CannotSendRequest):
+        connection.close()  # the next request opens it
+        connection.request("POST", path, body, headers)
+        response = connection.getresponse()
+    content = response.read()
+    if response.status != 200:
+        raise RuntimeError(f"the service answers {response.status}: {content[:200]!r}")
+    return json.loads(content)
+
+
 def request_vectors(port: int, requests: Sequence[bytes], clients: int) -> npt.NDArray[np.float32]:
     """The vectors [n, d] of single requests, sent by so many clients that each wait for their answers."""
     numbers = iter(range(len(requests)))
@@ -93,9 +112,7 @@ def request_vectors(port: int, requests: Sequence[bytes], clients: int) -> npt.N
     def client(_: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120.0)
         for number in numbers:  # an iterator of a range yields each number once to all threads
-            headers = {"Content-Type": "application/json"}
-            connection.request("POST", "/v1/embeddings", requests[number], headers)
-            [answer] = json.load(connection.getresponse())["data"]
+            [answer] = post_json(connection, "/v1/embeddings", requests[number])["data"]
             vectors[number] = np.frombuffer(base64.b64decode(answer["embedding"]), np.float32)
         connection.close()
 
