@@ -27,6 +27,9 @@ IDENTIFIERS = (
     "MedicalRecordLocator",
     "AccessionNumber",
     "StudyID",
+    "AdmissionID",
+    "PlacerOrderNumberImagingServiceRequest",
+    "FillerOrderNumberImagingServiceRequest",
     "ReferringPhysicianName",
     "RequestingPhysician",
     "PhysiciansOfRecord",
@@ -39,6 +42,8 @@ IDENTIFIERS = (
 PHRASES = ("InstitutionName",)
 # Names of the patient: here words of one or two letters count too.
 NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName")
+# Dates that a text may hold where no date of birth is known: they are stored anyway.
+DAYS = ("StudyDate",)
 # What a home that keeps identities stores with a study.
 KEPT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "AccessionNumber")
 # Known names of manufacturers, which are kept where free text is dropped.
@@ -110,14 +115,14 @@ class HeaderTexts:
     def __init__(self, elements: Elements, phi: Phi) -> None:
         self._elements = elements
         self._phi = phi
-        identifiers, names, phrases = (
+        identifiers, names, phrases, days = (
             tuple(str(elements.get(keyword, "")) for keyword in keywords)
-            for keywords in (IDENTIFIERS, NAMES, PHRASES)
+            for keywords in (IDENTIFIERS, NAMES, PHRASES, DAYS)
         )
-        self._people = identity_of(identifiers, names, phrases)
+        self._people = identity_of(identifiers, names, phrases, days)
 
     def free(self, keyword: str) -> str | None:
-        """A description, or None if it may name a person or the home keeps none."""
+        """A description, or None if it is not known to name nobody or the home keeps none."""
         text = self._text(keyword)
         if text is None or self._phi == "keep":
             return text

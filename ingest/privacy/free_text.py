@@ -1,89 +1,116 @@
-"""Free text without identifiers: descriptions that hold one are dropped, and codes must be valid codes."""
+"""Free text without identifiers: a description is kept if it is known to name nobody; codes must be valid.
+
+A text names somebody if it holds a name, an identifier or a date of birth of the header in any usual spelling,
+a form of address, or a number that looks like anybody's. Beyond that, each of its words must be known: names
+that the header does not hold, or that are spelt in a way of their own, are not.
+"""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
 
-from medsiglip.ingest.privacy.deidentify import parse_date
+from medsiglip.ingest.privacy.identifying_numbers import Numbers, may_identify, numbers_of
+from medsiglip.ingest.privacy.known_words import all_known
+from medsiglip.ingest.privacy.spelling import folded, sound, spellings, words_of
 
-# Least lengths of words of identifiers: MIN_WORD as a whole word, MIN_WITHIN within other words.
+# Least lengths of words of identifiers: MIN_WORD as a whole word, MIN_WITHIN within other words, MIN_ACROSS
+# where spaces and hyphens are left out.
 MIN_WORD = 3
 MIN_WITHIN = 4
-# A number of so many digits that is no date is a telephone, record or insurance number.
-LONG_NUMBER = 6
+MIN_ACROSS = 6
+# PS3.5 6.2 allows 64 characters for a description.
+MAX_TEXT = 1024
 _MAX_NAME_WORDS = 12
-_WORD = re.compile(r"\w+")
-_SEPARATED = re.compile(r"(?<=\d)[\s./:-]+(?=\d)")
 # In capitals and without a dot, DR and MRS are digital radiography and spectroscopy.
 _ADDRESSED = re.compile(
     r"\b(?i:dr|prof|mrs|dra|sra|mme|mlle)\.\s*[^\W\d]|\b(?:Dr|Prof|Mrs|Dra|Sra|Mme|Mlle)\b"
     r"|\b(?i:herr|frau|monsieur|madame|señora?|signora?)\b|\w@\w+\.\w"
+    r"|\b(?i:mrn|ssn|nhs|svnr|dob|hkid|bsn)\b"
 )
-_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
+# Five letters or more, each on its own, are a word that is spelt out.
+_SPELT_OUT = re.compile(r"(?<![^\W_])[^\W\d_](?:[\s./_-][^\W\d_]){4,}(?![^\W_])")
 _CODE = re.compile(r"[A-Z0-9 _]{1,16}")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The identifying `words` and `numbers` of a header; `within` are those that count inside other words."""
+    """The identifying `words` and `numbers` of a header; `within` are those that count inside other words,
+    `across` those that count across spaces, `sounds` are what spellings of a name have in common.
+    """
 
     words: frozenset[str]
     within: tuple[str, ...]
-    numbers: tuple[str, ...]
+    across: tuple[str, ...]
+    sounds: frozenset[str]
+    numbers: Numbers
 
 
 @lru_cache(maxsize=128)
 def identity_of(
-    identifiers: Sequence[str], names: Sequence[str] = (), phrases: Sequence[str] = ()
+    identifiers: Sequence[str],
+    names: Sequence[str] = (),
+    phrases: Sequence[str] = (),
+    days: Sequence[str] = (),
 ) -> Identity:
     """The identity from identifiers (IDs, a date of birth), person names (PS3.5 PN) and phrases, which count
-    only as a whole.
+    only as a whole; `days` (PS3.5 DA) are dates that a text may hold where no date of birth is known.
 
     Family, given and middle names count at any length, other words from three characters on; from four on,
     and outside ASCII, also within a word. Arguments are tuples, so that the result is cached for a patient.
     """
-    words = {part for name in names for part in _name_parts(name)}
+    of_names = {part for name in names for part in _name_parts(name)}
+    words = set(of_names)
     for text in (*identifiers, *names):
-        words.update(word for word in _words(text) if len(word) >= MIN_WORD)
-    words |= {spelt for word in words for spelt in (_unaccented(word), word.translate(_UMLAUTS))}
+        words.update(word for word in words_of(folded(text)) if len(word) >= MIN_WORD)
+    words = {spelt for word in words for spelt in spellings(word)} - {""}
     within = {word for word in words if len(word) >= MIN_WITHIN or not word.isascii()}
-    within |= {_folded(phrase).strip() for phrase in phrases} - {""}
-    numbers = {run for identifier in identifiers for run in _digit_runs(identifier)}
-    return Identity(frozenset(words), tuple(sorted(within)), tuple(sorted(numbers)))
+    within |= {folded(phrase).strip() for phrase in phrases} - {""}
+    across = {"".join(words_of(spelt)) for part in of_names for spelt in spellings(part)}
+    return Identity(
+        frozenset(words),
+        tuple(sorted(within)),
+        tuple(sorted(word for word in across if len(word) >= MIN_ACROSS)),
+        frozenset(key for part in of_names if (key := sound(part)) is not None),
+        numbers_of(identifiers, days),
+    )
 
 
 @lru_cache(maxsize=1024)
 def without_identifiers(description: str, identity: Identity) -> str | None:
-    """A free-text description, or None if it holds part of an identity, an address or a long number.
+    """A free-text description, or None if it is not known to name nobody.
 
-    Series and study descriptions name protocols; the few that name people are dropped entirely, because the
-    rest of the text may identify them too.
+    It is dropped entirely, because the rest of a text that names a person may identify it too.
     """
     stripped = description.strip()
-    if not stripped:
+    if not stripped or len(description) > MAX_TEXT:
         return None
-    text = _folded(description)
-    for spelt in {text, _unaccented(text), text.translate(_UMLAUTS)}:
-        if not identity.words.isdisjoint(_WORD.findall(spelt)) or any(w in spelt for w in identity.within):
-            return None
-    if _ADDRESSED.search(description):
+    if _names(folded(description), identity) or may_identify(description, identity.numbers):
         return None
-    runs = re.findall(r"\d+", text)
-    if any(len(run) >= LONG_NUMBER and parse_date(run) is None for run in runs):
+    if _ADDRESSED.search(description) or _SPELT_OUT.search(description) or not all_known(description):
         return None
-    joined = _SEPARATED.sub("", text)
-    return None if any(number in joined for number in identity.numbers) else stripped
+    return stripped
+
+
+def _names(text: str, identity: Identity) -> bool:
+    """Whether a folded text holds a word of the identity."""
+    spelt = spellings(text)
+    words = {word for one in spelt for word in words_of(one)}
+    if not identity.words.isdisjoint(words) or any(word in one for word in identity.within for one in spelt):
+        return True
+    if identity.sounds and not identity.sounds.isdisjoint(map(sound, words)):
+        return True
+    joined = {"".join(words_of(one)) for one in spelt} if identity.across else ()
+    return any(word in one for word in identity.across for one in joined)
 
 
 @lru_cache(maxsize=1024)
 def code_string(text: str, identity: Identity) -> str | None:
     """The first value of a Code String in upper case, or None if it is not valid (PS3.5 6.2: at most 16
-    upper-case letters, digits, spaces and underscores) or holds part of an identity.
+    upper-case letters, digits, spaces and underscores) or not known to name nobody.
     """
     code = text.split("\\")[0].strip().upper()
     return without_identifiers(code, identity) if _CODE.fullmatch(code) else None
@@ -97,35 +124,13 @@ def _name_parts(name: str) -> set[str]:
     parts = set()
     for group in re.split(r"[=\\]", name):
         components = group.split("^")[:3]
-        words = [word for component in components for word in _words(component)][:_MAX_NAME_WORDS]
+        words = [word for component in components for word in words_of(folded(component))][:_MAX_NAME_WORDS]
         parts |= {*words, *map("".join, permutations(words, 2))}
         parts.add("".join(words))
     return parts - {""}
 
 
-def _digit_runs(identifier: str) -> set[str]:
-    runs = {run for run in re.findall(r"\d+", _SEPARATED.sub("", identifier)) if len(run) >= MIN_WITHIN}
-    day = parse_date(identifier)
-    ways = ("%d%m%Y", "%m%d%Y", "%d%m%y", "%m%d%y", "%y%m%d") if day else ()
-    return runs | {day.strftime(way) for way in ways if day}
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(_folded(text))
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold().replace("_", " ")
-
-
-def _unaccented(text: str) -> str:
-    if text.isascii():
-        return text
-    marked = unicodedata.normalize("NFKD", text)
-    return "".join(letter for letter in marked if not unicodedata.combining(letter))
-
-
 def manufacturer_known(text: str, known: Iterable[str]) -> str | None:
     """The known name that a manufacturer's text begins with or holds as a word, if any."""
-    words = set(_words(text))
-    return next((name for name in known if set(_words(name)) <= words), None)
+    words = set(words_of(folded(text)))
+    return next((name for name in known if set(words_of(folded(name))) <= words), None)

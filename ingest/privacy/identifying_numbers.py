@@ -1,0 +1,204 @@
+"""Numbers in free text that may identify a person: of telephones, records and insurances, and dates of birth.
+
+Numbers of techniques are told from them by their form: 1.25, 5/1, 512x512, 120 kV, 0-100, 0 50 400 800.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise, permutations
+
+from medsiglip.ingest.privacy.deidentify import parse_date
+from medsiglip.ingest.privacy.spelling import romanised, words_of
+
+# A number of so many digits that is no date is a telephone, record or insurance number; so is one in groups
+# of so many digits in all (the shortest telephone numbers in use have seven with their prefix).
+LONG_NUMBER, LONG_GROUPS = 6, 7
+# Identifiers count from so many digits on within other numbers, and from so many characters on in all.
+MIN_DIGITS, MIN_CODE = 4, 5
+_DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-"))
+_SEPARATED = re.compile(r"(?<=\d)[\s./:-]+(?=\d)")
+_GROUPS = re.compile(r"[\d\s./()-]+")
+_LONG_RUN = re.compile(r"\d{6,}")
+_DATE_RUNS = ("%d%m%Y", "%m%d%Y", "%d%m%y", "%m%d%y", "%y%m%d")
+_MEASURE = re.compile(r"(?:0|[1-9]\d{0,3})[.,]\d{1,4}")
+_TOKEN = re.compile(r"\d+|[^\W\d_]+")
+# Between the parts of a date: ". ", "年", " de ", "nd of ".
+_WIDEST_GAP = 8
+# Years before the first of Reiwa, Heisei, Shōwa, Taishō (and the Republic of China) and Meiji, and what the
+# Buddhist calendar is ahead.
+_ERAS, _BUDDHIST = (2018, 1988, 1925, 1911, 1867), 543
+Form = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The identifying numbers of a header: `digits` within other digits, `codes` of digits and letters with
+    nothing between, `born` the dates of birth; `days` are dates that are no secret.
+    """
+
+    digits: tuple[str, ...]
+    codes: tuple[str, ...]
+    born: tuple[date, ...]
+    days: frozenset[date]
+
+
+def numbers_of(identifiers: Iterable[str], days: Iterable[str] = ()) -> Numbers:
+    """The numbers of identifiers (IDs, telephone numbers, a date of birth) as they may be written elsewhere:
+    without leading zeros, and without what separates digits and letters.
+    """
+    given = [one for text in identifiers for one in plain(text).split("\\")]
+    digits = {run for one in given for run in re.findall(r"\d+", _SEPARATED.sub("", one))}
+    digits |= {run.lstrip("0") for run in digits}
+    codes = {"".join(words_of(romanised(one))).lstrip("0") for one in given}
+    born = {day for one in given if (day := parse_date(one)) is not None}
+    written = {
+        day.strftime(way) for day in born for way in ("%d%m%Y", "%m%d%Y", "%d%m%y", "%m%d%y", "%y%m%d")
+    }
+    known = {day for text in days if (day := parse_date(text)) is not None}
+    return Numbers(
+        tuple(sorted(run for run in digits | written if len(run) >= MIN_DIGITS)),
+        tuple(sorted(code for code in codes if len(code) >= MIN_CODE and not code.isalpha())),
+        tuple(sorted(born)),
+        frozenset(known),
+    )
+
+
+def plain(text: str) -> str:
+    """A text with ASCII digits and hyphens, in one case."""
+    normal = unicodedata.normalize("NFKC", text).casefold().translate(_DASHES)
+    if normal.isascii():
+        return normal
+    return "".join(str(unicodedata.decimal(one)) if one.isdecimal() else one for one in normal)
+
+
+def may_identify(text: str, numbers: Numbers) -> bool:
+    """Whether a text holds one of the numbers in any usual writing, or one that looks like anybody's.
+
+    Dates other than that of birth are kept where that is known; where it is not, only `days` are.
+    """
+    written = plain(text)
+    joined = _SEPARATED.sub("", written)
+    if any(run in joined for run in numbers.digits):
+        return True
+    if numbers.codes:
+        compact = "".join(words_of(romanised(written)))
+        if any(code in compact for code in numbers.codes):
+            return True
+    if any(not _is_harmless_run(run, numbers) for run in _LONG_RUN.findall(written)):
+        return True
+    if any(_is_long(match[0], numbers) for match in _GROUPS.finditer(written)):
+        return True
+    return _names_birth(written, numbers.born)
+
+
+def _is_harmless_run(run: str, numbers: Numbers) -> bool:
+    day = parse_date(run)
+    return day is not None and _is_open(day, numbers)
+
+
+def _is_open(day: date, numbers: Numbers) -> bool:
+    return bool(numbers.born) or day in numbers.days
+
+
+def _is_long(groups: str, numbers: Numbers) -> bool:
+    """Whether groups of digits, such as `06 18 34 56 78`, are one long number and no measures or dates."""
+    whole = 0
+    run: list[str] = []
+    tokens = [token for token in re.split(r"[\s()]+", groups) if any(map(str.isdigit, token))]
+    for token in [*tokens, "0.0"]:
+        if not token.isdigit():
+            verdict = _judged(token, numbers)
+            if verdict == "long":
+                return True
+            if verdict == "measure":
+                if len(run) > 1 and whole >= LONG_GROUPS and not _is_list(run):
+                    return True
+                whole, run = 0, []
+                continue
+        run.append(token)
+        whole += sum(map(str.isdigit, token))
+    return False
+
+
+def _judged(token: str, numbers: Numbers) -> str:
+    """`measure`, `long`, or `part` for what may be a part of a longer number."""
+    parts = re.findall(r"\d+", token)
+    size = sum(map(len, parts))
+    if _MEASURE.fullmatch(token):
+        return "measure"
+    days = list(_dates(token, parts))
+    if days:
+        return "measure" if any(_is_open(day, numbers) for day in days) else "long"
+    short = all(len(part) <= 4 and (part == "0" or part[0] != "0") for part in parts)
+    separators = set(re.sub(r"\d", "", token))
+    if separators == {"/"} and short and (len(parts) == 2 or (len(parts) == 3 and size <= 9)):
+        return "measure"
+    if separators == {"-"} and short and len(parts) == 2 and _is_range(parts):
+        return "measure"
+    if size >= LONG_NUMBER:
+        return "long"
+    return "measure" if short else "part"
+
+
+def _is_range(parts: Sequence[str]) -> bool:
+    first, last = map(int, parts)
+    years = range(1900, 2101)
+    return max(map(len, parts)) <= 3 or (first in years and last in years and first <= last)
+
+
+def _is_list(tokens: Sequence[str]) -> bool:
+    """Whether numbers are round and rise, as b values, angles and times do: 0 50 400 800."""
+    numbers = [int(token) for token in tokens if token.isdigit() and str(int(token)) == token]
+    rising = all(first < second for first, second in pairwise(numbers))
+    return len(numbers) == len(tokens) and rising and all(number % 10 == 0 for number in numbers)
+
+
+def _dates(token: str, parts: Sequence[str]) -> Iterator[date]:
+    """The dates that three numbers with one separator may mean: 2019-03-04, 4.3.2019, 04/03/19."""
+    sizes = [len(part) for part in parts]
+    separators = re.sub(r"\d", "", token)
+    if len(parts) != 3 or len(separators) != 2 or len(set(separators)) != 1 or token[-1] == separators[0]:
+        return
+    for year, *rest in (parts, (parts[2], *parts[:2])):
+        if len(year) == 4 or sizes == [2, 2, 2]:
+            century = int(year) if len(year) == 4 else 2000 + int(year)
+            for month, day in permutations(map(int, rest)):
+                try:
+                    yield date(century, month, day)
+                except ValueError:
+                    continue
+
+
+def _names_birth(text: str, born: Sequence[date]) -> bool:
+    """Whether three numbers, or two and a word between or before them, are a date of birth in any order and
+    in any language (2.1.1970, 1970年1月2日, 02-JAN-1970, 2 de enero de 1970, January 2, 1970).
+    """
+    if not born:
+        return False
+    # Words of one or two letters (st, de, 年) only separate.
+    tokens = [match for match in _TOKEN.finditer(text) if match[0].isdigit() or len(match[0]) > 2]
+    values: list[int | None] = [int(one[0][:5]) if one[0].isdigit() else None for one in tokens]
+    near = [b.start() - a.end() <= _WIDEST_GAP for a, b in pairwise(tokens)]
+    forms = {form for day in born for form in _forms(day)}
+    for i in range(len(tokens) - 1):
+        if near[i] and tuple(values[i : i + 2]) in forms:
+            return True
+        if i + 2 < len(tokens) and near[i] and near[i + 1] and tuple(values[i : i + 3]) in forms:
+            return True
+    return False
+
+
+def _forms(born: date) -> Iterator[Form]:
+    """Day, month and year in all orders; a month as a word is None, and left out if it is as short as IV."""
+    day, month = born.day, born.month
+    years = {born.year, born.year % 100, born.year + _BUDDHIST, (born.year + _BUDDHIST) % 100}
+    years |= {born.year - era for era in _ERAS if born.year > era}
+    for year in years:
+        yield from ((day, month, year), (month, day, year), (year, month, day), (year, day, month))
+        yield from ((day, None, year), (None, day, year), (year, None, day))
+    yield day, born.year
