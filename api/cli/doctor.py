@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.api.archive.drafts.generators import try_generators
+from medsiglip.api.cli.home_check import check_home
 from medsiglip.api.errors import explain
 from medsiglip.api.jobs.heartbeat import heartbeats
 from medsiglip.api.settings import printable_values
@@ -35,15 +36,17 @@ def examine(settings: Settings) -> dict[str, Any]:
     syntaxes = check_transfer_syntaxes()
     faiss = _faiss()
     model = _model(settings)
+    home = check_home(settings)
     return {
         "transfer_syntaxes": syntaxes,
         "device": _device(settings),
         "faiss": faiss,
         "model": model,
+        "home": home,
         "generators": try_generators(settings),
         "workers": [one.to_json() for one in heartbeats(settings.home)],
         "settings": printable_values(settings),
-        "ok": all(syntax["ok"] for syntax in syntaxes) and faiss["ok"] and model["ok"],
+        "ok": all(syntax["ok"] for syntax in syntaxes) and faiss["ok"] and model["ok"] and home["ok"],
     }
 
 

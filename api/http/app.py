@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.keys import take_bootstrap_key
 from medsiglip.api.archive.received import sweep
 from medsiglip.api.http import middleware, problems
 from medsiglip.api.http.auth import open_gate
+from medsiglip.api.http.messages.query_parameters import known_query
 from medsiglip.api.http.routes import (
     audit,
     dicomweb,
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(known_query)],
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)

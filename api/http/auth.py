@@ -2,13 +2,15 @@
 
 While no key was ever made, everybody who can reach the loopback interface may do everything; the server
 refuses to listen elsewhere. Pages of other sites in a browser on this machine are kept out by their Host
-header, here, and by the headers that browsers add, in `medsiglip.api.http.cross_site`.
+header, here, and by the headers that browsers add, in `medsiglip.api.http.cross_site`. What a proxy on this
+machine passes on from the network is told by the headers that proxies add.
 """
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -38,6 +40,23 @@ _PATIENCE_SECONDS = 2.0
 _WRONG_KEYS_PER_MINUTE = 30
 _WRONG_KEYS_AT_ONCE = 20
 _CACHED_KEYS = 4096
+# What proxies add, besides all that begins with X-Forwarded: RFC 7239, RFC 9110, section 7.6.3, and the
+# habits of nginx, Akamai, Cloudflare, Envoy and others.
+_FORWARDING = frozenset(
+    {
+        "forwarded",
+        "via",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-original-forwarded-for",
+        "x-original-host",
+        "x-envoy-external-address",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "fastly-client-ip",
+    }
+)
 _bearer = HTTPBearer(auto_error=False, description="an API key, made with `medsiglip keys create`")
 
 
@@ -156,7 +175,7 @@ def requires(scope: Scope) -> Callable[..., object]:
     """A dependency that returns the `Caller`, if it has `scope`.
 
     Raises ServiceError `no-key`, `wrong-key`, `missing-scope`, `rate-limited`; while no key was ever made
-    `foreign-host`.
+    `foreign-host`, `forwarded`.
     """
 
     return _checker(scope, authenticate)
@@ -227,6 +246,7 @@ def _admitted(request: Request, caller: Caller) -> Caller:
     request.state.caller = caller
     if caller is ANONYMOUS:
         refuse_foreign_host(request)
+        refuse_forwarded(request)
     gate.admit(caller)
     return caller
 
@@ -243,6 +263,29 @@ def refuse_foreign_host(request: Request) -> None:
             "without any API key this service answers to localhost, 127.0.0.1 and [::1] only: ask by one of "
             "these names, or make a key with `medsiglip keys create`.",
         )
+
+
+def refuse_forwarded(request: Request) -> None:
+    """Refuse what a proxy on this machine passes on from elsewhere, while there is no key.
+
+    Such a request comes from the loopback interface, and often with its name as the Host (nginx's default).
+    With a configured proxy the server knows the sender's own address, which must be this machine's, too.
+    Raises ServiceError `forwarded`.
+    """
+    names = {name.lower() for name in request.headers}
+    is_forwarded = not names.isdisjoint(_FORWARDING) or any(name.startswith("x-forwarded") for name in names)
+    address = request.client.host if request.client else ""
+    if is_forwarded and not (proxies_are_configured() and is_loopback(address)):
+        raise ServiceError(
+            "forwarded",
+            "a proxy passed this request on, and without any API key this service answers to its own machine "
+            "only: make a key with `medsiglip keys create` before you put a proxy in front of it.",
+        )
+
+
+def proxies_are_configured() -> bool:
+    """Whether the environment names proxies whose word about addresses is taken."""
+    return bool(os.environ.get("FORWARDED_ALLOW_IPS"))
 
 
 def is_loopback(host: str) -> bool:

@@ -30,6 +30,7 @@ STATUSES = {
     "wrong-key": 401,
     "missing-scope": 403,
     "foreign-host": 403,
+    "forwarded": 403,
     "cross-site": 403,
     "path-not-allowed": 403,
     "unknown-study": 404,

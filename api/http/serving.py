@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from medsiglip.api.errors import ServiceError
+from medsiglip.api.http.auth import proxies_are_configured
 from medsiglip.api.http.http_protocol import HttpProtocol
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def serve(
         access_log=False,
         server_header=False,
         # By default uvicorn trusts forwarded addresses from loopback, and wrong keys are counted by address.
-        proxy_headers=bool(os.environ.get("FORWARDED_ALLOW_IPS")),
+        proxy_headers=proxies_are_configured(),
         timeout_graceful_shutdown=FINISH_SECONDS,
     )
     server = _Server(config, on_ready, on_stopping)

@@ -38,6 +38,7 @@ Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Beat = Literal["go-on", "cancel", "lost"]
 FINAL: frozenset[Status] = frozenset({"done", "failed", "cancelled"})
 MAX_ATTEMPTS = 5
+_DIGEST = "request_digest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +102,22 @@ class JobQueue:
         *,
         key_id: str | None = None,
         idempotency_key: str | None = None,
+        request_digest: str | None = None,
         priority: int = 0,
     ) -> Job:
-        """Add a job, or return the one that was submitted with the same `idempotency_key`."""
+        """Add a job, or return the one that was submitted with the same `idempotency_key`.
+
+        Raises `CatalogError` `idempotency-key-reused` where that one has another `request_digest`, which is
+        stored with the parameters; one that was stored without a digest is not compared.
+        """
+        if request_digest is not None:
+            parameters = {**parameters, _DIGEST: request_digest}
         with self._database.write_service_tables() as connection:
             if idempotency_key is not None:
                 _lock_submissions(connection)
                 former = _one(connection, jobs.c.idempotency_key == idempotency_key)
                 if former is not None:
-                    return former
+                    return _same_request(former, request_digest)
             submission = {"key_id": key_id, "idempotency_key": idempotency_key, "priority": priority}
             [job_id] = insert_jobs(connection, kind, [parameters], **submission)
             return _needed(connection, job_id)
@@ -288,6 +296,16 @@ class JobQueue:
             later = now + timedelta(seconds=min(seconds, LONGEST_WAIT_SECONDS)) if seconds else job.created_at
             waits = {"status": "queued", "worker": None, "lease_until": None, "not_before": later}
             return _change(connection, _runs(job), {**waits, **values})
+
+
+def _same_request(former: Job, digest: str | None) -> Job:
+    known = former.parameters.get(_DIGEST)
+    if None not in (known, digest) and known != digest:
+        raise CatalogError(
+            "idempotency-key-reused",
+            "This idempotency key began another job with another request; send a new key with a new request.",
+        )
+    return former
 
 
 def _standing(connection: Connection, job: Job) -> Beat:

@@ -298,6 +298,8 @@ def show_diagnosis(console: Console, diagnosis: Payload) -> None:
         else f"FAILS: {faiss.get('error', 'wrong neighbours')}"
     )
     print_facts(console, (("device", diagnosis["device"]), ("faiss", shown_faiss), ("model", shown_model)))
+    home = diagnosis["home"]
+    print_facts(console, (("home", f"FAILS: {one['message']}") for one in home["problems"]))
     print_facts(
         console,
         (

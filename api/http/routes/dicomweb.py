@@ -12,7 +12,7 @@ from medsiglip.api.archive.archive import Archive
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import auditing
 from medsiglip.api.http.auth import Caller
-from medsiglip.api.http.job_submission import submit
+from medsiglip.api.http.job_submission import Submission, submit
 from medsiglip.api.http.multipart import Received
 from medsiglip.api.http.routes.dependencies import ServedArchive, Writer
 from medsiglip.api.http.routes.problem_answers import UPLOAD_PROBLEMS, problems
@@ -83,7 +83,7 @@ def _take(
             "received": str(received.folder),
         }
         received.keep()
-        job = submit(request, caller, "ingest", parameters, None)
+        job = submit(request, caller, "ingest", parameters, Submission())
         headers["Link"] = f'</v1/jobs/{job.id}>; rel="monitor"'
     # dicomweb-client compares the whole header: no charset.
     return Response(json.dumps(module), status, {**headers, "Content-Type": DICOM_JSON})

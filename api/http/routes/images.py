@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from enum import IntEnum
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
@@ -14,6 +15,18 @@ from medsiglip.ingest.header.burned_in import may_preview
 
 router = APIRouter(prefix="/v1", tags=["cases"])
 ImageId = Annotated[int, Path(ge=1, lt=2**63)]
+
+
+class PreviewSize(IntEnum):
+    """The longer sides of previews, in pixels; each is kept in a file of its own.
+
+    An enumeration, because a query parameter is text, which pydantic turns into no `Literal` of integers.
+    """
+
+    SMALL = 128
+    MEDIUM = 256
+    LARGE = 512
+    LARGEST = 1024
 
 
 @router.get(
@@ -32,7 +45,7 @@ def get_preview(
     archive: ServedArchive,
     image_id: ImageId,
     caller: Reader,
-    size: Annotated[Literal[128, 256, 512, 1024], Query(description="of the longer side")] = 256,
+    size: Annotated[PreviewSize, Query(description="of the longer side")] = PreviewSize.MEDIUM,
     show_burned_in: Annotated[
         bool, Query(description="show what may bear a name in its pixels; for `admin`")
     ] = False,
@@ -46,5 +59,5 @@ def get_preview(
             "with show_burned_in=true.",
         )
     auditing.record(request, "view", [stored.study_instance_uid], image_id=image_id)
-    png = preview(archive, stored, size)
+    png = preview(archive, stored, int(size))
     return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=300"})

@@ -13,7 +13,7 @@ from medsiglip.api.archive.files import allowed_path
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import auditing
 from medsiglip.api.http.auth import Caller
-from medsiglip.api.http.job_submission import IdempotencyKey, accepted, submit
+from medsiglip.api.http.job_submission import IdempotencyKey, Submission, accepted, submit
 from medsiglip.api.http.request_body import RequestBody, read_request_body, request_body_schema
 from medsiglip.api.http.routes.dependencies import Writer
 from medsiglip.api.http.routes.problem_answers import UPLOAD_PROBLEMS
@@ -60,7 +60,7 @@ def _start(
     auditing.record(request, "ingest", files=0 if sent is None else len(sent.files))
     if sent is not None and sent.files:
         sent.keep()
-    job = submit(request, caller, "ingest", parameters, idempotency_key)
+    job = submit(request, caller, "ingest", parameters, Submission(idempotency_key, question.fields, sent))
     if sent is not None and job.parameters.get("received") != str(sent.folder):
         sent.is_kept = False  # the job that was started before with this key has its own files
     return accepted(job, caller, response)

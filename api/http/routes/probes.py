@@ -15,7 +15,7 @@ from medsiglip.api.archive.archive import Archive
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import auditing
 from medsiglip.api.http.auth import Caller
-from medsiglip.api.http.job_submission import IdempotencyKey, accepted, submit
+from medsiglip.api.http.job_submission import IdempotencyKey, Submission, accepted, submit
 from medsiglip.api.http.redaction import redact
 from medsiglip.api.http.request_body import RequestBody, read_request_body, request_body_schema
 from medsiglip.api.http.routes.dependencies import Reader, ServedArchive, Trainer
@@ -69,7 +69,7 @@ def _start(
     auditing.record(request, "train", probe=fields.name)
     if sent is not None and sent.files:
         sent.keep()
-    job = submit(request, caller, "probe", parameters, idempotency_key)
+    job = submit(request, caller, "probe", parameters, Submission(idempotency_key, fields, sent))
     if sent is not None and job.parameters.get("received") != str(sent.folder):
         sent.is_kept = False  # the job that was started before with this key has its own files
     return accepted(job, caller, response)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from medsiglip.answers.jobs import Job
 from medsiglip.answers.reports import Report, ReportFormat, ReportList, ReportStatus
 from medsiglip.api.http import auditing
-from medsiglip.api.http.job_submission import IdempotencyKey, accepted, submit
+from medsiglip.api.http.job_submission import IdempotencyKey, Submission, accepted, submit
 from medsiglip.api.http.routes.dependencies import Reader, Reporter, ServedArchive
 from medsiglip.api.http.schemas import Decision, Edit, Rejection, ReportOrder
 
@@ -52,7 +52,8 @@ def order_report(
         "by": caller.key_id,
     }
     auditing.record(request, "draft", [uid])
-    return accepted(submit(request, caller, JOB_KIND, parameters, idempotency_key), caller, response)
+    job = submit(request, caller, JOB_KIND, parameters, Submission(idempotency_key, order))
+    return accepted(job, caller, response)
 
 
 @router.get("")

@@ -64,6 +64,43 @@ def test_what_may_name_a_patient_is_shown_to_an_administrator_on_demand(
         assert answer.json()["code"] == "burned-in"
 
 
+@pytest.mark.parametrize("size", [128, 256, 512, 1024])
+def test_sizes_of_previews(service: LiveService, phantoms: Phantoms, size: int) -> None:
+    """A picture of the encoder's size is not enlarged."""
+    with service.client() as client:
+        [image] = client.study(phantoms.with_label("pleural-effusion")[0]).images
+        shown = Image.open(io.BytesIO(client.preview(image.image_id, size=size)))
+        largest = max(Image.open(io.BytesIO(client.preview(image.image_id, size=1024))).size)
+    assert (shown.format, max(shown.size)) == ("PNG", min(size, largest))
+    with service.http("read") as http:
+        for wrong in ("0", "255", "256.5", "x", "", "-256"):
+            refused = http.get(f"/v1/images/{image.image_id}/preview", params={"size": wrong})
+            assert (refused.status_code, refused.json()["code"]) == (422, "bad-request")
+
+
+def test_labels_that_hold_commas(service: LiveService, phantoms: Phantoms) -> None:
+    file = min(phantoms.dicom.rglob("*.dcm"))
+    labels = ["nodule, spiculated", "normal chest"]
+    with service.client() as client, service.http("read") as http:
+        assert {one.label for one in client.classify(file, labels=labels).scores} == set(labels)
+        sent = {"file": ("a.dcm", file.read_bytes())}
+        split = http.post("/v1/classify", files=sent, data={"labels": "a mole,a chest", "label": labels})
+        found = {one["label"] for one in split.raise_for_status().json()["scores"]}
+        assert found == {"a mole", "a chest", *labels}
+
+
+def test_a_report_is_ordered_once_for_one_idempotency_key(service: LiveService, phantoms: Phantoms) -> None:
+    first, second = phantoms.with_label("pleural-effusion")[:2]
+    with service.http() as http:
+        key = {"Idempotency-Key": "one-report"}
+        one = http.post("/v1/reports", json={"study_instance_uid": first}, headers=key)
+        again = http.post("/v1/reports", json={"study_instance_uid": first}, headers=key)
+        assert one.json()["id"] == again.json()["id"]
+        for other in ({"study_instance_uid": second}, {"study_instance_uid": first, "indication": "pain"}):
+            refused = http.post("/v1/reports", json=other, headers=key)
+            assert (refused.status_code, refused.json()["code"]) == (422, "idempotency-key-reused")
+
+
 def test_pages_of_studies(service: LiveService) -> None:
     with service.http("read") as http:
         everything = fetch(http, "/v1/studies", where="modality=XC")
