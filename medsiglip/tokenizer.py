@@ -67,6 +67,25 @@ class Tokenizer:
         """
         return [len(self._encode(text)) for text in texts]
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, of which each is below `vocabulary_size`; what fills up the end is left out.
+
+        Its ids are the same again, if they were those of a text.
+        """
+        parts: list[str] = []
+        plain: list[int] = []
+        names = {number: name for name, number in self._special.items()}
+        end = len(ids)
+        while end and ids[end - 1] == self.pad_id:
+            end -= 1
+        for one in ids[:end]:
+            if one not in names:
+                plain.append(int(one))
+                continue
+            parts += [self._pieces.DecodeIds(plain), names[one]]
+            plain = []
+        return "".join([*parts, self._pieces.DecodeIds(plain)])
+
     def _encode(self, text: str) -> list[int]:
         # A lone surrogate has no UTF-8 form and would end in an exception inside SentencePiece.
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -19,7 +19,7 @@ from medsiglip.api.errors import ServiceError
 from medsiglip.api.http.auth import Gate
 from medsiglip.api.http.problems import problem_of
 
-PAGES = frozenset({"/docs"})
+PAGES = frozenset({"/", "/docs"})
 """Paths that a person opens: a link on another site may lead there, and discloses nothing to that site."""
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from medsiglip.api.http.problems import error_member
+
 # Larger than the head of any real request, browser cookies included.
 HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 20.0
@@ -130,7 +132,9 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse(self, status: int, code: str, detail: str) -> None:
         phrase = HTTPStatus(status).phrase
         problem: dict[str, Any] = {"type": "about:blank", "title": phrase, "status": status, "code": code}
-        body = json.dumps({**problem, "detail": detail}).encode("utf-8")
+        body = json.dumps({**problem, "detail": detail, "error": error_member(status, code, detail)}).encode(
+            "utf-8"
+        )
         head = (
             f"HTTP/1.1 {status} {phrase}\r\nContent-Type: application/problem+json\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\nCache-Control: no-store\r\n"

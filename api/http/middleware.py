@@ -17,6 +17,7 @@ from medsiglip.api.errors import explain
 from medsiglip.api.http import request_log
 from medsiglip.api.http.auth import authenticate
 from medsiglip.api.http.cross_site import CrossSiteRefusal
+from medsiglip.api.http.messages.answers import Compression, Conditions, HeadRequests
 from medsiglip.api.http.messages.body_limit import BodyLimit
 from medsiglip.api.http.problems import problem_of
 
@@ -39,20 +40,34 @@ _log = logging.getLogger("medsiglip.http")
 def install(app: FastAPI, settings: Settings) -> None:
     """Add the middleware; the one added last is the first that a request passes."""
     app.add_middleware(BodyLimit, settings=settings)
+    app.add_middleware(Conditions)
+    app.add_middleware(Compression)
+    app.add_middleware(HeadRequests)
     app.add_middleware(Authentication)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
             allow_headers=[
                 "Authorization",
                 "Content-Type",
                 "Idempotency-Key",
                 "X-Request-ID",
                 "Last-Event-ID",
+                "If-Match",
+                "If-None-Match",
+                "If-Range",
+                "Range",
             ],
-            expose_headers=["X-Request-ID", "Retry-After", "Location"],
+            expose_headers=[
+                "X-Request-ID",
+                "Retry-After",
+                "Location",
+                "ETag",
+                "Accept-Ranges",
+                "Content-Range",
+            ],
         )
     app.add_middleware(CrossSiteRefusal, origins=settings.cors_origins)
     app.add_middleware(RequestContext)

@@ -77,6 +77,7 @@ STATUSES = {
     "shutting-down": 503,
     "disk-full": 507,
 }
+_ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _IN_LOG = ": the administrator finds the reason in the log"
 # Errors that only the administrator can fix: their own messages, which name folders and databases, go to the
 # log.
@@ -113,7 +114,18 @@ def problem(
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code}
     if (known := request_id.get()) is not None:
         members["request_id"] = known
+    errors = members.get("errors")
+    members["error"] = error_member(status, code, detail, errors[0]["field"] if errors else None)
     return JSONResponse({**body, "detail": detail, **members}, status, headers, MEDIA_TYPE)
+
+
+def error_member(status: int, code: str, detail: str, field: str | None = None) -> dict[str, str | None]:
+    """The member that clients of OpenAI's API read instead of those of RFC 9457.
+
+    `param` is the field of the body or the query that is wrong, if it is one.
+    """
+    kind = "server_error" if status >= 500 else _ERROR_TYPES.get(status, "invalid_request_error")
+    return {"message": detail, "type": kind, "param": field, "code": code}
 
 
 def problem_of(error: Exception) -> JSONResponse:
@@ -147,7 +159,8 @@ def _methods(request: Request) -> list[str]:
     paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
     path = request.url.path
     found = [item for template, item in paths.items() if compile_path(template)[0].fullmatch(path)]
-    return sorted({method.upper() for item in found[:1] for method in item})
+    methods = {method.upper() for item in found[:1] for method in item}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
 def install(app: FastAPI) -> None:

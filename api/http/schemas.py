@@ -74,18 +74,22 @@ class SearchQuestion(Question):
 
 
 class ImageInput(Question):
-    """A picture: PNG, JPEG or DICOM in base64, as a data URI (RFC 2397)."""
+    """A picture: PNG, JPEG, TIFF, BMP or DICOM in base64, as a data URI (RFC 2397)."""
 
     image: Annotated[str, Field(min_length=1, pattern="^data:")]
 
 
+# As many as a text may have characters; the model takes fewer.
+Tokens = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1, max_length=LONGEST_LABEL)]
+
+
 class EmbeddingsQuestion(Question):
-    """As OpenAI's embeddings, with pictures beside texts."""
+    """As OpenAI's embeddings, with pictures beside texts; tokens are those of the service's own model."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"model": "", "input": ["pleural effusion"]}})
 
     model: Annotated[str, Field(max_length=1024)] = Field("", description="as GET /v1/info says; empty: any")
-    input: Text | Annotated[list[Text | ImageInput], Field(min_length=1, max_length=2048)]
+    input: Text | Tokens | Annotated[list[Text | ImageInput | Tokens], Field(min_length=1, max_length=2048)]
     encoding_format: Literal["float", "base64"] = Field("float", description="base64: float32, little-endian")
     dimensions: int | None = Field(None, ge=1, le=65536, description="only the model's own")
     user: Annotated[str, Field(max_length=1024)] | None = None

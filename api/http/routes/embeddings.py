@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from random import getrandbits
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -24,7 +25,17 @@ from medsiglip.api.http.schemas import EmbeddingsQuestion, ImageInput
 from medsiglip.text_length import truncation_warnings
 
 router = APIRouter(prefix="/v1", tags=["questions"])
-_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
+# What is of no such type is DICOM. BMP has two names (RFC 7903 and the older one).
+_SUFFIXES = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/jpg": ".jpg",
+    "image/tiff": ".tif",
+    "image/tif": ".tif",
+    "image/bmp": ".bmp",
+    "image/x-bmp": ".bmp",
+    "image/x-ms-bmp": ".bmp",
+}
 
 
 @router.post(
@@ -43,7 +54,7 @@ def embed(archive: ServedArchive, question: EmbeddingsQuestion, _caller: Reader)
             "bad-dimensions",
             f"vectors of this model have {archive.space.dimension} dimensions: ask for those.",
         )
-    inputs = question.input if isinstance(question.input, list) else [question.input]
+    inputs = _texts(archive, question.input)
     vectors = _vectors(archive, inputs)
     data = [
         {"object": "embedding", "index": i, "embedding": _written(vector, question.encoding_format)}
@@ -53,6 +64,29 @@ def embed(archive: ServedArchive, question: EmbeddingsQuestion, _caller: Reader)
     answer = {"object": "list", "data": data, "model": name, "usage": usage, "warnings": warnings}
     # Thousands of numbers: they are not validated against the schema.
     return Response(json.dumps(answer, separators=(",", ":")), media_type="application/json")
+
+
+def _texts(archive: Archive, given: str | list[int] | list[Any]) -> list[str | ImageInput]:
+    """The inputs, with the texts that tokens stand for; a list of numbers is one text.
+
+    Raises ServiceError `bad-token` for a number that is no token of the model.
+    """
+    if isinstance(given, str):
+        return [given]
+    inputs = [given] if all(isinstance(one, int) for one in given) else given
+    return [_text(archive, i, one) if isinstance(one, list) else one for i, one in enumerate(inputs)]
+
+
+def _text(archive: Archive, number: int, tokens: Sequence[int]) -> str:
+    tokenizer = archive.encoder.tokenizer
+    wrong = next((one for one in tokens if one >= tokenizer.vocabulary_size), None)
+    if wrong is not None:
+        raise ServiceError(
+            "bad-token",
+            f"input {number} holds the token {wrong}, and the model has {tokenizer.vocabulary_size}, counted "
+            "from 0: send tokens of its own tokenizer, or the text.",
+        )
+    return tokenizer.decode(tokens)
 
 
 def _written(vector: NDArray[np.float32], how: str) -> list[float] | str:

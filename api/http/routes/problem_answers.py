@@ -9,6 +9,15 @@ from pydantic import BaseModel, ConfigDict
 from medsiglip.api.http.problems import MEDIA_TYPE
 
 
+class ErrorMember(BaseModel):
+    """The refusal as clients of OpenAI's API read it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
 class Problem(BaseModel):
     """Why a request was refused (RFC 9457); `code` is stable."""
 
@@ -22,6 +31,12 @@ class Problem(BaseModel):
                 "code": "unknown-study",
                 "detail": "There is no study 1.2.840.1 in this index; `study list` shows them.",
                 "request_id": "5f0c6f5be5d14f4c9a3d0a8e8f7c1b2d",
+                "error": {
+                    "message": "There is no study 1.2.840.1 in this index; `study list` shows them.",
+                    "type": "invalid_request_error",
+                    "param": None,
+                    "code": "unknown-study",
+                },
             }
         },
     )
@@ -32,6 +47,7 @@ class Problem(BaseModel):
     code: str
     detail: str
     request_id: str | None = None
+    error: ErrorMember
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

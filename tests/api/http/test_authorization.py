@@ -60,7 +60,7 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("POST", "/v1/routes/{name}/test"): "admin",
     ("POST", "/v1/routes/{name}/run"): "admin",
 }
-UNDESCRIBED = {"/openapi.json", "/docs", "/docs/{name}"}
+UNDESCRIBED = {"/", "/openapi.json", "/docs", "/docs/{name}"}
 
 
 @dataclass(frozen=True)
