@@ -80,13 +80,13 @@ def header_quality(elements: Elements, modality: str, size: int) -> Quality:
     }
 
 
-def picture_quality(mode: str, metadata: PictureMetadata, lossy_ratio: float | None = None) -> Quality:
-    """Quality by the file of a picture and its row of the CSV; `mode` is that of PIL, `lossy_ratio` the size
-    of its pixels / the size of the file, None for lossless compression.
+def picture_quality(bits: int, metadata: PictureMetadata, lossy_ratio: float | None = None) -> Quality:
+    """Quality by the file of a picture and its row of the CSV; `bits` are those of a sample, `lossy_ratio` is
+    the size of its pixels / the size of the file, None for lossless compression.
     """
     elements = {"Modality": metadata.modality or "", "ViewPosition": metadata.view or ""}
     return {
-        "bits_stored": {"1": 1.0, "I;16": 16.0, "I;16B": 16.0, "I": 32.0, "F": 32.0}.get(mode, 8.0),
+        "bits_stored": float(bits),
         "burned_in": burned_in(elements),
         "view": view(elements, metadata.modality or "OT"),
         "pixel_aspect": 1.0,

@@ -24,6 +24,8 @@ from medsiglip.ingest.pixels.native import byte_swapped, check_length, native_fr
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+    from medsiglip.decoded_picture import Picture
+
 Stored = NDArray[Any]
 
 _PICTURE_CODES = {
@@ -150,16 +152,16 @@ def _checked(array: Stored, image: ImagePixel) -> Stored:
     return array
 
 
-def decode_picture(path: str) -> NDArray[np.uint8]:
-    """The first page of a PNG, JPEG, TIFF or BMP as display values: uint8 [H, W] or [H, W, 3].
+def decode_picture(path: str) -> Picture:
+    """The first page of a PNG, JPEG, TIFF or BMP as display values.
 
     Raises `DecodeError`: `permission-denied`, `picture-too-large`, `undecodable-picture`.
     """
-    from medsiglip.pictures import PictureError, read_picture
+    from medsiglip.pictures import PictureError, open_picture
 
     try:
         with open_source(path) as file:
-            return read_picture(file)
+            return open_picture(file)
     except PermissionError:
         raise decode_error("permission-denied") from None
     except OSError:

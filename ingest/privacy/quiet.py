@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No log records and warnings of pydicom and PIL: they quote values, which may name a patient."""
-    levels = {name: logging.getLogger(name).level for name in ("pydicom", "PIL")}
+    """No log records and warnings of pydicom, PIL and tifffile: they quote values, perhaps a name."""
+    levels = {name: logging.getLogger(name).level for name in ("pydicom", "PIL", "tifffile")}
     for name in levels:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:

@@ -53,8 +53,8 @@ class PixelAttributes:
     `supplemental` means that it colours only the stored values from `palette_first` on (PS3.3 C.7.6.19).
     `hounsfield` means that values after the modality transformation are Hounsfield units; those of a
     localizer, which is a projection, are not (PS3.3 C.8.2.1.1.1), whatever its rescale type.
-    `angiography` means XA or XRF: the Modality LUT of such an image leads back to X-ray intensity and is not for
-    display (PS3.3 C.8.7.1.1.2, PS3.4 N.2.1.2).
+    `angiography` means XA or XRF: the Modality LUT of such an image leads back to X-ray intensity and is not
+    for display (PS3.3 C.8.7.1.1.2, PS3.4 N.2.1.2).
     `icc_profile` is that of the image or of the frame's optical path (PS3.3 C.11.15).
     `pixel_aspect` is the height of a pixel / its width, 1 if nothing says so.
     `warnings` are codes of `medsiglip.ingest.render.display.WARNINGS` for attributes that could not be used

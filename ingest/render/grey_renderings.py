@@ -12,10 +12,11 @@ from math import isfinite
 
 import numpy as np
 
+from medsiglip.grey_range import FULL_RANGE, PERCENTILES
 from medsiglip.ingest.render.attributes import PixelAttributes, Window
 from medsiglip.ingest.render.display import Display
 from medsiglip.ingest.render.grey_levels import linear_levels, mapped_levels
-from medsiglip.ingest.render.histogram import FULL_RANGE, PERCENTILES, ValueHistogram
+from medsiglip.ingest.render.histogram import ValueHistogram
 from medsiglip.ingest.render.lookup_table import LookupTable
 from medsiglip.ingest.render.modality_values import Stored, Values, extremes, modality_values
 from medsiglip.ingest.render.photometric import is_inverted

@@ -47,7 +47,7 @@ def in_srgb(colours: NDArray[np.uint8], attributes: PixelAttributes, rendering: 
     """Colours uint8 [H, W, 3] as sRGB, by the ICC profile of the image if it has one."""
     if attributes.icc_profile is None:
         return Display(colours, rendering)
-    from medsiglip.ingest.render.icc import to_srgb
+    from medsiglip.colour_profile import to_srgb
 
     try:
         return Display(to_srgb(colours, attributes.icc_profile), rendering, {"icc": True})

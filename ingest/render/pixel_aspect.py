@@ -58,7 +58,7 @@ def with_square_pixels(values: NDArray[np.uint8], aspect: float) -> NDArray[np.u
     """Display values [H, W] or [H, W, 3] of pixels `aspect` times as high as wide, interpolated linearly."""
     from PIL import Image
 
-    height, width = drawn_size(*values.shape[:2], aspect)
+    height, width = drawn_size(values.shape[0], values.shape[1], aspect)
     if (height, width) == values.shape[:2]:
         return values
     picture = Image.fromarray(np.ascontiguousarray(values))

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from medsiglip.grey_range import FULL_RANGE, PERCENTILES
 from medsiglip.ingest.render.attributes import PixelAttributes
 from medsiglip.ingest.render.colour_renderings import colour, palette, supplemental_palette
 from medsiglip.ingest.render.display import Display
 from medsiglip.ingest.render.grey_renderings import Limits, ct_rgb, mr_percentile, series_percentile, voi
-from medsiglip.ingest.render.histogram import FULL_RANGE, PERCENTILES
 from medsiglip.ingest.render.modality_values import Stored
 from medsiglip.ingest.render.photometric import is_colour, is_palette
 
@@ -69,7 +69,7 @@ RENDERINGS = (
 _BY_NAME = {rendering.name: rendering for rendering in RENDERINGS}
 # Names that images get though no row chooses them: what `voi` does without a usable window, pictures that
 # come as display values, and patches of a slide (`slide-10x`, `slide-native`).
-_OTHER_VERSIONS = {"percentile": 1, "full-range": 1, "picture": 1, "slide": 1}
+_OTHER_VERSIONS = {"percentile": 1, "full-range": 1, "picture": 2, "slide": 1}
 
 
 def version_of(name: str) -> int:

@@ -21,12 +21,11 @@ from medsiglip.ingest.privacy.quiet import quiet
 from medsiglip.ingest.reasons import Rejected
 from medsiglip.ingest.scan.frame_places import needs_frame_places, with_frame_places
 from medsiglip.ingest.volumes.volume_beginning import VOLUME_SUFFIXES
+from medsiglip.pictures import picture_facts
 
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-# PIL's names of TIFF compressions that are or may be lossy.
-_LOSSY_IN_TIFF = frozenset({"jpeg", "tiff_jpeg", "webp"})
 
 
 def scan_file(found: FoundFile, key: SecretKey, metadata: PictureMetadata | None = None) -> Header | Rejected:
@@ -140,14 +139,8 @@ def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with (
-            quiet(),
-            open_source(found.path) as file,
-            Image.open(file, formats=("PNG", "JPEG", "TIFF", "BMP")) as picture,
-        ):
-            columns, rows = picture.size
-            mode, samples = picture.mode, len(picture.getbands())
-            is_lossy = picture.format == "JPEG" or picture.info.get("compression") in _LOSSY_IN_TIFF
+        with quiet(), open_source(found.path) as file:
+            facts = picture_facts(file)
         digest = hash_file(found.path)
     except Image.DecompressionBombError:
         return Rejected(found.path, "picture-too-large")
@@ -160,11 +153,12 @@ def _scan_picture(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -
         return Rejected(found.path, "damaged-archive")
     except (OSError, ValueError, SyntaxError):
         return Rejected(found.path, "undecodable-picture")
+    size = facts.rows * facts.columns * facts.samples
     header = replace(
         plain_header(found, digest, metadata, key),
-        photometric_interpretation="MONOCHROME2" if mode in {"1", "L", "I;16", "I", "F"} else "RGB",
-        rows=rows,
-        columns=columns,
-        quality=picture_quality(mode, metadata, rows * columns * samples / found.size if is_lossy else None),
+        photometric_interpretation="MONOCHROME2" if facts.is_grey else "RGB",
+        rows=facts.rows,
+        columns=facts.columns,
+        quality=picture_quality(facts.bits, metadata, size / found.size if facts.is_lossy else None),
     )
     return as_kept(header, key)

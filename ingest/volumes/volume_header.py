@@ -67,7 +67,7 @@ def scan_volume(found: FoundFile, key: SecretKey, metadata: PictureMetadata) -> 
 def _header(
     found: FoundFile, key: SecretKey, metadata: PictureMetadata, layout: VolumeLayout, digest: str
 ) -> Header:
-    quality = picture_quality("L", metadata)
+    quality = picture_quality(8, metadata)
     return replace(
         plain_header(found, digest, metadata, key),
         kind="volume",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medsiglip.grey_range import PERCENTILES
 from medsiglip.ingest.dicom.transfer_syntaxes import UNCOMPRESSED
 from medsiglip.ingest.files.source import hash_file
 from medsiglip.ingest.header.header import Header
@@ -20,7 +21,7 @@ from medsiglip.ingest.pixels.decode import decode_picture, frames, open_dataset,
 from medsiglip.ingest.privacy.quiet import quiet
 from medsiglip.ingest.render.attributes import AttributeReader, PixelAttributes
 from medsiglip.ingest.render.display import Display
-from medsiglip.ingest.render.histogram import PERCENTILES, ValueHistogram
+from medsiglip.ingest.render.histogram import ValueHistogram
 from medsiglip.ingest.render.pixel_aspect import with_square_pixels
 from medsiglip.ingest.render.renderings import limits_percentiles, render
 from medsiglip.ingest.units.plan import Slice, Unit
@@ -126,7 +127,8 @@ def _render_file(
     header: Header, slices: Sequence[Slice], whole_series: bool, convert: Convert | None, budget: _Budget
 ) -> _RenderedFile:
     if header.kind == "picture":
-        display = Display(decode_picture(header.path), "picture")
+        picture = decode_picture(header.path)
+        display = Display(picture.values, "picture", warnings=picture.warnings)
         images = [image_of_slice(s, display, convert) for s in slices]
         return _RenderedFile(hash_file(header.path), images)
     opened = _open(header)
@@ -228,7 +230,9 @@ def _render_held(
     return _image(item.slice, display, item.attributes, convert)
 
 
-def _image(item: Slice, display: Display, attributes: PixelAttributes, convert: Convert | None) -> RenderedImage:
+def _image(
+    item: Slice, display: Display, attributes: PixelAttributes, convert: Convert | None
+) -> RenderedImage:
     """The image of a slice, drawn with square pixels."""
     aspect = round(attributes.pixel_aspect, 4)
     values = with_square_pixels(display.values, attributes.pixel_aspect)

@@ -82,5 +82,5 @@ def test_a_picture_is_tuned_on_as_it_is_ingested(tmp_path: Path) -> None:
     for name in ("deep.png", "turned.png"):
         tuned_on = np.empty((1, 16, 16, 3), np.uint8)
         read_pictures([tmp_path / name], tuned_on, "medsiglip-eval")
-        ingested = to_model_input(decode_picture(str(tmp_path / name)), 16)
+        ingested = to_model_input(decode_picture(str(tmp_path / name)).values, 16)
         assert np.array_equal(tuned_on[0], ingested)

