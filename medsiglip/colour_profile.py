@@ -91,7 +91,11 @@ def _transform(profile: bytes, mode: str) -> ImageCmsTransform:
             else ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
         )
         intent = ImageCms.Intent(ImageCms.getDefaultIntent(opened))
-        return ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB", intent)
+        # Little CMS's tables for grey are coarse in the dark; 256 values need none.
+        flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
+        return ImageCms.buildTransform(
+            opened, ImageCms.createProfile("sRGB"), mode, "RGB", intent, flags=flags
+        )
     except Exception as error:  # Pillow's own error, OSError, or ValueError for an unknown intent
         raise ValueError("the ICC profile cannot be used") from error
 

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 Source = str | PathLike[str] | BinaryIO
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# PNG: the chunk IHDR comes first; 8 bytes of signature, its length, its name, width, height, depth.
-_PNG_START, _PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24
+# PNG: the chunk IHDR comes first; 8 bytes of signature, its length, its name, width, height, depth, colours.
+_PNG_START, _PNG_DEPTH, _PNG_COLOURS = b"\x89PNG\r\n\x1a\n", 24, 25
+_PNG_GREY = (0, 4)
 _ORIENTATION = 0x0112
 
 
@@ -75,16 +76,12 @@ def picture_facts(source: Source) -> PictureFacts:
         return facts
     depth = _png_depth(source)
     with Image.open(source, formats=FORMATS) as opened:
-        grey = opened.mode in {"1", "L", "LA", "I;16", "I", "F"}
+        is_grey = opened.mode in {"1", "L", "LA", "I;16", "I", "F"}
         bits = {"1": 1, "I;16": 16, "I": 32, "F": 32}.get(opened.mode, 8)
-        return PictureFacts(
-            opened.height,
-            opened.width,
-            len(opened.getbands()),
-            16 if depth == 16 else bits,
-            grey,
-            opened.format == "JPEG",
-        )
+        if depth == 16:
+            bits, is_grey = 16, _start(source)[_PNG_COLOURS] in _PNG_GREY
+        samples = len(opened.getbands())
+        return PictureFacts(opened.height, opened.width, samples, bits, is_grey, opened.format == "JPEG")
 
 
 def _decoded(source: Source) -> DecodedPicture:
@@ -151,7 +148,7 @@ def _check_size(rows: int, columns: int) -> None:
 
 def _png_depth(source: Source) -> int | None:
     start = _start(source)
-    return start[_PNG_DEPTH] if start.startswith(_PNG_START) and len(start) > _PNG_DEPTH else None
+    return start[_PNG_DEPTH] if start.startswith(_PNG_START) and len(start) > _PNG_COLOURS else None
 
 
 def _start(source: Source) -> bytes:

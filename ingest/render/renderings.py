@@ -58,18 +58,18 @@ def _full_range_of_deep_values(attributes: PixelAttributes) -> Percentiles | Non
 
 
 RENDERINGS = (
-    Rendering("palette", 1, is_palette, palette),
-    Rendering("colour", 1, is_colour, colour),
-    Rendering("supplemental-palette", 1, _is_supplemental, supplemental_palette),
-    Rendering("ct-rgb-3window", 1, _is_hounsfield, ct_rgb),
-    Rendering("mr-percentile", 1, _is_modality("MR"), mr_percentile, lambda attributes: PERCENTILES),
-    Rendering("series-percentile", 1, _is_modality("PT"), series_percentile, lambda attributes: PERCENTILES),
-    Rendering("voi", 1, lambda attributes: True, voi, _full_range_of_deep_values),
+    Rendering("palette", 2, is_palette, palette),
+    Rendering("colour", 2, is_colour, colour),
+    Rendering("supplemental-palette", 2, _is_supplemental, supplemental_palette),
+    Rendering("ct-rgb-3window", 2, _is_hounsfield, ct_rgb),
+    Rendering("mr-percentile", 2, _is_modality("MR"), mr_percentile, lambda attributes: PERCENTILES),
+    Rendering("series-percentile", 2, _is_modality("PT"), series_percentile, lambda attributes: PERCENTILES),
+    Rendering("voi", 2, lambda attributes: True, voi, _full_range_of_deep_values),
 )
 _BY_NAME = {rendering.name: rendering for rendering in RENDERINGS}
 # Names that images get though no row chooses them: what `voi` does without a usable window, pictures that
 # come as display values, and patches of a slide (`slide-10x`, `slide-native`).
-_OTHER_VERSIONS = {"percentile": 1, "full-range": 1, "picture": 2, "slide": 1}
+_OTHER_VERSIONS = {"percentile": 2, "full-range": 2, "picture": 2, "slide": 1}
 
 
 def version_of(name: str) -> int:
