@@ -17,6 +17,10 @@ REASONS: dict[str, tuple[Outcome, str]] = {
         "is neither DICOM nor a picture (PNG, JPEG, TIFF, BMP) nor a volume (NIfTI, NRRD, MetaImage); "
         "nothing needs to be done",
     ),
+    "apple-double": (
+        SKIPPED,
+        "holds what macOS keeps beside another file (its name begins with ._); nothing needs to be done",
+    ),
     "dicomdir": (SKIPPED, "is a DICOMDIR, a table of contents; the files it lists are read by themselves"),
     "structured-report": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="a structured report")),
     "key-object": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="a key object selection")),

@@ -264,12 +264,17 @@ def _add_tar_members(listing: Listing, tar: tarfile.TarFile, size: int) -> None:
 def is_archive(path: str) -> bool:
     """Whether a file of that name is read as an archive."""
     name = path.lower()
-    return name.endswith(SUFFIXES) and not name.endswith(_NO_ARCHIVES)
+    return name.endswith(SUFFIXES) and not (name.endswith(_NO_ARCHIVES) or is_named_apple_double(path))
 
 
 def is_unread_archive(path: str) -> bool:
     """Whether a file of that name is an archive of a kind that is not read in place."""
-    return path.lower().endswith(UNREAD_SUFFIXES)
+    return path.lower().endswith(UNREAD_SUFFIXES) and not is_named_apple_double(path)
+
+
+def is_named_apple_double(path: str) -> bool:
+    """Whether a file has the name of one that macOS keeps beside another for its attributes."""
+    return path.rpartition("/")[2].startswith("._")
 
 
 def harmless(name: str) -> str:

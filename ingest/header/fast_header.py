@@ -37,7 +37,7 @@ MAX_INFLATED = 1 << 30
 MAX_DEPTH = 64
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-TRANSFER_SYNTAX_TAG = 0x00020010
+TRANSFER_SYNTAX_TAG, ICON_IMAGE_SEQUENCE = 0x00020010, 0x00880200
 SHORT_VRS = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split()  # PS3.5 7.1.2: 16-bit lengths
 )
@@ -271,6 +271,8 @@ class HeaderWalk:
             if vr == b"UN" and not self.little:
                 return self._past_unknown(at)
             return self.past_sequence(at, explicit=explicit)
+        if tag == ICON_IMAGE_SEQUENCE:
+            return self.past_icon(at, length, explicit=explicit)
         if tag in self.vrs and length <= MAX_VALUE:
             if at + length > len(self.data):
                 at = self._need(at, length)
@@ -287,6 +289,34 @@ class HeaderWalk:
         finally:
             self.little = False
         self.unknown.append((start, self.base + at))
+        return at
+
+    def past_icon(self, at: int, length: int, *, explicit: bool) -> int:
+        """The position after an Icon Image Sequence of `length` bytes, or after its last value if that ends
+        later: writers leave the item headers and the delimiter of compressed pixels out of the length.
+        """
+        stated = self.base + at + length
+        try:
+            at = self._past_items(at, stated, explicit=explicit)
+        except (CutHeaderError, UnusualHeaderError, struct.error):
+            at = -1
+        if at < 0 or self.base + at < stated:
+            self.base, self.data, at = stated, b"", 0
+        return at
+
+    def _past_items(self, at: int, end: int, *, explicit: bool) -> int:
+        """The position after items of stated length that begin before `end`, a position in the file."""
+        while self.base + at < end:
+            at = self._need(at, 8)
+            group, element, length = _IMPLICIT[self.little].unpack_from(self.data, at)
+            at += 8
+            if group << 16 | element != ITEM or length == UNDEFINED:
+                raise UnusualHeaderError
+            item_end = self.base + at + length
+            while self.base + at < item_end:
+                at = self._need(at, 8)
+                _, _, length, at = self.element(at, explicit=explicit)
+                at = self.past_sequence(at, explicit=explicit) if length == UNDEFINED else at + length
         return at
 
     def past_sequence(self, at: int, *, explicit: bool) -> int:

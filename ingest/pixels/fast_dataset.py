@@ -14,6 +14,7 @@ from medsiglip.ingest.dicom.transfer_syntaxes import DEFLATED, IMPLICIT
 from medsiglip.ingest.errors import HeaderRefusedError
 from medsiglip.ingest.header.fast_header import (
     EXPLICIT,
+    ICON_IMAGE_SEQUENCE,
     SHORT_VRS,
     UNDEFINED,
     CutHeaderError,
@@ -111,6 +112,9 @@ class _DatasetWalk(HeaderWalk):
                 if name not in ("SQ", "UN") and not (name is None and _is_sequence(tag)):
                     raise UnusualHeaderError
                 name, at = "SQ", self.past_sequence(at, explicit=explicit)
+                length = self.base + at - place
+            elif tag == ICON_IMAGE_SEQUENCE:
+                at = self.past_icon(at, length, explicit=explicit)
                 length = self.base + at - place
             if tag >> 16 in GROUPS:
                 keep(tag, name, length, self._read(place, length), place)

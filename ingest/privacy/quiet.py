@@ -10,8 +10,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No log records and warnings of pydicom, PIL and tifffile: they quote values, perhaps a name."""
-    levels = {name: logging.getLogger(name).level for name in ("pydicom", "PIL", "tifffile")}
+    """No log records and warnings of the readers: they quote values, perhaps a name."""
+    readers = ("pydicom", "PIL", "tifffile", "nibabel.global")
+    levels = {name: logging.getLogger(name).level for name in readers}
     for name in levels:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:

@@ -254,7 +254,7 @@ def _hash(header: Header) -> str | Rejected:
             with quiet(), closing(open_tiles(header.path)) as tiles:
                 return tiles.pixel_hash()
         if header.kind == "volume":
-            from medsiglip.ingest.volumes.volume_header import volume_hash
+            from medsiglip.ingest.volumes.volume_source import volume_hash
 
             return volume_hash(header.path)
         with quiet():

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from medsiglip.ingest.dicom.sop_classes import SKIPPED_CLASSES, SKIPPED_MODALITIES
 from medsiglip.ingest.errors import HeaderRefusedError
+from medsiglip.ingest.files.archive_listing import is_named_apple_double
 from medsiglip.ingest.files.inflate import DamagedStreamError
 from medsiglip.ingest.files.source import hash_file, open_source
 from medsiglip.ingest.files.walk import FoundFile
@@ -24,6 +25,7 @@ from medsiglip.ingest.volumes.volume_beginning import VOLUME_SUFFIXES
 from medsiglip.pictures import picture_facts
 
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_APPLE_DOUBLE = b"\0\5\x16\7"
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
@@ -33,6 +35,8 @@ def scan_file(found: FoundFile, key: SecretKey, metadata: PictureMetadata | None
     holds.
     """
     is_named_dicom = found.path.lower().endswith(".dcm")
+    if is_named_apple_double(found.path) and _is_apple_double(found.path):
+        return Rejected(found.path, "apple-double")
     if found.path.lower().endswith(VOLUME_SUFFIXES):
         return _scan_volume(found, key, metadata or PictureMetadata())
     try:
@@ -56,6 +60,15 @@ def scan_file(found: FoundFile, key: SecretKey, metadata: PictureMetadata | None
     if found.path.lower().endswith(PICTURE_SUFFIXES):
         return Rejected(found.path, "undecodable-picture")
     return Rejected(found.path, "not-an-image")
+
+
+def _is_apple_double(path: str) -> bool:
+    """Whether a file with such a name begins like AppleDouble (RFC 1740, appendix B), or is empty."""
+    try:
+        with open_source(path, buffering=0) as file:
+            return file.read(4) in (b"", _APPLE_DOUBLE)
+    except OSError:
+        return False  # reading it as another file gives the reason
 
 
 def _begins_like_a_picture(start: bytes) -> bool:

@@ -18,6 +18,22 @@ THICK_SLICES = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class Grid:
+    """The values of a file: `size` in the order x, y, z, t, of as many axes as there are, `components` of
+    `dtype` in each voxel.
+
+    `directions` [3, 3] has the direction of each axis x, y, z in a column, in the coordinates of DICOM, and
+    `spacing` the steps along them in mm.
+    """
+
+    size: tuple[int, ...]
+    components: int
+    dtype: np.dtype[Any]
+    directions: NDArray[np.float64]
+    spacing: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class VolumeLayout:
     """The slices to render in the grid [z, y, x] of the file.
 
@@ -41,26 +57,21 @@ class VolumeLayout:
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     @classmethod
-    def of(cls, reader: Any, *, readable_by_slice: bool) -> VolumeLayout:
-        """The layout of an open `SimpleITK.ImageFileReader`.
+    def of(cls, grid: Grid, *, readable_by_slice: bool) -> VolumeLayout:
+        """The layout of a grid.
 
         Raises RuntimeError if it is not a volume that can be rendered, OverflowError if it has over
         `MAX_BYTES`.
         """
-        import SimpleITK
-
-        itk: Any = SimpleITK  # its functions have no types
-        size, dimension = reader.GetSize(), reader.GetDimension()
-        components = int(reader.GetNumberOfComponents())
-        dtype = _dtype(itk.GetPixelIDValueAsString(reader.GetPixelID()))
-        if dimension not in (2, 3, 4) or dtype is None or min(size) < 1:
+        size, dimension, components, dtype = grid.size, len(grid.size), grid.components, grid.dtype
+        if dimension not in (2, 3, 4) or min(size) < 1:
             raise RuntimeError
         is_rgb = components in (3, 4) and dtype == np.uint8
         shape = (size[2] if dimension > 2 else 1, size[1], size[0])
         times = size[3] if dimension == 4 else 1
         if components > 1 and times > 1:
             raise RuntimeError
-        plane, axes, flips = _orient(reader.GetDirection(), reader.GetSpacing(), dimension)
+        plane, axes, flips = _orient(grid)
         whole = int(np.prod(size, dtype=np.float64)) * components * dtype.itemsize
         if whole > MAX_BYTES:
             raise OverflowError
@@ -79,7 +90,7 @@ class VolumeLayout:
             plane,
             *axes,
             flips,
-            _spacing(reader.GetSpacing()),
+            _spacing(grid.spacing),
         )
 
     @property
@@ -134,18 +145,15 @@ _PLANES = {
 }
 
 
-def _orient(
-    direction: tuple[float, ...], spacing: tuple[float, ...], dimension: int
-) -> tuple[str, tuple[int, int, int], tuple[bool, bool, bool]]:
+def _orient(grid: Grid) -> tuple[str, tuple[int, int, int], tuple[bool, bool, bool]]:
     """The plane to render, and the axes of [z, y, x] and flips of slices, rows and columns.
 
     Axial, unless slices of another plane lie `THICK_SLICES` times as far apart as their pixels; a picture of
     two dimensions is rendered as it lies.
     """
-    if dimension == 2:
+    if len(grid.size) == 2:
         return "axial", (0, 1, 2), (False, False, False)
-    matrix = np.asarray(direction, float).reshape(dimension, dimension)[:3, :3]
-    step = np.asarray(spacing[:3], float)
+    matrix, step = grid.directions, np.asarray(grid.spacing, float)
     grid_axis = _assign(np.abs(matrix))
     thick = int(np.argmax(step))
     plane = "axial"
@@ -171,12 +179,3 @@ def _assign(cosines: NDArray[np.float64]) -> NDArray[np.int64]:
         found[patient] = axis
         left[patient, :] = left[:, axis] = -1.0
     return found
-
-
-def _dtype(pixel_type: str) -> np.dtype[Any] | None:
-    """The numpy type of a SimpleITK pixel type, such as "vector of 8-bit unsigned integer"."""
-    bits = next((n for n in (8, 16, 32, 64) if f"{n}-bit" in pixel_type), None)
-    if bits is None or "complex" in pixel_type or "label" in pixel_type:
-        return None
-    kind = "f" if "float" in pixel_type else "u" if "unsigned" in pixel_type else "i"
-    return np.dtype(f"{kind}{bits // 8}")

@@ -132,7 +132,13 @@ def test_the_case(tmp_path: Path, test_cases: Path) -> None:
 
 def test_the_output_of_a_process_is_utf_8(folder: Path, tmp_path: Path) -> None:
     """With streams that refuse surrogates, as in a locale such as en_US.UTF-8."""
-    words = ["--json", "render", *sorted(os.fsencode(one) for one in folder.glob("*.png")), "--out", tmp_path]
+    words: list[str | bytes | Path] = [
+        "--json",
+        "render",
+        *sorted(os.fsencode(one) for one in folder.glob("*.png")),
+        "--out",
+        tmp_path,
+    ]
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
     done = subprocess.run(
         [sys.executable, "-m", "medsiglip.api.cli", *words], capture_output=True, env=environment, check=True

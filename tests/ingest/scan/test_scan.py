@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medsiglip.ingest.files.walk import FoundFile, walk
 from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.header.metadata import PictureMetadata
 from medsiglip.ingest.privacy.deidentify import SecretKey
@@ -269,3 +271,26 @@ def test_what_is_wrong_with_a_picture_is_told_by_its_code_alone(
     (found,) = found_files(path)
     assert scan_file(found, KEY) == Rejected(str(path), "undecodable-picture")
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("name", ["._a.dcm", "._a.png", "._a.nii.gz", "._a.mha", "._a", "._a.zip", "._a.7z"])
+def test_what_macos_keeps_beside_a_file_is_skipped(tmp_path: Path, write_dicom: Any, name: str) -> None:
+    """AppleDouble: RFC 1740, appendix B."""
+    write_dicom(tmp_path / "a.dcm", PIXELS)
+    for content in (b"\0\5\x16\7\0\2\0\0Mac OS X        ", b""):
+        (tmp_path / name).write_bytes(content)
+        assert code(tmp_path / name) == ("skipped", "apple-double")
+        with zipfile.ZipFile(tmp_path / "packed.zip", "w") as packed:
+            packed.writestr(f"__MACOSX/b/{name}", content)
+            packed.write(tmp_path / "a.dcm", "b/a.dcm")
+        inside = [
+            scan_file(one, KEY) for one in walk([tmp_path / "packed.zip"]) if isinstance(one, FoundFile)
+        ]
+        assert [getattr(one, "code", "image") for one in inside] == ["apple-double", "image"]
+        (tmp_path / "packed.zip").unlink()
+
+
+def test_an_image_of_such_a_name_is_read(tmp_path: Path, write_dicom: Any) -> None:
+    assert isinstance(scan(write_dicom(tmp_path / "._a.dcm", PIXELS)), Header)
+    (tmp_path / "._b.dcm").write_bytes(b"x" * 200)
+    assert code(tmp_path / "._b.dcm") == ("quarantined", "not-dicom")
