@@ -63,6 +63,12 @@ class FrameOffsets:
     length: NDArray[np.int64]
     first: NDArray[np.int64]
 
+    def held(self) -> NDArray[np.bool_]:
+        """For each frame, whether it has any bytes."""
+        before = np.append(0, np.cumsum(self.length))[self.first]
+        held: NDArray[np.bool_] = np.diff(before) > 0
+        return held
+
     def read(self, file: BinaryIO, frame: int) -> bytes:
         """The bytes of one frame. Raises `DecodeError`: `inconsistent-pixels`, `truncated`."""
         if not 0 <= frame < len(self.first) - 1:

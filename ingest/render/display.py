@@ -27,6 +27,7 @@ WARNINGS = {
     "slide-coarse": "the slide has no level as fine as the magnification asks for; its finest was used",
     "slide-spacing-unknown": "the slide gives no pixel spacing; patches show it at its own resolution",
     "slide-no-tissue": "no patch of the slide seems to hold tissue; one was rendered all the same",
+    "slide-tiles-empty": "tiles of the slide hold no bytes; they were taken for background",
     "blank": "all pixels have one value",
 }
 

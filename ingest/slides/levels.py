@@ -39,7 +39,8 @@ class Level:
 
     Tile i covers `tile_rows` x `tile_columns` pixels from (`top[i]`, `left[i]`) and is frame `frame[i]` of
     file `file[i]`. `files` are all that belong to the level, the first of its concatenation first.
-    `micrometres` per pixel is None if unknown.
+    `micrometres` per pixel is None if unknown. `lacks_tiles` says that frames without a byte were left out,
+    as if they were missing tiles of a sparse slide.
     """
 
     files: tuple[int, ...]
@@ -54,6 +55,7 @@ class Level:
     frame: NDArray[np.int64]
     pyramid: str = ""
     thumbnail: bool = False
+    lacks_tiles: bool = False
 
     def tiles_in(self, region: Region) -> NDArray[np.int64]:
         """Indices of the tiles that overlap a region."""
@@ -176,6 +178,7 @@ def _level(members: Sequence[int], files: Mapping[int, TileFile]) -> Level:
         frame,
         str(header.get("PyramidUID") or ""),
         flavour == "THUMBNAIL",
+        not all(files[member].offsets.held().all() for member in members),
     )
 
 
@@ -185,7 +188,9 @@ def _has_flavour(header: Dataset) -> bool:
 
 
 def _places(tiles: TileFile, number: int, rows: int, columns: int) -> tuple[NDArray[np.int64], ...]:
-    """Top, left, file and frame of the tiles of a file: those of its first optical path and middle plane."""
+    """Top, left, file and frame of the tiles of a file: those of its first optical path and middle plane that
+    have any bytes.
+    """
     header, count = tiles.header, len(tiles.offsets.first) - 1
     frame = np.arange(count, dtype=np.int64)
     if tiles.positions is not None:
@@ -205,6 +210,7 @@ def _places(tiles: TileFile, number: int, rows: int, columns: int) -> tuple[NDAr
         top = tile // across * int(header.Rows)
         left = tile % across * int(header.Columns)
         kept = plane == max(planes_stated, 1) // 2
+    kept = kept & tiles.offsets.held()
     kept = kept & (top >= 0) & (left >= 0) & (top < rows) & (left < columns)
     return top[kept], left[kept], np.full(int(kept.sum()), number, np.int64), frame[kept]
 

@@ -128,6 +128,7 @@ def _patches(
     warnings: tuple[str, ...] = ("slide-thinned",) if len(candidates) > most else ()
     if not is_fine_enough(level, magnification):
         warnings += ("slide-spacing-unknown",) if level.micrometres is None else ("slide-coarse",)
+    warnings += ("slide-tiles-empty",) if level.lacks_tiles else ()
     images = []
     for i in sample_evenly(len(candidates), most):
         display = _patch(regions, grid, int(candidates[i]), magnification)
