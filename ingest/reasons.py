@@ -104,7 +104,7 @@ REASONS: dict[str, tuple[Outcome, str]] = {
     ),
     "decoder-timeout": (
         QUARANTINED,
-        "takes too long to decode; convert it to an uncompressed transfer syntax",
+        "takes too much processor time to decode, or hangs; convert it to an uncompressed transfer syntax",
     ),
     "decoder-memory": (
         QUARANTINED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import subprocess
 import threading
 import time
@@ -24,8 +25,10 @@ from medsiglip.ingest.workers.messages import READY, Reply, ScanTask, receive, s
 from medsiglip.ingest.workers.rendered_unit import RenderedUnit
 from medsiglip.ingest.workers.shared_array import SharedArray
 
-# How long one unit may take before it counts as hanging: several times what a busy core needs.
+# Processor time that one unit may take: several times what it needs. A machine with other work to do takes
+# longer by the clock, so what takes no processor time counts as hanging only after `CLOCK_FACTOR` times that.
 UNIT_SECONDS = 4.0
+CLOCK_FACTOR = 10.0
 BYTES_PER_SECOND = 8 << 20
 PIXELS_PER_SECOND = 20_000_000
 IMAGES_PER_SECOND = 50
@@ -51,7 +54,7 @@ def usual_workers() -> int:
 
 
 def seconds_allowed(unit: Unit) -> float:
-    """How long rendering a unit may take, by its bytes, pixels and images."""
+    """How much processor time rendering a unit may take, by its bytes, pixels and images."""
     size = sum(header.size for header in unit.headers)
     claimed = sum(unit.headers[s.file].rows * unit.headers[s.file].columns for s in unit.slices)
     pixels = min(SLIDE_PIXELS if unit.patches else claimed, PIXELS_PER_BYTE * size)
@@ -105,15 +108,16 @@ class Worker:
 
     def _request(self, task: Unit | ScanTask, seconds: float) -> Reply:
         process = self._running()
-        deadline = time.monotonic() + seconds
+        patience = CLOCK_FACTOR * seconds
+        deadline = time.monotonic() + patience
         try:
-            send(cast(BinaryIO, process.stdin), (task, seconds), deadline)
+            send(cast(BinaryIO, process.stdin), (task, seconds, patience), deadline)
             reply: Reply = receive(cast(BinaryIO, process.stdout), deadline)
         except (EOFError, OSError) as error:
             self.end()
             if self._closed:
                 raise WorkerClosedError from None
-            late = isinstance(error, TimeoutError)
+            late = isinstance(error, TimeoutError) or process.returncode == -signal.SIGPROF
             raise WorkerLostError("decoder-timeout" if late else "decoder-crashed") from None
         if reply.retires:
             self.end()

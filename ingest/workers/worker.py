@@ -36,17 +36,20 @@ def _serve(source: BinaryIO, sink: BinaryIO, shared: SharedArray, size: int, pro
     send(sink, READY)
     while True:
         try:
-            task, seconds = receive(source)
+            task, seconds, patience = receive(source)
         except EOFError:
             return
-        # If the parent is gone when the time is up, nothing else ends a decoder that hangs.
-        signal.setitimer(signal.ITIMER_REAL, seconds + 2.0)
+        # SIGPROF ends the process when it has used its processor time; the parent waits for `patience`. If it
+        # is gone by then, nothing else ends a decoder that hangs.
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.setitimer(signal.ITIMER_REAL, patience + 2.0)
         try:
             reply = _perform(task, shared, size, profile)
         except MemoryError:
             reply = Reply(code="decoder-memory", retires=True)
         except Exception:  # the parent finds out which file it is
             reply = Reply(code="undecodable-pixels")
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         send(sink, reply)
         if reply.retires:
@@ -117,7 +120,8 @@ def main() -> None:
     """Serve until standard input ends. Decoders that print do not reach the pipe."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent decides when to stop, and kills
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    for number in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(number, signal.SIG_DFL)
     _limit_memory()
     keep_freed_memory()
     sink = os.fdopen(os.dup(1), "wb", buffering=0)

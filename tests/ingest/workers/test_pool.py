@@ -33,7 +33,8 @@ def hanging(tmp_path: Path, name: Any = "pipe") -> Any:
 
 
 @pytest.fixture
-def worker() -> Iterator[Any]:
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setattr("medsiglip.ingest.workers.pool.CLOCK_FACTOR", 2.0)
     worker = Worker(SIZE, PROFILE, lambda unit: 2.0)
     yield worker
     worker.release()
@@ -67,6 +68,38 @@ def test_a_hanging_file_is_quarantined_and_the_worker_replaced(
     assert [f.code for f in render_or_isolate(worker.render, stuck).files] == ["decoder-timeout"]
     (unit,) = plan(headers_of(tmp_path / "in"))
     assert len(render_or_isolate(worker.render, unit).images) == 2
+
+
+def test_what_takes_too_much_processor_time_is_ended(tmp_path: Path, write_series: Any) -> None:
+    """The worker ends itself, well before the clock says that it hangs."""
+    write_series(tmp_path / "in", 40)
+    write_series(tmp_path / "one", 1, uid=70)
+    (long,) = plan(headers_of(tmp_path / "in"))
+    (short,) = plan(headers_of(tmp_path / "one"))
+    worker = Worker(SIZE, PROFILE, lambda unit: 0.01 if unit is long else 60.0)
+    worker.render(short)
+    first = psutil.Process(worker.process_id)
+    with pytest.raises(WorkerLostError) as caught:
+        worker.render(long)
+    assert caught.value.code == "decoder-timeout"
+    assert not first.is_running()
+    assert len(worker.render(short).images) == 1
+    worker.release()
+
+
+def test_a_machine_with_other_work_costs_no_file(tmp_path: Path, write_series: Any) -> None:
+    """A worker that gets no processor for longer than its processor time (it is stopped) is waited for."""
+    write_series(tmp_path, 2)
+    (unit,) = plan(headers_of(tmp_path))
+    worker = Worker(SIZE, PROFILE, lambda unit: 1.5)
+    worker.render(unit)
+    process = worker.process_id
+    assert process is not None
+    os.kill(process, signal.SIGSTOP)
+    threading.Timer(3.0, lambda: os.kill(process, signal.SIGCONT)).start()
+    assert len(worker.render(unit).images) == 2
+    assert worker.process_id == process
+    worker.release()
 
 
 def test_a_worker_that_stops_reading_is_noticed(tmp_path: Path, worker: Any, write_series: Any) -> None:

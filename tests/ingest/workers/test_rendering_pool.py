@@ -108,6 +108,7 @@ def test_a_file_that_hangs_is_rejected_alone_and_later_ones_are_rendered(
     pool: Any, mixed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("medsiglip.ingest.workers.pool.UNIT_SECONDS", 1.0)
+    monkeypatch.setattr("medsiglip.ingest.workers.pool.CLOCK_FACTOR", 2.0)
     with ThreadPoolExecutor(2) as threads:
         stuck = threads.submit(lambda: list(pool.render(hanging(tmp_path))))
         beside = threads.submit(lambda: in_order(render_files([mixed], rendering_pool=pool)))
@@ -120,6 +121,7 @@ def test_a_file_that_hangs_when_it_is_looked_at_is_rejected_alone(
     pool: Any, mixed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("medsiglip.ingest.workers.pool.UNIT_SECONDS", 1.0)
+    monkeypatch.setattr("medsiglip.ingest.workers.pool.CLOCK_FACTOR", 2.0)
     path = hanging(tmp_path).headers[0].path
     key = SecretKey(bytes(32))
     assert pool.scan(FoundFile(path, 1, 0), key) == Rejected(path, "decoder-timeout")
