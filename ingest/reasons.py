@@ -31,6 +31,7 @@ REASONS: dict[str, tuple[Outcome, str]] = {
     "annotation": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="annotations")),
     "rt-dose": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="a radiotherapy dose grid")),
     "rt-object": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="a radiotherapy plan, structure set or record")),
+    "spectroscopy": (SKIPPED, _HOLDS_NO_PICTURE.format(kind="MR spectra")),
     "slide-label": (
         SKIPPED,
         "is a photograph of a slide's label or of the whole slide with it, which may name the patient: this "
@@ -41,6 +42,11 @@ REASONS: dict[str, tuple[Outcome, str]] = {
     "no-pixel-data": (
         SKIPPED,
         "is readable DICOM without a pixel data element; if a picture is expected, fetch the file again",
+    ),
+    "private-compression": (
+        QUARANTINED,
+        "holds its picture in a compression of its maker's own (such as PMSCT_RLE1), which only the maker's "
+        "programs read; have them export it in a transfer syntax of DICOM",
     ),
     "not-dicom": (
         QUARANTINED,

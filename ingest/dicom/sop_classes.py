@@ -15,6 +15,11 @@ SKIPPED_CLASSES = (
     (_STORAGE + "88", "structured-report"),
     (_STORAGE + "11", "presentation-state"),
     (_STORAGE + "9", "waveform"),
+    (_STORAGE + "4.2", "spectroscopy"),
+    # Philips: Private MR Spectrum, Series Data and Examcard; Siemens: CSA Non-Image.
+    ("1.3.46.670589.11.0.0.12.1", "spectroscopy"),
+    ("1.3.46.670589.11.0.0.12", "no-picture-class"),
+    ("1.3.12.2.1107.5.9.1", "no-picture-class"),
     (_STORAGE + "30", "parametric-map"),
     (_STORAGE + "66.4", "segmentation"),
     (_STORAGE + "66.5", "segmentation"),

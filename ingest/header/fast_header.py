@@ -47,12 +47,27 @@ _IMPLICIT = {True: struct.Struct("<HHI"), False: struct.Struct(">HHI")}
 _LONG = {True: struct.Struct("<I"), False: struct.Struct(">I")}
 
 
+# What some writers put in place of a VR that they do not know.
+_BLANK_VRS = frozenset({b"  ", b"\0\0", b"--", b"??"})
+
+
 class UnusualHeaderError(Exception):
     """The file needs pydicom."""
 
 
 class CutHeaderError(Exception):
     """An element reaches beyond the end of the file."""
+
+
+def _vr_instead(tag: int, *, has_length: bool) -> bytes:
+    """The VR by the dictionary (PS3.6) of an element that states none; UN if it is unknown.
+
+    `has_length` tells that the two bytes after the VR are not zero: they are the length (PS3.5 7.1.2).
+    """
+    from pydicom.datadict import dictionary_has_tag, dictionary_VR
+
+    vr = dictionary_VR(tag)[:2].encode() if dictionary_has_tag(tag) else b"UN"
+    return b"LO" if has_length and vr not in SHORT_VRS else vr
 
 
 def fast_elements(file: BinaryIO) -> HeaderElements | None:
@@ -254,6 +269,8 @@ class HeaderWalk:
             group, element, length = _IMPLICIT[self.little].unpack_from(self.data, at)
             return group << 16 | element, b"", length, at + 8
         group, element, vr, length = EXPLICIT[self.little].unpack_from(self.data, at)
+        if vr in _BLANK_VRS:
+            vr = _vr_instead(group << 16 | element, has_length=length > 0)
         if vr in SHORT_VRS:
             return group << 16 | element, vr, length, at + 8
         if vr not in LONG_VRS:

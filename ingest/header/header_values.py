@@ -59,6 +59,9 @@ KEYWORDS = (
     *PHRASES,
     *QUALITY_ELEMENTS,
 )
+# Tamar Compression Type of ELSCINT1: these files have a picture of their maker's own coding, such as
+# PMSCT_RLE1, in (07A1,100A), and no pixel data element.
+PRIVATE = {0x07A11011: ("TamarCompressionType", b"CS")}
 # Float, Double Float and Pixel Data (PS3.3 C.7.6.24, C.7.6.25, C.7.6.3).
 PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 LAST_GROUP, TRAILING_PADDING = 0x7FE1, 0xFFFCFFFC
@@ -106,6 +109,8 @@ def wanted_elements() -> tuple[Mapping[int, str], Mapping[int, bytes]]:
 
     tags = {tag: keyword for keyword in KEYWORDS if (tag := tag_for_keyword(keyword)) is not None}
     vrs = {tag: dictionary_VR(tag).encode() for tag in (*tags, CHARACTER_SET)}
+    for tag, (keyword, vr) in PRIVATE.items():
+        tags[tag], vrs[tag] = keyword, vr
     return tags, vrs
 
 

