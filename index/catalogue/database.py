@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, func, inspect, select, text, update
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from medsiglip.index.catalogue import migrations
 from medsiglip.index.catalogue.schema import home as home_table
@@ -48,6 +49,7 @@ class Database:
         self.busy_seconds = busy_seconds
         self.url = make_url(url) if url else URL.create("sqlite", database=str(home / "catalog.db"))
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._closed_state = self._state_if_closed()
         self._engine = self._create_engine()
         self._watch = watch_server(self._engine)
 
@@ -60,10 +62,38 @@ class Database:
                 pool_timeout=_POOL_SECONDS,
                 isolation_level="READ COMMITTED",
             )
+        if self._closed_state is not None:
+            engine = create_engine("sqlite://", creator=self._connect_unchanging, poolclass=NullPool)
+            event.listen(engine, "begin", _begin_sqlite)
+            return engine
         engine = create_engine(self.url, connect_args={"timeout": self.busy_seconds})
         event.listen(engine, "connect", partial(_prepare_sqlite, self.busy_seconds))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+
+    def _state_if_closed(self) -> tuple[int, int] | None:
+        """Size and time of a SQLite file that this process cannot write and no other has open, else None.
+
+        SQLite reads a write-ahead log only where it can make files beside it, or is told that nothing changes
+        (sqlite.org/wal.html#read_only_databases).
+        """
+        file = self._file
+        if file is None or not file.is_file() or os.access(file, os.W_OK) and os.access(file.parent, os.W_OK):
+            return None
+        beside = [file.with_name(f"{file.name}{ending}") for ending in ("-wal", "-shm")]
+        state = file.stat()
+        return None if any(one.exists() for one in beside) else (state.st_size, state.st_mtime_ns)
+
+    def _connect_unchanging(self) -> sqlite3.Connection:
+        """A connection to a file that nobody changes; raises `CatalogError` `catalog-busy` if somebody has."""
+        if self._state_if_closed() != self._closed_state:
+            raise CatalogError(
+                "catalog-busy", f"Another process has opened or changed {self._file}; run this again."
+            )
+        place = f"file:{quote(str(self._file))}?mode=ro&immutable=1"
+        connection = sqlite3.connect(place, uri=True, check_same_thread=False)
+        connection.isolation_level = None
+        return connection
 
     @contextmanager
     def _connected(self, **options: Any) -> Iterator[Connection]:
@@ -155,7 +185,11 @@ class Database:
         return pool.checkedout(), pool.size() + pool._max_overflow
 
     def check_writable(self) -> None:
-        """Raise `CatalogError` `database-read-only` for a server that takes no writes, such as a standby."""
+        """Raise `CatalogError` `database-read-only` for a server that takes no writes, such as a standby, and
+        `read-only-home` for a file that cannot be written.
+        """
+        if self._closed_state is not None:
+            raise self._read_only()
         if self.url.get_backend_name() == "postgresql":
             with self._connected() as connection, connection.begin():
                 if connection.execute(text(_READ_ONLY)).scalar_one():
@@ -184,7 +218,7 @@ class Database:
 
     def empty_log(self) -> None:
         """Empty SQLite's write-ahead log, so that deleted rows are not left in it."""
-        if self.is_sqlite:
+        if self.is_sqlite and self._closed_state is None:
             with self._connected(isolation_level="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
