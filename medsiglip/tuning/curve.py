@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +49,21 @@ def _short(value: float | None) -> str:
 
 
 def plot_curve(folder: Path, curve: Sequence[CurvePoint]) -> None:
-    """Plot `curve.png` in `folder`: both losses and the retrieval over the epochs."""
+    """Plot `curve.png` in `folder`, replacing an earlier one in one step."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    # Figure and canvas directly, because pyplot has global state and needs a display.
+    partial = folder / ".curve.png.partial"
+    FigureCanvasAgg(curve_figure(curve)).print_figure(partial, dpi=120, format="png")
+    os.replace(partial, folder / "curve.png")
+
+
+def curve_figure(curve: Sequence[CurvePoint]) -> Figure:
+    """Both losses, and retrieval at 1 and 5, over whole epochs."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    # Figure directly, because pyplot has global state and needs a display.
     figure = Figure(figsize=(7, 4), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     losses = figure.add_subplot()
     epochs = [point.epoch for point in curve]
     losses.plot(epochs, [point.training_loss for point in curve], color="tab:gray", label="training loss")
@@ -61,12 +73,14 @@ def plot_curve(folder: Path, curve: Sequence[CurvePoint]) -> None:
         [best.epoch], [best.validation_loss], "o", color="tab:blue", label=f"kept: epoch {best.epoch}"
     )
     losses.set(xlabel="epoch", ylabel="sigmoid loss per picture", yscale="log")
+    losses.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     handles = losses.get_legend_handles_labels()[0]
     if any(math.isfinite(point.recall_at_5) for point in curve):
         recall = losses.twinx()
-        values = [point.recall_at_5 for point in curve]
-        recall.plot(epochs, values, color="tab:orange", label="recall at 5, image to text")
-        recall.set(ylabel="recall", ylim=(0, 1))
+        for k, style in ((1, "-"), (5, "--")):
+            values = [point.recall_at_1 if k == 1 else point.recall_at_5 for point in curve]
+            recall.plot(epochs, values, style, color="tab:orange", label=f"recall at {k}, image to text")
+        recall.set(ylabel="recall", ylim=(0, 1.02))
         handles += recall.get_legend_handles_labels()[0]
-    losses.legend(handles=handles, loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.18), frameon=False)
-    canvas.print_figure(folder / "curve.png", dpi=120)
+    losses.legend(handles=handles, loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.25), frameon=False)
+    return figure

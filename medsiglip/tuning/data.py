@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from medsiglip.errors import ModelError
 from medsiglip.pictures import read_picture
 from medsiglip.preprocess import to_model_input
+from medsiglip.tokenizer import canonicalise
 
 METADATA = "metadata.csv"
 _SPLITS = {"train": False, "val": True}
@@ -106,8 +107,9 @@ def _row(fields: dict[str, str], where: str, folder: Path) -> _Row:
             "picture-missing",
             f"{where} names {name or 'no picture'}, which is not a file: paths count from {folder}.",
         )
-    if not caption:
-        raise ModelError("caption-empty", f"{where} has an empty caption: write one or remove the row.")
+    if not canonicalise(caption):
+        what = "a caption without a word" if caption else "an empty caption"
+        raise ModelError("caption-empty", f"{where} has {what}: write one or remove the row.")
     split = fields.get("split", "").strip().lower()
     if split and split not in _SPLITS:
         raise ModelError("split-unknown", f"{where} has the split {split!r}: it must be train or val.")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-OptimizerName = Literal["adamw", "muon"]
+from medsiglip.tuning.options import OptimizerName
+
 MOMENTUM = 0.95
 # Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks": five steps of a quintic
 # Newton-Schulz iteration with the steepest slope at zero.

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,57 +25,16 @@ from medsiglip.checkpoint_writer import prepare_folder, save_checkpoint, save_we
 from medsiglip.encoder import resolve_device
 from medsiglip.errors import ModelError
 from medsiglip.model import hugging_face_weights, load_model
-from medsiglip.preprocess import DEFAULT_PROFILE
 from medsiglip.tokenizer import Tokenizer
+from medsiglip.tuning import unfinished
 from medsiglip.tuning.batches import CaptionTable, augment, make_batches
 from medsiglip.tuning.curve import CurvePoint, plot_curve, write_curve
 from medsiglip.tuning.data import Pairs, read_pairs, read_pictures
-from medsiglip.tuning.optimizer import OptimizerName, make_optimizers, set_learning_rate, warmup_cosine
+from medsiglip.tuning.optimizer import make_optimizers, set_learning_rate, warmup_cosine
+from medsiglip.tuning.options import TuneOptions as TuneOptions
 
 Stage = Literal["read", "train"]
 OnProgress = Callable[[Stage, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class TuneOptions:
-    """How to tune.
-
-    The defaults suit a pretrained checkpoint; training from scratch wants the `optimizer` "muon" and a
-    `learning_rate` of 1e-3. Each step compares a batch of pictures with `captions_per_step` captions of each,
-    where pictures have several. `warmup` is the share of all steps over which the rate rises before it falls
-    as a cosine to zero; `shift` the largest random displacement of a training picture, as a share of its
-    side, and `intensity` the largest random change of its contrast and brightness (never a flip: captions
-    name sides). `train` "image" and "text" lock the other tower, as in LiT (Zhai et al., arXiv 2111.07991):
-    "text" fits the text tower to the pictures' vectors as they are; "image" needs no text tower at all, for
-    each caption that several pictures list has a vector of its own, learned with the image tower and dropped
-    at the end. `validation_fraction` is the share of patients held out where `metadata.csv` has no split.
-    `precision` "bfloat16" is for GPUs.
-    """
-
-    epochs: int = 10
-    batch_size: int = 32
-    captions_per_step: int = 1
-    learning_rate: float = 1e-5
-    weight_decay: float = 1e-2
-    optimizer: OptimizerName = "adamw"
-    train: Literal["both", "image", "text"] = "both"
-    warmup: float = 0.1
-    shift: float = 0.04
-    intensity: float = 0.1
-    validation_fraction: float = 0.1
-    seed: int = 0
-    profile: str = DEFAULT_PROFILE
-    device: str = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
-
-    def __post_init__(self) -> None:
-        if min(self.epochs, self.captions_per_step, self.batch_size - 1) < 1 or self.learning_rate <= 0:
-            raise ModelError(
-                "option-invalid",
-                "Tuning needs at least 1 epoch, 1 caption a step, batches of 2 and a learning rate above 0.",
-            )
-        if not 0 < self.validation_fraction < 1:
-            raise ModelError("option-invalid", "The validation fraction must lie between 0 and 1.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,31 +95,42 @@ def tune(
 
     `out` must be absent or empty; it also receives `curve.csv` and `curve.png`. The best weights so far are
     there from the first epoch on. Ctrl-C ends the run with them. The same seed, data and machine give the
-    same weights.
+    same weights. A run that was killed or stopped goes on after its last whole epoch when it is started
+    again with the same arguments, and ends with the weights of one that was not.
 
     Raises ModelError: the codes of `medsiglip.tuning.data`, `folder-not-empty`, `folder-unwritable`,
-    `unknown-device`, `captions-not-shared`, `loss-not-finite`.
+    `other-run`, `state-unreadable`, `unknown-device`, `captions-not-shared`, `loss-not-finite`.
     """
     started = time.monotonic()
     options = options or TuneOptions()
     pairs = read_pairs(data, validation_fraction=options.validation_fraction, seed=options.seed)
-    prepare_folder(out)
+    if not unfinished.is_unfinished(out):
+        prepare_folder(out)
+    unfinished.begin(out, unfinished.described(checkpoint, pairs, options))
+    curve: list[CurvePoint] = []
+    interrupted = False
     torch.manual_seed(options.seed)
-    with _stored_pictures(pairs, out, checkpoint.image_size, options, on_progress) as pictures:
-        run = _Run(checkpoint, pairs, pictures, options)
-        curve: list[CurvePoint] = []
-        interrupted = False
-        try:
-            for point in run.epochs(on_progress):
-                curve.append(point)
-                if point is min(curve, key=lambda p: p.validation_loss):
-                    run.save(out, everything=len(curve) == 1)
-                write_curve(out, curve)
-        except KeyboardInterrupt:
-            if not curve:
-                raise
-            interrupted = True
-    plot_curve(out, curve)
+    try:
+        with _stored_pictures(pairs, out, checkpoint.image_size, options, on_progress) as pictures:
+            run = _Run(checkpoint, pairs, pictures, options)
+            curve += run.resume(unfinished.load(out))
+            try:
+                for point in run.epochs(on_progress, curve):
+                    curve.append(point)
+                    if point is min(curve, key=lambda p: p.validation_loss):
+                        run.save(out, everything=len(curve) == 1)
+                    write_curve(out, curve)
+                    plot_curve(out, curve)
+                    unfinished.save(out, run.state(curve))
+            except KeyboardInterrupt:
+                if not curve:
+                    raise
+                interrupted = True
+    except ModelError:
+        (unfinished.end if curve else unfinished.discard)(out)
+        raise
+    if not interrupted:
+        unfinished.end(out)
     return TuneReport(
         folder=out,
         training_pictures=int((~pairs.held_out).sum()),
@@ -243,11 +213,35 @@ class _Run:
         parts = [self._encode_pictures(self._pictures[i : i + size]) for i in range(0, count, size)]
         return torch.cat(parts)
 
-    def epochs(self, on_progress: OnProgress) -> Iterator[CurvePoint]:
-        """Yield the points of the curve: before training, then after each epoch."""
-        started = time.monotonic()
-        yield self._validate(0, math.nan, started)
-        for epoch in range(1, self._options.epochs + 1):
+    def state(self, curve: Sequence[CurvePoint]) -> dict[str, Any]:
+        """All that the next epoch depends on, in types that `torch.load` takes without pickle."""
+        return {
+            "trained": self._trained.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "numpy": self._rng.bit_generator.state,
+            "torch": torch.get_rng_state(),
+            "step": self._step,
+            "curve": [asdict(point) for point in curve],
+        }
+
+    def resume(self, state: Mapping[str, Any] | None) -> list[CurvePoint]:
+        """Go back to a state; the points of the curve that led there."""
+        if state is None:
+            return []
+        self._trained.load_state_dict(state["trained"])
+        for optimizer, values in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(values)
+        self._rng.bit_generator.state = state["numpy"]
+        torch.set_rng_state(state["torch"])
+        self._step = state["step"]
+        return [CurvePoint(**point) for point in state["curve"]]
+
+    def epochs(self, on_progress: OnProgress, done: Sequence[CurvePoint]) -> Iterator[CurvePoint]:
+        """Yield the points of the curve that are not `done`: before training, then after each epoch."""
+        started = time.monotonic() - (done[-1].seconds if done else 0.0)
+        if not done:
+            yield self._validate(0, math.nan, started)
+        for epoch in range(max(len(done), 1), self._options.epochs + 1):
             losses = []
             for batch in make_batches(self._groups, self._options.batch_size, self._rng):
                 losses.append(self._train(self._training[batch]))

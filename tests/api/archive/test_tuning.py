@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.api.conftest import run
@@ -84,3 +89,47 @@ def test_a_picture_is_tuned_on_as_it_is_ingested(tmp_path: Path) -> None:
         read_pictures([tmp_path / name], tuned_on, "medsiglip-eval")
         ingested = to_model_input(decode_picture(str(tmp_path / name)).values, 16)
         assert np.array_equal(tuned_on[0], ingested)
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf", "-1", "0"])
+def test_a_rate_that_is_no_rate_is_refused_and_leaves_nothing_behind(tmp_path: Path, rate: str) -> None:
+    data = pairs(tmp_path / "data", 8)
+    refused = run("--json", "tune", "--data", data, "--out", tmp_path / "out", f"--learning-rate={rate}")
+    assert (refused.code, refused.error["code"]) == (1, "option-invalid")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_threads_of_tuning_sleep_while_they_wait(tmp_path: Path) -> None:
+    """OpenMP itself says what it read when torch loaded it (OpenMP 5.2, 21.7)."""
+    words = ["tune", "--data", pairs(tmp_path / "data", 8), "--out", tmp_path / "out", "--epochs", 1]
+    environment = {**os.environ, "OMP_DISPLAY_ENV": "TRUE"}
+    environment.pop("OMP_WAIT_POLICY", None)
+    ran = subprocess.run(
+        [sys.executable, "-m", "medsiglip.api.cli", *map(str, words), "--batch-size", "4"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    )
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in ran.stderr
+
+
+def test_tuning_is_told_that_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from medsiglip.tuning import tune as tuning
+
+    data, out = pairs(tmp_path / "data", 8), tmp_path / "out"
+    words = ("tune", "--data", data, "--out", out, "--epochs", 2, "--batch-size", 4)
+    whole = tuning._Run._train
+
+    def stop(one: Any, chosen: Any) -> float:
+        if one._step == 1:
+            raise KeyboardInterrupt
+        return whole(one, chosen)
+
+    monkeypatch.setattr(tuning._Run, "_train", stop)
+    assert "the same command goes on" in run(*words).out
+    monkeypatch.undo()
+    again = run("--json", *words)
+    assert "goes on after its last whole epoch" in again.err
+    assert again.json["interrupted"] is False
+    assert run("--json", *words).error["code"] == "folder-not-empty"

@@ -1,0 +1,171 @@
+"""A tuning run that is killed, stopped or refused, and what it leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from medsiglip.checkpoint import Checkpoint, open_checkpoint
+from medsiglip.errors import ModelError
+from medsiglip.tuning.curve import CurvePoint, curve_figure
+from medsiglip.tuning.tune import TuneOptions, tune
+from tests.medsiglip.conftest import write_squares
+
+OPTIONS = TuneOptions(epochs=4, batch_size=8, learning_rate=1e-3, captions_per_step=1, device="cpu")
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from medsiglip.checkpoint import open_checkpoint
+from medsiglip.tuning.tune import TuneOptions, tune
+
+data, out, model, options, at = sys.argv[1:]
+
+def kill(stage, done, total):
+    if stage == "train" and done == int(at):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+tune(Path(data), Path(out), checkpoint=open_checkpoint(model), options=TuneOptions(**json.loads(options)),
+     on_progress=kill)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def killed(data: Path, out: Path, model: Path, options: TuneOptions, at: int) -> None:
+    """Run it in another process, which kills itself in the midst of step `at`."""
+    from dataclasses import asdict
+
+    words = [str(data), str(out), str(model), json.dumps(asdict(options)), str(at)]
+    ran = subprocess.run([sys.executable, "-c", KILLED, *words], capture_output=True, check=False)
+    assert ran.returncode == -signal.SIGKILL, ran.stderr.decode()
+
+
+def epochs(folder: Path) -> list[int]:
+    with (folder / "curve.csv").open() as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "at"),
+    [
+        ({}, 17),  # in the third epoch of 7 steps each
+        ({"optimizer": "muon", "train": "image", "batch_size": 32}, 12),
+    ],
+)
+def test_a_killed_run_goes_on_to_the_same_weights(
+    untrained: Checkpoint, tmp_path: Path, changes: dict[str, str], at: int
+) -> None:
+    options = replace(OPTIONS, **changes)  # type: ignore[arg-type]
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    squares = write_squares(tmp_path / "squares", 40 if changes else 10)
+    tuned = tune(squares, whole, checkpoint=untrained, options=options)
+    killed(squares, resumed, untrained.folder, options, at)
+    assert epochs(resumed)[0] == 0
+    assert len(epochs(resumed)) < 5
+    assert (resumed / "curve.png").is_file()
+    steps: list[int] = []
+    report = tune(
+        squares,
+        resumed,
+        checkpoint=untrained,
+        options=options,
+        on_progress=lambda stage, done, _: steps.append(done) if stage == "train" else None,
+    )
+    assert steps[0] > 1
+    for name in ("model.safetensors", "config.json"):
+        assert (whole / name).read_bytes() == (resumed / name).read_bytes(), name
+    measures = [
+        [(p.epoch, p.validation_loss, p.recall_at_1, p.recall_at_5) for p in one.curve]
+        for one in (tuned, report)
+    ]
+    assert repr(measures[0]) == repr(measures[1])
+    assert sorted(path.name for path in whole.iterdir()) == sorted(path.name for path in resumed.iterdir())
+
+
+def test_an_unfinished_run_goes_on_only_as_it_was_begun(
+    untrained: Checkpoint, squares: Path, tmp_path: Path
+) -> None:
+    def interrupt(stage: str, done: int, total: int) -> None:
+        if stage == "train" and done == total - 1:
+            raise KeyboardInterrupt
+
+    def interrupt_reading(stage: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        tune(squares, out, checkpoint=untrained, options=OPTIONS, on_progress=interrupt_reading)
+    assert tune(squares, out, checkpoint=untrained, options=OPTIONS, on_progress=interrupt).interrupted
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(ModelError, match="another learning rate, seed") as caught:
+        tune(squares, out, checkpoint=untrained, options=replace(OPTIONS, learning_rate=2e-3, seed=1))
+    assert caught.value.code == "other-run"
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    report = tune(squares, out, checkpoint=untrained, options=OPTIONS)
+    assert [point.epoch for point in report.curve] == [0, 1, 2, 3, 4]
+    assert open_checkpoint(str(out)).hash != untrained.hash
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1e-3, 0.0])
+def test_a_rate_that_is_no_rate_is_refused(value: float) -> None:
+    with pytest.raises(ModelError) as caught:
+        TuneOptions(learning_rate=value)
+    assert caught.value.code == "option-invalid"
+
+
+@pytest.mark.parametrize("name", ["weight_decay", "warmup", "shift", "intensity", "validation_fraction"])
+@pytest.mark.parametrize("value", [math.nan, -0.1, 1.5])
+def test_options_that_are_no_shares_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ModelError) as caught:
+        TuneOptions(**{name: value})  # type: ignore[arg-type]
+    assert caught.value.code == "option-invalid"
+
+
+def test_a_refused_run_leaves_nothing_behind(untrained: Checkpoint, squares: Path, tmp_path: Path) -> None:
+    for refused in ({"train": "image"}, {"device": "abacus"}):
+        with pytest.raises(ModelError):
+            tune(squares, tmp_path / "out", checkpoint=untrained, options=replace(OPTIONS, **refused))  # type: ignore[arg-type]
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_diverges_leaves_a_checkpoint_and_no_state(
+    untrained: Checkpoint, squares: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        tune(squares, tmp_path, checkpoint=untrained, options=replace(OPTIONS, learning_rate=1e30))
+    assert caught.value.code == "loss-not-finite"
+    assert open_checkpoint(str(tmp_path)).hash == untrained.hash
+    assert not [path.name for path in tmp_path.iterdir() if "state" in path.name or "run" in path.name]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 11, 101])
+def test_the_curve_has_whole_epochs_and_retrieval_at_1_and_5(count: int) -> None:
+    curve = [CurvePoint(n, 2.0 / (n + 1), 3.0 / (n + 1), 0.2, 0.5, float(n)) for n in range(count)]
+    figure = curve_figure(curve)
+    losses, recall = figure.axes
+    figure.canvas.draw()
+    ticks = [tick for tick in losses.get_xticks() if losses.get_xlim()[0] <= tick <= losses.get_xlim()[1]]
+    assert ticks
+    assert all(float(tick).is_integer() for tick in ticks)
+    drawn = {line.get_label(): list(line.get_ydata()) for line in recall.get_lines()}
+    assert drawn == {
+        "recall at 1, image to text": [0.2] * count,
+        "recall at 5, image to text": [0.5] * count,
+    }
+    [legend] = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    assert "recall at 1, image to text" in [text.get_text() for text in legend.get_texts()]
