@@ -344,8 +344,9 @@ def test_the_given_cases_name_nobody(test_cases: Path) -> None:
 def test_the_words_of_dicom_stand_in_its_codes() -> None:
     from pydicom.sr._concepts_dict import concepts
 
+    tables: Any = concepts  # scheme, keyword, code value: the meaning and its context groups
     meanings = (
-        meaning for codes in concepts.values() for values in codes.values() for meaning, _ in values.values()
+        meaning for codes in tables.values() for values in codes.values() for meaning, _ in values.values()
     )
     said = " ".join(meanings).casefold()
     text = (files("medsiglip.ingest.privacy") / "words" / "dicom.txt").read_text(encoding="utf-8")
