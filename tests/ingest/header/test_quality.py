@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -172,7 +173,33 @@ def test_a_picture_of_which_nothing_is_known_is_not_shown() -> None:
         ("ML", "", "lateral"),
         ("", "Thorax p.a.", "frontal"),
         ("", "CHEST_PA", "frontal"),
-        ("", "W033 Thorax a.p./seitlich lateral", "lateral"),
+        ("", "W033 Thorax a.p./seitlich lateral", "unknown"),
+        ("", "CHEST PA AND LATERAL", "unknown"),
+        ("", "CHEST PA & LAT", "unknown"),
+        ("", "CHEST PA/LAT", "unknown"),
+        ("", "CHEST PA LAT", "unknown"),
+        ("", "CHEST AP,PA,LAT,OBL", "unknown"),
+        ("", "Chest PA + LAT + OBL", "unknown"),
+        ("", "Lumbar spine AP LAT OBL", "unknown"),
+        ("", "C SPINE LAT AND OBL", "unknown"),
+        ("", "C SPINE LAT, OBLIQUE", "unknown"),
+        ("", "Thorax p.a. und seitlich", "unknown"),
+        ("", "RX de Torax PA y Lateral", "unknown"),
+        ("", "Thorax PA et LATERALE", "unknown"),
+        ("", "PA AND AP", "frontal"),
+        ("", "A/P supine", "frontal"),
+        ("", "Thorax a.-p.", "frontal"),
+        ("", "P. A.", "frontal"),
+        ("", "LATERAL OBLIQUE", "oblique"),
+        ("", "AP OBLIQUE", "oblique"),
+        ("", "LEFT LATERAL DECUBITUS", "frontal"),
+        ("", "AP AXIAL", "frontal"),
+        ("", "AXIAL AND LATERAL", "unknown"),
+        ("", "CC MLO", "unknown"),
+        ("", "L-CC", "other"),
+        ("", "R MLO", "oblique"),
+        ("PA\\LAT", "", "unknown"),
+        ("", "ANTERIOR AND POSTERIOR", "unknown"),
         ("", "Thorax LATERAL left", "lateral"),
         ("", "PALLIATIVE", "unknown"),
         ("", "", "unknown"),
@@ -181,6 +208,15 @@ def test_a_picture_of_which_nothing_is_known_is_not_shown() -> None:
 def test_view(position: Any, description: Any, found: Any) -> None:
     assert view({"ViewPosition": position, "SeriesDescription": description}, "DX") == found
     assert view({"ViewPosition": position, "SeriesDescription": description}, "CT") == "unknown"
+
+
+def test_the_given_case_of_two_views_is_unknown(test_cases: Path) -> None:
+    from medsiglip.ingest.header.elements import read_elements
+
+    elements = read_elements(str(test_cases / "dicom" / "inputs" / "h6.dcm")).values
+    assert elements["SeriesDescription"] == "CHEST PA AND LATERAL"
+    assert view(elements, str(elements["Modality"])) == "unknown"
+    assert view({**elements, "SeriesDescription": "CHEST PA"}, str(elements["Modality"])) == "frontal"
 
 
 @pytest.mark.parametrize(
