@@ -11,6 +11,7 @@ from pathlib import Path
 from medsiglip.answers.paths import given as given_path
 from medsiglip.ingest.errors import IngestError
 from medsiglip.ingest.header.label_columns import LabelColumnError, given_labels, label_columns
+from medsiglip.ingest.privacy.deidentify import MAX_PLAUSIBLE_AGE
 
 COLUMNS = frozenset(
     {
@@ -131,7 +132,7 @@ def _age(csv_path: Path, line: int, text: str) -> float | None:
         age = float(text)
     except ValueError:
         age = -1.0
-    if not 0.0 <= age <= 150.0:
+    if not 0.0 <= age <= MAX_PLAUSIBLE_AGE:
         raise _bad(csv_path, line, "has an age that is not a number of years")
     return age
 

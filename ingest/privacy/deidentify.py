@@ -33,6 +33,8 @@ PATIENT_KEY_HEX = 32
 MAX_SHIFT_DAYS = 3650
 # Ages above this are few enough to identify (45 CFR 164.514(b)(2)(i)(C)).
 MAX_AGE = 89.0
+# Nobody is known to have lived longer than 122 years; what is beyond this is a placeholder such as 999Y.
+MAX_PLAUSIBLE_AGE = 130.0
 _UID = re.compile(r"[0-9.]{1,64}")
 
 
@@ -183,17 +185,19 @@ def content_uid(digest_hex: str) -> str:
 
 def age_in_years(patient_age: str, birth_date: str, study_date: str) -> float | None:
     """Age at study from Patient's Age (PS3.5 AS: nnnD, nnnW, nnnM, nnnY), else from the two dates; None if
-    unknown.
+    unknown, or implausible: negative, or above `MAX_PLAUSIBLE_AGE`.
     """
-    match = re.fullmatch(r"\s*(\d{1,3})([DWMY])\s*", patient_age.upper())
+    match = re.fullmatch(r"\s*([0-9]{1,3})([DWMY])\s*", patient_age.upper())
     if match:
         years = int(match[1]) / {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}[match[2]]
-        return round(years, 2)
+        if years <= MAX_PLAUSIBLE_AGE:
+            return round(years, 2)
     born, studied = parse_date(birth_date), parse_date(study_date)
     if born is None or studied is None or studied < born:
         return None
     had_birthday = (studied.month, studied.day) >= (born.month, born.day)
-    return float(studied.year - born.year - (not had_birthday))
+    age = float(studied.year - born.year - (not had_birthday))
+    return age if age <= MAX_PLAUSIBLE_AGE else None
 
 
 def parse_date(text: str) -> date | None:

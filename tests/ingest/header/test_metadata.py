@@ -45,6 +45,7 @@ def test_paths_count_from_the_csv(tmp_path: Path) -> None:
         ("path,age\na.png,60\nb.png,sixty\n", "metadata-bad-row", "line 3"),
         ("path,age\na.png,-4\n", "metadata-bad-row", "line 2"),
         ("path,age\na.png,nan\n", "metadata-bad-row", "line 2"),
+        ("path,age\na.png,999\n", "metadata-bad-row", "line 2 has an age that is not a number of years"),
         ("path,sex\na.png,unsure\n", "metadata-bad-row", "line 2"),
         ("path,label:x\na.png,yes\n", "metadata-bad-row", "label:x"),
         ("path,label\n,x\n", "metadata-bad-row", "line 2"),
