@@ -69,10 +69,10 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(8 << 30, ge=1, description="largest upload of files, in bytes")
     max_upload_files: int = Field(20_000, ge=1, description="most files in one upload")
     upload_pause_seconds: float = Field(
-        30.0, gt=0, description="longest time in which an upload may stand still, in seconds"
+        30.0, gt=0, description="longest time in which a body may stand still, in seconds"
     )
     upload_seconds: float = Field(
-        21_600.0, gt=0, description="longest time that one upload may take as a whole, in seconds"
+        21_600.0, gt=0, description="longest time that one body may take as a whole, in seconds"
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="origins whose pages may ask, such as https://viewer.example, comma-separated"
