@@ -147,8 +147,9 @@ class AttributeReader:
             and not warnings
             and modality_lut is None
             and not self._base.localizer
+            and not self._base.secondary_capture
         )
-        if hounsfield:
+        if hounsfield and self._base.bits_stored > 8:
             rescale_type = _text(transformation, "RescaleType") if "RescaleType" in transformation else "HU"
             hounsfield, warnings = _is_hounsfield_type(rescale_type, factor, offset)
         return replace(
