@@ -126,7 +126,7 @@ def _check(page: Any) -> None:
 def _samples(page: Any, count: int) -> NDArray[Any]:
     """[H, W] or [H, W, `count`] of whatever planes and order; further samples are left out."""
     planes, _, height, width, chunky = page.shaped
-    stored = page.asarray(squeeze=False, maxworkers=1)[:, 0]
+    stored: NDArray[Any] = page.asarray(squeeze=False, maxworkers=1)[:, 0]
     is_planar = page.planarconfig != _CHUNKY and planes > 1
     stored = np.moveaxis(stored[..., 0], 0, -1) if is_planar else stored[0]
     stored = stored.reshape(height, width, max(planes, chunky))

@@ -137,7 +137,7 @@ def test_pages_but_the_first_are_left_out(tmp_path: Path) -> None:
 
 
 # TIFF 6.0, Orientation: where the first row and the first column lie.
-UPRIGHT = {
+UPRIGHT: dict[int, Any] = {
     1: lambda stored: stored,
     2: np.fliplr,
     3: lambda stored: np.rot90(stored, 2),

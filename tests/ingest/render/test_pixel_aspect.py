@@ -13,6 +13,7 @@ from pydicom import Dataset
 from medsiglip.ingest.header.metadata import PictureMetadata
 from medsiglip.ingest.render.pixel_aspect import drawn_size, with_square_pixels
 from medsiglip.ingest.units.plan import PlanOptions, plan
+from medsiglip.ingest.units.rendered_image import RenderedImage
 from medsiglip.ingest.workers.rendered_unit import render_unit
 from medsiglip.ingest.workers.unit_rendering import render_images
 from tests.ingest.read_files import headers_of, images_of
@@ -26,7 +27,7 @@ def disc(rows: int, columns: int) -> Any:
     return np.where(np.hypot(*across) < 0.35, 200, 0).astype(np.uint8)
 
 
-def is_round(pixels: Any) -> bool:
+def is_round(pixels: Any) -> Any:
     grey = pixels.reshape(*pixels.shape[:2], -1)[..., 0]
     rows, columns = np.nonzero(grey >= grey.max() / 2)
     return abs(rows.std() / columns.std() - 1.0) < 0.02
@@ -44,7 +45,7 @@ def region(down: float, across: float, **attributes: Any) -> Dataset:
     return item(**{**given, "PhysicalDeltaX": across, "PhysicalDeltaY": down, **attributes})
 
 
-HIGH = {  # pixels of 60 rows and 120 columns are twice as high as wide
+HIGH: dict[str, Any] = {  # pixels of 60 rows and 120 columns are twice as high as wide
     "spacing": {"PixelSpacing": [0.4, 0.2]},
     "imager spacing": {"ImagerPixelSpacing": [0.4, 0.2]},
     "scanned spacing": {"NominalScannedPixelSpacing": [0.4, 0.2]},
@@ -91,7 +92,7 @@ def test_wide_pixels_make_the_picture_wider_in_colour_too(tmp_path: Path, write_
     assert is_round(image.pixels)
 
 
-SQUARE = {
+SQUARE: dict[str, Any] = {
     "nothing": {},
     "square": {"PixelSpacing": [0.3, 0.3], "PixelAspectRatio": [2, 1]},
     "nearly square": {"PixelSpacing": [0.3000, 0.3001]},
@@ -172,14 +173,15 @@ def test_what_is_measured_and_embedded_is_the_drawn_picture(tmp_path: Path, writ
     rendered = render_unit(unit, 64, "medsiglip-eval")
     assert is_round(rendered.inputs[0])
     assert (rendered.images[0].quality["aspect"], rendered.images[0].quality["pixel_aspect"]) == (1.0, 2.0)
-    (_, shown) = render_images(unit)
+    _, shown = render_images(unit)
+    assert isinstance(shown, RenderedImage)
     assert shown.display.values.shape == (120, 120)
 
 
 @pytest.mark.parametrize("aspect", [1e-300, 1e-6, 0.001, 0.2, 5.0, 1000.0, 1e6, 1e300, np.inf, np.nan, -1.0])
 @pytest.mark.parametrize("shape", [(1, 1), (64, 64), (3000, 2000), (2, 5000)])
 def test_extreme_ratios_are_bounded(shape: Any, aspect: float) -> None:
-    height, width = drawn_size(*shape, aspect)
+    height, width = drawn_size(shape[0], shape[1], aspect)
     assert min(height, width) >= 1
     assert height * width <= max(4 * shape[0] * shape[1], 1 << 20) * 1.01
     assert max(height, width) <= max(*shape, 1 << 15)
