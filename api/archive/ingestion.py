@@ -230,7 +230,10 @@ def _total(
     archive: OpenedArchive, batches: Sequence[IngestReport], ingested: set[str], warnings: Sequence[str]
 ) -> IngestReport:
     """The sum of the batches; a file that came twice counts twice."""
+    from medsiglip.ingest.run.warning_lines import grouped, single
+
     held = archive.index.files.holdings(ingested)
+    lines, groups = grouped([*(text for batch in batches for text in single(batch)), *warnings])
     embedded = sum(one.embedded for one in batches)
     return IngestReport(
         files=sum(one.files for one in batches),
@@ -244,7 +247,8 @@ def _total(
         unchanged=max(held.images - embedded, 0),
         skipped=tuple(one for batch in batches for one in batch.skipped),
         quarantined=tuple(one for batch in batches for one in batch.quarantined),
-        warnings=(*(text for batch in batches for text in batch.warnings), *warnings),
+        warnings=lines,
+        warned=groups,
         space=archive.space.name,
         seconds=round(sum(one.seconds for one in batches), 3),
     )

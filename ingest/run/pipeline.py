@@ -24,6 +24,7 @@ from medsiglip.ingest.run.interruption import Interruption, interruptible
 from medsiglip.ingest.run.persistence import persistent
 from medsiglip.ingest.run.progress import OnProgress, StageClock
 from medsiglip.ingest.run.triage import Triage, find_changes, scan_changes
+from medsiglip.ingest.run.warning_lines import grouped
 from medsiglip.ingest.units.plan import PlanOptions
 from medsiglip.ingest.workers.unit_rendering import FEW_FILES, is_small_and_safe
 
@@ -151,9 +152,9 @@ class _Run:
         headers = self._placed(self.triage.headers)
         units, warnings = plan_with_index(headers, self.index, key, self.options.plan)
         report = expected_report(self.triage, units, self.index, self.details)
-        warnings = [*self.warnings, *warnings]
+        lines, groups = grouped([*self.warnings, *warnings])
         seconds = round(time.monotonic() - begun, 3)
-        known = {"warnings": tuple(warnings), "space": self.space.name, "seconds": seconds}
+        known = {"warnings": lines, "warned": groups, "space": self.space.name, "seconds": seconds}
         return report.model_copy(update=known)
 
     def _embed(self, key: SecretKey) -> None:
@@ -225,6 +226,7 @@ class _Run:
         unchanged += sorted(self.commits.files & copies)
         if self.details is not None:
             self.details.finish(self.index, embedded, unchanged, rejected)
+        lines, groups = grouped([*self.warnings, *self._image_warnings()])
         report = IngestReport(
             files=self.triage.files,
             files_embedded=len(embedded),
@@ -237,7 +239,8 @@ class _Run:
             unchanged=max(held.images - self.commits.embedded, 0),
             skipped=tuple(r for r in rejected if r.outcome == "skipped"),
             quarantined=tuple(r for r in rejected if r.outcome == "quarantined"),
-            warnings=(*self.warnings, *self._image_warnings()),
+            warnings=lines,
+            warned=groups,
             space=self.space.name,
             seconds=round(seconds, 3),
         )

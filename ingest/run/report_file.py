@@ -9,8 +9,7 @@ import base64
 import csv
 import io
 import os
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, fields
 from html import escape
 from pathlib import Path
@@ -22,6 +21,7 @@ from medsiglip.answers.cases import IngestReport
 from medsiglip.answers.paths import shown
 from medsiglip.ingest.errors import IngestError
 from medsiglip.ingest.run.run_details import FileLine, Group, RunDetails
+from medsiglip.ingest.run.warning_lines import line_of
 
 # Files that the page names under each reason; the CSV names them all.
 MAX_NAMED_FILES = 20
@@ -171,9 +171,17 @@ def _what_did_not(details: RunDetails) -> str:
     return f"<h2>What did not, and why</h2><table>{head}{''.join(rows)}</table>"
 
 
+def _named(uids: Sequence[str]) -> str:
+    """All UIDs that a warning concerns."""
+    if not uids:
+        return ""
+    listed = "".join(f"<br><code>{escape(uid)}</code>" for uid in uids)
+    return f"<details><summary>all {len(uids):,}</summary>{listed}</details>"
+
+
 def _warnings(report: IngestReport) -> str:
-    counts = Counter(report.warnings)
-    lines = "".join(f"<li>{escape(text)}</li>" for text in counts)
+    groups = {line_of(group): group.about for group in report.warned}
+    lines = "".join(f"<li>{escape(text)}{_named(groups.get(text, ()))}</li>" for text in report.warnings)
     return f"<h2>Warnings</h2><ul>{lines}</ul>" if lines else ""
 
 

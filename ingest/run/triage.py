@@ -158,28 +158,31 @@ def scan_changes(
     from medsiglip.ingest.scan.scan import scan_file
 
     clock = StageClock(on_progress, "scan", len(changed))
-    headers = []
+    headers, listings = [], []
     for found in changed:
         scanned = scan_file(found, key, metadata.get(found.path))
         if isinstance(scanned, Rejected):
             _reject(triage, scanned, found.size, found.mtime_ns)
             if scanned.code == "dicomdir":
-                _warn_of_missing_files(triage, found.path)
+                listings.append(found.path)
         else:
             headers.append(scanned)
         clock.advance(1)
     _identify(triage, headers, index.instances.pixel_hashes({header.sop_instance_uid for header in headers}))
+    _warn_of_missing_files(triage, listings)
     _warn_of_copies(triage)
 
 
-def _warn_of_missing_files(triage: Triage, path: str) -> None:
+def _warn_of_missing_files(triage: Triage, paths: Sequence[str]) -> None:
     from medsiglip.ingest.scan.dicomdir import count_missing
 
-    missing, listed = count_missing(path)
-    if missing:
-        triage.warnings.append(
-            f"A DICOMDIR lists {listed} files, {missing} of which are not there; copy its medium again."
-        )
+    counts = [(missing, listed) for missing, listed in map(count_missing, paths) if missing]
+    if not counts:
+        return
+    missing, listed = map(sum, zip(*counts, strict=True))
+    whose = "A DICOMDIR lists" if len(counts) == 1 else f"{len(counts)} DICOMDIRs list"
+    media = "its medium" if len(counts) == 1 else "their media"
+    triage.warnings.append(f"{whose} {listed} files, {missing} of which are not there; copy {media} again.")
 
 
 def _warn_of_copies(triage: Triage) -> None:

@@ -95,11 +95,19 @@ class Removal(Answer):
     drafts: int
 
 
+class WarningGroup(Answer):
+    """A warning that concerns several UIDs, with all of them."""
+
+    warning: str
+    about: tuple[str, ...]
+
+
 class IngestReport(Answer):
     """What a run did with every file: embedded, unchanged, skipped or quarantined.
 
     `embedded` and `unchanged` count images; `studies`, `series`, `instances` and `images` what the index
-    holds of the paths. `routed` counts the drafts that routing rules ordered, `batches` those of a watch.
+    holds of the paths. `warnings` has one line for each kind; `warned` names all UIDs of a line that names
+    only some. `routed` counts the drafts that routing rules ordered, `batches` those of a watch.
     """
 
     files: int
@@ -116,6 +124,7 @@ class IngestReport(Answer):
     warnings: tuple[ShownText, ...]
     space: str
     seconds: float
+    warned: tuple[WarningGroup, ...] = ()
     dry_run: bool = False
     routed: int = 0
     batches: int = 0

@@ -197,6 +197,11 @@ def test_a_dicomdir_that_lists_files_that_are_not_there(
     os.utime(tmp_path / "cd" / "DICOMDIR", (1, 1))
     warnings = [w for w in run(root)["warnings"] if "DICOMDIR" in w]
     assert warnings == ["A DICOMDIR lists 3 files, 1 of which are not there; copy its medium again."]
+    if not is_packed:
+        shutil.copytree(root, tmp_path / "both" / "1")
+        shutil.copytree(root, tmp_path / "both" / "2")
+        warnings = [w for w in run(tmp_path / "both")["warnings"] if "DICOMDIR" in w]
+        assert warnings == ["2 DICOMDIRs list 6 files, 2 of which are not there; copy their media again."]
 
 
 def scanned(path: Any) -> Any:
