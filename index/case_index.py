@@ -14,6 +14,7 @@ from medsiglip.index.catalogue import case_queries, identity, spaces
 from medsiglip.index.catalogue.case_queries import InstanceStore
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.filter_queries import FilterQueries
+from medsiglip.index.catalogue.health import CatalogueHealth
 from medsiglip.index.catalogue.labels import LabelStore
 from medsiglip.index.catalogue.opening import BUSY_SECONDS, open_catalogue
 from medsiglip.index.catalogue.paths import StoredPaths
@@ -54,9 +55,8 @@ from medsiglip.index.vectors import Dtype
 class CaseIndex:
     """Cases of one home: SQL says what exists, shards hold the vectors, FAISS is derived from them.
 
-    Safe for several threads and several processes. Every method may raise `CatalogError` with `disk-full`,
-    `read-only-home`, `catalog-busy`, `catalog-corrupt`, `database-unreachable`, `database-refused`,
-    `database-read-only` or `too-many-connections`.
+    Safe for several threads and several processes. Every method may raise the errors of disk and database
+    (`medsiglip.index.catalogue.database`), such as `disk-full` or `database-unreachable`.
     """
 
     def __init__(self, database: Database, vector_dtype: Dtype) -> None:
@@ -162,6 +162,11 @@ class CaseIndex:
         """Who did what to which study."""
         return AuditLog(self._database)
 
+    @cached_property
+    def health(self) -> CatalogueHealth:
+        """Whether the catalogue can be written, and how its database does."""
+        return CatalogueHealth(self._database)
+
     # The space, and the key of the pseudonyms
 
     @property
@@ -185,20 +190,6 @@ class CaseIndex:
         """How much of a person's data the home keeps, or None before the first `bind_key`."""
         with self._database.read() as connection:
             return spaces.phi(connection)
-
-    def database_seconds(self) -> float:
-        """How long the catalogue takes for the smallest question, in seconds."""
-        return self._database.measure_seconds()
-
-    def database_pool(self) -> tuple[int, int]:
-        """Connections of this process to the catalogue that are in use, and the most that there may be."""
-        return self._database.pool()
-
-    def check_writable(self) -> None:
-        """Raise `CatalogError` `database-read-only` while the catalogue takes no writes: on a standby, for
-        one.
-        """
-        self._database.check_writable()
 
     def bind_key(self, fingerprint: str, phi: str | None = None) -> None:
         """Tie the home to the key of its pseudonyms, and to how much it keeps of a person (None: as before,
@@ -225,8 +216,7 @@ class CaseIndex:
         Raises `CatalogError` `no-space` or `bad-vectors`.
         """
         active = self._current.needed()
-        count = sum(len(bundle.images) for bundle in bundles)
-        array = spaces.checked_vectors(vectors, count, active.space.dimension)
+        array = spaces.checked_vectors(vectors, sum(len(b.images) for b in bundles), active.space.dimension)
         with write_transaction(self._database) as transaction:
             stored = [self._paths.bundle(bundle) for bundle in bundles]
             image_ids = add_cases(transaction, active.row_id, active.space.name, stored, array, self._dtype)
@@ -270,10 +260,9 @@ class CaseIndex:
 
     def get(self, image_id: int) -> StoredImage:
         """One image; raises `CatalogError` `unknown-image`."""
-        found = self._stored(images.c.id == image_id)
-        if not found:
-            raise _unknown_image(image_id)
-        return found[0]
+        for image in self._stored(images.c.id == image_id):
+            return image
+        raise _unknown_image(image_id)
 
     def find_image(self, sop_instance_uid: str, pixel_hash: str | None = None) -> list[StoredImage]:
         """The images of an instance, by frame; without a hash, of all instances with that UID."""
@@ -284,8 +273,7 @@ class CaseIndex:
 
     def _stored(self, *conditions: object) -> list[StoredImage]:
         with self._database.read() as connection:
-            mine = images.c.space_id == ACTIVE_SPACE
-            return case_queries.stored_images(connection, mine, *conditions)
+            return case_queries.stored_images(connection, images.c.space_id == ACTIVE_SPACE, *conditions)
 
     # Searching and filtering
 

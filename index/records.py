@@ -288,6 +288,21 @@ class IndexInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupDescription:
+    """What a backup says of itself. `problems` are files that the archive itself lacks."""
+
+    format: int
+    made_at: str
+    version: str
+    identity: str
+    studies: int
+    images: int
+    files: int
+    bytes: int
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """`problems` are sentences, each with its cure; the counts are those of SQL, the shards and FAISS."""
 

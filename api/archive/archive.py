@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from medsiglip.api.archive import classification, evaluation, ingestion, maintenance, probing, rendering
+from medsiglip.api.archive import (
+    backups,
+    classification,
+    evaluation,
+    ingestion,
+    maintenance,
+    probing,
+    rendering,
+)
 from medsiglip.api.archive import labels as label_store
 from medsiglip.api.archive import search as retrieval
 from medsiglip.api.archive import studies as cases
@@ -56,6 +64,8 @@ class Archive(OpenedArchive):
     compact = maintenance.compact
     recover = maintenance.recover
     export = maintenance.export
+    back_up = backups.back_up
+    restore_backup = backups.restore_backup
 
     draft_report = drafts.draft_report
     report = drafts.show_report

@@ -44,6 +44,8 @@ ACTIONS = {
     "report-import": "report texts were given to cases",
     "route": "a route was made, changed or removed",
     "export": "cases were written to a file",
+    "backup": "a copy of the archive was made",
+    "restore": "the archive was made from a backup",
     "recover": "the home was made to fit an older catalogue",
     "forget": "a patient or a study was removed",
     "create-key": "an API key was made",

@@ -18,6 +18,7 @@ import typer
 from medsiglip.answers.paths import shown
 from medsiglip.api.cli.commands import (
     audit,
+    backups,
     cases,
     catalogue,
     config,
@@ -45,7 +46,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 TOPICS = (ingest, cases, pictures, probes, evaluation, catalogue, keys, audit, config, models, service)
-for topic in (*TOPICS, reports, routing_rules):
+for topic in (*TOPICS, backups, reports, routing_rules):
     topic.register(app)
 
 

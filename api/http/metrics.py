@@ -110,14 +110,14 @@ class ArchiveCollector:
         with suppress(OSError):
             free = shutil.disk_usage(self._archive.home).free
             yield _gauge("medsiglip_disk_free_bytes", "Free disk in the home.", free)
-        used, limit = self._archive.index.database_pool()
+        used, limit = self._archive.index.health.connections()
         yield _gauge("medsiglip_database_connections", "Connections to the database in use.", used)
         yield _gauge("medsiglip_database_connections_limit", "How many there may be.", limit)
         yield from _workers(heartbeats(self._archive.home))
 
     def _count(self) -> list[Metric]:
         index = self._archive.index
-        seconds = index.database_seconds()
+        seconds = index.health.seconds()
         info = index.info()
         jobs = GaugeMetricFamily("medsiglip_jobs", "Jobs by kind and status.", labels=("kind", "status"))
         for (kind, status), count in index.jobs.counts().items():

@@ -53,7 +53,7 @@ class Readiness:
 
     def _database(self) -> str:
         self._archive.index.audit.head()
-        self._archive.index.check_writable()
+        self._archive.index.health.check_writable()
         return "answers"
 
     def _disk(self) -> str:

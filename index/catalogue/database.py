@@ -44,11 +44,13 @@ _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 class Database:
     """SQLite in WAL mode inside the home, or whatever SQLAlchemy opens by URL."""
 
-    def __init__(self, home: Path, url: str | None, busy_seconds: float) -> None:
+    def __init__(self, home: Path, url: str | None, busy_seconds: float, *, unchanging: bool = False) -> None:
+        """With `unchanging`, a SQLite file is only read, and nothing is made beside it."""
         self.home = home
         self.busy_seconds = busy_seconds
         self.url = make_url(url) if url else URL.create("sqlite", database=str(home / "catalog.db"))
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._unchanging = unchanging
         self._closed_state = self._state_if_closed()
         self._engine = self._create_engine()
         self._watch = watch_server(self._engine)
@@ -72,20 +74,22 @@ class Database:
         return engine
 
     def _state_if_closed(self) -> tuple[int, int] | None:
-        """Size and time of a SQLite file that this process cannot write and no other has open, else None.
+        """Size and time of a SQLite file that this process cannot write and none has open, else None.
 
         SQLite reads a write-ahead log only where it can make files beside it, or is told that nothing changes
         (sqlite.org/wal.html#read_only_databases).
         """
         file = self._file
-        if file is None or not file.is_file() or os.access(file, os.W_OK) and os.access(file.parent, os.W_OK):
+        if file is None or not file.is_file():
+            return None
+        if not self._unchanging and all(os.access(one, os.W_OK) for one in (file, file.parent)):
             return None
         beside = [file.with_name(f"{file.name}{ending}") for ending in ("-wal", "-shm")]
         state = file.stat()
         return None if any(one.exists() for one in beside) else (state.st_size, state.st_mtime_ns)
 
     def _connect_unchanging(self) -> sqlite3.Connection:
-        """A connection to a file that nobody changes; raises `CatalogError` `catalog-busy` if somebody has."""
+        """A connection to a file that nobody changes; `CatalogError` `catalog-busy` if somebody has."""
         if self._state_if_closed() != self._closed_state:
             raise CatalogError(
                 "catalog-busy", f"Another process has opened or changed {self._file}; run this again."
@@ -183,6 +187,12 @@ class Database:
         if not isinstance(pool, QueuePool):
             return 0, 0
         return pool.checkedout(), pool.size() + pool._max_overflow
+
+    def copy_to(self, target: sqlite3.Connection) -> None:
+        """Copy a SQLite catalogue as it is now, while others may write (sqlite.org/backup.html)."""
+        with self._connected() as connection:
+            source: Any = connection.connection.driver_connection
+            source.backup(target)
 
     def check_writable(self) -> None:
         """Raise `CatalogError` `database-read-only` for a server that takes no writes, such as a standby, and

@@ -46,6 +46,21 @@ class Info(Answer):
     index: IndexCounts
 
 
+class Backup(Answer):
+    """A backup: what it holds, and what is wrong with it; after a restore also the `home` that it became."""
+
+    folder: str
+    home: str | None = None
+    made_at: str
+    version: str = Field(description="of medsiglip, when it was made")
+    studies: int
+    images: int
+    files: int
+    bytes: int
+    problems: tuple[str, ...]
+    ok: bool
+
+
 class WorkerState(Answer):
     """A worker by its heartbeat: what it does, and whether it has beaten lately."""
 

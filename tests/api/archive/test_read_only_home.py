@@ -1,5 +1,5 @@
-"""A cleanly closed home answers from where nothing can be written: a file system mounted read-only, or a folder of
-another user.
+"""A cleanly closed home answers from where nothing can be written: a file system mounted read-only, or a
+folder of another user.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def test_a_home_on_a_read_only_file_system_answers(closed: Home, mounted: Path, 
     for words in (("keys", "create", "x", "--scopes", "read"), ("label", "import", str(phantoms.labels))):
         assert run("--home", mounted, "--json", *words).error["code"] == "read-only-home"
     with CaseIndex.open(mounted) as index, pytest.raises(CatalogError) as caught:
-        index.check_writable()
+        index.health.check_writable()
     assert caught.value.code == "read-only-home"
 
 
@@ -106,7 +106,8 @@ def test_a_user_without_the_right_to_write_can_read(closed: Home, tmp_path: Path
             folder.chmod(folder.stat().st_mode | 0o011)
     code = (
         "import sys; from pathlib import Path; from medsiglip.index.case_index import CaseIndex; "
-        "index = CaseIndex.open(Path(sys.argv[1]), create=False); print(index.info().images, index.verify().ok)"
+        "index = CaseIndex.open(Path(sys.argv[1]), create=False); "
+        "print(index.info().images, index.verify().ok)"
     )
     words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c", code]
     ran = subprocess.run([*words, str(closed.path)], capture_output=True, text=True, check=False)

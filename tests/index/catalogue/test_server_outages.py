@@ -86,7 +86,7 @@ def calls_of(index: CaseIndex) -> list[Callable[[], Any]]:
         lambda: index.remove_study("2.25.9"),
         index.info,
         index.clean_up,
-        index.check_writable,
+        index.health.check_writable,
     ]
 
 
@@ -108,7 +108,7 @@ def test_a_server_that_stops_answering_is_unreachable_and_comes_back(
                     "database-unreachable"
                 )
             deadline = threading.Event()
-            while outcome(index.check_writable) == "database-unreachable":
+            while outcome(index.health.check_writable) == "database-unreachable":
                 deadline.wait(0.1)
             assert index.info() == before
             assert index.verify().ok
@@ -174,7 +174,7 @@ def test_a_standby_is_read_only_until_it_is_promoted(tmp_path: Path, primary: Po
     with CaseIndex.open(home, database_url=url) as index:
         index.activate(SPACE)
         index.add([make_bundle(0, 2)], unit_vectors(2, 1))
-        assert outcome(index.check_writable) is None
+        assert outcome(index.health.check_writable) is None
     programs = find_programs()
     assert programs is not None
     with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
@@ -185,13 +185,13 @@ def test_a_standby_is_read_only_until_it_is_promoted(tmp_path: Path, primary: Po
             with CaseIndex.open(home, database_url=there) as index:
                 assert index.info().images == 2
                 assert len(index.search(unit_vectors(1, 1), k=2)[0]) == 2
-                for call in (index.check_writable, lambda: index.jobs.submit("ingest", {})):
+                for call in (index.health.check_writable, lambda: index.jobs.submit("ingest", {})):
                     code, message = code_of(call)
                     assert code == "database-read-only"
                     assert "primary" in message
                 assert code_of(lambda: index.remove_study("2.25.0"))[0] in OUTAGES
                 standby.promote()
-                index.check_writable()
+                index.health.check_writable()
                 assert index.remove_study("2.25.0").images == 2
         finally:
             standby.stop()

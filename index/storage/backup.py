@@ -1,0 +1,298 @@
+"""Backups: the catalogue as it is at one moment, and every file that it names.
+
+A row never names a vector file or a probe that is not there yet, so the catalogue is copied first: whatever
+was committed before the backup began is in it, with its files, while others go on writing. A file that a
+compaction or a deletion takes away meanwhile is no longer named by the next copy of the catalogue, so that is
+made anew until nothing is missing.
+
+A backup is a home with SQLite, whichever database the archive has, with two more files: `backup.json`,
+written last, and `files.jsonl`, which lists size and SHA-256 of each file. What can be made anew (the search
+index) is left out, and so is the trash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+from sqlalchemy import Connection, Table, delete, func, insert, select
+
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.draft_schema import drafts
+from medsiglip.index.catalogue.identity import FILE as IDENTITY
+from medsiglip.index.catalogue.identity import identity_of
+from medsiglip.index.catalogue.opening import BUSY_SECONDS, open_catalogue
+from medsiglip.index.catalogue.schema import files, home, images, metadata, probes, studies
+from medsiglip.index.catalogue.service_schema import jobs
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.records import SEPARATOR, BackupDescription
+from medsiglip.index.storage.deletion import UPLOADS
+from medsiglip.index.storage.shards import listed
+from medsiglip.index.vectors import make_folder, sync_path
+
+FORMAT = 1
+CATALOGUE = "catalog.db"
+DESCRIPTION = "backup.json"
+LISTING = "files.jsonl"
+# What a home has beside its catalogue and folders: small files, and folders of its own.
+OTHERS = (IDENTITY, "secret.key", "checkpoint-hashes.json", "medsiglip.toml", "generators.toml")
+PREVIEWS = "previews"
+TABLES: tuple[Table, ...] = tuple(metadata.sorted_tables)
+OnStep = Callable[[str, int, int | None], None]
+_MOST_COPIES = 20
+_ROWS = 2000
+_PIECE = 1 << 20
+assert {drafts, jobs} <= set(TABLES)  # of modules that add their tables when they are imported
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A line of `files.jsonl`; the path is relative to the backup."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+def back_up(home_folder: Path, folder: Path, database_url: str | None, on_step: OnStep) -> BackupDescription:
+    """Make a backup of a home in `folder`, which appears when it is whole; other processes may go on.
+
+    `on_step` gets the stage, how much is done, and of how much. Raises `CatalogError` `no-archive`,
+    `backup-exists` if the folder holds something, `bad-backup-folder` if it is in the home, and
+    `changed-meanwhile`.
+    """
+    folder = folder.absolute()
+    if folder.resolve().is_relative_to(home_folder.resolve()):
+        raise CatalogError("bad-backup-folder", f"{folder} is inside of the home: choose a folder elsewhere.")
+    check_unused(folder)
+    database = open_catalogue(home_folder, database_url, create=False)
+    try:
+        with database.translate_errors():
+            return _made(database, folder, on_step)
+    finally:
+        database.close()
+
+
+def _made(database: Database, folder: Path, on_step: OnStep) -> BackupDescription:
+    make_folder(folder.parent)
+    unfinished = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.unfinished")
+    unfinished.mkdir(mode=0o700)
+    try:
+        description = _Copying(database, unfinished, on_step).run()
+        with suppress(FileNotFoundError):
+            folder.rmdir()
+        os.replace(unfinished, folder)
+        sync_path(folder.parent)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    return description
+
+
+def check_unused(folder: Path) -> None:
+    """Raise `CatalogError` `backup-exists` if a folder holds something, or is a file."""
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise CatalogError("backup-exists", f"{folder} holds something: name a folder that is not there yet.")
+
+
+class _Copying:
+    """One backup while it is made in `target`."""
+
+    def __init__(self, database: Database, target: Path, on_step: OnStep) -> None:
+        self._database = database
+        self._home = database.home
+        self._target = target
+        self._on_step = on_step
+        self._copied: dict[str, ListedFile] = {}
+
+    def run(self) -> BackupDescription:
+        missing = self._copy_until_whole()
+        for name in set(self._copied) - self._wanted:
+            (self._target / name).unlink()
+            del self._copied[name]
+        for name in OTHERS:
+            self._copy(name)
+        return self._describe(missing)
+
+    def _copy_until_whole(self) -> list[str]:
+        """Copy catalogue and files until nothing is missing that was not missing before; returns what is."""
+        before: set[str] | None = None
+        for _ in range(_MOST_COPIES):
+            self._on_step("catalogue", 0, None)
+            copy_catalogue(self._database, self._target)
+            with opened_copy(self._target) as connection:
+                needed = list(_needed(connection))
+                uploads = [*_uploads(connection), *self._waiting_uploads(connection)]
+                wanted_previews = set(self._previews(connection))
+            self._wanted = {*needed, *uploads, *wanted_previews}
+            missing = {name for name in self._copy_all(needed) if name in needed}
+            self._copy_all([*uploads, *wanted_previews])
+            if not missing or missing == before:
+                return sorted(missing)
+            before = missing
+        raise CatalogError(
+            "changed-meanwhile",
+            f"The files of {self._home} change faster than they can be copied: wait until nothing is "
+            "compacted or deleted, and make the backup again.",
+        )
+
+    def _copy_all(self, names: list[str]) -> list[str]:
+        """Copy files that are not copied yet; returns those that are not there."""
+        left = [name for name in names if name not in self._copied]
+        missing = []
+        for done, name in enumerate(left):
+            self._on_step("files", done, len(left))
+            if not self._copy(name):
+                missing.append(name)
+        return missing
+
+    def _copy(self, name: str) -> bool:
+        source, target = self._home / name, self._target / name
+        digest, size = hashlib.sha256(), 0
+        try:
+            stream = source.open("rb")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return False
+        with stream:
+            make_folder(target.parent)
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as copy:
+                while piece := stream.read(_PIECE):
+                    digest.update(piece)
+                    size += len(piece)
+                    copy.write(piece)
+                copy.flush()
+                os.fsync(copy.fileno())
+        self._copied[name] = ListedFile(name, size, digest.hexdigest())
+        return True
+
+    def _waiting_uploads(self, connection: Connection) -> Iterator[str]:
+        """The files of uploads whose jobs have not ended: nobody else has them."""
+        folder = jobs.c.parameters["received"].as_string()
+        waiting = select(folder).where(folder.is_not(None), jobs.c.status.in_(("queued", "running")))
+        for received in connection.execute(waiting).scalars():
+            place = self._home / UPLOADS / PurePosixPath(received).name
+            for path in place.rglob("*"):
+                if path.is_file() and not path.is_symlink():
+                    yield str(path.relative_to(self._home))
+
+    def _previews(self, connection: Connection) -> Iterator[str]:
+        """The previews of images of the copied catalogue, by the id in their names."""
+        folder = self._home / PREVIEWS
+        if folder.is_dir():
+            named = [path for path in folder.iterdir() if path.name.partition(".")[0].isdecimal()]
+            known = set(connection.execute(select(images.c.id)).scalars()) if named else set()
+            yield from (f"{PREVIEWS}/{one.name}" for one in named if int(one.name.partition(".")[0]) in known)
+
+    def _describe(self, missing: list[str]) -> BackupDescription:
+        with opened_copy(self._target) as connection:
+            identity, counts = identity_of(connection), [_count(connection, one) for one in (studies, images)]
+        self._copied[CATALOGUE] = listed_file(self._target, CATALOGUE)
+        listing = sorted(self._copied.values(), key=lambda one: one.path)
+        _write(self._target / LISTING, "".join(json.dumps(asdict(one)) + "\n" for one in listing))
+        description = BackupDescription(
+            FORMAT,
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            version("medsiglip"),
+            identity,
+            *counts,
+            files=len(listing),
+            bytes=sum(one.bytes for one in listing),
+            problems=tuple(f"{name} is missing in the archive: see `index verify`." for name in missing),
+        )
+        _write(self._target / DESCRIPTION, json.dumps(asdict(description), indent=1))
+        return description
+
+
+@contextmanager
+def opened_copy(folder: Path) -> Iterator[Connection]:
+    """The catalogue of a backup, to be read; the backup is not changed."""
+    database = Database(folder, None, BUSY_SECONDS, unchanging=True)
+    try:
+        with database.read() as connection:
+            yield connection
+    finally:
+        database.close()
+
+
+def copy_catalogue(database: Database, folder: Path) -> None:
+    """Write the catalogue as it is now as SQLite into `folder`, in place of one that is there."""
+    target = folder / CATALOGUE
+    for ending in ("", "-wal", "-shm"):
+        target.with_name(f"{CATALOGUE}{ending}").unlink(missing_ok=True)
+    if database.is_sqlite:
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        with closing(sqlite3.connect(target)) as copy:
+            database.copy_to(copy)
+    else:
+        copy_rows(database, Database(folder, None, database.busy_seconds))
+    sync_path(target)
+
+
+def copy_rows(source: Database, target: Database) -> None:
+    """Copy every row of a catalogue, as it is now, into a database without tables."""
+    try:
+        target.make_file()
+        target.migrate()
+        with source.read() as rows, target.write_service_tables() as connection:
+            connection.execute(delete(home))  # the row that the migration made
+            for table in TABLES:
+                statement = select(table).execution_options(yield_per=_ROWS)
+                for part in rows.execute(statement).mappings().partitions(_ROWS):
+                    connection.execute(insert(table), [dict(row) for row in part])
+        target.empty_log()
+    finally:
+        target.close()
+
+
+def listed_file(folder: Path, name: str) -> ListedFile:
+    """Size and hash of a file below a folder; raises OSError."""
+    path = folder / name
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return ListedFile(name, path.stat().st_size, digest)
+
+
+def named_by(connection: Connection) -> list[str]:
+    """The files that a catalogue cannot do without, relative to the home: vectors and probes."""
+    return list(_needed(connection))
+
+
+def _needed(connection: Connection) -> Iterator[str]:
+    for shard in listed(connection):
+        yield f"vectors/{shard.space}/{shard.name}.parquet"
+    yield from connection.execute(select(probes.c.file)).scalars()
+
+
+def _uploads(connection: Connection) -> Iterator[str]:
+    """Uploaded files that rows name: those in the index, and those that a job has still to read."""
+    part = f"/{UPLOADS}/"
+    found = set()
+    inside = select(files.c.path).where(files.c.path.contains(part, autoescape=True))
+    for path in connection.execute(inside).scalars():
+        # The home may have been moved since, so only the part below the folder counts.
+        name = path.partition(SEPARATOR)[0].rpartition(part)[2]
+        found.add(f"{UPLOADS}/{name}")
+    yield from sorted(name for name in found if ".." not in PurePosixPath(name).parts)
+
+
+def _count(connection: Connection, table: Table) -> int:
+    return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+def _write(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -1,0 +1,181 @@
+"""Backups checked, and put back into a home and a database."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.identity import identity_of
+from medsiglip.index.catalogue.opening import BUSY_SECONDS
+from medsiglip.index.catalogue.spaces import key_fingerprint
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.records import BackupDescription
+from medsiglip.index.storage.backup import (
+    CATALOGUE,
+    DESCRIPTION,
+    FORMAT,
+    LISTING,
+    ListedFile,
+    OnStep,
+    check_unused,
+    copy_rows,
+    listed_file,
+    named_by,
+    opened_copy,
+)
+from medsiglip.index.vectors import make_folder, sync_path
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class BackupVerification:
+    """What a backup says of itself, and what is wrong with it, in sentences."""
+
+    description: BackupDescription
+    problems: tuple[str, ...]
+
+
+def verify_backup(folder: Path, key_of: Callable[[Path], str], on_step: OnStep) -> BackupVerification:
+    """Read a whole backup and compare it with what it says of itself; nothing is changed.
+
+    `key_of` gives the fingerprint of a folder's `secret.key`, the empty string for none. Raises
+    `CatalogError` `no-backup` where there is none, `bad-backup` where it cannot be told what it is, and
+    `newer-backup`.
+    """
+    folder = folder.absolute()
+    description = _description(folder)
+    listing = {one.path: one for one in _listing(folder)}
+    problems = list(_damaged(folder, listing, on_step))
+    if not any(one.startswith(f"{CATALOGUE} ") for one in problems):
+        problems += _check_catalogue(folder, description, listing, key_of)
+    if len(listing) != description.files:
+        problems.append(f"{LISTING} lists {len(listing)} files, where {description.files} were copied.")
+    shown = problems[:_SHOWN]
+    if len(problems) > _SHOWN:
+        shown.append(f"and {len(problems) - _SHOWN} more.")
+    return BackupVerification(description, (*shown, *description.problems))
+
+
+def restore_backup(
+    folder: Path, home: Path, database_url: str | None, key_of: Callable[[Path], str], on_step: OnStep
+) -> BackupVerification:
+    """Put a backup back as a home that is not there yet, with a catalogue in a database without tables.
+
+    Raises what `verify_backup` raises, `backup-exists` for a home that holds something, `database-not-empty`,
+    and `bad-backup` for a damaged one; nothing is written then.
+    """
+    folder, home = folder.absolute(), home.absolute()
+    check_unused(home)
+    verification = verify_backup(folder, key_of, on_step)
+    if damages := [one for one in verification.problems if one not in verification.description.problems]:
+        raise CatalogError("bad-backup", f"{folder} is damaged and was not restored: {damages[0]}")
+    target = Database(home, database_url, BUSY_SECONDS)
+    try:
+        if target.holds_tables():
+            raise CatalogError(
+                "database-not-empty",
+                "The database holds an archive already: name an empty one for the restored one.",
+            )
+        _copy_files(folder, home, without_catalogue=not target.is_sqlite, on_step=on_step)
+        if not target.is_sqlite:
+            copy_rows(Database(folder, None, BUSY_SECONDS, unchanging=True), target)
+    finally:
+        target.close()
+    return verification
+
+
+def _copy_files(folder: Path, home: Path, *, without_catalogue: bool, on_step: OnStep) -> None:
+    listing = [one for one in _listing(folder) if not (without_catalogue and one.path == CATALOGUE)]
+    make_folder(home)
+    for done, one in enumerate(listing):
+        on_step("files", done, len(listing))
+        target = home / one.path
+        make_folder(target.parent)
+        shutil.copyfile(folder / one.path, target)
+        os.chmod(target, 0o600)
+        sync_path(target)
+        sync_path(target.parent)
+
+
+def _description(folder: Path) -> BackupDescription:
+    try:
+        found = json.loads((folder / DESCRIPTION).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise CatalogError(
+            "no-backup",
+            f"{folder} holds no {DESCRIPTION}: it is no backup, or one that was not finished; name the "
+            "folder of `medsiglip backup FOLDER`.",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder / DESCRIPTION, error) from None
+    try:
+        if found["format"] > FORMAT:
+            raise CatalogError(
+                "newer-backup",
+                f"{folder} was made by a newer version of medsiglip ({found['version']}); use that one.",
+            )
+        return BackupDescription(**{**found, "problems": tuple(found["problems"])})
+    except (KeyError, TypeError) as error:
+        raise _unreadable(folder / DESCRIPTION, error) from None
+
+
+def _listing(folder: Path) -> Iterator[ListedFile]:
+    path = folder / LISTING
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for line in stream:
+                one = ListedFile(**json.loads(line))
+                parts = PurePosixPath(one.path).parts
+                if PurePosixPath(one.path).is_absolute() or ".." in parts:
+                    raise ValueError(f"{one.path!r} leads out of the backup")
+                yield one
+    except (OSError, ValueError, TypeError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _damaged(folder: Path, listing: dict[str, ListedFile], on_step: OnStep) -> Iterator[str]:
+    for done, (name, expected) in enumerate(listing.items()):
+        on_step("files", done, len(listing))
+        try:
+            found = listed_file(folder, name)
+        except FileNotFoundError:
+            yield f"{name} is gone; make another backup."
+            continue
+        except OSError as error:
+            reason = (error.strerror or "no reason given").lower()
+            yield f"{name} cannot be read ({reason}); make another backup."
+            continue
+        if asdict(found) != asdict(expected):
+            yield f"{name} is not as it was when the backup was made; make another backup."
+
+
+def _check_catalogue(
+    folder: Path, description: BackupDescription, listing: dict[str, Any], key_of: Callable[[Path], str]
+) -> Iterator[str]:
+    if CATALOGUE not in listing:
+        yield f"{CATALOGUE} is not among the files of the backup."
+        return
+    with opened_copy(folder) as connection:
+        if connection.exec_driver_sql("PRAGMA integrity_check").scalar() != "ok":
+            yield f"{CATALOGUE} is damaged; make another backup."
+            return
+        if identity_of(connection) != description.identity:
+            yield f"{CATALOGUE} is that of another archive than {DESCRIPTION} says."
+        known = {one.partition(" is missing")[0] for one in description.problems}
+        absent = [name for name in named_by(connection) if name not in listing and name not in known]
+        if absent:
+            yield f"{len(absent)} files that the catalogue names, such as {absent[0]}, are not in the backup."
+        fingerprint = key_fingerprint(connection)
+    if fingerprint is not None and key_of(folder) != fingerprint:
+        yield "secret.key is missing, or another one than that of the pseudonyms; put the right one there."
+
+
+def _unreadable(path: Path, error: Exception) -> CatalogError:
+    return CatalogError("bad-backup", f"{path} cannot be read ({error}); use another backup.")
