@@ -115,7 +115,8 @@ class FileRecord:
 @dataclass(frozen=True, slots=True)
 class SeriesBundle:
     """What is added in one transaction. `replace_series` first removes the earlier content of the series,
-    except the instances `beside` the bundle, by UID and pixel hash.
+    except the instances `beside` the bundle, by UID and pixel hash. With `replaced` it removes these
+    instances alone: what another process added since they were read stays.
     """
 
     study: StudyRecord
@@ -125,6 +126,7 @@ class SeriesBundle:
     files: tuple[FileRecord, ...] = ()
     replace_series: bool = False
     beside: frozenset[tuple[str, str]] = frozenset()
+    replaced: frozenset[tuple[str, str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

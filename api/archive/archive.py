@@ -34,6 +34,7 @@ class Archive(OpenedArchive):
     """
 
     ingest = ingestion.ingest
+    ingest_apart = ingestion.ingest_apart
     watch = ingestion.watch
     studies = cases.list_studies
     study = cases.show_study

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from medsiglip.ingest.privacy.deidentify import Phi
     from medsiglip.ingest.run.pipeline import IngestOptions
     from medsiglip.ingest.run.progress import Progress
-    from medsiglip.ingest.run.run_details import RunDetails
+    from medsiglip.ingest.run.run_details import FileLine, RunDetails
     from medsiglip.ingest.units.plan import PlanOptions
 
 _STAGES = {"walk": "finding files", "scan": "reading headers", "embed": "embedding"}
@@ -95,7 +95,57 @@ def ingest(
     request = _Request(several("paths", paths), given, reports, show_burned_in)
     if dry_run:
         return _dry_run(archive, request, on_progress)
-    report = _ingest(archive, request, on_progress)
+    return _routed(archive, _ingest(archive, request, on_progress), on_progress)
+
+
+def ingest_apart(
+    archive: OpenedArchive, folders: Mapping[str, Path], *, on_progress: OnProgress = silent
+) -> dict[str, IngestReport]:
+    """Embed what is new in several folders in one run; a report of each, by its name.
+
+    A report counts the files of its own folder; warnings, and drafts that were routed, are those of the run.
+    """
+    from medsiglip.ingest.run.run_details import RunDetails
+
+    details, request = RunDetails(), _Request(list(folders.values()), {})
+    paths = request.checked_paths()
+    archive.make()
+    report = _run(archive, paths, request.options(archive), on_progress, details)
+    report = _routed(archive, report, on_progress)
+    if len(folders) == 1:
+        return dict.fromkeys(folders, report)
+    lines: dict[Path, list[FileLine]] = {path: [] for path in paths}
+    for path, line in details.lines.items():
+        lines[next(folder for folder in Path(path).parents if folder in lines)].append(line)
+    return {name: _part(archive, report, lines[Path(folder)]) for name, folder in folders.items()}
+
+
+def _part(archive: OpenedArchive, report: IngestReport, lines: Sequence[FileLine]) -> IngestReport:
+    """The report of a run over the files of these lines alone."""
+    paths = {line.path for line in lines}
+    embedded = [line for line in lines if line.outcome == "embedded"]
+    unchanged = [line for line in lines if line.outcome == "unchanged"]
+    held = archive.index.files.holdings([line.path for line in (*embedded, *unchanged)])
+    images = sum(line.images for line in embedded)
+    return report.model_copy(
+        update={
+            "files": len(lines),
+            "files_embedded": len(embedded),
+            "files_unchanged": len(unchanged),
+            "studies": held.studies,
+            "series": held.series,
+            "instances": held.instances,
+            "images": held.images,
+            "embedded": images,
+            "unchanged": max(held.images - images, 0),
+            "skipped": tuple(one for one in report.skipped if one.path in paths),
+            "quarantined": tuple(one for one in report.quarantined if one.path in paths),
+        }
+    )
+
+
+def _routed(archive: OpenedArchive, report: IngestReport, on_progress: OnProgress) -> IngestReport:
+    """The report, after the routing rules were evaluated on what is new."""
     routed = run_routes(archive, again=False, on_progress=on_progress)
     problems = (f"Route {one.route}: {one.message}" for one in routed.problems)
     return report.model_copy(update={"warnings": (*report.warnings, *problems), "routed": routed.sent})

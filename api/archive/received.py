@@ -7,6 +7,7 @@ killed.
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -16,7 +17,9 @@ from typing import Any
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.service.jobs import Job
+from medsiglip.index.service.waiting_uploads import FEW_FILES
 from medsiglip.index.storage.deletion import UPLOADS
+from medsiglip.ingest.files.archive_listing import is_archive
 
 # Added to the longest time that an upload may take: from its last byte to its job.
 _MARGIN_SECONDS = 3600.0
@@ -87,3 +90,24 @@ def sweep(index: CaseIndex, upload_seconds: float) -> None:
             elif path.name.endswith(_ARRIVING):
                 upload = path.with_name(path.name.removesuffix(_ARRIVING))
                 index.discard([path] if upload.name in known else [upload, path])
+
+
+def count_files(path: Path) -> int | None:
+    """How many files a small ingest has; None for more than `FEW_FILES`, and for archives, links to folders
+    and what cannot be looked at, which may hold any number.
+    """
+    if not path.is_dir():
+        return None if is_archive(path.name) else 1
+    count, folders = 0, [str(path)]
+    try:
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    count += 1
+                    if count > FEW_FILES or is_archive(entry.name) or (entry.is_symlink() and entry.is_dir()):
+                        return None
+    except OSError:
+        return None
+    return count

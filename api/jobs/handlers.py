@@ -22,12 +22,16 @@ Json = dict[str, Any]
 
 
 def _ingest(archive: Archive, run: JobRun) -> Json:
-    """Parameters: `paths`, `metadata` (a CSV, or None) and `received` (the folder of an upload, below the
-    home, or None), from which the worker removes the files that the index does not use when the job has
-    ended.
+    """Parameters: `paths`, `metadata` (a CSV, or None), `files` (how many, where they are known to be few)
+    and `received` (the folder of an upload, below the home, or None), from which the worker removes the files
+    that the index does not use when the job has ended.
     """
+    from medsiglip.api.jobs.uploads import ingest_uploads
+
     given = run.parameters
     paths, metadata, within = given["paths"], given.get("metadata"), None
+    if paths == [given.get("received")] and metadata is None:
+        return ingest_uploads(archive, run)
     if given.get("received") is None:  # paths of a client are checked again: links may have changed
         within = archive.settings.ingest_roots
         paths = [allowed_path(path, within) for path in paths]

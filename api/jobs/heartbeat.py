@@ -35,7 +35,9 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Heartbeat:
-    """The heartbeat of this process, from `start` until `stop`; `note` is called by the thread that works."""
+    """The heartbeat of this process, from `start` until `stop`, which may follow each other several times;
+    `note` is called by the thread that works.
+    """
 
     def __init__(self, home: Path, worker: str) -> None:
         self._folder = home / FOLDER
@@ -51,12 +53,14 @@ class Heartbeat:
         self._doing: tuple[State, str | None, float] = ("starting", None, time.monotonic())
         self._ended = threading.Event()
         self._writing = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to beat, and remove what workers of this machine left that are gone for certain."""
         _remove_dead(self._folder)
+        self._ended.clear()
         self._beat()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._thread.start()
 
     def note(self, state: State, job: str | None = None) -> None:
@@ -69,7 +73,7 @@ class Heartbeat:
     def stop(self) -> None:
         """The worker ends in good order."""
         self._ended.set()
-        if self._thread.ident is not None:
+        if self._thread is not None:
             self._thread.join()
         with suppress(OSError):
             self._file.unlink(missing_ok=True)

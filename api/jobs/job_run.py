@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 from medsiglip.index.errors import CatalogError
@@ -21,11 +21,17 @@ _log = logging.getLogger("medsiglip.worker")
 
 
 class JobRun:
-    """A claimed job while its handler runs. `stopped_by` says why it must end early, if it must."""
+    """A claimed job while its handler runs. `stopped_by` says why it must end early, if it must.
+
+    `held` are the waiting uploads that it ingests as well; `between` is called where the handler can be
+    interrupted, and may run other jobs.
+    """
 
     def __init__(self, queue: JobQueue, job: Job) -> None:
         self.job = job
         self.stopped_by: Reason | None = None
+        self.held: tuple[str, ...] = ()
+        self.between: Callable[[], None] = lambda: None
         self._queue = queue
         self._interruption = Interruption()
         self._ended = threading.Event()
@@ -41,6 +47,7 @@ class JobRun:
         """Report how far the job is; cheap enough to call often. Raises what `check` raises."""
         self._latest = stage, done, total
         self.check()
+        self.between()
 
     def publish(self) -> None:
         """Store the latest progress in the catalogue now; otherwise that happens within a second."""
@@ -85,8 +92,15 @@ class JobRun:
                 continue
             if is_due:
                 renewed = time.monotonic()
+                self._keep_held()
             if answer != "go-on":
                 self.stop(answer)
+
+    def _keep_held(self) -> None:
+        held = self.held
+        if held:
+            with suppress(CatalogError):  # then another worker may take them, which does no harm
+                self._queue.waiting_uploads.keep(held)
 
     def _beat(self) -> Literal["go-on", "cancel", "lost"]:
         latest = self._latest

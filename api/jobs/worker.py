@@ -25,7 +25,9 @@ from medsiglip.api.jobs.handlers import HANDLERS
 from medsiglip.api.jobs.heartbeat import Heartbeat
 from medsiglip.api.jobs.job_run import JobRun
 from medsiglip.api.jobs.patience import when_it_answers
+from medsiglip.api.jobs.turns import Turns
 from medsiglip.index.errors import OUTAGES
+from medsiglip.index.service.waiting_uploads import FEW_FILES
 from medsiglip.ingest.errors import InterruptedIngestError
 
 if TYPE_CHECKING:
@@ -42,13 +44,21 @@ _log = logging.getLogger("medsiglip.worker")
 class Worker:
     """Runs the jobs of one archive in the thread that calls `run`. `ended` counts them by outcome."""
 
-    def __init__(self, archive: Archive, *, poll_seconds: float = POLL_SECONDS) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        *,
+        poll_seconds: float = POLL_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
         self.ended: Counter[str] = Counter()
         self._archive = archive
         self._poll_seconds = poll_seconds
         self._heartbeat = Heartbeat(archive.home, self.name)
+        self._clock = clock
         self._run: JobRun | None = None
+        self._paused: list[JobRun] = []
         self._stopping = False
         # Not an Event: a signal handler may call `stop` during `get`, and only `SimpleQueue.put` is safe
         # there.
@@ -89,8 +99,9 @@ class Worker:
         self._stopping = True
         self._wake_ups.put(None)
         run = self._run
+        for one in (*self._paused, *(() if run is None else (run,))):
+            one.stop("shutdown")
         if run is not None:
-            run.stop("shutdown")
             timer = threading.Timer(GRACE_SECONDS, self._abandon, [run])
             timer.daemon = True
             timer.start()
@@ -103,6 +114,9 @@ class Worker:
         _log.info("job %s (%s) begins, attempt %d", job.id, job.kind, job.attempts)
         self._heartbeat.note("working", job.id)
         run = self._run = JobRun(self._queue, job)
+        if _is_large(job):
+            turns = Turns(self._clock)
+            run.between = lambda: turns.let_others(lambda: self._work_small(run))
         if self._stopping:
             run.stop("shutdown")
         with run.leased():
@@ -117,6 +131,21 @@ class Worker:
         self._run = None
         self.ended[outcome] += 1
         _log.info("job %s (%s): %s", job.id, job.kind, outcome)
+
+    def _work_small(self, paused: JobRun) -> bool:
+        """Run the next small job while a large one pauses; False if none waits or the large one must end."""
+        if self._stopping or paused.stopped_by is not None:
+            return False
+        job = self._persist(lambda: self._queue.claim(self.name, tuple(HANDLERS), small_only=True))
+        if job is None:
+            return False
+        self._paused.append(paused)
+        try:
+            self._work(job)
+        finally:
+            self._paused.remove(paused)
+            self._run = paused
+        return True
 
     def _end_early(self, run: JobRun) -> str:
         if run.stopped_by == "cancel":
@@ -171,11 +200,17 @@ class Worker:
 
     def _abandon(self, run: JobRun) -> None:
         """The handler does not stop: hand the job back to other workers, and end this process."""
-        if self._run is run:
+        if self._run is run or run in self._paused:
             try:
-                self._queue.hand_back(run.job)
+                for one in (run, *self._paused):
+                    self._queue.hand_back(one.job)
             finally:
                 os._exit(0)
+
+
+def _is_large(job: Job) -> bool:
+    files = job.parameters.get("files")
+    return job.kind == "ingest" and (files is None or files > FEW_FILES)
 
 
 def _explained(error: Exception) -> Explanation:

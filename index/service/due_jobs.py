@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, and_, or_, select
 
 from medsiglip.index.catalogue.service_schema import jobs
+from medsiglip.index.service.waiting_uploads import is_small
 
 LEASE_SECONDS = 30.0
 LONGEST_WAIT_SECONDS = 3600.0
@@ -28,6 +29,18 @@ class Waiting(NamedTuple):
     id: str
     until: datetime
     longest: float
+
+
+class Wanted(NamedTuple):
+    """The jobs that a worker asks for: of some `kinds`, and with `small_only` no ingests of many files."""
+
+    kinds: Sequence[str]
+    small_only: bool = False
+
+    def condition(self) -> Any:
+        """The condition on the table of jobs."""
+        of_kind = jobs.c.kind.in_(self.kinds)
+        return and_(of_kind, is_small()) if self.small_only else of_kind
 
 
 class WaitingTimes:
@@ -53,7 +66,7 @@ class WaitingTimes:
             return found
 
 
-def claimable(now: datetime, kinds: Sequence[str], over: Waiting | None, leases_count: bool) -> Any:
+def claimable(now: datetime, wanted: Wanted, over: Waiting | None, leases_count: bool) -> Any:
     """The statement for the next job that is due; with `leases_count`, also one whose lease has ended. `over`
     is what `WaitingTimes.over` found.
     """
@@ -67,18 +80,18 @@ def claimable(now: datetime, kinds: Sequence[str], over: Waiting | None, leases_
     abandoned = and_(jobs.c.status == "running", expired)
     return (
         select(jobs)
-        .where(or_(waits, abandoned) if leases_count else waits, jobs.c.kind.in_(kinds))
+        .where(or_(waits, abandoned) if leases_count else waits, wanted.condition())
         .order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
         .limit(1)
     )
 
 
-def waiting(connection: Connection, now: datetime, kinds: Sequence[str]) -> list[Waiting]:
+def waiting(connection: Connection, now: datetime, wanted: Wanted) -> list[Waiting]:
     """The jobs that wait for a moment of the future: the end of a pause, or of another worker's lease."""
     queued = and_(jobs.c.status == "queued", jobs.c.not_before > now)
     running = and_(jobs.c.status == "running", jobs.c.lease_until >= now)
     columns = (jobs.c.id, jobs.c.status, jobs.c.not_before, jobs.c.lease_until)
-    statement = select(*columns).where(or_(queued, running), jobs.c.kind.in_(kinds))
+    statement = select(*columns).where(or_(queued, running), wanted.condition())
     return [
         Waiting(row.id, row.not_before, LONGEST_WAIT_SECONDS)
         if row.status == "queued"

@@ -30,9 +30,11 @@ from medsiglip.index.service.due_jobs import (
     LEASE_SECONDS,
     LONGEST_WAIT_SECONDS,
     WaitingTimes,
+    Wanted,
     claimable,
     waiting,
 )
+from medsiglip.index.service.waiting_uploads import WaitingUploads
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Beat = Literal["go-on", "cancel", "lost"]
@@ -91,8 +93,10 @@ class JobQueue:
 
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
+        self.waiting_uploads = WaitingUploads(database)
         self._clock = clock
-        self._waiting_times = WaitingTimes(clock)
+        # A process asks now for all jobs and now for small ones; what it has seen waiting is kept for each.
+        self._waiting_times = {small_only: WaitingTimes(clock) for small_only in (False, True)}
         self._leases_count_from = float("-inf")
 
     def submit(
@@ -157,23 +161,30 @@ class JobQueue:
         with self._database.read() as connection:
             return {(kind, status): count for kind, status, count in connection.execute(statement)}
 
-    def claim(self, worker: str, kinds: Sequence[str], *, lease_seconds: float = LEASE_SECONDS) -> Job | None:
+    def claim(
+        self,
+        worker: str,
+        kinds: Sequence[str],
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        small_only: bool = False,
+    ) -> Job | None:
         """Claim the next job that waits or whose lease has expired for this worker; None if there is none.
-        `worker` is unique to a process.
+        `worker` is unique to a process. With `small_only` ingests of many files are left to wait.
         """
         with self._noting_outages():
-            return self._claim(worker, kinds, lease_seconds)
+            return self._claim(worker, Wanted(kinds, small_only), lease_seconds)
 
-    def _claim(self, worker: str, kinds: Sequence[str], lease_seconds: float) -> Job | None:
+    def _claim(self, worker: str, wanted: Wanted, lease_seconds: float) -> Job | None:
         leases_count = self._clock() >= self._leases_count_from
         with self._database.read() as connection:  # idle workers poll, and should not block writers
             now = now_of(connection)
-            over = self._waiting_times.over(waiting(connection, now, kinds), now)
-            if connection.execute(claimable(now, kinds, over, leases_count)).first() is None:
+            over = self._waiting_times[wanted.small_only].over(waiting(connection, now, wanted), now)
+            if connection.execute(claimable(now, wanted, over, leases_count)).first() is None:
                 return None
         with self._database.write_service_tables() as connection:
             now = now_of(connection)
-            due = claimable(now, kinds, over, leases_count).with_for_update(skip_locked=True)
+            due = claimable(now, wanted, over, leases_count).with_for_update(skip_locked=True)
             while (row := connection.execute(due).one_or_none()) is not None:
                 job = _job(row)
                 if job.cancel_requested:

@@ -114,7 +114,35 @@ def _clear_replaced(transaction: WriteTransaction, bundles: Sequence[SeriesBundl
     found = [series_id for series_id, study, uid in rows if (study, uid) in replaced]
     if found:
         beside = known_places(transaction.connection, {one for bundle in bundles for one in bundle.beside})
-        deletion.clear_series(transaction, found, {place.instance_id for place in beside.values()})
+        kept = {place.instance_id for place in beside.values()} | _added_since(transaction, found, bundles)
+        deletion.clear_series(transaction, found, kept)
+
+
+def _added_since(
+    transaction: WriteTransaction, series_ids: Sequence[int], bundles: Sequence[SeriesBundle]
+) -> set[int]:
+    """The instances of these series that the bundles that replace them did not know of."""
+    known = {
+        (bundle.study.study_instance_uid, bundle.series.series_instance_uid): bundle.replaced
+        for bundle in bundles
+        if bundle.replace_series and bundle.replaced is not None
+    }
+    if not known:
+        return set()
+    columns = (instances.c.id, instances.c.sop_instance_uid, instances.c.pixel_hash)
+    uids = (studies.c.study_instance_uid, series.c.series_instance_uid)
+    statement = (
+        select(*columns, *uids)
+        .join(series, instances.c.series_id == series.c.id)
+        .join(studies, series.c.study_id == studies.c.id)
+        .where(one_of(instances.c.series_id, list(series_ids)))
+    )
+    rows = transaction.connection.execute(statement)
+    return {
+        instance_id
+        for instance_id, uid, pixel_hash, *where in rows
+        if (uid, pixel_hash) not in known.get((where[0], where[1]), {(uid, pixel_hash)})
+    }
 
 
 def _known_images(

@@ -63,6 +63,7 @@ def bundle_of(
         files=tuple(files),
         replace_series=unit.replace_series,
         beside=unit.beside,
+        replaced=unit.replaced,
     )
     return bundle, refused, rejections
 

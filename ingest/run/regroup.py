@@ -32,7 +32,8 @@ def plan_with_index(
             warnings.append(f"{unit.headers[0].series_instance_uid}: {_gone_files(key)}")
         elif held is not None and held.headers:
             whole = plan_series([*held.headers, *unit.headers], options, replace_series=True)
-            unit = replace(whole, beside=held.beside, new=frozenset(h.path for h in unit.headers))
+            new = frozenset(h.path for h in unit.headers)
+            unit = replace(whole, beside=held.beside, replaced=held.identities, new=new)
         units.append(_without_places(unit))
     return units, warnings
 
@@ -75,6 +76,7 @@ class _Held:
                 together = _together(scanned) == _together(first)
                 found[identity] = of_patient(scanned, first.patient_key) if together else None
         held = index.instances.of_series(first.study_instance_uid, first.series_instance_uid)
+        self.identities = frozenset(identity for identity, header in found.items() if header is not None)
         self.headers = [header for header in found.values() if header is not None]
         self.beside = frozenset(identity for identity, header in found.items() if header is None)
         self.is_incomplete = not held <= found.keys()

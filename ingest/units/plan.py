@@ -73,7 +73,8 @@ class Unit:
     """What is rendered and committed as a whole. `whole_series` says that percentiles are taken over all
     slices. A slide has `patches` instead of `slices`: which of them hold tissue is seen when it is rendered.
     With `replace_series` it takes the place of what the index holds of the series, but for the instances
-    `beside` it, by UID and pixel hash; `new` are then the paths that the index does not hold.
+    `beside` it, by UID and pixel hash: of those that are `replaced`, not of what was added since they were
+    looked up; `new` are then the paths that the index does not hold.
     """
 
     headers: tuple[Header, ...]
@@ -83,6 +84,7 @@ class Unit:
     orientation: str | None = None
     patches: PatchOptions | None = None
     beside: frozenset[tuple[str, str]] = frozenset()
+    replaced: frozenset[tuple[str, str]] | None = None
     new: frozenset[str] = frozenset()
 
     @property

@@ -10,7 +10,7 @@ import pytest
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.records import FileRecord, LabelRecord, ProbeRecord, Space
+from medsiglip.index.records import FileRecord, LabelRecord, ProbeRecord, SeriesBundle, Space
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import DIMENSION, SPACE, images_of_file, make_bundle, unit_vectors
 
@@ -186,6 +186,33 @@ def test_a_replaced_series_holds_only_the_new(index: CaseIndex, home: Path) -> N
     assert index.verify().problems == ()
     named = {path.stem for path in (home / "vectors" / SPACE.name).iterdir()}
     assert len(named) == index.info().shards
+
+
+def test_a_series_that_two_processes_replace_loses_no_instance(index: CaseIndex) -> None:
+    """Both read instances 0 and 1; one adds 2, and the other, which never saw it, adds 3."""
+    whole = make_bundle(1, 4, replace_series=True)
+    identities = [(one.sop_instance_uid, one.pixel_hash) for one in whole.instances]
+
+    def holding(*numbers: int) -> SeriesBundle:
+        return replace(
+            whole,
+            instances=tuple(whole.instances[i] for i in numbers),
+            images=tuple(whole.images[i] for i in numbers),
+            files=tuple(whole.files[i] for i in numbers),
+            replaced=frozenset(identities[:2]),
+        )
+
+    index.add([make_bundle(1, 2)], unit_vectors(2, 1))
+    index.add([holding(0, 1, 2)], unit_vectors(3, 2))
+    index.add([holding(0, 1, 3)], unit_vectors(3, 3))
+    assert [(one.sop_instance_uid, one.pixel_hash) for one in index.images_of("2.25.1")] == identities
+    assert np.allclose(
+        index.vectors([one.image_id for one in index.images_of("2.25.1")]),
+        np.stack([*unit_vectors(3, 3)[:2], unit_vectors(3, 2)[2], unit_vectors(3, 3)[2]]),
+        atol=1e-3,
+    )
+    assert index.verify().problems == ()
+    assert {"/data/1/0/2.dcm", "/data/1/0/3.dcm"} <= set(index.files.by_path())
 
 
 def test_instances_without_images_are_held(index: CaseIndex) -> None:

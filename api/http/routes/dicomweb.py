@@ -81,6 +81,7 @@ def _take(
             "paths": [str(received.folder)],
             "metadata": None,
             "received": str(received.folder),
+            "files": taken,
         }
         received.keep()
         job = submit(request, caller, "ingest", parameters, Submission())

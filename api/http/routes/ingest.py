@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from medsiglip.answers.jobs import Job
 from medsiglip.api.archive.files import allowed_path
+from medsiglip.api.archive.received import count_files
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import auditing
 from medsiglip.api.http.auth import Caller
@@ -57,6 +58,7 @@ def _start(
         paths = [str(sent.folder)] if metadata is None else [str(file) for file in sent.files]
         parameters = {"paths": paths, "received": str(sent.folder)}
         parameters["metadata"] = None if metadata is None else str(metadata)
+        parameters["files"] = count_files(sent.folder)
     auditing.record(request, "ingest", files=0 if sent is None else len(sent.files))
     if sent is not None and sent.files:
         sent.keep()
@@ -70,4 +72,4 @@ def _of_path(request: Request, question: IngestQuestion) -> dict[str, Any]:
     roots = request.app.state.server.settings.ingest_roots
     path: Path = allowed_path(str(question.path), roots)
     metadata = None if question.metadata is None else str(allowed_path(question.metadata, roots))
-    return {"paths": [str(path)], "metadata": metadata, "received": None}
+    return {"paths": [str(path)], "metadata": metadata, "received": None, "files": count_files(path)}
