@@ -20,7 +20,7 @@ from medsiglip.errors import ModelError
 if TYPE_CHECKING:
     from medsiglip.checkpoint import Checkpoint
     from medsiglip.tuning.data import Pairs
-    from medsiglip.tuning.tune import TuneOptions
+    from medsiglip.tuning.options import TuneOptions
 
 RUN = "tuning-run.json"
 STATE = "training-state.pt"
