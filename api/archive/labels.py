@@ -88,6 +88,20 @@ def set_labels(archive: OpenedArchive, records: Sequence[LabelRecord]) -> Import
     )
 
 
+def studies_to_label(archive: OpenedArchive, records: Sequence[LabelRecord]) -> list[str]:
+    """The studies whose labels `records` would change, for the audit trail; records that name nothing in the
+    archive are left out.
+    """
+    from medsiglip.ingest.privacy.deidentify import known_key
+
+    key = known_key(archive.index)
+    found = set(archive.index.labels.studies_of(records))
+    if key is not None and key.phi == "strict":
+        named = [record for record in records if record.key_kind != "path"]
+        found.update(archive.index.labels.studies_of([replace(one, key=key.uid(one.key)) for one in named]))
+    return sorted(found)
+
+
 def _set(archive: OpenedArchive, records: Sequence[LabelRecord]) -> list[LabelRecord]:
     """Store labels; those that name nothing in the archive.
 

@@ -42,6 +42,19 @@ class LabelStore:
         left = tuple(replace(record, key=self._paths.given(record.key)) for record in unmatched)
         return LabelOutcome(len(records) - len(left), left)
 
+    def studies_of(self, records: Sequence[LabelRecord]) -> list[str]:
+        """The UIDs of the studies that hold what `records` would label, sorted, without those of keys that are
+        not in the index. Raises `CatalogError` `bad-label` for a kind of key that there is not.
+        """
+        wanted = _keys_by_kind(self._paths.label(record) for record in records)
+        with self._database.read() as connection:
+            found = {
+                uid
+                for kind, keys in wanted.items()
+                for uid in connection.execute(_studies_with(kind, list(keys))).scalars()
+            }
+        return sorted(found)
+
     def summaries(self) -> list[LabelSummary]:
         """How many records each label has, by name and level."""
         positive = func.count().filter(labels.c.value > 0)
@@ -82,9 +95,7 @@ def matched(
 
 
 def _found_keys(connection: Connection, records: Iterable[LabelRecord]) -> dict[tuple[str, str], Key]:
-    wanted: dict[str, dict[str, None]] = defaultdict(dict)
-    for record in records:
-        wanted[record.key_kind][record.key] = None
+    wanted = _keys_by_kind(records)
     sources: dict[str, Callable[[list[str]], Select[str, str, str, str]]] = {
         "path": _path_keys,
         "sop_instance_uid": lambda uids: _uid_keys(instances.c.sop_instance_uid, "instance", uids),
@@ -94,12 +105,41 @@ def _found_keys(connection: Connection, records: Iterable[LabelRecord]) -> dict[
     found: dict[tuple[str, str], Key] = {}
     for kind, keys in wanted.items():
         if kind not in sources:
-            raise CatalogError(
-                "bad-label", f"Labels cannot be keyed by {kind!r}; use one of {', '.join(sources)}."
-            )
+            raise _bad_kind(kind, sources)
         for key, level, uid, pixel_hash in connection.execute(sources[kind](list(keys))):
             found[kind, key] = (level, uid, pixel_hash)
     return found
+
+
+def _keys_by_kind(records: Iterable[LabelRecord]) -> dict[str, dict[str, None]]:
+    wanted: dict[str, dict[str, None]] = defaultdict(dict)
+    for record in records:
+        wanted[record.key_kind][record.key] = None
+    return wanted
+
+
+def _bad_kind(kind: str, kinds: Iterable[str]) -> CatalogError:
+    return CatalogError("bad-label", f"Labels cannot be keyed by {kind!r}; use one of {', '.join(kinds)}.")
+
+
+def _studies_with(kind: str, keys: list[str]) -> Select[str]:
+    columns: dict[str, ColumnElement[str]] = {
+        "path": files.c.path,
+        "sop_instance_uid": instances.c.sop_instance_uid,
+        "series_instance_uid": series.c.series_instance_uid,
+        "study_instance_uid": studies.c.study_instance_uid,
+    }
+    if kind not in columns:
+        raise _bad_kind(kind, columns)
+    source = studies.join(series, series.c.study_id == studies.c.id)
+    if kind in ("path", "sop_instance_uid"):
+        source = source.join(instances, instances.c.series_id == series.c.id)
+    if kind == "path":
+        source = source.join(files, files.c.instance_id == instances.c.id)
+    chosen = select(studies.c.study_instance_uid).select_from(
+        source if kind != "study_instance_uid" else studies
+    )
+    return chosen.where(one_of(columns[kind], keys)).distinct()
 
 
 def _path_keys(paths: list[str]) -> Select[str, str, str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,8 @@ from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.service_schema import audit_events
 
 BEGINNING = "0" * 64
+# An event of more studies becomes several, so that a row stays small.
+MOST_STUDIES = 1000
 _CHUNK = 2000
 
 
@@ -63,7 +65,9 @@ class AuditLog:
         self._database = database
 
     def append(self, events: Sequence[AuditEvent]) -> None:
-        """Add events in order, in one transaction."""
+        """Add events in order, in one transaction; one of more than `MOST_STUDIES` studies in several parts,
+        whose `details` count them.
+        """
         if not events:
             return
         with self._database.write_service_tables() as connection:
@@ -72,10 +76,11 @@ class AuditLog:
             sequence, head = _head(connection)
             rows = []
             for event in events:
-                sequence += 1
-                row = _row(sequence, event, head)
-                head = row["hash"]
-                rows.append(row)
+                for part in _parts(event):
+                    sequence += 1
+                    row = _row(sequence, part, head)
+                    head = row["hash"]
+                    rows.append(row)
             connection.execute(insert(audit_events), rows)
 
     def head(self) -> tuple[int, str]:
@@ -118,10 +123,26 @@ def _head(connection: Connection) -> tuple[int, str]:
     return (0, BEGINNING) if last is None else (last.sequence, last.hash)
 
 
+def _parts(event: AuditEvent) -> Iterator[AuditEvent]:
+    count = -(-len(event.studies) // MOST_STUDIES)
+    if count < 2:
+        yield event
+        return
+    at = event.at or _now()
+    for part in range(count):
+        studies = event.studies[part * MOST_STUDIES : (part + 1) * MOST_STUDIES]
+        details = {**event.details, "part": part + 1, "parts": count}
+        yield replace(event, studies=studies, details=details, at=at)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
 def _row(sequence: int, event: AuditEvent, previous_hash: str) -> dict[str, Any]:
     row = {
         "sequence": sequence,
-        "at": event.at or datetime.now(UTC).isoformat(timespec="microseconds"),
+        "at": event.at or _now(),
         "actor": event.actor,
         "action": event.action,
         "studies": list(event.studies),

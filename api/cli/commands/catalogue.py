@@ -23,12 +23,15 @@ def import_labels(
     Example: medsiglip label import findings.csv
     """
     from medsiglip.api.archive.audit_trail import record_local
+    from medsiglip.api.archive.labels import read_labels, store_labels, studies_to_label
     from medsiglip.api.cli.presentation.archive import show_imported_labels
 
     run = invocation(context)
     with run.archive() as archive:
-        record_local(archive.index, "label")
-        run.answer(archive.import_labels(csv), show_imported_labels)
+        content = read_labels(csv)
+        studies = studies_to_label(archive, content.records)
+        record_local(archive.index, "label", studies, rows=content.rows)
+        run.answer(store_labels(archive, csv, content), show_imported_labels)
 
 
 def list_labels(context: typer.Context) -> None:

@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from medsiglip.answers.cases import ImportedLabels, LabelList
 from medsiglip.api.archive.archive import Archive
-from medsiglip.api.archive.labels import set_labels
+from medsiglip.api.archive.labels import read_labels, set_labels, store_labels, studies_to_label
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import auditing
 from medsiglip.api.http.request_body import RequestBody, read_request_body, request_body_schema
@@ -36,10 +36,13 @@ def _store(request: Request, archive: Archive, question: RequestBody[LabelsQuest
     rows = question.fields.rows
     if len(question.files) + bool(rows) != 1:
         raise ServiceError("one-of", "give either one CSV file or rows.")
-    auditing.record(request, "label", rows=len(rows))
     if rows:
-        return set_labels(archive, [_record(number, row) for number, row in enumerate(rows)])
-    return archive.import_labels(question.files[0])
+        records = [_record(number, row) for number, row in enumerate(rows)]
+        auditing.record(request, "label", studies_to_label(archive, records), rows=len(rows))
+        return set_labels(archive, records)
+    content = read_labels(question.files[0])
+    auditing.record(request, "label", studies_to_label(archive, content.records), rows=content.rows)
+    return store_labels(archive, question.files[0], content)
 
 
 def _record(number: int, row: LabelRow) -> LabelRecord:

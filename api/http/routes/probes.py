@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -12,6 +13,7 @@ from medsiglip.answers.figures import Probe, ProbeList
 from medsiglip.answers.jobs import Job
 from medsiglip.answers.questions import Prediction
 from medsiglip.api.archive.archive import Archive
+from medsiglip.api.archive.labels import read_labels, studies_to_label
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import auditing
 from medsiglip.api.http.auth import Caller
@@ -66,6 +68,8 @@ def _start(
     parameters = fields.model_dump()
     parameters["labels_csv"] = str(question.files[0]) if question.files else None
     parameters["received"] = str(sent.folder) if sent is not None and question.files else None
+    if question.files:
+        _record_labels(request, archive, question.files[0], fields.name)
     auditing.record(request, "train", probe=fields.name)
     if sent is not None and sent.files:
         sent.keep()
@@ -73,6 +77,16 @@ def _start(
     if sent is not None and job.parameters.get("received") != str(sent.folder):
         sent.is_kept = False  # the job that was started before with this key has its own files
     return accepted(job, caller, response)
+
+
+def _record_labels(request: Request, archive: Archive, csv: Path, probe: str) -> None:
+    """Record whose labels the job will store; a CSV that cannot be read changes none, and fails the job."""
+    try:
+        content = read_labels(csv)
+    except ServiceError:
+        return
+    studies = studies_to_label(archive, content.records)
+    auditing.record(request, "label", studies, rows=content.rows, probe=probe)
 
 
 @router.get("", operation_id="list_probes", response_model_exclude_unset=True)

@@ -56,7 +56,7 @@ def test_what_changes_or_exports_cases_is_in_the_trail(
     assert {event["actor"] for event in new} == {local_actor()}
     assert local_actor().startswith("local:")
     concerned = own_home.run("audit", "list", "--study", study["study_instance_uid"]).json["events"]
-    assert [event["action"] for event in concerned] == ["forget"]
+    assert [event["action"] for event in concerned] == ["label", "label", "forget"]
 
 
 def test_an_ingest_is_in_the_trail_and_a_dry_run_is_not(phantoms: Phantoms, tmp_path: Path) -> None:
@@ -158,3 +158,76 @@ def test_a_trail_of_nothing(tmp_path: Path) -> None:
     CaseIndex.open(tmp_path / "home").close()
     assert run("--home", tmp_path / "home", "--json", "audit", "verify").json["events"] == 0
     assert run("--home", tmp_path / "home", "--json", "audit", "list").json == {"events": []}
+
+
+def labelled(folder: Path, key: str, values: list[str]) -> Path:
+    csv_file = folder / f"{key}.csv"
+    csv_file.write_text("\n".join([f"{key},label:seen", *(f"{value},1" for value in values)]) + "\n")
+    return csv_file
+
+
+@pytest.mark.parametrize("phi", ["pseudonymous", "strict"])
+def test_labels_name_the_studies_that_they_change(phantoms: Phantoms, tmp_path: Path, phi: str) -> None:
+    """By any key, at the command line and over HTTP, in rows and in a CSV."""
+    import pydicom
+
+    home = Home(tmp_path / "home", {})
+    paths = sorted(phantoms.dicom.rglob("*.dcm"))
+    chosen = [next(path for path in paths if pydicom.dcmread(path).Modality == kind) for kind in ("CR", "XC")]
+    home.run("ingest", *chosen, "--phi", phi)
+    stored = {
+        one["modalities"][0]: one["study_instance_uid"] for one in home.run("study", "list").json["studies"]
+    }
+    headers = [pydicom.dcmread(path) for path in chosen]
+    keys = {
+        "path": [str(path) for path in chosen],
+        "sop_instance_uid": [str(header.SOPInstanceUID) for header in headers],
+        "series_instance_uid": [str(header.SeriesInstanceUID) for header in headers],
+        "study_instance_uid": [str(header.StudyInstanceUID) for header in headers],
+    }
+    modality = str(headers[0].Modality)
+    for key, (first, second) in keys.items():
+        for given, expected in (
+            ([first], {stored[modality]}),
+            ([first, second, "1.2.3"], set(stored.values())),
+        ):
+            assert home.run("label", "import", labelled(tmp_path, key, given)).code == 0
+            event = trail(home)[-1]
+            assert (event["action"], set(event["studies"])) == ("label", expected), key
+            assert event["details"] == {"rows": len(given)}
+    app = create_app(Settings(home=home.path))
+    with TestClient(app, base_url=LOOPBACK) as client:
+        uid = keys["series_instance_uid"][1]
+        row = {"series_instance_uid": uid, "label": "seen", "value": 1}
+        assert client.post("/v1/labels", json={"rows": [row]}).status_code == 200
+        csv_file = labelled(tmp_path, "study_instance_uid", keys["study_instance_uid"])
+        sent = {"file": (csv_file.name, csv_file.read_bytes(), "text/csv")}
+        assert client.post("/v1/labels", files=sent).status_code == 200
+        events = [one.event for one in app.state.server.archive.index.audit.events()][-2:]
+        assert [event.action for event in events] == ["label", "label"]
+        assert set(events[0].studies) == set(stored.values()) - {stored[modality]}
+        assert set(events[1].studies) == set(stored.values())
+        assert [event.details for event in events] == [{"rows": 1}, {"rows": 2}]
+
+
+def test_a_probe_from_a_csv_names_the_studies_that_it_labels(own_home: Home, phantoms: Phantoms) -> None:
+    own_home.run("probe", "train", "skin", "--labels", phantoms.labels)
+    of_labels, of_probe = trail(own_home)[-2:]
+    assert (of_labels["action"], of_probe["action"]) == ("label", "train")
+    assert set(of_labels["studies"]) == set(phantoms.by_study)
+    assert of_labels["details"] == {"rows": len(phantoms.by_study), "probe": "skin"}
+
+
+def test_a_list_of_all_studies_is_one_event_with_their_number(own_home: Home) -> None:
+    app = create_app(Settings(home=own_home.path))
+    with TestClient(app, base_url=LOOPBACK) as client:
+        studies = client.get("/v1/studies").json()["studies"]
+        some = client.get("/v1/studies", params={"where": "modality=CR"}).json()["studies"]
+        page = client.get("/v1/studies", params={"limit": 2, "offset": 1}).json()["studies"]
+        events = [one.event for one in app.state.server.archive.index.audit.events()][-3:]
+    assert [event.action for event in events] == ["list"] * 3
+    assert (events[0].studies, events[0].details) == ((), {"count": len(studies)})
+    for event, shown in zip(events[1:], (some, page), strict=True):
+        assert set(event.studies) == {one["study_instance_uid"] for one in shown}
+        assert event.details == {}
+    assert 0 < len(some) < len(studies)

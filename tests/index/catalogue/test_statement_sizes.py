@@ -105,6 +105,8 @@ ASKED: dict[str, Ask] = {
     "table by given labels": lambda index, n: index.table("image", given_labels=by_study(n), among=uids(1)),
     "set_labels by study": lambda index, n: index.labels.put(by_study(n)),
     "set_labels by path": lambda index, n: index.labels.put(by_path(n)),
+    "studies to label by study": lambda index, n: index.labels.studies_of(by_study(n)),
+    "studies to label by path": lambda index, n: index.labels.studies_of(by_path(n)),
     "search": lambda index, n: index.search(
         unit_vectors(2), k=max(n, 1), exclude_patients=["patient-1", None]
     ),

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, exc, insert, select, update
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.catalogue.service_schema import audit_events
-from medsiglip.index.service.audit_log import BEGINNING, AuditEvent
+from medsiglip.index.service.audit_log import BEGINNING, MOST_STUDIES, AuditEvent
 
 
 def write(index: CaseIndex, count: int) -> None:
@@ -121,3 +121,23 @@ def test_writers_at_once_make_one_chain(index: CaseIndex) -> None:
 def test_events_come_in_chunks(index: CaseIndex) -> None:
     write(index, 9)
     assert [one.sequence for one in index.audit.events(after=2, limit=3)] == [3, 4, 5]
+
+
+def test_an_event_of_many_studies_is_several_rows_of_one_request(index: CaseIndex) -> None:
+    """All studies are named, and no row holds more than a thousand."""
+    studies = tuple(f"1.2.{n}" for n in range(100_000))
+    index.audit.append([AuditEvent("key", "label", studies, {"rows": 5}, "r1"), AuditEvent("key", "view")])
+    events = [one.event for one in index.audit.events()]
+    parts = events[:-1]
+    assert len(parts) == 100
+    assert max(len(part.studies) for part in parts) <= MOST_STUDIES == 1000
+    assert [uid for part in parts for uid in part.studies] == list(studies)
+    assert [part.details for part in parts] == [
+        {"rows": 5, "part": n, "parts": 100} for n in range(1, len(parts) + 1)
+    ]
+    assert {(part.actor, part.action, part.request_id) for part in parts} == {("key", "label", "r1")}
+    assert len({part.at for part in parts}) == 1
+    assert (events[-1].studies, events[-1].details) == ((), {})
+    assert index.audit.verify().ok
+    index.audit.append([AuditEvent("key", "list", studies[:MOST_STUDIES])])
+    assert [one.event.details for one in index.audit.events(after=101)] == [{}]
