@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench checkpoint kill-test crash-test jobs-test routing-test statements-test contract load-test steady fuzz parity clean
+.PHONY: help install demo serve test lint bench checkpoint kill-test crash-test jobs-test routing-test statements-test coverage-test contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ routing-test: $(INSTALLED) ## 200 synthetic studies ingested and routed by worke
 
 statements-test: $(INSTALLED) ## every statement with 20,000 things, and an ingest into a home of 10,000 studies
 	$(BIN)/python -m pytest -m campaign tests/index/catalogue/test_statement_sizes.py tests/api/archive/test_large_home.py
+
+coverage-test: $(INSTALLED) ## how often intervals hold what they should, in every setting (an hour; begins where it was stopped)
+	$(BIN)/python -m pytest -m campaign -s tests/medsiglip/figures/test_coverage.py
 
 contract: $(INSTALLED) ## the whole HTTP description tried by schemathesis, with state (some minutes)
 	$(BIN)/python -m pytest -m campaign -s tests/api/http/test_contract.py

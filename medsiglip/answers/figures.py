@@ -11,16 +11,25 @@ Interval = tuple[Figure, Figure]
 
 
 class ProbeLabel(Answer):
-    """Out-of-fold figures of one label, folds split by patient; `auroc_ci` is the 95 % interval, `c` the
-    strength of regularisation that was chosen.
+    """Out-of-fold figures of one label over its `n` labelled cases, folds split by patient; `unknown` counts
+    the cases whose label is not known, which were left out. Names ending in `_ci` are 95 % intervals.
+    Sensitivity and specificity are those at a probability of 0.5. `caution` says what few patients cannot
+    show, and `c` is the strength of regularisation that was chosen.
     """
 
     label: str
     n: int
     positive: int
+    unknown: int | None = None
     auroc: Figure
     auroc_ci: Interval | None
     auprc: Figure
+    auprc_ci: Interval | None = None
+    sensitivity: Figure = None
+    sensitivity_ci: Interval | None = None
+    specificity: Figure = None
+    specificity_ci: Interval | None = None
+    caution: str | None = None
     c: float | None = None
 
 
@@ -41,6 +50,7 @@ class Probe(Answer):
                         "label": "effusion",
                         "n": 120,
                         "positive": 40,
+                        "unknown": 12,
                         "auroc": 0.91,
                         "auroc_ci": [0.86, 0.95],
                         "auprc": 0.84,
@@ -86,14 +96,25 @@ class ProbeList(Answer):
 
 
 class LabelFigures(Answer):
-    """AUROC of one label over its `n` labelled cases; `reason` says why there is none."""
+    """AUROC and average precision of one label over its `n` labelled cases; `unknown` counts those whose
+    label is not known. Sensitivity and specificity are those at a probability of 0.5. `reason` says why there
+    is no figure, `caution` what few patients cannot show.
+    """
 
     label: str
     n: int
     positive: int
+    unknown: int | None = None
     auroc: Figure
     auroc_ci: Interval
+    auprc: Figure = None
+    auprc_ci: Interval | None = None
+    sensitivity: Figure = None
+    sensitivity_ci: Interval | None = None
+    specificity: Figure = None
+    specificity_ci: Interval | None = None
     reason: str | None
+    caution: str | None = None
 
 
 class ZeroShotEvaluation(Answer):
@@ -119,10 +140,13 @@ class ProbeEvaluation(Answer):
     patients_left_out: int
     labels: tuple[LabelFigures, ...]
     macro_auroc: Figure
+    warnings: tuple[str, ...] = ()
 
 
 class LabelRetrieval(Answer):
-    """Retrieval figures over the queries that carry one label."""
+    """Retrieval figures over the queries that carry one label, among the cases of which it is known whether
+    they do; `unknown` counts the others.
+    """
 
     label: str
     queries: int
@@ -132,14 +156,15 @@ class LabelRetrieval(Answer):
     map: Figure
     chance: Figure
     ci: dict[str, Interval]
+    unknown: int | None = None
     reason: str | None
 
 
 class RetrievalEvaluation(Answer):
     """Means over queries, and their 95 % intervals in `ci`; `precision_at` and `recall_at` go by rank.
 
-    `excluded` counts the queries to which nothing is relevant, `chance` is the precision of a random
-    ranking, and `reason` says why there is no figure.
+    `excluded` counts the queries to which nothing is relevant, `unknown` the cases of which none of the
+    labels is known. `chance` is the precision of a random ranking, and `reason` says why there is no figure.
     """
 
     level: Level
@@ -151,5 +176,7 @@ class RetrievalEvaluation(Answer):
     map: Figure
     chance: Figure
     ci: dict[str, Interval]
+    unknown: int | None = None
     reason: str | None
     labels: tuple[LabelRetrieval, ...]
+    warnings: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
 """Figures of merit for scores and rankings, and their uncertainty.
 
-Labels are 0, 1 or NaN (unknown, left out). Intervals are percentile bootstrap intervals that resample whole
-groups (patients) with replacement: images of one patient are not independent, and resampling rows would make
-intervals too narrow. A figure that is not defined is NaN, and `undefined_reason` says why.
+Labels are 0, 1 or NaN (unknown, left out). Intervals (`intervals.py`) have whole groups (patients) as their
+units, because images of one patient are not independent. A figure that is not defined is NaN, and
+`undefined_reason` says why.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,17 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from medsiglip.errors import ModelError
+from medsiglip.figures.intervals import ScoreIntervals, rate_interval, score_intervals
 from medsiglip.numerics import Floats, Integers
 
 Weighted = Callable[[Floats], Floats]
 
-_CHUNK = 2**22
+FEW_GROUPS = 10
+"""Fewer groups with a label, or without it, are few."""
+
 _ONE_CLASS = "needs both positive and negative rows"
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its group bootstrap interval.
+    """A figure with its 95 % interval.
 
     `n`, `positive` and `groups` count the rows with a known label, the positive ones, and the groups they
     belong to. `reason` says why `value` or `interval` is NaN, and is None when both are numbers.
@@ -71,36 +74,103 @@ def undefined_reason(labels: npt.ArrayLike) -> str | None:
     return None
 
 
-def estimate_auroc(
+@dataclass(frozen=True, slots=True)
+class ScoreEstimates:
+    """AUROC and average precision of one label. `caution` says what few groups cannot show."""
+
+    auroc: Estimate
+    auprc: Estimate
+    caution: str | None = None
+
+
+def estimate_scores(
     labels: npt.ArrayLike,
     scores: npt.ArrayLike,
     groups: Sequence[object] | npt.NDArray[Any],
     *,
-    resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
-) -> Estimate:
-    """AUROC with its interval. Resamples that happen to hold one class only are left out of the interval."""
+) -> ScoreEstimates:
+    """AUROC and average precision, with intervals, of scores [n] for labels [n] with a group for each row.
+
+    Raises ModelError "shape-mismatch", "label-not-binary" or "score-not-a-number".
+    """
     positive, ranked = _known(labels, scores)
     known = ~np.isnan(np.asarray(labels, dtype=np.float64))
     codes = group_codes([group for group, keep in zip(groups, known, strict=True) if keep])
     count = int(codes.max()) + 1 if codes.size else 0
     reason = undefined_reason(positive)
-    nothing = (float("nan"), float("nan"))
-    if reason is not None:
-        return Estimate(float("nan"), nothing, positive.size, int(positive.sum()), count, reason)
-    statistic = _weighted_auroc(positive, ranked)
-    value = float(statistic(np.ones((1, positive.size)))[0])
-    if count < 2:
+    values = (auroc(positive, ranked), auprc(positive, ranked))
+    found = ScoreIntervals((np.nan, np.nan), (np.nan, np.nan), np.nan)
+    if reason is None and count < 2:
         reason = "an interval needs at least two groups"
-        return Estimate(value, nothing, positive.size, int(positive.sum()), count, reason)
-    resampled = group_resamples(count, resamples, seed)
-    step = max(1, _CHUNK // positive.size)
-    values = [
-        statistic(resampled[at : at + step, codes].astype(np.float64)) for at in range(0, resamples, step)
-    ]
-    interval = percentile_interval(np.concatenate(values), confidence)
-    return Estimate(value, interval, positive.size, int(positive.sum()), count)
+    elif reason is None:
+        found = score_intervals(positive, ranked, codes, values, confidence, seed)
+    areas, average = (
+        Estimate(value, interval, positive.size, int(positive.sum()), count, reason)
+        for value, interval in zip(values, (found.auroc, found.auprc), strict=True)
+    )
+    return ScoreEstimates(areas, average, _caution(positive, codes, reason, found.auroc_of_perfect))
+
+
+def estimate_auroc(
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    groups: Sequence[object] | npt.NDArray[Any],
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """AUROC with its interval; see `estimate_scores`."""
+    return estimate_scores(labels, scores, groups, confidence=confidence, seed=seed).auroc
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdEstimates:
+    """Sensitivity and specificity at a limit, NaN without a row of the class, and their 95 % intervals."""
+
+    sensitivity: float
+    sensitivity_interval: tuple[float, float]
+    specificity: float
+    specificity_interval: tuple[float, float]
+
+
+def estimate_threshold(
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    groups: Sequence[object] | npt.NDArray[Any],
+    *,
+    limit: float = 0.5,
+    confidence: float = 0.95,
+) -> ThresholdEstimates:
+    """Share of positive rows with a score of at least `limit`, and of negative ones with less.
+
+    Raises ModelError as `estimate_scores` does.
+    """
+    positive, ranked = _known(labels, scores)
+    known = ~np.isnan(np.asarray(labels, dtype=np.float64))
+    codes = group_codes([group for group, keep in zip(groups, known, strict=True) if keep])
+    right = (ranked >= limit) == positive
+    shares = []
+    for rows in (positive, ~positive):
+        share = float(right[rows].mean()) if rows.any() else float("nan")
+        interval = rate_interval(right[rows], codes[rows], confidence) if rows.any() else (np.nan, np.nan)
+        shares.append((share, interval))
+    return ThresholdEstimates(*shares[0], *shares[1])
+
+
+def _caution(
+    positive: npt.NDArray[np.bool_], codes: Integers, reason: str | None, lowest: float
+) -> str | None:
+    if reason is not None:
+        return None
+    few = min((np.unique(codes[positive]).size, "with"), (np.unique(codes[~positive]).size, "without"))
+    if few[0] >= FEW_GROUPS:
+        return None
+    return (
+        f"{few[0]} patients {few[1]} the label are few: had all been ranked right, an AUROC of {lowest:.2f} "
+        "would still not be ruled out."
+    )
 
 
 def macro(values: Sequence[float]) -> float:
@@ -124,22 +194,6 @@ def group_codes(groups: Sequence[object] | npt.NDArray[Any]) -> Integers:
         else:
             codes[row] = number[name]
     return codes
-
-
-def group_resamples(groups: int, resamples: int, seed: int) -> npt.NDArray[np.int32]:
-    """How often each bootstrap resample draws each group: [resamples, groups], rows adding up to groups."""
-    resampled = np.random.default_rng(seed).integers(0, groups, (resamples, groups))
-    flat = (resampled + np.arange(resamples)[:, None] * groups).ravel()
-    return np.bincount(flat, minlength=resamples * groups).astype(np.int32).reshape(resamples, groups)
-
-
-def percentile_interval(values: Floats, confidence: float) -> tuple[float, float]:
-    """Percentile interval of bootstrap values, NaN ones left out; (NaN, NaN) when none is left."""
-    defined = values[~np.isnan(values)]
-    if defined.size == 0:
-        return float("nan"), float("nan")
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,16 @@
 
 Every item is a query against all others. Items of the query's own group (patient) are left out, because a
 hospital that looks for similar cases does not mean the same patient, and neighbours from one patient flatter
-any encoder. Two items are relevant to each other when they share at least one label. Queries to which nothing
-is relevant have no recall and no average precision; they are left out and counted.
+any encoder. Two items are relevant to each other when they share at least one label. A neighbour that shares
+none, and of which one of the query's labels is not known, is left out of the ranking (condensed lists: Sakai,
+SIGIR 2007). Queries to which nothing is relevant have no recall and no average precision; they are left out
+and counted.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,21 +21,19 @@ from medsiglip.figures.metrics import (
     Ranking,
     average_precision,
     group_codes,
-    group_resamples,
-    percentile_interval,
     precision_at,
     rank,
     recall_at,
 )
+from medsiglip.figures.neighbour_influence import QueryFigures, figure_intervals, removal_effects, strata
 from medsiglip.numerics import Floats, Integers
 
-_RESAMPLES = 1000
 _CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalFigures:
-    """Means over queries, and their 95 % group bootstrap intervals in `ci`.
+    """Means over queries, and their 95 % intervals in `ci` (see `neighbour_influence.py`).
 
     `ci` has the keys "precision_at_1", "recall_at_10", "map" and so on.
 
@@ -78,9 +79,10 @@ class RetrievalReport:
 
 @dataclass(slots=True)
 class _PerQuery:
-    """Values of each query with something relevant, block by block."""
+    """Values of each query with something relevant, block by block, and the effects of each of the items."""
 
     ks: Sequence[int]
+    effects: Floats
     rows: list[Integers] = field(default_factory=list)
     values: list[Floats] = field(default_factory=list)
     excluded: int = 0
@@ -93,16 +95,28 @@ class _PerQuery:
         self.excluded += int((~found).sum())
         columns = [precision_at(ranking, relevant, k) for k in self.ks]
         columns += [recall_at(ranking, relevant, k) for k in self.ks]
-        columns += [average_precision(ranking, relevant), total / np.maximum(candidates, 1)]
+        columns.append(average_precision(ranking, relevant))
+        # The most that a query can reach, whose relevant candidates are fewer than k, or more.
+        columns += [np.minimum(total, k) / k for k in self.ks]
+        columns += [np.minimum(total, k) / np.maximum(total, 1) for k in self.ks]
+        columns += [np.ones(len(total)), total / np.maximum(candidates, 1)]
         self.rows.append(rows[found])
         self.values.append(np.stack(columns, axis=1)[found])
+        self.effects += removal_effects(ranking, relevant, self.ks)
 
-    def figures(self, codes: Integers, seed: int) -> RetrievalFigures:
-        rows = np.concatenate(self.rows)
-        values = np.concatenate(self.values)
+    def figures(self, codes: Integers, kinds: Integers) -> RetrievalFigures:
+        width = 4 * len(self.ks) + 3
+        rows = np.concatenate([np.empty(0, dtype=np.intp), *self.rows])
+        values = np.concatenate([np.empty((0, width)), *self.values])
         means = np.array([column.mean() if len(rows) else np.nan for column in values.T.copy()])
         names = [f"precision_at_{k}" for k in self.ks] + [f"recall_at_{k}" for k in self.ks] + ["map"]
-        intervals = _intervals(values[:, : len(names)], codes[rows], seed)
+        intervals = figure_intervals(
+            QueryFigures(values[:, : len(names)], values[:, len(names) : -1], codes[rows]),
+            self.effects,
+            codes,
+            kinds,
+            _CONFIDENCE,
+        )
         figures = dict(zip(names, means.tolist(), strict=False))
         return RetrievalFigures(
             queries=len(rows),
@@ -120,11 +134,14 @@ def evaluate_retrieval(
     groups: Sequence[object],
     labels: Sequence[Collection[str]],
     *,
+    unknown: Mapping[str, npt.ArrayLike] = MappingProxyType({}),
     ks: Sequence[int] = (1, 5, 10),
-    seed: int = 0,
     block: int = 2**22,
 ) -> RetrievalReport:
     """Evaluate retrieval among unit-length vectors [n, d] with a group and a set of labels for each.
+
+    `unknown` says by label of which items [n] (bool) it is not known whether they carry it; of all others
+    without the label it is known that they do not.
 
     Holds about `block` scores at a time, so memory grows with n, not with n squared. Ties count by their
     expectation, so the order of rows does not matter. Raises ModelError "shape-mismatch", or "no-labels" when
@@ -143,52 +160,59 @@ def evaluate_retrieval(
     carries = np.zeros((len(items), len(names)), dtype=np.float32)
     for row, entry in enumerate(labels):
         carries[row, [column[label] for label in entry]] = 1.0
+    known = np.ones((len(items), len(names)), dtype=np.float32)
+    for name in column.keys() & unknown.keys():
+        known[np.asarray(unknown[name], dtype=bool), column[name]] = 0.0
+    known = np.maximum(known, carries)
     codes = group_codes(groups)
-    overall, by_label = _PerQuery(ks), [_PerQuery(ks) for _ in names]
+    shape = (len(items), 2 * len(ks) + 1)
+    overall, *by_label = (_PerQuery(ks, np.zeros(shape)) for _ in range(1 + len(names)))
     step = max(1, block // len(items))
     for start in range(0, len(items), step):
         rows = np.arange(start, min(start + step, len(items)))
-        _score_block(items, codes, carries, rows, overall, by_label)
+        _score_block(_Items(items, codes, carries, known), rows, overall, by_label)
+    kinds = strata(carries, codes)
     return RetrievalReport(
-        overall.figures(codes, seed),
-        {name: queries.figures(codes, seed) for name, queries in zip(names, by_label, strict=True)},
+        overall.figures(codes, kinds),
+        {name: queries.figures(codes, kinds) for name, queries in zip(names, by_label, strict=True)},
     )
 
 
-def _score_block(
-    items: npt.NDArray[np.float32],
-    codes: Integers,
-    carries: npt.NDArray[np.float32],
-    rows: Integers,
-    overall: _PerQuery,
-    by_label: Sequence[_PerQuery],
-) -> None:
+class _Items(NamedTuple):
+    """`vectors` [n, d], `codes` [n] of groups, and for each label [n, L] 1 where it is carried, or known."""
+
+    vectors: npt.NDArray[np.float32]
+    codes: Integers
+    carries: npt.NDArray[np.float32]
+    known: npt.NDArray[np.float32]
+
+
+def _score_block(items: _Items, rows: Integers, overall: _PerQuery, by_label: Sequence[_PerQuery]) -> None:
+    codes, carries, known = items.codes, items.carries, items.known
     own = codes[rows, None] == codes[None, :]
-    scores = items[rows] @ items.T
-    scores[own] = -np.inf
+    scores = items.vectors[rows] @ items.vectors.T
+    relevant = (carries[rows] @ carries.T > 0) & ~own
+    # Known to share none: each label of the query is known of the neighbour.
+    judged = ~own & (carries[rows] @ known.T == carries[rows].sum(axis=1, keepdims=True)) | relevant
+    scores[~judged] = -np.inf
     ranking = rank(scores)
-    candidates = (~own).sum(axis=1)
-    overall.add(rows, ranking, (carries[rows] @ carries.T > 0) & ~own, candidates)
+    overall.add(rows, ranking, relevant, judged.sum(axis=1))
     for position, queries in enumerate(by_label):
         carriers = np.flatnonzero(carries[rows, position])
+        if not carriers.size:
+            continue
         relevant = (carries[:, position] > 0) & ~own[carriers]
-        queries.add(rows[carriers], _take(ranking, carriers), relevant, candidates[carriers])
+        asked = (known[:, position] > 0) & ~own[carriers]
+        if np.array_equal(asked, judged[carriers]):
+            theirs = _take(ranking, carriers)
+        else:
+            scores = items.vectors[rows[carriers]] @ items.vectors.T
+            scores[~asked] = -np.inf
+            theirs = rank(scores)
+        queries.add(rows[carriers], theirs, relevant, asked.sum(axis=1))
 
 
 def _take(ranking: Ranking, queries: Integers) -> Ranking:
     first = None if ranking.first is None else ranking.first[queries]
     last = None if ranking.last is None else ranking.last[queries]
     return Ranking(ranking.order[queries], first, last)
-
-
-def _intervals(values: Floats, codes: Integers, seed: int) -> list[tuple[float, float]]:
-    """Bootstrap intervals of the column means of values [q, m], resampling groups of queries."""
-    known, codes = np.unique(codes, return_inverse=True)
-    if len(known) < 2:
-        return [(float("nan"), float("nan"))] * values.shape[1]
-    sums = np.zeros((len(known), values.shape[1]))
-    np.add.at(sums, codes, values)
-    counts = np.bincount(codes, minlength=len(known))
-    resampled = group_resamples(len(known), _RESAMPLES, seed).astype(np.float64)
-    means = (resampled @ sums) / (resampled @ counts)[:, None]
-    return [percentile_interval(column, _CONFIDENCE) for column in means.T]

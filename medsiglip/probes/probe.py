@@ -20,7 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from medsiglip.errors import ModelError
-from medsiglip.figures.metrics import auprc, estimate_auroc, group_codes, macro
+from medsiglip.figures.metrics import (
+    ScoreEstimates,
+    ThresholdEstimates,
+    estimate_scores,
+    estimate_threshold,
+    group_codes,
+    macro,
+)
 from medsiglip.numerics import Floats, Integers, sigmoid, unit_vectors
 from medsiglip.probes.logistic import Basis, base_logit, fit_path
 from medsiglip.probes.patient_folds import group_folds
@@ -31,14 +38,19 @@ STRENGTHS: tuple[float, ...] = tuple(10.0**power for power in range(-4, 5))
 MINIMUM_GROUPS = 3
 """Groups with a positive row, and groups with a negative row, that a label needs."""
 
-_FORMAT = 1
+_FORMAT = 2
+"""Format 1 had fewer figures in its report."""
 _SELECTION_TOLERANCE = 1e-6
 _FINAL_TOLERANCE = 1e-11
 
 
 @dataclass(frozen=True, slots=True)
 class LabelReport:
-    """Out-of-fold figures of one label over its `n` labelled rows, and the C of the probe that is kept."""
+    """Out-of-fold figures of one label over its `n` labelled rows, and the C of the probe that is kept.
+
+    Sensitivity and specificity are those of a probability of 0.5 as the limit. `caution` says what few
+    patients cannot show. What a probe of an earlier version lacks is None.
+    """
 
     label: str
     n: int
@@ -47,6 +59,12 @@ class LabelReport:
     auroc_ci: tuple[float, float]
     auprc: float
     c: float
+    auprc_ci: tuple[float, float] | None = None
+    sensitivity: float | None = None
+    sensitivity_ci: tuple[float, float] | None = None
+    specificity: float | None = None
+    specificity_ci: tuple[float, float] | None = None
+    caution: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +88,13 @@ class ProbeReport:
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "ProbeReport":
         """The report that `to_json` wrote."""
-        labels = tuple(
-            LabelReport(**{**entry, "auroc_ci": tuple(entry["auroc_ci"])}) for entry in content["labels"]
-        )
+        labels = tuple(LabelReport(**_with_tuples(entry)) for entry in content["labels"])
         warnings = tuple(content["warnings"])
         return ProbeReport(content["groups"], content["folds"], labels, content["macro_auroc"], warnings)
+
+
+def _with_tuples(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +128,9 @@ class Probe:
 
     @staticmethod
     def load(path: Path) -> "Probe":
-        """Read a probe that `save` wrote. Raises ModelError "probe-unknown" or "probe-unreadable"."""
+        """Read a probe that `save` wrote. Raises ModelError "probe-unknown", "probe-newer" or
+        "probe-unreadable".
+        """
         (coef, intercept, c), metadata = _read_archive(path, ("coef", "intercept", "c"))
         try:
             labels = tuple(metadata["labels"])
@@ -133,11 +155,10 @@ def train(
 ) -> tuple[Probe, ProbeReport]:
     """Train a probe for each label [n] of 0, 1 or NaN on vectors [n, d] with one group for each row.
 
-    The out-of-fold AUROC pools the rows of all folds, with a 95 % group bootstrap interval, which does not
-    include how much the probe itself would vary with another training set. Each fold's logits are taken
-    relative to the base rate it was trained with: a fold with more positives leaves fewer to train on, and
-    pooling raw logits would count that against a probe that knows nothing (Forman and Scholz, SIGKDD
-    Explorations 2010).
+    The out-of-fold AUROC pools the rows of all folds. Intervals do not include how much the probe itself
+    would vary with another training set. Each fold's logits are taken relative to the base rate it was
+    trained with: a fold with more positives leaves fewer to train on, and pooling raw logits would count that
+    against a probe that knows nothing (Forman and Scholz, SIGKDD Explorations 2010).
 
     A label with too few groups of either class is left out with a warning. Raises ModelError:
     "too-few-groups" when no label is left, "label-not-binary", "shape-mismatch", "vector-not-finite",
@@ -151,44 +172,58 @@ def train(
     rows, matrix, names = rows[labelled], matrix[labelled][:, kept], [names[column] for column in kept]
     count = len(np.unique(codes))
     folds = min(folds, count)
-    scores = _out_of_fold(rows, matrix, codes, folds, inner_folds, seed)
+    scores, probabilities = _out_of_fold(rows, matrix, codes, folds, inner_folds, seed)
     chosen = _choose(rows, matrix, codes, inner_folds, seed)
     coef, intercept = _fit(rows, matrix, chosen)
     entries = []
     for column, name in enumerate(names):
         known = ~np.isnan(matrix[:, column])
-        truth, score = matrix[known, column], scores[known, column]
-        estimate = estimate_auroc(truth, score, codes[known], seed=seed)
-        strength = float(chosen[column])
-        entries.append(
-            LabelReport(
-                name,
-                estimate.n,
-                estimate.positive,
-                estimate.value,
-                estimate.interval,
-                auprc(truth, score),
-                strength,
-            )
-        )
+        truth, groups_known = matrix[known, column], codes[known]
+        estimates = estimate_scores(truth, scores[known, column], groups_known, seed=seed)
+        decided = estimate_threshold(truth, probabilities[known, column], groups_known)
+        entries.append(_label_report(name, estimates, decided, float(chosen[column])))
     average = macro([entry.auroc for entry in entries])
     report = ProbeReport(count, folds, tuple(entries), average, tuple(warnings))
     return Probe(space, tuple(names), coef, intercept, chosen, report), report
 
 
+def _label_report(
+    name: str, estimates: ScoreEstimates, decided: ThresholdEstimates, strength: float
+) -> LabelReport:
+    auroc = estimates.auroc
+    return LabelReport(
+        label=name,
+        n=auroc.n,
+        positive=auroc.positive,
+        auroc=auroc.value,
+        auroc_ci=auroc.interval,
+        auprc=estimates.auprc.value,
+        auprc_ci=estimates.auprc.interval,
+        sensitivity=decided.sensitivity,
+        sensitivity_ci=decided.sensitivity_interval,
+        specificity=decided.specificity,
+        specificity_ci=decided.specificity_interval,
+        c=strength,
+        caution=estimates.caution,
+    )
+
+
 def _out_of_fold(
     rows: Floats, matrix: Floats, codes: Integers, folds: int, inner_folds: int, seed: int
-) -> Floats:
-    """Logits [n, L] from the probe that has not seen the row's group, relative to that probe's base rate."""
-    scores = np.full(matrix.shape, np.nan)
+) -> tuple[Floats, Floats]:
+    """Logits [n, L] from the probe that has not seen the row's group, relative to that probe's base rate, and
+    its probabilities [n, L].
+    """
+    scores, probabilities = np.full(matrix.shape, np.nan), np.full(matrix.shape, np.nan)
     fold = group_folds(matrix, codes, folds, seed)
     for number in range(folds):
         train_rows, test_rows = fold != number, fold == number
         part, truth = rows[train_rows], matrix[train_rows]
         chosen = _choose(part, truth, codes[train_rows], inner_folds, seed + 1 + number)
         coef, intercept = _fit(part, truth, chosen)
-        scores[test_rows] = rows[test_rows] @ coef.T + intercept - base_logit(truth)
-    return scores
+        logits = rows[test_rows] @ coef.T + intercept
+        scores[test_rows], probabilities[test_rows] = logits - base_logit(truth), sigmoid(logits)
+    return scores, probabilities
 
 
 def _choose(rows: Floats, matrix: Floats, codes: Integers, folds: int, seed: int) -> Floats:
@@ -290,19 +325,30 @@ def _write_archive(path: Path, arrays: Mapping[str, Floats], metadata: Mapping[s
 def _read_archive(path: Path, names: Sequence[str]) -> tuple[list[Floats], dict[str, Any]]:
     """The named arrays and the metadata.
 
-    Raises ModelError "probe-unknown" for a missing file, "probe-unreadable" for one of another kind.
+    Raises ModelError "probe-unknown" for a missing file, "probe-newer" for one of a later version, and
+    "probe-unreadable" for one of another kind.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             metadata = json.loads(archive["metadata"].tobytes().decode("utf-8"))
+            _require_known(path, metadata["format"])
             arrays = [archive[name].astype(np.float64) for name in names]
     except FileNotFoundError as error:
         raise ModelError("probe-unknown", f"{path}: there is no such probe; train it first.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise _unreadable(path) from error
-    if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
-        raise _unreadable(path)
     return arrays, metadata
+
+
+def _require_known(path: Path, version: object) -> None:
+    if not isinstance(version, int) or version < 1:
+        raise _unreadable(path)
+    if version > _FORMAT:
+        raise ModelError(
+            "probe-newer",
+            f"{path}: a newer version of this program wrote the probe (format {version}, this version reads "
+            f"up to {_FORMAT}); update the program, or train the probe again with this one.",
+        )
 
 
 def _unreadable(path: Path) -> ModelError:

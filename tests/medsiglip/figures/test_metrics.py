@@ -16,7 +16,6 @@ from medsiglip.figures.metrics import (
     average_precision,
     estimate_auroc,
     group_codes,
-    group_resamples,
     macro,
     precision_at,
     rank,
@@ -105,27 +104,49 @@ def test_bad_input_is_named(labels: Any, scores: Any, code: Any) -> None:
     assert caught.value.code == code
 
 
-def test_interval_equals_a_bootstrap_done_row_by_row() -> None:
+def test_shares_of_independent_rows_have_the_mid_p_interval() -> None:
+    """At a limit, so many hits or more (or fewer) have a chance of 2.5 %, half of exactly so many counted."""
+    from scipy.stats import binom
+
+    from medsiglip.figures.intervals import rate_interval
+
+    for hits, rows in ((31, 40), (2, 3), (1, 12)):
+        low, high = rate_interval(np.arange(rows) < hits, np.arange(rows), 0.95)
+        for limit, tail in ((low, binom.sf(hits, rows, low)), (high, binom.cdf(hits - 1, rows, high))):
+            assert tail + binom.pmf(hits, rows, limit) / 2 == pytest.approx(0.025, abs=4e-3), (hits, rows)
+    low, high = rate_interval(np.ones(10, dtype=bool), np.arange(10), 0.95)
+    assert high == 1.0
+    assert low**10 / 2 == pytest.approx(0.025, abs=1e-6)
+
+
+def test_large_samples_have_the_variance_of_delong() -> None:
+    """Beyond 5,000 rows, one for each patient: DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988."""
     rng = np.random.default_rng(2)
-    groups = rng.integers(0, 12, 60)
-    labels, scores = rng.integers(0, 2, 60).astype(float), rng.integers(0, 9, 60).astype(float)
-    values = []
-    codes = group_codes(groups)
-    for drawn in group_resamples(12, 300, seed=5):
-        rows = np.concatenate([np.repeat(np.flatnonzero(codes == g), times) for g, times in enumerate(drawn)])
-        values.append(roc_auc_score(labels[rows], scores[rows]))
-    result = estimate_auroc(labels, scores, groups, resamples=300, seed=5)
-    assert result.value == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
-    assert result.interval == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=1e-12)
+    labels = np.r_[np.ones(1500), np.zeros(4500)]
+    scores = rng.normal(size=6000) + labels
+    positive, negative = np.sort(scores[:1500]), np.sort(scores[1500:])
+    area = roc_auc_score(labels, scores)
+    of_positive = np.searchsorted(negative, scores[:1500]) / 4500
+    of_negative = 1 - np.searchsorted(positive, scores[1500:]) / 1500
+    error = math.sqrt(of_positive.var(ddof=1) / 1500 + of_negative.var(ddof=1) / 4500)
+    low, high = estimate_auroc(labels, scores, np.arange(6000)).interval
+    assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.01)
+    assert (high + low) / 2 == pytest.approx(area, abs=1e-3)
 
 
-def test_resamples_are_uniform_draws_of_whole_groups() -> None:
-    drawn = group_resamples(40, 4000, seed=0)
-    assert (drawn.sum(axis=1) == 40).all()
-    # A binomial count of 40 draws at 1/40 has mean 1 and variance 39/40.
-    assert drawn.mean(axis=0) == pytest.approx(np.ones(40), abs=0.1)
-    assert drawn.var(axis=0).mean() == pytest.approx(39 / 40, rel=0.03)
-    assert not np.array_equal(drawn, group_resamples(40, 4000, seed=1))
+def test_the_influence_of_rows_on_average_precision_is_what_leaving_them_out_changes() -> None:
+    from medsiglip.figures.intervals import row_influence
+
+    rng = np.random.default_rng(7)
+    labels = rng.integers(0, 2, 300).astype(bool)
+    scores = rng.normal(size=300) + labels
+    whole = (roc_auc_score(labels, scores), average_precision_score(labels, scores))
+    found = row_influence(labels, scores)
+    for column, figure in enumerate((roc_auc_score, average_precision_score)):
+        for row in range(0, 300, 7):
+            rest = np.arange(300) != row
+            change = whole[column] - figure(labels[rest], scores[rest])
+            assert found[column][row] == pytest.approx(change, abs=3e-4)
 
 
 def test_interval_is_wider_when_rows_of_a_patient_repeat() -> None:
@@ -137,21 +158,8 @@ def test_interval_is_wider_when_rows_of_a_patient_repeat() -> None:
     by_patient = estimate_auroc(repeated, times, patients).interval
     by_row = estimate_auroc(repeated, times, np.arange(800)).interval
     alone = estimate_auroc(labels, scores, np.arange(100)).interval
-    assert by_patient == pytest.approx(alone, abs=1e-12)
+    assert by_patient == pytest.approx(alone, abs=0.02)
     assert by_patient[1] - by_patient[0] > 2 * (by_row[1] - by_row[0])
-
-
-def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(4)
-    truth = 0.7602499389065233  # Phi(1 / sqrt(2)): normal scores one standard deviation apart
-    covered = 0
-    for _ in range(200):
-        labels = np.repeat([0.0, 1.0], 60)
-        low, high = estimate_auroc(
-            labels, rng.normal(size=120) + labels, np.arange(120), resamples=400
-        ).interval
-        covered += low <= truth <= high
-    assert 0.89 <= covered / 200 <= 0.99
 
 
 def test_estimate_does_not_depend_on_row_order_and_repeats() -> None:

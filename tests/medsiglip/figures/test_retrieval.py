@@ -98,21 +98,46 @@ def test_row_order_does_not_matter(cases: Any) -> None:
     assert first.ci["map"] == pytest.approx(second.ci["map"], abs=1e-9)
 
 
-def test_interval_resamples_patients(cases: Any) -> None:
-    vectors, groups, labels = cases
-    figures = evaluate_retrieval(vectors, groups, labels).overall
-    each: dict[Any, list[Any]] = {}
-    for query in range(80):
-        values = one_query(vectors, groups, labels, query)
-        if values is not None:
-            each.setdefault(groups[query], []).append(values[2])
-    rng = np.random.default_rng(9)
-    patients = list(each)
-    means = [
-        np.mean(np.concatenate([each[patients[i]] for i in rng.integers(0, len(patients), len(patients))]))
-        for _ in range(4000)
-    ]
-    assert figures.ci["map"] == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.012)
+def test_the_effect_of_a_candidate_is_what_leaving_it_out_changes() -> None:
+    from medsiglip.figures.metrics import average_precision, precision_at, rank, recall_at
+    from medsiglip.figures.neighbour_influence import removal_effects
+
+    rng = np.random.default_rng(4)
+    scores = rng.normal(size=(20, 30))
+    relevant = rng.random((20, 30)) < 0.3
+    assert (relevant.sum(axis=1) > 2).all()
+    ks = (1, 5)
+
+    def figures(columns: Any) -> Any:
+        ranking, theirs = rank(scores[:, columns]), relevant[:, columns]
+        values = [of(ranking, theirs, k).sum() for of in (precision_at, recall_at) for k in ks]
+        return np.array([*values, average_precision(ranking, theirs).sum()])
+
+    effects = removal_effects(rank(scores), relevant, ks)
+    for candidate in range(30):
+        left = np.arange(30) != candidate
+        change = figures(left) - figures(np.ones(30, dtype=bool))
+        assert effects[candidate] == pytest.approx(change, abs=1e-9)
+
+
+def test_a_neighbour_of_which_the_label_is_not_known_is_left_out() -> None:
+    rng = np.random.default_rng(6)
+    vectors = unit(rng.normal(size=(60, 8)))
+    labels = [{"a"} if i % 3 == 0 else {"b"} if i % 3 == 1 else set() for i in range(60)]
+    unknown = {"a": np.arange(60) % 4 == 3, "b": np.arange(60) >= 40}
+    report = evaluate_retrieval(vectors, list(range(60)), labels, unknown=unknown)
+
+    def known(item: int, label: str) -> bool:
+        return label in labels[item] or not unknown[label][item]
+
+    for name in "ab":
+        precision = []
+        for query in (i for i in range(60) if name in labels[i]):
+            others = [i for i in range(60) if i != query and known(i, name)]
+            ranked = sorted(others, key=lambda i: -float(vectors[query] @ vectors[i]))
+            precision.append(sum(name in labels[i] for i in ranked[:5]) / 5)
+        assert report.by_label[name].precision_at[5] == pytest.approx(np.mean(precision))
+        assert report.overall.queries == 40
 
 
 def test_json_has_the_documented_keys(cases: Any) -> None:

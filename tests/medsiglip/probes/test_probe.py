@@ -327,5 +327,28 @@ def test_vectors_of_another_dimension_are_refused(probe: Any) -> None:
 def test_report_is_json(probe: Any) -> None:
     content = json.loads(json.dumps(probe.report.to_json()))
     assert {"groups", "labels", "macro_auroc"} <= set(content)
-    assert set(content["labels"][0]) == {"label", "n", "positive", "auroc", "auroc_ci", "auprc", "c"}
+    assert set(content["labels"][0]) >= {"label", "n", "positive", "auroc", "auroc_ci", "auprc", "c"}
     assert module.ProbeReport.from_json(content) == probe.report
+
+
+def test_a_file_of_a_newer_version_is_refused_whatever_it_holds(probe: Any, tmp_path: Path) -> None:
+    path = tmp_path / "probe.npz"
+    text = json.dumps({"format": 3, "weights": "elsewhere"}).encode()
+    np.savez(path, metadata=np.frombuffer(text, dtype=np.uint8))
+    with pytest.raises(ModelError, match=r"newer version .*format 3.*update the program") as caught:
+        Probe.load(path)
+    assert caught.value.code == "probe-newer"
+
+
+def test_a_file_of_the_first_format_is_read(probe: Any, tmp_path: Path) -> None:
+    """Its report had fewer figures."""
+    path = tmp_path / "probe.npz"
+    report = probe.report.to_json()
+    first = ("label", "n", "positive", "auroc", "auroc_ci", "auprc", "c")
+    report["labels"] = [{name: entry[name] for name in first} for entry in report["labels"]]
+    metadata = {"format": 1, "space": probe.space, "labels": probe.labels, "report": report}
+    text = np.frombuffer(json.dumps(metadata).encode(), dtype=np.uint8)
+    np.savez(path, metadata=text, coef=probe.coef, intercept=probe.intercept, c=probe.c)
+    read = Probe.load(path)
+    assert read.report.labels[0].auroc_ci == probe.report.labels[0].auroc_ci
+    assert read.report.labels[0].auprc_ci is None

@@ -1,0 +1,267 @@
+"""Intervals that hold the value of a figure over new archives of the same size, 95 times of 100.
+
+Patients are the unit: an archive of the same size has as many patients of each kind, with as many images.
+
+AUROC and average precision are inverted: the interval holds the expected figure of each population under
+which the figure that was found lies in the central 95 %. In these populations the scores of both classes are
+normal, after some monotone change, with equal variance. (Newcombe, Statistics in Medicine 25, 2006, part 2,
+inverts a formula for the variance of another such model, as if the figure were normal.) The correlation of a
+patient's images is estimated. A bootstrap covers 54 to 86 % where a class has few patients or the figure is
+near 1, because it never draws what it has not seen; here no interval has zero width.
+
+Means of rates have the mid-P interval of a binomial count that is worth their variance between patients.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import betainc, ndtri, stdtrit
+
+from medsiglip.numerics import Floats, Integers
+
+Interval = tuple[float, float]
+Bools = npt.NDArray[np.bool_]
+
+_SEPARATIONS = np.linspace(-7.0, 7.0, 57)
+_MOST_ROWS = 5_000
+_MOST_POSITIVE = 500
+_MOST_A_GROUP = 8
+_APART = 64.0
+
+
+class ScoreIntervals(NamedTuple):
+    """Intervals of AUROC and average precision, and the lower limits that figures of 1 would have had."""
+
+    auroc: Interval
+    auprc: Interval
+    auroc_of_perfect: float
+
+
+class Spread(NamedTuple):
+    """Mean, and limits of the central part, of AUROC and average precision: [2] each."""
+
+    low: Floats
+    mean: Floats
+    high: Floats
+
+
+ScoreModel = Callable[[int], Spread]
+"""The spread of the figures where the classes are `_SEPARATIONS[i]` standard deviations apart, by i."""
+
+
+def score_intervals(
+    positive: Bools,
+    scores: Floats,
+    codes: Integers,
+    values: tuple[float, float],
+    confidence: float,
+    seed: int,
+) -> ScoreIntervals:
+    """Intervals of AUROC and average precision, whose values are given, for rows [n] of both classes.
+
+    `codes` [n] number the groups from 0. Beyond 5,000 rows, or 500 positive ones, the variance between
+    groups is taken from the rows themselves.
+    """
+    if positive.size > _MOST_ROWS or positive.sum() > _MOST_POSITIVE:
+        auroc, auprc = (
+            mean_interval(value, *_variance(given, positive, codes), confidence)
+            for value, given in zip(values, row_influence(positive, scores), strict=True)
+        )
+        return ScoreIntervals(auroc, auprc, auroc[0])
+    correlation = within_group_correlation(positive, scores, codes)
+    return inverted(score_model(positive, codes, correlation, confidence, seed), values)
+
+
+def inverted(model: ScoreModel, values: tuple[float, float]) -> ScoreIntervals:
+    """The intervals of these values of AUROC and average precision under a model."""
+    auroc, auprc = (_inverted(model, figure, value) for figure, value in enumerate(values))
+    return ScoreIntervals(auroc, auprc, _inverted(model, 0, 1.0)[0])
+
+
+def within_group_correlation(positive: Bools, scores: Floats, codes: Integers) -> float:
+    """Intraclass correlation (one-way analysis of variance) of the normal scores of a group's rows, without
+    what the class explains; 1 where no group has several rows.
+
+    Too low a correlation gives too narrow an interval: it is that of one standard error more (Fisher's
+    formula), in full tenths.
+    """
+    rows, groups = positive.size, int(codes.max()) + 1
+    ranked = ndtri((_ranks(scores) - 0.5) / rows)
+    for rows_of_class in (positive, ~positive):
+        ranked[rows_of_class] -= ranked[rows_of_class].mean()
+    size = np.bincount(codes)
+    between = float((np.bincount(codes, weights=ranked) ** 2 / size).sum())
+    within = float((ranked**2).sum()) - between
+    freedom = rows - groups
+    if freedom == 0 or groups < 3:
+        return 1.0
+    typical = (rows - (size**2).sum() / rows) / (groups - 1)
+    mean_between, mean_within = between / (groups - 2), within / freedom
+    total = mean_between + (typical - 1) * mean_within
+    if total < 1e-12:
+        return 1.0
+    found = float(np.clip((mean_between - mean_within) / total, 0.0, 1.0))
+    many = max(typical * (typical - 1) * (groups - 1), 1e-12)
+    error = (1 - found) * (1 + (typical - 1) * found) * np.sqrt(2 / many)
+    return float(np.ceil(10 * min(found + error, 1.0)) / 10)
+
+
+def mean_interval(value: float, variance: float, freedom: float, groups: int, confidence: float) -> Interval:
+    """The mid-P interval of a mean of values between 0 and 1, for the count whose binomial variance this is.
+
+    The count is made smaller for the degrees of freedom of the variance (Korn and Graubard, Survey
+    Methodology 24, 1998). An estimated variance can be small by chance: the count is at most 8 a group, and
+    that of the groups where the variance says nothing (a value of 0 or 1).
+    """
+    count = float(groups)
+    if variance > 0 and 0 < value < 1:
+        tail = (1 + confidence) / 2
+        worth = value * (1 - value) / variance
+        count = min(worth * float(ndtri(tail) / stdtrit(freedom, tail)) ** 2, _MOST_A_GROUP * groups)
+    return _mid_p(value * count, (1 - value) * count, (1 - confidence) / 2)
+
+
+def _mid_p(hits: float, misses: float, tail: float) -> Interval:
+    """The shares under which so many hits, or fewer, have this chance, and so many, or more; of what has
+    exactly so many half counts (Lancaster, JASA 56, 1961). Numbers need not be whole.
+    """
+
+    def at_least(share: float) -> float:
+        """The chance of more hits, and half of that of as many."""
+        more = float(betainc(hits + 1, misses, share)) if misses > 0 else 0.0
+        as_many = float(betainc(hits, misses + 1, share)) if hits > 0 else 1.0
+        return (more + as_many) / 2
+
+    low = 0.0 if hits <= 0 else float(brentq(lambda share: at_least(share) - tail, 0.0, 1.0))
+    high = 1.0 if misses <= 0 else float(brentq(lambda share: 1 - at_least(share) - tail, 0.0, 1.0))
+    return low, high
+
+
+def rate_interval(hits: Bools, codes: Integers, confidence: float) -> Interval:
+    """The mid-P interval of the share of rows [n] that are hits, for the count that their variance between
+    groups is worth, less for its degrees of freedom. It is worth the groups at least (Kish's number), and the
+    rows at most.
+    """
+    value, size = float(hits.mean()), np.bincount(codes)
+    size = size[size > 0]
+    groups, rows, tail = size.size, hits.size, (1 + confidence) / 2
+    least = rows**2 / float((size**2).sum())
+    variance = float((np.bincount(codes, weights=hits - value) ** 2).sum()) / rows**2
+    count = least
+    if variance > 0 and groups > 1:
+        worth = value * (1 - value) / variance * (groups - 1) / groups
+        if rows > groups:
+            worth *= float(ndtri(tail) / stdtrit(groups - 1, tail)) ** 2
+        count = float(np.clip(worth, least, rows))
+    return _mid_p(value * count, (1 - value) * count, (1 - confidence) / 2)
+
+
+def _ranks(scores: Floats) -> Floats:
+    """Ranks from 1; equal scores share their mean."""
+    _, place, times = np.unique(scores, return_inverse=True, return_counts=True)
+    last = np.cumsum(times)
+    shared: Floats = (last - (times - 1) / 2)[place].astype(np.float64)
+    return shared
+
+
+def score_model(
+    positive: Bools, codes: Integers, correlation: float, confidence: float, seed: int
+) -> ScoreModel:
+    """The spread of both figures at each of `_SEPARATIONS`, in archives with these rows and groups.
+
+    All separations share their random numbers, so that figures and their quantiles rise with them. The order
+    of rows does not matter.
+    """
+    in_order = np.lexsort((positive, codes))
+    positive, codes = positive[in_order], codes[in_order]
+    many, rows = int(positive.sum()), positive.size
+    replicates = int(np.clip(min(50_000 // many, 2_000_000 // rows), 200, 2_000))
+    rng = np.random.default_rng(seed)
+    own = rng.standard_normal((replicates, rows))
+    shared = rng.standard_normal((replicates, int(codes.max()) + 1))
+    base = np.sqrt(1 - correlation) * own + np.sqrt(correlation) * shared[:, codes]
+    # Each replicate lies in a range of its own, so that one search serves all of them.
+    offset = _APART * np.arange(replicates)[:, None]
+    negative = (np.sort(base[:, ~positive], axis=1) + offset).ravel()
+    ranked = -np.sort(-base[:, positive], axis=1) + offset
+    others, place = rows - many, np.arange(1, many + 1)
+    tails = ((1 - confidence) / 2, (1 + confidence) / 2)
+
+    @cache
+    def spread(step: int) -> Spread:
+        found = np.searchsorted(negative, (ranked + _SEPARATIONS[step]).ravel()).reshape(ranked.shape)
+        above = others * np.arange(1, replicates + 1)[:, None] - found
+        figures = np.stack([1 - above.mean(axis=1) / others, (place / (place + above)).mean(axis=1)])
+        low, high = np.quantile(figures, tails, axis=1)
+        return Spread(low, figures.mean(axis=1), high)
+
+    return spread
+
+
+def _inverted(spread: ScoreModel, figure: int, value: float) -> Interval:
+    """The expected figures of the populations that make `value` neither too high nor too low."""
+    last = len(_SEPARATIONS) - 1
+    above = _first(lambda step: spread(step).high[figure] >= value - 1e-12)
+    low = spread(min(above, last)).mean[figure]
+    if 0 < above <= last:
+        low = _between(value, spread(above - 1), spread(above), figure, "high")
+    beyond = _first(lambda step: spread(step).low[figure] > value + 1e-12)
+    high = 1.0
+    if beyond <= last:
+        high = _between(value, spread(max(beyond - 1, 0)), spread(beyond), figure, "low")
+    return min(float(low), value), max(float(high), value)
+
+
+def _between(value: float, before: Spread, after: Spread, figure: int, limit: str) -> float:
+    """The expected figure where a limit passes `value`, between two separations."""
+    start, end = getattr(before, limit)[figure], getattr(after, limit)[figure]
+    share = float(np.clip((value - start) / (end - start), 0.0, 1.0)) if end > start else 1.0
+    return float(before.mean[figure] + share * (after.mean[figure] - before.mean[figure]))
+
+
+def _first(holds: Callable[[int], bool]) -> int:
+    """The first separation for which this holds, which it then does for all beyond; their number if none."""
+    low, high = 0, len(_SEPARATIONS)
+    while low < high:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def row_influence(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
+    """How much each row adds to AUROC, and to average precision, beyond the mean: both [n], of sum 0."""
+    many, others = int(positive.sum()), int((~positive).sum())
+    ranks, within = _ranks(scores), np.empty(scores.size)
+    for rows in (positive, ~positive):
+        within[rows] = _ranks(scores[rows])
+    beaten = np.where(positive, (ranks - within) / others, 1 - (ranks - within) / many)
+    auroc = (beaten - beaten[positive].mean()) / np.where(positive, many, others)
+    order = np.argsort(-scores, kind="stable")
+    hit = positive[order].astype(np.float64)
+    found = np.cumsum(hit)
+    precision = found / np.arange(1, hit.size + 1)
+    # A row changes the precision at each positive row below it; both sums are over these.
+    gained = hit * (1 - precision) / np.arange(1, hit.size + 1)
+    lost = hit * precision / np.arange(1, hit.size + 1)
+    below = [total - np.cumsum(part) for part, total in ((gained, gained.sum()), (lost, lost.sum()))]
+    average = float((hit * precision).sum() / many)
+    auprc = np.empty(hit.size)
+    auprc[order] = (hit * (precision - average + below[0]) - (1 - hit) * below[1]) / many
+    return auroc, auprc
+
+
+def _variance(contributions: Floats, positive: Bools, codes: Integers) -> tuple[float, float, int]:
+    """The variance between groups of the sum of contributions, its degrees of freedom, and the groups of the
+    smaller class.
+    """
+    sums = np.bincount(codes, weights=contributions)
+    groups = sums.size
+    fewer = min(np.unique(codes[rows]).size for rows in (positive, ~positive))
+    return float((sums**2).sum()) * groups / max(groups - 1, 1), max(fewer - 1.0, 1.0), fewer

@@ -1,0 +1,131 @@
+"""How much each patient counts for figures of retrieval, as query and as neighbour, and their variance.
+
+Patients are queries and database at once: one that is missing changes the mean over queries, and what the
+other queries find. The variance is that of the jackknife over patients, to first order in what is removed.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from medsiglip.figures.intervals import Interval, mean_interval
+from medsiglip.figures.metrics import Ranking
+from medsiglip.numerics import Floats, Integers
+
+Bools = npt.NDArray[np.bool_]
+
+
+def removal_effects(ranking: Ranking, relevant: Bools, ks: Sequence[int]) -> Floats:
+    """What the figures of all queries [q] gain, in sum, when one of the candidates [n] is taken away.
+
+    [n, 2 K + 1], for precision and recall at each of `ks`, and average precision.
+
+    A query with one relevant candidate has no figure without it, and is left out. Ties count in their order.
+    """
+    count = relevant.shape[1]
+    ranked = np.take_along_axis(relevant, ranking.order, axis=1).astype(np.float64)
+    total = ranked.sum(axis=1, keepdims=True)
+    kept = total[:, 0] > 1
+    order, ranked, total = ranking.order[kept], ranked[kept], total[kept]
+    left = total - 1
+    precisions, recalls = [], []
+    for k in ks:
+        first, then = order[:, :k], ranked[:, k : k + 1]
+        following = then if then.size else np.zeros((len(order), 1))
+        hit = ranked[:, :k]
+        hits = hit.sum(axis=1, keepdims=True)
+        precisions.append(_by_candidate(first, (following - hit) / k, count))
+        beyond = hits / left - hits / total
+        within = np.where(hit > 0, (hits - 1 + following) / left - hits / total, following / total)
+        whole = (beyond[:, 0] @ relevant[kept].astype(np.float64)).ravel()
+        recalls.append(whole + _by_candidate(first, within - beyond * hit, count))
+    return np.stack([*precisions, *recalls, _of_average_precision(order, ranked, total, count)], axis=1)
+
+
+def _of_average_precision(order: Integers, ranked: Floats, total: Floats, count: int) -> Floats:
+    found, position = np.cumsum(ranked, axis=1), np.arange(1.0, ranked.shape[1] + 1)
+    before = np.maximum(position - 1, 1)
+    precision = ranked * found / position
+    # One place up for each relevant candidate below, with a hit less where the one above was a hit.
+    without_miss = _below(ranked * found / before - precision) / total
+    without_hit = _below(ranked * (found - 1) / before - precision)
+    average = precision.sum(axis=1, keepdims=True)
+    effect = np.where(
+        ranked > 0, (average - precision + without_hit) / (total - 1) - average / total, without_miss
+    )
+    return _by_candidate(order, effect, count)
+
+
+def _below(values: Floats) -> Floats:
+    """Sum of the values after each place."""
+    sums: Floats = np.cumsum(values[:, ::-1], axis=1)[:, ::-1] - values
+    return sums
+
+
+def _by_candidate(order: Integers, effects: Floats, count: int) -> Floats:
+    return np.bincount(order.ravel(), weights=effects.ravel(), minlength=count).astype(np.float64)
+
+
+def strata(carries: npt.NDArray[np.float32], codes: Integers) -> Integers:
+    """A number for each group [g]: the same where the same labels occur among its items [n, L].
+
+    A new archive of the same size has as many patients of each kind.
+    """
+    of_group = np.zeros((int(codes.max()) + 1, carries.shape[1]), dtype=bool)
+    np.logical_or.at(of_group, codes, carries > 0)
+    _, number, size = np.unique(of_group, axis=0, return_inverse=True, return_counts=True)
+    # Kinds of one patient each say nothing of their variance: they are taken together.
+    merged: Integers = np.where(size[number] > 1, number, -1)
+    return merged
+
+
+class QueryFigures(NamedTuple):
+    """Figures `values` [q, m] of queries, the most that each could be, `ceilings` [q, m], and the groups of
+    the queries, `codes` [q].
+    """
+
+    values: Floats
+    ceilings: Floats
+    codes: Integers
+
+
+def figure_intervals(
+    queries: QueryFigures, effects: Floats, codes: Integers, kinds: Integers, confidence: float
+) -> list[Interval]:
+    """Intervals of the means over queries.
+
+    `effects` [n, m] come from `removal_effects`, `codes` [n] are the groups of all items, and `kinds` [g]
+    come from `strata`.
+    """
+    count = len(kinds)
+    asking = np.bincount(queries.codes, minlength=count)
+    patients = int((asking > 0).sum())
+    if patients < 2:
+        return [(float("nan"), float("nan"))] * queries.values.shape[1]
+    found = []
+    for column, ceilings, effect in zip(queries.values.T, queries.ceilings.T, effects.T, strict=True):
+        mean, most = float(column.mean()), float(ceilings.mean())
+        as_query = np.bincount(queries.codes, weights=column - mean, minlength=count)
+        as_neighbour = np.bincount(codes, weights=effect, minlength=count)
+        change = (as_neighbour - as_query) / np.maximum(len(column) - asking, 1)
+        variance, freedom = _jackknife(change, kinds)
+        share = min(mean / most, 1.0)
+        low, high = mean_interval(share, variance / most**2, freedom, patients, confidence)
+        found.append((low * most, high * most))
+    return found
+
+
+def _jackknife(change: Floats, kinds: Integers) -> tuple[float, float]:
+    """Variance of a figure that changes so without each group, and its degrees of freedom (Satterthwaite)."""
+    parts, squares = [], 0.0
+    for kind in np.unique(kinds):
+        of_kind = change[kinds == kind]
+        size = len(of_kind)
+        deviation = of_kind - of_kind.mean() if size > 1 else of_kind
+        part = float((deviation**2).sum()) * (size - 1) / size if size > 1 else float((deviation**2).sum())
+        parts.append(part)
+        squares += part**2 / max(size - 1, 1)
+    variance = sum(parts)
+    return variance, variance**2 / squares if squares > 0 else 1.0
