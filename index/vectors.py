@@ -1,7 +1,8 @@
 """Vectors at rest: Parquet shards `vectors/<space>/<name>.parquet`, written once and never changed.
 
 Columns: `image_id` int64, `embedding` fixed-size list of float16 or float32. A shard holds exactly the
-vectors of the images that name it; taking one out means writing another shard.
+vectors of the images that name it; taking one out means writing another shard. The metadata of the schema
+holds the `space`, and the version of this `format`, absent for 1.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.index.errors import CatalogError
+
+FORMAT = 1
+"""The version of the format; a later one is refused, for its vectors may mean something else."""
 
 Dtype = Literal["float16", "float32"]
 Ids = NDArray[np.int64]
@@ -44,7 +48,7 @@ class ShardFolder:
         flat = pa.array(values.reshape(-1))
         embedding = pa.FixedSizeListArray.from_arrays(flat, list_size=values.shape[1])
         table = pa.table({"image_id": pa.array(image_ids, pa.int64()), "embedding": embedding})
-        table = table.replace_schema_metadata({"space": self.space})
+        table = table.replace_schema_metadata({"space": self.space, "format": str(FORMAT)})
         make_folder(self.path)
         with atomic_file(self.file(name)) as stream:
             # Normalised embeddings do not compress, and no query filters by a component.
@@ -53,7 +57,7 @@ class ShardFolder:
     def read(self, name: str, dimension: int) -> tuple[Ids, Vectors]:
         """Ids [n] int64 and vectors [n, dimension] float32, scaled to unit length again after float16.
 
-        Raises `CatalogError` `missing-shard` or `corrupt-shard`.
+        Raises `CatalogError` `missing-shard`, `newer-shard` or `corrupt-shard`.
         """
         image_ids, stored = self.read_stored(name)
         if stored.shape[1] != dimension or not np.isfinite(stored).all():
@@ -67,6 +71,7 @@ class ShardFolder:
 
         try:
             table = pq.read_table(self.file(name), memory_map=True).combine_chunks()
+            self._require_known(name, (table.schema.metadata or {}).get(b"format", b"1"))
             image_ids = table["image_id"].to_numpy()
             column = table["embedding"].chunk(0) if table.num_rows else None
             width = table.schema.field("embedding").type.list_size
@@ -81,6 +86,16 @@ class ShardFolder:
             ) from None
         except (pa.ArrowException, OSError, KeyError, AttributeError) as error:
             raise self._corrupt(name, error) from error
+
+    def _require_known(self, name: str, version: bytes) -> None:
+        if not version.isdigit():
+            raise self._corrupt(name, "its format has no number")
+        if int(version[:9]) > FORMAT:
+            raise CatalogError(
+                "newer-shard",
+                f"A newer version of this program wrote the vector file {self.file(name)} (format "
+                f"{int(version[:9])}, this version reads up to {FORMAT}); update the program.",
+            )
 
     def _corrupt(self, name: str, why: object) -> CatalogError:
         return CatalogError(

@@ -97,6 +97,7 @@ ADMINISTRATOR_PROBLEMS = {
     "older-catalogue": f"the service's database is an older one{_IN_LOG}",
     "not-a-catalog": f"the service's archive is damaged{_IN_LOG}",
     "missing-shard": f"the service's archive is damaged{_IN_LOG}",
+    "newer-shard": f"the service's archive is of another version{_IN_LOG}",
     "corrupt-shard": f"the service's archive is damaged{_IN_LOG}",
 }
 _log = logging.getLogger("medsiglip.http")

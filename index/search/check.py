@@ -73,7 +73,7 @@ def verify(database: Database, space: CurrentSpace) -> Verification:
         try:
             loaded = space.load()
         except CatalogError as error:
-            if error.code not in ("missing-shard", "corrupt-shard"):
+            if error.code not in ("missing-shard", "newer-shard", "corrupt-shard"):
                 raise
         return _verify(database, active, loaded)
 

@@ -65,6 +65,22 @@ def test_a_shard_that_is_gone_or_damaged_is_named(tmp_path: Path) -> None:
     assert caught.value.code == "missing-shard"
 
 
+def test_a_shard_of_a_newer_version_is_refused_and_one_of_an_older_read(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    folder = ShardFolder(tmp_path, "space")
+    folder.write("0123-0", IDS, unit_vectors(3), "float32")
+    path = folder.file("0123-0")
+    table = pq.read_table(path)
+    assert table.schema.metadata[b"format"] == b"1"
+    pq.write_table(table.replace_schema_metadata({"space": "space"}), path)
+    assert folder.read("0123-0", 16)[0].tolist() == IDS.tolist()
+    pq.write_table(table.replace_schema_metadata({"space": "space", "format": "2"}), path)
+    with pytest.raises(CatalogError, match=r"newer version .*0123-0\.parquet .*update the program") as caught:
+        folder.read("0123-0", 16)
+    assert caught.value.code == "newer-shard"
+
+
 def test_an_interrupted_write_leaves_the_old_content_and_no_other_file(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_bytes(b"old")
