@@ -60,6 +60,7 @@ def _evidence(stored: Mapping[str, Any]) -> Evidence:
         "images": _images(stored),
         "similar": tuple(SimilarCase(**one) for one in stored.get("similar") or ()),
         "prior": None if prior is None else PriorStudy(**{**prior, "images": _images(prior)}),
+        "left_out": tuple(stored.get("left_out") or ()),
     }
     return Evidence(**{**stored, **read})
 

@@ -52,6 +52,7 @@ def gather(
         study_date=detail.study.study_date,
         patient_age=detail.study.patient_age,
         patient_sex=detail.study.patient_sex,
+        left_out=scores.trained_on(study_instance_uid, chosen.findings),
     )
 
 

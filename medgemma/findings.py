@@ -75,13 +75,33 @@ class FindingScores:
 
     def of_study(self, study_instance_uid: str, sources: Sequence[str] = ()) -> tuple[Finding, ...]:
         """The findings of one study, the most probable first; each label once, by the last of the sources
-        (all, if none is named) that fits the study.
+        (all, if none is named) that fits the study and was not trained on it.
         """
         found: dict[str, Finding] = {}
+        trained = self.trained_on(study_instance_uid, sources)
         for source in sources or self.sources():
+            if source in trained:
+                continue
             for finding in self.of_studies(source, [study_instance_uid])[study_instance_uid]:
                 found[finding.label] = finding
         return tuple(sorted(found.values(), key=lambda one: (-one.probability, one.label)))
+
+    def trained_on(self, study_instance_uid: str, sources: Sequence[str] = ()) -> tuple[str, ...]:
+        """Those of the sources (all, if none is named) that are probes which were trained on the study's
+        patient, or on pictures that are identical to one of the patient's. What they say of the study is what
+        they were told.
+        """
+        patient = self.index.patients_of([study_instance_uid]).get(study_instance_uid)
+        named = set(sources or self.sources())
+        found = []
+        for record in self.index.probes.listed():
+            source, patients = f"probe:{record.name}", set(record.summary.get("patients", ()))
+            if patient is None or source not in named:
+                continue
+            groups = self.index.instances.groups_of_patients({patient, *patients})
+            if groups[patient] in {groups[key] for key in patients}:
+                found.append(source)
+        return tuple(found)
 
     def of_studies(self, source: str, study_instance_uids: Sequence[str]) -> dict[str, tuple[Finding, ...]]:
         """The findings of each study by one source, by UID; none of a study that it does not fit.

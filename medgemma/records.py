@@ -70,7 +70,8 @@ class PriorStudy:
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The evidence of a draft. `space` names the embedding space of the scores; `template` the prompt
-    template that fits, such as `chest-xray` or `ct-volume`.
+    template that fits, such as `chest-xray` or `ct-volume`. `left_out` are sources of scores, probes, that
+    were trained on the patient.
     """
 
     study_instance_uid: str
@@ -86,6 +87,7 @@ class Evidence:
     study_date: str | None = None
     patient_age: float | None = None
     patient_sex: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

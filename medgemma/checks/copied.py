@@ -90,8 +90,13 @@ def stand_in(overlap: Overlap) -> str:
 
 
 def warnings_of(draft: Draft) -> tuple[str, ...]:
-    """Sentences that warn a person of copied words, without repeating them."""
+    """Sentences that warn a person of copied words, without repeating them, and of scores left out."""
     warnings = []
+    if draft.evidence.left_out:
+        warnings.append(
+            f"Scores of {', '.join(draft.evidence.left_out)} are left out: the probe was trained on this "
+            "patient's pictures, or on identical ones, and would repeat what it was told."
+        )
     withheld = draft.details.get(WITHHELD)
     if withheld:
         warnings.append(

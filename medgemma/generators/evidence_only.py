@@ -6,10 +6,10 @@ its text has nothing of similar cases, and of the earlier study only that there 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from medsiglip.medgemma.records import Evidence, Finding, PriorStudy
+from medsiglip.medgemma.records import Evidence, PriorStudy
 
 EVIDENCE_ONLY = "evidence-only"
 """The name of this generator, which needs no configuration."""
@@ -25,7 +25,7 @@ class Sourced:
 
 def compose(evidence: Evidence) -> tuple[str, tuple[Sourced, ...]]:
     """The draft and its sentences. Findings are stated as present, absent or open, as their scores are."""
-    sections = [("FINDINGS", list(_findings(evidence.findings)))]
+    sections = [("FINDINGS", list(_findings(evidence)))]
     if evidence.prior is not None:
         sections.append(("COMPARISON", [_prior(evidence.prior)]))
     text = "\n\n".join(
@@ -35,8 +35,11 @@ def compose(evidence: Evidence) -> tuple[str, tuple[Sourced, ...]]:
     return text, tuple(sourced for _, sentences in sections for sourced in sentences)
 
 
-def _findings(findings: Sequence[Finding]) -> Iterator[Sourced]:
-    if not findings:
+def _findings(evidence: Evidence) -> Iterator[Sourced]:
+    findings = evidence.findings
+    if not findings and evidence.left_out:
+        yield Sourced("What is scored here was trained on this patient, and its scores are left out.", ())
+    elif not findings:
         yield Sourced("Nothing that is scored here fits this kind of picture.", ())
     by_presence = ((True, "{} is present"), (None, "{} cannot be excluded"), (False, "{} is absent"))
     for present, form in by_presence:
