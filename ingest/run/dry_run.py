@@ -68,7 +68,11 @@ def _states(home: Path) -> list[tuple[int, int] | None]:
 def expected_report(
     triage: Triage, units: Sequence[Unit], index: CaseIndex, details: RunDetails | None
 ) -> IngestReport:
-    """The report of a run with these units if all their images can be decoded."""
+    """The report of a run with these units if all their images can be decoded.
+
+    How many patches of a slide hold tissue is seen only when it is decoded: then `images` and `embedded` are
+    the most that there can be, and `at_most` is true.
+    """
     new = {header.path for header in triage.headers}
     unchanged = [record.path for record in triage.unchanged]
     held = index.files.holdings(unchanged)
@@ -114,4 +118,5 @@ def expected_report(
         space="",
         seconds=0.0,
         dry_run=True,
+        at_most=any(unit.patches is not None for unit in units),
     )

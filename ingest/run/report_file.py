@@ -99,6 +99,7 @@ def to_html(report: IngestReport, details: RunDetails) -> str:
 
 
 def _counts(report: IngestReport) -> str:
+    most = ", at most" if report.at_most else ""
     values = {
         "files embedded": report.files_embedded,
         "files unchanged": report.files_unchanged,
@@ -107,8 +108,8 @@ def _counts(report: IngestReport) -> str:
         "studies": report.studies,
         "series": report.series,
         "instances": report.instances,
-        "images": report.images,
-        "images new": report.embedded,
+        f"images{most}": report.images,
+        f"images new{most}": report.embedded,
     }
     cells = "".join(f"<div><b>{value:,}</b>{name}</div>" for name, value in values.items())
     return f'<div class="counts">{cells}</div>'
@@ -126,7 +127,7 @@ def _what_went_in(report: IngestReport, details: RunDetails) -> str:
 
 def _group(modality: str, rendering: str, group: Group) -> str:
     name = escape(f"{modality}, {rendering}" if rendering else modality)
-    note = ""
+    note, most = "", "at most " if group.at_most else ""
     if group.withheld:
         note = f"; {group.withheld:,} not shown because their pixels may name or show the patient"
     pictures = "".join(
@@ -134,7 +135,7 @@ def _group(modality: str, rendering: str, group: Group) -> str:
         for pixels in group.thumbnails
     )
     return (
-        f'<h3>{name}</h3><p class="quiet">{group.images:,} images{note}</p>'
+        f'<h3>{name}</h3><p class="quiet">{most}{group.images:,} images{note}</p>'
         f'<div class="thumbnails">{pictures}</div>'
     )
 

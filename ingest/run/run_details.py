@@ -39,10 +39,12 @@ class FileLine:
 class Group:
     """The images of one modality and rendering; `thumbnails` are uint8 [128, 128, 3], a bounded number.
 
-    `withheld` counts images without a thumbnail because their pixels may identify the patient.
+    `withheld` counts images without a thumbnail because their pixels may identify the patient. With `at_most`
+    the number is the most that there can be.
     """
 
     images: int = 0
+    at_most: bool = False
     withheld: int = 0
     thumbnails: list[NDArray[np.uint8]] = field(default_factory=list)
 
@@ -112,14 +114,21 @@ class RunDetails:
         self.finish(index, embedded, (), ())
 
     def add_planned(self, units: Iterable[Unit]) -> None:
-        """Add the units of a dry run."""
+        """Add the units of a dry run. The patches of a slide are those of its first file that is no label."""
         for unit in units:
             counts = dict.fromkeys(range(len(unit.headers)), 0)
             for item in unit.slices:
                 counts[item.file] += 1
+            if unit.patches is not None:
+                counts = {file: int(header.slide_label) for file, header in enumerate(unit.headers)}
+                levels = [file for file, header in enumerate(unit.headers) if not header.slide_label]
+                for file in levels[:1]:
+                    counts[file] = unit.max_images - sum(counts.values())
             self.lines |= _lines(unit, counts, {})
             for file, count in counts.items():
-                self.groups.setdefault((unit.headers[file].modality, ""), Group()).images += count
+                group = self.groups.setdefault((unit.headers[file].modality, ""), Group())
+                group.images += count
+                group.at_most |= unit.patches is not None
 
     def finish(
         self,

@@ -106,8 +106,9 @@ class IngestReport(Answer):
     """What a run did with every file: embedded, unchanged, skipped or quarantined.
 
     `embedded` and `unchanged` count images; `studies`, `series`, `instances` and `images` what the index
-    holds of the paths. `warnings` has one line for each kind; `warned` names all UIDs of a line that names
-    only some. `routed` counts the drafts that routing rules ordered, `batches` those of a watch.
+    holds of the paths. With `at_most`, in a dry run with slides, the two counts of images are the most that
+    there can be. `warnings` has one line for each kind; `warned` names all UIDs of a line that names only some.
+    `routed` counts the drafts that routing rules ordered, `batches` those of a watch.
     """
 
     files: int
@@ -126,6 +127,7 @@ class IngestReport(Answer):
     seconds: float
     warned: tuple[WarningGroup, ...] = ()
     dry_run: bool = False
+    at_most: bool = False
     routed: int = 0
     batches: int = 0
 
@@ -139,12 +141,15 @@ class Imported(Answer):
 
 
 class ImportedLabels(Answer):
-    """What became of labels; `unmatched` are keys of rows that name nothing in the archive."""
+    """What became of labels; `unmatched` are keys of rows that name nothing in the archive, and `warnings`
+    name contradictions between labels of identical pictures.
+    """
 
     labels: tuple[str, ...]
     rows: int
     matched: int
     unmatched: tuple[ShownText, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class Label(Answer):

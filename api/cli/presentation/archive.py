@@ -33,7 +33,11 @@ def show_ingest(console: Console, report: Payload) -> None:
                 f"{report['files_unchanged']} unchanged, {len(report['skipped'])} skipped, "
                 f"{len(report['quarantined'])} quarantined",
             ),
-            ("images", f"{report['images']}: {report['embedded']} embedded, {report['unchanged']} unchanged"),
+            (
+                "images",
+                f"{_most(report, 'images')}: {_most(report, 'embedded')} embedded, "
+                f"{report['unchanged']} unchanged",
+            ),
             (
                 "studies",
                 f"{report['studies']} with {report['series']} series and {report['instances']} instances",
@@ -48,6 +52,11 @@ def show_ingest(console: Console, report: Payload) -> None:
         console.print(f"warning: {escape(_text(warning))}", soft_wrap=True)
     if len(report["warnings"]) > _SHOWN_REFUSALS:
         console.print(f"and {len(report['warnings']) - _SHOWN_REFUSALS} more warnings; --json lists them all")
+
+
+def _most(report: Payload, count: str) -> str:
+    """A count of images, or what a dry run knows of it."""
+    return f"at most {report[count]}" if report.get("at_most") else str(report[count])
 
 
 def _show_refusals(console: Console, title: str, entries: Sequence[Payload]) -> None:
@@ -199,6 +208,8 @@ def show_imported_labels(console: Console, imported: Payload) -> None:
         f"{imported['rows']} rows: {imported['matched']} stored, "
         f"{len(imported['unmatched'])} name nothing in the archive"
     )
+    for warning in imported["warnings"]:
+        console.print(f"warning: {escape(warning)}", soft_wrap=True)
     for key in imported["unmatched"][:_SHOWN_REFUSALS]:
         console.print(f"  not in the archive: {escape(str(key))}", soft_wrap=True)
 
