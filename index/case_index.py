@@ -15,7 +15,7 @@ from medsiglip.index.catalogue.case_queries import InstanceStore
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.filter_queries import FilterQueries
 from medsiglip.index.catalogue.health import CatalogueHealth
-from medsiglip.index.catalogue.labels import LabelStore
+from medsiglip.index.catalogue.label_store import LabelStore
 from medsiglip.index.catalogue.opening import BUSY_SECONDS, open_catalogue
 from medsiglip.index.catalogue.paths import StoredPaths
 from medsiglip.index.catalogue.report_texts import ReportTextStore

@@ -141,7 +141,8 @@ class Owner:
 @dataclass(frozen=True, slots=True)
 class LabelRecord:
     """A value of a label at a key; the value None removes the label. With `is_class` the name replaces the
-    earlier classes of the key.
+    earlier classes of the key, and `class_column` names the column of classes that it stood in
+    (`medsiglip.index.catalogue.class_columns`).
     """
 
     name: str
@@ -149,16 +150,35 @@ class LabelRecord:
     key_kind: LabelKey
     key: str
     is_class: bool = False
+    class_column: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelConflict:
+    """`pictures` identical pictures carry the classes `names`, of which only one can be right; or, where it
+    is one name, both a positive and a negative value of it.
+    """
+
+    names: tuple[str, ...]
+    pictures: int
+
+    @property
+    def sentence(self) -> str:
+        """The contradiction, and the cure."""
+        what = " and ".join(self.names) if len(self.names) > 1 else f"{self.names[0]}, both 1 and 0"
+        many = f"{self.pictures} pictures have" if self.pictures > 1 else "1 picture has"
+        return f"{many} contradicting labels ({what}), given to identical copies; correct or remove them."
 
 
 @dataclass(frozen=True, slots=True)
 class LabelOutcome:
     """`matched` is the number of records whose key is in the index; `unmatched` are the others, which are not
-    stored.
+    stored. `conflicts` are contradictions between labels of identical pictures.
     """
 
     matched: int
     unmatched: tuple[LabelRecord, ...]
+    conflicts: tuple[LabelConflict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +259,8 @@ class CaseTable:
 
     `ids` holds image ids as text, series UIDs or study UIDs. `image_ids` int64 is the image itself or, above
     image level, the first image. `vectors` is float32 [n, d] of unit length; a label is float64 [n], NaN
-    where unknown.
+    where unknown. `classes` holds for each row all classes of the columns that it has a class of: each but
+    its own is known not to be so.
     """
 
     level: Level
@@ -248,9 +269,25 @@ class CaseTable:
     study_instance_uids: tuple[str, ...]
     patient_keys: tuple[str, ...]
     modalities: tuple[str | None, ...]
+    body_parts: tuple[str | None, ...]
     paths: tuple[str | None, ...]
     vectors: NDArray[np.float32]
     labels: dict[str, NDArray[np.float64]]
+    classes: tuple[frozenset[str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PatientGroups:
+    """Groups of patients for the rows of a `CaseTable`: `names` [n] is that of each row's group.
+
+    `sharing` patients of the table are, by identical pictures, in `shared` groups of more than one.
+    `same_pixels` lists rows that hold identical pictures.
+    """
+
+    names: tuple[str, ...]
+    sharing: int
+    shared: int
+    same_pixels: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)

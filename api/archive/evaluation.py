@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medsiglip.answers.figures import LabelFigures, LabelRetrieval, RetrievalEvaluation, ZeroShotEvaluation
+from medsiglip.api.archive.label_targets import case_warnings, label_targets
 from medsiglip.api.archive.queries import level_named
 from medsiglip.api.errors import ServiceError
 from medsiglip.numerics import Floats
@@ -17,35 +18,15 @@ from medsiglip.text_length import prompt_warnings
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
-    from medsiglip.figures.metrics import Estimate
-    from medsiglip.index.records import CaseTable, Level
+    from medsiglip.index.records import CaseTable, Level, PatientGroups
     from medsiglip.zeroshot import ZeroShotClassifier
-
-
-def label_targets(table: CaseTable, label: str) -> Floats:
-    """0, 1 or NaN (unknown) for each row of the table.
-
-    Where no row says 0, the label is one class of several (as a `label` column gives it), and every row with
-    another label is a negative of it. Raises ServiceError `unknown-label` when no row has the label.
-    """
-    stored = table.labels.get(label)
-    if stored is None or np.isnan(stored).all():
-        known = ", ".join(sorted(table.labels)) or "none"
-        raise ServiceError(
-            "unknown-label", f"no case has the label {label!r}: the stored labels are {known}."
-        )
-    targets = np.where(np.isnan(stored), np.nan, (stored > 0.5).astype(np.float64))
-    if not (targets == 0).any():
-        labelled = np.any([~np.isnan(values) for values in table.labels.values()], axis=0)
-        targets[labelled & np.isnan(targets)] = 0.0
-    return targets
 
 
 def evaluate_retrieval(
     archive: OpenedArchive, *, labels: Sequence[str] = (), level: str = "image", where: Sequence[str] = ()
 ) -> RetrievalEvaluation:
     """Precision, recall and mean average precision of the neighbours, among other patients, of each case that
-    carries a label.
+    carries a label. A neighbour of which the query's labels are not known is left out.
     """
     from medsiglip.figures.retrieval import evaluate_retrieval as evaluate
 
@@ -54,24 +35,29 @@ def evaluate_retrieval(
     names = list(labels) or sorted(table.labels)
     if not names or not table.ids:
         raise _nothing_labelled(table, where)
-    carried = {name: label_targets(table, name) == 1 for name in names}
-    if not any(rows.any() for rows in carried.values()):
+    targets = {name: label_targets(table, name) for name in names}
+    if not any((known.values == 1).any() for known in targets.values()):
         raise ServiceError(
             "no-labels",
             f"no case carries {_listed(names)}, for every value is 0: import cases that do.",
         )
-    sets = [{name for name in names if carried[name][row]} for row in range(len(table.ids))]
-    report = evaluate(table.vectors, table.patient_keys, sets).to_json()
+    groups = archive.index.instances.patient_groups(table)
+    carried = [{name for name in names if targets[name].values[row] == 1} for row in range(len(table.ids))]
+    unknown = {name: np.isnan(targets[name].values) for name in names}
+    report = evaluate(table.vectors, groups.names, carried, unknown=unknown).to_json()
     by_label = [
-        LabelRetrieval(label=name, **figures, reason=_no_queries(figures))
+        LabelRetrieval(label=name, **figures, unknown=targets[name].unknown, reason=_no_queries(figures))
         for name, figures in report.pop("by_label").items()
     ]
+    nothing_known = np.all(list(unknown.values()), axis=0)
     return RetrievalEvaluation(
         level=stands_for,
         space=archive.searchable_space.name,
         **report,
+        unknown=int(nothing_known.sum()),
         reason=_no_queries(report),
         labels=tuple(by_label),
+        warnings=tuple(case_warnings(groups, targets)),
     )
 
 
@@ -109,7 +95,6 @@ def evaluate_zero_shot(
     the label; `unlabelled` names the labels of the set that no such case carries.
     """
     from medsiglip.api.archive.classification import prompt_classifier
-    from medsiglip.figures.metrics import estimate_auroc
     from medsiglip.prompt_set import load_prompt_set
 
     stands_for = level_named(level)
@@ -134,12 +119,13 @@ def evaluate_zero_shot(
         )
     classifier = prompt_classifier(archive, prompt_set)
     rows: list[LabelFigures] = []
+    warnings: dict[str, None] = {}
     for label in labelled:
-        table = tables[label]
-        scores = cases.scores(prompt_set.prompts[label].where, classifier)
-        column = prompt_set.labels.index(label)
-        estimate = estimate_auroc(label_targets(table, label), scores[:, column], table.patient_keys)
-        rows.append(label_figures(label, estimate))
+        where_fits = prompt_set.prompts[label].where
+        scores = cases.scores(where_fits, classifier)[:, prompt_set.labels.index(label)]
+        targets, groups = label_targets(tables[label], label), cases.groups(where_fits)
+        rows.append(label_figures(label, targets.unknown, targets.values, scores, groups.names))
+        warnings |= dict.fromkeys(case_warnings(groups, {label: targets}))
     return ZeroShotEvaluation(
         prompts=prompt_set.name,
         level=stands_for,
@@ -147,19 +133,35 @@ def evaluate_zero_shot(
         labels=tuple(rows),
         unlabelled=tuple(label for label in wanted if label not in labelled),
         macro_auroc=macro_auroc(rows),
-        warnings=prompt_warnings(archive.encoder.tokenizer, prompt_set),
+        warnings=(*prompt_warnings(archive.encoder.tokenizer, prompt_set), *warnings),
     )
 
 
-def label_figures(label: str, estimate: Estimate) -> LabelFigures:
-    """One label's line: counts, AUROC, its interval, and why there is none."""
+def label_figures(
+    label: str, unknown: int, targets: Floats, probability: Floats, groups: Sequence[str]
+) -> LabelFigures:
+    """One label's line, for targets [n] (NaN where not known) and probabilities [n]: counts, figures, their
+    intervals, and why there are none.
+    """
+    from medsiglip.figures.metrics import estimate_scores, estimate_threshold
+
+    estimates = estimate_scores(targets, probability, groups)
+    decided = estimate_threshold(targets, probability, groups)
     return LabelFigures(
         label=label,
-        n=estimate.n,
-        positive=estimate.positive,
-        auroc=estimate.value,
-        auroc_ci=estimate.interval,
-        reason=estimate.reason,
+        n=estimates.auroc.n,
+        positive=estimates.auroc.positive,
+        unknown=unknown,
+        auroc=estimates.auroc.value,
+        auroc_ci=estimates.auroc.interval,
+        auprc=estimates.auprc.value,
+        auprc_ci=estimates.auprc.interval,
+        sensitivity=decided.sensitivity,
+        sensitivity_ci=decided.sensitivity_interval,
+        specificity=decided.specificity,
+        specificity_ci=decided.specificity_interval,
+        reason=estimates.auroc.reason,
+        caution=estimates.caution,
     )
 
 
@@ -179,12 +181,19 @@ class _Cases:
         self._where = tuple(where)
         self._tables: dict[tuple[str, ...], CaseTable] = {}
         self._scores: dict[tuple[str, ...], Floats] = {}
+        self._groups: dict[tuple[str, ...], PatientGroups] = {}
 
     def fitting(self, where: tuple[str, ...]) -> CaseTable:
         """The labelled rows that pass these filters and those of the whole evaluation."""
         if where not in self._tables:
             self._tables[where] = self._archive.index.table(self._level, (*self._where, *where))
         return self._tables[where]
+
+    def groups(self, where: tuple[str, ...]) -> PatientGroups:
+        """The groups of patients of `fitting(where)`."""
+        if where not in self._groups:
+            self._groups[where] = self._archive.index.instances.patient_groups(self.fitting(where))
+        return self._groups[where]
 
     def scores(self, where: tuple[str, ...], classifier: ZeroShotClassifier) -> Floats:
         """Probability [n, L] of each label for each row of `fitting(where)`."""

@@ -52,7 +52,7 @@ def import_labels(archive: OpenedArchive, csv: AnyPath) -> ImportedLabels:
 
 def store_labels(archive: OpenedArchive, path: Path, content: LabelFile) -> ImportedLabels:
     """As `import_labels`, for a file that was read already."""
-    missing = _set(archive, content.records)
+    missing, warnings = _set(archive, content.records)
     unmatched = sorted({record.key for record in missing})
     if len(missing) == len(content.records):
         raise ServiceError(
@@ -65,6 +65,7 @@ def store_labels(archive: OpenedArchive, path: Path, content: LabelFile) -> Impo
         rows=content.rows,
         matched=content.rows - len(unmatched),
         unmatched=tuple(unmatched),
+        warnings=warnings,
     )
 
 
@@ -73,7 +74,8 @@ def set_labels(archive: OpenedArchive, records: Sequence[LabelRecord]) -> Import
 
     Raises ServiceError `labels-unmatched` where none names anything in the archive.
     """
-    missing = {record.key for record in _set(archive, records)}
+    unmatched, warnings = _set(archive, records)
+    missing = {record.key for record in unmatched}
     keys = {record.key for record in records}
     if missing == keys:
         raise ServiceError(
@@ -85,6 +87,7 @@ def set_labels(archive: OpenedArchive, records: Sequence[LabelRecord]) -> Import
         rows=len(records),
         matched=len(keys - missing),
         unmatched=tuple(sorted(missing)),
+        warnings=warnings,
     )
 
 
@@ -102,21 +105,24 @@ def studies_to_label(archive: OpenedArchive, records: Sequence[LabelRecord]) -> 
     return sorted(found)
 
 
-def _set(archive: OpenedArchive, records: Sequence[LabelRecord]) -> list[LabelRecord]:
-    """Store labels; those that name nothing in the archive.
+def _set(archive: OpenedArchive, records: Sequence[LabelRecord]) -> tuple[list[LabelRecord], tuple[str, ...]]:
+    """Store labels; those that name nothing in the archive, and sentences about contradictions.
 
     A home that hides paths and UIDs is looked up by its own UIDs, then by those of the files.
     """
     from medsiglip.ingest.privacy.deidentify import known_key
 
     key = known_key(archive.index)
-    unmatched = list(archive.index.labels.put(records).unmatched)
+    outcome = archive.index.labels.put(records)
+    unmatched, conflicts = list(outcome.unmatched), outcome.conflicts
     if key is None or key.phi != "strict":
-        return unmatched
+        return unmatched, tuple(one.sentence for one in conflicts)
     originals = {key.uid(record.key): record for record in unmatched if record.key_kind != "path"}
     again = [replace(record, key=key.uid(record.key)) for record in unmatched if record.key_kind != "path"]
-    missing = {originals[record.key].key for record in archive.index.labels.put(again).unmatched}
-    return [record for record in unmatched if record.key_kind == "path" or record.key in missing]
+    outcome = archive.index.labels.put(again)
+    missing = {originals[record.key].key for record in outcome.unmatched}
+    left = [record for record in unmatched if record.key_kind == "path" or record.key in missing]
+    return left, tuple(dict.fromkeys(one.sentence for one in (*conflicts, *outcome.conflicts)))
 
 
 def read_labels(path: Path) -> LabelFile:
@@ -126,6 +132,7 @@ def read_labels(path: Path) -> LabelFile:
     A file with neither has a label in every column but the keys and those of the metadata CSV. Relative paths
     are those beside the CSV. Raises ServiceError `labels-unreadable` or `bad-labels`, naming line and column.
     """
+    from medsiglip.index.catalogue.class_columns import class_column
     from medsiglip.index.records import LabelRecord
 
     file = path.expanduser().absolute()
@@ -146,7 +153,9 @@ def read_labels(path: Path) -> LabelFile:
     if not records:
         raise ServiceError("bad-labels", f"{file} holds no label: fill in its label columns.")
     names = tuple(sorted({record.name for record in records.values()}))
-    return LabelFile(names, tuple(records.values()), len(keys))
+    column = class_column(record.name for record in records.values() if record.is_class)
+    placed = (replace(one, class_column=column) if one.is_class else one for one in records.values())
+    return LabelFile(names, tuple(placed), len(keys))
 
 
 def _read(file: Path) -> tuple[list[str], list[Line]]:

@@ -13,8 +13,9 @@ from medsiglip.answers.figures import Probe as ProbeAnswer
 from medsiglip.answers.figures import ProbeEvaluation, ProbeList, ProbeSummary
 from medsiglip.answers.paths import shown
 from medsiglip.answers.questions import ImagePrediction, Prediction, PredictionTable
-from medsiglip.api.archive.evaluation import label_figures, label_targets, macro_auroc
+from medsiglip.api.archive.evaluation import label_figures, macro_auroc
 from medsiglip.api.archive.files import AnyPath, output_file, parquet_writer, require_pictures
+from medsiglip.api.archive.label_targets import LabelTargets, case_warnings, label_targets
 from medsiglip.api.archive.labels import read_labels, store_labels
 from medsiglip.api.archive.queries import Picture, level_named, pictures_of_file, pictures_of_study
 from medsiglip.api.errors import ServiceError
@@ -42,6 +43,9 @@ def train_probe(
 ) -> ProbeAnswer:
     """Train a linear probe on the columns of a CSV, or on stored labels, and keep it in the home.
 
+    Rows of which a label is not known are left out of its figures, and counted. Patients that share pictures
+    are in one fold.
+
     The labels of a CSV are stored in the archive as `label import` would, and the probe is trained on them
     alone: what was stored under the same names before has no part in it. Raises ServiceError
     `labels-unmatched` for a CSV that names nothing in the archive.
@@ -64,19 +68,26 @@ def train_probe(
     else:
         path = Path(labels_csv)
         content = read_labels(path)
-        unmatched = store_labels(archive, path, content).unmatched
-        if unmatched:
+        imported = store_labels(archive, path, content)
+        warnings += imported.warnings
+        if imported.unmatched:
             warnings.append(
-                f"{len(unmatched)} rows of the CSV name nothing in the archive, such as {unmatched[0]}"
+                f"{len(imported.unmatched)} rows of the CSV name nothing in the archive, such as "
+                f"{imported.unmatched[0]}"
             )
         table = archive.index.table(stands_for, where, given_labels=content.records)
-        targets = {label: np.full(len(table.ids), np.nan) for label in content.names}
+        targets = {label: LabelTargets(np.full(len(table.ids), np.nan)) for label in content.names}
         targets |= {label: label_targets(table, label) for label in table.labels}
     from medsiglip.probes.probe import train
 
-    probe, report = train(table.vectors, targets, table.patient_keys, space=space)
-    labelled = np.flatnonzero(~np.isnan(np.stack(list(targets.values()))).all(axis=0))
+    groups = archive.index.instances.patient_groups(table)
+    warnings += case_warnings(groups, targets)
+    values = {label: known.values for label, known in targets.items()}
+    probe, report = train(table.vectors, values, groups.names, space=space)
+    labelled = np.flatnonzero(~np.isnan(np.stack(list(values.values()))).all(axis=0))
     figures = report.to_json()
+    for entry in figures["labels"]:
+        entry["unknown"] = targets[entry["label"]].unknown
     answer = ProbeAnswer(
         **{**figures, "warnings": (*warnings, *figures["warnings"])},
         name=name,
@@ -86,7 +97,7 @@ def train_probe(
         # Which images a score of the probe fits: a label of radiographs says nothing of a fundus.
         modalities={
             label: sorted({table.modalities[row] or "" for row in np.flatnonzero(~np.isnan(values))})
-            for label, values in targets.items()
+            for label, values in values.items()
         },
     )
     summary = {key: value for key, value in answer.to_json().items() if key not in ("name", "space")}
@@ -188,27 +199,30 @@ def predict_all(
 
 
 def evaluate_probe(archive: OpenedArchive, name: str, *, where: Sequence[str] = ()) -> ProbeEvaluation:
-    """AUROC per label on labelled cases of patients that the probe was not trained on."""
-    from medsiglip.figures.metrics import estimate_auroc
-
+    """AUROC per label on labelled cases of patients that the probe was not trained on. Those who share a
+    picture with such a patient are left out, too.
+    """
     record = _stored(archive, name)
     probe = _loaded(archive, record)
     if probe.space != _active_space(archive):
         raise _other_space(name, probe.space, _active_space(archive))
     table = archive.index.table(level_named(record.summary["level"]), where)
+    groups = archive.index.instances.patient_groups(table)
     trained = set(record.summary["patients"])
-    unseen = np.array([key not in trained for key in table.patient_keys], dtype=bool)
+    seen = set(archive.index.instances.groups_of_patients(trained).values())
+    unseen = np.array([group not in seen for group in groups.names], dtype=bool)
     rows = []
     known = [label for label in probe.labels if label in table.labels]
-    if all(np.isnan(label_targets(table, label)).all() for label in known):
+    targets = {label: label_targets(table, label) for label in known}
+    if not known:
         raise ServiceError(
             "no-labels", f"no case here carries a label of probe {name}: import labels, or widen --where."
         )
     for label in known:
-        column = probe.labels.index(label)
-        targets = np.where(unseen, label_targets(table, label), np.nan)
-        scores = probe.predict_probability(table.vectors)[:, column]
-        rows.append(label_figures(label, estimate_auroc(targets, scores, table.patient_keys)))
+        values = np.where(unseen, targets[label].values, np.nan)
+        scores = probe.predict_probability(table.vectors)[:, probe.labels.index(label)]
+        unknown = int(np.isnan(targets[label].values[unseen]).sum())
+        rows.append(label_figures(label, unknown, values, scores, groups.names))
     if not any(row.n for row in rows):
         raise ServiceError(
             "no-unseen-cases",
@@ -219,9 +233,10 @@ def evaluate_probe(archive: OpenedArchive, name: str, *, where: Sequence[str] = 
         name=name,
         space=probe.space,
         level=table.level,
-        patients_left_out=len(trained & set(table.patient_keys)),
+        patients_left_out=len({table.patient_keys[row] for row in np.flatnonzero(~unseen)}),
         labels=tuple(rows),
         macro_auroc=macro_auroc(rows),
+        warnings=tuple(case_warnings(groups, targets)),
     )
 
 

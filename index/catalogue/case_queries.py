@@ -17,9 +17,11 @@ from medsiglip.index.catalogue.rows import record_of
 from medsiglip.index.catalogue.schema import ACTIVE_SPACE, files, images, instances, patients, series, studies
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import (
+    CaseTable,
     Hit,
     InstanceRecord,
     Level,
+    PatientGroups,
     SeriesRecord,
     SeriesSummary,
     StoredImage,
@@ -46,6 +48,7 @@ _IMAGE = select(
     instances.c.sop_instance_uid,
     images.c.frame,
     series.c.modality,
+    series.c.body_part_examined,
     patients.c.patient_key,
     file_path(),
 ).select_from(filters.joined((), instances, series, studies, patients))
@@ -64,7 +67,7 @@ ImageRow = Row[*tuple[Any, ...]]
 
 
 def image_rows(connection: Connection, image_ids: Collection[int]) -> dict[int, ImageRow]:
-    """Ids, UIDs, frame, modality, patient key and path of images, by image id."""
+    """Ids, UIDs, frame, modality, body part, patient key and path of images, by image id."""
     rows = connection.execute(_IMAGE.where(one_of(images.c.id, list(image_ids))))
     return {row.image_id: row for row in rows}
 
@@ -263,6 +266,20 @@ class InstanceStore:
         )
         with self._database.read() as connection:
             return {(uid, pixel_hash) for uid, pixel_hash in connection.execute(statement)}
+
+    def patient_groups(self, table: CaseTable) -> PatientGroups:
+        """The group of each row of a table: its patient, and those that share pictures with the patient."""
+        from medsiglip.index.catalogue.patient_groups import patient_groups
+
+        with self._database.read() as connection:
+            return patient_groups(connection, table)
+
+    def groups_of_patients(self, keys: Collection[str]) -> dict[str, str]:
+        """The name of the group of each of these patients, by patient key."""
+        from medsiglip.index.catalogue.patient_groups import groups_of_patients
+
+        with self._database.read() as connection:
+            return groups_of_patients(connection, keys)
 
     def pixel_hashes(self, sop_instance_uids: Collection[str]) -> dict[str, set[str]]:
         """The pixel hashes of each of these SOP Instance UIDs that is in the index."""

@@ -219,7 +219,8 @@ files = Table(
 )
 
 # Keyed by UID, not by row, so that labels outlive a re-ingest. `pixel_hash` is '' unless the key was a path.
-# `is_class` says that the name was the one class of its key, which another class replaces.
+# `is_class` says that the name was the one class of its key, which another class replaces; `class_column`
+# names the column it stood in (medsiglip.index.catalogue.class_columns), NULL for those of earlier versions.
 labels = Table(
     "labels",
     metadata,
@@ -230,6 +231,7 @@ labels = Table(
     Column("name", String, nullable=False, index=True),
     Column("value", Double, nullable=False),
     Column("is_class", Boolean, nullable=False),
+    Column("class_column", String, index=True),
     UniqueConstraint("level", "uid", "pixel_hash", "name"),
     CheckConstraint("level IN ('study', 'series', 'instance')", name="level"),
 )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from medsiglip.index.catalogue import labels
+from medsiglip.index.catalogue import class_columns, labels
 from medsiglip.index.catalogue.case_queries import image_rows
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.filter_queries import passing_images
@@ -124,8 +124,10 @@ def _columns(
         ids = [getattr(rows[one], f"{level}_instance_uid") for one in first.tolist()]
     if given is None:
         values = labels.of_level(connection, level, groups.tolist())
+        classes = class_columns.classes_of_level(connection, level, groups.tolist())
     else:
         values = labels.given_of_level(connection, level, groups.tolist(), given)
+        classes = class_columns.given_classes_of_level(connection, level, groups.tolist(), given)
     chosen = [rows[one] for one in first.tolist()]
     return CaseTable(
         level=level,
@@ -134,9 +136,11 @@ def _columns(
         study_instance_uids=tuple(row.study_instance_uid for row in chosen),
         patient_keys=tuple(row.patient_key for row in chosen),
         modalities=tuple(row.modality for row in chosen),
+        body_parts=tuple(row.body_part_examined for row in chosen),
         paths=tuple(row.path for row in chosen),
         vectors=source.vectors(level, groups),
         labels=_label_columns([values[group] for group in groups.tolist()]),
+        classes=tuple(classes[group] for group in groups.tolist()),
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medsiglip.answers.cases import IngestReport
+from medsiglip.index.catalogue.class_columns import class_column
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import LabelRecord, Space
 from medsiglip.ingest.errors import InterruptedIngestError
@@ -306,15 +307,21 @@ def _set_report_texts(index: CaseIndex, metadata: Mapping[str, PictureMetadata])
 
 
 def _set_labels(index: CaseIndex, metadata: Mapping[str, PictureMetadata]) -> list[str]:
+    column = class_column(row.class_name for row in metadata.values() if row.class_name)
     records = [
-        LabelRecord(name, value, "path", path, is_class=name == row.class_name)
+        LabelRecord(name, value, "path", path, is_class=True, class_column=column)
+        if name == row.class_name
+        else LabelRecord(name, value, "path", path)
         for path, row in metadata.items()
         for name, value in row.labels.items()
     ]
     if not records:
         return []
     outcome = index.labels.put(records)
+    sentences = [conflict.sentence for conflict in outcome.conflicts]
     missing = len({record.key for record in outcome.unmatched})
-    if not missing:
-        return []
-    return [f"{missing} paths of the metadata CSV with labels are not in the index; check the column `path`."]
+    if missing:
+        sentences.append(
+            f"{missing} paths of the metadata CSV with labels are not in the index; check the column `path`."
+        )
+    return sentences

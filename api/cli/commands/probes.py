@@ -31,7 +31,8 @@ def train(
     patient.
 
     `--labels CSV` trains on the labels of the file alone, and stores them as `label import` does. `--label
-    CLASS` takes the stored label as positive and every other labelled row as negative.
+    CLASS` takes the stored label as positive, and a stored 0 or another class of the same column as negative;
+    what is unknown is left out and counted.
 
     \b
     Example: medsiglip probe train effusion --label pleural-effusion

@@ -13,14 +13,22 @@ def show_label_figures(console: Console, figures: Payload) -> None:
     print_table(
         console,
         figures.get("title", ""),
-        ("label", "n", "positive", "AUROC", "95 % interval"),
+        ("label", "n", "positive", "unknown", "AUROC", "95 % interval"),
         (
-            (label["label"], label["n"], label["positive"], label["auroc"], interval(label["auroc_ci"]))
+            (
+                label["label"],
+                label["n"],
+                label["positive"],
+                label["unknown"],
+                label["auroc"],
+                interval(label["auroc_ci"]),
+            )
             for label in figures["labels"]
         ),
-        numeric="n positive AUROC",
+        numeric="n positive unknown AUROC",
     )
     _show_macro(console, figures)
+    show_warnings(console, figures)
     for label in figures["labels"]:
         if label.get("reason"):
             console.print(f"  {escape(label['label'])}: {label['reason']}", soft_wrap=True)
@@ -28,6 +36,12 @@ def show_label_figures(console: Console, figures: Payload) -> None:
         names = ", ".join(figures["unlabelled"])
         console.print(f"no case that fits carries these labels: {escape(names)}", soft_wrap=True)
     show_warnings(console, figures)
+
+
+def show_warnings(console: Console, answer: Payload) -> None:
+    """The warnings of an answer, one a line."""
+    for warning in answer.get("warnings", []):
+        console.print(f"warning: {escape(warning)}", soft_wrap=True)
 
 
 def _show_macro(console: Console, figures: Payload) -> None:
@@ -55,10 +69,12 @@ def show_retrieval(console: Console, figures: Payload) -> None:
         rows,
         numeric="value",
     )
+    show_warnings(console, figures)
     for one in figures.get("labels", []):
         precision = f"precision@5 {_number(one['precision_at']['5'])}, mAP {_number(one['map'])}"
         console.print(
-            f"  {escape(one['label'])}: {one['queries']} queries, {one['reason'] or precision}",
+            f"  {escape(one['label'])}: {one['queries']} queries, {one['reason'] or precision}; "
+            f"unknown of {one['unknown']} cases",
             soft_wrap=True,
         )
 
@@ -72,12 +88,13 @@ def show_probe(console: Console, probe: Payload) -> None:
     print_table(
         console,
         f"probe {probe['name']} in space {probe['space']}: out of fold, {probe['groups']} patients",
-        ("label", "n", "positive", "AUROC", "95 % interval", "AUPRC", "C"),
+        ("label", "n", "positive", "unknown", "AUROC", "95 % interval", "AUPRC", "C"),
         (
             (
                 label["label"],
                 label["n"],
                 label["positive"],
+                label.get("unknown"),
                 label["auroc"],
                 interval(label["auroc_ci"]),
                 label["auprc"],
@@ -85,7 +102,7 @@ def show_probe(console: Console, probe: Payload) -> None:
             )
             for label in probe["labels"]
         ),
-        numeric="n positive AUROC AUPRC C",
+        numeric="n positive unknown AUROC AUPRC C",
     )
     _show_macro(console, probe)
     show_warnings(console, probe)

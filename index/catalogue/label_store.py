@@ -1,0 +1,96 @@
+"""The stored labels of a catalogue: given, replaced, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection, bindparam, delete, func, select
+
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.label_conflicts import label_conflicts
+from medsiglip.index.catalogue.labels import Key, keys_by_kind, matched, studies_with
+from medsiglip.index.catalogue.paths import StoredPaths
+from medsiglip.index.catalogue.rows import insert_rows
+from medsiglip.index.catalogue.schema import labels
+from medsiglip.index.records import LabelOutcome, LabelRecord, LabelSummary
+
+
+class LabelStore:
+    """The labels of one catalogue. Every method is one transaction."""
+
+    def __init__(self, database: Database, paths: StoredPaths) -> None:
+        self._database = database
+        self._paths = paths
+
+    def put(self, records: Sequence[LabelRecord]) -> LabelOutcome:
+        """Label cases in the index; a later value for the same name and key replaces an earlier one.
+
+        A path stands for the pixels that the file held when it was ingested. All records are stored or none;
+        raises `CatalogError` `bad-label`.
+        """
+        stored = [self._paths.label(record) for record in records]
+        with self._database.write() as connection:
+            found = matched(connection, stored)
+            _replace(connection, found.values)
+            keys = {key for key, _ in found.values}
+            conflicts = label_conflicts(connection, keys, found.contradicted)
+        left = tuple(replace(record, key=self._paths.given(record.key)) for record in found.unmatched)
+        return LabelOutcome(len(records) - len(left), left, conflicts)
+
+    def studies_of(self, records: Sequence[LabelRecord]) -> list[str]:
+        """The UIDs of the studies that hold what `records` would label, sorted, without those of keys that
+        are not in the index. Raises `CatalogError` `bad-label` for a kind of key that there is not.
+        """
+        wanted = keys_by_kind(self._paths.label(record) for record in records)
+        with self._database.read() as connection:
+            found = {
+                uid
+                for kind, keys in wanted.items()
+                for uid in connection.execute(studies_with(kind, list(keys))).scalars()
+            }
+        return sorted(found)
+
+    def summaries(self) -> list[LabelSummary]:
+        """How many records each label has, by name and level."""
+        positive = func.count().filter(labels.c.value > 0)
+        statement = (
+            select(labels.c.name, labels.c.level, func.count(), positive)
+            .group_by(labels.c.name, labels.c.level)
+            .order_by(labels.c.name, labels.c.level)
+        )
+        with self._database.read() as connection:
+            return [LabelSummary(*row) for row in connection.execute(statement)]
+
+
+def _replace(connection: Connection, values: dict[tuple[Key, str], LabelRecord]) -> None:
+    if not values:
+        return
+    at_key = delete(labels).where(
+        labels.c.level == bindparam("at_level"),
+        labels.c.uid == bindparam("at_uid"),
+        labels.c.pixel_hash == bindparam("at_hash"),
+    )
+    classified = dict.fromkeys(key for (key, _), record in values.items() if record.is_class)
+    if classified:
+        connection.execute(at_key.where(labels.c.is_class), [_place(key) for key in classified])
+    named = [{**_place(key), "at_name": name} for key, name in values]
+    connection.execute(at_key.where(labels.c.name == bindparam("at_name")), named)
+    rows = [
+        {
+            "level": level,
+            "uid": uid,
+            "pixel_hash": pixel_hash,
+            "name": name,
+            "value": float(record.value),
+            "is_class": record.is_class,
+            "class_column": record.class_column if record.is_class else None,
+        }
+        for ((level, uid, pixel_hash), name), record in values.items()
+        if record.value is not None
+    ]
+    insert_rows(connection, labels, rows)
+
+
+def _place(key: Key) -> dict[str, str]:
+    return dict(zip(("at_level", "at_uid", "at_hash"), key, strict=True))
