@@ -184,7 +184,7 @@ class LabelOutcome:
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One hit of a search. `score` is cosine similarity; at series and study level the image is the best
-    matching one.
+    matching one, drawn by `rendering` as `rendering_version` of it did.
     """
 
     rank: int
@@ -198,6 +198,8 @@ class Hit:
     patient_key: str
     path: str | None
     labels: dict[str, float]
+    rendering: str = ""
+    rendering_version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +312,15 @@ class FaissInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class RenderingCount:
+    """How many images of the active space one version of a rendering drew."""
+
+    rendering: str
+    version: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
 class IndexInfo:
     """Counts of the home; `vectors` and `faiss.ntotal` are the live images of the active space."""
 
@@ -324,6 +335,7 @@ class IndexInfo:
     files: dict[str, int]
     shards: int
     faiss: FaissInfo
+    renderings: tuple[RenderingCount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from medsiglip.answers.service import ArchiveInfo, Recovery, Verification
 from medsiglip.api.archive.files import AnyPath, output_folder
+from medsiglip.api.archive.outdated import count_outdated
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 def index_info(archive: OpenedArchive) -> ArchiveInfo:
     """Counts of the archive."""
-    return ArchiveInfo(**asdict(archive.index.info()), home=str(archive.home))
+    counts = archive.index.info()
+    outdated = count_outdated(counts.renderings)
+    return ArchiveInfo(**asdict(counts), outdated=outdated, home=str(archive.home))
 
 
 def verify(archive: OpenedArchive) -> Verification:

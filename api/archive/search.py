@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medsiglip.answers.questions import Background, Hit, SearchAnswer
 from medsiglip.api.archive.files import AnyPath, require_pictures
+from medsiglip.api.archive.outdated import outdated_warnings
 from medsiglip.api.archive.queries import (
     Picture,
     Vector,
@@ -82,7 +83,8 @@ def search(
     space = archive.searchable_space
     archive.index.filters.check(question.where)
     query = _query(archive, question, chosen)
-    hits = _hits(archive, question, query, chosen)
+    found = _hits(archive, question, query, chosen)
+    hits = [Hit.model_validate(hit).model_copy(update={"rank": n}) for n, hit in enumerate(found, start=1)]
     background = _background(archive, question, query, chosen)
     return SearchAnswer(
         space=space.name,
@@ -90,7 +92,7 @@ def search(
         query=query.description,
         hits=tuple(hit.model_copy(update={"percentile": _percentile(hit, background)}) for hit in hits),
         background=None if background is None else _summary(background, chosen),
-        warnings=_warnings(archive, question),
+        warnings=(*_warnings(archive, question), *outdated_warnings(found)),
     )
 
 
@@ -141,7 +143,7 @@ def _file_query(pictures: list[Picture], level: Level) -> _Query:
     return _Query(mean_vector([picture.vector for picture in pictures]), description, middle.patient_key)
 
 
-def _hits(archive: OpenedArchive, question: _Question, query: _Query, level: Level) -> list[Hit]:
+def _hits(archive: OpenedArchive, question: _Question, query: _Query, level: Level) -> list[records.Hit]:
     """The hits; the query's own image or study goes before others of the same score, such as copies of it."""
     own_may_show = question.include_same_patient and query.patient_key is not None
     exclude = None if question.include_same_patient else query.patient_key
@@ -155,8 +157,7 @@ def _hits(archive: OpenedArchive, question: _Question, query: _Query, level: Lev
     if own_may_show and found:
         best = found[0].score
         found.sort(key=lambda hit: not (hit.score >= best - _SAME_SCORE and _is_own(hit, query, level)))
-    hits = [Hit.model_validate(hit) for hit in found[: question.k]]
-    return [hit.model_copy(update={"rank": rank}) for rank, hit in enumerate(hits, start=1)]
+    return found[: question.k]
 
 
 def _is_own(hit: records.Hit, query: _Query, level: Level) -> bool:

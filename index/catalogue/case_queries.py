@@ -22,6 +22,7 @@ from medsiglip.index.records import (
     InstanceRecord,
     Level,
     PatientGroups,
+    RenderingCount,
     SeriesRecord,
     SeriesSummary,
     StoredImage,
@@ -39,6 +40,12 @@ def file_path() -> Label[str | None]:
     return found.correlate(images).scalar_subquery().label("path")
 
 
+def rendering_version() -> Label[int]:
+    """The version of an image's rendering; images of before versions were stored are of the first."""
+    stored = images.c.rendering_params["version"].as_integer()
+    return func.coalesce(stored, 1).label("rendering_version")
+
+
 _IMAGE = select(
     images.c.id.label("image_id"),
     images.c.series_id,
@@ -50,6 +57,8 @@ _IMAGE = select(
     series.c.modality,
     series.c.body_part_examined,
     patients.c.patient_key,
+    images.c.rendering,
+    rendering_version(),
     file_path(),
 ).select_from(filters.joined((), instances, series, studies, patients))
 # What hits and stored images take from a row as it is.
@@ -86,7 +95,14 @@ def hits(
         present = [entry for entry in zip(scores, ids, best, strict=True) if entry[2] in rows]
         found.append(
             [
-                Hit(rank=rank, score=score, labels=values[group], **_shared(rows[image_id]))
+                Hit(
+                    rank=rank,
+                    score=score,
+                    labels=values[group],
+                    rendering=rows[image_id].rendering,
+                    rendering_version=rows[image_id].rendering_version,
+                    **_shared(rows[image_id]),
+                )
                 for rank, (score, group, image_id) in enumerate(present, start=1)
             ]
         )
@@ -95,6 +111,15 @@ def hits(
 
 def _shared(row: ImageRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in _SHARED}
+
+
+def rendering_counts(connection: Connection) -> tuple[RenderingCount, ...]:
+    """Images of the active space by rendering and version."""
+    drawn = (
+        select(images.c.rendering, rendering_version()).where(images.c.space_id == ACTIVE_SPACE).subquery()
+    )
+    counted = select(*drawn.c, func.count()).group_by(*drawn.c).order_by(*drawn.c)
+    return tuple(RenderingCount(*row) for row in connection.execute(counted))
 
 
 def images_of_patients(connection: Connection, keys: Collection[str]) -> dict[str, list[int]]:
@@ -116,7 +141,6 @@ def stored_images(connection: Connection, *conditions: Any) -> list[StoredImage]
     more = (
         instances.c.pixel_hash,
         images.c.slice_index,
-        images.c.rendering,
         images.c.rendering_params,
         images.c.quality,
     )

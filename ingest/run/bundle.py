@@ -18,6 +18,7 @@ from medsiglip.index.records import (
 from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.header.quality import image_quality
 from medsiglip.ingest.reasons import Rejected
+from medsiglip.ingest.render.renderings import version_of
 from medsiglip.ingest.run.file_records import rejected_record
 from medsiglip.ingest.units.plan import Unit
 from medsiglip.ingest.workers.rendered_unit import ImageFacts, RenderedUnit
@@ -123,7 +124,7 @@ def _image(header: Header, pixel_hash: str, facts: ImageFacts, quality: Mapping[
         facts.slice.frame,
         facts.slice.slice_index,
         facts.rendering,
-        facts.params,
+        {**facts.params, "version": version_of(facts.rendering)},
         (*header.warnings, *facts.warnings),
         image_quality({**header.quality, **quality}, facts.quality, facts.warnings),
     )

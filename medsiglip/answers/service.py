@@ -143,6 +143,10 @@ class ArchiveInfo(Answer):
     files: dict[str, int]
     shards: int
     faiss: SearchIndex
+    outdated: int = Field(
+        default=0,
+        description="images whose pictures an earlier version drew, and this one would draw otherwise",
+    )
     home: str
     shards_before: int | None = None
     shards_after: int | None = None

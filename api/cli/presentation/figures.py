@@ -28,7 +28,6 @@ def show_label_figures(console: Console, figures: Payload) -> None:
         numeric="n positive unknown AUROC",
     )
     _show_macro(console, figures)
-    show_warnings(console, figures)
     for label in figures["labels"]:
         if label.get("reason"):
             console.print(f"  {escape(label['label'])}: {label['reason']}", soft_wrap=True)
@@ -36,12 +35,6 @@ def show_label_figures(console: Console, figures: Payload) -> None:
         names = ", ".join(figures["unlabelled"])
         console.print(f"no case that fits carries these labels: {escape(names)}", soft_wrap=True)
     show_warnings(console, figures)
-
-
-def show_warnings(console: Console, answer: Payload) -> None:
-    """The warnings of an answer, one a line."""
-    for warning in answer.get("warnings", []):
-        console.print(f"warning: {escape(warning)}", soft_wrap=True)
 
 
 def _show_macro(console: Console, figures: Payload) -> None:
