@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,7 +123,7 @@ def _axes(header: Any) -> NDArray[np.float64]:
         if int(header[code]) <= 0:
             continue
         try:
-            axes = _TO_DICOM @ np.asarray(affine(), float)[:3, :3]
+            axes: NDArray[np.float64] = _TO_DICOM @ np.asarray(affine(), float)[:3, :3]
         except ValueError:  # a quaternion that is no rotation
             continue
         lengths = np.linalg.norm(axes, axis=0)
@@ -146,7 +146,7 @@ def check_whole(path: str) -> None:
     packed = is_packed(path)
     with open_source(path) as opened:
         if packed:
-            with gzip.GzipFile(fileobj=cast(BinaryIO, opened)) as file:
+            with gzip.GzipFile(fileobj=opened) as file:
                 while block := file.read(1 << 20):
                     held += len(block)
         else:

@@ -150,7 +150,7 @@ class Connection:
 
             def make() -> dict[str, Any]:
                 opened.close()
-                sent = [(name, (file.name, opened.enter_context(file.open("rb")))) for name, file in parts]
+                sent = [(name, (_name(file), opened.enter_context(file.open("rb")))) for name, file in parts]
                 return {"files": sent, "data": _form(form), "headers": headers}
 
             found: Json = self._requests.send("POST", path, make).json()
@@ -223,6 +223,11 @@ def _plain(value: Any) -> Any:
 
 def _key() -> dict[str, str]:
     return {"Idempotency-Key": uuid4().hex}
+
+
+def _name(file: Path) -> str:
+    """The name of a file as a form holds it: UTF-8, with U+FFFD for bytes that are not."""
+    return file.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _form(values: Mapping[str, Any]) -> dict[str, Any]:

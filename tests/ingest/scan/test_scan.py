@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom import dcmread
+from pydicom.uid import UID
 
 from medsiglip.ingest.files.walk import FoundFile, walk
 from medsiglip.ingest.header.header import Header
@@ -339,7 +340,7 @@ def test_a_private_compression_is_told_as_such(tmp_path: Path, write_dicom: Any,
     block.add_new(0x0A, "OB", bytes(64))
     block.add_new(0x11, "CS", "PMSCT_RLE1")
     if implicit:
-        dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2"
+        dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2")
     dataset.save_as(tmp_path / "a.dcm", implicit_vr=implicit, little_endian=True)
     assert code(tmp_path / "a.dcm") == ("quarantined", "private-compression")
     assert "PMSCT_RLE1" in Rejected("/x", "private-compression").reason

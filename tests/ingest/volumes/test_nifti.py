@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import nibabel
+import nibabel as untyped_nibabel
 import numpy as np
 import pytest
 import SimpleITK
@@ -21,6 +21,7 @@ from medsiglip.ingest.units.plan import PlanOptions, plan
 from medsiglip.ingest.workers.unit_rendering import render_images
 from tests.ingest.read_files import found_files, headers_of
 
+nibabel: Any = untyped_nibabel  # its functions have no types
 KEY = SecretKey(bytes(32))
 AXES = np.diag([-2.0, -2.0, 3.0, 1.0])  # to the left and the back, as those of DICOM
 
@@ -169,7 +170,7 @@ def test_a_case(tmp_path: Path, test_cases: Path, name: str) -> None:
     said = cases[f"nifti/{name}"]["expected"]
     if name == "ct_nan.nii.gz":
         assert "NaN is not water; (0,0,0) and warning values-not-finite" in said
-        content = np.asarray(nibabel.load(folder / name).dataobj)  # type: ignore[attr-defined]
+        content = np.asarray(nibabel.load(folder / name).dataobj)
         for z, image in enumerate(rendered(folder / name, "CT")):
             assert "values-not-finite" in image.display.warnings
             missing = np.isnan(content[..., z])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import zipfile
 from base64 import b64decode
 from collections.abc import Iterator
@@ -238,3 +239,18 @@ def test_an_answer_of_another_form_is_an_error_of_the_client_s_own(content: dict
         client.job("1")
     assert raised.value.code == "unexpected-answer"
     assert "update the client" in str(raised.value)
+
+
+def test_a_file_whose_name_is_not_utf_8_is_sent(tmp_path: Path) -> None:
+    picture = tmp_path / os.fsdecode(b"M\xfcller.png")
+    Image.new("L", (4, 4)).save(picture)
+    sent: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.read())
+        return httpx.Response(200, json={"space": "s", "scores": []})
+
+    with Client("http://service", transport=httpx.MockTransport(answer)) as client:
+        client.classify(picture, labels=["a"])
+    assert 'filename="M\ufffdller.png"'.encode() in sent[0]
+    assert picture.read_bytes() in sent[0]
