@@ -22,7 +22,7 @@ from medsiglip.index.storage.deletion import UPLOADS
 from medsiglip.ingest.files.archive_listing import is_archive
 
 # Added to the longest time that an upload may take: from its last byte to its job.
-_MARGIN_SECONDS = 3600.0
+_MARGIN_SECONDS = 300.0
 _ARRIVING = ".arriving"
 # Part of the file name of a picture that a request holds, which exists while the request is answered.
 _INPUT = ".input."

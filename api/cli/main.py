@@ -188,7 +188,7 @@ def _fail(run: Invocation, explanation: Explanation, exit_code: int = 1) -> int:
             run.answer_stream.flush()
         if run.log is not None:
             run.log.error("error: %s (%s)", message, explanation.code)
-        else:
+        if run.log is None or run.log_is_elsewhere:
             print(f"error: {message} ({explanation.code})", file=sys.stderr, flush=True)
     except BrokenPipeError:
         return _leave_broken_pipe()

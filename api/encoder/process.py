@@ -118,7 +118,7 @@ def _end_with_parent(source: BinaryIO) -> None:
 
 def main() -> None:
     """Serve until standard input ends. Output that libraries print is kept off the pipe."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the parent decides when to stop
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     sink = os.fdopen(os.dup(1), "wb", buffering=0)

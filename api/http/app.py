@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from anyio import to_thread
 from fastapi import Depends, FastAPI
 
 from medsiglip.api.archive.archive import Archive
@@ -34,6 +37,10 @@ from medsiglip.api.http.routes import (
 )
 from medsiglip.api.http.routes.problem_answers import PROBLEMS
 from medsiglip.api.settings import Settings, read_settings
+from medsiglip.index.errors import CatalogError
+
+_SWEEP_SECONDS = 600.0
+_log = logging.getLogger("medsiglip.operations")
 
 
 @dataclass(slots=True)
@@ -42,6 +49,17 @@ class Server:
 
     settings: Settings
     archive: Archive
+
+
+async def _sweep_regularly(server: Server) -> None:
+    """Clear away what killed servers left of uploads, whichever server of the home it was."""
+    while True:
+        limit = server.settings.upload_seconds
+        await asyncio.sleep(min(limit, _SWEEP_SECONDS))
+        try:
+            await to_thread.run_sync(sweep, server.archive.index, limit)
+        except CatalogError as error:
+            _log.warning("uploads that nobody finished stay for now (%s)", error.code)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -59,7 +77,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.server = Server(chosen, archive)
             open_gate(app, archive.index.api_keys, chosen)
             operations.watch(app, archive)
-            yield
+            sweeping = asyncio.create_task(_sweep_regularly(app.state.server))
+            try:
+                yield
+            finally:
+                sweeping.cancel()
 
     app = FastAPI(
         title="medsiglip",

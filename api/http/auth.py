@@ -91,6 +91,10 @@ class Gate:
         self._requests = TokenBuckets(settings.rate_limit, settings.rate_burst, clock=clock)
         self._wrong = TokenBuckets(_WRONG_KEYS_PER_MINUTE, _WRONG_KEYS_AT_ONCE, clock=clock)
 
+    def limit(self, settings: Settings) -> None:
+        """Take over other rates."""
+        self._requests.limit(settings.rate_limit, settings.rate_burst)
+
     def is_open(self) -> bool:
         """Whether no key was ever made; may query the database."""
         with self._lock:

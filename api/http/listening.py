@@ -22,6 +22,7 @@ def open_sockets(host: str, port: int, keys: ApiKeys) -> list[socket.socket]:
     Raises ServiceError `key-needed` for an address that others can reach while no API key was ever made,
     `bad-host`, `address-in-use` or `no-permission`.
     """
+    host = _without_brackets(host)
     addresses = _addresses(host, port)
     if not keys.any_made():
         _refuse_others(host, [address[0] for _, address in addresses])
@@ -39,9 +40,15 @@ def open_sockets(host: str, port: int, keys: ApiKeys) -> list[socket.socket]:
 
 def url_of(host: str, opened: Sequence[socket.socket]) -> str:
     """The URL of the service, with the port that was taken."""
+    host = _without_brackets(host)
     address, port = opened[0].getsockname()[:2]
     name = address if ipaddress.ip_address(address.partition("%")[0]).is_unspecified else host or address
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _without_brackets(host: str) -> str:
+    """An IPv6 address as URLs and other servers write it, `[::1]`, without the brackets (RFC 3986, 3.2.2)."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") and ":" in host else host
 
 
 def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[str, int]]]:

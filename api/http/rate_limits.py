@@ -24,6 +24,11 @@ class TokenBuckets:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def limit(self, per_minute: float, burst: int) -> None:
+        """Other limits from now on."""
+        with self._lock:
+            self._per_second, self._burst = per_minute / 60, float(burst)
+
     def take(self, name: str) -> float:
         """Take a token and return 0, or, if there is none, the seconds until there is one."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
 import socket
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 FINISH_SECONDS = 10
+_TAKEN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(
@@ -26,12 +28,14 @@ def serve(
     *,
     on_ready: Callable[[], None],
     on_stopping: Callable[[], None],
+    on_hangup: Callable[[], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT; then accept no more requests and finish running ones, for at most
     `FINISH_SECONDS`.
 
-    `on_ready` is called when the application has started, `on_stopping` when the signal has come. Raises
-    ServiceError `start-failed` when the application did not start.
+    `on_ready` is called when the application has started, `on_stopping` when the signal has come, `on_hangup`
+    at each SIGHUP between the two, in a thread. Raises ServiceError `start-failed` when the application did
+    not start.
     """
     config = uvicorn.Config(
         app,
@@ -46,9 +50,9 @@ def serve(
         proxy_headers=proxies_are_configured(),
         timeout_graceful_shutdown=FINISH_SECONDS,
     )
-    server = _Server(config, on_ready, on_stopping)
+    server = _Server(config, on_ready, on_stopping, on_hangup)
     # uvicorn raises the signal again when it is done.
-    before = {number: signal.signal(number, _ignore_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, _ignore_signal) for number in _TAKEN}
     try:
         server.run(list(sockets))
     except SystemExit:
@@ -68,9 +72,14 @@ def _ignore_signal(*_: object) -> None:
 
 class _Server(uvicorn.Server):
     def __init__(
-        self, config: uvicorn.Config, on_ready: Callable[[], None], on_stopping: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], None],
+        on_stopping: Callable[[], None],
+        on_hangup: Callable[[], None],
     ) -> None:
         super().__init__(config)
+        self._on_hangup = on_hangup
         self._on_ready = on_ready
         self._on_stopping = on_stopping
 
@@ -81,8 +90,12 @@ class _Server(uvicorn.Server):
             gc.collect()
             gc.freeze()
             gc.set_threshold(20_000, 20, 20)
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, self._on_hangup))
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Removing the handler would bring back the default, which kills.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _ignore_signal)
         self._on_stopping()
         await super().shutdown(sockets)

@@ -44,6 +44,12 @@ class SupervisedProcess:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
+    def send(self, number: int) -> None:
+        """Send a signal to the process, if it runs."""
+        with self._lock, suppress(OSError):
+            if self._process is not None and self._process.poll() is None:
+                self._process.send_signal(number)
+
     def request_stop(self) -> None:
         """Ask the process to end, without waiting for it."""
         self._stopping.set()

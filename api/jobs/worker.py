@@ -32,6 +32,7 @@ from medsiglip.ingest.errors import InterruptedIngestError
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.archive import Archive
+    from medsiglip.api.settings import Settings
     from medsiglip.index.service.jobs import Job, JobQueue
 
 T = TypeVar("T")
@@ -50,7 +51,9 @@ class Worker:
         *,
         poll_seconds: float = POLL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        renew_settings: Callable[[Settings], Settings] = lambda current: current,
     ) -> None:
+        """`renew_settings` gives the settings as they are now, after `reload`."""
         self.name = f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
         self.ended: Counter[str] = Counter()
         self._archive = archive
@@ -60,6 +63,8 @@ class Worker:
         self._run: JobRun | None = None
         self._paused: list[JobRun] = []
         self._stopping = False
+        self._renew_settings = renew_settings
+        self._reloading = False
         # Not an Event: a signal handler may call `stop` during `get`, and only `SimpleQueue.put` is safe
         # there.
         self._wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -79,6 +84,7 @@ class Worker:
         cleaned = -math.inf
         while not self._stopping:
             self._heartbeat.note("idle")
+            self._reload_if_asked()
             if time.monotonic() - cleaned >= CLEAN_UP_SECONDS:
                 self._persist(lambda: self._archive.index.clean_up())
                 cleaned = time.monotonic()
@@ -105,6 +111,16 @@ class Worker:
             timer = threading.Timer(GRACE_SECONDS, self._abandon, [run])
             timer.daemon = True
             timer.start()
+
+    def reload(self) -> None:
+        """Take over the settings that may change, before the next job; safe in a signal handler."""
+        self._reloading = True
+        self._wake_ups.put(None)
+
+    def _reload_if_asked(self) -> None:
+        if self._reloading:
+            self._reloading = False
+            self._archive.settings = self._renew_settings(self._archive.settings)
 
     @property
     def _queue(self) -> JobQueue:

@@ -118,7 +118,7 @@ def keep_freed_memory() -> None:
 
 def main() -> None:
     """Serve until standard input ends. Decoders that print do not reach the pipe."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the parent decides when to stop, and kills
     for number in (signal.SIGALRM, signal.SIGPROF):
         signal.signal(number, signal.SIG_DFL)

@@ -37,7 +37,9 @@ class Invocation:
     json: bool = False
     debug: bool = False
     log: logging.Logger | None = None
-    """Where notes and the error that ends a service go, where its log is on standard error."""
+    """Where the notes of a service and the error that ends it go."""
+    log_is_elsewhere: bool = False
+    """Whether that error is shown on standard error too."""
     answer_stream: TextIO = field(default_factory=lambda: sys.stdout)
 
     def settings(self, **given: Any) -> Settings:

@@ -34,22 +34,26 @@ def serve(
     """Answer HTTP requests until Ctrl-C or SIGTERM, and run the jobs that they start.
 
     The home is made if it is not there yet. Beyond this machine it listens only once there is an API key.
+    SIGHUP opens the log anew and takes over the settings that may change while it runs.
 
     \b
     Example: medsiglip serve
              medsiglip serve --host 0.0.0.0 --port 8443 --no-worker
     """
+    import signal
     import time
 
     from medsiglip.api.archive.keys import take_bootstrap_key
     from medsiglip.api.http.app import create_app
     from medsiglip.api.http.listening import open_sockets, url_of
+    from medsiglip.api.http.reloading import reload
     from medsiglip.api.http.routes.jobs import followers
     from medsiglip.api.http.serving import serve as answer_requests
     from medsiglip.api.jobs.patience import when_it_answers
     from medsiglip.api.jobs.supervision import SupervisedProcess
     from medsiglip.api.jobs.worker import GRACE_SECONDS
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be answered
     run = invocation(context)
     settings = run.settings()
 
@@ -78,8 +82,13 @@ def serve(
             if worker is not None:
                 worker.request_stop()
 
+        def on_hangup() -> None:
+            reload(app, run.settings)
+            if worker is not None:
+                worker.send(signal.SIGHUP)
+
         try:
-            answer_requests(app, sockets, on_ready=on_ready, on_stopping=on_stopping)
+            answer_requests(app, sockets, on_ready=on_ready, on_stopping=on_stopping, on_hangup=on_hangup)
         finally:
             if worker is not None:
                 worker.stop(within_s=GRACE_SECONDS + 2)
@@ -112,14 +121,19 @@ def worker(
         return
     import signal
 
+    from medsiglip.api.http.reloading import reloaded
     from medsiglip.api.jobs.supervision import call_when_input_ends
     from medsiglip.api.jobs.worker import Worker
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     run = invocation(context)
     with _logged(run), run.archive() as archive:
-        works = Worker(archive, poll_seconds=poll)
+        works = Worker(
+            archive, poll_seconds=poll, renew_settings=lambda current: reloaded(current, run.settings)
+        )
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: works.stop())
+        signal.signal(signal.SIGHUP, lambda *_: works.reload())
         if until_input_ends:
             call_when_input_ends(works.stop)
         works.run(once=once)
@@ -161,7 +175,8 @@ def _logged(run: Invocation) -> Iterator[None]:
     settings = run.settings()
     logging.disable(logging.NOTSET)  # until the command ends, for its last error is logged too
     configure_logging(settings.log_format, file=settings.log_file)
-    if settings.log_file is None and not sys.stderr.isatty():
+    run.log_is_elsewhere = settings.log_file is not None
+    if run.log_is_elsewhere or not sys.stderr.isatty():
         run.log = logging.getLogger("medsiglip.service")
     with unhandled_errors_logged():
         yield
