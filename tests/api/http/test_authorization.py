@@ -53,6 +53,8 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("POST", "/v1/reports/{draft_id}/accept"): "report",
     ("POST", "/v1/reports/{draft_id}/edit"): "report",
     ("POST", "/v1/reports/{draft_id}/reject"): "report",
+    ("GET", "/v1/models"): "read",
+    ("GET", "/v1/models/{model}"): "read",
     ("GET", "/v1/routes"): "report",
     ("GET", "/v1/routes/{name}"): "report",
     ("PUT", "/v1/routes/{name}"): "admin",

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -72,7 +71,7 @@ def test_with_a_configured_proxy_the_sender_must_be_this_machine(
     app: FastAPI, open_client: TestClient, sender: str, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "127.0.0.1")
-    behind = ProxyHeadersMiddleware(app, trusted_hosts="127.0.0.1")
+    behind: Any = ProxyHeadersMiddleware(cast(Any, app), trusted_hosts="127.0.0.1")
     with TestClient(behind, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 4000)) as asking:
         assert asking.get("/v1/info", headers={"X-Forwarded-For": sender}).status_code == status
 
@@ -131,7 +130,7 @@ class Asked:
         self._client = client
         self._key = {"Idempotency-Key": key}
 
-    def __call__(self, path: str, **sent: Any) -> httpx.Response:
+    def __call__(self, path: str, **sent: Any) -> Any:
         return self._client.post(path, headers=self._key, **sent)
 
 

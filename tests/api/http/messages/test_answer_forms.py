@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
@@ -57,7 +56,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         yield made
 
 
-def get(client: TestClient, path: str, **headers: str) -> httpx.Response:
+def get(client: TestClient, path: str, **headers: str) -> Any:
     """An answer that the test's client has not unpacked, to a request without its usual headers."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     sent = client.build_request("GET", path, headers={"Accept-Encoding": "identity", **named})

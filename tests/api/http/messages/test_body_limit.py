@@ -85,6 +85,7 @@ def test_thirty_slow_senders_hold_little_memory_while_they_send(tmp_path: Path) 
 
 def test_whole_bodies_share_the_memory_of_four_of_the_largest(tmp_path: Path) -> None:
     at_once, most, served = 0, 0, 0
+    forever: asyncio.Event
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         nonlocal at_once, most, served
@@ -112,7 +113,6 @@ def test_whole_bodies_share_the_memory_of_four_of_the_largest(tmp_path: Path) ->
         forever.set()
         await asyncio.gather(*running)
 
-    forever: asyncio.Event
     asyncio.run(all_at_once())
     assert most == 4 * MIB
 
@@ -160,7 +160,8 @@ def ask(app: FastAPI, path: str, receive: Receive, content_type: str = "applicat
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asked = scope(MIB, content_type) | {"path": path, "query_string": b"", "client": ("127.0.0.1", 5000)}
+    asked = scope(MIB, content_type)
+    asked.update({"path": path, "query_string": b"", "client": ("127.0.0.1", 5000)})
     asked["headers"].append((b"host", b"127.0.0.1"))
     asyncio.run(app(asked, receive, send))
     return sent
