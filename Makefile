@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench checkpoint kill-test crash-test jobs-test routing-test statements-test coverage-test contract load-test steady fuzz parity clean
+.PHONY: help install demo serve test lint bench checkpoint kill-test crash-test jobs-test routing-test statements-test privacy-test coverage-test contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ statements-test: $(INSTALLED) ## every statement with 20,000 things, and an inge
 
 coverage-test: $(INSTALLED) ## how often intervals hold what they should, in every setting (an hour; begins where it was stopped)
 	$(BIN)/python -m pytest -m campaign -s tests/medsiglip/figures/test_coverage.py
+
+privacy-test: $(INSTALLED) ## 200 made-up people of many scripts ingested, of whom no byte of the home says anything
+	$(BIN)/python -m pytest -m campaign tests/api/privacy/test_made_up_identities.py
 
 contract: $(INSTALLED) ## the whole HTTP description tried by schemathesis, with state (some minutes)
 	$(BIN)/python -m pytest -m campaign -s tests/api/http/test_contract.py

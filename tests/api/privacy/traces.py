@@ -46,7 +46,7 @@ def contents(home: Path) -> Iterator[tuple[str, bytes]]:
 
 def found(words: Iterable[str], places: Iterable[tuple[str, bytes]]) -> list[tuple[str, str]]:
     """Places of words in any encoding, case or notation, with the word."""
-    spelt = {word: _spellings(word) for word in words}
+    spelt = {word: spellings(word) for word in words}
     leaks = []
     for place, raw in places:
         folded = raw.lower()
@@ -63,7 +63,7 @@ def found_in_home(words: Iterable[str], home: Path, *said: str) -> list[tuple[st
     return found(words, [*contents(home), *(("said", text.encode("utf-8", "replace")) for text in said)])
 
 
-def _spellings(word: str) -> set[bytes]:
+def spellings(word: str) -> set[bytes]:
     texts = {word, word.lower(), word.upper()}
     texts |= {json.dumps(text)[1:-1] for text in texts} | {repr(text.encode())[2:-1] for text in texts}
     spelt = {text.encode(code, "ignore") for text in texts for code in ENCODINGS}
