@@ -87,6 +87,7 @@ def test_none_takes_a_label_away_and_a_later_value_replaces_it(filled: CaseIndex
     "record",
     [
         LabelRecord(" ", 1, "path", "/data/2/0/0.dcm"),
+        LabelRecord("a\0b", 1, "path", "/data/2/0/0.dcm"),
         LabelRecord("x", math.nan, "path", "/data/2/0/0.dcm"),
         LabelRecord("x", 1, "patient_id", "7"),  # type: ignore[arg-type]
     ],

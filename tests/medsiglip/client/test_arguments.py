@@ -105,7 +105,7 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "wait": ({"job": JOB}, "GET /v1/jobs/{job_id}/events"),
     "events": ({"job_id": "0" * 32}, "GET /v1/jobs/{job_id}/events"),
 }
-OTHERS = {  # arguments that exclude one of the above
+OTHERS: dict[str, list[dict[str, Any]]] = {  # arguments that exclude one of the above
     "classify": [{"file": "FILE", "labels": ["a"]}],
     "search": [{"image": "FILE"}, {"study": "1.2"}, {"image_id": 4}],
     "train_probe": [{"name": "p", "labels_csv": "FILE"}],
