@@ -60,7 +60,7 @@ class NiftiVolume:
             if part:
                 values = np.asarray(self._proxy[part])
             elif self._is_scaled:
-                values = self._proxy.get_scaled(np.float32)
+                values = np.asarray(self._proxy, np.float32)
             else:
                 values = self._proxy.get_unscaled()
         except (MemoryError, OverflowError):
