@@ -1,0 +1,190 @@
+"""The samples of `docs/samples/`: a unit of systemd, a rule of logrotate and a site of nginx, each tried."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from medsiglip.api.settings import Settings
+from medsiglip.index.case_index import CaseIndex
+from tests.api.service_processes import Started, eventually
+from tests.repository import ROOT
+
+SAMPLES = ROOT / "docs" / "samples"
+Start = Callable[..., Started]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    begun: list[Started] = []
+
+    def start(*words: str, **environment: str) -> Started:
+        begun.append(Started(tmp_path / "home", words, environment=environment))
+        return begun[-1]
+
+    yield start
+    for one in begun:
+        one.end()
+
+
+def program(name: str) -> str:
+    found = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin")
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def directives(unit: str) -> list[tuple[str, str]]:
+    lines = [line for line in unit.splitlines() if line and not line.startswith(("#", "["))]
+    return [(name, value) for name, _, value in (line.partition("=") for line in lines)]
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    unit = (SAMPLES / "systemd.service").read_text()
+    here = tmp_path / "medsiglip"
+    here.write_text(f"#!{sys.executable}\n")
+    here.chmod(0o755)
+    changed = unit.replace("/opt/medsiglip/bin/medsiglip", str(here)).replace(
+        "=medsiglip\nGroup", "=root\nGroup"
+    )
+    (tmp_path / "medsiglip.service").write_text(changed.replace("Group=medsiglip", "Group=root"))
+    words = [program("systemd-analyze"), "verify", "--man=no", str(tmp_path / "medsiglip.service")]
+    verified = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert "medsiglip" not in verified.stdout + verified.stderr  # it says what it ignores, and ends with 0
+    given = directives(unit)
+    variables = [value.partition("=")[0] for name, value in given if name == "Environment"]
+    ours = [name[10:].lower() for name in variables if name.startswith("MEDSIGLIP_")]
+    assert ours
+    assert set(ours) <= set(Settings.model_fields)
+
+
+def test_the_command_of_the_unit_starts_and_its_reload_ends_nothing(tmp_path: Path, start: Start) -> None:
+    given = dict(directives((SAMPLES / "systemd.service").read_text()))
+    _, option, config, *words = given["ExecStart"].split()
+    assert (option, config) == ("--config", "/etc/medsiglip.toml")
+    (tmp_path / "settings.toml").write_text("min_free_bytes = 0\n")
+    server = start(*words, "--no-worker", "--port", "0", MEDSIGLIP_CONFIG=str(tmp_path / "settings.toml"))
+    url = str(server.answer()["url"])
+    reload = given["ExecReload"].replace("$MAINPID", str(server.process.pid)).split()
+    subprocess.run(reload, check=True)
+    eventually(lambda: "reloaded; changed: nothing" in server.log.read_text())
+    assert httpx.get(f"{url}/healthz").status_code == 200
+
+
+def test_logrotate_moves_the_log_away_and_the_service_goes_on_in_a_new_one(
+    tmp_path: Path, start: Start
+) -> None:
+    logrotate = program("logrotate")
+    log = tmp_path / "medsiglip.log"
+    server = start("serve", "--no-worker", "--port", "0", MEDSIGLIP_LOG_FILE=str(log))
+    url = str(server.answer()["url"])
+    httpx.get(f"{url}/healthz")
+    eventually(lambda: "/healthz" in log.read_text())
+    owner = log.owner()
+    rule = (SAMPLES / "logrotate.conf").read_text()
+    for given, here in (
+        ("/var/log/medsiglip/medsiglip.log", str(log)),
+        ("su medsiglip medsiglip", f"su {owner} {log.group()}"),
+        ("0640 medsiglip medsiglip", f"0640 {owner} {log.group()}"),
+        ("/bin/systemctl reload medsiglip.service", f"kill -HUP {server.process.pid}"),
+    ):
+        assert given in rule
+        rule = rule.replace(given, here)
+    (tmp_path / "rule").write_text(rule)
+    (tmp_path / "rule").chmod(0o644)
+    tmp_path.chmod(0o755)
+    words = [logrotate, "--force", "--state", str(tmp_path / "state"), str(tmp_path / "rule")]
+    turned = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (turned.returncode, turned.stderr) == (0, "")
+    eventually(lambda: "reloaded" in log.read_text())
+    assert "/healthz" in log.with_suffix(".log.1").read_text()
+    httpx.get(f"{url}/readyz", timeout=60)
+    eventually(lambda: "/readyz" in log.read_text())
+    assert "/readyz" not in log.with_suffix(".log.1").read_text()
+    assert all(json.loads(line) for line in log.read_text().splitlines())
+
+
+@contextmanager
+def nginx(tmp_path: Path, upstream: int) -> Iterator[tuple[str, ssl.SSLContext]]:
+    """The sample's site on a free port with a certificate of its own."""
+    words = [program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    files = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "certificate")]
+    subprocess.run([*words, *names, *files], check=True, capture_output=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    site = (SAMPLES / "nginx.conf").read_text()
+    for given, here in (
+        ("127.0.0.1:8000", f"127.0.0.1:{upstream}"),
+        ("443", f"127.0.0.1:{port}"),
+        ("archive.example;", "localhost 127.0.0.1;"),
+        ("/etc/ssl/certs/archive.example.pem", str(tmp_path / "certificate")),
+        ("/etc/ssl/private/archive.example.key", str(tmp_path / "key")),
+    ):
+        assert given in site
+        site = site.replace(given, here)
+    user = "user root; " if os.geteuid() == 0 else ""  # who else may not enter the folder of a test
+    places = " ".join(
+        f"{name}_temp_path {tmp_path}/nginx-{name};"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (tmp_path / "nginx.conf").write_text(
+        f"{user}daemon off; pid {tmp_path}/nginx.pid; error_log {tmp_path}/nginx.log; events {{}} "
+        f"http {{ access_log off; {places}\n{site}\n}}"
+    )
+    log, settings = str(tmp_path / "nginx.log"), str(tmp_path / "nginx.conf")
+    words = [program("nginx"), "-p", str(tmp_path), "-e", log, "-c", settings]
+    subprocess.run([*words, "-t"], check=True, capture_output=True)
+    process = subprocess.Popen(words)
+    try:
+        yield f"https://127.0.0.1:{port}", ssl.create_default_context(cafile=tmp_path / "certificate")
+    finally:
+        process.send_signal(signal.SIGQUIT)
+        process.wait(30)
+
+
+def answers(url: str) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))):
+        return True
+    return False
+
+
+def test_nginx_serves_the_site(tmp_path: Path, start: Start) -> None:
+    program("nginx")
+    with CaseIndex.open(tmp_path / "home") as index:
+        key = index.api_keys.create("one", ["admin"])[1]
+    environment = {"FORWARDED_ALLOW_IPS": "127.0.0.1", "MEDSIGLIP_MIN_FREE_BYTES": "0"}
+    server = start("serve", "--port", "0", **environment)
+    port = int(str(server.answer()["url"]).rpartition(":")[2])
+    with (
+        nginx(tmp_path, port) as (url, context),
+        httpx.Client(base_url=url, verify=context, timeout=120) as site,
+    ):
+        eventually(lambda: answers(url))
+        assert site.get("/healthz").json() == {"status": "ok"}
+        assert site.get("/v1/jobs").status_code == 401
+        assert site.get("/metrics").status_code == 403
+        site.headers["Authorization"] = f"Bearer {key}"
+        assert site.get("/v1/jobs").json() == {"jobs": []}
+        picture = ("large.dcm", b"\0" * (8 << 20))  # eight times what nginx takes without the sample's line
+        job = site.post("/v1/ingest", files={"file": picture}).raise_for_status().json()
+        with site.stream("GET", f"/v1/jobs/{job['id']}/events") as events:
+            assert events.headers["content-type"].startswith("text/event-stream")
+            assert "event: done" in list(events.iter_lines())
+        site.get("/healthz", headers={"X-Forwarded-For": "203.0.113.9"})
+    requests = [json.loads(line) for line in server.log.read_text().splitlines()]
+    clients = {one["client"] for one in requests if "client" in one}
+    assert clients == {"127.0.0.1"}  # nginx replaces what a client claims
