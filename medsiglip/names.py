@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import re
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_UID = re.compile(r"\.*[0-9A-Za-z_-][0-9A-Za-z._-]*")
+_PATIENT_KEY = re.compile(r"[0-9A-Za-z]+")
+_IDENTIFIER = re.compile(r"[0-9A-Za-z_-]+")
+
+NAME = f"^{_NAME.pattern}$"
 """Of a probe, a prompt set or a routing rule."""
-UID = r"^\.*[0-9A-Za-z_-][0-9A-Za-z._-]*$"
+UID = f"^{_UID.pattern}$"
 """Of a study, series or instance. Broken files have letters in UIDs, which PS3.5, section 9.1 forbids."""
-PATIENT_KEY = r"^[0-9A-Za-z]+$"
-IDENTIFIER = r"^[0-9A-Za-z_-]+$"
-"""Of a job, a draft or an API key."""
+PATIENT_KEY = f"^{_PATIENT_KEY.pattern}$"
 LONGEST_IN_URL = 64
 """The most characters of all of these; of a UID by PS3.5, section 9.1."""
 LONGEST_LABEL = 4096
@@ -24,12 +27,14 @@ LONGEST_LABEL = 4096
 LONGEST_KEY_NAME = 100
 
 _URL_NAMES = {
-    "name": (NAME, "letters, digits, dots, hyphens and underscores, beginning with a letter or digit"),
-    "uid": (UID, "letters, digits, dots, hyphens and underscores, and not dots alone"),
-    "patient_key": (PATIENT_KEY, "letters and digits"),
-    "identifier": (IDENTIFIER, "letters, digits, hyphens and underscores"),
+    "name": (
+        _NAME.fullmatch,
+        "letters, digits, dots, hyphens and underscores, beginning with a letter or digit",
+    ),
+    "uid": (_UID.fullmatch, "letters, digits, dots, hyphens and underscores, and not dots alone"),
+    "patient_key": (_PATIENT_KEY.fullmatch, "letters and digits"),
+    "identifier": (_IDENTIFIER.fullmatch, "letters, digits, hyphens and underscores"),
 }
-_COMPILED = {kind: re.compile(pattern[:-1] + r"\Z") for kind, (pattern, _) in _URL_NAMES.items()}
 
 
 def is_name(text: str) -> bool:
@@ -44,6 +49,7 @@ def is_key_name(text: str) -> bool:
 
 def why_not(kind: str, text: str) -> str | None:
     """What a text of this kind (`name`, `uid`, `patient_key`, `identifier`) must be if this one is not."""
-    if len(text) <= LONGEST_IN_URL and _COMPILED[kind].match(text):
+    matches, meaning = _URL_NAMES[kind]
+    if len(text) <= LONGEST_IN_URL and matches(text):
         return None
-    return f"it has 1 to {LONGEST_IN_URL} characters: {_URL_NAMES[kind][1]}"
+    return f"it has 1 to {LONGEST_IN_URL} characters: {meaning}"
