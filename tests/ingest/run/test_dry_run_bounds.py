@@ -30,7 +30,7 @@ def test_counts_of_slides_are_bounds_and_the_tables_have_the_same_sum(tmp_path: 
     words = ("--dry-run", "--report", reports[0], "--report", reports[1])
     dry = run("--home", tmp_path / "home", "--json", "ingest", folder, *words).json
     real = run("--home", tmp_path / "home", "--json", "ingest", folder).json
-    assert (dry["at_most"], real["at_most"]) == (True, False)
+    assert (dry["at_most"], real.get("at_most", False)) == (True, False)
     assert dry["embedded"] == dry["images"] >= real["embedded"] == 4
     with reports[0].open(newline="") as stream:
         assert sum(int(line["images"]) for line in csv.DictReader(stream)) == dry["embedded"]

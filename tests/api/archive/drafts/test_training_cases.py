@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.drafts.reports import finding_scores
 from medsiglip.medgemma.evidence import EvidenceOptions, gather
@@ -9,10 +11,12 @@ from medsiglip.medgemma.generators.evidence_only import compose
 from tests.api.conftest import Home
 
 
-def test_a_probe_is_quoted_for_other_patients_only(own_home: Home) -> None:
+def test_a_probe_is_quoted_for_other_patients_only(own_home: Home, tmp_path: Path) -> None:
     studies = own_home.run("study", "list", "--where", "modality=XC").json["studies"]
-    early = ("--where", "modality=XC", "--where", "study_date<2020")
-    own_home.run("probe", "train", "moles", "--label", "melanoma", *early)
+    early = [one for one in studies if one["study_date"] < "2020"]
+    rows = [f"{one['study_instance_uid']},{one['labels']['melanoma']:.0f}" for one in early]
+    (tmp_path / "early.csv").write_text("\n".join(["study_instance_uid,label:melanoma", *rows]))
+    assert own_home.run("probe", "train", "moles", "--labels", tmp_path / "early.csv").code == 0
     seen = {one["patient_key"] for one in studies if one["study_date"] < "2020"}
     trained = next(one for one in studies if one["patient_key"] in seen)["study_instance_uid"]
     other = next(one for one in studies if one["patient_key"] not in seen)["study_instance_uid"]
