@@ -161,6 +161,7 @@ def stored_images(connection: Connection, *conditions: Any) -> list[StoredImage]
     values = labels.of_images(connection, [row.image_id for row in rows])
     return [
         StoredImage(
+            rendering=row.rendering,
             **_shared(row),
             **{column.name: getattr(row, column.name) for column in more},
             warnings=tuple(row.warnings),
