@@ -196,16 +196,18 @@ class _Copying:
 
     def _describe(self, missing: list[str]) -> BackupDescription:
         with opened_copy(self._target) as connection:
-            identity, counts = identity_of(connection), [_count(connection, one) for one in (studies, images)]
+            identity = identity_of(connection)
+            study_count, image_count = _count(connection, studies), _count(connection, images)
         self._copied[CATALOGUE] = listed_file(self._target, CATALOGUE)
         listing = sorted(self._copied.values(), key=lambda one: one.path)
         _write(self._target / LISTING, "".join(json.dumps(asdict(one)) + "\n" for one in listing))
         description = BackupDescription(
-            FORMAT,
-            datetime.now(UTC).isoformat(timespec="seconds"),
-            version("medsiglip"),
-            identity,
-            *counts,
+            format=FORMAT,
+            made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            version=version("medsiglip"),
+            identity=identity,
+            studies=study_count,
+            images=image_count,
             files=len(listing),
             bytes=sum(one.bytes for one in listing),
             problems=tuple(f"{name} is missing in the archive: see `index verify`." for name in missing),

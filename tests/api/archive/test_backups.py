@@ -18,6 +18,7 @@ from sqlalchemy import create_engine, select
 
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.backups import verify_backup
+from medsiglip.api.settings import read_settings
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.catalogue.schema import metadata
 from medsiglip.index.storage import backup as backup_module
@@ -120,7 +121,7 @@ def test_a_backup_holds_every_row_of_every_table(
         home = tmp_path / "home on a server"
         with Archive(home, database_url=url) as archive:
             archive.restore_backup(tmp_path / "first")
-    with Archive(home, **({} if url is None else {"database_url": url})) as archive:
+    with Archive.from_settings(read_settings(home=home, database_url=url)) as archive:
         archive.back_up(tmp_path / "backup")
         expected = rows_of(url or f"sqlite:///{home / 'catalog.db'}")
     found = rows_of(f"sqlite:///{tmp_path / 'backup' / 'catalog.db'}")

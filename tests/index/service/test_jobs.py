@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import update
 
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.catalogue.database import now_of
 from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.service import jobs as jobs_module
 from medsiglip.index.service.due_jobs import LEASE_SECONDS
 from medsiglip.index.service.jobs import MAX_ATTEMPTS, JobQueue
 
@@ -155,8 +155,10 @@ def test_a_job_that_is_done_is_done_to_the_last_step_and_tells_its_upload(index:
 def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
     """The database's clock, which a test may set."""
     clock = Wall()
-    real = jobs_module.now_of
-    monkeypatch.setattr(jobs_module, "now_of", lambda connection: real(connection) + clock.offset)
+    real = now_of
+    monkeypatch.setattr(
+        "medsiglip.index.service.jobs.now_of", lambda connection: real(connection) + clock.offset
+    )
     return clock
 
 
