@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from medsiglip.answers.cases import Removal, StudyDetail, StudyImage, StudyList, StudySeries
 from medsiglip.answers.cases import Study as StudyLine
+from medsiglip.api.archive.last_list import forget_lists
 from medsiglip.api.archive.queries import stored_study_uid
 from medsiglip.api.errors import ServiceError
 
@@ -43,4 +44,5 @@ def forget(archive: OpenedArchive, *, patient: str | None = None, study: str | N
         removed = archive.index.remove_patient(patient)
     else:
         removed = archive.index.remove_study(stored_study_uid(archive, str(study)))
+    forget_lists(archive.home)
     return Removal(patient_key=patient, study_instance_uid=study, **asdict(removed))

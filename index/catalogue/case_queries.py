@@ -265,6 +265,19 @@ class InstanceStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def studies_named(self, beginning: str, end: str = "", limit: int = 10) -> list[str]:
+        """The UIDs of studies that begin and end so, in order, at most `limit`."""
+        uid = studies.c.study_instance_uid
+        statement = (
+            select(uid)
+            .where(uid.startswith(beginning, autoescape=True), uid.endswith(end, autoescape=True))
+            .where(func.length(uid) >= len(beginning) + len(end))
+            .order_by(uid)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return list(connection.execute(statement).scalars())
+
     def of_study(self, study_instance_uid: str) -> list[tuple[str, InstanceRecord]]:
         """The instances of a study, each with its Series Instance UID, by series and instance number."""
         columns = (instances.c[name] for name in InstanceRecord.__slots__)

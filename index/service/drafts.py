@@ -103,6 +103,14 @@ class DraftStore:
         with self._database.read() as connection:
             return _needed(connection, draft_id)
 
+    def named(self, beginning: str, end: str = "", limit: int = 10) -> list[str]:
+        """The ids of drafts that begin and end so, in order, at most `limit`."""
+        statement = select(drafts.c.id).where(
+            drafts.c.id.startswith(beginning, autoescape=True), drafts.c.id.endswith(end, autoescape=True)
+        )
+        with self._database.read() as connection:
+            return list(connection.execute(statement.order_by(drafts.c.id).limit(limit)).scalars())
+
     def listed(
         self,
         *,

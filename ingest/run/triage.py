@@ -92,6 +92,7 @@ def find_changes(
             changed.append(found)
         clock.advance(_counted(triage, changed) - triage.files)
         triage.files = _counted(triage, changed)
+    clock.report()
     triage.known_paths = set(index.files.at([found.path for found in changed]))
     return triage, changed
 

@@ -47,10 +47,12 @@ def list_(
     """
     from medsiglip.api.archive.audit_trail import list_trail
     from medsiglip.api.cli.presentation.access import show_trail
+    from medsiglip.api.cli.study_names import study_named
 
     run = invocation(context)
     with run.archive() as archive:
-        run.answer(list_trail(archive, last=last, study=study), show_trail)
+        uid = None if study is None else study_named(archive, study, rows=True)
+        run.answer(list_trail(archive, last=last, study=uid), show_trail)
 
 
 def export(

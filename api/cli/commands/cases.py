@@ -5,12 +5,18 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medsiglip.api.cli.commands.invocation import invocation
+from medsiglip.api.cli import completion
+from medsiglip.api.cli.commands.invocation import Invocation, invocation
 from medsiglip.api.cli.commands.where import WHERE_HELP, Where
+
+if TYPE_CHECKING:
+    from medsiglip.api.archive.archive import Archive
+
+_STUDY_HELP = "whole, its unique beginning, or the row of the last list"
 
 
 class Level(StrEnum):
@@ -27,7 +33,9 @@ def search(
     image: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Find images like this one.", readable=False)
     ] = None,
-    study: Annotated[str | None, typer.Option(metavar="UID", help="Find cases like this study.")] = None,
+    study: Annotated[
+        str | None, typer.Option(metavar="UID", help=f"Find cases like this study: {_STUDY_HELP}.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many hits.")] = 10,
     level: Annotated[
         Level | None, typer.Option(help="What a hit stands for [study for --study, else image].")
@@ -42,6 +50,7 @@ def search(
     \b
     Example: medsiglip search --text "left pleural effusion" -k 5
              medsiglip search --study 1.2.840.113 --where modality=CR
+             medsiglip search --study 3
     """
     from medsiglip.api.cli.presentation.archive import show_search
 
@@ -51,13 +60,14 @@ def search(
         found = archive.search(
             text=text,
             image=image,
-            study=study,
+            study=named_study(archive, study, rows=True),
             k=k,
             level=level.value if level else None,
             where=where or (),
             include_same_patient=include_same_patient,
         )
     run.answer(found, show_search)
+    run.remember_list([hit["study_instance_uid"] for hit in found["hits"]])
 
 
 def classify(
@@ -65,10 +75,17 @@ def classify(
     image: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A picture; repeatable.", readable=False)
     ] = None,
-    study: Annotated[str | None, typer.Option(metavar="UID", help="A study of the archive.")] = None,
+    study: Annotated[
+        str | None, typer.Option(metavar="UID", help=f"A study of the archive: {_STUDY_HELP}.")
+    ] = None,
     labels: Annotated[str | None, typer.Option(metavar='"a,b,c"', help="Your own labels.")] = None,
     prompts: Annotated[
-        str | None, typer.Option(metavar="SET", help="A bundled prompt set, or the path of a TOML file.")
+        str | None,
+        typer.Option(
+            metavar="SET",
+            help="A bundled prompt set, or the path of a TOML file; `list` lists them.",
+            autocompletion=completion.prompt_sets,
+        ),
     ] = None,
 ) -> None:
     """Score a picture or a study against labels, from their words alone.
@@ -76,16 +93,20 @@ def classify(
     \b
     Example: medsiglip classify --image chest.dcm --labels "pneumothorax,normal chest"
              medsiglip classify --study 1.2.840.113 --prompts chest-xray
+             medsiglip classify --prompts list
     """
     from medsiglip.api.cli.presentation.archive import show_classification
 
     run = invocation(context)
+    if prompts == completion.LIST:
+        list_prompt_sets(run)
+        return
     _exactly_one("--image and --study", image or None, study)
     _exactly_one("--labels and --prompts", labels, prompts)
     with run.archive() as archive:
         scored = archive.classify(
             images=image or (),
-            study=study,
+            study=named_study(archive, study, rows=True),
             labels=None if labels is None else [label.strip() for label in labels.split(",")],
             prompts=prompts,
         )
@@ -102,11 +123,14 @@ def list_studies(context: typer.Context, where: Where = None) -> None:
 
     run = invocation(context)
     with run.archive() as archive:
-        run.answer(archive.studies(where or ()), show_studies)
+        found = archive.studies(where or ())
+        run.answer(found, show_studies)
+        run.remember_list([one["study_instance_uid"] for one in found["studies"]])
 
 
 def show_study_command(
-    context: typer.Context, uid: Annotated[str, typer.Argument(metavar="UID", help="Study Instance UID.")]
+    context: typer.Context,
+    uid: Annotated[str, typer.Argument(metavar="UID", help=f"Study Instance UID: {_STUDY_HELP}.")],
 ) -> None:
     """Show one study with its series and images.
 
@@ -114,16 +138,19 @@ def show_study_command(
     Example: medsiglip study show 1.2.840.113
     """
     from medsiglip.api.cli.presentation.archive import show_study
+    from medsiglip.api.cli.study_names import study_named
 
     run = invocation(context)
     with run.archive() as archive:
-        run.answer(archive.study(uid, identity=True), show_study)
+        run.answer(archive.study(study_named(archive, uid, rows=True), identity=True), show_study)
 
 
 def forget(
     context: typer.Context,
     patient: Annotated[str | None, typer.Option(metavar="KEY", help="The patient's key.")] = None,
-    study: Annotated[str | None, typer.Option(metavar="UID", help="One study.")] = None,
+    study: Annotated[
+        str | None, typer.Option(metavar="UID", help="One study: its UID, or the unique beginning of it.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove a patient or a study: rows, vectors and index entries. The source files stay where they are.
@@ -137,16 +164,37 @@ def forget(
 
     run = invocation(context)
     _exactly_one("--patient and --study", patient, study)
-    if not yes and not run.json and sys.stdin.isatty():
-        what = f"patient {patient}" if patient else f"study {study}"
-        typer.confirm(f"Remove {what} from the archive at {run.settings().home}?", abort=True, err=True)
     with run.archive() as archive:
+        study = named_study(archive, study)
+        if not yes and not run.json and sys.stdin.isatty():
+            what = f"patient {patient}" if patient else f"study {study}"
+            typer.confirm(f"Remove {what} from the archive at {archive.home}?", abort=True, err=True)
         studies = studies_to_forget(archive, patient=patient, study=study)
         # A word that is no patient's key may be a name, so it is not recorded.
         record_local(
             archive.index, "forget", studies, **({"patient_key": patient} if studies and patient else {})
         )
         run.answer(archive.forget(patient=patient, study=study), show_forgotten)
+
+
+def named_study(archive: Archive, study: str | None, *, rows: bool = False) -> str | None:
+    """The study that an option names, if it was given."""
+    from medsiglip.api.cli.study_names import study_named
+
+    return None if study is None else study_named(archive, study, rows=rows)
+
+
+def list_prompt_sets(run: Invocation) -> None:
+    """Answer with the bundled prompt sets."""
+    from medsiglip import prompt_set
+    from medsiglip.api.cli.presentation.archive import show_prompt_sets
+
+    sets = [prompt_set.load_prompt_set(name) for name in prompt_set.list_prompt_sets()]
+    described = (
+        {"name": one.name, "kind": one.kind, "labels": list(one.labels), "where": list(one.where)}
+        for one in sets
+    )
+    run.answer({"prompt_sets": list(described)}, show_prompt_sets)
 
 
 def _exactly_one(names: str, *values: object) -> None:

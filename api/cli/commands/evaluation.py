@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from medsiglip.api.cli.commands.cases import Level
+from medsiglip.api.cli import completion
+from medsiglip.api.cli.commands.cases import Level, list_prompt_sets
 from medsiglip.api.cli.commands.invocation import invocation
 from medsiglip.api.cli.commands.where import Where
 
@@ -37,7 +38,14 @@ def retrieval(
 
 def zero_shot(
     context: typer.Context,
-    prompts: Annotated[str, typer.Option(metavar="SET", help="A bundled prompt set, or a TOML file.")],
+    prompts: Annotated[
+        str,
+        typer.Option(
+            metavar="SET",
+            help="A bundled prompt set, or a TOML file; `list` lists them.",
+            autocompletion=completion.prompt_sets,
+        ),
+    ],
     labels: Labels = None,
     level: Annotated[Level, typer.Option(help="What one labelled row is.")] = Level.STUDY,
     where: Where = None,
@@ -50,6 +58,9 @@ def zero_shot(
     from medsiglip.api.cli.presentation.figures import show_label_figures
 
     run = invocation(context)
+    if prompts == completion.LIST:
+        list_prompt_sets(run)
+        return
     with run.archive() as archive:
         figures = archive.evaluate_zero_shot(
             prompts, labels=labels or (), level=level.value, where=where or ()
@@ -59,7 +70,9 @@ def zero_shot(
 
 def probe(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the probe.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the probe.", autocompletion=completion.probes)
+    ],
     where: Where = None,
 ) -> None:
     """Compare a probe's probabilities with the stored labels, on patients that it was not trained on.

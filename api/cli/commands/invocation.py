@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +81,13 @@ class Invocation:
 
             show(Console(file=self.answer_stream, highlight=False), payload)
         self.answer_stream.flush()
+
+    def remember_list(self, study_instance_uids: Sequence[str]) -> None:
+        """After a list of studies on a terminal: let its rows stand for them."""
+        if not self.json and self.answer_stream.isatty():
+            from medsiglip.api.archive.last_list import remember_list
+
+            remember_list(self.settings().home, study_instance_uids)
 
     def note(self, text: str) -> None:
         """Print a note on standard error, or log it."""

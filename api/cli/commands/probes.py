@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
-from medsiglip.api.cli.commands.cases import Level
+from medsiglip.api.cli import completion
+from medsiglip.api.cli.commands.cases import Level, named_study
 from medsiglip.api.cli.commands.invocation import invocation
 from medsiglip.api.cli.commands.where import Where
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the probe.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the probe.", autocompletion=completion.probes)
+]
 
 
 def train(
@@ -117,7 +120,9 @@ def predict(
             table = archive.predict_all(name, out=out, where=where or ())
             run.answer(table, show_predictions)
         else:
-            prediction = archive.predict_probe(name, images=image or (), study=study)
+            prediction = archive.predict_probe(
+                name, images=image or (), study=named_study(archive, study, rows=True)
+            )
             run.answer(prediction, show_predictions)
 
 

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
+from medsiglip.api.cli import completion
 from medsiglip.api.cli.commands.invocation import invocation
 
-DraftId = Annotated[str, typer.Argument(metavar="ID", help="The draft's id.")]
+DraftId = Annotated[str, typer.Argument(metavar="ID", help="The draft's id, or its beginning.")]
 Revision = Annotated[int | None, typer.Option(min=1, help="Only if the draft has this revision still [any].")]
 
 
@@ -36,8 +37,13 @@ class DraftStatus(StrEnum):
 
 def draft(
     context: typer.Context,
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID.")],
-    route: Annotated[str | None, typer.Option(help="Use the generator and options of this route.")] = None,
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="Study Instance UID, or its unique beginning.")
+    ],
+    route: Annotated[
+        str | None,
+        typer.Option(help="Use the generator and options of this route.", autocompletion=completion.routes),
+    ] = None,
     generator: Annotated[
         str | None, typer.Option(help="A generator of generators.toml [the route's, else evidence-only].")
     ] = None,
@@ -51,11 +57,16 @@ def draft(
     """
     from medsiglip.api.archive.audit_trail import local_actor, record_local
     from medsiglip.api.cli.presentation.drafts import show_draft
+    from medsiglip.api.cli.study_names import study_named
 
     run = invocation(context)
     with run.archive() as archive:
         made = archive.draft_report(
-            study, route=route, generator=generator, indication=indication, by=local_actor()
+            study_named(archive, study),
+            route=route,
+            generator=generator,
+            indication=indication,
+            by=local_actor(),
         )
         record_local(archive.index, "draft", [made["study_instance_uid"]], draft=made["id"])
     run.answer(made, show_draft)
@@ -68,16 +79,19 @@ def show(context: typer.Context, draft_id: DraftId) -> None:
     Example: medsiglip report show 0f8fad5bd9cb469fa16570867728950e
     """
     from medsiglip.api.cli.presentation.drafts import show_draft
+    from medsiglip.api.cli.study_names import draft_named
 
     run = invocation(context)
     with run.archive() as archive:
-        run.answer(archive.report(draft_id), show_draft)
+        run.answer(archive.report(draft_named(archive, draft_id)), show_draft)
 
 
 def list_drafts(
     context: typer.Context,
     status: Annotated[DraftStatus | None, typer.Option(help="Only drafts with this status.")] = None,
-    study: Annotated[str | None, typer.Option(metavar="UID", help="Only those of a study.")] = None,
+    study: Annotated[
+        str | None, typer.Option(metavar="UID", help="Only those of a study: UID, its beginning, or row.")
+    ] = None,
     words: Annotated[
         str | None, typer.Option(help="Only those whose text, or study's report, holds these words.")
     ] = None,
@@ -90,12 +104,12 @@ def list_drafts(
              medsiglip report list --words "pleural effusion"
     """
     from medsiglip.api.cli.presentation.drafts import show_drafts
+    from medsiglip.api.cli.study_names import study_named
 
     run = invocation(context)
     with run.archive() as archive:
-        found = archive.reports(
-            status=status.value if status else None, study=study, words=words, limit=limit
-        )
+        uid = None if study is None else study_named(archive, study, rows=True)
+        found = archive.reports(status=status.value if status else None, study=uid, words=words, limit=limit)
     run.answer(found, show_drafts)
 
 
@@ -107,9 +121,11 @@ def accept(context: typer.Context, draft_id: DraftId, revision: Revision = None)
     """
     from medsiglip.api.archive.audit_trail import local_actor, record_local
     from medsiglip.api.cli.presentation.drafts import show_decision
+    from medsiglip.api.cli.study_names import draft_named
 
     run = invocation(context)
     with run.archive() as archive:
+        draft_id = draft_named(archive, draft_id)
         done = archive.accept_report(draft_id, by=local_actor(), revision=revision)
         record_local(archive.index, "report-decide", [done["study_instance_uid"]], draft=draft_id)
     run.answer(done, show_decision)
@@ -130,10 +146,12 @@ def edit(
     """
     from medsiglip.api.archive.audit_trail import local_actor, record_local
     from medsiglip.api.cli.presentation.drafts import show_decision
+    from medsiglip.api.cli.study_names import draft_named
 
     run = invocation(context)
     words = sys.stdin.read() if str(text) == "-" else text.expanduser().read_text(encoding="utf-8")
     with run.archive() as archive:
+        draft_id = draft_named(archive, draft_id)
         done = archive.edit_report(draft_id, words, by=local_actor(), revision=revision)
         record_local(archive.index, "report-decide", [done["study_instance_uid"]], draft=draft_id)
     run.answer(done, show_decision)
@@ -152,9 +170,11 @@ def reject(
     """
     from medsiglip.api.archive.audit_trail import local_actor, record_local
     from medsiglip.api.cli.presentation.drafts import show_decision
+    from medsiglip.api.cli.study_names import draft_named
 
     run = invocation(context)
     with run.archive() as archive:
+        draft_id = draft_named(archive, draft_id)
         done = archive.reject_report(draft_id, reason, by=local_actor(), revision=revision)
         record_local(archive.index, "report-decide", [done["study_instance_uid"]], draft=draft_id)
     run.answer(done, show_decision)
@@ -173,9 +193,11 @@ def export(
     """
     from medsiglip.api.archive.audit_trail import record_local
     from medsiglip.api.cli.presentation.drafts import show_written
+    from medsiglip.api.cli.study_names import draft_named
 
     run = invocation(context)
     with run.archive() as archive:
+        draft_id = draft_named(archive, draft_id)
         written = archive.export_report(draft_id, file_format.value, out)
         record_local(archive.index, "export", [written["study_instance_uid"]], draft=draft_id)
     run.answer(written, show_written)

@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from medsiglip.api.cli import completion
 from medsiglip.api.cli.commands.invocation import invocation
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the route.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the route.", autocompletion=completion.routes)
+]
 
 
 def list_routes(context: typer.Context) -> None:

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from medsiglip.api.archive.archive import Archive
     from medsiglip.api.cli.presentation.tables import Payload
 
 
@@ -57,15 +59,16 @@ def serve(
     run = invocation(context)
     settings = run.settings()
 
-    def listen() -> list[socket.socket]:
+    def listen() -> tuple[list[socket.socket], str]:
         with run.archive() as archive:
             archive.make()
             if settings.bootstrap_key_file is not None:
                 take_bootstrap_key(archive.index, settings.bootstrap_key_file)
-            return open_sockets(host, port, archive.index.api_keys)
+            next_step = _next_step(archive)
+            return open_sockets(host, port, archive.index.api_keys), next_step
 
     with _logged(run):
-        sockets = when_it_answers(listen, time.sleep) if wait else listen()
+        sockets, next_step = when_it_answers(listen, time.sleep) if wait else listen()
         url = url_of(host, sockets)
         worker = (
             None if no_worker else SupervisedProcess("medsiglip.api.cli", [*run.global_words(), *_WORKER])
@@ -75,7 +78,7 @@ def serve(
         def on_ready() -> None:
             if worker is not None:
                 worker.start()
-            run.answer({"url": url}, _show_url)
+            run.answer({"url": url}, partial(_show_url, next_step=next_step.format(url=url)))
 
         def on_stopping() -> None:
             followers(app).close()
@@ -182,9 +185,20 @@ def _logged(run: Invocation) -> Iterator[None]:
         yield
 
 
-def _show_url(console: Console, payload: Payload) -> None:
+def _show_url(console: Console, payload: Payload, next_step: str) -> None:
     url = payload["url"]
-    console.print(f"medsiglip answers at {url} (its API at {url}/docs); Ctrl-C ends it", markup=False)
+    sentence = f"medsiglip answers at {url} (its API at {url}/docs); Ctrl-C ends it"
+    console.print(sentence, markup=False, soft_wrap=True)
+    console.print(f"next: {next_step}", markup=False, soft_wrap=True)
+
+
+def _next_step(archive: Archive) -> str:
+    """What a person should do once the service runs at `{url}`."""
+    if not archive.index.info().images:
+        return "fill the archive with `medsiglip ingest FOLDER`, or send files to {url}/v1/ingest"
+    if not archive.index.api_keys.any_made():
+        return "make a key with `medsiglip keys create NAME`; until then only this machine is answered"
+    return "look at {url}/docs, and send a key as `Authorization: Bearer KEY`"
 
 
 def _show_ended(console: Console, payload: Payload) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -146,14 +147,28 @@ def show_classification(console: Console, scored: Payload) -> None:
     show_warnings(console, scored)
 
 
+def show_prompt_sets(console: Console, listed: Payload) -> None:
+    """One line for each prompt set."""
+    rows = (
+        (one["name"], one["kind"], len(one["labels"]), _beginning(one["labels"]), one["where"])
+        for one in listed["prompt_sets"]
+    )
+    print_table(console, "", ("name", "kind", "labels", "such as", "for"), rows, numeric="labels")
+
+
+def _beginning(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:3]) + (", …" if len(labels) > 3 else "")
+
+
 def show_studies(console: Console, listed: Payload) -> None:
     """One line per study."""
     print_table(
         console,
         f"{len(listed['studies'])} studies",
-        ("study", "patient", "date", "modalities", "series", "images", "labels"),
+        ("row", "study", "patient", "date", "modality", "series", "images", "labels"),
         (
             (
+                row,
                 study["study_instance_uid"],
                 study["patient_key"],
                 study["study_date"],
@@ -162,19 +177,54 @@ def show_studies(console: Console, listed: Payload) -> None:
                 study["images"],
                 positive_labels(study["labels"]),
             )
-            for study in listed["studies"]
+            for row, study in enumerate(listed["studies"], start=1)
         ),
-        numeric="series images",
+        numeric="row series images",
     )
 
 
 def show_study(console: Console, study: Payload) -> None:
-    """One study: its facts, series and images."""
-    print_facts(console, ((name, value) for name, value in study.items() if not isinstance(value, list)))
-    for name in ("series", "images"):
-        rows = study.get(name)
-        if isinstance(rows, list) and rows:
-            print_table(console, name, list(rows[0]), (list(row.values()) for row in rows))
+    """One study: its facts, series and images; what else is known of an image is in the JSON answer."""
+    # Short names, so that a UID of 64 characters fits beside them into 80 columns.
+    names = {"study_instance_uid": "study", "patient_key": "patient", "study_description": "description"}
+    facts = ((name, value) for name, value in study.items() if not isinstance(value, list))
+    print_facts(console, ((names.get(name, name.rpartition("_")[2]), value) for name, value in facts))
+    print_table(
+        console,
+        "series",
+        ("series", "modality", "body part", "view", "description", "instances", "images"),
+        (
+            (
+                one["series_instance_uid"],
+                one["modality"],
+                one["body_part_examined"],
+                one["view_position"],
+                one["series_description"],
+                one["instances"],
+                one["images"],
+            )
+            for one in study["series"]
+        ),
+        numeric="instances images",
+    )
+    print_table(
+        console,
+        "images",
+        ("image", "instance", "frame", "slice", "rendering", "warnings", "path"),
+        (
+            (
+                one["image_id"],
+                one["sop_instance_uid"],
+                one["frame"],
+                one["slice_index"],
+                one["rendering"],
+                one["warnings"],
+                one["path"],
+            )
+            for one in study["images"]
+        ),
+        numeric="image frame slice",
+    )
 
 
 def show_forgotten(console: Console, forgotten: Payload) -> None:
@@ -282,7 +332,7 @@ def show_tuned(console: Console, report: Payload) -> None:
     )
     show_warnings(console, report)
     if report["interrupted"]:
-        console.print("stopped early: the best weights so far were kept")
+        console.print("stopped early: the best weights so far were kept; the same command goes on from there")
 
 
 def show_diagnosis(console: Console, diagnosis: Payload) -> None:
@@ -336,3 +386,13 @@ def show_diagnosis(console: Console, diagnosis: Payload) -> None:
         if all(one["ok"] for one in diagnosis["generators"])
         else "everything works but generators that are NOT READY"
     )
+    console.print(f"next: {_after_diagnosis(diagnosis)}", soft_wrap=True, markup=False)
+
+
+def _after_diagnosis(diagnosis: Payload) -> str:
+    settings = diagnosis["settings"]
+    if not diagnosis["ok"]:
+        return "mend what FAILS, then run `medsiglip doctor` again"
+    if not settings.get("database_url") and not (Path(settings["home"]) / "catalog.db").exists():
+        return "ingest a folder with `medsiglip ingest FOLDER`, or see synthetic cases with `medsiglip demo`"
+    return 'search with `medsiglip search --text "pleural effusion"`, or answer HTTP with `medsiglip serve`'

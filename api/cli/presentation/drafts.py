@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from medsiglip.api.cli.presentation.tables import Payload, print_facts, print_table
+from medsiglip.api.cli.presentation.tables import Payload, one_shortened, print_facts, print_table
 
 
 def show_draft(console: Console, draft: Payload) -> None:
@@ -51,8 +51,9 @@ def show_decision(console: Console, draft: Payload) -> None:
     """The status of a draft."""
     last = draft["history"][-1]
     reason = f", because: {last['reason']}" if last["reason"] else ""
+    study = one_shortened(console, draft["study_instance_uid"], console.width // 3)
     console.print(
-        f"{draft['id']} of study {draft['study_instance_uid']} by {draft['generator']}: {draft['status']}, "
+        f"{draft['id']} of study {study} by {draft['generator']}: {draft['status']}, "
         f"{last['by']}, {last['at']}{reason}",
         soft_wrap=True,
         markup=False,
