@@ -15,18 +15,18 @@ from medsiglip.index.catalogue.case_queries import InstanceStore
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.filter_queries import FilterQueries
 from medsiglip.index.catalogue.health import CatalogueHealth
-from medsiglip.index.catalogue.label_store import LabelStore
+from medsiglip.index.catalogue.labels.label_store import LabelStore
 from medsiglip.index.catalogue.opening import BUSY_SECONDS, open_catalogue
 from medsiglip.index.catalogue.paths import StoredPaths
 from medsiglip.index.catalogue.report_texts import ReportTextStore
 from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, instances
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.label_records import LabelRecord
 from medsiglip.index.records import (
     CaseTable,
     Compaction,
     Hit,
     IndexInfo,
-    LabelRecord,
     Level,
     Removal,
     SeriesBundle,

@@ -4,8 +4,8 @@ Codes: `backup-exists bad-backup bad-backup-folder bad-filter bad-home bad-key b
 bad-vectors catalog-busy catalog-corrupt changed-meanwhile corrupt-shard database-not-empty database-read-only
 database-refused database-unreachable disk-error disk-full draft-changed key-mismatch missing-shard
 newer-backup newer-home newer-shard no-archive no-backup no-space not-a-catalog older-catalogue older-home
-other-catalogue phi-mismatch read-only-home route-changed space-mismatch too-many-connections unknown-draft unknown-image
-unknown-job unknown-key unknown-patient unknown-route unknown-study`.
+other-catalogue phi-mismatch read-only-home route-changed space-mismatch too-many-connections unknown-draft
+unknown-image unknown-job unknown-key unknown-patient unknown-route unknown-study`.
 """
 
 from __future__ import annotations

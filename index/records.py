@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 Level = Literal["image", "series", "study"]
 Outcome = Literal["embedded", "skipped", "quarantined"]
-LabelKey = Literal["path", "sop_instance_uid", "series_instance_uid", "study_instance_uid"]
 Quality = float | str | bool
 # Between the path of an archive and the name of its member.
 SEPARATOR = "!/"
@@ -139,49 +138,6 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelRecord:
-    """A value of a label at a key; the value None removes the label. With `is_class` the name replaces the
-    earlier classes of the key, and `class_column` names the column of classes that it stood in
-    (`medsiglip.index.catalogue.class_columns`).
-    """
-
-    name: str
-    value: float | None
-    key_kind: LabelKey
-    key: str
-    is_class: bool = False
-    class_column: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LabelConflict:
-    """`pictures` identical pictures carry the classes `names`, of which only one can be right; or, where it
-    is one name, both a positive and a negative value of it.
-    """
-
-    names: tuple[str, ...]
-    pictures: int
-
-    @property
-    def sentence(self) -> str:
-        """The contradiction, and the cure."""
-        what = " and ".join(self.names) if len(self.names) > 1 else f"{self.names[0]}, both 1 and 0"
-        many = f"{self.pictures} pictures have" if self.pictures > 1 else "1 picture has"
-        return f"{many} contradicting labels ({what}), given to identical copies; correct or remove them."
-
-
-@dataclass(frozen=True, slots=True)
-class LabelOutcome:
-    """`matched` is the number of records whose key is in the index; `unmatched` are the others, which are not
-    stored. `conflicts` are contradictions between labels of identical pictures.
-    """
-
-    matched: int
-    unmatched: tuple[LabelRecord, ...]
-    conflicts: tuple[LabelConflict, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Hit:
     """One hit of a search. `score` is cosine similarity; at series and study level the image is the best
     matching one, drawn by `rendering` as `rendering_version` of it did.
@@ -276,20 +232,6 @@ class CaseTable:
     vectors: NDArray[np.float32]
     labels: dict[str, NDArray[np.float64]]
     classes: tuple[frozenset[str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PatientGroups:
-    """Groups of patients for the rows of a `CaseTable`: `names` [n] is that of each row's group.
-
-    `sharing` patients of the table are, by identical pictures, in `shared` groups of more than one.
-    `same_pixels` lists rows that hold identical pictures.
-    """
-
-    names: tuple[str, ...]
-    sharing: int
-    shared: int
-    same_pixels: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,13 +350,3 @@ class ProbeRecord:
     space: str
     file: str
     summary: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class LabelSummary:
-    """How many records a label has at a level (study, series, instance), and how many are above 0."""
-
-    name: str
-    level: str
-    records: int
-    positive: int

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.records import LabelRecord
+from medsiglip.index.label_records import LabelRecord
 from tests.api.conftest import run
 from tests.repository import ROOT
 

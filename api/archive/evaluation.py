@@ -18,7 +18,8 @@ from medsiglip.text_length import prompt_warnings
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
-    from medsiglip.index.records import CaseTable, Level, PatientGroups
+    from medsiglip.index.label_records import PatientGroups
+    from medsiglip.index.records import CaseTable, Level
     from medsiglip.zeroshot import ZeroShotClassifier
 
 

@@ -17,7 +17,8 @@ from medsiglip.api.errors import ServiceError
 from medsiglip.numerics import Floats
 
 if TYPE_CHECKING:
-    from medsiglip.index.records import CaseTable, PatientGroups
+    from medsiglip.index.label_records import PatientGroups
+    from medsiglip.index.records import CaseTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from medsiglip.ingest.header.label_columns import LabelColumnError, given_labels
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
-    from medsiglip.index.records import LabelKey, LabelRecord
+    from medsiglip.index.label_records import LabelKey, LabelRecord
 
 KEYS: tuple[LabelKey, ...] = ("path", "sop_instance_uid", "series_instance_uid", "study_instance_uid")
 Line = tuple[int, dict[str, str]]
@@ -132,8 +132,8 @@ def read_labels(path: Path) -> LabelFile:
     A file with neither has a label in every column but the keys and those of the metadata CSV. Relative paths
     are those beside the CSV. Raises ServiceError `labels-unreadable` or `bad-labels`, naming line and column.
     """
-    from medsiglip.index.catalogue.class_columns import class_column
-    from medsiglip.index.records import LabelRecord
+    from medsiglip.index.catalogue.labels.class_columns import class_column
+    from medsiglip.index.label_records import LabelRecord
 
     file = path.expanduser().absolute()
     header, lines = _read(file)

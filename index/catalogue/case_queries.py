@@ -8,20 +8,21 @@ from typing import Any
 
 from sqlalchemy import Connection, Label, Row, Select, func, select
 
-from medsiglip.index.catalogue import filters, labels
+from medsiglip.index.catalogue import filters
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.filter_queries import parsed
+from medsiglip.index.catalogue.labels import label_values as labels
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.paths import HIDDEN
 from medsiglip.index.catalogue.rows import record_of
 from medsiglip.index.catalogue.schema import ACTIVE_SPACE, files, images, instances, patients, series, studies
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.label_records import PatientGroups
 from medsiglip.index.records import (
     CaseTable,
     Hit,
     InstanceRecord,
     Level,
-    PatientGroups,
     RenderingCount,
     SeriesRecord,
     SeriesSummary,
@@ -307,14 +308,14 @@ class InstanceStore:
 
     def patient_groups(self, table: CaseTable) -> PatientGroups:
         """The group of each row of a table: its patient, and those that share pictures with the patient."""
-        from medsiglip.index.catalogue.patient_groups import patient_groups
+        from medsiglip.index.catalogue.labels.patient_groups import patient_groups
 
         with self._database.read() as connection:
             return patient_groups(connection, table)
 
     def groups_of_patients(self, keys: Collection[str]) -> dict[str, str]:
         """The name of the group of each of these patients, by patient key."""
-        from medsiglip.index.catalogue.patient_groups import groups_of_patients
+        from medsiglip.index.catalogue.labels.patient_groups import groups_of_patients
 
         with self._database.read() as connection:
             return groups_of_patients(connection, keys)

@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select, true
 
-from medsiglip.index.catalogue import filters, labels
+from medsiglip.index.catalogue import filters
 from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.labels import label_values as labels
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, studies
 from medsiglip.index.errors import CatalogError, excerpt

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from medsiglip.index.records import FileRecord, LabelRecord, SeriesBundle
+from medsiglip.index.label_records import LabelRecord
+from medsiglip.index.records import FileRecord, SeriesBundle
 
 HIDDEN = "strict:"
 """A stored path that begins so is a hash; no absolute path does."""

@@ -220,7 +220,8 @@ files = Table(
 
 # Keyed by UID, not by row, so that labels outlive a re-ingest. `pixel_hash` is '' unless the key was a path.
 # `is_class` says that the name was the one class of its key, which another class replaces; `class_column`
-# names the column it stood in (medsiglip.index.catalogue.class_columns), NULL for those of earlier versions.
+# names the column it stood in (medsiglip.index.catalogue.labels.class_columns), NULL for those of earlier
+# versions.
 labels = Table(
     "labels",
     metadata,

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from medsiglip.index.catalogue import filters, labels
+from medsiglip.index.catalogue import filters
 from medsiglip.index.catalogue.case_queries import file_path
 from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.labels import label_values as labels
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.paths import shown_path
 from medsiglip.index.catalogue.rows import chunks

@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from medsiglip.index.catalogue import class_columns, labels
 from medsiglip.index.catalogue.case_queries import image_rows
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.filter_queries import passing_images
+from medsiglip.index.catalogue.labels import class_columns
+from medsiglip.index.catalogue.labels import label_values as labels
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.schema import LEVEL_IDS, images, shards
 from medsiglip.index.catalogue.spaces import ActiveSpace
-from medsiglip.index.records import CaseTable, LabelRecord, Level
+from medsiglip.index.label_records import LabelRecord
+from medsiglip.index.records import CaseTable, Level
 from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.vectors import Ids, ShardFolder, Vectors, mean_directions
 

@@ -17,9 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
-from uuid import uuid4
 
-from sqlalchemy import Connection, Row, and_, func, insert, select, text, update
+from sqlalchemy import Connection, Row, and_, func, select, update
 
 from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.one_of import one_of
@@ -34,6 +33,7 @@ from medsiglip.index.service.due_jobs import (
     claimable,
     waiting,
 )
+from medsiglip.index.service.job_submission import insert_jobs, lock_submissions
 from medsiglip.index.service.waiting_uploads import WaitingUploads
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -118,7 +118,7 @@ class JobQueue:
             parameters = {**parameters, _DIGEST: request_digest}
         with self._database.write_service_tables() as connection:
             if idempotency_key is not None:
-                _lock_submissions(connection)
+                lock_submissions(connection)
                 former = _one(connection, jobs.c.idempotency_key == idempotency_key)
                 if former is not None:
                     return _same_request(former, request_digest)
@@ -324,42 +324,6 @@ def _standing(connection: Connection, job: Job) -> Beat:
     if row is None:
         return "lost"
     return "cancel" if row.cancel_requested else "go-on"
-
-
-def insert_jobs(
-    connection: Connection, kind: str, parameters: Sequence[Mapping[str, Any]], **submission: Any
-) -> list[str]:
-    """Add a job for each of the parameters inside the caller's write transaction; returns the jobs' ids.
-    `submission` may have `key_id`, `idempotency_key` and `priority`.
-    """
-    now = now_of(connection)
-    shared = {
-        "kind": kind,
-        "status": "queued",
-        "done": 0,
-        "stage": "",
-        "key_id": None,
-        "idempotency_key": None,
-        "priority": 0,
-        "attempts": 0,
-        "change": 0,
-        "cancel_requested": False,
-        "not_before": now,
-        "created_at": now,
-        **submission,
-    }
-    rows = [{**shared, "id": uuid4().hex, "parameters": dict(given)} for given in parameters]
-    if rows:
-        connection.execute(insert(jobs), rows)
-    return [row["id"] for row in rows]
-
-
-def _lock_submissions(connection: Connection) -> None:
-    """Serialize submissions with an idempotency key on PostgreSQL; SQLite's write
-    transactions do so anyway.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(5064662)"))
 
 
 def _runs(job: Job) -> Any:

@@ -16,7 +16,7 @@ from medsiglip.index.catalogue.report_texts import study_ids
 from medsiglip.index.catalogue.rows import record_of
 from medsiglip.index.catalogue.schema import home, images, studies
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.service.jobs import insert_jobs
+from medsiglip.index.service.job_submission import insert_jobs
 
 Outcome = Literal["sent", "held"]
 

@@ -1,8 +1,8 @@
-"""Free text without identifiers: a description is kept if it is known to name nobody; codes must be valid.
+"""Free text without identifiers: a description is kept if it is known to name nobody, a code if valid.
 
-A text names somebody if it holds a name, an identifier or a date of birth of the header in a usual spelling, a
-form of address, or a number that looks like anybody's. Besides, each of its words must be known; names that the
-header does not hold, or that are spelt in a way of their own, are not.
+A text names somebody if it holds a name, an identifier or a date of birth of the header in a usual spelling,
+a form of address, or a number that looks like anybody's. Besides, each of its words must be known; names that
+the header does not hold, or that are spelt in a way of their own, are not.
 """
 
 from __future__ import annotations

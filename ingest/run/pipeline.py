@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medsiglip.answers.cases import IngestReport
-from medsiglip.index.catalogue.class_columns import class_column
+from medsiglip.index.catalogue.labels.class_columns import class_column
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.records import LabelRecord, Space
+from medsiglip.index.label_records import LabelRecord
+from medsiglip.index.records import Space
 from medsiglip.ingest.errors import InterruptedIngestError
 from medsiglip.ingest.privacy.deidentify import Phi, SecretKey, bound_key
 from medsiglip.ingest.run.commits import Commits, ImageEncoder

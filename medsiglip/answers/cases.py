@@ -107,8 +107,8 @@ class IngestReport(Answer):
 
     `embedded` and `unchanged` count images; `studies`, `series`, `instances` and `images` what the index
     holds of the paths. With `at_most`, in a dry run with slides, the two counts of images are the most that
-    there can be. `warnings` has one line for each kind; `warned` names all UIDs of a line that names only some.
-    `routed` counts the drafts that routing rules ordered, `batches` those of a watch.
+    there can be. `warnings` has one line for each kind; `warned` names all UIDs of a line that names only
+    some. `routed` counts the drafts that routing rules ordered, `batches` those of a watch.
     """
 
     files: int

@@ -10,7 +10,8 @@ import pytest
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.records import FileRecord, LabelRecord, ProbeRecord, SeriesBundle, Space
+from medsiglip.index.label_records import LabelRecord
+from medsiglip.index.records import FileRecord, ProbeRecord, SeriesBundle, Space
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import DIMENSION, SPACE, images_of_file, make_bundle, unit_vectors
 

@@ -10,7 +10,8 @@ import pytest
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.records import FileRecord, LabelRecord
+from medsiglip.index.label_records import LabelRecord
+from medsiglip.index.records import FileRecord
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 from tests.postgresql_server import PostgresqlServer
 

@@ -14,7 +14,7 @@ from medsiglip.api.http.request_body import RequestBody, read_request_body, requ
 from medsiglip.api.http.routes.dependencies import Reader, ServedArchive, Writer
 from medsiglip.api.http.routes.problem_answers import UPLOAD_PROBLEMS
 from medsiglip.api.http.schemas import LabelRow, LabelsQuestion
-from medsiglip.index.records import LabelKey, LabelRecord
+from medsiglip.index.label_records import LabelKey, LabelRecord
 
 router = APIRouter(prefix="/v1", tags=["labels and probes"])
 _KEYS: tuple[LabelKey, ...] = ("sop_instance_uid", "series_instance_uid", "study_instance_uid")

@@ -19,7 +19,8 @@ from medsiglip.api.archive.opened import OpenedArchive
 from medsiglip.api.archive.probing import evaluate_probe, train_probe
 from medsiglip.errors import ModelError
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.records import CaseTable, LabelRecord, SeriesBundle
+from medsiglip.index.label_records import LabelRecord
+from medsiglip.index.records import CaseTable, SeriesBundle
 from tests.api.conftest import Home, Phantoms, run
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.catalogue import filters
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.records import LabelRecord
+from medsiglip.index.label_records import LabelRecord
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import count_images, make_bundle, unit_vectors
 

@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy import Engine, event
 
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.records import FileRecord, LabelRecord, ProbeRecord
+from medsiglip.index.label_records import LabelRecord
+from medsiglip.index.records import FileRecord, ProbeRecord
 from medsiglip.index.service.audit_log import AuditEvent
 from medsiglip.index.service.drafts import RevisionRecord
 from medsiglip.index.service.routing_rules import Budget, Candidates, RoutedJob

@@ -10,7 +10,7 @@ import pytest
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.catalogue.filters import FIELDS
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.records import LabelRecord
+from medsiglip.index.label_records import LabelRecord
 from medsiglip.index.search import export
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 

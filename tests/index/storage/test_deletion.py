@@ -10,7 +10,8 @@ import pytest
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.records import FileRecord, LabelRecord, Removal
+from medsiglip.index.label_records import LabelRecord
+from medsiglip.index.records import FileRecord, Removal
 from medsiglip.index.service.drafts import RevisionRecord
 from medsiglip.index.service.routing_rules import RoutedJob
 from tests.index.conftest import Catalogue

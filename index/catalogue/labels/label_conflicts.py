@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterator
 
 from sqlalchemy import Connection, and_, or_, select
 
-from medsiglip.index.catalogue.labels import Key
+from medsiglip.index.catalogue.labels.label_values import Key
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.schema import instances, labels, series, studies
-from medsiglip.index.records import LabelConflict
+from medsiglip.index.label_records import LabelConflict
 
 _INSTANCES = instances.join(series, instances.c.series_id == series.c.id).join(
     studies, series.c.study_id == studies.c.id

@@ -13,7 +13,8 @@ from medsiglip.index.catalogue.filter_expression import MAX_NAME
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.schema import LEVEL_IDS, files, images, instances, labels, series, studies
 from medsiglip.index.errors import CatalogError, excerpt
-from medsiglip.index.records import LabelRecord, Level
+from medsiglip.index.label_records import LabelRecord
+from medsiglip.index.records import Level
 
 Values = dict[str, float]
 Key = tuple[str, str, str]
@@ -88,7 +89,7 @@ def _bad_kind(kind: str, kinds: Iterable[str]) -> CatalogError:
 
 
 def studies_with(kind: str, keys: list[str]) -> Select[str]:
-    """The UIDs of the studies with such keys. Raises `CatalogError` `bad-label` for a kind that there is not."""
+    """The UIDs of the studies with such keys; raises `CatalogError` `bad-label` for a kind unknown here."""
     columns: dict[str, ColumnElement[str]] = {
         "path": files.c.path,
         "sop_instance_uid": instances.c.sop_instance_uid,

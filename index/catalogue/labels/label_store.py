@@ -8,12 +8,12 @@ from dataclasses import replace
 from sqlalchemy import Connection, bindparam, delete, func, select
 
 from medsiglip.index.catalogue.database import Database
-from medsiglip.index.catalogue.label_conflicts import label_conflicts
-from medsiglip.index.catalogue.labels import Key, keys_by_kind, matched, studies_with
+from medsiglip.index.catalogue.labels.label_conflicts import label_conflicts
+from medsiglip.index.catalogue.labels.label_values import Key, keys_by_kind, matched, studies_with
 from medsiglip.index.catalogue.paths import StoredPaths
 from medsiglip.index.catalogue.rows import insert_rows
 from medsiglip.index.catalogue.schema import labels
-from medsiglip.index.records import LabelOutcome, LabelRecord, LabelSummary
+from medsiglip.index.label_records import LabelOutcome, LabelRecord, LabelSummary
 
 
 class LabelStore:

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, func, select
 
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.schema import LEVEL_IDS, images, instances, patients, series, studies
-from medsiglip.index.records import CaseTable, PatientGroups
+from medsiglip.index.label_records import PatientGroups
+from medsiglip.index.records import CaseTable
 
 _PICTURES = (
     instances.join(series, instances.c.series_id == series.c.id)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.records import LabelConflict, LabelRecord, SeriesBundle
+from medsiglip.index.label_records import LabelConflict, LabelRecord
+from medsiglip.index.records import SeriesBundle
 from tests.index.index_cases import make_bundle, unit_vectors
 
 

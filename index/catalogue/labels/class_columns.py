@@ -14,10 +14,11 @@ from hashlib import sha256
 
 from sqlalchemy import Connection, Row, or_, select
 
-from medsiglip.index.catalogue.labels import Key, image_keys, matched, stored_values
+from medsiglip.index.catalogue.labels.label_values import Key, image_keys, matched, stored_values
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.schema import LEVEL_IDS, instances, labels, series, studies
-from medsiglip.index.records import LabelRecord, Level
+from medsiglip.index.label_records import LabelRecord
+from medsiglip.index.records import Level
 
 Classes = frozenset[str]
 

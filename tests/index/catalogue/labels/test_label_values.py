@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.records import LabelKey, LabelRecord, LabelSummary, Level
+from medsiglip.index.label_records import LabelKey, LabelRecord, LabelSummary
+from medsiglip.index.records import Level
 from tests.index.index_cases import make_bundle, unit_vectors
 
 
