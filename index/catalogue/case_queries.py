@@ -120,7 +120,10 @@ def rendering_counts(connection: Connection) -> tuple[RenderingCount, ...]:
         select(images.c.rendering, rendering_version()).where(images.c.space_id == ACTIVE_SPACE).subquery()
     )
     counted = select(*drawn.c, func.count()).group_by(*drawn.c).order_by(*drawn.c)
-    return tuple(RenderingCount(*row) for row in connection.execute(counted))
+    return tuple(
+        RenderingCount(rendering, version, images_of_it)
+        for rendering, version, images_of_it in connection.execute(counted)
+    )
 
 
 def images_of_patients(connection: Connection, keys: Collection[str]) -> dict[str, list[int]]:
