@@ -135,6 +135,15 @@ def test_the_age_of_a_beat_does_not_depend_on_the_time_of_day(home: Path) -> Non
     assert [one.ok for one in heartbeats(home)] == [False]
 
 
+def test_a_worker_that_runs_again_beats_again(home: Path) -> None:
+    beats = Heartbeat(home, "host:1:0123abcd")
+    for _ in range(2):
+        beats.start()
+        assert [one.worker for one in heartbeats(home)] == ["host:1:0123abcd"]
+        beats.stop()
+        assert heartbeats(home) == []
+
+
 def test_files_of_others_are_left_alone(home: Path) -> None:
     folder = home / FOLDER
     folder.mkdir()
