@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 # What a header, a catalogue, a Parquet file or a library's message may spell a word in.
@@ -33,7 +34,7 @@ def contents(home: Path) -> Iterator[tuple[str, bytes]]:
         yield path.name, raw
         yield f"name of {path.name}", str(path.relative_to(home)).encode()
         if path.suffix == ".parquet":
-            yield f"values of {path.name}", repr(pq.read_table(path).to_pydict()).encode()
+            yield from _columns(path)
             yield f"schema of {path.name}", repr(pq.read_schema(path)).encode()
         elif path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
@@ -44,9 +45,20 @@ def contents(home: Path) -> Iterator[tuple[str, bytes]]:
         yield "dump", "\n".join(connection.iterdump()).encode("utf-8", "surrogatepass")
 
 
+def _columns(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The values of a Parquet file: of numbers the bytes, for their many digits hold any number by chance."""
+    table = pq.read_table(path)
+    for field in table.schema:
+        column = table[field.name].combine_chunks()
+        is_list = pa.types.is_list(field.type) or pa.types.is_fixed_size_list(field.type)
+        vectors = is_list and pa.types.is_floating(field.type.value_type)
+        data = column.flatten().to_numpy().tobytes() if vectors else repr(column.to_pylist()).encode()
+        yield f"{field.name} of {path.name}", data
+
+
 def found(words: Iterable[str], places: Iterable[tuple[str, bytes]]) -> list[tuple[str, str]]:
     """Places of words in any encoding, case or notation, with the word."""
-    spelt = {word: spellings(word) for word in words}
+    spelt = {word: _spellings(word) for word in words}
     leaks = []
     for place, raw in places:
         folded = raw.lower()
@@ -63,7 +75,7 @@ def found_in_home(words: Iterable[str], home: Path, *said: str) -> list[tuple[st
     return found(words, [*contents(home), *(("said", text.encode("utf-8", "replace")) for text in said)])
 
 
-def spellings(word: str) -> set[bytes]:
+def _spellings(word: str) -> set[bytes]:
     texts = {word, word.lower(), word.upper()}
     texts |= {json.dumps(text)[1:-1] for text in texts} | {repr(text.encode())[2:-1] for text in texts}
     spelt = {text.encode(code, "ignore") for text in texts for code in ENCODINGS}
