@@ -75,8 +75,8 @@ def _one_study_told_in_several_ways(
 ) -> None:
     """Files of one study that do not agree on the patient, the study or the series."""
     study = {"StudyInstanceUID": "2.25.30", "PatientID": "T1"}
-    write_series(folder / "z", 4, "MR", uid=31, StudyDescription="zebra", PatientSex="F", **study)
-    write_series(folder / "y", 3, "CT", uid=32, StudyDescription="yak", PatientAge="061Y", **study)
+    write_series(folder / "z", 4, "MR", uid=31, StudyDescription="zygoma", PatientSex="F", **study)
+    write_series(folder / "y", 3, "CT", uid=32, StudyDescription="wrist", PatientAge="061Y", **study)
     write_series(folder / "x", 2, "CT", uid=33, **study)
     for n, (side, view) in enumerate([("L", "CC"), ("R", "MLO"), (None, None), ("R", "CC")]):
         given = {**study, "PatientID": ["T1", "", "T2", "T1"][n]}
