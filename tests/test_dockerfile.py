@@ -93,9 +93,16 @@ def test_the_package_contains_every_file_that_the_code_reads() -> None:
             name = file.relative_to(folder)
             if file.is_dir() or file.suffix in (".py", ".pyc"):
                 continue
-            assert any(_matches(name, pattern) for pattern in patterns.get(package, ())), (
-                f"{folder_name}/{name}"
-            )
+            of_folder = ((package, name), *_packages_above(package, name))
+            assert any(
+                _matches(below, pattern) for owner, below in of_folder for pattern in patterns.get(owner, ())
+            ), f"{folder_name}/{name}"
+
+
+def _packages_above(package: str, name: Path) -> list[tuple[str, Path]]:
+    """The packages in the folders between a package and one of its files, with the file's path in each."""
+    parts = name.parts
+    return [(".".join((package, *parts[:count])), Path(*parts[count:])) for count in range(1, len(parts))]
 
 
 def _matches(name: Path, pattern: str) -> bool:

@@ -258,8 +258,7 @@ def show_imported_labels(console: Console, imported: Payload) -> None:
         f"{imported['rows']} rows: {imported['matched']} stored, "
         f"{len(imported['unmatched'])} name nothing in the archive"
     )
-    for warning in imported["warnings"]:
-        console.print(f"warning: {escape(warning)}", soft_wrap=True)
+    show_warnings(console, imported)
     for key in imported["unmatched"][:_SHOWN_REFUSALS]:
         console.print(f"  not in the archive: {escape(str(key))}", soft_wrap=True)
 

@@ -38,7 +38,7 @@ def test_the_commands() -> None:
         *("evaluate retrieval", "evaluate zero-shot", "evaluate probe"),
         *("probe train", "probe list", "probe show", "probe predict"),
         *("keys create", "keys list", "keys revoke", "serve", "worker"),
-        *("audit verify", "audit list", "audit export", "config show"),
+        *("audit verify", "audit list", "audit export", "config show", "backup"),
         *("report draft", "report show", "report list", "report accept", "report edit", "report reject"),
         *("report export", "report import", "route list", "route show", "route add", "route remove"),
         *("route test", "route run", "route export"),

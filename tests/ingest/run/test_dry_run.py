@@ -96,4 +96,4 @@ def test_the_json_of_a_dry_run_has_the_same_keys_and_says_what_it_is(
     before = foreseen(tmp_path / "home", folder, model).to_json()
     after = done(tmp_path / "home", folder, model, encoder).to_json()
     assert before["dry_run"] is True
-    assert before.keys() - after.keys() == {"dry_run"}
+    assert before.keys() - after.keys() == {"dry_run", "at_most"}

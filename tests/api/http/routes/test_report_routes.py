@@ -73,7 +73,16 @@ def test_a_report_is_ordered_read_edited_accepted_and_exported(service: Service)
     listed = service.ask("read", "GET", "/reports?words=own%20words").json()["reports"]
     assert [one["id"] for one in listed] == [made]
     actions = [one.event.action for one in service.archive.index.audit.events() if one.event.studies]
-    expected = ["draft", "report-view", "report-decide", "report-decide", "export", "export", "export"]
+    expected = [
+        "label",
+        "draft",
+        "report-view",
+        "report-decide",
+        "report-decide",
+        "export",
+        "export",
+        "export",
+    ]
     assert actions == [*expected, "report-view"]
 
 
