@@ -119,11 +119,10 @@ def rendering_counts(connection: Connection) -> tuple[RenderingCount, ...]:
     drawn = (
         select(images.c.rendering, rendering_version()).where(images.c.space_id == ACTIVE_SPACE).subquery()
     )
-    counted = select(*drawn.c, func.count()).group_by(*drawn.c).order_by(*drawn.c)
-    return tuple(
-        RenderingCount(rendering, version, images_of_it)
-        for rendering, version, images_of_it in connection.execute(counted)
-    )
+    rendering, version = drawn.c.rendering, drawn.c.rendering_version
+    counted = select(rendering, version, func.count().label("images")).group_by(rendering, version)
+    rows = connection.execute(counted.order_by(rendering, version))
+    return tuple(RenderingCount(row.rendering, row.rendering_version, row.images) for row in rows)
 
 
 def images_of_patients(connection: Connection, keys: Collection[str]) -> dict[str, list[int]]:
