@@ -58,8 +58,9 @@ async def _sweep_regularly(server: Server) -> None:
         await asyncio.sleep(min(limit, _SWEEP_SECONDS))
         try:
             await to_thread.run_sync(sweep, server.archive.index, limit)
-        except CatalogError as error:
-            _log.warning("uploads that nobody finished stay for now (%s)", error.code)
+        except (CatalogError, OSError) as error:
+            reason = error.code if isinstance(error, CatalogError) else error.strerror
+            _log.warning("uploads that nobody finished stay for now (%s)", reason)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

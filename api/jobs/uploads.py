@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medsiglip.api.archive.received import discard_unused
+from medsiglip.api.jobs.stored_results import storable
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.archive import Archive
@@ -23,22 +24,22 @@ def ingest_uploads(archive: Archive, run: JobRun) -> dict[str, Any]:
     another file may be what ends the worker.
     """
     queue = archive.index.jobs
-    ids = queue.waiting_uploads.hold(run.job.key_id) if run.job.attempts == 1 else []
-    run.held = tuple(ids)
+    others = queue.waiting_uploads.hold(run.job.key_id) if run.job.attempts == 1 else {}
+    run.held = tuple(others)
     try:
-        others = [queue.get(job_id) for job_id in ids]
-        folders = {job.id: Path(job.parameters["received"]) for job in (run.job, *others)}
-        there = {job_id: folder for job_id, folder in folders.items() if folder.is_dir()}
-        there[run.job.id] = folders[run.job.id]
+        there = {job_id: folder for job_id, folder in others.items() if folder.is_dir()}
+        there[run.job.id] = Path(run.parameters["received"])
         reports = archive.ingest_apart(there, on_progress=run.progress)
-        for job_id in ids:
-            if job_id in reports and queue.waiting_uploads.finish(job_id, reports[job_id].to_json()):
-                discard_unused(archive.index, queue.get(job_id))
+        for job_id in others:
+            if job_id in reports:
+                result = storable(reports[job_id].to_json())
+                if queue.waiting_uploads.finish(job_id, result):
+                    discard_unused(archive.index, queue.get(job_id))
         own = reports[run.job.id]
-        if ids:
+        if others:
             run.progress("embedding", own.files, own.files)  # not those of all
         return own.to_json()
     finally:
         run.held = ()
-        if ids:
-            queue.waiting_uploads.keep(ids, 0.0)
+        if others:
+            queue.waiting_uploads.keep(list(others), 0.0)

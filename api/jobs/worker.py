@@ -16,15 +16,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from medsiglip.answers.paths import shown
 from medsiglip.api.archive.received import discard_unused
 from medsiglip.api.errors import Explanation, ServiceError, explain, retry_after
 from medsiglip.api.jobs.handlers import HANDLERS
 from medsiglip.api.jobs.heartbeat import Heartbeat
 from medsiglip.api.jobs.job_run import JobRun
 from medsiglip.api.jobs.patience import when_it_answers
+from medsiglip.api.jobs.stored_results import storable
 from medsiglip.api.jobs.turns import Turns
 from medsiglip.index.errors import OUTAGES
 from medsiglip.index.service.waiting_uploads import FEW_FILES
@@ -137,7 +137,7 @@ class Worker:
             run.stop("shutdown")
         with run.leased():
             try:
-                result = _storable(HANDLERS[job.kind](self._archive, run))
+                result = storable(HANDLERS[job.kind](self._archive, run))
                 self._persist(run.publish)
                 outcome = self._end(run, "done", lambda: self._queue.finish(job, result))
             except (KeyboardInterrupt, InterruptedIngestError):
@@ -243,18 +243,3 @@ def _explained(error: Exception) -> Explanation:
         "unexpected",
         f"The job failed ({type(error).__name__}); the worker's log has the reason under its id.",
     )
-
-
-def _storable(value: Any) -> Any:
-    """JSON values as UTF-8 and a database take them: U+FFFD for NUL, bytes of file names as
-    `medsiglip.answers.paths` writes them, None for NaN and infinity.
-    """
-    if isinstance(value, str):
-        return shown(value).replace("\0", "\ufffd")
-    if isinstance(value, dict):
-        return {_storable(name): _storable(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_storable(item) for item in value]
-    if hasattr(value, "tolist"):  # numpy's
-        return _storable(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import and_, func, select, update
@@ -35,9 +36,9 @@ class WaitingUploads:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def hold(self, key_id: str | None) -> list[str]:
-        """Hold the small uploads that wait, sent with this API key and without metadata: the ids, the oldest
-        first, at most `MOST_JOBS` with `MOST_FILES` files.
+    def hold(self, key_id: str | None) -> dict[str, Path]:
+        """Hold the small uploads that wait, sent with this API key and without metadata: their folders by
+        id, the oldest first, at most `MOST_JOBS` with `MOST_FILES` files.
         """
         mine = jobs.c.key_id.is_(None) if key_id is None else jobs.c.key_id == key_id
         with self._database.write_service_tables() as connection:
@@ -49,7 +50,8 @@ class WaitingUploads:
                 .limit(MOST_JOBS)
                 .with_for_update(skip_locked=True)
             )
-            taken, files = [], 0
+            taken: dict[str, Path] = {}
+            files = 0
             for job_id, parameters in connection.execute(statement):
                 whole_folder = parameters["paths"] == [parameters.get("received")]
                 if not whole_folder or parameters.get("metadata") is not None:
@@ -57,10 +59,10 @@ class WaitingUploads:
                 files += parameters["files"]
                 if files > MOST_FILES:
                     break
-                taken.append(job_id)
+                taken[job_id] = Path(parameters["received"])
             if taken:
                 held = {"not_before": now + timedelta(seconds=HOLD_SECONDS)}
-                connection.execute(update(jobs).where(one_of(jobs.c.id, taken)).values(**held))
+                connection.execute(update(jobs).where(one_of(jobs.c.id, list(taken))).values(**held))
             return taken
 
     def keep(self, job_ids: Sequence[str], seconds: float = HOLD_SECONDS) -> None:

@@ -56,9 +56,7 @@ def numbers_of(identifiers: Iterable[str], days: Iterable[str] = ()) -> Numbers:
     digits |= {run.lstrip("0") for run in digits}
     codes = {"".join(words_of(romanised(one))).lstrip("0") for one in given}
     born = {day for one in given if (day := parse_date(one)) is not None}
-    written = {
-        day.strftime(way) for day in born for way in ("%d%m%Y", "%m%d%Y", "%d%m%y", "%m%d%y", "%y%m%d")
-    }
+    written = {day.strftime(way) for day in born for way in _DATE_RUNS}
     known = {day for text in days if (day := parse_date(text)) is not None}
     return Numbers(
         tuple(sorted(run for run in digits | written if len(run) >= MIN_DIGITS)),

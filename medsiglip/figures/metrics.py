@@ -5,7 +5,7 @@ units, because images of one patient are not independent. A figure that is not d
 `undefined_reason` says why.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,6 @@ import numpy.typing as npt
 from medsiglip.errors import ModelError
 from medsiglip.figures.intervals import ScoreIntervals, rate_interval, score_intervals
 from medsiglip.numerics import Floats, Integers
-
-Weighted = Callable[[Floats], Floats]
 
 FEW_GROUPS = 10
 """Fewer groups with a label, or without it, are few."""
@@ -45,7 +43,10 @@ def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     positive, ranked = _known(labels, scores)
     if undefined_reason(positive) is not None:
         return float("nan")
-    return float(_weighted_auroc(positive, ranked)(np.ones((1, positive.size)))[0])
+    order, starts = _runs(ranked)
+    above = np.add.reduceat(positive[order].astype(np.float64), starts)
+    below = np.add.reduceat((~positive[order]).astype(np.float64), starts)
+    return float(above @ (np.cumsum(below) - below / 2) / (above.sum() * below.sum()))
 
 
 def auprc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
@@ -95,9 +96,7 @@ def estimate_scores(
 
     Raises ModelError "shape-mismatch", "label-not-binary" or "score-not-a-number".
     """
-    positive, ranked = _known(labels, scores)
-    known = ~np.isnan(np.asarray(labels, dtype=np.float64))
-    codes = group_codes([group for group, keep in zip(groups, known, strict=True) if keep])
+    positive, ranked, codes = _known_in_groups(labels, scores, groups)
     count = int(codes.max()) + 1 if codes.size else 0
     reason = undefined_reason(positive)
     values = (auroc(positive, ranked), auprc(positive, ranked))
@@ -111,18 +110,6 @@ def estimate_scores(
         for value, interval in zip(values, (found.auroc, found.auprc), strict=True)
     )
     return ScoreEstimates(areas, average, _caution(positive, codes, reason, found.auroc_of_perfect))
-
-
-def estimate_auroc(
-    labels: npt.ArrayLike,
-    scores: npt.ArrayLike,
-    groups: Sequence[object] | npt.NDArray[Any],
-    *,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Estimate:
-    """AUROC with its interval; see `estimate_scores`."""
-    return estimate_scores(labels, scores, groups, confidence=confidence, seed=seed).auroc
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +134,7 @@ def estimate_threshold(
 
     Raises ModelError as `estimate_scores` does.
     """
-    positive, ranked = _known(labels, scores)
-    known = ~np.isnan(np.asarray(labels, dtype=np.float64))
-    codes = group_codes([group for group, keep in zip(groups, known, strict=True) if keep])
+    positive, ranked, codes = _known_in_groups(labels, scores, groups)
     right = (ranked >= limit) == positive
     shares = []
     for rows in (positive, ~positive):
@@ -274,18 +259,14 @@ def _known(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[npt.NDArray[np
     return values == 1.0, ranked
 
 
-def _weighted_auroc(positive: npt.NDArray[np.bool_], scores: Floats) -> Weighted:
-    """AUROC as a function of row weights [r, n] -> [r]; NaN where a class has no weight."""
-    order, starts = _runs(scores)
-
-    def statistic(weights: Floats) -> Floats:
-        weights = weights[:, order]
-        above = np.add.reduceat(weights * positive[order], starts, axis=1)
-        below = np.add.reduceat(weights * ~positive[order], starts, axis=1)
-        pairs = np.einsum("rb,rb->r", above, np.cumsum(below, axis=1) - below / 2)
-        return _ratio(pairs, above.sum(axis=1) * below.sum(axis=1))
-
-    return statistic
+def _known_in_groups(
+    labels: npt.ArrayLike, scores: npt.ArrayLike, groups: Sequence[object] | npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.bool_], Floats, Integers]:
+    """As `_known`, with the number of each row's group."""
+    positive, ranked = _known(labels, scores)
+    known = ~np.isnan(np.asarray(labels, dtype=np.float64))
+    codes = group_codes([group for group, keep in zip(groups, known, strict=True) if keep])
+    return positive, ranked, codes
 
 
 def _runs(scores: Floats) -> tuple[Integers, Integers]:

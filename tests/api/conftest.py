@@ -18,6 +18,7 @@ import pytest
 
 from medsiglip.api.cli.main import main
 from tests.api.live_service import LiveService, live_service
+from tests.api.service_processes import Start, Started
 
 
 @dataclass(frozen=True)
@@ -159,3 +160,17 @@ def changed_checkpoint(tmp_path: Path) -> Callable[[Callable[[dict[str, Any]], N
         return folder
 
     return make
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts commands on the test's home; they end with the test."""
+    begun: list[Started] = []
+
+    def start(*words: str, database_url: str | None = None, **environment: str) -> Started:
+        begun.append(Started(tmp_path / "home", words, database_url, environment))
+        return begun[-1]
+
+    yield start
+    for one in begun:
+        one.end()

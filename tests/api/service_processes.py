@@ -89,3 +89,7 @@ def suppressed() -> Iterator[None]:
         yield
     except (psutil.NoSuchProcess, ProcessLookupError):
         return
+
+
+Start = Callable[..., Started]
+"""Starts a command by its words on the home of a test, with a database and settings of the environment."""

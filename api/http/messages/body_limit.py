@@ -9,6 +9,7 @@ which the next one waits. Uploads (`medsiglip.api.http.uploads`) have limits of 
 from __future__ import annotations
 
 import asyncio
+import os
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
@@ -192,10 +193,8 @@ class Spool:
         home = self._settings.home
         check_room(home, len(piece), self._settings)
         if self._file is None:
-            try:
-                self._file = TemporaryFile(dir=home, buffering=0)  # noqa: SIM115
-            except OSError:
-                self._file = TemporaryFile(buffering=0)  # noqa: SIM115
+            folder = home if os.access(home, os.W_OK) else None
+            self._file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (`close` ends it)
             self._file.write(self._held)
             self._held.clear()
         self._file.write(piece)

@@ -10,7 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,24 +19,10 @@ import pytest
 
 from medsiglip.api.settings import Settings
 from medsiglip.index.case_index import CaseIndex
-from tests.api.service_processes import Started, eventually
+from tests.api.service_processes import Start, eventually
 from tests.repository import ROOT
 
 SAMPLES = ROOT / "docs" / "samples"
-Start = Callable[..., Started]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    begun: list[Started] = []
-
-    def start(*words: str, **environment: str) -> Started:
-        begun.append(Started(tmp_path / "home", words, environment=environment))
-        return begun[-1]
-
-    yield start
-    for one in begun:
-        one.end()
 
 
 def program(name: str) -> str:

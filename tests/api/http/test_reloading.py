@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +25,8 @@ from medsiglip.api.http.reloading import RELOADED, reload
 from medsiglip.api.http.request_log import configure_logging, unhandled_errors_logged
 from medsiglip.api.settings import Settings, read_settings
 from medsiglip.index.case_index import CaseIndex
-from tests.api.service_processes import Started, eventually
+from tests.api.service_processes import Start, Started, eventually
 from tests.repository import ROOT
-
-Start = Callable[..., Started]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    begun: list[Started] = []
-
-    def start(*words: str, **environment: str) -> Started:
-        begun.append(Started(tmp_path / "home", words, environment=environment))
-        return begun[-1]
-
-    yield start
-    for one in begun:
-        one.end()
 
 
 def lines_of(text: str) -> list[dict[str, Any]]:

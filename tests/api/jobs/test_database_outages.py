@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +12,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from medsiglip.index.case_index import CaseIndex
-from tests.api.service_processes import Started, eventually
+from tests.api.service_processes import Start, Started, eventually
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 from tests.postgresql_server import PostgresqlServer, find_programs
-
-Start = Callable[..., Started]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts commands on the test's home."""
-    begun: list[Started] = []
-
-    def start(*words: str, database_url: str | None = None, **environment: str) -> Started:
-        begun.append(Started(tmp_path / "home", words, database_url, environment))
-        return begun[-1]
-
-    yield start
-    for one in begun:
-        one.end()
-
-
-@pytest.fixture
-def url(postgresql_server: PostgresqlServer) -> Iterator[str]:
-    made = postgresql_server.new_database()
-    yield made
-    postgresql_server.drop(made)
 
 
 def archive_up(answer: httpx.Response) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,7 @@ from medsiglip.api.jobs.handlers import HANDLERS
 from medsiglip.api.jobs.heartbeat import FOLDER, Heartbeat, heartbeats
 from medsiglip.api.jobs.worker import Worker
 from tests.api.conftest import run
-from tests.api.service_processes import Started, eventually
-
-Start = Callable[..., Started]
+from tests.api.service_processes import Start, eventually
 
 
 @pytest.fixture
@@ -31,19 +28,6 @@ def home(tmp_path: Path) -> Path:
     with Archive(path) as archive:
         archive.make()
     return path
-
-
-@pytest.fixture
-def start(home: Path) -> Iterator[Start]:
-    begun: list[Started] = []
-
-    def start(*words: str) -> Started:
-        begun.append(Started(home, words))
-        return begun[-1]
-
-    yield start
-    for one in begun:
-        one.end()
 
 
 def figures(home: Path) -> dict[tuple[str, tuple[str, ...]], float]:

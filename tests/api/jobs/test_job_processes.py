@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +13,13 @@ import pytest
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.service.jobs import Job
 from tests.api.conftest import Phantoms, run
-from tests.api.service_processes import Started, eventually
+from tests.api.service_processes import Start, eventually
 from tests.postgresql_server import PostgresqlServer
-
-Start = Callable[..., Started]
 
 
 @pytest.fixture(autouse=True)
 def _any_folder_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDSIGLIP_INGEST_ROOTS", "/")
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts commands on the test's home."""
-    begun: list[Started] = []
-
-    def start(*words: str, database_url: str | None = None) -> Started:
-        begun.append(Started(tmp_path / "home", words, database_url))
-        return begun[-1]
-
-    yield start
-    for one in begun:
-        one.end()
-
-
-@pytest.fixture
-def url(postgresql_server: PostgresqlServer) -> Iterator[str]:
-    made = postgresql_server.new_database()
-    yield made
-    postgresql_server.drop(made)
 
 
 def pid_of(job: Job) -> int:

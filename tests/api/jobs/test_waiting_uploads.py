@@ -141,15 +141,34 @@ def test_held_uploads_wait_on_when_their_run_ends_early(archive: Archive, slices
     assert sum(result(archive, job)["files"] for job in jobs) == 4
 
 
+def test_results_of_all_uploads_of_a_run_are_stored_as_every_database_takes_them(
+    archive: Archive, slices: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A header may hold NUL, which PostgreSQL refuses, and a report may quote it."""
+    jobs = [store(archive, path) for path in slices[:3]]
+    ingest = archive.ingest_apart
+
+    def with_nul(folders: Any, **options: Any) -> Any:
+        reports = ingest(folders, **options)
+        return {name: one.model_copy(update={"warnings": ("a\0b",)}) for name, one in reports.items()}
+
+    monkeypatch.setattr(archive, "ingest_apart", with_nul)
+    Worker(archive).run(once=True)
+    assert [archive.index.jobs.get(job.id).status for job in jobs] == ["done"] * 3
+    assert [result(archive, job)["warnings"] for job in jobs] == [["a\ufffdb"]] * 3
+
+
 def test_a_held_upload_is_no_other_workers_until_the_hold_ends(archive: Archive, slices: list[Path]) -> None:
     jobs = [store(archive, path) for path in slices[:3]]
     queue = archive.index.jobs
     first = queue.claim("a", ["ingest"])
     assert first is not None
     assert first.id == jobs[0].id
-    assert queue.waiting_uploads.hold("pacs") == [job.id for job in jobs[1:]]
+    assert queue.waiting_uploads.hold("pacs") == {
+        job.id: Path(job.parameters["received"]) for job in jobs[1:]
+    }
     assert queue.claim("b", ["ingest"]) is None
-    assert queue.waiting_uploads.hold("pacs") == []
+    assert queue.waiting_uploads.hold("pacs") == {}
     queue.waiting_uploads.keep([jobs[1].id], -1.0)  # its worker was killed
     second = queue.claim("b", ["ingest"])
     assert second is not None
@@ -173,7 +192,7 @@ def test_the_statements_of_a_run_do_not_grow_with_the_waiting_uploads(
     engine = archive.index.jobs.waiting_uploads._database._engine
     event.listen(engine, "before_cursor_execute", lambda *args: lengths.append(len(args[2])))
     held = archive.index.jobs.waiting_uploads.hold(first.key_id)
-    archive.index.jobs.waiting_uploads.keep(held)
+    archive.index.jobs.waiting_uploads.keep(list(held))
     assert len(held) >= 300
     assert 0 < len(lengths) < 20
     assert max(lengths) < 2000

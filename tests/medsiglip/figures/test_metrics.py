@@ -14,7 +14,7 @@ from medsiglip.figures.metrics import (
     auprc,
     auroc,
     average_precision,
-    estimate_auroc,
+    estimate_scores,
     group_codes,
     macro,
     precision_at,
@@ -65,7 +65,7 @@ def test_unknown_labels_are_left_out() -> None:
     unknown[::3] = np.nan
     known = ~np.isnan(unknown)
     assert auroc(unknown, scores) == pytest.approx(roc_auc_score(labels[known], scores[known]), abs=1e-12)
-    estimate = estimate_auroc(unknown, scores, np.arange(200))
+    estimate = estimate_scores(unknown, scores, np.arange(200)).auroc
     assert (estimate.n, estimate.positive, estimate.groups) == (133, int(labels[known].sum()), 133)
 
 
@@ -82,7 +82,7 @@ def test_one_class_is_nan_with_a_reason(labels: Any, reason: Any) -> None:
     scores = np.arange(len(labels), dtype=float)
     assert math.isnan(auroc(labels, scores))
     assert math.isnan(auprc(labels, scores))
-    estimate = estimate_auroc(labels, scores, list(range(len(labels))))
+    estimate = estimate_scores(labels, scores, list(range(len(labels)))).auroc
     assert math.isnan(estimate.value)
     assert all(math.isnan(end) for end in estimate.interval)
     assert estimate.reason is not None
@@ -129,7 +129,7 @@ def test_large_samples_have_the_variance_of_delong() -> None:
     of_positive = np.searchsorted(negative, scores[:1500]) / 4500
     of_negative = 1 - np.searchsorted(positive, scores[1500:]) / 1500
     error = math.sqrt(of_positive.var(ddof=1) / 1500 + of_negative.var(ddof=1) / 4500)
-    low, high = estimate_auroc(labels, scores, np.arange(6000)).interval
+    low, high = estimate_scores(labels, scores, np.arange(6000)).auroc.interval
     assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.01)
     assert (high + low) / 2 == pytest.approx(area, abs=1e-3)
 
@@ -155,9 +155,9 @@ def test_interval_is_wider_when_rows_of_a_patient_repeat() -> None:
     scores = labels + rng.normal(size=100)
     repeated, times = np.repeat(labels, 8), np.repeat(scores, 8)
     patients = np.repeat(np.arange(100), 8)
-    by_patient = estimate_auroc(repeated, times, patients).interval
-    by_row = estimate_auroc(repeated, times, np.arange(800)).interval
-    alone = estimate_auroc(labels, scores, np.arange(100)).interval
+    by_patient = estimate_scores(repeated, times, patients).auroc.interval
+    by_row = estimate_scores(repeated, times, np.arange(800)).auroc.interval
+    alone = estimate_scores(labels, scores, np.arange(100)).auroc.interval
     assert by_patient == pytest.approx(alone, abs=0.02)
     assert by_patient[1] - by_patient[0] > 2 * (by_row[1] - by_row[0])
 
@@ -167,14 +167,14 @@ def test_estimate_does_not_depend_on_row_order_and_repeats() -> None:
     labels, scores = rng.integers(0, 2, 90).astype(float), rng.normal(size=90)
     groups = np.array([f"p{number}" for number in rng.integers(0, 20, 90)])
     order = rng.permutation(90)
-    first = estimate_auroc(labels, scores, groups, seed=3)
-    second = estimate_auroc(labels[order], scores[order], groups[order], seed=3)
+    first = estimate_scores(labels, scores, groups, seed=3).auroc
+    second = estimate_scores(labels[order], scores[order], groups[order], seed=3).auroc
     assert first.interval == pytest.approx(second.interval, abs=1e-12)
-    assert estimate_auroc(labels, scores, groups, seed=4).interval != first.interval
+    assert estimate_scores(labels, scores, groups, seed=4).auroc.interval != first.interval
 
 
 def test_one_group_has_no_interval() -> None:
-    estimate = estimate_auroc([0, 1], [0.0, 1.0], ["a", "a"])
+    estimate = estimate_scores([0, 1], [0.0, 1.0], ["a", "a"]).auroc
     assert estimate.value == 1.0
     assert math.isnan(estimate.interval[0])
     assert estimate.reason == "an interval needs at least two groups"
