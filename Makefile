@@ -26,8 +26,8 @@ demo: $(INSTALLED) ## synthetic studies -> DICOM -> ingest -> zero-shot, retriev
 
 # Two processes on two cores: threads of their own would wait for each other, and spin.
 test: export OMP_NUM_THREADS ?= 1
-test: $(INSTALLED) ## all tests (set MEDSIGLIP_TEST_DATA to include those on real files)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(INSTALLED) ## all tests (set MEDSIGLIP_TEST_DATA and MEDSIGLIP_TEST_CASES to include those on real files and reported cases)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 60 --durations-min 5
 
 lint: $(INSTALLED) ## ruff, mypy --strict and the documentation's links
 	$(BIN)/ruff check .

@@ -273,13 +273,14 @@ def refuse_forwarded(request: Request) -> None:
     """Refuse what a proxy on this machine passes on from elsewhere, while there is no key.
 
     Such a request comes from the loopback interface, and often with its name as the Host (nginx's default).
-    With a configured proxy the server knows the sender's own address, which must be this machine's, too.
+    Where a proxy is configured, all addresses in X-Forwarded-For must be this machine's own.
     Raises ServiceError `forwarded`.
     """
     names = {name.lower() for name in request.headers}
     is_forwarded = not names.isdisjoint(_FORWARDING) or any(name.startswith("x-forwarded") for name in names)
-    address = request.client.host if request.client else ""
-    if is_forwarded and not (proxies_are_configured() and is_loopback(address)):
+    given = ",".join(request.headers.getlist("x-forwarded-for"))
+    senders = [_address(request), *(one.strip() for one in given.split(","))]
+    if is_forwarded and not (proxies_are_configured() and all(map(is_loopback, senders))):
         raise ServiceError(
             "forwarded",
             "a proxy passed this request on, and without any API key this service answers to its own machine "

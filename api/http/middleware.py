@@ -39,7 +39,9 @@ _log = logging.getLogger("medsiglip.http")
 
 def install(app: FastAPI, settings: Settings) -> None:
     """Add the middleware; the one added last is the first that a request passes."""
-    app.add_middleware(BodyLimit, settings=settings)
+    app.add_middleware(
+        BodyLimit, settings=lambda: app.state.server.settings, max_bytes=settings.max_json_bytes
+    )
     app.add_middleware(Conditions)
     app.add_middleware(Compression)
     app.add_middleware(HeadRequests)

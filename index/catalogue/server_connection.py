@@ -137,6 +137,9 @@ def watch_server(engine: Engine) -> ServerWatch | None:
         except psycopg.errors.ConnectionTimeout:
             watch.note_frozen()
             raise
+        except psycopg.OperationalError:  # it refused, so it lives
+            watch.note_alive()
+            raise
 
     event.listen(engine, "do_connect", connect)
     return watch

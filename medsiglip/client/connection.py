@@ -212,12 +212,12 @@ def _json(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # numpy's arrays, which have an __index__ too, numbers and truth values
+        return value.tolist()
     if hasattr(value, "__index__"):
         return operator.index(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    if hasattr(value, "tolist"):  # numpy's arrays, numbers and truth values
-        return value.tolist()
     raise TypeError(f"{value!r} of type {type(value).__name__} has no form in JSON")
 
 

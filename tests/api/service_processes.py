@@ -18,14 +18,6 @@ from tests.repository import ROOT
 MODULE = (sys.executable, "-m", "medsiglip.api.cli")
 
 
-def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Wait until `condition` is true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
 class Started:
     """One command that runs in `folder`, started as `program`; its log is the file `log`."""
 

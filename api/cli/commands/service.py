@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ def serve(
     Example: medsiglip serve
              medsiglip serve --host 0.0.0.0 --port 8443 --no-worker
     """
-    import signal
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be answered: the imports take seconds
     import time
 
     from medsiglip.api.archive.keys import take_bootstrap_key
@@ -55,7 +56,6 @@ def serve(
     from medsiglip.api.jobs.supervision import SupervisedProcess
     from medsiglip.api.jobs.worker import GRACE_SECONDS
 
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be answered
     run = invocation(context)
     settings = run.settings()
 
@@ -122,13 +122,11 @@ def worker(
     if check:
         _check_workers(context)
         return
-    import signal
-
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from medsiglip.api.http.reloading import reloaded
     from medsiglip.api.jobs.supervision import call_when_input_ends
     from medsiglip.api.jobs.worker import Worker
 
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     run = invocation(context)
     with _logged(run), run.archive() as archive:
         works = Worker(

@@ -53,7 +53,9 @@ class HeadRequests:
         async def listen() -> Message:
             return {"type": "http.disconnect"} if has_ended else await receive()
 
-        asked = {**scope, "method": "GET"}
+        # A range is one of GET alone (RFC 9110, section 14.2).
+        headers = [one for one in scope["headers"] if one[0] not in (b"range", b"if-range")]
+        asked = {**scope, "method": "GET", "headers": headers}
         try:
             await self._app(asked, listen, answer)
         finally:

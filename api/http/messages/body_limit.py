@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
@@ -41,10 +42,11 @@ _LARGEST_AT_ONCE = 4
 class BodyLimit:
     """Gives routes the whole body in one message, or refuses it."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Callable[[], Settings], max_bytes: int) -> None:
+        """`settings` gives those of the moment; `max_bytes` of a body does not change while a server runs."""
         self._app = app
         self._settings = settings
-        self._memory = Memory(_LARGEST_AT_ONCE * settings.max_json_bytes)
+        self._memory = Memory(_LARGEST_AT_ONCE * max_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request; its body's memory is free for others when the response begins."""
@@ -52,7 +54,7 @@ class BodyLimit:
         if "content-length" not in headers and "transfer-encoding" not in headers:
             await self._app(scope, receive, send)
             return
-        body = _Body(scope, receive, self._settings, self._memory)
+        body = _Body(scope, receive, self._settings(), self._memory)
 
         async def answer(message: Message) -> None:
             body.release()

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -96,21 +97,25 @@ def test_a_reader_notices_that_another_process_opened_the_home(closed: Home, mou
             assert caught.value.code == "catalog-busy"
 
 
-def test_a_user_without_the_right_to_write_can_read(closed: Home, tmp_path: Path) -> None:
+def test_a_user_without_the_right_to_write_can_read(closed: Home) -> None:
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("only root can become another user")
-    for path in (closed.path, *closed.path.rglob("*")):
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_mode & 0o001 == 0:
-            folder.chmod(folder.stat().st_mode | 0o011)
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to others
+        Path(folder).chmod(0o755)
+        home = Path(shutil.copytree(closed.path, Path(folder) / "home"))
+        for path in (home, *home.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        check_as_another_user(home, closed.report["images"])
+
+
+def check_as_another_user(home: Path, images: int) -> None:
     code = (
         "import sys; from pathlib import Path; from medsiglip.index.case_index import CaseIndex; "
         "index = CaseIndex.open(Path(sys.argv[1]), create=False); "
         "print(index.info().images, index.verify().ok)"
     )
     words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c", code]
-    ran = subprocess.run([*words, str(closed.path)], capture_output=True, text=True, check=False)
-    if "Permission denied" in ran.stderr and str(closed.path) not in ran.stderr:
+    ran = subprocess.run([*words, str(home)], capture_output=True, text=True, check=False)
+    if "Permission denied" in ran.stderr and str(home) not in ran.stderr:
         pytest.skip("another user may not read the interpreter or this checkout")
-    assert ran.stdout == f"{closed.report['images']} True\n", ran.stderr
+    assert ran.stdout == f"{images} True\n", ran.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import select
 import struct
 import subprocess
 import sys
@@ -36,15 +37,24 @@ def in_terminal(columns: int, *words: object) -> Screen:
         env=environment,
     )
     os.close(theirs)
-    written = bytearray()
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:  # the terminal is closed (EIO on Linux)
-            break
-        if not piece:
-            break
-        written += piece
-    os.close(ours)
+    try:
+        written = _all_from(ours)
+    finally:
+        process.kill()  # one that waits for ever; the others have ended
+        os.close(ours)
     text = _ESCAPES.sub("", written.decode())
     return Screen(process.wait(), [line.rstrip() for line in text.replace("\r\n", "\n").splitlines()])
+
+
+def _all_from(terminal: int) -> bytes:
+    """What is written until the terminal is closed; fails after two minutes of silence."""
+    written = bytearray()
+    while True:
+        assert select.select([terminal], [], [], 120)[0], "the command neither writes nor ends"
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:  # the terminal is closed (EIO on Linux)
+            return bytes(written)
+        if not piece:
+            return bytes(written)
+        written += piece

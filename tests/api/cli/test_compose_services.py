@@ -21,10 +21,10 @@ import pytest
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.phantoms.catalogue import make_studies
 from medsiglip.phantoms.dicom import write_study
-from tests.api.service_processes import eventually
 from tests.container_files import compose, mounts
 from tests.postgresql_server import PostgresqlServer
 from tests.repository import ROOT
+from tests.waiting import eventually
 
 PASSWORD, KEY = "hush%40:/a quiet@word", "0123456789abcdef" * 4
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.service_processes import Started, eventually
+from tests.api.service_processes import Started
+from tests.waiting import eventually
 
 PAGE = """<!doctype html>
 <a id="link" href="{url}/docs">The API</a>

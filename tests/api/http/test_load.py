@@ -15,7 +15,8 @@ from medsiglip.client.client import Client
 from medsiglip.index.case_index import CaseIndex
 from tests.api.conftest import Home, Phantoms
 from tests.api.http.load import Work, run_load
-from tests.api.service_processes import Started, eventually
+from tests.api.service_processes import Started
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")

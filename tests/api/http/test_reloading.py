@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from medsiglip.api.archive.received import arriving
@@ -25,8 +26,9 @@ from medsiglip.api.http.reloading import RELOADED, reload
 from medsiglip.api.http.request_log import configure_logging, unhandled_errors_logged
 from medsiglip.api.settings import Settings, read_settings
 from medsiglip.index.case_index import CaseIndex
-from tests.api.service_processes import Start, Started, eventually
+from tests.api.service_processes import Start, Started
 from tests.repository import ROOT
+from tests.waiting import eventually
 
 
 def lines_of(text: str) -> list[dict[str, Any]]:
@@ -83,12 +85,13 @@ def test_a_hangup_reloads_server_and_worker_and_ends_neither(tmp_path: Path, sta
 
 
 def test_a_hangup_while_a_service_starts_does_not_end_it(start: Start) -> None:
+    """Hangups from the first moment on at which the process is no longer Python that starts."""
     server, worker = start("serve", "--port", "0", "--no-worker"), start("worker", "--poll", "0.1")
-    for _ in range(20):
-        for one in (server, worker):
-            if b"medsiglip" in Path(f"/proc/{one.process.pid}/cmdline").read_bytes() and caught(one):
-                one.process.send_signal(signal.SIGHUP)
-        time.sleep(0.05)
+    for one in (server, worker):
+        eventually(lambda one=one: caught(one))  # type: ignore[misc]
+        for _ in range(5):
+            one.process.send_signal(signal.SIGHUP)
+            time.sleep(0.1)
     assert server.answer()["url"]
     assert worker.process.poll() is None
 
@@ -127,6 +130,11 @@ def test_errors_that_nobody_catches_are_lines_without_their_texts(tmp_path: Path
     def fail() -> None:
         raise ValueError("Doe^Jane")
 
+    class Failing:
+        def __del__(self) -> None:
+            fail()
+
+    held, hooks = [Failing()], (threading.excepthook, sys.unraisablehook)
     root = logging.getLogger()
     before = list(root.handlers), root.level, logging.raiseExceptions
     file = tmp_path / "log"
@@ -136,38 +144,47 @@ def test_errors_that_nobody_catches_are_lines_without_their_texts(tmp_path: Path
             thread = threading.Thread(target=fail)
             thread.start()
             thread.join()
-            assert threading.excepthook is not threading.__excepthook__
-        assert threading.excepthook is not None
-        assert sys.unraisablehook is not None
+            del held[:]
+            assert (threading.excepthook, sys.unraisablehook) != hooks
+        assert (threading.excepthook, sys.unraisablehook) == hooks
     finally:
         for handler in root.handlers:
             handler.close()
         root.handlers, level, logging.raiseExceptions = before
         root.setLevel(level)
         logging.captureWarnings(False)
-    [line] = lines_of(file.read_text())
-    assert line["message"] == "a thread ended"
-    assert "ValueError" in line["error"]
+    lines = lines_of(file.read_text())
+    assert [line["message"] for line in lines] == ["a thread ended", "an error was passed over"]
+    assert all("ValueError" in line["error"] for line in lines)
     assert "Doe" not in file.read_text()
+
+
+def reload_with(app: FastAPI, **changed: int) -> None:
+    """Have an application take over settings from the file in its home."""
+    home: Path = app.state.server.settings.home
+    (home / "medsiglip.toml").write_text("".join(f"{name} = {value}\n" for name, value in changed.items()))
+    root = logging.getLogger()
+    before = list(root.handlers)
+    try:
+        reload(app, lambda: read_settings(home=home))
+    finally:
+        root.handlers = before
+        logging.captureWarnings(False)
 
 
 def test_a_setting_that_a_server_reloads_is_the_one_that_it_uses(tmp_path: Path) -> None:
     assert set(RELOADED) <= set(Settings.model_fields)
     app = create_app(Settings(home=tmp_path / "home"))
     with TestClient(app, base_url="http://127.0.0.1") as client:
-        (tmp_path / "home" / "medsiglip.toml").write_text("max_upload_files = 1\nrate_limit = 60\n")
-        root = logging.getLogger()
-        before = list(root.handlers)
-        try:
-            reload(app, lambda: read_settings(home=tmp_path / "home"))
-        finally:
-            root.handlers = before
-            logging.captureWarnings(False)
+        reload_with(app, max_upload_files=1, rate_limit=60)
         assert app.state.server.archive.settings.max_upload_files == 1
         assert app.state.gate._requests._per_second == 1
         files = [("file", (name, b"x")) for name in ("a", "b")]
         sent = client.post("/v1/ingest", files=files)
         assert (sent.status_code, sent.json()["code"]) == (413, "too-many-files")
+        reload_with(app, min_free_bytes=10**15)
+        large = client.post("/v1/labels", json={"rows": [], "padding": "x" * 100_000})
+        assert (large.status_code, large.json()["code"]) == (507, "disk-full")
 
 
 def test_what_a_killed_server_left_of_an_upload_goes_while_another_runs(

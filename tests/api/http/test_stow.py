@@ -18,7 +18,7 @@ from pydicom.uid import generate_uid
 from medsiglip.client.client import Client
 from tests.api.conftest import Phantoms
 from tests.api.live_service import LiveService
-from tests.api.service_processes import eventually
+from tests.waiting import eventually
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")

@@ -22,7 +22,7 @@ from PIL import Image
 from medsiglip.api.http.multipart import safe_name
 from medsiglip.client.client import Client
 from tests.api.live_service import LiveService
-from tests.api.service_processes import eventually
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from medsiglip.index.case_index import CaseIndex
-from tests.api.service_processes import Start, Started, eventually
+from tests.api.service_processes import Start, Started
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 from tests.postgresql_server import PostgresqlServer, find_programs
+from tests.waiting import eventually
 
 
 def archive_up(answer: httpx.Response) -> float:

@@ -19,7 +19,8 @@ from medsiglip.api.jobs.handlers import HANDLERS
 from medsiglip.api.jobs.heartbeat import FOLDER, Heartbeat, heartbeats
 from medsiglip.api.jobs.worker import Worker
 from tests.api.conftest import run
-from tests.api.service_processes import Start, eventually
+from tests.api.service_processes import Start
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.service.jobs import Job
 from tests.api.conftest import run
-from tests.api.service_processes import Started, eventually, suppressed
+from tests.api.service_processes import Started, suppressed
 from tests.postgresql_server import PostgresqlServer
+from tests.waiting import eventually
 
 T = TypeVar("T")
 SECONDS = 75

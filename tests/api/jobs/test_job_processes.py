@@ -13,8 +13,9 @@ import pytest
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.service.jobs import Job
 from tests.api.conftest import Phantoms, run
-from tests.api.service_processes import Start, eventually
+from tests.api.service_processes import Start
 from tests.postgresql_server import PostgresqlServer
+from tests.waiting import eventually
 
 
 @pytest.fixture(autouse=True)

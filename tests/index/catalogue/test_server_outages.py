@@ -23,6 +23,7 @@ from medsiglip.index.errors import OUTAGES, CatalogError
 from tests.cut_connections import CuttingProxy
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 from tests.postgresql_server import PostgresqlServer, find_programs
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def url(primary: PostgresqlServer) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_connection, "SILENCE_SECONDS", 0.5)
-    monkeypatch.setitem(server_connection._TCP, "connect_timeout", 2)
+    monkeypatch.setitem(server_connection._TCP, "connect_timeout", 1)
 
 
 def outcome(call: Callable[[], Any]) -> Any:
@@ -107,9 +108,7 @@ def test_a_server_that_stops_answering_is_unreachable_and_comes_back(
                 assert outcome(lambda: CaseIndex.open(tmp_path / "home", database_url=through)) == (
                     "database-unreachable"
                 )
-            deadline = threading.Event()
-            while outcome(index.health.check_writable) == "database-unreachable":
-                deadline.wait(0.1)
+            eventually(lambda: outcome(index.health.check_writable) != "database-unreachable")
             assert index.info() == before
             assert index.verify().ok
 
@@ -117,7 +116,7 @@ def test_a_server_that_stops_answering_is_unreachable_and_comes_back(
 def test_a_long_statement_of_a_server_that_lives_is_not_cut(tmp_path: Path, url: str) -> None:
     database = Database(tmp_path, url, 30)
     with database.read() as connection:
-        assert connection.execute(text("SELECT pg_sleep(2.5), 7")).one()[1] == 7
+        assert connection.execute(text("SELECT pg_sleep(1.5), 7")).one()[1] == 7
     database.close()
 
 
@@ -136,8 +135,7 @@ def test_threads_do_not_wait_one_after_the_other_for_a_frozen_server() -> None:
     threads = [threading.Thread(target=lambda: answers.append(watch.lives())) for _ in range(8)]
     for thread in threads:
         thread.start()
-    while watch._asking.locked() is False:
-        pass
+    eventually(lambda: watch._asking.locked())
     go.set()
     for thread in threads:
         thread.join()
@@ -250,8 +248,9 @@ def test_too_many_connections_may_heal(
     finally:
         for one in taken:
             one.close()
-    while outcome(lambda: CaseIndex.open(tmp_path / "home", database_url=theirs).close()) in OUTAGES:
-        pass
+    eventually(
+        lambda: outcome(lambda: CaseIndex.open(tmp_path / "home", database_url=theirs).close()) not in OUTAGES
+    )
 
 
 def test_a_pool_that_is_used_up_says_so(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

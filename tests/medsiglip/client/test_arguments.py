@@ -342,10 +342,13 @@ def test_integers_of_other_libraries_are_integers(client: Client, recorded: Reco
     accepted = sent(lambda: client.accept("0" * 32, revision=five))
     assert json.loads(accepted.content)["revision"] == number
     assert sent(lambda: client.preview(five)).url.path == f"/v1/images/{number}/preview"
-    rule = {"limit": five, "scores": [{"at_least": np.float32(0.5), "on": np.bool_(True)}]}
+    rule = {
+        "limit": five,
+        "scores": [{"at_least": np.float32(0.5), "on": np.bool_(True), "of": np.array([1, 2])}],
+    }
     assert json.loads(sent(lambda: client.put_route("r", rule)).content) == {
         "limit": number,
-        "scores": [{"at_least": 0.5, "on": True}],
+        "scores": [{"at_least": 0.5, "on": True, "of": [1, 2]}],
     }
 
 

@@ -20,7 +20,7 @@ from medsiglip.api.archive.archive import Archive
 from medsiglip.client.client import ApiError, Client, JobError
 from tests.api.conftest import Home, Phantoms
 from tests.api.live_service import LiveService
-from tests.api.service_processes import eventually
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")

@@ -113,10 +113,10 @@ def test_shares_of_independent_rows_have_the_mid_p_interval() -> None:
     for hits, rows in ((31, 40), (2, 3), (1, 12)):
         low, high = rate_interval(np.arange(rows) < hits, np.arange(rows), 0.95)
         for limit, tail in ((low, binom.sf(hits, rows, low)), (high, binom.cdf(hits - 1, rows, high))):
-            assert tail + binom.pmf(hits, rows, limit) / 2 == pytest.approx(0.025, abs=4e-3), (hits, rows)
+            assert tail + binom.pmf(hits, rows, limit) / 2 == pytest.approx(0.025, abs=1e-9), (hits, rows)
     low, high = rate_interval(np.ones(10, dtype=bool), np.arange(10), 0.95)
     assert high == 1.0
-    assert low**10 / 2 == pytest.approx(0.025, abs=1e-6)
+    assert low**10 / 2 == pytest.approx(0.025, abs=1e-9)
 
 
 def test_large_samples_have_the_variance_of_delong() -> None:
@@ -158,7 +158,8 @@ def test_interval_is_wider_when_rows_of_a_patient_repeat() -> None:
     by_patient = estimate_scores(repeated, times, patients).auroc.interval
     by_row = estimate_scores(repeated, times, np.arange(800)).auroc.interval
     alone = estimate_scores(labels, scores, np.arange(100)).auroc.interval
-    assert by_patient == pytest.approx(alone, abs=0.02)
+    # The correlation is estimated and the model simulated.
+    assert by_patient == pytest.approx(alone, abs=0.01)
     assert by_patient[1] - by_patient[0] > 2 * (by_row[1] - by_row[0])
 
 

@@ -17,7 +17,7 @@ from medsiglip.api.archive.drafts.generators import GeneratorChecks, try_generat
 from medsiglip.api.http.app import create_app
 from medsiglip.api.settings import Settings
 from tests.api.conftest import run
-from tests.api.service_processes import eventually
+from tests.waiting import eventually
 
 
 class Answering(ThreadingHTTPServer):

@@ -77,6 +77,11 @@ def test_head_is_get_without_content(client: TestClient, path: str) -> None:
     assert int(head.headers["content-length"]) == len(shown.content)
 
 
+def test_head_knows_no_ranges(client: TestClient) -> None:
+    whole = client.head("/bytes", headers={"Accept-Encoding": "identity", "Range": "bytes=0-9"})
+    assert (whole.status_code, int(whole.headers["content-length"])) == (200, len(CONTENT))
+
+
 def test_head_where_there_is_nothing_to_get(client: TestClient) -> None:
     assert client.head("/nothing").status_code == 404
     refused = client.head("/v1/search")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from medsiglip.api.http.app import create_app
 from medsiglip.api.http.messages.body_limit import HELD_BYTES, BodyLimit, Memory
@@ -30,6 +30,10 @@ def settings(home: Path, **values: Any) -> Settings:
 def scope(size: int, content_type: str = "application/json") -> Scope:
     headers = [(b"content-length", str(size).encode()), (b"content-type", content_type.encode())]
     return {"type": "http", "method": "POST", "path": "/v1/x", "headers": headers, "state": {}}
+
+
+def body_limit(route: ASGIApp, of: Settings) -> BodyLimit:
+    return BodyLimit(route, lambda: of, of.max_json_bytes)
 
 
 class Sender:
@@ -62,7 +66,7 @@ def test_thirty_slow_senders_hold_little_memory_while_they_send(tmp_path: Path) 
         sizes.append(len((await receive())["body"]))
 
     async def all_at_once() -> tuple[int, int]:
-        app = BodyLimit(route, settings(tmp_path / "home"))
+        app = body_limit(route, settings(tmp_path / "home"))
         senders = [Sender(4 * MIB) for _ in range(SENDERS)]
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
@@ -102,7 +106,7 @@ def test_whole_bodies_share_the_memory_of_four_of_the_largest(tmp_path: Path) ->
     async def all_at_once() -> None:
         nonlocal forever
         forever = asyncio.Event()
-        app = BodyLimit(route, settings(tmp_path / "home", max_json_bytes=MIB))
+        app = body_limit(route, settings(tmp_path / "home", max_json_bytes=MIB))
         running = []
         for _ in range(SENDERS):
             sender = Sender(MIB)
@@ -220,7 +224,7 @@ def test_a_body_beyond_what_memory_holds_arrives_whole(service: LiveService) -> 
 def test_where_the_disk_is_full_a_body_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = create_app(settings(tmp_path / "home"))
     with TestClient(app, base_url="http://127.0.0.1") as client:
-        monkeypatch.setattr(app.user_middleware[-1].kwargs["settings"], "min_free_bytes", 1 << 62)
+        monkeypatch.setattr(app.state.server.settings, "min_free_bytes", 1 << 62)
         refused = client.post("/v1/search", json={"text": "x" * 2 * HELD_BYTES})
         assert (refused.status_code, refused.json()["code"]) == (507, "disk-full")
         small = client.post("/v1/search", json={"text": "x", "k": 0})

@@ -76,6 +76,29 @@ def test_with_a_configured_proxy_the_sender_must_be_this_machine(
         assert asking.get("/v1/info", headers={"X-Forwarded-For": sender}).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("trusted", "sent"),
+    [
+        ("10.0.0.5", {"X-Forwarded-For": "203.0.113.9"}),
+        ("127.0.0.1", {"X-Real-IP": "203.0.113.9"}),
+        ("127.0.0.1", {"Forwarded": "for=203.0.113.9"}),
+        ("127.0.0.1", {"X-Forwarded-For": "203.0.113.9, 127.0.0.1"}),
+    ],
+)
+def test_another_proxy_than_the_configured_one_is_refused(
+    app: FastAPI,
+    open_client: TestClient,
+    trusted: str,
+    sent: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """uvicorn takes the sender's address from X-Forwarded-For of a trusted proxy alone."""
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
+    behind: Any = ProxyHeadersMiddleware(cast(Any, app), trusted_hosts=trusted)
+    with TestClient(behind, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 4000)) as asking:
+        assert asking.get("/v1/info", headers=sent).json()["code"] == "forwarded"
+
+
 def test_with_a_key_proxies_pass_requests_on(app: FastAPI, open_client: TestClient, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("0123456789abcdef" * 4)
     take_bootstrap_key(app.state.server.archive.index, tmp_path / "key")
