@@ -20,9 +20,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.api.service_processes import Started, eventually
+from tests.api.service_processes import Started
 from tests.import_graph import PACKAGES
 from tests.repository import ROOT
+from tests.waiting import eventually
 
 NAMES = ("api", "index", "ingest", "medgemma", "medsiglip", "numpy", "pickle", "random", "struct", "torch")
 # Names of our own that mean nothing to a library.
