@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from medsiglip.answers.cases import IngestReport
 from medsiglip.api.archive.drafts.routing_rules import run_routes
@@ -15,6 +15,7 @@ from medsiglip.api.errors import ServiceError
 from medsiglip.arguments import several
 
 if TYPE_CHECKING:
+    from medsiglip.index.records import Holdings
     from medsiglip.ingest.privacy.deidentify import Phi
     from medsiglip.ingest.run.pipeline import IngestOptions
     from medsiglip.ingest.run.progress import Progress
@@ -98,10 +99,17 @@ def ingest(
     return _routed(archive, _ingest(archive, request, on_progress), on_progress)
 
 
+class IngestedFolder(NamedTuple):
+    """One of the folders of a run; `used` are the paths of its files that are in the index."""
+
+    report: IngestReport
+    used: frozenset[str]
+
+
 def ingest_apart(
     archive: OpenedArchive, folders: Mapping[str, Path], *, on_progress: OnProgress = silent
-) -> dict[str, IngestReport]:
-    """Embed what is new in several folders in one run; a report of each, by its name.
+) -> dict[str, IngestedFolder]:
+    """Embed what is new in several folders in one run; what became of each, by its name.
 
     A report counts the files of its own folder; warnings, and drafts that were routed, are those of the run.
     """
@@ -113,25 +121,32 @@ def ingest_apart(
     report = _run(archive, paths, request.options(archive), on_progress, details)
     report = _routed(archive, report, on_progress)
     if len(folders) == 1:
-        return dict.fromkeys(folders, report)
+        return {name: IngestedFolder(report, _in_index(details.lines.values())) for name in folders}
     lines: dict[Path, list[FileLine]] = {path: [] for path in paths}
     for path, line in details.lines.items():
         lines[next(folder for folder in Path(path).parents if folder in lines)].append(line)
-    return {name: _part(archive, report, lines[Path(folder)]) for name, folder in folders.items()}
+    used = {name: _in_index(lines[folder]) for name, folder in folders.items()}
+    held = archive.index.files.holdings_of(used)
+    return {
+        name: IngestedFolder(_part(report, lines[folder], held[name]), used[name])
+        for name, folder in folders.items()
+    }
 
 
-def _part(archive: OpenedArchive, report: IngestReport, lines: Sequence[FileLine]) -> IngestReport:
+def _in_index(lines: Iterable[FileLine]) -> frozenset[str]:
+    """The paths of those files that are in the index."""
+    return frozenset(line.path for line in lines if line.outcome in ("embedded", "unchanged"))
+
+
+def _part(report: IngestReport, lines: Sequence[FileLine], held: Holdings) -> IngestReport:
     """The report of a run over the files of these lines alone."""
     paths = {line.path for line in lines}
-    embedded = [line for line in lines if line.outcome == "embedded"]
-    unchanged = [line for line in lines if line.outcome == "unchanged"]
-    held = archive.index.files.holdings([line.path for line in (*embedded, *unchanged)])
-    images = sum(line.images for line in embedded)
+    images = sum(line.images for line in lines if line.outcome == "embedded")
     return report.model_copy(
         update={
             "files": len(lines),
-            "files_embedded": len(embedded),
-            "files_unchanged": len(unchanged),
+            "files_embedded": sum(line.outcome == "embedded" for line in lines),
+            "files_unchanged": sum(line.outcome == "unchanged" for line in lines),
             "studies": held.studies,
             "series": held.series,
             "instances": held.instances,

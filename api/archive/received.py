@@ -1,16 +1,17 @@
 """Uploaded files: while they arrive, and after their job has ended.
 
 A file `<folder>.arriving` beside the folder of an upload exists from before its first byte until a job owns
-the folder, or until it is deleted. One that is older than any upload may take was left by a server that was
-killed.
+the folder, or until it is deleted. It holds the longest time that the upload may take, in seconds, for
+servers of one home may have several limits. One that is older was left by a server that was killed.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,12 @@ def arriving(folder: Path) -> Path:
     return folder.with_name(folder.name + _ARRIVING)
 
 
+def mark_arriving(folder: Path, seconds: float) -> None:
+    """Mark an upload that may take so many seconds; its folder need not be there yet."""
+    arriving(folder).touch(0o600)
+    arriving(folder).write_text(f"{seconds}", encoding="ascii")
+
+
 def input_file(home: Path, place: str, name: str) -> Path:
     """The path of a picture that a request holds; `place` is random."""
     return home / UPLOADS / f"{place}{_INPUT}{name}"
@@ -48,7 +55,7 @@ def discard_unused(index: CaseIndex, job: Job) -> None:
     """
     received = job.parameters.get("received")
     folder = Path(received) if received is not None else index.home
-    if not job.is_final or folder == index.home or not folder.is_relative_to(index.home):
+    if not job.is_final or not _is_inside(index, folder):
         return
     # A member of an archive is called `<archive>!/<member>` (medsiglip.ingest.files.archive).
     used = {path.split("!/")[0] for path in index.files.embedded_below(str(folder))}
@@ -56,6 +63,24 @@ def discard_unused(index: CaseIndex, job: Job) -> None:
         _keep_only(folder, used)
     elif index.phi == "strict" or not _embedded(job.result):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def discard_refused(index: CaseIndex, used: Mapping[Path, Collection[str]]) -> None:
+    """What `discard_unused` does, for the folders of several uploads that were just ingested; `used` are the
+    paths of their files that are in the index.
+    """
+    keeps_paths = index.phi != "strict"
+    for folder, paths in used.items():
+        if not _is_inside(index, folder):
+            continue
+        if paths and keeps_paths:
+            _keep_only(folder, {path.split("!/")[0] for path in paths})
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_inside(index: CaseIndex, folder: Path) -> bool:
+    return folder != index.home and folder.is_relative_to(index.home)
 
 
 def _embedded(result: Mapping[str, Any] | None) -> int:
@@ -75,21 +100,32 @@ def _keep_only(folder: Path, used: set[str]) -> None:
 
 def sweep(index: CaseIndex, upload_seconds: float) -> None:
     """Move to the trash what a killed server left: uploads that never got a job, and pictures of requests.
-    What another server may still be receiving stays, and so does every file of another kind.
+    What another server may still be receiving, with `upload_seconds` or the limit of its own, stays, and so
+    does every file of another kind.
     """
-    folder, before = index.home / UPLOADS, time.time() - upload_seconds - _MARGIN_SECONDS
+    folder = index.home / UPLOADS
     if not folder.is_dir():
         return
     known = {Path(one).name for one in index.jobs.received()}  # by name: a home may have been moved
     for path in sorted(folder.iterdir()):
         with suppress(OSError):
-            if path.lstat().st_mtime >= before:
+            age = time.time() - path.lstat().st_mtime - _MARGIN_SECONDS
+            if age <= upload_seconds:
                 continue
             if _INPUT in path.name:
                 index.discard([path])
-            elif path.name.endswith(_ARRIVING):
+            elif path.name.endswith(_ARRIVING) and age > _limit_in(path):
                 upload = path.with_name(path.name.removesuffix(_ARRIVING))
                 index.discard([path] if upload.name in known else [upload, path])
+
+
+def _limit_in(marker: Path) -> float:
+    """The seconds that an upload may take; 0 where the marker, of an earlier version, does not say."""
+    try:
+        seconds = float(marker.read_bytes())
+    except ValueError:
+        return 0.0
+    return 0.0 if math.isnan(seconds) else seconds
 
 
 def count_files(path: Path) -> int | None:

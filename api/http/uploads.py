@@ -19,7 +19,7 @@ from fastapi.concurrency import run_in_threadpool
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from medsiglip.api.archive.received import arriving
+from medsiglip.api.archive.received import arriving, mark_arriving
 from medsiglip.api.errors import ServiceError, explain
 from medsiglip.api.http.messages.body_limit import UPLOAD
 from medsiglip.api.http.messages.body_rules import (
@@ -163,7 +163,7 @@ def _check_size(size: int, settings: Settings) -> None:
 
 def _make_folder(folder: Path, size: int, settings: Settings) -> None:
     folder.parent.mkdir(0o700, parents=True, exist_ok=True)
-    arriving(folder).touch(0o600)
+    mark_arriving(folder, settings.upload_seconds)
     folder.mkdir(0o700)
     check_room(folder, size, settings)
 

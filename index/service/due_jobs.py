@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, and_, or_, select
 
 from medsiglip.index.catalogue.service_schema import jobs
-from medsiglip.index.service.waiting_uploads import is_small
+from medsiglip.index.service.waiting_uploads import HOLD_SECONDS, is_held, is_small
 
 LEASE_SECONDS = 30.0
 LONGEST_WAIT_SECONDS = 3600.0
@@ -87,13 +87,15 @@ def claimable(now: datetime, wanted: Wanted, over: Waiting | None, leases_count:
 
 
 def waiting(connection: Connection, now: datetime, wanted: Wanted) -> list[Waiting]:
-    """The jobs that wait for a moment of the future: the end of a pause, or of another worker's lease."""
+    """The jobs that wait for a moment of the future: the end of a pause, of a hold, or of another worker's
+    lease.
+    """
     queued = and_(jobs.c.status == "queued", jobs.c.not_before > now)
     running = and_(jobs.c.status == "running", jobs.c.lease_until >= now)
-    columns = (jobs.c.id, jobs.c.status, jobs.c.not_before, jobs.c.lease_until)
+    columns = (jobs.c.id, jobs.c.status, jobs.c.not_before, jobs.c.lease_until, is_held().label("held"))
     statement = select(*columns).where(or_(queued, running), wanted.condition())
     return [
-        Waiting(row.id, row.not_before, LONGEST_WAIT_SECONDS)
+        Waiting(row.id, row.not_before, HOLD_SECONDS if row.held else LONGEST_WAIT_SECONDS)
         if row.status == "queued"
         else Waiting(row.id, row.lease_until, LEASE_SECONDS)
         for row in connection.execute(statement.order_by(jobs.c.created_at, jobs.c.id).limit(_MOST_WAITING))

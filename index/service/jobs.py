@@ -34,7 +34,7 @@ from medsiglip.index.service.due_jobs import (
     waiting,
 )
 from medsiglip.index.service.job_submission import insert_jobs, lock_submissions
-from medsiglip.index.service.waiting_uploads import WaitingUploads
+from medsiglip.index.service.waiting_uploads import WaitingUploads, is_held
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Beat = Literal["go-on", "cancel", "lost"]
@@ -257,14 +257,17 @@ class JobQueue:
         return self._requeued(job, 0.0, attempts=job.attempts - 1)
 
     def cancel(self, job_id: str) -> Job:
-        """Request that a job stops; a waiting one ends at once. Raises `CatalogError` `unknown-job`."""
+        """Request that a job stops; a waiting one ends at once, unless a worker holds it and may be reading
+        its files. Raises `CatalogError` `unknown-job`.
+        """
         this = jobs.c.id == job_id
         with self._database.write_service_tables() as connection:
             # Locked: otherwise a worker that hands the job back meanwhile would leave the request unnoticed.
-            job = _needed(connection, job_id, locked=True)
-            if job.status == "queued":
-                _end(connection, this, "cancelled", now_of(connection), cancel_requested=True)
-            elif job.status == "running" and not job.cancel_requested:
+            job, now = _needed(connection, job_id, locked=True), now_of(connection)
+            held = and_(is_held(), jobs.c.not_before > now)
+            waits = and_(this, jobs.c.status == "queued", ~held)
+            has_ended = job.is_final or _end(connection, waits, "cancelled", now, cancel_requested=True)
+            if not has_ended and not job.cancel_requested:
                 _change(connection, this, {"cancel_requested": True})
             return _needed(connection, job_id)
 

@@ -1,17 +1,18 @@
 """Small uploads that wait, which a worker ingests together with another one of the same sender.
 
 While one worker has them they are held: `not_before` lies in the future, so that no other claims them. When
-the worker is killed the hold ends by itself, as a lease does.
+the worker is killed the hold ends by itself, as a lease does. A held upload is cancelled as a running job is,
+for its files are being read: the worker that has it, or the next one, ends it unless it was ingested.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, bindparam, func, null, select, update
 
 from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.one_of import one_of
@@ -30,6 +31,20 @@ def is_small() -> Any:
     return (jobs.c.kind != "ingest") | (func.coalesce(files, FEW_FILES + 1) <= FEW_FILES)
 
 
+def is_small_job(kind: str, parameters: Mapping[str, Any]) -> bool:
+    """`is_small` of one job."""
+    files = parameters.get("files")
+    return kind != "ingest" or (files is not None and files <= FEW_FILES)
+
+
+def is_held() -> Any:
+    """The condition of uploads that a worker holds, or held until it was killed.
+
+    One that waits after an outage has no attempts either, but the error of the last.
+    """
+    return and_(_untried, jobs.c.error.is_(null()), jobs.c.not_before > jobs.c.created_at)
+
+
 class WaitingUploads:
     """The uploads of one catalogue that wait for a worker. Every method is one transaction."""
 
@@ -45,7 +60,8 @@ class WaitingUploads:
             now = now_of(connection)
             statement = (
                 select(jobs.c.id, jobs.c.parameters)
-                .where(jobs.c.kind == "ingest", is_small(), jobs.c.not_before <= now, _untried, mine)
+                .where(jobs.c.kind == "ingest", is_small(), mine)
+                .where(_untried, jobs.c.not_before <= now, ~jobs.c.cancel_requested)
                 .order_by(jobs.c.created_at, jobs.c.id)
                 .limit(MOST_JOBS)
                 .with_for_update(skip_locked=True)
@@ -61,26 +77,53 @@ class WaitingUploads:
                     break
                 taken[job_id] = Path(parameters["received"])
             if taken:
-                held = {"not_before": now + timedelta(seconds=HOLD_SECONDS)}
+                held = {"not_before": now + timedelta(seconds=HOLD_SECONDS), "error": None}
                 connection.execute(update(jobs).where(one_of(jobs.c.id, list(taken))).values(**held))
             return taken
 
     def keep(self, job_ids: Sequence[str], seconds: float = HOLD_SECONDS) -> None:
-        """Hold them on, for so long from now; 0 lets them go."""
+        """Hold them on, for so long from now."""
         with self._database.write_service_tables() as connection:
             until = now_of(connection) + timedelta(seconds=seconds)
-            theirs = and_(one_of(jobs.c.id, list(job_ids)), _untried)
+            theirs = and_(one_of(jobs.c.id, list(job_ids)), is_held())
             connection.execute(update(jobs).where(theirs).values(not_before=until))
 
-    def finish(self, job_id: str, result: Any) -> bool:
-        """The upload was ingested; False if it was cancelled meanwhile, or if another worker has it."""
-        done = {"status": "done", "result": result, "change": jobs.c.change + 1}
+    def release(self, job_ids: Sequence[str]) -> list[str]:
+        """Hold them no longer, those that are held still; one that was cancelled meanwhile ends. Returns the
+        ids of the cancelled ones.
+        """
+        theirs = and_(one_of(jobs.c.id, list(job_ids)), is_held())
+        ended = {"status": "cancelled", "change": jobs.c.change + 1}
         with self._database.write_service_tables() as connection:
             now = now_of(connection)
-            files = result["files"]
-            counted = {"done": files, "total": files, "started_at": now, "finished_at": now}
-            statement = update(jobs).where(jobs.c.id == job_id, _untried).values(**done, **counted)
-            return connection.execute(statement).rowcount == 1
+            cancelled = and_(theirs, jobs.c.cancel_requested)
+            statement = update(jobs).where(cancelled).values(**ended, finished_at=now)
+            found = list(connection.execute(statement.returning(jobs.c.id)).scalars())
+            connection.execute(update(jobs).where(theirs).values(not_before=jobs.c.created_at))
+            return found
+
+    def finish(self, results: Mapping[str, Mapping[str, Any]]) -> set[str]:
+        """These uploads were ingested, each with this result; returns the ids of those that are done by it.
+        Others were cancelled before they were held, or another worker has them.
+        """
+        with self._database.write_service_tables() as connection:
+            now = now_of(connection)
+            theirs = and_(one_of(jobs.c.id, list(results)), _untried)
+            found = set(connection.execute(select(jobs.c.id).where(theirs).with_for_update()).scalars())
+            statement = (
+                update(jobs)
+                .where(jobs.c.id == bindparam("upload"))
+                .values(status="done", change=jobs.c.change + 1, started_at=now, finished_at=now)
+                .values(result=bindparam("report"), done=bindparam("files"), total=bindparam("files"))
+            )
+            rows = [
+                {"upload": job_id, "report": result, "files": result["files"]}
+                for job_id, result in results.items()
+                if job_id in found
+            ]
+            if rows:
+                connection.execute(statement, rows)
+            return found
 
 
 _untried = and_(jobs.c.status == "queued", jobs.c.attempts == 0)

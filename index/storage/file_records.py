@@ -76,6 +76,14 @@ class FileRecordStore:
 
     def holdings(self, paths: Collection[str]) -> Holdings:
         """How many studies, series, instances, and images of the active space these files led to."""
+        return self.holdings_of({"": paths})[""]
+
+    def holdings_of(self, groups: Mapping[str, Collection[str]]) -> dict[str, Holdings]:
+        """`holdings` of each group of files, by its name, in one statement."""
+        groups_of: dict[str, list[str]] = {}
+        for name, paths in groups.items():
+            for path in self._stored(paths):
+                groups_of.setdefault(path, []).append(name)
         counted = (
             select(func.count())
             .where(images.c.instance_id == instances.c.id, images.c.space_id == ACTIVE_SPACE)
@@ -83,15 +91,17 @@ class FileRecordStore:
             .scalar_subquery()
         )
         statement = (
-            select(instances.c.id, instances.c.series_id, series.c.study_id, counted)
+            select(files.c.path, instances.c.id, instances.c.series_id, series.c.study_id, counted)
             .select_from(files.join(instances, files.c.instance_id == instances.c.id))
             .join(series, instances.c.series_id == series.c.id)
-            .where(one_of(files.c.path, self._stored(paths)))
+            .where(one_of(files.c.path, list(groups_of)))
         )
+        found: dict[str, dict[int, tuple[int, ...]]] = {name: {} for name in groups}
         with self._database.read() as connection:
-            found = {row[0]: (row[1], row[2], row[3]) for row in connection.execute(statement)}
-        columns = list(zip(*found.values(), strict=True)) or [(), (), ()]
-        return Holdings(len(set(columns[1])), len(set(columns[0])), len(found), sum(columns[2]))
+            for path, instance, *place in connection.execute(statement):
+                for name in groups_of[path]:
+                    found[name][instance] = tuple(place)
+        return {name: _holdings(list(places.values())) for name, places in found.items()}
 
     def owners(self, paths: Collection[str]) -> dict[str, Owner]:
         """Patient, study and modality of each of these files that is in the index, by path."""
@@ -120,6 +130,12 @@ class FileRecordStore:
 
     def _given(self, record: FileRecord) -> FileRecord:
         return replace(record, path=self._paths.given(record.path))
+
+
+def _holdings(places: Sequence[tuple[int, ...]]) -> Holdings:
+    """The sum of instances, each with its series, its study and the number of its images."""
+    series_ids, study_ids, counts = zip(*places, strict=True) if places else ((), (), ())
+    return Holdings(len(set(study_ids)), len(set(series_ids)), len(places), sum(counts))
 
 
 def _records(connection: Connection, *conditions: Any) -> list[FileRecord]:

@@ -7,8 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
-from medsiglip.api.archive.received import arriving, discard_unused, sweep
+from medsiglip.api.archive.received import arriving, discard_unused, mark_arriving, sweep
+from medsiglip.api.http import uploads
+from medsiglip.api.http.app import create_app
+from medsiglip.api.settings import Settings
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.service.jobs import Job
 
@@ -71,6 +75,51 @@ def test_a_home_without_uploads_is_left_as_it_is(tmp_path: Path) -> None:
     with CaseIndex.open(tmp_path / "home") as index:
         sweep(index, 0.0)
         assert not (tmp_path / "home" / "received").exists()
+
+
+@pytest.mark.parametrize(("marker", "stays"), [("86400.0", True), ("inf", True), ("60", False)])
+@pytest.mark.parametrize("own", [30.0, 900.0])
+def test_the_limit_of_the_server_that_receives_an_upload_counts_where_it_is_longer(
+    tmp_path: Path, marker: str, stays: bool, own: float
+) -> None:
+    with CaseIndex.open(tmp_path / "home") as index:
+        folder = upload(index.home, "arriving", 0.0)
+        mark_arriving(folder, float(marker))
+        os.utime(arriving(folder), (time.time() - 3600,) * 2)
+        sweep(index, own)
+    assert folder.exists() == arriving(folder).exists() == stays
+
+
+@pytest.mark.parametrize("marker", [b"", b"nan", b"\xff", b"a day"])
+def test_a_marker_without_a_limit_has_that_of_the_server_that_looks(tmp_path: Path, marker: bytes) -> None:
+    with CaseIndex.open(tmp_path / "home") as index:
+        folder = upload(index.home, "arriving", 0.0)
+        arriving(folder).write_bytes(marker)
+        os.utime(arriving(folder), (time.time() - 3600,) * 2)
+        sweep(index, DAY)
+        assert folder.exists()
+        sweep(index, 60.0)
+        assert not folder.exists()
+
+
+def test_an_upload_that_runs_is_not_swept_by_a_server_with_a_shorter_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    swept: list[Path] = []
+
+    def two_hours_later(folder: Path, _size: int, _settings: Settings) -> None:
+        os.utime(arriving(folder), (time.time() - 7200,) * 2)
+        with CaseIndex.open(home) as index:
+            sweep(index, 60.0)
+        swept.append(folder)
+
+    monkeypatch.setattr(uploads, "check_room", two_hours_later)
+    app = create_app(Settings(home=home, upload_seconds=21_600.0))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        sent = client.post("/v1/ingest", files=[("file", ("a.dcm", b"x"))])
+    assert sent.status_code == 202
+    assert [path.name for path in swept[0].iterdir()] == ["a.dcm"]
 
 
 def ended(index: CaseIndex, folder: Path, result: dict[str, int]) -> Job:

@@ -18,6 +18,7 @@ from medsiglip.api.cli import progress
 from medsiglip.api.cli.presentation.tables import one_shortened, print_table, shortened
 from tests.api.cli.pseudo_terminal import in_terminal
 from tests.api.conftest import Home, run
+from tests.clocks import Clock
 
 SHORTENED = re.compile(r"[0-9.]+…[0-9.]+")
 
@@ -168,18 +169,8 @@ def test_rows_of_the_last_list_are_taken_by_commands_that_only_read(own_home: Ho
     assert not list(own_home.path.glob("last-list*"))
 
 
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_off_a_terminal_a_line_is_printed_every_half_minute(capfd: pytest.CaptureFixture[str]) -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     with progress.progress_display(clock) as show:
         for second in range(100):
             clock.now = 100.0 + second
@@ -204,7 +195,7 @@ def test_a_stage_of_unknown_length_ends_when_the_next_begins(monkeypatch: pytest
 
     monkeypatch.setattr(rich.progress, "Progress", Kept)
     console = Console(file=io.StringIO(), force_terminal=True, width=80)
-    with progress._moving(console, Clock()) as show:
+    with progress._moving(console, Clock(100.0)) as show:
         show("finding files", 7, None)
         [display] = made
         assert not display.tasks[0].finished

@@ -18,14 +18,7 @@ from medsiglip.api.http import problems
 from medsiglip.api.http.auth import KEY_SECONDS, Caller, Gate, requires
 from medsiglip.api.settings import Settings
 from medsiglip.index.case_index import CaseIndex
-
-
-@dataclass
-class Clock:
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clocks import Clock
 
 
 @dataclass
@@ -69,7 +62,7 @@ def guarded(tmp_path: Path, settings: Settings) -> Iterator[GuardedApp]:
     def write(caller: Annotated[Caller, Depends(requires("write"))]) -> str:
         return caller.name
 
-    clock = Clock()
+    clock = Clock(1000.0)
     with CaseIndex.open(tmp_path / "home") as index:
         app.state.gate = Gate(index.api_keys, settings, clock=clock)
         with TestClient(app, base_url="http://127.0.0.1:8000") as client:

@@ -1,12 +1,22 @@
-"""A database of its own for each test."""
+"""A database of its own for each test, and an archive with uploads that wait."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from medsiglip.api.archive.archive import Archive
+from medsiglip.index.service.jobs import Job
+from medsiglip.ingest.run import commits
+from tests.clocks import Clock
 from tests.postgresql_server import PostgresqlServer
+
+SLICES = 12
+PHOTOGRAPHS = 34
 
 
 @pytest.fixture
@@ -14,3 +24,80 @@ def url(postgresql_server: PostgresqlServer) -> Iterator[str]:
     made = postgresql_server.new_database()
     yield made
     postgresql_server.drop(made)
+
+
+@pytest.fixture
+def uploads_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
+    monkeypatch.setenv("MEDSIGLIP_INGEST_ROOTS", "/")
+    with Archive(tmp_path / "home") as opened:
+        opened.make()
+        yield opened
+
+
+def write_files(folder: Path, count: int, anatomy: str) -> list[Path]:
+    from medsiglip.phantoms.catalogue import make_studies
+    from medsiglip.phantoms.dicom import write_study
+
+    for study in make_studies(count, 11, [anatomy]):
+        write_study(study, folder)
+    return sorted(folder.rglob("*.dcm"))
+
+
+@pytest.fixture(scope="session")
+def slices(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Some files of one CT series, in a folder of their own."""
+    written = write_files(tmp_path_factory.mktemp("series"), 1, "chest-ct")
+    folder = tmp_path_factory.mktemp("slices")
+    return [Path(shutil.copy(path, folder)) for path in written[:SLICES]]
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Files of as many series."""
+    return write_files(tmp_path_factory.mktemp("photographs"), PHOTOGRAPHS, "skin")
+
+
+class Counted:
+    """The archive's encoder; counts the images that it encodes, and calls `at_use` at each use."""
+
+    def __init__(self, archive: Archive, at_use: Callable[[], None] = lambda: None) -> None:
+        self._encoder = archive.encoder
+        self._at_use = at_use
+        self.images = 0
+        archive.__dict__["encoder"] = self
+
+    def encode_images(self, images: np.ndarray) -> np.ndarray:
+        self.images += len(images)
+        self._at_use()
+        return self._encoder.encode_images(images)
+
+
+def store(
+    archive: Archive, *files: Path, key_id: str | None = "pacs", count: int | None = 1, priority: int = 0
+) -> Job:
+    """What a STOW request submits; `count` files are said to be in it."""
+    received = archive.home / "received"
+    folder = received / f"{len(list(received.glob('*'))) if received.is_dir() else 0:032x}"
+    folder.mkdir(parents=True)
+    for number, file in enumerate(files):
+        shutil.copy(file, folder / f"{number:06d}.dcm")
+    parameters = {"paths": [str(folder)], "metadata": None, "received": str(folder), "files": count}
+    return archive.index.jobs.submit("ingest", parameters, key_id=key_id, priority=priority)
+
+
+def folder_of(job: Job) -> Path:
+    return Path(job.parameters["received"])
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Commits after every image, and reports after every commit."""
+    monkeypatch.setattr(commits, "COMMIT_EVERY_S", 0.0)
+    monkeypatch.setattr(commits, "ENCODED_TOGETHER", 1)
+    monkeypatch.setattr("medsiglip.ingest.run.progress.REPORT_EVERY_S", -1.0)
+    return Clock()
+
+
+def order_of_ends(archive: Archive) -> list[str]:
+    ended = [job for job in archive.index.jobs.listed(limit=1000) if job.finished_at is not None]
+    return [job.id for job in sorted(ended, key=lambda job: job.finished_at or job.created_at)]

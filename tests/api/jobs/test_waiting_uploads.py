@@ -1,79 +1,42 @@
-"""Uploads that wait are ingested together, and small jobs do not wait behind large ones."""
+"""Uploads that wait are ingested together."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pydicom
 import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine, event
 
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.received import count_files
-from medsiglip.api.jobs import turns
+from medsiglip.api.http.app import create_app
 from medsiglip.api.jobs.worker import Worker
+from medsiglip.index.errors import CatalogError
 from medsiglip.index.service.jobs import Job
 from medsiglip.index.service.waiting_uploads import FEW_FILES
 from medsiglip.ingest.run import commits
-from tests.api.conftest import Phantoms
-
-SLICES = 20
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def archive(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("MEDSIGLIP_INGEST_ROOTS", "/")
-    if request.param == "postgresql":
-        server = request.getfixturevalue("postgresql_server")
-        monkeypatch.setenv("MEDSIGLIP_DATABASE_URL", server.new_database())
-    with Archive(tmp_path / "home") as opened:
-        opened.make()
-        yield opened
+from tests.api.jobs.conftest import SLICES, Counted, folder_of, store
+from tests.clocks import Clock
 
 
 @pytest.fixture
-def slices(phantoms: Phantoms, tmp_path: Path) -> list[Path]:
-    """The files of one CT series, `SLICES` of them."""
-    by_series: dict[str, list[Path]] = {}
-    for path in sorted(phantoms.dicom.rglob("*.dcm")):
-        dataset = pydicom.dcmread(path, specific_tags=["Modality", "SeriesInstanceUID"])
-        if dataset.Modality == "CT":
-            by_series.setdefault(dataset.SeriesInstanceUID, []).append(path)
-    longest = max(by_series.values(), key=len)
-    assert len(longest) >= SLICES
-    return longest[:SLICES]
-
-
-class Counted:
-    """The archive's encoder; counts the images that it encodes, and calls `at_use` at each use."""
-
-    def __init__(self, archive: Archive, at_use: Callable[[], None] = lambda: None) -> None:
-        self._encoder = archive.encoder
-        self._at_use = at_use
-        self.images = 0
-        archive.__dict__["encoder"] = self
-
-    def encode_images(self, images: np.ndarray) -> np.ndarray:
-        self.images += len(images)
-        self._at_use()
-        return self._encoder.encode_images(images)
-
-
-def store(archive: Archive, file: Path, key_id: str | None = "pacs") -> Job:
-    """What a STOW request of one instance submits."""
-    number = len(list((archive.home / "received").glob("*"))) if (archive.home / "received").is_dir() else 0
-    folder = archive.home / "received" / f"{number:032x}"
-    folder.mkdir(parents=True)
-    shutil.copy(file, folder)
-    parameters = {"paths": [str(folder)], "metadata": None, "received": str(folder), "files": 1}
-    return archive.index.jobs.submit("ingest", parameters, key_id=key_id)
+def archive(uploads_archive: Archive) -> Archive:
+    return uploads_archive
 
 
 def result(archive: Archive, job: Job) -> Any:
     return archive.index.jobs.get(job.id).result
+
+
+def states(archive: Archive, jobs: Sequence[Job]) -> list[tuple[str, int]]:
+    """Status and attempts of each job."""
+    now = [archive.index.jobs.get(job.id) for job in jobs]
+    return [(job.status, job.attempts) for job in now]
 
 
 def test_a_series_that_waits_instance_by_instance_is_rendered_once(
@@ -86,8 +49,9 @@ def test_a_series_that_waits_instance_by_instance_is_rendered_once(
     for job in jobs:
         stored = archive.index.jobs.get(job.id)
         assert (stored.status, stored.done, stored.total) == ("done", 1, 1)
-        counts = {name: stored.result[name] for name in ("files", "files_embedded", "images", "embedded")}
-        assert counts == {"files": 1, "files_embedded": 1, "images": 1, "embedded": 1}
+        names = ("files", "files_embedded", "studies", "instances", "images", "embedded")
+        counts = {name: stored.result[name] for name in names}
+        assert counts == dict.fromkeys(names, 1)
         assert (stored.result["series"], stored.result["skipped"]) == (1, [])
     assert archive.index.info().images == SLICES
     assert archive.index.verify().ok
@@ -96,7 +60,7 @@ def test_a_series_that_waits_instance_by_instance_is_rendered_once(
 def test_what_comes_while_others_are_ingested_is_taken_together_next(
     archive: Archive, slices: list[Path]
 ) -> None:
-    """The first alone, all others in a second run: 1 + 20 images are encoded, not 1 + 2 + ... + 20."""
+    """The first alone, all others in a second run: not 1 + 2 + ... images are encoded."""
     waiting = list(slices[1:])
 
     def more_come() -> None:
@@ -111,20 +75,53 @@ def test_what_comes_while_others_are_ingested_is_taken_together_next(
 
 
 def test_a_refused_file_and_another_sender_keep_their_own_reports(
-    archive: Archive, slices: list[Path]
+    archive: Archive, slices: list[Path], tmp_path: Path
 ) -> None:
-    good = store(archive, slices[0])
-    cut = slices[1].with_name("cut.dcm")
+    cut = tmp_path / "cut.dcm"
     cut.write_bytes(slices[1].read_bytes()[:-100])
-    bad, other = store(archive, cut), store(archive, slices[2], key_id="another")
+    good = store(archive, slices[0])
+    bad, both, other = (
+        store(archive, cut),
+        store(archive, cut, slices[3], count=2),
+        store(archive, slices[2], key_id="another"),
+    )
     Worker(archive).run(once=True)
-    cut.unlink()
     assert result(archive, good)["quarantined"] == []
     assert [one["code"] for one in result(archive, bad)["quarantined"]] == ["truncated"]
     assert (result(archive, bad)["files"], result(archive, bad)["files_embedded"]) == (1, 0)
+    assert [result(archive, both)[name] for name in ("files", "files_embedded", "series")] == [2, 1, 1]
     assert result(archive, other)["files_embedded"] == 1
-    assert not Path(archive.index.jobs.get(bad.id).parameters["received"]).exists()
-    assert Path(archive.index.jobs.get(good.id).parameters["received"]).is_dir()
+    assert not folder_of(bad).exists()
+    assert [path.name for path in folder_of(both).iterdir()] == ["000001.dcm"]
+    assert folder_of(good).is_dir()
+
+
+def test_a_file_that_is_in_the_index_already_is_unchanged_in_its_own_report(
+    archive: Archive, photographs: list[Path]
+) -> None:
+    store(archive, *photographs[:2], count=2)
+    Worker(archive).run(once=True)
+    sent = (photographs[2:3], photographs[:1], photographs[1:4:2])
+    jobs = [store(archive, *files, count=len(files)) for files in sent]
+    Worker(archive).run(once=True)
+    names = ("files_embedded", "files_unchanged", "instances", "images", "embedded", "unchanged")
+    found = [[result(archive, job)[name] for name in names] for job in jobs]
+    assert found == [[1, 0, 1, 1, 1, 0], [0, 1, 1, 1, 0, 1], [1, 1, 2, 2, 1, 1]]
+    assert all(folder_of(job).is_dir() for job in jobs)
+
+
+def test_a_home_that_keeps_no_paths_keeps_no_files_of_uploads(
+    slices: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDSIGLIP_PHI", "strict")
+    with Archive(tmp_path / "home") as archive:
+        archive.ingest([slices[-1]], phi="strict")
+        jobs = [store(archive, path) for path in slices[:3]]
+        Worker(archive).run(once=True)
+        assert states(archive, jobs) == [("done", 1), ("done", 0), ("done", 0)]
+        assert [result(archive, job)["images"] for job in jobs] == [1] * 3
+        assert not any(folder_of(job).exists() for job in jobs)
+        assert archive.index.info().images == 4
 
 
 def test_held_uploads_wait_on_when_their_run_ends_early(archive: Archive, slices: list[Path]) -> None:
@@ -132,13 +129,73 @@ def test_held_uploads_wait_on_when_their_run_ends_early(archive: Archive, slices
     works = Worker(archive)
     Counted(archive, lambda: works.stop())
     works.run()
-    assert [archive.index.jobs.get(job.id).status for job in jobs] == ["queued"] * 4
-    assert [archive.index.jobs.get(job.id).attempts for job in jobs] == [0] * 4
+    assert states(archive, jobs) == [("queued", 0)] * 4
     archive.__dict__.pop("encoder")
     again = Worker(archive)
     again.run(once=True)
-    assert [archive.index.jobs.get(job.id).status for job in jobs] == ["done"] * 4
+    assert [status for status, _ in states(archive, jobs)] == ["done"] * 4
     assert sum(result(archive, job)["files"] for job in jobs) == 4
+
+
+def cancelled(archive: Archive, job: Job) -> str:
+    """Cancel a job as a client does; returns its status in the answer."""
+    with TestClient(create_app(archive.settings), base_url="http://127.0.0.1") as client:
+        return str(client.delete(f"/v1/jobs/{job.id}").raise_for_status().json()["status"])
+
+
+def test_an_upload_that_is_cancelled_while_it_is_ingested_keeps_the_file_of_its_image(
+    archive: Archive, slices: list[Path]
+) -> None:
+    jobs = [store(archive, path) for path in slices[:3]]
+    answers: list[str] = []
+
+    def cancel() -> None:
+        answers.append(cancelled(archive, jobs[1]))
+        assert list(folder_of(jobs[1]).iterdir())
+
+    Counted(archive, cancel)
+    Worker(archive).run(once=True)
+    assert answers == ["queued"]
+    assert states(archive, jobs) == [("done", 1), ("done", 0), ("done", 0)]
+    assert archive.index.info().images == 3
+    assert all(list(folder_of(job).iterdir()) for job in jobs)
+
+
+def test_an_upload_that_is_cancelled_while_it_is_held_ends_when_it_is_released(
+    archive: Archive, photographs: list[Path], eager: Clock
+) -> None:
+    """With nothing of it in the index: its files are deleted."""
+    jobs = [store(archive, path) for path in photographs[:3]]
+    works = Worker(archive, clock=eager)
+
+    def cancel() -> None:
+        cancelled(archive, jobs[2])
+        works.stop()
+
+    Counted(archive, cancel)
+    works.run()
+    assert states(archive, jobs) == [("queued", 0), ("queued", 0), ("cancelled", 0)]
+    assert [folder_of(job).exists() for job in jobs] == [True, True, False]
+    assert archive.index.jobs.get(jobs[2].id).finished_at is not None
+
+
+@pytest.mark.parametrize("ends", ["done", "queued"])
+def test_an_outage_while_uploads_are_released_is_no_failure_of_their_run(
+    archive: Archive, slices: list[Path], monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    jobs = [store(archive, path) for path in slices[:2]]
+    works = Worker(archive)
+
+    def away(_ids: Sequence[str]) -> list[str]:
+        works.stop()  # so that the worker does not wait for the end of the hold
+        raise CatalogError("database-unreachable", "It does not answer.")
+
+    monkeypatch.setattr(archive.index.jobs.waiting_uploads, "release", away)
+    Counted(archive, works.stop if ends == "queued" else lambda: None)
+    works.run()
+    state = archive.index.jobs.get(jobs[0].id)
+    assert (state.status, state.attempts, state.error) == (ends, int(ends == "done"), None)
+    assert works.ended == {"done" if ends == "done" else "handed back": 1}
 
 
 def test_results_of_all_uploads_of_a_run_are_stored_as_every_database_takes_them(
@@ -149,148 +206,86 @@ def test_results_of_all_uploads_of_a_run_are_stored_as_every_database_takes_them
     ingest = archive.ingest_apart
 
     def with_nul(folders: Any, **options: Any) -> Any:
-        reports = ingest(folders, **options)
-        return {name: one.model_copy(update={"warnings": ("a\0b",)}) for name, one in reports.items()}
+        quoting = {"warnings": ("a\0b",)}
+        return {
+            name: one._replace(report=one.report.model_copy(update=quoting))
+            for name, one in ingest(folders, **options).items()
+        }
 
     monkeypatch.setattr(archive, "ingest_apart", with_nul)
     Worker(archive).run(once=True)
-    assert [archive.index.jobs.get(job.id).status for job in jobs] == ["done"] * 3
+    assert [status for status, _ in states(archive, jobs)] == ["done"] * 3
     assert [result(archive, job)["warnings"] for job in jobs] == [["a\ufffdb"]] * 3
 
 
-def test_a_held_upload_is_no_other_workers_until_the_hold_ends(archive: Archive, slices: list[Path]) -> None:
-    jobs = [store(archive, path) for path in slices[:3]]
-    queue = archive.index.jobs
-    first = queue.claim("a", ["ingest"])
-    assert first is not None
-    assert first.id == jobs[0].id
-    assert queue.waiting_uploads.hold("pacs") == {
-        job.id: Path(job.parameters["received"]) for job in jobs[1:]
-    }
-    assert queue.claim("b", ["ingest"]) is None
-    assert queue.waiting_uploads.hold("pacs") == {}
-    queue.waiting_uploads.keep([jobs[1].id], -1.0)  # its worker was killed
-    second = queue.claim("b", ["ingest"])
-    assert second is not None
-    assert second.id == jobs[1].id
-    assert not queue.waiting_uploads.finish(jobs[1].id, {"files": 1})
-    queue.cancel(jobs[2].id)
-    assert not queue.waiting_uploads.finish(jobs[2].id, {"files": 1})
-
-
-def test_the_statements_of_a_run_do_not_grow_with_the_waiting_uploads(
-    archive: Archive, slices: list[Path]
+@pytest.mark.parametrize("count", [None, FEW_FILES + 1])
+def test_a_large_upload_holds_no_small_ones(
+    archive: Archive, slices: list[Path], photographs: list[Path], eager: Clock, count: int | None
 ) -> None:
-    """No statement has more than a few parameters for hundreds of uploads."""
-    from sqlalchemy import event
-
-    first = store(archive, slices[0])
-    parameters = {"metadata": None, "files": 1, "received": "x", "paths": ["x"]}
-    for _ in range(300):
-        archive.index.jobs.submit("ingest", parameters, key_id="pacs")
-    lengths: list[int] = []
-    engine = archive.index.jobs.waiting_uploads._database._engine
-    event.listen(engine, "before_cursor_execute", lambda *args: lengths.append(len(args[2])))
-    held = archive.index.jobs.waiting_uploads.hold(first.key_id)
-    archive.index.jobs.waiting_uploads.keep(list(held))
-    assert len(held) >= 300
-    assert 0 < len(lengths) < 20
-    assert max(lengths) < 2000
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def eager(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Commits after every image."""
-    monkeypatch.setattr(commits, "COMMIT_EVERY_S", 0.0)
-    monkeypatch.setattr(commits, "ENCODED_TOGETHER", 1)
-    return Clock()
-
-
-def order_of_ends(archive: Archive) -> list[str]:
-    ended = [job for job in archive.index.jobs.listed(limit=1000) if job.finished_at is not None]
-    return [job.id for job in sorted(ended, key=lambda job: job.finished_at or job.created_at)]
-
-
-def test_a_small_job_does_not_wait_behind_a_large_one(
-    archive: Archive, phantoms: Phantoms, slices: list[Path], eager: Clock
-) -> None:
-    small: list[Job] = []
+    """They are done when the large one has had its turn, long before it ends."""
+    large = store(archive, *photographs[:6], count=count)
+    small = [store(archive, path) for path in slices[:2]]
+    seen: list[set[str]] = []
 
     def time_passes() -> None:
         eager.now += 15.0
-        if not small:
-            small.append(store(archive, slices[0]))
-            small.append(archive.index.jobs.submit("probe", {"name": "x", "labels": ["none"]}))
+        seen.append({status for status, _ in states(archive, small)})
 
-    large = archive.index.jobs.submit("ingest", {"paths": [str(phantoms.dicom)], "files": None})
     Counted(archive, time_passes)
-    works = Worker(archive, clock=eager)
-    works.run(once=True)
-    assert order_of_ends(archive) == [small[0].id, small[1].id, large.id]
-    assert works.ended == {"done": 2, "failed": 1}
-    assert result(archive, large)["files"] == len(list(phantoms.dicom.rglob("*.dcm")))
-    assert archive.index.verify().ok
+    Worker(archive, clock=eager).run(once=True)
+    assert {"done"} in seen
+    assert result(archive, large)["files"] == 6
+    assert [result(archive, job)["files"] for job in small] == [1, 1]
 
 
-def test_a_stream_of_small_jobs_leaves_the_large_one_its_turns(
-    archive: Archive, phantoms: Phantoms, slices: list[Path], eager: Clock
+class Statements:
+    """The texts of the statements of this thread, and how many there were; other threads renew leases."""
+
+    def __init__(self) -> None:
+        self.texts: set[str] = set()
+        self.count = 0
+        self._thread = threading.get_ident()
+
+    def take(self, _connection: Any, _cursor: Any, text: str, *_: Any) -> None:
+        if threading.get_ident() == self._thread:
+            self.texts.add(text)
+            self.count += 1
+
+
+@contextmanager
+def statements() -> Iterator[Statements]:
+    found = Statements()
+    event.listen(Engine, "before_cursor_execute", found.take)
+    try:
+        yield found
+    finally:
+        event.remove(Engine, "before_cursor_execute", found.take)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_the_statements_of_a_run_do_not_grow_with_the_waiting_uploads(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    photographs: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    database: str,
 ) -> None:
-    """As long as small jobs keep coming, which take a second each."""
-    sent: list[Job] = []
-    large = archive.index.jobs.submit("ingest", {"paths": [str(phantoms.dicom)], "files": None})
-    begun: list[float] = []
-
-    def time_passes() -> None:
-        eager.now += 1.0
-        if archive.index.jobs.get(large.id).status == "running" and len(sent) < 500:
-            sent.append(archive.index.jobs.submit("probe", {"name": "x", "labels": ["none"]}))
-            begun.append(eager.now)
-
-    class Slow(Worker):
-        def _work(self, job: Job) -> None:
-            if job.kind == "probe":
-                time_passes()
-            super()._work(job)
-
-    Counted(archive, time_passes)
-    works = Slow(archive, clock=eager)
-    works.run(once=True)
-    before = order_of_ends(archive).index(large.id)
-    images = archive.index.info().images
-    assert images >= 40
-    # The large job had its turn of a second an image in equal parts with the others.
-    assert turns.TURN_SECONDS * 0.8 <= before <= 2.5 * images
-    assert archive.index.jobs.get(large.id).attempts == 1
-
-
-def test_a_paused_large_job_stops_with_its_worker(
-    archive: Archive, phantoms: Phantoms, slices: list[Path], eager: Clock
-) -> None:
-    large = archive.index.jobs.submit("ingest", {"paths": [str(phantoms.dicom)], "files": None})
-    nested: list[Job] = []
-
-    def time_passes() -> None:
-        eager.now += 30.0
-        if nested:
-            works.stop()
-        else:
-            nested.append(store(archive, slices[0]))
-
-    Counted(archive, time_passes)
-    works = Worker(archive, clock=eager)
-    works.run()
-    stored = [archive.index.jobs.get(job.id) for job in (large, *nested)]
-    assert [(job.status, job.attempts) for job in stored] == [("queued", 0)] * 2
+    if database == "postgresql":
+        monkeypatch.setenv("MEDSIGLIP_DATABASE_URL", request.getfixturevalue("url"))
+    monkeypatch.setattr(commits, "COMMIT_EVERY_S", float("inf"))
+    found = {}
+    with Archive(tmp_path / "home") as archive:
+        archive.make()
+        store(archive, photographs[0])
+        Worker(archive).run(once=True)
+        for count in (3, 30):
+            files = photographs[1:4] if count == 3 else photographs[4:34]
+            jobs = [store(archive, path) for path in files]
+            with statements() as found[count]:
+                Worker(archive).run(once=True)
+            assert [result(archive, job)["files_embedded"] for job in jobs] == [1] * count
+    assert found[30].texts == found[3].texts
+    assert found[30].count == found[3].count
 
 
 def test_files_are_counted_only_as_far_as_few(tmp_path: Path) -> None:

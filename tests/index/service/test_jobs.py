@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import update
 
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.catalogue.database import now_of
 from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.service.due_jobs import LEASE_SECONDS
 from medsiglip.index.service.jobs import MAX_ATTEMPTS, JobQueue
+from tests.clocks import Clock
+from tests.index.service.conftest import Wall
 
 KINDS = ("ingest", "probe")
 
@@ -151,32 +152,6 @@ def test_a_job_that_is_done_is_done_to_the_last_step_and_tells_its_upload(index:
     assert index.jobs.received() == {"/home/received/a"}
 
 
-@pytest.fixture
-def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
-    """The database's clock, which a test may set."""
-    clock = Wall()
-    real = now_of
-    monkeypatch.setattr(
-        "medsiglip.index.service.jobs.now_of", lambda connection: real(connection) + clock.offset
-    )
-    return clock
-
-
-class Wall:
-    """How far the clock was set."""
-
-    offset = timedelta(0)
-
-
-class Monotonic:
-    """A clock that is never set."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 BACK = pytest.mark.parametrize("back", [timedelta(seconds=40), timedelta(hours=2), timedelta(days=1)])
 
 
@@ -207,7 +182,7 @@ def test_a_clock_that_is_set_back_does_not_hold_up_the_jobs_of_a_killed_worker(
     index: CaseIndex, wall: Wall, back: timedelta
 ) -> None:
     job = index.jobs.submit("ingest", {})
-    killed, living = Monotonic(), Monotonic()
+    killed, living = Clock(), Clock()
     assert JobQueue(index._database, clock=killed).claim("killed", KINDS) is not None
     wall.offset = -back
     others = JobQueue(index._database, clock=living)
@@ -225,7 +200,7 @@ def test_a_worker_that_lives_keeps_its_job_when_the_clock_is_set_back(
     index: CaseIndex, wall: Wall, back: timedelta
 ) -> None:
     index.jobs.submit("ingest", {})
-    clock = Monotonic()
+    clock = Clock()
     mine = index.jobs.claim("mine", KINDS)
     assert mine is not None
     others = JobQueue(index._database, clock=clock)
@@ -243,7 +218,7 @@ def test_a_pause_between_attempts_ends_in_time_when_the_clock_is_set_back(
     created = index.jobs.submit("ingest", {})
     with index._database.write_service_tables() as connection:  # it was submitted last month
         connection.execute(update(jobs).values(created_at=created.created_at - timedelta(days=30)))
-    clock = Monotonic()
+    clock = Clock()
     queue = JobQueue(index._database, clock=clock)
     job = queue.claim("one", KINDS)
     assert job is not None
@@ -273,7 +248,7 @@ def test_after_an_outage_leases_that_nobody_could_renew_are_left_for_a_while(
     index.jobs.submit("ingest", {"n": 1})
     held = index.jobs.claim("holder", KINDS, lease_seconds=-1)
     assert held is not None
-    clock = Monotonic()
+    clock = Clock()
     others = JobQueue(index._database, clock=clock)
 
     def away() -> None:
