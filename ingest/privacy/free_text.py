@@ -15,7 +15,14 @@ from itertools import permutations
 
 from medsiglip.ingest.privacy.identifying_numbers import Numbers, may_identify, numbers_of
 from medsiglip.ingest.privacy.known_words import all_known
-from medsiglip.ingest.privacy.spelling import folded, sound, spellings, words_of
+from medsiglip.ingest.privacy.spelling import (
+    folded,
+    parts_of_words,
+    rows_of_letters,
+    sound,
+    spellings,
+    words_of,
+)
 
 # Least lengths of words of identifiers: MIN_WORD as a whole word, MIN_WITHIN within other words, MIN_ACROSS
 # where spaces and hyphens are left out.
@@ -31,8 +38,8 @@ _ADDRESSED = re.compile(
     r"|\b(?i:herr|frau|monsieur|madame|señora?|signora?)\b|\w@\w+\.\w"
     r"|\b(?i:mrn|ssn|nhs|svnr|dob|hkid|bsn)\b"
 )
-# Five letters or more, each on its own, are a word that is spelt out.
-_SPELT_OUT = re.compile(r"(?<![^\W_])[^\W\d_](?:[\s./_-][^\W\d_]){4,}(?![^\W_])")
+# So many letters of a script with capitals, each on its own, are a word that is spelt out.
+_SPELT_OUT = 5
 _CODE = re.compile(r"[A-Z0-9 _]{1,16}")
 
 
@@ -59,13 +66,16 @@ def identity_of(
     """The identity from identifiers (IDs, a date of birth), person names (PS3.5 PN) and phrases, which count
     only as a whole; `days` (PS3.5 DA) are dates that a text may hold where no date of birth is known.
 
-    Family, given and middle names count at any length, other words from three characters on; from four on,
-    and outside ASCII, also within a word. Arguments are tuples, so that the result is cached for a patient.
+    Family, given and middle names count at any length, other words from three characters on, also without
+    leading zeros; from four on, and outside ASCII, also within a word. Arguments are tuples, so that the
+    result is cached for a patient.
     """
     of_names = {part for name in names for part in _name_parts(name)}
     words = set(of_names)
     for text in (*identifiers, *names):
-        words.update(word for word in words_of(folded(text)) if len(word) >= MIN_WORD)
+        found = words_of(folded(text))
+        written = {*found, "".join(found) if len(found) <= _MAX_NAME_WORDS else ""}
+        words.update(word for one in written for word in (one, one.lstrip("0")) if len(word) >= MIN_WORD)
     words = {spelt for word in words for spelt in spellings(word)} - {""}
     within = {word for word in words if len(word) >= MIN_WITHIN or not word.isascii()}
     within |= {folded(phrase).strip() for phrase in phrases} - {""}
@@ -88,23 +98,34 @@ def without_identifiers(description: str, identity: Identity) -> str | None:
     stripped = description.strip()
     if not stripped or len(description) > MAX_TEXT:
         return None
-    if _names(folded(description), identity) or may_identify(description, identity.numbers):
+    if _names(description, identity) or may_identify(description, identity.numbers):
         return None
-    if _ADDRESSED.search(description) or _SPELT_OUT.search(description) or not all_known(description):
+    if _ADDRESSED.search(description) or not all_known(description):
         return None
     return stripped
 
 
 def _names(text: str, identity: Identity) -> bool:
-    """Whether a folded text holds a word of the identity."""
-    spelt = spellings(text)
+    """Whether a text holds a word of the identity, or a word that is spelt out."""
+    spelt = spellings(folded(text))
     words = {word for one in spelt for word in words_of(one)}
+    words |= {word for part in parts_of_words(text) for one in spellings(part) for word in words_of(one)}
+    words |= {word.lstrip("0") for word in words}
     if not identity.words.isdisjoint(words) or any(word in one for word in identity.within for one in spelt):
         return True
     if identity.sounds and not identity.sounds.isdisjoint(map(sound, words)):
         return True
     joined = {"".join(words_of(one)) for one in spelt} if identity.across else ()
-    return any(word in one for word in identity.across for one in joined)
+    if any(word in one for word in identity.across for one in joined):
+        return True
+    return any(_is_name(row, identity) for one in spelt for row in rows_of_letters(one))
+
+
+def _is_name(row: str, identity: Identity) -> bool:
+    """Whether letters that stand alone are a word of the identity, or long enough to be anybody's name."""
+    if len(row) >= _SPELT_OUT and row.upper() != row:
+        return True
+    return any(word in row for word in identity.words if len(word) > 1)
 
 
 @lru_cache(maxsize=1024)

@@ -21,30 +21,39 @@ LONG_NUMBER, LONG_GROUPS = 6, 7
 # Identifiers count from so many digits on within other numbers, and from so many characters on in all.
 MIN_DIGITS, MIN_CODE = 4, 5
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-"))
-_SEPARATED = re.compile(r"(?<=\d)[\s./:-]+(?=\d)")
-_GROUPS = re.compile(r"[\d\s./()-]+")
+# Whatever is no letter may separate the digits of a number.
+_SEPARATED = re.compile(r"(?<=\d)[\W_]+(?=\d)")
+_GROUPS = re.compile(r"\d(?:[\W_]*\d)*")
+_NUMBER = re.compile(r"\d+(?:[./:,*-]\d+)*")
 _LONG_RUN = re.compile(r"\d{6,}")
 _DATE_RUNS = ("%d%m%Y", "%m%d%Y", "%d%m%y", "%m%d%y", "%y%m%d")
-_MEASURE = re.compile(r"(?:0|[1-9]\d{0,3})[.,]\d{1,4}")
+# At most six digits, as in 1000.25: 555.1234 is a telephone number.
+_MEASURE = re.compile(r"(?=.{3,7}$)(?:0|[1-9]\d{0,3})[.,]\d{1,4}")
+_TIME = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?")
 _TOKEN = re.compile(r"\d+|[^\W\d_]+")
 # Between the parts of a date: ". ", "年", " de ", "nd of ".
 _WIDEST_GAP = 8
 # Years before the first of Reiwa, Heisei, Shōwa, Taishō (and the Republic of China) and Meiji, and what the
 # Buddhist calendar is ahead.
 _ERAS, _BUDDHIST = (2018, 1988, 1925, 1911, 1867), 543
+# Years that dates in texts and of births have: others belong to numbers, or to other calendars.
+_YEARS = range(1850, 2101)
+_TIMING_STEP = 100
 Form = tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
     """The identifying numbers of a header: `digits` within other digits, `codes` of digits and letters with
-    nothing between, `born` the dates of birth; `days` are dates that are no secret.
+    nothing between, `born` the dates of birth; `days` are dates that are no secret. `born_in_our_calendar`
+    says that no date of birth is that of another calendar, whose other writings are not known.
     """
 
     digits: tuple[str, ...]
     codes: tuple[str, ...]
     born: tuple[date, ...]
     days: frozenset[date]
+    born_in_our_calendar: bool
 
 
 def numbers_of(identifiers: Iterable[str], days: Iterable[str] = ()) -> Numbers:
@@ -56,6 +65,8 @@ def numbers_of(identifiers: Iterable[str], days: Iterable[str] = ()) -> Numbers:
     digits |= {run.lstrip("0") for run in digits}
     codes = {"".join(words_of(romanised(one))).lstrip("0") for one in given}
     born = {day for one in given if (day := parse_date(one)) is not None}
+    in_our_calendar = bool(born) and all(day.year in _YEARS for day in born)
+    born |= {day for one in born if (day := _before(one, _BUDDHIST)) is not None}
     written = {day.strftime(way) for day in born for way in _DATE_RUNS}
     known = {day for text in days if (day := parse_date(text)) is not None}
     return Numbers(
@@ -63,7 +74,18 @@ def numbers_of(identifiers: Iterable[str], days: Iterable[str] = ()) -> Numbers:
         tuple(sorted(code for code in codes if len(code) >= MIN_CODE and not code.isalpha())),
         tuple(sorted(born)),
         frozenset(known),
+        in_our_calendar,
     )
+
+
+def _before(day: date, years: int) -> date | None:
+    """The day so many years earlier if it lies outside `_YEARS` and that does not; 29 February may fail."""
+    if day.year in _YEARS or day.year - years not in _YEARS:
+        return None
+    try:
+        return day.replace(year=day.year - years)
+    except ValueError:
+        return None
 
 
 def plain(text: str) -> str:
@@ -77,7 +99,7 @@ def plain(text: str) -> str:
 def may_identify(text: str, numbers: Numbers) -> bool:
     """Whether a text holds one of the numbers in any usual writing, or one that looks like anybody's.
 
-    Dates other than that of birth are kept where that is known; where it is not, only `days` are.
+    Dates other than that of birth are kept where that is known in our calendar, else only `days` are.
     """
     written = plain(text)
     joined = _SEPARATED.sub("", written)
@@ -100,64 +122,82 @@ def _is_harmless_run(run: str, numbers: Numbers) -> bool:
 
 
 def _is_open(day: date, numbers: Numbers) -> bool:
-    return bool(numbers.born) or day in numbers.days
+    return day in numbers.days or (numbers.born_in_our_calendar and day.year in _YEARS)
 
 
 def _is_long(groups: str, numbers: Numbers) -> bool:
     """Whether groups of digits, such as `06 18 34 56 78`, are one long number and no measures or dates."""
-    whole = 0
-    run: list[str] = []
-    tokens = [token for token in re.split(r"[\s()]+", groups) if any(map(str.isdigit, token))]
-    for token in [*tokens, "0.0"]:
-        if not token.isdigit():
-            verdict = _judged(token, numbers)
-            if verdict == "long":
-                return True
-            if verdict == "measure":
-                if len(run) > 1 and whole >= LONG_GROUPS and not _is_list(run):
-                    return True
-                whole, run = 0, []
-                continue
-        run.append(token)
-        whole += sum(map(str.isdigit, token))
+    row: list[str] = []
+    for token in [*_tokens(groups), "0.0"]:
+        verdict = _judged(token, numbers)
+        if verdict == "long":
+            return True
+        if verdict == "part":
+            row.append(token)
+            continue
+        size = sum(char.isdigit() for part in row for char in part)
+        if len(row) > 1 and size >= LONG_GROUPS and not _is_list(row, numbers):
+            return True
+        row = []
     return False
+
+
+def _tokens(groups: str) -> Iterator[str]:
+    """Numbers, and what dots, slashes, colons, hyphens and asterisks join; commas only as decimal points."""
+    for token in _NUMBER.findall(groups):
+        yield from (token,) if _MEASURE.fullmatch(token) else token.split(",")
 
 
 def _judged(token: str, numbers: Numbers) -> str:
     """`measure`, `long`, or `part` for what may be a part of a longer number."""
+    if token.isdigit():
+        return "measure" if len(token) >= LONG_NUMBER and _is_harmless_run(token, numbers) else "part"
     parts = re.findall(r"\d+", token)
-    size = sum(map(len, parts))
-    if _MEASURE.fullmatch(token):
+    if _MEASURE.fullmatch(token) or _TIME.fullmatch(token):
         return "measure"
     days = list(_dates(token, parts))
     if days:
         return "measure" if any(_is_open(day, numbers) for day in days) else "long"
+    size = sum(map(len, parts))
     short = all(len(part) <= 4 and (part == "0" or part[0] != "0") for part in parts)
-    separators = set(re.sub(r"\d", "", token))
-    if separators == {"/"} and short and (len(parts) == 2 or (len(parts) == 3 and size <= 9)):
-        return "measure"
-    if separators == {"-"} and short and len(parts) == 2 and _is_range(parts):
+    if short and len(parts) <= 3 and _is_of_technique(re.sub(r"\d", "", token), [*map(int, parts)], size):
         return "measure"
     if size >= LONG_NUMBER:
         return "long"
     return "measure" if short else "part"
 
 
-def _is_range(parts: Sequence[str]) -> bool:
-    first, last = map(int, parts)
-    years = range(1900, 2101)
-    return max(map(len, parts)) <= 3 or (first in years and last in years and first <= last)
+def _is_of_technique(separators: str, values: Sequence[int], size: int) -> bool:
+    """Whether two or three numbers of `size` digits in all are a series of echoes (5/1), times of repetition
+    and echo (5000/100), a matrix (512*512*300) or a range (0-100, 2019-2020).
+    """
+    kinds, falls = set(separators), all(value < values[0] for value in values[1:])
+    if kinds == {"/"}:
+        is_timing = falls and values[0] % _TIMING_STEP == 0
+        return size < LONG_GROUPS or is_timing or _are_years(values)
+    if kinds == {"*"}:
+        return size < LONG_GROUPS or len(set(values)) < len(values)
+    return separators == "-" and (max(values) < 1000 or _are_years(values))
 
 
-def _is_list(tokens: Sequence[str]) -> bool:
-    """Whether numbers are round and rise, as b values, angles and times do: 0 50 400 800."""
-    numbers = [int(token) for token in tokens if token.isdigit() and str(int(token)) == token]
-    rising = all(first < second for first, second in pairwise(numbers))
-    return len(numbers) == len(tokens) and rising and all(number % 10 == 0 for number in numbers)
+def _are_years(values: Sequence[int]) -> bool:
+    return all(value in _YEARS for value in values) and list(values) == sorted(values)
+
+
+def _is_list(row: Sequence[str], numbers: Numbers) -> bool:
+    """Whether numbers are round and rise, as b values, angles and times do (0 50 400 800), or are years or a
+    date.
+    """
+    values = [int(token) for token in row if token.isdigit() and str(int(token)) == token]
+    if len(values) == len(row):
+        rising = all(first < second for first, second in pairwise(values))
+        if (rising and all(value % 10 == 0 for value in values)) or _are_years(values):
+            return True
+    return any(_is_open(day, numbers) for day in _dates(".".join(row), row))
 
 
 def _dates(token: str, parts: Sequence[str]) -> Iterator[date]:
-    """The dates that three numbers with one separator may mean: 2019-03-04, 4.3.2019, 04/03/19."""
+    """The dates that three numbers with one separator may mean: 2019-03-04, 4.3.2019, 04/03/19, 4/3/2562."""
     sizes = [len(part) for part in parts]
     separators = re.sub(r"\d", "", token)
     if len(parts) != 3 or len(separators) != 2 or len(set(separators)) != 1 or token[-1] == separators[0]:
@@ -165,6 +205,7 @@ def _dates(token: str, parts: Sequence[str]) -> Iterator[date]:
     for year, *rest in (parts, (parts[2], *parts[:2])):
         if len(year) == 4 or sizes == [2, 2, 2]:
             century = int(year) if len(year) == 4 else 2000 + int(year)
+            century -= _BUDDHIST if century not in _YEARS and century - _BUDDHIST in _YEARS else 0
             for month, day in permutations(map(int, rest)):
                 try:
                     yield date(century, month, day)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from anyascii import anyascii
 
@@ -18,6 +18,7 @@ _SOUNDS = {
     "oh": "o", "ij": "i", "iy": "i", "j": "i", "y": "i", "w": "v", "q": "k", "x": "ks", "c": "k",
 }  # fmt: skip
 _SOUND = re.compile("|".join(_SOUNDS))
+_LOWER, _UPPER, _CASELESS = 1, 2, 3
 # A shorter word sounds like too many others.
 _LEAST_SOUND = 4
 
@@ -38,6 +39,43 @@ def words_of(text: str) -> list[str]:
     Unlike `\w+`, a vowel sign of an Indic or Thai word does not end it.
     """
     return ["".join(run) for in_word, run in groupby(text, _in_word) if in_word]
+
+
+def parts_of_words(text: str) -> set[str]:
+    """The folded parts of words, of two letters or more, of a text whose case is kept: what digits, another
+    script or another case sets off (`XU1`, `KNEExu`), and what begins with a capital (`MRXuKnee`).
+    """
+    parts, runs = set(), _runs_of_case(unicodedata.normalize("NFKC", text))
+    for (before, previous), (kind, run) in pairwise([(0, ""), *runs]):
+        parts.add(run)
+        if (before, kind) == (_UPPER, _LOWER):
+            parts |= {previous[:-1], previous[-1] + run}
+    return {folded(part) for part in parts if len(part) > 1}
+
+
+def _runs_of_case(text: str) -> list[tuple[int, str]]:
+    """The runs of letters of one kind with their marks, and between them 0 and what is no letter."""
+    runs: list[tuple[int, str]] = []
+    for letter in text:
+        last = runs[-1] if runs else (0, "")
+        kind = last[0] if is_mark(letter) else _case_of(letter)
+        if runs and kind == last[0]:
+            runs[-1] = kind, last[1] + letter
+        else:
+            runs.append((kind, letter))
+    return runs
+
+
+def _case_of(letter: str) -> int:
+    if not letter.isalpha():
+        return 0
+    return _LOWER if letter.islower() else _UPPER if letter.isupper() else _CASELESS
+
+
+def rows_of_letters(text: str) -> list[str]:
+    """What letters that stand alone in a folded text make, whatever separates them: `X . U`, `C h e s t`."""
+    rows = groupby(words_of(text), lambda word: len(word) == 1 and word.isalpha())
+    return ["".join(row) for alone, row in rows if alone]
 
 
 def _in_word(letter: str) -> bool:

@@ -130,7 +130,11 @@ class MadeUp:
         return [self.born.strftime(way) for way in _BIRTHS]
 
     def tokens(self) -> set[str]:
-        """All that names the patient, of five characters or more, or of six bytes in UTF-8."""
+        """What names the patient, of five characters or more, or of six bytes in UTF-8.
+
+        Left out are numbers and dates of five or six characters, which occur by chance among so many bytes,
+        and the words of months and `Calle`, which name nobody.
+        """
         texts = [*self.family, *self.given, *self.births, self.born.strftime("%Y%m%d"), self.street]
         texts += [self.patient_id, self.patient_id.lstrip("0"), self.telephone]
         texts += [re.sub(r"\D", "", self.telephone)]

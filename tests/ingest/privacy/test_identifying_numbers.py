@@ -29,6 +29,24 @@ from medsiglip.ingest.privacy.free_text import identity_of, without_identifiers
         "CT 123456",
         "CT 12 345 678",
         "MR MRN 4711",
+        "06_18_34_56_78",
+        "06,18,34,56,78",
+        "06;18;34;56;78",
+        "06+18+34+56+78",
+        "06*18*34*56*78",
+        "06:18:34:56:78",
+        "06 - 18 - 34 - 56 - 78",
+        "06|18|34|56|78",
+        "555,1234",
+        "555.1234",
+        "555*1234",
+        "555_1234",
+        "555/1234",
+        "1234/5678",
+        "943/476/591",
+        "CT 12340506",
+        "CT 4711-09-12",
+        "943, 476, 5919",
     ],
 )
 def test_numbers_that_look_like_anybody_s(text: str) -> None:
@@ -61,6 +79,21 @@ def test_numbers_that_look_like_anybody_s(text: str) -> None:
         "CT 1-2-3",
         "CT 12:30:45",
         "T1_p2_1mm_fov256_sag_TI_880",
+        "DWI b 0,50,400,800",
+        "DWI b 0_500_1000",
+        "0.5*0.5*3",
+        "512*512*300",
+        "1,25 0,625",
+        "1.25, 0.625, 2.5",
+        "CT 1000.25",
+        "TR/TE 4500/105",
+        "2019/2020",
+        "2019, 2020",
+        "CT 2019_03_04",
+        "CT 4, 3, 2019",
+        "4/3/2562",
+        "2019-03-04 12:30:45",
+        "C1+C2+C3",
     ],
 )
 def test_numbers_of_techniques_and_other_dates_are_kept(text: str) -> None:
@@ -109,6 +142,17 @@ def test_the_date_of_birth_in_any_writing(written: str) -> None:
     assert without_identifiers("CT 2 MAR 71", identity_of(("19700102",), ("Smith^John",))) == "CT 2 MAR 71"
 
 
+def test_a_date_of_birth_of_another_calendar_leaves_only_the_day_of_the_study() -> None:
+    """2513 of the Buddhist calendar is 1970; 1348 of the Persian may be written as any day of two years."""
+    for written in ("25130102", "13481012"):
+        identity = identity_of((written,), ("Smith^John",), (), ("20190304",))
+        assert without_identifiers("CT 2.1.1970", identity) is None, written
+        assert without_identifiers("CT 2019-03-04", identity) == "CT 2019-03-04", written
+    thai = identity_of(("25130102",), ("Smith^John",))
+    assert without_identifiers("CT 2 MAR 1970", thai) is None
+    assert without_identifiers("CT 2 MAR 1971", thai) == "CT 2 MAR 1971"
+
+
 @pytest.mark.parametrize(
     ("day", "survives"), [("2019-03-04", True), ("20190304", True), ("2.1.1970", False), ("19700102", False)]
 )
@@ -132,6 +176,12 @@ def test_without_a_date_of_birth_only_the_day_of_the_study_is_kept(day: str, sur
         ("٠٠١٢٣٤٥", "MR 12345"),
         ("４７１１", "MR 4711"),
         ("471", "MR 471"),
+        ("1234", "MR 12_34"),
+        ("1234", "MR 12,34"),
+        ("1234", "MR 1*2+3;4"),
+        ("000123", "Chest 123"),
+        ("123", "Chest 0123"),
+        ("A-12", "Chest A12"),
     ],
 )
 def test_identifiers_without_zeros_and_dashes(identifier: str, written: str) -> None:
