@@ -277,7 +277,6 @@ class IndexInfo:
     files: dict[str, int]
     shards: int
     faiss: FaissInfo
-    renderings: tuple[RenderingCount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ def gather(
     index = scores.index
     detail = index.study(study_instance_uid)
     main = main_series(detail)
-    findings = scores.of_study(study_instance_uid, chosen.findings)
-    images = _driving_images(detail, findings)
+    scored = scores.of_study(study_instance_uid, chosen.findings)
+    images = _driving_images(detail, scored.findings)
     prior = _prior(index, detail, main)
     space = index.space
     return Evidence(
@@ -44,7 +44,7 @@ def gather(
         modality=main.modality,
         body_part_examined=main.body_part_examined,
         template=chosen.template or template_for(main.modality, main.body_part_examined, images, prior),
-        findings=findings,
+        findings=scored.findings,
         images=images,
         similar=_similar(index, detail, main, chosen.neighbours),
         prior=prior,
@@ -52,7 +52,7 @@ def gather(
         study_date=detail.study.study_date,
         patient_age=detail.study.patient_age,
         patient_sex=detail.study.patient_sex,
-        left_out=scores.trained_on(study_instance_uid, chosen.findings),
+        left_out=scored.left_out,
     )
 
 

@@ -50,6 +50,14 @@ class UncertainBand:
         return probability >= self.high
 
 
+@dataclass(frozen=True, slots=True)
+class StudyFindings:
+    """The findings of a study, and the sources that were left out: probes that were trained on its patient."""
+
+    findings: tuple[Finding, ...]
+    left_out: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class FindingScores:
     """Scores studies of an index. `make_classifier` gives the classifier of a prompt set, and is called only
@@ -73,35 +81,38 @@ class FindingScores:
         probes = [probe.name for probe in self.index.probes.listed() if space and probe.space == space.name]
         return (*(f"prompts:{name}" for name in sets), *(f"probe:{name}" for name in probes))
 
-    def of_study(self, study_instance_uid: str, sources: Sequence[str] = ()) -> tuple[Finding, ...]:
+    def of_study(self, study_instance_uid: str, sources: Sequence[str] = ()) -> StudyFindings:
         """The findings of one study, the most probable first; each label once, by the last of the sources
         (all, if none is named) that fits the study and was not trained on it.
         """
+        asked = tuple(sources or self.sources())
+        left_out = self.trained_on([study_instance_uid], asked).get(study_instance_uid, ())
         found: dict[str, Finding] = {}
-        trained = self.trained_on(study_instance_uid, sources)
-        for source in sources or self.sources():
-            if source in trained:
-                continue
-            for finding in self.of_studies(source, [study_instance_uid])[study_instance_uid]:
-                found[finding.label] = finding
-        return tuple(sorted(found.values(), key=lambda one: (-one.probability, one.label)))
+        for source in asked:
+            if source not in left_out:
+                for finding in self.of_studies(source, [study_instance_uid])[study_instance_uid]:
+                    found[finding.label] = finding
+        findings = sorted(found.values(), key=lambda one: (-one.probability, one.label))
+        return StudyFindings(tuple(findings), left_out)
 
-    def trained_on(self, study_instance_uid: str, sources: Sequence[str] = ()) -> tuple[str, ...]:
-        """Those of the sources (all, if none is named) that are probes which were trained on the study's
-        patient, or on pictures that are identical to one of the patient's. What they say of the study is what
-        they were told.
+    def trained_on(
+        self, study_instance_uids: Sequence[str], sources: Sequence[str]
+    ) -> dict[str, tuple[str, ...]]:
+        """Those of the sources that are probes which were trained on a study's patient, or on pictures that
+        are identical to one of the patient's, by UID of the study; what they say of it is what they were
+        told. Studies without such a source are left out.
         """
-        patient = self.index.patients_of([study_instance_uid]).get(study_instance_uid)
-        named = set(sources or self.sources())
-        found = []
-        for record in self.index.probes.listed():
-            source, patients = f"probe:{record.name}", set(record.summary.get("patients", ()))
-            if patient is None or source not in named:
-                continue
-            groups = self.index.instances.groups_of_patients({patient, *patients})
-            if groups[patient] in {groups[key] for key in patients}:
-                found.append(source)
-        return tuple(found)
+        asked = set(sources)
+        named = [one for one in self.index.probes.listed() if f"probe:{one.name}" in asked]
+        if not named:
+            return {}
+        patients = self.index.patients_of(study_instance_uids)
+        seen = self.index.instances.seen_patients(set(patients.values()), named)
+        found = {
+            uid: tuple(f"probe:{name}" for name, theirs in seen.items() if patient in theirs)
+            for uid, patient in patients.items()
+        }
+        return {uid: theirs for uid, theirs in found.items() if theirs}
 
     def of_studies(self, source: str, study_instance_uids: Sequence[str]) -> dict[str, tuple[Finding, ...]]:
         """The findings of each study by one source, by UID; none of a study that it does not fit.
@@ -143,13 +154,17 @@ class FindingScores:
 
         record = _probe_named(self.index, name)
         probe = Probe.load(self.index.home / record.file)
+        groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for column, label in enumerate(probe.labels):
-            for table in self._tables(record.summary["level"], _probe_filters(record, label), uids):
-                probability = probe.predict_probability(table.vectors)[:, column]
+            groups[_probe_filters(record, label)].append(column)
+        for where, columns in groups.items():
+            for table in self._tables(record.summary["level"], where, uids):
+                probability = probe.predict_probability(table.vectors)
                 for uid, rows in _by_study(table).items():
-                    best = rows[int(probability[rows].argmax())]
-                    image_id = int(table.image_ids[best])
-                    yield uid, self._finding(label, float(probability[best]), source, image_id, None)
+                    for column in columns:
+                        best = rows[int(probability[rows, column].argmax())]
+                        image_id, value = int(table.image_ids[best]), float(probability[best, column])
+                        yield uid, self._finding(probe.labels[column], value, source, image_id, None)
 
     def _finding(
         self, label: str, probability: float, source: str, image_id: int, cosine: float | None
@@ -194,13 +209,13 @@ def _probe_named(index: CaseIndex, name: str) -> ProbeRecord:
     raise DraftError("unknown-source", f"There is no probe {name!r} in this home; the probes are {names}.")
 
 
-def _probe_filters(record: ProbeRecord, label: str) -> list[str]:
+def _probe_filters(record: ProbeRecord, label: str) -> tuple[str, ...]:
     """The images that a probe was trained on: its own filters, and the modalities that had the label."""
     where = list(record.summary.get("where", ()))
     modalities: Mapping[str, Sequence[str]] = record.summary.get("modalities", {})
     if modalities.get(label):
         where.append(f"modality={'|'.join(modalities[label])}")
-    return where
+    return tuple(where)
 
 
 def _by_study(table: CaseTable) -> dict[str, NDArray[np.intp]]:

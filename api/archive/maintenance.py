@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
 def index_info(archive: OpenedArchive) -> ArchiveInfo:
     """Counts of the archive."""
-    counts = archive.index.info()
-    outdated = count_outdated(counts.renderings)
-    return ArchiveInfo(**asdict(counts), outdated=outdated, home=str(archive.home))
+    outdated = count_outdated(archive.index.instances.rendering_counts())
+    return ArchiveInfo(**asdict(archive.index.info()), outdated=outdated, home=str(archive.home))
 
 
 def verify(archive: OpenedArchive) -> Verification:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +17,7 @@ from medsiglip.answers.questions import ImagePrediction, Prediction, PredictionT
 from medsiglip.api.archive.evaluation import label_figures, macro_auroc
 from medsiglip.api.archive.files import AnyPath, output_file, parquet_writer, require_pictures
 from medsiglip.api.archive.label_targets import LabelTargets, case_warnings, label_targets
-from medsiglip.api.archive.labels import read_labels, store_labels
+from medsiglip.api.archive.labels import LabelFile, read_labels, store_labels
 from medsiglip.api.archive.queries import Picture, level_named, pictures_of_file, pictures_of_study
 from medsiglip.api.errors import ServiceError
 from medsiglip.arguments import several
@@ -40,6 +41,7 @@ def train_probe(
     labels: Sequence[str] = (),
     level: str = "image",
     where: Sequence[str] = (),
+    on_checked: Callable[[LabelFile | None], None] = lambda _labels: None,
 ) -> ProbeAnswer:
     """Train a linear probe on the columns of a CSV, or on stored labels, and keep it in the home.
 
@@ -47,15 +49,11 @@ def train_probe(
     are in one fold.
 
     The labels of a CSV are stored in the archive as `label import` would, and the probe is trained on them
-    alone: what was stored under the same names before has no part in it. Raises ServiceError
-    `labels-unmatched` for a CSV that names nothing in the archive.
+    alone: what was stored under the same names before has no part in it. `on_checked` is called with them,
+    or None, before anything is stored. Raises ServiceError `labels-unmatched` for a CSV that names nothing in
+    the archive.
     """
-    if not is_name(name):
-        raise ServiceError(
-            "bad-probe-name",
-            f"{excerpt(name)} cannot name a probe: use letters, digits, dots, hyphens and underscores, at "
-            "most 64.",
-        )
+    _require_name(name)
     labels = several("labels", labels)
     if (labels_csv is None) == (not labels):
         raise ServiceError("one-of", "train on either the labels of a CSV or stored labels.")
@@ -65,16 +63,12 @@ def train_probe(
     if labels_csv is None:
         table = archive.index.table(stands_for, where)
         targets = {label: label_targets(table, label) for label in labels}
+        on_checked(None)
     else:
         path = Path(labels_csv)
         content = read_labels(path)
-        imported = store_labels(archive, path, content)
-        warnings += imported.warnings
-        if imported.unmatched:
-            warnings.append(
-                f"{len(imported.unmatched)} rows of the CSV name nothing in the archive, such as "
-                f"{imported.unmatched[0]}"
-            )
+        on_checked(content)
+        warnings += _stored_labels(archive, path, content)
         table = archive.index.table(stands_for, where, given_labels=content.records)
         targets = {label: LabelTargets(np.full(len(table.ids), np.nan)) for label in content.names}
         targets |= {label: label_targets(table, label) for label in table.labels}
@@ -104,6 +98,27 @@ def train_probe(
     summary["patients"] = sorted({table.patient_keys[row] for row in labelled})
     _keep(archive, name, probe, summary)
     return answer
+
+
+def _require_name(name: str) -> None:
+    if not is_name(name):
+        raise ServiceError(
+            "bad-probe-name",
+            f"{excerpt(name)} cannot name a probe: use letters, digits, dots, hyphens and underscores, at "
+            "most 64.",
+        )
+
+
+def _stored_labels(archive: OpenedArchive, path: Path, content: LabelFile) -> list[str]:
+    """Store the labels of a CSV, and say what is wrong with them."""
+    imported = store_labels(archive, path, content)
+    warnings = list(imported.warnings)
+    if imported.unmatched:
+        warnings.append(
+            f"{len(imported.unmatched)} rows of the CSV name nothing in the archive, such as "
+            f"{imported.unmatched[0]}"
+        )
+    return warnings
 
 
 def _keep(archive: OpenedArchive, name: str, probe: Probe, summary: dict[str, Any]) -> None:
@@ -145,7 +160,8 @@ def predict_probe(
     """Probabilities of a probe's labels for picture files or a study.
 
     What is scored is what the probe was trained on (each image, each series, or the study as a whole), and
-    pooled by the maximum per label.
+    pooled by the maximum per label. `trained_on` tells of patients that the probe was trained on, or who
+    share a picture with one.
     """
     images = several("images", images)
     if bool(images) == (study is not None):
@@ -155,21 +171,65 @@ def predict_probe(
     probe = _loaded(archive, record)
     if probe.space != archive.space.name:
         raise _other_space(name, probe.space, archive.space.name)
-    level = record.summary["level"]
+    asked = [study] if study is not None else images
+    results, of_whom = [], []
+    for one in asked:
+        pictures = pictures_of_study(archive, study) if study is not None else pictures_of_file(archive, one)
+        results.append(_predicted(probe, pictures, record.summary["level"]))
+        of_whom.append(_Sources.of(pictures))
+    trained = _trained_on(archive, record, of_whom)
+    shared = {"name": name, "space": probe.space, "warnings": _trained_warnings(name, trained)}
     if study is not None:
-        scored = _predicted(probe, pictures_of_study(archive, study), level)
-        return Prediction(name=name, space=probe.space, study_instance_uid=study, **scored)
-    results = [_predicted(probe, pictures_of_file(archive, path), level) for path in images]
+        shared["study_instance_uid"] = study
     if len(results) == 1:
-        return Prediction(name=name, space=probe.space, **results[0])
-    return Prediction(name=name, space=probe.space, results=tuple(ImagePrediction(**one) for one in results))
+        return Prediction(**shared, **results[0], trained_on=trained[0])
+    each = zip(results, trained, strict=True)
+    return Prediction(**shared, results=tuple(ImagePrediction(**one, trained_on=seen) for one, seen in each))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Whose pictures were scored, as far as it is known, and their pixel hashes."""
+
+    patients: frozenset[str]
+    pixel_hashes: frozenset[str]
+
+    @classmethod
+    def of(cls, pictures: Sequence[Picture]) -> _Sources:
+        """Those of the pictures of one file or study."""
+        patients = frozenset(one.patient_key for one in pictures if one.patient_key is not None)
+        return cls(patients, frozenset(one.pixel_hash for one in pictures))
+
+
+def _trained_on(archive: OpenedArchive, record: ProbeRecord, sources: Sequence[_Sources]) -> list[bool]:
+    """Whether the probe has seen the patient of each source, or one who has a picture of it."""
+    instances = archive.index.instances
+    holders = instances.holders_of_pictures(frozenset[str]().union(*(one.pixel_hashes for one in sources)))
+    keys = [one.patients.union(*(holders[picture] for picture in one.pixel_hashes)) for one in sources]
+    seen = instances.seen_patients(frozenset[str]().union(*keys), [record])[record.name]
+    return [not seen.isdisjoint(theirs) for theirs in keys]
+
+
+def _trained_warnings(name: str, trained: Sequence[bool]) -> tuple[str, ...]:
+    """What to say where a probe scores what it was trained on."""
+    if not any(trained):
+        return ()
+    if len(trained) == 1:
+        return (
+            f"The probe {name} was trained on this patient's pictures, or on identical ones, and repeats "
+            "what it was told: see its out-of-fold figures.",
+        )
+    return (
+        f"{sum(trained)} of {len(trained)} are of patients that the probe {name} was trained on, or who "
+        "share a picture with one: of these, marked `trained_on`, it repeats what it was told.",
+    )
 
 
 def predict_all(
     archive: OpenedArchive, name: str, *, out: AnyPath | None = None, where: Sequence[str] = ()
 ) -> PredictionTable:
     """Probabilities of every row at the probe's level: in the answer or, given `out`, in a Parquet file with
-    one column `probability` of label to number.
+    one column `probability` of label to number. `trained_on` is as in `predict_probe`.
     """
     record = _stored(archive, name)
     probe = _loaded(archive, record)
@@ -178,6 +238,8 @@ def predict_all(
     path = None if out is None else output_file(out)
     table = archive.index.table(level_named(record.summary["level"]), where)
     probability = probe.predict_probability(table.vectors) if table.ids else np.empty((0, len(probe.labels)))
+    seen = archive.index.instances.seen_patients(table.patient_keys, [record])[name]
+    trained = [key in seen for key in table.patient_keys]
     columns: dict[str, Any] = {
         "image_id": table.image_ids.tolist(),
         f"{table.level}_id" if table.level == "image" else f"{table.level}_instance_uid": list(table.ids),
@@ -185,17 +247,18 @@ def predict_all(
         "patient_key": list(table.patient_keys),
         "path": [None if path is None else shown(path) for path in table.paths],
         "probability": [dict(zip(probe.labels, row, strict=True)) for row in probability.tolist()],
+        "trained_on": trained,
     }
+    shared: dict[str, Any] = {"name": name, "space": probe.space, "level": table.level}
+    shared["warnings"] = _trained_warnings(name, trained)
     if table.level == "image":
         columns["image_id"] = [int(one) for one in columns["image_id"]]
     if path is None:
         names = list(columns)
         rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        return PredictionTable(name=name, space=probe.space, level=table.level, predictions=tuple(rows))
+        return PredictionTable(**shared, predictions=tuple(rows))
     _write_parquet(path, columns)
-    return PredictionTable(
-        name=name, space=probe.space, level=table.level, rows=len(table.ids), path=str(path)
-    )
+    return PredictionTable(**shared, rows=len(table.ids), path=str(path))
 
 
 def evaluate_probe(archive: OpenedArchive, name: str, *, where: Sequence[str] = ()) -> ProbeEvaluation:
@@ -208,9 +271,8 @@ def evaluate_probe(archive: OpenedArchive, name: str, *, where: Sequence[str] = 
         raise _other_space(name, probe.space, _active_space(archive))
     table = archive.index.table(level_named(record.summary["level"]), where)
     groups = archive.index.instances.patient_groups(table)
-    trained = set(record.summary["patients"])
-    seen = set(archive.index.instances.groups_of_patients(trained).values())
-    unseen = np.array([group not in seen for group in groups.names], dtype=bool)
+    seen = archive.index.instances.seen_patients(table.patient_keys, [record])[name]
+    unseen = np.array([key not in seen for key in table.patient_keys], dtype=bool)
     rows = []
     known = [label for label in probe.labels if label in table.labels]
     targets = {label: label_targets(table, label) for label in known}
@@ -218,9 +280,10 @@ def evaluate_probe(archive: OpenedArchive, name: str, *, where: Sequence[str] = 
         raise ServiceError(
             "no-labels", f"no case here carries a label of probe {name}: import labels, or widen --where."
         )
+    probability = probe.predict_probability(table.vectors)
     for label in known:
         values = np.where(unseen, targets[label].values, np.nan)
-        scores = probe.predict_probability(table.vectors)[:, probe.labels.index(label)]
+        scores = probability[:, probe.labels.index(label)]
         unknown = int(np.isnan(targets[label].values[unseen]).sum())
         rows.append(label_figures(label, unknown, values, scores, groups.names))
     if not any(row.n for row in rows):
@@ -233,7 +296,7 @@ def evaluate_probe(archive: OpenedArchive, name: str, *, where: Sequence[str] = 
         name=name,
         space=probe.space,
         level=table.level,
-        patients_left_out=len({table.patient_keys[row] for row in np.flatnonzero(~unseen)}),
+        patients_left_out=len(seen),
         labels=tuple(rows),
         macro_auroc=macro_auroc(rows),
         warnings=tuple(case_warnings(groups, targets)),

@@ -41,6 +41,7 @@ class Picture:
     rendering: str
     warnings: tuple[str, ...]
     patient_key: str | None
+    pixel_hash: str
     image_id: int | None
     vector: Vector
 
@@ -149,6 +150,7 @@ def _stored(image: StoredImage, vector: Vector) -> Picture:
         rendering=image.rendering,
         warnings=image.warnings,
         patient_key=image.patient_key,
+        pixel_hash=image.pixel_hash,
         image_id=image.image_id,
         vector=vector,
     )
@@ -177,6 +179,7 @@ def _unknown(rendered: Rendered, patient_key: str | None) -> Picture:
         rendering=rendered.rendering,
         warnings=rendered.warnings,
         patient_key=patient_key,
+        pixel_hash=rendered.pixel_hash,
         image_id=None,
         vector=np.empty(0, np.float32),
     )

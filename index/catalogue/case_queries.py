@@ -23,6 +23,7 @@ from medsiglip.index.records import (
     Hit,
     InstanceRecord,
     Level,
+    ProbeRecord,
     RenderingCount,
     SeriesRecord,
     SeriesSummary,
@@ -315,12 +316,28 @@ class InstanceStore:
         with self._database.read() as connection:
             return patient_groups(connection, table)
 
-    def groups_of_patients(self, keys: Collection[str]) -> dict[str, str]:
-        """The name of the group of each of these patients, by patient key."""
-        from medsiglip.index.catalogue.labels.patient_groups import groups_of_patients
+    def seen_patients(
+        self, keys: Iterable[str], probes: Iterable[ProbeRecord]
+    ) -> dict[str, frozenset[str]]:
+        """Those of the patients `keys` whom each probe has seen, by the probe's name: it was trained on them,
+        or on one who shares a picture with them.
+        """
+        from medsiglip.index.catalogue.labels.seen_patients import seen_patients
 
         with self._database.read() as connection:
-            return groups_of_patients(connection, keys)
+            return seen_patients(connection, keys, probes)
+
+    def holders_of_pictures(self, pixel_hashes: Collection[str]) -> dict[str, set[str]]:
+        """The keys of the patients who have each of these pictures, by pixel hash."""
+        from medsiglip.index.catalogue.labels.seen_patients import holders_of_pictures
+
+        with self._database.read() as connection:
+            return holders_of_pictures(connection, pixel_hashes)
+
+    def rendering_counts(self) -> tuple[RenderingCount, ...]:
+        """How many images of the active space each version of a rendering drew; reads every image."""
+        with self._database.read() as connection:
+            return rendering_counts(connection)
 
     def pixel_hashes(self, sop_instance_uids: Collection[str]) -> dict[str, set[str]]:
         """The pixel hashes of each of these SOP Instance UIDs that is in the index."""

@@ -154,7 +154,7 @@ instances = Table(
     _key(),
     _owner("series_id", "series", index=True),
     Column("sop_instance_uid", String, nullable=False),
-    Column("pixel_hash", String, nullable=False),
+    Column("pixel_hash", String, nullable=False, index=True),
     Column("sop_class_uid", String),
     Column("transfer_syntax_uid", String),
     Column("photometric_interpretation", String),

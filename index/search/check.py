@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Table, func, select
 
-from medsiglip.index.catalogue.case_queries import rendering_counts
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.schema import (
     ACTIVE_SPACE,
@@ -57,7 +56,6 @@ def info(database: Database, space: CurrentSpace) -> IndexInfo:
             files={row[0]: row[1] for row in outcomes},
             shards=shard_count,
             faiss=FaissInfo(DEFAULT.spec, loaded_count, DEFAULT.device),
-            renderings=rendering_counts(connection),
         )
 
 

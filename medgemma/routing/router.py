@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,18 +14,21 @@ from medsiglip.medgemma.findings import FindingScores
 from medsiglip.medgemma.routing.rules import Rule, read_rule
 
 JOB_KIND = "report"
+TRAINED_ON = "the probe was trained on this patient's pictures, or on identical ones"
+"""Why a score has no say: it would repeat what the probe was told."""
 OnProgress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One condition of a rule. `value` is what the study has, None where it has nothing or was not examined;
-    `met` is None where it was not examined.
+    `met` is None where it was not examined, and `reason` says why a score has no say.
     """
 
     condition: str
     value: Any
     met: bool | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,16 @@ class Assessment:
 
 @dataclass(slots=True)
 class Router:
-    """Evaluates the routing rules of an index; `scores` scores the studies that a rule's filters let pass."""
+    """Evaluates the routing rules of an index; `scores` scores the studies that a rule's filters let pass.
+
+    No study is routed on the score of a probe that was trained on its patient, or on one who shares a picture
+    with the patient. `left_out` counts such studies by rule and source.
+    """
 
     index: CaseIndex
     scores: FindingScores
     on_progress: OnProgress = field(default=lambda _stage, _done, _total: None)
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter, init=False)
 
     def run(self, *, again: bool = False, names: Sequence[str] | None = None) -> list[Decision]:
         """Evaluate the rules that are enabled, the most urgent first, and send the studies that fit.
@@ -61,16 +70,19 @@ class Router:
         """Evaluate one rule."""
         rule = read_rule(stored.name, stored.rule)
         candidates = self.index.routing_rules.candidates(stored.name, again=again)
-        fitting = self.fitting(rule, candidates.study_instance_uids)
+        fitting = self._fitting(stored.name, rule, candidates.study_instance_uids)
         job = routed_job(stored.name, rule)
         return self.index.routing_rules.decide(stored, candidates, fitting, job, rule.budget)
 
-    def fitting(self, rule: Rule, study_instance_uids: Sequence[str]) -> list[str]:
-        """Those of the studies that fit, in their order."""
+    def _fitting(self, name: str, rule: Rule, study_instance_uids: Sequence[str]) -> list[str]:
+        """Those of the studies that fit the rule of that name, in their order."""
         passing = self._passing(rule.filters, study_instance_uids)
+        trained = self._trained_on(rule, passing)
         for score in rule.scores:
-            probabilities = self._probabilities(score.source, score.label, passing)
-            passing = [uid for uid in passing if score.holds(probabilities.get(uid))]
+            unseen = [uid for uid in passing if score.source not in trained.get(uid, ())]
+            self.left_out[name, score.source] += len(passing) - len(unseen)
+            probabilities = self._probabilities(score.source, score.label, unseen)
+            passing = [uid for uid in unseen if score.holds(probabilities.get(uid))]
         return passing
 
     def assess(self, rule: Rule, study_instance_uids: Sequence[str]) -> list[Assessment]:
@@ -83,16 +95,24 @@ class Router:
             for uid in uids:
                 explained[uid].append(Condition(expression, values.get(uid), uid in passing))
         fitting = set(self._passing(rule.filters, uids))
-        examined = [uid for uid in uids if uid in fitting]
+        examined = frozenset(fitting)
+        trained = self._trained_on(rule, [uid for uid in uids if uid in examined])
         for score in rule.scores:
-            probabilities = self._probabilities(score.source, score.label, examined)
+            unseen = [uid for uid in uids if uid in examined and score.source not in trained.get(uid, ())]
+            probabilities = self._probabilities(score.source, score.label, unseen)
             for uid in uids:
                 value = probabilities.get(uid)
-                met = score.holds(value) if uid in probabilities or uid in examined else None
-                explained[uid].append(Condition(str(score), value, met))
+                met = score.holds(value) if uid in examined else None
+                reason = TRAINED_ON if score.source in trained.get(uid, ()) else None
+                explained[uid].append(Condition(str(score), value, met, reason))
                 if not met:
                     fitting.discard(uid)
         return [Assessment(uid, uid in fitting, tuple(explained[uid])) for uid in uids]
+
+    def _trained_on(self, rule: Rule, uids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """The probes among the rule's sources of scores that were trained on each of the studies."""
+        probes = {score.source for score in rule.scores if score.source.startswith("probe:")}
+        return self.scores.trained_on(uids, sorted(probes)) if probes and uids else {}
 
     def _passing(self, filters: Sequence[str], uids: Sequence[str]) -> list[str]:
         """Those of the studies of which one image passes all filters; none where a filter names a label or

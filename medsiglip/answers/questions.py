@@ -136,15 +136,20 @@ class SearchAnswer(Answer):
 
 
 class ImagePrediction(Answer):
-    """Probabilities of a probe's labels; `image` is the one that drove the highest."""
+    """Probabilities of a probe's labels; `image` is the one that drove the highest. `trained_on` says that
+    the probe was trained on the patient, or on one who shares a picture, and repeats what it was told.
+    """
 
     image: AskedImage | None = None
     images: int | None = None
     probability: dict[str, float] | None = None
+    trained_on: bool | None = None
 
 
 class Prediction(Answer):
-    """Probabilities of a probe's labels, of one file or study; of several files in `results`."""
+    """Probabilities of a probe's labels, of one file or study; of several files in `results`. `trained_on` is
+    as in `ImagePrediction`, and `warnings` tell of it.
+    """
 
     name: str
     space: str
@@ -152,11 +157,15 @@ class Prediction(Answer):
     image: AskedImage | None = None
     images: int | None = None
     probability: dict[str, float] | None = None
+    trained_on: bool | None = None
     results: tuple[ImagePrediction, ...] | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class PredictionTable(Answer):
-    """Probabilities of all rows of the archive: in `predictions`, or `rows` of them in the file `path`."""
+    """Probabilities of all rows of the archive: in `predictions`, or `rows` of them in the file `path`.
+    `warnings` tell of rows whose `trained_on` is true: see `ImagePrediction`.
+    """
 
     name: str
     space: str
@@ -164,3 +173,4 @@ class PredictionTable(Answer):
     predictions: tuple[dict[str, Any], ...] | None = None
     rows: int | None = None
     path: ShownText | None = None
+    warnings: tuple[str, ...] = ()

@@ -176,11 +176,14 @@ class RouteDetailList(Answer):
 
 
 class RouteCondition(Answer):
-    """One condition of a rule: `value` is what the study has; `met` is null where it was not looked at."""
+    """One condition of a rule: `value` is what the study has; `met` is null where it was not looked at, and
+    `reason` says why a score has no say.
+    """
 
     condition: str
     value: Any
     met: bool | None
+    reason: str | None = None
 
 
 class RouteAssessment(Answer):
@@ -221,9 +224,12 @@ class RouteProblem(Answer):
 
 
 class RouteRun(Answer):
-    """What the evaluation of routing rules sent and held back."""
+    """What the evaluation of routing rules sent and held back; `warnings` tell of studies that were not
+    routed because a score has no say on them.
+    """
 
     sent: int
     held: int
     decisions: tuple[RouteDecision, ...]
     problems: tuple[RouteProblem, ...]
+    warnings: tuple[str, ...] = ()

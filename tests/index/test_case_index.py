@@ -14,6 +14,7 @@ from medsiglip.index.label_records import LabelRecord
 from medsiglip.index.records import FileRecord, ProbeRecord, SeriesBundle, Space
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import DIMENSION, SPACE, images_of_file, make_bundle, unit_vectors
+from tests.index.sent_statements import sent_statements
 
 
 def counts(index: CaseIndex) -> tuple[int, ...]:
@@ -37,6 +38,18 @@ def test_a_new_home_is_empty_and_for_its_owner_only(home: Path, catalogue: Catal
                 ask()
             assert caught.value.code == "no-space"
     assert home.stat().st_mode & 0o77 == 0
+
+
+def test_counts_read_no_rendering_of_an_image(index: CaseIndex) -> None:
+    """They are asked for at each scrape of the metrics."""
+    index.add([make_bundle(1, 2)], unit_vectors(2))
+    with sent_statements() as sent:
+        assert index.info().images == 2
+    assert [one for one in sent if "rendering" in one] == []
+    with sent_statements() as sent:
+        (counted,) = index.instances.rendering_counts()
+    assert (counted.rendering, counted.images) == ("voi", 2)
+    assert [one for one in sent if "rendering" in one]
 
 
 def test_a_file_in_place_of_a_home_is_refused(tmp_path: Path) -> None:

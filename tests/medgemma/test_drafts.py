@@ -149,7 +149,7 @@ def test_a_generator_that_lies_in_half_of_its_sentences_is_caught_where_scores_a
     scores = FindingScores(index, classifier)
     flagged = {(certain, lie): [0, 0] for certain in (True, False) for lie in (True, False)}
     for number in range(20, STUDIES):
-        findings = {one.label: one for one in scores.of_study(f"2.25.{number}")}
+        findings = {one.label: one for one in scores.of_study(f"2.25.{number}").findings}
         lies, sentences = {}, []
         for label in LABELS:
             truth = findings[label].probability >= 0.5

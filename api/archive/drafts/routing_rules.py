@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from medsiglip.api.errors import FIRST_WAIT_S, ServiceError
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.service.routing_rules import Decision, RoutingRule
+    from medsiglip.medgemma.routing.router import Router
 
 _SHOWN = 100
 
@@ -139,7 +140,7 @@ def run_routes(
     for name in names or ():
         archive.index.routing_rules.get(name)
     if not any(route.enabled for route in archive.index.routing_rules.listed()):
-        return RouteRun(sent=0, held=0, decisions=(), problems=())
+        return RouteRun(sent=0, held=0, decisions=(), problems=(), warnings=())
     from medsiglip.index.errors import CatalogError
     from medsiglip.medgemma.errors import DraftError
     from medsiglip.medgemma.routing.router import Router
@@ -160,7 +161,17 @@ def run_routes(
         held=len(decisions) - sent,
         decisions=tuple(RouteDecision.model_validate(one) for one in decisions),
         problems=tuple(problems),
+        warnings=tuple(_left_out(router)),
     )
+
+
+def _left_out(router: Router) -> Iterator[str]:
+    """Sentences on the studies that were not routed on a score, by rule and source."""
+    from medsiglip.medgemma.routing.router import TRAINED_ON
+
+    for (name, source), count in router.left_out.items():
+        if count:
+            yield f"The route {name} leaves out {count} studies scored by {source}: {TRAINED_ON}."
 
 
 def read_rule_file(file: Path, name: str) -> Mapping[str, Any]:

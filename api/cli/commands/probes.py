@@ -42,20 +42,27 @@ def train(
              medsiglip probe train findings --labels findings.csv
     """
     from medsiglip.api.archive.audit_trail import record_local
-    from medsiglip.api.archive.labels import read_labels, studies_to_label
+    from medsiglip.api.archive.labels import LabelFile, studies_to_label
     from medsiglip.api.cli.presentation.figures import show_probe
 
     run = invocation(context)
     if (labels is None) == (not label):
         raise typer.BadParameter("give either --labels or --label")
     with run.archive() as archive:
-        if labels is not None:
-            content = read_labels(labels)
-            studies = studies_to_label(archive, content.records)
-            record_local(archive.index, "label", studies, rows=content.rows, probe=name)
-        record_local(archive.index, "train", probe=name)
+
+        def record(content: LabelFile | None) -> None:
+            if content is not None:
+                studies = studies_to_label(archive, content.records)
+                record_local(archive.index, "label", studies, rows=content.rows, probe=name)
+            record_local(archive.index, "train", probe=name)
+
         trained = archive.train_probe(
-            name, labels_csv=labels, labels=label or (), level=level.value, where=where or ()
+            name,
+            labels_csv=labels,
+            labels=label or (),
+            level=level.value,
+            where=where or (),
+            on_checked=record,
         )
     run.answer(trained, show_probe)
 

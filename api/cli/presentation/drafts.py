@@ -7,7 +7,13 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from medsiglip.api.cli.presentation.tables import Payload, one_shortened, print_facts, print_table
+from medsiglip.api.cli.presentation.tables import (
+    Payload,
+    one_shortened,
+    print_facts,
+    print_table,
+    show_warnings,
+)
 
 
 def show_draft(console: Console, draft: Payload) -> None:
@@ -115,6 +121,7 @@ def show_routed(console: Console, routed: Payload) -> None:
     console.print(f"{routed['sent']} sent, {routed['held']} held back")
     for problem in routed["problems"]:
         console.print(f"route {problem['route']}: {problem['message']}", soft_wrap=True, markup=False)
+    show_warnings(console, routed)
 
 
 def show_facts(console: Console, facts: Payload) -> None:
@@ -123,7 +130,7 @@ def show_facts(console: Console, facts: Payload) -> None:
 
 
 def _why(conditions: list[Payload]) -> str:
-    return "; ".join(f"{one['condition']}: {_value(one['value'])}" for one in conditions)
+    return "; ".join(f"{one['condition']}: {one.get('reason') or _value(one['value'])}" for one in conditions)
 
 
 def _value(value: Any) -> str:

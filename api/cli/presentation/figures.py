@@ -118,13 +118,15 @@ def show_predictions(console: Console, predicted: Payload) -> None:
     """Probabilities of pictures, or where the table of everything is."""
     if "rows" in predicted:
         console.print(f"{predicted['rows']} rows in {escape(str(predicted['path']))}", soft_wrap=True)
+        show_warnings(console, predicted)
         return
     for one in predicted.get("predictions", predicted.get("results", [predicted])):
-        title = one.get("path") or one.get("study_instance_uid") or one["image"]["path"]
+        title = str(one.get("path") or one.get("study_instance_uid") or one["image"]["path"])
         print_table(
             console,
-            str(title),
+            f"{title} (trained on)" if one.get("trained_on") else title,
             ("label", "probability"),
             one["probability"].items(),
             numeric="probability",
         )
+    show_warnings(console, predicted)

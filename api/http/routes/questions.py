@@ -62,7 +62,8 @@ def _classify(
 
 def _classified(predicted: Prediction) -> ClassifyAnswer:
     """A probe's prediction in the shape of a classification."""
-    fields = predicted.model_dump(include={"name", "space", "study_instance_uid"}, exclude_unset=True)
+    kept = {"name", "space", "study_instance_uid", "warnings"}
+    fields = predicted.model_dump(include=kept, exclude_unset=True)
     if predicted.results is None:
         return ClassifyAnswer(**fields, **_scored(predicted))
     return ClassifyAnswer(

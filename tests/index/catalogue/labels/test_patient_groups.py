@@ -36,10 +36,6 @@ def test_groups_are_connected_through_patients_that_the_table_leaves_out(index: 
     assert groups.same_pixels == ()
     whole = index.instances.patient_groups(index.table("image"))
     assert sorted(whole.same_pixels) == [(0, 4), (2, 3)]
-    assert index.instances.groups_of_patients(["patient-3", "nobody"]) == {
-        "patient-3": "d",
-        "nobody": "nobody",
-    }
 
 
 def test_contradicting_labels_of_identical_pictures_are_found(index: CaseIndex) -> None:
