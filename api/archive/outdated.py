@@ -6,7 +6,10 @@ from collections.abc import Iterable
 
 from medsiglip.index.records import Hit, RenderingCount
 
-_CURE = "forget their studies and ingest them again to renew them"
+_CURE = (
+    "ingest their files into a new home to renew them: an ingest here leaves them as they are, and `forget` "
+    "takes their labels, reports and drafts with them"
+)
 
 
 def is_outdated(rendering: str, version: int) -> bool:

@@ -24,7 +24,7 @@ def test_the_version_of_a_rendering_is_kept_with_each_image(home: Any) -> None:
     assert home.run("search", "--text", "a chest radiograph").json["warnings"] == []
 
 
-def test_images_of_an_earlier_version_are_counted_and_a_search_warns(own_home: Any) -> None:
+def test_images_of_an_earlier_version_are_counted_and_a_search_warns(own_home: Any, phantoms: Any) -> None:
     images = own_home.report["images"]
     with catalogue(own_home) as connection, connection:
         # As they were before versions were stored: all of the first.
@@ -35,11 +35,14 @@ def test_images_of_an_earlier_version_are_counted_and_a_search_warns(own_home: A
         )
     assert 0 < old < images
     assert own_home.run("index", "info").json["outdated"] == old
+    assert own_home.run("ingest", phantoms.dicom).json["files_embedded"] == 0
+    assert own_home.run("index", "info").json["outdated"] == old
     answer = own_home.run("search", "--text", "a chest radiograph", "-k", str(images))
     hits = answer.json["hits"]
     told = sum(hit["image_id"] % 2 == 0 for hit in hits)
     assert told == old
     (warning,) = answer.json["warnings"]
     assert warning.startswith(f"{told} of the hits")
+    assert "into a new home" in warning
     odd = own_home.run("search", "--text", "a chest radiograph", "--where", "rendering=no-such")
     assert odd.json["warnings"] == []
