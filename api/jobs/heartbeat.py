@@ -104,7 +104,8 @@ class Heartbeat:
 def heartbeats(home: Path) -> list[WorkerState]:
     """The workers that have beaten in the last day and did not end in good order, by name."""
     found = (_state(content) for _, content in _read(home / FOLDER))
-    return sorted((one for one in found if one is not None), key=lambda one: one.worker)
+    recent = (one for one in found if one is not None and one.beat_seconds_ago <= _DEAD_SECONDS)
+    return sorted(recent, key=lambda one: one.worker)
 
 
 def on_this_machine(workers: list[WorkerState]) -> list[WorkerState]:

@@ -37,6 +37,7 @@ class JobRun:
         self._ended = threading.Event()
         self._latest: tuple[str, int, int | None] | None = None
         self._published: tuple[str, int, int | None] | None = None
+        self._beating = threading.Lock()
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -103,13 +104,14 @@ class JobRun:
                 self._queue.waiting_uploads.keep(held)
 
     def _beat(self) -> Literal["go-on", "cancel", "lost"]:
-        latest = self._latest
-        if latest is None:
-            return self._queue.beat(self.job)
-        stage, done, total = latest
-        answer = self._queue.beat(self.job, done=done, total=total, stage=stage)
-        self._published = latest
-        return answer
+        with self._beating:  # otherwise an older progress may be stored after the latest
+            latest = self._latest
+            if latest is None:
+                return self._queue.beat(self.job)
+            stage, done, total = latest
+            answer = self._queue.beat(self.job, done=done, total=total, stage=stage)
+            self._published = latest
+            return answer
 
     def _standing(self) -> Literal["go-on", "cancel", "lost"]:
         return self._queue.standing(self.job)

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from secrets import token_hex
 from typing import TYPE_CHECKING, TypeVar
 
@@ -26,8 +27,7 @@ from medsiglip.api.jobs.job_run import JobRun
 from medsiglip.api.jobs.patience import when_it_answers
 from medsiglip.api.jobs.stored_results import storable
 from medsiglip.api.jobs.turns import Turns
-from medsiglip.index.errors import OUTAGES
-from medsiglip.index.service.waiting_uploads import FEW_FILES
+from medsiglip.index.errors import OUTAGES, CatalogError
 from medsiglip.ingest.errors import InterruptedIngestError
 
 if TYPE_CHECKING:
@@ -97,20 +97,19 @@ class Worker:
                 self._sleep(self._poll_seconds)
 
     def stop(self) -> None:
-        """End `run`: the current job is finished or handed back within `GRACE_SECONDS`, after which the
-        process ends in any case. Safe from any thread and in a signal handler.
+        """End `run`: its jobs are finished or handed back within `GRACE_SECONDS`, after which the process
+        ends in any case. Safe from any thread and in a signal handler.
         """
         if self._stopping:
             return
         self._stopping = True
         self._wake_ups.put(None)
-        run = self._run
-        for one in (*self._paused, *(() if run is None else (run,))):
-            one.stop("shutdown")
-        if run is not None:
-            timer = threading.Timer(GRACE_SECONDS, self._abandon, [run])
-            timer.daemon = True
-            timer.start()
+        for run in self._runs():
+            run.stop("shutdown")
+        # Always: a job may begin, or a paused one go on, after this.
+        timer = threading.Timer(GRACE_SECONDS, self._abandon)
+        timer.daemon = True
+        timer.start()
 
     def reload(self) -> None:
         """Take over the settings that may change, before the next job; safe in a signal handler."""
@@ -122,6 +121,11 @@ class Worker:
             self._reloading = False
             self._archive.settings = self._renew_settings(self._archive.settings)
 
+    def _runs(self) -> list[JobRun]:
+        """The runs that have not ended: those that pause, and the one that goes on."""
+        paused, run = list(self._paused), self._run
+        return paused if run is None or run in paused else [*paused, run]
+
     @property
     def _queue(self) -> JobQueue:
         return self._archive.index.jobs
@@ -130,23 +134,30 @@ class Worker:
         _log.info("job %s (%s) begins, attempt %d", job.id, job.kind, job.attempts)
         self._heartbeat.note("working", job.id)
         run = self._run = JobRun(self._queue, job)
-        if _is_large(job):
+        # Not by the number of its files: an upload may take others with it, and pauses none of them nested.
+        if job.kind == "ingest" and not self._paused:
             turns = Turns(self._clock)
             run.between = lambda: turns.let_others(lambda: self._work_small(run))
         if self._stopping:
             run.stop("shutdown")
-        with run.leased():
-            try:
-                result = storable(HANDLERS[job.kind](self._archive, run))
-                self._persist(run.publish)
-                outcome = self._end(run, "done", lambda: self._queue.finish(job, result))
-            except (KeyboardInterrupt, InterruptedIngestError):
-                outcome = self._end_early(run)
-            except Exception as error:
-                outcome = self._fail(run, error)
-        self._run = None
+        try:
+            outcome = self._handle(run)
+        finally:
+            self._run = self._paused[-1] if self._paused else None
         self.ended[outcome] += 1
         _log.info("job %s (%s): %s", job.id, job.kind, outcome)
+
+    def _handle(self, run: JobRun) -> str:
+        """Run the handler of a job and store how it ended; returns the outcome."""
+        with run.leased():
+            try:
+                result = storable(HANDLERS[run.job.kind](self._archive, run))
+                self._persist(run.publish)
+                return self._end(run, "done", lambda: self._queue.finish(run.job, result))
+            except (KeyboardInterrupt, InterruptedIngestError):
+                return self._end_early(run)
+            except Exception as error:
+                return self._fail(run, error)
 
     def _work_small(self, paused: JobRun) -> bool:
         """Run the next small job while a large one pauses; False if none waits or the large one must end."""
@@ -160,7 +171,7 @@ class Worker:
             self._work(job)
         finally:
             self._paused.remove(paused)
-            self._run = paused
+        self._note_work()
         return True
 
     def _end_early(self, run: JobRun) -> str:
@@ -201,7 +212,14 @@ class Worker:
 
         Raises a `CatalogError` that is not temporary, or any when the worker is stopping.
         """
-        return when_it_answers(call, self._pause, lambda: self._stopping)
+        answer = when_it_answers(call, self._pause, lambda: self._stopping)
+        self._note_work()
+        return answer
+
+    def _note_work(self) -> None:
+        """The job goes on, after another one or after a wait for the database."""
+        if self._run is not None:
+            self._heartbeat.note("working", self._run.job.id)
 
     def _pause(self, seconds: float) -> None:
         """Wait for a catalogue that is away."""
@@ -214,19 +232,19 @@ class Worker:
         except queue.Empty:
             return
 
-    def _abandon(self, run: JobRun) -> None:
-        """The handler does not stop: hand the job back to other workers, and end this process."""
-        if self._run is run or run in self._paused:
-            try:
-                for one in (run, *self._paused):
-                    self._queue.hand_back(one.job)
-            finally:
-                os._exit(0)
-
-
-def _is_large(job: Job) -> bool:
-    files = job.parameters.get("files")
-    return job.kind == "ingest" and (files is None or files > FEW_FILES)
+    def _abandon(self) -> None:
+        """A handler does not stop: hand its job, and those that pause, back to other workers, and end this
+        process.
+        """
+        runs = self._runs()
+        if not runs:
+            return
+        try:
+            for run in runs:
+                with suppress(CatalogError):  # then its lease ends by itself
+                    self._queue.hand_back(run.job)
+        finally:
+            os._exit(0)
 
 
 def _explained(error: Exception) -> Explanation:

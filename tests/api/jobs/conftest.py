@@ -96,8 +96,3 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(commits, "ENCODED_TOGETHER", 1)
     monkeypatch.setattr("medsiglip.ingest.run.progress.REPORT_EVERY_S", -1.0)
     return Clock()
-
-
-def order_of_ends(archive: Archive) -> list[str]:
-    ended = [job for job in archive.index.jobs.listed(limit=1000) if job.finished_at is not None]
-    return [job.id for job in sorted(ended, key=lambda job: job.finished_at or job.created_at)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,22 @@ def test_the_age_of_a_beat_does_not_depend_on_the_time_of_day(home: Path) -> Non
     content = json.loads(file.read_text())
     file.write_text(json.dumps({**content, "at": "2020-01-01T00:00:00+00:00"}))
     assert [one.ok for one in heartbeats(home)] == [True]
-    elsewhere = {**content, "boot": "another machine", "at": "2020-01-01T00:00:00+00:00"}
+    earlier = datetime.now(UTC) - timedelta(hours=1)
+    elsewhere = {**content, "boot": "another machine", "at": earlier.isoformat()}
     file.write_text(json.dumps(elsewhere))
     assert [one.ok for one in heartbeats(home)] == [False]
+
+
+@pytest.mark.parametrize(("hours", "listed"), [(23, 1), (25, 0)])
+def test_a_worker_that_has_not_beaten_for_a_day_is_no_worker(home: Path, hours: int, listed: int) -> None:
+    """Nothing removes what a worker of another machine left until one starts there."""
+    Heartbeat(home, "host:1:0123abcd").note("working", "7")
+    [file] = (home / FOLDER).iterdir()
+    then = datetime.now(UTC) - timedelta(hours=hours)
+    content = {**json.loads(file.read_text()), "boot": "another machine", "at": then.isoformat()}
+    file.write_text(json.dumps(content))
+    assert len(heartbeats(home)) == listed
+    assert len(check(home)[1]["workers"]) == listed
 
 
 def test_a_worker_that_runs_again_beats_again(home: Path) -> None:
