@@ -95,8 +95,9 @@ def tune(
 
     `out` must be absent or empty; it also receives `curve.csv` and `curve.png`. The best weights so far are
     there from the first epoch on. Ctrl-C ends the run with them. The same seed, data and machine give the
-    same weights. A run that was killed or stopped goes on after its last whole epoch when it is started
-    again with the same arguments, and ends with the weights of one that was not.
+    same weights. A run that was killed or stopped, or ended with an error other than `loss-not-finite`, goes
+    on after its last whole epoch when it is started again with the same arguments and data, and ends with the
+    weights of one that was not.
 
     Raises ModelError: the codes of `medsiglip.tuning.data`, `folder-not-empty`, `folder-unwritable`,
     `other-run`, `state-unreadable`, `unknown-device`, `captions-not-shared`, `loss-not-finite`.
@@ -126,8 +127,11 @@ def tune(
                 if not curve:
                     raise
                 interrupted = True
-    except ModelError:
-        (unfinished.end if curve else unfinished.discard)(out)
+    except ModelError as error:
+        if not curve and not unfinished.has_state(out):
+            unfinished.discard(out)
+        elif error.code == "loss-not-finite":  # it would come to that again
+            unfinished.end(out)
         raise
     if not interrupted:
         unfinished.end(out)

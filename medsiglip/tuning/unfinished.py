@@ -27,14 +27,23 @@ STATE = "training-state.pt"
 
 
 def described(checkpoint: Checkpoint, pairs: Pairs, options: TuneOptions) -> dict[str, Any]:
-    """What must be the same for a run to go on: the options, the checkpoint and the data."""
+    """What must be the same for a run to go on: the options, the checkpoint, and the data by their bytes."""
     data = hashlib.sha256()
     for path, captions, held_out, group in zip(
         pairs.paths, pairs.captions, pairs.held_out.tolist(), pairs.groups, strict=True
     ):
-        line = [os.fsencode(path).hex(), path.stat().st_size, captions, held_out, group]
+        line = [os.fsencode(path).hex(), _digest(path), captions, held_out, group]
         data.update(json.dumps(line).encode())
     return {**asdict(options), "checkpoint": checkpoint.hash, "data": data.hexdigest()}
+
+
+def _digest(path: Path) -> str | None:
+    """The SHA-256 of a file in hex, None if it cannot be read, which who reads the pictures will say."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def is_unfinished(folder: Path) -> bool:
@@ -60,12 +69,17 @@ def begin(folder: Path, description: Mapping[str, Any]) -> None:
         )
 
 
+def has_state(folder: Path) -> bool:
+    """Whether a whole epoch of the run was kept."""
+    return (folder / STATE).is_file()
+
+
 def load(folder: Path) -> dict[str, Any] | None:
     """The state after the last whole epoch, None before the first. Raises ModelError `state-unreadable`."""
     import torch
 
     path = folder / STATE
-    if not path.is_file():
+    if not has_state(folder):
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

@@ -18,6 +18,7 @@ from medsiglip.checkpoint import Checkpoint, open_checkpoint
 from medsiglip.errors import ModelError
 from medsiglip.tuning.curve import CurvePoint, curve_figure
 from medsiglip.tuning.tune import TuneOptions, tune
+from medsiglip.tuning.unfinished import STATE
 from tests.medsiglip.conftest import write_squares
 
 OPTIONS = TuneOptions(epochs=4, batch_size=8, learning_rate=1e-3, captions_per_step=1, device="cpu")
@@ -120,6 +121,36 @@ def test_an_unfinished_run_goes_on_only_as_it_was_begun(
     report = tune(squares, out, checkpoint=untrained, options=OPTIONS)
     assert [point.epoch for point in report.curve] == [0, 1, 2, 3, 4]
     assert open_checkpoint(str(out)).hash != untrained.hash
+
+
+def test_an_error_leaves_what_the_same_command_goes_on_from(untrained: Checkpoint, tmp_path: Path) -> None:
+    squares, out = write_squares(tmp_path / "squares", 3), tmp_path / "out"
+    options = replace(OPTIONS, epochs=2)
+    failing = {"stage": "train", "done": 0}
+
+    def fail(stage: str, done: int, total: int) -> None:
+        if stage == failing["stage"] and done > failing["done"]:
+            raise ModelError("folder-unwritable", "no space")
+
+    def fails(code: str) -> None:
+        with pytest.raises(ModelError) as caught:
+            tune(squares, out, checkpoint=untrained, options=options, on_progress=fail)
+        assert caught.value.code == code
+
+    failing["done"] = 3  # in the second epoch
+    fails("folder-unwritable")
+    kept = (out / STATE).read_bytes()
+    failing["stage"] = "read"  # before the state is looked at again
+    fails("folder-unwritable")
+    picture = sorted(squares.glob("*.png"))[0]
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # as long as before
+    fails("other-run")
+    assert (out / STATE).read_bytes() == kept
+    picture.write_bytes(whole)
+    report = tune(squares, out, checkpoint=untrained, options=options)
+    assert [point.epoch for point in report.curve] == [0, 1, 2]
+    assert not (out / STATE).exists()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1e-3, 0.0])
