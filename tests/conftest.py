@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -60,3 +60,17 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture
+def new_database(postgresql_server: PostgresqlServer) -> Iterator[Callable[[], str]]:
+    """Makes empty databases, which go with the test; returns their URLs."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(postgresql_server.new_database())
+        return made[-1]
+
+    yield make
+    for url in made:
+        postgresql_server.drop(url)

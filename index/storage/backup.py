@@ -15,18 +15,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from uuid import uuid4
 
-from sqlalchemy import Connection, Table, delete, func, insert, select
+from sqlalchemy import Connection, Table, delete, exc, func, insert, inspect, select, text
 
+from medsiglip.index.catalogue import migrations
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.draft_schema import drafts
 from medsiglip.index.catalogue.identity import FILE as IDENTITY
@@ -36,9 +35,10 @@ from medsiglip.index.catalogue.schema import files, home, images, metadata, prob
 from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import SEPARATOR, BackupDescription
+from medsiglip.index.storage.backup_folder import Destination, copy_file, reason_of
 from medsiglip.index.storage.deletion import UPLOADS
 from medsiglip.index.storage.shards import listed
-from medsiglip.index.vectors import make_folder, sync_path
+from medsiglip.index.vectors import sync_path
 
 FORMAT = 1
 CATALOGUE = "catalog.db"
@@ -51,7 +51,16 @@ TABLES: tuple[Table, ...] = tuple(metadata.sorted_tables)
 OnStep = Callable[[str, int, int | None], None]
 _MOST_COPIES = 20
 _ROWS = 2000
-_PIECE = 1 << 20
+# Errors of `sqlite3_backup_step` that are those of the database it reads; it does not say so itself.
+_OF_THE_SOURCE = (
+    "SQLITE_BUSY",
+    "SQLITE_CORRUPT",
+    "SQLITE_IOERR_READ",
+    "SQLITE_IOERR_SHORT_READ",
+    "SQLITE_LOCKED",
+    "SQLITE_NOTADB",
+)
+_DAMAGED = ("catalog-corrupt", "not-a-catalog")
 assert {drafts, jobs} <= set(TABLES)  # of modules that add their tables when they are imported
 
 
@@ -68,41 +77,22 @@ def back_up(home_folder: Path, folder: Path, database_url: str | None, on_step: 
     """Make a backup of a home in `folder`, which appears when it is whole; other processes may go on.
 
     `on_step` gets the stage, how much is done, and of how much. Raises `CatalogError` `no-archive`,
-    `backup-exists` if the folder holds something, `bad-backup-folder` if it is in the home, and
+    `backup-exists` if the folder holds something, `bad-backup-folder` if it is in the home or cannot be
+    written, `disk-full` if its disk is, `disk-error` for a file of the home that cannot be read, and
     `changed-meanwhile`.
     """
     folder = folder.absolute()
     if folder.resolve().is_relative_to(home_folder.resolve()):
         raise CatalogError("bad-backup-folder", f"{folder} is inside of the home: choose a folder elsewhere.")
-    check_unused(folder)
+    cure = "name a folder on another disk that this user may write to"
+    destination = Destination(folder, DESCRIPTION, "bad-backup-folder", cure)
+    destination.check_unused()
     database = open_catalogue(home_folder, database_url, create=False)
     try:
-        with database.translate_errors():
-            return _made(database, folder, on_step)
+        with destination.filled() as unfinished, _damage_named(unfinished, database.home):
+            return _Copying(database, unfinished, on_step).run()
     finally:
         database.close()
-
-
-def _made(database: Database, folder: Path, on_step: OnStep) -> BackupDescription:
-    make_folder(folder.parent)
-    unfinished = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.unfinished")
-    unfinished.mkdir(mode=0o700)
-    try:
-        description = _Copying(database, unfinished, on_step).run()
-        with suppress(FileNotFoundError):
-            folder.rmdir()
-        os.replace(unfinished, folder)
-        sync_path(folder.parent)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    return description
-
-
-def check_unused(folder: Path) -> None:
-    """Raise `CatalogError` `backup-exists` if a folder holds something, or is a file."""
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise CatalogError("backup-exists", f"{folder} holds something: name a folder that is not there yet.")
 
 
 class _Copying:
@@ -157,40 +147,31 @@ class _Copying:
         return missing
 
     def _copy(self, name: str) -> bool:
-        source, target = self._home / name, self._target / name
-        digest, size = hashlib.sha256(), 0
         try:
-            stream = source.open("rb")
+            size, digest = copy_file(self._home / name, self._target / name, _unreadable)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return False
-        with stream:
-            make_folder(target.parent)
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as copy:
-                while piece := stream.read(_PIECE):
-                    digest.update(piece)
-                    size += len(piece)
-                    copy.write(piece)
-                copy.flush()
-                os.fsync(copy.fileno())
-        self._copied[name] = ListedFile(name, size, digest.hexdigest())
+        self._copied[name] = ListedFile(name, size, digest)
         return True
 
     def _waiting_uploads(self, connection: Connection) -> Iterator[str]:
         """The files of uploads whose jobs have not ended: nobody else has them."""
-        folder = jobs.c.parameters["received"].as_string()
-        waiting = select(folder).where(folder.is_not(None), jobs.c.status.in_(("queued", "running")))
-        for received in connection.execute(waiting).scalars():
+        waiting = select(jobs.c.parameters).where(jobs.c.status.in_(("queued", "running")))
+        for parameters in connection.execute(waiting.execution_options(yield_per=_ROWS)).scalars():
+            received = parameters.get("received")
+            if received is None:
+                continue
             place = self._home / UPLOADS / PurePosixPath(received).name
-            for path in place.rglob("*"):
-                if path.is_file() and not path.is_symlink():
-                    yield str(path.relative_to(self._home))
+            with _reading(place):
+                found = [path for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
+            yield from (str(path.relative_to(self._home)) for path in found)
 
     def _previews(self, connection: Connection) -> Iterator[str]:
         """The previews of images of the copied catalogue, by the id in their names."""
         folder = self._home / PREVIEWS
         if folder.is_dir():
-            named = [path for path in folder.iterdir() if path.name.partition(".")[0].isdecimal()]
+            with _reading(folder):
+                named = [path for path in folder.iterdir() if path.name.partition(".")[0].isdecimal()]
             known = set(connection.execute(select(images.c.id)).scalars()) if named else set()
             yield from (f"{PREVIEWS}/{one.name}" for one in named if int(one.name.partition(".")[0]) in known)
 
@@ -235,26 +216,87 @@ def copy_catalogue(database: Database, folder: Path) -> None:
     if database.is_sqlite:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with closing(sqlite3.connect(target)) as copy:
-            database.copy_to(copy)
+            _copy_pages(database, copy)
     else:
         copy_rows(database, Database(folder, None, database.busy_seconds))
     sync_path(target)
 
 
-def copy_rows(source: Database, target: Database) -> None:
-    """Copy every row of a catalogue, as it is now, into a database without tables."""
+def _copy_pages(database: Database, copy: sqlite3.Connection) -> None:
+    try:
+        database.copy_to(copy)
+    except sqlite3.Error as error:
+        if not getattr(error, "sqlite_errorname", "").startswith(_OF_THE_SOURCE):
+            raise
+        with database.translate_errors():
+            raise exc.OperationalError("backup", None, error) from error
+
+
+def copy_rows(
+    source: Database, target: Database, finish: Callable[[Connection], object] = lambda _connection: None
+) -> None:
+    """Copy every row of a catalogue, as it is now, into a database without tables, and `finish` there: one
+    transaction, so that after a failure there are no tables again.
+
+    Raises `CatalogError` `database-not-empty` where another process made tables meanwhile.
+    """
     try:
         target.make_file()
-        target.migrate()
         with source.read() as rows, target.write_service_tables() as connection:
+            _make_tables(connection)
             connection.execute(delete(home))  # the row that the migration made
             for table in TABLES:
                 statement = select(table).execution_options(yield_per=_ROWS)
                 for part in rows.execute(statement).mappings().partitions(_ROWS):
                     connection.execute(insert(table), [dict(row) for row in part])
+            finish(connection)
         target.empty_log()
     finally:
         target.close()
+
+
+def _make_tables(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(5064661)"))  # that of `Database.migrate`
+    if inspect(connection).has_table("alembic_version"):
+        raise not_empty()
+    migrations.upgrade(connection)
+
+
+def not_empty() -> CatalogError:
+    """The error of a restore into a database that is in use."""
+    return CatalogError(
+        "database-not-empty",
+        "The database holds an archive already: name an empty one for the restored one.",
+    )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Errors of reading the home, which are not those of the folder of the backup."""
+    try:
+        yield
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+@contextmanager
+def _damage_named(copy: Path, home: Path) -> Iterator[None]:
+    """A copy of a damaged catalogue is damaged too; say whose it is."""
+    try:
+        yield
+    except CatalogError as error:
+        if error.code in _DAMAGED:
+            raise CatalogError(error.code, str(error).replace(str(copy), str(home))) from error
+        raise
+
+
+def _unreadable(path: Path, error: OSError) -> CatalogError:
+    return CatalogError(
+        "disk-error",
+        f"{path} of the archive cannot be read ({reason_of(error)}): check the disk and the rights of this "
+        "user, and make the backup again.",
+    )
 
 
 def listed_file(folder: Path, name: str) -> ListedFile:
@@ -292,9 +334,9 @@ def _count(connection: Connection, table: Table) -> int:
     return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
+        stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from sqlalchemy import Connection
 
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.identity import identity_of
@@ -23,13 +24,14 @@ from medsiglip.index.storage.backup import (
     LISTING,
     ListedFile,
     OnStep,
-    check_unused,
     copy_rows,
     listed_file,
     named_by,
+    not_empty,
     opened_copy,
 )
-from medsiglip.index.vectors import make_folder, sync_path
+from medsiglip.index.storage.backup_folder import Destination, copy_file, reason_of, sync_folders
+from medsiglip.index.storage.backup_uploads import move_uploads
 
 _SHOWN = 20
 
@@ -68,24 +70,29 @@ def restore_backup(
 ) -> BackupVerification:
     """Put a backup back as a home that is not there yet, with a catalogue in a database without tables.
 
-    Raises what `verify_backup` raises, `backup-exists` for a home that holds something, `database-not-empty`,
-    and `bad-backup` for a damaged one; nothing is written then.
+    Uploads are found at their new place. After a failure neither the home nor the tables are there, so that
+    the same can be tried again. Raises what `verify_backup` raises, `backup-exists` for a home that holds
+    something, `database-not-empty`, `bad-backup` for a damaged one, and `bad-home` or `disk-full` where the
+    home cannot be written.
     """
     folder, home = folder.absolute(), home.absolute()
-    check_unused(home)
+    destination = Destination(home, CATALOGUE, "bad-home", "choose another --home")
+    destination.check_unused()
     verification = verify_backup(folder, key_of, on_step)
     if damages := [one for one in verification.problems if one not in verification.description.problems]:
         raise CatalogError("bad-backup", f"{folder} is damaged and was not restored: {damages[0]}")
     target = Database(home, database_url, BUSY_SECONDS)
     try:
         if target.holds_tables():
-            raise CatalogError(
-                "database-not-empty",
-                "The database holds an archive already: name an empty one for the restored one.",
-            )
-        _copy_files(folder, home, without_catalogue=not target.is_sqlite, on_step=on_step)
-        if not target.is_sqlite:
-            copy_rows(Database(folder, None, BUSY_SECONDS, unchanging=True), target)
+            raise not_empty()
+        with destination.filled() as unfinished:
+            _copy_files(folder, unfinished, without_catalogue=not target.is_sqlite, on_step=on_step)
+            sync_folders(unfinished)  # before rows are committed, as little as possible is left that may fail
+            move = partial(move_uploads, home=home)
+            if target.is_sqlite:
+                _change(unfinished, move)
+            else:
+                copy_rows(Database(folder, None, BUSY_SECONDS, unchanging=True), target, move)
     finally:
         target.close()
     return verification
@@ -93,15 +100,23 @@ def restore_backup(
 
 def _copy_files(folder: Path, home: Path, *, without_catalogue: bool, on_step: OnStep) -> None:
     listing = [one for one in _listing(folder) if not (without_catalogue and one.path == CATALOGUE)]
-    make_folder(home)
     for done, one in enumerate(listing):
         on_step("files", done, len(listing))
-        target = home / one.path
-        make_folder(target.parent)
-        shutil.copyfile(folder / one.path, target)
-        os.chmod(target, 0o600)
-        sync_path(target)
-        sync_path(target.parent)
+        try:
+            copy_file(folder / one.path, home / one.path, _unreadable)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise _unreadable(folder / one.path, error) from error
+
+
+def _change(home: Path, change: Callable[[Connection], object]) -> None:
+    """Change the SQLite catalogue of a home that nobody has open."""
+    database = Database(home, None, BUSY_SECONDS)
+    try:
+        with database.write_service_tables() as connection:
+            change(connection)
+        database.empty_log()
+    finally:
+        database.close()
 
 
 def _description(folder: Path) -> BackupDescription:
@@ -149,8 +164,7 @@ def _damaged(folder: Path, listing: dict[str, ListedFile], on_step: OnStep) -> I
             yield f"{name} is gone; make another backup."
             continue
         except OSError as error:
-            reason = (error.strerror or "no reason given").lower()
-            yield f"{name} cannot be read ({reason}); make another backup."
+            yield f"{name} cannot be read ({reason_of(error)}); make another backup."
             continue
         if asdict(found) != asdict(expected):
             yield f"{name} is not as it was when the backup was made; make another backup."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from traceback import format_exception
 from urllib.parse import quote
@@ -99,10 +100,12 @@ def test_an_invalid_url_is_refused(
 
 
 def test_a_server_that_requires_the_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgresql_server: PostgresqlServer
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    postgresql_server: PostgresqlServer,
+    new_database: Callable[[], str],
 ) -> None:
-    url = postgresql_server.new_database()
-    login = postgresql_server.new_login(url, "archivist", SECRET)
+    login = postgresql_server.new_login(new_database(), "archivist", SECRET)
     file = tmp_path / "password"
     file.write_text(f"{SECRET}\n")
     monkeypatch.setenv("MEDSIGLIP_DATABASE_URL", login)
@@ -121,4 +124,3 @@ def test_a_server_that_requires_the_password(
     outputs = [one.out + one.err for one in (made, shown, refused)] + format_exception(caught.value)
     for word in (SECRET, quote(SECRET), "a wrong one", quote("a wrong one")):
         assert word not in "".join(outputs)
-    postgresql_server.drop(url)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +17,9 @@ from tests.postgresql_server import PostgresqlServer
 
 
 @pytest.fixture
-def url(postgresql_server: PostgresqlServer) -> Iterator[str]:
+def url(new_database: Callable[[], str]) -> str:
     """A fresh database."""
-    made = postgresql_server.new_database()
-    yield made
-    postgresql_server.drop(made)
+    return new_database()
 
 
 def life(home: Path, url: str | None) -> list[object]:

@@ -9,107 +9,85 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, select
 
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.backups import verify_backup
 from medsiglip.api.settings import read_settings
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.catalogue.schema import metadata
 from medsiglip.index.storage import backup as backup_module
+from medsiglip.ingest.run import commits
+from tests.api.archive.conftest import NewCatalogue, rows_of
 from tests.api.conftest import Home, Phantoms, run
-from tests.api.service_processes import Started, eventually
-from tests.postgresql_server import PostgresqlServer
+from tests.waiting import eventually
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    """Where the archive's catalogue is: None for SQLite in the home."""
-    if request.param == "sqlite":
-        yield None
-        return
-    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
-    made = server.new_database()
-    yield made
-    server.drop(made)
-
-
-@pytest.fixture
-def at_url(url: str | None, monkeypatch: pytest.MonkeyPatch) -> str | None:
-    """The same, as the environment of commands."""
-    if url is not None:
-        monkeypatch.setenv("MEDSIGLIP_DATABASE_URL", url)
-    return url
-
-
-def rows_of(url: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of a catalogue, by table."""
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        found = {
-            name: sorted((tuple(row) for row in connection.execute(select(table))), key=repr)
-            for name, table in metadata.tables.items()
-        }
-    engine.dispose()
-    return found
+def held(archive: Archive) -> set[str]:
+    return {one.study_instance_uid for one in archive.index.studies()}
 
 
 def test_a_backup_made_during_an_ingest_restores_to_a_whole_archive(
-    tmp_path: Path, phantoms: Phantoms, at_url: str | None, postgresql_server: PostgresqlServer
+    tmp_path: Path, phantoms: Phantoms, new_catalogue: NewCatalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home, folder = tmp_path / "home", tmp_path / "backups" / "monday"
-    studies = sorted(phantoms.dicom.iterdir())
-    assert run("--home", home, "--json", "ingest", *studies[:8]).code == 0
-    ingest = Started(home, ("ingest", str(phantoms.dicom)), at_url)
-    try:
-        with CaseIndex.open(home, database_url=at_url) as index:
-            before = {one.study_instance_uid for one in index.studies()}
-            eventually(lambda: {one.study_instance_uid for one in index.studies()} > before)
-            before = {one.study_instance_uid for one in index.studies()}
-            made = run("--home", home, "--json", "backup", folder).json
-            index.compact()  # takes away what the backup has named
-        assert ingest.process.wait(120) == 0, ingest.log.read_text()
-    finally:
-        ingest.end()
+    """The ingest commits before and after the catalogue is copied; then shards are merged."""
+    monkeypatch.setattr(commits, "COMMIT_EVERY_S", 0.0)
+    monkeypatch.setattr(commits, "ENCODED_TOGETHER", 1)
+    home, folder, url = tmp_path / "home", tmp_path / "backups" / "monday", new_catalogue()
+    patients = sorted(phantoms.dicom.iterdir())[:8]
+    steps: list[str] = []
+    committed: list[set[str]] = []
+    with Archive(home, database_url=url) as archive, ThreadPoolExecutor(1) as thread:
+        archive.make()
+        ingest = thread.submit(archive.ingest, patients)
+
+        def after_commits(stage: str, _done: int, _total: int | None) -> None:
+            """Three before the catalogue is copied, one before the first file is."""
+            steps.append(stage)
+            if len(steps) <= 2:
+                enough = len(held(archive)) + 1 if committed else 3
+                eventually(lambda: ingest.done() or len(held(archive)) >= enough)
+                assert not ingest.done()
+                committed.append(held(archive))
+
+        with Archive(home, database_url=url) as other:
+            made = other.back_up(folder, on_progress=after_commits).model_dump(mode="json", exclude_none=True)
+            other.index.compact()  # takes away what the backup has named
+        total = ingest.result().studies
+    assert steps[:3] == ["catalogue", "files", "files"]
     assert made["ok"]
-    assert made["folder"] == str(folder)
-    assert made["studies"] >= len(before)
-    assert run("--home", home, "--json", "backup", "verify", folder).json == made
+    assert len(committed[0]) <= made["studies"] < total
+    assert run("--json", "backup", "verify", folder).json == made
     assert [path.name for path in folder.parent.iterdir()] == ["monday"]
     for path in (folder, *folder.rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
     assert (folder / "secret.key").read_bytes() == (home / "secret.key").read_bytes()
 
-    again = postgresql_server.new_database() if at_url else None
+    again = new_catalogue()
+    if again is not None:
+        monkeypatch.setenv("MEDSIGLIP_DATABASE_URL", again)
     words = ("--home", tmp_path / "restored", "--json")
-    with pytest.MonkeyPatch.context() as patch:
-        if again:
-            patch.setenv("MEDSIGLIP_DATABASE_URL", again)
-        restored = run(*words, "backup", "restore", folder).json
-        assert restored == {**made, "home": str(tmp_path / "restored")}
-        assert run(*words, "index", "verify").json["ok"]
-        held = {one["study_instance_uid"] for one in run(*words, "study", "list").json["studies"]}
-        assert before <= held
-        assert len(held) == made["studies"]
-        assert run(*words, "audit", "verify").json["ok"]
-        more = run(*words, "ingest", phantoms.dicom).json
-        assert more["studies"] == len(phantoms.by_study)
-        assert run(*words, "index", "verify").json["ok"]
-    if again:
-        assert not (tmp_path / "restored" / "catalog.db").exists()
-        postgresql_server.drop(again)
+    restored = run(*words, "backup", "restore", folder).json
+    assert restored == {**made, "home": str(tmp_path / "restored")}
+    assert (tmp_path / "restored" / "catalog.db").exists() == (again is None)
+    assert run(*words, "index", "verify").json["ok"]
+    uids = {one["study_instance_uid"] for one in run(*words, "study", "list").json["studies"]}
+    assert committed[0] <= uids
+    assert len(uids) == made["studies"]
+    assert run(*words, "audit", "verify").json["ok"]
+    assert run(*words, "ingest", *patients).json["studies"] == total
+    assert run(*words, "index", "verify").json["ok"]
 
 
 def test_a_backup_holds_every_row_of_every_table(
-    own_home: Home, tmp_path: Path, url: str | None, phantoms: Phantoms
+    own_home: Home, tmp_path: Path, new_catalogue: NewCatalogue, phantoms: Phantoms
 ) -> None:
     """The catalogue of a small archive with everything in it, from either database."""
-    home = own_home.path
+    home, url = own_home.path, new_catalogue()
     own_home.run("probe", "train", "mine", "--labels", phantoms.labels, "--level", "study")
     own_home.run("report", "draft", phantoms.with_label("melanoma")[0])
     with CaseIndex.open(home) as index:
@@ -123,8 +101,8 @@ def test_a_backup_holds_every_row_of_every_table(
             archive.restore_backup(tmp_path / "first")
     with Archive.from_settings(read_settings(home=home, database_url=url)) as archive:
         archive.back_up(tmp_path / "backup")
-        expected = rows_of(url or f"sqlite:///{home / 'catalog.db'}")
-    found = rows_of(f"sqlite:///{tmp_path / 'backup' / 'catalog.db'}")
+        expected = rows_of(url, home)
+    found = rows_of(None, tmp_path / "backup")
     assert all(expected[name] for name in ("probes", "drafts", "jobs", "api_keys", "labels", "audit_events"))
     assert found == expected
     assert verify_backup(tmp_path / "backup").ok
@@ -250,28 +228,3 @@ def test_a_list_that_leads_out_of_the_backup_is_refused(own_home: Home, tmp_path
     with (backup / "files.jsonl").open("a") as stream:
         stream.write(json.dumps({"path": "../secret", "bytes": 0, "sha256": ""}) + "\n")
     assert run("--json", "backup", "verify", backup).error["code"] == "bad-backup"
-
-
-def test_a_database_that_holds_an_archive_is_not_restored_into(
-    own_home: Home, tmp_path: Path, postgresql_server: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert own_home.run("backup", tmp_path / "backup").json["ok"]
-    url = postgresql_server.new_database()
-    monkeypatch.setenv("MEDSIGLIP_DATABASE_URL", url)
-    with CaseIndex.open(tmp_path / "other", database_url=url):
-        pass
-    refused = run("--home", tmp_path / "new", "--json", "backup", "restore", tmp_path / "backup")
-    assert refused.error["code"] == "database-not-empty"
-    assert not (tmp_path / "new").exists()
-    postgresql_server.drop(url)
-
-
-def test_a_failed_backup_leaves_nothing(
-    own_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(backup_module, "listed_file", fail)
-    assert own_home.run("backup", tmp_path / "backups" / "one").error["code"] == "disk-full"
-    assert list((tmp_path / "backups").iterdir()) == []

@@ -25,22 +25,8 @@ PIXELS = np.arange(256, dtype=np.uint16).reshape(16, 16)
 
 
 @pytest.fixture
-def urls(postgresql_server: PostgresqlServer) -> Iterator[Callable[[], str]]:
-    """Makes databases."""
-    made: list[str] = []
-
-    def make() -> str:
-        made.append(postgresql_server.new_database())
-        return made[-1]
-
-    yield make
-    for url in made:
-        postgresql_server.drop(url)
-
-
-@pytest.fixture
-def url(urls: Callable[[], str]) -> str:
-    return urls()
+def url(new_database: Callable[[], str]) -> str:
+    return new_database()
 
 
 @pytest.fixture
@@ -90,14 +76,15 @@ def test_every_statement_may_lose_its_connection(
     folder: Path,
     model: Any,
     encoder: Any,
-    urls: Callable[[], str],
+    new_database: Callable[[], str],
     postgresql_server: PostgresqlServer,
 ) -> None:
-    with CaseIndex.open(tmp_path / "whole", database_url=urls()) as index, at_statement(0, print) as count:
+    whole_url = new_database()
+    with CaseIndex.open(tmp_path / "whole", database_url=whole_url) as index, at_statement(0, print) as count:
         whole = ingest([folder], index, model, lambda: encoder)
         expected, total = content(index), count[0]
     assert total > 30
-    url, lost = urls(), []
+    url, lost = new_database(), []
     for number in range(1, total, 6):
         with CaseIndex.open(tmp_path / "home", database_url=url) as index:
             cut = lambda: lost.append(postgresql_server.end_connections(url))  # noqa: E731
@@ -117,14 +104,14 @@ def test_commits_whose_answer_is_lost_are_not_made_twice(
     folder: Path,
     model: Any,
     encoder: Any,
-    urls: Callable[[], str],
+    new_database: Callable[[], str],
     postgresql_server: PostgresqlServer,
 ) -> None:
-    with CaseIndex.open(tmp_path / "whole", database_url=urls()) as index:
+    with CaseIndex.open(tmp_path / "whole", database_url=new_database()) as index:
         ingest([folder], index, model, lambda: encoder)
         expected = content(index)
     with CuttingProxy(postgresql_server.port) as proxy:
-        url = urls().replace(f":{postgresql_server.port}/", f":{proxy.port}/")
+        url = new_database().replace(f":{postgresql_server.port}/", f":{proxy.port}/")
 
         class Armed:
             def encode_images(self, images: np.ndarray) -> Any:
