@@ -218,7 +218,8 @@ class CaseTable:
     `ids` holds image ids as text, series UIDs or study UIDs. `image_ids` int64 is the image itself or, above
     image level, the first image. `vectors` is float32 [n, d] of unit length; a label is float64 [n], NaN
     where unknown. `classes` holds for each row all classes of the columns that it has a class of: each but
-    its own is known not to be so.
+    its own is known not to be so. Labels in `columnless` are classes whose column is not known, from before
+    columns were stored.
     """
 
     level: Level
@@ -232,6 +233,7 @@ class CaseTable:
     vectors: NDArray[np.float32]
     labels: dict[str, NDArray[np.float64]]
     classes: tuple[frozenset[str], ...]
+    columnless: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

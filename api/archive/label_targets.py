@@ -60,6 +60,11 @@ def label_targets(table: CaseTable, label: str) -> LabelTargets:
             "figures may tell those apart, and not the label.",
         )
     values[negative] = 0.0
+    if label in table.columnless and not (values == 0).any():
+        warnings += (
+            f"The class {label!r} was stored by an earlier version, without the other classes of its column, "
+            "so that its negatives are not known: import its CSV again.",
+        )
     return LabelTargets(values, warnings)
 
 

@@ -21,6 +21,7 @@ from medsiglip.api.archive.labels import LabelFile, read_labels, store_labels
 from medsiglip.api.archive.queries import Picture, level_named, pictures_of_file, pictures_of_study
 from medsiglip.api.errors import ServiceError
 from medsiglip.arguments import several
+from medsiglip.errors import ModelError
 from medsiglip.index.errors import excerpt
 from medsiglip.names import is_name
 from medsiglip.numerics import mean_vector
@@ -77,7 +78,11 @@ def train_probe(
     groups = archive.index.instances.patient_groups(table)
     warnings += case_warnings(groups, targets)
     values = {label: known.values for label, known in targets.items()}
-    probe, report = train(table.vectors, values, groups.names, space=space)
+    try:
+        probe, report = train(table.vectors, values, groups.names, space=space)
+    except ModelError as error:
+        why = " ".join(sentence for known in targets.values() for sentence in known.warnings)
+        raise ModelError(error.code, f"{error} {why}".rstrip()) from None
     labelled = np.flatnonzero(~np.isnan(np.stack(list(values.values()))).all(axis=0))
     figures = report.to_json()
     for entry in figures["labels"]:

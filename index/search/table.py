@@ -128,8 +128,7 @@ def _columns(
         values = labels.of_level(connection, level, groups.tolist())
         classes = class_columns.classes_of_level(connection, level, groups.tolist())
     else:
-        values = labels.given_of_level(connection, level, groups.tolist(), given)
-        classes = class_columns.given_classes_of_level(connection, level, groups.tolist(), given)
+        values, classes = class_columns.given_of_level(connection, level, groups.tolist(), given)
     chosen = [rows[one] for one in first.tolist()]
     return CaseTable(
         level=level,
@@ -142,7 +141,8 @@ def _columns(
         paths=tuple(row.path for row in chosen),
         vectors=source.vectors(level, groups),
         labels=_label_columns([values[group] for group in groups.tolist()]),
-        classes=tuple(classes[group] for group in groups.tolist()),
+        classes=tuple(classes.by_row[group] for group in groups.tolist()),
+        columnless=classes.columnless,
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 
 from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.labels.class_columns import continued_columns
 from medsiglip.index.catalogue.labels.label_conflicts import label_conflicts
 from medsiglip.index.catalogue.labels.label_values import Key, keys_by_kind, matched, studies_with
 from medsiglip.index.catalogue.paths import StoredPaths
@@ -32,7 +33,7 @@ class LabelStore:
         stored = [self._paths.label(record) for record in records]
         with self._database.write() as connection:
             found = matched(connection, stored)
-            _replace(connection, found.values)
+            _replace(connection, _placed(connection, found.values, stored))
             keys = {key for key, _ in found.values}
             conflicts = label_conflicts(connection, keys, found.contradicted)
         left = tuple(replace(record, key=self._paths.given(record.key)) for record in found.unmatched)
@@ -61,6 +62,18 @@ class LabelStore:
         )
         with self._database.read() as connection:
             return [LabelSummary(*row) for row in connection.execute(statement)]
+
+
+def _placed(
+    connection: Connection, values: Mapping[tuple[Key, str], LabelRecord], records: Sequence[LabelRecord]
+) -> dict[tuple[Key, str], LabelRecord]:
+    """The values with the class columns that they stay in."""
+    classes = {key: one.class_column for (key, _), one in values.items() if one.is_class and one.class_column}
+    kept = continued_columns(connection, records, classes) if classes else {}
+    return {
+        (key, name): replace(one, class_column=kept[key]) if one.is_class and key in kept else one
+        for (key, name), one in values.items()
+    }
 
 
 def _replace(connection: Connection, values: dict[tuple[Key, str], LabelRecord]) -> None:

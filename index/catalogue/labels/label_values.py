@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, literal, or_, select
@@ -183,30 +183,33 @@ def of_groups(connection: Connection, level: Level, row_ids: Collection[int]) ->
     return found
 
 
-def given_of_level(
-    connection: Connection, level: Level, row_ids: Collection[int], records: Sequence[LabelRecord]
-) -> dict[int, Values]:
-    """The labels that images, series or studies would have if `records` were all that is
-    stored, by row id.
+class GivenValues:
+    """The labels that images, series or studies would have if some records were all that is stored:
+    `by_row`, once each of their images was added.
     """
-    given: dict[Key, Values] = defaultdict(dict)
-    for (key, name), record in matched(connection, records).values.items():
-        if record.value is not None:
-            given[key][name] = record.value
-    found: dict[int, Values] = {row_id: {} for row_id in row_ids}
-    highest: dict[int, Values] = defaultdict(dict)
-    nothing: Values = {}
-    for row_id, keys in image_keys(connection, level, row_ids):
-        of_study, of_series, by_uid, by_pixels = (given.get(key, nothing) for key in keys)
-        if level == "image":
-            found[row_id] = {**of_study, **of_series, **by_uid, **by_pixels}
-            continue
-        own, outer = (of_study, nothing) if level == "study" else (of_series, of_study)
-        for inner in (by_uid, by_pixels, of_series if level == "study" else nothing):
+
+    def __init__(self, level: Level, row_ids: Collection[int], given: Mapping[tuple[Key, str], LabelRecord]):
+        self._level = level
+        self._given: dict[Key, Values] = defaultdict(dict)
+        for (key, name), record in given.items():
+            if record.value is not None:
+                self._given[key][name] = record.value
+        self._highest: dict[int, Values] = defaultdict(dict)
+        self.by_row: dict[int, Values] = {row_id: {} for row_id in row_ids}
+
+    def add(self, row_id: int, keys: Sequence[Key]) -> None:
+        """Take in an image of a row, by the keys of `image_keys`."""
+        nothing: Values = {}
+        of_study, of_series, by_uid, by_pixels = (self._given.get(key, nothing) for key in keys)
+        if self._level == "image":
+            self.by_row[row_id] = {**of_study, **of_series, **by_uid, **by_pixels}
+            return
+        own, outer = (of_study, nothing) if self._level == "study" else (of_series, of_study)
+        highest = self._highest[row_id]
+        for inner in (by_uid, by_pixels, of_series if self._level == "study" else nothing):
             for name, value in inner.items():
-                highest[row_id][name] = max(value, highest[row_id].get(name, value))
-        found[row_id] = {**outer, **highest[row_id], **own}
-    return found
+                highest[name] = max(value, highest.get(name, value))
+        self.by_row[row_id] = {**outer, **highest, **own}
 
 
 def image_keys(

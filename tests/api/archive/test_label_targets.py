@@ -89,9 +89,11 @@ def test_a_blank_is_unknown_where_another_column_is_complete(
     assert caught.value.code == "too-few-groups"
     assert label_targets(made.index.table("study"), "rare").unknown == 50
     figures = evaluate_retrieval(made, labels=["rare"], level="study")
-    assert (figures.labels[0].unknown, figures.labels[0].queries) == (50, 10)
-    # Among ten cases that all have the label, every neighbour of which it is known has it.
-    assert (figures.precision_at["1"], figures.chance) == (1.0, 1.0)
+    # Ten cases that all have the label: no neighbour is known not to have it, and none can be ranked wrong.
+    for one in (figures, figures.labels[0]):
+        assert (one.unknown, one.queries) == (50, 0)
+        assert (one.precision_at["1"], one.map, one.chance, one.ci["map"]) == (None,) * 3 + ((None, None),)
+        assert one.reason == "no case of another patient is known to carry none of a query's labels"
 
 
 def test_a_case_of_another_class_column_is_no_negative(
@@ -153,8 +155,26 @@ def test_a_stored_0_is_a_negative_of_any_kind(archive: Callable[..., OpenedArchi
     assert targets(made, "mass") == [0, 1, None]
 
 
+def test_a_small_file_corrects_rows_of_a_class_column(
+    archive: Callable[..., OpenedArchive], tmp_path: Path
+) -> None:
+    made = archive([(None, None)] * 4)
+    rows = [f"{uid(study)},{name}" for study, name in enumerate(("benign", "malignant", "normal", "benign"))]
+    import_csv(made, tmp_path / "all.csv", "study_instance_uid,label", *rows)
+    import_csv(made, tmp_path / "correction.csv", "study_instance_uid,label", f"{uid(3)},malignant")
+    assert targets(made, "malignant") == [0, 1, 0, 1]
+    assert targets(made, "normal") == [0, 0, 1, 0]
+    # The last of a class, too: it is known of the row that it is no longer so.
+    import_csv(made, tmp_path / "second.csv", "study_instance_uid,label", f"{uid(0)},normal")
+    assert targets(made, "malignant") == [0, 1, 0, 1]
+    # Another column: a class that was not asked before, beside one that was.
+    other = [f"{uid(2)},normal", f"{uid(1)},cyst"]
+    import_csv(made, tmp_path / "other.csv", "study_instance_uid,label", *other)
+    assert targets(made, "malignant") == [0, None, None, 1]
+
+
 def test_classes_of_which_the_column_is_not_known_give_no_negatives(
-    archive: Callable[..., OpenedArchive],
+    archive: Callable[..., OpenedArchive], tmp_path: Path
 ) -> None:
     """As earlier versions stored them."""
     made = archive([(None, None)] * 2)
@@ -162,6 +182,15 @@ def test_classes_of_which_the_column_is_not_known_give_no_negatives(
         record = LabelRecord(name, 1.0, "study_instance_uid", uid(study), is_class=True)
         made.index.labels.put([record])
     assert targets(made, "sick") == [1, None]
+    with pytest.raises(
+        ModelError, match=r"'sick' was stored by an earlier version.*import its CSV"
+    ) as caught:
+        train_probe(made, "sick", labels=["sick"])
+    assert caught.value.code == "too-few-groups"
+    rows = [f"{uid(study)},{name}" for study, name in enumerate(("sick", "well"))]
+    import_csv(made, tmp_path / "again.csv", "study_instance_uid,label", *rows)
+    known = label_targets(made.index.table("study"), "sick")
+    assert (known.values.tolist(), known.warnings) == ([1, 0], ())
 
 
 def test_given_labels_have_classes_as_stored_ones_do(
