@@ -105,7 +105,8 @@ def test_validation_loss_is_the_sigmoid_loss_of_the_vectors(
     assert report.curve[0].validation_loss == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_same_seed_gives_the_same_weights(untrained: Checkpoint, squares: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_weights(untrained: Checkpoint, tmp_path: Path) -> None:
+    squares = write_squares(tmp_path / "squares", 3)
     options = TuneOptions(epochs=1, batch_size=8, learning_rate=1e-3, device="cpu", seed=5)
     hashes = []
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
@@ -158,14 +159,14 @@ def test_invalid_options_are_refused(options: dict[str, float]) -> None:
 
 def test_towers_are_trained_one_after_the_other(untrained: Checkpoint, tmp_path: Path) -> None:
     """Each leaves the other as it was, and together they know the colours."""
-    squares = write_squares(tmp_path / "squares", 40)
+    squares = write_squares(tmp_path / "squares", 26)
     options = TuneOptions(
         epochs=6, batch_size=32, learning_rate=3e-3, train="image", optimizer="muon", device="cpu"
     )
     tune(squares, tmp_path / "image", checkpoint=untrained, options=options)
     seeing = open_checkpoint(str(tmp_path / "image"))
     report = tune(
-        squares, tmp_path / "text", checkpoint=seeing, options=replace(options, train="text", epochs=12)
+        squares, tmp_path / "text", checkpoint=seeing, options=replace(options, train="text", epochs=8)
     )
     before, between, after = (
         read_weights(one) for one in (untrained, seeing, open_checkpoint(str(tmp_path / "text")))
