@@ -4,8 +4,8 @@ labels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,7 +27,8 @@ def evaluate_retrieval(
     archive: OpenedArchive, *, labels: Sequence[str] = (), level: str = "image", where: Sequence[str] = ()
 ) -> RetrievalEvaluation:
     """Precision, recall and mean average precision of the neighbours, among other patients, of each case that
-    carries a label. A neighbour of which the query's labels are not known is left out.
+    carries a label. A neighbour of which the query's labels are not known is left out, and so is a query to
+    which every neighbour that is left is relevant.
     """
     from medsiglip.figures.retrieval import evaluate_retrieval as evaluate
 
@@ -47,7 +48,7 @@ def evaluate_retrieval(
     unknown = {name: np.isnan(targets[name].values) for name in names}
     report = evaluate(table.vectors, groups.names, carried, unknown=unknown).to_json()
     by_label = [
-        LabelRetrieval(label=name, **figures, unknown=targets[name].unknown, reason=_no_queries(figures))
+        LabelRetrieval(label=name, **figures, unknown=targets[name].unknown)
         for name, figures in report.pop("by_label").items()
     ]
     nothing_known = np.all(list(unknown.values()), axis=0)
@@ -56,17 +57,9 @@ def evaluate_retrieval(
         space=archive.searchable_space.name,
         **report,
         unknown=int(nothing_known.sum()),
-        reason=_no_queries(report),
         labels=tuple(by_label),
         warnings=tuple(case_warnings(groups, targets)),
     )
-
-
-def _no_queries(figures: Mapping[str, Any]) -> str | None:
-    """Why there is no figure, or None where there is one."""
-    if figures["queries"]:
-        return None
-    return "no case that carries one of the labels shares it with a case of another patient"
 
 
 def _nothing_labelled(table: CaseTable, where: Sequence[str]) -> ServiceError:

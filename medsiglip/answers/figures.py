@@ -163,8 +163,9 @@ class LabelRetrieval(Answer):
 class RetrievalEvaluation(Answer):
     """Means over queries, and their 95 % intervals in `ci`; `precision_at` and `recall_at` go by rank.
 
-    `excluded` counts the queries to which nothing is relevant, `unknown` the cases of which none of the
-    labels is known. `chance` is the precision of a random ranking, and `reason` says why there is no figure.
+    `excluded` counts the queries to which nothing is relevant, or nothing known not to be, `unknown` the
+    cases of which none of the labels is known. `chance` is the precision of a random ranking, and `reason`
+    says why there is no figure.
     """
 
     level: Level

@@ -12,8 +12,6 @@ near 1, because it never draws what it has not seen; here no interval has zero w
 Means of rates have the mid-P interval of a binomial count that is worth their variance between patients.
 """
 
-from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -27,10 +25,13 @@ Interval = tuple[float, float]
 Bools = npt.NDArray[np.bool_]
 
 _SEPARATIONS = np.linspace(-7.0, 7.0, 57)
-_MOST_ROWS = 5_000
-_MOST_POSITIVE = 500
+_MOST_OF_A_CLASS = 500
 _MOST_A_GROUP = 8
 _APART = 64.0
+# Of 200 archives, the limits of the central 95 % are so uncertain that intervals hold 90 %.
+_ARCHIVES = (500, 2_000)
+_SCORES_DRAWN = 10_000_000
+_SCORES_AT_ONCE = 2_000_000
 
 
 class ScoreIntervals(NamedTuple):
@@ -41,16 +42,14 @@ class ScoreIntervals(NamedTuple):
     auroc_of_perfect: float
 
 
-class Spread(NamedTuple):
-    """Mean, and limits of the central part, of AUROC and average precision: [2] each."""
+class ScoreModel(NamedTuple):
+    """Mean, and limits of the central part, of AUROC and average precision in archives whose classes are
+    `_SEPARATIONS` standard deviations apart: [57, 2] each.
+    """
 
     low: Floats
     mean: Floats
     high: Floats
-
-
-ScoreModel = Callable[[int], Spread]
-"""The spread of the figures where the classes are `_SEPARATIONS[i]` standard deviations apart, by i."""
 
 
 def score_intervals(
@@ -63,15 +62,17 @@ def score_intervals(
 ) -> ScoreIntervals:
     """Intervals of AUROC and average precision, whose values are given, for rows [n] of both classes.
 
-    `codes` [n] number the groups from 0. Beyond 5,000 rows, or 500 positive ones, the variance between
+    `codes` [n] number the groups from 0. Where both classes have more than 500 rows, the variance between
     groups is taken from the rows themselves.
     """
-    if positive.size > _MOST_ROWS or positive.sum() > _MOST_POSITIVE:
-        auroc, auprc = (
-            mean_interval(value, *_variance(given, positive, codes), confidence)
+    if min(positive.sum(), (~positive).sum()) > _MOST_OF_A_CLASS:
+        found = [
+            (value, *_variance(given, positive, codes))
             for value, given in zip(values, row_influence(positive, scores), strict=True)
-        )
-        return ScoreIntervals(auroc, auprc, auroc[0])
+        ]
+        auroc, auprc = (mean_interval(*one, confidence) for one in found)
+        _, _, freedom, groups = found[0]
+        return ScoreIntervals(auroc, auprc, mean_interval(1.0, 0.0, freedom, groups, confidence)[0])
     correlation = within_group_correlation(positive, scores, codes)
     return inverted(score_model(positive, codes, correlation, confidence, seed), values)
 
@@ -174,65 +175,80 @@ def score_model(
     """The spread of both figures at each of `_SEPARATIONS`, in archives with these rows and groups.
 
     All separations share their random numbers, so that figures and their quantiles rise with them. The order
-    of rows does not matter.
+    of rows does not matter. Few archives are drawn at once, so that memory grows with the rows alone.
     """
     in_order = np.lexsort((positive, codes))
     positive, codes = positive[in_order], codes[in_order]
-    many, rows = int(positive.sum()), positive.size
-    replicates = int(np.clip(min(50_000 // many, 2_000_000 // rows), 200, 2_000))
+    rows, fewer = positive.size, int(min(positive.sum(), (~positive).sum()))
+    replicates = int(np.clip(min(50_000 // fewer, _SCORES_DRAWN // rows), *_ARCHIVES))
+    at_once = max(1, _SCORES_AT_ONCE // rows)
     rng = np.random.default_rng(seed)
-    own = rng.standard_normal((replicates, rows))
-    shared = rng.standard_normal((replicates, int(codes.max()) + 1))
-    base = np.sqrt(1 - correlation) * own + np.sqrt(correlation) * shared[:, codes]
-    # Each replicate lies in a range of its own, so that one search serves all of them.
-    offset = _APART * np.arange(replicates)[:, None]
-    negative = (np.sort(base[:, ~positive], axis=1) + offset).ravel()
-    ranked = -np.sort(-base[:, positive], axis=1) + offset
-    others, place = rows - many, np.arange(1, many + 1)
-    tails = ((1 - confidence) / 2, (1 + confidence) / 2)
-
-    @cache
-    def spread(step: int) -> Spread:
-        found = np.searchsorted(negative, (ranked + _SEPARATIONS[step]).ravel()).reshape(ranked.shape)
-        above = others * np.arange(1, replicates + 1)[:, None] - found
-        figures = np.stack([1 - above.mean(axis=1) / others, (place / (place + above)).mean(axis=1)])
-        low, high = np.quantile(figures, tails, axis=1)
-        return Spread(low, figures.mean(axis=1), high)
-
-    return spread
+    figures = np.empty((len(_SEPARATIONS), 2, replicates))
+    for start in range(0, replicates, at_once):
+        count = min(at_once, replicates - start)
+        own = rng.standard_normal((count, rows))
+        own *= np.sqrt(1 - correlation)
+        own += np.sqrt(correlation) * rng.standard_normal((count, int(codes.max()) + 1))[:, codes]
+        figures[:, :, start : start + count] = _figures_apart(own[:, positive], own[:, ~positive])
+    low, high = np.quantile(figures, ((1 - confidence) / 2, (1 + confidence) / 2), axis=2)
+    return ScoreModel(low, figures.mean(axis=2), high)
 
 
-def _inverted(spread: ScoreModel, figure: int, value: float) -> Interval:
+def _figures_apart(positive: Floats, negative: Floats) -> Floats:
+    """AUROC and average precision, [57, 2, r], of r archives with these scores [r, m] and [r, k], when
+    `_SEPARATIONS` are added to those of the positive rows.
+    """
+    many, others = positive.shape[1], negative.shape[1]
+    # Each archive lies in a range of its own, so that one search serves all of them.
+    offset = _APART * np.arange(len(positive))[:, None]
+    found = np.empty((len(_SEPARATIONS), 2, len(positive)))
+    if many <= others:
+        sought = -np.sort(-positive, axis=1) + offset
+        within = (np.sort(negative, axis=1) + offset).ravel()
+        place = np.arange(1, many + 1)
+        ends = others * np.arange(1, len(positive) + 1)[:, None]
+        for step, apart in enumerate(_SEPARATIONS):
+            above = ends - np.searchsorted(within, sought + apart)
+            found[step] = 1 - above.mean(axis=1) / others, (place / (place + above)).mean(axis=1)
+        return found
+    sought = -np.sort(-negative, axis=1) + offset
+    within = (np.sort(positive, axis=1) + offset).ravel()
+    place = np.arange(1, others + 1)
+    ends = many * np.arange(1, len(positive) + 1)[:, None]
+    # Between two negatives the precision is j / (j + place): its sum is one of harmonic numbers.
+    harmonic = np.append(0.0, np.cumsum(1 / np.arange(1, many + others + 1)))
+    last = np.full((len(positive), 1), many)
+    for step, apart in enumerate(_SEPARATIONS):
+        above = ends - np.searchsorted(within, sought - apart, side="right")
+        until = np.concatenate([above[:, 1:], last], axis=1)
+        lost = (place * (harmonic[until + place] - harmonic[above + place])).sum(axis=1)
+        found[step] = above.mean(axis=1) / many, 1 - lost / many
+    return found
+
+
+def _inverted(model: ScoreModel, figure: int, value: float) -> Interval:
     """The expected figures of the populations that make `value` neither too high nor too low."""
+    low_limit, mean, high_limit = (limit[:, figure] for limit in model)
     last = len(_SEPARATIONS) - 1
-    above = _first(lambda step: spread(step).high[figure] >= value - 1e-12)
-    low = spread(min(above, last)).mean[figure]
+    above = _first(high_limit >= value - 1e-12)
+    low = mean[min(above, last)]
     if 0 < above <= last:
-        low = _between(value, spread(above - 1), spread(above), figure, "high")
-    beyond = _first(lambda step: spread(step).low[figure] > value + 1e-12)
-    high = 1.0
-    if beyond <= last:
-        high = _between(value, spread(max(beyond - 1, 0)), spread(beyond), figure, "low")
+        low = _between(value, high_limit, mean, above)
+    beyond = _first(low_limit > value + 1e-12)
+    high = 1.0 if beyond > last else _between(value, low_limit, mean, max(beyond, 1))
     return min(float(low), value), max(float(high), value)
 
 
-def _between(value: float, before: Spread, after: Spread, figure: int, limit: str) -> float:
-    """The expected figure where a limit passes `value`, between two separations."""
-    start, end = getattr(before, limit)[figure], getattr(after, limit)[figure]
+def _between(value: float, limit: Floats, mean: Floats, step: int) -> float:
+    """The expected figure where a limit passes `value`, between this separation and the one before."""
+    start, end = limit[step - 1], limit[step]
     share = float(np.clip((value - start) / (end - start), 0.0, 1.0)) if end > start else 1.0
-    return float(before.mean[figure] + share * (after.mean[figure] - before.mean[figure]))
+    return float(mean[step - 1] + share * (mean[step] - mean[step - 1]))
 
 
-def _first(holds: Callable[[int], bool]) -> int:
-    """The first separation for which this holds, which it then does for all beyond; their number if none."""
-    low, high = 0, len(_SEPARATIONS)
-    while low < high:
-        middle = (low + high) // 2
-        if holds(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def _first(holds: Bools) -> int:
+    """The first separation for which this holds; their number if there is none."""
+    return int(np.argmax(holds)) if holds.any() else holds.size
 
 
 def row_influence(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:

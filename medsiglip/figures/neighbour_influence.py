@@ -25,43 +25,48 @@ def removal_effects(ranking: Ranking, relevant: Bools, ks: Sequence[int]) -> Flo
     A query with one relevant candidate has no figure without it, and is left out. Ties count in their order.
     """
     count = relevant.shape[1]
-    ranked = np.take_along_axis(relevant, ranking.order, axis=1).astype(np.float64)
-    total = ranked.sum(axis=1, keepdims=True)
+    total = relevant.sum(axis=1, keepdims=True)
     kept = total[:, 0] > 1
-    order, ranked, total = ranking.order[kept], ranked[kept], total[kept]
+    order = ranking.order
+    if not kept.all():
+        order, relevant, total = order[kept], relevant[kept], total[kept]
+    hit = np.take_along_axis(relevant, order, axis=1)
     left = total - 1
-    precisions, recalls = [], []
+    precisions, recalls, beyond = [], [], []
     for k in ks:
-        first, then = order[:, :k], ranked[:, k : k + 1]
-        following = then if then.size else np.zeros((len(order), 1))
-        hit = ranked[:, :k]
-        hits = hit.sum(axis=1, keepdims=True)
-        precisions.append(_by_candidate(first, (following - hit) / k, count))
-        beyond = hits / left - hits / total
-        within = np.where(hit > 0, (hits - 1 + following) / left - hits / total, following / total)
-        whole = (beyond[:, 0] @ relevant[kept].astype(np.float64)).ravel()
-        recalls.append(whole + _by_candidate(first, within - beyond * hit, count))
-    return np.stack([*precisions, *recalls, _of_average_precision(order, ranked, total, count)], axis=1)
+        first, then = order[:, :k], hit[:, k : k + 1]
+        following = then.astype(np.float64) if then.size else np.zeros((len(order), 1))
+        within_k = hit[:, :k].astype(np.float64)
+        hits = within_k.sum(axis=1, keepdims=True)
+        precisions.append(_by_candidate(first, (following - within_k) / k, count))
+        beyond.append(hits / left - hits / total)
+        within = np.where(within_k > 0, (hits - 1 + following) / left - hits / total, following / total)
+        recalls.append(_by_candidate(first, within - beyond[-1] * within_k, count))
+    whole = np.reshape(beyond, (len(ks), -1)) @ relevant.astype(np.float64)
+    recalls = [recall + of_all for recall, of_all in zip(recalls, whole, strict=True)]
+    return np.stack([*precisions, *recalls, _of_average_precision(order, hit, count)], axis=1)
 
 
-def _of_average_precision(order: Integers, ranked: Floats, total: Floats, count: int) -> Floats:
-    found, position = np.cumsum(ranked, axis=1), np.arange(1.0, ranked.shape[1] + 1)
-    before = np.maximum(position - 1, 1)
-    precision = ranked * found / position
+def _of_average_precision(order: Integers, hit: Bools, count: int) -> Floats:
+    """Computed at the hits: what lies between two of them has the same effect."""
+    place = np.flatnonzero(hit)
+    query, before = np.divmod(place, count)
+    total = np.bincount(query, minlength=len(order))
+    found = np.arange(1, place.size + 1) - (np.cumsum(total) - total)[query]
+    precision = found / (before + 1)
+    average = np.bincount(query, weights=precision, minlength=len(order))
     # One place up for each relevant candidate below, with a hit less where the one above was a hit.
-    without_miss = _below(ranked * found / before - precision) / total
-    without_hit = _below(ranked * (found - 1) / before - precision)
-    average = precision.sum(axis=1, keepdims=True)
-    effect = np.where(
-        ranked > 0, (average - precision + without_hit) / (total - 1) - average / total, without_miss
-    )
+    gained = (found / np.maximum(before, 1) - precision) / total[query]
+    lost = (found - 1) / np.maximum(before, 1) - precision
+    effect = np.zeros(hit.shape)
+    effect[:, 0] = np.bincount(query, weights=gained, minlength=len(order))
+    effect.flat[place] -= gained
+    np.cumsum(effect, axis=1, out=effect)
+    above = np.cumsum(lost)
+    below = np.cumsum(np.bincount(query, weights=lost, minlength=len(order)))[query] - above
+    rest = average[query] - precision + below
+    effect.flat[place] = rest / (total[query] - 1) - average[query] / total[query]
     return _by_candidate(order, effect, count)
-
-
-def _below(values: Floats) -> Floats:
-    """Sum of the values after each place."""
-    sums: Floats = np.cumsum(values[:, ::-1], axis=1)[:, ::-1] - values
-    return sums
 
 
 def _by_candidate(order: Integers, effects: Floats, count: int) -> Floats:

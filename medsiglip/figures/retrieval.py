@@ -4,8 +4,8 @@ Every item is a query against all others. Items of the query's own group (patien
 hospital that looks for similar cases does not mean the same patient, and neighbours from one patient flatter
 any encoder. Two items are relevant to each other when they share at least one label. A neighbour that shares
 none, and of which one of the query's labels is not known, is left out of the ranking (condensed lists: Sakai,
-SIGIR 2007). Queries to which nothing is relevant have no recall and no average precision; they are left out
-and counted.
+SIGIR 2007). A query has figures if something is relevant to it and something is known not to be: where all
+that is known is relevant, any ranking is perfect. Other queries are left out and counted.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -37,7 +37,8 @@ class RetrievalFigures:
 
     `ci` has the keys "precision_at_1", "recall_at_10", "map" and so on.
 
-    `excluded` counts the queries to which nothing is relevant. `chance` is the precision of a random ranking.
+    `excluded` counts the queries to which nothing is relevant, or nothing known not to be. `chance` is the
+    precision of a random ranking. `reason` says why the figures are NaN, and is None where they are numbers.
     """
 
     queries: int
@@ -47,6 +48,7 @@ class RetrievalFigures:
     map: float
     chance: float
     ci: Mapping[str, tuple[float, float]]
+    reason: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The figures as plain JSON values, ranks as text keys."""
@@ -58,6 +60,7 @@ class RetrievalFigures:
             "map": self.map,
             "chance": self.chance,
             "ci": {name: list(interval) for name, interval in self.ci.items()},
+            "reason": self.reason,
         }
 
 
@@ -79,29 +82,36 @@ class RetrievalReport:
 
 @dataclass(slots=True)
 class _PerQuery:
-    """Values of each query with something relevant, block by block, and the effects of each of the items."""
+    """Values of each query that has figures, block by block, and the effects of each of the items. `sharing`
+    counts the queries, with figures or without, to which something is relevant.
+    """
 
     ks: Sequence[int]
     effects: Floats
     rows: list[Integers] = field(default_factory=list)
     values: list[Floats] = field(default_factory=list)
     excluded: int = 0
+    sharing: int = 0
 
     def add(
         self, rows: Integers, ranking: Ranking, relevant: npt.NDArray[np.bool_], candidates: Integers
     ) -> None:
         total = relevant.sum(axis=1)
-        found = total > 0
+        found = (total > 0) & (total < candidates)
         self.excluded += int((~found).sum())
+        self.sharing += int((total > 0).sum())
+        if not found.all():
+            ranking, relevant = _take(ranking, found), relevant[found]
+            rows, total, candidates = rows[found], total[found], candidates[found]
         columns = [precision_at(ranking, relevant, k) for k in self.ks]
         columns += [recall_at(ranking, relevant, k) for k in self.ks]
         columns.append(average_precision(ranking, relevant))
         # The most that a query can reach, whose relevant candidates are fewer than k, or more.
         columns += [np.minimum(total, k) / k for k in self.ks]
-        columns += [np.minimum(total, k) / np.maximum(total, 1) for k in self.ks]
-        columns += [np.ones(len(total)), total / np.maximum(candidates, 1)]
-        self.rows.append(rows[found])
-        self.values.append(np.stack(columns, axis=1)[found])
+        columns += [np.minimum(total, k) / total for k in self.ks]
+        columns += [np.ones(len(total)), total / candidates]
+        self.rows.append(rows)
+        self.values.append(np.stack(columns, axis=1))
         self.effects += removal_effects(ranking, relevant, self.ks)
 
     def figures(self, codes: Integers, kinds: Integers) -> RetrievalFigures:
@@ -126,7 +136,15 @@ class _PerQuery:
             map=figures["map"],
             chance=float(means[-1]),
             ci=dict(zip(names, intervals, strict=True)),
+            reason=self._reason(),
         )
+
+    def _reason(self) -> str | None:
+        if any(len(rows) for rows in self.rows):
+            return None
+        if self.sharing:
+            return "no case of another patient is known to carry none of a query's labels"
+        return "no case that carries one of the labels shares it with a case of another patient"
 
 
 def evaluate_retrieval(
@@ -136,7 +154,7 @@ def evaluate_retrieval(
     *,
     unknown: Mapping[str, npt.ArrayLike] = MappingProxyType({}),
     ks: Sequence[int] = (1, 5, 10),
-    block: int = 2**22,
+    block: int = 2**19,
 ) -> RetrievalReport:
     """Evaluate retrieval among unit-length vectors [n, d] with a group and a set of labels for each.
 
@@ -212,7 +230,7 @@ def _score_block(items: _Items, rows: Integers, overall: _PerQuery, by_label: Se
         queries.add(rows[carriers], theirs, relevant, asked.sum(axis=1))
 
 
-def _take(ranking: Ranking, queries: Integers) -> Ranking:
+def _take(ranking: Ranking, queries: npt.NDArray[Any]) -> Ranking:
     first = None if ranking.first is None else ranking.first[queries]
     last = None if ranking.last is None else ranking.last[queries]
     return Ranking(ranking.order[queries], first, last)

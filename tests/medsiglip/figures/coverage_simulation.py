@@ -10,18 +10,18 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from medsiglip.figures.intervals import inverted, rate_interval, score_model, within_group_correlation
-from medsiglip.figures.metrics import auprc, auroc
+from medsiglip.figures import intervals as of_scores
+from medsiglip.figures.metrics import estimate_scores, estimate_threshold
 from medsiglip.figures.retrieval import evaluate_retrieval
 
-CONFIDENCE = 0.95
 Floats = NDArray[np.float64]
 
 
@@ -73,25 +73,32 @@ def settings(
 
 
 def scores_coverage(setting: Setting, replicates: int) -> list[Coverage]:
-    """Coverage of AUROC, average precision, sensitivity and specificity."""
+    """Coverage of AUROC, average precision, sensitivity and specificity, as `estimate_scores` and
+    `estimate_threshold` give them; but archives of one setting and correlation share one `score_model`.
+    """
     rng = np.random.default_rng(setting.seed + 1)
     codes = setting.codes()
     positive = codes < setting.positive
+    labels, patients = positive.astype(float), codes.tolist()
     apart = float(np.sqrt(2) * ndtri(setting.auroc))
-    model = cache(lambda correlation: score_model(positive, codes, correlation, CONFIDENCE, 0))
+    model, known = of_scores.score_model, {}
+
+    def shared_model(positive: Any, codes: Any, correlation: float, *others: Any) -> of_scores.ScoreModel:
+        if correlation not in known:
+            known[correlation] = model(positive, codes, correlation, *others)
+        return known[correlation]
+
     values, intervals = [], []
-    for _ in range(replicates):
-        shared, own = rng.standard_normal(setting.patients), rng.standard_normal(codes.size)
-        share = setting.correlation
-        scores = np.sqrt(share) * shared[codes] + np.sqrt(1 - share) * own + apart * positive
-        areas = (auroc(positive, scores), auprc(positive, scores))
-        # As `score_intervals` does, but with one model for archives of one correlation.
-        correlation = within_group_correlation(positive, scores, codes)
-        of_areas = inverted(model(correlation), areas)
-        right = (scores >= apart / 2) == positive
-        of_rates = [rate_interval(right[rows], codes[rows], CONFIDENCE) for rows in (positive, ~positive)]
-        values.append((*areas, right[positive].mean(), right[~positive].mean()))
-        intervals.append((of_areas.auroc, of_areas.auprc, *of_rates))
+    with patch.object(of_scores, "score_model", shared_model):
+        for _ in range(replicates):
+            shared, own = rng.standard_normal(setting.patients), rng.standard_normal(codes.size)
+            share = setting.correlation
+            scores = np.sqrt(share) * shared[codes] + np.sqrt(1 - share) * own + apart * positive
+            areas = estimate_scores(labels, scores, patients)
+            rates = estimate_threshold(labels, scores, patients, limit=apart / 2)
+            values.append((areas.auroc.value, areas.auprc.value, rates.sensitivity, rates.specificity))
+            of_rates = (rates.sensitivity_interval, rates.specificity_interval)
+            intervals.append((areas.auroc.interval, areas.auprc.interval, *of_rates))
     return _summaries(("auroc", "auprc", "sensitivity", "specificity"), values, intervals)
 
 

@@ -120,7 +120,7 @@ def test_shares_of_independent_rows_have_the_mid_p_interval() -> None:
 
 
 def test_large_samples_have_the_variance_of_delong() -> None:
-    """Beyond 5,000 rows, one for each patient: DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988."""
+    """Of both classes: DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988."""
     rng = np.random.default_rng(2)
     labels = np.r_[np.ones(1500), np.zeros(4500)]
     scores = rng.normal(size=6000) + labels
@@ -172,6 +172,34 @@ def test_estimate_does_not_depend_on_row_order_and_repeats() -> None:
     second = estimate_scores(labels[order], scores[order], groups[order], seed=3).auroc
     assert first.interval == pytest.approx(second.interval, abs=1e-12)
     assert estimate_scores(labels, scores, groups, seed=4).auroc.interval != first.interval
+
+
+@pytest.mark.parametrize(("many", "others"), [(3, 9), (9, 3), (6, 6), (1, 4), (4, 1)])
+def test_archives_that_are_drawn_have_the_figures_of_their_scores(many: int, others: int) -> None:
+    from medsiglip.figures.intervals import _SEPARATIONS, _figures_apart
+
+    rng = np.random.default_rng(10)
+    positive, negative = rng.normal(size=(4, many)), rng.normal(size=(4, others))
+    found = _figures_apart(positive, negative)
+    labels = np.arange(many + others) < many
+    for step in (0, 25, 28, 31, 56):
+        for row in range(4):
+            scores = np.append(positive[row] + _SEPARATIONS[step], negative[row])
+            areas = [roc_auc_score(labels, scores), average_precision_score(labels, scores)]
+            assert found[step, :, row] == pytest.approx(areas, abs=1e-12)
+
+
+@pytest.mark.parametrize(("positive", "images"), [(5, 1), (9, 60)])
+def test_a_caution_is_of_figures_of_one(positive: int, images: int) -> None:
+    """What could still be, had all been ranked right; in samples of every size."""
+    patients = np.arange(5400) // images
+    labels = (patients < positive).astype(float)
+    scores = np.random.default_rng(9).normal(size=5400) + labels
+    caution = estimate_scores(labels, scores, patients).caution
+    perfect = estimate_scores(labels, labels, patients)
+    assert caution is not None
+    assert caution == perfect.caution
+    assert f"AUROC of {perfect.auroc.interval[0]:.2f} would still" in caution
 
 
 def test_one_group_has_no_interval() -> None:

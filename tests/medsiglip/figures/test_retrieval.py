@@ -33,7 +33,7 @@ def one_query(vectors: Any, groups: Any, labels: Any, query: Any, label: Any = N
     others = [i for i in range(len(vectors)) if groups[i] != groups[query]]
     wanted = labels[query] if label is None else {label}
     relevant = np.array([bool(wanted & labels[i]) for i in others])
-    if not relevant.any():
+    if not relevant.any() or relevant.all():
         return None
     scores = np.array([vectors[query] @ vectors[i] for i in others])
     first = relevant[np.argsort(-scores)[:5]].sum()
@@ -138,6 +138,25 @@ def test_a_neighbour_of_which_the_label_is_not_known_is_left_out() -> None:
             precision.append(sum(name in labels[i] for i in ranked[:5]) / 5)
         assert report.by_label[name].precision_at[5] == pytest.approx(np.mean(precision))
         assert report.overall.queries == 40
+
+
+def test_a_query_to_which_nothing_is_known_to_be_irrelevant_has_no_figures() -> None:
+    """Whatever the ranking, it is perfect: twelve cases with the label, two without, eight not known."""
+    vectors, patients = unit(np.random.default_rng(8).normal(size=(22, 8))), list(range(22))
+    labels, unknown = [{"a"}] * 12 + [set()] * 10, np.arange(22) >= 12
+    nothing = evaluate_retrieval(vectors, patients, labels, unknown={"a": unknown}).by_label["a"]
+    assert (nothing.queries, nothing.excluded) == (0, 12)
+    assert math.isnan(nothing.map)
+    assert math.isnan(nothing.ci["map"][0])
+    assert nothing.reason == "no case of another patient is known to carry none of a query's labels"
+    # The two without it are of the patient of the first two with it, who have none to be told from.
+    patients[12:14] = patients[:2] = [0, 0]
+    unknown &= np.arange(22) > 13
+    figures = evaluate_retrieval(vectors, patients, labels, unknown={"a": unknown}).by_label["a"]
+    assert (figures.queries, figures.excluded, figures.reason) == (10, 2, None)
+    assert figures.chance == pytest.approx(11 / 13)
+    lonely = evaluate_retrieval(vectors, [0] * 22, labels).overall
+    assert lonely.reason == "no case that carries one of the labels shares it with a case of another patient"
 
 
 def test_json_has_the_documented_keys(cases: Any) -> None:
