@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.colour_profile import cmyk_to_srgb, gamma_curve, grey_to_srgb, lab_to_srgb, to_srgb
-from medsiglip.grey_range import FULL_RANGE, counted, limits_of
+from medsiglip.grey_range import (
+    FULL_RANGE,
+    all_values,
+    counted,
+    is_narrow,
+    limits_of,
+    through_table,
+)
 
 Pixels = NDArray[np.uint8]
 
@@ -99,8 +106,19 @@ def _inverted(stored: NDArray[Any]) -> NDArray[Any]:
 def _stretched(stored: NDArray[Any]) -> Pixels:
     values, counts = counted(stored)
     low, high = limits_of(values.astype(np.float64), counts, FULL_RANGE)
-    levels = (stored.astype(np.float64) - low) / (high - low or 1.0)
-    return np.rint(np.clip(np.nan_to_num(levels, nan=0.0), 0.0, 1.0) * 255.0).astype(np.uint8)
+
+    def stretch(values: NDArray[np.float64]) -> Pixels:
+        levels = (values - low) / (high - low or 1.0)
+        return np.rint(np.clip(np.nan_to_num(levels, nan=0.0), 0.0, 1.0) * 255.0).astype(np.uint8)
+
+    return _of_each(stored, stretch)
+
+
+def _of_each(stored: NDArray[Any], shown: Callable[[NDArray[np.float64]], Pixels]) -> Pixels:
+    """What `shown` makes of each value; of integers of at most 16 bits through a table of all of them."""
+    if not is_narrow(stored):
+        return shown(stored.astype(np.float64))
+    return through_table(stored, shown(all_values(stored.dtype).astype(np.float64)))
 
 
 def _in_stated_range(stored: NDArray[Any], bits: int) -> Pixels:
@@ -112,8 +130,12 @@ def _in_stated_range(stored: NDArray[Any], bits: int) -> Pixels:
         most = 2.0**bits - 1.0
     elif stored.dtype.kind == "i":
         least, most = -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1.0
-    levels = (stored.astype(np.float64) - least) / (most - least)
-    return np.floor(np.clip(np.nan_to_num(levels, nan=0.0), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+
+    def scale(values: NDArray[np.float64]) -> Pixels:
+        levels = (values - least) / (most - least)
+        return np.floor(np.clip(np.nan_to_num(levels, nan=0.0), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+
+    return _of_each(stored, scale)
 
 
 def _plain_cmyk(inks: Pixels) -> Pixels:

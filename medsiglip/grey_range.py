@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ FULL_RANGE = (0.0, 100.0)
 # more than so many times the width of the middle: dead pixels of a detector, not anatomy and not markers.
 _MIDDLE = (0.1, 99.9)
 _OUTLIER_SPANS = 3.0
+_BLOCK = 1 << 16
 
 Values = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -41,13 +43,47 @@ def limits_of(
 
 def counted(stored: NDArray[Any]) -> tuple[NDArray[Any], Counts]:
     """The distinct values of an array of any shape, and how often each occurs."""
-    if stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2:
-        start = int(stored.min())
-        counts = np.bincount(stored.ravel().astype(np.int64) - start)
+    if is_narrow(stored):
+        levels = all_values(stored.dtype)
+        least = -int(levels[0])
+        counts = np.zeros(len(levels), np.int64)
+        for block in blocks(stored):
+            counts += np.bincount(block.astype(np.int64) + least, minlength=len(levels))
         present = np.flatnonzero(counts)
-        return present + start, counts[present].astype(np.int64)
+        return levels[present].astype(np.int64), counts[present]
     levels, counts = np.unique(stored, return_counts=True)
     return levels, counts.astype(np.int64)
+
+
+def is_narrow(stored: NDArray[Any]) -> bool:
+    """Whether the values are integers of at most 16 bits, of which a table can hold all."""
+    return stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2
+
+
+def all_values(dtype: np.dtype[Any]) -> NDArray[np.int64]:
+    """All values of an integer type, from the least on."""
+    limits = np.iinfo(dtype)
+    return np.arange(int(limits.min), int(limits.max) + 1)
+
+
+def through_table(stored: NDArray[Any], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The entry of `table` for each value, where it has one for each of `all_values`.
+
+    Both this and `counted` go block by block: numpy makes eight bytes of each value that is an index.
+    """
+    least = int(np.iinfo(stored.dtype).min)
+    out = np.empty(stored.size, np.uint8)
+    start = 0
+    for block in blocks(stored):
+        out[start : start + len(block)] = table[block.astype(np.intp) - least]
+        start += len(block)
+    return out.reshape(stored.shape)
+
+
+def blocks(stored: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The values in order, in parts that fit in a cache."""
+    flat = stored.reshape(-1)
+    return (flat[i : i + _BLOCK] for i in range(0, len(flat), _BLOCK))
 
 
 def _without_outliers(low: float, high: float, middle_low: float, middle_high: float) -> tuple[float, float]:

@@ -20,7 +20,7 @@ _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # PNG: the chunk IHDR comes first; 8 bytes of signature, its length, its name, width, height, depth, colours.
 _PNG_START, _PNG_DEPTH, _PNG_COLOURS = b"\x89PNG\r\n\x1a\n", 24, 25
 _PNG_GREY = (0, 4)
-_ORIENTATION = 0x0112
+_ORIENTATION, _RAW_EXIF = 0x0112, "Raw profile type exif"
 
 
 class PictureError(ModelError):
@@ -88,11 +88,9 @@ def _decoded(source: Source) -> DecodedPicture:
     from PIL import Image, ImageOps
 
     if _start(source).startswith(_TIFF_STARTS):
-        from medsiglip.tiff_file import read_tiff, tiff_facts
+        from medsiglip.tiff_file import read_tiff
 
-        facts = tiff_facts(source)
-        _check_size(facts.rows, facts.columns)
-        found = read_tiff(_rewound(source))
+        found = read_tiff(source, _check_size)
         if found is not None:
             return found
     is_deep = _png_depth(_rewound(source)) == 16
@@ -100,7 +98,10 @@ def _decoded(source: Source) -> DecodedPicture:
         info = dict(opened.info)
         orientation = 1
         if is_deep:
-            samples, space, bits = *_deep_png(source), 16
+            content = _content(source)
+            samples, space, bits = *_deep_png(content), 16
+            if _RAW_EXIF not in info:
+                opened.info.setdefault("exif", _png_exif(content))
             orientation = int(opened.getexif().get(_ORIENTATION, 1))
         else:
             opened.load()
@@ -128,14 +129,25 @@ def _samples(opened: Image.Image) -> tuple[NDArray[Any], str, int]:
     return colours[..., :3], "rgb", 8
 
 
-def _deep_png(source: Source) -> tuple[NDArray[Any], str]:
+def _deep_png(content: bytes) -> tuple[NDArray[Any], str]:
     """A PNG of 16 bits, of which Pillow keeps the upper 8 where there is colour or opacity."""
     import imagecodecs
 
-    samples = np.asarray(imagecodecs.png_decode(_content(source)))
+    samples = np.asarray(imagecodecs.png_decode(content))
     if samples.ndim == 2 or samples.shape[2] <= 2:
         return (samples if samples.ndim == 2 else samples[..., 0]), "grey"
     return samples[..., :3], "rgb"
+
+
+def _png_exif(content: bytes) -> bytes:
+    """The chunk eXIf, b"" if there is none: Pillow finds it behind the pixels only while it decodes them."""
+    at = len(_PNG_START)
+    while (name := content[at + 4 : at + 8]) not in (b"", b"IEND"):
+        size = int.from_bytes(content[at : at + 4], "big")
+        if name == b"eXIf":
+            return content[at + 8 : at + 8 + size]
+        at += 12 + size
+    return b""
 
 
 def _check_size(rows: int, columns: int) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
+from math import prod
 from os import PathLike
 from typing import Any, BinaryIO
 
@@ -22,6 +24,7 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _SEPARATED, _YCBCR, _CIEL
 _GREY = frozenset({_WHITE_IS_ZERO, _BLACK_IS_ZERO, _MASK})
 _SAMPLES = {_RGB: 3, _PALETTE: 1, _SEPARATED: 4, _CIELAB: 3, _ICCLAB: 3} | dict.fromkeys(_GREY, 1)
 _FACSIMILE, _OLD_JPEG = frozenset({2, 3, 4, 32771}), 6
+_JPEG = frozenset({7, 33007, 34892})
 # JPEG, JPEG 2000, JPEG XR and XL, WebP, LERC: lossy always or maybe.
 _LOSSY = frozenset({6, 7, 33003, 33005, 33007, 34712, 34887, 34892, 34934, 50001, 50002, 52546})
 _ICC_PROFILE, _ORIENTATION, _INK_SET = 34675, 274, 332
@@ -46,14 +49,20 @@ def tiff_facts(source: str | PathLike[str] | BinaryIO) -> PictureFacts:
         )
 
 
-def read_tiff(source: str | PathLike[str] | BinaryIO) -> DecodedPicture | None:
+def read_tiff(
+    source: str | PathLike[str] | BinaryIO, check_size: Callable[[int, int], None]
+) -> DecodedPicture | None:
     """The first page of a TIFF, None if Pillow is to read it: facsimiles, JPEG of before 1995, and YCbCr.
 
-    Raises OSError and ValueError, and whatever tifffile raises, for a picture that cannot be used.
+    `check_size` is given rows and columns before any pixel is read, and raises if they are too many. Raises
+    OSError and ValueError, and whatever tifffile raises, for a picture that cannot be used.
     """
     with _first_page(source) as page:
+        check_size(page.imagelength, page.imagewidth)
         if _is_left_to_pillow(page):
             return None
+        _check(page)
+        _check_segments(page)
         space = _space(page)
         samples = _samples(page, _SAMPLES[int(page.photometric)])
         if page.photometric == _PALETTE:
@@ -119,8 +128,47 @@ def _check(page: Any) -> None:
     ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
     uncompressed = page.imagelength * page.imagewidth * page.samplesperpixel * min(_bits(page)) // 8
     missing = page.compression == 1 and sum(page.databytecounts) < uncompressed
+    # Strips and tiles that a file leaves out, or that are empty, would be drawn black.
+    count = prod(page.chunked)
+    missing |= len(ends) < count or not all(page.dataoffsets[:count]) or not all(page.databytecounts[:count])
     if not ends or max(ends) > size or missing:
         raise ValueError("the file ends before its pixels")
+
+
+def _check_segments(page: Any) -> None:
+    """Refuse codestreams that say another size than their strip or tile: tifffile takes their values for rows
+    of the picture, whatever their width, and decodes what is far larger first.
+    """
+    from tifffile import TIFF
+
+    if page.compression not in TIFF.IMAGE_COMPRESSIONS:
+        return
+    segments = page.parent.filehandle.read_segments(
+        page.dataoffsets, page.databytecounts, length=prod(page.chunked), flat=True
+    )
+    most = page.tilelength if page.is_tiled else page.rowsperstrip
+    for data, index in segments:
+        _, start, shape = page.decode(None, index)
+        rows, columns = _size_of(data, page.compression)
+        widths = {shape[2], page.imagewidth - start[3]} if page.is_tiled else {shape[2]}
+        if rows and (columns not in widths or not rows <= most):
+            raise ValueError("a codestream of another size than its strip or tile")
+
+
+def _size_of(data: bytes, compression: int) -> tuple[int, int]:
+    """Rows and columns of a codestream, 0, 0 if it does not say."""
+    from PIL import Image
+    from tifffile import TIFF
+
+    try:
+        with Image.open(BytesIO(data), formats=("JPEG", "JPEG2000", "PNG", "WEBP")) as opened:
+            return opened.height, opened.width
+    except Exception:  # of another kind, or one that Pillow does not know
+        pass
+    if compression in _JPEG:
+        return 0, 0
+    rows, columns = TIFF.DECOMPRESSORS[compression](data).shape[:2]
+    return rows, columns
 
 
 def _samples(page: Any, count: int) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from medsiglip.pictures import PictureError, open_picture, picture_facts, read_picture
 from tests.medsiglip.icc_profiles import as_srgb, rgb_profile
@@ -227,6 +227,65 @@ def test_a_tiff_that_ends_early_is_refused(tmp_path: Path, compression: Any) -> 
         with pytest.raises(PictureError) as caught:
             read_picture(path)
         assert caught.value.code == "picture-unreadable"
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "packbits", "jpeg2000"])
+@pytest.mark.parametrize("lost", ["offset", "count", "last"])
+def test_a_tiff_without_some_of_its_strips_is_refused(tmp_path: Path, compression: Any, lost: str) -> None:
+    path = written(tmp_path, GREY, compression=compression, rowsperstrip=10)
+    change_tag(
+        path, 279 if lost == "count" else 273, lambda old: old[:3] if lost == "last" else (0, *old[1:])
+    )
+    for read in (read_picture, picture_facts):
+        with pytest.raises((PictureError, UnidentifiedImageError)):
+            read(path)
+
+
+def change_tag(path: Path, tag: int, change: Any) -> None:
+    with tifffile.TiffFile(path, mode="r+") as file:
+        found = file.pages.first.tags[tag]
+        found.overwrite(change(found.value))
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "jpeg2000", "png", "webp", "jpegxl"])
+@pytest.mark.parametrize("shape", [(40, 112), (80, 56), (20, 112), (56, 40)])
+def test_a_codestream_of_another_size_than_its_strip_is_refused(
+    tmp_path: Path, compression: str, shape: tuple[int, int]
+) -> None:
+    """Of each, tifffile would make 40 rows of 56 pixels."""
+    values, photometric = np.resize(GREY, shape), "minisblack"
+    if compression == "webp":
+        values, photometric = np.dstack([values] * 3), "rgb"
+    path = written(tmp_path, values, photometric=photometric, compression=compression, rowsperstrip=shape[0])
+    change_tag(path, 256, lambda _: 56)
+    for tag in (257, 278):
+        change_tag(path, tag, lambda _: 40)
+    with pytest.raises(PictureError) as caught:
+        read_picture(path)
+    assert caught.value.code == "picture-unreadable"
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "jpeg2000", "png"])
+@pytest.mark.parametrize("options", [{"rowsperstrip": 16}, {"tile": (32, 32)}])
+def test_the_last_strips_and_tiles_may_reach_beyond_the_picture(
+    tmp_path: Path, compression: str, options: Any
+) -> None:
+    path = written(tmp_path, RGB, photometric="rgb", compression=compression, **options)
+    assert np.abs(read_picture(path).astype(int) - RGB).mean() < 10
+
+
+def test_a_tiff_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    whole = tifffile.TiffFile.__init__
+
+    def count(self: Any, *arguments: Any, **options: Any) -> None:
+        opened.append(self)
+        whole(self, *arguments, **options)
+
+    path = written(tmp_path, GREY)
+    monkeypatch.setattr(tifffile.TiffFile, "__init__", count)
+    read_picture(path)
+    assert len(opened) == 1
 
 
 @pytest.mark.parametrize(
