@@ -1,17 +1,19 @@
-"""What the shell completes: prompt sets, and the probes and routes of the home. No model is loaded for it."""
+"""What the shell completes: prompt sets, and the probes and routes of the home. No model is loaded for it,
+and the home is only read: it is not even migrated.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    pass
+    from sqlalchemy import Column
 
 LIST = "list"
 """In place of a prompt set: list them."""
+_PATIENCE_S = 1.0
 
 
 def prompt_sets(incomplete: str) -> list[str]:
@@ -23,26 +25,39 @@ def prompt_sets(incomplete: str) -> list[str]:
 
 def probes(context: typer.Context, incomplete: str) -> list[str]:
     """Probes of the home that begin so."""
-    return _names(context, incomplete, lambda archive: archive.probes()["probes"])
+    from medsiglip.index.catalogue.schema import probes
+
+    return _names(context, incomplete, probes.c.name)
 
 
 def routes(context: typer.Context, incomplete: str) -> list[str]:
     """Routes of the home that begin so."""
-    return _names(context, incomplete, lambda archive: archive.routes()["routes"])
+    from medsiglip.index.catalogue.draft_schema import routes
+
+    return _names(context, incomplete, routes.c.name)
 
 
-def _names(context: typer.Context, incomplete: str, listed: Any) -> list[str]:
-    """Names in the home of the command line so far; none where it cannot be opened."""
-    from medsiglip.api.archive.archive import Archive
+def _names(context: typer.Context, incomplete: str, column: Column[str]) -> list[str]:
+    """Names in the home of the command line so far; none where it cannot be read."""
+    from sqlalchemy import select
+
+    from medsiglip.api.catalogue_url import catalogue_url
     from medsiglip.api.errors import explain
     from medsiglip.api.settings import read_settings
+    from medsiglip.index.catalogue.database import Database
 
     given = context.find_root().params
     try:
         settings = read_settings(given.get("config"), home=given.get("home"))
-        with Archive.from_settings(settings) as archive:
-            found: Sequence[dict[str, str]] = listed(archive)
-            return [one["name"] for one in found if one["name"].startswith(incomplete)]
+        database = Database(settings.home, catalogue_url(settings), _PATIENCE_S, unchanging=True)
+        try:
+            if not database.holds_tables():
+                return []
+            with database.read() as connection:
+                names = connection.execute(select(column).order_by(column)).scalars()
+                return [name for name in names if name.startswith(incomplete)]
+        finally:
+            database.close()
     except Exception as error:
         if explain(error) is None:
             raise

@@ -5,13 +5,15 @@ Nothing heavy is imported before a command runs, so that `medsiglip --help` answ
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -109,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = Invocation(
         json=_has_flag("--json", words), debug=_has_flag("--debug", words), answer_stream=sys.stdout
     )
+    _take_all_characters(sys.stdout, as_json=run.json)
     with _quiet(run):
         try:
             code = typer.main.get_command(app).main(
@@ -136,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as error:  # no traceback is shown without --debug
             if run.debug:
                 raise
-            explanation = explain(error) or _unexpected(error)
+            explanation = explain(error) or _not_text(error, words) or _unexpected(error)
             return _fail(run, explanation, 130 if explanation.code == "interrupted" else 1)
 
 
@@ -169,6 +172,26 @@ def _quiet(run: Invocation) -> Iterator[None]:
             logging.disable(logging.CRITICAL)
             stack.callback(logging.disable, logging.NOTSET)
         yield
+
+
+def _take_all_characters(stream: TextIO, *, as_json: bool) -> None:
+    r"""Where the standard output is not UTF-8: JSON is UTF-8 nevertheless, and a person sees `\uNNNN` for a
+    character that the terminal does not have.
+    """
+    if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
+        if as_json:
+            stream.reconfigure(encoding="utf-8")
+        else:
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _not_text(error: Exception, words: Sequence[str]) -> Explanation | None:
+    """What to say of a word that was given as a text and holds bytes that are not UTF-8, as paths may."""
+    odd = [word for word in words if shown(word) != word]
+    if not isinstance(error, UnicodeEncodeError) or not odd:
+        return None
+    named = " or ".join(odd)
+    return Explanation("not-text", f"{named} holds bytes that are not UTF-8, and is no path: correct it")
 
 
 def _unexpected(error: Exception) -> Explanation:

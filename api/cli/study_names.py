@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
 
 _ROW = re.compile(r"[0-9]{1,6}")
-_MARKS = ("\N{HORIZONTAL ELLIPSIS}", "...")
+# The last as a terminal writes it that has no ellipsis.
+_MARKS = ("\N{HORIZONTAL ELLIPSIS}", "...", r"\u2026")
 _CANDIDATES = 10
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import stat
@@ -14,8 +15,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from medsiglip.answers.paths import shown
+from medsiglip.api.archive.archive import Archive
 from medsiglip.api.cli import progress
+from medsiglip.api.cli.main import main
+from medsiglip.api.cli.presentation import tables
 from medsiglip.api.cli.presentation.tables import one_shortened, print_table, shortened
+from medsiglip.api.cli.study_names import study_named
 from tests.api.cli.pseudo_terminal import in_terminal
 from tests.api.conftest import Home, run
 from tests.clocks import Clock
@@ -137,6 +143,39 @@ def test_a_unique_beginning_names_a_study_wherever_a_uid_does(own_home: Home) ->
     assert uids(own_home) == [one for one in studies if one != uid]
 
 
+@pytest.mark.parametrize("given", [b"\xfc", b"1.2\xfc\xe2\x80\xa64"])
+def test_a_word_that_is_not_text_is_named(home: Home, given: bytes) -> None:
+    word = os.fsdecode(given)
+    for words in (
+        ("study", "show", word),
+        ("report", "list", "--words", word),
+        ("audit", "list", "--study", word),
+    ):
+        refused = home.run(*words)
+        assert refused.code == 1
+        assert refused.error["code"] == "not-text"
+        assert refused.error["message"].startswith(shown(word))
+        refused.out.encode("utf-8")
+
+
+def test_a_terminal_without_unicode_shows_names_that_are_taken_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "1.2.3…4"
+    plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii", newline="\n")
+    monkeypatch.setattr(sys, "stdout", plain)
+    monkeypatch.setattr(tables, "show_value", lambda _value: name)
+    assert main(["--home", str(home.path), "study", "list"]) == 0
+    assert main(["--home", str(home.path), "--json", "study", "show", "ü"]) == 1
+    plain.flush()
+    written = plain.buffer.getvalue().decode("utf-8")
+    assert name.encode("ascii", "backslashreplace").decode() in written
+    assert "There is no study ü" in json.loads(written.splitlines()[-1])["error"]["message"]
+    with Archive(home.path) as archive:
+        uid = uids(home)[0]
+        assert study_named(archive, rf"{uid[:-5]}\u2026{uid[-5:]}") == uid
+
+
 def test_beginnings_are_taken_literally(home: Home) -> None:
     """`%` and `_` match anything in SQL's LIKE."""
     for name in ("%", "2%", "2_", "_", "…", "", "..."):
@@ -252,79 +291,6 @@ def test_serve_says_what_to_do_next(own_home: Home, tmp_path: Path, filled: bool
     assert "answers at http://127.0.0.1:" in first
     assert second.startswith("next: ")
     assert expected in second
-
-
-def completed(home: Path, line: str) -> tuple[list[str], list[str]]:
-    """What bash would offer at the end of a line, and the heavy modules that were loaded for it."""
-    code = (
-        "import sys; from medsiglip.api.cli.main import main; main([]); print("
-        "*[m for m in ('torch', 'open_clip', 'transformers') if m in sys.modules], file=sys.stderr)"
-    )
-    words = line.split(" ")
-    environment = {
-        **os.environ,
-        "MEDSIGLIP_HOME": str(home),
-        "_MEDSIGLIP_COMPLETE": "complete_bash",
-        "COMP_WORDS": line,
-        "COMP_CWORD": str(len(words) - 1),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
-    )
-    return done.stdout.split(), done.stderr.split()
-
-
-@pytest.fixture(scope="module")
-def taught(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a probe and a route."""
-    import shutil
-
-    path = tmp_path_factory.mktemp("taught") / "home"
-    shutil.copytree(home.path, path)
-    assert run("--home", path, "probe", "train", "naevi", "--label", "melanoma").code == 0
-    rules = path.parent / "routes.toml"
-    rules.write_text('[chests]\nmodality = ["CR", "DX"]\nstudies = "all"\n')
-    assert run("--home", path, "route", "add", rules).code == 0
-    return path
-
-
-@pytest.mark.parametrize(
-    ("line", "offered"),
-    [
-        ("medsiglip st", ["study"]),
-        ("medsiglip report acc", ["accept"]),
-        ("medsiglip classify --prompts t", ["tcga-study-type", "tissue-type"]),
-        ("medsiglip evaluate zero-shot --prompts chest", ["chest-xray"]),
-        ("medsiglip probe show n", ["naevi"]),
-        ("medsiglip evaluate probe ", ["naevi"]),
-        ("medsiglip route show ", ["chests"]),
-        ("medsiglip report draft 1.2 --route ch", ["chests"]),
-    ],
-)
-def test_the_shell_completes_names_without_the_model(taught: Path, line: str, offered: list[str]) -> None:
-    assert completed(taught, line) == (offered, [])
-
-
-def test_no_names_are_offered_where_there_is_no_archive(tmp_path: Path) -> None:
-    assert completed(tmp_path / "none", "medsiglip probe show ") == ([], [])
-    assert not (tmp_path / "none").exists()
-
-
-def test_completion_is_shown_and_installed(tmp_path: Path) -> None:
-    def ran(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "medsiglip.api.cli", *words],
-            capture_output=True,
-            text=True,
-            # Typer's own switch: else the shell is that of the process that runs the tests, if it has one.
-            env={**os.environ, "HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
-            check=True,
-        )
-        return done.stdout
-
-    assert "_MEDSIGLIP_COMPLETE=complete_bash" in ran("--show-completion", "bash")
-    assert "installed" in ran("--install-completion", "bash")
-    assert "medsiglip" in (tmp_path / ".bash_completions" / "medsiglip.sh").read_text()
 
 
 def test_names_within_words_and_times_are_short_on_a_terminal() -> None:
