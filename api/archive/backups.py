@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 def back_up(archive: OpenedArchive, folder: AnyPath, *, on_progress: OnProgress = silent) -> Backup:
-    """Make a backup in a folder that is not there yet, while servers, workers and ingests may go on.
+    """Make a backup in a folder that is not there yet or empty, while servers, workers and ingests may go on.
 
     Whatever was committed before it began is in it. It holds `secret.key`: who has it has the pseudonyms.
-    Raises CatalogError `backup-exists`, `bad-backup-folder`.
+    Raises CatalogError `backup-exists`; `bad-backup-folder` or `disk-full` where the folder cannot be
+    written, `disk-error` for a file of the archive that cannot be read; and `changed-meanwhile`.
     """
     from medsiglip.api.catalogue_url import catalogue_url
     from medsiglip.index.storage.backup import back_up as back_up_home
@@ -41,10 +42,11 @@ def verify_backup(folder: AnyPath, *, on_progress: OnProgress = silent) -> Backu
 
 
 def restore_backup(archive: OpenedArchive, folder: AnyPath, *, on_progress: OnProgress = silent) -> Backup:
-    """Put a backup back as the archive's home, which must not be there yet, and its database, which must be
-    empty.
+    """Put a backup back as the archive's home, which must not be there yet or be empty, and its database,
+    which must be empty. After a failure both are as they were.
 
-    Raises what `verify_backup` raises, and CatalogError `backup-exists`, `database-not-empty`.
+    Raises what `verify_backup` raises, and CatalogError `backup-exists`, `database-not-empty`; `bad-home` or
+    `disk-full` where the home cannot be written.
     """
     from medsiglip.api.catalogue_url import catalogue_url
     from medsiglip.index.storage.backup_check import restore_backup as restore

@@ -32,8 +32,8 @@ def backup(
     back.
 
     A backup is a whole home with its catalogue, from SQLite or PostgreSQL, and with secret.key: keep it as
-    safe as the archive. `restore` makes --home from it, which must not be there yet; its database must be
-    empty.
+    safe as the archive. `restore` makes --home from it, which must not be there yet or be empty; its
+    database must be empty.
 
     \b
     Example: medsiglip backup /backups/monday
