@@ -9,6 +9,7 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -86,6 +87,27 @@ class NiftiVolume:
         return Grid(tuple(size), components, dtype, axes / spacing, tuple(map(float, spacing)))
 
 
+@cache
+def _kinds() -> tuple[Any, Any]:
+    """NIfTI-1 and NIfTI-2 of nibabel without the extensions of a header, which hold no geometry.
+
+    nibabel loads them whole, of whatever size they say they are, and parses those that are DICOM.
+    """
+    from nibabel.nifti1 import Nifti1Extensions, Nifti1Header, Nifti1Image
+    from nibabel.nifti2 import Nifti2Header, Nifti2Image
+
+    class NoExtensions(Nifti1Extensions):
+        @classmethod
+        def from_fileobj(cls, fileobj: Any, size: int, byteswap: bool) -> Any:
+            return cls()
+
+    images = []
+    for image, header in ((Nifti1Image, Nifti1Header), (Nifti2Image, Nifti2Header)):
+        bare = type(f"Bare{header.__name__}", (header,), {"exts_klass": NoExtensions})
+        images.append(type(f"Bare{image.__name__}", (image,), {"header_class": bare}))
+    return images[0], images[1]
+
+
 def _components(values: NDArray[Any]) -> NDArray[np.uint8]:
     """RGB and RGBA values [x, y, z] as [x, y, z, component]."""
     return np.stack([values[name] for name in values.dtype.names or ()], axis=-1)
@@ -95,14 +117,12 @@ def _components(values: NDArray[Any]) -> NDArray[np.uint8]:
 def open_nifti_volume(path: str) -> Iterator[NiftiVolume]:
     """Open a file, packed or not. Raises OSError, RuntimeError."""
     from nibabel.fileholders import FileHolder
-    from nibabel.nifti1 import Nifti1Image
-    from nibabel.nifti2 import Nifti2Image
 
     start = beginning_of(path)
     packed = is_packed(path)
     with open_source(path) as opened:
         content: Any = gzip.GzipFile(fileobj=opened) if packed else opened
-        kind: Any = Nifti2Image if start[4:8] == b"n+2\0" else Nifti1Image
+        kind = _kinds()[start[4:8] == b"n+2\0"]
         try:
             image = kind.from_file_map({"image": FileHolder(fileobj=content)}, mmap=False)
             volume = NiftiVolume(image, readable_by_slice=not packed)

@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import SimpleITK
 from medsiglip.ingest.header.metadata import PictureMetadata
 from medsiglip.ingest.privacy.deidentify import SecretKey
 from medsiglip.ingest.reasons import Rejected
+from medsiglip.ingest.scan.scan import scan_file
 from medsiglip.ingest.units.plan import PlanOptions, plan
 from medsiglip.ingest.workers.unit_rendering import render_images
 from tests.ingest.read_files import found_files, headers_of
@@ -46,6 +48,27 @@ def values(shape: tuple[int, ...] = (14, 10, 6)) -> Any:
 def write(path: Path, content: Any, affine: Any = AXES, kind: Any = nibabel.Nifti1Image) -> Path:
     kind(content, affine).to_filename(path)
     return path
+
+
+def extended(path: Path, sizes: list[int], offset: int) -> None:
+    """Insert extensions that say these sizes, all empty, before values that begin at `offset`."""
+    content = path.read_bytes()
+    begin, at, form = (352, 108, "<f") if content[:4] == struct.pack("<i", 348) else (544, 168, "<q")
+    header = bytearray(content[: begin - 4])
+    struct.pack_into(form, header, at, offset)
+    extensions = b"\1\0\0\0" + b"".join(struct.pack("<ii8x", size, 2) for size in sizes)
+    path.write_bytes(bytes(header) + extensions.ljust(offset - len(header), b"\0") + content[begin:])
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize("sizes", [[16], [1 << 25], [0], [-16], [16] * 2000, [24]])
+def test_extensions_of_a_header_are_never_loaded(
+    tmp_path: Path, plain: Any, kind: Any, sizes: list[int]
+) -> None:
+    """They are of code 2, DICOM, which nibabel would parse."""
+    path = write(tmp_path / "extended.nii", values(), kind=kind)
+    extended(path, sizes, 1 << 20)
+    np.testing.assert_array_equal(pixels(path), plain)
 
 
 @pytest.fixture
@@ -189,8 +212,6 @@ def test_other_dimensions_are_refused(tmp_path: Path) -> None:
     for number, shape in enumerate([(5,), (4, 4, 2, 3, 2), (4, 4, 2, 1, 1, 2)]):
         path = write(tmp_path / f"{number}.nii", np.zeros(shape, np.int16))
         (found,) = found_files(path)
-        from medsiglip.ingest.scan.scan import scan_file
-
         scanned = scan_file(found, KEY)
         assert isinstance(scanned, Rejected)
         assert scanned.code == "undecodable-volume"
