@@ -188,7 +188,9 @@ def _member_name(info: zipfile.ZipInfo) -> str:
     """The name of a member; bytes that are not UTF-8 are surrogates, as in names of files (PEP 383)."""
     if not info.flag_bits & _BYTES or info.flag_bits & _UTF_8:
         return info.filename
-    return info.filename.encode("cp437").decode("utf-8", "surrogateescape")
+    # `filename` may be of an extra field (APPNOTE 4.6.9), and then of any characters.
+    name = info.orig_filename.partition("\0")[0]
+    return name.encode("cp437").decode("utf-8", "surrogateescape")
 
 
 def _directory_size(file: BinaryIO) -> int:

@@ -120,6 +120,19 @@ def test_a_damaged_header_in_the_middle_of_a_tar_is_noticed(tmp_path: Path) -> N
     assert codes(path) == {"x.tar": "damaged-archive"}
 
 
+def test_a_name_that_is_not_utf_8_stands_in_its_bytes_whatever_an_extra_field_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From Python 3.12 on zipfile takes a name from the extra field of Info-ZIP (APPNOTE 4.6.9)."""
+    path = pack(tmp_path / "x.zip", {"caf\u00e9": b"1", "b": b"2"})
+    path.write_bytes(path.read_bytes().replace("caf\u00e9".encode(), b"caf\xe9\0"))
+    monkeypatch.setattr(
+        zipfile.ZipInfo, "_decodeExtra", lambda info: setattr(info, "filename", "\u65e5\u672c")
+    )
+    assert names(path) == ["caf\udce9", "\u65e5\u672c"]
+    assert open_archive(str(path)).open("caf\udce9").read() == b"1"
+
+
 @pytest.mark.parametrize("kind", ["zip", "stored.zip"])
 def test_a_check_sum_that_is_another_is_noticed(tmp_path: Path, kind: Any) -> None:
     path = pack(tmp_path / f"x.{kind}", {"a": content(1)})
