@@ -42,20 +42,23 @@ def make_bundle(
     *,
     series: int = 0,
     patient: str | None = None,
-    pixels: str = "a",
+    pixels: str | Sequence[str] = "a",
     study_fields: dict[str, Any] | None = None,
     series_fields: dict[str, Any] | None = None,
     image_fields: dict[str, Any] | None = None,
     instance_fields: dict[str, Any] | None = None,
     replace_series: bool = False,
 ) -> SeriesBundle:
-    """A series of single-frame instances, each with its file `/data/<study>/<series>/<i>.dcm`."""
+    """A series of single-frame instances, each with its file `/data/<study>/<series>/<i>.dcm`.
+
+    `pixels` are the pixel hashes, or what they begin with.
+    """
     uid = f"2.25.{study}"
     series_uid = f"{uid}.{series}"
     instances = tuple(
         InstanceRecord(
             f"{series_uid}.{i}",
-            f"{pixels}-{study}-{series}-{i}",
+            f"{pixels}-{study}-{series}-{i}" if isinstance(pixels, str) else pixels[i],
             instance_number=i,
             **(instance_fields or {}),
         )
@@ -73,7 +76,7 @@ def make_bundle(
             f"/data/{study}/{series}/{i}.dcm",
             1000 + i,
             10**18 + i,
-            content_hash=f"{pixels}{i}",
+            content_hash=f"{pixels}{i}" if isinstance(pixels, str) else pixels[i],
             sop_instance_uid=one.sop_instance_uid,
             pixel_hash=one.pixel_hash,
         )

@@ -326,8 +326,10 @@ def test_vectors_of_another_dimension_are_refused(probe: Any) -> None:
 
 def test_report_is_json(probe: Any) -> None:
     content = json.loads(json.dumps(probe.report.to_json()))
-    assert {"groups", "labels", "macro_auroc"} <= set(content)
-    assert set(content["labels"][0]) >= {"label", "n", "positive", "auroc", "auroc_ci", "auprc", "c"}
+    assert set(content) == {"folds", "groups", "labels", "macro_auroc", "warnings"}
+    measured = {"auroc", "auprc", "sensitivity", "specificity"}
+    intervals = {f"{measure}_ci" for measure in measured}
+    assert set(content["labels"][0]) == {"label", "n", "positive", "c", "caution"} | measured | intervals
     assert module.ProbeReport.from_json(content) == probe.report
 
 
