@@ -65,11 +65,13 @@ class LabelSummary:
 class PatientGroups:
     """Groups of patients for the rows of a `CaseTable`: `names` [n] is that of each row's group.
 
-    `sharing` patients of the table are, by identical pictures, in `shared` groups of more than one.
-    `same_pixels` lists rows that hold identical pictures.
+    `sharing` patients of the table are, by identical pictures, in `shared` groups of more than one; `largest`
+    counts the patients of the largest. `same_pixels` lists rows that hold identical pictures. Nearly blank
+    pictures do not count.
     """
 
     names: tuple[str, ...]
     sharing: int
     shared: int
+    largest: int
     same_pixels: tuple[tuple[int, ...], ...]

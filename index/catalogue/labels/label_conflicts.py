@@ -2,6 +2,7 @@
 
 Files of one content are one picture, though a table of labels may name each of them, and the same pixels may
 be stored as several instances. Where their labels cannot all be right, figures mean less than they seem to.
+Nearly blank pictures are left out: two patients may both have one.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, Select, and_, func, or_, select
 
 from medsiglip.index.catalogue.labels.label_values import Key
+from medsiglip.index.catalogue.labels.repeated_pictures import blank_hashes, is_repeated
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.schema import instances, labels, series, studies
 from medsiglip.index.label_records import LabelConflict
@@ -31,11 +33,14 @@ def label_conflicts(
 ) -> tuple[LabelConflict, ...]:
     """The contradictions that pictures below `keys` take part in. `contradicted` names labels that were given
     both values at one key, of which only one is stored.
+
+    Reads only pictures that the archive holds more than once or that have several classes.
     """
-    hashes = _pixel_hashes(connection, keys)
+    hashes, blank = _doubtful(connection, keys)
     found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for (_, _, pixel_hash), name in contradicted:
-        found[pixel_hash].add((name,))
+        if pixel_hash not in blank:
+            found[pixel_hash].add((name,))
     said: dict[str, dict[str, set[bool]]] = defaultdict(lambda: defaultdict(set))
     classes: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for pixel_hash, values, columns in _labels_of_instances(connection, hashes):
@@ -51,14 +56,29 @@ def label_conflicts(
     return tuple(LabelConflict(names, pictures) for names, pictures in sorted(counts.items()))
 
 
-def _pixel_hashes(connection: Connection, keys: Collection[Key]) -> list[str]:
+def _doubtful(connection: Connection, keys: Collection[Key]) -> tuple[list[str], frozenset[str]]:
+    """Pixel hashes of the instances below `keys` that the archive holds more than once, or to which several
+    classes of a column were given: those that show something, and the nearly blank ones.
+    """
     hashes: set[str] = set()
     for level, column in _UIDS.items():
         uids = sorted({uid for at, uid, _ in keys if at == level})
         if uids:
-            statement = select(instances.c.pixel_hash).select_from(_INSTANCES).where(one_of(column, uids))
-            hashes.update(connection.execute(statement.distinct()).scalars())
-    return sorted(hashes)
+            below = select(instances.c.pixel_hash).select_from(_INSTANCES).where(one_of(column, uids))
+            doubtful = below.where(or_(is_repeated(), column.in_(_several_classes(level, uids))))
+            hashes.update(connection.execute(doubtful.distinct()).scalars())
+    blank = blank_hashes(connection, one_of(instances.c.pixel_hash, sorted(hashes)))
+    return sorted(hashes - blank), blank
+
+
+def _several_classes(level: str, uids: list[str]) -> Select[str]:
+    """Those of the UIDs at which several classes of one column are stored."""
+    return (
+        select(labels.c.uid)
+        .where(labels.c.level == level, labels.c.class_column.is_not(None), one_of(labels.c.uid, uids))
+        .group_by(labels.c.uid, labels.c.class_column)
+        .having(func.count(labels.c.name.distinct()) > 1)
+    )
 
 
 def _labels_of_instances(

@@ -18,7 +18,7 @@ from medsiglip.index.label_records import LabelOutcome, LabelRecord, LabelSummar
 
 
 class LabelStore:
-    """The labels of one catalogue. Every method is one transaction."""
+    """The labels of one catalogue. Every method reads, or writes, in one transaction."""
 
     def __init__(self, database: Database, paths: StoredPaths) -> None:
         self._database = database
@@ -34,7 +34,9 @@ class LabelStore:
         with self._database.write() as connection:
             found = matched(connection, stored)
             _replace(connection, _placed(connection, found.values, stored))
-            keys = {key for key, _ in found.values}
+        keys = {key for key, _ in found.values}
+        # What is only told of needs no lock, and others write meanwhile.
+        with self._database.read() as connection:
             conflicts = label_conflicts(connection, keys, found.contradicted)
         left = tuple(replace(record, key=self._paths.given(record.key)) for record in found.unmatched)
         return LabelOutcome(len(records) - len(left), left, conflicts)

@@ -11,6 +11,7 @@ from itertools import chain
 from sqlalchemy import Connection, select
 
 from medsiglip.index.catalogue.labels.patient_groups import groups_of_patients
+from medsiglip.index.catalogue.labels.repeated_pictures import blank_hashes
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.schema import instances, patients, series, studies
 from medsiglip.index.records import ProbeRecord
@@ -81,10 +82,11 @@ def _groups_around(connection: Connection, keys: Collection[str]) -> dict[str, s
 
 
 def _pictures_of(connection: Connection, keys: Collection[str]) -> set[str]:
-    """The pixel hashes of the patients' instances."""
+    """The pixel hashes of the patients' instances, without nearly blank pictures."""
     statement = select(instances.c.pixel_hash).select_from(_PICTURES)
     theirs = statement.where(one_of(patients.c.patient_key, sorted(keys)))
-    return set(connection.execute(theirs.distinct()).scalars())
+    found = set(connection.execute(theirs.distinct()).scalars())
+    return found - blank_hashes(connection, one_of(instances.c.pixel_hash, sorted(found)))
 
 
 def _holders_of(connection: Connection, hashes: Collection[str]) -> list[tuple[str, str]]:

@@ -47,10 +47,20 @@ def test_both_ways_say_the_same(index: CaseIndex, monkeypatch: pytest.MonkeyPatc
         assert {key for key, one in zip(keys, followed, strict=True) if one[name]} == seen
 
 
+@pytest.mark.parametrize("few", [0, 100])
+def test_a_nearly_blank_picture_makes_nobody_seen(
+    index: CaseIndex, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    index.add([with_pixels(study, "blank", f"p{study}") for study in range(3)], unit_vectors(6))
+    monkeypatch.setattr(seen_patients, "_FEW", few)
+    found = index.instances.seen_patients(["patient-0", "patient-1"], [probe("a", 0)])
+    assert found == {"a": {"patient-0"}}
+
+
 def test_one_patient_s_pictures_are_looked_up_without_grouping_the_archive(index: CaseIndex) -> None:
     index.add([with_pixels(study, f"p{study}") for study in range(3)], unit_vectors(3))
     with sent_statements() as sent:
         index.instances.seen_patients(["patient-1"], [probe("a", 0), probe("b", 2)])
     looked_up = [one for one in sent if "instances" in one]
-    assert len(looked_up) == 2
+    assert len(looked_up) == 3
     assert not [one for one in looked_up if "GROUP BY" in one]
