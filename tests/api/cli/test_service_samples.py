@@ -12,14 +12,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from medsiglip.api.settings import Settings
 from medsiglip.index.case_index import CaseIndex
-from tests.api.service_processes import Start
+from tests.api.service_processes import Started
 from tests.repository import ROOT
 from tests.waiting import eventually
 
@@ -57,41 +59,70 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     assert set(ours) <= set(Settings.model_fields)
 
 
-def test_the_command_of_the_unit_starts_and_its_reload_ends_nothing(tmp_path: Path, start: Start) -> None:
-    given = dict(directives((SAMPLES / "systemd.service").read_text()))
-    _, option, config, *words = given["ExecStart"].split()
+@dataclass(frozen=True)
+class Service:
+    """What the command of the unit started: its process, URL, log file, and a key of its archive."""
+
+    started: Started
+    url: str
+    log: Path
+    key: str
+
+    def lines(self) -> list[dict[str, Any]]:
+        """All lines of its log, also those that were moved away."""
+        files = [path for path in (self.log.with_suffix(".log.1"), self.log) if path.exists()]
+        return [json.loads(line) for path in files for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("service")
+    folder.chmod(0o755)
+    (folder / "settings.toml").write_text("min_free_bytes = 0\n")
+    with CaseIndex.open(folder / "home") as index:
+        key = index.api_keys.create("one", ["admin"])[1]
+    _, option, config, *words = dict(directives((SAMPLES / "systemd.service").read_text()))[
+        "ExecStart"
+    ].split()
     assert (option, config) == ("--config", "/etc/medsiglip.toml")
-    (tmp_path / "settings.toml").write_text("min_free_bytes = 0\n")
-    server = start(*words, "--no-worker", "--port", "0", MEDSIGLIP_CONFIG=str(tmp_path / "settings.toml"))
-    url = str(server.answer()["url"])
-    reload = given["ExecReload"].replace("$MAINPID", str(server.process.pid)).split()
+    log = folder / "medsiglip.log"
+    environment = {"FORWARDED_ALLOW_IPS": "127.0.0.1", "MEDSIGLIP_LOG_FILE": str(log)}
+    environment |= {"MEDSIGLIP_CONFIG": str(folder / "settings.toml")}
+    started = Started(folder / "home", (*words, "--port", "0"), environment=environment)
+    try:
+        yield Service(started, str(started.answer()["url"]), log, key)
+    finally:
+        started.end()
+
+
+def test_the_reload_of_the_unit_ends_nothing(service: Service) -> None:
+    given = dict(directives((SAMPLES / "systemd.service").read_text()))
+    reload = given["ExecReload"].replace("$MAINPID", str(service.started.process.pid)).split()
     subprocess.run(reload, check=True)
-    eventually(lambda: "reloaded; changed: nothing" in server.log.read_text())
-    assert httpx.get(f"{url}/healthz").status_code == 200
+    eventually(lambda: "reloaded; changed: nothing" in service.log.read_text())
+    assert httpx.get(f"{service.url}/healthz").status_code == 200
 
 
 def test_logrotate_moves_the_log_away_and_the_service_goes_on_in_a_new_one(
-    tmp_path: Path, start: Start
+    tmp_path: Path, service: Service
 ) -> None:
     logrotate = program("logrotate")
-    log = tmp_path / "medsiglip.log"
-    server = start("serve", "--no-worker", "--port", "0", MEDSIGLIP_LOG_FILE=str(log))
-    url = str(server.answer()["url"])
+    log, url = service.log, service.url
     httpx.get(f"{url}/healthz")
     eventually(lambda: "/healthz" in log.read_text())
     owner = log.owner()
     rule = (SAMPLES / "logrotate.conf").read_text()
+    process_id = service.started.process.pid
     for given, here in (
         ("/var/log/medsiglip/medsiglip.log", str(log)),
         ("su medsiglip medsiglip", f"su {owner} {log.group()}"),
         ("0640 medsiglip medsiglip", f"0640 {owner} {log.group()}"),
-        ("/bin/systemctl try-reload-or-restart medsiglip.service", f"kill -HUP {server.process.pid}"),
+        ("/bin/systemctl try-reload-or-restart medsiglip.service", f"kill -HUP {process_id}"),
     ):
         assert given in rule
         rule = rule.replace(given, here)
     (tmp_path / "rule").write_text(rule)
     (tmp_path / "rule").chmod(0o644)
-    tmp_path.chmod(0o755)
     words = [logrotate, "--force", "--state", str(tmp_path / "state"), str(tmp_path / "rule")]
     turned = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (turned.returncode, turned.stderr) == (0, "")
@@ -149,13 +180,8 @@ def answers(url: str) -> bool:
     return False
 
 
-def test_nginx_serves_the_site(tmp_path: Path, start: Start) -> None:
-    program("nginx")
-    with CaseIndex.open(tmp_path / "home") as index:
-        key = index.api_keys.create("one", ["admin"])[1]
-    environment = {"FORWARDED_ALLOW_IPS": "127.0.0.1", "MEDSIGLIP_MIN_FREE_BYTES": "0"}
-    server = start("serve", "--port", "0", **environment)
-    port = int(str(server.answer()["url"]).rpartition(":")[2])
+def test_nginx_serves_the_site(tmp_path: Path, service: Service) -> None:
+    port = int(service.url.rpartition(":")[2])
     with (
         nginx(tmp_path, port) as (url, context),
         httpx.Client(base_url=url, verify=context, timeout=120) as site,
@@ -164,14 +190,15 @@ def test_nginx_serves_the_site(tmp_path: Path, start: Start) -> None:
         assert site.get("/healthz").json() == {"status": "ok"}
         assert site.get("/v1/jobs").status_code == 401
         assert site.get("/metrics").status_code == 403
-        site.headers["Authorization"] = f"Bearer {key}"
+        site.headers["Authorization"] = f"Bearer {service.key}"
         assert site.get("/v1/jobs").json() == {"jobs": []}
         picture = ("large.dcm", b"\0" * (8 << 20))  # eight times what nginx takes without the sample's line
         job = site.post("/v1/ingest", files={"file": picture}).raise_for_status().json()
         with site.stream("GET", f"/v1/jobs/{job['id']}/events") as events:
             assert events.headers["content-type"].startswith("text/event-stream")
             assert "event: done" in list(events.iter_lines())
+        before = len(service.lines())
         site.get("/healthz", headers={"X-Forwarded-For": "203.0.113.9"})
-    requests = [json.loads(line) for line in server.log.read_text().splitlines()]
-    clients = {one["client"] for one in requests if "client" in one}
+    eventually(lambda: len(service.lines()) > before)
+    clients = {one["client"] for one in service.lines() if "client" in one}
     assert clients == {"127.0.0.1"}  # nginx replaces what a client claims

@@ -104,9 +104,11 @@ def caught(one: Started) -> bool:
 
 
 def test_every_line_of_a_service_is_json(tmp_path: Path, start: Start) -> None:
+    nowhere = {"MEDSIGLIP_DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:1/x"}
     with CaseIndex.open(tmp_path / "home") as index:
-        job = index.jobs.submit("ingest", {"paths": [str(ROOT / "tests" / "homes")]})
+        job = index.jobs.submit("ingest", {"paths": [str(ROOT / "tests" / "homes" / "query.dcm")]})
         server = start("serve", "--port", "0", MEDSIGLIP_INGEST_ROOTS="/")
+        failed, worker = start("serve", "--port", "0", **nowhere), start("worker", **nowhere)
         url = server.answer()["url"]
         httpx.get(f"{url}/readyz", timeout=60)
         eventually(lambda: index.jobs.get(job.id).is_final, 300)
@@ -115,15 +117,11 @@ def test_every_line_of_a_service_is_json(tmp_path: Path, start: Start) -> None:
     server.process.terminate()
     assert server.process.wait(60) == 0
     assert f"job {job.id}" in messages(server.log.read_text())
-    for words in (("serve", "--port", "0"), ("worker",)):
-        failed = start(*words, MEDSIGLIP_DATABASE_URL="postgresql+psycopg://nobody@127.0.0.1:1/x")
-        if words[0] == "serve":
-            assert failed.process.wait(60) == 1
-            assert lines_of(failed.log.read_text())[-1]["level"] == "error"
-        else:
-            eventually(lambda one=failed: "trying again" in one.log.read_text())  # type: ignore[misc]
-        assert lines_of(failed.log.read_text())
-        assert "(database-unreachable)" in messages(failed.log.read_text())
+    assert failed.process.wait(60) == 1
+    assert lines_of(failed.log.read_text())[-1]["level"] == "error"
+    eventually(lambda: "trying again" in worker.log.read_text())
+    for one in (failed, worker):
+        assert "(database-unreachable)" in messages(one.log.read_text())
 
 
 def test_errors_that_nobody_catches_are_lines_without_their_texts(tmp_path: Path) -> None:
