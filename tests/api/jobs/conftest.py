@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from medsiglip.api.archive.archive import Archive
+from medsiglip.api.jobs.worker import Worker
 from medsiglip.index.service.jobs import Job
 from medsiglip.ingest.run import commits
 from tests.clocks import Clock
@@ -83,6 +86,20 @@ def store(
         shutil.copy(file, folder / f"{number:06d}.dcm")
     parameters = {"paths": [str(folder)], "metadata": None, "received": str(folder), "files": count}
     return archive.index.jobs.submit("ingest", parameters, key_id=key_id, priority=priority)
+
+
+@contextmanager
+def working(archive: Archive) -> Iterator[Worker]:
+    """A worker in a thread of its own."""
+    works = Worker(archive, poll_seconds=0.05)
+    thread = threading.Thread(target=works.run, name="worker")
+    thread.start()
+    try:
+        yield works
+    finally:
+        works.stop()
+        thread.join(60)
+    assert not thread.is_alive()
 
 
 def folder_of(job: Job) -> Path:

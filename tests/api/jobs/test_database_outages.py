@@ -9,16 +9,24 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from medsiglip.api.archive.archive import Archive
+from medsiglip.api.http import metrics, readiness
+from medsiglip.api.http.app import create_app
+from medsiglip.api.jobs import patience
+from medsiglip.api.settings import Settings
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.catalogue import server_connection
+from tests.api.jobs.conftest import working
 from tests.api.service_processes import Start, Started
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 from tests.postgresql_server import PostgresqlServer, find_programs
 from tests.waiting import eventually
 
 
-def archive_up(answer: httpx.Response) -> float:
+def archive_up(answer: Any) -> float:
     families = text_string_to_metric_families(answer.raise_for_status().text)
     [value] = [one.value for f in families for one in f.samples if one.name == "medsiglip_archive_up"]
     return float(value)
@@ -28,19 +36,30 @@ def log_of(process: Started) -> str:
     return process.log.read_text()
 
 
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for a database gives up sooner, and looks at it again sooner."""
+    monkeypatch.setattr(server_connection, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(server_connection, "CONNECT_SECONDS", 1)
+    monkeypatch.setitem(server_connection._TCP, "connect_timeout", 1)
+    monkeypatch.setattr(metrics, "COUNTS_SECONDS", 0.1)
+    monkeypatch.setattr(readiness, "HELD_SECONDS", 0.1)
+    monkeypatch.setattr(patience, "_pause", lambda _tries: 0.1)
+
+
+@pytest.mark.usefixtures("_impatient")
 def test_a_frozen_database_is_a_503_and_figures_go_on(
-    tmp_path: Path, start: Start, url: str, postgresql_server: PostgresqlServer
+    tmp_path: Path, url: str, postgresql_server: PostgresqlServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with CaseIndex.open(tmp_path / "home", database_url=url) as index:
         index.activate(SPACE)
         index.add([make_bundle(0, 2), make_bundle(1, 2, patient="b")], unit_vectors(4, 1))
         key = index.api_keys.create("watch", ["read"])[1]
-    server = start("serve", "--port", "0", "--no-worker", database_url=url)
-    with httpx.Client(
-        base_url=str(server.answer()["url"]), headers={"Authorization": f"Bearer {key}"}, timeout=120
-    ) as client:
+    app = create_app(Settings(home=tmp_path / "home", database_url=url))
+    mine = {"Authorization": f"Bearer {key}"}
+    with TestClient(app, base_url="http://127.0.0.1", headers=mine) as client:
 
-        def search() -> httpx.Response:
+        def search() -> Any:
             return client.post("/v1/search", json={"study_instance_uid": "2.25.0"})
 
         assert search().status_code == 200
@@ -59,7 +78,7 @@ def test_a_frozen_database_is_a_503_and_figures_go_on(
             assert never_seen.status_code in (401, 503)
         eventually(lambda: search().status_code == 200)
         eventually(lambda: archive_up(client.get("/metrics")))
-        assert "has stopped answering" in log_of(server) or "does not answer" in log_of(server)
+    assert "has stopped answering" in caplog.text or "does not answer" in caplog.text
 
 
 def test_serve_waits_for_its_database_when_told_to(
@@ -67,10 +86,12 @@ def test_serve_waits_for_its_database_when_told_to(
 ) -> None:
     postgresql_server.stop()
     try:
-        at_once = start("serve", "--port", "0", "--no-worker", database_url=url)
+        at_once, patient = (
+            start("serve", "--port", "0", "--no-worker", *wait, database_url=url)
+            for wait in ((), ("--wait",))
+        )
         assert at_once.answer()["error"]["code"] == "database-unreachable"  # type: ignore[index]
         assert at_once.process.wait(60) == 1
-        patient = start("serve", "--port", "0", "--no-worker", "--wait", database_url=url)
         eventually(lambda: "trying again" in log_of(patient))
         assert "Connection refused" in log_of(patient)
     finally:
@@ -109,8 +130,9 @@ def test_a_worker_outlasts_too_many_connections(
     assert worker.process.poll() is None
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_on_a_standby_nothing_is_ready_and_workers_wait_for_its_promotion(
-    tmp_path: Path, start: Start
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     programs = find_programs()
     if programs is None:
@@ -128,18 +150,15 @@ def test_on_a_standby_nothing_is_ready_and_workers_wait_for_its_promotion(
         finally:
             primary.stop()
         try:
-            there = f"{standby.url}/{url.rpartition('/')[2]}"
-            server = start("serve", "--port", "0", "--no-worker", database_url=there)
-            worker = start("worker", "--poll", "0.1", database_url=there)
-            ready = httpx.get(f"{server.answer()['url']}/readyz", timeout=60)
+            there = Settings(home=tmp_path / "home", database_url=f"{standby.url}/{url.rpartition('/')[2]}")
+            with TestClient(create_app(there), base_url="http://127.0.0.1") as client:
+                ready = client.get("/readyz")
             assert ready.status_code == 503
             details = {check["name"]: check["detail"] for check in ready.json()["checks"]}
             assert details["database"] == "database-read-only"
-            eventually(lambda: "(database-read-only)" in log_of(worker))
-            assert worker.process.poll() is None
-            standby.promote()
-            with CaseIndex.open(tmp_path / "home", database_url=there) as index:
-                eventually(lambda: index.jobs.get(job.id).is_final)
-            assert worker.process.poll() is None
+            with Archive.from_settings(there) as archive, working(archive):
+                eventually(lambda: "(database-read-only)" in caplog.text)
+                standby.promote()
+                eventually(lambda: archive.index.jobs.get(job.id).is_final)
         finally:
             standby.stop()

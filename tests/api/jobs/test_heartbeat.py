@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import signal
 import socket
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from medsiglip.api.jobs.handlers import HANDLERS
 from medsiglip.api.jobs.heartbeat import FOLDER, Heartbeat, heartbeats
 from medsiglip.api.jobs.worker import Worker
 from tests.api.conftest import run
-from tests.api.service_processes import Start
+from tests.api.jobs.conftest import working
 from tests.waiting import eventually
 
 
@@ -46,43 +47,54 @@ def check(home: Path) -> tuple[int, Any]:
     return ran.code, json.loads(ran.out)
 
 
-def test_a_worker_is_seen_while_it_lives_and_no_longer(
-    home: Path, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_is_seen_while_it_lives_and_no_longer(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert check(home) == (1, {"workers": [], "ok": False})
     assert "no worker" in run("--home", home, "worker", "--check").out
-    worker = start("worker", "--poll", "0.1")
-    eventually(lambda: [one.state for one in heartbeats(home)] == ["idle"])
-    code, answer = check(home)
-    [one] = answer["workers"]
-    assert (code, answer["ok"], one["ok"], one["host"]) == (0, True, True, socket.gethostname())
-    assert str(worker.process.pid) in one["worker"]
-    assert one["worker"] in run("--home", home, "worker", "--check").out
-    monkeypatch.setattr("medsiglip.api.cli.doctor.SAMPLES", ())
-    seen = run("--home", home, "--json", "doctor").json["workers"]
-    assert [(found["worker"], found["ok"]) for found in seen] == [(one["worker"], True)]
-    found = figures(home)
-    assert (found[("medsiglip_workers", ("idle",))], found[("medsiglip_workers", ("late",))]) == (1, 0)
-    assert ("medsiglip_worker_heartbeat_seconds", (one["worker"],)) in found
-    worker.process.terminate()
-    assert worker.process.wait(60) == 0
+    with Archive(home) as archive, working(archive) as works:
+        eventually(lambda: [one.state for one in heartbeats(home)] == ["idle"])
+        code, answer = check(home)
+        [one] = answer["workers"]
+        assert (code, answer["ok"], one["ok"], one["host"]) == (0, True, True, socket.gethostname())
+        assert one["worker"] == works.name
+        assert works.name in run("--home", home, "worker", "--check").out
+        for slow in ("_model", "_faiss", "_device"):
+            monkeypatch.setattr(f"medsiglip.api.cli.doctor.{slow}", lambda *_: {"ok": True})
+        monkeypatch.setattr("medsiglip.api.cli.doctor.SAMPLES", ())
+        seen = run("--home", home, "--json", "doctor").json["workers"]
+        assert [(found["worker"], found["ok"]) for found in seen] == [(works.name, True)]
+        found = figures(home)
+        assert (found[("medsiglip_workers", ("idle",))], found[("medsiglip_workers", ("late",))]) == (1, 0)
+        assert ("medsiglip_worker_heartbeat_seconds", (works.name,)) in found
     assert check(home)[0] == 1
     assert not list((home / FOLDER).iterdir())
 
 
+BEATING = """
+import sys, time
+from pathlib import Path
+from medsiglip.api.jobs.heartbeat import Heartbeat
+
+Heartbeat(Path(sys.argv[1]), "host:1:0123abcd").start()
+print("it beats", flush=True)
+time.sleep(600)
+"""
+
+
 def test_a_killed_worker_is_late_until_another_takes_its_place(
-    home: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+    home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker = start("worker", "--poll", "0.1")
-    eventually(lambda: heartbeats(home) and heartbeats(home)[0].state == "idle")
-    worker.process.send_signal(signal.SIGKILL)
-    worker.process.wait()
+    with subprocess.Popen([sys.executable, "-c", BEATING, home], stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline()
+        worker.kill()
     monkeypatch.setattr(heartbeat, "LATE_SECONDS", 0.0)
     assert check(home)[0] == 1
     assert figures(home)[("medsiglip_workers", ("late",))] == 1
     monkeypatch.undo()
-    second = start("worker", "--poll", "0.1")
-    eventually(lambda: [str(second.process.pid) in one.worker for one in heartbeats(home)] == [True])
+    second = Heartbeat(home, "host:2:1123abcd")
+    second.start()
+    assert [one.worker for one in heartbeats(home)] == ["host:2:1123abcd"]
+    second.stop()
 
 
 def test_a_worker_says_what_it_does(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

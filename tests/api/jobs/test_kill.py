@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.api.conftest import Home, Phantoms, run
+from tests.api.conftest import Home, run
 
 # Loads everything once and forks a child for each run, so that a kill falls into the ingest and not into
 # imports.
@@ -102,8 +102,11 @@ def kill_and_repair(folder: Path, place: Path, kills: int, seed: int) -> None:
         assert all(np.abs(np.subtract(mine[key], vectors[key])).max() <= 1e-6 for key in vectors), where
 
 
-def test_three_kills(phantoms: Phantoms, tmp_path: Path) -> None:
-    kill_and_repair(phantoms.dicom, tmp_path, kills=3, seed=1)
+def test_three_kills(slices: list[Path], photographs: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    for number, file in enumerate((*slices, *photographs[:12])):
+        (tmp_path / "files" / f"{number}.dcm").symlink_to(file)
+    kill_and_repair(tmp_path / "files", tmp_path, kills=3, seed=1)
 
 
 @pytest.mark.campaign

@@ -21,6 +21,7 @@ from medsiglip.api.jobs.job_run import JobRun
 from medsiglip.api.jobs.worker import Worker
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.service.jobs import MAX_ATTEMPTS, Job
+from medsiglip.ingest.run.commits import FIRST_TOGETHER
 from medsiglip.medgemma.errors import DraftError
 from tests.api.conftest import Home, Phantoms
 
@@ -35,6 +36,12 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
     with Archive(tmp_path / "home") as opened:
         opened.make()
         yield opened
+
+
+@pytest.fixture
+def many(photographs: list[Path]) -> list[str]:
+    """More files than are encoded together at first."""
+    return [str(path) for path in photographs[: 2 * FIRST_TOGETHER]]
 
 
 def ended(archive: Archive, job: Job) -> dict[str, Any]:
@@ -87,9 +94,9 @@ def test_results_are_those_of_the_command_line(own_home: Home, phantoms: Phantom
         assert ended(archive, nowhere)["attempts"] == 1
 
 
-def test_a_cancelled_ingest_keeps_what_was_committed(archive: Archive, phantoms: Phantoms) -> None:
+def test_a_cancelled_ingest_keeps_what_was_committed(archive: Archive, many: list[str]) -> None:
     queue = archive.index.jobs
-    job = queue.submit("ingest", {"paths": [str(phantoms.dicom)]})
+    job = queue.submit("ingest", {"paths": many})
     works = Worker(archive)
 
     def cancel() -> None:
@@ -101,16 +108,17 @@ def test_a_cancelled_ingest_keeps_what_was_committed(archive: Archive, phantoms:
     assert works.ended == {"cancelled": 1}
     assert ended(archive, job)["status"] == "cancelled"
     kept = archive.index.info().images
+    assert 0 < kept < len(many)
     assert archive.index.verify().ok
-    again = queue.submit("ingest", {"paths": [str(phantoms.dicom)]})
+    again = queue.submit("ingest", {"paths": many})
     works.run(once=True)
     result = ended(archive, again)["result"]
     assert (result["embedded"], result["unchanged"]) == (result["images"] - kept, kept)
 
 
-def test_a_worker_that_lost_its_job_stops_and_stores_nothing(archive: Archive, phantoms: Phantoms) -> None:
+def test_a_worker_that_lost_its_job_stops_and_stores_nothing(archive: Archive, many: list[str]) -> None:
     queue = archive.index.jobs
-    job = queue.submit("ingest", {"paths": [str(phantoms.dicom)]})
+    job = queue.submit("ingest", {"paths": many})
     works = Worker(archive)
 
     def lose() -> None:
@@ -127,9 +135,9 @@ def test_a_worker_that_lost_its_job_stops_and_stores_nothing(archive: Archive, p
     assert (now.status, now.worker, now.attempts) == ("running", "another", 2)
 
 
-def test_a_stopped_worker_hands_its_job_back(archive: Archive, phantoms: Phantoms) -> None:
+def test_a_stopped_worker_hands_its_job_back(archive: Archive, many: list[str]) -> None:
     queue = archive.index.jobs
-    job = queue.submit("ingest", {"paths": [str(phantoms.dicom)]})
+    job = queue.submit("ingest", {"paths": many})
     works = Worker(archive)
     while_encoding(archive, works.stop)
     works.run()
