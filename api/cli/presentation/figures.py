@@ -28,13 +28,19 @@ def show_label_figures(console: Console, figures: Payload) -> None:
         numeric="n positive unknown AUROC",
     )
     _show_macro(console, figures)
-    for label in figures["labels"]:
-        if label.get("reason"):
-            console.print(f"  {escape(label['label'])}: {label['reason']}", soft_wrap=True)
+    _show_limits(console, figures)
     if figures.get("unlabelled"):
         names = ", ".join(figures["unlabelled"])
         console.print(f"no case that fits carries these labels: {escape(names)}", soft_wrap=True)
     show_warnings(console, figures)
+
+
+def _show_limits(console: Console, figures: Payload) -> None:
+    """Why labels have no figure, and what few patients cannot show."""
+    for label in figures["labels"]:
+        for said in (label.get("reason"), label.get("caution")):
+            if said:
+                console.print(f"  {escape(label['label'])}: {escape(said)}", soft_wrap=True)
 
 
 def _show_macro(console: Console, figures: Payload) -> None:
@@ -48,7 +54,19 @@ def show_retrieval(console: Console, figures: Payload) -> None:
     """Precision and recall at k, and the mean average precision."""
     if figures["reason"]:
         console.print(f"no figure: {figures['reason']}", soft_wrap=True)
-        return
+    else:
+        _show_ranks(console, figures)
+    show_warnings(console, figures)
+    for one in figures.get("labels", []):
+        precision = f"precision@5 {_number(one['precision_at']['5'])}, mAP {_number(one['map'])}"
+        console.print(
+            f"  {escape(one['label'])}: {one['queries']} queries, {one['reason'] or precision}; "
+            f"unknown of {one['unknown']} cases",
+            soft_wrap=True,
+        )
+
+
+def _show_ranks(console: Console, figures: Payload) -> None:
     intervals = figures["ci"]
     rows: list[tuple[str, float | None, str]] = []
     for name, shown in (("precision_at", "precision"), ("recall_at", "recall")):
@@ -62,14 +80,6 @@ def show_retrieval(console: Console, figures: Payload) -> None:
         rows,
         numeric="value",
     )
-    show_warnings(console, figures)
-    for one in figures.get("labels", []):
-        precision = f"precision@5 {_number(one['precision_at']['5'])}, mAP {_number(one['map'])}"
-        console.print(
-            f"  {escape(one['label'])}: {one['queries']} queries, {one['reason'] or precision}; "
-            f"unknown of {one['unknown']} cases",
-            soft_wrap=True,
-        )
 
 
 def _number(value: float | None) -> str:
@@ -98,6 +108,7 @@ def show_probe(console: Console, probe: Payload) -> None:
         numeric="n positive unknown AUROC AUPRC C",
     )
     _show_macro(console, probe)
+    _show_limits(console, probe)
     show_warnings(console, probe)
 
 
