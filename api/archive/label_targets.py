@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LabelTargets:
-    """`values` [n] are 1, 0 or NaN (unknown); `unknown` counts these. `warnings` are about the negatives."""
+    """`values` [n] are 1, 0 or NaN (unknown); `unknown` counts these. `warnings` are about the negatives, and
+    `columnless` says that there are none because the classes beside the label are not known.
+    """
 
     values: Floats
     warnings: tuple[str, ...] = ()
+    columnless: bool = False
 
     @property
     def unknown(self) -> int:
@@ -60,12 +63,7 @@ def label_targets(table: CaseTable, label: str) -> LabelTargets:
             "figures may tell those apart, and not the label.",
         )
     values[negative] = 0.0
-    if label in table.columnless and not (values == 0).any():
-        warnings += (
-            f"The class {label!r} was stored by an earlier version, without the other classes of its column, "
-            "so that its negatives are not known: import its CSV again.",
-        )
-    return LabelTargets(values, warnings)
+    return LabelTargets(values, warnings, label in table.columnless and not (values == 0).any())
 
 
 def _population(table: CaseTable, positive: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -91,7 +89,8 @@ def case_warnings(groups: PatientGroups, targets: Mapping[str, LabelTargets]) ->
     if groups.sharing:
         warnings.append(
             f"{groups.sharing} patients share identical pictures with another patient and count as "
-            f"{groups.shared}: perhaps one person under several ids, or copied files."
+            f"{groups.shared} (the largest group has {groups.largest}): perhaps one person under several "
+            "ids, or copied files."
         )
     for label, known in targets.items():
         pictures = sum(_contradict(known.values, rows) for rows in groups.same_pixels)
@@ -101,7 +100,19 @@ def case_warnings(groups: PatientGroups, targets: Mapping[str, LabelTargets]) ->
                 f"{label!r}: correct their labels."
             )
         warnings += known.warnings
-    return warnings
+    return warnings + columnless_warnings(targets)
+
+
+def columnless_warnings(targets: Mapping[str, LabelTargets]) -> list[str]:
+    """What must be said of classes that an earlier version stored: one sentence for all."""
+    names = [repr(label) for label, known in targets.items() if known.columnless]
+    if not names:
+        return []
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return [
+        f"An earlier version stored {', '.join(names[:3])}{more} without the other classes of the column, so "
+        "that negatives are not known: import their CSV again."
+    ]
 
 
 def _contradict(values: Floats, rows: Sequence[int]) -> bool:

@@ -16,7 +16,12 @@ from medsiglip.answers.paths import shown
 from medsiglip.answers.questions import ImagePrediction, Prediction, PredictionTable
 from medsiglip.api.archive.evaluation import label_figures, macro_auroc
 from medsiglip.api.archive.files import AnyPath, output_file, parquet_writer, require_pictures
-from medsiglip.api.archive.label_targets import LabelTargets, case_warnings, label_targets
+from medsiglip.api.archive.label_targets import (
+    LabelTargets,
+    case_warnings,
+    columnless_warnings,
+    label_targets,
+)
 from medsiglip.api.archive.labels import LabelFile, read_labels, store_labels
 from medsiglip.api.archive.queries import Picture, level_named, pictures_of_file, pictures_of_study
 from medsiglip.api.errors import ServiceError
@@ -81,8 +86,7 @@ def train_probe(
     try:
         probe, report = train(table.vectors, values, groups.names, space=space)
     except ModelError as error:
-        why = " ".join(sentence for known in targets.values() for sentence in known.warnings)
-        raise ModelError(error.code, f"{error} {why}".rstrip()) from None
+        raise ModelError(error.code, " ".join([str(error), *columnless_warnings(targets)])) from None
     labelled = np.flatnonzero(~np.isnan(np.stack(list(values.values()))).all(axis=0))
     figures = report.to_json()
     for entry in figures["labels"]:

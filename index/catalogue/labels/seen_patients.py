@@ -49,9 +49,10 @@ def seen_patients(
 
 
 def holders_of_pictures(connection: Connection, pixel_hashes: Collection[str]) -> dict[str, set[str]]:
-    """The keys of the patients who have each of these pictures, by pixel hash."""
+    """The keys of the patients who have each of these pictures, by pixel hash; none for nearly blank ones."""
     found: dict[str, set[str]] = {pixel_hash: set() for pixel_hash in pixel_hashes}
-    for pixel_hash, key in _holders_of(connection, pixel_hashes):
+    blank = blank_hashes(connection, one_of(instances.c.pixel_hash, sorted(found)))
+    for pixel_hash, key in _holders_of(connection, found.keys() - blank):
         found[pixel_hash].add(key)
     return found
 

@@ -55,6 +55,7 @@ def test_a_nearly_blank_picture_makes_nobody_seen(
     monkeypatch.setattr(seen_patients, "_FEW", few)
     found = index.instances.seen_patients(["patient-0", "patient-1"], [probe("a", 0)])
     assert found == {"a": {"patient-0"}}
+    assert index.instances.holders_of_pictures(["blank", "p1"]) == {"blank": set(), "p1": {"patient-1"}}
 
 
 def test_one_patient_s_pictures_are_looked_up_without_grouping_the_archive(index: CaseIndex) -> None:
