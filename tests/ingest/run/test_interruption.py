@@ -88,8 +88,7 @@ def wait_for(process: Any, word: Any) -> None:
     raise AssertionError(f"ended without {word}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["encoding", "committing"])
+@pytest.mark.parametrize(("number", "moment"), [(signal.SIGINT, "encoding"), (signal.SIGTERM, "committing")])
 def test_a_stopped_run_keeps_what_was_encoded_and_goes_on(
     tmp_path: Path, model: Any, encoder: Any, start: Any, write_dicom: Any, number: Any, moment: Any
 ) -> None:
@@ -181,3 +180,5 @@ def test_interrupting_a_run_in_this_process(
             ingest([tmp_path / "in"], index, model, lambda: impatient)
         assert caught.value.code == "interrupted"
         assert index.info().images == FIRST_TOGETHER
+        report = ingest([tmp_path / "in"], index, model, lambda: encoder)
+        assert (report.images, report.embedded) == (100, 100 - FIRST_TOGETHER)

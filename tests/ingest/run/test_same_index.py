@@ -192,8 +192,16 @@ def interrupted(tmp_path: Path, corpus: Any) -> Any:
     return interrupted
 
 
-def interrupt_ten_times(
-    corpus: Any, whole: Any, new_home: Any, run: Any, interrupted: Any, seed: Any, *, each_time_anew: Any
+def interrupt(
+    times: int,
+    corpus: Any,
+    whole: Any,
+    new_home: Any,
+    run: Any,
+    interrupted: Any,
+    seed: int,
+    *,
+    each_time_anew: bool,
 ) -> None:
     """Signals at random moments of runs that go on where the last one ended, or of runs that begin anew."""
     draw = random.Random(seed)
@@ -201,11 +209,11 @@ def interrupt_ten_times(
     assert code == 0
     ends = []
     home = new_home("disturbed-0")
-    for number in range(10):
+    for number in range(times):
         kind = (signal.SIGINT, signal.SIGKILL)[number % 2]
         _, code = interrupted(home, kind, draw.randrange(1, steps if each_time_anew else steps // 3))
         ends.append(code)
-        if each_time_anew or number == 9:
+        if each_time_anew or number == times - 1:
             assert run(home, corpus) == whole[1], seed
             assert_same(home, whole[0])
             home = new_home(f"disturbed-{number + 1}")
@@ -213,10 +221,10 @@ def interrupt_ten_times(
     assert {130, -signal.SIGKILL} <= set(ends)
 
 
-def test_ten_interruptions_of_one_ingest_do_not_show(
+def test_interruptions_of_one_ingest_do_not_show(
     corpus: Any, whole: Any, new_home: Any, run: Any, interrupted: Any
 ) -> None:
-    interrupt_ten_times(corpus, whole, new_home, run, interrupted, 5, each_time_anew=False)
+    interrupt(4, corpus, whole, new_home, run, interrupted, 5, each_time_anew=False)
 
 
 @pytest.mark.campaign
@@ -225,4 +233,4 @@ def test_ten_interruptions_of_one_ingest_do_not_show(
 def test_no_interruption_shows(
     corpus: Any, whole: Any, new_home: Any, run: Any, interrupted: Any, seed: Any, each_time_anew: Any
 ) -> None:
-    interrupt_ten_times(corpus, whole, new_home, run, interrupted, seed, each_time_anew=each_time_anew)
+    interrupt(10, corpus, whole, new_home, run, interrupted, seed, each_time_anew=each_time_anew)
