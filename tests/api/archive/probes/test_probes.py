@@ -75,6 +75,18 @@ def test_a_filter_that_cannot_be_used_stores_no_label(own_home: Home, tmp_path: 
     assert "new" not in {one["label"] for one in own_home.run("label", "list").json["labels"]}
 
 
+def test_what_is_refused_is_not_recorded_and_what_is_stored_is(own_home: Home, phantoms: Phantoms) -> None:
+    def recorded() -> list[str]:
+        return [one["action"] for one in own_home.run("audit", "list").json["events"]]
+
+    before = recorded()
+    for words in (("../x", "--labels", phantoms.labels), ("x", "--label", "unheard")):
+        assert own_home.run("probe", "train", *words).code == 1
+    assert recorded() == before
+    assert own_home.run("probe", "train", "x", "--labels", phantoms.labels).code == 0
+    assert sorted(recorded()) == sorted([*before, "label", "train"])
+
+
 def test_a_class_is_trained_against_every_other_labelled_row(
     own_home: Home, phantoms: Phantoms, tmp_path: Path
 ) -> None:
