@@ -33,13 +33,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, write_dicom: Any, write_ser
     return write_everything(tmp_path_factory.mktemp("corpus") / "in", write_dicom, write_series)
 
 
-@pytest.fixture
-def new_home(tmp_path: Path) -> Any:
+@pytest.fixture(scope="module")
+def new_home(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Homes that share one key, so that their pseudonyms can be compared."""
 
     def new_home(name: Any) -> Any:
-        home = tmp_path / name
-        home.mkdir(mode=0o700)
+        home = tmp_path_factory.mktemp(name)
         (home / "secret.key").write_bytes(SECRET)
         (home / "secret.key").chmod(0o600)
         return home
@@ -47,7 +46,7 @@ def new_home(tmp_path: Path) -> Any:
     return new_home
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(model: Any, encoder: Any) -> Any:
     def run(home: Any, *paths: Any, workers: Any = 2) -> Any:
         with CaseIndex.open(home) as index:
@@ -96,7 +95,7 @@ def assert_same(home: Any, other: Any) -> None:
         np.testing.assert_allclose(vector, their_vectors[key], rtol=0, atol=1e-6)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def whole(corpus: Any, new_home: Any, run: Any) -> Any:
     """The home and the totals of a run that nothing disturbs."""
     home = new_home("whole")
