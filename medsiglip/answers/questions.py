@@ -27,8 +27,9 @@ class Score(Answer):
 
 
 class Classification(Answer):
-    """Scores of one file or study, best first; `name` is the probe that gave them, if one did. `warnings`
-    tell of labels and prompts that are longer than what the model reads.
+    """Scores of one file or study, best first; `name` is the probe that gave them, if one did, and
+    `trained_on` is as in `ImagePrediction`. `warnings` tell of that, and of labels and prompts that are
+    longer than what the model reads.
 
     Of several files one that cannot be used has no scores but an `error`.
     """
@@ -41,6 +42,7 @@ class Classification(Answer):
     images: int | None = None
     pooling: str | None = None
     scores: tuple[Score, ...] = ()
+    trained_on: bool | None = None
     error: ErrorDetail | None = None
     warnings: tuple[str, ...] = ()
 

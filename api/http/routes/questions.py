@@ -74,7 +74,7 @@ def _classified(predicted: Prediction) -> ClassifyAnswer:
 def _scored(one: Prediction | ImagePrediction) -> dict[str, Any]:
     pairs = sorted((one.probability or {}).items(), key=lambda pair: -pair[1])
     scores = tuple(Score(label=label, probability=value, cosine=None) for label, value in pairs)
-    return {"image": one.image, "images": one.images, "scores": scores}
+    return {"image": one.image, "images": one.images, "scores": scores, "trained_on": one.trained_on}
 
 
 @router.post(

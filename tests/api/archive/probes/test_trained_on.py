@@ -83,7 +83,9 @@ def test_a_study_and_files_are_marked(trained: Trained, phantoms: Phantoms, tmp_
         assert several.results is not None
         assert [one.trained_on for one in several.results] == [True, False]
         assert several.warnings[0].startswith("1 of 2")
-        assert _classified(several).warnings == several.warnings
+        classified = _classified(several)
+        assert classified.warnings == several.warnings
+        assert [one.trained_on for one in classified.results or ()] == [True, False]
 
 
 def test_a_route_leaves_out_scores_of_what_the_probe_was_trained_on(trained: Trained) -> None:
