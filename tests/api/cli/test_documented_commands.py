@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +37,13 @@ from medsiglip.phantoms.catalogue import make_studies
 from medsiglip.phantoms.dicom import write_study
 from medsiglip.prompt_set import load_prompt_set
 from medsiglip.toml_file import parse_toml
+from tests.api.cli import forked_commands
 from tests.api.conftest import Home, Phantoms
 from tests.container_files import compose
-from tests.documents import PAGES, Block, blocks, commands, script
+from tests.documents import PAGES, Block, blocks, script
+from tests.documents import commands as commands_of
 from tests.repository import ROOT
+from tests.waiting import eventually
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 FOLLOWED = {
@@ -123,14 +126,31 @@ class Reader:
 MakeReader = Callable[..., Reader]
 
 
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of a process that runs commands, with all its children ended in the end."""
+    path = tmp_path_factory.mktemp("commands") / "socket"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    server = subprocess.Popen(
+        [sys.executable, forked_commands.__file__, "serve", path], env=environment, start_new_session=True
+    )
+    eventually(path.exists)
+    yield path
+    os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
 @pytest.fixture
-def reader(phantoms: Phantoms, home: Home, tmp_path: Path) -> MakeReader:
+def reader(phantoms: Phantoms, home: Home, tmp_path: Path, commands: Path) -> MakeReader:
     """Make a reader with a few files, and with the shared archive or none."""
 
     def make(*, with_archive: bool) -> Reader:
         user, folder = tmp_path / "user", tmp_path / "folder"
         (user / "bin").mkdir(parents=True)
-        for name, module in (("medsiglip", "-m medsiglip.api.cli "), ("python", "")):
+        for name, module in (
+            ("medsiglip", f"-IS {forked_commands.__file__} run {commands} "),
+            ("python", ""),
+        ):
             command = user / "bin" / name
             command.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module}"$@"\n')
             command.chmod(0o755)
@@ -271,7 +291,7 @@ def test_what_is_not_run_is_listed() -> None:
 def test_what_is_not_run_names_what_there_is(block: Block) -> None:
     services = compose()["services"]
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for line in commands(block):
+    for line in commands_of(block):
         words = shlex.split(line.split(" > ")[0].split(" < ")[0])
         if words[0] == "make":
             assert words[1] in targets, line
