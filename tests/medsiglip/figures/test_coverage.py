@@ -59,8 +59,10 @@ def allowed(replicates: int) -> float:
     ids=str,
 )
 def test_intervals_of_scores_cover(setting: Setting) -> None:
-    for one in scores_coverage(setting, 300):
-        assert one.covered >= allowed(300), one
+    # Enough to tell apart what holds .82 of them, as DeLong's variance does for the rare label.
+    replicates = 300 if setting.patients <= 200 else 150
+    for one in scores_coverage(setting, replicates):
+        assert one.covered >= allowed(replicates), one
         assert one.narrowest > 0, one
 
 
