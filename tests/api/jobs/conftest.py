@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom.uid import generate_uid
 
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.jobs.worker import Worker
@@ -56,8 +58,18 @@ def slices(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Files of as many series."""
-    return write_files(tmp_path_factory.mktemp("photographs"), PHOTOGRAPHS, "skin")
+    """Small files of as many patients."""
+    folder, draw = tmp_path_factory.mktemp("photographs"), np.random.default_rng(1)
+    dataset = pydicom.dcmread(write_files(folder, 1, "skin")[0])
+    dataset.Rows = dataset.Columns = 64
+    paths = [folder / f"{number:02d}.dcm" for number in range(PHOTOGRAPHS)]
+    for path in paths:
+        dataset.PatientID = dataset.PatientName = path.stem
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        dataset.PixelData = draw.integers(0, 256, (64, 64, 3), np.uint8).tobytes()
+        dataset.save_as(path)
+    return paths
 
 
 class Counted:

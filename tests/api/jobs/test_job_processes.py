@@ -36,7 +36,7 @@ def pid_of(job: Job) -> int:
 def test_two_servers_and_two_workers_share_a_database(
     tmp_path: Path, photographs: list[Path], start: Start, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = tmp_path / "home"
+    home, files = tmp_path / "home", photographs[:12]
     monkeypatch.setenv("MEDSIGLIP_DATABASE_URL", url)
     with (
         CaseIndex.open(home, database_url=url) as index,
@@ -47,8 +47,8 @@ def test_two_servers_and_two_workers_share_a_database(
         there = start("worker", "--poll", "0.1", database_url=url)
         urls = [str(server.answer()["url"]) for server in servers]
         eventually(lambda: [one.state for one in heartbeats(home)] == ["idle"] * 2)
-        parts = [photographs[n::4] for n in range(4)]
-        overlapping = [photographs, photographs[:20], photographs[10:], photographs]
+        parts = [files[n::4] for n in range(4)]
+        overlapping = [files, files[:8], files[4:], files]
         paths = [[str(path) for path in part] for part in (*parts, *overlapping)]
         jobs = [index.jobs.submit("ingest", {"paths": part}) for part in paths]
 
@@ -64,7 +64,7 @@ def test_two_servers_and_two_workers_share_a_database(
         whole = answers[-1]["result"]
         info = index.info()
         assert (info.images, info.vectors, info.faiss.ntotal) == (whole["images"],) * 3
-        assert info.studies == len(photographs)
+        assert info.studies == len(files)
         assert info.files["embedded"] == whole["files_embedded"] + whole["files_unchanged"]
         assert index.verify().problems == ()
         labels = tmp_path / "labels.csv"

@@ -41,7 +41,7 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
 @pytest.fixture
 def many(photographs: list[Path]) -> list[str]:
     """More files than are encoded together at first."""
-    return [str(path) for path in photographs[: 2 * FIRST_TOGETHER]]
+    return [str(path) for path in photographs[: FIRST_TOGETHER + 3]]
 
 
 def ended(archive: Archive, job: Job) -> dict[str, Any]:
