@@ -21,7 +21,7 @@ from tests.ingest.seed_files import seed_files
 
 SEED = 20_240_102
 # In CI, and behind `make fuzz`.
-FEW, MANY = 3_000, 20_000
+FEW, MANY = 1_000, 20_000
 SECONDS = 10.0
 # A worker that has loaded all decoders holds 80 to 190 MiB; real files of 300 kB add up to 100.
 MOST_WORKER_MIB, MOST_GROWTH_MIB = 512.0, 48.0
