@@ -44,12 +44,15 @@ Form = tuple[int | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The identifying numbers of a header: `digits` within other digits, `codes` of digits and letters with
-    nothing between, `born` the dates of birth; `days` are dates that are no secret. `born_in_our_calendar`
-    says that no date of birth is that of another calendar, whose other writings are not known.
+    """The identifying numbers of a header.
+
+    `digits` count within other digits, `short` ones as a whole, `codes` of digits and letters with nothing
+    between; `born` are the dates of birth, `days` dates that are no secret. `born_in_our_calendar` says that
+    no date of birth is that of another calendar, whose other writings are not known.
     """
 
     digits: tuple[str, ...]
+    short: frozenset[str]
     codes: tuple[str, ...]
     born: tuple[date, ...]
     days: frozenset[date]
@@ -71,6 +74,7 @@ def numbers_of(identifiers: Iterable[str], days: Iterable[str] = ()) -> Numbers:
     known = {day for text in days if (day := parse_date(text)) is not None}
     return Numbers(
         tuple(sorted(run for run in digits | written if len(run) >= MIN_DIGITS)),
+        frozenset(run for run in digits if len(run) == MIN_DIGITS - 1),
         tuple(sorted(code for code in codes if len(code) >= MIN_CODE and not code.isalpha())),
         tuple(sorted(born)),
         frozenset(known),
@@ -109,11 +113,18 @@ def may_identify(text: str, numbers: Numbers) -> bool:
         compact = "".join(words_of(romanised(written)))
         if any(code in compact for code in numbers.codes):
             return True
+    if numbers.short and any(_whole(match[0]) in numbers.short for match in _GROUPS.finditer(written)):
+        return True
     if any(not _is_harmless_run(run, numbers) for run in _LONG_RUN.findall(written)):
         return True
     if any(_is_long(match[0], numbers) for match in _GROUPS.finditer(written)):
         return True
     return _names_birth(written, numbers.born)
+
+
+def _whole(groups: str) -> str:
+    """The digits of a number that is no measure, without leading zeros."""
+    return "" if _MEASURE.fullmatch(groups) else re.sub(r"\D", "", groups).lstrip("0")
 
 
 def _is_harmless_run(run: str, numbers: Numbers) -> bool:

@@ -182,6 +182,7 @@ def test_without_a_date_of_birth_only_the_day_of_the_study_is_kept(day: str, sur
         ("000123", "Chest 123"),
         ("123", "Chest 0123"),
         ("A-12", "Chest A12"),
+        ("123", "Chest 12-3"),
     ],
 )
 def test_identifiers_without_zeros_and_dashes(identifier: str, written: str) -> None:

@@ -17,16 +17,9 @@ from tests.index.index_cases import make_bundle, unit_vectors
 
 def with_pixels(study: int, *pixels: str) -> SeriesBundle:
     """A study of its own patient with one image of each of these pixels, nearly blank if they say so."""
-    made = make_bundle(study, len(pixels))
-    return replace(
-        made,
-        instances=tuple(replace(one, pixel_hash=h) for one, h in zip(made.instances, pixels, strict=True)),
-        images=tuple(
-            replace(one, pixel_hash=h, quality={"near_blank": int("blank" in h)})
-            for one, h in zip(made.images, pixels, strict=True)
-        ),
-        files=tuple(replace(one, pixel_hash=h) for one, h in zip(made.files, pixels, strict=True)),
-    )
+    made = make_bundle(study, len(pixels), pixels=pixels)
+    images = (replace(one, quality={"near_blank": int("blank" in one.pixel_hash)}) for one in made.images)
+    return replace(made, images=tuple(images))
 
 
 def test_groups_are_connected_through_patients_that_the_table_leaves_out(index: CaseIndex) -> None:
