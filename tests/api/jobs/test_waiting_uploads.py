@@ -115,6 +115,7 @@ def test_a_home_that_keeps_no_paths_keeps_no_files_of_uploads(
 ) -> None:
     monkeypatch.setenv("MEDSIGLIP_PHI", "strict")
     with Archive(tmp_path / "home") as archive:
+        Counted(archive)
         archive.ingest([slices[-1]], phi="strict")
         jobs = [store(archive, path) for path in slices[:3]]
         Worker(archive).run(once=True)
@@ -130,7 +131,7 @@ def test_held_uploads_wait_on_when_their_run_ends_early(archive: Archive, slices
     Counted(archive, lambda: works.stop())
     works.run()
     assert states(archive, jobs) == [("queued", 0)] * 4
-    archive.__dict__.pop("encoder")
+    Counted(archive)
     again = Worker(archive)
     again.run(once=True)
     assert [status for status, _ in states(archive, jobs)] == ["done"] * 4
@@ -278,6 +279,7 @@ def test_the_statements_of_a_run_do_not_grow_with_the_waiting_uploads(
     found = {}
     with Archive(tmp_path / "home") as archive:
         archive.make()
+        Counted(archive)
         store(archive, photographs[0])
         Worker(archive).run(once=True)
         for count in (3, 30):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,8 @@ def _any_folder_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Iterator[Archive]:
-    with Archive(tmp_path / "home") as opened:
-        opened.make()
-        yield opened
+def archive(uploads_archive: Archive) -> Archive:
+    return uploads_archive
 
 
 @pytest.fixture
