@@ -110,7 +110,7 @@ def wanted() -> Iterator[tuple[str, Run, Setting, int]]:
     for setting in (Setting(1200, 450, 0.99, 1), Setting(5100, 5, 0.95, 1)):
         yield "scores", scores_coverage, setting, 2000
     for setting in settings((30, 60, 200), (0.7, 0.9, 0.99), (0,)):
-        yield "retrieval", retrieval_coverage, setting, 2000 if setting.patients < 200 else 500
+        yield "retrieval", retrieval_coverage, setting, 2000 if setting.patients < 200 else 1000
 
 
 def current(path: Path) -> list[dict[str, str]]:
