@@ -59,9 +59,9 @@ def read_tiff(
     """
     with _first_page(source) as page:
         check_size(page.imagelength, page.imagewidth)
+        _check(page)
         if _is_left_to_pillow(page):
             return None
-        _check(page)
         _check_segments(page)
         space = _space(page)
         samples = _samples(page, _SAMPLES[int(page.photometric)])
@@ -117,6 +117,8 @@ def _space(page: Any) -> str:
 
 def _check(page: Any) -> None:
     """Refuse what is too large, and files that end before their pixels: tifffile fills in what is missing."""
+    if page.compression != _OLD_JPEG:  # which has no strips
+        _check_strips(page)
     if _is_left_to_pillow(page):
         return
     _space(page)
@@ -124,14 +126,20 @@ def _check(page: Any) -> None:
         raise ValueError("values of an unknown kind")
     if page.nbytes > MAX_BYTES:
         raise MemoryError
-    size = page.parent.filehandle.size
-    ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
     uncompressed = page.imagelength * page.imagewidth * page.samplesperpixel * min(_bits(page)) // 8
-    missing = page.compression == 1 and sum(page.databytecounts) < uncompressed
-    # Strips and tiles that a file leaves out, or that are empty, would be drawn black.
+    if page.compression == 1 and sum(page.databytecounts) < uncompressed:
+        raise ValueError("the file ends before its pixels")
+
+
+def _check_strips(page: Any) -> None:
+    """Refuse strips and tiles that a file leaves out, that are empty or that lie beyond its end.
+
+    They would be black, or made of other bytes.
+    """
     count = prod(page.chunked)
-    missing |= len(ends) < count or not all(page.dataoffsets[:count]) or not all(page.databytecounts[:count])
-    if not ends or max(ends) > size or missing:
+    places = list(zip(page.dataoffsets, page.databytecounts, strict=False))[:count]
+    size = page.parent.filehandle.size
+    if len(places) < count or not all(0 < start < start + length <= size for start, length in places):
         raise ValueError("the file ends before its pixels")
 
 

@@ -241,6 +241,23 @@ def test_a_tiff_without_some_of_its_strips_is_refused(tmp_path: Path, compressio
             read(path)
 
 
+@pytest.mark.parametrize("kind", ["group4", "ycbcr"])
+@pytest.mark.parametrize("tag", [273, 279])
+def test_what_pillow_reads_is_refused_too_without_some_of_its_strips(
+    tmp_path: Path, kind: str, tag: int
+) -> None:
+    path = tmp_path / "x.tif"
+    if kind == "group4":
+        Image.fromarray(GREY > 100).save(path, compression="group4", strip_size=70)
+    else:
+        tifffile.imwrite(path, RGB, photometric="ycbcr", rowsperstrip=10, subsampling=(1, 1))
+    assert read_picture(path).shape[:2] == GREY.shape
+    change_tag(path, tag, lambda old: (0, *old[1:]))
+    with pytest.raises(PictureError) as caught:
+        read_picture(path)
+    assert caught.value.code == "picture-unreadable"
+
+
 def change_tag(path: Path, tag: int, change: Any) -> None:
     with tifffile.TiffFile(path, mode="r+") as file:
         found = file.pages.first.tags[tag]
