@@ -316,9 +316,7 @@ class InstanceStore:
         with self._database.read() as connection:
             return patient_groups(connection, table)
 
-    def seen_patients(
-        self, keys: Iterable[str], probes: Iterable[ProbeRecord]
-    ) -> dict[str, frozenset[str]]:
+    def seen_patients(self, keys: Iterable[str], probes: Iterable[ProbeRecord]) -> dict[str, frozenset[str]]:
         """Those of the patients `keys` whom each probe has seen, by the probe's name: it was trained on them,
         or on one who shares a picture with them.
         """

@@ -6,6 +6,7 @@ snapshot, a client) may no longer exist, but never means another row.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,6 +51,53 @@ class PathText(TypeDecorator[str]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """From the database."""
         return value if value is None or value.isascii() else value.translate(_PRIVATE_USE)
+
+
+class PathJson(TypeDecorator[Any]):
+    """JSON that may hold paths of any bytes. Both databases store the escape of a lone surrogate, but fail at
+    every statement that then looks for anything in the document.
+    """
+
+    impl = JSON
+    cache_ok = True
+
+    def coerce_compared_value(self, op: Any, value: Any) -> Any:
+        """Members are compared as JSON's are."""
+        return self.impl_instance.coerce_compared_value(op, value)
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """To the database."""
+        return with_paths(value, to_stored)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """From the database."""
+        return with_paths(value, from_stored)
+
+
+# What a stored string begins with that was changed; it is in the private use area.
+_CHANGED = "\uef00"
+
+
+def to_stored(text: str) -> str:
+    """A string of a `PathJson` without surrogates."""
+    stored = text.translate(_SURROGATES)
+    return _CHANGED + stored if stored != text or text.startswith(_CHANGED) else text
+
+
+def from_stored(text: str) -> str:
+    """The string that `to_stored` was given."""
+    return text[1:].translate(_PRIVATE_USE) if text.startswith(_CHANGED) else text
+
+
+def with_paths(value: Any, change: Callable[[str], str]) -> Any:
+    """A JSON value with every string, and every name, changed."""
+    if isinstance(value, str):
+        return value if value.isascii() else change(value)
+    if isinstance(value, dict):
+        return {with_paths(name, change): with_paths(item, change) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_paths(item, change) for item in value]
+    return value
 
 
 class UtcDateTime(TypeDecorator[datetime]):

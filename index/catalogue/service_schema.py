@@ -18,7 +18,7 @@ from sqlalchemy import (
     Table,
 )
 
-from medsiglip.index.catalogue.schema import Id, UtcDateTime, metadata
+from medsiglip.index.catalogue.schema import Id, PathJson, UtcDateTime, metadata
 
 # `worker` and `attempts` together identify one run of a job: what a worker reports of a run that it has lost
 # is ignored. `change` rises with every step, so that followers notice changes with one small query.
@@ -28,7 +28,7 @@ jobs = Table(
     Column("id", String(32), primary_key=True),
     Column("kind", String, nullable=False),
     Column("status", String, nullable=False),
-    Column("parameters", JSON, nullable=False),
+    Column("parameters", PathJson, nullable=False),
     Column("done", BigInteger, nullable=False),
     Column("total", BigInteger),
     Column("stage", String, nullable=False),

@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Row, and_, func, select, update
 from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import record_of
+from medsiglip.index.catalogue.schema import from_stored
 from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.index.errors import OUTAGES, CatalogError
 from medsiglip.index.service.due_jobs import (
@@ -135,7 +136,8 @@ class JobQueue:
         """The folders of uploads of all jobs, in any status."""
         folder = jobs.c.parameters["received"].as_string()
         with self._database.read() as connection:
-            return set(connection.execute(select(folder).where(folder.is_not(None))).scalars())
+            found = connection.execute(select(folder).where(folder.is_not(None))).scalars()
+            return {from_stored(path) for path in found}
 
     def listed(
         self, *, status: Status | None = None, key_id: str | None = None, limit: int = 100

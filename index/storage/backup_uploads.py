@@ -51,9 +51,7 @@ def _move_in_jobs(connection: Connection, new: str) -> set[str]:
 
 
 def _pages(connection: Connection) -> Iterator[list[Any]]:
-    """All jobs. Which are of uploads is not asked in SQL: PostgreSQL cannot search JSON that holds bytes of
-    file names.
-    """
+    """All jobs, a page at a time."""
     columns = [jobs.c.id, *(jobs.c[name] for name in _CHANGED)]
     page = select(*columns).order_by(jobs.c.id).limit(_JOBS)
     rows = list(connection.execute(page))
