@@ -163,7 +163,8 @@ def _routed(archive: OpenedArchive, report: IngestReport, on_progress: OnProgres
     """The report, after the routing rules were evaluated on what is new."""
     routed = run_routes(archive, again=False, on_progress=on_progress)
     problems = (f"Route {one.route}: {one.message}" for one in routed.problems)
-    return report.model_copy(update={"warnings": (*report.warnings, *problems), "routed": routed.sent})
+    warnings = (*report.warnings, *problems, *routed.warnings)
+    return report.model_copy(update={"warnings": warnings, "routed": routed.sent})
 
 
 def _ingest(archive: OpenedArchive, request: _Request, on_progress: OnProgress) -> IngestReport:
