@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from medsiglip.errors import ModelError
+from medsiglip.figures.intervals import rate_interval
 from medsiglip.figures.metrics import (
     auprc,
     auroc,
@@ -104,19 +106,26 @@ def test_bad_input_is_named(labels: Any, scores: Any, code: Any) -> None:
     assert caught.value.code == code
 
 
-def test_shares_of_independent_rows_have_the_mid_p_interval() -> None:
-    """At a limit, so many hits or more (or fewer) have a chance of 2.5 %, half of exactly so many counted."""
-    from scipy.stats import binom
-
-    from medsiglip.figures.intervals import rate_interval
-
+def test_shares_of_independent_rows_have_the_interval_of_a_count() -> None:
+    """At a limit, more hits (or fewer), and three quarters of exactly so many, have a chance of 2.5 %."""
     for hits, rows in ((31, 40), (2, 3), (1, 12)):
         low, high = rate_interval(np.arange(rows) < hits, np.arange(rows), 0.95)
         for limit, tail in ((low, binom.sf(hits, rows, low)), (high, binom.cdf(hits - 1, rows, high))):
-            assert tail + binom.pmf(hits, rows, limit) / 2 == pytest.approx(0.025, abs=1e-9), (hits, rows)
+            assert tail + 0.75 * binom.pmf(hits, rows, limit) == pytest.approx(0.025, abs=1e-9), (hits, rows)
     low, high = rate_interval(np.ones(10, dtype=bool), np.arange(10), 0.95)
     assert high == 1.0
-    assert low**10 / 2 == pytest.approx(0.025, abs=1e-9)
+    assert 0.75 * low**10 == pytest.approx(0.025, abs=1e-9)
+
+
+@pytest.mark.parametrize("rows", [3, 4, 5, 7, 10, 15, 20, 30, 60, 100, 150])
+def test_shares_of_independent_rows_are_covered_whatever_they_are(rows: int) -> None:
+    """Exactly, from the chance of each number of hits. A mid-P interval holds .92 at least."""
+    shares, hits = np.linspace(0.005, 0.995, 397), np.arange(rows + 1)
+    limits = np.array([rate_interval(np.arange(rows) < count, np.arange(rows), 0.95) for count in hits])
+    held = (limits[:, :1] <= shares) & (shares <= limits[:, 1:])
+    covered = (binom.pmf(hits[:, None], rows, shares) * held).sum(axis=0)
+    assert covered.min() >= 0.93
+    assert covered.mean() <= 0.995
 
 
 def test_large_samples_have_the_variance_of_delong() -> None:
@@ -155,11 +164,16 @@ def test_interval_is_wider_when_rows_of_a_patient_repeat() -> None:
     scores = labels + rng.normal(size=100)
     repeated, times = np.repeat(labels, 8), np.repeat(scores, 8)
     patients = np.repeat(np.arange(100), 8)
-    by_patient = estimate_scores(repeated, times, patients).auroc.interval
-    by_row = estimate_scores(repeated, times, np.arange(800)).auroc.interval
-    alone = estimate_scores(labels, scores, np.arange(100)).auroc.interval
-    # The correlation is estimated and the model simulated.
-    assert by_patient == pytest.approx(alone, abs=0.01)
+
+    def interval(rows: Any, of: Any, groups: Any) -> Any:
+        """The mean of four, since each is simulated."""
+        each = [estimate_scores(rows, of, groups, seed=seed).auroc.interval for seed in range(4)]
+        return np.mean(each, axis=0)
+
+    by_patient = interval(repeated, times, patients)
+    by_row = interval(repeated, times, np.arange(800))
+    alone = interval(labels, scores, np.arange(100))
+    assert by_patient == pytest.approx(alone, abs=0.01)  # the correlation is estimated
     assert by_patient[1] - by_patient[0] > 2 * (by_row[1] - by_row[0])
 
 
