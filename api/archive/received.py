@@ -99,13 +99,16 @@ def _keep_only(folder: Path, used: set[str]) -> None:
 
 
 def sweep(index: CaseIndex, upload_seconds: float) -> None:
-    """Move to the trash what a killed server left: uploads that never got a job, and pictures of requests.
-    What another server may still be receiving, with `upload_seconds` or the limit of its own, stays, and so
+    """Move to the trash what a killed server left: uploads that never got a job, and pictures of requests;
+    and do what `discard_unused` does for a worker that was killed. What another server may still be receiving, with `upload_seconds` or the limit of its own, stays, and so
     does every file of another kind.
     """
     folder = index.home / UPLOADS
     if not folder.is_dir():
         return
+    for job in index.jobs.unread_uploads():  # of workers that were killed: others have discarded them
+        if Path(job.parameters["received"]).is_dir():
+            discard_unused(index, job)
     known = {Path(one).name for one in index.jobs.received()}  # by name: a home may have been moved
     for path in sorted(folder.iterdir()):
         with suppress(OSError):

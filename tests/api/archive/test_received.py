@@ -14,7 +14,7 @@ from medsiglip.api.http import uploads
 from medsiglip.api.http.app import create_app
 from medsiglip.api.settings import Settings
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.service.jobs import Job
+from medsiglip.index.service.jobs import MAX_ATTEMPTS, Job
 
 DAY = 86_400.0
 
@@ -156,3 +156,24 @@ def test_files_of_a_job_that_has_not_ended_or_lie_elsewhere_stay(tmp_path: Path)
         assert (folder / "000000.dcm").exists()
         assert (elsewhere / "mine.dcm").exists()
         assert (home / "catalog.db").exists()
+
+
+@pytest.mark.parametrize("ended", ["failed", "cancelled"])
+def test_the_upload_of_a_job_that_ended_without_its_worker_goes(tmp_path: Path, ended: str) -> None:
+    home = tmp_path / "home"
+    with CaseIndex.open(home) as index:
+        parameters = []
+        for name in ("ended", "waits"):
+            folder = str(upload(home, name, DAY, has_job=True))
+            parameters.append({"paths": [folder], "received": folder, "files": 1})
+        job = index.jobs.submit("ingest", parameters[0])
+        for number in range(MAX_ATTEMPTS):
+            assert index.jobs.claim(f"killed{number}", ["ingest"], lease_seconds=-1) is not None
+            if ended == "cancelled":
+                index.jobs.cancel(job.id)
+                break
+        assert index.jobs.claim("another", ["ingest"]) is None
+        assert index.jobs.get(job.id).status == ended
+        index.jobs.submit("ingest", parameters[1])
+        sweep(index, DAY)
+        assert [one.name for one in (home / "received").iterdir()] == ["waits"]
