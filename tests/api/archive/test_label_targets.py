@@ -89,6 +89,17 @@ def test_a_blank_is_unknown_where_another_column_is_complete(
         assert one.reason == "no case of another patient is known to carry none of a query's labels"
 
 
+@pytest.mark.parametrize(("carriers", "warned"), [(4, True), (5, False)])
+def test_labels_of_few_patients_are_named_beside_figures_of_retrieval(
+    archive: Callable[..., OpenedArchive], tmp_path: Path, carriers: int, warned: bool
+) -> None:
+    made = archive([(None, None)] * 12)
+    rows = [f"{uid(study)},{'rare' if study < carriers else 'usual'}" for study in range(12)]
+    import_csv(made, tmp_path / "labels.csv", "study_instance_uid,label", *rows)
+    warnings = evaluate_retrieval(made, level="study").warnings
+    assert [("fewer than 5 patients carry rare:" in one) for one in warnings] == [True] * warned
+
+
 def test_a_case_of_another_class_column_is_no_negative(
     archive: Callable[..., OpenedArchive], tmp_path: Path
 ) -> None:
