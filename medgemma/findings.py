@@ -52,7 +52,7 @@ class UncertainBand:
 
 @dataclass(frozen=True, slots=True)
 class StudyFindings:
-    """The findings of a study, and the sources that were left out: probes that were trained on its patient."""
+    """The findings of a study, and the sources that were left out: probes trained on its patient."""
 
     findings: tuple[Finding, ...]
     left_out: tuple[str, ...] = ()

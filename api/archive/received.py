@@ -100,7 +100,9 @@ def _keep_only(folder: Path, used: set[str]) -> None:
 
 def sweep(index: CaseIndex, upload_seconds: float) -> None:
     """Move to the trash what a killed server left: uploads that never got a job, and pictures of requests;
-    and do what `discard_unused` does for a worker that was killed. What another server may still be receiving, with `upload_seconds` or the limit of its own, stays, and so
+    and do what `discard_unused` does for a worker that was killed.
+
+    What another server may still be receiving, with `upload_seconds` or the limit of its own, stays, and so
     does every file of another kind.
     """
     folder = index.home / UPLOADS

@@ -30,7 +30,10 @@ from tests.medsiglip.figures.coverage_simulation import (
 from tests.repository import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results" / "interval-coverage.csv"
-GOAL = 0.93
+GOAL, GOAL_OF_FEW = 0.93, 0.85
+"""The second is for retrieval where fewer than 5 patients carry the label, of which a warning tells: nothing
+says how much so few vary.
+"""
 WIDEST, WIDEST_NEAR_THE_END, WIDEST_OF_RETRIEVAL = 1.3, 3.2, 15.0
 """Mean width, in shares of the range of the central 95 % of the figure.
 
@@ -41,9 +44,9 @@ at 5 where 30 are relevant, the figure hardly varies, and an interval must allow
 Run = Callable[[Setting, int], list[Coverage]]
 
 
-def allowed(replicates: int) -> float:
-    """The share of covering intervals that a coverage of .93 falls below once in 10,000 times."""
-    return float(binom.ppf(1e-4, replicates, GOAL)) / replicates
+def allowed(replicates: int, goal: float = GOAL) -> float:
+    """The share of covering intervals that a coverage of `goal` falls below once in 10,000 times."""
+    return float(binom.ppf(1e-4, replicates, goal)) / replicates
 
 
 @pytest.mark.parametrize(
@@ -176,8 +179,9 @@ def faults_of(row: dict[str, str]) -> Iterator[str]:
     ratio = float(row["ratio"])
     if not math.isfinite(ratio):
         return
-    if float(row["covered"]) < allowed(int(row["replicates"])):
-        yield f"covers less than {GOAL}, beyond chance"
+    goal = GOAL_OF_FEW if row["kind"] == "retrieval" and int(row["positive"]) < 5 else GOAL
+    if float(row["covered"]) < allowed(int(row["replicates"]), goal):
+        yield f"covers less than {goal}, beyond chance"
     if ratio > widest(row):
         yield "wider than need be"
 
