@@ -89,15 +89,19 @@ def test_a_blank_is_unknown_where_another_column_is_complete(
         assert one.reason == "no case of another patient is known to carry none of a query's labels"
 
 
-@pytest.mark.parametrize(("carriers", "warned"), [(4, True), (5, False)])
+@pytest.mark.parametrize(("carriers", "are_few"), [(9, True), (10, False)])
 def test_labels_of_few_patients_are_named_beside_figures_of_retrieval(
-    archive: Callable[..., OpenedArchive], tmp_path: Path, carriers: int, warned: bool
+    archive: Callable[..., OpenedArchive], tmp_path: Path, carriers: int, are_few: bool
 ) -> None:
-    made = archive([(None, None)] * 12)
-    rows = [f"{uid(study)},{'rare' if study < carriers else 'usual'}" for study in range(12)]
+    made = archive([(None, None)] * 20)
+    rows = [f"{uid(study)},{'rare' if study < carriers else 'usual'}" for study in range(20)]
     import_csv(made, tmp_path / "labels.csv", "study_instance_uid,label", *rows)
-    warnings = evaluate_retrieval(made, level="study").warnings
-    assert [("fewer than 5 patients carry rare:" in one) for one in warnings] == [True] * warned
+    found = evaluate_retrieval(made, level="study")
+    assert [("fewer than 10 patients carry rare:" in one) for one in found.warnings] == [True] * are_few
+    assert [name for name, (low, _) in found.ci.items() if low is None] == (
+        ["recall_at_1", "recall_at_5", "recall_at_10"] if are_few else []
+    )
+    assert found.labels[0].ci["recall_at_5"][0] is not None
 
 
 def test_a_case_of_another_class_column_is_no_negative(
