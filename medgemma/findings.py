@@ -99,8 +99,8 @@ class FindingScores:
         self, study_instance_uids: Sequence[str], sources: Sequence[str]
     ) -> dict[str, tuple[str, ...]]:
         """Those of the sources that are probes which were trained on a study's patient, or on pictures that
-        are identical to one of the patient's, by UID of the study; what they say of it is what they were
-        told. Studies without such a source are left out.
+        are identical to one of the patient's, by UID of the study; they have learned the answers. Studies
+        without such a source are left out.
         """
         asked = set(sources)
         named = [one for one in self.index.probes.listed() if f"probe:{one.name}" in asked]

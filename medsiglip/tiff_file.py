@@ -164,14 +164,14 @@ def _check_segments(page: Any) -> None:
 
 
 def _size_of(data: bytes, compression: int) -> tuple[int, int]:
-    """Rows and columns of a codestream, 0, 0 if it does not say."""
-    from PIL import Image
+    """Rows and columns of a codestream, 0, 0 if it does not say. Raises PIL's `DecompressionBombError`."""
+    from PIL import Image, UnidentifiedImageError
     from tifffile import TIFF
 
     try:
         with Image.open(BytesIO(data), formats=("JPEG", "JPEG2000", "PNG", "WEBP")) as opened:
             return opened.height, opened.width
-    except Exception:  # of another kind, or one that Pillow does not know
+    except UnidentifiedImageError:  # of another kind, or one that Pillow does not know
         pass
     if compression in _JPEG:
         return 0, 0

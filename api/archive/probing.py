@@ -225,12 +225,12 @@ def _trained_warnings(name: str, trained: Sequence[bool]) -> tuple[str, ...]:
         return ()
     if len(trained) == 1:
         return (
-            f"The probe {name} was trained on this patient's pictures, or on identical ones, and repeats "
-            "what it was told: see its out-of-fold figures.",
+            f"The probe {name} was trained on this patient's pictures, or on identical ones, and has learned "
+            "this answer: how good it is on new patients, its out-of-fold figures say.",
         )
     return (
         f"{sum(trained)} of {len(trained)} are of patients that the probe {name} was trained on, or who "
-        "share a picture with one: of these, marked `trained_on`, it repeats what it was told.",
+        "share a picture with one: these answers, marked `trained_on`, it has learned.",
     )
 
 

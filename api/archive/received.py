@@ -108,9 +108,10 @@ def sweep(index: CaseIndex, upload_seconds: float) -> None:
     folder = index.home / UPLOADS
     if not folder.is_dir():
         return
-    for job in index.jobs.unread_uploads():  # of workers that were killed: others have discarded them
-        if Path(job.parameters["received"]).is_dir():
-            discard_unused(index, job)
+    # Those of workers that were killed: others have discarded them.
+    for job_id, upload in index.jobs.unread_uploads().items():
+        if Path(upload).is_dir():
+            discard_unused(index, index.jobs.get(job_id))
     known = {Path(one).name for one in index.jobs.received()}  # by name: a home may have been moved
     for path in sorted(folder.iterdir()):
         with suppress(OSError):
@@ -120,8 +121,8 @@ def sweep(index: CaseIndex, upload_seconds: float) -> None:
             if _INPUT in path.name:
                 index.discard([path])
             elif path.name.endswith(_ARRIVING) and age > _limit_in(path):
-                upload = path.with_name(path.name.removesuffix(_ARRIVING))
-                index.discard([path] if upload.name in known else [upload, path])
+                arrived = path.with_name(path.name.removesuffix(_ARRIVING))
+                index.discard([path] if arrived.name in known else [arrived, path])
 
 
 def _limit_in(marker: Path) -> float:

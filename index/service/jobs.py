@@ -139,12 +139,13 @@ class JobQueue:
             found = connection.execute(select(folder).where(folder.is_not(None))).scalars()
             return {from_stored(path) for path in found}
 
-    def unread_uploads(self) -> list[Job]:
-        """The jobs of uploads that failed or were cancelled."""
+    def unread_uploads(self) -> dict[str, str]:
+        """The folders of uploads of jobs that failed or were cancelled, by the job's id."""
+        folder = jobs.c.parameters["received"].as_string()
         ended = jobs.c.status.in_(("failed", "cancelled"))
-        has_upload = jobs.c.parameters["received"].as_string().is_not(None)
         with self._database.read() as connection:
-            return [_job(row) for row in connection.execute(select(jobs).where(ended, has_upload))]
+            found = connection.execute(select(jobs.c.id, folder).where(ended, folder.is_not(None)))
+            return {job_id: from_stored(path) for job_id, path in found}
 
     def listed(
         self, *, status: Status | None = None, key_id: str | None = None, limit: int = 100

@@ -95,7 +95,7 @@ def warnings_of(draft: Draft) -> tuple[str, ...]:
     if draft.evidence.left_out:
         warnings.append(
             f"Scores of {', '.join(draft.evidence.left_out)} are left out: the probe was trained on this "
-            "patient's pictures, or on identical ones, and would repeat what it was told."
+            "patient's pictures, or on identical ones, and has learned the answers."
         )
     withheld = draft.details.get(WITHHELD)
     if withheld:

@@ -15,14 +15,14 @@ from medsiglip.medgemma.routing.rules import Rule, read_rule
 
 JOB_KIND = "report"
 TRAINED_ON = "the probe was trained on this patient's pictures, or on identical ones"
-"""Why a score has no say: it would repeat what the probe was told."""
+"""Why a score does not count: the probe has learned what to answer."""
 OnProgress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One condition of a rule. `value` is what the study has, None where it has nothing or was not examined;
-    `met` is None where it was not examined, and `reason` says why a score has no say.
+    `met` is None where it was not examined, and `reason` says why a score does not count.
     """
 
     condition: str

@@ -139,7 +139,7 @@ class SearchAnswer(Answer):
 
 class ImagePrediction(Answer):
     """Probabilities of a probe's labels; `image` is the one that drove the highest. `trained_on` says that
-    the probe was trained on the patient, or on one who shares a picture, and repeats what it was told.
+    the probe was trained on the patient, or on one who shares a picture, and has learned this answer.
     """
 
     image: AskedImage | None = None

@@ -177,7 +177,7 @@ class RouteDetailList(Answer):
 
 class RouteCondition(Answer):
     """One condition of a rule: `value` is what the study has; `met` is null where it was not looked at, and
-    `reason` says why a score has no say.
+    `reason` says why a score does not count.
     """
 
     condition: str
@@ -225,7 +225,7 @@ class RouteProblem(Answer):
 
 class RouteRun(Answer):
     """What the evaluation of routing rules sent and held back; `warnings` tell of studies that were not
-    routed because a score has no say on them.
+    routed because a score does not count for them.
     """
 
     sent: int

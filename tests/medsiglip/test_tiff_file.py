@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -280,6 +282,18 @@ def test_a_codestream_of_another_size_than_its_strip_is_refused(
     with pytest.raises(PictureError) as caught:
         read_picture(path)
     assert caught.value.code == "picture-unreadable"
+
+
+def test_a_codestream_that_says_it_is_huge_is_not_decoded(tmp_path: Path) -> None:
+    path = written(tmp_path, GREY, photometric="minisblack", compression="png", rowsperstrip=len(GREY))
+    content = bytearray(path.read_bytes())
+    header = content.index(b"IHDR")
+    content[header + 4 : header + 12] = struct.pack(">II", 40_000, 40_000)
+    content[header + 17 : header + 21] = struct.pack(">I", crc32(content[header : header + 17]))
+    path.write_bytes(content)
+    with pytest.raises(PictureError) as caught:
+        read_picture(path)
+    assert caught.value.code == "picture-too-large"
 
 
 @pytest.mark.parametrize("compression", ["jpeg", "jpeg2000", "png"])

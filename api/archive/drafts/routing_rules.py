@@ -167,11 +167,12 @@ def run_routes(
 
 def _left_out(router: Router) -> Iterator[str]:
     """Sentences on the studies that were not routed on a score, by rule and source."""
-    from medsiglip.medgemma.routing.router import TRAINED_ON
-
     for (name, source), count in router.left_out.items():
         if count:
-            yield f"The route {name} leaves out {count} studies scored by {source}: {TRAINED_ON}."
+            yield (
+                f"The route {name} leaves out {count} of the studies: {source} was trained on pictures of "
+                "their patients, or on identical ones."
+            )
 
 
 def read_rule_file(file: Path, name: str) -> Mapping[str, Any]:

@@ -16,11 +16,12 @@ from medsiglip.index.catalogue.schema import LEVEL_IDS, images, instances, patie
 from medsiglip.index.label_records import PatientGroups
 from medsiglip.index.records import CaseTable
 
-_PICTURES = (
+PICTURES = (
     instances.join(series, instances.c.series_id == series.c.id)
     .join(studies, series.c.study_id == studies.c.id)
     .join(patients, studies.c.patient_id == patients.c.id)
 )
+"""Instances with their patients."""
 
 
 def patient_groups(connection: Connection, table: CaseTable) -> PatientGroups:
@@ -28,8 +29,8 @@ def patient_groups(connection: Connection, table: CaseTable) -> PatientGroups:
     or each with a third, anywhere in the catalogue.
 
     A group is named by the smallest pixel hash of its patients' pictures, of those that are not repeated
-    blanks. Unlike patient keys, these names are the same
-    in another home with the same pictures, and so are folds that follow their order.
+    blanks. Unlike patient keys, these names are the same in another home with the same pictures, and so are
+    folds that follow their order.
     """
     blank = blank_hashes(connection, repeated_hashes())
     names = _group_names(connection, table.patient_keys, blank)
@@ -62,7 +63,7 @@ def _group_names(connection: Connection, keys: Collection[str], blank: frozenset
 def _smallest_hashes(connection: Connection, keys: Sequence[str], blank: frozenset[str]) -> dict[str, str]:
     statement = (
         select(patients.c.patient_key, func.min(instances.c.pixel_hash))
-        .select_from(_PICTURES)
+        .select_from(PICTURES)
         .where(one_of(patients.c.patient_key, keys), ~one_of(instances.c.pixel_hash, sorted(blank)))
         .group_by(patients.c.patient_key)
     )
@@ -80,7 +81,7 @@ def _joined(connection: Connection, blank: frozenset[str]) -> dict[str, int]:
     )
     pairs = (
         select(instances.c.pixel_hash, patients.c.patient_key)
-        .select_from(_PICTURES)
+        .select_from(PICTURES)
         .where(instances.c.pixel_hash.in_(repeated), ~one_of(instances.c.pixel_hash, sorted(blank)))
         .distinct()
     )

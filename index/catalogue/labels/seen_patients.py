@@ -1,5 +1,5 @@
-"""Patients whom a probe has seen: it was trained on them, or on one who shares a picture with them. What it
-says of them is what it was told.
+"""Patients whom a probe has seen: it was trained on them, or on one who shares a picture with them. Their
+labels it has learned.
 """
 
 from __future__ import annotations
@@ -10,19 +10,14 @@ from itertools import chain
 
 from sqlalchemy import Connection, select
 
-from medsiglip.index.catalogue.labels.patient_groups import groups_of_patients
+from medsiglip.index.catalogue.labels.patient_groups import PICTURES, groups_of_patients
 from medsiglip.index.catalogue.labels.repeated_pictures import blank_hashes
 from medsiglip.index.catalogue.one_of import one_of
-from medsiglip.index.catalogue.schema import instances, patients, series, studies
+from medsiglip.index.catalogue.schema import instances, patients
 from medsiglip.index.records import ProbeRecord
 
 # Up to this many patients are followed by their own pictures; for more, the whole archive is grouped.
 _FEW = 100
-_PICTURES = (
-    instances.join(series, instances.c.series_id == series.c.id)
-    .join(studies, series.c.study_id == studies.c.id)
-    .join(patients, studies.c.patient_id == patients.c.id)
-)
 
 
 def seen_patients(
@@ -84,7 +79,7 @@ def _groups_around(connection: Connection, keys: Collection[str]) -> dict[str, s
 
 def _pictures_of(connection: Connection, keys: Collection[str]) -> set[str]:
     """The pixel hashes of the patients' instances, without nearly blank pictures."""
-    statement = select(instances.c.pixel_hash).select_from(_PICTURES)
+    statement = select(instances.c.pixel_hash).select_from(PICTURES)
     theirs = statement.where(one_of(patients.c.patient_key, sorted(keys)))
     found = set(connection.execute(theirs.distinct()).scalars())
     return found - blank_hashes(connection, one_of(instances.c.pixel_hash, sorted(found)))
@@ -92,6 +87,6 @@ def _pictures_of(connection: Connection, keys: Collection[str]) -> set[str]:
 
 def _holders_of(connection: Connection, hashes: Collection[str]) -> list[tuple[str, str]]:
     """The patients who have these pictures, each with the pixel hash."""
-    statement = select(instances.c.pixel_hash, patients.c.patient_key).select_from(_PICTURES)
+    statement = select(instances.c.pixel_hash, patients.c.patient_key).select_from(PICTURES)
     theirs = statement.where(one_of(instances.c.pixel_hash, sorted(hashes)))
     return [(row[0], row[1]) for row in connection.execute(theirs.distinct())]

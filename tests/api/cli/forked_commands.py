@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import threading
-from typing import NoReturn
+from typing import Any, NoReturn
 
 _LIBRARIES = (
     "alembic",
@@ -75,7 +75,7 @@ def _answer(caller: socket.socket) -> None:
     os._exit(0)
 
 
-def _become(asked: dict[str, object], files: list[int]) -> NoReturn:
+def _become(asked: dict[str, Any], files: list[int]) -> NoReturn:
     from medsiglip.api.cli.main import main
 
     for number, file in enumerate(files):
@@ -85,10 +85,10 @@ def _become(asked: dict[str, object], files: list[int]) -> NoReturn:
         io.TextIOWrapper(io.FileIO(number, mode, closefd=False), encoding="utf-8", line_buffering=True)
         for number, mode in enumerate(("r", "w", "w"))
     )
-    os.chdir(str(asked["folder"]))
+    os.chdir(asked["folder"])
     os.environ.clear()
-    os.environ.update(asked["environment"])  # type: ignore[call-overload]
-    sys.argv = ["medsiglip", *asked["arguments"]]  # type: ignore[misc]
+    os.environ.update(asked["environment"])
+    sys.argv = ["medsiglip", *asked["arguments"]]
     _end(main())
 
 

@@ -90,7 +90,7 @@ def test_serve_waits_for_its_database_when_told_to(
             start("serve", "--port", "0", "--no-worker", *wait, database_url=url)
             for wait in ((), ("--wait",))
         )
-        assert at_once.answer()["error"]["code"] == "database-unreachable"  # type: ignore[index]
+        assert at_once.answer()["error"]["code"] == "database-unreachable"
         assert at_once.process.wait(60) == 1
         eventually(lambda: "trying again" in log_of(patient))
         assert "Connection refused" in log_of(patient)

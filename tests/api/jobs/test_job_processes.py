@@ -81,7 +81,7 @@ def test_two_servers_and_two_workers_share_a_database(
         assert [one["name"] for one in results] == ["p0", "p1"]
         assert len({one["macro_auroc"] for one in results}) == 1
         there.process.terminate()
-        ended = Counter(there.answer()["jobs"])  # type: ignore[call-overload]
+        ended = Counter(there.answer()["jobs"])
         assert there.process.wait(30) == 0
         here.stop()
         eventually(lambda: heartbeats(home) == [])

@@ -220,10 +220,12 @@ def test_a_worker_that_ends_in_time_is_not_ended(archive: Archive, monkeypatch: 
     assert not exits.came.wait(0.3)
 
 
-def test_after_a_pause_the_heartbeat_names_the_large_job_again(
-    archive: Archive, eager: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A pause for a small job, in which the database is away for a moment, too."""
+def heartbeats_around_an_outage(
+    archive: Archive, eager: Clock, monkeypatch: pytest.MonkeyPatch, *, found_after: bool = True
+) -> tuple[Job, list[tuple[str, str | None]]]:
+    """A large job, and the states and jobs of the heartbeat while the database is away once as a small job is
+    looked for, and later; whether the small job is `found_after` that.
+    """
     seen: list[tuple[str, str | None]] = []
     claim, outages = archive.index.jobs.claim, iter([True])
 
@@ -231,15 +233,24 @@ def test_after_a_pause_the_heartbeat_names_the_large_job_again(
         seen.extend((one.state, one.job) for one in heartbeats(archive.home))
 
     def away_once(*given: Any, **options: Any) -> Job | None:
-        if options.get("small_only") and next(outages, False):
+        is_small = options.get("small_only")
+        if is_small and next(outages, False):
             raise CatalogError("database-unreachable", "It does not answer.")
-        return claim(*given, **options)
+        return claim(*given, **options) if found_after or not is_small else None
 
     monkeypatch.setattr(archive.index.jobs, "claim", away_once)
     large = with_a_nested_job(archive, eager, monkeypatch, look, look)
     works = Worker(archive, clock=eager)
     monkeypatch.setattr(works, "_sleep", lambda _seconds: look())
     works.run(once=True)
+    return large, seen
+
+
+def test_after_a_pause_the_heartbeat_names_the_large_job_again(
+    archive: Archive, eager: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pause for a small job, in which the database is away for a moment, too."""
+    large, seen = heartbeats_around_an_outage(archive, eager, monkeypatch)
     [small] = [job.id for job in archive.index.jobs.listed() if job.kind == "short"]
     assert seen == [("waiting", large.id), ("working", small), ("working", large.id)]
 
@@ -248,22 +259,5 @@ def test_the_heartbeat_names_its_job_again_after_the_database_was_away(
     archive: Archive, eager: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While no small job waits: nothing else says that the large one goes on."""
-    seen: list[tuple[str, str | None]] = []
-    claim, outages = archive.index.jobs.claim, iter([True])
-
-    def look() -> None:
-        seen.extend((one.state, one.job) for one in heartbeats(archive.home))
-
-    def away_once(*given: Any, **options: Any) -> Job | None:
-        if not options.get("small_only"):
-            return claim(*given, **options)
-        if next(outages, False):
-            raise CatalogError("database-unreachable", "It does not answer.")
-        return None
-
-    monkeypatch.setattr(archive.index.jobs, "claim", away_once)
-    large = with_a_nested_job(archive, eager, monkeypatch, look, look)
-    works = Worker(archive, clock=eager)
-    monkeypatch.setattr(works, "_sleep", lambda _seconds: look())
-    works.run(once=True)
+    large, seen = heartbeats_around_an_outage(archive, eager, monkeypatch, found_after=False)
     assert seen[:2] == [("waiting", large.id), ("working", large.id)]

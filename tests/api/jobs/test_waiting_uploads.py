@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, event
 
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.received import count_files
@@ -22,6 +19,7 @@ from medsiglip.index.service.waiting_uploads import FEW_FILES
 from medsiglip.ingest.run import commits
 from tests.api.jobs.conftest import SLICES, Counted, folder_of, store
 from tests.clocks import Clock
+from tests.statements import statements
 
 
 @pytest.fixture
@@ -237,30 +235,6 @@ def test_a_large_upload_holds_no_small_ones(
     assert {"done"} in seen
     assert result(archive, large)["files"] == 6
     assert [result(archive, job)["files"] for job in small] == [1, 1]
-
-
-class Statements:
-    """The texts of the statements of this thread, and how many there were; other threads renew leases."""
-
-    def __init__(self) -> None:
-        self.texts: set[str] = set()
-        self.count = 0
-        self._thread = threading.get_ident()
-
-    def take(self, _connection: Any, _cursor: Any, text: str, *_: Any) -> None:
-        if threading.get_ident() == self._thread:
-            self.texts.add(text)
-            self.count += 1
-
-
-@contextmanager
-def statements() -> Iterator[Statements]:
-    found = Statements()
-    event.listen(Engine, "before_cursor_execute", found.take)
-    try:
-        yield found
-    finally:
-        event.remove(Engine, "before_cursor_execute", found.take)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])

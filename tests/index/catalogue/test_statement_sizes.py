@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine, event
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.label_records import LabelRecord
@@ -22,33 +19,9 @@ from medsiglip.index.service.drafts import RevisionRecord
 from medsiglip.index.service.routing_rules import Budget, Candidates, RoutedJob
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import DIMENSION, SPACE, make_bundle, unit_vectors
+from tests.statements import statements
 
 Ask = Callable[[CaseIndex, int], object]
-
-
-class Statements:
-    """The texts of statements, the most parameters that one of them had, and how many there were."""
-
-    def __init__(self) -> None:
-        self.texts: set[str] = set()
-        self.parameters = 0
-        self.count = 0
-
-    def take(self, _c: Any, _cursor: Any, text: str, parameters: Any, _context: Any, many: bool) -> None:
-        one = parameters[0] if many and parameters else parameters
-        self.texts.add(text)
-        self.parameters = max(self.parameters, len(one or ()))
-        self.count += 1
-
-
-@contextmanager
-def statements() -> Iterator[Statements]:
-    found = Statements()
-    event.listen(Engine, "before_cursor_execute", found.take)
-    try:
-        yield found
-    finally:
-        event.remove(Engine, "before_cursor_execute", found.take)
 
 
 def uids(count: int, first: int = 0) -> list[str]:

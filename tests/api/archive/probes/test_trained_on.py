@@ -106,5 +106,5 @@ def test_a_route_leaves_out_scores_of_what_the_probe_was_trained_on(trained: Tra
         routed = archive.run_routes()
         assert {one.study_instance_uid for one in routed.decisions} == unseen
         (warning,) = routed.warnings
-        assert warning.startswith(f"The route moles leaves out {left_out} studies scored by probe:moles")
+        assert warning.startswith(f"The route moles leaves out {left_out} of the studies: probe:moles was")
         archive.remove_route("moles")
