@@ -8,11 +8,13 @@ from typing import Any, cast
 
 from medsiglip.index.service.drafts import DraftRecord, RevisionRecord
 from medsiglip.medgemma.records import (
+    Attribute,
     Check,
     Draft,
     Evidence,
     EvidenceImage,
     Finding,
+    Omission,
     PriorStudy,
     Revision,
     SimilarCase,
@@ -29,6 +31,8 @@ def payload_of(draft: Draft) -> dict[str, Any]:
         "flips": list(draft.flips),
         "thinking": draft.thinking,
         "details": dict(draft.details),
+        "omissions": [asdict(omission) for omission in draft.omissions],
+        "incomplete": draft.incomplete,
     }
 
 
@@ -43,14 +47,21 @@ def draft_of(record: DraftRecord) -> Draft:
         status=cast(Status, record.status),
         text=record.text,
         evidence=_evidence(payload["evidence"]),
-        checks=tuple(Check(**_tuples(one, "flags", "sources")) for one in payload.get("checks") or ()),
+        checks=tuple(_check(one) for one in payload.get("checks") or ()),
         text_without_context=payload.get("text_without_context"),
         flips=tuple(payload.get("flips") or ()),
         thinking=payload.get("thinking"),
         created_at=record.created_at.isoformat(),
         history=tuple(_revision(step) for step in record.history),
         details=payload.get("details") or {},
+        omissions=tuple(Omission(**one) for one in payload.get("omissions") or ()),
+        incomplete=payload.get("incomplete"),
     )
+
+
+def _check(stored: Mapping[str, Any]) -> Check:
+    attributes = tuple(Attribute(**one) for one in stored.get("attributes") or ())
+    return Check(**{**_tuples(stored, "flags", "sources"), "attributes": attributes})
 
 
 def _evidence(stored: Mapping[str, Any]) -> Evidence:
@@ -61,6 +72,7 @@ def _evidence(stored: Mapping[str, Any]) -> Evidence:
         "similar": tuple(SimilarCase(**one) for one in stored.get("similar") or ()),
         "prior": None if prior is None else PriorStudy(**{**prior, "images": _images(prior)}),
         "left_out": tuple(stored.get("left_out") or ()),
+        "not_scored": tuple(stored.get("not_scored") or ()),
     }
     return Evidence(**{**stored, **read})
 

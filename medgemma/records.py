@@ -13,9 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 Status = Literal["draft", "accepted", "edited", "rejected"]
-Verdict = Literal["agree", "contradict", "unsupported", "not-checkable"]
+Verdict = Literal["agree", "contradict", "doubtful", "unsupported", "not-checkable"]
 Flag = Literal[
-    "temporal-without-prior", "other-modality", "flipped-by-context", "copied-from-similar-case", "quoted"
+    "temporal-without-prior",
+    "other-modality",
+    "flipped-by-context",
+    "copied-from-similar-case",
+    "quoted",
+    "other-language",
+    "other-patient",
+    "wrong-side",
+    "wrong-size",
+    "wrong-number",
 ]
 
 
@@ -24,7 +33,8 @@ class Finding:
     """One label of a study, pooled over its images by the maximum.
 
     `present` is None in the band where the score itself is uncertain. `source` names what gave the score,
-    `prompts:chest-xray` or `probe:nodules`; `image_id` is the image that drove it.
+    `prompts:chest-xray` or `probe:nodules`; `image_id` is the image that drove it. `calibrated` is whether
+    the probability was fitted to known cases.
     """
 
     label: str
@@ -33,11 +43,15 @@ class Finding:
     source: str
     image_id: int
     cosine: float | None = None
+    calibrated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceImage:
-    """An image of the evidence, with the labels that it drove."""
+    """An image of the evidence, with the labels that it drove.
+
+    `slice_number` is its place among the `slice_count` slices of its series, from 1; None outside a volume.
+    """
 
     image_id: int
     sop_instance_uid: str
@@ -45,6 +59,8 @@ class EvidenceImage:
     frame: int
     modality: str | None = None
     labels: tuple[str, ...] = ()
+    slice_number: int | None = None
+    slice_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +75,7 @@ class SimilarCase:
 
 @dataclass(frozen=True, slots=True)
 class PriorStudy:
-    """The patient's last study before this one of the same modality and body part; dates are ISO 8601."""
+    """The patient's last study before this one of the same modality and region; dates are ISO 8601."""
 
     study_instance_uid: str
     study_date: str | None = None
@@ -72,6 +88,10 @@ class Evidence:
     """The evidence of a draft. `space` names the embedding space of the scores; `template` the prompt
     template that fits, such as `chest-xray` or `ct-volume`. `left_out` are sources of scores, probes, that
     were trained on the patient.
+
+    `region` is the part of the body that header, descriptions and pictures agree on, None if it is not known;
+    `region_conflict` is a sentence for a person where they disagree, and then nothing is scored. `not_scored`
+    has a sentence for each source of scores that does not fit the study, with the reason.
     """
 
     study_instance_uid: str
@@ -88,13 +108,47 @@ class Evidence:
     patient_age: float | None = None
     patient_sex: str | None = None
     left_out: tuple[str, ...] = ()
+    region: str | None = None
+    region_conflict: str | None = None
+    not_scored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """The side, size or number that a sentence gives, at its character offsets in the draft's text.
+
+    `known` is what it was compared with, None where nothing is known and it is `not-checkable`.
+    """
+
+    kind: Literal["side", "size", "number"]
+    text: str
+    start: int
+    end: int
+    verdict: Literal["agree", "contradict", "not-checkable"]
+    known: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Omission:
+    """A finding that the text does not mention: one with a high score, or one of the prior report.
+
+    `source` is the source of the score or the Study Instance UID of the prior; `probability` is None for
+    the latter.
+    """
+
+    finding: str
+    reason: Literal["high-score", "prior"]
+    source: str
+    probability: float | None = None
+    calibrated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """The check of one sentence. `start` and `end` are its character offsets in the draft's text; `finding`
-    is the label that it names, `polarity` whether it states it as present (None: neither), `probability` the
-    score that it was compared with, `sources` the studies or scores of a sentence of `evidence-only`.
+    is the label that it names, `polarity` whether it states it as present (None: neither), `hedged` whether
+    it does so with a strong hedge ("suspicious for"), `probability` the score that it was compared with,
+    `sources` the studies or scores of a sentence of `evidence-only`.
     """
 
     sentence: str
@@ -106,6 +160,8 @@ class Check:
     probability: float | None = None
     flags: tuple[Flag, ...] = ()
     sources: tuple[str, ...] = ()
+    hedged: bool = False
+    attributes: tuple[Attribute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +184,9 @@ class Draft:
     second reply, drafted without the texts of similar cases, and `flips` are the labels whose polarity
     differs between the two. Where the first reply repeated those texts, `text` is the second, and `details`
     has `context_withheld`. `checks` has one entry or more for every sentence of `text`.
+
+    `omissions` are findings that the text does not mention. `incomplete` says why the text is cut off, such
+    as `length`; it is None once a person has completed it, and until then the draft cannot be accepted.
     """
 
     id: str
@@ -144,6 +203,8 @@ class Draft:
     created_at: str = ""
     history: tuple[Revision, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    omissions: tuple[Omission, ...] = ()
+    incomplete: str | None = None
 
 
 class ImageSource(Protocol):

@@ -28,7 +28,8 @@ class Reply:
     """One reply: `text` without its thought, `thinking` the thought if there was one.
 
     `finish_reason` is `stop`, `length` (the reply was ended by its token limit) or the server's own value;
-    the token counts are the generator's, None where it gave none.
+    the token counts are the generator's, None where it gave none. `incomplete` says why the text is cut off
+    (`length`, `abort`, ...), None where it is whole.
     """
 
     text: str
@@ -37,6 +38,7 @@ class Reply:
     prompt_tokens: int | None
     completion_tokens: int | None
     model: str
+    incomplete: str | None = None
 
 
 def split_thinking(text: str) -> tuple[str | None, str]:

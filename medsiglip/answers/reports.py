@@ -23,6 +23,7 @@ class Finding(Answer):
     source: str
     image_id: int
     cosine: float | None = None
+    calibrated: bool = False
 
 
 class SimilarCase(Answer):
@@ -43,10 +44,12 @@ class EvidenceImage(Answer):
     frame: int
     modality: str | None
     labels: tuple[str, ...]
+    slice_number: int | None = None
+    slice_count: int | None = None
 
 
 class PriorStudy(Answer):
-    """The patient's last study before of the same modality and body part."""
+    """The patient's last study before of the same modality and region."""
 
     study_instance_uid: str
     study_date: str | None
@@ -66,6 +69,30 @@ class DraftedStudy(Answer):
     study_date: str | None
     patient_age: float | None
     patient_sex: str | None
+    region: str | None = None
+    region_conflict: str | None = None
+    not_scored: tuple[str, ...] = ()
+
+
+class SentenceAttribute(Answer):
+    """The side, size or number that a sentence gives, and what is known of it."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+    verdict: str
+    known: str | None
+
+
+class Omission(Answer):
+    """A finding with a high score, or of the prior report, that the text does not mention."""
+
+    finding: str
+    reason: str
+    source: str
+    probability: float | None
+    calibrated: bool
 
 
 class SentenceCheck(Answer):
@@ -80,6 +107,8 @@ class SentenceCheck(Answer):
     probability: float | None
     flags: tuple[str, ...]
     sources: tuple[str, ...]
+    hedged: bool = False
+    attributes: tuple[SentenceAttribute, ...] = ()
 
 
 class Revision(Answer):
@@ -107,6 +136,8 @@ class Report(Answer):
     evidence: tuple[SimilarCase, ...]
     checks: tuple[SentenceCheck, ...]
     flips: tuple[str, ...]
+    omissions: tuple[Omission, ...] = ()
+    incomplete: str | None = Field(None, description="why the text is cut off, null if it is whole")
     warnings: tuple[str, ...] = Field(description="what to look at before the text is used")
     text_without_context: str | None = None
     thinking: str | None = None
