@@ -13,6 +13,7 @@ from medsiglip.medgemma.records import (
     Draft,
     Evidence,
     EvidenceImage,
+    EvidenceSeries,
     Finding,
     Omission,
     PriorStudy,
@@ -73,6 +74,7 @@ def _evidence(stored: Mapping[str, Any]) -> Evidence:
         "prior": None if prior is None else PriorStudy(**{**prior, "images": _images(prior)}),
         "left_out": tuple(stored.get("left_out") or ()),
         "not_scored": tuple(stored.get("not_scored") or ()),
+        "series": tuple(EvidenceSeries(**one) for one in stored.get("series") or ()),
     }
     return Evidence(**{**stored, **read})
 

@@ -10,7 +10,14 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.records import SeriesRecord, StoredImage, StudyDetail
 from medsiglip.medgemma.findings import FindingScores
 from medsiglip.medgemma.prompting.prompts import template_for
-from medsiglip.medgemma.records import Evidence, EvidenceImage, Finding, PriorStudy, SimilarCase
+from medsiglip.medgemma.records import (
+    Evidence,
+    EvidenceImage,
+    EvidenceSeries,
+    Finding,
+    PriorStudy,
+    SimilarCase,
+)
 from medsiglip.numerics import mean_vector
 
 
@@ -53,6 +60,7 @@ def gather(
         patient_age=detail.study.patient_age,
         patient_sex=detail.study.patient_sex,
         left_out=scored.left_out,
+        series=_series(detail),
     )
 
 
@@ -99,6 +107,21 @@ def _evidence_image(image: StoredImage, labels: Sequence[str] = ()) -> EvidenceI
         frame=image.frame,
         modality=image.modality,
         labels=tuple(labels),
+    )
+
+
+def _series(detail: StudyDetail) -> tuple[EvidenceSeries, ...]:
+    return tuple(
+        EvidenceSeries(
+            one.series.series_instance_uid,
+            one.images,
+            one.instances,
+            one.series.modality,
+            one.series.view_position,
+            one.series.laterality,
+            one.series.orientation,
+        )
+        for one in detail.series
     )
 
 

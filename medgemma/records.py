@@ -64,6 +64,21 @@ class EvidenceImage:
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceSeries:
+    """A series of the study. `images` is the number of its pictures that are scored, `instances` that of its
+    DICOM instances; the other fields are those of its header, None where it has none.
+    """
+
+    series_instance_uid: str
+    images: int
+    instances: int
+    modality: str | None = None
+    view_position: str | None = None
+    laterality: str | None = None
+    orientation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SimilarCase:
     """A study of another patient; `score` is the cosine of the two, `text` its report if it has one."""
 
@@ -111,6 +126,7 @@ class Evidence:
     region: str | None = None
     region_conflict: str | None = None
     not_scored: tuple[str, ...] = ()
+    series: tuple[EvidenceSeries, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
