@@ -1,0 +1,149 @@
+"""Scores as sentences: what they suggest, what they do not, and what they leave open.
+
+A score states no fact, so a sentence says what the score suggests. The checks of drafts read these sentences
+as present, absent or open, as the scores are (`medsiglip.medgemma.checks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from medsiglip.medgemma.narrative.nouns import Noun, capital, joined, noun_of
+from medsiglip.medgemma.narrative.report_kinds import ReportKind
+from medsiglip.medgemma.narrative.score_table import noun_in
+from medsiglip.medgemma.narrative.technique import number
+from medsiglip.medgemma.records import Evidence, Finding
+
+OTHER = "Other"
+"""The heading of findings that belong to no organ of the kind of report, such as labels of a probe of one's
+own.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """A sentence of a draft and its sources: sources of scores or Study Instance UIDs."""
+
+    sentence: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A finding as the text states it: `present` is None where its scores are undecided, and where several
+    disagree. `probability` is the highest of its scores.
+    """
+
+    noun: Noun
+    present: bool | None
+    disagree: bool
+    probability: float
+    sources: tuple[str, ...]
+
+
+def statements_of(evidence: Evidence, kind: ReportKind) -> tuple[Statement, ...]:
+    """The findings that are stated, the most probable first. Scores of the same finding are one statement.
+
+    The label of an absence is stated only where its score is high, and one that a reader may take for another
+    is not denied where the score of the other is not low.
+    """
+    grouped: dict[str, tuple[Noun, list[Finding]]] = {}
+    for finding in evidence.findings:
+        noun = noun_in(kind, finding) or _quoted(finding)
+        grouped.setdefault(noun.name, (noun, []))[1].append(finding)
+    found = {name: _statement(noun, findings) for name, (noun, findings) in grouped.items()}
+    return tuple(one for one in found.values() if _is_stated(one, found))
+
+
+def organ_sections(
+    statements: Sequence[Statement], kind: ReportKind
+) -> Iterator[tuple[str, tuple[Sourced, ...]]]:
+    """Yield the heading of each organ with its sentences, in the order of the kind; organs without a score
+    have none.
+    """
+    headings: dict[str | None, str] = {**kind.organs, None: OTHER}
+    for organ, heading in headings.items():
+        theirs = [
+            one for one in statements if (one.noun.organ if one.noun.organ in kind.organs else None) == organ
+        ]
+        sentences = tuple(_sentences(theirs))
+        if sentences:
+            yield heading, sentences
+
+
+def impression(statements: Sequence[Statement]) -> Iterator[Sourced]:
+    """Yield the sentences of an impression: what high scores suggest, the highest first."""
+    ordered = sorted(statements, key=lambda one: -one.probability)
+    high = [one for one in ordered if one.present and not one.noun.absence]
+    absences = [one for one in ordered if one.present and one.noun.absence]
+    if high:
+        yield _suggested(high, ", highest first," if len(high) > 1 else "")
+    yield from (_suggested([one]) for one in absences)
+    if not high and not absences:
+        yield Sourced("None of the model scores is high.", ())
+    undecided = sum(one.present is None for one in statements)
+    if undecided:
+        verb = "is" if undecided == 1 else "are"
+        yield Sourced(f"{capital(number(undecided))} of the scored findings {verb} undecided.", ())
+
+
+def _sentences(statements: Sequence[Statement]) -> Iterator[Sourced]:
+    high = [one for one in statements if one.present and not one.noun.absence]
+    if high:
+        yield _suggested(high)
+    yield from (_suggested([one]) for one in statements if one.present and one.noun.absence)
+    for one in statements:
+        if one.disagree:
+            text = f"The model scores disagree, and {one.noun.noun} cannot be excluded."
+            yield Sourced(text, one.sources)
+    undecided = [one for one in statements if one.present is None and not one.disagree]
+    if undecided:
+        named = capital(joined([one.noun.noun for one in undecided], "or"))
+        yield Sourced(f"{named} cannot be excluded by the model {_scores(undecided)}.", _sources(undecided))
+    low = [one for one in statements if one.present is False]
+    if low:
+        named = joined([one.noun.none for one in low], "or")
+        verb = "does" if len(low) == 1 else "do"
+        yield Sourced(f"The model {_scores(low)} {verb} not suggest {named}.", _sources(low))
+
+
+def _suggested(statements: Sequence[Statement], order: str = "") -> Sourced:
+    verb = "suggests" if len(statements) == 1 else "suggest"
+    named = joined([one.noun.noun for one in statements])
+    return Sourced(f"The model {_scores(statements)} {verb}{order} {named}.", _sources(statements))
+
+
+def _scores(statements: Sequence[Statement]) -> str:
+    return "score" if len(statements) == 1 else "scores"
+
+
+def _sources(statements: Sequence[Statement]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(source for one in statements for source in one.sources))
+
+
+def _statement(noun: Noun, findings: Sequence[Finding]) -> Statement:
+    states = {finding.present for finding in findings}
+    return Statement(
+        noun,
+        states.pop() if len(states) == 1 else None,
+        len({finding.present for finding in findings}) > 1,
+        max(finding.probability for finding in findings),
+        tuple(dict.fromkeys(finding.source for finding in findings)),
+    )
+
+
+def _is_stated(one: Statement, others: Mapping[str, Statement]) -> bool:
+    if one.noun.absence:
+        return one.present is True
+    overlapping = [others[name] for name in one.noun.overlaps if name in others]
+    return one.present is not False or all(other.present is False for other in overlapping)
+
+
+def _quoted(finding: Finding) -> Noun:
+    """The label in quotes, as nothing of this kind of report has it."""
+    quoted = noun_of(finding.label, finding.source)
+    if quoted.organ is None:
+        return quoted
+    words = f'"{finding.label}"'
+    return Noun(f"own:{finding.label}", words, words)
