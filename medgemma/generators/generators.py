@@ -43,12 +43,15 @@ def cancellation() -> DraftError:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether a generator can write drafts now; `code` is None when it can, `message` is for a person."""
+    """Whether a generator can write drafts now; `code` is None when it can, `message` is for a person.
+    `may_pass` tells whether one that cannot may do so later.
+    """
 
     ready: bool
     code: str | None
     message: str
     model: str | None = None
+    may_pass: bool = False
 
 
 class Generator(Protocol):
