@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from medsiglip.medgemma.narrative.dates import written_date
-from medsiglip.medgemma.narrative.nouns import in_one_line, joined, noun_of
+from medsiglip.medgemma.narrative.nouns import in_one_line
 from medsiglip.medgemma.narrative.pictures import part_in_words
 from medsiglip.medgemma.narrative.report_kinds import ReportKind, kind_of, title_of
 from medsiglip.medgemma.narrative.statements import (
@@ -25,23 +25,26 @@ _DEMONSTRATION = "prompts:phantoms"
 """The prompt set that is scored by the demonstration model alone."""
 
 
+_MOST_QUOTES = 12
+_LONGEST_QUOTE = 200
+
 Paragraph = tuple[str, tuple[Sourced, ...]]
 """The organ that a paragraph is about, "" if none, and its sentences."""
 
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """What was read beside the scores: names of findings that the earlier report states and that are not
-    scored here, and names of texts that are not in English, such as `indication`.
+    """What was read beside the scores: clauses of the earlier report whose findings are not scored here, and
+    names of texts that are not in English, such as `indication`.
     """
 
-    earlier_findings: tuple[str, ...] = ()
+    earlier_statements: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
 
 
 def compose(evidence: Evidence, background: Background | None = None) -> tuple[str, tuple[Sourced, ...]]:
     """The text of a report and its sentences, in the order of the text. It has nothing of similar cases; of
-    an earlier report it names the findings of `background`.
+    an earlier report it quotes the statements of `background`.
 
     Probabilities are not in the text, see `medsiglip.medgemma.narrative.score_table`.
     """
@@ -101,10 +104,9 @@ def _comparison(evidence: Evidence, kind: ReportKind, known: Background) -> Iter
     report = "whose report is on file" if prior.text else "of which no report is on file"
     yield Sourced(f"{title_of(evidence, kind)} of {_day(evidence, prior)}, {report}.", uid)
     yield Sourced("The pictures of the two studies were not compared.", ())
-    if known.earlier_findings:
-        nouns = [noun_of(name).noun for name in dict.fromkeys(known.earlier_findings)]
-        verb = "is" if len(nouns) == 1 else "are"
-        yield Sourced(f"The earlier report names {joined(nouns)}, which {verb} not scored here.", uid)
+    if known.earlier_statements:
+        quotes = [f'"{in_one_line(one, _LONGEST_QUOTE)}"' for one in known.earlier_statements[:_MOST_QUOTES]]
+        yield Sourced(f"The earlier report states what is not scored here: {'; '.join(quotes)}.", uid)
 
 
 def _day(evidence: Evidence, prior: PriorStudy) -> str:

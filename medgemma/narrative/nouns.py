@@ -28,11 +28,12 @@ class Noun:
     organ: str | None = None
     overlaps: tuple[str, ...] = ()
     absence: bool = False
+    alone: bool = False
 
     @property
     def title(self) -> str:
         """The noun without its article and with a capital, for a table."""
-        return capital(_ARTICLE.sub("", self.noun, count=1) if self.organ else self.noun)
+        return capital(without_article(self.noun) if self.organ else self.noun)
 
 
 def noun_of(label: str, source: str = "") -> Noun:
@@ -65,15 +66,20 @@ def joined(nouns: Sequence[str], last: str = "and") -> str:
     return f"{', '.join(others)} {last} {end}" if others else end
 
 
+def without_article(noun: str) -> str:
+    """A noun without "a", "an" or "the" before it."""
+    return _ARTICLE.sub("", noun, count=1) if _ARTICLE.match(noun) else noun
+
+
 def capital(text: str) -> str:
     """The text with a capital as its first letter."""
     return text[:1].upper() + text[1:]
 
 
-def in_one_line(text: str) -> str:
-    """Words of a user for a sentence: in one line, without double quotes, and not longer than a line."""
+def in_one_line(text: str, longest: int = _LONGEST_LABEL) -> str:
+    """Words of a user for a sentence: in one line, without double quotes, and cut to `longest` characters."""
     words = " ".join(text.replace('"', "'").split())
-    return words if len(words) <= _LONGEST_LABEL else f"{words[:_LONGEST_LABEL]}..."
+    return words if len(words) <= longest else f"{words[:longest]}..."
 
 
 def terms(name: str) -> Mapping[str, Any]:
@@ -84,17 +90,23 @@ def terms(name: str) -> Mapping[str, Any]:
 
 @cache
 def _nouns() -> Mapping[str, Noun]:
-    return {
-        name: Noun(
-            name,
-            fields["noun"],
-            fields.get("none", fields["noun"]),
-            fields["organ"],
-            tuple(fields.get("overlaps", ())),
-            fields.get("absence", False),
-        )
-        for name, fields in terms("nouns")["nouns"].items()
-    }
+    findings = terms("findings")["findings"]
+    return {name: _noun(name, fields, findings) for name, fields in terms("nouns")["nouns"].items()}
+
+
+def _noun(name: str, fields: Mapping[str, Any], findings: Mapping[str, Mapping[str, Any]]) -> Noun:
+    own = findings.get(name, {})
+    opposite = list(own.get("opposite", ()))
+    covered = [other for one in (name, *opposite) for other in findings.get(one, {}).get("covers", ())]
+    return Noun(
+        name,
+        fields["noun"],
+        fields.get("none", without_article(fields["noun"])),
+        fields["organ"],
+        (*fields.get("overlaps", ()), *opposite, *covered),
+        fields.get("absence", False),
+        fields.get("alone", False),
+    )
 
 
 @cache

@@ -45,8 +45,8 @@ class Statement:
 def statements_of(evidence: Evidence, kind: ReportKind) -> tuple[Statement, ...]:
     """The findings that are stated, the most probable first. Scores of the same finding are one statement.
 
-    The label of an absence is stated only where its score is high, and one that a reader may take for another
-    is not denied where the score of the other is not low.
+    The label of an absence is stated only where its score is high, and nothing is denied that names a finding
+    whose score is not low.
     """
     grouped: dict[str, tuple[Noun, list[Finding]]] = {}
     for finding in evidence.findings:
@@ -78,7 +78,7 @@ def impression(statements: Sequence[Statement]) -> Iterator[Sourced]:
     high = [one for one in ordered if one.present and not one.noun.absence]
     absences = [one for one in ordered if one.present and one.noun.absence]
     if high:
-        yield _suggested(high, ", highest first," if len(high) > 1 else "")
+        yield _suggested(high, "Highest first, the" if len(high) > 1 else "The")
     yield from (_suggested([one]) for one in absences)
     if not high and not absences:
         yield Sourced("None of the model scores is high.", ())
@@ -102,16 +102,20 @@ def _sentences(statements: Sequence[Statement]) -> Iterator[Sourced]:
         named = capital(joined([one.noun.noun for one in undecided], "or"))
         yield Sourced(f"{named} cannot be excluded by the model {_scores(undecided)}.", _sources(undecided))
     low = [one for one in statements if one.present is False]
-    if low:
-        named = joined([one.noun.none for one in low], "or")
-        verb = "does" if len(low) == 1 else "do"
-        yield Sourced(f"The model {_scores(low)} {verb} not suggest {named}.", _sources(low))
+    together = [one for one in low if not one.noun.alone]
+    yield from (_denied(some) for some in (together, *([one] for one in low if one.noun.alone)) if some)
 
 
-def _suggested(statements: Sequence[Statement], order: str = "") -> Sourced:
+def _denied(statements: Sequence[Statement]) -> Sourced:
+    verb = "suggests" if len(statements) == 1 else "suggest"
+    named = joined([one.noun.none for one in statements], "or")
+    return Sourced(f"The model {_scores(statements)} {verb} no {named}.", _sources(statements))
+
+
+def _suggested(statements: Sequence[Statement], start: str = "The") -> Sourced:
     verb = "suggests" if len(statements) == 1 else "suggest"
     named = joined([one.noun.noun for one in statements])
-    return Sourced(f"The model {_scores(statements)} {verb}{order} {named}.", _sources(statements))
+    return Sourced(f"{start} model {_scores(statements)} {verb} {named}.", _sources(statements))
 
 
 def _scores(statements: Sequence[Statement]) -> str:
@@ -134,10 +138,11 @@ def _statement(noun: Noun, findings: Sequence[Finding]) -> Statement:
 
 
 def _is_stated(one: Statement, others: Mapping[str, Statement]) -> bool:
-    if one.noun.absence:
-        return one.present is True
+    denies = one.present is True if one.noun.absence else one.present is False
     overlapping = [others[name] for name in one.noun.overlaps if name in others]
-    return one.present is not False or all(other.present is False for other in overlapping)
+    if denies:
+        return all(other.present is False for other in overlapping)
+    return not one.noun.absence
 
 
 def _quoted(finding: Finding) -> Noun:
