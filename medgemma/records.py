@@ -181,8 +181,22 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Concern:
+    """What a person must acknowledge, or edit away, before a draft is accepted. `id` stays the same as long
+    as the text does; `sentence` says it in words, `quote` is the sentence of the text, None for an omission.
+    """
+
+    id: str
+    kind: str
+    sentence: str
+    quote: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
-    """One step of the workflow: who did what, when (ISO 8601, UTC); `difference` is a unified diff."""
+    """One step of the workflow: who did what, when (ISO 8601, UTC); `difference` is a unified diff.
+    `acknowledged` are the concerns with which the draft was accepted.
+    """
 
     status: Status
     by: str
@@ -190,6 +204,7 @@ class Revision:
     text: str | None = None
     difference: str | None = None
     reason: str | None = None
+    acknowledged: tuple[Concern, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +218,9 @@ class Draft:
 
     `omissions` are findings that the text does not mention. `incomplete` says why the text is cut off, such
     as `length`; it is None once a person has completed it, and until then the draft cannot be accepted.
+
+    An accepted draft of a study that had an accepted one is an addendum: `supersedes` is the id of the
+    former, and `superseded_by` of the former is its own.
     """
 
     id: str
@@ -221,6 +239,8 @@ class Draft:
     details: Mapping[str, Any] = field(default_factory=dict)
     omissions: tuple[Omission, ...] = ()
     incomplete: str | None = None
+    supersedes: str | None = None
+    superseded_by: str | None = None
 
 
 class ImageSource(Protocol):

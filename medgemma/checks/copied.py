@@ -10,13 +10,21 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from medsiglip.medgemma.checks.concerns import incomplete_sentence, omission_sentence
 from medsiglip.medgemma.checks.overlap import Overlap, overlaps
 from medsiglip.medgemma.checks.verify import check_draft
 from medsiglip.medgemma.generators import evidence_only
-from medsiglip.medgemma.records import Check, Draft, Evidence
+from medsiglip.medgemma.records import Check, Draft, Evidence, Flag
 
 WITHHELD = "context_withheld"
 """The key of a draft's `details` that counts the copied sentences of a reply that was not kept."""
+_WRONG: dict[Flag, str] = {
+    "wrong-side": "give another side than is known",
+    "wrong-size": "give another size than is known",
+    "wrong-number": "give another number than is known",
+    "other-patient": "name a person",
+    "other-language": "are in another language, and are not checked",
+}
 
 
 def copied_by_generator(text: str, evidence: Evidence, unaided: str) -> tuple[Overlap, ...]:
@@ -90,8 +98,13 @@ def stand_in(overlap: Overlap) -> str:
 
 
 def warnings_of(draft: Draft) -> tuple[str, ...]:
-    """Sentences that warn a person of copied words, without repeating them, and of scores left out."""
-    warnings = []
+    """Sentences that warn a person of what is wrong or missing in the text, without repeating it, and of
+    scores left out.
+    """
+    cut_off = incomplete_sentence(draft)
+    warnings = [] if cut_off is None else [cut_off]
+    if draft.superseded_by is not None:
+        warnings.append(f"This report is superseded by the addendum {draft.superseded_by}.")
     if draft.evidence.left_out:
         warnings.append(
             f"Scores of {', '.join(draft.evidence.left_out)} are left out: the probe was trained on this "
@@ -109,6 +122,9 @@ def warnings_of(draft: Draft) -> tuple[str, ...]:
             f"Words of another patient's report stand in this text (sentences: {flagged}); make sure that "
             "they are true of this patient and name nobody else."
         )
+    warnings += [omission_sentence(omission) for omission in draft.omissions]
+    wrong = [(flag, len({check.start for check in draft.checks if flag in check.flags})) for flag in _WRONG]
+    warnings += [f"Sentences that {_WRONG[flag]}: {count}." for flag, count in wrong if count]
     return tuple(warnings)
 
 

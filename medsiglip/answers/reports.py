@@ -111,8 +111,21 @@ class SentenceCheck(Answer):
     attributes: tuple[SentenceAttribute, ...] = ()
 
 
+class Concern(Answer):
+    """What a person must acknowledge by its id, or edit away, before a draft is accepted; `quote` is the
+    sentence of the text, null for what it does not mention.
+    """
+
+    id: str
+    kind: str
+    sentence: str
+    quote: str | None
+
+
 class Revision(Answer):
-    """One step of the workflow: who did what, when (ISO 8601, UTC); `difference` is a unified diff."""
+    """One step of the workflow: who did what, when (ISO 8601, UTC); `difference` is a unified diff.
+    `acknowledged` are the concerns with which the draft was accepted.
+    """
 
     status: ReportStatus
     by: str
@@ -120,6 +133,7 @@ class Revision(Answer):
     text: str | None
     difference: str | None
     reason: str | None
+    acknowledged: tuple[Concern, ...] = ()
 
 
 class Report(Answer):
@@ -131,13 +145,18 @@ class Report(Answer):
     route: str | None
     generator: str
     text: str
-    marked: str = Field(description="the text with what contradicts the scores or is copied marked")
+    marked: str = Field(
+        description="the text with what is wrong by scores, study or prior, copied or left out marked"
+    )
     findings: tuple[Finding, ...]
     evidence: tuple[SimilarCase, ...]
     checks: tuple[SentenceCheck, ...]
     flips: tuple[str, ...]
     omissions: tuple[Omission, ...] = ()
     incomplete: str | None = Field(None, description="why the text is cut off, null if it is whole")
+    concerns: tuple[Concern, ...] = Field((), description="what accepting asks to be acknowledged")
+    supersedes: str | None = Field(None, description="the accepted draft to which this is an addendum")
+    superseded_by: str | None = Field(None, description="the addendum that stands in place of this one")
     warnings: tuple[str, ...] = Field(description="what to look at before the text is used")
     text_without_context: str | None = None
     thinking: str | None = None
@@ -160,6 +179,9 @@ class ReportLine(Answer):
     text: str
     revision: int
     created_at: Moment
+    incomplete: str | None = None
+    supersedes: str | None = None
+    superseded_by: str | None = None
 
 
 class ReportList(Answer):

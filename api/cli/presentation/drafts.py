@@ -37,15 +37,21 @@ def show_draft(console: Console, draft: Payload) -> None:
         ((one["study_instance_uid"], one["score"], one["text"]) for one in draft["evidence"]),
         numeric="score",
     )
-    doubtful = [
-        one for one in draft["checks"] if one["verdict"] in ("contradict", "unsupported") or one["flags"]
-    ]
+    verdicts = ("contradict", "doubtful", "unsupported")
+    doubtful = [one for one in draft["checks"] if one["verdict"] in verdicts or one["flags"]]
     if doubtful:
         print_table(
             console,
             "to look at",
             ("sentence", "finding", "verdict", "flags"),
             ((one["sentence"], one["finding"], one["verdict"], ", ".join(one["flags"])) for one in doubtful),
+        )
+    if draft["concerns"]:
+        print_table(
+            console,
+            "to acknowledge or edit before it is accepted",
+            ("id", "concern"),
+            ((one["id"], one["sentence"]) for one in draft["concerns"]),
         )
     if draft["flips"]:
         console.print(f"changed by the retrieved reports: {escape(', '.join(draft['flips']))}")
@@ -59,17 +65,32 @@ def show_decision(console: Console, draft: Payload) -> None:
     reason = f", because: {last['reason']}" if last["reason"] else ""
     study = one_shortened(console, draft["study_instance_uid"], console.width // 3)
     console.print(
-        f"{draft['id']} of study {study} by {draft['generator']}: {draft['status']}, "
+        f"{draft['id']} of study {study} by {draft['generator']}: {_standing(draft)}, "
         f"{last['by']}, {last['at']}{reason}",
         soft_wrap=True,
         markup=False,
     )
+    for concern in last["acknowledged"]:
+        console.print(f"acknowledged: {concern['sentence']}", soft_wrap=True, markup=False)
+
+
+def _standing(draft: Payload) -> str:
+    """The status of a draft, whether its text is cut off, and its place among the reports of its study."""
+    parts = [draft["status"]]
+    if draft["incomplete"]:
+        parts.append(f"INCOMPLETE ({draft['incomplete']})")
+    if draft["supersedes"]:
+        parts.append(f"addendum to {draft['supersedes']}")
+    if draft["superseded_by"]:
+        parts.append(f"superseded by {draft['superseded_by']}")
+    return ", ".join(parts)
 
 
 def show_drafts(console: Console, listed: Payload) -> None:
     """One line per draft."""
     names = ("id", "status", "study_instance_uid", "generator", "route", "created_at")
-    rows = [[one[name] for name in names] for one in listed["reports"]]
+    listed_as = ({**one, "status": _standing(one)} for one in listed["reports"])
+    rows = [[one[name] for name in names] for one in listed_as]
     print_table(console, f"{len(rows)} drafts", names, rows)
 
 
