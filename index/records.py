@@ -33,7 +33,8 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class StudyRecord:
-    """A study; `patient_age` in years at the study, `study_date` as ISO 8601 (YYYY-MM-DD).
+    """A study; `patient_age` in years at the study, `study_date` and `study_time` as ISO 8601 (YYYY-MM-DD,
+    HH:MM:SS, local time).
 
     `identity` names the person; it is None except in a home that keeps identities.
     """
@@ -45,6 +46,7 @@ class StudyRecord:
     study_date: str | None = None
     study_description: str | None = None
     identity: Mapping[str, str] | None = field(default=None, repr=False)
+    study_time: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,23 @@ class StudyDetail:
     series: tuple[SeriesSummary, ...]
     images: tuple[StoredImage, ...]
     labels: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyHeader:
+    """What headers say of the part of the body that a study shows: `series` by row id, `images` the row id of
+    each image's series, and those of the images that are `telling`: neither blank nor localizers. Studies
+    that were added later have a higher `added`.
+    """
+
+    study_instance_uid: str
+    study_description: str | None
+    patient_age: float | None
+    study_time: str | None
+    added: int
+    series: Mapping[int, SeriesRecord]
+    images: Mapping[int, int]
+    telling: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
