@@ -37,12 +37,15 @@ def picture_in_words(evidence: Evidence, image_id: int) -> str:
 
 
 def view_in_words(series: EvidenceSeries) -> str:
-    """The side and view of a series, such as `right craniocaudal`; "" where its header names neither."""
-    words = terms("views")
-    view = (series.view_position or "").strip().upper()
-    side = words["sides"].get((series.laterality or "").strip().upper(), "")
-    known = words["views"].get(view, "")
-    return " ".join(part for part in (side, known) if part)
+    """The view of a series, of a mammogram with its side: `right craniocaudal`; "" where no view is known."""
+    known = str(terms("views")["views"].get((series.view_position or "").strip().upper(), ""))
+    side = side_in_words(series) if series.modality == "MG" else ""
+    return f"{side} {known}".strip() if known else ""
+
+
+def side_in_words(series: EvidenceSeries) -> str:
+    """The side that the header of a series names, `left` or `right`, else ""."""
+    return str(terms("views")["sides"].get((series.laterality or "").strip().upper(), ""))
 
 
 def part_in_words(evidence: Evidence) -> str:

@@ -4,6 +4,7 @@
 The fields of a file:
     title         what a picture of this kind is called
     of_part       whether the part of the body follows the title: "Radiograph of the foot"
+    side_of       the paired organ that follows the title where a header names the side: "of the left eye"
     unit          what its pictures are called: view, slice, image, field
     modalities    DICOM modalities that it fits; of all if it is left out
     regions       parts of the body that it fits; all if it is left out
@@ -32,6 +33,7 @@ class ReportKind:
     unit: str
     organs: Mapping[str, str]
     of_part: bool = False
+    side_of: str = ""
     modalities: frozenset[str] = frozenset()
     regions: frozenset[str] = frozenset()
     limitations: tuple[str, ...] = ()
@@ -42,20 +44,23 @@ def kind_of(evidence: Evidence) -> ReportKind:
     modality, part = (evidence.modality or "").strip().upper(), part_in_words(evidence)
     fitting = [
         kind
-        for kind in _kinds()
+        for kind in report_kinds()
         if (not kind.modalities or modality in kind.modalities) and (not kind.regions or part in kind.regions)
     ]
     return max(fitting, key=lambda kind: (bool(kind.modalities), bool(kind.regions)))
 
 
-def title_of(evidence: Evidence, kind: ReportKind) -> str:
-    """What the pictures are called: `Chest radiograph`, `Radiograph of the foot`."""
-    part = part_in_words(evidence) if kind.of_part else ""
-    return f"{kind.title} of the {part}" if part else kind.title
+def title_of(evidence: Evidence, kind: ReportKind, side: str = "") -> str:
+    """What the pictures are called: `Chest radiograph`, `Radiograph of the left foot`; `side` is `left`,
+    `right` or "" where none is known.
+    """
+    part = part_in_words(evidence) if kind.of_part else kind.side_of if side else ""
+    return f"{kind.title} of the {' '.join(filter(None, (side, part)))}" if part else kind.title
 
 
 @cache
-def _kinds() -> tuple[ReportKind, ...]:
+def report_kinds() -> tuple[ReportKind, ...]:
+    """The bundled kinds, by name."""
     return tuple(_read())
 
 
@@ -70,6 +75,7 @@ def _read() -> Iterator[ReportKind]:
             fields["unit"],
             dict(fields["organs"]),
             fields.get("of_part", False),
+            fields.get("side_of", ""),
             frozenset(fields.get("modalities", ())),
             frozenset(fields.get("regions", ())),
             tuple(fields.get("limitations", ())),

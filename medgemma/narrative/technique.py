@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medsiglip.medgemma.narrative.nouns import joined
-from medsiglip.medgemma.narrative.pictures import view_in_words
+from medsiglip.medgemma.narrative.pictures import side_in_words, view_in_words
 from medsiglip.medgemma.narrative.report_kinds import ReportKind, title_of
 from medsiglip.medgemma.records import Evidence, EvidenceSeries
 
@@ -19,7 +19,7 @@ _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight"
 def technique(evidence: Evidence, kind: ReportKind) -> str:
     """One sentence, such as `Chest radiograph, posteroanterior and lateral views.`"""
     series = main_series(evidence)
-    parts = [title_of(evidence, kind), *([_pictures(series, kind)] if series else [])]
+    parts = [title_of(evidence, kind, _side(series)), *([_pictures(series, kind)] if series else [])]
     return f"{', '.join(parts)}."
 
 
@@ -60,6 +60,12 @@ def _pictures(series: Sequence[EvidenceSeries], kind: ReportKind) -> str:
     if kind.unit == "view":
         return _views(series, total)
     return count(total, kind.unit)
+
+
+def _side(series: Sequence[EvidenceSeries]) -> str:
+    """The side of which all series are, "" where they differ or it is not known."""
+    sides = {side_in_words(one) for one in series}
+    return sides.pop() if len(sides) == 1 else ""
 
 
 def _views(series: Sequence[EvidenceSeries], total: int) -> str:
