@@ -6,6 +6,7 @@ around findings; it never scores.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -94,8 +95,8 @@ class GeneratorKind:
 class GeneratorSettings:
     """A configured generator, checked by `medsiglip.medgemma.generators.kinds.read_generator`.
 
-    `own` holds the settings of its kind; `show_burned_in` is whether it may be shown pictures that may name
-    the patient.
+    `own` holds the settings of its kind, which may be secret; `show_burned_in` is whether it may be shown
+    pictures that may name the patient.
     """
 
     name: str
@@ -103,7 +104,13 @@ class GeneratorSettings:
     model: str
     budget: Budget
     show_burned_in: bool = False
-    own: tuple[tuple[str, Any], ...] = ()
+    own: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of the kind; a table, which is kept as JSON because settings are hashed, as a dict."""
+        return {
+            name: json.loads(value) if self.kind.fields[name] is dict else value for name, value in self.own
+        }
 
     def make(self) -> Generator:
         """Return the generator; no connection is made and no model loaded yet.
