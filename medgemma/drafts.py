@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.medgemma.background import background_of
 from medsiglip.medgemma.checks.copied import WITHHELD, copied_by_generator
 from medsiglip.medgemma.checks.review import Review, review
 from medsiglip.medgemma.checks.verify import flips
@@ -122,7 +123,7 @@ class Drafter:
         return draft_of(record)
 
     def _by_evidence(self, evidence: Evidence) -> _Written:
-        text, sentences = evidence_only.compose(evidence)
+        text, sentences = evidence_only.compose(evidence, background_of(evidence))
         found = review(text, evidence)
         return _Written(text, _with_sources(found.checks, text, sentences), found.omissions)
 

@@ -37,8 +37,8 @@ def test_evidence_only_states_the_right_finding_and_contradicts_no_score(archive
         present = {name for name, value in study["labels"].items() if value}
         right.append(present <= stated if present else not stated)
         verdicts += [check["verdict"] for check in draft["checks"]]
-        named = [line for line in draft["text"].splitlines() if line and not line.endswith(":")]
-        assert all("prompts:" in line or "study 2.25." in line for line in named)
+        sourced = [check for check in draft["checks"] if check["finding"] and check["polarity"] is not None]
+        assert all(check["sources"] == ("prompts:phantoms",) for check in sourced)
     assert sum(right) >= 0.9 * len(right)
     assert "contradict" not in verdicts
     assert "agree" in verdicts
