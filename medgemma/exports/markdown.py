@@ -21,14 +21,15 @@ def markdown(draft: Draft, facts: StudyFacts) -> str:
     """The whole draft as Markdown text; what a generator wrote is escaped, so that it stays text."""
     stands = standing(draft)
     parts = [f"# {wording.title(stands)}"]
-    if stands.mark:
-        parts.append(f"**{stands.mark}**")
+    parts += [f"**{_inline(warning)}**" for warning in (stands.mark, stands.incomplete) if warning]
     parts += [
         escaped(shown(stands.sentence)),
         _table(("Study", ""), wording.study_rows(draft, facts)),
         "## Text",
         _prose(passages(draft)),
     ]
+    for heading, sentences in wording.concern_lists(draft, stands):
+        parts += [f"## {heading}", "\n".join(f"- {escaped(one)}" for one in sentences)]
     parts += _evidence(draft, stands)
     if stands.mark:
         parts.append(f"**{stands.mark}**")
@@ -64,18 +65,20 @@ def _prose(found: Sequence[Passage]) -> str:
 
 
 def _evidence(draft: Draft, stands: Standing) -> list[str]:
-    findings = _table(
-        ("Finding", "Reading", "Probability", "Source", "Image"),
-        wording.finding_rows(draft),
-    )
+    findings = _table(wording.FINDING_COLUMNS, wording.finding_rows(draft))
     images = [
-        (f"image {number}", image.series_instance_uid, image.sop_instance_uid, str(image.frame + 1))
-        for number, image in enumerate(draft.evidence.images, 1)
+        (
+            wording.image_name(draft, image.image_id),
+            image.series_instance_uid,
+            image.sop_instance_uid,
+            str(image.frame + 1),
+        )
+        for image in draft.evidence.images
     ]
     similar = wording.similar_rows(draft)
-    parts = ["## Scores of findings", findings or "No finding was scored."]
+    parts = ["## Scores of findings", findings or "No finding was scored.", wording.SCORES_NOTE]
     if images:
-        parts += ["## Images", _table(("Image", "Series", "Instance", "Frame"), images)]
+        parts += ["## Images", _table(("Picture", "Series", "Instance", "Frame"), images)]
     if similar:
         parts += ["## Similar cases of other patients", _table(("Case", "Cosine", "Labels"), similar)]
     return [*parts, "## Provenance", _table(("", ""), wording.provenance_rows(draft, stands))]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,13 @@ from medsiglip.medgemma.exports.export import Export
 from medsiglip.medgemma.exports.study_facts import Instance, StudyFacts
 from medsiglip.medgemma.records import (
     Check,
+    Concern,
     Draft,
     Evidence,
     EvidenceImage,
     Finding,
     Flag,
+    Omission,
     Revision,
     SimilarCase,
     Status,
@@ -129,6 +132,34 @@ FACTS = StudyFacts(
     tuple(Instance(f"2.25.10{n}", "2.25.77", DigitalXRayImageStorageForPresentation) for n in (1, 2)),
     "Hospital",
 )
+
+
+def incomplete(sentences: Sequence[str]) -> Draft:
+    return dataclasses.replace(
+        draft(sentences),
+        incomplete="length",
+        omissions=(
+            Omission("consolidation", "high-score", "prompts:chest-xray", 0.97, True),
+            Omission("rib fracture", "prior", "2.25.55"),
+        ),
+    )
+
+
+def acknowledged(sentences: Sequence[str]) -> Draft:
+    concern = Concern("omitted:nodule", "omitted", "The text does not mention nodule, whose score is high.")
+    step = dataclasses.replace(ACCEPTED, acknowledged=(concern,))
+    return draft(sentences, "accepted", (step,))
+
+
+STANDINGS: dict[str, Callable[[Sequence[str]], Draft]] = {
+    "draft": draft,
+    "incomplete": incomplete,
+    "edited": lambda sentences: draft(sentences, "edited", (EDITED,)),
+    "accepted": lambda sentences: draft(sentences, "accepted", (ACCEPTED,)),
+    "acknowledged": acknowledged,
+    "addendum": lambda sentences: dataclasses.replace(acknowledged(sentences), supersedes="draft-16"),
+    "superseded": lambda sentences: dataclasses.replace(acknowledged(sentences), superseded_by="draft-18"),
+}
 
 
 class Pictures:
