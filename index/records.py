@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -253,6 +253,20 @@ class CaseTable:
     labels: dict[str, NDArray[np.float64]]
     classes: tuple[frozenset[str], ...]
     columnless: frozenset[str] = frozenset()
+
+    def rows(self, chosen: NDArray[np.intp]) -> CaseTable:
+        """The table of some of its rows; labels that none of them has are left out."""
+        if len(chosen) == len(self.ids):
+            return self
+        names = ("ids", "study_instance_uids", "patient_keys", "modalities", "body_parts", "paths", "classes")
+        labels = {name: values[chosen] for name, values in self.labels.items()}
+        return replace(
+            self,
+            **{name: tuple(getattr(self, name)[row] for row in chosen) for name in names},
+            image_ids=self.image_ids[chosen],
+            vectors=self.vectors[chosen],
+            labels={name: values for name, values in labels.items() if not np.isnan(values).all()},
+        )
 
 
 @dataclass(frozen=True, slots=True)

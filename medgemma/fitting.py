@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.index.records import CaseTable, ProbeRecord
-from medsiglip.medgemma.study_regions import ShownStudy
+from medsiglip.medgemma.study_regions import ShownStudy, StudyRegions
 from medsiglip.prompt_set import EVERYBODY, Population
 from medsiglip.regions.vocabulary import UNKNOWN, Regions, in_words
 
@@ -18,6 +19,7 @@ ADULT_AGE = 16.0
 NO_REGION = ""
 """Stands for "not known" among the regions that a probe was trained on."""
 _NONE = np.empty(0, np.intp)
+_NO_IMAGE = "no image of this study fits "
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Fits:
         if shown.region.conflict is not None:
             return _NONE, _lower(shown.region.conflict)
         if rows is None or not len(rows):
-            return _NONE, f"no image of this study fits {' and '.join(self.where) or 'it'}."
+            return _NONE, f"{_NO_IMAGE}{' and '.join(self.where) or 'it'}."
         if not self.population.fits(shown.patient_age):
             return (
                 _NONE,
@@ -65,14 +67,28 @@ class Fits:
         return not self.regions.isdisjoint(shown) or (self.unknown_region and not shown)
 
 
+def fitting_rows(fits: Fits, table: CaseTable, regions: StudyRegions) -> NDArray[np.intp]:
+    """Those of the rows of a table, of any studies, that fit; the table has passed the filters."""
+    if not fits.regions and fits.population == EVERYBODY:
+        return np.arange(len(table.ids))
+    shown = regions.of(list(dict.fromkeys(table.study_instance_uids)))
+    of_study: dict[str, list[int]] = defaultdict(list)
+    for row, uid in enumerate(table.study_instance_uids):
+        of_study[uid].append(row)
+    found = [fits.rows(table, np.array(rows, np.intp), shown.get(uid))[0] for uid, rows in of_study.items()]
+    return np.sort(np.concatenate(found)) if found else _NONE
+
+
 def source_reason(source: str, reasons: Sequence[str]) -> str:
-    """The sentence on a source of which no label was scored, from the reasons of its labels: the one that
-    comes closest to fitting.
-    """
+    """The sentence on a source of which no label was scored, from the reasons of its labels."""
     kind, _, name = source.partition(":")
     called = f"The {'prompt set' if kind == 'prompts' else 'probe'} {name}"
-    closest = next((one for one in reasons if not one.startswith("no image ")), reasons[0])
-    return f"{called} is not scored: {closest}"
+    return f"{called} is not scored: {closest_reason(reasons)}"
+
+
+def closest_reason(reasons: Sequence[str]) -> str:
+    """Of the reasons of several labels one of those that come closest to fitting."""
+    return next((one for one in reasons if not one.startswith(_NO_IMAGE)), reasons[0])
 
 
 def fits_of_probe(record: ProbeRecord, label: str) -> Fits:
