@@ -38,8 +38,8 @@ class ChatStream:
 
     Bytes that begin with `{` are one JSON object, whatever their media type says; else they are events
     (https://html.spec.whatwg.org/multipage/server-sent-events.html), whose lines end in LF or CRLF: a reply
-    may hold U+2028 and the like as they are. Of several choices the first by index is taken. `page` is
-    whether the media type is that of a web page.
+    may hold U+2028 and the like as they are. Of several choices the first by index is taken. `answered`
+    is whether the server has begun an answer, `may_be_page` whether that may be a web page.
     """
 
     def __init__(self, model: str) -> None:
@@ -49,7 +49,8 @@ class ChatStream:
         self.finish_reason: str | None = None
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None
-        self.page = False
+        self.answered = False
+        self.may_be_page = False
         self._rest = bytearray()
         self._begun = False
         self._is_object = False
@@ -128,7 +129,7 @@ class ChatStream:
         self._rest = bytearray(beginning)
         self._begun = True
         self._is_object = beginning.startswith(b"{")
-        if self.page and beginning.startswith(b"<"):
+        if self.may_be_page and beginning.startswith(b"<"):
             raise web_page(self.model)
         return True
 

@@ -30,6 +30,7 @@ from medsiglip.medgemma.generators.server_errors import (
     answer_of,
     connection_error,
     response_error,
+    unanswered,
 )
 from medsiglip.medgemma.generators.server_options import (
     CHECKS,
@@ -165,7 +166,8 @@ class OpenAIServer:
             except NotTakenError as refused:
                 if not self._remembered.leave_out(sent, refused.change):
                     raise refused.error from None
-                _log.warning("%s: %s, sent again without", self.url, refused.error.code)
+                what = refused.change.__name__.replace("_", " ")
+                _log.warning("%s: %s, sent again %s", self.url, refused.error.code, what)
 
     async def _once(self, client: httpx.AsyncClient, sent: Taken, prompt: Prompt) -> Reply:
         limits = self._options.limits
@@ -184,10 +186,13 @@ class OpenAIServer:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise connection_error(self.model, self.url, error) from None
         except httpx.TransportError:
+            if not stream.answered:
+                raise RetryableError(unanswered(self.model)) from None
             if not stream.ended:
                 raise RetryableError(cut_off(self.model), partial=stream.raw(_BROKEN)) from None
         except httpx.HTTPError as error:
-            raise RetryableError(stream.broken(type(error).__name__)) from None
+            if not stream.ended:
+                raise RetryableError(stream.broken(type(error).__name__)) from None
         except ErrorWithinReply as error:
             raise response_error(self.model, error.answer, prompt) from None
         if not stream.ended:
@@ -204,7 +209,8 @@ class OpenAIServer:
         """Read an answer into `stream`; each sign of life postpones the time limit."""
         if response.status_code != 200:
             raise response_error(self.model, answer_of(response, await _beginning(response)), prompt)
-        stream.page = "text/html" in response.headers.get("content-type", "")
+        stream.answered = True
+        stream.may_be_page = "text/event-stream" not in response.headers.get("content-type", "")
         limits, loop = self._options.limits, asyncio.get_running_loop()
         async for data in response.aiter_bytes():
             if stream.feed(data):
@@ -223,10 +229,9 @@ class OpenAIServer:
         ):
             raise DraftError(
                 "prompt-cut",
-                f"The server of {raw.model} read {counted} tokens of a prompt of {pictures} pictures"
-                f" and about "
-                f"{prompt.prompt_tokens} tokens: it cut the prompt or dropped pictures; serve it with more "
-                "context (Ollama: num_ctx) and its vision part. If it counts no pictures, set "
+                f"The server of {raw.model} read {counted} tokens of a prompt of {pictures} pictures and "
+                f"about {prompt.prompt_tokens} tokens: it cut the prompt or dropped pictures; serve it with "
+                "more context (Ollama: num_ctx) and its vision part. If it counts no pictures, set "
                 "check_prompt_tokens = false.",
             )
         return read_reply(raw, prompt)
@@ -238,17 +243,21 @@ class OpenAIServer:
                 answer = await client.get(f"{self.url}/models", timeout=self._options.limits.connect)
             listed = answer.json()["data"] if answer.status_code == 200 else []
             lengths = [one.get("max_model_len") for one in listed if one["id"] == self.model]
-        except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError):
+        except (DraftError, httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError):
             return None
         return lengths[0] if lengths and isinstance(lengths[0], int) else None
 
     def _client(self) -> httpx.AsyncClient:
-        key = self._options.api_key
+        key, ca_file = self._options.api_key, self._options.ca_file
+        try:
+            context = trusted(ca_file) if self.url.startswith("https:") else False
+        except (OSError, ValueError, RuntimeError):
+            raise DraftError("generator-tls", f"{ca_file} has no certificates that can be read.") from None
         return httpx.AsyncClient(
             headers=[*self._options.headers, *([("Authorization", f"Bearer {key}")] if key else [])],
             timeout=httpx.Timeout(None, connect=self._options.limits.connect),
             trust_env=False,
-            verify=trusted(self._options.ca_file) if self.url.startswith("https:") else False,
+            verify=context,
         )
 
     def _timeout(self, stream: ChatStream, first: float) -> DraftError:

@@ -18,8 +18,8 @@ import httpx
 
 from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.generators.replies import RawReply
-from medsiglip.medgemma.generators.request_body import Change, as_jpeg
-from medsiglip.medgemma.generators.server_refusals import Refusal, refusal_of
+from medsiglip.medgemma.generators.request_body import Change
+from medsiglip.medgemma.generators.server_refusals import TOO_LARGE, Refusal, refusal_of
 from medsiglip.medgemma.prompting.prompts import Prompt
 
 _EXAMINED = 4000
@@ -135,10 +135,9 @@ def response_error(model: str, answer: Answer, prompt: Prompt) -> Exception:
             "pictures go to no other address than the one that is set; set the url that it sends to, if "
             "that is right.",
         )
-    if not answer.page:
-        known = refusal_of(answer.message)
-        if known is not None and not (answer.status == 429 and known[0].code != "generator-quota"):
-            return _known(model, answer, prompt, *known)
+    known = refusal_of(answer.message)
+    if known is not None and not (answer.status == 429 and known[0].code != "generator-quota"):
+        return _known(model, answer, prompt, *known)
     return _by_status(model, answer, prompt)
 
 
@@ -164,30 +163,15 @@ def _known(model: str, answer: Answer, prompt: Prompt, refusal: Refusal, number:
 def _by_status(model: str, answer: Answer, prompt: Prompt) -> Exception:
     status = answer.status
     if status == 429:
-        wait = (
-            "" if answer.after is None or answer.after < 60 else f" and says to wait {spelled(answer.after)}"
-        )
-        return RetryableError(
-            DraftError(
-                "generator-busy",
-                f"The server of {model} is too busy (429){wait}; try again later.",
-                may_pass=True,
-            ),
-            answer.after,
-        )
+        sentence = f"The server of {model} is too busy (429){_wait(answer)}; try again later."
+        return RetryableError(DraftError("generator-busy", sentence, may_pass=True), answer.after)
     if status == 402:
         return DraftError(
             "generator-quota", f"The server of {model} wants to be paid first (402); raise its quota."
         )
     if status == 413:
-        error = DraftError(
-            "request-too-large",
-            f"The server of {model}, or a proxy before it, takes no request as large as {_pictures(prompt)} "
-            '(413); raise its limit (nginx: client_max_body_size), set picture_format = "jpeg", or show '
-            "fewer pictures.",
-        )
-        return NotTakenError(error, as_jpeg)
-    if status in (408, 425) or (status >= 500 and status not in (501, 505)) or answer.within:
+        return _known(model, answer, prompt, TOO_LARGE, "")
+    if status in (408, 425) or (status >= 500 and status not in (501, 505)) or status == 200:
         what = "an error within its reply" if status == 200 else f"status {status}"
         return RetryableError(_failed(model, what, answer), answer.after)
     if status in (404, 405, 410):
@@ -209,10 +193,20 @@ def _failed(model: str, what: str, answer: Answer) -> DraftError:
             f"A proxy answers for the server of {model}, which is away ({what}); start it and try again."
         )
     elif re.search(r"\bloading\b", answer.message, re.IGNORECASE):
-        sentence = f"The server of {model} is still loading it ({what}); try again in some minutes."
+        sentence = f"The server of {model} is still loading it ({what}){_wait(answer)}; try again later."
     else:
-        sentence = f"The server of {model} failed ({what}); look at its log and try again."
+        sentence = f"The server of {model} failed ({what}){_wait(answer)}; look at its log and try again."
     return DraftError("generator-failed", sentence, may_pass=True)
+
+
+def unanswered(model: str) -> DraftError:
+    """The error of a connection that the server closed before it answered."""
+    return DraftError(
+        "generator-failed",
+        f"The server of {model} closed the connection without an answer; look at its log, and begin its url "
+        "with https:// if it speaks TLS.",
+        may_pass=True,
+    )
 
 
 def web_page(model: str) -> DraftError:
@@ -260,6 +254,11 @@ def _why_no_tls(model: str, error: ssl.SSLError) -> str:
         f"The server of {model} speaks no TLS that can be used here; begin its url with http:// if it has "
         "none, or set up a current version there."
     )
+
+
+def _wait(answer: Answer) -> str:
+    """What the server says of how long to wait, from a minute on."""
+    return "" if answer.after is None or answer.after < 60 else f" and says to wait {spelled(answer.after)}"
 
 
 def spelled(seconds: float) -> str:

@@ -46,6 +46,17 @@ def _refusal(code: str, said: str, reason: str, cure: str, change: Change | None
     return Refusal(code, re.compile(said, re.IGNORECASE), reason, cure, change)
 
 
+TOO_LARGE = _refusal(
+    "request-too-large",
+    r"(?:body|entity|payload|request|content)[^.]{0,20} too large|too large (?:a )?(?:body"
+    r"|request|payload)"
+    r"|(?:body|payload|request)[^.]{0,30} exceeds? (?:the )?(?:max|limit|size)",
+    "or a proxy before it takes no request as large as {pictures}",
+    'raise its limit (nginx: client_max_body_size), set picture_format = "jpeg", or show fewer pictures',
+    as_jpeg,
+)
+"""A request of too many bytes, which servers also tell by status 413."""
+
 # The order matters: a message on the context may name max_tokens, one on pictures may name the template.
 REFUSALS: tuple[Refusal, ...] = (
     _refusal(
@@ -88,7 +99,7 @@ REFUSALS: tuple[Refusal, ...] = (
     _refusal(
         "prompt-too-long",
         r"context[ _-]?(?:length|window|size|limit)|max_model_len|maximum (?:context|model length|input)"
-        r"|too (?:long|many tokens)|exceed_context|context the overflows|context overflow"
+        r"|too (?:long|many tokens)|exceed_context|context the overflows|context overflow|completion tokens"
         r"|longer than the (?:maximum )?model|`?inputs`? tokens|max_new_tokens`? must be"
         r"|max_(?:completion_)?tokens must be (?:at least|greater)|prompt is too (?:long|large)|input"
         r" is too long",
@@ -96,15 +107,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "serve it with more context (vLLM: --max-model-len, llama.cpp: -c, Ollama: num_ctx), or set the "
         "smaller context_tokens or most_pictures here",
     ),
-    _refusal(
-        "request-too-large",
-        r"(?:body|entity|payload|request|content)[^.]{0,20} too large|too large (?:a )?(?:body"
-        r"|request|payload)"
-        r"|(?:body|payload|request)[^.]{0,30} exceeds? (?:the )?(?:max|limit|size)",
-        "or a proxy before it takes no request as large as {pictures}",
-        'raise its limit (nginx: client_max_body_size), set picture_format = "jpeg", or show fewer pictures',
-        as_jpeg,
-    ),
+    TOO_LARGE,
     _refusal(
         "generator-rejected",
         r"stream_options|include_usage",
