@@ -35,11 +35,11 @@ Paragraph = tuple[str, tuple[Sourced, ...]]
 @dataclass(frozen=True, slots=True)
 class Background:
     """What was read beside the scores: clauses of the earlier report whose findings are not scored here, and
-    names of texts that are not in English, such as `indication`.
+    texts that are not in English, each with its language: `("indication", "German")`.
     """
 
     earlier_statements: tuple[str, ...] = ()
-    unread: tuple[str, ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
 
 
 def compose(evidence: Evidence, background: Background | None = None) -> tuple[str, tuple[Sourced, ...]]:
@@ -134,8 +134,8 @@ def _limitations(evidence: Evidence, kind: ReportKind, known: Background) -> Ite
         name = in_one_line(source.partition(":")[2] or source)
         yield f'The probe "{name}" was trained on pictures of this patient, and its scores are left out.'
     yield from (in_one_sentence(one) for one in evidence.not_scored)
-    for text in known.unread:
-        yield f"The {text} is in another language than English and was not checked."
+    for text, language in known.unread:
+        yield f"The {text} is in {language}, which the checks do not read."
 
 
 def _calibration(evidence: Evidence) -> str:

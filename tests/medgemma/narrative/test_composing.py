@@ -201,8 +201,17 @@ def test_no_prior_is_none_available() -> None:
 
 
 def test_a_text_in_another_language_is_said_to_be_unread() -> None:
-    text, _ = compose(scored({"nodule": True}), Background(unread=("indication",)))
-    assert "The indication is in another language than English and was not checked." in text
+    text, _ = compose(scored({"nodule": True}), Background(unread=(("indication", "German"),)))
+    assert "The indication is in German, which the checks do not read." in text
+
+
+def test_the_language_of_indication_and_prior_is_looked_at() -> None:
+    prior = PriorStudy("2.25.9", "2024-05-12", "Kein Pneumothorax. Das Herz ist nicht vergrößert.")
+    evidence = scored(
+        {"nodule": True}, prior=prior, indication="Husten seit drei Wochen, Verdacht auf Pneumonie"
+    )
+    assert background_of(evidence).unread == (("indication", "German"), ("earlier report", "German"))
+    assert background_of(replace(evidence, prior=None, indication="Cough for three weeks")).unread == ()
 
 
 def test_every_label_of_the_bundled_sets_of_findings_has_a_noun_and_an_organ_in_some_kind() -> None:
