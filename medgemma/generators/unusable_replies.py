@@ -1,5 +1,5 @@
-"""Replies that are no report: refusals, requests for pictures, loops, echoes of the prompt, names of
-patients and other languages, each with the reason and the cure.
+"""Replies that are no report: refusals, requests for pictures, loops, echoes of the prompt and names of
+patients, each with the reason and the cure.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.medgemma.errors import DraftError
-from medsiglip.medgemma.generators.reply_language import other_language
 from medsiglip.medgemma.generators.reply_phrases import ASKS_FOR_PICTURE, REFUSAL
 from medsiglip.medgemma.prompting.prompts import Prompt
 
@@ -64,7 +63,7 @@ _IDENTITIES = (
 
 def check_usable(text: str, model: str, prompt: Prompt | None) -> None:
     """Raise DraftError for a text that is no report: `reply-asks-for-picture`, `reply-refused`,
-    `reply-looping`, `reply-echoes-prompt`, `reply-names-a-patient`, `reply-other-language`.
+    `reply-looping`, `reply-echoes-prompt`, `reply-names-a-patient`.
     """
     beginning = [one.group().strip(" \t*_>#-\"'") for one in _SENTENCE.finditer(text[:_BEGINNING])]
     beginning = [one for one in beginning if one][:2]
@@ -89,13 +88,6 @@ def check_usable(text: str, model: str, prompt: Prompt | None) -> None:
             "reply-names-a-patient",
             f"{model} writes a name, birth date or number of a patient, none of which it was told: the text "
             "may be about somebody else; try again without the texts of similar cases, or use evidence-only.",
-        )
-    language = other_language(text)
-    if language is not None:
-        raise DraftError(
-            "reply-other-language",
-            f"{model} answered in another language than English ({language}), which cannot be checked; use a "
-            "model that keeps to the language of its instructions.",
         )
 
 
