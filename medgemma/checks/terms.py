@@ -13,7 +13,8 @@ from functools import cache
 from importlib import resources
 from typing import Any, Generic, TypeVar
 
-_WORD = re.compile(r"w/o|[rh]/o|s/p|[^\W_]+(?:[’'][^\W_]+)*|[^\w\s]", re.IGNORECASE)
+from medsiglip.medgemma.checks.signs import SIGNS, WORD
+
 _CHOICE = re.compile(r"\(([^()]*)\)")
 _SPELLINGS = (
     ("haem", "hem"),
@@ -51,8 +52,13 @@ def words(text: str, start: int = 0, end: int | None = None) -> list[Word]:
     """Return the words and marks of `text[start:end]`; a hyphen or slash inside a word splits it."""
     stop = len(text) if end is None else end
     found = []
-    for match in _WORD.finditer(text, start, stop):
-        if match[0] in "-/*#":
+    for match in WORD.finditer(text, start, stop):
+        if match.lastgroup is not None:
+            begin = match.end() - len(match[0].lstrip())
+            found.append(Word(SIGNS[match.lastgroup], begin, match.end()))
+        elif match[0] in "–—":
+            found.append(Word("—", match.start(), match.end()))
+        elif match[0] in "-/*#":
             spaced = (
                 text[match.start() - 1 : match.start()].isspace()
                 and text[match.end() : match.end() + 1].isspace()
@@ -127,6 +133,10 @@ class PhraseTable(Generic[Value]):
             if key in self.entries:
                 return len(key), self.entries[key]
         return 0, []
+
+    def words(self) -> frozenset[str]:
+        """All words of the phrases."""
+        return frozenset(word for key in self.entries for word in key)
 
     def found(self, texts: Sequence[str]) -> Iterator[tuple[int, int, list[Value]]]:
         """Yield (position, length, values) of the phrases in `texts`, none overlapping another."""

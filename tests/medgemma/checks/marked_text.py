@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _MARK = re.compile(
-    r"\\([\\\[\]])|\[\[(?:contradicts the score of [^\[\]\\]*|copied from a similar case)\]\[|(\]\])"
+    r"\\([\\\[\]])|\[\[(?:(?:contradicts|is doubtful by) the score of [^\[\]\\]*|copied from a similar case)\]\[|(\]\])"
 )
 
 

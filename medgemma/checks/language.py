@@ -1,0 +1,209 @@
+"""Whether a text is English, the one language whose sentences the checks can read.
+
+Words are weighed one by one: those of the dictionary and of the lexicon speak for English, those of
+`terms/languages.toml`, letters with diacritics and words unknown to both against it. The Latin words that
+reports of many languages share, such as pneumothorax, say nothing.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Mapping
+from functools import cache, lru_cache
+from importlib import resources
+
+from medsiglip.medgemma.checks.phrases import vocabulary
+from medsiglip.medgemma.checks.sentences import Sentence, split
+from medsiglip.medgemma.checks.terms import folded, table
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_ELISION = re.compile(r"^(?:[ldnscjm]|qu|dell|nell|sull|all|un)['’]")
+_SCRIPTS = {
+    "CYRILLIC": "ru",
+    "GREEK": "el",
+    "CJK": "zh",
+    "HIRAGANA": "ja",
+    "KATAKANA": "ja",
+    "HANGUL": "ko",
+    "ARABIC": "ar",
+    "HEBREW": "he",
+    "THAI": "th",
+    "DEVANAGARI": "hi",
+}
+_MEDICAL_ENDING = re.compile(
+    r"(?:emia|emic|uria|pathy|pathic|itis|itic|osis|otic|ectomy|otomy|ostomy|plasty|scopy|scopic|graphy|graphic|gram"
+    r"|ology|ologic|ologist|oma|megaly|cele|plegia|algia|rrhea|ular|[aiyt]tic|[lnhrm]ic|oid|oidal|genic"
+    r"|genous|ed|ly|ness|able|ible"
+    r"|tion|tions|less|ary|ectatic|ectasis|thorax|pnea|therapy|ine|ol|ib|ab|mycin|pril|in)$"
+)
+_SHORTEST_UNKNOWN = 4
+_ENOUGH = 0.55
+"""The weight of one word of another language that English has too, "gauche" or "sin"."""
+
+
+def is_english(text: str) -> bool:
+    """Whether a sentence is English, or has nothing that tells its language, such as "Pneumothorax.".
+
+    False for another language, and for a script other than Latin.
+    """
+    english, foreign = _weights(text)
+    return not _tells_against(english, foreign)
+
+
+def language(text: str) -> str:
+    """The language of a text as a whole, by its ISO 639 code: "en", that of a bundled list of words, or that
+    of a script; "und" for another, and "" for a text that does not tell.
+    """
+    english, foreign = _weights(text)
+    if not _tells_against(english, foreign):
+        return "en" if english else ""
+    by_script = Counter(_SCRIPTS.get(script, "und") for script in _foreign_scripts(text))
+    letters = sum(letter.isalpha() for letter in text)
+    if by_script and 3 * sum(by_script.values()) >= letters:
+        # Japanese is written with Chinese characters too.
+        return "ja" if by_script["ja"] else by_script.most_common(1)[0][0]
+    found: Counter[str] = Counter()
+    for match in _WORD.finditer(text.lower()):
+        for code, words in _lists().items():
+            found[code] += _plain(match[0]) in words
+    return found.most_common(1)[0][0] if any(found.values()) else "und"
+
+
+def other_language(text: str) -> str | None:
+    """The name of the language of a text as a whole, such as "German"; None for English and for a text that
+    does not tell, "another language" where the name is not known.
+    """
+    code = language(text)
+    return None if code in ("en", "") else table("languages")["names"].get(code, "another language")
+
+
+def foreign_sentences(text: str) -> tuple[Sentence, ...]:
+    """The sentences that are not English, in order; of a text in another language also those that do not
+    tell.
+    """
+    sections = table("wording")["sections"]
+    whole = language(text)
+    return tuple(
+        sentence
+        for sentence in split(text, frozenset(sections["unseen"] + sections["seen"]))
+        if is_foreign(text[sentence.start : sentence.end], whole)
+    )
+
+
+def is_foreign(sentence: str, whole: str = "en") -> bool:
+    """Whether a sentence of a text, whose language as a whole is `whole`, is not English."""
+    english, foreign = _weights(sentence)
+    if _tells_against(english, foreign):
+        return True
+    return whole not in ("en", "") and not english and any(letter.isalpha() for letter in sentence)
+
+
+def _tells_against(english: float, foreign: float) -> bool:
+    return foreign >= _ENOUGH and foreign >= 0.9 * english
+
+
+def _weights(text: str) -> tuple[float, float]:
+    """What speaks for English and against it."""
+    english = foreign = 0.0
+    others = sum(1 for _ in _foreign_scripts(text))
+    if others > 1:
+        foreign += 0.5 * others
+    for match in _WORD.finditer(text):
+        written = match[0]
+        own, other = _weight(written.lower())
+        if written.isupper() and len(written) < 6 and own == 0 and other < 1:
+            continue  # an abbreviation
+        if written[0].isupper() and not written.isupper() and match.start() > 0 and other < 1:
+            other = min(other, 0.2)  # a name
+        english, foreign = english + own, foreign + other
+    return english, foreign
+
+
+def _foreign_scripts(text: str) -> list[str]:
+    """The scripts of the letters that are not Latin, by letter; single Greek letters are symbols."""
+    if text.isascii():
+        return []
+    return [
+        name
+        for match in _WORD.finditer(text)
+        if not match[0].isascii()
+        for letter in match[0]
+        if ord(letter) > 0x2AF and (name := _script(letter)) and (name != "GREEK" or len(match[0]) > 1)
+    ]
+
+
+@lru_cache(maxsize=4096)
+def _script(letter: str) -> str:
+    name = unicodedata.name(letter, "").partition(" ")[0]
+    return "" if name in ("LATIN", "COMBINING", "MICRO", "MODIFIER", "FULLWIDTH") else name or "UNKNOWN"
+
+
+@lru_cache(maxsize=16384)
+def _weight(word: str) -> tuple[float, float]:
+    """What one word in lower case says for English and against it."""
+    if word in _english():
+        return 1.0, 0.0
+    plain = _plain(word)
+    if len(plain) == 1 and plain.isascii():
+        return 0.0, 0.0
+    if plain in _shared():
+        return 0.0, 0.0
+    known = plain in english_words() or folded(plain) in english_words() or folded(plain) in _lexicon_words()
+    if plain in _foreign() or (plain != word.replace("’", "'") and "'" not in plain and _ELISION.match(word)):
+        return 0.0, 0.6 if known and len(plain) < 7 else (0.6 if known else 1.0)
+    if not word.isascii() and not known:
+        return 0.0, 1.0
+    if known:
+        return 0.5, 0.0
+    if len(plain) < _SHORTEST_UNKNOWN:
+        return 0.0, 0.0
+    if _MEDICAL_ENDING.search(plain):
+        return 0.0, 0.0
+    return 0.0, 0.7 if plain.endswith(_endings()) else 0.45
+
+
+def _plain(word: str) -> str:
+    """A word without the article that French and Italian join to it: "d'épanchement"."""
+    return _ELISION.sub("", word)
+
+
+@cache
+def english_words() -> Collection[str]:
+    """English words in lower case, those of PyPI's pyspellchecker; read when first needed."""
+    packed = (resources.files("spellchecker") / "resources" / "en.json.gz").read_bytes()
+    return frozenset(json.loads(gzip.decompress(packed)))
+
+
+@cache
+def _lexicon_words() -> frozenset[str]:
+    stock = " ".join(table("copied")[name] for name in ("stock", "proper")).split()
+    return frozenset([*(word for key in vocabulary().entries for word in key), *stock])
+
+
+@cache
+def _lists() -> Mapping[str, frozenset[str]]:
+    return {code: frozenset(words.split()) for code, words in table("languages")["words"].items()}
+
+
+@cache
+def _english() -> frozenset[str]:
+    return frozenset(table("languages")["english"].split())
+
+
+@cache
+def _shared() -> frozenset[str]:
+    return frozenset(table("languages")["shared"].split())
+
+
+@cache
+def _foreign() -> frozenset[str]:
+    return frozenset().union(*_lists().values()) - _shared()
+
+
+@cache
+def _endings() -> tuple[str, ...]:
+    return tuple(table("languages")["endings"].split())
