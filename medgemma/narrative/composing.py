@@ -119,13 +119,14 @@ def _day(evidence: Evidence, prior: PriorStudy) -> str:
 def _limitations(evidence: Evidence, kind: ReportKind, known: Background) -> Iterator[str]:
     yield "The text is composed from scores of an image model alone."
     if evidence.findings:
-        yield "The scores know neither the side, the size nor the number of what they suggest."
+        yield "The scores give neither the side, the size nor the number of what they suggest."
         yield _calibration(evidence)
         yield from kind.limitations
     yield "What has no score is not mentioned."
     if any(finding.source == _DEMONSTRATION for finding in evidence.findings):
         yield "The model is a demonstration model, which is not for clinical use."
-    if not part_in_words(evidence) and kind.of_part and not evidence.region_conflict:
+    unknown = not part_in_words(evidence) and kind.of_part
+    if unknown and not evidence.region_conflict and not evidence.not_scored:
         yield "The part of the body is not known."
     sampled = sampling(evidence, kind)
     if sampled and evidence.findings:

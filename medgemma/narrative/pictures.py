@@ -22,7 +22,8 @@ def picture_in_words(evidence: Evidence, image_id: int) -> str:
     parts = []
     if image.slice_number is not None:
         if len(evidence.series) > 1 and series is not None:
-            parts.append(f"series {evidence.series.index(series) + 1}")
+            plane = f" ({series.orientation})" if series.orientation else ""
+            parts.append(f"series {evidence.series.index(series) + 1}{plane}")
         of = f" of {image.slice_count}" if image.slice_count else ""
         parts.append(f"slice {image.slice_number}{of}")
         return ", ".join(parts)

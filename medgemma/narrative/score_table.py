@@ -18,9 +18,9 @@ _STATES: dict[bool | None, State] = {True: "high", None: "undecided", False: "lo
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
     """A finding that was scored. `label` is its name in words, `code` that of a coding scheme where one has a
-    code for it, `probability` has two digits, and `calibrated` is whether it was fitted to known cases.
-    `state` is `undecided` where `present` is None. `picture` names the picture that drove the score, "" if it
-    is not known.
+    code for it, `probability` has two digits (`0.93`, `>0.99`), and `calibrated` is whether it was fitted to
+    known cases. `state` is `undecided` where `present` is None. `picture` names the picture that drove the
+    score, "" if it is not known.
     """
 
     label: str
@@ -49,13 +49,20 @@ def noun_in(kind: ReportKind, finding: Finding) -> Noun | None:
     return noun if noun is not None and noun.organ in kind.organs else None
 
 
+def _two_digits(probability: float) -> str:
+    """No score is certain, so one that would be rounded to 0 or 1 is written as below or above."""
+    if probability >= 0.995:
+        return ">0.99"
+    return "<0.01" if probability < 0.005 else f"{probability:.2f}"
+
+
 def _row(evidence: Evidence, finding: Finding, noun: Noun | None) -> ScoreRow:
     label = noun.title if noun is not None else f'"{in_one_line(finding.label)}"'
     unknown = noun is None and known_noun(finding.label, finding.source) is not None
     return ScoreRow(
         label=label,
         code=None if unknown else code_of(finding.label, finding.source),
-        probability=f"{finding.probability:.2f}",
+        probability=_two_digits(finding.probability),
         calibrated=finding.calibrated,
         present=finding.present,
         state=_STATES[finding.present],

@@ -20,6 +20,9 @@ OTHER = "Other"
 own.
 """
 
+_MOST_UNDECIDED = 2
+"""Undecided findings that an impression names; of more it says how many there are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sourced:
@@ -82,10 +85,11 @@ def impression(statements: Sequence[Statement]) -> Iterator[Sourced]:
     yield from (_suggested([one]) for one in absences)
     if not high and not absences:
         yield Sourced("None of the model scores is high.", ())
-    undecided = sum(one.present is None for one in statements)
-    if undecided:
-        verb = "is" if undecided == 1 else "are"
-        yield Sourced(f"{capital(number(undecided))} of the scored findings {verb} undecided.", ())
+    undecided = [one for one in statements if one.present is None]
+    if len(undecided) > _MOST_UNDECIDED:
+        yield Sourced(f"{capital(number(len(undecided)))} of the scored findings are undecided.", ())
+    elif undecided:
+        yield _open(undecided)
 
 
 def _sentences(statements: Sequence[Statement]) -> Iterator[Sourced]:
@@ -99,11 +103,15 @@ def _sentences(statements: Sequence[Statement]) -> Iterator[Sourced]:
             yield Sourced(text, one.sources)
     undecided = [one for one in statements if one.present is None and not one.disagree]
     if undecided:
-        named = capital(joined([one.noun.noun for one in undecided], "or"))
-        yield Sourced(f"{named} cannot be excluded by the model {_scores(undecided)}.", _sources(undecided))
+        yield _open(undecided)
     low = [one for one in statements if one.present is False]
     together = [one for one in low if not one.noun.alone]
     yield from (_denied(some) for some in (together, *([one] for one in low if one.noun.alone)) if some)
+
+
+def _open(statements: Sequence[Statement]) -> Sourced:
+    named = capital(joined([one.noun.noun for one in statements], "or"))
+    return Sourced(f"{named} cannot be excluded by the model {_scores(statements)}.", _sources(statements))
 
 
 def _denied(statements: Sequence[Statement]) -> Sourced:

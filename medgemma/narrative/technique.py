@@ -43,8 +43,7 @@ def main_series(evidence: Evidence) -> list[EvidenceSeries]:
 
 def count(amount: int, unit: str) -> str:
     """An amount with its unit: `one slice`, `two slices`, `300 slices`."""
-    plural = {"series": "series"}.get(unit, f"{unit}s")
-    return f"{number(amount)} {unit if amount == 1 else plural}"
+    return f"{number(amount)} {unit if amount == 1 else f'{unit}s'}"
 
 
 def number(amount: int) -> str:
@@ -55,11 +54,20 @@ def number(amount: int) -> str:
 def _pictures(series: Sequence[EvidenceSeries], kind: ReportKind) -> str:
     total = sum(_pictures_of(one) for one in series)
     if kind.unit == "slice":
-        slices = count(total, "slice")
-        return slices if len(series) == 1 else f"{count(len(series), 'series')} with {slices} in all"
+        return _slices(series, total)
     if kind.unit == "view":
         return _views(series, total)
     return count(total, kind.unit)
+
+
+def _slices(series: Sequence[EvidenceSeries], total: int) -> str:
+    planes = [one.orientation or "" for one in series]
+    known = list(dict.fromkeys(planes)) if all(planes) else []
+    plane = f"{known[0]} " if len(known) == 1 else ""
+    if len(series) == 1:
+        return count(total, f"{plane}slice")
+    named = f" ({joined(known)})" if len(known) > 1 else ""
+    return f"{number(len(series))} {plane}series{named} with {count(total, 'slice')} in all"
 
 
 def _side(series: Sequence[EvidenceSeries]) -> str:

@@ -106,7 +106,9 @@ def test_the_impression_names_high_scores_the_highest_first() -> None:
     expected = "Highest first, the model scores suggest a lung nodule and cardiomegaly."
     assert section(compose(evidence)[0], "IMPRESSION").startswith(expected)
     low = section(compose(scored({"fracture": False, "nodule": None}))[0], "IMPRESSION")
-    assert low == "None of the model scores is high. One of the scored findings is undecided."
+    assert low == "None of the model scores is high. A lung nodule cannot be excluded by the model score."
+    many = scored({"nodule": None, "pneumonia": None, "fracture": None})
+    assert "Three of the scored findings are undecided." in section(compose(many)[0], "IMPRESSION")
     assert "normal" not in compose(scored({"fracture": False}))[0]
 
 

@@ -38,6 +38,10 @@ def one(modality: str, images: int = 1, instances: int = 1, **more: str) -> Evid
     return EvidenceSeries(f"2.25.{images}{instances}", images, instances, modality, **more)
 
 
+def axial(slices: int) -> EvidenceSeries:
+    return one("MR", slices, slices, orientation="axial")
+
+
 @pytest.mark.parametrize(
     ("evidence", "said"),
     [
@@ -66,6 +70,15 @@ def one(modality: str, images: int = 1, instances: int = 1, **more: str) -> Evid
         (
             study("CT", "head", one("CT", 40, 40), one("CT", 20, 20)),
             "CT of the head, two series with 60 slices in all.",
+        ),
+        (study("CT", "chest", one("CT", 9, 9, orientation="axial")), "CT of the chest, nine axial slices."),
+        (
+            study("MR", "head", axial(20), axial(11)),
+            "MR of the head, two axial series with 31 slices in all.",
+        ),
+        (
+            study("MR", "head", axial(20), one("MR", 9, 9, orientation="sagittal")),
+            "MR of the head, two series (axial and sagittal) with 29 slices in all.",
         ),
         (study("MR", "knee", one("MR", 24, 1)), "MR of the knee, 24 slices."),
         (
@@ -133,6 +146,15 @@ def test_a_row_of_the_table_has_the_score_its_calibration_and_its_picture() -> N
     assert first.code is not None
     assert (first.code.value, first.state, first.picture) == ("60046008", "high", "image 1")
     assert (second.label, second.code, second.state, second.picture) == ('"my label"', None, "undecided", "")
+
+
+@pytest.mark.parametrize(
+    ("probability", "written"),
+    [(0.9996, ">0.99"), (0.994, "0.99"), (0.0004, "<0.01"), (0.005, "0.01"), (0.5, "0.50")],
+)
+def test_no_probability_is_written_as_certain(probability: float, written: str) -> None:
+    [row] = score_rows(scored({}, findings=(Finding("nodule", probability, None, "probe:mine", 1),)))
+    assert row.probability == written
 
 
 def test_a_label_that_means_something_elsewhere_is_quoted_without_its_code() -> None:
