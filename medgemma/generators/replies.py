@@ -82,7 +82,7 @@ def read_reply(raw: RawReply, prompt: Prompt | None = None) -> Reply:
     check_usable(text, model, prompt)
     if not _has_content(text) or (declines and _sentences(text) < 2):
         raise refused(model)
-    incomplete = why_incomplete(raw.finish_reason)
+    incomplete = why_incomplete(raw.finish_reason) or _at_limit(raw, text, prompt)
     if incomplete is not None and len(_WORD.findall(text)) < _FEWEST_WORDS:
         raise cut_off(model)
     return Reply(
@@ -100,6 +100,15 @@ def why_incomplete(finish_reason: str | None) -> str | None:
     """Why a reply of this finish reason is cut off, such as `length` or `none`; None where it is whole."""
     reason = (finish_reason or "none").strip().lower()
     return None if reason in _WHOLE else re.sub(r"[^a-z0-9_-]+", "-", reason)[:_LONGEST_REASON] or "none"
+
+
+def _at_limit(raw: RawReply, text: str, prompt: Prompt | None) -> str | None:
+    """`length` for a reply of as many tokens as it may have that ends within a sentence: some servers call
+    every end `stop`.
+    """
+    if prompt is None or raw.completion_tokens is None or raw.completion_tokens < prompt.reply_tokens:
+        return None
+    return None if text.rstrip("*_`\"')] \n").endswith((".", "!", "?", "|", ":")) else "length"
 
 
 def cut_off(model: str) -> DraftError:

@@ -47,45 +47,43 @@ ASKS_FOR_PICTURE = re.compile(
 )
 """At the beginning of a sentence by which a model asks for a picture, or says that it has none."""
 PREAMBLE = re.compile(
-    r"[\s*_#>]{0,10}(?:(?:okay|ok|sure(?: thing)?|certainly|of course|absolutely|alright|great|yes|understood"
-    r"|got it)[,.!:]*\s+)?"
-    r"(?:based on [^.:\n]{1,80}[,:] )?"
+    r"[*_#>]{0,6}(?:(?:okay|ok|sure(?: thing)?|certainly|of course|absolutely|alright|great|yes|understood"
+    r"|got it)[,.!:]{0,3}\s{1,5})?(?:based on [^.:\n]{1,80}[,:] )?"
     r"(?:(?:here(?:'|’)?s|here is|here are|below is|below are|the following is|the following are|this is"
     r"|i(?:'|’)ll provide|i will provide|i(?:'|’)ve (?:prepared|written|drafted)|i have (?:prepared|written"
-    r"|drafted)) "
-    r"[^.:\n]{0,80}\b(?:report|findings|description|analysis|interpretation|summary|breakdown|draft|impression"
-    r"|assessment|observations)\b[^.:\n]{0,100}:)[*_]{0,4}\s*"
-    r"|\s*(?:okay|ok|sure(?: thing)?|certainly|of course|absolutely|alright|understood|got it)[,.!]+\s+",
+    r"|drafted)) [^.:\n]{0,80}\b(?:report|findings|description|analysis|interpretation|summary|breakdown"
+    r"|draft|impression|assessment|observations)\b[^.:\n]{0,100}:)[*_]{0,4}"
+    r"|(?:okay|ok|sure(?: thing)?|certainly|of course|absolutely|alright|understood|got it)[,.!]{1,3}(?=\s)",
     re.IGNORECASE,
 )
 """A reply's first words where they announce the report, up to its colon, or agree to write it."""
 _PROFESSIONAL = (
     r"(?:(?:qualified|licensed|medical|healthcare|health care|health|board-certified|trained|human"
-    r"|your|own) )"
-    r"{0,4}(?:doctor|physician|professional|provider|radiologist|practitioner|expert|specialist|clinician)"
+    r"|own) ){0,4}"
+    r"(?:doctor|physician|professional|provider|radiologist|practitioner|expert|specialist|clinician)"
 )
 DISCLAIMER = re.compile(
     r"\b(?:i am|i(?:'|’)m|as) (?:just |only )?an? (?:ai|artificial intelligence|large language model"
     r"|language model)\b"
-    r"|\bnot (?:a |be |constitute |intended as |considered |to be )*(?:substitute|replacement) for (?:a )?"
-    r"(?:professional|medical|qualified)|\b(?:not|n(?:'|’)t) (?:be |constitute |intended (?:as|to be)"
-    r" |meant as |a )*"
-    r"(?:medical advice|a medical diagnosis|a definitive diagnosis|professional advice)"
-    rf"|\b(?:consult|see|seek|speak (?:to|with)|talk to|contact) (?:with )?(?:the advice of )?(?:an? |your )?"
-    rf"{_PROFESSIONAL}\b"
+    r"|\b(?:not|n(?:'|’)t) (?:(?:be|constitute|intended as|intended to be|considered|meant as|to be|a) ){0,4}"
+    r"(?:(?:substitute|replacement) for (?:a )?(?:professional|medical|qualified)"
+    r"|medical advice|medical diagnosis|definitive diagnosis|professional advice)"
+    rf"|\b(?:consult|see|seek|speak (?:to|with)|talk to|contact) (?:with )?"
+    rf"(?:the advice of an? |an? |your ){_PROFESSIONAL}\b"
     rf"|\bshould (?:always )?be (?:reviewed|interpreted|verified|confirmed) by an? {_PROFESSIONAL}\b"
     r"|\bfor (?:informational|educational|illustrative|demonstration)[\w ,]{0,40} (?:purposes?|use) only\b"
     r"|\b(?:should|must) not be (?:used|relied)[\w ]{0,30} (?:diagnos|clinical|medical|treatment)"
     r"|\b(?:generated|written|created|produced|prepared) by an? (?:ai|artificial intelligence)\b"
-    r"|\bai[- ]generated\b"
-    r"|\blet me know if\b|\bi hope this helps\b|\bif you have any (?:other |further |more )?questions\b"
-    r"|\bfeel free to ask\b|\bwould you like me to\b",
+    r"|\bai[- ]generated\b|\blet me know if\b|\bi hope this helps\b"
+    r"|\bif you have any (?:other |further |more )?questions\b|\bfeel free to ask\b|\bwould you like me to\b",
     re.IGNORECASE,
 )
 """In a sentence by which a model disclaims its report, or ends a conversation."""
 DISCLAIMER_HEADING = re.compile(
-    r"(?:^|\n)[ \t]*[*_#>]{0,6}[ \t]*(?:important |legal |medical |ai )?disclaimer[*_]{0,4}[ \t]*[:\n](?!\Z)"
-    r"(?![^\n]*\n[\s\S]*\n[*_# ]{0,8}(?:findings|impression|technique|comparison|conclusion)\b)",
-    re.IGNORECASE,
+    r"\n[ \t*_#>]{0,10}(?:important |legal |medical |ai )?disclaimer[*_]{0,4}[ \t]{0,4}[:\n]", re.IGNORECASE
 )
-"""A heading after which a model disclaims its report, with no heading of a report after it."""
+"""A heading after which a model disclaims its report."""
+REPORT_HEADING = re.compile(
+    r"\n[ \t*_#>]{0,10}(?:findings|impression|technique|comparison|conclusion)\b", re.IGNORECASE
+)
+"""A heading of a report, at the beginning of a line."""

@@ -12,6 +12,7 @@ from medsiglip.medgemma.generators.reply_phrases import (
     DISCLAIMER_HEADING,
     PREAMBLE,
     REFUSAL,
+    REPORT_HEADING,
 )
 
 _TURN_END = re.compile(
@@ -120,15 +121,16 @@ def _without_active(text: str) -> str:
 
 def without_preamble(text: str) -> str:
     """Without a first line or clause that announces the report ("Here is the report:")."""
-    found = PREAMBLE.match(text)
-    return text[found.end() :].lstrip() if found and text[found.end() :].strip() else text
+    found = PREAMBLE.match(text.lstrip())
+    rest = text.lstrip()[found.end() :].strip() if found else ""
+    return rest or text
 
 
 def without_disclaimers(text: str) -> tuple[str, bool]:
     """The text without disclaimers at its end, and whether a refusal was among them."""
     refused = False
     heading = DISCLAIMER_HEADING.search(text, max(0, len(text) - _LONGEST_ENDING))
-    if heading and heading.start() > 0:
+    if heading and not REPORT_HEADING.search(text, heading.end()) and text[: heading.start()].strip():
         text = text[: heading.start()]
     for _ in range(_MOST_ENDINGS):
         text = text.rstrip().removesuffix("---").removesuffix("***").rstrip()

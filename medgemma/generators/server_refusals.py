@@ -24,6 +24,15 @@ _REFUSED = (
     r"|not allowed"
     r"|not a valid|invalid|instead|not available|not implemented)"
 )
+_REPLY_LIMIT = re.compile(
+    rf"max_(?:completion_)?tokens\b.{{0,120}}{_REFUSED}|{_REFUSED}.{{0,60}}\bmax_(?:completion_)?tokens\b",
+    re.IGNORECASE,
+)
+_TEMPERATURE = re.compile(
+    rf"temperature\b.{{0,120}}(?:{_REFUSED}|only the default|must be|greater|positive)"
+    rf"|{_REFUSED}.{{0,60}}\btemperature",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +51,14 @@ class Refusal:
     may_pass: bool = False
 
 
-def _refusal(code: str, said: str, reason: str, cure: str, change: Change | None = None) -> Refusal:
-    return Refusal(code, re.compile(said, re.IGNORECASE), reason, cure, change)
-
-
-TOO_LARGE = _refusal(
+TOO_LARGE = Refusal(
     "request-too-large",
-    r"(?:body|entity|payload|request|content)[^.]{0,20} too large|too large (?:a )?(?:body"
-    r"|request|payload)"
-    r"|(?:body|payload|request)[^.]{0,30} exceeds? (?:the )?(?:max|limit|size)",
+    re.compile(
+        r"(?:body|entity|payload|request|content)[^.]{0,20} too large|too large (?:a )?(?:body"
+        r"|request|payload)"
+        r"|(?:body|payload|request)[^.]{0,30} exceeds? (?:the )?(?:max|limit|size)",
+        re.IGNORECASE,
+    ),
     "or a proxy before it takes no request as large as {pictures}",
     'raise its limit (nginx: client_max_body_size), set picture_format = "jpeg", or show fewer pictures',
     as_jpeg,
@@ -59,10 +67,14 @@ TOO_LARGE = _refusal(
 
 # The order matters: a message on the context may name max_tokens, one on pictures may name the template.
 REFUSALS: tuple[Refusal, ...] = (
-    _refusal(
+    Refusal(
         "generator-quota",
-        r"insufficient[_ ]quota|exceeded your (?:current )?quota|quota (?:is |was |has been )?exceeded|out of"
-        r" credits?|insufficient (?:credits?|balance|funds)|billing",
+        re.compile(
+            r"insufficient[_ ]quota|exceeded your (?:current )?quota|quota (?:is |was |has been"
+            r" )?exceeded|out of"
+            r" credits?|insufficient (?:credits?|balance|funds)|billing",
+            re.IGNORECASE,
+        ),
         "has no quota left for this key",
         "raise the quota of the account, or use another key or server",
     ),
@@ -77,95 +89,116 @@ REFUSALS: tuple[Refusal, ...] = (
         "show it fewer pictures (most_pictures), serve the model on more memory, or end what else runs there",
         may_pass=True,
     ),
-    _refusal(
+    Refusal(
         "generator-without-vision",
-        r"(?:image|vision|multi-?modal)[^.]{0,40}(?:is|are|was)? ?not (?:supported|enabled|available)|mmproj"
-        r"|does(?: not|n't) (?:support|accept|have) (?:image|vision|multi-?modal|picture)"
-        r"|not an? (?:multi-?modal|vision)|(?:unknown|unsupported|invalid) (?:content )?(?:part"
-        r" )?type[^.]{0,20}"
-        r"image|missing data required for image|at most 0 image|no endpoints found that support image",
+        re.compile(
+            r"(?:image|vision|multi-?modal)[^.]{0,40}(?:is|are|was)? ?not (?:supported|enabled"
+            r"|available)|mmproj"
+            r"|does(?: not|n't) (?:support|accept|have) (?:image|vision|multi-?modal|picture)"
+            r"|not an? (?:multi-?modal|vision)|(?:unknown|unsupported|invalid) (?:content )?(?:part"
+            r" )?type[^.]{0,20}"
+            r"image|missing data required for image|at most 0 image|no endpoints found that support image",
+            re.IGNORECASE,
+        ),
         "serves the model without the part that sees pictures",
         "serve a multimodal checkpoint with its vision part (llama.cpp: --mmproj FILE) and its own chat "
         "template",
     ),
-    _refusal(
+    Refusal(
         "too-many-pictures",
-        r"at most (\d{1,6}) (?:image|picture|multi-?modal)|image=(\d{1,6})[^.]{0,60}limit-mm-per-prompt"
-        r"|limit-mm-per-prompt|too many (?:images|pictures)|(?:number of|max\w*) images?[^.]{0,30}exceed"
-        r"|exceed\w* [^.]{0,30}(?:number of images|image limit)",
+        re.compile(
+            r"at most (\d{1,6}) (?:image|picture|multi-?modal)|image=(\d{1,6})[^.]{0,60}limit-mm-per-prompt"
+            r"|limit-mm-per-prompt|too many (?:images|pictures)|(?:number of|maximum) images?[^.]{0,30}exceed"
+            r"|exceed(?:s|ed|ing)? [^.]{0,30}(?:number of images|image limit)",
+            re.IGNORECASE,
+        ),
         "takes {number} and was shown {pictures}",
         "serve it with more (vLLM: --limit-mm-per-prompt), or set most_pictures here to what it takes",
     ),
-    _refusal(
+    Refusal(
         "prompt-too-long",
-        r"context[ _-]?(?:length|window|size|limit)|max_model_len|maximum (?:context|model length|input)"
-        r"|too (?:long|many tokens)|exceed_context|context the overflows|context overflow|completion tokens"
-        r"|longer than the (?:maximum )?model|`?inputs`? tokens|max_new_tokens`? must be"
-        r"|max_(?:completion_)?tokens must be (?:at least|greater)|prompt is too (?:long|large)|input"
-        r" is too long",
+        re.compile(
+            r"context[ _-]?(?:length|window|size|limit)|max_model_len|maximum (?:context|model length|input)"
+            r"|too (?:long|many tokens)|exceed_context|context the overflows|context overflow"
+            r"|completion tokens"
+            r"|longer than the (?:maximum )?model|`?inputs`? tokens|max_new_tokens`? must be"
+            r"|max_(?:completion_)?tokens must be (?:at least|greater)|prompt is too (?:long|large)|input"
+            r" is too long",
+            re.IGNORECASE,
+        ),
         "refuses a prompt of {pictures}, about {tokens} tokens, and {reply} for the reply",
         "serve it with more context (vLLM: --max-model-len, llama.cpp: -c, Ollama: num_ctx), or set the "
         "smaller context_tokens or most_pictures here",
     ),
     TOO_LARGE,
-    _refusal(
+    Refusal(
         "generator-rejected",
-        r"stream_options|include_usage",
+        re.compile(r"stream_options|include_usage", re.IGNORECASE),
         "refuses stream_options",
         "set streaming = false",
         without_stream_options,
     ),
-    _refusal(
+    Refusal(
         "generator-rejected",
-        rf"max_(?:completion_)?tokens\b.{{0,120}}{_REFUSED}|{_REFUSED}.{{0,60}}\bmax_(?:completion_)?tokens\b",
+        _REPLY_LIMIT,
         "refuses a limit of the reply's tokens",
         "serve it with a version that knows max_tokens or max_completion_tokens",
         other_reply_limit,
     ),
-    _refusal(
+    Refusal(
         "generator-rejected",
-        rf"temperature\b.{{0,120}}(?:{_REFUSED}|only the default|must be|greater|positive)"
-        rf"|{_REFUSED}.{{0,60}}\btemperature",
+        _TEMPERATURE,
         "refuses the temperature",
         "set one that it takes, as body = {{ temperature = 1.0 }}",
         without_temperature,
     ),
-    _refusal(
+    Refusal(
         "generator-rejected",
-        r"\bstream(?:ing)?\b[^.]{0,60}(?:not (?:yet )?(?:supported|implemented|available|allowed)"
-        r"|unsupported)"
-        r"|(?:not|n't) support (?:for )?stream|must be (?:set to )?false[^.]{0,30}\bstream\b",
+        re.compile(
+            r"\bstream(?:ing)?\b[^.]{0,60}(?:not (?:yet )?(?:supported|implemented|available|allowed)"
+            r"|unsupported)"
+            r"|(?:not|n't) support (?:for )?stream|must be (?:set to )?false[^.]{0,30}\bstream\b",
+            re.IGNORECASE,
+        ),
         "does not stream replies",
         "set streaming = false",
         without_streaming,
     ),
-    _refusal(
+    Refusal(
         "system-role-refused",
-        r"system (?:role|message|prompt|instruction)s?[^.]{0,40}(?:not |un|n't )(?:be )?(?:support"
-        r"|allow|enabled)"
-        r"|(?:not|n't) support (?:the |a )?system|roles must alternate|only (?:support|accept)s?"
-        r" (?:the )?user"
-        r"|(?:unknown|invalid|unsupported|unexpected) role|developer instruction is not enabled",
+        re.compile(
+            r"system (?:role|message|prompt|instruction)s?[^.]{0,40}(?:not |un|n't )(?:be )?(?:support"
+            r"|allow|enabled)"
+            r"|(?:not|n't) support (?:the |a )?system|roles must alternate|only (?:support|accept)s?"
+            r" (?:the )?user"
+            r"|(?:unknown|invalid|unsupported|unexpected) role|developer instruction is not enabled",
+            re.IGNORECASE,
+        ),
         "refuses the roles of the conversation",
         "serve the model with its own chat template",
         without_system,
     ),
-    _refusal(
+    Refusal(
         "generator-template",
-        r"chat[_ -]?template|jinja|apply_chat_template|templateerror",
+        re.compile(r"chat[_ -]?template|jinja|apply_chat_template|templateerror", re.IGNORECASE),
         "has no chat template that can take the prompt",
         "serve the model with its own chat template (vLLM: --chat-template, llama.cpp: --jinja)",
     ),
-    _refusal(
+    Refusal(
         "generator-tls",
-        r"plain http request was sent to https|client sent an http request to an https",
+        re.compile(
+            r"plain http request was sent to https|client sent an http request to an https", re.IGNORECASE
+        ),
         "speaks TLS",
         "begin its url with https://",
     ),
-    _refusal(
+    Refusal(
         "generator-model-unknown",
-        r"model\b[^.]{0,80}(?:not found|not exist|unknown|not loaded|no such)|pinned to|unknown model"
-        r"|no models? loaded|model_not_found|(?:invalid|unexpected) model",
+        re.compile(
+            r"model\b[^.]{0,80}(?:not found|not exist|unknown|not loaded|no such)|pinned to|unknown model"
+            r"|no models? loaded|model_not_found|(?:invalid|unexpected) model",
+            re.IGNORECASE,
+        ),
         "does not serve this model",
         "set model to one that it lists at /models, and check its url",
     ),

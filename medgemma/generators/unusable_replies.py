@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ _SENTENCE = re.compile(r"[^.!?\n]+")
 _BEGINNING = 600
 _WORD = re.compile(r"[^\W_]+")
 # Loops. A rule of a table or under a heading repeats its sign; a letter or an exclamation mark does not.
-_SAME_SIGN = re.compile(r"([^\W_]|[!?,;:@$%^&])\1{39}")
+_MOST_SAME = 40
+_SIGNS_OF_RULES = frozenset("-=_*.#~+|")
 _BLANKS = re.compile(r"\s+")
 _MOST_LINE_FEEDS = 40
 _LONGEST_PHRASE = 60
@@ -38,27 +40,22 @@ _DATE = (
     r"|dec)[a-z]{0,6}\.?,?[ -]\d{4}|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.? \d{1,2}"
     r"(?:st|nd|rd|th)?,? \d{4})"
 )
-_IDENTITIES = (
-    re.compile(
-        rf"\b(?:dob|d\.o\.b\.?|date of birth|birth ?date|born(?: on)?)\b{_VALUE}{_DATE}", re.IGNORECASE
-    ),
-    re.compile(
-        r"\b(?:mrn|medical record(?: (?:number|no\.?|#))?|patient(?:'s)? (?:id|number|no\.?)|ssn|nhs"
-        r" (?:number|no\.?)"
-        rf"|hospital (?:number|no\.?)|social security(?: number)?)(?![a-z]){_VALUE}(?=[A-Z0-9-]{{0,12}}\d)"
-        r"[A-Z0-9-]{3,20}",
-        re.IGNORECASE,
-    ),
-    re.compile(
-        r"(?:\b(?i:(?:patient(?:'s)?|full|family) name|name of (?:the )?patient)|(?:^"
-        r"|\n)[ \t*_#-]{0,8}(?i:name))"
-        r"[ \t*_]{0,4}:"
-        r"[ \t*_]{0,4}(?:(?:Mr|Mrs|Ms|Miss|Dr)\.? )?"
-        r"(?!(?:Not|Unknown|Name|None|Redacted|Anonymous|Anonymi[sz]ed|Withheld|Patient|Adult|Male|Female|The)\b)"
-        r"(?:[A-Z][a-z'’-]{1,30}|[A-Z]{2,30})(?:,? [A-Z]\.)?,?[ ](?:[A-Z][a-z'’-]{1,30}|[A-Z]{2,30})\b"
-    ),
-    re.compile(r"\b(?:Mr|Mrs|Ms|Miss)\.? (?:[A-Z]\.? )?[A-Z][a-z'’-]{1,30}"),
+_BIRTH = re.compile(
+    rf"\b(?:dob|d\.o\.b\.?|date of birth|birth ?date|born(?: on)?)\b{_VALUE}{_DATE}", re.IGNORECASE
 )
+_NUMBER = re.compile(
+    r"\b(?:mrn|medical record(?: (?:number|no\.?|#))?|patient(?:'s)? (?:id|number|no\.?)|ssn"
+    r"|(?:nhs|hospital) (?:number|no\.?)|social security(?: number)?)(?![a-z])"
+    rf"{_VALUE}(?=[A-Z0-9-]{{0,12}}\d)[A-Z0-9-]{{3,20}}",
+    re.IGNORECASE,
+)
+_NAME = re.compile(
+    r"(?:\b(?i:(?:patient(?:'s)?|full|family) name|name of (?:the )?patient)"
+    r"|(?:^|\n)[ \t*_#-]{0,8}(?i:name))[ \t*_]{0,4}:[ \t*_]{0,4}(?:(?:Mr|Mrs|Ms|Miss|Dr)\.? )?"
+    r"(?!(?:Not|Unknown|Name|None|Redacted|Anonym|Withheld|Patient|Adult|Male|Female|The)[a-z]{0,9}\b)"
+    r"(?:[A-Z][a-z'’-]{1,30}|[A-Z]{2,30})(?:,? [A-Z]\.)?,?[ ](?:[A-Z][a-z'’-]{1,30}|[A-Z]{2,30})\b"
+)
+_TITLE = re.compile(r"\b(?:Mr|Mrs|Ms|Miss)\.? (?:[A-Z]\.? )?[A-Z][a-z'’-]{1,30}")
 
 
 def check_usable(text: str, model: str, prompt: Prompt | None) -> None:
@@ -122,8 +119,9 @@ def loops(text: str) -> bool:
     A phrase counts when it stands six times in a row over 32 words or more, a sentence when it is more than
     half of twenty or more.
     """
-    if _SAME_SIGN.search(text):
-        return True
+    for sign, run in groupby(text):
+        if not sign.isspace() and sign not in _SIGNS_OF_RULES and sum(1 for _ in run) >= _MOST_SAME:
+            return True
     if any(run.group().count("\n") > _MOST_LINE_FEEDS for run in _BLANKS.finditer(text)):
         return True
     words = text.casefold().split()
@@ -173,7 +171,7 @@ def _instructions(prompt: Prompt) -> list[str]:
 
 def names_a_patient(text: str) -> bool:
     """Whether a text gives a patient's name, birth date or number; placeholders in brackets are none."""
-    return any(pattern.search(text) for pattern in _IDENTITIES)
+    return any(pattern.search(text) for pattern in (_BIRTH, _NUMBER, _NAME, _TITLE))
 
 
 def _words(text: str) -> list[str]:
