@@ -65,14 +65,17 @@ def organ_sections(
     """Yield the heading of each organ with its sentences, in the order of the kind; organs without a score
     have none.
     """
-    headings: dict[str | None, str] = {**kind.organs, None: OTHER}
-    for organ, heading in headings.items():
-        theirs = [
-            one for one in statements if (one.noun.organ if one.noun.organ in kind.organs else None) == organ
-        ]
+    headings: list[tuple[str | None, str]] = [*kind.organs.items(), (None, OTHER)]
+    for organ, heading in headings:
+        theirs = [one for one in statements if _organ(one, kind) == organ]
         sentences = tuple(_sentences(theirs))
         if sentences:
             yield heading, sentences
+
+
+def _organ(statement: Statement, kind: ReportKind) -> str | None:
+    organ = statement.noun.organ
+    return organ if organ in kind.organs else None
 
 
 def impression(statements: Sequence[Statement]) -> Iterator[Sourced]:
