@@ -13,12 +13,12 @@ from typing import Any
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.medgemma.background import background_of
-from medsiglip.medgemma.checks.copied import WITHHELD, copied_by_generator
-from medsiglip.medgemma.checks.review import Review, review
+from medsiglip.medgemma.checks.copied import NAMES_A_PATIENT, WITHHELD, copied_by_generator
+from medsiglip.medgemma.checks.review import Review, is_in_another_language, review
 from medsiglip.medgemma.checks.verify import flips
 from medsiglip.medgemma.draft_record import draft_of, payload_of
 from medsiglip.medgemma.errors import DraftError
-from medsiglip.medgemma.evidence import EvidenceOptions, gather, pictures_to_show
+from medsiglip.medgemma.evidence import EvidenceOptions, gather
 from medsiglip.medgemma.findings import FindingScores
 from medsiglip.medgemma.generators import evidence_only
 from medsiglip.medgemma.generators.generators import (
@@ -29,6 +29,7 @@ from medsiglip.medgemma.generators.generators import (
     never,
 )
 from medsiglip.medgemma.generators.replies import Reply
+from medsiglip.medgemma.pictures_of_study import SliceNumbers, pictures_to_show
 from medsiglip.medgemma.prompting.prompts import Prompt, build_prompt
 from medsiglip.medgemma.records import Check, Draft, Evidence, EvidenceImage, ImageSource, Omission
 from medsiglip.medgemma.routing.rules import DraftOptions
@@ -136,16 +137,17 @@ class Drafter:
         quotes = options.context and any((case.text or "").strip() for case in evidence.similar)
         self.on_stage("drafting", 1, _STAGES)
         prompt = self._prompt(evidence, options, images, with_context=quotes)
-        reply = self._reply(prompt)
-        if not prompt.context_studies:
+        reply, refusal = self._first_reply(prompt)
+        if reply is not None and not prompt.context_studies:
             return _written(prompt, reply, review(reply.text, evidence))
         self.on_stage("drafting without context", 2, _STAGES)
         plain = self._prompt(evidence, options, images, with_context=False)
         unaided = self._reply(plain)
-        copied = copied_by_generator(reply.text, evidence, unaided.text)
-        if copied:
+        copied = () if reply is None else copied_by_generator(reply.text, evidence, unaided.text)
+        if reply is None or copied:
             written = _written(plain, unaided, review(unaided.text, evidence))
-            details = written.details | {WITHHELD: {"sentences": len(copied)}}
+            withheld = {"sentences": len(copied) or 1} | ({"code": refusal} if refusal else {})
+            details = written.details | {WITHHELD: withheld}
             return replace(written, text_without_context=unaided.text, details=details)
         flipped = flips(reply.text, unaided.text, evidence)
         found = review(reply.text, evidence, flipped=flipped, unaided=unaided.text)
@@ -160,9 +162,27 @@ class Drafter:
             code = readiness.code or "generator-failed"
             raise DraftError(code, readiness.message, may_pass=readiness.may_pass)
 
+    def _first_reply(self, prompt: Prompt) -> tuple[Reply | None, str | None]:
+        """The reply to the first prompt; None with the code of its refusal where it names a patient, and may
+        have taken the name from the report of a similar case.
+        """
+        try:
+            return self._reply(prompt), None
+        except DraftError as error:
+            if error.code != NAMES_A_PATIENT or not prompt.context_studies:
+                raise
+            return None, error.code
+
     def _reply(self, prompt: Prompt) -> Reply:
         assert self.generator is not None
-        return self.generator.generate(prompt, cancelled=self.cancelled)
+        reply = self.generator.generate(prompt, cancelled=self.cancelled)
+        if is_in_another_language(reply.text):
+            raise DraftError(
+                "reply-other-language",
+                f"{reply.model} answered in another language than English, which cannot be checked; use a "
+                "model that keeps to the language of its instructions.",
+            )
+        return reply
 
     def _prompt(
         self,
@@ -179,7 +199,8 @@ class Drafter:
         return build_prompt(evidence, self.images, budget, with_context=with_context, images=images)
 
     def _pictures(self, study_instance_uid: str) -> list[EvidenceImage]:
-        shown = pictures_to_show(self.index.study(study_instance_uid))
+        study = self.index.study(study_instance_uid)
+        shown = pictures_to_show(study, SliceNumbers.of(self.index, study))
         allowed = [image for image in shown if self.may_show(image.image_id)]
         if shown and not allowed:
             raise DraftError(

@@ -58,7 +58,7 @@ def accept(
             f"The text of draft {draft_id} was cut off ({draft.incomplete}); complete it with `report edit`, "
             "or reject it.",
         )
-    draft = _without_marks(draft)
+    draft = to_accept(draft)
     open_concerns = concerns(draft)
     missing = [concern for concern in open_concerns if concern.id not in acknowledge]
     if missing:
@@ -95,6 +95,20 @@ def edit(index: CaseIndex, draft_id: str, *, by: str, text: str, revision: int |
     return draft_of(index.drafts.advance(former, step, payload))
 
 
+def to_accept(draft: Draft) -> Draft:
+    """The draft with the text that would be accepted: without marks, and without words of other patients that
+    a machine left in it. It is reviewed again if it is another text.
+    """
+    if draft.status not in ("draft", "edited"):
+        return draft
+    copied = () if is_persons(draft) else copied_in(draft, draft.text)
+    text = unmarked(left_out(draft.text, copied) if copied else draft.text)
+    if text == draft.text:
+        return draft
+    starts = [overlap.start for overlap in copied_by_person(text, draft)] if is_persons(draft) else []
+    return _reviewed(draft, text, starts)
+
+
 def difference(before: str, after: str) -> str:
     """A unified diff of two texts by lines; of long texts all of one, and then all of the other."""
     old, new = before.splitlines(), after.splitlines()
@@ -103,16 +117,6 @@ def difference(before: str, after: str) -> str:
         lines = ["--- before", "+++ after", spans, *(f"-{one}" for one in old), *(f"+{one}" for one in new)]
         return "\n".join(lines if old != new else ())
     return "\n".join(difflib.unified_diff(old, new, "before", "after", lineterm=""))
-
-
-def _without_marks(draft: Draft) -> Draft:
-    """The draft with a text that can be a report, reviewed again if it is another."""
-    copied = () if is_persons(draft) else copied_in(draft, draft.text)
-    text = unmarked(left_out(draft.text, copied) if copied else draft.text)
-    if text == draft.text:
-        return draft
-    starts = [overlap.start for overlap in copied_by_person(text, draft)] if is_persons(draft) else []
-    return _reviewed(draft, text, starts)
 
 
 def _reviewed(draft: Draft, text: str, copied: Collection[int] = ()) -> Draft:

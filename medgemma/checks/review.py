@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from medsiglip.medgemma.checks.attributes import with_attributes
+from medsiglip.medgemma.checks.language import is_foreign, language
 from medsiglip.medgemma.checks.omissions import omissions
+from medsiglip.medgemma.checks.sentences import split
 from medsiglip.medgemma.checks.verify import check_draft, flag_flips
 from medsiglip.medgemma.records import Check, Evidence, Omission
 
@@ -35,3 +37,11 @@ def review(
     checks = flag_flips(check_draft(text, evidence, copied), flipped)
     checks = with_attributes(checks, text, evidence, unaided)
     return Review(checks, omissions(checks, evidence))
+
+
+def is_in_another_language(text: str) -> bool:
+    """Whether no sentence of a text is English, so that none can be checked."""
+    whole = language(text)
+    if whole in ("en", ""):
+        return False
+    return all(is_foreign(text[one.start : one.end], whole) for one in split(text, frozenset()))

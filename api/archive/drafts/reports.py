@@ -230,6 +230,7 @@ def report_of(draft: Draft) -> Report:
     from medsiglip.medgemma.checks.concerns import concerns
     from medsiglip.medgemma.checks.copied import warnings_of
     from medsiglip.medgemma.checks.marks import marked
+    from medsiglip.medgemma.workflow import to_accept
 
     evidence = draft.evidence
     return Report(
@@ -246,7 +247,7 @@ def report_of(draft: Draft) -> Report:
         flips=draft.flips,
         omissions=tuple(Omission.model_validate(one) for one in draft.omissions),
         incomplete=draft.incomplete,
-        concerns=tuple(Concern.model_validate(one) for one in concerns(draft)),
+        concerns=tuple(Concern.model_validate(one) for one in concerns(to_accept(draft))),
         supersedes=draft.supersedes,
         superseded_by=draft.superseded_by,
         warnings=tuple(warnings_of(draft)),

@@ -19,6 +19,7 @@ from medsiglip.api.archive.drafts.image_source import StoredPictures
 from medsiglip.api.jobs.worker import Worker
 from medsiglip.medgemma.prompting.pictures import square
 from tests.api.conftest import Home
+from tests.medgemma.seeing import seen
 
 
 class Scripted(ThreadingHTTPServer):
@@ -35,12 +36,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append(asked)
+        described = seen(asked)
+        if described is None:
+            self.server.asked.append(asked)
         retrieved = "Similar case" in json.dumps(asked)
         self.send_response(self.server.status)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
-        text = "There is a nodule." if retrieved else "There is no nodule."
+        text = described or ("There is a nodule." if retrieved else "There is no nodule.")
         for delta, reason in (({"role": "assistant", "content": text}, None), ({}, "stop")):
             event = {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}], "model": "scripted"}
             self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())

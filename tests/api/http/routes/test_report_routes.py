@@ -58,7 +58,11 @@ def test_a_report_is_ordered_read_edited_accepted_and_exported(service: Service)
     assert service.ask("report", "POST", f"/reports/{made}/edit", body).json()["status"] == "edited"
     stale = service.ask("report", "POST", f"/reports/{made}/accept", {"revision": 1})
     assert (stale.status_code, stale.json()["code"]) == (409, "draft-changed")
-    accepted = service.ask("report", "POST", f"/reports/{made}/accept")
+    open_ = service.ask("read", "GET", f"/reports/{made}").json()["concerns"]
+    accepted = service.ask(
+        "report", "POST", f"/reports/{made}/accept", {"acknowledge": [one["id"] for one in open_]}
+    )
+    assert accepted.json()["history"][-1]["acknowledged"] == open_
     assert (accepted.status_code, accepted.json()["status"]) == (200, "accepted")
     again = service.ask("report", "POST", f"/reports/{made}/reject", {"reason": "x"})
     assert (again.status_code, again.json()["code"]) == (409, "draft-settled")
@@ -76,6 +80,7 @@ def test_a_report_is_ordered_read_edited_accepted_and_exported(service: Service)
     expected = [
         "label",
         "draft",
+        "report-view",
         "report-view",
         "report-decide",
         "report-decide",
