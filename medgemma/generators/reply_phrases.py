@@ -17,7 +17,8 @@ _ACTS = (
 )
 REFUSAL = re.compile(
     r"(?:(?:unfortunately|however|but|sorry|apologies|please note that|note that)[,:;]? ){0,2}"
-    r"(?:(?:i(?:'|’)?m|i am) (?:very |so )?sorry|sorry|(?:my )?apologies\b|i apologi[sz]e|as an?"
+    r"(?:(?:i(?:'|’)?m|i am) (?:very |so )?sorry|sorry(?=[,.!:]| (?:but|i|we|for|about|that)\b)|(?:my"
+    r" )?apologies\b|i apologi[sz]e|as an?"
     r" (?:ai|artificial intelligence"
     r"|large language|language model)\b|(?:i(?:'|’)m|i am) (?:just |only )?an? (?:ai|artificial"
     r" intelligence|large language"

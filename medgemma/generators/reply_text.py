@@ -97,10 +97,18 @@ def without_markup(text: str) -> str:
     found = text
     if "<" in text:
         text = _without_active(text)
-        text = _TAG.sub(lambda tag: "\n" if _BREAKING_TAG.match(tag.group()) else "", text)
+        text = _TAG.sub(_instead_of_tag, text)
         text = _AUTOLINK.sub("", text)
     text = _LINK.sub(r"\1", _PICTURE.sub("", text))
     return (text if text == found else _BLANKS.sub(" ", text)).strip()
+
+
+def _instead_of_tag(tag: re.Match[str]) -> str:
+    """Nothing for a tag, or a line feed; "a <b and c> d" is no tag."""
+    written = tag.group()
+    if " " in written and "=" not in written and not written[2:3].isalpha():
+        return written
+    return "\n" if _BREAKING_TAG.match(written) else ""
 
 
 def _without_active(text: str) -> str:
@@ -131,9 +139,9 @@ def without_disclaimers(text: str) -> tuple[str, bool]:
     refused = False
     heading = DISCLAIMER_HEADING.search(text, max(0, len(text) - _LONGEST_ENDING))
     if heading and not REPORT_HEADING.search(text, heading.end()) and text[: heading.start()].strip():
-        text = text[: heading.start()]
+        text = _without_rule(text[: heading.start()])
     for _ in range(_MOST_ENDINGS):
-        text = text.rstrip().removesuffix("---").removesuffix("***").rstrip()
+        text = text.rstrip()
         tail = max(0, len(text) - _LONGEST_ENDING)
         ends = [one.end() for one in _LAST_SENTENCE.finditer(text, tail)]
         start = ends[-1] if ends else 0
@@ -142,5 +150,11 @@ def without_disclaimers(text: str) -> tuple[str, bool]:
         if not (refuses or DISCLAIMER.search(last)) or start == 0:
             break
         refused |= refuses
-        text = text[:start]
+        text = _without_rule(text[:start])
     return text.strip(), refused
+
+
+def _without_rule(text: str) -> str:
+    """Without a last line of `---` or the like, which stood before a disclaimer."""
+    before, _, last = text.rstrip().rpartition("\n")
+    return before if last and not last.strip("-*_ ") else text

@@ -5,7 +5,6 @@ patients, each with the reason and the cure.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from itertools import groupby
 
 import numpy as np
@@ -27,6 +26,7 @@ _LONGEST_PHRASE = 60
 _FEWEST_REPETITIONS = 6
 _SHORTEST_LOOP = 32
 _FEWEST_SENTENCES = 20
+_REPEATED_SHARE = 0.6
 _EMPTY_LOOP = 100
 # Echoes
 _FEWEST_ECHOED = 4
@@ -114,10 +114,10 @@ def is_empty_loop(text: str, special_tokens: int) -> bool:
 
 
 def loops(text: str) -> bool:
-    """Whether a text repeats a sign, a phrase of up to 60 words, a sentence, or line feeds without an end.
+    """Whether a text repeats a sign, a phrase of up to 60 words, sentences, or line feeds without an end.
 
-    A phrase counts when it stands six times in a row over 32 words or more, a sentence when it is more than
-    half of twenty or more.
+    A phrase counts when it stands six times in a row over 32 words or more, sentences when more than 60 % of
+    twenty or more have been said before.
     """
     for sign, run in groupby(text):
         if not sign.isspace() and sign not in _SIGNS_OF_RULES and sum(1 for _ in run) >= _MOST_SAME:
@@ -132,9 +132,8 @@ def loops(text: str) -> bool:
         if _longest_run(sequence[period:] == sequence[:-period]) >= least:
             return True
     sentences = [" ".join(one.split()) for one in _SENTENCE.findall(text.casefold())]
-    counted = Counter(one for one in sentences if one.count(" ") >= 2)
-    most = max(counted.values(), default=0)
-    return counted.total() >= _FEWEST_SENTENCES and most > counted.total() / 2
+    said = [one for one in sentences if one.count(" ") >= 2]
+    return len(said) >= _FEWEST_SENTENCES and len(said) - len(set(said)) > _REPEATED_SHARE * len(said)
 
 
 def _longest_run(same: NDArray[np.bool_]) -> int:
