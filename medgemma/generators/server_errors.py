@@ -78,8 +78,8 @@ def answer_of(response: httpx.Response, body: bytes) -> Answer:
 def answer_within(error: Any) -> Answer:
     """Read an error that stands where a reply should be: an object, or a text."""
     code = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
-    is_status = isinstance(code, int) and 400 <= code < 600
-    return Answer(code if is_status else 200, _words(error)[:_EXAMINED], within=True)
+    status = code if isinstance(code, int) and 400 <= code < 600 else 200
+    return Answer(status, _words(error)[:_EXAMINED], within=True)
 
 
 def message_of(body: bytes) -> str:

@@ -185,7 +185,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     made, key = folder / "cert.pem", folder / "key.pem"
     kind = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     names = ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command = [openssl, "req", *kind, *names, "-out", made, "-keyout", key]
+    command = [openssl, "req", *kind, *names, "-out", str(made), "-keyout", str(key)]
     subprocess.run(command, check=True, capture_output=True)
     return made, key
 
