@@ -11,7 +11,7 @@ from medsiglip.index.catalogue import filters
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.labels import label_values as labels
 from medsiglip.index.catalogue.one_of import one_of
-from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, studies
+from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, series, studies
 from medsiglip.index.errors import CatalogError, excerpt
 
 # Every image has nearly the same qualities, so a few images name them all.
@@ -92,6 +92,12 @@ class FilterQueries:
             statement = select(studies.c.study_instance_uid).select_from(filters.joined(chosen, studies))
             passing = (images.c.space_id == ACTIVE_SPACE, filters.conjunction(chosen), _of(among))
             return set(connection.execute(statement.where(*passing).distinct()).scalars())
+
+    def held(self, field: str) -> set[str]:
+        """The values that series of the catalogue have of `modality` or `body_part_examined`."""
+        column = series.c[field]
+        with self._database.read() as connection:
+            return set(connection.execute(select(column).where(column.is_not(None)).distinct()).scalars())
 
     def values(self, expression: str, study_instance_uids: Collection[str]) -> dict[str, list[Any]]:
         """The values that images of studies have of the field, label or quality that a filter names, by study

@@ -191,7 +191,9 @@ class ReportList(Answer):
 
 
 class Route(Answer):
-    """A routing rule, and how many studies it sent and holds back."""
+    """A routing rule, and how many studies it sent and holds back. Of those sent, `waiting` are not drafted
+    yet and `failed` could not be; `route run` orders these again.
+    """
 
     name: str
     enabled: bool
@@ -199,6 +201,8 @@ class Route(Answer):
     rule: dict[str, Any]
     sent: int
     held: int
+    waiting: int = 0
+    failed: int = 0
     created_at: Moment
     updated_at: Moment
 
@@ -210,10 +214,28 @@ class HeldBack(Answer):
     reason: str | None
 
 
+class RoutedDraft(Answer):
+    """A draft that a rule ordered and that is not there. `status` is that of its job: queued, running or
+    failed; `code` and `message` are those of its last failure.
+    """
+
+    study_instance_uid: str
+    job_id: str
+    status: str
+    code: str | None
+    message: str | None
+    sent_at: Moment
+
+
 class RouteDetail(Route):
-    """A routing rule and what it holds back."""
+    """A routing rule, what it holds back, and its drafts that wait or failed, the oldest; `warnings` name
+    what the rule asks for and nothing has yet.
+    """
 
     held_back: tuple[HeldBack, ...]
+    waiting_drafts: tuple[RoutedDraft, ...] = ()
+    failed_drafts: tuple[RoutedDraft, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class RouteList(Answer):
@@ -277,12 +299,13 @@ class RouteProblem(Answer):
 
 
 class RouteRun(Answer):
-    """What the evaluation of routing rules sent and held back; `warnings` tell of studies that were not
-    routed because a score does not count for them.
+    """What the evaluation of routing rules sent and held back, and how many failed drafts it ordered again;
+    `warnings` tell of studies that were not routed because a score does not count for them.
     """
 
     sent: int
     held: int
+    resent: int = 0
     decisions: tuple[RouteDecision, ...]
     problems: tuple[RouteProblem, ...]
     warnings: tuple[str, ...] = ()

@@ -64,6 +64,19 @@ def regions_of_body_part(value: str | None) -> Regions:
     return regions_in_words(value) if joined is None else joined
 
 
+def spellings_alike(value: str) -> tuple[str, ...]:
+    """A value of Body Part Examined with all that a header may write instead of it: where it names a region
+    as such, every spelling of that region, else itself alone.
+    """
+    regions, joined = regions_of_body_part(value), "".join(_words(value))
+    whole = {one for region in regions for one in _whole_spellings(region)}
+    if not regions or (len(regions) == 1 and joined not in whole):
+        return (value,)
+    alike = [spelling for spelling, named in _spellings().items() if named == regions]
+    values = (text.upper() for one in alike for text in (one, one.replace(" ", "")))
+    return tuple(dict.fromkeys((value, *values)))
+
+
 def regions_in_words(text: str | None) -> Regions:
     """The regions that the words of a description name: all of them, the longest spelling at each place."""
     words, spellings = _words(text or ""), _spellings()
@@ -159,6 +172,12 @@ def _spellings() -> Mapping[str, Regions]:
 @cache
 def _joined_spellings() -> Mapping[str, Regions]:
     return {spelling.replace(" ", ""): named for spelling, named in _spellings().items() if named}
+
+
+@cache
+def _whole_spellings(region: str) -> frozenset[str]:
+    of = _table()["regions"][region]
+    return frozenset("".join(_words(one)) for one in of.get("whole", of["terms"][:1]))
 
 
 @cache

@@ -101,20 +101,29 @@ def show_written(console: Console, written: Payload) -> None:
 
 def show_routes(console: Console, listed: Payload) -> None:
     """One line per route."""
-    names = ("name", "enabled", "priority", "sent", "held")
+    names = ("name", "enabled", "priority", "sent", "held", "waiting", "failed")
     rows = [[one[name] for name in names] for one in listed["routes"]]
-    print_table(console, "", names, rows, numeric="priority sent held")
+    print_table(console, "", names, rows, numeric="priority sent held waiting failed")
+    for one in listed["routes"]:
+        show_warnings(console, one)
 
 
 def show_route(console: Console, route: Payload) -> None:
-    """A route's rule, and what it holds back."""
-    print_facts(
-        console, ((name, value) for name, value in route.items() if name not in ("rule", "held_back"))
-    )
+    """A route's rule, what it holds back, and its drafts that wait or failed."""
+    apart = ("rule", "held_back", "waiting_drafts", "failed_drafts", "warnings")
+    print_facts(console, ((name, value) for name, value in route.items() if name not in apart))
     print_facts(console, route["rule"].items())
     if route["held_back"]:
         rows = ((one["study_instance_uid"], one["reason"]) for one in route["held_back"])
         print_table(console, "held back", ("study", "reason"), rows)
+    for name, title in (
+        ("waiting_drafts", "waiting"),
+        ("failed_drafts", "failed; route run sends them again"),
+    ):
+        if route[name]:
+            drafts = ((one["study_instance_uid"], one["job_id"], one["message"]) for one in route[name])
+            print_table(console, title, ("study", "job", "last failure"), drafts)
+    show_warnings(console, route)
 
 
 def show_route_test(console: Console, tried: Payload) -> None:
@@ -139,7 +148,8 @@ def show_route_test(console: Console, tried: Payload) -> None:
 
 def show_routed(console: Console, routed: Payload) -> None:
     """How many were sent."""
-    console.print(f"{routed['sent']} sent, {routed['held']} held back")
+    again = f", {routed['resent']} failed ones sent again" if routed["resent"] else ""
+    console.print(f"{routed['sent']} sent, {routed['held']} held back{again}")
     for problem in routed["problems"]:
         console.print(f"route {problem['route']}: {problem['message']}", soft_wrap=True, markup=False)
     show_warnings(console, routed)
