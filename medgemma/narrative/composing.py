@@ -34,7 +34,7 @@ Paragraph = tuple[str, tuple[Sourced, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """What was read beside the scores: clauses of the earlier report whose findings are not scored here, and
+    """What was read beside the scores: sentences of the earlier report that state a finding as present, and
     texts that are not in English, each with its language: `("indication", "German")`.
     """
 
@@ -106,7 +106,7 @@ def _comparison(evidence: Evidence, kind: ReportKind, known: Background) -> Iter
     yield Sourced("The pictures of the two studies were not compared.", ())
     if known.earlier_statements:
         quotes = [f'"{in_one_line(one, _LONGEST_QUOTE)}"' for one in known.earlier_statements[:_MOST_QUOTES]]
-        yield Sourced(f"The earlier report states what is not scored here: {'; '.join(quotes)}.", uid)
+        yield Sourced(f"The earlier report states: {'; '.join(quotes)}.", uid)
 
 
 def _day(evidence: Evidence, prior: PriorStudy) -> str:

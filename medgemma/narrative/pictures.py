@@ -50,7 +50,9 @@ def side_in_words(series: EvidenceSeries) -> str:
 
 
 def part_in_words(evidence: Evidence) -> str:
-    """The part of the body that is shown, "" where it is not known."""
+    """The part of the body that is shown, "" where it is not known or header and pictures disagree."""
+    if evidence.region_conflict:
+        return ""
     if evidence.region:
         return evidence.region.strip().lower().replace("_", " ").replace("-", " ")
     part = (evidence.body_part_examined or "").strip()

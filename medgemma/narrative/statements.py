@@ -20,6 +20,7 @@ OTHER = "Other"
 own.
 """
 
+_DEVICES = "devices"
 _MOST_UNDECIDED = 2
 """Undecided findings that an impression names; of more it says how many there are."""
 
@@ -79,16 +80,17 @@ def _organ(statement: Statement, kind: ReportKind) -> str | None:
 
 
 def impression(statements: Sequence[Statement]) -> Iterator[Sourced]:
-    """Yield the sentences of an impression: what high scores suggest, the highest first."""
+    """Yield the sentences of an impression: what high scores suggest, the highest first, and devices last."""
     ordered = sorted(statements, key=lambda one: -one.probability)
-    high = [one for one in ordered if one.present and not one.noun.absence]
-    absences = [one for one in ordered if one.present and one.noun.absence]
-    if high:
-        yield _suggested(high, "Highest first, the" if len(high) > 1 else "The")
-    yield from (_suggested([one]) for one in absences)
-    if not high and not absences:
+    high = [one for one in ordered if one.present]
+    findings = [one for one in high if not one.noun.absence and one.noun.organ != _DEVICES]
+    if findings:
+        yield _suggested(findings, "Highest first, the" if len(findings) > 1 else "The")
+    yield from (_suggested([one]) for one in high if one not in findings)
+    if not high:
         yield Sourced("None of the model scores is high.", ())
-    undecided = [one for one in statements if one.present is None]
+    yield from (_disputed(one) for one in ordered if one.disagree)
+    undecided = [one for one in statements if one.present is None and not one.disagree]
     if len(undecided) > _MOST_UNDECIDED:
         yield Sourced(f"{capital(number(len(undecided)))} of the scored findings are undecided.", ())
     elif undecided:
@@ -100,16 +102,18 @@ def _sentences(statements: Sequence[Statement]) -> Iterator[Sourced]:
     if high:
         yield _suggested(high)
     yield from (_suggested([one]) for one in statements if one.present and one.noun.absence)
-    for one in statements:
-        if one.disagree:
-            text = f"The model scores disagree, and {one.noun.noun} cannot be excluded."
-            yield Sourced(text, one.sources)
+    yield from (_disputed(one) for one in statements if one.disagree)
     undecided = [one for one in statements if one.present is None and not one.disagree]
     if undecided:
         yield _open(undecided)
     low = [one for one in statements if one.present is False]
     together = [one for one in low if not one.noun.alone]
     yield from (_denied(some) for some in (together, *([one] for one in low if one.noun.alone)) if some)
+
+
+def _disputed(statement: Statement) -> Sourced:
+    noun = statement.noun.noun
+    return Sourced(f"The model scores disagree, and {noun} cannot be excluded.", statement.sources)
 
 
 def _open(statements: Sequence[Statement]) -> Sourced:
