@@ -7,20 +7,21 @@ reports of many languages share, such as pneumothorax, say nothing.
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib import resources
 
+from medsiglip.medgemma.checks.english import english_words
 from medsiglip.medgemma.checks.phrases import vocabulary
 from medsiglip.medgemma.checks.sentences import Sentence, split
+from medsiglip.medgemma.checks.spelling import correction
 from medsiglip.medgemma.checks.terms import folded, table
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_WORD = re.compile(r"(?<![-+])[^\W\d_]+(?:['’][^\W\d_]+)*")
+_ENDS_CELL = re.compile(r"[ \t*]{0,8}(?:[|.,;\n]|$)")
 _ELISION = re.compile(r"^(?:[ldnscjm]|qu|dell|nell|sull|all|un)['’]")
 _SCRIPTS = {
     "CYRILLIC": "ru",
@@ -41,6 +42,7 @@ _MEDICAL_ENDING = re.compile(
     r"|tion|tions|less|ary|ectatic|ectasis|thorax|pnea|therapy|ine|ol|ib|ab|mycin|pril|in)$"
 )
 _SHORTEST_UNKNOWN = 4
+_DOUBT = 0.75
 _ENOUGH = 0.55
 """The weight of one word of another language that English has too, "gauche" or "sin"."""
 
@@ -50,17 +52,16 @@ def is_english(text: str) -> bool:
 
     False for another language, and for a script other than Latin.
     """
-    english, foreign = _weights(text)
-    return not _tells_against(english, foreign)
+    return not _Evidence.of(text).is_foreign
 
 
 def language(text: str) -> str:
     """The language of a text as a whole, by its ISO 639 code: "en", that of a bundled list of words, or that
     of a script; "und" for another, and "" for a text that does not tell.
     """
-    english, foreign = _weights(text)
-    if not _tells_against(english, foreign):
-        return "en" if english else ""
+    evidence = _Evidence.of(text)
+    if not evidence.is_foreign:
+        return "en" if evidence.english else ""
     by_script = Counter(_SCRIPTS.get(script, "und") for script in _foreign_scripts(text))
     letters = sum(letter.isalpha() for letter in text)
     if by_script and 3 * sum(by_script.values()) >= letters:
@@ -96,31 +97,44 @@ def foreign_sentences(text: str) -> tuple[Sentence, ...]:
 
 def is_foreign(sentence: str, whole: str = "en") -> bool:
     """Whether a sentence of a text, whose language as a whole is `whole`, is not English."""
-    english, foreign = _weights(sentence)
-    if _tells_against(english, foreign):
+    evidence = _Evidence.of(sentence)
+    if evidence.is_foreign:
         return True
-    return whole not in ("en", "") and not english and any(letter.isalpha() for letter in sentence)
+    return whole not in ("en", "") and not evidence.english and any(letter.isalpha() for letter in sentence)
 
 
-def _tells_against(english: float, foreign: float) -> bool:
-    return foreign >= _ENOUGH and foreign >= 0.9 * english
+@dataclass(slots=True)
+class _Evidence:
+    """What the words of a text weigh: for English, for another language, and as words of neither."""
 
+    english: float = 0.0
+    foreign: float = 0.0
+    unknown: float = 0.0
 
-def _weights(text: str) -> tuple[float, float]:
-    """What speaks for English and against it."""
-    english = foreign = 0.0
-    others = sum(1 for _ in _foreign_scripts(text))
-    if others > 1:
-        foreign += 0.5 * others
-    for match in _WORD.finditer(text):
-        written = match[0]
-        own, other = _weight(written.lower())
-        if written.isupper() and len(written) < 6 and own == 0 and other < 1:
-            continue  # an abbreviation
-        if written[0].isupper() and not written.isupper() and match.start() > 0 and other < 1:
-            other = min(other, 0.2)  # a name
-        english, foreign = english + own, foreign + other
-    return english, foreign
+    @classmethod
+    def of(cls, text: str) -> _Evidence:
+        others = len(_foreign_scripts(text))
+        found = cls(foreign=0.5 * others if others > 1 else 0.0)
+        for match in _WORD.finditer(text):
+            written = match[0]
+            english, foreign, unknown = _weight(written.lower())
+            if written in ("non", "Non") and _ENDS_CELL.match(text, match.end()):
+                foreign = 1.0  # the answer no, not a part of an English word
+            if not written.islower() and foreign < 1 and match.start() > 0:
+                unknown *= 0.35  # a name or an abbreviation
+                foreign = foreign if written.isupper() else min(foreign, 0.2)
+            if written.isupper() and len(written) < 6 and not foreign:
+                unknown = 0.0
+            found.english += english
+            found.foreign += foreign
+            found.unknown += unknown
+        return found
+
+    @property
+    def is_foreign(self) -> bool:
+        # One word that nobody knows is more often a rare or mistyped word of English.
+        against = self.foreign + self.unknown * (_DOUBT if self.english else 1)
+        return against >= _ENOUGH and against >= 0.9 * self.english
 
 
 def _foreign_scripts(text: str) -> list[str]:
@@ -143,27 +157,29 @@ def _script(letter: str) -> str:
 
 
 @lru_cache(maxsize=16384)
-def _weight(word: str) -> tuple[float, float]:
-    """What one word in lower case says for English and against it."""
+def _weight(word: str) -> tuple[float, float, float]:
+    """What one word in lower case weighs for English, for another language, and as a word of neither."""
     if word in _english():
-        return 1.0, 0.0
+        return 1.0, 0.0, 0.0
     plain = _plain(word)
-    if len(plain) == 1 and plain.isascii():
-        return 0.0, 0.0
-    if plain in _shared():
-        return 0.0, 0.0
+    if plain in _shared() or (len(plain) == 1 and plain.isascii()):
+        return 0.0, 0.0, 0.0
     known = plain in english_words() or folded(plain) in english_words() or folded(plain) in _lexicon_words()
     if plain in _foreign() or (plain != word.replace("’", "'") and "'" not in plain and _ELISION.match(word)):
-        return 0.0, 0.6 if known and len(plain) < 7 else (0.6 if known else 1.0)
-    if not word.isascii() and not known:
-        return 0.0, 1.0
+        return 0.0, 0.6 if known else 1.0, 0.0
     if known:
-        return 0.5, 0.0
-    if len(plain) < _SHORTEST_UNKNOWN:
-        return 0.0, 0.0
+        return 0.5, 0.0, 0.0
+    if not word.isascii():
+        return 0.0, 1.0, 0.0
+    if (
+        len(plain) < _SHORTEST_UNKNOWN
+        or plain in _beginnings()
+        or correction(folded(plain)) in _lexicon_words()
+    ):
+        return 0.0, 0.0, 0.0
     if _MEDICAL_ENDING.search(plain):
-        return 0.0, 0.0
-    return 0.0, 0.7 if plain.endswith(_endings()) else 0.45
+        return 0.0, 0.0, 0.0
+    return (0.0, 0.7, 0.0) if plain.endswith(_endings()) else (0.0, 0.0, _ENOUGH)
 
 
 def _plain(word: str) -> str:
@@ -172,16 +188,15 @@ def _plain(word: str) -> str:
 
 
 @cache
-def english_words() -> Collection[str]:
-    """English words in lower case, those of PyPI's pyspellchecker; read when first needed."""
-    packed = (resources.files("spellchecker") / "resources" / "en.json.gz").read_bytes()
-    return frozenset(json.loads(gzip.decompress(packed)))
-
-
-@cache
 def _lexicon_words() -> frozenset[str]:
     stock = " ".join(table("copied")[name] for name in ("stock", "proper")).split()
     return frozenset([*(word for key in vocabulary().entries for word in key), *stock])
+
+
+@cache
+def _beginnings() -> frozenset[str]:
+    """What words of the lexicon are shortened to: opac, consol."""
+    return frozenset(word[:length] for word in _lexicon_words() for length in range(3, min(len(word), 7)))
 
 
 @cache

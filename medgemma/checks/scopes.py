@@ -32,6 +32,7 @@ class Reading:
     found: Sequence[Mention]
     negation: int | None = None
     strong: bool = False
+    repeated: bool = False
     gone: bool = False
     hedge: int | None = None
     likely: int | None = None
@@ -40,6 +41,7 @@ class Reading:
     memory: int | None = None
     outside: tuple[int | None, bool] = (None, False)
     unchanged: bool = False
+    past: bool = False
     headed: bool = False
     verb: bool = False
     scoped: list[ScopedMention] = field(default_factory=list)
@@ -69,6 +71,8 @@ class Reading:
 
     def _end_scopes(self, position: int, phrase: Phrase) -> None:
         parts = phrase.parts
+        if self.memory is not None and self._is_new_subject(position, phrase):
+            self.memory = None
         if phrase.text == "(":
             self.outside = (self.negation, self.strong)
         elif phrase.text == ")" and self.outside[0] is not None:
@@ -93,12 +97,21 @@ class Reading:
         if "likely" in parts and self.row[max(position - 1, 0)].text == ",":
             self._end(position)
 
+    def _is_new_subject(self, position: int, phrase: Phrase) -> bool:
+        """Whether a statement begins after words that compare: "compared to the old film there is ..."."""
+        if phrase.text == "there":
+            return True
+        compares = self.memory is not None and "compar" in self.row[self.memory].text
+        return compares and phrase.text in ("the", "a", "an") and position - (self.memory or 0) > 1
+
     def _open_negation(self, position: int, phrase: Phrase) -> None:
         parts = phrase.parts
         if "neutral" in parts:
             self._end()
             self.unchanged = "change" in parts
         elif parts & {"negation", "negation_clause"} and not follows_its_finding(self.row, position):
+            again = self.negation is not None and phrase.text.startswith("no")
+            self.repeated = again and self.row[position - 1].text == ","
             self.negation, self.strong = position, "negation_clause" in parts
             self.gone = "gone" in parts
             self.noun_start, self.verb, self.mentions_in_scope = position, False, 0
@@ -106,6 +119,8 @@ class Reading:
                 self.memory = None
             if position and "verb" in self.row[position - 1].parts:
                 self.question = None
+        elif phrase.text == "for" and self._is_negative_study(position):
+            self.negation, self.strong, self.noun_start = position, False, position
         elif phrase.text == "none" and self._names_next(position):
             self.negation, self.strong, self.noun_start = position, False, position
         elif "verb" in parts or "existence" in parts:
@@ -130,7 +145,14 @@ class Reading:
         if "open" in parts:
             self.question = position
         if "memory" in parts or (phrase.text in ("for", "against") and self._is_purpose(position)):
-            self.memory, self.headed = position, False
+            self.memory, self.headed, self.past = position, False, False
+        elif "past_before" in parts:
+            self.memory, self.headed, self.past = position, False, True
+
+    def _is_negative_study(self, position: int) -> bool:
+        """Whether "negative" stands before the study of "negative film for pneumonia"."""
+        near = self.row[max(position - 3, 0) : position]
+        return any(phrase.text == "negative" for phrase in near) and not any(phrase.claims for phrase in near)
 
     def _is_hedge_after(self, position: int, phrase: Phrase) -> bool:
         """Whether a hedge that may precede or follow its finding follows it."""
@@ -245,6 +267,8 @@ class Reading:
         if after >= len(self.row):
             return False
         following = self.row[after]
+        if self.repeated and self._names_next(position) and not self._list_goes_on(position):
+            return True  # "no edema, no effusion, cardiomegaly"
         if following.parts & {"determiner"} or self.verb or following.state in ("normal", "clear"):
             return True
         if following.parts & {"severity"}:
@@ -287,8 +311,10 @@ class Reading:
                 self._end(mention.subject)
                 scoped.clause, reached = self._clause, None
         scoped.denied_before = reached is not None
-        opened = (self.hedge, self.question, self.memory, self.differential)
+        opened = (self.hedge, self.question, self.differential, None if self.past else self.memory)
         scoped.open = any(trigger is not None for trigger in opened)
+        if self.past and self.memory is not None:
+            scoped.past = mention.position
         scoped.likely = self.likely is not None
         if reached is not None:
             scoped.first = self.mentions_in_scope == 0
@@ -302,13 +328,23 @@ class Reading:
         near = [*self.row[max(self.noun_start, mention.position - LOOK) : mention.position]]
         listed = [at for at, phrase in enumerate(near) if phrase.text in ("other", "additional") and at]
         near = [phrase for at, phrase in enumerate(near) if not (at in listed and near[at - 1].text == "or")]
-        near += place_after(self.row, mention.position)
+        near += place_after(self.row, mention.position) + self._subject_before(negation)
         particular = any(
             "part" in phrase.parts for phrase in near if phrase.state != "enlarged" or not mention.subject
         )
         if particular or one_sided(near):
             return True
         return is_general(mention.claim) and self._qualified(negation, mention.position)
+
+    def _subject_before(self, negation: int) -> list[Phrase]:
+        """The phrases of the organ that is said to be without a finding: "the left lung is free of"."""
+        near: list[Phrase] = []
+        for phrase in reversed(self.row[max(negation - 6, 0) : negation]):
+            if phrase.claims or phrase.parts & {"joint", "contrast", "stop"}:
+                break
+            near.append(phrase)
+        organs = any(phrase.subject not in (None, "study", "nothing") for phrase in near)
+        return near if organs else []
 
     def _qualified(self, negation: int, position: int) -> bool:
         """Whether a general word is narrowed: "no osseous abnormality", "no findings of pneumonia"."""

@@ -29,10 +29,10 @@ _POSITIVE = "|".join(
         rf"{_AFTER_WORD}\+{{1,3}}{_ENDS}",
     ]
 )
-_UNMARKED = r"\[ ?\]|☐|\+/[-−]|±"
+_UNMARKED = r"\(\?\)|\[ ?\]|☐|\+/[-−]|±"
 _SHORT_FORMS = r"(?:w/o|[rhes]/o|[cs]/[wp]|c/f|n/a)\b"
 WORD = re.compile(
-    rf"(?P<negative>{_NEGATIVE})|(?P<positive>{_POSITIVE})|(?P<unmarked>{_UNMARKED})"
+    rf"(?P<unmarked>{_UNMARKED})|(?P<negative>{_NEGATIVE})|(?P<positive>{_POSITIVE})"
     rf"|{_SHORT_FORMS}|[^\W_]+(?:[’'][^\W_]+)*|[^\w\s]",
     re.IGNORECASE,
 )

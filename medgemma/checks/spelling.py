@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 
-from medsiglip.medgemma.checks.language import english_words
+from medsiglip.medgemma.checks.english import english_words
 from medsiglip.medgemma.checks.phrases import vocabulary
 from medsiglip.medgemma.checks.terms import Word
 
-_SHORTEST, _LONG, _LONGEST = 6, 10, 24
+_SHORTEST, _LONG, _LONGEST = 5, 10, 24
 _PREFIXES = (
     *(
         "ante",
@@ -40,10 +40,7 @@ _PREFIXES = (
 
 def corrected(found: Sequence[Word], own: Collection[str] = ()) -> list[Word]:
     """Return the words with typing errors set right; `own` are words that are right as they are."""
-    return [
-        replace(word, text=_correction(word.text)) if _may_be_wrong(word.text, own) else word
-        for word in found
-    ]
+    return [word if word.text in own else replace(word, text=correction(word.text)) for word in found]
 
 
 @cache
@@ -52,13 +49,12 @@ def known_words() -> frozenset[str]:
     return frozenset(word for key in vocabulary().entries for word in key)
 
 
-def _may_be_wrong(word: str, own: Collection[str]) -> bool:
-    return _SHORTEST <= len(word) <= _LONGEST and word.isalpha() and word.isascii() and word not in own
-
-
 @lru_cache(maxsize=4096)
-def _correction(word: str) -> str:
-    if word in known_words():
+def correction(word: str) -> str:
+    """The word of the lexicon that `word` is a typing error of, else `word`."""
+    if word in known_words() or not (
+        _SHORTEST <= len(word) <= _LONGEST and word.isascii() and word.isalpha()
+    ):
         return word
     near = {known for part in _deletions(word) for known in _by_deletion().get(part, ())}
     ranked = sorted((_distance(word, known), known) for known in near)
@@ -73,6 +69,9 @@ def _allowed(word: str, known: str) -> int:
         return 0
     if _undoubled(word) == _undoubled(known):
         return 2
+    if len(word) == _SHORTEST and len(known) == _SHORTEST:
+        # So short that only letters which changed places are sure.
+        return 1 if sorted(word) == sorted(known) else 0
     if word[0] != known[0] and len(word) < _LONG:
         return 1 if sorted(word[:2]) == sorted(known[:2]) else 0
     return 2 if min(len(word), len(known)) >= _LONG else 1
@@ -87,7 +86,7 @@ def _by_deletion() -> Mapping[str, Sequence[str]]:
     """The long words of the lexicon by what is left of them without one or two letters, as in SymSpell."""
     found: dict[str, list[str]] = defaultdict(list)
     for word in known_words():
-        if len(word) >= _SHORTEST - 1 and word.isalpha():
+        if len(word) >= _SHORTEST and word.isalpha():
             for part in _deletions(word):
                 found[part].append(word)
     return found

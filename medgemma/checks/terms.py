@@ -35,6 +35,7 @@ _PLURALS = {
     "vertebrae": "vertebra",
     "pleurae": "pleura",
     "neoplasia": "neoplasm",
+    "neg": "negative",
 }
 Value = TypeVar("Value")
 

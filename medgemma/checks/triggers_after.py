@@ -64,10 +64,10 @@ def read_after(row: Sequence[Phrase], scoped: Sequence[ScopedMention], position:
     )
     opens = bool(phrase.parts & {"hedge_after", "open_after"}) or _asks(row, position)
     likely = "likely_after" in phrase.parts
-    if "past_after" in phrase.parts and scoped:
+    if phrase.parts & {"past_after", "ago"} and scoped:
         for one in _named_before(row, scoped, position, clause):
             between = row[one.mention.position + 1 : position]
-            if any("reported" in phrase.parts for phrase in between):
+            if "ago" in phrase.parts or any("reported" in phrase.parts for phrase in between):
                 one.past = position
     if not (denies or opens or likely):
         return
