@@ -140,7 +140,7 @@ def _characters(file: Path) -> set[int]:
     from fontTools.ttLib import TTFont, TTLibError
 
     try:
-        with TTFont(file, fontNumber=0, lazy=True) as font:
+        with file.open("rb") as stream, TTFont(stream, fontNumber=0, lazy=True) as font:
             return set(font.getBestCmap() or ())
     except (OSError, TTLibError):
         return set()

@@ -11,9 +11,12 @@ from medsiglip.medgemma.exports.standing import Standing, standing
 from medsiglip.medgemma.exports.study_facts import StudyFacts
 from medsiglip.medgemma.records import Draft
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+# GitHub also makes links of bare addresses: of `://`, `www.` and `@` (GFM 6.9).
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$@]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 # What makes a list, a heading or a rule of a line, where it begins one (CommonMark 4 and 5).
 _LINE_START = re.compile(r"^(?:([-+=])|(\d{1,9})([.)]))", re.MULTILINE)
+# A line that is a name alone, such as `FINDINGS:`, above others.
+_HEADING = re.compile(r"^([A-Z][A-Za-z ]{2,30}:)\n(?=\s*\S)", re.MULTILINE)
 _INDENT = re.compile(r"^[ \t]+|(?<![ \t])[ \t]++$", re.MULTILINE)
 
 
@@ -29,7 +32,7 @@ def markdown(draft: Draft, facts: StudyFacts) -> str:
         _prose(passages(draft)),
     ]
     for heading, sentences in wording.concern_lists(draft, stands):
-        parts += [f"## {heading}", "\n".join(f"- {escaped(one)}" for one in sentences)]
+        parts += [f"## {heading}", *(escaped(one) for one in sentences)]
     parts += _evidence(draft, stands)
     if stands.mark:
         parts.append(f"**{stands.mark}**")
@@ -59,7 +62,8 @@ def _prose(found: Sequence[Passage]) -> str:
             end = len(text.rstrip())
             text = f"{text[:end]} \0{text[end:]}"
             slots.append(f"**{_inline(passage.mark)}**")
-    text = re.sub(r"(?<!\n)\n(?!\n)", "\\\\\n", re.sub(r"\n{2,}", "\n\n", escaped(text).strip()))
+    text = _HEADING.sub(r"\n### \1\n\n", escaped(text).strip() + "\n")
+    text = re.sub(r"(?<!\n)\n(?!\n)", "\\\\\n", re.sub(r"\n{2,}", "\n\n", text.strip()))
     marks = iter(slots)
     return re.sub("\0", lambda _: next(marks), text) or "(The draft holds no text.)"
 

@@ -13,6 +13,7 @@ from unicodedata import bidirectional
 
 import numpy as np
 from fpdf import FPDF, ViewerPreferences
+from fpdf.fonts import TTFFont
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -27,6 +28,7 @@ WATERMARK = 240
 PICTURE_PIXELS = 800
 # A row must fit a page.
 MAX_CELL = 400
+_ZERO_WIDTH_SPACE = 0x200B
 _HEADING_SIZES = {1: 16.0, 2: 11.0, 3: 9.5}
 
 
@@ -65,6 +67,16 @@ class Pages(FPDF):
         if fonts.shaped:
             self.set_text_shaping(True)
 
+    def written(self) -> bytes:
+        """The file."""
+        for font in self.fonts.values():
+            for glyph, _ in font.subset.items() if isinstance(font, TTFFont) else ():
+                if glyph is not None and glyph.unicode == ():
+                    # A further glyph of a letter, whose first has the character; each must have one
+                    # (PDF/UA-1, 7.21.7).
+                    glyph.unicode = (_ZERO_WIDTH_SPACE,)
+        return bytes(self.output())
+
     @contextmanager
     def element(self, kind: str, attributes: str = "") -> Iterator[None]:
         """What is added within is a descendant of a new element of that standard type."""
@@ -73,9 +85,14 @@ class Pages(FPDF):
         self._open.pop()
 
     @contextmanager
-    def content(self, kind: str, alternative: str | None = None, attributes: str = "") -> Iterator[None]:
-        """What is drawn within is the content of a new element, over the end of a page, too."""
-        element = self._tree.add(kind, self._open[-1], alternative, attributes)
+    def content(
+        self, kind: str, text: str = "", alternative: str | None = None, attributes: str = ""
+    ) -> Iterator[None]:
+        """What is drawn within is the content of a new element, over the end of a page, too. `text` is what
+        it says: of joined or reordered letters, the glyphs do not tell it.
+        """
+        actual = text if self.text_shaping else None
+        element = self._tree.add(kind, self._open[-1], alternative, actual, attributes)
         self._begin(element)
         yield
         self._end()
@@ -151,7 +168,7 @@ class Pages(FPDF):
             self.add_page()
         self.ln(2)
         size = _HEADING_SIZES[level]
-        with self.content(f"H{level}"):
+        with self.content(f"H{level}", text):
             self.set_font(FAMILY, "B", size)
             self.multi_cell(0, size / 2, text, align="L", new_x="LMARGIN", new_y="NEXT")
         self.ln(1)
@@ -166,7 +183,7 @@ class Pages(FPDF):
     ) -> None:
         """A paragraph, or another block of text, from the right where it is written so."""
         align = "R" if is_right_to_left(text) else "L"
-        with self.content(kind):
+        with self.content(kind, text):
             self.pen(style, size)
             self.set_text_color(*colour)
             height = size / 2 + (0.5 if size > 8 else 0.25)
@@ -184,7 +201,7 @@ class Pages(FPDF):
             return
         with self.element("L"):
             for name, value in rows:
-                with self.element("LI"), self.content("LBody"):
+                with self.element("LI"), self.content("LBody", f"{name}: {value}"):
                     self.pen("B", 8)
                     self.write(4.5, f"{name}: ")
                     self.pen("", 8)
@@ -198,7 +215,7 @@ class Pages(FPDF):
             return
         with self.element("L"):
             for text in texts:
-                with self.element("LI"), self.content("LBody"):
+                with self.element("LI"), self.content("LBody", text):
                     self.pen("", 8.5)
                     self.write(4.5, f"– {text}")
                 self.ln()
@@ -231,7 +248,7 @@ class Pages(FPDF):
             self.set_xy(left, top + 0.6)
             self.pen("B" if heading else "", 8)
             if tagged:
-                with self.content("TH" if heading else "TD", attributes=attributes):
+                with self.content("TH" if heading else "TD", _cut(text), attributes=attributes):
                     self._cell(text, width)
             else:
                 self._cell(text, width)
@@ -268,9 +285,9 @@ class Pages(FPDF):
             corners = [self.k * v for v in (left, self.h - top - max(heights), left + width, self.h - top)]
             box = " ".join(f"{value:.2f}" for value in corners)
             attributes = f"<</O /Layout /Placement /Block /BBox [{box}]>>"
-            with self.content("Figure", text, attributes):
+            with self.content("Figure", alternative=text, attributes=attributes):
                 self.image(_jpeg(picture), left, top, width, max(heights), keep_aspect_ratio=True)
-            with self.content("P"):
+            with self.content("P", _cut(text)):
                 self.pen("", 7.5)
                 self.set_xy(left, top + max(heights) + 1)
                 self.multi_cell(width, 4, _cut(text), align="L")

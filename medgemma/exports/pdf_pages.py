@@ -61,7 +61,7 @@ def pdf_pages(draft: Draft, facts: StudyFacts, images: PictureSource | None = No
     _tables(document, draft)
     document.heading("Provenance")
     document.pairs(wording.provenance_rows(draft, stands))
-    return bytes(document.output())
+    return document.written()
 
 
 def _everything(draft: Draft, facts: StudyFacts, stands: Standing, found: Sequence[Passage]) -> str:
@@ -119,10 +119,12 @@ def _paragraph(document: Pages, line: Sequence[Passage]) -> None:
     text = "".join(f"{p.text} {p.mark}" if p.mark else p.text for p in line)
     if is_right_to_left(text):
         red = any(passage.contradicted for passage in line)
-        document.paragraph(text, 10, colour=RED if red else BLACK)
+        document.paragraph("".join(passage.text for passage in line), 10, colour=RED if red else BLACK)
+        for mark in filter(None, (passage.mark for passage in line)):
+            document.paragraph(mark, 8.5, "B", RED)
         return
     marked = False
-    with document.content("P"):
+    with document.content("P", text):
         for passage in line:
             if marked and not passage.text[:1].isspace():
                 document.write(5.5, " ")

@@ -32,18 +32,25 @@ class MarkedContent:
 class Element(PDFObject):
     """An element of the structure tree with a standard type (14.8.4), such as `Document`, `P` or `Table`.
 
-    `attributes` are attribute objects (14.8.5) as PDF writes them.
+    `alternative` describes a picture, `actual` is the text where its letters are not those of the glyphs
+    one by one (14.9.3, 14.9.4); `attributes` are attribute objects (14.8.5) as PDF writes them.
     """
 
     def __init__(
-        self, kind: str, parent: PDFObject, alternative: str | None = None, attributes: str = ""
+        self,
+        kind: str,
+        parent: PDFObject,
+        alternative: str | None = None,
+        actual: str | None = None,
+        attributes: str = "",
     ) -> None:
         super().__init__()
         self.kind = kind
+        self.children: list[Element | MarkedContent] = []
         self._parent = parent
         self._alternative = alternative
-        self.attributes = attributes
-        self.children: list[Element | MarkedContent] = []
+        self._actual = actual
+        self._attributes = attributes
 
     def serialize(self, obj_dict: Any = None, _security_handler: Any = None) -> str:
         """The element as an indirect object."""
@@ -56,8 +63,10 @@ class Element(PDFObject):
         }
         if self._alternative:
             entries["/Alt"] = PDFString(self._alternative).serialize()
-        if self.attributes:
-            entries["/A"] = self.attributes
+        if self._actual:
+            entries["/ActualText"] = PDFString(self._actual).serialize()
+        if self._attributes:
+            entries["/A"] = self._attributes
         return super().serialize(entries)
 
 
@@ -75,10 +84,15 @@ class StructureTree(PDFObject):
         self._parents: dict[int, list[Element]] = {}
 
     def add(
-        self, kind: str, parent: Element, alternative: str | None = None, attributes: str = ""
+        self,
+        kind: str,
+        parent: Element,
+        alternative: str | None = None,
+        actual: str | None = None,
+        attributes: str = "",
     ) -> Element:
         """A new last child of `parent`."""
-        element = Element(kind, parent, alternative, attributes)
+        element = Element(kind, parent, alternative, actual, attributes)
         parent.children.append(element)
         self._elements.append(element)
         return element

@@ -12,9 +12,10 @@ from medsiglip.medgemma.checks.copied import warnings_of
 from medsiglip.medgemma.exports.passages import shown
 from medsiglip.medgemma.exports.standing import Standing, day, moment
 from medsiglip.medgemma.exports.study_facts import StudyFacts
+from medsiglip.medgemma.narrative.dates import written_date
 from medsiglip.medgemma.narrative.pictures import picture_in_words
 from medsiglip.medgemma.narrative.score_table import score_rows
-from medsiglip.medgemma.records import Draft, EvidenceImage, Finding, Omission, SimilarCase
+from medsiglip.medgemma.records import Draft, EvidenceImage, Finding, Omission, PriorStudy, SimilarCase
 
 SCORES = {True: "high", False: "low", None: "undecided"}
 CALIBRATED = {True: "calibrated", False: "not calibrated"}
@@ -51,7 +52,7 @@ def study_rows(draft: Draft, facts: StudyFacts) -> list[tuple[str, str]]:
         ("Age", age),
         ("Sex", facts.patient_sex),
         ("Study", facts.study_instance_uid),
-        ("Study date", facts.study_date),
+        ("Study date", facts.study_date and written_date(facts.study_date)),
         ("Modality", evidence.modality),
         ("Body part", evidence.body_part_examined),
         ("Region", evidence.region),
@@ -125,7 +126,7 @@ def provenance_rows(draft: Draft, standing: Standing) -> list[tuple[str, str]]:
         ("Created", day(moment(draft.created_at, draft)) if draft.created_at else None),
         ("Embedding space", draft.evidence.space),
         ("Prompt template", draft.evidence.template),
-        ("Prior study", prior and " of ".join(filter(None, (prior.study_instance_uid, prior.study_date)))),
+        ("Prior study", prior and _prior(prior)),
         ("Checks of sentences", checks or "none were made"),
         ("Statements that nothing is known to compare with", not_compared),
         ("Flipped by similar cases", ", ".join(draft.flips)),
@@ -149,6 +150,11 @@ def driven_by(draft: Draft, image: EvidenceImage) -> Sequence[Finding]:
     """The findings that an image drove, the most probable first."""
     findings = (f for f in draft.evidence.findings if f.image_id == image.image_id)
     return sorted(findings, key=lambda f: -f.probability)
+
+
+def _prior(prior: PriorStudy) -> str:
+    date = prior.study_date and written_date(prior.study_date)
+    return " of ".join(filter(None, (prior.study_instance_uid, date)))
 
 
 def _labels(case: SimilarCase) -> str:

@@ -16,7 +16,9 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
+from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.exports.export import Export
+from medsiglip.medgemma.exports.fonts import fonts_for
 from medsiglip.medgemma.exports.study_facts import Instance, StudyFacts
 from medsiglip.medgemma.records import (
     Check,
@@ -168,6 +170,14 @@ class Pictures:
     def pictures(self, image_ids: Sequence[int]) -> list[NDArray[np.uint8]]:
         ramp = np.tile(np.arange(256, dtype=np.uint8), (90, 1))
         return [np.repeat(np.vstack([ramp] * i)[..., None], 3, axis=2) for i in image_ids]
+
+
+def needs_font(text: str) -> None:
+    """Skip the test where this machine has no font for a script of the text."""
+    try:
+        fonts_for(text)
+    except DraftError as error:
+        pytest.skip(str(error))
 
 
 def content_items(dataset: pydicom.Dataset) -> list[pydicom.Dataset]:

@@ -58,6 +58,7 @@ class Element:
 
     kind: str
     alternative: str | None
+    actual: str | None
     attributes: dict[str, Any]
     children: list[Element | tuple[int, int]] = field(default_factory=list)
 
@@ -91,14 +92,17 @@ class TaggedPdf:
         self._check_fonts()
 
     def text(self, element: Element) -> str:
-        """What an element says, through the fonts' ToUnicode."""
+        """What an element says: its actual text, or through the fonts' ToUnicode."""
+        if element.actual:
+            return element.actual
         return "".join(self._said.get(place, "") for place in element.contents())
 
     def _element(self, node: Any, parent: Any) -> Element:
         if node["/P"].get_object() is not parent and node["/P"].get_object() != parent:
             self.problems.append(f"the parent of {node['/S']} is another")
         attributes = node.get("/A", {})
-        found = Element(node["/S"][1:], node.get("/Alt"), dict(attributes.get_object() if attributes else {}))
+        attributes = dict(attributes.get_object()) if attributes else {}
+        found = Element(node["/S"][1:], node.get("/Alt"), node.get("/ActualText"), attributes)
         for kid in node["/K"]:
             kid = kid.get_object()
             if kid.get("/Type") == "/MCR":
@@ -171,6 +175,7 @@ class TaggedPdf:
     def _check_contents(self) -> None:
         """All content is marked, once, and belongs to the element that the parent tree names (01-005 ff)."""
         self._said: dict[tuple[int, int], str] = {}
+        self._unmapped: set[tuple[int, int]] = set()
         seen = []
         for number, page in enumerate(self.reader.pages):
             seen += self._check_page(number, page)
@@ -182,6 +187,8 @@ class TaggedPdf:
         parents = {int(nums[n]): nums[n + 1] for n in range(0, len(nums), 2)}
         for element, (number, place) in self._owners(self.document):
             owner = parents[int(self.reader.pages[number]["/StructParents"])][place].get_object()
+            if (number, place) in self._unmapped and not element.actual:
+                self.problems.append(f"a glyph of {element.kind} has no character (10-001)")
             if owner["/S"][1:] != element.kind:
                 self.problems.append(f"the parent tree has {owner['/S']} for {element.kind} (01-006)")
 
@@ -213,12 +220,12 @@ class TaggedPdf:
                     self.problems.append(f"{operator.decode()} on page {number + 1} is not marked (01-005)")
                 elif stack[-1] is not None and operator in (b"Tj", b"TJ"):
                     place = (number, stack[-1])
-                    self._said[place] = self._said.get(place, "") + self._decoded(operands[0], font)
+                    self._said[place] = self._said.get(place, "") + self._decoded(operands[0], font, place)
         if stack:
             self.problems.append("marked content does not end")
         return seen
 
-    def _decoded(self, shown: Any, font: dict[int, str]) -> str:
+    def _decoded(self, shown: Any, font: dict[int, str], place: tuple[int, int]) -> str:
         pieces = shown if isinstance(shown, list) else [shown]
         text = ""
         for piece in pieces:
@@ -233,7 +240,7 @@ class TaggedPdf:
                 if glyph == 0:
                     self.problems.append("a glyph that is not there is shown (31-030)")
                 if glyph not in font:
-                    self.problems.append(f"glyph {glyph} has no character (10-001)")
+                    self._unmapped.add(place)
                 text += font.get(glyph, "")
         return text
 
