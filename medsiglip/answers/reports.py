@@ -12,9 +12,19 @@ ReportStatus = Literal["draft", "edited", "accepted", "rejected"]
 ReportFormat = Literal["sr", "pdf", "fhir", "markdown", "dicom-pdf"]
 
 
+class FindingCode(Answer):
+    """A code of SNOMED CT or RadLex, with the designator of its scheme (SCT, RADLEX)."""
+
+    scheme: str
+    value: str
+    meaning: str
+
+
 class Finding(Answer):
     """One label of a study; `present` is null where the score itself is uncertain, `source` names what gave
-    the score, and `image_id` is the image that drove it.
+    the score, and `image_id` is the image that drove it. `name`, `state` (high, undecided or low) and
+    `picture` ("slice 172 of 300") are for people to read; `code` is null where no scheme has one for the
+    finding.
     """
 
     label: str
@@ -24,6 +34,10 @@ class Finding(Answer):
     image_id: int
     cosine: float | None = None
     calibrated: bool = False
+    name: str = ""
+    state: str = ""
+    picture: str = ""
+    code: FindingCode | None = None
 
 
 class SimilarCase(Answer):

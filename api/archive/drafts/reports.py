@@ -13,6 +13,7 @@ from medsiglip.answers.reports import (
     DraftedStudy,
     EvidenceImage,
     Finding,
+    FindingCode,
     Omission,
     Report,
     ReportLine,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from medsiglip.medgemma.findings import FindingScores
     from medsiglip.medgemma.generators.generators import Generator, GeneratorSettings, Readiness
     from medsiglip.medgemma.generators.readiness import RememberedReadiness
-    from medsiglip.medgemma.records import Draft
+    from medsiglip.medgemma.records import Draft, Evidence
     from medsiglip.medgemma.routing.rules import DraftOptions
 
 FORMATS = {"sr": "dicom-sr", "pdf": "pdf", "fhir": "fhir", "markdown": "markdown", "dicom-pdf": "dicom-pdf"}
@@ -225,6 +226,24 @@ def _line_of(record: DraftRecord) -> ReportLine:
     return ReportLine.model_validate({**asdict(record), **standing})
 
 
+def _findings(evidence: Evidence) -> tuple[Finding, ...]:
+    """The findings with the words of the table of scores."""
+    from medsiglip.medgemma.narrative.score_table import score_rows
+
+    return tuple(
+        Finding.model_validate(
+            {
+                **asdict(row.finding),
+                "name": row.label,
+                "state": row.state,
+                "picture": row.picture,
+                "code": None if row.code is None else FindingCode.model_validate(row.code),
+            }
+        )
+        for row in score_rows(evidence)
+    )
+
+
 def report_of(draft: Draft) -> Report:
     """A draft as an answer."""
     from medsiglip.medgemma.checks.concerns import concerns
@@ -241,7 +260,7 @@ def report_of(draft: Draft) -> Report:
         generator=draft.generator,
         text=draft.text,
         marked=marked(draft.text, draft.checks, draft.omissions),
-        findings=tuple(Finding.model_validate(one) for one in evidence.findings),
+        findings=_findings(evidence),
         evidence=tuple(SimilarCase.model_validate(one) for one in evidence.similar),
         checks=tuple(SentenceCheck.model_validate(one) for one in draft.checks),
         flips=draft.flips,

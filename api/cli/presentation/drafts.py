@@ -23,12 +23,9 @@ def show_draft(console: Console, draft: Payload) -> None:
     print_table(
         console,
         "findings",
-        ("label", "probability", "present", "source", "image"),
-        (
-            (one["label"], one["probability"], one["present"], one["source"], one["image_id"])
-            for one in draft["findings"]
-        ),
-        numeric="probability image",
+        ("finding", "code", "probability", "state", "calibrated", "source", "picture"),
+        (_score(one) for one in draft["findings"]),
+        numeric="probability",
     )
     print_table(
         console,
@@ -57,6 +54,20 @@ def show_draft(console: Console, draft: Payload) -> None:
         console.print(f"changed by the retrieved reports: {escape(', '.join(draft['flips']))}")
     for warning in draft["warnings"]:
         console.print(f"warning: {warning}", soft_wrap=True, markup=False)
+
+
+def _score(finding: Payload) -> tuple[Any, ...]:
+    """A row of the table of scores."""
+    code = finding["code"] and f"{finding['code']['scheme']} {finding['code']['value']}"
+    return (
+        finding["name"],
+        code,
+        finding["probability"],
+        finding["state"],
+        "yes" if finding["calibrated"] else "no",
+        finding["source"],
+        finding["picture"] or f"image {finding['image_id']}",
+    )
 
 
 def show_decision(console: Console, draft: Payload) -> None:
