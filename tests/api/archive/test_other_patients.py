@@ -127,5 +127,5 @@ def test_a_person_sees_what_he_keeps_of_another_patient(service: Service, own_ho
     assert "copied-from-similar-case" in "".join(shown.split())
     service.accept(made["id"])
     exported = service.ask("GET", f"/reports/{made['id']}/export").text
-    assert "stands in the report of a similar case of another patient" in exported
+    assert "A sentence stands in the report of another patient." in exported
     assert service.found("37 mm wide") == {study, other}, "it is his text"

@@ -179,10 +179,13 @@ def test_what_a_person_keeps_of_another_patient_is_flagged_and_not_judged(index:
     assert unmarked(marked(draft.text, draft.checks)) == draft.text
     [warning] = warnings_of(draft)
     assert "sentences: 1" in warning
-    marked_so = [theirs, "stands in the report of a similar case of another patient"]
-    for one in (draft, accepted(index, made.id)):
-        for format in FORMATS:
-            assert held(exported(one, format), [*marked_so, f"{mine.strip()} ["]) == marked_so
+    mark, told = "of a similar case of another patient", "A sentence stands in the report of another patient."
+    words = [theirs, mark, told, f"{mine.strip()} ["]
+    for format in FORMATS:
+        assert held(exported(draft, format), words) == [theirs, mark]
+    done = accepted(index, made.id)
+    for format in FORMATS:
+        assert held(exported(done, format), words) == [theirs, told], "his text has no marks"
 
 
 def test_what_a_person_writes_alike_by_himself_is_not_flagged(index: CaseIndex) -> None:
