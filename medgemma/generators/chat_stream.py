@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -101,7 +102,8 @@ class ChatStream:
         """Read what is left when the answer has ended. Raises as `feed` does."""
         rest, self._rest = bytes(self._rest), bytearray()
         if not self._is_object:
-            self._take(_text(rest))
+            with suppress(RetryableError):  # an event that was cut off is none
+                self._take(_text(rest))
             return
         whole = self._parsed(_text(rest))
         if isinstance(whole, dict) and not whole.get("choices") and not _error_of(whole):

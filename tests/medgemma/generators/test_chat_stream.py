@@ -72,7 +72,7 @@ def read(data: bytes, pieces: int = 1) -> None:
         reply = read_reply(stream.raw(), PROMPT)
     except ErrorWithinReply as error:
         told = response_error("m", error.answer, PROMPT)
-        assert isinstance(told, DraftError | RetryableError | NotTakenError)  # noqa: PT017
+        assert isinstance(told, DraftError | RetryableError | NotTakenError)
     except (DraftError, RetryableError, httpx.DecodingError):
         pass
     else:
@@ -136,6 +136,14 @@ def _endlessly(piece: bytes) -> None:
     stream = ChatStream("m")
     for _ in range(100):
         stream.feed(piece)
+
+
+def test_what_came_before_a_cut_within_an_event_is_kept() -> None:
+    stream = ChatStream("m")
+    event = b'data: {"choices":[{"delta":{"content":"One two "}}]}\n\n'
+    stream.feed(event + event[:40])
+    stream.close()
+    assert (stream.raw("connection").text, stream.ended) == ("One two ", False)
 
 
 def test_parts_of_a_content_are_told_apart() -> None:
