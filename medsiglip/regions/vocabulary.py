@@ -106,7 +106,10 @@ def region_of_modality(modality: str | None) -> ModalityRegion | None:
 
 def agree(one: Collection[str], other: Collection[str]) -> bool:
     """Whether two sets of regions can be the same part of the body: they share one, or have neighbours."""
-    return not set(one).isdisjoint(other) or any(not _regions()[name].near.isdisjoint(other) for name in one)
+    known = _regions()
+    near = any(not known[name].near.isdisjoint(other) for name in one)
+    near |= any(not known[name].near.isdisjoint(one) for name in other)
+    return near or not set(one).isdisjoint(other)
 
 
 def is_paired(regions: Collection[str]) -> bool:
