@@ -119,9 +119,7 @@ class Reading:
                 self.memory = None
             if position and "verb" in self.row[position - 1].parts:
                 self.question = None
-        elif phrase.text == "for" and self._is_negative_study(position):
-            self.negation, self.strong, self.noun_start = position, False, position
-        elif phrase.text == "none" and self._names_next(position):
+        elif self._denies_what_is_next(position, phrase):
             self.negation, self.strong, self.noun_start = position, False, position
         elif "verb" in parts or "existence" in parts:
             self.verb = True
@@ -149,8 +147,12 @@ class Reading:
         elif "past_before" in parts:
             self.memory, self.headed, self.past = position, False, True
 
-    def _is_negative_study(self, position: int) -> bool:
-        """Whether "negative" stands before the study of "negative film for pneumonia"."""
+    def _denies_what_is_next(self, position: int, phrase: Phrase) -> bool:
+        """Whether "none" stands for "no", or "negative" before the study of "negative film for pneumonia"."""
+        if phrase.text == "none":
+            return self._names_next(position)
+        if phrase.text != "for":
+            return False
         near = self.row[max(position - 3, 0) : position]
         return any(phrase.text == "negative" for phrase in near) and not any(phrase.claims for phrase in near)
 

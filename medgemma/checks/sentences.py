@@ -36,7 +36,7 @@ _QUOTED = re.compile(r">(?!\d)")
 _ANSWER = re.compile(
     r"(?:no|yes|none|nil|negative|positive|absent|present)\b[ \t]*(?:[.;,\n]|$)", re.IGNORECASE
 )
-_ASKED = re.compile(r"(?::[*_]*|\t|\.{3}|…| [-–—])[ \t.*_]*no[ \t]*\Z", re.IGNORECASE)
+_ASKED = re.compile(r"(?:[:\t…]|\.{3}| [-–—])[ \t.*_]{0,8}no[ \t]{0,8}\Z", re.IGNORECASE)
 _LABEL = re.compile(r"[A-Za-z][A-Za-z ]{1,40}:")
 _LAST_WORD = re.compile(r"\S{1,40}\Z")
 # Characters of a list number and of what may precede it on its line.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cache, lru_cache
 
 from medsiglip.medgemma.checks.english import english_words
@@ -40,7 +39,12 @@ _PREFIXES = (
 
 def corrected(found: Sequence[Word], own: Collection[str] = ()) -> list[Word]:
     """Return the words with typing errors set right; `own` are words that are right as they are."""
-    return [word if word.text in own else replace(word, text=correction(word.text)) for word in found]
+    return [_corrected(word, own) for word in found]
+
+
+def _corrected(word: Word, own: Collection[str]) -> Word:
+    text = correction(word.text)
+    return word if text == word.text or word.text in own else Word(text, word.start, word.end)
 
 
 @cache

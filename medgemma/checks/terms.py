@@ -9,13 +9,16 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
+from itertools import product
 from typing import Any, Generic, TypeVar
 
 from medsiglip.medgemma.checks.signs import SIGNS, WORD
 
 _CHOICE = re.compile(r"\(([^()]*)\)")
+# A choice of a part of a word, or of one that holds another.
+_NOT_BY_PIECES = re.compile(r"[^\s()]\(|\)[^\s()]|\([^()]*\(")
 _SPELLINGS = (
     ("haem", "hem"),
     ("oedem", "edem"),
@@ -95,12 +98,26 @@ def folded(word: str) -> str:
 
 def spelled_out(phrase: str) -> Iterator[tuple[str, ...]]:
     """Yield the words of each way to read `phrase`, in which `(a|b|)` is a choice, one of them nothing."""
-    choice = _CHOICE.search(phrase)
-    if choice is None:
-        yield tuple(word.text for word in words(phrase))
+    if _NOT_BY_PIECES.search(phrase):
+        choice = _CHOICE.search(phrase)
+        if choice is None:
+            yield _split(phrase)
+            return
+        for chosen in choice[1].split("|"):
+            yield from spelled_out(phrase[: choice.start()] + chosen + phrase[choice.end() :])
         return
-    for chosen in choice[1].split("|"):
-        yield from spelled_out(phrase[: choice.start()] + chosen + phrase[choice.end() :])
+    # Of the pieces between and inside the brackets each is split once.
+    pieces = [
+        [_split(chosen) for chosen in piece.split("|")] if at % 2 else [_split(piece)]
+        for at, piece in enumerate(_CHOICE.split(phrase))
+    ]
+    for chosen in product(*pieces):
+        yield tuple(word for words_of_piece in chosen for word in words_of_piece)
+
+
+@lru_cache(maxsize=16384)
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(word.text for word in words(text))
 
 
 @dataclass(slots=True)

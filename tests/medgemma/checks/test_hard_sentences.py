@@ -23,7 +23,7 @@ def checks_of(sentence: str, finding: str) -> list[Check]:
     return [check for check in found if check.finding == finding]
 
 
-def polarity_of(found: list[Check]) -> bool | None | str:
+def polarity_of(found: list[Check]) -> bool | str | None:
     """What the checks say together; "both" where one says present and another absent."""
     sides = {check.polarity for check in found} - {None}
     if len(sides) == 2:
