@@ -65,7 +65,9 @@ class Generator(Protocol):
         """Return the reply to one prompt; safe to call from several threads, not from a running event loop.
 
         Raises DraftError; `may_pass` tells whether the same prompt may succeed later. Codes of all
-        generators: `cancelled`, `generator-timeout`, `prompt-too-long`, `reply-empty`, `reply-refused`.
+        generators: `cancelled`, `generator-timeout`, `prompt-too-long`, `reply-cut-off`, `reply-empty`,
+        `reply-refused`, `reply-asks-for-picture`, `reply-looping`, `reply-echoes-prompt`,
+        `reply-names-a-patient`.
         """
         ...
 
