@@ -65,6 +65,7 @@ def gather(
     return Evidence(
         study_instance_uid=study_instance_uid,
         space="" if space is None else space.name,
+        model="" if space is None else space.model,
         modality=main.modality,
         body_part_examined=main.body_part_examined,
         template=template,

@@ -100,9 +100,9 @@ class PriorStudy:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The evidence of a draft. `space` names the embedding space of the scores; `template` the prompt
-    template that fits, such as `chest-xray` or `ct-volume`. `left_out` are sources of scores, probes, that
-    were trained on the patient.
+    """The evidence of a draft. `space` names the embedding space of the scores, `model` the model that made
+    it ("" if that is not known); `template` the prompt template that fits, such as `chest-xray` or
+    `ct-volume`. `left_out` are sources of scores, probes, that were trained on the patient.
 
     `region` is the part of the body that header, descriptions and pictures agree on, None if it is not known;
     `region_conflict` is a sentence for a person where they disagree, and then nothing is scored. `not_scored`
@@ -127,6 +127,7 @@ class Evidence:
     region_conflict: str | None = None
     not_scored: tuple[str, ...] = ()
     series: tuple[EvidenceSeries, ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

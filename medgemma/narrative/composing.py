@@ -21,7 +21,7 @@ from medsiglip.medgemma.narrative.statements import (
 from medsiglip.medgemma.narrative.technique import number, sampling, technique
 from medsiglip.medgemma.records import Evidence, PriorStudy
 
-_DEMONSTRATION = "prompts:phantoms"
+_DEMONSTRATION_SET = "prompts:phantoms"
 """The prompt set that is scored by the demonstration model alone."""
 
 
@@ -117,13 +117,14 @@ def _day(evidence: Evidence, prior: PriorStudy) -> str:
 
 
 def _limitations(evidence: Evidence, kind: ReportKind, known: Background) -> Iterator[str]:
-    yield "The text is composed from scores of an image model alone."
+    named = f" {in_one_line(evidence.model)}" if evidence.model else ""
+    yield f"The text is composed from scores of the image model{named} alone."
     if evidence.findings:
         yield "The scores give neither the side, the size nor the number of what they suggest."
         yield _calibration(evidence)
         yield from kind.limitations
     yield "What has no score is not mentioned."
-    if any(finding.source == _DEMONSTRATION for finding in evidence.findings):
+    if any(finding.source == _DEMONSTRATION_SET for finding in evidence.findings):
         yield "The model is a demonstration model, which is not for clinical use."
     unknown = not part_in_words(evidence) and kind.of_part
     if unknown and not evidence.region_conflict and not evidence.not_scored:

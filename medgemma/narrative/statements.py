@@ -21,6 +21,10 @@ own.
 """
 
 _DEVICES = "devices"
+_MOST_QUOTED = 12
+"""Labels of ones own with low scores that a sentence quotes; of more, as of a set of diseases of the skin, it
+says how many there are.
+"""
 _MOST_UNDECIDED = 2
 """Undecided findings that an impression names; of more it says how many there are."""
 
@@ -108,6 +112,9 @@ def _sentences(statements: Sequence[Statement]) -> Iterator[Sourced]:
         yield _open(undecided)
     low = [one for one in statements if one.present is False]
     together = [one for one in low if not one.noun.alone]
+    if len(together) > _MOST_QUOTED and all(one.noun.organ is None for one in together):
+        yield Sourced(f"{capital(number(len(together)))} other labels have a low score.", _sources(together))
+        return
     yield from (_denied(some) for some in (together, *([one] for one in low if one.noun.alone)) if some)
 
 

@@ -86,6 +86,7 @@ class DraftedStudy(Answer):
     region: str | None = None
     region_conflict: str | None = None
     not_scored: tuple[str, ...] = ()
+    model: str = ""
 
 
 class SentenceAttribute(Answer):

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from medsiglip.medgemma.background import background_of
 from medsiglip.medgemma.checks.omissions import omissions
@@ -74,6 +76,28 @@ def test_a_label_of_ones_own_is_quoted_and_never_contradicted(label: str, presen
     [line] = [line for line in section(text, "FINDINGS").splitlines() if line.startswith("Other: ")]
     assert line.count('"') == 2
     assert len(line) < 200
+
+
+def test_many_labels_of_ones_own_with_low_scores_are_counted() -> None:
+    states: dict[str, bool | None] = {f"Disease {number}": False for number in range(79)}
+    text, _ = compose(scored({**states, "Disease X": True}, "XC", region="skin"))
+    assert section(text, "FINDINGS") == (
+        'Other: The model score suggests "Disease X". 79 other labels have a low score.'
+    )
+
+
+@given(
+    labels=st.lists(st.text(max_size=60), max_size=8), states=st.lists(st.sampled_from([True, False, None]))
+)
+def test_any_labels_make_a_text_whose_sentences_stand_in_it_in_order(
+    labels: list[str], states: list[bool | None]
+) -> None:
+    evidence = scored(dict(zip(labels, states, strict=False)))
+    text, sentences = compose(evidence)
+    position = 0
+    for one in sentences:
+        position = text.index(one.sentence, position) + len(one.sentence)
+    assert [line[:-1] for line in text.splitlines() if line.endswith(":")] == SECTIONS
 
 
 def test_a_report_has_its_sections_in_order_and_the_organs_of_its_kind_in_theirs() -> None:
@@ -166,7 +190,9 @@ def test_the_calibration_of_scores_is_said(calibrated: tuple[bool, bool], said: 
 
 def test_the_demonstration_model_is_named_as_such() -> None:
     phantom = Finding("nodule", 0.9, True, "prompts:phantoms", 1)
-    assert "not for clinical use" in compose(scored({}, findings=(phantom,)))[0]
+    text, _ = compose(scored({}, findings=(phantom,), model="tiny"))
+    assert "scores of the image model tiny alone" in text
+    assert "not for clinical use" in text
     assert "not for clinical use" not in compose(scored({"nodule": True}))[0]
 
 
