@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from medsiglip.medgemma.checks.lexicon import Entry, Score, lexicon, own_phrases, scores
+from medsiglip.medgemma.checks.terms import words
 from medsiglip.medgemma.checks.verify import check_draft
 from medsiglip.medgemma.records import Check, Evidence, Omission
 
 _PLAIN = Entry()
+_DENYING = frozenset(["no", "not", "non", "none", "without", "negative", "normal"])
 
 
 def omissions(checks: Sequence[Check], evidence: Evidence) -> tuple[Omission, ...]:
@@ -68,10 +70,11 @@ def _has_stand_in(name: str, stood_in: set[str]) -> bool:
 
 def _may_be_omitted(score: Score) -> bool:
     """Whether a label is a finding that a text can name: no statement such as "normal", no grade such as
-    "none", no label whose words reports use of anything.
+    "none", no label that denies ("no finding") or whose words reports use of anything.
     """
     if score.own:
-        return bool(own_phrases([score]).entries)
+        first = next((word.text for word in words(score.finding.label.replace("_", " "))), "")
+        return first not in _DENYING and bool(own_phrases([score]).entries)
     entry = lexicon().entries.get(score.name, _PLAIN)
     return entry.kind != "statement" and not entry.opposite
 

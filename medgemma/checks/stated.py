@@ -13,6 +13,7 @@ from medsiglip.medgemma.checks.lexicon import Claim, is_general
 from medsiglip.medgemma.checks.phrases import mentions, phrases
 from medsiglip.medgemma.checks.sentences import Sentence, split
 from medsiglip.medgemma.checks.terms import PhraseTable, Word, folded, phrase_table, table, words
+from medsiglip.medgemma.checks.wording import is_temporal
 
 What = Literal["side", "size", "count", "level", "slice", "pictures", "age", "date"]
 _NEAR = 8
@@ -50,7 +51,8 @@ class Stated:
     `values` are sides, lengths in mm, numbers, or levels of the spine; `denied` is whether the finding is
     denied there, `summary` whether the section sums up, `same` whether the sentence says that nothing has
     changed, `former` whether the value is one of an earlier study, `compared` whether it is named beside the
-    other side, `partial` whether a number is of some among more: "on two images".
+    other side, `partial` whether a number is of some among more: "on two images", `temporal` whether the
+    sentence speaks of an earlier study.
     """
 
     what: What
@@ -65,6 +67,7 @@ class Stated:
     former: bool = False
     compared: bool = False
     partial: bool = False
+    temporal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class _Sentence:
     named: Sequence[_Named]
     unseen: bool
     same: bool
+    temporal: bool
 
     @classmethod
     def of(cls, text: str, sentence: Sentence, own: PhraseTable[Claim], unseen: bool) -> _Sentence:
@@ -106,7 +110,8 @@ class _Sentence:
         ]
         texts = [word.text for word in found]
         same = not _listed("words", "same").isdisjoint(texts)
-        return cls(text, sentence, found, texts, named, unseen, same)
+        temporal = sentence.heading.startswith("comparison") or is_temporal(found)
+        return cls(text, sentence, found, texts, named, unseen, same, temporal)
 
     def stated(self) -> list[Stated]:
         found = [*self._sides(), *self._sizes(), *self._counts(), *self._levels(), *self._of_study()]
@@ -214,6 +219,7 @@ class _Sentence:
             former=not _listed("words", "former").isdisjoint(self.texts[max(first - 2, 0) : first]),
             compared=not _listed("sides", "compared").isdisjoint(near),
             partial=not _listed("words", "partial").isdisjoint(self.texts[max(first - 2, 0) : first]),
+            temporal=self.temporal,
         )
 
 

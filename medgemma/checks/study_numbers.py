@@ -24,11 +24,11 @@ def number_known(one: Stated, evidence: Evidence) -> Judged | None:
 
 def _slice(one: Stated, evidence: Evidence) -> Judged:
     """A slice or picture by its number: it must not lie beyond the last."""
-    images = [series.images for series in evidence.series if series.modality == evidence.modality]
-    counts = [image.slice_count for image in evidence.images if image.slice_count]
-    most = max([*counts, *images, sum(images)], default=0) if counts or images else 0
-    if evidence.modality in _OF_VOLUMES:
-        most = max([*counts, *images], default=0)
+    slices = [image.slice_count for image in evidence.images if image.slice_count]
+    if evidence.modality in _OF_VOLUMES and not slices:
+        return "not-checkable", None  # what is stored may be a part of the series
+    sizes = [max(series.images, series.instances) for series in evidence.series]
+    most = max([*slices, *sizes], default=0) if slices else sum(sizes)
     ids = {finding.image_id for finding in evidence.findings} | {image.image_id for image in evidence.images}
     if not most:
         return "not-checkable", None
@@ -60,10 +60,10 @@ def _age(one: Stated, evidence: Evidence) -> Judged:
 
 
 def _date(one: Stated, evidence: Evidence) -> Judged:
-    """A date, which is that of the study or of its prior."""
+    """A date: of a sentence that speaks of an earlier study, it is that of the prior or of the study."""
     prior = evidence.prior.study_date if evidence.prior is not None else None
     known = [date for date in (evidence.study_date, prior) if date]
-    if not known or (prior is None and not one.values & set(known)):
-        return "not-checkable", None
     agrees = bool(one.values & set(known))
+    if not agrees and (prior is None or not one.temporal):
+        return "not-checkable", None
     return ("agree" if agrees else "contradict"), f"dates of the study and its prior: {', '.join(known)}"
