@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medsiglip.medgemma.checks.lexicon import Claim
-from medsiglip.medgemma.checks.phrases import Phrase, mentions, phrases
-from medsiglip.medgemma.checks.scopes import Reading, ScopedMention
+from medsiglip.medgemma.checks.phrases import Phrase, ScopedMention, mentions, phrases
+from medsiglip.medgemma.checks.scopes import Reading
 from medsiglip.medgemma.checks.terms import PhraseTable, Word
 
 
@@ -51,10 +51,23 @@ def statements(found: Sequence[Word], own: PhraseTable[Claim], *, unseen: bool =
         present = None if unseen else scoped.present()
         if present and scoped.mention.claim.sign and denied.issuperset(scoped.mention.claim.findings):
             present = None  # "vascular congestion without edema"
+        if present is None and scoped.mention.claim.sign and _is_told(scoped, read):
+            continue
         hedged = bool(present) and scoped.mention.claim.asserts and scoped.likely
         partly = present is False and scoped.partly
         result.append(Statement(scoped.mention.claim, present, start, end, otherwise, hedged, partly))
     return result
+
+
+def _is_told(sign: ScopedMention, read: Sequence[ScopedMention]) -> bool:
+    """Whether a sign is denied beside its finding, as in "consolidation without air bronchograms"."""
+    return (sign.denied_before or sign.denied_after) and any(
+        other.clause == sign.clause
+        and not other.mention.claim.sign
+        and other.mention.claim.asserts
+        and set(sign.mention.claim.findings) & set(other.mention.claim.findings)
+        for other in read
+    )
 
 
 def _clauses(

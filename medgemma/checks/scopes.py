@@ -86,7 +86,7 @@ class Reading:
             self._end(position)
             if phrase.text == ";" or "contrast" in parts:
                 self.question = self.differential = None
-        elif phrase.text == ":" or (phrase.text in ("—", "?") and self._answered(position)):
+        elif phrase.text == ":" or (phrase.text in ("—", "?", "=") and self._answered(position)):
             self._colon(position)
         elif "joint" in parts:
             self._joint(position, phrase)
@@ -180,7 +180,7 @@ class Reading:
     def _answered(self, position: int) -> bool:
         """Whether a dash or question mark is used as a colon, "pneumothorax - absent"."""
         following = self.row[position + 1] if position + 1 < len(self.row) else None
-        if self.row[position].text not in ("—", "?") or following is None:
+        if self.row[position].text not in ("—", "?", "=") or following is None:
             return False
         if "negation_after" in following.parts or following.text in ("no", "yes", "positive", "present"):
             return is_last(self.row, position + 1)
@@ -300,7 +300,8 @@ class Reading:
         """Whether a finding is followed by nothing but what affirms it: "effusion present", "edema, mild"."""
         phrase = self.row[position]
         affirms = phrase.text in ("present", "positive", "yes") or "severity" in phrase.parts
-        return affirms and is_last(self.row, position)
+        placed = self.row[position + 1 : position + 2]
+        return affirms and (is_last(self.row, position) or placed[0].text in ("on", "in", "at"))
 
     # The findings themselves
 
@@ -309,7 +310,8 @@ class Reading:
         reached = self.negation
         if reached is not None and mention.subject is not None and not self.strong:
             predicate = mention.subject < mention.position
-            if predicate and reached < mention.subject and not self._one_noun(mention):
+            apart = not self._one_noun(mention) or self._follows_comma(mention.subject)
+            if predicate and reached < mention.subject and apart:
                 self._end(mention.subject)
                 scoped.clause, reached = self._clause, None
         scoped.denied_before = reached is not None
@@ -357,6 +359,13 @@ class Reading:
         if not after or (after[0].text not in _NARROWING and "likely" not in after[0].parts):
             return False
         return after[0].text not in _WHERE or not any(phrase.subject == "study" for phrase in after)
+
+    def _follows_comma(self, position: int) -> bool:
+        """Whether a subject begins a part of its own: "no effusion, heart enlarged"."""
+        at = position - 1
+        if at > 0 and "determiner" in self.row[at].parts:
+            at -= 1
+        return at > 0 and self.row[at].text == "," and not self._list_goes_on(at)
 
     def _one_noun(self, mention: Mention) -> bool:
         """Whether subject and state are one noun, "mediastinal widening", with no verb between."""

@@ -32,7 +32,7 @@ _PREFIXES = (
         "macro",
         "micro",
     ),
-    *("non", "para", "peri", "post", "pre", "retro", "sub", "supra", "trans", "un"),
+    *("no", "non", "para", "peri", "post", "pre", "retro", "sub", "supra", "trans", "un"),
 )
 """Beginnings that make another word: hypotension is no error of hypertension."""
 

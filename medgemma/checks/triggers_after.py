@@ -8,7 +8,7 @@ from itertools import pairwise
 from medsiglip.medgemma.checks.phrases import LOOK, Phrase, ScopedMention, one_sided
 
 _EITHER = ("or", "and or")
-_ANSWERED = (":", "—")
+_ANSWERED = (":", "—", "=")
 _RELATIVE = ("which", "that", "to", "although", "though", "but")
 _MODIFIERS = frozenset({"side", "severity", "part", "place"})
 _ENDS_OF_NOUN = frozenset({"verb", "contrast", "negation", "negation_after", "hedge_after"})
@@ -27,7 +27,7 @@ def follows_its_finding(row: Sequence[Phrase], position: int) -> bool:
     if before is None:
         return False
     if "answer" in phrase.parts:
-        answers = before.text in (*_ANSWERED, "?", "is", "are")
+        answers = before.text in (*_ANSWERED, "?", "is", "are") or (before.text == "," and at == 1)
         answers = answers or (bool(before.claims) and phrase.text in ("no", "none"))
         return answers and is_last(row, position)
     named = "verb" in before.parts or bool(before.claims) or before.text in _ANSWERED
@@ -60,14 +60,17 @@ def read_after(row: Sequence[Phrase], scoped: Sequence[ScopedMention], position:
     """Apply the trigger at `position` to the findings before it."""
     phrase = row[position]
     denies = follows_its_finding(row, position) or (
-        "negation_after" in phrase.parts and "negation" not in phrase.parts
+        "negation_after" in phrase.parts and not phrase.parts & {"negation", "answer"}
     )
     opens = bool(phrase.parts & {"hedge_after", "open_after"}) or _asks(row, position)
     likely = "likely_after" in phrase.parts
-    if phrase.parts & {"past_after", "ago"} and scoped:
+    if (phrase.parts & {"past_after", "ago"} or _is_year(row, position)) and scoped:
         for one in _named_before(row, scoped, position, clause):
             between = row[one.mention.position + 1 : position]
-            if "ago" in phrase.parts or any("reported" in phrase.parts for phrase in between):
+            compared = row[position - 1].text in ("than", "as", "from", "since")
+            if "past_after" not in phrase.parts or (
+                not compared and any("reported" in phrase.parts for phrase in between)
+            ):
                 one.past = position
     if not (denies or opens or likely):
         return
@@ -82,6 +85,13 @@ def read_after(row: Sequence[Phrase], scoped: Sequence[ScopedMention], position:
             one.open = True
         elif likely:
             one.likely = True
+
+
+def _is_year(row: Sequence[Phrase], position: int) -> bool:
+    """Whether a phrase is a year that something was in."""
+    text = row[position].text
+    is_year = len(text) == len("2000") and text.isdigit() and text[:2] in ("19", "20")
+    return is_year and position > 0 and row[position - 1].text == "in"
 
 
 def _clause_of_antecedent(row: Sequence[Phrase], last: ScopedMention, position: int, clause: int) -> int:
@@ -129,6 +139,7 @@ def _reached_back(
         bare = bare and "adverb" in row[at].parts
         at -= 1
     listed = plural
+    answered = row[at + 1 : at + 2] and row[at + 1].text == ":"
     for one in reversed(scoped):
         if one.mention.position > at:
             continue
@@ -142,7 +153,7 @@ def _reached_back(
         joints = [phrase.text for phrase in between if "joint" in phrase.parts]
         if joints:
             either = any(text in ("or", "nor", "and or") for text in joints)
-            if not (listed or either or (bare and joints == ["and"])):
+            if not (listed or either or ((bare or answered) and joints == ["and"])):
                 return
             listed = True
         yield one
@@ -177,8 +188,8 @@ def leave_open(row: Sequence[Phrase], scoped: Sequence[ScopedMention]) -> None:
     is asserted as one of two.
     """
     last = row[-1].text if row else ""
-    verbs = [position for position, phrase in enumerate(row) if phrase.parts & {"verb", "neutral", "change"}]
-    latest = verbs[-1] if verbs else -1
+    stays = {"continues", "existence", "neutral", "change"}
+    latest = max((position for position, phrase in enumerate(row) if phrase.parts & stays), default=-1)
     for one in scoped:
         at = one.mention.position
         if one.past is not None and latest < one.past and not one.denied_after:

@@ -42,7 +42,7 @@ def share_right(rows: list[tuple[str, str, str, str]]) -> float:
     return 1 - len(wrong) / len(rows)
 
 
-@pytest.mark.parametrize("name", ["hard_first.csv", "hard_held_out.csv", "hard_last.csv"])
+@pytest.mark.parametrize("name", ["hard_first.csv", "hard_held_out.csv", "hard_last.csv", "hard_more.csv"])
 def test_hard_sentences_of_the_corpus_are_read(name: str) -> None:
     lines = (CORPUS / name).read_text(encoding="utf-8").splitlines()
     rows = [line.split("|")[1:] for line in lines if line and not line.startswith("#")]
