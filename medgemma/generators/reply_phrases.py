@@ -4,49 +4,73 @@ from __future__ import annotations
 
 import re
 
-_PICTURE = r"(?:image|picture|x-?ray|scan|photo(?:graph)?|radiograph|slice|attachment|file|study)s?"
-_ANY = r"(?:(?:the|any|this|that|these|those|an?|your|medical|attached|actual|chest|such) ){0,4}"
+_PICTURE = r"(?:image|picture|x-?ray|film|scan|photo(?:graph)?|radiograph|slice|attachment|file|study)s?"
+_ANY = r"(?:(?:the|any|this|that|these|those|an?|your|medical|attached|actual|chest|ct|mri|such) ){0,4}"
+_SOME = _ANY.replace("{0,4}", "{1,4}")
+_AN_AI = r"(?:ai|artificial intelligence|large language model|language model|chatbot|text-based)"
 _CANNOT = (
-    r"(?:i|we)(?:(?:'|’)m| am| are)? ?(?:cannot|can not|can(?:'|’)t|unable to|not able to|not capable of|not"
-    r" qualified to|won(?:'|’)t|do not have the ability to|don(?:'|’)t have the ability to|not permitted to)"
+    r"(?:cannot|can not|can(?:'|’)t|unable to|not able to|not capable of|not (?:qualified|permitted"
+    r"|allowed) to"
+    r"|won(?:'|’)t(?: be able to)?|will not(?: be able to)?|should not|shouldn(?:'|’)t|do not|don(?:'|’)t"
+    r"|(?:lack|do not have|don(?:'|’)t have) the (?:ability|expertise|qualifications?|training|tools) to)"
 )
-_ACTS = (
-    r"(?:provid|interpret|analy[sz]|diagnos|assist|help|compl|fulfil+|generat|giv|offer|writ|creat"
-    r"|do(?:ing)? that"
-    rf"|(?:see|view|access|process|open|display|read|examin|evaluat|review|look at)\w* {_ANY}{_PICTURE})"
+_ACT = (
+    r"(?:interpret|analy[sz]|diagnos|assist|help\b|comply|fulfil|answer|do (?:this|that)\b|say what|process"
+    r"|(?:provid|giv|offer|generat|writ|creat|complet|mak)\w{0,3} (?:you |with |for ){0,2}"
+    r"(?:(?:an?|any|the|this|that|your|such) )?(?:\w{1,20} ){0,2}(?:diagnos|interpret|reports?\b|advice"
+    r"|opinion|description|analys|assistance|help\b|answer|medical|request)"
+    rf"|(?:see|view|access|open|display|read|examin|evaluat|review|look at)\w{{0,4}} {_ANY}{_PICTURE})"
 )
 REFUSAL = re.compile(
-    r"(?:(?:unfortunately|however|but|sorry|apologies|please note that|note that)[,:;]? ){0,2}"
-    r"(?:(?:i(?:'|’)?m|i am) (?:very |so )?sorry|sorry(?=[,.!:]| (?:but|i|we|for|about|that)\b)|(?:my"
-    r" )?apologies\b|i apologi[sz]e|as an?"
-    r" (?:ai|artificial intelligence"
-    r"|large language|language model)\b|(?:i(?:'|’)m|i am) (?:just |only )?an? (?:ai|artificial"
-    r" intelligence|large language"
-    r"|language model|text-based)\b"
-    rf"|{_CANNOT} {_ACTS}"
-    r"|(?:it is|it(?:'|’)s) (?:not possible|impossible) (?:for me )?to (?:interpret|diagnos|analy[sz]|provid)"
-    r"|(?:this|your|the) request (?:violates|cannot be|is against))",
+    r"(?:^(?:(?:unfortunately|however|but|please note that|note that)[,:;]? ){0,2}(?:(?:i(?:'|’)?m|i am)"
+    r" (?:very |so )?sorry|sorry(?=[,.!:]| (?:but|i|we|for|about|that)\b)|(?:my )?apologies\b"
+    r"|i apologi[sz]e)"
+    rf"|\bas an? (?:\w{{1,20}} ){{0,2}}{_AN_AI}\b"
+    rf"|\b(?:i am|i(?:'|’)m) (?:not |just |only ){{0,2}}an? (?:{_AN_AI}|(?:medical |licensed |qualified "
+    r"|board-certified |real ){0,2}(?:professional|doctor|physician|radiologist|expert))\b"
+    rf"|\b(?:i|we)\b[^.!?\n]{{0,60}}\b{_CANNOT} (?:directly |currently |actually |really )?"
+    rf"(?:\w{{1,20}} (?:and|or) (?:{_CANNOT} )?)?{_ACT}"
+    r"|\b(?:beyond|outside) (?:of )?(?:my|the scope of (?:my|what i))\b"
+    r"|\b(?:not possible|impossible|inappropriate|not appropriate|irresponsible) for me to\b"
+    r"|\bi (?:must|have to|need to) decline\b|\bi regret\b|\bi (?:do not|don(?:'|’)t) feel comfortable\b"
+    r"|\brequest (?:violates|cannot be|is against)\b)",
     re.IGNORECASE,
 )
-"""At the beginning of a sentence by which a model declines."""
-_SENDING = r"(?:provide|upload|attach|share|send|supply|submit|resend|re-upload|insert|include)"
+"""In a sentence by which a model declines. A report says "I cannot exclude", and nothing of what I am."""
+_SENDING = r"(?:provid|upload|attach|shar|send|supply|supplie|submit|insert|includ)(?:e|ed|d|ing)?"
+_OTHERS = r"(?:prior|previous|old|older|earlier|comparison|outside|follow-up)"
+_GIVEN = r"(?:provided|attached|uploaded|included|shared|supplied|received|given)"
 ASKS_FOR_PICTURE = re.compile(
-    r"(?:(?:sure|okay|ok|certainly|of course|sorry|hello|hi|i(?:'|’)m sorry|i am sorry|it seems|it looks like"
-    r"|it appears|i(?:'|’)m ready|i am ready|to help you|unfortunately|but|however|that)[,.!:]? ?){0,4}"
-    rf"(?:(?:please|kindly|could you(?: please)?|can you(?: please)?|you (?:can|may|need to)) {_SENDING}\b"
-    rf"(?! (?:prior|previous|old|earlier|comparison))[^.\n]{{0,60}}\b{_PICTURE}\b"
-    rf"|(?:i|we) (?:do not|don(?:'|’)t|can(?:'|’)t|cannot) (?:see|have|find|have access to) {_ANY}{_PICTURE}"
-    r"(?! of\b)"
-    rf"|(?:no|there (?:is|are|was|were) no) {_ANY}{_PICTURE} (?:(?:is|are|was|were|has been|have been) )?"
-    r"(?:provided|attached|uploaded|included|shared|available|here|given|in your)(?! for comparison)"
-    rf"|(?:the|your) {_PICTURE} (?:was|were|is|are|has|have) ?(?:not|n(?:'|’)t) (?:been )?"
-    r"(?:provided|attached|uploaded|included|shared|visible|come)"
-    rf"|(?:without|once you (?:have )?{_SENDING}d?|if you {_SENDING}|i (?:need|require|would need)"
-    rf"|waiting for)"
-    rf" (?:to see )?(?:me )?{_ANY}{_PICTURE}\b)",
+    r"(?:\b(?:please|kindly|could you|can you|would you|once you|if you|you have"
+    r"|you (?:will |would )?(?:can|may|need to|should|have to|must|forgot to)"
+    r"|you (?:did not|didn(?:'|’)t|have not|haven(?:'|’)t))\b[^.!?\n]{0,20}"
+    rf"\b{_SENDING}\b(?! (?:the |any |your )?{_OTHERS}\b) (?:me |us |with )?{_ANY}(?:\w{{1,20}}"
+    rf" )?{_PICTURE}\b"
+    rf"|\b(?:give|show|send) me {_SOME}{_PICTURE}\b"
+    r"|\b(?:i|we)\b[^.!?\n]{0,20}\b(?:not|no|cannot|can(?:'|’)t|don(?:'|’)t|didn(?:'|’)t|haven(?:'|’)t"
+    r"|unable to)(?: (?:been|being))? (?:(?:see|have|find|receive[d]?|view|access|get|given|shown"
+    r"|provided with)"
+    rf"(?: access to)? {_SOME}|(?:an? |any )?){_PICTURE}(?! of\b)\b"
+    r"|\bi (?:can )?(?:only|just) (?:see|have|received?|got) (?:the |your )?text\b"
+    rf"|\bi (?:will |would |do )?(?:need|require) (?:to see )?{_ANY}{_PICTURE}\b"
+    rf"|\b(?:your|the|this) (?:message|prompt|request|conversation|question|input)\b[^.!?\n]{{0,20}}"
+    rf"\b(?:no|not|without|\w{{2,5}}n(?:'|’)t)\b[^.!?\n]{{0,20}}\b{_PICTURE}\b"
+    rf"|\b(?:no|there (?:is|are|was|were) no|\w{{2,5}}(?: not|n(?:'|’)t) (?:seem|appear) to be (?:an?"
+    rf"|any)) {_ANY}"
+    rf"{_PICTURE} (?:(?:is|are|was|were|has been|have been|seems to be) )?(?:{_GIVEN}|visible|here"
+    rf"|came through"
+    r"|in (?:your|our|the) (?:message|conversation|prompt))(?! for comparison)"
+    rf"|(?:^|[\[(]|\b(?:the|your|any|an) )(?:actual |medical |chest )?{_PICTURE} (?:(?:is|are|was"
+    rf"|were|has|have"
+    rf"|seems?|appears?|to|be|been|did|does) ){{0,3}}(?:missing|not (?:been )?{_GIVEN}|not visible to"
+    rf" me|not load"
+    r"|not come|(?:required|needed|necessary) (?:to|for|before)"
+    r"|(?:was|is|did|were|has|have)n(?:'|’)t (?:been )?(?:provided|attached|uploaded|load|come))"
+    rf"(?! for comparison)|\b(?:where (?:is|are)|waiting for) {_ANY}{_PICTURE}"
+    rf"|\bwhich {_PICTURE} (?:are|do|did) you\b)",
     re.IGNORECASE,
 )
-"""At the beginning of a sentence by which a model asks for a picture, or says that it has none."""
+"""In a sentence by which a model asks for a picture, or says that it has none."""
 PREAMBLE = re.compile(
     r"[*_#>]{0,6}(?:(?:okay|ok|sure(?: thing)?|certainly|of course|absolutely|alright|great|yes|understood"
     r"|got it)[,.!:]{0,3}\s{1,5})?(?:based on [^.:\n]{1,80}[,:] )?"

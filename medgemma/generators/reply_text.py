@@ -146,7 +146,7 @@ def without_disclaimers(text: str) -> tuple[str, bool]:
         ends = [one.end() for one in _LAST_SENTENCE.finditer(text, tail)]
         start = ends[-1] if ends else 0
         last = text[start:].strip(" \t*_>#-()[]")
-        refuses = bool(REFUSAL.match(last))
+        refuses = bool(REFUSAL.search(last))
         if not (refuses or DISCLAIMER.search(last)) or start == 0:
             break
         refused |= refuses

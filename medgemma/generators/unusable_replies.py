@@ -64,13 +64,13 @@ def check_usable(text: str, model: str, prompt: Prompt | None) -> None:
     """
     beginning = [one.group().strip(" \t*_>#-\"'") for one in _SENTENCE.finditer(text[:_BEGINNING])]
     beginning = [one for one in beginning if one][:2]
-    if any(ASKS_FOR_PICTURE.match(one) for one in beginning):
+    if any(ASKS_FOR_PICTURE.search(one) for one in beginning):
         raise DraftError(
             "reply-asks-for-picture",
             f"{model} asks for a picture instead of describing it: its server does not show it the pictures; "
             "serve a multimodal checkpoint with its vision part and its own chat template.",
         )
-    if beginning and REFUSAL.match(beginning[0]):
+    if any(REFUSAL.search(one) for one in beginning):
         raise refused(model)
     if loops(text):
         raise looping(model, bool(_WORD.search(text)))
