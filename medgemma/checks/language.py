@@ -41,7 +41,7 @@ _MEDICAL_ENDING = re.compile(
     r"|genous|ed|ly|ness|able|ible"
     r"|tion|tions|less|ary|ectatic|ectasis|thorax|pnea|therapy|ine|ol|ib|ab|mycin|pril|in)$"
 )
-_SHORTEST_UNKNOWN = 4
+_SHORTEST_UNKNOWN, _LONGEST = 4, 60
 _DOUBT = 0.75
 _ENOUGH = 0.55
 """The weight of one word of another language that English has too, "gauche" or "sin"."""
@@ -115,11 +115,16 @@ class _Evidence:
     def of(cls, text: str) -> _Evidence:
         others = len(_foreign_scripts(text))
         found = cls(foreign=0.5 * others if others > 1 else 0.0)
+        capitals = text.isupper() and " " in text.strip()
         for match in _WORD.finditer(text):
             written = match[0]
+            if len(written) > _LONGEST or (len(written) < 4 and written.isupper() and not capitals):
+                continue  # no word, or an abbreviation
             english, foreign, unknown = _weight(written.lower())
             if written in ("non", "Non") and _ENDS_CELL.match(text, match.end()):
                 foreign = 1.0  # the answer no, not a part of an English word
+            if written[0].isupper() and not written.isascii() and _may_be_name(written.lower()):
+                foreign *= 0.5  # as Ménière is
             if not written.islower() and foreign < 1 and match.start() > 0:
                 unknown *= 0.35  # a name or an abbreviation
                 foreign = foreign if written.isupper() else min(foreign, 0.2)
@@ -135,6 +140,10 @@ class _Evidence:
         # One word that nobody knows is more often a rare or mistyped word of English.
         against = self.foreign + self.unknown * (_DOUBT if self.english else 1)
         return against >= _ENOUGH and against >= 0.9 * self.english
+
+
+def _may_be_name(word: str) -> bool:
+    return word not in _foreign() and not word.endswith(_endings())
 
 
 def _foreign_scripts(text: str) -> list[str]:
