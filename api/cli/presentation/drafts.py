@@ -52,7 +52,11 @@ def show_draft(console: Console, draft: Payload) -> None:
         )
     if draft["flips"]:
         console.print(f"changed by the retrieved reports: {escape(', '.join(draft['flips']))}")
-    for warning in draft["warnings"]:
+    study = draft["study"]
+    if study["region"]:
+        console.print(f"part of the body: {study['region']}", soft_wrap=True, markup=False)
+    conflict = [study["region_conflict"]] if study["region_conflict"] else []
+    for warning in (*draft["warnings"], *conflict, *study["not_scored"]):
         console.print(f"warning: {warning}", soft_wrap=True, markup=False)
 
 
