@@ -15,7 +15,7 @@ from medsiglip.medgemma.checks.triggers_after import (
     read_after,
 )
 
-_WHERE = ("in", "at", "within", "involving")
+_WHERE = ("in", "on", "at", "within", "involving")
 _NARROWING = ("among", "to", "of", "that", "suggestive", *_WHERE)
 _ALTERNATIVE = ("or", "nor", "and or")
 _NEW_NOUN = frozenset({"determiner", "severity"})
@@ -140,7 +140,7 @@ class Reading:
             self.likely = position
         if "differential" in parts:
             self.differential = position
-        if "open" in parts:
+        if "open" in parts or (phrase.text == "exclude" and position == 0):
             self.question = position
         if "memory" in parts or (phrase.text in ("for", "against") and self._is_purpose(position)):
             self.memory, self.headed, self.past = position, False, False
@@ -159,7 +159,7 @@ class Reading:
     def _is_hedge_after(self, position: int, phrase: Phrase) -> bool:
         """Whether a hedge that may precede or follow its finding follows it."""
         if phrase.text == "?":
-            return position > 0 and (bool(self.row[position - 1].claims) or is_last(self.row, position))
+            return position > 0 and is_last(self.row, position)
         return "hedge_after" in phrase.parts and position == len(self.row) - 1
 
     def _names_next(self, position: int) -> bool:
@@ -198,7 +198,9 @@ class Reading:
             last.denied_before = last.partly = False
             self.cuts.append(self.noun_start)
             last.clause = self._clause
-        self.negation = self.hedge = self.likely = None
+        if self.negation != position - 1:  # "denied: pneumonia"
+            self.negation = None
+        self.hedge = self.likely = None
         self.headed = True
 
     def _joint(self, position: int, phrase: Phrase) -> None:
@@ -301,7 +303,11 @@ class Reading:
         phrase = self.row[position]
         affirms = phrase.text in ("present", "positive", "yes") or "severity" in phrase.parts
         placed = self.row[position + 1 : position + 2]
-        return affirms and (is_last(self.row, position) or placed[0].text in ("on", "in", "at"))
+        return affirms and (
+            is_last(self.row, position)
+            or placed[0].parts & {"side", "both", "place"}
+            or placed[0].text in _WHERE
+        )
 
     # The findings themselves
 

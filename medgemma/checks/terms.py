@@ -67,9 +67,9 @@ def words(text: str, start: int = 0, end: int | None = None) -> list[Word]:
                 text[match.start() - 1 : match.start()].isspace()
                 and text[match.end() : match.end() + 1].isspace()
             )
-            if not (match[0] == "-" and spaced and match.start() > start):
+            if not (match[0] in "-/" and spaced and match.start() > start):
                 continue
-            found.append(Word("—", match.start(), match.end()))
+            found.append(Word("—" if match[0] == "-" else ",", match.start(), match.end()))
         else:
             found.append(Word(folded(match[0]), match.start(), match.end()))
     return found
