@@ -22,7 +22,7 @@ FONT_FOLDERS = (
 )
 _CJK = frozenset({"HAN", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"})
 _NO_SCRIPT = frozenset({"COMMON", "INHERITED", "UNKNOWN"})
-_FORMATS_OF_ANY_SCRIPT = "dicom-sr, fhir or markdown, which hold every script"
+_FORMATS_OF_ANY_SCRIPT = "a structured report, FHIR or Markdown, which hold every script"
 _CJK_FONTS = (
     "NotoSansCJK-Regular",
     "NotoSansCJKsc-Regular",
@@ -151,7 +151,7 @@ def _without_fonts(scripts: list[str]) -> DraftError:
     return DraftError(
         "font-missing",
         f"No font of this computer has all letters of {_words(scripts)}, which the draft holds. "
-        f"Install Debian's {' and '.join(packages)}, or export as {_FORMATS_OF_ANY_SCRIPT}.",
+        f"Install Debian's {' and '.join(packages)}, or export it as {_FORMATS_OF_ANY_SCRIPT}.",
     )
 
 
@@ -159,7 +159,7 @@ def _without_shaping(scripts: set[str]) -> DraftError:
     return DraftError(
         "font-missing",
         f"Letters of {_words(sorted(scripts))}, which the draft holds, are joined or turned around by a "
-        "library that is not installed. Run pip install 'medsiglip[scripts]', or export as "
+        "library that is not installed. Run pip install 'medsiglip[scripts]', or export it as "
         f"{_FORMATS_OF_ANY_SCRIPT}.",
     )
 

@@ -24,6 +24,7 @@ from medsiglip.medgemma.exports.tagged_pdf import Element, StructureTree, metada
 RED, GREY, BLACK = (168, 0, 0), (105, 105, 105), (0, 0, 0)
 FAMILY = "DejaVu"
 MARGIN = 18.0
+GAP = 6.0
 WATERMARK = 240
 PICTURE_PIXELS = 800
 # A row must fit a page.
@@ -162,9 +163,9 @@ class Pages(FPDF):
         self.set_font(FAMILY, style, size + 1)
         self.set_font(FAMILY, style, size)
 
-    def heading(self, text: str, level: int = 2) -> None:
-        """A heading, of level 1 for the title, that does not stand last on a page."""
-        if self.will_page_break(24):
+    def heading(self, text: str, level: int = 2, keep: float = 12) -> None:
+        """A heading, of level 1 for the title, on the page of what is below it, `keep` mm high."""
+        if self.will_page_break(12 + keep):
             self.add_page()
         self.ln(2)
         size = _HEADING_SIZES[level]
@@ -271,25 +272,35 @@ class Pages(FPDF):
         found = self.multi_cell(width, height, _cut(text), align="L", dry_run=True, output="LINES")
         return cast(list[str], found)
 
-    def figures(self, cells: Sequence[tuple[NDArray[np.uint8], str]], gap: float = 6.0) -> None:
-        """Pictures, uint8 [height, width, 3], side by side with their captions, which say what they show."""
-        width = (self.epw - gap) / 2
-        heights = [min(width * p.shape[0] / p.shape[1], width) for p, _ in cells]
+    def figures_height(self, cells: Sequence[tuple[NDArray[np.uint8], str]]) -> float:
+        """The height, in mm, of what `figures` draws."""
+        width = (self.epw - GAP) / 2
         self.set_font(FAMILY, size=7.5)
-        needed = max(heights) + 2 + 4 * max(len(self._lines(text, width, 4)) for _, text in cells)
+        return (
+            self._picture_height(cells) + 2 + 4 * max(len(self._lines(text, width, 4)) for _, text in cells)
+        )
+
+    def _picture_height(self, cells: Sequence[tuple[NDArray[np.uint8], str]]) -> float:
+        width = (self.epw - GAP) / 2
+        return max(min(width * float(p.shape[0] / p.shape[1]), width) for p, _ in cells)
+
+    def figures(self, cells: Sequence[tuple[NDArray[np.uint8], str]]) -> None:
+        """Pictures, uint8 [height, width, 3], side by side with their captions, which say what they show."""
+        width, height = (self.epw - GAP) / 2, self._picture_height(cells)
+        needed = self.figures_height(cells)
         if self.will_page_break(needed):
             self.add_page()
         top = self.y
         for number, (picture, text) in enumerate(cells):
-            left = self.l_margin + number * (width + gap)
-            corners = [self.k * v for v in (left, self.h - top - max(heights), left + width, self.h - top)]
+            left = self.l_margin + number * (width + GAP)
+            corners = [self.k * v for v in (left, self.h - top - height, left + width, self.h - top)]
             box = " ".join(f"{value:.2f}" for value in corners)
             attributes = f"<</O /Layout /Placement /Block /BBox [{box}]>>"
             with self.content("Figure", alternative=text, attributes=attributes):
-                self.image(_jpeg(picture), left, top, width, max(heights), keep_aspect_ratio=True)
+                self.image(_jpeg(picture), left, top, width, height, keep_aspect_ratio=True)
             with self.content("P", _cut(text)):
                 self.pen("", 7.5)
-                self.set_xy(left, top + max(heights) + 1)
+                self.set_xy(left, top + height + 1)
                 self.multi_cell(width, 4, _cut(text), align="L")
         self.set_xy(self.l_margin, top + needed + 2)
 

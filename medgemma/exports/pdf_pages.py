@@ -15,7 +15,8 @@ from medsiglip.medgemma.exports.page_pictures import PagePicture, PictureSource,
 from medsiglip.medgemma.exports.passages import Passage, passages, shown
 from medsiglip.medgemma.exports.standing import Standing, standing
 from medsiglip.medgemma.exports.study_facts import StudyFacts
-from medsiglip.medgemma.records import Draft, EvidenceImage, Finding
+from medsiglip.medgemma.narrative.score_table import ScoreRow
+from medsiglip.medgemma.records import Draft, EvidenceImage
 
 if TYPE_CHECKING:
     from medsiglip.medgemma.exports.pages import Pages
@@ -57,8 +58,12 @@ def pdf_pages(draft: Draft, facts: StudyFacts, images: PictureSource | None = No
     for heading, sentences in wording.concern_lists(draft, stands):
         document.heading(heading)
         document.bullets(sentences)
+    _scores(document, draft)
     _pictures(document, draft, images)
-    _tables(document, draft)
+    similar = wording.similar_rows(draft)
+    if similar:
+        document.heading("Similar cases of other patients")
+        document.grid([("Case", "Cosine", "Labels"), *similar], (12, 16, 72))
     document.heading("Provenance")
     document.pairs(wording.provenance_rows(draft, stands))
     return document.written()
@@ -141,7 +146,7 @@ def _paragraph(document: Pages, line: Sequence[Passage]) -> None:
     document.ln(6)
 
 
-def _tables(document: Pages, draft: Draft) -> None:
+def _scores(document: Pages, draft: Draft) -> None:
     document.heading("Scores of findings")
     rows = wording.finding_rows(draft)
     if rows:
@@ -149,29 +154,27 @@ def _tables(document: Pages, draft: Draft) -> None:
     else:
         document.paragraph("No finding was scored.")
     document.note(wording.SCORES_NOTE)
-    similar = wording.similar_rows(draft)
-    if similar:
-        document.heading("Similar cases of other patients")
-        document.grid([("Case", "Cosine", "Labels"), *similar], (12, 16, 72))
 
 
 def _pictures(document: Pages, draft: Draft, images: PictureSource | None) -> None:
     """Pictures in pairs, each with the findings that it drove; those of the most probable findings first."""
-    driving = [(i, wording.driven_by(draft, i)) for i in draft.evidence.images]
-    ranked = [image for image, findings in sorted(driving, key=lambda d: -_top(d[1])) if findings]
+    driven = wording.driven_by_image(draft)
+    driving = [image for image in draft.evidence.images if image.image_id in driven]
+    ranked = sorted(driving, key=lambda image: -driven[image.image_id][0].finding.probability)
     shown_images = ranked[:MAX_PICTURES]
     if not shown_images or images is None:
         return
     pictures = images.pictures([image.image_id for image in shown_images])
-    document.heading("Images that drove the findings")
-    left_out = len(ranked) - len(shown_images)
-    more = f" {left_out} more images drove findings." if left_out else ""
-    document.note(PICTURES_NOTE + more)
     cells = [
-        (_pixels(picture), _caption(draft, image, picture))
+        (_pixels(picture), _caption(draft, image, driven[image.image_id], picture))
         for picture, image in zip(pictures, shown_images, strict=True)
     ]
     there = [(pixels, text) for pixels, text in cells if pixels is not None]
+    keep = document.figures_height(there[:2]) + 8 if there else 12
+    document.heading("Images that drove the findings", keep=keep)
+    left_out = len(ranked) - len(shown_images)
+    more = f" {left_out} more images drove findings." if left_out else ""
+    document.note(PICTURES_NOTE + more)
     for start in range(0, len(there), 2):
         document.figures(there[start : start + 2])
     for pixels, text in cells:
@@ -183,18 +186,11 @@ def _pixels(picture: PagePicture) -> NDArray[np.uint8] | None:
     return picture.pixels if isinstance(picture, StoredPreview) else picture
 
 
-def _caption(draft: Draft, image: EvidenceImage, picture: PagePicture) -> str:
+def _caption(draft: Draft, image: EvidenceImage, driven: Sequence[ScoreRow], picture: PagePicture) -> str:
     name = wording.image_name(draft, image.image_id).capitalize()
-    findings = [
-        f"{shown(f.label)[:60]}: {wording.SCORES[f.present]} score ({wording.probability(f)})"
-        for f in wording.driven_by(draft, image)
-    ]
+    findings = [f"{shown(row.label)[:60]}: {row.state} score ({row.probability})" for row in driven]
     most = ", ".join(findings[:6]) + (f" and {len(findings) - 6} more" if len(findings) > 6 else "")
     caption = f"{name}: {most}"
     if picture is None:
         return f"{MISSING_NOTE}. {caption}"
     return f"{caption} {PREVIEW_NOTE}" if isinstance(picture, StoredPreview) else caption
-
-
-def _top(findings: Sequence[Finding]) -> float:
-    return max((finding.probability for finding in findings), default=0.0)

@@ -6,7 +6,7 @@ Similar cases are of other patients: they are exported as scores and labels, wit
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from medsiglip.medgemma.checks.copied import warnings_of
 from medsiglip.medgemma.exports.passages import shown
@@ -14,10 +14,9 @@ from medsiglip.medgemma.exports.standing import Standing, day, moment
 from medsiglip.medgemma.exports.study_facts import StudyFacts
 from medsiglip.medgemma.narrative.dates import written_date
 from medsiglip.medgemma.narrative.pictures import picture_in_words
-from medsiglip.medgemma.narrative.score_table import score_rows
-from medsiglip.medgemma.records import Draft, EvidenceImage, Finding, Omission, PriorStudy, SimilarCase
+from medsiglip.medgemma.narrative.score_table import ScoreRow, score_rows
+from medsiglip.medgemma.records import Draft, Evidence, Omission, PriorStudy, SimilarCase
 
-SCORES = {True: "high", False: "low", None: "undecided"}
 CALIBRATED = {True: "calibrated", False: "not calibrated"}
 FINDING_COLUMNS = ("Finding", "Model score", "Probability", "Calibrated", "Source", "Picture")
 SCORES_NOTE = (
@@ -54,8 +53,8 @@ def study_rows(draft: Draft, facts: StudyFacts) -> list[tuple[str, str]]:
         ("Study", facts.study_instance_uid),
         ("Study date", facts.study_date and written_date(facts.study_date)),
         ("Modality", evidence.modality),
-        ("Body part", evidence.body_part_examined),
-        ("Region", evidence.region),
+        ("Body part in the header", evidence.body_part_examined),
+        ("Part of the body", _region(evidence)),
         ("Indication", evidence.indication),
     ]
     return [(name, shown(value)) for name, value in rows if value]
@@ -136,20 +135,23 @@ def provenance_rows(draft: Draft, standing: Standing) -> list[tuple[str, str]]:
     return [(name, shown(value)) for name, value in rows if value]
 
 
-def probability(finding: Finding) -> str:
-    """A probability with two decimals."""
-    return f"{finding.probability:.2f}"
-
-
 def image_name(draft: Draft, image_id: int) -> str:
     """A picture in words, such as `slice 172 of 300`; empty for one that is not there."""
     return shown(picture_in_words(draft.evidence, image_id))
 
 
-def driven_by(draft: Draft, image: EvidenceImage) -> Sequence[Finding]:
-    """The findings that an image drove, the most probable first."""
-    findings = (f for f in draft.evidence.findings if f.image_id == image.image_id)
-    return sorted(findings, key=lambda f: -f.probability)
+def driven_by_image(draft: Draft) -> Mapping[int, Sequence[ScoreRow]]:
+    """The scores that each image drove, by its id, the most probable first."""
+    found: dict[int, list[ScoreRow]] = {}
+    for row in sorted(score_rows(draft.evidence), key=lambda row: -row.finding.probability):
+        found.setdefault(row.image_id, []).append(row)
+    return found
+
+
+def _region(evidence: Evidence) -> str | None:
+    """The part of the body that all agree on, where the header does not say the same."""
+    named = (evidence.body_part_examined or "").casefold()
+    return None if evidence.region is None or evidence.region.casefold() == named else evidence.region
 
 
 def _prior(prior: PriorStudy) -> str:

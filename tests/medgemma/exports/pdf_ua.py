@@ -80,7 +80,8 @@ class TaggedPdf:
 
     def __init__(self, content: bytes) -> None:
         self.reader = PdfReader(io.BytesIO(content))
-        self.catalog: Any = self.reader.trailer["/Root"]
+        trailer: Any = self.reader.trailer
+        self.catalog = trailer["/Root"]
         self._pages = {page.indirect_reference.idnum: n for n, page in enumerate(self.reader.pages)}  # type: ignore[union-attr]
         self.problems: list[str] = []
         self.tree: Any = self.catalog["/StructTreeRoot"]
@@ -177,7 +178,8 @@ class TaggedPdf:
         self._said: dict[tuple[int, int], str] = {}
         self._unmapped: set[tuple[int, int]] = set()
         seen = []
-        for number, page in enumerate(self.reader.pages):
+        pages: list[Any] = list(self.reader.pages)
+        for number, page in enumerate(pages):
             seen += self._check_page(number, page)
         if sorted(seen) != sorted(self.document.contents()):
             self.problems.append("marked content and structure tree differ")
@@ -186,7 +188,7 @@ class TaggedPdf:
         nums = list(self.tree["/ParentTree"]["/Nums"])
         parents = {int(nums[n]): nums[n + 1] for n in range(0, len(nums), 2)}
         for element, (number, place) in self._owners(self.document):
-            owner = parents[int(self.reader.pages[number]["/StructParents"])][place].get_object()
+            owner = parents[int(pages[number]["/StructParents"])][place].get_object()
             if (number, place) in self._unmapped and not element.actual:
                 self.problems.append(f"a glyph of {element.kind} has no character (10-001)")
             if owner["/S"][1:] != element.kind:
@@ -245,7 +247,8 @@ class TaggedPdf:
         return text
 
     def _check_fonts(self) -> None:
-        for page in self.reader.pages:
+        pages: list[Any] = list(self.reader.pages)
+        for page in pages:
             for font in page["/Resources"].get("/Font", {}).values():
                 [descendant] = font.get_object()["/DescendantFonts"]
                 descriptor = descendant.get_object()["/FontDescriptor"].get_object()

@@ -61,7 +61,7 @@ def test_without_a_font_pages_are_refused_by_the_name_of_the_script(
     message = str(refused.value)
     assert script in message
     assert package in message
-    assert "fhir or markdown" in message
+    assert "FHIR or Markdown" in message
     assert text not in message
 
 
