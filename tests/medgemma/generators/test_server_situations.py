@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import socket
 import subprocess
@@ -16,13 +15,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
+from medsiglip.medgemma.checks.verify import check_draft
 from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.generators.openai_server import OpenAIServer, Retries, ServerOptions
 from medsiglip.medgemma.generators.replies import Reply
 from medsiglip.medgemma.prompting.prompts import Prompt
+from medsiglip.medgemma.records import Evidence, Finding
 from tests.medgemma.generators.situations import OUTCOMES, TRIES, Good, Incomplete, Refused
 from tests.medgemma.scripted_server import Script, reply_of, serving
 
@@ -97,11 +99,20 @@ def listens(port: int) -> bool:
     return True
 
 
-def requests(log: Path) -> Counter[str]:
-    """How often each situation was requested: the server writes `TIME NAME NUMBER ...` for each, whose line
-    may run together with that of another thread.
-    """
-    return Counter(re.findall(r"\d\d:\d\d:\d\d (\S+) \d+ \d+ images", log.read_text(errors="replace")))
+@contextmanager
+def counting() -> Iterator[Counter[str]]:
+    """How often each situation is requested over HTTP; the server's own lines run together in threads."""
+    sent: Counter[str] = Counter()
+    send = httpx.AsyncHTTPTransport.handle_async_request
+
+    async def counted(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            sent[request.url.path.split("/")[2]] += 1
+        return await send(self, request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", counted)
+        yield sent
 
 
 def ended(generator: OpenAIServer) -> Reply | DraftError:
@@ -118,7 +129,7 @@ def outcomes(
     """Each situation, played once for all tests and all at the same time, because one takes 40 seconds."""
     log = tmp_path_factory.mktemp("situations") / "log"
     names, _ = table
-    with running(program, log) as port, ThreadPoolExecutor(24) as threads:
+    with counting() as sent, running(program, log) as port, ThreadPoolExecutor(24) as threads:
         made = {
             name: OpenAIServer(
                 f"http://127.0.0.1:{port}/s/{name}/v1", "m", options=ServerOptions(retries=QUICK)
@@ -127,11 +138,10 @@ def outcomes(
         }
         ordered = sorted(names, key=lambda name: "pings" not in name)
         found = dict(zip(ordered, threads.map(lambda name: ended(made[name]), ordered), strict=True))
-        first = requests(log)
+        first = Counter(sent)
         learned = [name for name in names if isinstance(one := OUTCOMES.get(name), Good) and one.again]
         list(threads.map(lambda name: ended(made[name]), learned))
-        second = requests(log)
-    return {name: Ended(found[name], first[name], second[name] - first[name]) for name in names}
+    return {name: Ended(found[name], first[name], sent[name] - first[name]) for name in names}
 
 
 def test_every_situation_has_its_outcome_here(table: tuple[list[str], str]) -> None:
@@ -172,6 +182,21 @@ def check_whole(reply: Reply, wanted: Good, good: str) -> None:
     assert all(character.isprintable() or character == "\n" for character in reply.text)
 
 
+def test_the_checks_read_each_text_and_flag_what_is_not_latin(outcomes: dict[str, Ended]) -> None:
+    findings = (Finding("pleural effusion", 0.97, True, "prompts:chest-xray", 1),)
+    evidence = Evidence("2.25.1", "space", "DX", "CHEST", "chest-xray", findings)
+    texts = {name: one.found.text for name, one in outcomes.items() if isinstance(one.found, Reply)}
+    checks = {name: check_draft(text, evidence) for name, text in texts.items()}
+    assert all(checks.values())
+    contradicted = {check.verdict for check in checks["good"] if check.finding == "pleural effusion"}
+    assert contradicted == {"contradict"}
+    flagged = [check for check in checks["unicode"] if "other-language" in check.flags]
+    assert {check.verdict for check in flagged} == {"not-checkable"}
+    foreign = "".join(check.sentence for check in flagged)
+    letters = [letter for letter in texts["unicode"] if letter.isalpha() and not letter.isascii()]
+    assert [letter for letter in letters if letter not in foreign] == []
+
+
 # TLS
 
 
@@ -203,7 +228,7 @@ def test_a_certificate_is_trusted_when_its_authority_is_named(
         unknown = asked("https", "127.0.0.1", None)
         other_host = asked("https", "localhost", certificate[0])
         plain = asked("http", "127.0.0.1", None)
-        assert requests(log)["good"] == 0
+        assert " good " not in log.read_text()
         trusted = asked("https", "127.0.0.1", certificate[0])
     assert isinstance(trusted, Reply)
     assert trusted.text == table[1]
