@@ -208,7 +208,7 @@ _STEP = ("status", "by", "at", "text", "difference", "reason")
 def _accepted(connection: Connection, draft: DraftRecord) -> list[Row[Any]]:
     """The other accepted drafts of the study that no other has superseded, the last accepted first."""
     accepted = draft_revisions.c.status == "accepted"
-    statement = (
+    statement: Select[Any] = (
         select(drafts.c.id, drafts.c.payload)
         .join(studies, drafts.c.study_id == studies.c.id)
         .join(draft_revisions, and_(draft_revisions.c.draft_id == drafts.c.id, accepted))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.medgemma.checks.concerns import concerns
@@ -24,7 +26,7 @@ from medsiglip.medgemma.records import Draft, Evidence, Finding, PriorStudy
 from medsiglip.medgemma.workflow import accept, edit
 from tests.export_contents import held
 from tests.medgemma.planted_reports import STUDY, planted_index
-from tests.medgemma.test_drafts import Scripted, drafter
+from tests.medgemma.test_drafts import Pictures, Scripted, drafter
 
 TRUE = "FINDINGS: Small left pleural effusion. No pneumothorax.\nIMPRESSION: Left pleural effusion."
 
@@ -142,6 +144,17 @@ def test_a_text_that_was_cut_off_is_completed_by_a_person_first(index: CaseIndex
     assert accept(index, "draft", by="ann").status == "accepted"
 
 
+@dataclass
+class Drawing(Pictures):
+    """Notes the pictures that are drawn."""
+
+    drawn: list[int]
+
+    def pictures(self, image_ids: Sequence[int]) -> list[NDArray[np.uint8]]:
+        self.drawn += image_ids
+        return super().pictures(image_ids)
+
+
 def test_a_generator_that_is_not_ready_is_shown_no_picture(index: CaseIndex) -> None:
     class NotReady(Scripted):
         def ready(self) -> Readiness:
@@ -150,7 +163,7 @@ def test_a_generator_that_is_not_ready_is_shown_no_picture(index: CaseIndex) -> 
     generator = NotReady("Normal.")
     drawn: list[int] = []
     making = drafter(index, generator)
-    making.images = type("Drawn", (), {"pictures": lambda _self, ids: drawn.extend(ids) or []})()
+    making.images = Drawing(drawn)
     with pytest.raises(DraftError, match="No server answers") as caught:
         making.draft(DraftRequest("unready", STUDY, "ann"))
     assert (caught.value.code, caught.value.may_pass) == ("generator-down", True)

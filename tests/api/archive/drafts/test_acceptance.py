@@ -86,7 +86,8 @@ def client(own_home: Home, draft: str) -> Iterator[TestClient]:
 
 def test_the_problem_lists_the_concerns(client: TestClient, draft: str) -> None:
     shown = client.get(f"/v1/reports/{draft}").json()
-    for body in (None, {}, {"acknowledge": []}, {"acknowledge": [shown["concerns"][1]["id"]]}):
+    bodies: list[Any] = [None, {}, {"acknowledge": []}, {"acknowledge": [shown["concerns"][1]["id"]]}]
+    for body in bodies:
         refused = client.post(f"/v1/reports/{draft}/accept", json=body)
         assert (refused.status_code, refused.json()["code"]) == (409, "draft-concerns")
         missing = [one for one in shown["concerns"] if one["id"] not in (body or {}).get("acknowledge", [])]
@@ -94,7 +95,8 @@ def test_the_problem_lists_the_concerns(client: TestClient, draft: str) -> None:
     everything = {"acknowledge": [one["id"] for one in shown["concerns"]], "revision": shown["revision"]}
     done = client.post(f"/v1/reports/{draft}/accept", json=everything)
     assert (done.status_code, done.json()["status"]) == (200, "accepted")
-    for wrong in ({"acknowledge": "all"}, {"acknowledge": [1]}, {"acknowledged": []}):
+    unknown: list[Any] = [{"acknowledge": "all"}, {"acknowledge": [1]}, {"acknowledged": []}]
+    for wrong in unknown:
         assert client.post(f"/v1/reports/{draft}/accept", json=wrong).json()["code"] == "bad-request"
 
 
