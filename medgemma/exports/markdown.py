@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from medsiglip.medgemma.exports import wording
 from medsiglip.medgemma.exports.passages import Passage, passages, shown
+from medsiglip.medgemma.exports.sections import HEADING
 from medsiglip.medgemma.exports.standing import Standing, standing
 from medsiglip.medgemma.exports.study_facts import StudyFacts
 from medsiglip.medgemma.records import Draft
@@ -16,7 +17,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$@]|:(?=//)|(?<=www)\.)", re.IGNORECA
 # What makes a list, a heading or a rule of a line, where it begins one (CommonMark 4 and 5).
 _LINE_START = re.compile(r"^(?:([-+=])|(\d{1,9})([.)]))", re.MULTILINE)
 # A line that is a name alone, such as `FINDINGS:`, above others.
-_HEADING = re.compile(r"^([A-Z][A-Za-z ]{2,30}:)\n(?=\s*\S)", re.MULTILINE)
+_HEADING = re.compile(rf"^({HEADING})\n(?=\s*\S)", re.MULTILINE)
 _INDENT = re.compile(r"^[ \t]+|(?<![ \t])[ \t]++$", re.MULTILINE)
 
 

@@ -13,6 +13,7 @@ from medsiglip.medgemma.exports import wording
 from medsiglip.medgemma.exports.fonts import fonts_for
 from medsiglip.medgemma.exports.page_pictures import PagePicture, PictureSource, StoredPreview
 from medsiglip.medgemma.exports.passages import Passage, passages, shown
+from medsiglip.medgemma.exports.sections import HEADING
 from medsiglip.medgemma.exports.standing import Standing, standing
 from medsiglip.medgemma.exports.study_facts import StudyFacts
 from medsiglip.medgemma.narrative.score_table import ScoreRow
@@ -27,7 +28,7 @@ PREVIEW_NOTE = "(from a stored preview: its file could not be read when this doc
 MISSING_NOTE = "Without a picture, because its file could not be read when this document was made"
 STAND_INS_NOTE = "Signs that no font of this computer has are written as their Unicode codes, [U+…]."
 _WIDTHS = (31, 13, 14, 13, 25, 24)
-_HEADING = re.compile(r"[A-Z][A-Za-z ]{2,30}:\s*")
+_HEADING = re.compile(rf"{HEADING}\s*")
 
 
 def pdf_pages(draft: Draft, facts: StudyFacts, images: PictureSource | None = None) -> bytes:

@@ -93,7 +93,7 @@ def _percent(name: Any, share: float) -> ContentItem:
 
     return sr.NumContentItem(
         name,
-        round(share * 100, 2),
+        round(share * 100, 4),
         codes.UCUM.Percent,
         relationship_type=sr.RelationshipTypeValues.HAS_PROPERTIES,
     )

@@ -23,6 +23,7 @@ from medsiglip.medgemma.exports.dicom_document import (
 )
 from medsiglip.medgemma.exports.passages import Passage, passages, shown
 from medsiglip.medgemma.exports.score_items import SCHEME, score_item, statement_items
+from medsiglip.medgemma.exports.sections import Section, sections
 from medsiglip.medgemma.exports.standing import Standing, standing
 from medsiglip.medgemma.exports.study_facts import StudyFacts
 from medsiglip.medgemma.narrative.score_table import score_rows
@@ -95,7 +96,7 @@ def _root(draft: Draft, facts: StudyFacts, stands: Standing) -> ContentItem:
     if draft.evidence.indication:
         indication = _text(codes.LN.History, shown(draft.evidence.indication))
         items.append(_section(codes.LN.IndicationsForProcedure, [indication]))
-    items.append(_section(codes.LN.Findings, [_sentence(p) for p in passages(draft) if p.text.strip()]))
+    items += [_text_section(section) for section in sections(passages(draft))]
     for heading, sentences in wording.concern_lists(draft, stands):
         items.append(_section(_heading(_HEADING_CODES[heading], heading), _comments(sentences)))
     scores = [score_item(draft, facts, row) for row in score_rows(draft.evidence)]
@@ -135,12 +136,21 @@ def _context(draft: Draft, facts: StudyFacts, stands: Standing) -> Iterator[Cont
         yield from sr.ObserverContext(sr.CodedConcept("121006", "DCM", "Person"), person)
 
 
-def _sentence(passage: Passage) -> ContentItem:
-    """A sentence with its mark, and what it was read to state (PS3.16 TID 2001)."""
-    from highdicom import sr
+def _text_section(section: Section) -> ContentItem | None:
+    """A section of the text: of PS3.16 CID 7001 where that has its name, else of its own name."""
     from pydicom.sr.codedict import codes
 
-    item = _text(codes.DCM.Finding, f"{passage.text.strip()} {passage.mark or ''}".strip())
+    code, element = section.keywords
+    own = (section.name or "").lower().replace(" ", "-")[:16]
+    name = getattr(codes.LN, code) if code else _heading(own, str(section.name))
+    return _section(name, [_sentence(getattr(codes.DCM, element), one) for one in section.passages])
+
+
+def _sentence(name: Any, passage: Passage) -> ContentItem:
+    """A sentence with its mark, and what it was read to state (PS3.16 TID 2001)."""
+    from highdicom import sr
+
+    item = _text(name, f"{passage.text.strip()} {passage.mark or ''}".strip())
     read = [one for check in passage.checks for one in statement_items(check)]
     if read:
         item.ContentSequence = sr.ContentSequence(read)

@@ -165,6 +165,39 @@ def test_a_hedged_statement_is_coded_as_suspected() -> None:
     assert b"named-finding" not in export(accepted, "dicom-sr", FACTS).content
 
 
+def test_sections_of_the_text_are_sections_of_the_report() -> None:
+    lines = (
+        "Before any.",
+        "TECHNIQUE:",
+        "CT of the chest.",
+        "Findings:",
+        "A nodule.",
+        "LIMITATIONS:",
+        "Few.",
+    )
+    made = draft((*lines, "IMPRESSION:", "Nodule.", "EMPTY:"), between="\n")
+    sections = [
+        (
+            f"{one.ConceptNameCodeSequence[0].CodingSchemeDesignator}:{one.ConceptNameCodeSequence[0].CodeValue}",
+            [
+                (i.ConceptNameCodeSequence[0].CodeMeaning, i.TextValue.partition(" [")[0])
+                for i in one.ContentSequence
+            ],
+        )
+        for one in content_items(read(made))
+        if one.ValueType == "CONTAINER"
+    ]
+    texts = dict(sections)
+    assert [name for name, _ in sections][2:7] == [
+        *("LN:59776-5", "LN:55111-9", "LN:59776-5", "99MEDSIGLIP:limitations", "LN:19005-8")
+    ]
+    assert sections[2][1] == [("Finding", "Before any.")]
+    assert texts["LN:55111-9"] == [("Procedure Description", "CT of the chest.")]
+    assert texts["LN:59776-5"] == [("Finding", "A nodule.")]
+    assert texts["99MEDSIGLIP:limitations"] == [("Comment", "Few.")]
+    assert texts["LN:19005-8"] == [("Impression", "Nodule.")]
+
+
 def test_an_addendum_refers_to_the_report_that_it_supersedes() -> None:
     former = draft(status="accepted", history=(ACCEPTED,))
     first = read(former)
