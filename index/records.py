@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+Value = TypeVar("Value")
 Level = Literal["image", "series", "study"]
 Outcome = Literal["embedded", "skipped", "quarantined"]
 Quality = float | str | bool
@@ -258,15 +259,24 @@ class CaseTable:
         """The table of some of its rows; labels that none of them has are left out."""
         if len(chosen) == len(self.ids):
             return self
-        names = ("ids", "study_instance_uids", "patient_keys", "modalities", "body_parts", "paths", "classes")
         labels = {name: values[chosen] for name, values in self.labels.items()}
         return replace(
             self,
-            **{name: tuple(getattr(self, name)[row] for row in chosen) for name in names},
+            ids=_chosen(self.ids, chosen),
+            study_instance_uids=_chosen(self.study_instance_uids, chosen),
+            patient_keys=_chosen(self.patient_keys, chosen),
+            modalities=_chosen(self.modalities, chosen),
+            body_parts=_chosen(self.body_parts, chosen),
+            paths=_chosen(self.paths, chosen),
+            classes=_chosen(self.classes, chosen),
             image_ids=self.image_ids[chosen],
             vectors=self.vectors[chosen],
             labels={name: values for name, values in labels.items() if not np.isnan(values).all()},
         )
+
+
+def _chosen(values: tuple[Value, ...], rows: NDArray[np.intp]) -> tuple[Value, ...]:
+    return tuple(values[row] for row in rows)
 
 
 @dataclass(frozen=True, slots=True)

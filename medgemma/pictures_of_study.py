@@ -47,10 +47,9 @@ def _numbered(
     count = max(*places.values(), instances if len(slices) == instances else 1)
     named = {image.image_id: given.get(image.sop_instance_uid) for image in slices}
     distinct = len({image.sop_instance_uid for image in slices}) == len(slices)
-    for follows in (lambda place: place, lambda place: count + 1 - place):
-        if distinct and all(named[one] == follows(place) for one, place in places.items()):
-            return {one: (follows(place), count) for one, place in places.items()}
-    return {one: (place, count) for one, place in places.items()}
+    downward = {one: count + 1 - place for one, place in places.items()}
+    numbers = downward if distinct and named == downward else places
+    return {one: (number, count) for one, number in numbers.items()}
 
 
 def main_series(detail: StudyDetail) -> SeriesRecord:

@@ -37,8 +37,16 @@ _SHOWN = 100
 def list_routes(archive: OpenedArchive) -> RouteList:
     """All routing rules with how much each sent and holds back, the most urgent first."""
     rules = archive.index.routing_rules
-    counts = {**rules.counts(), **rules.standing_counts()}
+    counts = _counts(archive)
     return RouteList(routes=tuple(Route(**_described(one, counts)) for one in rules.listed()))
+
+
+def _counts(archive: OpenedArchive) -> dict[tuple[str, str], int]:
+    """How many studies each rule sent and holds back, and how many of its drafts wait and failed."""
+    rules = archive.index.routing_rules
+    counts: dict[tuple[str, str], int] = dict(rules.counts())
+    counts.update(((name, standing), count) for (name, standing), count in rules.standing_counts().items())
+    return counts
 
 
 def show_route(archive: OpenedArchive, name: str) -> RouteDetail:
@@ -51,7 +59,7 @@ def show_route(archive: OpenedArchive, name: str) -> RouteDetail:
     waiting = rules.decisions(name, "held")[:_SHOWN]
     held_back = (HeldBack(study_instance_uid=one.study_instance_uid, reason=one.reason) for one in waiting)
     return RouteDetail(
-        **_described(rule, {**rules.counts(), **rules.standing_counts()}),
+        **_described(rule, _counts(archive)),
         held_back=tuple(held_back),
         waiting_drafts=tuple(map(_routed_draft, rules.drafts(name, "waiting", _SHOWN))),
         failed_drafts=tuple(map(_routed_draft, rules.drafts(name, "failed", _SHOWN))),

@@ -10,6 +10,7 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.medgemma.evidence import gather
 from tests.medgemma.parts.studies import add, scores
 
+CHEST: dict[str, Any] = {"modality": "DX", "body_part_examined": "CHEST", "patient": "p"}
 HERE: dict[str, Any] = {"study_date": "2021-05-10", "study_time": "12:00:00"}
 
 
@@ -71,17 +72,15 @@ def test_a_prior_is_of_the_same_part_and_side(
 def test_of_the_same_day_the_earlier_is_the_prior(
     index: CaseIndex, there: dict[str, Any], is_prior: bool
 ) -> None:
-    chest = {"modality": "DX", "body_part_examined": "CHEST", "patient": "p"}
-    prior = add(index, 1, "something", study=there, **chest)
-    uid = add(index, 2, "something", study=HERE, **chest)
+    prior = add(index, 1, "something", study=there, **CHEST)
+    uid = add(index, 2, "something", study=HERE, **CHEST)
     found = gather(scores(index), uid).prior
     assert (None if found is None else found.study_instance_uid) == (prior if is_prior else None)
 
 
 def test_without_times_a_later_addition_is_no_prior(index: CaseIndex) -> None:
-    chest = {"modality": "DX", "body_part_examined": "CHEST", "patient": "p"}
-    first = add(index, 1, "something", study={"study_date": "2021-05-10"}, **chest)
-    second = add(index, 2, "something", study={"study_date": "2021-05-10"}, **chest)
+    first = add(index, 1, "something", study={"study_date": "2021-05-10"}, **CHEST)
+    second = add(index, 2, "something", study={"study_date": "2021-05-10"}, **CHEST)
     assert gather(scores(index), first).prior is None
     found = gather(scores(index), second).prior
     assert found is not None
@@ -89,10 +88,9 @@ def test_without_times_a_later_addition_is_no_prior(index: CaseIndex) -> None:
 
 
 def test_the_last_of_several_is_taken(index: CaseIndex) -> None:
-    chest = {"modality": "DX", "body_part_examined": "CHEST", "patient": "p"}
-    add(index, 1, "something", study={"study_date": "2021-05-10", "study_time": "10:00:00"}, **chest)
-    add(index, 2, "something", study={"study_date": "2021-05-10", "study_time": "09:00:00"}, **chest)
-    add(index, 3, "something", study={"study_date": "2021-05-09"}, **chest)
-    found = gather(scores(index), add(index, 4, "something", study=HERE, **chest)).prior
+    add(index, 1, "something", study={"study_date": "2021-05-10", "study_time": "10:00:00"}, **CHEST)
+    add(index, 2, "something", study={"study_date": "2021-05-10", "study_time": "09:00:00"}, **CHEST)
+    add(index, 3, "something", study={"study_date": "2021-05-09"}, **CHEST)
+    found = gather(scores(index), add(index, 4, "something", study=HERE, **CHEST)).prior
     assert found is not None
     assert found.study_instance_uid == "2.25.1"
