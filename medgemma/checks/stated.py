@@ -12,7 +12,9 @@ from typing import Any, Literal
 from medsiglip.medgemma.checks.lexicon import Claim, is_general
 from medsiglip.medgemma.checks.phrases import mentions, phrases
 from medsiglip.medgemma.checks.sentences import Sentence, split
-from medsiglip.medgemma.checks.terms import PhraseTable, Word, folded, phrase_table, table, words
+from medsiglip.medgemma.checks.spelling import corrected
+from medsiglip.medgemma.checks.tables import TableReading
+from medsiglip.medgemma.checks.terms import PhraseTable, Word, folded, phrase_table, table
 from medsiglip.medgemma.checks.wording import is_temporal
 
 What = Literal["side", "size", "count", "level", "slice", "pictures", "age", "date"]
@@ -82,9 +84,11 @@ def stated_in(text: str, own: PhraseTable[Claim]) -> tuple[Stated, ...]:
     sections = table("wording")["sections"]
     unseen = frozenset(sections["unseen"])
     found: list[Stated] = []
+    rows, known = TableReading(text), own.words()
     for sentence in split(text, unseen | frozenset(sections["seen"])):
         if not sentence.quoted:
-            found += _Sentence.of(text, sentence, own, sentence.heading in unseen).stated()
+            read = corrected(rows.words(sentence), known)
+            found += _Sentence.of(text, sentence, read, own, sentence.heading in unseen).stated()
     return tuple(found)
 
 
@@ -100,8 +104,9 @@ class _Sentence:
     temporal: bool
 
     @classmethod
-    def of(cls, text: str, sentence: Sentence, own: PhraseTable[Claim], unseen: bool) -> _Sentence:
-        found = words(text, sentence.start, sentence.end)
+    def of(
+        cls, text: str, sentence: Sentence, found: Sequence[Word], own: PhraseTable[Claim], unseen: bool
+    ) -> _Sentence:
         row = phrases(found, own)
         named = [
             _Named(frozenset(one.claim.findings), row[one.position].start, row[one.position].end)

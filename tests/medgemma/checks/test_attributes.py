@@ -56,6 +56,8 @@ def attributes(text: str, of: Evidence = CHEST, unaided: str | None = None) -> l
         ("Stable bilateral effusions.", "bilateral", "contradict"),
         ("New right pleural effusion.", "right", "not-checkable"),
         ("The effusion on the right is unchanged.", "right", "contradict"),
+        ("| Pleural effusion | right | unchanged |", "right", "contradict"),
+        ("Unchanged right pleural efusion.", "right", "contradict"),
         ("Unchanged left rib fractures.", "left", "not-checkable"),
         ("Opacity in the left middle lobe.", "left", "contradict"),
         ("Opacity in the right lingula.", "right", "contradict"),
