@@ -119,8 +119,9 @@ class Reading:
                 self.memory = None
             if position and "verb" in self.row[position - 1].parts:
                 self.question = None
-        elif self._denies_what_is_next(position, phrase):
+        elif self._denies_what_is_next(position, phrase) or self._heads_denied(position, phrase):
             self.negation, self.strong, self.noun_start = position, False, position
+            self.verb, self.mentions_in_scope = False, 0
         elif "verb" in parts or "existence" in parts:
             self.verb = True
 
@@ -155,6 +156,12 @@ class Reading:
             return False
         near = self.row[max(position - 3, 0) : position]
         return any(phrase.text == "negative" for phrase in near) and not any(phrase.claims for phrase in near)
+
+    def _heads_denied(self, position: int, phrase: Phrase) -> bool:
+        """Whether a list of what is denied follows: "not seen: effusion, edema"."""
+        following = self.row[position + 1 : position + 2]
+        heads = "negation_after" in phrase.parts and bool(following) and following[0].text == ":"
+        return heads and not any(scoped.clause == self._clause for scoped in self.scoped)
 
     def _is_hedge_after(self, position: int, phrase: Phrase) -> bool:
         """Whether a hedge that may precede or follow its finding follows it."""

@@ -69,7 +69,7 @@ def words(text: str, start: int = 0, end: int | None = None) -> list[Word]:
             )
             if not (match[0] in "-/" and spaced and match.start() > start):
                 continue
-            found.append(Word("—" if match[0] == "-" else ",", match.start(), match.end()))
+            found.append(Word("—" if match[0] == "-" else "/", match.start(), match.end()))
         else:
             found.append(Word(folded(match[0]), match.start(), match.end()))
     return found

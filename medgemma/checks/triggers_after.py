@@ -27,7 +27,7 @@ def follows_its_finding(row: Sequence[Phrase], position: int) -> bool:
     if before is None:
         return False
     if "answer" in phrase.parts:
-        answers = before.text in (*_ANSWERED, "?", "is", "are") or (before.text == "," and at == 1)
+        answers = before.text in (*_ANSWERED, "?", "is", "are", "(") or (before.text == "," and at == 1)
         answers = answers or (bool(before.claims) and phrase.text in ("no", "none"))
         return answers and is_last(row, position)
     named = "verb" in before.parts or bool(before.claims) or before.text in _ANSWERED
@@ -44,7 +44,7 @@ def is_last(row: Sequence[Phrase], position: int) -> bool:
     """Whether a clause ends after the phrase."""
     if position + 1 >= len(row):
         return True
-    return row[position + 1].text in (".", ";", ",", ")", "|", "and", "but")
+    return row[position + 1].text in (".", ";", ",", "/", ")", "|", "and", "but")
 
 
 def _has_object(row: Sequence[Phrase], position: int) -> bool:
@@ -74,7 +74,9 @@ def read_after(row: Sequence[Phrase], scoped: Sequence[ScopedMention], position:
                 one.past = position
     if not (denies or opens or likely):
         return
-    if denies and "gone" in phrase.parts and scoped and scoped[-1].clause != clause:
+    if position > 1 and row[position - 1].text == "(" and scoped and row[position - 2].claims:
+        clause = scoped[-1].clause
+    elif denies and "gone" in phrase.parts and scoped and scoped[-1].clause != clause:
         clause = _clause_of_antecedent(row, scoped[-1], position, clause)
     for one in list(_reached_back(row, scoped, position, clause)):
         if denies and (one.mention.claim.asserts or phrase.state is None):
@@ -153,7 +155,7 @@ def _reached_back(
         joints = [phrase.text for phrase in between if "joint" in phrase.parts]
         if joints:
             either = any(text in ("or", "nor", "and or") for text in joints)
-            if not (listed or either or ((bare or answered) and joints == ["and"])):
+            if not (listed or either or ((bare or answered) and {*joints} <= {"and", "/"})):
                 return
             listed = True
         yield one
