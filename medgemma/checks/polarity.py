@@ -51,12 +51,21 @@ def statements(found: Sequence[Word], own: PhraseTable[Claim], *, unseen: bool =
         present = None if unseen else scoped.present()
         if present and scoped.mention.claim.sign and denied.issuperset(scoped.mention.claim.findings):
             present = None  # "vascular congestion without edema"
+        if present is False and scoped.gone and scoped.partly and _stays(scoped, read):
+            present = None
         if present is None and scoped.mention.claim.sign and _is_told(scoped, read):
             continue
         hedged = bool(present) and scoped.mention.claim.asserts and scoped.likely
         partly = present is False and scoped.partly
         result.append(Statement(scoped.mention.claim, present, start, end, otherwise, hedged, partly))
     return result
+
+
+def _stays(gone: ScopedMention, read: Sequence[ScopedMention]) -> bool:
+    """Whether what is gone on one side is there on the other."""
+    return any(
+        other.present() and other.mention.claim == gone.mention.claim for other in read if other is not gone
+    )
 
 
 def _is_told(sign: ScopedMention, read: Sequence[ScopedMention]) -> bool:

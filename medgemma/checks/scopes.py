@@ -110,6 +110,8 @@ class Reading:
             self._end()
             self.unchanged = "change" in parts
         elif parts & {"negation", "negation_clause"} and not follows_its_finding(self.row, position):
+            if self.negation is not None and self.strong:
+                self.hedge = position  # "it is not true that there is no effusion"
             again = self.negation is not None and phrase.text.startswith("no")
             self.repeated = again and self.row[position - 1].text == ","
             self.negation, self.strong = position, "negation_clause" in parts

@@ -76,6 +76,8 @@ def _allowed(word: str, known: str) -> int:
     if len(word) == _SHORTEST and len(known) == _SHORTEST:
         # So short that only letters which changed places are sure.
         return 1 if sorted(word) == sorted(known) else 0
+    if len(word) == _SHORTEST:
+        return 1 if known.startswith(word) else 0
     if word[0] != known[0] and len(word) < _LONG:
         return 1 if sorted(word[:2]) == sorted(known[:2]) else 0
     return 2 if min(len(word), len(known)) >= _LONG else 1

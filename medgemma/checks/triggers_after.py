@@ -63,6 +63,8 @@ def read_after(row: Sequence[Phrase], scoped: Sequence[ScopedMention], position:
         "negation_after" in phrase.parts and not phrase.parts & {"negation", "answer"}
     )
     opens = bool(phrase.parts & {"hedge_after", "open_after"}) or _asks(row, position)
+    if phrase.text.startswith("less ") and not is_last(row, position):
+        opens = False  # "likely edema, less likely pneumonia"
     likely = "likely_after" in phrase.parts
     if (phrase.parts & {"past_after", "ago"} or _is_year(row, position)) and scoped:
         for one in _named_before(row, scoped, position, clause):
@@ -177,7 +179,7 @@ def place_after(row: Sequence[Phrase], position: int) -> list[Phrase]:
     near = []
     for at in range(position + 1, min(position + 8, len(row))):
         phrase = row[at]
-        if "joint" in phrase.parts and at + 1 < len(row) and row[at + 1].parts & {"side", "place"}:
+        if phrase.text in ("or", "and") and at + 1 < len(row) and row[at + 1].parts & {"side", "place"}:
             continue
         if phrase.claims or phrase.parts & {"joint", "contrast", "stop", "likely", "open", "with"}:
             break
