@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -85,11 +85,21 @@ def stated_in(text: str, own: PhraseTable[Claim]) -> tuple[Stated, ...]:
     unseen = frozenset(sections["unseen"])
     found: list[Stated] = []
     rows, known = TableReading(text), own.words()
-    for sentence in split(text, unseen | frozenset(sections["seen"])):
+    for sentence in _under_headings(text, unseen | frozenset(sections["seen"])):
         if not sentence.quoted:
             read = corrected(rows.words(sentence), known)
             found += _Sentence.of(text, sentence, read, own, sentence.heading in unseen).stated()
     return tuple(found)
+
+
+def _under_headings(text: str, headings: frozenset[str]) -> Iterator[Sentence]:
+    """The sentences of a text, those below a heading without a colon, such as "## Impression", under it."""
+    above = ""
+    for sentence in split(text, headings):
+        alone = text[sentence.start : min(sentence.end, sentence.start + 60)].strip("#*_ \t:").lower()
+        if alone in headings:
+            above = alone
+        yield sentence if sentence.heading else replace(sentence, heading=above)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +124,7 @@ class _Sentence:
             if not is_general(one.claim)
         ]
         texts = [word.text for word in found]
-        same = not _listed("words", "same").isdisjoint(texts)
+        same = next(_same().found(texts), None) is not None
         temporal = sentence.heading.startswith("comparison") or is_temporal(found)
         return cls(text, sentence, found, texts, named, unseen, same, temporal)
 
@@ -281,6 +291,11 @@ def _sides() -> Mapping[str, frozenset[str]]:
 @cache
 def _listed(section: str, name: str) -> frozenset[str]:
     return frozenset(folded(word) for word in table("attributes")[section][name])
+
+
+@cache
+def _same() -> PhraseTable[str]:
+    return phrase_table((phrase, phrase) for phrase in table("attributes")["words"]["same"])
 
 
 @cache

@@ -58,6 +58,7 @@ def attributes(text: str, of: Evidence = CHEST, unaided: str | None = None) -> l
         ("The effusion on the right is unchanged.", "right", "contradict"),
         ("| Pleural effusion | right | unchanged |", "right", "contradict"),
         ("Unchanged right pleural efusion.", "right", "contradict"),
+        ("No interval change in the right pleural effusion.", "right", "contradict"),
         ("Unchanged left rib fractures.", "left", "not-checkable"),
         ("Opacity in the left middle lobe.", "left", "contradict"),
         ("Opacity in the right lingula.", "right", "contradict"),
@@ -102,6 +103,13 @@ def test_sides_against_the_indication_and_the_second_reply() -> None:
 def test_sides_against_the_findings(impression: str, verdict: str) -> None:
     text = f"FINDINGS:\nLeft effusion. Right lower lobe consolidation.\nIMPRESSION:\n{impression}"
     assert attributes(text, VOLUME)[-1][2] == verdict
+
+
+def test_headings_are_read_as_generators_write_them() -> None:
+    for heading in ("## {}", "**{}**", "**{}:**", "{}:", "{}"):
+        findings, impression = heading.format("Findings"), heading.format("Impression")
+        text = f"{findings}\n- **Pleura:** Left effusion.\n\n{impression}\n- Right effusion."
+        assert attributes(text, VOLUME)[-1] == ("side", "Right", "contradict"), heading
 
 
 def test_a_side_belongs_to_its_finding() -> None:
