@@ -142,6 +142,10 @@ class Pages(FPDF):
                 self.set_font(FAMILY, size=7)
                 self.set_text_color(*GREY)
                 accepted = f"Drafted by machine, accepted by {stands.by} on {day(stands.at)}"
+                if stands.superseded_by:
+                    self.set_font(FAMILY, "B", 8)
+                    self.set_text_color(*RED)
+                    accepted = f"SUPERSEDED BY REPORT {stands.superseded_by} · {accepted}"
                 self.multi_cell(0, 4, accepted, align="C", new_x="LMARGIN", new_y="NEXT")
             self.set_text_color(*BLACK)
         self.ln(4)

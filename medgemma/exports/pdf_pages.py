@@ -45,7 +45,9 @@ def pdf_pages(draft: Draft, facts: StudyFacts, images: PictureSource | None = No
     fonts = fonts_for(_everything(draft, facts, stands, found))
     title = wording.title(stands)
     full_title = f"{title}: {stands.mark}" if stands.mark else title
-    document = Pages(full_title, stands, f"Draft {shown(draft.id)}", fonts)
+    document = Pages(
+        full_title, stands, f"{'Report' if stands.accepted else 'Draft'} {shown(draft.id)}", fonts
+    )
     document.add_page()
     document.heading(title, 1)
     for warning in filter(None, (stands.mark, stands.incomplete)):

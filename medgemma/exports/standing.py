@@ -55,7 +55,7 @@ def standing(draft: Draft) -> Standing:
     if draft.status == "rejected":
         reason = step.reason or "none given"
         sentence = f"{written}. Rejected by {step.by} on {day(at)}: it is not a report. Reason: {reason}"
-        return Standing(REJECTED_MARK, sentence, at, step.by, reason)
+        return Standing(REJECTED_MARK, sentence, at, step.by, reason, incomplete_sentence(draft))
     if draft.status == "edited":
         sentence = f"{written}, edited by {step.by} on {day(at)}. Nobody has accepted it: it is not a report."
         return _unaccepted(draft, sentence, at)

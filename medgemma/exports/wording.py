@@ -123,6 +123,7 @@ def provenance_rows(draft: Draft, standing: Standing) -> list[tuple[str, str]]:
         ("Generator", draft.generator),
         ("Route", draft.route),
         ("Created", day(moment(draft.created_at, draft)) if draft.created_at else None),
+        ("Image encoder", draft.evidence.model),
         ("Embedding space", draft.evidence.space),
         ("Prompt template", draft.evidence.template),
         ("Prior study", prior and _prior(prior)),

@@ -41,6 +41,14 @@ def test_the_mark_is_above_and_below_every_page_until_accepted() -> None:
     assert all("accepted by Dr. Anna Moeller" in page and MARK not in page for page in pages(accepted))
 
 
+def test_every_page_of_a_superseded_report_says_so() -> None:
+    made = export(STANDINGS["superseded"](TEXTS["long"]), "pdf", FACTS, Pictures()).content
+    found = pages(made)
+    assert len(found) > 5
+    assert all("SUPERSEDED BY REPORT draft-18" in page for page in found)
+    assert "SUPERSEDED" not in pdf_text(export(STANDINGS["addendum"](PLAIN), "pdf", FACTS).content, "-raw")
+
+
 def test_pictures_are_those_of_the_most_probable_findings() -> None:
     many = draft(findings=200, images=40)
     findings = tuple(
