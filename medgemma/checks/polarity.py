@@ -37,46 +37,47 @@ def statements(found: Sequence[Word], own: PhraseTable[Claim], *, unseen: bool =
     """Return what the words of one sentence state, in order; `unseen` if its section describes no picture."""
     row = phrases(found, own)
     reading = Reading(row, mentions(row))
-    read = reading.read()
+    said = _Said.of(reading.read())
+    read = [scoped for scoped in said.read if not said.is_aside(scoped)]
     bounds = _clauses(row, read, reading.cuts)
     otherwise = any(phrase.text in ("otherwise", "elsewhere", "remaining", "remainder") for phrase in row)
-    denied = {
-        name
-        for scoped in read
-        if scoped.mention.claim.asserts and scoped.present() is False
-        for name in scoped.mention.claim.findings
-    }
     result = []
     for scoped, (start, end) in zip(read, bounds, strict=True):
+        claim = scoped.mention.claim
         present = None if unseen else scoped.present()
-        if present and scoped.mention.claim.sign and denied.issuperset(scoped.mention.claim.findings):
+        if present and claim.sign and said.absent.issuperset(claim.findings):
             present = None  # "vascular congestion without edema"
-        if present is False and scoped.gone and scoped.partly and _stays(scoped, read):
-            present = None
-        if present is None and scoped.mention.claim.sign and _is_told(scoped, read):
-            continue
-        hedged = bool(present) and scoped.mention.claim.asserts and scoped.likely
+        hedged = bool(present) and claim.asserts and scoped.likely
         partly = present is False and scoped.partly
-        result.append(Statement(scoped.mention.claim, present, start, end, otherwise, hedged, partly))
+        result.append(Statement(claim, present, start, end, otherwise, hedged, partly))
     return result
 
 
-def _stays(gone: ScopedMention, read: Sequence[ScopedMention]) -> bool:
-    """Whether what is gone on one side is there on the other."""
-    return any(
-        other.present() and other.mention.claim == gone.mention.claim for other in read if other is not gone
-    )
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """The mentions of a sentence, and the findings that some of them state as present and as absent."""
 
+    read: Sequence[ScopedMention]
+    present: frozenset[str]
+    absent: frozenset[str]
 
-def _is_told(sign: ScopedMention, read: Sequence[ScopedMention]) -> bool:
-    """Whether a sign is denied beside its finding, as in "consolidation without air bronchograms"."""
-    return (sign.denied_before or sign.denied_after) and any(
-        other.clause == sign.clause
-        and not other.mention.claim.sign
-        and other.mention.claim.asserts
-        and set(sign.mention.claim.findings) & set(other.mention.claim.findings)
-        for other in read
-    )
+    @classmethod
+    def of(cls, read: Sequence[ScopedMention]) -> _Said:
+        sides: dict[bool, set[str]] = {True: set(), False: set()}
+        for scoped in read:
+            stated = scoped.present()
+            if stated is not None and scoped.mention.claim.asserts:
+                sides[stated].update(scoped.mention.claim.findings)
+        return cls(read, frozenset(sides[True]), frozenset(sides[False]))
+
+    def is_aside(self, scoped: ScopedMention) -> bool:
+        """Whether a mention is denied in part only of what the sentence states elsewhere: "no left effusion;
+        small right effusion", "consolidation without air bronchograms".
+        """
+        claim = scoped.mention.claim
+        denied = scoped.denied_before or scoped.denied_after
+        in_part = scoped.partly or claim.sign
+        return denied and in_part and claim.asserts and self.present.issuperset(claim.findings)
 
 
 def _clauses(
