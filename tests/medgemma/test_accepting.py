@@ -133,6 +133,9 @@ def test_a_finding_of_the_prior_report_is_asked_for(index: CaseIndex) -> None:
 def test_a_text_that_was_cut_off_is_completed_by_a_person_first(index: CaseIndex) -> None:
     draft = stored(index, TRUE, incomplete="length")
     assert draft.incomplete == "length"
+    for format_ in FORMATS:
+        content = export(draft, format_, StudyFacts(STUDY, "patient-key")).content
+        assert held(content, ["INCOMPLETE: the reply was cut off (length)"]), format_
     cut = TRUE + " "
     for text in (None, cut):
         if text is not None:

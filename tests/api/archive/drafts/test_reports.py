@@ -37,6 +37,7 @@ def test_evidence_only_states_the_right_finding_and_contradicts_no_score(archive
         present = {name for name, value in study["labels"].items() if value}
         right.append(present <= stated if present else not stated)
         verdicts += [check["verdict"] for check in draft["checks"]]
+        assert (draft["concerns"], draft["omissions"]) == ([], [])
         sourced = [check for check in draft["checks"] if check["finding"] and check["polarity"] is not None]
         assert {source for check in sourced for source in check["sources"]} <= {"prompts:phantoms"}
         assert all(check["sources"] for check in sourced)
