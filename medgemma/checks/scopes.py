@@ -311,12 +311,10 @@ class Reading:
         """Whether a finding is followed by nothing but what affirms it: "effusion present", "edema, mild"."""
         phrase = self.row[position]
         affirms = phrase.text in ("present", "positive", "yes") or "severity" in phrase.parts
-        placed = self.row[position + 1 : position + 2]
-        return affirms and (
-            is_last(self.row, position)
-            or placed[0].parts & {"side", "both", "place"}
-            or placed[0].text in _WHERE
-        )
+        if not affirms or is_last(self.row, position):
+            return affirms
+        placed = self.row[position + 1]
+        return bool(placed.parts & {"side", "both", "place"}) or placed.text in _WHERE
 
     # The findings themselves
 

@@ -110,7 +110,7 @@ class _Checker:
         sections = table("wording")["sections"]
         unseen = frozenset(sections["unseen"])
         read: list[tuple[Sentence, list[Statement], tuple[Flag, ...]]] = []
-        rows, whole = TableReading(text), language(text)
+        rows, whole, own = TableReading(text), language(text), self.own.words()
         for sentence in split(text, unseen | frozenset(sections["seen"])):
             of_others = _not_of_patient(sentence, copied)
             if of_others:
@@ -119,7 +119,7 @@ class _Checker:
             if is_foreign(text[sentence.start : sentence.end], whole):
                 read.append((sentence, [], ("other-language",)))
                 continue
-            found = corrected(rows.words(sentence), self.own.words())
+            found = corrected(rows.words(sentence), own)
             stated = statements(found, self.own, unseen=sentence.heading in unseen)
             flags = _flags(found, self.evidence.prior is not None, sentence.heading in unseen, self.kind)
             read.append((sentence, stated, flags))
