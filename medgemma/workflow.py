@@ -84,10 +84,10 @@ def edit(index: CaseIndex, draft_id: str, *, by: str, text: str, revision: int |
     Raises as `accept` does, and DraftError `text-missing`.
     """
     former = _taken(index, draft_id, "edit", revision)
+    text = unmarked(text)
     if not text.strip():
         raise DraftError("text-missing", f"Give the text that draft {draft_id} shall have, or reject it.")
     draft = draft_of(former)
-    text = unmarked(text)
     complete = text.split() != former.text.split()
     changed = _reviewed(draft, text, [overlap.start for overlap in copied_by_person(text, draft)])
     payload = payload_of(replace(changed, incomplete=None if complete else draft.incomplete))

@@ -28,6 +28,14 @@ _REASONS = "|".join([_CONTRADICTION, _DOUBT, _COPY, _OMISSION, *_FLAGS.values()]
 # An opening, the end of a mark, or a character of the text itself.
 _MARKS = re.compile(rf"\\([\\\[\]])|(\[\[(?:{_REASONS})[^\[\]\\\n]{{0,2000}}\]\[)|(\]\])")
 
+# The same in exports, behind a sentence: "[contradicts the scores: nodule 0.10]", in Markdown in bold.
+_EXPORTED = re.compile(
+    r" ?(?:\*\*)?\\?(?<!\[)\[(?:contradicts the scores|suspected, but doubtful by the scores"
+    r"|not supported by the scores|speaks of change, but there is no prior|fits another modality"
+    r"|says otherwise when drafted without|stands in the report of a similar case|quoted, not held against|in another language, not checked"
+    rf"|{'|'.join(_FLAGS.values())})[^\[\]\\\n]{{0,2000}}\\?\](?:\*\*)?"
+)
+
 
 def marked(text: str, checks: Sequence[Check], omitted: Sequence[Omission] = ()) -> str:
     """Return `text` with marks on sentences and clauses that contradict the scores or are doubtful by them,
@@ -48,9 +56,11 @@ def marked(text: str, checks: Sequence[Check], omitted: Sequence[Omission] = ())
 
 
 def unmarked(text: str) -> str:
-    """Return a text without the marks of `marked`, as it was before; one without any mark is returned as it
-    is. An opening or an end that a person has left behind alone is taken out too.
+    """Return a text without the marks of `marked`, as it was before, and without those that exports have
+    behind sentences; one without any mark is returned as it is. An opening or an end that a person has left
+    behind alone is taken out too.
     """
+    text = _EXPORTED.sub("", text)
     if not any(found[2] for found in _MARKS.finditer(text)):
         return text
     parts, position, opened = [], 0, 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,9 +21,10 @@ from medsiglip.medgemma.draft_record import draft_of, payload_of
 from medsiglip.medgemma.drafts import DraftRequest
 from medsiglip.medgemma.errors import ConcernsError, DraftError
 from medsiglip.medgemma.exports.export import FORMATS, export
+from medsiglip.medgemma.exports.passages import passages
 from medsiglip.medgemma.exports.study_facts import StudyFacts
 from medsiglip.medgemma.generators.generators import Readiness
-from medsiglip.medgemma.records import Draft, Evidence, Finding, PriorStudy
+from medsiglip.medgemma.records import Draft, Evidence, Finding, Flag, PriorStudy, Verdict
 from medsiglip.medgemma.workflow import accept, edit
 from tests.export_contents import held
 from tests.medgemma.planted_reports import STUDY, planted_index
@@ -226,6 +228,26 @@ def test_marks_in_a_generators_text_are_not_accepted(index: CaseIndex) -> None:
 )
 def test_a_text_without_its_marks(text: str, expected: str) -> None:
     assert unmarked(text) == expected
+
+
+def test_marks_of_exports_are_taken_out_too(index: CaseIndex) -> None:
+    """Of every verdict and flag, whose words are those of the exports themselves."""
+    text = "There is a pneumothorax. Left basal fracture."
+    draft = stored(index, text)
+    flags = get_args(Flag)
+    first, *rest = draft.checks
+    checks = [
+        replace(first, verdict=verdict, flags=(flag,)) for verdict in get_args(Verdict) for flag in flags
+    ]
+    for check in checks:
+        [passage, *_] = passages(replace(draft, checks=(check, *rest)))
+        assert passage.mark is not None
+        bold = "\\[" + passage.mark[1:-1] + "\\]"
+        for mark in (passage.mark, f"**{bold}**"):
+            assert unmarked(f"There is a pneumothorax. {mark} Left basal fracture.") == text, mark
+    with pytest.raises(DraftError, match="text") as caught:
+        edit(index, "draft", by="ann", text="[[not mentioned: nodule 0.97][]]")
+    assert caught.value.code == "text-missing"
 
 
 @given(st.text("ab \\[].\n", max_size=60))
