@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from medsiglip.medgemma.records import Evidence, EvidenceImage
+from medsiglip.regions.vocabulary import is_paired, region_names
 
 # SNOMED CT codes of PS3.16, Annex L, and CID 4.
 _SITES: Mapping[str, tuple[str, str]] = {
@@ -33,14 +34,9 @@ _SITES: Mapping[str, tuple[str, str]] = {
     "thigh": ("68367000", "Thigh"),
     "thoracic-spine": ("122495006", "Thoracic spine"),
     "upper-arm": ("40983000", "Upper arm"),
+    "whole-body": ("38266002", "Entire body"),
     "wrist": ("74670003", "Wrist joint"),
 }
-_PAIRED = frozenset(
-    {
-        *("ankle", "breast", "elbow", "eye", "foot", "forearm", "hand"),
-        *("hip", "knee", "lower-leg", "shoulder", "thigh", "upper-arm", "wrist"),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +57,8 @@ def sites_of(evidence: Evidence, image: EvidenceImage | None) -> list[Site]:
     ]
     side = sides[0] if sides and sides[0] in ("L", "R", "B") else None
     names = [name.strip().lower().replace(" ", "-") for name in (evidence.region or "").split(",")]
-    return [Site(*_SITES[name], side if name in _PAIRED else None) for name in names if name in _SITES]
+    return [Site(*_SITES[name], side if _is_paired(name) else None) for name in names if name in _SITES]
+
+
+def _is_paired(name: str) -> bool:
+    return name in region_names() and is_paired((name,))

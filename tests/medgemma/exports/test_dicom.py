@@ -13,9 +13,11 @@ import pytest
 from highdicom._standard_utils import check_required_attributes, get_iod_module_map, get_module_attribute_map
 from highdicom.sr import ComprehensiveSR
 
+from medsiglip.medgemma.exports.body_sites import sites_of
 from medsiglip.medgemma.exports.dicom_document import age_string, long_string, person_name
 from medsiglip.medgemma.exports.export import export
 from medsiglip.medgemma.records import EvidenceSeries, Finding
+from medsiglip.regions.vocabulary import region_names
 from tests.dciodvfy import dciodvfy
 from tests.medgemma.exports.exported_drafts import (
     ACCEPTED,
@@ -278,3 +280,12 @@ def test_ages_are_written_in_the_unit_of_their_size(years: Any, age: Any) -> Non
 def test_values_fit_their_representation() -> None:
     assert long_string("a\\b\n" + "x" * 100) == "a b " + "x" * 60
     assert person_name("Doe^Jane=x") == "Doe Jane x^"
+
+
+def test_every_region_of_the_vocabulary_has_its_code() -> None:
+    for name in {*region_names(), "whole-body"} - {"tissue"}:
+        evidence = dataclasses.replace(draft().evidence, region=name)
+        [site] = sites_of(evidence, evidence.images[0])
+        expected = {"entire", "body"} if name == "whole-body" else set(name.split("-"))
+        assert expected <= set(site.meaning.lower().split()), (name, site)
+    assert sites_of(dataclasses.replace(draft().evidence, region="tissue"), None) == []
