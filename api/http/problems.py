@@ -48,6 +48,7 @@ STATUSES = {
     "draft-settled": 409,
     "draft-rejected": 409,
     "draft-concerns": 409,
+    "font-missing": 409,
     "draft-incomplete": 409,
     "route-changed": 409,
     "no-space": 409,

@@ -172,9 +172,9 @@ class DraftStore:
             if payload is not None:
                 values["payload"] = dict(payload)
             earlier = [] if report is None else _accepted(connection, former)
-            if report is not None:
+            if earlier:
                 kept = former.payload if payload is None else payload
-                values["payload"] = {**kept, SUPERSEDES: earlier[0].id if earlier else None}
+                values["payload"] = {**kept, SUPERSEDES: earlier[0].id}
             as_read = (drafts.c.id == former.id, drafts.c.revision == former.revision)
             if connection.execute(update(drafts).where(*as_read).values(**values)).rowcount != 1:
                 current = _needed(connection, former.id)

@@ -32,7 +32,8 @@ _MARKS = re.compile(rf"\\([\\\[\]])|(\[\[(?:{_REASONS})[^\[\]\\\n]{{0,2000}}\]\[
 _EXPORTED = re.compile(
     r" ?(?:\*\*)?\\?(?<!\[)\[(?:contradicts the scores|suspected, but doubtful by the scores"
     r"|not supported by the scores|speaks of change, but there is no prior|fits another modality"
-    r"|says otherwise when drafted without|stands in the report of a similar case|quoted, not held against|in another language, not checked"
+    r"|says otherwise when drafted without|stands in the report of a similar case"
+    r"|quoted, not held against|in another language, not checked"
     rf"|{'|'.join(_FLAGS.values())})[^\[\]\\\n]{{0,2000}}\\?\](?:\*\*)?"
 )
 
