@@ -153,14 +153,20 @@ def derived_uid(*parts: str) -> str:
 
 
 def long_string(text: str) -> str:
-    """A value of VR LO: at most 64 characters, no backslash, no control characters (PS3.5 6.2)."""
-    return re.sub(r"[\\\s]+", " ", shown(text)).strip()[:64].strip()
+    """A value of VR LO: at most 64 characters, no backslash, no control characters (PS3.5 6.2). It is cut to
+    64 bytes of UTF-8, for many readers count those.
+    """
+    return _cut(re.sub(r"[\\\s]+", " ", shown(text)).strip(), 64)
 
 
 def person_name(text: str) -> str:
     """A value of VR PN with the whole name as family name (PS3.5 6.2.1): its parts are not known."""
     name = re.sub("[=^]+", " ", long_string(text)).strip()
-    return f"{name[:60].strip()}^"
+    return f"{_cut(name, 60)}^"
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode()[:size].decode(errors="ignore").strip()
 
 
 def age_string(years: float | None) -> str | None:

@@ -279,7 +279,9 @@ def test_ages_are_written_in_the_unit_of_their_size(years: Any, age: Any) -> Non
 
 def test_values_fit_their_representation() -> None:
     assert long_string("a\\b\n" + "x" * 100) == "a b " + "x" * 60
+    assert long_string("ß" * 100) == "ß" * 32
     assert person_name("Doe^Jane=x") == "Doe Jane x^"
+    assert person_name("a" + "肺" * 40) == "a" + "肺" * 19 + "^"
 
 
 def test_every_region_of_the_vocabulary_has_its_code() -> None:
