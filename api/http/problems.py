@@ -47,6 +47,7 @@ STATUSES = {
     "draft-changed": 409,
     "draft-settled": 409,
     "draft-rejected": 409,
+    "font-missing": 409,
     "draft-concerns": 409,
     "font-missing": 409,
     "draft-incomplete": 409,
