@@ -47,7 +47,6 @@ STATUSES = {
     "draft-changed": 409,
     "draft-settled": 409,
     "draft-rejected": 409,
-    "font-missing": 409,
     "draft-concerns": 409,
     "font-missing": 409,
     "draft-incomplete": 409,
