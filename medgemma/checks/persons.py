@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 
 _NAME = r"[A-Z][a-z’'-]{1,30}"
+_TITLED = re.compile(rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof)\b\.? {_NAME}")
+_NAMED = re.compile(rf"\b(?i:patient|named) {_NAME} {_NAME}\b")
 _PERSONS = (
-    re.compile(rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof)\b\.? {_NAME}"),
+    _TITLED,
+    _NAMED,
     re.compile(  # a label before a name
         r"\b(?i:patient(?:'s)? name|name of (?:the )?patient|surname|name|patient):[ \t]{0,4}"
         r"(?!(?i:not|none|unknown|anonym|male|female|is|has|no|n/a)\b)"
         r"[A-Z][A-Za-z’'-]{1,30}[ ,]{1,2}[A-Z][A-Za-z’'-]{1,30}"
     ),
     re.compile(r"\b[A-Za-z’'-]{2,30}\^[A-Za-z’'-]{2,30}"),  # as DICOM writes names (PS3.5 6.2.1)
-    re.compile(rf"\b(?i:patient|named) {_NAME} {_NAME}\b"),
     re.compile(
         r"\b(?:DOB|D\.O\.B|date of birth|birth ?date|born)\b\W{0,6}(?:on |in )?(?:[a-z]{3,9}\.? )?\d",
         re.IGNORECASE,
