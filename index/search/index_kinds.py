@@ -1,7 +1,8 @@
 """The kinds of vector index that a home can use.
 
-To add one, such as HNSW or an index on a GPU: write a class with the methods of `VectorSearch`, and `write`
-and `read` for its file, beside `faiss_flat.py`, and add a line to `KINDS`. `DEFAULT` is the kind in use.
+To add one, such as HNSW or an index on a GPU: write a class with the methods of `VectorSearch`, `spec`, and
+`write` and `read` for its file, beside `faiss_flat.py`, and add a line to `KINDS`. `DEFAULT` is the kind in
+use.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from medsiglip.index.search.bounded import BoundedIndex, read_bounded
 from medsiglip.index.search.faiss_flat import FaissFlat
 from medsiglip.index.search.vector_search import VectorSearch
 
@@ -32,5 +34,6 @@ class IndexKind:
 
 KINDS: Mapping[str, IndexKind] = {
     "flat": IndexKind("Flat", "cpu", FaissFlat, FaissFlat.write, FaissFlat.read),
+    "bounded": IndexKind("Bounded", "cpu", BoundedIndex, BoundedIndex.write, read_bounded),
 }
-DEFAULT = KINDS["flat"]
+DEFAULT = KINDS["bounded"]
