@@ -17,6 +17,7 @@ from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Level
 from medsiglip.index.search.index_kinds import DEFAULT
+from medsiglip.index.search.query_sample import QuerySample
 from medsiglip.index.search.snapshots import Snapshot
 from medsiglip.index.search.vector_search import IdPlaces, Mask, VectorSearch, top
 from medsiglip.index.vectors import Ids, ShardFolder, Vectors, mean_directions
@@ -40,7 +41,8 @@ class LoadedSpace:
         self._version: int | None = None
         self._shards: dict[int, str] = {}
         self._saved: set[str] = set()
-        self.index = DEFAULT.new(self._dimension)
+        self._query_sample = QuerySample(database.home, active.space.name).read(self._dimension)
+        self.index = DEFAULT.new(self._dimension, self._query_sample)
         # Of each image, in the order of `_places`: the row ids of its shard, series and study.
         self._places = IdPlaces()
         self._shard_of = np.empty(0, np.int64)
@@ -128,7 +130,7 @@ class LoadedSpace:
         """The derived vectors of a level, up to date."""
         found = self._levels.get(level)
         if found is None:
-            found = self._levels[level] = GroupLevel(DEFAULT.new(self._dimension))
+            found = self._levels[level] = GroupLevel(DEFAULT.new(self._dimension, self._query_sample))
             found.stale(self._owners[level])
         found.renew(self.index, self._places.ids, self._owners[level])
         return found

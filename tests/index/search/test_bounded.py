@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medsiglip.index.search import bounded
+from medsiglip.index.search import bounded_search
 from medsiglip.index.search.best_rows import best_rows, rounding
 from medsiglip.index.search.bounded import BoundedIndex
 from medsiglip.index.search.projection import Projection, principal_axes
@@ -90,7 +90,7 @@ def test_bounds_prove_answers_where_few_axes_hold_most_of_the_length(monkeypatch
     assert index.spec.startswith("Bound")
     compared = []
     monkeypatch.setattr(
-        bounded, "best_rows", lambda q, blocks, n: compared.append(n) or best_rows(q, blocks, n)
+        bounded_search, "best_rows", lambda q, blocks, n: compared.append(n) or best_rows(q, blocks, n)
     )
     index.search(embeddings(5, 3, 2.5), 10)
     assert (index.share.proven, index.share.answers, compared) == (5, 5, [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ REMOVE = st.tuples(st.just("remove"), st.integers(1, 40), st.integers(0, 10**6))
 SEARCH = st.tuples(st.just("search"), st.integers(1, 80), st.integers(0, 10**6))
 
 # Codes from a few rows on, so that small indexes have them too.
-CODED = replace(KINDS["bounded"], new=lambda dimension: BoundedIndex(dimension, least=20))
+CODED = replace(KINDS["bounded"], new=partial(BoundedIndex, least=20))
 ALL = {**KINDS, "coded": CODED}
 every_kind = pytest.mark.parametrize("kind", ALL.values(), ids=list(ALL))
 DIMENSION = 40

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def test_equals_brute_force_whichever_way_is_taken(
     kind: str,
     batched: int,
 ) -> None:
-    coded = replace(KINDS["bounded"], new=lambda dimension: BoundedIndex(dimension, least=20))
+    coded = replace(KINDS["bounded"], new=partial(BoundedIndex, least=20))
     monkeypatch.setattr(loaded, "DEFAULT", coded if kind == "coded" else KINDS[kind])
     monkeypatch.setattr(search, "_BATCHED_EXCLUSIONS", batched)
 
