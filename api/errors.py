@@ -97,6 +97,18 @@ LONGEST_WAIT_S = 300.0
 _OTHERS_FIRST_WAIT_S = 10.0
 
 
+# A generator that is away or too busy: jobs of routing rules wait for it, each longer than before.
+AWAY = frozenset({"generator-busy", "generator-down", "generator-failed", "generator-timeout"})
+PATIENCE_S = 7 * 24 * 3600.0
+"""How long a draft of a routing rule waits for its generator before it fails."""
+FIRST_WAIT_FOR_GENERATOR_S = 10.0
+
+
+def waits_for_generator(error: Exception, code: str, route: str | None) -> bool:
+    """Whether the draft that a routing rule ordered waits for its generator, however often that was tried."""
+    return route is not None and code in AWAY and bool(getattr(error, "may_pass", False))
+
+
 def retry_after(error: Exception, code: str, attempts: int) -> float | None:
     """Seconds until a job that failed so in its `attempts`-th attempt is tried again; None for never.
 

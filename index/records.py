@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+Value = TypeVar("Value")
 Level = Literal["image", "series", "study"]
 Outcome = Literal["embedded", "skipped", "quarantined"]
 Quality = float | str | bool
@@ -33,7 +34,8 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class StudyRecord:
-    """A study; `patient_age` in years at the study, `study_date` as ISO 8601 (YYYY-MM-DD).
+    """A study; `patient_age` in years at the study, `study_date` and `study_time` as ISO 8601 (YYYY-MM-DD,
+    HH:MM:SS, local time).
 
     `identity` names the person; it is None except in a home that keeps identities.
     """
@@ -45,6 +47,7 @@ class StudyRecord:
     study_date: str | None = None
     study_description: str | None = None
     identity: Mapping[str, str] | None = field(default=None, repr=False)
+    study_time: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +215,23 @@ class StudyDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class StudyHeader:
+    """What headers say of the part of the body that a study shows: `series` by row id, `images` the row id of
+    each image's series, and those of the images that are `telling`: neither blank nor localizers. Studies
+    that were added later have a higher `added`.
+    """
+
+    study_instance_uid: str
+    study_description: str | None
+    patient_age: float | None
+    study_time: str | None
+    added: int
+    series: Mapping[int, SeriesRecord]
+    images: Mapping[int, int]
+    telling: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class CaseTable:
     """Columns of one level, for evaluation and probes; all of length n, ordered by `image_ids`.
 
@@ -234,6 +254,29 @@ class CaseTable:
     labels: dict[str, NDArray[np.float64]]
     classes: tuple[frozenset[str], ...]
     columnless: frozenset[str] = frozenset()
+
+    def rows(self, chosen: NDArray[np.intp]) -> CaseTable:
+        """The table of some of its rows; labels that none of them has are left out."""
+        if len(chosen) == len(self.ids):
+            return self
+        labels = {name: values[chosen] for name, values in self.labels.items()}
+        return replace(
+            self,
+            ids=_chosen(self.ids, chosen),
+            study_instance_uids=_chosen(self.study_instance_uids, chosen),
+            patient_keys=_chosen(self.patient_keys, chosen),
+            modalities=_chosen(self.modalities, chosen),
+            body_parts=_chosen(self.body_parts, chosen),
+            paths=_chosen(self.paths, chosen),
+            classes=_chosen(self.classes, chosen),
+            image_ids=self.image_ids[chosen],
+            vectors=self.vectors[chosen],
+            labels={name: values for name, values in labels.items() if not np.isnan(values).all()},
+        )
+
+
+def _chosen(values: tuple[Value, ...], rows: NDArray[np.intp]) -> tuple[Value, ...]:
+    return tuple(values[row] for row in rows)
 
 
 @dataclass(frozen=True, slots=True)

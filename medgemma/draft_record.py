@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, cast
 
+from medsiglip.index.catalogue.draft_schema import SUPERSEDED_BY, SUPERSEDES
 from medsiglip.index.service.drafts import DraftRecord, RevisionRecord
 from medsiglip.medgemma.records import (
     Attribute,
     Check,
+    Concern,
     Draft,
     Evidence,
     EvidenceImage,
+    EvidenceSeries,
     Finding,
     Omission,
     PriorStudy,
@@ -20,6 +23,9 @@ from medsiglip.medgemma.records import (
     SimilarCase,
     Status,
 )
+
+_ACKNOWLEDGED = "acknowledged"
+"""The key of a payload for the concerns with which its draft was accepted."""
 
 
 def payload_of(draft: Draft) -> dict[str, Any]:
@@ -33,6 +39,8 @@ def payload_of(draft: Draft) -> dict[str, Any]:
         "details": dict(draft.details),
         "omissions": [asdict(omission) for omission in draft.omissions],
         "incomplete": draft.incomplete,
+        SUPERSEDES: draft.supersedes,
+        SUPERSEDED_BY: draft.superseded_by,
     }
 
 
@@ -52,11 +60,22 @@ def draft_of(record: DraftRecord) -> Draft:
         flips=tuple(payload.get("flips") or ()),
         thinking=payload.get("thinking"),
         created_at=record.created_at.isoformat(),
-        history=tuple(_revision(step) for step in record.history),
+        history=tuple(_revision(step, _acknowledged(payload)) for step in record.history),
         details=payload.get("details") or {},
         omissions=tuple(Omission(**one) for one in payload.get("omissions") or ()),
         incomplete=payload.get("incomplete"),
+        supersedes=payload.get(SUPERSEDES),
+        superseded_by=payload.get(SUPERSEDED_BY),
     )
+
+
+def acknowledging(payload: Mapping[str, Any], concerns: Iterable[Concern]) -> dict[str, Any]:
+    """A payload with the concerns with which its draft is accepted."""
+    return {**payload, _ACKNOWLEDGED: [asdict(concern) for concern in concerns]}
+
+
+def _acknowledged(payload: Mapping[str, Any]) -> tuple[Concern, ...]:
+    return tuple(Concern(**one) for one in payload.get(_ACKNOWLEDGED) or ())
 
 
 def _check(stored: Mapping[str, Any]) -> Check:
@@ -73,6 +92,7 @@ def _evidence(stored: Mapping[str, Any]) -> Evidence:
         "prior": None if prior is None else PriorStudy(**{**prior, "images": _images(prior)}),
         "left_out": tuple(stored.get("left_out") or ()),
         "not_scored": tuple(stored.get("not_scored") or ()),
+        "series": tuple(EvidenceSeries(**one) for one in stored.get("series") or ()),
     }
     return Evidence(**{**stored, **read})
 
@@ -85,7 +105,7 @@ def _tuples(stored: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: tuple(value) if name in names else value for name, value in stored.items()}
 
 
-def _revision(step: RevisionRecord) -> Revision:
+def _revision(step: RevisionRecord, acknowledged: tuple[Concern, ...]) -> Revision:
     return Revision(
         status=cast(Status, step.status),
         by=step.by,
@@ -93,4 +113,5 @@ def _revision(step: RevisionRecord) -> Revision:
         text=step.text,
         difference=step.difference,
         reason=step.reason,
+        acknowledged=acknowledged if step.status == "accepted" else (),
     )

@@ -12,17 +12,26 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.medgemma.checks.copied import WITHHELD, copied_by_generator
-from medsiglip.medgemma.checks.verify import check_draft, flag_flips, flips
+from medsiglip.medgemma.background import background_of
+from medsiglip.medgemma.checks.copied import NAMES_A_PATIENT, WITHHELD, copied_by_generator
+from medsiglip.medgemma.checks.review import Review, is_in_another_language, review
+from medsiglip.medgemma.checks.verify import flips
 from medsiglip.medgemma.draft_record import draft_of, payload_of
 from medsiglip.medgemma.errors import DraftError
-from medsiglip.medgemma.evidence import EvidenceOptions, gather, pictures_to_show
+from medsiglip.medgemma.evidence import EvidenceOptions, gather
 from medsiglip.medgemma.findings import FindingScores
 from medsiglip.medgemma.generators import evidence_only
-from medsiglip.medgemma.generators.generators import Cancelled, Generator, cancellation, never
+from medsiglip.medgemma.generators.generators import (
+    Cancelled,
+    Generator,
+    Readiness,
+    cancellation,
+    never,
+)
 from medsiglip.medgemma.generators.replies import Reply
+from medsiglip.medgemma.pictures_of_study import SliceNumbers, pictures_to_show
 from medsiglip.medgemma.prompting.prompts import Prompt, build_prompt
-from medsiglip.medgemma.records import Check, Draft, Evidence, EvidenceImage, ImageSource
+from medsiglip.medgemma.records import Check, Draft, Evidence, EvidenceImage, ImageSource, Omission
 from medsiglip.medgemma.routing.rules import DraftOptions
 
 OnStage = Callable[[str, int, int | None], None]
@@ -48,7 +57,8 @@ class Drafter:
     """Makes drafts of an index's studies and stores them.
 
     `generator` None means `evidence-only`; `name` is kept with the draft. `may_show` tells whether the
-    picture of an image id may be shown to the generator.
+    picture of an image id may be shown to the generator, `ready` whether the generator can write now (if
+    None, it is asked itself).
     """
 
     scores: FindingScores
@@ -56,6 +66,7 @@ class Drafter:
     name: str = evidence_only.EVIDENCE_ONLY
     generator: Generator | None = None
     may_show: Callable[[int], bool] = lambda _image_id: True
+    ready: Callable[[], Readiness] | None = None
     cancelled: Cancelled = never
     on_stage: OnStage = lambda _stage, _done, _total: None
 
@@ -65,7 +76,9 @@ class Drafter:
         return self.scores.index
 
     def draft(self, request: DraftRequest) -> Draft:
-        """Make and store a draft. Raises `CatalogError` `unknown-study`, and the generator's DraftError."""
+        """Make and store a draft. Raises `CatalogError` `unknown-study`, and the generator's DraftError, that
+        of its readiness among them.
+        """
         self.on_stage("gathering evidence", 0, _STAGES)
         options = request.options
         evidence = gather(
@@ -94,6 +107,8 @@ class Drafter:
             flips=written.flips,
             thinking=written.thinking,
             details=written.details,
+            omissions=written.omissions,
+            incomplete=written.incomplete,
         )
         prior = [] if evidence.prior is None else [evidence.prior.study_instance_uid]
         record = self.index.drafts.add(
@@ -109,34 +124,65 @@ class Drafter:
         return draft_of(record)
 
     def _by_evidence(self, evidence: Evidence) -> _Written:
-        text, sentences = evidence_only.compose(evidence)
-        return _Written(text, _with_sources(check_draft(text, evidence), text, sentences))
+        text, sentences = evidence_only.compose(evidence, background_of(evidence))
+        found = review(text, evidence)
+        return _Written(text, _with_sources(found.checks, text, sentences), found.omissions)
 
     def _by_model(self, evidence: Evidence, options: DraftOptions) -> _Written:
         """Draft twice where there is a retrieved report: the flips show what the retrieved texts change, and
         what only the first reply states may be about another patient.
         """
-        assert self.generator is not None
         images = self._pictures(evidence.study_instance_uid)
+        self._check_ready()
         quotes = options.context and any((case.text or "").strip() for case in evidence.similar)
         self.on_stage("drafting", 1, _STAGES)
         prompt = self._prompt(evidence, options, images, with_context=quotes)
-        reply = self.generator.generate(prompt, cancelled=self.cancelled)
-        if not prompt.context_studies:
-            checks = check_draft(reply.text, evidence)
-            return _Written(reply.text, checks, thinking=reply.thinking, details=_details(prompt, reply))
+        reply, refusal = self._first_reply(prompt)
+        if reply is not None and not prompt.context_studies:
+            return _written(prompt, reply, review(reply.text, evidence))
         self.on_stage("drafting without context", 2, _STAGES)
         plain = self._prompt(evidence, options, images, with_context=False)
-        unaided = self.generator.generate(plain, cancelled=self.cancelled)
-        copied = copied_by_generator(reply.text, evidence, unaided.text)
-        if copied:
-            details = _details(plain, unaided) | {WITHHELD: {"sentences": len(copied)}}
-            checks = check_draft(unaided.text, evidence)
-            return _Written(unaided.text, checks, unaided.text, (), unaided.thinking, details)
+        unaided = self._reply(plain)
+        copied = () if reply is None else copied_by_generator(reply.text, evidence, unaided.text)
+        if reply is None or copied:
+            written = _written(plain, unaided, review(unaided.text, evidence))
+            withheld = {"sentences": len(copied) or 1} | ({"code": refusal} if refusal else {})
+            details = written.details | {WITHHELD: withheld}
+            return replace(written, text_without_context=unaided.text, details=details)
         flipped = flips(reply.text, unaided.text, evidence)
-        checks = flag_flips(check_draft(reply.text, evidence), flipped)
-        details = _details(prompt, reply)
-        return _Written(reply.text, checks, unaided.text, flipped, reply.thinking, details)
+        found = review(reply.text, evidence, flipped=flipped, unaided=unaided.text)
+        written = _written(prompt, reply, found)
+        return replace(written, text_without_context=unaided.text, flips=flipped)
+
+    def _check_ready(self) -> None:
+        """Raise the reason why the generator cannot write now, before pictures are drawn for it."""
+        assert self.generator is not None
+        readiness = (self.ready or self.generator.ready)()
+        if not readiness.ready:
+            code = readiness.code or "generator-failed"
+            raise DraftError(code, readiness.message, may_pass=readiness.may_pass)
+
+    def _first_reply(self, prompt: Prompt) -> tuple[Reply | None, str | None]:
+        """The reply to the first prompt; None with the code of its refusal where it names a patient, and may
+        have taken the name from the report of a similar case.
+        """
+        try:
+            return self._reply(prompt), None
+        except DraftError as error:
+            if error.code != NAMES_A_PATIENT or not prompt.context_studies:
+                raise
+            return None, error.code
+
+    def _reply(self, prompt: Prompt) -> Reply:
+        assert self.generator is not None
+        reply = self.generator.generate(prompt, cancelled=self.cancelled)
+        if is_in_another_language(reply.text):
+            raise DraftError(
+                "reply-other-language",
+                f"{reply.model} answered in another language than English, which cannot be checked; use a "
+                "model that keeps to the language of its instructions.",
+            )
+        return reply
 
     def _prompt(
         self,
@@ -153,7 +199,8 @@ class Drafter:
         return build_prompt(evidence, self.images, budget, with_context=with_context, images=images)
 
     def _pictures(self, study_instance_uid: str) -> list[EvidenceImage]:
-        shown = pictures_to_show(self.index.study(study_instance_uid))
+        study = self.index.study(study_instance_uid)
+        shown = pictures_to_show(study, SliceNumbers.of(self.index, study))
         allowed = [image for image in shown if self.may_show(image.image_id)]
         if shown and not allowed:
             raise DraftError(
@@ -177,10 +224,23 @@ class Drafter:
 class _Written:
     text: str
     checks: tuple[Check, ...]
+    omissions: tuple[Omission, ...] = ()
+    incomplete: str | None = None
     text_without_context: str | None = None
     flips: tuple[str, ...] = ()
     thinking: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
+
+
+def _written(prompt: Prompt, reply: Reply, found: Review) -> _Written:
+    return _Written(
+        reply.text,
+        found.checks,
+        found.omissions,
+        reply.incomplete,
+        thinking=reply.thinking,
+        details=_details(prompt, reply),
+    )
 
 
 def _details(prompt: Prompt, reply: Reply) -> dict[str, Any]:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.records import SeriesRecord, StoredImage, StudyDetail
+from medsiglip.index.records import SeriesRecord, StudyDetail
 from medsiglip.medgemma.findings import FindingScores
+from medsiglip.medgemma.pictures_of_study import (
+    SliceNumbers,
+    evidence_image,
+    main_series,
+    pictures_to_show,
+)
+from medsiglip.medgemma.prior_studies import prior_study, same_modality
 from medsiglip.medgemma.prompting.prompts import template_for
-from medsiglip.medgemma.records import Evidence, EvidenceImage, Finding, PriorStudy, SimilarCase
+from medsiglip.medgemma.records import (
+    Evidence,
+    EvidenceImage,
+    EvidenceSeries,
+    Finding,
+    SimilarCase,
+)
 from medsiglip.numerics import mean_vector
+
+__all__ = ["EvidenceOptions", "gather", "main_series", "pictures_to_show"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +50,25 @@ def gather(
     detail = index.study(study_instance_uid)
     main = main_series(detail)
     scored = scores.of_study(study_instance_uid, chosen.findings)
-    images = _driving_images(detail, scored.findings)
-    prior = _prior(index, detail, main)
+    numbers = SliceNumbers.of(index, detail)
+    images = _driving_images(detail, scored.findings, numbers)
+    prior = prior_study(scores, detail, main)
     space = index.space
+    template = chosen.template or template_for(
+        main.modality,
+        main.body_part_examined,
+        images,
+        prior,
+        region=scored.region,
+        conflict=scored.region_conflict is not None,
+    )
     return Evidence(
         study_instance_uid=study_instance_uid,
         space="" if space is None else space.name,
+        model="" if space is None else space.model,
         modality=main.modality,
         body_part_examined=main.body_part_examined,
-        template=chosen.template or template_for(main.modality, main.body_part_examined, images, prior),
+        template=template,
         findings=scored.findings,
         images=images,
         similar=_similar(index, detail, main, chosen.neighbours),
@@ -53,52 +78,38 @@ def gather(
         patient_age=detail.study.patient_age,
         patient_sex=detail.study.patient_sex,
         left_out=scored.left_out,
+        region=scored.region,
+        region_conflict=scored.region_conflict,
+        not_scored=scored.not_scored,
+        series=_series(detail),
     )
 
 
-def main_series(detail: StudyDetail) -> SeriesRecord:
-    """The series that represents the study: of the most common modality, the one with most images."""
-    if not detail.series:
-        return SeriesRecord("")
-    counts: Counter[str | None] = Counter()
-    for one in detail.series:
-        counts[one.series.modality] += one.images
-    modality = counts.most_common(1)[0][0]
-    theirs = [one for one in detail.series if one.series.modality == modality]
-    return max(theirs, key=lambda one: one.images).series
-
-
-def pictures_to_show(detail: StudyDetail) -> tuple[EvidenceImage, ...]:
-    """All images of the main modality that are neither blank nor localizers, in order: for the generator."""
-    modality = main_series(detail).modality
-    shown = [image for image in detail.images if image.modality == modality and not _is_aside(image)]
-    return tuple(_evidence_image(image) for image in shown)
-
-
-def _is_aside(image: StoredImage) -> bool:
-    """Whether an image is blank, or a localizer beside the series."""
-    return any(image.quality.get(name) in (True, 1.0) for name in ("near_blank", "blank", "localizer"))
-
-
-def _driving_images(detail: StudyDetail, findings: Sequence[Finding]) -> tuple[EvidenceImage, ...]:
+def _driving_images(
+    detail: StudyDetail, findings: Sequence[Finding], numbers: SliceNumbers
+) -> tuple[EvidenceImage, ...]:
     labels: dict[int, list[str]] = defaultdict(list)
     for finding in findings:
         labels[finding.image_id].append(finding.label)
     stored = {image.image_id: image for image in detail.images}
-    driving = [_evidence_image(stored[one], labels[one]) for one in labels if one in stored]
+    driving = [evidence_image(stored[one], numbers, labels[one]) for one in labels if one in stored]
     if driving or not detail.images:
         return tuple(driving)
-    return (_evidence_image(detail.images[len(detail.images) // 2]),)
+    return (evidence_image(detail.images[len(detail.images) // 2], numbers),)
 
 
-def _evidence_image(image: StoredImage, labels: Sequence[str] = ()) -> EvidenceImage:
-    return EvidenceImage(
-        image_id=image.image_id,
-        sop_instance_uid=image.sop_instance_uid,
-        series_instance_uid=image.series_instance_uid,
-        frame=image.frame,
-        modality=image.modality,
-        labels=tuple(labels),
+def _series(detail: StudyDetail) -> tuple[EvidenceSeries, ...]:
+    return tuple(
+        EvidenceSeries(
+            one.series.series_instance_uid,
+            one.images,
+            one.instances,
+            one.series.modality,
+            one.series.view_position,
+            one.series.laterality,
+            one.series.orientation,
+        )
+        for one in detail.series
     )
 
 
@@ -113,7 +124,7 @@ def _similar(
         mean_vector(vectors)[None],
         k=count,
         level="study",
-        where=[_same_modality(main)],
+        where=[same_modality(main)],
         exclude_patients=[detail.study.patient_key],
     )
     texts = index.report_texts.of([hit.study_instance_uid for hit in hits])
@@ -126,40 +137,3 @@ def _similar(
         )
         for hit in hits
     )
-
-
-def _same_modality(main: SeriesRecord) -> str:
-    """The filter on images of the same modality; CR and DX are two techniques of one kind of radiograph."""
-    modality = main.modality or ""
-    return f"modality={'CR|DX' if modality in ('CR', 'DX') else modality}"
-
-
-def _prior(index: CaseIndex, detail: StudyDetail, main: SeriesRecord) -> PriorStudy | None:
-    """The patient's last study of an earlier day of the same modality and body part; None without dates."""
-    if detail.study.study_date is None:
-        return None
-    where = [
-        f"patient_key={detail.study.patient_key}",
-        _same_modality(main),
-        f"body_part_examined={main.body_part_examined or ''}",
-    ]
-    earlier = [
-        one for one in index.studies(where) if one.study_date and one.study_date < detail.study.study_date
-    ]
-    if not earlier:
-        return None
-    last = max(earlier, key=lambda one: (one.study_date or "", one.study_instance_uid))
-    text = index.report_texts.of([last.study_instance_uid]).get(last.study_instance_uid)
-    return PriorStudy(
-        last.study_instance_uid,
-        last.study_date,
-        None if text is None else text.text,
-        _prior_pictures(index.study(last.study_instance_uid), main),
-    )
-
-
-def _prior_pictures(prior: StudyDetail, main: SeriesRecord) -> tuple[EvidenceImage, ...]:
-    """The prior's pictures, those of the same view first."""
-    views = {one.series.series_instance_uid: one.series.view_position for one in prior.series}
-    pictures = pictures_to_show(prior)
-    return tuple(sorted(pictures, key=lambda one: views.get(one.series_instance_uid) != main.view_position))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,11 +14,13 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import CaseTable, Level, ProbeRecord
 from medsiglip.medgemma.errors import DraftError
+from medsiglip.medgemma.fitting import Fits, fits_of_probe, source_reason
 from medsiglip.medgemma.records import Finding
+from medsiglip.medgemma.study_regions import MakeClassifier, ShownStudy, StudyRegions
 from medsiglip.prompt_set import PromptSet, list_prompt_sets, load_prompt_set
-from medsiglip.zeroshot import Scores, ZeroShotClassifier
+from medsiglip.regions.vocabulary import named
+from medsiglip.zeroshot import ZeroShotClassifier
 
-MakeClassifier = Callable[[PromptSet], ZeroShotClassifier]
 _PHANTOMS = "phantoms"
 # Studies whose vectors are in memory at a time.
 _CHUNK = 500
@@ -52,10 +54,25 @@ class UncertainBand:
 
 @dataclass(frozen=True, slots=True)
 class StudyFindings:
-    """The findings of a study, and the sources that were left out: probes trained on its patient."""
+    """The findings of a study, and the sources that were left out: probes trained on its patient.
+
+    `region` is the part of the body that it shows, `region_conflict` says why it is not known, `not_scored`
+    has a sentence for each source that does not fit.
+    """
 
     findings: tuple[Finding, ...]
     left_out: tuple[str, ...] = ()
+    region: str | None = None
+    region_conflict: str | None = None
+    not_scored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFindings:
+    """The findings of a study by one source, and why its other labels are not scored, by label."""
+
+    findings: tuple[Finding, ...]
+    reasons: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -68,6 +85,14 @@ class FindingScores:
     make_classifier: MakeClassifier
     band: UncertainBand = field(default_factory=UncertainBand)
     _classifiers: dict[str, ZeroShotClassifier] = field(default_factory=dict, init=False, repr=False)
+    _regions: StudyRegions = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._regions = StudyRegions(self.index, self.make_classifier)
+
+    def shown(self, study_instance_uids: Sequence[str]) -> dict[str, ShownStudy]:
+        """What each of these studies shows, by headers and by the encoder's own look, by UID."""
+        return self._regions.of(study_instance_uids)
 
     def sources(self) -> tuple[str, ...]:
         """The sources of scores in this index, the most trusted last: prompt sets of findings, then probes.
@@ -88,12 +113,22 @@ class FindingScores:
         asked = tuple(sources or self.sources())
         left_out = self.trained_on([study_instance_uid], asked).get(study_instance_uid, ())
         found: dict[str, Finding] = {}
+        not_scored = []
         for source in asked:
             if source not in left_out:
-                for finding in self.of_studies(source, [study_instance_uid])[study_instance_uid]:
-                    found[finding.label] = finding
+                scored = self.scored(source, [study_instance_uid])[study_instance_uid]
+                found |= {finding.label: finding for finding in scored.findings}
+                if not scored.findings and scored.reasons:
+                    not_scored.append(source_reason(source, tuple(scored.reasons.values())))
         findings = sorted(found.values(), key=lambda one: (-one.probability, one.label))
-        return StudyFindings(tuple(findings), left_out)
+        shown = self._regions.of([study_instance_uid]).get(study_instance_uid)
+        return StudyFindings(
+            tuple(findings),
+            left_out,
+            None if shown is None else named(shown.region.regions),
+            None if shown is None else shown.region.conflict,
+            tuple(not_scored),
+        )
 
     def trained_on(
         self, study_instance_uids: Sequence[str], sources: Sequence[str]
@@ -119,68 +154,96 @@ class FindingScores:
 
         `source` is `prompts:NAME` or `probe:NAME`. Raises DraftError `unknown-source`.
         """
+        return {uid: one.findings for uid, one in self.scored(source, study_instance_uids).items()}
+
+    def scored(self, source: str, study_instance_uids: Sequence[str]) -> dict[str, SourceFindings]:
+        """As `of_studies`, with the reason for each label of the source that is not scored: the study shows
+        another part of the body or its part is not known, its patient or its images are of other kinds.
+        """
         kind, _, name = source.partition(":")
-        found: dict[str, list[Finding]] = {uid: [] for uid in study_instance_uids}
         if kind == "prompts":
-            scored = self._by_prompts(name, source, study_instance_uids)
+            score = self._by_prompts(name)
         elif kind == "probe":
-            scored = self._by_probe(name, source, study_instance_uids)
+            score = self._by_probe(name)
         else:
             raise _unknown_source(source)
-        for uid, finding in scored:
-            found[uid].append(finding)
-        return {uid: tuple(findings) for uid, findings in found.items()}
+        found: dict[str, list[Finding]] = {uid: [] for uid in study_instance_uids}
+        reasons: dict[str, dict[str, str]] = {uid: {} for uid in study_instance_uids}
+        for fits, columns in score.columns.items():
+            labels = [score.labels[column] for column in columns]
+            for start in range(0, len(study_instance_uids), _CHUNK):
+                uids = study_instance_uids[start : start + _CHUNK]
+                table = self.index.table(score.level, fits.where, among=uids)
+                rows, shown = _by_study(table), self._regions.of(uids)
+                for uid in uids:
+                    fitting, reason = fits.rows(table, rows.get(uid), shown.get(uid))
+                    if reason is not None:
+                        reasons[uid] |= dict.fromkeys(labels, reason)
+                    elif len(fitting):
+                        found[uid] += score.findings(table, fitting, columns, source)
+        return {uid: SourceFindings(tuple(found[uid]), reasons[uid]) for uid in study_instance_uids}
 
-    def _by_prompts(self, name: str, source: str, uids: Sequence[str]) -> Iterable[tuple[str, Finding]]:
+    def _by_prompts(self, name: str) -> _Scoring:
         prompt_set = prompt_set_named(name)
-        groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        groups: dict[Fits, list[int]] = defaultdict(list)
         for column, prompts in enumerate(prompt_set.prompts.values()):
-            groups[prompts.where].append(column)
-        for where, columns in groups.items():
-            for table in self._tables("image", where, uids):
-                classifier = self._classifier(prompt_set)
-                scores = classifier.scores(table.vectors)
-                for uid, rows in _by_study(table).items():
-                    chosen = Scores(scores.labels, scores.probability[rows], scores.cosine[rows])
-                    pooled = classifier.pool(chosen)
-                    for column in columns:
-                        image_id = int(table.image_ids[rows[int(pooled.driving[column])]])
-                        probability = float(pooled.probability[column])
-                        cosine = float(pooled.cosine[column])
-                        yield uid, self._finding(pooled.labels[column], probability, source, image_id, cosine)
+            groups[Fits(prompts.where, prompts.regions, prompts.population)].append(column)
 
-    def _by_probe(self, name: str, source: str, uids: Sequence[str]) -> Iterable[tuple[str, Finding]]:
+        def findings(
+            table: CaseTable, rows: NDArray[np.intp], columns: Sequence[int], source: str
+        ) -> Iterator[Finding]:
+            classifier = self._classifier(prompt_set)
+            pooled = classifier.pool(classifier.scores(table.vectors[rows]))
+            for column in columns:
+                image_id = int(table.image_ids[rows[int(pooled.driving[column])]])
+                probability, cosine = float(pooled.probability[column]), float(pooled.cosine[column])
+                yield self._finding(pooled.labels[column], probability, source, image_id, cosine)
+
+        return _Scoring("image", prompt_set.labels, groups, findings)
+
+    def _by_probe(self, name: str) -> _Scoring:
         from medsiglip.probes.probe import Probe
 
         record = _probe_named(self.index, name)
         probe = Probe.load(self.index.home / record.file)
-        groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        groups: dict[Fits, list[int]] = defaultdict(list)
         for column, label in enumerate(probe.labels):
-            groups[_probe_filters(record, label)].append(column)
-        for where, columns in groups.items():
-            for table in self._tables(record.summary["level"], where, uids):
-                probability = probe.predict_probability(table.vectors)
-                for uid, rows in _by_study(table).items():
-                    for column in columns:
-                        best = rows[int(probability[rows, column].argmax())]
-                        image_id, value = int(table.image_ids[best]), float(probability[best, column])
-                        yield uid, self._finding(probe.labels[column], value, source, image_id, None)
+            groups[fits_of_probe(record, label)].append(column)
+
+        def findings(
+            table: CaseTable, rows: NDArray[np.intp], columns: Sequence[int], source: str
+        ) -> Iterator[Finding]:
+            probability = probe.predict_probability(table.vectors[rows])
+            for column in columns:
+                best = int(probability[:, column].argmax())
+                image_id = int(table.image_ids[rows[best]])
+                yield self._finding(
+                    probe.labels[column], float(probability[best, column]), source, image_id, None
+                )
+
+        return _Scoring(record.summary["level"], probe.labels, groups, findings)
 
     def _finding(
         self, label: str, probability: float, source: str, image_id: int, cosine: float | None
     ) -> Finding:
         return Finding(label, probability, self.band.decide(probability), source, image_id, cosine)
 
-    def _tables(self, level: Level, where: Sequence[str], uids: Sequence[str]) -> Iterable[CaseTable]:
-        for start in range(0, len(uids), _CHUNK):
-            table = self.index.table(level, where, among=uids[start : start + _CHUNK])
-            if table.ids:
-                yield table
-
     def _classifier(self, prompt_set: PromptSet) -> ZeroShotClassifier:
         if prompt_set.name not in self._classifiers:
             self._classifiers[prompt_set.name] = self.make_classifier(prompt_set)
         return self._classifiers[prompt_set.name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scoring:
+    """How one source scores: the level of what it scores, its labels, and those of their columns that fit the
+    same studies; `findings` scores some rows of a table.
+    """
+
+    level: Level
+    labels: Sequence[str]
+    columns: Mapping[Fits, Sequence[int]]
+    findings: Callable[[CaseTable, NDArray[np.intp], Sequence[int], str], Iterable[Finding]]
 
 
 def prompt_set_named(name: str) -> PromptSet:
@@ -207,15 +270,6 @@ def _probe_named(index: CaseIndex, name: str) -> ProbeRecord:
             return record
     names = ", ".join(record.name for record in known) or "none"
     raise DraftError("unknown-source", f"There is no probe {name!r} in this home; the probes are {names}.")
-
-
-def _probe_filters(record: ProbeRecord, label: str) -> tuple[str, ...]:
-    """The images that a probe was trained on: its own filters, and the modalities that had the label."""
-    where = list(record.summary.get("where", ()))
-    modalities: Mapping[str, Sequence[str]] = record.summary.get("modalities", {})
-    if modalities.get(label):
-        where.append(f"modality={'|'.join(modalities[label])}")
-    return tuple(where)
 
 
 def _by_study(table: CaseTable) -> dict[str, NDArray[np.intp]]:

@@ -64,6 +64,21 @@ class EvidenceImage:
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceSeries:
+    """A series of the study. `images` is the number of its pictures that are scored, `instances` that of its
+    DICOM instances; the other fields are those of its header, None where it has none.
+    """
+
+    series_instance_uid: str
+    images: int
+    instances: int
+    modality: str | None = None
+    view_position: str | None = None
+    laterality: str | None = None
+    orientation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SimilarCase:
     """A study of another patient; `score` is the cosine of the two, `text` its report if it has one."""
 
@@ -85,9 +100,9 @@ class PriorStudy:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The evidence of a draft. `space` names the embedding space of the scores; `template` the prompt
-    template that fits, such as `chest-xray` or `ct-volume`. `left_out` are sources of scores, probes, that
-    were trained on the patient.
+    """The evidence of a draft. `space` names the embedding space of the scores, `model` the model that made
+    it ("" if that is not known); `template` the prompt template that fits, such as `chest-xray` or
+    `ct-volume`. `left_out` are sources of scores, probes, that were trained on the patient.
 
     `region` is the part of the body that header, descriptions and pictures agree on, None if it is not known;
     `region_conflict` is a sentence for a person where they disagree, and then nothing is scored. `not_scored`
@@ -111,6 +126,8 @@ class Evidence:
     region: str | None = None
     region_conflict: str | None = None
     not_scored: tuple[str, ...] = ()
+    series: tuple[EvidenceSeries, ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +182,22 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Concern:
+    """What a person must acknowledge, or edit away, before a draft is accepted. `id` stays the same as long
+    as the text does; `sentence` says it in words, `quote` is the sentence of the text, None for an omission.
+    """
+
+    id: str
+    kind: str
+    sentence: str
+    quote: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
-    """One step of the workflow: who did what, when (ISO 8601, UTC); `difference` is a unified diff."""
+    """One step of the workflow: who did what, when (ISO 8601, UTC); `difference` is a unified diff.
+    `acknowledged` are the concerns with which the draft was accepted.
+    """
 
     status: Status
     by: str
@@ -174,6 +205,7 @@ class Revision:
     text: str | None = None
     difference: str | None = None
     reason: str | None = None
+    acknowledged: tuple[Concern, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +219,9 @@ class Draft:
 
     `omissions` are findings that the text does not mention. `incomplete` says why the text is cut off, such
     as `length`; it is None once a person has completed it, and until then the draft cannot be accepted.
+
+    An accepted draft of a study that had an accepted one is an addendum: `supersedes` is the id of the
+    former, and `superseded_by` of the former is its own.
     """
 
     id: str
@@ -205,6 +240,8 @@ class Draft:
     details: Mapping[str, Any] = field(default_factory=dict)
     omissions: tuple[Omission, ...] = ()
     incomplete: str | None = None
+    supersedes: str | None = None
+    superseded_by: str | None = None
 
 
 class ImageSource(Protocol):

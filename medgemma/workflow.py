@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.service.drafts import DraftRecord, RevisionRecord
+from medsiglip.medgemma.checks.concerns import concerns
 from medsiglip.medgemma.checks.copied import copied_by_person, copied_in, is_persons, left_out
-from medsiglip.medgemma.checks.verify import check_draft, flag_flips
-from medsiglip.medgemma.draft_record import draft_of, payload_of
-from medsiglip.medgemma.errors import DraftError
+from medsiglip.medgemma.checks.marks import unmarked
+from medsiglip.medgemma.checks.review import review
+from medsiglip.medgemma.draft_record import acknowledging, draft_of, payload_of
+from medsiglip.medgemma.errors import ConcernsError, DraftError
 from medsiglip.medgemma.records import Draft, Status
 
 Step = Literal["accept", "edit", "reject"]
@@ -29,24 +31,41 @@ TRANSITIONS: Mapping[tuple[Status, Step], Status] = {
 _MOST_COMPARED = 1000
 
 
-def accept(index: CaseIndex, draft_id: str, *, by: str, revision: int | None = None) -> Draft:
-    """Make the draft the study's report, which can be searched by its words from now on.
+def accept(
+    index: CaseIndex,
+    draft_id: str,
+    *,
+    by: str,
+    revision: int | None = None,
+    acknowledge: Collection[str] = (),
+) -> Draft:
+    """Make the draft the study's report, which can be searched by its words from now on. An accepted draft of
+    the study that was before it is kept, and superseded by this one.
 
-    Words of other patients' reports in a draft of an earlier version of this program are left out of it.
+    `acknowledge` are the ids of the concerns that the person has seen; they are kept in the history. Marks of
+    `medsiglip.medgemma.checks.marks` are left out of the text, and so are words of other patients' reports in
+    a draft of an earlier version of this program.
 
     `revision` is the number of steps that the person has seen; a draft with another has changed. Raises
-    `CatalogError` `unknown-draft` or `draft-changed`, DraftError `draft-settled`.
+    `CatalogError` `unknown-draft` or `draft-changed`, DraftError `draft-settled`, `draft-incomplete` for a
+    text that was cut off and that nobody has completed, `ConcernsError` where a concern is not acknowledged.
     """
     former = _taken(index, draft_id, "accept", revision)
     draft = draft_of(former)
-    copied = () if is_persons(draft) else copied_in(draft, draft.text)
-    if not copied:
-        step = RevisionRecord("accepted", by, text=draft.text)
-        return draft_of(index.drafts.advance(former, step, report=draft.text))
-    text = left_out(draft.text, copied)
-    payload = payload_of(replace(draft, checks=check_draft(text, draft.evidence)))
-    step = RevisionRecord("accepted", by, text=text)
-    return draft_of(index.drafts.advance(former, step, payload, report=text))
+    if draft.incomplete is not None:
+        raise DraftError(
+            "draft-incomplete",
+            f"The text of draft {draft_id} was cut off ({draft.incomplete}); complete it with `report edit`, "
+            "or reject it.",
+        )
+    draft = to_accept(draft)
+    open_concerns = concerns(draft)
+    missing = [concern for concern in open_concerns if concern.id not in acknowledge]
+    if missing:
+        raise ConcernsError(draft_id, missing)
+    payload = acknowledging(payload_of(draft), open_concerns)
+    step = RevisionRecord("accepted", by, text=draft.text)
+    return draft_of(index.drafts.advance(former, step, payload, report=draft.text))
 
 
 def reject(index: CaseIndex, draft_id: str, *, by: str, reason: str, revision: int | None = None) -> Draft:
@@ -58,20 +77,36 @@ def reject(index: CaseIndex, draft_id: str, *, by: str, reason: str, revision: i
 
 
 def edit(index: CaseIndex, draft_id: str, *, by: str, text: str, revision: int | None = None) -> Draft:
-    """Replace the draft's text by a person's. The difference is kept, and the checks are made again; a
-    sentence that is in the report of a similar case is flagged.
+    """Replace the draft's text by a person's, without the marks that it may have been copied with. The
+    difference is kept, and the checks are made again; a sentence that is in the report of a similar case is
+    flagged. A text that was cut off is complete from then on, unless its words are the same.
 
     Raises as `accept` does, and DraftError `text-missing`.
     """
     former = _taken(index, draft_id, "edit", revision)
+    text = unmarked(text)
     if not text.strip():
         raise DraftError("text-missing", f"Give the text that draft {draft_id} shall have, or reject it.")
     draft = draft_of(former)
-    copied = [overlap.start for overlap in copied_by_person(text, draft)]
-    checks = flag_flips(check_draft(text, draft.evidence, copied), draft.flips)
-    payload: dict[str, Any] = payload_of(replace(draft, checks=checks))
+    complete = text.split() != former.text.split()
+    changed = _reviewed(draft, text, [overlap.start for overlap in copied_by_person(text, draft)])
+    payload = payload_of(replace(changed, incomplete=None if complete else draft.incomplete))
     step = RevisionRecord("edited", by, text=text, difference=difference(former.text, text))
     return draft_of(index.drafts.advance(former, step, payload))
+
+
+def to_accept(draft: Draft) -> Draft:
+    """The draft with the text that would be accepted: without marks, and without words of other patients that
+    a machine left in it. It is reviewed again if it is another text.
+    """
+    if draft.status not in ("draft", "edited"):
+        return draft
+    copied = () if is_persons(draft) else copied_in(draft, draft.text)
+    text = unmarked(left_out(draft.text, copied) if copied else draft.text)
+    if text == draft.text:
+        return draft
+    starts = [overlap.start for overlap in copied_by_person(text, draft)] if is_persons(draft) else []
+    return _reviewed(draft, text, starts)
 
 
 def difference(before: str, after: str) -> str:
@@ -82,6 +117,13 @@ def difference(before: str, after: str) -> str:
         lines = ["--- before", "+++ after", spans, *(f"-{one}" for one in old), *(f"+{one}" for one in new)]
         return "\n".join(lines if old != new else ())
     return "\n".join(difflib.unified_diff(old, new, "before", "after", lineterm=""))
+
+
+def _reviewed(draft: Draft, text: str, copied: Collection[int] = ()) -> Draft:
+    found = review(
+        text, draft.evidence, copied=copied, flipped=draft.flips, unaided=draft.text_without_context
+    )
+    return replace(draft, text=text, checks=found.checks, omissions=found.omissions)
 
 
 def _taken(index: CaseIndex, draft_id: str, step: Step, revision: int | None) -> DraftRecord:

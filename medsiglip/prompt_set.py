@@ -5,11 +5,14 @@ A prompt set is a TOML file; its name is the file's name without ``.toml``::
     kind = "findings"                       # findings | classes | names
     source = "where the prompts come from"  # optional
     where = ["modality=CR|DX"]              # optional: the images the set fits, as `--where` filters
+    regions = ["chest"]                     # optional: the parts of the body it is about
+    population = { minimum_age = 16 }       # optional: its patients, by minimum_age and maximum_age in years
 
     [prompts.pneumothorax]                  # findings: one table per label, scored absent against present
     absent = ["no pneumothorax"]
     present = ["left pneumothorax", "right pneumothorax"]
     where = ["modality=CR"]                 # optional, per finding: narrows the set's own filters
+    regions = ["chest"]                     # optional, per finding: in place of the set's own
 
     [prompts]                               # classes: one list per label, scored against each other
     benign = ["benign breast tissue"]
@@ -19,30 +22,59 @@ A prompt set is a TOML file; its name is the file's name without ``.toml``::
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from medsiglip.errors import ModelError
+from medsiglip.regions.vocabulary import UNKNOWN, Regions, named, region_names, regions_of_body_part
 from medsiglip.tokenizer import canonicalise
 from medsiglip.toml_file import TomlError, parse_toml, toml_bytes
 
 Kind = Literal["findings", "classes", "names", "labels"]
 MAX_LABEL = 1000
 """Characters of a label in a file of prompts."""
+_FITS = ("where", "regions", "population")
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """The patients that prompts or a probe are made for, by age in years; None is no bound."""
+
+    minimum_age: float | None = None
+    maximum_age: float | None = None
+
+    def fits(self, age: float | None) -> bool:
+        """Whether a patient of this age is one of them; one of unknown age is."""
+        if age is None:
+            return True
+        above = self.minimum_age is None or age >= self.minimum_age
+        return above and (self.maximum_age is None or age <= self.maximum_age)
+
+    def __str__(self) -> str:
+        low, high = self.minimum_age, self.maximum_age
+        if low is None:
+            return "any age" if high is None else f"at most {high:g} years"
+        return f"{low:g} years and over" if high is None else f"{low:g} to {high:g} years"
+
+
+EVERYBODY = Population()
 
 
 @dataclass(frozen=True, slots=True)
 class LabelPrompts:
     """The texts that stand for one label; `absent` is empty unless the label is a finding.
 
-    `where` are the filters of this label: the set's own, then those of the finding.
+    `where` are the filters of this label: the set's own, then those of the finding. `regions` are the parts
+    of the body that it is about, none for any, and `population` its patients.
     """
 
     present: tuple[str, ...]
     absent: tuple[str, ...] = ()
     where: tuple[str, ...] = ()
+    regions: Regions = UNKNOWN
+    population: Population = EVERYBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +83,7 @@ class PromptSet:
 
     `kind` says how labels compete: "findings" each on its own, absent against present; "classes", "names" and
     "labels" (free labels of a caller) against each other. `where` tells which images the set fits, as filter
-    expressions.
+    expressions, `regions` and `population` which parts of the body and patients.
     """
 
     name: str
@@ -59,6 +91,8 @@ class PromptSet:
     prompts: Mapping[str, LabelPrompts]
     where: tuple[str, ...] = ()
     source: str = ""
+    regions: Regions = UNKNOWN
+    population: Population = EVERYBODY
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -135,21 +169,21 @@ class _PromptFile:
             document = parse_toml(content)
         except TomlError as error:
             raise self._invalid(f"not valid TOML ({error}); correct that line.") from None
-        self._only_keys(document, ("kind", "source", "where", "prompts", "names"), "")
+        self._only_keys(document, ("kind", "source", *_FITS, "prompts", "names"), "")
         kind: Kind = document.get("kind", "")
         if kind not in ("findings", "classes", "names"):
             raise self._invalid("'kind' must be one of findings, classes, names.")
         source = document.get("source", "")
         if not isinstance(source, str):
             raise self._invalid("'source' must be a text.")
-        where = self._texts(document, "where") if "where" in document else ()
+        fits = self._fits(document, "", LabelPrompts(()))
         other, key = ("prompts", "names") if kind == "names" else ("names", "prompts")
         if other in document:
             raise self._invalid(f"'{other}' does not go with kind = \"{kind}\"; use '{key}'.")
         if kind == "names":
             names = self._texts(document, "names")
             self._check_lengths(names)
-            prompts = {label: LabelPrompts((label,), where=where) for label in names}
+            prompts = {label: replace(fits, present=(label,)) for label in names}
         else:
             tables = document.get("prompts")
             if not isinstance(tables, dict) or not tables:
@@ -157,25 +191,65 @@ class _PromptFile:
             if any(not label.strip() for label in tables):
                 raise self._invalid("'prompts' holds an empty label; name it.")
             self._check_lengths(tables)
-            prompts = self._findings(tables, where) if kind == "findings" else self._classes(tables, where)
+            prompts = self._findings(tables, fits) if kind == "findings" else self._classes(tables, fits)
         if kind != "findings" and len(prompts) < 2:
             raise self._invalid(f"'{key}' has one class, and classes compete with each other; add another.")
-        return PromptSet(name, kind, prompts, where, source)
+        return PromptSet(name, kind, prompts, fits.where, source, fits.regions, fits.population)
 
-    def _classes(self, tables: Mapping[str, Any], where: tuple[str, ...]) -> dict[str, LabelPrompts]:
-        return {label: LabelPrompts(self._texts(tables, label, "prompts."), where=where) for label in tables}
+    def _classes(self, tables: Mapping[str, Any], fits: LabelPrompts) -> dict[str, LabelPrompts]:
+        return {label: replace(fits, present=self._texts(tables, label, "prompts.")) for label in tables}
 
-    def _findings(self, tables: Mapping[str, Any], where: tuple[str, ...]) -> dict[str, LabelPrompts]:
+    def _findings(self, tables: Mapping[str, Any], fits: LabelPrompts) -> dict[str, LabelPrompts]:
         prompts = {}
         for label, table in tables.items():
             prefix = f"prompts.{label}."
             if not isinstance(table, dict):
                 raise self._invalid(f"'prompts.{label}' must be a table with 'absent' and 'present'.")
-            self._only_keys(table, ("absent", "present", "where"), prefix)
-            own = self._texts(table, "where", prefix) if "where" in table else ()
+            self._only_keys(table, ("absent", "present", *_FITS), prefix)
             present, absent = self._texts(table, "present", prefix), self._texts(table, "absent", prefix)
-            prompts[label] = LabelPrompts(present, absent, where + own)
+            prompts[label] = replace(self._fits(table, prefix, fits), present=present, absent=absent)
         return prompts
+
+    def _fits(self, table: Mapping[str, Any], prefix: str, around: LabelPrompts) -> LabelPrompts:
+        """What prompts fit, without their texts: filters beside those `around`, the rest in their place."""
+        where = self._texts(table, "where", prefix) if "where" in table else ()
+        regions = self._regions(table, prefix) if "regions" in table else around.regions
+        if around.regions and not regions <= around.regions:
+            outside = named(regions - around.regions)
+            raise self._invalid(
+                f"'{prefix}regions' holds {outside}, which is not among the set's own regions."
+            )
+        population = self._population(table, prefix) if "population" in table else around.population
+        return LabelPrompts((), (), around.where + where, regions, population)
+
+    def _regions(self, table: Mapping[str, Any], prefix: str) -> Regions:
+        found = UNKNOWN
+        for text in self._texts(table, "regions", prefix):
+            known = frozenset((text,)) if text in region_names() else regions_of_body_part(text)
+            if not known:
+                shown = text if len(text) <= 80 else f"{text[:80]}..."
+                raise self._invalid(
+                    f"'{prefix}regions' holds '{shown}', which is no part of the body; the regions are "
+                    f"{', '.join(region_names())}."
+                )
+            found |= known
+        return found
+
+    def _population(self, table: Mapping[str, Any], prefix: str) -> Population:
+        given = table["population"]
+        if not isinstance(given, dict) or not given:
+            raise self._invalid(f"'{prefix}population' must be a table with minimum_age or maximum_age.")
+        self._only_keys(given, ("minimum_age", "maximum_age"), f"{prefix}population.")
+        for name, age in given.items():
+            if isinstance(age, bool) or not isinstance(age, int | float) or not 0 <= age <= 150:
+                raise self._invalid(f"'{prefix}population.{name}' must be years from 0 to 150.")
+        population = Population(given.get("minimum_age"), given.get("maximum_age"))
+        low, high = population.minimum_age, population.maximum_age
+        if low is not None and high is not None and low > high:
+            raise self._invalid(
+                f"'{prefix}population' has a minimum_age above its maximum_age; exchange them."
+            )
+        return population
 
     def _texts(self, table: Mapping[str, Any], key: str, prefix: str = "") -> tuple[str, ...]:
         value = table.get(key)

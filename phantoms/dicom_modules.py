@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pydicom import uid
+from pydicom import datadict, uid
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -41,15 +41,24 @@ _OPHTHALMIC_UNKNOWN = (
     "LightPathFilterTypeStackCodeSequence",
     "ImagePathFilterTypeStackCodeSequence",
     "RefractiveStateSequence",
-    "MydriaticAgentSequence",
+    "LensesCodeSequence",
     "EmmetropicMagnification",
     "IntraOcularPressure",
     "HorizontalFieldOfView",
     "PupilDilated",
+    "PatientEyeMovementCommanded",
 )
 """Type 2 attributes of ophthalmic photography (PS3.3, C.8.17.2), empty unless the series sets them."""
 
-_MAMMOGRAPHIC_VIEWS = {"CC": ("399162004", "cranio-caudal"), "MLO": ("399368009", "medio-lateral oblique")}
+# PS3.16, CID 4010 and CID 4014.
+_VIEWS = {
+    "PA": ("272479007", "postero-anterior"),
+    "AP": ("399348003", "antero-posterior"),
+    "LL": ("399173006", "left lateral"),
+    "RL": ("399198007", "right lateral"),
+    "CC": ("399162004", "cranio-caudal"),
+    "MLO": ("399368009", "medio-lateral oblique"),
+}
 
 
 def add_modality_modules(dataset: Dataset, series: PhantomSeries, index: int) -> None:
@@ -103,17 +112,18 @@ def _dx(dataset: Dataset, series: PhantomSeries, index: int) -> None:
     inverse = series.photometric_interpretation == "MONOCHROME1"
     dataset.PresentationLUTShape = "INVERSE" if inverse else "IDENTITY"
     dataset.DetectorType = "SCINTILLATOR"
+    dataset.PositionerType = "COLUMN"
     dataset.AcquisitionContextSequence = Sequence([])
+    view = _VIEWS.get(series.view_position or "")
+    if view:
+        code = _code(view[0], "SCT", view[1])
+        code.ViewModifierCodeSequence = Sequence([])
+        dataset.ViewCodeSequence = Sequence([code])
 
 
 def _mg(dataset: Dataset, series: PhantomSeries, index: int) -> None:
     _dx(dataset, series, index)
-    view = series.view_position if series.view_position in _MAMMOGRAPHIC_VIEWS else "CC"
-    value, meaning = _MAMMOGRAPHIC_VIEWS[str(view)]
-    code = _code(value, "SCT", meaning)
-    code.ViewModifierCodeSequence = Sequence([])
-    dataset.ViewCodeSequence = Sequence([code])
-    feet = "F" if view == "MLO" else ""
+    feet = "F" if series.view_position == "MLO" else ""
     dataset.PatientOrientation = ["A", f"{feet}R"] if series.laterality == "L" else ["P", f"{feet}L"]
     dataset.PositionerType = "MAMMOGRAPHIC"
     dataset.OrganExposed = "BREAST"
@@ -161,8 +171,8 @@ def _mr(dataset: Dataset, series: PhantomSeries, index: int) -> None:
 def _photograph(dataset: Dataset, series: PhantomSeries, index: int) -> None:
     dataset.ImageType = ["ORIGINAL", "PRIMARY"]
     dataset.AcquisitionContextSequence = Sequence([])
-    if series.laterality:
-        dataset.ImageLaterality = series.laterality
+    dataset.PatientOrientation = ""
+    dataset.ImageLaterality = series.laterality or "U"
     _region(dataset, series)
 
 
@@ -171,25 +181,40 @@ def _op(dataset: Dataset, series: PhantomSeries, index: int) -> None:
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "", "COLOR"]
     dataset.ImageLaterality = series.laterality or "R"
     dataset.AcquisitionDateTime = str(dataset.AcquisitionDate) + str(dataset.AcquisitionTime)
-    dataset.PresentationIntentType = "FOR PRESENTATION"
+    dataset.NumberOfFrames = 1
+    dataset.FrameIncrementPointer = datadict.tag_for_keyword("FrameTime")
+    dataset.FrameTime = "0"
+    _synchronization(dataset)
     device = _code("409898007", "SCT", "Fundus Camera")
     dataset.AcquisitionDeviceTypeCodeSequence = Sequence([device])
     dataset.PatientOrientation = ["L", "F"]
     for unknown in _OPHTHALMIC_UNKNOWN:
         setattr(dataset, unknown, Sequence([]) if unknown.endswith("Sequence") else None)
+    if series.extra.get("PupilDilated") == "YES":
+        dataset.DegreeOfDilation = None
+        dataset.MydriaticAgentSequence = Sequence([])
     dataset.DetectorType = "CCD"
+
+
+def _synchronization(dataset: Dataset) -> None:
+    """Add the synchronization module (PS3.3, C.7.4.2) of a device that shares no clock with another."""
+    dataset.SynchronizationFrameOfReferenceUID = derive_uid(dataset.StudyInstanceUID, "clock")
+    dataset.SynchronizationTrigger = "NO TRIGGER"
+    dataset.AcquisitionTimeSynchronized = "N"
 
 
 def _us(dataset: Dataset, series: PhantomSeries, index: int) -> None:
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "ABDOMINAL", "0001"]
     dataset.PatientOrientation = ""
     dataset.UltrasoundColorDataPresent = 0
-    dataset.Laterality = series.laterality or ""
+    if series.laterality:
+        dataset.Laterality = series.laterality
 
 
 def _sm(dataset: Dataset, series: PhantomSeries, index: int) -> None:
     _photograph(dataset, series, index)
-    dataset.PatientOrientation = ""
+    dataset.FrameOfReferenceUID = derive_uid(dataset.StudyInstanceUID, "frame of reference")
+    dataset.PositionReferenceIndicator = "SLIDE_CORNER"
     dataset.ContainerIdentifier = f"SLIDE{str(dataset.StudyInstanceUID)[-6:]}"
     dataset.IssuerOfTheContainerIdentifierSequence = Sequence([])
     dataset.ContainerTypeCodeSequence = Sequence([_code("433466003", "SCT", "Microscope slide")])
@@ -201,6 +226,7 @@ def _sm(dataset: Dataset, series: PhantomSeries, index: int) -> None:
     dataset.SpecimenDescriptionSequence = Sequence([specimen])
     centre = Dataset()
     centre.XOffsetInSlideCoordinateSystem, centre.YOffsetInSlideCoordinateSystem = "20", "40"
+    centre.ZOffsetInSlideCoordinateSystem = "0"
     dataset.ImageCenterPointCoordinatesSequence = Sequence([centre])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from medsiglip.answers.answer import ErrorDetail
 from medsiglip.answers.questions import Classification, ClassifyAnswer, DrivingImage, Score
 from medsiglip.api.archive.files import AnyPath, require_pictures
+from medsiglip.api.archive.fitting_sources import prompt_warnings_of_study
 from medsiglip.api.archive.queries import Picture, pictures_of_file, pictures_of_study
 from medsiglip.api.errors import ServiceError
 from medsiglip.arguments import several
@@ -32,6 +34,7 @@ def classify(
 ) -> ClassifyAnswer:
     """Zero-shot scores of picture files or a study against free `labels` or a prompt set.
 
+    A prompt set that does not fit the study is scored because it was asked for, and `warnings` say so.
     Of several files, one that cannot be used gets an `error` in its place; with no usable file at all its
     error is raised. Pictures can be classified without an archive by a model that the settings name; else
     CatalogError `no-archive`.
@@ -57,6 +60,8 @@ def classify(
     else:
         shared = {"results": _each(archive, prompt_classifier(archive, prompt_set), images)}
     warnings = prompt_warnings(archive.encoder.tokenizer, prompt_set)
+    if study is not None and labels is None:
+        warnings += prompt_warnings_of_study(archive, partial(prompt_classifier, archive), prompt_set, study)
     return ClassifyAnswer(space=space.name, **shared, warnings=warnings)
 
 

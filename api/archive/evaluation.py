@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.label_records import PatientGroups
     from medsiglip.index.records import CaseTable, Level
+    from medsiglip.medgemma.fitting import Fits
+    from medsiglip.prompt_set import LabelPrompts
     from medsiglip.zeroshot import ZeroShotClassifier
 
 # Below, in the worst settings of interval-coverage.csv, intervals hold .91, and those of recall over all
@@ -110,8 +113,8 @@ def evaluate_zero_shot(
 ) -> ZeroShotEvaluation:
     """AUROC of a prompt set against the stored labels of the same names.
 
-    Each label is measured on the images that its prompts fit (the prompt set's own filters) and that carry
-    the label; `unlabelled` names the labels of the set that no such case carries.
+    Each label is measured on the images that its prompts fit (by filters, part of the body and age) and that
+    carry the label; `unlabelled` names the labels of the set that no such case carries.
     """
     from medsiglip.api.archive.classification import prompt_classifier
     from medsiglip.prompt_set import load_prompt_set
@@ -128,7 +131,8 @@ def evaluate_zero_shot(
                 "unknown-label", f"prompt set {prompt_set.name} has no label {label!r}: it has {known}."
             )
     cases = _Cases(archive, stands_for, where)
-    tables = {label: cases.fitting(prompt_set.prompts[label].where) for label in wanted}
+    fits = {label: _fits(prompt_set.prompts[label]) for label in wanted}
+    tables = {label: cases.fitting(fits[label]) for label in wanted}
     labelled = [label for label in wanted if label in tables[label].labels]
     if not labelled:
         raise ServiceError(
@@ -140,9 +144,8 @@ def evaluate_zero_shot(
     rows: list[LabelFigures] = []
     warnings: dict[str, None] = {}
     for label in labelled:
-        where_fits = prompt_set.prompts[label].where
-        scores = cases.scores(where_fits, classifier)[:, prompt_set.labels.index(label)]
-        targets, groups = label_targets(tables[label], label), cases.groups(where_fits)
+        scores = cases.scores(fits[label], classifier)[:, prompt_set.labels.index(label)]
+        targets, groups = label_targets(tables[label], label), cases.groups(fits[label])
         rows.append(label_figures(label, targets.unknown, targets.values, scores, groups.names))
         warnings |= dict.fromkeys(case_warnings(groups, {label: targets}))
     return ZeroShotEvaluation(
@@ -191,40 +194,62 @@ def macro_auroc(rows: Sequence[LabelFigures]) -> float:
     return macro([np.nan if row.auroc is None else row.auroc for row in rows])
 
 
+def _fits(prompts: LabelPrompts) -> Fits:
+    from medsiglip.medgemma.fitting import Fits
+
+    return Fits(prompts.where, prompts.regions, prompts.population)
+
+
 class _Cases:
-    """Labels and zero-shot scores of the cases behind each filter, looked up once per filter."""
+    """Labels and zero-shot scores of the cases that labels of a prompt set fit, looked up once for each kind
+    of fit.
+    """
 
     def __init__(self, archive: OpenedArchive, level: Level, where: Sequence[str]) -> None:
+        from medsiglip.api.archive.classification import prompt_classifier
+        from medsiglip.medgemma.study_regions import StudyRegions
+
         self._archive = archive
         self._level = level
         self._where = tuple(where)
-        self._tables: dict[tuple[str, ...], CaseTable] = {}
-        self._scores: dict[tuple[str, ...], Floats] = {}
-        self._groups: dict[tuple[str, ...], PatientGroups] = {}
+        self._regions = StudyRegions(archive.index, partial(prompt_classifier, archive))
+        self._tables: dict[Fits, CaseTable] = {}
+        self._scores: dict[Fits, Floats] = {}
+        self._groups: dict[Fits, PatientGroups] = {}
 
-    def fitting(self, where: tuple[str, ...]) -> CaseTable:
-        """The labelled rows that pass these filters and those of the whole evaluation."""
-        if where not in self._tables:
-            self._tables[where] = self._archive.index.table(self._level, (*self._where, *where))
-        return self._tables[where]
+    def fitting(self, fits: Fits) -> CaseTable:
+        """The labelled rows that fit and pass the filters of the whole evaluation."""
+        if fits not in self._tables:
+            self._tables[fits] = self._fitting(self._level, fits)
+        return self._tables[fits]
 
-    def groups(self, where: tuple[str, ...]) -> PatientGroups:
-        """The groups of patients of `fitting(where)`."""
-        if where not in self._groups:
-            self._groups[where] = self._archive.index.instances.patient_groups(self.fitting(where))
-        return self._groups[where]
+    def _fitting(self, level: Level, fits: Fits) -> CaseTable:
+        """At study level those of which an image fits."""
+        from medsiglip.medgemma.fitting import fitting_rows
 
-    def scores(self, where: tuple[str, ...], classifier: ZeroShotClassifier) -> Floats:
-        """Probability [n, L] of each label for each row of `fitting(where)`."""
-        if where not in self._scores:
-            self._scores[where] = self._score(where, classifier)
-        return self._scores[where]
+        table = self._archive.index.table(level, (*self._where, *fits.where))
+        if level == "image":
+            return table.rows(fitting_rows(fits, table, self._regions))
+        held = set(self._fitting("image", fits).study_instance_uids)
+        return table.rows(np.array([row for row, uid in enumerate(table.ids) if uid in held], np.intp))
 
-    def _score(self, where: tuple[str, ...], classifier: ZeroShotClassifier) -> Floats:
-        table = self.fitting(where)
+    def groups(self, fits: Fits) -> PatientGroups:
+        """The groups of patients of `fitting(fits)`."""
+        if fits not in self._groups:
+            self._groups[fits] = self._archive.index.instances.patient_groups(self.fitting(fits))
+        return self._groups[fits]
+
+    def scores(self, fits: Fits, classifier: ZeroShotClassifier) -> Floats:
+        """Probability [n, L] of each label for each row of `fitting(fits)`."""
+        if fits not in self._scores:
+            self._scores[fits] = self._score(fits, classifier)
+        return self._scores[fits]
+
+    def _score(self, fits: Fits, classifier: ZeroShotClassifier) -> Floats:
+        table = self.fitting(fits)
         if self._level == "image":
             return classifier.scores(table.vectors).probability
-        images = self._archive.index.table("image", (*self._where, *where))
+        images = self._fitting("image", fits)
         by_image = classifier.scores(images.vectors)
         row = {uid: i for i, uid in enumerate(table.ids)}
         members: list[list[int]] = [[] for _ in table.ids]
@@ -238,4 +263,4 @@ class _Cases:
             ).probability
             for rows in members
         ]
-        return np.stack(pooled)
+        return np.stack(pooled) if pooled else np.empty((0, len(by_image.labels)))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from medsiglip.api.errors import ServiceError
 from medsiglip.numerics import Floats
+from medsiglip.regions.vocabulary import named, regions_of_body_part
 
 if TYPE_CHECKING:
     from medsiglip.index.label_records import PatientGroups
@@ -69,7 +70,7 @@ def label_targets(table: CaseTable, label: str) -> LabelTargets:
 def _population(table: CaseTable, positive: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Rows of a modality and body part that a positive row has; what is blank fits anything."""
     kinds = [
-        (modality or "", (body_part or "").casefold())
+        (modality or "", named(regions_of_body_part(body_part)) or (body_part or "").casefold())
         for modality, body_part in zip(table.modalities, table.body_parts, strict=True)
     ]
     held = {kinds[row] for row in np.flatnonzero(positive)}

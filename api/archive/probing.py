@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medsiglip.answers.answer import RemovedName
 from medsiglip.answers.figures import Probe as ProbeAnswer
@@ -16,6 +17,7 @@ from medsiglip.answers.paths import shown
 from medsiglip.answers.questions import ImagePrediction, Prediction, PredictionTable
 from medsiglip.api.archive.evaluation import label_figures, macro_auroc
 from medsiglip.api.archive.files import AnyPath, output_file, parquet_writer, require_pictures
+from medsiglip.api.archive.fitting_sources import probe_warnings_of_study
 from medsiglip.api.archive.label_targets import (
     LabelTargets,
     case_warnings,
@@ -33,7 +35,7 @@ from medsiglip.numerics import mean_vector
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
-    from medsiglip.index.records import ProbeRecord
+    from medsiglip.index.records import CaseTable, ProbeRecord
     from medsiglip.probes.probe import Probe
 
 Kind = TypeVar("Kind", ProbeAnswer, ProbeSummary)
@@ -102,11 +104,32 @@ def train_probe(
             label: sorted({table.modalities[row] or "" for row in np.flatnonzero(~np.isnan(values))})
             for label, values in values.items()
         },
+        **_population(archive, table, values),
     )
     summary = {key: value for key, value in answer.to_json().items() if key not in ("name", "space")}
     summary["patients"] = sorted({table.patient_keys[row] for row in labelled})
     _keep(archive, name, probe, summary)
     return answer
+
+
+def _population(
+    archive: OpenedArchive, table: CaseTable, values: Mapping[str, NDArray[np.float64]]
+) -> dict[str, Any]:
+    """The parts of the body, by headers, and the least and greatest age of the cases with each label."""
+    from medsiglip.medgemma.fitting import NO_REGION
+    from medsiglip.medgemma.study_regions import StudyRegions
+
+    shown = StudyRegions(archive.index).of(list(dict.fromkeys(table.study_instance_uids)))
+    regions, ages = {}, {}
+    for label, known in values.items():
+        rows = np.flatnonzero(~np.isnan(known))
+        studies = [shown[table.study_instance_uids[row]] for row in rows]
+        fitting = [one.fitting(table.level, table.ids[row]) for one, row in zip(studies, rows, strict=True)]
+        regions[label] = sorted({name for one in fitting for name in one or (NO_REGION,)})
+        known_ages = [one.patient_age for one in studies if one.patient_age is not None]
+        if known_ages:
+            ages[label] = (min(known_ages), max(known_ages))
+    return {"regions": regions, "ages": ages}
 
 
 def _require_name(name: str) -> None:
@@ -187,8 +210,13 @@ def predict_probe(
         results.append(_predicted(probe, pictures, record.summary["level"]))
         of_whom.append(_Sources.of(pictures))
     trained = _trained_on(archive, record, of_whom)
-    shared = {"name": name, "space": probe.space, "warnings": _trained_warnings(name, trained)}
+    shared: dict[str, Any] = {
+        "name": name,
+        "space": probe.space,
+        "warnings": _trained_warnings(name, trained),
+    }
     if study is not None:
+        shared["warnings"] = (*shared["warnings"], *probe_warnings_of_study(archive, record, study))
         shared["study_instance_uid"] = study
     if len(results) == 1:
         return Prediction(**shared, **results[0], trained_on=trained[0])

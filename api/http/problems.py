@@ -7,6 +7,7 @@ detail if it is a defect of the service.
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from http import HTTPStatus
 from math import ceil
 from typing import Any
@@ -22,7 +23,7 @@ from medsiglip.api.http.request_log import request_id
 from medsiglip.errors import ModelError
 from medsiglip.index.errors import OUTAGES, CatalogError
 from medsiglip.ingest.errors import IngestError
-from medsiglip.medgemma.errors import DraftError
+from medsiglip.medgemma.errors import ConcernsError, DraftError
 
 MEDIA_TYPE = "application/problem+json"
 STATUSES = {
@@ -46,6 +47,9 @@ STATUSES = {
     "draft-changed": 409,
     "draft-settled": 409,
     "draft-rejected": 409,
+    "draft-concerns": 409,
+    "font-missing": 409,
+    "draft-incomplete": 409,
     "route-changed": 409,
     "no-space": 409,
     "no-archive": 409,
@@ -152,7 +156,8 @@ def problem_of(error: Exception) -> JSONResponse:
         _log.error("%s", said, exc_info=error)
     status = STATUSES.get(explanation.code, 500 if explanation.code in ADMINISTRATOR_PROBLEMS else 422)
     wait = getattr(error, "retry_after", None) or (1.0 if status in (429, 503) else None)
-    return problem(status, explanation.code, detail, retry_after=wait)
+    members = {"concerns": list(map(asdict, error.concerns))} if isinstance(error, ConcernsError) else {}
+    return problem(status, explanation.code, detail, retry_after=wait, **members)
 
 
 def _methods(request: Request) -> list[str]:

@@ -167,6 +167,14 @@ class Decision(BaseModel):
     revision: int | None = Field(None, ge=1, le=2**31)
 
 
+class Acceptance(Decision):
+    """`acknowledge` are ids of the draft's `concerns`; one that is missing is refused."""
+
+    acknowledge: Annotated[list[Annotated[str, Field(max_length=2000)]], Field(max_length=10_000)] = Field(
+        default_factory=list
+    )
+
+
 class Rejection(Decision):
     """Why a draft is rejected."""
 

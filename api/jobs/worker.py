@@ -20,7 +20,15 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, TypeVar
 
 from medsiglip.api.archive.received import discard_unused
-from medsiglip.api.errors import Explanation, ServiceError, explain, retry_after
+from medsiglip.api.errors import (
+    FIRST_WAIT_FOR_GENERATOR_S,
+    PATIENCE_S,
+    Explanation,
+    ServiceError,
+    explain,
+    retry_after,
+    waits_for_generator,
+)
 from medsiglip.api.jobs.handlers import HANDLERS
 from medsiglip.api.jobs.heartbeat import Heartbeat
 from medsiglip.api.jobs.job_run import JobRun
@@ -183,8 +191,11 @@ class Worker:
         explanation = _explained(error)
         if explanation.code == "unexpected":
             _log.error("job %s failed", run.job.id, exc_info=error)
-        wait = retry_after(error, explanation.code, run.job.attempts)
         failure = {"code": explanation.code, "message": explanation.message}
+        if waits_for_generator(error, explanation.code, run.parameters.get("route")):
+            waiting = {"first": FIRST_WAIT_FOR_GENERATOR_S, "patience": PATIENCE_S}
+            return self._end(run, "failed", lambda: self._queue.wait(run.job, failure, **waiting))
+        wait = retry_after(error, explanation.code, run.job.attempts)
         counts = explanation.code not in OUTAGES
         outcome = self._end(
             run, "failed", lambda: self._queue.fail(run.job, failure, retry_after=wait, counts=counts)

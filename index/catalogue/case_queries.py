@@ -29,6 +29,7 @@ from medsiglip.index.records import (
     SeriesSummary,
     StoredImage,
     StudyDetail,
+    StudyHeader,
     StudyRecord,
     StudySummary,
 )
@@ -294,6 +295,13 @@ class InstanceStore:
         )
         with self._database.read() as connection:
             return [(row[0], InstanceRecord(*row[1:])) for row in connection.execute(statement)]
+
+    def headers_of(self, study_instance_uids: Collection[str]) -> dict[str, StudyHeader]:
+        """What headers say of the part of the body that each of these studies shows, by UID."""
+        from medsiglip.index.catalogue.study_headers import study_headers
+
+        with self._database.read() as connection:
+            return study_headers(connection, study_instance_uids)
 
     def of_series(self, study_instance_uid: str, series_instance_uid: str) -> set[tuple[str, str]]:
         """SOP Instance UID and pixel hash of every instance of a series, with or without a file on record."""

@@ -11,7 +11,7 @@ from sqlalchemy import JSON, Boolean, CheckConstraint, Column, ForeignKey, Integ
 from medsiglip.index.catalogue.schema import Id, UtcDateTime, metadata
 
 # Routing rules. A rule looks at images with an id above `since_image_id`, and has not seen those above
-# `seen_image_id`.
+# `seen_image_id`. A rule that was removed stays as a row, so that its decisions count if it comes back.
 routes = Table(
     "routes",
     metadata,
@@ -23,6 +23,7 @@ routes = Table(
     Column("seen_image_id", Id, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("removed_at", UtcDateTime),
 )
 
 # The primary key ensures that a study is sent once for each rule.
@@ -37,6 +38,9 @@ route_decisions = Table(
     Column("decided_at", UtcDateTime, nullable=False),
     CheckConstraint("outcome IN ('sent', 'held')", name="outcome"),
 )
+
+SUPERSEDES, SUPERSEDED_BY = "supersedes", "superseded_by"
+"""Keys of a draft's payload: the id of the study's accepted draft before this one, and after it."""
 
 # `revision` is the number of the last row in `draft_revisions`; `payload` is the rest of the draft as JSON.
 drafts = Table(

@@ -119,6 +119,12 @@ class FilterQueries:
             passing = (images.c.space_id == ACTIVE_SPACE, filters.conjunction(chosen), _of(among))
             return set(connection.execute(statement.where(*passing).distinct()).scalars())
 
+    def held(self, field: str) -> set[str]:
+        """The values that series of the catalogue have of `modality` or `body_part_examined`."""
+        column = series.c[field]
+        with self._database.read() as connection:
+            return set(connection.execute(select(column).where(column.is_not(None)).distinct()).scalars())
+
     def values(self, expression: str, study_instance_uids: Collection[str]) -> dict[str, list[Any]]:
         """The values that images of studies have of the field, label or quality that a filter names, by study
         UID, each once and sorted; none for a report.

@@ -175,6 +175,7 @@ studies = Table(
     Column("patient_sex", String),
     Column("patient_age", Double),
     Column("study_date", String(10)),
+    Column("study_time", String(8)),
     Column("study_description", String),
     Column("identity", JSON(none_as_null=True)),
     Column("added_at", UtcDateTime, nullable=False),

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, func, insert, or_, select, update
 
 from medsiglip.index.catalogue.case_queries import unknown_study
 from medsiglip.index.catalogue.database import Database, now_of
-from medsiglip.index.catalogue.draft_schema import draft_citations, draft_revisions, drafts, report_texts
+from medsiglip.index.catalogue.draft_schema import (
+    SUPERSEDED_BY,
+    SUPERSEDES,
+    draft_citations,
+    draft_revisions,
+    drafts,
+    report_texts,
+)
 from medsiglip.index.catalogue.report_texts import study_ids, words_of, write_texts
 from medsiglip.index.catalogue.schema import studies
 from medsiglip.index.errors import CatalogError
@@ -153,7 +160,8 @@ class DraftStore:
         *,
         report: str | None = None,
     ) -> DraftRecord:
-        """Add a step to the draft as it was read; a `report` becomes the study's report text.
+        """Add a step to the draft as it was read; a `report` becomes the study's report text, and the draft
+        supersedes those of the study that were accepted before it: the payloads of both say so.
 
         Raises `CatalogError` `draft-changed` if another step was added since it was read, `unknown-draft`.
         """
@@ -163,6 +171,10 @@ class DraftStore:
                 values["text"] = step.text
             if payload is not None:
                 values["payload"] = dict(payload)
+            earlier = [] if report is None else _accepted(connection, former)
+            if earlier:
+                kept = former.payload if payload is None else payload
+                values["payload"] = {**kept, SUPERSEDES: earlier[0].id}
             as_read = (drafts.c.id == former.id, drafts.c.revision == former.revision)
             if connection.execute(update(drafts).where(*as_read).values(**values)).rowcount != 1:
                 current = _needed(connection, former.id)
@@ -171,6 +183,7 @@ class DraftStore:
                     f"The draft {former.id} was changed meanwhile and is {current.status} now; look at it "
                     "again.",
                 )
+            _supersede(connection, earlier, former.id)
             _add_revision(connection, former.id, former.revision + 1, step)
             if report is not None:
                 study_id = study_ids(connection, [former.study_instance_uid])[former.study_instance_uid]
@@ -190,6 +203,27 @@ _DRAFT: Select[Any] = select(
     drafts.c.created_at,
 ).join(studies, drafts.c.study_id == studies.c.id)
 _STEP = ("status", "by", "at", "text", "difference", "reason")
+
+
+def _accepted(connection: Connection, draft: DraftRecord) -> list[Row[Any]]:
+    """The other accepted drafts of the study that no other has superseded, the last accepted first."""
+    accepted = draft_revisions.c.status == "accepted"
+    statement: Select[Any] = (
+        select(drafts.c.id, drafts.c.payload)
+        .join(studies, drafts.c.study_id == studies.c.id)
+        .join(draft_revisions, and_(draft_revisions.c.draft_id == drafts.c.id, accepted))
+        .where(studies.c.study_instance_uid == draft.study_instance_uid, drafts.c.status == "accepted")
+        .where(drafts.c.id != draft.id)
+        .order_by(draft_revisions.c.at.desc(), drafts.c.created_at.desc(), drafts.c.id)
+    )
+    rows = connection.execute(statement).all()
+    return [row for row in rows if row.payload.get(SUPERSEDED_BY) is None]
+
+
+def _supersede(connection: Connection, earlier: Sequence[Row[Any]], draft_id: str) -> None:
+    for row in earlier:
+        changed = {**row.payload, SUPERSEDED_BY: draft_id}
+        connection.execute(update(drafts).where(drafts.c.id == row.id).values(payload=changed))
 
 
 def _add_revision(connection: Connection, draft_id: str, number: int, step: RevisionRecord) -> None:

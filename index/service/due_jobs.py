@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.index.service.waiting_uploads import HOLD_SECONDS, is_held, is_small
@@ -100,3 +100,14 @@ def waiting(connection: Connection, now: datetime, wanted: Wanted) -> list[Waiti
         else Waiting(row.id, row.lease_until, LEASE_SECONDS)
         for row in connection.execute(statement.order_by(jobs.c.created_at, jobs.c.id).limit(_MOST_WAITING))
     ]
+
+
+def oldest_ages(connection: Connection, now: datetime) -> tuple[float, float]:
+    """For how many seconds the oldest waiting job has waited, and the running one that began first has run;
+    0 where there is none.
+    """
+    waits = select(func.min(jobs.c.created_at)).where(jobs.c.status == "queued")
+    runs = select(func.min(jobs.c.started_at)).where(jobs.c.status == "running")
+    moments = (connection.execute(waits).scalar(), connection.execute(runs).scalar())
+    waited, ran = (0.0 if one is None else max((now - one).total_seconds(), 0.0) for one in moments)
+    return waited, ran

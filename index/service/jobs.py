@@ -32,6 +32,7 @@ from medsiglip.index.service.due_jobs import (
     WaitingTimes,
     Wanted,
     claimable,
+    oldest_ages,
     waiting,
 )
 from medsiglip.index.service.job_submission import insert_jobs, lock_submissions
@@ -258,6 +259,18 @@ class JobQueue:
         attempts = job.attempts if counts else job.attempts - 1
         return self._requeued(job, retry_after, error=dict(error), attempts=attempts)
 
+    def wait(self, job: Job, error: Mapping[str, Any], *, first: float, patience: float) -> bool:
+        """The job waits for something outside of it that is away, such as a generator: `first` seconds, then
+        half as long as since its first attempt began, at most `LONGEST_WAIT_SECONDS`. No attempt is counted;
+        the job fails after `patience` seconds. False if this worker had lost it.
+        """
+        with self._database.read() as connection:
+            now = now_of(connection)
+        waited = (now - (job.started_at or now)).total_seconds()
+        if waited >= patience:
+            return self._ended(job, "failed", error=dict(error))
+        return self._requeued(job, max(first, waited / 2), error=dict(error), attempts=job.attempts - 1)
+
     def stopped(self, job: Job) -> bool:
         """The job ended because it was cancelled."""
         return self._ended(job, "cancelled")
@@ -285,18 +298,9 @@ class JobQueue:
         """For how many seconds the oldest waiting job has waited, and the running one that began first has
         run; 0 where there is none.
         """
-        waits = select(func.min(jobs.c.created_at)).where(jobs.c.status == "queued")
-        runs = select(func.min(jobs.c.started_at)).where(jobs.c.status == "running")
         with self._database.read() as connection:
-            now = now_of(connection)
-            since: dict[Status, datetime | None] = {
-                "queued": connection.execute(waits).scalar(),
-                "running": connection.execute(runs).scalar(),
-            }
-        return {
-            status: 0.0 if moment is None else max((now - moment).total_seconds(), 0.0)
-            for status, moment in since.items()
-        }
+            waited, ran = oldest_ages(connection, now_of(connection))
+        return {"queued": waited, "running": ran}
 
     @contextmanager
     def _noting_outages(self) -> Iterator[None]:

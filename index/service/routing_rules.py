@@ -16,6 +16,7 @@ from medsiglip.index.catalogue.report_texts import study_ids
 from medsiglip.index.catalogue.rows import record_of
 from medsiglip.index.catalogue.schema import home, images, studies
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.service import routed_jobs
 from medsiglip.index.service.job_submission import insert_jobs
 
 Outcome = Literal["sent", "held"]
@@ -35,6 +36,7 @@ class RoutingRule:
     seen_image_id: int
     created_at: datetime
     updated_at: datetime
+    removed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +87,20 @@ class RoutingRuleStore:
     ) -> RoutingRule:
         """Add a rule, or change the one of this name, which then evaluates again all that is not yet sent.
 
-        A rule applies to studies that get images from now on, or to the `whole_archive`.
+        A rule applies to studies that get images from now on, or to the `whole_archive`. One that comes back
+        after it was removed keeps what it has sent. Jobs that wait for a rule that is disabled are dropped.
         """
         with self._database.write() as connection:
             now = now_of(connection)
-            former = _find(connection, name)
+            former = _find(connection, name, removed=True)
             newest = _newest_image(connection)
             since = 0 if whole_archive else newest
-            if former is not None and not whole_archive and former.since_image_id:
+            if (
+                former is not None
+                and former.removed_at is None
+                and not whole_archive
+                and former.since_image_id
+            ):
                 since = former.since_image_id
             values = {
                 "rule": dict(rule),
@@ -101,11 +109,16 @@ class RoutingRuleStore:
                 "since_image_id": since,
                 "seen_image_id": since,
                 "updated_at": now,
+                "removed_at": None,
             }
+            if former is None or former.removed_at is not None:
+                values["created_at"] = now
             if former is None:
-                connection.execute(insert(routes).values(name=name, created_at=now, **values))
+                connection.execute(insert(routes).values(name=name, **values))
             else:
                 connection.execute(update(routes).where(routes.c.name == name).values(**values))
+            if not enabled:
+                routed_jobs.drop_waiting(connection, name, now)
             return _needed(connection, name)
 
     def get(self, name: str) -> RoutingRule:
@@ -115,18 +128,43 @@ class RoutingRuleStore:
 
     def listed(self) -> list[RoutingRule]:
         """All rules, by descending priority."""
-        statement = select(routes).order_by(routes.c.priority.desc(), routes.c.name)
+        statement = select(routes).where(routes.c.removed_at.is_(None))
+        statement = statement.order_by(routes.c.priority.desc(), routes.c.name)
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(statement)]
 
-    def remove(self, name: str) -> None:
-        """Delete a rule with its decisions; the drafts from it stay. Raises `CatalogError`
-        `unknown-route`.
+    def remove(self, name: str) -> int:
+        """Remove a rule; the drafts from it stay, and its jobs that wait are dropped. Returns how many.
+
+        What it has sent is remembered, so that a rule of the same name does not send it again. Raises
+        `CatalogError` `unknown-route`.
         """
         with self._database.write() as connection:
             _needed(connection, name)
-            connection.execute(delete(route_decisions).where(route_decisions.c.route == name))
-            connection.execute(delete(routes).where(routes.c.name == name))
+            now = now_of(connection)
+            dropped = routed_jobs.drop_waiting(connection, name, now)
+            routed_jobs.release_held(connection, name)
+            gone = {"removed_at": now, "updated_at": now, "enabled": False, "rule": {}}
+            connection.execute(update(routes).where(routes.c.name == name).values(**gone))
+            return dropped
+
+    def resend_failed(self, rule: RoutingRule, job: RoutedJob) -> int:
+        """Order again the drafts of a rule whose jobs failed; returns how many. Raises `CatalogError`
+        `unknown-route`.
+        """
+        with self._database.write() as connection:
+            _needed(connection, rule.name)
+            return routed_jobs.resend_failed(connection, rule.name, job.kind, job.parameters, rule.priority)
+
+    def drafts(self, name: str, standing: routed_jobs.Standing, limit: int) -> list[routed_jobs.RoutedDraft]:
+        """The drafts of a rule that wait or that failed, the oldest first."""
+        with self._database.read() as connection:
+            return routed_jobs.routed_drafts(connection, name, standing, limit)
+
+    def standing_counts(self) -> dict[tuple[str, routed_jobs.Standing], int]:
+        """Number of drafts that wait and that failed, by rule."""
+        with self._database.read() as connection:
+            return routed_jobs.standing_counts(connection)
 
     def candidates(self, name: str, *, again: bool = False) -> Candidates:
         """The studies that the rule has not sent: those held back, then those with images that it has not
@@ -235,7 +273,7 @@ def _remaining(connection: Connection, name: str, budget: Budget, now: datetime)
         allowed = getattr(budget, limit)
         if allowed is not None:
             statement = select(func.count()).where(
-                route_decisions.c.route == name, route_decisions.c.outcome == "sent"
+                route_decisions.c.route == name, routed_jobs.counts_in_budget(ever=span is None)
             )
             if span is not None:
                 statement = statement.where(route_decisions.c.decided_at > now - span)
@@ -300,15 +338,16 @@ def _newest_image(connection: Connection) -> int:
     return int(connection.execute(select(home.c.next_id)).scalar_one()) - 1
 
 
-def _find(connection: Connection, name: str) -> RoutingRule | None:
+def _find(connection: Connection, name: str, *, removed: bool = False) -> RoutingRule | None:
     row = connection.execute(select(routes).where(routes.c.name == name)).one_or_none()
-    return None if row is None else _record(row)
+    return None if row is None or (row.removed_at and not removed) else _record(row)
 
 
 def _needed(connection: Connection, name: str) -> RoutingRule:
     found = _find(connection, name)
     if found is None:
-        known = ", ".join(connection.execute(select(routes.c.name).order_by(routes.c.name)).scalars())
+        there = select(routes.c.name).where(routes.c.removed_at.is_(None)).order_by(routes.c.name)
+        known = ", ".join(connection.execute(there).scalars())
         raise CatalogError("unknown-route", f"There is no route {name!r}; the routes are {known or 'none'}.")
     return found
 

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, or_, select, update
 
 from medsiglip.index.catalogue.draft_schema import (
+    SUPERSEDED_BY,
     draft_citations,
     draft_revisions,
     drafts,
@@ -104,7 +105,7 @@ def _scrub(connection: Connection, draft_id: str, uids: Collection[str]) -> None
     connection.execute(update(draft_revisions).where(steps).values(text=None, difference=None))
     last = (steps, draft_revisions.c.number == row.revision)
     connection.execute(update(draft_revisions).where(*last).values(text=text))
-    if text != row.text and row.status == "accepted":
+    if text != row.text and row.status == "accepted" and row.payload.get(SUPERSEDED_BY) is None:
         write_texts(connection, {row.study_id: text}, "accepted")
 
 

@@ -15,7 +15,7 @@ from medsiglip.ingest.header.burned_in import may_show_label
 from medsiglip.ingest.header.header_texts import HeaderTexts
 from medsiglip.ingest.header.quality import header_quality
 from medsiglip.ingest.header.slice_place import SlicePlace, place_of_elements
-from medsiglip.ingest.privacy.deidentify import SecretKey, age_in_years, content_uid, parse_date
+from medsiglip.ingest.privacy.deidentify import SecretKey, age_in_years, content_uid, parse_date, parse_time
 from medsiglip.ingest.reasons import Rejected
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Header:
     patient_sex: str | None = None
     patient_age: float | None = None
     study_date: str | None = None
+    study_time: str | None = None
     study_description: str | None = None
     modality: str = "OT"
     body_part_examined: str | None = None
@@ -130,6 +131,7 @@ def make_header(
         patient_sex=_sex(elements),
         patient_age=key.age(age),
         study_date=day.isoformat() if day else None,
+        study_time=key.time(parse_time(_text(elements, "StudyTime") or "")) if day else None,
         study_description=texts.free("StudyDescription"),
         modality=modality,
         body_part_examined=texts.code("BodyPartExamined"),

@@ -19,6 +19,7 @@ KEYWORDS = (
     "SOPClassUID",
     "SOPInstanceUID",
     "StudyDate",
+    "StudyTime",
     "Modality",
     "Manufacturer",
     "StudyDescription",

@@ -106,6 +106,10 @@ class SecretKey:
         except OverflowError:  # before year 1
             return None
 
+    def time(self, time: str | None) -> str | None:
+        """A time of day as the home keeps it; a strict one keeps none."""
+        return None if self.phi == "strict" else time
+
     def age(self, years: float | None) -> float | None:
         """An age in years as the home keeps it."""
         return 90.0 if years is not None and years > MAX_AGE and self.phi == "strict" else years
@@ -209,3 +213,14 @@ def parse_date(text: str) -> date | None:
         return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
     except ValueError:
         return None
+
+
+def parse_time(text: str) -> str | None:
+    """A DICOM time (PS3.5 TM: HHMMSS.FFFFFF, shorter too, or the retired HH:MM:SS) as HH:MM:SS, or None."""
+    match = re.fullmatch(r"([0-9]{2}):?([0-9]{2})?:?([0-9]{2})?(\.[0-9]{1,6})?", text.strip())
+    if match is None:
+        return None
+    hours, minutes, seconds = int(match[1]), int(match[2] or 0), int(match[3] or 0)
+    if hours > 23 or minutes > 59 or seconds > 60:
+        return None
+    return f"{hours:02}:{minutes:02}:{seconds:02}"

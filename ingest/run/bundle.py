@@ -78,6 +78,7 @@ def _study(header: Header) -> StudyRecord:
         header.study_date,
         header.study_description,
         header.identity,
+        header.study_time,
     )
 
 

@@ -39,7 +39,13 @@ def of_patient(header: Header, patient_key: str) -> Header:
     if header.patient_key == patient_key:
         return header
     return replace(
-        header, patient_key=patient_key, patient_sex=None, patient_age=None, study_date=None, identity=None
+        header,
+        patient_key=patient_key,
+        patient_sex=None,
+        patient_age=None,
+        study_date=None,
+        study_time=None,
+        identity=None,
     )
 
 

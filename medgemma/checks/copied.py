@@ -10,13 +10,23 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from medsiglip.medgemma.checks.concerns import incomplete_sentence
 from medsiglip.medgemma.checks.overlap import Overlap, overlaps
 from medsiglip.medgemma.checks.verify import check_draft
 from medsiglip.medgemma.generators import evidence_only
-from medsiglip.medgemma.records import Check, Draft, Evidence
+from medsiglip.medgemma.records import Check, Draft, Evidence, Flag
 
 WITHHELD = "context_withheld"
 """The key of a draft's `details` that counts the copied sentences of a reply that was not kept."""
+NAMES_A_PATIENT = "reply-names-a-patient"
+"""The code of a reply that is refused because it names a patient."""
+_WRONG: dict[Flag, str] = {
+    "wrong-side": "give another side than is known",
+    "wrong-size": "give another size than is known",
+    "wrong-number": "give another number than is known",
+    "other-patient": "name a person",
+    "other-language": "are in another language, and are not checked",
+}
 
 
 def copied_by_generator(text: str, evidence: Evidence, unaided: str) -> tuple[Overlap, ...]:
@@ -90,15 +100,25 @@ def stand_in(overlap: Overlap) -> str:
 
 
 def warnings_of(draft: Draft) -> tuple[str, ...]:
-    """Sentences that warn a person of copied words, without repeating them, and of scores left out."""
-    warnings = []
+    """Sentences that warn a person of copied and wrong words, without repeating them, of a text that is cut
+    off, and of scores left out. What the text omits stands in `Draft.omissions`.
+    """
+    cut_off = incomplete_sentence(draft)
+    warnings = [] if cut_off is None else [cut_off]
+    if draft.superseded_by is not None:
+        warnings.append(f"This report is superseded by the addendum {draft.superseded_by}.")
     if draft.evidence.left_out:
         warnings.append(
             f"Scores of {', '.join(draft.evidence.left_out)} are left out: the probe was trained on this "
             "patient's pictures, or on identical ones, and has learned the answers."
         )
     withheld = draft.details.get(WITHHELD)
-    if withheld:
+    if withheld and withheld.get("code") == NAMES_A_PATIENT:
+        warnings.append(
+            "The reply that was drafted with the reports of similar cases named a patient and was not kept; "
+            "this text was drafted without those reports."
+        )
+    elif withheld:
         warnings.append(
             "The reply that was drafted with the reports of similar cases repeated words of them (sentences: "
             f"{withheld['sentences']}) and was not kept; this text was drafted without those reports."
@@ -109,6 +129,8 @@ def warnings_of(draft: Draft) -> tuple[str, ...]:
             f"Words of another patient's report stand in this text (sentences: {flagged}); make sure that "
             "they are true of this patient and name nobody else."
         )
+    wrong = [(flag, len({check.start for check in draft.checks if flag in check.flags})) for flag in _WRONG]
+    warnings += [f"Sentences that {_WRONG[flag]}: {count}." for flag, count in wrong if count]
     return tuple(warnings)
 
 

@@ -15,10 +15,13 @@ EVERYTHING = "*"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a phrase states: that one of `findings` is present, or, if not `asserts`, absent."""
+    """What a phrase states: that one of `findings` is present, or, if not `asserts`, absent. A `sign` of a
+    finding states nothing where it is denied: an effusion may be there without a meniscus.
+    """
 
     findings: tuple[str, ...]
     asserts: bool = True
+    sign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Entry:
     beside: tuple[str, ...] = ()
     kind_of: tuple[str, ...] = ()
     opposite: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
     kind: str = "finding"
 
 
@@ -68,6 +72,8 @@ def lexicon() -> Lexicon:
             labels.setdefault(_label_words(label), name)
         for phrase in fields.get("phrases", ()):
             phrases.add(phrase, Claim((name,)))
+        for phrase in fields.get("signs", ()):
+            phrases.add(phrase, Claim((name,), sign=True))
         for phrase in fields.get("denials", ()):
             phrases.add(phrase, Claim((name,), asserts=False))
     subjects: PhraseTable[str] = PhraseTable()
@@ -136,9 +142,8 @@ def _label_words(label: str) -> tuple[str, ...]:
 
 
 def _entry(fields: Mapping[str, Any]) -> Entry:
-    lists = {
-        key: tuple(fields.get(key, ())) for key in ("covers", "instead", "beside", "kind_of", "opposite")
-    }
+    keys = ("covers", "instead", "beside", "kind_of", "opposite", "regions")
+    lists = {key: tuple(fields.get(key, ())) for key in keys}
     return Entry(**lists, kind=fields.get("kind", "finding"))
 
 

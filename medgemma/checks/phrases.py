@@ -11,6 +11,11 @@ from medsiglip.medgemma.checks.terms import PhraseTable, Word, table
 
 Part = tuple[str, str | Claim]
 
+LOOK = 14
+"""Phrases that are searched for the end of a list; it bounds the work on texts without full stops."""
+_IMPLIED = {"gone": ("negation_after",), "resolution": ("negation", "gone")}
+"""Parts of a phrase that go with others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
@@ -39,12 +44,45 @@ class Mention:
     partly: bool = False
 
 
+@dataclass(slots=True)
+class ScopedMention:
+    """A mention and the triggers in whose scope it lies. `past` is the position of words that place it on an
+    earlier picture; `gone` is whether it was there and is no longer, so that its side does not matter.
+    """
+
+    mention: Mention
+    clause: int = 0
+    denied_before: bool = False
+    denied_after: bool = False
+    first: bool = False
+    open: bool = False
+    partly: bool = False
+    gone: bool = False
+    likely: bool = False
+    unchanged: bool = False
+    past: int | None = None
+
+    def present(self) -> bool | None:
+        """Whether the finding is stated as present; None if that is left open."""
+        if self.open:
+            return None
+        denied = self.denied_before or self.denied_after
+        if not self.mention.claim.asserts:
+            return None if denied or self.partly else False
+        if denied and self.mention.claim.sign:
+            return None
+        if self.denied_before and self.denied_after:
+            # "no sign that it has resolved", but "no effusion is not seen"
+            return True if self.first and self.gone else None
+        return None if denied and self.partly and not self.gone else not denied
+
+
 def phrases(found: Sequence[Word], own: PhraseTable[Claim]) -> list[Phrase]:
     """Split the words of a sentence into phrases: the longest known, else single words."""
     texts = [word.text for word in found]
     row, position = [], 0
     while position < len(texts):
-        length, parts = _vocabulary().at(texts, position)
+        length, parts = vocabulary().at(texts, position)
         own_length, own_claims = own.at(texts, position)
         if own_length > length:
             length, parts = own_length, []
@@ -58,7 +96,8 @@ def phrases(found: Sequence[Word], own: PhraseTable[Claim]) -> list[Phrase]:
 
 
 @cache
-def _vocabulary() -> PhraseTable[Part]:
+def vocabulary() -> PhraseTable[Part]:
+    """The phrases of the lexicon and of the triggers, with the parts they can play."""
     known, polarity = lexicon(), table("polarity")
     merged: PhraseTable[Part] = PhraseTable()
     for kind, of in (("finding", known.phrases), ("subject", known.subjects), ("state", known.states)):
@@ -74,12 +113,13 @@ def _vocabulary() -> PhraseTable[Part]:
 
 def _phrase(text: str, start: int, end: int, parts: Sequence[Part], own: Sequence[Claim]) -> Phrase:
     asserted = [value for kind, value in parts if kind == "finding" and isinstance(value, Claim)]
-    names = tuple(name for claim in asserted if claim.asserts for name in claim.findings)
+    names = tuple(name for claim in asserted if claim.asserts and not claim.sign for name in claim.findings)
     claims = [Claim(names)] if names else []
-    claims += [claim for claim in asserted if not claim.asserts] + list(own)
+    claims += [claim for claim in asserted if not claim.asserts or claim.sign] + list(own)
     subject = next((str(value) for kind, value in parts if kind == "subject"), None)
     state = next((str(value) for kind, value in parts if kind == "state"), None)
-    kinds = frozenset(kind for kind, _ in parts) | ({"finding"} if own else set())
+    kinds = frozenset(also for kind, _ in parts for also in (kind, *_IMPLIED.get(kind, ())))
+    kinds |= {"finding"} if own else set()
     return Phrase(text, start, end, kinds, tuple(claims), subject, state)
 
 
@@ -98,7 +138,7 @@ def mentions(row: Sequence[Phrase]) -> list[Mention]:
 
 def _in_unscored_organ(row: Sequence[Phrase], position: int) -> bool:
     """Whether a finding lies in an organ without scores: "nodules in the thyroid"."""
-    after = row[position + 1 : position + 4]
+    after = row[position + 1 : position + 6]
     if not after or after[0].text not in ("in", "of", "within"):
         return False
     return any(phrase.subject == "organ" for phrase in after)
@@ -123,7 +163,7 @@ class _States:
         for position, phrase in enumerate(self.row):
             if phrase.subject is not None:
                 self._take_subject(position)
-            elif phrase.state is not None:
+            elif phrase.state is not None and not self._is_borderline(position):
                 yield from self._state(position, phrase.state)
             elif phrase.text in ("but", "yet", "though"):
                 self.verb, self.strangers = True, 0
@@ -135,6 +175,9 @@ class _States:
                 self.verb = True
             elif not phrase.parts:
                 self.strangers += 1
+
+    def _is_borderline(self, position: int) -> bool:
+        return position > 0 and self.row[position - 1].state == "borderline"
 
     def _take_subject(self, position: int) -> None:
         if self.verb or self.used or self.strangers > 2:

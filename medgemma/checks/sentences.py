@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+
+from medsiglip.medgemma.checks.terms import table
 
 _TITLES = frozenset(
     ["dr", "mr", "mrs", "ms", "prof", "st", "vs", "fig", "ca", "e.g", "i.e", "eg", "ie", "cf", "ref"]
 )
 _SHORT = frozenset(
-    ["no", "nos", "cm", "mm", "min", "max", "resp", "etc", "approx", "incl", "vol", "p.m", "a.m", "post"]
+    [
+        *("no", "nos", "cm", "mm", "min", "max", "resp", "etc", "approx", "incl", "vol", "p.m", "a.m"),
+        *("post", "eff", "neg", "pos", "pulm", "pleur", "consol", "infil", "opac", "bilat", "lat"),
+        *("ant", "inf", "sup", "abd", "diff", "poss", "prob", "mod", "mediast", "pt", "yo", "dx"),
+        *("hx", "fx", "sx", "rt", "lt"),
+    ]
 )
 """Abbreviations that never end a sentence, and those that do before a capital letter."""
 _ABBREVIATIONS = _TITLES | _SHORT
 _OPEN_ENDED = frozenset(
     [
-        "no",
-        "the",
-        "a",
-        "an",
-        "of",
-        "and",
-        "or",
-        "with",
-        "without",
-        "for",
-        "in",
-        "on",
-        "at",
-        "to",
-        "is",
-        "are",
-        "left",
+        *("no", "the", "a", "an", "of", "and", "or", "with", "without", "for", "in", "on", "at", "to", "is"),
+        *("are", "left"),
     ]
 )
 """A line that ends in one of these continues in the next."""
@@ -40,9 +33,16 @@ _BREAK = re.compile(r"(?<![.!?])[.!?]++[\"')\]*_]*+(?=\s|$)|\n")
 _BULLET = re.compile(r"[ \t]*(?:[-*•·>#]+|\d{1,2}[.)])[ \t]+")
 _HEADING = re.compile(r"[\s#*_>•·-]*([A-Za-z][A-Za-z /&-]{0,38}[A-Za-z])[*_ \t]*:[*_]*")
 _QUOTED = re.compile(r">(?!\d)")
+_ANSWER = re.compile(
+    r"(?:no|yes|none|nil|negative|positive|absent|present)\b[ \t]*(?:[.;,\n]|$)", re.IGNORECASE
+)
+_ASKED = re.compile(r"(?:[:\t…]|\.{3}| [-–—])[ \t.*_]{0,8}no[ \t]{0,8}\Z", re.IGNORECASE)
+_LABEL = re.compile(r"[A-Za-z][A-Za-z ]{1,40}:")
 _LAST_WORD = re.compile(r"\S{1,40}\Z")
 # Characters of a list number and of what may precede it on its line.
 _LONGEST_LIST_MARK = 80
+# Letters of a word that may be an abbreviation with a full stop.
+_LONGEST_ABBREVIATION = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,11 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 def _ends(text: str, start: int, stop: int, mark: str, end: int) -> bool:
     """Whether the full stop at `stop` ends the sentence that began at `start`."""
-    if mark[0] in "!?" or mark.startswith(".."):
-        return True
+    if mark[0] == "?":
+        # "? effusion", and "Effusion? No."
+        return bool(text[start:stop].strip(" \t\r\n-*•·>#(")) and not _is_asked(text, stop, end)
+    if mark[0] == "!" or mark.startswith(".."):
+        return _ANSWER.match(text[end : end + 24].lstrip(" \t")) is None
     found = _LAST_WORD.search(text, max(start, stop - 40), stop)
     word = found[0].lstrip("(\"'*_").lower() if found else ""
     following = text[end : end + 12].lstrip()[:1]
@@ -128,7 +131,36 @@ def _ends(text: str, start: int, stop: int, mark: str, end: int) -> bool:
         return False
     if word in _ABBREVIATIONS:
         return word in _SHORT and (not following or following.isupper())
-    return not following.islower()
+    return not following.islower() or _is_word(word)
+
+
+def _is_asked(text: str, stop: int, end: int) -> bool:
+    """Whether a question mark belongs to the words after it: "opacity ? pneumonia", "Effusion? No."."""
+    following = text[end : end + 24].lstrip(" \t")
+    spaced = text[stop - 1 : stop].isspace()
+    return (spaced and following[:1].islower()) or _ANSWER.match(following) is not None
+
+
+def _is_word(word: str) -> bool:
+    """Whether a word is none that is written short, so that a full stop after it ends the sentence even where
+    a small letter follows.
+    """
+    return word.isalpha() and (len(word) > _LONGEST_ABBREVIATION or word in _vocabulary())
+
+
+@cache
+def _vocabulary() -> frozenset[str]:
+    tables = (table("findings")["findings"], table("polarity")["words"], table("polarity")["scopes"])
+    found = {
+        word
+        for one in tables
+        for value in one.values()
+        for texts in (value.values() if isinstance(value, Mapping) else [value])
+        for text in texts
+        if isinstance(text, str)
+        for word in re.findall(r"[a-z]{3,}", text.lower())
+    }
+    return frozenset(found) - _ABBREVIATIONS
 
 
 def _goes_on(text: str, start: int, end: int) -> bool:
@@ -136,10 +168,14 @@ def _goes_on(text: str, start: int, end: int) -> bool:
     following = text[end + 1 : end + 80]
     if not following.strip(" \t\r") or following.lstrip(" \t\r").startswith("\n") or _BULLET.match(following):
         return False
-    if _QUOTED.match(following.lstrip(" \t")):
+    if _QUOTED.match(following.lstrip(" \t")) or _LABEL.match(following.lstrip(" \t")):
+        return False
+    if "|" in text[max(start, end - 80) : end] or "|" in following.partition("\n")[0]:
         return False
     if following.lstrip()[0].islower():
         return True
     found = _LAST_WORD.search(text, max(start, end - 40), end)
     word = found[0].lower() if found else ""
+    if word == "no" and _ASKED.search(text, max(start, end - 60), end):
+        return False
     return word in _OPEN_ENDED or word.endswith(",")

@@ -9,12 +9,16 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
+from itertools import product
 from typing import Any, Generic, TypeVar
 
-_WORD = re.compile(r"w/o|[rh]/o|s/p|[^\W_]+(?:[’'][^\W_]+)*|[^\w\s]", re.IGNORECASE)
+from medsiglip.medgemma.checks.signs import SIGNS, WORD
+
 _CHOICE = re.compile(r"\(([^()]*)\)")
+# A choice of a part of a word, or of one that holds another.
+_NOT_BY_PIECES = re.compile(r"[^\s()]\(|\)[^\s()]|\([^()]*\(")
 _SPELLINGS = (
     ("haem", "hem"),
     ("oedem", "edem"),
@@ -34,6 +38,7 @@ _PLURALS = {
     "vertebrae": "vertebra",
     "pleurae": "pleura",
     "neoplasia": "neoplasm",
+    "neg": "negative",
 }
 Value = TypeVar("Value")
 
@@ -51,15 +56,20 @@ def words(text: str, start: int = 0, end: int | None = None) -> list[Word]:
     """Return the words and marks of `text[start:end]`; a hyphen or slash inside a word splits it."""
     stop = len(text) if end is None else end
     found = []
-    for match in _WORD.finditer(text, start, stop):
-        if match[0] in "-/*#":
+    for match in WORD.finditer(text, start, stop):
+        if match.lastgroup is not None:
+            begin = match.end() - len(match[0].lstrip())
+            found.append(Word(SIGNS[match.lastgroup], begin, match.end()))
+        elif match[0] in "–—":
+            found.append(Word("—", match.start(), match.end()))
+        elif match[0] in "-/*#":
             spaced = (
                 text[match.start() - 1 : match.start()].isspace()
                 and text[match.end() : match.end() + 1].isspace()
             )
-            if not (match[0] == "-" and spaced and match.start() > start):
+            if not (match[0] in "-/" and spaced and match.start() > start):
                 continue
-            found.append(Word("—", match.start(), match.end()))
+            found.append(Word("—" if match[0] == "-" else "/", match.start(), match.end()))
         else:
             found.append(Word(folded(match[0]), match.start(), match.end()))
     return found
@@ -88,12 +98,26 @@ def folded(word: str) -> str:
 
 def spelled_out(phrase: str) -> Iterator[tuple[str, ...]]:
     """Yield the words of each way to read `phrase`, in which `(a|b|)` is a choice, one of them nothing."""
-    choice = _CHOICE.search(phrase)
-    if choice is None:
-        yield tuple(word.text for word in words(phrase))
+    if _NOT_BY_PIECES.search(phrase):
+        choice = _CHOICE.search(phrase)
+        if choice is None:
+            yield _split(phrase)
+            return
+        for chosen in choice[1].split("|"):
+            yield from spelled_out(phrase[: choice.start()] + chosen + phrase[choice.end() :])
         return
-    for chosen in choice[1].split("|"):
-        yield from spelled_out(phrase[: choice.start()] + chosen + phrase[choice.end() :])
+    # Of the pieces between and inside the brackets each is split once.
+    pieces = [
+        [_split(chosen) for chosen in piece.split("|")] if at % 2 else [_split(piece)]
+        for at, piece in enumerate(_CHOICE.split(phrase))
+    ]
+    for chosen in product(*pieces):
+        yield tuple(word for words_of_piece in chosen for word in words_of_piece)
+
+
+@lru_cache(maxsize=16384)
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(word.text for word in words(text))
 
 
 @dataclass(slots=True)
@@ -127,6 +151,10 @@ class PhraseTable(Generic[Value]):
             if key in self.entries:
                 return len(key), self.entries[key]
         return 0, []
+
+    def words(self) -> frozenset[str]:
+        """All words of the phrases."""
+        return frozenset(word for key in self.entries for word in key)
 
     def found(self, texts: Sequence[str]) -> Iterator[tuple[int, int, list[Value]]]:
         """Yield (position, length, values) of the phrases in `texts`, none overlapping another."""

@@ -3,6 +3,7 @@
 A verdict is one of
 - `agree`: the text states of a finding what its score states;
 - `contradict`: it states the opposite of a score that is certain;
+- `doubtful`: it states with a strong hedge ("suspicious for") what its score states to be absent;
 - `unsupported`: it states that a known finding is present or absent, and that finding has no score, so that
   the generator is the only source;
 - `not-checkable`: it names no known finding, leaves the finding open ("possible", "cannot be excluded",
@@ -15,11 +16,11 @@ not about this patient are not checked: lines quoted with `>`, and sentences cop
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from medsiglip.medgemma.checks.language import is_foreign, language
 from medsiglip.medgemma.checks.lexicon import (
     EVERYTHING,
     Claim,
@@ -32,16 +33,15 @@ from medsiglip.medgemma.checks.lexicon import (
 )
 from medsiglip.medgemma.checks.polarity import Statement, statements
 from medsiglip.medgemma.checks.sentences import Sentence, split
-from medsiglip.medgemma.checks.terms import PhraseTable, Word, table, words
+from medsiglip.medgemma.checks.spelling import corrected
+from medsiglip.medgemma.checks.tables import TableReading
+from medsiglip.medgemma.checks.terms import PhraseTable, Word, table
 from medsiglip.medgemma.checks.wording import Kind, is_of_another_picture, is_temporal, kind_of_picture
 from medsiglip.medgemma.records import Check, Evidence, Flag, Verdict
 
-__all__ = ["check_draft", "flag_flips", "flips", "marked"]
+__all__ = ["check_draft", "flag_flips", "flips"]
 
 _PLAIN = Entry()
-_CONTRADICTION = "contradicts the score of "
-_COPY = "copied from a similar case"
-_SPECIAL = re.compile(r"[\\\[\]]")
 
 
 def check_draft(text: str, evidence: Evidence, copied: Iterable[int] = ()) -> tuple[Check, ...]:
@@ -73,36 +73,6 @@ def flag_flips(checks: Sequence[Check], flipped: Sequence[str]) -> tuple[Check, 
     )
 
 
-def marked(text: str, checks: Sequence[Check]) -> str:
-    r"""Return `text` with contradicted sentences and clauses as `[[contradicts the score of LABEL 0.9][..]]`,
-    and with sentences that stand in another patient's report as `[[copied from a similar case][..]]`.
-
-    Brackets and backslashes of the text itself are written with a backslash before them, so that the
-    text can be recovered from the copy, whatever it holds.
-    """
-    labels: dict[tuple[int, int], list[str]] = defaultdict(list)
-    copied = {(check.start, check.end) for check in checks if "copied-from-similar-case" in check.flags}
-    for check in checks:
-        if check.verdict == "contradict":
-            score = "" if check.probability is None else f" {check.probability:.2f}"
-            label = f"{_SPECIAL.sub('', check.finding or '')}{score}"
-            if label not in labels[check.start, check.end]:
-                labels[check.start, check.end].append(label)
-    parts, position = [], 0
-    for start, end in sorted({*labels, *copied}):
-        if start < position:
-            continue
-        named = f"{_CONTRADICTION}{', '.join(labels[start, end])}" if (start, end) in labels else _COPY
-        parts.append(_escaped(text[position:start]))
-        parts.append(f"[[{named}][{_escaped(text[start:end])}]]")
-        position = end
-    return "".join([*parts, _escaped(text[position:])])
-
-
-def _escaped(text: str) -> str:
-    return _SPECIAL.sub(lambda found: "\\" + found[0], text)
-
-
 def _polarities(checks: Sequence[Check]) -> dict[str, frozenset[bool]]:
     found: dict[str, set[bool]] = defaultdict(set)
     for check in checks:
@@ -126,6 +96,7 @@ class _Checker:
     evidence: Evidence
     scored: Mapping[str, Sequence[Score]]
     own: PhraseTable[Claim]
+    kind: Kind
 
     @classmethod
     def of(cls, evidence: Evidence) -> _Checker:
@@ -133,20 +104,24 @@ class _Checker:
         found = scores(evidence.findings)
         for score in found:
             scored[score.name].append(score)
-        return cls(evidence, scored, own_phrases(found))
+        return cls(evidence, scored, own_phrases(found), kind_of_picture(evidence))
 
     def checks(self, text: str, copied: frozenset[int]) -> Iterator[Check]:
-        sections, kind = table("wording")["sections"], kind_of_picture(self.evidence)
+        sections = table("wording")["sections"]
         unseen = frozenset(sections["unseen"])
         read: list[tuple[Sentence, list[Statement], tuple[Flag, ...]]] = []
+        rows, whole, own = TableReading(text), language(text), self.own.words()
         for sentence in split(text, unseen | frozenset(sections["seen"])):
             of_others = _not_of_patient(sentence, copied)
             if of_others:
                 read.append((sentence, [], of_others))
                 continue
-            found = words(text, sentence.start, sentence.end)
+            if is_foreign(text[sentence.start : sentence.end], whole):
+                read.append((sentence, [], ("other-language",)))
+                continue
+            found = corrected(rows.words(sentence), own)
             stated = statements(found, self.own, unseen=sentence.heading in unseen)
-            flags = _flags(found, self.evidence.prior is not None, sentence.heading in unseen, kind)
+            flags = _flags(found, self.evidence.prior is not None, sentence.heading in unseen, self.kind)
             read.append((sentence, stated, flags))
         asserted = {name for _, stated, _ in read for name in self._asserted(stated)}
         for sentence, stated, flags in read:
@@ -168,7 +143,7 @@ class _Checker:
             end = sentence.end if statement.end == last else statement.end
             spared = asserted if statement.otherwise else inside
             for compared in self._compared(statement, spared):
-                key = (start, end, compared.name, compared.present, compared.score)
+                key = (start, end, compared.name, compared.present, compared.score, statement.hedged)
                 if key not in seen:
                     seen.add(key)
                     yield _check(text, start, end, compared, flags)
@@ -191,7 +166,7 @@ class _Checker:
     # Scores that a statement is compared with
 
     def _compared(self, statement: Statement, spared: set[str]) -> Iterator[_Compared]:
-        claim, entries = statement.claim, lexicon().entries
+        claim, entries = self._of_region(statement.claim), lexicon().entries
         present = statement.present
         if is_general(claim):
             yield from self._general(statement, spared)
@@ -199,6 +174,7 @@ class _Checker:
         names = [name for name in claim.findings if name in self.scored]
         if present is False:
             covered = [name for finding in claim.findings for name in entries.get(finding, _PLAIN).covers]
+            covered = [] if statement.partly else covered
             names += [name for name in covered if name in self.scored and name not in names]
             names = names or self._stand_ins(claim, "instead")[:1]
             names = [name for name in names if name not in spared] if not claim.asserts else names
@@ -214,6 +190,25 @@ class _Checker:
         yield from opposed
         if not names and not opposed:
             yield _Compared(statement, None, present, claim.findings[0])
+
+    def _of_region(self, claim: Claim) -> Claim:
+        """The claim with the findings only that its words mean in this part of the body: "mass" of a chest
+        is a lesion of the lung. A score of the user's own keeps its words.
+        """
+        entries = lexicon().entries
+        known = self.kind.regions
+        fit = tuple(
+            name
+            for name in claim.findings
+            if not (regions := entries.get(name, _PLAIN).regions) or known & {*regions} or self._is_own(name)
+        )
+        if not known or not fit or len(fit) == len(claim.findings):
+            return claim
+        return replace(claim, findings=fit)
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a probe of the user's scores a finding."""
+        return any(score.finding.source.startswith("probe:") for score in self.scored.get(name, ()))
 
     def _general(self, statement: Statement, spared: set[str]) -> Iterator[_Compared]:
         """Compare "no acute process" or "normal study" with each finding that it denies."""
@@ -263,6 +258,8 @@ def _check(text: str, start: int, end: int, compared: _Compared, flags: tuple[Fl
         verdict = "unsupported" if compared.name else "not-checkable"
     elif compared.present is not None and finding is not None and finding.present is not None:
         verdict = "agree" if finding.present == compared.present else "contradict"
+        if verdict == "contradict" and compared.statement.hedged:
+            verdict = "doubtful"
     return Check(
         sentence=text[start:end],
         start=start,
@@ -272,6 +269,7 @@ def _check(text: str, start: int, end: int, compared: _Compared, flags: tuple[Fl
         polarity=compared.present,
         probability=finding.probability if finding else None,
         flags=flags,
+        hedged=compared.statement.hedged and compared.present is True,
     )
 
 

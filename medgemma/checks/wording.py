@@ -36,11 +36,25 @@ def kind_of_picture(evidence: Evidence) -> Kind:
     named = {word.upper() for word in re.split(r"[^A-Za-z]+", evidence.template)}
     named |= {"X-RAY"} if "x-ray" in evidence.template.lower() else set()
     modality = {(evidence.modality or "").upper()}
+    if evidence.region:
+        modalities = _kinds(table("wording")["kinds"]["modality"], modality)
+        return Kind(
+            modalities or _kinds(table("wording")["kinds"]["modality"], named), _regions(evidence.region)
+        )
     body_part = {(evidence.body_part_examined or "").upper().replace(" ", "")}
     kinds = table("wording")["kinds"]
     modalities = _kinds(kinds["modality"], modality) or _kinds(kinds["modality"], named)
     regions = _kinds(kinds["region"], body_part) | _kinds(kinds["region"], modality)
     return Kind(modalities, regions or _kinds(kinds["region"], named))
+
+
+def _regions(named: str) -> frozenset[str]:
+    """The regions of `kinds.region` that the names of `Evidence.region`, joined by commas, stand for."""
+    kinds = table("wording")["kinds"]["region"]
+    names = {name.strip().upper() for name in named.split(",")}
+    if "WHOLE-BODY" in names:
+        return frozenset()
+    return _kinds(kinds, {name.replace("-", "") for name in names}) or frozenset({"other"})
 
 
 def is_temporal(found: Sequence[Word]) -> bool:

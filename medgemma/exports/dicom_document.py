@@ -8,6 +8,7 @@ import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from medsiglip.medgemma.exports import wording
 from medsiglip.medgemma.exports.passages import shown
 from medsiglip.medgemma.exports.standing import Standing
 from medsiglip.medgemma.exports.study_facts import Instance, StudyFacts
@@ -24,13 +25,18 @@ def document(draft: Draft, facts: StudyFacts, stands: Standing, modality: str, s
     Encapsulated Document Series, General Equipment and SOP Common (PS3.3 C.7.1.1, C.7.2.1, C.17.1, C.24.1,
     C.7.5.1, C.12.1). What is not known is empty. Times are in UTC.
 
-    The same draft in the same standing always gets the same SOP Instance UID.
+    The same draft in the same standing always gets the same SOP Instance UID; that of an accepted one depends
+    on its id alone, so that an addendum can refer to it.
     """
     from pydicom.dataset import Dataset
 
     dataset = Dataset()
     dataset.SOPClassUID = sop_class_uid
-    dataset.SOPInstanceUID = derived_uid(modality, repr(draft), repr(facts), version("medsiglip"))
+    dataset.SOPInstanceUID = (
+        report_uid(modality, draft.id, facts)
+        if stands.accepted and not stands.superseded_by
+        else derived_uid(modality, repr(draft), repr(facts), version("medsiglip"))
+    )
     dataset.InstanceCreationDate = dataset.ContentDate = stands.at.strftime("%Y%m%d")
     dataset.InstanceCreationTime = dataset.ContentTime = stands.at.strftime("%H%M%S")
     dataset.TimezoneOffsetFromUTC = "+0000"
@@ -46,9 +52,9 @@ def document(draft: Draft, facts: StudyFacts, stands: Standing, modality: str, s
     dataset.StudyTime = dataset.StudyID = dataset.AccessionNumber = dataset.ReferringPhysicianName = None
 
     dataset.Modality = modality
-    dataset.SeriesInstanceUID = derived_uid(modality, "series", draft.id, facts.study_instance_uid)
+    dataset.SeriesInstanceUID = series_uid(modality, draft.id, facts)
     dataset.SeriesNumber = 1
-    dataset.SeriesDescription = stands.mark or "Accepted report, drafted by machine"
+    dataset.SeriesDescription = stands.mark or wording.accepted_note(stands)
     dataset.InstanceNumber = 1
 
     dataset.Manufacturer = MANUFACTURER
@@ -103,6 +109,35 @@ def evidence_references(draft: Draft, facts: StudyFacts) -> list[Dataset]:
     return [study]
 
 
+def predecessors(draft: Draft, facts: StudyFacts, modality: str) -> list[Dataset]:
+    """One item of Predecessor Documents Sequence (PS3.3 C.17.2.2) for the report that this one supersedes."""
+    from pydicom.dataset import Dataset
+    from pydicom.uid import ComprehensiveSRStorage
+
+    if not draft.supersedes:
+        return []
+    document = Dataset()
+    document.ReferencedSOPClassUID = ComprehensiveSRStorage
+    document.ReferencedSOPInstanceUID = report_uid(modality, draft.supersedes, facts)
+    series = Dataset()
+    series.SeriesInstanceUID = series_uid(modality, draft.supersedes, facts)
+    series.ReferencedSOPSequence = [document]
+    study = Dataset()
+    study.StudyInstanceUID = facts.study_instance_uid
+    study.ReferencedSeriesSequence = [series]
+    return [study]
+
+
+def report_uid(modality: str, draft_id: str, facts: StudyFacts) -> str:
+    """The SOP Instance UID of an accepted draft."""
+    return derived_uid(modality, "accepted", draft_id, facts.study_instance_uid)
+
+
+def series_uid(modality: str, draft_id: str, facts: StudyFacts) -> str:
+    """The Series Instance UID of all that is made of a draft."""
+    return derived_uid(modality, "series", draft_id, facts.study_instance_uid)
+
+
 def instance_of(image: EvidenceImage, facts: StudyFacts) -> Instance | None:
     """The DICOM instance of an image; None if it is not among the facts or was no DICOM file."""
     for instance in facts.instances:
@@ -118,14 +153,20 @@ def derived_uid(*parts: str) -> str:
 
 
 def long_string(text: str) -> str:
-    """A value of VR LO: at most 64 characters, no backslash, no control characters (PS3.5 6.2)."""
-    return re.sub(r"[\\\s]+", " ", shown(text)).strip()[:64].strip()
+    """A value of VR LO: at most 64 characters, no backslash, no control characters (PS3.5 6.2). It is cut to
+    64 bytes of UTF-8, for many readers count those.
+    """
+    return _cut(re.sub(r"[\\\s]+", " ", shown(text)).strip(), 64)
 
 
 def person_name(text: str) -> str:
     """A value of VR PN with the whole name as family name (PS3.5 6.2.1): its parts are not known."""
     name = re.sub("[=^]+", " ", long_string(text)).strip()
-    return f"{name[:60].strip()}^"
+    return f"{_cut(name, 60)}^"
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode()[:size].decode(errors="ignore").strip()
 
 
 def age_string(years: float | None) -> str | None:

@@ -33,7 +33,8 @@ def export(draft: Draft, format: str, facts: StudyFacts, images: PictureSource |
 
     Raises `DraftError`: `unknown-format`; `draft-rejected` for all but Markdown, the only one that a
     person reads and no system files as a report; `other-study` where the facts are not of the
-    draft's study; `draft-undecided-by` and `draft-undated` as in `standing`.
+    draft's study; `draft-undecided-by` and `draft-undated` as in `standing`; `font-missing` of both PDF
+    formats as in `fonts_for`.
     """
     if format not in FORMATS:
         raise DraftError("unknown-format", f"There is no format {format!r}; ask for {', '.join(FORMATS)}.")
@@ -56,10 +57,20 @@ def _export(draft: Draft, format: Format, facts: StudyFacts, images: PictureSour
         return Export(markdown(draft, facts).encode(), "text/markdown; charset=utf-8", ".md")
     if format == "dicom-sr":
         return Export(structured_report(draft, facts), "application/dicom", ".sr.dcm")
+    if format == "fhir":
+        report = diagnostic_report(draft, facts, _pages(draft, facts, images))
+        return Export(report.encode(), "application/fhir+json", ".fhir.json")
     pdf = pdf_pages(draft, facts, images)
     if format == "pdf":
         return Export(pdf, "application/pdf", ".pdf")
-    if format == "dicom-pdf":
-        return Export(encapsulated_pdf(draft, facts, pdf), "application/dicom", ".pdf.dcm")
-    report = diagnostic_report(draft, facts, pdf)
-    return Export(report.encode(), "application/fhir+json", ".fhir.json")
+    return Export(encapsulated_pdf(draft, facts, pdf), "application/dicom", ".pdf.dcm")
+
+
+def _pages(draft: Draft, facts: StudyFacts, images: PictureSource | None) -> bytes | None:
+    """The pages that a report in FHIR may have, None where no font shows its text."""
+    try:
+        return pdf_pages(draft, facts, images)
+    except DraftError as error:
+        if error.code != "font-missing":
+            raise
+        return None

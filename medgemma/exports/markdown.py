@@ -7,13 +7,17 @@ from collections.abc import Iterable, Sequence
 
 from medsiglip.medgemma.exports import wording
 from medsiglip.medgemma.exports.passages import Passage, passages, shown
+from medsiglip.medgemma.exports.sections import HEADING
 from medsiglip.medgemma.exports.standing import Standing, standing
 from medsiglip.medgemma.exports.study_facts import StudyFacts
 from medsiglip.medgemma.records import Draft
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+# GitHub also makes links of bare addresses: of `://`, `www.` and `@` (GFM 6.9).
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$@]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 # What makes a list, a heading or a rule of a line, where it begins one (CommonMark 4 and 5).
 _LINE_START = re.compile(r"^(?:([-+=])|(\d{1,9})([.)]))", re.MULTILINE)
+# A line that is a name alone, such as `FINDINGS:`, above others.
+_HEADING = re.compile(rf"^({HEADING})\n(?=\s*\S)", re.MULTILINE)
 _INDENT = re.compile(r"^[ \t]+|(?<![ \t])[ \t]++$", re.MULTILINE)
 
 
@@ -21,14 +25,15 @@ def markdown(draft: Draft, facts: StudyFacts) -> str:
     """The whole draft as Markdown text; what a generator wrote is escaped, so that it stays text."""
     stands = standing(draft)
     parts = [f"# {wording.title(stands)}"]
-    if stands.mark:
-        parts.append(f"**{stands.mark}**")
+    parts += [f"**{_inline(warning)}**" for warning in (stands.mark, stands.incomplete) if warning]
     parts += [
         escaped(shown(stands.sentence)),
         _table(("Study", ""), wording.study_rows(draft, facts)),
         "## Text",
         _prose(passages(draft)),
     ]
+    for heading, sentences in wording.concern_lists(draft, stands):
+        parts += [f"## {heading}", *(escaped(one) for one in sentences)]
     parts += _evidence(draft, stands)
     if stands.mark:
         parts.append(f"**{stands.mark}**")
@@ -58,24 +63,27 @@ def _prose(found: Sequence[Passage]) -> str:
             end = len(text.rstrip())
             text = f"{text[:end]} \0{text[end:]}"
             slots.append(f"**{_inline(passage.mark)}**")
-    text = re.sub(r"(?<!\n)\n(?!\n)", "\\\\\n", re.sub(r"\n{2,}", "\n\n", escaped(text).strip()))
+    text = _HEADING.sub(r"\n### \1\n\n", escaped(text).strip() + "\n")
+    text = re.sub(r"(?<!\n)\n(?!\n)", "\\\\\n", re.sub(r"\n{2,}", "\n\n", text.strip()))
     marks = iter(slots)
     return re.sub("\0", lambda _: next(marks), text) or "(The draft holds no text.)"
 
 
 def _evidence(draft: Draft, stands: Standing) -> list[str]:
-    findings = _table(
-        ("Finding", "Reading", "Probability", "Source", "Image"),
-        wording.finding_rows(draft),
-    )
+    findings = _table(wording.FINDING_COLUMNS, wording.finding_rows(draft))
     images = [
-        (f"image {number}", image.series_instance_uid, image.sop_instance_uid, str(image.frame + 1))
-        for number, image in enumerate(draft.evidence.images, 1)
+        (
+            wording.image_name(draft, image.image_id),
+            image.series_instance_uid,
+            image.sop_instance_uid,
+            str(image.frame + 1),
+        )
+        for image in draft.evidence.images
     ]
     similar = wording.similar_rows(draft)
-    parts = ["## Scores of findings", findings or "No finding was scored."]
+    parts = ["## Scores of findings", findings or "No finding was scored.", wording.SCORES_NOTE]
     if images:
-        parts += ["## Images", _table(("Image", "Series", "Instance", "Frame"), images)]
+        parts += ["## Images", _table(("Picture", "Series", "Instance", "Frame"), images)]
     if similar:
         parts += ["## Similar cases of other patients", _table(("Case", "Cosine", "Labels"), similar)]
     return [*parts, "## Provenance", _table(("", ""), wording.provenance_rows(draft, stands))]

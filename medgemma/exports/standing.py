@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from medsiglip.medgemma.checks.concerns import incomplete_sentence
 from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.records import Draft, Revision
 
 MARK = "MACHINE-DRAFTED, NOT A REPORT"
+INCOMPLETE_MARK = "MACHINE-DRAFTED AND CUT OFF, NOT A REPORT"
 REJECTED_MARK = "MACHINE-DRAFTED AND REJECTED, NOT A REPORT"
 
 
@@ -17,6 +19,8 @@ class Standing:
     """`mark` must be wherever a reader may look first, and is None once a person has accepted.
 
     `at` is the time of the last step, in UTC; `by` who accepted or rejected, None while nobody has.
+    `incomplete` is a sentence where the generator's text is cut off. `supersedes` and `superseded_by` are
+    ids of other accepted drafts of the study.
     """
 
     mark: str | None
@@ -24,6 +28,9 @@ class Standing:
     at: datetime
     by: str | None = None
     reason: str | None = None
+    incomplete: str | None = None
+    supersedes: str | None = None
+    superseded_by: str | None = None
 
     @property
     def accepted(self) -> bool:
@@ -42,19 +49,35 @@ def standing(draft: Draft) -> Standing:
     if draft.status == "draft":
         at = moment(draft.created_at, draft)
         sentence = f"{written} on {day(at)}. Nobody has accepted it: it is not a report."
-        return Standing(MARK, sentence, at)
+        return _unaccepted(draft, sentence, at)
     step = _decision(draft)
     at = moment(step.at, draft)
     if draft.status == "rejected":
         reason = step.reason or "none given"
         sentence = f"{written}. Rejected by {step.by} on {day(at)}: it is not a report. Reason: {reason}"
-        return Standing(REJECTED_MARK, sentence, at, step.by, reason)
+        return Standing(REJECTED_MARK, sentence, at, step.by, reason, incomplete_sentence(draft))
     if draft.status == "edited":
         sentence = f"{written}, edited by {step.by} on {day(at)}. Nobody has accepted it: it is not a report."
-        return Standing(MARK, sentence, at)
+        return _unaccepted(draft, sentence, at)
+    return _accepted(draft, written, step, at)
+
+
+def _unaccepted(draft: Draft, sentence: str, at: datetime) -> Standing:
+    incomplete = incomplete_sentence(draft)
+    return Standing(INCOMPLETE_MARK if incomplete else MARK, sentence, at, incomplete=incomplete)
+
+
+def _accepted(draft: Draft, written: str, step: Revision, at: datetime) -> Standing:
     changed = any(earlier.status == "edited" for earlier in draft.history)
     how = "accepted with changes" if changed else "accepted"
-    return Standing(None, f"{written}, {how} by {step.by} on {day(at)}.", at, step.by)
+    sentence = f"{written}, {how} by {step.by} on {day(at)}."
+    if draft.supersedes:
+        sentence += f" Addendum: it supersedes report {draft.supersedes}."
+    if draft.superseded_by:
+        sentence += f" Superseded by report {draft.superseded_by}."
+    return Standing(
+        None, sentence, at, step.by, supersedes=draft.supersedes, superseded_by=draft.superseded_by
+    )
 
 
 def report_text(draft: Draft) -> str:

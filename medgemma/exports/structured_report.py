@@ -16,22 +16,29 @@ from medsiglip.medgemma.exports.dicom_document import (
     derived_uid,
     document,
     evidence_references,
-    instance_of,
     long_string,
     person_name,
+    predecessors,
     written,
 )
-from medsiglip.medgemma.exports.passages import passages, shown
+from medsiglip.medgemma.exports.passages import Passage, passages, shown
+from medsiglip.medgemma.exports.score_items import SCHEME, score_item, statement_items
+from medsiglip.medgemma.exports.sections import Section, sections
 from medsiglip.medgemma.exports.standing import Standing, standing
 from medsiglip.medgemma.exports.study_facts import StudyFacts
-from medsiglip.medgemma.records import Draft, EvidenceImage, Finding
+from medsiglip.medgemma.narrative.score_table import score_rows
+from medsiglip.medgemma.records import Draft
 
 if TYPE_CHECKING:
     from highdicom.sr import CodedConcept, ContentItem
     from pydicom.dataset import Dataset
 
-SCHEME = "99MEDSIGLIP"
 NO_ORGANIZATION = "Not stated"
+_HEADING_CODES = {
+    "Not mentioned in the text": "not-mentioned",
+    "Acknowledged at acceptance": "acknowledged",
+    "Not scored": "not-scored",
+}
 
 
 def structured_report(draft: Draft, facts: StudyFacts) -> bytes:
@@ -61,7 +68,7 @@ def _add_sr_document_general(dataset: Dataset, draft: Draft, facts: StudyFacts, 
     dataset.PreliminaryFlag = "FINAL" if stands.accepted else "PRELIMINARY"
     dataset.CompletionFlag = "COMPLETE" if stands.accepted else "PARTIAL"
     dataset.VerificationFlag = "VERIFIED" if stands.accepted else "UNVERIFIED"
-    dataset.CompletionFlagDescription = stands.mark or "Accepted by a person"
+    dataset.CompletionFlagDescription = stands.mark or wording.accepted_note(stands)
     dataset.PerformedProcedureCodeSequence = []
     if stands.accepted:
         observer = type(dataset)()
@@ -73,6 +80,9 @@ def _add_sr_document_general(dataset: Dataset, draft: Draft, facts: StudyFacts, 
     references = evidence_references(draft, facts)
     if references:
         dataset.CurrentRequestedProcedureEvidenceSequence = references
+    former = predecessors(draft, facts, "SR")
+    if former:
+        dataset.PredecessorDocumentsSequence = former
 
 
 def _root(draft: Draft, facts: StudyFacts, stands: Standing) -> ContentItem:
@@ -81,18 +91,15 @@ def _root(draft: Draft, facts: StudyFacts, stands: Standing) -> ContentItem:
 
     root = ContainerContentItem(codes.LN.DiagnosticImagingReport, False, template_id="2000")
     items: list[Any] = [*_context(draft, facts, stands)]
-    summary = [text for text in (stands.mark, shown(stands.sentence)) if text]
+    summary = [text for text in (stands.mark, stands.incomplete, shown(stands.sentence)) if text]
     items.append(_section(codes.LN.Summary, [_text(codes.DCM.Comment, text) for text in summary]))
     if draft.evidence.indication:
         indication = _text(codes.LN.History, shown(draft.evidence.indication))
         items.append(_section(codes.LN.IndicationsForProcedure, [indication]))
-    sentences = [
-        f"{passage.text.strip()} {passage.mark or ''}".strip()
-        for passage in passages(draft)
-        if passage.text.strip()
-    ]
-    items.append(_section(codes.LN.Findings, [_text(codes.DCM.Finding, s) for s in sentences]))
-    scores = [_score(draft, facts, finding) for finding in draft.evidence.findings]
+    items += [_text_section(section) for section in sections(passages(draft))]
+    for heading, sentences in wording.concern_lists(draft, stands):
+        items.append(_section(_heading(_HEADING_CODES[heading], heading), _comments(sentences)))
+    scores = [score_item(draft, facts, row) for row in score_rows(draft.evidence)]
     items.append(_section(_heading("scores", "Scores of findings by the image encoder"), scores))
     similar = [
         f"Similar case {number}: cosine {cosine}; labels: {labels}"
@@ -129,44 +136,25 @@ def _context(draft: Draft, facts: StudyFacts, stands: Standing) -> Iterator[Cont
         yield from sr.ObserverContext(sr.CodedConcept("121006", "DCM", "Person"), person)
 
 
-def _score(draft: Draft, facts: StudyFacts, finding: Finding) -> ContentItem:
-    """A finding in words with its probability as (111012, DCM, "Certainty of Finding"), which is what a
-    device places upon a finding, and the image that drove it (PS3.16 TID 2001, CID 7003).
-    """
-    from highdicom import sr
+def _text_section(section: Section) -> ContentItem | None:
+    """A section of the text: of PS3.16 CID 7001 where that has its name, else of its own name."""
     from pydicom.sr.codedict import codes
 
-    image = next((i for i in draft.evidence.images if i.image_id == finding.image_id), None)
-    name = wording.image_name(draft, finding.image_id)
-    words = f"{shown(finding.label)}: {wording.PRESENCE[finding.present]}, by {shown(finding.source)}"
-    item = _text(codes.DCM.Finding, f"{words}, {name}" if name else words)
-    properties = sr.NumContentItem(
-        codes.DCM.CertaintyOfFinding,
-        round(finding.probability * 100, 2),
-        codes.UCUM.Percent,
-        relationship_type=sr.RelationshipTypeValues.HAS_PROPERTIES,
-    )
-    item.ContentSequence = sr.ContentSequence([properties, *_image(image, facts)])
+    code, element = section.keywords
+    own = (section.name or "").lower().replace(" ", "-")[:16]
+    name = getattr(codes.LN, code) if code else _heading(own, str(section.name))
+    return _section(name, [_sentence(getattr(codes.DCM, element), one) for one in section.passages])
+
+
+def _sentence(name: Any, passage: Passage) -> ContentItem:
+    """A sentence with its mark, and what it was read to state (PS3.16 TID 2001)."""
+    from highdicom import sr
+
+    item = _text(name, f"{passage.text.strip()} {passage.mark or ''}".strip())
+    read = [one for check in passage.checks for one in statement_items(check)]
+    if read:
+        item.ContentSequence = sr.ContentSequence(read)
     return item
-
-
-def _image(image: EvidenceImage | None, facts: StudyFacts) -> Iterator[ContentItem]:
-    from highdicom import sr
-    from pydicom.sr.codedict import codes
-
-    if image is None:
-        return
-    instance = instance_of(image, facts)
-    if instance is None:
-        return
-    frames = [image.frame + 1] if (instance.number_of_frames or 1) > 1 else None
-    yield sr.ImageContentItem(
-        codes.DCM.BestIllustrationOfFinding,
-        str(instance.sop_class_uid),
-        instance.sop_instance_uid,
-        referenced_frame_numbers=frames,
-        relationship_type=sr.RelationshipTypeValues.INFERRED_FROM,
-    )
 
 
 def _section(name: Any, items: Sequence[ContentItem]) -> ContentItem | None:

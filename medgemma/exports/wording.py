@@ -6,21 +6,40 @@ Similar cases are of other patients: they are exported as scores and labels, wit
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from medsiglip.medgemma.checks.copied import warnings_of
 from medsiglip.medgemma.exports.passages import shown
 from medsiglip.medgemma.exports.standing import Standing, day, moment
 from medsiglip.medgemma.exports.study_facts import StudyFacts
-from medsiglip.medgemma.records import Draft, EvidenceImage, Finding, SimilarCase
+from medsiglip.medgemma.narrative.dates import written_date
+from medsiglip.medgemma.narrative.pictures import picture_in_words
+from medsiglip.medgemma.narrative.score_table import ScoreRow, score_rows
+from medsiglip.medgemma.records import Draft, Evidence, Omission, PriorStudy, SimilarCase
 
-PRESENCE = {True: "present", False: "absent", None: "uncertain"}
-SCORES_NOTE = "Scores come from the image encoder and its probes, never from the generator of the text."
+CALIBRATED = {True: "calibrated", False: "not calibrated"}
+FINDING_COLUMNS = ("Finding", "Model score", "Probability", "Calibrated", "Source", "Picture")
+SCORES_NOTE = (
+    "Scores come from the image encoder and its probes, never from the generator of the text. A probability "
+    "that is not calibrated ranks findings; it is not how often they are there."
+)
 
 
 def title(standing: Standing) -> str:
     """The title of the document."""
-    return "Report" if standing.accepted else "Draft report"
+    if not standing.accepted:
+        return "Draft report"
+    if standing.superseded_by:
+        return "Superseded report"
+    return "Report (addendum)" if standing.supersedes else "Report"
+
+
+def accepted_note(standing: Standing) -> str:
+    """What an accepted report is, in at most 64 characters."""
+    if standing.superseded_by:
+        return "Superseded report, drafted by machine"
+    kind = "addendum" if standing.supersedes else "report"
+    return f"Accepted {kind}, drafted by machine"
 
 
 def study_rows(draft: Draft, facts: StudyFacts) -> list[tuple[str, str]]:
@@ -32,26 +51,54 @@ def study_rows(draft: Draft, facts: StudyFacts) -> list[tuple[str, str]]:
         ("Age", age),
         ("Sex", facts.patient_sex),
         ("Study", facts.study_instance_uid),
-        ("Study date", facts.study_date),
+        ("Study date", facts.study_date and written_date(facts.study_date)),
         ("Modality", evidence.modality),
-        ("Body part", evidence.body_part_examined),
+        ("Body part in the header", evidence.body_part_examined),
+        ("Part of the body", _region(evidence)),
         ("Indication", evidence.indication),
     ]
     return [(name, shown(value)) for name, value in rows if value]
 
 
-def finding_rows(draft: Draft) -> list[tuple[str, str, str, str, str]]:
-    """Label, presence, probability, source of the score and driving image of each finding."""
+def finding_rows(draft: Draft) -> list[tuple[str, str, str, str, str, str]]:
+    """Label, score in a word, probability, calibration, source and driving picture of each finding, as
+    `FINDING_COLUMNS` name them.
+    """
     return [
         (
-            shown(finding.label),
-            PRESENCE[finding.present],
-            probability(finding),
-            shown(finding.source),
-            image_name(draft, finding.image_id),
+            shown(row.label),
+            row.state,
+            row.probability,
+            "yes" if row.calibrated else "no",
+            shown(row.source),
+            shown(row.picture),
         )
-        for finding in draft.evidence.findings
+        for row in score_rows(draft.evidence)
     ]
+
+
+def concern_lists(draft: Draft, standing: Standing) -> list[tuple[str, list[str]]]:
+    """Headings with what a reader must know beside the text: findings that it does not mention or, in an
+    accepted report, the concerns with which a person accepted it, and scores that were not made.
+    """
+    if standing.accepted:
+        steps = [step for step in draft.history if step.status == "accepted"]
+        acknowledged = [concern.sentence for step in steps[-1:] for concern in step.acknowledged]
+        similar = draft.evidence.similar
+        lists = [("Acknowledged at acceptance", [shown(one, similar) for one in acknowledged])]
+    else:
+        lists = [("Not mentioned in the text", [omission_sentence(one) for one in draft.omissions])]
+    not_scored = [*filter(None, (draft.evidence.region_conflict,)), *draft.evidence.not_scored]
+    lists.append(("Not scored", [shown(one) for one in not_scored]))
+    return [(heading, sentences) for heading, sentences in lists if sentences]
+
+
+def omission_sentence(omission: Omission) -> str:
+    """What a finding that the text does not mention is known from."""
+    if omission.reason == "prior":
+        return shown(f"{omission.finding}: in the prior report")
+    score = "" if omission.probability is None else f" {omission.probability:.2f}"
+    return shown(f"{omission.finding}: score{score}, {CALIBRATED[omission.calibrated]}")
 
 
 def similar_rows(draft: Draft) -> list[tuple[str, str, str]]:
@@ -68,16 +115,20 @@ def provenance_rows(draft: Draft, standing: Standing) -> list[tuple[str, str]]:
     verdicts = Counter(check.verdict for check in draft.checks)
     flags = Counter(flag for check in draft.checks for flag in check.flags)
     checks = ", ".join(f"{count} {name}" for name, count in sorted((verdicts + flags).items()))
+    unknown = Counter(a.kind for c in draft.checks for a in c.attributes if a.verdict == "not-checkable")
+    not_compared = ", ".join(f"{count} of {kind}" for kind, count in sorted(unknown.items()))
     rows = [
         ("Standing", standing.sentence),
         ("Draft", draft.id),
         ("Generator", draft.generator),
         ("Route", draft.route),
         ("Created", day(moment(draft.created_at, draft)) if draft.created_at else None),
+        ("Image encoder", draft.evidence.model),
         ("Embedding space", draft.evidence.space),
         ("Prompt template", draft.evidence.template),
-        ("Prior study", prior and " of ".join(filter(None, (prior.study_instance_uid, prior.study_date)))),
+        ("Prior study", prior and _prior(prior)),
         ("Checks of sentences", checks or "none were made"),
+        ("Statements that nothing is known to compare with", not_compared),
         ("Flipped by similar cases", ", ".join(draft.flips)),
         ("Warnings", " ".join(warnings_of(draft))),
         ("Scores", SCORES_NOTE),
@@ -85,23 +136,28 @@ def provenance_rows(draft: Draft, standing: Standing) -> list[tuple[str, str]]:
     return [(name, shown(value)) for name, value in rows if value]
 
 
-def probability(finding: Finding) -> str:
-    """A probability with two decimals."""
-    return f"{finding.probability:.2f}"
-
-
 def image_name(draft: Draft, image_id: int) -> str:
-    """`image 2` for the second image of the evidence, empty for one that is not there."""
-    for number, image in enumerate(draft.evidence.images, 1):
-        if image.image_id == image_id:
-            return f"image {number}"
-    return ""
+    """A picture in words, such as `slice 172 of 300`; empty for one that is not there."""
+    return shown(picture_in_words(draft.evidence, image_id))
 
 
-def driven_by(draft: Draft, image: EvidenceImage) -> Sequence[Finding]:
-    """The findings that an image drove, the most probable first."""
-    findings = (f for f in draft.evidence.findings if f.image_id == image.image_id)
-    return sorted(findings, key=lambda f: -f.probability)
+def driven_by_image(draft: Draft) -> Mapping[int, Sequence[ScoreRow]]:
+    """The scores that each image drove, by its id, the most probable first."""
+    found: dict[int, list[ScoreRow]] = {}
+    for row in sorted(score_rows(draft.evidence), key=lambda row: -row.finding.probability):
+        found.setdefault(row.image_id, []).append(row)
+    return found
+
+
+def _region(evidence: Evidence) -> str | None:
+    """The part of the body that all agree on, where the header does not say the same."""
+    named = (evidence.body_part_examined or "").casefold()
+    return None if evidence.region is None or evidence.region.casefold() == named else evidence.region
+
+
+def _prior(prior: PriorStudy) -> str:
+    date = prior.study_date and written_date(prior.study_date)
+    return " of ".join(filter(None, (prior.study_instance_uid, date)))
 
 
 def _labels(case: SimilarCase) -> str:

@@ -1,86 +1,115 @@
-"""The answers of an OpenAI-compatible server: events of a streamed reply, and errors by status code."""
+"""Reads the reply of an OpenAI-compatible server: a stream of events, or one JSON object."""
 
 from __future__ import annotations
 
 import json
-import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+import unicodedata
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
 
 from medsiglip.medgemma.errors import DraftError
-from medsiglip.medgemma.prompting.prompts import Prompt
-
-_TOO_LONG = re.compile(
-    rb"context[ _-]?(?:length|window)|max_model_len|maximum context|too (?:long|many tokens)"
-    rb"|at most \d+ image",
-    re.IGNORECASE,
+from medsiglip.medgemma.generators.replies import RawReply
+from medsiglip.medgemma.generators.server_errors import (
+    Answer,
+    RetryableError,
+    answer_within,
+    web_page,
 )
-_NO_MODEL = re.compile(rb"model[^.]{0,80}(?:not found|does not exist|unknown)|pinned to", re.IGNORECASE)
+
+_LONGEST_LINE = 1 << 20
+_LONGEST_BODY = 4 << 20
 _LONGEST_REPLY = 200_000
+_LONGEST_NAME = 200
+_BOM = b"\xef\xbb\xbf"
 
 
-class RetryableError(Exception):
-    """A failure that may not recur; `after` is the number of seconds to wait that the server requests."""
+class ErrorWithinReply(Exception):  # noqa: N818 - what it holds is the server's answer, not an error of ours
+    """The server sent an error in the place of a reply."""
 
-    def __init__(self, error: DraftError, after: float | None = None) -> None:
-        super().__init__(error.code)
-        self.error = error
-        self.after = after
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
 
 
 class ChatStream:
-    """Assembles the events of one streamed chat completion."""
+    """Assembles one chat completion from the bytes of an answer.
+
+    Bytes that begin with `{` are one JSON object, whatever their media type says; else they are events
+    (https://html.spec.whatwg.org/multipage/server-sent-events.html), whose lines end in LF or CRLF: a reply
+    may hold U+2028 and the like as they are. Of several choices the first by index is taken. `answered`
+    is whether the server has begun an answer, `may_be_page` whether that may be a web page.
+    """
 
     def __init__(self, model: str) -> None:
         self.model = model
         self.tokens = 0
-        self.ended = False
-        self.finish_reason = "stop"
+        self.done = False
+        self.finish_reason: str | None = None
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None
+        self.answered = False
+        self.may_be_page = False
+        self._rest = bytearray()
+        self._begun = False
+        self._is_object = False
+        self._event = ""
+        self._refused = False
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._size = 0
 
     @property
-    def text(self) -> str:
-        """The text received so far."""
-        return "".join(self._text)
+    def ended(self) -> bool:
+        """Whether the reply is known to have ended."""
+        return self.done or self.finish_reason is not None
 
-    @property
-    def thinking(self) -> str | None:
-        """The thought that the server separated from the text, if any."""
-        return "".join(self._thinking).strip() or None
-
-    def take(self, line: str) -> bool:
-        """Read one line of an event stream; true if it brought a part of the reply.
-
-        Raises RetryableError for what is not an event of a chat completion, and for an error within the
-        stream.
-        """
-        if not line.startswith("data:"):
-            return False
-        data = line[5:].strip()
-        if data == "[DONE]":
-            self.ended = True
-            return False
-        return self._event(_parsed(self, data), "delta")
-
-    def whole(self, body: bytes) -> None:
-        """Read the reply of a server that does not stream."""
-        self._event(_parsed(self, body), "message")
-        self.ended = True
-
-    def cut_off(self) -> DraftError:
-        """The error of a reply that ended before its end."""
-        return DraftError(
-            "reply-cut-off",
-            f"The reply of {self.model} broke off in the middle; try again, and look at the server's log.",
-            may_pass=True,
+    def raw(self, finish_reason: str | None = None) -> RawReply:
+        """What has come so far; `finish_reason` where the server gave none."""
+        return RawReply(
+            "".join(self._text),
+            self.model,
+            "content_filter" if self._refused else self.finish_reason or finish_reason,
+            "".join(self._thinking).strip() or None,
+            self.prompt_tokens,
+            self.completion_tokens,
         )
+
+    def feed(self, data: bytes) -> bool:
+        """Read bytes as they come; true if a line among them shows that the server is alive.
+
+        Raises RetryableError for what is not an event of a chat completion, ErrorWithinReply, DraftError
+        `generator-web-page` and `reply-broken` for a reply without an end.
+        """
+        self._rest += data
+        if not self._begun and not self._begin():
+            return False
+        if self._is_object:
+            if len(self._rest) > _LONGEST_BODY:
+                raise self.endless()
+            return False
+        *lines, rest = self._rest.split(b"\n")
+        self._rest = bytearray(rest)
+        for line in lines:
+            self._take(_text(line))
+        if len(rest) > _LONGEST_LINE:
+            raise httpx.DecodingError("a line without an end")
+        return bool(lines)
+
+    def close(self) -> None:
+        """Read what is left when the answer has ended. Raises as `feed` does."""
+        rest, self._rest = bytes(self._rest), bytearray()
+        if not self._is_object:
+            with suppress(RetryableError):  # an event that was cut off is none
+                self._take(_text(rest))
+            return
+        whole = self._parsed(_text(rest))
+        if isinstance(whole, dict) and not whole.get("choices") and not _error_of(whole):
+            raise RetryableError(self.broken("an object without choices"))
+        self._completion(whole, "message")
+        self.done = True
 
     def broken(self, what: str) -> DraftError:
         """The error of a reply that is not one of a chat completion."""
@@ -91,103 +120,121 @@ class ChatStream:
             may_pass=True,
         )
 
-    def _event(self, event: Any, message: str) -> bool:
+    def endless(self) -> DraftError:
+        """The error of a reply that is longer than any report."""
+        return DraftError("reply-broken", f"{self.model} does not end its reply; check its max_tokens.")
+
+    def _begin(self) -> bool:
+        beginning = bytes(self._rest).removeprefix(_BOM).lstrip()
+        if not beginning or _BOM.startswith(beginning):
+            return False
+        self._rest = bytearray(beginning)
+        self._begun = True
+        self._is_object = beginning.startswith(b"{")
+        if self.may_be_page and beginning.startswith(b"<"):
+            raise web_page(self.model)
+        return True
+
+    def _take(self, line: str) -> None:
+        if not line:
+            self._event = ""
+        elif line.startswith("event:"):
+            self._event = line[6:].strip()
+        elif line.startswith("data:"):
+            data = line[5:].strip()
+            if data == "[DONE]":
+                self.done = True
+            else:
+                self._completion(self._parsed(data), "delta")
+
+    def _parsed(self, data: str) -> Any:
         try:
-            if event.get("error"):
-                raise RetryableError(_failed(self.model, "an error within its reply"))
-            self.model = event.get("model") or self.model
-            usage = event.get("usage") or {}
-            self.prompt_tokens = usage.get("prompt_tokens", self.prompt_tokens)
-            self.completion_tokens = usage.get("completion_tokens", self.completion_tokens)
-            choices = event["choices"]
-            if not choices:
-                return False
-            part = choices[0].get(message) or {}
-            reason = choices[0].get("finish_reason")
-            text = part.get("content") or ""
-            thought = part.get("reasoning_content") or part.get("reasoning") or ""
-            self._text.append(text)
-            self._thinking.append(thought)
-            self._size += len(text) + len(thought)
+            return json.loads(data)
+        except (ValueError, RecursionError):
+            raise RetryableError(self.broken("not JSON")) from None
+
+    def _completion(self, event: Any, message: str) -> None:
+        error = _error_of(event)
+        if error or self._event == "error":
+            raise ErrorWithinReply(answer_within(error or event))
+        try:
+            self._about(event)
+            choices = event["choices"] if "usage" not in event else event.get("choices")
+            choice = _first(choices or ())
+            if choice is None:
+                return
+            part = choice.get(message) or choice.get("message") or choice.get("delta") or {}
+            text, within = _content(part.get("content"))
+            thought = _plain(part.get("reasoning_content") or part.get("reasoning")) + within
+            reason = choice.get("finish_reason")
         except (AttributeError, LookupError, TypeError) as error:
-            raise RetryableError(
-                self.broken(
-                    f"an event without {error}" if isinstance(error, KeyError) else "a malformed event"
-                )
-            ) from None
-        if part.get("refusal"):
-            reason = "content_filter"
+            what = f"an event without {error}" if isinstance(error, KeyError) else "a malformed event"
+            raise RetryableError(self.broken(what)) from None
+        self._refused |= bool(part.get("refusal"))
         if reason:
-            self.finish_reason, self.ended = str(reason), True
+            self.finish_reason = str(reason)
+        self._text.append(text)
+        self._thinking.append(thought)
+        self._size += len(text) + len(thought)
         if self._size > _LONGEST_REPLY:
-            raise DraftError("reply-broken", f"{self.model} does not end its reply; check its max_tokens.")
-        brought = bool(text or thought)
-        self.tokens += brought
-        return brought
+            raise self.endless()
+        self.tokens += bool(text or thought)
+
+    def _about(self, event: Mapping[str, Any]) -> None:
+        name = event.get("model")
+        if isinstance(name, str) and name:
+            self.model = "".join(c for c in name if unicodedata.category(c)[0] != "C")[:_LONGEST_NAME]
+        usage = event.get("usage")
+        if isinstance(usage, Mapping):
+            self.prompt_tokens = _count(usage.get("prompt_tokens"), self.prompt_tokens)
+            self.completion_tokens = _count(usage.get("completion_tokens"), self.completion_tokens)
 
 
-def _parsed(stream: ChatStream, data: str | bytes) -> Any:
+def _text(line: bytes | bytearray) -> str:
+    """UTF-8; a line of a server that writes another charset as Windows-1252, the commonest other one."""
     try:
-        return json.loads(data)
-    except ValueError:
-        raise RetryableError(stream.broken("not JSON")) from None
+        return line.decode("utf-8").removesuffix("\r")
+    except UnicodeDecodeError:
+        text = line.decode("utf-8", "replace")
+        if text.replace("\ufffd", "").isascii():
+            text = line.decode("cp1252", "replace")
+        return text.removesuffix("\r")
 
 
-def retry_after(response: httpx.Response) -> float | None:
-    """Seconds of the header Retry-After, as a number or a date (RFC 9110, 10.2.3); None without it."""
-    value = response.headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
+def _error_of(event: Any) -> Any:
+    if not isinstance(event, Mapping):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return event if event.get("object") == "error" else event.get("error")
 
 
-def response_error(model: str, status: int, body: bytes, after: float | None, prompt: Prompt) -> Exception:
-    """The error of an answer other than 200: a RetryableError if it may pass, else a DraftError.
-
-    The server's own message is examined but not repeated, because it may repeat the prompt.
-    """
-    if status == 429:
-        error = DraftError(
-            "generator-busy", f"The server of {model} is too busy (429); try again later.", may_pass=True
-        )
-        return RetryableError(error, after)
-    if status in (408, 425) or status >= 500:
-        return RetryableError(_failed(model, f"status {status}"), after)
-    if status in (401, 403):
-        return DraftError(
-            "generator-unauthorised",
-            f"The server of {model} refuses the API key ({status}); set the key that it was started with.",
-        )
-    if status == 413 or _TOO_LONG.search(body):
-        pictures = sum(not isinstance(part, str) for part in prompt.parts)
-        return DraftError(
-            "prompt-too-long",
-            f"The server of {model} refuses a prompt of {pictures} pictures, about {prompt.prompt_tokens} "
-            f"tokens, and {prompt.reply_tokens} for the reply ({status}); serve it with more context and "
-            "pictures, or set the smaller budget here.",
-        )
-    if status == 404 or _NO_MODEL.search(body):
-        return DraftError(
-            "generator-model-unknown",
-            f"The server does not serve the model {model} ({status}); name one that it does, and check its "
-            "URL.",
-        )
-    return DraftError(
-        "generator-rejected",
-        f"The server of {model} rejects the request ({status}); check its log, and that it takes several "
-        "pictures.",
-    )
+def _first(choices: Iterable[Any]) -> Any:
+    """The choice of index 0; a choice without an index is it. Several are sent for `n` above 1."""
+    return next((choice for choice in choices if not choice.get("index")), None)
 
 
-def _failed(model: str, what: str) -> DraftError:
-    return DraftError(
-        "generator-failed",
-        f"The server of {model} failed ({what}); look at its log and try again.",
-        may_pass=True,
-    )
+def _content(value: Any) -> tuple[str, str]:
+    """The text and the thought of a message's content: a text, or parts of which some may be thoughts."""
+    if not isinstance(value, list):
+        return _plain(value), ""
+    text: list[str] = []
+    thought: list[str] = []
+    for part in value:
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        (thought if kind in ("thinking", "reasoning") else text).append(_plain(part))
+    return "".join(text), "".join(thought)
+
+
+def _plain(value: Any, depth: int = 0) -> str:
+    """The text in a text, a part with a text, or a list of these; "" for anything else."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping) and depth < 5:
+        named = (value.get(name) for name in ("text", "content", "thinking", "reasoning", "summary", "value"))
+        return next((text for one in named if (text := _plain(one, depth + 1))), "")
+    if isinstance(value, list) and depth < 5:
+        return "".join(_plain(one, depth + 1) for one in value)
+    return ""
+
+
+def _count(value: Any, known: int | None) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else known

@@ -6,6 +6,7 @@ around findings; it never scores.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -43,12 +44,15 @@ def cancellation() -> DraftError:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether a generator can write drafts now; `code` is None when it can, `message` is for a person."""
+    """Whether a generator can write drafts now; `code` is None when it can, `message` is for a person.
+    `may_pass` tells whether one that cannot may do so later.
+    """
 
     ready: bool
     code: str | None
     message: str
     model: str | None = None
+    may_pass: bool = False
 
 
 class Generator(Protocol):
@@ -61,7 +65,9 @@ class Generator(Protocol):
         """Return the reply to one prompt; safe to call from several threads, not from a running event loop.
 
         Raises DraftError; `may_pass` tells whether the same prompt may succeed later. Codes of all
-        generators: `cancelled`, `generator-timeout`, `prompt-too-long`, `reply-empty`, `reply-refused`.
+        generators: `cancelled`, `generator-timeout`, `prompt-too-long`, `reply-cut-off`, `reply-empty`,
+        `reply-refused`, `reply-asks-for-picture`, `reply-looping`, `reply-echoes-prompt`,
+        `reply-names-a-patient`.
         """
         ...
 
@@ -91,8 +97,8 @@ class GeneratorKind:
 class GeneratorSettings:
     """A configured generator, checked by `medsiglip.medgemma.generators.kinds.read_generator`.
 
-    `own` holds the settings of its kind; `show_burned_in` is whether it may be shown pictures that may name
-    the patient.
+    `own` holds the settings of its kind, which may be secret; `show_burned_in` is whether it may be shown
+    pictures that may name the patient.
     """
 
     name: str
@@ -100,7 +106,13 @@ class GeneratorSettings:
     model: str
     budget: Budget
     show_burned_in: bool = False
-    own: tuple[tuple[str, Any], ...] = ()
+    own: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of the kind; a table, which is kept as JSON because settings are hashed, as a dict."""
+        return {
+            name: json.loads(value) if self.kind.fields[name] is dict else value for name, value in self.own
+        }
 
     def make(self) -> Generator:
         """Return the generator; no connection is made and no model loaded yet.

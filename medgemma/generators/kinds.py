@@ -11,6 +11,14 @@ tokens_per_picture = 256
 thinking_tokens = 0                  # added to every reply, for a model that thinks first
 pairs = true                         # prior and current picture together; left out: for MedGemma 1.5 alone
 show_burned_in = false               # true: pictures that may name the patient are shown to it, too
+timeouts = { connect = 5, first_token = 180, between_tokens = 30, total = 600 }   # seconds
+retries = 3                          # how often a request that failed is sent again, 0 to 20
+streaming = true                     # false: the reply is awaited whole
+picture_format = "png"               # png | jpeg, about a tenth of the bytes
+ca_file = "/etc/ssl/hospital.pem"    # certificates (PEM) trusted beside the system's
+headers = { X-Key = { file = "/run/secrets/gateway" }, X-Department = "radiology" }   # sent in addition
+body = { top_k = 64 }                # further fields of the request's JSON
+check_prompt_tokens = true           # false: for a server that does not count its pictures
 
 [here]
 kind = "local"                       # transformers in the worker, the extra `medgemma`
@@ -21,6 +29,7 @@ precision = "bfloat16"               # bfloat16 | float32; left out: bfloat16 on
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib import import_module
@@ -45,6 +54,7 @@ _FIELDS: dict[str, type] = {
     "show_burned_in": bool,
 }
 """The settings of every kind."""
+_TYPES: dict[type, str] = {str: "text", int: "whole number", bool: "true or false", dict: "table"}
 
 
 def generator_kind(name: str) -> GeneratorKind:
@@ -62,7 +72,7 @@ def read_generator(name: str, table: Mapping[str, Any]) -> GeneratorSettings:
     known = {**_FIELDS, **own}
     for key, value in table.items():
         if key not in known or type(value) is not known[key]:
-            wanted = ", ".join(f"{field} ({kind.__name__})" for field, kind in known.items())
+            wanted = ", ".join(f"{field} ({_TYPES[kind]})" for field, kind in known.items())
             raise _bad(f"{excerpt(key)} of {name} cannot be used; use {wanted}.")
     kind = generator_kind(kind_name)
     if any(field not in table for field in ("model", *kind.required)):
@@ -72,10 +82,14 @@ def read_generator(name: str, table: Mapping[str, Any]) -> GeneratorSettings:
             kind.checks[field](table[field])
         except DraftError as error:
             raise _bad(f"{field} of {name}: {error}") from None
-    given = tuple((field, table[field]) for field in kind.fields if field in table)
+    given = tuple((field, _hashable(table[field])) for field in kind.fields if field in table)
     return GeneratorSettings(
         name, kind, table["model"], _budget(name, table), table.get("show_burned_in", False), given
     )
+
+
+def _hashable(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict) else value
 
 
 def _budget(name: str, table: Mapping[str, Any]) -> Budget:

@@ -26,7 +26,7 @@ from medsiglip.medgemma.generators.generators import (
     never,
 )
 from medsiglip.medgemma.generators.readiness import RememberedReadiness, try_two_pictures
-from medsiglip.medgemma.generators.replies import Reply, read_reply
+from medsiglip.medgemma.generators.replies import RawReply, Reply, read_reply
 from medsiglip.medgemma.prompting.budget import Budget
 from medsiglip.medgemma.prompting.prompts import Prompt
 
@@ -109,13 +109,14 @@ class LocalPipeline:
                 logits_processor=[watch],
             )[0, length:].tolist()
         ended = bool(written) and written[-1] in loaded.ends
-        return read_reply(
+        raw = RawReply(
             loaded.processor.decode(written, skip_special_tokens=False),
-            model=self.model,
-            finish_reason="stop" if ended else "length",
+            self.model,
+            "stop" if ended else "length",
             prompt_tokens=length,
             completion_tokens=len(written),
         )
+        return read_reply(raw, prompt)
 
     def _check_room(self, loaded: _Loaded, prompt: Prompt, inputs: Any, length: int) -> None:
         pictures = sum(not isinstance(part, str) for part in prompt.parts)

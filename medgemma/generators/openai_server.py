@@ -8,23 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import ssl
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
 from medsiglip.medgemma.errors import DraftError
-from medsiglip.medgemma.generators.chat_stream import (
-    ChatStream,
-    RetryableError,
-    response_error,
-    retry_after,
-)
+from medsiglip.medgemma.generators.chat_stream import ChatStream, ErrorWithinReply
 from medsiglip.medgemma.generators.generators import (
     Cancelled,
     GeneratorKind,
@@ -34,57 +22,37 @@ from medsiglip.medgemma.generators.generators import (
     never,
 )
 from medsiglip.medgemma.generators.readiness import RememberedReadiness, try_two_pictures
-from medsiglip.medgemma.generators.replies import Reply, read_reply
-from medsiglip.medgemma.prompting.budget import Budget
-from medsiglip.medgemma.prompting.pictures import PictureFormat, data_uri
+from medsiglip.medgemma.generators.replies import RawReply, Reply, cut_off, read_reply
+from medsiglip.medgemma.generators.request_body import Remembered, Taken, request_body, sent_of
+from medsiglip.medgemma.generators.server_errors import (
+    NotTakenError,
+    RetryableError,
+    answer_of,
+    connection_error,
+    response_error,
+    unanswered,
+)
+from medsiglip.medgemma.generators.server_options import (
+    CHECKS,
+    FIELDS,
+    Retries,
+    ServerOptions,
+    TimeLimits,
+    checked_url,
+    options_of,
+    trusted,
+)
+from medsiglip.medgemma.prompting.budget import Budget, is_cut
 from medsiglip.medgemma.prompting.prompts import Prompt
+
+__all__ = ["KIND", "OpenAIServer", "Retries", "ServerOptions", "TimeLimits"]
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
-_LONGEST_LINE = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class TimeLimits:
-    """Seconds. `first_token` counts from the sending of a request, upload included; `total` is over all
-    tries.
-    """
-
-    connect: float = 5.0
-    first_token: float = 180.0
-    between_tokens: float = 30.0
-    total: float = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """How often a request is sent in total, and how long the waits between may be (seconds).
-
-    The n-th wait is random in the upper half of first_wait * 2^n, bounded by longest_wait; Retry-After
-    (RFC 9110, 10.2.3) takes precedence.
-    """
-
-    tries: int = 4
-    first_wait: float = 0.5
-    longest_wait: float = 30.0
-
-    def wait(self, failures: int, requested: float | None) -> float:
-        """Seconds to wait after that many failures; `requested` is the server's Retry-After."""
-        if requested is not None:
-            return requested
-        return min(self.longest_wait, self.first_wait * 2.0 ** (failures - 1)) * random.uniform(0.5, 1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """How requests are made; `picture_format` is png (no loss) or jpeg (about a tenth of the bytes)."""
-
-    api_key: str | None = field(default=None, repr=False)
-    picture_format: PictureFormat = "png"
-    limits: TimeLimits = TimeLimits()
-    retries: Retries = Retries()
-    seconds_ready: float = 300.0
-    seconds_unready: float = 15.0
+_MOST_ERROR_BYTES = 1 << 16
+# The finish reasons of a server that failed at this reply, and may not fail at the next.
+_FAILED = frozenset(["abort", "aborted", "error", "cancelled", "canceled", "failed", "timeout"])
+_BROKEN = "connection"
 
 
 class OpenAIServer:
@@ -96,21 +64,31 @@ class OpenAIServer:
     """
 
     def __init__(
-        self, url: str, model: str, budget: Budget | None = None, options: ServerOptions | None = None
+        self,
+        url: str,
+        model: str,
+        budget: Budget | None = None,
+        options: ServerOptions | None = None,
+        remembered: Remembered | None = None,
     ) -> None:
         self.name = model
         self.model = model
         self.budget = budget or Budget()
-        self.url = _checked(url)
+        self.url = checked_url(url)
         self._options = options or ServerOptions()
+        self._remembered = remembered or Remembered(_wanted(self._options))
         self._readiness = RememberedReadiness(
             self._probe, self._options.seconds_ready, self._options.seconds_unready
         )
 
     def generate(self, prompt: Prompt, *, cancelled: Cancelled = never) -> Reply:
         """See `Generator.generate`. Further codes, those with * may pass: `generator-down`*,
-        `generator-busy`*, `generator-failed`*, `generator-timeout`*, `reply-cut-off`*, `reply-broken`*,
-        `generator-unauthorised`, `generator-model-unknown`, `generator-rejected`.
+        `generator-busy`*, `generator-failed`*, `generator-timeout`*, `generator-out-of-memory`*,
+        `reply-cut-off`*, `reply-broken`*, `generator-unauthorised`, `generator-redirect`, `generator-tls`,
+        `generator-web-page`, `generator-rejected`, `prompt-cut`, and those of `server_refusals.REFUSALS`.
+
+        What the server refuses and a request can do without is left out, now and from then on. A reply that
+        broke off is requested again; where none comes whole the longest is returned, `incomplete`.
         """
         return asyncio.run(self._watched(prompt, cancelled, self._options.retries))
 
@@ -153,69 +131,110 @@ class OpenAIServer:
             await asyncio.gather(work, return_exceptions=True)
 
     async def _tries(self, prompt: Prompt, retries: Retries) -> Reply:
-        body = self._body(prompt)
-        limits = self._options.limits
         loop = asyncio.get_running_loop()
-        end = loop.time() + limits.total
+        end = loop.time() + self._options.limits.total
+        partial: list[RawReply] = []
         async with self._client() as client:
             for failures in range(1, retries.tries + 1):
                 try:
-                    return await self._once(client, body, prompt)
+                    return await self._adapted(client, prompt)
                 except RetryableError as retry:
+                    if retry.partial is not None:
+                        partial.append(retry.partial)
                     wait = retries.wait(failures, retry.after)
                     if failures == retries.tries or loop.time() + wait > end:
-                        raise retry.error from None
+                        return self._left(retry, partial, prompt)
                     _log.warning("%s: %s, try %d, next in %.1f s", self.url, retry.error.code, failures, wait)
                     await asyncio.sleep(wait)
         raise AssertionError("tries is at least 1")
 
-    async def _once(self, client: httpx.AsyncClient, body: Mapping[str, Any], prompt: Prompt) -> Reply:
+    def _left(self, retry: RetryableError, partial: list[RawReply], prompt: Prompt) -> Reply:
+        """The longest of the replies that broke off. Raises the last error where nothing is left."""
+        if retry.partial is None:
+            raise retry.error from None
+        try:
+            return self._read(max(partial, key=lambda raw: len(raw.text)), prompt)
+        except DraftError as error:
+            raise (retry.error if error.code in ("reply-cut-off", "reply-empty") else error) from None
+
+    async def _adapted(self, client: httpx.AsyncClient, prompt: Prompt) -> Reply:
+        """Send the request, and again without what the server does not take."""
+        while True:
+            sent = sent_of(self._remembered.taken, prompt, self._options.body)
+            try:
+                return await self._once(client, sent, prompt)
+            except NotTakenError as refused:
+                if not self._remembered.leave_out(sent, refused.change):
+                    raise refused.error from None
+                what = refused.change.__name__.replace("_", " ")
+                _log.warning("%s: %s, sent again %s", self.url, refused.error.code, what)
+
+    async def _once(self, client: httpx.AsyncClient, sent: Taken, prompt: Prompt) -> Reply:
         limits = self._options.limits
-        loop = asyncio.get_running_loop()
         stream = ChatStream(self.model)
+        first = limits.first_token if sent.stream else limits.total
+        body = request_body(self.model, prompt, sent, self._options.body)
         try:
             async with (
-                asyncio.timeout(limits.first_token) as limit,
+                asyncio.timeout(first) as limit,
                 client.stream("POST", f"{self.url}/chat/completions", json=body) as response,
             ):
-                if response.status_code != 200:
-                    raise response_error(
-                        self.model,
-                        response.status_code,
-                        await response.aread(),
-                        retry_after(response),
-                        prompt,
-                    )
-                if response.headers.get("content-type", "").startswith("application/json"):
-                    stream.whole(await response.aread())
-                else:
-                    async for line in _lines(response):
-                        if stream.take(line):
-                            limit.reschedule(loop.time() + limits.between_tokens)
+                await self._receive(response, stream, limit, prompt)
         except TimeoutError:
-            if stream.ended:  # what was still to come is the count of tokens
-                pass
-            elif stream.tokens:
-                raise self._late("written another word", limits.between_tokens) from None
-            else:
-                raise self._late("begun its reply", limits.first_token) from None
-        except (httpx.ConnectError, httpx.ConnectTimeout):
-            raise RetryableError(self._down()) from None
+            if not stream.ended:  # else what was still to come is the count of tokens
+                raise self._timeout(stream, first) from None
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise connection_error(self.model, self.url, error) from None
         except httpx.TransportError:
+            if not stream.answered:
+                raise RetryableError(unanswered(self.model)) from None
             if not stream.ended:
-                raise RetryableError(stream.cut_off()) from None
+                raise RetryableError(cut_off(self.model), partial=stream.raw(_BROKEN)) from None
         except httpx.HTTPError as error:
-            raise RetryableError(stream.broken(type(error).__name__)) from None
+            if not stream.ended:
+                raise RetryableError(stream.broken(type(error).__name__)) from None
+        except ErrorWithinReply as error:
+            raise response_error(self.model, error.answer, prompt) from None
         if not stream.ended:
-            raise RetryableError(stream.cut_off())
-        return read_reply(
-            stream.text,
-            model=stream.model,
-            finish_reason=stream.finish_reason,
-            thinking=stream.thinking,
-            prompt_tokens=stream.prompt_tokens,
-            completion_tokens=stream.completion_tokens,
-        )
+            raise RetryableError(cut_off(self.model), partial=stream.raw(_BROKEN))
+        raw = stream.raw()
+        failed = (raw.finish_reason or "").lower() in _FAILED
+        if failed or (raw.finish_reason is None and not stream.tokens):
+            raise RetryableError(cut_off(self.model), partial=raw)
+        return self._read(raw, prompt)
+
+    async def _receive(
+        self, response: httpx.Response, stream: ChatStream, limit: asyncio.Timeout, prompt: Prompt
+    ) -> None:
+        """Read an answer into `stream`; each sign of life postpones the time limit."""
+        if response.status_code != 200:
+            raise response_error(self.model, answer_of(response, await _beginning(response)), prompt)
+        stream.answered = True
+        stream.may_be_page = "text/event-stream" not in response.headers.get("content-type", "")
+        limits, loop = self._options.limits, asyncio.get_running_loop()
+        async for data in response.aiter_bytes():
+            if stream.feed(data):
+                wait = limits.between_tokens if stream.tokens else limits.first_token
+                limit.reschedule(loop.time() + wait)
+        stream.close()
+
+    def _read(self, raw: RawReply, prompt: Prompt) -> Reply:
+        texts = [prompt.system or "", *(part for part in prompt.parts if isinstance(part, str))]
+        pictures = sum(not isinstance(part, str) for part in prompt.parts)
+        counted, tokens = raw.prompt_tokens, self.budget.tokens_per_picture
+        if (
+            counted is not None
+            and self._options.check_prompt_tokens
+            and is_cut(counted, texts, pictures, tokens, prompt.prompt_tokens)
+        ):
+            raise DraftError(
+                "prompt-cut",
+                f"The server of {raw.model} read {counted} tokens of a prompt of {pictures} pictures and "
+                f"about {prompt.prompt_tokens} tokens: it cut the prompt or dropped pictures; serve it with "
+                "more context (Ollama: num_ctx) and its vision part. If it counts no pictures, set "
+                "check_prompt_tokens = false.",
+            )
+        return read_reply(raw, prompt)
 
     async def _served_context(self) -> int | None:
         """The `max_model_len` that vLLM lists for the model; None where a server lists none."""
@@ -224,38 +243,27 @@ class OpenAIServer:
                 answer = await client.get(f"{self.url}/models", timeout=self._options.limits.connect)
             listed = answer.json()["data"] if answer.status_code == 200 else []
             lengths = [one.get("max_model_len") for one in listed if one["id"] == self.model]
-        except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError):
+        except (DraftError, httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError):
             return None
         return lengths[0] if lengths and isinstance(lengths[0], int) else None
 
     def _client(self) -> httpx.AsyncClient:
-        key = self._options.api_key
+        key, ca_file = self._options.api_key, self._options.ca_file
+        try:
+            context = trusted(ca_file) if self.url.startswith("https:") else False
+        except (OSError, ValueError, RuntimeError):
+            raise DraftError("generator-tls", f"{ca_file} has no certificates that can be read.") from None
         return httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers=[*self._options.headers, *([("Authorization", f"Bearer {key}")] if key else [])],
             timeout=httpx.Timeout(None, connect=self._options.limits.connect),
             trust_env=False,
-            verify=_trusted_by_system() if self.url.startswith("https:") else False,
+            verify=context,
         )
 
-    def _body(self, prompt: Prompt) -> dict[str, Any]:
-        content = [
-            {"type": "text", "text": part}
-            if isinstance(part, str)
-            else {
-                "type": "image_url",
-                "image_url": {"url": data_uri(part, self._options.picture_format)},
-            }
-            for part in prompt.parts
-        ]
-        system = [{"role": "system", "content": prompt.system}] if prompt.system else []
-        return {
-            "model": self.model,
-            "messages": [*system, {"role": "user", "content": content}],
-            "max_tokens": prompt.reply_tokens,
-            "temperature": prompt.temperature,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
+    def _timeout(self, stream: ChatStream, first: float) -> DraftError:
+        if stream.tokens:
+            return self._late("written another word", self._options.limits.between_tokens)
+        return self._late("begun its reply", first)
 
     def _late(self, what: str, seconds: float) -> DraftError:
         return DraftError(
@@ -265,52 +273,34 @@ class OpenAIServer:
             may_pass=True,
         )
 
-    def _down(self) -> DraftError:
-        return DraftError(
-            "generator-down",
-            f"No server answers at {self.url}; start it, or correct the generator's URL.",
-            may_pass=True,
-        )
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """The beginning of an answer that is no reply; "" where it cannot be read."""
+    found = b""
+    try:
+        async for data in response.aiter_bytes():
+            found += data
+            if len(found) > _MOST_ERROR_BYTES:
+                break
+    except httpx.HTTPError:
+        pass
+    return found
 
 
-async def _lines(response: httpx.Response) -> AsyncIterator[str]:
-    """Lines of an event stream, which end in LF or CRLF: a reply may hold U+2028 and the like as they are."""
-    rest = b""
-    async for chunk in response.aiter_bytes():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line.decode("utf-8", "replace").removesuffix("\r")
-        if len(rest) > _LONGEST_LINE:
-            raise httpx.DecodingError("a line without an end")
-    yield rest.decode("utf-8", "replace")
+def _wanted(options: ServerOptions) -> Taken:
+    return Taken(picture_format=options.picture_format, stream=options.streaming)
 
 
-def _trusted_by_system() -> ssl.SSLContext:
-    """The system's certificates, among them a hospital's own authority, not a list bundled with Python."""
-    return ssl.create_default_context()
-
-
-def _checked(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-        raise DraftError(
-            "bad-generator-url",
-            "The generator's URL cannot be used; give it as http://HOST:PORT/v1, and the key apart from it.",
-        )
-    return url.rstrip("/") if parts.path.strip("/") else f"{url.rstrip('/')}/v1"
+_remembered: dict[tuple[str, str, Taken], Remembered] = {}
 
 
 def _configured(settings: GeneratorSettings) -> OpenAIServer:
-    own = dict(settings.own)
-    key = _read_key(settings.name, own["key_file"]) if "key_file" in own else None
-    return OpenAIServer(own["url"], settings.model, settings.budget, ServerOptions(api_key=key))
+    """Make a configured generator, which knows what another one of the same server and model has learned."""
+    options = options_of(settings.name, settings.settings())
+    url = checked_url(settings.settings()["url"])
+    wanted = _wanted(options)
+    known = _remembered.setdefault((url, settings.model, wanted), Remembered(wanted))
+    return OpenAIServer(url, settings.model, settings.budget, options, known)
 
 
-def _read_key(name: str, file: str) -> str:
-    try:
-        return Path(file).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError, RuntimeError):  # the last of a home folder that nobody has
-        raise DraftError("bad-generators", f"the key of generator {name} in {file} cannot be read.") from None
-
-
-KIND = GeneratorKind("openai", {"url": str, "key_file": str}, _configured, required=("url",))
+KIND = GeneratorKind("openai", FIELDS, _configured, required=("url",), checks=CHECKS)

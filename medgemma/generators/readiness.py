@@ -36,7 +36,7 @@ def try_two_pictures(generate: Callable[[Prompt], Reply], budget: Budget) -> Rea
     try:
         first, second, again = (generate(_prompt(picture, budget)) for picture in (disc, stripes, disc))
     except DraftError as error:
-        return Readiness(False, error.code, str(error))
+        return Readiness(False, error.code, str(error), may_pass=error.may_pass)
     steady = _folded(first.text) == _folded(again.text)
     seen = all(
         colour.search(reply.text) for colour, reply in zip(_SEEN, (first, second), strict=True)

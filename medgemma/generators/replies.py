@@ -6,21 +6,39 @@ import re
 from dataclasses import dataclass
 
 from medsiglip.medgemma.errors import DraftError
+from medsiglip.medgemma.generators.reply_text import (
+    clean_characters,
+    first_turn,
+    special_tokens,
+    without_disclaimers,
+    without_markup,
+    without_preamble,
+)
+from medsiglip.medgemma.generators.thoughts import split_thinking
+from medsiglip.medgemma.generators.unusable_replies import check_usable, is_empty_loop, looping, refused
+from medsiglip.medgemma.prompting.prompts import Prompt
 
-_THOUGHT_END = "<unused95>"
-_THOUGHT_BEGIN = re.compile(r"\s*+(?:<unused94>)?+\s*+(?:thought\b)?+\s*+")
-_SPECIAL = re.compile(
-    r"<(?:pad|eos|bos|unk|mask|unused\d+|(?:start|end)_of_(?:turn|image)|image_soft_token)>"
-)
-_REFUSAL = re.compile(
-    r"(?:i(?:'|’)?m sorry|i am sorry|sorry|i apologi[sz]e|as an ai\b)"
-    r"|(?:unfortunately,? )?i(?: cannot| can(?:'|’)t|(?:'|’)m unable to| am unable to| am not able to"
-    r"| won(?:'|’)t)"
-    r" (?:provide|interpret|analy[sz]e|diagnose|assist|help|comply|fulfil+|generate|give|offer|write|do that"
-    r"|(?:see|view|access|process|open|display) (?:the |any |this |that |an? |your )?(?:attached )?"
-    r"(?:images?|pictures?|attachments?|files?|scans?|x-?rays?))",
-    re.IGNORECASE,
-)
+# The words by which vLLM, TGI, Ollama, Anthropic's and others' servers say that the model itself ended.
+_WHOLE = frozenset(["stop", "eos", "eos_token", "stop_sequence", "end_turn", "end", "done", "completed"])
+_FILTERED = "content_filter"
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_SENTENCE = re.compile(r"[^.!?\n]+")
+_FEWEST_WORDS = 3
+_LONGEST_REASON = 40
+
+
+@dataclass(frozen=True, slots=True)
+class RawReply:
+    """A reply as it came: `thinking` is the thought that the server had already separated, `finish_reason`
+    its own value, None where it gave none.
+    """
+
+    text: str
+    model: str
+    finish_reason: str | None
+    thinking: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,57 +59,76 @@ class Reply:
     incomplete: str | None = None
 
 
-def split_thinking(text: str) -> tuple[str | None, str]:
-    """Split a raw reply into (thought, answer).
+def read_reply(raw: RawReply, prompt: Prompt | None = None) -> Reply:
+    """Make a Reply of a raw one: characters, thoughts, markup, preambles and disclaimers are seen to.
 
-    MedGemma 27B opens with `<unused94>thought` and ends the thought with `<unused95>`; the first of these two
-    may have been dropped by the server. A thought that never ends leaves no answer; nor does one whose
-    end a server dropped, because nothing marks where the answer begins.
+    A reply that did not end by itself is `incomplete`. Raises DraftError `reply-empty` when no letter or
+    digit is left without special tokens (what float16 overflow and NaN leave behind), `reply-refused` when
+    the model or the server's filter declines, `reply-cut-off` when less than three words came of one that did
+    not end, and the codes of `check_usable`.
     """
-    thought, end, answer = text.partition(_THOUGHT_END)
-    if not end:
-        if not text.lstrip().startswith(("<unused94>", "thought\n")):
-            return None, text
-        thought, answer = text, ""
-    begin = _THOUGHT_BEGIN.match(thought)
-    return thought[begin.end() if begin else 0 :].strip() or None, answer
-
-
-def read_reply(
-    raw: str,
-    *,
-    model: str,
-    finish_reason: str,
-    thinking: str | None = None,
-    prompt_tokens: int | None = None,
-    completion_tokens: int | None = None,
-) -> Reply:
-    """Make a Reply of raw text; `thinking` is the thought that the server had already separated.
-
-    Raises DraftError `reply-empty` when no letter or digit is left without special tokens (what float16
-    overflow and NaN leave behind), `reply-refused` when the model or the server's filter declines.
-    """
-    within, answer = split_thinking(raw)
-    text = _SPECIAL.sub("", answer).strip()
-    thought = "\n".join(part for part in (thinking, within) if part) or None
-    if finish_reason == "content_filter":
-        raise _refused(model)
-    if not any(character.isalnum() for character in text):
-        raise DraftError("reply-empty", _why_empty(model, thought, finish_reason))
-    if _REFUSAL.match(text):
-        raise _refused(model)
-    return Reply(text, thought, finish_reason, prompt_tokens, completion_tokens, model)
-
-
-def _refused(model: str) -> DraftError:
-    return DraftError(
-        "reply-refused",
-        f"{model} declined to answer; check that it is a medical model served with its own chat template, "
-        "or use evidence-only.",
+    model, cleaned = raw.model, clean_characters(raw.text)
+    within, answer = split_thinking(cleaned)
+    thought = "\n".join(part for part in (clean_characters(raw.thinking or "").strip(), within) if part)
+    if raw.finish_reason == _FILTERED:
+        raise refused(model)
+    turn = first_turn(answer)
+    if not _has_content(turn):
+        if not thought and is_empty_loop(turn, special_tokens(answer)):
+            raise looping(model, has_words=False)
+        raise DraftError("reply-empty", _why_empty(model, thought, raw.finish_reason))
+    text = without_preamble(without_preamble(without_markup(turn)))
+    text, declines = without_disclaimers(text)
+    check_usable(text, model, prompt)
+    if not _has_content(text) or (declines and _sentences(text) < 2):
+        raise refused(model)
+    incomplete = why_incomplete(raw.finish_reason) or _at_limit(raw, text, prompt)
+    if incomplete is not None and len(_WORD.findall(text)) < _FEWEST_WORDS:
+        raise cut_off(model)
+    return Reply(
+        text,
+        thought or None,
+        raw.finish_reason or "none",
+        raw.prompt_tokens,
+        raw.completion_tokens,
+        model,
+        incomplete,
     )
 
 
-def _why_empty(model: str, thought: str | None, finish_reason: str) -> str:
+def why_incomplete(finish_reason: str | None) -> str | None:
+    """Why a reply of this finish reason is cut off, such as `length` or `none`; None where it is whole."""
+    reason = (finish_reason or "none").strip().lower()
+    return None if reason in _WHOLE else re.sub(r"[^a-z0-9_-]+", "-", reason)[:_LONGEST_REASON] or "none"
+
+
+def _at_limit(raw: RawReply, text: str, prompt: Prompt | None) -> str | None:
+    """`length` for a reply of as many tokens as it may have that ends within a sentence: some servers call
+    every end `stop`.
+    """
+    if prompt is None or raw.completion_tokens is None or raw.completion_tokens < prompt.reply_tokens:
+        return None
+    return None if text.rstrip("*_`\"')] \n").endswith((".", "!", "?", "|", ":")) else "length"
+
+
+def cut_off(model: str) -> DraftError:
+    """The error of a reply that ended before its end, and before it said anything."""
+    return DraftError(
+        "reply-cut-off",
+        f"The reply of {model} broke off in the middle; try again, and look at the server's log.",
+        may_pass=True,
+    )
+
+
+def _has_content(text: str) -> bool:
+    return any(character.isalnum() for character in text)
+
+
+def _sentences(text: str) -> int:
+    return sum(len(_WORD.findall(one)) >= _FEWEST_WORDS for one in _SENTENCE.findall(text))
+
+
+def _why_empty(model: str, thought: str, finish_reason: str | None) -> str:
     if thought and finish_reason == "length":
         return (
             f"{model} was still thinking when its reply reached the token limit; allow it more "

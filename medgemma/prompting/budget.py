@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Digits are tokens of their own in Gemma's vocabulary. Three letters a token is more than English needs with
@@ -40,3 +41,24 @@ class Budget:
 def estimate_tokens(text: str) -> int:
     """At least as many tokens as a subword vocabulary of 32,000 pieces or more makes of English text."""
     return sum(1 if piece.isascii() else len(piece.encode()) for piece in _PIECE.findall(text))
+
+
+# Models of other families spend fewer tokens on a picture than MedGemma, down to a quarter. A count below
+# that of a turn's marks is no count of a prompt: some servers count what they had not cached.
+_LEAST_SHARE = 4
+_FEWEST_COUNTED = 16
+_SMALLEST_CONTEXT = 1024
+
+
+def is_cut(counted: int, texts: Sequence[str], pictures: int, tokens_per_picture: int, estimate: int) -> bool:
+    """Whether a server's count of a prompt shows that it dropped pictures or cut the text.
+
+    A prompt takes at least one token for each word and a quarter of `tokens_per_picture` for each picture;
+    `estimate` is what it takes at most. A count that is a power of two from 1024 on, and below the estimate,
+    is that of a context which was filled and not of a prompt.
+    """
+    if counted < _FEWEST_COUNTED:
+        return False
+    least = sum(len(text.split()) for text in texts) + pictures * (tokens_per_picture // _LEAST_SHARE)
+    filled = _SMALLEST_CONTEXT <= counted < estimate and counted & (counted - 1) == 0
+    return counted < least or filled

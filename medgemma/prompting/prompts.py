@@ -20,6 +20,7 @@ from medsiglip.medgemma.prompting.budget import Budget, estimate_tokens
 from medsiglip.medgemma.prompting.pictures import square
 from medsiglip.medgemma.prompting.template import Template, template, templates
 from medsiglip.medgemma.records import Evidence, EvidenceImage, ImageSource, PriorStudy, SimilarCase
+from medsiglip.regions.vocabulary import UNKNOWN, regions_named, regions_of_body_part
 
 __all__ = ["Part", "Prompt", "build_prompt", "data_lines", "one_line", "template_for"]
 
@@ -54,24 +55,29 @@ def template_for(
     body_part_examined: str | None,
     images: Sequence[EvidenceImage] = (),
     prior: PriorStudy | None = None,
+    *,
+    region: str | None = None,
+    conflict: bool = False,
 ) -> str:
     """The name of the template that fits best; `generic` where none does.
 
     A template for a body part takes precedence over one for any, and that over `generic`. A pair is
-    chosen where the prior has pictures. A chest radiograph whose body part is not given is a `radiograph`.
+    chosen where the prior has pictures. `region` is the part of the body as in `Evidence.region`, and decides
+    before Body Part Examined; a radiograph whose part is not known, or in `conflict`, is a `radiograph`.
     """
     if modality is None:
         modalities = Counter(image.modality for image in images if image.modality)
         modality = modalities.most_common(1)[0][0] if modalities else None
     paired = prior is not None and bool(prior.images)
+    regions = regions_named(region) or regions_of_body_part(body_part_examined)
+    if conflict:
+        regions = UNKNOWN
 
     def rank(one: Template) -> tuple[bool, bool, bool]:
         return (bool(one.modalities), bool(one.body_parts), one.kind == "pair")
 
     fitting = [
-        one
-        for one in templates().values()
-        if one.fits(modality, body_part_examined) and (paired or one.kind != "pair")
+        one for one in templates().values() if one.fits(modality, regions) and (paired or one.kind != "pair")
     ]
     return max(fitting, key=rank).name
 
@@ -102,13 +108,13 @@ def build_prompt(
     opening = _opening(chosen, evidence)
     fixed = _TURN_TOKENS + sum(estimate_tokens(text) for text in (chosen.system or "", opening))
     fixed += estimate_tokens(chosen.question or "")
-    cost = max(budget.picture_cost(label) for label in _labels(chosen, evidence, len(shown)))
+    cost = max(budget.picture_cost(label) for label in _labels(chosen, evidence, shown))
     needs = _Needs(chosen, len(shown), cost, fixed, reply_tokens)
     count, kept = _fit(needs, budget, [_quoted_case(number, case) for number, case in enumerate(context, 1)])
     shown = _evenly(shown, count)
     texts = _context(context[:kept])
     pictures = [square(pixels) for pixels in source.pictures([image.image_id for image in shown])]
-    labels = _labels(chosen, evidence, len(shown))
+    labels = _labels(chosen, evidence, shown)
     return Prompt(
         template=chosen.name,
         system=chosen.system,
@@ -164,7 +170,14 @@ def _with_text(similar: Sequence[SimilarCase]) -> list[SimilarCase]:
 def _template(evidence: Evidence, budget: Budget) -> Template:
     chosen = template(evidence.template)
     if chosen.kind == "pair" and (not budget.pairs or budget.most_pictures < 2):
-        return template(template_for(evidence.modality, evidence.body_part_examined, evidence.images))
+        alone = template_for(
+            evidence.modality,
+            evidence.body_part_examined,
+            evidence.images,
+            region=evidence.region,
+            conflict=evidence.region_conflict is not None,
+        )
+        return template(alone)
     return chosen
 
 
@@ -243,16 +256,20 @@ def _quoted_case(number: int, case: SimilarCase) -> str:
     return f"Similar case {number}:\n{data_lines(case.text or '')}\n"
 
 
-def _labels(chosen: Template, evidence: Evidence, count: int) -> list[str]:
+def _labels(chosen: Template, evidence: Evidence, images: Sequence[EvidenceImage]) -> list[str]:
+    """What stands beside each picture: of a volume its number in the series, if all have one."""
     if chosen.kind == "pair":
         dates = (evidence.prior.study_date if evidence.prior else None, evidence.study_date)
         return [
             f"{name} ({one_line(day)}):" if day else f"{name}:"
             for name, day in zip(("PRIOR", "CURRENT"), dates, strict=True)
         ]
-    if chosen.kind == "pictures" and count == 1:
+    if chosen.kind == "pictures" and len(images) == 1:
         return [""]
-    return [chosen.label.format(n=number) for number in range(1, count + 1)]
+    numbers = [image.slice_number for image in images]
+    if chosen.kind != "volume" or None in numbers or len(set(numbers)) < len(numbers):
+        numbers = list(range(1, len(images) + 1))
+    return [chosen.label.format(n=number) for number in numbers]
 
 
 def _order(

@@ -4,7 +4,7 @@
 
     kind = "pictures"                 # pictures | volume | pair
     modalities = ["CR", "DX"]         # Modality (0008,0060); left out: any
-    body_parts = ["CHEST"]            # Body Part Examined (0018,0015); left out: any
+    body_parts = ["CHEST"]            # by any spelling of Body Part Examined (0018,0015); left out: any
     system = "You are ..."            # left out: no system turn
     instruction = "..."               # opens the user turn
     question = "..."                  # closes it, after the last picture (volume)
@@ -23,6 +23,7 @@ from importlib import resources
 from typing import Literal
 
 from medsiglip.medgemma.errors import DraftError
+from medsiglip.regions.vocabulary import Regions, regions_of_body_part
 
 Kind = Literal["pictures", "volume", "pair"]
 
@@ -43,13 +44,13 @@ class Template:
     question: str | None = None
     fewest_pictures: int = 1
 
-    def fits(self, modality: str | None, body_part_examined: str | None) -> bool:
-        """Whether pictures of this modality and body part may be shown with it."""
-        return _named(self.modalities, modality) and _named(self.body_parts, body_part_examined)
-
-
-def _named(among: tuple[str, ...], value: str | None) -> bool:
-    return not among or (value is not None and value.strip().upper() in among)
+    def fits(self, modality: str | None, regions: Regions) -> bool:
+        """Whether pictures of this modality and these parts of the body may be shown with it."""
+        if self.modalities and (modality is None or modality.strip().upper() not in self.modalities):
+            return False
+        return not self.body_parts or any(
+            not regions.isdisjoint(regions_of_body_part(one)) for one in self.body_parts
+        )
 
 
 @cache

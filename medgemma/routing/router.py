@@ -11,7 +11,7 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.service.routing_rules import Decision, RoutedJob, RoutingRule
 from medsiglip.medgemma.findings import FindingScores
-from medsiglip.medgemma.routing.rules import Rule, read_rule
+from medsiglip.medgemma.routing.rules import Rule, ScoreCondition, read_rule
 
 JOB_KIND = "report"
 TRAINED_ON = "the probe was trained on this patient's pictures, or on identical ones"
@@ -74,14 +74,19 @@ class Router:
         job = routed_job(stored.name, rule)
         return self.index.routing_rules.decide(stored, candidates, fitting, job, rule.budget)
 
+    def resend_failed(self, stored: RoutingRule) -> int:
+        """Order drafts of a rule that failed again, with its options as they are now; returns how many."""
+        job = routed_job(stored.name, read_rule(stored.name, stored.rule))
+        return self.index.routing_rules.resend_failed(stored, job)
+
     def _fitting(self, name: str, rule: Rule, study_instance_uids: Sequence[str]) -> list[str]:
         """Those of the studies that fit the rule of that name, in their order."""
-        passing = self._passing(rule.filters, study_instance_uids)
+        passing = self._passing(rule.image_filters, study_instance_uids)
         trained = self._trained_on(rule, passing)
         for score in rule.scores:
             unseen = [uid for uid in passing if score.source not in trained.get(uid, ())]
             self.left_out[name, score.source] += len(passing) - len(unseen)
-            probabilities = self._probabilities(score.source, score.label, unseen)
+            probabilities, _ = self._probabilities(score, unseen)
             passing = [uid for uid in unseen if score.holds(probabilities.get(uid))]
         return passing
 
@@ -89,21 +94,21 @@ class Router:
         """Whether and why each study fits. Scores are computed for the studies that pass the filters."""
         uids = list(study_instance_uids)
         explained: dict[str, list[Condition]] = {uid: [] for uid in uids}
-        for expression in rule.filters:
-            passing = set(self._passing([expression], uids))
-            values = self._values(expression, uids)
+        for written, asked in zip(rule.filters, rule.image_filters, strict=True):
+            passing = set(self._passing([asked], uids))
+            values = self._values(asked, uids)
             for uid in uids:
-                explained[uid].append(Condition(expression, values.get(uid), uid in passing))
-        fitting = set(self._passing(rule.filters, uids))
+                explained[uid].append(Condition(written, values.get(uid), uid in passing))
+        fitting = set(self._passing(rule.image_filters, uids))
         examined = frozenset(fitting)
         trained = self._trained_on(rule, [uid for uid in uids if uid in examined])
         for score in rule.scores:
             unseen = [uid for uid in uids if uid in examined and score.source not in trained.get(uid, ())]
-            probabilities = self._probabilities(score.source, score.label, unseen)
+            probabilities, reasons = self._probabilities(score, unseen)
             for uid in uids:
                 value = probabilities.get(uid)
                 met = score.holds(value) if uid in examined else None
-                reason = TRAINED_ON if score.source in trained.get(uid, ()) else None
+                reason = TRAINED_ON if score.source in trained.get(uid, ()) else reasons.get(uid)
                 explained[uid].append(Condition(str(score), value, met, reason))
                 if not met:
                     fitting.discard(uid)
@@ -136,14 +141,21 @@ class Router:
                 raise
             return {}
 
-    def _probabilities(self, source: str, label: str, uids: Sequence[str]) -> dict[str, float]:
-        found = self.scores.of_studies(source, uids) if uids else {}
-        return {
+    def _probabilities(
+        self, score: ScoreCondition, uids: Sequence[str]
+    ) -> tuple[dict[str, float], dict[str, str]]:
+        """The probability of the condition's label by study, and why others have none: a study of another
+        part of the body, or of a patient for whom the source is not made, is not scored.
+        """
+        found = self.scores.scored(score.source, uids) if uids else {}
+        probabilities = {
             uid: finding.probability
-            for uid, findings in found.items()
-            for finding in findings
-            if finding.label == label
+            for uid, one in found.items()
+            for finding in one.findings
+            if finding.label == score.label
         }
+        reasons = {uid: one.reasons[score.label] for uid, one in found.items() if score.label in one.reasons}
+        return probabilities, reasons
 
 
 def routed_job(name: str | None, rule: Rule) -> RoutedJob:

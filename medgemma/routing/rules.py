@@ -39,6 +39,7 @@ from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.generators.evidence_only import EVIDENCE_ONLY
 from medsiglip.medgemma.prompting.template import templates
 from medsiglip.names import is_name
+from medsiglip.regions.vocabulary import spellings_alike
 from medsiglip.toml_file import TomlError, parse_toml
 
 MAX_ENTRIES = 1000
@@ -117,6 +118,14 @@ class Rule:
         named += [f"label:{one}" for one in self.labels]
         named += [f"quality.{one}" for one in self.quality]
         return tuple(named)
+
+    @property
+    def image_filters(self) -> tuple[str, ...]:
+        """`filters` as images are asked: a body part with every spelling of the same region."""
+        written = f"body_part_examined={'|'.join(self.body_part)}"
+        alike = dict.fromkeys(one for part in self.body_part for one in spellings_alike(part))
+        asked = f"body_part_examined={'|'.join(alike)}"
+        return tuple(asked if self.body_part and one == written else one for one in self.filters)
 
     def to_json(self) -> dict[str, Any]:
         """The rule as JSON, without fields that have their default values."""
@@ -237,6 +246,8 @@ class _Reader:
         low, high = self._probability(table, "at_least"), self._probability(table, "at_most")
         if low is None and high is None:
             raise self._bad("every entry of 'scores' needs at_least or at_most")
+        if low is not None and high is not None and low > high:
+            raise self._bad(f"'at_least' {low:g} is above 'at_most' {high:g}, and no score is both")
         return ScoreCondition(source, label, low, high)
 
     def _source(self, source: str) -> None:

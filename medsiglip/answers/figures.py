@@ -34,8 +34,8 @@ class ProbeLabel(Answer):
 
 
 class Probe(Answer):
-    """A trained probe. `groups` counts the labelled patients, `modalities` names by label where its cases
-    came from.
+    """A trained probe. `groups` counts the labelled patients; `modalities`, `regions` (parts of the body,
+    `""` where not known) and `ages` (years, least and greatest) tell by label of which cases.
     """
 
     model_config = ConfigDict(
@@ -72,6 +72,8 @@ class Probe(Answer):
     level: Level
     where: tuple[str, ...] = ()
     modalities: dict[str, tuple[str, ...]] | None = None
+    regions: dict[str, tuple[str, ...]] | None = None
+    ages: dict[str, tuple[float, float]] | None = None
 
 
 class ProbeSummary(Answer):
@@ -87,6 +89,8 @@ class ProbeSummary(Answer):
     level: Level | None = None
     where: tuple[str, ...] = ()
     modalities: dict[str, tuple[str, ...]] | None = None
+    regions: dict[str, tuple[str, ...]] | None = None
+    ages: dict[str, tuple[float, float]] | None = None
 
 
 class ProbeList(Answer):

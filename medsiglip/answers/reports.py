@@ -12,9 +12,19 @@ ReportStatus = Literal["draft", "edited", "accepted", "rejected"]
 ReportFormat = Literal["sr", "pdf", "fhir", "markdown", "dicom-pdf"]
 
 
+class FindingCode(Answer):
+    """A code of SNOMED CT or RadLex, with the designator of its scheme (SCT, RADLEX)."""
+
+    scheme: str
+    value: str
+    meaning: str
+
+
 class Finding(Answer):
     """One label of a study; `present` is null where the score itself is uncertain, `source` names what gave
-    the score, and `image_id` is the image that drove it.
+    the score, and `image_id` is the image that drove it. `name`, `state` (high, undecided or low) and
+    `picture` ("slice 172 of 300") are for people to read; `code` is null where no scheme has one for the
+    finding.
     """
 
     label: str
@@ -24,6 +34,10 @@ class Finding(Answer):
     image_id: int
     cosine: float | None = None
     calibrated: bool = False
+    name: str = ""
+    state: str = ""
+    picture: str = ""
+    code: FindingCode | None = None
 
 
 class SimilarCase(Answer):
@@ -72,6 +86,7 @@ class DraftedStudy(Answer):
     region: str | None = None
     region_conflict: str | None = None
     not_scored: tuple[str, ...] = ()
+    model: str = ""
 
 
 class SentenceAttribute(Answer):
@@ -111,8 +126,21 @@ class SentenceCheck(Answer):
     attributes: tuple[SentenceAttribute, ...] = ()
 
 
+class Concern(Answer):
+    """What a person must acknowledge by its id, or edit away, before a draft is accepted; `quote` is the
+    sentence of the text, null for what it does not mention.
+    """
+
+    id: str
+    kind: str
+    sentence: str
+    quote: str | None
+
+
 class Revision(Answer):
-    """One step of the workflow: who did what, when (ISO 8601, UTC); `difference` is a unified diff."""
+    """One step of the workflow: who did what, when (ISO 8601, UTC); `difference` is a unified diff.
+    `acknowledged` are the concerns with which the draft was accepted.
+    """
 
     status: ReportStatus
     by: str
@@ -120,6 +148,7 @@ class Revision(Answer):
     text: str | None
     difference: str | None
     reason: str | None
+    acknowledged: tuple[Concern, ...] = ()
 
 
 class Report(Answer):
@@ -131,13 +160,18 @@ class Report(Answer):
     route: str | None
     generator: str
     text: str
-    marked: str = Field(description="the text with what contradicts the scores or is copied marked")
+    marked: str = Field(
+        description="the text with what is wrong by scores, study or prior, copied or left out marked"
+    )
     findings: tuple[Finding, ...]
     evidence: tuple[SimilarCase, ...]
     checks: tuple[SentenceCheck, ...]
     flips: tuple[str, ...]
     omissions: tuple[Omission, ...] = ()
     incomplete: str | None = Field(None, description="why the text is cut off, null if it is whole")
+    concerns: tuple[Concern, ...] = Field((), description="what accepting asks to be acknowledged")
+    supersedes: str | None = Field(None, description="the accepted draft to which this is an addendum")
+    superseded_by: str | None = Field(None, description="the addendum that stands in place of this one")
     warnings: tuple[str, ...] = Field(description="what to look at before the text is used")
     text_without_context: str | None = None
     thinking: str | None = None
@@ -160,6 +194,9 @@ class ReportLine(Answer):
     text: str
     revision: int
     created_at: Moment
+    incomplete: str | None = None
+    supersedes: str | None = None
+    superseded_by: str | None = None
 
 
 class ReportList(Answer):
@@ -169,7 +206,9 @@ class ReportList(Answer):
 
 
 class Route(Answer):
-    """A routing rule, and how many studies it sent and holds back."""
+    """A routing rule, and how many studies it sent and holds back. Of those sent, `waiting` are not drafted
+    yet and `failed` could not be; `route run` orders these again.
+    """
 
     name: str
     enabled: bool
@@ -177,6 +216,8 @@ class Route(Answer):
     rule: dict[str, Any]
     sent: int
     held: int
+    waiting: int = 0
+    failed: int = 0
     created_at: Moment
     updated_at: Moment
 
@@ -188,10 +229,28 @@ class HeldBack(Answer):
     reason: str | None
 
 
+class RoutedDraft(Answer):
+    """A draft that a rule ordered and that is not there. `status` is that of its job: queued, running or
+    failed; `code` and `message` are those of its last failure.
+    """
+
+    study_instance_uid: str
+    job_id: str
+    status: str
+    code: str | None
+    message: str | None
+    sent_at: Moment
+
+
 class RouteDetail(Route):
-    """A routing rule and what it holds back."""
+    """A routing rule, what it holds back, and its drafts that wait or failed, the oldest; `warnings` name
+    what the rule asks for and nothing has yet.
+    """
 
     held_back: tuple[HeldBack, ...]
+    waiting_drafts: tuple[RoutedDraft, ...] = ()
+    failed_drafts: tuple[RoutedDraft, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class RouteList(Answer):
@@ -255,12 +314,13 @@ class RouteProblem(Answer):
 
 
 class RouteRun(Answer):
-    """What the evaluation of routing rules sent and held back; `warnings` tell of studies that were not
-    routed because a score does not count for them.
+    """What the evaluation of routing rules sent and held back, and how many failed drafts it ordered again;
+    `warnings` tell of studies that were not routed because a score does not count for them.
     """
 
     sent: int
     held: int
+    resent: int = 0
     decisions: tuple[RouteDecision, ...]
     problems: tuple[RouteProblem, ...]
     warnings: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medsiglip.answers.jobs import Job
@@ -17,6 +17,7 @@ from medsiglip.answers.reports import (
     RouteRun,
     RouteTest,
 )
+from medsiglip.arguments import several
 from medsiglip.client.connection import Connection, read
 from medsiglip.client.paths import checked, path_of
 
@@ -52,11 +53,15 @@ class DraftMethods:
         """One draft with its evidence and checks."""
         return read(Report, self._service.get(_report(report_id)))
 
-    def accept(self, report_id: str, *, revision: int | None = None) -> Report:
+    def accept(
+        self, report_id: str, *, revision: int | None = None, acknowledge: Sequence[str] = ()
+    ) -> Report:
         """Accept a draft as it is. `revision` is that of the draft as it was seen: a draft that has changed
-        since is refused (`draft-changed`).
+        since is refused (`draft-changed`). `acknowledge` are the ids of its `concerns`: one that is missing
+        is refused (`draft-concerns`).
         """
-        return self._decide(report_id, "accept", revision=revision)
+        ids = several("acknowledge", acknowledge) or None
+        return self._decide(report_id, "accept", revision=revision, acknowledge=ids)
 
     def edit(self, report_id: str, text: str, *, revision: int | None = None) -> Report:
         """Replace the text of a draft by a person's; `revision` as in `accept`."""

@@ -135,6 +135,8 @@ def synthesise(
         "MagneticFieldStrength": float(posing.choice((1.5, 3.0))),
         "SpacingBetweenSlices": round(step, 3),
     }
+    if "IR" in contrast.scanning_sequence:
+        extra["InversionTime"] = 2500.0
     if contrast.contrast_agent:
         extra["ContrastBolusAgent"] = contrast.contrast_agent
     return PhantomSeries(

@@ -12,11 +12,17 @@ from starlette.responses import Response
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.records import ImageRecord, InstanceRecord, SeriesBundle, SeriesRecord, StudyRecord
+from medsiglip.medgemma.checks.concerns import concerns
+from medsiglip.medgemma.draft_record import draft_of
 from medsiglip.medgemma.drafts import Drafter
 from medsiglip.medgemma.findings import FindingScores
-from medsiglip.medgemma.generators.openai_server import OpenAIServer
+from medsiglip.medgemma.generators.generators import Readiness
+from medsiglip.medgemma.generators.openai_server import OpenAIServer, ServerOptions
 from medsiglip.medgemma.prompting.budget import Budget
+from medsiglip.medgemma.records import Draft
+from medsiglip.medgemma.workflow import accept, to_accept
 from tests.medgemma.scripted_server import RequestBody, Script, Turn, reply_of
+from tests.medgemma.seeing import seen
 from tests.medgemma.test_drafts import SPACE, Pictures, classifier
 
 STUDY, OTHER, THIRD, FOURTH, PRIOR = (f"1.2.3.9900{number}" for number in range(5))
@@ -37,6 +43,7 @@ SECRETS = (
     "37 mm wide",
 )
 """What a reader could know another patient by, or take for a finding of this one."""
+
 SEARCHES = ("Quirinia Vexelmann", "77 31 9042", "5550 1477", "gossypiboma shaped shadow", "37 mm wide")
 PRIOR_TEXT = "Coarse lattice of the lung bases, as in nineteen ninety."
 
@@ -70,15 +77,26 @@ def evidence_only(index: CaseIndex) -> Drafter:
 
 
 def generated(index: CaseIndex, script: Script) -> Drafter:
-    server = OpenAIServer(script.url, "scripted", Budget())
-    return Drafter(FindingScores(index, classifier), Pictures(), "near", server)
+    # The script counts no pictures.
+    server = OpenAIServer(script.url, "scripted", Budget(), ServerOptions(check_prompt_tokens=False))
+    ready = Readiness(True, None, "ready")
+    return Drafter(FindingScores(index, classifier), Pictures(), "near", server, ready=lambda: ready)
 
 
 def copying(copied: str, plain: str = "The lungs are clear.", thinking: str | None = None) -> list[Turn]:
     """Turns of a generator that repeats what it was shown of other patients, wherever it was."""
 
     def answer(body: RequestBody) -> Response:
+        described = seen(body)
+        if described is not None:
+            return reply_of(described)(body)
         retrieved = "similar cases of other patients" in json.dumps(body)
         return reply_of(copied if retrieved else plain, thinking=thinking if retrieved else None)(body)
 
     return [answer]
+
+
+def accepted(index: CaseIndex, draft_id: str, by: str = "ann") -> Draft:
+    """Accept a draft with all its concerns, as a person who has looked at each does."""
+    seen_by_person = [one.id for one in concerns(to_accept(draft_of(index.drafts.get(draft_id))))]
+    return accept(index, draft_id, by=by, acknowledge=seen_by_person)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from medsiglip.answers.reports import (
+    Concern,
     DraftedStudy,
     EvidenceImage,
     Finding,
+    FindingCode,
     Omission,
     Report,
     ReportLine,
@@ -28,10 +30,13 @@ from medsiglip.api.errors import ServiceError
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
+    from medsiglip.index.service.drafts import DraftRecord
     from medsiglip.medgemma.exports.export import Export
     from medsiglip.medgemma.exports.study_facts import StudyFacts
     from medsiglip.medgemma.findings import FindingScores
-    from medsiglip.medgemma.records import Draft
+    from medsiglip.medgemma.generators.generators import Generator, GeneratorSettings, Readiness
+    from medsiglip.medgemma.generators.readiness import RememberedReadiness
+    from medsiglip.medgemma.records import Draft, Evidence
     from medsiglip.medgemma.routing.rules import DraftOptions
 
 FORMATS = {"sr": "dicom-sr", "pdf": "pdf", "fhir": "fhir", "markdown": "markdown", "dicom-pdf": "dicom-pdf"}
@@ -87,14 +92,23 @@ def list_reports(
     found = archive.index.drafts.listed(
         status=status, study_instance_uid=uid, route=route, words=words, limit=limit
     )
-    return ReportList(reports=tuple(ReportLine.model_validate(one) for one in found))
+    return ReportList(reports=tuple(map(_line_of, found)))
 
 
-def accept_report(archive: OpenedArchive, draft_id: str, *, by: str, revision: int | None = None) -> Report:
-    """Accept a draft: it is the study's report from now on."""
+def accept_report(
+    archive: OpenedArchive,
+    draft_id: str,
+    *,
+    by: str,
+    revision: int | None = None,
+    acknowledge: Collection[str] = (),
+) -> Report:
+    """Accept a draft: it is the study's report from now on. `acknowledge` are ids of its `concerns`; one that
+    is missing is refused (`draft-concerns`).
+    """
     from medsiglip.medgemma.workflow import accept
 
-    return report_of(accept(archive.index, draft_id, by=by, revision=revision))
+    return report_of(accept(archive.index, draft_id, by=by, revision=revision, acknowledge=acknowledge))
 
 
 def edit_report(
@@ -151,6 +165,7 @@ def make_draft(
     drafter.on_stage = on_progress
     if configured is not None:
         drafter.generator = configured.make()
+        drafter.ready = remembered_readiness(configured, drafter.generator)
         if not configured.show_burned_in:
             drafter.may_show = lambda image_id: may_preview(index.get(image_id).quality)
     return drafter.draft(
@@ -163,6 +178,19 @@ def make_draft(
             options=options,
         )
     )
+
+
+@cache
+def _remembered() -> dict[GeneratorSettings, RememberedReadiness]:
+    return {}
+
+
+def remembered_readiness(settings: GeneratorSettings, generator: Generator) -> Callable[[], Readiness]:
+    """Whether a configured generator is ready, asked of it every five minutes at most by this process."""
+    from medsiglip.medgemma.generators.readiness import RememberedReadiness
+
+    known = _remembered()
+    return known.setdefault(settings, RememberedReadiness(generator.ready))
 
 
 def chosen_generator(archive: OpenedArchive, request: ReportRequest) -> tuple[str, DraftOptions]:
@@ -191,10 +219,37 @@ def finding_scores(archive: OpenedArchive) -> FindingScores:
     return FindingScores(archive.index, partial(prompt_classifier, archive), band)
 
 
+def _line_of(record: DraftRecord) -> ReportLine:
+    """A draft of a list, with what its payload says of its standing."""
+    named = ("incomplete", "supersedes", "superseded_by")
+    standing = {name: record.payload.get(name) for name in named}
+    return ReportLine.model_validate({**asdict(record), **standing})
+
+
+def _findings(evidence: Evidence) -> tuple[Finding, ...]:
+    """The findings with the words of the table of scores."""
+    from medsiglip.medgemma.narrative.score_table import score_rows
+
+    return tuple(
+        Finding.model_validate(
+            {
+                **asdict(row.finding),
+                "name": row.label,
+                "state": row.state,
+                "picture": row.picture,
+                "code": None if row.code is None else FindingCode.model_validate(row.code),
+            }
+        )
+        for row in score_rows(evidence)
+    )
+
+
 def report_of(draft: Draft) -> Report:
     """A draft as an answer."""
+    from medsiglip.medgemma.checks.concerns import concerns
     from medsiglip.medgemma.checks.copied import warnings_of
-    from medsiglip.medgemma.checks.verify import marked
+    from medsiglip.medgemma.checks.marks import marked
+    from medsiglip.medgemma.workflow import to_accept
 
     evidence = draft.evidence
     return Report(
@@ -204,13 +259,16 @@ def report_of(draft: Draft) -> Report:
         route=draft.route,
         generator=draft.generator,
         text=draft.text,
-        marked=marked(draft.text, draft.checks),
-        findings=tuple(Finding.model_validate(one) for one in evidence.findings),
+        marked=marked(draft.text, draft.checks, draft.omissions),
+        findings=_findings(evidence),
         evidence=tuple(SimilarCase.model_validate(one) for one in evidence.similar),
         checks=tuple(SentenceCheck.model_validate(one) for one in draft.checks),
         flips=draft.flips,
         omissions=tuple(Omission.model_validate(one) for one in draft.omissions),
         incomplete=draft.incomplete,
+        concerns=tuple(Concern.model_validate(one) for one in concerns(to_accept(draft))),
+        supersedes=draft.supersedes,
+        superseded_by=draft.superseded_by,
         warnings=tuple(warnings_of(draft)),
         text_without_context=draft.text_without_context,
         thinking=draft.thinking,

@@ -11,6 +11,7 @@ from medsiglip.answers.reports import (
     HeldBack,
     Route,
     RouteAssessment,
+    RoutedDraft,
     RouteDecision,
     RouteDetail,
     RouteDetailList,
@@ -26,6 +27,7 @@ from medsiglip.api.errors import FIRST_WAIT_S, ServiceError
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
+    from medsiglip.index.service.routed_jobs import RoutedDraft as StoredDraft
     from medsiglip.index.service.routing_rules import Decision, RoutingRule
     from medsiglip.medgemma.routing.router import Router
 
@@ -35,26 +37,57 @@ _SHOWN = 100
 def list_routes(archive: OpenedArchive) -> RouteList:
     """All routing rules with how much each sent and holds back, the most urgent first."""
     rules = archive.index.routing_rules
-    counts = rules.counts()
+    counts = _counts(archive)
     return RouteList(routes=tuple(Route(**_described(one, counts)) for one in rules.listed()))
 
 
+def _counts(archive: OpenedArchive) -> dict[tuple[str, str], int]:
+    """How many studies each rule sent and holds back, and how many of its drafts wait and failed."""
+    rules = archive.index.routing_rules
+    counts: dict[tuple[str, str], int] = dict(rules.counts())
+    counts.update(((name, standing), count) for (name, standing), count in rules.standing_counts().items())
+    return counts
+
+
 def show_route(archive: OpenedArchive, name: str) -> RouteDetail:
-    """One routing rule, with what it holds back and why."""
+    """One routing rule, with what it holds back and why, and its drafts that wait or failed."""
+    from medsiglip.api.archive.drafts.rule_checks import rule_warnings
+    from medsiglip.medgemma.routing.rules import read_rule
+
     rules = archive.index.routing_rules
     rule = rules.get(name)
     waiting = rules.decisions(name, "held")[:_SHOWN]
     held_back = (HeldBack(study_instance_uid=one.study_instance_uid, reason=one.reason) for one in waiting)
-    return RouteDetail(**_described(rule, rules.counts()), held_back=tuple(held_back))
+    return RouteDetail(
+        **_described(rule, _counts(archive)),
+        held_back=tuple(held_back),
+        waiting_drafts=tuple(map(_routed_draft, rules.drafts(name, "waiting", _SHOWN))),
+        failed_drafts=tuple(map(_routed_draft, rules.drafts(name, "failed", _SHOWN))),
+        warnings=rule_warnings(archive, name, read_rule(name, rule.rule)),
+    )
+
+
+def _routed_draft(draft: StoredDraft) -> RoutedDraft:
+    error = draft.error or {}
+    return RoutedDraft(
+        study_instance_uid=draft.study_instance_uid,
+        job_id=draft.job_id,
+        status=draft.status,
+        code=error.get("code"),
+        message=error.get("message"),
+        sent_at=draft.sent_at,
+    )
 
 
 def put_route(archive: OpenedArchive, name: str, rule: Mapping[str, Any]) -> RouteDetail:
-    """Check a rule and store it, in place of the one of that name; what the rule names must be there."""
-    from medsiglip.api.archive.drafts.generators import generator_named
+    """Check a rule and store it, in place of the one of that name. What can never hold is refused; `warnings`
+    of the answer name what may come later.
+    """
+    from medsiglip.api.archive.drafts.rule_checks import check_rule
     from medsiglip.medgemma.routing.rules import read_rule
 
     checked = read_rule(name, rule)
-    generator_named(archive.settings, checked.generator)
+    check_rule(archive, name, checked)
     archive.index.routing_rules.put(
         name,
         checked.to_json(),
@@ -67,16 +100,19 @@ def put_route(archive: OpenedArchive, name: str, rule: Mapping[str, Any]) -> Rou
 
 def add_routes(archive: OpenedArchive, file: AnyPath) -> RouteDetailList:
     """Store the routing rules of a TOML file, after all of them were checked."""
+    from medsiglip.api.archive.drafts.rule_checks import check_rule
     from medsiglip.medgemma.routing.rules import read_rules
     from medsiglip.toml_file import toml_bytes
 
     rules = read_rules(toml_bytes(Path(file).expanduser()), str(file))
+    for name, rule in rules.items():
+        check_rule(archive, name, rule)
     stored = [put_route(archive, name, rule.to_json()) for name, rule in rules.items()]
     return RouteDetailList(routes=tuple(stored))
 
 
 def remove_route(archive: OpenedArchive, name: str) -> RemovedName:
-    """Remove a routing rule; its drafts stay."""
+    """Remove a routing rule; its drafts stay, and its jobs that wait are dropped."""
     archive.index.routing_rules.remove(name)
     return RemovedName(name=name, removed=True)
 
@@ -104,6 +140,7 @@ def try_route(
 
     Nothing is sent or stored. What was sent already is counted by itself.
     """
+    from medsiglip.api.archive.drafts.rule_checks import check_rule
     from medsiglip.medgemma.routing.router import Router
     from medsiglip.medgemma.routing.rules import read_rule
 
@@ -111,6 +148,8 @@ def try_route(
     if rule is None:
         rule = archive.index.routing_rules.get(name).rule
         sent = {one.study_instance_uid for one in archive.index.routing_rules.decisions(name, "sent")}
+    else:
+        check_rule(archive, name, read_rule(name, rule))
     uids = [one.study_instance_uid for one in archive.index.studies()]
     router = Router(archive.index, finding_scores(archive), on_progress)
     assessed = router.assess(read_rule(name, rule), uids)
@@ -133,7 +172,8 @@ def run_routes(
     names: Sequence[str] | None = None,
     on_progress: OnProgress = silent,
 ) -> RouteRun:
-    """Evaluate the enabled routing rules: on what is new to them, or `again` on all that is not sent.
+    """Evaluate the enabled routing rules: on what is new to them, or `again` on all that is not sent; then
+    drafts that failed are ordered again, too.
 
     A rule that cannot be evaluated, such as one whose probe is gone, stops neither the others nor an ingest.
     """
@@ -147,9 +187,10 @@ def run_routes(
 
     router = Router(archive.index, finding_scores(archive), on_progress)
     decisions: list[Decision] = []
-    problems = []
+    problems, resent = [], 0
     for route in router.enabled(names):
         try:
+            resent += router.resend_failed(route) if again else 0
             decisions += router.run_one(route, again=again)
         except (DraftError, CatalogError) as error:
             if error.code in FIRST_WAIT_S:
@@ -159,6 +200,7 @@ def run_routes(
     return RouteRun(
         sent=sent,
         held=len(decisions) - sent,
+        resent=resent,
         decisions=tuple(RouteDecision.model_validate(one) for one in decisions),
         problems=tuple(problems),
         warnings=tuple(_left_out(router)),
@@ -196,6 +238,8 @@ def _described(route: RoutingRule, counts: Mapping[tuple[str, str], int]) -> dic
         "rule": dict(route.rule),
         "sent": counts.get((route.name, "sent"), 0),
         "held": counts.get((route.name, "held"), 0),
+        "waiting": counts.get((route.name, "waiting"), 0),
+        "failed": counts.get((route.name, "failed"), 0),
         "created_at": route.created_at,
         "updated_at": route.updated_at,
     }

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medsiglip.api.cli import completion
 from medsiglip.api.cli.commands.invocation import invocation
+
+if TYPE_CHECKING:
+    from medsiglip.api.cli.commands.invocation import Invocation
 
 DraftId = Annotated[str, typer.Argument(metavar="ID", help="The draft's id, or its beginning.")]
 Revision = Annotated[int | None, typer.Option(min=1, help="Only if the draft has this revision still [any].")]
@@ -113,11 +117,24 @@ def list_drafts(
     run.answer(found, show_drafts)
 
 
-def accept(context: typer.Context, draft_id: DraftId, revision: Revision = None) -> None:
-    """Accept a draft as it stands: it is the study's report from now on.
+def accept(
+    context: typer.Context,
+    draft_id: DraftId,
+    revision: Revision = None,
+    acknowledge: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CONCERN", help="A concern that you have looked at, by its id; repeatable."),
+    ] = None,
+    acknowledge_all: Annotated[
+        bool, typer.Option("--acknowledge-all", help="All concerns that `report show` lists.")
+    ] = False,
+) -> None:
+    """Accept a draft as it stands: it is the study's report from now on. What contradicts the scores, is left
+    out or is wrong by the study must be acknowledged; on a terminal you are asked for each.
 
     \b
     Example: medsiglip report accept 0f8fad5bd9cb469fa16570867728950e
+             medsiglip report accept 0f8fad5b --acknowledge omitted:pneumothorax
     """
     from medsiglip.api.archive.audit_trail import local_actor, record_local
     from medsiglip.api.cli.presentation.drafts import show_decision
@@ -126,9 +143,25 @@ def accept(context: typer.Context, draft_id: DraftId, revision: Revision = None)
     run = invocation(context)
     with run.archive() as archive:
         draft_id = draft_named(archive, draft_id)
-        done = archive.accept_report(draft_id, by=local_actor(), revision=revision)
+        shown = archive.report(draft_id)
+        seen = set(acknowledge or ())
+        for concern in shown["concerns"]:
+            if concern["id"] not in seen and not (acknowledge_all or _is_acknowledged(run, concern)):
+                break
+            seen.add(concern["id"])
+        done = archive.accept_report(
+            draft_id, by=local_actor(), revision=revision or shown["revision"], acknowledge=seen
+        )
         record_local(archive.index, "report-decide", [done["study_instance_uid"]], draft=draft_id)
     run.answer(done, show_decision)
+
+
+def _is_acknowledged(run: Invocation, concern: Mapping[str, Any]) -> bool:
+    """Ask a person on a terminal; nobody else can acknowledge without `--acknowledge`."""
+    if run.json or not sys.stdin.isatty():
+        return False
+    quote = f" \u201c{concern['quote']}\u201d" if concern["quote"] else ""
+    return typer.confirm(f"{concern['sentence']}{quote} Accept it so?", err=True)
 
 
 def edit(

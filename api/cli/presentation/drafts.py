@@ -23,12 +23,9 @@ def show_draft(console: Console, draft: Payload) -> None:
     print_table(
         console,
         "findings",
-        ("label", "probability", "present", "source", "image"),
-        (
-            (one["label"], one["probability"], one["present"], one["source"], one["image_id"])
-            for one in draft["findings"]
-        ),
-        numeric="probability image",
+        ("finding", "code", "probability", "state", "calibrated", "source", "picture"),
+        (_score(one) for one in draft["findings"]),
+        numeric="probability",
     )
     print_table(
         console,
@@ -37,9 +34,8 @@ def show_draft(console: Console, draft: Payload) -> None:
         ((one["study_instance_uid"], one["score"], one["text"]) for one in draft["evidence"]),
         numeric="score",
     )
-    doubtful = [
-        one for one in draft["checks"] if one["verdict"] in ("contradict", "unsupported") or one["flags"]
-    ]
+    verdicts = ("contradict", "doubtful", "unsupported")
+    doubtful = [one for one in draft["checks"] if one["verdict"] in verdicts or one["flags"]]
     if doubtful:
         print_table(
             console,
@@ -47,10 +43,35 @@ def show_draft(console: Console, draft: Payload) -> None:
             ("sentence", "finding", "verdict", "flags"),
             ((one["sentence"], one["finding"], one["verdict"], ", ".join(one["flags"])) for one in doubtful),
         )
+    if draft["concerns"]:
+        print_table(
+            console,
+            "to acknowledge or edit before it is accepted",
+            ("id", "concern"),
+            ((one["id"], one["sentence"]) for one in draft["concerns"]),
+        )
     if draft["flips"]:
         console.print(f"changed by the retrieved reports: {escape(', '.join(draft['flips']))}")
-    for warning in draft["warnings"]:
+    study = draft["study"]
+    if study["region"]:
+        console.print(f"part of the body: {study['region']}", soft_wrap=True, markup=False)
+    conflict = [study["region_conflict"]] if study["region_conflict"] else []
+    for warning in (*draft["warnings"], *conflict, *study["not_scored"]):
         console.print(f"warning: {warning}", soft_wrap=True, markup=False)
+
+
+def _score(finding: Payload) -> tuple[Any, ...]:
+    """A row of the table of scores."""
+    code = finding["code"] and f"{finding['code']['scheme']} {finding['code']['value']}"
+    return (
+        finding["name"],
+        code,
+        finding["probability"],
+        finding["state"],
+        "yes" if finding["calibrated"] else "no",
+        finding["source"],
+        finding["picture"] or f"image {finding['image_id']}",
+    )
 
 
 def show_decision(console: Console, draft: Payload) -> None:
@@ -59,17 +80,32 @@ def show_decision(console: Console, draft: Payload) -> None:
     reason = f", because: {last['reason']}" if last["reason"] else ""
     study = one_shortened(console, draft["study_instance_uid"], console.width // 3)
     console.print(
-        f"{draft['id']} of study {study} by {draft['generator']}: {draft['status']}, "
+        f"{draft['id']} of study {study} by {draft['generator']}: {_standing(draft)}, "
         f"{last['by']}, {last['at']}{reason}",
         soft_wrap=True,
         markup=False,
     )
+    for concern in last["acknowledged"]:
+        console.print(f"acknowledged: {concern['sentence']}", soft_wrap=True, markup=False)
+
+
+def _standing(draft: Payload) -> str:
+    """The status of a draft, whether its text is cut off, and its place among the reports of its study."""
+    parts = [draft["status"]]
+    if draft["incomplete"]:
+        parts.append(f"INCOMPLETE ({draft['incomplete']})")
+    if draft["supersedes"]:
+        parts.append(f"addendum to {draft['supersedes']}")
+    if draft["superseded_by"]:
+        parts.append(f"superseded by {draft['superseded_by']}")
+    return ", ".join(parts)
 
 
 def show_drafts(console: Console, listed: Payload) -> None:
     """One line per draft."""
     names = ("id", "status", "study_instance_uid", "generator", "route", "created_at")
-    rows = [[one[name] for name in names] for one in listed["reports"]]
+    listed_as = ({**one, "status": _standing(one)} for one in listed["reports"])
+    rows = [[one[name] for name in names] for one in listed_as]
     print_table(console, f"{len(rows)} drafts", names, rows)
 
 
@@ -80,20 +116,29 @@ def show_written(console: Console, written: Payload) -> None:
 
 def show_routes(console: Console, listed: Payload) -> None:
     """One line per route."""
-    names = ("name", "enabled", "priority", "sent", "held")
+    names = ("name", "enabled", "priority", "sent", "held", "waiting", "failed")
     rows = [[one[name] for name in names] for one in listed["routes"]]
-    print_table(console, "", names, rows, numeric="priority sent held")
+    print_table(console, "", names, rows, numeric="priority sent held waiting failed")
+    for one in listed["routes"]:
+        show_warnings(console, one)
 
 
 def show_route(console: Console, route: Payload) -> None:
-    """A route's rule, and what it holds back."""
-    print_facts(
-        console, ((name, value) for name, value in route.items() if name not in ("rule", "held_back"))
-    )
+    """A route's rule, what it holds back, and its drafts that wait or failed."""
+    apart = ("rule", "held_back", "waiting_drafts", "failed_drafts", "warnings")
+    print_facts(console, ((name, value) for name, value in route.items() if name not in apart))
     print_facts(console, route["rule"].items())
     if route["held_back"]:
         rows = ((one["study_instance_uid"], one["reason"]) for one in route["held_back"])
         print_table(console, "held back", ("study", "reason"), rows)
+    for name, title in (
+        ("waiting_drafts", "waiting"),
+        ("failed_drafts", "failed; route run sends them again"),
+    ):
+        if route[name]:
+            drafts = ((one["study_instance_uid"], one["job_id"], one["message"]) for one in route[name])
+            print_table(console, title, ("study", "job", "last failure"), drafts)
+    show_warnings(console, route)
 
 
 def show_route_test(console: Console, tried: Payload) -> None:
@@ -118,7 +163,8 @@ def show_route_test(console: Console, tried: Payload) -> None:
 
 def show_routed(console: Console, routed: Payload) -> None:
     """How many were sent."""
-    console.print(f"{routed['sent']} sent, {routed['held']} held back")
+    again = f", {routed['resent']} failed ones sent again" if routed["resent"] else ""
+    console.print(f"{routed['sent']} sent, {routed['held']} held back{again}")
     for problem in routed["problems"]:
         console.print(f"route {problem['route']}: {problem['message']}", soft_wrap=True, markup=False)
     show_warnings(console, routed)

@@ -11,7 +11,7 @@ from medsiglip.answers.reports import Report, ReportFormat, ReportList, ReportSt
 from medsiglip.api.http import auditing
 from medsiglip.api.http.job_submission import IdempotencyKey, Submission, accepted, submit
 from medsiglip.api.http.routes.dependencies import Reader, Reporter, ServedArchive
-from medsiglip.api.http.schemas import Decision, Edit, Rejection, ReportOrder
+from medsiglip.api.http.schemas import Acceptance, Edit, Rejection, ReportOrder
 
 router = APIRouter(prefix="/v1/reports", tags=["reports"])
 _FILES: dict[str, Any] = {
@@ -87,11 +87,16 @@ def accept_report(
     archive: ServedArchive,
     draft_id: str,
     caller: Reporter,
-    decision: Decision | None = None,
+    decision: Acceptance | None = None,
 ) -> Report:
-    """Accept a draft as it stands: it is the study's report from now on."""
-    revision = decision.revision if decision else None
-    return _decided(request, archive.accept_report(draft_id, by=caller.key_id, revision=revision))
+    """Accept a draft as it stands: it is the study's report from now on. Its `concerns` are acknowledged by
+    their ids, or the draft is refused (`draft-concerns`, with the member `concerns`).
+    """
+    given = decision or Acceptance()
+    done = archive.accept_report(
+        draft_id, by=caller.key_id, revision=given.revision, acknowledge=given.acknowledge
+    )
+    return _decided(request, done)
 
 
 @router.post("/{draft_id}/edit")

@@ -113,7 +113,7 @@ LATER = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "9998", "0006"
+revision, down_revision = "9998", "0007"
 
 
 def upgrade() -> None:

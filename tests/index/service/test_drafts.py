@@ -68,6 +68,41 @@ def test_one_of_eight_steps_from_the_same_draft_is_taken(filled: CaseIndex) -> N
     assert stored.history[-1].by in outcomes
 
 
+def test_of_drafts_of_a_study_that_are_accepted_at_once_each_supersedes_one(filled: CaseIndex) -> None:
+    former = [add(filled, f"d{number}") for number in range(6)]
+
+    def accept(draft: DraftRecord) -> DraftRecord:
+        step = RevisionRecord("accepted", "ann", text=f"Text of {draft.id}.")
+        return filled.drafts.advance(draft, step, report=f"Text of {draft.id}.")
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(accept, former))
+    stored = {one.id: filled.drafts.get(one.id) for one in former}
+    after = {name: one.payload.get("superseded_by") for name, one in stored.items()}
+    before = {name: one.payload.get("supersedes") for name, one in stored.items()}
+    assert {(name, later) for name, later in after.items() if later} == {
+        (earlier, name) for name, earlier in before.items() if earlier
+    }
+    [last] = [name for name, later in after.items() if later is None]
+    assert [name for name, earlier in before.items() if earlier is None] != [last]
+    chain = [last]
+    while (earlier := before[chain[-1]]) is not None:
+        chain.append(earlier)
+    assert sorted(chain) == sorted(stored), "one row of reports"
+    assert filled.report_texts.of(["2.25.0"])["2.25.0"].text == f"Text of {last}."
+    assert {one.text for one in stored.values()} == {f"Text of {name}." for name in stored}
+
+
+def test_a_forgotten_study_in_a_superseded_report_leaves_the_newer_one(filled: CaseIndex) -> None:
+    texts = ["As in the study 2.25.1 of somebody.", "No nodule."]
+    for number, text in enumerate(texts):
+        draft = add(filled, f"d{number}", cited=(1,) if number == 0 else ())
+        filled.drafts.advance(draft, RevisionRecord("accepted", "ann", text=text), report=text)
+    filled.remove_study("2.25.1")
+    assert "2.25.1" not in filled.drafts.get("d0").text
+    assert filled.report_texts.of(["2.25.0"])["2.25.0"].text == texts[1]
+
+
 def test_steps_keep_text_difference_and_reason(filled: CaseIndex) -> None:
     edited = filled.drafts.advance(
         add(filled), RevisionRecord("edited", "ann", text="No nodule.", difference="-a\n+b"), {"checks": []}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 _MARK = re.compile(
-    r"\\([\\\[\]])|\[\[(?:contradicts the score of [^\[\]\\]*|copied from a similar case)\]\[|(\]\])"
+    r"\\([\\\[\]])"
+    r"|\[\[(?:(?:contradicts|is doubtful by) the score of [^\[\]\\]*|copied from a similar case)\]\["
+    r"|(\]\])"
 )
 
 

@@ -12,16 +12,15 @@ import pytest
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.medgemma.checks.copied import left_out, warnings_of
+from medsiglip.medgemma.checks.marks import marked, unmarked
 from medsiglip.medgemma.checks.overlap import Overlap
-from medsiglip.medgemma.checks.verify import marked
 from medsiglip.medgemma.draft_record import draft_of, payload_of
 from medsiglip.medgemma.drafts import DraftRequest
 from medsiglip.medgemma.exports.export import FORMATS, Format, export
 from medsiglip.medgemma.exports.study_facts import StudyFacts
 from medsiglip.medgemma.records import Draft
-from medsiglip.medgemma.workflow import accept, edit
+from medsiglip.medgemma.workflow import edit
 from tests.export_contents import held
-from tests.medgemma.checks.marked_text import unmarked
 from tests.medgemma.planted_reports import (
     OTHER,
     PLANTED,
@@ -31,6 +30,7 @@ from tests.medgemma.planted_reports import (
     SECRETS,
     STUDY,
     THIRD,
+    accepted,
     copying,
     evidence_only,
     generated,
@@ -85,15 +85,16 @@ def found(index: CaseIndex, words: str) -> list[str]:
     return sorted({*studies, *(one.study_instance_uid for one in index.drafts.listed(words=words))})
 
 
-@pytest.mark.parametrize("accepted", [False, True])
-def test_evidence_only_leaves_with_nothing_of_other_patients(index: CaseIndex, accepted: bool) -> None:
+@pytest.mark.parametrize("settled", [False, True])
+def test_evidence_only_leaves_with_nothing_of_other_patients(index: CaseIndex, settled: bool) -> None:
     draft = evidence_only(index).draft(request())
     assert PLANTED in [case.text for case in draft.evidence.similar], "it stands beside the draft"
     assert draft.evidence.prior is not None
     assert draft.evidence.prior.text == PRIOR_TEXT
-    assert f"Earlier study {PRIOR} of 2020-01-01, with a report on file." in draft.text
-    if accepted:
-        draft = accept(index, draft.id, by="ann")
+    assert " of 1 January 2020, whose report is on file." in draft.text
+    assert PRIOR not in draft.text
+    if settled:
+        draft = accepted(index, draft.id)
         assert index.report_texts.of([STUDY])[STUDY].text == draft.text
     assert leaked(index, draft, (*SECRETS, "lattice", OTHER, THIRD)) == []
     assert {found(index, words) == [OTHER] for words in SEARCHES} == {True}
@@ -122,7 +123,7 @@ def test_a_reply_that_repeats_other_patients_is_not_kept(
     assert draft.flips == ()
     [warning] = warnings_of(draft)
     assert "was not kept" in warning
-    draft = accept(index, draft.id, by="ann")
+    draft = accepted(index, draft.id)
     assert leaked(index, draft, SECRETS) == []
     note = ["drafted without those reports"]
     assert all(held(exported(draft, format), note) == note for format in FORMATS)
@@ -133,7 +134,7 @@ def test_a_thought_of_other_patients_is_in_no_export_and_no_search(index: CaseIn
     script.turns = copying("The heart is normal.", thinking=f"They say: {PLANTED}")
     draft = generated(index, script).draft(request())
     assert (draft.text, draft.thinking) == ("The heart is normal.", f"They say: {PLANTED}")
-    draft = accept(index, draft.id, by="ann")
+    draft = accepted(index, draft.id)
     assert [held(exported(draft, format), SECRETS) for format in FORMATS] == [[]] * len(FORMATS)
     assert {found(index, words) == [OTHER] for words in SEARCHES} == {True}
 
@@ -178,10 +179,13 @@ def test_what_a_person_keeps_of_another_patient_is_flagged_and_not_judged(index:
     assert unmarked(marked(draft.text, draft.checks)) == draft.text
     [warning] = warnings_of(draft)
     assert "sentences: 1" in warning
-    flag = f"{theirs} [stands in the report of a similar case of another patient]"
-    for one in (draft, accept(index, made.id, by="ann")):
-        for format in FORMATS:
-            assert held(exported(one, format), [flag, f"{mine.strip()} ["]) == [flag]
+    mark, told = "of a similar case of another patient", "A sentence stands in the report of another patient."
+    words = [theirs, mark, told, f"{mine.strip()} ["]
+    for format in FORMATS:
+        assert held(exported(draft, format), words) == [theirs, mark]
+    done = accepted(index, made.id)
+    for format in FORMATS:
+        assert held(exported(done, format), words) == [theirs, told], "his text has no marks"
 
 
 def test_what_a_person_writes_alike_by_himself_is_not_flagged(index: CaseIndex) -> None:
@@ -197,7 +201,7 @@ def test_the_next_draft_is_shown_an_accepted_text_as_another_patients(
 ) -> None:
     made = evidence_only(index).draft(request())
     edit(index, made.id, by="ann", text=f"The heart is wide.\n{PLANTED}")
-    accept(index, made.id, by="ann")
+    accepted(index, made.id)
     index.report_texts.put({OTHER: "", PRIOR: ""}, "import")
     script.turns = copying("Seen in Quirinia Vexelmann before.")
     draft = generated(index, script).draft(request(THIRD))
@@ -243,15 +247,15 @@ def test_a_draft_of_an_earlier_version_leaves_without_what_it_quotes(
 ) -> None:
     draft = older(index, generator)
     assert any(secret in draft.text for secret in SECRETS)
-    for one in (draft, accept(index, draft.id, by="ann")):
+    for one in (draft, accepted(index, draft.id)):
         for format in FORMATS:
             sought = ["[similar case 1]", "[similar case 2]", "[similar case 3]", "contradicts the scores"]
             [case] = held(exported(one, format), [*sought, *SECRETS, OTHER])
             assert case.startswith("[similar case")
-    accepted = index.report_texts.of([STUDY])[STUDY]
-    assert accepted.source == "accepted"
-    assert [secret for secret in (*SECRETS, OTHER) if secret in accepted.text] == []
-    assert accepted.text == index.drafts.get("older").text
+    report = index.report_texts.of([STUDY])[STUDY]
+    assert report.source == "accepted"
+    assert [secret for secret in (*SECRETS, OTHER) if secret in report.text] == []
+    assert report.text == index.drafts.get("older").text
     assert {words for words in SEARCHES if STUDY in found(index, words)} == set()
 
 

@@ -132,7 +132,7 @@ def measure(cases: list[Labelled]) -> Tally:
     for case in cases:
         for opposed, others, present in trials(case):
             checks = check_draft(case.sentence, evidence(case.template, present))
-            flagged = {check.finding for check in checks if check.verdict == "contradict"}
+            flagged = {check.finding for check in checks if check.verdict in ("contradict", "doubtful")}
             expected = set(case.says) if opposed else set()
             tally.contradictions += len(expected)
             tally.missed += [f"{case.sentence} [{names}]" for names in expected if not flagged & set(names)]

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medsiglip.medgemma.checks.marks import marked
 from medsiglip.medgemma.checks.sentences import split
-from medsiglip.medgemma.checks.verify import check_draft, flag_flips, flips, marked
+from medsiglip.medgemma.checks.verify import check_draft, flag_flips, flips
 from medsiglip.medgemma.records import Evidence, Finding, PriorStudy
 from medsiglip.phantoms.report import read_phrases
 from medsiglip.prompt_set import load_prompt_set
@@ -119,7 +120,8 @@ def test_every_label_of_the_chest_prompts_is_in_the_lexicon() -> None:
             if text == "airspace opacification cannot be excluded" or "lytic" in text:
                 continue
             of = evidence_of({label: False})
-            assert (label, "contradict") in verdicts(text, of), text
+            found = verdicts(text, of)
+            assert (label, "contradict") in found or (label, "doubtful") in found, text
 
 
 @pytest.mark.parametrize(
@@ -343,6 +345,12 @@ UNITS = [
         "A:\n",
         "(",
         "may represent effusion or pneumothorax ",
+        "| effusion | no ",
+        "differential includes effusion, edema, ",
+        "kein pnuemothorax ",
+        "(effusion no) , ",
+        "[ ] + -ve ",
+        "previous effusion ",
         "x",
         " ",
         "Dr. ",

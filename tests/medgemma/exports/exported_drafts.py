@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,19 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
+from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.exports.export import Export
+from medsiglip.medgemma.exports.fonts import fonts_for
 from medsiglip.medgemma.exports.study_facts import Instance, StudyFacts
 from medsiglip.medgemma.records import (
     Check,
+    Concern,
     Draft,
     Evidence,
     EvidenceImage,
     Finding,
     Flag,
+    Omission,
     Revision,
     SimilarCase,
     Status,
@@ -131,12 +136,48 @@ FACTS = StudyFacts(
 )
 
 
+def incomplete(sentences: Sequence[str]) -> Draft:
+    return dataclasses.replace(
+        draft(sentences),
+        incomplete="length",
+        omissions=(
+            Omission("consolidation", "high-score", "prompts:chest-xray", 0.97, True),
+            Omission("rib fracture", "prior", "2.25.55"),
+        ),
+    )
+
+
+def acknowledged(sentences: Sequence[str]) -> Draft:
+    concern = Concern("omitted:nodule", "omitted", "The text does not mention nodule, whose score is high.")
+    step = dataclasses.replace(ACCEPTED, acknowledged=(concern,))
+    return draft(sentences, "accepted", (step,))
+
+
+STANDINGS: dict[str, Callable[[Sequence[str]], Draft]] = {
+    "draft": draft,
+    "incomplete": incomplete,
+    "edited": lambda sentences: draft(sentences, "edited", (EDITED,)),
+    "accepted": lambda sentences: draft(sentences, "accepted", (ACCEPTED,)),
+    "acknowledged": acknowledged,
+    "addendum": lambda sentences: dataclasses.replace(acknowledged(sentences), supersedes="draft-16"),
+    "superseded": lambda sentences: dataclasses.replace(acknowledged(sentences), superseded_by="draft-18"),
+}
+
+
 class Pictures:
     """An image source whose pictures are ramps of different shapes."""
 
     def pictures(self, image_ids: Sequence[int]) -> list[NDArray[np.uint8]]:
         ramp = np.tile(np.arange(256, dtype=np.uint8), (90, 1))
         return [np.repeat(np.vstack([ramp] * i)[..., None], 3, axis=2) for i in image_ids]
+
+
+def needs_font(text: str) -> None:
+    """Skip the test where this machine has no font for a script of the text."""
+    try:
+        fonts_for(text)
+    except DraftError as error:
+        pytest.skip(str(error))
 
 
 def content_items(dataset: pydicom.Dataset) -> list[pydicom.Dataset]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import pydicom
@@ -12,17 +13,23 @@ import pytest
 from highdicom._standard_utils import check_required_attributes, get_iod_module_map, get_module_attribute_map
 from highdicom.sr import ComprehensiveSR
 
+from medsiglip.medgemma.exports.body_sites import sites_of
 from medsiglip.medgemma.exports.dicom_document import age_string, long_string, person_name
 from medsiglip.medgemma.exports.export import export
+from medsiglip.medgemma.records import EvidenceSeries, Finding
+from medsiglip.regions.vocabulary import region_names
+from tests.dciodvfy import dciodvfy
 from tests.medgemma.exports.exported_drafts import (
     ACCEPTED,
     FACTS,
     PLAIN,
+    STANDINGS,
     TEXTS,
     Pictures,
     content_items,
     draft,
     embedded_pdf,
+    needs_font,
 )
 
 UTF8_UNKNOWN = "W: The VR checker does not support this Specific Character Set: ISO_IR 192\n"
@@ -59,7 +66,8 @@ def test_dsrdump_reads_every_sr_without_a_complaint(dsrdump: Any, kind: Any, ima
     assert re.search(r"TID 2000\s*\(DCMR\)", out)
     assert "UNVERIFIED" in out
     assert "PARTIAL" in out
-    assert out.count("NUM:(111012,DCM,") == len(made.evidence.findings)
+    assert out.count("NUM:(122157,DCM,") == len(made.evidence.findings)
+    assert out.count("NUM:(111012,DCM,") == sum(f.present is not None for f in made.evidence.findings)
     assert out.count("IMAGE:(121080,DCM,") == (len(made.evidence.findings) if images else 0)
 
 
@@ -78,13 +86,150 @@ def test_an_accepted_sr_is_verified_by_the_person(dsrdump: Any) -> None:
 def test_highdicom_finds_the_scores_and_their_images() -> None:
     made = draft()
     report = ComprehensiveSR.from_dataset(read(made))
-    scores = [i for i in content_items(report) if i.ValueType == "NUM"]
-    values = [float(i.MeasuredValueSequence[0].NumericValue) for i in scores]
-    assert values == pytest.approx([f.probability * 100 for f in made.evidence.findings])
+    assert numbers(report, "122157") == pytest.approx([f.probability * 100 for f in made.evidence.findings])
     used = {e[2] for e in report.get_evidence(current_procedure_only=True)}
     assert used == {i.sop_instance_uid for i in made.evidence.images}
     assert {e[0] for e in report.get_evidence()} == {FACTS.study_instance_uid}
     assert [i.TextValue for i in content_items(report) if i.ValueType == "TEXT"].count(PLAIN[0]) == 1
+
+
+def numbers(report: Any, code: str) -> list[float]:
+    items = [i for i in content_items(report) if i.ConceptNameCodeSequence[0].CodeValue == code]
+    return [float(i.MeasuredValueSequence[0].NumericValue) for i in items if i.ValueType == "NUM"]
+
+
+def coded(item: Any, code: str) -> list[str]:
+    """Values of the CODE items right below an item whose name has that code."""
+    return [
+        f"{one.ConceptCodeSequence[0].CodingSchemeDesignator}:{one.ConceptCodeSequence[0].CodeValue}"
+        for one in item.get("ContentSequence", [])
+        if one.ValueType == "CODE" and one.ConceptNameCodeSequence[0].CodeValue == code
+    ]
+
+
+def test_an_absent_finding_has_the_certainty_of_its_absence() -> None:
+    made = draft()
+    findings = (
+        Finding("pleural-effusion", 0.93, True, "prompts:chest-xray", 1, calibrated=True),
+        Finding("pneumothorax", 0.02, False, "prompts:chest-xray", 2),
+        Finding("no such label", 0.5, None, "probe:mine", 2),
+    )
+    evidence = dataclasses.replace(made.evidence, findings=findings)
+    report = read(dataclasses.replace(made, evidence=evidence))
+    scores = [i for i in content_items(report) if coded(i, "121052") and coded(i, "calibration")]
+    certainties = [numbers(one, "111012") for one in scores]
+    assert certainties == [[pytest.approx(93)], [pytest.approx(98)], []]
+    assert [coded(one, "121052") for one in scores] == [["DCM:121053"], ["DCM:121054"], ["DCM:121059"]]
+    assert [coded(one, "scored-finding") for one in scores] == [["SCT:60046008"], ["SCT:36118008"], []]
+    assert [coded(one, "calibration")[0].endswith(":calibrated") for one in scores] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("region", "sites", "sides"),
+    [
+        ("hand", ["SCT:85562004"], ["SCT:7771000"]),
+        ("chest", ["SCT:816094009"], []),
+        ("hand, wrist", ["SCT:85562004", "SCT:74670003"], ["SCT:7771000", "SCT:7771000"]),
+        ("tail", [], []),
+        (None, [], []),
+    ],
+)
+def test_the_site_of_a_score_is_coded_with_its_side(region: Any, sites: Any, sides: Any) -> None:
+    made = draft(findings=1)
+    series = (EvidenceSeries("2.25.77", 2, 2, laterality="L"),)
+    made = dataclasses.replace(
+        made, evidence=dataclasses.replace(made.evidence, region=region, series=series)
+    )
+    report = read(made)
+    [score] = [i for i in content_items(report) if coded(i, "calibration")]
+    assert coded(score, "363698007") == sites
+    assert [side for one in score.ContentSequence for side in coded(one, "272741003")] == sides
+
+
+def test_a_hedged_statement_is_coded_as_suspected() -> None:
+    made = draft(("Suspicious for pneumothorax.", "There is no effusion.", "Mass or pneumonia."))
+    first, second, third = made.checks
+    checks = (
+        dataclasses.replace(first, finding="pneumothorax", polarity=True, hedged=True, verdict="doubtful"),
+        dataclasses.replace(second, finding="pleural effusion", polarity=False),
+        dataclasses.replace(third, finding="pneumonia", polarity=None, verdict="agree"),
+        dataclasses.replace(third, finding="words of nobody", polarity=True, verdict="agree"),
+    )
+    report = read(dataclasses.replace(made, checks=checks))
+    named = [
+        (i.ConceptCodeSequence[0].CodeValue, coded(i, "121052"))
+        for i in content_items(report)
+        if i.ConceptNameCodeSequence[0].CodeValue == "named-finding"
+    ]
+    expected = [("36118008", "SCT:415684004"), ("60046008", "DCM:121054"), ("233604007", "DCM:121059")]
+    assert named == [(code, [stated]) for code, stated in expected]
+    accepted = dataclasses.replace(made, checks=checks, status="accepted", history=(ACCEPTED,))
+    assert b"named-finding" not in export(accepted, "dicom-sr", FACTS).content
+
+
+def test_sections_of_the_text_are_sections_of_the_report() -> None:
+    lines = (
+        "Before any.",
+        "TECHNIQUE:",
+        "CT of the chest.",
+        "Findings:",
+        "A nodule.",
+        "LIMITATIONS:",
+        "Few.",
+    )
+    made = draft((*lines, "IMPRESSION:", "Nodule.", "EMPTY:"), between="\n")
+    sections = [
+        (
+            f"{one.ConceptNameCodeSequence[0].CodingSchemeDesignator}:{one.ConceptNameCodeSequence[0].CodeValue}",
+            [
+                (i.ConceptNameCodeSequence[0].CodeMeaning, i.TextValue.partition(" [")[0])
+                for i in one.ContentSequence
+            ],
+        )
+        for one in content_items(read(made))
+        if one.ValueType == "CONTAINER"
+    ]
+    texts = dict(sections)
+    assert [name for name, _ in sections][2:7] == [
+        *("LN:59776-5", "LN:55111-9", "LN:59776-5", "99MEDSIGLIP:limitations", "LN:19005-8")
+    ]
+    assert sections[2][1] == [("Finding", "Before any.")]
+    assert texts["LN:55111-9"] == [("Procedure Description", "CT of the chest.")]
+    assert texts["LN:59776-5"] == [("Finding", "A nodule.")]
+    assert texts["99MEDSIGLIP:limitations"] == [("Comment", "Few.")]
+    assert texts["LN:19005-8"] == [("Impression", "Nodule.")]
+
+
+def test_an_addendum_refers_to_the_report_that_it_supersedes() -> None:
+    former = draft(status="accepted", history=(ACCEPTED,))
+    first = read(former)
+    later = dataclasses.replace(former, id="draft-18", supersedes=former.id)
+    [study] = read(later).PredecessorDocumentsSequence
+    assert study.StudyInstanceUID == FACTS.study_instance_uid
+    [series] = study.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == first.SeriesInstanceUID
+    [document] = series.ReferencedSOPSequence
+    assert document.ReferencedSOPInstanceUID == first.SOPInstanceUID
+    assert document.ReferencedSOPClassUID == first.SOPClassUID
+    assert "PredecessorDocumentsSequence" not in first
+    superseded = read(dataclasses.replace(former, superseded_by="draft-18"))
+    assert superseded.SOPInstanceUID != first.SOPInstanceUID
+    assert "Superseded" in superseded.SeriesDescription
+
+
+@pytest.mark.parametrize("format", ["dicom-sr", "dicom-pdf"])
+@pytest.mark.parametrize("standing", STANDINGS)
+@pytest.mark.parametrize("kind", TEXTS)
+def test_dciodvfy_finds_no_error_in_any_standing(
+    format: Any, standing: str, kind: str, tmp_path: Path
+) -> None:
+    if format == "dicom-pdf":
+        needs_font("".join(TEXTS[kind]))
+    made = STANDINGS[standing](TEXTS[kind])
+    (tmp_path / "export.dcm").write_bytes(export(made, format, FACTS, Pictures()).content)
+    lines = dciodvfy(tmp_path / "export.dcm")
+    assert [line for line in lines if line.startswith("Error")] == []
+    assert lines[-1].startswith("Warning") or lines[-1] in ("ComprehensiveSR", "EncapsulatedPDF")
 
 
 def test_references_name_frames_only_of_what_has_several_and_only_dicom() -> None:
@@ -134,4 +279,15 @@ def test_ages_are_written_in_the_unit_of_their_size(years: Any, age: Any) -> Non
 
 def test_values_fit_their_representation() -> None:
     assert long_string("a\\b\n" + "x" * 100) == "a b " + "x" * 60
+    assert long_string("ß" * 100) == "ß" * 32
     assert person_name("Doe^Jane=x") == "Doe Jane x^"
+    assert person_name("a" + "肺" * 40) == "a" + "肺" * 19 + "^"
+
+
+def test_every_region_of_the_vocabulary_has_its_code() -> None:
+    for name in {*region_names(), "whole-body"} - {"tissue"}:
+        evidence = dataclasses.replace(draft().evidence, region=name)
+        [site] = sites_of(evidence, evidence.images[0])
+        expected = {"entire", "body"} if name == "whole-body" else set(name.split("-"))
+        assert expected <= set(site.meaning.lower().split()), (name, site)
+    assert sites_of(dataclasses.replace(draft().evidence, region="tissue"), None) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 import unicodedata
@@ -13,8 +14,8 @@ import pytest
 
 from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.exports.export import FORMATS, export
-from medsiglip.medgemma.exports.standing import MARK, REJECTED_MARK
-from medsiglip.medgemma.records import Revision
+from medsiglip.medgemma.exports.standing import INCOMPLETE_MARK, MARK, REJECTED_MARK
+from medsiglip.medgemma.records import Attribute, Finding, Revision
 from tests.medgemma.exports.exported_drafts import (
     ACCEPTED,
     EDITED,
@@ -23,9 +24,11 @@ from tests.medgemma.exports.exported_drafts import (
     OTHER_TEXT,
     PLAIN,
     REJECTED,
+    STANDINGS,
     TEXTS,
     Pictures,
     draft,
+    needs_font,
     read_back,
     squeezed,
 )
@@ -36,6 +39,8 @@ pytestmark = pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("between", [" ", "\n", "\r\n\r\n"])
 def test_every_sentence_and_the_mark_are_in_every_export(format: Any, kind: Any, between: Any) -> None:
+    if format in ("pdf", "dicom-pdf"):
+        needs_font("".join(TEXTS[kind]))
     made = export(draft(TEXTS[kind], between=between), format, FACTS, Pictures())
     text = unicodedata.normalize("NFC", squeezed(read_back(made, format)))
     assert squeezed(MARK) in text or format in ("pdf", "dicom-pdf")  # whose marks are in their margins
@@ -70,9 +75,85 @@ def test_an_edited_draft_holds_the_words_of_the_person_alone(format: Any, status
     else:
         assert squeezed("accepted with changes by Dr. Anna Moeller") in text
         assert squeezed("NOT A REPORT") not in text
-    assert squeezed("There is no pneumothorax. [contradicts the scores: pneumothorax 0.87]") in text
-    assert squeezed("The rest is mine.") in text
+    mark = " [contradicts the scores: pneumothorax 0.87]" if status == "edited" else ""
+    assert squeezed(f"There is no pneumothorax.{mark} The rest is mine.") in text
     assert squeezed(PLAIN[0]) not in text
+
+
+def test_a_text_that_is_cut_off_says_so_first(format: Any) -> None:
+    made = export(STANDINGS["incomplete"](PLAIN), format, FACTS)
+    text = squeezed(read_back(made, format))
+    for words in (INCOMPLETE_MARK, "INCOMPLETE: the reply was cut off (length)."):
+        assert squeezed(words) in text
+        assert text.index(squeezed(words)) < text.index(squeezed(PLAIN[0]))
+    assert squeezed("INCOMPLETE") not in squeezed(read_back(export(draft(), format, FACTS), format))
+
+
+def test_what_the_text_omits_stands_beside_it(format: Any) -> None:
+    made = STANDINGS["incomplete"](PLAIN)
+    text = squeezed(read_back(export(made, format, FACTS), format))
+    for words in ("consolidation: score 0.97, calibrated", "rib fracture: in the prior report"):
+        assert squeezed(words) in text
+    accepted = dataclasses.replace(made, status="accepted", history=(ACCEPTED,), incomplete=None)
+    assert squeezed("rib fracture") not in squeezed(read_back(export(accepted, format, FACTS), format))
+
+
+def test_what_was_acknowledged_is_listed_apart_from_the_accepted_text(format: Any) -> None:
+    text = squeezed(read_back(export(STANDINGS["acknowledged"](PLAIN), format, FACTS), format))
+    assert squeezed(" ".join(PLAIN)) in text
+    assert squeezed("The text does not mention nodule, whose score is high.") in text
+    assert text.index("Thetextdoesnotmention") > text.index(squeezed(PLAIN[-1]))
+    for mark in ("contradicts the scores", "speaks of change", "not supported"):
+        assert squeezed(mark) not in text
+
+
+def test_an_addendum_and_what_it_supersedes_name_each_other(format: Any) -> None:
+    text = squeezed(read_back(export(STANDINGS["addendum"](PLAIN), format, FACTS), format))
+    assert squeezed("Addendum: it supersedes report draft-16.") in text
+    text = squeezed(read_back(export(STANDINGS["superseded"](PLAIN), format, FACTS), format))
+    assert squeezed("Superseded by report draft-18.") in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "mark"),
+    [
+        ({"verdict": "doubtful", "hedged": True}, "suspected, but doubtful by the scores: pneumothorax 0.87"),
+        ({"flags": ("other-language",)}, "in another language, not checked"),
+        ({"flags": ("other-patient",)}, "names a person"),
+        (
+            {
+                "flags": ("wrong-side",),
+                "attributes": (Attribute("side", "left", 4, 8, "contradict", "right"),),
+            },
+            "another side is known: right",
+        ),
+        ({"flags": ("wrong-size",)}, "another size is known"),
+        ({"flags": ("wrong-number",)}, "another number is known"),
+    ],
+)
+def test_every_objection_stands_behind_its_sentence(format: Any, changes: Any, mark: str) -> None:
+    made = draft()
+    checks = (dataclasses.replace(made.checks[0], **changes), *made.checks[1:])
+    text = squeezed(read_back(export(dataclasses.replace(made, checks=checks), format, FACTS), format))
+    assert squeezed(f"{PLAIN[0]} [{mark}]") in text
+
+
+def test_scores_have_their_calibration_and_the_picture_that_drove_them(format: Any) -> None:
+    made = draft()
+    images = tuple(
+        dataclasses.replace(image, slice_number=170 + n, slice_count=300)
+        for n, image in enumerate(made.evidence.images, 1)
+    )
+    findings = (Finding("pleural-effusion", 0.93, True, "prompts:chest-xray", 2, calibrated=True),)
+    evidence = dataclasses.replace(made.evidence, images=images, findings=findings, modality="CT")
+    content = export(dataclasses.replace(made, evidence=evidence), format, FACTS)
+    text = content.content.decode() if format == "fhir" else read_back(content, format)
+    text = squeezed(re.sub(r"<[^>]*>", " ", text))
+    assert "slice172of300" in text
+    if format == "dicom-sr":
+        assert squeezed("Pleural effusion: model score high, probability 0.93 (calibrated)") in text
+    else:
+        assert squeezed("Pleural effusion high 0.93 yes prompts:chest-xray slice 172 of 300") in text
 
 
 def test_a_rejected_draft_leaves_as_markdown_alone(format: Any) -> None:

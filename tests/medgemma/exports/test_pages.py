@@ -7,17 +7,22 @@ import dataclasses
 import re
 from typing import Any
 
+import pytest
 from fhir.resources.R4B.diagnosticreport import DiagnosticReport
 
 from medsiglip.medgemma.exports.export import export
 from medsiglip.medgemma.exports.standing import MARK
+from medsiglip.medgemma.records import Finding
 from tests.medgemma.exports.exported_drafts import (
     ACCEPTED,
     FACTS,
+    PLAIN,
+    STANDINGS,
     TEXTS,
     Pictures,
     draft,
     fhir_json,
+    needs_font,
     pdf_text,
 )
 
@@ -34,6 +39,14 @@ def test_the_mark_is_above_and_below_every_page_until_accepted() -> None:
     assert all(page.count(MARK) == 2 for page in found[1:])
     accepted = export(draft(TEXTS["long"], "accepted", (ACCEPTED,)), "pdf", FACTS).content
     assert all("accepted by Dr. Anna Moeller" in page and MARK not in page for page in pages(accepted))
+
+
+def test_every_page_of_a_superseded_report_says_so() -> None:
+    made = export(STANDINGS["superseded"](TEXTS["long"]), "pdf", FACTS, Pictures()).content
+    found = pages(made)
+    assert len(found) > 5
+    assert all("SUPERSEDED BY REPORT draft-18" in page for page in found)
+    assert "SUPERSEDED" not in pdf_text(export(STANDINGS["addendum"](PLAIN), "pdf", FACTS).content, "-raw")
 
 
 def test_pictures_are_those_of_the_most_probable_findings() -> None:
@@ -59,12 +72,13 @@ def test_pictures_are_those_of_the_most_probable_findings() -> None:
 
 
 def test_rows_after_one_of_another_script_keep_their_font() -> None:
+    needs_font("肺結節")
     made = draft()
     first = dataclasses.replace(made.evidence.findings[0], label="肺結節")
     evidence = dataclasses.replace(made.evidence, findings=(first, *made.evidence.findings[1:]))
     text = pdf_text(export(dataclasses.replace(made, evidence=evidence), "pdf", FACTS).content)
-    assert "肺結節 present" in text
-    assert "finding-001 absent 0.01 prompts:chest-xray image 2" in text
+    assert '"肺結節" high' in text
+    assert '"finding-001" low 0.01 no prompts:chest-xray image 2' in text
 
 
 def test_a_label_longer_than_a_page_is_cut_on_the_page_alone() -> None:
@@ -73,7 +87,7 @@ def test_a_label_longer_than_a_page_is_cut_on_the_page_alone() -> None:
     first = dataclasses.replace(made.evidence.findings[0], label=label)
     made = dataclasses.replace(made, evidence=dataclasses.replace(made.evidence, findings=(first,)))
     text = pdf_text(export(made, "pdf", FACTS, Pictures()).content)
-    assert "word20 " in text.replace("\n", " ")
+    assert "word5 " in text.replace("\n", " ")
     assert "word200" not in text
     assert fhir_json(export(made, "fhir", FACTS))["contained"][2]["code"]["text"] == label
 
@@ -97,6 +111,53 @@ def test_fhir_is_preliminary_and_ai_asserted_until_a_person_is_named() -> None:
     assert report.resultsInterpreter[0].display == "Dr. Anna Moeller"
     assert report.issued is not None
     assert report.issued.isoformat() == "2026-11-25T05:30:00+00:00"
+
+
+def test_fhir_codes_findings_and_interprets_calibrated_scores_alone() -> None:
+    made = draft()
+    findings = (
+        Finding("pleural-effusion", 0.93, True, "prompts:chest-xray", 1, calibrated=True),
+        Finding("pneumothorax", 0.02, False, "prompts:chest-xray", 2, calibrated=True),
+        Finding("consolidation", 0.9, True, "prompts:chest-xray", 2),
+        Finding("no such label", 0.5, None, "probe:mine", 2, calibrated=True),
+    )
+    evidence = dataclasses.replace(made.evidence, findings=findings, region="chest")
+    content = export(dataclasses.replace(made, evidence=evidence), "fhir", FACTS)
+    assert DiagnosticReport.model_validate_json(content.content).result is not None
+    answer = fhir_json(content)
+    observations = [one for one in answer["contained"] if one["resourceType"] == "Observation"]
+    codes = [
+        [one["code"] for one in o["code"].get("coding", []) if one["system"] == "http://snomed.info/sct"]
+        for o in observations
+    ]
+    assert codes[:2] == [["60046008"], ["36118008"]]
+    assert codes[3] == []
+    interpreted = [[one["code"] for one in o["interpretation"][0].get("coding", [])] for o in observations]
+    assert interpreted == [["POS"], ["NEG"], [], ["IND"]]
+    assert observations[2]["interpretation"][0]["text"] == "high model score, not calibrated"
+    assert {o["bodySite"]["coding"][0]["code"] for o in observations} == {"816094009"}
+
+
+@pytest.mark.parametrize(
+    ("standing", "status"),
+    [
+        ("draft", "preliminary"),
+        ("incomplete", "preliminary"),
+        ("edited", "preliminary"),
+        ("accepted", "final"),
+        ("acknowledged", "final"),
+        ("addendum", "amended"),
+        ("superseded", "final"),
+    ],
+)
+def test_fhir_has_the_status_of_each_standing(standing: str, status: str) -> None:
+    content = export(STANDINGS[standing](PLAIN), "fhir", FACTS)
+    report = DiagnosticReport.model_validate_json(content.content)
+    assert report.status == status
+    replaced = [
+        one["valueReference"]["identifier"]["value"] for one in fhir_json(content).get("extension", [])
+    ]
+    assert replaced == (["draft-16"] if standing == "addendum" else [])
 
 
 def test_fhir_contains_the_scores_and_the_pages() -> None:

@@ -83,7 +83,7 @@ def test_pictures_reach_the_model_in_order(pipeline: LocalPipeline, tiny_gemma: 
     from transformers import Gemma3ImageProcessor
 
     seen = []
-    prompt = replace(prompt_of(THREE[kind], pipeline.budget), reply_tokens=2)
+    prompt = replace(prompt_of(THREE[kind], pipeline.budget), reply_tokens=12)
     pipeline.generate(prompt)
     assert pipeline._loaded is not None
     hook = pipeline._loaded.network.model.vision_tower.register_forward_pre_hook(

@@ -166,7 +166,15 @@ def test_reports(client: Client, phantoms: Phantoms) -> None:
     edited = client.edit(again, "My own words.", revision=client.report(again)["revision"])
     with pytest.raises(ApiError, match="changed"):
         client.accept(again, revision=edited["revision"] - 1)
-    assert client.accept(again, revision=edited["revision"])["status"] == "accepted"
+    concerns = [one["id"] for one in edited["concerns"]]
+    assert "omitted:pleural-effusion" in concerns
+    with pytest.raises(ApiError, match="omitted:pleural-effusion") as caught:
+        client.accept(again, revision=edited["revision"])
+    assert (caught.value.code, caught.value.status) == ("draft-concerns", 409)
+    assert [one["id"] for one in caught.value.members["concerns"]] == concerns
+    accepted = client.accept(again, revision=edited["revision"], acknowledge=concerns)
+    assert accepted["status"] == "accepted"
+    assert [one["id"] for one in accepted["history"][-1]["acknowledged"]] == concerns
     assert [one["id"] for one in client.reports(status="accepted", study=study)] == [again]
     assert client.export(again, "pdf").startswith(b"%PDF-")
     assert "My own words." in client.export(again).decode()

@@ -19,6 +19,7 @@ from medsiglip.api.archive.drafts.image_source import StoredPictures
 from medsiglip.api.jobs.worker import Worker
 from medsiglip.medgemma.prompting.pictures import square
 from tests.api.conftest import Home
+from tests.medgemma.seeing import seen
 
 
 class Scripted(ThreadingHTTPServer):
@@ -27,6 +28,7 @@ class Scripted(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[dict[str, Any]] = []
+        self.tried: list[dict[str, Any]] = []
         self.status = 200
 
 
@@ -35,12 +37,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append(asked)
+        described = seen(asked)
+        (self.server.asked if described is None else self.server.tried).append(asked)
         retrieved = "Similar case" in json.dumps(asked)
         self.send_response(self.server.status)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
-        text = "There is a nodule." if retrieved else "There is no nodule."
+        text = described or ("There is a nodule." if retrieved else "There is no nodule.")
         for delta, reason in (({"role": "assistant", "content": text}, None), ({}, "stop")):
             event = {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}], "model": "scripted"}
             self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
@@ -112,3 +115,11 @@ def test_what_a_server_refuses_is_the_jobs_error_and_no_draft(archive: Archive, 
     assert (job.status, archive.reports()["reports"]) == ("failed", [])
     assert job.error is not None
     assert job.error["code"] != "unexpected", job.error
+
+
+def test_a_server_is_tried_before_a_draft_and_once_for_several(archive: Archive, server: Scripted) -> None:
+    study = archive.studies(["modality=CR|DX"])["studies"][0]["study_instance_uid"]
+    for _ in range(2):
+        archive.draft_report(study, generator="near", by="ann")
+    assert len(server.tried) == 3, "two pictures, and the first again"
+    assert len(server.asked) == 2

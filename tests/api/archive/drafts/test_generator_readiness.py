@@ -161,5 +161,29 @@ def test_doctor_tries_the_generators(server: Answering, settings: Settings) -> N
     assert shown.code == 0
 
 
+def test_keys_in_headers_are_shown_nowhere(settings: Settings, server: Answering) -> None:
+    secret, file = "words-of-a-gateway", settings.home / "gateway"
+    file.write_text(secret)
+    table = settings.home / "generators.toml"
+    inline = f'headers = {{ X-A = "{secret}", X-B = {{ file = "{file}" }} }}\n'
+    table.write_text(table.read_text() + inline)
+    assert run("--home", settings.home, "--json", "doctor").json["generators"][0]["ok"]
+    server.blind = True
+    for words in (
+        ["--json", "doctor"],
+        ["doctor"],
+        ["--json", "config", "show"],
+        ["--debug", "config", "show"],
+    ):
+        told = run("--home", settings.home, *words)
+        assert told.code == 0
+        assert secret not in told.out + told.err
+    table.write_text(table.read_text() + inline.replace("headers", "header"))
+    told = run("--home", settings.home, "doctor")
+    assert secret not in told.out + told.err
+    [found] = GeneratorChecks().checks(settings)
+    assert found["detail"] == "bad-generators"
+
+
 def test_doctor_without_generators(tmp_path: Path) -> None:
     assert run("--home", tmp_path, "--json", "doctor").json["generators"] == []

@@ -37,8 +37,10 @@ def test_evidence_only_states_the_right_finding_and_contradicts_no_score(archive
         present = {name for name, value in study["labels"].items() if value}
         right.append(present <= stated if present else not stated)
         verdicts += [check["verdict"] for check in draft["checks"]]
-        named = [line for line in draft["text"].splitlines() if line and not line.endswith(":")]
-        assert all("prompts:" in line or "study 2.25." in line for line in named)
+        assert (draft["concerns"], draft["omissions"]) == ([], [])
+        sourced = [check for check in draft["checks"] if check["finding"] and check["polarity"] is not None]
+        assert {source for check in sourced for source in check["sources"]} <= {"prompts:phantoms"}
+        assert all(check["sources"] for check in sourced)
     assert sum(right) >= 0.9 * len(right)
     assert "contradict" not in verdicts
     assert "agree" in verdicts
@@ -68,8 +70,14 @@ def test_a_draft_has_the_shape_of_the_contract_and_its_evidence(archive: Archive
     assert archive.report(draft["id"]) == draft
 
 
+def accepted(archive: Archive, draft_id: str) -> Any:
+    """Accept a draft with all its concerns, as a person who has looked at each does."""
+    seen = [one["id"] for one in archive.report(draft_id)["concerns"]]
+    return archive.accept_report(draft_id, by="ann", acknowledge=seen)
+
+
 STEPS: dict[str, Callable[[Archive, str], Any]] = {
-    "accept": lambda archive, one: archive.accept_report(one, by="ann"),
+    "accept": accepted,
     "edit": lambda archive, one: archive.edit_report(one, "My own words.", by="ann"),
     "reject": lambda archive, one: archive.reject_report(one, "wrong side", by="ann"),
 }
@@ -120,7 +128,7 @@ def test_accepted_words_are_found_and_told_of_similar_cases(archive: Archive) ->
     assert archive.studies(["report=sonorous words"])["studies"] == []
     archive.edit_report(made, "Quite sonorous words.", by="ann")
     assert archive.studies(["report=sonorous words"])["studies"] == []
-    archive.accept_report(made, by="ann")
+    accepted(archive, made)
     assert [one["study_instance_uid"] for one in archive.studies(["report=sonorous words"])["studies"]] == [
         uid
     ]
@@ -138,7 +146,7 @@ def test_what_nobody_accepted_leaves_marked(archive: Archive, tmp_path: Path, fo
     content = Path(written["path"]).read_bytes()
     if format_ == "markdown":
         assert b"MACHINE-DRAFTED" in content
-        archive.accept_report(made, by="ann")
+        accepted(archive, made)
         archive.export_report(made, format_, tmp_path / "accepted")
         assert b"MACHINE-DRAFTED, NOT A REPORT" not in (tmp_path / "accepted").read_bytes()
     assert content[:4] == b"%PDF" or b"DICM" in content[:140] or format_ in ("fhir", "markdown")
@@ -150,7 +158,7 @@ def test_forgetting_takes_drafts_and_texts_along(archive: Archive, own_home: Hom
     uid = a_study(archive)
     made = archive.draft_report(uid, by="test", options={"neighbours": 50})["id"]
     archive.edit_report(made, "A unique wording.", by="ann")
-    archive.accept_report(made, by="ann")
+    accepted(archive, made)
     other = archive.search(study=uid, k=1, where=["modality=CR|DX"])["hits"][0]["study_instance_uid"]
     citing = archive.draft_report(other, by="test", options={"neighbours": 50})["id"]
     assert uid in json.dumps(archive.report(citing).to_json())
@@ -176,7 +184,13 @@ def test_every_command_of_reports_answers(own_home: Home, tmp_path: Path) -> Non
         stale = own_home.run("report", decision[0], made["id"], *decision[1:], "--revision", 9)
         assert stale.error["code"] == "draft-changed"
     assert own_home.run("report", "edit", made["id"], "--text", words).json["status"] == "edited"
-    assert own_home.run("report", "accept", made["id"]).json["status"] == "accepted"
+    refused = own_home.run("report", "accept", made["id"])
+    listed = [one["id"] for one in own_home.run("report", "show", made["id"]).json["concerns"]]
+    if listed:
+        assert refused.error["code"] == "draft-concerns"
+        assert all(one in refused.error["message"] for one in listed)
+        refused = own_home.run("report", "accept", made["id"], "--acknowledge-all")
+    assert refused.json["status"] == "accepted"
     again = own_home.run("report", "accept", made["id"])
     assert (again.code, json.loads(again.out)["error"]["code"]) == (1, "draft-settled")
     assert "NOT A REPORT" not in own_home.show("report", "show", made["id"]).out

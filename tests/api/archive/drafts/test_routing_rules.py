@@ -162,7 +162,7 @@ def test_a_route_that_cannot_be_evaluated_stops_neither_an_ingest_nor_the_others
         archive.make()
         archive.index.activate(archive.space)
         lost = {"scores": [{"source": "probe:gone", "label": "x", "at_least": 0.5}], "priority": 9}
-        archive.put_route("lost", lost)
+        archive.index.routing_rules.put("lost", lost, enabled=True, priority=9, whole_archive=False)
         archive.put_route("radiographs", {"modality": ["CR", "DX"]})
         report = archive.ingest([phantoms.dicom])
         assert [one for one in report["warnings"] if one.startswith("Route lost: ")] != []

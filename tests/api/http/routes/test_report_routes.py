@@ -14,6 +14,7 @@ from medsiglip.api.http.app import create_app
 from medsiglip.api.jobs.worker import Worker
 from medsiglip.api.settings import Settings
 from tests.api.conftest import Home
+from tests.medgemma.test_drafts import LABELS
 
 SCOPES = ("read", "write", "train", "report", "admin")
 
@@ -58,7 +59,11 @@ def test_a_report_is_ordered_read_edited_accepted_and_exported(service: Service)
     assert service.ask("report", "POST", f"/reports/{made}/edit", body).json()["status"] == "edited"
     stale = service.ask("report", "POST", f"/reports/{made}/accept", {"revision": 1})
     assert (stale.status_code, stale.json()["code"]) == (409, "draft-changed")
-    accepted = service.ask("report", "POST", f"/reports/{made}/accept")
+    open_ = service.ask("read", "GET", f"/reports/{made}").json()["concerns"]
+    accepted = service.ask(
+        "report", "POST", f"/reports/{made}/accept", {"acknowledge": [one["id"] for one in open_]}
+    )
+    assert accepted.json()["history"][-1]["acknowledged"] == open_
     assert (accepted.status_code, accepted.json()["status"]) == (200, "accepted")
     again = service.ask("report", "POST", f"/reports/{made}/reject", {"reason": "x"})
     assert (again.status_code, again.json()["code"]) == (409, "draft-settled")
@@ -78,6 +83,7 @@ def test_a_report_is_ordered_read_edited_accepted_and_exported(service: Service)
         "draft",
         "report-view",
         "report-decide",
+        "report-view",
         "report-decide",
         "export",
         "export",
@@ -106,13 +112,15 @@ def test_routing_rules_are_stored_tested_run_and_removed(service: Service) -> No
     assert service.ask("report", "GET", "/routes/chest").status_code == 404
 
 
+# Of a text that mentions nothing, by any of the labels of the phantoms' prompts.
+OMITTED = [f"omitted:{label}" for label in LABELS]
 WHO: list[tuple[str, str, Any, set[str]]] = [
     ("POST", "/reports", {"study_instance_uid": "STUDY"}, {"report", "admin"}),
     ("GET", "/reports", None, {"read", "admin"}),
     ("GET", "/reports/DRAFT", None, {"read", "admin"}),
     ("POST", "/reports/DRAFT/edit", {"text": "x"}, {"report", "admin"}),
     ("GET", "/reports/DRAFT/export", None, {"report", "admin"}),
-    ("POST", "/reports/DRAFT/accept", None, {"report"}),
+    ("POST", "/reports/DRAFT/accept", {"acknowledge": OMITTED}, {"report"}),
     ("POST", "/reports/DRAFT/reject", {"reason": "x"}, set()),
     ("PUT", "/routes/x", {"enabled": False}, {"admin"}),
     ("GET", "/routes", None, {"report", "admin"}),
