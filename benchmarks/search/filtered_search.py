@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.clustered_vectors import DIMENSION, IMAGES_EACH, ClusteredVectors, clustered_vectors
 from benchmarks.measure import Outcome, on_one_core
-from benchmarks.search_over_http import bundle
-from benchmarks.single_search import ROWS, K, indexes
+from benchmarks.search.clustered_vectors import DIMENSION, IMAGES_EACH, ClusteredVectors, clustered_vectors
+from benchmarks.search.search_over_http import bundle
+from benchmarks.search.single_search import ROWS, K, indexes
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.records import Space
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.clustered_vectors import clustered_vectors
 from benchmarks.measure import Outcome, alternate, on_one_core
-from benchmarks.single_search import ROWS, K, indexes
+from benchmarks.search.clustered_vectors import clustered_vectors
+from benchmarks.search.single_search import ROWS, K, indexes
 
 TITLE = "time of IndexFlatIP ÷ ours, 1,000 queries of pictures and texts at once, exact, 100,000 x 1152, k 10"
 GOAL = 5.0
