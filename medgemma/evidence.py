@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.records import SeriesRecord, StudyDetail
 from medsiglip.medgemma.findings import FindingScores
 from medsiglip.medgemma.pictures_of_study import (
@@ -24,9 +23,15 @@ from medsiglip.medgemma.records import (
     Finding,
     SimilarCase,
 )
+from medsiglip.medgemma.study_regions import ShownStudy
 from medsiglip.numerics import mean_vector
+from medsiglip.regions.vocabulary import UNKNOWN, Regions
 
 __all__ = ["EvidenceOptions", "gather", "main_series", "pictures_to_show"]
+
+
+# Studies that are searched for each similar case, as some show another part of the body.
+_SEARCHED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ def gather(
         template=template,
         findings=scored.findings,
         images=images,
-        similar=_similar(index, detail, main, chosen.neighbours),
+        similar=_similar(scores, detail, main, chosen.neighbours),
         prior=prior,
         indication=chosen.indication,
         study_date=detail.study.study_date,
@@ -113,20 +118,35 @@ def _series(detail: StudyDetail) -> tuple[EvidenceSeries, ...]:
     )
 
 
+def _may_show(shown: ShownStudy | None, regions: Regions) -> bool:
+    """Whether a study may show one of these parts of the body: any may where nothing is known of either."""
+    if regions and shown is not None and shown.region.conflict is not None:
+        return False
+    theirs = UNKNOWN if shown is None else shown.region.regions
+    return not regions or not theirs or not regions.isdisjoint(theirs)
+
+
 def _similar(
-    index: CaseIndex, detail: StudyDetail, main: SeriesRecord, count: int
+    scores: FindingScores, detail: StudyDetail, main: SeriesRecord, count: int
 ) -> tuple[SimilarCase, ...]:
-    """The nearest studies of other patients with an image of the same modality, with their reports."""
+    """The nearest studies of other patients with an image of the same modality, with their reports: without
+    those, among several times as many, that show another part of the body.
+    """
     if count < 1 or not detail.images:
         return ()
+    index, uid = scores.index, detail.study.study_instance_uid
     vectors = index.vectors([image.image_id for image in detail.images])
     [hits] = index.search(
         mean_vector(vectors)[None],
-        k=count,
+        k=count * _SEARCHED,
         level="study",
         where=[same_modality(main)],
         exclude_patients=[detail.study.patient_key],
     )
+    shown = scores.shown([uid, *(hit.study_instance_uid for hit in hits)])
+    regions = shown[uid].region.regions
+    alike = [hit for hit in hits if _may_show(shown.get(hit.study_instance_uid), regions)]
+    hits = alike[:count]
     texts = index.report_texts.of([hit.study_instance_uid for hit in hits])
     return tuple(
         SimilarCase(

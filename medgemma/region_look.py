@@ -20,7 +20,7 @@ from medsiglip.regions.vocabulary import UNKNOWN, Regions, table
 from medsiglip.zeroshot import Scores
 
 STRONG = 0.9
-"""The least mean probability of a strong look. That of the tiny model is above .99 for every phantom study."""
+"""The least mean probability of a strong look. The tiny model's is above .99 for every phantom study."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from contextlib import suppress
 from secrets import token_hex
 from typing import TYPE_CHECKING, TypeVar
 
+from medsiglip.api.archive.drafts.routing_rules import resend_due_drafts
 from medsiglip.api.archive.received import discard_unused
 from medsiglip.api.errors import (
     FIRST_WAIT_FOR_GENERATOR_S,
@@ -95,6 +96,7 @@ class Worker:
             self._reload_if_asked()
             if time.monotonic() - cleaned >= CLEAN_UP_SECONDS:
                 self._persist(lambda: self._archive.index.clean_up())
+                self._persist(lambda: resend_due_drafts(self._archive))
                 cleaned = time.monotonic()
             job = self._persist(lambda: self._queue.claim(self.name, tuple(HANDLERS)))
             if job is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, or_, select, update
@@ -21,6 +21,8 @@ from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.index.service.job_submission import insert_jobs
 
 Standing = Literal["waiting", "failed"]
+GIVE_UP_AFTER = timedelta(days=7)
+_FIRST_RESENT_AFTER = timedelta(hours=1)
 DROPPED = "its job was dropped when the route was removed or disabled"
 
 
@@ -71,15 +73,28 @@ def routed_drafts(connection: Connection, name: str, standing: Standing, limit: 
 
 
 def resend_failed(
-    connection: Connection, name: str, kind: str, parameters: Mapping[str, Any], priority: int
+    connection: Connection,
+    name: str,
+    kind: str,
+    parameters: Mapping[str, Any],
+    priority: int,
+    due_at: datetime | None = None,
 ) -> int:
-    """Order again the drafts of a rule whose jobs failed and left none; returns how many.
+    """Order again the drafts of a rule whose jobs failed and left none; returns how many. With `due_at` only
+    those that failed because of their generator and are due then: an hour after they failed, or as long after
+    it as they had been ordered before it, until they are `GIVE_UP_AFTER` old.
 
     They were sent when they were decided on: budgets do not count them again.
     """
     made = select(drafts.c.id).where(drafts.c.id == route_decisions.c.job_id).exists()
     statement = (
-        select(route_decisions.c.study_id, studies.c.study_instance_uid)
+        select(
+            route_decisions.c.study_id,
+            studies.c.study_instance_uid,
+            route_decisions.c.decided_at,
+            jobs.c.finished_at,
+            jobs.c.error,
+        )
         .select_from(route_decisions)
         .join(studies, route_decisions.c.study_id == studies.c.id)
         .join(jobs, route_decisions.c.job_id == jobs.c.id)
@@ -87,6 +102,8 @@ def resend_failed(
         .order_by(route_decisions.c.decided_at, studies.c.id)
     )
     rows = connection.execute(statement).all()
+    if due_at is not None:
+        rows = [row for row in rows if _is_due(row.decided_at, row.finished_at, row.error, due_at)]
     given = [{**parameters, "study_instance_uid": row.study_instance_uid} for row in rows]
     ids = insert_jobs(connection, kind, given, priority=priority)
     if rows:
@@ -95,6 +112,13 @@ def resend_failed(
         pairs = zip(rows, ids, strict=True)
         connection.execute(ordered, [{"of_study": row.study_id, "new_job": job_id} for row, job_id in pairs])
     return len(ids)
+
+
+def _is_due(sent: datetime, failed: datetime | None, error: Mapping[str, Any] | None, now: datetime) -> bool:
+    code = str((error or {}).get("code", ""))
+    if failed is None or not code.startswith("generator-") or now - sent > GIVE_UP_AFTER:
+        return False
+    return now - failed >= max(failed - sent, _FIRST_RESENT_AFTER)
 
 
 def drop_waiting(connection: Connection, name: str, now: datetime) -> int:

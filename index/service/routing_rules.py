@@ -148,13 +148,15 @@ class RoutingRuleStore:
             connection.execute(update(routes).where(routes.c.name == name).values(**gone))
             return dropped
 
-    def resend_failed(self, rule: RoutingRule, job: RoutedJob) -> int:
-        """Order again the drafts of a rule whose jobs failed; returns how many. Raises `CatalogError`
-        `unknown-route`.
+    def resend_failed(self, rule: RoutingRule, job: RoutedJob, *, only_due: bool = False) -> int:
+        """Order again the drafts of a rule whose jobs failed, or those of them that are due by themselves;
+        returns how many. Raises `CatalogError` `unknown-route`.
         """
         with self._database.write() as connection:
             _needed(connection, rule.name)
-            return routed_jobs.resend_failed(connection, rule.name, job.kind, job.parameters, rule.priority)
+            due_at = now_of(connection) if only_due else None
+            given = (job.kind, job.parameters, rule.priority, due_at)
+            return routed_jobs.resend_failed(connection, rule.name, *given)
 
     def drafts(self, name: str, standing: routed_jobs.Standing, limit: int) -> list[routed_jobs.RoutedDraft]:
         """The drafts of a rule that wait or that failed, the oldest first."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from medsiglip.medgemma.checks.copied import warnings_of
 from medsiglip.medgemma.exports.passages import shown
-from medsiglip.medgemma.exports.standing import Standing, day, moment
+from medsiglip.medgemma.exports.standing import Standing, day, moment, report_text
 from medsiglip.medgemma.exports.study_facts import StudyFacts
 from medsiglip.medgemma.narrative.dates import written_date
 from medsiglip.medgemma.narrative.pictures import picture_in_words
@@ -82,10 +82,7 @@ def concern_lists(draft: Draft, standing: Standing) -> list[tuple[str, list[str]
     accepted report, the concerns with which a person accepted it, and scores that were not made.
     """
     if standing.accepted:
-        steps = [step for step in draft.history if step.status == "accepted"]
-        acknowledged = [concern.sentence for step in steps[-1:] for concern in step.acknowledged]
-        similar = draft.evidence.similar
-        lists = [("Acknowledged at acceptance", [shown(one, similar) for one in acknowledged])]
+        lists = [("Acknowledged at acceptance", _acknowledged(draft))]
     else:
         lists = [("Not mentioned in the text", [omission_sentence(one) for one in draft.omissions])]
     not_scored = [*filter(None, (draft.evidence.region_conflict,)), *draft.evidence.not_scored]
@@ -147,6 +144,21 @@ def driven_by_image(draft: Draft) -> Mapping[int, Sequence[ScoreRow]]:
     for row in sorted(score_rows(draft.evidence), key=lambda row: -row.finding.probability):
         found.setdefault(row.image_id, []).append(row)
     return found
+
+
+def _acknowledged(draft: Draft) -> list[str]:
+    """What the person knew who accepted, with the sentence of the text that it is about. A sentence that is
+    not in the accepted text, such as one of another patient, is not repeated.
+    """
+    steps = [step for step in draft.history if step.status == "accepted"]
+    text = " ".join(report_text(draft).split())
+    sentences = []
+    for concern in (one for step in steps[-1:] for one in step.acknowledged):
+        quote = " ".join((concern.quote or "").split())
+        known = quote and quote.removesuffix("…") in text
+        words = f'{concern.sentence} "{quote}"' if known else concern.sentence
+        sentences.append(shown(words, draft.evidence.similar))
+    return sentences
 
 
 def _region(evidence: Evidence) -> str | None:

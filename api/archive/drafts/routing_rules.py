@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,6 +206,25 @@ def run_routes(
         problems=tuple(problems),
         warnings=tuple(_left_out(router)),
     )
+
+
+def resend_due_drafts(archive: OpenedArchive) -> int:
+    """Order again what failed because of its generator and is due by itself; returns how many drafts."""
+    rules = archive.index.routing_rules
+    counts = rules.standing_counts()
+    failed = [one for one in rules.listed() if one.enabled and counts.get((one.name, "failed"))]
+    if not failed:
+        return 0
+    from medsiglip.medgemma.errors import DraftError
+    from medsiglip.medgemma.routing.router import routed_job
+    from medsiglip.medgemma.routing.rules import read_rule
+
+    resent = 0
+    for route in failed:
+        with suppress(DraftError):  # a rule that this version does not read
+            job = routed_job(route.name, read_rule(route.name, route.rule))
+            resent += rules.resend_failed(route, job, only_due=True)
+    return resent
 
 
 def _left_out(router: Router) -> Iterator[str]:

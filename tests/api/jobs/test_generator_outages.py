@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.http.app import create_app
@@ -18,6 +18,7 @@ from medsiglip.api.jobs.handlers import HANDLERS
 from medsiglip.api.jobs.job_run import JobRun
 from medsiglip.api.jobs.worker import Worker
 from medsiglip.api.settings import Settings
+from medsiglip.index.catalogue.draft_schema import route_decisions
 from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.index.service.jobs import MAX_ATTEMPTS
 from medsiglip.medgemma.errors import DraftError
@@ -26,6 +27,7 @@ from tests.api.conftest import Home, run
 
 RULE = {"studies": "all", "modality": ["CR", "DX"], "total": 2, "generator": "near", "max_images": 1}
 DOWN = DraftError("generator-down", "No server answers; start it.", may_pass=True)
+NOT_OF_THE_GENERATOR = DraftError("no-pictures", "The study has no picture; ingest it first.")
 NO_KEY = DraftError("generator-key", "The server wants a key; give it one.")
 
 
@@ -108,6 +110,45 @@ def test_an_outage_without_an_end_is_a_failure_that_route_run_cures(
     assert len(set(drafted)) == 2
     assert archive.route("near")["failed"] == 0
     assert archive.run_routes()["resent"] == 0
+
+
+def test_what_failed_because_of_its_generator_is_sent_again_by_itself(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[Exception | None] = [NO_KEY]
+    drafted = failing(monkeypatch, lambda: errors[0])
+    archive.put_route("near", RULE)
+    archive.run_routes()
+    tried = []
+    for hours in (0.0, 0.5, 0.6, 1.0, 1.2):
+        as_if_decided_and_failed_earlier(archive, hours)
+        Worker(archive).run(once=True)
+        tried.append(len(archive.index.jobs.listed()))
+    # Two studies: at first, an hour after that, and when twice the time has gone by.
+    assert tried == [2, 2, 4, 4, 6]
+    assert (archive.route("near")["failed"], drafted) == (2, [])
+
+    for error, hours in ((NOT_OF_THE_GENERATOR, 24.0), (NO_KEY, 200.0)):
+        errors[0] = error
+        ordered = len(archive.index.jobs.listed())
+        assert archive.run_routes()["resent"] == 2
+        Worker(archive).run(once=True)
+        as_if_decided_and_failed_earlier(archive, hours)
+        Worker(archive).run(once=True)
+        assert len(archive.index.jobs.listed()) == ordered + 2
+
+
+def as_if_decided_and_failed_earlier(archive: Archive, hours: float) -> None:
+    """As if everything that was decided and ended lay so many hours further back."""
+    earlier = timedelta(hours=hours)
+    with archive.index._database.write_service_tables() as connection:
+        for table, key, column in (
+            (route_decisions, route_decisions.c.study_id, route_decisions.c.decided_at),
+            (jobs, jobs.c.id, jobs.c.finished_at),
+        ):
+            rows = connection.execute(select(key, column).where(column.is_not(None))).all()
+            for row_key, moment in rows:
+                connection.execute(update(table).where(key == row_key).values({column: moment - earlier}))
 
 
 def test_a_draft_that_a_person_ordered_fails_as_before(

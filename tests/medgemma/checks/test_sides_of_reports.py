@@ -166,7 +166,8 @@ REPORTS: list[tuple[str, Evidence, bool]] = [
         True,
     ),
     (
-        "FINDINGS: Consolidation in the left lung base, obscuring the left hemidiaphragm. Right lung is clear.\n"
+        "FINDINGS: Consolidation in the left lung base, obscuring the left "
+        "hemidiaphragm. Right lung is clear.\n"
         "IMPRESSION: Left basal pneumonia.",
         evidence(),
         False,

@@ -149,7 +149,11 @@ def incomplete(sentences: Sequence[str]) -> Draft:
 
 def acknowledged(sentences: Sequence[str]) -> Draft:
     concern = Concern("omitted:nodule", "omitted", "The text does not mention nodule, whose score is high.")
-    step = dataclasses.replace(ACCEPTED, acknowledged=(concern,))
+    quoted = [
+        Concern(f"contradict:{n}", "contradict", f"A sentence contradicts score {n}.", quote)
+        for n, quote in enumerate((PLAIN[1], OTHER_TEXT))
+    ]
+    step = dataclasses.replace(ACCEPTED, acknowledged=(concern, *quoted))
     return draft(sentences, "accepted", (step,))
 
 

@@ -102,6 +102,9 @@ def test_what_was_acknowledged_is_listed_apart_from_the_accepted_text(format: An
     text = squeezed(read_back(export(STANDINGS["acknowledged"](PLAIN), format, FACTS), format))
     assert squeezed(" ".join(PLAIN)) in text
     assert squeezed("The text does not mention nodule, whose score is high.") in text
+    assert squeezed(f'A sentence contradicts score 0. "{PLAIN[1]}"') in text
+    assert squeezed("A sentence contradicts score 1.") in text
+    assert squeezed(OTHER_TEXT) not in text
     assert text.index("Thetextdoesnotmention") > text.index(squeezed(PLAIN[-1]))
     for mark in ("contradicts the scores", "speaks of change", "not supported"):
         assert squeezed(mark) not in text

@@ -137,3 +137,15 @@ def test_a_score_of_another_part_never_routes_and_the_test_says_why(index: CaseI
     # A rule on a part of the body takes every spelling of it.
     of_chest = router.assess(read_rule("chest", {"body_part": ["CHEST"]}), [chest, foot, child])
     assert [one.fits for one in of_chest] == [True, False, True]
+
+
+def test_similar_cases_are_of_the_same_part(index: CaseIndex) -> None:
+    chest = add(index, 1, "a radiograph of the chest", modality="CR", body_part_examined="CHEST")
+    for number in range(2, 12):
+        add(index, number, "a radiograph of the chest", modality="CR", body_part_examined="FOOT")
+    other = add(index, 20, "a radiograph", modality="CR", body_part_examined="THORAX")
+    unknown = add(index, 21, "something else", modality="CR")
+    similar = gather(scores(index), chest, EvidenceOptions(neighbours=5)).similar
+    assert {other, unknown} <= {one.study_instance_uid for one in similar}
+    feet = gather(scores(index), add(index, 30, "a radiograph", modality="CR", body_part_examined="FOOT"))
+    assert not {chest, other} & {one.study_instance_uid for one in feet.similar}

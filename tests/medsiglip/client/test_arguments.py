@@ -91,7 +91,10 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "draft": ({"study": "1.2", "route": "r", "generator": "g", "indication": "i"}, "POST /v1/reports"),
     "reports": ({"status": "draft", "study": "1.2"}, "GET /v1/reports"),
     "report": ({"report_id": "0" * 32}, "GET /v1/reports/{draft_id}"),
-    "accept": ({"report_id": "0" * 32, "acknowledge": ["omitted:nodule"]}, "POST /v1/reports/{draft_id}/accept"),
+    "accept": (
+        {"report_id": "0" * 32, "acknowledge": ["omitted:nodule"]},
+        "POST /v1/reports/{draft_id}/accept",
+    ),
     "edit": ({"report_id": "0" * 32, "text": "t"}, "POST /v1/reports/{draft_id}/edit"),
     "reject": ({"report_id": "0" * 32, "reason": "r"}, "POST /v1/reports/{draft_id}/reject"),
     "export": ({"report_id": "0" * 32, "kind": "pdf"}, "GET /v1/reports/{draft_id}/export"),

@@ -9,6 +9,7 @@ import pytest
 
 from medsiglip.api.archive.archive import Archive
 from medsiglip.errors import ModelError
+from medsiglip.index.label_records import LabelRecord
 from medsiglip.medgemma.errors import DraftError
 from tests.api.conftest import Home, Phantoms
 
@@ -123,3 +124,14 @@ def test_classify_answers_for_another_part_and_warns(archive: Archive) -> None:
     assert archive.classify(study=skin, labels=["melanoma", "mole"])["warnings"] == []
     with pytest.raises(ModelError):
         archive.classify(study=skin, prompts="nothing")
+
+
+def test_an_evaluation_measures_labels_on_cases_of_their_part(archive: Archive) -> None:
+    """Skin photographs that carry a label of chests do not count for it."""
+    chests = {one["study_instance_uid"] for one in archive.studies(["modality=CR|DX|CT"])["studies"]}
+    skin = {one["study_instance_uid"] for one in archive.studies(["modality=XC"])["studies"]}
+    before = archive.evaluate_zero_shot("phantoms", labels=["nodule"])["labels"][0]
+    archive.index.labels.put([LabelRecord("nodule", 1.0, "study_instance_uid", uid) for uid in skin])
+    after = archive.evaluate_zero_shot("phantoms", labels=["nodule"])["labels"][0]
+    assert (after["n"], after["auroc"]) == (before["n"], before["auroc"])
+    assert 0 < before["n"] <= len(chests)
