@@ -51,7 +51,8 @@ def clustered_vectors(count: int, queries: int, seed: int = 1) -> ClusteredVecto
 
 
 def _direction(draw: np.random.Generator) -> Vectors:
-    return _unit(draw.standard_normal((1, DIMENSION)))[0]
+    one: Vectors = _unit(draw.standard_normal((1, DIMENSION)))[0]
+    return one
 
 
 def _unit(vectors: NDArray[np.floating]) -> Vectors:

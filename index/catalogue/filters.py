@@ -145,7 +145,7 @@ def parse(text: str) -> Filter:
         raise bad_filter(text, f"there is no field {excerpt(name)}{suggestion(name, FIELDS)}")
     column, kind = FIELDS[name]
     table = column.table.name
-    level = _LEVELS.get(table, "image")
+    level: Literal["image", "series", "study"] = _LEVELS.get(table, "image")
     return Filter(_compare(expression, column, kind), _NEEDS[table], value=column, level=level)
 
 

@@ -144,7 +144,7 @@ def read_bounded(path: Any, dimension: int) -> BoundedIndex | None:
         return None
     if shape != (len(ids), dimension) or axes.shape[:1] != (dimension,) or sample.shape[1:] != shape[1:]:
         return None
-    if (ids.dtype, axes.dtype, sample.dtype, dtype) != (np.int64, np.float64, np.float32, np.dtype("<f4")):
+    if [ids.dtype.str, axes.dtype.str, sample.dtype.str, dtype.str] != ["<i8", "<f8", "<f4", "<f4"]:
         return None
     if length != begin + len(ids) * dimension * 4 or ids.ndim != 1:
         return None

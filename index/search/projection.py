@@ -26,7 +26,7 @@ class Projection:
     @property
     def width(self) -> int:
         """The number of values of a code."""
-        return self.axes.shape[1] + 1
+        return int(self.axes.shape[1]) + 1
 
     def codes(self, vectors: Vectors) -> NDArray[np.float64]:
         """The codes of vectors [n, d], float64 [n, p + 1]: their coordinates, and the length of the rest.

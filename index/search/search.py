@@ -87,7 +87,8 @@ def _passing(connection: Connection, loaded: LoadedSpace, where: Sequence[str]) 
         loaded.mask(level, np.array(rows, np.int64))
         for level, rows in passing_by_level(connection, where).items()
     ]
-    return np.logical_and.reduce(masks)
+    passing: Mask = np.logical_and.reduce(masks)
+    return passing
 
 
 def _nearest(

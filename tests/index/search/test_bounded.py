@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -88,10 +90,13 @@ def test_bounds_prove_answers_where_few_axes_hold_most_of_the_length(monkeypatch
     index = BoundedIndex(DIMENSION, embeddings(30, 2, 2.5), least=1000)
     index.add(np.arange(len(rows)), rows)
     assert index.spec.startswith("Bound")
-    compared = []
-    monkeypatch.setattr(
-        bounded_search, "best_rows", lambda q, blocks, n: compared.append(n) or best_rows(q, blocks, n)
-    )
+    compared: list[int] = []
+
+    def noted(queries: np.ndarray, blocks: Any, count: int) -> Any:
+        compared.append(count)
+        return best_rows(queries, blocks, count)
+
+    monkeypatch.setattr(bounded_search, "best_rows", noted)
     index.search(embeddings(5, 3, 2.5), 10)
     assert (index.share.proven, index.share.answers, compared) == (5, 5, [])
 
