@@ -28,12 +28,15 @@ RATIOS = {
     "orthanc": "A3",
     "header_scan": "A4",
     "decode": "A5",
+    "search.batch_search": "A8",
+    "search.single_search": "A9",
+    "search.filtered_search": "A11",
     "served_batches": "A14",
     "shared_passes": "A15",
     "pipeline": "A21",
     "second_ingest": "A22",
     "application_import": "A23",
-    "search_over_http": "H1",
+    "search.search_over_http": "H1",
 }
 MEMORY = {"small_files_memory": "M1", "large_slide_memory": "M2"}
 _ALL = {**RATIOS, **MEMORY}

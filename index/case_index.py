@@ -378,9 +378,9 @@ class CaseIndex:
 
         return check_recall(self._current, queries, k)
 
-    def rebuild(self) -> IndexInfo:
-        """Build FAISS from the shards again, and its snapshot."""
-        self._current.rebuild()
+    def rebuild(self, queries: NDArray[np.float32] | None = None) -> IndexInfo:
+        """Build the index from the shards again to suit `queries`, float32 [m, d], and its snapshot."""
+        self._current.rebuild(queries)
         return self.info()
 
     def compact(self) -> Compaction:

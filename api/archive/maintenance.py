@@ -10,7 +10,13 @@ from medsiglip.api.archive.files import AnyPath, output_folder
 from medsiglip.api.archive.outdated import count_outdated
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from medsiglip.api.archive.opened import OpenedArchive
+
+# Texts that the axes of the index are learnt on: enough for their directions, few enough for a slow encoder.
+_TEXTS = 256
 
 
 def index_info(archive: OpenedArchive) -> ArchiveInfo:
@@ -25,9 +31,26 @@ def verify(archive: OpenedArchive) -> Verification:
 
 
 def rebuild(archive: OpenedArchive) -> ArchiveInfo:
-    """Rebuild the search index from the stored vectors."""
-    archive.index.rebuild()
+    """Rebuild the search index from the stored vectors, to suit the texts of the bundled prompt sets."""
+    from medsiglip.index.search.bounded import LEAST
+
+    large = archive.index.space is not None and archive.index.info().images >= LEAST
+    archive.index.rebuild(_prompt_vectors(archive) if large else None)
     return index_info(archive)
+
+
+def _prompt_vectors(archive: OpenedArchive) -> NDArray[np.float32]:
+    """Vectors of some texts of all bundled prompt sets, float32 [m, d]."""
+    from medsiglip.prompt_set import list_prompt_sets, load_prompt_set
+
+    sets = [load_prompt_set(name) for name in list_prompt_sets()]
+    texts = {
+        text
+        for one in sets
+        for prompts in one.prompts.values()
+        for text in (*prompts.present, *prompts.absent)
+    }
+    return archive.encoder.encode_texts(sorted(texts)[:: max(1, len(texts) // _TEXTS)][:_TEXTS])
 
 
 def compact(archive: OpenedArchive) -> ArchiveInfo:

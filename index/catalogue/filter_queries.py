@@ -11,8 +11,9 @@ from medsiglip.index.catalogue import filters
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.labels import label_values as labels
 from medsiglip.index.catalogue.one_of import one_of
-from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, series, studies
+from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, patients, series, studies
 from medsiglip.index.errors import CatalogError, excerpt
+from medsiglip.index.records import Level
 
 # Every image has nearly the same qualities, so a few images name them all.
 _SOME_IMAGES = 1000
@@ -63,6 +64,31 @@ def passing_images(
     statement = select(images.c.id).select_from(filters.joined(chosen))
     statement = statement.where(images.c.space_id == ACTIVE_SPACE, filters.conjunction(chosen), _of(among))
     return list(connection.execute(statement).scalars())
+
+
+def passing_by_level(connection: Connection, where: Iterable[str]) -> dict[Level, list[int]]:
+    """The row ids that pass, by the level of the columns that the filters compare: an image passes all
+    filters if it, its series and its study are listed, each where its level is. Raises `CatalogError`
+    `bad-filter`.
+
+    A filter on series or studies thus costs a row for each of them, not one for each image.
+    """
+    chosen = parsed(connection, where)
+    found: dict[Level, list[int]] = {}
+    sources: dict[Level, tuple[Any, ColumnElement[Any]]] = {
+        "series": (series, series.c.id),
+        "study": (studies.join(patients), studies.c.id),
+        "image": (None, images.c.id),
+    }
+    for level, (source, row_id) in sources.items():
+        of_level = [one for one in chosen if one.level == level]
+        if of_level:
+            statement = select(row_id).select_from(filters.joined(of_level) if source is None else source)
+            statement = statement.where(filters.conjunction(of_level))
+            if level == "image":
+                statement = statement.where(images.c.space_id == ACTIVE_SPACE)
+            found[level] = list(connection.execute(statement).scalars())
+    return found
 
 
 def _of(among: Sequence[str] | None) -> ColumnElement[bool]:

@@ -98,6 +98,11 @@ _NEEDS: dict[str, tuple[Table, ...]] = {
     "studies": (studies,),
     "patients": (studies, patients),
 }
+_LEVELS: dict[str, Literal["series", "study"]] = {
+    "series": "series",
+    "studies": "study",
+    "patients": "study",
+}
 _JOINS: dict[str, ColumnElement[bool]] = {
     "instances": images.c.instance_id == instances.c.id,
     "series": images.c.series_id == series.c.id,
@@ -109,7 +114,8 @@ _JOINS: dict[str, ColumnElement[bool]] = {
 @dataclass(frozen=True, slots=True)
 class Filter:
     """A condition on images, the tables that it needs besides `images`, and the label or quality that it
-    names, if any; `value` is the column that it compares, None for a report.
+    names, if any; `value` is the column that it compares, None for a report. `level` is that of the rows
+    whose columns it compares: images that share such a row pass together.
     """
 
     condition: ColumnElement[bool]
@@ -117,6 +123,7 @@ class Filter:
     label: str | None = None
     quality: str | None = None
     value: ColumnElement[Any] | None = None
+    level: Literal["image", "series", "study"] = "image"
 
 
 def parse(text: str) -> Filter:
@@ -137,7 +144,9 @@ def parse(text: str) -> Filter:
     if name not in FIELDS:
         raise bad_filter(text, f"there is no field {excerpt(name)}{suggestion(name, FIELDS)}")
     column, kind = FIELDS[name]
-    return Filter(_compare(expression, column, kind), _NEEDS[column.table.name], value=column)
+    table = column.table.name
+    level: Literal["image", "series", "study"] = _LEVELS.get(table, "image")
+    return Filter(_compare(expression, column, kind), _NEEDS[table], value=column, level=level)
 
 
 def joined(filters: Iterable[Filter], *more: Table) -> Any:

@@ -35,10 +35,10 @@ _SHOWN = 3
 def info(database: Database, space: CurrentSpace) -> IndexInfo:
     """Counts of the home; images, vectors and FAISS of the active space."""
     active = space.find()
-    loaded_count = 0
+    loaded_count, spec = 0, DEFAULT.spec
     if active is not None:
         with space.loaded() as loaded:
-            loaded_count = len(loaded.index.ids)
+            loaded_count, spec = len(loaded.index.ids), loaded.index.spec
     with database.read() as connection:
         outcomes = connection.execute(select(files.c.outcome, func.count()).group_by(files.c.outcome))
         mine = shards.c.space_id == ACTIVE_SPACE
@@ -55,7 +55,7 @@ def info(database: Database, space: CurrentSpace) -> IndexInfo:
             patients=_count(connection, patients),
             files={row[0]: row[1] for row in outcomes},
             shards=shard_count,
-            faiss=FaissInfo(DEFAULT.spec, loaded_count, DEFAULT.device),
+            faiss=FaissInfo(spec, loaded_count, DEFAULT.device),
         )
 
 

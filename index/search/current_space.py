@@ -12,7 +12,9 @@ from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Space
 from medsiglip.index.search.index_kinds import DEFAULT
 from medsiglip.index.search.loaded import LoadedSpace
+from medsiglip.index.search.query_sample import QuerySample
 from medsiglip.index.search.snapshots import Snapshot
+from medsiglip.index.vectors import Vectors
 
 
 class CurrentSpace:
@@ -63,9 +65,14 @@ class CurrentSpace:
         with self.lock:
             yield self.load()
 
-    def rebuild(self) -> None:
-        """Load the vectors from the shards again, and write a snapshot."""
+    def rebuild(self, queries: Vectors | None = None) -> None:
+        """Load the vectors from the shards again, and write a snapshot; `queries`, float32 [m, d], replace
+        the sample that the index suits.
+        """
         active = self.needed()
+        if queries is not None and len(queries):
+            checked = spaces.checked_vectors(queries, len(queries), active.space.dimension)
+            QuerySample(self._database.home, active.space.name).write(checked)
         with self.lock:
             Snapshot(self._database.home, active.space.name, DEFAULT).discard()
             self._loaded = None

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from medsiglip.index.search.vector_search import IdPlaces
+from medsiglip.index.search.vector_search import IdPlaces, Mask
 from medsiglip.index.vectors import Ids, Vectors
 
 # FAISS sums 1152 products in float32; its scores and the exact ones have never differed by more than 5e-7.
@@ -25,6 +25,11 @@ class FaissFlat:
         self._places = IdPlaces()
         self._flat: Any = _faiss().IndexFlatIP(dimension)
         self._owner: Any = self._flat
+
+    @property
+    def spec(self) -> str:
+        """As in `VectorSearch`."""
+        return "Flat"
 
     @property
     def ids(self) -> Ids:
@@ -59,23 +64,24 @@ class FaissFlat:
         flat = _faiss().rev_swig_ptr(self._flat.get_xb(), count * self.dimension)
         return np.asarray(flat).reshape(count, self.dimension)
 
-    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
+    def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> tuple[Vectors, Ids]:
         """As in `VectorSearch`: FAISS finds candidates, more of them until the exact order is certain."""
         queries = np.ascontiguousarray(queries, np.float32)
-        k = min(k, len(self.ids))
+        count = len(self.ids) if allowed is None else int(allowed.sum())
+        k = min(k, count)
         scores = np.empty((len(queries), k), np.float32)
         ids = np.empty((len(queries), k), np.int64)
         pending = np.arange(len(queries))
-        fetch = min(k + _SPARE, len(self.ids))
+        fetch = min(k + _SPARE, count)
         while k and len(pending):
-            rough, places = self._flat.search(queries[pending], fetch)
+            rough, places = self._flat.search(queries[pending], fetch, params=selection(allowed))
             unsure = []
             for row, lowest, found in zip(pending, rough[:, -1], places, strict=True):
                 scores[row], ids[row] = self._ranked(queries[row], found, k)
-                if fetch < len(self.ids) and lowest + _ROUNDING >= scores[row, -1]:
+                if fetch < count and lowest + _ROUNDING >= scores[row, -1]:
                     unsure.append(row)
             pending = np.array(unsure, np.int64)
-            fetch = min(fetch * 4, len(self.ids))
+            fetch = min(fetch * 4, count)
         return scores, ids
 
     def _ranked(self, query: Vectors, places: Ids, k: int) -> tuple[Vectors, Ids]:
@@ -122,6 +128,16 @@ def _id_map(held: Any) -> Any:
     own = _faiss().Int64Vector.__new__(_faiss().Int64Vector)
     own.this = held.id_map.this
     return own
+
+
+def selection(allowed: Mask | None) -> Any:
+    """FAISS's parameters of a search among these rows, bool [n]; None for all."""
+    if allowed is None:
+        return None
+    bits = np.packbits(allowed, bitorder="little")
+    parameters = _faiss().SearchParameters(sel=_faiss().IDSelectorBitmap(bits))
+    parameters.bits = bits  # FAISS has only a pointer to them
+    return parameters
 
 
 def _faiss() -> Any:

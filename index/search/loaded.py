@@ -17,15 +17,14 @@ from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Level
 from medsiglip.index.search.index_kinds import DEFAULT
+from medsiglip.index.search.query_sample import QuerySample
 from medsiglip.index.search.snapshots import Snapshot
-from medsiglip.index.search.vector_search import IdPlaces, VectorSearch, top
+from medsiglip.index.search.vector_search import IdPlaces, Mask, VectorSearch, top
 from medsiglip.index.vectors import Ids, ShardFolder, Vectors, mean_directions
 
 # Another process may merge shards between the reading of a shard's name and of its file; then the catalogue
 # has changed.
 _ATTEMPTS = 5
-# Below this part of all rows, comparing with copies of the allowed rows costs less than a scan of all rows.
-_GATHER_PART = 0.25
 # A snapshot is written when at least this part of the rows would otherwise be read from shards again.
 _STALE_PART = 0.1
 
@@ -42,7 +41,8 @@ class LoadedSpace:
         self._version: int | None = None
         self._shards: dict[int, str] = {}
         self._saved: set[str] = set()
-        self.index = DEFAULT.new(self._dimension)
+        self._query_sample = QuerySample(database.home, active.space.name).read(self._dimension)
+        self.index = DEFAULT.new(self._dimension, self._query_sample)
         # Of each image, in the order of `_places`: the row ids of its shard, series and study.
         self._places = IdPlaces()
         self._shard_of = np.empty(0, np.int64)
@@ -130,7 +130,7 @@ class LoadedSpace:
         """The derived vectors of a level, up to date."""
         found = self._levels.get(level)
         if found is None:
-            found = self._levels[level] = GroupLevel(DEFAULT.new(self._dimension))
+            found = self._levels[level] = GroupLevel(DEFAULT.new(self._dimension, self._query_sample))
             found.stale(self._owners[level])
         found.renew(self.index, self._places.ids, self._owners[level])
         return found
@@ -142,28 +142,29 @@ class LoadedSpace:
         """Vectors of a level by row id, float32 [n, d]; `KeyError` for an unknown one."""
         return self._index(level).rows(row_ids)
 
-    def nearest(self, level: Level, queries: Vectors, k: int, allowed: Ids | None) -> tuple[Vectors, Ids]:
-        """Scores and ids [q, min(k, m)] at a level, exact among the m allowed ids, or among all."""
+    def mask(self, level: Level, row_ids: Ids) -> Mask:
+        """Which images, in the order of `index.ids`, are among these rows of a level or belong to one of
+        them, bool [n]; unknown rows are ignored.
+        """
+        if level == "image":
+            return self._places.mask(row_ids)
+        return np.isin(self._owners[level], row_ids)
+
+    def nearest(
+        self, level: Level, queries: Vectors, k: int, allowed: Mask | None, without: Ids | None = None
+    ) -> tuple[Vectors, Ids]:
+        """Scores and ids [q, min(k, m)] at a level, exact among the m rows that have an allowed image and are
+        not among those `without`.
+        """
         index = self._index(level)
-        if allowed is None:
-            return index.search(queries, k)
-        allowed = np.intersect1d(allowed, index.ids)
-        if len(allowed) <= _GATHER_PART * len(index.ids):
-            return top(queries, allowed, index.rows(allowed), k)
-        k = min(k, len(allowed))
-        scores = np.empty((len(queries), k), np.float32)
-        ids = np.empty((len(queries), k), np.int64)
-        pending = np.arange(len(queries))
-        fetch = k * len(index.ids) // max(1, len(allowed)) + 16
-        while k and len(pending):
-            fetch = min(2 * fetch, len(index.ids))
-            found_scores, found = index.search(queries[pending], fetch)
-            inside = np.isin(found, allowed)
-            for row, mask, row_scores, row_ids in zip(pending, inside, found_scores, found, strict=True):
-                if mask.sum() >= k:
-                    scores[row], ids[row] = row_scores[mask][:k], row_ids[mask][:k]
-            pending = pending[inside.sum(axis=1) < k]
-        return scores, ids
+        if level == "image" or allowed is None:
+            mask = allowed
+        else:
+            mask = np.isin(index.ids, np.unique(self._owners[level][allowed]))
+        if without is not None and len(without):
+            kept = ~np.isin(index.ids, without)
+            mask = kept if mask is None else mask & kept
+        return index.search(queries, k, mask)
 
     def sample(self, level: Level, count: int, left_out: Ids) -> Vectors:
         """At most `count` vectors of a level, float32 [m, d], spread evenly over all, without the owners of
@@ -173,10 +174,6 @@ class LoadedSpace:
         ids = index.ids[~np.isin(index.ids, self.owners(level, left_out))]
         return index.rows(ids[:: -(-len(ids) // count) or 1])
 
-    def all_ids(self, level: Level) -> Ids:
-        """Every id at a level."""
-        return self._places.ids if level == "image" else np.unique(self._owners[level])
-
     def owners(self, level: Level, image_ids: Ids) -> Ids:
         """The row ids of the series or studies of images; unknown images are left out."""
         if level == "image":
@@ -184,15 +181,13 @@ class LoadedSpace:
         held = image_ids[np.isin(image_ids, self._places.ids)]
         return self._owners[level][self._places.of(held)]
 
-    def best_images(self, level: Level, query: Vectors, groups: Ids, allowed: Ids | None) -> Ids:
+    def best_images(self, level: Level, query: Vectors, groups: Ids, allowed: Mask | None) -> Ids:
         """The allowed image of each group that is most like the query; of equal ones the lowest id."""
         if level == "image":
             return groups
         best = []
         for members in (self._group_level(level).members(int(group)) for group in groups):
-            ids = self._places.ids[members]
-            if allowed is not None:
-                ids = ids[np.isin(ids, allowed)]
+            ids = self._places.ids[members if allowed is None else members[allowed[members]]]
             best.append(top(query[None], ids, self.index.rows(ids), 1)[1][0, 0])
         return np.array(best, np.int64)
 

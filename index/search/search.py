@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from sqlalchemy import Connection
 
 from medsiglip.index.catalogue.case_queries import hits, images_of_patients
 from medsiglip.index.catalogue.database import Database
-from medsiglip.index.catalogue.filter_queries import passing_images
+from medsiglip.index.catalogue.filter_queries import passing_by_level
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Hit, Level
 from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.search.loaded import LoadedSpace
+from medsiglip.index.search.vector_search import Mask
 from medsiglip.index.vectors import Ids, Vectors, unit_length
 
 # With up to this many excluded rows per query, all queries are one batch that fetches as many rows more.
@@ -45,10 +47,10 @@ def search(
                 f"{len(checked)} queries cannot exclude {len(patients)} patients; give one for each, "
                 "or none.",
             )
-        allowed: Ids | None = None
+        allowed: Mask | None = None
         with database.read() as connection:
             if where:
-                allowed = np.array(passing_images(connection, where), np.int64)
+                allowed = _passing(connection, loaded, where)
             known = {key for key in patients if key is not None}
             theirs = images_of_patients(connection, known)
         nothing: list[int] = []
@@ -79,24 +81,32 @@ def _checked(queries: Vectors, dimension: int) -> Vectors:
     return unit_length(array)
 
 
+def _passing(connection: Connection, loaded: LoadedSpace, where: Sequence[str]) -> Mask:
+    """The images that pass the filters, bool [n] in the order of the loaded index."""
+    masks = [
+        loaded.mask(level, np.array(rows, np.int64))
+        for level, rows in passing_by_level(connection, where).items()
+    ]
+    passing: Mask = np.logical_and.reduce(masks)
+    return passing
+
+
 def _nearest(
-    loaded: LoadedSpace, level: Level, queries: Vectors, k: int, allowed: Ids | None, excluded: Sequence[Ids]
+    loaded: LoadedSpace, level: Level, queries: Vectors, k: int, allowed: Mask | None, excluded: Sequence[Ids]
 ) -> list[tuple[Vectors, Ids]]:
     """For each query the scores and ids of its k nearest at the level.
 
-    `allowed` and `excluded` (one array per query) are image ids. A series or study answers when one of its
-    images is allowed; it is left out when one of its images is excluded.
+    `allowed` is a mask of images, `excluded` (one array per query) are image ids. A series or study answers
+    when one of its images is allowed; it is left out when one of its images is excluded.
     """
-    allowed = None if allowed is None else np.unique(loaded.owners(level, allowed))
     left_out = [np.unique(loaded.owners(level, ids)) for ids in excluded]
     widest = max(map(len, left_out), default=0)
     if widest <= _BATCHED_EXCLUSIONS:
         scores, ids = loaded.nearest(level, queries, k + widest, allowed)
         keep = [~np.isin(row, gone) for row, gone in zip(ids, left_out, strict=True)]
         return [(s[mask][:k], i[mask][:k]) for s, i, mask in zip(scores, ids, keep, strict=True)]
-    everything = allowed if allowed is not None else loaded.all_ids(level)
     found = []
     for query, gone in zip(queries, left_out, strict=True):
-        scores, ids = loaded.nearest(level, query[None], k, np.setdiff1d(everything, gone))
+        scores, ids = loaded.nearest(level, query[None], k, allowed, without=gone)
         found.append((scores[0], ids[0]))
     return found

@@ -12,15 +12,16 @@ from medsiglip.index.search.index_kinds import IndexKind
 from medsiglip.index.search.vector_search import VectorSearch
 from medsiglip.index.vectors import atomic_file, make_folder
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Snapshot:
-    """The snapshot of one space: `<space>.faiss`, and `<space>.json` with the names of the shards in it."""
+    """The snapshot of one space: `<space>.vectors`, and `<space>.json` with the names of the shards in it."""
 
     def __init__(self, home: Path, space: str, kind: IndexKind) -> None:
         self._kind = kind
-        self._vectors = home / "faiss" / f"{space}.faiss"
+        self._vectors = home / "faiss" / f"{space}.vectors"
+        self._of_format_1 = home / "faiss" / f"{space}.faiss"
         self._description = home / "faiss" / f"{space}.json"
 
     def save(self, index: VectorSearch, dimension: int, shards: Iterable[str]) -> None:
@@ -29,6 +30,7 @@ class Snapshot:
         """
         make_folder(self._vectors.parent)
         self._description.unlink(missing_ok=True)
+        self._of_format_1.unlink(missing_ok=True)
         with atomic_file(self._vectors) as stream:
             self._kind.write(index, stream)
         size = self._vectors.stat().st_size
@@ -57,7 +59,7 @@ class Snapshot:
 
     def discard(self) -> None:
         """Delete the snapshot; a process that is loading it is not disturbed."""
-        for path in (self._description, self._vectors):
+        for path in (self._description, self._vectors, self._of_format_1):
             with suppress(FileNotFoundError):
                 path.unlink()
 

@@ -9,13 +9,19 @@ from numpy.typing import NDArray
 
 from medsiglip.index.vectors import Ids, Vectors
 
+Mask = NDArray[np.bool_]
+
 
 class VectorSearch(Protocol):
     """Unit-length vectors with ids, searched by inner product, which is their cosine."""
 
     @property
+    def spec(self) -> str:
+        """The kind of search in use, in the manner of FAISS's factory strings."""
+
+    @property
     def ids(self) -> Ids:
-        """The ids of all vectors, int64 [n], in any order."""
+        """The ids of all vectors, int64 [n], in the order in which they were added."""
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """Add float32 [m, d] under new ids [m]."""
@@ -26,8 +32,11 @@ class VectorSearch(Protocol):
     def rows(self, ids: Ids) -> Vectors:
         """The vectors with these ids, float32 [m, d]; `KeyError` with the ids that are unknown."""
 
-    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
-        """Scores float32 and ids int64, both [q, min(k, n)]: best first, equal scores by ascending id."""
+    def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> tuple[Vectors, Ids]:
+        """Scores float32 and ids int64, both [q, min(k, m)]: best first, equal scores by ascending id.
+
+        `allowed`, bool [n] in the order of `ids`, are the m vectors that may answer; all n, if None.
+        """
 
 
 def top(queries: Vectors, ids: Ids, vectors: Vectors, k: int) -> tuple[Vectors, Ids]:
@@ -58,14 +67,27 @@ class IdPlaces:
 
     def of(self, ids: Ids) -> NDArray[np.int64]:
         """The places of ids, int64 [m]; `KeyError` with the ids that are unknown."""
-        if self._sorted is None:
-            order = np.argsort(self.ids, kind="stable")
-            self._sorted = self.ids[order], order
-        ordered, places = self._sorted
+        ordered, places = self._in_order()
         found = np.searchsorted(ordered, ids)
         if len(ids) and (found.max() >= len(ordered) or (ordered[found] != ids).any()):
             raise KeyError(*np.setdiff1d(ids, ordered).tolist())
         return np.asarray(places[found], np.int64)
+
+    def mask(self, ids: Ids) -> Mask:
+        """Which of the ids in order are among these, bool [n]; unknown ones are ignored."""
+        ordered, places = self._in_order()
+        found = np.searchsorted(ordered, ids)
+        known = found < len(ordered)
+        known[known] = ordered[found[known]] == ids[known]
+        mask = np.zeros(len(self.ids), np.bool_)
+        mask[places[found[known]]] = True
+        return mask
+
+    def _in_order(self) -> tuple[Ids, NDArray[np.int64]]:
+        if self._sorted is None:
+            order = np.argsort(self.ids, kind="stable")
+            self._sorted = self.ids[order], order
+        return self._sorted
 
 
 class ExactSearch:
@@ -74,6 +96,11 @@ class ExactSearch:
     def __init__(self, dimension: int) -> None:
         self._places = IdPlaces()
         self._vectors = np.empty((0, dimension), np.float32)
+
+    @property
+    def spec(self) -> str:
+        """As in `VectorSearch`."""
+        return "Exact"
 
     @property
     def ids(self) -> Ids:
@@ -95,6 +122,7 @@ class ExactSearch:
         """As in `VectorSearch`."""
         return self._vectors[self._places.of(ids)]
 
-    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
+    def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> tuple[Vectors, Ids]:
         """As in `VectorSearch`."""
-        return top(queries, self.ids, self._vectors, k)
+        chosen = slice(None) if allowed is None else allowed
+        return top(queries, self.ids[chosen], self._vectors[chosen], k)

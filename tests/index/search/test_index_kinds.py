@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medsiglip.index.search.bounded import BoundedIndex
 from medsiglip.index.search.index_kinds import KINDS, IndexKind
 from medsiglip.index.search.vector_search import ExactSearch, VectorSearch
 from tests.index.index_cases import unit_vectors
@@ -20,15 +23,25 @@ ADD = st.tuples(st.just("add"), st.integers(1, 60), st.integers(0, 5))
 REMOVE = st.tuples(st.just("remove"), st.integers(1, 40), st.integers(0, 10**6))
 SEARCH = st.tuples(st.just("search"), st.integers(1, 80), st.integers(0, 10**6))
 
-every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+# Codes from a few rows on, so that small indexes have them too.
+CODED = replace(KINDS["bounded"], new=partial(BoundedIndex, least=20))
+ALL = {**KINDS, "coded": CODED}
+every_kind = pytest.mark.parametrize("kind", ALL.values(), ids=list(ALL))
+DIMENSION = 40
+
+
+def focused(count: int, seed: int) -> np.ndarray:
+    """Unit vectors with most of their length on few axes, as embeddings have."""
+    vectors = unit_vectors(count, seed, DIMENSION) * np.arange(1, DIMENSION + 1) ** -1.5
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 @every_kind
 @settings(max_examples=25, deadline=None)
 @given(life=st.lists(st.one_of(ADD, REMOVE, SEARCH), min_size=3, max_size=12))
 def test_agrees_with_the_definition(kind: IndexKind, life: list[tuple[str, int, int]]) -> None:
-    exact: VectorSearch = ExactSearch(8)
-    fast: VectorSearch = kind.new(8)
+    exact: VectorSearch = ExactSearch(DIMENSION)
+    fast: VectorSearch = kind.new(DIMENSION)
     next_id = 0
     for verb, count, seed in life:
         if verb == "add":
@@ -36,16 +49,20 @@ def test_agrees_with_the_definition(kind: IndexKind, life: list[tuple[str, int, 
             ids = np.arange(next_id, next_id + count) * 3 + 1
             next_id += count
             for index in (exact, fast):
-                index.add(ids, unit_vectors(count, seed, 8))
+                index.add(ids, focused(count, seed))
         elif verb == "remove" and len(exact.ids):
             gone = np.random.default_rng(seed).choice(exact.ids, min(count, len(exact.ids)), replace=False)
             for index in (exact, fast):
                 index.remove(np.append(gone, 10**9))
         else:
-            queries = np.concatenate([unit_vectors(3, seed, 8), unit_vectors(1, 0, 8)])
-            expected, found = exact.search(queries, count), fast.search(queries, count)
-            assert np.array_equal(found[1], expected[1])
-            assert np.array_equal(found[0], expected[0])
+            few = focused(3, seed), focused(1, 0), unit_vectors(1, seed, DIMENSION)
+            draw = np.random.default_rng(seed)
+            for queries in (np.concatenate(few), np.concatenate([*few, focused(12, seed + 1)])):
+                for allowed in (None, draw.random(len(exact.ids)) < draw.random()):
+                    expected = exact.search(queries, count, allowed)
+                    found = fast.search(queries, count, allowed)
+                    assert np.array_equal(found[1], expected[1])
+                    assert np.array_equal(found[0], expected[0])
     assert sorted(fast.ids) == sorted(exact.ids)
     if len(exact.ids):
         assert np.array_equal(fast.rows(exact.ids[::-1]), exact.rows(exact.ids[::-1]))

@@ -14,7 +14,7 @@ from tests.index.index_cases import unit_vectors
 class HalfBlind(ExactSearch):
     """Never finds an image with an odd id."""
 
-    def search(self, queries: Any, k: Any) -> Any:
+    def search(self, queries: Any, k: Any, allowed: Any = None) -> Any:
         even = self.ids % 2 == 0
         seen = ExactSearch(8)
         seen.add(self.ids[even], self.rows(self.ids[even]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Hit, Level, SeriesBundle, StoredImage
 from medsiglip.index.search import loaded, search
+from medsiglip.index.search.bounded import BoundedIndex
+from medsiglip.index.search.index_kinds import KINDS
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import DIMENSION, SPACE, count_images, make_bundle, unit_vectors
 
@@ -125,15 +129,16 @@ def check_best_image(
     assert hit.path is not None
 
 
-@pytest.mark.parametrize(("gather", "batched"), [(0.25, 1000), (0.0, 1000), (2.0, 0), (0.0, 0)])
+@pytest.mark.parametrize(("kind", "batched"), [("coded", 1000), ("coded", 0), ("bounded", 1000), ("flat", 0)])
 def test_equals_brute_force_whichever_way_is_taken(
     tmp_path_factory: pytest.TempPathFactory,
     make_catalogue: Callable[[], Catalogue],
     monkeypatch: pytest.MonkeyPatch,
-    gather: float,
+    kind: str,
     batched: int,
 ) -> None:
-    monkeypatch.setattr(loaded, "_GATHER_PART", gather)
+    coded = replace(KINDS["bounded"], new=partial(BoundedIndex, least=20))
+    monkeypatch.setattr(loaded, "DEFAULT", coded if kind == "coded" else KINDS[kind])
     monkeypatch.setattr(search, "_BATCHED_EXCLUSIONS", batched)
 
     @settings(max_examples=6, deadline=None)

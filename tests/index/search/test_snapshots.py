@@ -46,7 +46,7 @@ def test_a_snapshot_is_the_same_index_and_can_be_changed(saved: VectorSearch, sn
 def test_a_snapshot_that_cannot_be_used_is_none(
     saved: VectorSearch, snapshot: Snapshot, tmp_path: Path, damage: str
 ) -> None:
-    vectors, description = tmp_path / "faiss" / "space.faiss", tmp_path / "faiss" / "space.json"
+    vectors, description = tmp_path / "faiss" / "space.vectors", tmp_path / "faiss" / "space.json"
     content = vectors.read_bytes()
     described = json.loads(description.read_bytes())
     match damage:
@@ -69,3 +69,13 @@ def test_a_discarded_snapshot_is_gone(saved: VectorSearch, snapshot: Snapshot, t
     snapshot.discard()
     snapshot.discard()
     assert list((tmp_path / "faiss").iterdir()) == []
+
+
+def test_a_snapshot_of_an_earlier_format_is_replaced(snapshot: Snapshot, tmp_path: Path) -> None:
+    former = tmp_path / "faiss" / "space.faiss"
+    former.parent.mkdir()
+    former.write_bytes(b"IxMp")
+    (tmp_path / "faiss" / "space.json").write_text('{"format": 1, "dimension": 8, "bytes": 4, "shards": []}')
+    assert snapshot.load(8) is None
+    snapshot.save(DEFAULT.new(8), 8, [])
+    assert not former.exists()

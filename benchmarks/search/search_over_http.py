@@ -65,19 +65,20 @@ def _fill(archive: Archive, rng: np.random.Generator) -> None:
     for low in range(0, STUDIES, step):
         vectors = rng.standard_normal((step * IMAGES_EACH, DIMENSION), np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        archive.index.add([_bundle(low + i) for i in range(step)], vectors)
+        archive.index.add([bundle(low + i) for i in range(step)], vectors)
 
 
 def _uid(study: int) -> str:
     return f"2.25.{study + 1}"
 
 
-def _bundle(study: int) -> SeriesBundle:
+def bundle(study: int, modality: str = "CT") -> SeriesBundle:
+    """A study of one series of ten images, with the metadata of a case."""
     series = f"{_uid(study)}.1"
     uids = [f"{series}.{i}" for i in range(IMAGES_EACH)]
     return SeriesBundle(
         StudyRecord(_uid(study), f"patient-{study}", "F", 40.0 + study % 40, "2025-01-01", "CHEST"),
-        SeriesRecord(series, "CT", "CHEST"),
+        SeriesRecord(series, modality, "CHEST"),
         tuple(InstanceRecord(uid, f"hash-{uid}", rows=512, columns=512) for uid in uids),
         tuple(ImageRecord(uid, f"hash-{uid}", 1, slice_index=i) for i, uid in enumerate(uids)),
         tuple(

@@ -1,0 +1,1 @@
+"""Ratios of searches, and the vectors that they are measured on."""

@@ -1,0 +1,161 @@
+"""Exact search by short codes: candidates by a bound on their scores, and a proof that none is missing.
+
+Every vector has a code (`medsiglip.index.search.projection`) in float16. The inner product of two codes is
+at least that of their vectors, so once the k-th best score found is above the best bound of the rows that
+were not looked at, the answer is complete. Otherwise more rows are looked at, and at last all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsiglip.index.search.bounded_search import BoundedSearch, ProvenShare
+from medsiglip.index.search.coded_rows import CodedRows
+from medsiglip.index.search.projection import Projection, principal_axes
+from medsiglip.index.search.row_blocks import RowBlocks
+from medsiglip.index.search.vector_search import Mask, top
+from medsiglip.index.vectors import Ids, Vectors
+
+LEAST = 8_192
+"""Rows from which on codes are made: fewer are compared one by one in no time."""
+
+# Up to this many allowed rows are compared one by one.
+_FEW = 512
+# Rows and queries that the axes are learnt and the number of axes is chosen on.
+_SAMPLE = 16_384
+_TRIALS = 64
+_WIDTHS = (8, 16, 32, 64, 96, 128, 192, 256)
+# Time of one value of a row that is looked at, in that of one value of a code: it is gathered first.
+_LOOKING = 60.0
+
+
+class BoundedIndex:
+    """`VectorSearch` that is always exact. Codes are made once there are `least` rows of at least twice as
+    many values as the narrowest code has, if they make a search cheaper; `query_sample`, float32 [m, d], are
+    queries such as the texts of prompts, which the codes are to suit as well as the rows.
+    """
+
+    def __init__(self, dimension: int, query_sample: Vectors | None = None, *, least: int = LEAST) -> None:
+        self.dimension = dimension
+        self._next_learning = least
+        self.share = ProvenShare()
+        self._query_sample = np.empty((0, dimension), np.float32) if query_sample is None else query_sample
+        self._held = CodedRows(dimension)
+
+    @property
+    def spec(self) -> str:
+        """As in `VectorSearch`."""
+        projection = self._held.projection
+        return "Flat" if projection is None else f"Bound{projection.width},SQfp16,RFlat"
+
+    @property
+    def ids(self) -> Ids:
+        """As in `VectorSearch`."""
+        return self._held.ids
+
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """As in `VectorSearch`."""
+        if not len(ids):
+            return
+        self._held.add(ids, np.ascontiguousarray(vectors, np.float32))
+        if len(self._held) >= self._next_learning:
+            self.learn()
+
+    def remove(self, ids: Ids) -> None:
+        """As in `VectorSearch`."""
+        gone = np.isin(self.ids, ids)
+        if gone.any():
+            self._held.keep(~gone)
+
+    def rows(self, ids: Ids) -> Vectors:
+        """As in `VectorSearch`."""
+        return self._held.rows.take(self._held.places.of(np.asarray(ids, np.int64)))
+
+    # Codes
+
+    def learn(self) -> None:
+        """Learn the axes anew from the rows and the sample of queries, and make the codes."""
+        self._next_learning = 4 * len(self._held)
+        spread = np.linspace(0, len(self._held) - 1, min(_SAMPLE, len(self._held))).astype(np.int64)
+        sample = self._held.rows.take(spread)
+        axes = principal_axes(sample, self._query_sample)
+        width = self._cheapest(sample, axes)
+        self._held.encode(None if width is None else Projection(np.ascontiguousarray(axes[:, : width - 1])))
+
+    def _cheapest(self, sample: Vectors, axes: NDArray[np.float64]) -> int | None:
+        """The width whose codes and rows to look at cost least, tried on rows and queries of the sample; None
+        where comparing with every row costs less.
+        """
+        trials = np.concatenate([_some(sample, _TRIALS), _some(self._query_sample, _TRIALS)])
+        least = np.sort(trials @ sample.T, axis=1)[:, -min(10, len(sample))][:, None]
+        cheapest, lowest = None, float(self.dimension)
+        for width in _WIDTHS:
+            if 2 * width <= self.dimension:
+                projection = Projection(axes[:, : width - 1])
+                bounds = projection.codes(trials) @ projection.codes(sample).T
+                looked_at = (bounds >= least).sum(axis=1).mean() / len(sample)
+                cost = width + _LOOKING * looked_at * self.dimension
+                if cost < lowest:
+                    cheapest, lowest = width, cost
+        return cheapest
+
+    # Search
+
+    def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> tuple[Vectors, Ids]:
+        """As in `VectorSearch`."""
+        queries = np.ascontiguousarray(queries, np.float32)
+        count = len(self.ids) if allowed is None else int(allowed.sum())
+        k = min(k, count)
+        if not k or not len(queries):
+            return np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+        if allowed is not None and count <= max(_FEW, 2 * k):
+            places = np.flatnonzero(allowed)
+            return top(queries, self.ids[places], self._held.rows.take(places), k)
+        return BoundedSearch(self._held, self.share, queries, k, allowed, count).answer()
+
+    def write(self, stream: BinaryIO) -> None:
+        """Write ids, axes, the sample of queries and the vectors to a stream, as arrays of numpy."""
+        projection = self._held.projection
+        axes = np.empty((self.dimension, 0)) if projection is None else projection.axes
+        np.lib.format.write_array(stream, self.ids)
+        np.lib.format.write_array(stream, axes)
+        np.lib.format.write_array(stream, self._query_sample)
+        header = {"descr": "<f4", "fortran_order": False, "shape": (len(self.ids), self.dimension)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for _, block in self._held.rows.blocks():
+            stream.write(np.ascontiguousarray(block, "<f4").data)
+
+
+def read_bounded(path: Any, dimension: int) -> BoundedIndex | None:
+    """The index in a file of `BoundedIndex.write`, whose vectors stay in the file until they are needed;
+    None where it is damaged, or of another dimension or kind.
+    """
+    try:
+        with open(path, "rb") as stream:
+            ids, axes, sample = (np.lib.format.read_array(stream, allow_pickle=False) for _ in range(3))
+            if np.lib.format.read_magic(stream) != (1, 0):
+                return None
+            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+            begin, length = stream.tell(), stream.seek(0, 2)
+    except (OSError, ValueError, EOFError):
+        return None
+    if shape != (len(ids), dimension) or axes.shape[:1] != (dimension,) or sample.shape[1:] != shape[1:]:
+        return None
+    if [ids.dtype.str, axes.dtype.str, sample.dtype.str, dtype.str] != ["<i8", "<f8", "<f4", "<f4"]:
+        return None
+    if length != begin + len(ids) * dimension * 4 or ids.ndim != 1:
+        return None
+    index = BoundedIndex(dimension, sample)
+    index._held.places.add(ids)
+    if len(ids):
+        index._held.rows = RowBlocks.of(np.memmap(path, "<f4", "r", begin, shape))
+    if axes.shape[1]:
+        index._held.encode(Projection(axes))
+    return index
+
+
+def _some(rows: Vectors, count: int) -> Vectors:
+    return rows[:: max(1, len(rows) // count)][:count]

@@ -1,0 +1,136 @@
+"""Bounds of inner products by codes, and the answers that they prove."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from medsiglip.index.search import bounded_search
+from medsiglip.index.search.best_rows import best_rows, rounding
+from medsiglip.index.search.bounded import BoundedIndex
+from medsiglip.index.search.projection import Projection, principal_axes
+from medsiglip.index.search.row_blocks import RowBlocks
+from medsiglip.index.search.vector_search import ExactSearch
+
+DIMENSION = 64
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def embeddings(count: int, seed: int, spread: float = 1.2) -> np.ndarray:
+    """Unit vectors in clusters, off the origin, with a spectrum that falls as embeddings' does."""
+    draw = np.random.default_rng(seed)
+    axes = np.arange(2, DIMENSION + 2) ** -spread
+    centres = np.random.default_rng(7).standard_normal((12, DIMENSION)) * axes
+    vectors = centres[draw.integers(0, 12, count)] + 0.4 * draw.standard_normal((count, DIMENSION)) * axes
+    return unit(vectors + 0.3 * np.eye(DIMENSION)[3])
+
+
+def hostile(seed: int) -> np.ndarray:
+    """Equal vectors, vectors that differ in the last bits, and all along one direction."""
+    draw = np.random.default_rng(seed)
+    few = embeddings(40, seed)
+    near = unit(few[draw.integers(0, 40, 300)] + 1e-7 * draw.standard_normal((300, DIMENSION)))
+    along = unit(few[:1] + 1e-4 * draw.standard_normal((200, DIMENSION)))
+    return np.concatenate([few, few[::-1], near, along, -along[:20]])
+
+
+SETS = {
+    "embeddings": lambda seed: embeddings(600, seed),
+    "flat spectrum": lambda seed: embeddings(600, seed, 0.0),
+    "hostile": hostile,
+}
+every_set = pytest.mark.parametrize("name", SETS)
+
+
+@every_set
+def test_no_inner_product_is_above_its_bound(name: str) -> None:
+    """400,000 pairs of each sort, some of rows that the axes were not learnt on."""
+    for seed in range(12):
+        rows, queries = SETS[name](seed), np.concatenate([embeddings(30, seed + 50), hostile(seed)[:30]])
+        axes = principal_axes(rows[: len(rows) // 2], queries[:5])
+        assert np.allclose(axes.T @ axes, np.eye(DIMENSION), atol=1e-13)
+        for width in (2, 9, 33):
+            projection = Projection(axes[:, : width - 1])
+            codes = projection.codes(rows)
+            stored = codes.astype(np.float16).astype(np.float32)
+            error = np.linalg.norm(codes - stored, axis=1).max()
+            bounds = projection.codes(queries).astype(np.float32) @ stored.T
+            exact = queries.astype(np.float64) @ rows.astype(np.float64).T
+            assert (bounds + error + 2 * rounding(width) >= exact).all()
+
+
+@every_set
+@pytest.mark.parametrize("queries", [1, 3, 30])
+def test_answers_are_those_of_the_definition(name: str, queries: int) -> None:
+    rows = SETS[name](3)
+    index, exact = BoundedIndex(DIMENSION, embeddings(20, 9), least=100), ExactSearch(DIMENSION)
+    for start in range(0, len(rows), 130):
+        ids = np.arange(start, min(start + 130, len(rows)))[::-1] * 7 + 5
+        for one in (index, exact):
+            one.add(ids, rows[start : start + 130])
+    asked = np.concatenate([embeddings(queries, 4), rows[:queries]])
+    draw = np.random.default_rng(0)
+    masks = [draw.random(len(rows)) < share for share in (0.0, 0.03, 0.5, 0.95, 1.0)]
+    for allowed in (None, *masks):
+        for k in (1, 10, 60, 2000):
+            scores, found = index.search(asked, k, allowed)
+            expected_scores, expected = exact.search(asked, k, allowed)
+            assert np.array_equal(found, expected)
+            assert np.allclose(scores, expected_scores, rtol=0, atol=1e-7)
+
+
+def test_bounds_prove_answers_where_few_axes_hold_most_of_the_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a comparison with every row: the share that is said to be proven is that which is."""
+    rows = embeddings(4000, 1, 2.5)
+    index = BoundedIndex(DIMENSION, embeddings(30, 2, 2.5), least=1000)
+    index.add(np.arange(len(rows)), rows)
+    assert index.spec.startswith("Bound")
+    compared: list[int] = []
+
+    def noted(queries: np.ndarray, blocks: Any, count: int) -> Any:
+        compared.append(count)
+        return best_rows(queries, blocks, count)
+
+    monkeypatch.setattr(bounded_search, "best_rows", noted)
+    index.search(embeddings(5, 3, 2.5), 10)
+    assert (index.share.proven, index.share.answers, compared) == (5, 5, [])
+
+
+def test_no_codes_where_they_would_cost_more_than_they_save() -> None:
+    rows = embeddings(3000, 1, 0.0)
+    draw = np.random.default_rng(5)
+    index = BoundedIndex(DIMENSION, unit(draw.standard_normal((30, DIMENSION))), least=1000)
+    index.add(np.arange(len(rows)), rows)
+    assert index.spec == "Flat"
+    exact = ExactSearch(DIMENSION)
+    exact.add(np.arange(len(rows)), rows)
+    asked = unit(draw.standard_normal((9, DIMENSION)))
+    assert np.array_equal(index.search(asked, 10)[1], exact.search(asked, 10)[1])
+    assert index.share.proven == 0
+
+
+def test_rows_in_blocks_are_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medsiglip.index.search.row_blocks.ROWS", 16)
+    draw = np.random.default_rng(0)
+    held = draw.standard_normal((50, 3)).astype(np.float32)
+    blocks = RowBlocks.of(held)
+    for step in range(60):
+        if step % 3 and len(held):
+            kept = draw.random(len(held)) < 0.8
+            held = held[kept]
+            blocks.keep(kept)
+        else:
+            more = draw.standard_normal((int(draw.integers(0, 40)), 3)).astype(np.float32)
+            held = np.concatenate([held, more])
+            blocks.append(more)
+        assert len(blocks) == len(held)
+        places = draw.integers(0, len(held), 30) if len(held) else np.empty(0, np.int64)
+        assert np.array_equal(blocks.take(places), held[places])
+        whole = [block for _, block in blocks.blocks()]
+        assert np.array_equal(np.concatenate([*whole, held[:0]]), held)
+        assert [start for start, _ in blocks.blocks()] == np.cumsum([0, *map(len, whole)])[:-1].tolist()
