@@ -99,3 +99,12 @@ def test_texts_without_a_language() -> None:
     assert other_language("No pneumothorax is seen.") is None
     assert is_english("")
     assert foreign_sentences("") == ()
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["Pneumothorax: negativ.", "Pneumothorax negativo.", "Pneumothorax: positivo", "Pneumothorax absenta"],
+)
+def test_words_a_letter_away_from_english_are_no_typing_errors_of_it(sentence: str) -> None:
+    [check] = check_draft(sentence, OF)
+    assert (check.verdict, check.flags) == ("not-checkable", ("other-language",))
