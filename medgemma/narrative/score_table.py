@@ -49,7 +49,7 @@ def noun_in(kind: ReportKind, finding: Finding) -> Noun | None:
     return noun if noun is not None and noun.organ in kind.organs else None
 
 
-def _two_digits(probability: float) -> str:
+def two_digits(probability: float) -> str:
     """No score is certain, so one that would be rounded to 0 or 1 is written as below or above."""
     if probability >= 0.995:
         return ">0.99"
@@ -62,7 +62,7 @@ def _row(evidence: Evidence, finding: Finding, noun: Noun | None) -> ScoreRow:
     return ScoreRow(
         label=label,
         code=None if unknown else code_of(finding.label, finding.source),
-        probability=_two_digits(finding.probability),
+        probability=two_digits(finding.probability),
         calibrated=finding.calibrated,
         present=finding.present,
         state=_STATES[finding.present],

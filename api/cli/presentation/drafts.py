@@ -62,11 +62,13 @@ def show_draft(console: Console, draft: Payload) -> None:
 
 def _score(finding: Payload) -> tuple[Any, ...]:
     """A row of the table of scores."""
+    from medsiglip.medgemma.narrative.score_table import two_digits
+
     code = finding["code"] and f"{finding['code']['scheme']} {finding['code']['value']}"
     return (
         finding["name"],
         code,
-        finding["probability"],
+        two_digits(finding["probability"]),
         finding["state"],
         "yes" if finding["calibrated"] else "no",
         finding["source"],
