@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from medsiglip.medgemma.checks.language import other_language
+from medsiglip.medgemma.checks.persons import persons_in
 from medsiglip.medgemma.checks.sentences import split
 from medsiglip.medgemma.checks.terms import table
 from medsiglip.medgemma.checks.verify import check_draft
@@ -42,4 +43,5 @@ def _stated(evidence: Evidence, text: str) -> Iterator[str]:
             named = _HEADING.match(words)
             if named and named[0].strip(": \n").lower() in headings:
                 words = words[named.end() :]
-            yield words.strip().rstrip(" .;,")
+            if not persons_in(words):
+                yield words.strip().rstrip(" .;,")

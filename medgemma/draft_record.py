@@ -8,6 +8,8 @@ from typing import Any, cast
 
 from medsiglip.index.catalogue.draft_schema import SUPERSEDED_BY, SUPERSEDES
 from medsiglip.index.service.drafts import DraftRecord, RevisionRecord
+from medsiglip.medgemma.checks.review import review
+from medsiglip.medgemma.generators.replies import why_incomplete
 from medsiglip.medgemma.records import (
     Attribute,
     Check,
@@ -62,11 +64,27 @@ def draft_of(record: DraftRecord) -> Draft:
         created_at=record.created_at.isoformat(),
         history=tuple(_revision(step, _acknowledged(payload)) for step in record.history),
         details=payload.get("details") or {},
-        omissions=tuple(Omission(**one) for one in payload.get("omissions") or ()),
-        incomplete=payload.get("incomplete"),
+        omissions=_omissions(record),
+        incomplete=incomplete_of(payload, record.status),
         supersedes=payload.get(SUPERSEDES),
         superseded_by=payload.get(SUPERSEDED_BY),
     )
+
+
+def incomplete_of(payload: Mapping[str, Any], status: str) -> str | None:
+    """Why the text of a stored draft is cut off; what an earlier version kept says it in its details."""
+    if "incomplete" in payload or status != "draft":
+        return cast(str | None, payload.get("incomplete"))
+    reason = (payload.get("details") or {}).get("finish_reason")
+    return None if reason is None else why_incomplete(reason)
+
+
+def _omissions(record: DraftRecord) -> tuple[Omission, ...]:
+    """What a stored draft omits; one that an earlier version kept, and nobody has settled, is reviewed."""
+    payload = record.payload
+    if "omissions" in payload or record.status not in ("draft", "edited"):
+        return tuple(Omission(**one) for one in payload.get("omissions") or ())
+    return review(record.text, _evidence(payload["evidence"])).omissions
 
 
 def acknowledging(payload: Mapping[str, Any], concerns: Iterable[Concern]) -> dict[str, Any]:

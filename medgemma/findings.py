@@ -77,8 +77,8 @@ class SourceFindings:
 
 @dataclass(slots=True)
 class FindingScores:
-    """Scores studies of an index. `make_classifier` gives the classifier of a prompt set, and is called only
-    for a set that fits one of the studies: it may load the model.
+    """Scores studies of an index. `make_classifier` gives the classifier of a prompt set: for one that fits
+    one of the studies, and for the encoder's look at their pictures; it may load the model.
     """
 
     index: CaseIndex

@@ -60,7 +60,8 @@ class Fits:
             return _NONE, f"it is for {in_words(self.regions)}, and this study shows {in_words(known)}."
         return _NONE, (
             f"it is for {in_words(self.regions)}, and neither header and description nor the pictures tell "
-            "which part of the body this study shows; give Body Part Examined, or body_part in the metadata."
+            "which part of the body this study shows; give Body Part Examined, or body_part in the "
+            "metadata of a picture."
         )
 
     def _fits(self, shown: Regions) -> bool:

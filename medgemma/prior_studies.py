@@ -42,6 +42,7 @@ def prior_study(scores: FindingScores, detail: StudyDetail, main: SeriesRecord) 
         (day, _order(shown[uid].header), uid)
         for uid, day in dated.items()
         if uid != study.study_instance_uid
+        and uid in shown  # deleted meanwhile
         and (day < study.study_date or _is_before(shown[uid].header, here.header))
         and _same_part(here, shown[uid])
     ]

@@ -59,6 +59,12 @@ def strong_look(texts: LookTexts, scores: Scores, rows: NDArray[np.intp], modali
     return frozenset((texts.regions[best],))
 
 
+def nameable(texts: LookTexts, modality: str | None) -> Regions:
+    """The regions that a look at pictures of a modality can name."""
+    named = zip(texts.regions, texts.modalities, strict=True)
+    return frozenset(region for region, of in named if (modality or "").upper() in of)
+
+
 @cache
 def _texts() -> LookTexts:
     prompts: dict[str, LabelPrompts] = {}

@@ -10,16 +10,16 @@ import numpy as np
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.records import Level, StudyHeader
-from medsiglip.medgemma.region_look import look_texts, strong_look
+from medsiglip.medgemma.region_look import LookTexts, look_texts, nameable, strong_look
 from medsiglip.prompt_set import PromptSet
 from medsiglip.regions.decision import SeriesRegion, StudyRegion, written_region
-from medsiglip.regions.vocabulary import UNKNOWN, Regions
+from medsiglip.regions.vocabulary import UNKNOWN, Regions, region_of_modality
 from medsiglip.zeroshot import ZeroShotClassifier
 
 MakeClassifier = Callable[[PromptSet], ZeroShotClassifier]
-# Studies whose vectors are in memory at a time, and that are remembered.
+# Studies whose vectors are in memory at a time, and images of the studies that are remembered.
 _CHUNK = 500
-_MOST_REMEMBERED = 20_000
+_MOST_REMEMBERED = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,10 @@ class ShownStudy:
         if level == "study":
             return UNKNOWN.union(*(one.fitting for one in series.values()))
         if level == "image":
-            return series[self.header.images[int(row_id)]].fitting
+            key = self.header.images.get(int(row_id))  # None of one that came meanwhile
+            return series[key].fitting if key in series else UNKNOWN
         theirs = (key for key, one in self.header.series.items() if one.series_instance_uid == row_id)
-        return UNKNOWN.union(*(series[key].fitting for key in theirs))
+        return UNKNOWN.union(*(series[key].fitting for key in theirs if key in series))
 
 
 @dataclass(slots=True)
@@ -58,7 +59,7 @@ class StudyRegions:
 
     def of(self, study_instance_uids: Sequence[str]) -> dict[str, ShownStudy]:
         """What each of the studies that exist shows, by UID."""
-        if len(self._remembered) > _MOST_REMEMBERED:
+        if sum(len(one.header.images) for one in self._remembered.values()) > _MOST_REMEMBERED:
             self._remembered.clear()
         unknown = [uid for uid in dict.fromkeys(study_instance_uids) if uid not in self._remembered]
         for start in range(0, len(unknown), _CHUNK):
@@ -68,14 +69,20 @@ class StudyRegions:
     def _found(self, uids: Sequence[str]) -> dict[str, ShownStudy]:
         headers = self.index.instances.headers_of(uids)
         looked = self._looked(headers)
-        return {uid: ShownStudy(header, _region(header, looked)) for uid, header in headers.items()}
+        demonstration = self.index.space is not None and self.index.space.model == "tiny"
+        return {
+            uid: ShownStudy(header, _region(header, looked, demonstration=demonstration))
+            for uid, header in headers.items()
+        }
 
     def _looked(self, headers: Mapping[str, StudyHeader]) -> dict[int, Regions]:
         """What the encoder sees for certain, by the row id of the series."""
         space = self.index.space
-        if self.make_classifier is None or space is None or not any(one.telling for one in headers.values()):
+        if self.make_classifier is None or space is None:
             return {}
         texts = look_texts(demonstration=space.model == "tiny")
+        if not any(one.telling and _may_be_looked_at(texts, one) for one in headers.values()):
+            return {}
         if self._classifier is None:
             self._classifier = self.make_classifier(texts.prompt_set)
         table = self.index.table("image", (), among=list(headers))
@@ -96,7 +103,15 @@ class StudyRegions:
         }
 
 
-def _region(header: StudyHeader, looked: Mapping[int, Regions]) -> StudyRegion:
+def _may_be_looked_at(texts: LookTexts, header: StudyHeader) -> bool:
+    """Whether there are texts for pictures of the study that do not tell their part by their modality."""
+    return any(
+        nameable(texts, one.modality) and region_of_modality(one.modality) is None
+        for one in header.series.values()
+    )
+
+
+def _region(header: StudyHeader, looked: Mapping[int, Regions], *, demonstration: bool) -> StudyRegion:
     with_images = set(header.images.values())
     series: dict[int, SeriesRegion] = {}
     for key, one in header.series.items():
@@ -104,5 +119,10 @@ def _region(header: StudyHeader, looked: Mapping[int, Regions]) -> StudyRegion:
             written = written_region(
                 one.modality, one.body_part_examined, one.series_description, header.study_description
             )
-            series[key] = written.with_look(looked.get(key, UNKNOWN))
+            look = looked.get(key, UNKNOWN)
+            if written.regions and not demonstration:
+                # A look that has no text of what is written would see a neighbour in it.
+                known = nameable(look_texts(demonstration=False), one.modality)
+                look = look if written.regions <= known else UNKNOWN
+            series[key] = written.with_look(look)
     return StudyRegion(series)

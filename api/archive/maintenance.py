@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -32,15 +33,21 @@ def verify(archive: OpenedArchive) -> Verification:
 
 def rebuild(archive: OpenedArchive) -> ArchiveInfo:
     """Rebuild the search index from the stored vectors, to suit the texts of the bundled prompt sets."""
+    from medsiglip.errors import ModelError
     from medsiglip.index.search.bounded import LEAST
 
-    large = archive.index.space is not None and archive.index.info().images >= LEAST
-    archive.index.rebuild(_prompt_vectors(archive) if large else None)
+    queries = None
+    if sum(one.images for one in archive.index.instances.rendering_counts()) >= LEAST:
+        with suppress(ModelError):  # without its model the index is as exact; a former sample stays
+            queries = _prompt_vectors(archive)
+    archive.index.rebuild(queries)
     return index_info(archive)
 
 
 def _prompt_vectors(archive: OpenedArchive) -> NDArray[np.float32]:
     """Vectors of some texts of all bundled prompt sets, float32 [m, d]."""
+    import numpy as np
+
     from medsiglip.prompt_set import list_prompt_sets, load_prompt_set
 
     sets = [load_prompt_set(name) for name in list_prompt_sets()]
@@ -50,7 +57,9 @@ def _prompt_vectors(archive: OpenedArchive) -> NDArray[np.float32]:
         for prompts in one.prompts.values()
         for text in (*prompts.present, *prompts.absent)
     }
-    return archive.encoder.encode_texts(sorted(texts)[:: max(1, len(texts) // _TEXTS)][:_TEXTS])
+    ordered = sorted(texts)
+    chosen = np.linspace(0, len(ordered) - 1, min(_TEXTS, len(ordered))).astype(int)
+    return archive.encoder.encode_texts([ordered[place] for place in chosen])
 
 
 def compact(archive: OpenedArchive) -> ArchiveInfo:

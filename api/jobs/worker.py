@@ -194,7 +194,8 @@ class Worker:
         if explanation.code == "unexpected":
             _log.error("job %s failed", run.job.id, exc_info=error)
         failure = {"code": explanation.code, "message": explanation.message}
-        if waits_for_generator(error, explanation.code, run.parameters.get("route")):
+        route = run.parameters.get("route")
+        if waits_for_generator(error, explanation.code, route) and self._is_enabled(route):
             waiting = {"first": FIRST_WAIT_FOR_GENERATOR_S, "patience": PATIENCE_S}
             return self._end(run, "failed", lambda: self._queue.wait(run.job, failure, **waiting))
         wait = retry_after(error, explanation.code, run.job.attempts)
@@ -205,6 +206,11 @@ class Worker:
         if explanation.code == "encoder-failed":
             raise ServiceError("encoder-failed", explanation.message) from error
         return outcome
+
+    def _is_enabled(self, route: str | None) -> bool:
+        """Whether a routing rule is there and enabled: only for such a rule does a draft wait."""
+        rules = self._archive.index.routing_rules
+        return any(one.name == route and one.enabled for one in self._persist(rules.listed))
 
     def _end(self, run: JobRun, outcome: str, store: Callable[[], bool]) -> str:
         """Store how the run ended, unless another worker has the job by now."""

@@ -7,7 +7,8 @@ were not looked at, the answer is complete. Otherwise more rows are looked at, a
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from medsiglip.index.search.bounded_search import BoundedSearch, ProvenShare
 from medsiglip.index.search.coded_rows import CodedRows
 from medsiglip.index.search.projection import Projection, principal_axes
+from medsiglip.index.search.query_sample import DAMAGED
 from medsiglip.index.search.row_blocks import RowBlocks
 from medsiglip.index.search.vector_search import Mask, top
 from medsiglip.index.vectors import Ids, Vectors
@@ -129,33 +131,55 @@ class BoundedIndex:
             stream.write(np.ascontiguousarray(block, "<f4").data)
 
 
-def read_bounded(path: Any, dimension: int) -> BoundedIndex | None:
-    """The index in a file of `BoundedIndex.write`, whose vectors stay in the file until they are needed;
-    None where it is damaged, or of another dimension or kind.
+def read_bounded(path: Path, dimension: int) -> BoundedIndex | None:
+    """The index in a file of `BoundedIndex.write`, whose vectors are mapped; None where it is damaged, or of
+    another dimension or kind.
     """
     try:
         with open(path, "rb") as stream:
-            ids, axes, sample = (np.lib.format.read_array(stream, allow_pickle=False) for _ in range(3))
-            if np.lib.format.read_magic(stream) != (1, 0):
-                return None
-            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-            begin, length = stream.tell(), stream.seek(0, 2)
-    except (OSError, ValueError, EOFError):
+            held = _read(stream, dimension)
+    except DAMAGED:
         return None
-    if shape != (len(ids), dimension) or axes.shape[:1] != (dimension,) or sample.shape[1:] != shape[1:]:
+    if held is None:
         return None
-    if [ids.dtype.str, axes.dtype.str, sample.dtype.str, dtype.str] != ["<i8", "<f8", "<f4", "<f4"]:
-        return None
-    if length != begin + len(ids) * dimension * 4 or ids.ndim != 1:
-        return None
+    ids, axes, sample, rows = held
     index = BoundedIndex(dimension, sample)
     index._held.places.add(ids)
-    if len(ids):
-        index._held.rows = RowBlocks.of(np.memmap(path, "<f4", "r", begin, shape))
+    if rows is not None:
+        index._held.rows = RowBlocks.of(rows)
     if axes.shape[1]:
         index._held.encode(Projection(axes))
+    if len(ids) >= LEAST:
+        index._next_learning = 4 * len(ids)
     return index
 
 
+def _read(
+    stream: BinaryIO, dimension: int
+) -> tuple[Ids, NDArray[np.float64], Vectors, Vectors | None] | None:
+    """Ids, axes, sample and rows of a file; the rows are mapped through the open file, for its name may
+    come to mean another one.
+    """
+    ids, axes, sample = (np.lib.format.read_array(stream, allow_pickle=False) for _ in range(3))
+    if np.lib.format.read_magic(stream) != (1, 0):
+        return None
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    begin, length = stream.tell(), stream.seek(0, 2)
+    if (ids.ndim, axes.ndim, sample.ndim) != (1, 2, 2) or shape != (len(ids), dimension):
+        return None
+    if len(axes) != dimension or sample.shape[1] != dimension:
+        return None
+    if [ids.dtype.str, axes.dtype.str, sample.dtype.str, dtype.str] != ["<i8", "<f8", "<f4", "<f4"]:
+        return None
+    if length != begin + len(ids) * dimension * 4 or not np.isfinite(sample).all():
+        return None
+    # Axes that are not orthonormal prove what is not so.
+    if not np.allclose(axes.T @ axes, np.eye(axes.shape[1]), rtol=0, atol=1e-12):
+        return None
+    return ids, axes, sample, np.memmap(stream, "<f4", "r", begin, shape) if len(ids) else None
+
+
 def _some(rows: Vectors, count: int) -> Vectors:
-    return rows[:: max(1, len(rows) // count)][:count]
+    if len(rows) <= count:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from medsiglip.index.search.best_rows import best_rows, rounding
 from medsiglip.index.search.coded_rows import CodedRows
-from medsiglip.index.search.faiss_flat import selection
+from medsiglip.index.search.faiss_selection import selection
 from medsiglip.index.search.vector_search import Mask
 from medsiglip.index.vectors import Ids, Vectors
 

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from medsiglip.index.search.faiss_selection import selection
 from medsiglip.index.search.vector_search import IdPlaces, Mask
 from medsiglip.index.vectors import Ids, Vectors
 
@@ -128,16 +129,6 @@ def _id_map(held: Any) -> Any:
     own = _faiss().Int64Vector.__new__(_faiss().Int64Vector)
     own.this = held.id_map.this
     return own
-
-
-def selection(allowed: Mask | None) -> Any:
-    """FAISS's parameters of a search among these rows, bool [n]; None for all."""
-    if allowed is None:
-        return None
-    bits = np.packbits(allowed, bitorder="little")
-    parameters = _faiss().SearchParameters(sel=_faiss().IDSelectorBitmap(bits))
-    parameters.bits = bits  # FAISS has only a pointer to them
-    return parameters
 
 
 def _faiss() -> Any:

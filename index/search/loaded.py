@@ -41,7 +41,8 @@ class LoadedSpace:
         self._version: int | None = None
         self._shards: dict[int, str] = {}
         self._saved: set[str] = set()
-        self._query_sample = QuerySample(database.home, active.space.name).read(self._dimension)
+        self._sample_file = QuerySample(database.home, active.space.name)
+        self._query_sample = self._sample_file.read(self._dimension)
         self.index = DEFAULT.new(self._dimension, self._query_sample)
         # Of each image, in the order of `_places`: the row ids of its shard, series and study.
         self._places = IdPlaces()
@@ -196,6 +197,8 @@ class LoadedSpace:
 
         A home that cannot be written gets none: snapshots are optional.
         """
+        if self._is_of_former_sample():
+            return
         names = set(self._shards.values())
         unsaved = [shard_id for shard_id, name in self._shards.items() if name not in self._saved]
         stale = int(np.isin(self._shard_of, unsaved).sum())
@@ -206,6 +209,11 @@ class LoadedSpace:
             self._snapshot.save(self.index, self._dimension, names)
             self._saved = names
         self._drop_outdated_snapshot()
+
+    def _is_of_former_sample(self) -> bool:
+        """Whether another process has rebuilt the index to suit other queries: its snapshot is the better."""
+        sample, own = self._sample_file.read(self._dimension), self._query_sample
+        return sample is not None and (own is None or not np.array_equal(sample, own))
 
     def _drop_outdated_snapshot(self) -> None:
         """Delete the snapshot that was just written if one of its shards does not exist any more: it may hold

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tokenize
 from pathlib import Path
 
 import numpy as np
 
 from medsiglip.index.vectors import Vectors, atomic_file, make_folder
+
+DAMAGED = (OSError, ValueError, EOFError, SyntaxError, tokenize.TokenError, MemoryError)
+"""What numpy raises for a file of arrays that is damaged: it reads a header as Python."""
 
 
 class QuerySample:
@@ -25,7 +29,7 @@ class QuerySample:
         """The sample, float32 [m, d]; None where there is none that can be read."""
         try:
             found = np.load(self._file, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except DAMAGED:
             return None
         usable = found.dtype == np.float32 and found.ndim == 2 and found.shape[1] == dimension
         return found if usable and np.isfinite(found).all() else None

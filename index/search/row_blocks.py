@@ -67,9 +67,11 @@ class RowBlocks:
         self._last, self._used = np.empty((0, self.dimension), np.float32), 0
         self._full = kept
         if len(kept) > 2 * (len(self) // ROWS + 2):
+            # One block at a time, so that the rows are not in memory twice.
             self._full = []
-            for block in kept:
-                self.append(block)
+            kept.reverse()
+            while kept:
+                self.append(kept.pop())
 
     def take(self, places: NDArray[np.int64]) -> Vectors:
         """The rows at these places, float32 [m, d]."""

@@ -8,6 +8,7 @@ with what the other sections of the same text give. Where nothing of these is kn
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -89,10 +90,15 @@ class _Known:
             evidence,
             own,
             _Values.of_text(prior, own, evidence),
-            _Values.of(one for one in stated_in(indication, own) if not one.denied),
+            _Values.of(
+                one
+                for words_of_it in re.split(r"[,;:?.]", indication)
+                for one in stated_in(words_of_it, own)
+                if not one.denied
+            ),
             _Values.of_text(unaided, own, evidence),
             study_side(evidence),
-            _side_of_part(indication),
+            _side_of_part(indication) if _is_paired(evidence) else frozenset(),
         )
 
     def judged(self, text: str, checks: Sequence[Check]) -> list[Attribute]:
@@ -146,7 +152,7 @@ class _Known:
         _, parts = one_sided_parts().at([word.text for word in following], 0) if following else (0, [])
         if parts and len(one.values) == 1 and parts[0] not in one.values:
             return "contradict", f"this part lies on the {parts[0]}"
-        if one.compared:
+        if one.compared or not one.names:
             return None
         for sides, name in (
             (self.study_side, "laterality of the study"),
@@ -160,13 +166,18 @@ class _Known:
 
 def study_side(evidence: Evidence) -> frozenset[str]:
     """The sides that the headers of a study give, `left` and `right`; none where its part comes once."""
-    part = (evidence.body_part_examined or "").upper().replace(" ", "")
-    if part in table("attributes")["parts"]["unpaired"]:
+    if not _is_paired(evidence):
         return frozenset()
     given = [one.laterality for one in evidence.series if one.images and one.modality == evidence.modality]
     if not given or any(side not in ("L", "R", "B") for side in given):
         return frozenset()
     return frozenset(side for one in given for side in _SIDES.get(one or "", BOTH))
+
+
+def _is_paired(evidence: Evidence) -> bool:
+    """Whether the part of the body that a header names has two sides, or no header names it."""
+    part = (evidence.body_part_examined or "").upper().replace(" ", "")
+    return part not in table("attributes")["parts"]["unpaired"]
 
 
 def _side_of_part(indication: str) -> frozenset[str]:

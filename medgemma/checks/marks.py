@@ -41,9 +41,11 @@ _EXPORTED = re.compile(
 def marked(text: str, checks: Sequence[Check], omitted: Sequence[Omission] = ()) -> str:
     """Return `text` with marks on sentences and clauses that contradict the scores or are doubtful by them,
     give another side, size or number than is known, name a person, or stand in another patient's report; what
-    it omits is marked behind it.
+    it omits is marked behind it. A text that nothing is marked in is returned as it is.
     """
     reasons = _reasons(checks)
+    if not reasons and not omitted and not _has_marks(text):
+        return text
     parts, position = [], 0
     for start, end in sorted(reasons):
         if start < position:
@@ -62,7 +64,7 @@ def unmarked(text: str) -> str:
     behind alone is taken out too.
     """
     text = _EXPORTED.sub("", text)
-    if not any(found[2] for found in _MARKS.finditer(text)):
+    if not _has_marks(text):
         return text
     parts, position, opened = [], 0, 0
     for found in _MARKS.finditer(text):
@@ -77,6 +79,10 @@ def unmarked(text: str) -> str:
         else:
             parts.append(found[0])
     return "".join([*parts, text[position:]])
+
+
+def _has_marks(text: str) -> bool:
+    return any(found[2] for found in _MARKS.finditer(text))
 
 
 def _reasons(checks: Sequence[Check]) -> dict[tuple[int, int], list[str]]:

@@ -13,6 +13,23 @@ Part = tuple[str, str | Claim]
 
 LOOK = 14
 """Phrases that are searched for the end of a list; it bounds the work on texts without full stops."""
+_OF = frozenset(
+    [
+        *("in", "of", "within", "around", "inside", "to", "from", "behind", "beneath", "surrounding"),
+        *("along", "by", "into", "through", "over"),
+    ]
+)
+_PARTICULAR = frozenset(["the", "this", "these", "that", "those", "its", "known"])
+_REMAINS = frozenset(
+    [
+        *("residual", "residue", "remnant", "trace", "recurrence", "reaccumulation", "return", "development"),
+        *("sign", "evidence", "suggestion", "indication", "sequela"),
+    ]
+)
+"""What denies the finding itself: "no recurrence of the effusion"."""
+_LISTING = frozenset(
+    ["the", "following", "finding", "these", "any", "is", "are", "present", "seen", "identified"]
+)
 _IMPLIED = {"gone": ("negation_after",), "resolution": ("negation", "gone")}
 """Parts of a phrase that go with others."""
 
@@ -230,3 +247,27 @@ def one_sided(row: Sequence[Phrase]) -> bool:
     if any("both" in phrase.parts for phrase in row) or {"left", "right"} <= sides:
         return False
     return bool(sides) or any("place" in phrase.parts for phrase in row)
+
+
+def denies_a_part(row: Sequence[Phrase], negation: int | None, position: int) -> bool:
+    """Whether a part or change of the finding at `position` is denied: "no cavitation within the
+    consolidation".
+    """
+    if negation is None:
+        return False
+    between = row[max(negation, position - LOOK) + 1 : position]
+    for at in range(1, len(between) - 1):
+        if between[at].text in _OF and between[at + 1].text in _PARTICULAR:
+            nouns, rest = between[:at], between[at + 2 :]
+            denied = any(not one.parts or one.claims for one in nouns)
+            remains = any(one.text in _REMAINS for one in nouns)
+            ends = any(one.subject or one.parts & {"joint", "contrast", "verb", "stop"} for one in rest)
+            return denied and not remains and not ends
+    return False
+
+
+def lists_denied(row: Sequence[Phrase], negation: int | None, colon: int) -> bool:
+    """Whether a colon stands before what is denied: "no evidence of the following: effusion"."""
+    between = row[negation + 1 : colon][:LOOK] if negation is not None else []
+    texts = {word for phrase in between for word in phrase.text.split()}
+    return "following" in texts and texts <= _LISTING

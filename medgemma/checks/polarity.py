@@ -8,7 +8,7 @@ their findings in one pass, `triggers_after` those that follow them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medsiglip.medgemma.checks.lexicon import Claim
 from medsiglip.medgemma.checks.phrases import Phrase, ScopedMention, mentions, phrases
@@ -44,6 +44,12 @@ def statements(found: Sequence[Word], own: PhraseTable[Claim], *, unseen: bool =
     result = []
     for scoped, (start, end) in zip(read, bounds, strict=True):
         claim = scoped.mention.claim
+        if scoped.mention.subject is not None and scoped.present() is False:
+            # "the lungs are clear except for left basal atelectasis"
+            others = tuple(name for name in claim.findings if name not in said.present)
+            if not others:
+                continue
+            claim = replace(claim, findings=others)
         present = None if unseen else scoped.present()
         if present and claim.sign and said.absent.issuperset(claim.findings):
             present = None  # "vascular congestion without edema"

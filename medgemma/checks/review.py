@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from medsiglip.medgemma.checks.attributes import with_attributes
 from medsiglip.medgemma.checks.language import is_foreign, language
 from medsiglip.medgemma.checks.omissions import omissions
 from medsiglip.medgemma.checks.sentences import split
+from medsiglip.medgemma.checks.terms import table
 from medsiglip.medgemma.checks.verify import check_draft, flag_flips
 from medsiglip.medgemma.records import Check, Evidence, Omission
 
@@ -36,7 +38,20 @@ def review(
     """
     checks = flag_flips(check_draft(text, evidence, copied), flipped)
     checks = with_attributes(checks, text, evidence, unaided)
-    return Review(checks, omissions(checks, evidence))
+    sections = table("wording")["sections"]
+    asked = frozenset(sections["asked"])
+    spans = [
+        (one.start, one.end)
+        for one in split(text, frozenset(sections["seen"] + sections["unseen"]))
+        if one.heading in asked
+    ]
+    starts = [start for start, _ in spans]
+    described = [
+        check
+        for check in checks
+        if not (at := bisect_right(starts, check.start)) or spans[at - 1][1] <= check.start
+    ]
+    return Review(checks, omissions(described, evidence))
 
 
 def is_in_another_language(text: str) -> bool:

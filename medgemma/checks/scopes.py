@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from medsiglip.medgemma.checks.lexicon import is_general
-from medsiglip.medgemma.checks.phrases import LOOK, Mention, Phrase, ScopedMention, one_sided
+from medsiglip.medgemma.checks.phrases import (
+    LOOK,
+    Mention,
+    Phrase,
+    ScopedMention,
+    denies_a_part,
+    lists_denied,
+    one_sided,
+)
 from medsiglip.medgemma.checks.triggers_after import (
     follows_its_finding,
     is_last,
@@ -163,7 +171,8 @@ class Reading:
         """Whether a list of what is denied follows: "not seen: effusion, edema"."""
         following = self.row[position + 1 : position + 2]
         heads = "negation_after" in phrase.parts and bool(following) and following[0].text == ":"
-        return heads and not any(scoped.clause == self._clause for scoped in self.scoped)
+        named = any(not is_general(one.mention.claim) for one in self.scoped if one.clause == self._clause)
+        return heads and not named
 
     def _is_hedge_after(self, position: int, phrase: Phrase) -> bool:
         """Whether a hedge that may precede or follow its finding follows it."""
@@ -207,7 +216,8 @@ class Reading:
             last.denied_before = last.partly = False
             self.cuts.append(self.noun_start)
             last.clause = self._clause
-        if self.negation != position - 1:  # "denied: pneumonia"
+        listed = self.negation == position - 1 or lists_denied(self.row, self.negation, position)
+        if not listed:  # "denied: pneumonia"
             self.negation = None
         self.hedge = self.likely = None
         self.headed = True
@@ -284,7 +294,7 @@ class Reading:
             return True  # "no edema, no effusion, cardiomegaly"
         if following.parts & {"determiner"} or self.verb or following.state in ("normal", "clear"):
             return True
-        if following.parts & {"severity"}:
+        if following.parts & {"severity", "both"}:
             return phrase.text == "and" or not self._list_goes_on(position)
         return self._own_predicate(after, phrase)
 
@@ -333,7 +343,9 @@ class Reading:
         if self.past and self.memory is not None:
             scoped.past = mention.position
         scoped.likely = self.likely is not None
-        if reached is not None:
+        if mention.claim.asserts and not self.gone and denies_a_part(self.row, reached, mention.position):
+            scoped.denied_before, scoped.open = False, True
+        elif reached is not None:
             scoped.first = self.mentions_in_scope == 0
             scoped.gone = self.gone
             self.mentions_in_scope += 1
@@ -346,6 +358,8 @@ class Reading:
         listed = [at for at, phrase in enumerate(near) if phrase.text in ("other", "additional") and at]
         near = [phrase for at, phrase in enumerate(near) if not (at in listed and near[at - 1].text == "or")]
         near += place_after(self.row, mention.position) + self._subject_before(negation)
+        colon = next((at for at, phrase in enumerate(self.row[:4]) if phrase.text == ":"), 0)
+        near += self.row[:colon] if colon < negation else []  # "Left lung: no effusion"
         particular = any(
             "part" in phrase.parts for phrase in near if phrase.state != "enlarged" or not mention.subject
         )

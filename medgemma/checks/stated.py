@@ -168,9 +168,17 @@ class _Sentence:
             factor = 10.0 if found[4].lower().startswith("c") else 1.0
             lengths = [float(one.replace(",", ".")) * factor for one in found.groups()[:3] if one]
             values = frozenset([max(lengths)])
-            yield self._made(
-                "size", found.start(), found.end(), values, self._nearest(found.start(), found.end())
-            )
+            of = frozenset() if self._is_distance(found) else self._nearest(found.start(), found.end())
+            yield self._made("size", found.start(), found.end(), values, of)
+
+    def _is_distance(self, found: re.Match[str]) -> bool:
+        """Whether a length tells how far something lies or is to be moved: "4 cm from the nipple"."""
+        at = bisect_left(self.found, found.end(), key=lambda one: one.start)
+        first = bisect_left(self.found, found.start(), key=lambda one: one.start)
+        before = {one.text for one in self.found[max(first - 3, 0) : first]}
+        return (at < len(self.found) and self.found[at].text in _listed("sizes", "distance")) or bool(
+            before & set(_listed("sizes", "moved"))
+        )
 
     def _counts(self) -> Iterator[Stated]:
         """Numbers of findings: "three nodules"."""
@@ -230,7 +238,7 @@ class _Sentence:
             denied=not _listed("sides", "denied").isdisjoint(near),
             summary=self.sentence.heading in _listed("sections", "summary"),
             unseen=self.unseen,
-            same=self.same,
+            same=self.same and "new" not in self.texts[max(first - 3, 0) : first],
             former=not _listed("words", "former").isdisjoint(self.texts[max(first - 2, 0) : first]),
             compared=not _listed("sides", "compared").isdisjoint(near),
             partial=not _listed("words", "partial").isdisjoint(self.texts[max(first - 2, 0) : first]),

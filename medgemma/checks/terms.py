@@ -25,6 +25,8 @@ _SPELLINGS = (
     ("tumour", "tumor"),
     ("colour", "color"),
     ("naev", "nev"),
+    ("visualis", "visualiz"),
+    ("recognis", "recogniz"),
     ("ischaem", "ischem"),
     ("grey", "gray"),
 )

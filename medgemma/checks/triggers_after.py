@@ -74,6 +74,10 @@ def read_after(row: Sequence[Phrase], scoped: Sequence[ScopedMention], position:
                 not compared and any("reported" in phrase.parts for phrase in between)
             ):
                 one.past = position
+    if position and "past_after" in phrase.parts and "negation_after" in row[position - 1].parts:
+        for one in _named_before(row, scoped, position, clause):  # "new nodule, not seen previously"
+            if one.denied_after and not one.gone:
+                one.denied_after, one.open = False, True
     if not (denies or opens or likely):
         return
     if position > 1 and row[position - 1].text == "(" and scoped and row[position - 2].claims:

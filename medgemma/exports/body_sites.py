@@ -49,7 +49,9 @@ class Site:
 
 
 def sites_of(evidence: Evidence, image: EvidenceImage | None) -> list[Site]:
-    """The parts of the body that the evidence agrees on, with the side of the image's series."""
+    """The part of the body that the evidence agrees on, with the side of the image's series; none where there
+    are several, for it is not known which of them shows a finding.
+    """
     sides = [
         one.laterality
         for one in evidence.series
@@ -57,7 +59,8 @@ def sites_of(evidence: Evidence, image: EvidenceImage | None) -> list[Site]:
     ]
     side = sides[0] if sides and sides[0] in ("L", "R", "B") else None
     names = [name.strip().lower().replace(" ", "-") for name in (evidence.region or "").split(",")]
-    return [Site(*_SITES[name], side if _is_paired(name) else None) for name in names if name in _SITES]
+    found = [Site(*_SITES[name], side if _is_paired(name) else None) for name in names if name in _SITES]
+    return found if len(names) == 1 else []
 
 
 def _is_paired(name: str) -> bool:

@@ -40,7 +40,8 @@ class Pages(FPDF):
         super().__init__(format="A4")
         self._stands = stands
         self._foot = foot
-        self._stand_ins = dict(fonts.stand_ins or {})
+        # Fonts have no glyph of these spaces, and words would run together.
+        self._stand_ins = {0x09: "    ", 0x1680: " ", 0x3000: " ", **(fonts.stand_ins or {})}
         self._tree = StructureTree()
         self.struct_builder = cast(Any, self._tree)
         self._open: list[Element] = [self._tree.document]

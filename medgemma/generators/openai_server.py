@@ -97,7 +97,6 @@ class OpenAIServer:
         return self._readiness()
 
     def _probe(self) -> Readiness:
-        once = Retries(tries=1)
         served = asyncio.run(self._served_context())
         if served is not None and served < self.budget.context_tokens:
             return Readiness(
@@ -107,7 +106,9 @@ class OpenAIServer:
                 f"{self.budget.context_tokens}; serve it with more, or set the smaller number here.",
                 self.model,
             )
-        return try_two_pictures(lambda prompt: asyncio.run(self._watched(prompt, never, once)), self.budget)
+        return try_two_pictures(
+            lambda prompt: asyncio.run(self._watched(prompt, never, self._options.retries)), self.budget
+        )
 
     async def _watched(self, prompt: Prompt, cancelled: Cancelled, retries: Retries) -> Reply:
         """Run the tries, and check `cancelled` and the total time limit meanwhile."""
@@ -239,11 +240,13 @@ class OpenAIServer:
     async def _served_context(self) -> int | None:
         """The `max_model_len` that vLLM lists for the model; None where a server lists none."""
         try:
-            async with self._client() as client:
-                answer = await client.get(f"{self.url}/models", timeout=self._options.limits.connect)
+            async with asyncio.timeout(self._options.limits.connect), self._client() as client:
+                answer = await client.get(f"{self.url}/models")
             listed = answer.json()["data"] if answer.status_code == 200 else []
             lengths = [one.get("max_model_len") for one in listed if one["id"] == self.model]
-        except (DraftError, httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError):
+        except (DraftError, httpx.HTTPError, TimeoutError, RecursionError, ValueError):
+            return None
+        except (LookupError, TypeError, AttributeError):  # an answer of another form
             return None
         return lengths[0] if lengths and isinstance(lengths[0], int) else None
 

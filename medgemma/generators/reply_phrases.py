@@ -50,7 +50,7 @@ ASKS_FOR_PICTURE = re.compile(
     r"|\b(?:i|we)\b[^.!?\n]{0,20}\b(?:not|no|cannot|can(?:'|’)t|don(?:'|’)t|didn(?:'|’)t|haven(?:'|’)t"
     r"|unable to)(?: (?:been|being))? (?:(?:see|have|find|receive[d]?|view|access|get|given|shown"
     r"|provided with)"
-    rf"(?: access to)? {_SOME}|(?:an? |any )?){_PICTURE}(?! of\b)\b"
+    rf"(?: access to)? {_SOME}|(?:an? |any )?){_PICTURE}(?! of\b| (?:available )?for comparison)\b"
     r"|\bi (?:can )?(?:only|just) (?:see|have|received?|got) (?:the |your )?text\b"
     rf"|\bi (?:will |would |do )?(?:need|require) (?:to see )?{_ANY}{_PICTURE}\b"
     rf"|\b(?:your|the|this) (?:message|prompt|request|conversation|question|input)\b[^.!?\n]{{0,20}}"
@@ -62,9 +62,11 @@ ASKS_FOR_PICTURE = re.compile(
     r"|in (?:your|our|the) (?:message|conversation|prompt))(?! for comparison)"
     rf"|(?:^|[\[(]|\b(?:the|your|any|an) )(?:actual |medical |chest )?{_PICTURE} (?:(?:is|are|was"
     rf"|were|has|have"
-    rf"|seems?|appears?|to|be|been|did|does) ){{0,3}}(?:missing|not (?:been )?{_GIVEN}|not visible to"
+    rf"|seems?|appears?|to|be|been|did|does) ){{0,3}}"
+    rf"(?:missing(?! (?:the|an?|part|parts|some|both|most)\b)|not (?:been )?{_GIVEN}|not visible to"
     rf" me|not load"
-    r"|not come|(?:required|needed|necessary) (?:to|for|before)"
+    r"|not come|(?:required|needed|necessary) (?:to (?:answer|interpret|analy|describ|writ|provid|giv"
+    r"|generat|help|see)|for (?:me\b|an? (?:report|answer|interpretation|analysis|description))|before)"
     r"|(?:was|is|did|were|has|have)n(?:'|’)t (?:been )?(?:provided|attached|uploaded|load|come))"
     rf"(?! for comparison)|\b(?:where (?:is|are)|waiting for) {_ANY}{_PICTURE}"
     rf"|\bwhich {_PICTURE} (?:are|do|did) you\b)",
@@ -76,8 +78,12 @@ PREAMBLE = re.compile(
     r"|got it)[,.!:]{0,3}\s{1,5})?(?:based on [^.:\n]{1,80}[,:] )?"
     r"(?:(?:here(?:'|’)?s|here is|here are|below is|below are|the following is|the following are|this is"
     r"|i(?:'|’)ll provide|i will provide|i(?:'|’)ve (?:prepared|written|drafted)|i have (?:prepared|written"
-    r"|drafted)) [^.:\n]{0,80}\b(?:report|findings|description|analysis|interpretation|summary|breakdown"
-    r"|draft|impression|assessment|observations)\b[^.:\n]{0,100}:)[*_]{0,4}"
+    r"|drafted))(?:[ ,-]{1,2}(?!(?:with|of|and|in|no|for)\b)[^\W\d_]{1,30}(?:'s|’s)?){0,6}?[ ,-]{1,2}"
+    r"(?:report|findings|description|analysis|interpretation|summary|breakdown|draft|impression|assessment"
+    r"|observations)"
+    r"(?: (?:of|for|in|from|on|based on) (?:(?:the|this|these|your|my)\b[^.:\n]{0,60}"
+    r"|an? [^.:\n]{0,30}(?:x-?ray|radiograph|ct|mri|scan|image|picture|study)))?"
+    r"(?: (?:of|for|in|from|on|based on) (?:the|this|these|your)\b[^.:\n]{0,60})?:)[*_]{0,4}"
     r"|(?:okay|ok|sure(?: thing)?|certainly|of course|absolutely|alright|understood|got it)[,.!]{1,3}(?=\s)",
     re.IGNORECASE,
 )
@@ -96,6 +102,9 @@ DISCLAIMER = re.compile(
     r"|(?:^|\b(?:please|always|you should|you must|important to|recommended to|recommend that you|so)[, ])"
     rf"(?:please )?(?:consult|see|seek|speak (?:to|with)|talk to|contact) (?:with )?"
     rf"(?:the advice of an? |an? |your ){_PROFESSIONAL}\b"
+    r"(?! (?:about|because|within|immediately|urgently|today|now)\b)"
+    r"(?! for (?!(?:\w{1,20} ){0,3}(?:interpretation|diagnos|advice|opinion|evaluation|assessment|review"
+    r"|guidance|reading|report)))"
     r"|\b(?:report|analysis|interpretation|description|draft|summary|assessment|output|information|text)\b"
     rf"[^.!?\n]{{0,30}} (?:should|must) (?:always )?be (?:reviewed|interpreted|verified|confirmed) by"
     rf" an? {_PROFESSIONAL}\b"
@@ -112,6 +121,8 @@ DISCLAIMER_HEADING = re.compile(
 )
 """A heading after which a model disclaims its report."""
 REPORT_HEADING = re.compile(
-    r"\n[ \t*_#>]{0,10}(?:findings|impression|technique|comparison|conclusion)\b", re.IGNORECASE
+    r"\n[ \t*_#>]{0,10}(?:findings|impression|technique|comparison|conclusion|opinion|assessment"
+    r"|diagnos\w{1,3}|recommendations?|summary|addendum|critical|limitations)\b",
+    re.IGNORECASE,
 )
 """A heading of a report, at the beginning of a line."""

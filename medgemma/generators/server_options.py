@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, cast, get_args
 from urllib.parse import urlsplit
 
+import httpx
+
 from medsiglip.index.errors import excerpt
 from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.prompting.pictures import PictureFormat
@@ -148,7 +150,9 @@ def checked_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
+        # Names that urlsplit takes and httpx does not, such as those that IDNA forbids.
+        usable = usable and bool(httpx.URL(url).host)
+    except (ValueError, httpx.InvalidURL):
         usable = False
     if not usable or parts.username or parts.query or parts.fragment:
         raise DraftError(

@@ -19,7 +19,9 @@ _BEGINNING = 600
 _WORD = re.compile(r"[^\W_]+")
 # Loops. A rule of a table or under a heading repeats its sign; a letter or an exclamation mark does not.
 _MOST_SAME = 40
-_SIGNS_OF_RULES = frozenset("-=_*.#~+|")
+_SIGNS_OF_RULES = frozenset("-=_*.#~+|─━═—–…·")
+# A list of levels or organs says the same of each: "L1-L2: No disc bulge."
+_LABEL = re.compile(r"[ \t*_#>|-]{0,20}([^:\n]{1,30}):")
 _BLANKS = re.compile(r"\s+")
 _MOST_LINE_FEEDS = 40
 _LONGEST_PHRASE = 60
@@ -44,8 +46,8 @@ _BIRTH = re.compile(
     rf"\b(?:dob|d\.o\.b\.?|date of birth|birth ?date|born(?: on)?)\b{_VALUE}{_DATE}", re.IGNORECASE
 )
 _NUMBER = re.compile(
-    r"\b(?:mrn|medical record(?: (?:number|no\.?|#))?|patient(?:'s)? (?:id|number|no\.?)|ssn"
-    r"|(?:nhs|hospital) (?:number|no\.?)|social security(?: number)?)(?![a-z])"
+    r"\b(?:mrn|medical record(?: (?:number|no\.?|#))?|patient(?:'s)? (?:id|number|no(?:\.|(?=\s?[:#])))|ssn"
+    r"|(?:nhs|hospital) (?:number|no(?:\.|(?=\s?[:#])))|social security(?: number)?)(?![a-z])"
     rf"{_VALUE}(?=[A-Z0-9-]{{0,12}}\d)[A-Z0-9-]{{3,20}}",
     re.IGNORECASE,
 )
@@ -131,9 +133,17 @@ def loops(text: str) -> bool:
         least = max((_FEWEST_REPETITIONS - 1) * period, _SHORTEST_LOOP - period)
         if _longest_run(sequence[period:] == sequence[:-period]) >= least:
             return True
-    sentences = [" ".join(one.split()) for one in _SENTENCE.findall(text.casefold())]
-    said = [one for one in sentences if one.count(" ") >= 2]
+    said = [one for one in _labelled_sentences(text.casefold()) if one[1].count(" ") >= 2]
     return len(said) >= _FEWEST_SENTENCES and len(said) - len(set(said)) > _REPEATED_SHARE * len(said)
+
+
+def _labelled_sentences(text: str) -> list[tuple[str, str]]:
+    """The sentences of each line, with the label that the line begins with."""
+    found = []
+    for line in text.splitlines():
+        label = _LABEL.match(line)
+        found += [(label[1] if label else "", " ".join(one.split())) for one in _SENTENCE.findall(line)]
+    return found
 
 
 def _longest_run(same: NDArray[np.bool_]) -> int:

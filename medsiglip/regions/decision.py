@@ -19,6 +19,8 @@ from medsiglip.regions.vocabulary import (
     regions_of_body_part,
 )
 
+_RADIOGRAPHS = frozenset({"CR", "DX", "RG", "RF", "XR"})
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesRegion:
@@ -68,11 +70,21 @@ def written_region(
             if said and not agree(said, own):
                 return SeriesRegion(conflict=_conflict((f"the modality {modality}", own), (name, said)))
         return SeriesRegion(own)
-    if header and described and not agree(header, described):
+    if header and described and _apart(modality, header, described):
         return SeriesRegion(
             conflict=_conflict(("Body Part Examined", header), ("the description", described))
         )
     return SeriesRegion(header & described or header or described)
+
+
+def _apart(modality: str | None, header: Regions, described: Regions) -> bool:
+    """Whether header and description cannot be of the same pictures. A radiograph shows the one part that it
+    was taken of, and a wrong default in its header names a neighbour as often as any other; a series of
+    slices may begin in the one part and end in the other.
+    """
+    if (modality or "").strip().upper() in _RADIOGRAPHS:
+        return header.isdisjoint(described)
+    return not agree(header, described)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +113,7 @@ def _conflict(one: tuple[str, Sequence[str] | Regions], other: tuple[str, Sequen
     (first, said), (second, contrary) = one, other
     first = first[0].upper() + first[1:]
     return (
-        f"{first} says {in_words(said)}, and {second} says {in_words(contrary)}: nothing is scored until a "
-        "person has decided which part of the body this study shows."
+        f"{first} says {in_words(said)}, and {second} says {in_words(contrary)}: nothing is scored. "
+        "Correct Body Part Examined or the description where the study comes from, forget it here and ingest "
+        "it again."
     )

@@ -84,14 +84,20 @@ def regions_in_words(text: str | None) -> Regions:
     place = 0
     while place < len(words):
         for length in range(min(_longest_spelling(), len(words) - place), 0, -1):
-            named = spellings.get(" ".join(words[place : place + length]))
+            spelling = " ".join(words[place : place + length])
+            named = spellings.get(spelling)
             if named is not None:
-                found |= named
+                found |= UNKNOWN if spelling in _header_only() else named
                 place += length
                 break
         else:
             place += 1
     return frozenset(found)
+
+
+@cache
+def _header_only() -> frozenset[str]:
+    return frozenset(table()["header_only"]["terms"])
 
 
 def sides_in_words(text: str | None) -> frozenset[str]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from medsiglip.medgemma.exports.export import Export
     from medsiglip.medgemma.exports.study_facts import StudyFacts
     from medsiglip.medgemma.findings import FindingScores
-    from medsiglip.medgemma.generators.generators import Generator, GeneratorSettings, Readiness
+    from medsiglip.medgemma.generators.generators import GeneratorSettings, Readiness
     from medsiglip.medgemma.generators.readiness import RememberedReadiness
     from medsiglip.medgemma.records import Draft, Evidence
     from medsiglip.medgemma.routing.rules import DraftOptions
@@ -165,7 +165,7 @@ def make_draft(
     drafter.on_stage = on_progress
     if configured is not None:
         drafter.generator = configured.make()
-        drafter.ready = remembered_readiness(configured, drafter.generator)
+        drafter.ready = remembered_readiness(configured)
         if not configured.show_burned_in:
             drafter.may_show = lambda image_id: may_preview(index.get(image_id).quality)
     return drafter.draft(
@@ -185,12 +185,15 @@ def _remembered() -> dict[GeneratorSettings, RememberedReadiness]:
     return {}
 
 
-def remembered_readiness(settings: GeneratorSettings, generator: Generator) -> Callable[[], Readiness]:
-    """Whether a configured generator is ready, asked of it every five minutes at most by this process."""
+def remembered_readiness(settings: GeneratorSettings) -> Callable[[], Readiness]:
+    """Whether a configured generator is ready, asked of it every five minutes at most by this process.
+
+    It is made anew each time, so that a key that was corrected is read, and no model is kept.
+    """
     from medsiglip.medgemma.generators.readiness import RememberedReadiness
 
     known = _remembered()
-    return known.setdefault(settings, RememberedReadiness(generator.ready))
+    return known.setdefault(settings, RememberedReadiness(lambda: settings.make().ready()))
 
 
 def chosen_generator(archive: OpenedArchive, request: ReportRequest) -> tuple[str, DraftOptions]:
@@ -221,8 +224,10 @@ def finding_scores(archive: OpenedArchive) -> FindingScores:
 
 def _line_of(record: DraftRecord) -> ReportLine:
     """A draft of a list, with what its payload says of its standing."""
-    named = ("incomplete", "supersedes", "superseded_by")
-    standing = {name: record.payload.get(name) for name in named}
+    from medsiglip.medgemma.draft_record import incomplete_of
+
+    standing: dict[str, Any] = {name: record.payload.get(name) for name in ("supersedes", "superseded_by")}
+    standing["incomplete"] = incomplete_of(record.payload, record.status)
     return ReportLine.model_validate({**asdict(record), **standing})
 
 

@@ -25,11 +25,12 @@ from medsiglip.api.archive.drafts.reports import finding_scores
 from medsiglip.api.archive.files import AnyPath, output_file
 from medsiglip.api.archive.opened import OnProgress, silent
 from medsiglip.api.errors import FIRST_WAIT_S, ServiceError
+from medsiglip.index.errors import CatalogError
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.service.routed_jobs import RoutedDraft as StoredDraft
-    from medsiglip.index.service.routing_rules import Decision, RoutingRule
+    from medsiglip.index.service.routing_rules import Decision, RoutedJob, RoutingRule
     from medsiglip.medgemma.routing.router import Router
 
 _SHOWN = 100
@@ -52,9 +53,6 @@ def _counts(archive: OpenedArchive) -> dict[tuple[str, str], int]:
 
 def show_route(archive: OpenedArchive, name: str) -> RouteDetail:
     """One routing rule, with what it holds back and why, and its drafts that wait or failed."""
-    from medsiglip.api.archive.drafts.rule_checks import rule_warnings
-    from medsiglip.medgemma.routing.rules import read_rule
-
     rules = archive.index.routing_rules
     rule = rules.get(name)
     waiting = rules.decisions(name, "held")[:_SHOWN]
@@ -64,8 +62,20 @@ def show_route(archive: OpenedArchive, name: str) -> RouteDetail:
         held_back=tuple(held_back),
         waiting_drafts=tuple(map(_routed_draft, rules.drafts(name, "waiting", _SHOWN))),
         failed_drafts=tuple(map(_routed_draft, rules.drafts(name, "failed", _SHOWN))),
-        warnings=rule_warnings(archive, name, read_rule(name, rule.rule)),
+        warnings=_warnings(archive, name, rule.rule),
     )
+
+
+def _warnings(archive: OpenedArchive, name: str, rule: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a stored rule names that is not there yet; of one that an earlier version took, what is wrong."""
+    from medsiglip.api.archive.drafts.rule_checks import rule_warnings
+    from medsiglip.medgemma.errors import DraftError
+    from medsiglip.medgemma.routing.rules import read_rule
+
+    try:
+        return tuple(rule_warnings(archive, name, read_rule(name, rule)))
+    except DraftError as error:
+        return (str(error),)
 
 
 def _routed_draft(draft: StoredDraft) -> RoutedDraft:
@@ -88,7 +98,8 @@ def put_route(archive: OpenedArchive, name: str, rule: Mapping[str, Any]) -> Rou
     from medsiglip.medgemma.routing.rules import read_rule
 
     checked = read_rule(name, rule)
-    check_rule(archive, name, checked)
+    if checked.enabled:
+        check_rule(archive, name, checked)
     archive.index.routing_rules.put(
         name,
         checked.to_json(),
@@ -107,7 +118,8 @@ def add_routes(archive: OpenedArchive, file: AnyPath) -> RouteDetailList:
 
     rules = read_rules(toml_bytes(Path(file).expanduser()), str(file))
     for name, rule in rules.items():
-        check_rule(archive, name, rule)
+        if rule.enabled:
+            check_rule(archive, name, rule)
     stored = [put_route(archive, name, rule.to_json()) for name, rule in rules.items()]
     return RouteDetailList(routes=tuple(stored))
 
@@ -223,8 +235,17 @@ def resend_due_drafts(archive: OpenedArchive) -> int:
     for route in failed:
         with suppress(DraftError):  # a rule that this version does not read
             job = routed_job(route.name, read_rule(route.name, route.rule))
-            resent += rules.resend_failed(route, job, only_due=True)
+            resent += _resent(archive, route, job)
     return resent
+
+
+def _resent(archive: OpenedArchive, route: RoutingRule, job: RoutedJob) -> int:
+    try:
+        return archive.index.routing_rules.resend_failed(route, job, only_due=True)
+    except CatalogError as error:
+        if error.code != "unknown-route":  # removed meanwhile
+            raise
+        return 0
 
 
 def _left_out(router: Router) -> Iterator[str]:

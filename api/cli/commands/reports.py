@@ -182,12 +182,22 @@ def edit(
     from medsiglip.api.cli.study_names import draft_named
 
     run = invocation(context)
-    words = sys.stdin.read() if str(text) == "-" else text.expanduser().read_text(encoding="utf-8")
+    words = _words(text)
     with run.archive() as archive:
         draft_id = draft_named(archive, draft_id)
         done = archive.edit_report(draft_id, words, by=local_actor(), revision=revision)
         record_local(archive.index, "report-decide", [done["study_instance_uid"]], draft=draft_id)
     run.answer(done, show_decision)
+
+
+def _words(text: Path) -> str:
+    """The text of a file, or of standard input for `-`."""
+    from medsiglip.api.errors import ServiceError
+
+    try:
+        return sys.stdin.read() if str(text) == "-" else text.expanduser().read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ServiceError("bad-text", "The text is not UTF-8; save it as UTF-8 and try again.") from None
 
 
 def reject(

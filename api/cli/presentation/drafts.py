@@ -19,7 +19,7 @@ from medsiglip.api.cli.presentation.tables import (
 def show_draft(console: Console, draft: Payload) -> None:
     """The text with its contradictions marked, then its findings, evidence and checks."""
     show_decision(console, draft)
-    console.print(f"\n{escape(draft['marked'])}\n", soft_wrap=True)
+    console.print(f"\n{draft['marked']}\n", soft_wrap=True, markup=False)
     print_table(
         console,
         "findings",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from medsiglip.index.search import bounded_search
+from medsiglip.index.search import bounded, bounded_search
 from medsiglip.index.search.best_rows import best_rows, rounding
-from medsiglip.index.search.bounded import BoundedIndex
+from medsiglip.index.search.bounded import BoundedIndex, read_bounded
 from medsiglip.index.search.projection import Projection, principal_axes
 from medsiglip.index.search.row_blocks import RowBlocks
 from medsiglip.index.search.vector_search import ExactSearch
@@ -64,8 +65,18 @@ def test_no_inner_product_is_above_its_bound(name: str) -> None:
             assert (bounds + error + 2 * rounding(width) >= exact).all()
 
 
+@pytest.fixture
+def codes_at_any_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes and proofs for small indexes too, which would be compared row by row."""
+    monkeypatch.setattr(bounded, "_LOOKING", 0.0)
+    monkeypatch.setattr(bounded, "_FEW", 8)
+    monkeypatch.setattr(bounded_search, "_FIRST", 4)
+    monkeypatch.setattr(bounded_search, "_FEW", 128)
+
+
 @every_set
 @pytest.mark.parametrize("queries", [1, 3, 30])
+@pytest.mark.usefixtures("codes_at_any_cost")
 def test_answers_are_those_of_the_definition(name: str, queries: int) -> None:
     rows = SETS[name](3)
     index, exact = BoundedIndex(DIMENSION, embeddings(20, 9), least=100), ExactSearch(DIMENSION)
@@ -73,6 +84,7 @@ def test_answers_are_those_of_the_definition(name: str, queries: int) -> None:
         ids = np.arange(start, min(start + 130, len(rows)))[::-1] * 7 + 5
         for one in (index, exact):
             one.add(ids, rows[start : start + 130])
+    assert index.spec.startswith("Bound")
     asked = np.concatenate([embeddings(queries, 4), rows[:queries]])
     draw = np.random.default_rng(0)
     masks = [draw.random(len(rows)) < share for share in (0.0, 0.03, 0.5, 0.95, 1.0)]
@@ -134,3 +146,56 @@ def test_rows_in_blocks_are_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         whole = [block for _, block in blocks.blocks()]
         assert np.array_equal(np.concatenate([*whole, held[:0]]), held)
         assert [start for start, _ in blocks.blocks()] == np.cumsum([0, *map(len, whole)])[:-1].tolist()
+
+
+def written(tmp_path: Path, rows: np.ndarray) -> tuple[BoundedIndex, Path]:
+    index = BoundedIndex(DIMENSION, embeddings(30, 2, 2.5), least=1000)
+    index.add(np.arange(len(rows))[::-1] * 3, rows)
+    assert index.spec.startswith("Bound")
+    file = tmp_path / "index"
+    with file.open("wb") as stream:
+        index.write(stream)
+    return index, file
+
+
+def test_an_index_that_was_read_gives_the_same_answers_and_does_not_learn_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded, "LEAST", 1000)
+    rows = embeddings(1500, 1, 2.5)
+    index, file = written(tmp_path, rows)
+    again = read_bounded(file, DIMENSION)
+    assert again is not None
+    file.unlink()  # what was mapped outlives its name
+    asked = embeddings(9, 3, 2.5)
+    assert again.spec == index.spec
+    assert np.array_equal(again.search(asked, 20)[0], index.search(asked, 20)[0])
+    assert np.array_equal(again.search(asked, 20)[1], index.search(asked, 20)[1])
+    monkeypatch.setattr(BoundedIndex, "learn", lambda self: pytest.fail("axes were learnt again"))
+    again.add(np.array([7]), embeddings(1, 4, 2.5))
+    assert again.search(embeddings(1, 4, 2.5), 1)[1].tolist() == [[7]]
+
+
+@pytest.mark.filterwarnings("ignore")  # of names of types that a damaged header holds
+def test_no_damage_of_a_file_is_an_error_or_a_wrong_answer(tmp_path: Path) -> None:
+    """Each bit of the headers flipped, and the sign of axes: the file is not read, or it is the same."""
+    rows = embeddings(1000, 1, 2.5)
+    index, file = written(tmp_path, rows)
+    content = bytearray(file.read_bytes())
+    asked = embeddings(4, 3, 2.5)
+    expected = index.search(asked, 5)[1]
+    after_ids = 128 + 8 * len(rows)
+    draw = np.random.default_rng(0)
+    headers = [start + byte for start in (0, after_ids) for byte in range(96)]
+    places = [(byte, bit) for byte in headers for bit in range(8)]
+    places += [(after_ids + 128 + 8 * int(one) + 7, 7) for one in draw.integers(0, DIMENSION, 20)]
+    unread = 0
+    for byte, bit in places:
+        content[byte] ^= 1 << bit
+        file.write_bytes(content)
+        again = read_bounded(file, DIMENSION)
+        unread += again is None
+        if again is not None and np.array_equal(again.ids, index.ids):
+            assert np.array_equal(again.search(asked, 5)[1], expected)
+        content[byte] ^= 1 << bit
+    assert unread >= 200

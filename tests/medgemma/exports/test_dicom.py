@@ -129,7 +129,7 @@ def test_an_absent_finding_has_the_certainty_of_its_absence() -> None:
     [
         ("hand", ["SCT:85562004"], ["SCT:7771000"]),
         ("chest", ["SCT:816094009"], []),
-        ("hand, wrist", ["SCT:85562004", "SCT:74670003"], ["SCT:7771000", "SCT:7771000"]),
+        ("hand, wrist", [], []),  # not known which of them
         ("tail", [], []),
         (None, [], []),
     ],

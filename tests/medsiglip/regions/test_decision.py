@@ -18,6 +18,16 @@ from medsiglip.regions.decision import SeriesRegion, StudyRegion, written_region
         ("MR", "BRAIN", "SKULL", None, {"head"}),
         ("MG", None, "L CC", None, {"breast"}),
         ("CR", None, None, None, set()),
+        ("DX", "CHEST", "Face", None, {"chest"}),
+        ("DX", "ABDOMEN", "DE PIE", None, {"abdomen"}),
+        ("CT", "FOOT", "Body 1.0 Bone", None, {"foot"}),
+        ("MR", "LSPINE", None, "NEURO", {"lumbar-spine"}),
+        ("DX", "CHEST", None, "Hand-held portable", {"chest"}),
+        ("MR", "BRAIN", "MRI ORBITS", None, {"head"}),
+        ("US", None, None, "US ABD COMPLETE", {"abdomen"}),
+        ("CT", None, None, "CT CHEST/ABD/PEL", {"chest", "abdomen", "pelvis"}),
+        ("DX", "SHLDR", None, None, {"shoulder"}),
+        ("CT", "ABDPELVIS", None, None, {"abdomen", "pelvis"}),
     ],
 )
 def test_what_is_written_decides(
@@ -28,7 +38,15 @@ def test_what_is_written_decides(
 
 @pytest.mark.parametrize(
     ("modality", "body_part", "description"),
-    [("CR", "FOOT", "XR chest"), ("CT", "CHEST", "CT head"), ("MG", "KNEE", None), ("MG", None, "knee")],
+    [
+        ("CR", "FOOT", "XR chest"),
+        ("CT", "CHEST", "CT head"),
+        ("MG", "KNEE", None),
+        ("MG", None, "knee"),
+        ("DX", "CHEST", "Shoulder left"),
+        ("CR", "CHEST", "XR abdomen supine"),
+        ("DX", "CHEST", "T-spine 2 views"),
+    ],
 )
 def test_what_is_written_and_disagrees_is_a_conflict(
     modality: str, body_part: str | None, description: str | None
