@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -201,7 +202,8 @@ def pdf_text(pdf: bytes, *options: str) -> str:
         ["pdftotext", "-raw", "-nopgbrk", *crop, "-", "-"], input=pdf, capture_output=True, check=True
     )
     assert done.stderr == b""
-    return done.stdout.decode()
+    # Poppler itself puts embedding marks around words from right to left (TextPage::dumpFragment).
+    return re.sub("[\u202a-\u202c]", "", done.stdout.decode())
 
 
 def embedded_pdf(dataset: pydicom.Dataset) -> bytes:

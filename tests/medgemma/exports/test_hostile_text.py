@@ -48,6 +48,8 @@ TEXTS = {
 ACTIVE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
 )
+SENTENCES = re.compile("(?<=[.。।]) ")
+SHAPED = re.compile("[\u0590-\u08ff\u0900-\u0dff]")
 ALLOWED = {"div", "p", "b", "br", "h3", "ul", "li", "table", "tr", "th", "td"}
 
 
@@ -103,7 +105,11 @@ def judge(made: Draft, format: Any, folder: Path) -> None:
     content = export(made, format, FACTS, Pictures())
     text = read_back(content, format)
     assert not ACTIVE.search(text.replace("\x0c", ""))
-    assert squeezed(shown(made.text)) in squeezed(text)
+    whole = shown(made.text)
+    # Poppler gives letters that are joined or run from the right in another order; test_fonts has them.
+    pieces = [one for one in SENTENCES.split(whole) if not SHAPED.search(one)] if "pdf" in format else [whole]
+    assert pieces
+    assert all(squeezed(piece) in squeezed(text) for piece in pieces)
     if format == "markdown":
         # read_back has refused links, pictures, code and HTML; bare addresses are links on GitHub.
         assert not re.search(r"(?<!\\)(?:://|@)|www\.[a-z]", content.content.decode())
