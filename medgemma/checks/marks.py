@@ -27,6 +27,8 @@ _SPECIAL = re.compile(r"[\\\[\]]")
 _REASONS = "|".join([_CONTRADICTION, _DOUBT, _COPY, _OMISSION, *_FLAGS.values()])
 # An opening, the end of a mark, or a character of the text itself.
 _MARKS = re.compile(rf"\\([\\\[\]])|(\[\[(?:{_REASONS})[^\[\]\\\n]{{0,2000}}\]\[)|(\]\])")
+# What `marked` makes of an opening that the text itself has.
+_WRITTEN = re.compile(rf"\\\[\\\[(?:{_REASONS})")
 
 # The same in exports, behind a sentence: "[contradicts the scores: nodule 0.10]", in Markdown in bold.
 _EXPORTED = re.compile(
@@ -64,7 +66,7 @@ def unmarked(text: str) -> str:
     behind alone is taken out too.
     """
     text = _EXPORTED.sub("", text)
-    if not _has_marks(text):
+    if not _has_marks(text) and not _WRITTEN.search(text):
         return text
     parts, position, opened = [], 0, 0
     for found in _MARKS.finditer(text):

@@ -169,10 +169,10 @@ class Reading:
 
     def _heads_denied(self, position: int, phrase: Phrase) -> bool:
         """Whether a list of what is denied follows: "not seen: effusion, edema"."""
-        following = self.row[position + 1 : position + 2]
-        heads = "negation_after" in phrase.parts and bool(following) and following[0].text == ":"
-        named = any(not is_general(one.mention.claim) for one in self.scoped if one.clause == self._clause)
-        return heads and not named
+        following = [one.text for one in self.row[position + 1 : position + 2]]
+        near = [one for one in self.scoped[-LOOK:] if one.clause == self._clause]
+        named = any(not is_general(one.mention.claim) for one in near)
+        return "negation_after" in phrase.parts and following == [":"] and not named
 
     def _is_hedge_after(self, position: int, phrase: Phrase) -> bool:
         """Whether a hedge that may precede or follow its finding follows it."""
@@ -359,11 +359,10 @@ class Reading:
         near = [phrase for at, phrase in enumerate(near) if not (at in listed and near[at - 1].text == "or")]
         near += place_after(self.row, mention.position) + self._subject_before(negation)
         colon = next((at for at, phrase in enumerate(self.row[:4]) if phrase.text == ":"), 0)
-        near += self.row[:colon] if colon < negation else []  # "Left lung: no effusion"
-        particular = any(
-            "part" in phrase.parts for phrase in near if phrase.state != "enlarged" or not mention.subject
-        )
-        if particular or one_sided(near):
+        labels = self.row[:colon] if colon < negation else []  # "Left lung: no effusion"
+        near += [phrase for phrase in labels if "side" in phrase.parts]
+        kinds = [phrase for phrase in near if phrase.state != "enlarged" or not mention.subject]
+        if any("part" in phrase.parts for phrase in kinds) or one_sided(near):
             return True
         return is_general(mention.claim) and self._qualified(negation, mention.position)
 

@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsiglip.medgemma.checks.marks import marked
+from medsiglip.medgemma.checks.marks import marked, unmarked
 from medsiglip.medgemma.checks.sentences import split
 from medsiglip.medgemma.checks.verify import check_draft, flag_flips, flips
 from medsiglip.medgemma.records import Evidence, Finding, PriorStudy
 from medsiglip.phantoms.report import read_phrases
 from medsiglip.prompt_set import load_prompt_set
-from tests.medgemma.checks.marked_text import unmarked
 from tests.repository import ROOT
 
 
