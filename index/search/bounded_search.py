@@ -97,9 +97,8 @@ class BoundedSearch:
         share, sorts = self.share, (codes[:, -1] > _LEFT_OUT).astype(np.intp)
         tried = share.worth_trying(sorts)
         unproven = ~tried
-        unproven[self._tried(np.ascontiguousarray(codes, np.float32), np.flatnonzero(tried), scores, ids)] = (
-            True
-        )
+        unsure = self._tried(np.ascontiguousarray(codes, np.float32), np.flatnonzero(tried), scores, ids)
+        unproven[unsure] = True
         share.note(sorts[tried], ~unproven[tried])
         return np.flatnonzero(unproven)
 
@@ -149,11 +148,10 @@ class BoundedSearch:
         found: list[list[Ids]] = [[] for _ in codes]
         counts = np.zeros(len(codes), np.int64)
         for places, rows in self._code_blocks():
-            for start in range(0, len(rows), _PART):
-                near = codes @ rows[start : start + _PART].T >= least[:, None]
-                counts += near.sum(axis=1)
-                for query in np.flatnonzero(near.any(axis=1) & (counts <= most)):
-                    found[query].append(places[start : start + _PART][near[query]])
+            near = codes @ rows.T >= least[:, None]
+            counts += near.sum(axis=1)
+            for query in np.flatnonzero(near.any(axis=1) & (counts <= most)):
+                found[query].append(places[near[query]])
         return [
             np.concatenate(one) if count <= most else None for one, count in zip(found, counts, strict=True)
         ]
@@ -161,8 +159,10 @@ class BoundedSearch:
     def _code_blocks(self) -> Iterator[tuple[Ids, Vectors]]:
         codes = self.held.half_codes()
         for start in range(0, len(codes), _PART):
-            places = self._allowed_from(start, min(start + _PART, len(codes)))
-            yield places, codes[places].astype(np.float32)
+            part = codes[start : start + _PART]
+            places = self._allowed_from(start, start + len(part))
+            chosen = part if len(places) == len(part) else part[places - start]
+            yield places, chosen.astype(np.float32)
 
     # By scores
 

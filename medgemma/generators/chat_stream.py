@@ -26,7 +26,7 @@ _LONGEST_NAME = 200
 _BOM = b"\xef\xbb\xbf"
 
 
-class ErrorWithinReply(Exception):  # noqa: N818 - what it holds is the server's answer, not an error of ours
+class StreamedError(Exception):
     """The server sent an error in the place of a reply."""
 
     def __init__(self, answer: Answer) -> None:
@@ -80,7 +80,7 @@ class ChatStream:
     def feed(self, data: bytes) -> bool:
         """Read bytes as they come; true if a line among them shows that the server is alive.
 
-        Raises RetryableError for what is not an event of a chat completion, ErrorWithinReply, DraftError
+        Raises RetryableError for what is not an event of a chat completion, StreamedError, DraftError
         `generator-web-page` and `reply-broken` for a reply without an end.
         """
         self._rest += data
@@ -156,7 +156,7 @@ class ChatStream:
     def _completion(self, event: Any, message: str) -> None:
         error = _error_of(event)
         if error or self._event == "error":
-            raise ErrorWithinReply(answer_within(error or event))
+            raise StreamedError(answer_within(error or event))
         try:
             self._about(event)
             choices = event["choices"] if "usage" not in event else event.get("choices")

@@ -12,7 +12,7 @@ import logging
 import httpx
 
 from medsiglip.medgemma.errors import DraftError
-from medsiglip.medgemma.generators.chat_stream import ChatStream, ErrorWithinReply
+from medsiglip.medgemma.generators.chat_stream import ChatStream, StreamedError
 from medsiglip.medgemma.generators.generators import (
     Cancelled,
     GeneratorKind,
@@ -194,7 +194,7 @@ class OpenAIServer:
         except httpx.HTTPError as error:
             if not stream.ended:
                 raise RetryableError(stream.broken(type(error).__name__)) from None
-        except ErrorWithinReply as error:
+        except StreamedError as error:
             raise response_error(self.model, error.answer, prompt) from None
         if not stream.ended:
             raise RetryableError(cut_off(self.model), partial=stream.raw(_BROKEN))

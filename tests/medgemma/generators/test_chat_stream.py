@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from medsiglip.medgemma.errors import DraftError
-from medsiglip.medgemma.generators.chat_stream import ChatStream, ErrorWithinReply
+from medsiglip.medgemma.generators.chat_stream import ChatStream, StreamedError
 from medsiglip.medgemma.generators.replies import read_reply
 from medsiglip.medgemma.generators.server_errors import (
     NotTakenError,
@@ -70,7 +70,7 @@ def read(data: bytes, pieces: int = 1) -> None:
             stream.feed(data[start : start + size])
         stream.close()
         reply = read_reply(stream.raw(), PROMPT)
-    except ErrorWithinReply as error:
+    except StreamedError as error:
         told = response_error("m", error.answer, PROMPT)
         assert isinstance(told, DraftError | RetryableError | NotTakenError)
     except (DraftError, RetryableError, httpx.DecodingError):

@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from medsiglip.medgemma.prompting.prompts import Prompt
 from medsiglip.medgemma.records import Evidence, Finding
 from tests.medgemma.generators.situations import OUTCOMES, TRIES, Good, Incomplete, Refused
 from tests.medgemma.scripted_server import Script, reply_of, serving
+from tests.waiting import eventually
 
 START_SECONDS = 30
 NOISE = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
@@ -80,11 +80,8 @@ def running(program: Path, log: Path, *certificate: Path) -> Iterator[int]:
             [sys.executable, "-B", program, str(port), *certificate], stdout=written, stderr=written
         )
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not listens(port):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        eventually(lambda: process.poll() is not None or listens(port), START_SECONDS)
+        assert process.poll() is None, log.read_text()
         yield port
     finally:
         process.kill()
