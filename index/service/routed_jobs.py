@@ -40,6 +40,12 @@ class RoutedDraft:
     sent_at: datetime
 
 
+# Decisions that made a job, with their studies and jobs.
+_ROUTED = route_decisions.join(studies, route_decisions.c.study_id == studies.c.id).join(
+    jobs, route_decisions.c.job_id == jobs.c.id
+)
+
+
 def standing_counts(connection: Connection) -> dict[tuple[str, Standing], int]:
     """Number of drafts that wait and that failed, by rule."""
     found: dict[tuple[str, Standing], int] = {}
@@ -62,9 +68,7 @@ def routed_drafts(connection: Connection, name: str, standing: Standing, limit: 
             jobs.c.attempts,
             route_decisions.c.decided_at,
         )
-        .select_from(route_decisions)
-        .join(studies, route_decisions.c.study_id == studies.c.id)
-        .join(jobs, route_decisions.c.job_id == jobs.c.id)
+        .select_from(_ROUTED)
         .where(route_decisions.c.route == name, _with_status(standing))
         .order_by(route_decisions.c.decided_at, studies.c.id)
         .limit(limit)
@@ -95,9 +99,7 @@ def resend_failed(
             jobs.c.finished_at,
             jobs.c.error,
         )
-        .select_from(route_decisions)
-        .join(studies, route_decisions.c.study_id == studies.c.id)
-        .join(jobs, route_decisions.c.job_id == jobs.c.id)
+        .select_from(_ROUTED)
         .where(route_decisions.c.route == name, _with_status("failed"), ~made)
         .order_by(route_decisions.c.decided_at, studies.c.id)
     )

@@ -36,25 +36,13 @@ from tests.medgemma.planted_reports import (
     generated,
     planted_index,
 )
-from tests.medgemma.scripted_server import Script, serving
+from tests.medgemma.scripted_server import Script
 
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[CaseIndex]:
     with planted_index(tmp_path) as opened:
         yield opened
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Script]:
-    with serving(Script()) as script:
-        yield script
-
-
-@pytest.fixture
-def script(running: Script) -> Script:
-    running.reset()
-    return running
 
 
 def request(study: str = STUDY) -> DraftRequest:

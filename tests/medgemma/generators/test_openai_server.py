@@ -10,7 +10,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -26,7 +26,7 @@ from medsiglip.medgemma.generators.openai_server import OpenAIServer, Retries, S
 from medsiglip.medgemma.prompting.budget import Budget
 from medsiglip.medgemma.prompting.prompts import Prompt
 from medsiglip.medgemma.records import Evidence, Finding
-from tests.medgemma.scripted_server import Script, Turn, error_of, event, pictures, raw, reply_of, serving
+from tests.medgemma.scripted_server import Script, Turn, error_of, event, pictures, raw, reply_of
 
 QUICK = Retries(tries=3, first_wait=0.01)
 NOISE = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
@@ -34,17 +34,10 @@ PROMPT = Prompt("chest-xray", "You are an expert.", ("First:", NOISE[0], "then:"
 GOOD = "The lungs are clear."
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Script]:
-    with serving(Script()) as script:
-        yield script
-
-
 @pytest.fixture
-def script(running: Script) -> Script:
-    running.reset()
-    running.turns = [reply_of(GOOD)]
-    return running
+def script(script: Script) -> Script:
+    script.turns = [reply_of(GOOD)]
+    return script
 
 
 def generator(script: Script, **limits: float) -> OpenAIServer:

@@ -8,7 +8,7 @@ import logging
 import re
 import threading
 import tomllib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from medsiglip.medgemma.generators.kinds import generator_kind, read_generator
 from medsiglip.medgemma.generators.openai_server import OpenAIServer, Retries
 from medsiglip.medgemma.generators.request_body import Remembered, Taken, other_reply_limit, without_system
 from medsiglip.medgemma.prompting.prompts import Prompt
-from tests.medgemma.scripted_server import Script, Turn, error_of, event, pictures, raw, reply_of, serving
+from tests.medgemma.scripted_server import Script, Turn, error_of, event, pictures, raw, reply_of
 from tests.repository import ROOT
 
 NOISE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
@@ -33,17 +33,10 @@ GOOD = "The lungs are clear."
 SECRET = "hidden-words-of-a-gateway"
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Script]:
-    with serving(Script()) as script:
-        yield script
-
-
 @pytest.fixture
-def script(running: Script) -> Script:
-    running.reset()
-    running.turns = [reply_of(GOOD)]
-    return running
+def script(script: Script) -> Script:
+    script.turns = [reply_of(GOOD)]
+    return script
 
 
 def made(script: Script, **settings: Any) -> Generator:
