@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medsiglip.index.case_stores import CaseStores
 from medsiglip.index.catalogue import case_queries, identity, spaces
-from medsiglip.index.catalogue.case_queries import InstanceStore
 from medsiglip.index.catalogue.database import Database
-from medsiglip.index.catalogue.filter_queries import FilterQueries
-from medsiglip.index.catalogue.health import CatalogueHealth
-from medsiglip.index.catalogue.labels.label_store import LabelStore
 from medsiglip.index.catalogue.opening import BUSY_SECONDS, open_catalogue
-from medsiglip.index.catalogue.paths import StoredPaths
-from medsiglip.index.catalogue.report_texts import ReportTextStore
 from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, instances
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.label_records import LabelRecord
@@ -38,21 +32,14 @@ from medsiglip.index.records import (
 )
 from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.search.search import search
-from medsiglip.index.service.api_keys import ApiKeys
-from medsiglip.index.service.audit_log import AuditLog
-from medsiglip.index.service.drafts import DraftStore
-from medsiglip.index.service.jobs import JobQueue
-from medsiglip.index.service.routing_rules import RoutingRuleStore
 from medsiglip.index.storage import crash_recovery, deletion, trash
 from medsiglip.index.storage.compaction import compact
-from medsiglip.index.storage.file_records import FileRecordStore
 from medsiglip.index.storage.insertion import add_cases
-from medsiglip.index.storage.probes import ProbeStore
 from medsiglip.index.storage.shards import write_transaction
 from medsiglip.index.vectors import Dtype
 
 
-class CaseIndex:
+class CaseIndex(CaseStores):
     """Cases of one home: SQL says what exists, shards hold the vectors, FAISS is derived from them.
 
     Safe for several threads and several processes. Every method may raise the errors of disk and database
@@ -60,10 +47,9 @@ class CaseIndex:
     """
 
     def __init__(self, database: Database, vector_dtype: Dtype) -> None:
+        super().__init__(database)
         self.home = database.home
-        self._database = database
         self._dtype = vector_dtype
-        self._paths = StoredPaths()
         self._current = CurrentSpace(database)
 
     @classmethod
@@ -104,68 +90,6 @@ class CaseIndex:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    # Stores, each with methods of its own
-
-    @cached_property
-    def files(self) -> FileRecordStore:
-        """What became of each file that an ingest found."""
-        return FileRecordStore(self._database, self._paths)
-
-    @cached_property
-    def instances(self) -> InstanceStore:
-        """Instances by UID and pixel hash."""
-        return InstanceStore(self._database)
-
-    @cached_property
-    def filters(self) -> FilterQueries:
-        """Questions with filters, beside `search`, `table` and `studies`."""
-        return FilterQueries(self._database)
-
-    @cached_property
-    def labels(self) -> LabelStore:
-        """The labels of cases."""
-        return LabelStore(self._database, self._paths)
-
-    @cached_property
-    def probes(self) -> ProbeStore:
-        """Trained probes."""
-        return ProbeStore(self._database)
-
-    @cached_property
-    def report_texts(self) -> ReportTextStore:
-        """The report texts of cases."""
-        return ReportTextStore(self._database)
-
-    @cached_property
-    def drafts(self) -> DraftStore:
-        """Draft reports with their history."""
-        return DraftStore(self._database)
-
-    @cached_property
-    def routing_rules(self) -> RoutingRuleStore:
-        """The routing rules, and what they decided."""
-        return RoutingRuleStore(self._database)
-
-    @cached_property
-    def jobs(self) -> JobQueue:
-        """Long work of the service."""
-        return JobQueue(self._database)
-
-    @cached_property
-    def api_keys(self) -> ApiKeys:
-        """The keys of clients of the HTTP service."""
-        return ApiKeys(self._database)
-
-    @cached_property
-    def audit(self) -> AuditLog:
-        """Who did what to which study."""
-        return AuditLog(self._database)
-
-    @cached_property
-    def health(self) -> CatalogueHealth:
-        """Whether the catalogue can be written, and how its database does."""
-        return CatalogueHealth(self._database)
 
     # The space, and the key of the pseudonyms
 

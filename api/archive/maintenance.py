@@ -34,7 +34,7 @@ def verify(archive: OpenedArchive) -> Verification:
 def rebuild(archive: OpenedArchive) -> ArchiveInfo:
     """Rebuild the search index from the stored vectors, to suit the texts of the bundled prompt sets."""
     from medsiglip.errors import ModelError
-    from medsiglip.index.search.bounded import LEAST
+    from medsiglip.index.search.kinds.bounded import LEAST
 
     queries = None
     if sum(one.images for one in archive.index.instances.rendering_counts()) >= LEAST:

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.measure import Outcome, on_one_core
 from benchmarks.search.clustered_vectors import DIMENSION, ClusteredVectors, clustered_vectors
-from medsiglip.index.search.bounded import BoundedIndex
+from medsiglip.index.search.kinds.bounded import BoundedIndex
 
 TITLE = "time of IndexFlatIP ÷ ours, single queries of pictures and texts, exact, 100,000 x 1152, k 10"
 GOAL = 20.0

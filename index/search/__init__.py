@@ -1,5 +1,5 @@
-"""Search: the vectors of a space in memory, the kinds of vector index, and checks against the catalogue.
+"""Search: the vectors of a space in memory, and checks against the catalogue.
 
-`vector_search` defines what an index kind does, and `index_kinds` lists the kinds. Each kind has a file of
-its own, such as `faiss_flat` and `bounded`, which only `index_kinds` imports.
+`kinds.vector_search` defines what an index kind does, and `kinds.index_kinds` lists the kinds. Each kind has
+a file of its own, such as `kinds.faiss_flat` and `kinds.bounded`, which only `kinds.index_kinds` imports.
 """

@@ -22,7 +22,7 @@ from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import FaissInfo, IndexInfo, Verification
 from medsiglip.index.search.current_space import CurrentSpace
-from medsiglip.index.search.index_kinds import DEFAULT
+from medsiglip.index.search.kinds.index_kinds import DEFAULT
 from medsiglip.index.search.loaded import LoadedSpace
 from medsiglip.index.storage.shards import listed
 from medsiglip.index.vectors import Ids, ShardFolder, unit_length

@@ -10,7 +10,7 @@ from medsiglip.index.catalogue import spaces
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Space
-from medsiglip.index.search.index_kinds import DEFAULT
+from medsiglip.index.search.kinds.index_kinds import DEFAULT
 from medsiglip.index.search.loaded import LoadedSpace
 from medsiglip.index.search.query_sample import QuerySample
 from medsiglip.index.search.snapshots import Snapshot

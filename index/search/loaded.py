@@ -16,10 +16,10 @@ from medsiglip.index.catalogue.schema import images, shards
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Level
-from medsiglip.index.search.index_kinds import DEFAULT
+from medsiglip.index.search.kinds.index_kinds import DEFAULT
+from medsiglip.index.search.kinds.vector_search import IdPlaces, Mask, Neighbours, VectorSearch, top
 from medsiglip.index.search.query_sample import QuerySample
 from medsiglip.index.search.snapshots import Snapshot
-from medsiglip.index.search.vector_search import IdPlaces, Mask, VectorSearch, top
 from medsiglip.index.vectors import Ids, ShardFolder, Vectors, mean_directions
 
 # Another process may merge shards between the reading of a shard's name and of its file; then the catalogue
@@ -152,10 +152,17 @@ class LoadedSpace:
         return np.isin(self._owners[level], row_ids)
 
     def nearest(
-        self, level: Level, queries: Vectors, k: int, allowed: Mask | None, without: Ids | None = None
-    ) -> tuple[Vectors, Ids]:
-        """Scores and ids [q, min(k, m)] at a level, exact among the m rows that have an allowed image and are
-        not among those `without`.
+        self,
+        level: Level,
+        queries: Vectors,
+        k: int,
+        allowed: Mask | None,
+        without: Ids | None = None,
+        *,
+        exact: bool = True,
+    ) -> Neighbours:
+        """The min(k, m) nearest of each query at a level among the m rows that have an allowed image and are
+        not among those `without`; `exact` as in `VectorSearch.search`.
         """
         index = self._index(level)
         if level == "image" or allowed is None:
@@ -165,7 +172,7 @@ class LoadedSpace:
         if without is not None and len(without):
             kept = ~np.isin(index.ids, without)
             mask = kept if mask is None else mask & kept
-        return index.search(queries, k, mask)
+        return index.search(queries, k, mask, exact=exact)
 
     def sample(self, level: Level, count: int, left_out: Ids) -> Vectors:
         """At most `count` vectors of a level, float32 [m, d], spread evenly over all, without the owners of

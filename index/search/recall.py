@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from medsiglip.index.search.current_space import CurrentSpace
-from medsiglip.index.search.vector_search import VectorSearch, top
+from medsiglip.index.search.kinds.vector_search import VectorSearch, top
 from medsiglip.index.vectors import Vectors
 
 _CHUNK = 16_384

@@ -13,8 +13,8 @@ from medsiglip.index.catalogue.filter_queries import passing_by_level
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Hit, Level
 from medsiglip.index.search.current_space import CurrentSpace
+from medsiglip.index.search.kinds.vector_search import Mask
 from medsiglip.index.search.loaded import LoadedSpace
-from medsiglip.index.search.vector_search import Mask
 from medsiglip.index.vectors import Ids, Vectors, unit_length
 
 # With up to this many excluded rows per query, all queries are one batch that fetches as many rows more.
@@ -102,11 +102,11 @@ def _nearest(
     left_out = [np.unique(loaded.owners(level, ids)) for ids in excluded]
     widest = max(map(len, left_out), default=0)
     if widest <= _BATCHED_EXCLUSIONS:
-        scores, ids = loaded.nearest(level, queries, k + widest, allowed)
+        scores, ids, _, _ = loaded.nearest(level, queries, k + widest, allowed)
         keep = [~np.isin(row, gone) for row, gone in zip(ids, left_out, strict=True)]
         return [(s[mask][:k], i[mask][:k]) for s, i, mask in zip(scores, ids, keep, strict=True)]
     found = []
     for query, gone in zip(queries, left_out, strict=True):
-        scores, ids = loaded.nearest(level, query[None], k, allowed, without=gone)
-        found.append((scores[0], ids[0]))
+        nearest = loaded.nearest(level, query[None], k, allowed, without=gone)
+        found.append((nearest.scores[0], nearest.ids[0]))
     return found

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from medsiglip.index.search.index_kinds import IndexKind
-from medsiglip.index.search.vector_search import VectorSearch
+from medsiglip.index.search.kinds.index_kinds import IndexKind
+from medsiglip.index.search.kinds.vector_search import VectorSearch
 from medsiglip.index.vectors import atomic_file, make_folder
 
 FORMAT = 2

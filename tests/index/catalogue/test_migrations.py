@@ -113,7 +113,7 @@ LATER = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "9998", "0007"
+revision, down_revision = "9998", "0010"
 
 
 def upgrade() -> None:

@@ -5,16 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medsiglip.index.search.index_kinds import DEFAULT
+from medsiglip.index.search.kinds.index_kinds import DEFAULT
+from medsiglip.index.search.kinds.vector_search import ExactSearch
 from medsiglip.index.search.recall import recall_at
-from medsiglip.index.search.vector_search import ExactSearch
 from tests.index.index_cases import unit_vectors
 
 
 class HalfBlind(ExactSearch):
     """Never finds an image with an odd id."""
 
-    def search(self, queries: Any, k: Any, allowed: Any = None) -> Any:
+    def search(self, queries: Any, k: Any, allowed: Any = None, *, exact: bool = True) -> Any:
         even = self.ids % 2 == 0
         seen = ExactSearch(8)
         seen.add(self.ids[even], self.rows(self.ids[even]))

@@ -18,8 +18,8 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Hit, Level, SeriesBundle, StoredImage
 from medsiglip.index.search import loaded, search
-from medsiglip.index.search.bounded import BoundedIndex
-from medsiglip.index.search.index_kinds import KINDS
+from medsiglip.index.search.kinds.bounded import BoundedIndex
+from medsiglip.index.search.kinds.index_kinds import KINDS
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import DIMENSION, SPACE, count_images, make_bundle, unit_vectors
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medsiglip.index.search.index_kinds import DEFAULT
+from medsiglip.index.search.kinds.index_kinds import DEFAULT
+from medsiglip.index.search.kinds.vector_search import VectorSearch
 from medsiglip.index.search.snapshots import Snapshot
-from medsiglip.index.search.vector_search import VectorSearch
 from tests.index.index_cases import unit_vectors
 
 

@@ -7,8 +7,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from medsiglip.index.search.faiss_selection import selection
-from medsiglip.index.search.vector_search import IdPlaces, Mask
+from medsiglip.index.search.kinds.faiss_selection import selection
+from medsiglip.index.search.kinds.vector_search import IdPlaces, Mask, Neighbours, compared
 from medsiglip.index.vectors import Ids, Vectors
 
 # FAISS sums 1152 products in float32; its scores and the exact ones have never differed by more than 5e-7.
@@ -17,7 +17,7 @@ _SPARE = 16
 
 
 class FaissFlat:
-    """`VectorSearch` with the scores of `medsiglip.index.search.vector_search.top`, without
+    """`VectorSearch` with the scores of `medsiglip.index.search.kinds.vector_search.top`, without
     FAISS's rounding.
     """
 
@@ -65,7 +65,9 @@ class FaissFlat:
         flat = _faiss().rev_swig_ptr(self._flat.get_xb(), count * self.dimension)
         return np.asarray(flat).reshape(count, self.dimension)
 
-    def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> tuple[Vectors, Ids]:
+    def search(
+        self, queries: Vectors, k: int, allowed: Mask | None = None, *, exact: bool = True
+    ) -> Neighbours:
         """As in `VectorSearch`: FAISS finds candidates, more of them until the exact order is certain."""
         queries = np.ascontiguousarray(queries, np.float32)
         count = len(self.ids) if allowed is None else int(allowed.sum())
@@ -83,7 +85,7 @@ class FaissFlat:
                     unsure.append(row)
             pending = np.array(unsure, np.int64)
             fetch = min(fetch * 4, count)
-        return scores, ids
+        return compared(scores, ids, count)
 
     def _ranked(self, query: Vectors, places: Ids, k: int) -> tuple[Vectors, Ids]:
         vectors = self._matrix[places].astype(np.float64)

@@ -1,8 +1,8 @@
 """Exact search by short codes: candidates by a bound on their scores, and a proof that none is missing.
 
-Every vector has a code (`medsiglip.index.search.projection`) in float16. The inner product of two codes is
-at least that of their vectors, so once the k-th best score found is above the best bound of the rows that
-were not looked at, the answer is complete. Otherwise more rows are looked at, and at last all of them.
+Every vector has a code (`medsiglip.index.search.kinds.projection`) in float16. The inner product of two
+codes is at least that of their vectors, so once the k-th best score found is above the best bound of the rows
+that were not looked at, the answer is complete. Otherwise more rows are looked at, and at last all of them.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.index.search.bounded_search import BoundedSearch, ProvenShare
-from medsiglip.index.search.coded_rows import CodedRows
-from medsiglip.index.search.projection import Projection, principal_axes
+from medsiglip.index.search.kinds.bounded_search import BoundedSearch, ProvenShare
+from medsiglip.index.search.kinds.coded_rows import CodedRows
+from medsiglip.index.search.kinds.projection import Projection, principal_axes
+from medsiglip.index.search.kinds.row_blocks import RowBlocks
+from medsiglip.index.search.kinds.vector_search import Mask, Neighbours, compared, top
 from medsiglip.index.search.query_sample import DAMAGED
-from medsiglip.index.search.row_blocks import RowBlocks
-from medsiglip.index.search.vector_search import Mask, top
 from medsiglip.index.vectors import Ids, Vectors
 
 LEAST = 8_192
@@ -106,16 +106,18 @@ class BoundedIndex:
 
     # Search
 
-    def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> tuple[Vectors, Ids]:
+    def search(
+        self, queries: Vectors, k: int, allowed: Mask | None = None, *, exact: bool = True
+    ) -> Neighbours:
         """As in `VectorSearch`."""
         queries = np.ascontiguousarray(queries, np.float32)
         count = len(self.ids) if allowed is None else int(allowed.sum())
         k = min(k, count)
         if not k or not len(queries):
-            return np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+            return compared(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64), 0)
         if allowed is not None and count <= max(_FEW, 2 * k):
             places = np.flatnonzero(allowed)
-            return top(queries, self.ids[places], self._held.rows.take(places), k)
+            return compared(*top(queries, self.ids[places], self._held.rows.take(places), k), count)
         return BoundedSearch(self._held, self.share, queries, k, allowed, count).answer()
 
     def write(self, stream: BinaryIO) -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.index.search.best_rows import best_rows, rounding
-from medsiglip.index.search.coded_rows import CodedRows
-from medsiglip.index.search.faiss_selection import selection
-from medsiglip.index.search.vector_search import Mask
+from medsiglip.index.search.kinds.best_rows import best_rows, rounding
+from medsiglip.index.search.kinds.coded_rows import CodedRows
+from medsiglip.index.search.kinds.faiss_selection import selection
+from medsiglip.index.search.kinds.vector_search import Mask, Neighbours
 from medsiglip.index.vectors import Ids, Vectors
 
 # Rows that are looked at first, beside the k asked for.
@@ -71,16 +71,21 @@ class BoundedSearch:
     k: int
     allowed: Mask | None
     count: int
+    looked_at: NDArray[np.int64] = field(init=False)
 
-    def answer(self) -> tuple[Vectors, Ids]:
-        """Scores and ids [q, k], exact."""
+    def answer(self) -> Neighbours:
+        """The k nearest of each query, exactly."""
         scores = np.full((len(self.queries), self.k), -np.inf, np.float32)
         ids = np.full((len(self.queries), self.k), -1, np.int64)
         unsure = np.arange(len(self.queries))
+        self.looked_at = np.zeros(len(self.queries), np.int64)
         if self.held.projection is not None and self.k + _FIRST < self.count:
             unsure = self._by_bounds(self.held.projection.codes(self.queries), scores, ids)
         self.share.answers += len(self.queries)
         self.share.proven += len(self.queries) - len(unsure)
+        how = np.full(len(self.queries), "proven", object)
+        how[unsure] = "compared"
+        self.looked_at[unsure] = self.count
         fetch = min(self.k + _FIRST, self.count)
         while len(unsure):
             rough, places = best_rows(self.queries[unsure], self._blocks(), fetch)
@@ -88,7 +93,7 @@ class BoundedSearch:
             rest = rough[:, -1] + rounding(self.held.rows.dimension)
             unsure = unsure[(rest >= scores[unsure, -1]) & (fetch < self.count)]
             fetch = min(fetch * 4, self.count)
-        return scores, ids
+        return Neighbours(scores, ids, tuple(how.tolist()), self.looked_at)
 
     # By bounds
 
@@ -108,6 +113,7 @@ class BoundedSearch:
         fetch = self.k + _FIRST
         while len(unsure) and fetch < min(most, self.count):
             bounds, places = self._best_bounds(codes[unsure], fetch)
+            self.looked_at[unsure] = fetch
             scores[unsure], ids[unsure] = self._ranked(self.queries[unsure], places)
             unsure = unsure[bounds[:, -1] + slack >= scores[unsure, -1]]
             if len(unsure) >= _BATCH:
@@ -131,6 +137,7 @@ class BoundedSearch:
             if places is None:
                 left.append(row)
             else:
+                self.looked_at[row] = len(places)
                 [scores[row]], [ids[row]] = self._ranked(self.queries[row][None], places[None])
         return np.array(left, np.intp)
 

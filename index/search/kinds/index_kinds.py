@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from medsiglip.index.search.bounded import BoundedIndex, read_bounded
-from medsiglip.index.search.faiss_flat import FaissFlat
-from medsiglip.index.search.vector_search import VectorSearch
+from medsiglip.index.search.kinds.bounded import BoundedIndex, read_bounded
+from medsiglip.index.search.kinds.faiss_flat import FaissFlat
+from medsiglip.index.search.kinds.vector_search import VectorSearch
 from medsiglip.index.vectors import Vectors
 
 

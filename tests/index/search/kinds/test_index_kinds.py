@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsiglip.index.search.bounded import BoundedIndex
-from medsiglip.index.search.index_kinds import KINDS, IndexKind
-from medsiglip.index.search.vector_search import ExactSearch, VectorSearch
+from medsiglip.index.search.kinds.bounded import BoundedIndex
+from medsiglip.index.search.kinds.index_kinds import KINDS, IndexKind
+from medsiglip.index.search.kinds.vector_search import ExactSearch, VectorSearch
 from tests.index.index_cases import unit_vectors
 from tests.repository import ROOT
 
@@ -110,7 +110,7 @@ def test_flat_indexes_are_written_and_read_once_simpleitk_is_loaded(tmp_path: Pa
     program = (
         "import pathlib, sys, faiss, SimpleITK\n"
         "import numpy as np\n"
-        "from medsiglip.index.search.index_kinds import KINDS\n"
+        "from medsiglip.index.search.kinds.index_kinds import KINDS\n"
         "file, kind = pathlib.Path(sys.argv[1]), KINDS['flat']\n"
         "index = kind.new(4)\n"
         "index.add(np.array([7, 3]), np.eye(4, dtype=np.float32)[:2])\n"

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.index.search.projection import Projection
-from medsiglip.index.search.row_blocks import RowBlocks
-from medsiglip.index.search.vector_search import IdPlaces
+from medsiglip.index.search.kinds.projection import Projection
+from medsiglip.index.search.kinds.row_blocks import RowBlocks
+from medsiglip.index.search.kinds.vector_search import IdPlaces
 from medsiglip.index.vectors import Ids, Vectors
 
 

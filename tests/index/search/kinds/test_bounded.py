@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medsiglip.index.search import bounded, bounded_search
-from medsiglip.index.search.best_rows import best_rows, rounding
-from medsiglip.index.search.bounded import BoundedIndex, read_bounded
-from medsiglip.index.search.projection import Projection, principal_axes
-from medsiglip.index.search.row_blocks import RowBlocks
-from medsiglip.index.search.vector_search import ExactSearch
+from medsiglip.index.search.kinds import bounded, bounded_search
+from medsiglip.index.search.kinds.best_rows import best_rows, rounding
+from medsiglip.index.search.kinds.bounded import BoundedIndex, read_bounded
+from medsiglip.index.search.kinds.projection import Projection, principal_axes
+from medsiglip.index.search.kinds.row_blocks import RowBlocks
+from medsiglip.index.search.kinds.vector_search import ExactSearch
 
 DIMENSION = 64
 
@@ -90,8 +90,8 @@ def test_answers_are_those_of_the_definition(name: str, queries: int) -> None:
     masks = [draw.random(len(rows)) < share for share in (0.0, 0.03, 0.5, 0.95, 1.0)]
     for allowed in (None, *masks):
         for k in (1, 10, 60, 2000):
-            scores, found = index.search(asked, k, allowed)
-            expected_scores, expected = exact.search(asked, k, allowed)
+            scores, found, *_ = index.search(asked, k, allowed)
+            expected_scores, expected, *_ = exact.search(asked, k, allowed)
             assert np.array_equal(found, expected)
             assert np.allclose(scores, expected_scores, rtol=0, atol=1e-7)
 
@@ -127,7 +127,7 @@ def test_no_codes_where_they_would_cost_more_than_they_save() -> None:
 
 
 def test_rows_in_blocks_are_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medsiglip.index.search.row_blocks.ROWS", 16)
+    monkeypatch.setattr("medsiglip.index.search.kinds.row_blocks.ROWS", 16)
     draw = np.random.default_rng(0)
     held = draw.standard_normal((50, 3)).astype(np.float32)
     blocks = RowBlocks.of(held)

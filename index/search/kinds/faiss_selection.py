@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from medsiglip.index.search.vector_search import Mask
+from medsiglip.index.search.kinds.vector_search import Mask
 
 
 def selection(allowed: Mask | None) -> Any:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medsiglip.index.search.vector_search import IdPlaces, top
+from medsiglip.index.search.kinds.vector_search import IdPlaces, top
 
 
 def test_known_answer_with_equal_scores_by_lower_id() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,20 @@ from numpy.typing import NDArray
 from medsiglip.index.vectors import Ids, Vectors
 
 Mask = NDArray[np.bool_]
+How = Literal["compared", "proven", "approximate"]
+"""How an answer was found: every allowed row was compared; a bound proves that none is missing; neither."""
+
+
+class Neighbours(NamedTuple):
+    """The rows nearest to each query: `scores` float32 and `ids` int64, both [q, k], best first, equal scores
+    by ascending id. `how` [q] says how each answer was found, and `looked_at` int64 [q] in how many rows the
+    vectors themselves were compared for it.
+    """
+
+    scores: Vectors
+    ids: Ids
+    how: tuple[How, ...]
+    looked_at: NDArray[np.int64]
 
 
 class VectorSearch(Protocol):
@@ -32,11 +46,21 @@ class VectorSearch(Protocol):
     def rows(self, ids: Ids) -> Vectors:
         """The vectors with these ids, float32 [m, d]; `KeyError` with the ids that are unknown."""
 
-    def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> tuple[Vectors, Ids]:
-        """Scores float32 and ids int64, both [q, min(k, m)]: best first, equal scores by ascending id.
+    def search(
+        self, queries: Vectors, k: int, allowed: Mask | None = None, *, exact: bool = True
+    ) -> Neighbours:
+        """The min(k, m) nearest of each query, float32 [q, d].
 
-        `allowed`, bool [n] in the order of `ids`, are the m vectors that may answer; all n, if None.
+        `allowed`, bool [n] in the order of `ids`, are the m vectors that may answer; all n, if None. With
+        `exact` the answer is that of `top` over them, to the last bit; without, a kind may miss some where
+        that saves time, and says so by `how`.
         """
+
+
+def compared(scores: Vectors, ids: Ids, rows: int) -> Neighbours:
+    """An answer [q, k] for which all of `rows` rows were compared with each query."""
+    how: tuple[How, ...] = ("compared",) * len(scores)
+    return Neighbours(scores, ids, how, np.full(len(scores), rows, np.int64))
 
 
 def top(queries: Vectors, ids: Ids, vectors: Vectors, k: int) -> tuple[Vectors, Ids]:
@@ -122,7 +146,10 @@ class ExactSearch:
         """As in `VectorSearch`."""
         return self._vectors[self._places.of(ids)]
 
-    def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> tuple[Vectors, Ids]:
+    def search(
+        self, queries: Vectors, k: int, allowed: Mask | None = None, *, exact: bool = True
+    ) -> Neighbours:
         """As in `VectorSearch`."""
         chosen = slice(None) if allowed is None else allowed
-        return top(queries, self.ids[chosen], self._vectors[chosen], k)
+        ids = self.ids[chosen]
+        return compared(*top(queries, ids, self._vectors[chosen], k), len(ids))

@@ -1,0 +1,88 @@
+"""The stores of a home's index: labels, drafts, jobs and others, each with methods of its own."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from medsiglip.index.catalogue.case_queries import InstanceStore
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.filter_queries import FilterQueries
+from medsiglip.index.catalogue.health import CatalogueHealth
+from medsiglip.index.catalogue.labels.label_store import LabelStore
+from medsiglip.index.catalogue.paths import StoredPaths
+from medsiglip.index.catalogue.report_texts import ReportTextStore
+from medsiglip.index.service.api_keys import ApiKeys
+from medsiglip.index.service.audit_log import AuditLog
+from medsiglip.index.service.drafts import DraftStore
+from medsiglip.index.service.jobs import JobQueue
+from medsiglip.index.service.routing_rules import RoutingRuleStore
+from medsiglip.index.storage.file_records import FileRecordStore
+from medsiglip.index.storage.probes import ProbeStore
+
+
+class CaseStores:
+    """The stores of one catalogue, made when they are first used."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._paths = StoredPaths()
+
+    @cached_property
+    def files(self) -> FileRecordStore:
+        """What became of each file that an ingest found."""
+        return FileRecordStore(self._database, self._paths)
+
+    @cached_property
+    def instances(self) -> InstanceStore:
+        """Instances by UID and pixel hash."""
+        return InstanceStore(self._database)
+
+    @cached_property
+    def filters(self) -> FilterQueries:
+        """Questions with filters, beside `search`, `table` and `studies`."""
+        return FilterQueries(self._database)
+
+    @cached_property
+    def labels(self) -> LabelStore:
+        """The labels of cases."""
+        return LabelStore(self._database, self._paths)
+
+    @cached_property
+    def probes(self) -> ProbeStore:
+        """Trained probes."""
+        return ProbeStore(self._database)
+
+    @cached_property
+    def report_texts(self) -> ReportTextStore:
+        """The report texts of cases."""
+        return ReportTextStore(self._database)
+
+    @cached_property
+    def drafts(self) -> DraftStore:
+        """Draft reports with their history."""
+        return DraftStore(self._database)
+
+    @cached_property
+    def routing_rules(self) -> RoutingRuleStore:
+        """The routing rules, and what they decided."""
+        return RoutingRuleStore(self._database)
+
+    @cached_property
+    def jobs(self) -> JobQueue:
+        """Long work of the service."""
+        return JobQueue(self._database)
+
+    @cached_property
+    def api_keys(self) -> ApiKeys:
+        """The keys of clients of the HTTP service."""
+        return ApiKeys(self._database)
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """Who did what to which study."""
+        return AuditLog(self._database)
+
+    @cached_property
+    def health(self) -> CatalogueHealth:
+        """Whether the catalogue can be written, and how its database does."""
+        return CatalogueHealth(self._database)
