@@ -59,8 +59,8 @@ class VectorSearch(Protocol):
 
 def compared(scores: Vectors, ids: Ids, rows: int) -> Neighbours:
     """An answer [q, k] for which all of `rows` rows were compared with each query."""
-    how: tuple[How, ...] = ("compared",) * len(scores)
-    return Neighbours(scores, ids, how, np.full(len(scores), rows, np.int64))
+    how: How = "compared"
+    return Neighbours(scores, ids, (how,) * len(scores), np.full(len(scores), rows, np.int64))
 
 
 def top(queries: Vectors, ids: Ids, vectors: Vectors, k: int) -> tuple[Vectors, Ids]:
