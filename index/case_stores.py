@@ -10,6 +10,7 @@ from medsiglip.index.catalogue.filter_queries import FilterQueries
 from medsiglip.index.catalogue.health import CatalogueHealth
 from medsiglip.index.catalogue.labels.label_store import LabelStore
 from medsiglip.index.catalogue.paths import StoredPaths
+from medsiglip.index.catalogue.pixel_hashes import PixelHashStore
 from medsiglip.index.catalogue.report_texts import ReportTextStore
 from medsiglip.index.service.api_keys import ApiKeys
 from medsiglip.index.service.audit_log import AuditLog
@@ -36,6 +37,11 @@ class CaseStores:
     def instances(self) -> InstanceStore:
         """Instances by UID and pixel hash."""
         return InstanceStore(self._database)
+
+    @cached_property
+    def pixel_hashes(self) -> PixelHashStore:
+        """Pixel hashes of earlier versions."""
+        return PixelHashStore(self._database)
 
     @cached_property
     def filters(self) -> FilterQueries:

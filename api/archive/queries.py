@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.records import Level, StoredImage
     from medsiglip.ingest.privacy.deidentify import SecretKey
+    from medsiglip.ingest.units.plan import PlanOptions
     from medsiglip.ingest.workers.render_files import Rendered
     from medsiglip.ingest.workers.rendering_pool import RenderingPool
 
@@ -119,14 +120,24 @@ def rendered_file(path: AnyPath, archive: OpenedArchive | None = None) -> list[R
     ServiceError with the reason's code if there is none.
     """
     from medsiglip.ingest.privacy.deidentify import known_key
+    from medsiglip.ingest.workers.stored_hashes import as_stored, hash_options
 
     require_pictures([path])
     key = known_key(archive.index) if archive and archive.is_there else None
-    return render_file(Path(path).expanduser().absolute(), archive.rendering_pool if archive else None, key)
+    rendered = render_file(
+        Path(path).expanduser().absolute(),
+        archive.rendering_pool if archive else None,
+        key,
+        hash_options(archive.index) if archive and key else None,
+    )
+    return as_stored(archive.index, rendered) if archive and key else rendered
 
 
 def render_file(
-    file: Path, rendering_pool: RenderingPool | None, key: SecretKey | None = None
+    file: Path,
+    rendering_pool: RenderingPool | None,
+    key: SecretKey | None = None,
+    options: PlanOptions | None = None,
 ) -> list[Rendered]:
     """As `rendered_file`, for a file that is there; without the key of a home, UIDs are as the file has
     them.
@@ -134,7 +145,7 @@ def render_file(
     from medsiglip.ingest.reasons import Rejected
     from medsiglip.ingest.workers.render_files import render_files
 
-    rendered = list(render_files([file], key=key, rendering_pool=rendering_pool))
+    rendered = list(render_files([file], options, key, rendering_pool))
     for one in rendered:
         if isinstance(one, Rejected):
             raise ServiceError(one.code, f"{one.path}: {one.reason[0].lower()}{one.reason[1:]}")

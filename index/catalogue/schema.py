@@ -26,6 +26,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    false,
     select,
 )
 from sqlalchemy.types import TypeDecorator
@@ -136,7 +137,8 @@ metadata = MetaData(
 )
 
 # One row. Every write transaction begins by raising `version`: this is the writers' lock, and tells readers
-# that something changed. `identity` is also in a file of the home (medsiglip.index.catalogue.identity).
+# that something changed. `identity` is also in a file of the home (medsiglip.index.catalogue.identity);
+# `older_pixel_hashes` says that some may be of an earlier version (medsiglip.index.catalogue.pixel_hashes).
 home = Table(
     "home",
     metadata,
@@ -147,6 +149,7 @@ home = Table(
     Column("key_fingerprint", String),
     Column("phi", String),
     Column("identity", String(32)),
+    Column("older_pixel_hashes", Boolean, nullable=False, server_default=false()),
     CheckConstraint("id = 1", name="single_row"),
 )
 
@@ -214,6 +217,8 @@ instances = Table(
     UniqueConstraint("sop_instance_uid", "pixel_hash"),
 )
 
+# `checksum` is that of the file, with its algorithm (medsiglip.index.checksums); NULL for shards of earlier
+# versions.
 shards = Table(
     "shards",
     metadata,
@@ -222,6 +227,7 @@ shards = Table(
     Column("name", String, nullable=False, unique=True),
     Column("rows", Integer, nullable=False),
     Column("dtype", String, nullable=False),
+    Column("checksum", String),
 )
 
 # series_id and study_id repeat what instance_id implies: grouping a million vectors must not join three

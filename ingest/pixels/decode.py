@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from medsiglip.ingest.pixels.decoders import DECODERS, is_installed
 from medsiglip.ingest.pixels.fragments import encapsulated_frames
 from medsiglip.ingest.pixels.image_pixel import PIXEL_KEYWORDS, ImagePixel, image_pixel
 from medsiglip.ingest.pixels.native import byte_swapped, check_length, native_frame
+from medsiglip.ingest.pixels.pixel_hash import PixelHash, hash_pixels
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -68,14 +68,15 @@ def _is_whole(dataset: Dataset, keyword: str) -> bool:
     return length in (None, UNDEFINED) or value is None or len(value) >= length
 
 
-def pixel_hash(dataset: Dataset) -> str:
-    """SHA-256 of the value of the pixel data element as stored, its first 128 bits in hex.
+def pixel_hash(dataset: Dataset, *, older: bool = False) -> PixelHash:
+    """The hash of the value of the pixel data element as stored; `older` asks for that of earlier versions
+    too.
 
     Raises `DecodeError`: `truncated` without one, `unreadable-header` if it is written as a sequence.
     """
     for keyword in PIXEL_KEYWORDS:
         if keyword in dataset:
-            return hashlib.sha256(_stored_bytes(dataset, keyword)).hexdigest()[:32]
+            return hash_pixels(_stored_bytes(dataset, keyword), older=older)
     raise decode_error("truncated")
 
 

@@ -64,9 +64,25 @@ def bundle_of(
         files=tuple(files),
         replace_series=unit.replace_series,
         beside=unit.beside,
-        replaced=unit.replaced,
+        replaced=_as_renewed(unit.replaced, renewed_hashes(rendered)),
     )
     return bundle, refused, rejections
+
+
+def renewed_hashes(rendered: RenderedUnit) -> dict[str, str]:
+    """The pixel hash of each usable file by the hash of the same pixels in earlier versions, where the unit
+    asked for that.
+    """
+    outcomes = rendered.files
+    return {one.older_hash: one.pixel_hash for one in outcomes if one.older_hash and one.pixel_hash}
+
+
+def _as_renewed(
+    identities: frozenset[tuple[str, str]] | None, renewed: Mapping[str, str]
+) -> frozenset[tuple[str, str]] | None:
+    if identities is None or not renewed:
+        return identities
+    return frozenset((uid, renewed.get(pixel_hash, pixel_hash)) for uid, pixel_hash in identities)
 
 
 def _study(header: Header) -> StudyRecord:

@@ -58,6 +58,7 @@ class Commits:
         self._interruption = interruption
         self._bundles: list[SeriesBundle] = []
         self._refused: list[FileRecord] = []
+        self._renewed: dict[str, str] = {}
         self._taken = 0
         self._inputs: list[NDArray[np.uint8]] = []
         self._vectors: list[NDArray[np.float32]] = []
@@ -68,9 +69,10 @@ class Commits:
         """Add a rendered unit and the copies of its files; model inputs are kept only until they are
         encoded.
         """
-        from medsiglip.ingest.run.bundle import bundle_of
+        from medsiglip.ingest.run.bundle import bundle_of, renewed_hashes
 
         bundle, refused, rejections = bundle_of(unit, rendered, copies)
+        self._renewed |= renewed_hashes(rendered)
         self._taken += len(unit.headers)
         self._refused += refused
         self.rejections += rejections
@@ -106,6 +108,9 @@ class Commits:
     def _add(
         self, bundles: Sequence[SeriesBundle], vectors: NDArray[np.float32], refused: Sequence[FileRecord]
     ) -> None:
+        # Before the bundles that name the same pixels by the new hash; right even if the run ends here.
+        self._index.pixel_hashes.renew(self._renewed)
+        self._renewed = {}
         if bundles:
             self._index.add(bundles, vectors)
         if refused:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,6 +130,7 @@ class _Run:
             self.warnings += self.triage.warnings
             if self.options.dry_run:
                 return self._dry_run(key, begun)
+            self.index.pixel_hashes.renew(self.triage.renewed)
             if self.triage.records:
                 self.index.files.put(self.triage.records)
             if self.triage.headers:
@@ -187,7 +188,9 @@ class _Run:
     def _embed_units(self, headers: Sequence[Header], key: SecretKey) -> None:
         from medsiglip.ingest.run.regroup import plan_with_index
 
-        units, warnings = plan_with_index(headers, self.index, key, self.options.plan)
+        older = self.index.pixel_hashes.any_older()
+        options = replace(self.options.plan, older_hashes=older)
+        units, warnings = plan_with_index(headers, self.index, key, options)
         self.warnings += warnings
         clock = StageClock(self.on_progress, "embed", sum(len(unit.headers) for unit in units))
         clock.report()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from medsiglip.index.case_index import CaseIndex
     from medsiglip.ingest.header.header import Header
     from medsiglip.ingest.header.metadata import PictureMetadata
+    from medsiglip.ingest.pixels.pixel_hash import PixelHash
 
 Identity = tuple[str, str]
 _LOOKED_UP_TOGETHER = 5000
@@ -52,7 +53,8 @@ class Triage:
     path).
 
     `records` are rows of files that are settled but not yet in the index; `known_paths` are the paths to scan
-    that an earlier run scanned.
+    that an earlier run scanned. `renewed` are new hashes of pixels that the index holds under an older one,
+    by that.
     """
 
     files: int = 0
@@ -63,6 +65,7 @@ class Triage:
     records: list[FileRecord] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     known_paths: set[str] = field(default_factory=set)
+    renewed: dict[str, str] = field(default_factory=dict)
 
 
 def find_changes(
@@ -169,7 +172,8 @@ def scan_changes(
         else:
             headers.append(scanned)
         clock.advance(1)
-    _identify(triage, headers, index.instances.pixel_hashes({header.sop_instance_uid for header in headers}))
+    known = index.instances.pixel_hashes({header.sop_instance_uid for header in headers})
+    _identify(triage, headers, known, older=bool(known) and index.pixel_hashes.any_older())
     _warn_of_missing_files(triage, listings)
     _warn_of_copies(triage)
 
@@ -202,7 +206,9 @@ def _reject(triage: Triage, rejected: Rejected, size: int, mtime_ns: int) -> Non
     triage.records.append(rejected_record(rejected, size, mtime_ns))
 
 
-def _identify(triage: Triage, headers: Sequence[Header], known: Mapping[str, set[str]]) -> None:
+def _identify(
+    triage: Triage, headers: Sequence[Header], known: Mapping[str, set[str]], *, older: bool
+) -> None:
     """Hash the pixels of every file whose UID is not unique, and set aside copies of the first by path; other
     files are hashed when they are rendered.
     """
@@ -214,7 +220,9 @@ def _identify(triage: Triage, headers: Sequence[Header], known: Mapping[str, set
         uid = header.sop_instance_uid
         if uses[uid] == 1 and uid not in known:
             continue
-        digest = _hash(header)
+        digest = _hash(header, older=older)
+        if not isinstance(digest, Rejected):
+            digest = _renewed(triage, digest, known.get(uid, set()))
         if (
             not isinstance(digest, Rejected)
             and digest not in known.get(uid, ())
@@ -238,31 +246,41 @@ def _identify(triage: Triage, headers: Sequence[Header], known: Mapping[str, set
     triage.headers += [header for header in headers if header.path not in set_aside]
 
 
+def _renewed(triage: Triage, digest: PixelHash, known: set[str]) -> str:
+    """The hash of pixels as it will stand in the index, among those of its UID that are `known`."""
+    if digest.older is not None and digest.older in known:
+        triage.renewed[digest.older] = digest.value
+        known.remove(digest.older)
+        known.add(digest.value)
+    return digest.value
+
+
 def _warn_of_other_pixels(triage: Triage, uid: str, others: set[str]) -> None:
     warning = f"{uid}: this SOP Instance UID came with different pixels; all are kept."
     if others and warning not in triage.warnings:
         triage.warnings.append(warning)
 
 
-def _hash(header: Header) -> str | Rejected:
+def _hash(header: Header, *, older: bool) -> PixelHash | Rejected:
     from medsiglip.ingest.errors import DecodeError
     from medsiglip.ingest.files.source import hash_file
     from medsiglip.ingest.pixels.decode import open_dataset, pixel_hash
+    from medsiglip.ingest.pixels.pixel_hash import PixelHash
     from medsiglip.ingest.privacy.quiet import quiet
     from medsiglip.ingest.slides.tiles import open_tiles
 
     try:
         if header.kind == "picture":
-            return hash_file(header.path)
+            return PixelHash(hash_file(header.path))
         if header.is_slide:
             with quiet(), closing(open_tiles(header.path)) as tiles:
-                return tiles.pixel_hash()
+                return tiles.pixel_hash(older=older)
         if header.kind == "volume":
             from medsiglip.ingest.volumes.volume_source import volume_hash
 
-            return volume_hash(header.path)
+            return PixelHash(volume_hash(header.path))
         with quiet():
-            return pixel_hash(open_dataset(header.path))
+            return pixel_hash(open_dataset(header.path), older=older)
     except DecodeError as error:
         return header.refused(error.code)
     except DamagedStreamError:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.ingest.errors import decode_error
+from medsiglip.ingest.pixels.pixel_hash import PixelHash
 from medsiglip.ingest.render.display import Display
 from medsiglip.ingest.slides.levels import (
     COARSER_AT_MOST,
@@ -48,13 +49,13 @@ def render_slide(
     what the files hold.
     """
     files: dict[int, TileFile] = {}
-    hashes: dict[int, str] = {}
+    hashes: dict[int, PixelHash] = {}
     try:
         for number, header in enumerate(unit.headers):
             try:
                 opened = open_tiles(header.path)
                 with closing(opened):  # only the files of the level that is rendered stay open
-                    hashes[number] = opened.pixel_hash()
+                    hashes[number] = opened.pixel_hash(older=unit.older_hashes)
                 files[number] = opened
             except Exception as error:
                 yield FileOutcome(number, None, code_of(error))
@@ -74,7 +75,8 @@ def render_slide(
             opened.close()
     for number in files:
         code = refused.get(number)
-        yield FileOutcome(number, None if code else hashes[number], code)
+        found = hashes[number]
+        yield FileOutcome(number, None if code else found.value, code, older_hash=found.older)
     while images:
         yield images.popleft()
 

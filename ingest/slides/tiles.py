@@ -4,7 +4,6 @@ frames are never in memory as a whole.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import re
@@ -27,6 +26,7 @@ from medsiglip.ingest.pixels.frame_offsets import (
     native_frame_bytes,
     native_offsets,
 )
+from medsiglip.ingest.pixels.pixel_hash import PixelDigest, PixelHash
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -64,9 +64,9 @@ class TileFile:
     _file: BinaryIO | None = None
     _template: Dataset | None = None
 
-    def pixel_hash(self) -> str:
+    def pixel_hash(self, *, older: bool = False) -> PixelHash:
         """What `medsiglip.ingest.pixels.decode.pixel_hash` gives, computed block by block."""
-        digest = hashlib.sha256()
+        digest = PixelDigest(older=older)
         file = self._opened()
         file.seek(self.offsets.start)
         left = self.offsets.end - self.offsets.start
@@ -76,7 +76,7 @@ class TileFile:
                 raise decode_error("truncated")
             digest.update(block)
             left -= len(block)
-        return digest.hexdigest()[:32]
+        return digest.pixel_hash()
 
     def tile(self, frame: int) -> NDArray[Any]:
         """The stored values of one tile: [H, W], or [H, W, 3] RGB."""

@@ -24,12 +24,14 @@ _BYTES_PER_SLIDE_GUESS = 128 << 20
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
     """`max_slices` None means all of a series or a file; `magnification` is that of slide patches (5, 10,
-    20), `max_patches` how many of a slide are rendered.
+    20), `max_patches` how many of a slide are rendered; `older_hashes` asks for the pixel hashes of earlier
+    versions beside those of this one.
     """
 
     max_slices: int | None = MAX_SLICES
     magnification: float = 10.0
     max_patches: int = MAX_PATCHES
+    older_hashes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Unit:
     slices. A slide has `patches` instead of `slices`: which of them hold tissue is seen when it is rendered.
     With `replace_series` it takes the place of what the index holds of the series, but for the instances
     `beside` it, by UID and pixel hash: of those that are `replaced`, not of what was added since they were
-    looked up; `new` are then the paths that the index does not hold.
+    looked up; `new` are then the paths that the index does not hold. `older_hashes` as in `PlanOptions`.
     """
 
     headers: tuple[Header, ...]
@@ -86,6 +88,7 @@ class Unit:
     beside: frozenset[tuple[str, str]] = frozenset()
     replaced: frozenset[tuple[str, str]] | None = None
     new: frozenset[str] = frozenset()
+    older_hashes: bool = False
 
     @property
     def max_images(self) -> int:
@@ -137,7 +140,14 @@ def plan_series(headers: Sequence[Header], options: PlanOptions, *, replace_seri
     ordered = sorted(headers, key=lambda h: (h.sop_instance_uid, h.path))
     if ordered[0].is_slide:
         patches = PatchOptions(options.magnification, options.max_patches)
-        return Unit(tuple(ordered), (), whole_series=True, replace_series=replace_series, patches=patches)
+        return Unit(
+            tuple(ordered),
+            (),
+            whole_series=True,
+            replace_series=replace_series,
+            patches=patches,
+            older_hashes=options.older_hashes,
+        )
     placed = [(file, *run) for file, header in enumerate(ordered) for run in _placed_frames(header)]
     stacks = stacks_of([place for _, place, _ in placed])
     ends = [list(accumulate(len(placed[member][2]) for member in stack.members)) for stack in stacks]
@@ -159,6 +169,7 @@ def plan_series(headers: Sequence[Header], options: PlanOptions, *, replace_seri
         whole_series=True,
         replace_series=replace_series,
         orientation=plane_of(first.orientation),
+        older_hashes=options.older_hashes,
     )
 
 
@@ -184,7 +195,12 @@ def _plan_file(header: Header, options: PlanOptions) -> Unit:
     orientation = plane_of(header.orientation)
     if header.kind != "volume":
         frames = sample_evenly(header.number_of_frames, options.max_slices)
-        return Unit((header,), tuple(Slice(0, f, None) for f in frames), orientation=orientation)
+        return Unit(
+            (header,),
+            tuple(Slice(0, f, None) for f in frames),
+            orientation=orientation,
+            older_hashes=options.older_hashes,
+        )
     size = header.number_of_frames // header.volumes
     chosen = sample_stacks([size] * header.volumes, [0] * header.volumes, options.max_slices)
     slices = [volume * size + i for volume, indices in enumerate(chosen) for i in indices]

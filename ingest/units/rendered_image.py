@@ -22,13 +22,15 @@ Convert = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
     """The outcome of `Unit.headers[file]`: the hash of its pixels, or the code of `medsiglip.ingest.reasons`
-    for which it is rejected. `quality` is what the whole data set says beyond the header.
+    for which it is rejected. `quality` is what the whole data set says beyond the header; `older_hash`
+    is the hash of the same pixels in earlier versions, where the unit asks for it.
     """
 
     file: int
     pixel_hash: str | None
     code: str | None = None
     quality: Mapping[str, float | str | bool] = field(default_factory=dict)
+    older_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.ingest.errors import decode_error
+from medsiglip.ingest.pixels.pixel_hash import PixelHash
 from medsiglip.ingest.render.attributes import PixelAttributes
 from medsiglip.ingest.volumes.volume_layout import VolumeLayout
 from medsiglip.ingest.volumes.volume_reader import open_volume
@@ -32,14 +33,16 @@ class VolumeFile:
     def __init__(self, header: Header) -> None:
         self._header = header
 
-    def pixel_hash(self) -> str:
-        """The hash of the file, and of its data file where that is another."""
+    def pixel_hash(self, *, older: bool = False) -> PixelHash:
+        """The hash of the file, and of its data file where that is another: that which its UIDs are made
+        from, the same in all versions.
+        """
         try:
             if suffix_of(self._header.path).startswith(".ni"):
                 from medsiglip.ingest.volumes.nifti_volume import check_whole
 
                 check_whole(self._header.path)
-            return volume_hash(self._header.path)
+            return PixelHash(volume_hash(self._header.path))
         except (OSError, EOFError, zlib.error):
             raise decode_error("undecodable-volume") from None
 

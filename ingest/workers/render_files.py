@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """One image and what identifies it in an index; `pixels` are display values uint8 [H, W] or [H, W, 3]."""
+    """One image and what identifies it in an index; `pixels` are display values uint8 [H, W] or [H, W, 3].
+    `older_hash` is the pixel hash of earlier versions, where the options ask for it.
+    """
 
     path: str
     pixels: NDArray[np.uint8]
@@ -36,6 +38,7 @@ class Rendered:
     rendering: str
     rendering_params: Mapping[str, object]
     warnings: tuple[str, ...]
+    older_hash: str | None = None
 
 
 def render_files(
@@ -85,24 +88,25 @@ def _with_identity(
 ) -> Iterator[Rendered | Rejected]:
     from medsiglip.ingest.units.rendered_image import FileOutcome
 
-    hashes: dict[int, str] = {}
+    outcomes: dict[int, FileOutcome] = {}
     for item in rendered:
         if not isinstance(item, FileOutcome):
-            yield _rendered(headers[item.slice.file], hashes[item.slice.file], item)
+            yield _rendered(headers[item.slice.file], outcomes[item.slice.file], item)
         elif item.pixel_hash is None:
             yield Rejected(headers[item.file].path, item.code or "undecodable-pixels")
         else:
-            hashes[item.file] = item.pixel_hash
+            outcomes[item.file] = item
 
 
-def _rendered(header: Header, pixel_hash: str, image: RenderedImage) -> Rendered:
+def _rendered(header: Header, outcome: FileOutcome, image: RenderedImage) -> Rendered:
     return Rendered(
         path=header.path,
         pixels=image.display.values,
         study_instance_uid=header.study_instance_uid,
         series_instance_uid=header.series_instance_uid,
         sop_instance_uid=header.sop_instance_uid,
-        pixel_hash=pixel_hash,
+        pixel_hash=outcome.pixel_hash or "",
+        older_hash=outcome.older_hash,
         frame=image.slice.frame,
         slice_index=image.slice.slice_index,
         modality=header.modality,

@@ -18,6 +18,7 @@ from medsiglip.ingest.files.source import hash_file
 from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.header.view import coded_view
 from medsiglip.ingest.pixels.decode import decode_picture, frames, open_dataset, pixel_hash
+from medsiglip.ingest.pixels.pixel_hash import PixelHash
 from medsiglip.ingest.privacy.quiet import quiet
 from medsiglip.ingest.render.attributes import AttributeReader, PixelAttributes
 from medsiglip.ingest.render.display import Display
@@ -55,7 +56,7 @@ class _Held:
 
 @dataclass(slots=True)
 class _RenderedFile:
-    pixel_hash: str
+    pixel_hash: PixelHash
     images: list[RenderedImage] = field(default_factory=list)
     waiting: list[_Held] = field(default_factory=list)
     histograms: dict[_Shared, ValueHistogram] = field(default_factory=dict)
@@ -81,16 +82,16 @@ def render_images(unit: Unit, convert: Convert | None = None) -> Iterator[FileOu
     histograms: dict[_Shared, ValueHistogram] = {}
     budget = _Budget()
     with quiet():
-        for file, header in enumerate(unit.headers):
+        for file in range(len(unit.headers)):
             try:
-                rendered = _render_file(header, by_file.get(file, []), unit.whole_series, convert, budget)
+                rendered = _render_file(unit, file, by_file.get(file, []), convert, budget)
             except Exception as error:
                 yield FileOutcome(file, None, code_of(error))
                 continue
             if rendered.waiting:
                 waiting[file] = rendered
             else:
-                yield FileOutcome(file, rendered.pixel_hash, quality=rendered.quality)
+                yield _outcome(file, rendered)
                 yield from rendered.images
             for shared, histogram in rendered.histograms.items():
                 histograms.setdefault(shared, ValueHistogram()).extend(histogram)
@@ -104,8 +105,13 @@ def render_images(unit: Unit, convert: Convert | None = None) -> Iterator[FileOu
             except Exception as error:
                 yield FileOutcome(file, None, code_of(error))
                 continue
-            yield FileOutcome(file, rendered.pixel_hash, quality=rendered.quality)
+            yield _outcome(file, rendered)
             yield from (*rendered.images, *images)
+
+
+def _outcome(file: int, rendered: _RenderedFile) -> FileOutcome:
+    value, older = rendered.pixel_hash
+    return FileOutcome(file, value, quality=rendered.quality, older_hash=older)
 
 
 class _Budget:
@@ -124,17 +130,18 @@ class _Budget:
 
 
 def _render_file(
-    header: Header, slices: Sequence[Slice], whole_series: bool, convert: Convert | None, budget: _Budget
+    unit: Unit, file: int, slices: Sequence[Slice], convert: Convert | None, budget: _Budget
 ) -> _RenderedFile:
+    header = unit.headers[file]
     if header.kind == "picture":
         picture = decode_picture(header.path)
         display = Display(picture.values, "picture", warnings=picture.warnings)
         images = [image_of_slice(s, display, convert) for s in slices]
-        return _RenderedFile(hash_file(header.path), images)
+        return _RenderedFile(PixelHash(hash_file(header.path)), images)
     opened = _open(header)
-    rendered = _RenderedFile(opened.pixel_hash(), quality=opened.quality())
+    rendered = _RenderedFile(opened.pixel_hash(older=unit.older_hashes), quality=opened.quality())
     for item, stored, attributes, rendering in opened.images(slices):
-        percentiles = _percentiles(attributes, rendering) if whole_series or len(slices) > 1 else None
+        percentiles = _percentiles(attributes, rendering) if unit.whole_series or len(slices) > 1 else None
         if percentiles is None or stored.ndim == 3:
             display = render(stored, attributes, rendering=rendering)
             rendered.images.append(_image(item, display, attributes, convert))
@@ -171,8 +178,8 @@ class _DicomFile:
         self._attributes = AttributeReader(self._dataset)
         self._header = header
 
-    def pixel_hash(self) -> str:
-        return pixel_hash(self._dataset)
+    def pixel_hash(self, *, older: bool = False) -> PixelHash:
+        return pixel_hash(self._dataset, older=older)
 
     def quality(self) -> Mapping[str, float | str | bool]:
         return coded_view(self._dataset, self._header.quality)

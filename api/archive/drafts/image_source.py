@@ -69,19 +69,16 @@ class StoredPictures:
         from medsiglip.index.records import SEPARATOR
         from medsiglip.ingest.privacy.deidentify import known_key
         from medsiglip.ingest.workers.render_files import Rendered, render_files
+        from medsiglip.ingest.workers.stored_hashes import as_stored, hash_options
 
         records = self._index.files.of_series(series_instance_uid)
         paths = [record.path for record in records if record.outcome == "embedded"]
         paths = [path for path in paths if Path(path.split(SEPARATOR)[0]).is_file()]
-        images = (
-            render_files(paths, key=known_key(self._index), rendering_pool=self._rendering_pool)
-            if paths
-            else iter(())
-        )
+        options, key = hash_options(self._index), known_key(self._index)
+        images = render_files(paths, options, key, self._rendering_pool) if paths else iter(())
+        usable = [one for one in images if isinstance(one, Rendered)]
         return {
-            (one.sop_instance_uid, one.frame, one.pixel_hash): one
-            for one in images
-            if isinstance(one, Rendered)
+            (one.sop_instance_uid, one.frame, one.pixel_hash): one for one in as_stored(self._index, usable)
         }
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
+from blake3 import blake3
 from PIL import Image
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
@@ -267,7 +269,9 @@ def test_pixel_hash_is_of_the_stored_value_alone(tmp_path: Path, write_dicom: An
     c = write_dicom(tmp_path / "c", grey(8) // 2, PatientID="A")
     hashes = [pixel_hash(open_dataset(str(path))) for path in (a, b, c)]
     assert hashes[0] == hashes[1] != hashes[2]
-    assert len(hashes[0]) == 32
+    assert hashes[0].value == f"blake3:{blake3(grey(8).tobytes()).hexdigest()[:32]}"
+    older = pixel_hash(open_dataset(str(a)), older=True).older
+    assert older == hashlib.sha256(grey(8).tobytes()).hexdigest()[:32]
 
 
 def broken(tmp_path: Path, write_dicom: Any, make_dicom: Any, kind: Any) -> Any:
