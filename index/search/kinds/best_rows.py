@@ -34,6 +34,12 @@ def best_rows(queries: Vectors, blocks: Iterable[tuple[Ids, Vectors]], count: in
         if len(rows):
             found = _by_faiss if len(queries) < _BATCH else _by_product
             scores, places = found(queries, theirs, rows, count, (scores, places))
+    return largest(scores, places, count)
+
+
+def largest(scores: Vectors, places: Ids, count: int) -> tuple[Vectors, Ids]:
+    """The `count` greatest of each row of scores with their places, [q, min(count, m)], best first."""
+    scores, places = _largest(scores, places, count)
     order = np.argsort(-scores, axis=1, kind="stable")
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(places, order, axis=1)
 

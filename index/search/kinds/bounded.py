@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from medsiglip.index.search.kinds.bounded_search import BoundedSearch, ProvenShare
 from medsiglip.index.search.kinds.coded_rows import CodedRows
 from medsiglip.index.search.kinds.projection import Projection, principal_axes
-from medsiglip.index.search.kinds.row_blocks import RowBlocks
+from medsiglip.index.search.kinds.row_blocks import ROWS, RowBlocks
 from medsiglip.index.search.kinds.vector_search import Mask, Neighbours, compared, top
 from medsiglip.index.search.query_sample import DAMAGED
 from medsiglip.index.vectors import Ids, Vectors
@@ -65,6 +65,12 @@ class BoundedIndex:
         self._held.add(ids, np.ascontiguousarray(vectors, np.float32))
         if len(self._held) >= self._next_learning:
             self.learn()
+
+    def copy(self) -> BoundedIndex:
+        """As in `VectorSearch`."""
+        other = BoundedIndex(self.dimension, self._query_sample)
+        other._next_learning, other.share, other._held = self._next_learning, self.share, self._held.copy()
+        return other
 
     def remove(self, ids: Ids) -> None:
         """As in `VectorSearch`."""
@@ -148,7 +154,9 @@ def read_bounded(path: Path, dimension: int) -> BoundedIndex | None:
     index = BoundedIndex(dimension, sample)
     index._held.places.add(ids)
     if rows is not None:
-        index._held.rows = RowBlocks.of(rows)
+        parts = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
+        index._held.rows = RowBlocks.of(dimension, parts)
+        index._held._measure(rows)
     if axes.shape[1]:
         index._held.encode(Projection(axes))
     if len(ids) >= LEAST:

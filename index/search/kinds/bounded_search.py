@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.index.search.kinds.best_rows import best_rows, rounding
+from medsiglip.index.search.kinds.best_rows import best_rows, largest, rounding
 from medsiglip.index.search.kinds.coded_rows import CodedRows
 from medsiglip.index.search.kinds.faiss_selection import selection
 from medsiglip.index.search.kinds.vector_search import Mask, Neighbours
@@ -90,7 +90,7 @@ class BoundedSearch:
         while len(unsure):
             rough, places = best_rows(self.queries[unsure], self._blocks(), fetch)
             scores[unsure], ids[unsure] = self._ranked(self.queries[unsure], places)
-            rest = rough[:, -1] + rounding(self.held.rows.dimension)
+            rest = rough[:, -1] + rounding(self.held.rows.width)
             unsure = unsure[(rest >= scores[unsure, -1]) & (fetch < self.count)]
             fetch = min(fetch * 4, self.count)
         return Neighbours(scores, ids, tuple(how.tolist()), self.looked_at)
@@ -145,8 +145,15 @@ class BoundedSearch:
         """The rows with the best bounds, [q, fetch], best first."""
         if len(codes) >= _BATCH:
             return best_rows(codes, self._code_blocks(), fetch)
-        found: tuple[Vectors, Ids] = self.held.codes.search(codes, fetch, params=selection(self.allowed))
-        return found
+        bounds, places = [], []
+        for start, index in self.held.scanned():
+            within = None if self.allowed is None else self.allowed[start : start + index.ntotal]
+            most = index.ntotal if within is None else int(np.count_nonzero(within))
+            if most:
+                found, theirs = index.search(codes, min(fetch, most), params=selection(within))
+                bounds.append(found)
+                places.append(theirs + start)
+        return largest(np.concatenate(bounds, axis=1), np.concatenate(places, axis=1), fetch)
 
     def _above(self, codes: Vectors, least: Vectors, most: int) -> list[Ids | None]:
         """The rows of each query whose bound is at least `least` [q]; None for a query with more than
@@ -164,12 +171,12 @@ class BoundedSearch:
         ]
 
     def _code_blocks(self) -> Iterator[tuple[Ids, Vectors]]:
-        codes = self.held.half_codes()
-        for start in range(0, len(codes), _PART):
-            part = codes[start : start + _PART]
-            places = self._allowed_from(start, start + len(part))
-            chosen = part if len(places) == len(part) else part[places - start]
-            yield places, chosen.astype(np.float32)
+        for first, block in self.held.codes.blocks():
+            for start in range(0, len(block), _PART):
+                part = block[start : start + _PART]
+                places = self._allowed_from(first + start, first + start + len(part))
+                chosen = part if len(places) == len(part) else part[places - first - start]
+                yield places, chosen.astype(np.float32)
 
     # By scores
 
@@ -188,7 +195,7 @@ class BoundedSearch:
         rough = np.matmul(rows, queries[:, :, None])[:, :, 0]
         last = places.shape[1] - self.k
         worst = np.partition(rough, last, axis=1)[:, last, None]
-        query, near = np.nonzero(rough >= worst - 2 * rounding(self.held.rows.dimension))
+        query, near = np.nonzero(rough >= worst - 2 * rounding(self.held.rows.width))
         exact = np.einsum("ij,ij->i", rows[query, near], queries[query], dtype=np.float64).astype(np.float32)
         named = self.held.ids[places[query, near]]
         order = np.lexsort((named, -exact, query))

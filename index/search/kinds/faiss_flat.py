@@ -43,6 +43,12 @@ class FaissFlat:
             self._flat.add(np.ascontiguousarray(vectors, np.float32))
             self._places.add(ids)
 
+    def copy(self) -> FaissFlat:
+        """As in `VectorSearch`, except that FAISS's flat index has to copy its vectors."""
+        other = FaissFlat(self.dimension)
+        other.add(self.ids, self._matrix)
+        return other
+
     def remove(self, ids: Ids) -> None:
         """As in `VectorSearch`."""
         gone = np.isin(self.ids, ids)

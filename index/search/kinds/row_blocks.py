@@ -1,70 +1,84 @@
-"""Rows of float32 in blocks, so that adding or removing some copies only the blocks that they are in."""
+"""Rows in blocks, so that adding or removing some copies only the blocks that they are in, and copies share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.index.vectors import Vectors
-
 ROWS = 65_536
 """Rows of a full block."""
+HEAD = 128
+"""Bytes of memory before the rows of every block, which their owner may use."""
+
+Rows = NDArray[Any]
 
 
 class RowBlocks:
-    """Rows float32 [n, d] by place, 0 to n - 1. A removal moves the rows after it up, in their order."""
+    """Rows [n, width] of one type by place, 0 to n - 1. A removal moves the rows after it up, in their order.
 
-    def __init__(self, dimension: int) -> None:
-        self.dimension = dimension
-        self._full: list[Vectors] = []
-        # The block that grows: its capacity doubles up to ROWS.
-        self._last: Vectors = np.empty((0, dimension), np.float32)
+    One thread at a time may change rows and their copies; others may read them, and those of other copies.
+    """
+
+    def __init__(self, width: int, dtype: Any = np.float32) -> None:
+        self.width = width
+        self.dtype = np.dtype(dtype)
+        self._full: list[Rows] = []
+        # The block that grows: its capacity doubles up to ROWS. Copies share it as long as they do not differ.
+        self._last = _Growing(self._room(0))
         self._used = 0
 
     @classmethod
-    def of(cls, rows: Vectors) -> RowBlocks:
-        """Blocks that are views of rows [n, d], which may be mapped from a file."""
-        blocks = cls(rows.shape[1])
-        blocks._full = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
-        return blocks
+    def of(cls, width: int, blocks: Sequence[Rows]) -> RowBlocks:
+        """Blocks [m, width] of one type that are used as they are, such as some mapped from a file."""
+        held = cls(width, blocks[0].dtype if blocks else np.float32)
+        held._full = list(blocks)
+        return held
+
+    def copy(self) -> RowBlocks:
+        """The same rows in the same memory; changes of one are never seen in the other."""
+        other = RowBlocks(self.width, self.dtype)
+        other._full, other._last, other._used = list(self._full), self._last, self._used
+        return other
 
     def __len__(self) -> int:
         return sum(map(len, self._full)) + self._used
 
-    def blocks(self) -> Iterator[tuple[int, Vectors]]:
-        """Each block with the place of its first row; valid until the next change."""
+    def blocks(self) -> Iterator[tuple[int, Rows]]:
+        """Each block with the place of its first row."""
         start = 0
-        for block in (*self._full, self._last[: self._used]):
+        for block in (*self._full, self._last.rows[: self._used]):
             if len(block):
                 yield start, block
             start += len(block)
 
-    def append(self, rows: Vectors) -> None:
-        """Add rows [m, d] at the end."""
+    def append(self, rows: Rows) -> None:
+        """Add rows [m, width] at the end."""
         done = 0
         while done < len(rows):
             part = rows[done : done + ROWS - self._used]
             needed = self._used + len(part)
-            if needed > len(self._last):
-                grown = np.empty((min(ROWS, max(needed, 2 * len(self._last))), self.dimension), np.float32)
-                grown[: self._used] = self._last[: self._used]
-                self._last = grown
-            self._last[self._used : needed] = part
-            self._used, done = needed, done + len(part)
+            if needed > len(self._last.rows) or self._last.filled != self._used:
+                grown = self._room(min(ROWS, max(needed, 2 * self._used)))
+                grown[: self._used] = self._last.rows[: self._used]
+                self._last = _Growing(grown)
+            self._last.rows[self._used : needed] = part
+            self._last.filled = self._used = needed
+            done += len(part)
             if self._used == ROWS:
-                self._full.append(self._last)
-                self._last, self._used = np.empty((0, self.dimension), np.float32), 0
+                self._full.append(self._last.rows)
+                self._last, self._used = _Growing(self._room(0)), 0
 
     def keep(self, mask: NDArray[np.bool_]) -> None:
         """Remove the rows where `mask`, bool [n], is false."""
         kept = []
         for start, block in self.blocks():
             chosen = mask[start : start + len(block)]
-            kept.append(block if chosen.all() else block[chosen])
+            kept.append(block if chosen.all() else self._chosen(block, chosen))
         kept = [block for block in kept if len(block)]
-        self._last, self._used = np.empty((0, self.dimension), np.float32), 0
+        self._last, self._used = _Growing(self._room(0)), 0
         self._full = kept
         if len(kept) > 2 * (len(self) // ROWS + 2):
             # One block at a time, so that the rows are not in memory twice.
@@ -73,11 +87,30 @@ class RowBlocks:
             while kept:
                 self.append(kept.pop())
 
-    def take(self, places: NDArray[np.int64]) -> Vectors:
-        """The rows at these places, float32 [m, d]."""
-        rows = np.empty((len(places), self.dimension), np.float32)
+    def take(self, places: NDArray[np.int64]) -> Rows:
+        """The rows at these places, [m, width]."""
+        rows = np.empty((len(places), self.width), self.dtype)
         for start, block in self.blocks():
+            if not start and len(block) == len(self):
+                return np.take(block, places, axis=0)
             inside = np.flatnonzero((places >= start) & (places < start + len(block)))
             if len(inside):
                 rows[inside] = block[places[inside] - start]
         return rows
+
+    def _chosen(self, block: Rows, mask: NDArray[np.bool_]) -> Rows:
+        rows = self._room(int(np.count_nonzero(mask)))
+        np.compress(mask, block, axis=0, out=rows)
+        return rows
+
+    def _room(self, rows: int) -> Rows:
+        memory = np.empty(HEAD + rows * self.width * self.dtype.itemsize, np.uint8)
+        return memory[HEAD:].view(self.dtype).reshape(rows, self.width)
+
+
+class _Growing:
+    """Rows of which the first `filled` are in use by some copy."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self.filled = 0

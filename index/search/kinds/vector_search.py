@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,13 @@ class VectorSearch(Protocol):
     def remove(self, ids: Ids) -> None:
         """Remove the vectors with these ids; unknown ids are ignored."""
 
+    def copy(self) -> Self:
+        """An index with the same vectors that shares memory with this one, in no time that grows with them.
+
+        Changes of one are never seen in the other, and either may be searched by several threads while one
+        thread changes the other.
+        """
+
     def rows(self, ids: Ids) -> Vectors:
         """The vectors with these ids, float32 [m, d]; `KeyError` with the ids that are unknown."""
 
@@ -78,6 +85,12 @@ class IdPlaces:
         self.ids: Ids = np.empty(0, np.int64)
         # The ids in ascending order, and the place of each; None after a change.
         self._sorted: tuple[Ids, NDArray[np.int64]] | None = None
+
+    def copy(self) -> IdPlaces:
+        """The same ids; changes of one are never seen in the other."""
+        other = IdPlaces()
+        other.ids, other._sorted = self.ids, self._sorted
+        return other
 
     def add(self, ids: Ids) -> None:
         """Append new ids."""
@@ -135,6 +148,12 @@ class ExactSearch:
         """As in `VectorSearch`."""
         self._places.add(ids)
         self._vectors = np.concatenate([self._vectors, vectors])
+
+    def copy(self) -> ExactSearch:
+        """As in `VectorSearch`."""
+        other = ExactSearch(self._vectors.shape[1])
+        other._places, other._vectors = self._places.copy(), self._vectors
+        return other
 
     def remove(self, ids: Ids) -> None:
         """As in `VectorSearch`."""

@@ -130,7 +130,7 @@ def test_rows_in_blocks_are_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("medsiglip.index.search.kinds.row_blocks.ROWS", 16)
     draw = np.random.default_rng(0)
     held = draw.standard_normal((50, 3)).astype(np.float32)
-    blocks = RowBlocks.of(held)
+    blocks = RowBlocks.of(3, [held])
     for step in range(60):
         if step % 3 and len(held):
             kept = draw.random(len(held)) < 0.8
