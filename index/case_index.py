@@ -288,11 +288,13 @@ class CaseIndex(CaseStores):
 
         return info(self._database, self._current)
 
-    def verify(self) -> Verification:
-        """Compare SQL, shards and FAISS with each other, reading all of them."""
+    def verify(self, deep: bool = False) -> Verification:
+        """Compare SQL, shards and FAISS with each other, reading all of them; with `deep`, also each shard
+        with its checksum, and the snapshot on disk with the shards.
+        """
         from medsiglip.index.search.check import verify
 
-        return verify(self._database, self._current)
+        return verify(self._database, self._current, deep)
 
     def check_recall(self, queries: int = 4, k: int = 10) -> float:
         """Mean part of the exact k nearest vectors that a search finds, with stored vectors as queries: 1 for

@@ -341,13 +341,20 @@ class BackupDescription:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """`problems` are sentences, each with its cure; the counts are those of SQL, the shards and FAISS."""
+    """`problems` are sentences, each with its cure; the counts are those of SQL, the shards and FAISS.
+
+    Of a deep check: how many shards agree with their checksums, how many have none on record, and how many
+    vectors the snapshot on disk holds; else None.
+    """
 
     ok: bool
     problems: tuple[str, ...]
     images: int
     vectors: int
     faiss: int
+    checksums: int | None = None
+    without_checksum: int | None = None
+    snapshot: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 Columns: `image_id` int64, `embedding` fixed-size list of float16 or float32. A shard holds exactly the
 vectors of the images that name it; taking one out means writing another shard. The metadata of the schema
-holds the `space`, and the version of this `format`, absent for 1.
+holds the `space`, the version of this `format`, absent for 1, and whether vectors of float32 were `scaled` to
+unit length before they were stored.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medsiglip.index.checksums import checksum_of_file, computed_beside
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.shard_file import map_shard, shard_parts
 
 FORMAT = 1
 """The version of the format; a later one is refused, for its vectors may mean something else."""
@@ -25,6 +28,49 @@ FORMAT = 1
 Dtype = Literal["float16", "float32"]
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
+_ALL = slice(None)
+_ROWS_AT_ONCE = 1024
+_SCALED = b"scaled"
+
+
+class StoredShard(NamedTuple):
+    """A shard as stored: `ids` [n], `values` [n, d] of float16 or float32, both read only and perhaps mapped
+    from the file.
+
+    `is_scaled` says that the values are those that searches use. Shards of earlier versions, and those of
+    float16, are scaled to unit length whenever they are read.
+    """
+
+    ids: Ids
+    values: NDArray[np.floating]
+    is_scaled: bool
+
+    def vectors(self, rows: slice | NDArray[np.integer[Any]] | NDArray[np.bool_] = _ALL) -> Vectors:
+        """The vectors that searches use, of all rows or of some, float32 [m, d] of unit length; read only
+        where they are the stored ones.
+        """
+        chosen = self.values[rows]
+        return np.asarray(chosen, np.float32) if self.is_scaled else unit_length(chosen.astype(np.float32))
+
+    def rewritten(self, keep: NDArray[np.bool_]) -> NDArray[np.floating]:
+        """The rows `keep`, bool [n], as another shard stores them so that searches see no difference."""
+        return self.vectors(keep) if self.values.dtype == np.float32 else self.values[keep]
+
+    def lengths(self) -> NDArray[np.float64]:
+        """The length of each stored vector, float64 [n]."""
+        found = np.empty(len(self.values))
+        for low in range(0, len(found), _ROWS_AT_ONCE):
+            few = self.values[low : low + _ROWS_AT_ONCE].astype(np.float64)
+            found[low : low + len(few)] = np.linalg.norm(few, axis=1)
+        return found
+
+    def is_finite(self) -> bool:
+        """Whether no value is infinite or not a number, without a copy of them all."""
+        for low in range(0, len(self.values), _ROWS_AT_ONCE):
+            flat = self.values[low : low + _ROWS_AT_ONCE].reshape(-1).astype(np.float32, copy=False)
+            if not np.isfinite(np.dot(flat, flat)):  # many times as fast as a look at each
+                return False
+        return True
 
 
 class ShardFolder:
@@ -39,53 +85,53 @@ class ShardFolder:
         """The path of the shard of this name."""
         return self.path / f"{name}.parquet"
 
-    def write(self, name: str, image_ids: Ids, vectors: NDArray[np.floating], dtype: Dtype) -> None:
-        """Write [n] int64 ids and [n, d] vectors as a new shard; it is on disk when this returns."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+    def write(self, name: str, image_ids: Ids, vectors: NDArray[np.floating], dtype: Dtype) -> str:
+        """Write [n] int64 ids and [n, d] vectors of unit length as a new shard, which is on disk when this
+        returns; returns its checksum. Vectors of float32 are stored, and read, bit by bit as they are.
+        """
         values = np.ascontiguousarray(vectors, dtype=dtype)
-        flat = pa.array(values.reshape(-1))
-        embedding = pa.FixedSizeListArray.from_arrays(flat, list_size=values.shape[1])
-        table = pa.table({"image_id": pa.array(image_ids, pa.int64()), "embedding": embedding})
-        table = table.replace_schema_metadata({"space": self.space, "format": str(FORMAT)})
+        metadata = {"space": self.space, "format": str(FORMAT)}
+        if dtype == "float32":
+            metadata[_SCALED.decode()] = "1"
+        parts = list(shard_parts(np.ascontiguousarray(image_ids, np.int64), values, metadata))
         make_folder(self.path)
-        with atomic_file(self.file(name)) as stream:
-            # Normalised embeddings do not compress, and no query filters by a component.
-            pq.write_table(table, stream, compression="none", use_dictionary=False, write_statistics=False)
+        with computed_beside(parts) as checksum:
+            with atomic_file(self.file(name)) as stream:
+                for part in parts:
+                    stream.write(part)
+            return checksum()
+
+    def checksum(self, name: str) -> str:
+        """The checksum of a shard's file; raises `CatalogError` `missing-shard` or `corrupt-shard`."""
+        with self._errors_named(name):
+            return checksum_of_file(self.file(name))
 
     def read(self, name: str, dimension: int) -> tuple[Ids, Vectors]:
-        """Ids [n] int64 and vectors [n, dimension] float32, scaled to unit length again after float16.
+        """Ids [n] int64 and vectors [n, dimension] float32, as `StoredShard.vectors` gives them.
 
         Raises `CatalogError` `missing-shard`, `newer-shard` or `corrupt-shard`.
         """
-        image_ids, stored = self.read_stored(name)
-        if stored.shape[1] != dimension or not np.isfinite(stored).all():
+        shard = self.open(name)
+        if shard.values.shape[1] != dimension or not shard.is_finite():
             raise self._corrupt(name, f"it should hold {dimension} finite values for each image")
-        return image_ids, unit_length(stored.astype(np.float32))
+        return shard.ids, shard.vectors()
 
-    def read_stored(self, name: str) -> tuple[Ids, NDArray[np.floating]]:
-        """Ids, and vectors exactly as stored; raises the same errors."""
-        import pyarrow as pa
+    def open(self, name: str) -> StoredShard:
+        """A shard exactly as stored; raises the same errors.
+
+        The arrays are mapped from the file where possible: a shard that is deleted stays readable, and one
+        that somebody cuts short meanwhile would end the process, so nobody writes to a shard.
+        """
         import pyarrow.parquet as pq
 
-        try:
-            table = pq.read_table(self.file(name), memory_map=True).combine_chunks()
-            self._require_known(name, (table.schema.metadata or {}).get(b"format", b"1"))
-            image_ids = table["image_id"].to_numpy()
-            column = table["embedding"].chunk(0) if table.num_rows else None
-            width = table.schema.field("embedding").type.list_size
-            if column is None:
-                return image_ids, np.empty((0, width), np.float32)
-            return image_ids, column.flatten().to_numpy().reshape(-1, width)
-        except FileNotFoundError:
-            raise CatalogError(
-                "missing-shard",
-                f"The vector file {self.file(name)} is gone; restore it from a backup, or forget the studies "
-                "that `index verify` names and ingest them again.",
-            ) from None
-        except (pa.ArrowException, OSError, KeyError, AttributeError) as error:
-            raise self._corrupt(name, error) from error
+        with self._errors_named(name):
+            path = self.file(name)
+            described = pq.read_metadata(path)
+            metadata = described.metadata or {}
+            self._require_known(name, metadata.get(b"format", b"1"))
+            found = map_shard(path, described) or _decoded(path)
+            is_scaled = _SCALED in metadata and found[1].dtype == np.float32
+            return StoredShard(*found, is_scaled)
 
     def _require_known(self, name: str, version: bytes) -> None:
         if not version.isdigit():
@@ -104,9 +150,38 @@ class ShardFolder:
             "the studies that `index verify` names and ingest them again.",
         )
 
+    @contextmanager
+    def _errors_named(self, name: str) -> Iterator[None]:
+        """Turn what reading a shard may raise into a sentence with a cure."""
+        import pyarrow as pa
+
+        try:
+            yield
+        except FileNotFoundError:
+            raise CatalogError(
+                "missing-shard",
+                f"The vector file {self.file(name)} is gone; restore it from a backup, or forget the studies "
+                "that `index verify` names and ingest them again.",
+            ) from None
+        except (pa.ArrowException, OSError, KeyError, AttributeError, ValueError) as error:
+            raise self._corrupt(name, error) from error
+
     def discard(self, name: str) -> None:
         """Delete a shard that no row refers to."""
         self.file(name).unlink(missing_ok=True)
+
+
+def _decoded(path: Path) -> tuple[Ids, NDArray[np.floating]]:
+    """Ids and values of a shard that another program, or an earlier version, wrote."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, memory_map=True).combine_chunks()
+    image_ids = table["image_id"].to_numpy()
+    column = table["embedding"].chunk(0) if table.num_rows else None
+    width = table.schema.field("embedding").type.list_size
+    if column is None:
+        return image_ids, np.empty((0, width), np.float32)
+    return image_ids, column.flatten().to_numpy().reshape(-1, width)
 
 
 def unit_length(vectors: Vectors) -> Vectors:

@@ -26,9 +26,11 @@ def index_info(archive: OpenedArchive) -> ArchiveInfo:
     return ArchiveInfo(**asdict(archive.index.info()), outdated=outdated, home=str(archive.home))
 
 
-def verify(archive: OpenedArchive) -> Verification:
-    """Whether catalogue, vectors and search index agree."""
-    return Verification.model_validate(archive.index.verify())
+def verify(archive: OpenedArchive, *, deep: bool = False) -> Verification:
+    """Whether catalogue, vectors and search index agree; with `deep`, also each vector file with its
+    checksum, and the snapshot on disk with the vector files.
+    """
+    return Verification.model_validate(archive.index.verify(deep))
 
 
 def rebuild(archive: OpenedArchive) -> ArchiveInfo:

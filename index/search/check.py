@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.schema import (
     ACTIVE_SPACE,
     files,
+    home,
     images,
     instances,
     patients,
@@ -22,14 +24,17 @@ from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import FaissInfo, IndexInfo, Verification
 from medsiglip.index.search.current_space import CurrentSpace
+from medsiglip.index.search.deep_check import deep_check, differing_ids
 from medsiglip.index.search.kinds.index_kinds import DEFAULT
 from medsiglip.index.search.loaded import LoadedSpace
 from medsiglip.index.storage.shards import listed
-from medsiglip.index.vectors import Ids, ShardFolder, unit_length
+from medsiglip.index.vectors import Ids, ShardFolder
 
 # A unit vector rounded to float16 (11 bits) is off by at most 5e-4 in length, plus the encoder's own error.
 _UNIT_TOLERANCE = 2e-3
 _SHOWN = 3
+# How often a check that found something is made anew where others have written meanwhile.
+_ATTEMPTS = 3
 
 
 def info(database: Database, space: CurrentSpace) -> IndexInfo:
@@ -59,11 +64,46 @@ def info(database: Database, space: CurrentSpace) -> IndexInfo:
         )
 
 
-def verify(database: Database, space: CurrentSpace) -> Verification:
-    """Read every row, shard and vector of the active space, and list what does not fit.
-    Nothing is changed.
+def verify(database: Database, space: CurrentSpace, deep: bool = False) -> Verification:
+    """Read every row, shard and vector of the active space, and list what does not fit; with `deep`, compare
+    the files of all shards with their checksums, and the snapshot on disk with the shards.
+
+    Nothing is changed. What another process replaces meanwhile is looked at again.
     """
+    for _ in range(_ATTEMPTS):
+        before = _version(database)
+        found = _verified_once(database, space, deep)
+        if found.ok or _version(database) == before:
+            break
+    return found
+
+
+def _version(database: Database) -> int:
+    with database.read() as connection:
+        return connection.execute(select(home.c.version)).scalar_one()
+
+
+def _verified_once(database: Database, space: CurrentSpace, deep: bool) -> Verification:
     active = space.find()
+    found = _compared(database, space, active)
+    if not deep:
+        return found
+    with database.read() as connection:
+        files = listed(connection)
+    further = deep_check(database, active, files)
+    problems = (*found.problems, *further.problems)
+    return replace(
+        found,
+        ok=not problems,
+        problems=problems,
+        checksums=further.checksums,
+        without_checksum=further.without_checksum,
+        snapshot=further.snapshot,
+    )
+
+
+def _compared(database: Database, space: CurrentSpace, active: ActiveSpace | None) -> Verification:
+    """What rows, shards and the loaded vectors say of each other."""
     if active is None:
         with database.read() as connection:
             problems = _orphans(connection)
@@ -105,18 +145,18 @@ def _check_shard(
     named = np.fromiter(connection.execute(statement).scalars(), np.int64)
     path = ShardFolder(database.home, shard.space).file(shard.name)
     try:
-        ids, vectors = ShardFolder(database.home, shard.space).read_stored(shard.name)
+        held = ShardFolder(database.home, shard.space).open(shard.name)
     except CatalogError as error:
         uids = _studies_of(connection, shard.id)
         return [f"{error} Images without vector: {len(named)}, of the studies {uids}."], np.empty(0, np.int64)
     problems = []
+    ids, vectors = held.ids, held.values
     if len(ids) != shard.rows or vectors.shape[1] != dimension or vectors.dtype != shard.dtype:
         problems.append(
             f"{path} holds {vectors.shape[0]} vectors of {vectors.shape[1]} values as {vectors.dtype}, where "
             f"{shard.rows} of {dimension} as {shard.dtype} are on record; restore it from a backup."
         )
-    lengths = np.linalg.norm(vectors.astype(np.float32), axis=1)
-    wrong = ids[~(np.abs(lengths - 1) <= _UNIT_TOLERANCE)]
+    wrong = ids[~(np.abs(held.lengths() - 1) <= _UNIT_TOLERANCE)]
     if len(wrong):
         problems.append(
             f"{path}: not of unit length are the vectors of {_some(wrong)}; restore it from a backup."
@@ -133,14 +173,10 @@ def _check_shard(
             f"{path} holds vectors without an image: {_some(extra)}; restore catalog.db and "
             "vectors/ together."
         )
-    if loaded is not None and vectors.shape[1] == dimension and np.isfinite(vectors).all():
-        known = np.isin(ids, loaded.index.ids)
-        expected = unit_length(vectors[known].astype(np.float32))
-        differs = (loaded.index.rows(ids[known]) != expected).any(axis=1)
-        if differs.any():
-            problems.append(
-                f"FAISS holds other vectors for {_some(ids[known][differs])}; run `index rebuild`."
-            )
+    if loaded is not None and vectors.shape[1] == dimension and held.is_finite():
+        differing = differing_ids(held, loaded.index)
+        if len(differing):
+            problems.append(f"FAISS holds other vectors for {_some(differing)}; run `index rebuild`.")
     return problems, ids
 
 

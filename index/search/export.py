@@ -20,7 +20,7 @@ from medsiglip.index.catalogue.schema import images, instances, patients, series
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.storage.shards import listed
-from medsiglip.index.vectors import ShardFolder, atomic_file, make_folder, unit_length
+from medsiglip.index.vectors import ShardFolder, atomic_file, make_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,7 +100,7 @@ def _tables(
     rows = [shard for shard in listed(connection) if shard.space_id == active.row_id]
     for shard in sorted(rows, key=lambda one: first.get(one.id, 0)):
         try:
-            image_ids, vectors = ShardFolder(database.home, shard.space).read_stored(shard.name)
+            held = ShardFolder(database.home, shard.space).open(shard.name)
         except CatalogError as error:
             if error.code == "missing-shard" and not _still_named(database, shard.id):
                 raise CatalogError(
@@ -108,10 +108,10 @@ def _tables(
                     "Another process compacted or deleted cases during the export; run it again.",
                 ) from None
             raise
-        order = np.argsort(image_ids)
+        image_ids, order = held.ids, np.argsort(held.ids)
         for chunk in chunks(order.tolist(), _ROWS):
             columns = _metadata(connection, image_ids[chunk].tolist())
-            values = unit_length(vectors[chunk].astype(np.float32))
+            values = held.vectors(np.array(chunk))
             arrays = [pa.array(columns[field.name], field.type) for field in list(schema)[:-1]]
             embedding = pa.FixedSizeListArray.from_arrays(
                 pa.array(values.reshape(-1)), list_size=values.shape[1]

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from sqlalchemy import update
+
 from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.schema import shards
+from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Compaction
 from medsiglip.index.storage.deletion import sweep
 from medsiglip.index.storage.shards import listed, merge, write_transaction
+from medsiglip.index.vectors import ShardFolder
 
 FULL_SHARD_ROWS = 65_536
 """Shards are merged up to about this many rows: 300 MB at 1152 values of float32."""
 
 
 def compact(database: Database) -> Compaction:
-    """Merge neighbouring small shards, one transaction for each new shard; old files are deleted after it."""
+    """Merge neighbouring small shards, one transaction for each new shard; old files are deleted after it.
+    Readers that come too late for an old file find the new shard in the catalogue. Shards of earlier versions
+    that stay get their checksum.
+    """
     with database.read() as connection:
         before = listed(connection)
     for group in _groups(before):
@@ -24,8 +32,29 @@ def compact(database: Database) -> Compaction:
             if len(current) > 1:
                 merge(transaction, current)
     sweep(database)
+    _note_checksums(database)
     with database.read() as connection:
         return Compaction(len(before), len(listed(connection)))
+
+
+def _note_checksums(database: Database) -> None:
+    """Compute the checksums that are not on record, of files that hold what the catalogue says."""
+    with database.read() as connection:
+        without = [shard for shard in listed(connection) if shard.checksum is None]
+    found = {}
+    for shard in without:
+        folder = ShardFolder(database.home, shard.space)
+        try:
+            held = folder.open(shard.name)
+            if len(held.ids) == shard.rows and held.values.dtype == shard.dtype and held.is_finite():
+                found[shard.id] = folder.checksum(shard.name)
+        except CatalogError:  # `index verify` names it
+            continue
+    if found:
+        with database.write_service_tables() as connection:
+            for row_id, checksum in found.items():
+                one = update(shards).where(shards.c.id == row_id, shards.c.checksum.is_(None))
+                connection.execute(one.values(checksum=checksum))
 
 
 def _groups(rows: list[Any]) -> list[list[Any]]:

@@ -27,7 +27,7 @@ from medsiglip.index.records import (
 )
 from medsiglip.index.storage import deletion
 from medsiglip.index.storage.shards import WriteTransaction
-from medsiglip.index.vectors import Dtype
+from medsiglip.index.vectors import Dtype, unit_length
 
 Identity = tuple[str, str]
 """SOP Instance UID and pixel hash of an instance."""
@@ -70,7 +70,7 @@ def add_cases(
         records = [image for bundle in bundles for image in bundle.images]
         positions = list(fresh.values())
         shard_id = transaction.add_shard(
-            space_id, space, np.array(image_ids, np.int64), vectors[positions], dtype
+            space_id, space, np.array(image_ids, np.int64), unit_length(vectors[positions]), dtype
         )
         rows = [
             _image_row(image_id, space_id, shard_id, places, records[position])

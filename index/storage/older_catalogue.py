@@ -24,7 +24,7 @@ from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Recovery
 from medsiglip.index.storage import trash
 from medsiglip.index.storage.shards import WriteTransaction, listed, write_transaction
-from medsiglip.index.vectors import Ids, ShardFolder
+from medsiglip.index.vectors import Ids, ShardFolder, StoredShard
 
 
 def recover(home_folder: Path, *, database_url: str | None = None) -> Recovery:
@@ -75,12 +75,12 @@ def _gather(transaction: WriteTransaction, shard: Any, sources: Iterable[Path]) 
     vectors: list[NDArray[np.floating]] = []
     for source in sorted(sources, key=lambda path: path.stem != shard.name):
         if len(wanted) and source.parent.name == shard.space:
-            held, stored = _read(source, transaction.home)
-            keep = np.isin(held, wanted)
-            if keep.any() and stored.dtype == shard.dtype:
-                ids.append(held[keep])
-                vectors.append(stored[keep])
-                wanted = np.setdiff1d(wanted, held)
+            held = _read(source, transaction.home)
+            keep = np.isin(held.ids, wanted)
+            if keep.any() and held.values.dtype == shard.dtype:
+                ids.append(held.ids[keep])
+                vectors.append(held.rewritten(keep))
+                wanted = np.setdiff1d(wanted, held.ids)
     if not ids:
         return 0
     image_ids, values = np.concatenate(ids), np.concatenate(vectors)
@@ -92,21 +92,21 @@ def _gather(transaction: WriteTransaction, shard: Any, sources: Iterable[Path]) 
     return len(image_ids)
 
 
-def _read(path: Path, home_folder: Path) -> tuple[Ids, NDArray[np.floating]]:
+def _read(path: Path, home_folder: Path) -> StoredShard:
     """The content of a shard in any folder; nothing of one that cannot be read."""
     folder = ShardFolder(home_folder, path.parent.name)
     folder.path = path.parent
     try:
-        return folder.read_stored(path.stem)
+        return folder.open(path.stem)
     except CatalogError:
-        return np.empty(0, np.int64), np.empty((0, 0), np.float32)
+        return StoredShard(np.empty(0, np.int64), np.empty((0, 0), np.float32), is_scaled=True)
 
 
 def _highest_id(folder: Path, unknown: Iterable[Path]) -> int:
     """The highest image id that a preview or an unknown shard of the home has."""
     names = (path.name.partition(".")[0] for path in (folder / "previews").glob("*"))
     ids = [int(name) for name in names if name.isdecimal()]
-    ids += [int(_read(path, folder)[0].max(initial=0)) for path in unknown]
+    ids += [int(_read(path, folder).ids.max(initial=0)) for path in unknown]
     return max(ids, default=0)
 
 

@@ -37,8 +37,9 @@ class WriteTransaction:
         """Write a shard to disk, then insert its row; returns the row's id."""
         folder, name = ShardFolder(self.home, space), f"{self.token}-{len(self.new)}"
         self.new.append((folder, name))
-        folder.write(name, image_ids, vectors, dtype)
+        checksum = folder.write(name, image_ids, vectors, dtype)
         row = {"space_id": space_id, "name": name, "rows": len(image_ids), "dtype": dtype}
+        row["checksum"] = checksum
         return insert_rows(self.connection, shards, [row])[0]
 
     def delete_files(self, patterns: Sequence[str]) -> None:
@@ -74,13 +75,14 @@ def _take_back(database: Database, token: str, new: Sequence[tuple[ShardFolder, 
 
 
 def listed(connection: Connection, shard_ids: Sequence[int] | None = None) -> list[Any]:
-    """Rows `id, name, rows, dtype, space_id, space` of these shards, or of all, by id."""
+    """Rows `id, name, rows, dtype, space_id, checksum, space` of these shards, or of all, by id."""
     statement = select(
         shards.c.id,
         shards.c.name,
         shards.c.rows,
         shards.c.dtype,
         shards.c.space_id,
+        shards.c.checksum,
         spaces.c.name.label("space"),
     ).join(spaces, shards.c.space_id == spaces.c.id)
     statement = statement.order_by(shards.c.id)
@@ -104,12 +106,12 @@ def merge(transaction: WriteTransaction, old: Sequence[Any]) -> None:
         )
         if len(live):
             try:
-                held, vectors = folder.read_stored(shard.name)
+                held = folder.open(shard.name)
             except CatalogError:
                 continue
-            keep = np.isin(held, live)
-            kept_ids.append(held[keep])
-            kept_vectors.append(vectors[keep])
+            keep = np.isin(held.ids, live)
+            kept_ids.append(held.ids[keep])
+            kept_vectors.append(held.rewritten(keep))
         replaced.append(shard)
     theirs = [shard.id for shard in replaced]
     if kept_ids:

@@ -153,13 +153,20 @@ class ArchiveInfo(Answer):
 
 
 class Verification(Answer):
-    """Whether catalogue, vectors and search index agree, how much each holds, and what is wrong."""
+    """Whether catalogue, vectors and search index agree, how much each holds, and what is wrong.
+
+    Of a deep check: how many vector files agree with their checksums, how many have none on record, and how
+    many vectors the snapshot on disk holds; else None.
+    """
 
     ok: bool
     problems: tuple[str, ...]
     images: int
     vectors: int
     faiss: int
+    checksums: int | None = None
+    without_checksum: int | None = None
+    snapshot: int | None = None
 
 
 class Recovery(Answer):

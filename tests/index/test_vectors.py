@@ -22,7 +22,7 @@ def test_a_shard_is_plain_parquet_of_the_rounded_values(tmp_path: Path, dtype: D
     table = pq.read_table(tmp_path / "vectors" / "space" / f"{name}.parquet")
     assert table["image_id"].to_pylist() == IDS.tolist()
     assert table["embedding"].to_pylist() == vectors.astype(dtype).astype(float).tolist()
-    ids, stored = folder.read_stored(name)
+    ids, stored, _ = folder.open(name)
     assert stored.dtype == dtype
     assert (ids == IDS).all()
     assert (stored == vectors.astype(dtype)).all()

@@ -60,17 +60,22 @@ def info(context: typer.Context) -> None:
         run.answer(archive.index_info(), show_index_info)
 
 
-def verify(context: typer.Context) -> None:
+def verify(
+    context: typer.Context,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Compare each vector file with its checksum, and the snapshot.")
+    ] = False,
+) -> None:
     """Check that catalogue, vectors and search index agree; the exit code is 1 when they do not.
 
     \b
-    Example: medsiglip index verify
+    Example: medsiglip index verify --deep
     """
     from medsiglip.api.cli.presentation.archive import show_verification
 
     run = invocation(context)
     with run.archive() as archive:
-        outcome = archive.verify()
+        outcome = archive.verify(deep=deep)
     run.answer(outcome, show_verification)
     if not outcome["ok"]:
         raise typer.Exit(1)

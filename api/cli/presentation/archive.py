@@ -285,6 +285,9 @@ def show_verification(console: Console, outcome: Payload) -> None:
     console.print(
         f"{verdict}: {outcome['images']} images, {outcome['vectors']} vectors, {outcome['faiss']} in FAISS"
     )
+    if outcome["checksums"] is not None:
+        agree, none = outcome["checksums"], outcome["without_checksum"]
+        console.print(f"checksums: {agree} agree, {none} not on record (`index compact` notes them)")
     for problem in outcome["problems"]:
         console.print(f"  {escape(str(problem))}", soft_wrap=True)
 
