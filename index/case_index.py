@@ -23,6 +23,7 @@ from medsiglip.index.records import (
     IndexInfo,
     Level,
     Removal,
+    RenderingCount,
     SeriesBundle,
     Space,
     StoredImage,
@@ -31,12 +32,16 @@ from medsiglip.index.records import (
     Verification,
 )
 from medsiglip.index.search.current_space import CurrentSpace
-from medsiglip.index.search.search import search
-from medsiglip.index.storage import crash_recovery, deletion, trash
+from medsiglip.index.search.search import find, search
+from medsiglip.index.search_records import Asked, Found, SearchOptions
+from medsiglip.index.storage import crash_recovery, deletion, reembedding, trash
 from medsiglip.index.storage.compaction import compact
 from medsiglip.index.storage.insertion import add_cases
+from medsiglip.index.storage.reembedding import Reembedding
 from medsiglip.index.storage.shards import write_transaction
 from medsiglip.index.vectors import Dtype
+
+DEFAULTS = SearchOptions()
 
 
 class CaseIndex(CaseStores):
@@ -142,11 +147,18 @@ class CaseIndex(CaseStores):
         active = self._current.needed()
         array = spaces.checked_vectors(vectors, sum(len(b.images) for b in bundles), active.space.dimension)
         with write_transaction(self._database) as transaction:
+            spaces.require_active(transaction.connection, active)
             stored = [self._paths.bundle(bundle) for bundle in bundles]
             image_ids = add_cases(transaction, active.row_id, active.space.name, stored, array, self._dtype)
         if any(bundle.replace_series for bundle in bundles):
             deletion.sweep(self._database)
         return image_ids
+
+    def reembedding(self, wanted: Space | None, outdated: Sequence[RenderingCount] = ()) -> Reembedding:
+        """Begin, or go on with, embedding all images anew for the space `wanted`; or in the active space
+        those of the renderings `outdated`, if that is None or the same. Raises `CatalogError` `no-space`.
+        """
+        return reembedding.begin(self._database, self._current.needed(), wanted, outdated, self._dtype)
 
     def remove_study(self, study_instance_uid: str) -> Removal:
         """Delete a study and all that was made from it; raises `CatalogError` `unknown-study`.
@@ -183,8 +195,9 @@ class CaseIndex(CaseStores):
             return case_queries.patients_of(connection, study_instance_uids)
 
     def get(self, image_id: int) -> StoredImage:
-        """One image; raises `CatalogError` `unknown-image`."""
-        for image in self._stored(images.c.id == image_id):
+        """One image, also by its id in another space of the home; raises `CatalogError` `unknown-image`."""
+        same = images.c.id == image_id
+        for image in self._stored(same) or self._stored(reembedding.same_picture(image_id)):
             return image
         raise _unknown_image(image_id)
 
@@ -221,6 +234,17 @@ class CaseIndex(CaseStores):
         return search(
             self._database, self._current, queries, k=k, level=level, where=where, exclude_patients=patients
         )
+
+    def find(self, asked: Sequence[Asked], options: SearchOptions = DEFAULTS) -> list[Found]:
+        """What is found for each question, all asked in the same way and searched together: hits, a cursor for
+        the next page, and how they were found.
+
+        A cursor goes on behind an answer to the same question as if there were no pages. Images that came
+        after the first page do not show: series and studies are ranked as they were without them. Cases that
+        were deleted since neither show nor move others to an earlier page. Raises `CatalogError` as `search`
+        does, and `bad-cursor`.
+        """
+        return find(self._database, self._current, asked, options)
 
     def table(
         self,

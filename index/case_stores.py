@@ -19,6 +19,7 @@ from medsiglip.index.service.jobs import JobQueue
 from medsiglip.index.service.routing_rules import RoutingRuleStore
 from medsiglip.index.storage.file_records import FileRecordStore
 from medsiglip.index.storage.probes import ProbeStore
+from medsiglip.index.storage.reembedding import SpaceStore
 
 
 class CaseStores:
@@ -57,6 +58,11 @@ class CaseStores:
     def probes(self) -> ProbeStore:
         """Trained probes."""
         return ProbeStore(self._database)
+
+    @cached_property
+    def spaces(self) -> SpaceStore:
+        """The spaces, of which one is active."""
+        return SpaceStore(self._database)
 
     @cached_property
     def report_texts(self) -> ReportTextStore:

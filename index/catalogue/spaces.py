@@ -1,4 +1,4 @@
-"""The active space of a home, and the key of its pseudonyms."""
+"""The spaces of a home, of which one is active, and the key of its pseudonyms."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.rows import insert_rows
-from medsiglip.index.catalogue.schema import home, spaces
+from medsiglip.index.catalogue.schema import home, images, spaces
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Space
 
@@ -40,12 +40,9 @@ def activate(connection: Connection, space: Space) -> ActiveSpace:
     found = active(connection)
     if found is not None:
         return found
-    row = {
-        name: getattr(space, name) for name in ("name", "checkpoint_hash", "profile", "dimension", "model")
-    }
-    row_id = insert_rows(connection, spaces, [row])[0]
-    connection.execute(update(home).values(space_id=row_id))
-    return ActiveSpace(row_id, space)
+    made = known(connection, space)
+    connection.execute(update(home).values(space_id=made.row_id))
+    return made
 
 
 def check(home_folder: Path, held: Space, wanted: Space) -> None:
@@ -61,8 +58,8 @@ def check(home_folder: Path, held: Space, wanted: Space) -> None:
     raise CatalogError(
         "space-mismatch",
         f"{home_folder} was made with the model {_described(held)} and cannot be used with "
-        f"{_described(wanted)}. {way}, or choose another --home and ingest again to embed "
-        "everything with the new model.",
+        f"{_described(wanted)}. {way}; `index reembed --to MODEL` embeds everything anew "
+        "with another model and then switches to it.",
     )
 
 
@@ -122,3 +119,48 @@ def bind_key(database: Database, fingerprint: str, wanted: str | None) -> None:
             f"{database.home} was made with --phi {kept}, and one home keeps the same of every patient; "
             f"go on without --phi {wanted}, or choose another --home.",
         )
+
+
+class SpaceSummary(NamedTuple):
+    """One of the spaces of a home, with the number of its images."""
+
+    name: str
+    model: str
+    images: int
+    active: bool
+
+
+def summaries(connection: Connection) -> list[SpaceSummary]:
+    """All spaces, the active one first."""
+    counted = select(func.count()).where(images.c.space_id == spaces.c.id).scalar_subquery()
+    held = connection.execute(select(home.c.space_id)).scalar_one()
+    rows = connection.execute(select(spaces.c.id, spaces.c.name, spaces.c.model, counted))
+    found = [SpaceSummary(name, model, count, row_id == held) for row_id, name, model, count in rows]
+    return sorted(found, key=lambda one: (not one.active, one.name))
+
+
+def is_active(connection: Connection, held: ActiveSpace) -> bool:
+    """Whether the home still works in this space."""
+    return bool(connection.execute(select(home.c.space_id)).scalar_one() == held.row_id)
+
+
+def require_active(connection: Connection, held: ActiveSpace) -> None:
+    """Raise `CatalogError` `space-switched` unless the home still works in this space. In a write transaction
+    the answer holds until its end.
+    """
+    if not is_active(connection, held):
+        raise CatalogError(
+            "space-switched",
+            "The home was switched to another model by `index reembed` meanwhile; run the command again.",
+        )
+
+
+def known(connection: Connection, space: Space) -> ActiveSpace:
+    """The row of a space, made if there is none; the active space stays."""
+    row_id = connection.execute(select(spaces.c.id).where(spaces.c.name == space.name)).scalar()
+    return ActiveSpace(_insert(connection, space) if row_id is None else row_id, space)
+
+
+def _insert(connection: Connection, space: Space) -> int:
+    names = ("name", "checkpoint_hash", "profile", "dimension", "model")
+    return insert_rows(connection, spaces, [{name: getattr(space, name) for name in names}])[0]

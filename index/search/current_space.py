@@ -27,11 +27,11 @@ class CurrentSpace:
         self._loaded: LoadedSpace | None = None
 
     def find(self) -> spaces.ActiveSpace | None:
-        """The active space, or None before the first `activate`."""
-        if self._active is None:
-            with self._database.read() as connection:
+        """The active space, or None before the first `activate`. Another process may have switched it."""
+        with self._database.read() as connection:
+            if self._active is None or not spaces.is_active(connection, self._active):
                 self._active = spaces.active(connection)
-        return self._active
+            return self._active
 
     def needed(self) -> spaces.ActiveSpace:
         """The active space; raises `CatalogError` `no-space` before the first `activate`."""
@@ -54,8 +54,9 @@ class CurrentSpace:
 
     def load(self) -> LoadedSpace:
         """The vectors, up to date; the caller holds `lock` while it uses them."""
-        if self._loaded is None:
-            self._loaded = LoadedSpace(self._database, self.needed())
+        active = self.needed()
+        if self._loaded is None or self._loaded.row_id != active.row_id:
+            self._loaded = LoadedSpace(self._database, active)
         self._loaded.refresh()
         return self._loaded
 

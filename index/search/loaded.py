@@ -34,7 +34,7 @@ class LoadedSpace:
 
     def __init__(self, database: Database, active: ActiveSpace) -> None:
         self._database = database
-        self._space_id = active.row_id
+        self.row_id = active.row_id
         self._dimension = active.space.dimension
         self._folder = ShardFolder(database.home, active.space.name)
         self._snapshot = Snapshot(database.home, active.space.name, DEFAULT)
@@ -70,7 +70,7 @@ class LoadedSpace:
             return
 
     def _follow(self, connection: Connection) -> None:
-        statement = select(shards.c.id, shards.c.name).where(shards.c.space_id == self._space_id)
+        statement = select(shards.c.id, shards.c.name).where(shards.c.space_id == self.row_id)
         current = {row.id: row.name for row in connection.execute(statement.order_by(shards.c.id))}
         if self._version is None:
             self._load_snapshot(set(current.values()))
@@ -229,7 +229,7 @@ class LoadedSpace:
         held, live = self._snapshot.shards(), set[str]()
         if held is None:
             return
-        statement = select(shards.c.name).where(shards.c.space_id == self._space_id)
+        statement = select(shards.c.name).where(shards.c.space_id == self.row_id)
         with suppress(CatalogError), self._database.read() as connection:
             live = set(connection.execute(statement).scalars())
         if not held <= live:
