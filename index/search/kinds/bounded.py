@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from medsiglip.index.search.kinds.bounded_search import BoundedSearch, ProvenShare
 from medsiglip.index.search.kinds.coded_rows import CodedRows
+from medsiglip.index.search.kinds.memory_held import HeldBytes, held_bytes
 from medsiglip.index.search.kinds.projection import Projection, principal_axes
 from medsiglip.index.search.kinds.row_blocks import ROWS, RowBlocks
 from medsiglip.index.search.kinds.vector_search import Mask, Neighbours, compared, top
@@ -57,6 +58,21 @@ class BoundedIndex:
     def ids(self) -> Ids:
         """As in `VectorSearch`."""
         return self._held.ids
+
+    @property
+    def held(self) -> CodedRows:
+        """The rows with their codes, for kinds that add codes of their own; not to be changed."""
+        return self._held
+
+    @property
+    def query_sample(self) -> Vectors:
+        """The queries that the codes suit, float32 [m, d]."""
+        return self._query_sample
+
+    def memory(self) -> HeldBytes:
+        """As in `VectorSearch`."""
+        rows, codes = self._held.rows.blocks(), self._held.codes.blocks()
+        return held_bytes((block for _, block in rows), (block for _, block in codes))
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """As in `VectorSearch`."""
@@ -139,12 +155,13 @@ class BoundedIndex:
             stream.write(np.ascontiguousarray(block, "<f4").data)
 
 
-def read_bounded(path: Path, dimension: int) -> BoundedIndex | None:
-    """The index in a file of `BoundedIndex.write`, whose vectors are mapped; None where it is damaged, or of
-    another dimension or kind.
+def read_bounded(path: Path, dimension: int, start: int = 0) -> BoundedIndex | None:
+    """The index that `BoundedIndex.write` wrote from byte `start` of a file on, whose vectors are mapped; None
+    where it is damaged, or of another dimension or kind.
     """
     try:
         with open(path, "rb") as stream:
+            stream.seek(start)
             held = _read(stream, dimension)
     except DAMAGED:
         return None
