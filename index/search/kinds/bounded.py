@@ -156,8 +156,8 @@ class BoundedIndex:
 
 
 def read_bounded(path: Path, dimension: int, start: int = 0) -> BoundedIndex | None:
-    """The index that `BoundedIndex.write` wrote from byte `start` of a file on, whose vectors are mapped; None
-    where it is damaged, or of another dimension or kind.
+    """The index that `BoundedIndex.write` wrote from byte `start` of a file on, whose vectors are mapped;
+    None where it is damaged, or of another dimension or kind.
     """
     try:
         with open(path, "rb") as stream:
