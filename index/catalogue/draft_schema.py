@@ -6,7 +6,18 @@ and a draft of it wait for each other.
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, CheckConstraint, Column, ForeignKey, Integer, String, Table
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    Table,
+)
 
 from medsiglip.index.catalogue.schema import Id, UtcDateTime, metadata
 
@@ -90,3 +101,20 @@ report_texts = Table(
     Column("added_at", UtcDateTime, nullable=False),
     CheckConstraint("source IN ('accepted', 'import', 'metadata')", name="source"),
 )
+
+# The terms of a report text (medsiglip.index.catalogue.full_text.terms), for full-text search: each between
+# blanks of its own, and their number. They go with the text. Triggers keep SQLite's FTS5 in step.
+report_terms = Table(
+    "report_terms",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("study_id", Id, nullable=False),
+    Column("source", String, nullable=False),
+    Column("terms", String, nullable=False),
+    Column("term_count", Integer, nullable=False),
+    ForeignKeyConstraint(
+        ["study_id", "source"], ["report_texts.study_id", "report_texts.source"], ondelete="CASCADE"
+    ),
+)
+Index("ix_report_terms_text", report_terms.c.study_id, report_terms.c.source, unique=True)
+Index("ix_report_terms_term_count", report_terms.c.term_count)  # of which a search needs the mean

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, or_, select
+from sqlalchemy import Connection, case, delete, func, insert, select
 
 from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.draft_schema import report_texts
-from medsiglip.index.catalogue.one_of import listed, one_of
-from medsiglip.index.catalogue.schema import images, studies
+from medsiglip.index.catalogue.full_text.search_tables import add_terms, purge_removed_terms
+from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.report_search import WordHit, find_words
+from medsiglip.index.catalogue.schema import studies
+from medsiglip.index.catalogue.whole_words import words_of
 
 Source = Literal["accepted", "import", "metadata"]
-LONGEST_PHRASE = 1000
-"""Characters of a phrase to search for: each may be compared at every place of a text."""
 # Accepted texts come before imported ones, and reports before captions.
 _ORDER = case({"accepted": 0, "import": 1}, value=report_texts.c.source, else_=2)
 
@@ -56,6 +56,23 @@ class ReportTextStore:
         with self._database.read() as connection:
             return {row[0]: ReportText(*row) for row in connection.execute(statement.where(theirs))}
 
+    def find(
+        self,
+        words: str,
+        *,
+        limit: int = 10,
+        where: Sequence[str] = (),
+        exclude_patients: Collection[str] = (),
+    ) -> list[WordHit]:
+        """The `limit` studies whose texts fit the words best: those with more of the words first, then higher
+        scores, then lower row ids. `medsiglip.index.catalogue.full_text.words_query` says what may be asked.
+
+        `where` selects studies of which an image passes all filters. Raises `CatalogError` `bad-query`,
+        `bad-filter`.
+        """
+        with self._database.read() as connection:
+            return find_words(connection, words, limit=limit, where=where, exclude_patients=exclude_patients)
+
     def counts(self) -> dict[str, int]:
         """Number of texts by source."""
         statement = select(report_texts.c.source, func.count()).group_by(report_texts.c.source)
@@ -66,39 +83,18 @@ class ReportTextStore:
 def write_texts(connection: Connection, texts: Mapping[int, str], source: Source) -> None:
     """Store the texts of studies, by row id, inside a write transaction; an empty text deletes it."""
     theirs = one_of(report_texts.c.study_id, list(texts))
-    connection.execute(delete(report_texts).where(theirs, report_texts.c.source == source))
+    former = connection.execute(delete(report_texts).where(theirs, report_texts.c.source == source))
+    if former.rowcount:
+        purge_removed_terms(connection)
     shared = {"source": source, "added_at": now_of(connection)}
-    rows = [
-        {**shared, "study_id": study_id, "text": text.strip(), "words": words_of(text)}
-        for study_id, text in texts.items()
-        if text.strip()
-    ]
-    if rows:
+    given = {study_id: text.strip() for study_id, text in texts.items() if text.strip()}
+    if given:
+        rows = [
+            {**shared, "study_id": study_id, "text": text, "words": words_of(text)}
+            for study_id, text in given.items()
+        ]
         connection.execute(insert(report_texts), rows)
-
-
-def words_of(text: str) -> str:
-    """The words of a text in lower case, each between spaces; empty if there is none."""
-    words = re.findall(r"\w+", text.casefold())
-    return f" {' '.join(words)} " if words else ""
-
-
-def says_any(phrases: Collection[str]) -> ColumnElement[bool]:
-    """The condition that a text of an image's study contains one of the phrases, word by word; an empty
-    phrase means a study without any text. Never NULL.
-    """
-    wanted = [words for phrase in phrases if (words := words_of(phrase))]
-    ways: list[ColumnElement[bool]] = []
-    if len(wanted) < len(phrases):
-        texts = select(report_texts.c.study_id).where(report_texts.c.study_id == images.c.study_id)
-        ways.append(~texts.correlate(images).exists())
-    if wanted:
-        # Of LIKE's wildcards a word may hold the underscore alone.
-        looked_for = listed([words.replace("_", "/_") for words in wanted])
-        holding = report_texts.c.words.contains(looked_for.c.value, escape="/")
-        found = select(report_texts.c.study_id).select_from(report_texts.join(looked_for, holding))
-        ways.append(images.c.study_id.in_(found))
-    return or_(*ways)
+        add_terms(connection, [(study_id, source, text) for study_id, text in given.items()])
 
 
 def study_ids(connection: Connection, study_instance_uids: Collection[str]) -> dict[str, int]:

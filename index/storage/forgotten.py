@@ -19,6 +19,7 @@ from medsiglip.index.catalogue.draft_schema import (
     report_texts,
     route_decisions,
 )
+from medsiglip.index.catalogue.full_text.search_tables import purge_removed_terms
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.paths import shown_path
 from medsiglip.index.catalogue.report_texts import write_texts
@@ -50,6 +51,7 @@ def forget_drafts(connection: Connection, study_ids: Sequence[int]) -> int:
     _delete_drafts(connection, deleted)
     for table in (draft_citations, route_decisions, report_texts):
         connection.execute(delete(table).where(of_them(table.c.study_id)))
+    purge_removed_terms(connection)
     about = one_of(jobs.c.parameters["study_instance_uid"].as_string(), uids)
     connection.execute(delete(jobs).where(or_(about, one_of(jobs.c.id, deleted))))
     return len(deleted)

@@ -1,0 +1,173 @@
+"""Which texts hold what is looked for, and how well: BM25, counted in SQL by the same formula on every
+database, so that the same texts give the same scores in the same order.
+
+For a word with frequency f in a text of n terms, of N texts with mean length m of which d hold the word:
+
+    ln(1 + (N - d + 0.5) / (d + 0.5)) * f * (K1 + 1) / (f + K1 * (1 - B + B * n / m))
+
+(Robertson and Zaragoza, The probabilistic relevance framework: BM25 and beyond, 2009, with the logarithm that
+never falls below 0, as Lucene has it.) Phrases and beginnings count as words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Integer, and_, case, func, literal, or_, select, true
+from sqlalchemy.types import Double
+
+from medsiglip.index.catalogue.draft_schema import report_terms
+from medsiglip.index.catalogue.full_text.search_tables import Alternatives, Holding, has_search_table
+from medsiglip.index.catalogue.full_text.words_query import Form, Sought, WordsQuery
+
+K1, B = 1.2, 0.75
+_SOURCES = 3
+"""Most texts of one study."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankedText:
+    """The best text of a study; `found` are the places in `WordsQuery.wanted` of what it holds."""
+
+    study_id: int
+    source: str
+    score: float
+    found: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Statistics:
+    """Number and mean length of all texts; of each thing that is looked for, the forms that some text holds
+    and the weight of a word in BM25.
+    """
+
+    texts: int
+    mean: float
+    forms: tuple[tuple[Form, ...], ...]
+    weights: tuple[float, ...]
+
+
+def rank(
+    connection: Connection, query: WordsQuery, passing: ColumnElement[bool], limit: int
+) -> list[RankedText]:
+    """The best `limit` studies by their best text: texts with more of what is looked for come first, then
+    higher scores, then lower study ids. `passing` is a condition on `report_terms`.
+
+    Weights and mean length are those of all texts, also of those that do not pass.
+    """
+    holding = _holding_of(connection)
+    statistics = _statistics(connection, query.wanted, holding)
+    if not any(statistics.forms):
+        return []
+    without = and_(passing, *(_without(one, holding) for one in query.excluded))
+    if all(statistics.forms):
+        complete = _best(connection, statistics, and_(without, holding(statistics.forms)), limit, whole=True)
+        if len(complete) == limit or len(query.wanted) == 1:
+            return complete
+    any_form = tuple(form for forms in statistics.forms for form in forms)
+    return _best(connection, statistics, and_(without, holding([any_form])), limit, whole=False)
+
+
+def _holding_of(connection: Connection) -> Callable[[Alternatives], ColumnElement[bool]]:
+    """How to tell which texts may hold terms: by what the database has, or, on a SQLite without FTS5, not."""
+    if connection.dialect.name == "sqlite" and not has_search_table(connection):
+        return lambda _alternatives: true()
+    return Holding
+
+
+def _statistics(connection: Connection, wanted: Sequence[Sought], holding: Any) -> _Statistics:
+    texts, total = connection.execute(
+        select(func.count(), func.coalesce(func.sum(report_terms.c.term_count), 0))
+    ).one()
+    forms, weights = [], []
+    for sought in wanted:
+        held = tuple(form for form in sought.forms if _is_held(connection, form, holding))
+        count = _count(connection, held, holding) if held else 0
+        forms.append(held)
+        weights.append(log(1 + (texts - count + 0.5) / (count + 0.5)))
+    return _Statistics(texts, max(float(total) / max(texts, 1), 1.0), tuple(forms), tuple(weights))
+
+
+def _is_held(connection: Connection, form: Form, holding: Any) -> bool:
+    statement = select(report_terms.c.id).where(_holds([form], holding)).limit(1)
+    return connection.execute(statement).first() is not None
+
+
+def _count(connection: Connection, forms: Sequence[Form], holding: Any) -> int:
+    return connection.execute(
+        select(func.count()).select_from(report_terms).where(_holds(forms, holding))
+    ).scalar_one()
+
+
+def _holds(forms: Sequence[Form], holding: Any) -> ColumnElement[bool]:
+    """The condition that a text holds one of these forms."""
+    condition: ColumnElement[bool] = holding([forms])
+    if condition is not true() and all(len(form.terms) == 1 for form in forms):
+        return condition
+    there = or_(*(report_terms.c.terms.contains(form.pattern, autoescape=True) for form in forms))
+    return and_(condition, there)
+
+
+def _without(sought: Sought, holding: Any) -> ColumnElement[bool]:
+    """The condition that no text of a study holds what is left out."""
+    others = select(report_terms.c.study_id).where(_holds(sought.forms, holding))
+    return report_terms.c.study_id.not_in(others)
+
+
+def _best(
+    connection: Connection,
+    statistics: _Statistics,
+    condition: ColumnElement[bool],
+    limit: int,
+    *,
+    whole: bool,
+) -> list[RankedText]:
+    """The best studies of the texts for which the condition holds; if `whole`, of those that hold all that is
+    looked for.
+    """
+    counted = (
+        select(
+            report_terms.c.study_id,
+            report_terms.c.source,
+            report_terms.c.term_count,
+            *(_frequency(forms).label(f"f{place}") for place, forms in enumerate(statistics.forms)),
+        )
+        .where(condition)
+        .cte("counted")
+        .prefix_with("MATERIALIZED")  # or a database counts again for each use of a frequency
+    )
+    frequencies = [counted.c[f"f{place}"] for place in range(len(statistics.forms))]
+    found = sum((case((one > 0, 1), else_=0) for one in frequencies), literal(0, Integer))
+    share = literal(B / statistics.mean, Double) * counted.c.term_count
+    penalty = literal(K1, Double) * (literal(1 - B, Double) + share)
+    score = sum(
+        (
+            literal(weight, Double) * (one * literal(K1 + 1, Double)) / (one + penalty)
+            for weight, one in zip(statistics.weights, frequencies, strict=True)
+        ),
+        literal(0.0, Double),
+    ).label("score")
+    statement = (
+        select(counted.c.study_id, counted.c.source, score, *frequencies)
+        .where(found == len(frequencies) if whole else found > 0)
+        .order_by(found.desc(), score.desc(), counted.c.study_id, counted.c.source)
+        .limit(limit * _SOURCES)
+    )
+    best: dict[int, RankedText] = {}
+    for study_id, source, value, *counts in connection.execute(statement):
+        places = tuple(place for place, count in enumerate(counts) if count)
+        best.setdefault(study_id, RankedText(study_id, source, value, places))
+    return list(best.values())[:limit]
+
+
+def _frequency(forms: Sequence[Form]) -> ColumnElement[int]:
+    """How often a text holds one of these forms."""
+    length = func.length(report_terms.c.terms, type_=Integer)
+    counts = []
+    for form in forms:
+        without = func.length(func.replace(report_terms.c.terms, form.pattern, ""), type_=Integer)
+        counts.append((length - without) // literal(len(form.pattern), Integer))
+    return sum(counts, literal(0, Integer))

@@ -1,0 +1,162 @@
+"""What finds terms in `report_terms`: an FTS5 table on SQLite, an index of `tsvector` on PostgreSQL.
+
+Both only say which texts hold which terms: the terms are made by `medsiglip.index.catalogue.full_text.terms`
+and the ranking by `medsiglip.index.catalogue.full_text.ranking`, the same on both. A SQLite without FTS5 has
+no such table; searches then read all terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Row, Text, bindparam, delete, insert, inspect, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+from medsiglip.index.catalogue.draft_schema import report_terms, report_texts
+from medsiglip.index.catalogue.full_text.terms import terms_of
+from medsiglip.index.catalogue.full_text.words_query import Form
+from medsiglip.index.catalogue.rows import reserve_ids
+
+TABLE = "report_search"
+"""The name of SQLite's FTS5 table, and how the names of all that belongs to it begin."""
+INDEX = "ix_report_terms_vector"
+"""The name of PostgreSQL's index."""
+Alternatives = Sequence[Sequence[Form]]
+"""Lists of forms: of each list a text holds one form at least."""
+
+# The text of a batch is in memory, with its terms.
+_BATCH = 500
+# `ascii` takes every character beyond ASCII as part of a word, so that words end at blanks alone
+# (sqlite.org/fts5.html#ascii_tokenizer). Places and sizes are not kept: the ranking counts in the terms.
+_SQLITE = (
+    f"CREATE VIRTUAL TABLE {TABLE} USING fts5(terms, content='report_terms', content_rowid='id', "
+    "detail=none, columnsize=0, tokenize=\"ascii tokenchars '.'\")",
+    f"CREATE TRIGGER {TABLE}_added AFTER INSERT ON report_terms BEGIN "
+    f"INSERT INTO {TABLE} (rowid, terms) VALUES (new.id, new.terms); END",
+    f"CREATE TRIGGER {TABLE}_removed AFTER DELETE ON report_terms BEGIN "
+    f"INSERT INTO {TABLE} ({TABLE}, rowid, terms) VALUES ('delete', old.id, old.terms); END",
+)
+# Without the text parser, whose words are others than ours.
+_VECTOR = "array_to_tsvector(string_to_array(btrim({}), '  '))"
+
+
+def create_search_tables(connection: Connection) -> None:
+    """Make, anew and from the terms that are stored, what finds them."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"DROP INDEX IF EXISTS {INDEX}")
+        vector = _VECTOR.format("terms")
+        connection.exec_driver_sql(f"CREATE INDEX {INDEX} ON report_terms USING gin (({vector}))")
+        return
+    for name in ("added", "removed"):
+        connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {TABLE}_{name}")
+    if not _has_fts5(connection):
+        return
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {TABLE}")
+    for statement in _SQLITE:
+        connection.exec_driver_sql(statement)
+    connection.exec_driver_sql(f"INSERT INTO {TABLE} ({TABLE}) VALUES ('rebuild')")
+
+
+def rebuild_full_text(connection: Connection) -> None:
+    """Make the terms of all texts anew, in batches, and what finds them; in a write transaction."""
+    connection.execute(delete(report_terms))
+    for batch in stored_texts(connection):
+        add_terms(connection, batch)
+    create_search_tables(connection)
+
+
+def stored_texts(connection: Connection) -> Iterator[Sequence[Row[tuple[int, str, str]]]]:
+    """Study id, source and text of every report text, in batches by study."""
+    study_id, last = report_texts.c.study_id, -1
+    while True:
+        some = select(study_id).where(study_id > last).distinct().order_by(study_id).limit(_BATCH)
+        if not (ids := connection.execute(some).scalars().all()):
+            return
+        texts = select(study_id, report_texts.c.source, report_texts.c.text)
+        texts = texts.where(study_id.between(ids[0], ids[-1])).order_by(study_id, report_texts.c.source)
+        yield connection.execute(texts).all()
+        last = ids[-1]
+
+
+def add_terms(connection: Connection, texts: Iterable[Any]) -> None:
+    """Store the terms of texts, rows or tuples of study id, source and text; in a write transaction."""
+    rows = []
+    for study_id, source, words in texts:
+        terms = terms_of(words)
+        rows.append(
+            {"study_id": study_id, "source": source, "terms": terms.stored, "term_count": terms.count}
+        )
+    if rows:
+        ids = reserve_ids(connection, len(rows))
+        numbered = [{"id": row_id, **row} for row_id, row in zip(ids, rows, strict=True)]
+        connection.execute(insert(report_terms), numbered)
+
+
+def purge_removed_terms(connection: Connection) -> None:
+    """Let no byte of the terms of deleted texts stay in SQLite's FTS5, which marks them as deleted until it
+    merges its parts (sqlite.org/fts5.html#the_optimize_command).
+    """
+    if has_search_table(connection):
+        connection.exec_driver_sql(f"INSERT INTO {TABLE} ({TABLE}) VALUES ('optimize')")
+
+
+def has_search_table(connection: Connection) -> bool:
+    """Whether this is a SQLite catalogue with an FTS5 table."""
+    return connection.dialect.name == "sqlite" and inspect(connection).has_table(TABLE)
+
+
+def _has_fts5(connection: Connection) -> bool:
+    try:
+        connection.exec_driver_sql(f"CREATE VIRTUAL TABLE temp.{TABLE}_probe USING fts5(x)")
+    except OperationalError:
+        return False
+    connection.exec_driver_sql(f"DROP TABLE temp.{TABLE}_probe")
+    return True
+
+
+class Holding(FunctionElement[bool]):
+    """The condition that a row of `report_terms`, given by its id and its terms, has all the terms of a form
+    of each of the alternatives: without regard to order, so that phrases need a look at the terms themselves.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, alternatives: Alternatives) -> None:
+        query = bindparam(None, alternatives, _Query())
+        super().__init__(report_terms.c.id, report_terms.c.terms, query)
+
+
+@compiles(Holding, "sqlite")
+def _holding_sqlite(element: Holding, compiler: Any, **options: Any) -> str:
+    row_id, _, query = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({row_id} IN (SELECT rowid FROM {TABLE} WHERE {TABLE} MATCH {query}))"
+
+
+@compiles(Holding, "postgresql")
+def _holding_postgresql(element: Holding, compiler: Any, **options: Any) -> str:
+    _, terms, query = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({_VECTOR.format(terms)} @@ CAST({query} AS tsquery))"
+
+
+class _Query(TypeDecorator[Alternatives]):
+    """Alternatives as FTS5 and `tsquery` take them, every term in quotation marks."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Alternatives | None, dialect: Dialect) -> str | None:
+        """To the database."""
+        if value is None:
+            return None
+        quote, both, star = ("'", " & ", ":*") if dialect.name == "postgresql" else ('"', " AND ", "*")
+        either = " | " if dialect.name == "postgresql" else " OR "
+
+        def written(form: Form) -> str:
+            quoted = [f"{quote}{term}{quote}" for term in form.terms]
+            return f"({both.join(quoted)}{star if form.prefix else ''})"
+
+        return both.join(f"({either.join(map(written, forms))})" for forms in value)
