@@ -236,8 +236,8 @@ class CaseIndex(CaseStores):
         )
 
     def find(self, asked: Sequence[Asked], options: SearchOptions = DEFAULTS) -> list[Found]:
-        """What is found for each question, all asked in the same way and searched together: hits, a cursor for
-        the next page, and how they were found.
+        """What is found for each question, all asked in the same way and searched together: hits, a cursor
+        for the next page, and how they were found.
 
         A cursor goes on behind an answer to the same question as if there were no pages. Images that came
         after the first page do not show: series and studies are ranked as they were without them. Cases that

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from medsiglip.index.catalogue.case_queries import hits, images_of_patients
+from medsiglip.index.catalogue.case_queries import images_of_patients
 from medsiglip.index.catalogue.database import Database
-from medsiglip.index.catalogue.filter_queries import passing_by_level
+from medsiglip.index.catalogue.filter_queries import parsed, passing_by_level
+from medsiglip.index.catalogue.hit_facts import HitFacts, hit_facts
+from medsiglip.index.catalogue.identity import identity_of
+from medsiglip.index.catalogue.schema import studies
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Hit, Level
 from medsiglip.index.search.current_space import CurrentSpace
+from medsiglip.index.search.found_hits import Shown, found_hits
+from medsiglip.index.search.kinds.index_kinds import DEFAULT
 from medsiglip.index.search.kinds.vector_search import Mask
 from medsiglip.index.search.loaded import LoadedSpace
-from medsiglip.index.vectors import Ids, Vectors, unit_length
-
-# With up to this many excluded rows per query, all queries are one batch that fetches as many rows more.
-_BATCHED_EXCLUSIONS = 1000
+from medsiglip.index.search.pages import Page, next_cursor, read_page
+from medsiglip.index.search.ranking import Answerers, VectorRanking, begin_together
+from medsiglip.index.search.selection import Chosen, Lookups, Selection, plain
+from medsiglip.index.search_records import Asked, Explanation, FilterStep, Found, SearchOptions
+from medsiglip.index.vectors import Vectors
 
 
 def search(
@@ -32,81 +41,217 @@ def search(
     exclude_patients: Sequence[str | None],
 ) -> list[list[Hit]]:
     """The k best hits of a level for each query; see `CaseIndex.search`."""
-    with space.loaded() as loaded:
-        active = space.needed()
-        if level not in ("image", "series", "study") or k < 1:
-            raise CatalogError(
-                "bad-query",
-                f"Search for k >= 1 at level image, series or study, not for k={k} at level {level!r}.",
-            )
-        checked = _checked(queries, active.space.dimension)
-        patients = exclude_patients or [None] * len(checked)
-        if len(patients) != len(checked):
-            raise CatalogError(
-                "bad-query",
-                f"{len(checked)} queries cannot exclude {len(patients)} patients; give one for each, "
-                "or none.",
-            )
-        allowed: Mask | None = None
-        with database.read() as connection:
-            if where:
-                allowed = _passing(connection, loaded, where)
-            known = {key for key in patients if key is not None}
-            theirs = images_of_patients(connection, known)
-        nothing: list[int] = []
-        excluded = [np.array(nothing if key is None else theirs[key], np.int64) for key in patients]
-        ranked = [
-            (scores.tolist(), ids.tolist(), loaded.best_images(level, query, ids, allowed).tolist())
-            for query, (scores, ids) in zip(
-                checked, _nearest(loaded, level, checked, k, allowed, excluded), strict=True
-            )
-        ]
-    with database.read() as connection:
-        return hits(connection, level, ranked)
-
-
-def _checked(queries: Vectors, dimension: int) -> Vectors:
-    """Queries as float32 [q, d] of unit length; raises `CatalogError` `bad-query`."""
     array = np.asarray(queries, np.float32)
-    if array.ndim != 2 or array.shape[1] != dimension:
+    if array.ndim != 2:
+        raise _misshapen(array.shape, space.needed().space.dimension)
+    patients = exclude_patients or [None] * len(array)
+    if len(patients) != len(array):
         raise CatalogError(
             "bad-query",
-            f"Queries of shape {array.shape} do not fit this index, which holds vectors of {dimension} "
-            "values; encode them with the model of the index.",
+            f"{len(array)} queries cannot exclude {len(patients)} patients; give one for each, or none.",
         )
-    if not np.isfinite(array).all() or (len(array) and not np.linalg.norm(array, axis=1).all()):
+    asked = [
+        Asked(query, exclude_patients=() if key is None else (key,))
+        for query, key in zip(array, patients, strict=True)
+    ]
+    if isinstance(where, str):
+        raise TypeError("where takes a sequence of expressions, not one string")
+    found = find(database, space, asked, SearchOptions(k, level, tuple(where)))
+    return [[one.hit for one in answer.hits] for answer in found]
+
+
+def find(
+    database: Database, space: CurrentSpace, asked: Sequence[Asked], options: SearchOptions
+) -> list[Found]:
+    """What is found for each question, all asked in the same way; see `CaseIndex.find`."""
+    clock = _Stopwatch()
+    with space.loaded() as loaded:
+        active = space.needed()
+        _check(options)
+        for one in asked:
+            _check_vector(one.vector, active.space.dimension)
+        clock.lap("load")
+        with database.read() as connection:
+            names = _Names.read(connection, asked)
+            allowed, steps = _passing(connection, loaded, options.where)
+        clock.lap("filter")
+        common = f"{active.space.name} {names.home}"
+        everything = Answerers(loaded, options.level, allowed)
+        pages = [read_page(one, options, common, everything) for one in asked]
+        rankings = [
+            _ranking(one, page, everything, names, options) for one, page in zip(asked, pages, strict=True)
+        ]
+        first = [r for r, page in zip(rankings, pages, strict=True) if page.cursor is None]
+        begin_together(first, options.k + 1)
+        clock.lap("nearest")
+        chosen = [
+            _choose(database, ranking, options, page) for ranking, page in zip(rankings, pages, strict=True)
+        ]
+        clock.lap("choose")
+        shown = [Shown.of(*pair) for pair in zip(rankings, chosen, strict=True)]
+        newest = int(loaded.index.ids.max(initial=0))
+        plan = _Plan(loaded.index.spec, DEFAULT.device, len(loaded.index.ids), allowed, steps)
+    hits = found_hits(database, options.level, shown, [page.rank for page in pages])
+    clock.lap("describe")
+    return [
+        Found(
+            hits=theirs,
+            cursor=next_cursor(page, ranking, one, options, newest),
+            how=ranking.effort.how,
+            explanation=plan.explain(options, ranking, one, len(asked), clock.laps),
+        )
+        for ranking, one, theirs, page in zip(rankings, chosen, hits, pages, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What all answers of a search have in common."""
+
+    spec: str
+    device: str
+    images: int
+    allowed: Mask | None
+    steps: tuple[FilterStep, ...]
+
+    def explain(
+        self,
+        options: SearchOptions,
+        ranking: VectorRanking,
+        chosen: Chosen,
+        together: int,
+        milliseconds: dict[str, float],
+    ) -> Explanation:
+        return Explanation(
+            spec=self.spec,
+            device=self.device,
+            level=options.level,
+            compare=options.compare,
+            images=self.images,
+            passing=None if self.allowed is None else int(np.count_nonzero(self.allowed)),
+            filters=self.steps,
+            how=ranking.effort.how,
+            looked_at=ranking.effort.looked_at,
+            candidates=chosen.seen,
+            together=together,
+            milliseconds=dict(milliseconds),
+        )
+
+
+class _Stopwatch:
+    """Milliseconds by stage."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """End a stage."""
+        now = time.perf_counter()
+        self.laps[stage] = round(1000 * (now - self._since), 3)
+        self._since = now
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The home's identity, the images of patients, and the row ids of studies."""
+
+    home: str
+    images: dict[str, list[int]]
+    studies: dict[str, int]
+
+    @classmethod
+    def read(cls, connection: Connection, asked: Sequence[Asked]) -> _Names:
+        patients = {key for one in asked for key in one.exclude_patients}
+        own = {one.own_study for one in asked if one.own_study is not None}
+        ids = {}
+        for uid in own:
+            found = connection.execute(select(studies.c.id).where(studies.c.study_instance_uid == uid))
+            ids.update(dict.fromkeys([uid], row_id) for row_id in found.scalars())
+        return cls(identity_of(connection), images_of_patients(connection, patients), ids)
+
+
+def _ranking(
+    asked: Asked, page: Page, everything: Answerers, names: _Names, options: SearchOptions
+) -> VectorRanking:
+    answerers = everything if page.cursor is None else everything.at_page(page.cursor.newest)
+    gone = [image_id for key in asked.exclude_patients for image_id in names.images[key]]
+    without = np.unique(answerers.loaded.owners(options.level, np.array(gone, np.int64)))
+    own = {"image": asked.own_image, "study": names.studies.get(asked.own_study or "")}.get(options.level)
+    if page.cursor is not None:
+        if page.cursor.own_is_shown and own is not None:
+            without = np.union1d(without, np.array([own], np.int64))
+        own = None
+    return VectorRanking(answerers, page.query, without, options.exact, own)
+
+
+def _choose(database: Database, ranking: VectorRanking, options: SearchOptions, page: Page) -> Chosen:
+    if not options.chooses:
+        depth = min(page.rank, len(ranking.answerers.loaded.index.ids))
+        return plain(ranking, options, page.before, depth)
+    with database.read() as connection:
+
+        def facts(row_ids: Sequence[int]) -> dict[int, HitFacts]:
+            with_labels = options.per_label is not None
+            return hit_facts(connection, options.level, row_ids, with_labels=with_labels)
+
+        lookups = Lookups(facts, ranking.answerers.vectors)
+        return Selection(ranking, options, page.before, lookups).run()
+
+
+def _check(options: SearchOptions) -> None:
+    """Raise `CatalogError` `bad-query` for a search that cannot be."""
+    if options.level not in ("image", "series", "study") or options.k < 1:
+        raise CatalogError(
+            "bad-query",
+            f"Search for k >= 1 at level image, series or study, not for k={options.k} at level "
+            f"{options.level!r}.",
+        )
+    limited = {"image": ("series", "study"), "series": ("study",), "study": ()}[options.level]
+    for name, most in options.limits.items():
+        if most < 1 or (name in ("series", "study") and name not in limited):
+            raise CatalogError(
+                "bad-query",
+                f"per_{name}={most} cannot be used at level {options.level}: give a number from 1 on, and "
+                "limit the hits of what is above the level.",
+            )
+    shares = {"dedupe": options.dedupe, "diversity": options.diversity}
+    for name, share in shares.items():
+        if share is not None and not 0 <= share <= 1:
+            raise CatalogError("bad-query", f"{name} must lie between 0 and 1, and {share} does not.")
+    if options.min_score is not None and not math.isfinite(options.min_score):
+        raise CatalogError("bad-query", "min_score must be a finite number.")
+
+
+def _check_vector(vector: Vectors, dimension: int) -> None:
+    """Raise `CatalogError` `bad-query` for what is not float32 [d] with a direction."""
+    if vector.shape != (dimension,):
+        raise _misshapen(vector.shape, dimension)
+    if not np.isfinite(vector).all() or not vector.any():
         raise CatalogError(
             "bad-query", "A query vector is zero or not finite; check the image or text it came from."
         )
-    return unit_length(array)
 
 
-def _passing(connection: Connection, loaded: LoadedSpace, where: Sequence[str]) -> Mask:
-    """The images that pass the filters, bool [n] in the order of the loaded index."""
-    masks = [
-        loaded.mask(level, np.array(rows, np.int64))
-        for level, rows in passing_by_level(connection, where).items()
-    ]
+def _misshapen(shape: tuple[int, ...], dimension: int) -> CatalogError:
+    return CatalogError(
+        "bad-query",
+        f"Queries of shape {shape} do not fit this index, which holds vectors of {dimension} values; encode "
+        "them with the model of the index.",
+    )
+
+
+def _passing(
+    connection: Connection, loaded: LoadedSpace, where: Sequence[str]
+) -> tuple[Mask | None, tuple[FilterStep, ...]]:
+    """The images that pass the filters, bool [n] in the order of the loaded index, and each step's part."""
+    if not where:
+        return None, ()
+    levels = [one.level for one in parsed(connection, where)]
+    masks, steps = [], []
+    for level, rows in passing_by_level(connection, where).items():
+        masks.append(loaded.mask(level, np.array(rows, np.int64)))
+        theirs = tuple(text for text, one in zip(where, levels, strict=True) if one == level)
+        steps.append(FilterStep(level, theirs, len(rows)))
     passing: Mask = np.logical_and.reduce(masks)
-    return passing
-
-
-def _nearest(
-    loaded: LoadedSpace, level: Level, queries: Vectors, k: int, allowed: Mask | None, excluded: Sequence[Ids]
-) -> list[tuple[Vectors, Ids]]:
-    """For each query the scores and ids of its k nearest at the level.
-
-    `allowed` is a mask of images, `excluded` (one array per query) are image ids. A series or study answers
-    when one of its images is allowed; it is left out when one of its images is excluded.
-    """
-    left_out = [np.unique(loaded.owners(level, ids)) for ids in excluded]
-    widest = max(map(len, left_out), default=0)
-    if widest <= _BATCHED_EXCLUSIONS:
-        scores, ids, _, _ = loaded.nearest(level, queries, k + widest, allowed)
-        keep = [~np.isin(row, gone) for row, gone in zip(ids, left_out, strict=True)]
-        return [(s[mask][:k], i[mask][:k]) for s, i, mask in zip(scores, ids, keep, strict=True)]
-    found = []
-    for query, gone in zip(queries, left_out, strict=True):
-        nearest = loaded.nearest(level, query[None], k, allowed, without=gone)
-        found.append((nearest.scores[0], nearest.ids[0]))
-    return found
+    return passing, tuple(steps)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Hit, Level, SeriesBundle, StoredImage
-from medsiglip.index.search import loaded, search
+from medsiglip.index.search import ranking, space_loader
 from medsiglip.index.search.kinds.bounded import BoundedIndex
 from medsiglip.index.search.kinds.index_kinds import KINDS
 from tests.index.conftest import Catalogue
@@ -138,8 +138,8 @@ def test_equals_brute_force_whichever_way_is_taken(
     batched: int,
 ) -> None:
     coded = replace(KINDS["bounded"], new=partial(BoundedIndex, least=20))
-    monkeypatch.setattr(loaded, "DEFAULT", coded if kind == "coded" else KINDS[kind])
-    monkeypatch.setattr(search, "_BATCHED_EXCLUSIONS", batched)
+    monkeypatch.setattr(space_loader, "DEFAULT", coded if kind == "coded" else KINDS[kind])
+    monkeypatch.setattr(ranking, "BATCHED_EXCLUSIONS", batched)
 
     @settings(max_examples=6, deadline=None)
     @given(

@@ -1,0 +1,235 @@
+"""The rows of a level in the order in which they answer one query, read as far as they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsiglip.index.records import Level
+from medsiglip.index.search.kinds.vector_search import How, Mask
+from medsiglip.index.search.loaded import LoadedSpace
+from medsiglip.index.search_records import MatchedImages
+from medsiglip.index.vectors import Ids, Vectors, mean_directions
+
+# Scores this close are one: a query's own image goes before copies of it.
+_SAME_SCORE = 1e-5
+# With up to this many excluded rows per query, all queries are one batch that fetches as many rows more.
+BATCHED_EXCLUSIONS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Answerers:
+    """What may answer: the images `allowed`, bool [n] in the order of the index, all if None, but none with
+    an id above `newest`, where that is given. Series and studies are then as they were without those images.
+    """
+
+    loaded: LoadedSpace
+    level: Level
+    allowed: Mask | None = None
+    newest: int | None = None
+
+    def at_page(self, newest: int) -> Answerers:
+        """The same without the images that came after the first page."""
+        ids = self.loaded.index.ids
+        if not len(ids) or ids.max() <= newest:
+            return self
+        old = ids <= newest
+        allowed = old if self.allowed is None else self.allowed & old
+        return Answerers(self.loaded, self.level, allowed, newest)
+
+    @cached_property
+    def changed(self) -> Ids:
+        """The series or studies that have images from before and after `newest`, ascending."""
+        if self.newest is None or self.level == "image":
+            return np.empty(0, np.int64)
+        ids = self.loaded.index.ids
+        late = np.unique(self.loaded.owners(self.level, ids[ids > self.newest]))
+        assert self.allowed is not None
+        early = np.unique(self.loaded.owners(self.level, ids[self.allowed]))
+        return np.intersect1d(late, early)
+
+    def held(self, row_ids: Ids) -> Ids:
+        """Those of the rows that exist, ascending."""
+        mask = self.loaded.mask(self.level, row_ids)
+        return np.unique(self.loaded.owners(self.level, self.loaded.index.ids[mask]))
+
+    def members(self, row_id: int) -> Ids:
+        """The image ids of a series or study, ascending, without those after `newest`."""
+        ids = self.loaded.index.ids[self.loaded.mask(self.level, np.array([row_id], np.int64))]
+        return np.sort(ids if self.newest is None else ids[ids <= self.newest])
+
+    def vectors(self, row_ids: Ids) -> Vectors:
+        """The vectors of rows, float32 [m, d]."""
+        found = self.loaded.vectors(self.level, row_ids)
+        changed = np.flatnonzero(np.isin(row_ids, self.changed))
+        if len(changed):
+            found = found.copy()
+            groups = [self.loaded.index.rows(self.members(int(row_ids[place]))) for place in changed]
+            found[changed] = mean_directions(groups)
+        return found
+
+    def may_answer(self, row_id: int) -> bool:
+        """Whether a row has an image that may answer."""
+        mask = self.loaded.mask(self.level, np.array([row_id], np.int64))
+        return bool((mask if self.allowed is None else mask & self.allowed).any())
+
+
+class Ranked(NamedTuple):
+    """The beginning of a ranking: `scores` float32 [n] and row ids int64 [n]. It is `whole` if nothing comes
+    after it.
+    """
+
+    scores: Vectors
+    ids: Ids
+    whole: bool
+
+
+@dataclass(slots=True)
+class Effort:
+    """How a ranking came about, and in how many vectors."""
+
+    how: How = "compared"
+    looked_at: int = 0
+
+    def add(self, how: How, looked_at: int) -> None:
+        """Count one more search; the answer is as good as the worst of them."""
+        if not self.looked_at or how == "approximate" or (how == "compared" and self.how == "proven"):
+            self.how = how
+        self.looked_at += looked_at
+
+
+class Ranking(Protocol):
+    """Rows by rank. `is_by_score`: the rank is that of the score, equal ones by row id; but `own_is_first`
+    says that the question's own row goes before all.
+    """
+
+    answerers: Answerers
+    own: int | None
+    is_by_score: bool
+    effort: Effort
+
+    @property
+    def own_is_first(self) -> bool:
+        """Whether the question's own row is as good as the best, and so goes first."""
+
+    def first(self, count: int) -> Ranked:
+        """At least the first `count` rows, or all."""
+
+    def pairs(self, row_id: int) -> tuple[MatchedImages, ...]:
+        """The images of the question and of a row that matched."""
+
+    def best_images(self, row_ids: Ids) -> Ids:
+        """The image that each row is shown by."""
+
+    def found_by(self, row_id: int) -> dict[str, int] | None:
+        """The rank of a row in each of several rankings, from 1; None if there is only one."""
+
+
+@dataclass(slots=True, eq=False)
+class VectorRanking:
+    """Rows by the cosine of their vectors with a unit-length `query` [d], but those `without`."""
+
+    answerers: Answerers
+    query: Vectors
+    without: Ids
+    exact: bool
+    own: int | None = None
+    effort: Effort = field(default_factory=Effort)
+    is_by_score: bool = True
+    own_is_first: bool = False
+    _ranked: Ranked | None = None
+    _changed: tuple[Vectors, Ids] | None = None
+
+    def first(self, count: int) -> Ranked:
+        """As in `Ranking`; each search fetches twice as many rows as the last, so that all together cost at
+        most twice the longest.
+        """
+        held = self._ranked
+        if held is not None and (held.whole or len(held.ids) >= count):
+            return held
+        wanted = max(count, 2 * len(held.ids)) if held is not None else count
+        gone = np.concatenate([self.without, self.changed[1]])
+        found = self.answerers.loaded.nearest(
+            self.answerers.level,
+            self.query[None],
+            wanted,
+            self.answerers.allowed,
+            without=gone,
+            exact=self.exact,
+        )
+        self.effort.add(found.how[0], int(found.looked_at[0]))
+        return self.take(found.scores[0], found.ids[0], len(found.ids[0]) < wanted)
+
+    @property
+    def changed(self) -> tuple[Vectors, Ids]:
+        """Scores and ids of the rows that changed since the first page, as they were then."""
+        if self._changed is None and not len(self.answerers.changed):
+            self._changed = np.empty(0, np.float32), np.empty(0, np.int64)
+        if self._changed is None:
+            ids = np.setdiff1d(self.answerers.changed, self.without)
+            self._changed = self._scores(ids), ids
+        return self._changed
+
+    def _scores(self, ids: Ids) -> Vectors:
+        vectors = self.answerers.vectors(ids)
+        scores = vectors.astype(np.float64) @ self.query.astype(np.float64)
+        return scores.astype(np.float32)
+
+    def take(self, scores: Vectors, ids: Ids, whole: bool) -> Ranked:
+        """Make this, without the rows that changed, the beginning of the ranking; the own row goes first
+        where it is as good as the best.
+        """
+        more, which = self.changed
+        if len(which):
+            last = (more > scores[-1]) | ((more == scores[-1]) & (which < ids[-1])) if not whole else True
+            known = np.broadcast_to(last, len(which))
+            scores, ids = np.concatenate([scores, more[known]]), np.concatenate([ids, which[known]])
+            order = np.lexsort((ids, -scores))
+            scores, ids = scores[order], ids[order]
+        self.own_is_first = len(ids) > 0 and self._is_own_first(float(scores[0]))
+        if self.own_is_first and self.own is not None:
+            other = ids != self.own
+            own = np.array([self.own], np.int64)
+            scores, ids = np.concatenate([self._scores(own), scores[other]]), np.append(own, ids[other])
+        self._ranked = Ranked(scores, ids, whole)
+        return self._ranked
+
+    def _is_own_first(self, best: float) -> bool:
+        if self.own is None or self.own in self.without or not self.answerers.may_answer(self.own):
+            return False
+        return bool(self._scores(np.array([self.own], np.int64))[0] >= best - _SAME_SCORE)
+
+    def pairs(self, row_id: int) -> tuple[MatchedImages, ...]:
+        """As in `Ranking`: vectors of means match in no pairs."""
+        return ()
+
+    def best_images(self, row_ids: Ids) -> Ids:
+        """As in `Ranking`: the allowed image of each row that is most like the query."""
+        held = self.answerers
+        return held.loaded.best_images(held.level, self.query, row_ids, held.allowed)
+
+    def found_by(self, row_id: int) -> dict[str, int] | None:
+        """As in `Ranking`: by the vector alone."""
+        return None
+
+
+def begin_together(rankings: Sequence[VectorRanking], count: int) -> None:
+    """Read the first `count` rows of several rankings of the same answerers in one search, where that is
+    cheaper than one by one.
+    """
+    widest = max((len(one.without) + len(one.changed[1]) for one in rankings), default=0)
+    if not rankings or widest > BATCHED_EXCLUSIONS:
+        return
+    held = rankings[0].answerers
+    queries = np.stack([one.query for one in rankings])
+    found = held.loaded.nearest(held.level, queries, count + widest, held.allowed, exact=rankings[0].exact)
+    for number, one in enumerate(rankings):
+        ids: NDArray[np.int64] = found.ids[number]
+        keep = ~np.isin(ids, np.concatenate([one.without, one.changed[1]]))
+        one.effort.add(found.how[number], int(found.looked_at[number]))
+        one.take(found.scores[number][keep], ids[keep], len(ids) < count + widest)
