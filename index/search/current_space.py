@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+
+from sqlalchemy import Connection, select
 
 from medsiglip.index.catalogue import spaces
 from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.schema import home as home_table
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Space
-from medsiglip.index.search.kinds.index_kinds import DEFAULT
 from medsiglip.index.search.loaded import LoadedSpace
-from medsiglip.index.search.query_sample import QuerySample
-from medsiglip.index.search.snapshots import Snapshot
+from medsiglip.index.search.space_loader import SpaceLoader
 from medsiglip.index.vectors import Vectors
+
+# Another process may merge shards between the reading of a shard's name and of its file; then the catalogue
+# has changed.
+_ATTEMPTS = 5
 
 
 class CurrentSpace:
-    """Safe for several threads: one at a time uses the vectors in memory."""
+    """Safe for several threads. All read the same state, which does not change; a thread that finds the
+    catalogue changed makes the next one beside it, while others go on with theirs.
+    """
 
     def __init__(self, database: Database) -> None:
-        self.lock = threading.RLock()
         self._database = database
         self._active: spaces.ActiveSpace | None = None
-        self._loaded: LoadedSpace | None = None
+        self._held: tuple[SpaceLoader, LoadedSpace] | None = None
+        # Held while a state is made from the one before, so that no work is done twice.
+        self._following = threading.RLock()
+        self.lock = self._following
+        self._rebuilding = threading.Lock()
 
     def find(self) -> spaces.ActiveSpace | None:
         """The active space, or None before the first `activate`. Another process may have switched it."""
@@ -33,9 +43,11 @@ class CurrentSpace:
                 self._active = spaces.active(connection)
             return self._active
 
-    def needed(self) -> spaces.ActiveSpace:
-        """The active space; raises `CatalogError` `no-space` before the first `activate`."""
-        active = self.find()
+    def needed(self, connection: Connection | None = None) -> spaces.ActiveSpace:
+        """The active space, as a connection sees it; raises `CatalogError` `no-space` before the first
+        `activate`.
+        """
+        active = self.find() if connection is None else spaces.active(connection)
         if active is None:
             raise CatalogError("no-space", f"{self._database.home} holds nothing yet; ingest a folder first.")
         return active
@@ -50,38 +62,93 @@ class CurrentSpace:
     @property
     def is_loaded(self) -> bool:
         """Whether the vectors are in memory."""
-        return self._loaded is not None
+        return self._held is not None
+
+    @contextmanager
+    def view(self) -> Iterator[tuple[LoadedSpace, Connection]]:
+        """The vectors, up to date, and a read connection that sees the same version of the catalogue.
+
+        Raises `CatalogError` `no-space`, `missing-shard` or `corrupt-shard`.
+        """
+        with self._database.read() as connection:
+            held = self._held
+            if held is not None and held[1].version == _version(connection)[0]:
+                yield held[1], connection
+                return
+        with ExitStack() as stack:
+            # Threads that wait for another to load do not keep connections from it.
+            with self._following:
+                state, connection = self._follow(stack)
+            yield state, connection
+
+    def _follow(self, stack: ExitStack) -> tuple[LoadedSpace, Connection]:
+        """Make the state of the newest version the one that is held, and enter a connection that sees it."""
+        for attempt in range(_ATTEMPTS):
+            with ExitStack() as tried:
+                connection = tried.enter_context(self._database.read())
+                try:
+                    self._held = self._newest(connection)
+                except CatalogError as error:
+                    if error.code != "missing-shard" or attempt == _ATTEMPTS - 1:
+                        raise
+                    continue
+                stack.push(tried.pop_all())
+                return self._held[1], connection
+        raise AssertionError("the last attempt returns or raises")
+
+    def _newest(self, connection: Connection) -> tuple[SpaceLoader, LoadedSpace]:
+        version, space_id = _version(connection)
+        held = self._held
+        if held is None or held[0].active.row_id != space_id:
+            loader = SpaceLoader(self._database, self.needed(connection))
+            return loader, loader.first(connection, version)
+        loader, state = held
+        return loader, state if state.version == version else loader.next(state, connection, version)
 
     def load(self) -> LoadedSpace:
-        """The vectors, up to date; the caller holds `lock` while it uses them."""
-        active = self.needed()
-        if self._loaded is None or self._loaded.row_id != active.row_id:
-            self._loaded = LoadedSpace(self._database, active)
-        self._loaded.refresh()
-        return self._loaded
+        """The vectors, up to date; they stay as they are for as long as they are used."""
+        with self.view() as (state, _):
+            return state
 
     @contextmanager
     def loaded(self) -> Iterator[LoadedSpace]:
-        """The vectors, up to date, for this thread alone."""
-        with self.lock:
-            yield self.load()
+        """The same for a block of code."""
+        yield self.load()
 
     def rebuild(self, queries: Vectors | None = None) -> None:
-        """Load the vectors from the shards again, and write a snapshot; `queries`, float32 [m, d], replace
-        the sample that the index suits.
+        """Load the vectors from the shards again, and write a snapshot, while searches go on with the vectors
+        that are in memory; `queries`, float32 [m, d], replace the sample that the index suits.
         """
         active = self.needed()
+        checked = None
         if queries is not None and len(queries):
             checked = spaces.checked_vectors(queries, len(queries), active.space.dimension)
-            QuerySample(self._database.home, active.space.name).write(checked)
-        with self.lock:
-            Snapshot(self._database.home, active.space.name, DEFAULT).discard()
-            self._loaded = None
-            self.load().save()
+        with self._rebuilding:
+            loader = SpaceLoader(self._database, active, checked)
+            state = self._afresh(loader)
+            loader.keep_sample()
+            with self._following, self._database.read() as connection:
+                version, _ = _version(connection)
+                state = loader.next(state, connection, version)
+                self._held = loader, state
+            loader.save(state, always=True)
+
+    def _afresh(self, loader: SpaceLoader) -> LoadedSpace:
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(CatalogError), self._database.read() as connection:
+                return loader.afresh(connection, _version(connection)[0])
+        with self._database.read() as connection:
+            return loader.afresh(connection, _version(connection)[0])
 
     def close(self) -> None:
         """Write a snapshot if it is worth it, and drop the vectors."""
-        with self.lock:
-            loaded, self._loaded = self._loaded, None
-            if loaded is not None:
-                loaded.save()
+        with self._following:
+            held, self._held = self._held, None
+        if held is not None:
+            held[0].save(held[1])
+
+
+def _version(connection: Connection) -> tuple[int, int | None]:
+    """The version of the catalogue, and the row id of its active space."""
+    version, space_id = connection.execute(select(home_table.c.version, home_table.c.space_id)).one()
+    return version, space_id

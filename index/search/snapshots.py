@@ -1,56 +1,121 @@
-"""Snapshots of an index on disk, below `faiss/` of the home: they spare the next start the shards."""
+"""Snapshots of a space on disk, below `faiss/` of the home: they spare the next start the shards.
+
+A snapshot is `<space>.json`, which describes it, and files `<space>.<token>.<part>` that it names: `vectors`,
+`series` and `study`, each an index of the home's kind, and `owners`, the shard, series and study of each
+image in the order of the index. The description is replaced in one step once the others are on disk, so a
+killed process leaves the snapshot that was there.
+"""
 
 from __future__ import annotations
 
+import glob
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from uuid import uuid4
 
+import numpy as np
+
+from medsiglip.index.records import Level
+from medsiglip.index.search.group_level import GroupLevel, Spread
+from medsiglip.index.search.image_owners import ImageOwners
 from medsiglip.index.search.kinds.index_kinds import IndexKind
 from medsiglip.index.search.kinds.vector_search import VectorSearch
+from medsiglip.index.search.query_sample import DAMAGED
 from medsiglip.index.vectors import atomic_file, make_folder
 
-FORMAT = 2
+FORMAT = 3
+_LEVELS: tuple[Level, Level] = ("series", "study")
+# Files that no description names are of a killed process once they are so old, in seconds.
+_ABANDONED = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotContent:
+    """The index of images, their owners in its order, of which `shard` counts in `shards`, the names of all
+    shards, and the means of both levels.
+    """
+
+    index: VectorSearch
+    owners: ImageOwners
+    shards: tuple[str, ...]
+    levels: Mapping[Level, GroupLevel]
 
 
 class Snapshot:
-    """The snapshot of one space: `<space>.vectors`, and `<space>.json` with the names of the shards in it."""
+    """The snapshot of one space."""
 
     def __init__(self, home: Path, space: str, kind: IndexKind) -> None:
         self._kind = kind
-        self._vectors = home / "faiss" / f"{space}.vectors"
-        self._of_format_1 = home / "faiss" / f"{space}.faiss"
-        self._description = home / "faiss" / f"{space}.json"
+        self._space = space
+        self._folder = home / "faiss"
+        self._description = self._folder / f"{space}.json"
 
-    def save(self, index: VectorSearch, dimension: int, shards: Iterable[str]) -> None:
-        """Write the index. The description is written last and deleted first, so it never describes another
-        file.
-        """
-        make_folder(self._vectors.parent)
-        self._description.unlink(missing_ok=True)
-        self._of_format_1.unlink(missing_ok=True)
-        with atomic_file(self._vectors) as stream:
-            self._kind.write(index, stream)
-        size = self._vectors.stat().st_size
-        description = {"format": FORMAT, "dimension": dimension, "bytes": size, "shards": sorted(shards)}
-        with atomic_file(self._description) as stream:
-            stream.write(json.dumps(description).encode())
+    def save(self, content: SnapshotContent, dimension: int) -> None:
+        """Write a snapshot in place of the former one."""
+        make_folder(self._folder)
+        self._delete_abandoned()
+        former, token = self._described(), uuid4().hex
+        files = {part: f"{self._space}.{token}.{part}" for part in ("vectors", *_LEVELS, "owners")}
+        try:
+            self._write(files["vectors"], lambda stream: self._kind.write(content.index, stream))
+            for level in _LEVELS:
+                means = content.levels[level].index
+                self._write(files[level], lambda stream, means=means: self._kind.write(means, stream))
+            self._write(files["owners"], lambda stream: _write_owners(content, stream))
+            sizes = {part: [name, (self._folder / name).stat().st_size] for part, name in files.items()}
+            description = {"format": FORMAT, "dimension": dimension, "files": sizes, "shards": content.shards}
+            with atomic_file(self._description) as stream:
+                stream.write(json.dumps(description).encode())
+        except BaseException:
+            self._delete(files.values())
+            raise
+        self._delete(_names(former))
 
-    def load(self, dimension: int) -> VectorSearch | None:
-        """The index, or None where the snapshot is absent, damaged, or of another format,
-        dimension or kind.
+    def load(self, dimension: int) -> SnapshotContent | None:
+        """What the snapshot holds, or None where it is absent, damaged, or of another format, dimension or
+        kind.
         """
         found = self._described()
         if (found.get("format"), found.get("dimension")) != (FORMAT, dimension):
             return None
         try:
-            if self._vectors.stat().st_size != found.get("bytes"):
-                return None
-        except OSError:
+            return self._read(found, dimension)
+        except (*DAMAGED, KeyError, TypeError):
             return None
-        return self._kind.read(self._vectors, dimension)
+
+    def _read(self, found: Mapping[str, Any], dimension: int) -> SnapshotContent | None:
+        places = {part: self._folder / name for part, (name, _) in found["files"].items()}
+        if any(places[part].stat().st_size != size for part, (_, size) in found["files"].items()):
+            return None
+        index = self._kind.read(places["vectors"], dimension)
+        means = [self._kind.read(places[level], dimension) for level in _LEVELS]
+        if index is None or None in means:
+            return None
+        with open(places["owners"], "rb") as stream:
+            arrays = [np.lib.format.read_array(stream, allow_pickle=False) for _ in range(9)]
+        owners = ImageOwners(*arrays[:3])
+        levels = {
+            level: GroupLevel(held, Spread(*arrays[first : first + 3]))
+            for level, held, first in zip(_LEVELS, means, (3, 6), strict=True)
+            if held is not None
+        }
+        shards = tuple(found["shards"])
+        count = len(index.ids)
+        fits = all(one.shape == (count,) and one.dtype == np.int64 for one in owners)
+        fits = fits and ((owners.shard >= 0) & (owners.shard < len(shards))).all()
+        for level, held in levels.items():
+            fits = fits and np.array_equal(held.spread.groups, np.unique(held.index.ids))
+            fits = fits and np.isin(owners.level(level), held.spread.groups).all()
+        if not fits or (
+            len(owners.shard) and not 0 <= owners.shard.min() <= owners.shard.max() < len(shards)
+        ):
+            return None
+        return SnapshotContent(index, owners, shards, levels)
 
     def shards(self) -> set[str] | None:
         """The names of the shards in the snapshot; None where there is no readable snapshot."""
@@ -59,9 +124,32 @@ class Snapshot:
 
     def discard(self) -> None:
         """Delete the snapshot; a process that is loading it is not disturbed."""
-        for path in (self._description, self._vectors, self._of_format_1):
-            with suppress(FileNotFoundError):
-                path.unlink()
+        self._delete([self._description.name])
+        self._delete(path.name for path in self._files())
+
+    # Files
+
+    def _write(self, name: str, write: Callable[[BinaryIO], None]) -> None:
+        with atomic_file(self._folder / name) as stream:
+            write(stream)
+
+    def _files(self) -> list[Path]:
+        return list(self._folder.glob(f"{glob.escape(self._space)}.*"))
+
+    def _delete(self, names: Iterable[str]) -> None:
+        for name in names:
+            (self._folder / name).unlink(missing_ok=True)
+
+    def _delete_abandoned(self) -> None:
+        """Delete what killed processes and earlier formats left; another process may be writing what is
+        new.
+        """
+        named = {self._description.name, *_names(self._described())}
+        earlier = {f"{self._space}.vectors", f"{self._space}.faiss"}
+        for path in self._files():
+            with suppress(OSError):
+                if path.name in earlier or path.stat().st_mtime < time.time() - _ABANDONED:
+                    self._delete({path.name} - named)
 
     def _described(self) -> dict[str, Any]:
         try:
@@ -69,3 +157,14 @@ class Snapshot:
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
+
+
+def _names(description: Mapping[str, Any]) -> list[str]:
+    files = description.get("files")
+    return [str(name) for name, _ in files.values()] if isinstance(files, dict) else []
+
+
+def _write_owners(content: SnapshotContent, stream: BinaryIO) -> None:
+    arrays = [*content.owners, *(one for level in _LEVELS for one in content.levels[level].spread)]
+    for array in arrays:
+        np.lib.format.write_array(stream, array, allow_pickle=False)

@@ -1,0 +1,230 @@
+"""States of a space, made from its snapshot and its shards, and each from the one before."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.schema import images, shards
+from medsiglip.index.catalogue.spaces import ActiveSpace
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.records import Level
+from medsiglip.index.search.group_level import GroupLevel
+from medsiglip.index.search.image_owners import ImageOwners
+from medsiglip.index.search.kinds.index_kinds import DEFAULT
+from medsiglip.index.search.kinds.vector_search import IdPlaces, VectorSearch
+from medsiglip.index.search.loaded import DerivedLevel, LoadedSpace
+from medsiglip.index.search.query_sample import QuerySample
+from medsiglip.index.search.snapshots import Snapshot, SnapshotContent
+from medsiglip.index.vectors import Ids, ShardFolder, Vectors
+
+# A snapshot is written when at least this part of the rows would otherwise be read from shards again.
+_STALE_PART = 0.1
+_LEVELS: tuple[Level, Level] = ("series", "study")
+
+
+class SpaceLoader:
+    """Makes the states of one space. Safe for several threads; each state is made from one before it."""
+
+    def __init__(self, database: Database, active: ActiveSpace, query_sample: Vectors | None = None) -> None:
+        """`query_sample`, float32 [m, d], replaces the one of the home when a state is saved."""
+        self.active = active
+        self._database = database
+        self._dimension = active.space.dimension
+        self._folder = ShardFolder(database.home, active.space.name)
+        self._snapshot = Snapshot(database.home, active.space.name, DEFAULT)
+        self._sample_file = QuerySample(database.home, active.space.name)
+        self._query_sample = query_sample
+        if query_sample is None:
+            self._query_sample = self._sample_file.read(self._dimension)
+        # The shards whose vectors are in the snapshot on disk.
+        self._saved: frozenset[str] = frozenset()
+        self._saving = threading.Lock()
+
+    # States
+
+    def first(self, connection: Connection, version: int) -> LoadedSpace:
+        """The state of a version, which `connection` sees, with the help of the snapshot.
+
+        Raises `CatalogError` `missing-shard` or `corrupt-shard`.
+        """
+        live = self._live(connection)
+        begun = self._from_snapshot(set(live.values()), live) or self._empty()
+        return self._followed(connection, version, begun, live)
+
+    def afresh(self, connection: Connection, version: int) -> LoadedSpace:
+        """The same from the shards alone."""
+        return self._followed(connection, version, self._empty(), self._live(connection))
+
+    def next(self, state: LoadedSpace, connection: Connection, version: int) -> LoadedSpace:
+        """The state of another version; `state` is not changed. Raises the same errors."""
+        live = self._live(connection)
+        if live == state.shards:
+            return replace(state, version=version)
+        return self._followed(connection, version, _Draft.of(state), live)
+
+    def _live(self, connection: Connection) -> dict[int, str]:
+        statement = select(shards.c.id, shards.c.name).where(shards.c.space_id == self.active.row_id)
+        return {row.id: row.name for row in connection.execute(statement.order_by(shards.c.id))}
+
+    def _new_index(self) -> VectorSearch:
+        return DEFAULT.new(self._dimension, self._query_sample)
+
+    def _empty(self) -> _Draft:
+        levels = {level: GroupLevel(self._new_index()) for level in _LEVELS}
+        return _Draft(self._new_index(), ImageOwners(), levels, frozenset())
+
+    def _from_snapshot(self, names: set[str], live: Mapping[int, str]) -> _Draft | None:
+        """A snapshot, unless one of its shards does not exist any more."""
+        saved = self._snapshot.shards()
+        if saved is None or not saved <= names:
+            return None
+        held = self._snapshot.load(self._dimension)
+        if held is None or not set(held.shards) <= names:
+            return None
+        self._saved = frozenset(held.shards)
+        row_ids = {name: row_id for row_id, name in live.items()}
+        ids = np.array([row_ids[name] for name in held.shards], np.int64)
+        owners = held.owners._replace(shard=ids[held.owners.shard])
+        return _Draft(held.index, owners, dict(held.levels), frozenset(ids.tolist()))
+
+    def _followed(
+        self, connection: Connection, version: int, draft: _Draft, live: Mapping[int, str]
+    ) -> LoadedSpace:
+        new = {shard_id: name for shard_id, name in live.items() if shard_id not in draft.known}
+        if new:
+            self._take_in(connection, draft, new)
+        return draft.finish(self.active, version, live)
+
+    def _take_in(self, connection: Connection, draft: _Draft, new: Mapping[int, str]) -> None:
+        """Add the images of shards; those that came with another shard only change owners."""
+        listed = np.concatenate([_listed(connection, shard_id) for shard_id in new])
+        known = np.isin(listed[:, 0], draft.index.ids)
+        moved = listed[known]
+        if len(moved):
+            draft.move(moved[:, 0], ImageOwners(*moved[:, 1:].T))
+        # A missing one is come upon before the others are read in vain.
+        for shard_id, name in sorted(new.items(), key=lambda one: self._folder.file(one[1]).is_file()):
+            rows = listed[~known & (listed[:, 1] == shard_id)]
+            if len(rows):
+                image_ids, vectors = self._folder.read(name, self._dimension)
+                order = np.argsort(image_ids)
+                rows = rows[np.isin(rows[:, 0], image_ids)]
+                chosen = order[np.searchsorted(image_ids, rows[:, 0], sorter=order)]
+                draft.add(rows[:, 0], vectors[chosen], ImageOwners(*rows[:, 1:].T))
+
+    # The snapshot
+
+    def save(self, state: LoadedSpace, *, always: bool = False) -> None:
+        """Write a snapshot if it would save the next start enough reading, or `always`.
+
+        A home that cannot be written gets none: snapshots are optional.
+        """
+        with self._saving:
+            if always or (self._is_worth_it(state) and not self._is_of_former_sample()):
+                with suppress(OSError):
+                    self._snapshot.save(self._content(state), self._dimension)
+                    self._saved = frozenset(state.shards.values())
+                self._drop_outdated_snapshot()
+
+    def keep_sample(self) -> None:
+        """Make the sample of queries that the states suit the one of the home."""
+        if self._query_sample is not None:
+            self._sample_file.write(self._query_sample)
+
+    def _is_worth_it(self, state: LoadedSpace) -> bool:
+        names = set(state.shards.values())
+        unsaved = [shard_id for shard_id, name in state.shards.items() if name not in self._saved]
+        stale, count = (
+            int(np.isin(state.owners_in_order.shard, unsaved).sum()),
+            len(state.owners_in_order.shard),
+        )
+        return count > 0 and (stale > _STALE_PART * count or not self._saved <= names)
+
+    def _content(self, state: LoadedSpace) -> SnapshotContent:
+        row_ids = np.fromiter(state.shards, np.int64, len(state.shards))
+        order = np.argsort(row_ids)
+        shard = order[np.searchsorted(row_ids, state.owners_in_order.shard, sorter=order)]
+        owners = state.owners_in_order._replace(shard=shard.astype(np.int64))
+        levels = {level: state.group_level(level)[0] for level in _LEVELS}
+        return SnapshotContent(state.index, owners, tuple(state.shards.values()), levels)
+
+    def _is_of_former_sample(self) -> bool:
+        """Whether another process has rebuilt the index to suit other queries: its snapshot is the better."""
+        sample, own = self._sample_file.read(self._dimension), self._query_sample
+        return sample is not None and (own is None or not np.array_equal(sample, own))
+
+    def _drop_outdated_snapshot(self) -> None:
+        """Delete the snapshot that was just written if one of its shards does not exist any more: it may hold
+        vectors of a patient who was deleted meanwhile. If the database cannot tell, it is deleted too.
+        """
+        held, live = self._snapshot.shards(), set[str]()
+        if held is None:
+            return
+        with suppress(CatalogError), self._database.read() as connection:
+            live = set(self._live(connection).values())
+        if not held <= live:
+            with suppress(OSError):
+                self._snapshot.discard()
+
+
+def _listed(connection: Connection, shard_id: int) -> NDArray[np.int64]:
+    """Row ids int64 [n, 4] of the images of a shard: image, shard, series, study."""
+    statement = select(images.c.id, images.c.shard_id, images.c.series_id, images.c.study_id)
+    rows = [tuple(row) for row in connection.execute(statement.where(images.c.shard_id == shard_id))]
+    return np.array(rows, np.int64).reshape(-1, 4)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A state in the making, with an index of its own; `known` are the shards that it was begun with, and
+    `derived` the levels of the state that it was made from.
+    """
+
+    index: VectorSearch
+    owners: ImageOwners
+    levels: Mapping[Level, GroupLevel]
+    known: frozenset[int]
+    derived: Mapping[Level, DerivedLevel] = field(default_factory=dict)
+    added: list[ImageOwners] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, state: LoadedSpace) -> _Draft:
+        levels = {level: held.means for level, held in state.levels.items()}
+        return cls(state.index.copy(), state.owners_in_order, levels, frozenset(state.shards), state.levels)
+
+    def move(self, image_ids: Ids, owners: ImageOwners) -> None:
+        """Give images that are held other owners, before any is added."""
+        places = IdPlaces()
+        places.add(self.index.ids)
+        self.owners = self.owners.move(places.of(image_ids), owners)
+
+    def add(self, image_ids: Ids, vectors: Vectors, owners: ImageOwners) -> None:
+        """Add images."""
+        self.index.add(image_ids, vectors)
+        self.added.append(owners)
+
+    def finish(self, active: ActiveSpace, version: int, live: Mapping[int, str]) -> LoadedSpace:
+        """The state without the images of shards that are not `live`."""
+        owners = ImageOwners(*map(np.concatenate, zip(self.owners, *self.added, strict=True)))
+        gone = ~np.isin(owners.shard, np.fromiter(live, np.int64, len(live)))
+        if gone.any():
+            self.index.remove(self.index.ids[gone])
+        changed = [*self.added, owners.keep(gone)]
+        owners = owners.keep(~gone) if gone.any() else owners
+        places = IdPlaces()
+        places.add(self.index.ids)
+        derived = self.derived
+        if not derived or self.added or gone.any():
+            derived = {
+                level: DerivedLevel(held.changed(np.concatenate([one.level(level) for one in changed])))
+                for level, held in self.levels.items()
+            }
+        return LoadedSpace(active, version, self.index, places, owners, dict(live), derived)
