@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from medsiglip.index.search.kinds.batch_bounds import BatchBounds
 from medsiglip.index.search.kinds.best_rows import best_rows, largest, rounding
 from medsiglip.index.search.kinds.coded_rows import CodedRows
+from medsiglip.index.search.kinds.exact_scores import exact_scores
 from medsiglip.index.search.kinds.faiss_selection import selection
-from medsiglip.index.search.kinds.vector_search import Mask, Neighbours
+from medsiglip.index.search.kinds.vector_search import Mask, Neighbours, ranked
 from medsiglip.index.vectors import Ids, Vectors
 
 # Rows that are looked at first, beside the k asked for.
@@ -22,10 +24,12 @@ _MORE = 6
 _FEW = 512
 # Beyond this part of the rows, comparing with all of them costs less than looking at those with good bounds.
 _MOST = 0.02
-# Queries that share a pass over decoded codes; fewer are compared with the codes by FAISS, one by one.
-_BATCH = 8
-# Codes that are decoded, and rows that are gathered, at a time: they stay in the processor's cache.
-_PART, _GATHERED = 8192, 2048
+# Rows of these that are looked at at once; the others only where their bounds are not below the scores.
+_AT_ONCE = 22
+# Queries that are multiplied with decoded codes; fewer are compared with the codes by FAISS, one by one.
+_BATCH = 32
+# Rows that are gathered at a time.
+_GATHERED = 2048
 # Where bounds prove less than this part of the answers, they are tried for one query in so many.
 _RARELY, _ONE_IN = 0.3, 16
 # A query of which the axes leave out more than this length is of the other sort.
@@ -52,6 +56,13 @@ class ProvenShare:
         tried[(self.answers + np.arange(len(sorts))) % _ONE_IN == 0] = True
         return tried
 
+    def took_in(self, answers: int, proven: int) -> None:
+        """Count answers. Threads share this without a lock: the counts are for people, and `recent` only
+        decides what is tried first.
+        """
+        self.answers += answers
+        self.proven += proven
+
     def note(self, sorts: NDArray[np.intp], proven: NDArray[np.bool_]) -> None:
         """Take in what became of queries that were tried."""
         for sort in (0, 1):
@@ -72,79 +83,97 @@ class BoundedSearch:
     allowed: Mask | None
     count: int
     looked_at: NDArray[np.int64] = field(init=False)
+    scores: Vectors = field(init=False)
+    ids: Ids = field(init=False)
+    # How far a score of float32 may be from the true one, and that above the bound by codes, [q] both.
+    errors: Vectors = field(init=False)
+    slack: Vectors = field(init=False)
 
     def answer(self) -> Neighbours:
         """The k nearest of each query, exactly."""
-        scores = np.full((len(self.queries), self.k), -np.inf, np.float32)
-        ids = np.full((len(self.queries), self.k), -1, np.int64)
-        unsure = np.arange(len(self.queries))
-        self.looked_at = np.zeros(len(self.queries), np.int64)
+        number, rows = len(self.queries), self.held.rows.width
+        self.scores = np.full((number, self.k), -np.inf, np.float32)
+        self.ids = np.full((number, self.k), -1, np.int64)
+        self.looked_at = np.zeros(number, np.int64)
+        lengths = np.sqrt(np.einsum("ij,ij->i", self.queries, self.queries, dtype=np.float64))
+        self.errors = _upwards(2 * rounding(rows) * self.held.longest * lengths)
+        unsure = np.arange(number)
         if self.held.projection is not None and self.k + _FIRST < self.count:
-            unsure = self._by_bounds(self.held.projection.codes(self.queries), scores, ids)
-        self.share.answers += len(self.queries)
-        self.share.proven += len(self.queries) - len(unsure)
-        how = np.full(len(self.queries), "proven", object)
+            width = self.held.projection.width
+            self.slack = _upwards((self.held.error + 4 * rounding(width) * self.held.longest) * lengths)
+            unsure = self._by_bounds(self.held.projection.codes(self.queries))
+        self.share.took_in(number, number - len(unsure))
+        how = np.full(number, "proven", object)
         how[unsure] = "compared"
+        self._by_rows(unsure)
+        return Neighbours(self.scores, self.ids, tuple(how.tolist()), self.looked_at)
+
+    def _by_rows(self, unsure: NDArray[np.intp]) -> None:
+        """Fill in the answers of queries by comparison with every row."""
         self.looked_at[unsure] = self.count
         fetch = min(self.k + _FIRST, self.count)
         while len(unsure):
             rough, places = best_rows(self.queries[unsure], self._blocks(), fetch)
-            scores[unsure], ids[unsure] = self._ranked(self.queries[unsure], places)
-            rest = rough[:, -1] + rounding(self.held.rows.width)
-            unsure = unsure[(rest >= scores[unsure, -1]) & (fetch < self.count)]
+            for row, theirs in zip(unsure.tolist(), places, strict=True):
+                self._ranked(row, theirs)
+            # A float32 that is as high may have been rounded up.
+            worst = self.scores[unsure, -1]
+            rest = rough[:, -1] + self.errors[unsure] + np.spacing(np.abs(worst))
+            unsure = unsure[(rest >= worst) & (fetch < self.count)]
             fetch = min(fetch * 4, self.count)
-        return Neighbours(scores, ids, tuple(how.tolist()), self.looked_at)
 
     # By bounds
 
-    def _by_bounds(self, codes: NDArray[np.float64], scores: Vectors, ids: Ids) -> NDArray[np.intp]:
+    def _by_bounds(self, codes: NDArray[np.float64]) -> NDArray[np.intp]:
         """Fill in the answers that bounds prove, and return the queries without one."""
         share, sorts = self.share, (codes[:, -1] > _LEFT_OUT).astype(np.intp)
         tried = share.worth_trying(sorts)
+        some = np.flatnonzero(tried)
+        find = self._many if len(some) >= _BATCH else self._few
         unproven = ~tried
-        unsure = self._tried(np.ascontiguousarray(codes, np.float32), np.flatnonzero(tried), scores, ids)
-        unproven[unsure] = True
+        unproven[find(np.ascontiguousarray(codes, np.float32), some)] = True
         share.note(sorts[tried], ~unproven[tried])
         return np.flatnonzero(unproven)
 
-    def _tried(self, codes: Vectors, unsure: NDArray[np.intp], scores: Vectors, ids: Ids) -> NDArray[np.intp]:
-        slack = np.float32(self.held.error + 2 * rounding(codes.shape[1]))
-        most = max(_FEW, int(_MOST * self.count))
+    def _most(self) -> int:
+        return max(_FEW, int(_MOST * self.count))
+
+    def _many(self, codes: Vectors, some: NDArray[np.intp]) -> NDArray[np.intp]:
+        search = BatchBounds(
+            self.held,
+            self.queries[some],
+            codes[some],
+            self.k,
+            self.allowed,
+            self.slack[some],
+            self.errors[some],
+            self._most(),
+        )
+        query, places, _ = search.candidates()
+        self.looked_at[some] = search.looked_at
+        scores = np.empty(len(query), np.float32)
+        for start in range(0, len(query), _GATHERED):
+            few = slice(start, start + _GATHERED)
+            scores[few] = exact_scores(self.held.rows.take(places[few]), search.queries[query[few]])
+        ids = self.held.ids[places]
+        order = np.lexsort((ids, -scores, query))
+        kept = np.flatnonzero(~search.given_up)
+        chosen = order[np.searchsorted(query, kept)[:, None] + np.arange(self.k)]
+        self.scores[some[kept]], self.ids[some[kept]] = scores[chosen], ids[chosen]
+        left: NDArray[np.intp] = some[search.given_up]
+        return left
+
+    def _few(self, codes: Vectors, unsure: NDArray[np.intp]) -> NDArray[np.intp]:
         fetch = self.k + _FIRST
-        while len(unsure) and fetch < min(most, self.count):
+        while len(unsure) and fetch < min(self._most(), self.count):
             bounds, places = self._best_bounds(codes[unsure], fetch)
-            self.looked_at[unsure] = fetch
-            scores[unsure], ids[unsure] = self._ranked(self.queries[unsure], places)
-            unsure = unsure[bounds[:, -1] + slack >= scores[unsure, -1]]
-            if len(unsure) >= _BATCH:
-                return self._by_bars(codes, unsure, slack, most, scores, ids)
+            proven = [self._proven(*one) for one in zip(unsure.tolist(), bounds, places, strict=True)]
+            unsure = unsure[~np.array(proven, np.bool_)]
             fetch *= _MORE
         return unsure
 
-    def _by_bars(
-        self,
-        codes: Vectors,
-        unsure: NDArray[np.intp],
-        slack: np.float32,
-        most: int,
-        scores: Vectors,
-        ids: Ids,
-    ) -> NDArray[np.intp]:
-        """The same by a second pass: no row whose bound is below the k-th score so far is among the best."""
-        left = []
-        found = self._above(codes[unsure], scores[unsure, -1] - slack, most)
-        for row, places in zip(unsure, found, strict=True):
-            if places is None:
-                left.append(row)
-            else:
-                self.looked_at[row] = len(places)
-                [scores[row]], [ids[row]] = self._ranked(self.queries[row][None], places[None])
-        return np.array(left, np.intp)
-
     def _best_bounds(self, codes: Vectors, fetch: int) -> tuple[Vectors, Ids]:
         """The rows with the best bounds, [q, fetch], best first."""
-        if len(codes) >= _BATCH:
-            return best_rows(codes, self._code_blocks(), fetch)
         bounds, places = [], []
         for start, index in self.held.scanned():
             within = None if self.allowed is None else self.allowed[start : start + index.ntotal]
@@ -155,60 +184,54 @@ class BoundedSearch:
                 places.append(theirs + start)
         return largest(np.concatenate(bounds, axis=1), np.concatenate(places, axis=1), fetch)
 
-    def _above(self, codes: Vectors, least: Vectors, most: int) -> list[Ids | None]:
-        """The rows of each query whose bound is at least `least` [q]; None for a query with more than
-        `most`.
+    def _proven(self, row: int, bounds: Vectors, places: Ids) -> bool:
+        """Whether no row is missing among those at `places`, which have the best bounds, best first; then
+        the answer of the query is filled in.
         """
-        found: list[list[Ids]] = [[] for _ in codes]
-        counts = np.zeros(len(codes), np.int64)
-        for places, rows in self._code_blocks():
-            near = codes @ rows.T >= least[:, None]
-            counts += near.sum(axis=1)
-            for query in np.flatnonzero(near.any(axis=1) & (counts <= most)):
-                found[query].append(places[near[query]])
-        return [
-            np.concatenate(one) if count <= most else None for one, count in zip(found, counts, strict=True)
-        ]
+        best = bounds + self.slack[row]
+        query, needed = self.queries[row], self.k + _AT_ONCE
+        scores = self.held.rows.take(places[:needed]) @ query
+        reaching = int(np.count_nonzero(best >= self._bar(row, scores)))
+        if reaching == len(places):
+            return False
+        if reaching > needed:
+            more = self.held.rows.take(places[needed:reaching]) @ query
+            scores, needed = np.concatenate([scores, more]), reaching
+        self.looked_at[row] = needed
+        near = places[:needed][scores + self.errors[row] >= self._bar(row, scores)]
+        self.scores[row], self.ids[row] = ranked(
+            query, self.held.ids[near], self.held.rows.take(near), self.k
+        )
+        return True
 
-    def _code_blocks(self) -> Iterator[tuple[Ids, Vectors]]:
-        for first, block in self.held.codes.blocks():
-            for start in range(0, len(block), _PART):
-                part = block[start : start + _PART]
-                places = self._allowed_from(first + start, first + start + len(part))
-                chosen = part if len(places) == len(part) else part[places - first - start]
-                yield places, chosen.astype(np.float32)
+    def _bar(self, row: int, scores: Vectors) -> np.float32:
+        """What the true score of a row must reach to be among the k best, of which these scores of float32
+        are known.
+        """
+        least = np.partition(scores, len(scores) - self.k)[len(scores) - self.k]
+        bar: np.float32 = least - self.errors[row] - np.spacing(np.abs(least))
+        return bar
 
-    # By scores
+    # By rows
 
-    def _ranked(self, queries: Vectors, places: Ids) -> tuple[Vectors, Ids]:
-        """The k best of the rows at `places` [q, m] of each query, by exact scores: [q, k] both."""
-        scores = np.empty((len(queries), self.k), np.float32)
-        ids = np.empty((len(queries), self.k), np.int64)
-        step = max(1, _GATHERED // places.shape[1])
-        for start in range(0, len(queries), step):
-            few = slice(start, start + step)
-            scores[few], ids[few] = self._ranked_few(queries[few], places[few])
-        return scores, ids
-
-    def _ranked_few(self, queries: Vectors, places: Ids) -> tuple[Vectors, Ids]:
-        rows = self.held.rows.take(places.ravel()).reshape(*places.shape, -1)
-        rough = np.matmul(rows, queries[:, :, None])[:, :, 0]
-        last = places.shape[1] - self.k
-        worst = np.partition(rough, last, axis=1)[:, last, None]
-        query, near = np.nonzero(rough >= worst - 2 * rounding(self.held.rows.width))
-        exact = np.einsum("ij,ij->i", rows[query, near], queries[query], dtype=np.float64).astype(np.float32)
-        named = self.held.ids[places[query, near]]
-        order = np.lexsort((named, -exact, query))
-        starts = np.searchsorted(query, np.arange(len(queries)))
-        chosen = order[starts[:, None] + np.arange(self.k)]
-        return exact[chosen], named[chosen]
+    def _ranked(self, row: int, places: Ids) -> None:
+        """Fill in the answer of a query by the k best of the rows at `places`."""
+        rows = self.held.rows.take(places)
+        scores = rows @ self.queries[row]
+        near = scores + self.errors[row] >= self._bar(row, scores)
+        ids = self.held.ids[places[near]]
+        self.scores[row], self.ids[row] = ranked(self.queries[row], ids, rows[near], self.k)
 
     def _blocks(self) -> Iterator[tuple[Ids, Vectors]]:
         for start, block in self.held.rows.blocks():
-            places = self._allowed_from(start, start + len(block))
-            yield places, block if len(places) == len(block) else block[places - start]
+            end = start + len(block)
+            if self.allowed is None:
+                yield np.arange(start, end), block
+                continue
+            within = np.flatnonzero(self.allowed[start:end])
+            yield within + start, block if len(within) == len(block) else block[within]
 
-    def _allowed_from(self, start: int, end: int) -> Ids:
-        if self.allowed is None:
-            return np.arange(start, end)
-        return np.flatnonzero(self.allowed[start:end]) + start
+
+def _upwards(values: NDArray[np.float64]) -> Vectors:
+    """In float32, rounded up; and products so small that float32 cannot hold them are lost altogether."""
+    return np.asarray(values * (1 + 2.0**-20) + 1e-40, np.float32)

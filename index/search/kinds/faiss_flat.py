@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from medsiglip.index.search.kinds.faiss_selection import selection
-from medsiglip.index.search.kinds.vector_search import IdPlaces, Mask, Neighbours, compared
+from medsiglip.index.search.kinds.vector_search import IdPlaces, Mask, Neighbours, compared, ranked
 from medsiglip.index.vectors import Ids, Vectors
 
 # FAISS sums 1152 products in float32; its scores and the exact ones have never differed by more than 5e-7.
@@ -94,11 +94,7 @@ class FaissFlat:
         return compared(scores, ids, count)
 
     def _ranked(self, query: Vectors, places: Ids, k: int) -> tuple[Vectors, Ids]:
-        vectors = self._matrix[places].astype(np.float64)
-        scores = np.einsum("ij,j->i", vectors, query.astype(np.float64)).astype(np.float32)
-        ids = self.ids[places]
-        order = np.lexsort((ids, -scores))[:k]
-        return scores[order], ids[order]
+        return ranked(query, self.ids[places], self._matrix[places], k)
 
     def write(self, stream: BinaryIO) -> None:
         """Write vectors and ids to a stream, as an IndexIDMap of FAISS."""

@@ -1,4 +1,4 @@
-"""Rows in blocks, so that adding or removing some copies only the blocks that they are in, and copies share."""
+"""Rows in blocks: adding or removing some copies only the blocks that they are in, and copies share them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RowBlocks:
         self.width = width
         self.dtype = np.dtype(dtype)
         self._full: list[Rows] = []
-        # The block that grows: its capacity doubles up to ROWS. Copies share it as long as they do not differ.
+        # The block that grows: its capacity doubles up to ROWS. Copies share it until they differ.
         self._last = _Growing(self._room(0))
         self._used = 0
 
@@ -89,14 +89,24 @@ class RowBlocks:
 
     def take(self, places: NDArray[np.int64]) -> Rows:
         """The rows at these places, [m, width]."""
+        held = list(self.blocks())
+        if len(held) == 1:
+            return np.take(held[0][1], places, axis=0)
         rows = np.empty((len(places), self.width), self.dtype)
-        for start, block in self.blocks():
-            if not start and len(block) == len(self):
-                return np.take(block, places, axis=0)
-            inside = np.flatnonzero((places >= start) & (places < start + len(block)))
-            if len(inside):
-                rows[inside] = block[places[inside] - start]
+        of = np.searchsorted([start for start, _ in held], places, side="right") - 1
+        for number in np.unique(of).tolist():
+            start, block = held[number]
+            inside = np.flatnonzero(of == number)
+            rows[inside] = block[places[inside] - start]
         return rows
+
+    def span(self, start: int, end: int) -> Rows:
+        """The rows from one place up to another, which are not copied where they lie in one block."""
+        found = [self._room(0)]
+        for first, block in self.blocks():
+            if first < end and start < first + len(block):
+                found.append(block[max(start - first, 0) : end - first])
+        return found[1] if len(found) == 2 else np.concatenate(found)
 
     def _chosen(self, block: Rows, mask: NDArray[np.bool_]) -> Rows:
         rows = self._room(int(np.count_nonzero(mask)))

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from medsiglip.index.search.kinds.exact_scores import exact_scores
 from medsiglip.index.vectors import Ids, Vectors
 
 Mask = NDArray[np.bool_]
@@ -71,11 +72,27 @@ def compared(scores: Vectors, ids: Ids, rows: int) -> Neighbours:
 
 
 def top(queries: Vectors, ids: Ids, vectors: Vectors, k: int) -> tuple[Vectors, Ids]:
-    """The exact answer to `VectorSearch.search`: inner products in float64, rounded to float32."""
+    """The exact answer to `VectorSearch.search`: the k best by `exact_scores`, equal ones by ascending id."""
     k = min(k, len(ids))
-    scores = (queries.astype(np.float64) @ vectors.astype(np.float64).T).astype(np.float32)
-    order = np.lexsort((np.broadcast_to(ids, scores.shape), -scores), axis=1)[:, :k]
-    return np.take_along_axis(scores, order, axis=1), ids[order]
+    scores, found = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+    if not k:
+        return scores, found
+    wide = vectors.astype(np.float64)
+    longest = np.linalg.norm(wide, axis=1).max()
+    for row, rough in enumerate(queries.astype(np.float64) @ wide.T):
+        least = np.partition(rough, len(rough) - k)[len(rough) - k]
+        # More than sums of float64 and a rounding to float32 may err.
+        margin = 2.0**-22 * abs(least) + 2.0**-40 * longest * np.linalg.norm(queries[row]) + 1e-44
+        near = np.flatnonzero(rough >= least - margin)
+        scores[row], found[row] = ranked(queries[row], ids[near], vectors[near], k)
+    return scores, found
+
+
+def ranked(query: Vectors, ids: Ids, vectors: Vectors, k: int) -> tuple[Vectors, Ids]:
+    """The k best of vectors [m, d] by exact scores with a query [d], equal ones by ascending id: [k] each."""
+    scores = exact_scores(vectors, np.broadcast_to(query, vectors.shape))
+    order = np.lexsort((ids, -scores))[:k]
+    return scores[order], ids[order]
 
 
 class IdPlaces:
