@@ -85,7 +85,7 @@ class Snapshot:
             return None
         try:
             return self._read(found, dimension)
-        except (*DAMAGED, KeyError, TypeError):
+        except (*DAMAGED, KeyError, TypeError, AttributeError):
             return None
 
     def _read(self, found: Mapping[str, Any], dimension: int) -> SnapshotContent | None:
