@@ -32,6 +32,7 @@ from medsiglip.index.records import (
     Verification,
 )
 from medsiglip.index.search.current_space import CurrentSpace
+from medsiglip.index.search.kinds.index_kinds import AUTO
 from medsiglip.index.search.search import find, search
 from medsiglip.index.search_records import Asked, Found, SearchOptions
 from medsiglip.index.storage import crash_recovery, deletion, reembedding, trash
@@ -51,11 +52,11 @@ class CaseIndex(CaseStores):
     (`medsiglip.index.catalogue.database`), such as `disk-full` or `database-unreachable`.
     """
 
-    def __init__(self, database: Database, vector_dtype: Dtype) -> None:
+    def __init__(self, database: Database, vector_dtype: Dtype, index_kind: str = AUTO) -> None:
         super().__init__(database)
         self.home = database.home
         self._dtype = vector_dtype
-        self._current = CurrentSpace(database)
+        self._current = CurrentSpace(database, index_kind)
 
     @classmethod
     def open(
@@ -65,12 +66,14 @@ class CaseIndex(CaseStores):
         create: bool = True,
         database_url: str | None = None,
         vector_dtype: Dtype = "float32",
+        index_kind: str = AUTO,
         busy_seconds: float = BUSY_SECONDS,
     ) -> Self:
         """Open a home, made and migrated as needed. Nothing is deleted: see `clean_up`.
 
         With `create` False a folder without an archive is not changed: `CatalogError` `no-archive`.
-        `vector_dtype` is how new vectors are stored; `busy_seconds` how long to wait for another writer.
+        `vector_dtype` is how new vectors are stored, `index_kind` a kind of search or `auto` (`index_kinds`),
+        and `busy_seconds` how long to wait for another writer.
         Raises `CatalogError` `older-home` or `newer-home` for a home of a version that this one cannot read,
         `other-catalogue` if home and catalogue do not belong together, and `older-catalogue` if the home has
         changed since the catalogue was saved.
@@ -81,7 +84,7 @@ class CaseIndex(CaseStores):
         except BaseException:
             database.close()
             raise
-        return cls(database, vector_dtype)
+        return cls(database, vector_dtype, index_kind)
 
     def close(self) -> None:
         """Write a snapshot of FAISS if it is worth it, and disconnect from the catalogue."""
@@ -231,9 +234,7 @@ class CaseIndex(CaseStores):
         `corrupt-shard`.
         """
         patients = list(exclude_patients)
-        return search(
-            self._database, self._current, queries, k=k, level=level, where=where, exclude_patients=patients
-        )
+        return search(self._current, queries, k=k, level=level, where=where, exclude_patients=patients)
 
     def find(self, asked: Sequence[Asked], options: SearchOptions = DEFAULTS) -> list[Found]:
         """What is found for each question, all asked in the same way and searched together: hits, a cursor
@@ -244,7 +245,7 @@ class CaseIndex(CaseStores):
         were deleted since neither show nor move others to an earlier page. Raises `CatalogError` as `search`
         does, and `bad-cursor`.
         """
-        return find(self._database, self._current, asked, options)
+        return find(self._current, asked, options)
 
     def table(
         self,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from sqlalchemy import Connection
 
 from medsiglip.index.catalogue.case_queries import ImageRow, hits, image_rows
-from medsiglip.index.catalogue.database import Database
 from medsiglip.index.records import Level
 from medsiglip.index.search.ranking import Ranking
 from medsiglip.index.search.selection import Chosen, Duplicate
@@ -39,11 +39,9 @@ class Shown:
 
 
 def found_hits(
-    database: Database, level: Level, shown: Sequence[Shown], ranks: Sequence[int]
+    connection: Connection, level: Level, shown: Sequence[Shown], ranks: Sequence[int]
 ) -> list[tuple[FoundHit, ...]]:
-    """The hits of each question, ranked behind the `ranks` hits of earlier pages. What another process
-    deleted since the search is left out.
-    """
+    """The hits of each question, ranked behind the `ranks` hits of earlier pages."""
     chosen = [one.chosen for one in shown]
     answers = [
         (one.chosen.scores, one.chosen.ids, [one.images[row_id] for row_id in one.chosen.ids])
@@ -55,9 +53,8 @@ def found_hits(
         for row_id in one.chosen.duplicates
         for duplicate in one.duplicates(row_id)
     }
-    with database.read() as connection:
-        described = hits(connection, level, answers)
-        rows = image_rows(connection, behind) if behind else {}
+    described = hits(connection, level, answers)
+    rows = image_rows(connection, behind) if behind else {}
     found = []
     for one, theirs, rank, picked in zip(shown, described, ranks, chosen, strict=True):
         row_of = {one.images[row_id]: row_id for row_id in picked.ids}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,7 @@ from medsiglip.index.vectors import Ids, Vectors, mean_directions
 _SAME_SCORE = 1e-5
 # With up to this many excluded rows per query, all queries are one batch that fetches as many rows more.
 BATCHED_EXCLUSIONS = 1000
+_NONE: Ids = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,12 @@ class Answerers:
         assert self.allowed is not None
         early = np.unique(self.loaded.owners(self.level, ids[self.allowed]))
         return np.intersect1d(late, early)
+
+    @cached_property
+    def allowed_ids(self) -> Ids:
+        """The ids of the images that may answer."""
+        ids = self.loaded.index.ids
+        return ids if self.allowed is None else ids[self.allowed]
 
     def held(self, row_ids: Ids) -> Ids:
         """Those of the rows that exist, ascending."""
@@ -131,8 +139,10 @@ class Ranking(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class VectorRanking:
-    """Rows by the cosine of their vectors with a unit-length `query` [d], but those `without`."""
+class ScoredRanking(ABC):
+    """Rows by their score with a unit-length `query` [d], but those `without`; `own` is the row id of the
+    question's own image or study.
+    """
 
     answerers: Answerers
     query: Vectors
@@ -145,6 +155,22 @@ class VectorRanking:
     _ranked: Ranked | None = None
     _changed: tuple[Vectors, Ids] | None = None
 
+    @abstractmethod
+    def scores(self, row_ids: Ids) -> Vectors:
+        """The scores of rows, float32 [m]."""
+
+    @abstractmethod
+    def nearest(self, count: int, without: Ids) -> tuple[Vectors, Ids]:
+        """Scores and ids of the `count` best but those `without`."""
+
+    @abstractmethod
+    def pairs(self, row_id: int) -> tuple[MatchedImages, ...]:
+        """As in `Ranking`."""
+
+    @abstractmethod
+    def best_images(self, row_ids: Ids) -> Ids:
+        """As in `Ranking`."""
+
     def first(self, count: int) -> Ranked:
         """As in `Ranking`; each search fetches twice as many rows as the last, so that all together cost at
         most twice the longest.
@@ -153,32 +179,16 @@ class VectorRanking:
         if held is not None and (held.whole or len(held.ids) >= count):
             return held
         wanted = max(count, 2 * len(held.ids)) if held is not None else count
-        gone = np.concatenate([self.without, self.changed[1]])
-        found = self.answerers.loaded.nearest(
-            self.answerers.level,
-            self.query[None],
-            wanted,
-            self.answerers.allowed,
-            without=gone,
-            exact=self.exact,
-        )
-        self.effort.add(found.how[0], int(found.looked_at[0]))
-        return self.take(found.scores[0], found.ids[0], len(found.ids[0]) < wanted)
+        scores, ids = self.nearest(wanted, np.concatenate([self.without, self.changed[1]]))
+        return self.take(scores, ids, len(ids) < wanted)
 
     @property
     def changed(self) -> tuple[Vectors, Ids]:
         """Scores and ids of the rows that changed since the first page, as they were then."""
-        if self._changed is None and not len(self.answerers.changed):
-            self._changed = np.empty(0, np.float32), np.empty(0, np.int64)
         if self._changed is None:
-            ids = np.setdiff1d(self.answerers.changed, self.without)
-            self._changed = self._scores(ids), ids
+            ids = np.setdiff1d(self.answerers.changed, self.without) if len(self.answerers.changed) else _NONE
+            self._changed = (self.scores(ids) if len(ids) else np.empty(0, np.float32)), ids
         return self._changed
-
-    def _scores(self, ids: Ids) -> Vectors:
-        vectors = self.answerers.vectors(ids)
-        scores = vectors.astype(np.float64) @ self.query.astype(np.float64)
-        return scores.astype(np.float32)
 
     def take(self, scores: Vectors, ids: Ids, whole: bool) -> Ranked:
         """Make this, without the rows that changed, the beginning of the ranking; the own row goes first
@@ -195,14 +205,36 @@ class VectorRanking:
         if self.own_is_first and self.own is not None:
             other = ids != self.own
             own = np.array([self.own], np.int64)
-            scores, ids = np.concatenate([self._scores(own), scores[other]]), np.append(own, ids[other])
+            scores, ids = np.concatenate([self.scores(own), scores[other]]), np.append(own, ids[other])
         self._ranked = Ranked(scores, ids, whole)
         return self._ranked
 
     def _is_own_first(self, best: float) -> bool:
         if self.own is None or self.own in self.without or not self.answerers.may_answer(self.own):
             return False
-        return bool(self._scores(np.array([self.own], np.int64))[0] >= best - _SAME_SCORE)
+        return bool(self.scores(np.array([self.own], np.int64))[0] >= best - _SAME_SCORE)
+
+    def found_by(self, row_id: int) -> dict[str, int] | None:
+        """As in `Ranking`: by this ranking alone."""
+        return None
+
+
+class VectorRanking(ScoredRanking):
+    """Rows by the cosine of their vectors with the query."""
+
+    def scores(self, row_ids: Ids) -> Vectors:
+        """As in `ScoredRanking`, rounded as `VectorSearch` does."""
+        vectors = self.answerers.vectors(row_ids)
+        return (vectors.astype(np.float64) @ self.query.astype(np.float64)).astype(np.float32)
+
+    def nearest(self, count: int, without: Ids) -> tuple[Vectors, Ids]:
+        """As in `ScoredRanking`."""
+        held = self.answerers
+        found = held.loaded.nearest(
+            held.level, self.query[None], count, held.allowed, without=without, exact=self.exact
+        )
+        self.effort.add(found.how[0], int(found.looked_at[0]))
+        return found.scores[0], found.ids[0]
 
     def pairs(self, row_id: int) -> tuple[MatchedImages, ...]:
         """As in `Ranking`: vectors of means match in no pairs."""
@@ -212,10 +244,6 @@ class VectorRanking:
         """As in `Ranking`: the allowed image of each row that is most like the query."""
         held = self.answerers
         return held.loaded.best_images(held.level, self.query, row_ids, held.allowed)
-
-    def found_by(self, row_id: int) -> dict[str, int] | None:
-        """As in `Ranking`: by the vector alone."""
-        return None
 
 
 def begin_together(rankings: Sequence[VectorRanking], count: int) -> None:

@@ -11,27 +11,34 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from medsiglip.index.catalogue.case_queries import images_of_patients
-from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.filter_queries import parsed, passing_by_level
 from medsiglip.index.catalogue.hit_facts import HitFacts, hit_facts
 from medsiglip.index.catalogue.identity import identity_of
+from medsiglip.index.catalogue.report_search import find_words
 from medsiglip.index.catalogue.schema import studies
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Hit, Level
 from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.search.found_hits import Shown, found_hits
+from medsiglip.index.search.fused_ranking import DEPTH, FusedRanking
 from medsiglip.index.search.kinds.index_kinds import DEFAULT
 from medsiglip.index.search.kinds.vector_search import Mask
 from medsiglip.index.search.loaded import LoadedSpace
 from medsiglip.index.search.pages import Page, next_cursor, read_page
-from medsiglip.index.search.ranking import Answerers, VectorRanking, begin_together
+from medsiglip.index.search.ranking import (
+    Answerers,
+    Ranking,
+    ScoredRanking,
+    VectorRanking,
+    begin_together,
+)
 from medsiglip.index.search.selection import Chosen, Lookups, Selection, plain
+from medsiglip.index.search.set_ranking import SetRanking
 from medsiglip.index.search_records import Asked, Explanation, FilterStep, Found, SearchOptions
-from medsiglip.index.vectors import Vectors
+from medsiglip.index.vectors import Vectors, unit_length
 
 
 def search(
-    database: Database,
     space: CurrentSpace,
     queries: Vectors,
     *,
@@ -56,78 +63,68 @@ def search(
     ]
     if isinstance(where, str):
         raise TypeError("where takes a sequence of expressions, not one string")
-    found = find(database, space, asked, SearchOptions(k, level, tuple(where)))
+    found = find(space, asked, SearchOptions(k, level, tuple(where)))
     return [[one.hit for one in answer.hits] for answer in found]
 
 
-def find(
-    database: Database, space: CurrentSpace, asked: Sequence[Asked], options: SearchOptions
-) -> list[Found]:
+def find(space: CurrentSpace, asked: Sequence[Asked], options: SearchOptions) -> list[Found]:
     """What is found for each question, all asked in the same way; see `CaseIndex.find`."""
     clock = _Stopwatch()
-    with space.loaded() as loaded:
-        active = space.needed()
+    with space.view() as (loaded, connection):
         _check(options)
         for one in asked:
-            _check_vector(one.vector, active.space.dimension)
+            _check_vectors(one, loaded.active.space.dimension)
         clock.lap("load")
-        with database.read() as connection:
-            names = _Names.read(connection, asked)
-            allowed, steps = _passing(connection, loaded, options.where)
+        names = _Names.read(connection, asked)
+        allowed, steps = _passing(connection, loaded, options.where)
         clock.lap("filter")
-        common = f"{active.space.name} {names.home}"
+        common = f"{loaded.active.space.name} {names.home}"
         everything = Answerers(loaded, options.level, allowed)
         pages = [read_page(one, options, common, everything) for one in asked]
-        rankings = [
-            _ranking(one, page, everything, names, options) for one, page in zip(asked, pages, strict=True)
-        ]
-        first = [r for r, page in zip(rankings, pages, strict=True) if page.cursor is None]
-        begin_together(first, options.k + 1)
+        rankings = _rankings(connection, asked, pages, everything, names, options)
         clock.lap("nearest")
         chosen = [
-            _choose(database, ranking, options, page) for ranking, page in zip(rankings, pages, strict=True)
+            _choose(connection, ranking, options, page) for ranking, page in zip(rankings, pages, strict=True)
         ]
         clock.lap("choose")
         shown = [Shown.of(*pair) for pair in zip(rankings, chosen, strict=True)]
+        hits = found_hits(connection, options.level, shown, [page.rank for page in pages])
+        clock.lap("describe")
         newest = int(loaded.index.ids.max(initial=0))
-        plan = _Plan(loaded.index.spec, DEFAULT.device, len(loaded.index.ids), allowed, steps)
-    hits = found_hits(database, options.level, shown, [page.rank for page in pages])
-    clock.lap("describe")
-    return [
-        Found(
-            hits=theirs,
-            cursor=next_cursor(page, ranking, one, options, newest),
-            how=ranking.effort.how,
-            explanation=plan.explain(options, ranking, one, len(asked), clock.laps),
-        )
-        for ranking, one, theirs, page in zip(rankings, chosen, hits, pages, strict=True)
-    ]
+        plan = _Plan(loaded, allowed, steps)
+        return [
+            Found(
+                hits=theirs,
+                cursor=next_cursor(page, ranking, one, options, newest),
+                how=ranking.effort.how,
+                explanation=plan.explain(options, ranking, one, len(asked), clock.laps),
+            )
+            for ranking, one, theirs, page in zip(rankings, chosen, hits, pages, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """What all answers of a search have in common."""
 
-    spec: str
-    device: str
-    images: int
+    loaded: LoadedSpace
     allowed: Mask | None
     steps: tuple[FilterStep, ...]
 
     def explain(
         self,
         options: SearchOptions,
-        ranking: VectorRanking,
+        ranking: Ranking,
         chosen: Chosen,
         together: int,
         milliseconds: dict[str, float],
     ) -> Explanation:
         return Explanation(
-            spec=self.spec,
-            device=self.device,
+            spec=self.loaded.index.spec,
+            device=str(getattr(self.loaded.index, "device", DEFAULT.device)),
             level=options.level,
             compare=options.compare,
-            images=self.images,
+            images=len(self.loaded.index.ids),
             passing=None if self.allowed is None else int(np.count_nonzero(self.allowed)),
             filters=self.steps,
             how=ranking.effort.how,
@@ -171,9 +168,31 @@ class _Names:
         return cls(identity_of(connection), images_of_patients(connection, patients), ids)
 
 
-def _ranking(
+def _rankings(
+    connection: Connection,
+    asked: Sequence[Asked],
+    pages: Sequence[Page],
+    everything: Answerers,
+    names: _Names,
+    options: SearchOptions,
+) -> list[Ranking]:
+    """The ranking of each question; those by one vector are begun in one search."""
+    scored = [_scored(one, page, everything, names, options) for one, page in zip(asked, pages, strict=True)]
+    alone = [
+        ranking
+        for ranking, one in zip(scored, asked, strict=True)
+        if isinstance(ranking, VectorRanking) and one.cursor is None and one.words is None
+    ]
+    begin_together(alone, options.k + 1)
+    return [
+        ranking if one.words is None else _fused(connection, one, ranking, options)
+        for ranking, one in zip(scored, asked, strict=True)
+    ]
+
+
+def _scored(
     asked: Asked, page: Page, everything: Answerers, names: _Names, options: SearchOptions
-) -> VectorRanking:
+) -> ScoredRanking:
     answerers = everything if page.cursor is None else everything.at_page(page.cursor.newest)
     gone = [image_id for key in asked.exclude_patients for image_id in names.images[key]]
     without = np.unique(answerers.loaded.owners(options.level, np.array(gone, np.int64)))
@@ -182,21 +201,39 @@ def _ranking(
         if page.cursor.own_is_shown and own is not None:
             without = np.union1d(without, np.array([own], np.int64))
         own = None
+    if options.compare == "sets":
+        images = asked.vector[None] if asked.images is None else asked.images
+        return SetRanking(
+            answerers, page.query, without, options.exact, own, images=unit_length(np.asarray(images))
+        )
     return VectorRanking(answerers, page.query, without, options.exact, own)
 
 
-def _choose(database: Database, ranking: VectorRanking, options: SearchOptions, page: Page) -> Chosen:
+def _fused(
+    connection: Connection, asked: Asked, ranking: ScoredRanking, options: SearchOptions
+) -> FusedRanking:
+    assert asked.words is not None
+    found = find_words(
+        connection,
+        asked.words,
+        limit=DEPTH,
+        where=options.where,
+        exclude_patients=asked.exclude_patients,
+    )
+    return FusedRanking(ranking, [one.study_id for one in found])
+
+
+def _choose(connection: Connection, ranking: Ranking, options: SearchOptions, page: Page) -> Chosen:
     if not options.chooses:
         depth = min(page.rank, len(ranking.answerers.loaded.index.ids))
         return plain(ranking, options, page.before, depth)
-    with database.read() as connection:
 
-        def facts(row_ids: Sequence[int]) -> dict[int, HitFacts]:
-            with_labels = options.per_label is not None
-            return hit_facts(connection, options.level, row_ids, with_labels=with_labels)
+    def facts(row_ids: Sequence[int]) -> dict[int, HitFacts]:
+        with_labels = options.per_label is not None
+        return hit_facts(connection, options.level, row_ids, with_labels=with_labels)
 
-        lookups = Lookups(facts, ranking.answerers.vectors)
-        return Selection(ranking, options, page.before, lookups).run()
+    lookups = Lookups(facts, ranking.answerers.vectors)
+    return Selection(ranking, options, page.before, lookups).run()
 
 
 def _check(options: SearchOptions) -> None:
@@ -206,6 +243,12 @@ def _check(options: SearchOptions) -> None:
             "bad-query",
             f"Search for k >= 1 at level image, series or study, not for k={options.k} at level "
             f"{options.level!r}.",
+        )
+    if options.compare not in ("means", "sets") or (options.compare == "sets" and options.level != "study"):
+        raise CatalogError(
+            "bad-query",
+            f"compare={options.compare!r} cannot be used at level {options.level}: choose means, or, at "
+            "level study, sets.",
         )
     limited = {"image": ("series", "study"), "series": ("study",), "study": ()}[options.level]
     for name, most in options.limits.items():
@@ -223,11 +266,14 @@ def _check(options: SearchOptions) -> None:
         raise CatalogError("bad-query", "min_score must be a finite number.")
 
 
-def _check_vector(vector: Vectors, dimension: int) -> None:
-    """Raise `CatalogError` `bad-query` for what is not float32 [d] with a direction."""
-    if vector.shape != (dimension,):
-        raise _misshapen(vector.shape, dimension)
-    if not np.isfinite(vector).all() or not vector.any():
+def _check_vectors(asked: Asked, dimension: int) -> None:
+    """Raise `CatalogError` `bad-query` for what is not float32 [d], or [m, d], with directions."""
+    if asked.vector.shape != (dimension,):
+        raise _misshapen(asked.vector.shape, dimension)
+    vectors = asked.vector[None] if asked.images is None else asked.images
+    if vectors.ndim != 2 or not len(vectors) or vectors.shape[1] != dimension:
+        raise _misshapen(vectors.shape, dimension)
+    if not np.isfinite(vectors).all() or not vectors.any(axis=1).all() or not asked.vector.any():
         raise CatalogError(
             "bad-query", "A query vector is zero or not finite; check the image or text it came from."
         )

@@ -269,7 +269,7 @@ def test_pages_go_on_as_the_reference_does(
     monkeypatch.setattr(selection, "_BLOCK", block)
     monkeypatch.setattr(selection, "WINDOW", 6)
 
-    @settings(max_examples=4, deadline=None)
+    @settings(max_examples=3, deadline=None)
     @given(st.integers(0, 10**6), st.integers(2, 12), st.lists(ways(), min_size=6, max_size=6))
     def holds(seed: int, studies: int, chosen: list[SearchOptions]) -> None:
         home: Path = tmp_path_factory.mktemp("pages") / "home"
