@@ -70,6 +70,7 @@ class BatchBounds:
         starts = starts[np.argsort(np.arange(len(starts)) * 0.6180339887 % 1, kind="stable")]
         few = [(start, min(start + _ROWS, rows)) for start in starts[:_FIRST].tolist()]
         seeds = joined([pairs for span in few for pairs in self._above(*span, places, True)])
+        seeds = _best(seeds, self.k + _SPARE)[0]
         known, waiting = self._sharpened(joined([]), seeds, None)
         done, size = 0, _GROWTH * _FIRST
         while done < len(starts):
@@ -119,24 +120,16 @@ class BatchBounds:
         """Look at the rows of the `count` best bounds of each query, all if None, and raise the bars by their
         scores: the pairs with a known score and those that wait, without any that can be left out.
         """
-        query, places, bounds = self._reaching(waiting, self.slack)
-        order = np.lexsort((-bounds, query))
-        query, places, bounds = query[order], places[order], bounds[order]
-        if count is None:
-            now = np.ones(len(query), np.bool_)
-        else:
-            now = np.arange(len(query)) - np.searchsorted(query, np.arange(len(self.queries)))[query] < count
-        scores = self._scores(query[now], places[now])
-        self.looked_at += np.bincount(query[now], minlength=len(self.queries))
-        query_known, places_known, scores_known = joined([known, (query[now], places[now], scores)])
-        order = np.lexsort((-scores_known, query_known))
-        known = query_known[order], places_known[order], scores_known[order]
+        now, later = _best(self._reaching(waiting, self.slack), count)
+        scores = self._scores(*now[:2])
+        self.looked_at += np.bincount(now[0], minlength=len(self.queries))
+        known = _best(joined([known, (*now[:2], scores)]), None)[0]
         starts = np.searchsorted(known[0], np.arange(len(self.queries) + 1))
         full = np.flatnonzero((np.diff(starts) >= self.k) & ~self.given_up)
         # Scores that differ by their errors and by half the last place of float32 may be equal.
         least = known[2][starts[full] + self.k - 1]
         self._bars[full] = least - self.errors[full] - np.spacing(np.abs(least))
-        return self._reaching(known, self.errors), (query[~now], places[~now], bounds[~now])
+        return self._reaching(known, self.errors), later
 
     def _reaching(self, pairs: Scored, margin: Vectors) -> Scored:
         query, places, scores = pairs
@@ -162,6 +155,17 @@ def joined(found: list[Scored]) -> Scored:
     none: Scored = (np.empty(0, np.intp), np.empty(0, np.int64), np.empty(0, np.float32))
     query, places, scores = zip(none, *found, strict=True)
     return np.concatenate(query), np.concatenate(places), np.concatenate(scores)
+
+
+def _best(pairs: Scored, count: int | None) -> tuple[Scored, Scored]:
+    """The pairs with the `count` best scores of each query, all if None, by query and score; and the rest."""
+    query, places, scores = pairs
+    order = np.lexsort((-scores, query))
+    query, places, scores = query[order], places[order], scores[order]
+    if count is None:
+        return (query, places, scores), joined([])
+    now = np.arange(len(query)) - np.searchsorted(query, query) < count
+    return (query[now], places[now], scores[now]), (query[~now], places[~now], scores[~now])
 
 
 def _groups(queries: int) -> list[slice]:

@@ -28,6 +28,8 @@ _MOST = 0.02
 _AT_ONCE = 22
 # Queries that are multiplied with decoded codes; fewer are compared with the codes by FAISS, one by one.
 _BATCH = 32
+# Pairs of a query and a row that are in memory at most.
+_PAIRS = 4_000_000
 # Rows that are gathered at a time.
 _GATHERED = 2048
 # Where bounds prove less than this part of the answers, they are tried for one query in so many.
@@ -147,7 +149,7 @@ class BoundedSearch:
             self.allowed,
             self.slack[some],
             self.errors[some],
-            self._most(),
+            min(self._most(), max(_FEW, _PAIRS // len(some))),
         )
         query, places, _ = search.candidates()
         self.looked_at[some] = search.looked_at
