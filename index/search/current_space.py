@@ -13,6 +13,7 @@ from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.schema import home as home_table
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Space
+from medsiglip.index.search.kinds.index_kinds import AUTO, ChosenKind
 from medsiglip.index.search.loaded import LoadedSpace
 from medsiglip.index.search.space_loader import SpaceLoader
 from medsiglip.index.vectors import Vectors
@@ -27,8 +28,10 @@ class CurrentSpace:
     catalogue changed makes the next one beside it, while others go on with theirs.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, kind: str = AUTO) -> None:
+        """`kind` is one of `KINDS` or `auto`."""
         self._database = database
+        self._kind = kind
         self._active: spaces.ActiveSpace | None = None
         self._held: tuple[SpaceLoader, LoadedSpace] | None = None
         # Held while a state is made from the one before, so that no work is done twice.
@@ -63,6 +66,12 @@ class CurrentSpace:
     def is_loaded(self) -> bool:
         """Whether the vectors are in memory."""
         return self._held is not None
+
+    @property
+    def chosen(self) -> ChosenKind | None:
+        """The kind of index that holds the vectors in memory, and why it is the one; None without any."""
+        held = self._held
+        return None if held is None else held[0].chosen
 
     @contextmanager
     def view(self) -> Iterator[tuple[LoadedSpace, Connection]]:
@@ -100,7 +109,7 @@ class CurrentSpace:
         version, space_id = _version(connection)
         held = self._held
         if held is None or held[0].active.row_id != space_id:
-            loader = SpaceLoader(self._database, self.needed(connection))
+            loader = SpaceLoader(self._database, self.needed(connection), kind=self._kind)
             return loader, loader.first(connection, version)
         loader, state = held
         return loader, state if state.version == version else loader.next(state, connection, version)
@@ -124,7 +133,7 @@ class CurrentSpace:
         if queries is not None and len(queries):
             checked = spaces.checked_vectors(queries, len(queries), active.space.dimension)
         with self._rebuilding:
-            loader = SpaceLoader(self._database, active, checked)
+            loader = SpaceLoader(self._database, active, checked, kind=self._kind)
             state = self._afresh(loader)
             loader.keep_sample()
             with self._following, self._database.read() as connection:

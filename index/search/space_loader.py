@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.schema import images, shards
@@ -18,7 +18,8 @@ from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Level
 from medsiglip.index.search.group_level import GroupLevel
 from medsiglip.index.search.image_owners import ImageOwners
-from medsiglip.index.search.kinds.index_kinds import DEFAULT
+from medsiglip.index.search.kind_choice import ChoiceFile
+from medsiglip.index.search.kinds.index_kinds import AUTO, ChosenKind, chosen_kind
 from medsiglip.index.search.kinds.vector_search import IdPlaces, VectorSearch
 from medsiglip.index.search.loaded import DerivedLevel, LoadedSpace
 from medsiglip.index.search.query_sample import QuerySample
@@ -33,13 +34,23 @@ _LEVELS: tuple[Level, Level] = ("series", "study")
 class SpaceLoader:
     """Makes the states of one space. Safe for several threads; each state is made from one before it."""
 
-    def __init__(self, database: Database, active: ActiveSpace, query_sample: Vectors | None = None) -> None:
-        """`query_sample`, float32 [m, d], replaces the one of the home when a state is saved."""
+    def __init__(
+        self,
+        database: Database,
+        active: ActiveSpace,
+        query_sample: Vectors | None = None,
+        *,
+        kind: str = AUTO,
+    ) -> None:
+        """`query_sample`, float32 [m, d], replaces the one of the home when a state is saved; `kind` is one
+        of `KINDS` or `auto`, for which a choice that is kept in the home counts.
+        """
         self.active = active
         self._database = database
         self._dimension = active.space.dimension
         self._folder = ShardFolder(database.home, active.space.name)
-        self._snapshot = Snapshot(database.home, active.space.name, DEFAULT)
+        self._wanted = kind
+        self._choose(0)
         self._sample_file = QuerySample(database.home, active.space.name)
         self._query_sample = query_sample
         if query_sample is None:
@@ -48,6 +59,14 @@ class SpaceLoader:
         self._saved: frozenset[str] = frozenset()
         self._saving = threading.Lock()
 
+    def _choose(self, rows: int) -> None:
+        """Choose the kind of index for so many images."""
+        home, space = self._database.home, self.active.space.name
+        kept = ChoiceFile(home, space).read()
+        wanted = kept.kind if self._wanted == AUTO else self._wanted
+        self.chosen: ChosenKind = chosen_kind(wanted, rows, self._dimension, kept.recall)
+        self._snapshot = Snapshot(home, space, self.chosen.kind)
+
     # States
 
     def first(self, connection: Connection, version: int) -> LoadedSpace:
@@ -55,12 +74,14 @@ class SpaceLoader:
 
         Raises `CatalogError` `missing-shard` or `corrupt-shard`.
         """
+        self._choose(self._rows(connection))
         live = self._live(connection)
         begun = self._from_snapshot(set(live.values()), live) or self._empty()
         return self._followed(connection, version, begun, live)
 
     def afresh(self, connection: Connection, version: int) -> LoadedSpace:
         """The same from the shards alone."""
+        self._choose(self._rows(connection))
         return self._followed(connection, version, self._empty(), self._live(connection))
 
     def next(self, state: LoadedSpace, connection: Connection, version: int) -> LoadedSpace:
@@ -74,8 +95,14 @@ class SpaceLoader:
         statement = select(shards.c.id, shards.c.name).where(shards.c.space_id == self.active.row_id)
         return {row.id: row.name for row in connection.execute(statement.order_by(shards.c.id))}
 
+    def _rows(self, connection: Connection) -> int:
+        of_space = shards.c.space_id == self.active.row_id
+        return int(
+            connection.execute(select(func.coalesce(func.sum(shards.c.rows), 0)).where(of_space)).scalar_one()
+        )
+
     def _new_index(self) -> VectorSearch:
-        return DEFAULT.new(self._dimension, self._query_sample)
+        return self.chosen.kind.new(self._dimension, self._query_sample)
 
     def _empty(self) -> _Draft:
         levels = {level: GroupLevel(self._new_index()) for level in _LEVELS}

@@ -1,21 +1,27 @@
-"""The kinds of vector index that a home can use.
+"""The kinds of vector index that a home can use, and which of them suits it.
 
-To add one, such as HNSW or an index on a GPU: write a class with the methods of `VectorSearch`, `spec`, and
-`write` and `read` for its file, beside `faiss_flat.py`, and add a line to `KINDS`. `DEFAULT` is the kind in
-use.
+To add one: write a class with the methods of `VectorSearch`, and `write` and `read` for its file, beside
+`faiss_flat.py`; add a line to `KINDS`, and to `chosen_kind` when it is the one to use.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from medsiglip.index.search.kinds.bounded import BoundedIndex, read_bounded
+from medsiglip.index.search.kinds.bounded import LEAST, BoundedIndex, read_bounded
 from medsiglip.index.search.kinds.faiss_flat import FaissFlat
+from medsiglip.index.search.kinds.memory_held import available_memory
+from medsiglip.index.search.kinds.quick import QuickIndex, read_quick
 from medsiglip.index.search.kinds.vector_search import VectorSearch
 from medsiglip.index.vectors import Vectors
+
+AUTO = "auto"
+IVF_FROM = 1_000_000
+"""Rows from which lists of near vectors save more time than they cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,15 @@ class IndexKind:
     read: Callable[[Path, int], VectorSearch | None]
 
 
+@dataclass(frozen=True, slots=True)
+class ChosenKind:
+    """A kind by the name that it has in `KINDS`, and why it is the one to use."""
+
+    name: str
+    kind: IndexKind
+    why: str
+
+
 def _flat(dimension: int, _query_sample: Vectors | None = None) -> FaissFlat:
     return FaissFlat(dimension)
 
@@ -41,5 +56,48 @@ def _flat(dimension: int, _query_sample: Vectors | None = None) -> FaissFlat:
 KINDS: Mapping[str, IndexKind] = {
     "flat": IndexKind("Flat", "cpu", _flat, FaissFlat.write, FaissFlat.read),
     "bounded": IndexKind("Bounded", "cpu", BoundedIndex, BoundedIndex.write, read_bounded),
+    "quick": IndexKind("Quick", "cpu", QuickIndex, QuickIndex.write, read_quick),
 }
-DEFAULT = KINDS["bounded"]
+DEFAULT = KINDS["quick"]
+"""The kind for archives that are neither very large nor searched on a GPU."""
+
+
+def chosen_kind(
+    wanted: str, rows: int, dimension: int, recall: float | None = None, *, memory: int | None = None
+) -> ChosenKind:
+    """The kind `wanted`, or for `auto` the one that suits so many rows of so many values.
+
+    `recall` is what approximate answers are to hold of the exact ones, where the kind can choose. `memory` is
+    the bytes that may be used, as far as the system tells if None.
+    """
+    name, why = (wanted, "chosen by hand") if wanted in KINDS else _suited(rows, dimension, memory)
+    kind = KINDS[name]
+    if recall is not None and name == "quick":
+        kind = replace(kind, new=partial(QuickIndex, recall=recall))
+    return ChosenKind(name, kind, why)
+
+
+def _suited(rows: int, dimension: int, memory: int | None) -> tuple[str, str]:
+    on_gpu = _gpu_kind(rows, dimension)
+    if on_gpu is not None and on_gpu[0] in KINDS:
+        return on_gpu
+    needed = rows * dimension * 4
+    free = available_memory() if memory is None else memory
+    if "ivf" in KINDS and rows > IVF_FROM:
+        return "ivf", f"more than {IVF_FROM:,} vectors: lists spare most of the codes"
+    if "ivf" in KINDS and rows >= LEAST and free is not None and needed > free:
+        return "ivf", f"the vectors take {needed >> 20:,} MiB, and {free >> 20:,} are free: they stay on disk"
+    if rows < LEAST:
+        return "quick", f"fewer than {LEAST:,} vectors are compared one by one; codes come with more"
+    return "quick", "bounds prove exact answers, and codes of four bits give approximate ones"
+
+
+def _gpu_kind(rows: int, dimension: int) -> tuple[str, str] | None:
+    if not any(kind.device != "cpu" for kind in KINDS.values()):
+        return None
+    try:
+        from medsiglip.index.search.kinds.gpu.choice import gpu_kind
+    except ImportError:  # pragma: no cover
+        return None
+    found: tuple[str, str] | None = gpu_kind(rows, dimension)
+    return found

@@ -19,7 +19,7 @@ from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Hit, Level, SeriesBundle, StoredImage
 from medsiglip.index.search import ranking, space_loader
 from medsiglip.index.search.kinds.bounded import BoundedIndex
-from medsiglip.index.search.kinds.index_kinds import KINDS
+from medsiglip.index.search.kinds.index_kinds import KINDS, ChosenKind
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import DIMENSION, SPACE, count_images, make_bundle, unit_vectors
 
@@ -129,7 +129,7 @@ def check_best_image(
     assert hit.path is not None
 
 
-@pytest.mark.parametrize(("kind", "batched"), [("coded", 1000), ("coded", 0), ("bounded", 1000), ("flat", 0)])
+@pytest.mark.parametrize(("kind", "batched"), [("coded", 1000), ("coded", 0), ("quick", 1000), ("flat", 0)])
 def test_equals_brute_force_whichever_way_is_taken(
     tmp_path_factory: pytest.TempPathFactory,
     make_catalogue: Callable[[], Catalogue],
@@ -138,7 +138,8 @@ def test_equals_brute_force_whichever_way_is_taken(
     batched: int,
 ) -> None:
     coded = replace(KINDS["bounded"], new=partial(BoundedIndex, least=20))
-    monkeypatch.setattr(space_loader, "DEFAULT", coded if kind == "coded" else KINDS[kind])
+    chosen = ChosenKind(kind, coded if kind == "coded" else KINDS[kind], "for the test")
+    monkeypatch.setattr(space_loader, "chosen_kind", lambda *_: chosen)
     monkeypatch.setattr(ranking, "BATCHED_EXCLUSIONS", batched)
 
     @settings(max_examples=6, deadline=None)
