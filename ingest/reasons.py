@@ -88,6 +88,16 @@ REASONS: dict[str, tuple[Outcome, str]] = {
     ),
     "permission-denied": (QUARANTINED, "may not be read by this user; give read permission and run again"),
     "unreadable-file": (QUARANTINED, "could not be read from the disk; check the disk and run again"),
+    "source-gone": (
+        QUARANTINED,
+        "is not where it was when it was ingested; put it back and run again (a home that keeps no paths "
+        "needs them named by --source), or ingest it from where it is now",
+    ),
+    "source-changed": (
+        QUARANTINED,
+        "does not hold the pixels any more that it was ingested with; put the earlier file back and run "
+        "again, or ingest it as it is now",
+    ),
     "no-decoder": (
         QUARANTINED,
         "uses a transfer syntax that no installed decoder handles; convert it to an uncompressed syntax",

@@ -28,7 +28,7 @@ _OF_DRAFTS = {"omissions", "incomplete", "concerns", "supersedes", "superseded_b
 _OF_ROUTES = {"waiting", "failed", "waiting_drafts", "failed_drafts"}
 _OF_DEEP_CHECKS = {"checksums", "without_checksum", "snapshot"}
 ADDED = {
-    "answer": {"warnings", "outdated", "trained_on", *_OF_DRAFTS, *_OF_ROUTES, *_OF_DEEP_CHECKS},
+    "answer": {"warnings", "outdated", "spaces", "trained_on", *_OF_DRAFTS, *_OF_ROUTES, *_OF_DEEP_CHECKS},
     "answer.reports[]": _OF_DRAFTS,
     "answer.routes[]": _OF_ROUTES,
     "answer.study": {"region", "region_conflict", "not_scored", "model"},

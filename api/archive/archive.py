@@ -9,6 +9,7 @@ from medsiglip.api.archive import (
     ingestion,
     maintenance,
     probing,
+    reembedding,
     rendering,
 )
 from medsiglip.api.archive import labels as label_store
@@ -63,6 +64,8 @@ class Archive(OpenedArchive):
     verify = maintenance.verify
     rebuild = maintenance.rebuild
     compact = maintenance.compact
+    reembed = reembedding.reembed
+    drop_space = reembedding.drop_space
     recover = maintenance.recover
     export = maintenance.export
     back_up = backups.back_up

@@ -48,6 +48,8 @@ ACTIONS = {
     "restore": "the archive was made from a backup",
     "recover": "the home was made to fit an older catalogue",
     "forget": "a patient or a study was removed",
+    "reembed": "images were embedded anew, or with another model",
+    "drop-space": "the vectors of a former model were deleted",
     "create-key": "an API key was made",
     "revoke-key": "an API key was ended",
     "audit-export": "the audit trail was read",

@@ -23,7 +23,14 @@ _TEXTS = 256
 def index_info(archive: OpenedArchive) -> ArchiveInfo:
     """Counts of the archive."""
     outdated = count_outdated(archive.index.instances.rendering_counts())
-    return ArchiveInfo(**asdict(archive.index.info()), outdated=outdated, home=str(archive.home))
+    return ArchiveInfo(
+        **asdict(archive.index.info()), outdated=outdated, spaces=_spaces(archive), home=str(archive.home)
+    )
+
+
+def _spaces(archive: OpenedArchive) -> dict[str, int]:
+    """How many images each space holds, by its name."""
+    return {one.name: one.images for one in archive.index.spaces.listed()}
 
 
 def verify(archive: OpenedArchive, *, deep: bool = False) -> Verification:

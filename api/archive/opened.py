@@ -23,6 +23,8 @@ OnProgress = Callable[[str, int, int | None], None]
 """Gets the stage, how much is done, and of how much, None while that is unknown."""
 Value = TypeVar("Value")
 
+# After a switch of the home's model: questions that were begun with the former one end within it.
+_STILL_USED_SECONDS = 60.0
 DEMONSTRATION = (
     "the model is `tiny`, a demonstration model trained on phantoms: its answers say nothing about "
     "patients; choose google/medsiglip-448 with --model for a new home"
@@ -133,22 +135,46 @@ class OpenedArchive:
             self._noted = True
             self.note(DEMONSTRATION)
 
-    @opened_once
+    @property
     def space(self) -> Space:
-        """The space that the chosen model and profile span.
+        """The space that the chosen model and profile span; without a choice, the home's own, also when
+        `index reembed` has switched it to another meanwhile.
 
         Raises CatalogError `space-mismatch` when the home's vectors belong to another.
         """
+        stored = self._stored_space
+        self._follow(stored)
+        own = self._own_space
+        if stored is not None and stored != own:
+            self.index.activate(own)
+        return own
+
+    def _follow(self, stored: Space | None) -> None:
+        """Forget a model that was not chosen and that the home does not work with any more. Questions may
+        still be using it, so that a process of its own ends only later.
+        """
+        if self.settings.model is not None or self.settings.profile is not None:
+            return
+        with self._opening:
+            if self.__dict__.get("_own_space", stored) == stored:
+                return
+            former = self.__dict__.pop("encoder", None)
+            for name in ("checkpoint", "_own_space"):
+                self.__dict__.pop(name, None)
+        if hasattr(former, "close"):
+            ending = threading.Timer(_STILL_USED_SECONDS, former.close)
+            ending.daemon = True
+            ending.start()
+
+    @opened_once
+    def _own_space(self) -> Space:
         from medsiglip.index.records import Space
         from medsiglip.preprocess import DEFAULT_PROFILE
 
         stored = self._stored_space
         profile = self.settings.profile or (stored.profile if stored else DEFAULT_PROFILE)
         checkpoint = self.checkpoint
-        space = Space(checkpoint.hash, profile, checkpoint.dimension, self._model_name(checkpoint))
-        if stored is not None and stored != space:
-            self.index.activate(space)
-        return space
+        return Space(checkpoint.hash, profile, checkpoint.dimension, self.model_name(checkpoint))
 
     @property
     def searchable_space(self) -> Space:
@@ -163,13 +189,14 @@ class OpenedArchive:
 
             raise CatalogError("no-space", f"{self.home} holds nothing yet; ingest a folder first.")
         if self.settings.model is None and self.settings.profile in (None, stored.profile):
+            self._follow(stored)
             if stored.model == "tiny":
                 self._note_demonstration()
             return stored
         return self.space
 
     @staticmethod
-    def _model_name(checkpoint: Checkpoint) -> str:
+    def model_name(checkpoint: Checkpoint) -> str:
         """What opens this checkpoint again, from any working folder."""
         is_hub_id = "/" in checkpoint.name
         return checkpoint.name if checkpoint.is_demonstration or is_hub_id else str(checkpoint.folder)
@@ -188,8 +215,12 @@ class OpenedArchive:
         """The encoder of the space, loaded at its first use (torch takes seconds), or, where the archive is
         shared, by a process that this starts without waiting for it.
         """
+        return self.encoder_of(self.checkpoint, self.space.profile)
+
+    def encoder_of(self, checkpoint: Checkpoint, profile: str) -> Encoder | SharedEncoder:
+        """An encoder of any checkpoint, as the settings want it."""
         options: dict[str, Any] = {
-            "profile": self.space.profile,
+            "profile": profile,
             "device": self.settings.device,
             "precision": self.settings.precision,
             "batch_size": self.settings.batch_size,
@@ -197,10 +228,10 @@ class OpenedArchive:
         if self._limits is not None:
             from medsiglip.api.encoder.shared_encoder import SharedEncoder
 
-            return SharedEncoder(self.checkpoint, **options, limits=self._limits)
+            return SharedEncoder(checkpoint, **options, limits=self._limits)
         from medsiglip.encoder import Encoder
 
-        return Encoder(self.checkpoint, **options)
+        return Encoder(checkpoint, **options)
 
     @property
     def shared_encoder(self) -> SharedEncoder | None:

@@ -6,10 +6,7 @@ from collections.abc import Iterable
 
 from medsiglip.index.records import Hit, RenderingCount
 
-_CURE = (
-    "ingest their files into a new home to renew them: an ingest here leaves them as they are, and `forget` "
-    "takes their labels, reports and drafts with them"
-)
+_CURE = "`index reembed` renews them"
 
 
 def is_outdated(rendering: str, version: int) -> bool:

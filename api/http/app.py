@@ -33,6 +33,7 @@ from medsiglip.api.http.routes import (
     questions,
     reports,
     routing_rules,
+    spaces,
     studies,
 )
 from medsiglip.api.http.routes.problem_answers import PROBLEMS
@@ -108,6 +109,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         probes,
         reports,
         routing_rules,
+        spaces,
     ):
         app.include_router(topic.router, responses=PROBLEMS)
     for topic in (dicomweb, jobs, audit):

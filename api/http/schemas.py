@@ -145,6 +145,17 @@ class IngestQuestion(Question):
     metadata: Text | None = Field(None, description="a CSV that describes plain pictures")
 
 
+class ReembeddingOrder(BaseModel):
+    """Another model to embed with; without `to`, images that are drawn otherwise now are renewed."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"to": "google/medsiglip-448"}})
+
+    to: Text | None = Field(
+        None, description="tiny, a hub id, or a checkpoint folder that the service can read"
+    )
+    allow_missing: bool = Field(False, description="switch although files are gone; their images stay behind")
+
+
 class ReportOrder(BaseModel):
     """What to draft; without `generator` and `options` as the route says, else `evidence-only`."""
 

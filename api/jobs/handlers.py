@@ -80,8 +80,18 @@ def _report(archive: Archive, run: JobRun) -> Json:
     return {"id": draft.id, "status": draft.status, "study_instance_uid": draft.study_instance_uid}
 
 
+def _reembed(archive: Archive, run: JobRun) -> Json:
+    """Parameters: `to` (a model, or None) and `allow_missing`."""
+    given = run.parameters
+    report = archive.reembed(
+        given.get("to"), allow_missing=bool(given.get("allow_missing")), on_progress=run.progress
+    )
+    return report.to_json()
+
+
 HANDLERS: Mapping[str, Handler] = {
     "ingest": _ingest,
     "probe": _probe,
     "report": _report,
+    "reembed": _reembed,
 }

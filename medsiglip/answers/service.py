@@ -147,6 +147,9 @@ class ArchiveInfo(Answer):
         default=0,
         description="images whose pictures an earlier version drew, and this one would draw otherwise",
     )
+    spaces: dict[str, int] = Field(
+        default_factory=dict, description="images of each space by its name, the active one first"
+    )
     home: str
     shards_before: int | None = None
     shards_after: int | None = None

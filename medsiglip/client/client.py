@@ -40,6 +40,7 @@ from medsiglip.answers.figures import Probe, ProbeList, ProbeSummary
 from medsiglip.answers.jobs import Job
 from medsiglip.answers.questions import Classification, ClassifyAnswer, Prediction, SearchAnswer
 from medsiglip.answers.service import Info, ModelCard, ModelList
+from medsiglip.answers.spaces import DroppedSpace, SpaceCount, SpaceList
 from medsiglip.arguments import one_of, several
 from medsiglip.client.connection import AnyPath, ApiError, Connection, TruncatedTextWarning, read
 from medsiglip.client.drafts import DraftMethods
@@ -233,6 +234,24 @@ class Client(DraftMethods):
         return read(
             Removal, self._service.delete(path_of("patients", ("patient_key", "patient_key", patient_key)))
         )
+
+    # Spaces
+
+    def spaces(self) -> list[SpaceCount]:
+        """The spaces of the archive, the active one first."""
+        return list(read(SpaceList, self._service.get("/v1/spaces")).spaces)
+
+    def reembed(self, to: str | None = None, *, allow_missing: bool = False) -> Job:
+        """Start embedding every image anew with the model `to`, which the archive switches to at the end;
+        without one, those that are drawn otherwise now. With `allow_missing`, images whose files are gone
+        stay behind.
+        """
+        body = {"to": to, "allow_missing": allow_missing}
+        return read(Job, self._service.post("/v1/spaces", body, once=True))
+
+    def drop_space(self, name: str) -> DroppedSpace:
+        """Delete the vectors of a space that the archive does not work in."""
+        return read(DroppedSpace, self._service.delete(path_of("spaces", ("name", "name", name))))
 
     # Labels and probes
 

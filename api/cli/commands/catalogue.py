@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from medsiglip.api.cli.commands.invocation import invocation
+from medsiglip.api.cli.commands.spaces import drop_space, reembed
 
 
 def import_labels(
@@ -171,6 +172,6 @@ def register(app: typer.Typer) -> None:
                  medsiglip index verify
         """,
     )
-    for command in (info, verify, rebuild, compact, recover, export):
+    for command in (info, verify, rebuild, compact, reembed, drop_space, recover, export):
         index.command()(command)
     app.add_typer(index, name="index")

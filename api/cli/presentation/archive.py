@@ -292,6 +292,26 @@ def show_verification(console: Console, outcome: Payload) -> None:
         console.print(f"  {escape(str(problem))}", soft_wrap=True)
 
 
+def show_reembedding(console: Console, done: Payload) -> None:
+    """How many images were embedded anew, which are missing, and which space the archive works in."""
+    console.print(f"{done['embedded']} of {done['images']} images embedded anew with {escape(done['model'])}")
+    if done["switched"]:
+        console.print(f"the archive works in {done['space']} now", soft_wrap=True)
+    if done["missing"]:
+        console.print(
+            f"{done['missing']} images are missing, for their files could not be used", soft_wrap=True
+        )
+        _show_refusals(console, "missing", done["missing_files"])
+    if not done["finished"]:
+        console.print("the archive stays as it was; --allow-missing goes on without them", soft_wrap=True)
+    show_warnings(console, done)
+
+
+def show_dropped_space(console: Console, dropped: Payload) -> None:
+    """What was deleted."""
+    console.print(f"{dropped['images']} vectors of {dropped['space']} deleted", soft_wrap=True)
+
+
 def show_recovery(console: Console, recovered: Payload) -> None:
     """Vectors that were recovered, files that were set aside, and images that still have no vector."""
     console.print(

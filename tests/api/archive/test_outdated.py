@@ -43,6 +43,6 @@ def test_images_of_an_earlier_version_are_counted_and_a_search_warns(own_home: A
     assert told == old
     (warning,) = answer.json["warnings"]
     assert warning.startswith(f"{told} of the hits")
-    assert "into a new home" in warning
+    assert "`index reembed` renews them" in warning
     odd = own_home.run("search", "--text", "a chest radiograph", "--where", "rendering=no-such")
     assert odd.json["warnings"] == []
