@@ -17,10 +17,17 @@ from math import log
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Integer, and_, case, func, literal, or_, select, true
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Double
 
 from medsiglip.index.catalogue.draft_schema import report_terms
-from medsiglip.index.catalogue.full_text.search_tables import Alternatives, Holding, has_search_table
+from medsiglip.index.catalogue.full_text.search_tables import (
+    Alternatives,
+    Holding,
+    count_holding,
+    has_search_table,
+)
 from medsiglip.index.catalogue.full_text.words_query import Form, Sought, WordsQuery
 
 K1, B = 1.2, 0.75
@@ -84,22 +91,20 @@ def _statistics(connection: Connection, wanted: Sequence[Sought], holding: Any) 
     ).one()
     forms, weights = [], []
     for sought in wanted:
-        held = tuple(form for form in sought.forms if _is_held(connection, form, holding))
-        count = _count(connection, held, holding) if held else 0
+        counts = {form: _count(connection, [form], holding) for form in sought.forms}
+        held = tuple(form for form, count in counts.items() if count)
+        count = _count(connection, held, holding) if len(held) > 1 else sum(counts.values())
         forms.append(held)
         weights.append(log(1 + (texts - count + 0.5) / (count + 0.5)))
     return _Statistics(texts, max(float(total) / max(texts, 1), 1.0), tuple(forms), tuple(weights))
 
 
-def _is_held(connection: Connection, form: Form, holding: Any) -> bool:
-    statement = select(report_terms.c.id).where(_holds([form], holding)).limit(1)
-    return connection.execute(statement).first() is not None
-
-
 def _count(connection: Connection, forms: Sequence[Form], holding: Any) -> int:
-    return connection.execute(
-        select(func.count()).select_from(report_terms).where(_holds(forms, holding))
-    ).scalar_one()
+    """How many texts hold one of these forms."""
+    if holding is Holding and all(len(form.terms) == 1 for form in forms):
+        return count_holding(connection, [forms])
+    statement = select(func.count()).select_from(report_terms).where(_holds(forms, holding))
+    return connection.execute(statement).scalar_one()
 
 
 def _holds(forms: Sequence[Form], holding: Any) -> ColumnElement[bool]:
@@ -165,9 +170,25 @@ def _best(
 
 def _frequency(forms: Sequence[Form]) -> ColumnElement[int]:
     """How often a text holds one of these forms."""
-    length = func.length(report_terms.c.terms, type_=Integer)
-    counts = []
+    terms, counts = report_terms.c.terms, []
     for form in forms:
-        without = func.length(func.replace(report_terms.c.terms, form.pattern, ""), type_=Integer)
-        counts.append((length - without) // literal(len(form.pattern), Integer))
+        removed = _Bytes(terms) - _Bytes(func.replace(terms, form.pattern, ""))
+        counts.append(removed // literal(len(form.pattern.encode()), Integer))
     return sum(counts, literal(0, Integer))
+
+
+class _Bytes(FunctionElement[int]):
+    """The bytes of a text in UTF-8, known without counting its characters."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(_Bytes, "sqlite")
+def _bytes_sqlite(element: _Bytes, compiler: Any, **options: Any) -> str:
+    return f"length(CAST({compiler.process(element.clauses, **options)} AS BLOB))"
+
+
+@compiles(_Bytes, "postgresql")
+def _bytes_postgresql(element: _Bytes, compiler: Any, **options: Any) -> str:
+    return f"octet_length({compiler.process(element.clauses, **options)})"

@@ -68,7 +68,7 @@ class Terms(NamedTuple):
     """
 
     stored: str
-    count: int
+    number: int
 
 
 def terms_of(text: str) -> Terms:
