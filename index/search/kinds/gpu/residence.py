@@ -73,7 +73,7 @@ class Residence:
     def move(self, host: Host, stamps: Ids) -> None:
         """Begin to move rows to the device, or those that wait; nobody changes `host` from now on."""
         with self._lock:
-            if self._mover is None:
+            if self._mover is None and len(stamps):
                 self._mover = threading.Thread(
                     target=self._moved, args=(host, stamps), name="index-device-rows", daemon=True
                 )
@@ -90,7 +90,7 @@ class Residence:
         self.rows = None
         self.reason = str(error)
         self._again = time.monotonic() + _PAUSE
-        _log.warning("The search index is not on the device, but on the processor: %s", error)
+        _log.warning("The search index is not on the device, but on the processor: %s", self.reason)
 
     # In the background
 

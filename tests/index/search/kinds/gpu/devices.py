@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from medsiglip.index.search.kinds.bounded import BoundedIndex
-from medsiglip.index.search.kinds.gpu.device import ProcessorDevice, SearchDevice, find_device
+from medsiglip.index.search.kinds.gpu.device import CudaDevice, ProcessorDevice, SearchDevice, find_device
 from medsiglip.index.search.kinds.gpu.device_memory import DeviceMemory
 from medsiglip.index.search.kinds.gpu.gpu_index import GpuIndex
-from medsiglip.index.search.kinds.gpu.owner import DeviceOwner
+from medsiglip.index.search.kinds.gpu.owner import DeviceOwner, owner_of
 from medsiglip.index.search.kinds.gpu.recipes import Recipe
 from medsiglip.index.search.kinds.gpu.residence import Residence
 
@@ -33,13 +33,21 @@ def device(where: str) -> SearchDevice:
     found, reason = find_device()
     if found is None:
         pytest.skip(f"not run on a GPU: {reason}")
-    return found
+    return owner_of(found).device
 
 
 def gpu_index(recipe: Recipe, on: SearchDevice, dimension: int, least: int = 1, **options: Any) -> GpuIndex:
     """An index whose rows move to a device as soon as there are `least`."""
-    host = BoundedIndex(dimension, **options)
-    return GpuIndex(host, Residence(recipe, DeviceOwner(on), "", least))
+    # Two owners of one GPU would be two threads on it.
+    owner = owner_of(on) if isinstance(on, CudaDevice) else DeviceOwner(on)
+    return GpuIndex(BoundedIndex(dimension, **options), Residence(recipe, owner, "", least))
+
+
+def close(index: GpuIndex) -> None:
+    """End the owner of a device that only this test has."""
+    owner = index.residence.owner
+    if owner is not None and not isinstance(owner.device, CudaDevice):
+        owner.close()
 
 
 def moved(index: GpuIndex) -> GpuIndex:

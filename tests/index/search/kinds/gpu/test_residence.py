@@ -1,0 +1,257 @@
+"""Moving rows to a device: refusals before anything moves, memory that runs out, tombstones, rebuilding."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+
+import numpy as np
+import pytest
+
+from medsiglip.index.search.kinds.gpu import residence
+from medsiglip.index.search.kinds.gpu.device import ProcessorDevice
+from medsiglip.index.search.kinds.gpu.device_memory import RESERVE
+from medsiglip.index.search.kinds.gpu.device_rows import DeviceRows
+from medsiglip.index.search.kinds.gpu.gpu_index import GpuIndex
+from medsiglip.index.search.kinds.gpu.recipes import FLAT, IVF_FLAT, IVF_PQ, Recipe
+from medsiglip.index.search.kinds.vector_search import ExactSearch
+from tests.index.search.kinds.gpu import devices
+from tests.index.search.kinds.gpu.devices import FullDevice, embeddings, every_device, moved
+
+DIMENSION = 16
+# What a flat index takes beside its rows.
+WORK = RESERVE + (1536 << 20)
+
+
+def filled(device: ProcessorDevice, count: int, recipe: Recipe = FLAT) -> tuple[GpuIndex, ExactSearch]:
+    index, exact = devices.gpu_index(recipe, device, DIMENSION), ExactSearch(DIMENSION)
+    for one in (index, exact):
+        one.add(np.arange(count), embeddings(count, 1, DIMENSION))
+    return index, exact
+
+
+def check(index: GpuIndex, exact: ExactSearch) -> None:
+    queries = embeddings(8, 5, DIMENSION)
+    found, expected = index.search(queries, 6), exact.search(queries, 6)
+    assert np.array_equal(found.ids, expected.ids)
+    assert np.array_equal(found.scores, expected.scores)
+    assert np.array_equal(index.rows(exact.ids), exact.rows(exact.ids))
+
+
+def test_what_does_not_fit_is_not_moved_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    full = FullDevice(WORK + 1000)
+    index, exact = filled(full, 500)
+    with caplog.at_level(logging.WARNING):
+        moved(index)
+    assert index.residence.rows is None
+    assert full.taken == 0
+    assert index.device == "cpu"
+    assert index.device_reason is not None
+    assert index.device_reason.startswith("500 vectors of 16 values in float16 need 2.50 GiB on cpu")
+    assert index.device_reason in caplog.text
+    check(index, exact)
+    # Not asked again at once, but after a pause.
+    index.search(embeddings(1, 5, DIMENSION), 1)
+    assert not index.residence.wants(500, None)
+
+
+def test_a_device_is_tried_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(residence, "_PAUSE", 0.0)
+    full = FullDevice(WORK)
+    index, exact = filled(full, 500)
+    moved(index)
+    assert index.residence.rows is None
+    full.free = WORK + 10**6
+    for _ in range(2):
+        index.search(embeddings(1, 5, DIMENSION), 1)
+    index.residence.settle()
+    assert index.residence.rows is not None
+    assert index.device_reason is None
+    check(index, exact)
+
+
+def test_memory_that_runs_out_while_rows_move_loses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device does not say what is free, so that it shows in the midst."""
+    monkeypatch.setattr(residence, "_CHUNK", 100)
+    full = FullDevice(300 * DIMENSION * 2, known=False)
+    index, exact = filled(full, 500)
+    moved(index)
+    assert index.residence.rows is None
+    assert index.device_reason is not None
+    assert "out of memory" in index.device_reason
+    check(index, exact)
+    freed(index, full)
+
+
+def freed(index: GpuIndex, full: FullDevice) -> None:
+    """What is let go of is freed by the owner, in its turn."""
+    assert index.residence.owner is not None
+    gc.collect()
+    index.residence.owner.call(lambda: None)
+    assert full.taken == 0
+
+
+def test_memory_that_runs_out_for_rows_that_come_later_loses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(residence, "APPENDED", 20)
+    full = FullDevice(550 * DIMENSION * 2, known=False)
+    index, exact = filled(full, 500)
+    moved(index)
+    assert index.residence.rows is not None
+    for one in (index, exact):
+        one.add(np.arange(1000, 1100), embeddings(100, 3, DIMENSION))
+    check(index, exact)
+    moved(index)
+    assert index.residence.rows is None
+    check(index, exact)
+    freed(index, full)
+
+
+def test_memory_that_runs_out_in_a_search_costs_no_answer() -> None:
+    full = FullDevice(10**9, known=False)
+    index, exact = filled(full, 500)
+    moved(index)
+    check(index, exact)
+    full.searches_fail = True
+    check(index, exact)
+    assert index.device == "cpu"
+    assert index.device_reason is not None
+    assert "cudaMalloc error out of memory" in index.device_reason
+    check(index, exact)
+    freed(index, full)
+
+
+def test_closing_the_device_under_an_index_costs_no_answer() -> None:
+    index, exact = filled(ProcessorDevice(), 300)
+    moved(index)
+    assert index.residence.owner is not None
+    index.residence.owner.close()
+    check(index, exact)
+    assert index.device_reason == "the device was closed"
+    moved(index)
+    check(index, exact)
+
+
+@every_device
+def test_rows_that_wait_are_compared_on_the_host_until_they_are_many(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(residence, "APPENDED", 50)
+    index, exact = filled(devices.device(where), 400)  # type: ignore[arg-type]
+    moved(index)
+    rows = index.residence.rows
+    assert rows is not None
+    for start in range(1000, 1060, 20):
+        for one in (index, exact):
+            one.add(np.arange(start, start + 20), embeddings(20, start, DIMENSION))
+        index.residence.settle()
+        assert len(rows.stamps) == 400
+        check(index, exact)
+    index.residence.settle()
+    check(index, exact)
+    assert index.residence.rows is rows
+    assert len(rows.stamps) == 460
+
+
+@every_device
+def test_tombstones_are_rebuilt_in_the_background_beyond_their_share(where: str) -> None:
+    index, exact = filled(devices.device(where), 400)  # type: ignore[arg-type]
+    moved(index)
+    first = index.residence.rows
+    for one in (index, exact):
+        one.remove(np.arange(0, 90))
+    check(index, exact)
+    index.residence.settle()
+    assert index.residence.rows is first
+    for one in (index, exact):
+        one.remove(np.arange(90, 150))
+    check(index, exact)
+    index.residence.settle()
+    again = index.residence.rows
+    assert again is not None
+    assert again is not first
+    assert again.stamps.tolist() == list(range(150, 400))
+    check(index, exact)
+
+
+def test_searches_go_on_while_rows_are_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    index, exact = filled(ProcessorDevice(), 400)
+    moved(index)
+    for one in (index, exact):
+        one.remove(np.arange(200))
+    go, begun = threading.Event(), threading.Event()
+    append = DeviceRows.append
+
+    def slowly(self: DeviceRows, stamps: np.ndarray, rows: np.ndarray) -> None:
+        begun.set()
+        assert go.wait(20)
+        append(self, stamps, rows)
+
+    monkeypatch.setattr(DeviceRows, "append", slowly)
+    index.move()
+    assert begun.wait(20)
+    check(index, exact)
+    assert index.residence.rows is not None
+    assert len(index.residence.rows.stamps) == 400
+    go.set()
+    index.residence.settle()
+    assert len(index.residence.rows.stamps) == 200
+    check(index, exact)
+
+
+def test_older_rows_make_room_where_both_do_not_fit() -> None:
+    full = FullDevice(WORK + 900 * 36 + 500)
+    index, exact = filled(full, 400)
+    moved(index)
+    first = index.residence.rows
+    assert first is not None
+    number = first.number
+    del first
+    for one in (index, exact):
+        one.remove(np.arange(150))
+    moved(index)
+    assert index.residence.rows is not None, index.device_reason
+    assert index.residence.rows.number != number
+    check(index, exact)
+    index.residence.rows = None
+    freed(index, full)
+
+
+@every_device
+@pytest.mark.parametrize("recipe", [IVF_FLAT, IVF_PQ], ids=lambda one: one.name)
+def test_lists_are_learnt_once_until_there_are_many_more_rows(
+    where: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on = devices.device(where)
+    learnt: list[int] = []
+    train = on.train
+
+    def noted(lists: object, sample: np.ndarray) -> None:
+        learnt.append(len(sample))
+        train(lists, sample)
+
+    monkeypatch.setattr(on, "train", noted)
+    index, exact = filled(on, 600, recipe)  # type: ignore[arg-type]
+    moved(index)
+    assert index.residence.rows is not None, index.device_reason
+    for one in (index, exact):
+        one.remove(np.arange(300))
+    moved(index)
+    assert len(learnt) == 1
+    for one in (index, exact):
+        one.add(np.arange(1000, 4000), embeddings(3000, 2, DIMENSION))
+        one.remove(np.arange(300, 600))
+    moved(index)
+    assert len(learnt) == 2
+    check(index, exact)
+
+
+def test_lists_that_do_not_find_enough_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medsiglip.index.search.kinds.gpu.tuned_probes.RECALL", 1.1)
+    index, exact = filled(ProcessorDevice(), 600, IVF_FLAT)
+    moved(index)
+    assert index.residence.rows is None
+    assert index.device_reason is not None
+    assert index.device_reason.endswith("of the nearest only, all lists probed")
+    found = index.search(embeddings(8, 5, DIMENSION), 6, exact=False)
+    assert np.array_equal(found.ids, exact.search(embeddings(8, 5, DIMENSION), 6).ids)
