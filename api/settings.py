@@ -25,6 +25,7 @@ from medsiglip.toml_file import TomlError, parse_toml, toml_bytes
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "bfloat16"]
 LogFormat = Literal["json", "text"]
+IndexKindName = Literal["auto", "flat", "bounded", "quick"]
 _PREFIX = "MEDSIGLIP_"
 _CONFIG = f"{_PREFIX}CONFIG"
 # Length of a name that is compared with others, which costs the product of their lengths (difflib).
@@ -47,6 +48,10 @@ class Settings(BaseSettings):
     precision: Precision = Field("float32", description="arithmetic of the encoder: float32 or bfloat16")
     batch_size: int | None = Field(None, ge=1, le=4096, description="images encoded at once")
     workers: int | None = Field(None, ge=1, le=256, description="processes that decode and render")
+    index_kind: IndexKindName = Field(
+        "auto",
+        description="kind of vector search: auto, flat, bounded (exact by codes) or quick (both ways)",
+    )
     database_url: str | None = Field(
         None, description="SQLAlchemy URL of the catalogue; SQLite in the home when unset"
     )

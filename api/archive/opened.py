@@ -94,7 +94,12 @@ class OpenedArchive:
         from medsiglip.api.catalogue_url import catalogue_url
         from medsiglip.index.case_index import CaseIndex
 
-        return CaseIndex.open(self.home, create=create, database_url=catalogue_url(self.settings))
+        return CaseIndex.open(
+            self.home,
+            create=create,
+            database_url=catalogue_url(self.settings),
+            index_kind=self.settings.index_kind,
+        )
 
     def make(self) -> None:
         """Make the archive if it is not there yet."""
