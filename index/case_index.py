@@ -37,6 +37,7 @@ from medsiglip.index.search.search import find, search
 from medsiglip.index.search_records import Asked, Found, SearchOptions
 from medsiglip.index.storage import crash_recovery, deletion, reembedding, trash
 from medsiglip.index.storage.compaction import compact
+from medsiglip.index.storage.full_text_agreement import mend_full_text
 from medsiglip.index.storage.insertion import add_cases
 from medsiglip.index.storage.reembedding import Reembedding
 from medsiglip.index.storage.shards import write_transaction
@@ -247,6 +248,14 @@ class CaseIndex(CaseStores):
         """
         return find(self._current, asked, options)
 
+    def background(self, asked: Asked, options: SearchOptions = DEFAULTS) -> NDArray[np.float32]:
+        """The scores, float32 [m], that a question gets from at most 4096 images, series or studies spread
+        evenly over all, or 256 studies compared set to set, without those of the patients who do not answer.
+        """
+        from medsiglip.index.search.background import background
+
+        return background(self._current, asked, options)
+
     def table(
         self,
         level: Level = "image",
@@ -330,8 +339,11 @@ class CaseIndex(CaseStores):
         return check_recall(self._current, queries, k)
 
     def rebuild(self, queries: NDArray[np.float32] | None = None) -> IndexInfo:
-        """Build the index from the shards again to suit `queries`, float32 [m, d], and its snapshot."""
+        """Build the index from the shards again to suit `queries`, float32 [m, d], and its snapshot; where
+        full-text search does not agree with the report texts, build that again too.
+        """
         self._current.rebuild(queries)
+        mend_full_text(self._database)
         return self.info()
 
     def compact(self) -> Compaction:

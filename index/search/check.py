@@ -27,6 +27,7 @@ from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.search.deep_check import deep_check, differing_ids
 from medsiglip.index.search.kinds.index_kinds import DEFAULT
 from medsiglip.index.search.loaded import LoadedSpace
+from medsiglip.index.storage.full_text_agreement import full_text_problems
 from medsiglip.index.storage.shards import listed
 from medsiglip.index.vectors import Ids, ShardFolder
 
@@ -86,6 +87,8 @@ def _version(database: Database) -> int:
 def _verified_once(database: Database, space: CurrentSpace, deep: bool) -> Verification:
     active = space.find()
     found = _compared(database, space, active)
+    if unfound := full_text_problems(database):
+        found = replace(found, ok=False, problems=(*found.problems, *unfound))
     if not deep:
         return found
     with database.read() as connection:

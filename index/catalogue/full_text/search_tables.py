@@ -23,7 +23,6 @@ from sqlalchemy import (
     select,
     table,
 )
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
@@ -70,7 +69,7 @@ def create_search_tables(connection: Connection) -> None:
         return
     for name in ("added", "removed"):
         connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {TABLE}_{name}")
-    if not _has_fts5(connection):
+    if not can_have_search_table(connection):
         return
     connection.exec_driver_sql(f"DROP TABLE IF EXISTS {TABLE}")
     for statement in _SQLITE:
@@ -126,13 +125,12 @@ def has_search_table(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite" and inspect(connection).has_table(TABLE)
 
 
-def _has_fts5(connection: Connection) -> bool:
-    try:
-        connection.exec_driver_sql(f"CREATE VIRTUAL TABLE temp.{TABLE}_probe USING fts5(x)")
-    except OperationalError:
+def can_have_search_table(connection: Connection) -> bool:
+    """Whether this is a SQLite with FTS5, which nearly every one is made with."""
+    if connection.dialect.name != "sqlite":
         return False
-    connection.exec_driver_sql(f"DROP TABLE temp.{TABLE}_probe")
-    return True
+    modules = "SELECT 1 FROM pragma_module_list WHERE name = 'fts5'"
+    return connection.exec_driver_sql(modules).first() is not None
 
 
 class Holding(FunctionElement[bool]):
