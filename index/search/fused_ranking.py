@@ -52,7 +52,8 @@ class FusedRanking:
         if held.level != "study" and len(ids):
             best = held.loaded.best_images("study", self._by_vector.query, ids, held.allowed)
             ids = np.concatenate([held.loaded.owners(held.level, one[None]) for one in best])
-        return ids[~np.isin(ids, self._by_vector.without)].tolist()
+        found: list[int] = ids[~np.isin(ids, self._by_vector.without)].tolist()
+        return found
 
     def first(self, count: int) -> Ranked:
         """As in `Ranking`; all at once."""

@@ -67,9 +67,10 @@ class Answerers:
         return np.unique(self.loaded.owners(self.level, self.loaded.index.ids[mask]))
 
     def members(self, row_id: int) -> Ids:
-        """The image ids of a series or study, ascending, without those after `newest`."""
-        ids = self.loaded.index.ids[self.loaded.mask(self.level, np.array([row_id], np.int64))]
-        return np.sort(ids if self.newest is None else ids[ids <= self.newest])
+        """The image ids of a series or study that exists, ascending, without those after `newest`."""
+        _, members = self.loaded.group_level(self.level)
+        ids = self.loaded.index.ids[members.of(row_id)]
+        return ids if self.newest is None else ids[ids <= self.newest]
 
     def vectors(self, row_ids: Ids) -> Vectors:
         """The vectors of rows, float32 [m, d]."""
@@ -112,18 +113,29 @@ class Effort:
 
 
 class Ranking(Protocol):
-    """Rows by rank. `is_by_score`: the rank is that of the score, equal ones by row id; but `own_is_first`
-    says that the question's own row goes before all.
+    """Rows by rank: by score, equal ones by row id, if it `is_by_score`; but the question's own row goes first
+    if it `own_is_first`.
     """
 
-    answerers: Answerers
-    own: int | None
-    is_by_score: bool
-    effort: Effort
+    @property
+    def answerers(self) -> Answerers:
+        """What may answer."""
+
+    @property
+    def own(self) -> int | None:
+        """The row id of the question's own image or study, where it may go first."""
 
     @property
     def own_is_first(self) -> bool:
         """Whether the question's own row is as good as the best, and so goes first."""
+
+    @property
+    def is_by_score(self) -> bool:
+        """Whether the rank is that of the score."""
+
+    @property
+    def effort(self) -> Effort:
+        """How the ranking came about so far."""
 
     def first(self, count: int) -> Ranked:
         """At least the first `count` rows, or all."""

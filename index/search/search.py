@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from medsiglip.index.catalogue.case_queries import images_of_patients
 from medsiglip.index.catalogue.filter_queries import parsed, passing_by_level
 from medsiglip.index.catalogue.hit_facts import HitFacts, hit_facts
 from medsiglip.index.catalogue.identity import identity_of
 from medsiglip.index.catalogue.report_search import find_words
-from medsiglip.index.catalogue.schema import studies
+from medsiglip.index.catalogue.report_texts import study_ids
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Hit, Level
 from medsiglip.index.search.current_space import CurrentSpace
@@ -161,11 +161,9 @@ class _Names:
     def read(cls, connection: Connection, asked: Sequence[Asked]) -> _Names:
         patients = {key for one in asked for key in one.exclude_patients}
         own = {one.own_study for one in asked if one.own_study is not None}
-        ids = {}
-        for uid in own:
-            found = connection.execute(select(studies.c.id).where(studies.c.study_instance_uid == uid))
-            ids.update(dict.fromkeys([uid], row_id) for row_id in found.scalars())
-        return cls(identity_of(connection), images_of_patients(connection, patients), ids)
+        return cls(
+            identity_of(connection), images_of_patients(connection, patients), study_ids(connection, own)
+        )
 
 
 def _rankings(
