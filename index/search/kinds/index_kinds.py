@@ -14,6 +14,9 @@ from typing import Any, BinaryIO
 
 from medsiglip.index.search.kinds.bounded import LEAST, BoundedIndex, read_bounded
 from medsiglip.index.search.kinds.faiss_flat import FaissFlat
+from medsiglip.index.search.kinds.gpu.choice import GPU_RECIPES, gpu_kind
+from medsiglip.index.search.kinds.gpu.gpu_index import GpuIndex, new_gpu_index, read_gpu_index
+from medsiglip.index.search.kinds.gpu.recipes import Recipe
 from medsiglip.index.search.kinds.memory_held import available_memory
 from medsiglip.index.search.kinds.quick import QuickIndex, read_quick
 from medsiglip.index.search.kinds.vector_search import VectorSearch
@@ -53,10 +56,16 @@ def _flat(dimension: int, _query_sample: Vectors | None = None) -> FaissFlat:
     return FaissFlat(dimension)
 
 
+def _on_gpu(recipe: Recipe) -> IndexKind:
+    new, read = partial(new_gpu_index, recipe), partial(read_gpu_index, recipe)
+    return IndexKind(f"Gpu({recipe.name})", "cuda", new, GpuIndex.write, read)
+
+
 KINDS: Mapping[str, IndexKind] = {
     "flat": IndexKind("Flat", "cpu", _flat, FaissFlat.write, FaissFlat.read),
     "bounded": IndexKind("Bounded", "cpu", BoundedIndex, BoundedIndex.write, read_bounded),
     "quick": IndexKind("Quick", "cpu", QuickIndex, QuickIndex.write, read_quick),
+    **{name: _on_gpu(recipe) for name, recipe in GPU_RECIPES.items()},
 }
 DEFAULT = KINDS["quick"]
 """The kind for archives that are neither very large nor searched on a GPU."""
@@ -77,9 +86,14 @@ def chosen_kind(
     return ChosenKind(name, kind, why)
 
 
+def device_of(index: VectorSearch) -> str:
+    """Where an index is: `cpu`, or the name of a device for kinds that move to one."""
+    return str(getattr(index, "device", "cpu"))
+
+
 def _suited(rows: int, dimension: int, memory: int | None) -> tuple[str, str]:
-    on_gpu = _gpu_kind(rows, dimension)
-    if on_gpu is not None and on_gpu[0] in KINDS:
+    on_gpu = gpu_kind(rows, dimension)
+    if on_gpu is not None:
         return on_gpu
     needed = rows * dimension * 4
     free = available_memory() if memory is None else memory
@@ -90,14 +104,3 @@ def _suited(rows: int, dimension: int, memory: int | None) -> tuple[str, str]:
     if rows < LEAST:
         return "quick", f"fewer than {LEAST:,} vectors are compared one by one; codes come with more"
     return "quick", "bounds prove exact answers, and codes of four bits give approximate ones"
-
-
-def _gpu_kind(rows: int, dimension: int) -> tuple[str, str] | None:
-    if not any(kind.device != "cpu" for kind in KINDS.values()):
-        return None
-    try:
-        from medsiglip.index.search.kinds.gpu.choice import gpu_kind
-    except ImportError:  # pragma: no cover
-        return None
-    found: tuple[str, str] | None = gpu_kind(rows, dimension)
-    return found

@@ -88,7 +88,8 @@ class DeviceRows:
                 first += segment.ntotal
         if len(self._segments) > 1:
             order = np.argsort(-scores, axis=1, kind="stable")[:, :fetch]
-            scores, slots = (np.take_along_axis(one, order, axis=1) for one in (scores, slots))
+            scores = np.take_along_axis(scores, order, axis=1)
+            slots = np.take_along_axis(slots, order, axis=1)
         return scores, slots
 
 

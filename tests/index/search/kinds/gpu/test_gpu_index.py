@@ -217,7 +217,7 @@ def test_threads_search_copies_while_another_changes(where: str) -> None:
         thread.start()
     draw = np.random.default_rng(0)
     for turn in range(12):
-        fast, slow = (one.copy() for one in states[-1])
+        fast, slow = states[-1][0].copy(), states[-1][1].copy()
         for one in (fast, slow):
             one.add(np.arange(70) + 1000 * (turn + 1), embeddings(70, turn + 1, DIMENSION))
         # The same ids come again with other vectors, as those of series do when an image comes.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_many_threads_are_answered_by_one_each_with_its_own(owner: DeviceOwner) 
             if scores.shape != (count, fetch) or not (slots == value + np.arange(fetch)).all():
                 wrong.append((number, turn))
 
-    together([lambda number=number: ask(number) for number in range(1, 13)])
+    together([partial(ask, number) for number in range(1, 13)])
     assert wrong == []
     assert len(rows.threads) == 1
     assert rows.threads != {threading.get_ident()}
@@ -104,7 +105,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 def test_a_batch_is_no_larger_than_the_most(owner: DeviceOwner) -> None:
     rows = Rows()
     go = threading.Event()
-    calls = [lambda: owner.call(go.wait)]
+    calls: list[Callable[[], object]] = [lambda: owner.call(go.wait)]
     calls += [lambda: owner.search(rows, np.ones((MOST_QUERIES // 2, 1), np.float32), 1)] * 5
     threads = [threading.Thread(target=call) for call in calls]
     for thread in threads:
