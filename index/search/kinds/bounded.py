@@ -13,11 +13,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from medsiglip.index.search.kinds.bounded_file import read_coded_rows, write_bounded
 from medsiglip.index.search.kinds.bounded_search import BoundedSearch, ProvenShare
 from medsiglip.index.search.kinds.coded_rows import CodedRows
 from medsiglip.index.search.kinds.memory_held import HeldBytes, held_bytes
 from medsiglip.index.search.kinds.projection import Projection, principal_axes
-from medsiglip.index.search.kinds.row_blocks import ROWS, RowBlocks
 from medsiglip.index.search.kinds.vector_search import Mask, Neighbours, compared, top
 from medsiglip.index.search.query_sample import DAMAGED
 from medsiglip.index.vectors import Ids, Vectors
@@ -143,67 +143,26 @@ class BoundedIndex:
         return BoundedSearch(self._held, self.share, queries, k, allowed, count).answer()
 
     def write(self, stream: BinaryIO) -> None:
-        """Write ids, axes, the sample of queries and the vectors to a stream, as arrays of numpy."""
-        projection = self._held.projection
-        axes = np.empty((self.dimension, 0)) if projection is None else projection.axes
-        np.lib.format.write_array(stream, self.ids)
-        np.lib.format.write_array(stream, axes)
-        np.lib.format.write_array(stream, self._query_sample)
-        header = {"descr": "<f4", "fortran_order": False, "shape": (len(self.ids), self.dimension)}
-        np.lib.format.write_array_header_1_0(stream, header)
-        for _, block in self._held.rows.blocks():
-            stream.write(np.ascontiguousarray(block, "<f4").data)
+        """Write everything to a stream, from where it is."""
+        write_bounded(stream, self._held, self._query_sample)
 
 
 def read_bounded(path: Path, dimension: int, start: int = 0) -> BoundedIndex | None:
-    """The index that `BoundedIndex.write` wrote from byte `start` of a file on, whose vectors are mapped;
-    None where it is damaged, or of another dimension or kind.
+    """The index that `BoundedIndex.write` wrote from byte `start` of a file on, mapped through the open file,
+    for its name may come to mean another one; None where it is damaged, or of another dimension or kind.
     """
     try:
         with open(path, "rb") as stream:
-            stream.seek(start)
-            held = _read(stream, dimension)
-    except DAMAGED:
+            found = read_coded_rows(stream, dimension, start)
+    except (*DAMAGED, KeyError, TypeError):
         return None
-    if held is None:
+    if found is None:
         return None
-    ids, axes, sample, rows = held
-    index = BoundedIndex(dimension, sample)
-    index._held.places.add(ids)
-    if rows is not None:
-        parts = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
-        index._held.rows = RowBlocks.of(dimension, parts)
-        index._held._measure(rows)
-    if axes.shape[1]:
-        index._held.encode(Projection(axes))
-    if len(ids) >= LEAST:
-        index._next_learning = 4 * len(ids)
+    index = BoundedIndex(dimension, found[1])
+    index._held = found[0]
+    if len(index.ids) >= LEAST:
+        index._next_learning = 4 * len(index.ids)
     return index
-
-
-def _read(
-    stream: BinaryIO, dimension: int
-) -> tuple[Ids, NDArray[np.float64], Vectors, Vectors | None] | None:
-    """Ids, axes, sample and rows of a file; the rows are mapped through the open file, for its name may
-    come to mean another one.
-    """
-    ids, axes, sample = (np.lib.format.read_array(stream, allow_pickle=False) for _ in range(3))
-    if np.lib.format.read_magic(stream) != (1, 0):
-        return None
-    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    begin, length = stream.tell(), stream.seek(0, 2)
-    if (ids.ndim, axes.ndim, sample.ndim) != (1, 2, 2) or shape != (len(ids), dimension):
-        return None
-    if len(axes) != dimension or sample.shape[1] != dimension:
-        return None
-    if [ids.dtype.str, axes.dtype.str, sample.dtype.str, dtype.str] != ["<i8", "<f8", "<f4", "<f4"]:
-        return None
-    if length != begin + len(ids) * dimension * 4 or not np.isfinite(sample).all():
-        return None
-    # Axes that are not orthonormal prove what is not so.
-    if not np.allclose(axes.T @ axes, np.eye(axes.shape[1]), rtol=0, atol=1e-12):
-        return None
-    return ids, axes, sample, np.memmap(stream, "<f4", "r", begin, shape) if len(ids) else None
 
 
 def _some(rows: Vectors, count: int) -> Vectors:

@@ -11,6 +11,7 @@ import pytest
 from medsiglip.index.search.kinds import bounded, bounded_search
 from medsiglip.index.search.kinds.best_rows import best_rows, rounding
 from medsiglip.index.search.kinds.bounded import BoundedIndex, read_bounded
+from medsiglip.index.search.kinds.bounded_file import is_whole
 from medsiglip.index.search.kinds.projection import Projection, principal_axes
 from medsiglip.index.search.kinds.row_blocks import RowBlocks
 from medsiglip.index.search.kinds.vector_search import ExactSearch
@@ -176,26 +177,40 @@ def test_an_index_that_was_read_gives_the_same_answers_and_does_not_learn_anew(
     assert again.search(embeddings(1, 4, 2.5), 1)[1].tolist() == [[7]]
 
 
-@pytest.mark.filterwarnings("ignore")  # of names of types that a damaged header holds
-def test_no_damage_of_a_file_is_an_error_or_a_wrong_answer(tmp_path: Path) -> None:
-    """Each bit of the headers flipped, and the sign of axes: the file is not read, or it is the same."""
+@pytest.mark.parametrize("start", [0, 4096])
+def test_no_damage_of_a_file_is_an_error_or_a_wrong_answer(tmp_path: Path, start: int) -> None:
+    """A bit flipped in each part of a file: it is not read if that can prove what is not so, and `is_whole`
+    sees it anyway.
+    """
     rows = embeddings(1000, 1, 2.5)
     index, file = written(tmp_path, rows)
-    content = bytearray(file.read_bytes())
-    asked = embeddings(4, 3, 2.5)
-    expected = index.search(asked, 5)[1]
-    after_ids = 128 + 8 * len(rows)
+    whole = bytes(start) + file.read_bytes()
+    file.write_bytes(whole)
+    assert is_whole(file)
+    again = read_bounded(file, DIMENSION, start)
+    assert again is not None
+    assert np.array_equal(again.rows(index.ids), rows)
+    assert read_bounded(file, DIMENSION, start + 64) is None
+    content = bytearray(whole)
+    held = index.held
+    ids, axes, codes = held.ids.tobytes(), held.projection.axes.tobytes(), held.codes.span(0, 1000).tobytes()
     draw = np.random.default_rng(0)
-    headers = [start + byte for start in (0, after_ids) for byte in range(96)]
-    places = [(byte, bit) for byte in headers for bit in range(8)]
-    places += [(after_ids + 128 + 8 * int(one) + 7, 7) for one in draw.integers(0, DIMENSION, 20)]
-    unread = 0
-    for byte, bit in places:
-        content[byte] ^= 1 << bit
+    for part, proves in ((ids, True), (axes, True), (codes, True), (rows.tobytes(), False)):
+        begin = whole.index(part)
+        for _ in range(12):
+            byte, bit = begin + int(draw.integers(len(part))), int(draw.integers(8))
+            content[byte] ^= 1 << bit
+            file.write_bytes(content)
+            assert not is_whole(file)
+            assert (read_bounded(file, DIMENSION, start) is None) == proves
+            content[byte] ^= 1 << bit
+    described = len(whole) - whole.index(b'{"format"')
+    for byte in range(1, described + 1, 3):
+        content[-byte] ^= 1 << int(draw.integers(8))
         file.write_bytes(content)
-        again = read_bounded(file, DIMENSION)
-        unread += again is None
-        if again is not None and np.array_equal(again.ids, index.ids):
-            assert np.array_equal(again.search(asked, 5)[1], expected)
-        content[byte] ^= 1 << bit
-    assert unread >= 200
+        assert read_bounded(file, DIMENSION, start) is None
+        content[-byte] = whole[-byte]
+    for kept in (0, 5, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:kept])
+        assert read_bounded(file, DIMENSION, start) is None
+        assert not is_whole(file)
