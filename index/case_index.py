@@ -15,12 +15,12 @@ from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.opening import BUSY_SECONDS, open_catalogue
 from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, instances
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.info_records import IndexInfo
 from medsiglip.index.label_records import LabelRecord
 from medsiglip.index.records import (
     CaseTable,
     Compaction,
     Hit,
-    IndexInfo,
     Level,
     Removal,
     RenderingCount,
@@ -318,7 +318,7 @@ class CaseIndex(CaseStores):
 
     def info(self) -> IndexInfo:
         """Counts of the home and of the active space."""
-        from medsiglip.index.search.check import info
+        from medsiglip.index.search.home_info import info
 
         return info(self._database, self._current)
 

@@ -290,38 +290,12 @@ class Holdings:
 
 
 @dataclass(frozen=True, slots=True)
-class FaissInfo:
-    """The kind of vector index, the number of its vectors, and its device."""
-
-    spec: str
-    ntotal: int
-    device: str
-
-
-@dataclass(frozen=True, slots=True)
 class RenderingCount:
     """How many images of the active space one version of a rendering drew."""
 
     rendering: str
     version: int
     images: int
-
-
-@dataclass(frozen=True, slots=True)
-class IndexInfo:
-    """Counts of the home; `vectors` and `faiss.ntotal` are the live images of the active space."""
-
-    space: str | None
-    model: str | None
-    studies: int
-    series: int
-    instances: int
-    images: int
-    vectors: int
-    patients: int
-    files: dict[str, int]
-    shards: int
-    faiss: FaissInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Counting what a home holds, and checking that its three layers agree."""
+"""Checking that the three layers of a home agree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from sqlalchemy import Connection, Table, func, select
 
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.schema import (
-    ACTIVE_SPACE,
     files,
     home,
     images,
@@ -22,10 +21,10 @@ from medsiglip.index.catalogue.schema import (
 )
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.records import FaissInfo, IndexInfo, Verification
+from medsiglip.index.records import Verification
 from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.search.deep_check import deep_check, differing_ids
-from medsiglip.index.search.kinds.index_kinds import DEFAULT
+from medsiglip.index.search.home_info import count_rows
 from medsiglip.index.search.loaded import LoadedSpace
 from medsiglip.index.storage.full_text_agreement import full_text_problems
 from medsiglip.index.storage.shards import listed
@@ -36,33 +35,6 @@ _UNIT_TOLERANCE = 2e-3
 _SHOWN = 3
 # How often a check that found something is made anew where others have written meanwhile.
 _ATTEMPTS = 3
-
-
-def info(database: Database, space: CurrentSpace) -> IndexInfo:
-    """Counts of the home; images, vectors and FAISS of the active space."""
-    active = space.find()
-    loaded_count, spec = 0, DEFAULT.spec
-    if active is not None:
-        with space.loaded() as loaded:
-            loaded_count, spec = len(loaded.index.ids), loaded.index.spec
-    with database.read() as connection:
-        outcomes = connection.execute(select(files.c.outcome, func.count()).group_by(files.c.outcome))
-        mine = shards.c.space_id == ACTIVE_SPACE
-        held = connection.execute(select(func.coalesce(func.sum(shards.c.rows), 0), func.count()).where(mine))
-        vectors, shard_count = held.one()
-        return IndexInfo(
-            space=active.space.name if active else None,
-            model=active.space.model if active else None,
-            studies=_count(connection, studies),
-            series=_count(connection, series),
-            instances=_count(connection, instances),
-            images=_count(connection, images, images.c.space_id == ACTIVE_SPACE),
-            vectors=int(vectors),
-            patients=_count(connection, patients),
-            files={row[0]: row[1] for row in outcomes},
-            shards=shard_count,
-            faiss=FaissInfo(spec, loaded_count, DEFAULT.device),
-        )
 
 
 def verify(database: Database, space: CurrentSpace, deep: bool = False) -> Verification:
@@ -124,7 +96,7 @@ def _compared(database: Database, space: CurrentSpace, active: ActiveSpace | Non
 def _verify(database: Database, active: ActiveSpace, loaded: LoadedSpace | None) -> Verification:
     with database.read() as connection:
         problems = _orphans(connection)
-        image_count = _count(connection, images, images.c.space_id == active.row_id)
+        image_count = count_rows(connection, images, images.c.space_id == active.row_id)
         seen: list[Ids] = []
         for shard in listed(connection):
             if shard.space_id == active.row_id:
@@ -208,7 +180,7 @@ def _orphans(connection: Connection) -> list[str]:
     ]
     for table, column, owner in owners:
         there = select(owner.c.id).where(owner.c.id == table.c[column])
-        count = _count(connection, table, table.c[column].is_not(None), ~there.exists())
+        count = count_rows(connection, table, table.c[column].is_not(None), ~there.exists())
         if count:
             problems.append(
                 f"{count} rows of {table.name} have no {owner.name}; restore catalog.db from a backup."
@@ -227,10 +199,6 @@ def _studies_of(connection: Connection, shard_id: int) -> str:
     statement = select(studies.c.study_instance_uid).join(images, images.c.study_id == studies.c.id)
     found = connection.execute(statement.where(images.c.shard_id == shard_id).distinct()).scalars()
     return ", ".join(sorted(found))
-
-
-def _count(connection: Connection, table: Table, *conditions: Any) -> int:
-    return connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()
 
 
 def _some(ids: Ids) -> str:

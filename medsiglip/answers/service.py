@@ -17,6 +17,48 @@ class SearchIndex(Answer):
     device: str
 
 
+class HeldMemory(Answer):
+    """Bytes of short codes and of vectors in memory, and of both that are mapped from files."""
+
+    codes: int
+    vectors: int
+    mapped: int
+
+
+class MeasuredRecall(Answer):
+    """The part of the exact `k` nearest that approximate answers held when it was measured, on stored
+    `images` and on `texts` of prompts (null where none were at hand) that the index was not fitted to.
+    """
+
+    images: float
+    texts: float | None
+    k: int
+    queries: int
+    rows: int = Field(description="vectors that were searched then")
+    measured_at: str = Field(examples=["2025-01-31T09:30:00Z"])
+
+
+class AnswerCounts(Answer):
+    """Queries that this process answered: `given` in all, of these `proven` exact by bounds, and
+    `approximate`; the others were compared with every vector.
+    """
+
+    given: int
+    proven: int
+    approximate: int
+
+
+class SearchKind(Answer):
+    """How vectors are searched, and why so; `recall` is of approximate answers, null where all are exact."""
+
+    kind: str
+    why: str
+    device: str
+    memory: HeldMemory
+    recall: MeasuredRecall | None
+    answers: AnswerCounts
+
+
 class IndexCounts(Answer):
     """What the index holds; `vectors` are the live images of the active space, `files` counts by outcome."""
 
@@ -30,6 +72,7 @@ class IndexCounts(Answer):
     files: dict[str, int]
     shards: int
     faiss: SearchIndex
+    search: SearchKind | None = None
 
 
 class Info(Answer):
@@ -143,6 +186,7 @@ class ArchiveInfo(Answer):
     files: dict[str, int]
     shards: int
     faiss: SearchIndex
+    search: SearchKind | None = Field(default=None, description="null before the first ingest")
     outdated: int = Field(
         default=0,
         description="images whose pictures an earlier version drew, and this one would draw otherwise",

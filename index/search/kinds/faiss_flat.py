@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from medsiglip.index.search.kinds.faiss_selection import selection
+from medsiglip.index.search.kinds.memory_held import HeldBytes, held_bytes
 from medsiglip.index.search.kinds.vector_search import IdPlaces, Mask, Neighbours, compared, ranked
 from medsiglip.index.vectors import Ids, Vectors
 
@@ -55,6 +56,10 @@ class FaissFlat:
         if gone.any():
             self._flat.remove_ids(np.flatnonzero(gone))
             self._places.keep(~gone)
+
+    def memory(self) -> HeldBytes:
+        """As in `VectorSearch`."""
+        return held_bytes([self._matrix])
 
     def rows(self, ids: Ids) -> Vectors:
         """As in `VectorSearch`."""

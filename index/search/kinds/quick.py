@@ -18,10 +18,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from medsiglip.index.info_records import MeasuredRecall
 from medsiglip.index.search.kinds.bounded import LEAST, BoundedIndex, read_bounded
+from medsiglip.index.search.kinds.bounded_search import ProvenShare
 from medsiglip.index.search.kinds.memory_held import HeldBytes
 from medsiglip.index.search.kinds.quick_codes import QuickCodes
-from medsiglip.index.search.kinds.quick_learning import RECALL, Learning, MeasuredRecall, Trial, cheapest
+from medsiglip.index.search.kinds.quick_learning import RECALL, Learning, Trial, cheapest
 from medsiglip.index.search.kinds.quick_search import OperatingPoint, quick_search
 from medsiglip.index.search.kinds.vector_search import Mask, Neighbours
 from medsiglip.index.search.query_sample import DAMAGED
@@ -91,6 +93,21 @@ class QuickIndex:
     def trial(self) -> Trial | None:
         """The trial by which the codes were chosen; None where all answers are exact."""
         return None if self._learnt is None else self._learnt.trial
+
+    @property
+    def measured_recall(self) -> MeasuredRecall | None:
+        """The recall of approximate answers when the codes were chosen; None where all are exact."""
+        return None if self.trial is None else self.trial.recall
+
+    @property
+    def share(self) -> ProvenShare:
+        """How many of the exact answers bounds proved."""
+        return self.exact.share
+
+    @property
+    def approximate(self) -> int:
+        """How many answers were approximate."""
+        return self.count.approximate
 
     def copy(self) -> QuickIndex:
         """As in `VectorSearch`."""

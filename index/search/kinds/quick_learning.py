@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from medsiglip.index.info_records import MeasuredRecall
 from medsiglip.index.search.kinds.bounded_search import BoundedSearch, ProvenShare
 from medsiglip.index.search.kinds.coded_rows import CodedRows
 from medsiglip.index.search.kinds.projection import principal_axes
@@ -41,25 +42,6 @@ _SAMPLE, _HELD_OUT = 16_384, 200
 _TIES = 64
 # Queries that a search is timed on, and how often: the least time counts.
 _TIMED, _PASSES = 12, 3
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredRecall:
-    """The mean part of the exact `k` nearest that approximate answers held, on `images` and on `texts` held
-    out (None where there were none), so many `queries` in all among so many `rows`, and the time then.
-    """
-
-    images: float
-    texts: float | None
-    k: int
-    queries: int
-    rows: int
-    measured_at: str
-
-    @property
-    def least(self) -> float:
-        """The recall on the sort of queries that it is lower on."""
-        return self.images if self.texts is None else min(self.images, self.texts)
 
 
 @dataclass(frozen=True, slots=True)

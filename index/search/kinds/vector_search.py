@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.index.search.kinds.exact_scores import exact_scores
+from medsiglip.index.search.kinds.memory_held import HeldBytes, held_bytes
 from medsiglip.index.vectors import Ids, Vectors
 
 Mask = NDArray[np.bool_]
@@ -50,6 +51,9 @@ class VectorSearch(Protocol):
         Changes of one are never seen in the other, and either may be searched by several threads while one
         thread changes the other.
         """
+
+    def memory(self) -> HeldBytes:
+        """How many bytes the index holds; copies share them."""
 
     def rows(self, ids: Ids) -> Vectors:
         """The vectors with these ids, float32 [m, d]; `KeyError` with the ids that are unknown."""
@@ -171,6 +175,10 @@ class ExactSearch:
         other = ExactSearch(self._vectors.shape[1])
         other._places, other._vectors = self._places.copy(), self._vectors
         return other
+
+    def memory(self) -> HeldBytes:
+        """As in `VectorSearch`."""
+        return held_bytes([self._vectors])
 
     def remove(self, ids: Ids) -> None:
         """As in `VectorSearch`."""
