@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 
 from sqlalchemy import Connection, select
 
@@ -46,11 +46,9 @@ class CurrentSpace:
                 self._active = spaces.active(connection)
             return self._active
 
-    def needed(self, connection: Connection | None = None) -> spaces.ActiveSpace:
-        """The active space, as a connection sees it; raises `CatalogError` `no-space` before the first
-        `activate`.
-        """
-        active = self.find() if connection is None else spaces.active(connection)
+    def needed(self) -> spaces.ActiveSpace:
+        """The active space; raises `CatalogError` `no-space` before the first `activate`."""
+        active = self.find()
         if active is None:
             raise CatalogError("no-space", f"{self._database.home} holds nothing yet; ingest a folder first.")
         return active
@@ -93,26 +91,26 @@ class CurrentSpace:
     def _follow(self, stack: ExitStack) -> tuple[LoadedSpace, Connection]:
         """Make the state of the newest version the one that is held, and enter a connection that sees it."""
         for attempt in range(_ATTEMPTS):
+            active, held = self.needed(), self._held
+            if held is None or held[0].active != active:
+                loader = SpaceLoader(self._database, active, kind=self._kind)
+                state = loader.caught_up(None)
+            else:
+                loader, state = held[0], held[0].caught_up(held[1])
+            self._held = loader, state
             with ExitStack() as tried:
                 connection = tried.enter_context(self._database.read())
+                version, space_id = _version(connection)
                 try:
-                    self._held = self._newest(connection)
+                    if space_id == active.row_id:
+                        state = loader.next(state, connection, version)
+                        self._held = loader, state
+                        stack.push(tried.pop_all())
+                        return state, connection
                 except CatalogError as error:
                     if error.code != "missing-shard" or attempt == _ATTEMPTS - 1:
                         raise
-                    continue
-                stack.push(tried.pop_all())
-                return self._held[1], connection
-        raise AssertionError("the last attempt returns or raises")
-
-    def _newest(self, connection: Connection) -> tuple[SpaceLoader, LoadedSpace]:
-        version, space_id = _version(connection)
-        held = self._held
-        if held is None or held[0].active.row_id != space_id:
-            loader = SpaceLoader(self._database, self.needed(connection), kind=self._kind)
-            return loader, loader.first(connection, version)
-        loader, state = held
-        return loader, state if state.version == version else loader.next(state, connection, version)
+        raise CatalogError("catalog-busy", "The home was switched to other models meanwhile; run this again.")
 
     def load(self) -> LoadedSpace:
         """The vectors, up to date; they stay as they are for as long as they are used."""
@@ -134,20 +132,13 @@ class CurrentSpace:
             checked = spaces.checked_vectors(queries, len(queries), active.space.dimension)
         with self._rebuilding:
             loader = SpaceLoader(self._database, active, checked, kind=self._kind)
-            state = self._afresh(loader)
+            state = loader.caught_up(None, afresh=True)
             loader.keep_sample()
-            with self._following, self._database.read() as connection:
-                version, _ = _version(connection)
-                state = loader.next(state, connection, version)
+            with self._following, ExitStack() as stack:
                 self._held = loader, state
+                state, _ = self._follow(stack)
+                loader = self._held[0]
             loader.save(state, always=True)
-
-    def _afresh(self, loader: SpaceLoader) -> LoadedSpace:
-        for _ in range(_ATTEMPTS - 1):
-            with suppress(CatalogError), self._database.read() as connection:
-                return loader.afresh(connection, _version(connection)[0])
-        with self._database.read() as connection:
-            return loader.afresh(connection, _version(connection)[0])
 
     def close(self) -> None:
         """Write a snapshot if it is worth it, and drop the vectors."""

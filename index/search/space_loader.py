@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select
 
 from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.schema import home as home_table
 from medsiglip.index.catalogue.schema import images, shards
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
@@ -28,6 +29,8 @@ from medsiglip.index.vectors import Ids, ShardFolder, Vectors
 
 # A snapshot is written when at least this part of the rows would otherwise be read from shards again.
 _STALE_PART = 0.1
+INCOMPLETE = -1
+"""The version of a state that lacks images, which no version of a catalogue is."""
 _LEVELS: tuple[Level, Level] = ("series", "study")
 
 
@@ -69,27 +72,39 @@ class SpaceLoader:
 
     # States
 
-    def first(self, connection: Connection, version: int) -> LoadedSpace:
-        """The state of a version, which `connection` sees, with the help of the snapshot.
+    def caught_up(self, state: LoadedSpace | None, *, afresh: bool = False) -> LoadedSpace:
+        """The newest state, made from an earlier one, else from the snapshot or, if `afresh`, from the shards
+        alone. No connection is held while vectors are read, so that deletions need not wait.
+
+        Without the images of shards that were merged or deleted meanwhile, its version is `INCOMPLETE`.
+        Raises `CatalogError` `corrupt-shard`.
+        """
+        if state is None:
+            with self._database.read() as connection:
+                self._choose(self._rows(connection))
+        saved = self._snapshot.load(self._dimension) if state is None and not afresh else None
+        with self._database.read() as connection:
+            version = connection.execute(select(home_table.c.version)).scalar_one()
+            live = self._live(connection)
+            if state is not None and live == state.shards:
+                return replace(state, version=version)
+            draft = self._begun(state, saved, live)
+            listed = _listed(connection, live.keys() - draft.known)
+        missing = self._take_in(draft, listed, live, may_miss=True)
+        left = {row_id: name for row_id, name in live.items() if row_id not in missing}
+        return draft.finish(self.active, INCOMPLETE if missing else version, left)
+
+    def next(self, state: LoadedSpace, connection: Connection, version: int) -> LoadedSpace:
+        """The state of another version, which a connection sees; `state` is not changed.
 
         Raises `CatalogError` `missing-shard` or `corrupt-shard`.
         """
-        self._choose(self._rows(connection))
-        live = self._live(connection)
-        begun = self._from_snapshot(set(live.values()), live) or self._empty()
-        return self._followed(connection, version, begun, live)
-
-    def afresh(self, connection: Connection, version: int) -> LoadedSpace:
-        """The same from the shards alone."""
-        self._choose(self._rows(connection))
-        return self._followed(connection, version, self._empty(), self._live(connection))
-
-    def next(self, state: LoadedSpace, connection: Connection, version: int) -> LoadedSpace:
-        """The state of another version; `state` is not changed. Raises the same errors."""
         live = self._live(connection)
         if live == state.shards:
             return replace(state, version=version)
-        return self._followed(connection, version, _Draft.of(state), live)
+        draft = _Draft.of(state)
+        self._take_in(draft, _listed(connection, live.keys() - draft.known), live, may_miss=False)
+        return draft.finish(self.active, version, live)
 
     def _live(self, connection: Connection) -> dict[int, str]:
         statement = select(shards.c.id, shards.c.name).where(shards.c.space_id == self.active.row_id)
@@ -101,51 +116,51 @@ class SpaceLoader:
             connection.execute(select(func.coalesce(func.sum(shards.c.rows), 0)).where(of_space)).scalar_one()
         )
 
+    def _begun(
+        self, state: LoadedSpace | None, saved: SnapshotContent | None, live: Mapping[int, str]
+    ) -> _Draft:
+        """What a state or a snapshot holds, unless one of the snapshot's shards does not exist any more."""
+        if state is not None:
+            return _Draft.of(state)
+        if saved is None or not set(saved.shards) <= set(live.values()):
+            levels = {level: GroupLevel(self._new_index()) for level in _LEVELS}
+            return _Draft(self._new_index(), ImageOwners(), levels, frozenset())
+        self._saved = frozenset(saved.shards)
+        row_ids = {name: row_id for row_id, name in live.items()}
+        ids = np.array([row_ids[name] for name in saved.shards], np.int64)
+        owners = saved.owners._replace(shard=ids[saved.owners.shard])
+        return _Draft(saved.index, owners, saved.levels, frozenset(ids.tolist()))
+
     def _new_index(self) -> VectorSearch:
         return self.chosen.kind.new(self._dimension, self._query_sample)
 
-    def _empty(self) -> _Draft:
-        levels = {level: GroupLevel(self._new_index()) for level in _LEVELS}
-        return _Draft(self._new_index(), ImageOwners(), levels, frozenset())
-
-    def _from_snapshot(self, names: set[str], live: Mapping[int, str]) -> _Draft | None:
-        """A snapshot, unless one of its shards does not exist any more."""
-        saved = self._snapshot.shards()
-        if saved is None or not saved <= names:
-            return None
-        held = self._snapshot.load(self._dimension)
-        if held is None or not set(held.shards) <= names:
-            return None
-        self._saved = frozenset(held.shards)
-        row_ids = {name: row_id for row_id, name in live.items()}
-        ids = np.array([row_ids[name] for name in held.shards], np.int64)
-        owners = held.owners._replace(shard=ids[held.owners.shard])
-        return _Draft(held.index, owners, dict(held.levels), frozenset(ids.tolist()))
-
-    def _followed(
-        self, connection: Connection, version: int, draft: _Draft, live: Mapping[int, str]
-    ) -> LoadedSpace:
-        new = {shard_id: name for shard_id, name in live.items() if shard_id not in draft.known}
-        if new:
-            self._take_in(connection, draft, new)
-        return draft.finish(self.active, version, live)
-
-    def _take_in(self, connection: Connection, draft: _Draft, new: Mapping[int, str]) -> None:
-        """Add the images of shards; those that came with another shard only change owners."""
-        listed = np.concatenate([_listed(connection, shard_id) for shard_id in new])
+    def _take_in(
+        self, draft: _Draft, listed: NDArray[np.int64], live: Mapping[int, str], *, may_miss: bool
+    ) -> set[int]:
+        """Add the images of new shards; those that came with another shard only change owners. Returns the
+        shards whose files are gone, if some may miss.
+        """
         known = np.isin(listed[:, 0], draft.index.ids)
         moved = listed[known]
         if len(moved):
             draft.move(moved[:, 0], ImageOwners(*moved[:, 1:].T))
+        missing = set()
+        new = np.unique(listed[~known, 1]).tolist()
         # A missing one is come upon before the others are read in vain.
-        for shard_id, name in sorted(new.items(), key=lambda one: self._folder.file(one[1]).is_file()):
+        for shard_id in sorted(new, key=lambda one: self._folder.file(live[one]).is_file()):
             rows = listed[~known & (listed[:, 1] == shard_id)]
-            if len(rows):
-                image_ids, vectors = self._folder.read(name, self._dimension)
-                order = np.argsort(image_ids)
-                rows = rows[np.isin(rows[:, 0], image_ids)]
-                chosen = order[np.searchsorted(image_ids, rows[:, 0], sorter=order)]
-                draft.add(rows[:, 0], vectors[chosen], ImageOwners(*rows[:, 1:].T))
+            try:
+                image_ids, vectors = self._folder.read(live[shard_id], self._dimension)
+            except CatalogError as error:
+                if error.code != "missing-shard" or not may_miss:
+                    raise
+                missing.add(shard_id)
+                continue
+            order = np.argsort(image_ids)
+            rows = rows[np.isin(rows[:, 0], image_ids)]
+            chosen = order[np.searchsorted(image_ids, rows[:, 0], sorter=order)]
+            draft.add(rows[:, 0], vectors[chosen], ImageOwners(*rows[:, 1:].T))
+        return missing
 
     # The snapshot
 
@@ -202,11 +217,14 @@ class SpaceLoader:
                 self._snapshot.discard()
 
 
-def _listed(connection: Connection, shard_id: int) -> NDArray[np.int64]:
-    """Row ids int64 [n, 4] of the images of a shard: image, shard, series, study."""
-    statement = select(images.c.id, images.c.shard_id, images.c.series_id, images.c.study_id)
-    rows = [tuple(row) for row in connection.execute(statement.where(images.c.shard_id == shard_id))]
-    return np.array(rows, np.int64).reshape(-1, 4)
+def _listed(connection: Connection, shard_ids: Iterable[int]) -> NDArray[np.int64]:
+    """Row ids int64 [n, 4] of the images of shards: image, shard, series, study."""
+    columns = select(images.c.id, images.c.shard_id, images.c.series_id, images.c.study_id)
+    found = [np.empty((0, 4), np.int64)]
+    for shard_id in sorted(shard_ids):
+        rows = [tuple(row) for row in connection.execute(columns.where(images.c.shard_id == shard_id))]
+        found.append(np.array(rows, np.int64).reshape(-1, 4))
+    return np.concatenate(found)
 
 
 @dataclass(slots=True)
