@@ -37,13 +37,19 @@ def save(outcomes: dict[str, Outcome], facts: dict[str, Any]) -> Path:
     ratios.update({name: _described(outcome) for name, outcome in outcomes.items()})
     content = {
         "machine": facts,
-        "ratios": dict(sorted(ratios.items(), key=lambda item: (item[0][0], int(item[0][1:])))),
+        "ratios": dict(sorted(ratios.items(), key=lambda item: _order(item[0]))),
     }
     RESULTS.mkdir(exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     temporary.replace(path)
     return path
+
+
+def _order(key: str) -> tuple[str, int, str]:
+    """A2 before A20, and A20 before A20R, a second ratio of the same matter."""
+    letter, number, rest = re.fullmatch(r"(\D)(\d+)(.*)", key).groups()  # type: ignore[union-attr]
+    return letter, int(number), rest
 
 
 def _described(outcome: Outcome) -> dict[str, Any]:

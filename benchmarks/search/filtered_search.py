@@ -29,7 +29,7 @@ def measure(folder: Path, rounds: int) -> Outcome:
     expected = np.argsort(-(queries @ vectors.rows[within].T), axis=1, kind="stable")[:, :K]
     ours, peer = [], []
     with CaseIndex.open(folder / "home", vector_dtype="float32") as index, on_one_core():
-        ids = _fill(index, vectors)
+        ids = fill(index, vectors)
         for number in range(rounds + 1):
             few = slice(number * SINGLES, (number + 1) * SINGLES)
             begun = time.perf_counter()
@@ -47,7 +47,7 @@ def measure(folder: Path, rounds: int) -> Outcome:
     return Outcome(TITLE, GOAL, GUARD, SINGLES, ours[1:], peer[1:])
 
 
-def _fill(index: CaseIndex, vectors: ClusteredVectors) -> NDArray[np.int64]:
+def fill(index: CaseIndex, vectors: ClusteredVectors) -> NDArray[np.int64]:
     """Add the vectors as images, every tenth study MR; returns the id of each."""
     ids: list[int] = []
     index.activate(Space("c1u57e2ed000", "none", DIMENSION, "random"))

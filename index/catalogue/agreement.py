@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from medsiglip.index.records import SeriesRecord, StudyRecord
@@ -21,6 +22,8 @@ def agree(first: Record, *others: Record) -> Record:
 
     The patient is that of `first`; records of another patient are ignored.
     """
+    if "" not in attrgetter(*first.__slots__)(first) and all(one == first for one in others):
+        return first
     records: list[StudyRecord | SeriesRecord] = [first, *others]
     counting = [one for one in records if _patient(one) == _patient(first)]
     values: dict[str, Any] = {}

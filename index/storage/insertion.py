@@ -4,7 +4,9 @@ vectors, in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -15,7 +17,7 @@ from sqlalchemy import Connection, Table, delete, select, update
 
 from medsiglip.index.catalogue.agreement import Record, agree
 from medsiglip.index.catalogue.one_of import one_of
-from medsiglip.index.catalogue.rows import insert_rows, plain, record_of, reserve_ids
+from medsiglip.index.catalogue.rows import columns_of, insert_columns, plain, record_of, reserve_ids
 from medsiglip.index.catalogue.schema import files, images, instances, patients, series, studies
 from medsiglip.index.records import (
     FileRecord,
@@ -31,6 +33,10 @@ from medsiglip.index.vectors import Dtype, unit_length
 
 Identity = tuple[str, str]
 """SOP Instance UID and pixel hash of an instance."""
+
+
+Columns = dict[str, Sequence[Any]]
+"""Values of rows by column, each of one length."""
 
 
 class Place(NamedTuple):
@@ -55,6 +61,32 @@ def add_cases(
     `vectors` float32 [n, d] follow the bundles' images. The new shard is on disk before its row is inserted,
     so all of it exists from the caller's commit on.
     """
+    with _uncollected():
+        return _add_cases(transaction, space_id, space, bundles, vectors, dtype)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Put garbage collection off. Rows make no cycles, but so many objects that it would look through all
+    objects of the process several times, which takes as long as the database.
+    """
+    is_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_on:
+            gc.enable()
+
+
+def _add_cases(
+    transaction: WriteTransaction,
+    space_id: int,
+    space: str,
+    bundles: Sequence[SeriesBundle],
+    vectors: NDArray[np.float32],
+    dtype: Dtype,
+) -> list[int]:
     connection = transaction.connection
     _clear_replaced(transaction, bundles)
     places = place_instances(connection, bundles)
@@ -72,11 +104,9 @@ def add_cases(
         shard_id = transaction.add_shard(
             space_id, space, np.array(image_ids, np.int64), unit_length(vectors[positions]), dtype
         )
-        rows = [
-            _image_row(image_id, space_id, shard_id, places, records[position])
-            for image_id, position in zip(image_ids, positions, strict=True)
-        ]
-        connection.execute(images.insert(), rows)
+        columns = _image_columns([records[position] for position in positions], places)
+        constant = {"space_id": [space_id] * len(fresh), "shard_id": [shard_id] * len(fresh)}
+        insert_columns(connection, images, {"id": image_ids, **constant, **columns})
     write_files(connection, [file for bundle in bundles for file in bundle.files], places)
     return [known[key] for key in wanted]
 
@@ -94,7 +124,7 @@ def write_files(
     }
     held.update(known_places(connection, [key for key in unknown if key not in held]))
     connection.execute(delete(files).where(one_of(files.c.path, list(latest))))
-    insert_rows(connection, files, [_file_row(record, held) for record in latest.values()])
+    _insert(connection, files, _file_columns(list(latest.values()), held))
 
 
 def _clear_replaced(transaction: WriteTransaction, bundles: Sequence[SeriesBundle]) -> None:
@@ -164,31 +194,27 @@ def _image_key(places: Mapping[Identity, Place], image: ImageRecord) -> tuple[in
     return place.instance_id, image.frame, image.rendering
 
 
-def _image_row(
-    image_id: int, space_id: int, shard_id: int, places: Mapping[Identity, Place], image: ImageRecord
-) -> dict[str, Any]:
-    place = places[image.sop_instance_uid, image.pixel_hash]
+def _image_columns(records: Sequence[ImageRecord], places: Mapping[Identity, Place]) -> Columns:
+    owners = [places[image.sop_instance_uid, image.pixel_hash] for image in records]
     return {
-        "id": image_id,
-        "space_id": space_id,
-        "shard_id": shard_id,
-        **place._asdict(),
-        "frame": image.frame,
-        "slice_index": image.slice_index,
-        "rendering": image.rendering,
-        "rendering_params": plain(image.rendering_params),
-        "warnings": list(image.warnings),
-        "quality": plain(image.quality),
+        **dict(zip(Place._fields, zip(*owners, strict=True), strict=True)),
+        "frame": [image.frame for image in records],
+        "slice_index": [image.slice_index for image in records],
+        "rendering": [image.rendering for image in records],
+        "rendering_params": [
+            plain(image.rendering_params) if image.rendering_params else {} for image in records
+        ],
+        "warnings": [list(image.warnings) for image in records],
+        "quality": [plain(image.quality) if image.quality else {} for image in records],
     }
 
 
-def _file_row(record: FileRecord, places: Mapping[Identity, Place]) -> dict[str, Any]:
-    identity = (record.sop_instance_uid or "", record.pixel_hash or "")
-    place = places.get(identity)
-    row = _row_of(record)
-    row["path"] = record.path
-    row["instance_id"] = place.instance_id if place else None
-    return row
+def _file_columns(records: Sequence[FileRecord], places: Mapping[Identity, Place]) -> Columns:
+    columns = columns_of(FileRecord, records)
+    columns["path"] = [record.path for record in records]  # of any bytes
+    held = [places.get((record.sop_instance_uid or "", record.pixel_hash or "")) for record in records]
+    columns["instance_id"] = [place.instance_id if place else None for place in held]
+    return columns
 
 
 def known_places(connection: Connection, identities: Iterable[Identity]) -> dict[Identity, Place]:
@@ -223,15 +249,14 @@ def place_instances(connection: Connection, bundles: Sequence[SeriesBundle]) -> 
     needed = list({id(bundle): bundle for bundle, _ in new.values()}.values())
     study_ids = _place_studies(connection, needed)
     series_ids = _place_series(connection, needed, study_ids)
-    owners = []
-    for bundle, _ in new.values():
+    of_bundle = {}
+    for bundle in needed:
         study_id = study_ids[bundle.study.study_instance_uid]
-        owners.append((series_ids[study_id, bundle.series.series_instance_uid], study_id))
-    rows = [
-        {**_row_of(instance), "series_id": series_id}
-        for (_, instance), (series_id, _) in zip(new.values(), owners, strict=True)
-    ]
-    ids = insert_rows(connection, instances, rows)
+        of_bundle[id(bundle)] = (series_ids[study_id, bundle.series.series_instance_uid], study_id)
+    owners = [of_bundle[id(bundle)] for bundle, _ in new.values()]
+    columns = columns_of(InstanceRecord, [instance for _, instance in new.values()])
+    columns["series_id"] = [series_id for series_id, _ in owners]
+    ids = _insert(connection, instances, columns)
     for identity, instance_id, owner in zip(new, ids, owners, strict=True):
         places[identity] = Place(instance_id, *owner)
     return places
@@ -251,13 +276,10 @@ def _place_studies(connection: Connection, bundles: Sequence[SeriesBundle]) -> d
         _update(connection, studies, row.id, study, agree(study, wanted[row.study_instance_uid]))
     new = [study for uid, study in wanted.items() if uid not in held]
     patient_ids = _place_patients(connection, [study.patient_key for study in new])
-    now = datetime.now(UTC)
-    rows = []
-    for study in new:
-        columns = _row_of(study)
-        columns["patient_id"] = patient_ids[columns.pop("patient_key")]
-        rows.append({**columns, "added_at": now})
-    ids = insert_rows(connection, studies, rows)
+    columns = columns_of(StudyRecord, new)
+    columns["patient_id"] = [patient_ids[key] for key in columns.pop("patient_key")]
+    columns["added_at"] = [datetime.now(UTC)] * len(new)
+    ids = _insert(connection, studies, columns)
     return held | {study.study_instance_uid: row_id for study, row_id in zip(new, ids, strict=True)}
 
 
@@ -267,7 +289,7 @@ def _place_patients(connection: Connection, keys: Sequence[str]) -> dict[str, in
     found = connection.execute(statement.where(one_of(patients.c.patient_key, list(wanted))))
     held = {row[0]: row[1] for row in found}
     new = [key for key in wanted if key not in held]
-    ids = insert_rows(connection, patients, [{"patient_key": key} for key in new])
+    ids = _insert(connection, patients, {"patient_key": new})
     return held | dict(zip(new, ids, strict=True))
 
 
@@ -293,29 +315,22 @@ def _place_series(
             agreed = replace(agreed, orientation=whole.get(key, agreed.orientation))
             _update(connection, series, row.id, record, agreed)
     new = {key: record for key, record in wanted.items() if key not in held}
-    rows = [{**_row_of(record), "study_id": key[0]} for key, record in new.items()]
-    ids = insert_rows(connection, series, rows)
+    columns = columns_of(SeriesRecord, list(new.values()))
+    columns["study_id"] = [study_id for study_id, _ in new]
+    ids = _insert(connection, series, columns)
     return held | dict(zip(new, ids, strict=True))
 
 
 def _update(connection: Connection, table: Table, row_id: int, held: Record, agreed: Record) -> None:
     """Write what several records agreed on, where it differs from the row."""
     if agreed != held:
-        values = {name: value for name, value in _row_of(agreed).items() if name in table.c}
+        columns = columns_of(type(agreed), [agreed])
+        values = {name: value for name, [value] in columns.items() if name in table.c}
         connection.execute(update(table).where(table.c.id == row_id).values(values))
 
 
-def _row_of(record: StudyRecord | SeriesRecord | InstanceRecord | FileRecord) -> dict[str, Any]:
-    """The columns of a record, as both databases take them."""
-    row = {}
-    for name in record.__slots__:
-        value = getattr(record, name)
-        row[name] = _text(value) if isinstance(value, str) else value
-    return row
-
-
-def _text(value: str) -> str:
-    # Neither database takes half a surrogate pair, and PostgreSQL no NUL; headers in the wild hold both.
-    if value.isascii() and "\0" not in value:
-        return value
-    return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+def _insert(connection: Connection, table: Table, columns: Columns) -> range:
+    """Insert rows under new ids, in order, and return the ids."""
+    ids = reserve_ids(connection, len(next(iter(columns.values()))))
+    insert_columns(connection, table, {"id": ids, **columns})
+    return ids

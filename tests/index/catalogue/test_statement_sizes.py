@@ -138,7 +138,7 @@ def test_the_statements_are_the_same_for_few_and_many(large: CaseIndex, many: in
     assert found[many].parameters == found[500].parameters
     assert found[many].count <= found[500].count
     assert max(map(len, found[many].texts)) < 10_000
-    assert found[many].parameters < 100
+    assert found[many].parameters < 2000  # an insert has a hundred rows, far below what databases take
 
 
 def test_vectors_of_few_studies_come_from_their_shards_in_the_same_statements(
