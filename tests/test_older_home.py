@@ -27,8 +27,15 @@ MADE_AT = "/tmp/oldhome/demo-output"
 _OF_DRAFTS = {"omissions", "incomplete", "concerns", "supersedes", "superseded_by"}
 _OF_ROUTES = {"waiting", "failed", "waiting_drafts", "failed_drafts"}
 _OF_DEEP_CHECKS = {"checksums", "without_checksum", "snapshot"}
+_OF_INDEX = {"spaces", "search"}
 ADDED = {
-    "answer": {"warnings", "outdated", "spaces", "trained_on", *_OF_DRAFTS, *_OF_ROUTES, *_OF_DEEP_CHECKS},
+    "answer": {
+        *("warnings", "outdated", "trained_on"),
+        *_OF_DRAFTS,
+        *_OF_ROUTES,
+        *_OF_DEEP_CHECKS,
+        *_OF_INDEX,
+    },
     "answer.reports[]": _OF_DRAFTS,
     "answer.routes[]": _OF_ROUTES,
     "answer.study": {"region", "region_conflict", "not_scored", "model"},
