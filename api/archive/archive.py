@@ -13,11 +13,11 @@ from medsiglip.api.archive import (
     rendering,
 )
 from medsiglip.api.archive import labels as label_store
-from medsiglip.api.archive import search as retrieval
 from medsiglip.api.archive import studies as cases
 from medsiglip.api.archive.drafts import report_import, routing_rules
 from medsiglip.api.archive.drafts import reports as drafts
 from medsiglip.api.archive.opened import OpenedArchive
+from medsiglip.api.archive.similar import search as retrieval
 
 
 class Archive(OpenedArchive):
@@ -42,6 +42,7 @@ class Archive(OpenedArchive):
     forget = cases.forget
 
     search = retrieval.search
+    search_many = retrieval.search_many
     classify = classification.classify
 
     train_probe = probing.train_probe

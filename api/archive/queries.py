@@ -103,7 +103,7 @@ def pictures_of_file(archive: OpenedArchive, path: AnyPath) -> list[Picture]:
     Raises ServiceError with the code of the reason when the file holds no usable picture.
     """
     rendered = rendered_file(path, archive)
-    pictures = _find(archive, rendered)
+    pictures = known_pictures(archive, rendered)
     missing = [i for i, picture in enumerate(pictures) if picture.image_id is None]
     if missing:
         from medsiglip.preprocess import to_model_input
@@ -167,7 +167,7 @@ def _stored(image: StoredImage, vector: Vector) -> Picture:
     )
 
 
-def _find(archive: OpenedArchive, rendered: Sequence[Rendered]) -> list[Picture]:
+def known_pictures(archive: OpenedArchive, rendered: Sequence[Rendered]) -> list[Picture]:
     """What the archive has of one file's images; those it has not have an empty vector."""
     if not archive.is_there:
         return [_unknown(one, None) for one in rendered]

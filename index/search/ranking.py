@@ -113,8 +113,8 @@ class Effort:
 
 
 class Ranking(Protocol):
-    """Rows by rank: by score, equal ones by row id, if it `is_by_score`; but the question's own row goes first
-    if it `own_is_first`.
+    """Rows by rank: by score, equal ones by row id, if it `is_by_score`; but the question's own row goes
+    first if it `own_is_first`.
     """
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict
 
 from medsiglip.answers.answer import Answer, AskedImage, ErrorDetail, Labels, Level, ShownText
+
+How = Literal["compared", "proven", "approximate"]
 
 
 class DrivingImage(Answer):
@@ -72,9 +74,35 @@ class ClassifyAnswer(Classification):
     results: tuple[Classification, ...] | None = None
 
 
+class Duplicate(Answer):
+    """A near-duplicate that was collapsed into a hit; `cosine` is that of their vectors."""
+
+    image_id: int
+    study_instance_uid: str
+    series_instance_uid: str
+    score: float
+    cosine: float
+    same_pixels: bool
+
+
+class MatchedImages(Answer):
+    """The image of the question with number `query`, from 0, its id if it is stored, and the image of the hit
+    that is most like it.
+    """
+
+    query: int
+    query_image_id: int | None = None
+    image_id: int
+    cosine: float
+
+
 class Hit(Answer):
     """One similar image, series or study; `score` is cosine similarity, `percentile` where it stands among
     all that might have been found. `path` is shown to `admin` alone.
+
+    Of studies that are compared set to set, `score` is the symmetric mean of the best matches' cosines, and
+    `pairs` are the matches, the closest first. `collapsed` counts the near-duplicates of the hit, and
+    `duplicates` are the first of them. `found_by` is the hit's rank by `vector` and by `words`.
     """
 
     rank: int
@@ -89,6 +117,39 @@ class Hit(Answer):
     path: ShownText | None = None
     labels: Labels
     percentile: float | None = None
+    pairs: tuple[MatchedImages, ...] = ()
+    collapsed: int | None = None
+    duplicates: tuple[Duplicate, ...] = ()
+    found_by: dict[str, int] | None = None
+
+
+class FilterStep(Answer):
+    """Filters that compare columns of one level, and how many of its rows pass them."""
+
+    level: Level
+    filters: tuple[str, ...]
+    passing: int
+
+
+class WhyFound(Answer):
+    """How an answer came about: `kind` and `device` of the index that was searched, the images it holds, and
+    of those the ones `passing` the `filters` (null: there are none). `looked_at` vectors were compared with
+    the question's, and hits were chosen among the first `candidates`. `milliseconds` are by stage, of all
+    `together` questions that were answered at once.
+    """
+
+    kind: str
+    device: str
+    level: Level
+    compare: Literal["means", "sets"]
+    images: int
+    passing: int | None
+    filters: tuple[FilterStep, ...]
+    how: How
+    looked_at: int
+    candidates: int
+    together: int
+    milliseconds: dict[str, float]
 
 
 class Background(Answer):
@@ -101,7 +162,11 @@ class Background(Answer):
 
 
 class SearchAnswer(Answer):
-    """Hits, best first. `query` describes what was asked about; `warnings` tell what was not read."""
+    """Hits, best first. `query` describes what was asked about; `warnings` tell what was not read.
+
+    `cursor` asks for the next page, and is null at the end. `how` says whether every image that may answer
+    was compared, a bound has proven that none is missing, or neither: then some may be missing.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -125,6 +190,8 @@ class SearchAnswer(Answer):
                     }
                 ],
                 "background": None,
+                "cursor": None,
+                "how": "proven",
             }
         },
     )
@@ -134,7 +201,31 @@ class SearchAnswer(Answer):
     query: dict[str, Any]
     hits: tuple[Hit, ...]
     background: Background | None = None
+    cursor: str | None = None
+    how: How | None = None
+    why_found: WhyFound | None = None
     warnings: tuple[str, ...] = ()
+
+
+class SearchOutcome(Answer):
+    """The answer to one of several questions, with the fields of a `SearchAnswer`; or an `error`."""
+
+    space: str | None = None
+    level: Level | None = None
+    query: dict[str, Any] | None = None
+    hits: tuple[Hit, ...] = ()
+    background: Background | None = None
+    cursor: str | None = None
+    how: How | None = None
+    why_found: WhyFound | None = None
+    warnings: tuple[str, ...] = ()
+    error: ErrorDetail | None = None
+
+
+class SearchBatch(Answer):
+    """The answers to several questions, in their order."""
+
+    results: tuple[SearchOutcome, ...]
 
 
 class ImagePrediction(Answer):

@@ -118,7 +118,7 @@ def test_a_score_stands_among_others_at_the_level_of_the_hits(home: Home, phanto
     study = phantoms.with_label("melanoma")[0]
     with Archive(home.path) as archive:
         for whole in (False, True):
-            found = archive.search(study=study, k=3, include_same_patient=whole)
+            found = archive.search(study=study, k=3, include_same_patient=whole, compare="means")
             table = archive.index.table("study")
             own = archive.study(study)["patient_key"]
             vector = table.vectors[table.ids.index(study)]
