@@ -130,6 +130,8 @@ def rendering_counts(connection: Connection) -> tuple[RenderingCount, ...]:
 def images_of_patients(connection: Connection, keys: Collection[str]) -> dict[str, list[int]]:
     """Image ids of the active space by patient."""
     found: dict[str, list[int]] = {key: [] for key in keys}
+    if not found:
+        return found
     statement = (
         select(patients.c.patient_key, images.c.id)
         .join(studies, studies.c.patient_id == patients.c.id)

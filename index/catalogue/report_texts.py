@@ -99,6 +99,8 @@ def write_texts(connection: Connection, texts: Mapping[int, str], source: Source
 
 def study_ids(connection: Connection, study_instance_uids: Collection[str]) -> dict[str, int]:
     """Row ids of studies by UID."""
+    if not study_instance_uids:
+        return {}
     theirs = one_of(studies.c.study_instance_uid, list(study_instance_uids))
     statement = select(studies.c.study_instance_uid, studies.c.id).where(theirs)
     return {row[0]: row[1] for row in connection.execute(statement)}
