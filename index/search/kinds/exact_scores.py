@@ -45,7 +45,7 @@ def _rounded(products: list[float]) -> np.float32:
         nearest = np.float32(total)
     if not np.isfinite(nearest):
         return nearest
-    other = np.nextafter(nearest, np.float32(np.inf if total > nearest else -np.inf))
+    other = np.nextafter(nearest, np.float32(np.inf if total > float(nearest) else -np.inf))
     middle = (float(nearest) + float(other)) / 2
     # The sum was rounded to float64 before: halfway there, its rest decides.
     if total != middle:
