@@ -279,6 +279,12 @@ class Database:
                 f"{self.home / 'catalog.db'} is not a catalogue of medsiglip; choose another --home "
                 "or move that file away.",
             )
+        if name == "SQLITE_CORRUPT_VTAB":
+            return CatalogError(
+                "catalog-corrupt",
+                f"The full-text search of report texts in {self.home / 'catalog.db'} is damaged; run "
+                "`index rebuild`.",
+            )
         if name.startswith("SQLITE_CORRUPT"):
             return CatalogError(
                 "catalog-corrupt",

@@ -61,28 +61,29 @@ _POSTGRESQL = (
 )
 
 
-def create_search_tables(connection: Connection) -> None:
-    """Make, anew and from the terms that are stored, what finds them."""
-    if connection.dialect.name == "postgresql":
-        for statement in _POSTGRESQL:
-            connection.exec_driver_sql(statement)
-        return
-    for name in ("added", "removed"):
-        connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {TABLE}_{name}")
-    if not can_have_search_table(connection):
-        return
-    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {TABLE}")
-    for statement in _SQLITE:
-        connection.exec_driver_sql(statement)
-    connection.exec_driver_sql(f"INSERT INTO {TABLE} ({TABLE}) VALUES ('rebuild')")
-
-
 def rebuild_full_text(connection: Connection) -> None:
     """Make the terms of all texts anew, in batches, and what finds them; in a write transaction."""
+    if connection.dialect.name == "sqlite":
+        # First of all: rows cannot be deleted where a damaged FTS5 table refuses to follow.
+        for name in ("added", "removed"):
+            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {TABLE}_{name}")
+        if can_have_search_table(connection):
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {TABLE}")
     connection.execute(delete(report_terms))
     for batch in stored_texts(connection):
         add_terms(connection, batch)
-    create_search_tables(connection)
+    _create_search_tables(connection)
+
+
+def _create_search_tables(connection: Connection) -> None:
+    """Make what finds the terms that are stored."""
+    if connection.dialect.name == "postgresql":
+        for statement in _POSTGRESQL:
+            connection.exec_driver_sql(statement)
+    elif can_have_search_table(connection):
+        for statement in _SQLITE:
+            connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(f"INSERT INTO {TABLE} ({TABLE}) VALUES ('rebuild')")
 
 
 def stored_texts(connection: Connection) -> Iterator[Sequence[Any]]:

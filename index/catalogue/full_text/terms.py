@@ -31,7 +31,7 @@ JOINED = "."
 """What a term begins with that stands for the parts of a hyphenated word written as one."""
 
 # Scripts without spaces between words: a character is a term, and several are looked for next to each other.
-_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_UNSPACED = "\u3041-\u3096\u30a1-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _WORD = re.compile(rf"\d+(?:\.\d+)+|\d+,\d+|[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 _MEASURE = re.compile(r"(\d+)(mm|cm|m|ml|cc|l|mg|g|kg|hu|msv|gy|mhz|ms|mmhg)")
 _ALIKE = str.maketrans(
