@@ -15,7 +15,7 @@ from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.opening import BUSY_SECONDS, open_catalogue
 from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, instances
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.info_records import IndexInfo
+from medsiglip.index.info_records import IndexInfo, TuningTrial
 from medsiglip.index.label_records import LabelRecord
 from medsiglip.index.records import (
     CaseTable,
@@ -32,6 +32,7 @@ from medsiglip.index.records import (
     Verification,
 )
 from medsiglip.index.search.current_space import CurrentSpace
+from medsiglip.index.search.kind_choice import ChoiceFile, KindChoice
 from medsiglip.index.search.kinds.index_kinds import AUTO
 from medsiglip.index.search.search import find, search
 from medsiglip.index.search_records import Asked, Found, SearchOptions
@@ -141,14 +142,19 @@ class CaseIndex(CaseStores):
 
     # Adding and deleting cases
 
-    def add(self, bundles: Sequence[SeriesBundle], vectors: NDArray[np.float32]) -> list[int]:
+    def add(
+        self, bundles: Sequence[SeriesBundle], vectors: NDArray[np.float32], space: Space | None = None
+    ) -> list[int]:
         """Add whole series in one transaction; returns the image id of each image, in the bundles' order.
 
         `vectors` is float32 [n, d] of unit length, one row for each image of the bundles, in order. What is
         in the index already, by (SOP Instance UID, pixel hash, frame, rendering), keeps its id and vector.
-        Raises `CatalogError` `no-space` or `bad-vectors`.
+        `space` is the one that the vectors were made for. Raises `CatalogError` `no-space`, `bad-vectors`, or
+        `space-switched` where the home works in another by now.
         """
         active = self._current.needed()
+        if space is not None and space != active.space:
+            raise spaces.switched()
         array = spaces.checked_vectors(vectors, sum(len(b.images) for b in bundles), active.space.dimension)
         with write_transaction(self._database) as transaction:
             spaces.require_active(transaction.connection, active)
@@ -345,6 +351,22 @@ class CaseIndex(CaseStores):
         self._current.rebuild(queries)
         mend_full_text(self._database)
         return self.info()
+
+    def tune(self, texts: NDArray[np.float32]) -> list[TuningTrial]:
+        """Ways to search, tried on vectors of the home and on those of `texts`, float32 [m, d]; see `tuning`.
+
+        Raises `CatalogError` `no-space` or `too-few-images`.
+        """
+        from medsiglip.index.search.tuning import tune
+
+        return tune(self._current, texts)
+
+    def choose_kind(self, kind: str, recall: float | None = None) -> None:
+        """Keep in the home which kind of index it is to use from the next rebuild or start on, and the recall
+        that approximate answers are to have; a kind that `open` was told has precedence.
+        """
+        name = self._current.needed().space.name
+        ChoiceFile(self.home, name).write(KindChoice(kind, recall))
 
     def compact(self) -> Compaction:
         """Merge small shards, and clean up."""

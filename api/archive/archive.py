@@ -6,6 +6,7 @@ from medsiglip.api.archive import (
     backups,
     classification,
     evaluation,
+    index_tuning,
     ingestion,
     maintenance,
     probing,
@@ -64,6 +65,7 @@ class Archive(OpenedArchive):
     index_info = maintenance.index_info
     verify = maintenance.verify
     rebuild = maintenance.rebuild
+    tune_index = index_tuning.tune_index
     compact = maintenance.compact
     reembed = reembedding.reembed
     drop_space = reembedding.drop_space

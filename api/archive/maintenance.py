@@ -48,12 +48,12 @@ def rebuild(archive: OpenedArchive) -> ArchiveInfo:
     queries = None
     if sum(one.images for one in archive.index.instances.rendering_counts()) >= LEAST:
         with suppress(ModelError):  # without its model the index is as exact; a former sample stays
-            queries = _prompt_vectors(archive)
+            queries = prompt_vectors(archive)
     archive.index.rebuild(queries)
     return index_info(archive)
 
 
-def _prompt_vectors(archive: OpenedArchive) -> NDArray[np.float32]:
+def prompt_vectors(archive: OpenedArchive) -> NDArray[np.float32]:
     """Vectors of some texts of all bundled prompt sets, float32 [m, d]."""
     import numpy as np
 

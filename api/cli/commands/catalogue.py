@@ -54,7 +54,7 @@ def info(context: typer.Context) -> None:
     \b
     Example: medsiglip index info
     """
-    from medsiglip.api.cli.presentation.archive import show_index_info
+    from medsiglip.api.cli.presentation.index import show_index_info
 
     run = invocation(context)
     with run.archive() as archive:
@@ -88,11 +88,36 @@ def rebuild(context: typer.Context) -> None:
     \b
     Example: medsiglip index rebuild
     """
-    from medsiglip.api.cli.presentation.archive import show_index_info
+    from medsiglip.api.cli.presentation.index import show_index_info
 
     run = invocation(context)
     with run.archive() as archive:
         run.answer(archive.rebuild(), show_index_info)
+
+
+def tune(
+    context: typer.Context,
+    recall: Annotated[
+        float, typer.Option(metavar="R", help="Part of the exact hits that answers must hold, at most 1.")
+    ] = 0.999,
+    apply: Annotated[bool, typer.Option("--apply", help="Keep the choice, and rebuild the index.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PNG file to draw time and recall in.", readable=False)
+    ] = None,
+) -> None:
+    """Try ways to search on the archive's own vectors, and choose the fastest that finds enough.
+
+    Recall is measured on stored images and on texts of the bundled prompt sets, which the trials were not
+    fitted to. Exact searches stay exact whatever is chosen.
+
+    \b
+    Example: medsiglip index tune --recall 0.99 --plot tuning.png
+    """
+    from medsiglip.api.cli.presentation.index import show_tuning
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.tune_index(recall=recall, apply=apply, plot=plot), show_tuning)
 
 
 def compact(context: typer.Context) -> None:
@@ -102,7 +127,7 @@ def compact(context: typer.Context) -> None:
     \b
     Example: medsiglip index compact
     """
-    from medsiglip.api.cli.presentation.archive import show_index_info
+    from medsiglip.api.cli.presentation.index import show_index_info
 
     run = invocation(context)
     with run.archive() as archive:
@@ -172,6 +197,6 @@ def register(app: typer.Typer) -> None:
                  medsiglip index verify
         """,
     )
-    for command in (info, verify, rebuild, compact, reembed, drop_space, recover, export):
+    for command in (info, verify, rebuild, tune, compact, reembed, drop_space, recover, export):
         index.command()(command)
     app.add_typer(index, name="index")

@@ -274,37 +274,6 @@ def show_labels(console: Console, listed: Payload) -> None:
     )
 
 
-def show_index_info(console: Console, info: Payload) -> None:
-    """What the archive holds, and how it is searched."""
-    facts = [(name, value) for name, value in info.items() if name != "search"]
-    print_facts(console, [*facts, *_search_facts(info.get("search"))])
-
-
-def _search_facts(search: Payload | None) -> list[tuple[str, object]]:
-    if search is None:
-        return []
-    memory, recall, answers = search["memory"], search["recall"], search["answers"]
-    sizes = ", ".join(f"{name} {_mebibytes(held)}" for name, held in memory.items())
-    found = [("search", f"{search['kind']} on {search['device']}: {search['why']}"), ("memory", sizes)]
-    if recall is None:
-        found.append(("recall", "1: all answers are exact"))
-    else:
-        texts = "none at hand" if recall["texts"] is None else f"{recall['texts']:.4f}"
-        found.append(
-            (
-                "recall",
-                f"of approximate answers at {recall['k']}: images {recall['images']:.4f}, texts {texts}; "
-                f"{recall['queries']} queries among {recall['rows']} vectors, {recall['measured_at']}",
-            )
-        )
-    counts = f"{answers['given']} given, {answers['proven']} proven, {answers['approximate']} approximate"
-    return [*found, ("answers", f"of this process: {counts}")]
-
-
-def _mebibytes(held: int) -> str:
-    return f"{held / 2**20:.1f} MiB"
-
-
 def show_verification(console: Console, outcome: Payload) -> None:
     """Whether the three layers agree."""
     verdict = "ok" if outcome["ok"] else "NOT ok"

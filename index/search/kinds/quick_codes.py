@@ -42,6 +42,7 @@ class QuickCodes:
         faiss = _faiss()
         width = axes.shape[1]
         scan = faiss.IndexPQFastScan(width, width, BITS, faiss.METRIC_INNER_PRODUCT)
+        scan.pq.cp.min_points_per_centroid = 1  # or FAISS warns of few
         scan.train(np.ascontiguousarray(sample @ axes))
         return cls(axes, scan)
 

@@ -74,7 +74,7 @@ class Learning:
         count = len(held)
         spread = np.linspace(0, count - 1, min(_SAMPLE + _HELD_OUT, count)).astype(np.int64)
         asked = np.zeros(len(spread), np.bool_)
-        asked[np.linspace(0, len(spread) - 1, min(_HELD_OUT, len(spread))).astype(np.int64)] = True
+        asked[np.linspace(0, len(spread) - 1, min(_HELD_OUT, len(spread) // 4)).astype(np.int64)] = True
         self._sample: Vectors = held.rows.take(spread[~asked])
         self._axes = principal_axes(self._sample, texts[::2])
         self.queries = held_out(held, spread[asked], texts[1::2][:_HELD_OUT])
