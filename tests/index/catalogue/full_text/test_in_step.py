@@ -68,7 +68,8 @@ def test_no_byte_of_forgotten_words_is_left(filled: CaseIndex, home: Path, how: 
     """Also not of a text that another had replaced before, nor in the log."""
     filled.report_texts.put({"2.25.4": "A zebrafish and two quokkas."}, "import")
     filled.report_texts.put({"2.25.4": "Only a zebra-fish, axolotl."}, "import")
-    filled.report_texts.put({"2.25.4": "zebrafish"}, "metadata")
+    others = {f"2.25.{n}": f"Many words: {' '.join(f'w{i}x{n}' for i in range(900))}." for n in range(COUNT)}
+    filled.report_texts.put({**others, "2.25.4": "zebrafish"}, "metadata")
     assert files_holding(home, SECRETS)
     if how == "study":
         filled.remove_study("2.25.4")
