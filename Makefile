@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench checkpoint kill-test crash-test jobs-test routing-test statements-test privacy-test coverage-test contract load-test steady fuzz parity clean
+.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test jobs-test routing-test statements-test privacy-test coverage-test contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ serve: $(INSTALLED) ## the HTTP service and a worker, on this machine alone
 
 bench: $(INSTALLED) ## ratios against peers and limits; writes benchmarks/results/<machine>.json
 	$(BIN)/python -m benchmarks
+
+gpu-check: $(INSTALLED) ## index kinds and ratios on a GPU, in four minutes; without one on the processor, storing nothing
+	$(BIN)/python -m benchmarks.gpu
 
 checkpoint: $(INSTALLED) ## synthesise phantoms and train the tiny model anew (up to 45 minutes on 2 cores)
 	rm -rf $(TINY).new
