@@ -149,10 +149,15 @@ def require_active(connection: Connection, held: ActiveSpace) -> None:
     the answer holds until its end.
     """
     if not is_active(connection, held):
-        raise CatalogError(
-            "space-switched",
-            "The home was switched to another model by `index reembed` meanwhile; run the command again.",
-        )
+        raise switched()
+
+
+def switched() -> CatalogError:
+    """What ends the work that was begun in a space that the home does not work in any more."""
+    return CatalogError(
+        "space-switched",
+        "The home was switched to another model by `index reembed` meanwhile; run the command again.",
+    )
 
 
 def known(connection: Connection, space: Space) -> ActiveSpace:

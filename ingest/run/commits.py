@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.index.records import FileRecord, SeriesBundle
+from medsiglip.index.records import FileRecord, SeriesBundle, Space
 from medsiglip.ingest.reasons import Rejected
 
 if TYPE_CHECKING:
-    from medsiglip.checkpoint import Checkpoint
     from medsiglip.index.case_index import CaseIndex
     from medsiglip.ingest.header.header import Header
     from medsiglip.ingest.run.interruption import Interruption
@@ -43,7 +42,7 @@ class Commits:
     def __init__(
         self,
         index: CaseIndex,
-        checkpoint: Checkpoint,
+        space: Space,
         make_encoder: Callable[[], ImageEncoder],
         interruption: Interruption,
     ) -> None:
@@ -52,7 +51,7 @@ class Commits:
         self.rejections: list[Rejected] = []
         self.image_warnings: Counter[str] = Counter()
         self._index = index
-        self._checkpoint = checkpoint
+        self._space = space
         self._make_encoder = make_encoder
         self._encoder: ImageEncoder | None = None
         self._interruption = interruption
@@ -96,7 +95,7 @@ class Commits:
         """Commit what was added in one transaction; returns the numbers of files and images."""
         self._encode()
         vectors = np.concatenate(
-            [np.zeros((0, self._checkpoint.dimension), np.float32), *self._vectors], dtype=np.float32
+            [np.zeros((0, self._space.dimension), np.float32), *self._vectors], dtype=np.float32
         )
         bundles, refused, taken = self._bundles, self._refused, self._taken
         self._bundles, self._refused, self._taken, self._vectors = [], [], 0, []
@@ -112,7 +111,7 @@ class Commits:
         self._index.pixel_hashes.renew(self._renewed)
         self._renewed = {}
         if bundles:
-            self._index.add(bundles, vectors)
+            self._index.add(bundles, vectors, self._space)
         if refused:
             self._index.files.put(refused)
         self.embedded += len(vectors)

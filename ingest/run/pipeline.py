@@ -109,7 +109,7 @@ class _Run:
         self.triage = Triage()
         self.warnings: list[str] = []
         self.pool: WorkerPool | None = None
-        self.commits = Commits(index, checkpoint, make_encoder, interruption)
+        self.commits = Commits(index, self.space, make_encoder, interruption)
 
     def run(self, paths: Sequence[str | Path]) -> IngestReport:
         """The run from beginning to end."""
