@@ -65,7 +65,7 @@ def _verified_once(database: Database, space: CurrentSpace, deep: bool) -> Verif
         return found
     with database.read() as connection:
         files = listed(connection)
-    further = deep_check(database, active, files)
+    further = deep_check(database, active, space.chosen, files)
     problems = (*found.problems, *further.problems)
     return replace(
         found,
@@ -83,14 +83,13 @@ def _compared(database: Database, space: CurrentSpace, active: ActiveSpace | Non
         with database.read() as connection:
             problems = _orphans(connection)
         return Verification(not problems, tuple(problems), 0, 0, 0)
-    with space.lock:
-        loaded: LoadedSpace | None = None
-        try:
-            loaded = space.load()
-        except CatalogError as error:
-            if error.code not in ("missing-shard", "newer-shard", "corrupt-shard"):
-                raise
-        return _verify(database, active, loaded)
+    loaded: LoadedSpace | None = None
+    try:
+        loaded = space.load()
+    except CatalogError as error:
+        if error.code not in ("missing-shard", "newer-shard", "corrupt-shard"):
+            raise
+    return _verify(database, active, loaded)
 
 
 def _verify(database: Database, active: ActiveSpace, loaded: LoadedSpace | None) -> Verification:

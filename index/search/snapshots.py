@@ -122,6 +122,12 @@ class Snapshot:
         names = self._described().get("shards")
         return set(names) if isinstance(names, list) else None
 
+    def index_files(self) -> list[Path]:
+        """The files of its indexes: those of the images and of both levels' means."""
+        files = self._described().get("files")
+        parts = files if isinstance(files, dict) else {}
+        return [self._folder / str(parts[part][0]) for part in ("vectors", *_LEVELS) if part in parts]
+
     def discard(self) -> None:
         """Delete the snapshot; a process that is loading it is not disturbed."""
         self._delete([self._description.name])

@@ -122,13 +122,15 @@ def test_a_lost_shard_names_its_studies_and_search_says_so(
 
 
 def test_a_wrong_snapshot_is_found_and_rebuilt(home: Path, index: CaseIndex, catalogue: Catalogue) -> None:
-    index.add([make_bundle(1, 3)], unit_vectors(3, 1))
+    ids = index.add([make_bundle(1, 3)], unit_vectors(3, 1))
     index.rebuild()
+    vectors = index.vectors(ids).tobytes()
     index.close()
     [snapshot] = (home / "faiss").glob("*.vectors")
     content = snapshot.read_bytes()
     others = unit_vectors(3, 7).tobytes()
-    snapshot.write_bytes(content[: -len(others)] + others)
+    assert content.count(vectors) == 1
+    snapshot.write_bytes(content.replace(vectors, others))
     with catalogue.open(home) as again:
         checked = again.verify()
         assert [problem for problem in checked.problems if "index rebuild" in problem]
