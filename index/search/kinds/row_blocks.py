@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medsiglip.index.search.kinds.row_file import RowFile
+
 ROWS = 65_536
 """Rows of a full block."""
 HEAD = 128
 """Bytes of memory before the rows of every block, which their owner may use."""
+IN_MEMORY = 4 << 30
+"""Bytes of full blocks of vectors in memory, beyond which further ones are put into a file and mapped."""
 
 Rows = NDArray[Any]
 
@@ -29,6 +34,7 @@ class RowBlocks:
         # The block that grows: its capacity doubles up to ROWS. Copies share it until they differ.
         self._last = _Growing(self._room(0))
         self._used = 0
+        self._file: RowFile | None = None
 
     @classmethod
     def of(cls, width: int, blocks: Sequence[Rows]) -> RowBlocks:
@@ -41,6 +47,7 @@ class RowBlocks:
         """The same rows in the same memory; changes of one are never seen in the other."""
         other = RowBlocks(self.width, self.dtype)
         other._full, other._last, other._used = list(self._full), self._last, self._used
+        other._file = self._file
         return other
 
     def __len__(self) -> int:
@@ -68,7 +75,7 @@ class RowBlocks:
             self._last.filled = self._used = needed
             done += len(part)
             if self._used == ROWS:
-                self._full.append(self._last.rows)
+                self._full.append(self._settled(self._last.rows))
                 self._last, self._used = _Growing(self._room(0)), 0
 
     def keep(self, mask: NDArray[np.bool_]) -> None:
@@ -76,7 +83,7 @@ class RowBlocks:
         kept = []
         for start, block in self.blocks():
             chosen = mask[start : start + len(block)]
-            kept.append(block if chosen.all() else self._chosen(block, chosen))
+            kept.append(block if chosen.all() else self._settled(self._chosen(block, chosen)))
         kept = [block for block in kept if len(block)]
         self._last, self._used = _Growing(self._room(0)), 0
         self._full = kept
@@ -112,6 +119,16 @@ class RowBlocks:
         rows = self._room(int(np.count_nonzero(mask)))
         np.compress(mask, block, axis=0, out=rows)
         return rows
+
+    def _settled(self, block: Rows) -> Rows:
+        """A block that does not grow any more, in the file if it is of vectors and enough are in memory."""
+        held = sum(one.nbytes for one in self._full if one.flags.writeable)
+        if self.dtype == np.float32 and len(block) and held + block.nbytes > IN_MEMORY:
+            # On a full disk it stays where it is.
+            with suppress(OSError):
+                self._file = self._file or RowFile()
+                block = self._file.mapped(block)
+        return block
 
     def _room(self, rows: int) -> Rows:
         memory = np.empty(HEAD + rows * self.width * self.dtype.itemsize, np.uint8)

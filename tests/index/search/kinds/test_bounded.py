@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medsiglip.index.search.kinds import bounded, bounded_search
+from medsiglip.index.search.kinds import bounded, bounded_search, row_blocks
 from medsiglip.index.search.kinds.best_rows import best_rows, rounding
 from medsiglip.index.search.kinds.bounded import BoundedIndex, read_bounded
 from medsiglip.index.search.kinds.bounded_file import is_whole
@@ -127,11 +127,14 @@ def test_no_codes_where_they_would_cost_more_than_they_save() -> None:
     assert index.share.proven == 0
 
 
-def test_rows_in_blocks_are_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medsiglip.index.search.kinds.row_blocks.ROWS", 16)
+@pytest.mark.parametrize("in_memory", [0, 400, 1 << 30])
+def test_rows_in_blocks_are_the_rows(in_memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In memory, and mapped from a file as soon as there are more bytes of them; copies stay as they were."""
+    monkeypatch.setattr(row_blocks, "ROWS", 16)
+    monkeypatch.setattr(row_blocks, "IN_MEMORY", in_memory)
     draw = np.random.default_rng(0)
     held = draw.standard_normal((50, 3)).astype(np.float32)
-    blocks = RowBlocks.of(3, [held])
+    blocks, copies = RowBlocks.of(3, [held]), []
     for step in range(60):
         if step % 3 and len(held):
             kept = draw.random(len(held)) < 0.8
@@ -144,9 +147,19 @@ def test_rows_in_blocks_are_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(blocks) == len(held)
         places = draw.integers(0, len(held), 30) if len(held) else np.empty(0, np.int64)
         assert np.array_equal(blocks.take(places), held[places])
+        assert np.array_equal(blocks.span(len(held) // 3, len(held)), held[len(held) // 3 :])
+        copies.append((blocks.copy(), held))
         whole = [block for _, block in blocks.blocks()]
         assert np.array_equal(np.concatenate([*whole, held[:0]]), held)
         assert [start for start, _ in blocks.blocks()] == np.cumsum([0, *map(len, whole)])[:-1].tolist()
+        if step % 7 == 3:
+            # Whichever of two copies grows first, the other does not see it.
+            blocks, held = copies[int(draw.integers(len(copies)))]
+            blocks = blocks.copy()
+    for former, theirs in copies:
+        assert np.array_equal(former.take(np.arange(len(theirs))), theirs)
+    mapped = sum(not block.flags.writeable for former, _ in copies for _, block in former.blocks())
+    assert bool(mapped) == (in_memory < 1 << 30)
 
 
 def written(tmp_path: Path, rows: np.ndarray) -> tuple[BoundedIndex, Path]:
