@@ -57,7 +57,7 @@ def parts(
             raise one
         return one
 
-    return lambda machine: iter([(key, lambda one=one: run(one)) for key, one in found.items()])  # type: ignore[misc]
+    return lambda machine: iter([(key, lambda one=one: run(one)) for key, one in found.items()])
 
 
 def test_figures_of_a_gpu_are_stored_one_by_one(
@@ -104,7 +104,7 @@ def test_tests_that_fail_or_take_too_long_are_a_failure(large: bool, monkeypatch
     monkeypatch.setattr(sys, "argv", ["gpu-check"])
     monkeypatch.setattr(program, "_parts", parts({"B5": GOOD}))
     monkeypatch.setattr(program, "_machine", lambda: (Machine(torch.device("cpu"), large), FACTS))
-    monkeypatch.setattr(program.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     assert [program.main() for _ in answers] == [0, 1, 1]
     assert {command[-2:] == ["-k", "cuda"] for command in commands} == {large}
     assert (ROOT / program.TESTS / "test_gpu_index.py").is_file()

@@ -55,7 +55,7 @@ class DeviceSearch:
     """The k nearest of each query [q, d] among the allowed rows, of which there are at least k.
 
     `waiting` float32 [w, d] are the rows of `placement.waiting`. With `exact`, what is not proven on the
-    device is searched on the host.
+    device is searched on the host; `settled` counts the answers for which it was not.
     """
 
     host: Host
@@ -70,6 +70,7 @@ class DeviceSearch:
     ids: Ids = field(init=False)
     how: NDArray[np.object_] = field(init=False)
     looked_at: NDArray[np.int64] = field(init=False)
+    settled: int = field(init=False, default=0)
 
     def answer(self, fetch: int) -> Neighbours:
         """With so many candidates first; raises `DeviceError`."""
@@ -92,6 +93,7 @@ class DeviceSearch:
             fetch *= _MORE
         if len(unsure):
             self._on_host(unsure)
+        self.settled = len(self.queries) - len(unsure)
         return Neighbours(self.scores, self.ids, tuple(self.how.tolist()), self.looked_at)
 
     def _on_host(self, unsure: NDArray[np.intp]) -> None:

@@ -7,7 +7,9 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
+from medsiglip.index.info_records import MeasuredRecall
 from medsiglip.index.search.kinds.bounded import BoundedIndex, read_bounded
+from medsiglip.index.search.kinds.bounded_search import ProvenShare
 from medsiglip.index.search.kinds.gpu.device import MOST_RESULTS, DeviceError, find_device
 from medsiglip.index.search.kinds.gpu.device_rows import DeviceRows
 from medsiglip.index.search.kinds.gpu.device_search import DeviceSearch, first_fetch
@@ -78,6 +80,21 @@ class GpuIndex:
         """As in `VectorSearch`."""
         return self._host.rows(ids)
 
+    @property
+    def share(self) -> ProvenShare:
+        """How many answers were proven, of all that were given; those of the device among them."""
+        return self._host.share
+
+    @property
+    def approximate(self) -> int:
+        """How many answers were approximate."""
+        return self.residence.approximate
+
+    @property
+    def measured_recall(self) -> MeasuredRecall | None:
+        """The recall of lists on the device when they were made; None where there are none."""
+        return None if self.residence.rows is None else self.residence.recall
+
     def memory(self) -> HeldBytes:
         """As in `VectorSearch`; of the host."""
         return self._host.memory()
@@ -109,6 +126,10 @@ class GpuIndex:
         made.__dict__.update(self.__dict__)
         made._host = self._host.copy()
         return made
+
+    def learn(self) -> None:
+        """As in `VectorSearch`: of the codes on the host."""
+        self._host.learn()
 
     def move(self) -> None:
         """Begin to move to the device what is not there, in the background."""
@@ -160,16 +181,19 @@ class GpuIndex:
         fetch: int,
     ) -> Neighbours:
         waiting = self._waiting_rows(placement)
-        found = [
-            DeviceSearch(self._host, rows, placement, waiting, few, k, allowed, exact).answer(fetch)
-            for few in (
-                queries[start : start + MOST_QUERIES] for start in range(0, len(queries), MOST_QUERIES)
-            )
+        parts = [queries[start : start + MOST_QUERIES] for start in range(0, len(queries), MOST_QUERIES)]
+        searches = [
+            DeviceSearch(self._host, rows, placement, waiting, few, k, allowed, exact) for few in parts
         ]
+        found = [one.answer(fetch) for one in searches]
         how = tuple(one for part in found for one in part.how)
         scores, ids, looked_at = (
             np.concatenate([getattr(part, name) for part in found]) for name in ("scores", "ids", "looked_at")
         )
+        approximate, settled = how.count("approximate"), sum(one.settled for one in searches)
+        self.residence.approximate += approximate
+        # The host counts those that it gave itself.
+        self.share.took_in(settled, settled - approximate)
         return Neighbours(scores, ids, how, looked_at)
 
     def _placement(self, rows: DeviceRows) -> Placement:

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from medsiglip.index.info_records import MeasuredRecall
 from medsiglip.index.search.kinds.gpu.device import DeviceError, device_error
 from medsiglip.index.search.kinds.gpu.device_rows import DeviceRows
 from medsiglip.index.search.kinds.gpu.device_search import Host
 from medsiglip.index.search.kinds.gpu.owner import DeviceOwner
 from medsiglip.index.search.kinds.gpu.placement import Placement
 from medsiglip.index.search.kinds.gpu.recipes import Recipe, number_of_lists, sampled_rows
-from medsiglip.index.search.kinds.gpu.tuned_probes import tune
+from medsiglip.index.search.kinds.gpu.tuned_probes import RECALL, tune
 from medsiglip.index.vectors import Ids, Vectors
 
 _log = logging.getLogger(__name__)
@@ -40,14 +41,16 @@ _GROWTH = 4
 
 class Residence:
     """`rows` are on the device, or None with the `reason`. An index of fewer than `least` rows stays on the
-    host. `owner` is None where there is no device.
+    host. `owner` is None where there is no device. `recall` is that of lists when they were made, and
+    `approximate` counts answers that are so.
     """
 
     def __init__(self, recipe: Recipe, owner: DeviceOwner | None, reason: str, least: int) -> None:
         self.recipe, self.owner, self.least = recipe, owner, least
         self.rows: DeviceRows | None = None
         self.reason = reason
-        self.recall: float | None = None
+        self.recall: MeasuredRecall | None = None
+        self.approximate = 0
         self._lock = threading.Lock()
         self._next_stamp = 0
         self._mover: threading.Thread | None = None
@@ -117,11 +120,12 @@ class Residence:
         rows = DeviceRows(owner, self.recipe, dimension, trained, count)
         self._append(rows, host, stamps, np.arange(count))
         if trained is not None:
-            probes, self.recall = tune(rows, host, stamps)
-            if probes is None:
+            recall = tune(rows, host, stamps)
+            if recall.least < RECALL:
                 raise DeviceError(
-                    f"{rows.spec} finds {self.recall:.4f} of the nearest only, all lists probed"
+                    f"{rows.spec} finds {recall.least:.4f} of the nearest only, all lists probed"
                 )
+            self.recall = recall
         self.rows, self.reason = rows, ""
 
     def _check(self, owner: DeviceOwner, count: int, dimension: int) -> None:

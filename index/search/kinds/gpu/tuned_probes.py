@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from medsiglip.index.info_records import MeasuredRecall
 from medsiglip.index.search.kinds.gpu.device_rows import DeviceRows
 from medsiglip.index.search.kinds.gpu.device_search import DeviceSearch, Host
 from medsiglip.index.search.kinds.gpu.placement import Placement
+from medsiglip.index.search.kinds.quick_learning import measured
 from medsiglip.index.vectors import Ids, Vectors
 
 RECALL = 0.999
-"""The part of the k nearest that an approximate search finds at least, of the queries that were tried."""
+"""The part of the k nearest that approximate answers hold at least, of both sorts of queries tried."""
 _K, _TRIALS = 10, 128
 
 
-def tune(rows: DeviceRows, host: Host, stamps: Ids) -> tuple[int | None, float]:
-    """Set `rows.probes`, and return it with the recall measured; None where all lists do not suffice.
+def tune(rows: DeviceRows, host: Host, stamps: Ids) -> MeasuredRecall:
+    """Set `rows.probes`, and return the recall measured with them: below `RECALL` where all lists do not
+    suffice.
 
     Half of the queries lie between two rows each, which are far apart in order, so that they are no row of
     the index; the others are the host's sample, such as texts, which no list was learnt on. The exact answers
@@ -23,22 +26,21 @@ def tune(rows: DeviceRows, host: Host, stamps: Ids) -> tuple[int | None, float]:
     """
     sample = host.query_sample
     chosen = np.linspace(0, len(sample) - 1, min(_TRIALS, len(sample))).astype(np.int64)
-    queries = np.concatenate([_between(host), sample[chosen]])
+    between = _between(host)
+    queries = np.concatenate([between, sample[chosen]])
     k = min(_K, len(host.ids))
     exact = host.search(queries, k).ids
     placement = Placement.of(stamps, rows.stamps)
-    recall = 0.0
     probes = 1
     while True:
         rows.probes = min(probes, rows.lists)
         nothing = np.empty((0, rows.dimension), np.float32)
         search = DeviceSearch(host, rows, placement, nothing, queries, k, None, False)
         found = search.answer(k + rows.recipe.spare).ids
-        recall = float(np.mean([np.isin(one, other).mean() for one, other in zip(exact, found, strict=True)]))
-        if recall >= RECALL:
-            return rows.probes, recall
-        if probes >= rows.lists:
-            return None, recall
+        held = np.array([np.isin(one, other).mean() for one, other in zip(exact, found, strict=True)])
+        recall = measured(held, len(between), k, len(stamps))
+        if recall.least >= RECALL or probes >= rows.lists:
+            return recall
         probes *= 2
 
 

@@ -124,6 +124,7 @@ def test_most_answers_are_proven_with_few_rows_looked_at(where: str) -> None:
     found = moved(index).search(embeddings(40, 2, 1152), 10)
     assert found.how.count("proven") >= 36
     assert 10 <= np.median(found.looked_at) < 60
+    assert (index.share.proven, index.share.answers) == (found.how.count("proven"), 40)
     assert (index.device, index.device_reason) == (index.residence.owner.device.name, None)  # type: ignore[union-attr]
     assert index.spec == "SQfp16,RFlat"
 
@@ -161,20 +162,24 @@ def test_lists_reach_their_recall_on_both_sorts_of_queries(where: str, recipe: R
     moved(index)
     held = index.residence
     assert held.rows is not None, index.device_reason
-    assert held.recall is not None
-    assert held.recall >= 0.999
+    recall = index.measured_recall
+    assert recall is not None
+    assert recall.texts is not None
+    assert recall.least >= 0.999
+    assert (recall.k, recall.queries, recall.rows) == (10, 256, 6000)
     assert index.spec.startswith(f"IVF{held.rows.lists},")
     for queries in (embeddings(200, 44, DIMENSION), texts[200:]):
         expected = exact.search(queries, 10)
         found = index.search(queries, 10, exact=False)
         assert set(found.how) == {"approximate"}
-        recall = np.mean([np.isin(a, b).mean() for a, b in zip(expected.ids, found.ids, strict=True)])
-        assert recall >= 0.99
+        held_part = np.mean([np.isin(a, b).mean() for a, b in zip(expected.ids, found.ids, strict=True)])
+        assert held_part >= 0.99
         right = found.ids == expected.ids
         assert np.array_equal(found.scores[right], expected.scores[right])
         exactly = index.search(queries, 10)
         same(exactly, expected)
         assert "approximate" not in exactly.how
+    assert index.approximate == 300
 
 
 @every_device

@@ -247,7 +247,8 @@ def test_lists_are_learnt_once_until_there_are_many_more_rows(
 
 
 def test_lists_that_do_not_find_enough_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medsiglip.index.search.kinds.gpu.tuned_probes.RECALL", 1.1)
+    for module in ("tuned_probes", "residence"):
+        monkeypatch.setattr(f"medsiglip.index.search.kinds.gpu.{module}.RECALL", 1.1)
     index, exact = filled(ProcessorDevice(), 600, IVF_FLAT)
     moved(index)
     assert index.residence.rows is None
