@@ -1,7 +1,7 @@
 """Snapshots of a space on disk, below `faiss/` of the home: they spare the next start the shards.
 
 A snapshot is `<space>.json`, which describes it, and files `<space>.<token>.<part>` that it names: `vectors`,
-`series` and `study`, each an index of the home's kind, and `owners`, the shard, series and study of each
+`series` and `study`, the indexes of images and means, and `owners`, the shard, series and study of each
 image in the order of the index. The description is replaced in one step once the others are on disk, so a
 killed process leaves the snapshot that was there.
 """
@@ -23,7 +23,7 @@ import numpy as np
 from medsiglip.index.records import Level
 from medsiglip.index.search.group_level import GroupLevel, Spread
 from medsiglip.index.search.image_owners import ImageOwners
-from medsiglip.index.search.kinds.index_kinds import IndexKind
+from medsiglip.index.search.kinds.index_kinds import LEVEL_KIND, IndexKind
 from medsiglip.index.search.kinds.vector_search import VectorSearch
 from medsiglip.index.search.query_sample import DAMAGED
 from medsiglip.index.vectors import atomic_file, make_folder
@@ -65,7 +65,7 @@ class Snapshot:
             self._write(files["vectors"], lambda stream: self._kind.write(content.index, stream))
             for level in _LEVELS:
                 means = content.levels[level].index
-                self._write(files[level], lambda stream, means=means: self._kind.write(means, stream))
+                self._write(files[level], lambda stream, means=means: LEVEL_KIND.write(means, stream))
             self._write(files["owners"], lambda stream: _write_owners(content, stream))
             sizes = {part: [name, (self._folder / name).stat().st_size] for part, name in files.items()}
             description = {"format": FORMAT, "dimension": dimension, "files": sizes, "shards": content.shards}
@@ -93,7 +93,7 @@ class Snapshot:
         if any(places[part].stat().st_size != size for part, (_, size) in found["files"].items()):
             return None
         index = self._kind.read(places["vectors"], dimension)
-        means = [self._kind.read(places[level], dimension) for level in _LEVELS]
+        means = [LEVEL_KIND.read(places[level], dimension) for level in _LEVELS]
         if index is None or None in means:
             return None
         with open(places["owners"], "rb") as stream:

@@ -20,7 +20,7 @@ from medsiglip.index.records import Level
 from medsiglip.index.search.group_level import GroupLevel
 from medsiglip.index.search.image_owners import ImageOwners
 from medsiglip.index.search.kind_choice import ChoiceFile
-from medsiglip.index.search.kinds.index_kinds import AUTO, ChosenKind, chosen_kind
+from medsiglip.index.search.kinds.index_kinds import AUTO, LEVEL_KIND, ChosenKind, chosen_kind
 from medsiglip.index.search.kinds.vector_search import IdPlaces, VectorSearch
 from medsiglip.index.search.loaded import DerivedLevel, LoadedSpace
 from medsiglip.index.search.query_sample import QuerySample
@@ -123,16 +123,16 @@ class SpaceLoader:
         if state is not None:
             return _Draft.of(state)
         if saved is None or not set(saved.shards) <= set(live.values()):
-            levels = {level: GroupLevel(self._new_index()) for level in _LEVELS}
-            return _Draft(self._new_index(), ImageOwners(), levels, frozenset())
+            index, means = (
+                kind.new(self._dimension, self._query_sample) for kind in (self.chosen.kind, LEVEL_KIND)
+            )
+            levels = dict.fromkeys(_LEVELS, GroupLevel(means))
+            return _Draft(index, ImageOwners(), levels, frozenset())
         self._saved = frozenset(saved.shards)
         row_ids = {name: row_id for row_id, name in live.items()}
         ids = np.array([row_ids[name] for name in saved.shards], np.int64)
         owners = saved.owners._replace(shard=ids[saved.owners.shard])
         return _Draft(saved.index, owners, saved.levels, frozenset(ids.tolist()))
-
-    def _new_index(self) -> VectorSearch:
-        return self.chosen.kind.new(self._dimension, self._query_sample)
 
     def _take_in(
         self, draft: _Draft, listed: NDArray[np.int64], live: Mapping[int, str], *, may_miss: bool

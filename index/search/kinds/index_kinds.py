@@ -69,6 +69,8 @@ KINDS: Mapping[str, IndexKind] = {
 }
 DEFAULT = KINDS["quick"]
 """The kind for archives that are neither very large nor searched on a GPU."""
+LEVEL_KIND = KINDS["bounded"]
+"""The kind for means of series and studies: they are few beside images, and their codes are soon learnt."""
 
 
 def chosen_kind(

@@ -10,9 +10,10 @@ from typing import BinaryIO
 import numpy as np
 import pytest
 
+from medsiglip.index.search import snapshots
 from medsiglip.index.search.group_level import GroupLevel, Members
 from medsiglip.index.search.image_owners import ImageOwners
-from medsiglip.index.search.kinds.index_kinds import DEFAULT
+from medsiglip.index.search.kinds.index_kinds import DEFAULT, LEVEL_KIND, IndexKind
 from medsiglip.index.search.snapshots import FORMAT, Snapshot, SnapshotContent
 from tests.index.index_cases import unit_vectors
 
@@ -32,7 +33,7 @@ def content(seed: int = 0, shards: tuple[str, ...] = ("b", "a")) -> SnapshotCont
     levels = {}
     for level in ("series", "study"):
         groups = owners.level(level)
-        empty = GroupLevel(DEFAULT.new(8)).changed(groups)
+        empty = GroupLevel(LEVEL_KIND.new(8)).changed(groups)
         levels[level] = empty.renewed(index, index.ids, Members(index.ids, groups))
     return SnapshotContent(index, owners, shards, levels)
 
@@ -68,7 +69,7 @@ def test_a_snapshot_holds_images_owners_and_means_and_can_be_changed(snapshot: S
 
 
 def test_an_empty_snapshot_is_read_back(snapshot: Snapshot) -> None:
-    levels = {level: GroupLevel(DEFAULT.new(8)) for level in ("series", "study")}
+    levels = {level: GroupLevel(LEVEL_KIND.new(8)) for level in ("series", "study")}
     empty = SnapshotContent(DEFAULT.new(8), ImageOwners(), (), levels)
     snapshot.save(empty, 8)
     held = snapshot.load(8)
@@ -137,13 +138,17 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_former(
     """As after a kill, at each of the files and at the description."""
     calls: list[int] = []
 
-    def write(index: object, stream: BinaryIO) -> None:
-        calls.append(1)
-        if len(calls) == 4 + step:
-            raise KeyboardInterrupt
-        DEFAULT.write(index, stream)
+    def counted(kind: IndexKind) -> IndexKind:
+        def write(index: object, stream: BinaryIO) -> None:
+            calls.append(1)
+            if len(calls) == 4 + step:
+                raise KeyboardInterrupt
+            kind.write(index, stream)
 
-    snapshot = Snapshot(tmp_path, "space", replace(DEFAULT, write=write))
+        return replace(kind, write=write)
+
+    monkeypatch.setattr(snapshots, "LEVEL_KIND", counted(LEVEL_KIND))
+    snapshot = Snapshot(tmp_path, "space", counted(DEFAULT))
     former = content()
     snapshot.save(former, 8)
     files = sorted(path.name for path in (tmp_path / "faiss").iterdir())
