@@ -133,7 +133,9 @@ class GpuIndex:
 
     def move(self) -> None:
         """Begin to move to the device what is not there, in the background."""
-        self.residence.move(self._host.copy(), self._stamps)
+        host = self._host.copy()
+        host.share = ProvenShare()  # trials are no answers
+        self.residence.move(host, self._stamps)
 
     # Search
 

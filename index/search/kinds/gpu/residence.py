@@ -20,6 +20,7 @@ from medsiglip.index.search.kinds.gpu.device_search import Host
 from medsiglip.index.search.kinds.gpu.owner import DeviceOwner
 from medsiglip.index.search.kinds.gpu.placement import Placement
 from medsiglip.index.search.kinds.gpu.recipes import Recipe, number_of_lists, sampled_rows
+from medsiglip.index.search.kinds.gpu.self_check import check_scores
 from medsiglip.index.search.kinds.gpu.tuned_probes import RECALL, tune
 from medsiglip.index.vectors import Ids, Vectors
 
@@ -119,6 +120,8 @@ class Residence:
         trained = self._lists(owner, host, count, dimension)
         rows = DeviceRows(owner, self.recipe, dimension, trained, count)
         self._append(rows, host, stamps, np.arange(count))
+        if self.recipe.proves:
+            check_scores(rows, host, stamps)
         if trained is not None:
             recall = tune(rows, host, stamps)
             if recall.least < RECALL:

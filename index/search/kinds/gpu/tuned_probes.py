@@ -20,13 +20,12 @@ def tune(rows: DeviceRows, host: Host, stamps: Ids) -> MeasuredRecall:
     """Set `rows.probes`, and return the recall measured with them: below `RECALL` where all lists do not
     suffice.
 
-    Half of the queries lie between two rows each, which are far apart in order, so that they are no row of
-    the index; the others are the host's sample, such as texts, which no list was learnt on. The exact answers
-    are the host's.
+    Half of the queries are `trial_queries`; the others are the host's sample, such as texts, which no list
+    was learnt on. The exact answers are the host's.
     """
     sample = host.query_sample
     chosen = np.linspace(0, len(sample) - 1, min(_TRIALS, len(sample))).astype(np.int64)
-    between = _between(host)
+    between = trial_queries(host)
     queries = np.concatenate([between, sample[chosen]])
     k = min(_K, len(host.ids))
     exact = host.search(queries, k).ids
@@ -44,7 +43,10 @@ def tune(rows: DeviceRows, host: Host, stamps: Ids) -> MeasuredRecall:
         probes *= 2
 
 
-def _between(host: Host) -> Vectors:
+def trial_queries(host: Host) -> Vectors:
+    """At most 128 queries of the sort of the rows, each between two rows far apart in order, which are no row
+    themselves: float32 [q, d] of unit length.
+    """
     ids = host.ids
     count = min(_TRIALS, len(ids))
     first = np.linspace(0, len(ids) - 1, count).astype(np.int64)

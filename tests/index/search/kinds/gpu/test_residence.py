@@ -256,3 +256,42 @@ def test_lists_that_do_not_find_enough_are_not_used(monkeypatch: pytest.MonkeyPa
     assert index.device_reason.endswith("of the nearest only, all lists probed")
     found = index.search(embeddings(8, 5, DIMENSION), 6, exact=False)
     assert np.array_equal(found.ids, exact.search(embeddings(8, 5, DIMENSION), 6).ids)
+
+
+class WrongDevice(ProcessorDevice):
+    """Adds an error to scores, or leaves out the row that is nearest."""
+
+    def __init__(self, error: float, leaves_out: bool) -> None:
+        self.error, self.leaves_out = error, leaves_out
+
+    def half_flat(self, dimension: int) -> object:
+        made = super().half_flat(dimension)
+        search = made.search
+
+        def wrong(queries: np.ndarray, fetch: int, params: object = None) -> tuple[np.ndarray, np.ndarray]:
+            scores, slots = search(queries, min(fetch + 1, made.ntotal), params=params)
+            few = slice(1, fetch + 1) if self.leaves_out else slice(0, fetch)
+            return scores[:, few] + np.float32(self.error), slots[:, few]
+
+        made.search = wrong
+        return made
+
+
+@pytest.mark.parametrize(
+    ("error", "leaves_out", "words"),
+    [
+        (0.01, False, "scores of cpu are off by up to 1.0e-02"),
+        (-0.01, False, "scores of cpu are off by up to 1.0e-02"),
+        (float("nan"), False, "scores of cpu are off"),
+        (0.0, True, "cpu does not find rows that are among the nearest"),
+    ],
+)
+def test_a_device_that_computes_otherwise_is_not_used(error: float, leaves_out: bool, words: str) -> None:
+    index, exact = filled(WrongDevice(error, leaves_out), 400)
+    moved(index)
+    assert index.residence.rows is None
+    assert index.device_reason is not None
+    assert index.device_reason.startswith(words)
+    check(index, exact)
+    right, _ = filled(WrongDevice(0.0, False), 400)
+    assert moved(right).residence.rows is not None
