@@ -20,7 +20,7 @@ from medsiglip.api.archive.keys import expiry
 from medsiglip.api.archive.labels import read_labels
 from medsiglip.api.settings import Settings, read_config_file
 from medsiglip.index.catalogue import filters
-from medsiglip.index.catalogue.whole_words import says_any, words_of
+from medsiglip.index.catalogue.full_text.whole_words import says_any, words_of
 from medsiglip.ingest.header.metadata import read_metadata
 from medsiglip.medgemma.checks.sentences import split
 from medsiglip.medgemma.exports.markdown import escaped

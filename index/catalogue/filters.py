@@ -31,10 +31,10 @@ from medsiglip.index.catalogue.filter_expression import (
     read,
     suggestion,
 )
+from medsiglip.index.catalogue.full_text.whole_words import LONGEST_PHRASE, says_any, words_of
 from medsiglip.index.catalogue.one_of import listed, one_of
 from medsiglip.index.catalogue.quality_filters import equals_any, is_number, ordered
 from medsiglip.index.catalogue.schema import images, instances, labels, patients, series, studies
-from medsiglip.index.catalogue.whole_words import LONGEST_PHRASE, says_any, words_of
 from medsiglip.index.errors import CatalogError, excerpt
 
 __all__ = [

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, case, delete, func, insert, select
 from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.draft_schema import report_texts
 from medsiglip.index.catalogue.full_text.search_tables import add_terms, purge_removed_terms
+from medsiglip.index.catalogue.full_text.whole_words import words_of
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.report_search import WordHit, find_words
 from medsiglip.index.catalogue.schema import studies
-from medsiglip.index.catalogue.whole_words import words_of
 
 Source = Literal["accepted", "import", "metadata"]
 # Accepted texts come before imported ones, and reports before captions.

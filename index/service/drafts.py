@@ -19,9 +19,9 @@ from medsiglip.index.catalogue.draft_schema import (
     drafts,
     report_texts,
 )
+from medsiglip.index.catalogue.full_text.whole_words import words_of
 from medsiglip.index.catalogue.report_texts import study_ids, write_texts
 from medsiglip.index.catalogue.schema import studies
-from medsiglip.index.catalogue.whole_words import words_of
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.storage.forgotten import without_studies
 
