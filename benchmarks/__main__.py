@@ -31,6 +31,7 @@ RATIOS = {
     "search.batch_search": "A8",
     "search.single_search": "A9",
     "search.filtered_search": "A11",
+    "search.every_selectivity": "A11S",
     "search.search_with_metadata": "A12",
     "storage.bulk_inserts": "A13",
     "storage.shard_write": "A20",

@@ -84,8 +84,8 @@ class BatchBounds:
 
     def _others(self, pairs: Scored, seeds: Scored) -> Scored:
         """Those pairs that are not among the seeds."""
-        keys = [query * len(self.held) + places for query, places, _ in (pairs, seeds)]
-        new = ~np.isin(*keys)
+        keys, theirs = (query * len(self.held) + places for query, places, _ in (pairs, seeds))
+        new = ~np.isin(keys, theirs)
         return pairs[0][new], pairs[1][new], pairs[2][new]
 
     # Bounds

@@ -62,7 +62,7 @@ class _Writer:
         begin, checksum = self._at + gap, 0
         for start in range(0, len(data), _CHUNK):
             some = data[start : start + _CHUNK]
-            checksum = zlib.crc32(some, checksum)
+            checksum = zlib.crc32(some.data, checksum)
             self._stream.write(some.data)
         self._at = begin + len(data)
         return _Part(begin, array.shape, dtype, checksum)
@@ -76,7 +76,7 @@ def write_bounded(stream: BinaryIO, held: CodedRows, query_sample: Vectors) -> N
     """Write rows with their codes, and the sample of queries that these suit."""
     writer, projection = _Writer(stream), held.projection
     axes = np.empty((held.rows.width, 0)) if projection is None else projection.axes
-    small = [(held.ids, "<i8"), (axes, "<f8"), (query_sample, "<f4")]
+    small: list[tuple[NDArray[Any], str]] = [(held.ids, "<i8"), (axes, "<f8"), (query_sample, "<f4")]
     parts = [writer.part(*one) for one in small]
     # FAISS's header has room before each block of codes.
     codes = [writer.part(block, "<f2", before=HEAD) for _, block in held.codes.blocks()]
@@ -116,7 +116,7 @@ def read_coded_rows(stream: BinaryIO, dimension: int, start: int) -> tuple[Coded
     first = rows[0].at if rows else int(found["bytes"])
     memory = np.memmap(stream, np.uint8, "c", start, (first,)) if first else np.empty(0, np.uint8)
     if any(
-        zlib.crc32(memory[one.at : one.at + one.nbytes]) != one.checksum
+        zlib.crc32(memory[one.at : one.at + one.nbytes].data) != one.checksum
         for one in (ids, axes, sample, *codes)
     ):
         return None

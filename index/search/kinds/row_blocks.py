@@ -132,7 +132,8 @@ class RowBlocks:
 
     def _room(self, rows: int) -> Rows:
         memory = np.empty(HEAD + rows * self.width * self.dtype.itemsize, np.uint8)
-        return memory[HEAD:].view(self.dtype).reshape(rows, self.width)
+        found: Rows = memory[HEAD:].view(self.dtype).reshape(rows, self.width)
+        return found
 
 
 class _Growing:

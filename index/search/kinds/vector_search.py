@@ -170,9 +170,9 @@ class ExactSearch:
         self._places.add(ids)
         self._vectors = np.concatenate([self._vectors, vectors])
 
-    def copy(self) -> ExactSearch:
+    def copy(self) -> Self:
         """As in `VectorSearch`."""
-        other = ExactSearch(self._vectors.shape[1])
+        other = type(self)(self._vectors.shape[1])
         other._places, other._vectors = self._places.copy(), self._vectors
         return other
 

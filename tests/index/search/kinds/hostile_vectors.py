@@ -86,8 +86,8 @@ def _along(draw: Draw, rows: int, queries: int) -> HostileSet:
 
 def _lattice(draw: Draw, rows: int, queries: int) -> HostileSet:
     """Small whole numbers: many equal scores, zero among them, and all exact."""
-    vectors = draw.integers(-1, 2, (rows + queries, DIMENSION)) * (draw.random(DIMENSION) < 0.4)
-    vectors = vectors.astype(np.float32) / np.float32(8)
+    whole = draw.integers(-1, 2, (rows + queries, DIMENSION)) * (draw.random(DIMENSION) < 0.4)
+    vectors = whole.astype(np.float32) / np.float32(8)
     return HostileSet(vectors[:rows], vectors[rows:])
 
 

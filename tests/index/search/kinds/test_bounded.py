@@ -206,6 +206,7 @@ def test_no_damage_of_a_file_is_an_error_or_a_wrong_answer(tmp_path: Path, start
     assert read_bounded(file, DIMENSION, start + 64) is None
     content = bytearray(whole)
     held = index.held
+    assert held.projection is not None
     ids, axes, codes = held.ids.tobytes(), held.projection.axes.tobytes(), held.codes.span(0, 1000).tobytes()
     draw = np.random.default_rng(0)
     for part, proves in ((ids, True), (axes, True), (codes, True), (rows.tobytes(), False)):

@@ -43,7 +43,7 @@ def _wrong(
     masks = [None, draw.random(count) < draw.choice([0.1, 0.5, 0.99])]
     for allowed in masks:
         within = count if allowed is None else int(allowed.sum())
-        k = int(draw.choice([1, 5, 10, max(1, within - draw.integers(0, 9)), within + 3]))
+        k = int(draw.choice([1, 5, 10, max(1, within - int(draw.integers(0, 9))), within + 3]))
         k_true = min(k, within)
         step = int(draw.choice([1, 3, len(queries)]))
         for start in range(0, len(queries), step):
