@@ -25,7 +25,7 @@ from medsiglip.toml_file import TomlError, parse_toml, toml_bytes
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "bfloat16"]
 LogFormat = Literal["json", "text"]
-IndexKindName = Literal["auto", "flat", "bounded", "quick"]
+IndexKindName = Literal["auto", "flat", "bounded", "quick", "gpu-flat", "gpu-ivf-flat", "gpu-ivf-pq"]
 _PREFIX = "MEDSIGLIP_"
 _CONFIG = f"{_PREFIX}CONFIG"
 # Length of a name that is compared with others, which costs the product of their lengths (difflib).
@@ -50,7 +50,8 @@ class Settings(BaseSettings):
     workers: int | None = Field(None, ge=1, le=256, description="processes that decode and render")
     index_kind: IndexKindName = Field(
         "auto",
-        description="kind of vector search: auto, flat, bounded (exact by codes) or quick (both ways)",
+        description="kind of vector search: auto, flat, bounded (exact by codes), quick (both ways), "
+        "gpu-flat, gpu-ivf-flat or gpu-ivf-pq",
     )
     database_url: str | None = Field(
         None, description="SQLAlchemy URL of the catalogue; SQLite in the home when unset"

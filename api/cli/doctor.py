@@ -63,6 +63,8 @@ def _faiss() -> dict[str, Any]:
         import faiss
     except ImportError as error:
         return {"ok": False, "error": f"faiss cannot be imported ({error}): install faiss-gpu or faiss-cpu."}
+    from medsiglip.index.search.kinds.gpu.choice import gpu_status
+
     vectors = np.eye(8, dtype=np.float32)
     index = faiss.IndexFlatIP(8)
     index.add(vectors)
@@ -71,6 +73,7 @@ def _faiss() -> dict[str, Any]:
     return {
         "version": faiss.__version__,
         "gpus": gpus,
+        **gpu_status(),
         "threads": faiss.omp_get_max_threads(),
         "ok": bool((nearest[:, 0] == np.arange(8)).all()),
     }

@@ -38,6 +38,8 @@ def test_doctor(tmp_path: Path) -> None:
     assert set(diagnosis) >= {"transfer_syntaxes", "device", "faiss", "model", "ok"}
     assert diagnosis["ok"]
     assert diagnosis["model"]["dimension"] > 0
+    searches = diagnosis["faiss"]["device"], diagnosis["faiss"]["reason"]
+    assert searches == (("cuda:0", None) if diagnosis["faiss"]["gpus"] else ("cpu", "faiss sees no GPU"))
     assert "everything works" in run("doctor").out
     broken = run("--model", tmp_path, "doctor")
     assert broken.code == 1

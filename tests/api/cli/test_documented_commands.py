@@ -65,6 +65,7 @@ NOT_RUN = Counter(
         ("docs/benchmarks.md", "takes minutes"): 1,
         ("docs/docker.md", "needs Docker"): 5,
         ("docs/drafts.md", "needs the weights of MedGemma"): 1,
+        ("docs/gpu.md", "takes minutes"): 1,
         ("docs/index.md", "builds the environment"): 1,
         ("docs/ingest.md", "runs until Ctrl-C"): 1,
         ("docs/models.md", "needs the hub"): 1,
