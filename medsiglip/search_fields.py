@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 WEIGHTS = ("text", "image", "study", "vector", "query", "positive", "negative")
 MOST_QUERIES = 64
 """How many questions may be asked at once."""
+MOST_HITS = 10_000
+"""How many hits they may ask for in all."""
 MOST_PARTS = 100
 """How many images or studies a question may be made of."""
 

@@ -32,6 +32,7 @@ from medsiglip.api.cli.commands import (
     probes,
     reports,
     routing_rules,
+    search,
     service,
 )
 from medsiglip.api.cli.commands.invocation import Invocation
@@ -46,7 +47,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-TOPICS = (ingest, cases, pictures, probes, evaluation, catalogue, keys, audit, config, models, service)
+TOPICS = (
+    ingest,
+    search,
+    cases,
+    pictures,
+    probes,
+    evaluation,
+    catalogue,
+    keys,
+    audit,
+    config,
+    models,
+    service,
+)
 for topic in (*TOPICS, backups, reports, routing_rules):
     topic.register(app)
 

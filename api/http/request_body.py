@@ -82,7 +82,7 @@ def _from_form(model: type[Model], fields: Mapping[str, list[str]]) -> Model:
     if single:
         values["labels"] = values.get("labels", []) + single
     try:
-        return model.model_validate(values, strict=False)
+        return model.model_validate(values, strict=False, context={"is_form": True})
     except ValidationError as error:
         raise _invalid(error) from None
 
@@ -111,10 +111,14 @@ _REQUEST_ID = {
 
 
 def request_body_schema(
-    model: type[BaseModel], *, files: str | None, others: Mapping[str, str] | None = None
+    model: type[BaseModel],
+    *,
+    files: str | None,
+    others: Mapping[str, str] | None = None,
+    in_form: Mapping[str, dict[str, Any] | None] | None = None,
 ) -> Any:
     """`openapi_extra` of a route that reads `model` by `read_request_body`; `files` describes the field
-    `file`.
+    `file`. `in_form` are schemas of fields that a form holds otherwise, None for those that it cannot hold.
     """
     whole = model.model_json_schema()
     schema: dict[str, Any] = _inlined(whole, whole.pop("$defs", {}))
@@ -122,6 +126,9 @@ def request_body_schema(
     if files is not None:
         binary = {"type": "string", "format": "binary"}
         properties = {name: _in_form(name, one) for name, one in schema["properties"].items()}
+        properties |= {name: one for name, one in (in_form or {}).items() if one is not None}
+        for name in [name for name, one in (in_form or {}).items() if one is None]:
+            del properties[name]
         if "labels" in properties:
             one = {"type": "string", "description": "one label, which may hold commas; repeatable"}
             properties["label"] = {"type": "array", "items": one}

@@ -59,20 +59,6 @@ class ClassifyQuestion(Question):
     probe: Name | None = Field(None, description="the name of a probe")
 
 
-class SearchQuestion(Question):
-    """One of a text, a study, a stored image and the file of the form."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"text": "left pleural effusion", "k": 5}})
-
-    text: Text | None = None
-    study_instance_uid: Uid | None = None
-    image_id: ImageId | None = None
-    k: int = Field(10, ge=1, le=1000)
-    level: Level | None = Field(None, description="`study` when asked by a study, else `image`")
-    where: Filters = Field(default_factory=list)
-    include_same_patient: bool = False
-
-
 class ImageInput(Question):
     """A picture: PNG, JPEG, TIFF, BMP or DICOM in base64, as a data URI (RFC 2397)."""
 

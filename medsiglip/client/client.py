@@ -38,13 +38,14 @@ from medsiglip.answers.cases import (
 )
 from medsiglip.answers.figures import Probe, ProbeList, ProbeSummary
 from medsiglip.answers.jobs import Job
-from medsiglip.answers.questions import Classification, ClassifyAnswer, Prediction, SearchAnswer
+from medsiglip.answers.questions import Classification, ClassifyAnswer, Prediction
 from medsiglip.answers.service import Info, ModelCard, ModelList
 from medsiglip.answers.spaces import DroppedSpace, SpaceCount, SpaceList
 from medsiglip.arguments import one_of, several
 from medsiglip.client.connection import AnyPath, ApiError, Connection, TruncatedTextWarning, read
 from medsiglip.client.drafts import DraftMethods
 from medsiglip.client.paths import checked, path_of
+from medsiglip.client.searches import SearchMethods
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +66,7 @@ class JobError(Exception):
         self.code = job.status if job.error is None else job.error.code
 
 
-class Client(DraftMethods):
+class Client(DraftMethods, SearchMethods):
     """A connection to one service. Every method may raise `ApiError`.
 
     `api_key` goes into each request; `timeout` is in seconds without any byte from the service, `retries` how
@@ -151,32 +152,6 @@ class Client(DraftMethods):
             return [answer]
         shared = {"space": answer.space, "warnings": answer.warnings}
         return [one.model_copy(update=shared) for one in answer.results]
-
-    def search(
-        self,
-        *,
-        text: str | None = None,
-        image: AnyPath | None = None,
-        study: str | None = None,
-        image_id: int | None = None,
-        k: int = 10,
-        level: str | None = None,
-        where: Where = (),
-        include_same_patient: bool = False,
-    ) -> SearchAnswer:
-        """The `k` nearest images, series or studies to a text, a file, a study or a stored image."""
-        one_of(text=text, image=image, study=study, image_id=image_id)
-        how = {
-            "k": k,
-            "level": level,
-            "where": several("where", where),
-            "include_same_patient": include_same_patient,
-        }
-        if image is not None:
-            return read(SearchAnswer, self._service.send_files("/v1/search", [image], how))
-        uid = checked("study", "uid", study)
-        body = {"text": text, "study_instance_uid": uid, "image_id": image_id, **how}
-        return read(SearchAnswer, self._service.post("/v1/search", body))
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit-length vectors of texts, float32 [n, d]; warns of texts that the model does not read whole

@@ -14,7 +14,7 @@ from medsiglip.api.archive.similar.query_vectors import Query, encoded_texts, qu
 from medsiglip.api.archive.similar.question import Question, question_of
 from medsiglip.api.errors import ServiceError, explain
 from medsiglip.index.errors import CatalogError
-from medsiglip.search_fields import MOST_QUERIES, SearchFields
+from medsiglip.search_fields import MOST_HITS, MOST_QUERIES, SearchFields
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
@@ -69,12 +69,16 @@ def search(
 def search_many(archive: OpenedArchive, questions: Sequence[Mapping[str, Any]]) -> SearchBatch:
     """The answers to at most 64 questions, each with the arguments of `search`, in their order; one that
     cannot be answered has an `error`. Texts are encoded at once, and questions that are asked in the same way
-    are searched at once. Raises ServiceError `too-many-queries`.
+    are searched at once. Raises ServiceError `too-many-queries`, also for more than 10,000 hits in all.
     """
     if len(questions) > MOST_QUERIES:
         raise ServiceError(
             "too-many-queries",
             f"{len(questions)} questions were asked: ask at most {MOST_QUERIES} at once.",
+        )
+    if sum(int(fields.get("k", 10)) for fields in questions) > MOST_HITS:
+        raise ServiceError(
+            "too-many-queries", f"the questions ask for more than {MOST_HITS} hits in all: ask for fewer."
         )
     outcomes: dict[int, SearchOutcome] = {}
     asked: dict[int, Question] = {}

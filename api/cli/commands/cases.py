@@ -1,4 +1,4 @@
-"""`search`, `classify`, `study` and `forget`: cases are found, looked at, and leave."""
+"""`classify`, `study` and `forget`: cases are looked at, and leave."""
 
 from __future__ import annotations
 
@@ -25,49 +25,6 @@ class Level(StrEnum):
     IMAGE = "image"
     SERIES = "series"
     STUDY = "study"
-
-
-def search(
-    context: typer.Context,
-    text: Annotated[str | None, typer.Option(help="Find images that fit these words.")] = None,
-    image: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Find images like this one.", readable=False)
-    ] = None,
-    study: Annotated[
-        str | None, typer.Option(metavar="UID", help=f"Find cases like this study: {_STUDY_HELP}.")
-    ] = None,
-    k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many hits.")] = 10,
-    level: Annotated[
-        Level | None, typer.Option(help="What a hit stands for [study for --study, else image].")
-    ] = None,
-    where: Where = None,
-    include_same_patient: Annotated[
-        bool, typer.Option("--include-same-patient", help="Keep the query's own patient among the hits.")
-    ] = False,
-) -> None:
-    """Find similar cases by words, by a picture or by a study.
-
-    \b
-    Example: medsiglip search --text "left pleural effusion" -k 5
-             medsiglip search --study 1.2.840.113 --where modality=CR
-             medsiglip search --study 3
-    """
-    from medsiglip.api.cli.presentation.archive import show_search
-
-    run = invocation(context)
-    _exactly_one("--text, --image and --study", text, image, study)
-    with run.archive() as archive:
-        found = archive.search(
-            text=text,
-            image=image,
-            study=named_study(archive, study, rows=True),
-            k=k,
-            level=level.value if level else None,
-            where=where or (),
-            include_same_patient=include_same_patient,
-        )
-    run.answer(found, show_search)
-    run.remember_list([hit["study_instance_uid"] for hit in found["hits"]])
 
 
 def classify(
@@ -204,7 +161,6 @@ def _exactly_one(names: str, *values: object) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this topic."""
-    app.command(epilog=WHERE_HELP)(search)
     app.command()(classify)
     studies = typer.Typer(
         no_args_is_help=True,

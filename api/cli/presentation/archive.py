@@ -18,7 +18,6 @@ from medsiglip.api.cli.presentation.tables import (
 )
 
 _SHOWN_REFUSALS = 5
-_PLURALS = {"image": "images", "series": "series", "study": "studies"}
 
 
 def show_ingest(console: Console, report: Payload) -> None:
@@ -80,44 +79,6 @@ def _text(warning: object) -> str:
     if isinstance(warning, Mapping):
         return ": ".join(str(warning[name]) for name in ("path", "reason") if warning.get(name))
     return str(warning)
-
-
-def show_search(console: Console, found: Payload) -> None:
-    """The hits, and the distribution of all scores at their level."""
-    if not found["hits"]:
-        console.print("nothing found: the archive holds no image that fits; look at `medsiglip index info`")
-        return
-    print_table(
-        console,
-        "",
-        ("rank", "score", "better than", "modality", "labels", "study", "path"),
-        (
-            (
-                hit["rank"],
-                hit["score"],
-                _percent(hit.get("percentile")),
-                hit["modality"],
-                positive_labels(hit["labels"]),
-                hit["study_instance_uid"],
-                hit["path"],
-            )
-            for hit in found["hits"]
-        ),
-        numeric="rank score",
-    )
-    background = found.get("background")
-    if background:
-        console.print(
-            f"background: {background['count']} {_PLURALS[background['level']]} score "
-            f"{background['mean']:.3f} on average, with a standard deviation of "
-            f"{background['standard_deviation']:.3f}",
-            soft_wrap=True,
-        )
-    show_warnings(console, found)
-
-
-def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.1f} %"
 
 
 def show_classification(console: Console, scored: Payload) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from medsiglip.api.cli.presentation import archive, figures
+from medsiglip.api.cli.presentation import archive, figures, searches
 from medsiglip.api.cli.presentation.tables import Payload
 
 
@@ -18,11 +18,11 @@ def show_demo(console: Console, outcome: Payload) -> None:
     found = outcome["text_search"]
     words = f"{found['query']['text']} (--where {' '.join(found['where'])})"
     console.rule(f"text search: {escape(words)}", align="left")
-    archive.show_search(console, outcome["text_search"])
+    searches.show_search(console, outcome["text_search"])
     console.rule("similar cases of other patients", align="left")
     for found in outcome["case_search"]:
         console.print(f"query: study {found['query']['study_instance_uid']}", soft_wrap=True)
-        archive.show_search(console, found)
+        searches.show_search(console, found)
     console.rule("retrieval: do neighbours share the finding?", align="left")
     figures.show_retrieval(console, outcome["retrieval"])
     console.rule("probe: logistic regression on the embeddings, cross-validated by patient", align="left")

@@ -14,6 +14,7 @@ from medsiglip.answers.questions import (
     Prediction,
     Score,
     SearchAnswer,
+    SearchBatch,
 )
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.errors import ServiceError
@@ -23,7 +24,8 @@ from medsiglip.api.http.redaction import redact
 from medsiglip.api.http.request_body import RequestBody, read_request_body, request_body_schema
 from medsiglip.api.http.routes.dependencies import Reader, ServedArchive
 from medsiglip.api.http.routes.problem_answers import UPLOAD_PROBLEMS
-from medsiglip.api.http.schemas import ClassifyQuestion, SearchQuestion
+from medsiglip.api.http.schemas import ClassifyQuestion
+from medsiglip.api.http.search_schema import IN_FORM, SearchQuestion
 
 router = APIRouter(prefix="/v1", tags=["questions"], responses=UPLOAD_PROBLEMS)
 _FILES = "DICOM files, PNG or JPEG pictures"
@@ -80,12 +82,16 @@ def _scored(one: Prediction | ImagePrediction) -> dict[str, Any]:
 @router.post(
     "/search",
     operation_id="search",
-    response_model=SearchAnswer,
+    response_model=SearchAnswer | SearchBatch,
     response_model_exclude_unset=True,
-    openapi_extra=request_body_schema(SearchQuestion, files="one DICOM file, PNG or JPEG picture"),
+    openapi_extra=request_body_schema(
+        SearchQuestion, files="DICOM files, PNG or JPEG pictures, asked about together", in_form=IN_FORM
+    ),
 )
 async def search(request: Request, archive: ServedArchive, caller: Reader) -> Any:
-    """The nearest images, series or studies to a text, a study, a stored image or a file."""
+    """The nearest images, series or studies to texts, studies, stored images, files, vectors and examples; or
+    the answers to several questions, with an error for each that cannot be answered.
+    """
     async with read_request_body(request, SearchQuestion) as question:
         return await run_in_threadpool(_search, request, archive, caller, question)
 
@@ -93,20 +99,17 @@ async def search(request: Request, archive: ServedArchive, caller: Reader) -> An
 def _search(
     request: Request, archive: Archive, caller: Caller, body: RequestBody[SearchQuestion]
 ) -> dict[str, Any]:
-    question, files = body.fields, body.files
-    if len(files) > 1:
-        raise ServiceError("one-of", "search with one file at a time.")
-    found = archive.search(
-        text=question.text,
-        image=files[0] if files else None,
-        study=question.study_instance_uid,
-        image_id=question.image_id,
-        k=question.k,
-        level=question.level,
-        where=question.where,
-        include_same_patient=question.include_same_patient,
-    )
-    auditing.record(request, "search", [hit.study_instance_uid for hit in found.hits])
+    question = body.fields
+    found: SearchAnswer | SearchBatch
+    if question.queries is None:
+        found = archive.search(**question.arguments(), images=body.files)
+        hits = list(found.hits)
+    else:
+        if body.files or question.model_fields_set != {"queries"}:
+            raise ServiceError("one-of", "ask with queries alone, or with the fields of one question.")
+        found = archive.search_many([one.arguments() for one in question.queries])
+        hits = [hit for one in found.results for hit in one.hits]
+    auditing.record(request, "search", list(dict.fromkeys(hit.study_instance_uid for hit in hits)))
     return redact(found.to_json(), caller, body.folder)
 
 

@@ -22,6 +22,7 @@ from medsiglip.api.http.app import create_app
 from medsiglip.api.settings import Settings
 from medsiglip.client.client import ApiError, Client
 from medsiglip.names import is_key_name, is_name, why_not
+from medsiglip.search_fields import SearchFields
 
 HOSTILE = (
     "x/../../studies/1.2.840.1",
@@ -69,6 +70,7 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
         "POST /v1/classify",
     ),
     "search": ({"text": "a", "level": "study", "where": ["modality=CT"]}, "POST /v1/search"),
+    "search_many": ({"queries": [{"text": "a"}, {"study": "1.2", "k": 3}]}, "POST /v1/search"),
     "embed_texts": ({"texts": ["a"]}, "POST /v1/embeddings"),
     "embed_images": ({"files": ["FILE"]}, "POST /v1/embeddings"),
     "ingest": ({"path": "/data"}, "POST /v1/ingest"),
@@ -110,7 +112,16 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
 }
 OTHERS: dict[str, list[dict[str, Any]]] = {  # arguments that exclude one of the above
     "classify": [{"file": "FILE", "labels": ["a"]}],
-    "search": [{"image": "FILE"}, {"study": "1.2"}, {"image_id": 4}],
+    "search": [
+        {"image": "FILE"},
+        {"study": "1.2"},
+        {"image_id": 4},
+        {"images": ["FILE"], "image_ids": [4, 5], "text": "a", "weights": {"text": 0.5, "image": 0.5}},
+        {"studies": ["1.2", "1.3"], "compare": "sets", "per_patient": 2, "per_label": 3},
+        {"vector": [0.5, 1.0], "positive": [4], "negative": ["1.2"], "min_score": 0.1, "exact": False},
+        {"image": "FILE", "crop": [0, 0, 0.5, 1], "cursor": "abc", "explain": True, "dedupe": 0.99},
+        {"words": "nodule", "per_study": 1, "per_series": 2, "diversity": 0.5},
+    ],
     "train_probe": [{"name": "p", "labels_csv": "FILE"}],
 }
 
@@ -206,6 +217,8 @@ def test_every_method_and_argument_is_in_the_table() -> None:
     for name, method in public_methods().items():
         known = {one for which, given, _ in variants() if which == name for one in given}
         parameters = set(inspect.signature(method).parameters) - {"self", "options", "files", "on_progress"}
+        if "more" in parameters:
+            parameters = parameters - {"more"} | SearchFields.__annotations__.keys()
         assert parameters <= known | {"k", "include_same_patient", "revision"}, name
 
 
@@ -292,6 +305,10 @@ CONTRADICTIONS: list[Callable[[Client, Path], Any]] = [
     lambda client, file: client.search(image=file, image_id=3),
     lambda client, file: client.search(study="1.2", image_id=0),
     lambda client, file: client.search(),
+    lambda client, file: client.search(text="a", vector=[1.0]),
+    lambda client, file: client.search(text="a", studies=["1.2"]),
+    lambda client, file: client.search(negative=[3]),
+    lambda client, file: client.search_many([{"text": "a"}, {"text": "a", "image_ids": [3]}]),
     lambda client, file: client.classify(file, study="1.2", labels=["a"]),
     lambda client, file: client.classify(labels=["a"]),
     lambda client, file: client.predict("p", file, study="1.2"),
@@ -306,6 +323,9 @@ STRINGS: list[Callable[[Client, Path], Any]] = [
     lambda client, file: client.embed_images(str(file)),
     lambda client, file: client.embed_images(file),  # type: ignore[arg-type]
     lambda client, file: client.search(text="a", where="modality=CT"),
+    lambda client, file: client.search(studies="1.2"),
+    lambda client, file: client.search(images=file),  # type: ignore[arg-type]
+    lambda client, file: client.search(positive="1.2"),
     lambda client, file: client.studies("modality=CT"),
     lambda client, file: client.train_probe("p", labels="abc"),
     lambda client, file: client.accept("0" * 32, acknowledge="omitted:nodule"),
