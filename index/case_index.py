@@ -35,6 +35,7 @@ from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.search.kind_choice import ChoiceFile, KindChoice
 from medsiglip.index.search.kinds.index_kinds import AUTO
 from medsiglip.index.search.search import find, search
+from medsiglip.index.search.set_to_set import StoredSets
 from medsiglip.index.search_records import Asked, Found, SearchOptions
 from medsiglip.index.storage import crash_recovery, deletion, reembedding, trash
 from medsiglip.index.storage.compaction import compact
@@ -288,6 +289,12 @@ class CaseIndex(CaseStores):
             except KeyError as error:
                 raise _unknown_image(error.args[0]) from None
 
+    def study_sets(self, study_instance_uids: Sequence[str]) -> StoredSets:
+        """The images of these studies, in order, to compare them; `CatalogError` `unknown-study`."""
+        from medsiglip.index.search.study_sets import study_sets
+
+        return study_sets(self._current, study_instance_uids)
+
     def sample_vectors(
         self, count: int, *, level: Level = "image", exclude_patient: str | None = None
     ) -> NDArray[np.float32]:
@@ -303,13 +310,15 @@ class CaseIndex(CaseStores):
 
     def clean_up(self) -> None:
         """Delete the files that deletions left to delete, move files of interrupted writes to the trash,
-        delete what has been there for a week, and renew the database's statistics.
+        delete what has been there for a week, empty SQLite's log if a deletion could not, and renew the
+        database's statistics.
 
         Processes that write to a home call this now and then; opening a home does not.
         """
         deletion.sweep(self._database)
         crash_recovery.collect(self._database)
         trash.empty(self.home)
+        self._database.empty_log()
         self._database.analyze()
 
     def discard(self, paths: Sequence[Path]) -> None:
@@ -338,7 +347,7 @@ class CaseIndex(CaseStores):
 
     def check_recall(self, queries: int = 4, k: int = 10) -> float:
         """Mean part of the exact k nearest vectors that a search finds, with stored vectors as queries: 1 for
-        an exact or empty index. Searches wait meanwhile.
+        an exact or empty index.
         """
         from medsiglip.index.search.recall import check_recall
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -32,15 +32,25 @@ _FEW_CARRIERS = 10
 
 
 def evaluate_retrieval(
-    archive: OpenedArchive, *, labels: Sequence[str] = (), level: str = "image", where: Sequence[str] = ()
+    archive: OpenedArchive,
+    *,
+    labels: Sequence[str] = (),
+    level: str = "image",
+    where: Sequence[str] = (),
+    compare: str | None = None,
 ) -> RetrievalEvaluation:
     """Precision, recall and mean average precision of the neighbours, among other patients, of each case that
     carries a label. A neighbour of which the query's labels are not known is left out, and so is a query to
     which every neighbour that is left is relevant.
+
+    `compare` is `means`, or `sets`, as studies are compared if it is None: image by image.
     """
     from medsiglip.figures.retrieval import evaluate_retrieval as evaluate
+    from medsiglip.index.search.set_to_set import SetScores
+    from medsiglip.index.search.study_search import CANDIDATES
 
     stands_for = level_named(level)
+    compared = _compare_named(compare, stands_for)
     table = archive.index.table(stands_for, where)
     names = list(labels) or sorted(table.labels)
     if not names or not table.ids:
@@ -54,7 +64,10 @@ def evaluate_retrieval(
     groups = archive.index.instances.patient_groups(table)
     carried = [{name for name in names if targets[name].values[row] == 1} for row in range(len(table.ids))]
     unknown = {name: np.isnan(targets[name].values) for name in names}
-    report = evaluate(table.vectors, groups.names, carried, unknown=unknown).to_json()
+    score = None
+    if compared == "sets":
+        score = SetScores(archive.index.study_sets(table.ids), table.vectors, CANDIDATES)
+    report = evaluate(table.vectors, groups.names, carried, unknown=unknown, score=score).to_json()
     by_label = [
         LabelRetrieval(label=name, **figures, unknown=targets[name].unknown)
         for name, figures in report.pop("by_label").items()
@@ -66,11 +79,20 @@ def evaluate_retrieval(
     return RetrievalEvaluation(
         level=stands_for,
         space=archive.searchable_space.name,
+        compare=compared,
         **report,
         unknown=int(nothing_known.sum()),
         labels=tuple(by_label),
         warnings=(*case_warnings(groups, targets), *_about_few(few)),
     )
+
+
+def _compare_named(compare: str | None, level: Level) -> Literal["means", "sets"]:
+    if compare not in (None, "means", "sets") or (compare == "sets" and level != "study"):
+        raise ServiceError(
+            "bad-compare", f"compare by means, or studies by sets; {level} level has no {compare!r}."
+        )
+    return "sets" if compare != "means" and level == "study" else "means"
 
 
 def _few_carriers(groups: Sequence[str], carried: Sequence[Collection[str]]) -> list[str]:

@@ -17,6 +17,7 @@ from medsiglip.index.records import Level
 from medsiglip.index.search.group_level import GroupLevel, Members
 from medsiglip.index.search.image_owners import ImageOwners
 from medsiglip.index.search.kinds.vector_search import IdPlaces, Mask, Neighbours, VectorSearch, top
+from medsiglip.index.search.set_to_set import StoredSets
 from medsiglip.index.search.study_search import CANDIDATES, StudyHits, StudySearch
 from medsiglip.index.vectors import Ids, Vectors
 
@@ -115,6 +116,15 @@ class LoadedSpace:
         search = StudySearch(self.index, means, members, passing, candidates)
         left_out = without or [np.empty(0, np.int64)] * len(query_sets)
         return [search.nearest(one, k, theirs) for one, theirs in zip(query_sets, left_out, strict=True)]
+
+    def study_sets(self, studies: Ids) -> StoredSets:
+        """The images of studies, by row id; `KeyError` for an unknown one."""
+        members = self.group_level("study")[1]
+        unknown = np.setdiff1d(studies, members.groups)
+        if len(unknown):
+            raise KeyError(*unknown.tolist())
+        sets = [self.places.ids[members.of(int(study))] for study in studies]
+        return StoredSets.of(sets, self.index.rows)
 
     def sample(self, level: Level, count: int, left_out: Ids) -> Vectors:
         """At most `count` vectors of a level, float32 [m, d], spread evenly over all, without the owners of

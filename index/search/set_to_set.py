@@ -48,6 +48,10 @@ class StoredSets:
         """The ids of one set."""
         return self.ids[self.starts[place] : self.starts[place + 1]]
 
+    def some(self, places: NDArray[np.intp]) -> StoredSets:
+        """Only the sets at these places, in this order."""
+        return StoredSets.of([self.one(place) for place in places.tolist()], self.rows)
+
     def thinned(self, most: int) -> StoredSets:
         """Of each set at most so many images, evenly spread."""
         sets = [theirs[spread(len(theirs), most)] for theirs in map(self.one, range(len(self)))]
@@ -98,6 +102,28 @@ def _blocks(sets: StoredSets, step: int) -> Iterator[tuple[int, int, int, NDArra
         begin = int(np.searchsorted(sets.starts, first, side="right")) - 1
         end = int(np.searchsorted(sets.starts, last, side="left"))
         yield first, last, begin, np.maximum(sets.starts[begin:end] - first, 0)
+
+
+class SetScores:
+    """Scores of sets among each other as a search gives them: of the sets whose means are most like a set's
+    own, `candidates` of them, set to set; the others come after those, by their means.
+    """
+
+    def __init__(self, sets: StoredSets, means: Vectors, candidates: int) -> None:
+        """`means` float32 [s, d] are of unit length."""
+        self._sets = sets
+        self._means = means
+        self._candidates = candidates
+
+    def __call__(self, queries: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Scores [q, s] of the sets at these places: of candidates -1 or more, of the others less."""
+        scores = self._means[queries].astype(np.float64) @ self._means.T - 3.0
+        for row, query in zip(scores, queries.tolist(), strict=True):
+            near = np.argsort(-row, kind="stable")[: self._candidates]
+            own = self._sets.rows(self._sets.one(query))
+            # Without the rounding of products, by which equal sets would differ.
+            row[near] = rough_scores(own, self._sets.some(near)).round(6)
+        return scores
 
 
 def best_matches(queries: Vectors, ids: Ids, rows: Callable[[Ids], Vectors]) -> BestMatches:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import ConfigDict
 
 from medsiglip.answers.answer import Answer, Figure, Level
@@ -169,11 +171,12 @@ class RetrievalEvaluation(Answer):
 
     `excluded` counts the queries to which nothing is relevant, or nothing known not to be, `unknown` the
     cases of which none of the labels is known. `chance` is the precision of a random ranking, and `reason`
-    says why there is no figure.
+    says why there is no figure. Cases were compared by their `means`, or image by image, as `sets`.
     """
 
     level: Level
     space: str
+    compare: Literal["means", "sets"] = "means"
     queries: int
     excluded: int
     precision_at: dict[str, Figure]

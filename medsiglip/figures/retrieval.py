@@ -8,7 +8,7 @@ SIGIR 2007). A query has figures if something is relevant to it and something is
 that is known is relevant, any ranking is perfect. Other queries are left out and counted.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -155,8 +155,12 @@ def evaluate_retrieval(
     unknown: Mapping[str, npt.ArrayLike] = MappingProxyType({}),
     ks: Sequence[int] = (1, 5, 10),
     block: int = 2**19,
+    score: Callable[[Integers], npt.NDArray[np.floating[Any]]] | None = None,
 ) -> RetrievalReport:
     """Evaluate retrieval among unit-length vectors [n, d] with a group and a set of labels for each.
+
+    `score` gives the scores [b, n] of some items [b] as queries against all, in place of the inner products
+    of their vectors.
 
     `unknown` says by label of which items [n] (bool) it is not known whether they carry it; of all others
     without the label it is known that they do not.
@@ -188,7 +192,8 @@ def evaluate_retrieval(
     step = max(1, block // len(items))
     for start in range(0, len(items), step):
         rows = np.arange(start, min(start + step, len(items)))
-        _score_block(_Items(items, codes, carries, known), rows, overall, by_label)
+        scores = items[rows] @ items.T if score is None else score(rows)
+        _score_block(_Items(codes, carries, known), rows, scores, overall, by_label)
     kinds = strata(carries, codes)
     return RetrievalReport(
         overall.figures(codes, kinds),
@@ -197,23 +202,26 @@ def evaluate_retrieval(
 
 
 class _Items(NamedTuple):
-    """`vectors` [n, d], `codes` [n] of groups, and for each label [n, L] 1 where it is carried, or known."""
+    """`codes` [n] of groups, and for each label [n, L] 1 where it is carried, or known."""
 
-    vectors: npt.NDArray[np.float32]
     codes: Integers
     carries: npt.NDArray[np.float32]
     known: npt.NDArray[np.float32]
 
 
-def _score_block(items: _Items, rows: Integers, overall: _PerQuery, by_label: Sequence[_PerQuery]) -> None:
+def _score_block(
+    items: _Items,
+    rows: Integers,
+    scores: npt.NDArray[np.floating[Any]],
+    overall: _PerQuery,
+    by_label: Sequence[_PerQuery],
+) -> None:
     codes, carries, known = items.codes, items.carries, items.known
     own = codes[rows, None] == codes[None, :]
-    scores = items.vectors[rows] @ items.vectors.T
     relevant = (carries[rows] @ carries.T > 0) & ~own
     # Known to share none: each label of the query is known of the neighbour.
     judged = ~own & (carries[rows] @ known.T == carries[rows].sum(axis=1, keepdims=True)) | relevant
-    scores[~judged] = -np.inf
-    ranking = rank(scores)
+    ranking = rank(np.where(judged, scores, -np.inf))
     overall.add(rows, ranking, relevant, judged.sum(axis=1))
     for position, queries in enumerate(by_label):
         carriers = np.flatnonzero(carries[rows, position])
@@ -224,9 +232,7 @@ def _score_block(items: _Items, rows: Integers, overall: _PerQuery, by_label: Se
         if np.array_equal(asked, judged[carriers]):
             theirs = _take(ranking, carriers)
         else:
-            scores = items.vectors[rows[carriers]] @ items.vectors.T
-            scores[~asked] = -np.inf
-            theirs = rank(scores)
+            theirs = rank(np.where(asked, scores[carriers], -np.inf))
         queries.add(rows[carriers], theirs, relevant, asked.sum(axis=1))
 
 

@@ -9,6 +9,7 @@ import typer
 from medsiglip.api.cli import completion
 from medsiglip.api.cli.commands.cases import Level, list_prompt_sets
 from medsiglip.api.cli.commands.invocation import invocation
+from medsiglip.api.cli.commands.search import Compare
 from medsiglip.api.cli.commands.where import Where
 
 Labels = Annotated[
@@ -22,6 +23,9 @@ def retrieval(
     labels: Labels = None,
     level: Annotated[Level, typer.Option(help="What a query and a hit stand for.")] = Level.IMAGE,
     where: Where = None,
+    compare: Annotated[
+        Compare | None, typer.Option(help="By means, or studies image by image [studies: sets].")
+    ] = None,
 ) -> None:
     """Ask each labelled case for its neighbours among other patients, and count those that share its label.
 
@@ -32,7 +36,12 @@ def retrieval(
 
     run = invocation(context)
     with run.archive() as archive:
-        figures = archive.evaluate_retrieval(labels=labels or (), level=level.value, where=where or ())
+        figures = archive.evaluate_retrieval(
+            labels=labels or (),
+            level=level.value,
+            where=where or (),
+            compare=None if compare is None else compare.value,
+        )
     run.answer(figures, show_retrieval)
 
 

@@ -134,8 +134,20 @@ def test_evaluate_retrieval(home: Home, phantoms: Phantoms) -> None:
     figures = home.run("evaluate", "retrieval", "--label", "melanoma", "--level", "study").json
     assert set(figures) >= {"level", "queries", "precision_at", "recall_at", "map", "ci"}
     assert set(figures["precision_at"]) == {"1", "5", "10"}
-    assert figures["level"] == "study"
+    assert (figures["level"], figures["compare"]) == ("study", "sets")
     assert figures["queries"] == len(phantoms.with_label("melanoma"))
+
+
+def test_evaluate_retrieval_compares_studies_by_means_where_asked(home: Home) -> None:
+    ask = ("evaluate", "retrieval", "--label", "nodule", "--level")
+    found = {way: home.run(*ask, "study", "--compare", way).json for way in ("sets", "means")}
+    assert {way: figures["compare"] for way, figures in found.items()} == {"sets": "sets", "means": "means"}
+    assert home.run(*ask, "study").json == found["sets"]
+    assert found["sets"]["queries"] == found["means"]["queries"]
+    assert home.run(*ask, "image").json["compare"] == "means"
+    refused = home.run(*ask, "image", "--compare", "sets")
+    assert refused.code == 1
+    assert "studies by sets" in refused.err
 
 
 def test_evaluate_zero_shot_counts_only_what_the_prompts_fit(home: Home, phantoms: Phantoms) -> None:

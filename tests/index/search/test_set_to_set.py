@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medsiglip.index.search import set_to_set
-from medsiglip.index.search.set_to_set import StoredSets, best_matches, rough_scores, spread
+from medsiglip.index.search.set_to_set import SetScores, StoredSets, best_matches, rough_scores, spread
+from medsiglip.index.vectors import mean_directions
 from tests.index.index_cases import unit_vectors
 
 
@@ -73,3 +74,20 @@ def test_a_thinned_set_keeps_both_ends_and_no_more_than_asked() -> None:
     assert spread(100, 4).tolist() == [0, 33, 66, 99]
     held = StoredSets.of([np.arange(10), np.arange(20, 23)], unit_vectors(30).__getitem__)
     assert [held.thinned(4).one(place).tolist() for place in (0, 1)] == [[0, 3, 6, 9], [20, 21, 22]]
+
+
+@pytest.mark.parametrize("candidates", [3, 20])
+def test_candidates_are_scored_set_to_set_and_come_first(candidates: int) -> None:
+    vectors, sizes = unit_vectors(90, 6), np.random.default_rng(6).multinomial(70, [0.05] * 20) + 1
+    sets = StoredSets.of(np.split(np.arange(90), np.cumsum(sizes)[:-1]), vectors.__getitem__)
+    means = mean_directions(np.split(vectors, np.cumsum(sizes)[:-1]))
+    scores = SetScores(sets, means, candidates)(np.array([4, 17]))
+    for row, query in zip(scores, (4, 17), strict=True):
+        cosines = means @ means[query]
+        near = np.argsort(-cosines)[:candidates]
+        for place in range(20):
+            own, other = vectors[sets.one(query)], vectors[sets.one(place)]
+            expected = defined(own, other) if place in near else cosines[place] - 3
+            assert row[place] == pytest.approx(expected, abs=2e-6)
+        assert set(np.argsort(-row)[:candidates]) == set(near)
+        assert row.argmax() == query

@@ -58,6 +58,21 @@ def test_figures_equal_a_plain_loop(cases: Any, block: Any) -> None:
         assert figures.chance == pytest.approx(expected[3], abs=1e-9)
 
 
+@pytest.mark.parametrize("block", [2**22, 80 * 7])
+def test_given_scores_count_in_place_of_those_of_vectors(cases: Any, block: Any) -> None:
+    """Also where a label of the query is not known of all, so that its neighbours are others."""
+    vectors, groups, labels = cases
+    others = unit(np.random.default_rng(5).normal(size=vectors.shape))
+    unknown = {"a": np.arange(80) % 5 == 0}
+    expected = evaluate_retrieval(others, groups, labels, unknown=unknown).to_json()
+    found = evaluate_retrieval(
+        vectors, groups, labels, unknown=unknown, block=block, score=lambda rows: others[rows] @ others.T
+    ).to_json()
+    assert found["precision_at"] == pytest.approx(expected["precision_at"])
+    assert found["by_label"]["a"]["map"] == pytest.approx(expected["by_label"]["a"]["map"])
+    assert found["precision_at"] != evaluate_retrieval(vectors, groups, labels).to_json()["precision_at"]
+
+
 def test_queries_with_nothing_relevant_are_counted(cases: Any) -> None:
     vectors, groups, labels = cases
     report = evaluate_retrieval(vectors, groups, labels)
