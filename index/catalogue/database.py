@@ -226,11 +226,20 @@ class Database:
             for name in connection.execute(text(_GROWN_TABLES)).scalars().all():
                 connection.exec_driver_sql(f'ANALYZE "{name}"')
 
-    def empty_log(self) -> None:
-        """Empty SQLite's write-ahead log, so that deleted rows are not left in it."""
-        if self.is_sqlite and self._closed_state is None:
-            with self._connected(isolation_level="AUTOCOMMIT") as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    def empty_log(self) -> bool:
+        """Empty SQLite's write-ahead log, so that deleted rows are not left in it; whether that was possible.
+        Readers of an earlier state are waited for only some seconds.
+        """
+        if not self.is_sqlite or self._closed_state is not None:
+            return True
+        with self._connected(isolation_level="AUTOCOMMIT") as connection:
+            # One that waits for long keeps overlapping readers from leaving the log.
+            connection.exec_driver_sql("PRAGMA busy_timeout=100")
+            # The first column says that it was blocked (sqlite.org/pragma.html#pragma_wal_checkpoint).
+            tries = (connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)") for _ in range(30))
+            is_empty = any(not one.scalar_one() for one in tries)
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={int(1000 * self.busy_seconds)}")
+            return is_empty
 
     def close(self) -> None:
         """Close every connection."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -275,3 +276,21 @@ def test_reports_of_jobs_name_no_file_of_theirs(index: CaseIndex) -> None:
     index.remove_patient("patient-0")
     result = index.jobs.get(job.id).result
     assert result == {"skipped": entries[1:], "quarantined": [], "warnings": warnings[1:], "files": 4}
+
+
+@sqlite_only
+def test_a_log_that_a_reader_needs_is_emptied_by_the_next_clean_up(
+    filled: CaseIndex, home: Path, catalogue: Catalogue
+) -> None:
+    reader = sqlite3.connect(home / "catalog.db", isolation_level=None)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM studies").fetchone()[0]
+    uid = filled.studies()[0].study_instance_uid
+    filled.remove_study(uid)
+    log = home / "catalog.db-wal"
+    assert log.stat().st_size
+    reader.execute("COMMIT")
+    reader.close()
+    filled.clean_up()
+    assert log.stat().st_size == 0
+    assert uid.encode() not in (home / "catalog.db").read_bytes()
