@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test jobs-test routing-test statements-test privacy-test coverage-test contract load-test steady fuzz parity clean
+.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,13 @@ routing-test: $(INSTALLED) ## 200 synthetic studies ingested and routed by worke
 
 statements-test: $(INSTALLED) ## every statement with 20,000 things, and an ingest into a home of 10,000 studies
 	$(BIN)/python -m pytest -m campaign tests/index/catalogue/test_statement_sizes.py tests/api/archive/test_large_home.py
+
+certificate-test: $(INSTALLED) ## 100,000 answers that bounds prove, on hostile vectors, against fractions (half an hour)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m campaign -s tests/index/search/kinds/test_certificates.py
+
+large-index: $(INSTALLED) ## indexes of 1,000,000 x 1152 and 10,000,000 x 384 built, saved, opened and asked (40 GB of disk)
+	$(BIN)/python -m benchmarks.search.large_index 1000000 1152
+	$(BIN)/python -m benchmarks.search.large_index 10000000 384
 
 coverage-test: $(INSTALLED) ## how often intervals hold what they should, in every setting (an hour; begins where it was stopped)
 	$(BIN)/python -m pytest -m campaign -s tests/medsiglip/figures/test_coverage.py
