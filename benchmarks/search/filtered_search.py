@@ -74,7 +74,7 @@ def measured(
     _, flat = indexes(vectors)
     queries = np.stack([vectors.image_queries, vectors.text_queries], axis=1).reshape(-1, DIMENSION)
     with CaseIndex.open(folder / "home", vector_dtype="float32") as index, on_one_core():
-        ids = _fill(index, vectors)
+        ids = fill(index, vectors)
         return [_measured(index, flat, vectors.rows, ids, queries, one) for one in filters]
 
 
@@ -99,7 +99,7 @@ def _measured(
     return ours[1:], peer[1:], None
 
 
-def _fill(index: CaseIndex, vectors: ClusteredVectors) -> NDArray[np.int64]:
+def fill(index: CaseIndex, vectors: ClusteredVectors) -> NDArray[np.int64]:
     """Add the vectors as images; returns the id of each."""
     ids: list[int] = []
     index.activate(Space("c1u57e2ed000", "none", DIMENSION, "random"))
