@@ -82,7 +82,7 @@ class GpuIndex:
 
     @property
     def share(self) -> ProvenShare:
-        """How many answers were proven, of all that were given; those of the device among them."""
+        """How many answers were proven, of all exact ones; those of the device among them."""
         return self._host.share
 
     @property
@@ -195,7 +195,7 @@ class GpuIndex:
         approximate, settled = how.count("approximate"), sum(one.settled for one in searches)
         self.residence.approximate += approximate
         # The host counts those that it gave itself.
-        self.share.took_in(settled, settled - approximate)
+        self.share.took_in(settled - approximate, settled - approximate)
         return Neighbours(scores, ids, how, looked_at)
 
     def _placement(self, rows: DeviceRows) -> Placement:
@@ -220,18 +220,23 @@ class GpuIndex:
 
 
 def new_gpu_index(
-    recipe: Recipe, dimension: int, query_sample: Vectors | None = None, *, least: int = LEAST
+    recipe: Recipe, dimension: int, query_sample: Vectors | None = None, *, least: int | None = None
 ) -> GpuIndex:
-    """An empty index on the first GPU; on the host, with the reason, where there is none."""
+    """An empty index on the first GPU, from `least` rows on (None: `LEAST`); on the host, with the reason,
+    where there is none.
+    """
     return GpuIndex(BoundedIndex(dimension, query_sample), _residence(recipe, least))
 
 
-def read_gpu_index(recipe: Recipe, path: Path, dimension: int, *, least: int = LEAST) -> GpuIndex | None:
+def read_gpu_index(
+    recipe: Recipe, path: Path, dimension: int, *, least: int | None = None
+) -> GpuIndex | None:
     """The index in a file of `GpuIndex.write` or `BoundedIndex.write`; None as in `read_bounded`."""
     host = read_bounded(path, dimension)
     return None if host is None else GpuIndex(host, _residence(recipe, least))
 
 
-def _residence(recipe: Recipe, least: int) -> Residence:
+def _residence(recipe: Recipe, least: int | None) -> Residence:
     device, reason = find_device()
-    return Residence(recipe, None if device is None else owner_of(device), reason, least)
+    owner = None if device is None else owner_of(device)
+    return Residence(recipe, owner, reason, LEAST if least is None else least)
