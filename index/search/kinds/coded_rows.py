@@ -14,7 +14,7 @@ from medsiglip.index.search.kinds.row_blocks import HEAD, RowBlocks
 from medsiglip.index.search.kinds.vector_search import IdPlaces
 from medsiglip.index.vectors import Ids, Vectors
 
-_CHUNK = 16_384
+_CHUNK = 4096
 
 
 class CodedRows:
@@ -31,7 +31,9 @@ class CodedRows:
         self.codes = RowBlocks(0, np.float16)
         self.error = 0.0
         self.longest = 1.0
-        self._scanned: list[tuple[int, Any]] | None = None
+        # The blocks of codes as indexes of FAISS, as they were before codes `_changed`.
+        self._scanned: list[tuple[int, Any]] = []
+        self._changed = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -46,7 +48,7 @@ class CodedRows:
         other = CodedRows(self.rows.width)
         other.places, other.rows, other.codes = self.places.copy(), self.rows.copy(), self.codes.copy()
         other.projection, other.error, other.longest = self.projection, self.error, self.longest
-        other._scanned = self._scanned
+        other._scanned, other._changed = self._scanned, self._changed
         return other
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
@@ -60,7 +62,7 @@ class CodedRows:
         """Remove the rows where `mask`, bool [n], is false."""
         self.rows.keep(mask)
         self.places.keep(mask)
-        self._scanned = None
+        self._changed = True
         if self.projection is not None:
             self.codes.keep(mask)
 
@@ -71,7 +73,7 @@ class CodedRows:
             self._add_codes(block)
 
     def _begin(self, projection: Projection | None) -> None:
-        self.projection, self.error, self._scanned = projection, 0.0, None
+        self.projection, self.error, self._changed = projection, 0.0, True
         self.codes = RowBlocks(0 if projection is None else projection.width, np.float16)
 
     def _measure(self, rows: Vectors) -> None:
@@ -96,20 +98,24 @@ class CodedRows:
                 return
             self.error = max(self.error, error)
             self.codes.append(rounded)
-            self._scanned = None
+            self._changed = True
 
     def scanned(self) -> list[tuple[int, Any]]:
         """The codes of each block as an index of FAISS, a scalar quantizer, with the place of its first row;
         made once, and safe for several threads.
         """
-        held = self._scanned
-        if held is None:
-            held = [(start, _quantizer(block)) for start, block in self.codes.blocks()]
-            self._scanned = held
-        return held
+        with _SCANNED:
+            if self._changed or not self._scanned:
+                former = {id(index.referenced_objects[0]): index for _, index in self._scanned}
+                self._scanned = [
+                    (start, former.get(id(block)) or _quantizer(block))
+                    for start, block in self.codes.blocks()
+                ]
+                self._changed = False
+            return self._scanned
 
 
-_HEADER = threading.Lock()
+_SCANNED = threading.Lock()
 
 
 def _quantizer(block: NDArray[np.float16]) -> Any:
@@ -126,10 +132,10 @@ def _quantizer(block: NDArray[np.float16]) -> Any:
     begin = block.ctypes.data - len(header)
     if len(header) > HEAD or not block.flags.c_contiguous:
         raise ValueError("no room for FAISS's header before the codes")
-    with _HEADER:
-        ctypes.memmove(begin, bytes(header), len(header))
-        view = np.ctypeslib.as_array((ctypes.c_uint8 * (len(header) + block.nbytes)).from_address(begin))
-        found: Any = faiss.read_index(faiss.ZeroCopyIOReader(faiss.swig_ptr(view), view.size))
+    # Copies share blocks, but hold the lock while they make such an index.
+    ctypes.memmove(begin, bytes(header), len(header))
+    view = np.ctypeslib.as_array((ctypes.c_uint8 * (len(header) + block.nbytes)).from_address(begin))
+    found: Any = faiss.read_index(faiss.ZeroCopyIOReader(faiss.swig_ptr(view), view.size))
     found.referenced_objects = [block]  # FAISS has only a pointer to it
     return found
 

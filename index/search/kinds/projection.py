@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from medsiglip.index.vectors import Vectors
 
-_CHUNK = 16_384
+_CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
