@@ -28,7 +28,8 @@ def _pairs(value: Any, info: ValidationInfo) -> Any:
     if not _is_form(info):
         return value
     several = value if isinstance(value, list) else [value]
-    return dict(one.split("=", 1) if "=" in one else (one, "") for one in map(str, several))
+    parts = (str(one).partition("=") for one in several)
+    return {name: number for name, _, number in parts}
 
 
 def _numbers(value: Any, info: ValidationInfo) -> Any:

@@ -30,7 +30,8 @@ def background(space: CurrentSpace, asked: Asked, options: SearchOptions) -> Vec
         if options.compare == "sets":
             return _set_scores(loaded, asked, left_out)
         sample = loaded.sample(options.level, VECTORS, left_out)
-        return sample @ unit_length(np.asarray(asked.vector, np.float32)[None])[0]
+        scores: Vectors = sample @ unit_length(np.asarray(asked.vector, np.float32)[None])[0]
+        return scores
 
 
 def _set_scores(loaded: LoadedSpace, asked: Asked, left_out: Ids) -> Vectors:

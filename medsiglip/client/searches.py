@@ -84,7 +84,8 @@ def _question(arguments: Mapping[str, Any]) -> tuple[list[AnyPath], dict[str, An
     body["study_instance_uids"] = studies or None
     for name in ("image_ids", "positive", "negative"):
         body[name] = body[name] or None
-    if hasattr(vector := body.get("vector"), "dtype"):
+    vector: Any = body.get("vector")
+    if hasattr(vector, "dtype"):
         body["vector"] = b64encode(vector.astype("<f4").tobytes()).decode("ascii")
     for name in ("weights", "crop"):
         if body.get(name) is not None:

@@ -60,4 +60,6 @@ def _encoded(archive: OpenedArchive, pixels: NDArray[np.uint8]) -> Vector:
     from medsiglip.preprocess import to_model_input
 
     encoder = archive.encoder
-    return encoder.encode_images([to_model_input(pixels, encoder.image_size, archive.space.profile)])[0]
+    inputs = [to_model_input(pixels, encoder.image_size, archive.space.profile)]
+    vector: Vector = encoder.encode_images(inputs)[0]
+    return vector

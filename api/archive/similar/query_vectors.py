@@ -90,7 +90,7 @@ def query_of(archive: OpenedArchive, question: Question, texts: Mapping[str, Vec
     negative = [_example(archive, one) for one in question.negative]
     description = _description(whole, question)
     vector = _weighted(whole, question, description)
-    if positive or negative:
+    if positive or negative or vector is None:
         vector = _moved(vector, positive, negative, question, description)
     parts = whole.all
     images = [part.images for part in parts if part.images is not None]

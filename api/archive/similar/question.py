@@ -109,7 +109,8 @@ def vector_of(value: Any) -> Vector:
         if found.ndim != 1 or not len(found) or not np.isfinite(found).all() or not found.any():
             raise ValueError
         # A number beyond the range of float32 would become infinite.
-        return (found / np.abs(found).max()).astype(np.float32)
+        scaled: Vector = (found / np.abs(found).max()).astype(np.float32)
+        return scaled
     except (ValueError, TypeError, RecursionError):
         raise ServiceError(
             "bad-vector",
