@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.measure import Outcome
 
 RESULTS = Path(__file__).parent / "results"
+_FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 _LIBRARIES = ("numpy", "pillow", "pydicom", "torch", "faiss-gpu", "pyarrow")
 
 
@@ -20,12 +21,27 @@ def machine_facts() -> dict[str, Any]:
     """Processor, cores, memory and versions; nothing that names the machine or its owner."""
     return {
         "processor": _processor(),
+        "features": features(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(_memory_bytes() / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in _LIBRARIES},
     }
+
+
+def features() -> list[str]:
+    """Those of the processor's instructions that decide how fast matrices are multiplied, where known."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text("utf-8").split("\nflags", 1)[1].split("\n", 1)[0].split()
+    except (OSError, IndexError):
+        return []
+    return [name for name in _FEATURES if name in flags]
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16."""
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(features())
 
 
 def save(outcomes: dict[str, Outcome], facts: dict[str, Any]) -> Path:

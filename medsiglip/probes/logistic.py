@@ -4,11 +4,11 @@ Minimises, for each label, ``C * sum(log-loss) + |w|^2 / 2`` with an unpenalised
 scikit-learn's `LogisticRegression`). All labels share the rows; a missing label is a row of weight 0.
 
 The rows are centred, which the free intercept absorbs. One eigendecomposition of their products ``X' X``
-comes close to the Hessian ``X' W X + I / C`` of every label at every C, with the mean of the weights W in their
-place: the metric in which a limited-memory quasi-Newton method (L-BFGS; Nocedal and Wright, Numerical
-Optimization, 2nd edition, algorithm 7.4) needs some ten steps, each two matrix products for all labels together.
-They are taken in float32 until its rounding shows, then in float64. Going from small to large C, each solution
-starts the next.
+comes close to the Hessian ``X' W X + I / C`` of every label at every C, with the mean of the weights W in
+their place: the metric in which a limited-memory quasi-Newton method (L-BFGS; Nocedal and Wright, Numerical
+Optimization, 2nd edition, algorithm 7.4) needs some ten steps, each two matrix products for all labels
+together. They are taken in float32 until its rounding shows, then in float64. Going from small to large C,
+each solution starts the next.
 """
 
 from collections.abc import Sequence

@@ -40,8 +40,10 @@ MINIMUM_GROUPS = 3
 
 _FORMAT = 2
 """Format 1 had fewer figures in its report."""
-_SELECTION_TOLERANCE = 1e-6
-_FINAL_TOLERANCE = 1e-11
+SELECTION_TOLERANCE = 1e-6
+"""Of the mean log-loss, while a C is chosen."""
+FINAL_TOLERANCE = 1e-11
+"""Of the mean log-loss, for the probe that is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +237,7 @@ def _choose(rows: Floats, matrix: Floats, codes: Integers, folds: int, seed: int
     loss = np.zeros((len(STRENGTHS), matrix.shape[1]))
     for number in range(folds):
         train_rows, test_rows = fold != number, fold == number
-        path = fit_path(Basis.of(rows[train_rows]), matrix[train_rows], STRENGTHS, _SELECTION_TOLERANCE)
+        path = fit_path(Basis.of(rows[train_rows]), matrix[train_rows], STRENGTHS, SELECTION_TOLERANCE)
         truth = matrix[test_rows]
         for position, solution in enumerate(path):
             logits = solution.logits(rows[test_rows])
@@ -251,7 +253,7 @@ def _fit(rows: Floats, matrix: Floats, chosen: Floats) -> tuple[Floats, Floats]:
     intercept = np.zeros(matrix.shape[1])
     for strength in np.unique(chosen):
         columns = np.flatnonzero(chosen == strength)
-        solution = fit_path(basis, matrix[:, columns], [float(strength)], _FINAL_TOLERANCE)[0]
+        solution = fit_path(basis, matrix[:, columns], [float(strength)], FINAL_TOLERANCE)[0]
         coef[columns], intercept[columns] = solution.coef, solution.intercept
     return coef, intercept
 

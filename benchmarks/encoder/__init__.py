@@ -1,0 +1,1 @@
+"""Ratios of the image encoder, and the model that they are measured on."""
