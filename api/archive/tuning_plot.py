@@ -55,17 +55,30 @@ def trials_figure(tuning: IndexTuning) -> Figure:
     ticks = [0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, _NONE_MISSED]
     axes.set_yticks(ticks, [*(f"{1 - one:g}" for one in ticks[:-1]), "1"])
     axes.minorticks_off()
-    axes.invert_yaxis()
+    axes.set_ylim(1.3 * max(_missed(_least(one)) for one in tuning.trials), 0.7 * _NONE_MISSED)
+    times = [one.milliseconds for one in tuning.trials]
+    low, high = 0.8 * min(times), 1.25 * max(times)
+    marks = [digit * 10.0**power for power in range(-4, 6) for digit in (1, 2, 5)]
+    marks = [one for one in marks if low <= one <= high]
+    axes.set_xlim(low, high)
+    axes.set_xticks(marks, [f"{one:g}" for one in marks])
     axes.legend(frameon=False, fontsize="small", bbox_to_anchor=(1.0, 1.0), loc="upper left")
     return figure
 
 
 def _draw(axes: Any, trials: Sequence[TuningTrial], color: str, label: str) -> None:
     times = [one.milliseconds for one in trials]
-    axes.plot(times, [_missed(one.recall.images) for one in trials], "o-", color=color, label=label)
+    marker, size, front = ("o", 6, 2) if trials[0].candidates else ("D", 9, 3)
+    missed = [_missed(one.recall.images) for one in trials]
+    axes.plot(times, missed, "-", marker=marker, markersize=size, zorder=front, color=color, label=label)
     texts = [one.recall.texts for one in trials]
     if all(one is not None for one in texts):
         axes.plot(times, [_missed(one or 0.0) for one in texts], "x--", color=color)
+
+
+def _least(trial: TuningTrial) -> float:
+    found = trial.recall
+    return found.images if found.texts is None else min(found.images, found.texts)
 
 
 def _missed(recall: float) -> float:

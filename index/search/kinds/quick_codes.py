@@ -43,7 +43,13 @@ class QuickCodes:
         width = axes.shape[1]
         scan = faiss.IndexPQFastScan(width, width, BITS, faiss.METRIC_INNER_PRODUCT)
         scan.pq.cp.min_points_per_centroid = 1  # or FAISS warns of few
-        scan.train(np.ascontiguousarray(sample @ axes))
+        # FAISS trains in thousands of short parallel loops, which wait for each other on a busy machine.
+        threads = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(1)  # of this thread alone
+        try:
+            scan.train(np.ascontiguousarray(sample @ axes))
+        finally:
+            faiss.omp_set_num_threads(threads)
         return cls(axes, scan)
 
     def __len__(self) -> int:
@@ -77,7 +83,9 @@ class QuickCodes:
 
     def keep(self, mask: Mask) -> None:
         """Remove the codes where `mask`, bool [n], is false; those after them move up, in their order."""
-        self._own().remove_ids(np.flatnonzero(~mask))
+        scan = self._own()
+        scan.remove_ids(np.flatnonzero(~mask))
+        _clear_last_block(scan)
 
     def _own(self) -> Any:
         if self._is_shared:
@@ -105,6 +113,20 @@ class QuickCodes:
         if not isinstance(scan, faiss.IndexPQFastScan) or (axes.ndim, axes.dtype.str) != (2, "<f4"):
             return None
         return cls(axes, scan) if scan.d == axes.shape[1] else None
+
+
+def _clear_last_block(scan: Any) -> None:
+    """Set the codes behind the last row to zero. `remove_ids` leaves those of rows that were moved up, and
+    `add` ors its own into them (FAISS 1.15.1), so that rows that are added later would have wrong codes.
+    """
+    used = scan.ntotal % scan.bbs
+    if used:
+        packer = scan.get_CodePacker()
+        held = _faiss().rev_swig_ptr(scan.codes.get(), scan.codes.size())
+        start = scan.ntotal // scan.bbs * packer.block_size
+        block = held[start : start + packer.block_size].reshape(1, -1)
+        for place in range(used, scan.bbs):
+            packer.pack_1(np.zeros(packer.code_size, np.uint8), place, block)
 
 
 def _faiss() -> Any:

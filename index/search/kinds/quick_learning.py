@@ -36,8 +36,12 @@ CANDIDATES = (50, 100, 200, 350, 500, 750, 1000, 1500, 2000)
 
 # An approximate search that takes more than this part of the time of an exact one is not worth its errors.
 _WORTH = 0.8
+# The part of the permitted misses that may occur on the queries held out: others are a little different.
+_MARGIN = 0.5
 # Rows that axes and levels are learnt on, and queries of each sort that are held out.
-_SAMPLE, _HELD_OUT = 16_384, 200
+_SAMPLE, _HELD_OUT = 16_384, 250
+# Rows that 16 levels are learnt on at least.
+_FEWEST = 32
 # Equal scores beyond the k-th that count as well.
 _TIES = 64
 # Queries that a search is timed on, and how often: the least time counts.
@@ -85,6 +89,8 @@ class Learning:
 
     def widths(self) -> Iterator[int]:
         """The widths of codes to try, ascending."""
+        if len(self._sample) < _FEWEST:
+            return iter(())
         return (width for width in WIDTHS if width <= self.held.rows.width)
 
     def codes(self, width: int) -> QuickCodes:
@@ -137,6 +143,7 @@ def cheapest(learning: Learning, recall: float) -> tuple[QuickCodes, Trial] | No
     those take longer; None where none reaches it, or in no less time than the exact search.
     """
     best: tuple[QuickCodes, Trial] | None = None
+    recall = 1 - (1 - recall) * _MARGIN
     for width in learning.widths():
         codes = learning.codes(width)
         for trial in learning.trials(codes, recall):

@@ -15,8 +15,12 @@ from hypothesis import strategies as st
 
 from medsiglip.index.search.kinds.bounded import BoundedIndex
 from medsiglip.index.search.kinds.index_kinds import KINDS, IndexKind
+from medsiglip.index.search.kinds.quick import QuickIndex
+from medsiglip.index.search.kinds.quick_learning import RECALL
 from medsiglip.index.search.kinds.vector_search import ExactSearch, VectorSearch
 from tests.index.index_cases import unit_vectors
+from tests.index.search.kinds import embeddings
+from tests.index.search.kinds.embeddings import pictures, texts
 from tests.repository import ROOT
 
 ADD = st.tuples(st.just("add"), st.integers(1, 60), st.integers(0, 5))
@@ -25,7 +29,7 @@ SEARCH = st.tuples(st.just("search"), st.integers(1, 80), st.integers(0, 10**6))
 
 # Codes from a few rows on, so that small indexes have them too.
 CODED = replace(KINDS["bounded"], new=partial(BoundedIndex, least=20))
-ALL = {**KINDS, "coded": CODED}
+ALL = {**KINDS, "coded": CODED, "quickly": replace(KINDS["quick"], new=partial(QuickIndex, least=20))}
 every_kind = pytest.mark.parametrize("kind", ALL.values(), ids=list(ALL))
 DIMENSION = 40
 
@@ -66,6 +70,38 @@ def test_agrees_with_the_definition(kind: IndexKind, life: list[tuple[str, int, 
     assert sorted(fast.ids) == sorted(exact.ids)
     if len(exact.ids):
         assert np.array_equal(fast.rows(exact.ids[::-1]), exact.rows(exact.ids[::-1]))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_answers_that_may_miss_some_hold_the_stated_recall(name: str) -> None:
+    """Pictures and texts that the index did not see, with removals, duplicates, filters and many neighbours;
+    a kind that is exact answers exactly without being asked to.
+    """
+    rows = pictures(9000, 1)
+    rows[:60] = rows[60:120]
+    index, exact = KINDS[name].new(embeddings.DIMENSION, texts(200, 5)), ExactSearch(embeddings.DIMENSION)
+    draw = np.random.default_rng(1)
+    ids = draw.permutation(9000) + 5
+    gone = draw.choice(ids, 200, replace=False)
+    for one in (index, exact):
+        one.add(ids[:8600], rows[:8600])
+        one.remove(gone)
+        one.add(ids[8600:], rows[8600:])
+    everything = len(exact.ids)
+    masks = [None, *(draw.random(everything) < share for share in (0.97, 0.3, 0.001, 0.0))]
+    for queries in (pictures(100, 50), texts(100, 51)):
+        for allowed in masks:
+            for k in (1, 10, 25):
+                answer = index.search(queries, k, allowed, exact=False)
+                expected = exact.search(queries, k, allowed)
+                assert answer.ids.shape == expected.ids.shape
+                assert allowed is None or np.isin(answer.ids, exact.ids[allowed]).all()
+                sure = np.array([how != "approximate" for how in answer.how])
+                assert np.array_equal(answer.ids[sure], expected.ids[sure])
+                assert not answer.ids.size or embeddings.recall(answer, expected) >= RECALL
+                assert np.array_equal(index.search(queries, k, allowed).ids, expected.ids)
+    both = index.search(rows[:2], everything + 5, exact=False), exact.search(rows[:2], everything + 5)
+    assert np.array_equal(both[0].ids, both[1].ids)
 
 
 @every_kind
