@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test contract load-test steady fuzz parity clean
+.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ kill-test: $(INSTALLED) ## twenty ingests killed with SIGKILL at random moments,
 
 crash-test: $(INSTALLED) ## a process that dies at every single step of a write, on SQLite and PostgreSQL
 	$(BIN)/python -m pytest -m campaign tests/index/storage/test_crash.py
+
+reader-kill-test: $(INSTALLED) ## 200 writers killed while readers search, on SQLite and PostgreSQL (some minutes)
+	$(BIN)/python -m pytest -m campaign -s tests/index/storage/test_readers_and_kills.py
 
 jobs-test: $(INSTALLED) ## two servers and their workers on one PostgreSQL, killed now and then (three minutes)
 	$(BIN)/python -m pytest -m campaign -s tests/api/jobs/test_job_campaign.py
