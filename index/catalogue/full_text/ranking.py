@@ -47,14 +47,19 @@ class RankedText:
 
 @dataclass(frozen=True, slots=True)
 class _Statistics:
-    """Number and mean length of all texts; of each thing that is looked for, the forms that some text holds
-    and the weight of a word in BM25.
+    """The mean length of all texts; of each thing that counts in the score, the forms that some text holds
+    and the weight of a word in BM25. The first `wanted` of them are looked for, the others only help.
     """
 
-    texts: int
     mean: float
     forms: tuple[tuple[Form, ...], ...]
     weights: tuple[float, ...]
+    wanted: int
+
+    @property
+    def sought(self) -> tuple[tuple[Form, ...], ...]:
+        """The forms of what is looked for."""
+        return self.forms[: self.wanted]
 
 
 def rank(
@@ -66,15 +71,15 @@ def rank(
     Weights and mean length are those of all texts, also of those that do not pass.
     """
     holding = _holding_of(connection)
-    statistics = _statistics(connection, query.wanted, holding)
-    if not any(statistics.forms):
+    statistics = _statistics(connection, query, holding)
+    if not any(statistics.sought):
         return []
     without = and_(passing, *(_without(one, holding) for one in query.excluded))
-    if all(statistics.forms):
-        complete = _best(connection, statistics, and_(without, holding(statistics.forms)), limit, whole=True)
+    if all(statistics.sought):
+        complete = _best(connection, statistics, and_(without, holding(statistics.sought)), limit, whole=True)
         if len(complete) == limit or len(query.wanted) == 1:
             return complete
-    any_form = tuple(form for forms in statistics.forms for form in forms)
+    any_form = tuple(form for forms in statistics.sought for form in forms)
     return _best(connection, statistics, and_(without, holding([any_form])), limit, whole=False)
 
 
@@ -85,18 +90,19 @@ def _holding_of(connection: Connection) -> Callable[[Alternatives], ColumnElemen
     return Holding
 
 
-def _statistics(connection: Connection, wanted: Sequence[Sought], holding: Any) -> _Statistics:
+def _statistics(connection: Connection, query: WordsQuery, holding: Any) -> _Statistics:
     texts, total = connection.execute(
         select(func.count(), func.coalesce(func.sum(report_terms.c.term_count), 0))
     ).one()
     forms, weights = [], []
-    for sought in wanted:
+    for sought in (*query.wanted, *query.helping):
         counts = {form: _count(connection, [form], holding) for form in sought.forms}
         held = tuple(form for form, count in counts.items() if count)
         count = _count(connection, held, holding) if len(held) > 1 else sum(counts.values())
         forms.append(held)
         weights.append(log(1 + (texts - count + 0.5) / (count + 0.5)))
-    return _Statistics(texts, max(float(total) / max(texts, 1), 1.0), tuple(forms), tuple(weights))
+    mean = max(float(total) / max(texts, 1), 1.0)
+    return _Statistics(mean, tuple(forms), tuple(weights), len(query.wanted))
 
 
 def _count(connection: Connection, forms: Sequence[Form], holding: Any) -> int:
@@ -145,7 +151,8 @@ def _best(
         .prefix_with("MATERIALIZED")  # or a database counts again for each use of a frequency
     )
     frequencies = [counted.c[f"f{place}"] for place in range(len(statistics.forms))]
-    found = sum((case((one > 0, 1), else_=0) for one in frequencies), literal(0, Integer))
+    sought = frequencies[: statistics.wanted]
+    found = sum((case((one > 0, 1), else_=0) for one in sought), literal(0, Integer))
     share = literal(B / statistics.mean, Double) * counted.c.term_count
     penalty = literal(K1, Double) * (literal(1 - B, Double) + share)
     score = sum(
@@ -156,8 +163,8 @@ def _best(
         literal(0.0, Double),
     ).label("score")
     statement = (
-        select(counted.c.study_id, counted.c.source, score, *frequencies)
-        .where(found == len(frequencies) if whole else found > 0)
+        select(counted.c.study_id, counted.c.source, score, *sought)
+        .where(found == len(sought) if whole else found > 0)
         .order_by(found.desc(), score.desc(), counted.c.study_id, counted.c.source)
         .limit(limit * _SOURCES)
     )

@@ -6,8 +6,9 @@
     cardio*                 words that begin so
 
 Nothing that is written here is an error of syntax: what is no word is passed over. Words that every text
-holds (`the`, `of`, `is`) are not looked for, except in quotation marks. Negations are no such words:
-"no pneumothorax" asks for texts that deny one, and "pneumothorax" finds them as well as those that state one.
+holds (`the`, `of`, `is`) are not looked for, except in quotation marks, and only help to order what the
+others find. Negations are no such words: "no pneumothorax" asks for texts that deny one, and "pneumothorax"
+finds them as well as those that state one.
 """
 
 from __future__ import annotations
@@ -63,10 +64,13 @@ class Sought:
 
 @dataclass(frozen=True, slots=True)
 class WordsQuery:
-    """At least one thing that is looked for, each once, and what no text of a hit holds."""
+    """At least one thing that is looked for, each once; what no text of a hit holds; and the words that every
+    text holds, which count in the score alone.
+    """
 
     wanted: tuple[Sought, ...]
     excluded: tuple[Sought, ...] = ()
+    helping: tuple[Sought, ...] = ()
 
 
 def read_words(words: str) -> WordsQuery:
@@ -77,19 +81,19 @@ def read_words(words: str) -> WordsQuery:
         raise _bad(words, f"it has more than {MOST_CHARACTERS} characters; keep the words that matter")
     wanted: dict[tuple[Form, ...], Sought] = {}
     excluded: dict[tuple[Form, ...], Sought] = {}
-    stopped = False
+    helping: dict[tuple[Form, ...], Sought] = {}
     for minus, phrase, plain in _PART.findall(words.translate(_QUOTES)):
         there = excluded if minus else wanted
         for sought in _of_phrase(phrase) if phrase else _of_plain(plain):
-            if not phrase and _is_stop_word(sought.forms[0]):
-                stopped = True
-            else:
+            if phrase or not _is_stop_word(sought.forms[0]):
                 there.setdefault(sought.forms, sought)
-    if len(wanted) + len(excluded) > MOST_WORDS:
+            elif not minus:
+                helping.setdefault(sought.forms, sought)
+    if len(wanted) + len(excluded) + len(helping) > MOST_WORDS:
         raise _bad(words, f"it has more than {MOST_WORDS} words; keep those that matter")
     if not wanted:
-        raise _bad(words, _nothing_in(bool(excluded), stopped))
-    return WordsQuery(tuple(wanted.values()), tuple(excluded.values()))
+        raise _bad(words, _nothing_in(bool(excluded), bool(helping)))
+    return WordsQuery(tuple(wanted.values()), tuple(excluded.values()), tuple(helping.values()))
 
 
 def _of_phrase(phrase: str) -> Iterator[Sought]:
@@ -142,10 +146,10 @@ def _is_stop_word(form: Form) -> bool:
     return not form.prefix and len(form.terms) == 1 and form.terms[0] in STOP_WORDS
 
 
-def _nothing_in(excludes: bool, stopped: bool) -> str:
+def _nothing_in(excludes: bool, helps: bool) -> str:
     if excludes:
         return "it only says what is left out; name at least one word to look for"
-    if stopped:
+    if helps:
         return "such words are in every text; put them in quotation marks to look for them as a phrase"
     return "it holds no word to look for"
 

@@ -81,6 +81,13 @@ def test_what_holds_nothing_to_look_for_is_refused(words: str) -> None:
     assert len(str(caught.value)) < 400
 
 
+def test_words_of_every_text_only_help() -> None:
+    query = read_words("the effusion of THE lung -with")
+    assert [one.written for one in query.helping] == ["the", "of"]
+    assert [one.written for one in query.wanted] == ["effusion", "lung"]
+    assert query.excluded == ()
+
+
 def test_negations_are_looked_for() -> None:
     assert STOP_WORDS.isdisjoint({"no", "not", "nor", "without", "never", "none", "left", "right"})
 
