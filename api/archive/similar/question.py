@@ -51,7 +51,8 @@ def question_of(fields: Mapping[str, Any]) -> Question:
     """The question of these fields, the arguments of `Archive.search`.
 
     Raises TypeError for an unknown field, and ServiceError `one-of`, `empty-text`, `no-such-path`,
-    `not-a-file`, `bad-level`, `bad-vector`, `bad-weights`, `bad-crop`, `bad-query` or `too-many-parts`.
+    `not-a-file`, `bad-level`, `bad-vector`, `bad-weights`, `bad-crop`, `bad-compare`, `bad-query` or
+    `too-many-parts`.
     """
     unknown = sorted(fields.keys() - FIELDS)
     if unknown:
@@ -66,15 +67,15 @@ def question_of(fields: Mapping[str, Any]) -> Question:
     positive, negative = _several(given, None, "positive"), _several(given, None, "negative")
     _check_count(*parts.values(), positive, negative)
     vector = None if given.get("vector") is None else vector_of(given["vector"])
-    if text is None and vector is None and words is not None and not positive and not any(parts.values()):
-        text = words
+    sought = None if words is None else _sought(words)
+    if text is None and vector is None and not positive and not any(parts.values()):
+        text = sought
     kinds = [name for name, several in parts.items() if several]
     kinds = ["text"] * (text is not None) + kinds + ["vector"] * (vector is not None)
     weights = _weights(given.get("weights"), kinds, positive, negative)
     _check_kinds(kinds, weights, positive)
-    for one in (text, words):
-        if one is not None:
-            require_words(one)
+    if text is not None:
+        require_words(text)
     require_pictures(parts["image"])
     return Question(
         options=_options(given, kinds, bool(positive or negative)),
@@ -117,6 +118,15 @@ def vector_of(value: Any) -> Vector:
             "the vector cannot be read: give finite numbers that are not all 0, as a list, or in base64 as "
             "little-endian float32.",
         ) from None
+
+
+def _sought(words: str) -> str:
+    """The words that reports are searched for, without those that they must not hold, and without syntax.
+    Raises CatalogError `bad-query` where there is none.
+    """
+    from medsiglip.index.catalogue.full_text.words_query import read_words
+
+    return " ".join(one.written for one in read_words(words).wanted)
 
 
 def _several(given: Mapping[str, Any], single: str | None, many: str) -> tuple[Any, ...]:
