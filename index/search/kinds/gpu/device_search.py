@@ -18,7 +18,7 @@ from medsiglip.index.vectors import Ids, Vectors
 # How many times more candidates are asked for where the proof failed.
 _MORE = 4
 # Rows that are gathered on the host at a time: they stay in the processor's cache.
-_GATHERED = 2048
+_GATHERED = 256
 
 
 class Host(Protocol):
@@ -114,10 +114,11 @@ class DeviceSearch:
         if rough.shape[1] < fetch and self.rows.recipe.proves:
             rest[:] = -np.inf
         places = self.placement.places(slots)
-        more_rough, more_places, more_rest = self._of_waiting(unsure, fetch)
-        rest = np.maximum(rest, more_rest)
-        rough = np.concatenate([rough, more_rough], axis=1)
-        places = np.concatenate([places, more_places], axis=1)
+        if len(self.waiting):
+            more_rough, more_places, more_rest = self._of_waiting(unsure, fetch)
+            rest = np.maximum(rest, more_rest)
+            rough = np.concatenate([rough, more_rough], axis=1)
+            places = np.concatenate([places, more_places], axis=1)
         usable = places >= 0
         if self.allowed is not None:
             usable &= self.allowed[np.where(usable, places, 0)]
@@ -126,8 +127,9 @@ class DeviceSearch:
         self._rank(done, rough[enough], places[enough], usable[enough], slack[done])
         proven = rest[enough] + slack[done] < self.scores[done, -1]
         self.how[done] = np.where(proven, "proven", "approximate")
-        good = proven if self.exact else np.ones(len(done), np.bool_)
-        return np.setdiff1d(unsure, done[good])
+        good = np.zeros(len(unsure), np.bool_)
+        good[enough] = proven if self.exact else True
+        return unsure[~good]
 
     def _of_waiting(self, unsure: NDArray[np.intp], fetch: int) -> tuple[Vectors, Ids, NDArray[np.float64]]:
         """The best of the rows that are not on the device: their scores and places [u, w], and for each query

@@ -25,9 +25,11 @@ class Placement:
     place_of: Ids
     waiting: Ids
     tombstones: int = field(init=False)
+    _with_none: Ids = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tombstones", int((self.place_of < 0).sum()))
+        object.__setattr__(self, "_with_none", np.append(self.place_of, -1))
 
     @classmethod
     def of(cls, stamps: Ids, slot_stamps: Ids) -> Placement:
@@ -53,7 +55,6 @@ class Placement:
 
     def places(self, slots: Ids) -> Ids:
         """The places of slots, -1 for tombstones, for -1, and for slots that came later."""
-        known = (slots >= 0) & (slots < len(self.place_of))
-        if not len(self.place_of):
-            return np.full(slots.shape, -1, np.int64)
-        return np.where(known, self.place_of[np.where(known, slots, 0)], -1)
+        unknown = (slots < 0) | (slots >= len(self.place_of))
+        # What is unknown finds the one more at the end.
+        return self._with_none[np.where(unknown, -1, slots)]
