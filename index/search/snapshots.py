@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
@@ -62,11 +63,10 @@ class Snapshot:
         former, token = self._described(), uuid4().hex
         files = {part: f"{self._space}.{token}.{part}" for part in ("vectors", *_LEVELS, "owners")}
         try:
-            self._write(files["vectors"], lambda stream: self._kind.write(content.index, stream))
+            self._write(files["vectors"], partial(self._kind.write, content.index))
             for level in _LEVELS:
-                means = content.levels[level].index
-                self._write(files[level], lambda stream, means=means: LEVEL_KIND.write(means, stream))
-            self._write(files["owners"], lambda stream: _write_owners(content, stream))
+                self._write(files[level], partial(LEVEL_KIND.write, content.levels[level].index))
+            self._write(files["owners"], partial(_write_owners, content))
             sizes = {part: [name, (self._folder / name).stat().st_size] for part, name in files.items()}
             description = {"format": FORMAT, "dimension": dimension, "files": sizes, "shards": content.shards}
             with atomic_file(self._description) as stream:
@@ -104,18 +104,8 @@ class Snapshot:
             for level, held, first in zip(_LEVELS, means, (3, 6), strict=True)
             if held is not None
         }
-        shards = tuple(found["shards"])
-        count = len(index.ids)
-        fits = all(one.shape == (count,) and one.dtype == np.int64 for one in owners)
-        fits = fits and ((owners.shard >= 0) & (owners.shard < len(shards))).all()
-        for level, held in levels.items():
-            fits = fits and np.array_equal(held.spread.groups, np.unique(held.index.ids))
-            fits = fits and np.isin(owners.level(level), held.spread.groups).all()
-        if not fits or (
-            len(owners.shard) and not 0 <= owners.shard.min() <= owners.shard.max() < len(shards)
-        ):
-            return None
-        return SnapshotContent(index, owners, shards, levels)
+        content = SnapshotContent(index, owners, tuple(found["shards"]), levels)
+        return content if _fits_together(content) else None
 
     def shards(self) -> set[str] | None:
         """The names of the shards in the snapshot; None where there is no readable snapshot."""
@@ -168,6 +158,21 @@ class Snapshot:
 def _names(description: Mapping[str, Any]) -> list[str]:
     files = description.get("files")
     return [str(name) for name, _ in files.values()] if isinstance(files, dict) else []
+
+
+def _fits_together(content: SnapshotContent) -> bool:
+    count, owners = len(content.index.ids), content.owners
+    if any(one.shape != (count,) or one.dtype != np.int64 for one in owners):
+        return False
+    if ((owners.shard < 0) | (owners.shard >= len(content.shards))).any():
+        return False
+    for level, held in content.levels.items():
+        groups = held.spread.groups
+        if not np.array_equal(groups, np.unique(held.index.ids)):
+            return False
+        if not np.isin(owners.level(level), groups).all():
+            return False
+    return True
 
 
 def _write_owners(content: SnapshotContent, stream: BinaryIO) -> None:

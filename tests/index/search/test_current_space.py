@@ -19,6 +19,7 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.catalogue.schema import home as home_table
 from medsiglip.index.catalogue.schema import images
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.records import Level
 from medsiglip.index.search import group_level
 from medsiglip.index.search.kinds.vector_search import top
 from medsiglip.index.search.loaded import LoadedSpace
@@ -26,6 +27,7 @@ from medsiglip.index.vectors import ShardFolder, mean_directions
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import make_bundle, unit_vectors
 
+LEVELS: tuple[Level, ...] = ("image", "series", "study")
 SECONDS = 60
 """After so long a thread is taken to wait for another that waits for it."""
 
@@ -58,7 +60,7 @@ def check_view(loaded: LoadedSpace, connection: Connection) -> None:
     assert np.array_equal(np.sort(held), rows[:, 0])
     vectors = loaded.index.rows(rows[:, 0])
     queries = unit_vectors(2, 77)
-    for level, groups in (("image", rows[:, 0]), ("series", rows[:, 1]), ("study", rows[:, 2])):
+    for level, groups in zip(LEVELS, rows.T, strict=True):
         ids = np.unique(groups)
         means = vectors if level == "image" else mean_directions(vectors[groups == one] for one in ids)
         if len(ids):
@@ -162,8 +164,8 @@ def test_means_are_kept_with_the_snapshot_and_renewed_by_id(
     with catalogue.open(home) as again:
         again.search(unit_vectors(1))
         assert computed == []
-        for level, query in (("study", vectors_of(50)), ("series", vectors_of(50))):
-            [hits] = again.search(mean_directions([query]), level=level)
+        for level in LEVELS[1:]:
+            [hits] = again.search(mean_directions([vectors_of(50)]), level=level)
             assert hits[0].study_instance_uid == "2.25.50"
             assert len(computed) == 1, "only the means of what is not in the snapshot"
             computed.clear()

@@ -18,7 +18,7 @@ def defined(first: np.ndarray, second: np.ndarray) -> float:
     cosines = first.astype(np.float64) @ second.astype(np.float64).T
     forward = [max(row) for row in cosines]
     backward = [max(column) for column in cosines.T]
-    return (sum(forward) / len(forward) + sum(backward) / len(backward)) / 2
+    return float((sum(forward) / len(forward) + sum(backward) / len(backward)) / 2)
 
 
 @settings(max_examples=40, deadline=None)

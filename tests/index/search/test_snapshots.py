@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 import pytest
 
+from medsiglip.index.records import Level
 from medsiglip.index.search import snapshots
 from medsiglip.index.search.group_level import GroupLevel, Members
 from medsiglip.index.search.image_owners import ImageOwners
@@ -17,6 +18,7 @@ from medsiglip.index.search.kinds.index_kinds import DEFAULT, LEVEL_KIND, IndexK
 from medsiglip.index.search.snapshots import FORMAT, Snapshot, SnapshotContent
 from tests.index.index_cases import unit_vectors
 
+LEVELS: tuple[Level, Level] = ("series", "study")
 PARTS = ("vectors", "series", "study", "owners")
 
 
@@ -30,8 +32,8 @@ def content(seed: int = 0, shards: tuple[str, ...] = ("b", "a")) -> SnapshotCont
     index = DEFAULT.new(8)
     index.add(np.array([9, 3, 5, 4]), unit_vectors(4, seed, 8))
     owners = ImageOwners(np.array([0, 1, 1, 0]), np.array([7, 2, 2, 1]), np.array([6, 6, 6, 8]))
-    levels = {}
-    for level in ("series", "study"):
+    levels: dict[Level, GroupLevel] = {}
+    for level in LEVELS:
         groups = owners.level(level)
         empty = GroupLevel(LEVEL_KIND.new(8)).changed(groups)
         levels[level] = empty.renewed(index, index.ids, Members(index.ids, groups))
@@ -69,7 +71,7 @@ def test_a_snapshot_holds_images_owners_and_means_and_can_be_changed(snapshot: S
 
 
 def test_an_empty_snapshot_is_read_back(snapshot: Snapshot) -> None:
-    levels = {level: GroupLevel(LEVEL_KIND.new(8)) for level in ("series", "study")}
+    levels: dict[Level, GroupLevel] = {level: GroupLevel(LEVEL_KIND.new(8)) for level in LEVELS}
     empty = SnapshotContent(DEFAULT.new(8), ImageOwners(), (), levels)
     snapshot.save(empty, 8)
     held = snapshot.load(8)
