@@ -93,6 +93,7 @@ ASKED: dict[str, Ask] = {
     "where of many": lambda index, n: index.studies([f"study_instance_uid={'|'.join(uids(min(n, 2000)))}"]),
     "report texts put": lambda index, n: index.report_texts.put(dict.fromkeys(uids(n), "A text."), "import"),
     "report texts of": lambda index, n: index.report_texts.of(uids(n)),
+    "report texts found": lambda index, n: index.report_texts.find("text", limit=max(n, 1)),
     "job changes": lambda index, n: index.jobs.changes([f"{i:032x}" for i in range(n)]),
     "audit": lambda index, n: index.audit.append([AuditEvent("a", "view", tuple(uids(n)))] if n else []),
     "audit events": lambda index, n: index.audit.append([AuditEvent("a", "view", (uid,)) for uid in uids(n)]),

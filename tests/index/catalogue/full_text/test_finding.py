@@ -65,7 +65,7 @@ def filled(
         index.add(bundles, unit_vectors(COUNT, 1))
         for source in ("metadata", "import", "accepted"):
             texts = {f"2.25.{n}": " ".join(w) for n, own in TEXTS.items() for s, w in own if s == source}
-            index.report_texts.put(texts, source)  # type: ignore[arg-type]
+            index.report_texts.put(texts, source)
         yield index
 
 
