@@ -259,7 +259,7 @@ class CaseIndex(CaseStores):
         """The scores, float32 [m], that a question gets from at most 4096 images, series or studies spread
         evenly over all, or 256 studies compared set to set, without those of the patients who do not answer.
         """
-        from medsiglip.index.search.background import background
+        from medsiglip.index.search.ranking.background import background
 
         return background(self._current, asked, options)
 

@@ -19,21 +19,21 @@ from medsiglip.index.catalogue.report_texts import study_ids
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Hit, Level
 from medsiglip.index.search.current_space import CurrentSpace
-from medsiglip.index.search.found_hits import Shown, found_hits
-from medsiglip.index.search.fused_ranking import DEPTH, FusedRanking
-from medsiglip.index.search.kinds.index_kinds import DEFAULT
+from medsiglip.index.search.kinds.index_kinds import device_of
 from medsiglip.index.search.kinds.vector_search import Mask
 from medsiglip.index.search.loaded import LoadedSpace
-from medsiglip.index.search.pages import Page, next_cursor, read_page
-from medsiglip.index.search.ranking import (
+from medsiglip.index.search.ranking.found_hits import Shown, found_hits
+from medsiglip.index.search.ranking.fused_ranking import DEPTH, FusedRanking
+from medsiglip.index.search.ranking.pages import Page, next_cursor, read_page
+from medsiglip.index.search.ranking.ranking import (
     Answerers,
     Ranking,
     ScoredRanking,
     VectorRanking,
     begin_together,
 )
-from medsiglip.index.search.selection import Chosen, Lookups, Selection, plain
-from medsiglip.index.search.set_ranking import SetRanking
+from medsiglip.index.search.ranking.selection import Chosen, Lookups, Selection, first_count, plain
+from medsiglip.index.search.ranking.set_ranking import SetRanking
 from medsiglip.index.search_records import Asked, Explanation, FilterStep, Found, SearchOptions
 from medsiglip.index.vectors import Vectors, unit_length
 
@@ -121,7 +121,7 @@ class _Plan:
     ) -> Explanation:
         return Explanation(
             spec=self.loaded.index.spec,
-            device=str(getattr(self.loaded.index, "device", DEFAULT.device)),
+            device=device_of(self.loaded.index),
             level=options.level,
             compare=options.compare,
             images=len(self.loaded.index.ids),
@@ -181,7 +181,7 @@ def _rankings(
         for ranking, one in zip(scored, asked, strict=True)
         if isinstance(ranking, VectorRanking) and one.cursor is None and one.words is None
     ]
-    begin_together(alone, options.k + 1)
+    begin_together(alone, first_count(options))
     return [
         ranking if one.words is None else _fused(connection, one, ranking, options)
         for ranking, one in zip(scored, asked, strict=True)

@@ -10,7 +10,7 @@ import pytest
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Level
-from medsiglip.index.search.cursor import Cursor, read_cursor
+from medsiglip.index.search.ranking.cursor import Cursor, read_cursor
 from medsiglip.index.search_records import Asked, Found, SearchOptions
 from tests.index.index_cases import DIMENSION, make_bundle, unit_vectors
 

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Hit, Level, SeriesBundle, StoredImage
-from medsiglip.index.search import ranking, space_loader
+from medsiglip.index.search import space_loader
 from medsiglip.index.search.kinds.bounded import BoundedIndex
 from medsiglip.index.search.kinds.index_kinds import KINDS, ChosenKind
+from medsiglip.index.search.ranking import ranking
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import DIMENSION, SPACE, count_images, make_bundle, unit_vectors
 

@@ -7,9 +7,15 @@ from hashlib import blake2b
 
 import numpy as np
 
-from medsiglip.index.search.cursor import DIGEST_BYTES, MOST_SHOWN, Cursor, foreign_cursor, read_cursor
-from medsiglip.index.search.ranking import Answerers, Ranking
-from medsiglip.index.search.selection import Before, Chosen
+from medsiglip.index.search.ranking.cursor import (
+    DIGEST_BYTES,
+    MOST_SHOWN,
+    Cursor,
+    foreign_cursor,
+    read_cursor,
+)
+from medsiglip.index.search.ranking.ranking import Answerers, Ranking
+from medsiglip.index.search.ranking.selection import Before, Chosen
 from medsiglip.index.search_records import Asked, SearchOptions
 from medsiglip.index.vectors import Ids, Vectors, unit_length
 

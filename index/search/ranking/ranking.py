@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.index.records import Level
+from medsiglip.index.search.kinds.exact_scores import exact_scores
 from medsiglip.index.search.kinds.vector_search import How, Mask
 from medsiglip.index.search.loaded import LoadedSpace
 from medsiglip.index.search_records import MatchedImages
@@ -235,9 +236,9 @@ class VectorRanking(ScoredRanking):
     """Rows by the cosine of their vectors with the query."""
 
     def scores(self, row_ids: Ids) -> Vectors:
-        """As in `ScoredRanking`, rounded as `VectorSearch` does."""
+        """As in `ScoredRanking`, the same to the last bit as those of `VectorSearch`."""
         vectors = self.answerers.vectors(row_ids)
-        return (vectors.astype(np.float64) @ self.query.astype(np.float64)).astype(np.float32)
+        return exact_scores(vectors, np.broadcast_to(self.query, vectors.shape))
 
     def nearest(self, count: int, without: Ids) -> tuple[Vectors, Ids]:
         """As in `ScoredRanking`."""

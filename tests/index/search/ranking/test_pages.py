@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.label_records import LabelRecord
 from medsiglip.index.records import Level
-from medsiglip.index.search import selection
+from medsiglip.index.search.ranking import selection
 from medsiglip.index.search_records import Asked, Found, SearchOptions
 from medsiglip.index.vectors import mean_directions
 from tests.index.conftest import Catalogue

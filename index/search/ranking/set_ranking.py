@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from medsiglip.index.search.ranking import ScoredRanking
+from medsiglip.index.search.ranking.ranking import ScoredRanking
 from medsiglip.index.search.set_to_set import BestMatches, best_matches
 from medsiglip.index.search_records import MatchedImages
 from medsiglip.index.vectors import Ids, Vectors

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.index.catalogue.hit_facts import HitFacts
-from medsiglip.index.search.ranking import Ranking
+from medsiglip.index.search.ranking.ranking import Ranking
 from medsiglip.index.search_records import SearchOptions
 from medsiglip.index.vectors import Ids, Vectors
 
@@ -70,6 +70,11 @@ class _Candidate:
     vector: NDArray[np.float64] | None
     closest: float = -np.inf
     closest_hit: int | None = None
+
+
+def first_count(options: SearchOptions) -> int:
+    """How many rows of a ranking are needed at first."""
+    return max(_BLOCK, options.k) if options.chooses else options.k + 1
 
 
 def plain(ranking: Ranking, options: SearchOptions, before: Before, depth: int) -> Chosen:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.search.cursor import LONGEST, MOST_SHOWN, Cursor, read_cursor
+from medsiglip.index.search.ranking.cursor import LONGEST, MOST_SHOWN, Cursor, read_cursor
 
 IDS = st.integers(1, 2**62)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from medsiglip.index.search.fusion import reciprocal_rank_fusion
-from medsiglip.index.search.ranking import Answerers, Effort, Ranked, ScoredRanking
+from medsiglip.index.search.ranking.ranking import Answerers, Effort, Ranked, ScoredRanking
 from medsiglip.index.search_records import MatchedImages
 from medsiglip.index.vectors import Ids
 

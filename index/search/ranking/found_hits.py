@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from medsiglip.index.catalogue.case_queries import ImageRow, hits, image_rows
 from medsiglip.index.records import Level
-from medsiglip.index.search.ranking import Ranking
-from medsiglip.index.search.selection import Chosen, Duplicate
+from medsiglip.index.search.ranking.ranking import Ranking
+from medsiglip.index.search.ranking.selection import Chosen, Duplicate
 from medsiglip.index.search_records import CollapsedRow, FoundHit
 
 _SHOWN_DUPLICATES = 10

@@ -1,0 +1,1 @@
+"""Rankings of one question, the hits that are chosen from them, and their pages."""
