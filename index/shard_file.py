@@ -46,7 +46,7 @@ class _Chunk(NamedTuple):
     is_ids: bool
     offset: int
     size: int
-    count: int
+    values: int
 
 
 def shard_parts(
@@ -77,22 +77,20 @@ def shard_parts(
 
 
 def map_shard(path: Path, metadata: Any) -> tuple[NDArray[np.int64], NDArray[np.floating]] | None:
-    """Ids [n] and values [n, d] of a shard in the file itself, read only; None for a file that `shard_parts`
-    did not write. A shard of several row groups is put together in memory.
+    """Ids [n] and values [n, d] of a shard in the file itself, read only; None for one without rows, or that
+    `shard_parts` did not write. A shard of several row groups is put together in memory.
 
     `metadata` is pyarrow's `FileMetaData`. Raises OSError for a file that cannot be mapped.
     """
-    starts = (metadata.metadata or {}).get(VALUES)
-    if metadata.created_by != CREATED_BY or starts is None:
+    starts = json.loads((metadata.metadata or {}).get(VALUES, "[]"))
+    if metadata.created_by != CREATED_BY or len(starts) != metadata.num_row_groups or not starts:
         return None
     element = metadata.schema.column(1)
     dtype = np.dtype(np.float32 if element.physical_type == "FLOAT" else np.float16)
     ids, values = [np.empty(0, np.int64)], []
     with path.open("rb") as stream:
-        if stream.seek(0, 2) == 0:
-            return None
         mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    for number, start in enumerate(json.loads(starts)):
+    for number, start in enumerate(starts):
         group = metadata.row_group(number)
         count, chunk = group.num_rows, group.column(1)
         size = chunk.num_values * dtype.itemsize
@@ -105,11 +103,11 @@ def map_shard(path: Path, metadata: Any) -> tuple[NDArray[np.int64], NDArray[np.
         values.append(flat.reshape(count, -1))
     if len(values) == 1:
         return ids[1], values[0]
-    return np.concatenate(ids), np.concatenate(values) if values else np.empty((0, 0), dtype)
+    return np.concatenate(ids), np.concatenate(values)
 
 
 def _bytes_of(array: NDArray[Any]) -> memoryview:
-    return memoryview(array.reshape(-1).view(np.uint8)) if array.size else memoryview(b"")
+    return memoryview(array.reshape(-1).view(np.uint8).data) if array.size else memoryview(b"")
 
 
 def _page_head(column: NDArray[Any]) -> bytes:
@@ -189,7 +187,7 @@ def _row_group(rows: int, chunks: Sequence[_Chunk], dtype: np.dtype[Any]) -> Fie
                 2: _list(encodings),
                 3: _list([_text(name) for name in names]),
                 4: _i32(0),
-                5: _i64(chunk.count),
+                5: _i64(chunk.values),
                 6: _i64(chunk.size),
                 7: _i64(chunk.size),
                 9: _i64(chunk.offset),

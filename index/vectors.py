@@ -178,10 +178,10 @@ def _decoded(path: Path) -> tuple[Ids, NDArray[np.floating]]:
     table = pq.read_table(path, memory_map=True).combine_chunks()
     image_ids = table["image_id"].to_numpy()
     column = table["embedding"].chunk(0) if table.num_rows else None
-    width = table.schema.field("embedding").type.list_size
+    kind = table.schema.field("embedding").type
     if column is None:
-        return image_ids, np.empty((0, width), np.float32)
-    return image_ids, column.flatten().to_numpy().reshape(-1, width)
+        return image_ids, np.empty((0, kind.list_size), kind.value_type.to_pandas_dtype())
+    return image_ids, column.flatten().to_numpy().reshape(-1, kind.list_size)
 
 
 def unit_length(vectors: Vectors) -> Vectors:

@@ -53,7 +53,8 @@ def verify(database: Database, space: CurrentSpace, deep: bool = False) -> Verif
 
 def _version(database: Database) -> int:
     with database.read() as connection:
-        return connection.execute(select(home.c.version)).scalar_one()
+        version: int = connection.execute(select(home.c.version)).scalar_one()
+        return version
 
 
 def _verified_once(database: Database, space: CurrentSpace, deep: bool) -> Verification:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import blake3
 import pytest
@@ -98,9 +99,11 @@ def changed_vector(content: bytes, vectors: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("part", ["vectors", "study", "series"])
-def test_the_snapshot_is_compared_with_the_shards(filled: CaseIndex, home: Path, part: str) -> None:
+def test_the_snapshot_is_compared_with_the_shards(
+    filled: CaseIndex, home: Path, part: Literal["vectors", "series", "study"]
+) -> None:
     ids = filled.images_of("2.25.0")[0].image_id
-    table = filled.table(part) if part != "vectors" else None
+    table = None if part == "vectors" else filled.table(part)
     row = filled.vectors([ids])[0] if table is None else table.vectors[0]
     [file] = (home / "faiss").glob(f"*.{part}")
     file.write_bytes(changed_vector(file.read_bytes(), row.tobytes()))
@@ -125,7 +128,7 @@ def test_what_another_process_replaces_meanwhile_is_looked_at_again(
     from medsiglip.index.search import check
 
     original: Callable[..., object] = check._check_shard
-    merged = []
+    merged: list[bool] = []
 
     def replaced_first(*arguments: object) -> object:
         if not merged:

@@ -18,6 +18,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import OUTAGES, CatalogError
+from medsiglip.index.records import Level
 from medsiglip.index.vectors import mean_directions
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 
@@ -37,6 +39,7 @@ RETRY = {"catalog-busy", "changed-meanwhile", *OUTAGES}
 KEPT = range(5)
 """Studies that are never forgotten."""
 IMAGES = 3
+_LEVELS: tuple[Level, ...] = ("image", "study")
 MOST_STUDIES = 30
 Contents = dict[int, str]
 
@@ -125,7 +128,7 @@ def read(home: Path, url: str | None, seed: int, stop: Path, say: Callable[[str]
     while not stop.exists():
         study = draw.choice(KEPT)
         vectors = vectors_of(study, "a")
-        level = draw.choice(("image", "study"))
+        level: Level = draw.choice(_LEVELS)
         query = vectors[:1] if level == "image" else mean_directions([vectors])
         try:
             if draw.random() < 0.05:
@@ -186,13 +189,13 @@ def fill(home: Path, url: str | None, _say: Callable[[str], None]) -> None:
 
 def main(home: Path, kills: int, seed: int, url: str | None) -> dict[str, Any]:
     draw = random.Random(seed)
-    failures = [line for line in Child(lambda say: fill(home, url, say)).rest() if "failed" in line]
+    failures = [line for line in Child(partial(fill, home, url)).rest() if "failed" in line]
     held: Contents = dict.fromkeys(KEPT, "a")
     stop = home.with_name(f"{home.name}.stop")
-    readers = [Child(lambda say, n=n: read(home, url, n, stop, say)) for n in range(2)]
+    readers = [Child(partial(read, home, url, n, stop)) for n in range(2)]
     steps: Counter[str] = Counter()
     for kill in range(1, kills + 1):
-        writer = Child(lambda say, kill=kill, held=held: write(home, url, held, kill, say))
+        writer = Child(partial(write, home, url, held, kill))
         ledger = [writer.line() for _ in range(draw.randint(1, 12))]
         time.sleep(draw.random() * draw.choice((0.001, 0.01, 0.1)))
         writer.kill()
@@ -202,7 +205,7 @@ def main(home: Path, kills: int, seed: int, url: str | None) -> dict[str, Any]:
         steps.update(line.split()[1] for line in ledger if line.startswith("done"))
         if ledger and ledger[-1].startswith("begin"):
             steps["killed in " + ledger[-1].split()[1]] += 1
-        answer = Child(lambda say: look(home, url, say)).rest()
+        answer = Child(partial(look, home, url)).rest()
         if not answer or answer[-1].startswith("failed"):
             failures.append(f"kill {kill} (seed {seed}): {answer}")
             break
@@ -225,4 +228,5 @@ def main(home: Path, kills: int, seed: int, url: str | None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *(sys.argv[4:] or [None]))))
+    place, number, first, *server = sys.argv[1:]
+    print(json.dumps(main(Path(place), int(number), int(first), server[0] if server else None)))

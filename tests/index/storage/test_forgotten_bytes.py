@@ -50,7 +50,7 @@ def large(home: Path, catalogue: Catalogue) -> Iterator[CaseIndex]:
 
 def secrets_of(index: CaseIndex) -> dict[str, bytes]:
     """What may not be left, by what it is."""
-    ids = np.array([image.image_id for image in index.images_of(UID)])
+    ids = [image.image_id for image in index.images_of(UID)]
     vectors = index.vectors(ids)
     secrets = {"uid": UID.encode(), "patient": b"patient-secret", "word": b"zebrine"}
     for name, kind in (("float32", "<f4"), ("float16", "<f2"), ("float64", "<f8")):

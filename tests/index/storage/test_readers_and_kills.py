@@ -16,6 +16,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,7 @@ def test_a_lost_database_while_readers_search(home: Path, own_server: Postgresql
                 committed.append(study)
             own_server.stop()
             lost = 10 * outage + 9
-            code = attempt(lambda lost=lost: index.add([make_bundle(lost, 2)], unit_vectors(2, lost)))
+            code = attempt(partial(index.add, [make_bundle(lost, 2)], unit_vectors(2, lost)))
             assert code in RETRY
             own_server.start()
             wait_for_more(told)
