@@ -163,7 +163,7 @@ class ShardFolder:
                 f"The vector file {self.file(name)} is gone; restore it from a backup, or forget the studies "
                 "that `index verify` names and ingest them again.",
             ) from None
-        except (pa.ArrowException, OSError, KeyError, AttributeError, ValueError) as error:
+        except (pa.ArrowException, OSError, KeyError, AttributeError, TypeError, ValueError) as error:
             raise self._corrupt(name, error) from error
 
     def discard(self, name: str) -> None:
