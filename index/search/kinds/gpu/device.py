@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from medsiglip.index.search.kinds.gpu.device_memory import DeviceMemory, cuda_memory
@@ -17,6 +18,10 @@ TEMPORARY = 1536 << 20
 
 class DeviceError(Exception):
     """A device could not do what was asked; the message is for `index info` and the log."""
+
+
+class DeviceClosedError(DeviceError):
+    """The device is not used any more by this process."""
 
 
 class SearchDevice(Protocol):
@@ -84,14 +89,14 @@ class CudaDevice:
         faiss = _faiss()
         config = faiss.GpuIndexFlatConfig()
         config.device, config.useFloat16 = self._number, True
-        return faiss.GpuIndexFlatIP(self._resources(), dimension, config)
+        return self._made(lambda resources: faiss.GpuIndexFlatIP(resources, dimension, config))
 
     def train(self, lists: Any, sample: Vectors) -> None:
         """As in `SearchDevice`; the device finds the nearest centroids, which is nearly all of the work."""
         faiss = _faiss()
         config = faiss.GpuIndexFlatConfig()
         config.device = self._number
-        nearest = faiss.GpuIndexFlatIP(self._resources(), lists.d, config)
+        nearest = self._made(lambda resources: faiss.GpuIndexFlatIP(resources, lists.d, config))
         lists.clustering_index = nearest
         try:
             lists.train(sample)
@@ -105,14 +110,19 @@ class CudaDevice:
         # For product quantization alone: beyond 48 parts its tables fit a multiprocessor in float16 only.
         options.useFloat16 = True
         options.reserveVecs = rows
-        return faiss.index_cpu_to_gpu(self._resources(), self._number, trained, options)
+        return self._made(lambda held: faiss.index_cpu_to_gpu(held, self._number, trained, options))
 
-    def _resources(self) -> Any:
+    def _made(self, make: Callable[[Any], Any]) -> Any:
+        """What `make` makes of the resources of the device, which all indexes on it share."""
         if self._held is None:
-            held = _faiss().StandardGpuResources()
-            held.setTempMemory(TEMPORARY)
-            self._held = held
-        return self._held
+            self._held = _faiss().StandardGpuResources()
+            self._held.setTempMemory(TEMPORARY)
+        try:
+            return make(self._held)
+        except Exception:
+            # Resources whose first use failed, as where memory is out, count as begun and lack their memory.
+            self._held = None
+            raise
 
 
 def find_device() -> tuple[SearchDevice | None, str]:

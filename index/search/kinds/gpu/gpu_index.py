@@ -47,6 +47,7 @@ class GpuIndex:
         self._placed: tuple[int, int, Placement] | None = None
         self._waiting: tuple[Placement, Vectors] | None = None
         self._searches = 0
+        self._version = residence.changed()
 
     @property
     def spec(self) -> str:
@@ -104,6 +105,7 @@ class GpuIndex:
         if not len(ids):
             return
         placed, first = self._placed, len(self.ids)
+        self._version = self.residence.changed()
         self._host.add(ids, vectors)
         self._stamps = np.concatenate([self._stamps, self.residence.stamps(len(ids))])
         if placed is not None:
@@ -115,6 +117,7 @@ class GpuIndex:
         if kept.all():
             return
         placed = self._placed
+        self._version = self.residence.changed()
         self._host.remove(ids)
         self._stamps = self._stamps[kept]
         if placed is not None:
@@ -147,7 +150,7 @@ class GpuIndex:
         self._searches += 1
         rows = self.residence.rows
         placement = None if rows is None else self._placement(rows)
-        if self._searches >= _SEARCHES and self.residence.wants(len(self.ids), placement):
+        if self._searches >= _SEARCHES and self.residence.wants(self._version, len(self.ids), placement):
             self.move()
         if rows is not None and placement is not None and len(queries):
             fetch = self._fetch(rows, placement, min(k, len(self.ids)), allowed, exact)

@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from medsiglip.index.search.kinds.gpu.device import DeviceError, SearchDevice, device_error
+from medsiglip.index.search.kinds.gpu.device import DeviceClosedError, DeviceError, SearchDevice, device_error
 from medsiglip.index.vectors import Ids, Vectors
 
 Result = TypeVar("Result")
@@ -91,7 +91,7 @@ class DeviceOwner:
             self._waiting.clear()
             self._changed.notify_all()
         for work in left:
-            work.error = DeviceError("the device was closed")
+            work.error = DeviceClosedError("the device was closed")
             work.done.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
@@ -99,7 +99,7 @@ class DeviceOwner:
     def _waited_for(self, work: _Work) -> Any:
         with self._changed:
             if self._closed:
-                raise DeviceError("the device was closed")
+                raise DeviceClosedError("the device was closed")
             self._put(work)
         work.done.wait()
         if work.error is not None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from medsiglip.index.info_records import MeasuredRecall
-from medsiglip.index.search.kinds.gpu.device import DeviceError, device_error
+from medsiglip.index.search.kinds.gpu.device import DeviceClosedError, DeviceError, device_error
 from medsiglip.index.search.kinds.gpu.device_rows import DeviceRows
 from medsiglip.index.search.kinds.gpu.device_search import Host
 from medsiglip.index.search.kinds.gpu.owner import DeviceOwner
@@ -54,6 +54,7 @@ class Residence:
         self.approximate = 0
         self._lock = threading.Lock()
         self._next_stamp = 0
+        self._version = 0
         self._mover: threading.Thread | None = None
         self._again = 0.0
         self._trained: Any = None
@@ -66,9 +67,17 @@ class Residence:
             self._next_stamp += count
         return np.arange(first, first + count)
 
-    def wants(self, count: int, placement: Placement | None) -> bool:
-        """Whether something is to be moved for an index of `count` rows that are placed so."""
-        if self.owner is None or self._mover is not None or count < self.least:
+    def changed(self) -> int:
+        """The version of an index that has just changed; of all copies it is the newest."""
+        with self._lock:
+            self._version += 1
+            return self._version
+
+    def wants(self, version: int, count: int, placement: Placement | None) -> bool:
+        """Whether something is to be moved for an index of this version, of `count` rows that are placed so.
+        Not for an older one, which only searches that began with it still use.
+        """
+        if self.owner is None or self._mover is not None or count < self.least or version != self._version:
             return False
         if self.rows is None:
             return time.monotonic() >= self._again
@@ -93,6 +102,8 @@ class Residence:
         """Let go of the device for a while; searches go on on the host."""
         self.rows = None
         self.reason = str(error)
+        if isinstance(error, DeviceClosedError):
+            return  # at the end of the process
         self._again = time.monotonic() + _PAUSE
         _log.warning("The search index is not on the device, but on the processor: %s", self.reason)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -18,6 +20,7 @@ from medsiglip.index.search.kinds.gpu.recipes import FLAT, IVF_FLAT, IVF_PQ, Rec
 from medsiglip.index.search.kinds.vector_search import ExactSearch
 from tests.index.search.kinds.gpu import devices
 from tests.index.search.kinds.gpu.devices import FullDevice, embeddings, every_device, moved
+from tests.repository import ROOT
 
 DIMENSION = 16
 # What a flat index takes beside its rows.
@@ -53,7 +56,7 @@ def test_what_does_not_fit_is_not_moved_and_the_log_says_so(caplog: pytest.LogCa
     check(index, exact)
     # Not asked again at once, but after a pause.
     index.search(embeddings(1, 5, DIMENSION), 1)
-    assert not index.residence.wants(500, None)
+    assert not index.residence.wants(index._version, 500, None)
 
 
 def test_a_device_is_tried_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,3 +298,43 @@ def test_a_device_that_computes_otherwise_is_not_used(error: float, leaves_out: 
     check(index, exact)
     right, _ = filled(WrongDevice(0.0, False), 400)
     assert moved(right).residence.rows is not None
+
+
+def test_an_older_copy_that_is_still_searched_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that came later are tombstones to it, and must not be taken off the device for that."""
+    monkeypatch.setattr(residence, "APPENDED", 20)
+    index, exact = filled(ProcessorDevice(), 300)
+    moved(index)
+    newer, right = index.copy(), exact.copy()
+    for one in (newer, right):
+        one.add(np.arange(1000, 1300), embeddings(300, 3, DIMENSION))
+    moved(newer)
+    rows = index.residence.rows
+    assert rows is not None
+    for _ in range(3):
+        check(index, exact)
+        check(newer, right)
+        index.residence.settle()
+    assert index.residence.rows is rows
+    assert len(rows.stamps) == 600
+
+
+def test_a_process_ends_while_rows_are_moved() -> None:
+    """At once, and without a word."""
+    program = (
+        "import numpy as np, time\n"
+        "from medsiglip.index.search.kinds.gpu.device import ProcessorDevice\n"
+        "from medsiglip.index.search.kinds.gpu.recipes import FLAT\n"
+        "from tests.index.search.kinds.gpu.devices import embeddings, gpu_index\n"
+        "class Slow(ProcessorDevice):\n"
+        "    def half_flat(self, dimension):\n"
+        "        print('begun', flush=True); time.sleep(0.5)\n"
+        "        return super().half_flat(dimension)\n"
+        "index = gpu_index(FLAT, Slow(), 16)\n"
+        "index.add(np.arange(500), embeddings(500, 1, 16))\n"
+        "index.move()\n"
+        "time.sleep(0.2)\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "begun\n", "")
