@@ -24,7 +24,7 @@ from medsiglip.index.search.kinds.vector_search import Mask
 from medsiglip.index.search.loaded import LoadedSpace
 from medsiglip.index.search.ranking.found_hits import Shown, found_hits
 from medsiglip.index.search.ranking.fused_ranking import DEPTH, FusedRanking
-from medsiglip.index.search.ranking.pages import Page, next_cursor, read_page
+from medsiglip.index.search.ranking.pages import Page, end_warnings, next_cursor, read_page
 from medsiglip.index.search.ranking.ranking import (
     Answerers,
     Ranking,
@@ -92,15 +92,13 @@ def find(space: CurrentSpace, asked: Sequence[Asked], options: SearchOptions) ->
         clock.lap("describe")
         newest = int(loaded.index.ids.max(initial=0))
         plan = _Plan(loaded, allowed, steps)
-        return [
-            Found(
-                hits=theirs,
-                cursor=next_cursor(page, ranking, one, options, newest),
-                how=ranking.effort.how,
-                explanation=plan.explain(options, ranking, one, len(asked), clock.laps),
-            )
-            for ranking, one, theirs, page in zip(rankings, chosen, hits, pages, strict=True)
-        ]
+        found = []
+        for ranking, one, theirs, page in zip(rankings, chosen, hits, pages, strict=True):
+            cursor = next_cursor(page, ranking, one, options, newest)
+            why = plan.explain(options, ranking, one, len(asked), clock.laps)
+            warnings = end_warnings(cursor, page, one)
+            found.append(Found(theirs, cursor, ranking.effort.how, why, warnings))
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def answer_of(archive: OpenedArchive, question: Question, query: Query, found: F
         cursor=found.cursor,
         how=found.how,
         **more,
-        warnings=(*_text_warnings(archive, question), *outdated_warnings(hits)),
+        warnings=(*_text_warnings(archive, question), *found.warnings, *outdated_warnings(hits)),
     )
 
 

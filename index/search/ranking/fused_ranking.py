@@ -51,7 +51,7 @@ class FusedRanking:
         ids = ids[np.isin(ids, held.loaded.owners("study", images))]
         if held.level != "study" and len(ids):
             best = held.loaded.best_images("study", self._by_vector.query, ids, held.allowed)
-            ids = np.concatenate([held.loaded.owners(held.level, one[None]) for one in best])
+            ids = held.loaded.owners(held.level, best)
         found: list[int] = ids[~np.isin(ids, self._by_vector.without)].tolist()
         return found
 

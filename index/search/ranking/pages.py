@@ -92,6 +92,17 @@ def next_cursor(
     ).text()
 
 
+def end_warnings(cursor: str | None, page: Page, chosen: Chosen) -> tuple[str, ...]:
+    """What to say where there is no next page though more is left."""
+    if cursor is not None or chosen.is_over or not chosen.ids:
+        return ()
+    shown = page.rank + len(chosen.ids)
+    return (
+        f"{shown} hits were shown, and the pages of one question hold at most {MOST_SHOWN} where hits are "
+        "limited, collapsed, diverse or found by words: narrow the question by a filter.",
+    )
+
+
 def _place_behind(page: Page, chosen: Chosen, own: int | None) -> tuple[float, int]:
     """Score and id of the last hit that is in the order of scores, which the question's own row need not
     be.

@@ -51,7 +51,7 @@ class SetRanking(ScoredRanking):
             ids, matches = self._match(row_id)
             cosines = matches.best
             if held.allowed is not None:
-                cosines = np.where(np.isin(ids, held.allowed_ids), cosines, -np.inf)
+                cosines = np.where(held.allowed[held.loaded.places.of(ids)], cosines, -np.inf)
             best.append(int(ids[cosines.argmax()]))
         return np.array(best, np.int64)
 

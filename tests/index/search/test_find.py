@@ -195,6 +195,19 @@ def test_the_page_size_may_change_and_a_made_up_depth_costs_no_more(filled: Case
     assert second.explanation.candidates <= len(whole)
 
 
+def test_chosen_hits_end_with_a_warning_where_a_cursor_lists_no_more(
+    filled: CaseIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medsiglip.index.search.ranking.pages.MOST_SHOWN", 5)
+    query = unit_vectors(1, 9)[0]
+    [first] = filled.find([Asked(query)], SearchOptions(4, per_patient=20))
+    [second] = filled.find([Asked(query, cursor=first.cursor)], SearchOptions(4, per_patient=20))
+    assert (first.warnings, len(second.hits), second.cursor) == ((), 4, None)
+    assert "8 hits were shown" in second.warnings[0]
+    [whole] = filled.find([Asked(query)], SearchOptions(100, per_patient=20))
+    assert (whole.warnings, whole.cursor) == ((), None)
+
+
 def test_an_answer_is_explained(filled: CaseIndex) -> None:
     where = ("modality=CT", "patient_key!=patient2")
     [found] = filled.find([Asked(unit_vectors(1)[0])], SearchOptions(2, where=where))
