@@ -36,7 +36,6 @@ class CurrentSpace:
         self._held: tuple[SpaceLoader, LoadedSpace] | None = None
         # Held while a state is made from the one before, so that no work is done twice.
         self._following = threading.RLock()
-        self.lock = self._following
         self._rebuilding = threading.Lock()
 
     def find(self) -> spaces.ActiveSpace | None:

@@ -46,7 +46,7 @@ def table(
             source = ShardVectors(connection, database.home, active)
             few = np.array(passing_images(connection, where, among), np.int64)
             return _columns(connection, source, level, few, given)
-    with space.loaded() as loaded, database.read() as connection:
+    with space.view() as (loaded, connection):
         chosen = loaded.index.ids
         if where or among is not None:
             passing = np.array(passing_images(connection, where, among), np.int64)
