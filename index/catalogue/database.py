@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool, QueuePool
 
 from medsiglip.index.catalogue import migrations
+from medsiglip.index.catalogue.full_text.search_tables import search_table_error
 from medsiglip.index.catalogue.schema import home as home_table
 from medsiglip.index.catalogue.server_connection import connect_arguments, watch_server
 from medsiglip.index.catalogue.server_errors import from_server, server_error
@@ -288,12 +289,8 @@ class Database:
                 f"{self.home / 'catalog.db'} is not a catalogue of medsiglip; choose another --home "
                 "or move that file away.",
             )
-        if name == "SQLITE_CORRUPT_VTAB":
-            return CatalogError(
-                "catalog-corrupt",
-                f"The full-text search of report texts in {self.home / 'catalog.db'} is damaged; run "
-                "`index rebuild`.",
-            )
+        if (of_search := search_table_error(original, self.home / "catalog.db")) is not None:
+            return of_search
         if name.startswith("SQLITE_CORRUPT"):
             return CatalogError(
                 "catalog-corrupt",

@@ -8,6 +8,7 @@ no such table; searches then read all terms.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -31,6 +32,7 @@ from medsiglip.index.catalogue.draft_schema import report_terms, report_texts
 from medsiglip.index.catalogue.full_text.terms import terms_of
 from medsiglip.index.catalogue.full_text.words_query import Form
 from medsiglip.index.catalogue.rows import reserve_ids
+from medsiglip.index.errors import CatalogError
 
 TABLE = "report_search"
 """The name of SQLite's FTS5 table, and how the names of all that belongs to it begin."""
@@ -124,6 +126,22 @@ def purge_removed_terms(connection: Connection) -> None:
 def has_search_table(connection: Connection) -> bool:
     """Whether this is a SQLite catalogue with an FTS5 table."""
     return connection.dialect.name == "sqlite" and inspect(connection).has_table(TABLE)
+
+
+def search_table_error(error: Any, catalogue: Path) -> CatalogError | None:
+    """The error of SQLite's driver, if it is about the FTS5 table, as a sentence."""
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_CORRUPT_VTAB":
+        return CatalogError(
+            "catalog-corrupt",
+            f"The full-text search of report texts in {catalogue} is damaged; run `index rebuild`.",
+        )
+    if str(error).startswith("no such module: fts"):
+        return CatalogError(
+            "bad-home",
+            f"{catalogue} was made by a SQLite with FTS5, which this Python's lacks: use a Python whose "
+            "`sqlite3` module has it, as nearly all do.",
+        )
+    return None
 
 
 def can_have_search_table(connection: Connection) -> bool:

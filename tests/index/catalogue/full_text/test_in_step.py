@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,6 +163,23 @@ def test_what_a_damaged_fts5_table_keeps_from_being_forgotten_says_how_to_mend_i
         index.rebuild()
         index.remove_study("2.25.4")
         assert index.verify().problems == ()
+
+
+@sqlite_only
+def test_a_sqlite_without_fts5_says_what_it_lacks(filled: CaseIndex, home: Path) -> None:
+    """As a build without it does, of which the module has another name here."""
+    filled.close()
+    with sqlite3.connect(home / "catalog.db") as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute("UPDATE sqlite_master SET sql = replace(sql, 'USING fts5', 'USING fts55')")
+    with CaseIndex.open(home) as index:
+        for ask in (
+            lambda: index.report_texts.find("effusion"),
+            lambda: index.report_texts.put({"2.25.0": "Other."}, "import"),
+        ):
+            with pytest.raises(CatalogError, match="lacks: use a Python") as caught:
+                ask()
+            assert caught.value.code == "bad-home"
 
 
 def test_the_texts_of_an_older_home_are_found(filled: CaseIndex, home: Path, catalogue: Catalogue) -> None:
