@@ -67,7 +67,7 @@ routing-test: $(INSTALLED) ## 200 synthetic studies ingested and routed by worke
 statements-test: $(INSTALLED) ## every statement with 20,000 things, and an ingest into a home of 10,000 studies
 	$(BIN)/python -m pytest -m campaign tests/index/catalogue/test_statement_sizes.py tests/api/archive/test_large_home.py
 
-certificate-test: $(INSTALLED) ## 100,000 answers that bounds prove, on hostile vectors, against fractions (half an hour)
+certificate-test: $(INSTALLED) ## 100,000 answers that bounds prove, on hostile vectors, against whole numbers (ten minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m campaign -s tests/index/search/kinds/test_certificates.py
 
 large-index: $(INSTALLED) ## indexes of 1,000,000 x 1152 and 10,000,000 x 384 built, saved, opened and asked (40 GB of disk)

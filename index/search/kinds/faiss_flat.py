@@ -7,13 +7,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from medsiglip.index.search.kinds.best_rows import rounding
 from medsiglip.index.search.kinds.faiss_selection import selection
 from medsiglip.index.search.kinds.memory_held import HeldBytes, held_bytes
 from medsiglip.index.search.kinds.vector_search import IdPlaces, Mask, Neighbours, compared, ranked
 from medsiglip.index.vectors import Ids, Vectors
 
-# FAISS sums 1152 products in float32; its scores and the exact ones have never differed by more than 5e-7.
-_ROUNDING = 2e-6
 _SPARE = 16
 
 
@@ -25,6 +24,7 @@ class FaissFlat:
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
         self._places = IdPlaces()
+        self._longest = 1.0
         self._flat: Any = _faiss().IndexFlatIP(dimension)
         self._owner: Any = self._flat
 
@@ -42,6 +42,7 @@ class FaissFlat:
         """As in `VectorSearch`."""
         if len(ids):
             self._flat.add(np.ascontiguousarray(vectors, np.float32))
+            self._longest = max(self._longest, _length(vectors))
             self._places.add(ids)
 
     def copy(self) -> FaissFlat:
@@ -92,7 +93,9 @@ class FaissFlat:
             unsure = []
             for row, lowest, found in zip(pending, rough[:, -1], places, strict=True):
                 scores[row], ids[row] = self._ranked(queries[row], found, k)
-                if fetch < count and lowest + _ROUNDING >= scores[row, -1]:
+                # FAISS's score and the exact one may differ, and the latter may have been rounded up.
+                error = 2 * rounding(self.dimension) * self._longest * _length(queries[row][None])
+                if fetch < count and lowest + error + np.spacing(abs(lowest)) + 1e-40 >= scores[row, -1]:
                     unsure.append(row)
             pending = np.array(unsure, np.int64)
             fetch = min(fetch * 4, count)
@@ -128,7 +131,14 @@ class FaissFlat:
         # this process, up to a crash at its end (faiss 1.15.1).
         index._flat, index._owner = flat, held
         index._places.add(ids)
+        index._longest = max(1.0, _length(index._matrix))
         return index
+
+
+def _length(vectors: Vectors) -> float:
+    """The length of the longest of some vectors, 0 without any."""
+    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    return float(np.sqrt(squares.max(initial=0.0))) * (1 + 1e-12)
 
 
 def _id_map(held: Any) -> Any:

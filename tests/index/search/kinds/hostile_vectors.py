@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
@@ -125,7 +124,7 @@ HOSTILE: dict[str, Callable[[Draw, int, int], HostileSet]] = {
 def true_scores(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """Inner products of all queries with all rows, float32 [q, n], each the true value rounded once.
 
-    Sums of 64 bits tell almost all; those that they do not are made of fractions.
+    Sums of 64 bits tell almost all; those that they do not are made of whole numbers.
     """
     found = np.empty((len(queries), len(rows)), np.float32)
     wide = rows.astype(np.longdouble)
@@ -136,16 +135,22 @@ def true_scores(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
             found[number] = sums.astype(np.float32)
             unsure = (sums - error).astype(np.float32) != (sums + error).astype(np.float32)
         for row in np.flatnonzero(unsure):
-            pairs = zip(rows[row].tolist(), query.tolist(), strict=True)
-            found[number, row] = _nearest(sum((Fraction(a) * Fraction(b) for a, b in pairs), Fraction(0)))
+            pairs = zip(_whole(rows[row]), _whole(query), strict=True)
+            found[number, row] = _nearest(sum(one * other for one, other in pairs))
     return found
 
 
-def _nearest(value: Fraction) -> np.float32:
-    """The float32 nearest to a fraction, of two equally near the one whose last bit is 0."""
-    near = np.float32(float(value))
+def _whole(vector: np.ndarray) -> list[int]:
+    """Numbers of float32 in units of the least of them, which are whole."""
+    return [int(one) for one in (vector.astype(np.float64) * 2.0**149).tolist()]
+
+
+def _nearest(total: int) -> np.float32:
+    """The float32 nearest to so many squared units, of two equally near the one whose last bit is 0."""
+    near = np.float32(total / (1 << 298))
     around = [np.nextafter(near, np.float32(-np.inf)), near, np.nextafter(near, np.float32(np.inf))]
-    return min(around, key=lambda one: (abs(Fraction(float(one)) - value), int(one.view(np.uint32)) & 1))
+    off = [abs((int(float(one) * 2.0**149) << 149) - total) for one in around]
+    return min(zip(off, around, strict=True), key=lambda one: (one[0], int(one[1].view(np.uint32)) & 1))[1]
 
 
 def true_answer(
