@@ -44,6 +44,12 @@ def indexes(vectors: ClusteredVectors) -> tuple[BoundedIndex, Any]:
     faiss.omp_set_num_threads(1)
     ours = BoundedIndex(DIMENSION, vectors.prompts)
     ours.add(np.arange(len(vectors.rows)), vectors.rows)
+    return ours, flat_index(vectors)
+
+
+def flat_index(vectors: ClusteredVectors) -> Any:
+    """FAISS's flat index of the rows."""
+    faiss.omp_set_num_threads(1)
     flat = faiss.IndexFlatIP(DIMENSION)
     flat.add(vectors.rows)
-    return ours, flat
+    return flat

@@ -1,0 +1,13 @@
+"""Two hundred queries at once against ScaNN, at a recall that is no lower than its own."""
+
+from pathlib import Path
+
+from benchmarks.measure import Outcome
+from benchmarks.search.scann_peer import measured
+
+TITLE = "time of ScaNN (AH, reorder 200) ÷ ours, 200 queries at once, approximate, 100,000 x 1152, k 10"
+GOAL = 2.0
+
+
+def measure(folder: Path, rounds: int) -> Outcome:
+    return measured(folder, rounds, "batch", 200, TITLE, GOAL)
