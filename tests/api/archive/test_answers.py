@@ -100,11 +100,17 @@ def test_index_info_verify_rebuild_and_compact(own_home: Home) -> None:
     assert set(info) >= {"space", "studies", "series", "instances", "images", "vectors", "faiss"}
     assert set(info["faiss"]) >= {"spec", "ntotal", "device"}
     assert info["images"] == info["vectors"] == info["faiss"]["ntotal"] == own_home.report["images"]
-    expected = {"ok": True, "problems": [], **dict.fromkeys(("images", "vectors", "faiss"), info["images"])}
+    counted = dict.fromkeys(("images", "vectors", "faiss"), info["images"])
+    plain = dict.fromkeys(("checksums", "without_checksum", "snapshot"))
+    expected = {"ok": True, "problems": [], **counted, **plain}
     assert own_home.run("index", "verify").json == expected
     assert own_home.run("index", "rebuild").json["faiss"]["ntotal"] == info["images"]
     assert own_home.run("index", "compact").json["vectors"] == info["images"]
     assert own_home.run("index", "verify").json == expected
+    shards = len(list((own_home.path / "vectors").rglob("*.parquet")))
+    deep = {"checksums": shards, "without_checksum": 0, "snapshot": info["images"]}
+    assert own_home.run("index", "verify", "--deep").json == expected | deep
+    assert f"checksums: {shards} agree" in own_home.show("index", "verify", "--deep").out
 
 
 def test_a_damaged_archive_fails_verification_with_exit_code_1(own_home: Home) -> None:
