@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,10 @@ from medsiglip.index.catalogue.schema import home as home_table
 from medsiglip.index.catalogue.schema import images
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Level
-from medsiglip.index.search import group_level
+from medsiglip.index.search import group_level, space_loader
+from medsiglip.index.search.kinds.bounded import BoundedIndex
+from medsiglip.index.search.kinds.index_kinds import KINDS, ChosenKind
+from medsiglip.index.search.kinds.quick import QuickIndex
 from medsiglip.index.search.kinds.vector_search import top
 from medsiglip.index.search.loaded import LoadedSpace
 from medsiglip.index.vectors import ShardFolder, mean_directions
@@ -252,7 +257,14 @@ def _script(index: CaseIndex, seed: int, steps: int) -> None:
                 held.append(study)
 
 
-def test_many_readers_beside_writers_deletions_and_rebuilds(index: CaseIndex) -> None:
+@pytest.mark.parametrize("kind", ["bounded", "quick", "flat"])
+def test_many_readers_beside_writers_deletions_and_rebuilds(
+    index: CaseIndex, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Codes are made from few rows on, so that readers meet states with codes and without."""
+    made = {"bounded": partial(BoundedIndex, least=24), "quick": partial(QuickIndex, least=24)}
+    held = replace(KINDS[kind], new=made.get(kind, KINDS[kind].new))
+    monkeypatch.setattr(space_loader, "chosen_kind", lambda *_: ChosenKind(kind, held, "for the test"))
     fill(index, range(10))
     done, views = threading.Event(), [0, 0, 0]
 
