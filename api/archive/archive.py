@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from medsiglip.api.archive import (
-    backups,
-    classification,
-    evaluation,
-    index_tuning,
-    ingestion,
-    maintenance,
-    probing,
-    reembedding,
-    rendering,
-)
+from medsiglip.api.archive import classification, evaluation, ingestion, probing, rendering
 from medsiglip.api.archive import labels as label_store
 from medsiglip.api.archive import studies as cases
 from medsiglip.api.archive.drafts import report_import, routing_rules
 from medsiglip.api.archive.drafts import reports as drafts
 from medsiglip.api.archive.opened import OpenedArchive
 from medsiglip.api.archive.similar import search as retrieval
+from medsiglip.api.archive.upkeep import backups, index_tuning, maintenance, reembedding
 
 
 class Archive(OpenedArchive):

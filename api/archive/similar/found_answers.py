@@ -16,7 +16,7 @@ from medsiglip.answers.questions import (
     SearchAnswer,
     WhyFound,
 )
-from medsiglip.api.archive.outdated import outdated_warnings
+from medsiglip.api.archive.upkeep.outdated import outdated_warnings
 from medsiglip.text_length import truncation_warnings
 
 if TYPE_CHECKING:

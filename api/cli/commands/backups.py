@@ -62,7 +62,7 @@ def _parsed(words: list[str]) -> tuple[str, Path]:
 
 
 def _do(run: Invocation, action: str, folder: Path, on_progress: OnProgress) -> Backup:
-    from medsiglip.api.archive.backups import back_up, restore_backup, verify_backup
+    from medsiglip.api.archive.upkeep.backups import back_up, restore_backup, verify_backup
 
     if action == "verify":
         return verify_backup(folder, on_progress=on_progress)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from medsiglip.answers.service import ArchiveInfo, Recovery, Verification
 from medsiglip.api.archive.files import AnyPath, output_folder
-from medsiglip.api.archive.outdated import count_outdated
+from medsiglip.api.archive.upkeep.outdated import count_outdated
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from medsiglip.api.archive.archive import Archive
-from medsiglip.api.archive.backups import verify_backup
+from medsiglip.api.archive.upkeep.backups import verify_backup
 from medsiglip.api.settings import read_settings
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.storage import backup as backup_module

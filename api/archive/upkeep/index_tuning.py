@@ -46,7 +46,7 @@ def tune_index(
         warnings=warnings,
     )
     if picture is not None:
-        from medsiglip.api.archive.tuning_plot import plot_trials
+        from medsiglip.api.archive.upkeep.tuning_plot import plot_trials
 
         plot_trials(answer, picture)
     if apply:
@@ -65,7 +65,7 @@ def _texts(archive: OpenedArchive) -> tuple[NDArray[np.float32], tuple[str, ...]
     """Vectors of texts of prompts, float32 [m, d], and what a person should know of them."""
     import numpy as np
 
-    from medsiglip.api.archive.maintenance import prompt_vectors
+    from medsiglip.api.archive.upkeep.maintenance import prompt_vectors
     from medsiglip.errors import ModelError
 
     try:

@@ -12,7 +12,7 @@ from medsiglip.answers.cases import Refusal
 from medsiglip.answers.spaces import DroppedSpace, ReembeddingReport
 from medsiglip.api.archive.files import AnyPath, require_paths
 from medsiglip.api.archive.opened import OnProgress, OpenedArchive, silent
-from medsiglip.api.archive.outdated import is_outdated
+from medsiglip.api.archive.upkeep.outdated import is_outdated
 
 if TYPE_CHECKING:
     from medsiglip.checkpoint import Checkpoint
