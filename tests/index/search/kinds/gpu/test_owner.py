@@ -43,6 +43,20 @@ def owner() -> Iterator[DeviceOwner]:
     made.close()
 
 
+def busy(owner: DeviceOwner, go: threading.Event) -> threading.Thread:
+    """A thread for which the owner works until `go`; it has begun."""
+    begun = threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go.wait()
+
+    thread = threading.Thread(target=lambda: owner.call(work))
+    thread.start()
+    assert begun.wait(60)
+    return thread
+
+
 def together(calls: list[Callable[[], None]]) -> None:
     threads = [threading.Thread(target=call) for call in calls]
     for thread in threads:
@@ -74,8 +88,7 @@ def test_what_comes_while_the_device_is_busy_is_searched_together(owner: DeviceO
     rows, other = Rows(), Rows()
     go = threading.Event()
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    blocker = threading.Thread(target=lambda: owner.call(go.wait))
-    blocker.start()
+    blocker = busy(owner, go)
 
     def ask(value: int) -> None:
         where = other if value == 5 else rows
@@ -96,7 +109,7 @@ def test_what_comes_while_the_device_is_busy_is_searched_together(owner: DeviceO
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 60
     while not true():
         assert time.monotonic() < limit
         time.sleep(0.001)
@@ -105,14 +118,17 @@ def wait_until(true: Callable[[], bool]) -> None:
 def test_a_batch_is_no_larger_than_the_most(owner: DeviceOwner) -> None:
     rows = Rows()
     go = threading.Event()
-    calls: list[Callable[[], object]] = [lambda: owner.call(go.wait)]
-    calls += [lambda: owner.search(rows, np.ones((MOST_QUERIES // 2, 1), np.float32), 1)] * 5
-    threads = [threading.Thread(target=call) for call in calls]
+    blocker = busy(owner, go)
+
+    def ask() -> None:
+        owner.search(rows, np.ones((MOST_QUERIES // 2, 1), np.float32), 1)
+
+    threads = [threading.Thread(target=ask) for _ in range(5)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: len(owner._waiting) >= 5)
+    wait_until(lambda: len(owner._waiting) == 5)
     go.set()
-    for thread in threads:
+    for thread in (blocker, *threads):
         thread.join()
     assert max(rows.sizes) <= MOST_QUERIES
     assert sum(rows.sizes) == 5 * MOST_QUERIES // 2
@@ -123,8 +139,7 @@ def test_an_error_is_that_of_its_own_request(owner: DeviceOwner) -> None:
     rows = Rows()
     go = threading.Event()
     answers: dict[int, object] = {}
-    blocker = threading.Thread(target=lambda: owner.call(go.wait))
-    blocker.start()
+    blocker = busy(owner, go)
 
     def ask(value: int) -> None:
         try:
@@ -162,8 +177,7 @@ def test_a_closed_owner_refuses_what_waits_and_what_comes() -> None:
     owner = DeviceOwner(ProcessorDevice())
     go = threading.Event()
     errors: list[str] = []
-    blocker = threading.Thread(target=lambda: owner.call(go.wait))
-    blocker.start()
+    blocker = busy(owner, go)
 
     def ask() -> None:
         try:

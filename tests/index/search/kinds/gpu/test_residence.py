@@ -187,12 +187,12 @@ def test_searches_go_on_while_rows_are_moved(monkeypatch: pytest.MonkeyPatch) ->
 
     def slowly(self: DeviceRows, stamps: np.ndarray, rows: np.ndarray) -> None:
         begun.set()
-        assert go.wait(20)
+        assert go.wait(60)
         append(self, stamps, rows)
 
     monkeypatch.setattr(DeviceRows, "append", slowly)
     index.move()
-    assert begun.wait(20)
+    assert begun.wait(60)
     check(index, exact)
     assert index.residence.rows is not None
     assert len(index.residence.rows.stamps) == 400
