@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from medsiglip.answers.answer import Level
+from medsiglip.answers.search_fields import MOST_PARTS, MOST_QUERIES
 from medsiglip.api.http.schemas import Filters, ImageId, Question, Text, Uid
-from medsiglip.search_fields import MOST_PARTS, MOST_QUERIES
 
 _LONGEST_CURSOR = 131_072
 _MOST_DIMENSIONS = 65_536

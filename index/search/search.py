@@ -93,10 +93,10 @@ def find(space: CurrentSpace, asked: Sequence[Asked], options: SearchOptions) ->
         newest = int(loaded.index.ids.max(initial=0))
         plan = _Plan(loaded, allowed, steps)
         found = []
-        for ranking, one, theirs, page in zip(rankings, chosen, hits, pages, strict=True):
-            cursor = next_cursor(page, ranking, one, options, newest)
-            why = plan.explain(options, ranking, one, len(asked), clock.laps)
-            warnings = end_warnings(cursor, page, one)
+        for ranking, picked, theirs, page in zip(rankings, chosen, hits, pages, strict=True):
+            cursor = next_cursor(page, ranking, picked, options, newest)
+            why = plan.explain(options, ranking, picked, len(asked), clock.laps)
+            warnings = end_warnings(cursor, page, picked)
             found.append(Found(theirs, cursor, ranking.effort.how, why, warnings))
         return found
 

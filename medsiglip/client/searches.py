@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from medsiglip.answers.questions import SearchAnswer, SearchBatch
+from medsiglip.answers.search_fields import SearchFields
 from medsiglip.arguments import one_of, several
 from medsiglip.client.connection import AnyPath, Connection, given, read
 from medsiglip.client.paths import checked
-from medsiglip.search_fields import SearchFields
 
 _LISTS = ("images", "image_ids", "studies", "positive", "negative")
 
@@ -34,7 +34,7 @@ class SearchMethods:
         **more: Unpack[SearchFields],
     ) -> SearchAnswer:
         """The `k` nearest images, series or studies to a text, a file, a study or a stored image; of several
-        kinds with `weights` for each. `medsiglip.search_fields` lists what `more` may be asked.
+        kinds with `weights` for each. `medsiglip.answers.search_fields` lists what `more` may be asked.
         """
         files, body = _question(
             {

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medsiglip.answers.search_fields import MOST_PARTS, WEIGHTS, SearchFields
 from medsiglip.api.archive.files import AnyPath, require_pictures
 from medsiglip.api.archive.queries import Vector, level_named, require_words
 from medsiglip.api.errors import ServiceError
-from medsiglip.search_fields import MOST_PARTS, WEIGHTS, SearchFields
 
 if TYPE_CHECKING:
     from medsiglip.index.search_records import Compare, SearchOptions

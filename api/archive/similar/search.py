@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from medsiglip.answers.answer import ErrorDetail
 from medsiglip.answers.questions import SearchAnswer, SearchBatch, SearchOutcome
+from medsiglip.answers.search_fields import MOST_HITS, MOST_QUERIES, SearchFields
 from medsiglip.api.archive.files import AnyPath
 from medsiglip.api.archive.similar.found_answers import answer_of
 from medsiglip.api.archive.similar.query_vectors import Query, encoded_texts, query_of
 from medsiglip.api.archive.similar.question import Question, question_of
 from medsiglip.api.errors import ServiceError, explain
 from medsiglip.index.errors import CatalogError
-from medsiglip.search_fields import MOST_HITS, MOST_QUERIES, SearchFields
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
@@ -41,7 +41,7 @@ def search(
 ) -> SearchAnswer:
     """The `k` nearest images, series or studies to a text, a picture file, a study or a stored image, best
     first, and where the scores stand among all that might have been found at the level without filters.
-    `medsiglip.search_fields` lists what `more` may be asked.
+    `medsiglip.answers.search_fields` lists what `more` may be asked.
 
     At image level a file with several images is represented by its middle one, at series and study level by
     their mean. `level` is `study` for a study, else `image`, unless it is given. Studies are compared with a

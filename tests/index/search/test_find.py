@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def uids(found: list[Found]) -> list[str]:
 @pytest.mark.parametrize("k", [1, 2, 5])
 @pytest.mark.parametrize("chosen", [{}, {"per_patient": 2}, {"diversity": 0.5}, {"dedupe": 0.999}])
 def test_the_own_image_comes_once_and_before_its_copies(
-    index: CaseIndex, k: int, chosen: dict[str, float]
+    index: CaseIndex, k: int, chosen: dict[str, Any]
 ) -> None:
     vector = unit_vectors(1, 5)
     ids = index.add(
@@ -144,6 +145,14 @@ def test_words_and_vectors_are_fused(filled: CaseIndex) -> None:
     assert [one.hit.study_instance_uid for one in few.hits if "words" in (one.found_by or {})] == ["2.25.4"]
 
 
+WAYS: list[dict[str, Any]] = [
+    {},
+    {"per_patient": 1},
+    {"diversity": 0.4},
+    {"where": ("patient_key!=patient2",)},
+]
+
+
 def test_several_questions_have_the_answers_of_each(filled: CaseIndex) -> None:
     queries = unit_vectors(5, 3)
     asked = [
@@ -151,7 +160,7 @@ def test_several_questions_have_the_answers_of_each(filled: CaseIndex) -> None:
         for number, query in enumerate(queries)
     ]
     for level in ("image", "series", "study"):
-        for more in ({}, {"per_patient": 1}, {"diversity": 0.4}, {"where": ("patient_key!=patient2",)}):
+        for more in WAYS:
             options = SearchOptions(4, level, **more)
             together = filled.find(asked, options)
             alone = [filled.find([one], options)[0] for one in asked]
@@ -237,7 +246,7 @@ def test_an_answer_is_explained(filled: CaseIndex) -> None:
         ("study", {"compare": "sums"}),
     ],
 )
-def test_ways_that_cannot_be_are_refused(filled: CaseIndex, level: Level, fields: dict[str, float]) -> None:
+def test_ways_that_cannot_be_are_refused(filled: CaseIndex, level: Level, fields: dict[str, Any]) -> None:
     with pytest.raises(CatalogError) as caught:
         filled.find([Asked(unit_vectors(1)[0])], SearchOptions(2, level, **fields))
     assert caught.value.code == "bad-query"

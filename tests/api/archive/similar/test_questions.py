@@ -33,11 +33,13 @@ def image_ids(archive: Archive) -> list[int]:
 
 
 def unit(total: np.ndarray) -> np.ndarray:
-    return total / np.linalg.norm(total)
+    direction: np.ndarray = total / np.linalg.norm(total)
+    return direction
 
 
 def of_image(archive: Archive, image_id: int) -> np.ndarray:
-    return archive.index.vectors([image_id])[0].astype(np.float64)
+    vector: np.ndarray = archive.index.vectors([image_id])[0].astype(np.float64)
+    return vector
 
 
 def of_study(archive: Archive, uid: str) -> np.ndarray:
@@ -66,7 +68,7 @@ def test_several_images_are_their_mean_direction(
     archive: Archive, image_ids: list[int], phantoms: Phantoms
 ) -> None:
     a, b, c = image_ids[:3]
-    mean = unit(sum(of_image(archive, one) for one in (a, b, c)))
+    mean = unit(np.sum([of_image(archive, one) for one in (a, b, c)], axis=0))
     query = assert_asked(archive, mean, patients_of(archive, a, b, c), image_ids=[a, b, c])
     assert [one["image_id"] for one in query["files"]] == [a, b, c]
     files = [archive.index.get(one).path for one in (a, b, c)]
@@ -74,7 +76,7 @@ def test_several_images_are_their_mean_direction(
     first, second = list(phantoms.by_study)[:2]
     both = unit(of_study(archive, first) + of_study(archive, second))
     patients = set(archive.index.patients_of([first, second]).values())
-    asked = {"studies": [first, second], "level": "study", "compare": "means"}
+    asked: dict[str, Any] = {"studies": [first, second], "level": "study", "compare": "means"}
     query = assert_asked(archive, both, patients, **asked)
     assert [one["study_instance_uid"] for one in query["studies"]] == [first, second]
 
@@ -119,7 +121,7 @@ def test_examples_move_the_query(archive: Archive, image_ids: list[int], phantom
     positive = (of_image(archive, b) + of_study(archive, study)) / 2
     negative = (of_image(archive, c) + of_image(archive, d)) / 2
     owners = patients_of(archive, a, b) | set(archive.index.patients_of([study]).values())
-    examples = {"positive": [b, study], "negative": [c, str(d)]}
+    examples: dict[str, Any] = {"positive": [b, study], "negative": [c, str(d)]}
     moved = unit(base + 0.75 * positive - 0.15 * negative)
     query = assert_asked(archive, moved, owners, image_id=a, **examples)
     assert query["weights"] == {"query": 1.0, "positive": 0.75, "negative": 0.15}
@@ -318,5 +320,6 @@ def test_unknown_arguments_and_single_strings_are_refused(archive: Archive) -> N
     with pytest.raises(TypeError, match="modality"):
         archive.search(text="a", modality="CT")  # type: ignore[call-arg]
     for name in ("images", "studies", "positive", "where"):
+        question: dict[str, Any] = {"text": "a", name: "1.2"}
         with pytest.raises(TypeError, match="list"):
-            archive.search(**{"text": "a", name: "1.2"})
+            archive.search(**question)

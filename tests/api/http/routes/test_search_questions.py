@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from medsiglip.answers.questions import SearchAnswer
+from medsiglip.answers.search_fields import SearchFields
 from medsiglip.api.archive.archive import Archive
 from medsiglip.client.client import ApiError, Client
-from medsiglip.search_fields import SearchFields
 from tests.api.conftest import Phantoms, run
 from tests.api.live_service import LiveService
 
