@@ -63,7 +63,7 @@ def passing_images(
     chosen = parsed(connection, where)
     statement = select(images.c.id).select_from(filters.joined(chosen))
     statement = statement.where(images.c.space_id == ACTIVE_SPACE, filters.conjunction(chosen), _of(among))
-    return list(connection.execute(statement).scalars())
+    return list(connection.execute(statement).scalars().all())
 
 
 def passing_by_level(connection: Connection, where: Iterable[str]) -> dict[Level, list[int]]:
@@ -87,7 +87,7 @@ def passing_by_level(connection: Connection, where: Iterable[str]) -> dict[Level
             statement = statement.where(filters.conjunction(of_level))
             if level == "image":
                 statement = statement.where(images.c.space_id == ACTIVE_SPACE)
-            found[level] = list(connection.execute(statement).scalars())
+            found[level] = list(connection.execute(statement).scalars().all())
     return found
 
 
