@@ -54,7 +54,7 @@ FOLLOWED = {
     "models": ("docs/models.md",),
     "drafts": ("docs/drafts.md",),
     "service": ("docs/service.md", "docs/python.md"),
-    "operations": ("docs/operations.md", "docs/settings.md"),
+    "operations": ("docs/operations.md", "docs/gpu.md", "docs/settings.md"),
 }
 """The pages that one reader follows one after the other, by test."""
 
