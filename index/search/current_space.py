@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from sqlalchemy import Connection, select
 
@@ -91,7 +91,7 @@ class CurrentSpace:
         """Make the state of the newest version the one that is held, and enter a connection that sees it."""
         for attempt in range(_ATTEMPTS):
             active, held = self.needed(), self._held
-            if held is None or held[0].active != active:
+            if held is None or held[0].active != active or held[0].is_outdated():
                 loader = SpaceLoader(self._database, active, kind=self._kind)
                 state = loader.caught_up(None)
             else:
@@ -123,7 +123,8 @@ class CurrentSpace:
 
     def rebuild(self, queries: Vectors | None = None) -> None:
         """Load the vectors from the shards again, and write a snapshot, while searches go on with the vectors
-        that are in memory; `queries`, float32 [m, d], replace the sample that the index suits.
+        that are in memory; `queries`, float32 [m, d], replace the sample that the index suits. Other
+        processes go over to it with their next search.
         """
         active = self.needed()
         checked = None
@@ -138,6 +139,8 @@ class CurrentSpace:
                 state, _ = self._follow(stack)
                 loader = self._held[0]
             loader.save(state, always=True)
+            with suppress(CatalogError), self._database.write():
+                pass  # tells them that there is news
 
     def close(self) -> None:
         """Write a snapshot if it is worth it, and drop the vectors."""

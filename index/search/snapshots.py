@@ -56,8 +56,8 @@ class Snapshot:
         self._folder = home / "faiss"
         self._description = self._folder / f"{space}.json"
 
-    def save(self, content: SnapshotContent, dimension: int) -> None:
-        """Write a snapshot in place of the former one."""
+    def save(self, content: SnapshotContent, dimension: int, rebuilt: str | None = None) -> None:
+        """Write a snapshot in place of the former one; `rebuilt` names the rebuild that its index is of."""
         make_folder(self._folder)
         self._delete_abandoned()
         former, token = self._described(), uuid4().hex
@@ -68,7 +68,13 @@ class Snapshot:
                 self._write(files[level], partial(LEVEL_KIND.write, content.levels[level].index))
             self._write(files["owners"], partial(_write_owners, content))
             sizes = {part: [name, (self._folder / name).stat().st_size] for part, name in files.items()}
-            description = {"format": FORMAT, "dimension": dimension, "files": sizes, "shards": content.shards}
+            description = {
+                "format": FORMAT,
+                "dimension": dimension,
+                "rebuilt": rebuilt,
+                "files": sizes,
+                "shards": content.shards,
+            }
             with atomic_file(self._description) as stream:
                 stream.write(json.dumps(description).encode())
         except BaseException:
@@ -117,6 +123,11 @@ class Snapshot:
         files = self._described().get("files")
         parts = files if isinstance(files, dict) else {}
         return [self._folder / str(parts[part][0]) for part in ("vectors", *_LEVELS) if part in parts]
+
+    def rebuilt(self) -> str | None:
+        """The rebuild that the snapshot's index is of; None where it is of none, and without a snapshot."""
+        found = self._described().get("rebuilt")
+        return found if isinstance(found, str) else None
 
     def discard(self) -> None:
         """Delete the snapshot; a process that is loading it is not disturbed."""

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ from medsiglip.index.vectors import Ids, ShardFolder, Vectors
 _STALE_PART = 0.1
 INCOMPLETE = -1
 """The version of a state that lacks images, which no version of a catalogue is."""
+_ROWS = 8192
 _LEVELS: tuple[Level, Level] = ("series", "study")
 
 
@@ -60,6 +62,7 @@ class SpaceLoader:
             self._query_sample = self._sample_file.read(self._dimension)
         # The shards whose vectors are in the snapshot on disk.
         self._saved: frozenset[str] = frozenset()
+        self._rebuilt: str | None = None
         self._saving = threading.Lock()
 
     def _choose(self, rows: int) -> None:
@@ -82,6 +85,7 @@ class SpaceLoader:
         if state is None:
             with self._database.read() as connection:
                 self._choose(self._rows(connection))
+            self._rebuilt = uuid4().hex if afresh else self._snapshot.rebuilt()
         saved = self._snapshot.load(self._dimension) if state is None and not afresh else None
         with self._database.read() as connection:
             version = connection.execute(select(home_table.c.version)).scalar_one()
@@ -159,7 +163,10 @@ class SpaceLoader:
             order = np.argsort(image_ids)
             rows = rows[np.isin(rows[:, 0], image_ids)]
             chosen = order[np.searchsorted(image_ids, rows[:, 0], sorter=order)]
-            draft.add(rows[:, 0], vectors[chosen], ImageOwners(*rows[:, 1:].T))
+            # A part at a time: the vectors are mapped from the file, and a copy of all would be a shard more.
+            for low in range(0, len(rows), _ROWS):
+                part = slice(low, low + _ROWS)
+                draft.add(rows[part, 0], vectors[chosen[part]], ImageOwners(*rows[part, 1:].T))
         return missing
 
     # The snapshot
@@ -170,9 +177,9 @@ class SpaceLoader:
         A home that cannot be written gets none: snapshots are optional.
         """
         with self._saving:
-            if always or (self._is_worth_it(state) and not self._is_of_former_sample()):
+            if always or (self._is_worth_it(state) and not self.is_outdated()):
                 with suppress(OSError):
-                    self._snapshot.save(self._content(state), self._dimension)
+                    self._snapshot.save(self._content(state), self._dimension, self._rebuilt)
                     self._saved = frozenset(state.shards.values())
                 self._drop_outdated_snapshot()
 
@@ -198,10 +205,10 @@ class SpaceLoader:
         levels = {level: state.group_level(level)[0] for level in _LEVELS}
         return SnapshotContent(state.index, owners, tuple(state.shards.values()), levels)
 
-    def _is_of_former_sample(self) -> bool:
-        """Whether another process has rebuilt the index to suit other queries: its snapshot is the better."""
-        sample, own = self._sample_file.read(self._dimension), self._query_sample
-        return sample is not None and (own is None or not np.array_equal(sample, own))
+    def is_outdated(self) -> bool:
+        """Whether another process has rebuilt the index since: its snapshot is the better."""
+        rebuilt = self._snapshot.rebuilt()
+        return rebuilt is not None and rebuilt != self._rebuilt
 
     def _drop_outdated_snapshot(self) -> None:
         """Delete the snapshot that was just written if one of its shards does not exist any more: it may hold

@@ -186,6 +186,37 @@ def test_means_are_kept_with_the_snapshot_and_renewed_by_id(
         assert computed == []
 
 
+def test_other_processes_go_over_to_a_rebuilt_index(
+    index: CaseIndex, home: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(index, range(8))
+    with catalogue.open(home) as other:
+        before = [other.search(unit_vectors(1), level=level) for level in LEVELS]
+        held = other._current.load().index
+        index.rebuild()
+        fill(index, range(20, 21))
+        monkeypatch.setattr(ShardFolder, "read", _only_new(ShardFolder.read))
+        found = other._current.load()
+        assert found.index is not held, "what was in memory before is let go"
+        with other._current.view() as (loaded, connection):
+            assert loaded.index is found.index
+            check_view(loaded, connection)
+        other.remove_study("2.25.20")
+        assert [other.search(unit_vectors(1), level=level) for level in LEVELS] == before
+
+
+def _only_new(read: Any) -> Any:
+    """Reading the shards of more than one study is an error: they are in the snapshot."""
+    seen: set[str] = set()
+
+    def reading(folder: ShardFolder, name: str, dimension: int) -> Any:
+        seen.add(name)
+        assert len(seen) == 1
+        return read(folder, name, dimension)
+
+    return reading
+
+
 def test_a_forgotten_patient_leaves_no_vector_and_no_mean_in_any_snapshot(
     index: CaseIndex, home: Path, catalogue: Catalogue
 ) -> None:
