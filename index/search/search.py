@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection
 
+from medsiglip.index.catalogue import filters
 from medsiglip.index.catalogue.case_queries import images_of_patients
-from medsiglip.index.catalogue.filter_queries import parsed, passing_by_level
+from medsiglip.index.catalogue.filter_queries import passing_by_level
 from medsiglip.index.catalogue.hit_facts import HitFacts, hit_facts
 from medsiglip.index.catalogue.identity import identity_of
 from medsiglip.index.catalogue.report_search import find_words
@@ -289,7 +290,7 @@ def _passing(
     """The images that pass the filters, bool [n] in the order of the loaded index, and each step's part."""
     if not where:
         return None, ()
-    levels = [one.level for one in parsed(connection, where)]
+    levels = [one.level for one in filters.parse_all(tuple(where))]
     masks, steps = [], []
     for level, rows in passing_by_level(connection, where).items():
         masks.append(loaded.mask(level, np.array(rows, np.int64)))

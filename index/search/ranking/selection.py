@@ -18,6 +18,7 @@ WINDOW = 100
 """Among how many of the best that are left the next of diverse hits is chosen."""
 # How many rows are looked up at once.
 _BLOCK = 256
+_FEW = 32
 Key = tuple[float, int]
 
 
@@ -120,7 +121,10 @@ class Selection:
         self._before = before
         self._lookups = lookups
         self._window = WINDOW if options.diversity else 1
+        # Each hit is compared with all that wait, of which diverse hits need few.
+        self._block = min(_BLOCK, _FEW) if options.diversity else _BLOCK
         self._needs_vectors = options.dedupe is not None or options.diversity > 0
+        self._limits = tuple(options.limits.items())
         self._counts: Counter[tuple[str, int | str]] = Counter()
         self._pictures: dict[tuple[str, int], int] = {}
         self._hit_ids: list[int] = []
@@ -168,7 +172,7 @@ class Selection:
 
     def _accept(self, hit: _Candidate) -> None:
         """Count a hit, and take those that may not follow it from the waiting."""
-        for kind in self._options.limits:
+        for kind, _ in self._limits:
             self._counts.update((kind, one) for one in hit.facts.counts.get(kind, ()))
         self._places[hit.row_id] = len(self._hit_ids)
         self._hit_ids.append(hit.row_id)
@@ -177,7 +181,8 @@ class Selection:
         if hit.vector is not None:
             self._hit_vectors.append(hit.vector)
             self._compare(self._waiting, [hit.row_id], hit.vector[None])
-        self._waiting = [one for one in self._waiting if self._may_follow(one)]
+        if self._options.dedupe is not None or self._is_full(hit):
+            self._waiting = [one for one in self._waiting if self._may_follow(one)]
 
     @staticmethod
     def _compare(candidates: Sequence[_Candidate], hit_ids: Sequence[int], hits: NDArray[np.float64]) -> None:
@@ -195,9 +200,13 @@ class Selection:
         """Whether a row may be a hit beside those that were chosen; a duplicate is noted with its hit."""
         if self._options.dedupe is not None and self._is_duplicate(one, self._options.dedupe):
             return False
-        return not any(
+        return not self._is_full(one)
+
+    def _is_full(self, one: _Candidate) -> bool:
+        """Whether there are as many hits as there may be of what a row counts for."""
+        return any(
             self._counts[kind, value] >= most
-            for kind, most in self._options.limits.items()
+            for kind, most in self._limits
             for value in one.facts.counts.get(kind, ())
         )
 
@@ -216,27 +225,24 @@ class Selection:
 
     def _fill(self) -> None:
         """Read on until as many rows wait as the next choice is among, or all are read."""
+        least = self._options.min_score
         while len(self._waiting) < self._window and not self._is_read:
-            ranked = self._ranking.first(self._read + max(_BLOCK, self._options.k))
-            scores, ids = ranked.scores[self._read :], ranked.ids[self._read :]
-            self._read = len(ranked.ids)
-            self._is_read = ranked.whole
+            ranked = self._ranking.first(self._read + self._block)
+            block = slice(self._read, self._read + self._block)
+            scores, ids = ranked.scores[block], ranked.ids[block]
+            self._read += len(ids)
+            self._is_read = ranked.whole and self._read == len(ranked.ids)
             keep = _behind(scores, ids, self._before, self._ranking.is_by_score)
-            least = self._options.min_score
-            if least is not None:
-                self._is_read = self._is_read or (
-                    self._ranking.is_by_score and bool(len(scores)) and bool(scores[-1] < least)
-                )
+            if least is not None and len(scores):
                 keep &= scores >= least
+                self._is_read |= _is_below(scores, self._options, self._ranking.is_by_score)
             self._add(ids[keep], scores[keep])
 
     def _add(self, ids: Ids, scores: Vectors) -> None:
-        for start in range(0, len(ids), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            candidates = self._candidates(ids[block], scores[block])
-            if self._needs_vectors and self._hit_vectors:
-                self._compare(candidates, self._hit_ids, np.stack(self._hit_vectors))
-            self._waiting += [one for one in candidates if self._may_follow(one)]
+        candidates = self._candidates(ids, scores)
+        if self._needs_vectors and self._hit_vectors:
+            self._compare(candidates, self._hit_ids, np.stack(self._hit_vectors))
+        self._waiting += [one for one in candidates if self._may_follow(one)]
 
     def _best(self) -> _Candidate:
         """The next hit: of those in the window the one with the highest marginal relevance, the first of
