@@ -62,7 +62,9 @@ class SpaceLoader:
             self._query_sample = self._sample_file.read(self._dimension)
         # The shards whose vectors are in the snapshot on disk.
         self._saved: frozenset[str] = frozenset()
+        # The rebuild that the states are of, and that of the snapshot when the first was made.
         self._rebuilt: str | None = None
+        self._former: str | None = None
         self._saving = threading.Lock()
 
     def _choose(self, rows: int) -> None:
@@ -85,7 +87,8 @@ class SpaceLoader:
         if state is None:
             with self._database.read() as connection:
                 self._choose(self._rows(connection))
-            self._rebuilt = uuid4().hex if afresh else self._snapshot.rebuilt()
+            self._former = self._snapshot.rebuilt()
+            self._rebuilt = uuid4().hex if afresh else self._former
         saved = self._snapshot.load(self._dimension) if state is None and not afresh else None
         with self._database.read() as connection:
             version = connection.execute(select(home_table.c.version)).scalar_one()
@@ -207,8 +210,7 @@ class SpaceLoader:
 
     def is_outdated(self) -> bool:
         """Whether another process has rebuilt the index since: its snapshot is the better."""
-        rebuilt = self._snapshot.rebuilt()
-        return rebuilt is not None and rebuilt != self._rebuilt
+        return self._snapshot.rebuilt() not in (None, self._rebuilt, self._former)
 
     def _drop_outdated_snapshot(self) -> None:
         """Delete the snapshot that was just written if one of its shards does not exist any more: it may hold
