@@ -54,6 +54,7 @@ def main() -> None:
             command += ["--kind", given.kind, "--stage", name, "--file", str(Path(folder) / "index.vectors")]
             figures[name] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
             print(name, json.dumps(figures[name], indent=2), flush=True)
+    figures["load_average"] = round(os.getloadavg()[1], 1)
     _save(f"{given.kind} {given.rows} x {given.dimension}", figures)
 
 
