@@ -21,8 +21,8 @@ def gpu_kind(rows: int, dimension: int) -> tuple[str, str] | None:
 
 
 def fitting_kind(device: SearchDevice, rows: int, dimension: int) -> tuple[str, str] | None:
-    """As `gpu_kind`, on a device."""
-    memory = device.memory()
+    """As `gpu_kind`, on a device. Whether so much is free is seen when the vectors move there."""
+    memory = device.capacity()
     for name in _AUTOMATIC if rows >= LEAST else ():
         need = GPU_RECIPES[name].need(rows, dimension)
         if need.fits(memory):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from medsiglip.index.search.kinds.gpu.device_memory import DeviceMemory, cuda_memory
+from medsiglip.index.search.kinds.gpu.device_memory import DeviceMemory, cuda_capacity, cuda_memory
 from medsiglip.index.vectors import Vectors
 
 MOST_RESULTS = 2048
@@ -34,6 +34,9 @@ class SearchDevice(Protocol):
     def memory(self) -> DeviceMemory | None:
         """The memory free at this moment; None where that is unknown."""
 
+    def capacity(self) -> DeviceMemory | None:
+        """All its memory as if it were free, without beginning to use the device; None as in `memory`."""
+
     def half_flat(self, dimension: int) -> Any:
         """An empty index of FAISS by inner product with every row, in float16."""
 
@@ -50,6 +53,10 @@ class ProcessorDevice:
     name = "cpu"
 
     def memory(self) -> DeviceMemory | None:
+        """As in `SearchDevice`."""
+        return None
+
+    def capacity(self) -> DeviceMemory | None:
         """As in `SearchDevice`."""
         return None
 
@@ -83,6 +90,10 @@ class CudaDevice:
     def memory(self) -> DeviceMemory | None:
         """As in `SearchDevice`."""
         return cuda_memory(self._number)
+
+    def capacity(self) -> DeviceMemory | None:
+        """As in `SearchDevice`."""
+        return cuda_capacity(self._number)
 
     def half_flat(self, dimension: int) -> Any:
         """As in `SearchDevice`."""

@@ -60,6 +60,23 @@ def cuda_memory(number: int, library: str = "libcuda.so.1") -> DeviceMemory | No
     return None
 
 
+def cuda_capacity(number: int, library: str = "libcuda.so.1") -> DeviceMemory | None:
+    """As `cuda_memory`, as if all were free. It opens no context, which takes memory and part of a second."""
+    with suppress(OSError, AttributeError):
+        return driver_capacity(ctypes.CDLL(library), number)
+    return None
+
+
+def driver_capacity(driver: Any, number: int) -> DeviceMemory | None:
+    """As `cuda_capacity`, by a library with the functions of the CUDA driver."""
+    device, total = ctypes.c_int(), ctypes.c_size_t()
+    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), number):
+        return None
+    if driver.cuDeviceTotalMem_v2(ctypes.byref(total), device):
+        return None
+    return DeviceMemory(total.value, total.value)
+
+
 def driver_memory(driver: Any, number: int) -> DeviceMemory | None:
     """As `cuda_memory`, by a library with the functions of the CUDA driver."""
     device, context, former = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p()

@@ -158,7 +158,7 @@ class GpuIndex:
                 try:
                     return self._on_device(rows, placement, queries, k, allowed, exact, fetch)
                 except DeviceError as error:
-                    self.residence.give_up(error)
+                    self.residence.give_up(error, rows)
         return self._host.search(queries, k, allowed, exact=exact)
 
     def _fetch(

@@ -98,8 +98,12 @@ class Residence:
         if mover is not None:
             mover.join()
 
-    def give_up(self, error: DeviceError) -> None:
-        """Let go of the device for a while; searches go on on the host."""
+    def give_up(self, error: DeviceError, rows: DeviceRows | None = None) -> None:
+        """Let go of the device for a while; searches go on on the host. Not for an error of `rows` that have
+        been made anew since.
+        """
+        if rows is not None and rows is not self.rows:
+            return
         self.rows = None
         self.reason = str(error)
         if isinstance(error, DeviceClosedError):

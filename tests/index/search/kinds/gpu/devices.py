@@ -83,6 +83,9 @@ class FullDevice(ProcessorDevice):
     def memory(self) -> DeviceMemory | None:
         return DeviceMemory(self.free - self.taken, self.free) if self.known else None
 
+    def capacity(self) -> DeviceMemory | None:
+        return DeviceMemory(self.free, self.free) if self.known else None
+
     def half_flat(self, dimension: int) -> Any:
         return _Counted(super().half_flat(dimension), self)
 

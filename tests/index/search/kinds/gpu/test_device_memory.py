@@ -13,7 +13,9 @@ from medsiglip.index.search.kinds.gpu.device_memory import (
     RESERVE,
     DeviceMemory,
     Need,
+    cuda_capacity,
     cuda_memory,
+    driver_capacity,
     driver_memory,
 )
 from medsiglip.index.search.kinds.gpu.recipes import FLAT, IVF_FLAT, IVF_PQ, number_of_lists, parts
@@ -78,7 +80,7 @@ def test_with_a_gpu_it_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     import faiss
 
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 2)
-    monkeypatch.setattr(CudaDevice, "memory", lambda self: DeviceMemory(80 * GIB, 80 * GIB))
+    monkeypatch.setattr(CudaDevice, "capacity", lambda self: DeviceMemory(80 * GIB, 80 * GIB))
     assert gpu_status() == {"device": "cuda:0", "reason": None}
     found = gpu_kind(10**6, 1152)
     assert found is not None
@@ -114,6 +116,8 @@ class Driver:
                 return 2
             if name == "cuMemGetInfo_v2":
                 arguments[0]._obj.value, arguments[1]._obj.value = 5 * GIB, 8 * GIB
+            if name == "cuDeviceTotalMem_v2":
+                arguments[0]._obj.value = 8 * GIB
             return 0
 
         return function
@@ -139,6 +143,15 @@ def test_the_driver_is_asked_in_the_context_that_faiss_uses_and_left_as_it_was()
         assert broken.calls.count(given) == held
     assert cuda_memory(0, "libof-no-such-name.so.1") is None
     assert cuda_memory(0, "libc.so.6") is None
+
+
+def test_all_memory_is_told_without_a_context() -> None:
+    driver = Driver()
+    assert driver_capacity(driver, 0) == DeviceMemory(8 * GIB, 8 * GIB)
+    assert driver.calls == ["cuInit", "cuDeviceGet", "cuDeviceTotalMem_v2"]
+    for name in driver.calls:
+        assert driver_capacity(Driver(name), 0) is None
+    assert cuda_capacity(0, "libof-no-such-name.so.1") is None
 
 
 def test_messages_of_faiss_are_one_line_without_places_in_its_source() -> None:
