@@ -77,6 +77,9 @@ large-index: $(INSTALLED) ## indexes of 1,000,000 x 1152 and 10,000,000 x 384 bu
 coverage-test: $(INSTALLED) ## how often intervals hold what they should, in every setting (an hour; begins where it was stopped)
 	$(BIN)/python -m pytest -m campaign -s tests/medsiglip/figures/test_coverage.py
 
+study-retrieval: $(INSTALLED) ## studies compared set to set and by means, on phantoms of three seeds (15 minutes)
+	$(BIN)/python -m benchmarks.search.study_retrieval
+
 privacy-test: $(INSTALLED) ## 200 made-up people of many scripts ingested, of whom no byte of the home says anything
 	$(BIN)/python -m pytest -m campaign tests/api/privacy/test_made_up_identities.py
 

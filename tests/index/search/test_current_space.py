@@ -26,7 +26,7 @@ from medsiglip.index.search import group_level, space_loader
 from medsiglip.index.search.kinds.bounded import BoundedIndex
 from medsiglip.index.search.kinds.index_kinds import KINDS, ChosenKind
 from medsiglip.index.search.kinds.quick import QuickIndex
-from medsiglip.index.search.kinds.vector_search import top
+from medsiglip.index.search.kinds.vector_search import VectorSearch, top
 from medsiglip.index.search.loaded import LoadedSpace
 from medsiglip.index.vectors import ShardFolder, mean_directions
 from tests.index.conftest import Catalogue
@@ -293,7 +293,10 @@ def test_many_readers_beside_writers_deletions_and_rebuilds(
     index: CaseIndex, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """Codes are made from few rows on, so that readers meet states with codes and without."""
-    made = {"bounded": partial(BoundedIndex, least=24), "quick": partial(QuickIndex, least=24)}
+    made: dict[str, Callable[..., VectorSearch]] = {
+        "bounded": partial(BoundedIndex, least=24),
+        "quick": partial(QuickIndex, least=24),
+    }
     held = replace(KINDS[kind], new=made.get(kind, KINDS[kind].new))
     monkeypatch.setattr(space_loader, "chosen_kind", lambda *_: ChosenKind(kind, held, "for the test"))
     fill(index, range(10))
