@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.search.kinds.index_kinds import KINDS
 from tests.index.conftest import Catalogue
-from tests.index.index_cases import SPACE, make_bundle, unit_vectors
+from tests.index.index_cases import SPACE, make_bundle, sqlite_only, unit_vectors
 
 
 def shard_files(home: Path) -> list[Path]:
@@ -141,3 +142,18 @@ def test_what_another_process_replaces_meanwhile_is_looked_at_again(
     checked = filled.verify(deep=True)
     assert merged
     assert checked.problems == ()
+
+
+@sqlite_only
+@pytest.mark.parametrize("kind", KINDS)
+def test_snapshots_of_every_kind_are_compared(
+    filled: CaseIndex, home: Path, catalogue: Catalogue, kind: str
+) -> None:
+    with catalogue.open(home, index_kind=kind) as index:
+        index.rebuild()
+        row = index.vectors([index.images_of("2.25.1")[0].image_id])[0]
+        checked = index.verify(deep=True)
+        assert (checked.problems, checked.snapshot) == ((), 10)
+        [file] = (home / "faiss").glob("*.vectors")
+        file.write_bytes(changed_vector(file.read_bytes(), row.tobytes()))
+        assert not index.verify(deep=True).ok
