@@ -21,6 +21,7 @@ from benchmarks.radiographs import NAME, write_radiographs
 from medsiglip.ingest.files.walk import FoundFile
 from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.privacy.deidentify import SecretKey
+from medsiglip.ingest.privacy.quiet import silence_readers
 from medsiglip.ingest.scan.scan import scan_file
 from medsiglip.ingest.units.plan import Unit, plan
 from medsiglip.ingest.units.rendered_image import RenderedImage
@@ -68,6 +69,7 @@ def _process(
 
 def _ours(folder: Path, paths: list[Path], parent: Connection) -> None:
     keep_freed_memory()
+    silence_readers()
     key = SecretKey.open(folder)
     while parent.recv():
         for path in paths:

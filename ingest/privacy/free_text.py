@@ -154,4 +154,9 @@ def _name_parts(name: str) -> set[str]:
 def manufacturer_known(text: str, known: Iterable[str]) -> str | None:
     """The known name that a manufacturer's text begins with or holds as a word, if any."""
     words = set(words_of(folded(text)))
-    return next((name for name in known if set(words_of(folded(name))) <= words), None)
+    return next((name for name in known if _known_words(name) <= words), None) if words else None
+
+
+@lru_cache(maxsize=256)
+def _known_words(name: str) -> frozenset[str]:
+    return frozenset(words_of(folded(name)))

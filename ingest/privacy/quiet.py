@@ -7,18 +7,31 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_READERS = ("pydicom", "PIL", "tifffile", "nibabel.global")
+_NOTHING = logging.CRITICAL + 1
+
+
+def silence_readers() -> None:
+    """No log records of the readers in this process any more.
+
+    Each change of a level makes every logger forget what it is enabled for, which takes as long as hashing a
+    file of 2 MB.
+    """
+    for name in _READERS:
+        logging.getLogger(name).setLevel(_NOTHING)
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """No log records and warnings of the readers: they quote values, perhaps a name."""
-    readers = ("pydicom", "PIL", "tifffile", "nibabel.global")
-    levels = {name: logging.getLogger(name).level for name in readers}
-    for name in levels:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    loggers = (logging.getLogger(name) for name in _READERS)
+    levels = {logger: logger.level for logger in loggers if logger.level < _NOTHING}
+    for logger in levels:
+        logger.setLevel(_NOTHING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)

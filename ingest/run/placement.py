@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from medsiglip.index.records import FileRecord, Owner
 from medsiglip.ingest.header.header import Header
+from medsiglip.ingest.pixels.pixel_hash import PREFIX
 from medsiglip.ingest.privacy.deidentify import SecretKey, content_uid
 
 if TYPE_CHECKING:
@@ -72,8 +73,10 @@ def misplaced_pictures(
 
 
 def _is_picture(record: FileRecord, key: SecretKey) -> bool:
-    made = key.uid(content_uid(record.pixel_hash)) if record.pixel_hash else None
-    return made is not None and record.sop_instance_uid == made
+    digest = record.pixel_hash
+    if digest is None or digest.startswith(PREFIX):  # of pixels, not of a file
+        return False
+    return record.sop_instance_uid == key.uid(content_uid(digest))
 
 
 def _differs(owner: Owner, row: PictureMetadata, key: SecretKey) -> bool:

@@ -159,19 +159,21 @@ def scan_changes(
     on_progress: OnProgress | None,
 ) -> None:
     """Read the headers of changed files and sort the files into `triage`."""
+    from medsiglip.ingest.privacy.quiet import quiet
     from medsiglip.ingest.scan.scan import scan_file
 
     clock = StageClock(on_progress, "scan", len(changed))
     headers, listings = [], []
-    for found in changed:
-        scanned = scan_file(found, key, metadata.get(found.path))
-        if isinstance(scanned, Rejected):
-            _reject(triage, scanned, found.size, found.mtime_ns)
-            if scanned.code == "dicomdir":
-                listings.append(found.path)
-        else:
-            headers.append(scanned)
-        clock.advance(1)
+    with quiet():  # once, not file by file
+        for found in changed:
+            scanned = scan_file(found, key, metadata.get(found.path))
+            if isinstance(scanned, Rejected):
+                _reject(triage, scanned, found.size, found.mtime_ns)
+                if scanned.code == "dicomdir":
+                    listings.append(found.path)
+            else:
+                headers.append(scanned)
+            clock.advance(1)
     known = index.instances.pixel_hashes({header.sop_instance_uid for header in headers})
     _identify(triage, headers, known, older=bool(known) and index.pixel_hashes.any_older())
     _warn_of_missing_files(triage, listings)

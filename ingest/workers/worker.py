@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from medsiglip.ingest.privacy.quiet import silence_readers
 from medsiglip.ingest.reasons import Rejected
 from medsiglip.ingest.units.plan import Unit, plan
 from medsiglip.ingest.workers.messages import READY, Reply, ScanTask, receive, send
@@ -124,6 +125,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_DFL)
     _limit_memory()
     keep_freed_memory()
+    silence_readers()
     sink = os.fdopen(os.dup(1), "wb", buffering=0)
     source = os.fdopen(os.dup(0), "rb", buffering=0)
     silent = os.open(os.devnull, os.O_RDWR)

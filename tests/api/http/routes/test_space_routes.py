@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.random_checkpoint import write_checkpoint
-from medsiglip.client.client import ApiError
+from medsiglip.client.client import ApiError, JobError
 from tests.api.conftest import run
 from tests.api.live_service import live_service
 
@@ -29,7 +29,7 @@ def test_a_served_archive_moves_to_another_model_while_it_is_asked(tmp_path: Pat
             with service.client(scope) as other, pytest.raises(ApiError) as refused:
                 other.reembed(str(model))
             assert refused.value.code == "missing-scope"
-        with pytest.raises(ApiError) as unknown:
+        with pytest.raises(JobError) as unknown:
             client.wait(client.reembed(str(tmp_path / "no-model")))
         assert "no-model" in str(unknown.value)
         gone = next((tmp_path / "files").rglob("*.dcm"))
