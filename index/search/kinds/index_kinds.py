@@ -17,14 +17,11 @@ from medsiglip.index.search.kinds.faiss_flat import FaissFlat
 from medsiglip.index.search.kinds.gpu.choice import GPU_RECIPES, gpu_kind
 from medsiglip.index.search.kinds.gpu.gpu_index import GpuIndex, new_gpu_index, read_gpu_index
 from medsiglip.index.search.kinds.gpu.recipes import Recipe
-from medsiglip.index.search.kinds.memory_held import available_memory
 from medsiglip.index.search.kinds.quick import QuickIndex, read_quick
 from medsiglip.index.search.kinds.vector_search import VectorSearch
 from medsiglip.index.vectors import Vectors
 
 AUTO = "auto"
-IVF_FROM = 1_000_000
-"""Rows from which lists of near vectors save more time than they cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +70,12 @@ LEVEL_KIND = KINDS["bounded"]
 """The kind for means of series and studies: they are few beside images, and their codes are soon learnt."""
 
 
-def chosen_kind(
-    wanted: str, rows: int, dimension: int, recall: float | None = None, *, memory: int | None = None
-) -> ChosenKind:
+def chosen_kind(wanted: str, rows: int, dimension: int, recall: float | None = None) -> ChosenKind:
     """The kind `wanted`, or for `auto` the one that suits so many rows of so many values.
 
-    `recall` is what approximate answers are to hold of the exact ones, where the kind can choose. `memory` is
-    the bytes that may be used, as far as the system tells if None.
+    `recall` is what approximate answers are to hold of the exact ones, where the kind can choose.
     """
-    name, why = (wanted, "chosen by hand") if wanted in KINDS else _suited(rows, dimension, memory)
+    name, why = (wanted, "chosen by hand") if wanted in KINDS else _suited(rows, dimension)
     kind = KINDS[name]
     if recall is not None and name == "quick":
         kind = replace(kind, new=partial(QuickIndex, recall=recall))
@@ -93,16 +87,10 @@ def device_of(index: VectorSearch) -> str:
     return str(getattr(index, "device", "cpu"))
 
 
-def _suited(rows: int, dimension: int, memory: int | None) -> tuple[str, str]:
+def _suited(rows: int, dimension: int) -> tuple[str, str]:
     on_gpu = gpu_kind(rows, dimension)
     if on_gpu is not None:
         return on_gpu
-    needed = rows * dimension * 4
-    free = available_memory() if memory is None else memory
-    if "ivf" in KINDS and rows > IVF_FROM:
-        return "ivf", f"more than {IVF_FROM:,} vectors: lists spare most of the codes"
-    if "ivf" in KINDS and rows >= LEAST and free is not None and needed > free:
-        return "ivf", f"the vectors take {needed >> 20:,} MiB, and {free >> 20:,} are free: they stay on disk"
     if rows < LEAST:
         return "quick", f"fewer than {LEAST:,} vectors are compared one by one; codes come with more"
     return "quick", "bounds prove exact answers, and codes of four bits give approximate ones"

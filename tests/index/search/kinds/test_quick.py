@@ -10,7 +10,7 @@ import pytest
 
 from medsiglip.index.search.kinds import quick, quick_learning
 from medsiglip.index.search.kinds.bounded import BoundedIndex
-from medsiglip.index.search.kinds.index_kinds import IVF_FROM, KINDS, chosen_kind
+from medsiglip.index.search.kinds.index_kinds import KINDS, chosen_kind
 from medsiglip.index.search.kinds.quick import QuickIndex, read_quick
 from medsiglip.index.search.kinds.quick_codes import QuickCodes, rotated_axes
 from medsiglip.index.search.kinds.quick_search import OperatingPoint
@@ -291,17 +291,10 @@ def test_codes_of_many_equal_rows_name_as_many_candidates_as_are_asked_for() -> 
     ],
 )
 def test_a_kind_is_chosen_by_size_with_its_reason(wanted: str, rows: int, name: str, why: str) -> None:
-    chosen = chosen_kind(wanted, rows, 64, memory=1 << 40)
+    chosen = chosen_kind(wanted, rows, 64)
     assert chosen.name == name
     assert why in chosen.why
     assert chosen.kind is KINDS[name]
-
-
-@pytest.mark.skipif("ivf" not in KINDS, reason="no lists yet")
-def test_many_vectors_or_little_memory_take_lists() -> None:
-    assert chosen_kind("auto", IVF_FROM + 1, 64, memory=1 << 40).name == "ivf"
-    chosen = chosen_kind("auto", 100_000, 64, memory=1 << 20)
-    assert (chosen.name, "stay on disk" in chosen.why) == ("ivf", True)
 
 
 def test_a_chosen_recall_is_that_of_new_indexes() -> None:
