@@ -10,10 +10,10 @@ from benchmarks.measure import Outcome, alternate, on_one_core
 from benchmarks.search.approximate_index import approximate_index
 from benchmarks.search.clustered_vectors import DIMENSION, Vectors, clustered_vectors
 
-TITLE = "time of building HNSW32 ÷ building ours, exact and approximate codes, 20,000 x 1152"
+TITLE = "time of building HNSW32 ÷ building ours, exact and approximate codes, 100,000 x 1152"
 GOAL = 10.0
 GUARD = "both hold all rows, and ours has both sorts of codes"
-ROWS = 20_000
+ROWS = 100_000
 
 
 def measure(folder: Path, rounds: int) -> Outcome:

@@ -18,6 +18,8 @@ from medsiglip.index.vectors import Ids, Vectors
 
 BITS = 4
 _SEED = 4
+# Rows that 16 levels a coordinate are learnt on at most, and rounds of that.
+_LEVEL_ROWS, _ROUNDS = 4096, 10
 
 
 def rotated_axes(axes: NDArray[np.float64], width: int) -> Vectors:
@@ -42,12 +44,13 @@ class QuickCodes:
         faiss = _faiss()
         width = axes.shape[1]
         scan = faiss.IndexPQFastScan(width, width, BITS, faiss.METRIC_INNER_PRODUCT)
+        scan.pq.cp.niter = _ROUNDS
         scan.pq.cp.min_points_per_centroid = 1  # or FAISS warns of few
         # FAISS trains in thousands of short parallel loops, which wait for each other on a busy machine.
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)  # of this thread alone
         try:
-            scan.train(np.ascontiguousarray(sample @ axes))
+            scan.train(np.ascontiguousarray(sample[:: -(-len(sample) // _LEVEL_ROWS)] @ axes))
         finally:
             faiss.omp_set_num_threads(threads)
         return cls(axes, scan)
