@@ -148,9 +148,14 @@ def _whole(vector: np.ndarray) -> list[int]:
 def _nearest(total: int) -> np.float32:
     """The float32 nearest to so many squared units, of two equally near the one whose last bit is 0."""
     near = np.float32(total / (1 << 298))
-    around = [np.nextafter(near, np.float32(-np.inf)), near, np.nextafter(near, np.float32(np.inf))]
+    around: list[np.float32] = [
+        np.nextafter(near, np.float32(-np.inf)),
+        near,
+        np.nextafter(near, np.float32(np.inf)),
+    ]
     off = [abs((int(float(one) * 2.0**149) << 149) - total) for one in around]
-    return min(zip(off, around, strict=True), key=lambda one: (one[0], int(one[1].view(np.uint32)) & 1))[1]
+    order = sorted(range(3), key=lambda one: (off[one], int(around[one].view(np.uint32)) & 1))
+    return around[order[0]]
 
 
 def true_answer(
