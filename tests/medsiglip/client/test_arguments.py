@@ -18,11 +18,11 @@ import pytest
 from fastapi.routing import APIRoute
 
 from medsiglip.answers.jobs import Job
+from medsiglip.answers.search_fields import SearchFields
 from medsiglip.api.http.app import create_app
 from medsiglip.api.settings import Settings
 from medsiglip.client.client import ApiError, Client
 from medsiglip.names import is_key_name, is_name, why_not
-from medsiglip.answers.search_fields import SearchFields
 
 HOSTILE = (
     "x/../../studies/1.2.840.1",
