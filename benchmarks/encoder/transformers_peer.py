@@ -30,7 +30,8 @@ def measure(folder: Path, rounds: int) -> Outcome:
     title, goal = TITLE.format(precision=precision), 2.0 if precision == "bfloat16" else 1.1
     checkpoint, inputs = write_wide_model(folder / "model"), images(IMAGES)
     encoder = Encoder(checkpoint, device="cpu", precision=precision, batch_size=IMAGES)
-    model = SiglipModel.from_pretrained(str(checkpoint.folder), attn_implementation="eager").eval()
+    model: Any = SiglipModel.from_pretrained(str(checkpoint.folder), attn_implementation="eager")
+    model.eval()
     pixels = torch.from_numpy(inputs).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
     def theirs() -> npt.NDArray[np.float32]:

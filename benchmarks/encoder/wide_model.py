@@ -51,7 +51,8 @@ def images(count: int) -> npt.NDArray[np.uint8]:
     """Model inputs uint8 [n, 448, 448, 3], smooth with noise, from a seed."""
     draw = np.random.default_rng(0)
     coarse = draw.integers(0, 200, (count, 14, 14, 3), np.uint8).repeat(32, axis=1).repeat(32, axis=2)
-    return coarse + draw.integers(0, 56, coarse.shape, np.uint8)
+    noisy: npt.NDArray[np.uint8] = coarse + draw.integers(0, 56, coarse.shape, np.uint8)
+    return noisy
 
 
 def matrix_flops(architecture: Architecture) -> int:

@@ -222,9 +222,8 @@ def _identify(
         uid = header.sop_instance_uid
         if uses[uid] == 1 and uid not in known:
             continue
-        digest = _hash(header, older=older)
-        if not isinstance(digest, Rejected):
-            digest = _renewed(triage, digest, known.get(uid, set()))
+        hashed = _hash(header, older=older)
+        digest = hashed if isinstance(hashed, Rejected) else _renewed(triage, hashed, known.get(uid, set()))
         if (
             not isinstance(digest, Rejected)
             and digest not in known.get(uid, ())

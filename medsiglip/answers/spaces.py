@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from medsiglip.answers.answer import Answer
-from medsiglip.answers.cases import Refusal
+from medsiglip.answers.answer import Answer, Refusal
 
 
 class SpaceCount(Answer):

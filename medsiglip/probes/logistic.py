@@ -223,7 +223,8 @@ class _Problem:
 
 def _forward(rows: Floats | Singles, state: Floats) -> Floats:
     """Logits [n, L]."""
-    return _product(rows, state[:-1]) + state[-1]
+    logits: Floats = _product(rows, state[:-1]) + state[-1]
+    return logits
 
 
 def _product(left: Floats | Singles, right: Floats) -> Floats:

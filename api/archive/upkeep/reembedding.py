@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from medsiglip.answers.cases import Refusal
+from medsiglip.answers.answer import Refusal
 from medsiglip.answers.spaces import DroppedSpace, ReembeddingReport
 from medsiglip.api.archive.files import AnyPath, require_paths
 from medsiglip.api.archive.opened import OnProgress, OpenedArchive, silent

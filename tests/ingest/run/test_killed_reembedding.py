@@ -119,7 +119,7 @@ def test_images_that_come_meanwhile_are_embedded_too(
     write_series(tmp_path / "in" / "a", 3, uid=100)
     write_series(tmp_path / "later" / "b", 2, uid=101)
     run(tmp_path / "in")
-    came = []
+    came: list[Any] = []
 
     class Slow(Other):
         def encode_images(self, images: np.ndarray) -> np.ndarray:

@@ -144,9 +144,7 @@ def test_files_that_are_gone_or_changed_keep_the_former_space(
     home = tmp_path / "home"
     images = run("--home", home, "--json", "ingest", folder).json["images"]
     with Archive(home) as archive:
-        paths = {
-            image_id: archive.index.get(int(image_id)).path for image_id in archive.index.table().image_ids
-        }
+        paths = {int(one): str(archive.index.get(int(one)).path) for one in archive.index.table().image_ids}
     single = [path for path in paths.values() if list(paths.values()).count(path) == 1]
     gone, changed = Path(single[0]), Path(single[1])
     kept = gone.read_bytes()

@@ -41,8 +41,9 @@ def test_a_served_archive_moves_to_another_model_while_it_is_asked(tmp_path: Pat
         assert client.search(text="a mole").space == before.name
         gone.write_bytes(kept)
         with service.http() as http:
-            same = {"json": {"to": str(model)}, "headers": {"Idempotency-Key": "once"}}
-            jobs = [http.post("/v1/spaces", **same).raise_for_status().json() for _ in range(2)]
+            body, once = {"to": str(model)}, {"Idempotency-Key": "once"}
+            started = [http.post("/v1/spaces", json=body, headers=once) for _ in range(2)]
+        jobs = [one.raise_for_status().json() for one in started]
         assert jobs[0]["id"] == jobs[1]["id"]
         done = client.wait(client.job(jobs[0]["id"])).result
         assert (done["switched"], done["missing"], done["embedded"]) == (True, 0, 1)
