@@ -46,14 +46,14 @@ def test_recall_is_the_one_asked_for_on_queries_held_out(k: int) -> None:
     assert index.measured_recall is not None
     assert index.measured_recall.least >= index.recall == 0.999
     assert (index.measured_recall.rows, index.measured_recall.k) == (3000, 10)
-    for queries in (pictures(150, 50), texts(150, 51)):
+    for queries in (pictures(300, 50), texts(300, 51)):
         answer = index.search(queries, k, exact=False)
         assert set(answer.how) == {"approximate"}
         assert recall(answer, exact.search(queries, k)) >= 0.999
         assert (answer.looked_at <= 50 + k).all()
         single = index.search(queries[:1], k, exact=False)
         assert np.array_equal(single.ids, answer.ids[:1])
-    assert index.approximate == 302
+    assert index.approximate == 602
 
 
 def test_lower_recall_takes_fewer_candidates() -> None:
