@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from medsiglip.api.errors import ServiceError
-from medsiglip.api.settings import Settings, printable_values, read_settings, trace_settings
+from medsiglip.api.settings import IndexKindName, Settings, printable_values, read_settings, trace_settings
+from medsiglip.index.search.kinds.index_kinds import AUTO, KINDS
 from tests.api.conftest import run
 from tests.repository import ROOT
 
@@ -135,3 +137,7 @@ def test_the_documentation_has_every_setting_with_its_default() -> None:
         default = field.default
         expected = rows[name].strip("`")
         assert expected == ("" if default in (None, ()) else str(default)), name
+
+
+def test_every_kind_of_index_can_be_chosen() -> None:
+    assert set(get_args(IndexKindName)) == {AUTO, *KINDS}

@@ -61,7 +61,7 @@ class QuickCodes:
     @property
     def width(self) -> int:
         """The number of values of a code."""
-        return self.axes.shape[1]
+        return int(self.axes.shape[1])
 
     @property
     def spec(self) -> str:

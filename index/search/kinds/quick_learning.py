@@ -8,7 +8,7 @@ lie far from them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -192,5 +192,4 @@ def _among(places: Ids, near: Ids) -> NDArray[np.bool_]:
     """Which of the places [q, m] of each query are among those `near` [q, n] of the same query."""
     width = np.int64(max(places.max(initial=0), near.max(initial=0)) + 1)
     query = np.arange(len(places))[:, None] * width
-    wanted: Iterable[np.int64] = (query + near)[near >= 0]
-    return np.isin(query + places, wanted)
+    return np.isin(query + places, (query + near)[near >= 0])

@@ -174,7 +174,8 @@ def test_more_neighbours_than_candidates_pay_for_are_exact(k: int) -> None:
 def test_answers_are_exact_where_no_codes_reach_the_recall(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quick_learning, "CANDIDATES", (12,))
     index, exact = pair(unit(np.random.default_rng(1).standard_normal((ROWS, DIMENSION))))
-    assert index.trial is index.measured_recall is None
+    assert index.trial is None
+    assert index.measured_recall is None
     assert index.spec in ("Flat", index.exact.spec)
     queries = pictures(5, 2)
     answer = index.search(queries, 10, exact=False)
