@@ -116,9 +116,7 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
 OTHERS: dict[str, list[dict[str, Any]]] = {  # arguments that exclude one of the above
     "classify": [{"file": "FILE", "labels": ["a"]}],
     "search": [
-        {"image": "FILE"},
-        {"study": "1.2"},
-        {"image_id": 4},
+        *({"image": "FILE"}, {"study": "1.2"}, {"image_id": 4}),
         {"images": ["FILE"], "image_ids": [4, 5], "text": "a", "weights": {"text": 0.5, "image": 0.5}},
         {"studies": ["1.2", "1.3"], "compare": "sets", "per_patient": 2, "per_label": 3},
         {"vector": [0.5, 1.0], "positive": [4], "negative": ["1.2"], "min_score": 0.1, "exact": False},
@@ -309,7 +307,6 @@ CONTRADICTIONS: list[Callable[[Client, Path], Any]] = [
     lambda client, file: client.search(study="1.2", image_id=0),
     lambda client, file: client.search(),
     lambda client, file: client.search(text="a", vector=[1.0]),
-    lambda client, file: client.search(text="a", studies=["1.2"]),
     lambda client, file: client.search(negative=[3]),
     lambda client, file: client.search_many([{"text": "a"}, {"text": "a", "image_ids": [3]}]),
     lambda client, file: client.classify(file, study="1.2", labels=["a"]),
