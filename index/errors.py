@@ -1,11 +1,12 @@
 """Errors of the index: one class with a stable `code`, and a message with the cure.
 
-Codes: `backup-exists bad-backup bad-backup-folder bad-cursor bad-filter bad-home bad-key bad-label bad-query
-bad-scope bad-vectors catalog-busy catalog-corrupt changed-meanwhile corrupt-shard database-not-empty
-database-read-only database-refused database-unreachable disk-error disk-full draft-changed key-mismatch missing-shard
-newer-backup newer-home newer-shard no-archive no-backup no-space not-a-catalog older-catalogue older-home
-other-catalogue phi-mismatch read-only-home route-changed space-mismatch too-many-connections unknown-draft
-unknown-image unknown-job unknown-key unknown-patient unknown-route unknown-study`.
+Codes: `backup-exists bad-backup bad-backup-folder bad-cursor bad-filter bad-home bad-key bad-label
+bad-query bad-scope bad-vectors catalog-busy catalog-corrupt changed-meanwhile corrupt-shard
+database-not-empty database-read-only database-refused database-unreachable disk-error disk-full
+draft-changed key-mismatch missing-shard newer-backup newer-home newer-shard no-archive no-backup no-space
+not-a-catalog older-catalogue older-home other-catalogue phi-mismatch read-only-home route-changed
+space-mismatch too-many-connections unknown-draft unknown-image unknown-job unknown-key unknown-patient
+unknown-route unknown-study`.
 """
 
 from __future__ import annotations
