@@ -111,8 +111,8 @@ class Reembedding:
 
     def add(self, drawn: Sequence[tuple[int, ImageRecord]], vectors: NDArray[np.float32]) -> int:
         """Store the vectors float32 [n, d] of images, each with the id of the image of the active space
-        that it is of, in one transaction; returns how many were not done yet. What was forgotten meanwhile stays
-        so.
+        that it is of, in one transaction; returns how many were not done yet. What was forgotten meanwhile
+        stays so.
         """
         place = self._target or self._source
         array = space_rows.checked_vectors(vectors, len(drawn), place.space.dimension)
