@@ -18,6 +18,7 @@ from medsiglip.index.errors import CatalogError
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
+    from medsiglip.index.records import Space
     from medsiglip.index.search_records import Found, SearchOptions
 
 # Errors of one question among several; others are of the archive, and of all questions alike.
@@ -61,8 +62,10 @@ def search(
         }
     )
     _require_space(archive, [question])
+    space = archive.searchable_space
     query = query_of(archive, question, encoded_texts(archive, [question]))
     [found] = archive.index.find([query.asked(question)], question.options)
+    _require_same(archive, space)
     return answer_of(archive, question, query, found)
 
 
@@ -89,13 +92,26 @@ def search_many(archive: OpenedArchive, questions: Sequence[Mapping[str, Any]]) 
         except (ServiceError, CatalogError) as error:
             outcomes[number] = _refused(error)
             asked.pop(number, None)
+    space = archive.index.space if asked else None
     queries = _queries(archive, asked, outcomes)
     together: dict[SearchOptions, list[int]] = defaultdict(list)
     for number in queries:
         together[asked[number].options].append(number)
     for numbers in together.values():
         outcomes.update(_found(archive, {one: (asked[one], queries[one]) for one in numbers}))
+    if asked:
+        _require_same(archive, space)
     return SearchBatch(results=tuple(outcomes[number] for number in range(len(questions))))
+
+
+def _require_same(archive: OpenedArchive, space: Space | None) -> None:
+    """Refuse an answer whose question was encoded for a space that was switched before it was searched: the
+    scores of two models cannot be told apart afterwards.
+    """
+    if archive.index.space != space:
+        raise CatalogError(
+            "space-switched", "The archive was switched to another model meanwhile; ask the question again."
+        )
 
 
 def _require_space(archive: OpenedArchive, questions: Sequence[Question]) -> None:
