@@ -17,7 +17,8 @@ class FaissInfo:
 @dataclass(frozen=True, slots=True)
 class MeasuredRecall:
     """The mean part of the exact `k` nearest that approximate answers held, on `images` and on `texts` held
-    out (None where there were none), so many `queries` in all among so many `rows`, and the time then, in UTC.
+    out (None where there were none), so many `queries` in all among so many `rows`, and when that was, in
+    UTC.
     """
 
     images: float
