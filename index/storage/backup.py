@@ -22,8 +22,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from sqlalchemy import Connection, Table, delete, exc, func, insert, inspect, select, text
+from sqlalchemy import Column, Connection, Table, delete, exc, func, insert, inspect, select, text
 
 from medsiglip.index.catalogue import migrations
 from medsiglip.index.catalogue.database import Database
@@ -31,13 +32,12 @@ from medsiglip.index.catalogue.draft_schema import drafts
 from medsiglip.index.catalogue.identity import FILE as IDENTITY
 from medsiglip.index.catalogue.identity import identity_of
 from medsiglip.index.catalogue.opening import BUSY_SECONDS, open_catalogue
-from medsiglip.index.catalogue.schema import files, home, images, metadata, probes, studies
+from medsiglip.index.catalogue.schema import files, home, images, metadata, probes, shards, spaces, studies
 from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import SEPARATOR, BackupDescription
 from medsiglip.index.storage.backup_folder import Destination, copy_file, reason_of
 from medsiglip.index.storage.deletion import UPLOADS
-from medsiglip.index.storage.shards import listed
 from medsiglip.index.vectors import sync_path
 
 FORMAT = 1
@@ -236,31 +236,52 @@ def copy_rows(
     source: Database, target: Database, finish: Callable[[Connection], object] = lambda _connection: None
 ) -> None:
     """Copy every row of a catalogue, as it is now, into a database without tables, and `finish` there: one
-    transaction, so that after a failure there are no tables again.
+    transaction, so that after a failure there are no tables again. Rows of an older revision are migrated
+    there; the source is not changed.
 
-    Raises `CatalogError` `database-not-empty` where another process made tables meanwhile.
+    Raises `CatalogError` `database-not-empty` where another process made tables meanwhile, `newer-backup` for
+    a revision that this version does not know.
     """
     try:
         target.make_file()
         with source.read() as rows, target.write_service_tables() as connection:
-            _make_tables(connection)
+            _make_tables(
+                connection, rows.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+            )
             connection.execute(delete(home))  # the row that the migration made
-            for table in TABLES:
-                statement = select(table).execution_options(yield_per=_ROWS)
+            for table, columns in _held(rows):
+                statement = select(*columns).execution_options(yield_per=_ROWS)
                 for part in rows.execute(statement).mappings().partitions(_ROWS):
                     connection.execute(insert(table), [dict(row) for row in part])
+            migrations.upgrade(connection)
             finish(connection)
         target.empty_log()
     finally:
         target.close()
 
 
-def _make_tables(connection: Connection) -> None:
+def _held(connection: Connection) -> Iterator[tuple[Table, list[Column[Any]]]]:
+    """The tables of a catalogue and their columns; one of an older revision lacks some."""
+    inspector = inspect(connection)
+    for table in TABLES:
+        if inspector.has_table(table.name):
+            names = {column["name"] for column in inspector.get_columns(table.name)}
+            yield table, [column for column in table.columns if column.name in names]
+
+
+def _make_tables(connection: Connection, revision: str) -> None:
+    """The tables as they are in this revision."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(5064661)"))  # that of `Database.migrate`
     if inspect(connection).has_table("alembic_version"):
         raise not_empty()
-    migrations.upgrade(connection)
+    try:
+        migrations.upgrade(connection, revision)
+    except migrations.UnknownRevisionError as error:
+        raise CatalogError(
+            "newer-backup",
+            f"The backup was made by a newer version of medsiglip (catalogue {error}); use that one.",
+        ) from None
 
 
 def not_empty() -> CatalogError:
@@ -313,8 +334,10 @@ def named_by(connection: Connection) -> list[str]:
 
 
 def _needed(connection: Connection) -> Iterator[str]:
-    for shard in listed(connection):
-        yield f"vectors/{shard.space}/{shard.name}.parquet"
+    # No column that an older revision lacks: backups are checked as they are.
+    named = select(spaces.c.name, shards.c.name).join(spaces, shards.c.space_id == spaces.c.id)
+    for space, shard in connection.execute(named.order_by(shards.c.id)):
+        yield f"vectors/{space}/{shard}.parquet"
     yield from connection.execute(select(probes.c.file)).scalars()
 
 
