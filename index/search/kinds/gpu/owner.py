@@ -130,13 +130,16 @@ class DeviceOwner:
         """The next work; searches of the same rows that wait come together. Nothing at the end."""
         with self._changed:
             while not self._waiting:
-                if self._closed or not self._changed.wait(_IDLE_SECONDS):
+                is_idle = not self._closed and not self._changed.wait(_IDLE_SECONDS)
+                # Work may have come after the time was over, to a thread that still seemed to wait.
+                if self._closed or (is_idle and not self._waiting):
                     self._thread = None
                     return []
             first = self._waiting.popleft()
             batch, count = [first], len(first.queries)
             if first.rows is not None:
-                for other in [one for one in self._waiting if one.rows is first.rows]:
+                # A copy: garbage that is collected here may leave work of its own.
+                for other in [one for one in tuple(self._waiting) if one.rows is first.rows]:
                     if count + len(other.queries) > MOST_QUERIES:
                         break
                     self._waiting.remove(other)

@@ -13,6 +13,7 @@ import pytest
 from medsiglip.index.search.kinds.gpu.device import DeviceError, ProcessorDevice
 from medsiglip.index.search.kinds.gpu.owner import MOST_QUERIES, DeviceOwner, owner_of
 from tests.index.search.kinds.gpu.devices import FULL
+from tests.waiting import eventually
 
 
 class Rows:
@@ -216,3 +217,24 @@ def test_a_device_has_one_owner_in_a_process() -> None:
     first, again, other = owner_of(ProcessorDevice()), owner_of(ProcessorDevice()), owner_of(Other())
     assert first is again
     assert other is not first
+
+
+def test_work_that_comes_as_an_idle_thread_ends_is_done(owner: DeviceOwner) -> None:
+    """It came after the time to wait was over, when the thread still seemed to wait."""
+    late: list[threading.Thread] = []
+    answers: list[int] = []
+
+    class Ending(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            if late:
+                return super().wait(timeout)
+            late.append(threading.Thread(target=lambda: answers.append(owner.call(lambda: 7)), daemon=True))
+            late[0].start()
+            super().wait(60)  # until it has left its work
+            return False
+
+    owner._changed = Ending()
+    assert owner.call(lambda: 6) == 6
+    eventually(lambda: late, 60)
+    late[0].join(20)
+    assert answers == [7]
