@@ -33,8 +33,8 @@ def configuration() -> Config:
     return config
 
 
-def upgrade(connection: Connection, revision: str = HEAD) -> None:
-    """Run the missing revisions up to this one inside the connection's transaction.
+def upgrade(connection: Connection, revision: str | None = None) -> None:
+    """Run the missing revisions, up to this one or the newest, inside the connection's transaction.
 
     Raises `UnknownRevisionError` when the catalogue is newer than this code.
     """
@@ -45,7 +45,7 @@ def upgrade(connection: Connection, revision: str = HEAD) -> None:
     config.attributes["connection"] = connection
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        command.upgrade(config, revision)
+        command.upgrade(config, revision or HEAD)
     except CommandError as error:
         if "Can't locate revision" in str(error):
             raise UnknownRevisionError(str(error).rsplit(" ", 1)[-1]) from error
