@@ -14,6 +14,7 @@ from medsiglip.index.catalogue.full_text.search_tables import add_terms, purge_r
 from medsiglip.index.catalogue.full_text.whole_words import words_of
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.report_search import WordHit, find_words
+from medsiglip.index.catalogue.rows import storable
 from medsiglip.index.catalogue.schema import studies
 
 Source = Literal["accepted", "import", "metadata"]
@@ -87,7 +88,7 @@ def write_texts(connection: Connection, texts: Mapping[int, str], source: Source
     if former.rowcount:
         purge_removed_terms(connection)
     shared = {"source": source, "added_at": now_of(connection)}
-    given = {study_id: text.strip() for study_id, text in texts.items() if text.strip()}
+    given = {study_id: kept for study_id, text in texts.items() if (kept := storable(text).strip())}
     if given:
         rows = [
             {**shared, "study_id": study_id, "text": text, "words": words_of(text)}

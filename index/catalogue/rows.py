@@ -51,10 +51,11 @@ def _texts(column: Sequence[Any]) -> Sequence[Any]:
     together = "".join([value for value in column if isinstance(value, str)])
     if together.isascii() and "\0" not in together:
         return column
-    return [_text(value) if isinstance(value, str) else value for value in column]
+    return [storable(value) if isinstance(value, str) else value for value in column]
 
 
-def _text(value: str) -> str:
+def storable(value: str) -> str:
+    """A text as both databases take it: without NUL and halves of surrogate pairs."""
     return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 

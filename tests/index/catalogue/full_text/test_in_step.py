@@ -57,6 +57,18 @@ def test_texts_come_and_go_with_their_words(filled: CaseIndex) -> None:
     assert filled.verify().problems == ()
 
 
+@pytest.mark.parametrize("odd", ["\0", "\ud800", " \0\n"])
+def test_texts_with_what_no_database_takes_are_stored_and_found(filled: CaseIndex, odd: str) -> None:
+    filled.report_texts.put(
+        {"2.25.0": f"A nodule,{odd} calcified.", "2.25.1": f"{odd}fracture{odd}"}, "import"
+    )
+    assert found(filled, "nodule calcified") == uids(0)
+    assert found(filled, "fracture") == uids(1)
+    [text] = filled.report_texts.of(["2.25.1"]).values()
+    assert text.text.strip("?") == "fracture"
+    assert filled.verify().problems == ()
+
+
 def files_holding(home: Path, secrets: tuple[bytes, ...]) -> dict[str, list[bytes]]:
     every = {path.name: path.read_bytes() for path in home.rglob("*") if path.is_file()}
     held = {name: [one for one in secrets if one in content] for name, content in every.items()}
