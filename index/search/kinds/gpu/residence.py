@@ -34,8 +34,9 @@ MOST_WAITING = 4 * APPENDED
 _TOMBSTONES = 0.25
 # Rows that are moved at a time; searches come in between.
 _CHUNK = 65_536
-# A device that failed is tried again after so many seconds.
-_PAUSE = 60.0
+# A device that failed is tried again after so many seconds, and after twice as many each time that it fails
+# again, an hour at most: what fails may be known only when all rows have been moved.
+_PAUSE, _LONGEST_PAUSE = 60.0, 3600.0
 # Lists are learnt anew when there are so many times more rows.
 _GROWTH = 4
 
@@ -57,6 +58,7 @@ class Residence:
         self._version = 0
         self._mover: threading.Thread | None = None
         self._again = 0.0
+        self._failures = 0
         self._trained: Any = None
         self._trained_rows = 0
 
@@ -108,7 +110,8 @@ class Residence:
         self.reason = str(error)
         if isinstance(error, DeviceClosedError):
             return  # at the end of the process
-        self._again = time.monotonic() + _PAUSE
+        self._again = time.monotonic() + min(_PAUSE * 2.0 ** min(self._failures, 10), _LONGEST_PAUSE)
+        self._failures += 1
         _log.warning("The search index is not on the device, but on the processor: %s", self.reason)
 
     # In the background
@@ -144,7 +147,7 @@ class Residence:
                     f"{rows.spec} finds {recall.least:.4f} of the nearest only, all lists probed"
                 )
             self.recall = recall
-        self.rows, self.reason = rows, ""
+        self.rows, self.reason, self._failures = rows, "", 0
 
     def _check(self, owner: DeviceOwner, count: int, dimension: int) -> None:
         """Raises `DeviceError` where so many rows do not fit; older rows are let go of if then they do."""

@@ -7,12 +7,13 @@ import logging
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from medsiglip.index.search.kinds.gpu import residence
-from medsiglip.index.search.kinds.gpu.device import ProcessorDevice
+from medsiglip.index.search.kinds.gpu.device import DeviceError, ProcessorDevice
 from medsiglip.index.search.kinds.gpu.device_memory import RESERVE
 from medsiglip.index.search.kinds.gpu.device_rows import DeviceRows
 from medsiglip.index.search.kinds.gpu.gpu_index import GpuIndex
@@ -72,6 +73,28 @@ def test_a_device_is_tried_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) 
     assert index.residence.rows is not None
     assert index.device_reason is None
     check(index, exact)
+
+
+def test_a_device_that_fails_each_time_is_tried_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of an archive are not moved every minute for ever, to be found wanting."""
+    now = [1000.0]
+    monkeypatch.setattr(residence, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    full = FullDevice(WORK)
+    index, _ = filled(full, 500)
+    waited = []
+    for _ in range(9):
+        moved(index)
+        begun = now[0]
+        while not index.residence.wants(index._version, 500, None):
+            now[0] += 30
+        waited.append(now[0] - begun)
+    assert waited == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    full.free = WORK + 10**6
+    moved(index)
+    assert index.residence.rows is not None
+    index.residence.give_up(DeviceError("it is gone"))
+    now[0] += 60
+    assert index.residence.wants(index._version, 500, None)
 
 
 def test_memory_that_runs_out_while_rows_move_loses_none(monkeypatch: pytest.MonkeyPatch) -> None:
