@@ -34,7 +34,8 @@ STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
 """English words that carry no finding. Not among them: no, not, nor, without, never, none."""
 
 _QUOTES = str.maketrans(dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02", '"'))
-_PART = re.compile(r'(-?)(?:"([^"]*)"?|([^\s"]+))')
+# What keyboards write for a minus sign as well.
+_PART = re.compile(r'([-\u2010-\u2013\u2212]?)(?:"([^"]*)"?|([^\s"]+))')
 
 
 @dataclass(frozen=True, slots=True)

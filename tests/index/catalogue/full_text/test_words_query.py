@@ -25,6 +25,10 @@ READ: dict[str, tuple[list[str], list[str]]] = {
     "\u201cno nodule\u201d": ([" no  nodule "], []),
     "mass -nodule": ([" mass | .mass "], [" nodule | .nodule "]),
     'mass -"small nodule" -node*': ([" mass | .mass "], [" small  nodule ", " node| .node"]),
+    "mass \u2013nodule \u2212node 3\u20134": (
+        [" mass | .mass ", " 3 | .3 ", " 4 | .4 "],
+        [" nodule | .nodule ", " node | .node "],
+    ),
     "mass -the": ([" mass | .mass "], []),
     "ground-glass": ([" ground  glass | groundglass "], []),
     "on-call": ([" on  call | oncall "], []),
