@@ -57,7 +57,8 @@ def shard_parts(
     """
     yield memoryview(_MAGIC)
     place, groups, starts = len(_MAGIC), [], []
-    rows_each = max(1, MOST_PAGE_BYTES // (values.shape[1] * values.itemsize or 1))
+    # Besides its values a row has levels of up to 7 bytes, and its id is in a page of its own.
+    rows_each = max(1, MOST_PAGE_BYTES // max(8, values.shape[1] * values.itemsize))
     for low in range(0, len(values), rows_each):
         group = slice(low, low + rows_each)
         chunks = []
@@ -76,9 +77,17 @@ def shard_parts(
     yield memoryview(footer + len(footer).to_bytes(4, "little") + _MAGIC)
 
 
-def map_shard(path: Path, metadata: Any) -> tuple[NDArray[np.int64], NDArray[np.floating]] | None:
-    """Ids [n] and values [n, d] of a shard in the file itself, read only; None for one without rows, or that
-    `shard_parts` did not write. A shard of several row groups is put together in memory.
+class MappedShard(NamedTuple):
+    """Ids [n] and values [n, d], read only, and the file that they are mapped from."""
+
+    ids: NDArray[np.int64]
+    values: NDArray[np.floating]
+    file: mmap.mmap
+
+
+def map_shard(path: Path, metadata: Any) -> MappedShard | None:
+    """The content of a shard in the file itself; None for one without rows, or that `shard_parts` did not
+    write. A shard of several row groups is put together in memory.
 
     `metadata` is pyarrow's `FileMetaData`. Raises OSError for a file that cannot be mapped.
     """
@@ -102,8 +111,14 @@ def map_shard(path: Path, metadata: Any) -> tuple[NDArray[np.int64], NDArray[np.
         flat = np.frombuffer(mapped, dtype.newbyteorder("<"), chunk.num_values, start)
         values.append(flat.reshape(count, -1))
     if len(values) == 1:
-        return ids[1], values[0]
-    return np.concatenate(ids), np.concatenate(values)
+        return MappedShard(ids[1], values[0], mapped)
+    return MappedShard(np.concatenate(ids), np.concatenate(values), mapped)
+
+
+def let_go(file: mmap.mmap) -> None:
+    """Take the pages of a mapped file out of the memory of this process; they are read again when needed."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        file.madvise(mmap.MADV_DONTNEED)
 
 
 def _bytes_of(array: NDArray[Any]) -> memoryview:

@@ -8,6 +8,7 @@ unit length before they were stored.
 
 from __future__ import annotations
 
+import mmap
 import os
 import uuid
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from medsiglip.index.checksums import checksum_of_file, computed_beside
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.shard_file import map_shard, shard_parts
+from medsiglip.index.shard_file import let_go, map_shard, shard_parts
 
 FORMAT = 1
 """The version of the format; a later one is refused, for its vectors may mean something else."""
@@ -30,6 +31,8 @@ Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 _ALL = slice(None)
 _ROWS_AT_ONCE = 1024
+# After so many rows, what was mapped of them does not stay in memory.
+_ROWS_MAPPED = 16 * _ROWS_AT_ONCE
 _SCALED = b"scaled"
 
 
@@ -44,6 +47,7 @@ class StoredShard(NamedTuple):
     ids: Ids
     values: NDArray[np.floating]
     is_scaled: bool
+    file: mmap.mmap | None = None
 
     def vectors(self, rows: slice | NDArray[np.integer[Any]] | NDArray[np.bool_] = _ALL) -> Vectors:
         """The vectors that searches use, of all rows or of some, float32 [m, d] of unit length; read only
@@ -59,18 +63,30 @@ class StoredShard(NamedTuple):
     def lengths(self) -> NDArray[np.float64]:
         """The length of each stored vector, float64 [n]."""
         found = np.empty(len(self.values))
-        for low in range(0, len(found), _ROWS_AT_ONCE):
-            few = self.values[low : low + _ROWS_AT_ONCE].astype(np.float64)
-            found[low : low + len(few)] = np.linalg.norm(few, axis=1)
+        for low, few in self._parts():
+            found[low : low + len(few)] = np.linalg.norm(few.astype(np.float64), axis=1)
         return found
 
     def is_finite(self) -> bool:
         """Whether no value is infinite or not a number, without a copy of them all."""
-        for low in range(0, len(self.values), _ROWS_AT_ONCE):
-            flat = self.values[low : low + _ROWS_AT_ONCE].reshape(-1).astype(np.float32, copy=False)
+        for _, few in self._parts():
+            flat = few.reshape(-1).astype(np.float32, copy=False)
             if not np.isfinite(np.dot(flat, flat)):  # many times as fast as a look at each
                 return False
         return True
+
+    def _parts(self) -> Iterator[tuple[int, NDArray[np.floating]]]:
+        """All values, some rows at a time, with the number of the first."""
+        for low in range(0, len(self.values), _ROWS_AT_ONCE):
+            yield low, self.values[low : low + _ROWS_AT_ONCE]
+            if (low + _ROWS_AT_ONCE) % _ROWS_MAPPED == 0:
+                self.let_go()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Take what was mapped so far out of the memory of this process; it can still be read."""
+        if self.file is not None:
+            let_go(self.file)
 
 
 class ShardFolder:
@@ -111,10 +127,15 @@ class ShardFolder:
 
         Raises `CatalogError` `missing-shard`, `newer-shard` or `corrupt-shard`.
         """
+        shard = self.checked(name, dimension)
+        return shard.ids, shard.vectors()
+
+    def checked(self, name: str, dimension: int) -> StoredShard:
+        """A shard of which all values were looked at; raises the same errors as `read`."""
         shard = self.open(name)
         if shard.values.shape[1] != dimension or not shard.is_finite():
             raise self._corrupt(name, f"it should hold {dimension} finite values for each image")
-        return shard.ids, shard.vectors()
+        return shard
 
     def open(self, name: str) -> StoredShard:
         """A shard exactly as stored; raises the same errors.
@@ -129,9 +150,10 @@ class ShardFolder:
             described = pq.read_metadata(path)
             metadata = described.metadata or {}
             self._require_known(name, metadata.get(b"format", b"1"))
-            found = map_shard(path, described) or _decoded(path)
-            is_scaled = _SCALED in metadata and found[1].dtype == np.float32
-            return StoredShard(*found, is_scaled)
+            mapped = map_shard(path, described)
+            ids, values = _decoded(path) if mapped is None else mapped[:2]
+            is_scaled = _SCALED in metadata and values.dtype == np.float32
+            return StoredShard(ids, values, is_scaled, None if mapped is None else mapped.file)
 
     def _require_known(self, name: str, version: bytes) -> None:
         if not version.isdigit():

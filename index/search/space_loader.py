@@ -152,24 +152,25 @@ class SpaceLoader:
         if len(moved):
             draft.move(moved[:, 0], ImageOwners(*moved[:, 1:].T))
         missing = set()
-        new = np.unique(listed[~known, 1]).tolist()
+        new = _by_shard(listed[~known])
         # A missing one is come upon before the others are read in vain.
         for shard_id in sorted(new, key=lambda one: self._folder.file(live[one]).is_file()):
-            rows = listed[~known & (listed[:, 1] == shard_id)]
+            rows = new[shard_id]
             try:
-                image_ids, vectors = self._folder.read(live[shard_id], self._dimension)
+                shard = self._folder.checked(live[shard_id], self._dimension)
             except CatalogError as error:
                 if error.code != "missing-shard" or not may_miss:
                     raise
                 missing.add(shard_id)
                 continue
-            order = np.argsort(image_ids)
-            rows = rows[np.isin(rows[:, 0], image_ids)]
-            chosen = order[np.searchsorted(image_ids, rows[:, 0], sorter=order)]
+            order = np.argsort(shard.ids)
+            rows = rows[np.isin(rows[:, 0], shard.ids)]
+            chosen = order[np.searchsorted(shard.ids, rows[:, 0], sorter=order)]
             # A part at a time: the vectors are mapped from the file, and a copy of all would be a shard more.
             for low in range(0, len(rows), _ROWS):
                 part = slice(low, low + _ROWS)
-                draft.add(rows[part, 0], vectors[chosen[part]], ImageOwners(*rows[part, 1:].T))
+                draft.add(rows[part, 0], shard.vectors(chosen[part]), ImageOwners(*rows[part, 1:].T))
+                shard.let_go()
         return missing
 
     # The snapshot
@@ -236,6 +237,13 @@ def _listed(connection: Connection, shard_ids: Iterable[int]) -> NDArray[np.int6
     return np.concatenate(found)
 
 
+def _by_shard(listed: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+    """Rows of `_listed` by shard."""
+    rows = listed[np.argsort(listed[:, 1], kind="stable")]
+    found, starts = np.unique(rows[:, 1], return_index=True)
+    return {int(one): part for one, part in zip(found, np.split(rows, starts[1:]), strict=False)}
+
+
 @dataclass(slots=True)
 class _Draft:
     """A state in the making, with an index of its own; `known` are the shards that it was begun with, and
@@ -248,6 +256,8 @@ class _Draft:
     known: frozenset[int]
     derived: Mapping[Level, DerivedLevel] = field(default_factory=dict)
     added: list[ImageOwners] = field(default_factory=list)
+    waiting: list[tuple[Ids, Vectors]] = field(default_factory=list)
+    waiting_rows: int = 0
 
     @classmethod
     def of(cls, state: LoadedSpace) -> _Draft:
@@ -261,12 +271,24 @@ class _Draft:
         self.owners = self.owners.move(places.of(image_ids), owners)
 
     def add(self, image_ids: Ids, vectors: Vectors, owners: ImageOwners) -> None:
-        """Add images."""
-        self.index.add(image_ids, vectors)
+        """Add images; those of small shards together, for each addition takes time that grows with what the
+        index holds.
+        """
         self.added.append(owners)
+        self.waiting.append((image_ids, vectors))
+        self.waiting_rows += len(image_ids)
+        if self.waiting_rows >= _ROWS:
+            self._add_waiting()
+
+    def _add_waiting(self) -> None:
+        if self.waiting:
+            image_ids, vectors = zip(*self.waiting, strict=True)
+            self.waiting, self.waiting_rows = [], 0
+            self.index.add(np.concatenate(image_ids), np.concatenate(vectors))
 
     def finish(self, active: ActiveSpace, version: int, live: Mapping[int, str]) -> LoadedSpace:
         """The state without the images of shards that are not `live`."""
+        self._add_waiting()
         owners = ImageOwners(*map(np.concatenate, zip(self.owners, *self.added, strict=True)))
         gone = ~np.isin(owners.shard, np.fromiter(live, np.int64, len(live)))
         if gone.any():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +27,7 @@ def test_a_shard_is_plain_parquet_of_the_rounded_values(tmp_path: Path, dtype: D
     table = pq.read_table(tmp_path / "vectors" / "space" / f"{name}.parquet")
     assert table["image_id"].to_pylist() == IDS.tolist()
     assert table["embedding"].to_pylist() == vectors.astype(dtype).astype(float).tolist()
-    ids, stored, _ = folder.open(name)
+    ids, stored = folder.open(name)[:2]
     assert stored.dtype == dtype
     assert (ids == IDS).all()
     assert (stored == vectors.astype(dtype)).all()
@@ -136,6 +137,29 @@ def test_vectors_are_mapped_and_outlive_the_deletion_of_their_file(tmp_path: Pat
     folder.discard("0123-0")
     assert (vectors == unit_vectors(3)).all()
     assert ids.tolist() == IDS.tolist()
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux")
+def test_what_was_looked_at_does_not_stay_in_memory(tmp_path: Path) -> None:
+    folder = ShardFolder(tmp_path, "space")
+    vectors = unit_vectors(20_000, dimension=64)
+    folder.write("0123-0", np.arange(20_000), vectors, "float32")
+    shard = folder.checked("0123-0", 64)
+    assert _resident(folder.file("0123-0")) < vectors.nbytes / 8
+    assert np.allclose(shard.lengths(), 1)
+    assert _resident(folder.file("0123-0")) < vectors.nbytes / 8
+    assert (shard.vectors() == vectors).all()
+    assert _resident(folder.file("0123-0")) > vectors.nbytes / 2
+    shard.let_go()
+    assert (shard.vectors(slice(7, 9)) == vectors[7:9]).all()
+
+
+def _resident(path: Path) -> int:
+    """Bytes of a mapped file that are in the memory of this process."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    size = re.compile(r"Rss: *(\d+) kB")
+    found = [next(filter(None, map(size.match, lines))) for line in lines if line.endswith(str(path))]
+    return 1024 * sum(int(one[1]) for one in found)
 
 
 def test_a_shard_of_several_row_groups_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

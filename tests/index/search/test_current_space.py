@@ -110,7 +110,7 @@ def test_searches_and_deletions_go_on_during_a_rebuild(
     fill(index, range(4))
     index.rebuild()
     before = {path.name: path.read_bytes() for path in (home / "faiss").iterdir()}
-    in_the_middle, go_on, read = threading.Event(), threading.Event(), ShardFolder.read
+    in_the_middle, go_on, read = threading.Event(), threading.Event(), ShardFolder.checked
 
     def slowly(folder: ShardFolder, name: str, dimension: int) -> Any:
         if not go_on.is_set():
@@ -118,7 +118,7 @@ def test_searches_and_deletions_go_on_during_a_rebuild(
             assert go_on.wait(SECONDS)
         return read(folder, name, dimension)
 
-    monkeypatch.setattr(ShardFolder, "read", slowly)
+    monkeypatch.setattr(ShardFolder, "checked", slowly)
     with ThreadPoolExecutor(1) as pool:
         rebuilding = pool.submit(index.rebuild, unit_vectors(5))
         assert in_the_middle.wait(SECONDS)
@@ -133,6 +133,25 @@ def test_searches_and_deletions_go_on_during_a_rebuild(
     assert index.verify().problems == ()
 
 
+def test_small_shards_are_added_to_the_index_together(
+    index: CaseIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for study in range(12):
+        fill(index, range(study, study + 1))
+    monkeypatch.setattr(space_loader, "_ROWS", 7)
+    sizes, add = [], BoundedIndex.add
+
+    def counted(held: BoundedIndex, ids: Any, vectors: Any) -> None:
+        sizes.append(len(ids))
+        add(held, ids, vectors)
+
+    monkeypatch.setattr(BoundedIndex, "add", counted)
+    index._current._kind = "bounded"
+    with index._current.view() as (loaded, connection):
+        assert sizes == [9, 9, 9, 9]
+        check_view(loaded, connection)
+
+
 def test_a_failed_rebuild_leaves_index_and_snapshot(
     index: CaseIndex, home: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +162,7 @@ def test_a_failed_rebuild_leaves_index_and_snapshot(
     def broken(*_: Any) -> Any:
         raise CatalogError("corrupt-shard", "as if the file were damaged")
 
-    monkeypatch.setattr(ShardFolder, "read", broken)
+    monkeypatch.setattr(ShardFolder, "checked", broken)
     with pytest.raises(CatalogError, match="damaged"):
         index.rebuild(unit_vectors(3))
     assert {path.name: path.read_bytes() for path in (home / "faiss").iterdir()} == before
@@ -195,7 +214,7 @@ def test_other_processes_go_over_to_a_rebuilt_index(
         held = other._current.load().index
         index.rebuild()
         fill(index, range(20, 21))
-        monkeypatch.setattr(ShardFolder, "read", _only_new(ShardFolder.read))
+        monkeypatch.setattr(ShardFolder, "checked", _only_new(ShardFolder.checked))
         found = other._current.load()
         assert found.index is not held, "what was in memory before is let go"
         with other._current.view() as (loaded, connection):
