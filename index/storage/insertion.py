@@ -5,8 +5,8 @@ vectors, in one transaction.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -61,22 +61,37 @@ def add_cases(
     `vectors` float32 [n, d] follow the bundles' images. The new shard is on disk before its row is inserted,
     so all of it exists from the caller's commit on.
     """
-    with _uncollected():
+    with _UNCOLLECTED:
         return _add_cases(transaction, space_id, space, bundles, vectors, dtype)
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Put garbage collection off. Rows make no cycles, but so many objects that it would look through all
+class _Uncollected:
+    """Puts garbage collection off. Rows make no cycles, but so many objects that it would look through all
     objects of the process several times, which takes as long as the database.
+
+    Safe for several threads, of which the last one puts it on again if it was on.
     """
-    is_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if is_on:
-            gc.enable()
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._was_on = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._was_on = gc.isenabled()
+                gc.disable()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._was_on:
+                gc.enable()
+
+
+_UNCOLLECTED = _Uncollected()
 
 
 def _add_cases(
