@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.schema import shards
+from medsiglip.index.checksums import is_known
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Compaction
 from medsiglip.index.storage.deletion import sweep
@@ -22,11 +23,13 @@ FULL_SHARD_ROWS = 65_536
 def compact(database: Database) -> Compaction:
     """Merge neighbouring small shards, one transaction for each new shard; old files are deleted after it.
     Readers that come too late for an old file find the new shard in the catalogue. Shards of earlier versions
-    that stay get their checksum.
+    that stay get their checksum. A shard that is not what was written stays as it is, so that its vectors do
+    not get a checksum that agrees with them.
     """
     with database.read() as connection:
         before = listed(connection)
-    for group in _groups(before):
+    for every in _groups(before):
+        group = [shard for shard in every if _is_whole(database, shard)]
         with write_transaction(database) as transaction:
             current = listed(transaction.connection, [shard.id for shard in group])
             if len(current) > 1:
@@ -35,6 +38,16 @@ def compact(database: Database) -> Compaction:
     _note_checksums(database)
     with database.read() as connection:
         return Compaction(len(before), len(listed(connection)))
+
+
+def _is_whole(database: Database, shard: Any) -> bool:
+    """Whether a shard has the checksum on record, if there is one of an algorithm that is known."""
+    if shard.checksum is None or not is_known(shard.checksum):
+        return True
+    try:
+        return bool(ShardFolder(database.home, shard.space).checksum(shard.name) == shard.checksum)
+    except CatalogError:
+        return True  # merging leaves what it cannot read
 
 
 def _note_checksums(database: Database) -> None:

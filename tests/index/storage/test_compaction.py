@@ -36,3 +36,18 @@ def test_no_shard_grows_beyond_full(index: CaseIndex, monkeypatch: pytest.Monkey
     # 2+2 | 2 | 7 | 1+1
     assert index.compact() == Compaction(6, 4)
     assert index.verify().problems == ()
+
+
+def test_a_shard_that_is_not_what_was_written_keeps_the_checksum_that_says_so(
+    index: CaseIndex, home: Path
+) -> None:
+    for study in range(3):
+        index.add([make_bundle(study, 2)], unit_vectors(2, study))
+    [changed] = [path for path in shard_files(home) if unit_vectors(2, 1).tobytes() in path.read_bytes()]
+    changed.write_bytes(
+        changed.read_bytes().replace(unit_vectors(2, 1).tobytes(), unit_vectors(2, 9).tobytes())
+    )
+    assert index.compact() == Compaction(3, 2)
+    assert changed in shard_files(home)
+    problems = index.verify(deep=True).problems
+    assert any(str(changed) in problem and "not what was written" in problem for problem in problems)
