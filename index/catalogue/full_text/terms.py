@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ MOST_BYTES = 500_000
 """Bytes of a text's terms: PostgreSQL takes 1 MB of them (postgresql.org/docs/current/
 textsearch-limitations.html). The end of a longer text is not found.
 """
+# Characters of what is remembered.
+_REMEMBERED = 40
 # Written as one word, a word of more parts is a line of dashes rather than a word.
 _MOST_PARTS = 6
 JOINED = "."
@@ -75,10 +78,12 @@ def terms_of(text: str) -> Terms:
     """The terms of a text. Costs time and memory in proportion to it."""
     terms: list[str] = []
     joined: list[str] = []
-    for compound in compounds(text):
-        terms.extend(compound.terms)
-        if compound.joined:
-            joined.append(JOINED + compound.joined)
+    for written in folded(text).split():
+        # No compound goes beyond a blank, and texts of one kind share most of their words.
+        for compound in _remembered(written) if len(written) <= _REMEMBERED else _compounds(written, True):
+            terms.extend(compound.terms)
+            if compound.joined:
+                joined.append(JOINED + compound.joined)
     whole = stored([*terms, *joined])
     if 4 * len(whole) <= MOST_BYTES or len(whole.encode()) <= MOST_BYTES:
         return Terms(whole, len(terms))
@@ -98,14 +103,18 @@ def compounds(text: str, *, stemmed: bool = True) -> Iterator[Compound]:
     """The terms of a text in order, those together that are written together; plurals as they are unless
     `stemmed`.
     """
-    reduced = folded(text)
+    return _compounds(folded(text), stemmed)
+
+
+def _compounds(reduced: str, stemmed: bool) -> Iterator[Compound]:
+    """As `compounds`, of a folded text."""
     parts: list[str] = []
     gaps: set[str] = set()
     end = 0
     for found in _WORD.finditer(reduced):
         word, (begin, next_end) = found[0], found.span()
         gap, end = reduced[end:begin], next_end
-        if gap == "'" and word == "s":
+        if gap == "'" and word == "s" and begin > 1:
             continue
         if parts:
             is_number = gap == "/" and word[0].isdigit() and parts[-1][-1].isdigit()
@@ -117,6 +126,11 @@ def compounds(text: str, *, stemmed: bool = True) -> Iterator[Compound]:
         parts.append(word)
     if parts:
         yield _compound(parts, gaps, stemmed)
+
+
+@lru_cache(1 << 15)
+def _remembered(written: str) -> tuple[Compound, ...]:
+    return tuple(_compounds(written, True))
 
 
 def folded(text: str) -> str:

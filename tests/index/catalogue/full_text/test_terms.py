@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsiglip.index.catalogue.full_text.terms import (
+    JOINED,
     MOST_BYTES,
     MOST_TERM_CHARACTERS,
     compounds,
@@ -119,3 +120,13 @@ def test_a_long_text_is_cut_and_a_long_word_too() -> None:
 )
 def test_work_grows_with_the_text(run: str) -> None:
     check_growth(lambda size: run * size, terms_of)
+
+
+@given(st.lists(st.sampled_from(["x-ray", "'s", "5mm", "1,5", "/", "-", " ", "\n", "\xa0", "é", "胸", "a"])))
+def test_a_text_has_the_terms_of_its_words_one_by_one(parts: list[str]) -> None:
+    text = "".join(parts)
+    alone = [terms_of(word) for word in text.split()]
+    together = [term for term in terms_of(text).stored.split() if not term.startswith(JOINED)]
+    assert together == [term for one in alone for term in one.stored.split() if not term.startswith(JOINED)]
+    assert terms_of(text).number == sum(one.number for one in alone)
+    assert together == [term for compound in compounds(text) for term in compound.terms]
