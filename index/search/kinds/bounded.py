@@ -17,7 +17,7 @@ from medsiglip.index.search.kinds.bounded_file import read_coded_rows, write_bou
 from medsiglip.index.search.kinds.bounded_search import BoundedSearch, ProvenShare
 from medsiglip.index.search.kinds.coded_rows import CodedRows
 from medsiglip.index.search.kinds.memory_held import HeldBytes, held_bytes
-from medsiglip.index.search.kinds.projection import Projection, principal_axes
+from medsiglip.index.search.kinds.projection import Projection, narrowed, principal_axes
 from medsiglip.index.search.kinds.vector_search import Mask, Neighbours, compared, top
 from medsiglip.index.search.query_sample import DAMAGED
 from medsiglip.index.vectors import Ids, Vectors
@@ -105,7 +105,7 @@ class BoundedIndex:
         self._next_learning = 4 * len(self._held)
         spread = np.linspace(0, len(self._held) - 1, min(_SAMPLE, len(self._held))).astype(np.int64)
         sample = self._held.rows.take(spread)
-        axes = principal_axes(sample, self._query_sample)
+        axes = principal_axes(sample, self._query_sample, _WIDTHS[-1] - 1)
         width = self._cheapest(sample, axes)
         self._held.encode(None if width is None else Projection(np.ascontiguousarray(axes[:, : width - 1])))
 
@@ -115,15 +115,18 @@ class BoundedIndex:
         """
         trials = np.concatenate([_some(sample, _TRIALS), _some(self._query_sample, _TRIALS)])
         least = np.sort(trials @ sample.T, axis=1)[:, -min(10, len(sample))][:, None]
+        widths = [width for width in _WIDTHS if 2 * width <= self.dimension]
+        if not widths:
+            return None
+        widest = Projection(axes[:, : widths[-1] - 1])
+        asked, held = widest.codes(trials), widest.codes(sample)
         cheapest, lowest = None, float(self.dimension)
-        for width in _WIDTHS:
-            if 2 * width <= self.dimension:
-                projection = Projection(axes[:, : width - 1])
-                bounds = projection.codes(trials) @ projection.codes(sample).T
-                looked_at = (bounds >= least).sum(axis=1).mean() / len(sample)
-                cost = width + _LOOKING * looked_at * self.dimension
-                if cost < lowest:
-                    cheapest, lowest = width, cost
+        for width in widths:
+            bounds = narrowed(asked, width) @ narrowed(held, width).T
+            looked_at = (bounds >= least).sum(axis=1).mean() / len(sample)
+            cost = width + _LOOKING * looked_at * self.dimension
+            if cost < lowest:
+                cheapest, lowest = width, cost
         return cheapest
 
     # Search

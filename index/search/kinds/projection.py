@@ -43,8 +43,16 @@ class Projection:
         return found
 
 
-def principal_axes(rows: Vectors, queries: Vectors) -> NDArray[np.float64]:
-    """Orthonormal axes float64 [d, d] in the order of the length that they hold of both rows and queries.
+def narrowed(codes: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """The codes by fewer axes, [n, width], of codes [n, p + 1], width <= p + 1."""
+    others = codes[:, width - 1 :]
+    rest = np.sqrt(np.einsum("ij,ij->i", others, others))
+    return np.concatenate([codes[:, : width - 1], rest[:, None]], axis=1)
+
+
+def principal_axes(rows: Vectors, queries: Vectors, count: int) -> NDArray[np.float64]:
+    """The first `count` orthonormal axes, float64 [d, min(count, d)], in the order of the length that they
+    hold of both rows and queries.
 
     The second moments are not centred: an inner product has the mean in it. Rows and queries weigh the same,
     because what the axes leave out of either loosens the bound.
@@ -55,4 +63,4 @@ def principal_axes(rows: Vectors, queries: Vectors) -> NDArray[np.float64]:
             moment += (sample.T @ sample).astype(np.float64) / len(sample)
     _, axes = np.linalg.eigh(moment)
     # eigh is exact to about 1e-15 in float64; QR makes the columns orthonormal to the last bit.
-    return np.linalg.qr(axes[:, ::-1])[0]
+    return np.linalg.qr(axes[:, ::-1][:, :count])[0]

@@ -95,6 +95,12 @@ class QuickCodes:
             self._scan, self._is_shared = _faiss().clone_index(self._scan), False
         return self._scan
 
+    def rounded(self, rows: Vectors) -> Vectors:
+        """The coordinates of rows [m, d] as codes hold them, float32 [m, width]."""
+        quantizer = self._scan.pq
+        found: Vectors = quantizer.decode(quantizer.compute_codes(np.ascontiguousarray(rows @ self.axes)))
+        return found
+
     def nearest(self, queries: Vectors, fetch: int) -> Ids:
         """The places of the `fetch` <= n rows whose codes have the greatest products, int64 [q, fetch], best
         first.

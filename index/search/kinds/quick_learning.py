@@ -7,6 +7,7 @@ lie far from them.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ _SAMPLE, _HELD_OUT = 16_384, 250
 _FEWEST = 32
 # Equal scores beyond the k-th that count as well.
 _TIES = 64
+# Candidates that an estimate may name beyond those that are tried.
+_BEYOND = 3000
+# Time of a candidate, in that of one value of a code that is scanned.
+_CANDIDATE = 40_000.0
 # Queries that a search is timed on, and how often: the least time counts.
 _TIMED, _PASSES = 12, 3
 
@@ -80,7 +85,9 @@ class Learning:
         asked = np.zeros(len(spread), np.bool_)
         asked[np.linspace(0, len(spread) - 1, min(_HELD_OUT, len(spread) // 4)).astype(np.int64)] = True
         self._sample: Vectors = held.rows.take(spread[~asked])
-        self._axes = principal_axes(self._sample, texts[::2])
+        # Codes of widths that were tried on a sample, without any rows yet.
+        self._begun: dict[int, QuickCodes] = {}
+        self._axes = principal_axes(self._sample, texts[::2], WIDTHS[-1])
         self.queries = held_out(held, spread[asked], texts[1::2][:_HELD_OUT])
         self.exact_milliseconds = milliseconds(self._exact, self.queries)
 
@@ -95,10 +102,40 @@ class Learning:
 
     def codes(self, width: int) -> QuickCodes:
         """The codes of all rows, of a width."""
-        codes = QuickCodes.learnt(rotated_axes(self._axes, width), self._sample)
+        begun = self._begun.pop(width, None)
+        codes = self._without_rows(width) if begun is None else begun
         for _, block in self.held.rows.blocks():
             codes.add(block)
         return codes
+
+    def _without_rows(self, width: int) -> QuickCodes:
+        return QuickCodes.learnt(rotated_axes(self._axes, width), self._sample)
+
+    def expected_cost(self, width: int, recall: float) -> float:
+        """What a search by codes of a width that reaches a recall is expected to cost, from the codes of a
+        sample of the rows and of the nearest ones alone; infinite where too many candidates are needed.
+        """
+        codes = self._begun[width] = self._without_rows(width)
+        held, asked = codes.rounded(self._sample[::2]), self.queries.queries @ codes.axes
+        near = self.queries.near[:, : K + 1]
+        places, inverse = np.unique(np.maximum(near, 0), return_inverse=True)
+        found = codes.rounded(self.held.rows.take(places))[inverse.reshape(near.shape)]
+        scores = np.where(near >= 0, np.matmul(found, asked[:, :, None])[:, :, 0], -np.inf)
+        better = [np.count_nonzero(held @ one > own[:, None], axis=1) for one, own in zip(asked, scores)]
+        ranks = np.where(near >= 0, np.array(better) * (len(self.held) / len(held)), np.inf)
+        k = min(K, len(self.held) - 1)
+        for candidates in (*CANDIDATES, _BEYOND):
+            parts = np.minimum((ranks < candidates).sum(axis=1), k) / k
+            if measured(parts, self.queries.images, k, len(self.held)).least >= recall:
+                return self._cost(width, candidates)
+        return math.inf
+
+    def least_cost(self, width: int) -> float:
+        """What no search by codes of a width is expected to cost less than."""
+        return self._cost(width, CANDIDATES[0])
+
+    def _cost(self, width: int, candidates: int) -> float:
+        return width * len(self.held) + _CANDIDATE * candidates
 
     def trials(self, codes: QuickCodes, least: float = 0.0) -> list[Trial]:
         """Trials of codes with ever more candidates, up to the first with a recall of `least`; without it, of
@@ -139,19 +176,21 @@ class Learning:
 
 
 def cheapest(learning: Learning, recall: float) -> tuple[QuickCodes, Trial] | None:
-    """The codes and the trial that reach a recall in the least time, from narrow codes to wide ones until
-    those take longer; None where none reaches it, or in no less time than the exact search.
+    """The codes and the trial that reach a recall, of the widths in the order of their expected costs; None
+    where none reaches it, or in no less time than the exact search.
     """
-    best: tuple[QuickCodes, Trial] | None = None
     recall = 1 - (1 - recall) * _MARGIN
+    costs: dict[int, float] = {}
     for width in learning.widths():
+        if learning.least_cost(width) >= min(costs.values(), default=math.inf):
+            break
+        costs[width] = learning.expected_cost(width, recall)
+    for width in sorted((one for one in costs if math.isfinite(costs[one])), key=costs.__getitem__):
         codes = learning.codes(width)
         for trial in learning.trials(codes, recall):
-            if best is not None and trial.milliseconds >= best[1].milliseconds:
-                return best
-            if trial.milliseconds < _WORTH * learning.exact_milliseconds:
-                best = codes, trial
-    return best
+            worth = trial.milliseconds < _WORTH * learning.exact_milliseconds
+            return (codes, trial) if worth else None
+    return None
 
 
 def held_out(held: CodedRows, places: Ids, texts: Vectors) -> HeldOut:

@@ -54,7 +54,7 @@ def test_no_inner_product_is_above_its_bound(name: str) -> None:
     """400,000 pairs of each sort, some of rows that the axes were not learnt on."""
     for seed in range(12):
         rows, queries = SETS[name](seed), np.concatenate([embeddings(30, seed + 50), hostile(seed)[:30]])
-        axes = principal_axes(rows[: len(rows) // 2], queries[:5])
+        axes = principal_axes(rows[: len(rows) // 2], queries[:5], rows.shape[1])
         assert np.allclose(axes.T @ axes, np.eye(DIMENSION), atol=1e-13)
         for width in (2, 9, 33):
             projection = Projection(axes[:, : width - 1])
