@@ -207,6 +207,8 @@ class CaseIndex(CaseStores):
 
     def get(self, image_id: int) -> StoredImage:
         """One image, also by its id in another space of the home; raises `CatalogError` `unknown-image`."""
+        if not 0 < image_id < 2**63:  # beyond what a database takes as a number
+            raise _unknown_image(image_id)
         same = images.c.id == image_id
         for image in self._stored(same) or self._stored(reembedding.same_picture(image_id)):
             return image

@@ -186,7 +186,7 @@ def _weighted(whole: _Sum, question: Question, description: dict[str, Any]) -> V
         return next(iter(kinds.values()), None)
     weights = {kind: question.weights[kind] for kind in kinds}
     description["weights"] = dict(weights)
-    return _unit(sum((weights[kind] * kinds[kind].astype(np.float64) for kind in kinds), np.float64(0)))
+    return _unit({kind: (weights[kind], kinds[kind]) for kind in kinds})
 
 
 def _moved(
@@ -209,16 +209,18 @@ def _moved(
             description[name] = [part.description for part in parts]
     description["weights"] = {**description.get("weights", {}), **weights}
     signs = {"negative": -1.0}
-    return _unit(
-        sum((signs.get(name, 1.0) * weights[name] * present[name] for name in present), np.float64(0))
-    )
+    return _unit({name: (signs.get(name, 1.0) * weights[name], present[name]) for name in present})
 
 
 def _mean(parts: Sequence[Part]) -> Any:
     return np.mean([part.vector.astype(np.float64) for part in parts], axis=0) if parts else None
 
 
-def _unit(total: Any) -> Vector:
+def _unit(parts: Mapping[str, tuple[float, Any]]) -> Vector:
+    """The direction of the weighted sum of vectors, of which only the ratio of the weights counts."""
+    largest = max(abs(weight) for weight, _ in parts.values())
+    scaled = (weight / largest * vector.astype(np.float64) for weight, vector in parts.values())
+    total = sum(scaled, np.float64(0))
     length = float(np.linalg.norm(total))
     if length < 1e-6:
         raise ServiceError(

@@ -112,7 +112,7 @@ def vector_of(value: Any) -> Vector:
         # A number beyond the range of float32 would become infinite.
         scaled: Vector = (found / np.abs(found).max()).astype(np.float32)
         return scaled
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         raise ServiceError(
             "bad-vector",
             "the vector cannot be read: give finite numbers that are not all 0, as a list, or in base64 as "

@@ -123,6 +123,7 @@ def search(
 
     run = invocation(context)
     if queries is not None:
+        _require_alone(context)
         run.answer(_many(run, queries), show_searches)
         return
     weights = _weights(weight)
@@ -172,6 +173,16 @@ def _check_kinds(given: Mapping[str, object], are_weighted: bool, *, alone: bool
         f"give exactly one of {', '.join(given)}; or several, and --weight for each; or --positive, --words "
         "or --queries"
     )
+
+
+def _require_alone(context: typer.Context) -> None:
+    """Raise an error of usage if anything was given besides --queries, whose questions say all."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name != "queries" and source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(
+                f"{parameter.opts[-1]} is not used with --queries: write it into the questions of the file"
+            )
 
 
 def _studies(archive: Archive, studies: list[str] | None) -> list[str]:

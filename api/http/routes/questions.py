@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -15,6 +16,7 @@ from medsiglip.answers.questions import (
     Score,
     SearchAnswer,
     SearchBatch,
+    SearchOutcome,
 )
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.errors import ServiceError
@@ -103,14 +105,35 @@ def _search(
     found: SearchAnswer | SearchBatch
     if question.queries is None:
         found = archive.search(**question.arguments(), images=body.files)
-        hits = list(found.hits)
+        answers: Sequence[SearchAnswer | SearchOutcome] = [found]
     else:
         if body.files or question.model_fields_set != {"queries"}:
             raise ServiceError("one-of", "ask with queries alone, or with the fields of one question.")
         found = archive.search_many([one.arguments() for one in question.queries])
-        hits = [hit for one in found.results for hit in one.hits]
-    auditing.record(request, "search", list(dict.fromkeys(hit.study_instance_uid for hit in hits)))
+        answers = found.results
+    auditing.record(request, "search", [uid for one in answers for uid in _shown_studies(one)])
     return redact(found.to_json(), caller, body.folder)
+
+
+def _shown_studies(answer: SearchAnswer | SearchOutcome) -> Iterator[str]:
+    """The studies of which an answer shows something: of its hits, of the near-duplicates that stand behind
+    them, and of what was asked about.
+    """
+    for hit in answer.hits:
+        yield hit.study_instance_uid
+        yield from (one.study_instance_uid for one in hit.duplicates)
+    yield from _named_studies(answer.query)
+
+
+def _named_studies(value: Any) -> Iterator[str]:
+    """The StudyInstanceUIDs of a query's description, at any depth."""
+    if isinstance(value, Mapping):
+        if isinstance(uid := value.get("study_instance_uid"), str):
+            yield uid
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _named_studies(one)
 
 
 def require_prompt_set(name: str) -> None:

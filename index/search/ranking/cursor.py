@@ -29,11 +29,13 @@ _VERSION = 1
 _HEAD = struct.Struct(f"<BBH{DIGEST_BYTES}sQQfQH")
 _LARGEST_ID = 2**63 - 1
 _OWN_IS_SHOWN = 1
+# How far the length of a vector that this program made may be from 1.
+_UNIT = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cursor:
-    """`digest` is of the question, `vector` float32 [d] its query. `newest` is the highest image id that may
+    """`digest` is of the question, `vector` float32 [d] of unit length its query. `newest` is the highest image id that may
     answer, `rank` the number of hits so far, `score` and `last` are those of the last of them, and `shown`
     int64 [n], ascending, lists them where hits are chosen. `own_is_shown`: the question's own image or study
     has gone first.
@@ -85,9 +87,9 @@ def read_cursor(text: str) -> Cursor:
         version == _VERSION
         and flags in (0, _OWN_IS_SHOWN)
         and len(vector) == dimension
-        and np.isfinite(vector).all()
-        and vector.any()
-        and max(newest, last, rank) <= _LARGEST_ID
+        and abs(float(np.linalg.norm(vector.astype(np.float64))) - 1) < _UNIT
+        and max(newest, last) <= _LARGEST_ID
+        and rank <= newest  # there are no more hits than images, nor more images than ids
         and math.isfinite(score)
         and count <= MOST_SHOWN
         and (np.diff(shown, prepend=0) > 0).all()

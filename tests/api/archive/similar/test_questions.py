@@ -113,6 +113,22 @@ def test_text_and_image_are_added_with_their_weights(archive: Archive, image_ids
         assert (query["text"], query["image_id"]) == ("a dark mole", image_ids[0])
 
 
+def test_only_the_ratio_of_weights_counts(archive: Archive, image_ids: list[int]) -> None:
+    asked: dict[str, Any] = {"text": "a dark mole", "image_id": image_ids[0], "k": 5}
+    expected = [hit.image_id for hit in archive.search(**asked, weights={"text": 1, "image": 3}).hits]
+    for scale in (1e-300, 1e-9, 1e5):
+        found = archive.search(**asked, weights={"text": scale, "image": 3 * scale})
+        assert [hit.image_id for hit in found.hits] == expected
+
+
+@pytest.mark.parametrize("image_id", [0, -1, 2**63, 10**30])
+def test_an_id_beyond_all_ids_is_unknown(archive: Archive, image_id: int) -> None:
+    for question in ({"image_id": image_id}, {"positive": [image_id]}, {"image_id": image_id, "crop": BOX}):
+        with pytest.raises(CatalogError) as caught:
+            archive.search(**question)
+        assert caught.value.code == "unknown-image"
+
+
 def test_examples_move_the_query(archive: Archive, image_ids: list[int], phantoms: Phantoms) -> None:
     """q = a * query + b * mean(positive) - c * mean(negative)."""
     study, other = list(phantoms.by_study)[:2]
@@ -284,6 +300,7 @@ def test_several_questions_are_answered_in_order(archive: Archive, image_ids: li
         ("bad-vector", {"vector": [float("nan")]}),
         ("bad-vector", {"vector": [[1.0]]}),
         ("bad-vector", {"vector": "[" * 10_000}),
+        ("bad-vector", {"vector": f"[1{400 * '0'}]"}),
         ("bad-weights", {"text": "a", "weights": {"image": 1.0}}),
         ("bad-weights", {"text": "a", "weights": {"text": -1.0}}),
         ("bad-weights", {"text": "a", "weights": {"text": float("nan")}}),

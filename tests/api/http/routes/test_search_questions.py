@@ -5,6 +5,7 @@ the command line.
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -306,7 +307,31 @@ def test_fields_out_of_bounds_are_refused(service: LiveService, fields: dict[str
         assert next(iter(fields)) in refused.json()["detail"]
 
 
-def test_wrong_usage_of_the_command(service: LiveService) -> None:
+def test_the_audit_trail_names_every_study_that_an_answer_shows(
+    service: LiveService, archive: Archive, named: Named
+) -> None:
+    collapsed = {"text": "a mole", "k": 2, "dedupe": 0.2}
+    example = {"image_ids": named.ids[:2], "negative": [named.studies[4]], "k": 1}
+    with service.http("read") as http:
+        for body in (collapsed, example, {"queries": [{"text": "a", "k": 1}, collapsed, example]}):
+            answer = http.post("/v1/search", json=body).raise_for_status()
+            events = archive.index.audit.events()
+            [event] = [one for one in events if one.event.request_id == answer.headers["x-request-id"]]
+            shown = set(re.findall(r'"study_instance_uid":"([0-9.]+)"', answer.text))
+            assert len(shown) > 2
+            assert set(event.event.studies) == shown
+
+
+def test_a_vector_of_endless_digits_is_refused(service: LiveService) -> None:
+    bad = {"vector": f"[1{'0' * 400}]"}
+    with service.http("read") as http:
+        refused = http.post("/v1/search", json=bad)
+        assert (refused.status_code, refused.json()["code"]) == (422, "bad-vector")
+        both = http.post("/v1/search", json={"queries": [bad, {"text": "a"}]}).raise_for_status().json()
+        assert [one.get("error", {}).get("code") for one in both["results"]] == ["bad-vector", None]
+
+
+def test_wrong_usage_of_the_command(service: LiveService, tmp_path: Path) -> None:
     for words in (
         ["--text", "a", "--image-id", "3"],
         ["--negative", "3"],
@@ -317,6 +342,10 @@ def test_wrong_usage_of_the_command(service: LiveService) -> None:
         ["--text", "a", "--compare", "sums"],
     ):
         assert run("--home", service.home, "search", *words).code == 2, words
+    (tmp_path / "questions.jsonl").write_text('{"text": "a"}')
+    for words in (["--text", "b"], ["-k", "3"], ["--explain"]):
+        wrong = run("--home", service.home, "search", "--queries", tmp_path / "questions.jsonl", *words)
+        assert wrong.code == 2, words
     shown = run("--home", service.home, "search", "--text", "a", "--explain", "--where", "modality=XC")
     assert "vectors compared" in shown.out
     assert "modality=XC: " in shown.out

@@ -29,7 +29,9 @@ IDS = st.integers(1, 2**62)
 def test_a_cursor_comes_back(
     digest: bytes, newest: int, rank: int, score: float, last: int, shown: set[int], own: bool, seed: int
 ) -> None:
-    vector = np.random.default_rng(seed).normal(size=24).astype(np.float32)
+    vector = np.random.default_rng(seed).normal(size=24)
+    vector = (vector / np.linalg.norm(vector)).astype(np.float32)
+    rank = min(rank, newest)
     ids = np.array(sorted(shown), np.int64)
     text = Cursor(digest, vector, newest, rank, score, last, ids, own).text()
     assert text.replace("-", "").replace("_", "").isalnum()
@@ -48,7 +50,7 @@ def test_a_cursor_comes_back(
 
 def test_the_longest_cursor_can_be_given_back() -> None:
     ids = np.sort(np.random.default_rng(1).choice(2**40, MOST_SHOWN, replace=False)).astype(np.int64)
-    text = Cursor(b"d" * 16, np.ones(4096, np.float32), 2**60, 10**6, 0.5, 7, ids, False).text()
+    text = Cursor(b"d" * 16, np.full(4096, 1 / 64, np.float32), 2**60, 10**6, 0.5, 7, ids, False).text()
     assert len(text) <= LONGEST
     assert read_cursor(text).shown.tolist() == ids.tolist()
 
@@ -65,7 +67,7 @@ def test_other_texts_are_refused(text: str) -> None:
 @given(st.data())
 def test_a_changed_cursor_is_refused_or_is_a_sound_one(data: st.DataObject) -> None:
     shown = np.array([3, 9, 1000], np.int64)
-    cursor = Cursor(b"0123456789abcdef", np.ones(8, np.float32), 1000, 3, 0.5, 9, shown, True)
+    cursor = Cursor(b"0123456789abcdef", np.full(8, 8**-0.5, np.float32), 1000, 3, 0.5, 9, shown, True)
     text = cursor.text()
     body = bytearray(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     for _ in range(data.draw(st.integers(1, 3))):
@@ -75,16 +77,31 @@ def test_a_changed_cursor_is_refused_or_is_a_sound_one(data: st.DataObject) -> N
         found = read_cursor(urlsafe_b64encode(changed).decode().rstrip("="))
     except CatalogError:
         return
-    assert np.isfinite(found.vector).all()
-    assert found.vector.any()
+    assert np.linalg.norm(found.vector) == pytest.approx(1, abs=1e-3)
     assert np.isfinite(found.score)
     assert (np.diff(found.shown) > 0).all()
-    assert max(found.newest, found.last, found.rank) < 2**63
+    assert found.rank <= found.newest < 2**63
+    assert found.last < 2**63
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf")])
 def test_scores_without_an_order_are_refused(score: float) -> None:
-    text = Cursor(b"d" * 16, np.ones(2, np.float32), 1, 1, score, 1, np.empty(0, np.int64), False).text()
+    text = Cursor(b"d" * 16, np.array([0, 1], np.float32), 1, 1, score, 1, np.empty(0, np.int64), False).text()
+    with pytest.raises(CatalogError, match="cannot be read"):
+        read_cursor(text)
+
+
+@pytest.mark.parametrize("length", [0.0, 1e-38, 0.99, 10.0, 1e38, float("inf"), float("nan")])
+def test_a_query_that_would_give_scores_beyond_cosines_is_refused(length: float) -> None:
+    vector = np.array([0, length], np.float32)
+    text = Cursor(b"d" * 16, vector, 9, 1, 0.5, 1, np.empty(0, np.int64), False).text()
+    with pytest.raises(CatalogError, match="cannot be read"):
+        read_cursor(text)
+
+
+def test_more_hits_than_there_can_be_are_refused() -> None:
+    one = np.array([0, 1], np.float32)
+    text = Cursor(b"d" * 16, one, 9, 10, 0.5, 1, np.empty(0, np.int64), False).text()
     with pytest.raises(CatalogError, match="cannot be read"):
         read_cursor(text)
 
