@@ -121,7 +121,10 @@ class Learning:
         places, inverse = np.unique(np.maximum(near, 0), return_inverse=True)
         found = codes.rounded(self.held.rows.take(places))[inverse.reshape(near.shape)]
         scores = np.where(near >= 0, np.matmul(found, asked[:, :, None])[:, :, 0], -np.inf)
-        better = [np.count_nonzero(held @ one > own[:, None], axis=1) for one, own in zip(asked, scores)]
+        better = [
+            np.count_nonzero(held @ one > own[:, None], axis=1)
+            for one, own in zip(asked, scores, strict=True)
+        ]
         ranks = np.where(near >= 0, np.array(better) * (len(self.held) / len(held)), np.inf)
         k = min(K, len(self.held) - 1)
         for candidates in (*CANDIDATES, _BEYOND):
