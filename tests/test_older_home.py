@@ -27,7 +27,7 @@ MADE_AT = "/tmp/oldhome/demo-output"
 _OF_DRAFTS = {"omissions", "incomplete", "concerns", "supersedes", "superseded_by"}
 _OF_ROUTES = {"waiting", "failed", "waiting_drafts", "failed_drafts"}
 _OF_DEEP_CHECKS = {"checksums", "without_checksum", "snapshot"}
-_OF_INDEX = {"spaces", "search"}
+_OF_INDEX = {"spaces", "search", "compare"}
 ADDED = {
     "answer": {
         *("warnings", "outdated", "trained_on", "cursor", "how"),

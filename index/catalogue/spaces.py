@@ -58,8 +58,8 @@ def check(home_folder: Path, held: Space, wanted: Space) -> None:
     raise CatalogError(
         "space-mismatch",
         f"{home_folder} was made with the model {_described(held)} and cannot be used with "
-        f"{_described(wanted)}. {way}; `index reembed --to MODEL` embeds everything anew "
-        "with another model and then switches to it.",
+        f"{_described(wanted)}. {way}; or `index reembed --to {wanted.model or 'MODEL'}` embeds every image "
+        "anew with it and then switches to it.",
     )
 
 

@@ -272,7 +272,7 @@ def test_another_model_is_refused_with_the_way_to_go_on(
         with pytest.raises(CatalogError) as caught:
             opened.activate(space)
         assert caught.value.code == "space-mismatch"
-        for part in (way, "--home", "ingest again", "tiny"):
+        for part in (way, f"`index reembed --to {space.model}`", "tiny"):
             assert part in str(caught.value)
         opened.close()
 

@@ -35,6 +35,7 @@ def test_the_commands() -> None:
         *("demo", "ingest", "search", "classify", "embed", "render", "tune", "forget", "doctor"),
         *("study list", "study show", "label import", "label list"),
         *("index info", "index verify", "index rebuild", "index compact", "index recover", "index export"),
+        *("index tune", "index reembed", "index drop-space"),
         *("evaluate retrieval", "evaluate zero-shot", "evaluate probe"),
         *("probe train", "probe list", "probe show", "probe predict"),
         *("keys create", "keys list", "keys revoke", "serve", "worker"),
