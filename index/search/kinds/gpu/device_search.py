@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from medsiglip.index.search.kinds.exact_scores import exact_scores
 from medsiglip.index.search.kinds.gpu.device import MOST_RESULTS
 from medsiglip.index.search.kinds.gpu.device_rows import DeviceRows
 from medsiglip.index.search.kinds.gpu.half_bounds import half
@@ -167,8 +168,7 @@ class DeviceSearch:
         ids, exact = self.host.ids[found], np.empty(len(found), np.float32)
         for start in range(0, len(found), _GATHERED):
             few = slice(start, start + _GATHERED)
-            asked = self.queries[done[query[few]]]
-            exact[few] = np.einsum("ij,ij->i", self.host.rows(ids[few]), asked, dtype=np.float64)
+            exact[few] = exact_scores(self.host.rows(ids[few]), self.queries[done[query[few]]])
         order = np.lexsort((ids, -exact, query))
         starts = np.searchsorted(query, np.arange(len(done)))
         chosen = order[starts[:, None] + np.arange(self.k)]

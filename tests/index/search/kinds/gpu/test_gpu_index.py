@@ -293,3 +293,24 @@ def test_a_single_search_moves_nothing_and_the_second_does(where: str) -> None:
     assert grown.residence.rows is not None
     assert grown.search(embeddings(1, 2, 8), 0).ids.shape == (1, 0)
     assert grown.search(np.empty((0, 8), np.float32), 3).ids.shape == (0, 3)
+
+
+@every_device
+def test_scores_are_rounded_once_as_those_of_every_kind(where: str) -> None:
+    """Of the second row the exact score is just above the middle of two of float32, which a sum in float64
+    does not see.
+    """
+    rows = embeddings(60, 3, DIMENSION)
+    rows[:, :4] = 0
+    rows[:2] = np.eye(1, DIMENSION)
+    rows[1, 1:3] = 2.0**-24, 2.0**-59
+    query = np.zeros((1, DIMENSION), np.float32)
+    query[0, :4] = 0.5
+    index, exact = devices.gpu_index(FLAT, devices.device(where), DIMENSION), ExactSearch(DIMENSION)
+    for one in (index, exact):
+        one.add(np.arange(60), rows)
+    moved(index)
+    assert exact.search(query, 2).ids.tolist() == [[1, 0]]
+    for k in (1, 2):
+        same(index.search(query, k), exact.search(query, k))
+    assert index.residence.rows is not None
