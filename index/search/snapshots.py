@@ -33,6 +33,7 @@ FORMAT = 3
 _LEVELS: tuple[Level, Level] = ("series", "study")
 # Files that no description names are of a killed process once they are so old, in seconds.
 _ABANDONED = 3600.0
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Snapshot:
         """Write a snapshot in place of the former one; `rebuilt` names the rebuild that its index is of."""
         make_folder(self._folder)
         self._delete_abandoned()
-        former, token = self._described(), uuid4().hex
+        token = uuid4().hex
         files = {part: f"{self._space}.{token}.{part}" for part in ("vectors", *_LEVELS, "owners")}
         try:
             self._write(files["vectors"], partial(self._kind.write, content.index))
@@ -75,8 +76,11 @@ class Snapshot:
                 "files": sizes,
                 "shards": content.shards,
             }
+            written = json.dumps(description).encode()
+            # As late as this, for another process may have written one meanwhile.
+            former = self._described()
             with atomic_file(self._description) as stream:
-                stream.write(json.dumps(description).encode())
+                stream.write(written)
         except BaseException:
             self._delete(files.values())
             raise
@@ -84,15 +88,18 @@ class Snapshot:
 
     def load(self, dimension: int) -> SnapshotContent | None:
         """What the snapshot holds, or None where it is absent, damaged, or of another format, dimension or
-        kind.
+        kind. Where another process replaces it meanwhile, the new one counts.
         """
-        found = self._described()
-        if (found.get("format"), found.get("dimension")) != (FORMAT, dimension):
-            return None
-        try:
-            return self._read(found, dimension)
-        except (*DAMAGED, KeyError, TypeError, AttributeError):
-            return None
+        for _ in range(_ATTEMPTS):
+            found = self._described()
+            if (found.get("format"), found.get("dimension")) != (FORMAT, dimension):
+                return None
+            with suppress(*DAMAGED, KeyError, TypeError, AttributeError):
+                if (content := self._read(found, dimension)) is not None:
+                    return content
+            if self._described() == found:
+                return None
+        return None
 
     def _read(self, found: Mapping[str, Any], dimension: int) -> SnapshotContent | None:
         places = {part: self._folder / name for part, (name, _) in found["files"].items()}

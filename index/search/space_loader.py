@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
@@ -182,10 +182,11 @@ class SpaceLoader:
         """
         with self._saving:
             if always or (self._is_worth_it(state) and not self.is_outdated()):
+                written = frozenset[str]()
                 with suppress(OSError):
                     self._snapshot.save(self._content(state), self._dimension, self._rebuilt)
-                    self._saved = frozenset(state.shards.values())
-                self._drop_outdated_snapshot()
+                    self._saved = written = frozenset(state.shards.values())
+                self._drop_outdated_snapshot(written)
 
     def keep_sample(self) -> None:
         """Make the sample of queries that the states suit the one of the home."""
@@ -213,12 +214,13 @@ class SpaceLoader:
         """Whether another process has rebuilt the index since: its snapshot is the better."""
         return self._snapshot.rebuilt() not in (None, self._rebuilt, self._former)
 
-    def _drop_outdated_snapshot(self) -> None:
-        """Delete the snapshot that was just written if one of its shards does not exist any more: it may hold
-        vectors of a patient who was deleted meanwhile. If the database cannot tell, it is deleted too.
+    def _drop_outdated_snapshot(self, written: Collection[str]) -> None:
+        """Delete the snapshot if a shard of it does not exist any more, or one of what was just `written`, for
+        which another process may have put its own: they may hold vectors of a patient who was deleted
+        meanwhile. If the database cannot tell, it is deleted too.
         """
-        held, live = self._snapshot.shards(), set[str]()
-        if held is None:
+        held, live = {*written, *(self._snapshot.shards() or ())}, set[str]()
+        if not held:
             return
         with suppress(CatalogError), self._database.read() as connection:
             live = set(self._live(connection).values())

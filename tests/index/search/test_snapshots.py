@@ -5,7 +5,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -183,6 +183,43 @@ def test_a_new_snapshot_replaces_the_former_and_what_killed_processes_left(
     names = {path.name for path in (tmp_path / "faiss").iterdir()}
     assert young.name in names  # another process may be writing it
     assert len(names) == len(PARTS) + 2
+
+
+def test_of_two_that_write_at_once_one_snapshot_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (Snapshot(tmp_path, "space", DEFAULT) for _ in range(2))
+    one.save(content(), 8)
+    write_owners = snapshots._write_owners
+
+    def beside(*given: Any) -> None:
+        write_owners(*given)
+        monkeypatch.undo()
+        other.save(content(1, ("c", "d")), 8)
+
+    monkeypatch.setattr(snapshots, "_write_owners", beside)
+    one.save(content(2, ("e", "f")), 8)
+    held = one.load(8)
+    assert held is not None
+    assert same(held, content(2, ("e", "f")))
+    assert len(list((tmp_path / "faiss").iterdir())) == len(PARTS) + 1
+
+
+def test_a_snapshot_that_is_replaced_while_it_is_read_is_read_anew(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot.save(content(), 8)
+    read = Snapshot._read
+
+    def slowly(held: Snapshot, *given: Any) -> SnapshotContent | None:
+        monkeypatch.undo()
+        held.save(content(1, ("c", "d")), 8)
+        return read(held, *given)
+
+    monkeypatch.setattr(Snapshot, "_read", slowly)
+    found = snapshot.load(8)
+    assert found is not None
+    assert same(found, content(1, ("c", "d")))
 
 
 def test_a_snapshot_of_an_earlier_format_is_replaced(snapshot: Snapshot, tmp_path: Path) -> None:

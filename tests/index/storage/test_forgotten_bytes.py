@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.search.kinds.bounded import LEAST
+from medsiglip.index.search.snapshots import Snapshot
+from medsiglip.index.search.space_loader import SpaceLoader
 from medsiglip.index.vectors import unit_length
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import SPACE, make_bundle, sqlite_only, unit_vectors
@@ -103,14 +106,44 @@ def test_nothing_is_left_while_another_process_has_the_snapshot_mapped(
 
 @sqlite_only
 def test_a_process_that_saves_what_it_held_before_leaves_nothing(
-    large: CaseIndex, home: Path, catalogue: Catalogue
+    large: CaseIndex, home: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secrets = secrets_of(large)
-    server = catalogue.open(home)
-    server.search(wide_vectors(1, 77), k=3)
     for path in (home / "faiss").iterdir():
         path.unlink()  # so that the server wants to write one
+    server = catalogue.open(home)
+    server.search(wide_vectors(1, 77), k=3)
+    saved: list[bool] = []
+    save = Snapshot.save
+    monkeypatch.setattr(Snapshot, "save", lambda *given: saved.append(save(*given) is None))
     large.remove_study(UID)
+    server.close()
+    assert saved == [True]
+    assert found_in(home, catalogue, secrets) == set()
+
+
+@sqlite_only
+def test_a_snapshot_that_was_replaced_at_once_leaves_nothing(
+    large: CaseIndex, home: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes write one: the former after a deletion that it does not know of, the latter after it."""
+    secrets = secrets_of(large)
+    for path in (home / "faiss").iterdir():
+        path.unlink()  # so that the server wants to write one
+    server = catalogue.open(home)
+    server.search(wide_vectors(1, 77), k=3)
+    large.remove_study(UID)
+    large.rebuild()
+    description = home / "faiss" / f"{replace(SPACE, dimension=WIDE).name}.json"
+    newer, save = description.read_bytes(), Snapshot.save
+
+    def replaced(*given: Any) -> None:
+        save(*given)
+        assert found_in(home, catalogue, secrets)
+        description.write_bytes(newer)
+
+    monkeypatch.setattr(Snapshot, "save", replaced)
+    monkeypatch.setattr(SpaceLoader, "is_outdated", lambda _: False)
     server.close()
     assert found_in(home, catalogue, secrets) == set()
 
