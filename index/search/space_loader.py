@@ -21,7 +21,14 @@ from medsiglip.index.records import Level
 from medsiglip.index.search.group_level import GroupLevel
 from medsiglip.index.search.image_owners import ImageOwners
 from medsiglip.index.search.kind_choice import ChoiceFile
-from medsiglip.index.search.kinds.index_kinds import AUTO, LEVEL_KIND, ChosenKind, chosen_kind
+from medsiglip.index.search.kinds.index_kinds import (
+    AUTO,
+    LEVEL_KIND,
+    ChosenKind,
+    chosen_kind,
+    learn_later,
+    learn_now,
+)
 from medsiglip.index.search.kinds.vector_search import IdPlaces, VectorSearch
 from medsiglip.index.search.loaded import DerivedLevel, LoadedSpace
 from medsiglip.index.search.query_sample import QuerySample
@@ -99,7 +106,9 @@ class SpaceLoader:
             listed = _listed(connection, live.keys() - draft.known)
         missing = self._take_in(draft, listed, live, may_miss=True)
         left = {row_id: name for row_id, name in live.items() if row_id not in missing}
-        return draft.finish(self.active, INCOMPLETE if missing else version, left)
+        made = draft.finish(self.active, INCOMPLETE if missing else version, left)
+        learn_now(made.index)
+        return made
 
     def next(self, state: LoadedSpace, connection: Connection, version: int) -> LoadedSpace:
         """The state of another version, which a connection sees; `state` is not changed.
@@ -133,6 +142,7 @@ class SpaceLoader:
             index, means = (
                 kind.new(self._dimension, self._query_sample) for kind in (self.chosen.kind, LEVEL_KIND)
             )
+            learn_later(index)  # what suits the first rows need not suit all
             levels = dict.fromkeys(_LEVELS, GroupLevel(means))
             return _Draft(index, ImageOwners(), levels, frozenset())
         self._saved = frozenset(saved.shards)
@@ -215,7 +225,7 @@ class SpaceLoader:
         return self._snapshot.rebuilt() not in (None, self._rebuilt, self._former)
 
     def _drop_outdated_snapshot(self, written: Collection[str]) -> None:
-        """Delete the snapshot if a shard of it does not exist any more, or one of what was just `written`, for
+        """Delete the snapshot if a shard of it does not exist any more, or one that was just `written`, for
         which another process may have put its own: they may hold vectors of a patient who was deleted
         meanwhile. If the database cannot tell, it is deleted too.
         """
