@@ -14,10 +14,12 @@ from medsiglip.index.catalogue.full_text.search_tables import add_terms, purge_r
 from medsiglip.index.catalogue.full_text.whole_words import words_of
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.report_search import WordHit, find_words
-from medsiglip.index.catalogue.rows import storable
+from medsiglip.index.catalogue.rows import chunks, storable
 from medsiglip.index.catalogue.schema import studies
 
 Source = Literal["accepted", "import", "metadata"]
+# Words and terms of so many texts are in memory at once.
+_BATCH = 5000
 # Accepted texts come before imported ones, and reports before captions.
 _ORDER = case({"accepted": 0, "import": 1}, value=report_texts.c.source, else_=2)
 
@@ -89,13 +91,12 @@ def write_texts(connection: Connection, texts: Mapping[int, str], source: Source
         purge_removed_terms(connection)
     shared = {"source": source, "added_at": now_of(connection)}
     given = {study_id: kept for study_id, text in texts.items() if (kept := storable(text).strip())}
-    if given:
+    for some in chunks(given.items(), _BATCH):
         rows = [
-            {**shared, "study_id": study_id, "text": text, "words": words_of(text)}
-            for study_id, text in given.items()
+            {**shared, "study_id": study_id, "text": text, "words": words_of(text)} for study_id, text in some
         ]
         connection.execute(insert(report_texts), rows)
-        add_terms(connection, [(study_id, source, text) for study_id, text in given.items()])
+        add_terms(connection, [(study_id, source, text) for study_id, text in some])
 
 
 def study_ids(connection: Connection, study_instance_uids: Collection[str]) -> dict[str, int]:
