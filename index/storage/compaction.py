@@ -9,11 +9,10 @@ from sqlalchemy import update
 
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.schema import shards
-from medsiglip.index.checksums import is_known
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Compaction
 from medsiglip.index.storage.deletion import sweep
-from medsiglip.index.storage.shards import listed, merge, write_transaction
+from medsiglip.index.storage.shards import is_whole, listed, merge, write_transaction
 from medsiglip.index.vectors import ShardFolder
 
 FULL_SHARD_ROWS = 65_536
@@ -41,11 +40,8 @@ def compact(database: Database) -> Compaction:
 
 
 def _is_whole(database: Database, shard: Any) -> bool:
-    """Whether a shard has the checksum on record, if there is one of an algorithm that is known."""
-    if shard.checksum is None or not is_known(shard.checksum):
-        return True
     try:
-        return bool(ShardFolder(database.home, shard.space).checksum(shard.name) == shard.checksum)
+        return is_whole(database.home, shard)
     except CatalogError:
         return True  # merging leaves what it cannot read
 

@@ -30,7 +30,7 @@ from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import SEPARATOR, Removal
 from medsiglip.index.storage import trash
 from medsiglip.index.storage.forgotten import forget_drafts, forget_paths_in_jobs
-from medsiglip.index.storage.shards import WriteTransaction, listed, merge, write_transaction
+from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
 
 # The folder of a home that holds what was uploaded.
 UPLOADS = "received"
@@ -162,7 +162,7 @@ def _delete_content(
     connection.execute(delete(instances).where(one_of(instances.c.id, instance_ids)))
     affected = listed(connection, sorted({row.shard_id for row in found}))
     for shard in affected:
-        merge(transaction, [shard])
+        replace_shard(transaction, shard)
     transaction.delete_files([f"faiss/{space}.*" for space in sorted({shard.space for shard in affected})])
     transaction.delete_files([f"previews/{image_id}.*" for image_id in image_ids])
     return len(instance_ids), len(image_ids), file_count

@@ -31,13 +31,13 @@ from medsiglip.index.catalogue import spaces as space_rows
 from medsiglip.index.catalogue.case_queries import rendering_version
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
-from medsiglip.index.catalogue.rows import plain, reserve_ids
+from medsiglip.index.catalogue.rows import chunks, plain, reserve_ids
 from medsiglip.index.catalogue.schema import home, images, instances, probes, series, shards, spaces
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import ImageRecord, RenderingCount, Space
 from medsiglip.index.storage.deletion import sweep
-from medsiglip.index.storage.shards import WriteTransaction, listed, merge, write_transaction
+from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
 from medsiglip.index.vectors import Dtype, unit_length
 
 
@@ -120,6 +120,7 @@ class Reembedding:
         with write_transaction(self._database) as transaction:
             connection = transaction.connection
             space_rows.require_active(connection, self._source)
+            space_rows.require_held(connection, place)
             chosen = select(images).where(*self._waiting(), one_of(images.c.id, list(positions)))
             held = connection.execute(chosen.order_by(images.c.id)).all()
             if not held:
@@ -148,16 +149,25 @@ class Reembedding:
         """Make the second space the active one, unless images other than those `without`, by id, are left to
         embed; whether it is. Without a second space nothing is switched.
         """
-        left = select(exists().where(*self._waiting(), ~one_of(images.c.id, sorted(without))))
         if self._target is None:
             with self._database.read() as connection:
-                return not connection.execute(left).scalar_one()
+                return not self._any_left(connection, without)
         with self._database.write() as connection:
             space_rows.require_active(connection, self._source)
-            if connection.execute(left).scalar_one():
+            space_rows.require_held(connection, self._target)
+            if self._any_left(connection, without):
                 return False
             connection.execute(update(home).values(space_id=self._target.row_id))
         return True
+
+    def _any_left(self, connection: Connection, without: Collection[int]) -> bool:
+        """Whether images other than those `without` are to be embedded."""
+        # Counted: databases look up `id IN (...)` by an index, but compare `NOT IN` with each value in turn.
+        waiting = select(func.count()).where(*self._waiting())
+        left: int = connection.execute(waiting).scalar_one()
+        for ids in chunks(sorted(without)):
+            left -= connection.execute(waiting.where(one_of(images.c.id, ids))).scalar_one()
+        return left > 0
 
     def _of_source(self) -> ColumnElement[bool]:
         return images.c.space_id == self._source.row_id
@@ -203,7 +213,7 @@ def _delete(transaction: WriteTransaction, held: Sequence[Any]) -> None:
     ids = [row.id for row in held]
     connection.execute(delete(images).where(one_of(images.c.id, ids)))
     for shard in listed(connection, sorted({row.shard_id for row in held})):
-        merge(transaction, [shard])
+        replace_shard(transaction, shard)
     transaction.delete_files([f"previews/{image_id}.*" for image_id in ids])
 
 

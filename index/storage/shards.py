@@ -17,6 +17,7 @@ from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import insert_rows
 from medsiglip.index.catalogue.schema import doomed_files, images, shards, spaces
 from medsiglip.index.catalogue.service_schema import unfinished_files
+from medsiglip.index.checksums import is_known
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.storage import crash_recovery
 from medsiglip.index.vectors import Dtype, Ids, ShardFolder
@@ -91,9 +92,32 @@ def listed(connection: Connection, shard_ids: Sequence[int] | None = None) -> li
     return list(connection.execute(statement))
 
 
-def merge(transaction: WriteTransaction, old: Sequence[Any]) -> None:
+def is_whole(home: Path, shard: Any) -> bool:
+    """Whether the file of a shard, a row of `listed`, has the checksum on record, if there is one of a known
+    algorithm. Raises `CatalogError` `missing-shard` or `corrupt-shard`.
+    """
+    if shard.checksum is None or not is_known(shard.checksum):
+        return True
+    return bool(ShardFolder(home, shard.space).checksum(shard.name) == shard.checksum)
+
+
+def replace_shard(transaction: WriteTransaction, old: Any) -> None:
+    """Replace a shard by one with the vectors that still have an image, or by none. Where it was not what had
+    been written, the checksum that says so is kept, for what is left of it may be damaged.
+    """
+    try:
+        whole = is_whole(transaction.home, old)
+    except CatalogError:
+        whole = True  # it will not be merged
+    new = merge(transaction, [old])
+    if new is not None and not whole:
+        found = update(shards).where(shards.c.id == new)
+        transaction.connection.execute(found.values(checksum=old.checksum))
+
+
+def merge(transaction: WriteTransaction, old: Sequence[Any]) -> int | None:
     """Replace shards of one space and dtype by one shard with the vectors that still have an image, or by
-    none.
+    none; returns the id of the new one.
 
     A shard that cannot be read stays while an image refers to it.
     """
@@ -114,6 +138,7 @@ def merge(transaction: WriteTransaction, old: Sequence[Any]) -> None:
             kept_vectors.append(held.rewritten(keep))
         replaced.append(shard)
     theirs = [shard.id for shard in replaced]
+    new: int | None = None
     if kept_ids:
         image_ids, vectors = np.concatenate(kept_ids), np.concatenate(kept_vectors)
         order = np.argsort(image_ids, kind="stable")
@@ -125,3 +150,4 @@ def merge(transaction: WriteTransaction, old: Sequence[Any]) -> None:
     if replaced:
         connection.execute(delete(shards).where(one_of(shards.c.id, theirs)))
         transaction.delete_files([f"vectors/{shard.space}/{shard.name}.parquet" for shard in replaced])
+    return new

@@ -157,3 +157,23 @@ def test_snapshots_of_every_kind_are_compared(
         [file] = (home / "faiss").glob("*.vectors")
         file.write_bytes(changed_vector(file.read_bytes(), row.tobytes()))
         assert not index.verify(deep=True).ok
+
+
+def test_what_is_left_of_a_damaged_shard_after_a_deletion_is_still_named(
+    filled: CaseIndex, home: Path
+) -> None:
+    path = shard_files(home)[1]
+    content = bytearray(path.read_bytes())
+    content[5] ^= 1
+    path.write_bytes(content)
+    forgotten = next(uid for uid in ("2.25.0", "2.25.2") if _holds(filled, path, uid))
+    filled.remove_study(forgotten)
+    assert path not in shard_files(home)
+    [problem] = filled.verify(deep=True).problems
+    assert "is not what was written" in problem
+    assert any(str(one) in problem for one in shard_files(home))
+
+
+def _holds(index: CaseIndex, path: Path, study_instance_uid: str) -> bool:
+    ids = [image.image_id for image in index.images_of(study_instance_uid)]
+    return index.vectors(ids)[0].tobytes() in path.read_bytes()
