@@ -7,6 +7,7 @@ that were not looked at, the answer is complete. Otherwise more rows are looked 
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,7 +44,7 @@ class BoundedIndex:
 
     def __init__(self, dimension: int, query_sample: Vectors | None = None, *, least: int = LEAST) -> None:
         self.dimension = dimension
-        self._next_learning = least
+        self._least = self._next_learning = least
         self.share = ProvenShare()
         self._query_sample = np.empty((0, dimension), np.float32) if query_sample is None else query_sample
         self._held = CodedRows(dimension)
@@ -84,7 +85,7 @@ class BoundedIndex:
 
     def copy(self) -> BoundedIndex:
         """As in `VectorSearch`."""
-        other = BoundedIndex(self.dimension, self._query_sample)
+        other = BoundedIndex(self.dimension, self._query_sample, least=self._least)
         other._next_learning, other.share, other._held = self._next_learning, self.share, self._held.copy()
         return other
 
@@ -99,6 +100,17 @@ class BoundedIndex:
         return self._held.rows.take(self._held.places.of(np.asarray(ids, np.int64)))
 
     # Codes
+
+    def learn_later(self) -> None:
+        """Learn nothing before `learn_now`, however many rows are added until then."""
+        self._next_learning = sys.maxsize
+
+    def learn_now(self) -> None:
+        """Learn what `learn_later` put off, if there are enough rows."""
+        if self._next_learning == sys.maxsize:
+            self._next_learning = self._least
+            if len(self._held) >= self._least:
+                self.learn()
 
     def learn(self) -> None:
         """Learn the axes anew from the rows and the sample of queries, and make the codes."""

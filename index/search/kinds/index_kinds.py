@@ -87,6 +87,18 @@ def device_of(index: VectorSearch) -> str:
     return str(getattr(index, "device", "cpu"))
 
 
+def learn_later(index: VectorSearch) -> None:
+    """Let an index of a kind that learns from rows wait for all of them, until `learn_now`."""
+    if isinstance(index, QuickIndex | BoundedIndex):
+        index.learn_later()
+
+
+def learn_now(index: VectorSearch) -> None:
+    """Let an index learn what `learn_later` put off."""
+    if isinstance(index, QuickIndex | BoundedIndex):
+        index.learn_now()
+
+
 def _suited(rows: int, dimension: int) -> tuple[str, str]:
     on_gpu = gpu_kind(rows, dimension)
     if on_gpu is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 import threading
 import zlib
 from dataclasses import asdict, dataclass
@@ -37,7 +38,7 @@ _MOST = 0.25
 # A query of which the axes leave out more than this part of its squared length is of no sort that recall was
 # measured on, if no texts were at hand.
 _OF_ANOTHER_SORT = 0.5
-_FORMAT, _ALIGNED = "quick 1", 4096
+_FORMAT, _ALIGNED = "quick 2", 4096
 
 
 class AnswerCount:
@@ -76,7 +77,7 @@ class QuickIndex:
         self.recall = recall
         self.count = AnswerCount()
         self._texts = np.empty((0, dimension), np.float32) if query_sample is None else query_sample
-        self._next_learning = least
+        self._least = self._next_learning = least
         self._learnt: _Learnt | None = None
 
     @property
@@ -111,7 +112,7 @@ class QuickIndex:
 
     def copy(self) -> QuickIndex:
         """As in `VectorSearch`."""
-        other = QuickIndex(self.exact.dimension, self._texts, recall=self.recall)
+        other = QuickIndex(self.exact.dimension, self._texts, least=self._least, recall=self.recall)
         other.exact, other.count = self.exact.copy(), self.count
         other._next_learning = self._next_learning
         if self._learnt is not None:
@@ -145,6 +146,19 @@ class QuickIndex:
         """As in `VectorSearch`."""
         held = self.exact.memory()
         return held if self._learnt is None else held._replace(codes=held.codes + self._learnt.codes.nbytes)
+
+    def learn_later(self) -> None:
+        """Learn nothing before `learn_now`, however many rows are added until then."""
+        self._next_learning = sys.maxsize
+        self.exact.learn_later()
+
+    def learn_now(self) -> None:
+        """Learn what `learn_later` put off, if there are enough rows."""
+        self.exact.learn_now()
+        if self._next_learning == sys.maxsize:
+            self._next_learning = self._least
+            if len(self.ids) >= self._least:
+                self._learn_codes()
 
     def learn(self) -> None:
         """Learn axes and codes anew from the rows and the sample of queries."""
@@ -192,8 +206,9 @@ class QuickIndex:
             "bytes": len(part),
             "checksum": zlib.crc32(part),
         }
+        written = json.dumps(description).encode()
         head = io.BytesIO()
-        np.lib.format.write_array(head, np.frombuffer(json.dumps(description).encode(), np.uint8))
+        np.lib.format.write_array(head, np.frombuffer(_checksum(written) + written, np.uint8))
         before = head.getvalue() + part
         stream.write(before + bytes(-len(before) % _ALIGNED))
         self.exact.write(stream)
@@ -210,7 +225,10 @@ def read_quick(path: Path, dimension: int) -> QuickIndex | None:
 
 def _read(path: Path, stream: BinaryIO, dimension: int) -> QuickIndex | None:
     head = np.lib.format.read_array(stream, allow_pickle=False)
-    found: dict[str, Any] = json.loads(head.astype(np.uint8).tobytes())
+    content = head.astype(np.uint8).tobytes()
+    if content[:4] != _checksum(content[4:]):
+        return None
+    found: dict[str, Any] = json.loads(content[4:])
     part = stream.read(int(found["bytes"]))
     if found["format"] != _FORMAT or zlib.crc32(part) != found["checksum"]:
         return None
@@ -226,6 +244,10 @@ def _read(path: Path, stream: BinaryIO, dimension: int) -> QuickIndex | None:
             return None
         index._learnt = _Learnt(codes, _trial(found["trial"]))
     return index
+
+
+def _checksum(content: bytes) -> bytes:
+    return zlib.crc32(content).to_bytes(4, "little")
 
 
 def _trial(found: dict[str, Any]) -> Trial:

@@ -246,6 +246,43 @@ def test_no_damage_of_the_codes_is_an_error_or_another_answer(tmp_path: Path) ->
     assert unread > 200
 
 
+def test_no_damage_changes_what_is_said_of_the_codes(tmp_path: Path) -> None:
+    """Digits of recalls, of numbers of candidates and of times are as readable after a flipped bit."""
+    index, _ = pair(pictures(1500, 1), least=1000)
+    file = tmp_path / "index"
+    with file.open("wb") as stream:
+        index.write(stream)
+    content = bytearray(file.read_bytes())
+    digits = [byte for byte in range(128, content.index(b'"checksum"')) if 48 <= content[byte] < 56]
+    assert len(digits) > 30
+    for byte in digits:
+        content[byte] ^= 1
+        file.write_bytes(content)
+        assert read_quick(file, DIMENSION) is None
+        content[byte] ^= 1
+    file.write_bytes(content)
+    again = read_quick(file, DIMENSION)
+    assert again is not None
+    assert again.trial == index.trial
+
+
+@pytest.mark.parametrize("rows", [900, ROWS])
+def test_learning_can_wait_for_all_rows(rows: int) -> None:
+    index = QuickIndex(DIMENSION, texts(200, 5), least=1000)
+    index.learn_later()
+    for start in range(0, rows, 100):
+        index.add(np.arange(start, start + 100), pictures(rows, 1)[start : start + 100])
+    assert index.spec == "Flat"
+    index.learn_now()
+    assert (index.trial.recall.rows if index.trial else 0) == (rows if rows == ROWS else 0)
+    assert ("Bound" in index.spec) == (rows == ROWS)
+    index.learn_now()  # does nothing more
+    again = index.copy()
+    again.add(np.arange(100) + rows, pictures(100, 9))
+    assert again.trial is not None
+    assert recall(again.search(pictures(50, 3), 10), index.search(pictures(50, 3), 10)) > 0.5
+
+
 def test_memory_counts_codes_and_vectors() -> None:
     index, _ = pair(pictures(ROWS, 1))
     bounded = BoundedIndex(DIMENSION, texts(200, 5), least=1000)
