@@ -44,6 +44,7 @@ STATUSES = {
     "unknown-space": 404,
     "space-in-use": 409,
     "space-switched": 409,
+    "space-dropped": 409,
     "unknown-draft": 404,
     "unknown-route": 404,
     "not-found": 404,

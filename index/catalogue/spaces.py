@@ -152,6 +152,18 @@ def require_active(connection: Connection, held: ActiveSpace) -> None:
         raise switched()
 
 
+def require_held(connection: Connection, target: ActiveSpace) -> None:
+    """Raise `CatalogError` `space-dropped` unless the home still has this space. In a write transaction the
+    answer holds until its end.
+    """
+    if connection.execute(select(spaces.c.id).where(spaces.c.id == target.row_id)).first() is None:
+        raise CatalogError(
+            "space-dropped",
+            f"The space {target.space.name} was dropped by `index drop-space` while images were embedded into "
+            "it; run `index reembed` again.",
+        )
+
+
 def switched() -> CatalogError:
     """What ends the work that was begun in a space that the home does not work in any more."""
     return CatalogError(

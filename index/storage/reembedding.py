@@ -31,7 +31,7 @@ from medsiglip.index.catalogue import spaces as space_rows
 from medsiglip.index.catalogue.case_queries import rendering_version
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
-from medsiglip.index.catalogue.rows import chunks, plain, reserve_ids
+from medsiglip.index.catalogue.rows import plain, reserve_ids
 from medsiglip.index.catalogue.schema import home, images, instances, probes, series, shards, spaces
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
@@ -164,10 +164,9 @@ class Reembedding:
         """Whether images other than those `without` are to be embedded."""
         # Counted: databases look up `id IN (...)` by an index, but compare `NOT IN` with each value in turn.
         waiting = select(func.count()).where(*self._waiting())
+        missing = waiting.where(one_of(images.c.id, sorted(without)))
         left: int = connection.execute(waiting).scalar_one()
-        for ids in chunks(sorted(without)):
-            left -= connection.execute(waiting.where(one_of(images.c.id, ids))).scalar_one()
-        return left > 0
+        return left > (connection.execute(missing).scalar_one() if without else 0)
 
     def _of_source(self) -> ColumnElement[bool]:
         return images.c.space_id == self._source.row_id

@@ -152,3 +152,22 @@ def test_pixel_hashes_are_renewed_in_every_row(index: CaseIndex) -> None:
     assert index.info().images == 6
     index.pixel_hashes.renew({"a-0-0-0": "blake3:0"})
     assert index.verify().problems == ()
+
+
+def test_a_space_that_is_dropped_while_it_is_filled_ends_the_run(index: CaseIndex) -> None:
+    work = index.reembedding(OTHER)
+    pictures = drawn(work, work.series(0, 10))
+    work.add(pictures[:2], unit_vectors(2, 2, 8))
+    assert index.spaces.drop(OTHER.name) == 2
+    for call in (
+        lambda: work.add(pictures[2:], unit_vectors(4, 2, 8)),
+        lambda: work.finish([image_id for image_id, _ in pictures]),
+    ):
+        with pytest.raises(CatalogError) as dropped:
+            call()
+        assert dropped.value.code == "space-dropped"
+    assert index.space == SPACE
+    assert index.verify().problems == ()
+    again = index.reembedding(OTHER)
+    assert again.add(pictures, unit_vectors(6, 2, 8)) == 6
+    assert again.finish([])
