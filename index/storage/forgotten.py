@@ -45,8 +45,11 @@ def forget_drafts(connection: Connection, study_ids: Sequence[int]) -> int:
     citing = select(drafts.c.id, drafts.c.status).join(draft_citations).distinct()
     rows = connection.execute(citing.where(of_them(draft_citations.c.study_id))).all()
     untouched = [row.id for row in rows if row.status in ("draft", "rejected")]
+    reports: dict[int, str] = {}
     for draft_id in {row.id for row in rows}.difference(own, untouched):
-        _scrub(connection, draft_id, uids)
+        reports |= _scrub(connection, draft_id, uids)
+    if reports:
+        write_texts(connection, reports, "accepted")
     deleted = sorted({*own, *untouched})
     _delete_drafts(connection, deleted)
     for table in (draft_citations, route_decisions, report_texts):
@@ -93,9 +96,9 @@ def _delete_drafts(connection: Connection, draft_ids: Sequence[str]) -> None:
     connection.execute(delete(drafts).where(one_of(drafts.c.id, draft_ids)))
 
 
-def _scrub(connection: Connection, draft_id: str, uids: Collection[str]) -> None:
-    """Remove studies from a draft that a person edited or accepted. The generator's earlier wording may
-    paraphrase them, so it is deleted.
+def _scrub(connection: Connection, draft_id: str, uids: Collection[str]) -> dict[int, str]:
+    """Remove studies from a draft that a person edited or accepted; returns the report that its study is to
+    have instead, by row id, if any. The generator's earlier wording may paraphrase them, so it is deleted.
     """
     row = connection.execute(select(drafts).where(drafts.c.id == draft_id)).one()
     text, payload = without_studies(row.text, row.payload, uids)
@@ -108,7 +111,8 @@ def _scrub(connection: Connection, draft_id: str, uids: Collection[str]) -> None
     last = (steps, draft_revisions.c.number == row.revision)
     connection.execute(update(draft_revisions).where(*last).values(text=text))
     if text != row.text and row.status == "accepted" and row.payload.get(SUPERSEDED_BY) is None:
-        write_texts(connection, {row.study_id: text}, "accepted")
+        return {row.study_id: text}
+    return {}
 
 
 def without_studies(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import Engine, event
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
@@ -220,6 +221,39 @@ def test_no_byte_of_a_study_is_left_in_drafts_reports_and_routes(filled: CaseInd
     }
     for secret in (b"lingula", b"paraphrase of it", b'"2.25.0"'):
         assert files_holding(home, secret) == [], secret
+
+
+def test_full_text_search_is_merged_as_often_for_many_reports_as_for_one(filled: CaseIndex) -> None:
+    """It costs a second for a million texts, while nobody else can write."""
+    text = "A nodule, as in 2.25.0."
+    for study in ("2.25.1", "2.25.2", "2.25.4"):
+        draft = filled.drafts.add(
+            f"of {study}",
+            study,
+            route=None,
+            generator="g",
+            text=text,
+            payload={},
+            cited=["2.25.0"],
+            by="worker",
+        )
+        filled.drafts.advance(draft, RevisionRecord("accepted", "ann", text=text), report=text)
+    sent: list[str] = []
+
+    def note(_c: object, _cursor: object, statement: str, *_more: object) -> None:
+        sent.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        filled.remove_study("2.25.0")
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert sum("optimize" in one for one in sent) <= 2
+    assert {one.text for one in filled.report_texts.of(["2.25.1", "2.25.2", "2.25.4"]).values()} == {
+        "A nodule, as in [forgotten]."
+    }
+    assert len(filled.report_texts.find("forgotten")) == 3
+    assert filled.report_texts.find("2.25.0") == []
 
 
 def test_uploaded_files_go_with_their_patient_and_no_others_do(index: CaseIndex, home: Path) -> None:
