@@ -13,7 +13,7 @@ from medsiglip.index.case_stores import CaseStores
 from medsiglip.index.catalogue import case_queries, identity, spaces
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.opening import BUSY_SECONDS, open_catalogue
-from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, instances
+from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, instances, studies
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.info_records import IndexInfo, TuningTrial
 from medsiglip.index.label_records import LabelRecord
@@ -198,7 +198,8 @@ class CaseIndex(CaseStores):
 
     def images_of(self, study_instance_uid: str) -> list[StoredImage]:
         """The images of a study in order; raises `CatalogError` `unknown-study`."""
-        return list(self.study(study_instance_uid).images)
+        found = self._stored(studies.c.study_instance_uid == study_instance_uid)
+        return found or list(self.study(study_instance_uid).images)
 
     def patients_of(self, study_instance_uids: Collection[str]) -> dict[str, str]:
         """The patient key of each of these studies that is in the index, by study UID."""

@@ -285,6 +285,14 @@ class InstanceStore:
         with self._database.read() as connection:
             return list(connection.execute(statement).scalars())
 
+    def owners_of_images(self, image_ids: Collection[int]) -> dict[int, tuple[str, str]]:
+        """The StudyInstanceUID and the patient key of each of these images of the active space, by its id."""
+        statement = select(images.c.id, studies.c.study_instance_uid, patients.c.patient_key)
+        statement = statement.select_from(filters.joined((), studies, patients))
+        theirs = (images.c.space_id == ACTIVE_SPACE, one_of(images.c.id, list(image_ids)))
+        with self._database.read() as connection:
+            return {row[0]: (row[1], row[2]) for row in connection.execute(statement.where(*theirs))}
+
     def of_study(self, study_instance_uid: str) -> list[tuple[str, InstanceRecord]]:
         """The instances of a study, each with its Series Instance UID, by series and instance number."""
         columns = (instances.c[name] for name in InstanceRecord.__slots__)

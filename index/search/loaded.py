@@ -52,6 +52,7 @@ class LoadedSpace:
     owners_in_order: ImageOwners
     shards: Mapping[int, str]
     levels: Mapping[Level, DerivedLevel]
+    samples: dict[tuple[Level, int], tuple[Ids, Vectors]] = field(default_factory=dict)
 
     def group_level(self, level: Level) -> tuple[GroupLevel, Members]:
         """The means of `series` or `study`, and which images they are of."""
@@ -133,6 +134,17 @@ class LoadedSpace:
         index = self._index(level)
         ids = index.ids[~np.isin(index.ids, self.owners(level, left_out))]
         return index.rows(ids[:: -(-len(ids) // count) or 1])
+
+    def kept_sample(self, level: Level, count: int) -> tuple[Ids, Vectors]:
+        """Row ids and vectors of at most `count` rows of a level, spread evenly over all, gathered once and
+        kept: rows that lie apart cost more to gather than to compare.
+        """
+        kept = self.samples.get((level, count))
+        if kept is None:
+            index = self._index(level)
+            ids = index.ids[:: -(-len(index.ids) // count) or 1]
+            kept = self.samples[level, count] = ids, index.rows(ids)
+        return kept
 
     def owners(self, level: Level, image_ids: Ids) -> Ids:
         """The row ids of the series or studies of images; unknown images are left out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,9 @@ from medsiglip.api.archive.queries import (
     Picture,
     Vector,
     pictures_of_file,
-    pictures_of_study,
-    stored_study_uid,
 )
 from medsiglip.api.archive.similar.crops import cropped_part
-from medsiglip.api.archive.similar.parts import Part, middle_of, part_of_image
+from medsiglip.api.archive.similar.parts import Part, StoredParts, middle_of
 from medsiglip.api.archive.similar.question import Question
 from medsiglip.api.errors import ServiceError
 from medsiglip.numerics import mean_vector
@@ -83,11 +81,25 @@ def encoded_texts(archive: OpenedArchive, questions: Sequence[Question]) -> dict
     return dict(zip(texts, archive.encoder.encode_texts(texts), strict=True)) if texts else {}
 
 
-def query_of(archive: OpenedArchive, question: Question, texts: Mapping[str, Vector]) -> Query:
+def stored_parts(archive: OpenedArchive, questions: Iterable[Question]) -> StoredParts:
+    """The stored images of questions, all looked up at once."""
+    stored = StoredParts(archive)
+    stored.find_images(
+        named
+        for one in questions
+        for named in (*one.image_ids, *one.positive, *one.negative)
+        if isinstance(named, int)
+    )
+    return stored
+
+
+def query_of(
+    archive: OpenedArchive, question: Question, texts: Mapping[str, Vector], stored: StoredParts
+) -> Query:
     """The query of a question, of whose text the vector is among `texts`."""
-    whole = _parts(archive, question, texts)
-    positive = [_example(archive, one) for one in question.positive]
-    negative = [_example(archive, one) for one in question.negative]
+    whole = _parts(archive, question, texts, stored)
+    positive = [_example(stored, one) for one in question.positive]
+    negative = [_example(stored, one) for one in question.negative]
     description = _description(whole, question)
     vector = _weighted(whole, question, description)
     if positive or negative or vector is None:
@@ -106,7 +118,9 @@ def query_of(archive: OpenedArchive, question: Question, texts: Mapping[str, Vec
     )
 
 
-def _parts(archive: OpenedArchive, question: Question, texts: Mapping[str, Vector]) -> _Sum:
+def _parts(
+    archive: OpenedArchive, question: Question, texts: Mapping[str, Vector], stored: StoredParts
+) -> _Sum:
     level = question.options.level
     found = _Sum()
     if question.text is not None:
@@ -117,9 +131,9 @@ def _parts(archive: OpenedArchive, question: Question, texts: Mapping[str, Vecto
     for path in question.images:
         found.add("image", _file_part(pictures_of_file(archive, path), level))
     for image_id in question.image_ids:
-        found.add("image", part_of_image(archive, image_id))
+        found.add("image", stored.image(image_id))
     for study in question.studies:
-        found.add("study", _study_part(archive, study))
+        found.add("study", stored.study(study))
     if question.vector is not None:
         vector = question.vector / np.float32(np.linalg.norm(question.vector))
         found.add("vector", Part(vector, {"vector": len(vector)}, vector.tobytes().hex()))
@@ -142,23 +156,8 @@ def _file_part(pictures: list[Picture], level: Level) -> Part:
     )
 
 
-def _study_part(archive: OpenedArchive, study: str) -> Part:
-    uid = stored_study_uid(archive, study)
-    pictures = pictures_of_study(archive, uid)
-    vectors = np.stack([picture.vector for picture in pictures])
-    return Part(
-        mean_vector(vectors),
-        {"study_instance_uid": uid, "images": len(pictures)},
-        uid,
-        pictures[0].patient_key,
-        own_study=uid,
-        images=vectors,
-        image_ids=tuple(picture.image_id for picture in pictures),
-    )
-
-
-def _example(archive: OpenedArchive, named: int | str) -> Part:
-    return part_of_image(archive, named) if isinstance(named, int) else _study_part(archive, named)
+def _example(stored: StoredParts, named: int | str) -> Part:
+    return stored.image(named) if isinstance(named, int) else stored.study(named)
 
 
 def _description(whole: _Sum, question: Question) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from medsiglip.answers.questions import SearchAnswer, SearchBatch, SearchOutcome
 from medsiglip.answers.search_fields import MOST_HITS, MOST_QUERIES, SearchFields
 from medsiglip.api.archive.files import AnyPath
 from medsiglip.api.archive.similar.found_answers import answer_of
-from medsiglip.api.archive.similar.query_vectors import Query, encoded_texts, query_of
+from medsiglip.api.archive.similar.query_vectors import Query, encoded_texts, query_of, stored_parts
 from medsiglip.api.archive.similar.question import Question, question_of
 from medsiglip.api.errors import ServiceError, explain
 from medsiglip.index.errors import CatalogError
@@ -63,7 +63,8 @@ def search(
     )
     _require_space(archive, [question])
     space = archive.searchable_space
-    query = query_of(archive, question, encoded_texts(archive, [question]))
+    stored = stored_parts(archive, [question])
+    query = query_of(archive, question, encoded_texts(archive, [question]), stored)
     [found] = archive.index.find([query.asked(question)], question.options)
     _require_same(archive, space)
     return answer_of(archive, question, query, found)
@@ -125,10 +126,11 @@ def _queries(
     archive: OpenedArchive, asked: Mapping[int, Question], outcomes: dict[int, SearchOutcome]
 ) -> dict[int, Query]:
     texts = encoded_texts(archive, list(asked.values()))
+    stored = stored_parts(archive, asked.values())
     queries = {}
     for number, question in asked.items():
         try:
-            queries[number] = query_of(archive, question, texts)
+            queries[number] = query_of(archive, question, texts, stored)
         except (ServiceError, CatalogError) as error:
             outcomes[number] = _refused(error)
     return queries

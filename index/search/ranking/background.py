@@ -29,9 +29,9 @@ def background(space: CurrentSpace, asked: Asked, options: SearchOptions) -> Vec
         left_out = np.array([one for ids in theirs.values() for one in ids], np.int64)
         if options.compare == "sets":
             return _set_scores(loaded, asked, left_out)
-        sample = loaded.sample(options.level, VECTORS, left_out)
-        scores: Vectors = sample @ unit_length(np.asarray(asked.vector, np.float32)[None])[0]
-        return scores
+        ids, vectors = loaded.kept_sample(options.level, VECTORS)
+        scores: Vectors = vectors @ unit_length(np.asarray(asked.vector, np.float32)[None])[0]
+        return scores[~np.isin(ids, loaded.owners(options.level, left_out))]
 
 
 def _set_scores(loaded: LoadedSpace, asked: Asked, left_out: Ids) -> Vectors:

@@ -35,10 +35,10 @@ _UNIT = 1e-3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cursor:
-    """`digest` is of the question, `vector` float32 [d] of unit length its query. `newest` is the highest image id that may
-    answer, `rank` the number of hits so far, `score` and `last` are those of the last of them, and `shown`
-    int64 [n], ascending, lists them where hits are chosen. `own_is_shown`: the question's own image or study
-    has gone first.
+    """`digest` is of the question, `vector` float32 [d] of unit length its query. `newest` is the highest
+    image id that may answer, `rank` the number of hits so far, `score` and `last` are those of the last
+    of them, and `shown` int64 [n], ascending, lists them where hits are chosen. `own_is_shown`: the
+    question's own image or study has gone first.
     """
 
     digest: bytes
