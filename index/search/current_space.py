@@ -133,7 +133,8 @@ class CurrentSpace:
         with self._rebuilding:
             loader = SpaceLoader(self._database, active, checked, kind=self._kind)
             state = loader.caught_up(None, afresh=True)
-            loader.keep_sample()
+            with self._database.translate_errors():
+                loader.keep_sample()
             with self._following, ExitStack() as stack:
                 self._held = loader, state
                 state, _ = self._follow(stack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import threading
@@ -28,6 +29,7 @@ from medsiglip.index.search.kinds.index_kinds import KINDS, ChosenKind
 from medsiglip.index.search.kinds.quick import QuickIndex
 from medsiglip.index.search.kinds.vector_search import VectorSearch, top
 from medsiglip.index.search.loaded import LoadedSpace
+from medsiglip.index.search.query_sample import QuerySample
 from medsiglip.index.vectors import ShardFolder, mean_directions
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import make_bundle, unit_vectors
@@ -131,6 +133,21 @@ def test_searches_and_deletions_go_on_during_a_rebuild(
     assert list((home / "faiss").glob("*.study"))
     assert len(index.search(unit_vectors(1), k=50, level="study")[0]) == 3
     assert index.verify().problems == ()
+
+
+def test_a_rebuild_on_a_full_disk_says_so_and_searches_go_on(
+    index: CaseIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(index, range(4))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(QuerySample, "write", full)
+    with pytest.raises(CatalogError, match="is full") as caught:
+        index.rebuild(unit_vectors(3))
+    assert caught.value.code == "disk-full"
+    assert len(index.search(unit_vectors(1), k=50)[0]) == 12
 
 
 def test_small_shards_are_added_to_the_index_together(

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.storage import insertion
+from medsiglip.index.vectors import unit_length
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 
 SECONDS = 60
+SCALED = "medsiglip.index.storage.insertion.unit_length"
 
 
 @pytest.fixture
@@ -32,20 +33,20 @@ def homes(tmp_path: Path) -> Iterator[list[CaseIndex]]:
 def test_the_last_of_several_additions_puts_garbage_collection_on_again(
     homes: list[CaseIndex], monkeypatch: pytest.MonkeyPatch, was_on: bool
 ) -> None:
-    together, first_is_done, scale = threading.Barrier(2), threading.Event(), insertion.unit_length
+    together, first_is_done = threading.Barrier(2), threading.Event()
     states = []
 
     def waiting(vectors: Any) -> Any:
         if together.wait(SECONDS) == 0:
             assert first_is_done.wait(SECONDS)
             states.append(gc.isenabled())
-        return scale(vectors)
+        return unit_length(vectors)
 
     def add(index: CaseIndex) -> None:
         index.add([make_bundle(1, 2)], unit_vectors(2))
         first_is_done.set()
 
-    monkeypatch.setattr(insertion, "unit_length", waiting)
+    monkeypatch.setattr(SCALED, waiting)
     held = gc.isenabled()
     try:
         (gc.enable if was_on else gc.disable)()
@@ -65,7 +66,7 @@ def test_an_addition_that_fails_puts_garbage_collection_on_again(
         raise OSError("as if the disk had failed")
 
     assert gc.isenabled()
-    monkeypatch.setattr(insertion, "unit_length", broken)
+    monkeypatch.setattr(SCALED, broken)
     with pytest.raises(OSError, match="as if"):
         homes[0].add([make_bundle(1, 2)], unit_vectors(2))
     assert gc.isenabled()
