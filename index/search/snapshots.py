@@ -175,7 +175,9 @@ class Snapshot:
 
 def _names(description: Mapping[str, Any]) -> list[str]:
     files = description.get("files")
-    return [str(name) for name, _ in files.values()] if isinstance(files, dict) else []
+    listed = files.values() if isinstance(files, dict) else ()
+    names = [one[0] for one in listed if isinstance(one, list) and one]
+    return [name for name in names if isinstance(name, str) and name == Path(name).name]
 
 
 def _fits_together(content: SnapshotContent) -> bool:

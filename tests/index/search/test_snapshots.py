@@ -185,6 +185,25 @@ def test_a_new_snapshot_replaces_the_former_and_what_killed_processes_left(
     assert len(names) == len(PARTS) + 2
 
 
+@pytest.mark.parametrize(
+    "files", [{"vectors": "ab"}, {"vectors": []}, {"vectors": [5, 5]}, {"vectors": ["../catalog.db", 5]}]
+)
+def test_what_a_damaged_description_names_does_not_keep_a_new_one_from_being_written(
+    snapshot: Snapshot, tmp_path: Path, files: dict[str, object]
+) -> None:
+    (tmp_path / "catalog.db").write_bytes(b"rows!")
+    snapshot.save(content(), 8)
+    description = tmp_path / "faiss" / "space.json"
+    described = json.loads(description.read_bytes())
+    description.write_text(json.dumps(described | {"files": files}))
+    assert snapshot.load(8) is None
+    snapshot.save(content(1, ("c", "d")), 8)
+    held = snapshot.load(8)
+    assert held is not None
+    assert same(held, content(1, ("c", "d")))
+    assert (tmp_path / "catalog.db").read_bytes() == b"rows!"
+
+
 def test_of_two_that_write_at_once_one_snapshot_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
