@@ -126,7 +126,7 @@ def _sought(words: str) -> str:
     """
     from medsiglip.index.catalogue.full_text.words_query import read_words
 
-    return " ".join(one.written for one in read_words(words).wanted)
+    return " ".join(one.written.replace("*", "") for one in read_words(words).wanted)
 
 
 def _several(given: Mapping[str, Any], single: str | None, many: str) -> tuple[Any, ...]:

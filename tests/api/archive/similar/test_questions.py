@@ -340,3 +340,12 @@ def test_unknown_arguments_and_single_strings_are_refused(archive: Archive) -> N
         question: dict[str, Any] = {"text": "a", name: "1.2"}
         with pytest.raises(TypeError, match="list"):
             archive.search(**question)
+
+
+def test_words_alone_are_the_text_too_without_their_syntax(archive: Archive) -> None:
+    words = 'effus* "left lung" -nodule'
+    asked, expected = archive.search(words=words), archive.search(text="effus left lung", words=words)
+    assert asked.query["text"] == "effus left lung"
+    assert [(hit.image_id, hit.score) for hit in asked.hits] == [
+        (hit.image_id, hit.score) for hit in expected.hits
+    ]
