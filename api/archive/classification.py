@@ -13,6 +13,7 @@ from medsiglip.answers.answer import ErrorDetail
 from medsiglip.answers.questions import Classification, ClassifyAnswer, DrivingImage, Score
 from medsiglip.api.archive.files import AnyPath, require_pictures
 from medsiglip.api.archive.fitting_sources import prompt_warnings_of_study
+from medsiglip.api.archive.opened import in_one_space
 from medsiglip.api.archive.queries import Picture, pictures_of_file, pictures_of_study
 from medsiglip.api.errors import ServiceError
 from medsiglip.arguments import several
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from medsiglip.zeroshot import ZeroShotClassifier
 
 
+@in_one_space
 def classify(
     archive: OpenedArchive,
     *,
@@ -69,6 +71,7 @@ def prompt_classifier(archive: OpenedArchive, prompt_set: PromptSet) -> ZeroShot
     """A classifier for this prompt set with the archive's model."""
     from medsiglip.zeroshot import ZeroShotClassifier
 
+    _ = archive.space  # the model follows a home that was switched to another
     encoder = archive.encoder
     return ZeroShotClassifier(prompt_set, encoder.encode_texts, encoder.logit_scale, encoder.logit_bias)
 

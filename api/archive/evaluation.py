@@ -13,6 +13,7 @@ import numpy as np
 
 from medsiglip.answers.figures import LabelFigures, LabelRetrieval, RetrievalEvaluation, ZeroShotEvaluation
 from medsiglip.api.archive.label_targets import case_warnings, label_targets
+from medsiglip.api.archive.opened import in_one_space
 from medsiglip.api.archive.queries import level_named
 from medsiglip.api.errors import ServiceError
 from medsiglip.numerics import Floats
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _FEW_CARRIERS = 10
 
 
+@in_one_space
 def evaluate_retrieval(
     archive: OpenedArchive,
     *,
@@ -125,6 +127,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" or {len(names) - 5} more" if len(names) > 5 else "")
 
 
+@in_one_space
 def evaluate_zero_shot(
     archive: OpenedArchive,
     prompts: str,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, wraps
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
 if TYPE_CHECKING:
     from medsiglip.api.encoder.shared_encoder import EncoderLimits, SharedEncoder
@@ -22,6 +23,7 @@ OnNote = Callable[[str], None]
 OnProgress = Callable[[str, int, int | None], None]
 """Gets the stage, how much is done, and of how much, None while that is unknown."""
 Value = TypeVar("Value")
+Given = ParamSpec("Given")
 
 # After a switch of the home's model: questions that were begun with the former one end within it.
 _STILL_USED_SECONDS = 60.0
@@ -123,7 +125,7 @@ class OpenedArchive:
         """The chosen model's checkpoint, opened without torch."""
         from medsiglip.checkpoint import open_checkpoint
 
-        stored = self._stored_space
+        stored = self.stored_space
         model = self.settings.model or (stored.model if stored else "") or "tiny"
         hashes = self.home / "checkpoint-hashes.json" if self.is_there else None
         checkpoint = open_checkpoint(model, hash_cache=hashes)
@@ -132,7 +134,8 @@ class OpenedArchive:
         return checkpoint
 
     @property
-    def _stored_space(self) -> Space | None:
+    def stored_space(self) -> Space | None:
+        """The space that the home works in now; None where there is no archive or it holds nothing."""
         return self.index.space if self.is_there else None
 
     def _note_demonstration(self) -> None:
@@ -147,7 +150,7 @@ class OpenedArchive:
 
         Raises CatalogError `space-mismatch` when the home's vectors belong to another.
         """
-        stored = self._stored_space
+        stored = self.stored_space
         self._follow(stored)
         own = self._own_space
         if stored is not None and stored != own:
@@ -158,10 +161,15 @@ class OpenedArchive:
         """Forget a model that was not chosen and that the home does not work with any more. Questions may
         still be using it, so that a process of its own ends only later.
         """
-        if self.settings.model is not None or self.settings.profile is not None:
+        if stored is None or self.settings.model is not None:
+            return
+        if self.settings.profile not in (None, stored.profile):
             return
         with self._opening:
-            if self.__dict__.get("_own_space", stored) == stored:
+            own, checkpoint = self.__dict__.get("_own_space"), self.__dict__.get("checkpoint")
+            if own is None and checkpoint is not None:  # opened, and not yet compared
+                own = replace(stored, checkpoint_hash=checkpoint.hash)
+            if own in (None, stored):
                 return
             former = self.__dict__.pop("encoder", None)
             for name in ("checkpoint", "_own_space"):
@@ -176,7 +184,7 @@ class OpenedArchive:
         from medsiglip.index.records import Space
         from medsiglip.preprocess import DEFAULT_PROFILE
 
-        stored = self._stored_space
+        stored = self.stored_space
         profile = self.settings.profile or (stored.profile if stored else DEFAULT_PROFILE)
         checkpoint = self.checkpoint
         return Space(checkpoint.hash, profile, checkpoint.dimension, self.model_name(checkpoint))
@@ -277,3 +285,31 @@ class OpenedArchive:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def in_one_space(
+    verb: Callable[Concatenate[OpenedArchive, Given], Value],
+) -> Callable[Concatenate[OpenedArchive, Given], Value]:
+    """A verb that compares stored vectors with a model: while the home is switched to another by `index
+    reembed`, it would compare those of one with the other, and raises CatalogError `space-switched` instead.
+    """
+
+    @wraps(verb)
+    def checked(archive: OpenedArchive, *args: Given.args, **named: Given.kwargs) -> Value:
+        before = archive.stored_space
+        try:
+            answer = verb(archive, *args, **named)
+        except Exception as error:  # of any sort, where vectors of two lengths met
+            _require_same(archive, before, error)
+            raise
+        _require_same(archive, before, None)
+        return answer
+
+    return checked
+
+
+def _require_same(archive: OpenedArchive, before: Space | None, cause: Exception | None) -> None:
+    if before is not None and archive.stored_space != before:
+        from medsiglip.index.catalogue.spaces import switched
+
+        raise switched() from cause

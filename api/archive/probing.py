@@ -25,6 +25,7 @@ from medsiglip.api.archive.label_targets import (
     label_targets,
 )
 from medsiglip.api.archive.labels import LabelFile, read_labels, store_labels
+from medsiglip.api.archive.opened import in_one_space
 from medsiglip.api.archive.queries import Picture, level_named, pictures_of_file, pictures_of_study
 from medsiglip.api.errors import ServiceError
 from medsiglip.arguments import several
@@ -108,6 +109,7 @@ def train_probe(
     )
     summary = {key: value for key, value in answer.to_json().items() if key not in ("name", "space")}
     summary["patients"] = sorted({table.patient_keys[row] for row in labelled})
+    _require_space(name, probe, _active_space(archive))  # the table may be of one switched to meanwhile
     _keep(archive, name, probe, summary)
     return answer
 
@@ -186,6 +188,7 @@ def delete_probe(archive: OpenedArchive, name: str) -> RemovedName:
     return RemovedName(name=record.name, removed=True)
 
 
+@in_one_space
 def predict_probe(
     archive: OpenedArchive, name: str, *, images: Sequence[AnyPath] = (), study: str | None = None
 ) -> Prediction:
@@ -201,8 +204,7 @@ def predict_probe(
     require_pictures(images)
     record = _stored(archive, name)
     probe = _loaded(archive, record)
-    if probe.space != archive.space.name:
-        raise _other_space(name, probe.space, archive.space.name)
+    _require_space(name, probe, archive.space.name)
     asked = [study] if study is not None else images
     results, of_whom = [], []
     for one in asked:
@@ -262,6 +264,7 @@ def _trained_warnings(name: str, trained: Sequence[bool]) -> tuple[str, ...]:
     )
 
 
+@in_one_space
 def predict_all(
     archive: OpenedArchive, name: str, *, out: AnyPath | None = None, where: Sequence[str] = ()
 ) -> PredictionTable:
@@ -270,8 +273,7 @@ def predict_all(
     """
     record = _stored(archive, name)
     probe = _loaded(archive, record)
-    if probe.space != _active_space(archive):
-        raise _other_space(name, probe.space, _active_space(archive))
+    _require_space(name, probe, _active_space(archive))
     path = None if out is None else output_file(out)
     table = archive.index.table(level_named(record.summary["level"]), where)
     probability = probe.predict_probability(table.vectors) if table.ids else np.empty((0, len(probe.labels)))
@@ -298,14 +300,14 @@ def predict_all(
     return PredictionTable(**shared, rows=len(table.ids), path=str(path))
 
 
+@in_one_space
 def evaluate_probe(archive: OpenedArchive, name: str, *, where: Sequence[str] = ()) -> ProbeEvaluation:
     """AUROC per label on labelled cases of patients that the probe was not trained on. Those who share a
     picture with such a patient are left out, too.
     """
     record = _stored(archive, name)
     probe = _loaded(archive, record)
-    if probe.space != _active_space(archive):
-        raise _other_space(name, probe.space, _active_space(archive))
+    _require_space(name, probe, _active_space(archive))
     table = archive.index.table(level_named(record.summary["level"]), where)
     groups = archive.index.instances.patient_groups(table)
     seen = archive.index.instances.seen_patients(table.patient_keys, [record])[name]
@@ -376,12 +378,13 @@ def _active_space(archive: OpenedArchive) -> str:
     return archive.searchable_space.name
 
 
-def _other_space(name: str, probe_space: str, space: str) -> ServiceError:
-    return ServiceError(
-        "space-mismatch",
-        f"probe {name} was trained in space {probe_space}, and this archive's vectors are in {space}: "
-        "train it again here.",
-    )
+def _require_space(name: str, probe: Probe, space: str) -> None:
+    if probe.space != space:
+        raise ServiceError(
+            "space-mismatch",
+            f"probe {name} was trained in space {probe.space}, and this archive's vectors are in {space}: "
+            "train it again here.",
+        )
 
 
 def _write_parquet(path: Path, columns: dict[str, Any]) -> None:

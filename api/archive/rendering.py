@@ -17,6 +17,8 @@ from medsiglip.api.errors import ServiceError
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
+    from medsiglip.api.encoder.shared_encoder import SharedEncoder
+    from medsiglip.encoder import Encoder
     from medsiglip.ingest.units.plan import PlanOptions
     from medsiglip.ingest.workers.render_files import Rendered
 
@@ -58,8 +60,9 @@ def embed(
     )
     count = 0
     with parquet_writer(file, schema) as writer:
-        for batch in _batches(chain([first], images), archive.patient_encoder.batch_size):
-            writer.write_table(_embedded(archive, batch, schema))
+        encoder = archive.patient_encoder  # one for the whole file, also if the home is switched meanwhile
+        for batch in _batches(chain([first], images), encoder.batch_size):
+            writer.write_table(_embedded(encoder, space.profile, batch, schema))
             count += len(batch)
             on_progress("embedding", count, None)
     return {
@@ -152,12 +155,11 @@ def _batches(images: Iterator[Rendered], size: int) -> Iterator[list[Rendered]]:
         yield batch
 
 
-def _embedded(archive: OpenedArchive, batch: Sequence[Rendered], schema: Any) -> Any:
+def _embedded(encoder: Encoder | SharedEncoder, profile: str, batch: Sequence[Rendered], schema: Any) -> Any:
     import pyarrow as pa
 
     from medsiglip.preprocess import to_model_input
 
-    encoder, profile = archive.patient_encoder, archive.space.profile
     vectors = encoder.encode_images(
         [to_model_input(one.pixels, encoder.image_size, profile) for one in batch]
     )

@@ -159,8 +159,8 @@ def require_held(connection: Connection, target: ActiveSpace) -> None:
     if connection.execute(select(spaces.c.id).where(spaces.c.id == target.row_id)).first() is None:
         raise CatalogError(
             "space-dropped",
-            f"The space {target.space.name} was dropped by `index drop-space` while images were embedded into "
-            "it; run `index reembed` again.",
+            f"The space {target.space.name} was dropped by `index drop-space` while images were embedded "
+            "into it; run `index reembed` again.",
         )
 
 

@@ -130,9 +130,13 @@ class _Run:
         self._inputs: list[NDArray[np.uint8]] = []
         self._vectors: list[NDArray[np.float32]] = []
         self._last = 0.0
+        # Each of the two looks through the whole catalogue.
+        self._older_hashes = index.pixel_hashes.any_older()
+        self._counted = (0, 0)
 
     def go_through(self) -> None:
         """Embed every image that is left and was not found missing before."""
+        self._counted = self._work.count()
         self._report()
         with closing(self._rendered()) as rendered:
             for unit, drawn in rendered:
@@ -186,7 +190,7 @@ class _Run:
         options = PlanOptions(
             max_slices=None,
             magnification=_magnification(images),
-            older_hashes=self._index.pixel_hashes.any_older(),
+            older_hashes=self._older_hashes,
         )
         frames = {(image.sop_instance_uid, image.frame) for image in images}
         left = {image.sop_instance_uid for image in images if not image.done}
@@ -271,12 +275,15 @@ class _Run:
         if self._drawn:
             drawn, vectors = self._drawn, np.concatenate(self._vectors)
             self._drawn, self._vectors = [], []
-            self.renewed.images += self._work.add(drawn, vectors)
+            added = self._work.add(drawn, vectors)
+            self.renewed.images += added
+            done, total = self._counted
+            self._counted = done + added, total
         self._last = time.monotonic()
         self._report()
 
     def _report(self) -> None:
-        self._on_progress(*self._work.count())
+        self._on_progress(*self._counted)
 
 
 def _identity(sop_instance_uid: str, pixel_hash: str) -> str:

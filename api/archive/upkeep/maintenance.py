@@ -67,6 +67,7 @@ def prompt_vectors(archive: OpenedArchive) -> NDArray[np.float32]:
         for text in (*prompts.present, *prompts.absent)
     }
     ordered = sorted(texts)
+    _ = archive.space  # the model follows a home that was switched to another
     chosen = np.linspace(0, len(ordered) - 1, min(_TEXTS, len(ordered))).astype(int)
     return archive.encoder.encode_texts([ordered[place] for place in chosen])
 

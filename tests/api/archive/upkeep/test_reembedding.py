@@ -15,8 +15,12 @@ import pytest
 
 from benchmarks.random_checkpoint import write_checkpoint
 from medsiglip.api.archive.archive import Archive
+from medsiglip.api.archive.classification import prompt_classifier
+from medsiglip.api.errors import ServiceError
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.label_records import LabelRecord
 from medsiglip.ingest.errors import InterruptedIngestError
+from medsiglip.prompt_set import load_prompt_set
 from tests.api.conftest import Home, run
 
 Vectors = dict[tuple[str, int], np.ndarray]
@@ -251,3 +255,64 @@ def test_an_open_archive_follows_a_switch_by_another_process(own: Home, other_mo
     with Archive(own.path, model="tiny") as chosen, pytest.raises(CatalogError) as refused:
         chosen.search(text="a chest radiograph")
     assert refused.value.code == "space-mismatch"
+
+
+def test_scores_after_a_switch_are_those_of_the_new_model(own: Home, tmp_path: Path) -> None:
+    """Also in an archive that has been open since before, where the two models have as many values."""
+    folder = tmp_path / "as-long"
+    write_checkpoint(folder, width=128, layers=1, image_size=64)
+    with Archive(own.path) as reader:
+        before = scored(reader)
+        former = reader.space
+        own.run("index", "reembed", "--to", folder)
+        found = scored(reader)
+        assert reader.space.dimension == former.dimension
+    with Archive(own.path) as fresh:
+        np.testing.assert_allclose(found, scored(fresh), atol=1e-6)
+    assert np.abs(found - before).max() > 1e-3
+
+
+def scored(archive: Archive) -> np.ndarray:
+    """What an evaluation compares: stored vectors with texts."""
+    classifier = prompt_classifier(archive, load_prompt_set("chest-xray"))
+    return classifier.scores(archive.index.table().vectors).probability
+
+
+@pytest.mark.parametrize("meets_an_error", [False, True])
+def test_what_is_worked_out_across_a_switch_is_refused(
+    own: Home, other_model: Path, monkeypatch: Any, meets_an_error: bool
+) -> None:
+    with Archive(own.path) as archive:
+        table = archive.index.table
+
+        def late(*given: Any) -> Any:
+            own.run("index", "reembed", "--to", other_model)
+            if meets_an_error:
+                raise ValueError("shapes do not fit")
+            return table(*given)
+
+        monkeypatch.setattr(archive.index, "table", late)
+        with pytest.raises(CatalogError) as refused:
+            archive.evaluate_retrieval()
+        assert refused.value.code == "space-switched"
+
+
+def test_a_probe_of_vectors_switched_to_meanwhile_is_not_kept(
+    own: Home, other_model: Path, monkeypatch: Any
+) -> None:
+    with Archive(own.path) as archive:
+        table = archive.index.table
+
+        def late(*given: Any, **named: Any) -> Any:
+            own.run("index", "reembed", "--to", other_model)
+            return table(*given, **named)
+
+        uids = [study.study_instance_uid for study in archive.studies().studies]
+        archive.index.labels.put(
+            [LabelRecord("odd", float(n % 2), "study_instance_uid", uid) for n, uid in enumerate(uids)]
+        )
+        monkeypatch.setattr(archive.index, "table", late)
+        with pytest.raises(ServiceError) as refused:
+            archive.train_probe("late", labels=["odd"])
+        assert refused.value.code == "space-mismatch"
+        assert archive.probes().probes == ()
