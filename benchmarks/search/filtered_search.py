@@ -105,13 +105,14 @@ def fill(index: CaseIndex, vectors: ClusteredVectors) -> NDArray[np.int64]:
     index.activate(Space("c1u57e2ed000", "none", DIMENSION, "random"))
     step = 1000
     for low in range(0, ROWS // IMAGES_EACH, step):
-        bundles = [bundle(study, _modality(study)) for study in range(low, low + step)]
+        bundles = [bundle(study, modality_of(study)) for study in range(low, low + step)]
         ids += index.add(bundles, vectors.rows[low * IMAGES_EACH : (low + step) * IMAGES_EACH])
     index.rebuild(vectors.prompts)
     return np.array(ids)
 
 
-def _modality(study: int) -> str:
+def modality_of(study: int) -> str:
+    """The modality of a study, such that the filters by modality pass as many as they say."""
     named = [one for one in FILTERS.values() if one.where.startswith("modality=")]
     found = [one.where.removeprefix("modality=") for one in named if one.passes(np.array([study]))[0]]
     return found[0] if found else "CT"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import Outcome, on_one_core
 from benchmarks.search.clustered_vectors import DIMENSION, clustered_vectors
-from benchmarks.search.filtered_search import fill
+from benchmarks.search.filtered_search import fill, modality_of
 from benchmarks.search.single_search import ROWS, K, indexes
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.search_records import Asked, SearchOptions
@@ -60,4 +60,4 @@ def _vectors_alone(index: CaseIndex, queries: NDArray[np.float32]) -> float:
 def _described(place: int, image_id: int) -> tuple[int, str, str, str]:
     study, number = divmod(place, 10)
     uid = f"2.25.{study + 1}"
-    return image_id, uid, "MR" if study % 10 == 3 else "CT", f"/data/{uid}.1.{number}.dcm"
+    return image_id, uid, modality_of(study), f"/data/{uid}.1.{number}.dcm"
