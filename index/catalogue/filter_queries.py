@@ -66,14 +66,12 @@ def passing_images(
     return list(connection.execute(statement).scalars().all())
 
 
-def passing_by_level(connection: Connection, where: Iterable[str]) -> dict[Level, list[int]]:
-    """The row ids that pass, by the level of the columns that the filters compare: an image passes all
-    filters if it, its series and its study are listed, each where its level is. Raises `CatalogError`
-    `bad-filter`.
+def passing_by_level(connection: Connection, chosen: Sequence[filters.Filter]) -> dict[Level, list[int]]:
+    """The row ids that pass filters, as `parsed` gives them, by the level of the columns that they compare:
+    an image passes all filters if it, its series and its study are listed, each where its level is.
 
     A filter on series or studies thus costs a row for each of them, not one for each image.
     """
-    chosen = parsed(connection, where)
     found: dict[Level, list[int]] = {}
     sources: dict[Level, tuple[Any, ColumnElement[Any]]] = {
         "series": (series, series.c.id),

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection
 
-from medsiglip.index.catalogue import filters
 from medsiglip.index.catalogue.case_queries import images_of_patients
-from medsiglip.index.catalogue.filter_queries import passing_by_level
+from medsiglip.index.catalogue.filter_queries import parsed, passing_by_level
 from medsiglip.index.catalogue.hit_facts import HitFacts, hit_facts
 from medsiglip.index.catalogue.identity import identity_of
 from medsiglip.index.catalogue.report_search import find_words
@@ -290,11 +289,11 @@ def _passing(
     """The images that pass the filters, bool [n] in the order of the loaded index, and each step's part."""
     if not where:
         return None, ()
-    levels = [one.level for one in filters.parse_all(tuple(where))]
+    chosen = parsed(connection, where)
     masks, steps = [], []
-    for level, rows in passing_by_level(connection, where).items():
+    for level, rows in passing_by_level(connection, chosen).items():
         masks.append(loaded.mask(level, np.array(rows, np.int64)))
-        theirs = tuple(text for text, one in zip(where, levels, strict=True) if one == level)
+        theirs = tuple(text for text, one in zip(where, chosen, strict=True) if one.level == level)
         steps.append(FilterStep(level, theirs, len(rows)))
     passing: Mask = np.logical_and.reduce(masks)
     return passing, tuple(steps)

@@ -116,10 +116,13 @@ def _require_same(archive: OpenedArchive, space: Space | None) -> None:
 
 
 def _require_space(archive: OpenedArchive, questions: Sequence[Question]) -> None:
-    """Refuse what cannot be searched before anything is encoded."""
+    """Refuse what cannot be searched before anything is encoded; of other questions the search itself reads
+    the filters.
+    """
     _ = archive.searchable_space
     for one in questions:
-        archive.index.filters.check(one.options.where)
+        if one.options.where and (one.text is not None or one.images or one.crop is not None):
+            archive.index.filters.check(one.options.where)
 
 
 def _queries(
