@@ -85,7 +85,7 @@ def _question(arguments: Mapping[str, Any]) -> tuple[list[AnyPath], dict[str, An
     for name in ("image_ids", "positive", "negative"):
         body[name] = body[name] or None
     vector: Any = body.get("vector")
-    if hasattr(vector, "dtype"):
+    if getattr(vector, "ndim", 0) == 1 and hasattr(vector, "dtype"):
         body["vector"] = b64encode(vector.astype("<f4").tobytes()).decode("ascii")
     for name in ("weights", "crop"):
         if body.get(name) is not None:
