@@ -11,6 +11,7 @@ import atexit
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
@@ -81,7 +82,8 @@ class DeviceOwner:
         with self._changed:
             if self._closed:
                 return
-            self._put(_Work(held.clear))
+            with suppress(DeviceError):  # dropped with the list then
+                self._put(_Work(held.clear))
 
     def close(self) -> None:
         """End the thread after what it does now; what waits gets an error, as does all that comes later."""
@@ -107,10 +109,14 @@ class DeviceOwner:
         return work.result
 
     def _put(self, work: _Work) -> None:
-        self._waiting.append(work)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="index-device", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._serve, name="index-device", daemon=True)
+            try:
+                thread.start()  # it waits for the lock
+            except RuntimeError as error:  # of a process that may have no more threads
+                raise device_error(error) from error
+            self._thread = thread
+        self._waiting.append(work)
         self._changed.notify_all()
 
     # In the owner's thread

@@ -92,7 +92,11 @@ class Residence:
                 self._mover = threading.Thread(
                     target=self._moved, args=(host, stamps), name="index-device-rows", daemon=True
                 )
-                self._mover.start()
+                try:
+                    self._mover.start()
+                except RuntimeError as error:  # of a process that may have no more threads
+                    self._mover = None
+                    self.give_up(device_error(error))
 
     def settle(self) -> None:
         """Wait until nothing is being moved."""

@@ -228,8 +228,9 @@ def test_work_that_comes_as_an_idle_thread_ends_is_done(owner: DeviceOwner) -> N
         def wait(self, timeout: float | None = None) -> bool:
             if late:
                 return super().wait(timeout)
-            late.append(threading.Thread(target=lambda: answers.append(owner.call(lambda: 7)), daemon=True))
-            late[0].start()
+            asking = threading.Thread(target=lambda: answers.append(owner.call(lambda: 7)), daemon=True)
+            asking.start()
+            late.append(asking)
             super().wait(60)  # until it has left its work
             return False
 

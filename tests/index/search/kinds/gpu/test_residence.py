@@ -97,6 +97,29 @@ def test_a_device_that_fails_each_time_is_tried_less_often(monkeypatch: pytest.M
     assert index.residence.wants(index._version, 500, None)
 
 
+@pytest.mark.parametrize("name", ["index-device", "index-device-rows"])
+def test_a_process_that_may_have_no_more_threads_searches_on(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(residence, "_PAUSE", 0.0)
+    index, exact = filled(ProcessorDevice(), 500)
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == name:
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        moved(index)
+        assert index.device_reason == "can't start new thread"
+        check(index, exact)
+    moved(index)
+    assert index.residence.rows is not None
+    check(index, exact)
+
+
 def test_memory_that_runs_out_while_rows_move_loses_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """The device does not say what is free, so that it shows in the midst."""
     monkeypatch.setattr(residence, "_CHUNK", 100)
