@@ -153,6 +153,7 @@ class BoundedIndex:
         if not k or not len(queries):
             return compared(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64), 0)
         if allowed is not None and count <= max(_FEW, 2 * k):
+            self.share.took_in(len(queries), 0)
             places = np.flatnonzero(allowed)
             return compared(*top(queries, self.ids[places], self._held.rows.take(places), k), count)
         return BoundedSearch(self._held, self.share, queries, k, allowed, count).answer()

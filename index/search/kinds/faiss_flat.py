@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from medsiglip.index.search.kinds.best_rows import rounding
+from medsiglip.index.search.kinds.bounded_search import ProvenShare
 from medsiglip.index.search.kinds.faiss_selection import selection
 from medsiglip.index.search.kinds.memory_held import HeldBytes, held_bytes
 from medsiglip.index.search.kinds.vector_search import IdPlaces, Mask, Neighbours, compared, ranked
@@ -25,6 +26,7 @@ class FaissFlat:
         self.dimension = dimension
         self._places = IdPlaces()
         self._longest = 1.0
+        self.share = ProvenShare()
         self._flat: Any = _faiss().IndexFlatIP(dimension)
         self._owner: Any = self._flat
 
@@ -49,6 +51,7 @@ class FaissFlat:
         """As in `VectorSearch`, except that FAISS's flat index has to copy its vectors."""
         other = FaissFlat(self.dimension)
         other.add(self.ids, self._matrix)
+        other.share = self.share
         return other
 
     def remove(self, ids: Ids) -> None:
@@ -99,6 +102,7 @@ class FaissFlat:
                     unsure.append(row)
             pending = np.array(unsure, np.int64)
             fetch = min(fetch * 4, count)
+        self.share.took_in(len(queries), 0)
         return compared(scores, ids, count)
 
     def _ranked(self, query: Vectors, places: Ids, k: int) -> tuple[Vectors, Ids]:

@@ -124,10 +124,15 @@ class QuickIndex:
         if not len(ids):
             return
         vectors = np.ascontiguousarray(vectors, np.float32)
-        self.exact.add(ids, vectors)
-        if len(self.ids) >= self._next_learning:
+        if len(self.ids) + len(ids) >= self._next_learning:
+            # The axes of both, for those of the exact index may have been read from a file just now.
+            self.exact.learn_later()
+            self.exact.add(ids, vectors)
+            self.exact.learn_now()
             self._learn_codes()
-        elif self._learnt is not None:
+            return
+        self.exact.add(ids, vectors)
+        if self._learnt is not None:
             self._learnt.codes.add(vectors)
 
     def remove(self, ids: Ids) -> None:

@@ -162,3 +162,14 @@ def test_flat_indexes_are_written_and_read_once_simpleitk_is_loaded(tmp_path: Pa
     command = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path / "index")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert (done.stdout, done.returncode) == ("[7, 3]\n", 0), done.stderr
+
+
+@pytest.mark.parametrize("name", ["flat", "bounded", "quick"])
+def test_every_answer_is_counted_by_copies_too(name: str) -> None:
+    index = KINDS[name].new(DIMENSION)
+    index.add(np.arange(300), focused(300, 1))
+    queries, few = focused(7, 2), np.arange(300) < 20
+    for one in (index, index.copy()):
+        one.search(queries, 5)
+        one.search(queries[:2], 5, few)
+    assert getattr(index, "share").answers == 18  # noqa: B009

@@ -283,6 +283,26 @@ def test_learning_can_wait_for_all_rows(rows: int) -> None:
     assert recall(again.search(pictures(50, 3), 10), index.search(pictures(50, 3), 10)) > 0.5
 
 
+def test_an_index_from_a_file_learns_both_codes_anew(tmp_path: Path) -> None:
+    rows = pictures(33_000, 1)
+    index = QuickIndex(DIMENSION, texts(200, 5), least=8192, recall=0.6)
+    for start, end in ((0, 8192), (8192, 20_000)):
+        index.add(np.arange(start, end), rows[start:end])
+    file = tmp_path / "index"
+    with file.open("wb") as stream:
+        index.write(stream)
+    again = read_quick(file, DIMENSION)
+    assert again is not None
+    former = again.exact.held.projection
+    assert former is not None
+    again.add(np.arange(20_000, 33_000), rows[20_000:])
+    assert again.trial is not None
+    assert again.trial.recall.rows == 33_000
+    assert again.exact.held.projection is not former
+    answer, expected = (again.search(pictures(50, 7), 10, exact=exact) for exact in (False, True))
+    assert recall(answer, expected) >= 0.6
+
+
 def test_memory_counts_codes_and_vectors() -> None:
     index, _ = pair(pictures(ROWS, 1))
     bounded = BoundedIndex(DIMENSION, texts(200, 5), least=1000)
