@@ -16,9 +16,10 @@ from medsiglip.index.vectors import Ids, Vectors
 
 WINDOW = 100
 """Among how many of the best that are left the next of diverse hits is chosen."""
-# How many rows are looked up at once.
+# How many rows are looked up at once; more where all of the last ones were refused.
 _BLOCK = 256
 _FEW = 32
+_MOST = 4096
 Key = tuple[float, int]
 
 
@@ -122,7 +123,7 @@ class Selection:
         self._lookups = lookups
         self._window = WINDOW if options.diversity else 1
         # Each hit is compared with all that wait, of which diverse hits need few.
-        self._block = min(_BLOCK, _FEW) if options.diversity else _BLOCK
+        self._least = self._block = min(_BLOCK, _FEW) if options.diversity else _BLOCK
         self._needs_vectors = options.dedupe is not None or options.diversity > 0
         self._limits = tuple(options.limits.items())
         self._counts: Counter[tuple[str, int | str]] = Counter()
@@ -236,7 +237,9 @@ class Selection:
             if least is not None and len(scores):
                 keep &= scores >= least
                 self._is_read |= _is_below(scores, self._options, self._ranking.is_by_score)
+            waiting = len(self._waiting)
             self._add(ids[keep], scores[keep])
+            self._block = min(2 * self._block, _MOST) if len(self._waiting) == waiting else self._least
 
     def _add(self, ids: Ids, scores: Vectors) -> None:
         candidates = self._candidates(ids, scores)
