@@ -86,7 +86,8 @@ def test_a_changed_cursor_is_refused_or_is_a_sound_one(data: st.DataObject) -> N
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf")])
 def test_scores_without_an_order_are_refused(score: float) -> None:
-    text = Cursor(b"d" * 16, np.array([0, 1], np.float32), 1, 1, score, 1, np.empty(0, np.int64), False).text()
+    one = np.array([0, 1], np.float32)
+    text = Cursor(b"d" * 16, one, 1, 1, score, 1, np.empty(0, np.int64), False).text()
     with pytest.raises(CatalogError, match="cannot be read"):
         read_cursor(text)
 
