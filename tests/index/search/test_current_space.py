@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import subprocess
 import sys
 import threading
@@ -29,7 +28,6 @@ from medsiglip.index.search.kinds.index_kinds import KINDS, ChosenKind
 from medsiglip.index.search.kinds.quick import QuickIndex
 from medsiglip.index.search.kinds.vector_search import VectorSearch, top
 from medsiglip.index.search.loaded import LoadedSpace
-from medsiglip.index.search.query_sample import QuerySample
 from medsiglip.index.vectors import ShardFolder, mean_directions
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import make_bundle, unit_vectors
@@ -133,40 +131,6 @@ def test_searches_and_deletions_go_on_during_a_rebuild(
     assert list((home / "faiss").glob("*.study"))
     assert len(index.search(unit_vectors(1), k=50, level="study")[0]) == 3
     assert index.verify().problems == ()
-
-
-def test_a_rebuild_on_a_full_disk_says_so_and_searches_go_on(
-    index: CaseIndex, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(index, range(4))
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(QuerySample, "write", full)
-    with pytest.raises(CatalogError, match="is full") as caught:
-        index.rebuild(unit_vectors(3))
-    assert caught.value.code == "disk-full"
-    assert len(index.search(unit_vectors(1), k=50)[0]) == 12
-
-
-def test_small_shards_are_added_to_the_index_together(
-    index: CaseIndex, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for study in range(12):
-        fill(index, range(study, study + 1))
-    monkeypatch.setattr(space_loader, "_ROWS", 7)
-    sizes, add = [], BoundedIndex.add
-
-    def counted(held: BoundedIndex, ids: Any, vectors: Any) -> None:
-        sizes.append(len(ids))
-        add(held, ids, vectors)
-
-    monkeypatch.setattr(BoundedIndex, "add", counted)
-    index._current._kind = "bounded"
-    with index._current.view() as (loaded, connection):
-        assert sizes == [9, 9, 9, 9]
-        check_view(loaded, connection)
 
 
 def test_a_failed_rebuild_leaves_index_and_snapshot(
