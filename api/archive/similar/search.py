@@ -66,8 +66,9 @@ def search(
     stored = stored_parts(archive, [question])
     query = query_of(archive, question, encoded_texts(archive, [question]), stored)
     [found] = archive.index.find([query.asked(question)], question.options)
+    answer = answer_of(archive, question, query, found)
     _require_same(archive, space)
-    return answer_of(archive, question, query, found)
+    return answer
 
 
 def search_many(archive: OpenedArchive, questions: Sequence[Mapping[str, Any]]) -> SearchBatch:

@@ -22,9 +22,11 @@ _THIN = 32
 def background(space: CurrentSpace, asked: Asked, options: SearchOptions) -> Vectors:
     """The scores, float32 [m], of rows of the level that are spread evenly over all, without those of the
     patients who do not answer; filters do not count. Of large studies compared set to set an even choice of
-    32 images counts.
+    32 images counts. A question of another dimension has no scores.
     """
     with space.view() as (loaded, connection):
+        if asked.vector.shape != (loaded.active.space.dimension,):  # the home was switched to another model
+            return np.empty(0, np.float32)
         theirs = images_of_patients(connection, asked.exclude_patients)
         left_out = np.array([one for ids in theirs.values() for one in ids], np.int64)
         if options.compare == "sets":

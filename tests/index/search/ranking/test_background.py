@@ -47,3 +47,10 @@ def test_of_many_images_an_even_choice_counts(index: CaseIndex, monkeypatch: pyt
     index.add([make_bundle(0, 95)], vectors)
     asked = Asked(unit_vectors(1, 99)[0])
     assert scores_of(index, asked, "image") == pytest.approx(np.sort(vectors[::10] @ asked.vector), abs=1e-6)
+
+
+def test_a_question_of_another_model_has_no_scores(index: CaseIndex) -> None:
+    index.add([make_bundle(0, 3)], unit_vectors(3, 3))
+    for compare, level in (("means", "image"), ("sets", "study")):
+        options = SearchOptions(level=level, compare=compare)  # type: ignore[arg-type]
+        assert index.background(Asked(np.ones(3, np.float32)), options).shape == (0,)

@@ -29,8 +29,8 @@ IDS = st.integers(1, 2**62)
 def test_a_cursor_comes_back(
     digest: bytes, newest: int, rank: int, score: float, last: int, shown: set[int], own: bool, seed: int
 ) -> None:
-    vector = np.random.default_rng(seed).normal(size=24)
-    vector = (vector / np.linalg.norm(vector)).astype(np.float32)
+    drawn = np.random.default_rng(seed).normal(size=24)
+    vector = (drawn / np.linalg.norm(drawn)).astype(np.float32)
     rank = min(rank, newest)
     ids = np.array(sorted(shown), np.int64)
     text = Cursor(digest, vector, newest, rank, score, last, ids, own).text()
