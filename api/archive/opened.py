@@ -295,7 +295,7 @@ def in_one_space(
     """
 
     @wraps(verb)
-    def checked(archive: OpenedArchive, *args: Given.args, **named: Given.kwargs) -> Value:
+    def checked(archive: OpenedArchive, /, *args: Given.args, **named: Given.kwargs) -> Value:
         before = archive.stored_space
         try:
             answer = verb(archive, *args, **named)

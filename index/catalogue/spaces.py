@@ -139,6 +139,14 @@ def summaries(connection: Connection) -> list[SpaceSummary]:
     return sorted(found, key=lambda one: (not one.active, one.name))
 
 
+def others(connection: Connection, held: ActiveSpace) -> list[ActiveSpace]:
+    """The spaces of the home but this one."""
+    rows = connection.execute(select(spaces).where(spaces.c.id != held.row_id).order_by(spaces.c.id))
+    return [
+        ActiveSpace(row.id, Space(row.checkpoint_hash, row.profile, row.dimension, row.model)) for row in rows
+    ]
+
+
 def is_active(connection: Connection, held: ActiveSpace) -> bool:
     """Whether the home still works in this space."""
     return bool(connection.execute(select(home.c.space_id)).scalar_one() == held.row_id)

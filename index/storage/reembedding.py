@@ -65,10 +65,12 @@ class Reembedding:
         target: ActiveSpace | None,
         outdated: Sequence[RenderingCount],
         dtype: Dtype,
+        active: ActiveSpace | None = None,
     ) -> None:
         self._database = database
         self._source = source
         self._target = target
+        self._active = active or source
         self._outdated = outdated
         self._dtype: Dtype = dtype
 
@@ -119,7 +121,7 @@ class Reembedding:
         positions = {image_id: position for position, (image_id, _) in enumerate(drawn)}
         with write_transaction(self._database) as transaction:
             connection = transaction.connection
-            space_rows.require_active(connection, self._source)
+            space_rows.require_active(connection, self._active)
             space_rows.require_held(connection, place)
             chosen = select(images).where(*self._waiting(), one_of(images.c.id, list(positions)))
             held = connection.execute(chosen.order_by(images.c.id)).all()
@@ -149,16 +151,31 @@ class Reembedding:
         """Make the second space the active one, unless images other than those `without`, by id, are left to
         embed; whether it is. Without a second space nothing is switched.
         """
-        if self._target is None:
+        if self._target in (None, self._active):
             with self._database.read() as connection:
                 return not self._any_left(connection, without)
+        place = self._target or self._source
         with self._database.write() as connection:
-            space_rows.require_active(connection, self._source)
-            space_rows.require_held(connection, self._target)
+            space_rows.require_active(connection, self._active)
+            space_rows.require_held(connection, place)
             if self._any_left(connection, without):
                 return False
-            connection.execute(update(home).values(space_id=self._target.row_id))
+            connection.execute(update(home).values(space_id=place.row_id))
         return True
+
+    def left_behind(self) -> list[Reembedding]:
+        """Of a renewal in the active space: those that bring in what an earlier switch left behind in other
+        spaces, one for each that holds such images. They read the files and switch nothing.
+        """
+        if self._target is not None:
+            return []
+        with self._database.read() as connection:
+            others = space_rows.others(connection, self._source)
+        works = [
+            Reembedding(self._database, other, self._source, (), self._dtype, self._source)
+            for other in others
+        ]
+        return [work for work in works if len(set(work.count())) > 1]
 
     def _any_left(self, connection: Connection, without: Collection[int]) -> bool:
         """Whether images other than those `without` are to be embedded."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from medsiglip.ingest.workers.rendered_unit import RenderedUnit
 
 _SERIES_TOGETHER = 200
-_MOST_LISTED = 1000
+MOST_LISTED = 1000
 _SLIDE = "slide-"
 
 _ByPlace = dict[tuple[str, int], "SourceImage"]
@@ -54,7 +54,7 @@ class Renewed:
     def lose(self, lost: Sequence[SourceImage], path: str, code: str) -> None:
         """Count images whose source cannot be used, and list its file."""
         self.missing |= {image.image_id for image in lost}
-        if lost and len(self.files) < _MOST_LISTED:
+        if lost and len(self.files) < MOST_LISTED:
             self.files.setdefault(path, Rejected(path, code))
 
 

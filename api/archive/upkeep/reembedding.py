@@ -31,14 +31,15 @@ def reembed(
     on_progress: OnProgress = silent,
 ) -> ReembeddingReport:
     """Embed every image anew with the model `to`, and then switch to it; without `to`, or with the home's own
-    model, renew the images whose rendering has changed since.
+    model, renew the images whose rendering has changed since, and bring in those that an earlier switch left
+    behind and whose files are back.
 
     Searches go on in the former space meanwhile, which stays until `drop_space`. What is done stays done when
     the run ends early, and the next one goes on. Images whose file is gone or has changed are counted and
     listed; they keep the archive in its former space unless `allow_missing`. A home that keeps no paths needs
     the folders of its files as `sources`.
     """
-    from medsiglip.ingest.run.reembedding import ModelInput
+    from medsiglip.ingest.run.reembedding import MOST_LISTED, ModelInput
     from medsiglip.ingest.run.reembedding import reembed as run
     from medsiglip.ingest.workers.pool import usual_workers
 
@@ -57,22 +58,26 @@ def reembed(
         on_progress("embedding anew", done, total)
 
     with _encoder(archive, checkpoint, space, former) as make_encoder:
-        renewed = run(
-            archive.index, work, wanted, make_encoder, allow_missing=allow_missing, on_progress=report
-        )
+        works = [work, *work.left_behind()]
+        done = [
+            run(archive.index, one, wanted, make_encoder, allow_missing=allow_missing, on_progress=report)
+            for one in works
+        ]
     _, total = work.count()
-    files = sorted(renewed.files.values(), key=lambda one: one.path)
+    finished = all(one.finished for one in done)
+    listed = {path: file for one in done for path, file in one.files.items()}
+    files = [listed[path] for path in sorted(listed)][:MOST_LISTED]
     return ReembeddingReport(
         space=(archive.index.space or former).name,
         former=former.name,
         model=space.model,
-        switched=renewed.finished and space != former,
-        finished=renewed.finished,
+        switched=finished and space != former,
+        finished=finished,
         images=total,
-        embedded=renewed.images,
-        missing=len(renewed.missing),
+        embedded=sum(one.images for one in done),
+        missing=sum(len(one.missing) for one in done),
         missing_files=tuple(Refusal.model_validate(one) for one in files),
-        warnings=_warnings(archive, space, former, renewed.finished),
+        warnings=_warnings(archive, space, former, finished),
         seconds=round(time.monotonic() - begun, 3),
     )
 

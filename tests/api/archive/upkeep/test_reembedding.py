@@ -151,7 +151,7 @@ def test_files_that_are_gone_or_changed_keep_the_former_space(
         paths = {int(one): str(archive.index.get(int(one)).path) for one in archive.index.table().image_ids}
     single = [path for path in paths.values() if list(paths.values()).count(path) == 1]
     gone, changed = Path(single[0]), Path(single[1])
-    kept = gone.read_bytes()
+    kept, unchanged = gone.read_bytes(), changed.read_bytes()
     gone.unlink()
     dataset = pydicom.dcmread(changed)
     dataset.PixelData = bytes(len(dataset.PixelData))
@@ -177,6 +177,12 @@ def test_files_that_are_gone_or_changed_keep_the_former_space(
     done = run("--home", home, "--json", "index", "reembed", "--to", other_model, "--allow-missing").json
     assert (done["switched"], done["missing"], done["embedded"]) == (True, 1, 1)
     assert run("--home", home, "--json", "index", "info").json["images"] == images - 1
+    still = run("--home", home, "--json", "index", "reembed")
+    assert (still.code, json.loads(still.out)["missing"]) == (1, 1)
+    changed.write_bytes(unchanged)
+    back = run("--home", home, "--json", "index", "reembed").json
+    assert (back["switched"], back["finished"], back["missing"], back["embedded"]) == (False, True, 0, 1)
+    assert run("--home", home, "--json", "index", "info").json["images"] == images
     assert run("--home", home, "--json", "index", "verify").json["ok"]
 
 
