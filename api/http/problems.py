@@ -43,6 +43,7 @@ STATUSES = {
     "unknown-probe": 404,
     "unknown-space": 404,
     "space-in-use": 409,
+    "space-needed": 409,
     "space-switched": 409,
     "space-dropped": 409,
     "unknown-draft": 404,

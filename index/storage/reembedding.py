@@ -32,7 +32,16 @@ from medsiglip.index.catalogue.case_queries import rendering_version
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import plain, reserve_ids
-from medsiglip.index.catalogue.schema import home, images, instances, probes, series, shards, spaces
+from medsiglip.index.catalogue.schema import (
+    ACTIVE_SPACE,
+    home,
+    images,
+    instances,
+    probes,
+    series,
+    shards,
+    spaces,
+)
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import ImageRecord, RenderingCount, Space
@@ -264,7 +273,8 @@ class SpaceStore:
         """Delete the images, vectors and snapshots of a space that is not the active one; returns how many
         images. Probes that were trained in it stay, and can be used again when it is embedded again.
 
-        Raises `CatalogError` `unknown-space` or `space-in-use`.
+        Raises `CatalogError` `unknown-space`, `space-in-use`, or `space-needed` if it holds images that the
+        active space does not: their files would count as ingested, and nothing would find them.
         """
         with write_transaction(self._database) as transaction:
             dropped = _drop(transaction, name)
@@ -285,6 +295,7 @@ def _drop(transaction: WriteTransaction, name: str) -> int:
             f"{name} is the space that this home works in; `index reembed --to MODEL` switches to another.",
         )
     theirs = images.c.space_id == row_id
+    _require_elsewhere(connection, name, row_id)
     previews = {path.name.partition(".")[0] for path in (transaction.home / "previews").glob("*.*")}
     shown = [int(one) for one in previews if one.isdecimal()]
     ids = connection.execute(select(images.c.id).where(theirs, one_of(images.c.id, shown))).scalars().all()
@@ -296,6 +307,24 @@ def _drop(transaction: WriteTransaction, name: str) -> int:
     if connection.execute(select(probes.c.id).where(probes.c.space_id == row_id)).first() is None:
         connection.execute(delete(spaces).where(spaces.c.id == row_id))
     return dropped
+
+
+def _require_elsewhere(connection: Connection, name: str, row_id: int) -> None:
+    """Raise `CatalogError` `space-needed` unless every image of a space is in the active one too."""
+    other = images.alias()
+    elsewhere = exists().where(
+        other.c.instance_id == images.c.instance_id,
+        other.c.frame == images.c.frame,
+        other.c.space_id == ACTIVE_SPACE,
+    )
+    counted = select(func.count()).where(images.c.space_id == row_id, ~elsewhere)
+    only_here = connection.execute(counted).scalar_one()
+    if only_here:
+        raise CatalogError(
+            "space-needed",
+            f"{only_here} images of {name} are not in the space that this home works in; put their files "
+            "back and run `index reembed`, or forget their studies.",
+        )
 
 
 def same_picture(image_id: int) -> ColumnElement[bool]:

@@ -83,8 +83,8 @@ def reembed(
 
 
 def drop_space(archive: OpenedArchive, name: str) -> DroppedSpace:
-    """Delete the vectors of a space that the archive does not work in. Raises CatalogError `unknown-space`
-    and `space-in-use`.
+    """Delete the vectors of a space that the archive does not work in. Raises CatalogError `unknown-space`,
+    `space-in-use` and `space-needed`.
     """
     return DroppedSpace(space=name, images=archive.index.spaces.drop(name))
 

@@ -99,12 +99,19 @@ def test_images_that_are_missing_stay_behind_when_told_so(index: CaseIndex) -> N
     series = work.series(0, 10)
     work.add(drawn(work, series[:2]), unit_vectors(4, 2, 8))
     left = [one.image_id for one in work.images(series[2])]
+    study = index.get(left[0]).study_instance_uid
     assert not work.finish(left[:1])
     assert work.finish(left)
     assert index.info().images == 4
     assert [one.images for one in index.spaces.listed()] == [4, 6]
     (former,) = [one.name for one in index.spaces.listed() if not one.active]
-    assert index.spaces.drop(former) == 6
+    with pytest.raises(CatalogError, match=r"^2 images of .* are not in the space") as needed:
+        index.spaces.drop(former)
+    assert needed.value.code == "space-needed"
+    assert [one.images for one in index.spaces.listed()] == [4, 6]
+    index.remove_study(study)
+    assert [one.images for one in index.spaces.listed()] == [4, 4]
+    assert index.spaces.drop(former) == 4
     assert [one.images for one in index.spaces.listed()] == [4]
     assert not list((index.home / "vectors" / former).glob("*"))
     with pytest.raises(CatalogError) as unknown:
