@@ -164,6 +164,32 @@ def test_flat_indexes_are_written_and_read_once_simpleitk_is_loaded(tmp_path: Pa
     assert (done.stdout, done.returncode) == ("[7, 3]\n", 0), done.stderr
 
 
+@pytest.mark.parametrize("modules", ["SimpleITK, faiss", "faiss, SimpleITK"])
+def test_kinds_with_codes_search_beside_simpleitk(tmp_path: Path, modules: str) -> None:
+    """As in a process that ingests, or that reads a volume: FAISS shares SWIG's table of types with it."""
+    program = (
+        f"import pathlib, sys, {modules}\n"
+        "import numpy as np\n"
+        "from medsiglip.index.search.kinds.index_kinds import KINDS\n"
+        "rows = np.random.default_rng(1).standard_normal((9000, 64)) * np.arange(1, 65) ** -1.5\n"
+        "rows = np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)\n"
+        "for name, kind in KINDS.items():\n"
+        "    index, file = kind.new(64), pathlib.Path(sys.argv[1]) / name\n"
+        "    index.add(np.arange(9000), rows)\n"
+        "    index.remove(np.arange(5))\n"
+        "    index.add(np.arange(5), rows[:5])\n"
+        "    with file.open('wb') as stream: kind.write(index, stream)\n"
+        "    for one in (index, index.copy(), kind.read(file, 64)):\n"
+        "        found = [one.search(rows[:20], 1, exact=exact).ids[:, 0] for exact in (True, False)]\n"
+        "        few = one.search(rows[:20], 1, one.ids < 10).ids[:10, 0]\n"
+        "        print(name, *((np.arange(len(ids)) == ids).all() for ids in (*found, few)))\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{name} True True True" for name in KINDS for _ in range(3)]
+
+
 @pytest.mark.parametrize("name", ["flat", "bounded", "quick"])
 def test_every_answer_is_counted_by_copies_too(name: str) -> None:
     index = KINDS[name].new(DIMENSION)
