@@ -125,7 +125,7 @@ def _quantizer(block: NDArray[np.float16]) -> Any:
     faiss = _faiss()
     count, width = block.shape
     index = faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-    # `faiss.serialize_index` needs FAISS's type of vectors of bytes, which is SimpleITK's once that is loaded.
+    # `faiss.serialize_index` needs FAISS's type of vectors of bytes, which is SimpleITK's once that is there.
     header = bytearray()
     faiss.write_index(index, faiss.PyCallbackIOWriter(header.extend))
     # Behind "IxSQ" and the dimension is the number of codes; at the end that of their bytes.

@@ -38,7 +38,9 @@ def archive(tmp_path: Path) -> Iterator[Callable[..., OpenedArchive]]:
         pixels = dict(same)
         bundles = [bundle(study, kind, key, pixels.get(study, study)) for study, kind in enumerate(kinds)]
         index.add(bundles, unit_vectors(len(kinds)))
-        return SimpleNamespace(index=index, home=index.home, searchable_space=SPACE, space=SPACE)
+        return SimpleNamespace(
+            index=index, home=index.home, searchable_space=SPACE, space=SPACE, stored_space=SPACE
+        )
 
     yield make
     for index in opened:

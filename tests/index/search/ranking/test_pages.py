@@ -256,7 +256,7 @@ def change(world: World, query: np.ndarray) -> None:
     else:
         world.add(1, near=query)
         study = int(studies[0].rpartition(".")[2])
-        world.add_series(study, 10 + len(world.rows), near=query)
+        world.add_series(study, 10 + len(world.order), near=query)
 
 
 @pytest.mark.parametrize("block", [256, 2])
