@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo
 from medsiglip.answers.answer import Level
 from medsiglip.answers.search_fields import MOST_PARTS, MOST_QUERIES
 from medsiglip.api.http.schemas import Filters, ImageId, Question, Text, Uid
+from medsiglip.index.search.ranking.cursor import LONGEST
 
-_LONGEST_CURSOR = 131_072
 _MOST_DIMENSIONS = 65_536
 _Kind = Literal["text", "image", "study", "vector", "query", "positive", "negative"]
 _Weight = Annotated[float, Field(gt=0, le=1e6)]
@@ -95,7 +95,7 @@ class OneSearch(Question):
     compare: Literal["means", "sets"] | None = Field(
         None, description="how studies are compared; `sets` when asked by a study at study level"
     )
-    cursor: Annotated[str, Field(max_length=_LONGEST_CURSOR, pattern="^[A-Za-z0-9_-]+$")] | None = Field(
+    cursor: Annotated[str, Field(max_length=LONGEST, pattern="^[A-Za-z0-9_-]+$")] | None = Field(
         None, description="that of an answer to the same question, for its next page"
     )
     explain: bool = Field(False, description="adds `why_found`")

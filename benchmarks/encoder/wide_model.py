@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from medsiglip.architecture import Architecture, read_architecture, tensor_shapes
-from medsiglip.checkpoint import TINY, Checkpoint, open_checkpoint
-from medsiglip.checkpoint_writer import save_checkpoint
+from benchmarks.random_checkpoint import write_random
+from medsiglip.architecture import Architecture
+from medsiglip.checkpoint import Checkpoint
 
 LAYERS, IMAGE_SIZE = 2, 448
 _VISION = {
@@ -33,18 +33,8 @@ _TEXT = {
 
 def write_wide_model(folder: Path) -> Checkpoint:
     """A checkpoint in Hugging Face's layout, with weights of a fixed seed: as fast as trained ones."""
-    import torch
-
     config = {"model_type": "siglip", "vision_config": _VISION, "text_config": _TEXT}
-    generator = torch.Generator().manual_seed(0)
-    tensors = {
-        name: torch.randn(shape, generator=generator) * 0.02
-        if len(shape) > 1
-        else torch.full(shape, float("norm" in name and name.endswith("weight")))
-        for name, shape in tensor_shapes(read_architecture(config, "config")).items()
-    }
-    save_checkpoint(folder, config, tensors, TINY / "spiece.model")
-    return open_checkpoint(str(folder))
+    return write_random(folder, config)
 
 
 def images(count: int) -> npt.NDArray[np.uint8]:

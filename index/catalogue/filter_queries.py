@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, select, true
 
 from medsiglip.index.catalogue import filters
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.labels import label_values as labels
 from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.rows import row_ids
 from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, patients, series, studies
 from medsiglip.index.errors import CatalogError, excerpt
 from medsiglip.index.records import Level
@@ -66,26 +69,28 @@ def passing_images(
     return list(connection.execute(statement).scalars().all())
 
 
-def passing_by_level(connection: Connection, chosen: Sequence[filters.Filter]) -> dict[Level, list[int]]:
-    """The row ids that pass filters, as `parsed` gives them, by the level of the columns that they compare:
-    an image passes all filters if it, its series and its study are listed, each where its level is.
+def passing_by_level(
+    connection: Connection, chosen: Sequence[filters.Filter]
+) -> dict[Level, NDArray[np.int64]]:
+    """The row ids int64 [n] that pass filters, as `parsed` gives them, by the level of the columns that they
+    compare: an image passes all filters if it, its series and its study are listed, each where its level is.
 
     A filter on series or studies thus costs a row for each of them, not one for each image.
     """
-    found: dict[Level, list[int]] = {}
+    found: dict[Level, NDArray[np.int64]] = {}
     sources: dict[Level, tuple[Any, ColumnElement[Any]]] = {
         "series": (series, series.c.id),
         "study": (studies.join(patients), studies.c.id),
         "image": (None, images.c.id),
     }
-    for level, (source, row_id) in sources.items():
+    for level, (source, column) in sources.items():
         of_level = [one for one in chosen if one.level == level]
         if of_level:
-            statement = select(row_id).select_from(filters.joined(of_level) if source is None else source)
+            statement = select(column).select_from(filters.joined(of_level) if source is None else source)
             statement = statement.where(filters.conjunction(of_level))
             if level == "image":
                 statement = statement.where(images.c.space_id == ACTIVE_SPACE)
-            found[level] = list(connection.execute(statement).scalars().all())
+            found[level] = row_ids(connection, statement)
     return found
 
 

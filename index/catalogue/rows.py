@@ -9,7 +9,8 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import Connection, Dialect, Row, insert, select, update
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Dialect, Row, Select, insert, select, update
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.types import TypeEngine
 
@@ -57,6 +58,15 @@ def _texts(column: Sequence[Any]) -> Sequence[Any]:
 def storable(value: str) -> str:
     """A text as both databases take it: without NUL and halves of surrogate pairs."""
     return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def row_ids(connection: Connection, statement: Select[tuple[int]]) -> NDArray[np.int64]:
+    """The one column of integers that a statement selects, int64 [n]: as the driver gives them, for the rows
+    that SQLAlchemy makes of them take several times as long as the database.
+    """
+    with connection.execute(statement) as result:
+        found = result.cursor.fetchall() if result.cursor is not None else ()
+    return np.fromiter(chain.from_iterable(found), np.int64, len(found))
 
 
 def reserve_ids(connection: Connection, count: int) -> range:

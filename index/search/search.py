@@ -292,7 +292,7 @@ def _passing(
     chosen = parsed(connection, where)
     masks, steps = [], []
     for level, rows in passing_by_level(connection, chosen).items():
-        masks.append(loaded.mask(level, np.array(rows, np.int64)))
+        masks.append(loaded.mask(level, rows))
         theirs = tuple(text for text, one in zip(where, chosen, strict=True) if one.level == level)
         steps.append(FilterStep(level, theirs, len(rows)))
     passing: Mask = np.logical_and.reduce(masks)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from medsiglip.index.search.group_level import GroupLevel, Members
 from medsiglip.index.search.kinds.best_rows import rounding
-from medsiglip.index.search.kinds.vector_search import How, Mask, VectorSearch
+from medsiglip.index.search.kinds.vector_search import Mask, VectorSearch
 from medsiglip.index.search.set_to_set import BestMatches, StoredSets, best_matches, rough_scores, spread
+from medsiglip.index.search_records import How
 from medsiglip.index.vectors import Ids, Vectors, unit_length
 
 CANDIDATES = 300

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+SINGLE = ("text", "image", "study", "image_id", "k", "level", "where", "include_same_patient")
+"""The arguments of a search that stand beside `SearchFields`."""
 WEIGHTS = ("text", "image", "study", "vector", "query", "positive", "negative")
 MOST_QUERIES = 64
 """How many questions may be asked at once."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from medsiglip.answers.questions import SearchAnswer, SearchBatch
-from medsiglip.answers.search_fields import SearchFields
+from medsiglip.answers.search_fields import SINGLE, SearchFields
 from medsiglip.arguments import one_of, several
 from medsiglip.client.connection import AnyPath, Connection, given, read
 from medsiglip.client.paths import checked
@@ -69,9 +69,7 @@ class SearchMethods:
 
 def _question(arguments: Mapping[str, Any]) -> tuple[list[AnyPath], dict[str, Any]]:
     """The files of a question and its fields over HTTP. Raises TypeError as `Client.search` does."""
-    known = SearchFields.__annotations__.keys() | {
-        *("text", "image", "study", "image_id", "k", "level", "where", "include_same_patient")
-    }
+    known = SearchFields.__annotations__.keys() | set(SINGLE)
     if unknown := sorted(arguments.keys() - known):
         raise TypeError(f"search takes no {unknown[0]}: it takes {', '.join(sorted(known))}")
     body = dict(arguments)

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medsiglip.answers.search_fields import MOST_PARTS, WEIGHTS, SearchFields
+from medsiglip.answers.search_fields import MOST_PARTS, SINGLE, WEIGHTS, SearchFields
 from medsiglip.api.archive.files import AnyPath, require_pictures
 from medsiglip.api.archive.queries import Vector, level_named, require_words
 from medsiglip.api.errors import ServiceError
+from medsiglip.arguments import several
 
 if TYPE_CHECKING:
     from medsiglip.index.search_records import Compare, SearchOptions
 
-_SINGLE = ("text", "image", "study", "image_id", "k", "level", "where", "include_same_patient")
-FIELDS = frozenset(_SINGLE) | SearchFields.__annotations__.keys()
+FIELDS = frozenset(SINGLE) | SearchFields.__annotations__.keys()
 _PASSED_ON = ("min_score", "per_patient", "per_study", "per_series", "per_label", "dedupe")
 Box = tuple[float, float, float, float]
 
@@ -70,7 +70,7 @@ def question_of(fields: Mapping[str, Any]) -> Question:
     sought = None if words is None else _sought(words)
     if text is None and vector is None and not positive and not any(parts.values()):
         text = sought
-    kinds = [name for name, several in parts.items() if several]
+    kinds = [name for name, named in parts.items() if named]
     kinds = ["text"] * (text is not None) + kinds + ["vector"] * (vector is not None)
     weights = _weights(given.get("weights"), kinds, positive, negative)
     _check_kinds(kinds, weights, positive)
@@ -130,15 +130,12 @@ def _sought(words: str) -> str:
 
 
 def _several(given: Mapping[str, Any], single: str | None, many: str) -> tuple[Any, ...]:
-    values = given.get(many, ())
-    if isinstance(values, str | bytes):
-        raise TypeError(f"{many} takes a list, not one {type(values).__name__}: write [{values!r}]")
     first = () if single is None or single not in given else (given[single],)
-    return (*first, *values)
+    return (*first, *several(many, given.get(many, ())))
 
 
-def _check_count(*several: Sequence[Any]) -> None:
-    if sum(map(len, several)) > MOST_PARTS:
+def _check_count(*parts: Sequence[Any]) -> None:
+    if sum(map(len, parts)) > MOST_PARTS:
         raise ServiceError(
             "too-many-parts", f"a question may name {MOST_PARTS} images and studies: give fewer."
         )
@@ -217,16 +214,13 @@ def _options(given: Mapping[str, Any], kinds: Sequence[str], has_examples: bool)
 
     level = level_named(given.get("level") or ("study" if "study" in kinds else "image"))
     numbers = {name: given[name] for name in _PASSED_ON if name in given}
-    where = given.get("where", ())
-    if isinstance(where, str):
-        raise TypeError("where takes a list of expressions, not one string")
     diversity = float(given.get("diversity", 0.0))
     if not math.isfinite(diversity):
         raise ServiceError("bad-query", "diversity must lie between 0 and 1.")
     return SearchOptions(
         k=given.get("k", 10),
         level=level,
-        where=tuple(where),
+        where=tuple(several("where", given.get("where", ()))),
         exact=bool(given.get("exact", True)),
         compare=_compare(given.get("compare"), level, kinds, has_examples),
         diversity=diversity,

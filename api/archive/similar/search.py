@@ -10,6 +10,7 @@ from medsiglip.answers.answer import ErrorDetail
 from medsiglip.answers.questions import SearchAnswer, SearchBatch, SearchOutcome
 from medsiglip.answers.search_fields import MOST_HITS, MOST_QUERIES, SearchFields
 from medsiglip.api.archive.files import AnyPath
+from medsiglip.api.archive.opened import OpenedArchive, in_one_space
 from medsiglip.api.archive.similar.found_answers import answer_of
 from medsiglip.api.archive.similar.query_vectors import Query, encoded_texts, query_of, stored_parts
 from medsiglip.api.archive.similar.question import Question, question_of
@@ -17,8 +18,6 @@ from medsiglip.api.errors import ServiceError, explain
 from medsiglip.index.errors import CatalogError
 
 if TYPE_CHECKING:
-    from medsiglip.api.archive.opened import OpenedArchive
-    from medsiglip.index.records import Space
     from medsiglip.index.search_records import Found, SearchOptions
 
 # Errors of one question among several; others are of the archive, and of all questions alike.
@@ -27,6 +26,7 @@ _OF_A_QUESTION = frozenset(
 )
 
 
+@in_one_space
 def search(
     archive: OpenedArchive,
     *,
@@ -62,15 +62,13 @@ def search(
         }
     )
     _require_space(archive, [question])
-    space = archive.searchable_space
     stored = stored_parts(archive, [question])
     query = query_of(archive, question, encoded_texts(archive, [question]), stored)
     [found] = archive.index.find([query.asked(question)], question.options)
-    answer = answer_of(archive, question, query, found)
-    _require_same(archive, space)
-    return answer
+    return answer_of(archive, question, query, found)
 
 
+@in_one_space
 def search_many(archive: OpenedArchive, questions: Sequence[Mapping[str, Any]]) -> SearchBatch:
     """The answers to at most 64 questions, each with the arguments of `search`, in their order; one that
     cannot be answered has an `error`. Texts are encoded at once, and questions that are asked in the same way
@@ -94,26 +92,13 @@ def search_many(archive: OpenedArchive, questions: Sequence[Mapping[str, Any]]) 
         except (ServiceError, CatalogError) as error:
             outcomes[number] = _refused(error)
             asked.pop(number, None)
-    space = archive.index.space if asked else None
     queries = _queries(archive, asked, outcomes)
     together: dict[SearchOptions, list[int]] = defaultdict(list)
     for number in queries:
         together[asked[number].options].append(number)
     for numbers in together.values():
         outcomes.update(_found(archive, {one: (asked[one], queries[one]) for one in numbers}))
-    if asked:
-        _require_same(archive, space)
     return SearchBatch(results=tuple(outcomes[number] for number in range(len(questions))))
-
-
-def _require_same(archive: OpenedArchive, space: Space | None) -> None:
-    """Refuse an answer whose question was encoded for a space that was switched before it was searched: the
-    scores of two models cannot be told apart afterwards.
-    """
-    if archive.index.space != space:
-        raise CatalogError(
-            "space-switched", "The archive was switched to another model meanwhile; ask the question again."
-        )
 
 
 def _require_space(archive: OpenedArchive, questions: Sequence[Question]) -> None:

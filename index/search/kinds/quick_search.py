@@ -10,7 +10,8 @@ import numpy as np
 from medsiglip.index.search.kinds.best_rows import rounding
 from medsiglip.index.search.kinds.coded_rows import CodedRows
 from medsiglip.index.search.kinds.quick_codes import QuickCodes
-from medsiglip.index.search.kinds.vector_search import How, Mask, Neighbours, ranked
+from medsiglip.index.search.kinds.vector_search import Mask, Neighbours, ranked
+from medsiglip.index.search_records import How
 from medsiglip.index.vectors import Ids, Vectors
 
 K = 10

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.index.search.kinds.exact_scores import exact_scores
 from medsiglip.index.search.kinds.memory_held import HeldBytes, held_bytes
+from medsiglip.index.search_records import How
 from medsiglip.index.vectors import Ids, Vectors
 
 Mask = NDArray[np.bool_]
-How = Literal["compared", "proven", "approximate"]
-"""How an answer was found: every allowed row was compared; a bound proves that none is missing; neither."""
 
 
 class Neighbours(NamedTuple):

@@ -14,8 +14,6 @@ from medsiglip.index.search.ranking.ranking import Ranking
 from medsiglip.index.search.ranking.selection import Chosen, Duplicate
 from medsiglip.index.search_records import CollapsedRow, FoundHit
 
-_SHOWN_DUPLICATES = 10
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
@@ -28,14 +26,14 @@ class Shown:
     @classmethod
     def of(cls, ranking: Ranking, chosen: Chosen) -> Shown:
         """Find the images, while the vectors are at hand."""
-        behind = [one.row_id for few in chosen.duplicates.values() for one in few[:_SHOWN_DUPLICATES]]
+        behind = [one.row_id for few in chosen.duplicates.values() for one in few]
         rows = chosen.ids + behind
         best = ranking.best_images(np.array(rows, np.int64)).tolist()
         return cls(ranking, chosen, dict(zip(rows, best, strict=True)))
 
     def duplicates(self, row_id: int) -> list[Duplicate]:
         """The duplicates of a hit that are listed."""
-        return self.chosen.duplicates.get(row_id, [])[:_SHOWN_DUPLICATES]
+        return self.chosen.duplicates.get(row_id, [])
 
 
 def found_hits(
@@ -62,7 +60,7 @@ def found_hits(
             tuple(
                 FoundHit(
                     replace(hit, rank=rank + hit.rank),
-                    len(picked.duplicates.get(row_of[hit.image_id], ())),
+                    picked.collapsed[row_of[hit.image_id]],
                     _collapsed(one, row_of[hit.image_id], rows),
                     one.ranking.pairs(row_of[hit.image_id]),
                     one.ranking.found_by(row_of[hit.image_id]),

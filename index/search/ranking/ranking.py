@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from medsiglip.index.records import Level
 from medsiglip.index.search.kinds.exact_scores import exact_scores
-from medsiglip.index.search.kinds.vector_search import How, Mask
+from medsiglip.index.search.kinds.vector_search import Mask
 from medsiglip.index.search.loaded import LoadedSpace
-from medsiglip.index.search_records import MatchedImages
+from medsiglip.index.search_records import How, MatchedImages
 from medsiglip.index.vectors import Ids, Vectors, mean_directions
 
 # Scores this close are one: a query's own image goes before copies of it.

@@ -16,6 +16,8 @@ from medsiglip.index.vectors import Ids, Vectors
 
 WINDOW = 100
 """Among how many of the best that are left the next of diverse hits is chosen."""
+LISTED = 10
+"""How many duplicates of a hit are listed; others are counted."""
 # How many rows are looked up at once; more where all of the last ones were refused.
 _BLOCK = 256
 _FEW = 32
@@ -35,13 +37,14 @@ class Duplicate:
 
 @dataclass(slots=True)
 class Chosen:
-    """Rows in the order of their choice, with scores, and their duplicates by row id. `seen` rows of the
-    ranking were looked at; it `is_over` if nothing is left to choose.
+    """Rows in the order of their choice, with scores; by row id the first of their duplicates, and how many
+    there are. `seen` rows of the ranking were looked at; it `is_over` if nothing is left to choose.
     """
 
     ids: list[int] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     duplicates: dict[int, list[Duplicate]] = field(default_factory=dict)
+    collapsed: Counter[int] = field(default_factory=Counter)
     seen: int = 0
     is_over: bool = False
 
@@ -218,10 +221,13 @@ class Selection:
         hit = one.closest_hit if same is None else same
         assert hit is not None
         assert one.vector is not None
-        if hit not in self._earlier:
+        if hit in self._earlier:
+            return True
+        self._chosen.collapsed[hit] += 1
+        listed = self._chosen.duplicates.setdefault(hit, [])
+        if len(listed) < LISTED:
             cosine = float(np.float32(one.vector @ self._hit_vectors[self._places[hit]]))
-            duplicate = Duplicate(one.row_id, one.score, cosine, same is not None)
-            self._chosen.duplicates.setdefault(hit, []).append(duplicate)
+            listed.append(Duplicate(one.row_id, one.score, cosine, same is not None))
         return True
 
     def _fill(self) -> None:

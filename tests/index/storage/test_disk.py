@@ -17,6 +17,7 @@ import pytest
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from tests.index.index_cases import SPACE, make_bundle, sqlite_only, unit_vectors
+from tests.index.small_disk import mounted_disk
 from tests.repository import ROOT
 
 
@@ -39,15 +40,8 @@ def add_studies(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    if os.geteuid() != 0 or mount is None:
-        pytest.skip("only root can mount a small disk")
-    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], check=False).returncode:
-        pytest.skip("this machine does not let root mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted_disk(tmp_path / "disk", 3) as folder:
+        yield folder
 
 
 def fill(folder: Path, leave: int) -> Path:

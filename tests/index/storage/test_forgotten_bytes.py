@@ -104,15 +104,21 @@ def test_nothing_is_left_while_another_process_has_the_snapshot_mapped(
         assert again.verify(deep=True).problems == ()
 
 
+def without_snapshot(home: Path, catalogue: Catalogue) -> CaseIndex:
+    """Another process's index with the vectors in memory, which wants to write a snapshot when it ends."""
+    for path in (home / "faiss").iterdir():
+        path.unlink()
+    server = catalogue.open(home)
+    server.search(wide_vectors(1, 77), k=3)
+    return server
+
+
 @sqlite_only
 def test_a_process_that_saves_what_it_held_before_leaves_nothing(
     large: CaseIndex, home: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secrets = secrets_of(large)
-    for path in (home / "faiss").iterdir():
-        path.unlink()  # so that the server wants to write one
-    server = catalogue.open(home)
-    server.search(wide_vectors(1, 77), k=3)
+    server = without_snapshot(home, catalogue)
     saved: list[bool] = []
     save = Snapshot.save
     monkeypatch.setattr(Snapshot, "save", lambda *given: saved.append(save(*given) is None))
@@ -128,10 +134,7 @@ def test_a_snapshot_that_was_replaced_at_once_leaves_nothing(
 ) -> None:
     """Two processes write one: the former after a deletion that it does not know of, the latter after it."""
     secrets = secrets_of(large)
-    for path in (home / "faiss").iterdir():
-        path.unlink()  # so that the server wants to write one
-    server = catalogue.open(home)
-    server.search(wide_vectors(1, 77), k=3)
+    server = without_snapshot(home, catalogue)
     large.remove_study(UID)
     large.rebuild()
     description = home / "faiss" / f"{replace(SPACE, dimension=WIDE).name}.json"

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import SPACE, make_bundle, sqlite_only, unit_vectors
+from tests.index.small_disk import mounted_disk
 from tests.index.storage.killed_writers import RETRY
 from tests.postgresql_server import PostgresqlServer, find_programs
 from tests.repository import ROOT
@@ -95,15 +95,8 @@ def filled(home: Path, url: str | None = None) -> CaseIndex:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    if os.geteuid() != 0 or mount is None:
-        pytest.skip("only root can mount a small disk")
-    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=False).returncode:
-        pytest.skip("this machine does not let root mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted_disk(tmp_path / "disk", 4) as folder:
+        yield folder
 
 
 @sqlite_only
