@@ -113,7 +113,7 @@ class LoadedSpace:
         the set's.
         """
         means, members = self.group_level("study")
-        passing = None if allowed is None else (allowed, np.unique(self.owners_in_order.study[allowed]))
+        passing = None if allowed is None else np.unique(self.owners_in_order.study[allowed])
         search = StudySearch(self.index, means, members, passing, candidates)
         left_out = without or [np.empty(0, np.int64)] * len(query_sets)
         return [search.nearest(one, k, theirs) for one, theirs in zip(query_sets, left_out, strict=True)]

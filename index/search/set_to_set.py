@@ -59,12 +59,13 @@ class StoredSets:
 
 
 class BestMatches(NamedTuple):
-    """One set against a stored one: the `score`, rounded to float32; for each query image [m] its highest
-    `cosine` and the `place` in the stored set of the image that has it; `best` [n] is the highest cosine of
-    each stored image. Cosines are inner products in float64, rounded to float32; of equal ones the first
-    counts.
+    """One set against a stored one of the images `ids` [n]: the `score`, rounded to float32; for each query
+    image [m] its highest `cosine` and the `place` in the stored set of the image that has it; `best` [n] is
+    the highest cosine of each stored image. Cosines are inner products in float64, rounded to float32; of
+    equal ones the first counts.
     """
 
+    ids: Ids
     score: np.float32
     place: NDArray[np.intp]
     cosine: Vectors
@@ -142,4 +143,4 @@ def best_matches(queries: Vectors, ids: Ids, rows: Callable[[Ids], Vectors]) -> 
         better = found > cosine
         place[better], cosine[better] = nearest[better] + first, found[better]
     score = np.float32((highest.mean() + best.mean()) / 2)
-    return BestMatches(score, place, cosine, best.astype(np.float32))
+    return BestMatches(ids, score, place, cosine, best.astype(np.float32))

@@ -16,15 +16,13 @@ from numpy.typing import NDArray
 
 from medsiglip.index.search.group_level import GroupLevel, Members
 from medsiglip.index.search.kinds.best_rows import rounding
-from medsiglip.index.search.kinds.vector_search import Mask, VectorSearch
+from medsiglip.index.search.kinds.vector_search import VectorSearch
 from medsiglip.index.search.set_to_set import BestMatches, StoredSets, best_matches, rough_scores, spread
 from medsiglip.index.search_records import How
 from medsiglip.index.vectors import Ids, Vectors, unit_length
 
 CANDIDATES = 300
 """Studies that are compared image by image at first."""
-PAIRS = 8
-"""Matched images that a hit shows at most."""
 
 # Up to so many times as many are compared where that proves the answer.
 _MORE = 4
@@ -37,18 +35,9 @@ _SLACK = 1e-5
 _ROWS = 8192
 
 
-class MatchedPair(NamedTuple):
-    """An image of the question, by its number in the set, the stored image most like it, and their cosine."""
-
-    query: int
-    image_id: int
-    cosine: float
-
-
 class StudyHits(NamedTuple):
     """Studies most like a set of images, best first, equal scores by ascending id: `scores` float32 and
-    row `ids` int64 [k], and for each the `best` of its allowed images, the most like any of the question's
-    (of equal ones the lowest id), and at most `PAIRS` matched `pairs`, the closest first.
+    row `ids` int64 [k], and how the images of each match the question's.
 
     `how` says whether bounds have `proven` that no other study is among them, all were `compared`, or
     neither; `looked_at` is the number of studies that were compared image by image.
@@ -56,31 +45,27 @@ class StudyHits(NamedTuple):
 
     scores: Vectors
     ids: Ids
-    best: Ids
-    pairs: tuple[tuple[MatchedPair, ...], ...]
+    matches: tuple[BestMatches, ...]
     how: How
     looked_at: int
 
 
 class StudySearch:
-    """Searches among the studies of one state that hold an allowed image."""
+    """Searches among the studies of one state."""
 
     def __init__(
         self,
         images: VectorSearch,
         means: GroupLevel,
         members: Members,
-        allowed: tuple[Mask, Ids] | None,
+        passing: Ids | None,
         candidates: int,
     ) -> None:
-        """`means` and `members` are up to date; `allowed` is a mask of images in the order of `images.ids`,
-        and the studies that hold one of them; all, if None.
-        """
+        """`means` and `members` are up to date; `passing` are the studies that may answer; all, if None."""
         self._images = images
         self._means = means
         self._members = members
-        self._allowed = None if allowed is None else allowed[0]
-        self._passing = None if allowed is None else np.isin(means.index.ids, allowed[1])
+        self._passing = None if passing is None else np.isin(means.index.ids, passing)
         self._candidates = candidates
 
     def nearest(self, queries: Vectors, k: int, without: Ids) -> StudyHits:
@@ -153,24 +138,12 @@ class StudySearch:
 
     def _ranked(self, queries: Vectors, studies: Ids, k: int, how: How, looked_at: int) -> StudyHits:
         """The k best of some studies by exact scores."""
-        held = [self._image_ids(study) for study in studies.tolist()]
-        matches = [best_matches(queries, ids, self._images.rows) for ids in held]
+        matches = [
+            best_matches(queries, self._image_ids(study), self._images.rows) for study in studies.tolist()
+        ]
         scores = np.array([one.score for one in matches], np.float32)
         order = np.lexsort((studies, -scores))[:k].tolist()
-        return StudyHits(
-            scores[order],
-            studies[order],
-            np.array([self._best(int(studies[row]), held[row], matches[row]) for row in order], np.int64),
-            tuple(_pairs(held[row], matches[row]) for row in order),
-            how,
-            looked_at,
-        )
-
-    def _best(self, study: int, ids: Ids, matches: BestMatches) -> int:
-        best = matches.best
-        if self._allowed is not None:
-            best = np.where(self._allowed[self._members.of(study)], best, -np.inf)
-        return int(ids[best.argmax()])
+        return StudyHits(scores[order], studies[order], tuple(matches[row] for row in order), how, looked_at)
 
     def _image_ids(self, study: int) -> Ids:
         return self._images.ids[self._members.of(study)]
@@ -186,10 +159,3 @@ def _near(studies: Ids, scores: NDArray[np.float64], k: int, dimension: int) -> 
 
 def _kth(scores: NDArray[np.float64], k: int) -> float:
     return float(np.partition(scores, len(scores) - k)[len(scores) - k])
-
-
-def _pairs(ids: Ids, matches: BestMatches) -> tuple[MatchedPair, ...]:
-    closest = np.argsort(-matches.cosine, kind="stable")[:PAIRS].tolist()
-    return tuple(
-        MatchedPair(query, int(ids[matches.place[query]]), float(matches.cosine[query])) for query in closest
-    )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from medsiglip.index.search import study_search
 from medsiglip.index.search.group_level import GroupLevel, Members
 from medsiglip.index.search.kinds.index_kinds import DEFAULT
-from medsiglip.index.search.study_search import PAIRS, StudyHits, StudySearch
+from medsiglip.index.search.study_search import StudyHits, StudySearch
 from medsiglip.index.vectors import unit_length
 from tests.index.index_cases import unit_vectors
 from tests.index.search.test_set_to_set import defined
@@ -34,7 +34,7 @@ class Archive(NamedTuple):
         members = Members(self.ids, self.studies)
         means = GroupLevel(DEFAULT.new(self.vectors.shape[1])).changed(self.studies)
         means = means.renewed(index, self.ids, members)
-        passing = None if allowed is None else (allowed, np.unique(self.studies[allowed]))
+        passing = None if allowed is None else np.unique(self.studies[allowed])
         return StudySearch(index, means, members, passing, candidates)
 
 
@@ -59,20 +59,17 @@ def brute_force(
     return [(-float(score), one) for score, one in sorted(scores)[:k]]
 
 
-def check(held: Archive, queries: np.ndarray, found: StudyHits, allowed: np.ndarray | None) -> None:
-    """Scores, pairs and the image shown are those of the studies that were found."""
-    for score, study, best, pairs in zip(found.scores, found.ids, found.best, found.pairs, strict=True):
+def check(held: Archive, queries: np.ndarray, found: StudyHits) -> None:
+    """Scores and matched images are those of the studies that were found."""
+    for score, study, matches in zip(found.scores, found.ids, found.matches, strict=True):
         own = np.flatnonzero(held.studies == study)
         own = own[np.argsort(held.ids[own])]
         assert abs(score - defined(queries, held.vectors[own])) < 1e-6
         cosines = (queries.astype(np.float64) @ held.vectors[own].astype(np.float64).T).astype(np.float32)
-        shown = np.where(True if allowed is None else allowed[own], cosines.max(axis=0), -2)
-        assert best == held.ids[own[shown.argmax()]]
-        assert len(pairs) == min(PAIRS, len(queries))
-        assert [pair.cosine for pair in pairs] == sorted((pair.cosine for pair in pairs), reverse=True)
-        for pair in pairs:
-            assert pair.image_id == held.ids[own[cosines[pair.query].argmax()]]
-            assert pair.cosine == pytest.approx(cosines[pair.query].max(), abs=1e-6)
+        assert matches.ids.tolist() == held.ids[own].tolist()
+        assert matches.place.tolist() == cosines.argmax(axis=1).tolist()
+        assert np.allclose(matches.cosine, cosines.max(axis=1), atol=1e-6)
+        assert np.allclose(matches.best, cosines.max(axis=0), atol=1e-6)
 
 
 @settings(max_examples=60, deadline=None)
@@ -97,7 +94,7 @@ def test_equals_brute_force_where_all_are_compared(
     assert found.how == "compared"
     assert found.ids.tolist() == [study for _, study in expected]
     assert np.allclose(found.scores, [score for score, _ in expected], atol=1e-6)
-    check(held, queries, found, allowed)
+    check(held, queries, found)
 
 
 @settings(max_examples=60, deadline=None)
@@ -117,7 +114,7 @@ def test_what_is_called_proven_is_brute_force(
     own = held.vectors[held.studies == held.studies[int(draw.integers(len(held.ids)))]]
     queries = unit_length(own + np.float32(0.1 * tightness) * unit_vectors(len(own), seed))
     found = held.search(allowed, candidates).nearest(queries, k, NONE)
-    check(held, queries, found, allowed)
+    check(held, queries, found)
     assert found.looked_at <= 4 * max(k, candidates)
     expected = brute_force(held, queries, k, allowed, NONE)
     if found.how != "approximate":
@@ -168,7 +165,7 @@ def test_large_sets_are_thinned_for_a_first_choice(monkeypatch: pytest.MonkeyPat
     assert 8 <= found.looked_at < 60
     assert found.ids[0] == whole.ids[0] == held.studies[0]
     assert found.scores[0] == pytest.approx(1)
-    check(held, queries, found, None)
+    check(held, queries, found)
 
 
 def test_no_study_answers_where_none_is_eligible() -> None:
@@ -178,7 +175,7 @@ def test_no_study_answers_where_none_is_eligible() -> None:
         (held.search(), np.unique(held.studies)),
     ):
         found = search.nearest(unit_vectors(2), 3, without)
-        assert (len(found.scores), len(found.ids), found.pairs, found.how) == (0, 0, (), "compared")
+        assert (len(found.scores), len(found.ids), found.matches, found.how) == (0, 0, (), "compared")
 
 
 def test_opposite_queries_without_a_mean_are_answered() -> None:

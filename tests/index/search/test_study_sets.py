@@ -7,6 +7,7 @@ import pytest
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.search_records import Asked, SearchOptions
 from tests.index.index_cases import make_bundle, unit_vectors
 from tests.index.search.test_set_to_set import defined
 
@@ -55,10 +56,33 @@ def test_nearest_studies_are_those_of_the_definition(index: CaseIndex, stored: d
                 assert found.ids.tolist() == best
                 assert np.allclose(found.scores, [expected[row] for row in best], atol=1e-6)
                 assert found.how == "compared"
-                if allowed is not None:
-                    assert allowed[np.flatnonzero(np.isin(loaded.index.ids, found.best))].all()
         few = loaded.nearest_studies(queries[:1], 2, candidates=2)[0]
         assert few.looked_at <= 8
+
+
+def test_a_study_is_shown_by_its_image_that_passes_and_is_most_like_one_asked_about(
+    index: CaseIndex, stored: dict[str, np.ndarray]
+) -> None:
+    asked = Asked(stored["2.25.3"][0], images=np.concatenate([stored["2.25.3"][:1], unit_vectors(2, 93)]))
+    plain, filtered = (
+        index.find([asked], SearchOptions(10, "study", where, compare="sets"))[0].hits
+        for where in ((), ("modality=MR",))
+    )
+    assert plain[0].hit.image_id == _image_ids(index, "2.25.3")[0]
+    [one] = filtered
+    [mr] = [image for image in index.images_of("2.25.3") if image.modality == "MR"]
+    assert (one.hit.image_id, one.hit.score) == (mr.image_id, plain[0].hit.score)
+    assert one.pairs[0].query == 0
+    assert one.pairs == plain[0].pairs
+    assert one.pairs[0].cosine == pytest.approx(1)
+    for pair in one.pairs:
+        cosines = stored["2.25.3"] @ np.asarray(asked.images)[pair.query]
+        assert pair.image_id == _image_ids(index, "2.25.3")[cosines.argmax()]
+        assert pair.cosine == pytest.approx(cosines.max(), abs=1e-6)
+
+
+def _image_ids(index: CaseIndex, uid: str) -> list[int]:
+    return sorted(one.image_id for one in index.images_of(uid))
 
 
 def _images(index: CaseIndex, stored: dict[str, np.ndarray]) -> list[tuple[str, list[int]]]:
