@@ -297,10 +297,12 @@ probes = Table(
     metadata,
     _key(),
     _owner("space_id", "spaces"),
-    Column("name", String, nullable=False, unique=True),
+    Column("name", String, nullable=False),
     Column("file", String, nullable=False),
     Column("summary", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    UniqueConstraint("name", "version"),
 )
 
 # Files to delete, by glob relative to the home: deleted after the transaction that lists them, or by the next

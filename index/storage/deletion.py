@@ -26,6 +26,7 @@ from medsiglip.index.catalogue.schema import (
     series,
     studies,
 )
+from medsiglip.index.catalogue.score_schema import predictions
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import SEPARATOR, Removal
 from medsiglip.index.storage import trash
@@ -91,6 +92,7 @@ def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: Col
     forget_paths_in_jobs(connection, {*paths, *refused})
     transaction.delete_files(sorted({pattern for path in paths for pattern in _uploaded(path)}))
     connection.execute(delete(series).where(one_of(series.c.id, series_ids)))
+    connection.execute(delete(predictions).where(one_of(predictions.c.study_id, study_ids)))
     connection.execute(delete(studies).where(one_of(studies.c.id, study_ids)))
     left = select(studies.c.id).where(studies.c.patient_id == patients.c.id)
     vanished = set(connection.execute(select(patients.c.patient_key).where(~left.exists())).scalars())

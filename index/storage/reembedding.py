@@ -42,6 +42,7 @@ from medsiglip.index.catalogue.schema import (
     shards,
     spaces,
 )
+from medsiglip.index.catalogue.score_schema import backgrounds, calibrations
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import ImageRecord, RenderingCount, Space
@@ -271,7 +272,7 @@ class SpaceStore:
 
     def drop(self, name: str) -> int:
         """Delete the images, vectors and snapshots of a space that is not the active one; returns how many
-        images. Probes that were trained in it stay, and can be used again when it is embedded again.
+        images. Its probes and calibrations stay, and can be used again when it is embedded again.
 
         Raises `CatalogError` `unknown-space`, `space-in-use`, or `space-needed` if it holds images that the
         active space does not: their files would count as ingested, and nothing would find them.
@@ -304,7 +305,9 @@ def _drop(transaction: WriteTransaction, name: str) -> int:
     old = connection.execute(select(shards.c.name).where(shards.c.space_id == row_id)).scalars().all()
     transaction.delete_files([f"vectors/{name}/{shard}.parquet" for shard in old] + [f"faiss/{name}.*"])
     connection.execute(delete(shards).where(shards.c.space_id == row_id))
-    if connection.execute(select(probes.c.id).where(probes.c.space_id == row_id)).first() is None:
+    connection.execute(delete(backgrounds).where(backgrounds.c.space_id == row_id))
+    theirs_stay = (select(t.c.id).where(t.c.space_id == row_id) for t in (probes, calibrations))
+    if all(connection.execute(one).first() is None for one in theirs_stay):
         connection.execute(delete(spaces).where(spaces.c.id == row_id))
     return dropped
 

@@ -122,7 +122,7 @@ LATER = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "9998", "0010"
+revision, down_revision = "9998", "HEAD"
 
 
 def upgrade() -> None:
@@ -138,7 +138,7 @@ def test_a_later_revision_is_run_when_a_home_is_opened(
     index.close()
     folder = tmp_path / "migrations"
     shutil.copytree(migrations.FOLDER, folder)
-    (folder / "versions" / "catalog_9998.py").write_text(LATER)
+    (folder / "versions" / "catalog_9998.py").write_text(LATER.replace("HEAD", migrations.HEAD))
     monkeypatch.setattr(migrations, "FOLDER", folder)
     monkeypatch.setattr(migrations, "HEAD", "9998")
     for _ in range(2):  # the second time there is nothing to do
