@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from medsiglip.api.archive import classification, evaluation, ingestion, probing, rendering
+from medsiglip.api.archive import classification, ingestion, probing, rendering
 from medsiglip.api.archive import labels as label_store
 from medsiglip.api.archive import studies as cases
 from medsiglip.api.archive.drafts import report_import, routing_rules
 from medsiglip.api.archive.drafts import reports as drafts
+from medsiglip.api.archive.evaluating import retrieval as neighbours
+from medsiglip.api.archive.evaluating import zero_shot
 from medsiglip.api.archive.opened import OpenedArchive
 from medsiglip.api.archive.similar import search as retrieval
 from medsiglip.api.archive.upkeep import backups, index_tuning, maintenance, reembedding
@@ -37,16 +39,16 @@ class Archive(OpenedArchive):
     search_many = retrieval.search_many
     classify = classification.classify
 
-    train_probe = probing.train_probe
-    probes = probing.list_probes
-    probe = probing.show_probe
-    delete_probe = probing.delete_probe
-    predict_probe = probing.predict_probe
-    predict_all = probing.predict_all
+    train_probe = training.train_probe
+    probes = registry.list_probes
+    probe = registry.show_probe
+    delete_probe = registry.delete_probe
+    predict_probe = predicting.predict_probe
+    predict_all = predicting.predict_all
 
-    evaluate_retrieval = evaluation.evaluate_retrieval
-    evaluate_zero_shot = evaluation.evaluate_zero_shot
-    evaluate_probe = probing.evaluate_probe
+    evaluate_retrieval = neighbours.evaluate_retrieval
+    evaluate_zero_shot = zero_shot.evaluate_zero_shot
+    evaluate_probe = probe_evaluation.evaluate_probe
 
     embed = rendering.embed
     render = rendering.render

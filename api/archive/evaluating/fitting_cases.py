@@ -1,0 +1,92 @@
+"""The labelled cases that labels of a prompt set fit, and their zero-shot scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from medsiglip.numerics import Floats
+
+if TYPE_CHECKING:
+    from medsiglip.api.archive.opened import OpenedArchive
+    from medsiglip.index.label_records import PatientGroups
+    from medsiglip.index.records import CaseTable, Level
+    from medsiglip.medgemma.fitting import Fits
+    from medsiglip.zero_shot.classifier import ZeroShotClassifier
+    from medsiglip.zero_shot.prompt_set import LabelPrompts
+
+
+def fits_of(prompts: LabelPrompts) -> Fits:
+    """What images the prompts of a label are for."""
+    from medsiglip.medgemma.fitting import Fits
+
+    return Fits(prompts.where, prompts.regions, prompts.population)
+
+
+class FittingCases:
+    """Labels and zero-shot scores of the cases that labels of a prompt set fit, looked up once for each kind
+    of fit.
+    """
+
+    def __init__(self, archive: OpenedArchive, level: Level, where: Sequence[str]) -> None:
+        from medsiglip.api.archive.scores.classification import prompt_classifier
+        from medsiglip.medgemma.study_regions import StudyRegions
+
+        self._archive = archive
+        self._level = level
+        self._where = tuple(where)
+        self._regions = StudyRegions(archive.index, partial(prompt_classifier, archive))
+        self._tables: dict[Fits, CaseTable] = {}
+        self._scores: dict[Fits, Floats] = {}
+        self._groups: dict[Fits, PatientGroups] = {}
+
+    def fitting(self, fits: Fits) -> CaseTable:
+        """The labelled rows that fit and pass the filters of the whole evaluation."""
+        if fits not in self._tables:
+            self._tables[fits] = self._fitting(self._level, fits)
+        return self._tables[fits]
+
+    def _fitting(self, level: Level, fits: Fits) -> CaseTable:
+        """At study level those of which an image fits."""
+        from medsiglip.medgemma.fitting import fitting_rows
+
+        table = self._archive.index.table(level, (*self._where, *fits.where))
+        if level == "image":
+            return table.rows(fitting_rows(fits, table, self._regions))
+        held = set(self._fitting("image", fits).study_instance_uids)
+        return table.rows(np.array([row for row, uid in enumerate(table.ids) if uid in held], np.intp))
+
+    def groups(self, fits: Fits) -> PatientGroups:
+        """The groups of patients of `fitting(fits)`."""
+        if fits not in self._groups:
+            self._groups[fits] = self._archive.index.instances.patient_groups(self.fitting(fits))
+        return self._groups[fits]
+
+    def scores(self, fits: Fits, classifier: ZeroShotClassifier) -> Floats:
+        """Probability [n, L] of each label for each row of `fitting(fits)`."""
+        if fits not in self._scores:
+            self._scores[fits] = self._score(fits, classifier)
+        return self._scores[fits]
+
+    def _score(self, fits: Fits, classifier: ZeroShotClassifier) -> Floats:
+        table = self.fitting(fits)
+        if self._level == "image":
+            return classifier.scores(table.vectors).probability
+        images = self._fitting("image", fits)
+        by_image = classifier.scores(images.vectors)
+        row = {uid: i for i, uid in enumerate(table.ids)}
+        members: list[list[int]] = [[] for _ in table.ids]
+        for i, uid in enumerate(images.study_instance_uids):
+            members[row[uid]].append(i)
+        from medsiglip.zero_shot.classifier import Scores
+
+        pooled = [
+            classifier.pool(
+                Scores(by_image.labels, by_image.probability[rows], by_image.cosine[rows])
+            ).probability
+            for rows in members
+        ]
+        return np.stack(pooled) if pooled else np.empty((0, len(by_image.labels)))

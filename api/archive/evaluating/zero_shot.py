@@ -1,0 +1,75 @@
+"""Zero-shot scores against the archive's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from medsiglip.answers.figures import LabelFigures, ZeroShotEvaluation
+from medsiglip.api.archive.evaluating.fitting_cases import FittingCases, fits_of
+from medsiglip.api.archive.evaluating.label_figures import label_figures, listed, macro_auroc
+from medsiglip.api.archive.label_targets import case_warnings, label_targets
+from medsiglip.api.archive.opened import in_one_space
+from medsiglip.api.archive.queries import level_named
+from medsiglip.api.errors import ServiceError
+from medsiglip.text_length import prompt_warnings
+
+if TYPE_CHECKING:
+    from medsiglip.api.archive.opened import OpenedArchive
+
+
+@in_one_space
+def evaluate_zero_shot(
+    archive: OpenedArchive,
+    prompts: str,
+    *,
+    labels: Sequence[str] = (),
+    level: str = "study",
+    where: Sequence[str] = (),
+) -> ZeroShotEvaluation:
+    """AUROC of a prompt set against the stored labels of the same names.
+
+    Each label is measured on the images that its prompts fit (by filters, part of the body and age) and that
+    carry the label; `unlabelled` names the labels of the set that no such case carries.
+    """
+    from medsiglip.api.archive.scores.classification import prompt_classifier
+    from medsiglip.zero_shot.prompt_file import load_prompt_set
+
+    stands_for = level_named(level)
+    if stands_for == "series":
+        raise ServiceError("bad-level", "zero-shot scores are evaluated at image or study level.")
+    prompt_set = load_prompt_set(prompts)
+    wanted = list(dict.fromkeys(labels)) or list(prompt_set.labels)
+    for label in wanted:
+        if label not in prompt_set.prompts:
+            known = ", ".join(prompt_set.labels)
+            raise ServiceError(
+                "unknown-label", f"prompt set {prompt_set.name} has no label {label!r}: it has {known}."
+            )
+    cases = FittingCases(archive, stands_for, where)
+    fits = {label: fits_of(prompt_set.prompts[label]) for label in wanted}
+    tables = {label: cases.fitting(fits[label]) for label in wanted}
+    labelled = [label for label in wanted if label in tables[label].labels]
+    if not labelled:
+        raise ServiceError(
+            "no-labels",
+            f"no case that prompt set {prompt_set.name} fits carries {listed(wanted)}: import labels of "
+            "these names, or widen --where.",
+        )
+    classifier = prompt_classifier(archive, prompt_set)
+    rows: list[LabelFigures] = []
+    warnings: dict[str, None] = {}
+    for label in labelled:
+        scores = cases.scores(fits[label], classifier)[:, prompt_set.labels.index(label)]
+        targets, groups = label_targets(tables[label], label), cases.groups(fits[label])
+        rows.append(label_figures(label, targets.unknown, targets.values, scores, groups.names))
+        warnings |= dict.fromkeys(case_warnings(groups, {label: targets}))
+    return ZeroShotEvaluation(
+        prompts=prompt_set.name,
+        level=stands_for,
+        space=archive.space.name,
+        labels=tuple(rows),
+        unlabelled=tuple(label for label in wanted if label not in labelled),
+        macro_auroc=macro_auroc(rows),
+        warnings=(*prompt_warnings(archive.encoder.tokenizer, prompt_set), *warnings),
+    )
