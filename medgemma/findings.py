@@ -17,9 +17,10 @@ from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.fitting import Fits, fits_of_probe, source_reason
 from medsiglip.medgemma.records import Finding
 from medsiglip.medgemma.study_regions import MakeClassifier, ShownStudy, StudyRegions
-from medsiglip.prompt_set import PromptSet, list_prompt_sets, load_prompt_set
 from medsiglip.regions.vocabulary import named
-from medsiglip.zeroshot import ZeroShotClassifier
+from medsiglip.zero_shot.classifier import ZeroShotClassifier
+from medsiglip.zero_shot.prompt_file import list_prompt_sets, load_prompt_set
+from medsiglip.zero_shot.prompt_set import PromptSet
 
 _PHANTOMS = "phantoms"
 # Studies whose vectors are in memory at a time.

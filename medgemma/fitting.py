@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from medsiglip.index.records import CaseTable, ProbeRecord
 from medsiglip.medgemma.study_regions import ShownStudy, StudyRegions
-from medsiglip.prompt_set import EVERYBODY, Population
 from medsiglip.regions.vocabulary import UNKNOWN, Regions, in_words
+from medsiglip.zero_shot.prompt_set import EVERYBODY, Population
 
 ADULT_AGE = 16.0
 """Years from which a patient counts as an adult; children's pictures are another population."""

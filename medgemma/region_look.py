@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.numerics import Floats
-from medsiglip.prompt_set import LabelPrompts, PromptSet
 from medsiglip.regions.vocabulary import UNKNOWN, Regions, table
-from medsiglip.zeroshot import Scores
+from medsiglip.zero_shot.classifier import Scores
+from medsiglip.zero_shot.prompt_set import LabelPrompts, PromptSet
 
 STRONG = 0.9
 """The least mean probability of a strong look. The tiny model's is above .99 for every phantom study."""

@@ -11,10 +11,10 @@ import numpy as np
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.records import Level, StudyHeader
 from medsiglip.medgemma.region_look import LookTexts, look_texts, nameable, strong_look
-from medsiglip.prompt_set import PromptSet
 from medsiglip.regions.decision import SeriesRegion, StudyRegion, written_region
 from medsiglip.regions.vocabulary import UNKNOWN, Regions, region_of_modality
-from medsiglip.zeroshot import ZeroShotClassifier
+from medsiglip.zero_shot.classifier import ZeroShotClassifier
+from medsiglip.zero_shot.prompt_set import PromptSet
 
 MakeClassifier = Callable[[PromptSet], ZeroShotClassifier]
 # Studies whose vectors are in memory at a time, and images of the studies that are remembered.

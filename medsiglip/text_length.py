@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from medsiglip.prompt_set import PromptSet
     from medsiglip.tokenizer import Tokenizer
+    from medsiglip.zero_shot.prompt_set import PromptSet
 
 _NAMED = 3
 _MAX_NAME = 60

@@ -27,7 +27,8 @@ from medsiglip.medgemma.exports.markdown import escaped
 from medsiglip.medgemma.prompting.budget import estimate_tokens
 from medsiglip.medgemma.routing.rules import read_rule, read_rules
 from medsiglip.medgemma.workflow import difference
-from medsiglip.prompt_set import free_labels, load_prompt_set
+from medsiglip.zero_shot.free_labels import free_labels
+from medsiglip.zero_shot.prompt_file import load_prompt_set
 from tests.linear_work import check_growth, refusal
 
 MOST_SAID = 1000

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from medsiglip.api.archive import classification, ingestion, probing, rendering
+from medsiglip.api.archive import ingestion, rendering
 from medsiglip.api.archive import labels as label_store
 from medsiglip.api.archive import studies as cases
 from medsiglip.api.archive.drafts import report_import, routing_rules
 from medsiglip.api.archive.drafts import reports as drafts
+from medsiglip.api.archive.evaluating import probe as unseen_patients
 from medsiglip.api.archive.evaluating import retrieval as neighbours
 from medsiglip.api.archive.evaluating import zero_shot
 from medsiglip.api.archive.opened import OpenedArchive
+from medsiglip.api.archive.probes import predicting, registry, training
+from medsiglip.api.archive.scores import classification
 from medsiglip.api.archive.similar import search as retrieval
 from medsiglip.api.archive.upkeep import backups, index_tuning, maintenance, reembedding
 
@@ -48,7 +51,7 @@ class Archive(OpenedArchive):
 
     evaluate_retrieval = neighbours.evaluate_retrieval
     evaluate_zero_shot = zero_shot.evaluate_zero_shot
-    evaluate_probe = probe_evaluation.evaluate_probe
+    evaluate_probe = unseen_patients.evaluate_probe
 
     embed = rendering.embed
     render = rendering.render

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from medsiglip.index.records import Level, ProbeRecord
     from medsiglip.medgemma.fitting import Fits
     from medsiglip.medgemma.study_regions import MakeClassifier, StudyRegions
-    from medsiglip.prompt_set import PromptSet
+    from medsiglip.zero_shot.prompt_set import PromptSet
 
 _SHOWN = 8
 

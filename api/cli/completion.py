@@ -18,7 +18,7 @@ _PATIENCE_S = 1.0
 
 def prompt_sets(incomplete: str) -> list[str]:
     """Bundled prompt sets that begin so."""
-    from medsiglip.prompt_set import list_prompt_sets
+    from medsiglip.zero_shot.prompt_file import list_prompt_sets
 
     return [name for name in (*list_prompt_sets(), LIST) if name.startswith(incomplete)]
 

@@ -15,8 +15,8 @@ from medsiglip.numerics import mean_vector
 from medsiglip.phantoms.catalogue import anatomy
 from medsiglip.phantoms.checkpoint.tuning_set import RenderedStudy
 from medsiglip.probes.probe import train
-from medsiglip.prompt_set import load_prompt_set
-from medsiglip.zeroshot import ZeroShotClassifier
+from medsiglip.zero_shot.classifier import ZeroShotClassifier
+from medsiglip.zero_shot.prompt_file import load_prompt_set
 
 if TYPE_CHECKING:
     from medsiglip.encoder import Encoder

@@ -24,7 +24,7 @@ from medsiglip.phantoms.checkpoint.figures import Figures, measure
 from medsiglip.phantoms.checkpoint.model_card import model_card
 from medsiglip.phantoms.checkpoint.tuning_set import TuningSetOptions, render_studies, write_tuning_set
 from medsiglip.phantoms.checkpoint.vocabulary import train_vocabulary
-from medsiglip.prompt_set import list_prompt_sets, load_prompt_set
+from medsiglip.zero_shot.prompt_file import list_prompt_sets, load_prompt_set
 
 if TYPE_CHECKING:
     from medsiglip.tuning.tune import TuneReport

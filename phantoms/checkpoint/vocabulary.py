@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from medsiglip.prompt_set import PromptSet
 from medsiglip.tokenizer import canonicalise
+from medsiglip.zero_shot.prompt_set import PromptSet
 
 MEDICAL_WORDS = """
 a abdomen abdominal abnormal abnormality about above acute adjacent adult after age against air airway

@@ -28,8 +28,8 @@ from medsiglip.medgemma.generators.generators import Cancelled, Readiness, never
 from medsiglip.medgemma.generators.replies import Reply
 from medsiglip.medgemma.prompting.budget import Budget
 from medsiglip.medgemma.prompting.prompts import Prompt
-from medsiglip.prompt_set import PromptSet
-from medsiglip.zeroshot import ZeroShotClassifier
+from medsiglip.zero_shot.classifier import ZeroShotClassifier
+from medsiglip.zero_shot.prompt_set import PromptSet
 
 SPACE = Space("ab" * 32, "medsiglip-eval", 16, "tiny")
 LABELS = ("pleural-effusion", "pneumothorax", "cardiomegaly", "consolidation", "nodule")

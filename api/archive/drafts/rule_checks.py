@@ -85,7 +85,7 @@ class _Existing:
 
     def labels(self, source: str) -> tuple[str, ...]:
         """The labels of a source of scores."""
-        from medsiglip.prompt_set import list_prompt_sets, load_prompt_set
+        from medsiglip.zero_shot.prompt_file import list_prompt_sets, load_prompt_set
 
         kind, _, name = source.partition(":")
         if kind == "prompts":
@@ -102,7 +102,7 @@ class _Existing:
         """What a label of a source fits; None if it is not there any more."""
         from medsiglip.medgemma.errors import DraftError
         from medsiglip.medgemma.fitting import Fits, fits_of_probe
-        from medsiglip.prompt_set import load_prompt_set
+        from medsiglip.zero_shot.prompt_file import load_prompt_set
 
         try:
             if score.label not in self.labels(score.source):

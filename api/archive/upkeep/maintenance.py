@@ -57,7 +57,7 @@ def prompt_vectors(archive: OpenedArchive) -> NDArray[np.float32]:
     """Vectors of some texts of all bundled prompt sets, float32 [m, d]."""
     import numpy as np
 
-    from medsiglip.prompt_set import list_prompt_sets, load_prompt_set
+    from medsiglip.zero_shot.prompt_file import list_prompt_sets, load_prompt_set
 
     sets = [load_prompt_set(name) for name in list_prompt_sets()]
     texts = {

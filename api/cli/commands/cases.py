@@ -143,10 +143,10 @@ def named_study(archive: Archive, study: str | None, *, rows: bool = False) -> s
 
 def list_prompt_sets(run: Invocation) -> None:
     """Answer with the bundled prompt sets."""
-    from medsiglip import prompt_set
     from medsiglip.api.cli.presentation.archive import show_prompt_sets
+    from medsiglip.zero_shot import prompt_file
 
-    sets = [prompt_set.load_prompt_set(name) for name in prompt_set.list_prompt_sets()]
+    sets = [prompt_file.load_prompt_set(name) for name in prompt_file.list_prompt_sets()]
     described = (
         {"name": one.name, "kind": one.kind, "labels": list(one.labels), "where": list(one.where)}
         for one in sets

@@ -16,7 +16,7 @@ def info(archive: ServedArchive, _caller: Reader) -> Info:
     """The model, its space, and the counts of the archive."""
     from importlib.metadata import version
 
-    from medsiglip.prompt_set import list_prompt_sets
+    from medsiglip.zero_shot.prompt_file import list_prompt_sets
 
     checkpoint, space = archive.checkpoint, archive.space
     return Info(

@@ -138,7 +138,7 @@ def _named_studies(value: Any) -> Iterator[str]:
 
 def require_prompt_set(name: str) -> None:
     """Raise ServiceError `prompt-set-unknown` for what is not a bundled prompt set: clients name no files."""
-    from medsiglip.prompt_set import list_prompt_sets
+    from medsiglip.zero_shot.prompt_file import list_prompt_sets
 
     known = list_prompt_sets()
     if name not in known:

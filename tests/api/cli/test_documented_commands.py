@@ -35,8 +35,8 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.medgemma.routing.rules import read_rules
 from medsiglip.phantoms.catalogue import make_studies
 from medsiglip.phantoms.dicom import write_study
-from medsiglip.prompt_set import load_prompt_set
 from medsiglip.toml_file import parse_toml
+from medsiglip.zero_shot.prompt_file import load_prompt_set
 from tests.api.cli import forked_commands
 from tests.api.conftest import Home, Phantoms
 from tests.container_files import compose

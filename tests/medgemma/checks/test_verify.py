@@ -16,7 +16,7 @@ from medsiglip.medgemma.checks.sentences import split
 from medsiglip.medgemma.checks.verify import check_draft, flag_flips, flips
 from medsiglip.medgemma.records import Evidence, Finding, PriorStudy
 from medsiglip.phantoms.report import read_phrases
-from medsiglip.prompt_set import load_prompt_set
+from medsiglip.zero_shot.prompt_file import load_prompt_set
 from tests.repository import ROOT
 
 

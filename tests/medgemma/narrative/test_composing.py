@@ -17,7 +17,7 @@ from medsiglip.medgemma.narrative.nouns import noun_of, terms
 from medsiglip.medgemma.narrative.report_kinds import ReportKind, kind_of, report_kinds
 from medsiglip.medgemma.narrative.score_table import score_rows
 from medsiglip.medgemma.records import Evidence, Finding, PriorStudy
-from medsiglip.prompt_set import list_prompt_sets, load_prompt_set
+from medsiglip.zero_shot.prompt_file import list_prompt_sets, load_prompt_set
 from tests.medgemma.narrative.scored_studies import scored, section
 
 SECTIONS = ["TECHNIQUE", "COMPARISON", "FINDINGS", "IMPRESSION", "LIMITATIONS"]

@@ -18,8 +18,8 @@ from medsiglip.index.records import (
     StudyRecord,
 )
 from medsiglip.medgemma.findings import FindingScores
-from medsiglip.prompt_set import PromptSet
-from medsiglip.zeroshot import ZeroShotClassifier
+from medsiglip.zero_shot.classifier import ZeroShotClassifier
+from medsiglip.zero_shot.prompt_set import PromptSet
 
 SPACE = Space("cd" * 32, "medsiglip-eval", 32, "a real model")
 SCALE = 60.0

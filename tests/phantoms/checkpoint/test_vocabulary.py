@@ -9,8 +9,8 @@ from sentencepiece import SentencePieceProcessor
 from medsiglip.phantoms.catalogue import ANATOMIES
 from medsiglip.phantoms.checkpoint.vocabulary import train_vocabulary
 from medsiglip.phantoms.report import caption, read_phrases
-from medsiglip.prompt_set import load_prompt_set
 from medsiglip.tokenizer import Tokenizer, canonicalise
+from medsiglip.zero_shot.prompt_file import load_prompt_set
 
 CAPTIONS = [
     caption(np.random.default_rng(i), read_phrases(name), ()) for name in ANATOMIES for i in range(50)

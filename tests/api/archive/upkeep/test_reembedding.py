@@ -15,12 +15,12 @@ import pytest
 
 from benchmarks.random_checkpoint import write_checkpoint
 from medsiglip.api.archive.archive import Archive
-from medsiglip.api.archive.classification import prompt_classifier
+from medsiglip.api.archive.scores.classification import prompt_classifier
 from medsiglip.api.errors import ServiceError
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.label_records import LabelRecord
 from medsiglip.ingest.errors import InterruptedIngestError
-from medsiglip.prompt_set import load_prompt_set
+from medsiglip.zero_shot.prompt_file import load_prompt_set
 from tests.api.conftest import Home, run
 
 Vectors = dict[tuple[str, int], np.ndarray]

@@ -107,7 +107,7 @@ def test_tuning_counts_the_captions_that_are_not_read_whole(tmp_path: Path) -> N
 
 
 def test_every_bundled_prompt_is_read_whole() -> None:
-    from medsiglip.prompt_set import list_prompt_sets, load_prompt_set
+    from medsiglip.zero_shot.prompt_file import list_prompt_sets, load_prompt_set
 
     for name in list_prompt_sets():
         for prompts in load_prompt_set(name).prompts.values():

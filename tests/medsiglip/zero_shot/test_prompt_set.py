@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from medsiglip.errors import ModelError
-from medsiglip.prompt_set import Population, list_prompt_sets, load_prompt_set
+from medsiglip.zero_shot.prompt_file import list_prompt_sets, load_prompt_set
+from medsiglip.zero_shot.prompt_set import Population
 
 FILE = """
 kind = "findings"

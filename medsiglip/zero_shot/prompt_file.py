@@ -1,4 +1,4 @@
-"""Prompt sets: labels and the texts that stand for them.
+"""Files of prompts: the bundled sets, and those of users.
 
 A prompt set is a TOML file; its name is the file's name without ``.toml``::
 
@@ -21,83 +21,20 @@ A prompt set is a TOML file; its name is the file's name without ``.toml``::
     names = ["Eczema", "Psoriasis"]         # names: classes prompted by their bare names; no [prompts]
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from medsiglip.errors import ModelError
 from medsiglip.regions.vocabulary import UNKNOWN, Regions, named, region_names, regions_of_body_part
-from medsiglip.tokenizer import canonicalise
 from medsiglip.toml_file import TomlError, parse_toml, toml_bytes
+from medsiglip.zero_shot.prompt_set import Kind, LabelPrompts, Population, PromptSet
 
-Kind = Literal["findings", "classes", "names", "labels"]
 MAX_LABEL = 1000
 """Characters of a label in a file of prompts."""
 _FITS = ("where", "regions", "population")
-
-
-@dataclass(frozen=True, slots=True)
-class Population:
-    """The patients that prompts or a probe are made for, by age in years; None is no bound."""
-
-    minimum_age: float | None = None
-    maximum_age: float | None = None
-
-    def fits(self, age: float | None) -> bool:
-        """Whether a patient of this age is one of them; one of unknown age is."""
-        if age is None:
-            return True
-        above = self.minimum_age is None or age >= self.minimum_age
-        return above and (self.maximum_age is None or age <= self.maximum_age)
-
-    def __str__(self) -> str:
-        low, high = self.minimum_age, self.maximum_age
-        if low is None:
-            return "any age" if high is None else f"at most {high:g} years"
-        return f"{low:g} years and over" if high is None else f"{low:g} to {high:g} years"
-
-
-EVERYBODY = Population()
-
-
-@dataclass(frozen=True, slots=True)
-class LabelPrompts:
-    """The texts that stand for one label; `absent` is empty unless the label is a finding.
-
-    `where` are the filters of this label: the set's own, then those of the finding. `regions` are the parts
-    of the body that it is about, none for any, and `population` its patients.
-    """
-
-    present: tuple[str, ...]
-    absent: tuple[str, ...] = ()
-    where: tuple[str, ...] = ()
-    regions: Regions = UNKNOWN
-    population: Population = EVERYBODY
-
-
-@dataclass(frozen=True, slots=True)
-class PromptSet:
-    """Labels and the texts that stand for them.
-
-    `kind` says how labels compete: "findings" each on its own, absent against present; "classes", "names" and
-    "labels" (free labels of a caller) against each other. `where` tells which images the set fits, as filter
-    expressions, `regions` and `population` which parts of the body and patients.
-    """
-
-    name: str
-    kind: Kind
-    prompts: Mapping[str, LabelPrompts]
-    where: tuple[str, ...] = ()
-    source: str = ""
-    regions: Regions = UNKNOWN
-    population: Population = EVERYBODY
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels in the order of the file."""
-        return tuple(self.prompts)
 
 
 def list_prompt_sets() -> tuple[str, ...]:
@@ -129,33 +66,6 @@ def load_prompt_set(name_or_path: str | Path) -> PromptSet:
         raise ModelError("prompt-set-unknown", message)
     content = (resources.files("medsiglip") / "prompts" / f"{text}.toml").read_bytes()
     return _PromptFile(f"{text}.toml").read(text, content)
-
-
-def free_labels(labels: Sequence[str]) -> PromptSet:
-    """A prompt set of the caller's own labels, each embedded as given and echoed unchanged.
-
-    Several labels compete in a softmax. One label alone has nothing to compete with and gets SigLIP's own
-    pair probability, sigmoid(cosine * scale + bias). Raises ModelError: "no-labels", "empty-label", or
-    "duplicate-label" for labels that are the same text to the tokenizer, which lower-cases, drops punctuation
-    and folds white space.
-    """
-    if not labels:
-        raise ModelError("no-labels", "No labels were given; name at least one.")
-    by_folded: dict[str, str] = {}
-    for position, label in enumerate(labels, start=1):
-        folded = canonicalise(label)
-        if not folded:
-            raise ModelError(
-                "empty-label",
-                f"Label {position} of {len(labels)} holds no word; give it a text or leave it out.",
-            )
-        if folded in by_folded:
-            message = (
-                f"The labels '{by_folded[folded]}' and '{label}' are the same text to the model; drop one."
-            )
-            raise ModelError("duplicate-label", message)
-        by_folded[folded] = label
-    return PromptSet("labels", "labels", {label: LabelPrompts((label,)) for label in labels})
 
 
 @dataclass(frozen=True, slots=True)

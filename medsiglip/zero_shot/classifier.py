@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from medsiglip.errors import ModelError
 from medsiglip.numerics import Floats, sigmoid, unit_vectors
-from medsiglip.prompt_set import PromptSet
+from medsiglip.zero_shot.prompt_set import PromptSet
 
 Pooling = Literal["max", "mean"]
 Vectors = npt.NDArray[np.floating[Any]]

@@ -21,8 +21,8 @@ from medsiglip.text_length import prompt_warnings
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
-    from medsiglip.prompt_set import PromptSet
-    from medsiglip.zeroshot import ZeroShotClassifier
+    from medsiglip.zero_shot.classifier import ZeroShotClassifier
+    from medsiglip.zero_shot.prompt_set import PromptSet
 
 
 @in_one_space
@@ -41,7 +41,8 @@ def classify(
     error is raised. Pictures can be classified without an archive by a model that the settings name; else
     CatalogError `no-archive`.
     """
-    from medsiglip.prompt_set import free_labels, load_prompt_set
+    from medsiglip.zero_shot.free_labels import free_labels
+    from medsiglip.zero_shot.prompt_file import load_prompt_set
 
     images = several("images", images)
     labels = None if labels is None else several("labels", labels)
@@ -69,7 +70,7 @@ def classify(
 
 def prompt_classifier(archive: OpenedArchive, prompt_set: PromptSet) -> ZeroShotClassifier:
     """A classifier for this prompt set with the archive's model."""
-    from medsiglip.zeroshot import ZeroShotClassifier
+    from medsiglip.zero_shot.classifier import ZeroShotClassifier
 
     _ = archive.space  # the model follows a home that was switched to another
     encoder = archive.encoder

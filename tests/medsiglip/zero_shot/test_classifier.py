@@ -10,8 +10,9 @@ import pytest
 from scipy.special import expit, softmax
 
 from medsiglip.errors import ModelError
-from medsiglip.prompt_set import free_labels, list_prompt_sets, load_prompt_set
-from medsiglip.zeroshot import Scores, ZeroShotClassifier
+from medsiglip.zero_shot.classifier import Scores, ZeroShotClassifier
+from medsiglip.zero_shot.free_labels import free_labels
+from medsiglip.zero_shot.prompt_file import list_prompt_sets, load_prompt_set
 
 SCALE, BIAS = 40.0, -5.0
 

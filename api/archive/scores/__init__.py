@@ -1,0 +1,1 @@
+"""The verbs that score pictures and studies against texts."""
