@@ -11,11 +11,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from medsiglip.api.archive.evaluating.probe import evaluate_probe
 from medsiglip.api.archive.evaluating.retrieval import evaluate_retrieval
 from medsiglip.api.archive.label_targets import label_targets
 from medsiglip.api.archive.labels import read_labels
 from medsiglip.api.archive.opened import OpenedArchive
-from medsiglip.api.archive.probes.evaluation import evaluate_probe
 from medsiglip.api.archive.probes.training import train_probe
 from medsiglip.errors import ModelError
 from medsiglip.index.case_index import CaseIndex

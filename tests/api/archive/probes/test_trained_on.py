@@ -13,7 +13,7 @@ import pytest
 from pydicom.uid import UID
 
 from medsiglip.api.archive.archive import Archive
-from medsiglip.api.archive.probing import predict_probe
+from medsiglip.api.archive.probes.predicting import predict_probe
 from medsiglip.api.http.routes.questions import _classified
 from tests.api.conftest import Home, Phantoms
 

@@ -1,0 +1,1 @@
+"""Probes of a home: training on labelled cases, keeping, predicting and evaluating."""

@@ -1,0 +1,163 @@
+"""What the probes of a home say of picture files, studies and all that is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medsiglip.answers.paths import shown
+from medsiglip.answers.questions import ImagePrediction, Prediction, PredictionTable
+from medsiglip.api.archive.files import AnyPath, output_file, parquet_writer, require_pictures
+from medsiglip.api.archive.fitting_sources import probe_warnings_of_study
+from medsiglip.api.archive.opened import in_one_space
+from medsiglip.api.archive.probes.registry import active_space, loaded_probe, require_space, stored_probe
+from medsiglip.api.archive.queries import Picture, level_named, pictures_of_file, pictures_of_study
+from medsiglip.api.errors import ServiceError
+from medsiglip.arguments import several
+from medsiglip.numerics import mean_vector
+
+if TYPE_CHECKING:
+    from medsiglip.api.archive.opened import OpenedArchive
+    from medsiglip.index.records import ProbeRecord
+    from medsiglip.probes.probe import Probe
+
+
+@in_one_space
+def predict_probe(
+    archive: OpenedArchive, name: str, *, images: Sequence[AnyPath] = (), study: str | None = None
+) -> Prediction:
+    """Probabilities of a probe's labels for picture files or a study.
+
+    What is scored is what the probe was trained on (each image, each series, or the study as a whole), and
+    pooled by the maximum per label. `trained_on` tells of patients that the probe was trained on, or who
+    share a picture with one.
+    """
+    images = several("images", images)
+    if bool(images) == (study is not None):
+        raise ServiceError("one-of", "predict for either picture files or one study.")
+    require_pictures(images)
+    record = stored_probe(archive, name)
+    probe = loaded_probe(archive, record)
+    require_space(name, probe, archive.space.name)
+    asked = [study] if study is not None else images
+    results, of_whom = [], []
+    for one in asked:
+        pictures = pictures_of_study(archive, study) if study is not None else pictures_of_file(archive, one)
+        results.append(_predicted(probe, pictures, record.summary["level"]))
+        of_whom.append(_Sources.of(pictures))
+    trained = _trained_on(archive, record, of_whom)
+    shared: dict[str, Any] = {
+        "name": name,
+        "space": probe.space,
+        "warnings": _trained_warnings(name, trained),
+    }
+    if study is not None:
+        shared["warnings"] = (*shared["warnings"], *probe_warnings_of_study(archive, record, study))
+        shared["study_instance_uid"] = study
+    if len(results) == 1:
+        return Prediction(**shared, **results[0], trained_on=trained[0])
+    each = zip(results, trained, strict=True)
+    return Prediction(**shared, results=tuple(ImagePrediction(**one, trained_on=seen) for one, seen in each))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Whose pictures were scored, as far as it is known, and their pixel hashes."""
+
+    patients: frozenset[str]
+    pixel_hashes: frozenset[str]
+
+    @classmethod
+    def of(cls, pictures: Sequence[Picture]) -> _Sources:
+        """Those of the pictures of one file or study."""
+        patients = frozenset(one.patient_key for one in pictures if one.patient_key is not None)
+        return cls(patients, frozenset(one.pixel_hash for one in pictures))
+
+
+def _trained_on(archive: OpenedArchive, record: ProbeRecord, sources: Sequence[_Sources]) -> list[bool]:
+    """Whether the probe has seen the patient of each source, or one who has a picture of it."""
+    instances = archive.index.instances
+    holders = instances.holders_of_pictures(frozenset[str]().union(*(one.pixel_hashes for one in sources)))
+    keys = [one.patients.union(*(holders[picture] for picture in one.pixel_hashes)) for one in sources]
+    seen = instances.seen_patients(frozenset[str]().union(*keys), [record])[record.name]
+    return [not seen.isdisjoint(theirs) for theirs in keys]
+
+
+def _trained_warnings(name: str, trained: Sequence[bool]) -> tuple[str, ...]:
+    """What to say where a probe scores what it was trained on."""
+    if not any(trained):
+        return ()
+    if len(trained) == 1:
+        return (
+            f"The probe {name} was trained on this patient's pictures, or on identical ones, and has learned "
+            "this answer: how good it is on new patients, its out-of-fold figures say.",
+        )
+    return (
+        f"{sum(trained)} of {len(trained)} are of patients that the probe {name} was trained on, or who "
+        "share a picture with one: these answers, marked `trained_on`, it has learned.",
+    )
+
+
+@in_one_space
+def predict_all(
+    archive: OpenedArchive, name: str, *, out: AnyPath | None = None, where: Sequence[str] = ()
+) -> PredictionTable:
+    """Probabilities of every row at the probe's level: in the answer or, given `out`, in a Parquet file with
+    one column `probability` of label to number. `trained_on` is as in `predict_probe`.
+    """
+    record = stored_probe(archive, name)
+    probe = loaded_probe(archive, record)
+    require_space(name, probe, active_space(archive))
+    path = None if out is None else output_file(out)
+    table = archive.index.table(level_named(record.summary["level"]), where)
+    probability = probe.predict_probability(table.vectors) if table.ids else np.empty((0, len(probe.labels)))
+    seen = archive.index.instances.seen_patients(table.patient_keys, [record])[name]
+    trained = [key in seen for key in table.patient_keys]
+    columns: dict[str, Any] = {
+        "image_id": table.image_ids.tolist(),
+        f"{table.level}_id" if table.level == "image" else f"{table.level}_instance_uid": list(table.ids),
+        "study_instance_uid": list(table.study_instance_uids),
+        "patient_key": list(table.patient_keys),
+        "path": [None if path is None else shown(path) for path in table.paths],
+        "probability": [dict(zip(probe.labels, row, strict=True)) for row in probability.tolist()],
+        "trained_on": trained,
+    }
+    shared: dict[str, Any] = {"name": name, "space": probe.space, "level": table.level}
+    shared["warnings"] = _trained_warnings(name, trained)
+    if table.level == "image":
+        columns["image_id"] = [int(one) for one in columns["image_id"]]
+    if path is None:
+        names = list(columns)
+        rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        return PredictionTable(**shared, predictions=tuple(rows))
+    _write_parquet(path, columns)
+    return PredictionTable(**shared, rows=len(table.ids), path=str(path))
+
+
+def _predicted(probe: Probe, pictures: Sequence[Picture], level: str) -> dict[str, Any]:
+    """Fields of a prediction: probabilities of what stands at `level`, pooled by the maximum per label."""
+    groups: dict[str, list[Picture]] = {}
+    for number, picture in enumerate(pictures):
+        name = {"image": str(number), "series": picture.series_instance_uid, "study": ""}[level]
+        groups.setdefault(name, []).append(picture)
+    rows = list(groups.values())
+    vectors = np.stack([mean_vector([picture.vector for picture in row]) for row in rows])
+    probability = probe.predict_probability(vectors)
+    driving = rows[int(probability.max(axis=1).argmax())][0]
+    pooled = dict(zip(probe.labels, probability.max(axis=0).tolist(), strict=True))
+    return {"image": driving.named, "images": len(pictures), "probability": pooled}
+
+
+def _write_parquet(path: Path, columns: dict[str, Any]) -> None:
+    import pyarrow as pa
+
+    probability = pa.array(
+        [list(row.items()) for row in columns["probability"]], type=pa.map_(pa.string(), pa.float64())
+    )
+    table = pa.table({**columns, "probability": probability})
+    with parquet_writer(path, table.schema) as writer:
+        writer.write_table(table)
