@@ -9,6 +9,8 @@ from pydantic import ConfigDict
 from medsiglip.answers.answer import Answer, AskedImage, ErrorDetail, Labels, Level, ShownText
 
 How = Literal["compared", "proven", "approximate"]
+Scoring = Literal["protocol", "sigmoid"]
+Verdict = Literal["present", "absent", "undecided", "out-of-scope"]
 
 
 class DrivingImage(Answer):
@@ -20,11 +22,21 @@ class DrivingImage(Answer):
 
 
 class Score(Answer):
-    """How well a label fits: `probability` in 0..1, `cosine` in -1..1, null for a probe."""
+    """How well a label fits: `probability` in 0..1, `cosine` in -1..1, null for a probe.
+
+    `probability` is one only where `calibrated` says so; else it is a score that ranks. `margin` is its logit
+    before any calibration, or for labels that exclude each other their logit in the softmax. `fits` is false
+    where the label is about other pictures, so that its score says nothing of this one, and null where nobody
+    can tell. `verdict` is what a calibration makes of the score at its error bound.
+    """
 
     label: str
     probability: float
+    calibrated: bool = False
     cosine: float | None = None
+    margin: float | None = None
+    fits: bool | None = None
+    verdict: Verdict | None = None
     driving: DrivingImage | None = None
 
 
@@ -33,6 +45,9 @@ class Classification(Answer):
     `trained_on` is as in `ImagePrediction`. `warnings` tell of that, and of labels and prompts that are
     longer than what the model reads.
 
+    `scoring` says how scores are made: by the published protocol or by the model's own sigmoid, null for a
+    probe. `set` are the labels of a calibration's prediction set at its error bound, null without one.
+    `in_scope` is false where the picture or the labels are like nothing that the archive knows.
     Of several files one that cannot be used has no scores but an `error`.
     """
 
@@ -43,14 +58,17 @@ class Classification(Answer):
     image: AskedImage | None = None
     images: int | None = None
     pooling: str | None = None
+    scoring: Scoring | None = None
     scores: tuple[Score, ...] = ()
+    set: tuple[str, ...] | None = None
+    in_scope: bool | None = None
     trained_on: bool | None = None
     error: ErrorDetail | None = None
     warnings: tuple[str, ...] = ()
 
     @property
     def best(self) -> Score:
-        """The label with the highest probability."""
+        """The label with the highest score."""
         return self.scores[0]
 
 
@@ -65,7 +83,10 @@ class ClassifyAnswer(Classification):
                 "image": {"image_id": 17, "sop_instance_uid": "1.2.840.1.2", "frame": 0},
                 "images": 2,
                 "pooling": "maximum",
-                "scores": [{"label": "pleural-effusion", "probability": 0.91, "cosine": 0.13}],
+                "scoring": "protocol",
+                "scores": [
+                    {"label": "pleural-effusion", "probability": 0.91, "calibrated": False, "cosine": 0.13}
+                ],
             }
         },
     )
@@ -229,19 +250,21 @@ class SearchBatch(Answer):
 
 
 class ImagePrediction(Answer):
-    """Probabilities of a probe's labels; `image` is the one that drove the highest. `trained_on` says that
-    the probe was trained on the patient, or on one who shares a picture, and has learned this answer.
+    """Scores of a probe's labels; `image` is the one that drove the highest. `trained_on` says that the probe
+    was trained on the patient, or on one who shares a picture, and has learned this answer. `probability` is
+    one only where `calibrated` says so.
     """
 
     image: AskedImage | None = None
     images: int | None = None
     probability: dict[str, float] | None = None
+    calibrated: bool = False
     trained_on: bool | None = None
 
 
 class Prediction(Answer):
-    """Probabilities of a probe's labels, of one file or study; of several files in `results`. `trained_on` is
-    as in `ImagePrediction`, and `warnings` tell of it.
+    """Scores of a probe's labels, of one file or study; of several files in `results`. `trained_on` and
+    `calibrated` are as in `ImagePrediction`, and `warnings` tell of the first.
     """
 
     name: str
@@ -250,19 +273,22 @@ class Prediction(Answer):
     image: AskedImage | None = None
     images: int | None = None
     probability: dict[str, float] | None = None
+    calibrated: bool = False
     trained_on: bool | None = None
     results: tuple[ImagePrediction, ...] | None = None
     warnings: tuple[str, ...] = ()
 
 
 class PredictionTable(Answer):
-    """Probabilities of all rows of the archive: in `predictions`, or `rows` of them in the file `path`.
+    """Scores of all rows of the archive: in `predictions`, or `rows` of them in the file `path`; `calibrated`
+    says whether they are probabilities.
     `warnings` tell of rows whose `trained_on` is true: see `ImagePrediction`.
     """
 
     name: str
     space: str
     level: Level
+    calibrated: bool = False
     predictions: tuple[dict[str, Any], ...] | None = None
     rows: int | None = None
     path: ShownText | None = None
