@@ -12,7 +12,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from medsiglip.figures.metrics import (
 from medsiglip.numerics import Floats, Integers, sigmoid, unit_vectors
 from medsiglip.probes.logistic import Basis, base_logit, fit_path
 from medsiglip.probes.patient_folds import group_folds
+from medsiglip.probes.report import LabelReport, ProbeReport
 
 STRENGTHS: tuple[float, ...] = tuple(10.0**power for power in range(-4, 5))
 """The C that are tried, as in scikit-learn's `LogisticRegression`: small is strong regularisation."""
@@ -44,59 +45,6 @@ SELECTION_TOLERANCE = 1e-6
 """Of the mean log-loss, while a C is chosen."""
 FINAL_TOLERANCE = 1e-11
 """Of the mean log-loss, for the probe that is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class LabelReport:
-    """Out-of-fold figures of one label over its `n` labelled rows, and the C of the probe that is kept.
-
-    Sensitivity and specificity are those of a probability of 0.5 as the limit. `caution` says what few
-    patients cannot show. What a probe of an earlier version lacks is None.
-    """
-
-    label: str
-    n: int
-    positive: int
-    auroc: float
-    auroc_ci: tuple[float, float]
-    auprc: float
-    c: float
-    auprc_ci: tuple[float, float] | None = None
-    sensitivity: float | None = None
-    sensitivity_ci: tuple[float, float] | None = None
-    specificity: float | None = None
-    specificity_ci: tuple[float, float] | None = None
-    caution: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeReport:
-    """How well the probe does on groups it has not seen.
-
-    `groups` counts all groups with a label, `folds` the folds they were dealt into. `warnings` holds one
-    sentence for each label that was left out.
-    """
-
-    groups: int
-    folds: int
-    labels: tuple[LabelReport, ...]
-    macro_auroc: float
-    warnings: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as values that `json.dumps` takes."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(content: Mapping[str, Any]) -> "ProbeReport":
-        """The report that `to_json` wrote."""
-        labels = tuple(LabelReport(**_with_tuples(entry)) for entry in content["labels"])
-        warnings = tuple(content["warnings"])
-        return ProbeReport(content["groups"], content["folds"], labels, content["macro_auroc"], warnings)
-
-
-def _with_tuples(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
