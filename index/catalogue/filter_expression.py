@@ -10,7 +10,7 @@ from typing import Literal
 
 from medsiglip.index.errors import CatalogError, excerpt
 
-Kind = Literal["field", "label", "quality"]
+Kind = Literal["field", "label", "probe", "quality"]
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
 
 MAX_CHARACTERS = 256 * 1024
@@ -20,11 +20,12 @@ MAX_ALTERNATIVES = 10_000
 MAX_EXPRESSIONS = 100
 """The most expressions of one question; SQLite accepts conditions 1,000 deep (sqlite.org/limits.html)."""
 MAX_NAME = 4096
-"""The longest name of a label or quality, in characters."""
+"""The longest name of a label, probe or quality, in characters."""
 
-_PREFIXES: dict[Kind, str] = {"label": "label:", "quality": "quality.", "field": ""}
+_PREFIXES: dict[Kind, str] = {"label": "label:", "probe": "probe:", "quality": "quality.", "field": ""}
 _CURES: dict[Kind, str] = {
     "label": "write it as label:NAME=1",
+    "probe": "write it as probe:NAME>0.8, or probe:NAME/LABEL>0.8",
     "quality": "write it as quality.NAME=1",
     "field": "write it as field=value, for example modality=CT or patient_age>=60",
 }
@@ -63,13 +64,14 @@ class Expression:
 def read(text: str) -> Expression:
     """The parts of an expression. Raises `CatalogError` `bad-filter`.
 
-    The operator is the first one, but after `label:` the last, as names of labels may contain operators.
+    The operator is the first one, but after `label:` and `probe:` the last, as names of labels may contain
+    operators.
     """
     _check(text)
     stripped = text.strip()
     kind = next(kind for kind, prefix in _PREFIXES.items() if stripped.startswith(prefix))
     rest = stripped[len(_PREFIXES[kind]) :]
-    at = _last_operator(rest) if kind == "label" else _first_operator(rest)
+    at = _last_operator(rest) if kind in ("label", "probe") else _first_operator(rest)
     operator = next((one for one in _OPERATORS if rest.startswith(one, at)), None) if at > 0 else None
     name = rest[: max(at, 0)].strip()
     if operator is None or not name:

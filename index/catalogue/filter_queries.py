@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, select, true
 
 from medsiglip.index.catalogue import filters
+from medsiglip.index.catalogue.conditions.predictions import probe_condition, without_prediction
 from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.filter_expression import Expression
 from medsiglip.index.catalogue.labels import label_values as labels
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import row_ids
-from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, patients, series, studies
+from medsiglip.index.catalogue.schema import ACTIVE_SPACE, home, images, patients, series, studies
 from medsiglip.index.errors import CatalogError, excerpt
 from medsiglip.index.records import Level
 
@@ -23,8 +25,8 @@ _SOME_IMAGES = 1000
 
 
 def parsed(connection: Connection, where: Iterable[str]) -> tuple[filters.Filter, ...]:
-    """The filters that expressions stand for; raises `CatalogError` `bad-filter`, also for a label or quality
-    that nothing in the index has.
+    """The filters that expressions stand for; raises `CatalogError` `bad-filter`, also for a label, a quality
+    or a prediction that nothing in the index has.
     """
     if isinstance(where, str):
         raise TypeError("where takes a sequence of expressions, not one string")
@@ -39,7 +41,14 @@ def parsed(connection: Connection, where: Iterable[str]) -> tuple[filters.Filter
         )
     for name in sorted({one.quality for one in chosen if one.quality is not None}):
         _require_quality(connection, name)
-    return chosen
+    return tuple(one if one.probe is None else _of_probe(connection, one.probe) for one in chosen)
+
+
+def _of_probe(connection: Connection, expression: Expression) -> filters.Filter:
+    """The filter on a probe's predictions, at the probe's level."""
+    found = probe_condition(connection, expression)
+    tables = {"image": (), "series": (series,), "study": (studies,)}[found.level]
+    return filters.Filter(found.condition, tables, value=found.value, level=found.level, probe=expression)
 
 
 def _require_quality(connection: Connection, name: str) -> None:
@@ -108,11 +117,37 @@ class FilterQueries:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._uncounted: dict[str, tuple[int, int]] = {}  # by probe: the catalogue's version, and the count
 
     def check(self, where: Sequence[str]) -> None:
         """Raise an error as a search with these filters would."""
         with self._database.read() as connection:
             parsed(connection, where)
+
+    def warnings(self, where: Sequence[str]) -> tuple[str, ...]:
+        """What to say of an answer with these filters: how many images their probes have not scored."""
+        asked = {}
+        with self._database.read() as connection:
+            for one in parsed(connection, where):
+                if one.probe is not None:
+                    asked[one.probe.name.partition("/")[0]] = one.probe
+            counts = {name: self._without_prediction(connection, asked[name]) for name in asked}
+        return tuple(
+            f"{count} images have no part in the stored predictions of the probe {name}; "
+            f"`probe predict {name} --all --store` scores them"
+            for name, count in counts.items()
+            if count
+        )
+
+    def _without_prediction(self, connection: Connection, expression: Expression) -> int:
+        """As `without_prediction` counts, once for each version of the catalogue."""
+        version = connection.execute(select(home.c.version)).scalar_one()
+        name = expression.name.partition("/")[0]
+        held = self._uncounted.get(name)
+        if held is None or held[0] != version:
+            held = version, without_prediction(connection, expression)
+            self._uncounted[name] = held
+        return held[1]
 
     def passing(self, where: Sequence[str], among: Sequence[str]) -> set[str]:
         """Those of the studies `among`, by UID, of which an image passes the filters."""

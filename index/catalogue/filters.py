@@ -6,6 +6,7 @@
     study_date>2020-03      dates as YYYY, YYYY-MM, YYYY-MM-DD or YYYYMMDD
     view_position=          an empty value means absent
     quality.sharpness<0.2   what ingest measured on the image
+    probe:nodule>0.8        what `probe predict --all --store` stored; probe:NAME/LABEL>0.8 for one of several
     label:nodule=1          labels; the most specific wins: image's file, instance, series, study
     report=pleural effusion the study's report holds these words, next to each other; empty: it has no report
 
@@ -15,14 +16,14 @@ an expression's length are in `medsiglip.index.catalogue.filter_expression`.
 
 from __future__ import annotations
 
-import calendar
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Integer, Table, and_, func, literal, not_, or_, select
+from sqlalchemy import Column, ColumnElement, Table, and_, false, func, literal, not_, select
 
+from medsiglip.index.catalogue.conditions.comparisons import ORDER, Kind, compare, number
+from medsiglip.index.catalogue.conditions.quality import equals_any, ordered
 from medsiglip.index.catalogue.filter_expression import (
     MAX_CHARACTERS,
     MAX_EXPRESSIONS,
@@ -32,8 +33,6 @@ from medsiglip.index.catalogue.filter_expression import (
     suggestion,
 )
 from medsiglip.index.catalogue.full_text.whole_words import LONGEST_PHRASE, says_any, words_of
-from medsiglip.index.catalogue.one_of import listed, one_of
-from medsiglip.index.catalogue.quality_filters import equals_any, is_number, ordered
 from medsiglip.index.catalogue.schema import images, instances, labels, patients, series, studies
 from medsiglip.index.errors import CatalogError, excerpt
 
@@ -49,16 +48,6 @@ __all__ = [
     "resolved_label",
     "suggestion",
 ]
-
-Kind = Literal["code", "text", "number", "date"]
-
-_DATE = re.compile(r"(\d{4})(?:-?(\d\d)(?:-?(\d\d))?)?")
-_ORDER: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
-    "<": lambda column, value: column < value,
-    "<=": lambda column, value: column <= value,
-    ">": lambda column, value: column > value,
-    ">=": lambda column, value: column >= value,
-}
 
 FIELDS: dict[str, tuple[Column[Any], Kind]] = {
     "image_id": (images.c.id, "number"),
@@ -89,7 +78,7 @@ FIELDS: dict[str, tuple[Column[Any], Kind]] = {
     "patient_age": (studies.c.patient_age, "number"),
     "patient_key": (patients.c.patient_key, "text"),
 }
-"""The fields of filters, besides `quality.<name>`, `label:<name>` and `report`."""
+"""The fields of filters, besides `quality.<name>`, `label:<name>`, `probe:<name>` and `report`."""
 
 _NEEDS: dict[str, tuple[Table, ...]] = {
     "images": (),
@@ -115,7 +104,8 @@ _JOINS: dict[str, ColumnElement[bool]] = {
 class Filter:
     """A condition on images, the tables that it needs besides `images`, and the label or quality that it
     names, if any; `value` is the column that it compares, None for a report. `level` is that of the rows
-    whose columns it compares: images that share such a row pass together.
+    whose columns it compares: images that share such a row pass together. `probe` is a question about
+    predictions, whose condition `medsiglip.index.catalogue.filter_queries` finds.
     """
 
     condition: ColumnElement[bool]
@@ -124,6 +114,7 @@ class Filter:
     quality: str | None = None
     value: ColumnElement[Any] | None = None
     level: Literal["image", "series", "study"] = "image"
+    probe: Expression | None = None
 
 
 def parse(text: str) -> Filter:
@@ -135,8 +126,10 @@ def parse(text: str) -> Filter:
     name = expression.name
     if expression.kind == "label":
         label = resolved_label(name)
-        condition = _compare(expression, label, "number")
+        condition = compare(expression, label, "number")
         return Filter(condition, (instances, series, studies), name, value=label)
+    if expression.kind == "probe":
+        return Filter(false(), (), probe=expression)
     if expression.kind == "quality":
         return Filter(_quality(expression), (), quality=name, value=images.c.quality[name])
     if name == "report":
@@ -146,7 +139,7 @@ def parse(text: str) -> Filter:
     column, kind = FIELDS[name]
     table = column.table.name
     level: Literal["image", "series", "study"] = _LEVELS.get(table, "image")
-    return Filter(_compare(expression, column, kind), _NEEDS[table], value=column, level=level)
+    return Filter(compare(expression, column, kind), _NEEDS[table], value=column, level=level)
 
 
 def joined(filters: Iterable[Filter], *more: Table) -> Any:
@@ -180,74 +173,6 @@ def resolved_label(name: str) -> ColumnElement[Any]:
     )
 
 
-def _compare(expression: Expression, column: ColumnElement[Any], kind: Kind) -> ColumnElement[bool]:
-    values = expression.alternatives()
-    operator = expression.operator
-    if operator in ("=", "!="):
-        matches = _equals_any(expression, column, kind, values)
-        return matches if operator == "=" else not_(func.coalesce(matches, literal(False)))
-    if len(values) > 1 or kind in ("code", "text") or values == [""]:
-        raise bad_filter(expression.text, f"{operator} compares with one number or date")
-    if kind == "number":
-        return _ORDER[operator](column, _number(expression, values[0]))
-    first, last = _days(expression, values[0])
-    return _ORDER[operator](column, last if operator in ("<=", ">") else first)
-
-
-def _equals_any(
-    expression: Expression, column: ColumnElement[Any], kind: Kind, values: Sequence[str]
-) -> ColumnElement[bool]:
-    given = [value for value in values if value]
-    ways: list[ColumnElement[bool]] = []
-    if len(given) < len(values):
-        ways.append(column.is_(None))
-        if kind in ("code", "text"):
-            ways.append(column == "")
-    if given:
-        ways.append(_one_of(expression, column, kind, given))
-    return or_(*ways)
-
-
-def _one_of(
-    expression: Expression, column: ColumnElement[Any], kind: Kind, values: Sequence[str]
-) -> ColumnElement[bool]:
-    if kind == "number":
-        return _one_number_of(column, [_number(expression, value) for value in values])
-    if kind == "date":
-        return _within_any(column, [_days(expression, value) for value in values])
-    if kind == "code":
-        codes = listed(values)
-        return func.upper(column).in_(select(func.upper(codes.c.value)))
-    return one_of(column, values)
-
-
-def _one_number_of(column: ColumnElement[Any], numbers: Sequence[float]) -> ColumnElement[bool]:
-    if not isinstance(column.type, Integer):
-        return one_of(column, numbers)
-    # PostgreSQL uses the index of an integer column only for integers; larger ones are in no column.
-    return one_of(column, [int(one) for one in numbers if one.is_integer() and abs(one) < 2**63])
-
-
-def _within_any(column: Any, spans: Iterable[tuple[str, str]]) -> ColumnElement[bool]:
-    """The condition that a date is in one of these spans; each is looked up once, by the index on dates."""
-    rows = column.table.alias()
-    span = listed([first + last for first, last in _without_overlap(spans)])
-    first, last = func.substr(span.c.value, 1, 10), func.substr(span.c.value, 11, 10)
-    found = select(rows.c.id).select_from(span.join(rows, rows.c[column.name].between(first, last)))
-    condition: ColumnElement[bool] = column.table.c.id.in_(found)
-    return condition
-
-
-def _without_overlap(spans: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    joined: list[tuple[str, str]] = []
-    for first, last in sorted(spans):
-        if joined and first <= joined[-1][1]:
-            joined[-1] = joined[-1][0], max(last, joined[-1][1])
-        else:
-            joined.append((first, last))
-    return joined
-
-
 def _quality(expression: Expression) -> ColumnElement[bool]:
     operator, name, values = expression.operator, expression.name, expression.alternatives()
     if '"' in name or "\\" in name:
@@ -257,7 +182,7 @@ def _quality(expression: Expression) -> ColumnElement[bool]:
         return matches if operator == "=" else not_(matches)
     if len(values) > 1 or values == [""]:
         raise bad_filter(expression.text, f"{operator} compares with one number")
-    return ordered(name, _ORDER[operator], _number(expression, values[0]))
+    return ordered(name, ORDER[operator], number(expression, values[0]))
 
 
 def _report(expression: Expression) -> ColumnElement[bool]:
@@ -273,25 +198,6 @@ def _report(expression: Expression) -> ColumnElement[bool]:
         )
     matches = says_any(phrases)
     return matches if expression.operator == "=" else not_(matches)
-
-
-def _number(expression: Expression, text: str) -> float:
-    if not is_number(text):
-        raise bad_filter(expression.text, f"{excerpt(text)} is not a number")
-    return float(text)
-
-
-def _days(expression: Expression, text: str) -> tuple[str, str]:
-    """First and last day, ISO 8601, of a year, a month or a day."""
-    found = _DATE.fullmatch(text)
-    year, month, day = (int(part) if part else 0 for part in found.groups()) if found else (0, 0, 0)
-    length = calendar.monthrange(year, month or 12)[1] if year and month <= 12 else 0
-    if found is None or not length or day > length or "00" in found.groups():
-        raise bad_filter(expression.text, f"{excerpt(text)} is not a date; write YYYY, YYYY-MM or YYYY-MM-DD")
-    return (
-        f"{year:04}-{month or 1:02}-{day or 1:02}",
-        f"{year:04}-{month or 12:02}-{day or length:02}",
-    )
 
 
 def parse_all(texts: Sequence[str]) -> tuple[Filter, ...]:

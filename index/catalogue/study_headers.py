@@ -7,8 +7,8 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, or_, select
 
+from medsiglip.index.catalogue.conditions.quality import equals_any
 from medsiglip.index.catalogue.one_of import one_of
-from medsiglip.index.catalogue.quality_filters import equals_any
 from medsiglip.index.catalogue.rows import record_of
 from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, series, studies
 from medsiglip.index.records import SeriesRecord, StudyHeader

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, select
 
-from medsiglip.index.catalogue.quality_filters import equals_any
+from medsiglip.index.catalogue.conditions.quality import equals_any
 from medsiglip.index.catalogue.schema import images, instances
 
 
