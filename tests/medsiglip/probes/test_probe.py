@@ -14,7 +14,6 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from medsiglip.errors import ModelError
 from medsiglip.figures.metrics import group_codes
-from medsiglip.probes import probe as module
 from medsiglip.probes.logistic import Basis, fit_path
 from medsiglip.probes.patient_folds import group_folds
 from medsiglip.probes.probe import STRENGTHS, Probe, train
