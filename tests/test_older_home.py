@@ -31,11 +31,13 @@ _OF_INDEX = {"spaces", "search", "compare"}
 ADDED = {
     "answer": {
         *("warnings", "outdated", "trained_on", "cursor", "how"),
+        "chance_of",
         *_OF_DRAFTS,
         *_OF_ROUTES,
         *_OF_DEEP_CHECKS,
         *_OF_INDEX,
     },
+    "answer.labels[]": {"chance_of"},
     "answer.reports[]": _OF_DRAFTS,
     "answer.routes[]": _OF_ROUTES,
     "answer.study": {"region", "region_conflict", "not_scored", "model"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from medsiglip.answers.answer import Answer, Figure, Level
 
@@ -161,6 +161,7 @@ class LabelRetrieval(Answer):
     recall_at: dict[str, Figure]
     map: Figure
     chance: Figure
+    chance_of: dict[str, Figure] = Field(default_factory=dict)
     ci: dict[str, Interval]
     unknown: int | None = None
     reason: str | None
@@ -170,8 +171,10 @@ class RetrievalEvaluation(Answer):
     """Means over queries, and their 95 % intervals in `ci`; `precision_at` and `recall_at` go by rank.
 
     `excluded` counts the queries to which nothing is relevant, or nothing known not to be, `unknown` the
-    cases of which none of the labels is known. `chance` is the precision of a random ranking, and `reason`
-    says why there is no figure. Cases were compared by their `means`, or image by image, as `sets`.
+    cases of which none of the labels is known. `chance_of` has for each figure what a random ranking of the
+    same queries would reach on average, by the names of `ci`, and `chance` the share of the candidates that
+    are relevant. `reason` says why there is no figure. Cases were compared by their `means`, or image by
+    image, as `sets`.
     """
 
     level: Level
@@ -183,6 +186,7 @@ class RetrievalEvaluation(Answer):
     recall_at: dict[str, Figure]
     map: Figure
     chance: Figure
+    chance_of: dict[str, Figure] = Field(default_factory=dict)
     ci: dict[str, Interval]
     unknown: int | None = None
     reason: str | None

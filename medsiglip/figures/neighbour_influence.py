@@ -96,33 +96,42 @@ class QueryFigures(NamedTuple):
     codes: Integers
 
 
-def figure_intervals(
-    queries: QueryFigures, effects: Floats, codes: Integers, kinds: Integers, confidence: float
-) -> list[Interval]:
-    """Intervals of the means over queries.
+def patient_changes(queries: QueryFigures, effects: Floats, codes: Integers, count: int) -> Floats:
+    """What the means over queries gain, to first order, without each of `count` groups: [count, m].
 
-    `effects` [n, m] come from `removal_effects`, `codes` [n] are the groups of all items, and `kinds` [g]
-    come from `strata`.
+    `effects` [n, m] come from `removal_effects`, and `codes` [n] are the groups of all items.
     """
-    count = len(kinds)
     asking = np.bincount(queries.codes, minlength=count)
-    patients = int((asking > 0).sum())
+    left = np.maximum(len(queries.values) - asking, 1)
+    found = np.zeros((count, queries.values.shape[1]))
+    for column, values in enumerate(queries.values.T):
+        mean = values.mean() if values.size else 0.0
+        as_query = np.bincount(queries.codes, weights=values - mean, minlength=count)
+        as_neighbour = np.bincount(codes, weights=effects[:, column], minlength=count)
+        found[:, column] = (as_neighbour - as_query) / left
+    return found
+
+
+def figure_intervals(
+    queries: QueryFigures, changes: Floats, kinds: Integers, confidence: float
+) -> list[Interval]:
+    """Intervals of the means over queries; `changes` [g, m] come from `patient_changes`, and `kinds` [g] from
+    `strata`.
+    """
+    patients = np.unique(queries.codes).size
     if patients < 2:
         return [(float("nan"), float("nan"))] * queries.values.shape[1]
     found = []
-    for column, ceilings, effect in zip(queries.values.T, queries.ceilings.T, effects.T, strict=True):
+    for column, ceilings, change in zip(queries.values.T, queries.ceilings.T, changes.T, strict=True):
         mean, most = float(column.mean()), float(ceilings.mean())
-        as_query = np.bincount(queries.codes, weights=column - mean, minlength=count)
-        as_neighbour = np.bincount(codes, weights=effect, minlength=count)
-        change = (as_neighbour - as_query) / np.maximum(len(column) - asking, 1)
-        variance, freedom = _jackknife(change, kinds)
+        variance, freedom = jackknife(change, kinds)
         share = min(mean / most, 1.0)
         low, high = mean_interval(share, variance / most**2, freedom, patients, confidence)
         found.append((low * most, high * most))
     return found
 
 
-def _jackknife(change: Floats, kinds: Integers) -> tuple[float, float]:
+def jackknife(change: Floats, kinds: Integers) -> tuple[float, float]:
     """Variance of a figure that changes so without each group, and its degrees of freedom (Satterthwaite)."""
     parts, squares = [], 0.0
     for kind in np.unique(kinds):

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medsiglip.errors import ModelError
+from medsiglip.figures.chance import random_ranking
 from medsiglip.figures.metrics import (
     Ranking,
     average_precision,
@@ -25,7 +26,13 @@ from medsiglip.figures.metrics import (
     rank,
     recall_at,
 )
-from medsiglip.figures.neighbour_influence import QueryFigures, figure_intervals, removal_effects, strata
+from medsiglip.figures.neighbour_influence import (
+    QueryFigures,
+    figure_intervals,
+    patient_changes,
+    removal_effects,
+    strata,
+)
 from medsiglip.numerics import Floats, Integers
 
 _CONFIDENCE = 0.95
@@ -37,8 +44,13 @@ class RetrievalFigures:
 
     `ci` has the keys "precision_at_1", "recall_at_10", "map" and so on.
 
-    `excluded` counts the queries to which nothing is relevant, or nothing known not to be. `chance` is the
-    precision of a random ranking. `reason` says why the figures are NaN, and is None where they are numbers.
+    `excluded` counts the queries to which nothing is relevant, or nothing known not to be. `chance_of` has
+    for each figure, by the keys of `ci`, what a random ranking of the same queries would reach on average,
+    and `chance` the share of their candidates that are relevant. `reason` says why the figures are NaN, and
+    is None where they are numbers.
+
+    `changes` [g, 2 K + 1] are what the figures would gain without each group, and `kinds` [g] number the
+    groups with the same labels.
     """
 
     queries: int
@@ -47,7 +59,10 @@ class RetrievalFigures:
     recall_at: Mapping[int, float]
     map: float
     chance: float
+    chance_of: Mapping[str, float]
     ci: Mapping[str, tuple[float, float]]
+    changes: Floats = field(repr=False, compare=False)
+    kinds: Integers = field(repr=False, compare=False)
     reason: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -59,6 +74,7 @@ class RetrievalFigures:
             "recall_at": {str(k): value for k, value in self.recall_at.items()},
             "map": self.map,
             "chance": self.chance,
+            "chance_of": dict(self.chance_of),
             "ci": {name: list(interval) for name, interval in self.ci.items()},
             "reason": self.reason,
         }
@@ -109,24 +125,21 @@ class _PerQuery:
         # The most that a query can reach, whose relevant candidates are fewer than k, or more.
         columns += [np.minimum(total, k) / k for k in self.ks]
         columns += [np.minimum(total, k) / total for k in self.ks]
-        columns += [np.ones(len(total)), total / candidates]
+        columns += [np.ones(len(total)), total / candidates, *random_ranking(total, candidates, self.ks).T]
         self.rows.append(rows)
         self.values.append(np.stack(columns, axis=1))
         self.effects += removal_effects(ranking, relevant, self.ks)
 
     def figures(self, codes: Integers, kinds: Integers) -> RetrievalFigures:
-        width = 4 * len(self.ks) + 3
+        many = 2 * len(self.ks) + 1
+        width = 3 * many + 1
         rows = np.concatenate([np.empty(0, dtype=np.intp), *self.rows])
         values = np.concatenate([np.empty((0, width)), *self.values])
         means = np.array([column.mean() if len(rows) else np.nan for column in values.T.copy()])
         names = [f"precision_at_{k}" for k in self.ks] + [f"recall_at_{k}" for k in self.ks] + ["map"]
-        intervals = figure_intervals(
-            QueryFigures(values[:, : len(names)], values[:, len(names) : -1], codes[rows]),
-            self.effects,
-            codes,
-            kinds,
-            _CONFIDENCE,
-        )
+        queries = QueryFigures(values[:, :many], values[:, many : 2 * many], codes[rows])
+        changes = patient_changes(queries, self.effects, codes, len(kinds))
+        intervals = figure_intervals(queries, changes, kinds, _CONFIDENCE)
         figures = dict(zip(names, means.tolist(), strict=False))
         return RetrievalFigures(
             queries=len(rows),
@@ -134,8 +147,11 @@ class _PerQuery:
             precision_at={k: figures[f"precision_at_{k}"] for k in self.ks},
             recall_at={k: figures[f"recall_at_{k}"] for k in self.ks},
             map=figures["map"],
-            chance=float(means[-1]),
+            chance=float(means[2 * many]),
+            chance_of=dict(zip(names, means[2 * many + 1 :].tolist(), strict=True)),
             ci=dict(zip(names, intervals, strict=True)),
+            changes=changes,
+            kinds=kinds,
             reason=self._reason(),
         )
 

@@ -58,28 +58,43 @@ def show_retrieval(console: Console, figures: Payload) -> None:
         _show_ranks(console, figures)
     show_warnings(console, figures)
     for one in figures.get("labels", []):
-        precision = f"precision@5 {_number(one['precision_at']['5'])}, mAP {_number(one['map'])}"
         console.print(
-            f"  {escape(one['label'])}: {one['queries']} queries, {one['reason'] or precision}; "
+            f"  {escape(one['label'])}: {one['queries']} queries, {one['reason'] or _of_label(one)}; "
             f"unknown of {one['unknown']} cases",
             soft_wrap=True,
         )
 
 
+def _of_label(one: Payload) -> str:
+    """The figures of a label, each with what a random ranking would reach."""
+    chance = one.get("chance_of", {})
+    return (
+        f"precision@5 {_number(one['precision_at']['5'])} (chance {_number(chance.get('precision_at_5'))}), "
+        f"mAP {_number(one['map'])} (chance {_number(chance.get('map'))})"
+    )
+
+
 def _show_ranks(console: Console, figures: Payload) -> None:
-    intervals = figures["ci"]
-    rows: list[tuple[str, float | None, str]] = []
+    intervals, chance = figures["ci"], figures.get("chance_of", {})
+    rows: list[tuple[str, float | None, str, float | None]] = []
     for name, shown in (("precision_at", "precision"), ("recall_at", "recall")):
         for k, value in figures.get(name, {}).items():
-            rows.append((f"{shown}@{k}", value, interval(intervals.get(f"{name}_{k}"))))
-    rows.append(("mAP", figures["map"], interval(intervals.get("map"))))
+            key = f"{name}_{k}"
+            rows.append((f"{shown}@{k}", value, interval(intervals.get(key)), chance.get(key)))
+    rows.append(("mAP", figures["map"], interval(intervals.get("map")), chance.get("map")))
     print_table(
         console,
         f"{figures['queries']} queries at {figures['level']} level, other patients only",
-        ("figure", "value", "95 % interval"),
+        ("figure", "value", "95 % interval", "chance"),
         rows,
-        numeric="value",
+        numeric="value chance",
     )
+    if figures.get("excluded"):
+        console.print(
+            f"{figures['excluded']} more queries have no figure: nothing is relevant to them, or nothing is "
+            "known not to be",
+            soft_wrap=True,
+        )
 
 
 def _number(value: float | None) -> str:
