@@ -42,7 +42,7 @@ def truncation_warnings(
 
 def prompt_warnings(tokenizer: Tokenizer, prompt_set: PromptSet) -> tuple[str, ...]:
     """As `truncation_warnings`, for the texts of a prompt set or of free labels."""
-    if prompt_set.kind == "labels":
+    if prompt_set.is_free:
         return truncation_warnings(tokenizer, prompt_set.labels, prompt_set.labels, "labels")
     pairs = [
         (text, label)

@@ -266,6 +266,11 @@ def test_texts(run: str) -> None:
         check_growth(lambda size: run * size, work)
 
 
+@pytest.mark.parametrize("run", ["no ", "no a ", "there is ", "lungs ", "film with ", "is seen ", "not "])
+def test_denials_of_labels(run: str) -> None:
+    check_growth(lambda size: run * (size // len(run)), lambda text: free_labels([text, "other"]))
+
+
 def test_lists_of_labels() -> None:
     check_growth(lambda size: [f"finding {i}" for i in range(size)], free_labels)
 

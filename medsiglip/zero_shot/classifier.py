@@ -4,10 +4,14 @@ The protocol is the one behind the published MedSigLIP numbers (MedGemma Technic
 zero-shot evaluation and tables A2 to A5): the text embeddings of a class's prompts are averaged and brought
 back to unit length, compared with the image by cosine, multiplied by the checkpoint's logit scale, and put
 through a softmax over absent and present for each finding, or over all classes. The scale does not change the
-AUROC of a finding, only the probability.
+AUROC of a finding, only the size of its score.
+
+The model's own sigmoid (SigLIP, arXiv 2303.15343) looks at each label's texts alone: scale times cosine plus
+the checkpoint's bias. It says how likely image and text were a pair of the batches that the model was trained
+on, so that it is small for almost every text. Neither is a probability of disease before it is calibrated.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,35 +19,50 @@ import numpy as np
 import numpy.typing as npt
 
 from medsiglip.errors import ModelError
-from medsiglip.numerics import Floats, sigmoid, unit_vectors
+from medsiglip.numerics import Floats
+from medsiglip.zero_shot.class_matrix import KEPT_MATRICES, ClassMatrix, EncodeTexts, class_matrix
 from medsiglip.zero_shot.prompt_set import PromptSet
 
 Pooling = Literal["max", "mean"]
+Scoring = Literal["protocol", "sigmoid"]
+SCORINGS: tuple[Scoring, ...] = ("protocol", "sigmoid")
 Vectors = npt.NDArray[np.floating[Any]]
+# Images that are scored together: a block of their vectors stays in the cache of a processor core.
+_BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores of n images for L labels: `probability` and `cosine` are [n, L].
+    """Scores of n images for L labels: `probability`, `cosine` and `margin` are float64 [n, L].
 
-    The cosine is that of the label's own texts (for a finding: of its present texts).
+    The cosine is that of the label's own texts (for a finding: of its present texts). `margin` is the logit
+    of `probability`: for findings and free labels the logit scale times the cosine with present less that
+    with absent texts; for labels that exclude each other what goes into the softmax; for the model's own
+    sigmoid its argument.
     """
 
     labels: tuple[str, ...]
     probability: Floats
     cosine: Floats
+    margin: Floats
+
+    def rows(self, chosen: npt.NDArray[np.intp] | slice) -> "Scores":
+        """The scores of some of the images."""
+        return Scores(self.labels, self.probability[chosen], self.cosine[chosen], self.margin[chosen])
 
 
 @dataclass(frozen=True, slots=True)
 class PooledScores:
-    """Scores of a study: `probability`, `cosine` and `driving` are [L].
+    """Scores of a study: `probability`, `cosine`, `margin` and `driving` are [L].
 
-    `driving` is the index of the image with the highest probability for the label.
+    `driving` is the index of the image with the highest score for the label; for a label that says what is
+    not there, of the one that speaks most against it.
     """
 
     labels: tuple[str, ...]
     probability: Floats
     cosine: Floats
+    margin: Floats
     driving: npt.NDArray[np.intp]
     how: Pooling
 
@@ -52,87 +71,113 @@ class PooledScores:
 class ZeroShotClassifier:
     """Scores image vectors against the prompts of one set.
 
-    `encode_texts` maps texts to unit-length vectors [n, d]; it is called once, at the first use.
-    `logit_scale` and `logit_bias` are the checkpoint's (the scale already exponentiated); the bias is needed
-    only for a single free label.
+    `encode_texts` maps texts to unit-length vectors [n, d]; it is called once, at the first use, and not at
+    all where the process has the set's vectors by the encoder of the name `encoder`. `logit_scale` and
+    `logit_bias` are the checkpoint's (the scale already exponentiated); the bias is needed only for the
+    model's own sigmoid.
     """
 
     prompt_set: PromptSet
-    encode_texts: Callable[[Sequence[str]], Vectors]
+    encode_texts: EncodeTexts
     logit_scale: float
     logit_bias: float | None = None
-    _classes: tuple[Floats, Floats | None] | None = field(default=None, init=False, repr=False)
+    scoring: Scoring = "protocol"
+    encoder: str | None = None
+    _classes: ClassMatrix | None = field(default=None, init=False, repr=False)
 
     def scores(self, image_vectors: Vectors) -> Scores:
-        """Score unit-length image vectors [n, d].
+        """Score unit-length image vectors [n, d], in blocks: memory grows with n times the labels alone.
 
-        Raises ModelError "dimension-mismatch" when images and texts do not have the same d.
+        Raises ModelError "dimension-mismatch" when images and texts do not have the same d, and
+        "logit-bias-missing" for the model's own sigmoid without its bias.
         """
-        present, absent = self._class_vectors()
-        images = np.asarray(image_vectors, dtype=np.float64)
-        if images.ndim != 2 or images.shape[1] != present.shape[1]:
+        classes = self._class_matrix()
+        images = np.asarray(image_vectors)
+        if images.ndim != 2 or images.shape[1] != classes.present.shape[1]:
             message = (
-                f"Image vectors have shape {images.shape} and text vectors {present.shape[1]} components; "
-                "use one model for both."
+                f"Image vectors have shape {images.shape} and text vectors {classes.present.shape[1]} "
+                "components; use one model for both."
             )
             raise ModelError("dimension-mismatch", message)
-        cosine = images @ present.T
-        if absent is not None:
-            probability = sigmoid(self.logit_scale * (cosine - images @ absent.T))
-        elif len(self.prompt_set.prompts) == 1:
-            if self.logit_bias is None:
-                message = (
-                    "A single label needs the checkpoint's logit bias; give two labels or more, or the bias."
-                )
-                raise ModelError("logit-bias-missing", message)
-            probability = sigmoid(self.logit_scale * cosine + self.logit_bias)
-        else:
-            probability = _softmax(self.logit_scale * cosine)
-        return Scores(self.prompt_set.labels, probability, cosine)
+        if self.scoring == "sigmoid" and self.logit_bias is None:
+            message = (
+                "The model's own sigmoid needs the checkpoint's logit bias; give it, or use the protocol."
+            )
+            raise ModelError("logit-bias-missing", message)
+        shape = (len(images), len(self.prompt_set.labels))
+        cosine, margin, probability = np.empty(shape), np.empty(shape), np.empty(shape)
+        for part in _blocks(len(images)):
+            present, absent = _cosines(images[part], classes)
+            cosine[part] = present
+            margin[part] = self._margin(present, absent)
+            probability[part] = self._probability(margin[part])
+        return Scores(self.prompt_set.labels, probability, cosine, margin)
 
     def pool(self, scores: Scores, how: Pooling | None = None) -> PooledScores:
         """Pool the scores of one study's images.
 
-        By default the maximum per finding, whose cosine is that of the driving image, and the mean for
-        classes. A single free label is pooled like a finding. Raises ModelError "no-images" for no images.
+        By default the maximum per finding and free label, whose cosine is that of the driving image, and the
+        mean for labels that exclude each other. A label that says what is not there is pooled by its minimum:
+        one image that shows the finding is enough. Raises ModelError "no-images" for no images.
         """
         if scores.probability.shape[0] == 0:
             raise ModelError("no-images", "The study has no images to score; ingest it first.")
         if how is None:
-            how = "max" if self.prompt_set.kind == "findings" or len(scores.labels) == 1 else "mean"
-        driving = scores.probability.argmax(axis=0)
+            how = "mean" if self.prompt_set.exclusive else "max"
+        # Margins tell apart what would be rounded to the same score.
+        ranked = scores.probability if self.prompt_set.exclusive else scores.margin
+        driving = ranked.argmax(axis=0)
         if how == "mean":
-            return PooledScores(
-                scores.labels, scores.probability.mean(axis=0), scores.cosine.mean(axis=0), driving, how
-            )
+            means = (one.mean(axis=0) for one in (scores.probability, scores.cosine, scores.margin))
+            return PooledScores(scores.labels, *means, driving, how)
+        driving = np.where(self._negated, ranked.argmin(axis=0), driving)
         columns = np.arange(len(scores.labels))
-        return PooledScores(
-            scores.labels, scores.probability[driving, columns], scores.cosine[driving, columns], driving, how
-        )
+        taken = (one[driving, columns] for one in (scores.probability, scores.cosine, scores.margin))
+        return PooledScores(scores.labels, *taken, driving, how)
 
-    def _class_vectors(self) -> tuple[Floats, Floats | None]:
+    @property
+    def _negated(self) -> npt.NDArray[np.bool_]:
+        return np.array([entry.negated for entry in self.prompt_set.prompts.values()], bool)
+
+    def _margin(self, present: Floats, absent: Floats | None) -> Floats:
+        if self.scoring == "sigmoid":
+            negated = self._negated
+            found = present if absent is None else np.where(negated, absent, present)
+            margin: Floats = self.logit_scale * found + (self.logit_bias or 0.0)
+            return np.where(negated, -margin, margin)
+        return self.logit_scale * (present if absent is None else present - absent)
+
+    def _probability(self, margin: Floats) -> Floats:
+        from scipy.special import expit
+
+        if self.scoring == "protocol" and self.prompt_set.exclusive:
+            return _softmax(margin)
+        probability: Floats = expit(margin)
+        return probability
+
+    def _class_matrix(self) -> ClassMatrix:
         if self._classes is None:
-            prompts = list(self.prompt_set.prompts.values())
-            groups = [entry.present for entry in prompts]
-            findings = self.prompt_set.kind == "findings"
-            if findings:
-                groups += [entry.absent for entry in prompts]
-            vectors = _mean_vectors(groups, self.encode_texts)
-            self._classes = (vectors[: len(prompts)], vectors[len(prompts) :] if findings else None)
+            if self.encoder is None:
+                self._classes = class_matrix(self.prompt_set, self.encode_texts)
+            else:
+                self._classes = KEPT_MATRICES.of(self.encoder, self.prompt_set, self.encode_texts)
         return self._classes
 
 
-def _mean_vectors(
-    groups: Sequence[tuple[str, ...]], encode_texts: Callable[[Sequence[str]], Vectors]
-) -> Floats:
-    """Unit-length mean vector of each group of texts, each distinct text encoded once."""
-    row = {
-        text: position
-        for position, text in enumerate(dict.fromkeys(text for group in groups for text in group))
-    }
-    vectors = np.asarray(encode_texts(list(row)), dtype=np.float64)
-    means = np.stack([vectors[[row[text] for text in group]].mean(axis=0) for group in groups])
-    return unit_vectors(means)
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(start, start + _BLOCK) for start in range(0, count, _BLOCK))
+
+
+def _cosines(images: Vectors, classes: ClassMatrix) -> tuple[Floats, Floats | None]:
+    """Cosines [n, L] with present and absent texts, in float32 for images that have no more."""
+    if images.dtype == np.float32:
+        both = (images @ classes.columns).astype(np.float64)
+    else:
+        rows = np.asarray(images, np.float64)
+        sides = [classes.present] if classes.absent is None else [classes.present, classes.absent]
+        both = rows @ np.concatenate(sides).T
+    labels = len(classes.present)
+    return both[:, :labels], None if classes.absent is None else both[:, labels:]
 
 
 def _softmax(logits: Floats) -> Floats:

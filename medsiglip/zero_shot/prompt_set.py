@@ -1,12 +1,14 @@
 """Prompt sets: labels and the texts that stand for them."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from medsiglip.regions.vocabulary import UNKNOWN, Regions
 
-Kind = Literal["findings", "classes", "names", "labels"]
+Kind = Literal["findings", "classes", "names", "labels", "exclusive-labels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,11 @@ EVERYBODY = Population()
 
 @dataclass(frozen=True, slots=True)
 class LabelPrompts:
-    """The texts that stand for one label; `absent` is empty unless the label is a finding.
+    """The texts that stand for one label; `absent` is empty where labels compete with each other.
 
     `where` are the filters of this label: the set's own, then those of the finding. `regions` are the parts
-    of the body that it is about, none for any, and `population` its patients.
+    of the body that it is about, none for any, and `population` its patients. `negated` tells a free label
+    that says what is not there: its `present` texts are the absent ones of the finding, and the reverse.
     """
 
     present: tuple[str, ...]
@@ -46,15 +49,16 @@ class LabelPrompts:
     where: tuple[str, ...] = ()
     regions: Regions = UNKNOWN
     population: Population = EVERYBODY
+    negated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PromptSet:
     """Labels and the texts that stand for them.
 
-    `kind` says how labels compete: "findings" each on its own, absent against present; "classes", "names" and
-    "labels" (free labels of a caller) against each other. `where` tells which images the set fits, as filter
-    expressions, `regions` and `population` which parts of the body and patients.
+    `kind` says how labels compete: "findings" and "labels" (free labels of a caller) each on its own, absent
+    against present; "classes", "names" and "exclusive-labels" against each other. `where` tells which images
+    the set fits, as filter expressions, `regions` and `population` which parts of the body and patients.
     """
 
     name: str
@@ -69,3 +73,20 @@ class PromptSet:
     def labels(self) -> tuple[str, ...]:
         """The labels in the order of the file."""
         return tuple(self.prompts)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether one label is right and the others are not, so that their scores add up to 1."""
+        return self.kind not in ("findings", "labels")
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the labels are a caller's own, without a file."""
+        return self.kind in ("labels", "exclusive-labels")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of what scores depend on: kind, labels and texts, in their order."""
+        texts = [[label, one.present, one.absent, one.negated] for label, one in self.prompts.items()]
+        content = json.dumps([self.kind, texts], ensure_ascii=True)
+        return hashlib.sha256(content.encode("ascii")).hexdigest()

@@ -81,12 +81,5 @@ class FittingCases:
         members: list[list[int]] = [[] for _ in table.ids]
         for i, uid in enumerate(images.study_instance_uids):
             members[row[uid]].append(i)
-        from medsiglip.zero_shot.classifier import Scores
-
-        pooled = [
-            classifier.pool(
-                Scores(by_image.labels, by_image.probability[rows], by_image.cosine[rows])
-            ).probability
-            for rows in members
-        ]
+        pooled = [classifier.pool(by_image.rows(np.array(rows, np.intp))).probability for rows in members]
         return np.stack(pooled) if pooled else np.empty((0, len(by_image.labels)))

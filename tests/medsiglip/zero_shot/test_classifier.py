@@ -1,20 +1,23 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy.special import expit, softmax
+from scipy.special import expit, logit, softmax
 
 from medsiglip.errors import ModelError
-from medsiglip.zero_shot.classifier import Scores, ZeroShotClassifier
+from medsiglip.zero_shot.class_matrix import ClassMatrices, class_matrix
+from medsiglip.zero_shot.classifier import SCORINGS, Scores, ZeroShotClassifier
 from medsiglip.zero_shot.free_labels import free_labels
 from medsiglip.zero_shot.prompt_file import list_prompt_sets, load_prompt_set
 
 SCALE, BIAS = 40.0, -5.0
+EFFUSION = (["left effusion", "right effusion", "effusion"], ["no effusion", "normal study"])
 
 
 class Texts:
@@ -99,26 +102,121 @@ def test_texts_are_encoded_once_and_only_once(tmp_path: Path) -> None:
 
 
 def test_large_logits_stay_finite() -> None:
-    classifier = ZeroShotClassifier(free_labels(["a", "b"]), lambda texts: np.eye(2), 1e6)
+    labels = free_labels(["a", "b"], exclusive=True)
+    classifier = ZeroShotClassifier(labels, lambda texts: np.eye(2), 1e6)
     assert classifier.scores(np.array([[1.0, 0.0]])).probability.tolist() == [[1.0, 0.0]]
 
 
-def test_free_labels_are_embedded_as_given_and_echoed() -> None:
+def test_margins_are_the_logits_of_the_scores(tmp_path: Path) -> None:
+    texts, vectors = Texts(), images(5)
+    found = ZeroShotClassifier(load_prompt_set(write(tmp_path, FINDINGS)), texts, SCALE).scores(vectors)
+    assert expit(found.margin) == pytest.approx(found.probability, abs=1e-12)
+    present, absent = (np.mean([texts.known[text] for text in side], axis=0) for side in EFFUSION)
+    sides = [side / np.linalg.norm(side) for side in (present, absent)]
+    expected = SCALE * (vectors @ sides[0] - vectors @ sides[1])
+    assert found.margin[:, 0] == pytest.approx(expected, abs=1e-4)
+    names = free_labels(["x", "y", "z"], exclusive=True)
+    exclusive = ZeroShotClassifier(names, texts, SCALE).scores(vectors)
+    assert softmax(exclusive.margin, axis=1) == pytest.approx(exclusive.probability, abs=1e-12)
+    assert exclusive.margin == pytest.approx(SCALE * exclusive.cosine, abs=1e-12)
+
+
+def test_the_model_s_own_sigmoid_takes_each_label_s_texts_alone(tmp_path: Path) -> None:
+    texts, vectors = Texts(), images(5)
+    prompt_set = load_prompt_set(write(tmp_path, FINDINGS))
+    found = ZeroShotClassifier(prompt_set, texts, SCALE, BIAS, "sigmoid").scores(vectors)
+    mean = np.mean([texts.known[text] for text in EFFUSION[0]], axis=0)
+    logits = SCALE * vectors @ (mean / np.linalg.norm(mean)) + BIAS
+    assert found.margin[:, 0] == pytest.approx(logits, abs=1e-4)
+    assert found.probability[:, 0] == pytest.approx(expit(logits), abs=1e-6)
+    names = free_labels(["x", "y"], exclusive=True)
+    own = ZeroShotClassifier(names, texts, SCALE, BIAS, "sigmoid").scores(vectors)
+    expected = expit(SCALE * np.stack([vectors @ texts.known[text] for text in "xy"], axis=1) + BIAS)
+    assert own.probability == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(ModelError) as caught:
+        ZeroShotClassifier(prompt_set, texts, SCALE, None, "sigmoid").scores(vectors)
+    assert caught.value.code == "logit-bias-missing"
+
+
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_a_denied_label_is_the_other_side_of_the_plain_one(scoring: Any) -> None:
+    labels = ["effusion", "no effusion", "a chest film with a tube", "a chest film without any tube"]
+    found = ZeroShotClassifier(free_labels(labels), Texts(), SCALE, BIAS, scoring).scores(images(40))
+    assert found.labels == tuple(labels)
+    for plain, denied in ((0, 1), (2, 3)):
+        assert found.margin[:, denied].tolist() == (-found.margin[:, plain]).tolist()
+        assert found.probability[:, denied] == pytest.approx(1 - found.probability[:, plain], abs=1e-15)
+    assert np.ptp(found.probability[:, 0]) > 0
+
+
+def test_a_denied_label_is_pooled_by_the_image_that_speaks_most_against_it() -> None:
+    classifier = ZeroShotClassifier(free_labels(["effusion", "no effusion"]), Texts(), SCALE)
+    pooled = classifier.pool(classifier.scores(images(7)))
+    assert pooled.driving[0] == pooled.driving[1]
+    assert pooled.probability.sum() == pytest.approx(1.0, abs=1e-15)
+    assert pooled.how == "max"
+
+
+def test_labels_that_exclude_each_other_are_embedded_as_given_and_echoed() -> None:
     texts, given = Texts(), ["Pleural Effusion", "no_effusion", " Größe "]
-    scores = ZeroShotClassifier(free_labels(given), texts, SCALE).scores(images(2))
+    scores = ZeroShotClassifier(free_labels(given, exclusive=True), texts, SCALE).scores(images(2))
     assert list(scores.labels) == given
     assert texts.calls == [given]
     assert scores.probability.sum(axis=1) == pytest.approx(np.ones(2))
 
 
-def test_a_single_label_gets_the_pair_probability() -> None:
-    texts, vectors = Texts(), images(3)
-    classifier = ZeroShotClassifier(free_labels(["effusion"]), texts, SCALE, BIAS)
-    expected = expit(SCALE * vectors @ texts(["effusion"])[0] + BIAS)
-    assert classifier.scores(vectors).probability[:, 0] == pytest.approx(expected, abs=1e-6)
-    with pytest.raises(ModelError) as caught:
-        ZeroShotClassifier(free_labels(["effusion"]), texts, SCALE).scores(vectors)
-    assert caught.value.code == "logit-bias-missing"
+def test_many_images_are_scored_as_each_of_them() -> None:
+    classifier = ZeroShotClassifier(free_labels(["a", "b"]), Texts(), SCALE)
+    many = images(9000)
+    together = classifier.scores(many)
+    for part in (slice(0, 1), slice(4095, 4097), slice(8999, None)):
+        alone = classifier.scores(many[part])
+        assert alone.margin == pytest.approx(together.margin[part], abs=2e-5)
+        assert together.rows(part).margin.tolist() == together.margin[part].tolist()
+    exact = classifier.scores(many.astype(np.float64))
+    assert together.probability == pytest.approx(exact.probability, abs=1e-5)
+
+
+def test_texts_of_one_encoder_are_encoded_once_for_the_process(tmp_path: Path) -> None:
+    texts, prompt_set = Texts(), load_prompt_set(write(tmp_path, FINDINGS))
+    first = ZeroShotClassifier(prompt_set, texts, SCALE, encoder="test, first").scores(images(3))
+    renamed = replace(prompt_set, name="other", where=())
+    again = ZeroShotClassifier(renamed, texts, SCALE, encoder="test, first").scores(images(3))
+    assert again.margin.tolist() == first.margin.tolist()
+    assert len(texts.calls) == 1
+    ZeroShotClassifier(prompt_set, texts, SCALE, encoder="test, second").scores(images(3))
+    assert len(texts.calls) == 2
+
+
+def test_the_kept_matrices_are_bounded() -> None:
+    texts = Texts()
+    sets = [free_labels([f"a{number}", "b"]) for number in range(6)]
+    size = class_matrix(sets[0], texts).nbytes
+    kept = ClassMatrices(most_bytes=3 * size)
+    for one in sets:
+        kept.of("e", one, texts)
+    assert len(kept) == 3
+    calls = len(texts.calls)
+    kept.of("e", sets[5], texts)
+    assert len(texts.calls) == calls
+    kept.of("e", sets[0], texts)
+    assert len(texts.calls) == calls + 1
+    assert len(ClassMatrices(most_bytes=size - 1)) == 0
+
+
+def test_a_fingerprint_changes_with_kind_labels_and_texts_alone(tmp_path: Path) -> None:
+    prompt_set = load_prompt_set(write(tmp_path, FINDINGS))
+    same = replace(prompt_set, name="x", source="y", where=("modality=CT",))
+    assert prompt_set.fingerprint == same.fingerprint
+    others = [
+        replace(prompt_set, prompts=dict(reversed(prompt_set.prompts.items()))),
+        replace(prompt_set, kind="classes"),
+        *(free_labels([label]) for label in ("effusion", "no effusion", "nodule")),
+        free_labels(["effusion", "nodule"], exclusive=True),
+    ]
+    found = {one.fingerprint for one in (prompt_set, *others)}
+    assert len(found) == 7
+    assert all(len(one) == 64 and int(one, 16) >= 0 for one in found)
 
 
 @pytest.mark.parametrize(
@@ -132,16 +230,24 @@ def test_a_single_label_gets_the_pair_probability() -> None:
         (["Pleural  effusion", "pleural_effusion "], "duplicate-label", "'Pleural  effusion'"),
     ],
 )
-def test_empty_and_double_labels_are_refused(labels: Any, code: Any, named: Any) -> None:
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_empty_and_double_labels_are_refused(labels: Any, code: Any, named: Any, exclusive: Any) -> None:
     with pytest.raises(ModelError, match=named) as caught:
-        free_labels(labels)
+        free_labels(labels, exclusive=exclusive)
     assert caught.value.code == code
+
+
+def test_one_label_excludes_nothing() -> None:
+    with pytest.raises(ModelError, match="'effusion' has no other") as caught:
+        free_labels(["effusion"], exclusive=True)
+    assert caught.value.code == "one-exclusive-label"
 
 
 SCORES = Scores(
     ("a", "b"),
     np.array([[0.2, 0.8], [0.7, 0.3], [0.4, 0.6]]),
     np.array([[0.9, 0.1], [0.2, 0.3], [0.1, 0.5]]),
+    logit(np.array([[0.2, 0.8], [0.7, 0.3], [0.4, 0.6]])),
 )
 
 
@@ -152,12 +258,14 @@ def test_a_study_is_pooled_by_maximum_per_finding(tmp_path: Path) -> None:
     assert pooled.probability.tolist() == [0.7, 0.8]
     assert pooled.driving.tolist() == [1, 0]
     assert pooled.cosine.tolist() == [0.2, 0.1]
+    assert pooled.margin == pytest.approx(logit(np.array([0.7, 0.8])))
 
 
 def test_a_study_is_pooled_by_mean_for_classes() -> None:
-    classifier = ZeroShotClassifier(free_labels(["a", "b"]), Texts(), SCALE)
+    classifier = ZeroShotClassifier(free_labels(["a", "b"], exclusive=True), Texts(), SCALE)
     pooled = classifier.pool(SCORES)
     assert pooled.how == "mean"
+    assert pooled.margin == pytest.approx(SCORES.margin.mean(axis=0))
     assert pooled.probability == pytest.approx(SCORES.probability.mean(axis=0))
     assert pooled.cosine == pytest.approx(SCORES.cosine.mean(axis=0))
     assert pooled.probability.sum() == pytest.approx(1.0)
@@ -166,7 +274,7 @@ def test_a_study_is_pooled_by_mean_for_classes() -> None:
 
 
 def test_a_study_without_images_is_refused() -> None:
-    empty = Scores(("a",), np.empty((0, 1)), np.empty((0, 1)))
+    empty = Scores(("a",), *(np.empty((0, 1)) for _ in range(3)))
     with pytest.raises(ModelError) as caught:
         ZeroShotClassifier(free_labels(["a", "b"]), Texts(), SCALE).pool(empty)
     assert caught.value.code == "no-images"
