@@ -18,6 +18,7 @@ from medsiglip.index.service.drafts import DraftStore
 from medsiglip.index.service.jobs import JobQueue
 from medsiglip.index.service.routing_rules import RoutingRuleStore
 from medsiglip.index.storage.file_records import FileRecordStore
+from medsiglip.index.storage.predictions import PredictionStore
 from medsiglip.index.storage.probes import ProbeStore
 from medsiglip.index.storage.reembedding import SpaceStore
 
@@ -58,6 +59,11 @@ class CaseStores:
     def probes(self) -> ProbeStore:
         """Trained probes."""
         return ProbeStore(self._database)
+
+    @cached_property
+    def predictions(self) -> PredictionStore:
+        """What probes say of cases."""
+        return PredictionStore(self._database)
 
     @cached_property
     def spaces(self) -> SpaceStore:

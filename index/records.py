@@ -368,10 +368,11 @@ class Recovery:
 @dataclass(frozen=True, slots=True)
 class ProbeRecord:
     """A trained probe: `file` is relative to the home, `summary` its figures, `space` the name of the space
-    it fits.
+    it fits. `version` counts the probes of one name from 1; 0 is one that is not stored yet.
     """
 
     name: str
     space: str
     file: str
     summary: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 0

@@ -33,6 +33,7 @@ from medsiglip.index.catalogue.identity import FILE as IDENTITY
 from medsiglip.index.catalogue.identity import identity_of
 from medsiglip.index.catalogue.opening import BUSY_SECONDS, open_catalogue
 from medsiglip.index.catalogue.schema import files, home, images, metadata, probes, shards, spaces, studies
+from medsiglip.index.catalogue.score_schema import predictions
 from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import SEPARATOR, BackupDescription
@@ -61,7 +62,7 @@ _OF_THE_SOURCE = (
     "SQLITE_NOTADB",
 )
 _DAMAGED = ("catalog-corrupt", "not-a-catalog")
-assert {drafts, jobs} <= set(TABLES)  # of modules that add their tables when they are imported
+assert {drafts, jobs, predictions} <= set(TABLES)  # of modules that add their tables when they are imported
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from medsiglip.index.catalogue.score_schema import predictions
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import SEPARATOR, Removal
 from medsiglip.index.storage import trash
-from medsiglip.index.storage.forgotten import forget_drafts, forget_paths_in_jobs
+from medsiglip.index.storage.forgotten import forget_drafts, forget_paths_in_jobs, forget_predictions
 from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
 
 # The folder of a home that holds what was uploaded.
@@ -154,8 +154,10 @@ def _delete_content(
     every = _ids(connection, instances.c.id, instances.c.series_id, series_ids)
     instance_ids = [instance_id for instance_id in every if instance_id not in kept]
     theirs = one_of(images.c.instance_id, instance_ids)
-    found = list(connection.execute(select(images.c.id, images.c.shard_id).where(theirs)))
+    shown = select(images.c.id, images.c.shard_id, images.c.series_id, images.c.study_id)
+    found = list(connection.execute(shown.where(theirs)))
     image_ids = [row.id for row in found]
+    forget_predictions(connection, found)
     connection.execute(delete(images).where(theirs))
     uids = select(instances.c.sop_instance_uid).where(one_of(instances.c.id, instance_ids))
     refused = and_(files.c.instance_id.is_(None), files.c.sop_instance_uid.in_(uids))

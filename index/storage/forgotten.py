@@ -1,4 +1,4 @@
-"""Removing deleted studies from drafts, routing decisions, jobs and report texts."""
+"""Removing deleted studies from drafts, routing decisions, jobs and report texts, images from predictions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from os.path import dirname
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
 
 from medsiglip.index.catalogue.draft_schema import (
     SUPERSEDED_BY,
@@ -24,6 +24,7 @@ from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.paths import shown_path
 from medsiglip.index.catalogue.report_texts import write_texts
 from medsiglip.index.catalogue.schema import studies
+from medsiglip.index.catalogue.score_schema import predictions
 from medsiglip.index.catalogue.service_schema import jobs
 
 GONE = "[forgotten]"
@@ -171,3 +172,14 @@ def _replaced(value: Any, pattern: re.Pattern[str]) -> Any:
     if isinstance(value, list):
         return [_replaced(member, pattern) for member in value]
     return value
+
+
+def forget_predictions(connection: Connection, gone: Sequence[Row[Any]]) -> None:
+    """Delete what probes say of images that are being deleted (`id`, `series_id`, `study_id` of each), and of
+    their series and studies, which are others without them.
+    """
+    study_ids = sorted({row.study_id for row in gone})
+    row_ids = {row.id for row in gone} | {row.series_id for row in gone} | set(study_ids)
+    # No two tables share an id.
+    theirs = and_(one_of(predictions.c.study_id, study_ids), one_of(predictions.c.row_id, sorted(row_ids)))
+    connection.execute(delete(predictions).where(theirs))

@@ -1,19 +1,26 @@
-"""Trained probes: their rows, and their weights as files below `probes/` of the home."""
+"""Trained probes: their rows, and their weights as files below `probes/` of the home.
+
+A stored probe never changes: one that is trained again is the next version of its name.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from glob import escape
+from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, Select, delete, func, select
 
 from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import insert_rows, plain
 from medsiglip.index.catalogue.schema import probes, spaces
+from medsiglip.index.catalogue.score_schema import calibrations, predictions
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import ProbeRecord
 from medsiglip.index.storage import crash_recovery, deletion
-from medsiglip.index.storage.shards import write_transaction
+from medsiglip.index.storage.shards import WriteTransaction, write_transaction
 
 
 class ProbeStore:
@@ -22,8 +29,9 @@ class ProbeStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, probe: ProbeRecord, token: str | None = None) -> None:
-        """Store a probe, replacing one of the same name, whose file is deleted.
+    def put(self, probe: ProbeRecord, token: str | None = None) -> int:
+        """Store a probe as the next version of its name, whatever its own says; returns that version: one
+        more than the newest that is kept.
 
         `token` is what `CaseIndex.announce` returned for the probe's file. Raises `CatalogError`
         `space-mismatch` for a space that this home does not have.
@@ -37,30 +45,72 @@ class ProbeStore:
                     f"Probe {probe.name!r} was trained in the space {probe.space}, which this home does not "
                     "have; train it on this home's own vectors.",
                 )
-            same = probes.c.name == probe.name
-            former = select(probes.c.file).where(same, probes.c.file != probe.file)
-            transaction.delete_files([escape(file) for file in connection.execute(former).scalars()])
-            connection.execute(delete(probes).where(same))
-            row = {"name": probe.name, "space_id": space_id, "file": probe.file}
+            newest = select(func.coalesce(func.max(probes.c.version), 0)).where(probes.c.name == probe.name)
+            version = int(connection.execute(newest).scalar_one()) + 1
+            row = {"name": probe.name, "version": version, "space_id": space_id, "file": probe.file}
             row |= {"summary": plain(probe.summary), "created_at": datetime.now(UTC)}
             insert_rows(connection, probes, [row])
             if token is not None:
                 crash_recovery.finish(connection, token)
-        deletion.sweep(self._database)
+        return version
 
-    def remove(self, name: str) -> bool:
-        """Delete a probe and its file; whether there was one."""
-        same = probes.c.name == name
+    def remove(self, name: str, version: int | None = None) -> int:
+        """Delete a probe, or one version of it, with its files, predictions and, with the last version, its
+        calibrations; returns how many versions there were.
+        """
+        chosen = select(probes.c.id, probes.c.file).where(probes.c.name == name)
+        if version is not None:
+            chosen = chosen.where(probes.c.version == version)
         with write_transaction(self._database) as transaction:
-            files = transaction.connection.execute(select(probes.c.file).where(same)).scalars().all()
-            transaction.delete_files([escape(file) for file in files])
-            transaction.connection.execute(delete(probes).where(same))
+            connection = transaction.connection
+            rows = connection.execute(chosen).all()
+            _delete(transaction, [row.id for row in rows], [row.file for row in rows])
+            left = select(probes.c.id).where(probes.c.name == name).limit(1)
+            if rows and connection.execute(left).first() is None:
+                connection.execute(delete(calibrations).where(calibrations.c.subject == f"probe:{name}"))
         deletion.sweep(self._database)
-        return bool(files)
+        return len(rows)
 
-    def listed(self) -> list[ProbeRecord]:
-        """The probes by name."""
-        statement = select(probes.c.name, spaces.c.name, probes.c.file, probes.c.summary)
-        statement = statement.join(spaces, probes.c.space_id == spaces.c.id).order_by(probes.c.name)
+    def find(self, name: str, version: int | None = None) -> ProbeRecord | None:
+        """One version of a probe, without a number the newest; None if there is none."""
+        statement = _records().where(probes.c.name == name)
+        if version is not None:
+            statement = statement.where(probes.c.version == version)
         with self._database.read() as connection:
-            return [ProbeRecord(*row) for row in connection.execute(statement)]
+            row = connection.execute(statement.order_by(probes.c.version.desc()).limit(1)).first()
+        return None if row is None else ProbeRecord(*row)
+
+    def listed(self, *, all_versions: bool = False) -> list[ProbeRecord]:
+        """The probes by name, the newest version of each or all, newest first."""
+        statement = _records().order_by(probes.c.name, probes.c.version.desc())
+        with self._database.read() as connection:
+            records = [ProbeRecord(*row) for row in connection.execute(statement)]
+        if all_versions:
+            return records
+        newest: dict[str, ProbeRecord] = {}
+        for record in records:
+            newest.setdefault(record.name, record)
+        return list(newest.values())
+
+
+def probe_id_of(connection: Connection, name: str, version: int) -> int:
+    """The row id of a version of a probe; raises `CatalogError` `unknown-probe`."""
+    found = select(probes.c.id).where(probes.c.name == name, probes.c.version == version)
+    row_id = connection.execute(found).scalar()
+    if row_id is None:
+        raise CatalogError(
+            "unknown-probe", f"There is no probe {name}@{version} any more; `probe list` shows the probes."
+        )
+    return int(row_id)
+
+
+def _records() -> Select[Any]:
+    columns = (probes.c.name, spaces.c.name, probes.c.file, probes.c.summary, probes.c.version)
+    return select(*columns).join(spaces, probes.c.space_id == spaces.c.id)
+
+
+def _delete(transaction: WriteTransaction, row_ids: Sequence[int], files: Sequence[str]) -> None:
+    transaction.delete_files([escape(file) for file in files])
+    connection = transaction.connection
+    connection.execute(delete(predictions).where(one_of(predictions.c.probe_id, row_ids)))
+    connection.execute(delete(probes).where(one_of(probes.c.id, row_ids)))

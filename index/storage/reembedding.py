@@ -42,11 +42,12 @@ from medsiglip.index.catalogue.schema import (
     shards,
     spaces,
 )
-from medsiglip.index.catalogue.score_schema import backgrounds, calibrations
+from medsiglip.index.catalogue.score_schema import backgrounds, calibrations, predictions
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import ImageRecord, RenderingCount, Space
 from medsiglip.index.storage.deletion import sweep
+from medsiglip.index.storage.forgotten import forget_predictions
 from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
 from medsiglip.index.vectors import Dtype, unit_length
 
@@ -237,6 +238,7 @@ def _delete(transaction: WriteTransaction, held: Sequence[Any]) -> None:
     """Delete images, with their vectors and previews; their files go after the commit."""
     connection = transaction.connection
     ids = [row.id for row in held]
+    forget_predictions(connection, held)
     connection.execute(delete(images).where(one_of(images.c.id, ids)))
     for shard in listed(connection, sorted({row.shard_id for row in held})):
         replace_shard(transaction, shard)
@@ -305,6 +307,8 @@ def _drop(transaction: WriteTransaction, name: str) -> int:
     old = connection.execute(select(shards.c.name).where(shards.c.space_id == row_id)).scalars().all()
     transaction.delete_files([f"vectors/{name}/{shard}.parquet" for shard in old] + [f"faiss/{name}.*"])
     connection.execute(delete(shards).where(shards.c.space_id == row_id))
+    its_probes = select(probes.c.id).where(probes.c.space_id == row_id)
+    connection.execute(delete(predictions).where(predictions.c.probe_id.in_(its_probes)))
     connection.execute(delete(backgrounds).where(backgrounds.c.space_id == row_id))
     theirs_stay = (select(t.c.id).where(t.c.space_id == row_id) for t in (probes, calibrations))
     if all(connection.execute(one).first() is None for one in theirs_stay):

@@ -112,11 +112,13 @@ def _probe(connection: Connection, expression: Expression, name: str) -> Row[Any
 def _label(expression: Expression, name: str, label: str, known: Collection[str]) -> str:
     if label in known:
         return label
-    listed = suggestion(label, known)
     if label:
-        raise bad_filter(expression.text, f"the probe {name} has no label {excerpt(label)}{listed}")
+        others = suggestion(label, known)
+        raise bad_filter(expression.text, f"the probe {name} has no label {excerpt(label)}{others}")
     if len(known) > 1:
+        others = suggestion("/", known).removeprefix("; ")
         raise bad_filter(
-            expression.text, f"the probe {name} has several labels, write probe:{name}/LABEL{listed}"
+            expression.text,
+            f"the probe {name} has several labels; write one as probe:{name}/LABEL>0.8. {others}",
         )
     return next(iter(known))

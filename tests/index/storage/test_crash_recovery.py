@@ -140,6 +140,7 @@ def test_a_probe_file_of_a_killed_training_goes_and_the_others_stay(
     partial.write_bytes(b"probe")
     for name in ("first", "second"):
         index.probes.put(ProbeRecord("nodule", SPACE.name, str(files[name].relative_to(home))), tokens[name])
+    index.probes.remove("nodule", 1)
     assert not files["first"].exists()
     backdate(home, catalogue, timedelta(hours=25))
     index.clean_up()
