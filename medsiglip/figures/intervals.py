@@ -29,7 +29,7 @@ _MOST_OF_A_CLASS = 500
 _MOST_A_GROUP = 8
 _APART = 64.0
 # Of 200 archives, the limits of the central 95 % are so uncertain that intervals hold 90 %.
-_ARCHIVES = (500, 2_000)
+ARCHIVES = (500, 2_000)
 # Of what has exactly the chance that was found, a half counts in a mid-P interval, which holds .92 at least
 # of small counts, and all in Clopper and Pearson's, which holds .95 but is wide. Three quarters hold .937.
 _HALF, _MOST = 0.5, 0.75
@@ -62,11 +62,12 @@ def score_intervals(
     values: tuple[float, float],
     confidence: float,
     seed: int,
+    archives: tuple[int, int] = ARCHIVES,
 ) -> ScoreIntervals:
     """Intervals of AUROC and average precision, whose values are given, for rows [n] of both classes.
 
     `codes` [n] number the groups from 0. Where both classes have more than 500 rows, the variance between
-    groups is taken from the rows themselves.
+    groups is taken from the rows themselves. Else `archives` are simulated, at least and at most so many.
     """
     if min(positive.sum(), (~positive).sum()) > _MOST_OF_A_CLASS:
         found = [
@@ -77,7 +78,7 @@ def score_intervals(
         _, _, freedom, groups = found[0]
         return ScoreIntervals(auroc, auprc, mean_interval(1.0, 0.0, freedom, groups, confidence)[0])
     correlation = within_group_correlation(positive, scores, codes)
-    return inverted(score_model(positive, codes, correlation, confidence, seed), values)
+    return inverted(score_model(positive, codes, correlation, confidence, seed, archives), values)
 
 
 def inverted(model: ScoreModel, values: tuple[float, float]) -> ScoreIntervals:
@@ -175,7 +176,12 @@ def _ranks(scores: Floats) -> Floats:
 
 
 def score_model(
-    positive: Bools, codes: Integers, correlation: float, confidence: float, seed: int
+    positive: Bools,
+    codes: Integers,
+    correlation: float,
+    confidence: float,
+    seed: int,
+    archives: tuple[int, int] = ARCHIVES,
 ) -> ScoreModel:
     """The spread of both figures at each of `_SEPARATIONS`, in archives with these rows and groups.
 
@@ -186,7 +192,7 @@ def score_model(
     in_order = np.lexsort((positive, codes))
     positive, codes = positive[in_order], codes[in_order]
     rows, fewer = positive.size, int(min(positive.sum(), (~positive).sum()))
-    replicates = int(np.clip(min(_ROWS_DRAWN // fewer, _SCORES_DRAWN // rows), *_ARCHIVES))
+    replicates = int(np.clip(min(_ROWS_DRAWN // fewer, _SCORES_DRAWN // rows), *archives))
     at_once = max(1, _SCORES_AT_ONCE // rows)
     rng = np.random.default_rng(seed)
     figures = np.empty((len(_SEPARATIONS), 2, replicates))

@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from medsiglip.errors import ModelError
-from medsiglip.figures.intervals import ScoreIntervals, rate_interval, score_intervals
+from medsiglip.figures.intervals import ARCHIVES, ScoreIntervals, rate_interval, score_intervals
 from medsiglip.numerics import Floats, Integers
 
 FEW_GROUPS = 10
 """Fewer groups with a label, or without it, are few."""
 
+_QUICK = (200, 200)
+"""Archives that are simulated for a quick interval."""
 _ONE_CLASS = "needs both positive and negative rows"
 
 
@@ -91,9 +93,11 @@ def estimate_scores(
     *,
     confidence: float = 0.95,
     seed: int = 0,
+    quick: bool = False,
 ) -> ScoreEstimates:
     """AUROC and average precision, with intervals, of scores [n] for labels [n] with a group for each row.
 
+    `quick` intervals, for many parts of an archive, are up to ten times as fast and about a tenth wider.
     Raises ModelError "shape-mismatch", "label-not-binary" or "score-not-a-number".
     """
     positive, ranked, codes = _known_in_groups(labels, scores, groups)
@@ -104,7 +108,8 @@ def estimate_scores(
     if reason is None and count < 2:
         reason = "an interval needs at least two groups"
     elif reason is None:
-        found = score_intervals(positive, ranked, codes, values, confidence, seed)
+        archives = _QUICK if quick else ARCHIVES
+        found = score_intervals(positive, ranked, codes, values, confidence, seed, archives)
     areas, average = (
         Estimate(value, interval, positive.size, int(positive.sum()), count, reason)
         for value, interval in zip(values, (found.auroc, found.auprc), strict=True)
