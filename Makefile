@@ -75,7 +75,7 @@ large-index: $(INSTALLED) ## indexes of 1,000,000 x 1152 and 10,000,000 x 384 bu
 	$(BIN)/python -m benchmarks.search.large_index 10000000 384
 
 coverage-test: $(INSTALLED) ## how often intervals hold what they should, in every setting (an hour; begins where it was stopped)
-	$(BIN)/python -m pytest -m campaign -s tests/medsiglip/figures/test_coverage.py
+	$(BIN)/python -m pytest -m campaign -s tests/medsiglip/figures/test_coverage.py tests/medsiglip/figures/test_paired.py
 
 study-retrieval: $(INSTALLED) ## studies compared set to set and by means, on phantoms of three seeds (15 minutes)
 	$(BIN)/python -m benchmarks.search.study_retrieval

@@ -49,8 +49,9 @@ class RetrievalFigures:
     and `chance` the share of their candidates that are relevant. `reason` says why the figures are NaN, and
     is None where they are numbers.
 
-    `changes` [g, 2 K + 1] are what the figures would gain without each group, and `kinds` [g] number the
-    groups with the same labels.
+    To compare rankings (`paired.py`): `changes` [g, 2 K + 1] are what the figures would gain without each
+    group, `kinds` [g] number the groups with the same labels, `patients` counts the groups that ask, and
+    `most_of` is the most that each figure could be.
     """
 
     queries: int
@@ -63,7 +64,16 @@ class RetrievalFigures:
     ci: Mapping[str, tuple[float, float]]
     changes: Floats = field(repr=False, compare=False)
     kinds: Integers = field(repr=False, compare=False)
+    patients: int = field(repr=False, compare=False)
+    most_of: Mapping[str, float] = field(repr=False, compare=False)
     reason: str | None = None
+
+    def value(self, name: str) -> float:
+        """The figure of a key of `ci`."""
+        if name == "map":
+            return self.map
+        figure, k = name.rsplit("_", 1)
+        return (self.precision_at if figure == "precision_at" else self.recall_at)[int(k)]
 
     def to_json(self) -> dict[str, Any]:
         """The figures as plain JSON values, ranks as text keys."""
@@ -152,6 +162,8 @@ class _PerQuery:
             ci=dict(zip(names, intervals, strict=True)),
             changes=changes,
             kinds=kinds,
+            patients=np.unique(codes[rows]).size,
+            most_of=dict(zip(names, means[many : 2 * many].tolist(), strict=True)),
             reason=self._reason(),
         )
 
