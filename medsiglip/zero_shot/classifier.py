@@ -101,7 +101,7 @@ class ZeroShotClassifier:
             raise ModelError("dimension-mismatch", message)
         if self.scoring == "sigmoid" and self.logit_bias is None:
             message = (
-                "The model's own sigmoid needs the checkpoint's logit bias; give it, or use the protocol."
+                "The model's own sigmoid needs the checkpoint's logit bias; give it or use the protocol."
             )
             raise ModelError("logit-bias-missing", message)
         shape = (len(images), len(self.prompt_set.labels))

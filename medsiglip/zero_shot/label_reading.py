@@ -54,22 +54,21 @@ _OTHERWISE = frozenset({"longer", "only", "otherwise", "necessarily", "certain",
 _ARTICLES = frozenset({"a", "an", "the", "any"})
 # What is there in every picture that the label may be compared with, so that denying what it shows denies the
 # whole label. Of "pleural effusion without pneumothorax" that would not be true.
-_CARRIERS = frozenset(
-    """
-    radiograph radiographs xray xrays film films image images picture pictures photograph photo scan scans ct
-    cta mri mr pet ultrasound sonogram mammogram mammography tomogram tomography study view views slide
-    section specimen patch frame slice series fundus fundoscopy echocardiogram angiogram examination exam
-    biopsy histology patient person man woman child adult chest lung lungs heart brain head abdomen pelvis
-    breast breasts retina eye skin tissue spine knee hip hand wrist foot ankle shoulder elbow
-    """.split()
-)
+_CARRIER_WORDS = """
+radiograph radiographs xray xrays film films image images picture pictures photograph photo scan scans ct
+cta mri mr pet ultrasound sonogram mammogram mammography tomogram tomography study view views slide
+section specimen patch frame slice series fundus fundoscopy echocardiogram angiogram examination exam
+biopsy histology patient person man woman child adult chest lung lungs heart brain head abdomen pelvis
+breast breasts retina eye skin tissue spine knee hip hand wrist foot ankle shoulder elbow
+"""
+_CARRIERS = frozenset(_CARRIER_WORDS.split())
 
 
 @dataclass(frozen=True, slots=True)
 class ReadLabel:
-    """What a label is about: `finding`, in pictures of `carrier` ("" for any); with an empty finding, anything
-    that is not normal. `negated` says that the label denies it. All words are canonical, see
-    `medsiglip.tokenizer.canonicalise`.
+    """What a label is about: `finding`, in pictures of `carrier` ("" for any). With `is_normality` it is
+    about whether the finding is abnormal, or with an empty one anything. `negated` says that the label denies
+    it. All words are canonical, see `medsiglip.tokenizer.canonicalise`.
     """
 
     finding: str

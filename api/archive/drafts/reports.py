@@ -214,7 +214,7 @@ def chosen_generator(archive: OpenedArchive, request: ReportRequest) -> tuple[st
 
 def finding_scores(archive: OpenedArchive) -> FindingScores:
     """Scores by the archive's model and probes, with the band that the settings leave uncertain."""
-    from medsiglip.api.archive.scores.classification import prompt_classifier
+    from medsiglip.api.archive.scores.classifiers import prompt_classifier
     from medsiglip.medgemma.findings import FindingScores, UncertainBand
 
     settings = archive.settings

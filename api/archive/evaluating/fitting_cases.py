@@ -32,7 +32,7 @@ class FittingCases:
     """
 
     def __init__(self, archive: OpenedArchive, level: Level, where: Sequence[str]) -> None:
-        from medsiglip.api.archive.scores.classification import prompt_classifier
+        from medsiglip.api.archive.scores.classifiers import prompt_classifier
         from medsiglip.medgemma.study_regions import StudyRegions
 
         self._archive = archive

@@ -32,7 +32,7 @@ def evaluate_zero_shot(
     Each label is measured on the images that its prompts fit (by filters, part of the body and age) and that
     carry the label; `unlabelled` names the labels of the set that no such case carries.
     """
-    from medsiglip.api.archive.scores.classification import prompt_classifier
+    from medsiglip.api.archive.scores.classifiers import prompt_classifier
     from medsiglip.zero_shot.prompt_file import load_prompt_set
 
     stands_for = level_named(level)

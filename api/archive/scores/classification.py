@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +13,18 @@ import numpy as np
 from medsiglip.answers.answer import ErrorDetail
 from medsiglip.answers.questions import Classification, ClassifyAnswer, DrivingImage, Score
 from medsiglip.api.archive.files import AnyPath, require_pictures
-from medsiglip.api.archive.fitting_sources import prompt_warnings_of_study
+from medsiglip.api.archive.fitting_sources import Fitting, fitting_of_study
 from medsiglip.api.archive.opened import in_one_space
 from medsiglip.api.archive.queries import Picture, pictures_of_file, pictures_of_study
+from medsiglip.api.archive.scores.classifiers import prompt_classifier
+from medsiglip.api.archive.scores.picture_fitting import fitting_of_pictures
 from medsiglip.api.errors import ServiceError
 from medsiglip.arguments import several
 from medsiglip.text_length import prompt_warnings
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
-    from medsiglip.zero_shot.classifier import ZeroShotClassifier
+    from medsiglip.zero_shot.classifier import Scoring, ZeroShotClassifier
     from medsiglip.zero_shot.prompt_set import PromptSet
 
 
@@ -33,88 +36,125 @@ def classify(
     study: str | None = None,
     labels: Sequence[str] | None = None,
     prompts: str | None = None,
+    exclusive: bool = False,
+    scoring: str = "protocol",
 ) -> ClassifyAnswer:
     """Zero-shot scores of picture files or a study against free `labels` or a prompt set.
 
-    A prompt set that does not fit the study is scored because it was asked for, and `warnings` say so.
-    Of several files, one that cannot be used gets an `error` in its place; with no usable file at all its
+    Each label is scored on its own, present against absent, unless free labels are `exclusive`: then they
+    compete. `scoring` is "protocol", the published one, or "sigmoid", the model's own. A prompt set that does
+    not fit what is asked about is scored because it was asked for; `fits` of its scores and `warnings` say
+    so. Of several files, one that cannot be used gets an `error` in its place; with no usable file at all its
     error is raised. Pictures can be classified without an archive by a model that the settings name; else
-    CatalogError `no-archive`.
+    CatalogError `no-archive`. Raises ServiceError `one-of`, `bad-scoring`, and ModelError of the labels.
     """
-    from medsiglip.zero_shot.free_labels import free_labels
-    from medsiglip.zero_shot.prompt_file import load_prompt_set
-
     images = several("images", images)
     labels = None if labels is None else several("labels", labels)
     if bool(images) == (study is not None):
         raise ServiceError("one-of", "classify either picture files or one study.")
-    if (labels is None) == (prompts is None):
-        raise ServiceError("one-of", "give either labels or a prompt set.")
-    prompt_set = free_labels(labels) if labels is not None else load_prompt_set(str(prompts))
+    how = scoring_named(scoring)
+    prompt_set = asked_labels(labels, prompts, exclusive=exclusive)
     if images and not any(Path(path).expanduser().is_file() for path in images):
         require_pictures(images)
     space = archive.space if archive.settings.model and not study else archive.searchable_space
+    question = _Question(archive, prompt_set, prompt_classifier(archive, prompt_set, how))
     if study is not None:
-        pictures = pictures_of_study(archive, study)
-        shared = {"study_instance_uid": study, **_scored(prompt_classifier(archive, prompt_set), pictures)}
+        shared: dict[str, Any] = {"study_instance_uid": study, **question.of_study(study)}
     elif len(images) == 1:
-        pictures = pictures_of_file(archive, images[0])
-        shared = _scored(prompt_classifier(archive, prompt_set), pictures)
+        shared = question.of_file(images[0])
     else:
-        shared = {"results": _each(archive, prompt_classifier(archive, prompt_set), images)}
-    warnings = prompt_warnings(archive.encoder.tokenizer, prompt_set)
-    if study is not None and labels is None:
-        warnings += prompt_warnings_of_study(archive, partial(prompt_classifier, archive), prompt_set, study)
+        shared = {"results": question.of_each(images)}
+    warnings = (*prompt_warnings(archive.encoder.tokenizer, prompt_set), *shared.pop("warnings", ()))
     return ClassifyAnswer(space=space.name, **shared, warnings=warnings)
 
 
-def prompt_classifier(archive: OpenedArchive, prompt_set: PromptSet) -> ZeroShotClassifier:
-    """A classifier for this prompt set with the archive's model."""
-    from medsiglip.zero_shot.classifier import ZeroShotClassifier
+def asked_labels(labels: Sequence[str] | None, prompts: str | None, *, exclusive: bool = False) -> PromptSet:
+    """The labels of a question, which are free ones or those of a prompt set. Raises ServiceError `one-of`
+    and ModelError of `free_labels` and `load_prompt_set`.
+    """
+    from medsiglip.zero_shot.free_labels import free_labels
+    from medsiglip.zero_shot.prompt_file import load_prompt_set
 
-    _ = archive.space  # the model follows a home that was switched to another
-    encoder = archive.encoder
-    return ZeroShotClassifier(prompt_set, encoder.encode_texts, encoder.logit_scale, encoder.logit_bias)
-
-
-def _each(
-    archive: OpenedArchive, classifier: ZeroShotClassifier, paths: Sequence[AnyPath]
-) -> tuple[Classification, ...]:
-    from medsiglip.errors import ModelError
-    from medsiglip.ingest.errors import IngestError
-
-    results: list[Classification] = []
-    first_error: Exception | None = None
-    for path in paths:
-        try:
-            scored = _scored(classifier, pictures_of_file(archive, path))
-            results.append(Classification(path=str(path), **scored))
-        except (ServiceError, IngestError, ModelError) as error:
-            first_error = first_error or error
-            detail = ErrorDetail(code=error.code, message=str(error))
-            results.append(Classification(path=str(path), error=detail))
-    if first_error is not None and all(result.error is not None for result in results):
-        raise first_error
-    return tuple(results)
+    if (labels is None) == (prompts is None):
+        raise ServiceError("one-of", "give either labels or a prompt set.")
+    if labels is not None:
+        return free_labels(labels, exclusive=exclusive)
+    if exclusive:
+        raise ServiceError(
+            "one-of", "exclusive goes with labels: a prompt set says itself whether its labels exclude."
+        )
+    return load_prompt_set(str(prompts))
 
 
-def _scored(classifier: ZeroShotClassifier, pictures: Sequence[Picture]) -> dict[str, Any]:
-    """The fields of a `Classification` that say what the pictures score."""
-    scores = classifier.scores(np.stack([picture.vector for picture in pictures]))
-    pooled = classifier.pool(scores)
-    order = np.argsort(-pooled.probability, kind="stable")
-    driving = [pictures[int(row)] for row in pooled.driving]
-    return {
-        "image": driving[order[0]].named,
-        "images": len(pictures),
-        "pooling": pooled.how,
-        "scores": tuple(
+def scoring_named(scoring: str) -> Scoring:
+    """Check a way of scoring given as text. Raises ServiceError `bad-scoring`."""
+    from medsiglip.zero_shot.classifier import SCORINGS
+
+    for known in SCORINGS:
+        if known == scoring:
+            return known
+    raise ServiceError("bad-scoring", f"there is no scoring {scoring!r}: choose {' or '.join(SCORINGS)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked of each study or file."""
+
+    archive: OpenedArchive
+    prompt_set: PromptSet
+    classifier: ZeroShotClassifier
+
+    def of_study(self, study: str) -> dict[str, Any]:
+        pictures = pictures_of_study(self.archive, study)
+        make = partial(prompt_classifier, self.archive)
+        return self._scored(pictures, fitting_of_study(self.archive, make, self.prompt_set, study))
+
+    def of_file(self, path: AnyPath) -> dict[str, Any]:
+        pictures = pictures_of_file(self.archive, path)
+        file = str(Path(path).expanduser().absolute())
+        return self._scored(pictures, fitting_of_pictures(self.archive, self.prompt_set, pictures, file))
+
+    def of_each(self, paths: Sequence[AnyPath]) -> tuple[Classification, ...]:
+        from medsiglip.errors import ModelError
+        from medsiglip.ingest.errors import IngestError
+
+        results: list[Classification] = []
+        first_error: Exception | None = None
+        for path in paths:
+            try:
+                results.append(Classification(path=str(path), **self.of_file(path)))
+            except (ServiceError, IngestError, ModelError) as error:
+                first_error = first_error or error
+                detail = ErrorDetail(code=error.code, message=str(error))
+                results.append(Classification(path=str(path), error=detail))
+        if first_error is not None and all(result.error is not None for result in results):
+            raise first_error
+        return tuple(results)
+
+    def _scored(self, pictures: Sequence[Picture], fitting: Fitting) -> dict[str, Any]:
+        """The fields of a `Classification` that say what the pictures score, best first."""
+        pooled = self.classifier.pool(
+            self.classifier.scores(np.stack([picture.vector for picture in pictures]))
+        )
+        order = np.lexsort((-pooled.margin, -pooled.probability))
+        driving = [pictures[int(row)] for row in pooled.driving]
+        scores = [
             Score(
                 label=pooled.labels[i],
                 probability=float(pooled.probability[i]),
+                calibrated=False,
                 cosine=float(pooled.cosine[i]),
+                margin=float(pooled.margin[i]),
+                fits=fitting.fits.get(pooled.labels[i]),
                 driving=DrivingImage.model_validate(driving[i]),
             )
             for i in order
-        ),
-    }
+        ]
+        scored: dict[str, Any] = {
+            "image": driving[order[0]].named,
+            "images": len(pictures),
+            "pooling": pooled.how,
+            "scoring": self.classifier.scoring,
+            "scores": tuple(scores),
+        }
+        return {**scored, "warnings": fitting.warnings} if fitting.warnings else scored

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.random_checkpoint import write_checkpoint
 from medsiglip.api.archive.archive import Archive
-from medsiglip.api.archive.scores.classification import prompt_classifier
+from medsiglip.api.archive.scores.classifiers import prompt_classifier
 from medsiglip.api.errors import ServiceError
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.label_records import LabelRecord

@@ -1,0 +1,28 @@
+"""The classifier of a prompt set with the archive's model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from medsiglip.api.archive.opened import OpenedArchive
+    from medsiglip.zero_shot.classifier import Scoring, ZeroShotClassifier
+    from medsiglip.zero_shot.prompt_set import PromptSet
+
+
+def prompt_classifier(
+    archive: OpenedArchive, prompt_set: PromptSet, scoring: Scoring = "protocol"
+) -> ZeroShotClassifier:
+    """A classifier for this prompt set with the archive's model."""
+    from medsiglip.zero_shot.classifier import ZeroShotClassifier
+
+    _ = archive.space  # the model follows a home that was switched to another
+    encoder = archive.encoder
+    return ZeroShotClassifier(
+        prompt_set,
+        encoder.encode_texts,
+        encoder.logit_scale,
+        encoder.logit_bias,
+        scoring,
+        f"{encoder.checkpoint.hash} {encoder.precision}",
+    )
