@@ -1,9 +1,11 @@
-"""The stores of a home's index: labels, drafts, jobs and others, each with methods of its own."""
+"""The stores of a home's index: labels, drafts, jobs and others, each with methods of its own; and the key of
+its pseudonyms."""
 
 from __future__ import annotations
 
 from functools import cached_property
 
+from medsiglip.index.catalogue import spaces
 from medsiglip.index.catalogue.case_queries import InstanceStore
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.filter_queries import FilterQueries
@@ -12,11 +14,13 @@ from medsiglip.index.catalogue.labels.label_store import LabelStore
 from medsiglip.index.catalogue.paths import StoredPaths
 from medsiglip.index.catalogue.pixel_hashes import PixelHashStore
 from medsiglip.index.catalogue.report_texts import ReportTextStore
+from medsiglip.index.search.two_spaces import TwoSpaces
 from medsiglip.index.service.api_keys import ApiKeys
 from medsiglip.index.service.audit_log import AuditLog
 from medsiglip.index.service.drafts import DraftStore
 from medsiglip.index.service.jobs import JobQueue
 from medsiglip.index.service.routing_rules import RoutingRuleStore
+from medsiglip.index.storage.calibrations import CalibrationStore
 from medsiglip.index.storage.file_records import FileRecordStore
 from medsiglip.index.storage.predictions import PredictionStore
 from medsiglip.index.storage.probes import ProbeStore
@@ -66,9 +70,19 @@ class CaseStores:
         return PredictionStore(self._database)
 
     @cached_property
+    def calibrations(self) -> CalibrationStore:
+        """What gives scores a meaning."""
+        return CalibrationStore(self._database)
+
+    @cached_property
     def spaces(self) -> SpaceStore:
         """The spaces, of which one is active."""
         return SpaceStore(self._database)
+
+    @cached_property
+    def two_spaces(self) -> TwoSpaces:
+        """The same cases in two spaces."""
+        return TwoSpaces(self._database)
 
     @cached_property
     def report_texts(self) -> ReportTextStore:
@@ -104,3 +118,21 @@ class CaseStores:
     def health(self) -> CatalogueHealth:
         """Whether the catalogue can be written, and how its database does."""
         return CatalogueHealth(self._database)
+
+    @property
+    def key_fingerprint(self) -> str | None:
+        """The fingerprint of the key that the home is tied to, or None before the first `bind_key`."""
+        with self._database.read() as connection:
+            return spaces.key_fingerprint(connection)
+
+    @property
+    def phi(self) -> str | None:
+        """How much of a person's data the home keeps, or None before the first `bind_key`."""
+        with self._database.read() as connection:
+            return spaces.phi(connection)
+
+    def bind_key(self, fingerprint: str, phi: str | None = None) -> None:
+        """Tie the home to the key of its pseudonyms, and to how much it keeps of a person (None: as before,
+        at first `pseudonymous`); raises `CatalogError` `key-mismatch` or `phi-mismatch` for another.
+        """
+        spaces.bind_key(self._database, fingerprint, phi)

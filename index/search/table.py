@@ -23,7 +23,7 @@ from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.schema import LEVEL_IDS, images, shards
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.label_records import LabelRecord
-from medsiglip.index.records import CaseTable, Level
+from medsiglip.index.records import CaseTable, Level, Space
 from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.vectors import Ids, ShardFolder, Vectors, mean_directions
 
@@ -45,13 +45,13 @@ def table(
         with database.read() as connection:
             source = ShardVectors(connection, database.home, active)
             few = np.array(passing_images(connection, where, among), np.int64)
-            return _columns(connection, source, level, few, given)
+            return columns(connection, source, level, few, given)
     with space.view() as (loaded, connection):
         chosen = loaded.index.ids
         if where or among is not None:
             passing = np.array(passing_images(connection, where, among), np.int64)
             chosen = passing[np.isin(passing, chosen)]
-        return _columns(connection, loaded, level, chosen, given)
+        return columns(connection, loaded, level, chosen, given)
 
 
 class VectorSource(Protocol):
@@ -66,9 +66,8 @@ class ShardVectors:
 
     def __init__(self, connection: Connection, home: Path, active: ActiveSpace) -> None:
         self._connection = connection
-        self._space_id = active.row_id
-        self._dimension = active.space.dimension
-        self._folder = ShardFolder(home, active.space.name)
+        self._active = active
+        self._home = home
 
     def vectors(self, level: Level, row_ids: Ids) -> Vectors:
         """As in `VectorSource`; raises also `CatalogError` `missing-shard` and `corrupt-shard`."""
@@ -76,7 +75,7 @@ class ShardVectors:
         statement = (
             select(images.c.id, owner, shards.c.name)
             .join(shards, images.c.shard_id == shards.c.id)
-            .where(images.c.space_id == self._space_id, one_of(owner, row_ids.tolist()))
+            .where(images.c.space_id == self._active.row_id, one_of(owner, row_ids.tolist()))
             .order_by(images.c.id)
         )
         rows = self._connection.execute(statement).all()
@@ -85,33 +84,35 @@ class ShardVectors:
         missing = np.setdiff1d(row_ids, owners)
         if len(missing):
             raise KeyError(*missing.tolist())
-        held = self._of_images(image_ids, [row[2] for row in rows])
+        held = read_vectors(self._home, self._active.space, image_ids, [row[2] for row in rows])
         if level == "image":
             return held[np.searchsorted(image_ids, row_ids)]
         # Within a group by image id, as in `LoadedSpace`: the sum depends on the order.
         return mean_directions(held[owners == row_id] for row_id in row_ids) if len(row_ids) else held
 
-    def _of_images(self, image_ids: Ids, names: Sequence[str]) -> Vectors:
-        """The vectors of images, each from the shard of the same place in `names`."""
-        found = np.empty((len(image_ids), self._dimension), np.float32)
-        places: dict[str, list[int]] = defaultdict(list)
-        for place, name in enumerate(names):
-            places[name].append(place)
-        for name, theirs in places.items():
-            held, vectors = self._folder.read(name, self._dimension)
-            order = np.argsort(held)
-            found[theirs] = vectors[order[np.searchsorted(held, image_ids[theirs], sorter=order)]]
-        return found
+
+def read_vectors(home: Path, space: Space, image_ids: Ids, names: Sequence[str]) -> Vectors:
+    """The vectors of images of a space, each from the shard of the same place in `names`."""
+    folder = ShardFolder(home, space.name)
+    found = np.empty((len(image_ids), space.dimension), np.float32)
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, name in enumerate(names):
+        places[name].append(place)
+    for name, theirs in places.items():
+        held, vectors = folder.read(name, space.dimension)
+        order = np.argsort(held)
+        found[theirs] = vectors[order[np.searchsorted(held, image_ids[theirs], sorter=order)]]
+    return found
 
 
-def _columns(
+def columns(
     connection: Connection,
     source: VectorSource,
     level: Level,
     image_ids: Ids,
     given: Sequence[LabelRecord] | None,
 ) -> CaseTable:
-    """A row for each image, or for each series or study that holds one of them."""
+    """A row for each image of the active space, or for each series or study that holds one of them."""
     image_ids = np.sort(image_ids)
     rows = image_rows(connection, image_ids.tolist())
     image_ids = np.array([one for one in image_ids.tolist() if one in rows], np.int64)
