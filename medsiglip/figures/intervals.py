@@ -25,16 +25,27 @@ Interval = tuple[float, float]
 Bools = npt.NDArray[np.bool_]
 
 _SEPARATIONS = np.linspace(-7.0, 7.0, 57)
-_MOST_OF_A_CLASS = 500
 _MOST_A_GROUP = 8
 _APART = 64.0
-# Of 200 archives, the limits of the central 95 % are so uncertain that intervals hold 90 %.
-ARCHIVES = (500, 2_000)
 # Of what has exactly the chance that was found, a half counts in a mid-P interval, which holds .92 at least
 # of small counts, and all in Clopper and Pearson's, which holds .95 but is wide. Three quarters hold .937.
 _HALF, _MOST = 0.5, 0.75
 _ROWS_DRAWN, _SCORES_DRAWN = 400_000, 10_000_000
 _SCORES_AT_ONCE = 2_000_000
+
+
+class Effort(NamedTuple):
+    """How many archives are simulated, at least and at most, and up to how many rows of a class they are."""
+
+    archives: tuple[int, int]
+    most_of_a_class: int
+
+
+FULL = Effort((500, 2_000), 500)
+QUICK = Effort((200, 200), 100)
+"""Ten times as fast, for many parts of an archive, and about a tenth wider: the fewer the archives, the more
+uncertain the limits of their central 95 %, which are taken farther out.
+"""
 
 
 class ScoreIntervals(NamedTuple):
@@ -62,14 +73,14 @@ def score_intervals(
     values: tuple[float, float],
     confidence: float,
     seed: int,
-    archives: tuple[int, int] = ARCHIVES,
+    effort: Effort = FULL,
 ) -> ScoreIntervals:
     """Intervals of AUROC and average precision, whose values are given, for rows [n] of both classes.
 
-    `codes` [n] number the groups from 0. Where both classes have more than 500 rows, the variance between
-    groups is taken from the rows themselves. Else `archives` are simulated, at least and at most so many.
+    `codes` [n] number the groups from 0. Where both classes have more rows than `effort` says, 500, the
+    variance between groups is taken from the rows themselves.
     """
-    if min(positive.sum(), (~positive).sum()) > _MOST_OF_A_CLASS:
+    if min(positive.sum(), (~positive).sum()) > effort.most_of_a_class:
         found = [
             (value, *_variance(given, positive, codes))
             for value, given in zip(values, row_influence(positive, scores), strict=True)
@@ -78,7 +89,8 @@ def score_intervals(
         _, _, freedom, groups = found[0]
         return ScoreIntervals(auroc, auprc, mean_interval(1.0, 0.0, freedom, groups, confidence)[0])
     correlation = within_group_correlation(positive, scores, codes)
-    return inverted(score_model(positive, codes, correlation, confidence, seed, archives), values)
+    model = score_model(positive, codes, correlation, confidence, seed, effort)
+    return inverted(model, values)
 
 
 def inverted(model: ScoreModel, values: tuple[float, float]) -> ScoreIntervals:
@@ -181,7 +193,7 @@ def score_model(
     correlation: float,
     confidence: float,
     seed: int,
-    archives: tuple[int, int] = ARCHIVES,
+    effort: Effort = FULL,
 ) -> ScoreModel:
     """The spread of both figures at each of `_SEPARATIONS`, in archives with these rows and groups.
 
@@ -192,7 +204,7 @@ def score_model(
     in_order = np.lexsort((positive, codes))
     positive, codes = positive[in_order], codes[in_order]
     rows, fewer = positive.size, int(min(positive.sum(), (~positive).sum()))
-    replicates = int(np.clip(min(_ROWS_DRAWN // fewer, _SCORES_DRAWN // rows), *archives))
+    replicates = int(np.clip(min(_ROWS_DRAWN // fewer, _SCORES_DRAWN // rows), *effort.archives))
     at_once = max(1, _SCORES_AT_ONCE // rows)
     rng = np.random.default_rng(seed)
     figures = np.empty((len(_SEPARATIONS), 2, replicates))

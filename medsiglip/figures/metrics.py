@@ -13,14 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from medsiglip.errors import ModelError
-from medsiglip.figures.intervals import ARCHIVES, ScoreIntervals, rate_interval, score_intervals
+from medsiglip.figures.intervals import FULL, QUICK, ScoreIntervals, rate_interval, score_intervals
 from medsiglip.numerics import Floats, Integers
 
 FEW_GROUPS = 10
 """Fewer groups with a label, or without it, are few."""
 
-_QUICK = (200, 200)
-"""Archives that are simulated for a quick interval."""
 _ONE_CLASS = "needs both positive and negative rows"
 
 
@@ -108,8 +106,8 @@ def estimate_scores(
     if reason is None and count < 2:
         reason = "an interval needs at least two groups"
     elif reason is None:
-        archives = _QUICK if quick else ARCHIVES
-        found = score_intervals(positive, ranked, codes, values, confidence, seed, archives)
+        effort = QUICK if quick else FULL
+        found = score_intervals(positive, ranked, codes, values, confidence, seed, effort)
     areas, average = (
         Estimate(value, interval, positive.size, int(positive.sum()), count, reason)
         for value, interval in zip(values, (found.auroc, found.auprc), strict=True)
