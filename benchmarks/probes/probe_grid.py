@@ -20,8 +20,9 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.measure import Outcome, alternate
 from benchmarks.probes.labelled_vectors import LABELS, ROWS, labelled_vectors
 from medsiglip.numerics import Floats
-from medsiglip.probes.logistic import Basis, fit_path
-from medsiglip.probes.probe import SELECTION_TOLERANCE
+from medsiglip.probes.basis import Basis
+from medsiglip.probes.fitting import SELECTION_TOLERANCE
+from medsiglip.probes.logistic import fit_path
 
 TITLE = f"probe grid of 4 C x 5 folds x {LABELS} labels on {ROWS} x 1152: scikit-learn time ÷ ours"
 GOAL = 15.0

@@ -1,10 +1,4 @@
-"""Linear probes: logistic regression on normalised embeddings, evaluated on patients it has not seen.
-
-Every figure is out of fold, and folds never split a group (patient). Within each training part, C is chosen
-from `STRENGTHS` on inner folds, again by group, as the one with the least log-loss on the inner validation
-rows; the least log-loss also gives probabilities that can be used as such. The probe that is kept is fitted
-on all rows.
-"""
+"""A trained probe: what it predicts, and the file that it is kept in."""
 
 import contextlib
 import json
@@ -20,36 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from medsiglip.errors import ModelError
-from medsiglip.figures.metrics import (
-    ScoreEstimates,
-    ThresholdEstimates,
-    estimate_scores,
-    estimate_threshold,
-    group_codes,
-    macro,
-)
-from medsiglip.numerics import Floats, Integers, sigmoid, unit_vectors
-from medsiglip.probes.logistic import Basis, base_logit, fit_path
-from medsiglip.probes.patient_folds import group_folds
-from medsiglip.probes.report import LabelReport, ProbeReport
+from medsiglip.numerics import Floats, sigmoid, unit_vectors
+from medsiglip.probes.pooling import Pooling
+from medsiglip.probes.report import ProbeReport
 
-STRENGTHS: tuple[float, ...] = tuple(10.0**power for power in range(-4, 5))
-"""The C that are tried, as in scikit-learn's `LogisticRegression`: small is strong regularisation."""
-
-MINIMUM_GROUPS = 3
-"""Groups with a positive row, and groups with a negative row, that a label needs."""
-
-_FORMAT = 2
-"""Format 1 had fewer figures in its report."""
-SELECTION_TOLERANCE = 1e-6
-"""Of the mean log-loss, while a C is chosen."""
-FINAL_TOLERANCE = 1e-11
-"""Of the mean log-loss, for the probe that is kept."""
+_FORMAT = 3
+"""Format 1 had fewer figures in its report, format 2 neither `exclusive` nor `pooling`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probe:
-    """A trained probe, `coef` [L, d], `intercept` [L] and `c` [L] by label, for unit vectors of `space`."""
+    """A trained probe, `coef` [L, d], `intercept` [L] and `c` [L] by label, for unit vectors of `space`.
+
+    Its labels are each for itself, or classes of which one is so, `exclusive`. `pooling` is how the pictures
+    of a series or study become one score: by the mean of their vectors, or the `max` of their scores.
+    """
 
     space: str
     labels: tuple[str, ...]
@@ -57,23 +36,41 @@ class Probe:
     intercept: Floats
     c: Floats
     report: ProbeReport
+    exclusive: bool = False
+    pooling: Pooling = "mean"
 
-    def predict_probability(self, vectors: npt.NDArray[np.floating[Any]]) -> Floats:
-        """Probability of each label, [n, L], for vectors [n, d], which are brought to unit length.
+    def predict_logits(self, vectors: npt.NDArray[np.floating[Any]]) -> Floats:
+        """Logit of each label, [n, L], for vectors [n, d], which are brought to unit length; of exclusive
+        classes the logits of the softmax.
 
         Raises ModelError "dimension-mismatch" or "vector-not-finite".
         """
-        rows = _unit(vectors)
+        rows = unit_rows(vectors)
         if rows.shape[1] != self.coef.shape[1]:
             message = f"The probe takes vectors of {self.coef.shape[1]} components, not {rows.shape[1]}."
             raise ModelError(
                 "dimension-mismatch", f"{message} Use the model it was trained with, or train it again."
             )
-        return sigmoid(rows @ self.coef.T + self.intercept)
+        logits: Floats = rows @ self.coef.T + self.intercept
+        return logits
+
+    def predict_probability(self, vectors: npt.NDArray[np.floating[Any]]) -> Floats:
+        """Probability of each label, [n, L], for vectors [n, d]. Raises as `predict_logits` does."""
+        return self.probability(self.predict_logits(vectors))
+
+    def probability(self, logits: Floats) -> Floats:
+        """Probabilities [n, L] of logits [n, L]."""
+        return softmax(logits) if self.exclusive else sigmoid(logits)
 
     def save(self, path: Path) -> None:
         """Write the probe to an .npz file, atomically. Raises ModelError "probe-not-written"."""
-        metadata = {"space": self.space, "labels": self.labels, "report": self.report.to_json()}
+        metadata = {
+            "space": self.space,
+            "labels": self.labels,
+            "report": self.report.to_json(),
+            "exclusive": self.exclusive,
+            "pooling": self.pooling,
+        }
         _write_archive(path, {"coef": self.coef, "intercept": self.intercept, "c": self.c}, metadata)
 
     @staticmethod
@@ -85,7 +82,9 @@ class Probe:
         try:
             labels = tuple(metadata["labels"])
             report = ProbeReport.from_json(metadata["report"])
-            probe = Probe(str(metadata["space"]), labels, coef, intercept, c, report)
+            exclusive = bool(metadata.get("exclusive", False))
+            pooling: Pooling = "max" if metadata.get("pooling") == "max" else "mean"
+            probe = Probe(str(metadata["space"]), labels, coef, intercept, c, report, exclusive, pooling)
         except (KeyError, TypeError) as error:
             raise _unreadable(path) from error
         if not len(labels) == len(coef) == len(intercept) == len(c):
@@ -93,158 +92,35 @@ class Probe:
         return probe
 
 
-def train(
-    vectors: npt.NDArray[np.floating[Any]],
-    labels: Mapping[str, npt.ArrayLike],
-    groups: Sequence[object],
-    *,
-    space: str,
-    folds: int = 5,
-    inner_folds: int = 3,
-    seed: int = 0,
-) -> tuple[Probe, ProbeReport]:
-    """Train a probe for each label [n] of 0, 1 or NaN on vectors [n, d] with one group for each row.
-
-    The out-of-fold AUROC pools the rows of all folds. Intervals do not include how much the probe itself
-    would vary with another training set. Each fold's logits are taken relative to the base rate it was
-    trained with: a fold with more positives leaves fewer to train on, and pooling raw logits would count that
-    against a probe that knows nothing (Forman and Scholz, SIGKDD Explorations 2010).
-
-    A label with too few groups of either class is left out with a warning. Raises ModelError:
-    "too-few-groups" when no label is left, "label-not-binary", "shape-mismatch", "vector-not-finite",
-    "no-labels".
-    """
-    rows = _unit(vectors)
-    names, matrix = _matrix(labels, len(rows), len(groups))
-    labelled: npt.NDArray[np.bool_] = ~np.all(np.isnan(matrix), axis=1)
-    codes = group_codes([group for group, keep in zip(groups, labelled, strict=True) if keep])
-    kept, warnings = _sufficient(names, matrix[labelled], codes)
-    rows, matrix, names = rows[labelled], matrix[labelled][:, kept], [names[column] for column in kept]
-    count = len(np.unique(codes))
-    folds = min(folds, count)
-    scores, probabilities = _out_of_fold(rows, matrix, codes, folds, inner_folds, seed)
-    chosen = _choose(rows, matrix, codes, inner_folds, seed)
-    coef, intercept = _fit(rows, matrix, chosen)
-    entries = []
-    for column, name in enumerate(names):
-        known = ~np.isnan(matrix[:, column])
-        truth, groups_known = matrix[known, column], codes[known]
-        estimates = estimate_scores(truth, scores[known, column], groups_known, seed=seed)
-        decided = estimate_threshold(truth, probabilities[known, column], groups_known)
-        entries.append(_label_report(name, estimates, decided, float(chosen[column])))
-    average = macro([entry.auroc for entry in entries])
-    report = ProbeReport(count, folds, tuple(entries), average, tuple(warnings))
-    return Probe(space, tuple(names), coef, intercept, chosen, report), report
-
-
-def _label_report(
-    name: str, estimates: ScoreEstimates, decided: ThresholdEstimates, strength: float
-) -> LabelReport:
-    auroc = estimates.auroc
-    return LabelReport(
-        label=name,
-        n=auroc.n,
-        positive=auroc.positive,
-        auroc=auroc.value,
-        auroc_ci=auroc.interval,
-        auprc=estimates.auprc.value,
-        auprc_ci=estimates.auprc.interval,
-        sensitivity=decided.sensitivity,
-        sensitivity_ci=decided.sensitivity_interval,
-        specificity=decided.specificity,
-        specificity_ci=decided.specificity_interval,
-        c=strength,
-        caution=estimates.caution,
-    )
-
-
-def _out_of_fold(
-    rows: Floats, matrix: Floats, codes: Integers, folds: int, inner_folds: int, seed: int
-) -> tuple[Floats, Floats]:
-    """Logits [n, L] from the probe that has not seen the row's group, relative to that probe's base rate, and
-    its probabilities [n, L].
-    """
-    scores, probabilities = np.full(matrix.shape, np.nan), np.full(matrix.shape, np.nan)
-    fold = group_folds(matrix, codes, folds, seed)
-    for number in range(folds):
-        train_rows, test_rows = fold != number, fold == number
-        part, truth = rows[train_rows], matrix[train_rows]
-        chosen = _choose(part, truth, codes[train_rows], inner_folds, seed + 1 + number)
-        coef, intercept = _fit(part, truth, chosen)
-        logits = rows[test_rows] @ coef.T + intercept
-        scores[test_rows], probabilities[test_rows] = logits - base_logit(truth), sigmoid(logits)
-    return scores, probabilities
-
-
-def _choose(rows: Floats, matrix: Floats, codes: Integers, folds: int, seed: int) -> Floats:
-    """The C of each label [L] with the least log-loss on folds by group."""
-    folds = min(folds, len(np.unique(codes)))
-    if folds < 2:
-        return np.ones(matrix.shape[1])
-    fold = group_folds(matrix, codes, folds, seed)
-    loss = np.zeros((len(STRENGTHS), matrix.shape[1]))
-    for number in range(folds):
-        train_rows, test_rows = fold != number, fold == number
-        path = fit_path(Basis.of(rows[train_rows]), matrix[train_rows], STRENGTHS, SELECTION_TOLERANCE)
-        truth = matrix[test_rows]
-        for position, solution in enumerate(path):
-            logits = solution.logits(rows[test_rows])
-            loss[position] += np.nansum(np.logaddexp(0.0, logits) - truth * logits, axis=0)
-    chosen: Floats = np.asarray(STRENGTHS)[loss.argmin(axis=0)]
-    return chosen
-
-
-def _fit(rows: Floats, matrix: Floats, chosen: Floats) -> tuple[Floats, Floats]:
-    """Coefficients [L, d] and intercepts [L], each label at its own C."""
-    basis = Basis.of(rows)
-    coef = np.zeros((matrix.shape[1], rows.shape[1]))
-    intercept = np.zeros(matrix.shape[1])
-    for strength in np.unique(chosen):
-        columns = np.flatnonzero(chosen == strength)
-        solution = fit_path(basis, matrix[:, columns], [float(strength)], FINAL_TOLERANCE)[0]
-        coef[columns], intercept[columns] = solution.coef, solution.intercept
-    return coef, intercept
-
-
-def _sufficient(names: Sequence[str], matrix: Floats, codes: Integers) -> tuple[list[int], list[str]]:
-    """The columns with enough groups of both classes, and a sentence for each of the others."""
-    kept, sentences = [], []
-    for column, name in enumerate(names):
-        positive, negative = matrix[:, column] == 1.0, matrix[:, column] == 0.0
-        groups = [len(np.unique(codes[rows])) for rows in (positive, negative)]
-        if min(groups) >= MINIMUM_GROUPS:
-            kept.append(column)
-            continue
-        sentences.append(
-            f"Label '{name}' has {positive.sum()} positive rows from {groups[0]} groups and {negative.sum()} "
-            f"negative rows from {groups[1]}; label at least {MINIMUM_GROUPS} groups (patients) of each."
-        )
-    if not kept:
-        raise ModelError("too-few-groups", " ".join(sentences))
-    return kept, sentences
-
-
-def _matrix(labels: Mapping[str, npt.ArrayLike], rows: int, groups: int) -> tuple[list[str], Floats]:
-    if not labels:
-        raise ModelError("no-labels", "There is no label to train on; import labels or name one.")
-    columns = [np.asarray(values, dtype=np.float64) for values in labels.values()]
-    for name, column in zip(labels, columns, strict=True):
-        if column.shape != (rows,) or groups != rows:
-            message = f"Label '{name}' has {column.size} values for {rows} vectors and {groups} groups"
-            raise ModelError("shape-mismatch", f"{message}; give one of each for every row.")
-        if not np.isin(column[~np.isnan(column)], (0.0, 1.0)).all():
-            message = f"Label '{name}' has a value that is neither 0, 1 nor empty; correct the label column."
-            raise ModelError("label-not-binary", message)
-    return list(labels), np.stack(columns, axis=1)
-
-
-def _unit(vectors: npt.NDArray[np.floating[Any]]) -> Floats:
+def unit_rows(vectors: npt.NDArray[np.floating[Any]]) -> Floats:
+    """Vectors [n, d] of unit length. Raises ModelError "shape-mismatch" or "vector-not-finite"."""
     rows = np.asarray(vectors, dtype=np.float64)
     if rows.ndim != 2:
         raise ModelError("shape-mismatch", f"Vectors must be [n, d], not of shape {rows.shape}.")
-    if not np.isfinite(rows).all():
-        raise ModelError("vector-not-finite", "A vector holds NaN or infinity; embed its image again.")
+    broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if broken.size:
+        raise ModelError(
+            "vector-not-finite",
+            f"{broken.size} of {len(rows)} vectors hold NaN or infinity, the first in row {broken[0]}; embed "
+            "their images again.",
+        )
     return unit_vectors(rows)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Probabilities [n, K] of classes that exclude each other, of logits [n, K]."""
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probability: Floats = shares / shares.sum(axis=1, keepdims=True)
+    return probability
+
+
+def class_odds(logits: Floats) -> Floats:
+    """Log-odds [n, K] of each class against all others, of softmax logits [n, K]."""
+    odds = np.empty_like(logits)
+    for column in range(logits.shape[1]):
+        others = np.delete(logits, column, axis=1)
+        odds[:, column] = logits[:, column] - np.logaddexp.reduce(others, axis=1)
+    return odds
 
 
 def _write_archive(path: Path, arrays: Mapping[str, Floats], metadata: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from medsiglip.figures.retrieval import evaluate_retrieval
 from medsiglip.numerics import mean_vector
 from medsiglip.phantoms.catalogue import anatomy
 from medsiglip.phantoms.checkpoint.tuning_set import RenderedStudy
-from medsiglip.probes.probe import train
+from medsiglip.probes.training import train
 from medsiglip.zero_shot.classifier import ZeroShotClassifier
 from medsiglip.zero_shot.prompt_file import load_prompt_set
 
@@ -107,5 +107,5 @@ def _retrieval(
 def _probe(
     vectors: NDArray[np.float32], patients: list[str], truth: dict[str, NDArray[np.float64]]
 ) -> dict[str, float]:
-    _, report = train(vectors, truth, patients, space="phantoms")
+    report = train(vectors, truth, patients, space="phantoms").probe.report
     return {entry.label: entry.auroc for entry in report.labels}

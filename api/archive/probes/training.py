@@ -68,17 +68,18 @@ def train_probe(
         table = archive.index.table(stands_for, where, given_labels=content.records)
         targets = {label: LabelTargets(np.full(len(table.ids), np.nan)) for label in content.names}
         targets |= {label: label_targets(table, label) for label in table.labels}
-    from medsiglip.probes.probe import train
+    from medsiglip.probes.training import train
 
     groups = archive.index.instances.patient_groups(table)
     warnings += case_warnings(groups, targets)
     values = {label: known.values for label, known in targets.items()}
     try:
-        probe, report = train(table.vectors, values, groups.names, space=space)
+        trained = train(table.vectors, values, groups.names, space=space)
     except ModelError as error:
         raise ModelError(error.code, " ".join([str(error), *columnless_warnings(targets)])) from None
     labelled = np.flatnonzero(~np.isnan(np.stack(list(values.values()))).all(axis=0))
-    figures = report.to_json()
+    probe = trained.probe
+    figures = probe.report.to_json()
     for entry in figures["labels"]:
         entry["unknown"] = targets[entry["label"]].unknown
     answer = ProbeAnswer(

@@ -14,10 +14,13 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from medsiglip.errors import ModelError
 from medsiglip.figures.metrics import group_codes
-from medsiglip.probes.logistic import Basis, fit_path
+from medsiglip.probes.basis import Basis
+from medsiglip.probes.fitting import STRENGTHS
+from medsiglip.probes.logistic import fit_path
 from medsiglip.probes.patient_folds import group_folds
-from medsiglip.probes.probe import STRENGTHS, Probe, train
+from medsiglip.probes.probe import Probe
 from medsiglip.probes.report import LabelReport, ProbeReport
+from medsiglip.probes.training import TrainingOptions, train
 
 
 def embeddings(n: Any, d: Any, *, seed: Any = 0, signal: Any = 2.0, labels: Any = 1) -> Any:
@@ -28,6 +31,13 @@ def embeddings(n: Any, d: Any, *, seed: Any = 0, signal: Any = 2.0, labels: Any 
     logits = signal * (logits - logits.mean(axis=0)) / logits.std(axis=0) - 0.7
     truth = (rng.random((n, labels)) < 1 / (1 + np.exp(-logits))).astype(float)
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), truth
+
+
+def trained(
+    vectors: Any, labels: Any, groups: Any, *, space: str, seed: int = 0
+) -> tuple[Probe, ProbeReport]:
+    probe = train(vectors, labels, groups, space=space, options=TrainingOptions(seed=seed)).probe
+    return probe, probe.report
 
 
 def objective(coef: Any, intercept: Any, strength: Any, vectors: Any, labels: Any) -> Any:
@@ -49,7 +59,8 @@ def test_objective_is_no_higher_than_scikit_learns_at_convergence(n: Any, d: Any
             theirs = LogisticRegression(C=strength, tol=1e-10, max_iter=20000).fit(part, target)
             ours = objective(solution.coef[column], solution.intercept[column], strength, part, target)
             best = objective(theirs.coef_[0], theirs.intercept_[0], strength, part, target)
-            assert ours <= best * (1 + 1e-9)
+            # The tolerance is of the mean log-loss, which is next to nothing at the weakest regularisation.
+            assert ours <= best * (1 + 1e-9) + strength * len(part) * 1e-11
 
 
 @pytest.mark.parametrize("strength", [1e-4, 1.0, 1e4])
@@ -138,7 +149,7 @@ def pipeline(vectors: Any, labels: Any, codes: Any, folds: Any, inner_folds: Any
 def test_auroc_is_within_a_thousandth_of_a_scikit_learn_pipeline(seed: Any) -> None:
     vectors, truth = embeddings(400, 48, seed=seed)
     groups = [f"p{number}" for number in np.random.default_rng(seed).integers(0, 150, 400)]
-    _, report = train(vectors, {"finding": truth[:, 0]}, groups, space="s", seed=seed)
+    _, report = trained(vectors, {"finding": truth[:, 0]}, groups, space="s", seed=seed)
     scores = pipeline(vectors.astype(np.float64), truth[:, 0], group_codes(groups), 5, 3, seed)
     assert report.labels[0].auroc == pytest.approx(roc_auc_score(truth[:, 0], scores), abs=1e-3)
     assert report.labels[0].auprc == pytest.approx(average_precision_score(truth[:, 0], scores), abs=3e-3)
@@ -146,7 +157,7 @@ def test_auroc_is_within_a_thousandth_of_a_scikit_learn_pipeline(seed: Any) -> N
 
 def test_kept_probe_is_scikit_learns_on_all_rows() -> None:
     vectors, truth = embeddings(300, 32)
-    probe, report = train(vectors * 7, {"finding": truth[:, 0]}, list(range(300)), space="s")
+    probe, report = trained(vectors * 7, {"finding": truth[:, 0]}, list(range(300)), space="s")
     rows = vectors / np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     theirs = LogisticRegression(C=report.labels[0].c, tol=1e-10, max_iter=10000).fit(rows, truth[:, 0])
     assert probe.predict_probability(vectors)[:, 0] == pytest.approx(
@@ -160,7 +171,7 @@ def test_random_labels_are_at_chance() -> None:
         vectors, _ = embeddings(240, 32, seed=seed)
         rng = np.random.default_rng(seed)
         labels = {f"coin-{i}": rng.integers(0, 2, 240).astype(float) for i in range(3)}
-        _, report = train(vectors, labels, (np.arange(240) // 2).tolist(), space="s")
+        _, report = trained(vectors, labels, (np.arange(240) // 2).tolist(), space="s")
         entries += report.labels
     # The standard error of this mean is 0.0075.
     assert np.mean([entry.auroc for entry in entries]) == pytest.approx(0.5, abs=0.02)
@@ -174,7 +185,7 @@ def test_prevalence_that_differs_by_fold_does_not_lower_the_auroc_of_an_uninform
     patients = np.repeat(np.arange(5), 80)
     prevalence = np.linspace(0.1, 0.9, 5)[patients]
     labels = {f"coin-{i}": (rng.random(400) < prevalence).astype(float) for i in range(4)}
-    _, report = train(rng.normal(size=(400, 16)) + 3, labels, patients.tolist(), space="s")
+    _, report = trained(rng.normal(size=(400, 16)) + 3, labels, patients.tolist(), space="s")
     assert report.macro_auroc == pytest.approx(0.5, abs=0.08)
 
 
@@ -184,8 +195,8 @@ def test_labels_of_a_patient_do_not_leak() -> None:
     patients = np.repeat(np.arange(80), 4)
     vectors = rng.normal(size=(80, 256))[patients] + 0.05 * rng.normal(size=(320, 256))
     labels = {"coin": rng.integers(0, 2, 80).astype(float)[patients]}
-    _, by_patient = train(vectors, labels, patients.tolist(), space="s")
-    _, by_row = train(vectors, labels, list(range(320)), space="s")
+    _, by_patient = trained(vectors, labels, patients.tolist(), space="s")
+    _, by_row = trained(vectors, labels, list(range(320)), space="s")
     assert by_row.labels[0].auroc > 0.95
     assert by_patient.labels[0].auroc_ci[0] < 0.5 < by_patient.labels[0].auroc_ci[1]
 
@@ -194,18 +205,18 @@ def test_seed_decides_and_row_order_does_not() -> None:
     vectors, truth = embeddings(150, 24, labels=2)
     groups = np.array([f"p{number}" for number in np.random.default_rng(0).integers(0, 60, 150)])
     labels = {"a": truth[:, 0], "b": truth[:, 1]}
-    probe, report = train(vectors, labels, groups.tolist(), space="s", seed=4)
-    again, same = train(vectors, labels, groups.tolist(), space="s", seed=4)
+    probe, report = trained(vectors, labels, groups.tolist(), space="s", seed=4)
+    again, same = trained(vectors, labels, groups.tolist(), space="s", seed=4)
     assert report == same
     assert (probe.coef == again.coef).all()
     order = np.random.default_rng(1).permutation(150)
-    _, shuffled = train(
+    _, shuffled = trained(
         vectors[order], {k: v[order] for k, v in labels.items()}, groups[order].tolist(), space="s", seed=4
     )
     for first, second in zip(report.labels, shuffled.labels, strict=True):
         assert first.auroc == pytest.approx(second.auroc, abs=1e-9)
         assert first.auroc_ci == pytest.approx(second.auroc_ci, abs=1e-9)
-    _, other = train(vectors, labels, groups.tolist(), space="s", seed=5)
+    _, other = trained(vectors, labels, groups.tolist(), space="s", seed=5)
     assert other != report
 
 
@@ -213,8 +224,8 @@ def test_unknown_labels_are_as_if_absent() -> None:
     vectors, truth = embeddings(200, 24, labels=2)
     half = truth[:, 0].copy()
     half[120:] = np.nan
-    _, alone = train(vectors[:120], {"a": truth[:120, 0]}, list(range(120)), space="s")
-    _, padded = train(vectors, {"a": half}, list(range(200)), space="s")
+    _, alone = trained(vectors[:120], {"a": truth[:120, 0]}, list(range(120)), space="s")
+    _, padded = trained(vectors, {"a": half}, list(range(200)), space="s")
     assert padded.groups == alone.groups == 120
     assert padded.labels[0] == alone.labels[0]
 
@@ -224,7 +235,7 @@ def test_a_label_with_too_few_patients_is_left_out_with_a_sentence() -> None:
     rare = np.zeros(60)
     rare[:8] = 1
     groups = [0] * 4 + [1] * 4 + list(range(2, 54))
-    probe, report = train(vectors, {"rare": rare, "a": truth[:, 0]}, groups, space="s")
+    probe, report = trained(vectors, {"rare": rare, "a": truth[:, 0]}, groups, space="s")
     assert probe.labels == ("a",)
     assert report.warnings == (
         "Label 'rare' has 8 positive rows from 2 groups and 52 negative rows from 52; "
@@ -242,7 +253,7 @@ def test_as_few_groups_as_allowed_still_give_figures(groups: Any) -> None:
     labels = np.tile([0.0, 1.0], groups * 3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, report = train(vectors, {"a": labels}, codes.tolist(), space="s")
+        _, report = trained(vectors, {"a": labels}, codes.tolist(), space="s")
     assert report.groups == groups
     assert report.folds == min(5, groups)
     assert 0 <= report.labels[0].auroc <= 1
@@ -269,7 +280,7 @@ def test_bad_input_is_named(change: Any, code: Any) -> None:
 @pytest.fixture
 def probe() -> Any:
     vectors, truth = embeddings(80, 16, labels=2)
-    return train(
+    return trained(
         vectors, {"pleural effusion": truth[:, 0], "é": truth[:, 1]}, list(range(80)), space="abc-1"
     )[0]
 
@@ -335,9 +346,9 @@ def test_report_is_json(probe: Any) -> None:
 
 def test_a_file_of_a_newer_version_is_refused_whatever_it_holds(probe: Any, tmp_path: Path) -> None:
     path = tmp_path / "probe.npz"
-    text = json.dumps({"format": 3, "weights": "elsewhere"}).encode()
+    text = json.dumps({"format": 4, "weights": "elsewhere"}).encode()
     np.savez(path, metadata=np.frombuffer(text, dtype=np.uint8))
-    with pytest.raises(ModelError, match=r"newer version .*format 3.*update the program") as caught:
+    with pytest.raises(ModelError, match=r"newer version .*format 4.*update the program") as caught:
         Probe.load(path)
     assert caught.value.code == "probe-newer"
 
