@@ -30,6 +30,7 @@ from medsiglip.index.catalogue.score_schema import predictions
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import SEPARATOR, Removal
 from medsiglip.index.storage import trash
+from medsiglip.index.storage.calibrations import forget_in_calibrations
 from medsiglip.index.storage.forgotten import forget_drafts, forget_paths_in_jobs, forget_predictions
 from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
 
@@ -73,7 +74,8 @@ def _finish(database: Database) -> None:
 
 def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: ColumnElement[bool]) -> Removal:
     """Delete studies with everything below them: labels, reports, drafts, what drafts of other studies cite
-    of them, and patients without another study, also in the probes' lists of patients. `theirs` selects the
+    of them, and patients without another study, also in the lists of patients of probes and
+    calibrations. `theirs` selects the
     rows of refused files that are deleted with them.
 
     Shards that held their vectors are replaced in the same transaction. The old shards, the snapshot, the
@@ -98,6 +100,7 @@ def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: Col
     vanished = set(connection.execute(select(patients.c.patient_key).where(~left.exists())).scalars())
     connection.execute(delete(patients).where(~left.exists()))
     _forget_in_probes(connection, vanished)
+    forget_in_calibrations(connection, vanished)
     return Removal(
         len(study_ids), len(series_ids), instance_count, image_count, file_count, label_count, draft_count
     )

@@ -158,8 +158,8 @@ class _BinErrors:
     def of(positive: Bools, predicted: Floats, codes: Integers, places: Integers) -> "_BinErrors":
         rows, groups, bins = positive.size, int(codes.max()) + 1, int(places.max()) + 1
         residual = (positive - predicted) / rows
-        size = np.bincount(places, minlength=bins)
-        mean = np.bincount(places, weights=residual, minlength=bins)
+        size = np.bincount(places, minlength=bins).astype(np.float64)
+        mean: Floats = np.bincount(places, weights=residual, minlength=bins).astype(np.float64)
         sums = np.zeros((groups, bins))
         # Without the bin's own mean: a patient's rows share what the bin errs by.
         np.add.at(sums, (codes, places), residual - (mean / size)[places])
@@ -181,8 +181,8 @@ class _BinErrors:
         values, axes = np.linalg.eigh(self.correlation)
         normal = rng.standard_normal((_DRAWS, values.size)) @ (axes * np.sqrt(np.maximum(values, 0.0))).T
         freedom = self.groups - 1
-        normal *= np.sqrt(freedom / rng.chisquare(freedom, (_DRAWS, 1)))
-        return normal * self.deviation
+        drawn: Floats = normal * np.sqrt(freedom / rng.chisquare(freedom, (_DRAWS, 1))) * self.deviation
+        return drawn
 
 
 def _folded_mean(mean: Floats, deviation: Floats) -> Floats:
