@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -102,7 +102,7 @@ class CaseIndex(CaseStores):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # The space, and the key of the pseudonyms
+    # The space
 
     @property
     def space(self) -> Space | None:
@@ -113,24 +113,6 @@ class CaseIndex(CaseStores):
     def activate(self, space: Space) -> None:
         """Make this the home's space; raises `CatalogError` `space-mismatch` if it has another."""
         self._current.activate(space)
-
-    @property
-    def key_fingerprint(self) -> str | None:
-        """The fingerprint of the key that the home is tied to, or None before the first `bind_key`."""
-        with self._database.read() as connection:
-            return spaces.key_fingerprint(connection)
-
-    @property
-    def phi(self) -> str | None:
-        """How much of a person's data the home keeps, or None before the first `bind_key`."""
-        with self._database.read() as connection:
-            return spaces.phi(connection)
-
-    def bind_key(self, fingerprint: str, phi: str | None = None) -> None:
-        """Tie the home to the key of its pseudonyms, and to how much it keeps of a person (None: as before,
-        at first `pseudonymous`); raises `CatalogError` `key-mismatch` or `phi-mismatch` for another.
-        """
-        spaces.bind_key(self._database, fingerprint, phi)
 
     def hide_paths(self, code: Callable[[str], str]) -> None:
         """Store `code(path)`, a keyed hash, in place of each path of a file from now on, and look paths up by
@@ -283,6 +265,18 @@ class CaseIndex(CaseStores):
         from medsiglip.index.search.table import table
 
         return table(self._database, self._current, level, where, among, given_labels)
+
+    def table_parts(
+        self, level: Level = "image", where: Sequence[str] = (), *, images_at_once: int = 20_000
+    ) -> Iterator[CaseTable]:
+        """What `table` gives, in parts of whole studies that have at most so many images, or are one study:
+        study by study, each in the place of its first image. Each part is as the archive is when it comes.
+
+        Raises `CatalogError` as `table` does.
+        """
+        from medsiglip.index.search.table_parts import table_parts
+
+        return table_parts(self._database, self._current, level, where, images_at_once)
 
     def vectors(self, image_ids: Sequence[int]) -> NDArray[np.float32]:
         """Stored vectors, float32 [n, d] of unit length; raises `CatalogError` `unknown-image`."""

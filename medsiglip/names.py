@@ -15,13 +15,18 @@ _UID = re.compile(r"\.*[0-9A-Za-z_-][0-9A-Za-z._-]*")
 _PATIENT_KEY = re.compile(r"[0-9A-Za-z]+")
 _IDENTIFIER = re.compile(r"[0-9A-Za-z_-]+")
 
+_PROBE = re.compile(rf"{_NAME.pattern}(?:@[1-9][0-9]{{0,8}})?")
+
 NAME = f"^{_NAME.pattern}$"
 """Of a probe, a prompt set or a routing rule."""
+PROBE = f"^{_PROBE.pattern}$"
+"""Of a probe, or of one version of it: `effusion@2`."""
 UID = f"^{_UID.pattern}$"
 """Of a study, series or instance. Broken files have letters in UIDs, which PS3.5, section 9.1 forbids."""
 PATIENT_KEY = f"^{_PATIENT_KEY.pattern}$"
 LONGEST_IN_URL = 64
 """The most characters of all of these; of a UID by PS3.5, section 9.1."""
+LONGEST_PROBE = LONGEST_IN_URL + len("@123456789")
 LONGEST_LABEL = 4096
 """Of a label or another text; the catalogue, which imports nothing of this package, says so too."""
 LONGEST_KEY_NAME = 100
@@ -30,6 +35,11 @@ _URL_NAMES = {
     "name": (
         _NAME.fullmatch,
         "letters, digits, dots, hyphens and underscores, beginning with a letter or digit",
+    ),
+    "probe": (
+        _PROBE.fullmatch,
+        "letters, digits, dots, hyphens and underscores, beginning with a letter or digit, and perhaps the "
+        "number of a version, as in effusion@2",
     ),
     "uid": (_UID.fullmatch, "letters, digits, dots, hyphens and underscores, and not dots alone"),
     "patient_key": (_PATIENT_KEY.fullmatch, "letters and digits"),
@@ -48,8 +58,10 @@ def is_key_name(text: str) -> bool:
 
 
 def why_not(kind: str, text: str) -> str | None:
-    """What a text of this kind (`name`, `uid`, `patient_key`, `identifier`) must be if this one is not."""
+    """What a text of this kind (`name`, `probe`, `uid`, `patient_key`, `identifier`) must be if this one is
+    not.
+    """
     matches, meaning = _URL_NAMES[kind]
-    if len(text) <= LONGEST_IN_URL and matches(text):
+    if len(text.partition("@")[0]) <= LONGEST_IN_URL and matches(text):
         return None
     return f"it has 1 to {LONGEST_IN_URL} characters: {meaning}"

@@ -11,7 +11,7 @@ from medsiglip.api.archive.evaluating import probe as unseen_patients
 from medsiglip.api.archive.evaluating import retrieval as neighbours
 from medsiglip.api.archive.evaluating import zero_shot
 from medsiglip.api.archive.opened import OpenedArchive
-from medsiglip.api.archive.probes import predicting, registry, training
+from medsiglip.api.archive.probes import predicting, predicting_all, registry, training
 from medsiglip.api.archive.scores import classification
 from medsiglip.api.archive.similar import search as retrieval
 from medsiglip.api.archive.upkeep import backups, index_tuning, maintenance, reembedding
@@ -47,7 +47,7 @@ class Archive(OpenedArchive):
     probe = registry.show_probe
     delete_probe = registry.delete_probe
     predict_probe = predicting.predict_probe
-    predict_all = predicting.predict_all
+    predict_all = predicting_all.predict_all
 
     evaluate_retrieval = neighbours.evaluate_retrieval
     evaluate_zero_shot = zero_shot.evaluate_zero_shot

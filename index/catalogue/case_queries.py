@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Label, Row, Select, func, select
 
 from medsiglip.index.catalogue import filters
@@ -14,8 +16,17 @@ from medsiglip.index.catalogue.filter_queries import parsed
 from medsiglip.index.catalogue.labels import label_values as labels
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.paths import HIDDEN
-from medsiglip.index.catalogue.rows import record_of
-from medsiglip.index.catalogue.schema import ACTIVE_SPACE, files, images, instances, patients, series, studies
+from medsiglip.index.catalogue.rows import record_of, row_ids
+from medsiglip.index.catalogue.schema import (
+    ACTIVE_SPACE,
+    LEVEL_IDS,
+    files,
+    images,
+    instances,
+    patients,
+    series,
+    studies,
+)
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.label_records import PatientGroups
 from medsiglip.index.records import (
@@ -292,6 +303,18 @@ class InstanceStore:
         theirs = (images.c.space_id == ACTIVE_SPACE, one_of(images.c.id, list(image_ids)))
         with self._database.read() as connection:
             return {row[0]: (row[1], row[2]) for row in connection.execute(statement.where(*theirs))}
+
+    def rows_of_images(self, level: Level, image_ids: Sequence[int]) -> NDArray[np.int64]:
+        """The row ids, int64 [n], of the images, series or studies that images are of; 0 for unknown ones."""
+        statement = select(images.c.id, LEVEL_IDS[level]).where(one_of(images.c.id, list(image_ids)))
+        with self._database.read() as connection:
+            found = dict(row_ids(connection, statement).reshape(-1, 2).tolist())
+        return np.array([found.get(image_id, 0) for image_id in image_ids], np.int64)
+
+    def patient_keys(self) -> list[str]:
+        """The keys of all patients."""
+        with self._database.read() as connection:
+            return list(connection.execute(select(patients.c.patient_key)).scalars())
 
     def of_study(self, study_instance_uid: str) -> list[tuple[str, InstanceRecord]]:
         """The instances of a study, each with its Series Instance UID, by series and instance number."""

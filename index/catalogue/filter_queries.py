@@ -78,6 +78,16 @@ def passing_images(
     return list(connection.execute(statement).scalars().all())
 
 
+def passing_by_study(connection: Connection, where: Iterable[str]) -> NDArray[np.int64]:
+    """The images of the active space that pass every filter, each with its study: row ids int64 [n, 2].
+    Raises `CatalogError` `bad-filter`.
+    """
+    chosen = parsed(connection, where)
+    statement = select(images.c.id, images.c.study_id).select_from(filters.joined(chosen))
+    statement = statement.where(images.c.space_id == ACTIVE_SPACE, filters.conjunction(chosen))
+    return row_ids(connection, statement).reshape(-1, 2)
+
+
 def passing_by_level(
     connection: Connection, chosen: Sequence[filters.Filter]
 ) -> dict[Level, NDArray[np.int64]]:

@@ -60,13 +60,13 @@ def storable(value: str) -> str:
     return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
-def row_ids(connection: Connection, statement: Select[tuple[int]]) -> NDArray[np.int64]:
-    """The one column of integers that a statement selects, int64 [n]: as the driver gives them, for the rows
+def row_ids(connection: Connection, statement: Select[Any]) -> NDArray[np.int64]:
+    """The integers that a statement selects, int64 [n], row by row: as the driver gives them, for the rows
     that SQLAlchemy makes of them take several times as long as the database.
     """
     with connection.execute(statement) as result:
         found = result.cursor.fetchall() if result.cursor is not None else ()
-    return np.fromiter(chain.from_iterable(found), np.int64, len(found))
+    return np.fromiter(chain.from_iterable(found), np.int64)
 
 
 def reserve_ids(connection: Connection, count: int) -> range:

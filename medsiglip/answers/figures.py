@@ -36,8 +36,11 @@ class ProbeLabel(Answer):
 
 
 class Probe(Answer):
-    """A trained probe. `groups` counts the labelled patients; `modalities`, `regions` (parts of the body,
-    `""` where not known) and `ages` (years, least and greatest) tell by label of which cases.
+    """A trained probe. `version` counts the probes of its name from 1, and `predictions` the rows whose
+    prediction is stored. `training_rows` is the hash of the rows, labels and vectors that it was trained on,
+    `origin` says whether it was in this archive. `groups` counts the labelled patients; `modalities`,
+    `regions` (parts of the body, `""` where not known) and `ages` (years, least and greatest) tell by label
+    of which cases.
     """
 
     model_config = ConfigDict(
@@ -76,6 +79,10 @@ class Probe(Answer):
     modalities: dict[str, tuple[str, ...]] | None = None
     regions: dict[str, tuple[str, ...]] | None = None
     ages: dict[str, tuple[float, float]] | None = None
+    version: int | None = None
+    origin: Literal["trained", "imported"] | None = None
+    training_rows: str | None = None
+    predictions: int | None = None
 
 
 class ProbeSummary(Answer):
@@ -93,6 +100,7 @@ class ProbeSummary(Answer):
     modalities: dict[str, tuple[str, ...]] | None = None
     regions: dict[str, tuple[str, ...]] | None = None
     ages: dict[str, tuple[float, float]] | None = None
+    version: int | None = None
 
 
 class ProbeList(Answer):

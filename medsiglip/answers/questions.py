@@ -281,7 +281,7 @@ class Prediction(Answer):
 
 class PredictionTable(Answer):
     """Scores of all rows of the archive: in `predictions`, or `rows` of them in the file `path`; `calibrated`
-    says whether they are probabilities.
+    says whether they are probabilities, and `stored` how many are kept for filters.
     `warnings` tell of rows whose `trained_on` is true: see `ImagePrediction`.
     """
 
@@ -291,5 +291,6 @@ class PredictionTable(Answer):
     calibrated: bool = False
     predictions: tuple[dict[str, Any], ...] | None = None
     rows: int | None = None
+    stored: int | None = None
     path: ShownText | None = None
     warnings: tuple[str, ...] = ()

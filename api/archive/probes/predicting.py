@@ -1,21 +1,19 @@
-"""What the probes of a home say of picture files, studies and all that is stored."""
+"""What the probes of a home say of picture files and studies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medsiglip.answers.paths import shown
-from medsiglip.answers.questions import ImagePrediction, Prediction, PredictionTable
-from medsiglip.api.archive.files import AnyPath, output_file, parquet_writer, require_pictures
+from medsiglip.answers.questions import ImagePrediction, Prediction
+from medsiglip.api.archive.files import AnyPath, require_pictures
 from medsiglip.api.archive.fitting_sources import probe_warnings_of_study
 from medsiglip.api.archive.opened import in_one_space
-from medsiglip.api.archive.probes.registry import active_space, loaded_probe, require_space, stored_probe
-from medsiglip.api.archive.queries import Picture, level_named, pictures_of_file, pictures_of_study
+from medsiglip.api.archive.probes.registry import loaded_probe, require_space, stored_probe
+from medsiglip.api.archive.queries import Picture, pictures_of_file, pictures_of_study
 from medsiglip.api.errors import ServiceError
 from medsiglip.arguments import several
 from medsiglip.numerics import mean_vector
@@ -53,7 +51,7 @@ def predict_probe(
     shared: dict[str, Any] = {
         "name": name,
         "space": probe.space,
-        "warnings": _trained_warnings(name, trained),
+        "warnings": trained_warnings(name, sum(trained), len(trained)),
     }
     if study is not None:
         shared["warnings"] = (*shared["warnings"], *probe_warnings_of_study(archive, record, study))
@@ -87,55 +85,19 @@ def _trained_on(archive: OpenedArchive, record: ProbeRecord, sources: Sequence[_
     return [not seen.isdisjoint(theirs) for theirs in keys]
 
 
-def _trained_warnings(name: str, trained: Sequence[bool]) -> tuple[str, ...]:
-    """What to say where a probe scores what it was trained on."""
-    if not any(trained):
+def trained_warnings(name: str, trained_on: int, of: int) -> tuple[str, ...]:
+    """What to say where a probe scores what it was trained on: so many of the files, or rows."""
+    if not trained_on:
         return ()
-    if len(trained) == 1:
+    if of == 1:
         return (
             f"The probe {name} was trained on this patient's pictures, or on identical ones, and has learned "
             "this answer: how good it is on new patients, its out-of-fold figures say.",
         )
     return (
-        f"{sum(trained)} of {len(trained)} are of patients that the probe {name} was trained on, or who "
-        "share a picture with one: these answers, marked `trained_on`, it has learned.",
+        f"{trained_on} of {of} are of patients that the probe {name} was trained on, or who share a picture "
+        "with one: these answers, marked `trained_on`, it has learned.",
     )
-
-
-@in_one_space
-def predict_all(
-    archive: OpenedArchive, name: str, *, out: AnyPath | None = None, where: Sequence[str] = ()
-) -> PredictionTable:
-    """Probabilities of every row at the probe's level: in the answer or, given `out`, in a Parquet file with
-    one column `probability` of label to number. `trained_on` is as in `predict_probe`.
-    """
-    record = stored_probe(archive, name)
-    probe = loaded_probe(archive, record)
-    require_space(name, probe, active_space(archive))
-    path = None if out is None else output_file(out)
-    table = archive.index.table(level_named(record.summary["level"]), where)
-    probability = probe.predict_probability(table.vectors) if table.ids else np.empty((0, len(probe.labels)))
-    seen = archive.index.instances.seen_patients(table.patient_keys, [record])[name]
-    trained = [key in seen for key in table.patient_keys]
-    columns: dict[str, Any] = {
-        "image_id": table.image_ids.tolist(),
-        f"{table.level}_id" if table.level == "image" else f"{table.level}_instance_uid": list(table.ids),
-        "study_instance_uid": list(table.study_instance_uids),
-        "patient_key": list(table.patient_keys),
-        "path": [None if path is None else shown(path) for path in table.paths],
-        "probability": [dict(zip(probe.labels, row, strict=True)) for row in probability.tolist()],
-        "trained_on": trained,
-    }
-    shared: dict[str, Any] = {"name": name, "space": probe.space, "level": table.level}
-    shared["warnings"] = _trained_warnings(name, trained)
-    if table.level == "image":
-        columns["image_id"] = [int(one) for one in columns["image_id"]]
-    if path is None:
-        names = list(columns)
-        rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        return PredictionTable(**shared, predictions=tuple(rows))
-    _write_parquet(path, columns)
-    return PredictionTable(**shared, rows=len(table.ids), path=str(path))
 
 
 def _predicted(probe: Probe, pictures: Sequence[Picture], level: str) -> dict[str, Any]:
@@ -150,14 +112,3 @@ def _predicted(probe: Probe, pictures: Sequence[Picture], level: str) -> dict[st
     driving = rows[int(probability.max(axis=1).argmax())][0]
     pooled = dict(zip(probe.labels, probability.max(axis=0).tolist(), strict=True))
     return {"image": driving.named, "images": len(pictures), "probability": pooled}
-
-
-def _write_parquet(path: Path, columns: dict[str, Any]) -> None:
-    import pyarrow as pa
-
-    probability = pa.array(
-        [list(row.items()) for row in columns["probability"]], type=pa.map_(pa.string(), pa.float64())
-    )
-    table = pa.table({**columns, "probability": probability})
-    with parquet_writer(path, table.schema) as writer:
-        writer.write_table(table)
