@@ -9,7 +9,7 @@ from medsiglip.api.archive.drafts import report_import, routing_rules
 from medsiglip.api.archive.drafts import reports as drafts
 from medsiglip.api.archive.evaluating import probe as unseen_patients
 from medsiglip.api.archive.evaluating import retrieval as neighbours
-from medsiglip.api.archive.evaluating import zero_shot
+from medsiglip.api.archive.evaluating import two_models, zero_shot
 from medsiglip.api.archive.opened import OpenedArchive
 from medsiglip.api.archive.probes import predicting, predicting_all, registry, training
 from medsiglip.api.archive.scores import classification
@@ -51,6 +51,9 @@ class Archive(OpenedArchive):
 
     evaluate_retrieval = neighbours.evaluate_retrieval
     evaluate_zero_shot = zero_shot.evaluate_zero_shot
+    compare_retrieval = two_models.compare_retrieval
+    compare_zero_shot = two_models.compare_zero_shot
+    compare_probe = two_models.compare_probe
     evaluate_probe = unseen_patients.evaluate_probe
 
     embed = rendering.embed

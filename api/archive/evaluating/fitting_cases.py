@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medsiglip.numerics import Floats
 
@@ -73,13 +74,26 @@ class FittingCases:
 
     def _score(self, fits: Fits, classifier: ZeroShotClassifier) -> Floats:
         table = self.fitting(fits)
-        if self._level == "image":
-            return classifier.scores(table.vectors).probability
-        images = self._fitting("image", fits)
-        by_image = classifier.scores(images.vectors)
-        row = {uid: i for i, uid in enumerate(table.ids)}
-        members: list[list[int]] = [[] for _ in table.ids]
-        for i, uid in enumerate(images.study_instance_uids):
-            members[row[uid]].append(i)
-        pooled = [classifier.pool(by_image.rows(np.array(rows, np.intp))).probability for rows in members]
-        return np.stack(pooled) if pooled else np.empty((0, len(by_image.labels)))
+        images = table if self._level == "image" else self.images(fits)
+        return case_scores(classifier, table, images, images.vectors)
+
+    def images(self, fits: Fits) -> CaseTable:
+        """The images that fit and pass the filters of the whole evaluation."""
+        return self._fitting("image", fits)
+
+
+def case_scores(
+    classifier: ZeroShotClassifier, table: CaseTable, images: CaseTable, vectors: NDArray[np.float32]
+) -> Floats:
+    """Probability [n, L] of each label for each row of a table of images or studies, of which each has at
+    least one of the images, whose vectors are [m, d].
+    """
+    by_image = classifier.scores(vectors)
+    if table.level == "image":
+        return by_image.probability
+    row = {uid: i for i, uid in enumerate(table.ids)}
+    members: list[list[int]] = [[] for _ in table.ids]
+    for i, uid in enumerate(images.study_instance_uids):
+        members[row[uid]].append(i)
+    pooled = [classifier.pool(by_image.rows(np.array(rows, np.intp))).probability for rows in members]
+    return np.stack(pooled) if pooled else np.empty((0, len(by_image.labels)))

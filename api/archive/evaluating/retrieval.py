@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medsiglip.answers.figures import LabelRetrieval, RetrievalEvaluation
 from medsiglip.api.archive.evaluating.label_figures import listed
@@ -17,6 +19,7 @@ from medsiglip.api.errors import ServiceError
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
+    from medsiglip.index.label_records import PatientGroups
     from medsiglip.index.records import CaseTable, Level
 
 # Below, in the worst settings of interval-coverage.csv, intervals hold .91, and those of recall over all
@@ -44,11 +47,53 @@ def evaluate_retrieval(
     from medsiglip.index.search.study_search import CANDIDATES
 
     stands_for = level_named(level)
-    compared = _compare_named(compare, stands_for)
+    compared = compared_by(compare, stands_for)
     table = archive.index.table(stands_for, where)
+    cases = label_cases(archive, table, labels, where)
+    score = None
+    if compared == "sets":
+        score = SetScores(archive.index.study_sets(table.ids), table.vectors, CANDIDATES)
+    found = evaluate(table.vectors, cases.groups.names, cases.carried, unknown=cases.unknown, score=score)
+    report = found.to_json()
+    by_label = [
+        LabelRetrieval(label=name, **figures, unknown=int(cases.unknown[name].sum()))
+        for name, figures in report.pop("by_label").items()
+    ]
+    if cases.few:
+        report["ci"] |= {name: (None, None) for name in report["ci"] if name.startswith("recall")}
+    return RetrievalEvaluation(
+        level=stands_for,
+        space=archive.searchable_space.name,
+        compare=compared,
+        **report,
+        unknown=int(np.all(list(cases.unknown.values()), axis=0).sum()),
+        labels=tuple(by_label),
+        warnings=cases.warnings,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelCases:
+    """The rows of a table as queries: groups of patients, the labels that each row carries, where a label is
+    not known, and the labels that too few patients carry for the intervals of retrieval.
+    """
+
+    groups: PatientGroups
+    carried: list[set[str]]
+    unknown: dict[str, NDArray[np.bool_]]
+    few: list[str]
+    warnings: tuple[str, ...]
+
+
+def label_cases(
+    archive: OpenedArchive, table: CaseTable, labels: Sequence[str], where: Sequence[str]
+) -> LabelCases:
+    """What is known of these labels, or of all, in the rows of a table that these filters chose. Raises
+    ServiceError `no-cases`, `no-labels` and `unknown-label`.
+    """
     names = list(labels) or sorted(table.labels)
     if not names or not table.ids:
-        raise _nothing_labelled(table, where)
+        raise nothing_labelled(table, where)
     targets = {name: label_targets(table, name) for name in names}
     if not any((known.values == 1).any() for known in targets.values()):
         raise ServiceError(
@@ -57,31 +102,18 @@ def evaluate_retrieval(
         )
     groups = archive.index.instances.patient_groups(table)
     carried = [{name for name in names if targets[name].values[row] == 1} for row in range(len(table.ids))]
-    unknown = {name: np.isnan(targets[name].values) for name in names}
-    score = None
-    if compared == "sets":
-        score = SetScores(archive.index.study_sets(table.ids), table.vectors, CANDIDATES)
-    report = evaluate(table.vectors, groups.names, carried, unknown=unknown, score=score).to_json()
-    by_label = [
-        LabelRetrieval(label=name, **figures, unknown=targets[name].unknown)
-        for name, figures in report.pop("by_label").items()
-    ]
-    nothing_known = np.all(list(unknown.values()), axis=0)
     few = _few_carriers(groups.names, carried)
-    if few:
-        report["ci"] |= {name: (None, None) for name in report["ci"] if name.startswith("recall")}
-    return RetrievalEvaluation(
-        level=stands_for,
-        space=archive.searchable_space.name,
-        compare=compared,
-        **report,
-        unknown=int(nothing_known.sum()),
-        labels=tuple(by_label),
-        warnings=(*case_warnings(groups, targets), *_about_few(few)),
+    return LabelCases(
+        groups,
+        carried,
+        {name: np.isnan(targets[name].values) for name in names},
+        few,
+        (*case_warnings(groups, targets), *_about_few(few)),
     )
 
 
-def _compare_named(compare: str | None, level: Level) -> Literal["means", "sets"]:
+def compared_by(compare: str | None, level: Level) -> Literal["means", "sets"]:
+    """How cases are compared, or ServiceError `bad-compare`."""
     if compare not in (None, "means", "sets") or (compare == "sets" and level != "study"):
         raise ServiceError(
             "bad-compare", f"compare by means, or studies by sets; {level} level has no {compare!r}."
@@ -106,7 +138,8 @@ def _about_few(labels: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _nothing_labelled(table: CaseTable, where: Sequence[str]) -> ServiceError:
+def nothing_labelled(table: CaseTable, where: Sequence[str]) -> ServiceError:
+    """Why there is nothing to ask about."""
     if not table.ids and where:
         return ServiceError("no-cases", f"no case fits {' and '.join(where)}: widen --where.")
     return ServiceError(
