@@ -14,6 +14,7 @@ from medsiglip.index.catalogue import filters
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.filter_queries import parsed
 from medsiglip.index.catalogue.labels import label_values as labels
+from medsiglip.index.catalogue.labels.case_attributes import CaseAttributes, case_attributes
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.paths import HIDDEN
 from medsiglip.index.catalogue.rows import record_of, row_ids
@@ -335,6 +336,11 @@ class InstanceStore:
 
         with self._database.read() as connection:
             return study_headers(connection, study_instance_uids)
+
+    def attributes_of(self, table: CaseTable) -> list[CaseAttributes]:
+        """Sex, age, manufacturer and site of each row of a table, by its first image."""
+        with self._database.read() as connection:
+            return case_attributes(connection, table.image_ids.tolist())
 
     def of_series(self, study_instance_uid: str, series_instance_uid: str) -> set[tuple[str, str]]:
         """SOP Instance UID and pixel hash of every instance of a series, with or without a file on record."""

@@ -95,11 +95,13 @@ def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: Col
     transaction.delete_files(sorted({pattern for path in paths for pattern in _uploaded(path)}))
     connection.execute(delete(series).where(one_of(series.c.id, series_ids)))
     connection.execute(delete(predictions).where(one_of(predictions.c.study_id, study_ids)))
+    uids = select(studies.c.study_instance_uid).where(one_of(studies.c.id, study_ids))
+    study_uids = frozenset(connection.execute(uids).scalars())
     connection.execute(delete(studies).where(one_of(studies.c.id, study_ids)))
     left = select(studies.c.id).where(studies.c.patient_id == patients.c.id)
     vanished = set(connection.execute(select(patients.c.patient_key).where(~left.exists())).scalars())
     connection.execute(delete(patients).where(~left.exists()))
-    _forget_in_probes(connection, vanished)
+    _forget_in_probes(connection, vanished, study_uids)
     forget_in_calibrations(connection, vanished)
     return Removal(
         len(study_ids), len(series_ids), instance_count, image_count, file_count, label_count, draft_count
@@ -115,14 +117,23 @@ def _uploaded(path: str) -> list[str]:
     return [f"{UPLOADS}/{glob.escape(rest)}"] if home and place else []
 
 
-def _forget_in_probes(connection: Connection, patient_keys: Collection[str]) -> None:
-    """Remove patients from the lists of patients that probes were trained on."""
+def _forget_in_probes(
+    connection: Connection, patient_keys: Collection[str], study_instance_uids: Collection[str]
+) -> None:
+    """Remove patients from the lists of patients that probes were trained on, and studies from those of
+    labels that may be wrong.
+    """
     for probe_id, summary in connection.execute(select(probes.c.id, probes.c.summary)).all():
-        trained = summary.get("patients", [])
-        kept = [key for key in trained if key not in patient_keys]
-        if kept != trained:
+        kept = dict(summary)
+        if "patients" in summary:
+            kept["patients"] = [key for key in summary["patients"] if key not in patient_keys]
+        if "suspects" in summary:
+            kept["suspects"] = [
+                one for one in summary["suspects"] if one["study_instance_uid"] not in study_instance_uids
+            ]
+        if kept != summary:
             statement = update(probes).where(probes.c.id == probe_id)
-            connection.execute(statement.values(summary={**summary, "patients": kept}))
+            connection.execute(statement.values(summary=kept))
 
 
 def clear_series(transaction: WriteTransaction, series_ids: Sequence[int], kept: Collection[int]) -> None:
