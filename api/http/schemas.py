@@ -56,6 +56,10 @@ class ClassifyQuestion(Question):
         None, description="free texts; in a form separated by commas, or each in a field `label`"
     )
     prompts: Name | None = Field(None, description="the name of a prompt set")
+    exclusive: bool = Field(False, description="one of the labels is right and the others are not")
+    scoring: Literal["protocol", "sigmoid"] = Field(
+        "protocol", description="the published protocol, or the model's own sigmoid"
+    )
     probe: Name | None = Field(None, description="the name of a probe")
 
 

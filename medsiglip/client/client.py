@@ -38,13 +38,14 @@ from medsiglip.answers.cases import (
 )
 from medsiglip.answers.figures import Probe, ProbeList, ProbeSummary
 from medsiglip.answers.jobs import Job
-from medsiglip.answers.questions import Classification, ClassifyAnswer, Prediction
+from medsiglip.answers.questions import Prediction
 from medsiglip.answers.service import Info, ModelCard, ModelList
 from medsiglip.answers.spaces import DroppedSpace, SpaceCount, SpaceList
 from medsiglip.arguments import one_of, several
 from medsiglip.client.connection import AnyPath, ApiError, Connection, TruncatedTextWarning, read
 from medsiglip.client.drafts import DraftMethods
 from medsiglip.client.paths import checked, path_of
+from medsiglip.client.scores import ScoreMethods
 from medsiglip.client.searches import SearchMethods
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class JobError(Exception):
         self.code = job.status if job.error is None else job.error.code
 
 
-class Client(DraftMethods, SearchMethods):
+class Client(DraftMethods, ScoreMethods, SearchMethods):
     """A connection to one service. Every method may raise `ApiError`.
 
     `api_key` goes into each request; `timeout` is in seconds without any byte from the service, `retries` how
@@ -113,45 +114,6 @@ class Client(DraftMethods, SearchMethods):
         return list(read(ModelList, self._service.get("/v1/models")).data)
 
     # Classification, search and embeddings
-
-    def classify(
-        self,
-        file: AnyPath | None = None,
-        *,
-        study: str | None = None,
-        labels: Sequence[str] | None = None,
-        prompts: str | None = None,
-        probe: str | None = None,
-    ) -> Classification:
-        """Scores of a file or a study.
-
-        Give either a file or a study, and one of `labels` (free texts), `prompts` (the name of a prompt set)
-        and `probe`.
-        """
-        one_of(file=file, study=study)
-        if file is not None:
-            [only] = self.classify_files([file], labels=labels, prompts=prompts, probe=probe)
-            return only
-        body = {**_question(labels, prompts, probe), "study_instance_uid": checked("study", "uid", study)}
-        return read(Classification, self._service.post("/v1/classify", body))
-
-    def classify_files(
-        self,
-        files: Sequence[AnyPath],
-        *,
-        labels: Sequence[str] | None = None,
-        prompts: str | None = None,
-        probe: str | None = None,
-    ) -> list[Classification]:
-        """Scores of each file, as `classify` gives them for one."""
-        form = _question(labels, prompts, probe)
-        form["label"] = form.pop("labels")  # a field for each, which may hold commas
-        sent = several("files", files)
-        answer = read(ClassifyAnswer, self._service.send_files("/v1/classify", sent, form))
-        if answer.results is None:
-            return [answer]
-        shared = {"space": answer.space, "warnings": answer.warnings}
-        return [one.model_copy(update=shared) for one in answer.results]
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit-length vectors of texts, float32 [n, d]; warns of texts that the model does not read whole
@@ -312,14 +274,6 @@ def _data_uri(file: Path) -> str:
 
     kind = guess_type(file.name)[0] or "application/octet-stream"
     return f"data:{kind};base64,{b64encode(file.read_bytes()).decode('ascii')}"
-
-
-def _question(labels: Sequence[str] | None, prompts: str | None, probe: str | None) -> dict[str, Any]:
-    return {
-        "labels": None if labels is None else several("labels", labels),
-        "prompts": checked("prompts", "name", prompts),
-        "probe": checked("probe", "name", probe),
-    }
 
 
 def _study(uid: str) -> str:

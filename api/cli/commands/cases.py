@@ -27,6 +27,13 @@ class Level(StrEnum):
     STUDY = "study"
 
 
+class Scoring(StrEnum):
+    """How scores are made."""
+
+    PROTOCOL = "protocol"
+    SIGMOID = "sigmoid"
+
+
 def classify(
     context: typer.Context,
     image: Annotated[
@@ -36,6 +43,9 @@ def classify(
         str | None, typer.Option(metavar="UID", help=f"A study of the archive: {_STUDY_HELP}.")
     ] = None,
     labels: Annotated[str | None, typer.Option(metavar='"a,b,c"', help="Your own labels.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="A label that may hold a comma; repeatable.")
+    ] = None,
     prompts: Annotated[
         str | None,
         typer.Option(
@@ -44,28 +54,40 @@ def classify(
             autocompletion=completion.prompt_sets,
         ),
     ] = None,
+    exclusive: Annotated[
+        bool, typer.Option("--exclusive", help="One of your labels is right and the others are not.")
+    ] = False,
+    scoring: Annotated[
+        Scoring, typer.Option(help="The published protocol, or the model's own sigmoid.")
+    ] = Scoring.PROTOCOL,
 ) -> None:
     """Score a picture or a study against labels, from their words alone.
 
     \b
-    Example: medsiglip classify --image chest.dcm --labels "pneumothorax,normal chest"
+    Example: medsiglip classify --image chest.dcm --labels "pneumothorax,no pleural effusion"
+             medsiglip classify --image scan.png --labels "CT,MRI,radiograph" --exclusive
              medsiglip classify --study 1.2.840.113 --prompts chest-xray
              medsiglip classify --prompts list
     """
-    from medsiglip.api.cli.presentation.archive import show_classification
+    from medsiglip.api.cli.presentation.scores import show_classification
 
     run = invocation(context)
     if prompts == completion.LIST:
         list_prompt_sets(run)
         return
     _exactly_one("--image and --study", image or None, study)
-    _exactly_one("--labels and --prompts", labels, prompts)
+    _exactly_one("--labels, --label and --prompts", labels, label or None, prompts)
+    if exclusive and prompts is not None:
+        raise typer.BadParameter("--exclusive goes with your own labels; a prompt set says it itself")
+    words = label or (None if labels is None else [one.strip() for one in labels.split(",")])
     with run.archive() as archive:
         scored = archive.classify(
             images=image or (),
             study=named_study(archive, study, rows=True),
-            labels=None if labels is None else [label.strip() for label in labels.split(",")],
+            labels=words,
             prompts=prompts,
+            exclusive=exclusive,
+            scoring=scoring.value,
         )
     run.answer(scored, show_classification)
 
@@ -143,15 +165,10 @@ def named_study(archive: Archive, study: str | None, *, rows: bool = False) -> s
 
 def list_prompt_sets(run: Invocation) -> None:
     """Answer with the bundled prompt sets."""
-    from medsiglip.api.cli.presentation.archive import show_prompt_sets
-    from medsiglip.zero_shot import prompt_file
+    from medsiglip.api.archive.scores import prompt_sets
+    from medsiglip.api.cli.presentation.scores import show_prompt_sets
 
-    sets = [prompt_file.load_prompt_set(name) for name in prompt_file.list_prompt_sets()]
-    described = (
-        {"name": one.name, "kind": one.kind, "labels": list(one.labels), "where": list(one.where)}
-        for one in sets
-    )
-    run.answer({"prompt_sets": list(described)}, show_prompt_sets)
+    run.answer(prompt_sets.list_prompt_sets(), show_prompt_sets)
 
 
 def _exactly_one(names: str, *values: object) -> None:

@@ -81,46 +81,6 @@ def _text(warning: object) -> str:
     return str(warning)
 
 
-def show_classification(console: Console, scored: Payload) -> None:
-    """Scores of one picture or of several."""
-    for one in scored.get("results", [scored]):
-        if "error" in one:
-            console.print(
-                f"[bold]{escape(str(one['path']))}[/bold]: {escape(one['error']['message'])}", soft_wrap=True
-            )
-            continue
-        image = one["image"]
-        title = f"study {one['study_instance_uid']}" if "study_instance_uid" in one else str(image["path"])
-        print_table(
-            console,
-            title,
-            ("label", "probability", "cosine"),
-            ((score["label"], score["probability"], score["cosine"]) for score in one["scores"]),
-            numeric="probability cosine",
-        )
-        if one.get("images", 1) > 1:
-            console.print(
-                f"pooled over {one['images']} images by the {one['pooling']}; "
-                f"driven by {image['path']} frame {image['frame']}",
-                soft_wrap=True,
-                markup=False,
-            )
-    show_warnings(console, scored)
-
-
-def show_prompt_sets(console: Console, listed: Payload) -> None:
-    """One line for each prompt set."""
-    rows = (
-        (one["name"], one["kind"], len(one["labels"]), _beginning(one["labels"]), one["where"])
-        for one in listed["prompt_sets"]
-    )
-    print_table(console, "", ("name", "kind", "labels", "such as", "for"), rows, numeric="labels")
-
-
-def _beginning(labels: Sequence[str]) -> str:
-    return ", ".join(labels[:3]) + (", …" if len(labels) > 3 else "")
-
-
 def show_studies(console: Console, listed: Payload) -> None:
     """One line per study."""
     print_table(

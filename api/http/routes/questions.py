@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
+from medsiglip.answers.prompt_sets import PromptSetList
 from medsiglip.answers.questions import (
     Classification,
     ClassifyAnswer,
@@ -46,6 +47,14 @@ async def classify(request: Request, archive: ServedArchive, caller: Reader) -> 
         return await run_in_threadpool(_classify, request, archive, caller, question)
 
 
+@router.get("/prompt-sets", operation_id="prompt_sets", response_model_exclude_unset=True)
+def prompt_sets(_caller: Reader) -> PromptSetList:
+    """The bundled prompt sets: their labels, and which pictures they are for."""
+    from medsiglip.api.archive.scores.prompt_sets import list_prompt_sets
+
+    return list_prompt_sets()
+
+
 def _classify(
     request: Request, archive: Archive, caller: Caller, body: RequestBody[ClassifyQuestion]
 ) -> dict[str, Any]:
@@ -56,10 +65,19 @@ def _classify(
     if question.probe is None:
         if question.prompts is not None:
             require_prompt_set(question.prompts)
-        found = archive.classify(images=files, study=study, labels=question.labels, prompts=question.prompts)
+        found = archive.classify(
+            images=files,
+            study=study,
+            labels=question.labels,
+            prompts=question.prompts,
+            exclusive=question.exclusive,
+            scoring=question.scoring,
+        )
     else:
         if question.labels is not None or question.prompts is not None:
             raise ServiceError("one-of", "give one of labels, prompts and probe.")
+        if question.exclusive or question.scoring != "protocol":
+            raise ServiceError("one-of", "exclusive goes with labels, and scoring with labels or prompts.")
         found = _classified(archive.predict_probe(question.probe, images=files, study=study))
     return redact(found.to_json(), caller, body.folder)
 
@@ -77,7 +95,10 @@ def _classified(predicted: Prediction) -> ClassifyAnswer:
 
 def _scored(one: Prediction | ImagePrediction) -> dict[str, Any]:
     pairs = sorted((one.probability or {}).items(), key=lambda pair: -pair[1])
-    scores = tuple(Score(label=label, probability=value, cosine=None) for label, value in pairs)
+    scores = tuple(
+        Score(label=label, probability=value, calibrated=one.calibrated, cosine=None)
+        for label, value in pairs
+    )
     return {"image": one.image, "images": one.images, "scores": scores, "trained_on": one.trained_on}
 
 

@@ -67,7 +67,8 @@ def test_search(home: Home) -> None:
 
 def test_classify_a_file_several_files_and_a_study(home: Home, phantoms: Phantoms) -> None:
     files = sorted(str(path) for path in phantoms.dicom.rglob("*.dcm"))[:2]
-    one = home.run("classify", "--image", files[0], "--labels", "melanoma,benign Naevus").json
+    words = ("--labels", "melanoma,benign Naevus", "--exclusive")
+    one = home.run("classify", "--image", files[0], *words).json
     assert set(one) >= {"space", "image", "scores"}
     assert one["image"]["path"] == files[0]
     assert {score["label"] for score in one["scores"]} == {"melanoma", "benign Naevus"}

@@ -32,6 +32,7 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("GET", "/v1/info"): "read",
     ("POST", "/v1/embeddings"): "read",
     ("POST", "/v1/classify"): "read",
+    ("GET", "/v1/prompt-sets"): "read",
     ("POST", "/v1/search"): "read",
     ("GET", "/v1/studies"): "read",
     ("GET", "/v1/studies/{uid}"): "read",
