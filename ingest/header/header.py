@@ -147,7 +147,7 @@ def make_header(
         image_type=(_text(elements, "ImageType") or "").upper(),
         position=position,
         orientation=orientation,
-        quality=header_quality(elements, modality, size),
+        quality={**header_quality(elements, modality, size), **_site(elements, key)},
         warnings=("sop-instance-uid-derived",) if derived else (),
         derived=derived,
         frames=(place_of_elements(elements, position, orientation, instance_number),)
@@ -156,6 +156,12 @@ def make_header(
         identity=texts.identity(),
         slide_label=may_show_label(elements),
     )
+
+
+def _site(elements: Elements, key: SecretKey) -> dict[str, str]:
+    """The institution (PS3.3 C.7.5.1) as a hash, which tells it apart from others and does not name it."""
+    name = _text(elements, "InstitutionName")
+    return {"site": key.site(name)} if name else {}
 
 
 def refused(path: str, code: str, elements: Elements, key: SecretKey) -> Rejected:

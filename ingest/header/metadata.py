@@ -23,6 +23,7 @@ COLUMNS = frozenset(
         "view",
         "age",
         "sex",
+        "site",
         "split",
         "caption",
         "report",
@@ -46,6 +47,7 @@ class PictureMetadata:
     age: float | None = None
     sex: str | None = None
     split: str | None = None
+    site: str | None = None
     labels: Mapping[str, float] = field(default_factory=dict)
     class_name: str | None = None
     report: str | None = field(default=None, repr=False)
@@ -119,6 +121,7 @@ def _parse(csv_path: Path, line: int, row: Mapping[str, str]) -> PictureMetadata
         age=_age(csv_path, line, row.get("age", "")),
         sex=_SEXES[sex],
         split=row.get("split") or None,
+        site=row.get("site") or None,
         labels={one.name: one.value for one in given},
         class_name=row.get("label") or None,
         report=row.get("report") or row.get("caption") or None,

@@ -39,6 +39,7 @@ QUALITY: dict[str, str] = {
     "contrast": "standard deviation of the display values / 127.5, 0 to 1",
     "sharpness": "standard deviation of the Laplacian of the middle pixels / 127.5",
     "split": "the column `split` of a metadata CSV; absent where there is none",
+    "site": "the column `site` of a metadata CSV, or a keyed hash of Institution Name; absent without",
 }
 """Every name under `quality`, with its meaning and unit."""
 
@@ -94,6 +95,7 @@ def picture_quality(bits: int, metadata: PictureMetadata, lossy_ratio: float | N
         "lossy_ratio": 1.0 if lossy_ratio is None else round(max(lossy_ratio, 1.0), 2),
         **dict.fromkeys(_KINDS, 0),
         **({"split": metadata.split} if metadata.split else {}),
+        **({"site": metadata.site} if metadata.site else {}),
     }
 
 

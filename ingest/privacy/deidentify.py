@@ -81,6 +81,12 @@ class SecretKey:
         """The key of a patient who is known only by one study."""
         return self._digest("study-patient", study_instance_uid)[:PATIENT_KEY_HEX]
 
+    def site(self, institution_name: str) -> str:
+        """A name for an institution that does not name it: of 8 hex characters, whatever the case of letters
+        and the number of spaces.
+        """
+        return f"site-{self._digest('site', ' '.join(institution_name.casefold().split()))[:8]}"
+
     def derived_uid(self, *parts: str) -> str:
         """A UID that is the same for the same parts under this key (PS3.5 B.2: 2.25 and a 128-bit
         integer).

@@ -37,6 +37,7 @@ WHERE_HELP = """\
   contrast, sharpness   spread of the values, and of their Laplacian, 0 to 1
   localizer, projection, reformatted   what was made of a volume
   split                 the column of a metadata CSV
+  site                  the column of a metadata CSV, or a hash of the institution
 \b
 --where report=words    the study's report holds these words; report= means it has none
 \b

@@ -18,8 +18,8 @@ def write(tmp_path: Path, text: Any) -> Any:
 def test_every_column(tmp_path: Path) -> None:
     path = write(
         tmp_path,
-        "\ufeffpath,patient_id,study_id,modality,body_part,view,age,sex,split,caption,label,label:nodule,note\n"
-        'a/b.png,P1,S1,dx,CHEST,PA,61,f,train,"clear, lungs",pneumonia,0,x\n'
+        "\ufeffpath,patient_id,study_id,modality,body_part,view,age,sex,split,caption,label,label:nodule,note,site\n"
+        'a/b.png,P1,S1,dx,CHEST,PA,61,f,train,"clear, lungs",pneumonia,0,x,North\n'
         f"{tmp_path}/c.png,,,,,,,,,,,1,\n",
     )
     rows = read_metadata(path)
@@ -28,6 +28,7 @@ def test_every_column(tmp_path: Path) -> None:
         labels={"pneumonia": 1.0, "nodule": 0.0},
         class_name="pneumonia",
         report="clear, lungs",
+        site="North",
     )
     assert rows[str(tmp_path / "c.png")] == PictureMetadata(labels={"nodule": 1.0})
 
