@@ -15,6 +15,7 @@ from medsiglip.checkpoint import Checkpoint
 from medsiglip.encoder_input import check_images, token_ids
 from medsiglip.errors import ItemError, ModelError
 from medsiglip.model import load_model
+from medsiglip.patches.pooled_parts import pooled_parts
 from medsiglip.preprocess import DEFAULT_PROFILE, PROFILES
 from medsiglip.tokenizer import Tokenizer
 
@@ -104,12 +105,41 @@ class Encoder:
             lambda low, high: self._model.text(tokens[low:high].to(self.device)), len(ids), "text"
         )
 
+    def encode_patches(
+        self, images: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]
+    ) -> npt.NDArray[np.float32]:
+        """Parts and tokens of patches, float32 `[n, 2, patches, d]`, of model inputs, uint8 `[n, S, S, 3]`:
+        see `medsiglip.patches.pooled_parts`.
+
+        Raises `ModelError` as `encode_images` does.
+        """
+        check_images(images, self.image_size)
+        shape = (2, self.checkpoint.architecture.patches, self.dimension)
+        found = np.empty((len(images), *shape), np.float32)
+        for i in range(len(images)):  # one by one: of a large model they are millions of numbers for each
+            found[i] = self._patches(images[i : i + 1])[0]
+            if not np.isfinite(found[i]).all():
+                raise self._not_finite("image", i)
+        return found
+
+    def _patches(
+        self, images: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]
+    ) -> npt.NDArray[np.float32]:
+        try:
+            with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                found: npt.NDArray[np.float32] = pooled_parts(self._model, self._pixels(images)).cpu().numpy()
+        except torch.OutOfMemoryError:
+            raise self._does_not_fit("image") from None
+        return found
+
     def _image_features(self, images: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]) -> Tensor:
+        features: Tensor = self._model.visual(self._pixels(images))
+        return features
+
+    def _pixels(self, images: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]) -> Tensor:
         pixels = torch.from_numpy(np.stack(list(images))).to(self.device)
         # x / 255 with mean 0.5 and standard deviation 0.5, the normalisation of every profile.
-        scaled = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
-        features: Tensor = self._model.visual(scaled.to(self._dtype))
-        return features
+        return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0).to(self._dtype)
 
     def _encode(self, features: Callable[[int, int], Tensor], n: int, noun: str) -> npt.NDArray[np.float32]:
         vectors = np.empty((n, self.dimension), np.float32)
@@ -131,21 +161,27 @@ class Encoder:
                 continue
             bad = np.flatnonzero(~np.isfinite(vectors[done:end]).all(axis=1))
             if bad.size:
-                raise ItemError(
-                    "not-finite",
-                    f"The model gives no finite embedding for {noun} {{item}}; the weights of "
-                    f"{self.checkpoint.name} may be damaged: fetch them again, or take precision float32.",
-                    done + int(bad[0]),
-                )
+                raise self._not_finite(noun, done + int(bad[0]))
             done = end
         return vectors
 
+    def _not_finite(self, noun: str, item: int) -> ItemError:
+        return ItemError(
+            "not-finite",
+            f"The model gives no finite embedding for {noun} {{item}}; the weights of "
+            f"{self.checkpoint.name} may be damaged: fetch them again, or take precision float32.",
+            item,
+        )
+
+    def _does_not_fit(self, noun: str) -> ModelError:
+        return ModelError(
+            "out-of-memory",
+            f"Not even one {noun} fits into the memory of {self.device}; free some or use device cpu.",
+        )
+
     def _halve_batch(self, size: int, noun: str) -> None:
         if size == 1:
-            raise ModelError(
-                "out-of-memory",
-                f"Not even one {noun} fits into the memory of {self.device}; free some or use device cpu.",
-            )
+            raise self._does_not_fit(noun)
         self.batch_size = size // 2
         torch.cuda.empty_cache()
 

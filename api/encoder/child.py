@@ -60,7 +60,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One batch: the places of images, or token ids int64 [n, context_length]."""
+    """One batch: the places of images, whole or as patches, or token ids int64 [n, context_length]."""
 
     kind: Kind
     contents: Sequence[int] | NDArray[np.int64]
@@ -68,7 +68,8 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The result of a batch: vectors float32 [n, d], the errors of rows that have none, and the time it took.
+    """The result of a batch: vectors float32 [n, d], of patches [n, 2 * patches * d], the errors of rows that
+    have none, and the time it took.
 
     `batch_size` is what fits by now, `gpu_memory` the bytes taken on the GPU, if there is one.
     """

@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.api.encoder.child import Done, Failed, ImagePlaces, Ready, Start, Work
+from medsiglip.api.encoder.request_batching import Kind
 from medsiglip.errors import ItemError, ModelError
 from medsiglip.ingest.workers.messages import receive, send
 
@@ -67,14 +69,26 @@ def _encode(encoder: Encoder, places: ImagePlaces, work: Work) -> Done:
     encode: Callable[[Any], NDArray[np.float32]] = encoder.encode_tokens
     if work.kind == "image":
         contents, encode = places.at(contents), encoder.encode_images
+    elif work.kind == "patches":
+        contents, encode = places.at(contents), partial(_encode_patches, encoder)
     begun = time.monotonic()
     failures: dict[int, Exception] = {}
     try:
         vectors = encode(contents)
     except Exception as error:
         _raise_if_device_is_lost(error)
-        vectors, failures = _one_by_one(encode, contents, work.kind, encoder.dimension)
+        vectors, failures = _one_by_one(encode, contents, work.kind, _width(encoder, work.kind))
     return Done(vectors, failures, time.monotonic() - begun, encoder.batch_size, _gpu_memory(encoder))
+
+
+def _encode_patches(encoder: Encoder, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    return encoder.encode_patches(images).reshape(len(images), -1)
+
+
+def _width(encoder: Encoder, kind: Kind) -> int:
+    """Numbers of one answer."""
+    patches = encoder.checkpoint.architecture.patches
+    return 2 * patches * encoder.dimension if kind == "patches" else encoder.dimension
 
 
 def _one_by_one(

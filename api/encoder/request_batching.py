@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from medsiglip.errors import ItemError
 
-Kind = Literal["image", "text"]
-KINDS: tuple[Kind, Kind] = ("image", "text")
+Kind = Literal["image", "text", "patches"]
+KINDS: tuple[Kind, ...] = ("image", "text", "patches")
 # An item that was in flight at this many crashes fails.
 MAX_CRASHES = 2
 MAX_IN_FLIGHT = 2
@@ -28,7 +28,8 @@ Device = TypeVar("Device")
 
 
 class Request:
-    """What one caller wants encoded: images, by their place in shared memory, or token ids of texts.
+    """What one caller wants encoded: images, by their place in shared memory, or token ids of texts; of
+    `patches`, images whose every patch is wanted.
 
     `vectors` [n, d] is complete once `wait` returns.
     """
@@ -243,7 +244,8 @@ class BatchQueue(Generic[Device]):
             return None
         if self._suspects:
             return None if self._in_flight else self._batch([self._suspects.popleft()])
-        for kind in sorted(KINDS, key=lambda kind: kind == self._last_kind):
+        after_last = KINDS.index(self._last_kind) + 1
+        for kind in KINDS[after_last:] + KINDS[:after_last]:
             waiting, size = self._requests[kind], self._size_of(kind)
             fills = sum(len(request.waiting) for request in waiting) >= size
             if waiting and (fills or not self._in_flight):
@@ -263,6 +265,8 @@ class BatchQueue(Generic[Device]):
         self._pace[kind] = seconds if seconds < known else known + (seconds - known) / 8
 
     def _size_of(self, kind: Kind) -> int:
+        if kind == "patches":  # megabytes of answer for each
+            return 1
         return min(self.batch_size, max(int(self._pass_seconds / max(self._pace[kind], 1e-9)), 1))
 
     def _in_turns(self, waiting: deque[Request], size: int) -> Iterable[Item]:

@@ -122,11 +122,24 @@ class SharedEncoder:
         Raises what `Encoder.encode_images` raises, and `ServiceError`: `too-busy`, `encoder-restarting`,
         `shutting-down`, each with the seconds after which to try again.
         """
+        return self._encode_images("image", images, self.dimension)
+
+    def encode_patches(self, images: Images) -> NDArray[np.float32]:
+        """Parts and tokens of patches, float32 `[n, 2, patches, d]`, as `Encoder.encode_patches` gives them.
+
+        Raises what `encode_images` raises.
+        """
+        patches = self.checkpoint.architecture.patches
+        found = self._encode_images("patches", images, 2 * patches * self.dimension)
+        return found.reshape(len(images), 2, patches, self.dimension)
+
+    def _encode_images(self, kind: Kind, images: Images, width: int) -> NDArray[np.float32]:
+        """Answers [n, width] to images."""
         check_images(images, self.image_size)
-        vectors = np.empty((len(images), self.dimension), np.float32)
+        vectors = np.empty((len(images), width), np.float32)
         for part in self._parts(len(images)):
             self._reserve(len(part), wait=part.start > 0)
-            request = Request("image", self._places.put(images[i] for i in part), self.dimension)
+            request = Request(kind, self._places.put(images[i] for i in part), width)
             vectors[part.start : part.stop] = self._answer(request, part)
         return vectors
 
