@@ -6,7 +6,14 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from medsiglip.answers.answer import Answer, Figure, Level
+from medsiglip.answers.answer import Answer, Figure, Level, Moment
+from medsiglip.answers.probe_figures import (
+    FoldFigures,
+    LearningPoint,
+    OperatingPoint,
+    ProbePopulation,
+    SubgroupFigures,
+)
 
 Interval = tuple[Figure, Figure]
 """A 95 % interval."""
@@ -16,7 +23,8 @@ class ProbeLabel(Answer):
     """Out-of-fold figures of one label over its `n` labelled cases, folds split by patient; `unknown` counts
     the cases whose label is not known, which were left out. Names ending in `_ci` are 95 % intervals.
     Sensitivity and specificity are those at a probability of 0.5. `caution` says what few patients cannot
-    show, and `c` is the strength of regularisation that was chosen.
+    show, and `c` is the strength of regularisation that was chosen. `calibration_error` is the expected
+    calibration error, and `suspects` counts the cases whose label may be wrong (`probe suspects`).
     """
 
     label: str
@@ -33,6 +41,13 @@ class ProbeLabel(Answer):
     specificity_ci: Interval | None = None
     caution: str | None = None
     c: float | None = None
+    calibration_error: Figure = None
+    calibration_error_ci: Interval | None = None
+    suspects: int | None = None
+    operating_points: tuple[OperatingPoint, ...] = ()
+    fold_figures: tuple[FoldFigures, ...] = ()
+    subgroups: tuple[SubgroupFigures, ...] = ()
+    learning_curve: tuple[LearningPoint, ...] = ()
 
 
 class Probe(Answer):
@@ -40,7 +55,10 @@ class Probe(Answer):
     prediction is stored. `training_rows` is the hash of the rows, labels and vectors that it was trained on,
     `origin` says whether it was in this archive. `groups` counts the labelled patients; `modalities`,
     `regions` (parts of the body, `""` where not known) and `ages` (years, least and greatest) tell by label
-    of which cases.
+    of which cases. `exclusive`: its labels are classes of which one is so. `pooling` is how the pictures of a
+    series or study become one score. `split` names the column that said which cases were for training,
+    validation and test, and `parts` how many patients each had: figures are then of the test part.
+    `population` tells of whom the labelled cases are, and `label_source` where their labels came from.
     """
 
     model_config = ConfigDict(
@@ -83,6 +101,14 @@ class Probe(Answer):
     origin: Literal["trained", "imported"] | None = None
     training_rows: str | None = None
     predictions: int | None = None
+    exclusive: bool = False
+    pooling: Literal["mean", "max"] = "mean"
+    split: str | None = None
+    parts: dict[str, int] | None = None
+    class_weight: Literal["balanced"] | None = None
+    population: ProbePopulation | None = None
+    label_source: Literal["csv", "stored"] | None = None
+    trained_at: Moment | None = None
 
 
 class ProbeSummary(Answer):

@@ -13,14 +13,16 @@ from medsiglip.index.catalogue.schema import images, series, studies
 
 @dataclass(frozen=True, slots=True)
 class CaseAttributes:
-    """Sex and age in years of the patient at the study, and manufacturer and site of an image; None where
-    not known. The site is the column `site` of a metadata CSV.
+    """Sex and age in years of the patient at the study, manufacturer and site of an image, and the date of
+    the study in ISO 8601; None where not known. The site is the column `site` of a metadata CSV, or a keyed
+    hash of Institution Name.
     """
 
     patient_sex: str | None
     patient_age: float | None
     manufacturer: str | None
     site: str | None
+    study_date: str | None = None
 
 
 def case_attributes(connection: Connection, image_ids: Sequence[int]) -> list[CaseAttributes]:
@@ -31,6 +33,7 @@ def case_attributes(connection: Connection, image_ids: Sequence[int]) -> list[Ca
         studies.c.patient_age,
         series.c.manufacturer,
         images.c.quality["site"].as_string(),
+        studies.c.study_date,
     )
     joined = images.join(series, images.c.series_id == series.c.id).join(
         studies, images.c.study_id == studies.c.id
