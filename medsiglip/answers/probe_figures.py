@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from medsiglip.answers.answer import Answer, Figure, Level
-from medsiglip.answers.paths import ShownText
+from medsiglip.answers.answer import Answer, Figure, Level, ShownText
 
 Interval = tuple[Figure, Figure]
 """A 95 % interval."""
