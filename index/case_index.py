@@ -34,6 +34,7 @@ from medsiglip.index.records import (
 from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.search.kind_choice import ChoiceFile, KindChoice
 from medsiglip.index.search.kinds.index_kinds import AUTO
+from medsiglip.index.search.ranking.image_sample import ImageSample, image_sample
 from medsiglip.index.search.search import find, search
 from medsiglip.index.search.set_to_set import StoredSets
 from medsiglip.index.search_records import Asked, Found, SearchOptions
@@ -302,6 +303,10 @@ class CaseIndex(CaseStores):
                 theirs = case_queries.images_of_patients(connection, keys)
             left_out = [image_id for image_ids in theirs.values() for image_id in image_ids]
             return loaded.sample(level, count, np.array(left_out, np.int64))
+
+    def image_sample(self, count: int, where: Sequence[str] = ()) -> ImageSample:
+        """At most `count` images, spread evenly over all that pass the filters, with their vectors."""
+        return image_sample(self._current, count, where)
 
     # Maintenance
 

@@ -20,6 +20,7 @@ from medsiglip.index.service.audit_log import AuditLog
 from medsiglip.index.service.drafts import DraftStore
 from medsiglip.index.service.jobs import JobQueue
 from medsiglip.index.service.routing_rules import RoutingRuleStore
+from medsiglip.index.storage.backgrounds import BackgroundStore
 from medsiglip.index.storage.calibrations import CalibrationStore
 from medsiglip.index.storage.file_records import FileRecordStore
 from medsiglip.index.storage.predictions import PredictionStore
@@ -73,6 +74,11 @@ class CaseStores:
     def calibrations(self) -> CalibrationStore:
         """What gives scores a meaning."""
         return CalibrationStore(self._database)
+
+    @cached_property
+    def backgrounds(self) -> BackgroundStore:
+        """What was measured of the archive's own scores."""
+        return BackgroundStore(self._database)
 
     @cached_property
     def spaces(self) -> SpaceStore:

@@ -30,6 +30,7 @@ from medsiglip.index.catalogue.score_schema import predictions
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import SEPARATOR, Removal
 from medsiglip.index.storage import trash
+from medsiglip.index.storage.backgrounds import forget_backgrounds
 from medsiglip.index.storage.calibrations import forget_in_calibrations
 from medsiglip.index.storage.forgotten import forget_drafts, forget_paths_in_jobs, forget_predictions
 from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
@@ -103,6 +104,7 @@ def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: Col
     connection.execute(delete(patients).where(~left.exists()))
     _forget_in_probes(connection, vanished, study_uids)
     forget_in_calibrations(connection, vanished)
+    forget_backgrounds(connection)
     return Removal(
         len(study_ids), len(series_ids), instance_count, image_count, file_count, label_count, draft_count
     )
