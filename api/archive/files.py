@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from medsiglip.api.errors import ServiceError
 
@@ -96,12 +96,29 @@ def parquet_writer(path: Path, schema: Any) -> Iterator[Any]:
     """
     import pyarrow.parquet as pq
 
+    with _whole_file(path) as file, pq.ParquetWriter(file, schema) as writer:
+        yield writer
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, which appears whole or not at all. Raises ServiceError `cannot-create`."""
+    try:
+        with _whole_file(path) as file:
+            file.write(text.encode("utf-8"))
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise ServiceError(
+            "cannot-create", f"{path} cannot be written ({reason}): choose another place for it."
+        ) from None
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            with pq.ParquetWriter(file, schema) as writer:
-                yield writer
+            yield file
             file.flush()
             os.fsync(file.fileno())
         mask = os.umask(0)
