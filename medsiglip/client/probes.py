@@ -1,0 +1,42 @@
+"""The part of `Client` that is about probes that come and go, and what to label next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from medsiglip.answers.figures import Probe
+from medsiglip.answers.probes import ExportedProbe, ProbeSuggestions
+from medsiglip.arguments import several
+from medsiglip.client.connection import AnyPath, Connection, read
+from medsiglip.client.paths import checked, path_of
+from medsiglip.probes.files import LONGEST, unzipped, write_files
+
+
+class ProbeMethods:
+    """Methods of `Client`."""
+
+    _service: Connection
+
+    def export_probe(self, name: str, out: AnyPath) -> ExportedProbe:
+        """Write a probe, `NAME` or `NAME@2`, as probe.json and probe.safetensors into the folder `out`."""
+        shown = read(Probe, self._service.get(path_of("probes", ("name", "probe", name))))
+        version = shown.version or 1
+        whole = f"{shown.name}@{version}"
+        content = self._service.get_bytes(path_of("probes", ("name", "probe", whole), "export"))
+        files = unzipped(content)
+        folder = Path(out).expanduser().absolute()
+        write_files(folder, files)
+        return ExportedProbe(name=shown.name, version=version, path=str(folder), files=tuple(sorted(files)))
+
+    def import_probe(self, path: AnyPath, name: str | None = None) -> Probe:
+        """Take in the probe of a folder that an export made, or of its zip, under its own name or another."""
+        given = Path(path).expanduser()
+        files = [given / one for one in LONGEST] if given.is_dir() else [given]
+        form = {"name": checked("name", "name", name)}
+        return read(Probe, self._service.send_files("/v1/probes/import", files, form))
+
+    def suggest(self, name: str, n: int = 20, *, where: Sequence[str] = ()) -> ProbeSuggestions:
+        """The studies that are most worth labelling next for a probe, one of each patient."""
+        path = path_of("probes", ("name", "probe", name), "suggestions")
+        return read(ProbeSuggestions, self._service.get(path, n=n, where=several("where", where)))
