@@ -215,14 +215,14 @@ class FindingScores:
             table: CaseTable, rows: NDArray[np.intp], columns: Sequence[int], source: str
         ) -> Iterator[Finding]:
             probability = probe.predict_probability(table.vectors[rows])
+            each = probability.mean(axis=0) if probe.exclusive else probability.max(axis=0)
             for column in columns:
-                best = int(probability[:, column].argmax())
-                image_id = int(table.image_ids[rows[best]])
-                yield self._finding(
-                    probe.labels[column], float(probability[best, column]), source, image_id, None
-                )
+                image_id = int(table.image_ids[rows[int(probability[:, column].argmax())]])
+                yield self._finding(probe.labels[column], float(each[column]), source, image_id, None)
 
-        return _Scoring(record.summary["level"], probe.labels, groups, findings)
+        # The greatest score of a series' or a study's pictures is that of the pictures themselves.
+        level = "image" if probe.pooling == "max" else record.summary["level"]
+        return _Scoring(level, probe.labels, groups, findings)
 
     def _finding(
         self, label: str, probability: float, source: str, image_id: int, cosine: float | None

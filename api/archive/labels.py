@@ -25,11 +25,15 @@ Line = tuple[int, dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """The rows of a label CSV; `names` are the labels that it has, `rows` counts its rows."""
+    """The rows of a label CSV; `names` are the labels that it has, `rows` counts its keys, of which
+    `repeated` stand in more than one row. `parts` are the values of a column that splits the cases.
+    """
 
     names: tuple[str, ...]
     records: tuple[LabelRecord, ...]
     rows: int
+    repeated: int = 0
+    parts: tuple[LabelRecord, ...] = ()
 
 
 def list_labels(archive: OpenedArchive) -> LabelList:
@@ -53,6 +57,10 @@ def import_labels(archive: OpenedArchive, csv: AnyPath) -> ImportedLabels:
 def store_labels(archive: OpenedArchive, path: Path, content: LabelFile) -> ImportedLabels:
     """As `import_labels`, for a file that was read already."""
     missing, warnings = _set(archive, content.records)
+    if content.repeated:
+        warnings += (
+            f"{content.repeated} keys stand in more than one row of the CSV, and say the same there.",
+        )
     unmatched = sorted({record.key for record in missing})
     if len(missing) == len(content.records):
         raise ServiceError(
@@ -125,37 +133,57 @@ def _set(archive: OpenedArchive, records: Sequence[LabelRecord]) -> tuple[list[L
     return left, tuple(dict.fromkeys(one.sentence for one in (*conflicts, *outcome.conflicts)))
 
 
-def read_labels(path: Path) -> LabelFile:
+def read_labels(path: Path, split: str | None = None) -> LabelFile:
     """Read a CSV keyed by one of `KEYS`, with `label` (a class name) or `label:<name>` (0, 1 or empty)
-    columns.
+    columns. A column `split`, if it is asked for and there, says which part of a split a row is in.
 
     A file with neither has a label in every column but the keys and those of the metadata CSV. Relative paths
-    are those beside the CSV. Raises ServiceError `labels-unreadable` or `bad-labels`, naming line and column.
+    are those beside the CSV. Raises ServiceError `labels-unreadable`, `bad-labels` or `duplicate-keys`,
+    naming line and column.
     """
     from medsiglip.index.catalogue.labels.class_columns import class_column
     from medsiglip.index.label_records import LabelRecord
 
     file = path.expanduser().absolute()
     header, lines = _read(file)
-    key_kind, columns = _columns(file, header)
+    key_kind, columns = _columns(file, [name for name in header if name != split])
     named = frozenset(columns)
     records: dict[tuple[str, str], LabelRecord] = {}
-    keys = set()
+    parts: dict[str, LabelRecord] = {}
+    first_lines: dict[str, int] = {}
+    classes: dict[str, LabelRecord] = {}
+    repeated = set()
     for line, row in lines:
         key = _key(file, line, row, key_kind)
-        keys.add(key)
+        if first_lines.setdefault(key, line) != line:
+            repeated.add(key)
         try:
             for one in given_labels(row, named):
-                records[key, one.name] = LabelRecord(one.name, one.value, key_kind, key, one.is_class)
+                record = LabelRecord(one.name, one.value, key_kind, key, one.is_class)
+                _require_same(file, line, records.setdefault((key, one.name), record), record)
+                if one.is_class:
+                    _require_same(file, line, classes.setdefault(key, record), record)
         except LabelColumnError as error:
             cure = "" if label_columns(header) else ", or call the columns of labels `label:<name>`"
             raise ServiceError("bad-labels", f"{file} line {line} {error}{cure}.") from None
+        if split is not None and row.get(split, ""):
+            record = LabelRecord(row[split], 1.0, key_kind, key)
+            _require_same(file, line, parts.setdefault(key, record), record)
     if not records:
         raise ServiceError("bad-labels", f"{file} holds no label: fill in its label columns.")
     names = tuple(sorted({record.name for record in records.values()}))
     column = class_column(record.name for record in records.values() if record.is_class)
     placed = (replace(one, class_column=column) if one.is_class else one for one in records.values())
-    return LabelFile(names, tuple(placed), len(keys))
+    return LabelFile(names, tuple(placed), len(first_lines), len(repeated), tuple(parts.values()))
+
+
+def _require_same(file: Path, line: int, before: LabelRecord, record: LabelRecord) -> None:
+    """Raise ServiceError `duplicate-keys` where a key that came before now says something else."""
+    if before != record:
+        raise ServiceError(
+            "duplicate-keys",
+            f"{file} line {line} names {record.key} again and contradicts an earlier line: keep one of them.",
+        )
 
 
 def _read(file: Path) -> tuple[list[str], list[Line]]:

@@ -8,6 +8,7 @@ temporary error, and must then end as if it had been called once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from medsiglip.api.archive.files import allowed_path
@@ -41,15 +42,19 @@ def _ingest(archive: Archive, run: JobRun) -> Json:
 
 
 def _probe(archive: Archive, run: JobRun) -> Json:
-    """Parameters: `name`, `labels` or `labels_csv`, `level`, `where`."""
+    """Parameters: `name`, `labels` or `labels_csv`, `level`, `where`, and those of a `ProbePlan`."""
+    from medsiglip.api.archive.probes.plan import ProbePlan
+
     given = run.parameters
-    run.progress("training", 0, None)
+    asked = {one.name: given[one.name] for one in fields(ProbePlan) if given.get(one.name) is not None}
     probe = archive.train_probe(
         given["name"],
         labels_csv=given.get("labels_csv"),
         labels=given.get("labels") or (),
         level=given.get("level") or "image",
         where=given.get("where") or (),
+        plan=ProbePlan(**asked),
+        on_progress=run.progress,
     )
     return probe.to_json()
 

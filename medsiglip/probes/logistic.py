@@ -27,7 +27,7 @@ Flags = npt.NDArray[np.bool_]
 _STEPS = 500
 _HALVINGS = 40
 _HISTORY = 12
-_SAFETY = 4.0
+_SAFETY = 10.0
 """By how much the estimate of the excess must be below what is wanted: the metric is not the Hessian."""
 _FLATTER = 0.5
 """A step is too long where the slope along it has become more than this share of what it was, upwards."""

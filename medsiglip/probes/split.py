@@ -8,7 +8,7 @@ import numpy as np
 from medsiglip.errors import ModelError
 from medsiglip.probes.targets import Flags
 
-_PARTS = {"train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
+_PARTS = {"train": 1, "training": 1, "validation": 2, "valid": 2, "val": 2, "dev": 2, "test": 3, "testing": 3}
 _NAMES = ("training", "validation", "test")
 
 
@@ -32,14 +32,14 @@ class Split:
 
         Raises ModelError "bad-split" for another name, and where there is no training or no test part.
         """
-        numbers = np.array([_number(name) for name in names], dtype=np.intp)
-        split = Split(numbers == 0, numbers == 1, numbers == 2)
-        for number, part in ((0, split.training), (2, split.test)):
+        numbers = np.array([part_number(name) for name in names], dtype=np.intp)
+        split = Split(numbers == 1, numbers == 2, numbers == 3)
+        for number, part in ((1, split.training), (3, split.test)):
             if not part.any():
                 raise ModelError(
                     "bad-split",
-                    f"The split has no {_NAMES[number]} part among the labelled rows; give some of them the "
-                    f"value '{'train' if number == 0 else 'test'}', or train without a split.",
+                    f"The split has no {_NAMES[number - 1]} part among the labelled rows; give some of them "
+                    f"the value '{'train' if number == 1 else 'test'}', or train without a split.",
                 )
         return split
 
@@ -66,7 +66,8 @@ class Split:
             )
 
 
-def _number(name: str | None) -> int:
+def part_number(name: str | None) -> int:
+    """1 for training, 2 for validation, 3 for test, 0 for an empty name; else ModelError "bad-split"."""
     text = (name or "").strip().casefold()
     if text and text not in _PARTS:
         raise ModelError(
@@ -74,4 +75,4 @@ def _number(name: str | None) -> int:
             f"The split has the value '{text[:40]}'; the parts are train, validation and test, or empty for "
             "a row to leave out.",
         )
-    return _PARTS[text] if text else -1
+    return _PARTS[text] if text else 0

@@ -28,7 +28,7 @@ class Targets:
     @property
     def known(self) -> Flags:
         """Rows [n] of which something is known."""
-        known: Flags = (~np.isnan(self.values)).any(axis=1)
+        known: Flags = np.any(~np.isnan(self.values), axis=1)
         return known
 
     def of(self, rows: Flags, columns: Sequence[int]) -> "Targets":

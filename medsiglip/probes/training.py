@@ -7,7 +7,7 @@ as such. The probe that is kept is fitted on all rows but those of a given test 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -117,11 +117,25 @@ def train(
         fitted[-1].coef,
         fitted[-1].intercept,
         c,
-        _report(out_of_fold, c, warnings, options.seed),
+        replace(_report(out_of_fold, c, warnings, options.seed), groups=int(data.codes.max()) + 1),
         exclusive=options.exclusive,
         pooling="mean" if bags is None else "max",
     )
     return Trained(probe, out_of_fold, Choices(STRENGTHS, choice.loss[:, -1], c, choice.c[: len(tests)]))
+
+
+def fit_at(
+    vectors: npt.NDArray[np.floating[Any]], truth: Floats, c: Floats, exclusive: bool = False
+) -> tuple[Floats, Floats]:
+    """Coefficients [L, d] and intercepts [L] for `truth` [n, L] of 1, 0 or NaN on unit vectors [n, d], each
+    label at its C [L].
+    """
+    rows = unit_rows(vectors)
+    targets = Targets(tuple(str(column) for column in range(truth.shape[1])), truth, exclusive)
+    fitting = Fitting(rows, targets, False, None, lambda _stage, _done, _total: None)
+    whole = Part(np.ones(len(rows), dtype=bool), np.full(len(rows), -1), 0)
+    [fitted] = fitting.fit([whole], c[None])
+    return fitted.coef, fitted.intercept
 
 
 def _require(options: TrainingOptions, bags: Integers | None) -> None:

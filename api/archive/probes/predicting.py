@@ -101,14 +101,23 @@ def trained_warnings(name: str, trained_on: int, of: int) -> tuple[str, ...]:
 
 
 def _predicted(probe: Probe, pictures: Sequence[Picture], level: str) -> dict[str, Any]:
-    """Fields of a prediction: probabilities of what stands at `level`, pooled by the maximum per label."""
+    """Fields of a prediction: probabilities of what stands at `level`, pooled by the maximum per label, or by
+    the mean of classes that exclude each other.
+    """
     groups: dict[str, list[Picture]] = {}
     for number, picture in enumerate(pictures):
         name = {"image": str(number), "series": picture.series_instance_uid, "study": ""}[level]
         groups.setdefault(name, []).append(picture)
     rows = list(groups.values())
-    vectors = np.stack([mean_vector([picture.vector for picture in row]) for row in rows])
-    probability = probe.predict_probability(vectors)
-    driving = rows[int(probability.max(axis=1).argmax())][0]
-    pooled = dict(zip(probe.labels, probability.max(axis=0).tolist(), strict=True))
+    if probe.pooling == "max":
+        found = [probe.predict_logits(np.stack([picture.vector for picture in row])) for row in rows]
+        probability = probe.probability(np.stack([logits.max(axis=0) for logits in found]))
+        best = int(probability.max(axis=1).argmax())
+        driving = rows[best][int(found[best].max(axis=1).argmax())]
+    else:
+        vectors = np.stack([mean_vector([picture.vector for picture in row]) for row in rows])
+        probability = probe.predict_probability(vectors)
+        driving = rows[int(probability.max(axis=1).argmax())][0]
+    each = probability.mean(axis=0) if probe.exclusive else probability.max(axis=0)
+    pooled = dict(zip(probe.labels, each.tolist(), strict=True))
     return {"image": driving.named, "images": len(pictures), "probability": pooled}

@@ -79,10 +79,10 @@ def test_a_blank_is_unknown_where_another_column_is_complete(
     csv.write_text("\n".join(["study_instance_uid,label:rare,label:complete", *rows]))
     trained = train_probe(made, "both", labels_csv=csv, level="study")
     assert [(one.label, one.n, one.unknown) for one in trained.labels] == [("complete", 60, 0)]
-    assert "'rare' has 10 positive rows from 10 groups and 0 negative rows" in trained.warnings[0]
-    with pytest.raises(ModelError, match="0 negative rows") as caught:
+    assert "'rare' is positive in all 10 rows where it is known" in trained.warnings[0]
+    with pytest.raises(ModelError, match="positive in all 10 rows") as caught:
         train_probe(made, "rare", labels=["rare"], level="study")
-    assert caught.value.code == "too-few-groups"
+    assert caught.value.code == "one-class"
     assert label_targets(made.index.table("study"), "rare").unknown == 50
     figures = evaluate_retrieval(made, labels=["rare"], level="study")
     # Ten cases that all have the label: no neighbour is known not to have it, and none can be ranked wrong.
@@ -197,7 +197,7 @@ def test_classes_of_which_the_column_is_not_known_give_no_negatives(
         ModelError, match=r"An earlier version stored 'sick' without .*: import their CSV"
     ) as caught:
         train_probe(made, "sick", labels=["sick"])
-    assert caught.value.code == "too-few-groups"
+    assert caught.value.code == "one-class"
     rows = [f"{uid(study)},{name}" for study, name in enumerate(("sick", "well"))]
     import_csv(made, tmp_path / "again.csv", "study_instance_uid,label", *rows)
     known = label_targets(made.index.table("study"), "sick")

@@ -7,30 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from medsiglip.errors import ModelError
 from medsiglip.figures.metrics import group_codes
-from medsiglip.probes.basis import Basis
 from medsiglip.probes.fitting import STRENGTHS
-from medsiglip.probes.logistic import fit_path
 from medsiglip.probes.patient_folds import group_folds
 from medsiglip.probes.probe import Probe
 from medsiglip.probes.report import LabelReport, ProbeReport
 from medsiglip.probes.training import TrainingOptions, train
-
-
-def embeddings(n: Any, d: Any, *, seed: Any = 0, signal: Any = 2.0, labels: Any = 1) -> Any:
-    """Unit vectors with the decaying spectrum and offset of real ones, and labels that depend on them."""
-    rng = np.random.default_rng(seed)
-    vectors = rng.normal(size=(n, d)) / np.arange(1, d + 1) ** 0.7 + 0.3 * rng.normal(size=d)
-    logits = vectors @ rng.normal(size=(d, labels))
-    logits = signal * (logits - logits.mean(axis=0)) / logits.std(axis=0) - 0.7
-    truth = (rng.random((n, labels)) < 1 / (1 + np.exp(-logits))).astype(float)
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), truth
+from tests.medsiglip.probes.embeddings import embeddings
 
 
 def trained(
@@ -38,84 +25,6 @@ def trained(
 ) -> tuple[Probe, ProbeReport]:
     probe = train(vectors, labels, groups, space=space, options=TrainingOptions(seed=seed)).probe
     return probe, probe.report
-
-
-def objective(coef: Any, intercept: Any, strength: Any, vectors: Any, labels: Any) -> Any:
-    logits = vectors @ coef + intercept
-    return strength * (np.logaddexp(0, logits) - labels * logits).sum() + coef @ coef / 2
-
-
-@pytest.mark.parametrize(("n", "d"), [(300, 40), (60, 200), (200, 1)])
-def test_objective_is_no_higher_than_scikit_learns_at_convergence(n: Any, d: Any) -> None:
-    vectors, truth = embeddings(n, d, labels=3)
-    vectors = vectors.astype(np.float64) if d > 1 else np.random.default_rng(0).normal(size=(n, 1))
-    labels = truth.copy()
-    labels[np.random.default_rng(1).random(labels.shape) < 0.2] = np.nan
-    path = fit_path(Basis.of(vectors), labels, STRENGTHS, 1e-11)
-    for column in range(3):
-        known = ~np.isnan(labels[:, column])
-        part, target = vectors[known], labels[known, column]
-        for strength, solution in zip(STRENGTHS, path, strict=True):
-            theirs = LogisticRegression(C=strength, tol=1e-10, max_iter=20000).fit(part, target)
-            ours = objective(solution.coef[column], solution.intercept[column], strength, part, target)
-            best = objective(theirs.coef_[0], theirs.intercept_[0], strength, part, target)
-            # The tolerance is of the mean log-loss, which is next to nothing at the weakest regularisation.
-            assert ours <= best * (1 + 1e-9) + strength * len(part) * 1e-11
-
-
-@pytest.mark.parametrize("strength", [1e-4, 1.0, 1e4])
-def test_gradient_vanishes_at_the_solution(strength: Any) -> None:
-    vectors, truth = embeddings(120, 300)
-    rows = vectors.astype(np.float64)
-    solution = fit_path(Basis.of(rows), truth, [strength], 1e-11)[0]
-    residual = 1 / (1 + np.exp(-solution.logits(rows)[:, 0])) - truth[:, 0]
-    scale = np.abs(rows).T @ np.abs(residual)
-    assert (
-        np.abs(strength * (rows.T @ residual) + solution.coef[0]).max() < 1e-4 * strength * scale.max() + 1e-9
-    )
-    assert abs(residual.sum()) < 1e-4 * np.abs(residual).sum()
-
-
-def test_separable_labels_have_a_finite_solution() -> None:
-    rows = np.r_[np.full((20, 2), -1.0), np.full((20, 2), 1.0)]
-    labels = np.r_[np.zeros(20), np.ones(20)][:, None]
-    solution = fit_path(Basis.of(rows), labels, STRENGTHS, 1e-11)[-1]
-    theirs = LogisticRegression(C=STRENGTHS[-1], tol=1e-12, max_iter=10000).fit(rows, labels[:, 0])
-    assert solution.coef[0] == pytest.approx(theirs.coef_[0], rel=1e-4)
-
-
-def test_identical_vectors_give_the_prevalence() -> None:
-    labels = np.r_[np.ones(10), np.zeros(30)][:, None]
-    solution = fit_path(Basis.of(np.ones((40, 5))), labels, STRENGTHS, 1e-11)[-1]
-    assert 1 / (1 + np.exp(-solution.logits(np.ones((1, 5)))[0, 0])) == pytest.approx(0.25)
-
-
-@given(st.integers(2, 6), st.integers(0, 50), st.integers(8, 40))
-@settings(deadline=None)
-def test_no_group_is_in_two_folds_and_row_order_does_not_matter(folds: Any, seed: Any, groups: Any) -> None:
-    rng = np.random.default_rng(seed)
-    codes = rng.integers(0, groups, 100)
-    labels = rng.choice([0.0, 1.0, np.nan], (100, 3))
-    fold = group_folds(labels, codes, folds, seed)
-    assert all(len(set(fold[codes == group])) == 1 for group in np.unique(codes))
-    assert set(fold) == set(range(folds))
-    order = rng.permutation(100)
-    assert (group_folds(labels[order], codes[order], folds, seed) == fold[order]).all()
-
-
-def test_folds_spread_a_rare_label() -> None:
-    labels = np.zeros((200, 2))
-    labels[:10, 0] = 1
-    labels[50:150, 1] = 1
-    fold = group_folds(labels, np.arange(200), 5, seed=0)
-    assert np.bincount(fold[labels[:, 0] == 1]).tolist() == [2] * 5
-    assert np.bincount(fold[labels[:, 1] == 1]).tolist() == [20] * 5
-    assert np.bincount(fold).tolist() == [40] * 5
-
-
-def test_folds_differ_by_seed() -> None:
-    labels = np.random.default_rng(0).integers(0, 2, (60, 1)).astype(float)
-    assert (group_folds(labels, np.arange(60), 3, 0) != group_folds(labels, np.arange(60), 3, 1)).any()
 
 
 def pipeline(vectors: Any, labels: Any, codes: Any, folds: Any, inner_folds: Any, seed: Any) -> Any:
