@@ -5,13 +5,23 @@ from __future__ import annotations
 from medsiglip.api.archive import ingestion, rendering
 from medsiglip.api.archive import labels as label_store
 from medsiglip.api.archive import studies as cases
+from medsiglip.api.archive.calibrating import calibrate as calibrating
+from medsiglip.api.archive.calibrating import kept
 from medsiglip.api.archive.drafts import report_import, routing_rules
 from medsiglip.api.archive.drafts import reports as drafts
+from medsiglip.api.archive.evaluating import drift, robustness, two_models, zero_shot
 from medsiglip.api.archive.evaluating import probe as unseen_patients
 from medsiglip.api.archive.evaluating import retrieval as neighbours
-from medsiglip.api.archive.evaluating import two_models, zero_shot
 from medsiglip.api.archive.opened import OpenedArchive
-from medsiglip.api.archive.probes import predicting, predicting_all, registry, training
+from medsiglip.api.archive.probes import (
+    card,
+    exchange,
+    predicting,
+    predicting_all,
+    registry,
+    suggesting,
+    training,
+)
 from medsiglip.api.archive.scores import classification
 from medsiglip.api.archive.similar import search as retrieval
 from medsiglip.api.archive.upkeep import backups, index_tuning, maintenance, reembedding
@@ -46,15 +56,28 @@ class Archive(OpenedArchive):
     probes = registry.list_probes
     probe = registry.show_probe
     delete_probe = registry.delete_probe
+    export_probe = exchange.export_probe
+    import_probe = exchange.import_probe
+    suggest_cases = suggesting.suggest_cases
+    probe_card = card.probe_card
+    probe_card_page = card.probe_card_page
+    probe_suspects = card.probe_suspects
     predict_probe = predicting.predict_probe
     predict_all = predicting_all.predict_all
 
     evaluate_retrieval = neighbours.evaluate_retrieval
     evaluate_zero_shot = zero_shot.evaluate_zero_shot
+    evaluate_drift = drift.evaluate_drift
+    evaluate_robustness = robustness.evaluate_robustness
     compare_retrieval = two_models.compare_retrieval
     compare_zero_shot = two_models.compare_zero_shot
     compare_probe = two_models.compare_probe
     evaluate_probe = unseen_patients.evaluate_probe
+
+    calibrate = calibrating.calibrate
+    calibrations = kept.list_calibrations
+    calibration = kept.show_calibration
+    remove_calibration = kept.remove_calibration
 
     embed = rendering.embed
     render = rendering.render

@@ -80,12 +80,9 @@ class CalibrationStore:
             insert_rows(connection, calibrations, rows)
         return version
 
-    def latest(self, space: str, subject: str, level: str) -> list[CalibrationRecord]:
-        """The newest calibration of each label, by label."""
-        chosen = _records().where(
-            spaces.c.name == space, calibrations.c.subject == subject, calibrations.c.level == level
-        )
-        return self._newest(chosen)
+    def of_subject(self, subject: str) -> list[CalibrationRecord]:
+        """The newest calibration of each label of a subject, of all spaces and levels."""
+        return self._newest(_records().where(calibrations.c.subject == subject))
 
     def listed(self, *, all_versions: bool = False) -> list[CalibrationRecord]:
         """The newest calibration of each label of all spaces, subjects and levels, or every one."""

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from medsiglip.calibration.calibration import Calibration
 from medsiglip.calibration.conformal import (
     DEFAULT_ERROR,
+    Decision,
+    Share,
     Side,
     Strata,
     Thresholds,
@@ -23,7 +25,6 @@ from medsiglip.calibration.conformal import (
 from medsiglip.calibration.fitting import (
     FEWEST_OF_A_CLASS,
     FOLDS,
-    MethodWanted,
     chosen,
     fitted,
     known_cases,
@@ -32,7 +33,7 @@ from medsiglip.calibration.fitting import (
 )
 from medsiglip.errors import ModelError
 from medsiglip.figures.calibration_error import CalibrationError, calibration_error
-from medsiglip.figures.intervals import Bools, Interval, rate_interval
+from medsiglip.figures.intervals import Bools, rate_interval
 from medsiglip.numerics import Floats, Integers, sigmoid
 from medsiglip.probes.patient_folds import group_folds
 
@@ -47,17 +48,7 @@ class Judgement:
 
     probability: float
     sides: tuple[Side, ...] | None
-    verdict: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A share of cases with its 95 % interval; `of` says which: `present`, `absent`, or `sex F`."""
-
-    of: str
-    n: int
-    value: float
-    interval: Interval
+    verdict: Decision | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +124,7 @@ def calibrate_label(
     truth: npt.ArrayLike,
     groups: Sequence[object] | npt.NDArray[Any],
     *,
-    method: MethodWanted = "auto",
+    method: str = "auto",
     error: float = DEFAULT_ERROR,
     strata: Strata | None = None,
 ) -> LabelCalibration:
@@ -150,6 +141,7 @@ def calibrate_label(
         name: [one for one, keep in zip(names, kept, strict=True) if keep]
         for name, names in (strata or {}).items()
     }
+    own = {name: names for name, names in own.items() if len(set(names)) > 1}
 
     def fit_one(m: Floats, t: Floats, g: Integers) -> Calibration:
         return fitted(m, t, g, chosen(m, t, g, method))

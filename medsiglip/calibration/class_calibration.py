@@ -20,6 +20,7 @@ import numpy.typing as npt
 from medsiglip.calibration.conformal import (
     DEFAULT_ERROR,
     ERRORS,
+    Share,
     known_error,
     one_of_each,
     patients_needed,
@@ -27,6 +28,7 @@ from medsiglip.calibration.conformal import (
 from medsiglip.calibration.fitting import FEWEST_OF_A_CLASS, FOLDS
 from medsiglip.errors import ModelError
 from medsiglip.figures.calibration_error import CalibrationError, calibration_error
+from medsiglip.figures.intervals import Bools, rate_interval
 from medsiglip.figures.metrics import group_codes
 from medsiglip.numerics import Floats, Integers
 from medsiglip.probes.patient_folds import group_folds
@@ -41,7 +43,9 @@ class ClassCalibration:
     logits), of which `thresholds` has the least that stays possible for each of `ERRORS`, or None.
 
     `n` and `groups` count cases and patients; `before` and `after` are calibration errors of the likeliest
-    class, `after` out of fold by patient, None once loaded.
+    class, `after` out of fold by patient. `covered` is the share of sets that hold the right class, and
+    `set_size` their mean size, of patients whom the threshold does not come from. All four are None once
+    loaded.
     """
 
     method: str
@@ -55,6 +59,8 @@ class ClassCalibration:
     groups: int
     before: CalibrationError | None = None
     after: CalibrationError | None = None
+    covered: Share | None = None
+    set_size: float | None = None
 
     def probability(self, logits: Floats) -> Floats:
         """Probabilities [n, K] of logits [n, K]."""
@@ -150,7 +156,9 @@ def calibrate_classes(
         tried = CLASS_METHODS if counts.min() >= FEWEST_OF_A_CLASS else CLASS_METHODS[:1]
         wanted = min(tried, key=lambda one: _loss(right, _out_of_fold(rows, right, codes, one)))
     slopes, shifts = _fitted(rows, right, wanted)
-    set_slope, limits = _set_thresholds(rows, right, codes)
+    half = np.random.default_rng(0).permutation(int(codes.max()) + 1)[codes] % 2 == 0
+    set_slope, limits = _set_thresholds(rows, right, codes, half)
+    covered, size = _covered(_softmax(set_slope * rows[half]), right[half], codes[half], limits, error)
     after, before = _out_of_fold(rows, right, codes, wanted), _softmax(rows)
     return ClassCalibration(
         wanted,
@@ -164,7 +172,25 @@ def calibrate_classes(
         int(np.unique(codes).size),
         before=calibration_error(before.argmax(axis=1) == right, before.max(axis=1), codes),
         after=calibration_error(after.argmax(axis=1) == right, after.max(axis=1), codes),
+        covered=covered,
+        set_size=size,
     )
+
+
+def _covered(
+    found: Floats, right: Integers, codes: Integers, limits: Sequence[float | None], error: float
+) -> tuple[Share | None, float | None]:
+    """The share of sets that hold the right class, of which rows have these probabilities, and their mean
+    size.
+    """
+    limit = limits[ERRORS.index(error)]
+    if limit is None:
+        return None, None
+    possible = found >= np.minimum(limit, found.max(axis=1, keepdims=True))
+    holds = possible[np.arange(right.size), right]
+    interval = rate_interval(holds, np.unique(codes, return_inverse=True)[1], 0.95)
+    share = Share("all", right.size, float(holds.mean()), interval)
+    return share, float(possible.sum(axis=1).mean())
 
 
 def _patients(right: Integers, codes: Integers, classes: int) -> Integers:
@@ -229,9 +255,10 @@ def _loss(right: Integers, probability: Floats) -> float:
     return -float(np.log(np.maximum(probability[np.arange(right.size), right], 1e-15)).mean())
 
 
-def _set_thresholds(rows: Floats, right: Integers, codes: Integers) -> tuple[float, tuple[float | None, ...]]:
+def _set_thresholds(
+    rows: Floats, right: Integers, codes: Integers, half: Bools
+) -> tuple[float, tuple[float | None, ...]]:
     """The temperature of sets, from one half of the patients, and the thresholds, from the other half."""
-    half = np.random.default_rng(0).permutation(int(codes.max()) + 1)[codes] % 2 == 0
     slope = float(_fitted(rows[half], right[half], "temperature")[0][0])
     other = np.flatnonzero(~half)
     other = other[one_of_each(codes[other])]

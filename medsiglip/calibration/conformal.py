@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medsiglip.errors import ModelError
+from medsiglip.figures.intervals import Interval
 from medsiglip.numerics import Floats, Integers
 
 DEFAULT_ERROR = 0.1
@@ -33,6 +34,17 @@ Side = Literal["present", "absent"]
 Decision = Literal["present", "absent", "undecided"]
 Strata = Mapping[str, Sequence[str | None]]
 """By what cases are told apart, such as `sex`, and the stratum of each case, None where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share of cases with its 95 % interval; `of` says which: `present`, `absent`, `all`, or
+    `present, sex F`."""
+
+    of: str
+    n: int
+    value: float
+    interval: Interval
 
 
 def patients_needed(error: float) -> int:

@@ -9,7 +9,7 @@ from 500 patients on.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,6 @@ PATIENTS_FOR_ISOTONIC = 500
 
 FOLDS = 5
 _INNER_SEED, _OUTER_SEED = 1, 0
-MethodWanted = Literal["auto", "temperature", "platt", "isotonic"]
 
 
 def fit(
@@ -34,7 +33,7 @@ def fit(
     truth: npt.ArrayLike,
     groups: Sequence[object] | npt.NDArray[Any],
     *,
-    method: MethodWanted = "auto",
+    method: str = "auto",
 ) -> Calibration:
     """A calibration of margins [n] for truth [n] of 0, 1 or NaN (not known, left out), with the patient of
     each row. `auto` takes the method with the least log-loss on other patients.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,18 @@ from medsiglip.api.archive.files import AnyPath, require_pictures
 from medsiglip.api.archive.fitting_sources import Fitting, fitting_of_study
 from medsiglip.api.archive.opened import in_one_space
 from medsiglip.api.archive.queries import Picture, pictures_of_file, pictures_of_study
+from medsiglip.api.archive.scores.calibrated import calibrated_scores, with_calibration
 from medsiglip.api.archive.scores.classifiers import prompt_classifier
 from medsiglip.api.archive.scores.picture_fitting import fitting_of_pictures
+from medsiglip.api.archive.scores.scoped_answers import label_p_values, scoped
 from medsiglip.api.errors import ServiceError
 from medsiglip.arguments import several
 from medsiglip.text_length import prompt_warnings
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
+    from medsiglip.calibration.applied import Calibrated
+    from medsiglip.numerics import Floats
     from medsiglip.zero_shot.classifier import Scoring, ZeroShotClassifier
     from medsiglip.zero_shot.prompt_set import PromptSet
 
@@ -57,7 +61,8 @@ def classify(
     if images and not any(Path(path).expanduser().is_file() for path in images):
         require_pictures(images)
     space = archive.space if archive.settings.model and not study else archive.searchable_space
-    question = _Question(archive, prompt_set, prompt_classifier(archive, prompt_set, how))
+    classifier = prompt_classifier(archive, prompt_set, how)
+    question = _Question(archive, prompt_set, classifier, label_p_values(archive, prompt_set))
     if study is not None:
         shared: dict[str, Any] = {"study_instance_uid": study, **question.of_study(study)}
     elif len(images) == 1:
@@ -103,16 +108,20 @@ class _Question:
     archive: OpenedArchive
     prompt_set: PromptSet
     classifier: ZeroShotClassifier
+    usual_labels: Mapping[str, float]
 
     def of_study(self, study: str) -> dict[str, Any]:
         pictures = pictures_of_study(self.archive, study)
         make = partial(prompt_classifier, self.archive)
-        return self._scored(pictures, fitting_of_study(self.archive, make, self.prompt_set, study))
+        return self._scored(pictures, fitting_of_study(self.archive, make, self.prompt_set, study), "study")
 
     def of_file(self, path: AnyPath) -> dict[str, Any]:
         pictures = pictures_of_file(self.archive, path)
         file = str(Path(path).expanduser().absolute())
-        return self._scored(pictures, fitting_of_pictures(self.archive, self.prompt_set, pictures, file))
+        level = "image" if len(pictures) == 1 else None
+        return self._scored(
+            pictures, fitting_of_pictures(self.archive, self.prompt_set, pictures, file), level
+        )
 
     def of_each(self, paths: Sequence[AnyPath]) -> tuple[Classification, ...]:
         from medsiglip.errors import ModelError
@@ -131,8 +140,10 @@ class _Question:
             raise first_error
         return tuple(results)
 
-    def _scored(self, pictures: Sequence[Picture], fitting: Fitting) -> dict[str, Any]:
-        """The fields of a `Classification` that say what the pictures score, best first."""
+    def _scored(self, pictures: Sequence[Picture], fitting: Fitting, level: str | None) -> dict[str, Any]:
+        """The fields of a `Classification` that say what the pictures score, best first; calibrated where
+        there is a calibration of the level, None for several pictures of one file.
+        """
         pooled = self.classifier.pool(
             self.classifier.scores(np.stack([picture.vector for picture in pictures]))
         )
@@ -150,11 +161,26 @@ class _Question:
             )
             for i in order
         ]
+        found, warnings = self._calibrated(pooled.margin, fitting, level)
         scored: dict[str, Any] = {
             "image": driving[order[0]].named,
             "images": len(pictures),
             "pooling": pooled.how,
             "scoring": self.classifier.scoring,
-            "scores": tuple(scores),
+            "scores": with_calibration(scores, found),
         }
-        return {**scored, "warnings": fitting.warnings} if fitting.warnings else scored
+        if found.possible is not None:
+            scored["set"] = found.possible
+        warnings = (*fitting.warnings, *warnings)
+        scored |= {"warnings": warnings} if warnings else {}
+        return scoped(self.archive, self.prompt_set, self.usual_labels, pictures, scored)
+
+    def _calibrated(
+        self, margins: Floats, fitting: Fitting, level: str | None
+    ) -> tuple[Calibrated, tuple[str, ...]]:
+        """What stored calibrations say of these margins [L]: they are of the protocol's scores."""
+        from medsiglip.calibration.applied import Calibrated
+
+        if self.classifier.scoring != "protocol":
+            return Calibrated(), ()
+        return calibrated_scores(self.archive, self.prompt_set, margins, level, fitting.fits)

@@ -27,12 +27,14 @@ def test_the_newest_of_each_label_counts(filled: CaseIndex) -> None:
     assert put(filled, oedema=1.0, nodule=2.0) == 1
     assert put(filled, nodule=3.0) == 2
     assert put(filled, "image", nodule=4.0) == 1
-    found = filled.calibrations.latest(SPACE.name, SUBJECT, "study")
-    assert [(one.label, one.version, one.summary["slope"]) for one in found] == [
-        ("nodule", 2, 3.0),
-        ("oedema", 1, 1.0),
+    found = filled.calibrations.of_subject(SUBJECT)
+    assert [(one.level, one.label, one.version, one.summary["slope"]) for one in found] == [
+        ("image", "nodule", 1, 4.0),
+        ("study", "nodule", 2, 3.0),
+        ("study", "oedema", 1, 1.0),
     ]
-    assert filled.calibrations.latest("another", SUBJECT, "study") == []
+    assert {one.space for one in found} == {SPACE.name}
+    assert filled.calibrations.of_subject("prompts:another") == []
     assert len(filled.calibrations.listed()) == 3
     every = filled.calibrations.listed(all_versions=True)
     assert [(one.level, one.label, one.version) for one in every] == [

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from medsiglip.calibration.assessment import LabelCalibration, calibrate_label
 from medsiglip.calibration.calibration import Calibration
-from medsiglip.calibration.fitting import MethodWanted, fit, log_loss
+from medsiglip.calibration.fitting import fit, log_loss
 from medsiglip.errors import ModelError
 from medsiglip.numerics import sigmoid
 
@@ -43,7 +43,7 @@ def of_scikit_learn(margins: Floats, truth: Floats, method: str) -> Floats:
     ("method", "theirs", "tolerance"),
     [("platt", "sigmoid", 1e-4), ("temperature", "temperature", 2e-3)],
 )
-def test_probabilities_are_those_of_scikit_learn(method: MethodWanted, theirs: str, tolerance: float) -> None:
+def test_probabilities_are_those_of_scikit_learn(method: str, theirs: str, tolerance: float) -> None:
     margins, truth = cases(1_500)
     ours = fit(margins, truth, np.arange(1_500), method=method).probability(margins)
     np.testing.assert_allclose(ours, of_scikit_learn(margins, truth, theirs), atol=tolerance)
@@ -107,8 +107,7 @@ def test_figures_are_those_of_other_patients() -> None:
 
 def test_a_calibration_is_kept_as_json() -> None:
     margins, truth = cases(900, seed=5)
-    methods: list[MethodWanted] = ["temperature", "platt", "isotonic"]
-    for method in methods:
+    for method in ("temperature", "platt", "isotonic"):
         made = calibrate_label(margins, truth, np.arange(900), method=method, error=0.05)
         kept = LabelCalibration.from_json(json.loads(json.dumps(made.to_json())))
         for margin in (-8.0, -1.0, 0.5, 7.0):

@@ -1,0 +1,1 @@
+"""Calibrations of a home: made from its labelled cases, listed and removed."""
