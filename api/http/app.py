@@ -19,6 +19,7 @@ from medsiglip.api.http.auth import open_gate
 from medsiglip.api.http.messages.query_parameters import known_query
 from medsiglip.api.http.routes import (
     audit,
+    calibrations,
     dicomweb,
     docs,
     embeddings,
@@ -29,6 +30,7 @@ from medsiglip.api.http.routes import (
     labels,
     models,
     operations,
+    probe_registry,
     probes,
     questions,
     reports,
@@ -107,6 +109,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         labels,
         models,
         probes,
+        probe_registry,
         reports,
         routing_rules,
         spaces,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medsiglip.answers.answer import Level
 from medsiglip.index.catalogue.filters import MAX_EXPRESSIONS
-from medsiglip.names import LONGEST_IN_URL, LONGEST_LABEL, NAME, PATIENT_KEY, UID
+from medsiglip.names import LONGEST_IN_URL, LONGEST_LABEL, LONGEST_PROBE, NAME, PATIENT_KEY, PROBE, UID
 
 # What PostgreSQL takes as text: no NUL (its documentation, section 8.3).
 NO_NUL = r"^[^\x00]*$"
@@ -25,6 +25,10 @@ StudyPath = Annotated[
     str, Path(min_length=1, max_length=LONGEST_IN_URL, pattern=UID, description="StudyInstanceUID")
 ]
 NamePath = Annotated[str, Path(min_length=1, max_length=LONGEST_IN_URL, pattern=NAME)]
+ProbePath = Annotated[
+    str,
+    Path(min_length=1, max_length=LONGEST_PROBE, pattern=PROBE, description="a probe, or a version: name@2"),
+]
 KeyPath = Annotated[str, Path(min_length=1, max_length=LONGEST_IN_URL, pattern=PATIENT_KEY)]
 Where = Annotated[
     list[FilterText],
@@ -102,6 +106,23 @@ class ProbeQuestion(Question):
     labels: Annotated[list[Text], Field(max_length=200)] = Field(default_factory=list)
     level: Level = "image"
     where: Filters = Field(default_factory=list)
+    exclusive: bool = Field(False, description="the labels are classes of which each case has one")
+    pooling: Literal["mean", "max"] = Field(
+        "mean", description="how the pictures of a series or study become one score"
+    )
+    folds: int = Field(5, ge=5, le=20, description="folds of patients that figures are taken on")
+    split: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="a column of the CSV, or a stored quality, with train, validation and test"
+    )
+    class_weight: Literal["balanced"] | None = None
+
+
+class ImportQuestion(Question):
+    """The files of an exported probe, and another name for it."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"name": "effusion-of-b"}})
+
+    name: Name | None = Field(None, description="what it is called here; its own name if not given")
 
 
 class LabelRow(Question):

@@ -45,6 +45,7 @@ from medsiglip.arguments import one_of, several
 from medsiglip.client.connection import AnyPath, ApiError, Connection, TruncatedTextWarning, read
 from medsiglip.client.drafts import DraftMethods
 from medsiglip.client.paths import checked, path_of
+from medsiglip.client.probes import ProbeMethods
 from medsiglip.client.scores import ScoreMethods
 from medsiglip.client.searches import SearchMethods
 
@@ -67,7 +68,7 @@ class JobError(Exception):
         self.code = job.status if job.error is None else job.error.code
 
 
-class Client(DraftMethods, ScoreMethods, SearchMethods):
+class Client(DraftMethods, ProbeMethods, ScoreMethods, SearchMethods):
     """A connection to one service. Every method may raise `ApiError`.
 
     `api_key` goes into each request; `timeout` is in seconds without any byte from the service, `retries` how
@@ -208,19 +209,34 @@ class Client(DraftMethods, ScoreMethods, SearchMethods):
         labels_csv: AnyPath | None = None,
         level: str = "image",
         where: Where = (),
+        exclusive: bool = False,
+        pooling: str = "mean",
+        folds: int = 5,
+        split: str | None = None,
+        class_weight: str | None = None,
     ) -> Job:
-        """Start training a probe on stored labels or on a CSV; `wait` for it, then `probe(name)`."""
+        """Start training a probe on stored labels or on a CSV; `wait` for it, then `probe(name)`.
+
+        With `exclusive` the labels are classes of which each case has one. `pooling`, mean or max, is how the
+        pictures of a series or study become one score. `split` names a column of the CSV, or a stored
+        quality, with train, validation and test; without it there are `folds`. `class_weight` is balanced, or
+        None.
+        """
         named = several("labels", labels)
         one_of(labels=named, labels_csv=labels_csv)
         where = several("where", where)
-        body = {"name": checked("name", "name", name), "level": level, "where": where}
+        plan = {"exclusive": exclusive, "pooling": pooling, "folds": folds}
+        plan |= {"split": split} if split is not None else {}
+        plan |= {"class_weight": class_weight} if class_weight is not None else {}
+        body = {"name": checked("name", "name", name), "level": level, "where": where, **plan}
         if labels_csv is not None:
             return read(Job, self._service.send_files("/v1/probes", [labels_csv], body, once=True))
         return read(Job, self._service.post("/v1/probes", {**body, "labels": named}, once=True))
 
-    def probes(self) -> list[ProbeSummary]:
-        """The probes of the archive."""
-        return list(read(ProbeList, self._service.get("/v1/probes")).probes)
+    def probes(self, *, all_versions: bool = False) -> list[ProbeSummary]:
+        """The probes of the archive: the newest version of each, or all."""
+        answer = self._service.get("/v1/probes", all_versions=all_versions or None)
+        return list(read(ProbeList, answer).probes)
 
     def probe(self, name: str) -> Probe:
         """One probe with its figures."""
@@ -281,7 +297,7 @@ def _study(uid: str) -> str:
 
 
 def _probe(name: str, *further: str) -> str:
-    return path_of("probes", ("name", "name", name), *further)
+    return path_of("probes", ("name", "probe", name), *further)
 
 
 def _job(job_id: str, *further: str) -> str:

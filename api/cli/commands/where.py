@@ -10,7 +10,8 @@ Where = Annotated[
     list[str] | None,
     typer.Option(
         metavar="EXPR",
-        help="field=value, !=, <, <=, >, >=, field=a|b, quality.name=1 or label:name=1; repeated means and.",
+        help="field=value, !=, <, <=, >, >=, field=a|b, quality.name=1, label:name=1 or probe:name>0.8; "
+        "repeated means and.",
     ),
 ]
 
@@ -38,6 +39,9 @@ WHERE_HELP = """\
   localizer, projection, reformatted   what was made of a volume
   split                 the column of a metadata CSV
   site                  the column of a metadata CSV, or a hash of the institution
+\b
+--where probe:name>0.8   the score that `probe predict name --all --store` kept;
+                         probe:name/label>0.8 for one of several labels
 \b
 --where report=words    the study's report holds these words; report= means it has none
 \b

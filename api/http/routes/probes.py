@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from medsiglip.answers.answer import RemovedName
@@ -14,6 +14,7 @@ from medsiglip.answers.jobs import Job
 from medsiglip.answers.questions import Prediction
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.labels import read_labels, studies_to_label
+from medsiglip.api.archive.probes.plan import ProbePlan
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import auditing
 from medsiglip.api.http.auth import Caller
@@ -22,7 +23,7 @@ from medsiglip.api.http.redaction import redact
 from medsiglip.api.http.request_body import RequestBody, read_request_body, request_body_schema
 from medsiglip.api.http.routes.dependencies import Reader, ServedArchive, Trainer
 from medsiglip.api.http.routes.problem_answers import UPLOAD_PROBLEMS
-from medsiglip.api.http.schemas import NamePath, PredictQuestion, ProbeQuestion
+from medsiglip.api.http.schemas import PredictQuestion, ProbePath, ProbeQuestion
 
 router = APIRouter(prefix="/v1/probes", tags=["labels and probes"])
 
@@ -65,6 +66,8 @@ def _start(
             "stored labels.",
         )
     archive.index.filters.check(fields.where)
+    plan = ProbePlan(fields.exclusive, fields.pooling, fields.folds, fields.split, fields.class_weight)
+    plan.check(fields.level, len(fields.labels) or None)
     parameters = fields.model_dump()
     parameters["labels_csv"] = str(question.files[0]) if question.files else None
     parameters["received"] = str(sent.folder) if sent is not None and question.files else None
@@ -90,20 +93,24 @@ def _record_labels(request: Request, archive: Archive, csv: Path, probe: str) ->
 
 
 @router.get("", operation_id="list_probes", response_model_exclude_unset=True)
-def list_probes(archive: ServedArchive, _caller: Reader) -> ProbeList:
+def list_probes(
+    archive: ServedArchive,
+    _caller: Reader,
+    all_versions: Annotated[bool, Query(description="not only the newest version of each")] = False,
+) -> ProbeList:
     """The probes by name."""
-    return archive.probes()
+    return archive.probes(all_versions=all_versions)
 
 
 @router.get("/{name}", operation_id="get_probe", response_model_exclude_unset=True)
-def get_probe(archive: ServedArchive, name: NamePath, _caller: Reader) -> Probe:
-    """One probe with its figures."""
+def get_probe(archive: ServedArchive, name: ProbePath, _caller: Reader) -> Probe:
+    """One probe, or one version of it, with its figures."""
     return archive.probe(name)
 
 
 @router.delete("/{name}", operation_id="delete_probe")
-def delete_probe(archive: ServedArchive, name: NamePath, _caller: Trainer) -> RemovedName:
-    """Remove a probe for good."""
+def delete_probe(archive: ServedArchive, name: ProbePath, _caller: Trainer) -> RemovedName:
+    """Remove a probe for good, with all its versions, or one version of it."""
     return archive.delete_probe(name)
 
 
@@ -115,8 +122,10 @@ def delete_probe(archive: ServedArchive, name: NamePath, _caller: Trainer) -> Re
     openapi_extra=request_body_schema(PredictQuestion, files="DICOM files, PNG or JPEG pictures"),
     responses=UPLOAD_PROBLEMS,
 )
-async def predict(request: Request, archive: ServedArchive, name: NamePath, caller: Reader) -> dict[str, Any]:
-    """Probabilities of a probe's labels for a study or for files."""
+async def predict(
+    request: Request, archive: ServedArchive, name: ProbePath, caller: Reader
+) -> dict[str, Any]:
+    """Scores of a probe's labels for a study or for files."""
     async with read_request_body(request, PredictQuestion) as question:
         return await run_in_threadpool(_predict, request, archive, name, caller, question)
 
