@@ -91,9 +91,9 @@ class Settings(BaseSettings):
         description="TOML file that names the generators of drafts; generators.toml in the home when unset",
     )
     uncertain_low: float = Field(
-        0.2, ge=0, le=1, description="probability from which a finding is neither absent nor present"
+        0.2, ge=0, le=1, description="score from which a finding is neither absent nor present"
     )
-    uncertain_high: float = Field(0.8, ge=0, le=1, description="probability from which a finding is present")
+    uncertain_high: float = Field(0.8, ge=0, le=1, description="score from which a finding is present")
     log_format: LogFormat = Field("json", description="lines of the server's log: json or text")
     log_file: Path | None = Field(
         None, description="file that servers and workers add their log to; standard error when unset"

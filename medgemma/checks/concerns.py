@@ -35,7 +35,7 @@ def omission_sentence(omission: Omission) -> str:
     if omission.reason == "prior":
         return f"The text does not mention {omission.finding}, which the prior report has."
     score = "" if omission.probability is None else f"{omission.probability:.2f}, "
-    state = "calibrated" if omission.calibrated else "not calibrated"
+    state = "calibrated" if omission.calibrated else "uncalibrated"
     return f"The text does not mention {omission.finding}, whose score is high ({score}{state})."
 
 

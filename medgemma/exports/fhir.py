@@ -147,7 +147,7 @@ def _observation(
         "subject": _patient(facts),
         "valueQuantity": {
             "value": round(finding.probability, 4),
-            "unit": "probability",
+            "unit": "probability" if row.calibrated else "uncalibrated score",
             "system": "http://unitsofmeasure.org",
             "code": "1",
         },

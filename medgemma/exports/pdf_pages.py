@@ -27,7 +27,7 @@ PICTURES_NOTE = "Pictures are reduced for the page and not for diagnosis."
 PREVIEW_NOTE = "(from a stored preview: its file could not be read when this document was made)"
 MISSING_NOTE = "Without a picture, because its file could not be read when this document was made"
 STAND_INS_NOTE = "Signs that no font of this computer has are written as their Unicode codes, [U+…]."
-_WIDTHS = (31, 13, 14, 13, 25, 24)
+_WIDTHS = (30, 14, 11, 19, 23, 23)
 _HEADING = re.compile(rf"{HEADING}\s*")
 
 

@@ -22,18 +22,18 @@ SCHEME = "99MEDSIGLIP"
 
 def score_item(draft: Draft, facts: StudyFacts, row: ScoreRow) -> ContentItem:
     """A finding in words with, as properties, its code, whether the score says that it is present, that as a
-    certainty, the probability, and the image that drove it (PS3.16 TID 2001, CID 7003).
+    certainty, the score, and the image that drove it (PS3.16 TID 2001, CID 7003).
 
     (111012, DCM, "Certainty of Finding") is what a device places upon what it says: of an absent finding, the
     certainty of its absence. An undecided score has none. (122157, DCM, "Probability") is always that of
-    presence.
+    presence, and stands only where the score is calibrated; else the number has a code of ours.
     """
     from highdicom import sr
     from pydicom.sr.codedict import codes
 
     finding = row.finding
     calibrated = wording.CALIBRATED[row.calibrated]
-    words = f"{row.label}: model score {row.state}, probability {row.probability} ({calibrated})"
+    words = f"{row.label}: model score {row.state}, {row.probability} ({calibrated})"
     parts = [words, f"by {row.source}", row.picture]
     item = sr.TextContentItem(
         codes.DCM.Finding, shown(", ".join(filter(None, parts))), sr.RelationshipTypeValues.CONTAINS
@@ -46,9 +46,11 @@ def score_item(draft: Draft, facts: StudyFacts, row: ScoreRow) -> ContentItem:
     if row.present is not None:
         certainty = finding.probability if row.present else 1 - finding.probability
         properties.append(_percent(codes.DCM.CertaintyOfFinding, certainty))
-    properties.append(_percent(codes.DCM.Probability, finding.probability))
-    state = ("calibrated", "Calibrated") if row.calibrated else ("not-calibrated", "Not calibrated")
-    properties.append(_property(_own("calibration", "Calibration of the probability"), _own(*state)))
+    uncalibrated = _own("model-score", "Score of the model, uncalibrated")
+    number = codes.DCM.Probability if row.calibrated else uncalibrated
+    properties.append(_percent(number, finding.probability))
+    state = ("calibrated", "Calibrated") if row.calibrated else ("not-calibrated", "Uncalibrated")
+    properties.append(_property(_own("calibration", "Calibration of the score"), _own(*state)))
     image = next((i for i in draft.evidence.images if i.image_id == finding.image_id), None)
     properties += [_site(site) for site in sites_of(draft.evidence, image)]
     item.ContentSequence = sr.ContentSequence([*properties, *_image(image, facts)])

@@ -1,7 +1,7 @@
 """A draft as a DICOM structured report: Comprehensive SR, template TID 2000.
 
 TID 2000 Basic Diagnostic Imaging Report (PS3.16) holds prose under headings, which a draft is; TID 1500 holds
-measurements. Comprehensive SR (PS3.3 A.35.3) allows for the probability of a finding with the image that
+measurements. Comprehensive SR (PS3.3 A.35.3) allows for the score of a finding with the image that
 drove it, and is read by most archives.
 """
 

@@ -17,11 +17,11 @@ from medsiglip.medgemma.narrative.pictures import picture_in_words
 from medsiglip.medgemma.narrative.score_table import ScoreRow, score_rows
 from medsiglip.medgemma.records import Draft, Evidence, Omission, PriorStudy, SimilarCase
 
-CALIBRATED = {True: "calibrated", False: "not calibrated"}
-FINDING_COLUMNS = ("Finding", "Model score", "Probability", "Calibrated", "Source", "Picture")
+CALIBRATED = {True: "calibrated", False: "uncalibrated"}
+FINDING_COLUMNS = ("Finding", "State", "Score", "Calibration", "Source", "Picture")
 SCORES_NOTE = (
-    "Scores come from the image encoder and its probes, never from the generator of the text. A probability "
-    "that is not calibrated ranks findings; it is not how often they are there."
+    "Scores come from the image encoder and its probes, never from the generator of the text. An "
+    "uncalibrated score ranks findings; it does not say how often they are there."
 )
 
 
@@ -61,7 +61,7 @@ def study_rows(draft: Draft, facts: StudyFacts) -> list[tuple[str, str]]:
 
 
 def finding_rows(draft: Draft) -> list[tuple[str, str, str, str, str, str]]:
-    """Label, score in a word, probability, calibration, source and driving picture of each finding, as
+    """Label, score in a word and in digits, calibration, source and driving picture of each finding, as
     `FINDING_COLUMNS` name them.
     """
     return [
@@ -69,7 +69,7 @@ def finding_rows(draft: Draft) -> list[tuple[str, str, str, str, str, str]]:
             shown(row.label),
             row.state,
             row.probability,
-            "yes" if row.calibrated else "no",
+            CALIBRATED[row.calibrated],
             shown(row.source),
             shown(row.picture),
         )

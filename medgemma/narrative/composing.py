@@ -146,7 +146,7 @@ def _calibration(evidence: Evidence) -> str:
     if calibrated == total:
         return "The scores are calibrated on known cases."
     if not calibrated:
-        return "The scores are not calibrated: they rank what is scored and are no probability of disease."
+        return "The scores are uncalibrated: they rank what is scored and do not say how likely disease is."
     verb = "is" if calibrated == 1 else "are"
     return f"Of {number(total)} scores, {number(calibrated)} {verb} calibrated."
 

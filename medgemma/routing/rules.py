@@ -54,7 +54,7 @@ _SOURCES = ("prompts", "probe")
 
 @dataclass(frozen=True, slots=True)
 class ScoreCondition:
-    """Bounds of the probability that a source of scores gives a label."""
+    """Bounds of the score that a source of scores gives a label."""
 
     source: str
     label: str
@@ -62,7 +62,7 @@ class ScoreCondition:
     at_most: float | None = None
 
     def holds(self, probability: float | None) -> bool:
-        """Whether a probability passes; None, of a study that the source does not fit, never does."""
+        """Whether a score passes; None, of a study that the source does not fit, never does."""
         if probability is None:
             return False
         above = self.at_least is None or probability >= self.at_least
@@ -299,7 +299,7 @@ class _Reader:
         if given is None:
             return None
         if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1:
-            raise self._bad(f"{key!r} must be a probability from 0 to 1")
+            raise self._bad(f"{key!r} must be a score from 0 to 1")
         return float(given)
 
     def _bad(self, reason: str) -> DraftError:

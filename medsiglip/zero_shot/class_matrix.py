@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medsiglip.numerics import Floats, unit_vectors
+from medsiglip.numerics import Floats, Integers, unit_vectors
 from medsiglip.zero_shot.prompt_set import PromptSet
 
 EncodeTexts = Callable[[Sequence[str]], npt.NDArray[np.floating[Any]]]
@@ -19,19 +19,20 @@ EncodeTexts = Callable[[Sequence[str]], npt.NDArray[np.floating[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class ClassMatrix:
-    """Unit-length mean vectors of the texts of L labels: `present` [L, d] and, unless labels compete with
-    each other, `absent` [L, d], both float64; `columns` [d, L or 2 L] are the same, side by side, as float32.
+    """Unit-length mean vectors of G different groups of texts, [G, d] float64, and as `columns` [d, G] in
+    float32. `present` [L] is the group of each label and, unless labels compete with each other, `absent` [L]
+    that of its absence: labels with the same texts share a group, and get the very same cosines.
     """
 
-    present: Floats
-    absent: Floats | None
+    vectors: Floats
     columns: npt.NDArray[np.float32]
+    present: Integers
+    absent: Integers | None
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory."""
-        absent = 0 if self.absent is None else self.absent.nbytes
-        return self.present.nbytes + absent + self.columns.nbytes
+        return self.vectors.nbytes + self.columns.nbytes
 
 
 def class_matrix(prompt_set: PromptSet, encode_texts: EncodeTexts) -> ClassMatrix:
@@ -39,15 +40,20 @@ def class_matrix(prompt_set: PromptSet, encode_texts: EncodeTexts) -> ClassMatri
     to unit length.
     """
     prompts = list(prompt_set.prompts.values())
-    groups = [entry.present for entry in prompts]
-    if not prompt_set.exclusive:
-        groups += [entry.absent for entry in prompts]
+    wanted = [entry.present for entry in prompts]
+    wanted += [] if prompt_set.exclusive else [entry.absent for entry in prompts]
+    groups = {group: position for position, group in enumerate(dict.fromkeys(wanted))}
     distinct = list(dict.fromkeys(text for group in groups for text in group))
     row = {text: position for position, text in enumerate(distinct)}
     vectors = np.asarray(encode_texts(distinct), dtype=np.float64)
     means = unit_vectors(np.stack([vectors[[row[text] for text in group]].mean(axis=0) for group in groups]))
-    absent = None if prompt_set.exclusive else means[len(prompts) :]
-    return ClassMatrix(means[: len(prompts)], absent, np.ascontiguousarray(means.T, dtype=np.float32))
+    of_labels = np.array([groups[group] for group in wanted], np.intp)
+    return ClassMatrix(
+        means,
+        np.ascontiguousarray(means.T, dtype=np.float32),
+        of_labels[: len(prompts)],
+        None if prompt_set.exclusive else of_labels[len(prompts) :],
+    )
 
 
 class ClassMatrices:

@@ -93,9 +93,9 @@ class ZeroShotClassifier:
         """
         classes = self._class_matrix()
         images = np.asarray(image_vectors)
-        if images.ndim != 2 or images.shape[1] != classes.present.shape[1]:
+        if images.ndim != 2 or images.shape[1] != classes.vectors.shape[1]:
             message = (
-                f"Image vectors have shape {images.shape} and text vectors {classes.present.shape[1]} "
+                f"Image vectors have shape {images.shape} and text vectors {classes.vectors.shape[1]} "
                 "components; use one model for both."
             )
             raise ModelError("dimension-mismatch", message)
@@ -171,13 +171,10 @@ def _blocks(count: int) -> Iterator[slice]:
 def _cosines(images: Vectors, classes: ClassMatrix) -> tuple[Floats, Floats | None]:
     """Cosines [n, L] with present and absent texts, in float32 for images that have no more."""
     if images.dtype == np.float32:
-        both = (images @ classes.columns).astype(np.float64)
+        cosines = (images @ classes.columns).astype(np.float64)
     else:
-        rows = np.asarray(images, np.float64)
-        sides = [classes.present] if classes.absent is None else [classes.present, classes.absent]
-        both = rows @ np.concatenate(sides).T
-    labels = len(classes.present)
-    return both[:, :labels], None if classes.absent is None else both[:, labels:]
+        cosines = np.asarray(images, np.float64) @ classes.vectors.T
+    return cosines[:, classes.present], None if classes.absent is None else cosines[:, classes.absent]
 
 
 def _softmax(logits: Floats) -> Floats:

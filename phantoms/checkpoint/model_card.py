@@ -55,7 +55,7 @@ same layout, and go through the same code, as those of a real SigLIP checkpoint.
 ## Figures
 
 On {measured_studies} studies ({measured_images} images) made from seed {measured_seed}, none of them used
-in training. Zero-shot: prompt set `phantoms`, highest probability over a study's images. Probe: logistic
+in training. Zero-shot: prompt set `phantoms`, highest score over a study's images. Probe: logistic
 regression on the study's mean vector, out of fold, folds by patient.
 
 | finding | zero-shot AUROC | linear-probe AUROC |

@@ -84,7 +84,7 @@ def probe(
     ],
     where: Where = None,
 ) -> None:
-    """Compare a probe's probabilities with the stored labels, on patients that it was not trained on.
+    """Compare a probe's scores with the stored labels, on patients that it was not trained on.
 
     \b
     Example: medsiglip evaluate probe effusion --where quality.split=test

@@ -23,9 +23,9 @@ def show_draft(console: Console, draft: Payload) -> None:
     print_table(
         console,
         "findings",
-        ("finding", "code", "probability", "state", "calibrated", "source", "picture"),
+        ("finding", "code", "score", "state", "calibration", "source", "picture"),
         (_score(one) for one in draft["findings"]),
-        numeric="probability",
+        numeric="score",
     )
     print_table(
         console,
@@ -70,7 +70,7 @@ def _score(finding: Payload) -> tuple[Any, ...]:
         code,
         two_digits(finding["probability"]),
         finding["state"],
-        "yes" if finding["calibrated"] else "no",
+        "calibrated" if finding["calibrated"] else "uncalibrated",
         finding["source"],
         finding["picture"] or f"image {finding['image_id']}",
     )

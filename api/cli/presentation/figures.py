@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
+from medsiglip.api.cli.presentation.scores import UNCALIBRATED
 from medsiglip.api.cli.presentation.tables import Payload, interval, print_table, show_warnings
 
 
@@ -141,18 +142,25 @@ def show_probes(console: Console, listed: Payload) -> None:
 
 
 def show_predictions(console: Console, predicted: Payload) -> None:
-    """Probabilities of pictures, or where the table of everything is."""
+    """Scores of pictures, or where the table of everything is."""
     if "rows" in predicted:
         console.print(f"{predicted['rows']} rows in {escape(str(predicted['path']))}", soft_wrap=True)
         show_warnings(console, predicted)
         return
     for one in predicted.get("predictions", predicted.get("results", [predicted])):
         title = str(one.get("path") or one.get("study_instance_uid") or one["image"]["path"])
+        name = "probability" if _is_calibrated(one, predicted) else "score"
         print_table(
             console,
             f"{title} (trained on)" if one.get("trained_on") else title,
-            ("label", "probability"),
+            ("label", name),
             one["probability"].items(),
-            numeric="probability",
+            numeric=name,
         )
+        if name == "score":
+            console.print(UNCALIBRATED.format("scores of a probe"), soft_wrap=True, markup=False)
     show_warnings(console, predicted)
+
+
+def _is_calibrated(one: Payload, predicted: Payload) -> bool:
+    return bool(one.get("calibrated", predicted.get("calibrated")))

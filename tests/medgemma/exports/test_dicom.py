@@ -66,7 +66,8 @@ def test_dsrdump_reads_every_sr_without_a_complaint(dsrdump: Any, kind: Any, ima
     assert re.search(r"TID 2000\s*\(DCMR\)", out)
     assert "UNVERIFIED" in out
     assert "PARTIAL" in out
-    assert out.count("NUM:(122157,DCM,") == len(made.evidence.findings)
+    assert out.count("NUM:(model-score,99MEDSIGLIP,") == len(made.evidence.findings)
+    assert "122157" not in out  # a probability
     assert out.count("NUM:(111012,DCM,") == sum(f.present is not None for f in made.evidence.findings)
     assert out.count("IMAGE:(121080,DCM,") == (len(made.evidence.findings) if images else 0)
 
@@ -85,8 +86,12 @@ def test_an_accepted_sr_is_verified_by_the_person(dsrdump: Any) -> None:
 
 def test_highdicom_finds_the_scores_and_their_images() -> None:
     made = draft()
-    report = ComprehensiveSR.from_dataset(read(made))
-    assert numbers(report, "122157") == pytest.approx([f.probability * 100 for f in made.evidence.findings])
+    first, *others = made.evidence.findings
+    findings = (dataclasses.replace(first, calibrated=True), *others)
+    evidence = dataclasses.replace(made.evidence, findings=findings)
+    report = ComprehensiveSR.from_dataset(read(dataclasses.replace(made, evidence=evidence)))
+    assert numbers(report, "122157") == pytest.approx([first.probability * 100])
+    assert numbers(report, "model-score") == pytest.approx([f.probability * 100 for f in others])
     used = {e[2] for e in report.get_evidence(current_procedure_only=True)}
     assert used == {i.sop_instance_uid for i in made.evidence.images}
     assert {e[0] for e in report.get_evidence()} == {FACTS.study_instance_uid}

@@ -154,9 +154,9 @@ def test_scores_have_their_calibration_and_the_picture_that_drove_them(format: A
     text = squeezed(re.sub(r"<[^>]*>", " ", text))
     assert "slice172of300" in text
     if format == "dicom-sr":
-        assert squeezed("Pleural effusion: model score high, probability 0.93 (calibrated)") in text
+        assert squeezed("Pleural effusion: model score high, 0.93 (calibrated)") in text
     else:
-        assert squeezed("Pleural effusion high 0.93 yes prompts:chest-xray slice 172 of 300") in text
+        assert squeezed("Pleural effusion high 0.93 calibrated prompts:chest-xray slice 172 of 300") in text
 
 
 def test_a_rejected_draft_leaves_as_markdown_alone(format: Any) -> None:

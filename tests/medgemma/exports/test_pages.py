@@ -78,7 +78,7 @@ def test_rows_after_one_of_another_script_keep_their_font() -> None:
     evidence = dataclasses.replace(made.evidence, findings=(first, *made.evidence.findings[1:]))
     text = pdf_text(export(dataclasses.replace(made, evidence=evidence), "pdf", FACTS).content)
     assert '"肺結節" high' in text
-    assert '"finding-001" low 0.01 no prompts:chest-xray image 2' in text
+    assert '"finding-001" low 0.01 uncalibrated prompts:chest-xray image 2' in text
 
 
 def test_a_label_longer_than_a_page_is_cut_on_the_page_alone() -> None:
@@ -134,7 +134,7 @@ def test_fhir_codes_findings_and_interprets_calibrated_scores_alone() -> None:
     assert codes[3] == []
     interpreted = [[one["code"] for one in o["interpretation"][0].get("coding", [])] for o in observations]
     assert interpreted == [["POS"], ["NEG"], [], ["IND"]]
-    assert observations[2]["interpretation"][0]["text"] == "high model score, not calibrated"
+    assert observations[2]["interpretation"][0]["text"] == "high model score, uncalibrated"
     assert {o["bodySite"]["coding"][0]["code"] for o in observations} == {"816094009"}
 
 

@@ -173,7 +173,7 @@ def test_what_is_not_scored_is_said_with_its_reason() -> None:
 @pytest.mark.parametrize(
     ("calibrated", "said"),
     [
-        ((False, False), "The scores are not calibrated"),
+        ((False, False), "The scores are uncalibrated"),
         ((True, False), "Of two scores, one is calibrated."),
         ((True, True), "The scores are calibrated on known cases."),
     ],
