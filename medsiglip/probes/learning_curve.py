@@ -48,28 +48,38 @@ def with_learning_curve(
     fitting = _fitting(
         found, unit_rows(vectors), bags, balanced, lambda *_: on_progress("learning curve", 0, None)
     )
-    trained = float(
-        np.mean([np.unique(found.groups[found.fold != one]).size for one in np.unique(found.fold)])
-    )
+    trained = _trained_on(found)
     draws = _DRAWS if len(vectors) <= _MANY_VECTORS else _DRAWS_OF_MANY
     rng = np.random.default_rng(seed)
-    drawn: list[list[LearningPoint]] = [[] for _ in found.labels]
+    drawn: dict[str, list[LearningPoint]] = {label: [] for label in found.labels}
     for share in SHARES:
-        groups = round(share * trained)
-        if groups < _FEWEST:
+        if share * trained.max() < _FEWEST:
             continue
         areas = np.array([_areas(found, fitting, probe.c, share, rng) for _ in range(draws)])
-        for column, row in enumerate(areas.T):
+        for label, row, groups in zip(found.labels, areas.T, share * trained, strict=True):
             known = row[~np.isnan(row)]
-            if known.size:
+            if known.size and groups >= _FEWEST:
                 ends = float(known.min()), float(known.max())
-                drawn[column].append(LearningPoint(groups, known.size, float(known.mean()), *ends))
-    points = dict(zip(found.labels, drawn, strict=True))
+                drawn[label].append(LearningPoint(round(groups), known.size, float(known.mean()), *ends))
+    whole = dict(zip(found.labels, trained, strict=True))
     labels = []
     for entry in report.labels:
-        whole = LearningPoint(round(trained), 1, entry.auroc, entry.auroc, entry.auroc)
-        labels.append(replace(entry, learning_curve=(*points[entry.label], whole)))
+        last = LearningPoint(round(whole[entry.label]), 1, entry.auroc, entry.auroc, entry.auroc)
+        labels.append(replace(entry, learning_curve=(*drawn[entry.label], last)))
     return replace(report, labels=tuple(labels))
+
+
+def _trained_on(found: OutOfFold) -> Floats:
+    """How many groups [L] with a known label the probe of a fold was trained on, on average."""
+    counts = [
+        [
+            np.unique(found.groups[(found.fold != number) & ~np.isnan(found.truth[:, column])]).size
+            for column in range(len(found.labels))
+        ]
+        for number in np.unique(found.fold)
+    ]
+    trained: Floats = np.mean(counts, axis=0)
+    return trained
 
 
 def _fitting(

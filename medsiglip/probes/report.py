@@ -71,8 +71,8 @@ class SubgroupFigures:
 
 @dataclass(frozen=True, slots=True)
 class LearningPoint:
-    """AUROC out of fold after training on about so many groups: the mean over `draws` of them, and the least
-    and greatest, which is no interval.
+    """AUROC out of fold after training on about so many groups whose label is known: the mean over `draws` of
+    them, and the least and greatest, which is no interval.
     """
 
     groups: int

@@ -91,8 +91,11 @@ def bullets(texts: Iterable[str]) -> Part:
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> Part:
-    """Names and values beside each other."""
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs)
+    """Names and values beside each other; a value may have several lines."""
+    rows = "".join(
+        f"<dt>{escape(name)}</dt><dd>{'<br>'.join(escape(line) for line in value.splitlines())}</dd>"
+        for name, value in pairs
+    )
     return Part(f"<dl>{rows}</dl>")
 
 

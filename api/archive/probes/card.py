@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.probes.report import LabelReport
 
+MOST_PLOTTED = 16
+"""Labels of which a page has plots; those after them have tables alone."""
+
 _INTERVALS = "Intervals are 95 %, by patient, and do not include how another training set would do."
 
 
@@ -82,8 +85,11 @@ def _page(archive: OpenedArchive, probe: ProbeAnswer, items: tuple[CardItem, ...
     report = loaded_probe(archive, stored_probe(archive, version)).report
     curves = {entry.label: entry for entry in report.labels}
     titles = list(dict.fromkeys(one.section for one in items))
-    sections = [_section(title, [one for one in items if one.section == title], probe) for title in titles]
-    sections[-1:-1] = [_of_label(label, curves.get(label.label)) for label in probe.labels]
+    sections = [_section(title, [one for one in items if one.section == title]) for title in titles]
+    sections[-1:-1] = [
+        _of_label(label, curves.get(label.label) if place < MOST_PLOTTED else None)
+        for place, label in enumerate(probe.labels)
+    ]
     sections.append(_checklists(items))
     names = ", ".join(label.label for label in probe.labels)
     return page(
@@ -94,13 +100,11 @@ def _page(archive: OpenedArchive, probe: ProbeAnswer, items: tuple[CardItem, ...
     )
 
 
-def _section(title: str, items: list[CardItem], probe: ProbeAnswer) -> Section:
+def _section(title: str, items: list[CardItem]) -> Section:
     parts: list[Part] = [facts((one.item, one.text) for one in items)]
     if title == "Use and limits":
         [forbidden] = [one.text for one in items if one.item == "Must not be used for"]
         parts = [note(forbidden), facts((one.item, one.text) for one in items if one.text != forbidden)]
-    if title == "What it is worth":
-        parts += [note(warning) for warning in probe.warnings]
     return Section(title, tuple(parts))
 
 

@@ -7,7 +7,7 @@ unknown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from medsiglip.answers.figures import Probe, ProbeLabel
 from medsiglip.answers.probe_figures import CardItem, OperatingPoint
@@ -35,6 +35,7 @@ def _items(probe: Probe, model: str | None) -> Iterator[CardItem]:
     yield _item(who, "Dates", _dates(probe), "5b", "data sources")
     yield _item(who, "Eligibility", _eligibility(probe), "6b", "inclusion and exclusion criteria")
     yield _item(who, "Exclusions", _exclusions(probe), "11, 20a", "missing data; flow of participants")
+    yield _item(who, "Warnings", _lines(probe.warnings) or "None.", "26", "limitations")
     yield _item(who, "Number of patients", _number(probe), "10, 20a", "sample size")
     yield _item(how, "Labels", _labels(probe), "8a", "reference standard")
     yield _item(how, "Readers", _readers(), "8b, 8c", "annotation; variability of readers")
@@ -102,14 +103,15 @@ def _exclusions(probe: Probe) -> str:
         for one in probe.labels
         if one.unknown
     ]
-    lines += [warning for warning in probe.warnings if "left out" in warning or "label at least" in warning]
-    return "; ".join(lines) + "." if lines else "None: every case had every label."
+    return _lines(
+        [*(lines or ["No case lacked a label."]), "Labels that were left out are among the warnings."]
+    )
 
 
 def _number(probe: Probe) -> str:
-    each = "; ".join(f"{one.label}: {one.positive} of {one.n} cases positive" for one in probe.labels)
-    groups = f"{probe.groups} groups of patients (those with identical pictures are one)"
-    return f"{groups}. {each}. The number was not planned."
+    each = [f"{one.label}: {one.positive} of {one.n} cases positive" for one in probe.labels]
+    groups = f"{probe.groups} groups of patients; those with identical pictures are one."
+    return _lines([groups, *each, "The number was not planned."])
 
 
 def _labels(probe: Probe) -> str:
@@ -160,9 +162,9 @@ def _split(probe: Probe) -> str:
 
 
 def _balance(probe: Probe) -> str:
-    shares = "; ".join(f"{one.label} {one.positive / max(one.n, 1):.0%} positive" for one in probe.labels)
+    shares = ", ".join(f"{one.label} {one.positive / max(one.n, 1):.0%}" for one in probe.labels)
     weights = {"balanced": "Both classes weighed the same, so that scores exceed the share of positives."}
-    return f"{shares}. {weights.get(probe.class_weight or '', 'Cases were not weighted.')}"
+    return f"Positive: {shares}. {weights.get(probe.class_weight or '', 'Cases were not weighted.')}"
 
 
 def _version(probe: Probe) -> str:
@@ -181,7 +183,7 @@ def _discrimination(probe: Probe) -> str:
         )
 
     intervals = "Intervals are 95 %, by patient; they do not include how another training set would do."
-    return f"{'; '.join(one(label) for label in probe.labels)}. {intervals}"
+    return _lines([*(one(label) for label in probe.labels), intervals])
 
 
 def _points(probe: Probe) -> str:
@@ -193,12 +195,11 @@ def _points(probe: Probe) -> str:
             f"{_with_interval(point.specificity, point.specificity_ci)}"
         )
 
-    lines = [f"{label.label}: {'; '.join(map(one, label.operating_points))}" for label in probe.labels]
-    if not any(label.operating_points for label in probe.labels):
+    lines = [f"{label.label}, {one(point)}" for label in probe.labels for point in label.operating_points]
+    if not lines:
         return "None was measured by the version that trained the probe."
-    return (
-        f"{'. '.join(lines)}. Limits were chosen on other folds than they were tried on; none is recommended."
-    )
+    chosen = "Limits were chosen on other folds than they were tried on; none is recommended."
+    return _lines([*lines, chosen])
 
 
 def _calibration(probe: Probe) -> str:
@@ -208,26 +209,28 @@ def _calibration(probe: Probe) -> str:
         for one in probe.labels
         if one.calibration_error is not None
     ]
-    said = "; ".join(lines) or "Not measured: that takes 20 patients, and a probe of a newer version"
-    return (
-        f"{said}. Scores are uncalibrated unless `calibrate --probe` was run, and mean something else where "
-        "the share of positives differs."
+    return _lines(
+        [
+            *(lines or ["Not measured: that takes 20 patients, and a probe of this version."]),
+            "Scores are uncalibrated unless `calibrate --probe` was run, and mean something else where the "
+            "share of positives differs.",
+        ]
     )
 
 
 def _subgroups(probe: Probe) -> str:
     warnings = [
-        f"{label.label}, {one.attribute} {one.value}: {one.warning}"
+        f"{label.label}, {one.attribute.removeprefix('patient_')} {one.value}: {one.warning}"
         for label in probe.labels
         for one in label.subgroups
         if one.warning
     ]
-    looked = sorted({one.attribute for label in probe.labels for one in label.subgroups})
+    looked = {one.attribute.removeprefix("patient_") for label in probe.labels for one in label.subgroups}
     if not looked:
         return "None could be told apart: sex, age, manufacturer and site are not known, or all are alike."
-    found = "; ".join(warnings) or "none was small or found to be worse"
+    found = warnings or ["None was small or found to be worse."]
     caution = "What was not found to be worse is not shown to be as good."
-    return f"Looked at by {', '.join(looked)}; {found}. {caution}"
+    return _lines([f"Looked at by {', '.join(sorted(looked))}.", *found, caution])
 
 
 def _learning(probe: Probe) -> str:
@@ -236,9 +239,7 @@ def _learning(probe: Probe) -> str:
         return f"{label.label}: AUROC {steps} patients"
 
     lines = [one(label) for label in probe.labels if len(label.learning_curve) > 1]
-    return (
-        "; ".join(lines) + "." if lines else "Not measured (few patients, a given split, or very many cases)."
-    )
+    return _lines(lines or ["Not measured: few patients, a given split, or very many cases."])
 
 
 def _suspects(probe: Probe) -> str:
@@ -287,6 +288,10 @@ def _unknown(probe: Probe) -> str:
         f"{also}ethnicity, treatment, symptoms and referral; who labelled and how; how it does at other "
         "hospitals, on newer scanners, and over time (`evaluate drift`)."
     )
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "\n".join(lines)
 
 
 def _with_interval(value: float | None, interval: tuple[float | None, float | None] | None) -> str:
