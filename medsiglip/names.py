@@ -17,16 +17,21 @@ _IDENTIFIER = re.compile(r"[0-9A-Za-z_-]+")
 
 _PROBE = re.compile(rf"{_NAME.pattern}(?:@[1-9][0-9]{{0,8}})?")
 
+_SUBJECT = re.compile(rf"labels|(?:prompts|probe):{_NAME.pattern}")
+
 NAME = f"^{_NAME.pattern}$"
 """Of a probe, a prompt set or a routing rule."""
 PROBE = f"^{_PROBE.pattern}$"
 """Of a probe, or of one version of it: `effusion@2`."""
+SUBJECT = f"^(?:{_SUBJECT.pattern})$"
+"""Of what a calibration is made for: `prompts:NAME`, `probe:NAME`, or `labels`."""
 UID = f"^{_UID.pattern}$"
 """Of a study, series or instance. Broken files have letters in UIDs, which PS3.5, section 9.1 forbids."""
 PATIENT_KEY = f"^{_PATIENT_KEY.pattern}$"
 LONGEST_IN_URL = 64
 """The most characters of all of these; of a UID by PS3.5, section 9.1."""
 LONGEST_PROBE = LONGEST_IN_URL + len("@123456789")
+LONGEST_SUBJECT = LONGEST_IN_URL + len("prompts:")
 LONGEST_LABEL = 4096
 """Of a label or another text; the catalogue, which imports nothing of this package, says so too."""
 LONGEST_KEY_NAME = 100
@@ -41,6 +46,7 @@ _URL_NAMES = {
         "letters, digits, dots, hyphens and underscores, beginning with a letter or digit, and perhaps the "
         "number of a version, as in effusion@2",
     ),
+    "subject": (_SUBJECT.fullmatch, "prompts:NAME, probe:NAME or labels"),
     "uid": (_UID.fullmatch, "letters, digits, dots, hyphens and underscores, and not dots alone"),
     "patient_key": (_PATIENT_KEY.fullmatch, "letters and digits"),
     "identifier": (_IDENTIFIER.fullmatch, "letters, digits, hyphens and underscores"),
@@ -58,10 +64,11 @@ def is_key_name(text: str) -> bool:
 
 
 def why_not(kind: str, text: str) -> str | None:
-    """What a text of this kind (`name`, `probe`, `uid`, `patient_key`, `identifier`) must be if this one is
-    not.
+    """What a text of this kind (`name`, `probe`, `subject`, `uid`, `patient_key`, `identifier`) must be if
+    this one is not.
     """
     matches, meaning = _URL_NAMES[kind]
-    if len(text.partition("@")[0]) <= LONGEST_IN_URL and matches(text):
+    longest = LONGEST_SUBJECT if kind == "subject" else LONGEST_IN_URL
+    if len(text.partition("@")[0]) <= longest and matches(text):
         return None
-    return f"it has 1 to {LONGEST_IN_URL} characters: {meaning}"
+    return f"it has 1 to {longest} characters: {meaning}"

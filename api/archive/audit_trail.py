@@ -38,6 +38,8 @@ ACTIONS = {
     "ingest": "files were handed in or read from a folder",
     "label": "labels were given to cases",
     "train": "a probe was trained on cases",
+    "calibrate": "scores were calibrated on cases",
+    "remove-calibration": "the calibrations of something that scores were removed",
     "draft": "a report was drafted",
     "report-view": "a draft was shown",
     "report-decide": "a draft was accepted, edited or rejected",

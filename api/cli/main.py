@@ -21,6 +21,7 @@ from medsiglip.answers.paths import shown
 from medsiglip.api.cli.commands import (
     audit,
     backups,
+    calibration,
     cases,
     catalogue,
     config,
@@ -54,6 +55,7 @@ TOPICS = (
     pictures,
     probes,
     evaluation,
+    calibration,
     catalogue,
     keys,
     audit,

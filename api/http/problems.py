@@ -40,6 +40,7 @@ STATUSES = {
     "unknown-patient": 404,
     "unknown-job": 404,
     "unknown-key": 404,
+    "unknown-calibration": 404,
     "unknown-probe": 404,
     "unknown-space": 404,
     "space-in-use": 409,

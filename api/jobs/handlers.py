@@ -59,6 +59,22 @@ def _probe(archive: Archive, run: JobRun) -> Json:
     return probe.to_json()
 
 
+def _calibration(archive: Archive, run: JobRun) -> Json:
+    """Parameters: those of `calibrate`, of which `prompts` is a bundled set."""
+    given = run.parameters
+    made = archive.calibrate(
+        prompts=given.get("prompts"),
+        probe=given.get("probe"),
+        labels=given.get("labels") or (),
+        level=given.get("level"),
+        where=given.get("where") or (),
+        method=given.get("method") or "auto",
+        error=given.get("error") or 0.1,
+        on_progress=run.progress,
+    )
+    return made.to_json()
+
+
 def _report(archive: Archive, run: JobRun) -> Json:
     """Parameters: `study_instance_uid`, `route`, `generator`, `options` (as in a rule), `indication`, `by`.
     The draft's id is the job's.
@@ -97,6 +113,7 @@ def _reembed(archive: Archive, run: JobRun) -> Json:
 HANDLERS: Mapping[str, Handler] = {
     "ingest": _ingest,
     "probe": _probe,
+    "calibration": _calibration,
     "report": _report,
     "reembed": _reembed,
 }

@@ -42,6 +42,7 @@ from medsiglip.answers.questions import Prediction
 from medsiglip.answers.service import Info, ModelCard, ModelList
 from medsiglip.answers.spaces import DroppedSpace, SpaceCount, SpaceList
 from medsiglip.arguments import one_of, several
+from medsiglip.client.calibrations import CalibrationMethods
 from medsiglip.client.connection import AnyPath, ApiError, Connection, TruncatedTextWarning, read
 from medsiglip.client.drafts import DraftMethods
 from medsiglip.client.paths import checked, path_of
@@ -68,7 +69,7 @@ class JobError(Exception):
         self.code = job.status if job.error is None else job.error.code
 
 
-class Client(DraftMethods, ProbeMethods, ScoreMethods, SearchMethods):
+class Client(CalibrationMethods, DraftMethods, ProbeMethods, ScoreMethods, SearchMethods):
     """A connection to one service. Every method may raise `ApiError`.
 
     `api_key` goes into each request; `timeout` is in seconds without any byte from the service, `retries` how

@@ -11,8 +11,8 @@ from medsiglip.api.archive.archive import Archive
 from medsiglip.api.errors import ServiceError
 from medsiglip.errors import ModelError
 from medsiglip.index.errors import CatalogError
-from tests.api.archive.calibrating.conftest import STUDIES, study_uid
 from tests.api.conftest import Home
+from tests.api.labelled_studies import STUDIES, study_uid
 
 
 @pytest.fixture
