@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
+from medsiglip.api.archive.backgrounds import Backgrounds
+
 if TYPE_CHECKING:
     from medsiglip.api.encoder.shared_encoder import EncoderLimits, SharedEncoder
     from medsiglip.api.settings import Settings
@@ -78,6 +80,7 @@ class OpenedArchive:
         self._noted = False
         self._opening = threading.RLock()
         self._limits: EncoderLimits | None = None
+        self.backgrounds = Backgrounds()
 
     @property
     def home(self) -> Path:

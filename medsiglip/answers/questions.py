@@ -118,8 +118,8 @@ class MatchedImages(Answer):
 
 
 class Hit(Answer):
-    """One similar image, series or study; `score` is cosine similarity, `percentile` where it stands among
-    all that might have been found. `path` is shown to `admin` alone.
+    """One similar image, series or study; `score` is cosine similarity, `percentile` the share of the best
+    hits of comparable questions that do not score more, below 1. `path` is shown to `admin` alone.
 
     Of studies that are compared set to set, `score` is the symmetric mean of the best matches' cosines, and
     `pairs` are the matches, the closest first. `collapsed` counts the near-duplicates of the hit, and
@@ -174,19 +174,24 @@ class WhyFound(Answer):
 
 
 class Background(Answer):
-    """Where the scores of images, series or studies of the whole archive lie."""
+    """Where the scores of images, series or studies of the whole archive lie. The percentiles of hits are
+    among those of so many `comparable_questions`, null where there are none.
+    """
 
     level: Level
     count: int
     mean: float
     standard_deviation: float
+    comparable_questions: int | None = None
 
 
 class SearchAnswer(Answer):
     """Hits, best first. `query` describes what was asked about; `warnings` tell what was not read.
 
     `cursor` asks for the next page, and is null at the end. `how` says whether every image that may answer
-    was compared, a bound has proven that none is missing, or neither: then some may be missing.
+    was compared, a bound has proven that none is missing, or neither: then some may be missing. `in_scope` is
+    false where the text or picture asked about is like nothing that the archive knows, and null where nobody
+    can tell.
     """
 
     model_config = ConfigDict(
@@ -225,6 +230,7 @@ class SearchAnswer(Answer):
     cursor: str | None = None
     how: How | None = None
     why_found: WhyFound | None = None
+    in_scope: bool | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -239,6 +245,7 @@ class SearchOutcome(Answer):
     cursor: str | None = None
     how: How | None = None
     why_found: WhyFound | None = None
+    in_scope: bool | None = None
     warnings: tuple[str, ...] = ()
     error: ErrorDetail | None = None
 
