@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medsiglip.answers.figures import Probe
+from medsiglip.answers.probe_figures import ProbeSuspects
 from medsiglip.answers.probes import ExportedProbe, ProbeSuggestions
 from medsiglip.arguments import several
 from medsiglip.client.connection import AnyPath, Connection, read
@@ -35,6 +36,15 @@ class ProbeMethods:
         files = [given / one for one in LONGEST] if given.is_dir() else [given]
         form = {"name": checked("name", "name", name)}
         return read(Probe, self._service.send_files("/v1/probes/import", files, form))
+
+    def probe_card(self, name: str) -> str:
+        """The card of a probe, `NAME` or `NAME@2`: a page of HTML for a colleague."""
+        return self._service.get_bytes(path_of("probes", ("name", "probe", name), "card")).decode("utf-8")
+
+    def suspects(self, name: str, n: int = 50) -> ProbeSuspects:
+        """The cases whose labels look wrong to a probe, the most suspicious first."""
+        path = path_of("probes", ("name", "probe", name), "suspects")
+        return read(ProbeSuspects, self._service.get(path, n=n))
 
     def suggest(self, name: str, n: int = 20, *, where: Sequence[str] = ()) -> ProbeSuggestions:
         """The studies that are most worth labelling next for a probe, one of each patient."""

@@ -42,10 +42,10 @@ def probe_card_page(archive: OpenedArchive, name: str) -> str:
     return _page(archive, *_items(archive, name))
 
 
-def probe_suspects(archive: OpenedArchive, name: str, *, count: int = 50) -> ProbeSuspects:
-    """The `count` cases whose labels most look wrong, as the training found them out of fold."""
-    if not 1 <= count <= 500:
-        raise ServiceError("bad-count", f"ask for 1 to 500 suspicious labels, not {count}.")
+def probe_suspects(archive: OpenedArchive, name: str, *, n: int = 50) -> ProbeSuspects:
+    """The `n` cases whose labels most look wrong, as the training found them out of fold."""
+    if not 1 <= n <= 500:
+        raise ServiceError("bad-count", f"ask for 1 to 500 suspicious labels, not {n}.")
     record = stored_probe(archive, name)
     stored = [Suspect.model_validate(one) for one in record.summary.get("suspects", ())]
     found = sum(label.get("suspects") or 0 for label in record.summary["labels"])
@@ -55,7 +55,7 @@ def probe_suspects(archive: OpenedArchive, name: str, *, count: int = 50) -> Pro
         space=record.space,
         level=record.summary["level"],
         found=found,
-        suspects=tuple(stored[:count]),
+        suspects=tuple(stored[:n]),
         warnings=_suspect_warnings(name, len(stored), "suspects" in record.summary),
     )
 
@@ -86,7 +86,7 @@ def _page(archive: OpenedArchive, probe: ProbeAnswer, items: tuple[CardItem, ...
     curves = {entry.label: entry for entry in report.labels}
     titles = list(dict.fromkeys(one.section for one in items))
     sections = [_section(title, [one for one in items if one.section == title]) for title in titles]
-    sections[-1:-1] = [
+    sections += [
         _of_label(label, curves.get(label.label) if place < MOST_PLOTTED else None)
         for place, label in enumerate(probe.labels)
     ]

@@ -26,7 +26,11 @@ def card_items(probe: Probe, model: str | None) -> tuple[CardItem, ...]:
 
 
 def _items(probe: Probe, model: str | None) -> Iterator[CardItem]:
-    who, how, worth, use = "Who", "How", "What it is worth", "Use and limits"
+    use, who, how, worth = "Use and limits", "Who", "How", "What it is worth"
+    yield _item(use, "Intended use", _intended(probe), "3b, 27a", "implications for practice")
+    yield _item(use, "Must not be used for", _not_for(probe), "25, 27c", "implications for practice")
+    yield _item(use, "Unknown", _unknown(probe), "26", "limitations")
+    yield _item(use, "Ethics, funding, registration", UNKNOWN, "17, 18a-18d", "registration; funding")
     yield _item(who, "Population", _population(probe), "5a, 6a, 20b", "data sources; participants")
     yield _item(who, "Sex", _counts(probe, "patient_sex"), "20b", "demographic characteristics")
     yield _item(who, "Age", _counts(probe, "age"), "20b", "demographic characteristics")
@@ -51,10 +55,6 @@ def _items(probe: Probe, model: str | None) -> Iterator[CardItem]:
     yield _item(worth, "More patients", _learning(probe), "10", "sample size")
     yield _item(worth, "Labels that may be wrong", _suspects(probe), "26", "failure analysis")
     yield _item(worth, "External testing", _external(), "12a, 23b", "testing on external data")
-    yield _item(use, "Intended use", _intended(probe), "3b, 27a", "implications for practice")
-    yield _item(use, "Must not be used for", _not_for(probe), "25, 27c", "implications for practice")
-    yield _item(use, "Unknown", _unknown(probe), "26", "limitations")
-    yield _item(use, "Ethics, funding, registration", UNKNOWN, "17, 18a-18d", "registration; funding")
 
 
 def _item(section: str, item: str, text: str, tripod_ai: str, claim: str) -> CardItem:

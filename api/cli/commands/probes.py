@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from medsiglip.api.cli import completion
-from medsiglip.api.cli.commands import probe_registry
+from medsiglip.api.cli.commands import probe_cards, probe_registry
 from medsiglip.api.cli.commands.cases import Level, named_study
 from medsiglip.api.cli.commands.invocation import invocation
 from medsiglip.api.cli.commands.where import Where
@@ -202,4 +202,5 @@ def register(app: typer.Typer) -> None:
     probe.command()(show)
     probe.command()(predict)
     probe_registry.register(probe)
+    probe_cards.register(probe)
     app.add_typer(probe, name="probe")

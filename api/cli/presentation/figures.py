@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
+from medsiglip.api.cli.presentation.probe_cards import show_details
 from medsiglip.api.cli.presentation.scores import UNCALIBRATED
 from medsiglip.api.cli.presentation.tables import Payload, interval, print_table, show_warnings
 
@@ -125,6 +126,7 @@ def show_probe(console: Console, probe: Payload) -> None:
     )
     _show_macro(console, probe)
     _show_limits(console, probe)
+    show_details(console, probe)
     show_warnings(console, probe)
 
 

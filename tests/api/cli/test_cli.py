@@ -37,7 +37,7 @@ def test_the_commands() -> None:
         *("index info", "index verify", "index rebuild", "index compact", "index recover", "index export"),
         *("index tune", "index reembed", "index drop-space"),
         *("evaluate retrieval", "evaluate zero-shot", "evaluate probe"),
-        *("probe train", "probe list", "probe show", "probe predict"),
+        *("probe train", "probe list", "probe show", "probe predict", "probe card", "probe suspects"),
         *("keys create", "keys list", "keys revoke", "serve", "worker"),
         *("audit verify", "audit list", "audit export", "config show", "backup"),
         *("report draft", "report show", "report list", "report accept", "report edit", "report reject"),

@@ -53,6 +53,8 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("POST", "/v1/probes/import"): "train",
     ("GET", "/v1/probes/{name}/export"): "read",
     ("GET", "/v1/probes/{name}/suggestions"): "read",
+    ("GET", "/v1/probes/{name}/card"): "read",
+    ("GET", "/v1/probes/{name}/suspects"): "read",
     ("POST", "/v1/reports"): "report",
     ("GET", "/v1/reports"): "read",
     ("GET", "/v1/reports/{draft_id}"): "read",

@@ -1,0 +1,42 @@
+"""The card of a probe, and the cases whose label may be wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from medsiglip.answers.probe_figures import ProbeSuspects
+from medsiglip.api.http import auditing
+from medsiglip.api.http.routes.dependencies import Reader, ServedArchive
+from medsiglip.api.http.schemas import ProbePath
+
+router = APIRouter(prefix="/v1/probes", tags=["labels and probes"])
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+
+
+@router.get(
+    "/{name}/card",
+    operation_id="get_probe_card",
+    response_class=Response,
+    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
+)
+def get_probe_card(archive: ServedArchive, name: ProbePath, _caller: Reader) -> Response:
+    """The card of a probe: one page of HTML for a colleague. It names no patient and no study."""
+    page = archive.probe_card_page(name)
+    return Response(page, media_type="text/html", headers={"Content-Security-Policy": _POLICY})
+
+
+@router.get("/{name}/suspects", operation_id="list_suspects", response_model_exclude_unset=True)
+def list_suspects(
+    request: Request,
+    archive: ServedArchive,
+    name: ProbePath,
+    _caller: Reader,
+    n: Annotated[int, Query(ge=1, le=500, description="how many cases")] = 50,
+) -> ProbeSuspects:
+    """The cases whose labels look wrong to the probe, the most suspicious first."""
+    found = archive.probe_suspects(name, n=n)
+    auditing.record(request, "list", [one.study_instance_uid for one in found.suspects], probe=name)
+    return found
