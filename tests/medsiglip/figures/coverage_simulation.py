@@ -72,7 +72,12 @@ def settings(
                 yield Setting(n, m, area, each)
 
 
-def scores_coverage(setting: Setting, replicates: int) -> list[Coverage]:
+def quick_coverage(setting: Setting, replicates: int) -> list[Coverage]:
+    """Coverage of AUROC and average precision, as quick intervals of folds and subgroups give them."""
+    return scores_coverage(setting, replicates, quick=True)[:2]
+
+
+def scores_coverage(setting: Setting, replicates: int, *, quick: bool = False) -> list[Coverage]:
     """Coverage of AUROC, average precision, sensitivity and specificity, as `estimate_scores` and
     `estimate_threshold` give them; but archives of one setting and correlation share one `score_model`.
     """
@@ -94,7 +99,7 @@ def scores_coverage(setting: Setting, replicates: int) -> list[Coverage]:
             shared, own = rng.standard_normal(setting.patients), rng.standard_normal(codes.size)
             share = setting.correlation
             scores = np.sqrt(share) * shared[codes] + np.sqrt(1 - share) * own + apart * positive
-            areas = estimate_scores(labels, scores, patients)
+            areas = estimate_scores(labels, scores, patients, quick=quick)
             rates = estimate_threshold(labels, scores, patients, limit=apart / 2)
             values.append((areas.auroc.value, areas.auprc.value, rates.sensitivity, rates.specificity))
             of_rates = (rates.sensitivity_interval, rates.specificity_interval)

@@ -23,6 +23,7 @@ from medsiglip.figures.retrieval import evaluate_retrieval
 from tests.medsiglip.figures.coverage_simulation import (
     Coverage,
     Setting,
+    quick_coverage,
     retrieval_coverage,
     scores_coverage,
     settings,
@@ -70,6 +71,15 @@ def test_intervals_of_scores_cover(setting: Setting) -> None:
 
 
 @pytest.mark.parametrize(
+    "setting", [Setting(20, 5, 0.9, 1), Setting(30, 15, 0.99, 1), Setting(250, 110, 0.97, 1)], ids=str
+)
+def test_quick_intervals_cover(setting: Setting) -> None:
+    for one in quick_coverage(setting, 300):
+        assert one.covered >= allowed(300), one
+        assert one.narrowest > 0, one
+
+
+@pytest.mark.parametrize(
     "setting", [Setting(30, 5, 0.8, 0), Setting(30, 15, 0.95, 1), Setting(40, 10, 0.9, 0)], ids=str
 )
 def test_intervals_of_retrieval_cover(setting: Setting) -> None:
@@ -107,11 +117,15 @@ SOURCES = (
 
 
 def wanted() -> Iterator[tuple[str, Run, Setting, int]]:
-    """150 settings of scores, two of larger archives, and 45 of retrieval, which takes ten times as long."""
+    """150 settings of scores, two of larger archives, 78 of quick intervals, and 45 of retrieval, which takes
+    ten times as long.
+    """
     for setting in settings((30, 60, 200), (0.7, 0.8, 0.9, 0.95, 0.99), (1, 0)):
         yield "scores", scores_coverage, setting, 2000
     for setting in (Setting(1200, 450, 0.99, 1), Setting(5100, 5, 0.95, 1)):
         yield "scores", scores_coverage, setting, 2000
+    for setting in settings((20, 60, 250), (0.7, 0.9, 0.99), (1, 0)):
+        yield "quick", quick_coverage, setting, 2000
     for setting in settings((30, 60, 200), (0.7, 0.9, 0.99), (0,)):
         yield "retrieval", retrieval_coverage, setting, 2000 if setting.patients < 200 else 1000
 
