@@ -28,7 +28,7 @@ Scoring = Literal["protocol", "sigmoid"]
 SCORINGS: tuple[Scoring, ...] = ("protocol", "sigmoid")
 Vectors = npt.NDArray[np.floating[Any]]
 # Images that are scored together: a block of their vectors stays in the cache of a processor core.
-_BLOCK = 4096
+_BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True)
