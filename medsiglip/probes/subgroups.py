@@ -18,6 +18,7 @@ from medsiglip.probes.report import ProbeReport, SubgroupFigures
 NOT_KNOWN = "not known"
 """The value of rows of which an attribute is not known."""
 
+_OTHERS = "others"
 _MOST_VALUES = 12
 _UNLIKELY = 0.05
 
@@ -52,7 +53,7 @@ def _values(values: Sequence[str | None]) -> list[str]:
     if len(times) <= _MOST_VALUES:
         return named
     kept = set(sorted(times, key=lambda value: (-times[value], value))[: _MOST_VALUES - 1]) | {NOT_KNOWN}
-    return [value if value in kept else "others" for value in named]
+    return [value if value in kept else _OTHERS for value in named]
 
 
 def _told_apart(values: Sequence[str]) -> list[str]:
@@ -60,7 +61,8 @@ def _told_apart(values: Sequence[str]) -> list[str]:
     different = set(values)
     if len(different - {NOT_KNOWN}) < 2:
         return []
-    return sorted(different - {NOT_KNOWN}) + [NOT_KNOWN] * (NOT_KNOWN in different)
+    last = [value for value in (_OTHERS, NOT_KNOWN) if value in different]
+    return sorted(different - set(last)) + last
 
 
 def _subgroup(
