@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def list_studies(archive: OpenedArchive, where: Sequence[str] = ()) -> StudyList:
     """The studies that fit all expressions of `where`."""
-    return StudyList(studies=tuple(StudyLine.model_validate(one) for one in archive.index.studies(where)))
+    found = tuple(StudyLine.model_validate(one) for one in archive.index.studies(where))
+    warnings = archive.index.filters.warnings(where)
+    return StudyList(studies=found, warnings=warnings) if warnings else StudyList(studies=found)
 
 
 def show_study(archive: OpenedArchive, uid: str, *, identity: bool = False) -> StudyDetail:

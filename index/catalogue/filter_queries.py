@@ -136,6 +136,8 @@ class FilterQueries:
 
     def warnings(self, where: Sequence[str]) -> tuple[str, ...]:
         """What to say of an answer with these filters: how many images their probes have not scored."""
+        if not any("probe:" in text for text in where):
+            return ()
         asked = {}
         with self._database.read() as connection:
             for one in parsed(connection, where):

@@ -45,8 +45,7 @@ class ProbeStore:
                     f"Probe {probe.name!r} was trained in the space {probe.space}, which this home does not "
                     "have; train it on this home's own vectors.",
                 )
-            newest = select(func.coalesce(func.max(probes.c.version), 0)).where(probes.c.name == probe.name)
-            version = int(connection.execute(newest).scalar_one()) + 1
+            version = int(connection.execute(_newest(probe.name)).scalar_one()) + 1
             row = {"name": probe.name, "version": version, "space_id": space_id, "file": probe.file}
             row |= {"summary": plain(probe.summary), "created_at": datetime.now(UTC)}
             insert_rows(connection, probes, [row])
@@ -55,8 +54,8 @@ class ProbeStore:
         return version
 
     def remove(self, name: str, version: int | None = None) -> int:
-        """Delete a probe, or one version of it, with its files, predictions and, with the last version, its
-        calibrations; returns how many versions there were.
+        """Delete a probe, or one version of it, with its files, predictions and, with the newest version, the
+        calibrations, for the next probe of the name gets its number; returns how many versions there were.
         """
         chosen = select(probes.c.id, probes.c.file).where(probes.c.name == name)
         if version is not None:
@@ -64,9 +63,9 @@ class ProbeStore:
         with write_transaction(self._database) as transaction:
             connection = transaction.connection
             rows = connection.execute(chosen).all()
+            newest = connection.execute(_newest(name)).scalar_one()
             _delete(transaction, [row.id for row in rows], [row.file for row in rows])
-            left = select(probes.c.id).where(probes.c.name == name).limit(1)
-            if rows and connection.execute(left).first() is None:
+            if connection.execute(_newest(name)).scalar_one() < newest:
                 connection.execute(delete(calibrations).where(calibrations.c.subject == f"probe:{name}"))
         deletion.sweep(self._database)
         return len(rows)
@@ -102,6 +101,11 @@ def probe_id_of(connection: Connection, name: str, version: int) -> int:
             "unknown-probe", f"There is no probe {name}@{version} any more; `probe list` shows the probes."
         )
     return int(row_id)
+
+
+def _newest(name: str) -> Select[tuple[int]]:
+    """The greatest version of a name, 0 for none."""
+    return select(func.coalesce(func.max(probes.c.version), 0)).where(probes.c.name == name)
 
 
 def _records() -> Select[Any]:

@@ -20,9 +20,10 @@ class Study(Answer):
 
 
 class StudyList(Answer):
-    """Studies."""
+    """Studies; `warnings` tell of filters on predictions that not all images have."""
 
     studies: tuple[Study, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class StudyPage(StudyList):

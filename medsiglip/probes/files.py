@@ -30,6 +30,7 @@ def read_files(paths: Iterable[Path]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for path in paths:
         try:
+            path.stat()
             if path.is_dir():
                 held = [path / name for name in LONGEST if (path / name).is_file()]
                 found |= {one.name: _bounded(one.name, one.open("rb")) for one in held}

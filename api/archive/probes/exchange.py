@@ -21,11 +21,13 @@ from medsiglip.api.archive.probes.registry import (
     stored_probe,
 )
 from medsiglip.errors import ModelError
+from medsiglip.medgemma.calibrations import probe_fingerprint
 from medsiglip.probes.files import DESCRIPTION, read_files, write_files
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.records import ProbeRecord
+    from medsiglip.probes.probe import Probe
 
 # What a home knows of whom it trained on, and does not give away.
 _OF_PATIENTS = ("patients", "suspects")
@@ -49,14 +51,16 @@ def packed_probe(archive: OpenedArchive, record: ProbeRecord) -> dict[str, bytes
     """The content of the two files of a probe, by name."""
     from medsiglip.probes.exchange import packed
 
-    subject, stored = f"probe:{record.name}", archive.index.calibrations
+    stored = archive.index.calibrations.of_subject(f"probe:{record.name}")
+    own = (record.space, probe_fingerprint(record))
     about = {
         "name": record.name,
         "version": record.version,
         "summary": {name: value for name, value in record.summary.items() if name not in _OF_PATIENTS},
         "calibrations": [
-            {"label": one.label, "method": one.method, "summary": dict(one.summary)}
-            for one in stored.latest(record.space, subject, record.summary["level"])
+            {"level": one.level, "label": one.label, "method": one.method, "summary": dict(one.summary)}
+            for one in stored
+            if (one.space, one.summary["fingerprint"]) == own
         ],
     }
     return packed(loaded_probe(archive, record), about)
@@ -80,6 +84,7 @@ def import_probe(
     require_name(wanted if isinstance(wanted, str) else "")
     require_space(str(wanted), probe, active_space(archive))
     summary = _checked_summary(about, str(wanted), probe.space, probe.labels)
+    calibrations = _checked_calibrations(about, probe)
     summary["origin"] = "imported"
     known = _patients_of_same_rows(archive, summary.get("training_rows"))
     summary["patients"] = known
@@ -90,7 +95,13 @@ def import_probe(
         )
         summary["warnings"] = [*summary.get("warnings", ()), told]
     version = keep_probe(archive, str(wanted), probe, summary)
-    _keep_calibrations(archive, about, f"probe:{wanted}", probe.space, summary["level"])
+    record = stored_probe(archive, f"{wanted}@{version}")
+    for level, labels in calibrations.items():
+        own = {
+            label: (method, {**content, "fingerprint": probe_fingerprint(record)})
+            for label, (method, content) in labels.items()
+        }
+        archive.index.calibrations.put(probe.space, f"probe:{wanted}", level, own, ())
     return show_probe(archive, f"{wanted}@{version}")
 
 
@@ -123,18 +134,29 @@ def _patients_of_same_rows(archive: OpenedArchive, training_rows: object) -> lis
     return []
 
 
-def _keep_calibrations(
-    archive: OpenedArchive, about: dict[str, Any], subject: str, space: str, level: str
-) -> None:
-    found = about.get("calibrations")
-    given = found if isinstance(found, list) else []
-    labels = {
-        one["label"]: (one["method"], one["summary"])
-        for one in given
-        if isinstance(one, dict)
-        and isinstance(one.get("summary"), dict)
-        and isinstance(one.get("label"), str)
-        and isinstance(one.get("method"), str)
-    }
-    if labels:
-        archive.index.calibrations.put(space, subject, level, labels, ())
+Calibrated = dict[str, dict[str, tuple[str, dict[str, Any]]]]
+"""By level and label: the method of a calibration, and what is stored of it."""
+
+
+def _checked_calibrations(about: dict[str, Any], probe: Probe) -> Calibrated:
+    """The calibrations of a description, read once so that a wrong one is refused now."""
+    from medsiglip.calibration.applied import CLASSES, Calibrations
+
+    found: Calibrated = {}
+    try:
+        for one in about.get("calibrations", ()):
+            level, label, method, content = (one[name] for name in ("level", "label", "method", "summary"))
+            known = label in probe.labels or (probe.exclusive and label == CLASSES)
+            if not known or level not in ("image", "series", "study") or not isinstance(method, str):
+                raise ValueError(label)
+            found.setdefault(level, {})[label] = method, {**content, "fingerprint": ""}
+        for labels in found.values():
+            stored = {label: content for label, (_, content) in labels.items()}
+            make = Calibrations.of_classes if probe.exclusive else Calibrations.of_labels
+            make(probe.labels, stored, "")
+    except (KeyError, TypeError, ValueError, AttributeError, ModelError):
+        raise ModelError(
+            "probe-file-foreign",
+            f"{DESCRIPTION} holds a calibration that is none of this probe: it was edited. Export it again.",
+        ) from None
+    return found

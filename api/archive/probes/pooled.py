@@ -30,13 +30,13 @@ def pictures_of_rows(
     return pictures.vectors[theirs], order[places[theirs]].astype(np.int64)
 
 
-def row_probabilities(archive: OpenedArchive, probe: Probe, table: CaseTable) -> Floats:
-    """A probe's probabilities [n, L] of the rows of a table."""
+def row_logits(archive: OpenedArchive, probe: Probe, table: CaseTable) -> Floats:
+    """A probe's logits [n, L] of the rows of a table."""
     if not table.ids:
         return np.empty((0, len(probe.labels)))
     if table.level == "image" or probe.pooling == "mean":
-        return probe.predict_probability(table.vectors)
+        return probe.predict_logits(table.vectors)
     vectors, row = pictures_of_rows(archive, table)
     logits = np.full((len(table.ids), len(probe.labels)), -np.inf)
     np.maximum.at(logits, row, probe.predict_logits(vectors))
-    return probe.probability(logits)
+    return logits

@@ -13,13 +13,14 @@ from medsiglip.answers.paths import shown
 from medsiglip.answers.questions import PredictionTable
 from medsiglip.api.archive.files import AnyPath, output_file, parquet_writer
 from medsiglip.api.archive.opened import in_one_space
-from medsiglip.api.archive.probes.pooled import row_probabilities
+from medsiglip.api.archive.probes.pooled import row_logits
 from medsiglip.api.archive.probes.predicting import trained_warnings
 from medsiglip.api.archive.probes.registry import active_space, loaded_probe, require_space, stored_probe
 from medsiglip.numerics import Floats
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
+    from medsiglip.calibration.applied import Calibrations
     from medsiglip.index.records import CaseTable, Level, ProbeRecord
     from medsiglip.index.storage.predictions import Batch
     from medsiglip.probes.probe import Probe
@@ -38,12 +39,13 @@ def predict_all(
     file with one column `probability` of label to number. `trained_on` is as in `predict_probe`.
 
     `store` keeps them in the archive, for filters such as `probe:NAME>0.8`, in place of those that this
-    version of the probe had; with `where`, the other rows have none then.
+    version of the probe had; with `where`, the other rows have none then. They are calibrated where every
+    label of the probe has a calibration at its level, and stay so when it is calibrated again.
     """
     record = stored_probe(archive, name)
     probe = loaded_probe(archive, record)
     require_space(name, probe, active_space(archive))
-    scoring = _Scoring(archive, record, probe)
+    scoring = _Scoring(archive, record, probe, _calibrations(archive, record, probe))
     rows: list[dict[str, Any]] = []
     with ExitStack() as open_until_the_end:
         writer = None
@@ -67,6 +69,7 @@ def predict_all(
             for _ in batches():
                 pass
     answer: dict[str, Any] = {"name": name, "space": probe.space, "level": scoring.level}
+    answer["calibrated"] = scoring.calibrations is not None
     answer["warnings"] = trained_warnings(name, scoring.trained_on, scoring.rows)
     if stored is not None:
         answer["stored"] = stored
@@ -84,6 +87,7 @@ class _Scoring:
     archive: OpenedArchive
     record: ProbeRecord
     probe: Probe
+    calibrations: Calibrations | None
     rows: int = 0
     trained_on: int = 0
 
@@ -98,11 +102,33 @@ class _Scoring:
         instances = self.archive.index.instances
         seen = instances.seen_patients(instances.patient_keys(), [self.record])[self.record.name]
         for table in self.archive.index.table_parts(self.level, where):
-            values = row_probabilities(self.archive, self.probe, table)
+            values = self._values(row_logits(self.archive, self.probe, table))
             trained = [key in seen for key in table.patient_keys]
             self.rows += len(trained)
             self.trained_on += sum(trained)
             yield table, values, trained
+
+    def _values(self, logits: Floats) -> Floats:
+        """Probabilities [n, L]; calibrated ones if every label has its calibration."""
+        if self.calibrations is None:
+            return self.probe.probability(logits)
+        if self.calibrations.classes is not None:
+            return self.calibrations.classes.probability(logits)
+        each = (one[0].calibration for one in self.calibrations.own if one is not None)
+        columns = [one.probability(logits[:, column]) for column, one in enumerate(each)]
+        return np.stack(columns, axis=1)
+
+
+def _calibrations(archive: OpenedArchive, record: ProbeRecord, probe: Probe) -> Calibrations | None:
+    """The calibrations of this version of a probe at its own level, if every label has one."""
+    from medsiglip.medgemma.calibrations import probe_calibrations
+
+    kept = archive.index.calibrations.of_subject(f"probe:{record.name}")
+    here = (record.space, record.summary["level"])
+    stored = {one.label: one.summary for one in kept if (one.space, one.level) == here}
+    found = probe_calibrations(record, probe, stored)
+    is_whole = len(found.own) == len(probe.labels) and None not in found.own
+    return found if found.classes is not None or is_whole else None
 
 
 def _schema(level: Level) -> Any:

@@ -153,8 +153,8 @@ def _known(table: CaseTable, labels: Sequence[str]) -> NDArray[np.bool_]:
 def _scored(
     probe: Probe, record: ProbeRecord, table: CaseTable, series: NDArray[np.int64]
 ) -> dict[str, Floats]:
-    """Probabilities [L] by study UID: of what the probe scores, and then the greatest, as `probe predict` has
-    them.
+    """Probabilities [L] by study UID, as `probe predict` has them: of what the probe scores, pooled by the
+    maximum per label, or by the mean of classes.
     """
     level, rows = record.summary["level"], {}
     for row, uid in enumerate(table.study_instance_uids):
@@ -170,8 +170,11 @@ def _scored(
         pooled = probe.predict_logits(
             np.stack([mean_vector([table.vectors[row] for row in theirs]) for theirs in rows.values()])
         )
+    parts: dict[str, list[Floats]] = {}
     for (uid, _), values in zip(rows, probe.probability(pooled), strict=True):
-        found[uid] = np.maximum(found[uid], values) if uid in found else values
+        parts.setdefault(uid, []).append(values)
+    for uid, each in parts.items():
+        found[uid] = np.mean(each, axis=0) if probe.exclusive else np.max(each, axis=0)
     return found
 
 

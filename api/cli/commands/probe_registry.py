@@ -44,7 +44,8 @@ def take_in(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `probe export` wrote, or its zip.")],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What it is called here; its own name if not given.")
+        str | None,
+        typer.Option("--name", metavar="NAME", help="What it is called here; its own name if not given."),
     ] = None,
 ) -> None:
     """Take in a probe that `probe export` wrote. A probe of another model is refused, and so are files that

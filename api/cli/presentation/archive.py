@@ -102,6 +102,7 @@ def show_studies(console: Console, listed: Payload) -> None:
         ),
         numeric="row series images",
     )
+    show_warnings(console, listed)
 
 
 def show_study(console: Console, study: Payload) -> None:

@@ -28,13 +28,15 @@ def list_studies(
     offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
 ) -> dict[str, Any]:
     """The studies that fit all filters, in a stable order."""
-    studies = archive.studies(where).studies
+    found = archive.studies(where)
+    studies = found.studies
     page = studies[offset:] if limit is None else studies[offset : offset + limit]
     if not where and len(page) == len(studies):  # who sees all needs no list of what that was
         auditing.record(request, "list", count=len(page))
     else:
         auditing.record(request, "list", [one.study_instance_uid for one in page])
-    return redact(StudyPage(studies=page, total=len(studies)).to_json(), caller)
+    warnings = {"warnings": found.warnings} if found.warnings else {}
+    return redact(StudyPage(studies=page, total=len(studies), **warnings).to_json(), caller)
 
 
 @router.get(
