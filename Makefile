@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test study-retrieval contract load-test steady fuzz parity clean
+.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test calibration-test scope-test study-retrieval contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,12 @@ large-index: $(INSTALLED) ## indexes of 1,000,000 x 1152 and 10,000,000 x 384 bu
 
 coverage-test: $(INSTALLED) ## how often intervals hold what they should, in every setting (an hour; begins where it was stopped)
 	$(BIN)/python -m pytest -m campaign -s tests/medsiglip/figures/test_coverage.py tests/medsiglip/figures/test_paired.py
+
+scope-test: $(INSTALLED) ## texts and pictures that fit nothing, 200 of each, told from new phantoms (some minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m campaign -s tests/api/archive/scores/test_scope_campaign.py
+
+calibration-test: $(INSTALLED) ## calibrated scores of 2,400 phantom studies, and coverage of calibration errors (half an hour)
+	$(BIN)/python -m pytest -m campaign -s tests/medsiglip/calibration tests/medsiglip/figures/test_calibration_error.py
 
 study-retrieval: $(INSTALLED) ## studies compared set to set and by means, on phantoms of three seeds (15 minutes)
 	$(BIN)/python -m benchmarks.search.study_retrieval

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medsiglip.calibration.applied import Calibrated
 from medsiglip.errors import ModelError
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import CaseTable, Level, ProbeRecord
+from medsiglip.medgemma.calibrations import calibrations_of_probe, calibrations_of_prompts
 from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.fitting import Fits, fits_of_probe, source_reason
 from medsiglip.medgemma.records import Finding
@@ -25,6 +27,7 @@ from medsiglip.zero_shot.prompt_set import PromptSet
 _PHANTOMS = "phantoms"
 # Studies whose vectors are in memory at a time.
 _CHUNK = 500
+_PRESENT: dict[str, bool | None] = {"present": True, "absent": False, "undecided": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,7 @@ class FindingScores:
 
     def _by_prompts(self, name: str) -> _Scoring:
         prompt_set = prompt_set_named(name)
+        calibrations = calibrations_of_prompts(self.index, prompt_set)
         groups: dict[Fits, list[int]] = defaultdict(list)
         for column, prompts in enumerate(prompt_set.prompts.values()):
             groups[Fits(prompts.where, prompts.regions, prompts.population)].append(column)
@@ -195,10 +199,12 @@ class FindingScores:
         ) -> Iterator[Finding]:
             classifier = self._classifier(prompt_set)
             pooled = classifier.pool(classifier.scores(table.vectors[rows]))
+            found = calibrations.judge(pooled.margin)
             for column in columns:
                 image_id = int(table.image_ids[rows[int(pooled.driving[column])]])
                 probability, cosine = float(pooled.probability[column]), float(pooled.cosine[column])
-                yield self._finding(pooled.labels[column], probability, source, image_id, cosine)
+                finding = self._finding(pooled.labels[column], probability, source, image_id, cosine)
+                yield self._calibrated(finding, found)
 
         return _Scoring("image", prompt_set.labels, groups, findings)
 
@@ -207,6 +213,7 @@ class FindingScores:
 
         record = _probe_named(self.index, name)
         probe = Probe.load(self.index.home / record.file)
+        calibrations = calibrations_of_probe(self.index, record, probe)
         groups: dict[Fits, list[int]] = defaultdict(list)
         for column, label in enumerate(probe.labels):
             groups[fits_of_probe(record, label)].append(column)
@@ -214,11 +221,14 @@ class FindingScores:
         def findings(
             table: CaseTable, rows: NDArray[np.intp], columns: Sequence[int], source: str
         ) -> Iterator[Finding]:
-            probability = probe.predict_probability(table.vectors[rows])
+            logits = probe.predict_logits(table.vectors[rows])
+            probability = probe.probability(logits)
             each = probability.mean(axis=0) if probe.exclusive else probability.max(axis=0)
+            found = calibrations.judge(logits.mean(axis=0) if probe.exclusive else logits.max(axis=0))
             for column in columns:
                 image_id = int(table.image_ids[rows[int(probability[:, column].argmax())]])
-                yield self._finding(probe.labels[column], float(each[column]), source, image_id, None)
+                finding = self._finding(probe.labels[column], float(each[column]), source, image_id, None)
+                yield self._calibrated(finding, found)
 
         # The greatest score of a series' or a study's pictures is that of the pictures themselves.
         level = "image" if probe.pooling == "max" else record.summary["level"]
@@ -228,6 +238,16 @@ class FindingScores:
         self, label: str, probability: float, source: str, image_id: int, cosine: float | None
     ) -> Finding:
         return Finding(label, probability, self.band.decide(probability), source, image_id, cosine)
+
+    def _calibrated(self, finding: Finding, found: Calibrated) -> Finding:
+        """The finding with its calibrated probability and verdict, where there are any."""
+        if finding.label not in found.probability:
+            return finding
+        probability = found.probability[finding.label]
+        present = self.band.decide(probability)
+        if finding.label in found.verdict:
+            present = _PRESENT[found.verdict[finding.label]]
+        return replace(finding, probability=probability, present=present, calibrated=True)
 
     def _classifier(self, prompt_set: PromptSet) -> ZeroShotClassifier:
         if prompt_set.name not in self._classifiers:

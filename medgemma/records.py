@@ -32,7 +32,8 @@ Flag = Literal[
 class Finding:
     """One label of a study, pooled over its images by the maximum.
 
-    `present` is None in the band where the score itself is uncertain. `source` names what gave the score,
+    `present` is None in the band where the score itself is uncertain, and where a calibration leaves both
+    answers possible at its error bound. `source` names what gave the score,
     `prompts:chest-xray` or `probe:nodules`; `image_id` is the image that drove it. `calibrated` is whether
     the probability was fitted to known cases.
     """

@@ -259,19 +259,22 @@ class SearchBatch(Answer):
 class ImagePrediction(Answer):
     """Scores of a probe's labels; `image` is the one that drove the highest. `trained_on` says that the probe
     was trained on the patient, or on one who shares a picture, and has learned this answer. `probability` is
-    one only where `calibrated` says so.
+    one only where `calibrated` says so; then `verdict` is what the calibration makes of each label at its
+    error bound, and `set` are the labels that stay possible.
     """
 
     image: AskedImage | None = None
     images: int | None = None
     probability: dict[str, float] | None = None
     calibrated: bool = False
+    verdict: dict[str, Verdict] | None = None
+    set: tuple[str, ...] | None = None
     trained_on: bool | None = None
 
 
 class Prediction(Answer):
     """Scores of a probe's labels, of one file or study; of several files in `results`. `trained_on` and
-    `calibrated` are as in `ImagePrediction`, and `warnings` tell of the first.
+    the fields of calibration are as in `ImagePrediction`, and `warnings` tell of the first.
     """
 
     name: str
@@ -281,6 +284,8 @@ class Prediction(Answer):
     images: int | None = None
     probability: dict[str, float] | None = None
     calibrated: bool = False
+    verdict: dict[str, Verdict] | None = None
+    set: tuple[str, ...] | None = None
     trained_on: bool | None = None
     results: tuple[ImagePrediction, ...] | None = None
     warnings: tuple[str, ...] = ()

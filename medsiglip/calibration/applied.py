@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from medsiglip.calibration.assessment import LabelCalibration
+from medsiglip.calibration.assessment import Judgement, LabelCalibration
 from medsiglip.calibration.class_calibration import ClassCalibration
-from medsiglip.calibration.conformal import Decision
+from medsiglip.calibration.conformal import Decision, Side, decision
 from medsiglip.numerics import Floats
 from medsiglip.zero_shot.prompt_set import PromptSet
 
@@ -64,84 +64,86 @@ def fingerprints(prompt_set: PromptSet) -> dict[str, str]:
     return found
 
 
-def calibrated_prompts(prompt_set: PromptSet, stored: Stored, margins: Floats) -> Calibrated:
-    """What stored calibrations make of the margins [L] of a prompt set's labels."""
-    asked = fingerprints(prompt_set)
-    if prompt_set.exclusive:
-        return _classes(prompt_set.labels, stored, asked[CLASSES], margins)
-    by_texts = {str(one["fingerprint"]): label for label, one in stored.items() if label != CLASSES}
-    found: dict[str, _Found] = {}
-    outdated = []
-    for column, (label, one) in enumerate(prompt_set.prompts.items()):
-        name = by_texts.get(asked[label])
-        if name is not None:
-            found[label] = _judged(stored[name], float(margins[column]), denied=one.negated)
-        elif label in stored:
-            outdated.append(label)
-    return _together(found, outdated)
-
-
-def calibrated_labels(stored: Stored, fingerprint: str, margins: Mapping[str, float]) -> Calibrated:
-    """What stored calibrations of a probe of this fingerprint make of its labels' margins."""
-    found: dict[str, _Found] = {}
-    outdated = []
-    for label, margin in margins.items():
-        if label in stored and stored[label]["fingerprint"] == fingerprint:
-            found[label] = _judged(stored[label], margin)
-        elif label in stored:
-            outdated.append(label)
-    return _together(found, outdated)
-
-
-def calibrated_classes(
-    stored: Stored, fingerprint: str, labels: tuple[str, ...], logits: Floats
-) -> Calibrated:
-    """What the stored calibration of classes of this fingerprint makes of their logits [K]."""
-    return _classes(labels, stored, fingerprint, logits)
-
-
 @dataclass(frozen=True, slots=True)
-class _Found:
-    probability: float
-    sides: tuple[str, ...] | None
-    verdict: Decision | None
+class Calibrations:
+    """The calibrations of one prompt set or probe, read once: of each of `labels` its own, and whether it is
+    the other side that the label names, or None; or one of `classes` that exclude each other.
+    """
+
+    labels: tuple[str, ...]
+    own: tuple[tuple[LabelCalibration, bool] | None, ...] = ()
+    classes: ClassCalibration | None = None
+    outdated: tuple[str, ...] = ()
+
+    @staticmethod
+    def of_prompts(prompt_set: PromptSet, stored: Stored) -> Calibrations:
+        """Those that were made for the texts of a prompt set."""
+        asked = fingerprints(prompt_set)
+        if prompt_set.exclusive:
+            return Calibrations.of_classes(prompt_set.labels, stored, asked[CLASSES])
+        by_texts = {str(one["fingerprint"]): one for label, one in stored.items() if label != CLASSES}
+        own, outdated = [], []
+        for label, one in prompt_set.prompts.items():
+            found = by_texts.get(asked[label])
+            if found is None and label in stored:
+                outdated.append(label)
+            own.append(None if found is None else (_read(found), one.negated))
+        return Calibrations(prompt_set.labels, tuple(own), outdated=tuple(outdated))
+
+    @staticmethod
+    def of_labels(labels: tuple[str, ...], stored: Stored, fingerprint: str) -> Calibrations:
+        """Those of a probe of this fingerprint, whose labels are scored each on its own."""
+        made = {label: one for label, one in stored.items() if one["fingerprint"] == fingerprint}
+        own = tuple((_read(made[label]), False) if label in made else None for label in labels)
+        return Calibrations(labels, own, outdated=tuple(set(labels) & (set(stored) - set(made))))
+
+    @staticmethod
+    def of_classes(labels: tuple[str, ...], stored: Stored, fingerprint: str) -> Calibrations:
+        """That of labels that exclude each other, for texts or a probe of this fingerprint."""
+        if CLASSES not in stored:
+            return Calibrations(labels)
+        if stored[CLASSES]["fingerprint"] != fingerprint:
+            return Calibrations(labels, outdated=labels)
+        return Calibrations(labels, classes=ClassCalibration.from_json(stored[CLASSES]["calibration"]))
+
+    def judge(self, margins: Floats) -> Calibrated:
+        """What they make of the margins [L] of one study or image."""
+        if self.classes is not None:
+            return self._judged_classes(self.classes, margins)
+        found = {
+            label: _judged(*one, float(margins[column]))
+            for column, (label, one) in enumerate(zip(self.labels, self.own, strict=False))
+            if one is not None
+        }
+        possible = tuple(label for label, one in found.items() if one.sides and "present" in one.sides)
+        return Calibrated(
+            {label: one.probability for label, one in found.items()},
+            {label: one.verdict for label, one in found.items() if one.verdict is not None},
+            possible if any(one.sides is not None for one in found.values()) else None,
+            self.outdated,
+        )
+
+    def _judged_classes(self, classes: ClassCalibration, logits: Floats) -> Calibrated:
+        probability = classes.probability(np.asarray(logits)[None])[0]
+        possible = classes.possible(logits)
+        verdicts = {} if possible is None else dict(_verdicts(self.labels, possible))
+        return Calibrated(
+            dict(zip(self.labels, probability.tolist(), strict=True)), verdicts, possible, self.outdated
+        )
 
 
-def _judged(stored: Mapping[str, Any], margin: float, *, denied: bool = False) -> _Found:
+def _read(stored: Mapping[str, Any]) -> LabelCalibration:
+    return LabelCalibration.from_json(stored["calibration"])
+
+
+def _judged(calibration: LabelCalibration, denied: bool, margin: float) -> Judgement:
     """The judgement of one label; of a label that says what is not there, the other side of the same."""
-    calibration = LabelCalibration.from_json(stored["calibration"])
     one = calibration.judge(-margin if denied else margin)
     if not denied:
-        return _Found(one.probability, one.sides, one.verdict)
-    other: dict[Decision | None, Decision | None] = {"present": "absent", "absent": "present"}
-    turned = {"present": "absent", "absent": "present"}
+        return one
+    turned: dict[Side, Side] = {"present": "absent", "absent": "present"}
     sides = None if one.sides is None else tuple(turned[side] for side in one.sides)
-    return _Found(1.0 - one.probability, sides, other.get(one.verdict, one.verdict))
-
-
-def _together(found: Mapping[str, _Found], outdated: list[str]) -> Calibrated:
-    possible = tuple(label for label, one in found.items() if one.sides and "present" in one.sides)
-    return Calibrated(
-        {label: one.probability for label, one in found.items()},
-        {label: one.verdict for label, one in found.items() if one.verdict is not None},
-        possible if any(one.sides is not None for one in found.values()) else None,
-        tuple(outdated),
-    )
-
-
-def _classes(labels: tuple[str, ...], stored: Stored, fingerprint: str, logits: Floats) -> Calibrated:
-    if CLASSES not in stored:
-        return Calibrated()
-    if stored[CLASSES]["fingerprint"] != fingerprint:
-        return Calibrated(outdated=labels)
-    calibration = ClassCalibration.from_json(stored[CLASSES]["calibration"])
-    probability = calibration.probability(np.asarray(logits)[None])[0]
-    possible = calibration.possible(logits)
-    return Calibrated(
-        dict(zip(labels, probability.tolist(), strict=True)),
-        {} if possible is None else dict(_verdicts(labels, possible)),
-        possible,
-    )
+    return Judgement(1.0 - one.probability, sides, None if sides is None else decision(sides))
 
 
 def _verdicts(labels: tuple[str, ...], possible: tuple[str, ...]) -> Iterator[tuple[str, Decision]]:

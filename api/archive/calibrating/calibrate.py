@@ -10,17 +10,23 @@ import numpy as np
 
 from medsiglip.answers.calibrations import Calibration, RefusedLabel
 from medsiglip.answers.calibrations import LabelCalibration as CalibratedLabel
-from medsiglip.api.archive.calibrating.cases import Cases, PromptCases, of_probe, strata_of
+from medsiglip.api.archive.calibrating.cases import (
+    Cases,
+    PromptCases,
+    of_probe,
+    right_classes,
+    strata_of,
+)
 from medsiglip.api.archive.calibrating.figures import class_figures, label_figures
 from medsiglip.api.archive.evaluating.label_figures import listed
 from medsiglip.api.archive.label_targets import label_targets
 from medsiglip.api.archive.opened import OnProgress, in_one_space, silent
 from medsiglip.api.archive.probes.registry import active_space, loaded_probe, require_space, stored_probe
 from medsiglip.api.archive.queries import level_named
-from medsiglip.api.archive.scores.calibrated import probe_fingerprint
 from medsiglip.api.errors import ServiceError
 from medsiglip.arguments import several
 from medsiglip.errors import ModelError
+from medsiglip.medgemma.calibrations import probe_fingerprint
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
@@ -213,8 +219,8 @@ def _of_probe(
     record = stored_probe(archive, name)
     probe = loaded_probe(archive, record)
     require_space(name, probe, active_space(archive))
-    trained_at = level_named(record.summary["level"])
-    stands_for = trained_at if level is None else level_named(level)
+    trained_at = level_named("image" if probe.pooling == "max" else record.summary["level"])
+    stands_for = level_named(level or ("study" if trained_at != record.summary["level"] else trained_at))
     if stands_for not in (trained_at, "study"):
         raise ServiceError(
             "bad-level", f"probe {name} scores at {trained_at} level: calibrate it there or at study level."
@@ -226,26 +232,32 @@ def _of_probe(
         raise ServiceError(
             "no-labels", f"no case here carries a label of probe {name}: import labels, or widen --where."
         )
-    if seen.all():
+    if all(np.isnan(table.labels[label][~seen]).all() for label in known):
         raise ServiceError(
             "no-unseen-cases",
             f"probe {name} was trained on every labelled patient here, whose answers it has learned: label "
             "patients that it has not seen.",
         )
     run = _Run(archive, f"probe:{record.name}", stands_for, method, error)
-    strata = strata_of(archive, table, {})
+    if seen.any():
+        patients = len({key for key, one in zip(table.patient_keys, seen, strict=True) if one})
+        run.warnings |= {f"{patients} patients whom the probe was trained on were left out.": None}
+    strata, own = strata_of(archive, table, {}), probe_fingerprint(record)
+    if probe.exclusive:
+        if labels:
+            raise ServiceError("one-of", f"the labels of probe {name} exclude each other: leave out labels.")
+        on_progress("calibrating", 0, 1)
+        right = np.where(seen, -1, right_classes(table, probe.labels))
+        cases = Cases("*", margins, right, groups.names, table.patient_keys, strata)
+        run.add_classes(tuple(probe.labels), cases, own)
+        return run.answer()
 
     def one(label: str) -> None:
         values = np.where(seen, np.nan, label_targets(table, label).values)
         column = margins[:, probe.labels.index(label)]
-        run.add(
-            Cases(label, column, values, groups.names, table.patient_keys, strata), probe_fingerprint(record)
-        )
+        run.add(Cases(label, column, values, groups.names, table.patient_keys, strata), own)
 
     run.each(known, one, on_progress)
-    if seen.any():
-        patients = len({key for key, one in zip(table.patient_keys, seen, strict=True) if one})
-        run.warnings |= {f"{patients} patients whom the probe was trained on were left out.": None}
     return run.answer([label for label in wanted if label not in known])
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medsiglip.api.archive.evaluating.fitting_cases import FittingCases, fits_of
 from medsiglip.api.archive.label_targets import case_warnings, label_targets
+from medsiglip.api.archive.queries import level_named
 from medsiglip.api.archive.scores.classifiers import prompt_classifier
 from medsiglip.numerics import Floats
 
@@ -93,9 +94,7 @@ class PromptCases:
         labels = self.prompt_set.labels
         fits = self._fits(labels[0])
         table, groups = self._cases.fitting(fits), self._cases.groups(fits)
-        nothing = np.zeros(len(table.ids))
-        carried = np.stack([np.nan_to_num(table.labels.get(one, nothing)) > 0.5 for one in labels], axis=1)
-        right = np.where(carried.sum(axis=1) == 1, carried.argmax(axis=1), -1)
+        right = right_classes(table, labels)
         strata = strata_of(self.archive, table, self._sexes)
         return Cases("*", self._scored(fits), right, groups.names, table.patient_keys, strata)
 
@@ -131,15 +130,23 @@ def members(table: CaseTable, parts: CaseTable) -> Iterator[NDArray[np.intp]]:
     return (np.array(rows, np.intp) for rows in found)
 
 
+def right_classes(table: CaseTable, labels: Sequence[str]) -> NDArray[np.intp]:
+    """The place [n] of the one label that each row carries, -1 where it carries none of them or several."""
+    nothing = np.zeros(len(table.ids))
+    carried = np.stack([np.nan_to_num(table.labels.get(one, nothing)) > 0.5 for one in labels], axis=1)
+    return np.where(carried.sum(axis=1) == 1, carried.argmax(axis=1), -1).astype(np.intp)
+
+
 def of_probe(
     archive: OpenedArchive, probe: Probe, record: ProbeRecord, level: Level, where: Sequence[str]
 ) -> tuple[CaseTable, Floats, PatientGroups, NDArray[np.bool_]]:
     """The rows of a level with a probe's margins [n, L], their groups of patients, and whether the probe was
     trained on them, or on a patient who shares a picture with theirs.
 
-    Studies have the greatest margin of their rows where the probe is of images or series.
+    Studies have the greatest margin of their rows where the probe is of images or series, and the mean of
+    classes that exclude each other.
     """
-    trained_at = record.summary["level"]
+    trained_at = "image" if probe.pooling == "max" else level_named(record.summary["level"])
     table = archive.index.table(level, where)
     if level == trained_at:
         margins = probe.predict_logits(table.vectors)
@@ -147,7 +154,7 @@ def of_probe(
         parts = archive.index.table(trained_at, where)
         logits = probe.predict_logits(parts.vectors)
         held = [
-            logits[rows].max(axis=0) if rows.size else np.full(logits.shape[1], np.nan)
+            logits[rows].mean(axis=0) if probe.exclusive else logits[rows].max(axis=0)
             for rows in members(table, parts)
         ]
         margins = np.stack(held) if held else np.empty((0, logits.shape[1]))

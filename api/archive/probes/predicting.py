@@ -14,9 +14,10 @@ from medsiglip.api.archive.fitting_sources import probe_warnings_of_study
 from medsiglip.api.archive.opened import in_one_space
 from medsiglip.api.archive.probes.registry import loaded_probe, require_space, stored_probe
 from medsiglip.api.archive.queries import Picture, pictures_of_file, pictures_of_study
+from medsiglip.api.archive.scores.calibrated import calibrated_fields, calibrated_probe
 from medsiglip.api.errors import ServiceError
 from medsiglip.arguments import several
-from medsiglip.numerics import mean_vector
+from medsiglip.numerics import Floats, mean_vector
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
@@ -43,15 +44,20 @@ def predict_probe(
     require_space(name, probe, archive.space.name)
     asked = [study] if study is not None else images
     results, of_whom = [], []
+    said: dict[str, None] = {}
     for one in asked:
         pictures = pictures_of_study(archive, study) if study is not None else pictures_of_file(archive, one)
-        results.append(_predicted(probe, pictures, record.summary["level"]))
+        found, logits = _predicted(probe, pictures, record.summary["level"])
+        level = "study" if study is not None else "image" if len(pictures) == 1 else None
+        judged, notes = calibrated_probe(archive, record, probe, logits, level)
+        results.append({**found, **calibrated_fields(judged)})
+        said |= dict.fromkeys(notes)
         of_whom.append(_Sources.of(pictures))
     trained = _trained_on(archive, record, of_whom)
     shared: dict[str, Any] = {
         "name": name,
         "space": probe.space,
-        "warnings": trained_warnings(name, sum(trained), len(trained)),
+        "warnings": (*trained_warnings(name, sum(trained), len(trained)), *said),
     }
     if study is not None:
         shared["warnings"] = (*shared["warnings"], *probe_warnings_of_study(archive, record, study))
@@ -100,9 +106,9 @@ def trained_warnings(name: str, trained_on: int, of: int) -> tuple[str, ...]:
     )
 
 
-def _predicted(probe: Probe, pictures: Sequence[Picture], level: str) -> dict[str, Any]:
-    """Fields of a prediction: probabilities of what stands at `level`, pooled by the maximum per label, or by
-    the mean of classes that exclude each other.
+def _predicted(probe: Probe, pictures: Sequence[Picture], level: str) -> tuple[dict[str, Any], Floats]:
+    """Fields of a prediction: scores of what stands at `level`, pooled by the maximum per label, or by the
+    mean of classes that exclude each other; and their logits [L], pooled so.
     """
     groups: dict[str, list[Picture]] = {}
     for number, picture in enumerate(pictures):
@@ -111,13 +117,16 @@ def _predicted(probe: Probe, pictures: Sequence[Picture], level: str) -> dict[st
     rows = list(groups.values())
     if probe.pooling == "max":
         found = [probe.predict_logits(np.stack([picture.vector for picture in row])) for row in rows]
-        probability = probe.probability(np.stack([logits.max(axis=0) for logits in found]))
-        best = int(probability.max(axis=1).argmax())
+        logits = np.stack([one.max(axis=0) for one in found])
+        best = int(probe.probability(logits).max(axis=1).argmax())
         driving = rows[best][int(found[best].max(axis=1).argmax())]
     else:
-        vectors = np.stack([mean_vector([picture.vector for picture in row]) for row in rows])
-        probability = probe.predict_probability(vectors)
-        driving = rows[int(probability.max(axis=1).argmax())][0]
+        logits = probe.predict_logits(
+            np.stack([mean_vector([picture.vector for picture in row]) for row in rows])
+        )
+        driving = rows[int(probe.probability(logits).max(axis=1).argmax())][0]
+    probability = probe.probability(logits)
     each = probability.mean(axis=0) if probe.exclusive else probability.max(axis=0)
+    together = logits.mean(axis=0) if probe.exclusive else logits.max(axis=0)
     pooled = dict(zip(probe.labels, each.tolist(), strict=True))
-    return {"image": driving.named, "images": len(pictures), "probability": pooled}
+    return {"image": driving.named, "images": len(pictures), "probability": pooled}, together

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medsiglip.answers.questions import Score
+from medsiglip.medgemma.calibrations import probe_calibrations
 from medsiglip.numerics import Floats
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.calibration.applied import Calibrated, Stored
     from medsiglip.index.records import ProbeRecord
+    from medsiglip.probes.probe import Probe
     from medsiglip.zero_shot.prompt_set import PromptSet
 
 _LISTED = 3
@@ -48,7 +50,7 @@ def calibrated_scores(
     """What stored calibrations make of the margins [L] of one image or study, and warnings. A label that is
     not known to fit has none; nor have the pictures of one file together, which are neither, of `level` None.
     """
-    from medsiglip.calibration.applied import Calibrated, calibrated_prompts, subject_of_prompts
+    from medsiglip.calibration.applied import Calibrated, Calibrations, subject_of_prompts
 
     subject = subject_of_prompts(prompt_set)
     stored, warnings = stored_calibrations(archive, subject, level or "study")
@@ -56,7 +58,7 @@ def calibrated_scores(
         warnings = (f"{subject} is calibrated for studies and single images, not for several of one file.",)
     if level is None or not stored:
         return Calibrated(), warnings
-    found = calibrated_prompts(prompt_set, stored, margins)
+    found = Calibrations.of_prompts(prompt_set, stored).judge(margins)
     return _fitting(found, prompt_set, fits), (*warnings, *outdated_warnings(subject, found))
 
 
@@ -108,19 +110,30 @@ def with_calibration(scores: Sequence[Score], found: Calibrated) -> tuple[Score,
 
 
 def calibrated_probe(
-    archive: OpenedArchive, record: ProbeRecord, margins: Mapping[str, float], level: str | None
+    archive: OpenedArchive, record: ProbeRecord, probe: Probe, margins: Floats, level: str | None
 ) -> tuple[Calibrated, tuple[str, ...]]:
-    """What stored calibrations make of the margins of a probe's labels for one image or study."""
-    from medsiglip.calibration.applied import Calibrated, calibrated_labels
+    """What stored calibrations make of the margins [L] of a probe's labels for one image or study; nothing
+    unless all of its labels are calibrated.
+    """
+    from medsiglip.calibration.applied import Calibrated
 
-    subject = f"probe:{record.name}"
-    stored, warnings = stored_calibrations(archive, subject, level or "study")
+    stored, warnings = stored_calibrations(archive, f"probe:{record.name}", level or "study")
     if level is None or not stored:
         return Calibrated(), () if level is None else warnings
-    found = calibrated_labels(stored, probe_fingerprint(record), margins)
-    return found, (*warnings, *outdated_warnings(f"the probe {record.name}", found))
+    found = probe_calibrations(record, probe, stored).judge(margins)
+    warnings = (*warnings, *outdated_warnings(f"the probe {record.name}", found))
+    missing = [label for label in probe.labels if label not in found.probability]
+    if missing and found.probability:
+        named = ", ".join(missing[:_LISTED])
+        warnings = (*warnings, f"{named} of the probe {record.name} has no calibration: calibrate it, too.")
+    return (Calibrated(outdated=found.outdated) if missing else found), warnings
 
 
-def probe_fingerprint(record: ProbeRecord) -> str:
-    """What the margins of a probe depend on: its version, which never changes."""
-    return f"version {record.version}"
+def calibrated_fields(found: Calibrated) -> dict[str, Any]:
+    """The fields of a probe's prediction that a calibration gives: none without one."""
+    if not found.probability:
+        return {"calibrated": False}
+    fields: dict[str, Any] = {"probability": dict(found.probability), "calibrated": True}
+    if found.verdict:
+        fields["verdict"] = dict(found.verdict)
+    return fields if found.possible is None else {**fields, "set": found.possible}

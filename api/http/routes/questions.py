@@ -95,11 +95,19 @@ def _classified(predicted: Prediction) -> ClassifyAnswer:
 
 def _scored(one: Prediction | ImagePrediction) -> dict[str, Any]:
     pairs = sorted((one.probability or {}).items(), key=lambda pair: -pair[1])
+    verdicts = one.verdict or {}
     scores = tuple(
-        Score(label=label, probability=value, calibrated=one.calibrated, cosine=None)
+        Score(
+            label=label,
+            probability=value,
+            calibrated=one.calibrated,
+            cosine=None,
+            verdict=verdicts.get(label),
+        )
         for label, value in pairs
     )
-    return {"image": one.image, "images": one.images, "scores": scores, "trained_on": one.trained_on}
+    fields = {"image": one.image, "images": one.images, "scores": scores, "trained_on": one.trained_on}
+    return fields if one.set is None else {**fields, "set": one.set}
 
 
 @router.post(
