@@ -36,6 +36,7 @@ GOAL, GOAL_OF_FEW = 0.93, 0.9
 says how much so few vary. Recall over all labels has no interval there.
 """
 WIDEST, WIDEST_NEAR_THE_END, WIDEST_OF_RETRIEVAL = 1.3, 3.2, 15.0
+WIDEST_QUICK, WIDEST_QUICK_NEAR_THE_END = 1.5, 8.0
 """Mean width, in shares of the range of the central 95 % of the figure.
 
 Those of retrieval are wider in nearly all settings. Their variance comes from the few patients of each label,
@@ -205,6 +206,8 @@ def faults_of(row: dict[str, str]) -> Iterator[str]:
 def widest(row: dict[str, str]) -> float:
     if row["kind"] == "retrieval":
         return WIDEST_OF_RETRIEVAL
+    if row["kind"] == "quick":
+        return WIDEST_QUICK_NEAR_THE_END if near_the_end(row) else WIDEST_QUICK
     return WIDEST_NEAR_THE_END if near_the_end(row) else WIDEST
 
 
