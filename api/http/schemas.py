@@ -20,6 +20,7 @@ Uid = Annotated[str, Field(min_length=1, max_length=LONGEST_IN_URL, pattern=UID)
 FilterText = Annotated[str, Field(min_length=1, pattern=NO_NUL)]
 Filters = Annotated[list[FilterText], Field(max_length=MAX_EXPRESSIONS)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_IN_URL, pattern=NAME)]
+ProbeName = Annotated[str, Field(min_length=1, max_length=LONGEST_PROBE, pattern=PROBE)]
 
 StudyPath = Annotated[
     str, Path(min_length=1, max_length=LONGEST_IN_URL, pattern=UID, description="StudyInstanceUID")
@@ -64,7 +65,7 @@ class ClassifyQuestion(Question):
     scoring: Literal["protocol", "sigmoid"] = Field(
         "protocol", description="the published protocol, or the model's own sigmoid"
     )
-    probe: Name | None = Field(None, description="the name of a probe")
+    probe: ProbeName | None = Field(None, description="the name of a probe, or a version of it: name@2")
 
 
 class ImageInput(Question):
@@ -115,6 +116,14 @@ class ProbeQuestion(Question):
         None, description="a column of the CSV, or a stored quality, with train, validation and test"
     )
     class_weight: Literal["balanced"] | None = None
+
+
+class StoreQuestion(Question):
+    """Of which images predictions are stored."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"where": ["modality=DX"]}})
+
+    where: Filters = Field(default_factory=list)
 
 
 class ImportQuestion(Question):

@@ -59,6 +59,14 @@ def _probe(archive: Archive, run: JobRun) -> Json:
     return probe.to_json()
 
 
+def _predictions(archive: Archive, run: JobRun) -> Json:
+    """Parameters: `name` and `where`. What is stored twice is stored once."""
+    given = run.parameters
+    where = given.get("where") or ()
+    stored = archive.predict_all(given["name"], store=True, where=where, on_progress=run.progress)
+    return stored.to_json()
+
+
 def _calibration(archive: Archive, run: JobRun) -> Json:
     """Parameters: those of `calibrate`, of which `prompts` is a bundled set."""
     given = run.parameters
@@ -113,6 +121,7 @@ def _reembed(archive: Archive, run: JobRun) -> Json:
 HANDLERS: Mapping[str, Handler] = {
     "ingest": _ingest,
     "probe": _probe,
+    "predictions": _predictions,
     "calibration": _calibration,
     "report": _report,
     "reembed": _reembed,

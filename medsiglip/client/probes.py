@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medsiglip.answers.figures import Probe
+from medsiglip.answers.jobs import Job
 from medsiglip.answers.probe_figures import ProbeSuspects
 from medsiglip.answers.probes import ExportedProbe, ProbeSuggestions
 from medsiglip.arguments import several
@@ -45,6 +46,11 @@ class ProbeMethods:
         """The cases whose labels look wrong to a probe, the most suspicious first."""
         path = path_of("probes", ("name", "probe", name), "suspects")
         return read(ProbeSuspects, self._service.get(path, n=n))
+
+    def store_predictions(self, name: str, *, where: Sequence[str] = ()) -> Job:
+        """Start scoring the archive with a probe, for filters such as `probe:NAME>0.8`; `wait` for it."""
+        path = path_of("probes", ("name", "probe", name), "predictions")
+        return read(Job, self._service.post(path, {"where": several("where", where)}, once=True))
 
     def suggest(self, name: str, n: int = 20, *, where: Sequence[str] = ()) -> ProbeSuggestions:
         """The studies that are most worth labelling next for a probe, one of each patient."""

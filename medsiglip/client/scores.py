@@ -76,5 +76,5 @@ def _question(labels: Sequence[str] | None, prompts: str | None, probe: str | No
     return {
         "labels": None if labels is None else several("labels", labels),
         "prompts": checked("prompts", "name", prompts),
-        "probe": checked("probe", "name", probe),
+        "probe": checked("probe", "probe", probe),
     }

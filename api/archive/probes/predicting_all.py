@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from medsiglip.index.storage.predictions import Batch
     from medsiglip.probes.probe import Probe
 
+OnProgress = Callable[[str, int, int | None], None]
+
 
 @in_one_space
 def predict_all(
@@ -34,6 +36,7 @@ def predict_all(
     out: AnyPath | None = None,
     store: bool = False,
     where: Sequence[str] = (),
+    on_progress: OnProgress = lambda _stage, _done, _total: None,
 ) -> PredictionTable:
     """Scores of every row at the probe's level, study by study: in the answer or, given `out`, in a Parquet
     file with one column `probability` of label to number. `trained_on` is as in `predict_probe`.
@@ -60,6 +63,7 @@ def predict_all(
                 elif not store:
                     part = _columns(table, probe.labels, values, trained)
                     rows.extend(part.to_pylist(maps_as_pydicts="strict"))
+                on_progress("scoring", scoring.rows, None)
                 yield table.image_ids, values
 
         if store:

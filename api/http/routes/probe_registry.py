@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from medsiglip.answers.figures import Probe
+from medsiglip.answers.jobs import Job
 from medsiglip.answers.probes import ProbeSuggestions
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.probes.exchange import packed_probe
 from medsiglip.api.archive.probes.registry import stored_probe
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import auditing
+from medsiglip.api.http.job_submission import IdempotencyKey, Submission, accepted, submit
 from medsiglip.api.http.request_body import RequestBody, read_request_body, request_body_schema
 from medsiglip.api.http.routes.dependencies import Reader, ServedArchive, Trainer
 from medsiglip.api.http.routes.problem_answers import UPLOAD_PROBLEMS
-from medsiglip.api.http.schemas import ImportQuestion, ProbePath, Where
+from medsiglip.api.http.schemas import ImportQuestion, ProbePath, StoreQuestion, Where
 
 router = APIRouter(prefix="/v1/probes", tags=["labels and probes"])
 
@@ -60,6 +62,25 @@ def _import(request: Request, archive: Archive, question: RequestBody[ImportQues
     imported = archive.import_probe(question.files, name=question.fields.name)
     auditing.record(request, "train", probe=f"{imported.name}@{imported.version}")
     return imported
+
+
+@router.post("/{name}/predictions", operation_id="store_predictions", status_code=202, response_model=Job)
+def store_predictions(
+    request: Request,
+    response: Response,
+    archive: ServedArchive,
+    name: ProbePath,
+    caller: Trainer,
+    question: StoreQuestion,
+    idempotency_key: IdempotencyKey = None,
+) -> dict[str, Any]:
+    """Start scoring the archive with a probe; the scores are kept for filters such as `probe:NAME>0.8`."""
+    record = stored_probe(archive, name)
+    archive.index.filters.check(question.where)
+    auditing.record(request, "predict", probe=f"{record.name}@{record.version}")
+    parameters = {"name": f"{record.name}@{record.version}", "where": question.where}
+    job = submit(request, caller, "predictions", parameters, Submission(idempotency_key, question))
+    return accepted(job, caller, response)
 
 
 @router.get("/{name}/suggestions", operation_id="suggest_cases", response_model_exclude_unset=True)
