@@ -68,6 +68,7 @@ def calibrate(
     Example: medsiglip calibrate --prompts chest-xray --where modality=CR
              medsiglip calibrate --label "pleural effusion" --error 0.05
              medsiglip calibrate list
+             medsiglip calibrate show prompts:chest-xray
     """
     from medsiglip.api.cli.presentation.calibrations import show_calibration
     from medsiglip.api.cli.progress import progress_display

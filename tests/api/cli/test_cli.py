@@ -32,12 +32,13 @@ GROUPS = sorted({words[:1] for words in ALL if len(words) > 1})
 
 def test_the_commands() -> None:
     assert {" ".join(words) for words in ALL} == {
-        *("demo", "ingest", "search", "classify", "embed", "render", "tune", "forget", "doctor"),
+        *("demo", "ingest", "search", "classify", "why", "embed", "render", "tune", "forget", "doctor"),
         *("study list", "study show", "label import", "label list"),
         *("index info", "index verify", "index rebuild", "index compact", "index recover", "index export"),
         *("index tune", "index reembed", "index drop-space"),
         *("evaluate retrieval", "evaluate zero-shot", "evaluate probe"),
         *("probe train", "probe list", "probe show", "probe predict", "probe card", "probe suspects"),
+        *("calibrate list", "calibrate show", "calibrate remove"),
         *("keys create", "keys list", "keys revoke", "serve", "worker"),
         *("audit verify", "audit list", "audit export", "config show", "backup"),
         *("report draft", "report show", "report list", "report accept", "report edit", "report reject"),

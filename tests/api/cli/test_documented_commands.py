@@ -63,6 +63,7 @@ NOT_RUN = Counter(
         ("README.md", "builds the environment"): 1,
         ("README.md", "needs the hub"): 1,
         ("docs/benchmarks.md", "takes minutes"): 1,
+        ("docs/classify.md", "needs 40 labelled patients"): 1,
         ("docs/docker.md", "needs Docker"): 5,
         ("docs/drafts.md", "needs the weights of MedGemma"): 1,
         ("docs/gpu.md", "takes minutes"): 1,

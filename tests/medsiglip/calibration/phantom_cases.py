@@ -50,18 +50,20 @@ def draw(plan: StudyPlan) -> Drawn:
     return Drawn(study.patient_id, study.patient_sex, series.modality, dict(study.labels), pictures)
 
 
-def encoded_studies(seed: int, count: int, kept_in: Path | None = None) -> list[Encoded]:
+def encoded_studies(
+    seed: int, anatomies: tuple[str, ...], count: int, kept_in: Path | None = None
+) -> list[Encoded]:
     """So many studies of a seed, as an earlier run left them in `kept_in`, if it did."""
     from medsiglip.checkpoint import open_checkpoint
     from medsiglip.encoder import Encoder
 
-    file = None if kept_in is None else kept_in / f"{seed}-{count}.pickle"
+    file = None if kept_in is None else kept_in / f"{seed}-{len(anatomies)}-{count}.pickle"
     if file is not None and file.exists():
         kept: list[Encoded] = pickle.loads(file.read_bytes())
         return kept
     encoder = Encoder(open_checkpoint("tiny"), device="cpu")
     with process_pool(os.cpu_count() or 1, _use_one_thread) as pool:
-        drawn = pool.map(draw, plan_studies(count, seed), chunksize=4)
+        drawn = pool.map(draw, plan_studies(count, seed, anatomies), chunksize=4)
         found = [Encoded(*one[:-1], encoder.encode_images(one.pictures)) for one in drawn]
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,10 @@ from tests.medsiglip.calibration.phantom_cases import Encoded, encoded_studies
 from tests.repository import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results" / "calibration.csv"
-CALIBRATING, JUDGING, STUDIES = 710_001, 710_002, 1_200
+PLAIN = ("chest-xray", "mammogram", "fundus", "skin", "ultrasound", "histology")
+CALIBRATING = ((710_001, PLAIN, 900), (710_003, ("chest-ct",), 120))
+JUDGING = ((710_002, PLAIN, 1_050), (710_004, ("chest-ct",), 120))
+"""Seed, anatomies and number of studies: pictures, and volumes, which take longer."""
 SPLITS, ERROR = 200, 0.1
 HIGHEST_ERROR = 0.05
 Floats = NDArray[np.float64]
@@ -80,14 +83,17 @@ def scored(studies: Sequence[Encoded]) -> dict[str, Scored]:
             tuple(studies[row].sex for row in rows),
             tuple(studies[row].modality for row in rows),
         )
-    return found
+    return {label: one for label, one in found.items() if one.truth.size}
 
 
 @pytest.fixture(scope="module")
 def cases() -> tuple[dict[str, Scored], dict[str, Scored]]:
     folder = os.environ.get("MEDSIGLIP_PHANTOM_VECTORS")
     kept = None if folder is None else Path(folder)
-    calibrating, judging = (scored(encoded_studies(seed, STUDIES, kept)) for seed in (CALIBRATING, JUDGING))
+    calibrating, judging = (
+        scored([study for one in chosen for study in encoded_studies(*one, kept)])
+        for chosen in (CALIBRATING, JUDGING)
+    )
     return calibrating, judging
 
 
