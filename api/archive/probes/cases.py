@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from medsiglip.index.label_records import PatientGroups
     from medsiglip.index.records import CaseTable, Level
     from medsiglip.probes.split import Split
-
-_PART = "\0part:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +123,16 @@ def cases_of_file(
             f"{min(one.key for one in content.records)}: compare its key column with `study list` and "
             "`study show`.",
         )
-    marks = [replace(one, name=_PART + one.name) for one in content.parts]
+    mark = f"part-{uuid4().hex}:"  # as no label is called
+    marks = [replace(one, name=mark + one.name) for one in content.parts]
     table = archive.index.table(level, where, given_labels=[*content.records, *marks])
-    held = {name: values for name, values in table.labels.items() if name.startswith(_PART)}
+    held = {name: values for name, values in table.labels.items() if name.startswith(mark)}
     table = replace(table, labels={name: values for name, values in table.labels.items() if name not in held})
     targets = {label: LabelTargets(np.full(len(table.ids), np.nan)) for label in content.names}
     targets |= {label: label_targets(table, label) for label in table.labels}
     parts = None
     if split is not None and content.parts:
-        parts = _given_parts(table, held)
+        parts = _given_parts(table, {name.removeprefix(mark): values for name, values in held.items()})
     elif split is not None:
         parts = _stored_parts(archive, table, split)
     return _cases(archive, table, targets, parts)
@@ -143,7 +143,7 @@ def _given_parts(table: CaseTable, held: Mapping[str, Floats]) -> list[list[str]
     parts: list[list[str]] = [[] for _ in table.ids]
     for name, values in held.items():
         for row in np.flatnonzero(values == 1.0).tolist():
-            parts[row].append(name.removeprefix(_PART))
+            parts[row].append(name)
     return parts
 
 
