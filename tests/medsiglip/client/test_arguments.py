@@ -64,11 +64,15 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "info": ({}, "GET /v1/info"),
     "is_ready": ({}, "GET /readyz"),
     "models": ({}, "GET /v1/models"),
-    "classify": ({"study": "1.2", "labels": ["a"], "prompts": "p", "probe": "q"}, "POST /v1/classify"),
-    "classify_files": (
-        {"files": ["FILE"], "labels": ["a"], "prompts": "p", "probe": "q"},
+    "classify": (
+        {"study": "1.2", "labels": ["a"], "prompts": "p", "probe": "q", "exclusive": True, "scoring": "sigmoid"},
         "POST /v1/classify",
     ),
+    "classify_files": (
+        {"files": ["FILE"], "labels": ["a"], "prompts": "p", "exclusive": True, "scoring": "sigmoid"},
+        "POST /v1/classify",
+    ),
+    "prompt_sets": ({}, "GET /v1/prompt-sets"),
     "search": ({"text": "a", "level": "study", "where": ["modality=CT"]}, "POST /v1/search"),
     "search_many": ({"queries": [{"text": "a"}, {"study": "1.2", "k": 3}]}, "POST /v1/search"),
     "embed_texts": ({"texts": ["a"]}, "POST /v1/embeddings"),
@@ -115,6 +119,7 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
 }
 OTHERS: dict[str, list[dict[str, Any]]] = {  # arguments that exclude one of the above
     "classify": [{"file": "FILE", "labels": ["a"]}],
+    "classify_files": [{"files": ["FILE"], "probe": "q"}],
     "search": [
         *({"image": "FILE"}, {"study": "1.2"}, {"image_id": 4}),
         {"images": ["FILE"], "image_ids": [4, 5], "text": "a", "weights": {"text": 0.5, "image": 0.5}},
