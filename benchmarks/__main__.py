@@ -47,6 +47,7 @@ RATIOS = {
     "shared_passes": "A15",
     "probes.probe_fit": "A17",
     "probes.probe_grid": "A18",
+    "probes.zero_shot_scan": "A24",
     "pipeline": "A21",
     "second_ingest": "A22",
     "application_import": "A23",
