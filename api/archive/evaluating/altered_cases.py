@@ -70,6 +70,7 @@ def altered_cases(
         for image, pixels in zip(theirs, found, strict=True):
             if pixels is None:
                 continue
+            pixels = _reduced(pixels, 2 * encoder.image_size)
             seed = zlib.crc32(f"{image.sop_instance_uid} {image.frame}".encode())
             drawn = [pixels, *(one.change(pixels, np.random.default_rng(seed)) for one in alterations)]
             encoded = encoder.encode_images(
@@ -102,6 +103,19 @@ def altered_cases(
         len(chosen.rows) - len(held),
         tuple(told),
     )
+
+
+def _reduced(pixels: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
+    """The picture, its longer side at most so many pixels: noise and compression count at the scale of what
+    the model sees, and cost no more for a large picture.
+    """
+    from PIL import Image
+
+    height, width = pixels.shape[:2]
+    if max(height, width) <= most:
+        return pixels
+    size = max(1, round(width * most / max(height, width))), max(1, round(height * most / max(height, width)))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX), np.uint8)
 
 
 def _images(archive: OpenedArchive, chosen: ChosenRows) -> Iterator[tuple[int, list[StoredImage], int]]:
