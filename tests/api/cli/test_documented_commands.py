@@ -317,7 +317,10 @@ def parsed(words: list[str]) -> None:
     command: Any = typer.main.get_command(app)
     context = command.make_context("medsiglip", words, obj=Invocation())
     while hasattr(command, "commands"):
-        name, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
+        left = [*context._protected_args, *context.args]
+        if not left and command.invoke_without_command:
+            return
+        name, command, words = command.resolve_command(context, left)
         context = command.make_context(name, words, parent=context)
 
 
