@@ -37,6 +37,7 @@ dt { color: var(--faint); } dd { margin: 0; overflow-wrap: anywhere; }
 ul { max-width: 46rem; padding-left: 1.3rem; overflow-wrap: anywhere; }
 figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; fill: currentColor; }
 figure img { max-width: 100%; height: auto; }
+.beside { display: flex; flex-wrap: wrap; gap: 0 1.5rem; } .beside > figure { flex: 1 1 24rem; }
 footer { margin-top: 3rem; color: var(--faint); font-size: .85rem; }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; gap: 0 0; } dd { margin-bottom: .5rem; } }
 """
@@ -88,6 +89,11 @@ def note(text: str) -> Part:
 def bullets(texts: Iterable[str]) -> Part:
     """A list of points."""
     return Part("<ul>" + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>")
+
+
+def beside(parts: Iterable[Part]) -> Part:
+    """Plots beside each other, as far as there is room."""
+    return Part(f'<div class="beside">{"".join(part.html for part in parts)}</div>')
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> Part:

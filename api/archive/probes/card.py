@@ -8,9 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from medsiglip.answers.figures import Probe as ProbeAnswer
-from medsiglip.answers.probe_figures import CardItem, ProbeCard, ProbeSuspects, Suspect
+from medsiglip.answers.probe_figures import CardItem, ProbeCard, ProbeSuspects, SubgroupFigures, Suspect
 from medsiglip.api.archive.files import AnyPath, output_file, write_text
-from medsiglip.api.archive.pages.page import Part, Section, facts, note, page, paragraph, table
+from medsiglip.api.archive.pages.page import (
+    Part,
+    Section,
+    beside,
+    bullets,
+    facts,
+    note,
+    page,
+    paragraph,
+    table,
+)
 from medsiglip.api.archive.probes.card_items import RULES, card_items
 from medsiglip.api.archive.probes.registry import loaded_probe, show_probe, stored_probe
 from medsiglip.api.errors import ServiceError
@@ -104,7 +114,11 @@ def _section(title: str, items: list[CardItem]) -> Section:
     parts: list[Part] = [facts((one.item, one.text) for one in items)]
     if title == "Use and limits":
         [forbidden] = [one.text for one in items if one.item == "Must not be used for"]
-        parts = [note(forbidden), facts((one.item, one.text) for one in items if one.text != forbidden)]
+        parts = [
+            paragraph("What it must not be used for:"),
+            note(forbidden),
+            facts((one.item, one.text) for one in items if one.text != forbidden),
+        ]
     return Section(title, tuple(parts))
 
 
@@ -118,9 +132,9 @@ def _of_label(label: ProbeLabel, entry: LabelReport | None) -> Section:
     if label.operating_points:
         parts.append(_points(label))
     if entry is not None:
-        parts += plots_of(entry)
+        parts.append(beside(plots_of(entry)))
     if label.subgroups:
-        parts.append(_subgroups(label))
+        parts += _subgroups(label)
     if label.fold_figures:
         parts.append(_folds(label))
     if len(label.learning_curve) > 1:
@@ -154,11 +168,10 @@ def _points(label: ProbeLabel) -> Part:
     return table(columns, rows, caption=caption, numeric=columns[1:])
 
 
-def _subgroups(label: ProbeLabel) -> Part:
+def _subgroups(label: ProbeLabel) -> list[Part]:
     rows = [
         (
-            one.attribute.removeprefix("patient_"),
-            one.value,
+            _named(one),
             one.groups,
             f"{one.positive} / {one.n}",
             one.auroc,
@@ -168,16 +181,20 @@ def _subgroups(label: ProbeLabel) -> Part:
             one.predicted,
             one.observed,
             one.p_value,
-            one.warning or "",
         )
         for one in label.subgroups
     ]
     columns = (
-        *("by", "value", "patients", "positive", "AUROC", "95 % interval", "sensitivity", "specificity"),
-        *("mean score", "share positive", "p, adjusted", "warning"),
+        *("subgroup", "patients", "positive", "AUROC", "95 % interval", "sensitivity", "specificity"),
+        *("mean score", "share positive", "p, adjusted"),
     )
     caption = "Subgroups: sensitivity and specificity at Youden's point; p is of an AUROC below the others'."
-    return table(columns, rows, caption=caption, numeric=columns[2:11])
+    told = [f"{_named(one)} is {one.warning}" for one in label.subgroups if one.warning]
+    return [table(columns, rows, caption=caption, numeric=columns[1:]), bullets(told)]
+
+
+def _named(one: SubgroupFigures) -> str:
+    return f"{one.attribute.removeprefix('patient_')} {one.value}"
 
 
 def _folds(label: ProbeLabel) -> Part:

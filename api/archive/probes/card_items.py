@@ -81,7 +81,7 @@ def _counts(probe: Probe, attribute: str) -> str:
     counts = getattr(probe.population, attribute, None)
     if not counts or set(counts) == {"not known"}:
         return UNKNOWN
-    return "Patients: " + ", ".join(f"{value} {count}" for value, count in counts.items()) + "."
+    return "Patients, " + ", ".join(f"{value}: {count}" for value, count in counts.items()) + "."
 
 
 def _dates(probe: Probe) -> str:

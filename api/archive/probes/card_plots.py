@@ -42,7 +42,17 @@ def _roc(entry: LabelReport) -> Part:
     for number, point in enumerate(entry.operating_points):
         place = (1 - point.specificity, point.sensitivity)
         name = point.rule if point.target is None else f"{point.rule} {point.target:g}"
-        axes.plot(*place, marker="os^"[number % 3], color=COLOURS[1 + number], linestyle="none", label=name)
+        shape, size = (("o", 10), ("s", 6), ("^", 7))[number % 3]
+        axes.plot(
+            *place,
+            marker=shape,
+            markersize=size,
+            fillstyle="none" if number == 0 else "full",
+            markeredgewidth=2 if number == 0 else 1,
+            color=COLOURS[1 + number],
+            linestyle="none",
+            label=name,
+        )
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     if entry.operating_points:
         axes.legend(frameon=False, fontsize=8, loc="lower right")
