@@ -77,6 +77,9 @@ large-index: $(INSTALLED) ## indexes of 1,000,000 x 1152 and 10,000,000 x 384 bu
 coverage-test: $(INSTALLED) ## how often intervals hold what they should, in every setting (an hour; begins where it was stopped)
 	$(BIN)/python -m pytest -m campaign -s tests/medsiglip/figures/test_coverage.py tests/medsiglip/figures/test_paired.py
 
+probe-parity-test: $(INSTALLED) ## probes on all labelled pictures of the test data against scikit-learn on the same folds (some minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m campaign -s tests/api/archive/probes/test_scikit_learn_parity.py
+
 scope-test: $(INSTALLED) ## texts and pictures that fit nothing, 200 of each, told from new phantoms (some minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m campaign -s tests/api/archive/scores/test_scope_campaign.py
 

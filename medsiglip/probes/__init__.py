@@ -1,5 +1,5 @@
-"""Linear probes on embeddings: `probe.py` trains, judges, saves and loads them.
+"""Linear probes on embeddings.
 
-`logistic.py` fits them and `patient_folds.py` keeps the images of a patient in one fold; only `probe.py` uses
-both.
+`training.py` trains and judges them, on the fits of `fitting.py` and `logistic.py`; `patient_folds.py` keeps
+the images of a patient in one fold, `split.py` in one part of a given split. `probe.py` is what is kept.
 """

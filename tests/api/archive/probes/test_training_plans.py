@@ -271,8 +271,8 @@ def test_every_choice_by_the_client(service: LiveService, kinds: Path) -> None:
             ({"pooling": "sum"}, 422),
             ({"class_weight": "half"}, 422),
             ({"split": ""}, 422),
-            ({"pooling": "max"}, 400),
-            ({"exclusive": True}, 400),
+            ({"pooling": "max"}, 422),
+            ({"exclusive": True}, 422),
         ):
             asked = {"name": "x", "labels": ["melanoma"], **change}
             assert http.post("/v1/probes", json=asked).status_code == code, change
