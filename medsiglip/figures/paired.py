@@ -4,8 +4,9 @@ The two are compared case by case, so that what makes a case hard for both count
 the difference is that of the jackknife over patients, to first order (for AUROC this is DeLong's, with whole
 patients: Obuchowski, Biometrics 53, 1997), with Satterthwaite's degrees of freedom. Of few patients it can be
 small by chance, or nothing where both sets rank all of them alike. So it is made larger by what two more
-patients of each kind would add that were ranked a quarter of the range apart, one either way (after Bonett
-and Price, Journal of Educational and Behavioral Statistics 37, 2012, who add one to each discordant cell).
+patients of each kind would add that were ranked a quarter of the range apart, or by a whole hit of the first
+k where that is more, one either way (after Bonett and Price, Journal of Educational and Behavioral Statistics
+37, 2012, who add one to each discordant cell).
 """
 
 from collections.abc import Sequence
@@ -87,7 +88,10 @@ def retrieval_differences(first: RetrievalFigures, second: RetrievalFigures) -> 
             found[name] = _undefined(values, first.reason or "an interval needs at least two groups")
             continue
         changes = second.changes[:, column] - first.changes[:, column]
-        found[name] = _difference(values, changes, first.kinds, [(first.most_of[name], first.patients)])
+        # A figure of the first k moves by a k-th of its range at least.
+        least = 1.0 if name == "map" else max(1.0, 1 / int(name.rsplit("_", 1)[1]) / _UNSEEN)
+        unseen = [(least * first.most_of[name], first.patients)]
+        found[name] = _difference(values, changes, first.kinds, unseen)
     return found
 
 
@@ -104,6 +108,5 @@ def _difference(
     total = variance + more
     freedom = total**2 / (variance**2 / max(freedom, 1.0) + more**2 / max(len(changes) - 1, 1))
     half = float(stdtrit(freedom, (1 + _CONFIDENCE) / 2)) * float(np.sqrt(total))
-    most = unseen[0][0]
     value = values[1] - values[0]
-    return Difference(*values, value, (max(value - half, -most), min(value + half, most)))
+    return Difference(*values, value, (max(value - half, -1.0), min(value + half, 1.0)))

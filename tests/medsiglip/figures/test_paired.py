@@ -97,8 +97,10 @@ def test_intervals_of_differences_cover(pair: Pair) -> None:
 
 
 def test_intervals_of_differences_of_retrieval_cover() -> None:
-    for one in retrieval_pairs(Pair(30, 15, 0.95, 0.85, 1, 0.5), 60):
-        assert one.covered >= allowed(60), one
+    # Two that are nearly alike differ in the first hit of few queries: without allowing for a whole hit, the
+    # intervals of the rare label's precision at 1 would hold .84.
+    for one in retrieval_pairs(Pair(30, 5, 0.97, 0.94, 1, 0.99), 100):
+        assert one.covered >= allowed(100), one
 
 
 @pytest.mark.campaign
@@ -106,9 +108,9 @@ def test_intervals_of_differences_cover_in_all_settings() -> None:
     rows = []
     for (patients, positive), aurocs, images, alike in product(
         ((30, 3), (30, 5), (30, 15), (60, 10), (60, 30), (200, 10), (200, 100)),
-        ((0.7, 0.7), (0.9, 0.9), (0.95, 0.85), (0.99, 0.97)),
+        ((0.7, 0.7), (0.9, 0.9), (0.95, 0.85), (0.97, 0.94), (0.99, 0.97)),
         (1, 0),
-        (0.5, 0.9),
+        (0.5, 0.9, 0.99),
     ):
         pair = Pair(patients, positive, *aurocs, images, alike)
         rows += [("auroc", pair, 2000, one) for one in auroc_pairs(pair, 2000)]
