@@ -157,10 +157,18 @@ def _hit_tiles(archive: Archive, hits: Sequence[Mapping[str, Any]]) -> list[Tile
     return [
         Tile(
             _shown(archive, hit),
-            (f"{hit['rank']}.  score {hit['score']:.3f}", _labelled(hit["labels"]), str(hit["modality"])),
+            (f"{hit['rank']}.  score {hit['score']:.3f}", _labelled(hit["labels"]), _standing(hit)),
         )
         for hit in hits
     ]
+
+
+def _standing(hit: Mapping[str, Any]) -> str:
+    """The modality, and where the score stands among the best hits of comparable questions."""
+    percentile = hit.get("percentile")
+    if percentile is None:
+        return str(hit["modality"])
+    return f"{hit['modality']}, better than {min(100 * percentile, 99.9):.1f} %"
 
 
 def _labelled(labels: Mapping[str, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -23,11 +24,21 @@ class HitScores:
     quantiles: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, scores: Sequence[Sequence[float]]) -> Self | None:
-        """Of the scores of each question's hits; None where no question has one."""
+    def of(cls, scores: Sequence[Sequence[float]], strange: Sequence[float] = ()) -> Self | None:
+        """Of the scores of each question's hits, best first; None where no question has one.
+
+        `strange` are the best scores of questions that the archive holds nothing for. A question whose best
+        hit scores no more than that of one in ten of them is of what is not there, and does not count; at
+        least the better half does.
+        """
         asked = [list(one)[:BEST_HITS] for one in scores if len(one)]
         if not asked:
             return None
+        if len(strange):
+            asked.sort(key=lambda one: -one[0])
+            least = float(np.quantile(np.asarray(strange, np.float64), 0.9))
+            above = sum(one[0] > least for one in asked)
+            asked = asked[: max(above, math.ceil(len(asked) / 2))]
         every = np.array([score for one in asked for score in one], np.float64)
         return cls(len(asked), np.quantile(every, np.linspace(0, 1, _PARTS + 1)))
 

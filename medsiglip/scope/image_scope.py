@@ -50,7 +50,7 @@ class ImageScope:
         patients = patients.astype(np.int64)
         distance, place = _nearest(vectors, patients, vectors, patients)
         scope = cls(vectors, patients, tuple(keys.tolist()), distance, np.empty(0))
-        shown = _middle_of_each(patients)
+        shown = _one_of_each(patients)
         usual = scope._scores(distance[shown], place[shown])
         return cls(vectors, patients, scope.keys, distance, thinned(usual))
 
@@ -91,10 +91,11 @@ def _nearest(
     return np.maximum(distance, 0.0), place
 
 
-def _middle_of_each(patients: Numbers) -> npt.NDArray[np.intp]:
-    """The place of the middle image of each patient."""
-    order = np.argsort(patients, kind="stable")
-    starts = np.flatnonzero(np.diff(patients[order], prepend=-1))
-    counts = np.diff(starts, append=len(order))
-    middle: npt.NDArray[np.intp] = order[starts + counts // 2]
-    return middle
+def _one_of_each(patients: Numbers) -> npt.NDArray[np.intp]:
+    """The place of one image of each patient, drawn at random and the same in every run: the middle one of a
+    volume is more usual than the others.
+    """
+    order = np.random.default_rng(0).permutation(len(patients))
+    _, first = np.unique(patients[order], return_index=True)
+    drawn: npt.NDArray[np.intp] = order[first]
+    return drawn

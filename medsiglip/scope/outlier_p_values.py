@@ -17,15 +17,18 @@ FALSE_ALARM = 0.05
 MOST_KEPT = 512
 """So many usual scores are kept at most."""
 
+# Of the same text or image encoded twice: another batch rounds otherwise.
+_SAME = 1e-4
+
 Scores = npt.NDArray[np.float64]
 
 
 def p_values(scores: npt.ArrayLike, usual: npt.ArrayLike) -> Scores:
     """The p-value, float64 [n], of each score [n] among the `usual` ones [m]: (1 + how many of them are at
-    least as high) / (m + 1).
+    least as high) / (m + 1). What differs by no more than rounding is as high.
     """
-    ordered = np.sort(np.asarray(usual, np.float64))
-    below = np.searchsorted(ordered, np.asarray(scores, np.float64), "left")
+    ordered, asked = np.sort(np.asarray(usual, np.float64)), np.asarray(scores, np.float64)
+    below = np.searchsorted(ordered, asked - _SAME * (1 + np.abs(asked)), "left")
     higher: Scores = (1.0 + len(ordered) - below) / (len(ordered) + 1.0)
     return higher
 

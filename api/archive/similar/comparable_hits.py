@@ -1,11 +1,12 @@
 """Hits of comparable questions: what the score of a hit is compared with.
 
-A question by one text is compared with questions as people write them, one by a picture or a study with those
-by the archive's own, each without its own patient.
+A question by one text is compared with questions as people write them, of which the archive holds something;
+one by a picture or a study with those by the archive's own, each without its own patient.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from medsiglip.api.archive.backgrounds import Kind
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # Studies are read from the catalogue, and compared set to set, one by one.
 _MOST_STUDIES = 48
+_EVERY_OUTLIER = 4
 
 
 def asks_with(question: Question) -> str | None:
@@ -41,7 +43,8 @@ def comparable_hits(archive: OpenedArchive, question: Question) -> HitScores | N
     the same way, without filters; None for a question of several parts, and where nothing is found.
     """
     from medsiglip.index.search_records import SearchOptions
-    from medsiglip.scope.hit_scores import BEST_HITS, HitScores
+    from medsiglip.scope.hit_scores import BEST_HITS, MOST_QUESTIONS, HitScores
+    from medsiglip.scope.reference_texts import reference_texts
 
     asked_with = asks_with(question)
     if asked_with is None:
@@ -52,21 +55,27 @@ def comparable_hits(archive: OpenedArchive, question: Question) -> HitScores | N
         return None
 
     def measure() -> HitScores | None:
-        asked = _texts(archive) if asked_with == "text" else _stored(archive, sample, asked_with, options)
-        found = archive.index.find(asked, options) if asked else []
-        return HitScores.of([[hit.hit.score for hit in one.hits] for one in found])
+        if asked_with == "text":
+            texts = reference_texts()
+            strange = _hits(archive, _texts(archive, texts.outliers[::_EVERY_OUTLIER]), options)
+            usual = _hits(archive, _texts(archive, texts.queries[:MOST_QUESTIONS]), options)
+            return HitScores.of(usual, [scores[0] for scores in strange if scores])
+        return HitScores.of(_hits(archive, _stored(archive, sample, asked_with, options), options))
 
     kind = Kind(f"hits {asked_with} {options.level} {options.compare}", measure, HitScores.from_json)
     found = archive.backgrounds.of(archive.index, archive.searchable_space.name, kind, sample.images)
     return found if isinstance(found, HitScores) else None
 
 
-def _texts(archive: OpenedArchive) -> list[Asked]:
-    from medsiglip.index.search_records import Asked
-    from medsiglip.scope.hit_scores import MOST_QUESTIONS
-    from medsiglip.scope.reference_texts import reference_texts
+def _hits(archive: OpenedArchive, asked: Sequence[Asked], options: SearchOptions) -> list[list[float]]:
+    """The scores of the hits of each question, best first."""
+    found = archive.index.find(asked, options) if asked else []
+    return [[one.hit.score for one in answer.hits] for answer in found]
 
-    texts = reference_texts().queries[:MOST_QUESTIONS]
+
+def _texts(archive: OpenedArchive, texts: Sequence[str]) -> list[Asked]:
+    from medsiglip.index.search_records import Asked
+
     return [Asked(vector) for vector in archive.patient_encoder.encode_texts(texts)]
 
 

@@ -47,13 +47,20 @@ def show_search(console: Console, found: Payload) -> None:
             f"{background['standard_deviation']:.3f}",
             soft_wrap=True,
         )
+        if background.get("comparable_questions"):
+            console.print(
+                "better than: so many of the ten best hits of each of "
+                f"{background['comparable_questions']} comparable questions",
+                soft_wrap=True,
+            )
     if "why_found" in found:
         print_facts(console, _why(found))
     show_warnings(console, found)
 
 
 def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.1f} %"
+    """A share below 1, which no rounding makes one."""
+    return "-" if fraction is None else f"{min(100 * fraction, 99.9):.1f} %"
 
 
 def _why(found: Payload) -> list[tuple[str, object]]:
