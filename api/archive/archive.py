@@ -12,6 +12,7 @@ from medsiglip.api.archive.drafts import reports as drafts
 from medsiglip.api.archive.evaluating import drift, robustness, two_models, zero_shot
 from medsiglip.api.archive.evaluating import probe as unseen_patients
 from medsiglip.api.archive.evaluating import retrieval as neighbours
+from medsiglip.api.archive.explaining import localisation, why
 from medsiglip.api.archive.opened import OpenedArchive
 from medsiglip.api.archive.probes import (
     card,
@@ -51,6 +52,8 @@ class Archive(OpenedArchive):
     search = retrieval.search
     search_many = retrieval.search_many
     classify = classification.classify
+    why = why.why
+    measure_localisation = localisation.measure
 
     train_probe = training.train_probe
     probes = registry.list_probes

@@ -35,6 +35,7 @@ from medsiglip.api.cli.commands import (
     routing_rules,
     search,
     service,
+    why,
 )
 from medsiglip.api.cli.commands.invocation import Invocation
 from medsiglip.api.errors import Explanation, explain
@@ -52,6 +53,7 @@ TOPICS = (
     ingest,
     search,
     cases,
+    why,
     pictures,
     probes,
     evaluation,

@@ -38,6 +38,7 @@ from medsiglip.api.http.routes import (
     routing_rules,
     spaces,
     studies,
+    why,
 )
 from medsiglip.api.http.routes.problem_answers import PROBLEMS
 from medsiglip.api.settings import Settings, read_settings
@@ -116,6 +117,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         reports,
         routing_rules,
         spaces,
+        why,
     ):
         app.include_router(topic.router, responses=PROBLEMS)
     for topic in (dicomweb, jobs, audit):

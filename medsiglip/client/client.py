@@ -49,6 +49,7 @@ from medsiglip.client.paths import checked, path_of
 from medsiglip.client.probes import ProbeMethods
 from medsiglip.client.scores import ScoreMethods
 from medsiglip.client.searches import SearchMethods
+from medsiglip.client.why import WhyMethods
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +70,7 @@ class JobError(Exception):
         self.code = job.status if job.error is None else job.error.code
 
 
-class Client(CalibrationMethods, DraftMethods, ProbeMethods, ScoreMethods, SearchMethods):
+class Client(CalibrationMethods, DraftMethods, ProbeMethods, ScoreMethods, SearchMethods, WhyMethods):
     """A connection to one service. Every method may raise `ApiError`.
 
     `api_key` goes into each request; `timeout` is in seconds without any byte from the service, `retries` how

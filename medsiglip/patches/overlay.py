@@ -45,7 +45,7 @@ def pair_overlay(
     lines: Sequence[tuple[tuple[float, float], tuple[float, float]]],
 ) -> bytes:
     """A PNG of two pictures, uint8 [H, W] or [H, W, 3], side by side with lines between places of the two,
-    each (y, x) as fractions of the picture's height and width.
+    each (y, x) as fractions of the picture's height and width; both ends have the number of the line, from 1.
     """
     left, right = _sized(first), _sized(second)
     page = _beside(left, right)
@@ -60,6 +60,8 @@ def pair_overlay(
         pencil.line([*ends[0], *ends[1]], fill=colour, width=2)
         for x, y in ends:
             pencil.ellipse((x - 4, y - 4, x + 4, y + 4), outline=colour, width=2)
+            number_at = (min(x + 6, page.width - 16), max(y - 14, 0))
+            pencil.text(number_at, str(number + 1), fill=colour, stroke_width=1, stroke_fill=(0, 0, 0))
     return _png(page)
 
 

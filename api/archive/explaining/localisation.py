@@ -1,0 +1,76 @@
+"""What was measured of a model's maps: beside the checkpoint's files, or in the home that measured it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from medsiglip.answers.why import FindingLocalised, Localisation
+from medsiglip.api.archive.opened import OnProgress, silent
+from medsiglip.api.errors import ServiceError
+
+if TYPE_CHECKING:
+    from medsiglip.api.archive.opened import OpenedArchive
+
+NAME = "localisation.json"
+FEWEST = 30
+
+
+def localisation(archive: OpenedArchive) -> Localisation | None:
+    """The figures of the archive's model and profile, if they were measured."""
+    space = archive.space
+    for folder in (archive.home, archive.checkpoint.folder):
+        found = _read(folder / NAME).get(space.name)
+        if found is not None:
+            return Localisation.model_validate(found)
+    return None
+
+
+def measure(
+    archive: OpenedArchive, *, studies: int = 120, on_progress: OnProgress = silent
+) -> dict[str, Any]:
+    """Measure on `studies` phantoms how often the model's maps find their lesions, and keep the figures in
+    the home, for the answers to `why`. Raises ServiceError `too-few-phantoms` below 30.
+    """
+    from medsiglip.phantoms.localisation import measure_localisation
+
+    if studies < FEWEST:
+        raise ServiceError("too-few-phantoms", f"{studies} phantoms say nothing: take {FEWEST} or more.")
+    space = archive.space
+    measured = measure_localisation(
+        archive.patient_encoder,
+        space.profile,
+        studies,
+        on_progress=lambda done, total: on_progress("synthesising", done, total),
+    )
+    figures = Localisation(
+        phantoms=measured.phantoms,
+        share=round(measured.share, 4),
+        interval=(round(measured.interval[0], 4), round(measured.interval[1], 4)),
+        other_text=round(measured.other_text, 4),
+        localises=measured.localises,
+        findings=tuple(
+            FindingLocalised(finding=name, phantoms=count, share=round(share, 4))
+            for name, count, share in measured.findings
+        ),
+    )
+    if archive.is_there:
+        _write(archive.home / NAME, {**_read(archive.home / NAME), space.name: figures.to_json()})
+    return {"space": space.name, "localisation": figures.to_json()}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    beside = file.with_name(f".{file.name}.{uuid4().hex}.tmp")
+    beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(beside, file)
