@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test calibration-test scope-test study-retrieval contract load-test steady fuzz parity clean
+.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ certificate-test: $(INSTALLED) ## 100,000 answers that bounds prove, on hostile 
 large-index: $(INSTALLED) ## indexes of 1,000,000 x 1152 and 10,000,000 x 384 built, saved, opened and asked (40 GB of disk)
 	$(BIN)/python -m benchmarks.search.large_index 1000000 1152
 	$(BIN)/python -m benchmarks.search.large_index 10000000 384
+
+why-localisation: $(INSTALLED) ## maps of texts and pairs of patches on phantoms, beside other maps (some minutes)
+	$(BIN)/python -m benchmarks.probes.why_localisation
 
 coverage-test: $(INSTALLED) ## how often intervals hold what they should, in every setting (an hour; begins where it was stopped)
 	$(BIN)/python -m pytest -m campaign -s tests/medsiglip/figures/test_coverage.py tests/medsiglip/figures/test_paired.py
