@@ -118,11 +118,21 @@ def _reembed(archive: Archive, run: JobRun) -> Json:
     return report.to_json()
 
 
+def _evaluation(archive: Archive, run: JobRun) -> Json:
+    """Parameters: `kind`, and the fields of `EvaluationOrder` that go with it."""
+    from medsiglip.api.archive.evaluating.ordered import evaluate_ordered
+
+    fields = dict(run.parameters)
+    run.progress("evaluating", 0, None)
+    return evaluate_ordered(archive, fields.pop("kind"), fields, run.progress)
+
+
 HANDLERS: Mapping[str, Handler] = {
     "ingest": _ingest,
     "probe": _probe,
     "predictions": _predictions,
     "calibration": _calibration,
+    "evaluation": _evaluation,
     "report": _report,
     "reembed": _reembed,
 }

@@ -45,6 +45,7 @@ from medsiglip.arguments import one_of, several
 from medsiglip.client.calibrations import CalibrationMethods
 from medsiglip.client.connection import AnyPath, ApiError, Connection, TruncatedTextWarning, read
 from medsiglip.client.drafts import DraftMethods
+from medsiglip.client.evaluations import EvaluationMethods
 from medsiglip.client.paths import checked, path_of
 from medsiglip.client.probes import ProbeMethods
 from medsiglip.client.scores import ScoreMethods
@@ -70,7 +71,15 @@ class JobError(Exception):
         self.code = job.status if job.error is None else job.error.code
 
 
-class Client(CalibrationMethods, DraftMethods, ProbeMethods, ScoreMethods, SearchMethods, WhyMethods):
+class Client(
+    CalibrationMethods,
+    DraftMethods,
+    EvaluationMethods,
+    ProbeMethods,
+    ScoreMethods,
+    SearchMethods,
+    WhyMethods,
+):
     """A connection to one service. Every method may raise `ApiError`.
 
     `api_key` goes into each request; `timeout` is in seconds without any byte from the service, `retries` how

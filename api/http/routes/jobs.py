@@ -46,14 +46,14 @@ def list_jobs(
 @router.get("/{job_id}", response_model=JobAnswer)
 def get_job(archive: ServedArchive, job_id: str, caller: Reader) -> dict[str, Any]:
     """One job."""
-    return _shown(caller, _visible(archive.index.jobs, job_id, caller))
+    return _shown(caller, visible_job(archive.index.jobs, job_id, caller))
 
 
 @router.delete("/{job_id}", response_model=JobAnswer)
 def cancel_job(archive: ServedArchive, job_id: str, caller: Reader) -> dict[str, Any]:
     """Cancel a job: one that waits ends at once, one that runs soon; what it has committed stays."""
     queue = archive.index.jobs
-    _visible(queue, job_id, caller)
+    visible_job(queue, job_id, caller)
     job = queue.cancel(job_id)
     discard_unused(archive.index, job)
     return _shown(caller, job)
@@ -78,7 +78,7 @@ async def follow_job(
 
     A client that comes back with `Last-Event-ID` is told what has changed since.
     """
-    job = await run_in_threadpool(_visible, archive.index.jobs, job_id, caller)
+    job = await run_in_threadpool(visible_job, archive.index.jobs, job_id, caller)
     last_seen = int(last_event_id) if last_event_id and _CHANGE.fullmatch(last_event_id) else None
     if job.is_final and last_seen is not None and last_seen >= job.change:
         return Response(status_code=204)  # after which an EventSource does not reconnect
@@ -95,7 +95,8 @@ def followers(app: FastAPI) -> JobFollowers:
     return found
 
 
-def _visible(queue: JobQueue, job_id: str, caller: Caller) -> Job:
+def visible_job(queue: JobQueue, job_id: str, caller: Caller) -> Job:
+    """The job, if this caller may see it; else CatalogError `unknown-job`."""
     job = queue.get(job_id) if _ID.fullmatch(job_id) else None
     if job is None or not (caller.may("admin") or job.key_id == caller.key_id):
         raise CatalogError("unknown-job", "There is no such job; look at the id that its start gave.")

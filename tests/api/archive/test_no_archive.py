@@ -28,6 +28,8 @@ ASKING = [
     ("evaluate", "retrieval"),
     ("evaluate", "zero-shot", "--prompts", "phantoms"),
     ("evaluate", "probe", "x"),
+    ("evaluate", "drift", "--reference", "modality=CT", "--current", "modality=MR"),
+    ("evaluate", "robustness", "--prompts", "phantoms"),
     *(("index", verb) for verb in ("info", "verify", "rebuild", "compact")),
     ("index", "export", "--out", "{out}"),
 ]

@@ -37,6 +37,7 @@ def test_the_commands() -> None:
         *("index info", "index verify", "index rebuild", "index compact", "index recover", "index export"),
         *("index tune", "index reembed", "index drop-space"),
         *("evaluate retrieval", "evaluate zero-shot", "evaluate probe"),
+        *("evaluate drift", "evaluate robustness"),
         *("probe train", "probe list", "probe show", "probe predict", "probe card", "probe suspects"),
         *("calibrate list", "calibrate show", "calibrate remove"),
         *("keys create", "keys list", "keys revoke", "serve", "worker"),

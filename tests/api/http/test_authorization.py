@@ -61,6 +61,8 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("POST", "/v1/calibrations"): "train",
     ("GET", "/v1/calibrations/{subject}"): "read",
     ("DELETE", "/v1/calibrations/{subject}"): "train",
+    ("POST", "/v1/evaluations"): "train",
+    ("GET", "/v1/evaluations/{job_id}/page"): "read",
     ("POST", "/v1/reports"): "report",
     ("GET", "/v1/reports"): "read",
     ("GET", "/v1/reports/{draft_id}"): "read",
