@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +52,10 @@ def with_details(
     found = trained.out_of_fold
     on_progress("figures", 0, None)
     report = with_figures(trained.probe.report, found)
-    of_rows = archive.index.instances.attributes_of(cases.table)
-    report = with_subgroups(report, found, _attributes([of_rows[row] for row in found.rows]))
+    labelled = np.flatnonzero(cases.labelled)
+    known = archive.index.instances.attributes_of(cases.table.rows(labelled))
+    of_rows = dict(zip(labelled.tolist(), known, strict=True))
+    report = with_subgroups(report, found, _attributes([of_rows[row] for row in found.rows.tolist()]))
     vectors, bags = cases.vectors(archive, plan.pooling)
     report = with_learning_curve(
         report,
@@ -104,9 +106,11 @@ def _kept(cases: TrainingCases, row: int, suspect: Suspect) -> dict[str, Any]:
     }
 
 
-def _population(cases: TrainingCases, attributes: Sequence[CaseAttributes]) -> ProbePopulation:
-    """Of whom the labelled cases are. A patient counts once for each sex, age band, maker and site."""
-    rows = np.flatnonzero(cases.labelled).tolist()
+def _population(cases: TrainingCases, attributes: Mapping[int, CaseAttributes]) -> ProbePopulation:
+    """Of whom the labelled cases are, given the attributes of each row. A patient counts once for each sex,
+    age band, maker and site.
+    """
+    rows = list(attributes)
     keys = [cases.table.patient_keys[row] for row in rows]
     named = _attributes([attributes[row] for row in rows])
     counts: dict[str, dict[str, int]] = {}
