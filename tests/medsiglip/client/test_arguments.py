@@ -87,7 +87,17 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "import_labels": ({"csv": "FILE"}, "POST /v1/labels"),
     "labels": ({}, "GET /v1/labels"),
     "train_probe": (
-        {"name": "p", "labels": ["a"], "level": "image", "where": ["modality=CT"]},
+        {
+            "name": "p",
+            "labels": ["a"],
+            "level": "image",
+            "where": ["modality=CT"],
+            "exclusive": True,
+            "pooling": "mean",
+            "folds": 6,
+            "split": "split",
+            "class_weight": "balanced",
+        },
         "POST /v1/probes",
     ),
     "probes": ({}, "GET /v1/probes"),
