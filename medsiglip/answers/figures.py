@@ -137,8 +137,9 @@ class ProbeList(Answer):
 
 class LabelFigures(Answer):
     """AUROC and average precision of one label over its `n` labelled cases; `unknown` counts those whose
-    label is not known. Sensitivity and specificity are those at a probability of 0.5. `reason` says why there
-    is no figure, `caution` what few patients cannot show.
+    label is not known. Sensitivity and specificity are those at a score of 0.5. `reason` says why there is no
+    figure, `caution` what few patients cannot show. Of a label that is `calibrated` they are figures of
+    patients whose cases the calibration was not made from, with its expected calibration error.
     """
 
     label: str
@@ -155,6 +156,9 @@ class LabelFigures(Answer):
     specificity_ci: Interval | None = None
     reason: str | None
     caution: str | None = None
+    calibrated: bool = False
+    calibration_error: Figure = None
+    calibration_error_ci: Interval | None = None
 
 
 class ZeroShotEvaluation(Answer):

@@ -205,7 +205,8 @@ def _inverted(errors: _BinErrors, found: float, confidence: float) -> Interval:
             return float(np.quantile(np.abs(size * pattern + noise).sum(axis=1), share))
 
         low = 0.0 if quantile(0.0, 1 - tail) >= found else _root(quantile, found, 1 - tail)
-        high = 0.0 if quantile(0.0, tail) > found else _root(quantile, found, tail)
+        # A sum that is smaller than noise makes it is no proof of less: the end is that of a usual one.
+        high = _root(quantile, max(found, quantile(0.0, 0.5)), tail)
         ends.append((low, high))
     return min(low for low, _ in ends), max(high for _, high in ends)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.api.archive.evaluating.fitting_cases import FittingCases, fits_of
+from medsiglip.api.archive.evaluating.fitting_cases import FittingCases, fits_of, members
 from medsiglip.api.archive.label_targets import case_warnings, label_targets
 from medsiglip.api.archive.queries import level_named
 from medsiglip.api.archive.scores.classifiers import prompt_classifier
@@ -60,7 +60,6 @@ class PromptCases:
     where: Sequence[str]
     _cases: FittingCases = field(init=False)
     _classifier: ZeroShotClassifier | None = field(default=None, init=False)
-    _margins: dict[Fits, Floats] = field(default_factory=dict, init=False)
     _sexes: dict[str, str | None] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -102,32 +101,9 @@ class PromptCases:
         return fits_of(self.prompt_set.prompts[label])
 
     def _scored(self, fits: Fits) -> Floats:
-        if fits not in self._margins:
-            if self._classifier is None:
-                self._classifier = prompt_classifier(self.archive, self.prompt_set)
-            table = self._cases.fitting(fits)
-            images = table if self.level == "image" else self._cases.images(fits)
-            self._margins[fits] = _margins(self._classifier, table, images)
-        return self._margins[fits]
-
-
-def _margins(classifier: ZeroShotClassifier, table: CaseTable, images: CaseTable) -> Floats:
-    """The margin [n, L] of each label for each row of a table, whose images are those of another."""
-    by_image = classifier.scores(images.vectors)
-    if table.level == "image":
-        return by_image.margin
-    pooled = [classifier.pool(by_image.rows(rows)).margin for rows in members(table, images)]
-    return np.stack(pooled) if pooled else np.empty((0, len(by_image.labels)))
-
-
-def members(table: CaseTable, parts: CaseTable) -> Iterator[NDArray[np.intp]]:
-    """For each study of a table the rows of its parts in another."""
-    row = {uid: place for place, uid in enumerate(table.study_instance_uids)}
-    found: list[list[int]] = [[] for _ in row]
-    for place, uid in enumerate(parts.study_instance_uids):
-        if uid in row:
-            found[row[uid]].append(place)
-    return (np.array(rows, np.intp) for rows in found)
+        if self._classifier is None:
+            self._classifier = prompt_classifier(self.archive, self.prompt_set)
+        return self._cases.margins(fits, self._classifier)
 
 
 def right_classes(table: CaseTable, labels: Sequence[str]) -> NDArray[np.intp]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,7 @@ class FittingCases:
         self._regions = StudyRegions(archive.index, partial(prompt_classifier, archive))
         self._tables: dict[Fits, CaseTable] = {}
         self._scores: dict[Fits, Floats] = {}
+        self._margins: dict[Fits, Floats] = {}
         self._groups: dict[Fits, PatientGroups] = {}
 
     def fitting(self, fits: Fits) -> CaseTable:
@@ -77,9 +78,38 @@ class FittingCases:
         images = table if self._level == "image" else self.images(fits)
         return case_scores(classifier, table, images, images.vectors)
 
+    def margins(self, fits: Fits, classifier: ZeroShotClassifier) -> Floats:
+        """Margin [n, L] of each label for each row of `fitting(fits)`."""
+        if fits not in self._margins:
+            table = self.fitting(fits)
+            images = table if self._level == "image" else self.images(fits)
+            self._margins[fits] = case_margins(classifier, table, images)
+        return self._margins[fits]
+
     def images(self, fits: Fits) -> CaseTable:
         """The images that fit and pass the filters of the whole evaluation."""
         return self._fitting("image", fits)
+
+
+def case_margins(classifier: ZeroShotClassifier, table: CaseTable, images: CaseTable) -> Floats:
+    """The margin [n, L] of each label for each row of a table of images or studies, whose images are those of
+    another.
+    """
+    by_image = classifier.scores(images.vectors)
+    if table.level == "image":
+        return by_image.margin
+    pooled = [classifier.pool(by_image.rows(rows)).margin for rows in members(table, images)]
+    return np.stack(pooled) if pooled else np.empty((0, len(by_image.labels)))
+
+
+def members(table: CaseTable, parts: CaseTable) -> Iterator[NDArray[np.intp]]:
+    """For each study of a table the rows of its parts in another."""
+    row = {uid: place for place, uid in enumerate(table.study_instance_uids)}
+    found: list[list[int]] = [[] for _ in row]
+    for place, uid in enumerate(parts.study_instance_uids):
+        if uid in row:
+            found[row[uid]].append(place)
+    return (np.array(rows, np.intp) for rows in found)
 
 
 def case_scores(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from medsiglip.answers.figures import LabelFigures, ZeroShotEvaluation
+from medsiglip.api.archive.evaluating.calibrated import CalibratedScores, with_calibration_error
 from medsiglip.api.archive.evaluating.fitting_cases import FittingCases, fits_of
 from medsiglip.api.archive.evaluating.label_figures import label_figures, listed, macro_auroc
 from medsiglip.api.archive.label_targets import case_warnings, label_targets
@@ -13,6 +16,11 @@ from medsiglip.api.archive.opened import in_one_space
 from medsiglip.api.archive.queries import level_named
 from medsiglip.api.errors import ServiceError
 from medsiglip.text_length import prompt_warnings
+
+_ALL_SEEN = (
+    "Every labelled patient of {!r} is one whose cases its calibration was made from: its figures are those "
+    "of uncalibrated scores. Label patients that it has not seen."
+)
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
@@ -59,10 +67,23 @@ def evaluate_zero_shot(
     classifier = prompt_classifier(archive, prompt_set)
     rows: list[LabelFigures] = []
     warnings: dict[str, None] = {}
+    calibrated = CalibratedScores.of(archive, prompt_set, stands_for)
     for label in labelled:
         scores = cases.scores(fits[label], classifier)[:, prompt_set.labels.index(label)]
         targets, groups = label_targets(tables[label], label), cases.groups(fits[label])
-        rows.append(label_figures(label, targets.unknown, targets.values, scores, groups.names))
+        values, probability = targets.values, None
+        if calibrated.has(label):
+            unseen = values * calibrated.unseen(groups.names, tables[label].patient_keys)
+            if np.isnan(unseen).all():
+                warnings[_ALL_SEEN.format(label)] = None
+            else:
+                values = unseen
+                probability = calibrated.probability(label, cases.margins(fits[label], classifier))
+        if probability is None:
+            rows.append(label_figures(label, targets.unknown, values, scores, groups.names))
+        else:
+            figures = label_figures(label, targets.unknown, values, probability, groups.names)
+            rows.append(with_calibration_error(figures, values, probability, groups.names))
         warnings |= dict.fromkeys(case_warnings(groups, {label: targets}))
     return ZeroShotEvaluation(
         prompts=prompt_set.name,

@@ -140,6 +140,13 @@ def test_images_of_one_patient_are_not_counted_as_patients() -> None:
     assert repeated.n == 500
 
 
+def test_cases_without_any_error_have_an_interval() -> None:
+    truth = np.tile([0.0, 1.0], 100)
+    found = calibration_error(truth, np.where(truth == 1, 0.9999, 0.0001), np.arange(200))
+    assert found.value < 0.001
+    assert found.interval[1] > 0.01
+
+
 def test_equal_probabilities_stay_in_one_bin() -> None:
     predicted = np.repeat([0.1, 0.4, 0.9], [70, 20, 10])
     places = equal_mass_bins(predicted, 5)
