@@ -42,7 +42,7 @@ class TrainingCases:
     @property
     def labelled(self) -> NDArray[np.bool_]:
         """The rows [n] of which a label is known and, with a split, the part."""
-        known: NDArray[np.bool_] = (~np.isnan(np.stack(list(self.values.values())))).any(axis=0)
+        known: NDArray[np.bool_] = np.any(~np.isnan(np.stack(list(self.values.values()))), axis=0)
         return known if self.split is None else known & self.split.given
 
     @property
