@@ -43,6 +43,13 @@ def _show_limits(console: Console, figures: Payload) -> None:
         for said in (label.get("reason"), label.get("caution")):
             if said:
                 console.print(f"  {escape(label['label'])}: {escape(said)}", soft_wrap=True)
+        if label.get("calibrated") and label.get("calibration_error") is not None:
+            console.print(
+                f"  {escape(label['label'])}: calibrated, expected calibration error "
+                f"{label['calibration_error']:.3f} {interval(label['calibration_error_ci'])}, of patients "
+                "that the calibration was not made from",
+                soft_wrap=True,
+            )
 
 
 def _show_macro(console: Console, figures: Payload) -> None:
@@ -146,7 +153,10 @@ def show_probes(console: Console, listed: Payload) -> None:
 def show_predictions(console: Console, predicted: Payload) -> None:
     """Scores of pictures, or where the table of everything is."""
     if "rows" in predicted:
-        console.print(f"{predicted['rows']} rows in {escape(str(predicted['path']))}", soft_wrap=True)
+        if "path" in predicted:
+            console.print(f"{predicted['rows']} rows in {escape(str(predicted['path']))}", soft_wrap=True)
+        if "stored" in predicted:
+            console.print(f"{predicted['stored']} scores are kept for filters")
         show_warnings(console, predicted)
         return
     for one in predicted.get("predictions", predicted.get("results", [predicted])):
