@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -62,7 +62,7 @@ class HitScores:
         return {"questions": self.questions, "quantiles": [float(f"{q:.7g}") for q in self.quantiles]}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Scores that were stored; raises KeyError, TypeError or ValueError for anything else."""
         quantiles = np.array(value["quantiles"], np.float64)
         if quantiles.shape != (_PARTS + 1,):

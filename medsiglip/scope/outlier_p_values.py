@@ -29,8 +29,7 @@ def p_values(scores: npt.ArrayLike, usual: npt.ArrayLike) -> Scores:
     """
     ordered, asked = np.sort(np.asarray(usual, np.float64)), np.asarray(scores, np.float64)
     below = np.searchsorted(ordered, asked - _SAME * (1 + np.abs(asked)), "left")
-    higher: Scores = (1.0 + len(ordered) - below) / (len(ordered) + 1.0)
-    return higher
+    return np.asarray((1.0 + len(ordered) - below) / (len(ordered) + 1.0), np.float64)
 
 
 def fewest(false_alarm: float = FALSE_ALARM) -> int:

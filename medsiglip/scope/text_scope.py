@@ -9,7 +9,7 @@ whatever the score is worth, its false alarms are as rare as stated among texts 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -118,6 +118,6 @@ class TextScope:
         return {name: [float(f"{value:.7g}") for value in values] for name, values in named.items()}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
         """A scope that was stored; raises KeyError, TypeError or ValueError for anything else."""
         return cls(*(np.array(value[name], np.float64) for name in ("probe", "weights", "usual")))

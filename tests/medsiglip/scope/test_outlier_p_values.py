@@ -27,8 +27,8 @@ def test_so_many_are_needed() -> None:
 def test_false_alarms_are_as_rare_as_stated(known: int) -> None:
     """Over new archives, whatever the scores are: here skewed ones, and ones with ties."""
     draw = np.random.default_rng(known)
-    for kind in (lambda size: draw.exponential(size=size), lambda size: draw.integers(0, 50, size)):
-        alarms = sum(p_values([kind(1)[0]], kind(known))[0] <= FALSE_ALARM for _ in range(4000))
+    for scores in (draw.exponential(size=(4000, known + 1)), draw.integers(0, 50, (4000, known + 1))):
+        alarms = sum(p_values(one[:1], one[1:])[0] <= FALSE_ALARM for one in scores)
         assert alarms <= binom.ppf(1 - 1e-4, 4000, FALSE_ALARM)
 
 

@@ -84,21 +84,24 @@ def test_a_study_of_the_archive_is_in_scope(several: Archive) -> None:
 
 
 def test_the_pictures_that_a_set_is_for_decide(several: Archive, tmp_path: Path) -> None:
-    """A radiograph is no photograph of the skin, whatever else the archive holds: judged by its pixels."""
-    file = tmp_path / "skin.toml"
+    """A photograph of the skin is no radiograph, whatever else the archive holds: judged by its pixels."""
+    file = tmp_path / "heart.toml"
     file.write_text(
-        'kind = "findings"\n[prompts.melanoma]\nwhere = ["modality=XC"]\nabsent = ["naevus"]\n'
-        'present = ["melanoma"]\n[prompts.anything]\nabsent = ["normal"]\npresent = ["abnormal"]\n'
+        'kind = "findings"\n[prompts.cardiomegaly]\nwhere = ["modality=CR|DX"]\nabsent = ["normal heart"]\n'
+        'present = ["cardiomegaly"]\n[prompts.anything]\nabsent = ["normal"]\npresent = ["abnormal"]\n'
     )
     by_modality = {one["modalities"][0]: one for one in several.studies()["studies"]}
-    for modality, verdict in (("XC", None), ("US", "out-of-scope")):
+    for modality, verdict in (("DX", None), ("US", "out-of-scope"), ("XC", "out-of-scope")):
         study = by_modality[modality]["study_instance_uid"]
         answer = several.classify(study=study, prompts=str(file))
-        assert {one.label: one.verdict for one in answer.scores} == {"melanoma": verdict, "anything": None}
+        assert {one.label: one.verdict for one in answer.scores} == {
+            "cardiomegaly": verdict,
+            "anything": None,
+        }
         assert answer.in_scope is True
         said = [one for one in answer.warnings if one.startswith("Out of scope")]
         assert len(said) == (verdict is not None)
-        assert all(one.endswith("these scores say nothing of it: melanoma.") for one in said)
+        assert all(one.endswith("these scores say nothing of it: cardiomegaly.") for one in said)
 
 
 def test_without_an_archive_nothing_is_said_of_scope(photograph: Path, tmp_path: Path) -> None:
@@ -177,5 +180,6 @@ def test_commands_and_http_say_it_too(home: Home, service: LiveService, phantoms
         assert [one["in_scope"] for one in several.json()["results"]] == [False, True]
         classified = client.post("/v1/classify", json={"study_instance_uid": study, "labels": [NONSENSE]})
         assert classified.json()["in_scope"] is False, classified.text
-    found = service.client("read").search(text=NONSENSE)
+    with service.client("read") as asked:
+        found = asked.search(text=NONSENSE)
     assert (found.in_scope, found.hits[0].percentile) == (False, searched["hits"][0]["percentile"])

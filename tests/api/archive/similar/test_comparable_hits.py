@@ -99,7 +99,7 @@ def test_several_parts_have_no_comparable_questions(archive: Archive) -> None:
         {"positive": ids},
         {"image_id": ids[0], "negative": ids[1:]},
     ):
-        found = archive.search(k=2, **asked)  # type: ignore[arg-type]
+        found = archive.search(k=2, **asked)
         assert [hit["percentile"] for hit in found["hits"]] == [None, None]
         assert found.in_scope is None
         assert found.background is not None
