@@ -132,7 +132,7 @@ def test_what_cannot_be_calibrated_has_its_own_message(
         assert archive.calibrations().calibrations == ()
 
 
-def test_patients_of_the_calibration_are_left_out_of_an_evaluation(archive: Archive) -> None:
+def test_patients_of_the_calibration_are_left_out_of_an_evaluation(archive: Archive, many: Home) -> None:
     asked = {"labels": ["melanoma"], "level": "study"}
     plain = archive.evaluate_zero_shot("phantoms", **asked).labels[0]
     assert not plain.calibrated
@@ -144,6 +144,8 @@ def test_patients_of_the_calibration_are_left_out_of_an_evaluation(archive: Arch
     assert (found.calibrated, found.n) == (True, len(left))
     assert found.calibration_error is not None
     assert found.calibration_error_ci is not None
+    shown = many.show("evaluate", "zero-shot", "--prompts", "phantoms", "--label", "melanoma").out
+    assert "melanoma: calibrated, expected calibration error" in shown
     archive.calibrate(prompts="phantoms", labels=["melanoma"])
     every = archive.evaluate_zero_shot("phantoms", **asked)
     assert (every.labels[0].calibrated, every.labels[0].n) == (False, STUDIES)
