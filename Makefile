@@ -78,7 +78,7 @@ why-localisation: $(INSTALLED) ## maps of texts and pairs of patches on phantoms
 	$(BIN)/python -m benchmarks.probes.why_localisation
 
 coverage-test: $(INSTALLED) ## how often intervals hold what they should, in every setting (an hour; begins where it was stopped)
-	$(BIN)/python -m pytest -m campaign -s tests/medsiglip/figures/test_coverage.py tests/medsiglip/figures/test_paired.py
+	$(BIN)/python -m pytest -m campaign -s tests/medsiglip/figures/test_coverage.py tests/medsiglip/figures/test_paired.py tests/medsiglip/figures/test_operating_points.py
 
 probe-parity-test: $(INSTALLED) ## probes on all labelled pictures of the test data against scikit-learn on the same folds (some minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m campaign -s tests/api/archive/probes/test_scikit_learn_parity.py

@@ -41,6 +41,7 @@ ADDED = {
     "answer.background": {"comparable_questions"},
     "answer.labels[]": {"chance_of"},
     "answer.scores[]": {"calibrated", "margin", "fits", "verdict"},
+    "answer.probes[]": {"version"},
     "answer.reports[]": _OF_DRAFTS,
     "answer.routes[]": _OF_ROUTES,
     "answer.study": {"region", "region_conflict", "not_scored", "model"},
