@@ -144,13 +144,14 @@ def _apart(patch: tuple[int, int], place: tuple[float, float], side: int) -> flo
 def _turned(
     picture: NDArray[np.uint8], rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], Callable[[float, float], tuple[float, float]]]:
-    """The picture turned by up to 15 degrees, scaled by up to 12 % and moved by up to a tenth, and where a
-    place of it, as fractions, comes from.
+    """The picture turned by up to 15 degrees, scaled by up to 12 % and moved by a fifth to a third of its
+    side, and where a place of it, as fractions, comes from.
     """
     from scipy import ndimage
 
     angle, scale = np.deg2rad(rng.uniform(-15, 15)), rng.uniform(0.88, 1.12)
-    move = rng.uniform(-0.1, 0.1, 2)
+    course = rng.uniform(0, 2 * np.pi)
+    move = rng.uniform(0.2, 0.33) * np.array([np.sin(course), np.cos(course)])
     matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     size = len(picture)
 

@@ -63,6 +63,15 @@ def test_it_has_the_properties_of_the_encoder(shared: Any, encoder: Any) -> None
     assert shared.state.name == "ready"
 
 
+def test_patches_are_those_of_the_encoder_and_pass_one_by_one(shared: Any, encoder: Any, images: Any) -> None:
+    found = shared.encode_patches(images[:3])
+    assert found.shape == (3, 2, 64, 128)
+    np.testing.assert_allclose(found, encoder.encode_patches(images[:3]), rtol=0, atol=2e-4)
+    assert set(shared.statistics().batches["patches"]) == {1}
+    with pytest.raises(ModelError, match="Image 1"):
+        shared.encode_patches([images[0], images[0][:64]])
+
+
 def test_concurrent_calls_share_batches_and_get_their_own_vectors(
     shared: Any, images: Any, vectors: Any
 ) -> None:
