@@ -23,6 +23,7 @@ from medsiglip.phantoms.checkpoint.tuning_set import TuningSetOptions, render_st
 from medsiglip.phantoms.report import caption, read_phrases
 from medsiglip.phantoms.writing import write_phantoms
 from medsiglip.preprocess import to_model_input
+from medsiglip.scope.image_scope import MOST_IMAGES, ImageScope
 from medsiglip.scope.outlier_p_values import FALSE_ALARM
 from tests.api.archive.scores.strange_questions import (
     HALVES,
@@ -110,6 +111,26 @@ def strange_pictures(archive: Archive, each: int) -> Iterator[Row]:
             yield pictures_row(archive, "strange picture", f"{source.__name__}, {half}", inputs)
 
 
+def pictures_over_splits(archive: Archive, splits: int) -> Row:
+    """One picture of each patient of a third of the archive, beside the other patients': over random splits,
+    as the rate of one archive varies around the stated one, by its few patients.
+    """
+    sample = archive.index.image_sample(MOST_IMAGES)
+    owners = archive.index.instances.owners_of_images(sample.image_ids.tolist())
+    patients = np.array([owners[image_id][1] for image_id in sample.image_ids.tolist()])
+    every, draw = np.unique(patients), np.random.default_rng(70_020)
+    asked = flagged = 0
+    for _ in range(splits):
+        known = np.isin(patients, draw.permutation(every)[: 2 * len(every) // 3])
+        scope = ImageScope.of(sample.vectors[known], patients[known].tolist())
+        assert scope is not None
+        others = draw.permutation(np.flatnonzero(~known))
+        _, first = np.unique(patients[others], return_index=True)
+        flagged += int((scope.p_values(sample.vectors[others[first]]) <= FALSE_ALARM).sum())
+        asked += len(first)
+    return Row("usual picture, many archives", f"{splits} random splits by patient", asked, flagged)
+
+
 def real_pictures(archive: Archive, folder: Path, each: int) -> Iterator[Row]:
     """Real medical pictures, which the model has never seen the like of."""
     from PIL import Image
@@ -162,6 +183,7 @@ def test_goals_on_phantoms(tmp_path: Path) -> None:
         rows.append(pictures_row(archive, "right modality", "new chest radiographs", right, RADIOGRAPHS))
         new = phantom_pictures(archive, 300, 70_014, list(ANATOMIES))
         rows.append(pictures_row(archive, "usual picture", "new phantoms of all kinds", new))
+        rows.append(pictures_over_splits(archive, 200))
         if "MEDSIGLIP_TEST_DATA" in os.environ:
             rows += real_pictures(archive, Path(os.environ["MEDSIGLIP_TEST_DATA"]), 60)
     with RESULTS.open("w", newline="") as stream:
@@ -171,5 +193,6 @@ def test_goals_on_phantoms(tmp_path: Path) -> None:
     print(RESULTS.read_text())
     for what in ("strange text", "strange picture", "wrong modality"):
         assert together(rows, what) >= GOAL, rows
+    assert together(rows, "usual picture, many archives") <= FALSE_ALARM + 0.01, rows
     for what in ("usual text", "right modality", "usual picture"):
         assert together(rows, what) <= FALSE_ALARM + 0.03, rows  # two deviations of 200
