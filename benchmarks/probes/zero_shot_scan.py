@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import Outcome, alternate, on_one_core
 from benchmarks.search.clustered_vectors import clustered_vectors
-from benchmarks.search.filtered_search import ROWS, fill
+from benchmarks.search.filtered_search import fill
+from benchmarks.search.single_search import ROWS
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.numerics import Floats
 from medsiglip.zero_shot.classifier import Scores, ZeroShotClassifier
@@ -52,7 +53,7 @@ def measure(folder: Path, rounds: int) -> Outcome:
 
 def _parts(index: CaseIndex, ids: NDArray[np.int64], classifier: ZeroShotClassifier) -> list[Scores]:
     starts = range(0, len(ids), PART)
-    return [classifier.scores(index.vectors(ids[start : start + PART])) for start in starts]
+    return [classifier.scores(index.vectors(ids[start : start + PART].tolist())) for start in starts]
 
 
 def _expected(rows: NDArray[np.float32], columns: NDArray[np.float32]) -> Floats:
