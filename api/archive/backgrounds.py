@@ -19,6 +19,7 @@ Value = TypeVar("Value")
 # A background is measured again when the number of images has changed by more than this part.
 _CHANGE = 0.2
 _MOST_KEPT = 32
+_PATIENCE_SECONDS = 10.0
 _NOT_STORED = ("read-only-home", "catalog-busy", "disk-full")
 
 
@@ -49,23 +50,39 @@ class _Kept:
 
 
 class Backgrounds:
-    """The backgrounds of one archive, for any number of threads; each is measured by one of them."""
+    """The backgrounds of one archive, for any number of threads. Each is measured by one of them; others wait
+    for it a little, and then do without, as a large model may take minutes on a processor.
+    """
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
-        self._measuring = threading.RLock()
+        self._measuring: dict[tuple[str, str], threading.Event] = {}
+        self._lock = threading.Lock()
 
     def of(self, index: CaseIndex, space: str, kind: Kind, images: int) -> Storable | None:
-        """The background of a kind of scores in a space, by its name, that holds so many images."""
-        with self._measuring:
-            kept = self._found(index, space, kind, images)
-            if kept is None:
-                kept = _measured(index, space, kind, images)
-            self._kept[space, kind.name] = kept
-            self._kept.move_to_end((space, kind.name))
-            while len(self._kept) > _MOST_KEPT:
-                self._kept.popitem(last=False)
+        """The background of a kind of scores in a space, by its name, that holds so many images; None where
+        there is none, or where another thread is measuring it still.
+        """
+        key = (space, kind.name)
+        with self._lock:
+            other = self._measuring.get(key)
+            if other is None:
+                self._measuring[key] = threading.Event()
+        if other is not None:
+            other.wait(_PATIENCE_SECONDS)
+            kept = self._kept.get(key)
+            return None if kept is None or not _is_near(kept.images, images) else kept.value
+        try:
+            kept = self._found(index, space, kind, images) or _measured(index, space, kind, images)
+            with self._lock:
+                self._kept[key] = kept
+                self._kept.move_to_end(key)
+                while len(self._kept) > _MOST_KEPT:
+                    self._kept.popitem(last=False)
             return kept.value
+        finally:
+            with self._lock:
+                self._measuring.pop(key).set()
 
     def _found(self, index: CaseIndex, space: str, kind: Kind, images: int) -> _Kept | None:
         """What is known and still holds."""
