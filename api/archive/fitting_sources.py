@@ -25,10 +25,13 @@ _SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """Whether each label is about what was asked about, None where nobody can tell, and what to say of it."""
+    """Whether each label is about what was asked about, None where nobody can tell, and what to say of it.
+    `images` are the ids of the pictures that a label is about, of a label that is not about all.
+    """
 
     fits: Mapping[str, bool | None] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    images: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
 
 ANYTHING = Fitting()
@@ -90,16 +93,19 @@ def _fitting(
         labels[one].append(label)
     found: dict[str, bool | None] = dict.fromkeys(fits, True)
     reasons: dict[str, str] = {}
+    images: dict[str, frozenset[int]] = {}
     for one, theirs in labels.items():
         table = archive.index.table(level, one.where, among=[uid])
         among = np.arange(len(table.ids))
         rows = among if image_ids is None else among[np.isin(table.image_ids, image_ids)]
-        _, reason = one.rows(table, rows, shown)
-        if reason is not None:
+        fitting, reason = one.rows(table, rows, shown)
+        if reason is None and level == "image":
+            images |= dict.fromkeys(theirs, frozenset(table.image_ids[fitting].tolist()))
+        elif reason is not None:
             found |= dict.fromkeys(theirs, None if _untold(one, table, shown) else False)
             reasons |= dict.fromkeys(theirs, reason)
     what = "study" if image_ids is None else "picture"
-    return Fitting(found, fitting_warnings(source, what, found, reasons))
+    return Fitting(found, fitting_warnings(source, what, found, reasons), images)
 
 
 def _untold(fits: Fits, table: CaseTable, shown: ShownStudy | None) -> bool:

@@ -113,8 +113,11 @@ class ZeroShotClassifier:
             probability[part] = self._probability(margin[part])
         return Scores(self.prompt_set.labels, probability, cosine, margin)
 
-    def pool(self, scores: Scores, how: Pooling | None = None) -> PooledScores:
-        """Pool the scores of one study's images.
+    def pool(
+        self, scores: Scores, how: Pooling | None = None, among: npt.NDArray[np.bool_] | None = None
+    ) -> PooledScores:
+        """Pool the scores of one study's images, those that each label is about: `among` [n, L], all of them
+        by default and for a label that is about none.
 
         By default the maximum per finding and free label, whose cosine is that of the driving image, and the
         mean for labels that exclude each other. A label that says what is not there is pooled by its minimum:
@@ -126,14 +129,23 @@ class ZeroShotClassifier:
             how = "mean" if self.prompt_set.exclusive else "max"
         # Margins tell apart what would be rounded to the same score.
         ranked = scores.probability if self.prompt_set.exclusive else scores.margin
-        driving = ranked.argmax(axis=0)
+        taken_in = np.ones(ranked.shape, bool) if among is None else among | ~among.any(axis=0)
+        driving = np.where(taken_in, ranked, -np.inf).argmax(axis=0)
         if how == "mean":
-            means = (one.mean(axis=0) for one in (scores.probability, scores.cosine, scores.margin))
-            return PooledScores(scores.labels, *means, driving, how)
-        driving = np.where(self._negated, ranked.argmin(axis=0), driving)
-        columns = np.arange(len(scores.labels))
-        taken = (one[driving, columns] for one in (scores.probability, scores.cosine, scores.margin))
-        return PooledScores(scores.labels, *taken, driving, how)
+            return PooledScores(
+                scores.labels,
+                scores.probability.mean(axis=0, where=taken_in),
+                scores.cosine.mean(axis=0, where=taken_in),
+                scores.margin.mean(axis=0, where=taken_in),
+                driving,
+                how,
+            )
+        lowest = np.where(taken_in, ranked, np.inf).argmin(axis=0)
+        driving = np.where(self._negated, lowest, driving)
+        taken = driving, np.arange(len(scores.labels))
+        return PooledScores(
+            scores.labels, scores.probability[taken], scores.cosine[taken], scores.margin[taken], driving, how
+        )
 
     @property
     def _negated(self) -> npt.NDArray[np.bool_]:

@@ -13,7 +13,7 @@ Words = tuple[str, ...]
 
 def _cues(text: str) -> dict[Words, bool]:
     """Phrases, each on its line, as words; those behind "not:" deny what they stand beside."""
-    found = {}
+    found: dict[Words, bool] = {}
     for line in text.strip().splitlines():
         kind, _, phrases = line.partition(":")
         found |= {tuple(phrase.split()): kind.strip() == "not" for phrase in phrases.split(",")}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medsiglip.answers.answer import ErrorDetail
 from medsiglip.answers.questions import Classification, ClassifyAnswer, DrivingImage, Score
@@ -144,9 +145,8 @@ class _Question:
         """The fields of a `Classification` that say what the pictures score, best first; calibrated where
         there is a calibration of the level, None for several pictures of one file.
         """
-        pooled = self.classifier.pool(
-            self.classifier.scores(np.stack([picture.vector for picture in pictures]))
-        )
+        scores_of_each = self.classifier.scores(np.stack([picture.vector for picture in pictures]))
+        pooled = self.classifier.pool(scores_of_each, among=self._among(pictures, fitting))
         order = np.lexsort((-pooled.margin, -pooled.probability))
         driving = [pictures[int(row)] for row in pooled.driving]
         scores = [
@@ -174,6 +174,12 @@ class _Question:
         warnings = (*fitting.warnings, *warnings)
         scored |= {"warnings": warnings} if warnings else {}
         return scoped(self.archive, self.prompt_set, self.usual_labels, pictures, scored)
+
+    def _among(self, pictures: Sequence[Picture], fitting: Fitting) -> NDArray[np.bool_]:
+        """Which pictures each label is about, [n, L]: of a study with a radiograph and a CT perhaps one."""
+        about = [fitting.images.get(label) for label in self.prompt_set.labels]
+        rows = [[ids is None or picture.image_id in ids for ids in about] for picture in pictures]
+        return np.array(rows, bool)
 
     def _calibrated(
         self, margins: Floats, fitting: Fitting, level: str | None

@@ -209,7 +209,7 @@ def test_a_fingerprint_changes_with_kind_labels_and_texts_alone(tmp_path: Path) 
     same = replace(prompt_set, name="x", source="y", where=("modality=CT",))
     assert prompt_set.fingerprint == same.fingerprint
     others = [
-        replace(prompt_set, prompts=dict(reversed(prompt_set.prompts.items()))),
+        replace(prompt_set, prompts=dict(reversed(list(prompt_set.prompts.items())))),
         replace(prompt_set, kind="classes"),
         *(free_labels([label]) for label in ("effusion", "no effusion", "nodule")),
         free_labels(["effusion", "nodule"], exclusive=True),
@@ -271,6 +271,22 @@ def test_a_study_is_pooled_by_mean_for_classes() -> None:
     assert pooled.probability.sum() == pytest.approx(1.0)
     assert pooled.driving.tolist() == [1, 0]
     assert classifier.pool(SCORES, "max").probability.tolist() == [0.7, 0.8]
+
+
+def test_a_label_is_pooled_over_the_images_that_it_is_about(tmp_path: Path) -> None:
+    classifier = ZeroShotClassifier(load_prompt_set(write(tmp_path, FINDINGS)), Texts(), SCALE)
+    among = np.array([[True, False], [False, False], [True, False]])
+    pooled = classifier.pool(SCORES, among=among)
+    assert pooled.probability.tolist() == [0.4, 0.8]  # of a label that is about none, over all
+    assert pooled.driving.tolist() == [2, 0]
+    exclusive = ZeroShotClassifier(free_labels(["a", "b"], exclusive=True), Texts(), SCALE)
+    among = np.array([[True, True], [False, False], [True, True]])
+    pooled = exclusive.pool(SCORES, among=among)
+    assert pooled.probability == pytest.approx([0.3, 0.7])
+    assert pooled.margin == pytest.approx(SCORES.margin[[0, 2]].mean(axis=0))
+    denied = ZeroShotClassifier(free_labels(["a", "no b"]), Texts(), SCALE)
+    pooled = denied.pool(SCORES, among=np.array([[True, True], [True, False], [True, True]]))
+    assert pooled.driving.tolist() == [1, 2]
 
 
 def test_a_study_without_images_is_refused() -> None:

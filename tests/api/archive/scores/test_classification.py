@@ -244,3 +244,28 @@ def test_prompt_sets_say_what_they_are_for(home: Home) -> None:
     shown = home.show("classify", "--prompts", "list").out
     assert "16 years and over" in shown
     assert json.dumps(chest["source"]).strip('"') in shown
+
+
+def test_a_study_is_scored_by_the_pictures_that_a_label_is_about(
+    chest: Path, mole: Path, tmp_path: Path
+) -> None:
+    """As drafts and evaluations do, so that a calibration of studies is of these scores."""
+    uid = str(pydicom.uid.generate_uid())
+    together = {"StudyInstanceUID": uid, "PatientID": "one", "StudyDescription": ""}
+    files = [
+        changed(chest, tmp_path / "chest.dcm", **together),
+        changed(mole, tmp_path / "mole.dcm", **together),
+    ]
+    with Archive(tmp_path / "home", model="tiny") as archive:
+        archive.ingest(files)
+        answer = archive.classify(study=uid, prompts="phantoms")
+        assert answer.images == 2
+        of_file = [
+            {one.label: one for one in archive.classify(images=[file], prompts="phantoms").scores}
+            for file in files
+        ]
+        for one in answer.scores:
+            about = [each[one.label] for each in of_file if each[one.label].fits]
+            assert len(about) == (1 if one.fits else 0), one.label
+            assert one.margin == pytest.approx(about[0].margin if about else one.margin)
+        assert {one.label for one in answer.scores if one.fits} >= {"melanoma", "pneumothorax"}
