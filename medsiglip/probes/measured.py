@@ -98,14 +98,17 @@ def _measured(entry: LabelReport, known: LabelRows) -> LabelReport:
         entry,
         calibration_error=error.value,
         calibration_error_ci=error.interval,
-        operating_points=tuple(_stated(known, *asked) for asked in POINTS),
+        operating_points=tuple(
+            _stated(known, rule, target, found)
+            for rule, target in POINTS
+            if (found := chosen(known, rule, target)) is not None
+        ),
         fold_figures=_folds(known),
         curves=Curves(roc, precision_recall, reliability),
     )
 
 
-def _stated(known: LabelRows, rule: Rule, target: float | None) -> OperatingPoint:
-    found = chosen(known, rule, target)
+def _stated(known: LabelRows, rule: Rule, target: float | None, found: ChosenPoint) -> OperatingPoint:
     threshold = float(sigmoid(np.array([found.limit + known.base]))[0])
     worth = found.shares
     return OperatingPoint(
@@ -119,9 +122,13 @@ def _stated(known: LabelRows, rule: Rule, target: float | None) -> OperatingPoin
     )
 
 
-def chosen(known: LabelRows, rule: Rule, target: float | None) -> ChosenPoint:
-    """The operating point of a label by a rule."""
-    return operating_point(known.positive, known.limits, known.codes, known.folds_for_limits(), rule, target)
+def chosen(known: LabelRows, rule: Rule, target: float | None) -> ChosenPoint | None:
+    """The operating point of a label by a rule; None where the rows outside a fold are of one class."""
+    fold = known.folds_for_limits()
+    outside = [known.positive[fold != number] for number in np.unique(fold)]
+    if not all(rows.any() and not rows.all() for rows in outside):
+        return None
+    return operating_point(known.positive, known.limits, known.codes, fold, rule, target)
 
 
 def _folds(known: LabelRows) -> tuple[FoldFigures, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from medsiglip.figures.intervals import Bools
 from medsiglip.figures.metrics import FEW_GROUPS, estimate_scores
-from medsiglip.figures.operating_points import Calls, ChosenPoint, shares
+from medsiglip.figures.operating_points import Calls, ChosenPoint, Shares, shares
 from medsiglip.figures.subgroups import adjusted, auroc_difference
 from medsiglip.numerics import Integers
 from medsiglip.probes.measured import POINTS, LabelRows, chosen
@@ -66,15 +66,17 @@ def _told_apart(values: Sequence[str]) -> list[str]:
 
 
 def _subgroup(
-    known: LabelRows, point: ChosenPoint, of: tuple[str, str], values: Sequence[str]
+    known: LabelRows, point: ChosenPoint | None, of: tuple[str, str], values: Sequence[str]
 ) -> SubgroupFigures:
     attribute, value = of
     named = np.array(values)
     inside = named == value
     positive, codes = known.positive[inside], known.codes[inside]
     area = estimate_scores(positive.astype(np.float64), known.scores[inside], codes, quick=True).auroc
-    calls = Calls(point.calls.crossed[inside], point.calls.stated[inside])
-    worth = shares(positive, calls, codes)
+    worth = Shares(np.nan, (np.nan, np.nan), np.nan, (np.nan, np.nan))
+    if point is not None:
+        calls = Calls(point.calls.crossed[inside], point.calls.stated[inside])
+        worth = shares(positive, calls, codes)
     difference, chance = None, None
     if value != NOT_KNOWN:
         rows = np.flatnonzero(named != NOT_KNOWN)

@@ -260,4 +260,12 @@ def test_pooled_and_split_probes_have_their_figures() -> None:
     one_fold = replace(trained.out_of_fold, fold=np.zeros_like(trained.out_of_fold.fold))
     split = with_figures(trained.probe.report, one_fold)
     assert len(split.labels[0].operating_points) == 3
+    few = one_fold.truth.copy()
+    few[np.flatnonzero(few[:, 0] == 1)[1:], 0] = np.nan  # one positive patient: nothing to choose a limit on
+    rare = replace(one_fold, truth=few)
+    [entry] = with_subgroups(
+        with_figures(trained.probe.report, rare), rare, {"age": ["a", "b"] * (len(few) // 2)}
+    ).labels
+    assert entry.operating_points == ()
+    assert np.isnan(entry.subgroups[0].sensitivity)
     assert with_learning_curve(split, one_fold, trained.probe, vectors, bags=bags) == split
