@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import index
+
 from medsiglip.answers.why import WhyAnswer
 from medsiglip.arguments import one_of
 from medsiglip.client.connection import AnyPath, Connection, read
@@ -36,14 +38,16 @@ class WhyMethods:
         one_of(text=text, like=like, like_study=like_study, like_image_id=like_image_id)
         body = {
             "study_instance_uid": checked("study", "uid", study),
-            "image_id": image_id,
+            "image_id": None if image_id is None else index(image_id),
             "text": text,
             "like_study_instance_uid": checked("like_study", "uid", like_study),
-            "like_image_id": like_image_id,
+            "like_image_id": None if like_image_id is None else index(like_image_id),
             "show_burned_in": show_burned_in or None,
         }
         if file is not None:
             return read(WhyAnswer, self._service.send_files("/v1/why", [file], body, like=like))
         if like is not None:
-            raise TypeError("a stored image cannot be compared with a file: give the file first")
+            raise TypeError(
+                "give exactly one of text, like_study and like_image_id for a stored image: a file goes first"
+            )
         return read(WhyAnswer, self._service.post("/v1/why", body))
