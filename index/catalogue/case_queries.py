@@ -309,7 +309,8 @@ class InstanceStore:
         """The row ids, int64 [n], of the images, series or studies that images are of; 0 for unknown ones."""
         statement = select(images.c.id, LEVEL_IDS[level]).where(one_of(images.c.id, list(image_ids)))
         with self._database.read() as connection:
-            found = dict(row_ids(connection, statement).reshape(-1, 2).tolist())
+            pairs = row_ids(connection, statement).reshape(-1, 2)
+        found: dict[int, int] = dict(zip(pairs[:, 0].tolist(), pairs[:, 1].tolist(), strict=True))
         return np.array([found.get(image_id, 0) for image_id in image_ids], np.int64)
 
     def patient_keys(self) -> list[str]:

@@ -174,7 +174,7 @@ def _replaced(value: Any, pattern: re.Pattern[str]) -> Any:
     return value
 
 
-def forget_predictions(connection: Connection, gone: Sequence[Row[Any]]) -> None:
+def forget_predictions(connection: Connection, gone: Sequence[Row[*tuple[Any, ...]]]) -> None:
     """Delete what probes say of images that are being deleted (`id`, `series_id`, `study_id` of each), and of
     their series and studies, which are others without them.
     """

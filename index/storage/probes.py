@@ -103,7 +103,7 @@ def probe_id_of(connection: Connection, name: str, version: int) -> int:
     return int(row_id)
 
 
-def _newest(name: str) -> Select[tuple[int]]:
+def _newest(name: str) -> Select[Any]:
     """The greatest version of a name, 0 for none."""
     return select(func.coalesce(func.max(probes.c.version), 0)).where(probes.c.name == name)
 

@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import IO
 
 from medsiglip.errors import ModelError
 
@@ -107,7 +108,7 @@ def unzipped(content: bytes) -> dict[str, bytes]:
     return found
 
 
-def _bounded(name: str, stream: io.BufferedIOBase | zipfile.ZipExtFile) -> bytes:
+def _bounded(name: str, stream: IO[bytes]) -> bytes:
     """What a stream holds; a file that is larger than a probe's can be is not read to its end."""
     with stream:
         content = stream.read(LONGEST[name] + 1)

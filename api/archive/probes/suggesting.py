@@ -18,7 +18,7 @@ from medsiglip.numerics import Floats, mean_vector
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
-    from medsiglip.index.records import CaseTable, ProbeRecord
+    from medsiglip.index.records import CaseTable, Level, ProbeRecord
     from medsiglip.probes.probe import Probe
     from medsiglip.probes.suggesting import Pick
 
@@ -156,7 +156,8 @@ def _scored(
     """Probabilities [L] by study UID, as `probe predict` has them: of what the probe scores, pooled by the
     maximum per label, or by the mean of classes.
     """
-    level, rows = record.summary["level"], {}
+    level: Level = record.summary["level"]
+    rows: dict[tuple[str, int], list[int]] = {}
     for row, uid in enumerate(table.study_instance_uids):
         part = {"image": row, "series": int(series[row]), "study": 0}[level]
         rows.setdefault((uid, part), []).append(row)

@@ -93,7 +93,7 @@ def _compared(expression: Expression) -> ColumnElement[bool]:
     return equal if operator == "=" else not_(equal)
 
 
-def _probe(connection: Connection, expression: Expression, name: str) -> Row[Any]:
+def _probe(connection: Connection, expression: Expression, name: str) -> Row[*tuple[Any, ...]]:
     base, at, version = name.partition("@")
     statement = select(probes.c.id, probes.c.space_id, probes.c.summary).where(probes.c.name == base)
     if at:

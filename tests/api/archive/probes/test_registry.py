@@ -96,10 +96,11 @@ def test_pictures_that_came_later_are_said_in_a_warning(
     asked = ("search", "--study", study, "--where", "probe:moles>0")
     assert not [one for one in own_home.run(*asked).json["warnings"] if "stored predictions" in one]
     import pydicom
+    from pydicom.uid import UID
 
     source = pydicom.dcmread(next(phantoms.dicom.rglob("*.dcm")))
-    source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = "2.25.77"
-    source.StudyInstanceUID, source.SeriesInstanceUID = "2.25.78", "2.25.79"
+    source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = UID("2.25.77")
+    source.StudyInstanceUID, source.SeriesInstanceUID = UID("2.25.78"), UID("2.25.79")
     source.save_as(tmp_path / "new.dcm")
     assert own_home.run("ingest", tmp_path / "new.dcm").json["embedded"] >= 1
     [said] = [one for one in own_home.run(*asked).json["warnings"] if "stored predictions" in one]
