@@ -72,7 +72,7 @@ def _start(
     parameters["labels_csv"] = str(question.files[0]) if question.files else None
     parameters["received"] = str(sent.folder) if sent is not None and question.files else None
     if question.files:
-        _record_labels(request, archive, question.files[0], fields.name)
+        _record_labels(request, archive, question.files[0], fields)
     auditing.record(request, "train", probe=fields.name)
     if sent is not None and sent.files:
         sent.keep()
@@ -82,14 +82,14 @@ def _start(
     return accepted(job, caller, response)
 
 
-def _record_labels(request: Request, archive: Archive, csv: Path, probe: str) -> None:
+def _record_labels(request: Request, archive: Archive, csv: Path, asked: ProbeQuestion) -> None:
     """Record whose labels the job will store; a CSV that cannot be read changes none, and fails the job."""
     try:
-        content = read_labels(csv)
+        content = read_labels(csv, asked.split)
     except ServiceError:
         return
     studies = studies_to_label(archive, content.records)
-    auditing.record(request, "label", studies, rows=content.rows, probe=probe)
+    auditing.record(request, "label", studies, rows=content.rows, probe=asked.name)
 
 
 @router.get("", operation_id="list_probes", response_model_exclude_unset=True)

@@ -18,6 +18,8 @@ from medsiglip.api.archive.probes.training import train_probe
 from medsiglip.api.errors import ServiceError
 from medsiglip.client.client import JobError
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.zero_shot.classifier import ZeroShotClassifier
+from medsiglip.zero_shot.prompt_set import PromptSet
 from tests.api.conftest import Home, Phantoms
 from tests.api.live_service import LiveService
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
@@ -41,6 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
                 PICTURES,
                 patient=f"patient-{study // 2 * 2 if study in (4, 5) else study}",
                 image_fields={"quality": quality},
+                series_fields={"body_part_examined": "CHEST"},
             )
         )
     # Studies 4 and 5 are of one patient.
@@ -141,6 +144,30 @@ def test_the_greatest_score_of_the_pictures_is_that_of_the_study(made: Any, odd:
     mean = train_probe(made, "means", labels_csv=odd, level="study")
     assert mean.pooling == "mean"
     assert mean.labels[0].n == trained.labels[0].n
+
+
+def test_findings_of_studies_are_pooled_as_the_probe_pools(made: Any, odd: Path, tmp_path: Path) -> None:
+    from medsiglip.medgemma.findings import FindingScores
+
+    train_probe(made, "most", labels_csv=odd, level="study", plan=ProbePlan(pooling="max"))
+    rows = [f"{uid(study)},{('a', 'b', 'c')[study % 3]}" for study in range(STUDIES)]
+    csv = written(tmp_path / "kinds.csv", "study_instance_uid,label", rows)
+    train_probe(made, "kinds", labels_csv=csv, plan=ProbePlan(exclusive=True))
+
+    def blind(prompt_set: PromptSet) -> ZeroShotClassifier:
+        return ZeroShotClassifier(prompt_set, lambda texts: unit_vectors(len(texts)), 1.0)
+
+    scores = FindingScores(made.index, blind)
+    predicted = predict_all(made, "most").predictions
+    assert predicted is not None
+    expected = {row["study_instance_uid"]: row["probability"]["odd"] for row in predicted}
+    for source, count in (("probe:most", 1), ("probe:kinds", 3)):
+        for study, findings in scores.of_studies(source, [uid(6), uid(7)]).items():
+            assert len(findings) == count
+            if count == 1:
+                assert findings[0].probability == pytest.approx(expected[study], abs=1e-6)
+            else:
+                assert sum(one.probability for one in findings) == pytest.approx(1.0)
 
 
 def test_an_end_in_between_stores_nothing(made: Any, tmp_path: Path) -> None:
