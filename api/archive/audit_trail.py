@@ -40,6 +40,7 @@ ACTIONS = {
     "train": "a probe was trained on cases",
     "calibrate": "scores were calibrated on cases",
     "remove-calibration": "the calibrations of something that scores were removed",
+    "evaluate": "figures of cases were computed, or a page of them was shown",
     "draft": "a report was drafted",
     "report-view": "a draft was shown",
     "report-decide": "a draft was accepted, edited or rejected",

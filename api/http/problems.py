@@ -47,6 +47,7 @@ STATUSES = {
     "space-needed": 409,
     "space-switched": 409,
     "space-dropped": 409,
+    "no-evaluation": 409,
     "unknown-draft": 404,
     "unknown-route": 404,
     "not-found": 404,

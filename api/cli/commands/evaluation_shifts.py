@@ -49,6 +49,7 @@ def drift(
     \b
     Example: medsiglip evaluate drift --reference "study_date<2020" --current "study_date>=2020"
     """
+    from medsiglip.api.archive.audit_trail import record_local
     from medsiglip.api.cli.presentation.comparisons import show_drift
 
     run = invocation(context)
@@ -56,6 +57,7 @@ def drift(
         report = archive.evaluate_drift(
             reference, current, level=level.value, cases=cases, permutations=permutations
         )
+        record_local(archive.index, "evaluate", [one.study_instance_uid for one in report.cases])
     write_page(run, "drift", report.to_json(), html)
     run.answer(report, show_drift)
 

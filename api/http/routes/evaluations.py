@@ -89,6 +89,6 @@ def get_evaluation_page(request: Request, archive: ServedArchive, job_id: str, c
         )
     result = dict(job.result)
     shown = [one["study_instance_uid"] for one in result.get("cases", ())] if "reference" in result else []
-    auditing.record(request, "show-evaluation", shown)
+    auditing.record(request, "evaluate", shown)
     page = evaluation_page(result.pop("evaluation"), result)
     return Response(page, media_type="text/html", headers={"Content-Security-Policy": _POLICY})

@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.conftest import Home, Phantoms
 
-SKIN, CHEST = ("--reference", "modality=XC"), ("--current", "modality=DX|CR")
+SKIN, CHEST = ("--reference", "modality=XC"), ("--current", "modality=DX|CR|CT")
 
 
 def test_other_pictures_are_another_group(home: Home, tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_other_pictures_are_another_group(home: Home, tmp_path: Path) -> None:
     found = home.run(*words).json
     assert found["differs"]
     assert found["auroc"] > 0.95
-    assert found["auroc_p"] == found["energy_p"] == pytest.approx(1 / 200)
+    assert max(found["auroc_p"], found["energy_p"]) <= 0.01
     assert (found["level"], found["permutations"]) == ("study", 199)
     assert set(found["modalities"]["reference"]) == {"XC"}
     assert [one["group"] for one in found["cases"]] == ["current"] * 2 + ["reference"] * 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from medsiglip.client.client import ApiError
@@ -18,7 +20,7 @@ def test_evaluations_are_jobs_with_pages(service: LiveService) -> None:
             client.evaluate(
                 "drift",
                 reference=["modality=XC"],
-                current=["modality=DX|CR"],
+                current=["modality=DX|CR|CT"],
                 level="study",
                 cases=1,
                 permutations=99,
@@ -44,9 +46,10 @@ def test_evaluations_are_jobs_with_pages(service: LiveService) -> None:
     with service.client("read") as other, pytest.raises(ApiError) as hidden:
         other.evaluation_page(orders[0].id)
     assert hidden.value.code == "unknown-job"
-    with service.client("admin") as admin:
-        listed = admin._service.get("/v1/audit", study=drift["cases"][0]["study_instance_uid"])
-    assert "show-evaluation" in {one["action"] for one in listed["events"]}
+    with service.http() as http:
+        events = [json.loads(line) for line in http.get("/v1/audit").text.splitlines()]
+    shown_studies = [one["studies"] for one in events if one["action"] == "evaluate"][-1]
+    assert set(shown_studies) == {one["study_instance_uid"] for one in drift["cases"]}
 
 
 def test_robustness_and_two_spaces_over_http(service: LiveService) -> None:
@@ -72,7 +75,7 @@ def test_robustness_and_two_spaces_over_http(service: LiveService) -> None:
         ("bad-evaluation", {"kind": "zero-shot"}),
         ("bad-evaluation", {"kind": "drift", "reference": ["modality=XC"]}),
         ("one-of", {"kind": "robustness"}),
-        ("unknown-prompt-set", {"kind": "zero-shot", "prompts": "nothing"}),
+        ("prompt-set-unknown", {"kind": "zero-shot", "prompts": "nothing"}),
         ("bad-filter", {"kind": "drift", "reference": ["modality>"], "current": ["modality=XC"]}),
         ("bad-request", {"kind": "guess"}),
         ("bad-request", {"kind": "retrieval", "spaces": ["one"]}),
