@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from sqlalchemy import create_engine, func, select
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.catalogue.score_schema import predictions
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.records import Level, ProbeRecord
+from medsiglip.index.records import ImageRecord, Level, ProbeRecord, Space
+from medsiglip.index.storage.backup import back_up
+from medsiglip.index.storage.backup_check import restore_backup
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 
@@ -170,3 +173,34 @@ def test_pictures_that_came_later_are_counted(filled: CaseIndex) -> None:
     assert probe is not None
     store(filled, probe, [[0.5]] * 4)
     assert [one.split(";")[0][-11:] for one in filled.filters.warnings(where)] == ["probe image"]
+
+
+def test_they_go_with_their_space_and_with_pictures_drawn_anew(filled: CaseIndex) -> None:
+    probe = make_probe(filled, "p", "image")
+    assert store(filled, probe, [[0.5]] * 9) == 9
+    other = Space("0ddba11" * 9, "medsiglip-eval", 8, "other")
+    work = filled.reembedding(other)
+    redrawn = [(one, "voi") for number in work.series(0, 50) for one in work.images(number)]
+    pictures = [
+        (one.image_id, ImageRecord(one.sop_instance_uid, one.pixel_hash, one.frame, None, rendering))
+        for one, rendering in redrawn
+    ]
+    assert work.add(pictures, unit_vectors(9, 2, 8)) == 9
+    assert work.finish([])
+    with pytest.raises(CatalogError, match="is of another model than the archive's"):
+        filled.filters.check(["probe:p>0.1"])
+    assert filled.predictions.count(probe) == 9
+    assert filled.spaces.drop(SPACE.name) == 9
+    assert filled.predictions.count(probe) == 0
+    assert filled.probes.find("p") == probe
+
+
+def test_a_backup_holds_them(filled: CaseIndex, catalogue: Catalogue, tmp_path: Path) -> None:
+    probe = make_probe(filled, "p", "study")
+    (filled.home / "probes").mkdir(exist_ok=True)
+    (filled.home / probe.file).write_bytes(b"weights")
+    store(filled, probe, [[0.9], [0.1]])
+    back_up(filled.home, tmp_path / "backup", catalogue.url, lambda *_: None)
+    restore_backup(tmp_path / "backup", tmp_path / "restored", None, lambda _: "", lambda *_: None)
+    with CaseIndex.open(tmp_path / "restored") as restored:
+        assert passing(restored, "probe:p>0.5", level="study") == ["2.25.1"]
