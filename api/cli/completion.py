@@ -54,7 +54,7 @@ def _names(context: typer.Context, incomplete: str, column: Column[str]) -> list
             if not database.holds_tables():
                 return []
             with database.read() as connection:
-                names = connection.execute(select(column).order_by(column)).scalars()
+                names = connection.execute(select(column).distinct().order_by(column)).scalars()
                 return [name for name in names if name.startswith(incomplete)]
         finally:
             database.close()
