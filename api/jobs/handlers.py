@@ -120,11 +120,12 @@ def _reembed(archive: Archive, run: JobRun) -> Json:
 
 def _evaluation(archive: Archive, run: JobRun) -> Json:
     """Parameters: `kind`, and the fields of `EvaluationOrder` that go with it."""
-    from medsiglip.api.archive.evaluating.ordered import evaluate_ordered
+    from medsiglip.api.archive.evaluating.ordered import FIELDS, evaluate_ordered
 
-    fields = dict(run.parameters)
+    given = run.parameters
     run.progress("evaluating", 0, None)
-    return evaluate_ordered(archive, fields.pop("kind"), fields, run.progress)
+    fields = {name: given.get(name) for name in FIELDS}
+    return evaluate_ordered(archive, given["kind"], fields, run.progress)
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -23,6 +23,8 @@ _TAKES: Mapping[str, frozenset[str]] = {
     "drift": frozenset({"reference", "current", "level", "cases", "permutations"}),
     "robustness": frozenset({"prompts", "probe", "labels", "level", "where", "cases"}),
 }
+FIELDS = frozenset[str]().union(*_TAKES.values())
+"""What an order may hold besides its kind."""
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     "zero-shot": ("prompts",),
     "probe": ("probe",),

@@ -11,7 +11,7 @@ from tests.api.live_service import LiveService
 
 
 def test_evaluations_are_jobs_with_pages(service: LiveService) -> None:
-    with service.client("train") as client:
+    with service.client() as client:
         orders = [
             client.evaluate(
                 "retrieval", labels=["melanoma"], level="study", where=["modality=XC"], compare="means"
@@ -39,7 +39,7 @@ def test_evaluations_are_jobs_with_pages(service: LiveService) -> None:
         "Drift",
     ]
     assert drift["cases"][0]["study_instance_uid"] in pages[2]
-    with service.http("train") as http:
+    with service.http() as http:
         shown = http.get(f"/v1/evaluations/{orders[0].id}/page")
         assert shown.headers["content-type"].startswith("text/html")
         assert "sandbox" in shown.headers["content-security-policy"]
