@@ -48,7 +48,7 @@ def test_evaluations_are_jobs_with_pages(service: LiveService) -> None:
     assert hidden.value.code == "unknown-job"
     with service.http() as http:
         events = [json.loads(line) for line in http.get("/v1/audit").text.splitlines()]
-    shown_studies = [one["studies"] for one in events if one["action"] == "evaluate"][-1]
+    shown_studies = [one["studies"] for one in events if one["action"] == "evaluate" and one["studies"]][-1]
     assert set(shown_studies) == {one["study_instance_uid"] for one in drift["cases"]}
 
 
