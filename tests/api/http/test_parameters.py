@@ -64,6 +64,25 @@ def test_what_may_name_a_patient_is_shown_to_an_administrator_on_demand(
         assert answer.json()["code"] == "burned-in"
 
 
+@pytest.mark.parametrize("asked", [{"text": "gallstones"}, {"like_image_id": 1}])
+def test_why_shows_what_may_name_a_patient_to_an_administrator_on_demand(
+    service: LiveService, phantoms: Phantoms, ultrasound: int, asked: dict[str, Any]
+) -> None:
+    with service.client() as client:
+        other = client.study(phantoms.with_label("pleural-effusion")[0]).images[0].image_id
+    if "like_image_id" in asked:  # the one that may not be shown comes second
+        body = {"image_id": other, "like_image_id": ultrasound}
+    else:
+        body = {"image_id": ultrasound, **asked}
+    for scope, shown in (("read", True), ("admin", False)):
+        with service.http(scope) as http:
+            refused = http.post("/v1/why", json={**body, "show_burned_in": shown})
+        assert (refused.status_code, refused.json()["code"]) == (422, "burned-in")
+    with service.http("admin") as http:
+        answer = http.post("/v1/why", json={**body, "show_burned_in": True})
+    assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize("size", [128, 256, 512, 1024])
 def test_sizes_of_previews(service: LiveService, phantoms: Phantoms, size: int) -> None:
     """A picture of the encoder's size is not enlarged."""
