@@ -147,7 +147,9 @@ def _logistic(scores: Floats, truth: Floats, *, shifted: bool) -> Calibration:
     negative = truth.size - positive
     target = np.where(truth == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
     scale = float(np.abs(scores).mean()) or 1.0
-    model = LogisticRegression(C=np.inf, fit_intercept=shifted, tol=1e-8, max_iter=1_000)
+    model = LogisticRegression(
+        C=np.inf, fit_intercept=shifted, solver="newton-cholesky", tol=1e-8, max_iter=1_000
+    )
     rows = np.concatenate([scores, scores])[:, None] / scale
     classes = np.repeat([1, 0], truth.size)
     model.fit(rows, classes, sample_weight=np.concatenate([target, 1 - target]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.errors import ServiceError
 from medsiglip.errors import ModelError
+from medsiglip.index.catalogue.spaces import known
 from medsiglip.index.errors import CatalogError
 from tests.api.conftest import Home
 from tests.api.labelled_studies import STUDIES, study_uid
@@ -150,3 +152,19 @@ def test_patients_of_the_calibration_are_left_out_of_an_evaluation(archive: Arch
     every = archive.evaluate_zero_shot("phantoms", **asked)
     assert (every.labels[0].calibrated, every.labels[0].n) == (False, STUDIES)
     assert any("is one whose cases its calibration was made from" in one for one in every.warnings)
+
+
+def test_a_calibration_of_another_space_is_not_used_and_says_so(archive: Archive) -> None:
+    archive.calibrate(prompts="phantoms", labels=["melanoma"])
+    [made] = archive.index.calibrations.of_subject("prompts:phantoms")
+    archive.remove_calibration("prompts:phantoms")
+    other = replace(archive.space, profile="hf-processor")
+    with archive.index._database.write() as connection:
+        known(connection, other)
+    kept = {"melanoma": (made.method, made.summary)}
+    archive.index.calibrations.put(other.name, "prompts:phantoms", "study", kept, [])
+    [listed] = archive.calibrations().calibrations
+    assert (listed.space, listed.active) == (other.name, False)
+    answer = archive.classify(study=study_uid(3), prompts="phantoms")
+    assert not any(score.calibrated for score in answer.scores)
+    assert any("was calibrated in another space" in one for one in answer.warnings)
