@@ -87,7 +87,12 @@ def _suspect_warnings(name: str, stored: int, looked: bool) -> tuple[str, ...]:
 def _items(archive: OpenedArchive, name: str) -> tuple[ProbeAnswer, tuple[CardItem, ...]]:
     probe = show_probe(archive, name)
     models = {space.name: space.model for space in archive.index.spaces.listed()}
-    return probe, card_items(probe, models.get(probe.space) or None)
+    calibrated = {
+        record.label
+        for record in archive.index.calibrations.of_subject(f"probe:{probe.name}")
+        if record.label and (record.space, record.level) == (probe.space, probe.level)
+    }
+    return probe, card_items(probe, models.get(probe.space) or None, sorted(calibrated))
 
 
 def _page(archive: OpenedArchive, probe: ProbeAnswer, items: tuple[CardItem, ...]) -> str:

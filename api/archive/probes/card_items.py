@@ -7,7 +7,7 @@ unknown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from medsiglip.answers.figures import Probe, ProbeLabel
 from medsiglip.answers.probe_figures import CardItem, OperatingPoint
@@ -20,12 +20,14 @@ RULES = {
 }
 
 
-def card_items(probe: Probe, model: str | None) -> tuple[CardItem, ...]:
-    """The items of the card of a probe; `model` names the checkpoint of its space, where it is known."""
-    return tuple(_items(probe, model))
+def card_items(probe: Probe, model: str | None, calibrated: Sequence[str] = ()) -> tuple[CardItem, ...]:
+    """The items of the card of a probe; `model` names the checkpoint of its space, where it is known, and
+    `calibrated` the labels with a stored calibration.
+    """
+    return tuple(_items(probe, model, calibrated))
 
 
-def _items(probe: Probe, model: str | None) -> Iterator[CardItem]:
+def _items(probe: Probe, model: str | None, calibrated: Sequence[str]) -> Iterator[CardItem]:
     use, who, how, worth = "Use and limits", "Who", "How", "What it is worth"
     yield _item(use, "Intended use", _intended(probe), "3b, 27a", "implications for practice")
     yield _item(use, "Must not be used for", _not_for(probe), "25, 27c", "implications for practice")
@@ -50,7 +52,7 @@ def _items(probe: Probe, model: str | None) -> Iterator[CardItem]:
     yield _item(how, "Version", _version(probe), "18f, 24", "availability")
     yield _item(worth, "Discrimination", _discrimination(probe), "12e, 23a", "estimates and precision")
     yield _item(worth, "Operating points", _points(probe), "12e, 15", "performance metrics")
-    yield _item(worth, "Calibration", _calibration(probe), "12e, 23a", "performance metrics")
+    yield _item(worth, "Calibration", _calibration(probe, calibrated), "12e, 23a", "performance metrics")
     yield _item(worth, "Subgroups", _subgroups(probe), "14, 23a", "performance by subgroup")
     yield _item(worth, "More patients", _learning(probe), "10", "sample size")
     yield _item(worth, "Labels that may be wrong", _suspects(probe), "26", "failure analysis")
@@ -202,7 +204,8 @@ def _points(probe: Probe) -> str:
     return _lines([*lines, chosen])
 
 
-def _calibration(probe: Probe) -> str:
+def _calibration(probe: Probe, calibrated: Sequence[str]) -> str:
+    kept = f"A calibration is stored for {', '.join(calibrated)} (`calibrate show probe:{probe.name}`)."
     lines = [
         f"{one.label}: expected calibration error "
         f"{_with_interval(one.calibration_error, one.calibration_error_ci)}"
@@ -212,6 +215,7 @@ def _calibration(probe: Probe) -> str:
     return _lines(
         [
             *(lines or ["Not measured: that takes 20 patients, and a probe of this version."]),
+            *([kept] if calibrated else []),
             "Scores are uncalibrated unless `calibrate --probe` was run, and mean something else where the "
             "share of positives differs.",
         ]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from medsiglip.api.archive.archive import Archive
+from medsiglip.api.archive.probes.card_items import card_items
 from medsiglip.client.connection import ApiError
 from medsiglip.index.case_index import CaseIndex
 from tests.api.conftest import Home, Phantoms
@@ -193,6 +194,8 @@ def test_a_probe_of_an_earlier_version_has_a_card(trained: Home, tmp_path: Path)
         said = {one.item: one.text for one in card.items}
         assert "more was not stored" in said["Population"]
         assert said["Sites"].startswith("unknown")
+        calibrated = card_items(archive.probe("moles"), None, ["melanoma"])
+        assert any("A calibration is stored for melanoma (`calibrate show" in one.text for one in calibrated)
         assert "sex, age, manufacturer, site, dates of the patients" in said["Unknown"]
         assert said["Operating points"].startswith("None was measured")
         assert "no labels were looked at" in archive.probe_suspects("moles").warnings[0]
