@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+Value = TypeVar("Value", bound=np.generic)
 # Profiles that squash the picture to the square instead of padding it: see `medsiglip.preprocess`.
 _SQUASHING = frozenset({"hf-processor"})
 
@@ -31,7 +33,7 @@ class PicturePlace:
         columns = (centre >= self.left) & (centre < self.left + self.width)
         return np.asarray((rows[:, None] & columns[None, :]).ravel())
 
-    def cut(self, square: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def cut(self, square: npt.NDArray[Value]) -> npt.NDArray[Value]:
         """The part of a map [S, S] that lies on the picture, at least one pixel of each axis."""
         size = len(square)
         top, left = round(self.top * size), round(self.left * size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
 
 Pixels = NDArray[np.uint8]
-Score = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+Score = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,9 @@ def _of_pair(
     from medsiglip.patches.overlay import pair_overlay
 
     # Of several images the one nearest to the other picture; where both are several, to the other's first.
-    other = asked_picture(archive, second, lambda vectors: -np.arange(len(vectors)), burned_in=burned_in)
+    other = asked_picture(
+        archive, second, lambda vectors: -np.arange(len(vectors), dtype=np.float64), burned_in=burned_in
+    )
     one = asked_picture(archive, first, lambda vectors: vectors @ other.vector, burned_in=burned_in)
     if second.image_id is None:
         other = asked_picture(archive, second, lambda vectors: vectors @ one.vector, burned_in=burned_in)
