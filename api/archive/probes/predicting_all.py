@@ -74,7 +74,10 @@ def predict_all(
                 pass
     answer: dict[str, Any] = {"name": name, "space": probe.space, "level": scoring.level}
     answer["calibrated"] = scoring.calibrations is not None
-    answer["warnings"] = trained_warnings(name, scoring.trained_on, scoring.rows)
+    answer["warnings"] = (
+        *trained_warnings(name, scoring.trained_on, scoring.rows),
+        *archive.index.filters.warnings(where),
+    )
     if stored is not None:
         answer["stored"] = stored
     if out is not None:

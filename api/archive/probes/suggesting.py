@@ -62,7 +62,7 @@ def suggest_cases(
         candidates=found.candidates,
         suggestions=tuple(_suggestion(rank, pick, found, probe) for rank, pick in enumerate(picks, 1)),
         labels_needed=tuple(_needed(record, label) for label in record.summary["labels"]),
-        warnings=_warnings(found, len(picks), n),
+        warnings=(*_warnings(found, len(picks), n), *archive.index.filters.warnings(where)),
     )
 
 

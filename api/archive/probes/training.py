@@ -75,7 +75,9 @@ def train_probe(
     trained = details.trained
     require_space(name, trained.probe, active_space(archive))  # the table may be of one switched to meanwhile
     stored = [] if content is None else _stored_labels(archive, Path(str(labels_csv)), content)
-    answer = _answer(archive, cases, trained, plan, [*stored, *cases.warnings])
+    answer = _answer(
+        archive, cases, trained, plan, [*stored, *cases.warnings, *archive.index.filters.warnings(where)]
+    )
     told = {
         "population": details.population,
         "label_source": "stored" if content is None else "csv",

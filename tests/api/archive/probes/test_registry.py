@@ -105,6 +105,13 @@ def test_pictures_that_came_later_are_said_in_a_warning(
     assert own_home.run("ingest", tmp_path / "new.dcm").json["embedded"] >= 1
     [said] = [one for one in own_home.run(*asked).json["warnings"] if "stored predictions" in one]
     assert "`probe predict moles --all --store`" in said
+    for others in (
+        ("suggest", "moles"),
+        ("predict", "moles", "--all"),
+        ("train", "x", "--label", "melanoma"),
+    ):
+        answer = own_home.run("probe", *others, "--where", "probe:moles>0").json
+        assert said in answer["warnings"]
     listed = own_home.run("study", "list", "--where", "probe:moles>0").json
     assert listed["warnings"] == [said]
     assert "2.25.78" not in {one["study_instance_uid"] for one in listed["studies"]}
