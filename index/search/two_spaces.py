@@ -131,7 +131,8 @@ class _Shared:
             raise ValueError(f"made for {self._level} level")
         members = [self._members[row_id] for row_id in row_ids.tolist()]
         if level == "image":
-            return self._vectors[np.concatenate([np.empty(0, np.intp), *members])]
+            found: Vectors = self._vectors[np.concatenate([np.empty(0, np.intp), *members])]
+            return found
         return mean_directions(self._vectors[rows] for rows in members) if members else self._vectors
 
     def sets(self, first_images: NDArray[np.int64]) -> StoredSets:

@@ -63,7 +63,7 @@ def auroc_difference(
         return _undefined(values, reason)
     positive = truth[known] == 1.0
     influence = [row_influence(positive, np.asarray(one, np.float64)[known])[0] for one in (first, second)]
-    changes = np.bincount(codes, weights=influence[1] - influence[0])
+    changes = np.bincount(codes, weights=influence[1] - influence[0]).astype(np.float64)
     of_class = [np.bincount(codes[rows], minlength=len(changes)) > 0 for rows in (positive, ~positive)]
     kinds = of_class[0] + 2 * of_class[1]
     sizes = [int(one.sum()) for one in of_class]

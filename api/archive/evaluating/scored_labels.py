@@ -110,9 +110,8 @@ def prompt_labels(
         theirs = cases.fitting(fits)
         if label not in theirs.labels:
             continue
-        known = label_targets(theirs, label).values
         values = np.full(len(table.ids), np.nan)
-        values[[row[one] for one in theirs.ids]] = known
+        values[[row[one] for one in theirs.ids]] = label_targets(theirs, label).values
         targets[label] = values
         fitting[label] = frozenset(cases.images(fits).image_ids.tolist())
     if not targets:

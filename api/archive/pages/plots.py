@@ -52,8 +52,7 @@ def svg(figure: Figure) -> str:
     import matplotlib as mpl
 
     written = io.StringIO()
-    options = {"svg.fonttype": "none", "svg.hashsalt": "medsiglip", "font.family": "sans-serif"}
-    with _SAVING, mpl.rc_context(options):
+    with _SAVING, mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "medsiglip"}):
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
     text = written.getvalue()
     text = text[text.index("<svg") :]

@@ -14,7 +14,7 @@ from medsiglip.figures.median import median_interval
 )
 def test_it_lies_between_the_ranks_of_the_tables(count: int, rank: int) -> None:
     """Conover, Practical Nonparametric Statistics, table A3: ranks of 95 % limits of the median."""
-    median, (low, high) = median_interval(np.random.default_rng(0).permutation(count) + 1.0)
+    median, (low, high) = median_interval(np.random.default_rng(0).permutation(np.arange(1.0, count + 1)))
     assert (low, high) == (rank, count + 1 - rank)
     assert median == (count + 1) / 2
 

@@ -27,7 +27,8 @@ def test_each_changes_the_picture_in_its_shape_by_the_given_chance(
 ) -> None:
     kept = picture.copy()
     changed = one.change(picture, np.random.default_rng(1))
-    assert (changed.shape, changed.dtype) == (picture.shape, np.uint8)
+    assert changed.shape == picture.shape
+    assert changed.dtype == np.uint8
     assert (changed != picture).mean() > 0.01
     np.testing.assert_array_equal(picture, kept)
     np.testing.assert_array_equal(changed, one.change(picture, np.random.default_rng(1)))
