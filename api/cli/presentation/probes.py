@@ -26,7 +26,7 @@ def show_suggestions(console: Console, found: Payload) -> None:
     print_table(
         console,
         f"to label next for {found['name']}@{found['version']}: "
-        f"{len(found['suggestions'])} of {found['candidates']} studies without a label; scores are {UNCALIBRATED}",
+        f"{len(found['suggestions'])} of {found['candidates']} studies without a label",
         ("", "study", "patient", "why", "label", "score", "distance"),
         (
             (
@@ -42,10 +42,11 @@ def show_suggestions(console: Console, found: Payload) -> None:
         ),
         numeric="score distance",
     )
+    console.print(UNCALIBRATED.format("scores of a probe"), soft_wrap=True, markup=False)
     for one in found["labels_needed"]:
         if one["more_patients"] is not None:
             console.print(
-                f"{escape(str(one['label']))}: AUROC is known to {one['interval_width']:.3f} (width of its "
-                f"95 % interval) from {one['patients']} patients; {one['more_patients']} more would halve that"
+                f"{escape(str(one['label']))}: AUROC is known to {one['interval_width']:.3f} (width of its 95 % "
+                f"interval) from {one['patients']} patients; {one['more_patients']} more would halve that"
             )
     show_warnings(console, found)
