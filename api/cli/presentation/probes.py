@@ -46,7 +46,8 @@ def show_suggestions(console: Console, found: Payload) -> None:
     for one in found["labels_needed"]:
         if one["more_patients"] is not None:
             console.print(
-                f"{escape(str(one['label']))}: AUROC is known to {one['interval_width']:.3f} (width of its 95 % "
-                f"interval) from {one['patients']} patients; {one['more_patients']} more would halve that"
+                f"{escape(str(one['label']))}: AUROC has a 95 % interval {one['interval_width']:.3f} wide "
+                f"from {one['patients']} patients; {one['more_patients']} more would halve that",
+                soft_wrap=True,
             )
     show_warnings(console, found)
