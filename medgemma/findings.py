@@ -231,7 +231,7 @@ class FindingScores:
                 yield self._calibrated(finding, found)
 
         # The greatest score of a series' or a study's pictures is that of the pictures themselves.
-        level = "image" if probe.pooling == "max" else record.summary["level"]
+        level: Level = "image" if probe.pooling == "max" else record.summary["level"]
         return _Scoring(level, probe.labels, groups, findings)
 
     def _finding(

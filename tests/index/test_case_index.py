@@ -348,7 +348,8 @@ def test_probes_are_on_record(index: CaseIndex) -> None:
     second = replace(first, file="probes/nodule2.npz", summary={"auroc": 0.75})
     assert (index.probes.put(first), index.probes.put(second)) == (1, 2)
     kept = [replace(second, version=2), replace(first, version=1)]
-    assert index.probes.listed() == kept[:1] and index.probes.listed(all_versions=True) == kept
+    assert index.probes.listed() == kept[:1]
+    assert index.probes.listed(all_versions=True) == kept
     assert (index.probes.find("nodule"), index.probes.find("nodule", 1)) == (kept[0], kept[1])
     assert index.probes.find("nodule", 3) is None
     assert (index.probes.remove("nodule", 2), index.probes.listed()) == (1, kept[1:])

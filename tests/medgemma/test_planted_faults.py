@@ -35,9 +35,15 @@ from tests.medgemma.planted_faults import (
 from tests.medgemma.planted_reports import OTHER, STUDY, planted_index
 from tests.medgemma.test_drafts import Pictures, classifier
 
-DRAFTS = 100
 LEAST, MOST = 0.95, 0.05
 BAD_FLAGS = {"wrong-side", "wrong-size", "wrong-number", "other-patient", "other-language"}
+
+
+@pytest.fixture(params=[40, pytest.param(100, marks=pytest.mark.campaign)])
+def drafts(request: pytest.FixtureRequest) -> int:
+    """How many drafts there are of each kind of fault."""
+    count: int = request.param
+    return count
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +59,15 @@ class Tally:
     faults: list[bool] = field(default_factory=list)
     truths: list[bool] = field(default_factory=list)
 
-    def reached(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def reached(self, name: str, capsys: pytest.CaptureFixture[str], drafts: int) -> None:
         flagged, wrongly = sum(self.faults), sum(self.truths)
         with capsys.disabled():
             counts = f"{flagged} of {len(self.faults)} faults, {wrongly} of {len(self.truths)} true sentences"
             print(f"\n{name}: {counts} flagged", end="")
-        assert len(self.faults) == DRAFTS
+        assert len(self.faults) == drafts
         assert flagged >= LEAST * len(self.faults)
         assert wrongly <= MOST * len(self.truths)
-        assert len(self.truths) >= DRAFTS
+        assert len(self.truths) >= drafts
 
 
 def is_flagged(check: Check) -> bool:
@@ -79,22 +85,22 @@ def truths(found: Review, text: str, faulty: Sequence[str]) -> list[bool]:
     ]
 
 
-def test_true_reports_have_nothing_to_flag(capsys: pytest.CaptureFixture[str]) -> None:
+def test_true_reports_have_nothing_to_flag(capsys: pytest.CaptureFixture[str], drafts: int) -> None:
     flagged, omitted = [], 0
-    for number in range(DRAFTS):
+    for number in range(drafts):
         made = case(random.Random(f"true {number}"))
         found = review(made.text, made.evidence, unaided=made.text)
         flagged += truths(found, made.text, [])
         omitted += len(found.omissions)
     with capsys.disabled():
-        print(f"\ntrue: {sum(flagged)} of {len(flagged)} flagged, {omitted} omissions in {DRAFTS}", end="")
+        print(f"\ntrue: {sum(flagged)} of {len(flagged)} flagged, {omitted} omissions in {drafts}", end="")
     assert sum(flagged) <= MOST * len(flagged)
-    assert omitted <= MOST * DRAFTS
+    assert omitted <= MOST * drafts
 
 
-def test_omissions(capsys: pytest.CaptureFixture[str]) -> None:
+def test_omissions(capsys: pytest.CaptureFixture[str], drafts: int) -> None:
     tally = Tally()
-    for number in range(DRAFTS):
+    for number in range(drafts):
         rng = random.Random(f"omission {number}")
         made = case(rng)
         present = [one.label for one in made.evidence.findings if one.present]
@@ -112,7 +118,7 @@ def test_omissions(capsys: pytest.CaptureFixture[str]) -> None:
         named = [one.finding for one in found.omissions]
         tally.faults.append(missing in named)
         tally.truths += [*truths(found, made.text, []), *(one != missing for one in named)]
-    tally.reached("omissions", capsys)
+    tally.reached("omissions", capsys, drafts)
 
 
 def _against_the_findings(made: Case, label: str, rng: random.Random) -> tuple[Case, str, str | None]:
@@ -176,9 +182,9 @@ WAYS = (
 )
 
 
-def test_wrong_sides(capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_sides(capsys: pytest.CaptureFixture[str], drafts: int) -> None:
     tally = Tally()
-    for number in range(DRAFTS):
+    for number in range(drafts):
         rng = random.Random(f"side {number}")
         made = case(rng)
         label = rng.choice([one for one, _ in made.impression if one in SIDED])
@@ -188,7 +194,7 @@ def test_wrong_sides(capsys: pytest.CaptureFixture[str]) -> None:
         there = [one for one in found.checks if one.start < at + len(lie) and at < one.end]
         tally.faults.append(any("wrong-side" in check.flags for check in there))
         tally.truths += truths(found, made.text, [lie])
-    tally.reached("wrong sides", capsys)
+    tally.reached("wrong sides", capsys, drafts)
 
 
 # Through a drafter, with a generator whose replies are read as those of servers
@@ -216,9 +222,9 @@ def drafter(index: CaseIndex, generator: Replying) -> Drafter:
     return Drafter(FindingScores(index, classifier), Pictures(), "replying", generator)
 
 
-def test_copied_neighbours(index: CaseIndex, capsys: pytest.CaptureFixture[str]) -> None:
+def test_copied_neighbours(index: CaseIndex, capsys: pytest.CaptureFixture[str], drafts: int) -> None:
     tally = Tally()
-    for number in range(DRAFTS):
+    for number in range(drafts):
         rng = random.Random(f"copied {number}")
         text = case(rng).text
         copied = " ".join(of_neighbour(rng) for _ in range(rng.randint(1, 2)))
@@ -229,13 +235,13 @@ def test_copied_neighbours(index: CaseIndex, capsys: pytest.CaptureFixture[str])
             (tally.faults if fault else tally.truths).append(WITHHELD in draft.details)
             assert draft.text == text, "what was copied is not kept, and the rest is"
     index.report_texts.put({OTHER: ""}, "import")
-    tally.reached("copied neighbours", capsys)
+    tally.reached("copied neighbours", capsys, drafts)
 
 
-def test_replies_that_are_cut_off(index: CaseIndex, capsys: pytest.CaptureFixture[str]) -> None:
+def test_replies_that_are_cut_off(index: CaseIndex, capsys: pytest.CaptureFixture[str], drafts: int) -> None:
     tally = Tally()
     reasons = ("length", "abort", "error", None, "max_tokens")
-    for number in range(DRAFTS):
+    for number in range(drafts):
         rng = random.Random(f"cut {number}")
         text = case(rng).text
         cut = text[: rng.randint(len(text) // 3, len(text))]
@@ -250,13 +256,13 @@ def test_replies_that_are_cut_off(index: CaseIndex, capsys: pytest.CaptureFixtur
                     accept(index, draft.id, by="ann")
                 assert caught.value.code == "draft-incomplete"
                 assert draft_of(index.drafts.get(draft.id)).status == "draft"
-    tally.reached("cut-off replies", capsys)
+    tally.reached("cut-off replies", capsys, drafts)
 
 
-def test_other_languages(index: CaseIndex, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_languages(index: CaseIndex, capsys: pytest.CaptureFixture[str], drafts: int) -> None:
     """Whole replies are refused; of a mixed one each foreign sentence is flagged, and none agrees."""
     tally = Tally()
-    for number in range(DRAFTS):
+    for number in range(drafts):
         rng = random.Random(f"language {number}")
         made = case(rng)
         language = rng.choice([*FOREIGN])
@@ -276,4 +282,4 @@ def test_other_languages(index: CaseIndex, capsys: pytest.CaptureFixture[str]) -
         assert all(one.verdict != "agree" for one in there), lie
         tally.faults.append(bool(there) and all("other-language" in one.flags for one in there))
         tally.truths += truths(found, made.text, [lie])
-    tally.reached("other languages", capsys)
+    tally.reached("other languages", capsys, drafts)

@@ -128,9 +128,7 @@ def show(context: typer.Context, subject: Subject, all_versions: AllVersions = F
 def remove(
     context: typer.Context,
     subject: Subject,
-    level: Annotated[
-        Level | None, typer.Option(help="Only those of this level [all of them].")
-    ] = None,
+    level: Annotated[Level | None, typer.Option(help="Only those of this level [all of them].")] = None,
 ) -> None:
     """Remove the calibrations of one subject, with all versions.
 

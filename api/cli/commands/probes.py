@@ -83,9 +83,7 @@ def train(
     run = invocation(context)
     if (labels is None) == (not label):
         raise typer.BadParameter("give either --labels or --label")
-    plan = ProbePlan(
-        exclusive, pooling.value, folds, split, None if class_weight is None else class_weight.value
-    )
+    plan = ProbePlan(exclusive, pooling.value, folds, split, None if class_weight is None else "balanced")
     with run.archive() as archive, progress_display() as on_progress:
 
         def record(content: LabelFile | None) -> None:

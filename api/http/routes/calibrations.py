@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from medsiglip.answers.answer import Level
 from medsiglip.answers.calibrations import CalibrationList, RemovedCalibrations
@@ -31,6 +31,14 @@ SubjectPath = Annotated[
 ]
 
 
+def _known_bound(error: float) -> float:
+    from medsiglip.calibration.conformal import ERRORS
+
+    if error not in ERRORS:
+        raise ValueError(f"choose one of {', '.join(map(str, ERRORS))}")
+    return error
+
+
 class CalibrationOrder(Question):
     """A prompt set or a probe to calibrate, or free `labels` where neither is named."""
 
@@ -44,8 +52,8 @@ class CalibrationOrder(Question):
     level: Level | None = Field(None, description="what one case is; study, or what the probe was trained on")
     where: Filters = Field(default_factory=list)
     method: Literal["auto", "temperature", "platt", "isotonic", "vector"] = "auto"
-    error: Literal[0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3] = Field(
-        0.1, description="the error bound of answers"
+    error: Annotated[float, AfterValidator(_known_bound)] = Field(
+        0.1, description="the error bound of answers: .01, .02, .05, .1, .15, .2, .25 or .3"
     )
 
 

@@ -91,7 +91,7 @@ def cases() -> tuple[dict[str, Scored], dict[str, Scored]]:
     folder = os.environ.get("MEDSIGLIP_PHANTOM_VECTORS")
     kept = None if folder is None else Path(folder)
     calibrating, judging = (
-        scored([study for one in chosen for study in encoded_studies(*one, kept)])
+        scored([study for one in chosen for study in encoded_studies(one[0], one[1], one[2], kept)])
         for chosen in (CALIBRATING, JUDGING)
     )
     return calibrating, judging
@@ -163,11 +163,11 @@ def test_calibrated_scores_of_phantoms(cases: tuple[dict[str, Scored], dict[str,
         rows += coverage(
             label,
             Scored(
-                *(np.concatenate([getattr(one, name) for one in both]) for name in ("margins", "truth")),
-                *(
-                    sum((getattr(one, name) for one in both), ())
-                    for name in ("patients", "sexes", "modalities")
-                ),
+                np.concatenate([one.margins for one in both]),
+                np.concatenate([one.truth for one in both]),
+                both[0].patients + both[1].patients,
+                both[0].sexes + both[1].sexes,
+                both[0].modalities + both[1].modalities,
             ),
         )
     with RESULTS.open("w", newline="") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,12 +131,13 @@ def test_what_cannot_be_calibrated_has_its_own_message(
         assert callable(calibrate)
         with pytest.raises((ServiceError, ModelError, CatalogError), match=words) as refused:
             calibrate(**asked)
+        assert isinstance(refused.value, ServiceError | ModelError | CatalogError)
         assert refused.value.code == code
         assert archive.calibrations().calibrations == ()
 
 
 def test_patients_of_the_calibration_are_left_out_of_an_evaluation(archive: Archive, many: Home) -> None:
-    asked = {"labels": ["melanoma"], "level": "study"}
+    asked: dict[str, Any] = {"labels": ["melanoma"], "level": "study"}
     plain = archive.evaluate_zero_shot("phantoms", **asked).labels[0]
     assert not plain.calibrated
     archive.calibrate(prompts="phantoms", labels=["melanoma"], where=["patient_sex=F"])

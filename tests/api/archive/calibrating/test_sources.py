@@ -48,8 +48,8 @@ def test_findings_have_the_probability_and_verdict_that_classify_gives(archive: 
     assert {one.study_instance_uid for one in sent} & set(UIDS) == wanted
     assert wanted != {uid for uid in UIDS if raw[uid][0].probability >= 0.5}
     draft = archive.draft_report(UIDS[3], by="tester")
-    [finding] = [one for one in draft.findings if one.label == "melanoma"]
-    assert finding.calibrated
+    [drafted] = [one for one in draft.findings if one.label == "melanoma"]
+    assert drafted.calibrated
     assert "The scores are calibrated on known cases." in draft.text
 
 

@@ -85,7 +85,9 @@ def test_free_labels_are_pairs_unless_they_exclude_each_other(archive: Archive, 
     exclusive = archive.classify(images=[chest], labels=labels, exclusive=True)
     assert sum(one.probability for one in exclusive.scores) == pytest.approx(1)
     vectors = archive.encoder.encode_texts(labels).astype(np.float64)
-    picture = archive.index.vectors([exclusive.image.image_id])[0] if exclusive.image else None
+    assert exclusive.image is not None
+    assert exclusive.image.image_id is not None
+    picture = archive.index.vectors([exclusive.image.image_id])[0]
     expected = softmax(archive.encoder.logit_scale * vectors @ picture)
     found = {one.label: one.probability for one in exclusive.scores}
     assert [found[label] for label in labels] == pytest.approx(expected, abs=1e-5)
@@ -193,6 +195,7 @@ def test_what_contradicts_itself_is_refused(
 ) -> None:
     with pytest.raises((ServiceError, ModelError)) as caught:
         archive.classify(images=[chest], **asked)
+    assert isinstance(caught.value, ServiceError | ModelError)
     assert caught.value.code == code
 
 
