@@ -39,9 +39,8 @@ class GroupDifference:
 
     `auroc` is that of the classifier, from its `scores` [g] of the patients that it looked at, of whom some
     are `current` [g], and `energy` the energy distance as a share of what it could be (the coefficient of
-    inhomogeneity, 0 to 1); each with its p-value. `apart` [n]
-    says of each row how much farther it is, on average, from the patients of the other group than from the
-    others of its own. `patients` counts those of the reference and of the current group, `both` those who
+    inhomogeneity, 0 to 1); each with its p-value. `apart` [n] says of each row how much farther it is, on
+    average, from the patients of the other group than from the others of its own. `patients` counts those of the reference and of the current group, `both` those who
     were in both and so in neither, and `drawn` how many of each the tests looked at.
     """
 
@@ -152,8 +151,13 @@ def _separations(points: Floats, permuted: Floats, rng: np.random.Generator) -> 
 
 
 def _aurocs(scores: Floats, labels: Floats) -> Floats:
-    """AUROC [p] of scores for labels of 0 and 1, both [p, g]; ties count in the order of the rows."""
-    ranks = scores.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable") + 1.0
+    """AUROC [p] of scores for labels of 0 and 1, both [p, g]; a tie counts half.
+
+    Scores are rounded, for those of patients with the same pictures differ in their last digits alone.
+    """
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.round(scores, 10), axis=1)
     many = labels.sum(axis=1)
     others = labels.shape[1] - many
     found: Floats = ((ranks * labels).sum(axis=1) - many * (many + 1) / 2) / (many * others)

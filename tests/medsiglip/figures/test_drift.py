@@ -113,3 +113,12 @@ def test_of_many_patients_some_are_drawn() -> None:
     found = group_difference(vectors, np.arange(count + 20) >= count, range(count + 20), permutations=9)
     assert (found.patients, found.drawn) == ((count, 20), (MOST_PATIENTS, 20))
     assert np.isfinite(found.apart).all()
+
+
+def test_patients_with_the_same_pictures_count_half() -> None:
+    """Ties in the order of the rows would place each current patient above the reference."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        vectors = rng.standard_normal((2, 8))[rng.integers(0, 2, 40)]
+        found = group_difference(vectors, np.arange(40) >= 20, range(40), permutations=99, seed=seed)
+        assert found.auroc == pytest.approx(roc_auc_score(found.current, np.round(found.scores, 10)))
