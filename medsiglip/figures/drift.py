@@ -40,8 +40,9 @@ class GroupDifference:
     `auroc` is that of the classifier, from its `scores` [g] of the patients that it looked at, of whom some
     are `current` [g], and `energy` the energy distance as a share of what it could be (the coefficient of
     inhomogeneity, 0 to 1); each with its p-value. `apart` [n] says of each row how much farther it is, on
-    average, from the patients of the other group than from the others of its own. `patients` counts those of the reference and of the current group, `both` those who
-    were in both and so in neither, and `drawn` how many of each the tests looked at.
+    average, from the patients of the other group than from the others of its own. `patients` counts those of
+    the reference and of the current group, `both` those who were in both and so in neither, and `drawn` how
+    many of each the tests looked at.
     """
 
     auroc: float

@@ -1,13 +1,18 @@
-"""The line of figures of one label, and the mean over labels."""
+"""The line of figures of one label, that of a difference, and the mean over labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medsiglip.answers.comparisons import FigureDifference
 from medsiglip.answers.figures import LabelFigures
 from medsiglip.numerics import Floats
+
+if TYPE_CHECKING:
+    from medsiglip.figures.paired import Difference
 
 
 def label_figures(
@@ -35,6 +40,19 @@ def label_figures(
         specificity_ci=decided.specificity_interval,
         reason=estimates.auroc.reason,
         caution=estimates.caution,
+    )
+
+
+def figure_difference(figure: str, label: str | None, found: Difference) -> FigureDifference:
+    """The line of a paired difference; of no label it is over all cases."""
+    return FigureDifference(
+        figure=figure,
+        label=label,
+        first=found.first,
+        second=found.second,
+        difference=found.value,
+        difference_ci=found.interval,
+        reason=found.reason,
     )
 
 

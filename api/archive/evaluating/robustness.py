@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medsiglip.answers.comparisons import FigureDifference, RobustnessReport, ShiftFigures
 from medsiglip.api.archive.evaluating.altered_cases import AlteredCases, altered_cases
+from medsiglip.api.archive.evaluating.label_figures import figure_difference
 from medsiglip.api.archive.evaluating.scored_labels import LabelScorer, probe_labels, prompt_labels
 from medsiglip.api.archive.opened import OnProgress, in_one_space, silent
 from medsiglip.api.errors import ServiceError
@@ -113,12 +114,4 @@ class _Figures:
         # A row of which no fitting image is left has no score.
         truth = np.where(np.isnan(before), np.nan, truth)
         found = auroc_difference(truth, np.nan_to_num(before), np.nan_to_num(after), self.patients)
-        return FigureDifference(
-            figure="auroc",
-            label=label,
-            first=found.first,
-            second=found.second,
-            difference=found.value,
-            difference_ci=found.interval,
-            reason=found.reason,
-        )
+        return figure_difference("auroc", label, found)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.api.archive.evaluating.altered_cases import AlteredCases, ChosenRows
+from medsiglip.api.archive.evaluating.asked_prompts import asked_prompts
 from medsiglip.api.archive.evaluating.fitting_cases import FittingCases, fits_of
-from medsiglip.api.archive.evaluating.label_figures import listed
 from medsiglip.api.archive.label_targets import case_warnings, label_targets
 from medsiglip.api.archive.queries import level_named
 from medsiglip.api.errors import ServiceError
@@ -87,19 +87,9 @@ def prompt_labels(
     `no-labels`.
     """
     from medsiglip.api.archive.scores.classifiers import prompt_classifier
-    from medsiglip.zero_shot.prompt_file import load_prompt_set
 
-    stands_for = level_named(level)
-    if stands_for == "series":
-        raise ServiceError("bad-level", "zero-shot scores are evaluated at image or study level.")
-    prompt_set = load_prompt_set(prompts)
-    wanted = list(dict.fromkeys(labels)) or list(prompt_set.labels)
-    for label in wanted:
-        if label not in prompt_set.prompts:
-            known = ", ".join(prompt_set.labels)
-            raise ServiceError(
-                "unknown-label", f"prompt set {prompt_set.name} has no label {label!r}: it has {known}."
-            )
+    asked = asked_prompts(prompts, labels, level)
+    prompt_set, wanted, stands_for = asked
     cases = FittingCases(archive, stands_for, where)
     table = archive.index.table(stands_for, where)
     row = {one: number for number, one in enumerate(table.ids)}
@@ -115,11 +105,7 @@ def prompt_labels(
         targets[label] = values
         fitting[label] = frozenset(cases.images(fits).image_ids.tolist())
     if not targets:
-        raise ServiceError(
-            "no-labels",
-            f"no case that prompt set {prompt_set.name} fits carries {listed(wanted)}: import labels of "
-            "these names, or widen --where.",
-        )
+        raise asked.no_labels()
     groups = archive.index.instances.patient_groups(table)
     score = _ZeroShotScore(prompt_classifier(archive, prompt_set))
     return LabelScorer(table, targets, groups.names, fitting, score, tuple(case_warnings(groups, {})))

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medsiglip.answers.comparisons import ComparedSpace, FigureDifference, SpaceComparison
+from medsiglip.api.archive.evaluating.asked_prompts import AskedPrompts, asked_prompts
 from medsiglip.api.archive.evaluating.fitting_cases import FittingCases, case_scores, fits_of
-from medsiglip.api.archive.evaluating.label_figures import listed
+from medsiglip.api.archive.evaluating.label_figures import figure_difference
 from medsiglip.api.archive.evaluating.retrieval import compared_by, label_cases, nothing_labelled
 from medsiglip.api.archive.label_targets import case_warnings, label_targets
 from medsiglip.api.archive.opened import in_one_space
 from medsiglip.api.archive.queries import level_named
 from medsiglip.api.errors import ServiceError
+from medsiglip.numerics import Floats
 
 if TYPE_CHECKING:
+    from medsiglip.answers.figures import Probe
     from medsiglip.api.archive.opened import OpenedArchive
-    from medsiglip.figures.paired import Difference
     from medsiglip.index.records import CaseTable, Space
     from medsiglip.index.search.two_spaces import SharedCases
     from medsiglip.zero_shot.classifier import ZeroShotClassifier
@@ -59,11 +61,12 @@ def compare_retrieval(
         for table, sets in zip(shared.tables, shared.sets, strict=True)
     )
     figures = [
-        _line(name, None, one) for name, one in retrieval_differences(first.overall, second.overall).items()
+        figure_difference(name, None, one)
+        for name, one in retrieval_differences(first.overall, second.overall).items()
     ]
     for label in first.by_label:
         found = retrieval_differences(first.by_label[label], second.by_label[label])
-        figures += [_line(name, label, one) for name, one in found.items()]
+        figures += [figure_difference(name, label, one) for name, one in found.items()]
     return SpaceComparison(
         kind="retrieval",
         level=stands_for,
@@ -91,50 +94,24 @@ def compare_zero_shot(
     `evaluate_zero_shot` does.
     """
     from medsiglip.figures.paired import auroc_difference
-    from medsiglip.zero_shot.prompt_file import load_prompt_set
 
-    stands_for = level_named(level)
-    if stands_for == "series":
-        raise ServiceError("bad-level", "zero-shot scores are evaluated at image or study level.")
-    prompt_set = load_prompt_set(prompts)
-    wanted = list(dict.fromkeys(labels)) or list(prompt_set.labels)
-    for label in wanted:
-        if label not in prompt_set.prompts:
-            known = ", ".join(prompt_set.labels)
-            raise ServiceError(
-                "unknown-label", f"prompt set {prompt_set.name} has no label {label!r}: it has {known}."
-            )
+    asked = asked_prompts(prompts, labels, level)
+    prompt_set, wanted, stands_for = asked
     every = _shared(archive, spaces, stands_for, where)
-    cases = FittingCases(archive, stands_for, where)
     figures: list[FigureDifference] = []
     warnings: dict[str, None] = {}
     with _classifiers(archive, every.spaces, prompt_set) as classifiers:
+        compared = _ComparedLabels(archive, spaces, tuple(where), asked, classifiers)
         for label in wanted:
-            fits = fits_of(prompt_set.prompts[label])
-            images = set(cases.images(fits).ids)
-            shared = archive.index.two_spaces.cases(spaces, "image", (*where, *fits.where))
-            fitting = np.array(
-                [row for row, one in enumerate(shared.tables[0].ids) if one in images], np.intp
-            )
-            both = [table.rows(fitting) for table in shared.tables]
-            table = _rows_with(cases.fitting(fits), both[0])
+            table, scores = compared.scores(label)
             if label not in table.labels:
                 continue
-            column = prompt_set.labels.index(label)
-            scores = [
-                case_scores(classifier, table, theirs, theirs.vectors)[:, column]
-                for classifier, theirs in zip(classifiers, both, strict=True)
-            ]
             targets, groups = label_targets(table, label), archive.index.instances.patient_groups(table)
-            found = auroc_difference(targets.values, scores[0], scores[1], groups.names)
-            figures.append(_line("auroc", label, found))
+            found = auroc_difference(targets.values, *scores, groups.names)
+            figures.append(figure_difference("auroc", label, found))
             warnings |= dict.fromkeys(case_warnings(groups, {label: targets}))
     if not figures:
-        raise ServiceError(
-            "no-labels",
-            f"no case that prompt set {prompt_set.name} fits carries {listed(wanted)}: import labels of "
-            "these names, or widen --where.",
-        )
+        raise asked.no_labels()
     return SpaceComparison(
         kind="zero-shot",
         level=stands_for,
@@ -145,6 +122,40 @@ def compare_zero_shot(
     )
 
 
+class _ComparedLabels:
+    """Scores of the labels of a prompt set in two spaces, each on the images that it fits."""
+
+    def __init__(
+        self,
+        archive: OpenedArchive,
+        spaces: tuple[str, str],
+        where: tuple[str, ...],
+        asked: AskedPrompts,
+        classifiers: Sequence[ZeroShotClassifier],
+    ) -> None:
+        self._archive, self._spaces, self._where = archive, spaces, where
+        self._prompt_set, self._classifiers = asked.prompt_set, classifiers
+        self._cases = FittingCases(archive, asked.level, where)
+
+    def scores(self, label: str) -> tuple[CaseTable, list[Floats]]:
+        """The cases that both spaces hold and the label fits, and their scores [n] in each space; none where
+        no such case has the label.
+        """
+        fits = fits_of(self._prompt_set.prompts[label])
+        images = set(self._cases.images(fits).ids)
+        shared = self._archive.index.two_spaces.cases(self._spaces, "image", (*self._where, *fits.where))
+        fitting = np.array([row for row, one in enumerate(shared.tables[0].ids) if one in images], np.intp)
+        both = [table.rows(fitting) for table in shared.tables]
+        table = _rows_with(self._cases.fitting(fits), both[0])
+        if label not in table.labels:
+            return table, []
+        column = self._prompt_set.labels.index(label)
+        return table, [
+            case_scores(classifier, table, theirs, theirs.vectors)[:, column]
+            for classifier, theirs in zip(self._classifiers, both, strict=True)
+        ]
+
+
 @in_one_space
 def compare_probe(
     archive: OpenedArchive, spaces: tuple[str, str], name: str, *, where: Sequence[str] = ()
@@ -152,11 +163,12 @@ def compare_probe(
     """Out-of-fold AUROC of the labels of a stored probe, trained anew in two spaces of the home on the same
     cases with the same folds, from the labels that are stored today. Neither is kept.
 
+    Both are trained as the probe was, but for a split and pooling by the maximum, which a warning says.
     Raises ServiceError `unknown-probe`, and what training does.
     """
     from medsiglip.api.archive.probes.registry import show_probe
     from medsiglip.figures.paired import auroc_difference
-    from medsiglip.probes.training import TrainingOptions, train
+    from medsiglip.probes.training import MINIMUM_FOLDS, TrainingOptions, train
 
     probe = show_probe(archive, name)
     filters = tuple(dict.fromkeys((*probe.where, *where)))
@@ -164,7 +176,11 @@ def compare_probe(
     table = shared.tables[0]
     targets = {one.label: label_targets(table, one.label) for one in probe.labels}
     groups = archive.index.instances.patient_groups(table)
-    options = TrainingOptions(exclusive=bool(getattr(probe, "exclusive", False)))
+    options = TrainingOptions(
+        folds=max(probe.folds or 0, MINIMUM_FOLDS),
+        exclusive=probe.exclusive,
+        balanced=probe.class_weight == "balanced",
+    )
     values = {label: known.values for label, known in targets.items()}
     first, second = (
         train(one.vectors, values, groups.names, space=space.name, options=options).out_of_fold
@@ -172,7 +188,7 @@ def compare_probe(
     )
     theirs = [groups.names[row] for row in first.rows.tolist()]
     figures = [
-        _line(
+        figure_difference(
             "auroc",
             label,
             auroc_difference(
@@ -187,8 +203,16 @@ def compare_probe(
         **_of_both(shared, groups.names),
         probe=name,
         figures=tuple(figures),
-        warnings=tuple(case_warnings(groups, targets)),
+        warnings=(*case_warnings(groups, targets), *_trained_otherwise(probe)),
     )
+
+
+def _trained_otherwise(probe: Probe) -> Iterator[str]:
+    """In what a comparison does not train as the probe was trained."""
+    if probe.split is not None:
+        yield f"the probe was judged on a part of {probe.split}; these figures are out of fold of all cases."
+    if probe.pooling == "max":
+        yield "the probe takes the greatest score of a case's pictures; this comparison takes their mean."
 
 
 def _shared(archive: OpenedArchive, spaces: tuple[str, str], level: str, where: Sequence[str]) -> SharedCases:
@@ -254,15 +278,3 @@ def _of_both(shared: SharedCases, groups: Sequence[str]) -> Mapping[str, object]
         "patients": len(set(groups)),
         "left_out": shared.left_out,
     }
-
-
-def _line(figure: str, label: str | None, found: Difference) -> FigureDifference:
-    return FigureDifference(
-        figure=figure,
-        label=label,
-        first=found.first,
-        second=found.second,
-        difference=found.value,
-        difference_ci=found.interval,
-        reason=found.reason,
-    )

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medsiglip.answers.figures import LabelFigures, ZeroShotEvaluation
+from medsiglip.api.archive.evaluating.asked_prompts import asked_prompts
 from medsiglip.api.archive.evaluating.calibrated import CalibratedScores, with_calibration_error
 from medsiglip.api.archive.evaluating.fitting_cases import FittingCases, fits_of
-from medsiglip.api.archive.evaluating.label_figures import label_figures, listed, macro_auroc
+from medsiglip.api.archive.evaluating.label_figures import label_figures, macro_auroc
 from medsiglip.api.archive.label_targets import case_warnings, label_targets
 from medsiglip.api.archive.opened import in_one_space
-from medsiglip.api.archive.queries import level_named
-from medsiglip.api.errors import ServiceError
 from medsiglip.text_length import prompt_warnings
 
 _ALL_SEEN = (
@@ -41,29 +40,15 @@ def evaluate_zero_shot(
     carry the label; `unlabelled` names the labels of the set that no such case carries.
     """
     from medsiglip.api.archive.scores.classifiers import prompt_classifier
-    from medsiglip.zero_shot.prompt_file import load_prompt_set
 
-    stands_for = level_named(level)
-    if stands_for == "series":
-        raise ServiceError("bad-level", "zero-shot scores are evaluated at image or study level.")
-    prompt_set = load_prompt_set(prompts)
-    wanted = list(dict.fromkeys(labels)) or list(prompt_set.labels)
-    for label in wanted:
-        if label not in prompt_set.prompts:
-            known = ", ".join(prompt_set.labels)
-            raise ServiceError(
-                "unknown-label", f"prompt set {prompt_set.name} has no label {label!r}: it has {known}."
-            )
+    asked = asked_prompts(prompts, labels, level)
+    prompt_set, wanted, stands_for = asked
     cases = FittingCases(archive, stands_for, where)
     fits = {label: fits_of(prompt_set.prompts[label]) for label in wanted}
     tables = {label: cases.fitting(fits[label]) for label in wanted}
     labelled = [label for label in wanted if label in tables[label].labels]
     if not labelled:
-        raise ServiceError(
-            "no-labels",
-            f"no case that prompt set {prompt_set.name} fits carries {listed(wanted)}: import labels of "
-            "these names, or widen --where.",
-        )
+        raise asked.no_labels()
     classifier = prompt_classifier(archive, prompt_set)
     rows: list[LabelFigures] = []
     warnings: dict[str, None] = {}

@@ -89,6 +89,18 @@ def test_zero_shot_and_probes_of_each_side(spaces: tuple[Home, str, str]) -> Non
     assert trained["probe"] == "skin"
 
 
+def test_both_are_trained_as_the_probe_was(spaces: tuple[Home, str, str]) -> None:
+    home, first, second = spaces
+    words = ("--label", "melanoma", "--level", "study", "--folds", "6", "--class-weight", "balanced")
+    trained = home.run("probe", "train", "weighed", *words).json["labels"][0]
+    found = home.run("evaluate", "probe", "weighed", "--spaces", first, second).json
+    assert found["figures"][0]["first"] == pytest.approx(trained["auroc"])
+    assert not any("greatest score" in one for one in found["warnings"])
+    assert home.run("probe", "train", "greatest", *words, "--pooling", "max").code == 0
+    found = home.run("evaluate", "probe", "greatest", "--spaces", first, second).json
+    assert any("greatest score" in one for one in found["warnings"])
+
+
 def test_what_one_space_lacks_is_counted(spaces: tuple[Home, str, str]) -> None:
     home, first, second = spaces
     found = home.run("evaluate", "retrieval", "--level", "image", "--spaces", first, second).json
