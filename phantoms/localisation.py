@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,20 @@ class Localisation:
     def localises(self) -> bool:
         """Whether the share reaches `ENOUGH`."""
         return self.share >= ENOUGH
+
+    def to_json(self) -> dict[str, Any]:
+        """As `localisation.json` holds it for each space, and answers to `why` state it."""
+        return {
+            "phantoms": self.phantoms,
+            "share": round(self.share, 4),
+            "interval": [round(end, 4) for end in self.interval],
+            "other_text": round(self.other_text, 4),
+            "localises": self.localises,
+            "findings": [
+                {"finding": name, "phantoms": count, "share": round(share, 4)}
+                for name, count, share in self.findings
+            ],
+        }
 
 
 def measure_localisation(

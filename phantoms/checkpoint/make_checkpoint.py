@@ -63,6 +63,8 @@ class Recipe:
     weight_decay: float = 0.05
     seed: int = 1
     workers: int = 2
+    localised: int = 300
+    """Of so many studies those with one lesion tell what maps of texts are worth."""
 
 
 def tiny_config(vocabulary_size: int) -> dict[str, Any]:
@@ -144,6 +146,7 @@ def make_checkpoint(out: Path, recipe: Recipe, data: Path | None = None) -> dict
         report = _train(data, work, recipe, stages)
         with stages.stage("measure"):
             figures = _measure(work / "trained", recipe, stages)
+            write_localisation(work / "trained", recipe.localised, stages.counter("phantoms with a lesion"))
         result = _result(recipe, report, figures, stages)
         (work / "trained" / "figures.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         (work / "trained" / "README.md").write_text(model_card(result), encoding="utf-8")
@@ -222,6 +225,21 @@ def _measure(folder: Path, recipe: Recipe, stages: _Stages) -> Figures:
     # Every image of each series, as ingest would have them.
     options = TuningSetOptions(recipe.unseen, MEASURING_SEED, IMAGE_SIZE, images=1000, workers=recipe.workers)
     return measure(encoder, render_studies(options, stages.counter("unseen studies")))
+
+
+def write_localisation(
+    folder: Path, studies: int, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Write what the maps of the model in `folder` are worth, which answers to `why` state, beside it."""
+    from medsiglip.encoder import Encoder
+    from medsiglip.phantoms.localisation import measure_localisation
+
+    encoder = Encoder(open_checkpoint(str(folder)), device="cpu")
+    measured = measure_localisation(encoder, encoder.profile, studies, on_progress=on_progress)
+    space = f"{encoder.checkpoint.hash[:12]}-{encoder.profile}-{encoder.checkpoint.dimension}"
+    (folder / "localisation.json").write_text(
+        json.dumps({space: measured.to_json()}, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def _result(recipe: Recipe, report: TuneReport, figures: Figures, stages: _Stages) -> dict[str, Any]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from medsiglip.answers.why import Localisation
 from medsiglip.checkpoint import TINY, open_checkpoint
 from medsiglip.encoder import Encoder
 from medsiglip.patches.picture_place import PicturePlace
 from medsiglip.phantoms import localisation
 from medsiglip.phantoms.catalogue import plan_studies, synthesise_study
+from medsiglip.phantoms.checkpoint.make_checkpoint import write_localisation
 from medsiglip.phantoms.localisation import Lesion, find_lesion, is_in_brightest_tenth, measure_localisation
 
 
@@ -83,3 +87,13 @@ def test_the_bundled_figures_are_those_of_the_bundled_model(encoder: Encoder) ->
     assert measured.phantoms == figures["phantoms"]
     assert measured.share == pytest.approx(figures["share"], abs=0.011)
     assert measured.other_text == pytest.approx(figures["other_text"], abs=0.011)
+
+
+def test_a_new_checkpoint_has_its_own_figures(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("localisation.json"))
+    write_localisation(folder, 24)
+    [(space, figures)] = json.loads((folder / "localisation.json").read_text(encoding="utf-8")).items()
+    [stated] = json.loads((TINY / "localisation.json").read_text(encoding="utf-8"))
+    assert space == stated
+    assert Localisation.model_validate(figures).phantoms == figures["phantoms"] > 0

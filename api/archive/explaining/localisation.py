@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from medsiglip.answers.why import FindingLocalised, Localisation
+from medsiglip.answers.why import Localisation
 from medsiglip.api.archive.opened import OnProgress, silent
 from medsiglip.api.errors import ServiceError
 
@@ -46,17 +46,7 @@ def measure(
         studies,
         on_progress=lambda done, total: on_progress("synthesising", done, total),
     )
-    figures = Localisation(
-        phantoms=measured.phantoms,
-        share=round(measured.share, 4),
-        interval=(round(measured.interval[0], 4), round(measured.interval[1], 4)),
-        other_text=round(measured.other_text, 4),
-        localises=measured.localises,
-        findings=tuple(
-            FindingLocalised(finding=name, phantoms=count, share=round(share, 4))
-            for name, count, share in measured.findings
-        ),
-    )
+    figures = Localisation.model_validate(measured.to_json())
     if archive.is_there:
         _write(archive.home / NAME, {**_read(archive.home / NAME), space.name: figures.to_json()})
     return {"space": space.name, "localisation": figures.to_json()}
