@@ -63,7 +63,8 @@ def _texts(read: ReadLabel) -> tuple[tuple[str, ...], tuple[str, ...]]:
     five such templates; a general "normal" in place of the denials makes it worse (.975).
     """
     if read.is_normality:
-        return (f"abnormal {read.finding}".strip(),), (f"normal {read.finding}".strip(),)
+        before = f"{read.carrier} with " if read.carrier else ""
+        return (f"{before}abnormal {read.finding}".strip(),), (f"{before}normal {read.finding}".strip(),)
     if read.carrier:
         carrier, finding = read.carrier, read.finding
         return (f"{carrier} with {finding}",), (

@@ -47,11 +47,18 @@ _WITHIN: dict[Words, bool] = _cues(
     """
 )
 _LONGEST = max(len(cue) for cues in (_BEGINNINGS, _ENDINGS, _WITHIN) for cue in cues)
-# "cannot be excluded", "not ruled out" and the like leave open what they are about, which is no denial.
-_DOUBTED = frozenset({"not", "cannot", "never"})
+# "cannot be completely excluded", "not ruled out" and the like leave open what they are about, which is no
+# denial; "effusion is seen and pneumothorax is absent" denies a part of what stands before.
+_DOUBTED = frozenset({"not", "cannot", "never", "longer", "is", "are"})
+# What stands behind is not denied: "no effusion but pneumothorax".
+_CONTRASTS = frozenset({"but", "however", "although", "though", "except", "yet"})
 # "no longer", "not only": the word denies something else.
 _OTHERWISE = frozenset({"longer", "only", "otherwise", "necessarily", "certain", "more"})
 _ARTICLES = frozenset({"a", "an", "the", "any"})
+_RELATIVES = frozenset({"that", "which"})
+_NORMALITY = {"normal": True, "unremarkable": True, "abnormal": False}
+# Of "normal pressure hydrocephalus" the first word says of a disease which one it is.
+_NAMES_WITH_NORMAL = frozenset({"pressure", "tension", "variant", "variants"})
 # What is there in every picture that the label may be compared with, so that denying what it shows denies the
 # whole label. Of "pleural effusion without pneumothorax" that would not be true.
 _CARRIER_WORDS = """
@@ -84,20 +91,25 @@ def read_label(canonical: str) -> ReadLabel:
     if normality is not None:
         return normality
     within = _within(words)
-    if within is not None:
-        carrier, finding, negated = within
-        return ReadLabel(" ".join(finding), " ".join(carrier), negated)
-    finding, negated = _unwrapped(words)
-    return ReadLabel(" ".join(finding), negated=negated)
+    carrier, finding, negated = ((), *_unwrapped(words)) if within is None else within
+    if negated and not _CONTRASTS.isdisjoint(finding):
+        return ReadLabel(canonical)
+    if carrier or negated:
+        # "not normal" and "radiograph with a normal heart", where the word is the whole statement.
+        normality = _normality(finding) if finding[:1] != ("abnormal",) else None
+    if normality is not None:
+        return ReadLabel(normality.finding, " ".join(carrier), negated != normality.negated, True)
+    return ReadLabel(" ".join(finding), " ".join(carrier), negated)
 
 
 def _normality(words: Words) -> ReadLabel | None:
-    """ "normal chest", "heart size is normal", "abnormal mammogram"."""
-    for word, negated in (("normal", True), ("unremarkable", True), ("abnormal", False)):
-        if words[:1] == (word,):
-            return ReadLabel(" ".join(words[1:]), negated=negated, is_normality=True)
-        if words[-2:] in (("is", word), ("are", word)):
-            return ReadLabel(" ".join(words[:-2]), negated=negated, is_normality=True)
+    """ "normal chest", "heart size is normal", "an abnormal mammogram"."""
+    words = words[1:] if len(words) > 1 and words[0] in _ARTICLES else words
+    if words and words[0] in _NORMALITY and _NAMES_WITH_NORMAL.isdisjoint(words[1:2]):
+        return ReadLabel(" ".join(words[1:]), negated=_NORMALITY[words[0]], is_normality=True)
+    if words[-2:-1] in (("is",), ("are",)) and words[-1] in _NORMALITY:
+        about = words[:-3] if words[-3:-2] and words[-3] in _RELATIVES else words[:-2]
+        return ReadLabel(" ".join(about), negated=_NORMALITY[words[-1]], is_normality=True)
     return None
 
 
@@ -123,8 +135,9 @@ def _unwrapped(words: Words) -> tuple[Words, bool]:
         negated ^= _BEGINNINGS[words[low : low + length]]
         low += length
         low += high - low > 1 and words[low] in _ARTICLES
+    doubted = next((place for place in range(low, high) if words[place] in _DOUBTED), high)
     while length := _at_end(words, low, high, _ENDINGS):
-        if not _DOUBTED.isdisjoint(words[max(low, high - length - 2) : high - length]):
+        if doubted < high - length:
             break
         negated ^= _ENDINGS[words[high - length : high]]
         high -= length

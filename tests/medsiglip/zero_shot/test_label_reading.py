@@ -87,6 +87,10 @@ def test_phrases_about_a_picture_keep_their_picture(
         ("unremarkable mammogram", "abnormal mammogram", True),
         ("heart size is normal", "abnormal heart size", True),
         ("normal", "abnormal", True),
+        ("a normal chest radiograph", "abnormal chest radiograph", True),
+        ("a chest X-ray that is normal", "abnormal chest xray", True),
+        ("not normal", "abnormal", False),
+        ("not a normal chest", "abnormal chest", False),
     ],
 )
 def test_normal_is_the_other_side_of_abnormal(label: str, abnormal: str, negated: bool) -> None:
@@ -97,12 +101,26 @@ def test_normal_is_the_other_side_of_abnormal(label: str, abnormal: str, negated
     assert texts.absent == ((abnormal,) if negated else (normal,))
 
 
+def test_a_picture_with_something_normal_denies_what_is_abnormal() -> None:
+    label = "chest radiograph showing a normal heart"
+    texts = free_labels([label]).prompts[label]
+    assert texts.negated
+    assert texts.present == ("chest radiograph with normal heart",)
+    assert texts.absent == ("chest radiograph with abnormal heart",)
+
+
 @pytest.mark.parametrize(
     "label",
     [
         "pleural effusion without pneumothorax",  # denying its second half would not deny the whole
         "airspace opacification cannot be excluded",
         "fracture not ruled out",
+        "pneumonia cannot be completely ruled out",
+        "fracture is no longer seen",
+        "effusion is seen and pneumothorax is absent",
+        "no pleural effusion but pneumothorax",
+        "lungs without consolidation but with effusion",
+        "normal pressure hydrocephalus",
         "effusion is not clearly seen",
         "no longer visible nodule",
         "non displaced fracture",
