@@ -32,7 +32,13 @@ from medsiglip.index.records import SEPARATOR, Removal
 from medsiglip.index.storage import trash
 from medsiglip.index.storage.backgrounds import forget_backgrounds
 from medsiglip.index.storage.calibrations import forget_in_calibrations
-from medsiglip.index.storage.forgotten import forget_drafts, forget_paths_in_jobs, forget_predictions
+from medsiglip.index.storage.forgotten import (
+    forget_drafts,
+    forget_in_jobs,
+    forget_paths_in_jobs,
+    forget_predictions,
+    without_cases,
+)
 from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
 
 # The folder of a home that holds what was uploaded.
@@ -76,8 +82,8 @@ def _finish(database: Database) -> None:
 def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: ColumnElement[bool]) -> Removal:
     """Delete studies with everything below them: labels, reports, drafts, what drafts of other studies cite
     of them, and patients without another study, also in the lists of patients of probes and
-    calibrations. `theirs` selects the
-    rows of refused files that are deleted with them.
+    calibrations, and in what jobs asked and answered. `theirs` selects the rows of refused files that are
+    deleted with them.
 
     Shards that held their vectors are replaced in the same transaction. The old shards, the snapshot, the
     previews and the uploaded files are listed for deletion by `sweep` after the commit.
@@ -103,6 +109,7 @@ def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: Col
     vanished = set(connection.execute(select(patients.c.patient_key).where(~left.exists())).scalars())
     connection.execute(delete(patients).where(~left.exists()))
     _forget_in_probes(connection, vanished, study_uids)
+    forget_in_jobs(connection, study_uids, vanished)
     forget_in_calibrations(connection, vanished)
     forget_backgrounds(connection)
     return Removal(
@@ -122,20 +129,20 @@ def _uploaded(path: str) -> list[str]:
 def _forget_in_probes(
     connection: Connection, patient_keys: Collection[str], study_instance_uids: Collection[str]
 ) -> None:
-    """Remove patients from the lists of patients that probes were trained on, and studies from those of
-    labels that may be wrong.
+    """Remove patients from the lists of patients that probes were trained on, studies from those of labels
+    that may be wrong, and both from filters and warnings.
     """
-    for probe_id, summary in connection.execute(select(probes.c.id, probes.c.summary)).all():
-        kept = dict(summary)
+    gone = [*patient_keys, *study_instance_uids]
+    for probe_id in connection.execute(select(probes.c.id)).scalars().all():
+        its = probes.c.id == probe_id
+        summary = connection.execute(select(probes.c.summary).where(its)).scalar_one()
+        kept = {**summary}
         if "patients" in summary:
             kept["patients"] = [key for key in summary["patients"] if key not in patient_keys]
-        if "suspects" in summary:
-            kept["suspects"] = [
-                one for one in summary["suspects"] if one["study_instance_uid"] not in study_instance_uids
-            ]
+        for name in {"suspects", "where", "warnings"}.intersection(summary):
+            kept[name] = without_cases(summary[name], gone)
         if kept != summary:
-            statement = update(probes).where(probes.c.id == probe_id)
-            connection.execute(statement.values(summary=kept))
+            connection.execute(update(probes).where(its).values(summary=kept))
 
 
 def clear_series(transaction: WriteTransaction, series_ids: Sequence[int], kept: Collection[int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os.path import dirname
 from typing import Any
@@ -28,6 +28,7 @@ from medsiglip.index.catalogue.score_schema import predictions
 from medsiglip.index.catalogue.service_schema import jobs
 
 GONE = "[forgotten]"
+_ABOUT_CASES = ("calibration", "evaluation", "predictions", "probe")
 
 
 def forget_drafts(connection: Connection, study_ids: Sequence[int]) -> int:
@@ -71,6 +72,44 @@ def forget_paths_in_jobs(connection: Connection, paths: Collection[str]) -> None
         kept = _without(result, by_folder)
         if kept != result:
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(result=kept))
+
+
+def forget_in_jobs(
+    connection: Connection, study_instance_uids: Collection[str], patient_keys: Collection[str]
+) -> None:
+    """Remove cases from what jobs were asked about labelled and scored cases, and from what they answered."""
+    gone = [*study_instance_uids, *patient_keys]
+    if not gone:
+        return
+    asked = select(jobs.c.id).where(jobs.c.kind.in_(_ABOUT_CASES))
+    columns = (jobs.c.parameters, jobs.c.result, jobs.c.error)
+    for job_id in connection.execute(asked).scalars().all():  # one by one: some list thousands of cases
+        row = connection.execute(select(*columns).where(jobs.c.id == job_id)).mappings().one()
+        kept = {name: without_cases(value, gone) for name, value in row.items()}
+        if kept != dict(row):
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(kept))
+
+
+def without_cases(value: Any, names: Collection[str]) -> Any:
+    """JSON without the objects of studies, by UID, and with `[forgotten]` where a text names one of them, or
+    one of the keys of patients that are among the `names`.
+    """
+    gone = frozenset(names)
+    return _replaced(_left(value, gone), _naming(gone)) if gone else value
+
+
+def _left(value: Any, gone: Collection[str]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _left(member, gone) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        theirs = [isinstance(one, Mapping) and one.get("study_instance_uid") in gone for one in value]
+        return [_left(one, gone) for one, is_theirs in zip(value, theirs, strict=True) if not is_theirs]
+    return value
+
+
+def _naming(names: Iterable[str]) -> re.Pattern[str]:
+    """What finds UIDs and keys as a whole, and not as the beginning of a longer one."""
+    return re.compile("|".join(rf"(?<![\w.]){re.escape(name)}(?!\w|\.\w)" for name in names))
 
 
 def _without(value: Any, by_folder: Mapping[str, Collection[str]]) -> Any:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.label_records import LabelRecord
-from medsiglip.index.records import FileRecord, Removal
+from medsiglip.index.records import FileRecord, ProbeRecord, Removal
 from medsiglip.index.service.drafts import RevisionRecord
 from medsiglip.index.service.routing_rules import RoutedJob
 from tests.index.conftest import Catalogue
@@ -310,6 +310,40 @@ def test_reports_of_jobs_name_no_file_of_theirs(index: CaseIndex) -> None:
     index.remove_patient("patient-0")
     result = index.jobs.get(job.id).result
     assert result == {"skipped": entries[1:], "quarantined": [], "warnings": warnings[1:], "files": 4}
+
+
+def test_jobs_and_probes_name_no_case_of_theirs(index: CaseIndex) -> None:
+    index.activate(SPACE)
+    index.add([make_bundle(study, 1, patient=f"patient-{study}") for study in (1, 12)], unit_vectors(2, 1))
+    where = ["study_instance_uid=2.25.1|2.25.12", "patient_key=patient-1"]
+    cases = [{"study_instance_uid": f"2.25.{study}", "apart": 0.1} for study in (1, 12)]
+    ended = []
+    for kind in ("evaluation", "probe", "predictions", "calibration"):
+        index.jobs.submit(kind, {"where": where})
+        job = index.jobs.claim("worker", [kind])
+        assert job is not None
+        index.jobs.finish(job, {"cases": cases, "warnings": ["Look at 2.25.1."], "auroc": 0.5})
+        ended.append(job.id)
+    index.jobs.submit("probe", {"name": "p"})
+    failed = index.jobs.claim("worker", ["probe"])
+    assert failed is not None
+    index.jobs.fail(failed, {"code": "patient-in-two-splits", "message": "patient patient-1 has cases"})
+    summary = {"where": where, "warnings": ["See 2.25.1"], "suspects": cases, "patients": ["patient-1"]}
+    index.probes.put(ProbeRecord("p", SPACE.name, "probes/p.npz", summary))
+    index.remove_patient("patient-1")
+    forgotten = ["study_instance_uid=[forgotten]|2.25.12", "patient_key=[forgotten]"]
+    for job in map(index.jobs.get, ended):
+        assert job.parameters == {"where": forgotten}
+        assert job.result == {"cases": cases[1:], "warnings": ["Look at [forgotten]."], "auroc": 0.5}
+    assert index.jobs.get(failed.id).error["message"] == "patient [forgotten] has cases"
+    probe = index.probes.find("p")
+    assert probe is not None
+    assert dict(probe.summary) == {
+        "where": forgotten,
+        "warnings": ["See [forgotten]"],
+        "suspects": cases[1:],
+        "patients": [],
+    }
 
 
 @sqlite_only
