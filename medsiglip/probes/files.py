@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import lzma
 import os
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO
@@ -20,6 +23,11 @@ DESCRIPTION = "probe.json"
 WEIGHTS = "probe.safetensors"
 LONGEST = {DESCRIPTION: 16 << 20, WEIGHTS: 256 << 20}
 """The most bytes of each file."""
+# What reading a zip from memory raises: for its structure, for what it does not read, and by the decoders.
+_DAMAGED = (
+    *(zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, struct.error),
+    *(EOFError, OSError, zlib.error, lzma.LZMAError),
+)
 
 
 def read_files(paths: Iterable[Path]) -> dict[str, bytes]:
@@ -101,7 +109,7 @@ def unzipped(content: bytes) -> dict[str, bytes]:
             for name in LONGEST:
                 if name in archive.namelist():
                     found[name] = _bounded(name, archive.open(name))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+    except _DAMAGED as error:
         raise ModelError(
             "probe-file-foreign", "the zip cannot be read: give the one that the export made."
         ) from error

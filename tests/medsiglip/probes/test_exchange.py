@@ -163,3 +163,17 @@ def test_every_other_wrong_file_is_named(tmp_path: Path, monkeypatch: pytest.Mon
         assert caught.value.code == code, name
     with pytest.raises(ModelError, match="cannot be written"):
         write_files(tmp_path / "text.txt" / "folder", files)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_whose_content_is_damaged_is_refused(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "p.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr(DESCRIPTION, b"0123456789" * 1000)
+    content = bytearray(path.read_bytes())
+    begin = 30 + len(DESCRIPTION)  # after the local header (PKWARE's APPNOTE.TXT, 4.3.7)
+    content[begin : begin + 20] = b"\xff" * 20
+    path.write_bytes(content)
+    with pytest.raises(ModelError) as raised:
+        read_files([path])
+    assert raised.value.code == "probe-file-foreign"
