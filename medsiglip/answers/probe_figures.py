@@ -12,7 +12,8 @@ Interval = tuple[Figure, Figure]
 
 class OperatingPoint(Answer):
     """A limit and what it is worth. `rule` says how it was chosen, `target` what a fixed sensitivity or
-    specificity was to be. A case whose score (JSON `probability`) is at least `threshold` is called positive.
+    specificity was to be. A case whose uncalibrated score (JSON `probability` of an answer that is not
+    `calibrated`) is at least `threshold` is called positive.
 
     Sensitivity and specificity were counted on each fold at the limit that the other folds chose.
     """

@@ -87,12 +87,22 @@ def _suspect_warnings(name: str, stored: int, looked: bool) -> tuple[str, ...]:
 def _items(archive: OpenedArchive, name: str) -> tuple[ProbeAnswer, tuple[CardItem, ...]]:
     probe = show_probe(archive, name)
     models = {space.name: space.model for space in archive.index.spaces.listed()}
-    calibrated = {
+    return probe, card_items(probe, models.get(probe.space) or None, _calibrated(archive, probe))
+
+
+def _calibrated(archive: OpenedArchive, probe: ProbeAnswer) -> list[str]:
+    """The labels with a calibration of this version of the probe; all, where they exclude each other."""
+    from medsiglip.calibration.applied import CLASSES
+    from medsiglip.medgemma.calibrations import probe_fingerprint
+
+    made_for = probe_fingerprint(stored_probe(archive, f"{probe.name}@{probe.version}"))
+    kept = {
         record.label
         for record in archive.index.calibrations.of_subject(f"probe:{probe.name}")
-        if record.label and (record.space, record.level) == (probe.space, probe.level)
+        if (record.space, record.level) == (probe.space, probe.level)
+        and record.summary.get("fingerprint") == made_for
     }
-    return probe, card_items(probe, models.get(probe.space) or None, sorted(calibrated))
+    return [one.label for one in probe.labels if one.label in kept or CLASSES in kept]
 
 
 def _page(archive: OpenedArchive, probe: ProbeAnswer, items: tuple[CardItem, ...]) -> str:
@@ -169,7 +179,9 @@ def _points(label: ProbeLabel) -> Part:
         for one in label.operating_points
     ]
     columns = ("chosen for", "score at least", "sensitivity", "95 % interval", "specificity", "95 % interval")
-    caption = "Operating points: limits were chosen on other folds than they were tried on."
+    caption = (
+        "Operating points: limits of uncalibrated scores, chosen on other patients than they were tried on."
+    )
     return table(columns, rows, caption=caption, numeric=columns[1:])
 
 

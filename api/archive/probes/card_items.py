@@ -111,7 +111,8 @@ def _exclusions(probe: Probe) -> str:
 
 
 def _number(probe: Probe) -> str:
-    each = [f"{one.label}: {one.positive} of {one.n} cases positive" for one in probe.labels]
+    cases = "cases" if probe.split is None else "cases of the test part"
+    each = [f"{one.label}: {one.positive} of {one.n} {cases} positive" for one in probe.labels]
     groups = f"{probe.groups} groups of patients; those with identical pictures are one."
     return _lines([groups, *each, "The number was not planned."])
 
@@ -142,9 +143,10 @@ def _images(probe: Probe) -> str:
 def _model(probe: Probe, model: str | None) -> str:
     strengths = ", ".join(f"{one.label} {one.c:g}" for one in probe.labels if one.c is not None)
     kind = "multinomial" if probe.exclusive else "binary"
+    held = "the validation part" if (probe.parts or {}).get("validation") else "inner folds by patient"
     return (
         f"{kind.capitalize()} logistic regression with L2 penalty on unit vectors of the space {probe.space}"
-        f"{f' (model {model})' if model else ''}; C by the least log-loss on inner folds by patient: "
+        f"{f' (model {model})' if model else ''}; C by the least log-loss on {held}: "
         f"{strengths or UNKNOWN}."
     )
 
@@ -166,7 +168,8 @@ def _split(probe: Probe) -> str:
 def _balance(probe: Probe) -> str:
     shares = ", ".join(f"{one.label} {one.positive / max(one.n, 1):.0%}" for one in probe.labels)
     weights = {"balanced": "Both classes weighed the same, so that scores exceed the share of positives."}
-    return f"Positive: {shares}. {weights.get(probe.class_weight or '', 'Cases were not weighted.')}"
+    where = "" if probe.split is None else " of the test part"
+    return f"Positive{where}: {shares}. {weights.get(probe.class_weight or '', 'Cases were not weighted.')}"
 
 
 def _version(probe: Probe) -> str:
@@ -200,8 +203,14 @@ def _points(probe: Probe) -> str:
     lines = [f"{label.label}, {one(point)}" for label in probe.labels for point in label.operating_points]
     if not lines:
         return "None was measured by the version that trained the probe."
-    chosen = "Limits were chosen on other folds than they were tried on; none is recommended."
-    return _lines([*lines, chosen])
+    others = "folds" if probe.split is None else "test patients"
+    return _lines(
+        [
+            *lines,
+            f"Limits were chosen on other {others} than they were tried on; none is recommended.",
+            "They are limits of uncalibrated scores: a calibration changes scores, and not these limits.",
+        ]
+    )
 
 
 def _calibration(probe: Probe, calibrated: Sequence[str]) -> str:
@@ -273,9 +282,18 @@ def _not_for(probe: Probe) -> str:
     pictures = ", ".join(kinds) or "those it was trained on"
     return (
         "Not a medical device: not for diagnosis, decisions on treatment, or leaving an image unread. "
-        f"Not for other pictures than {pictures}, other parts of the body, other ages, or another model "
+        f"Not for other pictures than {pictures}{_of_each(probe)}, other parts of the body, other ages, or "
+        "another model "
         f"than that of the space {probe.space}. Not for patients it was trained on: it knows the answers."
     )
+
+
+def _of_each(probe: Probe) -> str:
+    """The modalities of each label, in brackets, where these differ."""
+    kinds = {label: ", ".join(filter(None, known)) for label, known in (probe.modalities or {}).items()}
+    if probe.exclusive or len(set(kinds.values())) < 2:
+        return ""
+    return f" ({'; '.join(f'{label} {known or UNKNOWN}' for label, known in kinds.items())})"
 
 
 def _unknown(probe: Probe) -> str:

@@ -54,7 +54,7 @@ def show_details(console: Console, probe: Payload) -> None:
     if points:
         print_table(
             console,
-            "operating points",
+            "operating points: limits of uncalibrated scores",
             ("label", "limit for", "score", "sensitivity", "95 %", "specificity", "95 %"),
             (
                 (

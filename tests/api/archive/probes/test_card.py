@@ -202,6 +202,49 @@ def test_a_probe_of_an_earlier_version_has_a_card(trained: Home, tmp_path: Path)
         assert (tmp_path / "card.html").stat().st_size > 5_000
 
 
+def test_a_card_of_a_split_says_which_cases_its_figures_are_of(trained: Home) -> None:
+    with Archive(trained.path) as archive:
+        probe = archive.probe("moles")
+    parts = {"training": 10, "validation": 4, "test": 6}
+    split = probe.model_copy(update={"split": "fold", "parts": parts})
+    said = {one.item: one.text for one in card_items(split, None)}
+    assert "of 24 cases of the test part positive" in said["Number of patients"]
+    assert said["Class balance"].startswith("Positive of the test part: ")
+    assert "log-loss on the validation part" in said["Model"]
+    assert "chosen on other test patients than they were tried on" in said["Operating points"]
+    alone = split.model_copy(update={"parts": {**parts, "validation": 0}})
+    assert any("log-loss on inner folds by patient" in one.text for one in card_items(alone, None))
+
+
+def test_a_card_says_of_which_pictures_each_label_is(trained: Home) -> None:
+    with Archive(trained.path) as archive:
+        probe = archive.probe("moles")
+    modalities = {"melanoma": ("XC",), "nodule": ("CT", "DX"), "other": ("",)}
+    mixed = probe.model_copy(update={"modalities": modalities})
+    said = {one.item: one.text for one in card_items(mixed, None)}["Must not be used for"]
+    assert "than CT, DX, XC (melanoma XC; nodule CT, DX; other unknown" in said
+
+
+def test_a_card_knows_the_calibrations_of_its_version_alone(trained: Home, tmp_path: Path) -> None:
+    shutil.copytree(trained.path, tmp_path / "home")
+    home = Home(tmp_path / "home", trained.report)
+
+    def calibration(name: str) -> str:
+        listed = home.run("probe", "card", name).json["items"]
+        return next(str(one["text"]) for one in listed if one["item"] == "Calibration")
+
+    with CaseIndex.open(home.path) as index:
+        [record] = index.probes.listed()
+        label = record.summary["labels"][0]["label"]
+        for row, version, shown in ((label, 2, False), ("*", 2, False), (label, 1, True), ("*", 1, True)):
+            subject = f"probe:{record.name}"
+            made = {row: ("platt", {"fingerprint": f"version {version}"})}
+            index.calibrations.put(record.space, subject, "study", made, ["patient"])
+            assert (f"A calibration is stored for {label} (" in calibration("moles")) is shown
+            index.calibrations.remove(subject)
+    assert "limits of uncalibrated scores" in home.show("probe", "card", "moles").out
+
+
 def test_a_card_that_cannot_be_written_says_so(trained: Home, tmp_path: Path) -> None:
     assert trained.run("probe", "card", "moles", "--out", tmp_path).error["code"] == "not-a-file"
     (tmp_path / "file").write_text("x")
