@@ -10,6 +10,7 @@ from fastapi import Request
 from medsiglip.api.archive.audit_trail import checked_action
 from medsiglip.api.archive.queries import stored_study_uid
 from medsiglip.index.service.audit_log import AuditEvent
+from medsiglip.index.service.jobs import Job
 
 
 def record(request: Request, action: str, studies: Sequence[str] = (), **details: Any) -> None:
@@ -34,3 +35,10 @@ def record_study(request: Request, action: str, uid: str, **details: Any) -> str
     stored = stored_study_uid(request.app.state.server.archive, uid)
     record(request, action, [stored], **details)
     return stored
+
+
+def record_result(request: Request, job: Job) -> None:
+    """Record that the caller is shown the cases that the result of a job names, if it names any."""
+    cases = job.result.get("cases") if isinstance(job.result, dict) else None
+    if isinstance(cases, list) and cases:
+        record(request, "evaluate", [one["study_instance_uid"] for one in cases], job=job.id)

@@ -48,7 +48,8 @@ class JobFollowers:
             while True:
                 job, news = followed.job, followed.news
                 if last_seen is None or job.change > last_seen:
-                    yield event_of(job, view)
+                    # The last one is recorded in the audit trail, which may wait for the database.
+                    yield await asyncio.to_thread(event_of, job, view)
                     last_seen = job.change
                 if job.is_final:
                     return

@@ -88,7 +88,6 @@ def get_evaluation_page(request: Request, archive: ServedArchive, job_id: str, c
             "no-evaluation", "the job has no figures of an evaluation: ask when one has ended as done."
         )
     result = dict(job.result)
-    shown = [one["study_instance_uid"] for one in result.get("cases", ())] if "reference" in result else []
-    auditing.record(request, "evaluate", shown)
+    auditing.record_result(request, job)
     page = evaluation_page(result.pop("evaluation"), result)
     return Response(page, media_type="text/html", headers={"Content-Security-Policy": _POLICY})

@@ -18,6 +18,7 @@ from fastapi.responses import StreamingResponse
 from medsiglip.answers.jobs import Job as JobAnswer
 from medsiglip.answers.jobs import JobList, JobStatus
 from medsiglip.api.archive.received import discard_unused
+from medsiglip.api.http import auditing
 from medsiglip.api.http.auth import Caller
 from medsiglip.api.http.job_events import JobFollowers
 from medsiglip.api.http.job_submission import job_view
@@ -44,19 +45,19 @@ def list_jobs(
 
 
 @router.get("/{job_id}", response_model=JobAnswer)
-def get_job(archive: ServedArchive, job_id: str, caller: Reader) -> dict[str, Any]:
+def get_job(request: Request, archive: ServedArchive, job_id: str, caller: Reader) -> dict[str, Any]:
     """One job."""
-    return _shown(caller, visible_job(archive.index.jobs, job_id, caller))
+    return _told(request, caller, visible_job(archive.index.jobs, job_id, caller))
 
 
 @router.delete("/{job_id}", response_model=JobAnswer)
-def cancel_job(archive: ServedArchive, job_id: str, caller: Reader) -> dict[str, Any]:
+def cancel_job(request: Request, archive: ServedArchive, job_id: str, caller: Reader) -> dict[str, Any]:
     """Cancel a job: one that waits ends at once, one that runs soon; what it has committed stays."""
     queue = archive.index.jobs
     visible_job(queue, job_id, caller)
     job = queue.cancel(job_id)
     discard_unused(archive.index, job)
-    return _shown(caller, job)
+    return _told(request, caller, job)
 
 
 @router.get(
@@ -82,7 +83,9 @@ async def follow_job(
     last_seen = int(last_event_id) if last_event_id and _CHANGE.fullmatch(last_event_id) else None
     if job.is_final and last_seen is not None and last_seen >= job.change:
         return Response(status_code=204)  # after which an EventSource does not reconnect
-    events: AsyncIterator[str] = followers(request.app).follow(job, partial(_shown, caller), last_seen)
+    events: AsyncIterator[str] = followers(request.app).follow(
+        job, partial(_told, request, caller), last_seen
+    )
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
@@ -101,6 +104,12 @@ def visible_job(queue: JobQueue, job_id: str, caller: Caller) -> Job:
     if job is None or not (caller.may("admin") or job.key_id == caller.key_id):
         raise CatalogError("unknown-job", "There is no such job; look at the id that its start gave.")
     return job
+
+
+def _told(request: Request, caller: Caller, job: Job) -> dict[str, Any]:
+    """The job with its result, after the audit trail has the cases that this names."""
+    auditing.record_result(request, job)
+    return _shown(caller, job)
 
 
 def _shown(caller: Caller, job: Job) -> dict[str, Any]:

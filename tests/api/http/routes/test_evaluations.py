@@ -48,8 +48,16 @@ def test_evaluations_are_jobs_with_pages(service: LiveService) -> None:
     assert hidden.value.code == "unknown-job"
     with service.http() as http:
         events = [json.loads(line) for line in http.get("/v1/audit").text.splitlines()]
-    shown_studies = [one["studies"] for one in events if one["action"] == "evaluate" and one["studies"]][-1]
-    assert set(shown_studies) == {one["study_instance_uid"] for one in drift["cases"]}
+    # By the events of the job, and by the page.
+    shown_studies = [one["studies"] for one in events if one["action"] == "evaluate" and one["studies"]]
+    named = {one["study_instance_uid"] for one in drift["cases"]}
+    assert [set(one) for one in shown_studies[-2:]] == [named, named]
+    with service.http() as http:
+        assert http.get(f"/v1/jobs/{orders[2].id}").json()["result"] == drift
+        events = [json.loads(line) for line in http.get("/v1/audit").text.splitlines()]
+    last = [one for one in events if one["studies"]][-1]
+    assert (last["action"], set(last["studies"])) == ("evaluate", named)
+    assert len([one for one in events if one["studies"]]) > len(shown_studies)
 
 
 def test_robustness_and_two_spaces_over_http(service: LiveService) -> None:
