@@ -184,6 +184,7 @@ def test_processes_are_started_in_one_file() -> None:
 HEAVY = (
     "medsiglip.encoder",
     "medsiglip.model",
+    "medsiglip.patches.pooled_parts",
     "medsiglip.tuning",
     "medsiglip.checkpoint_writer",
     "medsiglip.initial_weights",

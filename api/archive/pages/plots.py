@@ -56,7 +56,8 @@ def svg(figure: Figure) -> str:
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
     text = written.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    before, _, rest = text.partition("<metadata>")
+    text = before + rest.rpartition("</metadata>")[2]
     text = re.sub(r"((?:stroke|fill): )#000000", r"\1currentColor", text)
     # Names of groups repeat from plot to plot, and nothing refers to them.
     used = set(_REFERENCE.findall(text))
