@@ -162,12 +162,13 @@ class _Question:
             for i in order
         ]
         found, warnings = self._calibrated(pooled.margin, fitting, level)
+        ranked = with_calibration(scores, found)
         scored: dict[str, Any] = {
-            "image": driving[order[0]].named,
+            "image": driving[pooled.labels.index(ranked[0].label)].named,
             "images": len(pictures),
             "pooling": pooled.how,
             "scoring": self.classifier.scoring,
-            "scores": with_calibration(scores, found),
+            "scores": ranked,
         }
         if found.possible is not None:
             scored["set"] = found.possible

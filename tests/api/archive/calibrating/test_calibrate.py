@@ -15,7 +15,8 @@ from medsiglip.errors import ModelError
 from medsiglip.index.catalogue.spaces import known
 from medsiglip.index.errors import CatalogError
 from tests.api.conftest import Home
-from tests.api.labelled_studies import STUDIES, study_uid
+from tests.api.labelled_studies import PRESENT, STUDIES, study_uid
+from tests.index.index_cases import make_bundle
 
 
 @pytest.fixture
@@ -51,6 +52,18 @@ def test_a_calibrated_label_is_answered_with_probability_and_verdict(archive: Ar
     assert [one[0] for one in found if one[1]].count("absent") <= 2
     assert [one[0] for one in found if not one[1]].count("present") <= 4
     assert np.mean([one[2] for one in found]) == pytest.approx(0.35, abs=0.12)
+
+
+def test_the_image_of_an_answer_is_that_of_its_first_label(archive: Archive) -> None:
+    texts = [*PRESENT, "a radiograph of a pleural effusion"]
+    skin, *_, chest = archive.encoder.encode_texts(texts)
+    bundle = make_bundle(900, 2, pixels="two", series_fields={"modality": "XC", "body_part_examined": "SKIN"})
+    archive.index.add([bundle], np.stack([skin, chest]))
+    assert archive.classify(study=study_uid(900), prompts="phantoms").best.label != "melanoma"
+    archive.calibrate(prompts="phantoms", labels=["melanoma"])
+    answer = archive.classify(study=study_uid(900), prompts="phantoms")
+    assert (answer.best.label, answer.best.calibrated) == ("melanoma", True)
+    assert answer["image"]["image_id"] == answer["scores"][0]["driving"]["image_id"]
 
 
 def test_versions_are_kept_and_the_newest_counts(archive: Archive) -> None:
