@@ -95,7 +95,8 @@ class Calibrations:
         """Those of a probe of this fingerprint, whose labels are scored each on its own."""
         made = {label: one for label, one in stored.items() if one["fingerprint"] == fingerprint}
         own = tuple((_read(made[label]), False) if label in made else None for label in labels)
-        return Calibrations(labels, own, outdated=tuple(set(labels) & (set(stored) - set(made))))
+        outdated = tuple(label for label in labels if label in stored and label not in made)
+        return Calibrations(labels, own, outdated=outdated)
 
     @staticmethod
     def of_classes(labels: tuple[str, ...], stored: Stored, fingerprint: str) -> Calibrations:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medsiglip.calibration.calibration import Calibration
+from medsiglip.calibration.calibration import Calibration, unreadable
 from medsiglip.calibration.conformal import (
     DEFAULT_ERROR,
     Decision,
@@ -31,7 +31,6 @@ from medsiglip.calibration.fitting import (
     out_of_fold,
     require_cases,
 )
-from medsiglip.errors import ModelError
 from medsiglip.figures.calibration_error import CalibrationError, calibration_error
 from medsiglip.figures.intervals import Bools, rate_interval
 from medsiglip.numerics import Floats, Integers, sigmoid
@@ -113,10 +112,7 @@ class LabelCalibration:
                 int(stored["groups"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                "calibration-unreadable",
-                f"A stored calibration cannot be read ({error}); remove it, and calibrate again.",
-            ) from error
+            raise unreadable(error) from error
 
 
 def calibrate_label(

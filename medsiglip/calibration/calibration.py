@@ -60,7 +60,12 @@ class Calibration:
                 raise ValueError("method")
             return Calibration(stored["method"], float(stored["slope"]), float(stored["intercept"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                "calibration-unreadable",
-                f"A stored calibration cannot be read ({error}); remove it, and calibrate again.",
-            ) from error
+            raise unreadable(error) from error
+
+
+def unreadable(error: Exception) -> ModelError:
+    """What to raise for stored JSON that is no calibration."""
+    return ModelError(
+        "calibration-unreadable",
+        f"A stored calibration cannot be read ({error}); remove it, and calibrate again.",
+    )

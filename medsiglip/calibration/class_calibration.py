@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medsiglip.calibration.calibration import unreadable
 from medsiglip.calibration.conformal import (
     DEFAULT_ERROR,
     ERRORS,
@@ -112,10 +113,7 @@ class ClassCalibration:
                 int(stored["groups"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                "calibration-unreadable",
-                f"A stored calibration cannot be read ({error}); remove it, and calibrate again.",
-            ) from error
+            raise unreadable(error) from error
 
 
 def calibrate_classes(

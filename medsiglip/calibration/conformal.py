@@ -116,7 +116,7 @@ def thresholds(margins: Floats, truth: Floats, codes: Integers, strata: Strata |
     for value, sign in ((1.0, 1.0), (0.0, -1.0)):
         rows = np.flatnonzero(truth == value)
         rows = rows[one_of_each(codes[rows])]
-        parts = [rows, *(part for part in _parts(rows, strata or {}))]
+        parts = [rows, *_parts(rows, strata or {})]
         found = [[_threshold(sign * margins[part], error) for part in parts] for error in ERRORS]
         # A stratum with too few patients has no threshold of its own; that of all cases counts there.
         loosest = [

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FALSE_ALARM = 0.05
 MOST_CASES, MOST_PERMUTATIONS = 100, 9999
+_NAMES = ("reference", "current")
 
 
 @in_one_space
@@ -55,7 +56,7 @@ def evaluate_drift(
         )
     asked = several("reference", reference), several("current", current)
     tables = []
-    for name, where in zip(("reference", "current"), asked, strict=True):
+    for name, where in zip(_NAMES, asked, strict=True):
         tables.append(archive.index.table(stands_for, where))
         if not tables[-1].ids:
             fitting = " and ".join(where) or "any filter"
@@ -88,9 +89,6 @@ def evaluate_drift(
         cases=tuple(_apart(both, is_current, found, cases)),
         warnings=(*case_warnings(groups, {}), *_warnings(counts, found)),
     )
-
-
-_NAMES = ("reference", "current")
 
 
 def _joined(first: CaseTable, second: CaseTable) -> CaseTable:
