@@ -6,11 +6,12 @@ patients: Obuchowski, Biometrics 53, 1997), with Satterthwaite's degrees of free
 small by chance, or nothing where both sets rank all of them alike. So it is made larger by what two more
 patients of each kind would add that were ranked a quarter of the range apart, or by a whole hit of the first
 k where that is more, one either way (after Bonett and Price, Journal of Educational and Behavioral Statistics
-37, 2012, who add one to each discordant cell).
+37, 2012, who add one to each discordant cell). Of a label that fewer than five patients carry that is not
+enough: of three, intervals of precision and recall held the difference only .64 of the time. They have none.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,17 +22,21 @@ from medsiglip.errors import ModelError
 from medsiglip.figures.intervals import Interval, row_influence
 from medsiglip.figures.metrics import auroc, group_codes, undefined_reason
 from medsiglip.figures.neighbour_influence import jackknife
-from medsiglip.figures.retrieval import RetrievalFigures
+from medsiglip.figures.retrieval import RetrievalFigures, RetrievalReport
 from medsiglip.numerics import Floats, Integers
 
 _CONFIDENCE = 0.95
 _UNSEEN, _MORE = 0.25, 2
+FEWEST_CARRIERS = 5
+"""Of a label, for the intervals of its retrieval's differences, and of recall over all labels."""
+_FEW = f"an interval needs at least {FEWEST_CARRIERS} patients with the label"
+_FEW_OF_ONE = f"an interval needs at least {FEWEST_CARRIERS} patients with each label"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """A figure of two sets of scores, `second - first`, and the 95 % interval of that. All are NaN where the
-    figure is not defined, and `reason` says why.
+    figure is not defined, the interval alone where patients are too few; `reason` says why.
     """
 
     first: float
@@ -73,14 +78,43 @@ def auroc_difference(
     return _difference(values, changes, kinds, [(1.0, size) for size in sizes])
 
 
-def retrieval_differences(first: RetrievalFigures, second: RetrievalFigures) -> dict[str, Difference]:
-    """The differences of two retrievals among the same cases, by the names of `ci`.
+def retrieval_differences(
+    first: RetrievalReport, second: RetrievalReport
+) -> dict[str | None, dict[str, Difference]]:
+    """The differences of two retrievals among the same cases, over all labels (None) and of each label, by
+    the names of `ci`.
 
     Raises ModelError "other-cases" where the two were not of the same queries.
     """
+    found: dict[str | None, dict[str, Difference]] = {None: _differences(first.overall, second.overall)}
+    if first.by_label.keys() != second.by_label.keys():
+        raise _other_cases()
+    few = False
+    for label, figures in first.by_label.items():
+        found[label] = _differences(figures, second.by_label[label])
+        if figures.reason is None and figures.patients < FEWEST_CARRIERS:
+            few = True
+            found[label] = {name: _without_interval(one, _FEW) for name, one in found[label].items()}
+    if few:
+        found[None] = {
+            name: _without_interval(one, _FEW_OF_ONE) if name.startswith("recall") else one
+            for name, one in found[None].items()
+        }
+    return found
+
+
+def _other_cases() -> ModelError:
+    return ModelError("other-cases", "Two retrievals can be compared only on the same cases and labels.")
+
+
+def _without_interval(one: Difference, reason: str) -> Difference:
+    return replace(one, interval=(np.nan, np.nan), reason=one.reason or reason)
+
+
+def _differences(first: RetrievalFigures, second: RetrievalFigures) -> dict[str, Difference]:
     same = first.queries == second.queries and np.array_equal(first.kinds, second.kinds)
     if not same or first.chance_of.keys() != second.chance_of.keys():
-        raise ModelError("other-cases", "Two retrievals can be compared only on the same cases and labels.")
+        raise _other_cases()
     found = {}
     for column, name in enumerate(first.ci):
         values = first.value(name), second.value(name)

@@ -61,12 +61,10 @@ def compare_retrieval(
         for table, sets in zip(shared.tables, shared.sets, strict=True)
     )
     figures = [
-        figure_difference(name, None, one)
-        for name, one in retrieval_differences(first.overall, second.overall).items()
+        figure_difference(name, label, one)
+        for label, found in retrieval_differences(first, second).items()
+        for name, one in found.items()
     ]
-    for label in first.by_label:
-        found = retrieval_differences(first.by_label[label], second.by_label[label])
-        figures += [figure_difference(name, label, one) for name, one in found.items()]
     return SpaceComparison(
         kind="retrieval",
         level=stands_for,

@@ -105,8 +105,8 @@ def retrieval_pairs(pair: Pair, replicates: int) -> list[Held]:
             vectors[np.arange(codes.size), kind] += apart
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             reports.append(evaluate_retrieval(vectors.astype(np.float32), codes.tolist(), labels))
-        of_all = retrieval_differences(reports[0].overall, reports[1].overall)
-        of_rare = retrieval_differences(reports[0].by_label["rare"], reports[1].by_label["rare"])
+        differences = retrieval_differences(reports[0], reports[1])
+        of_all, of_rare = differences[None], differences["rare"]
         wanted = ("precision_at_1", "precision_at_5", "recall_at_5", "map")
         found.append(
             {name: of_all[name] for name in wanted} | {f"rare_{name}": of_rare[name] for name in wanted}
@@ -119,6 +119,8 @@ def _held(found: list[dict[str, Difference]]) -> list[Held]:
     for name in found[0]:
         values = np.array([one[name].value for one in found])
         low, high = np.array([one[name].interval for one in found]).T
+        if np.isnan(low).all():  # too few patients: nothing is said
+            continue
         mean = values.mean()
         central = np.quantile(values, 0.975) - np.quantile(values, 0.025)
         held.append(

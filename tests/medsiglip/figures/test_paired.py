@@ -74,15 +74,40 @@ def test_retrievals_of_other_cases_are_not_compared() -> None:
     vectors = rng.standard_normal((30, 4)).astype(np.float32)
     labels = [{"a"} if row % 2 else {"b"} for row in range(30)]
     first = evaluate_retrieval(vectors, list(range(30)), labels)
-    same = retrieval_differences(first.overall, first.overall)
+    of = retrieval_differences(first, first)
+    assert of.keys() == {None, "a", "b"}
+    same = of[None]
     assert same.keys() == first.overall.ci.keys()
     assert {one.value for one in same.values()} == {0.0}
     assert all(low < 0 < high for low, high in (one.interval for one in same.values()))
     fewer = evaluate_retrieval(vectors[:20], list(range(20)), labels[:20])
     with pytest.raises(ModelError, match="same cases"):
-        retrieval_differences(first.overall, fewer.overall)
+        retrieval_differences(first, fewer)
     lonely = evaluate_retrieval(vectors[:2], [0, 1], labels[:2])
-    assert retrieval_differences(lonely.overall, lonely.overall)["map"].reason == lonely.overall.reason
+    assert retrieval_differences(lonely, lonely)[None]["map"].reason == lonely.overall.reason
+
+
+def test_what_few_patients_carry_has_no_interval() -> None:
+    """Of three carriers, intervals of precision at 5 held the difference .64 of the time."""
+    rng = np.random.default_rng(2)
+    vectors = rng.standard_normal((24, 4)).astype(np.float32)
+    labels = [{"rare"} if row < 4 else {"common"} for row in range(24)]
+    report = evaluate_retrieval(vectors, list(range(24)), labels)
+    found = retrieval_differences(report, report)
+    for one in found["rare"].values():
+        assert one.value == 0
+        assert np.isnan(one.interval).all()
+        assert one.reason == "an interval needs at least 5 patients with the label"
+    for label, name, has in (
+        (None, "recall_at_5", False),
+        (None, "map", True),
+        ("common", "recall_at_5", True),
+    ):
+        assert np.isfinite(found[label][name].interval).all() == has, (label, name)
+    labels[4] = {"rare"}
+    report = evaluate_retrieval(vectors, list(range(24)), labels)
+    found = retrieval_differences(report, report)
+    assert all(np.isfinite(one.interval).all() for of in found.values() for one in of.values())
 
 
 @pytest.mark.parametrize(
