@@ -17,6 +17,7 @@ import numpy as np
 from medsiglip.calibration.assessment import Judgement, LabelCalibration
 from medsiglip.calibration.class_calibration import ClassCalibration
 from medsiglip.calibration.conformal import Decision, Side, decision
+from medsiglip.errors import ModelError
 from medsiglip.numerics import Floats
 from medsiglip.zero_shot.prompt_set import PromptSet
 
@@ -105,7 +106,13 @@ class Calibrations:
             return Calibrations(labels)
         if stored[CLASSES]["fingerprint"] != fingerprint:
             return Calibrations(labels, outdated=labels)
-        return Calibrations(labels, classes=ClassCalibration.from_json(stored[CLASSES]["calibration"]))
+        classes = ClassCalibration.from_json(stored[CLASSES]["calibration"])
+        if classes.labels != labels:
+            raise ModelError(
+                "calibration-unreadable",
+                "A stored calibration is of other classes than it says: remove it, and calibrate again.",
+            )
+        return Calibrations(labels, classes=classes)
 
     def judge(self, margins: Floats) -> Calibrated:
         """What they make of the margins [L] of one study or image."""

@@ -28,6 +28,7 @@ from medsiglip.calibration.fitting import (
     chosen,
     fitted,
     known_cases,
+    methods,
     out_of_fold,
     require_cases,
 )
@@ -133,6 +134,7 @@ def calibrate_label(
     scores, values, codes = known_cases(margins, truth, groups)
     require_cases(values, codes, max(FEWEST_OF_A_CLASS, patients_needed(error)))
     kept = ~np.isnan(np.asarray(truth, np.float64))
+    tried = methods(method, codes)
     own = {
         name: [one for one, keep in zip(names, kept, strict=True) if keep]
         for name, names in (strata or {}).items()
@@ -140,7 +142,7 @@ def calibrate_label(
     own = {name: names for name, names in own.items() if len(set(names)) > 1}
 
     def fit_one(m: Floats, t: Floats, g: Integers) -> Calibration:
-        return fitted(m, t, g, chosen(m, t, g, method))
+        return fitted(m, t, g, chosen(m, t, g, tried))
 
     after = out_of_fold(scores, values, codes, fit_one)
     return LabelCalibration(

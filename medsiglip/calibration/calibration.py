@@ -52,13 +52,14 @@ class Calibration:
         """What `to_json` gave. Raises ModelError "calibration-unreadable" for anything else."""
         try:
             if stored["method"] == "isotonic":
-                points = [np.array(stored[name], np.float64) for name in ("margins", "rates")]
-                if points[0].shape != points[1].shape or points[0].ndim != 1 or not points[0].size:
+                margins, rates = (np.array(stored[name], np.float64) for name in ("margins", "rates"))
+                if not _rises(margins, rates):
                     raise ValueError("points")
-                return Calibration("isotonic", margins=points[0], rates=points[1])
-            if stored["method"] not in METHODS:
-                raise ValueError("method")
-            return Calibration(stored["method"], float(stored["slope"]), float(stored["intercept"]))
+                return Calibration("isotonic", margins=margins, rates=rates)
+            slope, intercept = float(stored["slope"]), float(stored["intercept"])
+            if stored["method"] not in METHODS or not 0 <= slope < np.inf or not np.isfinite(intercept):
+                raise ValueError("method, slope or intercept")
+            return Calibration(stored["method"], slope, intercept)
         except (KeyError, TypeError, ValueError) as error:
             raise unreadable(error) from error
 
@@ -69,3 +70,11 @@ def unreadable(error: Exception) -> ModelError:
         "calibration-unreadable",
         f"A stored calibration cannot be read ({error}); remove it, and calibrate again.",
     )
+
+
+def _rises(margins: Floats, rates: Floats) -> bool:
+    """Whether these are the points of a rising function from margins to probabilities."""
+    if margins.ndim != 1 or margins.shape != rates.shape or not margins.size:
+        return False
+    rising = np.isfinite(margins).all() and (np.diff(margins) >= 0).all() and (np.diff(rates) >= 0).all()
+    return bool(rising and rates[0] >= 0 and rates[-1] <= 1)

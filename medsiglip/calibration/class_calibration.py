@@ -22,6 +22,7 @@ from medsiglip.calibration.conformal import (
     DEFAULT_ERROR,
     ERRORS,
     Share,
+    by_bound,
     known_error,
     one_of_each,
     patients_needed,
@@ -99,15 +100,22 @@ class ClassCalibration:
     def from_json(stored: Mapping[str, Any]) -> ClassCalibration:
         """What `to_json` gave. Raises ModelError "calibration-unreadable" for anything else."""
         try:
-            pairs = zip(stored["errors"], stored["thresholds"], strict=True)
-            kept = {round(float(error), 9): threshold for error, threshold in pairs}
+            labels, set_slope = tuple(map(str, stored["labels"])), float(stored["set_slope"])
+            slopes, shifts = (np.array(stored[name], np.float64) for name in ("slopes", "shifts"))
+            numbers = np.r_[slopes, shifts, set_slope]
+            if (
+                slopes.shape != shifts.shape
+                or slopes.shape != (len(labels),)
+                or not np.isfinite(numbers).all()
+            ):
+                raise ValueError("slopes or shifts")
             return ClassCalibration(
                 str(stored["method"]),
-                tuple(stored["labels"]),
-                np.array(stored["slopes"], np.float64),
-                np.array(stored["shifts"], np.float64),
-                float(stored["set_slope"]),
-                tuple(kept.get(round(one, 9)) for one in ERRORS),
+                labels,
+                slopes,
+                shifts,
+                set_slope,
+                by_bound(stored["errors"], stored["thresholds"]),
                 known_error(float(stored["error"])),
                 int(stored["n"]),
                 int(stored["groups"]),
@@ -129,13 +137,21 @@ def calibrate_classes(
     out), with the patient of each case.
 
     `auto` takes the method with the least log-loss on other patients; `vector` needs 20 patients of each
-    class. Raises ModelError "too-few-cases", "one-class-only", "margin-not-finite" or "bad-method".
+    class. Raises ModelError "too-few-cases", "one-class-only", "margin-not-finite", "shape-mismatch" or
+    "bad-method".
     """
     error = known_error(error)
     if method not in ("auto", *CLASS_METHODS):
         raise ModelError(
             "bad-method",
             f"Classes that exclude each other have no method {method!r}: use auto, temperature or vector.",
+        )
+    shape, rows_of_groups = np.shape(logits), len(groups)
+    if shape != (len(truth), len(labels)) or rows_of_groups != len(truth) or (truth >= len(labels)).any():
+        raise ModelError(
+            "shape-mismatch",
+            f"Logits of shape {shape} for {len(labels)} labels, truth of {len(truth)} rows and "
+            f"{rows_of_groups} groups do not go together; give one of each for every row.",
         )
     known = truth >= 0
     rows, right = np.asarray(logits, np.float64)[known], truth[known]

@@ -92,15 +92,19 @@ class Thresholds:
 
     @staticmethod
     def from_json(stored: Mapping[str, Any]) -> Thresholds:
-        """What `to_json` gave; bounds that are not kept any more are dropped, new ones are None."""
-        kept = {
-            round(float(error), 9): (present, absent)
-            for error, present, absent in zip(
-                stored["errors"], stored["present"], stored["absent"], strict=True
-            )
-        }
-        found = [kept.get(round(one, 9), (None, None)) for one in ERRORS]
-        return Thresholds(tuple(one for one, _ in found), tuple(one for _, one in found))
+        """What `to_json` gave. Raises as `by_bound` does, and KeyError."""
+        return Thresholds(*(by_bound(stored["errors"], stored[side]) for side in ("present", "absent")))
+
+
+def by_bound(errors: Sequence[float], limits: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Stored limits for each of `ERRORS`: bounds that are not kept any more are dropped, new ones are None.
+    Raises ValueError or TypeError for what is no finite number or None, one for each bound.
+    """
+    pairs = zip(errors, limits, strict=True)
+    kept = {round(float(error), 9): None if limit is None else float(limit) for error, limit in pairs}
+    if not all(limit is None or math.isfinite(limit) for limit in kept.values()):
+        raise ValueError("thresholds")
+    return tuple(kept.get(round(one, 9)) for one in ERRORS)
 
 
 def decision(sides: Sequence[str]) -> Decision:

@@ -42,7 +42,7 @@ def fit(
     "shape-mismatch" or "bad-method".
     """
     scores, known, codes = known_cases(margins, truth, groups)
-    return fitted(scores, known, codes, chosen(scores, known, codes, method))
+    return fitted(scores, known, codes, chosen(scores, known, codes, methods(method, codes)))
 
 
 def known_cases(
@@ -91,17 +91,30 @@ def require_cases(truth: Floats, codes: Integers, needed: int) -> None:
         )
 
 
-def chosen(scores: Floats, truth: Floats, codes: Integers, method: str) -> Method:
-    """The method that is meant; of `auto` the one with the least log-loss on other patients."""
-    for one in METHODS:
-        if method == one:
-            return one
-    if method != "auto":
+def methods(method: str, codes: Integers) -> tuple[Method, ...]:
+    """The methods that are meant by a name, for cases of these patients. Raises ModelError "bad-method", or
+    "too-few-cases" for isotonic regression.
+    """
+    if method not in ("auto", *METHODS):
         raise ModelError(
             "bad-method", f"There is no method {method!r}: use auto, temperature, platt or isotonic."
         )
-    enough = np.unique(codes).size >= PATIENTS_FOR_ISOTONIC
-    tried = METHODS if enough else METHODS[:2]
+    patients = int(np.unique(codes).size)
+    if method == "isotonic" and patients < PATIENTS_FOR_ISOTONIC:
+        raise ModelError(
+            "too-few-cases",
+            f"There are {patients} labelled patients: isotonic regression takes {PATIENTS_FOR_ISOTONIC}. Use "
+            "platt or temperature.",
+        )
+    if method != "auto":
+        return tuple(one for one in METHODS if one == method)
+    return METHODS if patients >= PATIENTS_FOR_ISOTONIC else METHODS[:2]
+
+
+def chosen(scores: Floats, truth: Floats, codes: Integers, tried: Sequence[Method]) -> Method:
+    """Of the methods that are tried, the one with the least log-loss on other patients."""
+    if len(tried) == 1:
+        return tried[0]
 
     def loss(one: Method) -> float:
         predicted = out_of_fold(scores, truth, codes, lambda m, t, g: fitted(m, t, g, one), seed=_INNER_SEED)

@@ -79,7 +79,7 @@ def calibration_error(
     "label-not-binary" or "score-not-a-number".
     """
     values, predicted = np.asarray(truth, np.float64), np.asarray(probability, np.float64)
-    _check(values, predicted)
+    _check(values, predicted, len(groups))
     known = ~np.isnan(values)
     positive, predicted = values[known] == 1.0, predicted[known]
     codes = group_codes([group for group, keep in zip(groups, known, strict=True) if keep])
@@ -117,10 +117,13 @@ def equal_mass_bins(probability: Floats, bins: int) -> Integers:
     return places
 
 
-def _check(values: Floats, predicted: Floats) -> None:
+def _check(values: Floats, predicted: Floats, groups: int) -> None:
     if values.ndim != 1 or values.shape != predicted.shape:
         message = f"Labels of shape {values.shape} and probabilities of shape {predicted.shape} do not go"
         raise ModelError("shape-mismatch", f"{message} together. Give one probability for each label.")
+    if groups != values.size:
+        message = f"There are {groups} groups for {values.size} labels: give the patient of each row."
+        raise ModelError("shape-mismatch", message)
     if not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
         raise ModelError("label-not-binary", "A label is neither 0, 1 nor empty; correct the label column.")
     predicted = predicted[~np.isnan(values)]

@@ -11,6 +11,7 @@ from mapie.classification import SplitConformalClassifier
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from medsiglip.calibration.applied import CLASSES, Calibrations
 from medsiglip.calibration.class_calibration import ClassCalibration, calibrate_classes
 from medsiglip.calibration.conformal import (
     ERRORS,
@@ -154,6 +155,21 @@ def test_probabilities_of_classes_are_calibrated() -> None:
     assert made.slopes[0] == pytest.approx(0.6 / 0.25 / 12, rel=0.15)
     kept = ClassCalibration.from_json(made.to_json())
     assert [kept.possible(row) for row in logits[:20]] == [made.possible(row) for row in logits[:20]]
+    whole = made.to_json()
+    changes: list[dict[str, Any]] = [{"slopes": [1.0]}, {"shifts": [0.0] * 3}, {"labels": ["a"]}]
+    changes += [
+        {"slopes": [float("nan")] * 4},
+        {"thresholds": ["x"] * len(ERRORS)},
+        {"set_slope": float("inf")},
+    ]
+    for change in changes:
+        with pytest.raises(ModelError) as refused:
+            ClassCalibration.from_json({**whole, **change})
+        assert refused.value.code == "calibration-unreadable", change
+    stored = {CLASSES: {"fingerprint": "", "calibration": whole}}
+    assert Calibrations.of_classes(tuple("abcd"), stored, "").classes is not None
+    with pytest.raises(ModelError, match="of other classes"):
+        Calibrations.of_classes(tuple("abdc"), stored, "")
     one_sided = logits + np.array([0.0, 9.0, 0.0, 0.0])
     shifted = calibrate_classes("abcd", one_sided, right, np.arange(1_000))
     assert shifted.method == "vector"
@@ -170,6 +186,9 @@ def test_probabilities_of_classes_are_calibrated() -> None:
         ({"method": "isotonic"}, "bad-method"),
         ({"method": "vector", "right": np.r_[np.zeros(90, np.intp), np.ones(10, np.intp)]}, "too-few-cases"),
         ({"error": 0.01}, "too-few-cases"),
+        ({"logits": np.zeros((100, 3))}, "shape-mismatch"),
+        ({"right": np.full(100, 4, np.intp)}, "shape-mismatch"),
+        ({"groups": np.arange(99)}, "shape-mismatch"),
     ],
 )
 def test_classes_that_cannot_be_calibrated_are_refused(changed: dict[str, Any], code: str) -> None:
@@ -177,5 +196,5 @@ def test_classes_that_cannot_be_calibrated_are_refused(changed: dict[str, Any], 
     logits, right = changed.get("logits", logits), changed.get("right", right)
     options = {name: changed[name] for name in ("method", "error") if name in changed}
     with pytest.raises(ModelError) as refused:
-        calibrate_classes("abcd", logits, right, np.arange(len(right)), **options)
+        calibrate_classes("abcd", logits, right, changed.get("groups", np.arange(len(right))), **options)
     assert refused.value.code == code

@@ -13,9 +13,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from medsiglip.calibration import assessment
 from medsiglip.calibration.assessment import LabelCalibration, calibrate_label
 from medsiglip.calibration.calibration import Calibration
-from medsiglip.calibration.fitting import fit, log_loss
+from medsiglip.calibration.fitting import fit, fitted, log_loss
 from medsiglip.errors import ModelError
 from medsiglip.numerics import sigmoid
 
@@ -114,13 +115,47 @@ def test_a_calibration_is_kept_as_json() -> None:
         for margin in (-8.0, -1.0, 0.5, 7.0):
             assert kept.judge(margin) == made.judge(margin)
             assert kept.judge(margin, 0.2) == made.judge(margin, 0.2)
-    for broken in ({}, {"method": "cubic"}, {"method": "isotonic", "margins": [], "rates": []}):
+    line = {"method": "platt", "slope": 1.0, "intercept": 0.0}
+    points = {"method": "isotonic", "margins": [0.0, 1.0], "rates": [0.2, 0.7]}
+    broken: dict[str, Any]
+    for broken in (
+        {},
+        {**line, "method": "cubic"},
+        {**line, "slope": float("nan")},
+        {**line, "slope": -1.0},
+        {**line, "intercept": float("inf")},
+        {**points, "margins": [], "rates": []},
+        {**points, "margins": [1.0, 0.0]},
+        {**points, "margins": [0.0, float("nan")]},
+        {**points, "rates": [0.7, 0.2]},
+        {**points, "rates": [0.2, 1.5]},
+        {**points, "rates": [0.2, float("nan")]},
+    ):
         with pytest.raises(ModelError) as refused:
             Calibration.from_json(broken)
         assert refused.value.code == "calibration-unreadable"
     with pytest.raises(ModelError) as refused:
         LabelCalibration.from_json({"calibration": {"method": "platt", "slope": 1, "intercept": 0}})
     assert refused.value.code == "calibration-unreadable"
+    whole = made.to_json()
+    limits = whole["thresholds"]
+    for wrong in ("a", [1], float("nan")):
+        present = [wrong, *limits["present"][1:]]
+        with pytest.raises(ModelError) as refused:
+            LabelCalibration.from_json({**whole, "thresholds": {**limits, "present": present}})
+        assert refused.value.code == "calibration-unreadable"
+
+
+def test_isotonic_regression_is_tried_in_every_fold_or_in_none() -> None:
+    """Of 520 patients each fold has 416; its figures are of the method that is kept all the same."""
+    rng = np.random.default_rng(1)
+    margins = rng.uniform(-6, 6, 520)
+    stepped = (rng.uniform(size=520) < np.where(margins > 0, 0.95, 0.05)).astype(float)
+    tried: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assessment, "fitted", lambda m, t, g, one: tried.append(one) or fitted(m, t, g, one))
+        calibrate_label(margins, stepped, np.arange(520))
+    assert tried == ["isotonic"] * 6
 
 
 @pytest.mark.parametrize(
@@ -136,6 +171,7 @@ def test_a_calibration_is_kept_as_json() -> None:
         ({"method": "cubic"}, "bad-method", "cubic"),
         ({"error": 0.07}, "bad-error-bound", "0.07"),
         ({"error": 0.02}, "too-few-cases", "at least 49 of each"),
+        ({"method": "isotonic"}, "too-few-cases", "60 labelled patients: isotonic regression takes 500"),
     ],
 )
 def test_what_cannot_be_calibrated_is_refused(changed: dict[str, object], code: str, words: str) -> None:

@@ -184,6 +184,13 @@ def test_wrong_rows_are_refused(truth: list[float], predicted: list[float], code
     assert refused.value.code == code
 
 
+def test_each_row_has_a_patient() -> None:
+    for groups in ([], ["a"], ["a", "b", "c"]):
+        with pytest.raises(ModelError) as refused:
+            calibration_error([1.0, 0.0], [0.5, 0.5], groups)
+        assert refused.value.code == "shape-mismatch"
+
+
 @pytest.mark.campaign
 def test_coverage_of_all_settings() -> None:
     """Adds to the table what it lacks, setting by setting, and judges all of its rows."""
