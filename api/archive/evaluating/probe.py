@@ -11,6 +11,7 @@ from medsiglip.answers.figures import ProbeEvaluation
 from medsiglip.api.archive.evaluating.label_figures import label_figures, macro_auroc
 from medsiglip.api.archive.label_targets import case_warnings, label_targets
 from medsiglip.api.archive.opened import in_one_space
+from medsiglip.api.archive.probes.pooled import row_logits
 from medsiglip.api.archive.probes.registry import active_space, loaded_probe, require_space, stored_probe
 from medsiglip.api.archive.queries import level_named
 from medsiglip.api.errors import ServiceError
@@ -38,7 +39,7 @@ def evaluate_probe(archive: OpenedArchive, name: str, *, where: Sequence[str] = 
         raise ServiceError(
             "no-labels", f"no case here carries a label of probe {name}: import labels, or widen --where."
         )
-    probability = probe.predict_probability(table.vectors)
+    probability = probe.probability(row_logits(archive, probe, table))
     for label in known:
         values = np.where(unseen, targets[label].values, np.nan)
         scores = probability[:, probe.labels.index(label)]

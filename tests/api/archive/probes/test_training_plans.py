@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
+from medsiglip.api.archive.evaluating.probe import evaluate_probe
 from medsiglip.api.archive.labels import read_labels
 from medsiglip.api.archive.probes.plan import ProbePlan
 from medsiglip.api.archive.probes.predicting_all import predict_all
@@ -18,6 +20,7 @@ from medsiglip.api.archive.probes.training import train_probe
 from medsiglip.api.errors import ServiceError
 from medsiglip.client.client import JobError
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.label_records import LabelRecord
 from medsiglip.zero_shot.classifier import ZeroShotClassifier
 from medsiglip.zero_shot.prompt_set import PromptSet
 from tests.api.conftest import Home, Phantoms
@@ -146,6 +149,22 @@ def test_the_greatest_score_of_the_pictures_is_that_of_the_study(made: Any, odd:
     assert mean.labels[0].n == trained.labels[0].n
 
 
+def test_an_evaluation_pools_as_the_probe_pools(made: Any, tmp_path: Path) -> None:
+    rows = [f"{uid(study)},{study % 2}" for study in range(40)]
+    csv = written(tmp_path / "shown.csv", "study_instance_uid,label:shown", rows)
+    train_probe(made, "shown", labels_csv=csv, level="study", plan=ProbePlan(pooling="max"))
+    others = range(40, STUDIES)
+    made.index.labels.put([LabelRecord("shown", one % 2, "study_instance_uid", uid(one)) for one in others])
+    probe = loaded_probe(made, stored_probe(made, "shown"))
+    images = made.index.table("image")
+    logits = probe.predict_logits(images.vectors)[:, 0]
+    of = np.array(images.study_instance_uids)
+    best = [logits[of == uid(one)].max() for one in others]
+    [found] = evaluate_probe(made, "shown").labels
+    assert found.n == len(others)
+    assert found.auroc == pytest.approx(roc_auc_score([one % 2 for one in others], best))
+
+
 def test_findings_of_studies_are_pooled_as_the_probe_pools(made: Any, odd: Path, tmp_path: Path) -> None:
     from medsiglip.medgemma.findings import FindingScores
 
@@ -168,6 +187,36 @@ def test_findings_of_studies_are_pooled_as_the_probe_pools(made: Any, odd: Path,
                 assert findings[0].probability == pytest.approx(expected[study], abs=1e-6)
             else:
                 assert sum(one.probability for one in findings) == pytest.approx(1.0)
+
+
+def test_a_case_of_another_class_is_known(made: Any, tmp_path: Path) -> None:
+    kinds = ["rare" if study < 2 else ("a", "b")[study % 2] for study in range(STUDIES - 6)]
+    rows = [
+        f"{uid(study)},{int(kind == 'a')},{int(kind == 'b')},{int(kind == 'rare') or ''}"
+        for study, kind in enumerate(kinds)
+    ]
+    csv = written(tmp_path / "kinds.csv", "study_instance_uid,label:a,label:b,label:rare", rows)
+    plan = ProbePlan(exclusive=True)
+    trained = train_probe(made, "known", labels_csv=csv, level="study", plan=plan)
+    assert [(one.label, one.n, one.unknown) for one in trained.labels] == [("a", 52, 8), ("b", 52, 8)]
+    assert any("'rare'" in warning for warning in trained.warnings)
+    columns = ",".join(f"label:{kind}" for kind in "ab")
+    given = [
+        f"{uid(study)},{int(kind == 'a') or ''},{int(kind == 'b') or ''}" for study, kind in enumerate(kinds)
+    ]
+    csv = written(tmp_path / "ones.csv", f"study_instance_uid,{columns}", given)
+    ones = train_probe(made, "ones", labels_csv=csv, level="study", plan=plan)
+    assert [(one.label, one.n, one.unknown) for one in ones.labels] == [("a", 52, 8), ("b", 52, 8)]
+
+
+def test_a_split_that_says_nothing_is_refused(tmp_path: Path) -> None:
+    csv = written(tmp_path / "none.csv", "study_instance_uid,label:a,part", ["2.25.1,1,", "2.25.2,0,"])
+    with pytest.raises(
+        ServiceError, match="no row which part it is in: fill in the column `part`"
+    ) as refused:
+        read_labels(csv, "part")
+    assert refused.value.code == "bad-split"
+    assert read_labels(csv, "quality.split").parts == ()
 
 
 def test_an_end_in_between_stores_nothing(made: Any, tmp_path: Path) -> None:
