@@ -139,7 +139,7 @@ def read_labels(path: Path, split: str | None = None) -> LabelFile:
 
     A file with neither has a label in every column but the keys and those of the metadata CSV. Relative paths
     are those beside the CSV. Raises ServiceError `labels-unreadable`, `bad-labels` or `duplicate-keys`,
-    naming line and column.
+    naming line and column, or `bad-split` where the column `split` is empty.
     """
     from medsiglip.index.catalogue.labels.class_columns import class_column
     from medsiglip.index.label_records import LabelRecord
@@ -171,6 +171,12 @@ def read_labels(path: Path, split: str | None = None) -> LabelFile:
             _require_same(file, line, parts.setdefault(key, record), record)
     if not records:
         raise ServiceError("bad-labels", f"{file} holds no label: fill in its label columns.")
+    if split in header and not parts:
+        raise ServiceError(
+            "bad-split",
+            f"{file} says in no row which part it is in: fill in the column `{split}` with train, validation "
+            "and test.",
+        )
     names = tuple(sorted({record.name for record in records.values()}))
     column = class_column(record.name for record in records.values() if record.is_class)
     placed = (replace(one, class_column=column) if one.is_class else one for one in records.values())

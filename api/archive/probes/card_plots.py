@@ -59,8 +59,8 @@ def _roc(entry: LabelReport) -> Part:
     low, high = entry.auroc_ci
     return plot(
         figure,
-        f"ROC of {entry.label}, out of fold: AUROC {entry.auroc:.3f} ({low:.3f} to {high:.3f}); marks are "
-        "the operating points, as they were measured.",
+        f"ROC of {entry.label}, on unseen patients: AUROC {entry.auroc:.3f} ({low:.3f} to {high:.3f}); "
+        "marks are the operating points, as they were measured.",
     )
 
 
@@ -74,8 +74,8 @@ def _precision_recall(entry: LabelReport) -> Part:
     axes.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     return plot(
         figure,
-        f"Precision over recall of {entry.label}, out of fold: average precision {entry.auprc:.3f}; the "
-        f"dotted line is the share of positive cases, {share:.3f}.",
+        f"Precision over recall of {entry.label}, on unseen patients: average precision {entry.auprc:.3f}; "
+        f"the dotted line is the share of positive cases, {share:.3f}.",
     )
 
 
@@ -90,8 +90,8 @@ def _reliability(entry: LabelReport) -> Part:
     said = "" if error is None or error != error else f" Expected calibration error {error:.3f}."
     return plot(
         figure,
-        f"Reliability of {entry.label}, out of fold, in parts of equally many cases; bars are 95 % intervals."
-        f"{said}",
+        f"Reliability of {entry.label}, on unseen patients, in parts of equally many cases; bars are 95 % "
+        f"intervals.{said}",
     )
 
 
@@ -108,7 +108,7 @@ def _learning_curve(entry: LabelReport) -> Part:
         linewidth=0,
     )
     axes.plot(across, [one.auroc for one in points], color=COLOURS[0], marker="o", linewidth=1.8)
-    axes.set(xlabel="patients in training", ylabel="AUROC out of fold")
+    axes.set(xlabel="patients in training", ylabel="AUROC on unseen patients")
     axes.set_xlim(left=0)
     return plot(
         figure,
@@ -131,7 +131,7 @@ def _subgroups(entry: LabelReport) -> Part:
     names = [f"{one.attribute.removeprefix('patient_')} {_short(one.value)} ({one.groups})" for one in shown]
     axes.set_yticks(range(len(shown)), names, fontsize=9, parse_math=False)
     axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.set_xlabel("AUROC out of fold")
+    axes.set_xlabel("AUROC on unseen patients")
     return plot(
         figure,
         f"Subgroups of {entry.label}, in brackets their patients; the band is AUROC of all. Diamonds are "

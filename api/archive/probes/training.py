@@ -125,10 +125,13 @@ def _answer(
     warnings: Sequence[str],
 ) -> ProbeAnswer:
     """The answer, still without a name."""
-    table, values = cases.table, cases.values
+    table = cases.table
+    values = cases.values
+    if plan.exclusive:
+        values = _of_classes({label: values[label] for label in trained.probe.labels})
     figures = trained.probe.report.to_json()
     for entry in figures["labels"]:
-        entry["unknown"] = cases.targets[entry["label"]].unknown
+        entry["unknown"] = int(np.isnan(values[entry["label"]]).sum())
     learned = {label: np.where(cases.learned, known, np.nan) for label, known in values.items()}
     return ProbeAnswer(
         **{**figures, "warnings": (*warnings, *figures["warnings"])},
@@ -149,6 +152,13 @@ def _answer(
         },
         **_population(archive, table, values),
     )
+
+
+def _of_classes(values: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    """What is known of each class [n] where a row has one of them: a row of another class is a negative."""
+    held = {label: known == 1.0 for label, known in values.items()}
+    classified = np.any(list(held.values()), axis=0)
+    return {label: np.where(classified, is_so, np.nan) for label, is_so in held.items()}
 
 
 def _population(

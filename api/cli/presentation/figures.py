@@ -111,10 +111,13 @@ def _number(value: float | None) -> str:
 
 
 def show_probe(console: Console, probe: Payload) -> None:
-    """One probe and its out-of-fold figures."""
+    """One probe and its figures, out of fold or of the test part."""
+    judged = f"out of fold, {probe['groups']} patients"
+    if probe.get("parts"):
+        judged = f"on the test part, {probe['parts']['test']} patients of {sum(probe['parts'].values())}"
     print_table(
         console,
-        f"probe {probe['name']} in space {probe['space']}: out of fold, {probe['groups']} patients",
+        f"probe {probe['name']} in space {probe['space']}: {judged}",
         ("label", "n", "positive", "unknown", "AUROC", "95 % interval", "AUPRC", "C"),
         (
             (

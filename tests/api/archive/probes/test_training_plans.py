@@ -17,6 +17,7 @@ from medsiglip.api.archive.probes.plan import ProbePlan
 from medsiglip.api.archive.probes.predicting_all import predict_all
 from medsiglip.api.archive.probes.registry import loaded_probe, stored_probe
 from medsiglip.api.archive.probes.training import train_probe
+from medsiglip.api.cli.presentation.figures import show_probe
 from medsiglip.api.errors import ServiceError
 from medsiglip.client.client import JobError
 from medsiglip.index.case_index import CaseIndex
@@ -85,6 +86,9 @@ def test_a_split_of_the_csv_says_what_is_learned_and_what_is_judged(made: Any, t
     assert trained.split == "fold"
     assert [(one.label, one.n) for one in trained.labels] == [("odd", 20)]
     assert any("10 labelled cases are in no part" in warning for warning in trained.warnings)
+    console = Console(record=True, width=200)
+    show_probe(console, trained.to_json())
+    assert "on the test part, 20 patients of 49" in console.export_text()
     kept = stored_probe(made, "by-csv").summary["patients"]
     learned = {study for study in range(STUDIES) if parts[study // 10] in ("Train", "val", "train")}
     assert set(kept) == {f"patient-{4 if study == 5 else study}" for study in learned}
