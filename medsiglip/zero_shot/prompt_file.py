@@ -29,6 +29,7 @@ from typing import Any
 
 from medsiglip.errors import ModelError
 from medsiglip.regions.vocabulary import UNKNOWN, Regions, named, region_names, regions_of_body_part
+from medsiglip.tokenizer import canonicalise
 from medsiglip.toml_file import TomlError, parse_toml, toml_bytes
 from medsiglip.zero_shot.prompt_set import Kind, LabelPrompts, Population, PromptSet
 
@@ -102,6 +103,7 @@ class _PromptFile:
                 raise self._invalid("'prompts' holds an empty label; name it.")
             self._check_lengths(tables)
             prompts = self._findings(tables, fits) if kind == "findings" else self._classes(tables, fits)
+        self._check_texts(prompts)
         if kind != "findings" and len(prompts) < 2:
             raise self._invalid(f"'{key}' has one class, and classes compete with each other; add another.")
         return PromptSet(name, kind, prompts, fits.where, source, fits.regions, fits.population)
@@ -177,6 +179,20 @@ class _PromptFile:
         longest = max(map(len, labels))
         if longest > MAX_LABEL:
             raise self._invalid(f"a label has {longest} characters and may have {MAX_LABEL}; shorten it.")
+
+    def _check_texts(self, prompts: Mapping[str, LabelPrompts]) -> None:
+        """Texts hold words, and those that are compared with each other are not the same to the model."""
+        labels: dict[frozenset[str], str] = {}
+        for label, one in prompts.items():
+            present, absent = (frozenset(map(canonicalise, texts)) for texts in (one.present, one.absent))
+            if "" in present | absent:
+                raise self._invalid(f"a text of '{label}' holds no word; write one, or remove it.")
+            if present == absent:
+                raise self._invalid(f"'{label}' has the same texts for present and absent; change one.")
+            if not absent and present in labels:
+                both = f"'{labels[present]}' and '{label}'"
+                raise self._invalid(f"the classes {both} are the same texts to the model; drop one.")
+            labels[present] = label
 
     def _only_keys(self, table: Mapping[str, Any], keys: tuple[str, ...], prefix: str) -> None:
         for key in table:

@@ -63,6 +63,25 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, of_set: str, of_finding: s
 
 
 @pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ('kind = "findings"\n[prompts.x]\nabsent = ["..."]\npresent = ["x"]', "a text of 'x' holds no word"),
+        ('kind = "findings"\n[prompts.x]\nabsent = ["X."]\npresent = ["x"]', "'x' has the same texts"),
+        ('kind = "classes"\n[prompts]\na = ["x"]\nb = ["X!"]', "classes 'a' and 'b' are the same"),
+        ('kind = "names"\nnames = ["Acne", "acne"]', "classes 'Acne' and 'acne' are the same"),
+    ],
+)
+def test_texts_that_the_model_cannot_tell_apart_are_named(tmp_path: Path, content: str, named: str) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(content)
+    with pytest.raises(ModelError) as caught:
+        load_prompt_set(path)
+    assert caught.value.code == "prompt-set-invalid"
+    assert str(caught.value).startswith(f"{path}: ")
+    assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("age", "fits"), [(None, True), (15.9, False), (16, True), (30, True), (40, True), (41, False)]
 )
 def test_a_population_has_its_ages(age: float | None, fits: bool) -> None:
