@@ -76,6 +76,12 @@ class ReportTextStore:
         with self._database.read() as connection:
             return find_words(connection, words, limit=limit, where=where, exclude_patients=exclude_patients)
 
+    def at_least(self, most: int) -> int:
+        """How many texts there are, counted no further than `most`."""
+        some = select(report_texts.c.study_id).limit(most).subquery()
+        with self._database.read() as connection:
+            return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
+
     def counts(self) -> dict[str, int]:
         """Number of texts by source."""
         statement = select(report_texts.c.source, func.count()).group_by(report_texts.c.source)

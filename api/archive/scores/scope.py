@@ -33,7 +33,7 @@ def text_p_values(archive: OpenedArchive, texts: Sequence[str], vectors: Vector)
     sample = _sample(archive)
     if sample is None or not len(sample.image_ids) or not len(texts):
         return {}
-    kind = Kind("text", partial(_measure_texts, archive, sample), TextScope.from_json)
+    kind = Kind(_name_of_texts(archive), partial(_measure_texts, archive, sample), TextScope.from_json)
     scope = archive.backgrounds.of(archive.index, archive.searchable_space.name, kind, sample.images)
     if not isinstance(scope, TextScope):
         return {}
@@ -98,6 +98,14 @@ def _scope_of(archive: OpenedArchive, sample: ImageSample) -> StoredScope | None
     keys = [owners[int(sample.image_ids[i])][1] for i in there]
     scope = ImageScope.of(sample.vectors[there], keys)
     return None if scope is None else StoredScope(scope)
+
+
+def _name_of_texts(archive: OpenedArchive) -> str:
+    """The background of texts: another each time that the number of reports has doubled, up to 256, as
+    their sentences are in scope.
+    """
+    reports = archive.index.report_texts.at_least(_MOST_SENTENCES)
+    return f"text, {1 << (reports.bit_length() - 1)} reports or more" if reports else "text"
 
 
 def _measure_texts(archive: OpenedArchive, sample: ImageSample) -> TextScope:

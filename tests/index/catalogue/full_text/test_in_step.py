@@ -41,6 +41,7 @@ def uids(*studies: int) -> list[str]:
 
 
 def test_texts_come_and_go_with_their_words(filled: CaseIndex) -> None:
+    assert [filled.report_texts.at_least(most) for most in (0, 7, 400)] == [0, 7, 2 * COUNT]
     assert found(filled, "effusion") == uids(*range(COUNT))
     filled.report_texts.put({"2.25.0": "A nodule.", "2.25.1": "", "2.25.2": " \n"}, "import")
     assert found(filled, "effusion") == uids(*range(3, COUNT))
