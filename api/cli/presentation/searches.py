@@ -20,6 +20,7 @@ def show_search(console: Console, found: Payload) -> None:
     """The hits, and the distribution of all scores at their level."""
     if not found["hits"]:
         console.print("nothing found: the archive holds no image that fits; look at `medsiglip index info`")
+        show_warnings(console, found)
         return
     print_table(
         console,
