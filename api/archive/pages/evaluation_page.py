@@ -124,6 +124,7 @@ def _labels(answer: Payload) -> tuple[str, list[Section]]:
         paragraph(f"{one['label']}: no figure, {one['reason']}.") for one in answer["labels"] if one["reason"]
     ]
     parts += [paragraph(f"{one['label']}: {one['caution']}") for one in rows if one.get("caution")]
+    parts += _calibrated(rows)
     if answer.get("unlabelled"):
         parts.append(paragraph("No case that fits carries these labels: " + ", ".join(answer["unlabelled"])))
     seen = [("mean AUROC of the labels", f"{answer['macro_auroc']:.3f}" if answer["macro_auroc"] else "–")]
@@ -131,12 +132,26 @@ def _labels(answer: Payload) -> tuple[str, list[Section]]:
         seen.append(
             ("patients left out, for the probe was trained on them", str(answer["patients_left_out"]))
         )
-    about = paragraph("Scores were compared with the labels stored in the archive. Chance is an AUROC of .5.")
+    about = paragraph(
+        "Scores were compared with the labels stored in the archive. Chance is an AUROC of .5. It says "
+        "how well scores rank cases, and nothing of how often a case with such a score has the label."
+    )
     return f"Scores of {of}", [
         Section("What was asked", (about, facts(seen))),
         Section("By label", tuple(parts)),
         _limits(),
     ]
+
+
+def _calibrated(rows: Sequence[Payload]) -> list[Part]:
+    """Which labels have a calibration, and its error."""
+    held = [one for one in rows if one.get("calibrated")]
+    if not held:
+        return [paragraph("All of these scores are uncalibrated.")]
+    columns = ("label", "expected calibration error", "95 % interval")
+    lines = [(one["label"], one.get("calibration_error"), one.get("calibration_error_ci")) for one in held]
+    told = "Calibrated labels, measured on patients that the calibration was not made from"
+    return [table(columns, lines, numeric=columns[1:], caption=f"{told}; other labels are uncalibrated")]
 
 
 def _comparison(answer: Payload) -> tuple[str, list[Section]]:

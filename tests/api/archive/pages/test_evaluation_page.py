@@ -35,7 +35,7 @@ ANSWERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "zero-shot": (
         {"level": "study", "space": "s", "prompts": HOSTILE, "labels": [{"label": HOSTILE, **FIGURES}]}
         | {"macro_auroc": None, "unlabelled": [HOSTILE]},
-        ("0.712", "0.400 to 0.900", "No case that fits"),
+        ("0.712", "0.400 to 0.900", "No case that fits", "All of these scores are uncalibrated"),
     ),
     "probe": (
         {"level": "study", "space": "s", "name": "p", "macro_auroc": 0.7, "patients_left_out": 4}
@@ -73,6 +73,22 @@ def test_a_page_has_the_figures_and_no_markup_of_users(kind: str) -> None:
     assert "&lt;img src=x" in written
     assert 'class="note"' in written
     assert "Not a medical device" in written
+
+
+def test_a_page_tells_the_calibration_error() -> None:
+    answer, _ = ANSWERS["zero-shot"]
+    judged = {
+        **FIGURES,
+        "calibrated": True,
+        "calibration_error": 0.0312,
+        "calibration_error_ci": [0.01, 0.09],
+    }
+    labels = [{"label": HOSTILE, **judged}, {"label": "b", **FIGURES}]
+    written = evaluation_page("zero-shot", {**answer, "labels": labels})
+    assert "0.031" in written
+    assert "0.010 to 0.090" in written
+    assert "other labels are uncalibrated" in written
+    assert "All of these" not in written
 
 
 def test_retrieval_without_figures_says_why() -> None:
