@@ -102,9 +102,14 @@ def parquet_writer(path: Path, schema: Any) -> Iterator[Any]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, which appears whole or not at all. Raises ServiceError `cannot-create`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, which appears whole or not at all. Raises ServiceError `cannot-create`."""
     try:
         with _whole_file(path) as file:
-            file.write(text.encode("utf-8"))
+            file.write(content)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise ServiceError(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from medsiglip.answers.why import MatchedPlaces, Place, WhyAnswer
 from medsiglip.api.archive.explaining.asked_pictures import Asked, Shown, asked_picture
 from medsiglip.api.archive.explaining.localisation import localisation
-from medsiglip.api.archive.files import output_file
+from medsiglip.api.archive.files import output_file, write_bytes
 from medsiglip.api.archive.opened import in_one_space
 from medsiglip.api.archive.queries import require_words
 from medsiglip.api.errors import ServiceError
@@ -69,7 +69,7 @@ def why(
     if file is None:
         fields["png"] = b64encode(png).decode("ascii")
     else:
-        file.write_bytes(png)
+        write_bytes(file, png)
         fields["path"] = str(file)
     return WhyAnswer(space=archive.space.name, **fields)
 

@@ -16,7 +16,7 @@ from medsiglip.api.cli.commands.where import WHERE_HELP, Where
 if TYPE_CHECKING:
     from medsiglip.api.archive.archive import Archive
 
-_STUDY_HELP = "whole, its unique beginning, or the row of the last list"
+STUDY_HELP = "whole, its unique beginning, or the row of the last list"
 
 
 class Level(StrEnum):
@@ -40,7 +40,7 @@ def classify(
         list[Path] | None, typer.Option(metavar="FILE", help="A picture; repeatable.", readable=False)
     ] = None,
     study: Annotated[
-        str | None, typer.Option(metavar="UID", help=f"A study of the archive: {_STUDY_HELP}.")
+        str | None, typer.Option(metavar="UID", help=f"A study of the archive: {STUDY_HELP}.")
     ] = None,
     labels: Annotated[str | None, typer.Option(metavar='"a,b,c"', help="Your own labels.")] = None,
     label: Annotated[
@@ -75,8 +75,8 @@ def classify(
     if prompts == completion.LIST:
         list_prompt_sets(run)
         return
-    _exactly_one("--image and --study", image or None, study)
-    _exactly_one("--labels, --label and --prompts", labels, label or None, prompts)
+    exactly_one("--image and --study", image or None, study)
+    exactly_one("--labels, --label and --prompts", labels, label or None, prompts)
     if exclusive and prompts is not None:
         raise typer.BadParameter("--exclusive goes with your own labels; a prompt set says it itself")
     words = label or (None if labels is None else [one.strip() for one in labels.split(",")])
@@ -109,7 +109,7 @@ def list_studies(context: typer.Context, where: Where = None) -> None:
 
 def show_study_command(
     context: typer.Context,
-    uid: Annotated[str, typer.Argument(metavar="UID", help=f"Study Instance UID: {_STUDY_HELP}.")],
+    uid: Annotated[str, typer.Argument(metavar="UID", help=f"Study Instance UID: {STUDY_HELP}.")],
 ) -> None:
     """Show one study with its series and images.
 
@@ -142,7 +142,7 @@ def forget(
     from medsiglip.api.cli.presentation.archive import show_forgotten
 
     run = invocation(context)
-    _exactly_one("--patient and --study", patient, study)
+    exactly_one("--patient and --study", patient, study)
     with run.archive() as archive:
         study = named_study(archive, study)
         if not yes and not run.json and sys.stdin.isatty():
@@ -171,7 +171,8 @@ def list_prompt_sets(run: Invocation) -> None:
     run.answer(prompt_sets.list_prompt_sets(), show_prompt_sets)
 
 
-def _exactly_one(names: str, *values: object) -> None:
+def exactly_one(names: str, *values: object) -> None:
+    """Refuse none or several of the options that are called by `names`."""
     if sum(value is not None for value in values) != 1:
         raise typer.BadParameter(f"give exactly one of {names}")
 

@@ -12,9 +12,19 @@ from medsiglip.api.cli.commands.cases import Level
 from medsiglip.api.cli.commands.invocation import Invocation, invocation
 from medsiglip.api.cli.commands.where import Where
 
+
+def _page_file(file: Path | None) -> Path | None:
+    """Checked before anything is measured, which may take long."""
+    from medsiglip.api.archive.files import output_file
+
+    return None if file is None else output_file(file)
+
+
 Html = Annotated[
     Path | None,
-    typer.Option("--html", metavar="FILE", help="Write a page with tables and plots, too."),
+    typer.Option(
+        "--html", metavar="FILE", help="Write a page with tables and plots, too.", callback=_page_file
+    ),
 ]
 
 
@@ -22,12 +32,11 @@ def write_page(run: Invocation, kind: str, answer: dict[str, object], file: Path
     """Write the page of an answer, if a file is named."""
     if file is None:
         return
-    from medsiglip.api.archive.files import output_file
+    from medsiglip.api.archive.files import write_text
     from medsiglip.api.archive.pages.evaluation_page import evaluation_page
 
-    path = output_file(file)
-    path.write_text(evaluation_page(kind, answer), encoding="utf-8")
-    run.note(f"the page is in {path}")
+    write_text(file, evaluation_page(kind, answer))
+    run.note(f"the page is in {file}")
 
 
 def drift(

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medsiglip.api.cli.commands.cases import Level, named_study
+from medsiglip.api.cli.commands.cases import STUDY_HELP, Level, named_study
 from medsiglip.api.cli.commands.invocation import Invocation, invocation
 from medsiglip.api.cli.commands.where import WHERE_HELP, Where
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.archive import Archive
 
-_STUDY_HELP = "whole, its unique beginning, or the row of the last list"
 _EXAMPLE = "an image by its id, or a study by its UID; repeatable"
 _Most = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many hits of each.")]
 
@@ -37,7 +36,7 @@ def search(
     ] = None,
     study: Annotated[
         list[str] | None,
-        typer.Option(metavar="UID", help=f"Find cases like this study: {_STUDY_HELP}; repeatable."),
+        typer.Option(metavar="UID", help=f"Find cases like this study: {STUDY_HELP}; repeatable."),
     ] = None,
     image_id: Annotated[
         list[int] | None, typer.Option(metavar="ID", help="Find images like this stored one; repeatable.")

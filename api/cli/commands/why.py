@@ -7,17 +7,15 @@ from typing import Annotated
 
 import typer
 
-from medsiglip.api.cli.commands.cases import named_study
+from medsiglip.api.cli.commands.cases import STUDY_HELP, exactly_one, named_study
 from medsiglip.api.cli.commands.invocation import Invocation, invocation
-
-_STUDY_HELP = "whole, its unique beginning, or the row of the last list"
 
 
 def why(
     context: typer.Context,
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="A picture.", readable=False)] = None,
     study: Annotated[
-        str | None, typer.Option(metavar="UID", help=f"A study of the archive: {_STUDY_HELP}.")
+        str | None, typer.Option(metavar="UID", help=f"A study of the archive: {STUDY_HELP}.")
     ] = None,
     image_id: Annotated[
         int | None, typer.Option(metavar="ID", min=1, help="A stored image, as a search names it.")
@@ -58,15 +56,14 @@ def why(
     from medsiglip.api.cli.presentation.why import show_why
 
     run = invocation(context)
-    asked = (image, study, image_id)
-    against = (text, like, like_study, like_image_id)
+    asked, against = (image, study, image_id), (text, like, like_study, like_image_id)
     if measure:
         if any(one is not None for one in (*asked, *against)):
             raise typer.BadParameter("--measure goes alone, with --phantoms at most")
         _measure(run, phantoms)
         return
-    _exactly_one("--image, --study and --image-id", asked)
-    _exactly_one("--text, --like, --like-study and --like-image-id", against)
+    exactly_one("--image, --study and --image-id", *asked)
+    exactly_one("--text, --like, --like-study and --like-image-id", *against)
     with run.archive() as archive:
         found = archive.why(
             image=image,
@@ -89,11 +86,6 @@ def _measure(run: Invocation, phantoms: int) -> None:
     with run.archive() as archive, progress_display() as on_progress:
         measured = archive.measure_localisation(studies=phantoms, on_progress=on_progress)
     run.answer(measured, show_measured)
-
-
-def _exactly_one(names: str, values: tuple[object, ...]) -> None:
-    if sum(value is not None for value in values) != 1:
-        raise typer.BadParameter(f"give exactly one of {names}")
 
 
 def register(app: typer.Typer) -> None:

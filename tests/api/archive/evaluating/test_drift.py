@@ -48,6 +48,8 @@ def test_the_same_patients_are_in_neither_group(home: Home, phantoms: Phantoms) 
         ("bad-filter", ("--reference", "modality>", *CHEST)),
         ("bad-cases", (*SKIN, *CHEST, "--cases", "101")),
         ("bad-permutations", (*SKIN, *CHEST, "--permutations", "10")),
+        # Where the page cannot be written is told before anything is measured.
+        ("not-a-file", (*SKIN, "--current", "modality=NM", "--html", "/")),
     ],
 )
 def test_wrong_questions_are_told(home: Home, code: str, words: tuple[str, ...]) -> None:

@@ -214,3 +214,8 @@ def test_http_and_the_client_give_the_same_answer(
         like = {"like": ("other.dcm", Path(str(other.path)).read_bytes())}
         answer = http.post("/v1/why", files=like, data=form)
         assert len(answer.json()["matches"]) == len(by_id.matches or ())
+
+
+def test_a_file_that_cannot_be_written_is_told(home: Home, stored: list[Any]) -> None:
+    words = ("why", "--image-id", stored[0].image_id, "--text", TEXT, "--out")
+    assert home.run(*words, "/proc/map.png").error["code"] == "cannot-create"
