@@ -23,7 +23,7 @@ import argparse
 import csv
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,10 +130,10 @@ def locally_scaled(found: NDArray[np.float64], neighbours: int) -> NDArray[np.fl
     return scaled
 
 
-def all_scores(studies: Studies) -> dict[str, NDArray[np.float64]]:
-    """Scores by means and by each other way."""
+def every_score(studies: Studies, neighbours_of: Mapping[str, int]) -> dict[str, NDArray[np.float64]]:
+    """Scores by means and by each other way, with so many neighbours for those with local scaling."""
     found = {way: scores(studies, way) for way in ("means", "sets", "sets, mean taken off")}
-    for way, neighbours in NEIGHBOURS.items():
+    for way, neighbours in neighbours_of.items():
         found[way] = locally_scaled(found[way.partition(",")[0]], neighbours)
     return found
 
@@ -225,7 +225,7 @@ def rows(count: int, scratch: Path | None) -> Iterator[dict[str, Any]]:
             size = (len(studies.patients), len(studies.vectors))
             of_seed: dict[tuple[str, str], list[Gain]] = {names: [] for names in all_gains}
             for archive in archives(studies, count):
-                found = all_scores(archive)
+                found = every_score(archive, NEIGHBOURS)
                 for (rule, way), each in of_seed.items():
                     each.append(gain(archive, rule, found["means"], found[way]))
             for (rule, way), each in of_seed.items():
