@@ -17,6 +17,8 @@ _DIGITS, _HEXADECIMAL = frozenset("0123456789."), frozenset("0123456789abcdef")
 _MAYBE_NAME = re.compile(r"[0-9a-f.]+")
 # A day, or a time in UTC (ISO 8601).
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}:[0-9.]{2,16}(?:[+]00:00|Z)?)?")
+# All but the line feed and the tab.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BEGINNING, _SHORTEST_END, _LONGEST = 6, 5, 64
 _LEAST_PATH = 12
 
@@ -150,20 +152,25 @@ def print_facts(console: Console, facts: Iterable[tuple[str, object]]) -> None:
 def show_warnings(console: Console, answer: Payload) -> None:
     """The warnings of an answer, one a line."""
     for warning in answer.get("warnings", ()):
-        console.print(f"warning: {escape(str(warning))}", soft_wrap=True)
+        console.print(f"warning: {escape(_printable(str(warning)))}", soft_wrap=True)
 
 
 def show_value(value: object) -> str:
-    """Numbers to three decimals, None as a dash, maps as name=value."""
+    """Numbers to three decimals, None as a dash, maps as name=value; see `_printable` for texts."""
     if value is None:
         return "-"
     if isinstance(value, float):
         return f"{value:.3f}"
     if isinstance(value, Mapping):
-        return " ".join(f"{name}={_short(number)}" for name, number in value.items())
+        return _printable(" ".join(f"{name}={_short(number)}" for name, number in value.items()))
     if isinstance(value, list | tuple):
         return ", ".join(show_value(item) for item in value)
-    return str(value)
+    return _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    r"""A text whose control characters, which a terminal would obey, are shown as `\xNN`."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def interval(bounds: Sequence[float | None] | None) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from medsiglip.answers.figures import LabelFigures, Probe, ProbeLabel, RetrievalEvaluation, ZeroShotEvaluation
 from medsiglip.answers.figures import LabelRetrieval as Retrieval
 from medsiglip.api.cli.presentation.figures import show_label_figures, show_probe, show_retrieval
+from medsiglip.api.cli.presentation.tables import print_table, show_warnings
 
 NAN = float("nan")
 CAUTION = "4 patients with the label are few: [sic]"
@@ -74,5 +75,17 @@ def test_labels_and_warnings_are_printed_beside_a_reason() -> None:
     )
     assert text.startswith("no figure: nothing to compare\n")
     assert "two patients are one" in text
-    assert "a: 7 queries, precision@5 0.500, mAP 0.500" in text
+    assert "a: 7 queries, precision@5 0.500 (chance -), mAP 0.500 (chance -)" in text
     assert "b: 0 queries, no b" in text
+
+
+def test_what_a_terminal_would_obey_is_shown_as_bytes() -> None:
+    """A label of somebody's file, and a header of DICOM, may hold any character."""
+    out = StringIO()
+    console = Console(file=out, width=100)
+    print_table(console, "", ("label", "labels"), [("\x1b[31mred", {"\x9b2J": 1.0})])
+    show_warnings(console, {"warnings": ["“\x1b]0;title\x07” is out of scope"]})
+    table, warning = out.getvalue().split("warning: ")
+    assert r"\x1b[31mred" in table
+    assert r"\x9b2J=1" in table
+    assert warning == "“\\x1b]0;title\\x07” is out of scope\n"
