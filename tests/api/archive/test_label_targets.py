@@ -16,7 +16,9 @@ from medsiglip.api.archive.evaluating.retrieval import evaluate_retrieval
 from medsiglip.api.archive.label_targets import label_targets
 from medsiglip.api.archive.labels import read_labels
 from medsiglip.api.archive.opened import OpenedArchive
+from medsiglip.api.archive.probes.plan import ProbePlan
 from medsiglip.api.archive.probes.training import train_probe
+from medsiglip.api.errors import ServiceError
 from medsiglip.errors import ModelError
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.label_records import LabelRecord
@@ -277,6 +279,23 @@ def test_patients_with_the_same_picture_share_a_fold_and_find_each_other_not(
     groups = made.index.instances.patient_groups(made.index.table("image"))
     assert groups.names[:40] == groups.names[40:]
     assert evaluate_retrieval(made, labels=["coin"]).warnings == trained.warnings
+
+
+def test_patients_with_the_same_picture_may_not_be_in_two_parts(
+    archive: Callable[..., OpenedArchive], tmp_path: Path
+) -> None:
+    made = archive([("CR", None)] * 40, same=[(31, 4)])
+    parts = ["train"] * 20 + ["test"] * 20
+    rows = [f"{uid(study)},{study % 2},{parts[study]}" for study in range(40)]
+    path = tmp_path / "twins.csv"
+    path.write_text("\n".join(["study_instance_uid,label:odd,part", *rows]))
+    with pytest.raises(ServiceError, match="patients patient-31 and patient-4 share identical") as refused:
+        train_probe(made, "twins", labels_csv=path, plan=ProbePlan(split="part"))
+    assert refused.value.code == "patient-in-two-splits"
+    rows[31] = f"{uid(31)},1,train"
+    path.write_text("\n".join(["study_instance_uid,label:odd,part", *rows]))
+    trained = train_probe(made, "twins", labels_csv=path, plan=ProbePlan(split="part"))
+    assert trained.parts == {"training": 21, "validation": 0, "test": 19}
 
 
 def test_a_twin_of_a_patient_that_a_probe_was_trained_on_is_not_unseen(
