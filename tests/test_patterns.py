@@ -31,6 +31,7 @@ MOST = 1.5 * TIMES
 # Patterns that are made while the program runs, with one for each place.
 MADE: dict[str, list[str | bytes]] = {
     "index/storage/forgotten.py": [
+        r"(?<![\w.])1\.2\.3(?!\w|\.\w)|(?<![\w.])key7(?!\w|\.\w)",
         r"(?<![\d.])1\.2\.3(?!\d|\.\d)|(?<![\d.])1\.2\.34(?!\d|\.\d)",
         r"four\ words\ or\ more|(?<![\d.])1\.2\.3(?!\d|\.\d)",
     ],
