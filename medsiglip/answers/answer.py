@@ -19,7 +19,13 @@ def _finite(value: Any) -> Any:
 
 Figure = Annotated[float | None, BeforeValidator(_finite)]
 """A number that may be missing; NaN and infinity, which JSON lacks, become None."""
-Moment = Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else value.isoformat())]
+
+
+def _in_iso(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+Moment = Annotated[str, BeforeValidator(_in_iso)]
 """A time in ISO 8601."""
 ShownText = Annotated[str, BeforeValidator(lambda value: shown(value) if isinstance(value, str) else value)]
 """A text that is or names the path of a file; see `medsiglip.answers.paths`."""

@@ -80,7 +80,7 @@ def unpacked(files: Mapping[str, bytes]) -> ExchangedProbe:
         fits = fits and isinstance(content["space"], str) and len(set(labels)) == len(labels)
         count = (len(labels),)
         shapes = {"coef": (*count, content["dimension"]), "intercept": count, "c": count}
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise _foreign(DESCRIPTION) from error
     if not fits or any(arrays[name].shape != shape for name, shape in shapes.items()):
         raise _foreign(DESCRIPTION)

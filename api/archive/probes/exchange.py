@@ -140,6 +140,7 @@ Calibrated = dict[str, dict[str, tuple[str, dict[str, Any]]]]
 
 def _checked_calibrations(about: dict[str, Any], probe: Probe) -> Calibrated:
     """The calibrations of a description, read once so that a wrong one is refused now."""
+    from medsiglip.answers.calibrations import LabelCalibration
     from medsiglip.calibration.applied import CLASSES, Calibrations
 
     found: Calibrated = {}
@@ -149,6 +150,7 @@ def _checked_calibrations(about: dict[str, Any], probe: Probe) -> Calibrated:
             known = label in probe.labels or (probe.exclusive and label == CLASSES)
             if not known or level not in ("image", "series", "study") or not isinstance(method, str):
                 raise ValueError(label)
+            LabelCalibration(label=label, version=1, method=method, **content["figures"])
             found.setdefault(level, {})[label] = method, {**content, "fingerprint": ""}
         for labels in found.values():
             stored = {label: content for label, (_, content) in labels.items()}

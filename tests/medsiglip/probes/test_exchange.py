@@ -110,6 +110,7 @@ def test_files_that_were_changed_are_refused() -> None:
         {"exclusive": "no"},
         {"report": {}},
         {"report": None},
+        {"report": "x"},
         {"about": []},
         {"format_version": 0},
         {"format": "other"},

@@ -172,6 +172,7 @@ def test_files_of_another_model_or_that_were_edited_are_refused(trained: Home, t
         {},
         {**found.about["summary"], "labels": []},
         {**found.about["summary"], "level": 7},
+        {**found.about["summary"], "trained_at": {}},
     ):
         write_files(folder, packed(found.probe, {**found.about, "summary": summary}))
         assert trained.run("probe", "import", folder).error["code"] == "probe-file-foreign"
