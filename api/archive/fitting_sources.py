@@ -73,6 +73,18 @@ def probe_warnings_of_study(archive: OpenedArchive, record: ProbeRecord, study: 
     return _fitting(archive, regions, f"probe {record.name}", study, level, fits, None).warnings
 
 
+def _table(archive: OpenedArchive, source: str, level: Level, fits: Fits, study: str) -> CaseTable:
+    """The rows of a study that pass the filters, of which an error says whose they are."""
+    from medsiglip.index.errors import CatalogError
+
+    try:
+        return archive.index.table(level, fits.where, among=[study])
+    except CatalogError as error:
+        if error.code != "bad-filter":
+            raise
+        raise CatalogError(error.code, f"The {source} has a filter of its own. {error}") from error
+
+
 def _fitting(
     archive: OpenedArchive,
     regions: StudyRegions,
@@ -95,7 +107,7 @@ def _fitting(
     reasons: dict[str, str] = {}
     images: dict[str, frozenset[int]] = {}
     for one, theirs in labels.items():
-        table = archive.index.table(level, one.where, among=[uid])
+        table = _table(archive, source, level, one, uid)
         among = np.arange(len(table.ids))
         rows = among if image_ids is None else among[np.isin(table.image_ids, image_ids)]
         fitting, reason = one.rows(table, rows, shown)

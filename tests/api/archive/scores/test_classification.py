@@ -16,6 +16,7 @@ from scipy.special import expit, softmax
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.errors import ServiceError
 from medsiglip.errors import ModelError
+from medsiglip.index.errors import CatalogError
 from tests.api.conftest import Home, Phantoms, run
 
 
@@ -272,3 +273,12 @@ def test_a_study_is_scored_by_the_pictures_that_a_label_is_about(
             assert len(about) == (1 if one.fits else 0), one.label
             assert one.margin == pytest.approx(about[0].margin if about else one.margin)
         assert {one.label for one in answer.scores if one.fits} >= {"melanoma", "pneumothorax"}
+
+
+def test_a_filter_that_no_archive_knows_is_named_with_its_set(archive: Archive, tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    finding = '[prompts.x]\nabsent = ["no x"]\npresent = ["x"]\n'
+    path.write_text(f'kind = "findings"\nwhere = ["modalty=CT"]\n{finding}')
+    with pytest.raises(CatalogError, match=r"^The prompt set own has .*'modalty=CT'") as caught:
+        archive.classify(study=archive.studies().studies[0].study_instance_uid, prompts=str(path))
+    assert caught.value.code == "bad-filter"
