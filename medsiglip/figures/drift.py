@@ -8,9 +8,11 @@
   mean distance between patients of the two groups, less the mean distances within each. It also sees what
   no plane separates, such as a wider spread.
 
-Each patient is one point, the mean direction of the vectors, however many images there are. P-values come
-from permutations of whole patients, (1 + as extreme) / (1 + permutations), so that under no difference one of
-at most p is as rare as p says, whatever the distribution (Phipson and Smyth 2010).
+Each patient is one point, the mean direction of as many vectors, drawn at random, as every patient has: a
+mean of more is nearer to the middle, so that groups with more and fewer cases of a patient would be told
+apart by that alone. P-values come from permutations of whole patients, (1 + as extreme) / (1 + permutations),
+so that under no difference one of at most p is as rare as p says, whatever the distribution (Phipson and
+Smyth 2010).
 """
 
 from collections.abc import Sequence
@@ -96,7 +98,10 @@ def group_difference(
         side if len(side) <= MOST_PATIENTS else np.sort(rng.choice(side, MOST_PATIENTS, replace=False))
         for side in sides
     ]
-    points = _patient_points(rows, codes, count)
+    fewest = int(times[~both].min())
+    alone = np.flatnonzero(~both[codes])
+    equal = alone[_drawn_rows(codes[alone], fewest, np.random.default_rng([seed, 1]))]
+    points = _patient_points(rows[equal], codes[equal], count)
     order = np.concatenate(drawn)
     labels = np.repeat([0.0, 1.0], [len(side) for side in drawn])
     permuted = np.stack([labels, *(rng.permutation(labels) for _ in range(permutations))])
@@ -109,7 +114,7 @@ def group_difference(
         _p_value(auroc),
         float(energy[0]),
         _p_value(energy),
-        _apart(rows, codes, both, now, found, labels, order),
+        _apart(rows, codes, both, now, _patient_points(rows, codes, count)[order], labels, order),
         scores,
         labels > 0,
         (len(sides[0]), len(sides[1])),
@@ -122,6 +127,14 @@ def group_difference(
 def _p_value(statistics: Floats) -> float:
     """Of the first of them, which is as extreme as itself."""
     return float((statistics >= statistics[0] - 1e-12).mean())
+
+
+def _drawn_rows(codes: Integers, most: int, rng: np.random.Generator) -> Integers:
+    """At most so many rows of each patient, drawn at random, in their order."""
+    mixed = rng.permutation(len(codes))
+    mixed = mixed[np.argsort(codes[mixed], kind="stable")]
+    starts = np.searchsorted(codes[mixed], codes[mixed])
+    return np.sort(mixed[np.arange(len(codes)) - starts < most])
 
 
 def _patient_points(rows: Floats, codes: Integers, count: int) -> Floats:

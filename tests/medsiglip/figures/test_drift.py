@@ -31,7 +31,10 @@ def drawn(
 
 def test_the_figures_are_those_of_plain_loops() -> None:
     rng = np.random.default_rng(2)
-    vectors, later, patients = drawn(rng, 40, apart=1.0)
+    vectors, later, patients = drawn(rng, 40, apart=2.0)
+    last = {one: place for place, one in enumerate(patients)}
+    two = [place for one in last for place in (patients.index(one), last[one])]  # as many of each
+    vectors, later, patients = vectors[two], later[two], [patients[place] for place in two]
     found = group_difference(vectors, later, patients, permutations=99)
     names = sorted(set(patients), key=lambda name: (later[patients.index(name)], name))
     points = []
@@ -122,3 +125,16 @@ def test_patients_with_the_same_pictures_count_half() -> None:
         vectors = rng.standard_normal((2, 8))[rng.integers(0, 2, 40)]
         found = group_difference(vectors, np.arange(40) >= 20, range(40), permutations=99, seed=seed)
         assert found.auroc == pytest.approx(roc_auc_score(found.current, np.round(found.scores, 10)))
+
+
+def test_more_cases_of_a_patient_are_no_difference() -> None:
+    """Means of eight cases lie nearer to the middle than single ones: by these, 56 of 60 are told apart."""
+    rng = np.random.default_rng(5)
+    codes = np.repeat(np.arange(60), np.repeat([1, 8], 30))
+    told = 0
+    for seed in range(60):
+        vectors = np.eye(1, 16) + 0.2 * rng.standard_normal((60, 16))[codes]
+        vectors += 0.5 * rng.standard_normal(vectors.shape)
+        found = group_difference(vectors, codes >= 30, codes.tolist(), permutations=99, seed=seed)
+        told += min(found.auroc_p, found.energy_p) <= 0.025
+    assert told <= binom.ppf(0.9999, 60, 0.05)
