@@ -265,7 +265,8 @@ class _Descent:
         if turn is not None:
             gradient = np.einsum("rpk,pkj->rpj", gradient, turn)
         mean = at.curvature / len(at.logits)
-        scale = np.multiply.outer(self.basis.squares, mean) + self.penalty[:, None]
+        squares = np.maximum(self.basis.squares, np.finfo(np.float64).tiny)  # 0 times an infinite curvature
+        scale = np.multiply.outer(squares, mean) + self.penalty[:, None]
         flat = scale.reshape(len(scale), -1).astype(np.float32)
         scaled = np.empty(size, dtype=np.float32)
         scaled[:-1] = self.basis.scaled(gradient[:-1].reshape(flat.shape), flat).reshape(scaled[:-1].shape)

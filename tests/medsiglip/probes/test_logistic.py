@@ -65,6 +65,14 @@ def test_identical_vectors_give_the_prevalence() -> None:
     assert 1 / (1 + np.exp(-solution.logits(np.ones((1, 5)))[0, 0])) == pytest.approx(0.25)
 
 
+def test_identical_vectors_give_the_shares_of_classes() -> None:
+    """Directions in which no vector differs have no curvature, and that of all classes at once no end of it."""
+    target = np.eye(2)[np.r_[np.ones(10, int), np.zeros(30, int)]][:, None, :]
+    solution = Solver(Basis.of(np.ones((40, 5))), target, np.ones((40, 1))).solve(np.ones(1), 1e-11)
+    odds = np.exp(solution.logits(np.ones((1, 5)))[0])
+    assert odds / odds.sum() == pytest.approx([0.75, 0.25])
+
+
 def multinomial(coef: Any, intercept: Any, strength: Any, vectors: Any, classes: Any) -> Any:
     logits = vectors @ coef.T + intercept
     top = logits.max(axis=1)
