@@ -78,7 +78,8 @@ class Calibration(Answer):
     """The calibrations of one subject, `prompts:NAME`, `labels` or `probe:NAME`, at one level of one space.
 
     `refused` are labels that this run could not calibrate, `unlabelled` those that no case carries.
-    `outdated` is true where the texts or the probe have changed since, so that it is not applied.
+    `outdated` is true where the texts of a label, or the probe, have changed since: `warnings` name the
+    labels whose newest calibration is not applied. It is missing for a prompt set of the caller's own.
     """
 
     subject: str

@@ -27,7 +27,8 @@ def stored_calibrations(archive: OpenedArchive, subject: str, level: str) -> tup
         return {}, ()
     space = archive.space.name
     kept = archive.index.calibrations.of_subject(subject)
-    here = {one.label: one.summary for one in kept if (one.space, one.level) == (space, level)}
+    by_version = sorted(kept, key=lambda one: one.version)  # of labels that mean the same the newest counts
+    here = {one.label: one.summary for one in by_version if (one.space, one.level) == (space, level)}
     if here or not kept:
         return here, ()
     levels = sorted({one.level for one in kept if one.space == space})

@@ -17,6 +17,9 @@ Subject = Annotated[
 ]
 
 
+_DEFAULT_ERROR = 0.1
+
+
 class Method(StrEnum):
     """How scores become probabilities."""
 
@@ -58,7 +61,7 @@ def calibrate(
     ] = Method.AUTO,
     error: Annotated[
         float, typer.Option(help="Error bound of answers: .01, .02, .05, .1, .15, .2, .25 or .3.")
-    ] = 0.1,
+    ] = _DEFAULT_ERROR,
 ) -> None:
     """Make probabilities of scores, and answers that hold at an error bound, from labelled cases.
 
@@ -73,9 +76,9 @@ def calibrate(
     from medsiglip.api.cli.presentation.calibrations import show_calibration
     from medsiglip.api.cli.progress import progress_display
 
-    given = (prompts, probe, labels, level, where)
+    given = any(one is not None for one in (prompts, probe, labels, level, where))
     if context.invoked_subcommand is not None:
-        if any(one is not None for one in given):
+        if given or method != Method.AUTO or error != _DEFAULT_ERROR:
             raise typer.BadParameter(f"{context.invoked_subcommand} goes without these options.")
         return
     run = invocation(context)

@@ -37,7 +37,8 @@ def test_calibrate_at_the_command_line(many: Home) -> None:
 
 def test_wrong_words_of_calibrate(many: Home) -> None:
     assert many.run("calibrate").error["code"] == "one-of"
-    assert many.run("calibrate", "--label", "melanoma", "list").code == 2
+    for option in (("--label", "melanoma"), ("--method", "platt"), ("--error", "0.2")):
+        assert many.run("calibrate", *option, "list").code == 2
     assert many.run("calibrate", "--label", "melanoma", "--error", "0.7").error["code"] == "bad-error-bound"
     assert many.run("calibrate", "--label", "melanoma", "--method", "cubic").code == 2
     assert many.run("calibrate", "--probe", "nowhere").error["code"] == "unknown-probe"
