@@ -36,7 +36,7 @@ def suggest_cases(
 ) -> ProbeSuggestions:
     """Studies to label next: half of them uncertain, a quarter unlike all that is labelled, a quarter at
     random (`medsiglip.probes.suggesting`); one of each patient, and none of a patient who has a label of the
-    probe or whom it was trained on. With `where`, of its images that pass.
+    probe, whatever passes, or whom it was trained on. With `where`, of its images that pass.
     """
     if not 1 <= n <= MOST:
         raise ServiceError("bad-number", f"{n} studies cannot be suggested: ask for 1 to {MOST}.")
@@ -49,6 +49,8 @@ def suggest_cases(
     for table in archive.index.table_parts("image", where):
         owners = archive.index.instances.rows_of_images("series", table.image_ids.tolist())
         found.add(table, _scored(probe, record, table, owners))
+    for table in archive.index.table_parts("image") if where else ():
+        found.note_labelled(table)
     found.finish()
     codes = np.unique(np.array([one.patient_key for one in found.kept], str), return_inverse=True)[1]
     unsure = np.array([one.uncertainty for one in found.kept])
@@ -111,6 +113,11 @@ class _Candidates:
                 self.unlabelled[key] += 1
                 self.kept.append(study)
         self._thin()
+
+    def note_labelled(self, table: CaseTable) -> None:
+        """Take note of the patients of whom a table has a label: what they have passes no filter, perhaps."""
+        rows = np.flatnonzero(_known(table, self.probe.labels)).tolist()
+        self.seen |= {table.patient_keys[row] for row in rows}
 
     def finish(self) -> None:
         """Leave out the studies of patients who have a label elsewhere."""
