@@ -108,7 +108,8 @@ def _small(positive: Bools, codes: Integers) -> str | None:
     with_label, without = (int(np.unique(codes[rows]).size) for rows in (positive, ~positive))
     if min(with_label, without) >= FEW_GROUPS:
         return None
-    return f"small: {with_label} patients with the label and {without} without it show little"
+    noun = "patient" if with_label == 1 else "patients"
+    return f"small: {with_label} {noun} with the label and {without} without it show little"
 
 
 def _compared(figures: list[list[SubgroupFigures]]) -> list[list[SubgroupFigures]]:
@@ -125,9 +126,10 @@ def _compared(figures: list[list[SubgroupFigures]]) -> list[list[SubgroupFigures
             chance = next(chances)
             warning = one.warning
             if chance < _UNLIKELY:
+                said = f"p = {chance:.3f}" if chance >= 0.001 else "p < 0.001"
                 warning = (
                     f"worse: AUROC is lower than in the others by {-one.difference:.2f} "
-                    f"(p = {chance:.3f}, adjusted for {len(asked)} comparisons)"
+                    f"({said}, adjusted for {len(asked)} comparisons)"
                 )
             row.append(replace(one, p_value=chance, warning=warning))
         found.append(row)

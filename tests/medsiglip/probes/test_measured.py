@@ -176,6 +176,18 @@ def test_a_small_subgroup_is_called_small_and_rare_values_are_one(
     assert first.p_value is None
 
 
+def test_warnings_of_subgroups_are_sentences(trained: Trained, report: ProbeReport) -> None:
+    found = trained.out_of_fold
+    known = np.flatnonzero(~np.isnan(found.truth[:, 0]))
+    wrong = np.isin(np.arange(len(found.rows)), known[: len(known) // 2])
+    turned = replace(found, scores=np.where(wrong[:, None], -10 * found.truth, 10 * found.truth))
+    lone = np.flatnonzero(found.truth[:, 0] == 1.0)[0]
+    sites = ["lone" if row == lone else ("bad" if one else "good") for row, one in enumerate(wrong)]
+    by_site = {one.value: one for one in with_subgroups(report, turned, {"site": sites}).labels[0].subgroups}
+    assert "(p < 0.001, adjusted for" in str(by_site["bad"].warning)
+    assert str(by_site["lone"].warning).startswith("small: 1 patient with the label and 0 without")
+
+
 def test_wrong_labels_are_suspected(trained: Trained) -> None:
     found = trained.out_of_fold
     certain = np.flatnonzero(np.abs(found.logits[:, 0]) > 2.0)
