@@ -66,7 +66,7 @@ def test_identical_vectors_give_the_prevalence() -> None:
 
 
 def test_identical_vectors_give_the_shares_of_classes() -> None:
-    """Directions in which no vector differs have no curvature, and that of all classes at once no end of it."""
+    """Directions in which no vector differs have no curvature; that of all classes at once is infinite."""
     target = np.eye(2)[np.r_[np.ones(10, int), np.zeros(30, int)]][:, None, :]
     solution = Solver(Basis.of(np.ones((40, 5))), target, np.ones((40, 1))).solve(np.ones(1), 1e-11)
     odds = np.exp(solution.logits(np.ones((1, 5)))[0])
