@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -133,11 +134,7 @@ class Fitting:
                 for rows in insides
             ]
             columns = counts[0].shape[1]
-            done = len(fitted)
-            solver = self._solver(
-                counts,
-                lambda done=done: self.on_progress("fitting", done, len(parts)),  # type: ignore[misc]
-            )
+            solver = self._solver(counts, partial(self.on_progress, "fitting", len(fitted), len(parts)))
             solution = solver.solve(c[chunk][:, :columns].ravel(), FINAL_TOLERANCE)
             found = solver.logits().reshape(len(self.vectors), len(chunk), -1)
             fitted += [

@@ -15,6 +15,7 @@ from medsiglip.api.archive.evaluating.ordered import require_order
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import auditing
 from medsiglip.api.http.job_submission import IdempotencyKey, Submission, accepted, submit
+from medsiglip.api.http.page_answers import HTML, page_answer
 from medsiglip.api.http.routes.dependencies import Reader, ServedArchive, Trainer
 from medsiglip.api.http.routes.jobs import visible_job
 from medsiglip.api.http.routes.problem_answers import problems
@@ -22,7 +23,6 @@ from medsiglip.api.http.routes.questions import require_prompt_set
 from medsiglip.api.http.schemas import Filters, Name, ProbeName, Question, Text
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 
 
 class EvaluationOrder(Question):
@@ -76,7 +76,7 @@ def evaluate(
     "/{job_id}/page",
     operation_id="get_evaluation_page",
     response_class=Response,
-    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}, **problems(404, 409)},
+    responses={**HTML, **problems(404, 409)},
 )
 def get_evaluation_page(request: Request, archive: ServedArchive, job_id: str, caller: Reader) -> Response:
     """The figures of an evaluation that has ended, as one page of HTML with tables and plots."""
@@ -89,5 +89,4 @@ def get_evaluation_page(request: Request, archive: ServedArchive, job_id: str, c
         )
     result = dict(job.result)
     auditing.record_result(request, job)
-    page = evaluation_page(result.pop("evaluation"), result)
-    return Response(page, media_type="text/html", headers={"Content-Security-Policy": _POLICY})
+    return page_answer(evaluation_page(result.pop("evaluation"), result))

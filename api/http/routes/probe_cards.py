@@ -8,24 +8,22 @@ from fastapi import APIRouter, Query, Request, Response
 
 from medsiglip.answers.probe_figures import ProbeSuspects
 from medsiglip.api.http import auditing
+from medsiglip.api.http.page_answers import HTML, page_answer
 from medsiglip.api.http.routes.dependencies import Reader, ServedArchive
 from medsiglip.api.http.schemas import ProbePath
 
 router = APIRouter(prefix="/v1/probes", tags=["labels and probes"])
-
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 
 
 @router.get(
     "/{name}/card",
     operation_id="get_probe_card",
     response_class=Response,
-    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
+    responses=HTML,
 )
 def get_probe_card(archive: ServedArchive, name: ProbePath, _caller: Reader) -> Response:
     """The card of a probe: one page of HTML for a colleague. It names no patient and no study."""
-    page = archive.probe_card_page(name)
-    return Response(page, media_type="text/html", headers={"Content-Security-Policy": _POLICY})
+    return page_answer(archive.probe_card_page(name))
 
 
 @router.get("/{name}/suspects", operation_id="list_suspects", response_model_exclude_unset=True)

@@ -45,7 +45,7 @@ class WhyQuestion(Question):
         WhyQuestion, files=_FILES, others={"like": "compare with this DICOM file or picture"}
     ),
 )
-async def why(request: Request, archive: ServedArchive, caller: Reader) -> Any:
+async def why(request: Request, archive: ServedArchive, caller: Reader) -> dict[str, Any]:
     """Where in an image a text fits, or which places of two images are alike, with a PNG in base64."""
     async with read_request_body(request, WhyQuestion, others=("like",)) as question:
         return await run_in_threadpool(_why, request, archive, caller, question)
