@@ -14,9 +14,10 @@ from sqlalchemy import Connection, Select, and_, delete, func, select, update
 
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.rows import insert_rows, plain
-from medsiglip.index.catalogue.schema import spaces
+from medsiglip.index.catalogue.schema import patients, spaces
 from medsiglip.index.catalogue.score_schema import calibrations
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.storage.forgotten import still_there
 from medsiglip.index.storage.shards import write_transaction
 
 CASES = ""
@@ -49,7 +50,7 @@ class CalibrationStore:
         subject: str,
         level: str,
         labels: Mapping[str, tuple[str, Mapping[str, Any]]],
-        patients: Collection[str],
+        of_patients: Collection[str],
     ) -> int:
         """Store the method and summary of each of the labels, with the keys of the patients whose cases they
         were made from; all get the version after the highest of the subject and level, which is returned.
@@ -74,7 +75,9 @@ class CalibrationStore:
             version = int(connection.execute(newest).scalar_one()) + 1
             shared = {"space_id": space_id, "subject": subject, "level": level, "version": version}
             shared["created_at"] = datetime.now(UTC)
-            rows = [{**shared, "label": CASES, "method": "", "summary": {"patients": sorted(patients)}}]
+            # One who was deleted meanwhile is not to come back.
+            keys = sorted(still_there(connection, patients.c.patient_key, of_patients))
+            rows = [{**shared, "label": CASES, "method": "", "summary": {"patients": keys}}]
             for label, (method, summary) in labels.items():
                 rows.append({**shared, "label": label, "method": method, "summary": plain(summary)})
             insert_rows(connection, calibrations, rows)

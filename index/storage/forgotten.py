@@ -74,6 +74,13 @@ def forget_paths_in_jobs(connection: Connection, paths: Collection[str]) -> None
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(result=kept))
 
 
+def still_there(connection: Connection, column: ColumnElement[str], names: Collection[str]) -> frozenset[str]:
+    """Those of the names that a column of patients or studies has: what was deleted while a probe was
+    trained, or scores were calibrated, is not to come back with it.
+    """
+    return frozenset(connection.execute(select(column).where(one_of(column, list(names)))).scalars())
+
+
 def forget_in_jobs(
     connection: Connection, study_instance_uids: Collection[str], patient_keys: Collection[str]
 ) -> None:

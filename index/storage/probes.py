@@ -5,7 +5,7 @@ A stored probe never changes: one that is trained again is the next version of i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from glob import escape
 from typing import Any
@@ -15,11 +15,12 @@ from sqlalchemy import Connection, Select, delete, func, select
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import insert_rows, plain
-from medsiglip.index.catalogue.schema import probes, spaces
+from medsiglip.index.catalogue.schema import patients, probes, spaces, studies
 from medsiglip.index.catalogue.score_schema import calibrations, predictions
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import ProbeRecord
 from medsiglip.index.storage import crash_recovery, deletion
+from medsiglip.index.storage.forgotten import still_there
 from medsiglip.index.storage.shards import WriteTransaction, write_transaction
 
 
@@ -47,7 +48,10 @@ class ProbeStore:
                 )
             version = int(connection.execute(_newest(probe.name)).scalar_one()) + 1
             row = {"name": probe.name, "version": version, "space_id": space_id, "file": probe.file}
-            row |= {"summary": plain(probe.summary), "created_at": datetime.now(UTC)}
+            row |= {
+                "summary": plain(_without_gone(connection, probe.summary)),
+                "created_at": datetime.now(UTC),
+            }
             insert_rows(connection, probes, [row])
             if token is not None:
                 crash_recovery.finish(connection, token)
@@ -101,6 +105,19 @@ def probe_id_of(connection: Connection, name: str, version: int) -> int:
             "unknown-probe", f"There is no probe {name}@{version} any more; `probe list` shows the probes."
         )
     return int(row_id)
+
+
+def _without_gone(connection: Connection, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a probe without the patients and studies that were deleted while it was trained."""
+    kept = dict(summary)
+    if "patients" in kept:
+        there = still_there(connection, patients.c.patient_key, kept["patients"])
+        kept["patients"] = [key for key in kept["patients"] if key in there]
+    if "suspects" in kept:
+        uids = {one["study_instance_uid"] for one in kept["suspects"]}
+        there = still_there(connection, studies.c.study_instance_uid, uids)
+        kept["suspects"] = [one for one in kept["suspects"] if one["study_instance_uid"] in there]
+    return kept
 
 
 def _newest(name: str) -> Select[Any]:

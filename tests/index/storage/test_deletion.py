@@ -346,6 +346,21 @@ def test_jobs_and_probes_name_no_case_of_theirs(index: CaseIndex) -> None:
     }
 
 
+def test_what_was_forgotten_does_not_come_back_with_what_was_made_meanwhile(index: CaseIndex) -> None:
+    index.activate(SPACE)
+    index.add([make_bundle(study, 1, patient=f"patient-{study}") for study in (1, 12)], unit_vectors(2, 1))
+    keys = ["patient-1", "patient-12"]
+    suspects = [{"study_instance_uid": f"2.25.{study}", "label": "x"} for study in (1, 12)]
+    index.remove_study("2.25.1")
+    summary = {"patients": keys, "suspects": suspects}
+    index.probes.put(ProbeRecord("p", SPACE.name, "probes/p.npz", summary))
+    probe = index.probes.find("p")
+    assert probe is not None
+    assert dict(probe.summary) == {"patients": keys[1:], "suspects": suspects[1:]}
+    index.calibrations.put(SPACE.name, "labels", "study", {"x": ("platt", {})}, keys)
+    assert index.calibrations.patients(SPACE.name, "labels", "study") == {"patient-12"}
+
+
 @sqlite_only
 def test_a_log_that_a_reader_needs_is_emptied_by_the_next_clean_up(
     filled: CaseIndex, home: Path, catalogue: Catalogue
