@@ -22,7 +22,7 @@ from medsiglip.patches.correspondences import mutual_nearest
 from medsiglip.patches.pooled_parts import pooled_parts
 from medsiglip.patches.text_map import enlarged, patch_shares, text_maps
 from medsiglip.phantoms.catalogue import plan_studies
-from medsiglip.phantoms.localisation import (
+from medsiglip.phantoms.checkpoint.localisation import (
     ANATOMIES,
     SEED,
     Lesion,

@@ -232,7 +232,7 @@ def write_localisation(
 ) -> None:
     """Write what the maps of the model in `folder` are worth, which answers to `why` state, beside it."""
     from medsiglip.encoder import Encoder
-    from medsiglip.phantoms.localisation import measure_localisation
+    from medsiglip.phantoms.checkpoint.localisation import measure_localisation
 
     encoder = Encoder(open_checkpoint(str(folder)), device="cpu")
     measured = measure_localisation(encoder, encoder.profile, studies, on_progress=on_progress)

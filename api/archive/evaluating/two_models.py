@@ -105,7 +105,7 @@ def compare_zero_shot(
             if label not in table.labels:
                 continue
             targets, groups = label_targets(table, label), archive.index.instances.patient_groups(table)
-            found = auroc_difference(targets.values, *scores, groups.names)
+            found = auroc_difference(targets.values, scores[0], scores[1], groups.names)
             figures.append(figure_difference("auroc", label, found))
             warnings |= dict.fromkeys(case_warnings(groups, {label: targets}))
     if not figures:

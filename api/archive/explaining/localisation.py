@@ -35,7 +35,7 @@ def measure(
     """Measure on `studies` phantoms how often the model's maps find their lesions, and keep the figures in
     the home, for the answers to `why`. Raises ServiceError `too-few-phantoms` below 30.
     """
-    from medsiglip.phantoms.localisation import measure_localisation
+    from medsiglip.phantoms.checkpoint.localisation import measure_localisation
 
     if studies < FEWEST:
         raise ServiceError("too-few-phantoms", f"{studies} phantoms say nothing: take {FEWEST} or more.")

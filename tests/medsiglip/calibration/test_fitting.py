@@ -152,8 +152,13 @@ def test_isotonic_regression_is_tried_in_every_fold_or_in_none() -> None:
     margins = rng.uniform(-6, 6, 520)
     stepped = (rng.uniform(size=520) < np.where(margins > 0, 0.95, 0.05)).astype(float)
     tried: list[str] = []
+
+    def noted(m: Any, t: Any, g: Any, method: Any) -> Calibration:
+        tried.append(method)
+        return fitted(m, t, g, method)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assessment, "fitted", lambda m, t, g, one: tried.append(one) or fitted(m, t, g, one))
+        patch.setattr(assessment, "fitted", noted)
         calibrate_label(margins, stepped, np.arange(520))
     assert tried == ["isotonic"] * 6
 

@@ -13,10 +13,15 @@ from medsiglip.answers.why import Localisation
 from medsiglip.checkpoint import TINY, open_checkpoint
 from medsiglip.encoder import Encoder
 from medsiglip.patches.picture_place import PicturePlace
-from medsiglip.phantoms import localisation
 from medsiglip.phantoms.catalogue import plan_studies, synthesise_study
+from medsiglip.phantoms.checkpoint import localisation
+from medsiglip.phantoms.checkpoint.localisation import (
+    Lesion,
+    find_lesion,
+    is_in_brightest_tenth,
+    measure_localisation,
+)
 from medsiglip.phantoms.checkpoint.make_checkpoint import write_localisation
-from medsiglip.phantoms.localisation import Lesion, find_lesion, is_in_brightest_tenth, measure_localisation
 
 
 @pytest.fixture(scope="module")
