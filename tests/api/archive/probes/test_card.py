@@ -82,6 +82,7 @@ def page(trained: Home, tmp_path_factory: pytest.TempPathFactory) -> str:
         ("Version", r"^moles, version 1, trained 20.*hash of the training rows [0-9a-f]{64}"),
         ("Discrimination", r"AUROC [01]\.\d{3} \([01]\.\d{3} to [01]\.\d{3}\), average precision"),
         ("Operating points", r"Youden.*sensitivity [01]\.\d{3} \(.*\nLimits were chosen on other folds"),
+        ("Operating points", r"with the probes of the folds: the one that is kept .* less often than 95"),
         ("Calibration", r"Scores are uncalibrated unless"),
         ("Subgroups", r"^Looked at by .*sex"),
         ("More patients", r"AUROC .* with \d+ patients|^Not measured"),
@@ -212,6 +213,7 @@ def test_a_card_of_a_split_says_which_cases_its_figures_are_of(trained: Home) ->
     assert said["Class balance"].startswith("Positive of the test part: ")
     assert "log-loss on the validation part" in said["Model"]
     assert "chosen on other test patients than they were tried on" in said["Operating points"]
+    assert "the one that is kept" not in said["Operating points"]
     alone = split.model_copy(update={"parts": {**parts, "validation": 0}})
     assert any("log-loss on inner folds by patient" in one.text for one in card_items(alone, None))
 
