@@ -23,9 +23,10 @@ def localisation(archive: OpenedArchive) -> Localisation | None:
     """The figures of the archive's model and profile, if they were measured."""
     space = archive.space
     for folder in (archive.home, archive.checkpoint.folder):
-        found = _read(folder / NAME).get(space.name)
-        if found is not None:
-            return Localisation.model_validate(found)
+        try:
+            return Localisation.model_validate(_read(folder / NAME).get(space.name))
+        except ValueError:  # nothing was measured, or the file is damaged: `why --measure` writes it anew
+            continue
     return None
 
 
@@ -55,7 +56,7 @@ def measure(
 def _read(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
