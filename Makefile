@@ -89,7 +89,7 @@ scope-test: $(INSTALLED) ## texts and pictures that fit nothing, 200 of each, to
 calibration-test: $(INSTALLED) ## calibrated scores of 2,400 phantom studies, and coverage of calibration errors (half an hour)
 	$(BIN)/python -m pytest -m campaign -s tests/medsiglip/calibration tests/medsiglip/figures/test_calibration_error.py
 
-study-retrieval: $(INSTALLED) ## studies compared set to set and by means, on phantoms of three seeds (15 minutes)
+study-retrieval: $(INSTALLED) ## studies compared set to set and by means, on phantoms of three seeds (6 minutes)
 	$(BIN)/python -m benchmarks.search.study_retrieval
 
 privacy-test: $(INSTALLED) ## 200 made-up people of many scripts ingested, of whom no byte of the home says anything
