@@ -331,11 +331,13 @@ def test_jobs_and_probes_name_no_case_of_theirs(index: CaseIndex) -> None:
     summary = {"where": where, "warnings": ["See 2.25.1"], "suspects": cases, "patients": ["patient-1"]}
     index.probes.put(ProbeRecord("p", SPACE.name, "probes/p.npz", summary))
     index.remove_patient("patient-1")
+    error = index.jobs.get(failed.id).error
     forgotten = ["study_instance_uid=[forgotten]|2.25.12", "patient_key=[forgotten]"]
     for job in map(index.jobs.get, ended):
         assert job.parameters == {"where": forgotten}
         assert job.result == {"cases": cases[1:], "warnings": ["Look at [forgotten]."], "auroc": 0.5}
-    assert index.jobs.get(failed.id).error["message"] == "patient [forgotten] has cases"
+    assert error is not None
+    assert error["message"] == "patient [forgotten] has cases"
     probe = index.probes.find("p")
     assert probe is not None
     assert dict(probe.summary) == {
