@@ -6,6 +6,7 @@ text that is called once for each line costs no more than the text.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -46,11 +47,13 @@ def lines_run(call: Callable[[], object]) -> int:
         return trace
 
     former = sys.gettrace()
+    gc.disable()  # what it ends, such as connections of other tests, would be counted, too
     sys.settrace(trace)
     try:
         refusal(call)
     finally:
         sys.settrace(former)
+        gc.enable()
     return count
 
 

@@ -55,10 +55,16 @@ def output_folder(folder: AnyPath, mode: int = 0o777) -> Path:
 
 
 def output_file(file: AnyPath) -> Path:
-    """The file, absolute, in a folder that is there. Raises ServiceError `cannot-create` or `not-a-file`."""
+    """The file, absolute, in a folder that is there. Raises ServiceError `cannot-create`, also for a file
+    that an archive's home has already, or `not-a-file`.
+    """
+    from medsiglip.index.catalogue.identity import FILE as IDENTITY
+
     path = Path(file).expanduser().absolute()
     if path.is_dir():
         raise ServiceError("not-a-file", f"{path} is a folder: name the file to write.")
+    if path.exists() and any((folder / IDENTITY).exists() for folder in path.resolve().parents):
+        raise ServiceError("cannot-create", f"{path} is a file of an archive: choose another place for it.")
     output_folder(path.parent)
     return path
 

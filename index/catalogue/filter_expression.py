@@ -1,4 +1,7 @@
-"""The grammar of `--where` expressions: a name, an operator and a value, found in one pass over the text."""
+"""The grammar of `--where` expressions: a name, an operator and a value, found in one pass over the text.
+
+` or ` separates such terms where one follows it, and `not ` before a term asks for the opposite.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Literal
 from medsiglip.index.errors import CatalogError, excerpt
 
 Kind = Literal["field", "label", "probe", "quality"]
-Operator = Literal["=", "!=", "<", "<=", ">", ">="]
+Operator = Literal["=", "!=", "<", "<=", ">", ">=", "~", "^="]
 
 MAX_CHARACTERS = 256 * 1024
 """The longest expression; 4,000 UIDs fit."""
@@ -29,9 +32,13 @@ _CURES: dict[Kind, str] = {
     "quality": "write it as quality.NAME=1",
     "field": "write it as field=value, for example modality=CT or patient_age>=60",
 }
-_OPERATORS: tuple[Operator, ...] = ("!=", "<=", ">=", "=", "<", ">")
+_OPERATORS: tuple[Operator, ...] = ("!=", "<=", ">=", "^=", "=", "<", ">", "~")
 _SIGNS = "=<>!"
+# Names of labels, probes and qualities may hold these two.
+_SIGNS_OF_FIELDS = "=<>!~^"
 _BAR = re.compile(r"(?<!\\)\|")
+_OR = re.compile(r" or (?=(?:not )?(?:label:|probe:|quality\.|[a-z_]{1,40} ?[=<>!~^]))")
+_NOT = "not "
 # Comparing two names takes time proportional to the product of their lengths (difflib), so only some short
 # names are compared.
 _MOST_COMPARED, _MOST_SHOWN, _LONG = 1000, 60, 64
@@ -61,8 +68,35 @@ class Expression:
         return parts
 
 
+@dataclass(frozen=True, slots=True)
+class Term:
+    """An expression, or what it leaves out."""
+
+    expression: Expression
+    negated: bool
+
+
+def read_terms(text: str) -> list[Term]:
+    """The terms between ` or `, of which one must hold. Raises `CatalogError` `bad-filter`."""
+    _check(text)
+    terms: list[list[str]] = [[]]
+    is_whole = False
+    for part in _OR.split(text):
+        if is_whole:
+            terms.append([])
+        terms[-1].append(part)
+        # Without an operator it is no whole term: the ` or ` behind it belongs to the name of a label.
+        is_whole = any(sign in part for sign in _SIGNS_OF_FIELDS)
+    return [_term(" or ".join(parts).strip()) for parts in terms]
+
+
+def _term(text: str) -> Term:
+    negated = text.startswith(_NOT)
+    return Term(read(text.removeprefix(_NOT)), negated)
+
+
 def read(text: str) -> Expression:
-    """The parts of an expression. Raises `CatalogError` `bad-filter`.
+    """The parts of a term without `not`. Raises `CatalogError` `bad-filter`.
 
     The operator is the first one, but after `label:` and `probe:` the last, as names of labels may contain
     operators.
@@ -71,7 +105,7 @@ def read(text: str) -> Expression:
     stripped = text.strip()
     kind = next(kind for kind, prefix in _PREFIXES.items() if stripped.startswith(prefix))
     rest = stripped[len(_PREFIXES[kind]) :]
-    at = _last_operator(rest) if kind in ("label", "probe") else _first_operator(rest)
+    at = _last_operator(rest) if kind in ("label", "probe") else _first_operator(rest, kind)
     operator = next((one for one in _OPERATORS if rest.startswith(one, at)), None) if at > 0 else None
     name = rest[: max(at, 0)].strip()
     if operator is None or not name:
@@ -116,9 +150,10 @@ def _check(text: str) -> None:
         raise bad_filter(text, "it holds the character NUL: leave that out")
 
 
-def _first_operator(text: str) -> int:
+def _first_operator(text: str, kind: Kind) -> int:
     """Where the first operator begins, -1 for none."""
-    return min((at for at in map(text.find, _SIGNS) if at >= 0), default=-1)
+    signs = _SIGNS_OF_FIELDS if kind == "field" else _SIGNS
+    return min((at for at in map(text.find, signs) if at >= 0), default=-1)
 
 
 def _last_operator(text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,15 @@ def parsed(connection: Connection, where: Iterable[str]) -> tuple[filters.Filter
     """The filters that expressions stand for; raises `CatalogError` `bad-filter`, also for a label, a quality
     or a prediction that nothing in the index has.
     """
+    return tuple(filters.either(terms) for terms in _terms(connection, where))
+
+
+def _terms(connection: Connection, where: Iterable[str]) -> list[list[filters.Term]]:
+    """The terms of each expression, with the conditions of those on predictions."""
     if isinstance(where, str):
         raise TypeError("where takes a sequence of expressions, not one string")
-    chosen = filters.parse_all(tuple(where))
+    found = filters.parse_all(tuple(where))
+    chosen = [term.filter for terms in found for term in terms]
     named = {one.label for one in chosen if one.label is not None}
     held = labels.names(connection) if named else []
     for name in sorted(named.difference(held)):
@@ -41,7 +48,12 @@ def parsed(connection: Connection, where: Iterable[str]) -> tuple[filters.Filter
         )
     for name in sorted({one.quality for one in chosen if one.quality is not None}):
         _require_quality(connection, name)
-    return tuple(one if one.probe is None else _of_probe(connection, one.probe) for one in chosen)
+    return [[_resolved(connection, term) for term in terms] for terms in found]
+
+
+def _resolved(connection: Connection, term: filters.Term) -> filters.Term:
+    asked = term.filter.probe
+    return term if asked is None else replace(term, filter=_of_probe(connection, asked))
 
 
 def _of_probe(connection: Connection, expression: Expression) -> filters.Filter:
@@ -138,11 +150,11 @@ class FilterQueries:
         """What to say of an answer with these filters: how many images their probes have not scored."""
         if not any("probe:" in text for text in where):
             return ()
-        asked = {}
+        asked: dict[str, Expression] = {}
         with self._database.read() as connection:
-            for one in parsed(connection, where):
-                if one.probe is not None:
-                    asked[one.probe.name.partition("/")[0]] = one.probe
+            for terms in _terms(connection, where):
+                probes = [term.filter.probe for term in terms if term.filter.probe is not None]
+                asked |= {one.name.partition("/")[0]: one for one in probes}
             counts = {name: self._without_prediction(connection, asked[name]) for name in asked}
         return tuple(
             f"{count} images have no part in the stored predictions of the probe {name}; "

@@ -5,10 +5,14 @@
     patient_age>=60         < <= > >= on numbers and dates; an absent value satisfies none of them
     study_date>2020-03      dates as YYYY, YYYY-MM, YYYY-MM-DD or YYYYMMDD
     view_position=          an empty value means absent
+    series_description~lung the text, or code, holds this; ^= begins with it; case does not count
     quality.sharpness<0.2   what ingest measured on the image
     probe:nodule>0.8        what `probe predict --all --store` stored; probe:NAME/LABEL>0.8 for one of several
     label:nodule=1          labels; the most specific wins: image's file, instance, series, study
     report=pleural effusion the study's report holds these words, next to each other; empty: it has no report
+
+    not modality=CT         exactly the images that `modality=CT` leaves out
+    modality=CT or patient_age>=60   one of them holds, where what follows ` or ` is a filter
 
 A `|` within a value is written `\\|`. Values are bound parameters, never part of the SQL text. The limits of
 an expression's length are in `medsiglip.index.catalogue.filter_expression`.
@@ -17,10 +21,10 @@ an expression's length are in `medsiglip.index.catalogue.filter_expression`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Table, and_, false, func, literal, not_, select
+from sqlalchemy import Column, ColumnElement, Table, and_, false, func, literal, not_, or_, select
 
 from medsiglip.index.catalogue.conditions.comparisons import ORDER, Kind, compare, number
 from medsiglip.index.catalogue.conditions.quality import equals_any, ordered
@@ -29,7 +33,7 @@ from medsiglip.index.catalogue.filter_expression import (
     MAX_EXPRESSIONS,
     Expression,
     bad_filter,
-    read,
+    read_terms,
     suggestion,
 )
 from medsiglip.index.catalogue.full_text.whole_words import LONGEST_PHRASE, says_any, words_of
@@ -41,7 +45,9 @@ __all__ = [
     "MAX_CHARACTERS",
     "MAX_EXPRESSIONS",
     "Filter",
+    "Term",
     "conjunction",
+    "either",
     "joined",
     "parse",
     "parse_all",
@@ -117,12 +123,50 @@ class Filter:
     probe: Expression | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One of several filters of which one must hold, or, `negated`, must not."""
+
+    filter: Filter
+    negated: bool
+
+
 def parse(text: str) -> Filter:
-    """The condition of an expression.
+    """The condition of an expression; what it asks of predictions counts as never so.
 
     Raises `CatalogError` `bad-filter`, which names the field and what it may be.
     """
-    expression = read(text)
+    return either(parse_terms(text))
+
+
+def parse_terms(text: str) -> tuple[Term, ...]:
+    """The terms of an expression. Raises `CatalogError` `bad-filter`."""
+    return tuple(Term(_filter(one.expression), one.negated) for one in read_terms(text))
+
+
+def either(terms: Sequence[Term]) -> Filter:
+    """The filter that one of the terms holds, at their level, or at that of images where they have several.
+
+    That of one term names what the term names, that of several names nothing.
+    """
+    if len(terms) == 1:
+        only = terms[0].filter
+        return replace(only, condition=_holds(terms[0])) if terms[0].negated else only
+    levels = {term.filter.level for term in terms}
+    return Filter(
+        or_(*map(_holds, terms)),
+        tuple(dict.fromkeys(table for term in terms for table in term.filter.tables)),
+        level=levels.pop() if len(levels) == 1 else "image",
+    )
+
+
+def _holds(term: Term) -> ColumnElement[bool]:
+    """The condition of a term, false and not NULL for what is absent."""
+    known = func.coalesce(term.filter.condition, false())
+    return not_(known) if term.negated else known
+
+
+def _filter(expression: Expression) -> Filter:
     name = expression.name
     if expression.kind == "label":
         label = resolved_label(name)
@@ -135,7 +179,7 @@ def parse(text: str) -> Filter:
     if name == "report":
         return Filter(_report(expression), ())
     if name not in FIELDS:
-        raise bad_filter(text, f"there is no field {excerpt(name)}{suggestion(name, FIELDS)}")
+        raise bad_filter(expression.text, f"there is no field {excerpt(name)}{suggestion(name, FIELDS)}")
     column, kind = FIELDS[name]
     table = column.table.name
     level: Literal["image", "series", "study"] = _LEVELS.get(table, "image")
@@ -200,15 +244,21 @@ def _report(expression: Expression) -> ColumnElement[bool]:
     return matches if expression.operator == "=" else not_(matches)
 
 
-def parse_all(texts: Sequence[str]) -> tuple[Filter, ...]:
-    """The conditions of several expressions, all of which must hold. Raises `CatalogError` `bad-filter`."""
-    if len(texts) > MAX_EXPRESSIONS:
+def parse_all(texts: Sequence[str]) -> tuple[tuple[Term, ...], ...]:
+    """The terms of several expressions, each of which must hold. Raises `CatalogError` `bad-filter`."""
+    _require_few(len(texts))
+    found = tuple(parse_terms(text) for text in texts)
+    _require_few(sum(map(len, found)))
+    return found
+
+
+def _require_few(count: int) -> None:
+    if count > MAX_EXPRESSIONS:
         raise CatalogError(
             "bad-filter",
-            f"A question may have {MAX_EXPRESSIONS} filters and this one has {len(texts)}: "
+            f"A question may have {MAX_EXPRESSIONS} filters and this one has {count}: "
             "write the values of one field as field=a|b, or ask in several questions.",
         )
-    return tuple(parse(text) for text in texts)
 
 
 def conjunction(filters: Iterable[Filter]) -> ColumnElement[bool]:

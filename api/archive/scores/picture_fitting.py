@@ -25,6 +25,7 @@ from medsiglip.api.archive.scores.classifiers import prompt_classifier
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.api.archive.queries import Picture
+    from medsiglip.index.catalogue.filter_expression import Term
     from medsiglip.ingest.header.header import Header
     from medsiglip.medgemma.fitting import Fits
     from medsiglip.regions.decision import SeriesRegion
@@ -100,10 +101,17 @@ def _verdict(fits: Fits, header: Header, shown: SeriesRegion) -> Verdict:
 
 
 def _passes(expression: str, header: Header) -> bool | None:
-    """Whether a picture passes a filter on a column that its header has; None where that is not known."""
-    from medsiglip.index.catalogue.filter_expression import read
+    """Whether a picture passes a filter on columns that its header has; None where that is not known."""
+    from medsiglip.index.catalogue.filter_expression import read_terms
 
-    parts = read(expression)
+    passes = [_holds(term, header) for term in read_terms(expression)]
+    if True in passes:
+        return True
+    return None if None in passes else False
+
+
+def _holds(term: Term, header: Header) -> bool | None:
+    parts = term.expression
     known: Mapping[str, str | None] = {
         "modality": None if header.modality in _UNKNOWN_MODALITIES else header.modality,
         "body_part_examined": header.body_part_examined,
@@ -116,7 +124,8 @@ def _passes(expression: str, header: Header) -> bool | None:
     if value is None or parts.operator not in ("=", "!="):
         return None
     is_one = value.upper() in {one.upper() for one in parts.alternatives()}
-    return is_one if parts.operator == "=" else not is_one
+    asks_for_others = (parts.operator == "!=") != term.negated
+    return is_one != asks_for_others
 
 
 def _region(archive: OpenedArchive, header: Header, pictures: Sequence[Picture]) -> SeriesRegion:

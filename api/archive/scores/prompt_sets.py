@@ -35,9 +35,10 @@ def _summary(prompt_set: PromptSet) -> PromptSetSummary:
 
 def _modalities(prompt_set: PromptSet) -> tuple[str, ...]:
     """The modalities that the filters of the set and its labels name."""
-    from medsiglip.index.catalogue.filter_expression import read
+    from medsiglip.index.catalogue.filter_expression import read_terms
 
     wanted = (expression for one in prompt_set.prompts.values() for expression in one.where)
-    parts = [read(expression) for expression in dict.fromkeys(wanted)]
+    terms = [term for expression in dict.fromkeys(wanted) for term in read_terms(expression)]
+    parts = [term.expression for term in terms if not term.negated]
     named = [one for one in parts if one.kind == "field" and one.name == "modality" and one.operator == "="]
     return tuple(sorted({value for one in named for value in one.alternatives()}))

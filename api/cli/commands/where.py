@@ -10,8 +10,8 @@ Where = Annotated[
     list[str] | None,
     typer.Option(
         metavar="EXPR",
-        help="field=value, !=, <, <=, >, >=, field=a|b, quality.name=1, label:name=1 or probe:name>0.8; "
-        "repeated means and.",
+        help="field=value, !=, <, <=, >, >=, ~ (contains), ^= (begins with), field=a|b, quality.name=1, "
+        "label:name=1 or probe:name>0.8; `not` before one, ` or ` between some; repeated means and.",
     ),
 ]
 

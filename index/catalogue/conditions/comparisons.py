@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Integer, func, literal, not_, or_, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from medsiglip.index.catalogue.conditions.quality import is_number
 from medsiglip.index.catalogue.filter_expression import Expression, bad_filter
@@ -16,6 +18,8 @@ from medsiglip.index.errors import excerpt
 
 Kind = Literal["code", "text", "number", "date"]
 
+MOST_LOOKED_FOR = 20
+"""The most texts that one filter looks for within a column."""
 _DATE = re.compile(r"(\d{4})(?:-?(\d\d)(?:-?(\d\d))?)?")
 ORDER: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "<": lambda column, value: column < value,
@@ -26,6 +30,23 @@ ORDER: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
 """Conditions by the operators that compare sizes."""
 
 
+class _Position(FunctionElement[int]):
+    """Where the second text begins in the first, from 1; 0 if it does not occur."""
+
+    inherit_cache = True
+    type = Integer()
+
+
+@compiles(_Position, "sqlite")
+def _position_of_sqlite(element: _Position, compiler: Any, **options: Any) -> str:
+    return f"instr({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Position, "postgresql")
+def _position_of_postgresql(element: _Position, compiler: Any, **options: Any) -> str:
+    return f"strpos({compiler.process(element.clauses, **options)})"
+
+
 def compare(expression: Expression, column: ColumnElement[Any], kind: Kind) -> ColumnElement[bool]:
     """The condition that a column of this kind compares so with the values of the expression.
 
@@ -33,6 +54,8 @@ def compare(expression: Expression, column: ColumnElement[Any], kind: Kind) -> C
     """
     values = expression.alternatives()
     operator = expression.operator
+    if operator in ("~", "^="):
+        return _holding_any(expression, column, kind, values)
     if operator in ("=", "!="):
         matches = _equals_any(expression, column, kind, values)
         return matches if operator == "=" else not_(func.coalesce(matches, literal(False)))
@@ -42,6 +65,26 @@ def compare(expression: Expression, column: ColumnElement[Any], kind: Kind) -> C
         return ORDER[operator](column, number(expression, values[0]))
     first, last = _days(expression, values[0])
     return ORDER[operator](column, last if operator in ("<=", ">") else first)
+
+
+def _holding_any(
+    expression: Expression, column: ColumnElement[Any], kind: Kind, values: Sequence[str]
+) -> ColumnElement[bool]:
+    """Each value is looked for in each text, so that few are allowed."""
+    operator = expression.operator
+    if kind not in ("code", "text"):
+        raise bad_filter(expression.text, f"{operator} looks into texts, and this is a {kind}")
+    if "" in values:
+        raise bad_filter(expression.text, f"{operator} needs a text to look for")
+    if len(values) > MOST_LOOKED_FOR:
+        raise bad_filter(
+            expression.text, f"{operator} looks for {len(values)} texts and may for {MOST_LOOKED_FOR}"
+        )
+    held = func.lower(column)
+    sought = [func.lower(literal(value)) for value in values]
+    if operator == "~":
+        return or_(*(_Position(held, one) > 0 for one in sought))
+    return or_(*(_Position(held, one) == 1 for one in sought))
 
 
 def _equals_any(

@@ -60,6 +60,11 @@ def test_places_where_nothing_can_be_written_are_named(
         assert failed.error["code"] == "cannot-create"
         assert f"{tmp_path / 'file'} is a file" in failed.error["message"]
     assert home.run("embed", phantoms.dicom, "--out", tmp_path).error["code"] == "not-a-file"
+    for name in ("catalog.db", "secret.key"):
+        held = (home.path / name).read_bytes()
+        failed = home.run("embed", phantoms.dicom, "--out", home.path / name)
+        assert failed.error["code"] == "cannot-create"
+        assert (home.path / name).read_bytes() == held
 
 
 def test_pngs_are_what_the_model_is_shown(phantoms: Phantoms, tmp_path: Path) -> None:

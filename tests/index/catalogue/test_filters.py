@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,29 @@ TABLE = {
     "label:nodule=0|1": {1, 2},
     "label:grade >= 2 = x=1": {3},
     "label: größe <3": {4},
+    "study_description~thorax": {3},
+    "study_description~THORAX|1 =": {3, 4},
+    "study_description^=1": {4},
+    "study_description^=horax": set(),
+    "study_description~%": set(),
+    "study_description~_": set(),
+    "modality~m": {2},
+    "modality^=d|c": {1, 3},
+    "series_instance_uid^=2.25.3.": {3},
+    "not modality=CT": {2, 3, 4},
+    "not modality!=CT": {1},
+    "not patient_age>=60": {2, 3, 4},
+    "not study_description~thorax": {1, 2, 4},
+    "not label:nodule=1": {2, 3, 4},
+    "not quality.sharpness<1": {1, 2, 4},
+    "modality=CT or patient_sex=O": {1, 4},
+    "modality=CT|MR or frame>1 or label:nodule=0": {1, 2, 3},
+    "not modality=CT or patient_age=60": {1, 2, 3, 4},
+    "modality=CT or not quality.sharpness=": {1, 3, 4},
+    "patient_sex=F or study_date=2020-02": {1, 4},
+    "label:grade >= 2 = x=1 or modality=MR": {2, 3},
+    "study_description=this or that": set(),
+    "view_position=PA or": set(),
 }
 
 
@@ -144,10 +168,17 @@ def index(
         yield opened
 
 
+def numbers(index: CaseIndex, where: Sequence[str]) -> set[int]:
+    """The numbers of the studies whose images pass."""
+    return {int(uid.rsplit(".", 1)[1]) for uid in index.table("image", where).study_instance_uids}
+
+
 @pytest.mark.parametrize("expression", TABLE)
 def test_known_answers(index: CaseIndex, expression: str) -> None:
-    table = index.table("image", [expression])
-    assert {int(uid.rsplit(".", 1)[1]) for uid in table.study_instance_uids} == TABLE[expression]
+    assert numbers(index, [expression]) == TABLE[expression]
+    assert {int(one.study_instance_uid.rsplit(".", 1)[1]) for one in index.studies([expression])} == TABLE[
+        expression
+    ]
 
 
 def test_repeated_means_and(index: CaseIndex) -> None:
@@ -155,9 +186,10 @@ def test_repeated_means_and(index: CaseIndex) -> None:
     assert index.table("image", ["study_date=2020", "patient_sex=F"]).study_instance_uids == ()
 
 
-@pytest.mark.parametrize("expression", [e for e in TABLE if "=" in e and ">" not in e and "<" not in e])
+@pytest.mark.parametrize("expression", [e for e in TABLE if "=" in e and not set("<>^~") & set(e)])
 def test_not_equal_is_exactly_the_rest(index: CaseIndex, expression: str) -> None:
-    if "!=" not in expression and not expression.startswith("label:grade"):
+    several = " or " in expression or expression.startswith("not ")
+    if "!=" not in expression and not several and not expression.startswith("label:grade"):
         chosen = set(index.table("image", [expression]).study_instance_uids)
         rest = set(index.table("image", [expression.replace("=", "!=", 1)]).study_instance_uids)
         assert chosen | rest == {f"2.25.{number}" for number in CASES}
@@ -183,8 +215,35 @@ BAD = {
     "study_date=yesterday": "not a date",
     "label:nodul=1": "nodule",
     "label:nodule=many": "not a number",
+    "patient_age~6": "looks into texts, and this is a number",
+    "study_date^=2020": "looks into texts, and this is a date",
+    "study_description~": "needs a text to look for",
+    "study_description~" + "|".join("abcdefghijklmnopqrstuv"): "looks for 22 texts and may for 20",
+    "label:nodule~1": "label:NAME=1",
+    "report~fluid": "use = or !=",
+    "not": "field=value",
+    "modality=CT or patient_age>old": "not a number",
+    "modality=CT or label:nodul=1": "nodule",
+    "not quality.sharpnes<1": "did you mean sharpness?",
     "quality.sharpnes<1": "did you mean sharpness? There are: burned_in, grade, sharpness",
 }
+
+
+def test_expressions_are_joined_and_denied(index: CaseIndex) -> None:
+    draw = random.Random(3)
+    single = [one for one in TABLE if " or" not in one and not one.startswith("not ")]
+    for _ in range(150):
+        parts = [(draw.random() < 0.4, one) for one in draw.sample(single, draw.randint(1, 4))]
+        asked = " or ".join(f"{'not ' * negated}{text.strip()}" for negated, text in parts)
+        expected = set().union(*(CASES.keys() - TABLE[one] if no else TABLE[one] for no, one in parts))
+        assert numbers(index, [asked]) == expected, asked
+
+
+def test_as_many_expressions_are_joined_as_a_question_may_have(index: CaseIndex) -> None:
+    many = [f"frame={number}" for number in range(filters.MAX_EXPRESSIONS)]
+    assert numbers(index, [" or ".join(many)]) == set(CASES)
+    with pytest.raises(CatalogError, match="may have 100 filters and this one has 101"):
+        index.studies([" or ".join([*many, "modality=CT"])])
 
 
 @pytest.mark.parametrize("expression", BAD)
