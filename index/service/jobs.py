@@ -37,6 +37,7 @@ from medsiglip.index.service.due_jobs import (
 )
 from medsiglip.index.service.job_submission import insert_jobs, lock_submissions
 from medsiglip.index.service.waiting_uploads import WaitingUploads, is_held
+from medsiglip.index.storage.forgotten import of_cases_there
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Beat = Literal["go-on", "cancel", "lost"]
@@ -244,7 +245,12 @@ class JobQueue:
             return _standing(connection, job)
 
     def finish(self, job: Job, result: Any) -> bool:
-        """The job is done; False if this worker had lost it."""
+        """The job is done; False if this worker had lost it. What an evaluation says of a study that was
+        deleted meanwhile is left out.
+        """
+        if job.kind == "evaluation":
+            with self._database.read() as connection:
+                result = of_cases_there(connection, result)
         return self._ended(job, "done", result=result, done=func.coalesce(jobs.c.total, jobs.c.done))
 
     def fail(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os.path import dirname
 from typing import Any
@@ -95,6 +95,24 @@ def forget_in_jobs(
         kept = {name: without_cases(value, gone) for name, value in row.items()}
         if kept != dict(row):
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(kept))
+
+
+def of_cases_there(connection: Connection, value: Any) -> Any:
+    """JSON without what it says of studies that were deleted while it was made."""
+    named = frozenset(_studies_of(value))
+    return without_cases(value, named - still_there(connection, studies.c.study_instance_uid, named))
+
+
+def _studies_of(value: Any) -> Iterator[str]:
+    """The UIDs of the studies that objects of JSON are about."""
+    if isinstance(value, Mapping):
+        uid = value.get("study_instance_uid")
+        if isinstance(uid, str):
+            yield uid
+    members = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping | list | tuple):
+        for one in members:
+            yield from _studies_of(one)
 
 
 def without_cases(value: Any, names: Collection[str]) -> Any:

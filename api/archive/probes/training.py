@@ -89,7 +89,7 @@ def train_probe(
     summary["patients"] = sorted({keys[row] for row in np.flatnonzero(cases.learned)})
     summary["suspects"] = details.suspects
     version = keep_probe(archive, name, trained.probe, summary)
-    return answer.model_copy(update={"version": version})
+    return answer.model_copy(update={"version": version, "predictions": 0})
 
 
 def _trained(

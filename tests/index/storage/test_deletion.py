@@ -312,6 +312,18 @@ def test_reports_of_jobs_name_no_file_of_theirs(index: CaseIndex) -> None:
     assert result == {"skipped": entries[1:], "quarantined": [], "warnings": warnings[1:], "files": 4}
 
 
+def test_an_evaluation_that_ends_after_a_deletion_names_no_case_of_theirs(index: CaseIndex) -> None:
+    index.add([make_bundle(study, 1, patient=f"patient-{study}") for study in (1, 12)], unit_vectors(2, 1))
+    index.jobs.submit("evaluation", {"kind": "drift"})
+    job = index.jobs.claim("worker", ["evaluation"])
+    assert job is not None
+    index.remove_study("2.25.1")
+    cases = [{"study_instance_uid": f"2.25.{study}", "apart": 0.1} for study in (1, 12)]
+    assert index.jobs.finish(job, {"groups": {"current": cases}, "warnings": ["2.25.1 and 2.25.12"]})
+    left = {"groups": {"current": cases[1:]}, "warnings": ["[forgotten] and 2.25.12"]}
+    assert index.jobs.get(job.id).result == left
+
+
 def test_jobs_and_probes_name_no_case_of_theirs(index: CaseIndex) -> None:
     index.activate(SPACE)
     index.add([make_bundle(study, 1, patient=f"patient-{study}") for study in (1, 12)], unit_vectors(2, 1))
