@@ -111,8 +111,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ingest,
         labels,
         models,
+        probe_registry,  # before `probes`: `/v1/probes/import` is no probe's name to OPTIONS
         probes,
-        probe_registry,
         probe_cards,
         calibrations,
         evaluations,

@@ -62,12 +62,17 @@ def classify(
     if images and not any(Path(path).expanduser().is_file() for path in images):
         require_pictures(images)
     space = archive.space if archive.settings.model and not study else archive.searchable_space
+    pictures: Sequence[Picture] = ()  # what cannot be had is told before the model is loaded
+    if study is not None:
+        pictures = pictures_of_study(archive, study)
+    elif len(images) == 1:
+        pictures = pictures_of_file(archive, images[0])
     classifier = prompt_classifier(archive, prompt_set, how)
     question = _Question(archive, prompt_set, classifier, label_p_values(archive, prompt_set))
     if study is not None:
-        shared: dict[str, Any] = {"study_instance_uid": study, **question.of_study(study)}
+        shared: dict[str, Any] = {"study_instance_uid": study, **question.of_study(study, pictures)}
     elif len(images) == 1:
-        shared = question.of_file(images[0])
+        shared = question.of_file(images[0], pictures)
     else:
         shared = {"results": question.of_each(images)}
     warnings = (*prompt_warnings(archive.encoder.tokenizer, prompt_set), *shared.pop("warnings", ()))
@@ -111,13 +116,11 @@ class _Question:
     classifier: ZeroShotClassifier
     usual_labels: Mapping[str, float]
 
-    def of_study(self, study: str) -> dict[str, Any]:
-        pictures = pictures_of_study(self.archive, study)
+    def of_study(self, study: str, pictures: Sequence[Picture]) -> dict[str, Any]:
         make = partial(prompt_classifier, self.archive)
         return self._scored(pictures, fitting_of_study(self.archive, make, self.prompt_set, study), "study")
 
-    def of_file(self, path: AnyPath) -> dict[str, Any]:
-        pictures = pictures_of_file(self.archive, path)
+    def of_file(self, path: AnyPath, pictures: Sequence[Picture]) -> dict[str, Any]:
         file = str(Path(path).expanduser().absolute())
         level = "image" if len(pictures) == 1 else None
         return self._scored(
@@ -132,7 +135,8 @@ class _Question:
         first_error: Exception | None = None
         for path in paths:
             try:
-                results.append(Classification(path=str(path), **self.of_file(path)))
+                pictures = pictures_of_file(self.archive, path)
+                results.append(Classification(path=str(path), **self.of_file(path, pictures)))
             except (ServiceError, IngestError, ModelError) as error:
                 first_error = first_error or error
                 detail = ErrorDetail(code=error.code, message=str(error))

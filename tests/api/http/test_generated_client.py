@@ -69,7 +69,7 @@ def generated(service: LiveService, tmp_path_factory: pytest.TempPathFactory) ->
         text=True,
         check=True,
     )
-    # The generator supports neither multipart/related nor responses that are pictures or lines of JSON.
+    # The generator supports neither multipart/related nor answers that are pictures, archives or JSON lines.
     lines = (generator.stdout + generator.stderr).splitlines()
     left_out = [line for line in lines if line.startswith("WARNING")]
     assert sorted(line.split()[3] for line in left_out) == [
@@ -77,6 +77,7 @@ def generated(service: LiveService, tmp_path_factory: pytest.TempPathFactory) ->
         "/dicom-web/studies/{study}",
         "/v1/audit",
         "/v1/images/{image_id}/preview",
+        "/v1/probes/{name}/export",
     ]
     return folder
 
