@@ -146,12 +146,11 @@ def calibrate(
     from medsiglip.calibration.conformal import known_error
 
     labels = several("labels", labels)
-    if (prompts is not None and probe is not None) or (prompts is None and probe is None and not labels):
-        raise ServiceError("one-of", "calibrate a prompt set, a probe, or free labels.")
+    require_one_subject(prompts, probe, labels)
     error = known_error(error)
     archive.index.filters.check(where)
     if probe is not None:
-        return _of_probe(archive, probe, labels, (level, where, method, error), on_progress)
+        return _of_probe(archive, probe, labels, level, _Choices(where, method, error, on_progress))
     stands_for = level_named(level or "study")
     if stands_for == "series":
         raise ServiceError("bad-level", "zero-shot scores are calibrated at image or study level.")
@@ -160,9 +159,25 @@ def calibrate(
         archive,
         prompt_set,
         labels if prompts is not None else (),
-        (stands_for, where, method, error),
-        on_progress,
+        stands_for,
+        _Choices(where, method, error, on_progress),
     )
+
+
+def require_one_subject(prompts: str | None, probe: str | None, labels: Sequence[str]) -> None:
+    """Raise ServiceError `one-of` unless a prompt set, a probe or, without these, free labels are named."""
+    if (prompts is not None and probe is not None) or (prompts is None and probe is None and not labels):
+        raise ServiceError("one-of", "calibrate a prompt set, a probe, or free labels.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """How to calibrate, and on which cases."""
+
+    where: Sequence[str]
+    method: str
+    error: float
+    on_progress: OnProgress
 
 
 def _prompt_set(prompts: str | None, labels: Sequence[str]) -> PromptSet:
@@ -176,21 +191,20 @@ def _of_prompts(
     archive: OpenedArchive,
     prompt_set: PromptSet,
     labels: Sequence[str],
-    options: tuple[Level, Sequence[str], str, float],
-    on_progress: OnProgress,
+    level: Level,
+    chosen: _Choices,
 ) -> Calibration:
     from medsiglip.calibration.applied import CLASSES, fingerprints, subject_of_prompts
 
-    level, where, method, error = options
-    run = _Run(archive, subject_of_prompts(prompt_set), level, method, error)
+    run = _Run(archive, subject_of_prompts(prompt_set), level, chosen.method, chosen.error)
     wanted = _wanted(f"prompt set {prompt_set.name}", prompt_set.labels, labels)
-    texts, cases = fingerprints(prompt_set), PromptCases(archive, prompt_set, level, where)
+    texts, cases = fingerprints(prompt_set), PromptCases(archive, prompt_set, level, chosen.where)
     if prompt_set.exclusive:
         if labels:
             raise ServiceError(
                 "one-of", f"the labels of {prompt_set.name} exclude each other and are calibrated together."
             )
-        on_progress("calibrating", 0, 1)
+        chosen.on_progress("calibrating", 0, 1)
         run.add_classes(prompt_set.labels, cases.of_classes(), texts[CLASSES])
         return run.answer()
     truths = {label: cases.stored_label(label) for label in wanted}
@@ -203,7 +217,7 @@ def _of_prompts(
     run.each(
         list(labelled),
         lambda label: run.add(cases.of_label(label, labelled[label]), texts[label]),
-        on_progress,
+        chosen.on_progress,
     )
     return run.answer([label for label in wanted if label not in labelled])
 
@@ -212,10 +226,9 @@ def _of_probe(
     archive: OpenedArchive,
     name: str,
     labels: Sequence[str],
-    options: tuple[str | None, Sequence[str], str, float],
-    on_progress: OnProgress,
+    level: str | None,
+    chosen: _Choices,
 ) -> Calibration:
-    level, where, method, error = options
     record = stored_probe(archive, name)
     probe = loaded_probe(archive, record)
     require_space(name, probe, active_space(archive))
@@ -225,7 +238,7 @@ def _of_probe(
         raise ServiceError(
             "bad-level", f"probe {name} scores at {trained_at} level: calibrate it there or at study level."
         )
-    table, margins, groups, seen = of_probe(archive, probe, record, stands_for, where)
+    table, margins, groups, seen = of_probe(archive, probe, record, stands_for, chosen.where)
     wanted = _wanted(f"probe {name}", probe.labels, labels)
     known = [label for label in wanted if label in table.labels]
     if not known:
@@ -238,7 +251,7 @@ def _of_probe(
             f"probe {name} was trained on every labelled patient here, whose answers it has learned: label "
             "patients that it has not seen.",
         )
-    run = _Run(archive, f"probe:{record.name}", stands_for, method, error)
+    run = _Run(archive, f"probe:{record.name}", stands_for, chosen.method, chosen.error)
     if seen.any():
         patients = len({key for key, one in zip(table.patient_keys, seen, strict=True) if one})
         run.warnings |= {f"{patients} patients whom the probe was trained on were left out.": None}
@@ -246,7 +259,7 @@ def _of_probe(
     if probe.exclusive:
         if labels:
             raise ServiceError("one-of", f"the labels of probe {name} exclude each other: leave out labels.")
-        on_progress("calibrating", 0, 1)
+        chosen.on_progress("calibrating", 0, 1)
         right = np.where(seen, -1, right_classes(table, probe.labels))
         cases = Cases("*", margins, right, groups.names, table.patient_keys, strata)
         run.add_classes(tuple(probe.labels), cases, own)
@@ -257,7 +270,7 @@ def _of_probe(
         column = margins[:, probe.labels.index(label)]
         run.add(Cases(label, column, values, groups.names, table.patient_keys, strata), own)
 
-    run.each(known, one, on_progress)
+    run.each(known, one, chosen.on_progress)
     return run.answer([label for label in wanted if label not in known])
 
 

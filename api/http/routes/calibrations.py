@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from medsiglip.answers.answer import Level
 from medsiglip.answers.calibrations import CalibrationList, RemovedCalibrations
 from medsiglip.answers.jobs import Job
+from medsiglip.api.archive.calibrating.calibrate import require_one_subject
 from medsiglip.api.http import auditing
 from medsiglip.api.http.job_submission import IdempotencyKey, Submission, accepted, submit
 from medsiglip.api.http.routes.dependencies import Reader, ServedArchive, Trainer
@@ -67,6 +68,7 @@ def calibrate(
     idempotency_key: IdempotencyKey = None,
 ) -> dict[str, Any]:
     """Start calibrating scores on the archive's labelled cases; the job's result has the figures."""
+    require_one_subject(order.prompts, order.probe, order.labels)
     if order.prompts is not None:
         require_prompt_set(order.prompts)
     archive.index.filters.check(order.where)

@@ -84,6 +84,8 @@ def test_calibrate_over_http(many: Home, tmp_path: Path) -> None:
         with tried.http() as http:
             for body in ({"error": 0.07}, {"method": "cubic"}, {"level": "patient"}, {"set": "phantoms"}):
                 assert http.post("/v1/calibrations", json=body).status_code == 422, body
+            for body in ({}, {"prompts": "phantoms", "probe": "moles"}):
+                assert http.post("/v1/calibrations", json=body).json()["code"] == "one-of", body
             answered = http.post("/v1/calibrations", json={"prompts": "nowhere"})
             assert answered.json()["code"] == "prompt-set-unknown"
             answered = http.post("/v1/calibrations", json={"labels": ["a"], "where": ["nothing=1"]})
