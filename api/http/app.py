@@ -15,6 +15,7 @@ from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.keys import take_bootstrap_key
 from medsiglip.api.archive.received import sweep
 from medsiglip.api.http import middleware, problems
+from medsiglip.api.http.auditing import ShownStudies
 from medsiglip.api.http.auth import open_gate
 from medsiglip.api.http.messages.query_parameters import known_query
 from medsiglip.api.http.routes import (
@@ -82,6 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             sweep(archive.index, chosen.upload_seconds)
             archive.share()
             app.state.server = Server(chosen, archive)
+            app.state.shown_studies = ShownStudies()
             open_gate(app, archive.index.api_keys, chosen)
             operations.watch(app, archive)
             sweeping = asyncio.create_task(_sweep_regularly(app.state.server))

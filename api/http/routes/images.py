@@ -58,6 +58,6 @@ def get_preview(
             f"image {image_id} may bear the patient's name in its pixels: a key with the scope admin sees it "
             "with show_burned_in=true.",
         )
-    auditing.record(request, "view", [stored.study_instance_uid], image_id=image_id)
+    auditing.record_part(request, [stored.study_instance_uid], "view", image_id=image_id)
     png = preview(archive, stored, int(size))
     return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=300"})

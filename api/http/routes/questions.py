@@ -20,6 +20,7 @@ from medsiglip.answers.questions import (
     SearchOutcome,
 )
 from medsiglip.api.archive.archive import Archive
+from medsiglip.api.archive.queries import stored_study_uid
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import auditing
 from medsiglip.api.http.auth import Caller
@@ -61,7 +62,7 @@ def _classify(
     question, files = body.fields, body.files
     study = question.study_instance_uid
     if study is not None:
-        auditing.record_study(request, "classify", study)
+        auditing.record_part(request, [stored_study_uid(archive, study)], "classify")
     if question.probe is None:
         if question.prompts is not None:
             require_prompt_set(question.prompts)
@@ -140,7 +141,7 @@ def _search(
             raise ServiceError("one-of", "ask with queries alone, or with the fields of one question.")
         found = archive.search_many([one.arguments() for one in question.queries])
         answers = found.results
-    auditing.record(request, "search", [uid for one in answers for uid in _shown_studies(one)])
+    auditing.record_list(request, "search", [uid for one in answers for uid in _shown_studies(one)])
     return redact(found.to_json(), caller, body.folder)
 
 

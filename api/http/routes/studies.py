@@ -31,10 +31,11 @@ def list_studies(
     found = archive.studies(where)
     studies = found.studies
     page = studies[offset:] if limit is None else studies[offset : offset + limit]
+    uids = [one.study_instance_uid for one in page]
     if not where and len(page) == len(studies):  # who sees all needs no list of what that was
-        auditing.record(request, "list", count=len(page))
+        auditing.record_list(request, "list", [], also_shown=uids, count=len(page))
     else:
-        auditing.record(request, "list", [one.study_instance_uid for one in page])
+        auditing.record_list(request, "list", uids)
     warnings = {"warnings": found.warnings} if found.warnings else {}
     return redact(StudyPage(studies=page, total=len(studies), **warnings).to_json(), caller)
 
@@ -44,7 +45,7 @@ def list_studies(
 )
 def get_study(request: Request, archive: ServedArchive, uid: StudyPath, caller: Reader) -> dict[str, Any]:
     """One study with its series and images."""
-    auditing.record_study(request, "view", uid)
+    auditing.record_opening(request, uid)
     return redact(archive.study(uid, identity=caller.may("admin")).to_json(), caller)
 
 

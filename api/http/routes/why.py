@@ -68,5 +68,5 @@ def _why(
         show_burned_in=question.show_burned_in and caller.may("admin"),
     )
     shown = [found.study_instance_uid, found.like_study_instance_uid]
-    auditing.record(request, "view", [uid for uid in shown if uid is not None])
+    auditing.record_part(request, [uid for uid in shown if uid is not None], "view")
     return redact(found.to_json(), caller, body.folder)
