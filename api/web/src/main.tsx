@@ -1,0 +1,60 @@
+// The screen: asks who is signed in, and shows the shell or the page that signs in.
+import { render } from "preact";
+import { useCallback, useEffect, useState } from "preact/hooks";
+import { del, get, onSignedOut, useLoad } from "./http";
+import { followLinks } from "./router";
+import { KnownContext } from "./session";
+import type { Info, Session } from "./types";
+import { announce, LiveRegion } from "./parts/announce";
+import { Failed, Skeleton } from "./parts/states";
+import { forgetThumbnails } from "./parts/thumbnail";
+import { SignIn } from "./pages/signin/page";
+import { Shell } from "./shell/shell";
+
+function Screen() {
+  const session = useLoad("session", (signal) => get<Session>("/v1/session", {}, signal));
+  const [left, leave] = useState(false);
+  const here = session.state === "ready" && !left;
+  const info = useLoad(here ? "info" : null, (signal) => get<Info>("/v1/info", {}, signal));
+  useEffect(
+    () =>
+      onSignedOut(() => {
+        forgetThumbnails();
+        leave(true);
+      }),
+    [],
+  );
+  const refresh = useCallback(() => {
+    leave(false);
+    session.retry();
+    info.retry();
+  }, []);
+  const signOut = useCallback(() => {
+    del("/v1/session").then(
+      () => {
+        forgetThumbnails();
+        announce("Signed out");
+        leave(true);
+      },
+      () => announce("Signing out failed: try again"),
+    );
+  }, []);
+  if (left || (session.state === "error" && session.problem.status === 401)) return <SignIn signedIn={refresh} />;
+  if (session.state === "error") return <Failed problem={session.problem} retry={session.retry} />;
+  if (session.state === "loading" && !session.value) return <Skeleton />;
+  const known = { session: session.value as Session, info: info.state === "ready" ? info.value : null, refresh, signOut };
+  return (
+    <KnownContext.Provider value={known}>
+      <Shell />
+    </KnownContext.Provider>
+  );
+}
+
+addEventListener("click", followLinks);
+render(
+  <>
+    <Screen />
+    <LiveRegion />
+  </>,
+  document.getElementById("app")!,
+);

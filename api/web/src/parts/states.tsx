@@ -1,0 +1,108 @@
+// What a list or a page shows while it has nothing to show, and why.
+import type { ComponentChildren } from "preact";
+import type { Loaded, Problem } from "../http";
+import { plural } from "../format";
+import { Icon } from "./icon";
+
+/** Boxes of the size of what will stand there. */
+export function Skeleton({ rows = 6, kind = "row" }: { rows?: number; kind?: "row" | "tile" | "block" }) {
+  return (
+    <div class={`skeleton skeleton-${kind}`} role="status">
+      <span class="unseen">Loading</span>
+      {Array.from({ length: rows }, (_, i) => (
+        <span key={i} class="bone" />
+      ))}
+    </div>
+  );
+}
+
+/** A sentence, and the next step. */
+export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
+  return (
+    <section class="state">
+      <h2>{title}</h2>
+      {children}
+    </section>
+  );
+}
+
+/** An error: what failed, the cure, the code and request that an administrator asks for, and another try. */
+export function Failed({ problem, retry }: { problem: Problem; retry?: () => void }) {
+  return (
+    <section class="state state-error" role="alert">
+      <h2>
+        <Icon name="warning" /> {problem.title}
+      </h2>
+      {problem.detail && problem.detail !== problem.title && <p>{problem.detail}</p>}
+      <p class="quiet">
+        Code <code>{problem.code}</code>
+        {problem.requestId && (
+          <>
+            , request <code>{problem.requestId}</code>
+          </>
+        )}
+      </p>
+      {retry && (
+        <button type="button" onClick={retry}>
+          Try again{problem.retryAfter ? ` (in ${problem.retryAfter} s)` : ""}
+        </button>
+      )}
+    </section>
+  );
+}
+
+export interface RemovedBy {
+  where: string;
+  cases: number;
+}
+
+/** Filtered to nothing: how many there would be without each filter, and a way to drop it. */
+export function FilteredToNothing({ removed, drop, clear }: { removed: readonly RemovedBy[]; drop: (where: string) => void; clear: () => void }) {
+  return (
+    <section class="state">
+      <h2>No case passes all filters</h2>
+      <ul class="plain">
+        {removed.map((one) => (
+          <li key={one.where}>
+            Without <code>{one.where}</code> there would be {plural(one.cases, "case")}.{" "}
+            <button type="button" onClick={() => drop(one.where)}>
+              Drop this filter
+            </button>
+          </li>
+        ))}
+      </ul>
+      <button type="button" onClick={clear}>
+        Drop all filters
+      </button>
+    </section>
+  );
+}
+
+/** The usual three: loading, failed, and what `children` make of the value. */
+export function ListState<T>({ of, skeleton, children }: { of: Loaded<T>; skeleton?: ComponentChildren; children: (value: T) => ComponentChildren }) {
+  if (of.state === "error") return <Failed problem={of.problem} retry={of.retry} />;
+  if (of.state === "loading" && of.value === undefined) return <>{skeleton ?? <Skeleton />}</>;
+  return (
+    <div class={of.state === "loading" ? "stale" : undefined} aria-busy={of.state === "loading"}>
+      {children(of.value as T)}
+    </div>
+  );
+}
+
+/** A picture that is not shown, and why. */
+export function Withheld({ code }: { code: string }) {
+  const [title, more] = WITHHELD[code] ?? ["No picture", code];
+  return (
+    <span class="withheld" title={more}>
+      <Icon name={code === "burned-in" ? "lock" : "file"} />
+      <span>{title}</span>
+    </span>
+  );
+}
+
+const WITHHELD: Record<string, [string, string]> = {
+  "burned-in": ["Withheld", "The picture may bear the patient's name; an administrator may show it."],
+  "picture-gone": ["File gone", "The file that this picture came from is not where it was."],
+  "unknown-image": ["Not there", "This image is not in the archive any more."],
+  none: ["No picture", "This study has no picture of the present model."],
+};

@@ -1,0 +1,24 @@
+// Who is signed in, and what the model is: known to every part of the screen.
+import { createContext } from "preact";
+import { useContext } from "preact/hooks";
+import type { Info, Session } from "./types";
+
+export interface Known {
+  session: Session;
+  info: Info | null;
+  /** Ask for both anew. */
+  refresh: () => void;
+  signOut: () => void;
+}
+
+export const KnownContext = createContext<Known | null>(null);
+
+export function useKnown(): Known {
+  const found = useContext(KnownContext);
+  if (!found) throw new Error("nobody is signed in");
+  return found;
+}
+
+/** Whether the session may do what a scope allows; `admin` includes all. */
+export const may = (session: Session, scope: string): boolean =>
+  session.scopes.includes(scope) || session.scopes.includes("admin");
