@@ -43,6 +43,7 @@ from medsiglip.api.http.routes import (
     why,
 )
 from medsiglip.api.http.routes.problem_answers import PROBLEMS
+from medsiglip.api.http.screen import files as screen
 from medsiglip.api.settings import Settings, read_settings
 from medsiglip.index.errors import CatalogError
 
@@ -104,6 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     middleware.install(app, chosen)
     app.include_router(operations.router)
     app.include_router(docs.router)
+    app.include_router(screen.router)
     for topic in (
         info,
         embeddings,

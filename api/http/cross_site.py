@@ -19,8 +19,8 @@ from medsiglip.api.errors import ServiceError
 from medsiglip.api.http.auth import Gate
 from medsiglip.api.http.problems import problem_of
 
-PAGES = frozenset({"/", "/docs"})
-"""Paths that a person opens: a link on another site may lead there, and discloses nothing to that site."""
+_PAGES = frozenset({"/", "/docs", "/app"})
+_PAGE_OF_SCREEN, _FILE_OF_SCREEN = "/app/", "/app/built/"
 
 
 class CrossSiteRefusal:
@@ -43,7 +43,7 @@ class CrossSiteRefusal:
 def is_cross_site(request: Request, origins: Collection[str] = ()) -> bool:
     """Whether a browser sent this for a page of another origin, other ports of this machine included.
 
-    False for one of `origins`, and when a link opens one of `PAGES`.
+    False for one of `origins`, and when a link opens a page (`is_page`).
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None:
@@ -53,10 +53,17 @@ def is_cross_site(request: Request, origins: Collection[str] = ()) -> bool:
     return not is_own and origin not in origins and not _opens_page(request)
 
 
+def is_page(path: str) -> bool:
+    """Whether a person opens this path: a link on another site may lead there, and discloses nothing to that
+    site.
+    """
+    return path in _PAGES or (path.startswith(_PAGE_OF_SCREEN) and not path.startswith(_FILE_OF_SCREEN))
+
+
 def _opens_page(request: Request) -> bool:
     """Whether this opens a page in a window or tab; the destination of a frame is `iframe`."""
     how = request.method, request.headers.get("sec-fetch-mode"), request.headers.get("sec-fetch-dest")
-    return how == ("GET", "navigate", "document") and request.scope["path"] in PAGES
+    return how == ("GET", "navigate", "document") and is_page(request.scope["path"])
 
 
 def _refusal() -> ServiceError:

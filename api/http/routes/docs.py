@@ -1,4 +1,4 @@
-"""`/` and `/docs`: the OpenAPI description as Swagger UI's page, with script and style from this server."""
+"""`/docs`: the OpenAPI description as Swagger UI's page, with script and style from this server."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ from fastapi.responses import FileResponse
 
 router = APIRouter(include_in_schema=False)
 _SCRIPT, _STYLE, _ICON = "swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"
-_ROOT = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>medsiglip</title></head>
-<body><h1>medsiglip</h1>
-<p><a href="docs">Every HTTP route, to read and to try</a>, and their <a href="openapi.json">OpenAPI
-description</a>.</p></body></html>
-"""
 _TYPES = {_SCRIPT: "text/javascript", _STYLE: "text/css", _ICON: "image/png"}
 
 
@@ -44,12 +38,6 @@ def _page() -> tuple[str, str]:
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     return text, policy
-
-
-@router.get("/")
-def root() -> Response:
-    """A page that leads to the description, for who opens the service in a browser."""
-    return Response(_ROOT, media_type="text/html")
 
 
 @router.get("/docs")

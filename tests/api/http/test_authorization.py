@@ -79,7 +79,10 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("POST", "/v1/routes/{name}/test"): "admin",
     ("POST", "/v1/routes/{name}/run"): "admin",
 }
-UNDESCRIBED = {"/", "/openapi.json", "/docs", "/docs/{name}"}
+UNDESCRIBED = {
+    *("/", "/openapi.json", "/docs", "/docs/{name}"),
+    *("/app", "/app/{address:path}", "/app/built/{name:path}"),
+}
 
 
 @dataclass(frozen=True)

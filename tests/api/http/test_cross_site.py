@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from starlette.types import Message
 
 from medsiglip.api.http.app import create_app
-from medsiglip.api.http.cross_site import PAGES
+from medsiglip.api.http.cross_site import is_page
 from medsiglip.api.settings import Settings
 
 OWN = "http://127.0.0.1:8000"
@@ -121,6 +121,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         *sorted(found),
         "/docs/",
         "/docs/swagger-ui.css",
+        "/app/",
+        "/app/cases/1.2.3",
+        "/app/built/none.js",
+        "/app/built/",
         "/v1",
         "/nothing",
         "/favicon.ico",
@@ -134,7 +138,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def test_which_senders_are_answered_on_which_paths(service: Service, sent: Sent) -> None:
     for path in service.paths:
         for method in sent.methods:
-            is_answered = sent.answered == "everywhere" or (sent.answered == "pages" and path in PAGES)
+            is_answered = sent.answered == "everywhere" or (sent.answered == "pages" and is_page(path))
             code = service.code(method, path, sent.headers)
             assert (code != "cross-site") == is_answered, (method, path, code)
             if is_answered and path in ("/docs", "/healthz") and method == "GET":
@@ -143,7 +147,10 @@ def test_which_senders_are_answered_on_which_paths(service: Service, sent: Sent)
 
 def test_pages_answer_with_html(service: Service) -> None:
     kinds = {path: service.client.get(path).headers.get("content-type", "") for path in service.paths}
-    assert {path for path, kind in kinds.items() if kind.startswith("text/html")} == PAGES
+    shown = {path for path, kind in kinds.items() if kind.startswith("text/html")}
+    leading = {path for path in service.paths if service.client.get(path).status_code == 302}
+    assert leading == {"/", "/app"}
+    assert shown | leading == {path for path in service.paths if is_page(path)}
 
 
 def test_a_refusal_is_a_problem_with_its_cure(service: Service) -> None:

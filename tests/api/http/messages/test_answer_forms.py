@@ -65,7 +65,7 @@ def get(client: TestClient, path: str, **headers: str) -> Any:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/docs", "/docs/swagger-ui.css", "/openapi.json", "/healthz", "/v1/info", "/v1/jobs", "/bytes"],
+    ["/app/", "/docs", "/docs/swagger-ui.css", "/openapi.json", "/healthz", "/v1/info", "/v1/jobs", "/bytes"],
 )
 def test_head_is_get_without_content(client: TestClient, path: str) -> None:
     shown, head = get(client, path), client.head(path, headers={"Accept-Encoding": "identity"})
@@ -204,13 +204,6 @@ def test_what_is_not_compressed(client: TestClient, path: str, headers: dict[str
 )
 def test_who_accepts_gzip(field: str, accepted: bool) -> None:
     assert accepts_gzip(field) is accepted
-
-
-def test_the_first_page_leads_to_the_docs(client: TestClient) -> None:
-    page = client.get("/")
-    assert page.headers["content-type"].startswith("text/html")
-    assert 'href="docs"' in page.text
-    assert client.get("/docs").status_code == 200
 
 
 def test_previews_and_reports_in_parts(service: LiveService, phantoms: Phantoms, tmp_path: Path) -> None:
