@@ -5,14 +5,18 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from medsiglip.index.browsing.case_browser import CaseBrowser
+from medsiglip.index.browsing.collections import CollectionStore
 from medsiglip.index.catalogue import spaces
+from medsiglip.index.catalogue.browsing.thumbnails import ThumbnailStore
 from medsiglip.index.catalogue.case_queries import InstanceStore
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.filter_queries import FilterQueries
 from medsiglip.index.catalogue.health import CatalogueHealth
-from medsiglip.index.catalogue.labels.label_store import LabelStore
 from medsiglip.index.catalogue.paths import StoredPaths
 from medsiglip.index.catalogue.pixel_hashes import PixelHashStore
+from medsiglip.index.catalogue.readers.label_store import LabelStore
+from medsiglip.index.catalogue.readers.reader_queries import ReaderLabelStore
 from medsiglip.index.catalogue.report_texts import ReportTextStore
 from medsiglip.index.search.two_spaces import TwoSpaces
 from medsiglip.index.service.api_keys import ApiKeys
@@ -20,6 +24,8 @@ from medsiglip.index.service.audit_log import AuditLog
 from medsiglip.index.service.drafts import DraftStore
 from medsiglip.index.service.jobs import JobQueue
 from medsiglip.index.service.routing_rules import RoutingRuleStore
+from medsiglip.index.service.sessions import SessionStore
+from medsiglip.index.service.views import ViewStore
 from medsiglip.index.storage.backgrounds import BackgroundStore
 from medsiglip.index.storage.calibrations import CalibrationStore
 from medsiglip.index.storage.file_records import FileRecordStore
@@ -46,6 +52,11 @@ class CaseStores:
         return InstanceStore(self._database)
 
     @cached_property
+    def thumbnails(self) -> ThumbnailStore:
+        """Small pictures of images."""
+        return ThumbnailStore(self._database)
+
+    @cached_property
     def pixel_hashes(self) -> PixelHashStore:
         """Pixel hashes of earlier versions."""
         return PixelHashStore(self._database)
@@ -56,9 +67,24 @@ class CaseStores:
         return FilterQueries(self._database)
 
     @cached_property
+    def browser(self) -> CaseBrowser:
+        """Pages of cases, and how many have each value."""
+        return CaseBrowser(self._database)
+
+    @cached_property
+    def collections(self) -> CollectionStore:
+        """Cases that people put together."""
+        return CollectionStore(self._database)
+
+    @cached_property
     def labels(self) -> LabelStore:
         """The labels of cases."""
         return LabelStore(self._database, self._paths)
+
+    @cached_property
+    def reader_labels(self) -> ReaderLabelStore:
+        """What each reader said of the cases."""
+        return ReaderLabelStore(self._database)
 
     @cached_property
     def probes(self) -> ProbeStore:
@@ -114,6 +140,16 @@ class CaseStores:
     def api_keys(self) -> ApiKeys:
         """The keys of clients of the HTTP service."""
         return ApiKeys(self._database)
+
+    @cached_property
+    def sessions(self) -> SessionStore:
+        """Sessions of browsers, each of a key."""
+        return SessionStore(self._database)
+
+    @cached_property
+    def views(self) -> ViewStore:
+        """What people keep of the screen's addresses."""
+        return ViewStore(self._database)
 
     @cached_property
     def audit(self) -> AuditLog:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 LabelKey = Literal["path", "sop_instance_uid", "series_instance_uid", "study_instance_uid"]
@@ -75,3 +76,44 @@ class PatientGroups:
     shared: int
     largest: int
     same_pixels: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UndoneLabels:
+    """What an undoing changed: the labels of these names, of `cases` studies, series or instances, which
+    these `studies` hold, by UID.
+    """
+
+    studies: tuple[str, ...]
+    labels: tuple[str, ...]
+    cases: int
+
+
+@dataclass(frozen=True, slots=True)
+class GivenLabel:
+    """What a reader said of a study, series or instance, by its `uid`; `value` is None where a label was
+    taken back. `reader` is None for what nobody is named for, `given_at` where that is not known. What is
+    `current` was not replaced, taken back or undone.
+    """
+
+    level: str
+    uid: str
+    name: str
+    value: float | None
+    reader: str | None
+    given_at: datetime | None
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader says now of a label at a case: a study, series or instance, of which `case` is the key.
+    `given_at` is when; `positive` is whether the value is above 0.
+    """
+
+    case: tuple[str, str, str]
+    study_instance_uid: str
+    patient_key: str
+    reader: str
+    positive: bool
+    given_at: datetime

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import bindparam, exists, false, not_, or_, select, update
 
+from medsiglip.index.catalogue.browsing.schema import reader_labels
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.schema import files, home, instances, labels
@@ -55,7 +56,13 @@ class PixelHashStore:
             given.c.pixel_hash == newer,
         )
         with self._database.write() as connection:
-            for table, taken in ((instances, same_instance), (labels, same_label), (files, false())):
+            tables = (
+                (instances, same_instance),
+                (labels, same_label),
+                (reader_labels, false()),
+                (files, false()),
+            )
+            for table, taken in tables:
                 chosen = (table.c.pixel_hash == bindparam("older"), not_(taken))
                 connection.execute(update(table).where(*chosen).values(pixel_hash=newer), rows)
             if not connection.execute(_ANY_OLDER).scalar_one():

@@ -10,10 +10,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
 
+from medsiglip.index.catalogue.browsing.schema import collection_cases
+from medsiglip.index.catalogue.browsing.thumbnails import delete_thumbnails
 from medsiglip.index.catalogue.case_queries import unknown_study
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.paths import HIDDEN
+from medsiglip.index.catalogue.readers.reader_labels import forget_reader_labels
 from medsiglip.index.catalogue.report_texts import study_ids as row_ids_of
 from medsiglip.index.catalogue.schema import (
     doomed_files,
@@ -104,6 +107,7 @@ def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: Col
     connection.execute(delete(predictions).where(one_of(predictions.c.study_id, study_ids)))
     uids = select(studies.c.study_instance_uid).where(one_of(studies.c.id, study_ids))
     study_uids = frozenset(connection.execute(uids).scalars())
+    connection.execute(delete(collection_cases).where(one_of(collection_cases.c.study_id, study_ids)))
     connection.execute(delete(studies).where(one_of(studies.c.id, study_ids)))
     left = select(studies.c.id).where(studies.c.patient_id == patients.c.id)
     vanished = set(connection.execute(select(patients.c.patient_key).where(~left.exists())).scalars())
@@ -181,6 +185,7 @@ def _delete_content(
     found = list(connection.execute(shown.where(theirs)))
     image_ids = [row.id for row in found]
     forget_predictions(connection, found)
+    delete_thumbnails(connection, theirs)
     connection.execute(delete(images).where(theirs))
     uids = select(instances.c.sop_instance_uid).where(one_of(instances.c.id, instance_ids))
     refused = and_(files.c.instance_id.is_(None), files.c.sop_instance_uid.in_(uids))
@@ -206,6 +211,7 @@ def _delete_labels(connection: Connection, study_ids: Sequence[int], series_ids:
         theirs = select(uid).where(one_of(owner, owners))
         statement = delete(labels).where(labels.c.level == level, labels.c.uid.in_(theirs))
         count += connection.execute(statement).rowcount
+        forget_reader_labels(connection, level, theirs)
     return count
 
 

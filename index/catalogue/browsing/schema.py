@@ -7,6 +7,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Double,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 from medsiglip.index.catalogue.schema import Id, UtcDateTime, metadata
 
 # A picture of some kilobytes for each image that may be shown, in the row: it is added, copied and deleted in
-# the same transactions as its image. `tag` names its pixels and its rendering, as an ETag does.
+# the same transactions as its image. `tag` is a hash of the picture, its ETag.
 thumbnails = Table(
     "thumbnails",
     metadata,
@@ -31,8 +32,10 @@ thumbnails = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
-# Append-only: of each reader, case and name the last row counts; `value` is NULL where the reader has taken
-# the label back, and `undoes` then names the row. The label of the archive, in `labels`, follows from them.
+# Append-only: of each reader, case and name the last row counts; a `value` of NULL is a label taken back. The
+# rows of one `action`, the id of its first, were written together; those that undid them name it in `undoes`.
+# `reader` is '' for what was stored before readers were noted, and for what the files of cases say. The label
+# of the archive, in `labels`, follows from them (medsiglip.index.catalogue.readers.consensus).
 reader_labels = Table(
     "reader_labels",
     metadata,
@@ -42,12 +45,16 @@ reader_labels = Table(
     Column("pixel_hash", String, nullable=False),
     Column("name", String, nullable=False),
     Column("value", Double),
+    Column("is_class", Boolean, nullable=False),
+    Column("class_column", String),
     Column("reader", String, nullable=False),
     Column("given_at", UtcDateTime, nullable=False),
-    Column("undoes", BigInteger),
+    Column("action", BigInteger, nullable=False, index=True),
+    Column("undoes", BigInteger, index=True),
     CheckConstraint("level IN ('study', 'series', 'instance')", name="level"),
 )
 Index("ix_reader_labels_name", reader_labels.c.name, reader_labels.c.reader, reader_labels.c.id)
+Index("ix_reader_labels_reader", reader_labels.c.reader, reader_labels.c.action)
 
 # Cases that somebody put together under a name.
 collections = Table(
@@ -95,7 +102,8 @@ saved_views = Table(
     UniqueConstraint("owner", "name"),
 )
 
-# `token_hash` is SHA-256 of 256 random bits, as for API keys; the session can do what its key can.
+# `token_hash` is SHA-256 of 256 random bits, as for API keys; the session can do what its key can. The row is
+# deleted when the session ends.
 sessions = Table(
     "sessions",
     metadata,
@@ -103,5 +111,4 @@ sessions = Table(
     Column("key_id", String(16), ForeignKey("api_keys.id"), nullable=False, index=True),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False, index=True),
-    Column("ended_at", UtcDateTime),
 )

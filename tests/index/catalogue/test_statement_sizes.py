@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,6 +65,20 @@ def hold_back(index: CaseIndex, count: int) -> None:
         index.routing_rules.decide(route, looked_at, uids(count), RoutedJob("report"), Budget(total=0))
 
 
+def labelled(index: CaseIndex, count: int) -> str:
+    """The name of a label that a reader has given the studies."""
+    name = f"label {next(NUMBERS)}"
+    index.labels.put([replace(one, name=name) for one in by_study(count)], "reader")
+    return name
+
+
+def undo(index: CaseIndex, count: int) -> None:
+    """A reader labels the studies, and takes it back."""
+    reader = f"reader {next(NUMBERS)}"
+    index.labels.put(by_study(count), reader)
+    index.labels.undo(reader)
+
+
 NUMBERS = itertools.count()
 ASKED: dict[str, Ask] = {
     "record_files": lambda index, n: index.files.put(records(n)),
@@ -79,6 +94,12 @@ ASKED: dict[str, Ask] = {
     "table by given labels": lambda index, n: index.table("image", given_labels=by_study(n), among=uids(1)),
     "set_labels by study": lambda index, n: index.labels.put(by_study(n)),
     "set_labels by path": lambda index, n: index.labels.put(by_path(n)),
+    "labels of a reader": lambda index, n: index.labels.put(by_study(n), f"reader {next(NUMBERS)}"),
+    "labels undone": undo,
+    "labels of readers": lambda index, n: (
+        index.labels.put(by_study(n)),
+        index.reader_labels.readings("seen"),
+    ),
     "studies to label by study": lambda index, n: index.labels.studies_of(by_study(n)),
     "studies to label by path": lambda index, n: index.labels.studies_of(by_path(n)),
     "search": lambda index, n: index.search(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Connection, bindparam, delete, func, select
@@ -10,11 +10,14 @@ from sqlalchemy import Connection, bindparam, delete, func, select
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.labels.class_columns import continued_columns
 from medsiglip.index.catalogue.labels.label_conflicts import label_conflicts
-from medsiglip.index.catalogue.labels.label_values import Key, keys_by_kind, matched, studies_with
+from medsiglip.index.catalogue.labels.label_values import Key, Matched, keys_by_kind, matched, studies_with
 from medsiglip.index.catalogue.paths import StoredPaths
+from medsiglip.index.catalogue.readers.consensus import NOBODY
+from medsiglip.index.catalogue.readers.reader_labels import give, known_to_readers, undo_last
+from medsiglip.index.catalogue.readers.reader_queries import owners_of
 from medsiglip.index.catalogue.rows import insert_rows
 from medsiglip.index.catalogue.schema import labels
-from medsiglip.index.label_records import LabelOutcome, LabelRecord, LabelSummary
+from medsiglip.index.label_records import LabelOutcome, LabelRecord, LabelSummary, UndoneLabels
 
 
 class LabelStore:
@@ -24,22 +27,48 @@ class LabelStore:
         self._database = database
         self._paths = paths
 
-    def put(self, records: Sequence[LabelRecord]) -> LabelOutcome:
-        """Label cases in the index; a later value for the same name and key replaces an earlier one.
+    def put(
+        self,
+        records: Sequence[LabelRecord],
+        reader: str = NOBODY,
+        *,
+        coded: Callable[[str], str] | None = None,
+    ) -> LabelOutcome:
+        """Label cases in the index, in the name of a reader; a later value of the same reader for the same
+        name and key replaces an earlier one, and the label that the archive has follows from what all readers
+        say (`medsiglip.index.catalogue.readers.consensus`).
 
-        A path stands for the pixels that the file held when it was ingested. All records are stored or none;
-        raises `CatalogError` `bad-label`.
+        A path stands for the pixels that the file held when it was ingested. UIDs that are not in the index
+        are looked up as `coded(uid)` too. All records are stored or none; raises `CatalogError` `bad-label`.
         """
         stored = [self._paths.label(record) for record in records]
         with self._database.write() as connection:
-            found = matched(connection, stored)
-            _replace(connection, _placed(connection, found.values, stored))
+            found = _found(connection, stored, coded)
+            values = _placed(connection, found.values, stored)
+            known = known_to_readers(connection, {key for key, _ in values}) if reader == NOBODY else None
+            if known is None or known:
+                given = {one: record for one, record in values.items() if known is None or one[0] in known}
+                give(connection, given, reader)
+                values = {one: record for one, record in values.items() if one not in given}
+            _replace(connection, values)
         keys = {key for key, _ in found.values}
         # What is only told of needs no lock, and others write meanwhile.
         with self._database.read() as connection:
             conflicts = label_conflicts(connection, keys, found.contradicted)
         left = tuple(replace(record, key=self._paths.given(record.key)) for record in found.unmatched)
         return LabelOutcome(len(records) - len(left), left, conflicts)
+
+    def undo(self, reader: str) -> UndoneLabels | None:
+        """Take back what a reader last gave or took back at once, as if it had not been; None where nothing
+        is left to undo. Repeated, it goes further back.
+        """
+        with self._database.write() as connection:
+            undone = undo_last(connection, reader)
+            if undone is None:
+                return None
+            owners = owners_of(connection, undone.keys)
+        uids = sorted({owners[key].study_instance_uid for key in undone.keys if key in owners})
+        return UndoneLabels(tuple(uids), tuple(sorted(undone.names)), len(undone.keys))
 
     def studies_of(self, records: Sequence[LabelRecord]) -> list[str]:
         """The UIDs of the studies that hold what `records` would label, sorted, without those of keys that
@@ -64,6 +93,22 @@ class LabelStore:
         )
         with self._database.read() as connection:
             return [LabelSummary(*row) for row in connection.execute(statement)]
+
+
+def _found(
+    connection: Connection, records: Sequence[LabelRecord], coded: Callable[[str], str] | None
+) -> Matched:
+    """What the records label; those whose UID is not in the index are looked up under its code too."""
+    found = matched(connection, records)
+    if coded is None:
+        return found
+    others = {coded(one.key): one for one in found.unmatched if one.key_kind != "path"}
+    again = matched(
+        connection, [replace(one, key=coded(one.key)) for one in found.unmatched if one.key_kind != "path"]
+    )
+    missing = {others[one.key].key for one in again.unmatched}
+    left = [one for one in found.unmatched if one.key_kind == "path" or one.key in missing]
+    return Matched({**found.values, **again.values}, left, found.contradicted | again.contradicted)
 
 
 def _placed(
