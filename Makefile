@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test probe-parity-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
+.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test screen-install screen screen-test screenshots probe-parity-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,18 @@ why-localisation: $(INSTALLED) ## maps of texts and pairs of patches on phantoms
 
 coverage-test: $(INSTALLED) ## how often intervals hold what they should, in every setting (an hour; begins where it was stopped)
 	$(BIN)/python -m pytest -m campaign -s tests/medsiglip/figures/test_coverage.py tests/medsiglip/figures/test_paired.py tests/medsiglip/figures/test_operating_points.py
+
+screen-install: ## the packages of npm that build the screen and that its tests use (node 20)
+	cd api/web && npm ci --no-audit --no-fund --loglevel=error
+
+screen: screen-install ## build the screen's sources into api/web/built
+	cd api/web && npm run --silent check && npm run --silent build
+
+screen-test: $(INSTALLED) screen-install ## every page of the screen in every state, light and dark, and all journeys (ten minutes)
+	$(BIN)/python -m pytest -m "campaign or not campaign" -s tests/web
+
+screenshots: $(INSTALLED) ## pictures of every page, light and dark, into docs/screens
+	$(BIN)/python -m tests.web.screenshots
 
 probe-parity-test: $(INSTALLED) ## probes on all labelled pictures of the test data against scikit-learn on the same folds (some minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m campaign -s tests/api/archive/probes/test_scikit_learn_parity.py

@@ -2,7 +2,7 @@
 import { build } from "esbuild";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -42,7 +42,7 @@ if (viewer.buildBeside) results.push(...(await viewer.buildBeside(shared, OUT)))
 const outputs = Object.assign({}, ...results.map((one) => one.metafile.outputs));
 const built = (entry) => {
   const found = Object.entries(outputs).find(([, one]) => one.entryPoint === entry);
-  return relative(OUT, join(HERE, found[0]));
+  return basename(found[0]);
 };
 const page = readFileSync(join(HERE, "src/index.html"), "utf8")
   .replace("%MAIN%", built("src/main.tsx"))
@@ -59,11 +59,11 @@ function chunks(outputs) {
     if (path.endsWith(".map")) continue;
     const imports = one.imports
       .filter((other) => other.kind === "import-statement" && outputs[other.path])
-      .map((other) => relative(OUT, join(HERE, other.path)));
+      .map((other) => basename(other.path));
     const lazy = one.imports
       .filter((other) => other.kind === "dynamic-import" && outputs[other.path])
-      .map((other) => relative(OUT, join(HERE, other.path)));
-    named[relative(OUT, join(HERE, path))] = { entry: one.entryPoint ?? null, imports, lazy };
+      .map((other) => basename(other.path));
+    named[basename(path)] = { entry: one.entryPoint ?? null, imports, lazy };
   }
   return Object.fromEntries(Object.entries(named).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
@@ -80,7 +80,8 @@ function licences(inputs) {
     const folder = join(HERE, "node_modules", name);
     const described = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
     const file = readdirSync(folder).find((one) => /^(licen[cs]e|copying)/i.test(one));
-    const text = file ? readFileSync(join(folder, file), "utf8").trim() : "(the package holds no licence file)";
+    const ours = join(HERE, "licences", `${basename(name)}.txt`); // of packages that hold none
+    const text = readFileSync(file ? join(folder, file) : ours, "utf8").trim();
     return `${name} ${described.version}: ${described.license}\n\n${text}\n`;
   });
   return texts.join(`\n${"-".repeat(80)}\n\n`);
