@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import PurePosixPath
 
-from tests.repository import ROOT
+from tests.repository import ROOT, packaged
 
 PACKAGES = ("medsiglip", "index", "ingest", "medgemma", "phantoms", "api")
 # The face names what programs use of all packages, and imports it only when they do: no arrow of the graph.
@@ -18,7 +18,7 @@ FACE = PurePosixPath("medsiglip/__init__.py")
 @cache
 def source_files() -> tuple[PurePosixPath, ...]:
     """Every Python file of the packages, relative to the repository."""
-    found = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    found = (path for package in PACKAGES for path in packaged(ROOT / package, "*.py"))
     return tuple(sorted(PurePosixPath(path.relative_to(ROOT).as_posix()) for path in found))
 
 

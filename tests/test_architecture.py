@@ -18,7 +18,7 @@ import pytest
 from mypy.main import process_options
 
 from tests.import_graph import PACKAGES, circles, imports, module_name, siblings, source_files
-from tests.repository import ROOT
+from tests.repository import ROOT, packaged
 from tests.type_check import CHECKED_FOLDERS, link_tree
 
 ALLOWED: dict[str, set[str]] = {
@@ -44,7 +44,9 @@ def folders() -> list[PurePosixPath]:
 
 
 def python_files() -> list[Path]:
-    return [path for top in (*PACKAGES, "tests", "benchmarks") for path in sorted((ROOT / top).rglob("*.py"))]
+    return [
+        path for top in (*PACKAGES, "tests", "benchmarks") for path in sorted(packaged(ROOT / top, "*.py"))
+    ]
 
 
 @pytest.mark.parametrize("package", ALLOWED)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from medsiglip.api.settings import Settings
 from tests.container_files import instructions, words
-from tests.repository import ROOT
+from tests.repository import ROOT, packaged
 
 KNOWN = set(  # ADD, which may fetch and unpack, is not among them
     "FROM RUN CMD LABEL EXPOSE ENV COPY ENTRYPOINT USER WORKDIR HEALTHCHECK".split()  # noqa: SIM905
@@ -89,7 +89,7 @@ def test_the_package_contains_every_file_that_the_code_reads() -> None:
     patterns = PROJECT["tool"]["setuptools"]["package-data"]
     for package, folder_name in PROJECT["tool"]["setuptools"]["package-dir"].items():
         folder = ROOT / folder_name
-        for file in folder.rglob("*"):
+        for file in packaged(folder):
             name = file.relative_to(folder)
             if file.is_dir() or file.suffix in (".py", ".pyc"):
                 continue

@@ -22,7 +22,7 @@ from PIL import Image
 
 from tests.api.service_processes import Started
 from tests.import_graph import PACKAGES
-from tests.repository import ROOT
+from tests.repository import ROOT, packaged
 from tests.waiting import eventually
 
 NAMES = ("api", "index", "ingest", "medgemma", "medsiglip", "numpy", "pickle", "random", "struct", "torch")
@@ -137,7 +137,7 @@ def test_the_wheel_holds_one_name(wheel: Path) -> None:
     sources = {
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
-        for path in (ROOT / package).rglob("*")
+        for path in packaged(ROOT / package)
         if path.is_file() and path.suffix in {".py", ".toml", ".json", ".safetensors", ".model", ".typed"}
     }
     inside = {source if source.startswith("medsiglip/") else f"medsiglip/{source}" for source in sources}
