@@ -136,6 +136,18 @@ class HeaderTexts:
         term = text and text.split("\\")[0].strip().upper()
         return term if term in TERMS[keyword] else text and code_string(text, self._people)
 
+    def description(self, text: str) -> str | None:
+        """Another text of the header, or None if it is not known to name nobody or the home is strict."""
+        return None if self._phi == "strict" else without_identifiers(text, self._people)
+
+    def coded(self, text: str) -> str | None:
+        """One value of another element of VR CS, as `code` gives it."""
+        return code_string(text, self._people)
+
+    def is_identifier(self, text: str) -> bool:
+        """Whether a text, such as a number, is a word of what identifies the patient."""
+        return not self._people.words.isdisjoint({text.casefold(), text.lstrip("0")} - {""})
+
     def manufacturer(self) -> str | None:
         """Manufacturer; if its text is not kept, the known name in it."""
         text = self._text("Manufacturer") or ""

@@ -119,6 +119,17 @@ def frames(dataset: Dataset, indices: Sequence[int]) -> Iterator[Stored]:
         yield native_frame(value, image, index, big_endian=syntax.big_endian)
 
 
+def codestreams(dataset: Dataset, indices: Sequence[int]) -> Iterator[bytes]:
+    """Yield the frames `indices` of encapsulated pixel data as they are stored (PS3.5 A.4). Raises
+    `DecodeError` as `frames` does.
+    """
+    image = image_pixel(dataset)
+    value = _stored_bytes(dataset, image.keyword)
+    found = encapsulated_frames(value, image.number_of_frames, _extended_offsets(dataset))
+    for index in indices:
+        yield found.codestream(index)
+
+
 def _extended_offsets(dataset: Dataset) -> Sequence[int]:
     """Extended Offset Table (7FE0,0001): 64 bits for each frame, none if it is absent (PS3.3 C.7.6.3.1.8)."""
     table = dataset.get("ExtendedOffsetTable")

@@ -82,10 +82,14 @@ class TileFile:
         """The stored values of one tile: [H, W], or [H, W, 3] RGB."""
         from pydicom.encaps import encapsulate
 
-        raw = self.offsets.read(self._opened(), frame)
+        raw = self.stored(frame)
         tile = self._template = self._template or _template(self.header)
         tile.PixelData = encapsulate([raw], has_bot=False) if _is_encapsulated(self.header) else raw
         return next(frames(tile, [0]))
+
+    def stored(self, frame: int) -> bytes:
+        """The bytes of one tile as they are stored."""
+        return self.offsets.read(self._opened(), frame)
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""

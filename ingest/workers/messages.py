@@ -9,7 +9,7 @@ import select
 import struct
 import time
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from medsiglip.ingest.files.walk import FoundFile
 from medsiglip.ingest.header.header import Header
@@ -20,6 +20,17 @@ from medsiglip.ingest.workers.rendered_unit import RenderedUnit
 
 LENGTH = struct.Struct("<Q")
 READY = "ready"
+
+
+@runtime_checkable
+class FileTask(Protocol):
+    """Something to do with one file for somebody who waits for it, such as those of
+    `medsiglip.ingest.retrieval.file_tasks`.
+    """
+
+    def perform(self) -> object:
+        """Do it. Raises `DecodeError` for what the file holds."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +47,8 @@ class ScanTask:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """The result of a unit: `rendered`, with its inputs in the shared array, of this `shape`; or of a scanned
-    file: `scanned`, and `rendered` if it was rendered too. Without a result, `code` is the reason, one of
-    `medsiglip.ingest.reasons`.
+    file: `scanned`, and `rendered` if it was rendered too; or of a `FileTask`: `performed`. Without a result,
+    `code` is the reason, one of `medsiglip.ingest.reasons`, or one of the task.
 
     `retires` says that the worker ends after this and has to be replaced.
     """
@@ -47,6 +58,7 @@ class Reply:
     shape: tuple[int, ...] = (0,)
     code: str = ""
     retires: bool = False
+    performed: object = None
 
 
 def send(stream: BinaryIO, message: Any, deadline: float | None = None) -> None:

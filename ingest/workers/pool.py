@@ -21,7 +21,7 @@ from medsiglip.ingest.privacy.deidentify import SecretKey
 from medsiglip.ingest.reasons import Rejected
 from medsiglip.ingest.units.plan import PlanOptions, Unit
 from medsiglip.ingest.workers.isolation import render_or_isolate
-from medsiglip.ingest.workers.messages import READY, Reply, ScanTask, receive, send
+from medsiglip.ingest.workers.messages import READY, FileTask, Reply, ScanTask, receive, send
 from medsiglip.ingest.workers.rendered_unit import RenderedUnit
 from medsiglip.ingest.workers.shared_array import SharedArray
 
@@ -106,7 +106,13 @@ class Worker:
             return None
         return reply.scanned, replace(reply.rendered, inputs=self._shared.take(reply.shape))
 
-    def _request(self, task: Unit | ScanTask, seconds: float) -> Reply:
+    def perform(self, task: FileTask, size: int) -> Reply:
+        """The reply to a task about a file of `size` bytes: what it returned, or its code. Raises as `render`
+        does.
+        """
+        return self._request(task, UNIT_SECONDS + size / BYTES_PER_SECOND)
+
+    def _request(self, task: Unit | ScanTask | FileTask, seconds: float) -> Reply:
         process = self._running()
         patience = CLOCK_FACTOR * seconds
         deadline = time.monotonic() + patience

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 
-from medsiglip.ingest.errors import IngestError, WorkerLostError
+from medsiglip.ingest.errors import DecodeError, IngestError, WorkerLostError
 from medsiglip.ingest.files.walk import FoundFile
 from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.privacy.deidentify import SecretKey
@@ -16,6 +16,7 @@ from medsiglip.ingest.scan.scan import scan_file
 from medsiglip.ingest.units.plan import PlanOptions, Unit
 from medsiglip.ingest.units.rendered_image import FileOutcome, RenderedImage
 from medsiglip.ingest.workers.isolation import render_or_isolate
+from medsiglip.ingest.workers.messages import FileTask
 from medsiglip.ingest.workers.pool import Worker, WorkerClosedError, usual_workers
 from medsiglip.ingest.workers.rendered_unit import AS_DISPLAYED, displayed_images
 from medsiglip.ingest.workers.unit_rendering import is_small_and_safe, render_images
@@ -82,6 +83,26 @@ class RenderingPool:
             rendered = render_or_isolate(worker.render, unit)
         yield from rendered.files
         yield from displayed_images(rendered)
+
+    def perform(self, task: FileTask, size: int) -> object:
+        """What `task.perform` returns, in a worker; `size` is that of its file in bytes. Raises `DecodeError`
+        with the task's code, or that of a worker that was lost over it, and `IngestError` as `render` does.
+        """
+        code = ""
+        with self._worker() as worker:
+            for _ in range(2):  # the cause may be the file before, or a kill from outside
+                try:
+                    reply = worker.perform(task, size)
+                except WorkerLostError as error:
+                    code = error.code
+                    if code != "decoder-crashed":
+                        break
+                    continue
+                code, performed = reply.code, reply.performed
+                break
+        if code:
+            raise DecodeError(code)
+        return performed
 
     @contextmanager
     def _worker(self) -> Iterator[Worker]:

@@ -17,10 +17,11 @@ from typing import BinaryIO
 
 import numpy as np
 
+from medsiglip.ingest.errors import DecodeError
 from medsiglip.ingest.privacy.quiet import silence_readers
 from medsiglip.ingest.reasons import Rejected
 from medsiglip.ingest.units.plan import Unit, plan
-from medsiglip.ingest.workers.messages import READY, Reply, ScanTask, receive, send
+from medsiglip.ingest.workers.messages import READY, FileTask, Reply, ScanTask, receive, send
 from medsiglip.ingest.workers.rendered_unit import AS_DISPLAYED, render_for_display, render_unit
 from medsiglip.ingest.workers.shared_array import SharedArray
 
@@ -48,6 +49,8 @@ def _serve(source: BinaryIO, sink: BinaryIO, shared: SharedArray, size: int, pro
             reply = _perform(task, shared, size, profile)
         except MemoryError:
             reply = Reply(code="decoder-memory", retires=True)
+        except DecodeError as error:
+            reply = Reply(code=error.code)
         except Exception:  # the parent finds out which file it is
             reply = Reply(code="undecodable-pixels")
         signal.setitimer(signal.ITIMER_PROF, 0.0)
@@ -57,9 +60,11 @@ def _serve(source: BinaryIO, sink: BinaryIO, shared: SharedArray, size: int, pro
             return
 
 
-def _perform(task: Unit | ScanTask, shared: SharedArray, size: int, profile: str) -> Reply:
+def _perform(task: Unit | ScanTask | FileTask, shared: SharedArray, size: int, profile: str) -> Reply:
     if isinstance(task, ScanTask):
         return _scan(task, shared)
+    if isinstance(task, FileTask):
+        return Reply(performed=task.perform(), retires=_is_bloated())
     if profile == AS_DISPLAYED:
         rendered = render_for_display(task, shared.array)
     else:
