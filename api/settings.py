@@ -31,6 +31,10 @@ _CONFIG = f"{_PREFIX}CONFIG"
 # Length of a name that is compared with others, which costs the product of their lengths (difflib).
 _LONGEST_NAME = 64
 # Scheme, host and port as a browser sends them (RFC 6454, section 6.2); `*` would let every page in.
+# A name, and an address whose scheme runs nothing in the screen that shows the link.
+_VIEWER = re.compile(
+    r"[^\s=<>\"'&]{1,40}=(?!(?i:javascript|data|vbscript|blob|file):)[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"\\]{1,1000}"
+)
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
 
@@ -69,6 +73,9 @@ class Settings(BaseSettings):
         60_000, ge=1, description="requests a minute that one key may send to one server process"
     )
     rate_burst: int = Field(5_000, ge=1, description="requests that a key which was quiet may send at once")
+    session_seconds: float = Field(
+        43_200.0, ge=60, le=31_536_000, description="how long a browser stays signed in, in seconds"
+    )
     max_json_bytes: int = Field(
         32 << 20, ge=1024, description="largest body of a request that is no upload, in bytes"
     )
@@ -82,6 +89,11 @@ class Settings(BaseSettings):
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="origins whose pages may ask, such as https://viewer.example, comma-separated"
+    )
+    viewers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="links of cases to other viewers, such as PACS=https://pacs.example/view?uid={study}, "
+        "separated by spaces",
     )
     min_free_bytes: int = Field(
         1 << 30, ge=0, description="free disk in the home below which the service is not ready, in bytes"
@@ -120,6 +132,21 @@ class Settings(BaseSettings):
         for origin in value:
             if _ORIGIN.fullmatch(origin) is None:
                 raise ValueError(f"{origin!r} is no origin such as https://viewer.example")
+        return value
+
+    @field_validator("viewers", mode="before")
+    @classmethod
+    def _split_viewers(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("viewers")
+    @classmethod
+    def _check_viewers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for viewer in value:
+            if _VIEWER.fullmatch(viewer) is None or "{study}" not in viewer:
+                raise ValueError(
+                    f"{viewer!r} is no link such as PACS=https://pacs.example/view?uid={{study}}"
+                )
         return value
 
 

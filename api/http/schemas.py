@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medsiglip.answers.answer import Level
 from medsiglip.index.catalogue.filters import MAX_EXPRESSIONS
+from medsiglip.index.service.newest_first import LONGEST_CURSOR
 from medsiglip.names import LONGEST_IN_URL, LONGEST_LABEL, LONGEST_PROBE, NAME, PATIENT_KEY, PROBE, UID
 
 # What PostgreSQL takes as text: no NUL (its documentation, section 8.3).
@@ -39,6 +40,11 @@ Where = Annotated[
     ),
 ]
 
+Cursor = Annotated[
+    str | None,
+    Query(max_length=LONGEST_CURSOR, description="`cursor` of the page before, for what comes after it"),
+]
+
 
 class Question(BaseModel):
     """A body whose fields are all known."""
@@ -66,6 +72,7 @@ class ClassifyQuestion(Question):
         "protocol", description="the published protocol, or the model's own sigmoid"
     )
     probe: ProbeName | None = Field(None, description="the name of a probe, or a version of it: name@2")
+    by_image: bool = Field(False, description="the scores of each image of the study, too")
 
 
 class ImageInput(Question):
@@ -163,6 +170,9 @@ class IngestQuestion(Question):
 
     path: Text | None = None
     metadata: Text | None = Field(None, description="a CSV that describes plain pictures")
+    dry_run: bool = Field(
+        False, description="tell what an ingest would do, and keep nothing; files that are sent are deleted"
+    )
 
 
 class ReembeddingOrder(BaseModel):
@@ -198,8 +208,33 @@ class Decision(BaseModel):
     revision: int | None = Field(None, ge=1, le=2**31)
 
 
-class Acceptance(Decision):
-    """`acknowledge` are ids of the draft's `concerns`; one that is missing is refused."""
+class SentenceChoice(BaseModel):
+    """What to do with the sentence of this number: keep it with its concerns, edit it into `text`, cut it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sentence: Annotated[int, Field(ge=0, le=2**31)]
+    choice: Literal["keep", "edit", "cut"]
+    text: Annotated[str, Field(max_length=20_000, pattern=NO_NUL)] | None = None
+
+
+SentenceChoices = Annotated[list[SentenceChoice], Field(max_length=10_000)]
+
+
+class Review(Decision):
+    """Decisions about sentences of the draft's `revision`, which is needed where there are any."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"revision": 1, "sentences": [{"sentence": 2, "choice": "cut"}]}}
+    )
+
+    sentences: SentenceChoices = Field(default_factory=list)
+
+
+class Acceptance(Review):
+    """`acknowledge` are ids of the draft's `concerns`, or of those that a review of the decisions gave; one
+    that is missing is refused, unless its sentence is kept by a decision.
+    """
 
     acknowledge: Annotated[list[Annotated[str, Field(max_length=2000)]], Field(max_length=10_000)] = Field(
         default_factory=list

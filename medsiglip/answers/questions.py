@@ -40,6 +40,15 @@ class Score(Answer):
     driving: DrivingImage | None = None
 
 
+class ImageScores(Answer):
+    """Scores of each image of a study, in the study's order: of each label as many as `image_ids`, null where
+    the label is about other images. They rank the images; no calibration is of them.
+    """
+
+    image_ids: tuple[int, ...]
+    probability: dict[str, tuple[float | None, ...]]
+
+
 class Classification(Answer):
     """Scores of one file or study, best first; `name` is the probe that gave them, if one did, and
     `trained_on` is as in `ImagePrediction`. `warnings` tell of that, and of labels and prompts that are
@@ -48,6 +57,7 @@ class Classification(Answer):
     `scoring` says how scores are made: by the published protocol or by the model's own sigmoid, null for a
     probe. `set` are the labels of a calibration's prediction set at its error bound, null without one.
     `in_scope` is false where the picture or the labels are like nothing that the archive knows.
+    `by_image` is there where it was asked for; of a probe only where each image has a score of its own.
     Of several files one that cannot be used has no scores but an `error`.
     """
 
@@ -63,6 +73,7 @@ class Classification(Answer):
     set: tuple[str, ...] | None = None
     in_scope: bool | None = None
     trained_on: bool | None = None
+    by_image: ImageScores | None = None
     error: ErrorDetail | None = None
     warnings: tuple[str, ...] = ()
 
@@ -287,6 +298,7 @@ class Prediction(Answer):
     verdict: dict[str, Verdict] | None = None
     set: tuple[str, ...] | None = None
     trained_on: bool | None = None
+    by_image: ImageScores | None = None
     results: tuple[ImagePrediction, ...] | None = None
     warnings: tuple[str, ...] = ()
 

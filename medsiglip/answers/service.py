@@ -75,6 +75,13 @@ class IndexCounts(Answer):
     search: SearchKind | None = None
 
 
+class ViewerLink(Answer):
+    """Another viewer of cases: its address, with `{study}` in place of a StudyInstanceUID."""
+
+    name: str
+    url: str
+
+
 class Info(Answer):
     """The service: what it encodes with and what it holds."""
 
@@ -87,6 +94,7 @@ class Info(Answer):
     demonstration: bool = Field(description="the model is for demonstrations: its answers mean nothing")
     prompt_sets: tuple[str, ...]
     index: IndexCounts
+    viewers: tuple[ViewerLink, ...] = ()
 
 
 class Backup(Answer):

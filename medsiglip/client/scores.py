@@ -27,19 +27,20 @@ class ScoreMethods:
         probe: str | None = None,
         exclusive: bool = False,
         scoring: Scoring | None = None,
+        by_image: bool = False,
     ) -> Classification:
         """Scores of a file or a study.
 
         Give either a file or a study, and one of `labels` (free texts), `prompts` (the name of a prompt set)
         and `probe`. Labels that are `exclusive` compete with each other. `scoring` is "protocol", the
-        published one, or "sigmoid", the model's own.
+        published one, or "sigmoid", the model's own. `by_image` adds the scores of each image of the study.
         """
         one_of(file=file, study=study)
         body = {**_question(labels, prompts, probe), "exclusive": exclusive or None, "scoring": scoring}
         if file is not None:
             [only] = self._of_files([file], body)
             return only
-        body["study_instance_uid"] = checked("study", "uid", study)
+        body |= {"study_instance_uid": checked("study", "uid", study), "by_image": by_image or None}
         return read(Classification, self._service.post("/v1/classify", body))
 
     def classify_files(

@@ -69,6 +69,10 @@ def test_a_file_may_set_the_home_unless_it_is_in_it(tmp_path: Path) -> None:
         ('log_format = "xml"', "bad-setting", "log_format in"),
         ('cors_origins = ["*"]', "bad-setting", "cors_origins in"),
         ('cors_origins = "viewer.example"', "bad-setting", "cors_origins in"),
+        ('viewers = "PACS=javascript:alert({study})"', "bad-setting", "viewers in"),
+        ('viewers = "PACS=JavaScript:alert({study})"', "bad-setting", "viewers in"),
+        ('viewers = "PACS=https://pacs.example/"', "bad-setting", "viewers in"),
+        ('viewers = "https://pacs.example/{study}"', "bad-setting", "viewers in"),
     ],
 )
 def test_invalid_files(tmp_path: Path, text: str, code: str, expected: str) -> None:
@@ -93,6 +97,8 @@ def test_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = read_settings(home=tmp_path)
     assert found.ingest_roots == (Path("/a"), Path("/b/c"))
     assert found.cors_origins == ("https://one.example", "http://two.example:8000")
+    monkeypatch.setenv("MEDSIGLIP_VIEWERS", "A=https://a.example/?uid={study} B=weasis://{study}")
+    assert read_settings(home=tmp_path).viewers == ("A=https://a.example/?uid={study}", "B=weasis://{study}")
     monkeypatch.delenv("MEDSIGLIP_INGEST_ROOTS")
     (tmp_path / "medsiglip.toml").write_text('ingest_roots = ["/d", "/e"]\n')
     assert read_settings(home=tmp_path).ingest_roots == (Path("/d"), Path("/e"))

@@ -15,6 +15,7 @@ from medsiglip.api.archive.opened import in_one_space
 from medsiglip.api.archive.probes.registry import loaded_probe, require_space, stored_probe
 from medsiglip.api.archive.queries import Picture, pictures_of_file, pictures_of_study
 from medsiglip.api.archive.scores.calibrated import calibrated_fields, calibrated_probe
+from medsiglip.api.archive.scores.classification import image_scores, require_study
 from medsiglip.api.errors import ServiceError
 from medsiglip.arguments import several
 from medsiglip.numerics import Floats, mean_vector
@@ -27,17 +28,24 @@ if TYPE_CHECKING:
 
 @in_one_space
 def predict_probe(
-    archive: OpenedArchive, name: str, *, images: Sequence[AnyPath] = (), study: str | None = None
+    archive: OpenedArchive,
+    name: str,
+    *,
+    images: Sequence[AnyPath] = (),
+    study: str | None = None,
+    by_image: bool = False,
 ) -> Prediction:
     """Probabilities of a probe's labels for picture files or a study.
 
     What is scored is what the probe was trained on (each image, each series, or the study as a whole), and
-    pooled by the maximum per label. `trained_on` tells of patients that the probe was trained on, or who
+    pooled by the maximum per label. `by_image` adds the scores of each image of a study, where the probe
+    scores images on their own. `trained_on` tells of patients that the probe was trained on, or who
     share a picture with one.
     """
     images = several("images", images)
     if bool(images) == (study is not None):
         raise ServiceError("one-of", "predict for either picture files or one study.")
+    require_study(by_image, study)
     require_pictures(images)
     record = stored_probe(archive, name)
     probe = loaded_probe(archive, record)
@@ -51,6 +59,9 @@ def predict_probe(
         level = "study" if study is not None else "image" if len(pictures) == 1 else None
         judged, notes = calibrated_probe(archive, record, probe, logits, level)
         results.append({**found, **calibrated_fields(judged)})
+        if by_image and (record.summary["level"] == "image" or probe.pooling == "max"):
+            each = probe.probability(probe.predict_logits(np.stack([one.vector for one in pictures])))
+            results[-1]["by_image"] = image_scores(pictures, probe.labels, each)
         said |= dict.fromkeys(notes)
         of_whom.append(_Sources.of(pictures))
     trained = _trained_on(archive, record, of_whom)
@@ -64,8 +75,8 @@ def predict_probe(
         shared["study_instance_uid"] = study
     if len(results) == 1:
         return Prediction(**shared, **results[0], trained_on=trained[0])
-    each = zip(results, trained, strict=True)
-    return Prediction(**shared, results=tuple(ImagePrediction(**one, trained_on=seen) for one, seen in each))
+    pairs = zip(results, trained, strict=True)
+    return Prediction(**shared, results=tuple(ImagePrediction(**one, trained_on=seen) for one, seen in pairs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.answers.answer import ErrorDetail
-from medsiglip.answers.questions import Classification, ClassifyAnswer, DrivingImage, Score
+from medsiglip.answers.questions import Classification, ClassifyAnswer, DrivingImage, ImageScores, Score
 from medsiglip.api.archive.files import AnyPath, require_pictures
 from medsiglip.api.archive.fitting_sources import Fitting, fitting_of_study
 from medsiglip.api.archive.opened import in_one_space
@@ -43,20 +43,23 @@ def classify(
     prompts: str | None = None,
     exclusive: bool = False,
     scoring: str = "protocol",
+    by_image: bool = False,
 ) -> ClassifyAnswer:
     """Zero-shot scores of picture files or a study against free `labels` or a prompt set.
 
     Each label is scored on its own, present against absent, unless free labels are `exclusive`: then they
     compete. `scoring` is "protocol", the published one, or "sigmoid", the model's own. A prompt set that does
     not fit what is asked about is scored because it was asked for; `fits` of its scores and `warnings` say
-    so. Of several files, one that cannot be used gets an `error` in its place; with no usable file at all its
-    error is raised. Pictures can be classified without an archive by a model that the settings name; else
-    CatalogError `no-archive`. Raises ServiceError `one-of`, `bad-scoring`, and ModelError of the labels.
+    so. `by_image` adds the scores of each image of a study. Of several files, one that cannot be used gets an
+    `error` in its place; with no usable file at all its error is raised. Pictures can be classified without
+    an archive by a model that the settings name; else CatalogError `no-archive`. Raises ServiceError
+    `one-of`, `bad-scoring`, and ModelError of the labels.
     """
     images = several("images", images)
     labels = None if labels is None else several("labels", labels)
     if bool(images) == (study is not None):
         raise ServiceError("one-of", "classify either picture files or one study.")
+    require_study(by_image, study)
     how = scoring_named(scoring)
     prompt_set = asked_labels(labels, prompts, exclusive=exclusive)
     if images and not any(Path(path).expanduser().is_file() for path in images):
@@ -70,7 +73,7 @@ def classify(
     classifier = prompt_classifier(archive, prompt_set, how)
     question = _Question(archive, prompt_set, classifier, label_p_values(archive, prompt_set))
     if study is not None:
-        shared: dict[str, Any] = {"study_instance_uid": study, **question.of_study(study, pictures)}
+        shared: dict[str, Any] = {"study_instance_uid": study, **question.of_study(study, pictures, by_image)}
     elif len(images) == 1:
         shared = question.of_file(images[0], pictures)
     else:
@@ -107,6 +110,24 @@ def scoring_named(scoring: str) -> Scoring:
     raise ServiceError("bad-scoring", f"there is no scoring {scoring!r}: choose {' or '.join(SCORINGS)}.")
 
 
+def require_study(by_image: bool, study: str | None) -> None:
+    """Raise ServiceError `one-of` where scores of each image are asked for of something else than a study."""
+    if by_image and study is None:
+        raise ServiceError(
+            "one-of", "by_image goes with a study: the scores of files are of their own already."
+        )
+
+
+def image_scores(pictures: Sequence[Picture], labels: Sequence[str], probability: Floats) -> ImageScores:
+    """The scores [n, L] of the stored pictures of a study, where NaN says that a label is about others."""
+    columns = (
+        tuple(None if np.isnan(one) else float(one) for one in probability[:, column])
+        for column in range(len(labels))
+    )
+    ids = tuple(one.image_id for one in pictures if one.image_id is not None)
+    return ImageScores(image_ids=ids, probability=dict(zip(labels, columns, strict=True)))
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
     """What is asked of each study or file."""
@@ -116,9 +137,10 @@ class _Question:
     classifier: ZeroShotClassifier
     usual_labels: Mapping[str, float]
 
-    def of_study(self, study: str, pictures: Sequence[Picture]) -> dict[str, Any]:
+    def of_study(self, study: str, pictures: Sequence[Picture], by_image: bool) -> dict[str, Any]:
         make = partial(prompt_classifier, self.archive)
-        return self._scored(pictures, fitting_of_study(self.archive, make, self.prompt_set, study), "study")
+        fitting = fitting_of_study(self.archive, make, self.prompt_set, study)
+        return self._scored(pictures, fitting, "study", by_image)
 
     def of_file(self, path: AnyPath, pictures: Sequence[Picture]) -> dict[str, Any]:
         file = str(Path(path).expanduser().absolute())
@@ -145,12 +167,15 @@ class _Question:
             raise first_error
         return tuple(results)
 
-    def _scored(self, pictures: Sequence[Picture], fitting: Fitting, level: str | None) -> dict[str, Any]:
+    def _scored(
+        self, pictures: Sequence[Picture], fitting: Fitting, level: str | None, by_image: bool = False
+    ) -> dict[str, Any]:
         """The fields of a `Classification` that say what the pictures score, best first; calibrated where
         there is a calibration of the level, None for several pictures of one file.
         """
         scores_of_each = self.classifier.scores(np.stack([picture.vector for picture in pictures]))
-        pooled = self.classifier.pool(scores_of_each, among=self._among(pictures, fitting))
+        among = self._among(pictures, fitting)
+        pooled = self.classifier.pool(scores_of_each, among=among)
         order = np.lexsort((-pooled.margin, -pooled.probability))
         driving = [pictures[int(row)] for row in pooled.driving]
         scores = [
@@ -176,6 +201,9 @@ class _Question:
         }
         if found.possible is not None:
             scored["set"] = found.possible
+        if by_image:
+            shown = np.where(among | ~among.any(axis=0), scores_of_each.probability, np.nan)
+            scored["by_image"] = image_scores(pictures, pooled.labels, shown)
         warnings = (*fitting.warnings, *warnings)
         scored |= {"warnings": warnings} if warnings else {}
         return scoped(self.archive, self.prompt_set, self.usual_labels, pictures, scored)

@@ -60,6 +60,9 @@ def classify(
     scoring: Annotated[
         Scoring, typer.Option(help="The published protocol, or the model's own sigmoid.")
     ] = Scoring.PROTOCOL,
+    by_image: Annotated[
+        bool, typer.Option("--by-image", help="The scores of each image of the study, too, with --json.")
+    ] = False,
 ) -> None:
     """Score a picture or a study against labels, from their words alone.
 
@@ -88,6 +91,7 @@ def classify(
             prompts=prompts,
             exclusive=exclusive,
             scoring=scoring.value,
+            by_image=by_image,
         )
     run.answer(scored, show_classification)
 

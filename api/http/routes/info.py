@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from fastapi import APIRouter
 
-from medsiglip.answers.service import IndexCounts, Info
+from medsiglip.answers.service import IndexCounts, Info, ViewerLink
 from medsiglip.api.http.routes.dependencies import Reader, ServedArchive
 from medsiglip.checkpoint import Checkpoint
 
@@ -29,7 +31,14 @@ def info(archive: ServedArchive, _caller: Reader) -> Info:
         demonstration=checkpoint.is_demonstration,
         prompt_sets=list_prompt_sets(),
         index=IndexCounts.model_validate(archive.index.info()),
+        viewers=tuple(ViewerLink(name=name, url=url) for name, url in _pairs(archive.settings.viewers)),
     )
+
+
+def _pairs(viewers: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for viewer in viewers:
+        name, _, url = viewer.partition("=")
+        yield name, url
 
 
 def model_id(checkpoint: Checkpoint) -> str:

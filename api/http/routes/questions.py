@@ -73,19 +73,22 @@ def _classify(
             prompts=question.prompts,
             exclusive=question.exclusive,
             scoring=question.scoring,
+            by_image=question.by_image,
         )
     else:
         if question.labels is not None or question.prompts is not None:
             raise ServiceError("one-of", "give one of labels, prompts and probe.")
         if question.exclusive or question.scoring != "protocol":
             raise ServiceError("one-of", "exclusive goes with labels, and scoring with labels or prompts.")
-        found = _classified(archive.predict_probe(question.probe, images=files, study=study))
+        found = _classified(
+            archive.predict_probe(question.probe, images=files, study=study, by_image=question.by_image)
+        )
     return redact(found.to_json(), caller, body.folder)
 
 
 def _classified(predicted: Prediction) -> ClassifyAnswer:
     """A probe's prediction in the shape of a classification."""
-    kept = {"name", "space", "study_instance_uid", "warnings"}
+    kept = {"name", "space", "study_instance_uid", "by_image", "warnings"}
     fields = predicted.model_dump(include=kept, exclude_unset=True)
     if predicted.results is None:
         return ClassifyAnswer(**fields, **_scored(predicted))

@@ -1,5 +1,5 @@
 // A stack of slices on an element: which one is shown, its window, pan and zoom.
-import { Enums, imageLoader, RenderingEngine, utilities, type StackViewport } from "@cornerstonejs/core";
+import { Enums, imageLoader, metaData, RenderingEngine, utilities, type StackViewport } from "@cornerstonejs/core";
 import { wadors } from "@cornerstonejs/dicom-image-loader/imageLoader";
 import { begin, frames, SCHEME } from "./engine";
 import type { SeriesFrame } from "./series";
@@ -18,6 +18,18 @@ export interface Shown {
   colour: boolean;
   zoom: number;
 }
+
+interface Plane {
+  imagePositionPatient: number[];
+  /** Direction of a row, and of a column. */
+  rowCosines: number[];
+  columnCosines: number[];
+  columnPixelSpacing: number | null;
+  rowPixelSpacing: number | null;
+  usingDefaultValues?: boolean;
+}
+
+const along = (a: number[], b: number[]): number => a.reduce((sum, one, axis) => sum + one * b[axis]!, 0);
 
 export class Stack {
   private readonly engine: RenderingEngine;
@@ -105,10 +117,14 @@ export class Stack {
   /** The stored value below a point of the element, in the modality's units; null beside the picture. */
   valueAt(x: number, y: number): { column: number; row: number; value: number } | null {
     const image = this.viewport.getCornerstoneImage();
-    const data = this.viewport.getImageData();
-    if (!image || !data?.imageData || image.color) return null;
-    const at = data.imageData.worldToIndex(this.viewport.canvasToWorld([x, y]) as never) as unknown as number[];
-    const [column, row] = [Math.round(at[0]!), Math.round(at[1]!)];
+    if (!image || image.color) return null;
+    const plane = metaData.get("imagePlaneModule", image.imageId) as Plane | undefined;
+    if (!plane) return null;
+    const world = this.viewport.canvasToWorld([x, y]);
+    const from = world.map((one, axis) => one - plane.imagePositionPatient[axis]!);
+    // PS3.3 section C.7.6.2.1.1: the position is the middle of the first pixel.
+    const column = Math.round(along(from, plane.rowCosines) / (plane.columnPixelSpacing || 1));
+    const row = Math.round(along(from, plane.columnCosines) / (plane.rowPixelSpacing || 1));
     if (column < 0 || row < 0 || column >= image.columns || row >= image.rows) return null;
     return { column, row, value: image.getPixelData()[row * image.columns + column]! };
   }
@@ -120,6 +136,17 @@ export class Stack {
 
   pointOf(world: [number, number, number]): [number, number] {
     return this.viewport.worldToCanvas(world) as [number, number];
+  }
+
+  /** Whether lengths are in mm: the file says how large a pixel is. */
+  hasSpacing(): boolean {
+    const plane = metaData.get("imagePlaneModule", this.ids[this.index] ?? "") as Plane | undefined;
+    return Boolean(plane?.columnPixelSpacing && !plane.usingDefaultValues);
+  }
+
+  level(): { center: number; width: number } {
+    const range = this.viewport.getProperties().voiRange;
+    return range ? { center: (range.lower + range.upper) / 2, width: range.upper - range.lower } : { center: 0, width: 1 };
   }
 
   end(): void {

@@ -275,6 +275,37 @@ def test_a_study_is_scored_by_the_pictures_that_a_label_is_about(
         assert {one.label for one in answer.scores if one.fits} >= {"melanoma", "pneumothorax"}
 
 
+def test_each_image_of_a_study_has_the_scores_of_its_own_file(
+    archive: Archive, home: Home, phantoms: Phantoms, chest: Path
+) -> None:
+    """A study's score of a finding is the highest of them, and the driving image has it."""
+    [study, *_] = archive.studies(["modality=CT"]).studies
+    uid = study.study_instance_uid
+    answer = archive.classify(study=uid, prompts="phantoms", by_image=True)
+    assert answer.by_image is not None
+    images = {one.image_id: one for one in archive.study(uid).images}
+    assert list(answer.by_image.image_ids) == list(images)
+    files = {
+        pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID: path
+        for path in phantoms.dicom.rglob("*.dcm")
+    }
+    some = answer.by_image.image_ids[len(images) // 2]
+    alone = archive.classify(images=[files[images[some].sop_instance_uid]], prompts="phantoms").scores
+    for one in answer.scores:
+        each = dict(zip(answer.by_image.image_ids, answer.by_image.probability[one.label], strict=True))
+        assert max(value for value in each.values() if value is not None) == pytest.approx(one.probability)
+        assert one.driving is not None
+        assert each[one.driving.image_id] == pytest.approx(one.probability)
+        [own] = [other.probability for other in alone if other.label == one.label]
+        assert each[some] == pytest.approx(own, abs=1e-5)  # of a batch of another size
+    told = home.run("classify", "--study", uid, "--prompts", "phantoms", "--by-image").json["by_image"]
+    assert told["image_ids"] == list(answer.by_image.image_ids)
+    assert archive.classify(study=uid, prompts="phantoms").by_image is None
+    with pytest.raises(ServiceError) as refused:
+        archive.classify(images=[chest], prompts="phantoms", by_image=True)
+    assert refused.value.code == "one-of"
+
+
 def test_a_filter_that_no_archive_knows_is_named_with_its_set(archive: Archive, tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     finding = '[prompts.x]\nabsent = ["no x"]\npresent = ["x"]\n'
