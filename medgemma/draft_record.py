@@ -22,12 +22,15 @@ from medsiglip.medgemma.records import (
     Omission,
     PriorStudy,
     Revision,
+    SentenceDecision,
     SimilarCase,
     Status,
 )
 
 _ACKNOWLEDGED = "acknowledged"
 """The key of a payload for the concerns with which its draft was accepted."""
+_DECISIONS = "decisions"
+"""The key of a payload for what was then decided about single sentences."""
 
 
 def payload_of(draft: Draft) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def draft_of(record: DraftRecord) -> Draft:
         flips=tuple(payload.get("flips") or ()),
         thinking=payload.get("thinking"),
         created_at=record.created_at.isoformat(),
-        history=tuple(_revision(step, _acknowledged(payload)) for step in record.history),
+        history=tuple(_revision(step, payload) for step in record.history),
         details=payload.get("details") or {},
         omissions=_omissions(record),
         incomplete=incomplete_of(payload, record.status),
@@ -87,13 +90,23 @@ def _omissions(record: DraftRecord) -> tuple[Omission, ...]:
     return review(record.text, _evidence(payload["evidence"])).omissions
 
 
-def acknowledging(payload: Mapping[str, Any], concerns: Iterable[Concern]) -> dict[str, Any]:
-    """A payload with the concerns with which its draft is accepted."""
-    return {**payload, _ACKNOWLEDGED: [asdict(concern) for concern in concerns]}
+def acknowledging(
+    payload: Mapping[str, Any], concerns: Iterable[Concern], decisions: Iterable[SentenceDecision] = ()
+) -> dict[str, Any]:
+    """A payload with the concerns with which its draft is accepted, and with what was decided then about
+    single sentences.
+    """
+    kept = {**payload, _ACKNOWLEDGED: [asdict(concern) for concern in concerns]}
+    decided = [asdict(decision) for decision in decisions]
+    return kept | ({_DECISIONS: decided} if decided else {})
 
 
 def _acknowledged(payload: Mapping[str, Any]) -> tuple[Concern, ...]:
     return tuple(Concern(**one) for one in payload.get(_ACKNOWLEDGED) or ())
+
+
+def _decisions(payload: Mapping[str, Any]) -> tuple[SentenceDecision, ...]:
+    return tuple(SentenceDecision(**one) for one in payload.get(_DECISIONS) or ())
 
 
 def _check(stored: Mapping[str, Any]) -> Check:
@@ -123,7 +136,8 @@ def _tuples(stored: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: tuple(value) if name in names else value for name, value in stored.items()}
 
 
-def _revision(step: RevisionRecord, acknowledged: tuple[Concern, ...]) -> Revision:
+def _revision(step: RevisionRecord, payload: Mapping[str, Any]) -> Revision:
+    is_last = step.status == "accepted"
     return Revision(
         status=cast(Status, step.status),
         by=step.by,
@@ -131,5 +145,6 @@ def _revision(step: RevisionRecord, acknowledged: tuple[Concern, ...]) -> Revisi
         text=step.text,
         difference=step.difference,
         reason=step.reason,
-        acknowledged=acknowledged if step.status == "accepted" else (),
+        acknowledged=_acknowledged(payload) if is_last else (),
+        decisions=_decisions(payload) if is_last else (),
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Status = Literal["draft", "accepted", "edited", "rejected"]
 Verdict = Literal["agree", "contradict", "doubtful", "unsupported", "not-checkable"]
+Choice = Literal["keep", "edit", "cut"]
 Flag = Literal[
     "temporal-without-prior",
     "other-modality",
@@ -195,9 +196,22 @@ class Concern:
 
 
 @dataclass(frozen=True, slots=True)
+class SentenceDecision:
+    """What a person decided about the sentence of this number, from 0; `text` has the words of an edited one,
+    `quote` those that it had.
+    """
+
+    sentence: int
+    choice: Choice
+    text: str | None = None
+    quote: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
     """One step of the workflow: who did what, when (ISO 8601, UTC); `difference` is a unified diff.
-    `acknowledged` are the concerns with which the draft was accepted.
+    `acknowledged` are the concerns with which the draft was accepted, `decisions` what was decided then about
+    single sentences.
     """
 
     status: Status
@@ -207,6 +221,7 @@ class Revision:
     difference: str | None = None
     reason: str | None = None
     acknowledged: tuple[Concern, ...] = ()
+    decisions: tuple[SentenceDecision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from medsiglip.index.case_index import CaseIndex
@@ -15,7 +15,23 @@ from medsiglip.medgemma.checks.marks import unmarked
 from medsiglip.medgemma.checks.review import review
 from medsiglip.medgemma.draft_record import acknowledging, draft_of, payload_of
 from medsiglip.medgemma.errors import ConcernsError, DraftError
-from medsiglip.medgemma.records import Draft, Status
+from medsiglip.medgemma.records import Concern, Draft, SentenceDecision, Status
+from medsiglip.medgemma.sentence_decisions import decide, sentences
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A draft as it would be accepted: `difference` is that of its text to the draft's, None where it is the
+    same. `settled` are the concerns of sentences that a person decided to keep, `concerns` the others, which
+    are to be acknowledged.
+    """
+
+    draft: Draft
+    difference: str | None
+    settled: tuple[Concern, ...]
+    concerns: tuple[Concern, ...]
+    decisions: tuple[SentenceDecision, ...] = ()
+
 
 Step = Literal["accept", "edit", "reject"]
 TRANSITIONS: Mapping[tuple[Status, Step], Status] = {
@@ -38,6 +54,7 @@ def accept(
     by: str,
     revision: int | None = None,
     acknowledge: Collection[str] = (),
+    decisions: Sequence[SentenceDecision] = (),
 ) -> Draft:
     """Make the draft the study's report, which can be searched by its words from now on. An accepted draft of
     the study that was before it is kept, and superseded by this one.
@@ -46,26 +63,69 @@ def accept(
     `medsiglip.medgemma.checks.marks` are left out of the text, and so are words of other patients' reports in
     a draft of an earlier version of this program.
 
+    `decisions` are about single sentences (`medsiglip.medgemma.sentence_decisions`) of the `revision` that
+    the person has seen. To keep one is to acknowledge its concerns; where one is edited or cut the text is
+    reviewed again, and the history has the edit as a step of its own.
+
     `revision` is the number of steps that the person has seen; a draft with another has changed. Raises
     `CatalogError` `unknown-draft` or `draft-changed`, DraftError `draft-settled`, `draft-incomplete` for a
-    text that was cut off and that nobody has completed, `ConcernsError` where a concern is not acknowledged.
+    text that was cut off and that nobody has completed, `revision-missing`, what `decide` raises, and
+    `ConcernsError` where a concern is not acknowledged.
     """
     former = _taken(index, draft_id, "accept", revision)
-    draft = draft_of(former)
-    if draft.incomplete is not None:
+    made = _proposal(draft_of(former), decisions, revision)
+    if made.draft.incomplete is not None:
         raise DraftError(
             "draft-incomplete",
-            f"The text of draft {draft_id} was cut off ({draft.incomplete}); complete it with `report edit`, "
-            "or reject it.",
+            f"The text of draft {draft_id} was cut off ({made.draft.incomplete}); complete it with "
+            "`report edit`, or reject it.",
         )
-    draft = to_accept(draft)
-    open_concerns = concerns(draft)
-    missing = [concern for concern in open_concerns if concern.id not in acknowledge]
+    seen = frozenset(acknowledge)
+    missing = [concern for concern in made.concerns if concern.id not in seen]
     if missing:
         raise ConcernsError(draft_id, missing)
-    payload = acknowledging(payload_of(draft), open_concerns)
-    step = RevisionRecord("accepted", by, text=draft.text)
-    return draft_of(index.drafts.advance(former, step, payload, report=draft.text))
+    text = made.draft.text
+    payload = acknowledging(payload_of(made.draft), [*made.settled, *made.concerns], made.decisions)
+    step = RevisionRecord("accepted", by, text=text)
+    edited = None
+    if made.difference is not None:
+        edited = RevisionRecord("edited", by, text=text, difference=made.difference)
+    return draft_of(index.drafts.advance(former, step, payload, report=text, before=edited))
+
+
+def propose(
+    index: CaseIndex, draft_id: str, decisions: Sequence[SentenceDecision], revision: int | None = None
+) -> Proposal:
+    """What accepting with these decisions would make of the draft; nothing is stored. Raises as `accept`
+    does, but for concerns and a text that was cut off.
+    """
+    former = _taken(index, draft_id, "accept", revision)
+    return _proposal(draft_of(former), decisions, revision)
+
+
+def _proposal(draft: Draft, decisions: Sequence[SentenceDecision], revision: int | None) -> Proposal:
+    draft = to_accept(draft)
+    if not decisions:
+        return Proposal(draft, None, (), concerns(draft))
+    if revision is None:
+        raise DraftError(
+            "revision-missing",
+            f"Say which revision of draft {draft.id} the decisions are about: sentences are numbered in it.",
+        )
+    quotes = {one.number: one.text for one in sentences(draft)}
+    made = decide(draft, decisions)
+    kept = tuple(replace(one, quote=quotes[one.sentence]) for one in decisions)
+    if made.text == draft.text:
+        changed, differs = draft, None
+    else:
+        starts = [overlap.start for overlap in copied_by_person(made.text, draft)]
+        changed, differs = _reviewed(draft, made.text, starts), difference(draft.text, made.text)
+        if made.text.split() != draft.text.split():
+            changed = replace(changed, incomplete=None)
+    found = concerns(changed)
+    ids = made.settled(found)
+    settled = tuple(one for one in found if one.id in ids)
+    return Proposal(changed, differs, settled, tuple(one for one in found if one.id not in ids), kept)
 
 
 def reject(index: CaseIndex, draft_id: str, *, by: str, reason: str, revision: int | None = None) -> Draft:

@@ -24,7 +24,10 @@ HOMES = ROOT / "tests" / "homes"
 RECORDED = json.loads((HOMES / "revision-0005.json").read_text(encoding="utf-8"))
 MADE_AT = "/tmp/oldhome/demo-output"
 """Where the home was when the answers were recorded."""
-_OF_DRAFTS = {"omissions", "incomplete", "concerns", "supersedes", "superseded_by"}
+_OF_DRAFTS = {
+    *("omissions", "incomplete", "concerns", "supersedes", "superseded_by"),
+    *("sentences", "verdicts"),
+}
 _OF_ROUTES = {"waiting", "failed", "waiting_drafts", "failed_drafts"}
 _OF_DEEP_CHECKS = {"checksums", "without_checksum", "snapshot"}
 _OF_INDEX = {"spaces", "search", "compare"}
@@ -46,7 +49,7 @@ ADDED = {
     "answer.routes[]": _OF_ROUTES,
     "answer.study": {"region", "region_conflict", "not_scored", "model"},
     "answer.images[]": {"slice_number", "slice_count"},
-    "answer.history[]": {"acknowledged"},
+    "answer.history[]": {"acknowledged", "decisions"},
     "answer.findings[]": {"calibrated", "name", "state", "picture", "code"},
     "answer.checks[]": {"hedged", "attributes"},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +16,7 @@ from medsiglip.api.errors import ServiceError
 from medsiglip.arguments import several
 
 if TYPE_CHECKING:
+    from medsiglip.api.settings import Settings
     from medsiglip.index.records import Holdings
     from medsiglip.ingest.privacy.deidentify import Phi
     from medsiglip.ingest.run.pipeline import IngestOptions
@@ -140,6 +142,8 @@ def _in_index(lines: Iterable[FileLine]) -> frozenset[str]:
 
 def _part(report: IngestReport, lines: Sequence[FileLine], held: Holdings) -> IngestReport:
     """The report of a run over the files of these lines alone."""
+    from medsiglip.ingest.run.withheld import withheld
+
     paths = {line.path for line in lines}
     images = sum(line.images for line in lines if line.outcome == "embedded")
     return report.model_copy(
@@ -155,6 +159,7 @@ def _part(report: IngestReport, lines: Sequence[FileLine], held: Holdings) -> In
             "unchanged": max(held.images - images, 0),
             "skipped": tuple(one for one in report.skipped if one.path in paths),
             "quarantined": tuple(one for one in report.quarantined if one.path in paths),
+            "withheld": withheld(line.burned_in for line in lines if line.outcome == "embedded"),
         }
     )
 
@@ -183,15 +188,20 @@ def _dry_run(archive: OpenedArchive, request: _Request, on_progress: OnProgress)
     """What `ingest` would do, worked out on a copy of the home's catalogue; the home is not opened."""
     from medsiglip.ingest.run.dry_run import copy_of_home
 
-    if archive.settings.database_url:
-        raise ServiceError(
-            "dry-run-needs-sqlite", "a dry run needs the catalogue in the home: unset MEDSIGLIP_DATABASE_URL."
-        )
+    require_dry_run(archive.settings)
     with copy_of_home(archive.home) as copy:
         settings = archive.settings.model_copy(update={"home": copy})
         with OpenedArchive.from_settings(settings, on_note=archive.note) as copied:
             given = {**request.given, "dry_run": True}
             return _ingest(copied, replace(request, given=given), on_progress)
+
+
+def require_dry_run(settings: Settings) -> None:
+    """Raise ServiceError `dry-run-needs-sqlite` where the catalogue is a server's: it cannot be copied."""
+    if settings.database_url:
+        raise ServiceError(
+            "dry-run-needs-sqlite", "a dry run needs the catalogue in the home: unset MEDSIGLIP_DATABASE_URL."
+        )
 
 
 def watch(
@@ -297,10 +307,12 @@ def _total(
 ) -> IngestReport:
     """The sum of the batches; a file that came twice counts twice."""
     from medsiglip.ingest.run.warning_lines import grouped, single
+    from medsiglip.ingest.run.withheld import withheld
 
     held = archive.index.files.holdings(ingested)
     lines, groups = grouped([*(text for batch in batches for text in single(batch)), *warnings])
     embedded = sum(one.embedded for one in batches)
+    not_shown = [group for one in batches for group in one.withheld]
     return IngestReport(
         files=sum(one.files for one in batches),
         files_embedded=sum(one.files_embedded for one in batches),
@@ -317,4 +329,5 @@ def _total(
         warned=groups,
         space=archive.space.name,
         seconds=round(sum(one.seconds for one in batches), 3),
+        withheld=withheld(chain.from_iterable(repeat(one.burned_in, one.files) for one in not_shown)),
     )

@@ -47,8 +47,8 @@ def input_file(home: Path, place: str, name: str) -> Path:
 
 def discard_unused(index: CaseIndex, job: Job) -> None:
     """After a job has ended, delete the uploaded files that the index does not use: those that were refused
-    or never read, or all of a home that keeps no paths. Files in the index stay, for a series that gains
-    slices is rendered again.
+    or never read, or all, of a dry run or in a home that keeps no paths. Files in the index stay, for a
+    series that gains slices is rendered again.
 
     No other job ever has the folder. A folder outside the home is left alone, and so is one whose files are
     in the index according to the job, but not according to the index.
@@ -61,7 +61,7 @@ def discard_unused(index: CaseIndex, job: Job) -> None:
     used = {path.split("!/")[0] for path in index.files.embedded_below(str(folder))}
     if used:
         _keep_only(folder, used)
-    elif index.phi == "strict" or not _embedded(job.result):
+    elif index.phi == "strict" or job.parameters.get("dry_run") or not _embedded(job.result):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -25,19 +25,22 @@ Json = dict[str, Any]
 def _ingest(archive: Archive, run: JobRun) -> Json:
     """Parameters: `paths`, `metadata` (a CSV, or None), `files` (how many, where they are known to be few)
     and `received` (the folder of an upload, below the home, or None), from which the worker removes the files
-    that the index does not use when the job has ended.
+    that the index does not use when the job has ended. With `dry_run` nothing is stored.
     """
     from medsiglip.api.jobs.uploads import ingest_uploads
 
     given = run.parameters
     paths, metadata, within = given["paths"], given.get("metadata"), None
-    if paths == [given.get("received")] and metadata is None:
+    dry_run = bool(given.get("dry_run"))
+    if paths == [given.get("received")] and metadata is None and not dry_run:
         return ingest_uploads(archive, run)
     if given.get("received") is None:  # paths of a client are checked again: links may have changed
         within = archive.settings.ingest_roots
         paths = [allowed_path(path, within) for path in paths]
         metadata = None if metadata is None else allowed_path(metadata, within)
-    report = archive.ingest(paths, metadata=metadata, within=within, on_progress=run.progress)
+    report = archive.ingest(
+        paths, metadata=metadata, dry_run=dry_run, within=within, on_progress=run.progress
+    )
     return report.to_json()
 
 

@@ -23,6 +23,8 @@ from medsiglip.index.catalogue.full_text.whole_words import words_of
 from medsiglip.index.catalogue.report_texts import study_ids, write_texts
 from medsiglip.index.catalogue.schema import studies
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.service.draft_verdicts import HasVerdict
+from medsiglip.index.service.newest_first import Place, newest_first
 from medsiglip.index.storage.forgotten import without_studies
 
 
@@ -126,15 +128,15 @@ class DraftStore:
         study_instance_uid: str | None = None,
         route: str | None = None,
         words: str | None = None,
+        verdict: str | None = None,
+        after: Place | None = None,
         limit: int = 100,
     ) -> list[DraftRecord]:
         """Drafts without their histories, the newest first; `words` are looked for, next to each other, in
-        the text of the study's report and of the draft.
+        the text of the study's report and of the draft, and `verdict` is one that a check of a sentence has.
+        With `after`, the place of another, those that come after it.
         """
-        statement = _DRAFT.order_by(drafts.c.created_at.desc(), drafts.c.id).limit(limit)
-        for column, value in ((drafts.c.status, status), (drafts.c.route, route)):
-            if value is not None:
-                statement = statement.where(column == value)
+        statement = newest_first(_DRAFT, drafts, after, limit, status=status, route=route)
         if study_instance_uid is not None:
             statement = statement.where(studies.c.study_instance_uid == study_instance_uid)
         if words is not None:
@@ -144,6 +146,8 @@ class DraftStore:
             )
             in_text = func.lower(drafts.c.text).contains(words.strip().lower(), autoescape=True)
             statement = statement.where(or_(reports.exists(), in_text))
+        if verdict is not None:
+            statement = statement.where(HasVerdict(drafts.c.payload, verdict))
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(statement)]
 
@@ -160,14 +164,17 @@ class DraftStore:
         payload: Mapping[str, Any] | None = None,
         *,
         report: str | None = None,
+        before: RevisionRecord | None = None,
     ) -> DraftRecord:
         """Add a step to the draft as it was read; a `report` becomes the study's report text, and the draft
-        supersedes those of the study that were accepted before it: the payloads of both say so.
+        supersedes those of the study that were accepted before it: the payloads of both say so. `before` is a
+        step that comes first, as when a text is edited and accepted at once.
 
         Raises `CatalogError` `draft-changed` if another step was added since it was read, `unknown-draft`.
         """
         with self._database.write() as connection:
-            values: dict[str, Any] = {"status": step.status, "revision": former.revision + 1}
+            steps = [step] if before is None else [before, step]
+            values: dict[str, Any] = {"status": step.status, "revision": former.revision + len(steps)}
             if step.text is not None:
                 values["text"] = step.text
             if payload is not None:
@@ -185,7 +192,8 @@ class DraftStore:
                     "again.",
                 )
             _supersede(connection, earlier, former.id)
-            _add_revision(connection, former.id, former.revision + 1, step)
+            for number, one in enumerate(steps, former.revision + 1):
+                _add_revision(connection, former.id, number, one)
             if report is not None:
                 study_id = study_ids(connection, [former.study_instance_uid])[former.study_instance_uid]
                 write_texts(connection, {study_id: report}, "accepted")

@@ -36,6 +36,7 @@ from medsiglip.index.service.due_jobs import (
     waiting,
 )
 from medsiglip.index.service.job_submission import insert_jobs, lock_submissions
+from medsiglip.index.service.newest_first import Place, newest_first
 from medsiglip.index.service.waiting_uploads import WaitingUploads, is_held
 from medsiglip.index.storage.forgotten import of_cases_there
 
@@ -43,7 +44,7 @@ Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Beat = Literal["go-on", "cancel", "lost"]
 FINAL: frozenset[Status] = frozenset({"done", "failed", "cancelled"})
 MAX_ATTEMPTS = 5
-_DIGEST = "request_digest"
+REQUEST_DIGEST = "request_digest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class JobQueue:
         stored with the parameters; one that was stored without a digest is not compared.
         """
         if request_digest is not None:
-            parameters = {**parameters, _DIGEST: request_digest}
+            parameters = {**parameters, REQUEST_DIGEST: request_digest}
         with self._database.write_service_tables() as connection:
             if idempotency_key is not None:
                 lock_submissions(connection)
@@ -150,14 +151,17 @@ class JobQueue:
             return {job_id: from_stored(path) for job_id, path in found}
 
     def listed(
-        self, *, status: Status | None = None, key_id: str | None = None, limit: int = 100
+        self,
+        *,
+        status: Status | None = None,
+        kind: str | None = None,
+        key_id: str | None = None,
+        after: Place | None = None,
+        limit: int = 100,
     ) -> list[Job]:
         """Jobs, the newest first; with a `key_id`, those submitted with this API key."""
-        statement = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id).limit(limit)
-        if status is not None:
-            statement = statement.where(jobs.c.status == status)
-        if key_id is not None:
-            statement = statement.where(jobs.c.key_id == key_id)
+        asked = {"status": status, "kind": kind, "key_id": key_id}
+        statement = newest_first(select(jobs), jobs, after, limit, **asked)
         with self._database.read() as connection:
             return [_job(row) for row in connection.execute(statement)]
 
@@ -333,7 +337,7 @@ class JobQueue:
 
 
 def _same_request(former: Job, digest: str | None) -> Job:
-    known = former.parameters.get(_DIGEST)
+    known = former.parameters.get(REQUEST_DIGEST)
     if None not in (known, digest) and known != digest:
         raise CatalogError(
             "idempotency-key-reused",

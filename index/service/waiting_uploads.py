@@ -52,8 +52,8 @@ class WaitingUploads:
         self._database = database
 
     def hold(self, key_id: str | None) -> dict[str, Path]:
-        """Hold the small uploads that wait, sent with this API key and without metadata: their folders by
-        id, the oldest first, at most `MOST_JOBS` with `MOST_FILES` files.
+        """Hold the small uploads that wait to be ingested, sent with this API key and without metadata: their
+        folders by id, the oldest first, at most `MOST_JOBS` with `MOST_FILES` files.
         """
         mine = jobs.c.key_id.is_(None) if key_id is None else jobs.c.key_id == key_id
         with self._database.write_service_tables() as connection:
@@ -70,7 +70,7 @@ class WaitingUploads:
             files = 0
             for job_id, parameters in connection.execute(statement):
                 whole_folder = parameters["paths"] == [parameters.get("received")]
-                if not whole_folder or parameters.get("metadata") is not None:
+                if not whole_folder or parameters.get("metadata") is not None or parameters.get("dry_run"):
                     continue
                 files += parameters["files"]
                 if files > MOST_FILES:

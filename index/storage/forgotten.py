@@ -28,6 +28,8 @@ from medsiglip.index.catalogue.score_schema import predictions
 from medsiglip.index.catalogue.service_schema import jobs
 
 GONE = "[forgotten]"
+# Of a draft's payload: the words of its generator that a person did not keep.
+_EARLIER_WORDS = ("thinking", "text_without_context", "decisions")
 _ABOUT_CASES = ("calibration", "evaluation", "predictions", "probe")
 
 
@@ -167,9 +169,7 @@ def _scrub(connection: Connection, draft_id: str, uids: Collection[str]) -> dict
     """
     row = connection.execute(select(drafts).where(drafts.c.id == draft_id)).one()
     text, payload = without_studies(row.text, row.payload, uids)
-    kept = {
-        name: value for name, value in payload.items() if name not in ("thinking", "text_without_context")
-    }
+    kept = {name: value for name, value in payload.items() if name not in _EARLIER_WORDS}
     connection.execute(update(drafts).where(drafts.c.id == draft_id).values(text=text, payload=kept))
     steps = draft_revisions.c.draft_id == draft_id
     connection.execute(update(draft_revisions).where(steps).values(text=None, difference=None))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from medsiglip.answers.cases import IngestReport
 from medsiglip.ingest.errors import IngestError
+from medsiglip.ingest.run.withheld import withheld
 
 if TYPE_CHECKING:
     from medsiglip.index.case_index import CaseIndex
@@ -118,5 +119,6 @@ def expected_report(
         space="",
         seconds=0.0,
         dry_run=True,
+        withheld=withheld(str(header.quality.get("burned_in", "")) for header in triage.headers),
         at_most=any(unit.patches is not None for unit in units),
     )

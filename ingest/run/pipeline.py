@@ -27,6 +27,7 @@ from medsiglip.ingest.run.persistence import persistent
 from medsiglip.ingest.run.progress import OnProgress, StageClock
 from medsiglip.ingest.run.triage import Triage, find_changes, scan_changes
 from medsiglip.ingest.run.warning_lines import grouped
+from medsiglip.ingest.run.withheld import withheld
 from medsiglip.ingest.units.plan import PlanOptions
 from medsiglip.ingest.workers.unit_rendering import FEW_FILES, is_small_and_safe
 
@@ -248,6 +249,11 @@ class _Run:
             warned=groups,
             space=self.space.name,
             seconds=round(seconds, 3),
+            withheld=withheld(
+                str(header.quality.get("burned_in", ""))
+                for header in self.triage.headers
+                if header.path in embedded
+            ),
         )
         return report.model_copy(update={"dry_run": True}) if self.options.dry_run else report
 

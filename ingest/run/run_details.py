@@ -24,7 +24,9 @@ MAX_THUMBNAILS_OF_GROUP = 8
 
 @dataclass(frozen=True, slots=True)
 class FileLine:
-    """One file: `outcome` is embedded, unchanged, skipped or quarantined; `images` were added by this run."""
+    """One file: `outcome` is embedded, unchanged, skipped or quarantined; `images` were added by this run,
+    `burned_in` is whether they may name the patient.
+    """
 
     path: str
     outcome: str
@@ -33,6 +35,7 @@ class FileLine:
     modality: str = ""
     rendering: str = ""
     images: int = 0
+    burned_in: str = ""
 
 
 @dataclass(slots=True)
@@ -168,6 +171,7 @@ def _lines(unit: Unit, counts: dict[int, int], renderings: dict[int, str]) -> di
             modality=header.modality,
             rendering=renderings.get(file, ""),
             images=counts[file],
+            burned_in=str(header.quality.get("burned_in", "")),
         )
         for file, header in enumerate(unit.headers)
     }

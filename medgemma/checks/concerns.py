@@ -4,10 +4,12 @@ to edit the text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from medsiglip.medgemma.records import Attribute, Check, Concern, Draft, Flag, Omission
 
+_PLACE = re.compile(r"(.*):([0-9]{1,9})-([0-9]{1,9})", re.DOTALL)
 _WRONG: dict[Flag, str] = {"wrong-side": "side", "wrong-size": "size", "wrong-number": "number"}
 
 
@@ -18,6 +20,14 @@ def concerns(draft: Draft) -> tuple[Concern, ...]:
     found = [concern for check in draft.checks for concern in _of_check(check)]
     found += [_omitted(omission) for omission in draft.omissions]
     return tuple({concern.id: concern for concern in found}.values())
+
+
+def kind_and_place(concern: Concern) -> tuple[str, tuple[int, int] | None]:
+    """What a concern's id says: its kind with the finding, and from where to where in the text it lies, None
+    for an omission.
+    """
+    found = _PLACE.fullmatch(concern.id)
+    return (concern.id, None) if found is None else (found[1], (int(found[2]), int(found[3])))
 
 
 def incomplete_sentence(draft: Draft) -> str | None:

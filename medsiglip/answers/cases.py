@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from medsiglip.answers.answer import Answer, Labels, Refusal, ShownText
 
@@ -103,13 +103,24 @@ class WarningGroup(Answer):
     about: tuple[str, ...]
 
 
+class Withheld(Answer):
+    """How many new files hold pictures that are kept but not shown, because they are (`yes`) or are `likely`
+    to be of a kind that names or shows the patient.
+    """
+
+    burned_in: Literal["yes", "likely"]
+    files: int
+    reason: str
+
+
 class IngestReport(Answer):
     """What a run did with every file: embedded, unchanged, skipped or quarantined.
 
     `embedded` and `unchanged` count images; `studies`, `series`, `instances` and `images` what the index
     holds of the paths. With `at_most`, in a dry run with slides, the two counts of images are the most that
     there can be. `warnings` has one line for each kind; `warned` names all UIDs of a line that names only
-    some. `routed` counts the drafts that routing rules ordered, `batches` those of a watch.
+    some. `routed` counts the drafts that routing rules ordered, `batches` those of a watch. `withheld`
+    counts the new files whose pictures are not shown.
     """
 
     files: int
@@ -131,6 +142,7 @@ class IngestReport(Answer):
     at_most: bool = False
     routed: int = 0
     batches: int = 0
+    withheld: tuple[Withheld, ...] = ()
 
 
 class Imported(Answer):

@@ -57,6 +57,7 @@ class Job(Answer):
 
 
 class JobList(Answer):
-    """Jobs, the newest first."""
+    """Jobs, the newest first; `cursor` asks for the next page, and is null at the end."""
 
     jobs: tuple[Job, ...]
+    cursor: str | None = None

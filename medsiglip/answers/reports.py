@@ -9,6 +9,8 @@ from pydantic import Field
 from medsiglip.answers.answer import Answer, Labels, Moment
 
 ReportStatus = Literal["draft", "edited", "accepted", "rejected"]
+SentenceChoice = Literal["keep", "edit", "cut"]
+Verdict = Literal["agree", "contradict", "doubtful", "unsupported", "not-checkable"]
 ReportFormat = Literal["sr", "pdf", "fhir", "markdown", "dicom-pdf"]
 
 
@@ -137,9 +139,59 @@ class Concern(Answer):
     quote: str | None
 
 
+class SentenceDecision(Answer):
+    """What a person decided about the sentence of this number; `quote` are its words as they were, `text`
+    those that stand in their place where it was edited.
+    """
+
+    sentence: int
+    choice: SentenceChoice
+    text: str | None = None
+    quote: str | None = None
+
+
+class DraftSentence(Answer):
+    """One sentence of the text that would be accepted, counted from 0, at its character offsets there;
+    `line_breaks` are those before it, `heading` is its section.
+
+    `verdict` is the most serious of its checks, and `flags` are those of all. `image_ids` are the pictures
+    that drive the scores of its `findings`, `concerns` the ids of what must be decided before it is accepted.
+    """
+
+    number: int
+    start: int
+    end: int
+    text: str
+    line_breaks: int
+    heading: str
+    verdict: Verdict
+    findings: tuple[str, ...]
+    flags: tuple[str, ...]
+    image_ids: tuple[int, ...]
+    concerns: tuple[str, ...]
+
+
+class ReviewedText(Answer):
+    """What accepting would make of a draft after decisions about its sentences; nothing was stored.
+
+    `difference` is a unified diff to the draft's text, null where it is the same. `concerns` are to be
+    acknowledged by their ids or edited away, `settled` are those of sentences that were decided to be kept.
+    """
+
+    id: str
+    revision: int
+    text: str
+    difference: str | None
+    sentences: tuple[DraftSentence, ...]
+    concerns: tuple[Concern, ...]
+    settled: tuple[Concern, ...]
+    incomplete: str | None = None
+
+
 class Revision(Answer):
     """One step of the workflow: who did what, when (ISO 8601, UTC); `difference` is a unified diff.
-    `acknowledged` are the concerns with which the draft was accepted.
+    `acknowledged` are the concerns with which the draft was accepted, `decisions` what was decided then about
+    single sentences.
     """
 
     status: ReportStatus
@@ -149,6 +201,7 @@ class Revision(Answer):
     difference: str | None
     reason: str | None
     acknowledged: tuple[Concern, ...] = ()
+    decisions: tuple[SentenceDecision, ...] = ()
 
 
 class Report(Answer):
@@ -170,6 +223,9 @@ class Report(Answer):
     omissions: tuple[Omission, ...] = ()
     incomplete: str | None = Field(None, description="why the text is cut off, null if it is whole")
     concerns: tuple[Concern, ...] = Field((), description="what accepting asks to be acknowledged")
+    sentences: tuple[DraftSentence, ...] = Field(
+        (), description="the text that would be accepted, sentence by sentence"
+    )
     supersedes: str | None = Field(None, description="the accepted draft to which this is an addendum")
     superseded_by: str | None = Field(None, description="the addendum that stands in place of this one")
     warnings: tuple[str, ...] = Field(description="what to look at before the text is used")
@@ -184,7 +240,7 @@ class Report(Answer):
 
 
 class ReportLine(Answer):
-    """A draft in a list."""
+    """A draft in a list; `verdicts` counts the checks of its sentences by verdict."""
 
     id: str
     study_instance_uid: str
@@ -197,12 +253,14 @@ class ReportLine(Answer):
     incomplete: str | None = None
     supersedes: str | None = None
     superseded_by: str | None = None
+    verdicts: dict[str, int] = Field(default_factory=dict)
 
 
 class ReportList(Answer):
-    """Drafts, the newest first."""
+    """Drafts, the newest first; `cursor` asks for the next page, and is null at the end."""
 
     reports: tuple[ReportLine, ...]
+    cursor: str | None = None
 
 
 class Route(Answer):

@@ -20,7 +20,6 @@ import os
 import warnings
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
-from operator import index
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -46,7 +45,9 @@ from medsiglip.client.calibrations import CalibrationMethods
 from medsiglip.client.connection import AnyPath, ApiError, Connection, TruncatedTextWarning, read
 from medsiglip.client.drafts import DraftMethods
 from medsiglip.client.evaluations import EvaluationMethods
+from medsiglip.client.jobs import JobMethods
 from medsiglip.client.paths import checked, path_of
+from medsiglip.client.pictures import PictureMethods
 from medsiglip.client.probes import ProbeMethods
 from medsiglip.client.scores import ScoreMethods
 from medsiglip.client.searches import SearchMethods
@@ -75,6 +76,8 @@ class Client(
     CalibrationMethods,
     DraftMethods,
     EvaluationMethods,
+    JobMethods,
+    PictureMethods,
     ProbeMethods,
     ScoreMethods,
     SearchMethods,
@@ -149,13 +152,20 @@ class Client(
 
     # Cases
 
-    def ingest(self, path: AnyPath, **options: Any) -> Job:
-        """Start an ingest of a folder or file that the service itself can read, below its allowed roots."""
+    def ingest(self, path: AnyPath, *, dry_run: bool = False, **options: Any) -> Job:
+        """Start an ingest of a folder or file that the service itself can read, below its allowed roots.
+
+        With `dry_run` the job tells what an ingest would do, and nothing is stored.
+        """
+        options |= {"dry_run": True} if dry_run else {}
         return read(Job, self._service.post("/v1/ingest", {"path": os.fspath(path), **options}, once=True))
 
-    def upload(self, *files: AnyPath, metadata: AnyPath | None = None) -> Job:
-        """Send DICOM files, pictures or zips, and start an ingest of them."""
-        return read(Job, self._service.send_files("/v1/ingest", files, {}, once=True, metadata=metadata))
+    def upload(self, *files: AnyPath, metadata: AnyPath | None = None, dry_run: bool = False) -> Job:
+        """Send DICOM files, pictures or zips, and start an ingest of them, or a dry run, after which they are
+        deleted.
+        """
+        asked = {"dry_run": True} if dry_run else {}
+        return read(Job, self._service.send_files("/v1/ingest", files, asked, once=True, metadata=metadata))
 
     def studies(self, where: Where = ()) -> list[Study]:
         """The studies that fit all expressions."""
@@ -165,14 +175,6 @@ class Client(
     def study(self, uid: str) -> StudyDetail:
         """One study with its series and images."""
         return read(StudyDetail, self._service.get(_study(uid)))
-
-    def preview(self, image_id: int, *, size: int | None = None, show_burned_in: bool = False) -> bytes:
-        """A PNG of a stored image, whose longer side has at most `size` pixels: 128, 256, 512 or 1024.
-
-        `show_burned_in` shows, to `admin`, what may bear a name in its pixels.
-        """
-        query = {"size": None if size is None else index(size), "show_burned_in": show_burned_in or None}
-        return self._service.get_bytes(f"/v1/images/{index(image_id)}/preview", **query)
 
     def forget_study(self, uid: str) -> Removal:
         """Remove a study for good."""

@@ -11,6 +11,7 @@ from medsiglip.answers.reports import (
     ReportFormat,
     ReportLine,
     ReportList,
+    ReviewedText,
     Route,
     RouteDetail,
     RouteList,
@@ -46,22 +47,53 @@ class DraftMethods:
 
     def reports(self, *, status: str | None = None, study: str | None = None) -> list[ReportLine]:
         """The newest drafts and what became of them."""
-        answer = self._service.get("/v1/reports", status=status, study_instance_uid=study)
-        return list(read(ReportList, answer).reports)
+        return list(self.report_page(status=status, study=study).reports)
+
+    def report_page(
+        self,
+        *,
+        status: str | None = None,
+        study: str | None = None,
+        route: str | None = None,
+        words: str | None = None,
+        verdict: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> ReportList:
+        """A page of the drafts, the newest first; `words` are looked for in their texts and in the reports of
+        their studies, `verdict` is one that a check of a sentence has, and `cursor` that of the page before.
+        """
+        asked = {"status": status, "study_instance_uid": study, "route": route, "words": words}
+        asked |= {"verdict": verdict, "cursor": cursor}
+        return read(ReportList, self._service.get("/v1/reports", limit=limit, **asked))
 
     def report(self, report_id: str) -> Report:
         """One draft with its evidence and checks."""
         return read(Report, self._service.get(_report(report_id)))
 
     def accept(
-        self, report_id: str, *, revision: int | None = None, acknowledge: Sequence[str] = ()
+        self,
+        report_id: str,
+        *,
+        revision: int | None = None,
+        acknowledge: Sequence[str] = (),
+        sentences: Sequence[Mapping[str, Any]] = (),
     ) -> Report:
         """Accept a draft as it is. `revision` is that of the draft as it was seen: a draft that has changed
         since is refused (`draft-changed`). `acknowledge` are the ids of its `concerns`: one that is missing
-        is refused (`draft-concerns`).
+        is refused (`draft-concerns`). `sentences` of the `revision` are kept with their concerns, edited or
+        cut: `{"sentence": 2, "choice": "edit", "text": "No pneumothorax."}`.
         """
         ids = several("acknowledge", acknowledge) or None
-        return self._decide(report_id, "accept", revision=revision, acknowledge=ids)
+        decided = list(sentences) or None
+        return self._decide(report_id, "accept", revision=revision, acknowledge=ids, sentences=decided)
+
+    def review(
+        self, report_id: str, sentences: Sequence[Mapping[str, Any]], *, revision: int
+    ) -> ReviewedText:
+        """What `accept` would make of a draft with these decisions, and what it would still ask."""
+        body = {"revision": revision, "sentences": list(sentences)}
+        return read(ReviewedText, self._service.post(_report(report_id, "review"), body))
 
     def edit(self, report_id: str, text: str, *, revision: int | None = None) -> Report:
         """Replace the text of a draft by a person's; `revision` as in `accept`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from uuid import uuid4
 from medsiglip.answers.reports import (
     Concern,
     DraftedStudy,
+    DraftSentence,
     EvidenceImage,
     Finding,
     FindingCode,
@@ -18,8 +20,10 @@ from medsiglip.answers.reports import (
     Report,
     ReportLine,
     ReportList,
+    ReviewedText,
     Revision,
     SentenceCheck,
+    SentenceChoice,
     SimilarCase,
 )
 from medsiglip.api.archive.drafts.image_source import AvailablePictures, StoredPictures
@@ -36,10 +40,25 @@ if TYPE_CHECKING:
     from medsiglip.medgemma.findings import FindingScores
     from medsiglip.medgemma.generators.generators import GeneratorSettings, Readiness
     from medsiglip.medgemma.generators.readiness import RememberedReadiness
-    from medsiglip.medgemma.records import Draft, Evidence
+    from medsiglip.medgemma.records import Draft, Evidence, SentenceDecision
     from medsiglip.medgemma.routing.rules import DraftOptions
 
 FORMATS = {"sr": "dicom-sr", "pdf": "pdf", "fhir": "fhir", "markdown": "markdown", "dicom-pdf": "dicom-pdf"}
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What to do with a sentence of a draft, by its number: keep, edit (into `text`) or cut."""
+
+    sentence: int
+    choice: SentenceChoice
+    text: str | None = None
+
+    def as_record(self) -> SentenceDecision:
+        """The decision as drafts know it."""
+        from medsiglip.medgemma.records import SentenceDecision
+
+        return SentenceDecision(self.sentence, self.choice, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +102,30 @@ def list_reports(
     study: str | None = None,
     route: str | None = None,
     words: str | None = None,
+    verdict: str | None = None,
+    cursor: str | None = None,
     limit: int = 100,
 ) -> ReportList:
     """The newest drafts, without evidence, checks and history; `words` are looked for in their texts and in
-    the reports of their studies.
+    the reports of their studies, `verdict` is one that a check of their sentences has, `cursor` of the page
+    before.
     """
+    from medsiglip.index.service.newest_first import Place, read_place
+
     uid = None if study is None else stored_study_uid(archive, study)
+    after = None if cursor is None else read_place(cursor)
     found = archive.index.drafts.listed(
-        status=status, study_instance_uid=uid, route=route, words=words, limit=limit
+        status=status,
+        study_instance_uid=uid,
+        route=route,
+        words=words,
+        verdict=verdict,
+        after=after,
+        limit=limit + 1,
     )
-    return ReportList(reports=tuple(map(_line_of, found)))
+    shown = found[:limit]
+    more = None if len(found) == len(shown) else Place(shown[-1].created_at, shown[-1].id).cursor()
+    return ReportList(reports=tuple(map(_line_of, shown)), cursor=more)
 
 
 def accept_report(
@@ -102,13 +135,36 @@ def accept_report(
     by: str,
     revision: int | None = None,
     acknowledge: Collection[str] = (),
+    sentences: Sequence[Decided] = (),
 ) -> Report:
     """Accept a draft: it is the study's report from now on. `acknowledge` are ids of its `concerns`; one that
-    is missing is refused (`draft-concerns`).
+    is missing is refused (`draft-concerns`). `sentences` of the `revision` are kept with their concerns,
+    edited or cut.
     """
     from medsiglip.medgemma.workflow import accept
 
-    return report_of(accept(archive.index, draft_id, by=by, revision=revision, acknowledge=acknowledge))
+    decisions = [one.as_record() for one in sentences]
+    given: dict[str, Any] = {"by": by, "revision": revision, "acknowledge": acknowledge}
+    return report_of(accept(archive.index, draft_id, **given, decisions=decisions))
+
+
+def review_report(
+    archive: OpenedArchive, draft_id: str, sentences: Sequence[Decided], *, revision: int | None = None
+) -> ReviewedText:
+    """What accepting would make of a draft after decisions about its sentences; nothing is stored."""
+    from medsiglip.medgemma.workflow import propose
+
+    made = propose(archive.index, draft_id, [one.as_record() for one in sentences], revision)
+    return ReviewedText(
+        id=draft_id,
+        revision=len(made.draft.history),
+        text=made.draft.text,
+        difference=made.difference,
+        sentences=_sentences(made.draft),
+        concerns=tuple(Concern.model_validate(one) for one in made.concerns),
+        settled=tuple(Concern.model_validate(one) for one in made.settled),
+        incomplete=made.draft.incomplete,
+    )
 
 
 def edit_report(
@@ -228,6 +284,7 @@ def _line_of(record: DraftRecord) -> ReportLine:
 
     standing: dict[str, Any] = {name: record.payload.get(name) for name in ("supersedes", "superseded_by")}
     standing["incomplete"] = incomplete_of(record.payload, record.status)
+    standing["verdicts"] = dict(Counter(one["verdict"] for one in record.payload.get("checks") or ()))
     return ReportLine.model_validate({**asdict(record), **standing})
 
 
@@ -256,7 +313,7 @@ def report_of(draft: Draft) -> Report:
     from medsiglip.medgemma.checks.marks import marked
     from medsiglip.medgemma.workflow import to_accept
 
-    evidence = draft.evidence
+    evidence, proposed = draft.evidence, to_accept(draft)
     return Report(
         id=draft.id,
         study_instance_uid=draft.study_instance_uid,
@@ -271,7 +328,8 @@ def report_of(draft: Draft) -> Report:
         flips=draft.flips,
         omissions=tuple(Omission.model_validate(one) for one in draft.omissions),
         incomplete=draft.incomplete,
-        concerns=tuple(Concern.model_validate(one) for one in concerns(to_accept(draft))),
+        concerns=tuple(Concern.model_validate(one) for one in concerns(proposed)),
+        sentences=_sentences(proposed),
         supersedes=draft.supersedes,
         superseded_by=draft.superseded_by,
         warnings=tuple(warnings_of(draft)),
@@ -284,6 +342,12 @@ def report_of(draft: Draft) -> Report:
         created_at=draft.created_at,
         history=tuple(Revision.model_validate(one) for one in draft.history),
     )
+
+
+def _sentences(draft: Draft) -> tuple[DraftSentence, ...]:
+    from medsiglip.medgemma.sentence_decisions import sentences
+
+    return tuple(DraftSentence.model_validate(one) for one in sentences(draft))
 
 
 def exported(archive: OpenedArchive, draft: Draft, name: str) -> Export:

@@ -48,6 +48,8 @@ def show_ingest(console: Console, report: Payload) -> None:
     )
     for title in ("skipped", "quarantined"):
         _show_refusals(console, title, report[title])
+    for entry in report.get("withheld", ()):
+        console.print(f"pictures of {entry['files']} files are not shown: {escape(entry['reason'])}")
     for warning in report["warnings"][:_SHOWN_REFUSALS]:
         console.print(f"warning: {escape(_text(warning))}", soft_wrap=True)
     if len(report["warnings"]) > _SHOWN_REFUSALS:

@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from medsiglip.answers.jobs import Job
 from medsiglip.api.archive.files import allowed_path
+from medsiglip.api.archive.ingestion import require_dry_run
 from medsiglip.api.archive.received import count_files
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import auditing
@@ -35,7 +36,7 @@ _METADATA = "a CSV that describes plain pictures by their file names"
 async def ingest(
     request: Request, response: Response, caller: Writer, idempotency_key: IdempotencyKey = None
 ) -> dict[str, Any]:
-    """Start an ingest; the job's result is the report of the run."""
+    """Start an ingest, or a dry run of one; the job's result is the report of the run."""
     async with read_request_body(request, IngestQuestion, others=("metadata",)) as question:
         return await run_in_threadpool(_start, request, response, caller, question, idempotency_key)
 
@@ -50,6 +51,8 @@ def _start(
     sent = question.received
     if (question.fields.path is None) == (sent is None or not sent.files):
         raise ServiceError("one-of", "give either a path that the service can read, or files in the form.")
+    if question.fields.dry_run:
+        require_dry_run(request.app.state.server.settings)
     if sent is None or not sent.files:
         parameters = _of_path(request, question.fields)
     else:
@@ -59,7 +62,10 @@ def _start(
         parameters = {"paths": paths, "received": str(sent.folder)}
         parameters["metadata"] = None if metadata is None else str(metadata)
         parameters["files"] = count_files(sent.folder)
-    auditing.record(request, "ingest", files=0 if sent is None else len(sent.files))
+    # A job without the parameter is an ingest, also for an earlier version that works beside this one.
+    parameters |= {"dry_run": True} if question.fields.dry_run else {}
+    files = 0 if sent is None else len(sent.files)
+    auditing.record(request, "ingest", files=files, **({"dry_run": True} if question.fields.dry_run else {}))
     if sent is not None and sent.files:
         sent.keep()
     job = submit(request, caller, "ingest", parameters, Submission(idempotency_key, question.fields, sent))

@@ -18,17 +18,32 @@ from fastapi.responses import StreamingResponse
 from medsiglip.answers.jobs import Job as JobAnswer
 from medsiglip.answers.jobs import JobList, JobStatus
 from medsiglip.api.archive.received import discard_unused
+from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import auditing
-from medsiglip.api.http.auth import Caller
+from medsiglip.api.http.auth import Caller, Scope
 from medsiglip.api.http.job_events import JobFollowers
-from medsiglip.api.http.job_submission import job_view
+from medsiglip.api.http.job_submission import accepted, job_view
 from medsiglip.api.http.routes.dependencies import Reader, ServedArchive
+from medsiglip.api.http.routes.problem_answers import problems
+from medsiglip.api.http.schemas import Cursor
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.service.jobs import Job, JobQueue
+from medsiglip.index.service.jobs import REQUEST_DIGEST, Job, JobQueue
+from medsiglip.index.service.newest_first import Place, read_place
+from medsiglip.names import NAME
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _CHANGE = re.compile("[0-9]{1,18}", re.ASCII)
 _ID = re.compile("[0-9a-f]{32}")
+RETRIES: dict[str, tuple[Scope, str]] = {
+    "ingest": ("write", "ingest"),
+    "probe": ("train", "train"),
+    "predictions": ("train", "predict"),
+    "calibration": ("train", "calibrate"),
+    "evaluation": ("train", "evaluate"),
+    "report": ("report", "draft"),
+    "reembed": ("admin", "reembed"),
+}
+"""By kind the scope that starting a job needs, and the action that the audit trail has of it."""
 
 
 @router.get("", response_model=JobList)
@@ -36,12 +51,17 @@ def list_jobs(
     archive: ServedArchive,
     caller: Reader,
     status: JobStatus | None = None,
+    kind: Annotated[str | None, Query(max_length=40, pattern=NAME, description="such as ingest")] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> dict[str, Any]:
     """The newest jobs; without results, which are at each job's own URL."""
     mine = None if caller.may("admin") else caller.key_id
-    found = archive.index.jobs.listed(status=status, key_id=mine, limit=limit)
-    return {"jobs": [{**_shown(caller, job), "result": None} for job in found]}
+    after = None if cursor is None else read_place(cursor)
+    found = archive.index.jobs.listed(status=status, kind=kind, key_id=mine, after=after, limit=limit + 1)
+    jobs = found[:limit]
+    more = None if len(found) == len(jobs) else Place(jobs[-1].created_at, jobs[-1].id).cursor()
+    return {"jobs": [{**_shown(caller, job), "result": None} for job in jobs], "cursor": more}
 
 
 @router.get("/{job_id}", response_model=JobAnswer)
@@ -58,6 +78,41 @@ def cancel_job(request: Request, archive: ServedArchive, job_id: str, caller: Re
     job = queue.cancel(job_id)
     discard_unused(archive.index, job)
     return _told(request, caller, job)
+
+
+@router.post("/{job_id}/retry", status_code=202, response_model=JobAnswer, responses=problems(403, 404, 409))
+def retry_job(
+    request: Request, response: Response, archive: ServedArchive, job_id: str, caller: Reader
+) -> dict[str, Any]:
+    """Start a job again that failed or was cancelled, as a new job; asked again, the one that it began."""
+    queue = archive.index.jobs
+    job = visible_job(queue, job_id, caller)
+    if job.kind not in RETRIES:
+        raise ServiceError("not-retryable", "a job of this kind cannot be started again: order it anew.")
+    scope, action = RETRIES[job.kind]
+    if not caller.may(scope):
+        raise ServiceError("missing-scope", f"this needs a key with the scope {scope}.")
+    _check_retry(job)
+    parameters = {name: value for name, value in job.parameters.items() if name != REQUEST_DIGEST}
+    parameters |= {"by": caller.key_id} if job.kind == "report" else {}
+    uid = parameters.get("study_instance_uid")
+    auditing.record(request, action, [] if uid is None else [uid], retry_of=job.id)
+    # Whose it was may see it; to ask twice, as with a double click, starts one.
+    again = queue.submit(job.kind, parameters, key_id=job.key_id, idempotency_key=f"retry:{job.id}")
+    return accepted(again, caller, response)
+
+
+def _check_retry(job: Job) -> None:
+    """Raise ServiceError `not-retryable` for a job that has nothing to start again, with the way out."""
+    if job.status not in ("failed", "cancelled"):
+        reason = "only a job that failed or was cancelled is started again."
+    elif job.parameters.get("received") is not None:
+        reason = "the files that were sent with it are deleted: send them again."
+    elif job.kind == "report" and job.key_id is None:
+        reason = "a route ordered this draft: run the route, which orders again what failed."
+    else:
+        return
+    raise ServiceError("not-retryable", reason)
 
 
 @router.get(

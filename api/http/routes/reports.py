@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
 from medsiglip.answers.jobs import Job
-from medsiglip.answers.reports import Report, ReportFormat, ReportList, ReportStatus
+from medsiglip.answers.reports import (
+    Report,
+    ReportFormat,
+    ReportList,
+    ReportStatus,
+    ReviewedText,
+    Verdict,
+)
 from medsiglip.api.http import auditing
 from medsiglip.api.http.job_submission import IdempotencyKey, Submission, accepted, submit
 from medsiglip.api.http.routes.dependencies import Reader, Reporter, ServedArchive
-from medsiglip.api.http.schemas import Acceptance, Edit, Rejection, ReportOrder
+from medsiglip.api.http.schemas import (
+    Acceptance,
+    Cursor,
+    Edit,
+    Rejection,
+    ReportOrder,
+    Review,
+    SentenceChoice,
+)
+
+if TYPE_CHECKING:
+    from medsiglip.api.archive.drafts.reports import Decided
 
 router = APIRouter(prefix="/v1/reports", tags=["reports"])
 _FILES: dict[str, Any] = {
@@ -65,10 +83,20 @@ def list_reports(
     study_instance_uid: Annotated[str | None, Query(max_length=64)] = None,
     route: Annotated[str | None, Query(max_length=64)] = None,
     words: Annotated[str | None, Query(max_length=200)] = None,
+    verdict: Annotated[Verdict | None, Query(description="one that a check of a sentence has")] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> ReportList:
     """The newest drafts; `words` are looked for in their texts and in the reports of their studies."""
-    found = archive.reports(status=status, study=study_instance_uid, route=route, words=words, limit=limit)
+    found = archive.reports(
+        status=status,
+        study=study_instance_uid,
+        route=route,
+        words=words,
+        verdict=verdict,
+        cursor=cursor,
+        limit=limit,
+    )
     auditing.record(request, "report-view", [one.study_instance_uid for one in found.reports])
     return found
 
@@ -81,6 +109,18 @@ def get_report(request: Request, archive: ServedArchive, draft_id: str, caller: 
     return found
 
 
+@router.post("/{draft_id}/review")
+def review_report(
+    request: Request, archive: ServedArchive, draft_id: str, caller: Reporter, asked: Review
+) -> ReviewedText:
+    """What accepting would make of a draft after decisions about its sentences, and what it would still ask;
+    nothing is stored.
+    """
+    found = archive.report(draft_id)
+    auditing.record_part(request, [found.study_instance_uid], "report-view")
+    return archive.review_report(draft_id, _decided(asked.sentences), revision=asked.revision)
+
+
 @router.post("/{draft_id}/accept")
 def accept_report(
     request: Request,
@@ -90,13 +130,18 @@ def accept_report(
     decision: Acceptance | None = None,
 ) -> Report:
     """Accept a draft as it stands: it is the study's report from now on. Its `concerns` are acknowledged by
-    their ids, or the draft is refused (`draft-concerns`, with the member `concerns`).
+    their ids, or the draft is refused (`draft-concerns`, with the member `concerns`). Its sentences may be
+    kept with their concerns, edited or cut.
     """
     given = decision or Acceptance()
     done = archive.accept_report(
-        draft_id, by=caller.key_id, revision=given.revision, acknowledge=given.acknowledge
+        draft_id,
+        by=caller.key_id,
+        revision=given.revision,
+        acknowledge=given.acknowledge,
+        sentences=_decided(given.sentences),
     )
-    return _decided(request, done)
+    return _recorded(request, done)
 
 
 @router.post("/{draft_id}/edit")
@@ -105,7 +150,7 @@ def edit_report(
 ) -> Report:
     """Put a person's text in place of the draft's; the difference is kept."""
     done = archive.edit_report(draft_id, edit.text, by=caller.key_id, revision=edit.revision)
-    return _decided(request, done)
+    return _recorded(request, done)
 
 
 @router.post("/{draft_id}/reject")
@@ -114,7 +159,7 @@ def reject_report(
 ) -> Report:
     """Reject a draft for a reason."""
     done = archive.reject_report(draft_id, rejection.reason, by=caller.key_id, revision=rejection.revision)
-    return _decided(request, done)
+    return _recorded(request, done)
 
 
 @router.get(
@@ -140,7 +185,13 @@ def export_report(
     return Response(made.content, media_type=made.media_type, headers={"Content-Disposition": name})
 
 
-def _decided(request: Request, draft: Report) -> Report:
+def _decided(choices: list[SentenceChoice]) -> list[Decided]:
+    from medsiglip.api.archive.drafts.reports import Decided
+
+    return [Decided(one.sentence, one.choice, one.text) for one in choices]
+
+
+def _recorded(request: Request, draft: Report) -> Report:
     auditing.record(
         request,
         "report-decide",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.service.drafts import DraftRecord, RevisionRecord
+from medsiglip.index.service.newest_first import Place, read_place
 from tests.index.index_cases import make_bundle, unit_vectors
 
 
@@ -159,3 +164,45 @@ def test_the_values_behind_a_filter(filled: CaseIndex) -> None:
     both = ["2.25.0", "2.25.1"]
     assert filled.filters.values("modality=MR", both) == {"2.25.0": ["CT"], "2.25.1": ["CT"]}
     assert filled.filters.values("report=x", both) == {"2.25.0": [], "2.25.1": []}
+
+
+def test_drafts_are_listed_in_pages_and_by_the_verdicts_of_their_sentences(filled: CaseIndex) -> None:
+    verdicts = {"a": ["agree", "contradict"], "b": ["agree"], "c": [], "d": ["contradict"], "e": None}
+    for draft_id, found in verdicts.items():
+        # As text, a verdict is none; nor is that of a side within a check.
+        checks = found and [
+            {"verdict": one, "sentence": '"verdict": "doubtful"', "attributes": [{"verdict": "unsupported"}]}
+            for one in found
+        ]
+        filled.drafts.add(
+            draft_id,
+            "2.25.0",
+            route=None,
+            generator="evidence-only",
+            text="There is a nodule.",
+            payload={"evidence": {}, "checks": checks},
+            by="worker",
+        )
+    everything = [one.id for one in filled.drafts.listed()]
+    assert sorted(everything) == list("abcde")
+    for verdict, expected in {"contradict": "ad", "agree": "ab", "doubtful": "", "unsupported": ""}.items():
+        assert sorted(one.id for one in filled.drafts.listed(verdict=verdict)) == list(expected)
+    paged: list[str] = []
+    after = None
+    while page := filled.drafts.listed(after=after, limit=2):
+        paged += [one.id for one in page]
+        after = read_place(Place(page[-1].created_at, page[-1].id).cursor())
+    assert paged == everything
+
+
+@pytest.mark.parametrize("text", ["", "a", "é", "MTIzNDU", "MSA", "MSAh", "LTEgYQ", "x" * 101, "MSBh=="])
+def test_a_made_up_place_in_a_list_is_refused(text: str) -> None:
+    with pytest.raises(CatalogError) as caught:
+        read_place(text)
+    assert caught.value.code == "bad-cursor"
+
+
+@given(st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1)), st.uuids())
+def test_a_place_in_a_list_is_what_its_cursor_says(moment: datetime, name: UUID) -> None:
+    place = Place(min(moment.replace(tzinfo=UTC), datetime(5000, 1, 1, tzinfo=UTC)), name.hex)
+    assert read_place(place.cursor()) == place

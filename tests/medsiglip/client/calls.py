@@ -117,7 +117,8 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "evaluation_page": ({"job": "0" * 32}, "GET /v1/evaluations/{job_id}/page"),
     "draft": ({"study": "1.2", "route": "r", "generator": "g", "indication": "i"}, "POST /v1/reports"),
-    "reports": (
+    "reports": ({"status": "draft", "study": "1.2"}, "GET /v1/reports"),
+    "report_page": (
         {
             "status": "draft",
             "study": "1.2",
@@ -129,7 +130,6 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "GET /v1/reports",
     ),
-    "report_page": ({"study": "1.2", "status": "draft"}, "GET /v1/reports"),
     "review": (
         {"report_id": "0" * 32, "revision": 1, "sentences": [{"sentence": 0, "choice": "cut"}]},
         "POST /v1/reports/{draft_id}/review",
@@ -158,7 +158,6 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "job": ({"job_id": "0" * 32}, "GET /v1/jobs/{job_id}"),
     "cancel": ({"job_id": "0" * 32}, "DELETE /v1/jobs/{job_id}"),
     "jobs": ({"status": "failed", "kind": "ingest", "limit": 3, "cursor": "c"}, "GET /v1/jobs"),
-    "all_jobs": ({"status": "failed", "kind": "ingest"}, "GET /v1/jobs"),
     "retry": ({"job_id": "0" * 32}, "POST /v1/jobs/{job_id}/retry"),
     "wait": ({"job": JOB}, "GET /v1/jobs/{job_id}/events"),
     "events": ({"job_id": "0" * 32}, "GET /v1/jobs/{job_id}/events"),

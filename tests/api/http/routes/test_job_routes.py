@@ -74,7 +74,7 @@ def test_a_caller_sees_the_jobs_of_its_own_key_and_an_admin_all(service: Service
     assert service.queue.get(others.id).status == "queued"
     assert [job["id"] for job in service.ask("one", "").json()["jobs"]] == [mine.id]
     assert {job["id"] for job in service.ask("admin", "").json()["jobs"]} == {mine.id, others.id}
-    assert service.ask("admin", "?status=done").json() == {"jobs": []}
+    assert service.ask("admin", "?status=done").json() == {"jobs": [], "cursor": None}
     for odd in ("nothing", "%00", "f" * 32, mine.id.upper()):
         assert service.ask("admin", f"/{odd}").status_code == 404
 
@@ -159,3 +159,62 @@ def test_streams_end_with_the_server(service: Service) -> None:
     follower.join(10)
     assert [name for name, _, _ in events(texts[0])] == ["progress"]
     assert state.job_followers._followed == {}
+
+
+def test_jobs_are_listed_in_pages_by_status_and_kind(service: Service) -> None:
+    made = [service.submit("one", number=number).id for number in range(5)]
+    service.queue.submit("probe", {}, key_id=service.keys["one"][0])
+    service.submit("two")
+    service.ask("one", f"/{made[0]}", "DELETE")
+    whole = [one["id"] for one in service.ask("one", "?kind=ingest").json()["jobs"]]
+    assert sorted(whole) == sorted(made)
+    paged: list[str] = []
+    cursor = ""
+    while cursor is not None:
+        page = service.ask("one", f"?kind=ingest&limit=2{cursor}").json()
+        assert len(page["jobs"]) <= 2
+        paged += [one["id"] for one in page["jobs"]]
+        service.submit("one")  # comes before the first page, and shifts none
+        cursor = page["cursor"] and f"&cursor={page['cursor']}"
+    assert paged == whole
+    cancelled = service.ask("one", "?kind=ingest&status=cancelled").json()["jobs"]
+    assert [one["id"] for one in cancelled] == [made[0]]
+    assert [one["kind"] for one in service.ask("one", "?kind=probe").json()["jobs"]] == ["probe"]
+    odd = service.ask("one", "?cursor=abc")
+    assert (odd.status_code, odd.json()["code"]) == (422, "bad-cursor")
+
+
+def test_a_job_that_failed_is_started_again_once(service: Service) -> None:
+    job = service.submit("one", paths=["/data"], metadata=None, received=None)
+    claimed = service.queue.claim("w", ["ingest"])
+    assert claimed is not None
+    early = service.ask("one", f"/{job.id}/retry", "POST")
+    assert (early.status_code, early.json()["code"]) == (409, "not-retryable")
+    service.queue.fail(claimed, {"code": "no-such-path", "message": "There is nothing."})
+    again = service.ask("one", f"/{job.id}/retry", "POST")
+    assert (again.status_code, again.json()["status"]) == (202, "queued")
+    assert again.headers["location"] == f"/v1/jobs/{again.json()['id']}"
+    assert again.json()["id"] != job.id
+    stored = service.queue.get(again.json()["id"])
+    assert (stored.kind, stored.parameters, stored.key_id) == ("ingest", job.parameters, job.key_id)
+    for who in ("one", "admin"):
+        assert service.ask(who, f"/{job.id}/retry", "POST").json()["id"] == stored.id
+    assert service.ask("two", f"/{job.id}/retry", "POST").status_code == 404
+    event = next(iter(service.index.audit.events())).event
+    assert (event.action, event.details) == ("ingest", {"retry_of": job.id})
+
+
+def test_what_cannot_be_started_again_says_so(service: Service) -> None:
+    sent = service.submit("one", paths=["/x/7"], received="/x/7")
+    routed = service.queue.submit("report", {"study_instance_uid": "1.2", "route": "chest"})
+    unknown = service.queue.submit("odd", {}, key_id=service.keys["one"][0])
+    cases = {"one": [sent.id, unknown.id], "admin": [routed.id]}
+    for who, ids in cases.items():
+        for job_id in ids:
+            service.queue.cancel(job_id)
+            answer = service.ask(who, f"/{job_id}/retry", "POST")
+            assert (answer.status_code, answer.json()["code"]) == (409, "not-retryable")
+    others = service.queue.submit("ingest", {"paths": ["/data"]}, key_id=service.keys["two"][0])
+    service.queue.cancel(others.id)
+    answer = service.ask("two", f"/{others.id}/retry", "POST")
+    assert (answer.status_code, answer.json()["code"]) == (403, "missing-scope")

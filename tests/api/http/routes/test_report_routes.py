@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +93,65 @@ def test_a_report_is_ordered_read_edited_accepted_and_exported(service: Service)
     assert actions == [*expected, "report-view"]
 
 
+def test_sentences_are_decided_reviewed_and_accepted(service: Service) -> None:
+    made = service.drafted()
+    shown = service.ask("read", "GET", f"/reports/{made}").json()
+    assert " ".join(one["text"] for one in shown["sentences"]).split() == shown["text"].split()
+    first = shown["sentences"][-1]
+    choices = [{"sentence": first["number"], "choice": "edit", "text": "My own words."}]
+    body = {"revision": 1, "sentences": choices}
+    reviewed = service.ask("report", "POST", f"/reports/{made}/review", body).json()
+    assert (reviewed["id"], reviewed["revision"]) == (made, 1)
+    assert any(line[0] == "+" and "My own words." in line for line in reviewed["difference"].splitlines()[3:])
+    assert service.ask("read", "GET", f"/reports/{made}").json() == shown, "nothing is stored"
+    body["acknowledge"] = [one["id"] for one in reviewed["concerns"]]
+    done = service.ask("report", "POST", f"/reports/{made}/accept", body).json()
+    assert (done["status"], done["text"], done["revision"]) == ("accepted", reviewed["text"], 3)
+    assert done["history"][-1]["decisions"] == [{**choices[0], "quote": first["text"]}]
+    assert done["history"][-2]["difference"] == reviewed["difference"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"sentences": [{"sentence": 0, "choice": "cut"}]}, "revision-missing"),
+        ({"revision": 1, "sentences": [{"sentence": 999, "choice": "cut"}]}, "unknown-sentence"),
+        ({"revision": 1, "sentences": [{"sentence": 0, "choice": "edit"}]}, "text-missing"),
+        ({"revision": 1, "sentences": [{"sentence": 0, "choice": "drop"}]}, "bad-request"),
+        ({"revision": 1, "sentences": [{"sentence": 0, "choice": "edit", "text": "\x00"}]}, "bad-request"),
+    ],
+)
+def test_decisions_that_cannot_be_followed_are_problems(
+    service: Service, body: dict[str, Any], code: str
+) -> None:
+    made = service.drafted()
+    for path in ("review", "accept"):
+        answer = service.ask("report", "POST", f"/reports/{made}/{path}", body)
+        assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+
+def test_drafts_are_listed_in_pages_with_the_verdicts_of_their_sentences(service: Service) -> None:
+    made = [service.drafted() for _ in range(3)]
+    whole = service.ask("read", "GET", "/reports").json()
+    assert (len(whole["reports"]), whole["cursor"]) == (3, None)
+    paged: list[str] = []
+    cursor = ""
+    while cursor is not None:
+        page = service.ask("read", "GET", f"/reports?limit=2{cursor}").json()
+        paged += [one["id"] for one in page["reports"]]
+        cursor = page["cursor"] and f"&cursor={page['cursor']}"
+    assert paged == [one["id"] for one in whole["reports"]]
+    assert sorted(paged) == sorted(made)
+    counts = whole["reports"][0]["verdicts"]
+    shown = service.ask("read", "GET", f"/reports/{made[-1]}").json()
+    assert counts == dict(Counter(one["verdict"] for one in shown["checks"]))
+    for verdict in ("agree", "contradict", "doubtful", "unsupported", "not-checkable"):
+        found = service.ask("read", "GET", f"/reports?verdict={verdict}").json()["reports"]
+        assert bool(found) == (verdict in counts)
+    odd = service.ask("read", "GET", "/reports?cursor=abc")
+    assert (odd.status_code, odd.json()["code"]) == (422, "bad-cursor")
+
+
 def test_routing_rules_are_stored_tested_run_and_removed(service: Service) -> None:
     rule = {"studies": "all", "modality": ["CR", "DX"], "total": 1}
     assert service.ask("admin", "PUT", "/routes/chest", rule).json()["rule"] == rule
@@ -119,6 +179,7 @@ WHO: list[tuple[str, str, Any, set[str]]] = [
     ("GET", "/reports", None, {"read", "admin"}),
     ("GET", "/reports/DRAFT", None, {"read", "admin"}),
     ("POST", "/reports/DRAFT/edit", {"text": "x"}, {"report", "admin"}),
+    ("POST", "/reports/DRAFT/review", {}, {"report", "admin"}),
     ("GET", "/reports/DRAFT/export", None, {"report", "admin"}),
     ("POST", "/reports/DRAFT/accept", {"acknowledge": OMITTED}, {"report"}),
     ("POST", "/reports/DRAFT/reject", {"reason": "x"}, set()),
