@@ -9,10 +9,12 @@ from medsiglip.index.browsing.case_browser import CaseBrowser
 from medsiglip.index.browsing.collections import CollectionStore
 from medsiglip.index.catalogue import spaces
 from medsiglip.index.catalogue.browsing.thumbnails import ThumbnailStore
+from medsiglip.index.catalogue.browsing.views import ViewStore
 from medsiglip.index.catalogue.case_queries import InstanceStore
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.filter_queries import FilterQueries
 from medsiglip.index.catalogue.health import CatalogueHealth
+from medsiglip.index.catalogue.hierarchy.hierarchy_store import HierarchyStore
 from medsiglip.index.catalogue.paths import StoredPaths
 from medsiglip.index.catalogue.pixel_hashes import PixelHashStore
 from medsiglip.index.catalogue.readers.label_store import LabelStore
@@ -25,7 +27,6 @@ from medsiglip.index.service.drafts import DraftStore
 from medsiglip.index.service.jobs import JobQueue
 from medsiglip.index.service.routing_rules import RoutingRuleStore
 from medsiglip.index.service.sessions import SessionStore
-from medsiglip.index.service.views import ViewStore
 from medsiglip.index.storage.backgrounds import BackgroundStore
 from medsiglip.index.storage.calibrations import CalibrationStore
 from medsiglip.index.storage.file_records import FileRecordStore
@@ -55,6 +56,11 @@ class CaseStores:
     def thumbnails(self) -> ThumbnailStore:
         """Small pictures of images."""
         return ThumbnailStore(self._database)
+
+    @cached_property
+    def hierarchy(self) -> HierarchyStore:
+        """Studies, series and instances as DICOM's query model has them."""
+        return HierarchyStore(self._database, self._paths)
 
     @cached_property
     def pixel_hashes(self) -> PixelHashStore:

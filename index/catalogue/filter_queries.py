@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, select, true
 
 from medsiglip.index.catalogue import filters
+from medsiglip.index.catalogue.conditions.collections import require_collections
 from medsiglip.index.catalogue.conditions.predictions import probe_condition, without_prediction
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.filter_expression import Expression
@@ -26,8 +27,8 @@ _SOME_IMAGES = 1000
 
 
 def parsed(connection: Connection, where: Iterable[str]) -> tuple[filters.Filter, ...]:
-    """The filters that expressions stand for; raises `CatalogError` `bad-filter`, also for a label, a quality
-    or a prediction that nothing in the index has.
+    """The filters that expressions stand for; raises `CatalogError` `bad-filter`, also for a label, a quality,
+    a collection or a prediction that nothing in the index has.
     """
     return tuple(filters.either(terms) for terms in _terms(connection, where))
 
@@ -48,6 +49,7 @@ def _terms(connection: Connection, where: Iterable[str]) -> list[list[filters.Te
         )
     for name in sorted({one.quality for one in chosen if one.quality is not None}):
         _require_quality(connection, name)
+    require_collections(connection, {name for one in chosen for name in one.collections})
     return [[_resolved(connection, term) for term in terms] for terms in found]
 
 

@@ -8,7 +8,9 @@
     series_description~lung the text, or code, holds this; ^= begins with it; case does not count
     quality.sharpness<0.2   what ingest measured on the image
     probe:nodule>0.8        what `probe predict --all --store` stored; probe:NAME/LABEL>0.8 for one of several
+    patient_age=60..<70|90..   numbers from 60 to below 70, or from 90; `60..70` includes 70
     label:nodule=1          labels; the most specific wins: image's file, instance, series, study
+    collection=teaching     cases that somebody put together under a name; empty: in none
     report=pleural effusion the study's report holds these words, next to each other; empty: it has no report
 
     not modality=CT         exactly the images that `modality=CT` leaves out
@@ -26,6 +28,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Column, ColumnElement, Table, and_, false, func, literal, not_, or_, select
 
+from medsiglip.index.catalogue.conditions.collections import in_any, names_asked
 from medsiglip.index.catalogue.conditions.comparisons import ORDER, Kind, compare, number
 from medsiglip.index.catalogue.conditions.quality import equals_any, ordered
 from medsiglip.index.catalogue.filter_expression import (
@@ -84,7 +87,7 @@ FIELDS: dict[str, tuple[Column[Any], Kind]] = {
     "patient_age": (studies.c.patient_age, "number"),
     "patient_key": (patients.c.patient_key, "text"),
 }
-"""The fields of filters, besides `quality.<name>`, `label:<name>`, `probe:<name>` and `report`."""
+"""The fields of filters, besides `quality.<name>`, `label:<name>`, `probe:<name>`, `report`, `collection`."""
 
 _NEEDS: dict[str, tuple[Table, ...]] = {
     "images": (),
@@ -111,7 +114,7 @@ class Filter:
     """A condition on images, the tables that it needs besides `images`, and the label or quality that it
     names, if any; `value` is the column that it compares, None for a report. `level` is that of the rows
     whose columns it compares: images that share such a row pass together. `probe` is a question about
-    predictions, whose condition `medsiglip.index.catalogue.filter_queries` finds.
+    predictions, whose condition `medsiglip.index.catalogue.filter_queries` finds. `collections` are named.
     """
 
     condition: ColumnElement[bool]
@@ -121,6 +124,7 @@ class Filter:
     value: ColumnElement[Any] | None = None
     level: Literal["image", "series", "study"] = "image"
     probe: Expression | None = None
+    collections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,8 @@ def _filter(expression: Expression) -> Filter:
         return Filter(_quality(expression), (), quality=name, value=images.c.quality[name])
     if name == "report":
         return Filter(_report(expression), ())
+    if name == "collection":
+        return Filter(in_any(expression), (studies,), level="study", collections=names_asked(expression))
     if name not in FIELDS:
         raise bad_filter(expression.text, f"there is no field {excerpt(name)}{suggestion(name, FIELDS)}")
     column, kind = FIELDS[name]

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, upd
 
 from medsiglip.index.catalogue.browsing.schema import collection_cases
 from medsiglip.index.catalogue.browsing.thumbnails import delete_thumbnails
+from medsiglip.index.catalogue.browsing.views import forget_in_views
 from medsiglip.index.catalogue.case_queries import unknown_study
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
@@ -115,6 +116,7 @@ def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: Col
     _forget_in_probes(connection, vanished, study_uids)
     forget_in_jobs(connection, study_uids, vanished)
     forget_in_calibrations(connection, vanished)
+    forget_in_views(connection, vanished, study_uids)
     forget_backgrounds(connection)
     return Removal(
         len(study_ids), len(series_ids), instance_count, image_count, file_count, label_count, draft_count

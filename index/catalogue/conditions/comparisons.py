@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Integer, func, literal, not_, or_, select
+from sqlalchemy import ColumnElement, Integer, and_, func, literal, not_, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -20,6 +20,9 @@ Kind = Literal["code", "text", "number", "date"]
 
 MOST_LOOKED_FOR = 20
 """The most texts that one filter looks for within a column."""
+MOST_RANGES = 20
+"""The most ranges of numbers that one filter asks for."""
+_RANGE = ".."
 _DATE = re.compile(r"(\d{4})(?:-?(\d\d)(?:-?(\d\d))?)?")
 ORDER: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "<": lambda column, value: column < value,
@@ -105,7 +108,10 @@ def _one_of(
     expression: Expression, column: ColumnElement[Any], kind: Kind, values: Sequence[str]
 ) -> ColumnElement[bool]:
     if kind == "number":
-        return _one_number_of(column, [number(expression, value) for value in values])
+        ranges = [value for value in values if _RANGE in value]
+        single = [number(expression, value) for value in values if _RANGE not in value]
+        ways = [_within(expression, column, ranges)] if ranges else []
+        return or_(*ways, *([_one_number_of(column, single)] if single else []))
     if kind == "date":
         return _within_any(column, [_days(expression, value) for value in values])
     if kind == "code":
@@ -119,6 +125,24 @@ def _one_number_of(column: ColumnElement[Any], numbers: Sequence[float]) -> Colu
         return one_of(column, numbers)
     # PostgreSQL uses the index of an integer column only for integers; larger ones are in no column.
     return one_of(column, [int(one) for one in numbers if one.is_integer() and abs(one) < 2**63])
+
+
+def _within(expression: Expression, column: ColumnElement[Any], ranges: Sequence[str]) -> ColumnElement[bool]:
+    """The condition that a number is in one of some ranges, `LOW..HIGH` or, without its end, `LOW..<HIGH`;
+    one end may be missing.
+    """
+    if len(ranges) > MOST_RANGES:
+        raise bad_filter(expression.text, f"it has {len(ranges)} ranges and may have {MOST_RANGES}")
+    ways = []
+    for low, _, end in (one.partition(_RANGE) for one in ranges):
+        high = end.removeprefix("<")
+        if not low and not high:
+            raise bad_filter(expression.text, "a range has a lowest or a highest number, as 60..70 or 65..")
+        ends = [column >= number(expression, low)] if low else []
+        if high:
+            ends.append(ORDER["<" if end.startswith("<") else "<="](column, number(expression, high)))
+        ways.append(and_(*ends))
+    return or_(*ways)
 
 
 def _within_any(column: Any, spans: Iterable[tuple[str, str]]) -> ColumnElement[bool]:

@@ -1,0 +1,5 @@
+"""What a person browses: pages of cases, how many cases have each value, and collections of cases.
+
+Others use `case_browser` and `collections` through the stores of `medsiglip.index.case_stores`, and the
+records of `browsing_records`.
+"""
