@@ -83,7 +83,9 @@ class InstanceRecord:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """An image, which has one vector. `slice_index` is its place in anatomical order within the series."""
+    """An image, which has one vector. `slice_index` is its place in anatomical order within the series;
+    `thumbnail` is a small picture as JPEG, empty where there is to be none.
+    """
 
     sop_instance_uid: str
     pixel_hash: str
@@ -93,6 +95,7 @@ class ImageRecord:
     rendering_params: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     quality: Mapping[str, Quality] = field(default_factory=dict)
+    thumbnail: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

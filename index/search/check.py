@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Table, func, select
 
+from medsiglip.index.catalogue.browsing.schema import thumbnails
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.schema import (
     files,
@@ -177,6 +178,7 @@ def _orphans(connection: Connection) -> list[str]:
         (images, "instance_id", instances),
         (images, "shard_id", shards),
         (files, "instance_id", instances),
+        (thumbnails, "image_id", images),
     ]
     for table, column, owner in owners:
         there = select(owner.c.id).where(owner.c.id == table.c[column])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Table, delete, select, update
 
 from medsiglip.index.catalogue.agreement import Record, agree
+from medsiglip.index.catalogue.browsing.thumbnails import insert_thumbnails
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import columns_of, insert_columns, plain, record_of, reserve_ids
 from medsiglip.index.catalogue.schema import files, images, instances, patients, series, studies
@@ -122,6 +123,8 @@ def _add_cases(
         columns = _image_columns([records[position] for position in positions], places)
         constant = {"space_id": [space_id] * len(fresh), "shard_id": [shard_id] * len(fresh)}
         insert_columns(connection, images, {"id": image_ids, **constant, **columns})
+        small = (records[position].thumbnail for position in positions)
+        insert_thumbnails(connection, dict(zip(image_ids, small, strict=True)))
     write_files(connection, [file for bundle in bundles for file in bundle.files], places)
     return [known[key] for key in wanted]
 

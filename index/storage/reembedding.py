@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from medsiglip.index.catalogue import spaces as space_rows
+from medsiglip.index.catalogue.browsing.thumbnails import delete_thumbnails, insert_thumbnails
 from medsiglip.index.catalogue.case_queries import rendering_version
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
@@ -154,6 +155,8 @@ class Reembedding:
                 for image_id, row, position in zip(ids, held, theirs, strict=True)
             ]
             connection.execute(insert(images), rows)
+            small = (drawn[position][1].thumbnail for position in theirs)
+            insert_thumbnails(connection, dict(zip(ids, small, strict=True)))
         if self._target is None:
             sweep(self._database)
         return len(held)
@@ -235,10 +238,11 @@ def _row(image_id: int, held: Any, record: ImageRecord, space_id: int, shard_id:
 
 
 def _delete(transaction: WriteTransaction, held: Sequence[Any]) -> None:
-    """Delete images, with their vectors and previews; their files go after the commit."""
+    """Delete images, with their vectors, thumbnails and previews; their files go after the commit."""
     connection = transaction.connection
     ids = [row.id for row in held]
     forget_predictions(connection, held)
+    delete_thumbnails(connection, one_of(images.c.id, ids))
     connection.execute(delete(images).where(one_of(images.c.id, ids)))
     for shard in listed(connection, sorted({row.shard_id for row in held})):
         replace_shard(transaction, shard)
@@ -303,6 +307,7 @@ def _drop(transaction: WriteTransaction, name: str) -> int:
     shown = [int(one) for one in previews if one.isdecimal()]
     ids = connection.execute(select(images.c.id).where(theirs, one_of(images.c.id, shown))).scalars().all()
     transaction.delete_files([f"previews/{image_id}.*" for image_id in ids])
+    delete_thumbnails(connection, theirs)
     dropped = connection.execute(delete(images).where(theirs)).rowcount
     old = connection.execute(select(shards.c.name).where(shards.c.space_id == row_id)).scalars().all()
     transaction.delete_files([f"vectors/{name}/{shard}.parquet" for shard in old] + [f"faiss/{name}.*"])

@@ -144,4 +144,5 @@ def _image(header: Header, pixel_hash: str, facts: ImageFacts, quality: Mapping[
         {**facts.params, "version": version_of(facts.rendering)},
         (*header.warnings, *facts.warnings),
         image_quality({**header.quality, **quality}, facts.quality, facts.warnings),
+        facts.thumbnail,
     )

@@ -24,7 +24,7 @@ from medsiglip.ingest.run.commits import COMMIT_EVERY_S, ENCODED_TOGETHER, MAX_C
 from medsiglip.ingest.run.interruption import interruptible
 from medsiglip.ingest.run.persistence import persistent
 from medsiglip.ingest.run.triage import is_as_recorded
-from medsiglip.ingest.units.plan import PlanOptions, Unit, plan
+from medsiglip.ingest.units.plan import PlanOptions, Unit, magnification_of, plan
 
 if TYPE_CHECKING:
     from medsiglip.index.case_index import CaseIndex
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _SERIES_TOGETHER = 200
 MOST_LISTED = 1000
-_SLIDE = "slide-"
 
 _ByPlace = dict[tuple[str, int], "SourceImage"]
 """Images of one series by SOP Instance UID and pixel hash, joined, and frame."""
@@ -189,7 +188,7 @@ class _Run:
         headers, paths = self._sources(series_id, images)
         options = PlanOptions(
             max_slices=None,
-            magnification=_magnification(images),
+            magnification=magnification_of(image.rendering for image in images),
             older_hashes=self._older_hashes,
         )
         frames = {(image.sop_instance_uid, image.frame) for image in images}
@@ -288,15 +287,6 @@ class _Run:
 
 def _identity(sop_instance_uid: str, pixel_hash: str) -> str:
     return f"{sop_instance_uid} {pixel_hash}"
-
-
-def _magnification(images: Sequence[SourceImage]) -> float:
-    """That of the patches of a slide, which their rendering names."""
-    for image in images:
-        name = image.rendering.removeprefix(_SLIDE).removesuffix("x")
-        if image.rendering.startswith(_SLIDE) and name.replace(".", "", 1).isdigit():
-            return float(name)
-    return PlanOptions().magnification
 
 
 def _found(path: str) -> FoundFile | None:

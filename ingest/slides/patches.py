@@ -30,7 +30,7 @@ from medsiglip.ingest.slides.regions import SlideRegions
 from medsiglip.ingest.slides.tiles import TileFile, open_tiles
 from medsiglip.ingest.slides.tissue import LEAST_TISSUE, estimate_tissue, tissue_share
 from medsiglip.ingest.units.plan import PatchOptions, Region, Slice, Unit
-from medsiglip.ingest.units.rendered_image import Convert, FileOutcome, RenderedImage, code_of, image_of_slice
+from medsiglip.ingest.units.rendered_image import FileOutcome, Keeping, RenderedImage, code_of
 from medsiglip.ingest.units.sampling import sample_evenly
 
 # The most pixels of a level that the patches may cover: a minute or two of decoding.
@@ -40,7 +40,7 @@ MAX_LABEL_PIXELS = 1 << 26
 
 
 def render_slide(
-    unit: Unit, options: PatchOptions, convert: Convert | None
+    unit: Unit, options: PatchOptions, keeping: Keeping
 ) -> Iterator[FileOutcome | RenderedImage]:
     """Yield one outcome for every file of a slide, an image for every patch that is kept, and one for every
     image of the label or of the whole glass.
@@ -61,12 +61,12 @@ def render_slide(
                 yield FileOutcome(number, None, code_of(error))
         levels, refused = levels_of(files)
         pictures = [level for level in levels if unit.headers[level.files[0]].slide_label]
-        labels, failed = _render_labels(pictures, files, convert)
+        labels, failed = _render_labels(pictures, files, keeping)
         refused.update(failed)
         levels = [level for level in levels if not unit.headers[level.files[0]].slide_label]
         images: deque[RenderedImage] = deque()
         while levels and not images:
-            images, failed = _render_best(levels, files, options, convert)
+            images, failed = _render_best(levels, files, options, keeping)
             refused.update(failed)
             levels = [level for level in levels if not failed.keys() & set(level.files)]
         images += labels
@@ -82,7 +82,7 @@ def render_slide(
 
 
 def _render_labels(
-    labels: Sequence[Level], files: dict[int, TileFile], convert: Convert | None
+    labels: Sequence[Level], files: dict[int, TileFile], keeping: Keeping
 ) -> tuple[list[RenderedImage], dict[int, str]]:
     """One image of each, and the code of the files that failed."""
     images, failed = [], {}
@@ -92,7 +92,7 @@ def _render_labels(
             if level.rows * level.columns > MAX_LABEL_PIXELS:
                 raise decode_error("picture-too-large")
             display = regions.region(Region(0, 0, level.rows, level.columns))
-            images.append(image_of_slice(Slice(level.files[0], 0, None), display, convert))
+            images.append(keeping.image(Slice(level.files[0], 0, None), display))
         except Exception as error:
             number = level.files[0] if regions.failed is None else regions.failed
             failed[number] = code_of(error)
@@ -100,7 +100,7 @@ def _render_labels(
 
 
 def _render_best(
-    levels: Sequence[Level], files: dict[int, TileFile], options: PatchOptions, convert: Convert | None
+    levels: Sequence[Level], files: dict[int, TileFile], options: PatchOptions, keeping: Keeping
 ) -> tuple[deque[RenderedImage], dict[int, str]]:
     """The patches of the best levels; if any file fails, none, and the codes of the files that failed."""
     regions = {level.files: SlideRegions(level, files) for level in levels}
@@ -110,7 +110,7 @@ def _render_best(
     for level in chosen:
         others = [other for files_of, other in regions.items() if files_of != level.files]
         try:
-            images += _patches(regions[level.files], others, replace(options, max_patches=most), convert)
+            images += _patches(regions[level.files], others, replace(options, max_patches=most), keeping)
         except Exception as error:
             numbers = [r.failed for r in regions.values() if r.failed is not None] or [level.files[0]]
             return deque(), dict.fromkeys(numbers, code_of(error))
@@ -118,7 +118,7 @@ def _render_best(
 
 
 def _patches(
-    regions: SlideRegions, others: Sequence[SlideRegions], options: PatchOptions, convert: Convert | None
+    regions: SlideRegions, others: Sequence[SlideRegions], options: PatchOptions, keeping: Keeping
 ) -> list[RenderedImage]:
     level, magnification = regions.level, options.magnification
     grid = grid_of(level, magnification)
@@ -135,11 +135,11 @@ def _patches(
     for i in sample_evenly(len(candidates), most):
         display = _patch(regions, grid, int(candidates[i]), magnification)
         if tissue_share(display.values) >= LEAST_TISSUE:
-            images.append(_image(level, grid, int(candidates[i]), display, warnings, convert))
+            images.append(_image(level, grid, int(candidates[i]), display, warnings, keeping))
     if not images:
         likeliest = int(np.argmax(shares)) if shares.any() else len(grid) // 2
         display = _patch(regions, grid, likeliest, magnification)
-        images = [_image(level, grid, likeliest, display, (*warnings, "slide-no-tissue"), convert)]
+        images = [_image(level, grid, likeliest, display, (*warnings, "slide-no-tissue"), keeping)]
     return images
 
 
@@ -178,7 +178,7 @@ def _shrink(values: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def _image(
-    level: Level, grid: Grid, patch: int, display: Display, warnings: tuple[str, ...], convert: Convert | None
+    level: Level, grid: Grid, patch: int, display: Display, warnings: tuple[str, ...], keeping: Keeping
 ) -> RenderedImage:
     item = Slice(level.files[0], patch, None, grid.region(patch))
-    return image_of_slice(item, replace(display, warnings=(*display.warnings, *warnings)), convert)
+    return keeping.image(item, replace(display, warnings=(*display.warnings, *warnings)))

@@ -4,10 +4,12 @@ single file.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Literal
 
 from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.header.slice_place import SlicePlace
@@ -15,8 +17,13 @@ from medsiglip.ingest.units.mosaic import tile_region
 from medsiglip.ingest.units.sampling import sample_evenly, sample_stacks
 from medsiglip.ingest.units.stacks import plane_of, stacks_of
 
+Drawing = Literal["model", "display", "thumbnail"]
+"""What is drawn of an image: what the model takes, what people read (CT grey by its window, all else the
+same), or a thumbnail of that.
+"""
 MAX_SLICES = 85  # MedGemma 1.5 itself takes at most 85 slices of a volume
 MAX_PATCHES = 512  # of a slide: 300 MB of model inputs at 448 x 448
+_SLIDE_PATCH = re.compile(r"slide-([0-9]{1,4}(?:\.[0-9]{1,4})?)x")
 _BYTES_PER_FRAME_GUESS = 1 << 20
 _BYTES_PER_SLIDE_GUESS = 128 << 20
 
@@ -32,6 +39,7 @@ class PlanOptions:
     magnification: float = 10.0
     max_patches: int = MAX_PATCHES
     older_hashes: bool = False
+    drawing: Drawing = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,8 @@ class Unit:
     slices. A slide has `patches` instead of `slices`: which of them hold tissue is seen when it is rendered.
     With `replace_series` it takes the place of what the index holds of the series, but for the instances
     `beside` it, by UID and pixel hash: of those that are `replaced`, not of what was added since they were
-    looked up; `new` are then the paths that the index does not hold. `older_hashes` as in `PlanOptions`.
+    looked up; `new` are then the paths that the index does not hold. `older_hashes` and `drawing` as in
+    `PlanOptions`.
     """
 
     headers: tuple[Header, ...]
@@ -89,6 +98,7 @@ class Unit:
     replaced: frozenset[tuple[str, str]] | None = None
     new: frozenset[str] = frozenset()
     older_hashes: bool = False
+    drawing: Drawing = "model"
 
     @property
     def max_images(self) -> int:
@@ -112,6 +122,17 @@ def _bytes_held(header: Header) -> int:
         return header.size
     bits = float(header.quality.get("bits_stored", 16.0))
     return max(header.size, int(header.rows * header.columns * header.number_of_frames * bits / 8))
+
+
+def magnification_of(renderings: Iterable[str]) -> float:
+    """The magnification that the patches of a slide were drawn at, which their rendering names (`slide-20x`);
+    the usual one where none does.
+    """
+    for rendering in renderings:
+        found = _SLIDE_PATCH.fullmatch(rendering)
+        if found is not None:
+            return float(found[1])
+    return PlanOptions().magnification
 
 
 def plan(headers: Iterable[Header], options: PlanOptions | None = None) -> list[Unit]:
@@ -147,6 +168,7 @@ def plan_series(headers: Sequence[Header], options: PlanOptions, *, replace_seri
             replace_series=replace_series,
             patches=patches,
             older_hashes=options.older_hashes,
+            drawing=options.drawing,
         )
     placed = [(file, *run) for file, header in enumerate(ordered) for run in _placed_frames(header)]
     stacks = stacks_of([place for _, place, _ in placed])
@@ -170,6 +192,7 @@ def plan_series(headers: Sequence[Header], options: PlanOptions, *, replace_seri
         replace_series=replace_series,
         orientation=plane_of(first.orientation),
         older_hashes=options.older_hashes,
+        drawing=options.drawing,
     )
 
 
@@ -200,8 +223,14 @@ def _plan_file(header: Header, options: PlanOptions) -> Unit:
             tuple(Slice(0, f, None) for f in frames),
             orientation=orientation,
             older_hashes=options.older_hashes,
+            drawing=options.drawing,
         )
     size = header.number_of_frames // header.volumes
     chosen = sample_stacks([size] * header.volumes, [0] * header.volumes, options.max_slices)
     slices = [volume * size + i for volume, indices in enumerate(chosen) for i in indices]
-    return Unit((header,), tuple(Slice(0, f, f) for f in slices), orientation=orientation)
+    return Unit(
+        (header,),
+        tuple(Slice(0, f, f) for f in slices),
+        orientation=orientation,
+        drawing=options.drawing,
+    )

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """One image and what identifies it in an index; `pixels` are display values uint8 [H, W] or [H, W, 3].
-    `older_hash` is the pixel hash of earlier versions, where the options ask for it.
+    `older_hash` is the pixel hash of earlier versions, `thumbnail` a JPEG of an image that may be shown,
+    where the options ask for them; with thumbnails there are no pixels.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Rendered:
     rendering_params: Mapping[str, object]
     warnings: tuple[str, ...]
     older_hash: str | None = None
+    thumbnail: bytes = b""
 
 
 def render_files(
@@ -113,4 +115,5 @@ def _rendered(header: Header, outcome: FileOutcome, image: RenderedImage) -> Ren
         rendering=image.display.rendering,
         rendering_params=image.display.params,
         warnings=(*header.warnings, *image.display.warnings),
+        thumbnail=image.thumbnail,
     )

@@ -23,7 +23,7 @@ MAX_DISPLAY_BYTES = 4 << 30
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
     """How one image was rendered, and what was measured on it (`quality.<name>` in filters). `shape` is that
-    of its display values, None for a model input.
+    of its display values, None for a model input; `thumbnail` is a JPEG, empty where there is none.
     """
 
     slice: Slice
@@ -32,6 +32,7 @@ class ImageFacts:
     warnings: tuple[str, ...]
     quality: Mapping[str, float | str | bool] = field(default_factory=dict)
     shape: tuple[int, ...] | None = None
+    thumbnail: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ def render_unit(
                 item.display.params,
                 item.display.warnings,
                 item.quality,
+                thumbnail=item.thumbnail,
             )
         )
     return RenderedUnit(tuple(files), tuple(images), inputs[: len(images)])
@@ -92,9 +94,8 @@ def render_for_display(unit: Unit, allocate: Callable[[tuple[int, ...]], NDArray
         shown = allocate((end,))
         shown[begin:] = display.values.ravel()
         shape = display.values.shape
-        images.append(
-            ImageFacts(item.slice, display.rendering, display.params, display.warnings, item.quality, shape)
-        )
+        known = (item.slice, display.rendering, display.params, display.warnings, item.quality)
+        images.append(ImageFacts(*known, shape, item.thumbnail))
     return RenderedUnit(tuple(files), tuple(images), shown)
 
 
@@ -106,7 +107,7 @@ def displayed_images(rendered: RenderedUnit) -> Iterator[RenderedImage]:
         end = begin + prod(image.shape)
         values = rendered.inputs[begin:end].reshape(image.shape)
         display = Display(values, image.rendering, image.params, image.warnings)
-        yield RenderedImage(image.slice, display, image.quality)
+        yield RenderedImage(image.slice, display, image.quality, image.thumbnail)
         begin = end
 
 

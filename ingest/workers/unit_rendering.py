@@ -24,9 +24,10 @@ from medsiglip.ingest.render.attributes import AttributeReader, PixelAttributes
 from medsiglip.ingest.render.display import Display
 from medsiglip.ingest.render.histogram import ValueHistogram
 from medsiglip.ingest.render.pixel_aspect import with_square_pixels
+from medsiglip.ingest.render.reading import is_composite, rendered_to_read
 from medsiglip.ingest.render.renderings import limits_percentiles, render
 from medsiglip.ingest.units.plan import Slice, Unit
-from medsiglip.ingest.units.rendered_image import Convert, FileOutcome, RenderedImage, code_of, image_of_slice
+from medsiglip.ingest.units.rendered_image import Convert, FileOutcome, Keeping, RenderedImage, code_of
 
 if TYPE_CHECKING:
     from medsiglip.ingest.volumes.volume_file import VolumeFile
@@ -66,14 +67,16 @@ class _RenderedFile:
 def render_images(unit: Unit, convert: Convert | None = None) -> Iterator[FileOutcome | RenderedImage]:
     """Yield one outcome for every file of the unit, and an image for every slice of the usable ones.
 
-    `convert` turns display values into what is kept of them, such as model input. A file that fails at any
-    frame gives no image at all. Never raises for what a file holds.
+    `convert` turns display values into what is kept of them, such as model input; images that may be shown
+    then come with a thumbnail. A file that fails at any frame gives no image at all. Never raises for what a
+    file holds.
     """
+    keeping = Keeping(unit, convert)
     if unit.patches is not None:
         from medsiglip.ingest.slides.patches import render_slide
 
         with quiet():
-            yield from render_slide(unit, unit.patches, convert)
+            yield from render_slide(unit, unit.patches, keeping)
         return
     by_file: dict[int, list[Slice]] = {}
     for item in unit.slices:
@@ -84,7 +87,7 @@ def render_images(unit: Unit, convert: Convert | None = None) -> Iterator[FileOu
     with quiet():
         for file in range(len(unit.headers)):
             try:
-                rendered = _render_file(unit, file, by_file.get(file, []), convert, budget)
+                rendered = _render_file(unit, file, by_file.get(file, []), keeping, budget)
             except Exception as error:
                 yield FileOutcome(file, None, code_of(error))
                 continue
@@ -99,7 +102,7 @@ def render_images(unit: Unit, convert: Convert | None = None) -> Iterator[FileOu
         for file, rendered in waiting.items():
             try:
                 images = [
-                    _render_held(unit, item, limits, convert)
+                    _render_held(item, limits, keeping)
                     for item in _decoded(unit.headers[file], rendered.waiting)
                 ]
             except Exception as error:
@@ -130,21 +133,20 @@ class _Budget:
 
 
 def _render_file(
-    unit: Unit, file: int, slices: Sequence[Slice], convert: Convert | None, budget: _Budget
+    unit: Unit, file: int, slices: Sequence[Slice], keeping: Keeping, budget: _Budget
 ) -> _RenderedFile:
     header = unit.headers[file]
     if header.kind == "picture":
         picture = decode_picture(header.path)
         display = Display(picture.values, "picture", warnings=picture.warnings)
-        images = [image_of_slice(s, display, convert) for s in slices]
+        images = [keeping.image(s, display) for s in slices]
         return _RenderedFile(PixelHash(hash_file(header.path)), images)
     opened = _open(header)
     rendered = _RenderedFile(opened.pixel_hash(older=unit.older_hashes), quality=opened.quality())
     for item, stored, attributes, rendering in opened.images(slices):
         percentiles = _percentiles(attributes, rendering) if unit.whole_series or len(slices) > 1 else None
         if percentiles is None or stored.ndim == 3:
-            display = render(stored, attributes, rendering=rendering)
-            rendered.images.append(_image(item, display, attributes, convert))
+            rendered.images.append(_image(_Held(item, stored, attributes, rendering), None, keeping))
             continue
         histogram = rendered.histograms.setdefault((item.contrast, percentiles), ValueHistogram())
         histogram.add(_counted(stored), attributes)
@@ -221,32 +223,40 @@ def _decoded(header: Header, held: Sequence[_Held]) -> Iterator[_Held]:
 
 
 def _render_held(
-    unit: Unit,
-    item: _Held,
-    limits: Mapping[_Shared, tuple[float, float]],
-    convert: Convert | None,
+    item: _Held, limits: Mapping[_Shared, tuple[float, float]], keeping: Keeping
 ) -> RenderedImage:
-    stored, item.stored = item.stored, None
+    percentiles = _percentiles(item.attributes, item.rendering)
+    image = _image(item, limits[item.slice.contrast, percentiles] if percentiles else None, keeping)
+    item.stored = None
+    return image
+
+
+def _image(item: _Held, limits: tuple[float, float] | None, keeping: Keeping) -> RenderedImage:
+    """The image of a slice, drawn with square pixels; `limits` become black and white where its rendering
+    shares them with others.
+    """
+    stored, attributes = item.stored, item.attributes
     if stored is None:
         raise ValueError("a slice waits without its values")
-    percentiles = _percentiles(item.attributes, item.rendering)
-    shared = limits[item.slice.contrast, percentiles] if percentiles else None
-    display = render(stored, item.attributes, rendering=item.rendering, limits=shared)
-    if display.rendering.endswith("-percentile") and len(unit.slices) == 1:
+    body_part = keeping.unit.headers[item.slice.file].body_part_examined
+    composite = is_composite(stored, attributes, item.rendering)
+    if composite and keeping.unit.drawing != "model":
+        display = rendered_to_read(stored, attributes, body_part)
+    else:
+        display = render(stored, attributes, rendering=item.rendering, limits=limits)
+    if limits and display.rendering.endswith("-percentile") and len(keeping.unit.slices) == 1:
         display = replace(display, warnings=(*display.warnings, "single-slice"))
-    return _image(item.slice, display, item.attributes, convert)
-
-
-def _image(
-    item: Slice, display: Display, attributes: PixelAttributes, convert: Convert | None
-) -> RenderedImage:
-    """The image of a slice, drawn with square pixels."""
     aspect = round(attributes.pixel_aspect, 4)
     values = with_square_pixels(display.values, attributes.pixel_aspect)
     if values is not display.values:
         display = replace(display, values=values, params={**display.params, "pixel_aspect": aspect})
-    image = image_of_slice(item, display, convert)
-    if convert and aspect != 1.0:
+
+    def read() -> NDArray[np.uint8]:
+        shown = rendered_to_read(stored, attributes, body_part).values
+        return with_square_pixels(shown, attributes.pixel_aspect)
+
+    image = keeping.image(item.slice, display, read if composite and keeping.convert else None)
+    if keeping.convert and aspect != 1.0:
         image = replace(image, quality={**image.quality, "pixel_aspect": aspect})
     return image
 

@@ -4,8 +4,10 @@ exports.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,9 @@ from medsiglip.index.errors import CatalogError
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.case_index import CaseIndex
+    from medsiglip.index.catalogue.browsing.thumbnails import SourceImage
     from medsiglip.index.records import StoredImage
+    from medsiglip.ingest.units.plan import Drawing
     from medsiglip.ingest.workers.render_files import Rendered
     from medsiglip.ingest.workers.rendering_pool import RenderingPool
     from medsiglip.medgemma.exports.page_pictures import StoredPreview
@@ -28,12 +32,13 @@ Pixels = NDArray[np.uint8]
 
 class StoredPictures:
     """An `ImageSource` over the files of an index. A series is rendered whole, for what depends on all of it,
-    such as the percentiles of MR.
+    such as the percentiles of MR. Pictures are drawn as the model takes them, or as people read them.
     """
 
-    def __init__(self, index: CaseIndex, rendering_pool: RenderingPool) -> None:
+    def __init__(self, index: CaseIndex, rendering_pool: RenderingPool, drawing: Drawing = "model") -> None:
         self._index = index
         self._rendering_pool = rendering_pool
+        self._drawing: Drawing = drawing
 
     def pictures(self, image_ids: Sequence[int]) -> list[Pixels]:
         """Display values uint8 [height, width, 3] of each image. Raises ServiceError `picture-gone` where its
@@ -48,11 +53,12 @@ class StoredPictures:
 
     def found(self, images: Sequence[StoredImage]) -> list[Pixels | None]:
         """As `pictures`, with None for an image whose file is not there any more."""
-        rendered: dict[tuple[str, int, str], Rendered] = {}
+        found = {}
         for uid in dict.fromkeys(image.series_instance_uid for image in images):
-            rendered.update(self._series(uid))
-        ones = (rendered.get((one.sop_instance_uid, one.frame, one.pixel_hash)) for one in images)
-        return [None if one is None else _in_colour(one.pixels) for one in ones]
+            theirs = [image for image in images if image.series_instance_uid == uid]
+            drawn = drawn_images(self._index, self._rendering_pool, uid, theirs, self._drawing)
+            found.update({image_id: _in_colour(one.pixels) for image_id, one in drawn.items()})
+        return [found.get(image.image_id) for image in images]
 
     def _why_gone(self, image: StoredImage) -> str:
         if self._index.phi == "strict":
@@ -65,21 +71,51 @@ class StoredPictures:
             "ingest it again."
         )
 
-    def _series(self, series_instance_uid: str) -> dict[tuple[str, int, str], Rendered]:
-        from medsiglip.index.records import SEPARATOR
-        from medsiglip.ingest.privacy.deidentify import known_key
-        from medsiglip.ingest.workers.render_files import Rendered, render_files
-        from medsiglip.ingest.workers.stored_hashes import as_stored, hash_options
 
-        records = self._index.files.of_series(series_instance_uid)
-        paths = [record.path for record in records if record.outcome == "embedded"]
-        paths = [path for path in paths if Path(path.split(SEPARATOR)[0]).is_file()]
-        options, key = hash_options(self._index), known_key(self._index)
-        images = render_files(paths, options, key, self._rendering_pool) if paths else iter(())
-        usable = [one for one in images if isinstance(one, Rendered)]
-        return {
-            (one.sop_instance_uid, one.frame, one.pixel_hash): one for one in as_stored(self._index, usable)
-        }
+def drawn_images(
+    index: CaseIndex,
+    rendering_pool: RenderingPool,
+    series_instance_uid: str,
+    images: Sequence[SourceImage | StoredImage],
+    drawing: Drawing,
+) -> dict[int, Rendered]:
+    """Those of the images of a series that can be drawn again from its files, by image id.
+
+    First as an ingest with the usual options would draw the series, then, for slices that it would leave out,
+    with all slices.
+    """
+    from medsiglip.index.records import SEPARATOR
+    from medsiglip.ingest.privacy.deidentify import known_key
+    from medsiglip.ingest.units.plan import PlanOptions, magnification_of
+    from medsiglip.ingest.workers.render_files import Rendered, render_files
+    from medsiglip.ingest.workers.stored_hashes import as_stored, hash_options
+
+    records = [one for one in index.files.of_series(series_instance_uid) if one.outcome == "embedded"]
+    records = [one for one in records if Path(one.path.split(SEPARATOR)[0]).is_file()]
+    paths, at_hand = [one.path for one in records], {one.sop_instance_uid for one in records}
+    if not paths:
+        return {}
+    magnification = magnification_of(image.rendering for image in images)
+    usual = hash_options(index) or PlanOptions()
+    usual = replace(usual, magnification=magnification, drawing=drawing)
+    wanted: dict[tuple[str, int, str], list[int]] = {}  # the same pictures in several spaces
+    for image in images:
+        wanted.setdefault((*_place(image), image.pixel_hash), []).append(image.image_id)
+    places = {_place(one) for one in images}
+    found: dict[int, Rendered] = {}
+    for options in (usual, replace(usual, max_slices=None)):
+        rendered = render_files(paths, options, known_key(index), rendering_pool)
+        drawn = [one for one in rendered if isinstance(one, Rendered) and _place(one) in places]
+        for one in as_stored(index, drawn):
+            found.update(dict.fromkeys(wanted.get((*_place(one), one.pixel_hash), ()), one))
+        left_out = places - {_place(one) for one in drawn}
+        if not any(sop_instance_uid in at_hand for sop_instance_uid, _ in left_out):
+            break
+    return found
+
+
+def _place(image: SourceImage | StoredImage | Rendered) -> tuple[str, int]:
+    return image.sop_instance_uid, image.frame
 
 
 class AvailablePictures:
@@ -88,11 +124,11 @@ class AvailablePictures:
     def __init__(self, archive: OpenedArchive) -> None:
         self._index = archive.index
         self._previews = archive.home / "previews"
-        self._pictures = StoredPictures(archive.index, archive.rendering_pool)
+        self._pictures = StoredPictures(archive.index, archive.rendering_pool, "display")
 
     def pictures(self, image_ids: Sequence[int]) -> list[Pixels | StoredPreview | None]:
-        """Of each image its display values uint8 [height, width, 3]; where its file is gone its largest
-        stored preview, and None where there is none.
+        """Of each image its display values uint8 [height, width, 3], CT grey by its window; where its file is
+        gone its largest stored preview or its thumbnail, and None where there is none.
         """
         stored = {one: self._stored(one) for one in image_ids}
         known = [image for image in stored.values() if image is not None]
@@ -108,15 +144,28 @@ class AvailablePictures:
             return None  # its instance was forgotten or rendered anew since
 
     def _preview(self, image_id: int) -> StoredPreview | None:
-        """The preview with the most pixels (medsiglip.api.archive.previews)."""
+        """The preview with the most pixels (medsiglip.api.archive.pictures.previews), drawn for people if
+        there is one; or else the thumbnail.
+        """
         from medsiglip.medgemma.exports.page_pictures import StoredPreview
         from medsiglip.pictures import PictureError, read_picture
 
         kept = self._previews.glob(f"{image_id}.*.png")
-        for path in sorted(kept, key=lambda one: -int(one.name.split(".")[1])):
+        for path in sorted(kept, key=lambda one: (".display." not in one.name, -int(one.name.split(".")[1]))):
             with suppress(PictureError):
                 return StoredPreview(_in_colour(read_picture(path)))
-        return None
+        shown = self._index.thumbnails.shown([image_id]).get(image_id)
+        if shown is None or shown.thumbnail is None:
+            return None
+        return StoredPreview(_in_colour(jpeg_pixels(shown.thumbnail.content)))
+
+
+def jpeg_pixels(content: bytes) -> Pixels:
+    """The pixels uint8 [height, width] or [height, width, 3] of a thumbnail."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as picture:
+        return np.asarray(picture)
 
 
 def _in_colour(pixels: Pixels) -> Pixels:

@@ -46,7 +46,7 @@ def reembed(
     begun = time.monotonic()
     former = archive.searchable_space if to is None else archive.index.space or archive.searchable_space
     checkpoint, space = _target(archive, to, former)
-    _mention(archive, sources)
+    mention(archive, sources)
     counts = archive.index.instances.rendering_counts()
     outdated = [one for one in counts if is_outdated(one.rendering, one.version)]
     work = archive.index.reembedding(space, outdated)
@@ -102,7 +102,7 @@ def _target(archive: OpenedArchive, to: str | None, former: Space) -> tuple[Chec
     return checkpoint, former if space == former else space
 
 
-def _mention(archive: OpenedArchive, sources: Sequence[AnyPath]) -> None:
+def mention(archive: OpenedArchive, sources: Sequence[AnyPath]) -> None:
     """Name the files below `sources` to an index that keeps no paths."""
     if not sources:
         return

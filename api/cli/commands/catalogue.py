@@ -134,6 +134,32 @@ def compact(context: typer.Context) -> None:
         run.answer(archive.compact(), show_index_info)
 
 
+def thumbnails(
+    context: typer.Context,
+    source: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH", help="Folder of the files, for a home that keeps no paths.", readable=False
+        ),
+    ] = None,
+) -> None:
+    """Draw the small pictures that images of earlier versions lack; an ingest makes them with its images.
+
+    Without it, a list that shows such an image draws its picture then. Ended at any moment, the same command
+    goes on where it was.
+
+    \b
+    Example: medsiglip index thumbnails
+    """
+    from medsiglip.api.cli.presentation.index import show_thumbnails
+    from medsiglip.api.cli.progress import progress_display
+
+    run = invocation(context)
+    with run.archive() as archive, progress_display() as on_progress:
+        made = archive.make_thumbnails(sources=source or (), on_progress=on_progress)
+    run.answer(made, show_thumbnails)
+
+
 def recover(context: typer.Context) -> None:
     """Go on with a catalogue that is older than the home, such as one restored from a backup.
 
@@ -197,6 +223,6 @@ def register(app: typer.Typer) -> None:
                  medsiglip index verify
         """,
     )
-    for command in (info, verify, rebuild, tune, compact, reembed, drop_space, recover, export):
+    for command in (info, verify, rebuild, tune, compact, reembed, drop_space, thumbnails, recover, export):
         index.command()(command)
     app.add_typer(index, name="index")

@@ -38,6 +38,16 @@ def _mebibytes(held: int) -> str:
     return f"{held / 2**20:.1f} MiB"
 
 
+def show_thumbnails(console: Console, made: Payload) -> None:
+    """How many thumbnails were drawn, and how many images still have none."""
+    console.print(f"{made['made']} thumbnails drawn, of {made['lacked']} that were missing")
+    if made["gone"]:
+        console.print(
+            f"{made['gone']} images have none, for their files are not where they were or have changed",
+            soft_wrap=True,
+        )
+
+
 def show_tuning(console: Console, tuning: Payload) -> None:
     """The trials, and which of them was chosen."""
     chosen = tuning["chosen"]

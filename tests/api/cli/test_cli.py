@@ -35,7 +35,7 @@ def test_the_commands() -> None:
         *("demo", "ingest", "search", "classify", "why", "embed", "render", "tune", "forget", "doctor"),
         *("study list", "study show", "label import", "label list"),
         *("index info", "index verify", "index rebuild", "index compact", "index recover", "index export"),
-        *("index tune", "index reembed", "index drop-space"),
+        *("index tune", "index reembed", "index drop-space", "index thumbnails"),
         *("evaluate retrieval", "evaluate zero-shot", "evaluate probe"),
         *("evaluate drift", "evaluate robustness"),
         *("probe train", "probe list", "probe show", "probe predict", "probe card", "probe suspects"),

@@ -77,6 +77,7 @@ def generated(service: LiveService, tmp_path_factory: pytest.TempPathFactory) ->
         "/dicom-web/studies/{study}",
         "/v1/audit",
         "/v1/images/{image_id}/preview",
+        "/v1/images/{image_id}/thumbnail",
         "/v1/probes/{name}/export",
     ]
     return folder

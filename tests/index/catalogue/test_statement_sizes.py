@@ -112,6 +112,8 @@ ASKED: dict[str, Ask] = {
     ),
     "vectors": lambda index, n: index.vectors(held(index, n)),
     "where of many": lambda index, n: index.studies([f"study_instance_uid={'|'.join(uids(min(n, 2000)))}"]),
+    "thumbnails shown": lambda index, n: index.thumbnails.shown(held(index, n)),
+    "thumbnails put": lambda index, n: index.thumbnails.put(dict.fromkeys(held(index, n), b"jpeg")),
     "report texts put": lambda index, n: index.report_texts.put(dict.fromkeys(uids(n), "A text."), "import"),
     "report texts of": lambda index, n: index.report_texts.of(uids(n)),
     "report texts found": lambda index, n: index.report_texts.find("text", limit=max(n, 1)),
@@ -189,7 +191,8 @@ def test_adding_and_replacing_many(
         index.activate(SPACE)
         found = {}
         for first, size in ((0, 0), (0, 1), (1, 500), (1000, many)):
-            bundles = [make_bundle(study, 1) for study in range(first, first + size)]
+            small = {"thumbnail": b"jpeg"}
+            bundles = [make_bundle(study, 1, image_fields=small) for study in range(first, first + size)]
             with statements() as seen:
                 index.add(bundles, unit_vectors(size, first).reshape(size, DIMENSION))
             found[size] = seen

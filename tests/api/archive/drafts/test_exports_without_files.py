@@ -15,7 +15,7 @@ import pydicom
 import pytest
 
 from medsiglip.api.archive.archive import Archive
-from medsiglip.api.archive.previews import preview
+from medsiglip.api.archive.pictures.previews import preview
 from medsiglip.api.errors import ServiceError
 from tests.api.conftest import Phantoms, run
 from tests.medgemma.exports.exported_drafts import pdf_text

@@ -13,7 +13,7 @@ from PIL import Image
 from sqlalchemy import create_engine, inspect
 
 from medsiglip.api.archive.archive import Archive
-from medsiglip.api.archive.previews import preview
+from medsiglip.api.archive.pictures.previews import preview
 from medsiglip.api.jobs.worker import Worker
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
