@@ -9,7 +9,6 @@ from medsiglip.index.browsing.case_browser import CaseBrowser
 from medsiglip.index.browsing.collections import CollectionStore
 from medsiglip.index.catalogue import spaces
 from medsiglip.index.catalogue.browsing.thumbnails import ThumbnailStore
-from medsiglip.index.catalogue.browsing.views import ViewStore
 from medsiglip.index.catalogue.case_queries import InstanceStore
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.filter_queries import FilterQueries
@@ -27,6 +26,7 @@ from medsiglip.index.service.drafts import DraftStore
 from medsiglip.index.service.jobs import JobQueue
 from medsiglip.index.service.routing_rules import RoutingRuleStore
 from medsiglip.index.service.sessions import SessionStore
+from medsiglip.index.service.views import ViewStore
 from medsiglip.index.storage.backgrounds import BackgroundStore
 from medsiglip.index.storage.calibrations import CalibrationStore
 from medsiglip.index.storage.file_records import FileRecordStore

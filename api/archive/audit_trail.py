@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from medsiglip.api.archive.files import output_file, parquet_writer
 from medsiglip.api.archive.queries import stored_study_uid
 from medsiglip.api.errors import ServiceError
-from medsiglip.index.service.audit_log import AuditEvent
+from medsiglip.index.errors import excerpt
+from medsiglip.index.service.audit_log import AuditEvent, AuditFilter
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
@@ -37,6 +38,7 @@ ACTIONS = {
     "embed": "embeddings of stored images were given out",
     "ingest": "files were handed in or read from a folder",
     "label": "labels were given to cases",
+    "collect": "cases were put into a collection, or taken out",
     "train": "a probe was trained on cases",
     "calibrate": "scores were calibrated on cases",
     "remove-calibration": "the calibrations of something that scores were removed",
@@ -53,6 +55,8 @@ ACTIONS = {
     "forget": "a patient or a study was removed",
     "reembed": "images were embedded anew, or with another model",
     "drop-space": "the vectors of a former model were deleted",
+    "sign-in": "a session of a browser began",
+    "sign-out": "a session of a browser was ended",
     "create-key": "an API key was made",
     "revoke-key": "an API key was ended",
     "audit-export": "the audit trail was read",
@@ -87,6 +91,15 @@ def checked_action(action: str) -> str:
     if action not in ACTIONS:
         raise ValueError(f"{action!r} is no action of the audit trail")
     return action
+
+
+def checked_filter(*, actor: str | None, action: str | None, study: str | None) -> AuditFilter:
+    """Which events are asked for; raises ServiceError `unknown-action` for an action that there is not."""
+    if action is not None and action not in ACTIONS:
+        raise ServiceError(
+            "unknown-action", f"there is no action {excerpt(action)}: choose one of {', '.join(ACTIONS)}."
+        )
+    return AuditFilter(actor, action, study)
 
 
 def verify_trail(archive: OpenedArchive, head: str | None = None) -> dict[str, Any]:

@@ -33,15 +33,20 @@ def create_key(
     `expires` is a span (`12h`, `30d`, `8w`) or the last day or moment of the key in ISO 8601, UTC where it
     names no zone. Raises ServiceError `bad-key-name`, `bad-expiry`; CatalogError `bad-scope`.
     """
-    if not is_key_name(name):
-        raise ServiceError(
-            "bad-key-name", "the name of a key is 1 to 100 printable characters: choose another."
-        )
+    require_key_name(name)
     until = None if expires is None else expiry(expires, datetime.now(UTC))
     archive.make()
     made, shown = archive.index.api_keys.create(name.strip(), scopes, expires_at=until)
     record_local(archive.index, "create-key", key_id=made.id, scopes=list(made.scopes))
     return {**key_row(made), "key": shown}
+
+
+def require_key_name(name: str) -> None:
+    """Raise ServiceError `bad-key-name` for what no key may be called."""
+    if not is_key_name(name):
+        raise ServiceError(
+            "bad-key-name", "the name of a key is 1 to 100 printable characters: choose another."
+        )
 
 
 def list_keys(archive: OpenedArchive) -> dict[str, Any]:
@@ -51,9 +56,16 @@ def list_keys(archive: OpenedArchive) -> dict[str, Any]:
 
 def revoke_key(archive: OpenedArchive, key_id: str) -> dict[str, Any]:
     """End a key for good; raises CatalogError `unknown-key`."""
-    revoked = archive.index.api_keys.revoke(key_id)
+    revoked = end_key(archive.index, key_id)
     record_local(archive.index, "revoke-key", key_id=key_id)
     return key_row(revoked)
+
+
+def end_key(index: CaseIndex, key_id: str) -> ApiKey:
+    """End a key with its sessions; raises CatalogError `unknown-key`."""
+    revoked = index.api_keys.revoke(key_id)
+    index.sessions.end_of_key(key_id)
+    return revoked
 
 
 def take_bootstrap_key(index: CaseIndex, file: Path) -> ApiKey:

@@ -21,7 +21,6 @@ from medsiglip.api.http.messages.query_parameters import known_query
 from medsiglip.api.http.routes import (
     audit,
     calibrations,
-    dicomweb,
     docs,
     embeddings,
     evaluations,
@@ -42,8 +41,13 @@ from medsiglip.api.http.routes import (
     studies,
     why,
 )
+from medsiglip.api.http.routes.access import audit_pages, folders, health, keys, sessions, views
+from medsiglip.api.http.routes.browsing import cases as browsed_cases
+from medsiglip.api.http.routes.browsing import collections
+from medsiglip.api.http.routes.dicomweb import drawings, headers, pixels, searching, storing
 from medsiglip.api.http.routes.problem_answers import PROBLEMS
 from medsiglip.api.http.screen import files as screen
+from medsiglip.api.http.sessions.session_gate import SessionGate
 from medsiglip.api.settings import Settings, read_settings
 from medsiglip.index.errors import CatalogError
 
@@ -86,6 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.server = Server(chosen, archive)
             app.state.shown_studies = ShownStudies()
             open_gate(app, archive.index.api_keys, chosen)
+            app.state.sessions = SessionGate(archive.index.sessions)
             operations.watch(app, archive)
             sweeping = asyncio.create_task(_sweep_regularly(app.state.server))
             try:
@@ -126,6 +131,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         why,
     ):
         app.include_router(topic.router, responses=PROBLEMS)
-    for topic in (dicomweb, jobs, audit):
+    for topic in (browsed_cases, collections):
+        app.include_router(topic.router, responses=PROBLEMS)
+    for topic in (storing, searching, headers, drawings, pixels):
+        app.include_router(topic.router, responses=PROBLEMS)
+    for topic in (jobs, audit, audit_pages, folders, health, keys, sessions, views):
         app.include_router(topic.router, responses=PROBLEMS)
     return app

@@ -62,11 +62,20 @@ _bearer = HTTPBearer(auto_error=False, description="an API key, made with `medsi
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The key that a request carries: its id, its name and its scopes; `anonymous` while there is no key."""
+    """The key that a request carries, or its session stands for; `anonymous` while there is no key.
+
+    `expires_at` is when the key ends, or the session.
+    """
 
     key_id: str
     name: str
     scopes: frozenset[str]
+    expires_at: datetime | None = None
+
+    @classmethod
+    def of(cls, key: ApiKey) -> Caller:
+        """The caller of a key."""
+        return cls(key.id, key.name, frozenset(key.scopes), key.expires_at)
 
     def may(self, scope: Scope) -> bool:
         """Whether the caller has a scope; `admin` includes all."""
@@ -111,7 +120,7 @@ class Gate:
             if shown is None:
                 raise _no_key()
             key, until = self._cached.get(_digest(shown), (None, 0.0))
-        return _caller(key) if key is not None and now < until and key.is_live(datetime.now(UTC)) else None
+        return Caller.of(key) if key is not None and now < until and key.is_live(datetime.now(UTC)) else None
 
     def identify(self, shown: str | None, address: str) -> Caller:
         """The caller, looked up in the database; raises ServiceError `no-key`, `wrong-key` or
@@ -121,7 +130,7 @@ class Gate:
             return ANONYMOUS
         if shown is None:
             raise _no_key()
-        digest, name = _digest(shown), _network(address)
+        digest, name = _digest(shown), network_of(address)
         wait = 0.0 if digest in self._cached else self._wrong.wait(name)
         if wait:
             raise ServiceError(
@@ -139,7 +148,7 @@ class Gate:
         if key is None:
             self._wrong.take(name)
             raise ServiceError("wrong-key", "the API key is unknown, revoked or expired: ask for a new one.")
-        return _caller(key)
+        return Caller.of(key)
 
     def last_known(self, shown: str | None) -> Caller | None:
         """The caller as it was when the database last answered; None for one that was never right."""
@@ -149,7 +158,7 @@ class Gate:
             if shown is None:
                 raise _no_key()
             key, _ = self._cached.get(_digest(shown), (None, 0.0))
-        return _caller(key) if key is not None and key.is_live(datetime.now(UTC)) else None
+        return Caller.of(key) if key is not None and key.is_live(datetime.now(UTC)) else None
 
     def admit(self, caller: Caller) -> None:
         """Count a request of the caller; raises ServiceError `rate-limited`."""
@@ -192,6 +201,14 @@ def requires_if_known(scope: Scope) -> Callable[..., object]:
     return _checker(scope, _authenticate_as_last_known)
 
 
+async def any_caller(
+    request: Request, _credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Caller:
+    """A dependency that returns the `Caller` of a route below `/v1`, whatever its scopes."""
+    caller: Caller = request.state.caller
+    return caller
+
+
 def _checker(
     scope: Scope, authenticate: Callable[[Request, str | None], Awaitable[Caller]]
 ) -> Callable[..., object]:
@@ -217,8 +234,8 @@ async def authenticate(request: Request, shown: str | None) -> Caller:
     gate: Gate = request.app.state.gate
     caller = gate.cached_caller(shown)
     if caller is None:
-        caller = await run_in_threadpool(gate.identify, shown, _address(request))
-    return _admitted(request, caller)
+        caller = await run_in_threadpool(gate.identify, shown, address_of(request))
+    return admitted(request, caller)
 
 
 async def _authenticate_as_last_known(request: Request, shown: str | None) -> Caller:
@@ -229,7 +246,7 @@ async def _authenticate_as_last_known(request: Request, shown: str | None) -> Ca
         try:
             with fail_after(_PATIENCE_SECONDS):
                 caller = await to_thread.run_sync(
-                    gate.identify, shown, _address(request), limiter=limiter, abandon_on_cancel=True
+                    gate.identify, shown, address_of(request), limiter=limiter, abandon_on_cancel=True
                 )
         except (TimeoutError, CatalogError) as error:
             caller = gate.last_known(shown)
@@ -238,14 +255,18 @@ async def _authenticate_as_last_known(request: Request, shown: str | None) -> Ca
             if caller is None:
                 message = "the database, which knows the keys, does not answer: try again later."
                 raise ServiceError("database-unreachable", message) from None
-    return _admitted(request, caller)
+    return admitted(request, caller)
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
+    """The address that a request came from, as far as proxies are believed; empty if unknown."""
     return request.client.host if request.client else ""
 
 
-def _admitted(request: Request, caller: Caller) -> Caller:
+def admitted(request: Request, caller: Caller) -> Caller:
+    """The caller of this request, stored at `request.state.caller` and counted; raises ServiceError
+    `rate-limited`, `foreign-host`, `forwarded`.
+    """
     gate: Gate = request.app.state.gate
     request.state.caller = caller
     if caller is ANONYMOUS:
@@ -261,7 +282,7 @@ def refuse_foreign_host(request: Request) -> None:
     To the browser they belong to this site, but the Host header has their name. Raises ServiceError
     `foreign-host`.
     """
-    if not is_loopback(_name(request.headers.get("host", ""))):
+    if not is_loopback(name_of(request.headers.get("host", ""))):
         raise ServiceError(
             "foreign-host",
             "without any API key this service answers to localhost, 127.0.0.1 and [::1] only: ask by one of "
@@ -279,7 +300,7 @@ def refuse_forwarded(request: Request) -> None:
     names = {name.lower() for name in request.headers}
     is_forwarded = not names.isdisjoint(_FORWARDING) or any(name.startswith("x-forwarded") for name in names)
     given = ",".join(request.headers.getlist("x-forwarded-for"))
-    senders = [_address(request), *(one.strip() for one in given.split(","))]
+    senders = [address_of(request), *(one.strip() for one in given.split(","))]
     if is_forwarded and not (proxies_are_configured() and all(map(is_loopback, senders))):
         raise ServiceError(
             "forwarded",
@@ -303,7 +324,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _name(host: str) -> str:
+def name_of(host: str) -> str:
     """The name or address in a Host header, without its port; empty if it has none."""
     try:
         return urlsplit(f"//{host}").hostname or ""
@@ -311,19 +332,17 @@ def _name(host: str) -> str:
         return ""
 
 
-def _caller(key: ApiKey) -> Caller:
-    return Caller(key.id, key.name, frozenset(key.scopes))
-
-
 def _no_key() -> ServiceError:
-    return ServiceError("no-key", "send an API key in the header Authorization: Bearer KEY.")
+    return ServiceError(
+        "no-key", "send an API key in the header Authorization: Bearer KEY; a browser signs in at /app/."
+    )
 
 
 def _digest(shown: str) -> bytes:
     return hashlib.sha256(shown.encode("utf-8", "surrogatepass")).digest()
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """The network that wrong keys are counted by: one user gets a whole /64 network of IPv6 (RFC 6177)."""
     try:
         found = ipaddress.ip_address(address)

@@ -20,6 +20,9 @@ from medsiglip.api.http.cross_site import CrossSiteRefusal
 from medsiglip.api.http.messages.answers import Compression, Conditions, HeadRequests
 from medsiglip.api.http.messages.body_limit import BodyLimit
 from medsiglip.api.http.problems import problem_of
+from medsiglip.api.http.sessions.cookies import token_of
+from medsiglip.api.http.sessions.session_gate import authenticate_session
+from medsiglip.api.http.sessions.signing_in import SIGN_IN, require_small_body
 
 if TYPE_CHECKING:
     from medsiglip.api.settings import Settings
@@ -141,7 +144,9 @@ def _set_security_headers(headers: MutableHeaders) -> None:
 
 
 class Authentication:
-    """Checks the key before the first byte of a body is read: without a key nothing can be sent."""
+    """Checks the key, or the cookie of a session where no key is sent, before the first byte of a body is
+    read: without one, nothing can be sent but a key, to sign in.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -149,16 +154,27 @@ class Authentication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request to a protected path that has no key."""
         if scope["type"] == "http" and f"{scope['path']}/".startswith(PROTECTED):
-            request = Request(scope, receive)
-            sent = _BEARER.fullmatch(request.headers.get("authorization", ""))
             try:
-                await authenticate(request, sent[1] if sent else None)
+                await _identify(Request(scope, receive))
             except Exception as error:
                 if explain(error) is None:
                     raise
                 await problem_of(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+async def _identify(request: Request) -> None:
+    if (request.method, request.scope["path"]) == SIGN_IN:
+        require_small_body(request)
+        return
+    given = request.headers.get("authorization")
+    token = token_of(request) if given is None else None
+    if token is not None:
+        await authenticate_session(request, token)
+        return
+    sent = _BEARER.fullmatch(given or "")
+    await authenticate(request, sent[1] if sent else None)
 
 
 def _request_id(sent: str | None) -> str:

@@ -18,6 +18,7 @@ RELOADED = (
     "ingest_roots",
     "rate_limit",
     "rate_burst",
+    "session_seconds",
     "max_upload_bytes",
     "max_upload_files",
     "upload_pause_seconds",

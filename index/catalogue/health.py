@@ -11,6 +11,11 @@ class CatalogueHealth:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def kind(self) -> str:
+        """What the database is: `sqlite` or `postgresql`."""
+        return self._database.url.get_backend_name()
+
     def check_writable(self) -> None:
         """Raise `CatalogError` `database-read-only` for a server that takes no writes, such as a standby, and
         `read-only-home` for a file that cannot be written.

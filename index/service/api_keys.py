@@ -82,7 +82,7 @@ class ApiKeys:
             if connection.execute(select(api_keys.c.id).where(api_keys.c.id == row["id"])).first() is None:
                 connection.execute(insert(api_keys).values(**row))
             stored = connection.execute(select(api_keys).where(api_keys.c.id == row["id"])).one()
-        return _key(stored), shown
+        return key_of(stored), shown
 
     def find(self, shown: str) -> ApiKey | None:
         """The live key of this secret form, or None; the comparison takes the same time for every secret."""
@@ -95,14 +95,14 @@ class ApiKeys:
         stored = "0" * 64 if row is None else row.secret_hash
         if not hmac.compare_digest(stored, _hash(secret)) or row is None:
             return None
-        found = _key(row)
+        found = key_of(row)
         return found if found.is_live(datetime.now(UTC)) else None
 
     def listed(self) -> list[ApiKey]:
         """All keys, oldest first."""
         statement = select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id)
         with self._database.read() as connection:
-            return [_key(row) for row in connection.execute(statement)]
+            return [key_of(row) for row in connection.execute(statement)]
 
     def any_made(self) -> bool:
         """Whether a key was ever made; one that was revoked still closes the door."""
@@ -117,7 +117,7 @@ class ApiKeys:
             row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).one_or_none()
         if row is None:
             raise CatalogError("unknown-key", f"There is no key {key_id}; `keys list` shows them.")
-        return _key(row)
+        return key_of(row)
 
 
 def _parts(shown: str) -> tuple[str, str] | None:
@@ -134,5 +134,6 @@ def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode("ascii")).hexdigest()
 
 
-def _key(row: Row[Any]) -> ApiKey:
+def key_of(row: Row[Any]) -> ApiKey:
+    """The key of a row of `api_keys`."""
     return ApiKey(row.id, row.name, tuple(row.scopes), row.created_at, row.expires_at, row.revoked_at)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, text
+from sqlalchemy import Connection, Row, Text, cast, insert, select, text
 
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.service_schema import audit_events
@@ -56,6 +56,18 @@ class AuditVerification:
     events: int
     head: str
     broken_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Events of one actor, one action and one study, where they are given."""
+
+    actor: str | None = None
+    action: str | None = None
+    study: str | None = None
+
+
+ANY = AuditFilter()
 
 
 class AuditLog:
@@ -101,6 +113,24 @@ class AuditLog:
                 return
             after = rows[-1].sequence
             limit = None if limit is None else limit - len(rows)
+
+    def newest(self, *, limit: int, before: int | None = None, only: AuditFilter = ANY) -> list[ChainedEvent]:
+        """At most `limit` events that `only` lets through, the newest first, of those with a sequence number
+        below `before`. The database looks through the trail from its end.
+        """
+        asked = select(audit_events).order_by(audit_events.c.sequence.desc()).limit(limit)
+        if before is not None:
+            asked = asked.where(audit_events.c.sequence < before)
+        if only.actor is not None:
+            asked = asked.where(audit_events.c.actor == only.actor)
+        if only.action is not None:
+            asked = asked.where(audit_events.c.action == only.action)
+        if only.study is not None:
+            # The list is stored as JSON, in which a UID stands in quotes.
+            listed = cast(audit_events.c.studies, Text)
+            asked = asked.where(listed.contains(json.dumps(only.study), autoescape=True))
+        with self._database.read() as connection:
+            return [_chained(row) for row in connection.execute(asked)]
 
     def verify(self, *, known_head: tuple[int, str] | None = None) -> AuditVerification:
         """Compute the chain again; with a `known_head` noted before, check that it is still in the chain."""

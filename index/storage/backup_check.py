@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete, inspect
 
+from medsiglip.index.catalogue.browsing.schema import sessions
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.identity import identity_of
 from medsiglip.index.catalogue.opening import BUSY_SECONDS
@@ -88,7 +89,7 @@ def restore_backup(
         with destination.filled() as unfinished:
             _copy_files(folder, unfinished, without_catalogue=not target.is_sqlite, on_step=on_step)
             sync_folders(unfinished)  # before rows are committed, as little as possible is left that may fail
-            move = partial(move_uploads, home=home)
+            move = partial(_as_new, home=home)
             if target.is_sqlite:
                 _change(unfinished, move)
             else:
@@ -96,6 +97,15 @@ def restore_backup(
     finally:
         target.close()
     return verification
+
+
+def _as_new(connection: Connection, home: Path) -> None:
+    """What is else than in the backup: where uploads lie, and that no browser is signed in, for one may have
+    signed out since.
+    """
+    move_uploads(connection, home=home)
+    if inspect(connection).has_table(sessions.name):  # not yet in a backup of an older revision
+        connection.execute(delete(sessions))
 
 
 def _copy_files(folder: Path, home: Path, *, without_catalogue: bool, on_step: OnStep) -> None:

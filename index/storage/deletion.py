@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, upd
 
 from medsiglip.index.catalogue.browsing.schema import collection_cases
 from medsiglip.index.catalogue.browsing.thumbnails import delete_thumbnails
-from medsiglip.index.catalogue.browsing.views import forget_in_views
 from medsiglip.index.catalogue.case_queries import unknown_study
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
@@ -43,6 +42,7 @@ from medsiglip.index.storage.forgotten import (
     forget_predictions,
     without_cases,
 )
+from medsiglip.index.storage.saved_views import forget_in_views
 from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
 
 # The folder of a home that holds what was uploaded.

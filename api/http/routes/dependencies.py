@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from medsiglip.api.archive.archive import Archive
-from medsiglip.api.http.auth import Caller, requires, requires_if_known
+from medsiglip.api.http.auth import Caller, any_caller, requires, requires_if_known
 
 
 async def served_archive(request: Request) -> Archive:
@@ -17,6 +17,7 @@ async def served_archive(request: Request) -> Archive:
 
 
 ServedArchive = Annotated[Archive, Depends(served_archive)]
+AnyCaller = Annotated[Caller, Depends(any_caller)]
 Reader = Annotated[Caller, Depends(requires("read"))]
 Watcher = Annotated[Caller, Depends(requires_if_known("read"))]
 Writer = Annotated[Caller, Depends(requires("write"))]

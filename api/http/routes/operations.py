@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -24,6 +25,7 @@ router = APIRouter(tags=["operations"])
 
 def watch(app: FastAPI, archive: Archive) -> None:
     """Have the application count requests and check its parts."""
+    app.state.started_at = datetime.now(UTC)
     app.state.operations = CapacityLimiter(_THREADS)
     app.state.identifications = CapacityLimiter(_THREADS)
     app.state.metrics = Metrics(archive)

@@ -93,13 +93,11 @@ maps = Table(
 saved_views = Table(
     "saved_views",
     metadata,
-    Column("id", Id, primary_key=True, autoincrement=False),
-    Column("owner", String, nullable=False),
-    Column("name", String, nullable=False),
+    Column("owner", String, primary_key=True),
+    Column("name", String, primary_key=True),
     Column("page", String, nullable=False),
     Column("query", String, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    UniqueConstraint("owner", "name"),
 )
 
 # `token_hash` is SHA-256 of 256 random bits, as for API keys; the session can do what its key can. The row is
