@@ -28,7 +28,6 @@ from medsiglip.api.http.routes import (
     info,
     ingest,
     jobs,
-    labels,
     models,
     operations,
     probe_cards,
@@ -45,6 +44,7 @@ from medsiglip.api.http.routes.access import audit_pages, folders, health, keys,
 from medsiglip.api.http.routes.browsing import cases as browsed_cases
 from medsiglip.api.http.routes.browsing import collections
 from medsiglip.api.http.routes.dicomweb import drawings, headers, pixels, searching, storing
+from medsiglip.api.http.routes.labelling import labels, reading
 from medsiglip.api.http.routes.problem_answers import PROBLEMS
 from medsiglip.api.http.screen import files as screen
 from medsiglip.api.http.sessions.session_gate import SessionGate
@@ -131,7 +131,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         why,
     ):
         app.include_router(topic.router, responses=PROBLEMS)
-    for topic in (browsed_cases, collections):
+    for topic in (browsed_cases, collections, reading):
         app.include_router(topic.router, responses=PROBLEMS)
     for topic in (storing, searching, headers, drawings, pixels):
         app.include_router(topic.router, responses=PROBLEMS)

@@ -47,6 +47,7 @@ STATUSES = {
     "instance-gone": 410,
     "unknown-patient": 404,
     "unknown-job": 404,
+    "nothing-to-undo": 409,
     "unknown-key": 404,
     "unknown-view": 404,
     "unknown-collection": 404,

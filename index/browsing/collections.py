@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import Connection, delete, exists, func, insert, literal, select
 
 from medsiglip.index.browsing.browsing_records import CollectionChange, CollectionRecord
-from medsiglip.index.browsing.case_pages import fitting
 from medsiglip.index.catalogue.browsing.schema import collection_cases, collections
 from medsiglip.index.catalogue.database import Database
-from medsiglip.index.catalogue.filter_queries import parsed
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import insert_rows
-from medsiglip.index.catalogue.schema import patients, studies
+from medsiglip.index.catalogue.schema import studies
 from medsiglip.index.errors import CatalogError
 
 MOST_COLLECTIONS = 1000
@@ -40,21 +37,15 @@ class CollectionStore:
         *,
         add: Sequence[str] = (),
         remove: Sequence[str] = (),
-        where: Sequence[str] | None = None,
     ) -> CollectionChange:
-        """Put studies into a collection, by UID and all that fit the filters `where`, and take studies out;
-        a new name makes a collection. What is in both `add` and `remove` is out.
-
-        Raises `CatalogError` `bad-filter`, or `too-many-collections`.
+        """Put studies into a collection, by UID, and take studies out; a new name makes a collection. What is
+        in both `add` and `remove` is out. Raises `CatalogError` `too-many-collections`.
         """
         with self._database.write() as connection:
-            chosen = None if where is None else fitting(parsed(connection, where))
             row_id = _row(connection, name, author)
             before = _count(connection, row_id)
             if add:
-                _insert(connection, row_id, [one_of(studies.c.study_instance_uid, list(add))])
-            if chosen is not None:
-                _insert(connection, row_id, chosen)
+                _insert(connection, row_id, list(add))
             between = _count(connection, row_id)
             taken = select(studies.c.id).where(one_of(studies.c.study_instance_uid, list(remove)))
             out = (collection_cases.c.collection_id == row_id, collection_cases.c.study_id.in_(taken))
@@ -105,18 +96,14 @@ def _count(connection: Connection, row_id: int) -> int:
     return int(connection.execute(counted).scalar_one())
 
 
-def _insert(connection: Connection, row_id: int, conditions: Sequence[Any]) -> None:
-    """Put the studies that meet conditions into a collection; those in it stay as they are."""
+def _insert(connection: Connection, row_id: int, uids: Sequence[str]) -> None:
+    """Put studies into a collection; those in it stay as they are."""
     held = exists().where(
         collection_cases.c.collection_id == row_id, collection_cases.c.study_id == studies.c.id
     )
     now = literal(datetime.now(UTC), collection_cases.c.added_at.type)
-    found = select(literal(row_id), studies.c.id, now).select_from(
-        studies.join(patients, studies.c.patient_id == patients.c.id)
+    found = select(literal(row_id), studies.c.id, now).where(
+        one_of(studies.c.study_instance_uid, uids), ~held.correlate(studies)
     )
     names = ["collection_id", "study_id", "added_at"]
-    connection.execute(
-        insert(collection_cases).from_select(
-            names, found.where(*conditions, ~held.correlate(studies)).distinct()
-        )
-    )
+    connection.execute(insert(collection_cases).from_select(names, found))

@@ -310,3 +310,5 @@ probes = Table(
 doomed_files = Table("doomed_files", metadata, _key(), Column("pattern", String, nullable=False))
 
 Index("ix_studies_study_date", studies.c.study_date)
+Index("ix_studies_added_at", studies.c.added_at)
+Index("ix_studies_patient_age", studies.c.patient_age)

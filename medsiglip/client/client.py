@@ -27,9 +27,6 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from medsiglip.answers.cases import (
-    ImportedLabels,
-    Label,
-    LabelList,
     Removal,
     Study,
     StudyDetail,
@@ -41,11 +38,14 @@ from medsiglip.answers.questions import Prediction
 from medsiglip.answers.service import Info, ModelCard, ModelList
 from medsiglip.answers.spaces import DroppedSpace, SpaceCount, SpaceList
 from medsiglip.arguments import one_of, several
+from medsiglip.client.access import AccessMethods
+from medsiglip.client.browsing import BrowsingMethods
 from medsiglip.client.calibrations import CalibrationMethods
 from medsiglip.client.connection import AnyPath, ApiError, Connection, TruncatedTextWarning, read
 from medsiglip.client.drafts import DraftMethods
 from medsiglip.client.evaluations import EvaluationMethods
 from medsiglip.client.jobs import JobMethods
+from medsiglip.client.labels import LabelMethods
 from medsiglip.client.paths import checked, path_of
 from medsiglip.client.pictures import PictureMethods
 from medsiglip.client.probes import ProbeMethods
@@ -73,9 +73,12 @@ class JobError(Exception):
 
 
 class Client(
+    AccessMethods,
+    BrowsingMethods,
     CalibrationMethods,
     DraftMethods,
     EvaluationMethods,
+    LabelMethods,
     JobMethods,
     PictureMethods,
     ProbeMethods,
@@ -204,15 +207,7 @@ class Client(
         """Delete the vectors of a space that the archive does not work in."""
         return read(DroppedSpace, self._service.delete(path_of("spaces", ("name", "name", name))))
 
-    # Labels and probes
-
-    def import_labels(self, csv: AnyPath) -> ImportedLabels:
-        """Store the labels of a CSV."""
-        return read(ImportedLabels, self._service.send_files("/v1/labels", [csv], {}))
-
-    def labels(self) -> list[Label]:
-        """The stored labels with their counts."""
-        return list(read(LabelList, self._service.get("/v1/labels")).labels)
+    # Probes
 
     def train_probe(
         self,

@@ -20,6 +20,23 @@ JOB = Job.model_validate(
 CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "info": ({}, "GET /v1/info"),
     "is_ready": ({}, "GET /readyz"),
+    "session": ({}, "GET /v1/session"),
+    "keys": ({}, "GET /v1/keys"),
+    "create_key": ({"name": "anna", "scopes": ["read"], "expires_days": 90}, "POST /v1/keys"),
+    "revoke_key": ({"key_id": "0123456789ab"}, "DELETE /v1/keys/{key_id}"),
+    "views": ({}, "GET /v1/views"),
+    "save_view": (
+        {"name": "CT of today", "page": "cases", "query": "where=modality%3DCT"},
+        "PUT /v1/views/{name}",
+    ),
+    "remove_view": ({"name": "CT of today"}, "DELETE /v1/views/{name}"),
+    "audit_events": (
+        {"study": "1.2", "actor": "anonymous", "action": "view", "before": 9, "limit": 5},
+        "GET /v1/audit/events",
+    ),
+    "study_audit": ({"uid": "1.2", "before": 9, "limit": 5}, "GET /v1/studies/{uid}/audit"),
+    "health": ({}, "GET /v1/health"),
+    "ingest_roots": ({"path": "/data"}, "GET /v1/ingest/roots"),
     "models": ({}, "GET /v1/models"),
     "classify": (
         {
@@ -45,6 +62,18 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "embed_images": ({"files": ["FILE"]}, "POST /v1/embeddings"),
     "ingest": ({"path": "/data", "dry_run": True}, "POST /v1/ingest"),
     "upload": ({"metadata": "FILE", "dry_run": True}, "POST /v1/ingest"),
+    "cases": (
+        {"where": ["modality=CT"], "sort": "-images", "limit": 5, "cursor": "abc"},
+        "GET /v1/cases",
+    ),
+    "facets": ({"where": ["modality=CT"]}, "GET /v1/facets"),
+    "export_cases": ({"out": "FILE.csv", "where": ["modality=CT"]}, "GET /v1/cases/export"),
+    "collections": ({}, "GET /v1/collections"),
+    "change_collection": (
+        {"name": "c", "add": ["1.2"], "remove": ["1.3"], "where": ["modality=CT"]},
+        "PUT /v1/collections/{name}",
+    ),
+    "remove_collection": ({"name": "c"}, "DELETE /v1/collections/{name}"),
     "studies": ({"where": ["modality=CT"]}, "GET /v1/studies"),
     "study": ({"uid": "1.2"}, "GET /v1/studies/{uid}"),
     "preview": (
@@ -76,6 +105,7 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "predict": ({"name": "p", "study": "1.2"}, "POST /v1/probes/{name}/predict"),
     "delete_probe": ({"name": "p"}, "DELETE /v1/probes/{name}"),
     "probe_card": ({"name": "p"}, "GET /v1/probes/{name}/card"),
+    "probe_curves": ({"name": "p"}, "GET /v1/probes/{name}/curves"),
     "suspects": ({"name": "p", "n": 3}, "GET /v1/probes/{name}/suspects"),
     "suggest": ({"name": "p", "n": 3, "where": ["modality=CT"]}, "GET /v1/probes/{name}/suggestions"),
     "store_predictions": ({"name": "p", "where": ["modality=CT"]}, "POST /v1/probes/{name}/predictions"),

@@ -1,4 +1,4 @@
-"""Thumbnails, labels of readers, collections, maps, saved views and sessions of browsers.
+"""Thumbnails, labels of readers, collections, maps, saved views and sessions of browsers; sorts of cases.
 
 Revision ID: 0012
 Revises: 0011
@@ -17,6 +17,7 @@ from medsiglip.index.catalogue.browsing.schema import (
     sessions,
     thumbnails,
 )
+from medsiglip.index.catalogue.schema import studies
 
 revision = "0012"
 down_revision = "0011"
@@ -25,7 +26,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the tables."""
+    """Add the tables and indexes."""
     connection = op.get_bind()
     for table in (thumbnails, reader_labels, collections, collection_cases, maps, saved_views, sessions):
         table.create(connection, checkfirst=True)
+    for index in studies.indexes:
+        if index.name in ("ix_studies_added_at", "ix_studies_patient_age"):
+            index.create(connection, checkfirst=True)
