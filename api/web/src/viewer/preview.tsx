@@ -1,0 +1,69 @@
+// A picture as the service draws it: as the model saw it, or for display where there is no DICOM to show.
+import { useEffect, useState } from "preact/hooks";
+import { Problem, request } from "../http";
+import { may, useKnown } from "../session";
+import { Failed, Skeleton, Withheld } from "../parts/states";
+
+export type Drawn = "model" | "display";
+
+/** A picture as a URL of this page, or why there is none. */
+export function usePreview(image: number | null, drawn: Drawn, shown: boolean): { url: string | null; problem: Problem | null; retry: () => void } {
+  const [found, show] = useState<{ url: string | null; problem: Problem | null }>({ url: null, problem: null });
+  const [round, again] = useState(0);
+  useEffect(() => {
+    if (image === null) return;
+    const stop = new AbortController();
+    let url: string | null = null;
+    request("GET", `/v1/images/${image}/preview`, {
+      query: { size: 1024, drawn, show_burned_in: shown ? true : null },
+      headers: { Accept: "image/png, application/problem+json" },
+      signal: stop.signal,
+    })
+      .then((answer) => answer.blob())
+      .then(
+        (blob) => {
+          if (stop.signal.aborted) return;
+          url = URL.createObjectURL(blob);
+          show({ url, problem: null });
+        },
+        (error: unknown) => {
+          if (!stop.signal.aborted) show({ url: null, problem: error as Problem });
+        },
+      );
+    return () => {
+      stop.abort();
+      if (url) URL.revokeObjectURL(url);
+    };
+  }, [image, drawn, shown, round]);
+  return { ...found, retry: () => again(round + 1) };
+}
+
+export function Preview({ image, drawn, alt }: { image: number | null; drawn: Drawn; alt: string }) {
+  const { session } = useKnown();
+  const [unveiled, unveil] = useState(false);
+  useEffect(() => unveil(false), [image]);
+  const { url, problem, retry } = usePreview(image, drawn, unveiled);
+  if (image === null) {
+    return (
+      <p class="preview-note">The model did not see this slice: a long series is sampled. Choose a slice with a score.</p>
+    );
+  }
+  if (problem?.code === "burned-in") {
+    return (
+      <div class="preview-note">
+        <Withheld code="burned-in" />
+        <p>The picture may bear the patient's name in its pixels.</p>
+        {may(session, "admin") ? (
+          <button type="button" onClick={() => unveil(true)}>
+            Show it; the audit trail records that
+          </button>
+        ) : (
+          <p>Somebody with the scope admin may show it.</p>
+        )}
+      </div>
+    );
+  }
+  if (problem) return <div class="preview-note">{problem.code === "picture-gone" ? <Withheld code="picture-gone" /> : <Failed problem={problem} retry={retry} />}</div>;
+  if (!url) return <Skeleton rows={1} kind="block" />;
+  return <img class="preview" src={url} alt={alt} draggable={false} />;
+}
