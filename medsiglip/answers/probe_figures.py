@@ -64,6 +64,55 @@ class SubgroupFigures(Answer):
     warning: str | None = None
 
 
+class ScoreCounts(Answer):
+    """How many cases with the label, and without it, have a score in each of 50 equal steps from 0 to 1. At a
+    threshold of i / 50 those of step i and above are called positive, out of fold.
+    """
+
+    positive: tuple[int, ...]
+    negative: tuple[int, ...]
+
+
+class ReliabilityPoint(Answer):
+    """`n` cases of about equal score: its mean, and the share of those with the label."""
+
+    n: int
+    predicted: float
+    observed: float
+    observed_ci: Interval
+
+
+class SubgroupCounts(Answer):
+    """The counts of the cases of which `attribute` is `value`."""
+
+    attribute: Literal["patient_sex", "age", "manufacturer", "site"]
+    value: str
+    counts: ScoreCounts
+
+
+class LabelCurves(Answer):
+    """What a label's scores are worth at every threshold, out of fold: points of ROC (1 - specificity,
+    sensitivity) and of precision over recall (recall, precision), the reliability of the scores, and how many
+    cases have which score. Empty or null where the probe was trained by an earlier version.
+    """
+
+    label: str
+    roc: tuple[tuple[float, float], ...] = ()
+    precision_recall: tuple[tuple[float, float], ...] = ()
+    reliability: tuple[ReliabilityPoint, ...] = ()
+    counts: ScoreCounts | None = None
+    subgroups: tuple[SubgroupCounts, ...] = ()
+
+
+class ProbeCurves(Answer):
+    """The curves of a version of a probe, by label."""
+
+    name: str
+    version: int | None = None
+    space: str
+    labels: tuple[LabelCurves, ...]
+
+
 class LearningPoint(Answer):
     """AUROC out of fold after training on about so many patients (`groups`): the mean over `draws`, and the
     least and greatest of them, which is no interval.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medsiglip.answers.figures import Probe
 from medsiglip.answers.jobs import Job
-from medsiglip.answers.probe_figures import ProbeSuspects
+from medsiglip.answers.probe_figures import ProbeCurves, ProbeSuspects
 from medsiglip.answers.probes import ExportedProbe, ProbeSuggestions
 from medsiglip.arguments import several
 from medsiglip.client.connection import AnyPath, Connection, read
@@ -41,6 +41,10 @@ class ProbeMethods:
     def probe_card(self, name: str) -> str:
         """The card of a probe, `NAME` or `NAME@2`: a page of HTML for a colleague."""
         return self._service.get_bytes(path_of("probes", ("name", "probe", name), "card")).decode("utf-8")
+
+    def probe_curves(self, name: str) -> ProbeCurves:
+        """What the scores of a probe, `NAME` or `NAME@2`, are worth at every threshold, out of fold."""
+        return read(ProbeCurves, self._service.get(path_of("probes", ("name", "probe", name), "curves")))
 
     def suspects(self, name: str, n: int = 50) -> ProbeSuspects:
         """The cases whose labels look wrong to a probe, the most suspicious first."""

@@ -21,6 +21,7 @@ from medsiglip.probes.report import (
     OperatingPoint,
     ProbeReport,
     ReliabilityPoint,
+    ScoreCounts,
 )
 
 POINTS: tuple[tuple[Rule, float | None], ...] = (
@@ -30,6 +31,8 @@ POINTS: tuple[tuple[Rule, float | None], ...] = (
 )
 """The operating points of a report."""
 
+STEPS = 50
+"""Steps of the counts of probabilities."""
 _CURVE_POINTS = 101
 _SAME_ROW_FOLDS = 5
 
@@ -73,6 +76,17 @@ class LabelRows:
             found.fold[rows],
         )
 
+    def counts(self, inside: Bools | None = None) -> ScoreCounts:
+        """How many rows, or of those that are `inside`, are called positive by any limit."""
+        edges = np.arange(STEPS) / STEPS
+        steps = np.searchsorted(edges, sigmoid(self.limits + self.base), side="right") - 1
+        within = np.ones(self.rows.size, bool) if inside is None else inside
+        found = [
+            tuple(np.bincount(steps[within & rows], minlength=STEPS).tolist())
+            for rows in (self.positive, ~self.positive)
+        ]
+        return ScoreCounts(*found)
+
     def folds_for_limits(self) -> Integers:
         """The folds on which limits are chosen and tried: those of the training or, of one split, others."""
         if np.unique(self.fold).size > 1:
@@ -104,7 +118,7 @@ def _measured(entry: LabelReport, known: LabelRows) -> LabelReport:
             if (found := chosen(known, rule, target)) is not None
         ),
         fold_figures=_folds(known),
-        curves=Curves(roc, precision_recall, reliability),
+        curves=Curves(roc, precision_recall, reliability, known.counts()),
     )
 
 

@@ -42,6 +42,16 @@ class FoldFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreCounts:
+    """How many rows of either class have a probability in each of 50 equal steps from 0 to 1: those of the
+    step i have at least i / 50. The probabilities are on the scale of the thresholds of `OperatingPoint`.
+    """
+
+    positive: tuple[int, ...]
+    negative: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SubgroupFigures:
     """The rows of which `attribute` (`patient_sex`, `age`, `manufacturer` or `site`) is `value`.
 
@@ -67,6 +77,7 @@ class SubgroupFigures:
     difference: float | None = None
     p_value: float | None = None
     warning: str | None = None
+    counts: ScoreCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +106,13 @@ class ReliabilityPoint:
 @dataclass(frozen=True, slots=True)
 class Curves:
     """Points of ROC (1 - specificity, sensitivity) and of precision over recall (recall, precision), each at
-    most 101, and the reliability of the probabilities.
+    most 101, the reliability of the probabilities, and how many rows have which.
     """
 
     roc: tuple[tuple[float, float], ...]
     precision_recall: tuple[tuple[float, float], ...]
     reliability: tuple[ReliabilityPoint, ...]
+    counts: ScoreCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)

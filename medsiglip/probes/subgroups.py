@@ -100,6 +100,7 @@ def _subgroup(
         difference=difference,
         p_value=chance,
         warning=_small(positive, codes),
+        counts=known.counts(inside),
     )
 
 

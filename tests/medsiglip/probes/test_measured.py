@@ -12,7 +12,7 @@ from sklearn.metrics import auc, average_precision_score, roc_auc_score, roc_cur
 
 from medsiglip.probes.label_noise import suspects
 from medsiglip.probes.learning_curve import SHARES, with_learning_curve
-from medsiglip.probes.measured import with_figures
+from medsiglip.probes.measured import STEPS, with_figures
 from medsiglip.probes.out_of_fold import OutOfFold
 from medsiglip.probes.report import ProbeReport
 from medsiglip.probes.subgroups import NOT_KNOWN, with_subgroups
@@ -114,6 +114,30 @@ def test_thresholds_are_probabilities_of_the_probe_that_is_kept(
             assert point.sensitivity_ci[0] <= point.sensitivity <= point.sensitivity_ci[1]
         assert entry.operating_points[1].sensitivity == pytest.approx(0.9, abs=0.08)
         assert entry.operating_points[2].specificity == pytest.approx(0.9, abs=0.08)
+
+
+def test_counts_give_the_confusion_at_every_threshold_also_of_subgroups(
+    trained: Trained, report: ProbeReport
+) -> None:
+    """Against calls that are counted one by one, on the scale of the thresholds."""
+    found = trained.out_of_fold
+    sexes = [("F", "M", None)[row % 3] for row in range(len(found.rows))]
+    told = with_subgroups(report, found, {"patient_sex": sexes})
+    for column, entry in enumerate(told.labels):
+        rows, truth = known(found, column)
+        base = (found.logits[rows, column] - found.scores[rows, column]).mean()
+        score = 1 / (1 + np.exp(-(found.scores[rows, column] + base)))
+        assert entry.curves is not None
+        named = np.array([sexes[row] or "not known" for row in np.flatnonzero(rows)])
+        all_counts = {"": entry.curves.counts, **{one.value: one.counts for one in entry.subgroups}}
+        assert set(all_counts) == {"", *named}
+        for value, counts in all_counts.items():
+            assert counts is not None
+            inside = named == value if value else np.ones(truth.size, bool)
+            for step in range(STEPS):
+                called = (score >= step / STEPS) & inside
+                assert sum(counts.positive[step:]) == (called & (truth == 1)).sum()
+                assert sum(counts.negative[step:]) == (called & (truth == 0)).sum()
 
 
 def test_the_report_survives_json_and_an_older_one_is_read(report: ProbeReport) -> None:

@@ -148,6 +148,16 @@ def test_the_figures_are_in_the_answer(trained: Home) -> None:
     assert shown["population"]["studies"] == 24
     assert sum(shown["population"]["patient_sex"].values()) == shown["population"]["patients"]
     assert "suspects" not in shown  # they name studies
+    with Archive(trained.path) as archive:
+        [curves] = archive.probe_curves("moles").labels
+        assert (curves.label, len(curves.roc) > 2) == (label["label"], True)
+        assert curves.counts is not None
+        assert sum(curves.counts.positive) == label["positive"]
+        assert sum(curves.counts.negative) == label["n"] - label["positive"]
+        groups = {(one["attribute"], one["value"]): one for one in label["subgroups"]}
+        assert groups.keys() == {(one.attribute, one.value) for one in curves.subgroups}
+        for one in curves.subgroups:
+            assert sum(one.counts.positive) == groups[one.attribute, one.value]["positive"]
 
 
 def test_labels_that_may_be_wrong_are_listed(trained: Home, phantoms: Phantoms, tmp_path: Path) -> None:
