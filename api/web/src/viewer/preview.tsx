@@ -1,8 +1,8 @@
 // A picture as the service draws it: as the model saw it, or for display where there is no DICOM to show.
 import { useEffect, useState } from "preact/hooks";
 import { Problem, request } from "../http";
-import { may, useKnown } from "../session";
 import { Failed, Skeleton, Withheld } from "../parts/states";
+import { thumbnail } from "../parts/thumbnail";
 
 export type Drawn = "model" | "display";
 
@@ -14,12 +14,7 @@ export function usePreview(image: number | null, drawn: Drawn, shown: boolean): 
     if (image === null) return;
     const stop = new AbortController();
     let url: string | null = null;
-    request("GET", `/v1/images/${image}/preview`, {
-      query: { size: 1024, drawn, show_burned_in: shown ? true : null },
-      headers: { Accept: "image/png, application/problem+json" },
-      signal: stop.signal,
-    })
-      .then((answer) => answer.blob())
+    asked(image, drawn, shown, stop.signal)
       .then(
         (blob) => {
           if (stop.signal.aborted) return;
@@ -38,32 +33,41 @@ export function usePreview(image: number | null, drawn: Drawn, shown: boolean): 
   return { ...found, retry: () => again(round + 1) };
 }
 
-export function Preview({ image, drawn, alt }: { image: number | null; drawn: Drawn; alt: string }) {
-  const { session } = useKnown();
-  const [unveiled, unveil] = useState(false);
-  useEffect(() => unveil(false), [image]);
+// What is withheld is known from its small picture, and not asked for.
+async function asked(image: number, drawn: Drawn, shown: boolean, signal: AbortSignal): Promise<Blob> {
+  const small = shown ? null : await thumbnail(image);
+  if (small && "code" in small && small.code === "burned-in") {
+    throw new Problem(403, "burned-in", "Withheld", "The picture may bear the patient's name in its pixels.", "");
+  }
+  const query = { size: 1024, drawn, show_burned_in: shown ? true : null };
+  const answer = await request("GET", `/v1/images/${image}/preview`, { query, headers: { Accept: "image/png, application/problem+json" }, signal });
+  return answer.blob();
+}
+
+export interface PreviewProps {
+  image: number | null;
+  drawn: Drawn;
+  alt: string;
+  /** Shown although it may bear a name; the service refuses that to who may not. */
+  unveiled: boolean;
+}
+
+export function Preview({ image, drawn, alt, unveiled }: PreviewProps) {
   const { url, problem, retry } = usePreview(image, drawn, unveiled);
   if (image === null) {
-    return (
-      <p class="preview-note">The model did not see this slice: a long series is sampled. Choose a slice with a score.</p>
-    );
+    return <p class="preview-note">The model did not see this slice: of a long series it sees some. Choose a slice that has a score.</p>;
   }
   if (problem?.code === "burned-in") {
     return (
       <div class="preview-note">
         <Withheld code="burned-in" />
-        <p>The picture may bear the patient's name in its pixels.</p>
-        {may(session, "admin") ? (
-          <button type="button" onClick={() => unveil(true)}>
-            Show it; the audit trail records that
-          </button>
-        ) : (
-          <p>Somebody with the scope admin may show it.</p>
-        )}
+        <p>The picture may bear the patient's name in its pixels. Somebody with the scope admin may show it.</p>
       </div>
     );
   }
-  if (problem) return <div class="preview-note">{problem.code === "picture-gone" ? <Withheld code="picture-gone" /> : <Failed problem={problem} retry={retry} />}</div>;
+  if (problem) {
+    return <div class="preview-note">{problem.code === "picture-gone" ? <Withheld code="picture-gone" /> : <Failed problem={problem} retry={retry} />}</div>;
+  }
   if (!url) return <Skeleton rows={1} kind="block" />;
   return <img class="preview" src={url} alt={alt} draggable={false} />;
 }

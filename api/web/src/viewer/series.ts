@@ -20,8 +20,11 @@ export function value(attributes: Attributes, tag: string): string | number | nu
 
 const numbers = (attributes: Attributes, tag: string): number[] => (attributes[tag]?.Value ?? []).map(Number);
 
-/** The frames of a series in the order of their places, else of InstanceNumber, then of frames. */
-export async function framesOf(study: string, series: string, signal?: AbortSignal): Promise<SeriesFrame[]> {
+/**
+ * The frames of a series in the order of their places, else of InstanceNumber, then of frames; `unveiled` asks
+ * for pixels that may bear a name, which an administrator may see.
+ */
+export async function framesOf(study: string, series: string, unveiled: boolean, signal?: AbortSignal): Promise<SeriesFrame[]> {
   const path = `/dicom-web/studies/${study}/series/${series}`;
   const instances = await get<Attributes[]>(`${path}/metadata`, {}, signal);
   const pictures = inOrder(instances.filter((one) => Number(value(one, "00280010")) > 0));
@@ -31,7 +34,7 @@ export async function framesOf(study: string, series: string, signal?: AbortSign
     return Array.from({ length: count }, (_, frame) => ({
       sop,
       frame,
-      url: `${ROOT}${path}/instances/${sop}/frames/${frame + 1}`,
+      url: `${ROOT}${path}/instances/${sop}/frames/${frame + 1}${unveiled ? "?show_burned_in=true" : ""}`,
       attributes,
     }));
   });

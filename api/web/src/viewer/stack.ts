@@ -62,7 +62,10 @@ export class Stack {
   async open(series: readonly SeriesFrame[], index: number): Promise<void> {
     this.ids = series.map((one) => SCHEME + one.url);
     series.forEach((one, at) => {
-      if (one.frame === 0) wadors.metaDataManager.add(this.ids[at]!, one.attributes as never);
+      if (one.frame !== 0) return;
+      wadors.metaDataManager.add(this.ids[at]!, one.attributes as never);
+      // Further frames are looked up by the address of the first, without a query.
+      wadors.metaDataManager.add(this.ids[at]!.replace(/\?.*$/, ""), one.attributes as never);
     });
     this.places = new Map(series.map((one, at) => [one.url, at]));
     this.aim(index);

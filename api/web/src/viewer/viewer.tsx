@@ -119,8 +119,8 @@ export default function Viewer({ frames, modality, index, go }: ViewerProps) {
         {!shown && !problem && <Skeleton rows={1} kind="block" />}
         {problem && (
           <div class="viewer-problem">
-            {problem.code === "burned-in" || problem.code === "picture-gone" ? (
-              <Withheld code={problem.code} />
+            {problem.code === "burned-in" || problem.code === "instance-gone" ? (
+              <Withheld code={problem.code === "burned-in" ? problem.code : "picture-gone"} />
             ) : (
               <Failed problem={problem} retry={() => (show(null), tell(null), again(turn + 1))} />
             )}

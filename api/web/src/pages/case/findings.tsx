@@ -1,6 +1,7 @@
 // What the model finds in a study: bars with what they are worth, and a choice of what colours the slices.
 import { useState } from "preact/hooks";
 import { useLoad, type Loaded } from "../../http";
+import { plural } from "../../format";
 import { href, setQuery } from "../../router";
 import { useKnown } from "../../session";
 import { Bar } from "../../parts/bar";
@@ -21,6 +22,12 @@ export function Findings({ question, scores, label, toImage }: FindingsProps) {
   const calibrated = answer?.scores.some((one) => one.calibrated) ?? false;
   const intervals = useLoad(calibrated && question ? `intervals ${question}` : null, (signal) => intervalsOf(question!, signal));
   const bins = intervals.state === "ready" ? intervals.value : null;
+  const shown = (one: Score) => (
+    <Finding key={one.label} one={one} chosen={one.label === label} bin={bins?.(one.label, one.probability) ?? null} trained={answer?.trained_on ?? false} toImage={toImage} />
+  );
+  const fitting = (answer?.scores ?? []).filter((one) => one.fits !== false);
+  const about = fitting.length ? fitting : (answer?.scores ?? []);
+  const others = (answer?.scores ?? []).filter((one) => !about.includes(one));
   return (
     <section class="card findings" aria-labelledby="findings-title">
       <h2 id="findings-title">Findings</h2>
@@ -40,9 +47,13 @@ export function Findings({ question, scores, label, toImage }: FindingsProps) {
             <p class="quiet">Scores rank cases; they are no probabilities until a calibration is made (Models).</p>
           )}
           <div role="radiogroup" aria-label="The finding that colours the slices">
-            {answer.scores.map((one) => (
-              <Finding key={one.label} one={one} chosen={one.label === label} bin={bins?.(one.label, one.probability) ?? null} trained={answer.trained_on ?? false} toImage={toImage} />
-            ))}
+            {about.map(shown)}
+            {others.length > 0 && (
+              <details>
+                <summary class="quiet">{plural(others.length, "label")} about other pictures</summary>
+                {others.map(shown)}
+              </details>
+            )}
           </div>
           {(answer.warnings ?? []).map((one) => (
             <p key={one} class="quiet">
@@ -66,7 +77,6 @@ interface FindingProps {
 
 function Finding({ one, chosen, bin, trained, toImage }: FindingProps) {
   const notes = [
-    one.fits === false ? "is about other pictures" : "",
     trained ? "learned" : "",
     bin ? `of ${bin.n} cases that scored so` : "",
   ].filter(Boolean);

@@ -18,7 +18,7 @@ import { SeriesStrip } from "./series_strip";
 import { SimilarCases } from "./similar";
 import { SliceStrip } from "./slice_strip";
 import { Stage } from "./stage";
-import { slicesOf, type Study } from "./study";
+import { isDicom, isWithheld, slicesOf, type Study } from "./study";
 
 export default function Page({ place }: PageProps) {
   const found = useLoad(place.rest, (signal) => get<Study>(`/v1/studies/${encodeURIComponent(place.rest)}`, {}, signal));
@@ -40,7 +40,7 @@ function CaseView({ study, query }: { study: Study; query: URLSearchParams }) {
   const question = query.get("ask") ?? (suited.state === "ready" && info ? usual(suited.value, modalities, info.demonstration) : null);
   const scores = useLoad(question && study.images.length ? `${uid} ${question}` : null, (signal) => ask(uid, question!, signal));
   const answer = scores.state === "ready" ? scores.value : undefined;
-  const label = query.get("label") ?? answer?.scores[0]?.label ?? null;
+  const label = query.get("label") ?? (answer?.scores.find((one) => one.fits !== false) ?? answer?.scores[0])?.label ?? null;
   useKeys({
     s: () => navigate(href("search", "", { study: uid })),
     "+": () => navigate(href("search", "", { more: uid })),
@@ -102,7 +102,12 @@ interface LookingProps {
 // The picture and the slices of one series.
 function Looking({ study, series, query, asked, label, answer }: LookingProps) {
   const uid = series.series_instance_uid;
-  const dicom = useLoad(uid, (signal) => framesOf(study.study_instance_uid, uid, signal));
+  const { session } = useKnown();
+  const [unveiled, unveil] = useState(false);
+  const images = study.images.filter((one) => one.series_instance_uid === uid);
+  const veiled = images.some(isWithheld) && !unveiled;
+  const can = isDicom(images) && !veiled;
+  const dicom = useLoad(can ? `${uid} ${unveiled}` : null, (signal) => framesOf(study.study_instance_uid, uid, unveiled, signal));
   const lack = dicom.state === "error" ? dicom.problem : null;
   const frames = dicom.state === "ready" && dicom.value.length ? dicom.value : null;
   const slices = useMemo(() => slicesOf(study, uid, frames), [study, uid, frames]);
@@ -126,10 +131,28 @@ function Looking({ study, series, query, asked, label, answer }: LookingProps) {
   const driver = answer?.scores.find((one) => one.label === label)?.driving?.image_id ?? null;
   const driving = driver === null ? -1 : slices.findIndex((one) => one.image?.image_id === driver);
   const shown = Math.min(index, slices.length - 1);
-  if (dicom.state === "loading") return <div class="looking"><Skeleton rows={1} kind="block" /></div>;
+  if (can && dicom.state === "loading") return <div class="looking"><Skeleton rows={1} kind="block" /></div>;
   return (
     <div class="looking">
-      <Stage series={series} slices={slices} frames={frames} lack={lack} index={shown} go={go} as={query.get("as") === "model" ? "model" : "dicom"} />
+      {veiled && may(session, "admin") && (
+        <p class="row note">
+          Pictures of this series may bear the patient's name.
+          <button type="button" onClick={() => unveil(true)}>
+            Show them; the audit trail records that
+          </button>
+        </p>
+      )}
+      <Stage
+        series={series}
+        slices={slices}
+        frames={frames}
+        plain={!isDicom(images)}
+        lack={lack}
+        index={shown}
+        go={go}
+        as={query.get("as") === "model" ? "model" : "dicom"}
+        unveiled={unveiled}
+      />
       <SliceStrip count={slices.length} index={shown} go={go} scores={scores} label={label} driving={driving < 0 ? null : driving} />
       {slices[shown]?.image?.warnings.map((one) => (
         <p key={one} class="quiet">

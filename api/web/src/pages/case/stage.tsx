@@ -19,9 +19,13 @@ export interface StageProps {
   index: number;
   go: (index: number) => void;
   as: "dicom" | "model";
+  /** The series is of plain pictures. */
+  plain: boolean;
+  /** Pictures that may bear a name are shown, too. */
+  unveiled: boolean;
 }
 
-export function Stage({ series, slices, frames, lack, index, go, as }: StageProps) {
+export function Stage({ series, slices, frames, lack, index, go, as, plain, unveiled }: StageProps) {
   const image = slices[index]?.image?.image_id ?? null;
   const drawn = as === "dicom" && frames ? "frames" : as;
   const other = as === "dicom" ? "model" : "dicom";
@@ -33,7 +37,7 @@ export function Stage({ series, slices, frames, lack, index, go, as }: StageProp
       <div class="row spread">
         <div class="row" role="group" aria-label="How the picture is drawn">
           <button type="button" aria-pressed={as === "dicom"} onClick={() => as === "dicom" || turn()}>
-            As {frames || !lack ? "DICOM" : "stored"}
+            As {plain || lack ? "stored" : "DICOM"}
           </button>
           <button type="button" aria-pressed={as === "model"} onClick={() => as === "model" || turn()}>
             <kbd>m</kbd> As the model saw it
@@ -61,6 +65,7 @@ export function Stage({ series, slices, frames, lack, index, go, as }: StageProp
           <Preview
             image={image}
             drawn={as === "model" ? "model" : "display"}
+            unveiled={unveiled}
             alt={`Slice ${index + 1} of ${slices.length}${as === "model" ? ", as the model saw it" : ""}`}
           />
         </div>

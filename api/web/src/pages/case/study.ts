@@ -59,6 +59,12 @@ export function slicesOf(study: Study, series: string, frames: readonly SeriesFr
   return frames.map((frame) => ({ frame, image: known.get(`${frame.sop} ${frame.frame}`) ?? null }));
 }
 
+/** Whether a picture may bear a name in its pixels: only one that is known to bear none is shown to everybody. */
+export const isWithheld = (image: StudyImage): boolean => image.quality["burned_in"] !== "no";
+
+/** Whether a series came as DICOM: a plain picture has no frames to ask for. */
+export const isDicom = (images: readonly StudyImage[]): boolean => images.some((one) => one.rendering !== "picture");
+
 /** The picture that stands for a series: that of its middle. */
 export function middleOf(study: Study, series: string): StudyImage | null {
   const slices = slicesOf(study, series, null);
