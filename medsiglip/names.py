@@ -19,6 +19,11 @@ _PROBE = re.compile(rf"{_NAME.pattern}(?:@[1-9][0-9]{{0,8}})?")
 
 _SUBJECT = re.compile(rf"labels|(?:prompts|probe):{_NAME.pattern}")
 
+# Letters of most scripts, digits, spaces and a few signs: nothing that means something in a URL, and no
+# character that is not seen.
+_LETTER = r"0-9A-Za-z\u00c0-\u1fff\u2c00-\ud7ff"
+_VIEW = re.compile(rf"[{_LETTER}][{_LETTER} ._,()+-]*")
+
 NAME = f"^{_NAME.pattern}$"
 """Of a probe, a prompt set or a routing rule."""
 PROBE = f"^{_PROBE.pattern}$"
@@ -27,6 +32,8 @@ SUBJECT = f"^(?:{_SUBJECT.pattern})$"
 """Of what a calibration is made for: `prompts:NAME`, `probe:NAME`, or `labels`."""
 UID = f"^{_UID.pattern}$"
 """Of a study, series or instance. Broken files have letters in UIDs, which PS3.5, section 9.1 forbids."""
+VIEW = f"^{_VIEW.pattern}$"
+"""Of a saved view of the screen."""
 PATIENT_KEY = f"^{_PATIENT_KEY.pattern}$"
 LONGEST_IN_URL = 64
 """The most characters of all of these; of a UID by PS3.5, section 9.1."""
@@ -49,6 +56,7 @@ _URL_NAMES = {
     "subject": (_SUBJECT.fullmatch, "prompts:NAME, probe:NAME or labels"),
     "uid": (_UID.fullmatch, "letters, digits, dots, hyphens and underscores, and not dots alone"),
     "patient_key": (_PATIENT_KEY.fullmatch, "letters and digits"),
+    "view": (_VIEW.fullmatch, "letters, digits, spaces and ._,()+-, beginning with a letter or digit"),
     "identifier": (_IDENTIFIER.fullmatch, "letters, digits, hyphens and underscores"),
 }
 
@@ -64,8 +72,8 @@ def is_key_name(text: str) -> bool:
 
 
 def why_not(kind: str, text: str) -> str | None:
-    """What a text of this kind (`name`, `probe`, `subject`, `uid`, `patient_key`, `identifier`) must be if
-    this one is not.
+    """What a text of this kind (`name`, `probe`, `subject`, `uid`, `view`, `patient_key`, `identifier`) must
+    be if this one is not.
     """
     matches, meaning = _URL_NAMES[kind]
     longest = LONGEST_SUBJECT if kind == "subject" else LONGEST_IN_URL

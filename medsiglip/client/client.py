@@ -46,6 +46,7 @@ from medsiglip.client.drafts import DraftMethods
 from medsiglip.client.evaluations import EvaluationMethods
 from medsiglip.client.jobs import JobMethods
 from medsiglip.client.labels import LabelMethods
+from medsiglip.client.maps import MapMethods
 from medsiglip.client.paths import checked, path_of
 from medsiglip.client.pictures import PictureMethods
 from medsiglip.client.probes import ProbeMethods
@@ -80,6 +81,7 @@ class Client(
     EvaluationMethods,
     LabelMethods,
     JobMethods,
+    MapMethods,
     PictureMethods,
     ProbeMethods,
     ScoreMethods,

@@ -103,7 +103,7 @@ class Connection:
         except httpx.TransportError:
             return False
 
-    def get(self, path: str, **query: Any) -> Json:
+    def get(self, path: str, /, **query: Any) -> Json:
         """The JSON object at a path."""
         found: Json = self._requests.send("GET", path, lambda: {"params": given(query)}).json()
         return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.label_records import LabelRecord
 from medsiglip.index.records import FileRecord, ProbeRecord
-from medsiglip.index.service.audit_log import AuditEvent
+from medsiglip.index.service.audit_log import AuditEvent, AuditFilter
 from medsiglip.index.service.drafts import RevisionRecord
 from medsiglip.index.service.routing_rules import Budget, Candidates, RoutedJob
 from tests.index.conftest import Catalogue
@@ -79,6 +80,22 @@ def undo(index: CaseIndex, count: int) -> None:
     index.labels.undo(reader)
 
 
+def keep_views(index: CaseIndex, count: int) -> None:
+    """Views that name studies are kept and listed."""
+    for n in range(min(count, 3)):
+        index.views.put("key", f"view {n}", "cases", f"where=study_instance_uid%3D2.25.{n}")
+    index.views.listed("key")
+
+
+def begin_sessions(index: CaseIndex, count: int) -> None:
+    """Sessions of one key begin, are found, and end."""
+    key, _ = index.api_keys.create("browser", ["read"])
+    tokens = [index.sessions.begin(key, timedelta(hours=1))[1] for _ in range(min(count, 3))]
+    for token in tokens:
+        index.sessions.find(token)
+    index.sessions.end_of_key(key.id)
+
+
 NUMBERS = itertools.count()
 ASKED: dict[str, Ask] = {
     "record_files": lambda index, n: index.files.put(records(n)),
@@ -119,6 +136,9 @@ ASKED: dict[str, Ask] = {
     "report texts found": lambda index, n: index.report_texts.find("text", limit=max(n, 1)),
     "job changes": lambda index, n: index.jobs.changes([f"{i:032x}" for i in range(n)]),
     "audit": lambda index, n: index.audit.append([AuditEvent("a", "view", tuple(uids(n)))] if n else []),
+    "audit newest": lambda index, n: index.audit.newest(limit=max(n, 1), only=AuditFilter(study="2.25.1")),
+    "views kept": lambda index, n: keep_views(index, n),
+    "sessions": lambda index, n: begin_sessions(index, n),
     "audit events": lambda index, n: index.audit.append([AuditEvent("a", "view", (uid,)) for uid in uids(n)]),
     "decide": decide,
     "hold back": hold_back,

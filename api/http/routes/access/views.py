@@ -14,20 +14,11 @@ from medsiglip.answers.access import SavedView, SavedViewList
 from medsiglip.answers.answer import RemovedName
 from medsiglip.api.http.routes.dependencies import Reader, ServedArchive
 from medsiglip.api.http.schemas import NO_NUL, Question
-from medsiglip.names import LONGEST_KEY_NAME
+from medsiglip.names import LONGEST_IN_URL, VIEW
 
 router = APIRouter(prefix="/v1/views", tags=["access"])
 _LONGEST_QUERY = 8192
-# No slash and no dot alone, which a URL resolves as a step to another path (RFC 3986, section 5.2.4).
-ViewName = Annotated[
-    str,
-    Path(
-        min_length=1,
-        max_length=LONGEST_KEY_NAME,
-        pattern=r"^[^./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*$",
-        description="1 to 100 characters without a slash, the first no dot",
-    ),
-]
+ViewName = Annotated[str, Path(min_length=1, max_length=LONGEST_IN_URL, pattern=VIEW)]
 
 
 class View(Question):
