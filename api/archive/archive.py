@@ -13,9 +13,13 @@ from medsiglip.api.archive.evaluating import drift, robustness, two_models, zero
 from medsiglip.api.archive.evaluating import probe as unseen_patients
 from medsiglip.api.archive.evaluating import retrieval as neighbours
 from medsiglip.api.archive.explaining import localisation, why
+from medsiglip.api.archive.labelling import agreement, given, learning, queue
+from medsiglip.api.archive.mapping import lists, making, places, shown
 from medsiglip.api.archive.opened import OpenedArchive
+from medsiglip.api.archive.pictures import thumbnails as pictures
 from medsiglip.api.archive.probes import (
     card,
+    curves,
     exchange,
     predicting,
     predicting_all,
@@ -64,6 +68,7 @@ class Archive(OpenedArchive):
     suggest_cases = suggesting.suggest_cases
     probe_card = card.probe_card
     probe_card_page = card.probe_card_page
+    probe_curves = curves.probe_curves
     probe_suspects = card.probe_suspects
     predict_probe = predicting.predict_probe
     predict_all = predicting_all.predict_all
@@ -77,6 +82,14 @@ class Archive(OpenedArchive):
     compare_probe = two_models.compare_probe
     evaluate_probe = unseen_patients.evaluate_probe
 
+    make_map = making.make_map
+    map = shown.show_map
+    map_colours = shown.map_colours
+    map_points = shown.map_points
+    map_place = places.map_place
+    map_outliers = lists.map_outliers
+    map_duplicates = lists.map_duplicates
+
     calibrate = calibrating.calibrate
     calibrations = kept.list_calibrations
     calibration = kept.show_calibration
@@ -86,6 +99,11 @@ class Archive(OpenedArchive):
     render = rendering.render
     import_labels = label_store.import_labels
     labels = label_store.list_labels
+    study_labels = given.study_labels
+    undo_labels = given.undo_labels
+    label_queue = queue.label_queue
+    label_agreement = agreement.label_agreement
+    learning_curve = learning.learning_curve
 
     index_info = maintenance.index_info
     verify = maintenance.verify
@@ -94,6 +112,7 @@ class Archive(OpenedArchive):
     compact = maintenance.compact
     reembed = reembedding.reembed
     drop_space = reembedding.drop_space
+    make_thumbnails = pictures.make_thumbnails
     recover = maintenance.recover
     export = maintenance.export
     back_up = backups.back_up
@@ -102,6 +121,7 @@ class Archive(OpenedArchive):
     draft_report = drafts.draft_report
     report = drafts.show_report
     reports = drafts.list_reports
+    review_report = drafts.review_report
     accept_report = drafts.accept_report
     edit_report = drafts.edit_report
     reject_report = drafts.reject_report

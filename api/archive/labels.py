@@ -45,18 +45,21 @@ def list_labels(archive: OpenedArchive) -> LabelList:
     return LabelList(labels=tuple(rows))
 
 
-def import_labels(archive: OpenedArchive, csv: AnyPath) -> ImportedLabels:
-    """Store the labels of a CSV. Rows that name nothing in the archive are listed by key and not stored.
+def import_labels(archive: OpenedArchive, csv: AnyPath, *, reader: str | None = None) -> ImportedLabels:
+    """Store the labels of a CSV, in the name of a reader: the user of this process where none is named, and
+    nobody's for an empty name. Rows that name nothing in the archive are listed by key and not stored.
 
     Raises ServiceError `labels-unmatched` where that is every row, and what `read_labels` raises.
     """
     path = Path(csv)
-    return store_labels(archive, path, read_labels(path))
+    return store_labels(archive, path, read_labels(path), reader)
 
 
-def store_labels(archive: OpenedArchive, path: Path, content: LabelFile) -> ImportedLabels:
+def store_labels(
+    archive: OpenedArchive, path: Path, content: LabelFile, reader: str | None = None
+) -> ImportedLabels:
     """As `import_labels`, for a file that was read already."""
-    missing, warnings = _set(archive, content.records)
+    missing, warnings = _set(archive, content.records, reader)
     if content.repeated:
         warnings += (
             f"{content.repeated} keys stand in more than one row of the CSV, and say the same there.",
@@ -77,12 +80,14 @@ def store_labels(archive: OpenedArchive, path: Path, content: LabelFile) -> Impo
     )
 
 
-def set_labels(archive: OpenedArchive, records: Sequence[LabelRecord]) -> ImportedLabels:
+def set_labels(
+    archive: OpenedArchive, records: Sequence[LabelRecord], reader: str | None = None
+) -> ImportedLabels:
     """As `import_labels`, for labels that come as values.
 
     Raises ServiceError `labels-unmatched` where none names anything in the archive.
     """
-    unmatched, warnings = _set(archive, records)
+    unmatched, warnings = _set(archive, records, reader)
     missing = {record.key for record in unmatched}
     keys = {record.key for record in records}
     if missing == keys:
@@ -113,24 +118,21 @@ def studies_to_label(archive: OpenedArchive, records: Sequence[LabelRecord]) -> 
     return sorted(found)
 
 
-def _set(archive: OpenedArchive, records: Sequence[LabelRecord]) -> tuple[list[LabelRecord], tuple[str, ...]]:
+def _set(
+    archive: OpenedArchive, records: Sequence[LabelRecord], reader: str | None
+) -> tuple[Sequence[LabelRecord], tuple[str, ...]]:
     """Store labels; those that name nothing in the archive, and sentences about contradictions.
 
     A home that hides paths and UIDs is looked up by its own UIDs, then by those of the files.
     """
+    from medsiglip.api.archive.audit_trail import local_actor
     from medsiglip.ingest.privacy.deidentify import known_key
 
     key = known_key(archive.index)
-    outcome = archive.index.labels.put(records)
-    unmatched, conflicts = list(outcome.unmatched), outcome.conflicts
-    if key is None or key.phi != "strict":
-        return unmatched, tuple(one.sentence for one in conflicts)
-    originals = {key.uid(record.key): record for record in unmatched if record.key_kind != "path"}
-    again = [replace(record, key=key.uid(record.key)) for record in unmatched if record.key_kind != "path"]
-    outcome = archive.index.labels.put(again)
-    missing = {originals[record.key].key for record in outcome.unmatched}
-    left = [record for record in unmatched if record.key_kind == "path" or record.key in missing]
-    return left, tuple(dict.fromkeys(one.sentence for one in (*conflicts, *outcome.conflicts)))
+    coded = key.uid if key is not None and key.phi == "strict" else None
+    given_by = local_actor() if reader is None else reader
+    outcome = archive.index.labels.put(records, given_by, coded=coded)
+    return outcome.unmatched, tuple(dict.fromkeys(one.sentence for one in outcome.conflicts))
 
 
 def read_labels(path: Path, split: str | None = None) -> LabelFile:

@@ -22,6 +22,7 @@ from medsiglip.api.archive.opened import OnNote, OnProgress
 from medsiglip.api.cli.contact_sheet import Row, Tile, write_contact_sheet
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.settings import Settings
+from medsiglip.index.catalogue.readers.consensus import NOBODY
 from medsiglip.phantoms.writing import WrittenStudy, write_phantoms
 
 SEED = 20_260
@@ -62,14 +63,16 @@ def run_demo(request: DemoRequest, *, on_note: OnNote, on_progress: OnProgress) 
     )
     with Archive.from_settings(request.settings, on_note=on_note) as archive:
         report = archive.ingest([folder / "dicom"], on_progress=on_progress).to_json()
-        archive.import_labels(folder / "labels.csv")
+        archive.import_labels(folder / "labels.csv", reader=NOBODY)
         on_progress("zero-shot", 0, None)
         zero_shot = _zero_shot(archive, phantoms)
         text_search = archive.search(text=TEXT, k=_NEIGHBOURS, where=[WHERE]).to_json()
         cases = [_similar_cases(archive, study, finding) for study, finding in _queries(phantoms)]
         retrieval = archive.evaluate_retrieval(level="study").to_json()
         on_progress("probe", 0, None)
-        probe = archive.train_probe(PROBE, labels_csv=folder / "labels.csv", level="study").to_json()
+        probe = archive.train_probe(
+            PROBE, labels_csv=folder / "labels.csv", level="study", reader=NOBODY
+        ).to_json()
         sheet = folder / "contact-sheet.png"
         write_contact_sheet(_rows(archive, text_search, cases), sheet)
     return {

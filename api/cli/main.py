@@ -28,6 +28,7 @@ from medsiglip.api.cli.commands import (
     evaluation,
     ingest,
     keys,
+    labels,
     models,
     pictures,
     probes,
@@ -38,6 +39,7 @@ from medsiglip.api.cli.commands import (
     why,
 )
 from medsiglip.api.cli.commands.invocation import Invocation
+from medsiglip.api.cli.commands.mapping import maps
 from medsiglip.api.errors import Explanation, explain
 
 UsageError: type[Any] = typer.BadParameter.__bases__[0]
@@ -58,6 +60,8 @@ TOPICS = (
     probes,
     evaluation,
     calibration,
+    labels,
+    maps,
     catalogue,
     keys,
     audit,

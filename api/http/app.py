@@ -45,6 +45,8 @@ from medsiglip.api.http.routes.browsing import cases as browsed_cases
 from medsiglip.api.http.routes.browsing import collections
 from medsiglip.api.http.routes.dicomweb import drawings, headers, pixels, searching, storing
 from medsiglip.api.http.routes.labelling import labels, reading
+from medsiglip.api.http.routes.mapping import making as map_making
+from medsiglip.api.http.routes.mapping import reading as map_reading
 from medsiglip.api.http.routes.problem_answers import PROBLEMS
 from medsiglip.api.http.screen import files as screen
 from medsiglip.api.http.sessions.session_gate import SessionGate
@@ -130,6 +132,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         spaces,
         why,
     ):
+        app.include_router(topic.router, responses=PROBLEMS)
+    for topic in (map_making, map_reading):
         app.include_router(topic.router, responses=PROBLEMS)
     for topic in (browsed_cases, collections, reading):
         app.include_router(topic.router, responses=PROBLEMS)

@@ -152,7 +152,7 @@ class LabelRow(Question):
 
 
 class LabelsQuestion(Question):
-    """Labels of cases, or the CSV of the form."""
+    """Labels of cases as rows, or as the CSV of the form; or one label of every study that fits filters."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -161,6 +161,11 @@ class LabelsQuestion(Question):
     )
 
     rows: Annotated[list[LabelRow], Field(max_length=100_000)] = Field(default_factory=list)
+    where: Filters | None = Field(None, description="label every study that fits; [] for all studies")
+    label: Text | None = Field(None, description="with `where`: the label")
+    value: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="with `where`: 1, 0, or null to take it back"
+    )
 
 
 class IngestQuestion(Question):

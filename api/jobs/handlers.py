@@ -45,7 +45,9 @@ def _ingest(archive: Archive, run: JobRun) -> Json:
 
 
 def _probe(archive: Archive, run: JobRun) -> Json:
-    """Parameters: `name`, `labels` or `labels_csv`, `level`, `where`, and those of a `ProbePlan`."""
+    """Parameters: `name`, `labels` or `labels_csv` with its `reader`, `level`, `where`, and those of a
+    `ProbePlan`.
+    """
     from medsiglip.api.archive.probes.plan import ProbePlan
 
     given = run.parameters
@@ -57,6 +59,7 @@ def _probe(archive: Archive, run: JobRun) -> Json:
         level=given.get("level") or "image",
         where=given.get("where") or (),
         plan=ProbePlan(**asked),
+        reader=given.get("reader"),
         on_progress=run.progress,
     )
     return probe.to_json()
@@ -84,6 +87,13 @@ def _calibration(archive: Archive, run: JobRun) -> Json:
         on_progress=run.progress,
     )
     return made.to_json()
+
+
+def _map(archive: Archive, run: JobRun) -> Json:
+    """Parameters: `level` and `seed`. One that is made twice is the next version."""
+    given = run.parameters
+    level, seed = given.get("level") or "study", given.get("seed") or 0
+    return archive.make_map(level=level, seed=seed, on_progress=run.progress).to_json()
 
 
 def _report(archive: Archive, run: JobRun) -> Json:
@@ -136,6 +146,7 @@ HANDLERS: Mapping[str, Handler] = {
     "probe": _probe,
     "predictions": _predictions,
     "calibration": _calibration,
+    "map": _map,
     "evaluation": _evaluation,
     "report": _report,
     "reembed": _reembed,

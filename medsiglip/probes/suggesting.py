@@ -66,6 +66,30 @@ def suggest(
     return choosing.picks
 
 
+def choose(
+    vectors: Singles,
+    uncertainty: Floats | None,
+    groups: Integers,
+    labelled: Singles,
+    count: int,
+) -> list[int]:
+    """At most `count` of n rows, in order, as `suggest` takes uncertain ones; without `uncertainty`, as it
+    takes diverse ones. A second row of a group comes only when every group has one; groups below 0 come as
+    if they had one already.
+    """
+    choosing = _Choosing(vectors, np.zeros(len(vectors)), groups, labelled)
+    choosing.free(groups >= 0)
+    reason: Reason = "diverse" if uncertainty is None else "uncertain"
+    pool = np.ones(len(vectors), bool)
+    while len(choosing.picks) < min(count, len(vectors)):
+        before = len(choosing.picks)
+        if uncertainty is not None:
+            pool = choosing.least_sure(uncertainty, _PREFILTER * (count - before))
+        choosing.take(count - before, reason, choosing.farthest_in(pool, first=uncertainty))
+        choosing.free(np.ones(len(vectors), bool))
+    return [one.row for one in choosing.picks]
+
+
 class _Choosing:
     """Rows that are still free, and the greatest cosine of each to what is labelled or chosen."""
 
@@ -77,6 +101,18 @@ class _Choosing:
             if len(labelled):
                 self._nearest[low : low + 4096] = (vectors[low : low + 4096] @ labelled.T).max(axis=1)
         self.picks: list[Pick] = []
+
+    def free(self, rows: npt.NDArray[np.bool_]) -> None:
+        """Of these rows those may be chosen that are not yet."""
+        self._free = rows.copy()
+        self._free[[one.row for one in self.picks]] = False
+
+    def least_sure(self, uncertainty: Floats, count: int) -> npt.NDArray[np.bool_]:
+        """The free rows that are least sure, so many."""
+        pool = np.zeros(len(self._free), bool)
+        rows = np.flatnonzero(self._free)
+        pool[rows[np.argsort(-uncertainty[rows], kind="stable")[:count]]] = True
+        return pool
 
     def take(self, count: int, reason: Reason, choose: Callable[[npt.NDArray[np.bool_]], int | None]) -> None:
         """Choose so many of the free rows, or all that are left."""

@@ -48,7 +48,7 @@ def suggest_cases(
     found = _Candidates(probe, frozenset(record.summary.get("patients", ())))
     for table in archive.index.table_parts("image", where):
         owners = archive.index.instances.rows_of_images("series", table.image_ids.tolist())
-        found.add(table, _scored(probe, record, table, owners))
+        found.add(table, scored_studies(probe, record, table, owners))
     for table in archive.index.table_parts("image") if where else ():
         found.note_labelled(table)
     found.finish()
@@ -157,7 +157,7 @@ def _known(table: CaseTable, labels: Sequence[str]) -> NDArray[np.bool_]:
     return known
 
 
-def _scored(
+def scored_studies(
     probe: Probe, record: ProbeRecord, table: CaseTable, series: NDArray[np.int64]
 ) -> dict[str, Floats]:
     """Probabilities [L] by study UID, as `probe predict` has them: of what the probe scores, pooled by the

@@ -40,6 +40,7 @@ def train_probe(
     level: str = "image",
     where: Sequence[str] = (),
     plan: ProbePlan | None = None,
+    reader: str | None = None,
     on_checked: Callable[[LabelFile | None], None] = lambda _labels: None,
     on_progress: OnProgress = silent,
 ) -> ProbeAnswer:
@@ -49,9 +50,9 @@ def train_probe(
     are in one fold, and may not be in two parts of a split.
 
     The probe is trained on the labels of a CSV alone: what was stored under the same names before has no part
-    in it. When it is trained, they are stored in the archive as `label import` would. `on_checked` is called
-    with them, or None, before the training. Whatever ends it, nothing was stored: `on_progress` may raise, or
-    the user press Ctrl-C. Raises ServiceError `labels-unmatched` for a CSV that names nothing in the archive,
+    in it. When it is trained, they are stored in the archive as `label import` would, for `reader`.
+    `on_checked` is called with them, or None, before the training. Whatever ends it, nothing was stored:
+    `on_progress` may raise, or the user press Ctrl-C. Raises ServiceError `labels-unmatched` for a CSV that names nothing in the archive,
     and others as `ProbePlan.check`, `stored_cases` and `medsiglip.probes.training.train` do.
     """
     require_name(name)
@@ -74,7 +75,7 @@ def train_probe(
     )
     trained = details.trained
     require_space(name, trained.probe, active_space(archive))  # the table may be of one switched to meanwhile
-    stored = [] if content is None else _stored_labels(archive, Path(str(labels_csv)), content)
+    stored = [] if content is None else _stored_labels(archive, Path(str(labels_csv)), content, reader)
     answer = _answer(
         archive, cases, trained, plan, [*stored, *cases.warnings, *archive.index.filters.warnings(where)]
     )
@@ -181,9 +182,9 @@ def _population(
     return {"regions": regions, "ages": ages}
 
 
-def _stored_labels(archive: OpenedArchive, path: Path, content: LabelFile) -> list[str]:
+def _stored_labels(archive: OpenedArchive, path: Path, content: LabelFile, reader: str | None) -> list[str]:
     """Store the labels of a CSV, and say what is wrong with them."""
-    imported = store_labels(archive, path, content)
+    imported = store_labels(archive, path, content, reader)
     warnings = list(imported.warnings)
     if imported.unmatched:
         warnings.append(

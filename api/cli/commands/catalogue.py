@@ -1,4 +1,4 @@
-"""`label` and `index`: what the archive's catalogue holds, and its upkeep."""
+"""`index`: the archive's index, and its upkeep."""
 
 from __future__ import annotations
 
@@ -9,43 +9,6 @@ import typer
 
 from medsiglip.api.cli.commands.invocation import invocation
 from medsiglip.api.cli.commands.spaces import drop_space, reembed
-
-
-def import_labels(
-    context: typer.Context,
-    csv: Annotated[Path, typer.Argument(metavar="CSV", help="Labels to store.", readable=False)],
-) -> None:
-    """Store labels from a CSV, keyed by path, sop_instance_uid, series_instance_uid or study_instance_uid.
-
-    Labels stand in a column `label` (a class name) and in columns `label:<name>` (0, 1 or empty); other
-    columns are left alone. In a file with neither, every other column is a label of 0, 1 or empty.
-
-    \b
-    Example: medsiglip label import findings.csv
-    """
-    from medsiglip.api.archive.audit_trail import record_local
-    from medsiglip.api.archive.labels import read_labels, store_labels, studies_to_label
-    from medsiglip.api.cli.presentation.archive import show_imported_labels
-
-    run = invocation(context)
-    with run.archive() as archive:
-        content = read_labels(csv)
-        studies = studies_to_label(archive, content.records)
-        record_local(archive.index, "label", studies, rows=content.rows)
-        run.answer(store_labels(archive, csv, content), show_imported_labels)
-
-
-def list_labels(context: typer.Context) -> None:
-    """List the stored labels with their counts.
-
-    \b
-    Example: medsiglip label list
-    """
-    from medsiglip.api.cli.presentation.archive import show_labels
-
-    run = invocation(context)
-    with run.archive() as archive:
-        run.answer(archive.labels(), show_labels)
 
 
 def info(context: typer.Context) -> None:
@@ -200,19 +163,6 @@ def export(
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this topic."""
-    labels = typer.Typer(
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        help="""Labels of images, series and studies.
-
-        \b
-        Example: medsiglip label import findings.csv
-                 medsiglip label list
-        """,
-    )
-    labels.command("import")(import_labels)
-    labels.command("list")(list_labels)
-    app.add_typer(labels, name="label")
     index = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode=None,

@@ -1,4 +1,4 @@
-"""What a person sees of ingests, searches, studies, labels, the index, tuning and `doctor`."""
+"""What a person sees of ingests, searches, studies, the index, tuning and `doctor`."""
 
 from __future__ import annotations
 
@@ -174,28 +174,6 @@ def show_rendered(console: Console, rendered: Payload) -> None:
         console.print(f"  {rendering}: {count}")
     _show_refusals(console, "skipped", rendered["skipped"])
     _show_refusals(console, "quarantined", rendered["quarantined"])
-
-
-def show_imported_labels(console: Console, imported: Payload) -> None:
-    """How many rows name something in the archive."""
-    console.print(
-        f"{imported['rows']} rows: {imported['matched']} stored, "
-        f"{len(imported['unmatched'])} name nothing in the archive"
-    )
-    show_warnings(console, imported)
-    for key in imported["unmatched"][:_SHOWN_REFUSALS]:
-        console.print(f"  not in the archive: {escape(str(key))}", soft_wrap=True)
-
-
-def show_labels(console: Console, listed: Payload) -> None:
-    """Names and counts."""
-    print_table(
-        console,
-        "",
-        ("label", "level", "n", "positive"),
-        ((label["label"], label["level"], label["n"], label["positive"]) for label in listed["labels"]),
-        numeric="n positive",
-    )
 
 
 def show_verification(console: Console, outcome: Payload) -> None:

@@ -70,6 +70,7 @@ def _start(
     plan.check(fields.level, len(fields.labels) or None)
     parameters = fields.model_dump()
     parameters["labels_csv"] = str(question.files[0]) if question.files else None
+    parameters["reader"] = caller.name if question.files else None
     parameters["received"] = str(sent.folder) if sent is not None and question.files else None
     if question.files:
         _record_labels(request, archive, question.files[0], fields)

@@ -1,0 +1,1 @@
+"""Labels as readers give them: case by case, undone, compared, and what to label next."""

@@ -1,0 +1,1 @@
+"""Routes of labels: `/v1/labels`, `/v1/studies/{uid}/labels` and `/v1/label-queue`."""
