@@ -57,10 +57,9 @@ class CaseIndex(CaseStores):
     """
 
     def __init__(self, database: Database, vector_dtype: Dtype, index_kind: str = AUTO) -> None:
-        super().__init__(database)
+        super().__init__(database, CurrentSpace(database, index_kind))
         self.home = database.home
         self._dtype = vector_dtype
-        self._current = CurrentSpace(database, index_kind)
 
     @classmethod
     def open(

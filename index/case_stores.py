@@ -3,11 +3,14 @@ its pseudonyms."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from medsiglip.index.browsing.case_browser import CaseBrowser
 from medsiglip.index.browsing.collections import CollectionStore
 from medsiglip.index.catalogue import spaces
+from medsiglip.index.catalogue.browsing.point_values import PointValues
 from medsiglip.index.catalogue.browsing.thumbnails import ThumbnailStore
 from medsiglip.index.catalogue.case_queries import InstanceStore
 from medsiglip.index.catalogue.database import Database
@@ -19,6 +22,8 @@ from medsiglip.index.catalogue.pixel_hashes import PixelHashStore
 from medsiglip.index.catalogue.readers.label_store import LabelStore
 from medsiglip.index.catalogue.readers.reader_queries import ReaderLabelStore
 from medsiglip.index.catalogue.report_texts import ReportTextStore
+from medsiglip.index.records import Level
+from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.search.two_spaces import TwoSpaces
 from medsiglip.index.service.api_keys import ApiKeys
 from medsiglip.index.service.audit_log import AuditLog
@@ -30,16 +35,21 @@ from medsiglip.index.service.views import ViewStore
 from medsiglip.index.storage.backgrounds import BackgroundStore
 from medsiglip.index.storage.calibrations import CalibrationStore
 from medsiglip.index.storage.file_records import FileRecordStore
+from medsiglip.index.storage.map_store import MapStore
 from medsiglip.index.storage.predictions import PredictionStore
 from medsiglip.index.storage.probes import ProbeStore
 from medsiglip.index.storage.reembedding import SpaceStore
+
+if TYPE_CHECKING:
+    from medsiglip.index.search.neighbour_graph import NeighbourGraph
 
 
 class CaseStores:
     """The stores of one catalogue, made when they are first used."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, current: CurrentSpace) -> None:
         self._database = database
+        self._current = current
         self._paths = StoredPaths()
 
     @cached_property
@@ -111,6 +121,32 @@ class CaseStores:
     def backgrounds(self) -> BackgroundStore:
         """What was measured of the archive's own scores."""
         return BackgroundStore(self._database)
+
+    @cached_property
+    def maps(self) -> MapStore:
+        """Vectors laid out in a plane."""
+        return MapStore(self._database)
+
+    def neighbour_graph(
+        self,
+        level: Level,
+        k: int,
+        *,
+        most: int = 100_000,
+        least_others: int = 5,
+        on_step: Callable[[int, int], object] = lambda _done, _of: None,
+    ) -> NeighbourGraph:
+        """The k nearest of each row of a level, exactly, for at most `most` rows spread evenly over all; see
+        `medsiglip.index.search.neighbour_graph`. Raises `CatalogError` `no-space`.
+        """
+        from medsiglip.index.search.neighbour_graph import neighbour_graph
+
+        return neighbour_graph(self._current, level, k, most, least_others, on_step)
+
+    @cached_property
+    def points(self) -> PointValues:
+        """What the points of maps are coloured by."""
+        return PointValues(self._database)
 
     @cached_property
     def spaces(self) -> SpaceStore:

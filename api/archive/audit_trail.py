@@ -42,6 +42,7 @@ ACTIONS = {
     "train": "a probe was trained on cases",
     "calibrate": "scores were calibrated on cases",
     "remove-calibration": "the calibrations of something that scores were removed",
+    "map": "the cases were laid out in a map, or its points were given out",
     "evaluate": "figures of cases were computed, or a page of them was shown",
     "draft": "a report was drafted",
     "report-view": "a draft was shown",

@@ -27,6 +27,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, delete, exc, func, insert, inspect, select, text
 
 from medsiglip.index.catalogue import migrations
+from medsiglip.index.catalogue.browsing.schema import maps
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.draft_schema import drafts
 from medsiglip.index.catalogue.identity import FILE as IDENTITY
@@ -39,6 +40,7 @@ from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import SEPARATOR, BackupDescription
 from medsiglip.index.storage.backup_folder import Destination, copy_file, reason_of
 from medsiglip.index.storage.deletion import UPLOADS
+from medsiglip.index.storage.maps.forgetting import map_files
 from medsiglip.index.vectors import sync_path
 
 FORMAT = 1
@@ -330,7 +332,7 @@ def listed_file(folder: Path, name: str) -> ListedFile:
 
 
 def named_by(connection: Connection) -> list[str]:
-    """The files that a catalogue cannot do without, relative to the home: vectors and probes."""
+    """The files that a catalogue cannot do without, relative to the home: vectors, probes and maps."""
     return list(_needed(connection))
 
 
@@ -340,6 +342,8 @@ def _needed(connection: Connection) -> Iterator[str]:
     for space, shard in connection.execute(named.order_by(shards.c.id)):
         yield f"vectors/{space}/{shard}.parquet"
     yield from connection.execute(select(probes.c.file)).scalars()
+    if inspect(connection).has_table(maps.name):
+        yield from map_files(connection)
 
 
 def _uploads(connection: Connection) -> Iterator[str]:

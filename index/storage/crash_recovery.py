@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, delete, insert, select
 
+from medsiglip.index.catalogue.browsing.schema import maps
 from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.schema import probes, shards
@@ -59,8 +60,11 @@ def collect(database: Database) -> None:
 
 
 def _named(connection: Connection, home: Path) -> set[Path]:
-    """The shards in every folder that may hold them, and the files of probes, that rows refer to."""
+    """The shards and maps in every folder that may hold them, and the files of probes, that rows refer to."""
     names = connection.execute(select(shards.c.name)).scalars().all()
     spaces = [path for path in (home / "vectors").glob("*") if path.is_dir()]
     found = {space / f"{name}.parquet" for space in spaces for name in names}
+    drawn = connection.execute(select(maps.c.file)).scalars().all()
+    places = [path for path in (home / "maps").glob("*") if path.is_dir()]
+    found |= {place / f"{name}.parquet" for place in places for name in drawn}
     return found | {home / file for file in connection.execute(select(probes.c.file)).scalars()}

@@ -42,6 +42,7 @@ from medsiglip.index.storage.forgotten import (
     forget_predictions,
     without_cases,
 )
+from medsiglip.index.storage.maps.forgetting import forget_in_maps
 from medsiglip.index.storage.saved_views import forget_in_views
 from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
 
@@ -187,6 +188,7 @@ def _delete_content(
     found = list(connection.execute(shown.where(theirs)))
     image_ids = [row.id for row in found]
     forget_predictions(connection, found)
+    forget_in_maps(transaction, found)
     delete_thumbnails(connection, theirs)
     connection.execute(delete(images).where(theirs))
     uids = select(instances.c.sop_instance_uid).where(one_of(instances.c.id, instance_ids))

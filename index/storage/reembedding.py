@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from medsiglip.index.catalogue import spaces as space_rows
+from medsiglip.index.catalogue.browsing.schema import maps
 from medsiglip.index.catalogue.browsing.thumbnails import delete_thumbnails, insert_thumbnails
 from medsiglip.index.catalogue.case_queries import rendering_version
 from medsiglip.index.catalogue.database import Database
@@ -49,6 +50,7 @@ from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import ImageRecord, RenderingCount, Space
 from medsiglip.index.storage.deletion import sweep
 from medsiglip.index.storage.forgotten import forget_predictions
+from medsiglip.index.storage.maps.forgetting import drop_maps, forget_in_maps
 from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
 from medsiglip.index.vectors import Dtype, unit_length
 
@@ -242,6 +244,7 @@ def _delete(transaction: WriteTransaction, held: Sequence[Any]) -> None:
     connection = transaction.connection
     ids = [row.id for row in held]
     forget_predictions(connection, held)
+    forget_in_maps(transaction, held)
     delete_thumbnails(connection, one_of(images.c.id, ids))
     connection.execute(delete(images).where(one_of(images.c.id, ids)))
     for shard in listed(connection, sorted({row.shard_id for row in held})):
@@ -315,6 +318,7 @@ def _drop(transaction: WriteTransaction, name: str) -> int:
     its_probes = select(probes.c.id).where(probes.c.space_id == row_id)
     connection.execute(delete(predictions).where(predictions.c.probe_id.in_(its_probes)))
     connection.execute(delete(backgrounds).where(backgrounds.c.space_id == row_id))
+    drop_maps(transaction, maps.c.space_id == row_id)
     theirs_stay = (select(t.c.id).where(t.c.space_id == row_id) for t in (probes, calibrations))
     if all(connection.execute(one).first() is None for one in theirs_stay):
         connection.execute(delete(spaces).where(spaces.c.id == row_id))

@@ -1,4 +1,4 @@
-"""Write transactions that add and replace shards: a shard is announced and on disk before its row is."""
+"""Write transactions that add and replace shards and maps: a file is on disk before its row is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,21 +23,34 @@ from medsiglip.index.storage import crash_recovery
 from medsiglip.index.vectors import Dtype, Ids, ShardFolder
 
 
+class NamedFiles(Protocol):
+    """A folder whose files have names, `<folder>/<space>/<name>.<ending>` of the home."""
+
+    def discard(self, name: str) -> None:
+        """Delete a file that no row refers to."""
+
+
 @dataclass(frozen=True, slots=True)
 class WriteTransaction:
-    """A write transaction on the catalogue, and the shards that it has put on disk so far."""
+    """A write transaction on the catalogue, and the files that it has put on disk so far: shards and maps."""
 
     connection: Connection
     home: Path
     token: str
-    new: list[tuple[ShardFolder, str]] = field(default_factory=list)
+    new: list[tuple[NamedFiles, str]] = field(default_factory=list)
+
+    def new_name(self, folder: NamedFiles) -> str:
+        """The name of a file that is about to be written, and is deleted if the transaction fails."""
+        name = f"{self.token}-{len(self.new)}"
+        self.new.append((folder, name))
+        return name
 
     def add_shard(
         self, space_id: int, space: str, image_ids: Ids, vectors: NDArray[np.floating], dtype: Dtype
     ) -> int:
         """Write a shard to disk, then insert its row; returns the row's id."""
-        folder, name = ShardFolder(self.home, space), f"{self.token}-{len(self.new)}"
-        self.new.append((folder, name))
+        folder = ShardFolder(self.home, space)
+        name = self.new_name(folder)
         checksum = folder.write(name, image_ids, vectors, dtype)
         row = {"space_id": space_id, "name": name, "rows": len(image_ids), "dtype": dtype}
         row["checksum"] = checksum
@@ -50,9 +63,9 @@ class WriteTransaction:
 
 @contextmanager
 def write_transaction(database: Database) -> Iterator[WriteTransaction]:
-    """A write transaction; if it fails, the shards that it wrote are deleted."""
-    token = crash_recovery.announce(database, "vectors/*/{token}-*")
-    new: list[tuple[ShardFolder, str]] = []
+    """A write transaction; if it fails, the files that it wrote are deleted."""
+    token = crash_recovery.announce(database, "*/*/{token}-*")
+    new: list[tuple[NamedFiles, str]] = []
     try:
         with database.write() as connection:
             yield WriteTransaction(connection, database.home, token, new)
@@ -63,9 +76,9 @@ def write_transaction(database: Database) -> Iterator[WriteTransaction]:
         raise
 
 
-def _take_back(database: Database, token: str, new: Sequence[tuple[ShardFolder, str]]) -> None:
-    """Delete the shards of a failed transaction. A commit may succeed and still be reported as failed (the
-    connection to the server was lost): then its announcement is gone, and the shards stay.
+def _take_back(database: Database, token: str, new: Sequence[tuple[NamedFiles, str]]) -> None:
+    """Delete the files of a failed transaction. A commit may succeed and still be reported as failed (the
+    connection to the server was lost): then its announcement is gone, and the files stay.
     """
     with database.write_service_tables() as connection:
         announced = select(unfinished_files.c.token).where(unfinished_files.c.token == token)

@@ -39,6 +39,7 @@ RETRIES: dict[str, tuple[Scope, str]] = {
     "probe": ("train", "train"),
     "predictions": ("train", "predict"),
     "calibration": ("train", "calibrate"),
+    "map": ("train", "map"),
     "evaluation": ("train", "evaluate"),
     "report": ("report", "draft"),
     "reembed": ("admin", "reembed"),

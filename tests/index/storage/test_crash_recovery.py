@@ -74,7 +74,7 @@ def test_what_a_killed_writer_left_goes_to_the_trash_after_a_day(
     with catalogue.open(home) as again:
         again.clean_up()
         assert orphan.exists()
-        assert announced(home, catalogue) == [f"vectors/*/{orphan.stem.partition('-')[0]}-*"]
+        assert announced(home, catalogue) == [f"*/*/{orphan.stem.partition('-')[0]}-*"]
     backdate(home, catalogue, timedelta(hours=25))
     with catalogue.open(home) as again:
         assert orphan.exists(), "opening moved a file"

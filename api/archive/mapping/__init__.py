@@ -1,0 +1,1 @@
+"""Maps of an archive: making them, and what they say of cases."""

@@ -1,0 +1,1 @@
+"""Commands about maps of an archive."""

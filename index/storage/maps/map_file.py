@@ -1,0 +1,117 @@
+"""Maps at rest: `maps/<space>/<name>.parquet`, written once and never changed, a row for each point.
+
+Columns: `row_id` int64, the image, series or study, as the map's level says, ascending; `x` and `y` float32,
+within -1 and 1; `kept` float32, the share of its true neighbours that are near on the plane; `apart` float32,
+1 less the mean cosine to the nearest rows of other studies; and these rows, `near`, with their cosines
+`alike`, five of each, 0 and NaN where there are fewer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.vectors import Ids, Vectors, atomic_file, make_folder
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapPoints:
+    """The points of a map, by row id: `row_ids` int64 [n], `places` float32 [n, 2], `kept` and `apart`
+    float32 [n], `near` int64 [n, 5] and `alike` float32 [n, 5].
+    """
+
+    row_ids: Ids
+    places: Vectors
+    kept: Vectors
+    apart: Vectors
+    near: Ids
+    alike: Vectors
+
+    def without(self, gone: Ids) -> MapPoints:
+        """The points without these rows, which are nobody's neighbours any more either."""
+        stays = ~np.isin(self.row_ids, gone)
+        near, alike = self.near[stays].copy(), self.alike[stays].copy()
+        lost = np.isin(near, gone)
+        near[lost], alike[lost] = 0, np.nan
+        return MapPoints(
+            self.row_ids[stays], self.places[stays], self.kept[stays], self.apart[stays], near, alike
+        )
+
+    def names(self, gone: Ids) -> bool:
+        """Whether one of these rows is a point, or the neighbour of one."""
+        return bool(np.isin(self.row_ids, gone).any() or np.isin(self.near, gone).any())
+
+
+class MapFolder:
+    """The files of the maps of one space."""
+
+    def __init__(self, home: Path, space: str) -> None:
+        self.space = space
+        self.path = home / "maps" / space
+
+    def file(self, name: str) -> Path:
+        """The path of the map of this name."""
+        return self.path / f"{name}.parquet"
+
+    def write(self, name: str, points: MapPoints) -> None:
+        """Write a map, which is on disk when this returns."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = {
+            "row_id": pa.array(points.row_ids, pa.int64()),
+            "x": pa.array(points.places[:, 0], pa.float32()),
+            "y": pa.array(points.places[:, 1], pa.float32()),
+            "kept": pa.array(points.kept, pa.float32()),
+            "apart": pa.array(points.apart, pa.float32()),
+            "near": _listed(points.near, pa.int64()),
+            "alike": _listed(points.alike, pa.float32()),
+        }
+        make_folder(self.path)
+        with atomic_file(self.file(name)) as stream:
+            pq.write_table(pa.table(columns), stream, compression="zstd")
+
+    def read(self, name: str) -> MapPoints:
+        """The points of a map; raises `CatalogError` `map-gone` where its file is missing or damaged."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(self.file(name)).combine_chunks()
+            places = np.stack([table["x"].to_numpy(), table["y"].to_numpy()], axis=1)
+            return MapPoints(
+                table["row_id"].to_numpy(),
+                np.asarray(places, np.float32).reshape(-1, 2),
+                table["kept"].to_numpy(),
+                table["apart"].to_numpy(),
+                _unlisted(table["near"], np.int64),
+                _unlisted(table["alike"], np.float32),
+            )
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise CatalogError(
+                "map-gone",
+                f"The map file {self.file(name)} cannot be read ({type(error).__name__}); make the map again "
+                "with `map make`.",
+            ) from None
+
+    def discard(self, name: str) -> None:
+        """Delete a file that no row refers to."""
+        self.file(name).unlink(missing_ok=True)
+
+
+def _listed(values: NDArray[np.generic], kind: object) -> object:
+    import pyarrow as pa
+
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1), kind)
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+def _unlisted(column: object, dtype: type[np.generic]) -> NDArray[np.generic]:
+    parts = getattr(column, "chunks", [])
+    flat = [one.flatten().to_numpy(zero_copy_only=False) for one in parts]
+    width = int(column.type.list_size)  # type: ignore[attr-defined]
+    return np.asarray(np.concatenate([*flat, np.empty(0, dtype)]), dtype).reshape(-1, width)
