@@ -35,8 +35,12 @@ lint: $(INSTALLED) ## ruff, mypy --strict and the documentation's links
 	$(BIN)/python -m tests.type_check
 	$(BIN)/mkdocs build --strict --quiet
 
-serve: $(INSTALLED) ## the HTTP service and a worker, on this machine alone
-	$(BIN)/medsiglip serve
+# Who has made no archive yet sees that of the demonstration, if there is one; the command says which it opens.
+OTHER_HOME = $(MEDSIGLIP_HOME)$(MEDSIGLIP_CONFIG)$(wildcard $(HOME)/.local/share/medsiglip/identity.json)
+SERVED_HOME = $(if $(OTHER_HOME),,$(if $(wildcard demo-output/identity.json),--home demo-output))
+
+serve: $(INSTALLED) ## the HTTP service, a worker and the screen at http://127.0.0.1:8000/, on this machine alone
+	$(BIN)/medsiglip $(SERVED_HOME) serve
 
 bench: $(INSTALLED) ## ratios against peers and limits; writes benchmarks/results/<machine>.json
 	$(BIN)/python -m benchmarks

@@ -31,7 +31,7 @@ TEXT = "right pleural effusion"
 WHERE = "modality=CR|DX"
 _FOLDER = "demo"
 _NOTICE = "Made by `medsiglip demo`. The next demo in the folder above replaces it.\n"
-_OWNED_FOLDERS = (_FOLDER, "vectors", "faiss", "previews", "probes", "trash")
+_OWNED_FOLDERS = (_FOLDER, "vectors", "faiss", "previews", "probes", "trash", "maps", "workers")
 _OWNED_FILES = (
     *("catalog.db", "catalog.db-wal", "catalog.db-shm"),
     *("identity.json", "secret.key", "checkpoint-hashes.json"),

@@ -185,7 +185,7 @@ def _logged(run: Invocation) -> Iterator[None]:
 
 def _show_url(console: Console, payload: Payload, next_step: str) -> None:
     url = payload["url"]
-    sentence = f"medsiglip answers at {url} (its API at {url}/docs); Ctrl-C ends it"
+    sentence = f"medsiglip answers at {url}/: open it in a browser (its API is at {url}/docs); Ctrl-C ends it"
     console.print(sentence, markup=False, soft_wrap=True)
     console.print(f"next: {next_step}", markup=False, soft_wrap=True)
 
@@ -193,10 +193,10 @@ def _show_url(console: Console, payload: Payload, next_step: str) -> None:
 def _next_step(archive: Archive) -> str:
     """What a person should do once the service runs at `{url}`."""
     if not archive.index.info().images:
-        return "fill the archive with `medsiglip ingest FOLDER`, or send files to {url}/v1/ingest"
+        return "fill the archive with `medsiglip ingest FOLDER`, or by {url}/app/ingest"
     if not archive.index.api_keys.any_made():
         return "make a key with `medsiglip keys create NAME`; until then only this machine is answered"
-    return "look at {url}/docs, and send a key as `Authorization: Bearer KEY`"
+    return "sign in at {url}/ with a key; programs send it as `Authorization: Bearer KEY`"
 
 
 def _show_ended(console: Console, payload: Payload) -> None:

@@ -36,7 +36,9 @@ def _next_steps(outcome: Payload) -> list[str]:
     home = outcome["home"]
     return [
         f"The studies are in {outcome['files']}, the archive is {home}.",
-        f"Open the contact sheet: {outcome['contact_sheet']}",
+        f"Look at it:        medsiglip --home {home} serve",
+        "                   then open http://127.0.0.1:8000/ in a browser",
+        f"The contact sheet: {outcome['contact_sheet']}",
         f'Search it:         medsiglip --home {home} search --text "skin lesion suspicious for melanoma"',
         "Your own folder:   medsiglip ingest ~/dicom",
         "The real model:    accept the terms at huggingface.co/google/medsiglip-448, set HF_TOKEN, then",

@@ -67,9 +67,8 @@ class Compression(GZipMiddleware):
     """Compresses answers for who accepts gzip (RFC 9110, section 12.5.3), except what is compressed already.
 
     A compressed answer that holds a secret beside what a stranger chose tells the secret by its length
-    (BREACH). No answer holds one, and keys are in no header that a browser sends by itself; still nothing is
-    compressed for the pages of other sites, nor where there are cookies, nor errors, which repeat what was
-    asked.
+    (BREACH). Nothing is compressed for the pages of other sites, nor where there are cookies, which may open
+    a session, nor errors, which repeat what was asked.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
