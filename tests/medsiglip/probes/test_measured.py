@@ -121,7 +121,7 @@ def test_counts_give_the_confusion_at_every_threshold_also_of_subgroups(
 ) -> None:
     """Against calls that are counted one by one, on the scale of the thresholds."""
     found = trained.out_of_fold
-    sexes = [("F", "M", None)[row % 3] for row in range(len(found.rows))]
+    sexes = [("F", "M", None)[row // 5 % 3] for row in range(len(found.rows))]
     told = with_subgroups(report, found, {"patient_sex": sexes})
     for column, entry in enumerate(told.labels):
         rows, truth = known(found, column)
