@@ -154,6 +154,7 @@ def _similar(
             hit.score,
             texts[hit.study_instance_uid].text if hit.study_instance_uid in texts else None,
             hit.labels,
+            hit.image_id,
         )
         for hit in hits
     )

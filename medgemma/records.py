@@ -82,12 +82,15 @@ class EvidenceSeries:
 
 @dataclass(frozen=True, slots=True)
 class SimilarCase:
-    """A study of another patient; `score` is the cosine of the two, `text` its report if it has one."""
+    """A study of another patient; `score` is the cosine of the two, `text` its report if it has one,
+    `image_id` its image that is most like the study, None in drafts of earlier versions.
+    """
 
     study_instance_uid: str
     score: float
     text: str | None = None
     labels: Mapping[str, float] = field(default_factory=dict)
+    image_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,15 @@ from typing import Literal, get_args
 from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.exports.encapsulated_pdf import encapsulated_pdf
 from medsiglip.medgemma.exports.fhir import diagnostic_report
+from medsiglip.medgemma.exports.html_page import html_page
 from medsiglip.medgemma.exports.markdown import markdown
-from medsiglip.medgemma.exports.page_pictures import PictureSource
+from medsiglip.medgemma.exports.page_pictures import PictureSource, SimilarPictureSource
 from medsiglip.medgemma.exports.pdf_pages import pdf_pages
 from medsiglip.medgemma.exports.structured_report import structured_report
 from medsiglip.medgemma.exports.study_facts import StudyFacts
 from medsiglip.medgemma.records import Draft
 
-Format = Literal["dicom-sr", "dicom-pdf", "pdf", "fhir", "markdown"]
+Format = Literal["dicom-sr", "dicom-pdf", "pdf", "html", "fhir", "markdown"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
@@ -28,8 +29,16 @@ class Export:
     suffix: str
 
 
-def export(draft: Draft, format: str, facts: StudyFacts, images: PictureSource | None = None) -> Export:
-    """The draft as a file of that format; without `images` the pages hold no pictures.
+def export(
+    draft: Draft,
+    format: str,
+    facts: StudyFacts,
+    images: PictureSource | None = None,
+    similar: SimilarPictureSource | None = None,
+) -> Export:
+    """The draft as a file of that format; without `images` the pages hold no pictures, without `similar` none
+    of similar cases. These are of other patients: they stand on pages for reading alone (`pdf`, `html`), not
+    on those that are filed with the patient.
 
     Raises `DraftError`: `unknown-format`; `draft-rejected` for all but Markdown, the only one that a
     person reads and no system files as a report; `other-study` where the facts are not of the
@@ -49,10 +58,19 @@ def export(draft: Draft, format: str, facts: StudyFacts, images: PictureSource |
             "draft-rejected",
             f"Draft {draft.id} was rejected and leaves only as markdown; ask for that, or draft anew.",
         )
-    return _export(draft, format, facts, images)
+    return _export(draft, format, facts, images, similar)
 
 
-def _export(draft: Draft, format: Format, facts: StudyFacts, images: PictureSource | None) -> Export:
+def _export(
+    draft: Draft,
+    format: Format,
+    facts: StudyFacts,
+    images: PictureSource | None,
+    similar: SimilarPictureSource | None,
+) -> Export:
+    if format == "html":
+        page = html_page(draft, facts, images, similar)
+        return Export(page.encode(), "text/html; charset=utf-8", ".html")
     if format == "markdown":
         return Export(markdown(draft, facts).encode(), "text/markdown; charset=utf-8", ".md")
     if format == "dicom-sr":
@@ -60,9 +78,10 @@ def _export(draft: Draft, format: Format, facts: StudyFacts, images: PictureSour
     if format == "fhir":
         report = diagnostic_report(draft, facts, _pages(draft, facts, images))
         return Export(report.encode(), "application/fhir+json", ".fhir.json")
-    pdf = pdf_pages(draft, facts, images)
     if format == "pdf":
+        pdf = pdf_pages(draft, facts, images, similar)
         return Export(pdf, "application/pdf", ".pdf")
+    pdf = pdf_pages(draft, facts, images)
     return Export(encapsulated_pdf(draft, facts, pdf), "application/dicom", ".pdf.dcm")
 
 

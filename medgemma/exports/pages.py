@@ -277,22 +277,26 @@ class Pages(FPDF):
         found = self.multi_cell(width, height, _cut(text), align="L", dry_run=True, output="LINES")
         return cast(list[str], found)
 
-    def figures_height(self, cells: Sequence[tuple[NDArray[np.uint8], str]]) -> float:
+    def figures_height(self, cells: Sequence[tuple[NDArray[np.uint8], str]], across: int = 2) -> float:
         """The height, in mm, of what `figures` draws."""
-        width = (self.epw - GAP) / 2
+        width = self._figure_width(across)
         self.set_font(FAMILY, size=7.5)
-        return (
-            self._picture_height(cells) + 2 + 4 * max(len(self._lines(text, width, 4)) for _, text in cells)
-        )
+        lines = max(len(self._lines(text, width, 4)) for _, text in cells)
+        return self._picture_height(cells, width) + 2 + 4 * lines
 
-    def _picture_height(self, cells: Sequence[tuple[NDArray[np.uint8], str]]) -> float:
-        width = (self.epw - GAP) / 2
+    def _figure_width(self, across: int) -> float:
+        return (self.epw - (across - 1) * GAP) / across
+
+    def _picture_height(self, cells: Sequence[tuple[NDArray[np.uint8], str]], width: float) -> float:
         return max(min(width * float(p.shape[0] / p.shape[1]), width) for p, _ in cells)
 
-    def figures(self, cells: Sequence[tuple[NDArray[np.uint8], str]]) -> None:
-        """Pictures, uint8 [height, width, 3], side by side with their captions, which say what they show."""
-        width, height = (self.epw - GAP) / 2, self._picture_height(cells)
-        needed = self.figures_height(cells)
+    def figures(self, cells: Sequence[tuple[NDArray[np.uint8], str]], across: int = 2) -> None:
+        """Pictures, uint8 [height, width, 3], side by side with their captions, which say what they show; at
+        most as many as there is room for `across` the page.
+        """
+        width = self._figure_width(across)
+        height = self._picture_height(cells, width)
+        needed = self.figures_height(cells, across)
         if self.will_page_break(needed):
             self.add_page()
         top = self.y

@@ -6,33 +6,36 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from medsiglip.medgemma.exports import wording
 from medsiglip.medgemma.exports.fonts import fonts_for
-from medsiglip.medgemma.exports.page_pictures import PagePicture, PictureSource, StoredPreview
+from medsiglip.medgemma.exports.page_pictures import (
+    MAX_PICTURES,
+    PictureSource,
+    SimilarPictureSource,
+    pixels_of,
+)
 from medsiglip.medgemma.exports.passages import Passage, passages, shown
 from medsiglip.medgemma.exports.sections import HEADING
 from medsiglip.medgemma.exports.standing import Standing, standing
 from medsiglip.medgemma.exports.study_facts import StudyFacts
-from medsiglip.medgemma.narrative.score_table import ScoreRow
-from medsiglip.medgemma.records import Draft, EvidenceImage
+from medsiglip.medgemma.records import Draft
 
 if TYPE_CHECKING:
     from medsiglip.medgemma.exports.pages import Pages
 
-MAX_PICTURES = 8
-PICTURES_NOTE = "Pictures are reduced for the page and not for diagnosis."
-PREVIEW_NOTE = "(from a stored preview: its file could not be read when this document was made)"
-MISSING_NOTE = "Without a picture, because its file could not be read when this document was made"
 STAND_INS_NOTE = "Signs that no font of this computer has are written as their Unicode codes, [U+…]."
 _WIDTHS = (30, 14, 11, 19, 23, 23)
 _HEADING = re.compile(rf"{HEADING}\s*")
 
 
-def pdf_pages(draft: Draft, facts: StudyFacts, images: PictureSource | None = None) -> bytes:
-    """The draft as a tagged PDF file, the same bytes for the same draft; without `images` it has no pictures.
+def pdf_pages(
+    draft: Draft,
+    facts: StudyFacts,
+    images: PictureSource | None = None,
+    similar: SimilarPictureSource | None = None,
+) -> bytes:
+    """The draft as a tagged PDF file, the same bytes for the same draft; without `images` it has no pictures,
+    without `similar` none of similar cases.
 
     At most `MAX_PICTURES` images are shown, those that drove the most probable findings; the pages say which
     of them are previews, and which are missing because nothing is left of their files. Raises `DraftError`
@@ -63,10 +66,7 @@ def pdf_pages(draft: Draft, facts: StudyFacts, images: PictureSource | None = No
         document.bullets(sentences)
     _scores(document, draft)
     _pictures(document, draft, images)
-    similar = wording.similar_rows(draft)
-    if similar:
-        document.heading("Similar cases of other patients")
-        document.grid([("Case", "Cosine", "Labels"), *similar], (12, 16, 72))
+    _similar_cases(document, draft, similar)
     document.heading("Provenance")
     document.pairs(wording.provenance_rows(draft, stands))
     return document.written()
@@ -169,7 +169,7 @@ def _pictures(document: Pages, draft: Draft, images: PictureSource | None) -> No
         return
     pictures = images.pictures([image.image_id for image in shown_images])
     cells = [
-        (_pixels(picture), _caption(draft, image, driven[image.image_id], picture))
+        (pixels_of(picture), wording.picture_caption(draft, image, driven[image.image_id], picture))
         for picture, image in zip(pictures, shown_images, strict=True)
     ]
     there = [(pixels, text) for pixels, text in cells if pixels is not None]
@@ -177,7 +177,7 @@ def _pictures(document: Pages, draft: Draft, images: PictureSource | None) -> No
     document.heading("Images that drove the findings", keep=keep)
     left_out = len(ranked) - len(shown_images)
     more = f" {left_out} more images drove findings." if left_out else ""
-    document.note(PICTURES_NOTE + more)
+    document.note(wording.PICTURES_NOTE + more)
     for start in range(0, len(there), 2):
         document.figures(there[start : start + 2])
     for pixels, text in cells:
@@ -185,15 +185,24 @@ def _pictures(document: Pages, draft: Draft, images: PictureSource | None) -> No
             document.paragraph(text)
 
 
-def _pixels(picture: PagePicture) -> NDArray[np.uint8] | None:
-    return picture.pixels if isinstance(picture, StoredPreview) else picture
-
-
-def _caption(draft: Draft, image: EvidenceImage, driven: Sequence[ScoreRow], picture: PagePicture) -> str:
-    name = wording.image_name(draft, image.image_id).capitalize()
-    findings = [f"{shown(row.label)[:60]}: {row.state} score ({row.probability})" for row in driven]
-    most = ", ".join(findings[:6]) + (f" and {len(findings) - 6} more" if len(findings) > 6 else "")
-    caption = f"{name}: {most}"
-    if picture is None:
-        return f"{MISSING_NOTE}. {caption}"
-    return f"{caption} {PREVIEW_NOTE}" if isinstance(picture, StoredPreview) else caption
+def _similar_cases(document: Pages, draft: Draft, source: SimilarPictureSource | None) -> None:
+    """The table of similar cases, and small pictures of them, four across the page."""
+    rows = wording.similar_rows(draft)
+    if not rows:
+        return
+    document.heading("Similar cases of other patients")
+    document.grid([("Case", "Cosine", "Labels"), *rows], (12, 16, 72))
+    if source is None:
+        return
+    shown_cases = draft.evidence.similar[:MAX_PICTURES]
+    pictures = source.similar(shown_cases)
+    captions = wording.similar_captions(shown_cases, pictures)
+    cells = [(pixels_of(one), text) for one, text in zip(pictures, captions, strict=True)]
+    there = [(pixels, text) for pixels, text in cells if pixels is not None]
+    for start in range(0, len(there), 4):
+        document.figures(there[start : start + 4], 4)
+    for pixels, text in cells:
+        if pixels is None:
+            document.note(text)
+    if rest := len(rows) - len(shown_cases):
+        document.note(wording.more_cases(rest))

@@ -1,6 +1,7 @@
 """The wording that all formats share: the study, its findings, similar cases, the provenance of a draft.
 
-Similar cases are of other patients: they are exported as scores and labels, without UIDs and texts.
+Similar cases are of other patients: they are exported as scores and labels, without UIDs and texts, and on
+pages for reading with a small picture if that may be shown.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from medsiglip.medgemma.checks.copied import warnings_of
+from medsiglip.medgemma.exports.page_pictures import PagePicture, StoredPreview, WithheldPicture
 from medsiglip.medgemma.exports.passages import shown
 from medsiglip.medgemma.exports.standing import Standing, day, moment, report_text
 from medsiglip.medgemma.exports.study_facts import StudyFacts
 from medsiglip.medgemma.narrative.dates import written_date
 from medsiglip.medgemma.narrative.pictures import picture_in_words
 from medsiglip.medgemma.narrative.score_table import ScoreRow, score_rows
-from medsiglip.medgemma.records import Draft, Evidence, Omission, PriorStudy, SimilarCase
+from medsiglip.medgemma.records import Draft, Evidence, EvidenceImage, Omission, PriorStudy, SimilarCase
 
 CALIBRATED = {True: "calibrated", False: "uncalibrated"}
 FINDING_COLUMNS = ("Finding", "State", "Score", "Calibration", "Source", "Picture")
@@ -23,6 +25,11 @@ SCORES_NOTE = (
     "Scores come from the image encoder and its probes, never from the generator of the text. An "
     "uncalibrated score ranks findings; it does not say how often they are there."
 )
+
+
+PICTURES_NOTE = "Pictures are reduced for the page and not for diagnosis."
+PREVIEW_NOTE = "(from a stored preview: its file could not be read when this document was made)"
+MISSING_NOTE = "Without a picture, because its file could not be read when this document was made"
 
 
 def title(standing: Standing) -> str:
@@ -104,6 +111,39 @@ def similar_rows(draft: Draft) -> list[tuple[str, str, str]]:
         (str(number), f"{case.score:.3f}", _labels(case))
         for number, case in enumerate(draft.evidence.similar, 1)
     ]
+
+
+def picture_caption(
+    draft: Draft, image: EvidenceImage, driven: Sequence[ScoreRow], picture: PagePicture
+) -> str:
+    """What stands below a picture of the study: what it is, and the findings that it drove."""
+    name = image_name(draft, image.image_id).capitalize()
+    findings = [f"{shown(row.label)[:60]}: {row.state} score ({row.probability})" for row in driven]
+    most = ", ".join(findings[:6]) + (f" and {len(findings) - 6} more" if len(findings) > 6 else "")
+    caption = f"{name}: {most}"
+    if picture is None:
+        return f"{MISSING_NOTE}. {caption}"
+    return f"{caption} {PREVIEW_NOTE}" if isinstance(picture, StoredPreview) else caption
+
+
+def similar_captions(
+    cases: Sequence[SimilarCase], pictures: Sequence[PagePicture | WithheldPicture]
+) -> list[str]:
+    """What stands below the picture of each similar case, or in its place."""
+    captions = []
+    for number, (case, picture) in enumerate(zip(cases, pictures, strict=True), 1):
+        caption = f"Case {number}: cosine {case.score:.3f}"
+        if isinstance(picture, WithheldPicture):
+            caption += "; not shown, because its picture may name or show the patient"
+        elif picture is None:
+            caption += "; not shown, because nothing is left of its picture"
+        captions.append(caption)
+    return captions
+
+
+def more_cases(count: int) -> str:
+    """What is said of similar cases whose pictures there is no room for."""
+    return f"{count} more similar cases are shown without a picture."
 
 
 def provenance_rows(draft: Draft, standing: Standing) -> list[tuple[str, str]]:

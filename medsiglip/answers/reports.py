@@ -11,7 +11,7 @@ from medsiglip.answers.answer import Answer, Labels, Moment
 ReportStatus = Literal["draft", "edited", "accepted", "rejected"]
 SentenceChoice = Literal["keep", "edit", "cut"]
 Verdict = Literal["agree", "contradict", "doubtful", "unsupported", "not-checkable"]
-ReportFormat = Literal["sr", "pdf", "fhir", "markdown", "dicom-pdf"]
+ReportFormat = Literal["sr", "pdf", "html", "fhir", "markdown", "dicom-pdf"]
 
 
 class FindingCode(Answer):
@@ -43,12 +43,15 @@ class Finding(Answer):
 
 
 class SimilarCase(Answer):
-    """A study of another patient; `score` is the cosine of the two, `text` its report if it has one."""
+    """A study of another patient; `score` is the cosine of the two, `text` its report if it has one,
+    `image_id` its image that is most like the study, None in drafts of earlier versions.
+    """
 
     study_instance_uid: str
     score: float
     text: str | None
     labels: Labels
+    image_id: int | None = None
 
 
 class EvidenceImage(Answer):

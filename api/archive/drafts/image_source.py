@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from medsiglip.ingest.units.plan import Drawing
     from medsiglip.ingest.workers.render_files import Rendered
     from medsiglip.ingest.workers.rendering_pool import RenderingPool
-    from medsiglip.medgemma.exports.page_pictures import StoredPreview
+    from medsiglip.medgemma.exports.page_pictures import StoredPreview, WithheldPicture
+    from medsiglip.medgemma.records import SimilarCase
 
 Pixels = NDArray[np.uint8]
 
@@ -134,6 +135,35 @@ class AvailablePictures:
         known = [image for image in stored.values() if image is not None]
         found = dict(zip((one.image_id for one in known), self._pictures.found(known), strict=True))
         return [self._preview(one) if found.get(one) is None else found[one] for one in image_ids]
+
+    def similar(self, cases: Sequence[SimilarCase]) -> list[Pixels | StoredPreview | WithheldPicture | None]:
+        """A small picture of each similar case, uint8 [height, width, 3]: its image that is most like the
+        study, or in drafts of earlier versions the one in its middle. Withheld where the image may name its
+        patient, None where nothing is left of it.
+        """
+        return [self._of_case(case) for case in cases]
+
+    def _of_case(self, case: SimilarCase) -> Pixels | StoredPreview | WithheldPicture | None:
+        from medsiglip.ingest.header.burned_in import may_preview
+        from medsiglip.medgemma.exports.page_pictures import WithheldPicture
+
+        image = None if case.image_id is None else self._stored(case.image_id)
+        if image is None:
+            try:
+                images = self._index.images_of(case.study_instance_uid)
+            except CatalogError as error:
+                if error.code != "unknown-study":
+                    raise
+                return None  # it was forgotten since
+            image = images[len(images) // 2] if images else None
+        if image is None:
+            return None
+        if not may_preview(image.quality):
+            return WithheldPicture()
+        thumbnail = self._index.thumbnails.one(image.image_id).thumbnail
+        if thumbnail is not None:
+            return _in_colour(jpeg_pixels(thumbnail.content))
+        return self.pictures([image.image_id])[0]
 
     def _stored(self, image_id: int) -> StoredImage | None:
         try:

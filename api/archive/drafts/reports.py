@@ -43,7 +43,14 @@ if TYPE_CHECKING:
     from medsiglip.medgemma.records import Draft, Evidence, SentenceDecision
     from medsiglip.medgemma.routing.rules import DraftOptions
 
-FORMATS = {"sr": "dicom-sr", "pdf": "pdf", "fhir": "fhir", "markdown": "markdown", "dicom-pdf": "dicom-pdf"}
+FORMATS = {
+    "sr": "dicom-sr",
+    "pdf": "pdf",
+    "html": "html",
+    "fhir": "fhir",
+    "markdown": "markdown",
+    "dicom-pdf": "dicom-pdf",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +193,7 @@ def reject_report(
 
 
 def export_report(archive: OpenedArchive, draft_id: str, format_: str, out: AnyPath) -> dict[str, Any]:
-    """Write a draft to a file as sr, pdf, fhir, markdown or dicom-pdf."""
+    """Write a draft to a file as sr, pdf, html, fhir, markdown or dicom-pdf."""
     draft = _stored(archive, draft_id)
     file = output_file(out)
     made = exported(archive, draft, format_)
@@ -360,7 +367,8 @@ def exported(archive: OpenedArchive, draft: Draft, name: str) -> Export:
         raise ServiceError(
             "unknown-format", f"there is no format {name!r}: choose one of {', '.join(FORMATS)}."
         )
-    return export(draft, FORMATS[name], study_facts(archive, draft), AvailablePictures(archive))
+    pictures = AvailablePictures(archive)
+    return export(draft, FORMATS[name], study_facts(archive, draft), pictures, pictures)
 
 
 def study_facts(archive: OpenedArchive, draft: Draft) -> StudyFacts:

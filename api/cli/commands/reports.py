@@ -25,6 +25,7 @@ class FileFormat(StrEnum):
 
     SR = "sr"
     PDF = "pdf"
+    HTML = "html"
     FHIR = "fhir"
     MARKDOWN = "markdown"
     DICOM_PDF = "dicom-pdf"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1/reports", tags=["reports"])
 _FILES: dict[str, Any] = {
     "text/markdown": {"schema": {"type": "string"}},
+    "text/html": {"schema": {"type": "string"}},
     "application/fhir+json": {"schema": {"type": "object"}},
     **{
         f"application/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in ("dicom", "pdf")
@@ -181,6 +182,9 @@ def export_report(
     draft = draft_of(archive.index.drafts.get(draft_id))
     made = exported(archive, draft, format)
     auditing.record(request, "export", [draft.study_instance_uid], draft=draft_id, format=format)
+    if format in ("pdf", "html"):  # whose pages show pictures of similar cases
+        similar = [one.study_instance_uid for one in draft.evidence.similar]
+        auditing.record_part(request, similar, "list", draft=draft_id)
     name = f'attachment; filename="draft-{draft.id}{made.suffix}"'
     return Response(made.content, media_type=made.media_type, headers={"Content-Disposition": name})
 

@@ -20,7 +20,7 @@ from tests.export_contents import held
 from tests.medgemma.planted_reports import PLANTED, SEARCHES, SECRETS, copying
 from tests.medgemma.scripted_server import Script, serving
 
-FORMATS = ("sr", "pdf", "fhir", "markdown", "dicom-pdf")
+FORMATS = ("sr", "pdf", "html", "fhir", "markdown", "dicom-pdf")
 
 
 @dataclass

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation
 from medsiglip.medgemma.errors import DraftError
 from medsiglip.medgemma.exports.export import Export
 from medsiglip.medgemma.exports.fonts import fonts_for
+from medsiglip.medgemma.exports.page_pictures import WithheldPicture
 from medsiglip.medgemma.exports.study_facts import Instance, StudyFacts
 from medsiglip.medgemma.records import (
     Check,
@@ -45,6 +47,11 @@ PLAIN = (
     "The effusion is larger than before.",
     "Impression: cardiomegaly.",
 )
+HTML_ELEMENTS = {
+    *("html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "p", "div", "span", "strong"),
+    *("ul", "li", "figure", "figcaption", "img", "table", "thead", "tbody", "tr", "th", "td"),
+}
+HTML_ATTRIBUTES = {"lang", "charset", "name", "content", "class", "dir", "scope", "alt", "src"}
 VERDICTS: tuple[Verdict, ...] = ("agree", "contradict", "unsupported", "not-checkable")
 TEXTS: dict[str, tuple[str, ...]] = {
     "plain": PLAIN,
@@ -170,7 +177,17 @@ STANDINGS: dict[str, Callable[[Sequence[str]], Draft]] = {
 
 
 class Pictures:
-    """An image source whose pictures are ramps of different shapes."""
+    """An image source whose pictures are ramps of different shapes. The first similar case has one, that of
+    the second is withheld, and of others nothing is left.
+    """
+
+    def similar(self, cases: Sequence[SimilarCase]) -> list[NDArray[np.uint8] | WithheldPicture | None]:
+        [ramp] = self.pictures([1])
+        return [
+            *([ramp] if cases else []),
+            *([WithheldPicture()] if cases[1:] else []),
+            *([None] * len(cases[2:])),
+        ]
 
     def pictures(self, image_ids: Sequence[int]) -> list[NDArray[np.uint8]]:
         ramp = np.tile(np.arange(256, dtype=np.uint8), (90, 1))
@@ -220,6 +237,8 @@ def read_back(export: Export, format: str) -> str:
         return "\n".join(str(i.TextValue) for i in content_items(report) if i.ValueType == "TEXT")
     if format == "markdown":
         return markdown_text(content.decode())
+    if format == "html":
+        return html_text(content.decode())
     if format == "fhir":
         from fhir.resources.R4B.diagnosticreport import DiagnosticReport
 
@@ -227,6 +246,39 @@ def read_back(export: Export, format: str) -> str:
     if format == "dicom-pdf":
         return pdf_text(embedded_pdf(pydicom.dcmread(io.BytesIO(content))))
     return pdf_text(content)
+
+
+class ShownPage(HTMLParser):
+    """The text of a page in `parts`; it refuses elements and attributes that act or load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+        self._hidden = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in HTML_ELEMENTS, tag
+        for name, value in attrs:
+            assert name in HTML_ATTRIBUTES, name
+            assert name != "src" or (value or "").startswith("data:image/jpeg;base64,")
+        self._hidden = tag in ("style", "title")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden = False
+
+    def handle_data(self, data: str) -> None:
+        self.parts += [] if self._hidden else [data]
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError(data)
+
+
+def html_text(page: str) -> str:
+    """What a browser shows as text."""
+    shown = ShownPage()
+    shown.feed(page)
+    shown.close()
+    return "".join(shown.parts)
 
 
 def markdown_text(markdown: str) -> str:

@@ -113,6 +113,8 @@ def judge(made: Draft, format: Any, folder: Path) -> None:
     if format == "markdown":
         # read_back has refused links, pictures, code and HTML; bare addresses are links on GitHub.
         assert not re.search(r"(?<!\\)(?:://|@)|www\.[a-z]", content.content.decode())
+    elif format == "html":
+        assert "<script" not in content.content.decode().lower()  # read_back has refused what acts or loads
     elif format == "fhir":
         judge_fhir(json.loads(content.content), made)
     else:

@@ -20,7 +20,14 @@ from medsiglip.api.errors import ServiceError
 from tests.api.conftest import Phantoms, run
 from tests.medgemma.exports.exported_drafts import pdf_text
 
-FORMATS = {"sr": ".dcm", "pdf": ".pdf", "fhir": ".json", "markdown": ".md", "dicom-pdf": ".dcm"}
+FORMATS = {
+    "sr": ".dcm",
+    "pdf": ".pdf",
+    "html": ".html",
+    "fhir": ".json",
+    "markdown": ".md",
+    "dicom-pdf": ".dcm",
+}
 MISSING = "Without a picture, because its file could not be read"
 PREVIEW = "from a stored preview"
 

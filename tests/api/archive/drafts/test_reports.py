@@ -138,7 +138,7 @@ def test_accepted_words_are_found_and_told_of_similar_cases(archive: Archive) ->
     assert told == ["Quite sonorous words."]
 
 
-@pytest.mark.parametrize("format_", ["sr", "pdf", "fhir", "markdown", "dicom-pdf"])
+@pytest.mark.parametrize("format_", ["sr", "pdf", "html", "fhir", "markdown", "dicom-pdf"])
 def test_what_nobody_accepted_leaves_marked(archive: Archive, tmp_path: Path, format_: str) -> None:
     made = archive.draft_report(a_study(archive), by="test")["id"]
     archive.edit_report(made, "My own words.", by="ann")
@@ -149,7 +149,7 @@ def test_what_nobody_accepted_leaves_marked(archive: Archive, tmp_path: Path, fo
         accepted(archive, made)
         archive.export_report(made, format_, tmp_path / "accepted")
         assert b"MACHINE-DRAFTED, NOT A REPORT" not in (tmp_path / "accepted").read_bytes()
-    assert content[:4] == b"%PDF" or b"DICM" in content[:140] or format_ in ("fhir", "markdown")
+    assert content[:4] == b"%PDF" or b"DICM" in content[:140] or format_ in ("fhir", "html", "markdown")
     if format_ == "fhir":
         assert json.loads(content)["status"] == "preliminary"
 
