@@ -67,6 +67,7 @@ _DESCRIPTIONS = {
     406: "The answer comes in no type that is accepted.",
     408: "The body comes too slowly.",
     409: "The archive or the thing is in another state.",
+    410: "The file of the thing is gone.",
     413: "The body is too large.",
     415: "The body has the wrong type.",
     422: "The request cannot be done as asked.",

@@ -45,10 +45,10 @@ def ultrasound(service: LiveService, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.mark.parametrize(
     ("scope", "query", "status"),
     [
-        ("read", {}, 422),
-        ("read", {"show_burned_in": "true"}, 422),
-        ("admin", {}, 422),
-        ("admin", {"show_burned_in": "false"}, 422),
+        ("read", {}, 403),
+        ("read", {"show_burned_in": "true"}, 403),
+        ("admin", {}, 403),
+        ("admin", {"show_burned_in": "false"}, 403),
         ("admin", {"show_burned_in": "true"}, 200),
     ],
 )
@@ -77,7 +77,7 @@ def test_why_shows_what_may_name_a_patient_to_an_administrator_on_demand(
     for scope, shown in (("read", True), ("admin", False)):
         with service.http(scope) as http:
             refused = http.post("/v1/why", json={**body, "show_burned_in": shown})
-        assert (refused.status_code, refused.json()["code"]) == (422, "burned-in")
+        assert (refused.status_code, refused.json()["code"]) == (403, "burned-in")
     with service.http("admin") as http:
         answer = http.post("/v1/why", json={**body, "show_burned_in": True})
     assert answer.status_code == 200, answer.text

@@ -1,0 +1,1 @@
+"""DICOMweb without HTTP: questions of QIDO-RS and their answers, and what WADO-RS retrieves."""
