@@ -10,6 +10,7 @@ from medsiglip.answers.labelling import LabelAgreement, LabelQueue, LearningCurv
 from medsiglip.arguments import several
 from medsiglip.client.connection import AnyPath, ApiError, Connection, read
 from medsiglip.client.paths import checked, path_of
+from medsiglip.names import LONGEST_LABEL
 
 
 class LabelMethods:
@@ -72,6 +73,7 @@ def _label(name: str, further: str) -> str:
     """The path of a label. A label of dots would lead to another (RFC 3986, section 5.2.4)."""
     if not isinstance(name, str):
         raise TypeError(f"label takes a string, not {type(name).__name__}")
-    if not name or {".", ".."}.intersection(name.split("/")):
+    steps = name.replace("\\", "/").split("/")
+    if not 0 < len(name) <= LONGEST_LABEL or not name.isprintable() or {".", ".."}.intersection(steps):
         raise ApiError("bad-request", f"The argument label cannot be {name[:80]!r} in an address.")
     return f"/v1/labels/{quote(name, safe='')}/{further}"

@@ -161,9 +161,7 @@ def register(app: typer.Typer) -> None:
 
         \b
         Example: medsiglip label import findings.csv
-                 medsiglip label list
                  medsiglip label queue effusion
-                 medsiglip label agreement effusion
         """,
     )
     labels.command("import")(import_labels)

@@ -34,6 +34,7 @@ def test_the_commands() -> None:
     assert {" ".join(words) for words in ALL} == {
         *("demo", "ingest", "search", "classify", "why", "embed", "render", "tune", "forget", "doctor"),
         *("study list", "study show", "label import", "label list"),
+        *("label undo", "label history", "label queue", "label agreement", "label curve"),
         *("index info", "index verify", "index rebuild", "index compact", "index recover", "index export"),
         *("index tune", "index reembed", "index drop-space", "index thumbnails"),
         *("evaluate retrieval", "evaluate zero-shot", "evaluate probe"),

@@ -17,6 +17,7 @@ from medsiglip.api.http.app import create_app
 from medsiglip.api.settings import Settings
 from medsiglip.index.service.api_keys import SCOPES
 
+DICOM_INSTANCE = "/dicom-web/studies/{study}/series/{series}/instances/{instance}"
 # The scope that a route needs; any key has `any`, and None is open to all. A new route needs a line here.
 TABLE: dict[tuple[str, str], str | None] = {
     ("GET", "/healthz"): None,
@@ -43,6 +44,25 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("POST", "/v1/jobs/{job_id}/retry"): "read",
     ("POST", "/dicom-web/studies"): "write",
     ("POST", "/dicom-web/studies/{study}"): "write",
+    ("GET", "/dicom-web/studies"): "read",
+    ("GET", "/dicom-web/series"): "read",
+    ("GET", "/dicom-web/instances"): "read",
+    ("GET", "/dicom-web/studies/{study}/series"): "read",
+    ("GET", "/dicom-web/studies/{study}/instances"): "read",
+    ("GET", "/dicom-web/studies/{study}/series/{series}/instances"): "read",
+    ("GET", "/dicom-web/studies/{study}/metadata"): "read",
+    ("GET", "/dicom-web/studies/{study}/series/{series}/metadata"): "read",
+    ("GET", DICOM_INSTANCE + "/metadata"): "read",
+    ("GET", DICOM_INSTANCE + "/bulkdata/{place:path}"): "read",
+    ("GET", "/dicom-web/studies/{study}"): "read",
+    ("GET", "/dicom-web/studies/{study}/series/{series}"): "read",
+    ("GET", DICOM_INSTANCE): "read",
+    ("GET", DICOM_INSTANCE + "/frames/{frames}"): "read",
+    ("GET", DICOM_INSTANCE + "/rendered"): "read",
+    ("GET", DICOM_INSTANCE + "/frames/{frame}/rendered"): "read",
+    ("GET", "/dicom-web/studies/{study}/thumbnail"): "read",
+    ("GET", "/dicom-web/studies/{study}/series/{series}/thumbnail"): "read",
+    ("GET", DICOM_INSTANCE + "/thumbnail"): "read",
     ("GET", "/v1/info"): "read",
     ("POST", "/v1/embeddings"): "read",
     ("POST", "/v1/classify"): "read",
@@ -68,6 +88,11 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("POST", "/v1/ingest"): "write",
     ("GET", "/v1/labels"): "read",
     ("POST", "/v1/labels"): "write",
+    ("POST", "/v1/labels/undo"): "write",
+    ("GET", "/v1/studies/{uid}/labels"): "read",
+    ("GET", "/v1/label-queue"): "read",
+    ("GET", "/v1/labels/{name:path}/agreement"): "read",
+    ("GET", "/v1/labels/{name:path}/learning-curve"): "read",
     ("GET", "/v1/probes"): "read",
     ("POST", "/v1/probes"): "train",
     ("GET", "/v1/probes/{name}"): "read",

@@ -85,6 +85,16 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "forget_study": ({"uid": "1.2"}, "DELETE /v1/studies/{uid}"),
     "forget_patient": ({"patient_key": "ab12"}, "DELETE /v1/patients/{key}"),
     "import_labels": ({"csv": "FILE"}, "POST /v1/labels"),
+    "label": ({"study": "1.2", "label": "mass", "value": 1}, "POST /v1/labels"),
+    "label_all": ({"where": ["modality=CT"], "label": "mass", "value": None}, "POST /v1/labels"),
+    "undo_labels": ({}, "POST /v1/labels/undo"),
+    "study_labels": ({"uid": "1.2"}, "GET /v1/studies/{uid}/labels"),
+    "label_queue": (
+        {"label": "mass", "order": "random", "seed": 3, "limit": 5, "where": ["modality=CT"]},
+        "GET /v1/label-queue",
+    ),
+    "label_agreement": ({"label": "mass"}, "GET /v1/labels/{name}/agreement"),
+    "learning_curve": ({"label": "mass"}, "GET /v1/labels/{name}/learning-curve"),
     "labels": ({}, "GET /v1/labels"),
     "train_probe": (
         {

@@ -117,7 +117,8 @@ def test_intervals_hold_the_truth_in_many_settings(readers: int) -> None:
         for share in (0.05, 0.2, 0.5)
         for kappa in (0.0, 0.4, 0.8, 0.95)
     }
-    held = {setting: share for setting, (share, count) in found.items() if count >= 400}
+    # Where archives of one value are common, the others are no fair sample.
+    held = {setting: share for setting, (share, count) in found.items() if count >= 570}
     print(readers, len(held), min(held.items(), key=lambda item: item[1]), np.mean(list(held.values())))
-    assert min(held.values()) > 0.86
+    assert min(held.values()) > 0.89
     assert np.mean(list(held.values())) > 0.94
