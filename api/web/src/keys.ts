@@ -33,6 +33,7 @@ function hear(event: KeyboardEvent): void {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !keysAreOn()) return;
   const target = event.target as Element | null;
   if (event.key !== "Escape" && target?.matches?.(TYPED)) return;
+  if (event.key === "Escape" && document.querySelector("dialog[open]")) return; // it closes by itself
   // Enter and space press what has the focus.
   if ((event.key === "Enter" || event.key === " ") && target?.matches?.("a[href], button, summary, input")) return;
   const now = Date.now();

@@ -19,7 +19,8 @@ export interface TileProps {
 export function Tile({ image, title, href, selected, tabindex = 0, onSelect, onFocus, children, actions }: TileProps) {
   return (
     <article class={`tile${selected ? " selected" : ""}`}>
-      <a class="tile-picture" href={href} tabindex={tabindex} onFocus={onFocus} aria-label={title}>
+      <a class="tile-picture" href={href} tabindex={tabindex} onFocus={onFocus}>
+        <span class="unseen">{title}</span>
         <Thumbnail image={image} alt="" />
       </a>
       {onSelect && (

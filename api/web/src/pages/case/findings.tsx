@@ -23,7 +23,7 @@ export function Findings({ question, scores, label, toImage }: FindingsProps) {
   const intervals = useLoad(calibrated && question ? `intervals ${question}` : null, (signal) => intervalsOf(question!, signal));
   const bins = intervals.state === "ready" ? intervals.value : null;
   const shown = (one: Score) => (
-    <Finding key={one.label} one={one} chosen={one.label === label} bin={bins?.(one.label, one.probability) ?? null} trained={answer?.trained_on ?? false} toImage={toImage} />
+    <Finding key={one.label} one={one} chosen={one.label === label} bin={bins?.(one.label, one.probability) ?? null} sliced={answer?.by_image !== undefined} toImage={toImage} />
   );
   const fitting = (answer?.scores ?? []).filter((one) => one.fits !== false);
   const about = fitting.length ? fitting : (answer?.scores ?? []);
@@ -46,6 +46,7 @@ export function Findings({ question, scores, label, toImage }: FindingsProps) {
           {!calibrated && (
             <p class="quiet">Scores rank cases; they are no probabilities until a calibration is made (Models).</p>
           )}
+          {answer.by_image === undefined && <p class="quiet">This probe scores a study as a whole: its slices have no scores.</p>}
           <div role="radiogroup" aria-label="The finding that colours the slices">
             {about.map(shown)}
             {others.length > 0 && (
@@ -71,26 +72,23 @@ interface FindingProps {
   one: Score;
   chosen: boolean;
   bin: { n: number; ci: [number, number] } | null;
-  trained: boolean;
+  /** Slices have scores that the finding may colour. */
+  sliced: boolean;
   toImage: (image: number) => void;
 }
 
-function Finding({ one, chosen, bin, trained, toImage }: FindingProps) {
-  const notes = [
-    trained ? "learned" : "",
-    bin ? `of ${bin.n} cases that scored so` : "",
-  ].filter(Boolean);
+function Finding({ one, chosen, bin, sliced, toImage }: FindingProps) {
   const driving = one.driving?.image_id;
   return (
     <div class={`finding${one.fits === false ? " finding-unfit" : ""}`}>
-      <input type="radio" name="finding" checked={chosen} aria-label={`Colour the slices by ${one.label}`} onChange={() => setQuery({ label: one.label }, { replace: true })} />
+      <input type="radio" name="finding" disabled={!sliced} checked={chosen} aria-label={`Colour the slices by ${one.label}`} onChange={() => setQuery({ label: one.label }, { replace: true })} />
       <Bar
         label={one.label}
         value={one.probability}
         interval={one.calibrated ? bin?.ci : null}
         calibrated={one.calibrated}
         verdict={one.verdict ?? null}
-        note={notes.join(", ") || undefined}
+        note={bin ? `of ${bin.n} cases that scored so` : undefined}
       />
       {driving != null && (
         <button type="button" class="bare" title="To the picture that drives this score" aria-label={`To the picture that drives ${one.label}`} onClick={() => (setQuery({ label: one.label }, { replace: true }), toImage(driving))}>

@@ -49,7 +49,7 @@ function CaseView({ study, query }: { study: Study; query: URLSearchParams }) {
       setQuery({ labels: "1" }, { replace: true });
       setTimeout(() => document.getElementById("tag")?.focus(), 50);
     },
-    Escape: () => history.back(),
+    Escape: () => (history.length > 1 ? history.back() : navigate(href("cases"))),
   });
   if (!series) {
     return (

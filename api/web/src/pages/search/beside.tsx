@@ -1,4 +1,6 @@
 // One hit beside what was asked, and why it was found.
+import { get, useLoad } from "../../http";
+import type { CasePage } from "../../types";
 import { figure, shortUid } from "../../format";
 import { href, setQuery } from "../../router";
 import { Icon } from "../../parts/icon";
@@ -15,7 +17,11 @@ export interface BesideProps {
 
 export function Beside({ hit, answer, question, files, explain }: BesideProps) {
   const pair = hit.pairs?.[0];
-  const asked = askedSide(answer, question, files, pair?.query_image_id ?? null);
+  const given = askedSide(answer, question, files, pair?.query_image_id ?? null);
+  const study = given || question.text ? null : (question.studies[0] ?? question.more.find((one) => one.includes(".")) ?? null);
+  const standing = useLoad(study, (signal) => get<CasePage>("/v1/cases", { where: `study_instance_uid=${study}`, limit: 1 }, signal));
+  const image = standing.state === "ready" ? (standing.value.cases[0]?.image_id ?? null) : null;
+  const asked = given ?? (study && image !== null ? { title: `Asked: ${shortUid(study)}`, image, href: href("cases", study) } : null);
   const found: Side = {
     title: `Hit ${hit.rank}${hit.modality ? `, ${hit.modality}` : ""}`,
     image: pair?.image_id ?? hit.image_id,

@@ -209,7 +209,7 @@ function Heat({ map }: { map: readonly (readonly number[])[] }) {
     <svg class="heat" viewBox={`0 0 ${columns} ${map.length}`} preserveAspectRatio="none" aria-hidden="true">
       {map.flatMap((row, y) =>
         row.map((one, x) => (
-          <rect key={`${x} ${y}`} x={x} y={y} width={1} height={1} class={one > 0 ? "heat-for" : "heat-against"} fill-opacity={0.65 * Math.abs(one)} />
+          <rect key={`${x} ${y}`} x={x} y={y} width={1} height={1} class={one > 0 ? "heat-for" : "heat-against"} fill-opacity={0.5 * Math.abs(one)} />
         )),
       )}
     </svg>

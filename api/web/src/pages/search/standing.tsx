@@ -17,11 +17,10 @@ export function Standing({ score, percentile, background }: { score: number; per
         {figure(score)}
         {percentile != null ? (
           <span title={`The share of the best hits of ${background?.comparable_questions ?? "comparable"} comparable questions that do not score more`}>
-            {" "}
-            better than {percent(percentile)}
+            , better than {percent(percentile)}
           </span>
         ) : (
-          above !== null && <span title="standard deviations above the mean of the archive for this question"> {figure(above, 1)} sd above</span>
+          above !== null && <span title="standard deviations above the mean of the archive for this question">, {figure(above, 1)} sd above</span>
         )}
       </span>
     </div>

@@ -83,10 +83,10 @@ export function Tray({ question, files, dropFile, level }: TrayProps) {
         <label>
           A hit is{" "}
           <select value={question.level} onChange={(event) => setQuery({ level: event.currentTarget.value, hit: null })}>
-            <option value="">{level && !question.level ? `a ${level} (usual)` : "as usual"}</option>
+            <option value="">{level && !question.level ? `${named(level)} (usual)` : "as usual"}</option>
             {LEVELS.map((one) => (
               <option key={one} value={one}>
-                {one === "image" ? "an image" : `a ${one}`}
+                {named(one)}
               </option>
             ))}
           </select>
@@ -117,6 +117,8 @@ export function Tray({ question, files, dropFile, level }: TrayProps) {
     </section>
   );
 }
+
+const named = (level: string): string => (level === "image" ? "an image" : `a ${level}`);
 
 interface PartProps {
   kind: Kind;
