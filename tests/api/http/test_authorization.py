@@ -53,7 +53,7 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("GET", "/dicom-web/studies/{study}/metadata"): "read",
     ("GET", "/dicom-web/studies/{study}/series/{series}/metadata"): "read",
     ("GET", DICOM_INSTANCE + "/metadata"): "read",
-    ("GET", DICOM_INSTANCE + "/bulkdata/{place:path}"): "read",
+    ("GET", DICOM_INSTANCE + "/bulkdata/{place}"): "read",
     ("GET", "/dicom-web/studies/{study}"): "read",
     ("GET", "/dicom-web/studies/{study}/series/{series}"): "read",
     ("GET", DICOM_INSTANCE): "read",

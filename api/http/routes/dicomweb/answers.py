@@ -30,8 +30,25 @@ CACHED = {"Cache-Control": "private, max-age=300"}
 
 
 def base_url(request: Request) -> str:
-    """The address of this DICOMweb service, without a slash at its end."""
-    return f"{str(request.base_url).rstrip('/')}{PREFIX}"
+    """The address of this DICOMweb service, without a slash at its end.
+
+    Some clients leave the port out of the header Host, contrary to RFC 9110, section 7.2; it is added unless
+    a proxy may have changed the header.
+    """
+    url = request.base_url
+    server = request.scope.get("server")
+    if (
+        url.port is None
+        and server is not None
+        and server[1] not in (None, 80, 443)
+        and not _is_passed_on(request)
+    ):
+        url = url.replace(port=server[1])
+    return f"{str(url).rstrip('/')}{PREFIX}"
+
+
+def _is_passed_on(request: Request) -> bool:
+    return any(name in ("forwarded", "via") or name.startswith("x-") for name in request.headers)
 
 
 def retrieved(
