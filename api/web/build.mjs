@@ -1,12 +1,14 @@
 // Builds src/ into built/: the same sources and lock file give the same bytes, which CI compares.
 import { build } from "esbuild";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const OUT = process.argv[2] ?? join(HERE, "built");
+const BUILT = process.argv[2] ?? join(HERE, "built");
+// Built beside it and put in its place, so that a service that runs always finds whole files.
+const OUT = `${BUILT}.new`;
 
 // What the viewer needs beyond the rest: shims, files beside the scripts, separate workers.
 const viewer = existsSync(join(HERE, "viewer.build.mjs")) ? await import("./viewer.build.mjs") : {};
@@ -95,4 +97,6 @@ for (const name of readdirSync(OUT, { recursive: true }).map(String).sort()) {
     if (error.code !== "EISDIR") throw error;
   }
 }
-console.log(`built ${relative(process.cwd(), OUT)}: ${sum.digest("hex").slice(0, 16)}`);
+rmSync(BUILT, { recursive: true, force: true });
+renameSync(OUT, BUILT);
+console.log(`built ${relative(process.cwd(), BUILT)}: ${sum.digest("hex").slice(0, 16)}`);

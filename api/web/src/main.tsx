@@ -12,9 +12,12 @@ import { SignIn } from "./pages/signin/page";
 import { Shell } from "./shell/shell";
 
 function Screen() {
-  const session = useLoad("session", (signal) => get<Session>("/v1/session", {}, signal));
+  const session = useLoad("session", async (signal) => {
+    const { signed_in } = await get<{ signed_in: boolean }>("/app/session", {}, signal);
+    return signed_in ? get<Session>("/v1/session", {}, signal) : null;
+  });
   const [left, leave] = useState(false);
-  const here = session.state === "ready" && !left;
+  const here = session.state === "ready" && session.value !== null && !left;
   const info = useLoad(here ? "info" : null, (signal) => get<Info>("/v1/info", {}, signal));
   useEffect(
     () =>
@@ -39,7 +42,8 @@ function Screen() {
       () => announce("Signing out failed: try again"),
     );
   }, []);
-  if (left || (session.state === "error" && session.problem.status === 401)) return <SignIn signedIn={refresh} />;
+  const nobody = session.state === "ready" && session.value === null;
+  if (left || nobody || (session.state === "error" && session.problem.status === 401)) return <SignIn signedIn={refresh} />;
   if (session.state === "error") return <Failed problem={session.problem} retry={session.retry} />;
   if (session.state === "loading" && !session.value) return <Skeleton />;
   const known = { session: session.value as Session, info: info.state === "ready" ? info.value : null, refresh, signOut };
