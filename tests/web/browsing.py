@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.repository import ROOT
 
@@ -80,7 +80,8 @@ class Watched:
     def settle(self) -> None:
         """Wait until what stands for something that loads is gone and no request is under way."""
         self.page.wait_for_load_state("networkidle")
-        self.page.wait_for_function("!document.querySelector('main .skeleton, [aria-busy=true]')")
+        # No script of the test's: the page's policy refuses what is evaluated.
+        expect(self.page.locator("main .skeleton, [aria-busy=true]")).to_have_count(0, timeout=20_000)
         self.page.wait_for_load_state("networkidle")
 
     def assert_clean(self) -> None:
