@@ -17,10 +17,11 @@ export function Skeleton({ rows = 6, kind = "row" }: { rows?: number; kind?: "ro
 }
 
 /** A sentence, and the next step. */
-export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
+export function Empty({ title, level = "h2", children }: { title: string; level?: "h1" | "h2"; children?: ComponentChildren }) {
+  const Heading = level;
   return (
     <section class="state">
-      <h2>{title}</h2>
+      <Heading>{title}</Heading>
       {children}
     </section>
   );

@@ -73,7 +73,7 @@ export function Shell() {
         {entry ? (
           <Page key={entry.name} entry={entry} place={place} />
         ) : (
-          <Empty title="There is no such page">
+          <Empty title="There is no such page" level="h1">
             <a href={href("cases")}>To the cases</a>
           </Empty>
         )}
