@@ -35,9 +35,9 @@ def make_filled(folder: Path) -> Filled:
     from medsiglip.phantoms.dicom import write_study
 
     dicom, home = folder / "dicom", folder / "home"
-    skin = make_studies(24, 5, ["skin"])
-    chest = make_studies(8, 5, ["chest-xray"])
-    ct = make_studies(2, 5, ["chest-ct"])
+    skin = list(make_studies(24, 5, ["skin"]))
+    chest = list(make_studies(8, 5, ["chest-xray"]))
+    ct = list(make_studies(2, 5, ["chest-ct"]))
     for study in (*skin, *chest, *ct):
         write_study(study, dicom)
     markup, withheld = chest[0].study_instance_uid, chest[1].study_instance_uid
@@ -58,7 +58,7 @@ def make_filled(folder: Path) -> Filled:
     def do(*words: object) -> object:
         return run("--home", home, "--json", *words).json
 
-    do("ingest", dicom)
+    do("ingest", dicom, "--phi", "keep")
     do("label", "import", labels)
     do("probe", "train", "melanoma", "--label", "melanoma")
     drafts = [do("report", "draft", one.study_instance_uid) for one in (chest[2], chest[3], ct[0])]
