@@ -1,5 +1,68 @@
+// Audit: who did what, who may do what, and how the service does; for administrators.
 import type { PageProps } from "../../shell/pages";
+import { Empty } from "../../parts/states";
+import { setQuery } from "../../router";
+import { may, useKnown } from "../../session";
+import { Health } from "./health";
+import { Keys } from "./keys";
+import { Trail } from "./trail";
+
+const TABS = [
+  ["trail", "Audit trail"],
+  ["keys", "Keys"],
+  ["health", "Health"],
+] as const;
+
+// What belongs to one tab is left behind with it.
+const OTHERS = { study: null, actor: null, action: null, before: null };
 
 export default function Page({ place }: PageProps) {
-  return <h1>{place.page}</h1>;
+  const { session } = useKnown();
+  if (!may(session, "admin"))
+    return (
+      <Empty title="This page is for administrators">
+        <p>
+          The key <strong>{session.name}</strong> has the scopes {session.scopes.join(", ")}; this page needs <code>admin</code>.
+          Sign in with another key, or ask for one.
+        </p>
+      </Empty>
+    );
+  const named = place.query.get("tab");
+  const tab = TABS.find(([name]) => name === named)?.[0] ?? "trail";
+  const open = (name: string) => setQuery({ ...OTHERS, tab: name === "trail" ? null : name });
+  const step = (at: number, by: number) => {
+    const [next] = TABS[(at + by + TABS.length) % TABS.length]!;
+    open(next);
+    document.getElementById(`audit-tab-${next}`)?.focus();
+  };
+  return (
+    <>
+      <h1>Audit</h1>
+      <div role="tablist" aria-label="Audit" class="tabs">
+        {TABS.map(([name, title], at) => (
+          <button
+            key={name}
+            type="button"
+            role="tab"
+            id={`audit-tab-${name}`}
+            aria-selected={tab === name}
+            aria-controls="audit-panel"
+            tabindex={tab === name ? 0 : -1}
+            onClick={() => open(name)}
+            onKeyDown={(event) => {
+              if (event.key === "ArrowRight") step(at, 1);
+              else if (event.key === "ArrowLeft") step(at, -1);
+            }}
+          >
+            {title}
+          </button>
+        ))}
+      </div>
+      <div role="tabpanel" id="audit-panel" aria-labelledby={`audit-tab-${tab}`}>
+        {tab === "trail" && <Trail query={place.query} />}
+        {tab === "keys" && <Keys />}
+        {tab === "health" && <Health />}
+      </div>
+    </>
+  );
 }
