@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from sqlalchemy import text
 
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.pictures.previews import preview
@@ -46,7 +47,7 @@ def accepted_draft(home: Path) -> tuple[str, list[int]]:
     """An accepted draft of a study, and the images that drove its findings."""
     with Archive(home) as archive:
         study = archive.studies()["studies"][0]["study_instance_uid"]
-        draft = archive.draft_report(study, by="test")
+        draft = archive.draft_report(study, by="test", options={"neighbours": 0})
         archive.accept_report(draft["id"], by="ann")
         driving = {finding["image_id"] for finding in draft["findings"]}
     return draft["id"], sorted(driving)
@@ -61,6 +62,12 @@ def exports(home: Path, draft: str, folder: Path) -> dict[str, bytes]:
         assert ran.code == 0, ran.err
         made[name] = out.read_bytes()
     return made
+
+
+def forget_thumbnails(home: Path) -> None:
+    """Leave the home as one of a version without thumbnails has it."""
+    with Archive(home) as archive, archive.index._database.write() as connection:
+        connection.execute(text("DELETE FROM thumbnails"))
 
 
 def pages(made: dict[str, bytes]) -> list[bytes]:
@@ -91,6 +98,10 @@ def test_a_home_that_keeps_no_paths_exports_an_accepted_report(radiographs: Path
     draft, driving = accepted_draft(home)
     assert driving
     for pdf in pages(exports(home, draft, tmp_path)):
+        assert words(pdf).count(PREVIEW) == len(driving)
+        assert [max(size) for size in pictures_in(pdf, tmp_path)] == [192] * len(driving)
+    forget_thumbnails(home)
+    for pdf in pages(exports(home, draft, tmp_path)):
         assert words(pdf).count(MISSING) == len(driving)
         assert pictures_in(pdf, tmp_path) == []
 
@@ -109,6 +120,7 @@ def test_what_is_left_of_a_picture_whose_file_is_gone_is_shown(radiographs: Path
         for size in (32, 128):
             preview(archive, archive.index.get(driving[0]), size)
     shutil.rmtree(files)
+    forget_thumbnails(home)
     for pdf in pages(exports(home, draft, tmp_path)):
         assert words(pdf).count(PREVIEW) == 1
         assert words(pdf).count(MISSING) == len(driving) - 1

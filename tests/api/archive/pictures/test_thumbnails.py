@@ -25,15 +25,18 @@ from medsiglip.phantoms.catalogue import make_studies
 from medsiglip.phantoms.dicom import write_study
 from tests.api.conftest import run
 
-KINDS = ("chest-xray", "chest-ct", "brain-mr", "skin", "ultrasound")
+KINDS = ("chest-xray", "chest-ct", "brain-mr", "skin")
+RADIOGRAPH = "CR|DX"
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of each kind."""
+    """A study of each kind, and a picture of which nothing is known."""
     folder = tmp_path_factory.mktemp("kinds")
-    for study in make_studies(len(KINDS), 5, KINDS):
-        write_study(study, folder)
+    for kind in KINDS:
+        for study in make_studies(1, 5, [kind]):
+            write_study(study, folder)
+    Image.new("RGB", (300, 200), "teal").save(folder / "screen.png")
     return folder
 
 
@@ -96,7 +99,7 @@ def test_an_ingest_makes_them_for_all_that_may_be_shown(archive: Archive) -> Non
     assert 0 < count.images == count.thumbnails < len(ids_of(archive))
 
 
-@pytest.mark.parametrize("modality", ["DX", "CT", "MR", "XC"])
+@pytest.mark.parametrize("modality", [RADIOGRAPH, "CT", "MR", "XC"])
 def test_they_show_what_a_preview_for_people_shows(archive: Archive, modality: str) -> None:
     """The preview is drawn from the file by another way, and reduced by another filter."""
     image_id = ids_of(archive, modality)[0]
@@ -117,7 +120,7 @@ def test_ct_is_grey_for_people_and_in_colours_as_the_model_takes_it(archive: Arc
     assert np.ptp(taken, axis=2).max() > 50
     kept = {path.name for path in (archive.home / "previews").glob(f"{stored.image_id}.*")}
     assert {f"{stored.image_id}.128.png", f"{stored.image_id}.128.display.png"} <= kept
-    radiograph = archive.index.get(ids_of(archive, "DX")[0])
+    radiograph = archive.index.get(ids_of(archive, RADIOGRAPH)[0])
     assert preview(archive, radiograph, 128, "display") == preview(archive, radiograph, 128)
 
 
@@ -134,7 +137,7 @@ def test_missing_ones_are_drawn_as_an_ingest_does(archive: Archive, older: Path)
 def test_a_list_draws_missing_ones_and_keeps_them(archive: Archive, older: Path) -> None:
     before = of_every_image(archive)
     with Archive(older) as opened:
-        asked = [*ids_of(opened, "MR")[:2], *ids_of(opened, "DX"), 10**9, *ids_of(opened, "US")[:1]]
+        asked = [*ids_of(opened, "MR")[:2], *ids_of(opened, RADIOGRAPH), 10**9, *ids_of(opened, "OT")[:1]]
         shown: list[str] = []
         found = thumbnails(opened, asked, on_shown=shown.extend).thumbnails
         assert [before.get(line.image_id, line) for line in found] == list(found)
@@ -149,7 +152,7 @@ def test_a_list_draws_missing_ones_and_keeps_them(archive: Archive, older: Path)
 def test_a_list_waits_for_a_while_only(older: Path) -> None:
     moments = iter([0.0, 1.0, 100.0, 100.0, 100.0])
     with Archive(older) as opened:
-        asked = [ids_of(opened, modality)[0] for modality in ("DX", "MR", "CT")]
+        asked = [ids_of(opened, modality)[0] for modality in (RADIOGRAPH, "MR", "CT")]
         found = thumbnails(opened, asked, clock=lambda: next(moments)).thumbnails
         assert [line.code for line in found] == [None, "not-made-yet", "not-made-yet"]
         assert all(line.data for line in thumbnails(opened, asked).thumbnails)
@@ -163,7 +166,7 @@ def test_files_that_are_gone_leave_no_picture_and_no_error(
     assert run("--home", home, "--json", "ingest", files).code == 0
     with Archive(home) as opened:
         forget_thumbnails(opened)
-        gone = opened.index.get(ids_of(opened, "DX")[0])
+        gone = opened.index.get(ids_of(opened, RADIOGRAPH)[0])
         assert gone.path is not None
         Path(gone.path).unlink()
         [line] = thumbnails(opened, [gone.image_id]).thumbnails
@@ -175,7 +178,7 @@ def test_files_that_are_gone_leave_no_picture_and_no_error(
             thumbnail_of(opened, 10**9)
         assert unknown.value.code == "unknown-image"
         with pytest.raises(ServiceError) as withheld:
-            thumbnail_of(opened, ids_of(opened, "US")[0])
+            thumbnail_of(opened, ids_of(opened, "OT")[0])
         assert withheld.value.code == "burned-in"
     told = run("--home", home, "index", "thumbnails")
     assert told.code == 0
@@ -216,7 +219,7 @@ def test_slices_beyond_the_usual_are_drawn_too(
 
 
 def test_data_is_the_picture(archive: Archive) -> None:
-    image_id = ids_of(archive, "DX")[0]
+    image_id = ids_of(archive, RADIOGRAPH)[0]
     [line] = thumbnails(archive, [image_id]).thumbnails
     assert line.data is not None
     assert base64.b64decode(line.data) == thumbnail_of(archive, image_id)[1]
