@@ -112,6 +112,7 @@ def _add_others(
     studies."""
     (part, allowed, row_ids), (vectors, studies, near, cosines) = asked, graph
     k = near.shape[1]
+    least = min(least, k)
     own = studies[part][:, None]
     others = ((studies[np.maximum(near[part], 0)] != own) & (near[part] >= 0)).sum(axis=1)
     # Where all that there is was found already, there is no more.

@@ -68,12 +68,15 @@ class PlacedCase(Answer):
 class MapPlace(Answer):
     """Where a text or a stored image belongs: its nearest cases in truth, best first, and where they stand.
 
-    `x` and `y` are those of the neighbour that lies in the middle of the others; `scatter` is their median
-    distance from it, where the whole map is 2 wide: above some tenths the place says little.
+    `x` and `y` are those of the neighbour of a text that lies in the middle of the others, and of an image
+    its own, null where it is not on the map; `study_instance_uid` is that of an image. `scatter` is the
+    median distance of the neighbours from the one in their middle, where the whole map is 2 wide: above some
+    tenths the place of a text says little.
     """
 
     level: Level
     version: int
+    study_instance_uid: str | None = None
     x: Figure = None
     y: Figure = None
     scatter: Figure = None

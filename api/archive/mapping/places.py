@@ -85,11 +85,14 @@ def _placed(
         missing = int((~held).sum())
         warnings = (*warnings, f"{missing} of the nearest are not on this map: make it again to see them")
     x, y, scatter = _middle(shown.places[places[held]])
-    if image_id is not None and (own := _own_place(archive, shown, image_id)) is not None:
-        x, y = own
+    own_study = None
+    if image_id is not None:
+        own_study = archive.index.get(image_id).study_instance_uid
+        x, y = _own_place(archive, shown, image_id)
     return MapPlace(
         level=level,
         version=shown.record.version,
+        study_instance_uid=own_study,
         x=x,
         y=y,
         scatter=scatter,
@@ -98,13 +101,13 @@ def _placed(
     )
 
 
-def _own_place(archive: OpenedArchive, shown: ShownMap, image_id: int) -> tuple[float, float] | None:
+def _own_place(archive: OpenedArchive, shown: ShownMap, image_id: int) -> tuple[float | None, float | None]:
     level, points = shown.record.level, shown.points.row_ids
     stored = archive.index.get(image_id).image_id
     row = archive.index.instances.rows_of_images(level, [stored])[0]
     place = int(np.searchsorted(points, row))
     if place == len(points) or points[place] != row:
-        return None
+        return None, None
     x, y = shown.places[place].tolist()
     return x, y
 
