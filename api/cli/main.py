@@ -40,6 +40,7 @@ from medsiglip.api.cli.commands import (
 )
 from medsiglip.api.cli.commands.invocation import Invocation
 from medsiglip.api.cli.commands.mapping import maps
+from medsiglip.api.cli.commands.viewers import viewer
 from medsiglip.api.errors import Explanation, explain
 
 UsageError: type[Any] = typer.BadParameter.__bases__[0]
@@ -68,6 +69,7 @@ TOPICS = (
     config,
     models,
     service,
+    viewer,
 )
 for topic in (*TOPICS, backups, reports, routing_rules):
     topic.register(app)

@@ -49,7 +49,7 @@ from medsiglip.api.http.routes.mapping import making as map_making
 from medsiglip.api.http.routes.mapping import reading as map_reading
 from medsiglip.api.http.routes.problem_answers import PROBLEMS
 from medsiglip.api.http.screen import files as screen
-from medsiglip.api.http.screen import signed_in
+from medsiglip.api.http.screen import ohif, signed_in
 from medsiglip.api.http.sessions.session_gate import SessionGate
 from medsiglip.api.settings import Settings, read_settings
 from medsiglip.index.errors import CatalogError
@@ -115,6 +115,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(docs.router)
     app.include_router(signed_in.router)
     app.include_router(screen.router)
+    app.include_router(ohif.router)
     for topic in (
         info,
         embeddings,

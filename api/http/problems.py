@@ -44,6 +44,8 @@ STATUSES = {
     "unknown-instance": 404,
     "unknown-frame": 404,
     "unknown-bulk-data": 404,
+    "no-viewer": 404,
+    "unknown-viewer": 404,
     "instance-gone": 410,
     "unknown-patient": 404,
     "unknown-job": 404,

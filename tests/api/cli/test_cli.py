@@ -44,6 +44,7 @@ def test_the_commands() -> None:
         *("calibrate list", "calibrate show", "calibrate remove"),
         *("keys create", "keys list", "keys revoke", "serve", "worker"),
         *("audit verify", "audit list", "audit export", "config show", "backup"),
+        *("viewer add", "viewer list", "viewer remove"),
         *("report draft", "report show", "report list", "report accept", "report edit", "report reject"),
         *("report export", "report import", "route list", "route show", "route add", "route remove"),
         *("route test", "route run", "route export"),

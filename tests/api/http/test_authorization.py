@@ -129,7 +129,7 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("POST", "/v1/routes/{name}/run"): "admin",
 }
 UNDESCRIBED = {
-    *("/", "/openapi.json", "/docs", "/docs/{name}"),
+    *("/", "/ohif", "/ohif/{address:path}", "/openapi.json", "/docs", "/docs/{name}"),
     *("/app", "/app/{address:path}", "/app/built/{name:path}"),
 }
 

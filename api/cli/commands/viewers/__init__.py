@@ -1,0 +1,1 @@
+"""Commands about viewers of a home."""
