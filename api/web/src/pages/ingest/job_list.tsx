@@ -112,11 +112,11 @@ function Jobs({ first, asked, reload }: { first: Answer; asked: { status: string
           {
             name: "progress",
             title: "How far, or why not",
-            show: (job) => (isActive(job) ? <Progress job={job} /> : job.error ? job.error.message : <span class="quiet">{job.progress.stage || "–"}</span>),
+            show: (job) => (isActive(job) ? <Progress job={job} /> : job.error ? job.error.message : "–"),
           },
           { name: "created_at", title: "Asked", show: (job) => moment(job.created_at) },
           { name: "took", title: "Ran", number: true, show: (job) => duration(job) },
-          { name: "act", title: "", show: (job) => <Actions job={job} changed={reload} /> },
+          { name: "act", title: "Actions", show: (job) => <Actions job={job} changed={reload} /> },
         ]}
       />
       {cursor && (
