@@ -46,6 +46,8 @@ def label_queue(archive: OpenedArchive, question: QueueQuestion, *, reader: str 
         chosen = _divided({one.study_instance_uid for one in candidates}, readings, mine)
         if not chosen:
             warnings.append("readers do not contradict each other about any of these cases")
+    elif not left:
+        chosen = []
     else:
         owners = {one.study_instance_uid: one.patient_key for one in left}
         seen = {one.patient_key for one in candidates if one.study_instance_uid in mine}
