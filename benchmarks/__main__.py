@@ -52,6 +52,7 @@ RATIOS = {
     "second_ingest": "A22",
     "application_import": "A23",
     "search.search_over_http": "H1",
+    "search.cases_over_http": "H2",
 }
 MEMORY = {"small_files_memory": "M1", "large_slide_memory": "M2"}
 _ALL = {**RATIOS, **MEMORY}

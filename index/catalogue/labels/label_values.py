@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal, or_, select
 
 from medsiglip.index.catalogue.filter_expression import MAX_NAME
 from medsiglip.index.catalogue.one_of import one_of
@@ -18,6 +19,12 @@ from medsiglip.index.records import Level
 
 Values = dict[str, float]
 Key = tuple[str, str, str]
+_UIDS = {
+    "study": studies.c.study_instance_uid,
+    "series": series.c.series_instance_uid,
+    "instance": instances.c.sop_instance_uid,
+}
+_MANY_TIMES = 4
 
 
 class Matched(NamedTuple):
@@ -138,19 +145,14 @@ def of_images(connection: Connection, image_ids: Collection[int]) -> dict[int, V
     found: dict[int, Values] = {image_id: {} for image_id in image_ids}
     if not _any(connection):
         return found
-    chosen = one_of(images.c.id, list(found))
     # From the least specific to the most: a later value overwrites.
-    for statement in (
-        stored_values(images.c.id, "study", studies.c.study_instance_uid).where(chosen),
-        stored_values(images.c.id, "series", series.c.series_instance_uid).where(chosen),
-        stored_values(images.c.id, "instance", instances.c.sop_instance_uid).where(
-            chosen, labels.c.pixel_hash == ""
-        ),
-        stored_values(images.c.id, "instance", instances.c.sop_instance_uid).where(
-            chosen, labels.c.pixel_hash == instances.c.pixel_hash
-        ),
+    for level, *fits in (
+        ("study",),
+        ("series",),
+        ("instance", labels.c.pixel_hash == ""),
+        ("instance", labels.c.pixel_hash == instances.c.pixel_hash),
     ):
-        for image_id, name, value in connection.execute(statement):
+        for image_id, name, value in _given_to(connection, images.c.id, level, list(found), *fits):
             found[image_id][name] = value
     return found
 
@@ -160,27 +162,55 @@ def of_groups(connection: Connection, level: Level, row_ids: Collection[int]) ->
     found: dict[int, Values] = {row_id: {} for row_id in row_ids}
     if not _any(connection):
         return found
-    group = LEVEL_IDS[level]
+    group, ids = LEVEL_IDS[level], list(found)
     fits = or_(labels.c.pixel_hash == "", labels.c.pixel_hash == instances.c.pixel_hash)
-    uids = {"study": studies.c.study_instance_uid, "series": series.c.series_instance_uid}
-    chosen = one_of(group, list(found))
-    statements = [stored_values(group, "study", uids["study"]).where(chosen)] if level == "series" else []
-    within = [stored_values(group, "instance", instances.c.sop_instance_uid).where(chosen, fits)]
+    within = [_given_to(connection, group, "instance", ids, fits)]
     if level == "study":
-        within.append(stored_values(group, "series", series.c.series_instance_uid).where(chosen))
-    highest: dict[int, Values] = defaultdict(dict)
-    for statement in statements:
-        for row_id, name, value in connection.execute(statement.distinct()):
+        within.append(_given_to(connection, group, "series", ids))
+    else:
+        for row_id, name, value in _given_to(connection, group, "study", ids):
             found[row_id][name] = value
-    for statement in within:
-        for row_id, name, value in connection.execute(statement.distinct()):
-            highest[row_id][name] = max(value, highest[row_id].get(name, value))
+    highest: dict[int, Values] = defaultdict(dict)
+    for row_id, name, value in chain.from_iterable(within):
+        highest[row_id][name] = max(value, highest[row_id].get(name, value))
     for row_id, values in highest.items():
         found[row_id].update(values)
-    own = stored_values(group, level, uids[level]).where(chosen)
-    for row_id, name, value in connection.execute(own.distinct()):
+    for row_id, name, value in _given_to(connection, group, level, ids):
         found[row_id][name] = value
     return found
+
+
+def _given_to(
+    connection: Connection,
+    owner: ColumnElement[int],
+    level: str,
+    row_ids: Sequence[int],
+    *fits: ColumnElement[bool],
+) -> Iterator[tuple[int, str, float]]:
+    """Owner, name and value of the labels that were given at a level to what is below these owners.
+
+    Where there are many more labels than owners, the owners are looked up first: SQLite, which does not know,
+    would go through all labels of the level. An outer join is never turned round.
+    """
+    of_level = select(labels.c.id).where(labels.c.level == level).limit(_MANY_TIMES * len(row_ids) + 1)
+    held: int = connection.execute(select(func.count()).select_from(of_level.subquery())).scalar_one()
+    if not held:
+        return
+    uid = _UIDS[level]
+    source = (
+        images.join(instances, images.c.instance_id == instances.c.id)
+        .join(series, images.c.series_id == series.c.id)
+        .join(studies, images.c.study_id == studies.c.id)
+        .join(
+            labels,
+            and_(labels.c.level == level, labels.c.uid == uid, *fits),
+            isouter=held > _MANY_TIMES * len(row_ids),
+        )
+    )
+    statement = select(owner, labels.c.name, labels.c.value).select_from(source)
+    for row_id, name, value in connection.execute(statement.where(one_of(owner, row_ids)).distinct()):
+        if name is not None:
+            yield row_id, name, value
 
 
 class GivenValues:

@@ -2,11 +2,12 @@
 import { announce } from "./announce";
 import { Icon } from "./icon";
 
-export function Copy({ text, what }: { text: string; what: string }) {
+export function Copy({ text, what, tabindex }: { text: string; what: string; tabindex?: 0 | -1 }) {
   return (
     <button
       type="button"
       class="bare"
+      tabindex={tabindex}
       aria-label={`Copy ${what}`}
       title={`Copy ${what}`}
       onClick={(event) => {

@@ -19,7 +19,7 @@ export function Dialog({ title, close, children }: { title: string; close: () =>
         event.preventDefault();
         close();
       }}
-      onKeyDown={(event) => event.key !== "Escape" && event.stopPropagation()}
+      onKeyDown={(event) => event.stopPropagation()}
       onClick={(event) => event.target === element.current && close()}
     >
       <header>
