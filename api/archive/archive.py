@@ -84,6 +84,7 @@ class Archive(OpenedArchive):
 
     make_map = making.make_map
     map = shown.show_map
+    maps = shown.list_maps
     map_colours = shown.map_colours
     map_points = shown.map_points
     map_place = places.map_place

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from medsiglip.index.catalogue.browsing.schema import maps
 from medsiglip.index.catalogue.database import Database, now_of
@@ -82,17 +82,18 @@ class MapStore:
 
     def find(self, level: Level, version: int | None = None) -> MapRecord | None:
         """A map of the active space, without a number the newest of its level; None where there is none."""
-        columns = (maps.c.level, maps.c.version, maps.c.file, maps.c.summary, maps.c.created_at)
-        statement = (
-            select(spaces.c.name, *columns)
-            .join(spaces, maps.c.space_id == spaces.c.id)
-            .where(maps.c.space_id == ACTIVE_SPACE, maps.c.level == level)
-        )
+        statement = _records().where(maps.c.level == level)
         if version is not None:
             statement = statement.where(maps.c.version == version)
         with self._database.read() as connection:
             row = connection.execute(statement.order_by(maps.c.version.desc()).limit(1)).first()
         return None if row is None else MapRecord(*row)
+
+    def listed(self) -> list[MapRecord]:
+        """The maps of the active space, by level, the newest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(_records().order_by(maps.c.level, maps.c.version.desc()))
+            return [MapRecord(*row) for row in rows]
 
     def points(self, record: MapRecord) -> MapPoints:
         """The points of a map; raises `CatalogError` `map-gone`."""
@@ -103,6 +104,13 @@ class MapStore:
         newest = select(func.coalesce(func.max(images.c.id), 0)).where(images.c.space_id == ACTIVE_SPACE)
         with self._database.read() as connection:
             return int(connection.execute(newest).scalar_one())
+
+
+def _records() -> Select[Any]:
+    """The columns of a `MapRecord`, of the active space."""
+    columns = (maps.c.level, maps.c.version, maps.c.file, maps.c.summary, maps.c.created_at)
+    joined = select(spaces.c.name, *columns).join(spaces, maps.c.space_id == spaces.c.id)
+    return joined.where(maps.c.space_id == ACTIVE_SPACE)
 
 
 def _rows_there(connection: Connection, level: Level) -> frozenset[int]:

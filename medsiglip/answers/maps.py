@@ -33,6 +33,21 @@ class Map(Answer):
     warnings: tuple[str, ...] = ()
 
 
+class KeptMap(Answer):
+    """A version of a level's map."""
+
+    level: Level
+    version: int
+    points: int
+    created_at: Moment
+
+
+class MapList(Answer):
+    """The maps of the space that the archive works in, by level, the newest first."""
+
+    maps: tuple[KeptMap, ...]
+
+
 class MapColours(Answer):
     """What the points of a map have of a field, in the order of its points.
 

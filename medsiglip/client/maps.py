@@ -6,7 +6,15 @@ from operator import index
 from typing import TYPE_CHECKING
 
 from medsiglip.answers.jobs import Job
-from medsiglip.answers.maps import DuplicateList, Map, MapColours, MapPlace, OutlierList
+from medsiglip.answers.maps import (
+    DuplicateList,
+    KeptMap,
+    Map,
+    MapColours,
+    MapList,
+    MapPlace,
+    OutlierList,
+)
 from medsiglip.arguments import one_of
 from medsiglip.client.connection import Connection, read
 
@@ -31,6 +39,10 @@ class MapMethods:
     def map(self, level: str = "study", *, version: int | None = None) -> Map:
         """How a map was made, what it is worth, and by what its points may be coloured."""
         return read(Map, self._service.get(_PATH, level=level, version=version))
+
+    def maps(self) -> list[KeptMap]:
+        """The maps that are kept, by level, the newest first."""
+        return list(read(MapList, self._service.get(f"{_PATH}/versions")).maps)
 
     def map_points(
         self, level: str = "study", *, version: int | None = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medsiglip.answers.maps import Map, MapColours
+from medsiglip.answers.maps import KeptMap, Map, MapColours, MapList
 from medsiglip.api.archive.queries import level_named
 from medsiglip.api.errors import ServiceError
 from medsiglip.index.errors import excerpt
@@ -53,6 +53,23 @@ def map_points(archive: OpenedArchive, *, level: str = "study", version: int | N
 def show_map(archive: OpenedArchive, *, level: str = "study", version: int | None = None) -> Map:
     """What is known of a map; raises as `map_points` does."""
     return map_answer(archive, _found(archive, level, version))
+
+
+def list_maps(archive: OpenedArchive) -> MapList:
+    """The maps that are kept, of the archive's own space."""
+    if archive.index.space is None:
+        return MapList(maps=())
+    return MapList(
+        maps=tuple(
+            KeptMap(
+                level=one.level,
+                version=one.version,
+                points=one.summary["left"],
+                created_at=one.created_at,
+            )
+            for one in archive.index.maps.listed()
+        )
+    )
 
 
 def _found(archive: OpenedArchive, level: str, version: int | None) -> MapRecord:

@@ -25,6 +25,13 @@ def show_map(console: Console, found: Payload) -> None:
     show_warnings(console, found)
 
 
+def show_maps(console: Console, found: Payload) -> None:
+    """The maps that are kept."""
+    columns = ("level", "version", "points", "created_at")
+    rows = ([one[name] for name in columns] for one in found["maps"])
+    print_table(console, "maps", columns, rows, numeric="version points")
+
+
 def show_place(console: Console, found: Payload) -> None:
     """Where something belongs, and its neighbours."""
     if found.get("x") is not None:

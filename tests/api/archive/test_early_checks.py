@@ -48,6 +48,8 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(
         ("empty-label", (*image, "--labels", "lung,?")),
         ("no-such-path", ("classify", "--image", absent, "--image", absent, "--prompts", "phantoms")),
         ("not-a-file", ("classify", "--image", tmp_path, "--prompts", "phantoms")),
+        ("no-map", ("map", "place", "lung")),
+        ("one-of", ("map", "place")),
         ("unknown-probe", ("probe", "predict", "unheard", "--image", file)),
         ("bad-filter", ("evaluate", "zero-shot", "--prompts", "phantoms", "--where", "modality>CT")),
         ("unknown-label", ("evaluate", "zero-shot", "--prompts", "phantoms", "--label", "unheard")),

@@ -41,6 +41,7 @@ def test_the_commands() -> None:
         *("evaluate drift", "evaluate robustness"),
         *("probe train", "probe list", "probe show", "probe predict", "probe card", "probe suspects"),
         *("probe export", "probe import", "probe delete", "probe suggest"),
+        *("map make", "map show", "map list", "map place", "map outliers", "map duplicates"),
         *("calibrate list", "calibrate show", "calibrate remove"),
         *("keys create", "keys list", "keys revoke", "serve", "worker"),
         *("audit verify", "audit list", "audit export", "config show", "backup"),

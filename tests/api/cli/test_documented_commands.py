@@ -50,7 +50,7 @@ FOLLOWED = {
     "readme": ("README.md",),
     "ingest": ("docs/index.md", "docs/ingest.md"),
     "persons": ("docs/patient-data.md",),
-    "questions": ("docs/search.md", "docs/classify.md", "docs/probes.md", "docs/evaluate.md"),
+    "questions": ("docs/search.md", "docs/classify.md", "docs/probes.md", "docs/evaluate.md", "docs/map.md"),
     "models": ("docs/models.md",),
     "drafts": ("docs/drafts.md",),
     "service": ("docs/service.md", "docs/python.md"),

@@ -119,6 +119,9 @@ ASKED: dict[str, Ask] = {
     ),
     "studies to label by study": lambda index, n: index.labels.studies_of(by_study(n)),
     "studies to label by path": lambda index, n: index.labels.studies_of(by_path(n)),
+    "map points": lambda index, n: index.points.texts(["modality"], np.array(held(index, n), np.int64)),
+    "map labels": lambda index, n: index.points.labels("image", "seen", np.array(held(index, n), np.int64)),
+    "map images": lambda index, n: index.points.images_of("image", np.array(held(index, n), np.int64)),
     "search": lambda index, n: index.search(
         unit_vectors(2), k=max(n, 1), exclude_patients=["patient-1", None]
     ),

@@ -121,6 +121,17 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "store_predictions": ({"name": "p", "where": ["modality=CT"]}, "POST /v1/probes/{name}/predictions"),
     "export_probe": ({"name": "p", "out": "FILE"}, "GET /v1/probes/{name}"),  # first: which version it is
     "import_probe": ({"path": "FILE", "name": "p"}, "POST /v1/probes/import"),
+    "make_map": ({"level": "image", "seed": 3}, "POST /v1/map"),
+    "map": ({"level": "image", "version": 2}, "GET /v1/map"),
+    "maps": ({}, "GET /v1/map/versions"),
+    "map_points": ({"level": "image", "version": 2}, "GET /v1/map/points"),
+    "map_colours": ({"field": "modality", "level": "image", "version": 2}, "GET /v1/map/colours"),
+    "map_place": ({"text": "a", "k": 3, "level": "image", "version": 2}, "GET /v1/map/place"),
+    "map_outliers": ({"limit": 3, "level": "image", "version": 2}, "GET /v1/map/outliers"),
+    "map_duplicates": (
+        {"limit": 3, "min_cosine": 0.9, "other_patients": True, "level": "image", "version": 2},
+        "GET /v1/map/duplicates",
+    ),
     "calibrate": (
         {
             "prompts": "p",
@@ -214,6 +225,7 @@ OTHERS: dict[str, list[dict[str, Any]]] = {  # arguments that exclude one of the
         {"words": "nodule", "per_study": 1, "per_series": 2, "diversity": 0.5},
     ],
     "train_probe": [{"name": "p", "labels_csv": "FILE"}],
+    "map_place": [{"image_id": 4}],
     "why": [
         *({"study": "1.2", "text": "a"}, {"image_id": 3, "like_study": "1.2"}),
         *({"file": "FILE", "like": "FILE"}, {"file": "FILE", "like_image_id": 4}),

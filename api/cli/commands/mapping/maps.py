@@ -58,6 +58,19 @@ def show(
     run.answer(found, show_map)
 
 
+def list_maps(context: typer.Context) -> None:
+    """The maps that are kept, three versions of a level at most.
+
+    \b
+    Example: medsiglip map list
+    """
+    from medsiglip.api.cli.presentation.maps import show_maps
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(archive.maps(), show_maps)
+
+
 def place(
     context: typer.Context,
     text: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
@@ -126,7 +139,17 @@ def duplicates(
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this topic."""
-    group = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="The archive as a map.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="""The archive as a map: what looks alike lies together.
+
+        \b
+        Example: medsiglip map make
+                 medsiglip map place "pleural effusion"
+        """,
+    )
     for command in (make, show, place, outliers, duplicates):
         group.command()(command)
+    group.command("list")(list_maps)
     app.add_typer(group, name="map")

@@ -9,7 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from medsiglip.answers.answer import Level
-from medsiglip.answers.maps import DuplicateList, Map, MapColours, MapPlace, OutlierList
+from medsiglip.answers.maps import DuplicateList, Map, MapColours, MapList, MapPlace, OutlierList
 from medsiglip.api.archive.mapping.lists import LEAST_COSINE, MOST_LISTED
 from medsiglip.api.archive.mapping.places import MOST_NEIGHBOURS
 from medsiglip.api.archive.mapping.shown import ShownMap
@@ -39,6 +39,12 @@ def get_map(
     points may be coloured.
     """
     return archive.map(level=level, version=version)
+
+
+@router.get("/versions", operation_id="list_maps")
+def list_maps(archive: ServedArchive, _caller: Reader) -> MapList:
+    """The maps that are kept, three versions of a level at most."""
+    return archive.maps()
 
 
 @router.get(

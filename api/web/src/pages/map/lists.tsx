@@ -112,9 +112,9 @@ export function DuplicateList({ level, version, open }: Of) {
             <ol class="plain">
               {value.groups.map((group) => (
                 <li key={group.cases[0]?.image_id}>
-                  <h3>
+                  <h2 class="map-group">
                     {plural(group.cases.length, "case")} of {plural(group.patients, "patient")}, cosine {figure(group.cosine, 3)}
-                  </h3>
+                  </h2>
                   <ol class="plain map-items">
                     {group.cases.map((one) => (
                       <Item key={one.image_id} image={one.image_id} study={one.study_instance_uid} open={open} />
@@ -158,7 +158,7 @@ export function PointTable({ points, colours, chosen, open }: { points: Points; 
           { name: "y", title: "y", number: true, show: (row) => figure(points.places[2 * row + 1], 3) },
           {
             name: "open",
-            title: "",
+            title: "Open",
             show: (row) => (
               <button type="button" class="small" onClick={() => open(points.images[row]!)} aria-label={`Open image ${points.images[row]}`}>
                 Open

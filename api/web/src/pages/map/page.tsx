@@ -22,7 +22,12 @@ type Tab = keyof typeof TABS;
 export default function Page({ place }: PageProps) {
   const asked = place.query.get("level") as Level | null;
   const level: Level = asked && LEVELS.includes(asked) ? asked : "study";
-  const map = useLoad(`map ${level}`, (signal) => get<MapInfo>("/v1/map", { level }, signal));
+  // What is there is asked first: a map that is not would be a failure on the console.
+  const map = useLoad(`map ${level}`, async (signal) => {
+    const { maps } = await get<{ maps: { level: Level; version: number }[] }>("/v1/map/versions", {}, signal);
+    const newest = maps.find((one) => one.level === level);
+    return newest ? get<MapInfo>("/v1/map", { level, version: newest.version }, signal) : null;
+  });
   return (
     <div class="map-page">
       <div class="row spread">
@@ -41,9 +46,10 @@ export default function Page({ place }: PageProps) {
           <AsData json={`/v1/map?level=${level}`} command={`medsiglip map show --level ${level}`} />
         </div>
       </div>
-      {map.state === "error" && (map.problem.code === "no-map" ? <NoMap level={level} made={map.retry} /> : <Failed problem={map.problem} retry={map.retry} />)}
+      {map.state === "error" && <Failed problem={map.problem} retry={map.retry} />}
       {map.state === "loading" && <Skeleton rows={3} kind="block" />}
-      {map.state === "ready" && <Shown key={`${level} ${map.value.version}`} map={map.value} query={place.query} again={map.retry} />}
+      {map.state === "ready" && map.value === null && <NoMap level={level} made={map.retry} />}
+      {map.state === "ready" && map.value !== null && <Shown key={`${level} ${map.value.version}`} map={map.value} query={place.query} again={map.retry} />}
     </div>
   );
 }
@@ -188,7 +194,7 @@ function FindText({ text }: { text: string }) {
   return (
     <form
       class="row"
-      role="search"
+      aria-label="Pin a text on the map"
       onSubmit={(event) => {
         event.preventDefault();
         setQuery({ text: typed.trim() || null, point: null, list: null });
