@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medsiglip.ingest.dicom.element_value import value_of
 from medsiglip.ingest.header.header_texts import TERMS, HeaderTexts
 from medsiglip.ingest.privacy.deidentify import SecretKey, parse_date
 from medsiglip.ingest.retrieval.allowed_elements import CODED, DEFINED, REGISTERED, allowed_vr
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 DEEPEST = 16
+_PIXEL_REPRESENTATION = 0x00280103
 _NUMERIC = frozenset({*NUMBERS, "DS", "IS"})
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _UID = re.compile(r"[0-9.]{1,64}")
@@ -220,10 +220,10 @@ def _code_tags() -> dict[int, str]:
 
 
 def _is_signed(dataset: Dataset) -> bool:
-    try:
-        return int(value_of(dataset, "PixelRepresentation") or 0) == 1  # leaves the raw element in place
-    except Exception:  # not a number, in whatever way
-        return False
+    """Whether Pixel Representation (0028,0103) is 1. The element stays raw, as all others."""
+    raw: Any = dataset.get_item(_PIXEL_REPRESENTATION) if _PIXEL_REPRESENTATION in dataset else None
+    value = raw.value if raw is not None else None
+    return b"\1" in value[:2] if isinstance(value, bytes) else value == 1
 
 
 def _own_vr(stated: str | None, by_dictionary: str, signed: bool) -> str:

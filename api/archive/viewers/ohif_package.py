@@ -34,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.@+-]{0,127}", re.ASCII)
 _DEEPEST = 8
 _PUBLIC_PATH = re.compile(rb'\b([A-Za-z_$][\w$]{0,40})\.p ?= ?"/"')
 _LINKED = re.compile(r'(\b(?:src|href|content)=")/(?!/)')
-_WORKER = re.compile(r"<script[^>]*init-service-worker\.js[^>]*></script>")
+_LOADED = re.compile(r"<script[^<>]{0,200}></script>")
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _STYLED = re.compile(rb"url\((['\"]?)/(?!/)")
 
@@ -148,7 +148,7 @@ def _move_page(folder: Path, archive: Path) -> None:
         raise _refused(f"{archive} is built in another way than those that are known")
     scripts = scripts.replace("window.PUBLIC_URL = '/'", f"window.PUBLIC_URL = '{ROOT}'")
     (folder / STARTING).write_text(scripts, encoding="utf-8")
-    page = _LINKED.sub(rf"\1{ROOT}", _INLINE.sub("", _WORKER.sub("", page)))
+    page = _LINKED.sub(rf"\1{ROOT}", _INLINE.sub("", _LOADED.sub(_without_worker, page)))
     first = page.index("<script") if "<script" in page else page.index("</head>")
     page = f'{page[:first]}<script src="{ROOT}{STARTING}"></script>{page[first:]}'
     (folder / "index.html").write_text(page, encoding="utf-8")
@@ -156,6 +156,11 @@ def _move_page(folder: Path, archive: Path) -> None:
     if manifest.is_file():
         text = manifest.read_text(encoding="utf-8")
         manifest.write_text(text.replace('": "/', f'": "{ROOT}').replace('":"/', f'":"{ROOT}'), "utf-8")
+
+
+def _without_worker(tag: re.Match[str]) -> str:
+    """The tag of a script, unless it asks for a service worker, which would keep an earlier viewer alive."""
+    return "" if "init-service-worker.js" in tag[0] else tag[0]
 
 
 def _refused(sentence: str) -> ServiceError:
