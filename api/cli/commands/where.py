@@ -45,5 +45,8 @@ WHERE_HELP = """\
 \b
 --where report=words    the study's report holds these words; report= means it has none
 \b
+--where collection=NAME       cases that somebody put together; collection= means in none
+--where patient_age=60..<70   a range of numbers, here from 60 to below 70
+\b
 Example: --where modality=DX --where quality.view=frontal --where quality.burned_in=no
 """
