@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -21,11 +21,15 @@ from medsiglip.api.archive.labels import read_labels
 from medsiglip.api.settings import Settings, read_config_file
 from medsiglip.index.catalogue import filters
 from medsiglip.index.catalogue.full_text.whole_words import says_any, words_of
+from medsiglip.index.service.newest_first import read_place
 from medsiglip.ingest.header.metadata import read_metadata
+from medsiglip.medgemma.checks.concerns import concerns
 from medsiglip.medgemma.checks.sentences import split
 from medsiglip.medgemma.exports.markdown import escaped
 from medsiglip.medgemma.prompting.budget import estimate_tokens
+from medsiglip.medgemma.records import Check, Draft, Evidence, SentenceDecision
 from medsiglip.medgemma.routing.rules import read_rule, read_rules
+from medsiglip.medgemma.sentence_decisions import decide
 from medsiglip.medgemma.workflow import difference
 from medsiglip.zero_shot.free_labels import free_labels
 from medsiglip.zero_shot.prompt_file import load_prompt_set
@@ -277,6 +281,32 @@ def test_denials_of_labels(run: str) -> None:
 
 def test_lists_of_labels() -> None:
     check_growth(lambda size: [f"finding {i}" for i in range(size)], free_labels)
+
+
+@pytest.mark.parametrize("run", ["No effusion. ", "Pneumothorax.\n", "- Nodule.\n\n", "Findings: a. "])
+@pytest.mark.parametrize("choice", ["keep", "edit", "cut"])
+def test_decisions_about_many_sentences(run: str, choice: Literal["keep", "edit", "cut"]) -> None:
+    """Finding the sentences is tried above; here it is what is decided about each."""
+
+    def make(size: int) -> tuple[Draft, list[SentenceDecision]]:
+        text = run * size + "The end."
+        checks = tuple(
+            Check(run.strip(), n * len(run), (n + 1) * len(run), "nodule", "contradict") for n in range(size)
+        )
+        evidence = Evidence("1.2", "space", "DX", "CHEST", "chest-xray")
+        draft = Draft("d", "1.2", None, "near", "draft", text, evidence, checks)
+        return draft, [SentenceDecision(n, choice, "No nodule.") for n in range(size)]
+
+    def decided(given: tuple[Draft, list[SentenceDecision]]) -> None:
+        made = decide(*given)
+        made.settled(concerns(given[0]))
+
+    check_growth(make, decided, (50, 100, 200, 400))
+
+
+@pytest.mark.parametrize("run", ["1", "-", "_", "A", "MTIz", " ", "="])
+def test_places_in_lists(run: str) -> None:
+    check_growth(lambda size: run * size, read_place)
 
 
 def test_differences_of_many_lines() -> None:

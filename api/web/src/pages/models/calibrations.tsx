@@ -182,7 +182,7 @@ function One({ of, allowed, changed }: { of: Calibration; allowed: boolean; chan
           {one}
         </p>
       ))}
-      <Labels all={of.labels} />
+      <Labels all={of.labels} caption={`Labels of ${of.subject} by ${of.level}`} />
       {plotted.length > 0 && (
         <details open={plotted.length <= 3}>
           <summary>Reliability of {plural(plotted.length, "label")}</summary>
@@ -190,7 +190,7 @@ function One({ of, allowed, changed }: { of: Calibration; allowed: boolean; chan
             {plotted.map((one) => (
               <Plot
                 key={one.label}
-                title={one.label}
+                title={`${one.label}, ${of.subject} by ${of.level}`}
                 words="calibrated probabilities out of fold, and how often they come true"
                 x="Mean probability"
                 y="Observed rate"
@@ -207,10 +207,10 @@ function One({ of, allowed, changed }: { of: Calibration; allowed: boolean; chan
   );
 }
 
-function Labels({ all }: { all: readonly LabelCalibration[] }) {
+function Labels({ all, caption }: { all: readonly LabelCalibration[]; caption: string }) {
   return (
     <Table
-      caption="Labels of the calibration"
+      caption={caption}
       rows={all}
       rowKey={(one) => `${one.label} ${one.version}`}
       columns={[
