@@ -7,6 +7,7 @@ figures.
 
 from __future__ import annotations
 
+import io
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,7 @@ _OWNED_FILES = (
 )
 _SHOWN_CASES = (("chest-xray", "pneumothorax"), ("brain-mr", "brain-tumour"), ("skin", "melanoma"))
 _NEIGHBOURS = 5
+_TILE_PIXELS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,21 +159,24 @@ def _rows(archive: Archive, text_search: Mapping[str, Any], cases: Sequence[Mapp
 
 
 def _hit_tiles(archive: Archive, hits: Sequence[Mapping[str, Any]]) -> list[Tile]:
+    dates = {one.study_instance_uid: one.study_date for one in archive.index.studies()}
     return [
         Tile(
             _shown(archive, hit),
-            (f"{hit['rank']}.  score {hit['score']:.3f}", _labelled(hit["labels"]), _standing(hit)),
+            (
+                f"{hit['rank']}.  score {hit['score']:.3f}, {_standing(hit)}",
+                _labelled(hit["labels"]),
+                f"{hit['modality']}, {dates.get(hit['study_instance_uid']) or 'undated'}",
+            ),
         )
         for hit in hits
     ]
 
 
 def _standing(hit: Mapping[str, Any]) -> str:
-    """The modality, and where the score stands among the best hits of comparable questions."""
+    """Where the score stands among the best hits of comparable questions."""
     percentile = hit.get("percentile")
-    if percentile is None:
-        return str(hit["modality"])
-    return f"{hit['modality']}, better than {min(100 * percentile, 99.9):.1f} %"
+    return "no standing" if percentile is None else f"above {min(100 * percentile, 99.9):.1f} %"
 
 
 def _labelled(labels: Mapping[str, float]) -> str:
@@ -179,11 +184,14 @@ def _labelled(labels: Mapping[str, float]) -> str:
 
 
 def _shown(archive: Archive, image: Mapping[str, Any]) -> Any:
-    """The picture of a stored image, or words where it may name or show the patient."""
-    from medsiglip.api.archive.queries import rendered_file
+    """The picture of a stored image as people read it, or words where it may name or show the patient."""
+    from PIL import Image
+
+    from medsiglip.api.archive.pictures.previews import preview
     from medsiglip.ingest.header.burned_in import may_preview
 
-    if image["path"] is None or not may_preview(archive.index.get(image["image_id"]).quality):
+    stored = archive.index.get(image["image_id"])
+    if not may_preview(stored.quality):
         return "not shown: the picture may name or show the patient"
-    rendered = rendered_file(image["path"])
-    return next(one.pixels for one in rendered if one.frame == image["frame"])
+    with Image.open(io.BytesIO(preview(archive, stored, _TILE_PIXELS, "display"))) as picture:
+        return np.asarray(picture)

@@ -120,6 +120,8 @@ def _what_went_in(report: IngestReport, details: RunDetails) -> str:
         return ""
     title = "What would go in" if report.dry_run else "What went in"
     parts = [f"<h2>{title}</h2>"]
+    if any(group.thumbnails for group in details.groups.values()):
+        parts.append('<p class="quiet">Pictures are drawn as the model takes them.</p>')
     for (modality, rendering), group in sorted(details.groups.items(), key=lambda item: -item[1].images):
         parts.append(_group(modality, rendering, group))
     return "".join(parts)
