@@ -29,7 +29,7 @@ def reader(browser: Browser, service: LiveService) -> Iterator[Watched]:
 def opened(one: Watched, address: str) -> Page:
     """A case whose first slice is drawn."""
     page = one.open(address)
-    page.wait_for_selector(_SHOWN, timeout=60_000)
+    page.wait_for_selector(_SHOWN)
     return page
 
 
@@ -80,7 +80,7 @@ def test_what_else_there_is_of_a_case_is_asked_for_when_it_is_opened(
             "drafts": "Drafts",
             "seen": "Who has seen it",
         }.items():
-            page.locator("summary", has_text=title).first.click()
+            page.locator(".panel summary", has_text=title).click()
             page.wait_for_url(f"**{name}=1*")
         one.settle()
         with service.http() as other:
@@ -200,7 +200,7 @@ def test_what_may_bear_a_name_is_shown_to_administrators_alone(
     with watched(browser, service.url, service.keys["admin"]) as one:
         page = one.open(address)
         page.get_by_role("button", name="Show them").click()
-        page.wait_for_selector(_SHOWN, timeout=60_000)
+        page.wait_for_selector(_SHOWN)
         one.assert_clean()
 
 

@@ -43,6 +43,8 @@ export interface Info {
   space: string;
   demonstration: boolean;
   prompt_sets: string[];
+  /** Other viewers of cases; `{study}` stands for a StudyInstanceUID. */
+  viewers?: { name: string; url: string }[];
   index: { studies: number; series: number; images: number; [name: string]: unknown };
 }
 

@@ -69,10 +69,7 @@ export class Stack {
     });
     this.places = new Map(series.map((one, at) => [one.url, at]));
     this.aim(index);
-    this.asked += 1;
-    // Loaded before it is shown, as the viewport itself would tell of a failure by an event alone.
-    await imageLoader.loadAndCacheImage(this.ids[index]!);
-    if (this.ended) return;
+    if (!(await this.loaded(index))) return;
     await this.viewport.setStack(this.ids, index);
     this.drawn();
     this.fetchAround();
@@ -80,10 +77,8 @@ export class Stack {
 
   /** Show another slice. Throws `Problem` where it cannot be had. */
   async go(index: number): Promise<void> {
-    const turn = (this.asked += 1);
     this.aim(index);
-    await imageLoader.loadAndCacheImage(this.ids[index]!);
-    if (this.ended || turn !== this.asked) return;
+    if (!(await this.loaded(index))) return;
     await this.viewport.setImageIdIndex(index);
     this.drawn();
     this.fetchAround();
@@ -157,6 +152,20 @@ export class Stack {
     this.sizes.disconnect();
     frames.aim(() => 0, -1);
     this.engine.destroy();
+    for (const id of this.ids) wadors.metaDataManager.remove(id);
+  }
+
+  // Loaded before it is shown, as the viewport itself would tell of a failure by an event alone; false where
+  // another slice was asked for meanwhile.
+  private async loaded(index: number): Promise<boolean> {
+    const turn = (this.asked += 1);
+    const late = () => this.ended || turn !== this.asked;
+    try {
+      await imageLoader.loadAndCacheImage(this.ids[index]!);
+    } catch (error) {
+      if (!late()) throw error;
+    }
+    return !late();
   }
 
   private aim(index: number): void {

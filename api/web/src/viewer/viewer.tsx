@@ -15,6 +15,8 @@ export interface ViewerProps {
   modality: string | null;
   index: number;
   go: (index: number) => void;
+  /** Called where the browser cannot decode what it got. */
+  cannot: () => void;
 }
 
 export { framesOf };
@@ -25,7 +27,7 @@ const MODES: [Mode, string, string][] = [
   ["measure", "Measure", "drag measures a length"],
 ];
 
-export default function Viewer({ frames, modality, index, go }: ViewerProps) {
+export default function Viewer({ frames, modality, index, go, cannot }: ViewerProps) {
   const element = useRef<HTMLDivElement>(null);
   const stack = useRef<Stack | null>(null);
   const [shown, show] = useState<Shown | null>(null);
@@ -36,6 +38,11 @@ export default function Viewer({ frames, modality, index, go }: ViewerProps) {
   const [turn, again] = useState(0);
   const last = frames.length - 1;
 
+  const failed = (error: unknown) => {
+    const found = problemOf(error);
+    if (found) tell(found);
+    else cannot();
+  };
   useEffect(() => {
     const made = new Stack(element.current!, (now) => {
       show(now);
@@ -43,7 +50,7 @@ export default function Viewer({ frames, modality, index, go }: ViewerProps) {
     });
     stack.current = made;
     draw(null);
-    made.open(frames, Math.min(index, last)).catch((error: unknown) => tell(problemOf(error)));
+    made.open(frames, Math.min(index, last)).catch(failed);
     return () => {
       stack.current = null;
       made.end();
@@ -54,9 +61,7 @@ export default function Viewer({ frames, modality, index, go }: ViewerProps) {
   useEffect(() => {
     if (!ready) return;
     draw(null);
-    stack.current?.go(index).catch((error: unknown) => {
-      if ((error as Error).name !== "AbortError") tell(problemOf(error));
-    });
+    stack.current?.go(index).catch(failed);
   }, [index]);
 
   const step = (by: number) => go(Math.min(last, Math.max(0, index + by)));
@@ -190,9 +195,9 @@ function pressed(
   found();
 }
 
-function problemOf(error: unknown): Problem {
+// The service's problem; null where the frame came and could not be decoded.
+function problemOf(error: unknown): Problem | null {
   if (error instanceof Problem) return error;
   const inner = (error as { error?: unknown } | null)?.error;
-  if (inner instanceof Problem) return inner;
-  return new Problem(0, "not-decoded", "This picture could not be drawn", "Its compression may be one that the browser cannot read; see it as the model saw it.", "");
+  return inner instanceof Problem ? inner : null;
 }

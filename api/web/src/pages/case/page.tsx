@@ -183,7 +183,7 @@ interface ViewerLink {
 }
 
 function links(info: Info | null): ViewerLink[] {
-  return (info as (Info & { viewers?: ViewerLink[] }) | null)?.viewers ?? [];
+  return info?.viewers ?? [];
 }
 
 function Header({ study, viewers }: { study: Study; viewers: readonly ViewerLink[] }) {

@@ -27,7 +27,8 @@ export interface StageProps {
 
 export function Stage({ series, slices, frames, lack, index, go, as, plain, unveiled }: StageProps) {
   const image = slices[index]?.image?.image_id ?? null;
-  const drawn = as === "dicom" && frames ? "frames" : as;
+  const [undecoded, fallBack] = useState(false);
+  const drawn = as === "dicom" && frames && !undecoded ? "frames" : as;
   const other = as === "dicom" ? "model" : "dicom";
   const turn = () => setQuery({ as: other === "dicom" ? null : other }, { replace: true });
   const step = (by: number) => go(Math.min(slices.length - 1, Math.max(0, index + by)));
@@ -48,7 +49,7 @@ export function Stage({ series, slices, frames, lack, index, go, as, plain, unve
         </span>
       </div>
       {drawn === "frames" ? (
-        <LazyViewer frames={frames!} modality={series.modality} index={index} go={go} />
+        <LazyViewer frames={frames!} modality={series.modality} index={index} go={go} cannot={() => fallBack(true)} />
       ) : (
         <div
           class="viewer-stage preview-stage"
@@ -76,6 +77,7 @@ export function Stage({ series, slices, frames, lack, index, go, as, plain, unve
           the model takes. Colours of a CT are its windows.
         </p>
       )}
+      {as === "dicom" && undecoded && <p class="quiet">Drawn by the service: the browser cannot decode the frames of this series.</p>}
       {as === "dicom" && lack && <p class="quiet">{whyNoFrames(lack)}</p>}
     </div>
   );
