@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -118,6 +120,33 @@ def test_what_is_in_view_is_selected_by_keyboard_and_few_open_as_cases(
     page.get_by_role("button", name=f"Show {count} in Cases").click()
     page.wait_for_url("**/app/cases?where=image_id*")
     writer.settle()
+    writer.assert_clean()
+
+
+def test_100_000_points_are_drawn_and_chosen(writer: Watched) -> None:
+    random = np.random.default_rng(0)
+    places = random.uniform(-1, 1, (100_000, 2)).astype("<f4")
+    content = places.tobytes() + np.arange(1, 100_001, dtype="<u4").tobytes()
+    assert len(content) <= 1_200_000
+    codes = b64encode(random.integers(0, 3, 100_000, dtype=np.uint8).tobytes()).decode()
+    names = {"kind": "category", "names": ["CT", "MR", "XC"], "counts": [1, 2, 3], "unknown": 0}
+    page = writer.page
+    page.route("**/v1/map/points?*", lambda route: route.fulfill(body=content))
+    colours = {"level": "study", "version": 1, "field": "modality", **names, "codes": codes}
+    page.route("**/v1/map/colours?*", lambda route: route.fulfill(json=colours))
+    page = opened(writer)
+    expect(page.locator(".map-stage")).to_have_attribute("data-drawn", "100000")
+    page.get_by_role("button", name="Closer").click()
+    page.get_by_role("button", name="Select what is in view").click()
+    box = page.locator(".map-stage").bounding_box()
+    assert box is not None
+    unit = min(box["width"] - 2, box["height"] - 2) / 2 * 0.94 * 1.6
+    half = ((box["width"] - 2) / 2 / unit, (box["height"] - 2) / 2 / unit)
+    inside = int((np.abs(places) <= half).all(axis=1).sum())
+    chosen = page.get_by_label("Selected points").locator("strong").inner_text()
+    assert int(chosen.split()[0].replace(",", "")) == pytest.approx(inside, rel=0.01)
+    page.get_by_role("tab", name="Table").click()
+    expect(page.locator(".map-side tbody tr")).to_have_count(100)
     writer.assert_clean()
 
 

@@ -18,7 +18,7 @@ from tests.api.live_service import LiveService
 @pytest.fixture(scope="module")
 def made(service: LiveService) -> LiveService:
     """The service with a map of its studies and one of its images."""
-    with service.client("train") as client:
+    with service.client() as client:
         jobs = [client.make_map(seed=3), client.make_map("image")]
         first, second = (client.wait(job).result for job in jobs)
     assert (first["level"], first["version"], first["seed"]) == ("study", 1, 3)
@@ -101,7 +101,7 @@ def _yes(value: float) -> str:
 
 @pytest.mark.parametrize("level", ["study", "image"])
 def test_scores_are_those_that_a_probe_stored(made: LiveService, client: Client, level: str) -> None:
-    with made.client("train") as trainer:
+    with made.client() as trainer:
         if not any(one.name == "map-melanoma" for one in trainer.probes()):
             trainer.wait(trainer.train_probe("map-melanoma", labels=["melanoma"], level="image"))
             trainer.wait(trainer.store_predictions("map-melanoma"))
