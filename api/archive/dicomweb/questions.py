@@ -89,7 +89,7 @@ def list_question(parameters: Sequence[tuple[str, str]], limit: int, offset: int
             for field in value.split(","):
                 _check_field(field)
         elif name == "fuzzymatching":
-            if value.lower() not in ("true", "false"):
+            if value.lower() not in ("true", "false", ""):
                 raise _bad("fuzzymatching is true or false")
             if value.lower() == "true":
                 warnings.append(
