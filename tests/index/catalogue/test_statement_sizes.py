@@ -272,5 +272,5 @@ def test_probes_drafts_and_jobs_are_listed_in_one_statement_each(large: CaseInde
     record = large.drafts.add("d", "2.25.1", route=None, generator="g", text="t", payload={}, by="x")
     large.drafts.advance(record, RevisionRecord("accepted", "x", text="t"), report="t")
     with statements() as seen:
-        large.probes.listed(), large.drafts.listed(), large.jobs.listed()
+        large.probes.listed(), large.drafts.listed(verdict="agree"), large.jobs.listed(kind="ingest")
     assert seen.count <= 3 * 4

@@ -184,6 +184,7 @@ def test_no_byte_of_a_study_is_left_in_drafts_reports_and_routes(filled: CaseInd
     payload = {
         "evidence": {"similar": similar, "prior": None},
         "text_without_context": "paraphrase of it",
+        "decisions": [{"sentence": 0, "choice": "edit", "quote": "a paraphrase", "text": "A nodule."}],
         "checks": [{"sentence": "Similar to 2.25.0.", "sources": ["2.25.0"]}],
     }
     text = "A nodule. Quoted: a rare lesion of the lingula. Similar to 2.25.0. Not to 2.25.01."
