@@ -60,7 +60,7 @@ def test_it_is_accepted_only_when_each_contradiction_was_decided(
         assert draft in page.url
         page.keyboard.press("Escape")
         assert draft in page.url, "Escape leaves the field, and not the draft"
-        expect(page.get_by_label("Difference")).to_contain_text("+")
+        expect(page.get_by_role("region", name="What your decisions change")).to_contain_text("+")
         for box in page.locator(".asked input[type=checkbox]").all():
             box.check()
         expect(accept).to_be_enabled()

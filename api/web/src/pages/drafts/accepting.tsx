@@ -45,7 +45,7 @@ export function Accepting({ report, deciding, changed, reload }: AcceptingProps)
       {deciding.reviewed?.difference && (
         <details open>
           <summary>What your decisions change</summary>
-          <Difference text={deciding.reviewed.difference} />
+          <Difference name="What your decisions change" text={deciding.reviewed.difference} />
         </details>
       )}
       {deciding.problem && <Failed problem={deciding.problem} />}

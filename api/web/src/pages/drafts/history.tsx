@@ -18,7 +18,7 @@ export function History({ steps }: { steps: readonly Revision[] }) {
             {one.difference && (
               <details>
                 <summary>What changed</summary>
-                <Difference text={one.difference} />
+                <Difference name={`What step ${at + 1} changed`} text={one.difference} />
               </details>
             )}
             {one.acknowledged.length > 0 && (
