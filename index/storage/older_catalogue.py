@@ -23,6 +23,7 @@ from medsiglip.index.catalogue.schema import home, images, shards, studies
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Recovery
 from medsiglip.index.storage import trash
+from medsiglip.index.storage.maps.forgetting import map_files
 from medsiglip.index.storage.shards import WriteTransaction, listed, write_transaction
 from medsiglip.index.vectors import Ids, ShardFolder, StoredShard
 
@@ -53,7 +54,7 @@ def _recover(database: Database) -> Recovery:
         _raise_next_id(transaction.connection, _highest_id(database.home, unknown))
     # Previews are named after image ids, and a snapshot of FAISS may hold images that the catalogue lacks.
     derived = [database.home / name for name in ("previews", "faiss")]
-    trash.move(database.home, [*unknown, *derived], trash.SET_ASIDE)
+    trash.move(database.home, [*unknown, *derived, *_unknown_maps(database)], trash.SET_ASIDE)
     left = [path for path in unknown if path.exists()]
     if left:
         raise CatalogError(
@@ -64,6 +65,17 @@ def _recover(database: Database) -> Recovery:
     with database.read() as connection:
         missing = _without_vector(connection, database)
     return Recovery(found, len(unknown), len(missing), tuple(sorted(set(missing))))
+
+
+def _unknown_maps(database: Database) -> list[Path]:
+    """The files of maps that no row names: they may hold cases that the catalogue lacks."""
+    with database.read() as connection:
+        known = set(map_files(connection))
+    return [
+        path
+        for path in sorted(database.home.glob("maps/*/*.parquet"))
+        if str(path.relative_to(database.home)) not in known
+    ]
 
 
 def _gather(transaction: WriteTransaction, shard: Any, sources: Iterable[Path]) -> int:

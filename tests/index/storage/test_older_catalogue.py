@@ -11,9 +11,10 @@ import pytest
 
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.storage import trash
+from medsiglip.index.storage.maps.map_file import MapPoints
 from medsiglip.index.storage.older_catalogue import recover
 from tests.index.conftest import Archive
-from tests.index.index_cases import make_bundle, unit_vectors
+from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 
 
 @pytest.fixture
@@ -164,3 +165,26 @@ def test_another_home_s_catalogue_is_not_recovered(
     assert ours.files() == before
     shutil.rmtree(ours.home / "vectors")
     assert recover(ours.home, database_url=ours.url).missing == 6
+
+
+def test_maps_that_the_backup_does_not_know_are_set_aside(ours: Archive) -> None:
+    ours.fill(range(2))
+    backup = ours.backup()
+    with ours.open() as index:
+        rows = np.unique(index.instances.rows_of_images("study", index.table("image").image_ids.tolist()))
+        none = np.zeros((len(rows), 5))
+        points = MapPoints(
+            rows,
+            np.zeros((len(rows), 2), np.float32),
+            *(np.ones(len(rows), np.float32) for _ in range(2)),
+            none.astype(np.int64),
+            none.astype(np.float32),
+        )
+        index.maps.put(SPACE.name, "study", points, {})
+    [file] = ours.home.glob("maps/*/*.parquet")
+    recover(ours.home, database_url=backup)
+    assert list(ours.home.glob("maps/*/*.parquet")) == []
+    assert [path.name for path in trash.contents(ours.home, trash.SET_ASIDE)].count(file.name) == 1
+    with ours.open(backup) as index:
+        assert index.maps.find("study") is None
+        assert index.verify().problems == ()
