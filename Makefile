@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test screen-install screen screen-test screenshots probe-parity-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
+.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test screen-install screen screen-test ohif-test screenshots probe-parity-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ screen: screen-install ## build the screen's sources into api/web/built
 
 screen-test: $(INSTALLED) screen-install ## every page of the screen in every state, light and dark, and all journeys (ten minutes)
 	$(BIN)/python -m pytest -m "campaign or not campaign" -s tests/web
+
+ohif-test: $(INSTALLED) ## OHIF opens a CT in Chromium; MEDSIGLIP_TEST_OHIF names the file that `npm pack @ohif/app` made
+	$(BIN)/python -m pytest -m campaign -s tests/web/test_ohif.py
 
 screenshots: $(INSTALLED) ## pictures of every page, light and dark, into docs/screens
 	$(BIN)/python -m tests.web.screenshots

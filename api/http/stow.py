@@ -93,8 +93,8 @@ def _uid(value: str) -> str:
 def response(instances: Sequence[Instance]) -> tuple[int, dict[str, Any]]:
     """Status and Store Instances Response Module (PS3.18, section I.2) in the DICOM JSON model (annex F).
 
-    200 when all were stored, 202 when some, 409 when none. Retrieve URLs are empty: instances cannot be
-    retrieved.
+    200 when all were stored, 202 when some, 409 when none. Retrieve URLs are empty: an instance can be
+    retrieved when the job that ingests it is done.
     """
     stored = [one for one in instances if one.failure is None]
     failed = [one for one in instances if one.failure is not None]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.catalogue.hierarchy.records import Match
 from medsiglip.index.label_records import LabelRecord
 from medsiglip.index.records import FileRecord, ProbeRecord
 from medsiglip.index.service.audit_log import AuditEvent, AuditFilter
@@ -101,6 +102,10 @@ ASKED: dict[str, Ask] = {
     "record_files": lambda index, n: index.files.put(records(n)),
     "files_at": lambda index, n: index.files.at(paths(n)),
     "known_instances": lambda index, n: index.instances.pixel_hashes([f"{uid}.0.0" for uid in uids(n)]),
+    "hierarchy": lambda index, n: index.hierarchy.studies(
+        [Match("study_instance_uid", tuple(uids(n))[:1000])], 50
+    ),
+    "places": lambda index, n: [list(index.hierarchy.places(uid, None, None)) for uid in uids(n)[:1]],
     "holdings": lambda index, n: index.files.holdings(paths(n)),
     "owners": lambda index, n: index.files.owners(paths(n)),
     "patients_of": lambda index, n: index.patients_of(uids(n)),
