@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,9 @@ def made(service: LiveService) -> LiveService:
 
 
 @pytest.fixture(scope="module")
-def client(made: LiveService) -> Client:
-    return made.client("read")
+def client(made: LiveService) -> Iterator[Client]:
+    with made.client("read") as opened:
+        yield opened
 
 
 def codes_of(client: Client, field: str, level: str = "study") -> list[int]:
@@ -132,7 +134,9 @@ def test_a_text_and_an_image_belong_where_their_neighbours_are(client: Client) -
     assert (by_text.x, by_text.y) in [(one.x, one.y) for one in by_text.neighbours]
     image = int(images[0])
     by_image = client.map_place(image_id=image, k=3, level="image")
-    hits = client.search(image_id=image, k=3, level="image", include_same_patient=True).hits
+    # A search has the image itself, too.
+    itself, *hits = client.search(image_id=image, k=4, level="image", include_same_patient=True).hits
+    assert itself.image_id == image
     assert [one.image_id for one in by_image.neighbours] == [one.image_id for one in hits]
     assert [one.score for one in by_image.neighbours] == pytest.approx([one.score for one in hits], abs=1e-5)
     points, ids = client.map_points("image")
