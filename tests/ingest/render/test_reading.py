@@ -1,4 +1,4 @@
-"""CT as people read it: grey by the window of its file, compared with pydicom, or by one for the body part."""
+"""CT as people read it: grey by the window of its file, as pydicom does, or by one for the body part."""
 
 from __future__ import annotations
 
