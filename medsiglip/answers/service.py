@@ -76,7 +76,9 @@ class IndexCounts(Answer):
 
 
 class ViewerLink(Answer):
-    """Another viewer of cases: its address, with `{study}` in place of a StudyInstanceUID."""
+    """Another viewer of cases: its address, with `{study}` in place of a StudyInstanceUID. One that begins
+    with a slash is of this service.
+    """
 
     name: str
     url: str

@@ -66,6 +66,7 @@ def test_all_parts_of_the_tray_are_asked_together(
     }
     assert shown(page) == answered(service, **asked)
     page.get_by_label("Weight of text").fill("2")
+    page.get_by_label("Weight of text").press("Tab")
     page.wait_for_url("**w=text%3A2*")
     reader.settle()
     assert shown(page) == answered(service, **asked | {"weights": {"text": 2, "study": 0.5}})

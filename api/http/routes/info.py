@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from fastapi import APIRouter
 
 from medsiglip.answers.service import IndexCounts, Info, ViewerLink
+from medsiglip.api.archive.archive import Archive
+from medsiglip.api.archive.viewers.installed import list_viewers
 from medsiglip.api.http.routes.dependencies import Reader, ServedArchive
 from medsiglip.checkpoint import Checkpoint
 
@@ -31,12 +33,15 @@ def info(archive: ServedArchive, _caller: Reader) -> Info:
         demonstration=checkpoint.is_demonstration,
         prompt_sets=list_prompt_sets(),
         index=IndexCounts.model_validate(archive.index.info()),
-        viewers=tuple(ViewerLink(name=name, url=url) for name, url in _pairs(archive.settings.viewers)),
+        viewers=tuple(ViewerLink(name=name, url=url) for name, url in _viewers(archive)),
     )
 
 
-def _pairs(viewers: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    for viewer in viewers:
+def _viewers(archive: Archive) -> Iterator[tuple[str, str]]:
+    """OHIF where the home has it, and what the setting names."""
+    if list_viewers(archive)["viewers"]:
+        yield "OHIF", "/ohif/viewer?StudyInstanceUIDs={study}"
+    for viewer in archive.settings.viewers:
         name, _, url = viewer.partition("=")
         yield name, url
 

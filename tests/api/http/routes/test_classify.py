@@ -40,6 +40,21 @@ def test_the_model_s_own_sigmoid_is_asked_for(service: LiveService, phantoms: Ph
         assert each.scoring == "sigmoid"
 
 
+def test_each_image_of_a_study_is_scored_where_that_is_asked_for(
+    service: LiveService, phantoms: Phantoms
+) -> None:
+    study = next(iter(phantoms.by_study))
+    with service.client() as client:
+        answer = client.classify(study=study, prompts="phantoms", by_image=True)
+        assert answer.by_image is not None
+        assert answer.by_image.image_ids == tuple(one.image_id for one in client.study(study).images)
+        assert client.classify(study=study, prompts="phantoms").by_image is None
+    with service.http() as http:
+        files = {"file": min(phantoms.dicom.rglob("*.dcm")).read_bytes()}
+        refused = http.post("/v1/classify", files=files, data={"prompts": "phantoms", "by_image": "true"})
+        assert (refused.status_code, refused.json()["code"]) == (422, "one-of")
+
+
 def test_each_file_keeps_its_warnings(service: LiveService, phantoms: Phantoms) -> None:
     files = sorted(phantoms.dicom.rglob("*.dcm"))
     with service.client() as client:
