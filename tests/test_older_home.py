@@ -50,6 +50,7 @@ ADDED = {
     "answer.study": {"region", "region_conflict", "not_scored", "model"},
     "answer.images[]": {"slice_number", "slice_count"},
     "answer.history[]": {"acknowledged", "decisions"},
+    "answer.evidence[]": {"image_id"},
     "answer.findings[]": {"calibrated", "name", "state", "picture", "code"},
     "answer.checks[]": {"hedged", "attributes"},
 }
