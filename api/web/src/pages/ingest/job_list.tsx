@@ -28,12 +28,6 @@ export function JobList({ query }: { query: URLSearchParams }) {
   const kind = query.get("kind") ?? "";
   const key = queryOf({ status, kind }).toString();
   const found = useLoad(`jobs ${key}`, (signal) => get<Answer>("/v1/jobs", { status, kind, limit: PAGE }, signal));
-  const busy = found.value?.jobs.some(isActive) ?? false;
-  useEffect(() => {
-    if (!busy || found.state !== "ready") return;
-    const timer = setTimeout(() => !document.hidden && found.retry(), BUSY_MS);
-    return () => clearTimeout(timer);
-  }, [busy, found.state, found.value]);
   const open = query.get("job");
   return (
     <>
@@ -46,7 +40,7 @@ export function JobList({ query }: { query: URLSearchParams }) {
         <AsData json={`/v1/jobs${key ? `?${key}` : ""}`} />
       </div>
       {open && <JobView key={open} id={open} />}
-      <ListState of={found}>{(answer) => (answer.jobs.length ? <Jobs first={answer} asked={{ status, kind }} reload={found.retry} /> : <Nothing filtered={Boolean(key)} />)}</ListState>
+      <ListState of={found}>{(answer) => (answer.jobs.length ? <Jobs key={key} first={answer} asked={{ status, kind }} /> : <Nothing filtered={Boolean(key)} />)}</ListState>
     </>
   );
 }
@@ -84,13 +78,26 @@ function Nothing({ filtered }: { filtered: boolean }) {
   );
 }
 
-function Jobs({ first, asked, reload }: { first: Answer; asked: { status: string; kind: string }; reload: () => void }) {
+function Jobs({ first, asked }: { first: Answer; asked: { status: string; kind: string } }) {
+  const [newest, renew] = useState(first.jobs);
   const [more, add] = useState<Job[]>([]);
   const [cursor, goOn] = useState(first.cursor);
+  // What goes on is asked for again without a word: only its numbers change.
+  const ask = (signal?: AbortSignal) =>
+    get<Answer>("/v1/jobs", { ...asked, limit: PAGE }, signal).then(
+      (answer) => renew(answer.jobs),
+      () => undefined, // asked again in a moment
+    );
   useEffect(() => {
-    if (!more.length) goOn(first.cursor);
-  }, [first]);
-  const jobs = [...first.jobs, ...more.filter((one) => !first.jobs.some((other) => other.id === one.id))];
+    if (!newest.some(isActive)) return;
+    const stop = new AbortController();
+    const timer = setInterval(() => document.hidden || void ask(stop.signal), BUSY_MS);
+    return () => {
+      stop.abort();
+      clearInterval(timer);
+    };
+  }, [newest]);
+  const jobs = [...newest, ...more.filter((one) => !newest.some((other) => other.id === one.id))];
   const further = () =>
     get<Answer>("/v1/jobs", { ...asked, limit: PAGE, cursor }).then(
       (answer) => {
@@ -116,7 +123,7 @@ function Jobs({ first, asked, reload }: { first: Answer; asked: { status: string
           },
           { name: "created_at", title: "Asked", show: (job) => moment(job.created_at) },
           { name: "took", title: "Ran", number: true, show: (job) => duration(job) },
-          { name: "act", title: "Actions", show: (job) => <Actions job={job} changed={reload} /> },
+          { name: "act", title: "Actions", show: (job) => <Actions job={job} changed={() => void ask()} /> },
         ]}
       />
       {cursor && (
