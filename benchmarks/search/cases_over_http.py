@@ -82,6 +82,8 @@ def _times(sides: tuple[Ask, Ask], rounds: int) -> tuple[list[float], list[float
 
 def _questions(archive: Archive, connection: http.client.HTTPConnection) -> dict[str, tuple[Ask, Ask]]:
     def get(path: str, **query: Any) -> Any:
+        # Anew: the server ends a connection that waits while this process answers.
+        connection.close()
         connection.request("GET", f"{path}?{urlencode(query, doseq=True)}")
         answer = connection.getresponse()
         content = json.loads(answer.read())

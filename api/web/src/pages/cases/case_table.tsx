@@ -25,7 +25,10 @@ export const COLUMNS: Record<string, CaseColumn> = {
   study_description: { title: "Description", show: (one) => <span title={one.study_description ?? ""}>{one.study_description || "–"}</span> },
   patient_age: { title: "Age", number: true, show: (one) => age(one.patient_age) },
   patient_sex: { title: "Sex", show: (one) => one.patient_sex || "–" },
-  labels: { title: "Labels", show: (one) => Object.entries(one.labels).map(([name, value]) => <LabelTag key={name} name={name} value={value} />) },
+  labels: {
+    title: "Labels",
+    show: (one) => <span class="tags">{Object.entries(one.labels).map(([name, value]) => <LabelTag key={name} name={name} value={value} />)}</span>,
+  },
   series: { title: "Series", number: true, show: (one) => count(one.series) },
   images: { title: "Images", number: true, show: (one) => count(one.images) },
   drafts: { title: "Drafts", number: true, show: (one) => count(one.drafts) },

@@ -1,5 +1,5 @@
 // Collections: cases go in and out, and the list shows one by its filter.
-import { useId, useState } from "preact/hooks";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { announce } from "../../parts/announce";
 import { Dialog } from "../../parts/dialog";
 import { Icon } from "../../parts/icon";
@@ -22,6 +22,8 @@ export function CollectDialog({ scope, close, changed }: { scope: Scope; close: 
   const [problem, tell] = useState<Problem | null>(null);
   const [sure, ask] = useState("");
   const id = useId();
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus(), []);
 
   const run = (doing: Promise<string>) => {
     work(true);
@@ -71,7 +73,7 @@ export function CollectDialog({ scope, close, changed }: { scope: Scope; close: 
             pattern="[A-Za-z0-9][A-Za-z0-9._\-]*"
             title="Letters, digits, dots, hyphens and underscores"
             value={name}
-            autofocus
+            ref={field}
             onInput={(event) => write(event.currentTarget.value)}
           />
         </label>

@@ -154,7 +154,7 @@ class Cell extends Component<CellProps> {
             {one.quality.map((name) => ` · ${MARKS[name] ?? name}`)}
             {one.drafts > 0 && ` · ${plural(one.drafts, "draft")}`}
           </p>
-          <p class="line">
+          <p class="line tags">
             {labels.map(([name, value]) => (
               <LabelTag key={name} name={name} value={value} />
             ))}

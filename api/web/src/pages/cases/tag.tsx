@@ -1,5 +1,5 @@
 // A label for cases: present, absent, or taken back; what was given last can be undone.
-import { useId, useState } from "preact/hooks";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { announce } from "../../parts/announce";
 import { Dialog } from "../../parts/dialog";
 import { Failed } from "../../parts/states";
@@ -21,6 +21,8 @@ export function TagDialog({ scope, close, changed }: { scope: Scope; close: () =
   const [problem, tell] = useState<Problem | null>(null);
   const [done, finish] = useState<string | null>(null);
   const id = useId();
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus(), []);
   const names = [...new Set((known.value?.labels ?? []).map((one) => one.label))];
 
   const ended = (sentence: string | null, failed: Problem | null) => {
@@ -55,7 +57,7 @@ export function TagDialog({ scope, close, changed }: { scope: Scope; close: () =
       <form class="tagging" onSubmit={give}>
         <label>
           Label
-          <input list={id} required maxLength={200} value={label} autofocus onInput={(event) => write(event.currentTarget.value)} />
+          <input list={id} required maxLength={200} value={label} ref={field} onInput={(event) => write(event.currentTarget.value)} />
         </label>
         <datalist id={id}>
           {names.map((one) => (
