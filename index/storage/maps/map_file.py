@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,8 +89,8 @@ class MapFolder:
                 np.asarray(places, np.float32).reshape(-1, 2),
                 table["kept"].to_numpy(),
                 table["apart"].to_numpy(),
-                _unlisted(table["near"], np.int64),
-                _unlisted(table["alike"], np.float32),
+                np.asarray(_unlisted(table["near"]), np.int64),
+                np.asarray(_unlisted(table["alike"]), np.float32),
             )
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise CatalogError(
@@ -103,15 +104,14 @@ class MapFolder:
         self.file(name).unlink(missing_ok=True)
 
 
-def _listed(values: NDArray[np.generic], kind: object) -> object:
+def _listed(values: NDArray[Any], kind: Any) -> Any:
     import pyarrow as pa
 
     flat = pa.array(np.ascontiguousarray(values).reshape(-1), kind)
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
-def _unlisted(column: object, dtype: type[np.generic]) -> NDArray[np.generic]:
-    parts = getattr(column, "chunks", [])
-    flat = [one.flatten().to_numpy(zero_copy_only=False) for one in parts]
-    width = int(column.type.list_size)  # type: ignore[attr-defined]
-    return np.asarray(np.concatenate([*flat, np.empty(0, dtype)]), dtype).reshape(-1, width)
+def _unlisted(column: Any) -> NDArray[Any]:
+    parts = [one.flatten().to_numpy(zero_copy_only=False) for one in column.chunks]
+    flat = np.concatenate(parts) if parts else np.empty(0)
+    return flat.reshape(-1, int(column.type.list_size))
