@@ -40,7 +40,7 @@ export function JobList({ query }: { query: URLSearchParams }) {
         <AsData json={`/v1/jobs${key ? `?${key}` : ""}`} />
       </div>
       {open && <JobView key={open} id={open} />}
-      <ListState of={found}>{(answer) => (answer.jobs.length ? <Jobs key={key} first={answer} asked={{ status, kind }} /> : <Nothing filtered={Boolean(key)} />)}</ListState>
+      <ListState of={found}>{(answer) => (answer.jobs.length ? <Jobs key={key} first={answer} asked={{ status, kind }} followed={open} /> : <Nothing filtered={Boolean(key)} />)}</ListState>
     </>
   );
 }
@@ -78,7 +78,7 @@ function Nothing({ filtered }: { filtered: boolean }) {
   );
 }
 
-function Jobs({ first, asked }: { first: Answer; asked: { status: string; kind: string } }) {
+function Jobs({ first, asked, followed }: { first: Answer; asked: { status: string; kind: string }; followed: string | null }) {
   const [newest, renew] = useState(first.jobs);
   const [more, add] = useState<Job[]>([]);
   const [cursor, goOn] = useState(first.cursor);
@@ -88,6 +88,9 @@ function Jobs({ first, asked }: { first: Answer; asked: { status: string; kind: 
       (answer) => renew(answer.jobs),
       () => undefined, // asked again in a moment
     );
+  useEffect(() => {
+    if (followed !== null && !newest.some((one) => one.id === followed)) void ask(); // it was just started
+  }, [followed]);
   useEffect(() => {
     if (!newest.some(isActive)) return;
     const stop = new AbortController();
