@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from medsiglip.index.browsing.case_browser import CaseBrowser
 from medsiglip.index.browsing.collections import CollectionStore
+from medsiglip.index.browsing.point_values import PointValues
 from medsiglip.index.catalogue import spaces
-from medsiglip.index.catalogue.browsing.point_values import PointValues
 from medsiglip.index.catalogue.browsing.thumbnails import ThumbnailStore
 from medsiglip.index.catalogue.case_queries import InstanceStore
 from medsiglip.index.catalogue.database import Database

@@ -98,7 +98,7 @@ def _opened(archive: OpenedArchive, record: MapRecord) -> ShownMap:
 
 def map_answer(archive: OpenedArchive, record: MapRecord) -> Map:
     """What is known of a map, and what its points may be coloured by."""
-    from medsiglip.index.catalogue.browsing.point_values import COLUMNS
+    from medsiglip.index.browsing.point_values import COLUMNS
 
     shown, summary = _opened(archive, record), record.summary
     values = archive.index.points
@@ -150,7 +150,7 @@ def map_colours(
     """What the points of a map have of a field: one that the map names. Raises ServiceError `unknown-field`,
     and as `map_points` does.
     """
-    from medsiglip.index.catalogue.browsing.point_values import COLUMNS
+    from medsiglip.index.browsing.point_values import COLUMNS
 
     shown = map_points(archive, level=level, version=version)
     rows, values = shown.points.row_ids, archive.index.points
