@@ -13,7 +13,8 @@ from medsiglip.mapping.distortion import kept_neighbours, trustworthiness
 
 def random_unit(count: int, dimension: int, seed: int) -> NDArray[np.float32]:
     vectors = np.random.default_rng(seed).normal(size=(count, dimension))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: NDArray[np.float32] = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 @pytest.mark.parametrize("k", [1, 5, 15])
