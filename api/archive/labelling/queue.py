@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
 from medsiglip.answers.labelling import LabelQueue, Order
@@ -34,6 +35,7 @@ def label_queue(archive: OpenedArchive, question: QueueQuestion, *, reader: str 
     Raises ServiceError `bad-number`, `bad-order`, `empty-text`, and CatalogError `bad-filter`, `no-space`.
     """
     _check(question)
+    question = replace(question, label=question.label.strip())
     who = local_actor() if reader is None else reader
     candidates = archive.index.reader_labels.candidates(question.where)
     readings = archive.index.reader_labels.readings(question.label)

@@ -43,6 +43,8 @@ def _store(
     fields = question.fields
     if len(question.files) + bool(fields.rows) + (fields.where is not None) != 1:
         raise ServiceError("one-of", "give either one CSV file, rows, or filters with a label and a value.")
+    if fields.where is None and {"label", "value"} & fields.model_fields_set:
+        raise ServiceError("bad-labels", "`label` and `value` are of all that fit: give `where`.")
     if question.files:
         content = read_labels(question.files[0])
         auditing.record(request, "label", studies_to_label(archive, content.records), rows=content.rows)

@@ -150,6 +150,7 @@ def test_a_label_for_all_that_fit_is_one_action(served: Served) -> None:
         ({"where": [], "rows": [{"study_instance_uid": "1.2", "label": "a", "value": 1}]}, "one-of"),
         ({"where": [], "label": "a"}, "bad-labels"),
         ({"where": [], "value": 1}, "bad-labels"),
+        ({"label": "a", "rows": [{"study_instance_uid": "1.2", "label": "a", "value": 1}]}, "bad-labels"),
         ({"where": ["nothing=1"], "label": "a", "value": 1}, "bad-filter"),
         ({"where": [], "label": "a", "value": 2}, "bad-request"),
     ],
