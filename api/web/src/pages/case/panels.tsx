@@ -75,8 +75,9 @@ function apart(one: Case, study: Study): string {
 interface ReaderLabel {
   name: string;
   value: number | null;
-  reader: string;
-  given_at: string;
+  /** Null or empty, and no time, where labels came before readers were noted. */
+  reader: string | null;
+  given_at: string | null;
   current: boolean;
 }
 
@@ -98,7 +99,7 @@ export function Labels({ study, version }: { study: Study; version: number }) {
             columns={[
               { name: "name", title: "Label", show: (one) => one.name },
               { name: "value", title: "Value", show: (one) => words(one.value) },
-              { name: "reader", title: "Reader", show: (one) => one.reader },
+              { name: "reader", title: "Reader", show: (one) => one.reader || "imported" },
               { name: "given_at", title: "Given", show: (one) => moment(one.given_at) },
             ]}
           />
