@@ -13,6 +13,8 @@ from medsiglip.ingest.retrieval.silent_codestream import silent
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (40, 32), dtype=np.uint8)
 WORD = b"Planted name"
+JPEG_LS = bytes(imagecodecs.jpegls_encode(PIXELS))
+LOSSLESS = bytes(imagecodecs.ljpeg_encode(PIXELS, bitspersample=8))
 
 
 def jpeg() -> bytes:
@@ -30,7 +32,7 @@ def with_segment(codestream: bytes, marker: int, content: bytes) -> bytes:
 
 
 def j2k() -> bytes:
-    plain: bytes = imagecodecs.jpeg2k_encode(PIXELS, codecformat="j2k", level=0)
+    plain = bytes(imagecodecs.jpeg2k_encode(PIXELS, codecformat="j2k", level=0))
     size = int.from_bytes(plain[4:6], "big")
     at = 4 + size
     comment = b"\xff\x64" + (len(WORD) + 4).to_bytes(2, "big") + b"\0\1" + WORD
@@ -41,10 +43,10 @@ def j2k() -> bytes:
     ("codestream", "decode"),
     [
         (jpeg(), imagecodecs.jpeg8_decode),
-        (with_segment(imagecodecs.jpegls_encode(PIXELS), 0xFE, WORD), imagecodecs.jpegls_decode),
-        (with_segment(imagecodecs.jpegls_encode(PIXELS), 0xE9, WORD), imagecodecs.jpegls_decode),
+        (with_segment(JPEG_LS, 0xFE, WORD), imagecodecs.jpegls_decode),
+        (with_segment(JPEG_LS, 0xE9, WORD), imagecodecs.jpegls_decode),
         (
-            with_segment(imagecodecs.ljpeg_encode(PIXELS, bitspersample=8), 0xFE, WORD),
+            with_segment(LOSSLESS, 0xFE, WORD),
             imagecodecs.ljpeg_decode,
         ),
         (j2k(), imagecodecs.jpeg2k_decode),
