@@ -55,6 +55,7 @@ def test_it_is_accepted_only_when_each_contradiction_was_decided(
         page.keyboard.press("3")  # the first that must be decided is selected
         page.keyboard.press("n")
         page.keyboard.press("2")
+        expect(page.get_by_label("Words of sentence 2")).to_be_focused()
         page.keyboard.press("Control+A")
         page.keyboard.type("The heart is of normal size.")
         assert draft in page.url
