@@ -17,6 +17,7 @@ from fastapi import Request
 
 from medsiglip.api.archive.audit_trail import checked_action
 from medsiglip.api.archive.queries import stored_study_uid
+from medsiglip.api.http.auth import Caller
 from medsiglip.index.service.audit_log import AuditEvent
 from medsiglip.index.service.jobs import Job
 
@@ -143,7 +144,7 @@ def record_result(request: Request, job: Job) -> None:
 
 
 def _actor(request: Request) -> str:
-    caller = getattr(request.state, "caller", None)
+    caller: Caller | None = getattr(request.state, "caller", None)
     return "anonymous" if caller is None else caller.key_id
 
 

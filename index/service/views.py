@@ -46,7 +46,8 @@ class ViewStore:
         """Keep a view, in place of the one of this name; raises `CatalogError` `too-many-views`."""
         theirs = saved_views.c.owner == owner
         this = and_(theirs, saved_views.c.name == name)
-        values = {"page": page, "query": query, "created_at": datetime.now(UTC)}
+        view = SavedView(name, page, query, datetime.now(UTC))
+        values = {"page": page, "query": query, "created_at": view.created_at}
         with self._database.write_service_tables() as connection:
             # Of two requests at once on a server, one waits here for the other.
             if connection.dialect.name == "postgresql":
@@ -58,7 +59,7 @@ class ViewStore:
                         "too-many-views", f"A key keeps at most {MOST_OF_A_KEY} views: remove one first."
                     )
                 connection.execute(insert(saved_views).values(owner=owner, name=name, **values))
-        return SavedView(name, **values)
+        return view
 
     def remove(self, owner: str, name: str) -> None:
         """Remove a view; raises `CatalogError` `unknown-view`."""
