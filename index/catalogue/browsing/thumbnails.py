@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
 
 from medsiglip.index.catalogue.browsing.schema import thumbnails
-from medsiglip.index.catalogue.conditions.quality import equals_any
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import insert_columns
@@ -173,7 +172,7 @@ class ThumbnailStore:
             .join(instances, images.c.instance_id == instances.c.id)
             .join(series, images.c.series_id == series.c.id)
             .where(series.c.series_instance_uid == series_instance_uid)
-            .where(equals_any("burned_in", [_MAY_BE_SHOWN]), ~_has_thumbnail())
+            .where(images.c.quality["burned_in"].as_string() == _MAY_BE_SHOWN, ~_has_thumbnail())
             .order_by(images.c.id)
         )
         with self._database.read() as connection:
@@ -181,7 +180,7 @@ class ThumbnailStore:
 
 
 def _may_be_shown() -> tuple[ColumnElement[bool], ...]:
-    return images.c.space_id == ACTIVE_SPACE, equals_any("burned_in", [_MAY_BE_SHOWN])
+    return images.c.space_id == ACTIVE_SPACE, images.c.quality["burned_in"].as_string() == _MAY_BE_SHOWN
 
 
 def _has_thumbnail() -> ColumnElement[bool]:
