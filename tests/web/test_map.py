@@ -56,7 +56,7 @@ def test_a_pinned_text_lists_its_true_neighbours(writer: Watched, service: LiveS
     with service.client("read") as client:
         expected = [one.study_instance_uid for one in client.map_place(text="chest").neighbours]
     assert page.locator(".map-item a").evaluate_all("all => all.map(one => one.title)") == expected
-    page.get_by_role("button", name="On the map").first.click()
+    page.locator(".map-item button").first.click()
     page.wait_for_url("**point=*")
     writer.settle()
     expect(page.get_by_role("link", name="Open the case")).to_be_visible()
