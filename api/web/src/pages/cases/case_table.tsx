@@ -8,7 +8,7 @@ import { Thumbnail } from "../../parts/thumbnail";
 import { href, setQuery } from "../../router";
 import type { Case } from "../../types";
 import { MARKS, SORTABLE } from "./filters";
-import { LabelTag, titleOf, type ListProps } from "./grid";
+import { labelsOf, LabelTag, titleOf, type ListProps } from "./grid";
 import { scrollToRow, useRem, useSight } from "./window";
 
 interface CaseColumn {
@@ -27,7 +27,7 @@ export const COLUMNS: Record<string, CaseColumn> = {
   patient_sex: { title: "Sex", show: (one) => one.patient_sex || "–" },
   labels: {
     title: "Labels",
-    show: (one) => <span class="tags">{Object.entries(one.labels).map(([name, value]) => <LabelTag key={name} name={name} value={value} />)}</span>,
+    show: (one) => <span class="tags">{labelsOf(one).map(([name, value]) => <LabelTag key={name} name={name} value={value} />)}</span>,
   },
   series: { title: "Series", number: true, show: (one) => count(one.series) },
   images: { title: "Images", number: true, show: (one) => count(one.images) },

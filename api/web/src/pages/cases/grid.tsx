@@ -32,6 +32,9 @@ export function titleOf(one: Case): string {
   return parts.filter(Boolean).join(" · ") || one.study_instance_uid;
 }
 
+/** What is present comes first: there may be no room for the rest. */
+export const labelsOf = (one: Case): [string, number][] => Object.entries(one.labels).sort(([, a], [, b]) => b - a);
+
 export function Grid({ cases, total, active, activate, focusing, selected, select, more }: ListProps) {
   const list = useRef<HTMLDivElement>(null);
   const width = useWidth(list);
@@ -126,7 +129,7 @@ class Cell extends Component<CellProps> {
   }
 
   render({ one, index, column, reachable, selected, activate, select }: CellProps) {
-    const labels = Object.entries(one.labels);
+    const labels = labelsOf(one);
     const title = titleOf(one);
     return (
       <div role="gridcell" aria-colindex={column + 1} aria-selected={selected} data-index={index}>
