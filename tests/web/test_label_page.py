@@ -95,7 +95,7 @@ def test_a_reader_without_the_scope_sees_and_does_not_label(
 ) -> None:
     with watched(browser, service.url, service.keys["read"]) as one:
         page = one.open(f"/app/label?label=ulcer&where=study_instance_uid%3D{filled.withheld}")
-        assert page.get_by_text("Withheld").is_visible()
+        expect(page.locator(".label-stage .withheld")).to_contain_text("Withheld")
         expect(page.get_by_role("button", name="Save and go on")).to_be_disabled()
         assert page.get_by_text("a key that has the scope write").is_visible()
         page = one.open(f"/app/label?label=ulcer&order=diversity&where=study_instance_uid%3D{filled.ct}")

@@ -7,7 +7,7 @@ import type { PageProps } from "../../shell/pages";
 import { queueAddress, taskOf, type Task } from "./ask";
 import { Choices } from "./choices";
 import { Pictures } from "./picture";
-import { Score } from "./score";
+import { ModelScore } from "./score";
 import { Setup, Start } from "./setup";
 import { Figures, Left } from "./standing";
 import { useWork } from "./work";
@@ -52,7 +52,7 @@ function Desk({ task }: { task: Task }) {
       <div class="label-side">
         <Choices labels={task.labels} work={work} allowed={may(session, "write")} />
         <Left work={work} />
-        <Score task={task} work={work} />
+        <ModelScore task={task} work={work} />
         <Figures task={task} work={work} />
       </div>
     </div>

@@ -6,11 +6,38 @@ import { setQuery } from "../../router";
 import type { Task } from "./ask";
 import type { Work } from "./work";
 
-interface Scored {
-  scores: { label: string; probability: number | null; calibrated?: boolean; verdict?: Verdict | null; fits?: boolean | null }[];
+interface Score {
+  label: string;
+  probability: number | null;
+  calibrated?: boolean;
+  verdict?: Verdict | null;
+  fits?: boolean | null;
 }
 
-export function Score({ task, work }: { task: Task; work: Work }) {
+interface Predicted {
+  probability: Record<string, number>;
+  calibrated?: boolean;
+  verdict?: Record<string, Verdict> | null;
+  trained_on?: boolean | null;
+}
+
+async function byProbe(probe: string, uid: string, signal: AbortSignal): Promise<{ scores: Score[]; trained: boolean }> {
+  const found = await post<Predicted>(`/v1/probes/${encodeURIComponent(probe)}/predict`, { study_instance_uid: uid }, signal);
+  const scores = Object.entries(found.probability).map(([label, probability]) => ({
+    label,
+    probability,
+    calibrated: found.calibrated ?? false,
+    verdict: found.verdict?.[label] ?? null,
+  }));
+  return { scores, trained: found.trained_on ?? false };
+}
+
+async function byWords(labels: string[], uid: string, signal: AbortSignal): Promise<{ scores: Score[]; trained: boolean }> {
+  const found = await post<{ scores: Score[] }>("/v1/classify", { study_instance_uid: uid, labels }, signal);
+  return { scores: found.scores, trained: false };
+}
+
+export function ModelScore({ task, work }: { task: Task; work: Work }) {
   return (
     <section class="card" aria-label="What the model says">
       <label>
@@ -26,9 +53,7 @@ export function Score({ task, work }: { task: Task; work: Work }) {
 function Scores({ task, uid, by }: { task: Task; uid: string; by: string | null }) {
   const probe = by?.startsWith("probe ") ? by.slice("probe ".length) : null;
   const found = useLoad(`${uid} ${probe} ${task.labels.join("\n")}`, (signal) =>
-    probe
-      ? post<Scored>(`/v1/probes/${encodeURIComponent(probe)}/predict`, { study_instance_uid: uid }, signal)
-      : post<Scored>("/v1/classify", { study_instance_uid: uid, labels: task.labels }, signal),
+    probe ? byProbe(probe, uid, signal) : byWords(task.labels, uid, signal),
   );
   return (
     <ListState of={found} skeleton={<Skeleton rows={task.labels.length} />}>
@@ -46,6 +71,7 @@ function Scores({ task, uid, by }: { task: Task; uid: string; by: string | null 
                 note={one.fits === false ? "about other pictures than these" : undefined}
               />
             ))}
+          {value.trained && <p class="quiet">The probe was trained on this patient: it repeats what it was told.</p>}
           <p class="quiet">{probe ? `By the probe ${probe}.` : "By the words of the label alone."}</p>
         </>
       )}
