@@ -75,7 +75,9 @@ def _told(
     flags = tuple(dict.fromkeys(flag for check in checks for flag in check.flags))
     findings = tuple(dict.fromkeys(check.finding for check in checks if check.finding is not None))
     verdicts = {check.verdict for check in checks}
-    verdict = next((one for one in VERDICTS if one in verdicts), "not-checkable")
+    verdict: Verdict = next((known for known in VERDICTS if known in verdicts), "not-checkable")
+    if _WRONG.intersection(flags):
+        verdict = "contradict"
     return DraftSentence(
         number,
         one.start,
@@ -83,7 +85,7 @@ def _told(
         text,
         gap,
         one.heading,
-        "contradict" if _WRONG.intersection(flags) else verdict,
+        verdict,
         findings,
         flags,
         tuple(dict.fromkeys(pictures[label] for label in findings if label in pictures)),
