@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from medsiglip.api.archive.browsing.cases import case_of
@@ -46,7 +46,7 @@ _READ = 1 << 16
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_cases(archive: OpenedArchive, uids: Sequence[str], kind: Format) -> Iterator[bytes]:
+def write_cases(archive: OpenedArchive, uids: Sequence[str], kind: Format) -> Generator[bytes, None, None]:
     """The cases of these UIDs as the bytes of a file, in parts; it is written whole before the first."""
     file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  (closed by `_read`)
     try:
@@ -54,12 +54,15 @@ def write_cases(archive: OpenedArchive, uids: Sequence[str], kind: Format) -> It
     except BaseException:
         file.close()
         raise
-    return _read(file)
+    parts = _read(file)
+    next(parts)  # so that closing it closes the file, also before anything was read
+    return parts
 
 
-def _read(file: Any) -> Iterator[bytes]:
+def _read(file: Any) -> Generator[bytes, None, None]:
     with file:
         file.seek(0)
+        yield b""
         while part := file.read(_READ):
             yield part
 

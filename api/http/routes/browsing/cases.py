@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from medsiglip.answers.browsing import CaseList, FacetList
 from medsiglip.api.archive.browsing import cases
@@ -45,6 +47,20 @@ def list_cases(
     return found
 
 
+class _File(StreamingResponse):
+    """Parts of a file that is closed also where nobody reads it, as after HEAD."""
+
+    def __init__(self, parts: Generator[bytes, None, None], media_type: str, headers: dict[str, str]) -> None:
+        super().__init__(parts, media_type=media_type, headers=headers)
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._parts.close()
+
+
 @router.get("/cases/export", operation_id="export_cases", response_class=StreamingResponse, responses=_FILE)
 def export_cases(
     request: Request,
@@ -60,8 +76,7 @@ def export_cases(
         "Content-Disposition": f'attachment; filename="cases.{format}"',
         "Cache-Control": "private, no-store",
     }
-    content = write_cases(archive, uids, format)
-    return StreamingResponse(content, media_type=MEDIA_TYPES[format], headers=headers)
+    return _File(write_cases(archive, uids, format), MEDIA_TYPES[format], headers)
 
 
 @router.get("/facets", operation_id="list_facets")
