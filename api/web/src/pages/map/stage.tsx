@@ -52,7 +52,8 @@ export function Stage({ points, colours, marks, pin, description, open, choose }
     }
     drawing.current.show({ places: points.places, codes, palette, marks });
     drawing.current.draw(view, width, height, ratio);
-    drawOver(over.current!.getContext("2d")!, { view, width, height, ratio, pin, line, cross: focused });
+    // Drawn by the processor: few lines, which a software graphics card showed late.
+    drawOver(over.current!.getContext("2d", { willReadFrequently: true })!, { view, width, height, ratio, pin, line, cross: focused });
     box.current!.dataset.drawn = String(points.images.length);
   }, [points, codes, palette, marks, view, width, height, pin, line, focused]);
   // A wheel that moves the map does not move the page: such a listener cannot be passive.
