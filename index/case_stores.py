@@ -11,7 +11,6 @@ from medsiglip.index.browsing.case_browser import CaseBrowser
 from medsiglip.index.browsing.collections import CollectionStore
 from medsiglip.index.browsing.point_values import PointValues
 from medsiglip.index.catalogue import spaces
-from medsiglip.index.catalogue.browsing.thumbnails import ThumbnailStore
 from medsiglip.index.catalogue.case_queries import InstanceStore
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.filter_queries import FilterQueries
@@ -39,6 +38,7 @@ from medsiglip.index.storage.map_store import MapStore
 from medsiglip.index.storage.predictions import PredictionStore
 from medsiglip.index.storage.probes import ProbeStore
 from medsiglip.index.storage.reembedding import SpaceStore
+from medsiglip.index.storage.thumbnails import ThumbnailStore
 
 if TYPE_CHECKING:
     from medsiglip.index.search.neighbour_graph import NeighbourGraph

@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
 
 from medsiglip.index.catalogue.browsing.schema import collection_cases
-from medsiglip.index.catalogue.browsing.thumbnails import delete_thumbnails
 from medsiglip.index.catalogue.case_queries import unknown_study
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
@@ -45,6 +44,7 @@ from medsiglip.index.storage.forgotten import (
 from medsiglip.index.storage.maps.forgetting import forget_in_maps
 from medsiglip.index.storage.saved_views import forget_in_views
 from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
+from medsiglip.index.storage.thumbnails import delete_thumbnails
 
 # The folder of a home that holds what was uploaded.
 UPLOADS = "received"

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Table, delete, select, update
 
 from medsiglip.index.catalogue.agreement import Record, agree
-from medsiglip.index.catalogue.browsing.thumbnails import insert_thumbnails
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import columns_of, insert_columns, plain, record_of, reserve_ids
 from medsiglip.index.catalogue.schema import files, images, instances, patients, series, studies
@@ -30,6 +29,7 @@ from medsiglip.index.records import (
 )
 from medsiglip.index.storage import deletion
 from medsiglip.index.storage.shards import WriteTransaction
+from medsiglip.index.storage.thumbnails import insert_thumbnails
 from medsiglip.index.vectors import Dtype, unit_length
 
 Identity = tuple[str, str]

@@ -29,7 +29,6 @@ from sqlalchemy import (
 
 from medsiglip.index.catalogue import spaces as space_rows
 from medsiglip.index.catalogue.browsing.schema import maps
-from medsiglip.index.catalogue.browsing.thumbnails import delete_thumbnails, insert_thumbnails
 from medsiglip.index.catalogue.case_queries import rendering_version
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
@@ -52,6 +51,7 @@ from medsiglip.index.storage.deletion import sweep
 from medsiglip.index.storage.forgotten import forget_predictions
 from medsiglip.index.storage.maps.forgetting import drop_maps, forget_in_maps
 from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
+from medsiglip.index.storage.thumbnails import delete_thumbnails, insert_thumbnails
 from medsiglip.index.vectors import Dtype, unit_length
 
 

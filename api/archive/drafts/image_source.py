@@ -20,8 +20,8 @@ from medsiglip.index.errors import CatalogError
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.case_index import CaseIndex
-    from medsiglip.index.catalogue.browsing.thumbnails import SourceImage
     from medsiglip.index.records import StoredImage
+    from medsiglip.index.storage.thumbnails import SourceImage
     from medsiglip.ingest.units.plan import Drawing
     from medsiglip.ingest.workers.render_files import Rendered
     from medsiglip.ingest.workers.rendering_pool import RenderingPool

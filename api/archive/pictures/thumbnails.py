@@ -19,7 +19,7 @@ from medsiglip.api.errors import ServiceError
 if TYPE_CHECKING:
     from medsiglip.api.archive.files import AnyPath
     from medsiglip.api.archive.opened import OpenedArchive
-    from medsiglip.index.catalogue.browsing.thumbnails import ShownImage
+    from medsiglip.index.storage.thumbnails import ShownImage
 
 MOST_AT_ONCE = 200
 """How many thumbnails one question may ask for."""

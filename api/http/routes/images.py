@@ -14,7 +14,7 @@ from medsiglip.api.archive.pictures.thumbnails import MOST_AT_ONCE, thumbnail_of
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import auditing
 from medsiglip.api.http.routes.dependencies import Reader, ServedArchive
-from medsiglip.index.catalogue.browsing.thumbnails import tag_of
+from medsiglip.index.storage.thumbnails import tag_of
 from medsiglip.ingest.header.burned_in import may_preview
 from medsiglip.ingest.render.thumbnail import CONTENT_TYPE
 

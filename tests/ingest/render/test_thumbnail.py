@@ -17,7 +17,7 @@ def smooth(height: int, width: int, channels: int = 0) -> NDArray[np.uint8]:
     rows, columns = np.mgrid[0:height, 0:width] / max(height, width)
     wave = 127 + 120 * np.sin(9 * rows) * np.cos(7 * columns)
     if not channels:
-        return wave.astype(np.uint8)
+        return np.asarray(wave, np.uint8)
     return np.stack([np.roll(wave, 40 * n, 1) for n in range(channels)], axis=2).astype(np.uint8)
 
 

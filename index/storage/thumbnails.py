@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ def tag_of(content: bytes) -> str:
 def insert_thumbnails(connection: Connection, contents: Mapping[int, bytes]) -> None:
     """Store thumbnails by the ids of images that have none; empty ones are left out."""
     kept = {image_id: content for image_id, content in contents.items() if content}
-    columns = {
+    columns: dict[str, Sequence[Any]] = {
         "image_id": list(kept),
         "tag": [tag_of(content) for content in kept.values()],
         "content": list(kept.values()),
