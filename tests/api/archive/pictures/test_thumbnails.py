@@ -70,7 +70,7 @@ def forget_thumbnails(archive: Archive) -> None:
 
 def ids_of(archive: Archive, modality: str = "") -> list[int]:
     where = [f"modality={modality}"] if modality else []
-    return archive.index.table("image", where).image_ids.tolist()
+    return [int(one) for one in archive.index.table("image", where).image_ids]
 
 
 def of_every_image(archive: Archive) -> dict[int, ThumbnailLine]:

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -34,8 +35,8 @@ class Service:
         self.ids["plain"] = next(self.ids[one] for one in ("CR", "DX") if one in self.ids)
         self.studies["plain"] = next(self.studies[one] for one in ("CR", "DX") if one in self.studies)
 
-    def get(self, path: str, scope: str = "read", **query: object) -> httpx.Response:
-        return self.http.get(f"/v1/{path}", params=query)  # type: ignore[arg-type]
+    def get(self, path: str, **query: Any) -> httpx.Response:
+        return self.http.get(f"/v1/{path}", params=query)
 
     def events(self) -> list[tuple[str, tuple[str, ...]]]:
         return [(one.event.action, one.event.studies) for one in self.index.audit.events()]
