@@ -18,6 +18,10 @@ export function value(attributes: Attributes, tag: string): string | number | nu
   return typeof found === "string" || typeof found === "number" ? found : null;
 }
 
+/** Whether the browser draws the frames: colours by a table come as bulk data, which the loader waits for in vain. */
+export const isDrawable = (frames: readonly SeriesFrame[]): boolean =>
+  frames.every((one) => value(one.attributes, "00280004") !== "PALETTE COLOR");
+
 const numbers = (attributes: Attributes, tag: string): number[] => (attributes[tag]?.Value ?? []).map(Number);
 
 /**

@@ -5,7 +5,7 @@ import { Problem } from "../../http";
 import { setQuery } from "../../router";
 import { useKeys } from "../../keys";
 import { Failed, Skeleton } from "../../parts/states";
-import type { SeriesFrame } from "../../viewer/series";
+import { isDrawable, type SeriesFrame } from "../../viewer/series";
 import type { ViewerProps } from "../../viewer/viewer";
 import { Preview } from "../../viewer/preview";
 import type { Slice, StudySeries } from "./study";
@@ -27,7 +27,8 @@ export interface StageProps {
 
 export function Stage({ series, slices, frames, lack, index, go, as, plain, unveiled }: StageProps) {
   const image = slices[index]?.image?.image_id ?? null;
-  const [undecoded, fallBack] = useState(false);
+  const [failed, fallBack] = useState(false);
+  const undecoded = failed || (frames !== null && !isDrawable(frames));
   const drawn = as === "dicom" && frames && !undecoded ? "frames" : as;
   const other = as === "dicom" ? "model" : "dicom";
   const turn = () => setQuery({ as: other === "dicom" ? null : other }, { replace: true });
@@ -77,7 +78,7 @@ export function Stage({ series, slices, frames, lack, index, go, as, plain, unve
           the model takes. Colours of a CT are its windows.
         </p>
       )}
-      {as === "dicom" && undecoded && <p class="quiet">Drawn by the service: the browser cannot decode the frames of this series.</p>}
+      {as === "dicom" && undecoded && <p class="quiet">Drawn by the service: the browser cannot draw the frames of this series.</p>}
       {as === "dicom" && lack && <p class="quiet">{whyNoFrames(lack)}</p>}
     </div>
   );
