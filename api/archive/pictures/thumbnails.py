@@ -6,7 +6,7 @@ import base64
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -123,7 +123,7 @@ def make_thumbnails(
     return MadeThumbnails(images=after.images, lacked=lacked, made=made, gone=gone)
 
 
-def _made(archive: OpenedArchive) -> Iterator[int]:
+def _made(archive: OpenedArchive) -> Generator[int]:
     """How many were made of one series after the other, by as many threads as there are workers."""
     from medsiglip.ingest.workers.pool import usual_workers
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.pixels import apply_voi_lut
+from pydicom.pixels.processing import apply_voi_lut
 
 from medsiglip.ingest.render.attributes import PixelAttributes, Window
 from medsiglip.ingest.render.lookup_table import LookupTable
@@ -30,7 +30,8 @@ def by_pydicom(center: float, width: float) -> NDArray[np.float64]:
 @pytest.mark.parametrize("window", [(40.0, 400.0), (-600.0, 1500.0), (35.0, 80.0)])
 def test_the_window_of_the_file_is_used_as_pydicom_does(window: tuple[float, float]) -> None:
     display = rendered_to_read(HU, replace(CT, windows=(Window(*window), Window(300, 1500))), "CHEST")
-    assert (display.values.shape, display.values.dtype) == (HU.shape, np.uint8)
+    assert display.values.shape == HU.shape
+    assert display.values.dtype == np.uint8
     assert (display.params["center"], display.params["width"]) == window
     np.testing.assert_allclose(display.values, by_pydicom(*window), atol=0.51)
 

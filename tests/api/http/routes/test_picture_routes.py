@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -35,7 +34,7 @@ class Service:
         self.ids["plain"] = next(self.ids[one] for one in ("CR", "DX") if one in self.ids)
         self.studies["plain"] = next(self.studies[one] for one in ("CR", "DX") if one in self.studies)
 
-    def get(self, path: str, **query: Any) -> httpx.Response:
+    def get(self, path: str, **query: Any) -> Any:
         return self.http.get(f"/v1/{path}", params=query)
 
     def events(self) -> list[tuple[str, tuple[str, ...]]]:
