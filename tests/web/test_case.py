@@ -215,6 +215,20 @@ def test_the_viewer_comes_with_the_first_case_that_needs_it(reader: Watched, fil
     assert names.count("decoder") == 1
 
 
+def test_a_picture_with_a_table_of_colours_is_drawn_by_the_service(reader: Watched, filled: Filled) -> None:
+    def with_table(route: Any) -> None:
+        answer = route.fetch()
+        told = [one | {"00280004": {"vr": "CS", "Value": ["PALETTE COLOR"]}} for one in answer.json()]
+        route.fulfill(response=answer, json=told)
+
+    reader.page.route("**/metadata", with_table)
+    page = reader.open(f"/app/cases/{filled.plain}")
+    page.wait_for_selector("img.preview")
+    assert "Drawn by the service" in page.inner_text(".stage")
+    assert not [url for url in reader.requests if "/frames/" in url]
+    reader.assert_clean()
+
+
 def test_links_lead_to_the_viewers_of_the_setting(
     browser: Browser, service: LiveService, filled: Filled
 ) -> None:
