@@ -132,7 +132,7 @@ def _places(
         behind = [] if after is None else [_behind(order.column, after, turned)]
         found = _read(connection, order.column, turned, [*conditions, *given, *behind], most)
     if order.nullable and len(found) < most:
-        absent = [order.column.is_(None)]
+        absent: list[ColumnElement[bool]] = [order.column.is_(None)]
         if after is not None and after.key is None:
             absent.append(studies.c.id < after.study_id if turned else studies.c.id > after.study_id)
         found += _read(connection, order.column, turned, [*conditions, *absent], most - len(found))

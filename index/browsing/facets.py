@@ -32,7 +32,7 @@ class Counted(NamedTuple):
 
     value: str
     where: str
-    count: int
+    cases: int
 
 
 class _Question(NamedTuple):
@@ -116,10 +116,10 @@ class FacetCounter:
 
 
 def _facet(name: str, kind: _Kind, counted: Iterable[Counted]) -> Facet:
-    values = [one for one in counted if one.count]
+    values = [one for one in counted if one.cases]
     if not kind.ordered:
-        values.sort(key=lambda one: (-one.count, one.value))
-    listed = tuple(FacetValue(one.value, one.count, one.where) for one in values[:MOST_VALUES])
+        values.sort(key=lambda one: (-one.cases, one.value))
+    listed = tuple(FacetValue(one.value, one.cases, one.where) for one in values[:MOST_VALUES])
     return Facet(name, kind.title, listed, len(values) - len(listed))
 
 

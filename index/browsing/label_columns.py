@@ -59,9 +59,13 @@ def label_columns(connection: Connection, columns: ArchiveColumns) -> LabelColum
         _at_images(columns.images.ids, by_pixels),
         _at_images(columns.images.ids, by_uid),
         _expanded(columns.series_ids, columns.image_series, of_series),
-        _expanded(columns.study_ids, columns.image_study, _Given(*(one[~whole] for one in of_study))),
+        _expanded(columns.study_ids, columns.image_study, _chosen(of_study, ~whole)),
     ]
-    together = _Given(*(np.concatenate(parts) for parts in zip(*nearest, strict=True)))
+    together = _Given(
+        np.concatenate([one.places for one in nearest]),
+        np.concatenate([one.names for one in nearest]),
+        np.concatenate([one.positive for one in nearest]),
+    )
     # Of equal keys `unique` gives the first, which is the most specific.
     keys = together.places * max(len(codes), 1) + together.names
     _, first = np.unique(keys, return_index=True)
@@ -69,6 +73,10 @@ def label_columns(connection: Connection, columns: ArchiveColumns) -> LabelColum
     return LabelColumns(
         tuple(codes), places[own], of_study.names[own], together.places[first], together.names[first]
     )
+
+
+def _chosen(given: _Given, mask: Mask) -> _Given:
+    return _Given(given.places[mask], given.names[mask], given.positive[mask])
 
 
 def _named(count: int, parts: Sequence[_Given]) -> Mask:

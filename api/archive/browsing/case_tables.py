@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from medsiglip.api.archive.browsing.cases import case_of
+from medsiglip.api.archive.labels import list_labels
 
 if TYPE_CHECKING:
     from medsiglip.answers.browsing import Case
@@ -72,7 +73,7 @@ def _cases(archive: OpenedArchive, uids: Sequence[str]) -> Iterator[Case]:
 
 
 def _write_csv(archive: OpenedArchive, uids: Sequence[str], file: IO[bytes]) -> None:
-    names = sorted({one.label for one in archive.labels().labels})
+    names = sorted({one.label for one in list_labels(archive).labels})
     stream = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     writer = csv.writer(stream)
     writer.writerow([*COLUMNS, *(f"label:{name}" for name in names)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.label_records import LabelRecord
+from medsiglip.index.label_records import LabelKey, LabelRecord
 from medsiglip.index.records import SeriesBundle
 from tests.index.index_cases import count_images, make_bundle, unit_vectors
 
@@ -145,7 +145,7 @@ def _labels(rng: random.Random, number: int, bundles: Sequence[SeriesBundle]) ->
 def _give(archive: RandomArchive, labels: Sequence[LabelRecord]) -> None:
     """The labels of each image: of a name the most specific, and of the same key the last."""
     last = {(one.key_kind, one.key, one.name): one.value for one in labels}
-    levels = (
+    levels: tuple[tuple[LabelKey, Callable[[Picture], str]], ...] = (
         ("study_instance_uid", lambda one: one.study),
         ("series_instance_uid", lambda one: one.values["series"]),
         ("sop_instance_uid", lambda one: one.values["instance"]),

@@ -18,7 +18,9 @@ from medsiglip.api.http.schemas import NO_NUL, Where
 
 router = APIRouter(prefix="/v1", tags=["cases"])
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
-_FILE = {200: {"content": dict.fromkeys(MEDIA_TYPES.values(), _BINARY), "description": "a file"}}
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"content": dict.fromkeys(MEDIA_TYPES.values(), _BINARY), "description": "a file"}
+}
 
 
 @router.get("/cases", operation_id="list_cases")
