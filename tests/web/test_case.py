@@ -10,7 +10,7 @@ from typing import Any
 import pydicom
 import pytest
 from playwright.sync_api import Browser, Page
-from pydicom.pixels import apply_modality_lut
+from pydicom.pixels.processing import apply_modality_lut
 
 from tests.api.live_service import LiveService
 from tests.web.browsing import Watched, watched
