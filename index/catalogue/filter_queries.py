@@ -27,8 +27,8 @@ _SOME_IMAGES = 1000
 
 
 def parsed(connection: Connection, where: Iterable[str]) -> tuple[filters.Filter, ...]:
-    """The filters that expressions stand for; raises `CatalogError` `bad-filter`, also for a label, a quality,
-    a collection or a prediction that nothing in the index has.
+    """The filters that expressions stand for; raises `CatalogError` `bad-filter`, also for a label, a
+    quality, a collection or a prediction that nothing in the index has.
     """
     return tuple(filters.either(terms) for terms in _terms(connection, where))
 

@@ -115,7 +115,7 @@ def _codes(patterns: Integers) -> Integers:
 
 
 def _thinned(counts: Floats, patients: int) -> float:
-    return min(1.0, patients / max(counts.sum(), 1.0))
+    return min(1.0, patients / max(float(counts.sum()), 1.0))
 
 
 def _posterior(weights: Floats) -> Floats:

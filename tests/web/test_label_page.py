@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.api.live_service import LiveService
 from tests.web.browsing import violations, watched
@@ -73,11 +73,16 @@ def test_what_the_model_says_is_shown_when_asked(browser: Browser, service: Live
 
 def test_several_labels_have_a_key_each(browser: Browser, service: LiveService) -> None:
     sent: list[object] = []
+
+    def refuse(route: Route) -> None:
+        sent.append(json.loads(route.request.post_data or ""))
+        route.abort()
+
     with watched(browser, service.url, service.keys["admin"]) as one:
         page = one.open("/app/label?label=clear&label=sharp&order=diversity")
         page.route(
             "**/v1/labels",
-            lambda route: (sent.append(json.loads(route.request.post_data or "")), route.abort()),
+            refuse,
         )
         for key in ("1", "2", "2"):
             page.keyboard.press(key)

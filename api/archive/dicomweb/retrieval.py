@@ -253,17 +253,17 @@ def _ahead(given: Iterable[Given], make: Callable[[Given], Made]) -> Iterator[Ma
             for one in given:
                 waiting.append(threads.submit(make, one))
                 if len(waiting) >= _AHEAD:
-                    yield _result(waiting.popleft())
+                    yield _result(waiting.popleft().result)
             while waiting:
-                yield _result(waiting.popleft())
+                yield _result(waiting.popleft().result)
         finally:
             for future in waiting:
                 future.cancel()
 
 
-def _result(future: Future[Made]) -> Made | ServiceError:
+def _result(wait: Callable[[], Made]) -> Made | ServiceError:
     try:
-        return future.result()
+        return wait()
     except ServiceError as error:
         return error
 

@@ -115,7 +115,7 @@ def _places(shown: ShownMap) -> Ids:
 def _group(shown: ShownMap, owners: Mapping[int, tuple[str, str]], members: Ids, near: Ids) -> DuplicateGroup:
     image_ids = shown.image_ids[members].tolist()
     theirs = np.isin(near[members], members)
-    cases = []
+    cases: list[NearDuplicate] = []
     for index, image_id in zip(members.tolist(), image_ids, strict=True):
         if image_id in owners and len(cases) < _MOST_OF_A_GROUP:
             study, key = owners[image_id]

@@ -260,7 +260,7 @@ def import_texts(
     Example: medsiglip report import reports.csv
     """
     from medsiglip.api.archive.audit_trail import record_local
-    from medsiglip.api.cli.presentation.archive import show_imported_labels
+    from medsiglip.api.cli.presentation.labels import show_imported_labels
 
     run = invocation(context)
     with run.archive() as archive:

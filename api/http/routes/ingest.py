@@ -65,7 +65,10 @@ def _start(
     # A job without the parameter is an ingest, also for an earlier version that works beside this one.
     parameters |= {"dry_run": True} if question.fields.dry_run else {}
     files = 0 if sent is None else len(sent.files)
-    auditing.record(request, "ingest", files=files, **({"dry_run": True} if question.fields.dry_run else {}))
+    details: dict[str, Any] = {"files": files}
+    if question.fields.dry_run:
+        details["dry_run"] = True
+    auditing.record(request, "ingest", **details)
     if sent is not None and sent.files:
         sent.keep()
     job = submit(request, caller, "ingest", parameters, Submission(idempotency_key, question.fields, sent))

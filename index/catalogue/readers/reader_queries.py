@@ -69,8 +69,9 @@ class ReaderLabelStore:
         for row in said:
             if row.reader != NOBODY or row.value is not None:
                 counts = last[_key(row), row.reader, row.name] == row.id and row.value is not None
-                reader, at = (row.reader, row.given_at) if row.reader != NOBODY else (None, None)
-                found.append(GivenLabel(row.level, row.uid, row.name, row.value, reader, at, counts))
+                is_known = row.reader != NOBODY
+                reader, given_at = (row.reader, row.given_at) if is_known else (None, None)
+                found.append(GivenLabel(row.level, row.uid, row.name, row.value, reader, given_at, counts))
         return found
 
     def readings(self, name: str) -> list[Reading]:
@@ -165,7 +166,7 @@ def _below(statement: Select[Any], table: Any, study_instance_uid: str) -> Itera
 
 
 def _says(row: Row[Any], name: str) -> bool:
-    return row.name == name and row.value > 0
+    return bool(row.name == name and row.value > 0)
 
 
 def _key(row: Row[Any]) -> Key:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -167,10 +168,16 @@ def test_the_values_behind_a_filter(filled: CaseIndex) -> None:
 
 
 def test_drafts_are_listed_in_pages_and_by_the_verdicts_of_their_sentences(filled: CaseIndex) -> None:
-    verdicts = {"a": ["agree", "contradict"], "b": ["agree"], "c": [], "d": ["contradict"], "e": None}
+    verdicts: dict[str, list[str] | None] = {
+        "a": ["agree", "contradict"],
+        "b": ["agree"],
+        "c": [],
+        "d": ["contradict"],
+        "e": None,
+    }
     for draft_id, found in verdicts.items():
         # As text, a verdict is none; nor is that of a side within a check.
-        checks = found and [
+        checks: list[Any] | None = found and [
             {"verdict": one, "sentence": '"verdict": "doubtful"', "attributes": [{"verdict": "unsupported"}]}
             for one in found
         ]

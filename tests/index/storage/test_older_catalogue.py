@@ -176,7 +176,8 @@ def test_maps_that_the_backup_does_not_know_are_set_aside(ours: Archive) -> None
         points = MapPoints(
             rows,
             np.zeros((len(rows), 2), np.float32),
-            *(np.ones(len(rows), np.float32) for _ in range(2)),
+            np.ones(len(rows), np.float32),
+            np.ones(len(rows), np.float32),
             none.astype(np.int64),
             none.astype(np.float32),
         )

@@ -295,6 +295,7 @@ def test_each_image_of_a_study_has_the_scores_of_its_own_file(
         each = dict(zip(answer.by_image.image_ids, answer.by_image.probability[one.label], strict=True))
         assert max(value for value in each.values() if value is not None) == pytest.approx(one.probability)
         assert one.driving is not None
+        assert one.driving.image_id is not None
         assert each[one.driving.image_id] == pytest.approx(one.probability)
         [own] = [other.probability for other in alone if other.label == one.label]
         assert each[some] == pytest.approx(own, abs=1e-5)  # of a batch of another size

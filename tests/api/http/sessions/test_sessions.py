@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from httpx import Response
 
 from medsiglip.api.http.app import create_app
 from medsiglip.api.http.auth import KEY_SECONDS, Gate
@@ -36,7 +35,7 @@ class Browser:
         self.index = app.state.server.archive.index
         self.key, self.shown = self.index.api_keys.create("anna", ["read", "report"])
 
-    def sign_in(self, shown: str | None = None, **headers: str) -> Response:
+    def sign_in(self, shown: str | None = None, **headers: str) -> Any:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.http.post("/v1/session", json={"key": shown or self.shown}, headers={**OWN, **sent})
 
@@ -70,7 +69,7 @@ def browser(app: FastAPI) -> Browser:
     return Browser(app, TestClient(app, base_url=LOCAL), clock)
 
 
-def attributes(answer: Response) -> tuple[str, Any]:
+def attributes(answer: Any) -> tuple[str, Any]:
     """The name of the cookie that is set, and its attributes."""
     parsed = SimpleCookie(answer.headers["set-cookie"])
     [(name, morsel)] = parsed.items()

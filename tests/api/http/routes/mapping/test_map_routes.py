@@ -135,10 +135,12 @@ def test_a_text_and_an_image_belong_where_their_neighbours_are(client: Client) -
     image = int(images[0])
     by_image = client.map_place(image_id=image, k=3, level="image")
     # A search has the image itself, too.
-    itself, *hits = client.search(image_id=image, k=4, level="image", include_same_patient=True).hits
+    itself, *others = client.search(image_id=image, k=4, level="image", include_same_patient=True).hits
     assert itself.image_id == image
-    assert [one.image_id for one in by_image.neighbours] == [one.image_id for one in hits]
-    assert [one.score for one in by_image.neighbours] == pytest.approx([one.score for one in hits], abs=1e-5)
+    assert [one.image_id for one in by_image.neighbours] == [one.image_id for one in others]
+    assert [one.score for one in by_image.neighbours] == pytest.approx(
+        [one.score for one in others], abs=1e-5
+    )
     points, ids = client.map_points("image")
     assert (by_image.x, by_image.y) == tuple(points[ids.tolist().index(image)].tolist())
 
