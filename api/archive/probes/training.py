@@ -53,7 +53,8 @@ def train_probe(
     in it. When it is trained, they are stored in the archive as `label import` would, for `reader`.
     `on_checked` is called with them, or None, before the training. Whatever ends it, nothing was stored:
     `on_progress` may raise, or the user press Ctrl-C. Raises ServiceError `labels-unmatched` for a CSV that
-    names nothing in the archive, and others as `ProbePlan.check`, `stored_cases` and `medsiglip.probes.training.train` do.
+    names nothing in the archive, and others as `ProbePlan.check`, `stored_cases` and
+    `medsiglip.probes.training.train` do.
     """
     require_name(name)
     labels = several("labels", labels)
