@@ -25,7 +25,7 @@ class GivenLabel(Answer):
     uid: str
 
 
-class StudyLabels(Answer):
+class LabelHistory(Answer):
     """All that readers said of a study and what it holds, the earliest first."""
 
     study_instance_uid: str

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from medsiglip.answers.cases import ImportedLabels, Label, LabelList
-from medsiglip.answers.labelling import LabelAgreement, LabelQueue, LearningCurve, StudyLabels, UndoneLabels
+from medsiglip.answers.labelling import LabelAgreement, LabelQueue, LearningCurve, LabelHistory, UndoneLabels
 from medsiglip.arguments import several
 from medsiglip.client.connection import AnyPath, ApiError, Connection, read
 from medsiglip.client.paths import checked, path_of
@@ -41,9 +41,9 @@ class LabelMethods:
         """The stored labels with their counts."""
         return list(read(LabelList, self._service.get("/v1/labels")).labels)
 
-    def study_labels(self, uid: str) -> StudyLabels:
+    def study_labels(self, uid: str) -> LabelHistory:
         """What each reader said of a study and what it holds, the earliest first."""
-        return read(StudyLabels, self._service.get(path_of("studies", ("uid", "uid", uid), "labels")))
+        return read(LabelHistory, self._service.get(path_of("studies", ("uid", "uid", uid), "labels")))
 
     def label_queue(
         self,

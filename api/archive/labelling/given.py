@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from medsiglip.answers.labelling import GivenLabel, StudyLabels, UndoneLabels
+from medsiglip.answers.labelling import GivenLabel, LabelHistory, UndoneLabels
 from medsiglip.api.archive.audit_trail import local_actor
 from medsiglip.api.archive.queries import stored_study_uid
 from medsiglip.api.errors import ServiceError
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from medsiglip.index.label_records import LabelRecord
 
 
-def study_labels(archive: OpenedArchive, uid: str) -> StudyLabels:
+def study_labels(archive: OpenedArchive, uid: str) -> LabelHistory:
     """What each reader said of a study and what it holds; raises CatalogError `unknown-study`."""
     stored = stored_study_uid(archive, uid)
     given = archive.index.reader_labels.of_study(stored)
-    return StudyLabels(
+    return LabelHistory(
         study_instance_uid=stored, labels=tuple(GivenLabel.model_validate(one) for one in given)
     )
 

@@ -91,8 +91,8 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("POST", "/v1/labels/undo"): "write",
     ("GET", "/v1/studies/{uid}/labels"): "read",
     ("GET", "/v1/label-queue"): "read",
-    ("GET", "/v1/labels/{name:path}/agreement"): "read",
-    ("GET", "/v1/labels/{name:path}/learning-curve"): "read",
+    ("GET", "/v1/labels/{name}/agreement"): "read",
+    ("GET", "/v1/labels/{name}/learning-curve"): "read",
     ("GET", "/v1/probes"): "read",
     ("POST", "/v1/probes"): "train",
     ("GET", "/v1/probes/{name}"): "read",
@@ -138,7 +138,7 @@ TABLE: dict[tuple[str, str], str | None] = {
 }
 UNDESCRIBED = {
     *("/", "/ohif", "/ohif/{address:path}", "/openapi.json", "/docs", "/docs/{name}"),
-    *("/app", "/app/{address:path}", "/app/built/{name:path}"),
+    *("/app", "/app/session", "/app/{address:path}", "/app/built/{name:path}"),
 }
 
 

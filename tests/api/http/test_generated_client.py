@@ -72,9 +72,18 @@ def generated(service: LiveService, tmp_path_factory: pytest.TempPathFactory) ->
     # The generator supports neither multipart/related nor answers that are pictures, archives or JSON lines.
     lines = (generator.stdout + generator.stderr).splitlines()
     left_out = [line for line in lines if line.startswith("WARNING")]
+    instance = "/dicom-web/studies/{study}/series/{series}/instances/{instance}"
     assert sorted(line.split()[3] for line in left_out) == [
         "/dicom-web/studies",
         "/dicom-web/studies/{study}",
+        "/dicom-web/studies/{study}",
+        "/dicom-web/studies/{study}/series/{series}",
+        instance,
+        f"{instance}/frames/{{frame}}/rendered",
+        f"{instance}/rendered",
+        f"{instance}/thumbnail",
+        "/dicom-web/studies/{study}/series/{series}/thumbnail",
+        "/dicom-web/studies/{study}/thumbnail",
         "/v1/audit",
         "/v1/images/{image_id}/preview",
         "/v1/images/{image_id}/thumbnail",

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
 from medsiglip.answers.cases import ImportedLabels, LabelList
-from medsiglip.answers.labelling import StudyLabels, UndoneLabels
+from medsiglip.answers.labelling import LabelHistory, UndoneLabels
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.labelling.given import labels_of_all
 from medsiglip.api.archive.labels import read_labels, set_labels, store_labels, studies_to_label
@@ -84,7 +84,7 @@ def undo_labels(request: Request, archive: ServedArchive, caller: Writer) -> Und
 @router.get("/studies/{uid}/labels", operation_id="get_study_labels")
 def get_study_labels(
     request: Request, archive: ServedArchive, uid: StudyPath, _caller: Reader
-) -> StudyLabels:
+) -> LabelHistory:
     """What each reader said of a study, its series and instances, the earliest first."""
     found = archive.study_labels(uid)
     auditing.record_part(request, [found.study_instance_uid], "view")
