@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from medsiglip.answers.cases import ImportedLabels, Label, LabelList
-from medsiglip.answers.labelling import LabelAgreement, LabelQueue, LearningCurve, LabelHistory, UndoneLabels
+from medsiglip.answers.labelling import LabelAgreement, LabelHistory, LabelQueue, LearningCurve, UndoneLabels
 from medsiglip.arguments import several
 from medsiglip.client.connection import AnyPath, ApiError, Connection, read
 from medsiglip.client.paths import checked, path_of
