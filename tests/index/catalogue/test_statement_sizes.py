@@ -179,6 +179,11 @@ def large(
         yield index
 
 
+def in_one_form(text: str) -> str:
+    """A statement, whichever way round it joins: labels are joined from the side of which there is less."""
+    return text.replace("LEFT OUTER JOIN", "JOIN")
+
+
 @pytest.mark.parametrize("name", ASKED)
 def test_the_statements_are_the_same_for_few_and_many(large: CaseIndex, many: int, name: str) -> None:
     found = {}
@@ -186,7 +191,8 @@ def test_the_statements_are_the_same_for_few_and_many(large: CaseIndex, many: in
         with statements() as seen:
             ASKED[name](large, size)
         found[size] = seen
-    assert found[many].texts <= found[500].texts | found[1].texts | found[0].texts
+    known = {in_one_form(text) for size in (0, 1, 500) for text in found[size].texts}
+    assert {in_one_form(text) for text in found[many].texts} <= known
     assert found[many].parameters == found[500].parameters
     assert found[many].count <= found[500].count
     assert max(map(len, found[many].texts)) < 10_000
@@ -204,7 +210,8 @@ def test_vectors_of_few_studies_come_from_their_shards_in_the_same_statements(
         found[size] = seen
     assert np.array_equal(table.vectors, wanted.vectors)
     assert table.ids == wanted.ids
-    assert found[1000].texts == found[500].texts == found[1].texts
+    few, more, all_of_them = ({in_one_form(text) for text in one.texts} for one in found.values())
+    assert few == more == all_of_them
     assert found[1000].count == found[1].count
 
 
