@@ -7,7 +7,7 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from medsiglip.index.errors import CatalogError
 
@@ -46,7 +46,8 @@ def place_of(cursor: str, sort: str, where: Sequence[str], kind: type) -> Place:
         place = Place(_checked(key, kind), study_id)
         if type(study_id) is not int or not 0 < study_id < 2**63:
             raise ValueError
-    except (ValueError, TypeError, RecursionError):
+    # The moments at the ends of the calendar overflow in another time zone.
+    except (ValueError, TypeError, RecursionError, OverflowError):
         raise CatalogError(
             "bad-cursor", "The cursor cannot be read: give it as it came with an answer, or ask without one."
         ) from None
@@ -66,7 +67,7 @@ def _checked(key: object, kind: type) -> Key:
     if kind is datetime and isinstance(key, str) and key.startswith(_MOMENT):
         moment = datetime.fromisoformat(key.removeprefix(_MOMENT))
         if moment.tzinfo is not None:
-            return moment
+            return moment.astimezone(UTC)
     if kind is str and isinstance(key, str) and len(key) <= _LONGEST_TEXT and key.isprintable():
         return key
     if isinstance(key, bool) or not isinstance(key, int | float):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -158,6 +160,24 @@ def test_what_is_no_cursor_is_refused(filled: tuple[CaseIndex, RandomArchive], c
     index, _ = filled
     with pytest.raises(CatalogError, match="cannot be read") as caught:
         index.browser.page(cursor=cursor)
+    assert caught.value.code == "bad-cursor"
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["at:0001-01-01T00:00:00+14:00", "at:9999-12-31T23:59:59-14:00", "at:2020", "at:2020-01-01", 3, True, {}],
+)
+def test_a_moment_that_no_case_can_have_is_refused(
+    filled: tuple[CaseIndex, RandomArchive], key: object
+) -> None:
+    """As somebody makes it who read how cursors are made."""
+    index, _ = filled
+    cursor = index.browser.page(limit=1).cursor
+    assert cursor is not None
+    digest, _, study_id = json.loads(urlsafe_b64decode(cursor + "=="))
+    forged = urlsafe_b64encode(json.dumps([digest, key, study_id]).encode()).decode().rstrip("=")
+    with pytest.raises(CatalogError, match="cannot be read") as caught:
+        index.browser.page(cursor=forged)
     assert caught.value.code == "bad-cursor"
 
 
