@@ -57,7 +57,7 @@ def is_page(path: str) -> bool:
     """Whether a person opens this path: a link on another site may lead there, and discloses nothing to that
     site.
     """
-    return path in _PAGES or (path.startswith(_PAGE_OF_SCREEN) and not path.startswith(_FILE_OF_SCREEN))
+    return path in _PAGES or (path.startswith(_PAGE_OF_SCREEN) and not path.startswith(_NO_PAGE_OF_SCREEN))
 
 
 def _opens_page(request: Request) -> bool:

@@ -69,6 +69,8 @@ function buildWorker() {
     absWorkingDir: HERE,
     metafile: true,
     write: false,
+    // OpenJPEG tells on the console what it reads; what fails is told by console.error and by the answer.
+    banner: { js: "console.log = () => {};" },
     entryPoints: { decoder: WORKER },
     outdir: join(HERE, "built"),
     entryNames: "[name]-[hash]",

@@ -83,13 +83,15 @@ class Watched:
     def settle(self) -> None:
         """Wait until what stands for something that loads is gone and no request is under way."""
         self.page.wait_for_load_state("networkidle")
+        # Before there is a page nothing of it loads.
+        expect(self.page.locator("main")).to_be_visible(timeout=PATIENCE_MS)
         # No script of the test's: the page's policy refuses what is evaluated.
         expect(self.page.locator("main .skeleton, [aria-busy=true]")).to_have_count(0, timeout=PATIENCE_MS)
         self.page.wait_for_load_state("networkidle")
 
     def assert_clean(self) -> None:
         """Nothing happened that must not."""
-        assert self.wrong == []
+        assert self.wrong == [], self.wrong
 
 
 def violations(page: Page) -> list[str]:

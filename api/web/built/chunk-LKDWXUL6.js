@@ -1,1 +1,0 @@
-import{g as o,n as e}from"./chunk-FUB67K2Y.js";var s=o(null);function f(){let n=e(s);if(!n)throw new Error("nobody is signed in");return n}var p=(n,t)=>n.scopes.includes(t)||n.scopes.includes("admin");export{s as a,f as b,p as c};
