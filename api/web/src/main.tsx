@@ -16,19 +16,19 @@ function Screen() {
     const { signed_in } = await get<{ signed_in: boolean }>("/app/session", {}, signal);
     return signed_in ? get<Session>("/v1/session", {}, signal) : null;
   });
-  const [left, leave] = useState(false);
+  const [left, leave] = useState<"" | "signed-out" | "ended">("");
   const here = session.state === "ready" && session.value !== null && !left;
   const info = useLoad(here ? "info" : null, (signal) => get<Info>("/v1/info", {}, signal));
   useEffect(
     () =>
       onSignedOut(() => {
         forgetThumbnails();
-        leave(true);
+        leave((before) => before || "ended");
       }),
     [],
   );
   const refresh = useCallback(() => {
-    leave(false);
+    leave("");
     session.retry();
     info.retry();
   }, []);
@@ -37,16 +37,16 @@ function Screen() {
       () => {
         forgetThumbnails();
         announce("Signed out");
-        leave(true);
+        leave("signed-out");
       },
       () => announce("Signing out failed: try again"),
     );
   }, []);
   const nobody = session.state === "ready" && session.value === null;
-  if (left || nobody || (session.state === "error" && session.problem.status === 401)) return <SignIn signedIn={refresh} />;
+  if (left || nobody || (session.state === "error" && session.problem.status === 401)) return <SignIn signedIn={refresh} ended={left === "ended"} />;
   if (session.state === "error") return <Failed problem={session.problem} retry={session.retry} />;
   if (session.state === "loading" && !session.value) return <Skeleton />;
-  const known = { session: session.value as Session, info: info.state === "ready" ? info.value : null, refresh, signOut };
+  const known = { session: session.value as Session, info: info.state === "ready" ? info.value : null, informed: info.state !== "loading", refresh, signOut };
   return (
     <KnownContext.Provider value={known}>
       <Shell />

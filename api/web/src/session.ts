@@ -6,6 +6,8 @@ import type { Info, Session } from "./types";
 export interface Known {
   session: Session;
   info: Info | null;
+  /** Whether what the service is was answered, or could not be. */
+  informed: boolean;
   /** Ask for both anew. */
   refresh: () => void;
   signOut: () => void;

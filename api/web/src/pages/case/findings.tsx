@@ -104,7 +104,8 @@ function Asking({ question }: { question: string | null }) {
   const own = question?.startsWith("labels:") ? question.slice("labels:".length) : "";
   const [text, write] = useState(own);
   const [free, open] = useState(own !== "");
-  if (known.state !== "ready") return null;
+  if (known.state === "error") return <Failed problem={known.problem} retry={known.retry} />;
+  if (known.state !== "ready") return <Skeleton rows={1} />;
   const choose = (value: string) => {
     if (value === "labels:") open(true);
     else {

@@ -23,9 +23,12 @@ import { isDicom, isWithheld, slicesOf, type Study } from "./study";
 export default function Page({ place }: PageProps) {
   const found = useLoad(place.rest, (signal) => get<Study>(`/v1/studies/${encodeURIComponent(place.rest)}`, {}, signal));
   return (
-    <ListState of={found} skeleton={<Skeleton rows={3} kind="block" />}>
-      {(study) => <CaseView key={study.study_instance_uid} study={study} query={place.query} />}
-    </ListState>
+    <>
+      {(found.state === "error" || found.value === undefined) && <h1 class="unseen">Case</h1>}
+      <ListState of={found} skeleton={<Skeleton rows={3} kind="block" />}>
+        {(study) => <CaseView key={study.study_instance_uid} study={study} query={place.query} />}
+      </ListState>
+    </>
   );
 }
 
@@ -53,7 +56,7 @@ function CaseView({ study, query }: { study: Study; query: URLSearchParams }) {
   });
   if (!series) {
     return (
-      <Empty title="This study has no picture">
+      <Empty title="This study has no picture" level="h1">
         <p>Its files were removed from the index; ingest them again.</p>
       </Empty>
     );

@@ -7,6 +7,7 @@ import { href, setQuery } from "../../router";
 import { may, useKnown } from "../../session";
 import { announce } from "../../parts/announce";
 import { Failed, ListState } from "../../parts/states";
+import { jobStarted } from "../../shell/job_bell";
 import { Table } from "../../parts/table";
 import { Thumbnail } from "../../parts/thumbnail";
 import { get } from "../../http";
@@ -182,6 +183,7 @@ export function Drafts({ study }: { study: Study }) {
     post<Job>("/v1/reports", { study_instance_uid: uid }).then(
       (job) => {
         order(job);
+        jobStarted();
         announce("A draft is ordered");
       },
       (error: unknown) => tell(error as Problem),

@@ -1,13 +1,13 @@
 // The drafts, the newest first, by status, route, verdict and words.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { moment, plural, shortUid } from "../../format";
-import { get, useLoad } from "../../http";
+import { get, Problem, useLoad } from "../../http";
 import { useKeys } from "../../keys";
 import { announce } from "../../parts/announce";
 import { AsData } from "../../parts/as_data";
 import { Chip } from "../../parts/chip";
 import { Copy } from "../../parts/copy";
-import { Empty, ListState, Skeleton } from "../../parts/states";
+import { Empty, Failed, ListState, Skeleton } from "../../parts/states";
 import { Table } from "../../parts/table";
 import { href, queryOf, setQuery } from "../../router";
 import { SIGNS, VERDICTS, type ReportLine } from "./report";
@@ -118,7 +118,7 @@ function Filters({ asked }: { asked: Record<string, string> }) {
 function Lines({ first, asked }: { first: Answer; asked: Record<string, string> }) {
   const [lines, add] = useState(first.reports);
   const [cursor, goOn] = useState(first.cursor);
-  const [failed, fail] = useState("");
+  const [problem, fail] = useState<Problem | null>(null);
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
     add(first.reports);
@@ -134,11 +134,12 @@ function Lines({ first, asked }: { first: Answer; asked: Record<string, string> 
   const more = () =>
     get<Answer>("/v1/reports", { ...asked, limit: PAGE, cursor }).then(
       (answer) => {
+        fail(null);
         add((before) => [...before, ...answer.reports]);
         goOn(answer.cursor);
         announce(`${answer.reports.length} more drafts`);
       },
-      () => fail("More drafts could not be loaded: try again."),
+      (error: unknown) => error instanceof Problem && fail(error),
     );
   return (
     <div ref={box}>
@@ -184,14 +185,14 @@ function Lines({ first, asked }: { first: Answer; asked: Record<string, string> 
           { name: "created_at", title: "Made", show: (line) => moment(line.created_at) },
         ]}
       />
-      {cursor && (
+      {cursor && !problem && (
         <p>
           <button type="button" onClick={more}>
             Show more
-          </button>{" "}
-          {failed}
+          </button>
         </p>
       )}
+      {problem && <Failed problem={problem} retry={more} />}
     </div>
   );
 }

@@ -22,9 +22,12 @@ export function OneDraft({ id, query }: { id: string; query: URLSearchParams }) 
   const found = useLoad(`draft ${id}`, (signal) => get<Report>(`/v1/reports/${encodeURIComponent(id)}`, {}, signal));
   useKeys({ Escape: () => navigate(href("drafts")) });
   return (
-    <ListState of={found} skeleton={<Skeleton rows={10} />}>
-      {(report) => <Shown key={report.id} loaded={report} query={query} reload={found.retry} />}
-    </ListState>
+    <>
+      {(found.state === "error" || found.value === undefined) && <h1 class="unseen">Draft</h1>}
+      <ListState of={found} skeleton={<Skeleton rows={10} />}>
+        {(report) => <Shown key={report.id} loaded={report} query={query} reload={found.retry} />}
+      </ListState>
+    </>
   );
 }
 

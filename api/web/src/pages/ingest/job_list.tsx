@@ -1,11 +1,11 @@
 // All jobs, the newest first, by status and kind: followed, cancelled, started again.
 import { useEffect, useState } from "preact/hooks";
 import { moment, plural } from "../../format";
-import { get, useLoad } from "../../http";
+import { get, Problem, useLoad } from "../../http";
 import { announce } from "../../parts/announce";
 import { AsData } from "../../parts/as_data";
 import { Progress } from "../../parts/progress";
-import { Empty, ListState } from "../../parts/states";
+import { Empty, Failed, ListState } from "../../parts/states";
 import { Table } from "../../parts/table";
 import { href, queryOf, setQuery } from "../../router";
 import { may, useKnown } from "../../session";
@@ -82,6 +82,7 @@ function Jobs({ first, asked, followed }: { first: Answer; asked: { status: stri
   const [newest, renew] = useState(first.jobs);
   const [more, add] = useState<Job[]>([]);
   const [cursor, goOn] = useState(first.cursor);
+  const [problem, fail] = useState<Problem | null>(null);
   // What goes on is asked for again without a word: only its numbers change.
   const ask = (signal?: AbortSignal) =>
     get<Answer>("/v1/jobs", { ...asked, limit: PAGE }, signal).then(
@@ -104,11 +105,12 @@ function Jobs({ first, asked, followed }: { first: Answer; asked: { status: stri
   const further = () =>
     get<Answer>("/v1/jobs", { ...asked, limit: PAGE, cursor }).then(
       (answer) => {
+        fail(null);
         add((before) => [...before, ...answer.jobs]);
         goOn(answer.cursor);
         announce(`${plural(answer.jobs.length, "more job")}`);
       },
-      () => announce("More jobs could not be loaded: try again"),
+      (error: unknown) => error instanceof Problem && fail(error),
     );
   return (
     <>
@@ -129,13 +131,14 @@ function Jobs({ first, asked, followed }: { first: Answer; asked: { status: stri
           { name: "act", title: "Actions", show: (job) => <Actions job={job} changed={() => void ask()} /> },
         ]}
       />
-      {cursor && (
+      {cursor && !problem && (
         <p>
           <button type="button" onClick={further}>
             Show more
           </button>
         </p>
       )}
+      {problem && <Failed problem={problem} retry={further} />}
     </>
   );
 }

@@ -8,6 +8,7 @@ import { announce } from "../../parts/announce";
 import { AsData } from "../../parts/as_data";
 import { SelectionBar } from "../../parts/selection_bar";
 import { Empty, Failed, Skeleton } from "../../parts/states";
+import { useKnown } from "../../session";
 import type { PageProps } from "../../shell/pages";
 import { Beside } from "./beside";
 import { commandOf, isAsked, like, questionOf, search, type Answer, type FoundHit, type Question } from "./question";
@@ -20,8 +21,10 @@ export default function Page({ place }: PageProps) {
   const question = questionOf(place.query);
   const [files, hold] = useState<File[]>(() => takeOver());
   useEffect(() => onHandOver(() => hold(takeOver())), []);
+  const { info, informed } = useKnown();
+  const bare = info?.index.images === 0; // there is nothing to search in, which the service would refuse
   const asked = isAsked(question, files.length);
-  const key = asked ? asKey(question, files) : null;
+  const key = asked && informed && !bare ? asKey(question, files) : null;
   const first = useLoad(key, (signal) => search(question, files, null, signal));
   const answer = first.state === "ready" ? first.value : undefined;
   const pages = useMore(key, question, files, answer);
@@ -43,7 +46,8 @@ export default function Page({ place }: PageProps) {
       {asked && (
         <>
           <Tray question={question} files={files} dropFile={(file) => hold(files.filter((one) => one !== file))} level={answer?.level ?? null} />
-          {first.state === "loading" && <Skeleton rows={8} kind="tile" />}
+          {bare && <NothingYet />}
+          {first.state === "loading" && !bare && <Skeleton rows={8} kind="tile" />}
           {first.state === "error" && <Failed problem={first.problem} retry={first.retry} />}
           {answer && (
             <>
@@ -153,6 +157,23 @@ function NothingFound({ question }: { question: Question }) {
           </li>
         ))}
       </ul>
+    </Empty>
+  );
+}
+
+function NothingYet() {
+  const { refresh } = useKnown();
+  return (
+    <Empty title="There is no picture to search in yet">
+      <p>Pictures are found here once their files were ingested.</p>
+      <p class="row">
+        <a class="button" href={href("ingest")}>
+          Ingest files
+        </a>
+        <button type="button" onClick={refresh}>
+          Look again
+        </button>
+      </p>
     </Empty>
   );
 }

@@ -9,7 +9,7 @@ const CURES: Record<string, string> = {
   "bad-request": "Check that the whole key was copied, from msk_ on.",
 };
 
-export function SignIn({ signedIn }: { signedIn: () => void }) {
+export function SignIn({ signedIn, ended }: { signedIn: () => void; ended: boolean }) {
   const [problem, show] = useState<Problem | null>(null);
   const [busy, setBusy] = useState(false);
   const field = useRef<HTMLInputElement>(null);
@@ -37,6 +37,7 @@ export function SignIn({ signedIn }: { signedIn: () => void }) {
       <h1>medsiglip</h1>
       <form onSubmit={submit}>
         <h2>Sign in</h2>
+        {ended && <p role="status">Your session has ended. Sign in again, and the page opens where you were.</p>}
         <label for="api-key">API key</label>
         <input
           ref={field}
