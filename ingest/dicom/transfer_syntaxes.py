@@ -28,6 +28,7 @@ class TransferSyntax:
 
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT, DEFLATED, BIG_ENDIAN = IMPLICIT + ".1", IMPLICIT + ".1.99", IMPLICIT + ".2"
+RLE = IMPLICIT + ".5"
 _JPEG = IMPLICIT + ".4."
 _VIEW = "the values are viewed where they lie; pydicom gives the same, slower, and does not know High Bit"
 _LOSSY_JPEG = (
@@ -73,7 +74,7 @@ _TABLE = (
         IMPLICIT + ".8.1", "Deflated Image Frame Compression", ("zlib",), "no plugin of pydicom knows it"
     ),
     TransferSyntax(
-        IMPLICIT + ".5",
+        RLE,
         "RLE Lossless",
         ("imagecodecs-rle",),
         "pylibjpeg takes 1.3 to 2.9 times as long, ends the process over damaged runs and reads no 1 bit; "
@@ -122,3 +123,15 @@ _TABLE = (
 TRANSFER_SYNTAXES: dict[str, TransferSyntax] = {syntax.uid: syntax for syntax in _TABLE}
 # Implicit and explicit little endian, explicit big endian: they need no decoder (PS3.5 A.1, A.2).
 UNCOMPRESSED = frozenset({IMPLICIT, EXPLICIT, BIG_ENDIAN})
+# Their frames are native pixels in another dress, whose unused bits and ends may hold anything, and no media
+# type stands for them (PS3.18, table 8.7.3-5).
+_NATIVE_IN_ITEMS = frozenset({IMPLICIT + ".1.98", IMPLICIT + ".8.1"})
+
+
+def handed_on_as(uid: str) -> str:
+    """The syntax in which frames that are stored in `uid` are handed on: that of codestreams as they are
+    stored, all others in Explicit VR Little Endian.
+    """
+    known = TRANSFER_SYNTAXES.get(uid)
+    is_coded = known is not None and known.encapsulated and uid not in _NATIVE_IN_ITEMS
+    return uid if is_coded else EXPLICIT

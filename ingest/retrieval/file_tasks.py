@@ -29,6 +29,7 @@ from medsiglip.ingest.retrieval.frame_source import (
     checked_elements,
     frame_bytes,
     frame_source,
+    has_embedded_overlay,
     is_encapsulated,
     may_show,
     stored_pixels,
@@ -120,12 +121,15 @@ class FramesTask:
     def perform(self) -> Frames:
         """Read the file."""
         parts: list[bytes] = []
+        size = 0
         with _shown_frames(self.file, self.key, self.show_burned_in) as (source, image):
+            _refuse_overlay(source.header, self.decode or self.show_burned_in)
             if any(not 0 <= frame < image.number_of_frames for frame in self.frames):
                 raise DecodeError("no-frame")
             for frame in self.frames:
                 parts.append(frame_bytes(source, image, frame, decode=self.decode))
-                if sum(map(len, parts)) >= MOST_BYTES:
+                size += len(parts[-1])
+                if size >= MOST_BYTES:
                     break
             syntax = EXPLICIT if self.decode else syntax_of(source.header)
         return Frames(syntax, tuple(parts))
@@ -144,6 +148,7 @@ class FileHeadTask:
     def perform(self) -> FileHead:
         """Read the file."""
         with _shown_frames(self.file, self.key, self.show_burned_in) as (source, image):
+            _refuse_overlay(source.header, self.decode or self.show_burned_in)
             encapsulated = is_encapsulated(source.header) and not self.decode
             syntax = syntax_of(source.header) if encapsulated else EXPLICIT
         with quiet():
@@ -187,6 +192,12 @@ def _shown_frames(
             raise DecodeError("burned-in")
         with frame_source(file.path) as source:
             yield source, stored_pixels(source.header)
+
+
+def _refuse_overlay(header: Dataset, is_without: bool) -> None:
+    """Refuse codestreams with an overlay in their values, which decoding leaves out."""
+    if not is_without and is_encapsulated(header) and has_embedded_overlay(header):
+        raise DecodeError("burned-in")
 
 
 def _header(

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.ingest.dicom.transfer_syntaxes import BIG_ENDIAN, EXPLICIT, TRANSFER_SYNTAXES
+from medsiglip.ingest.dicom.transfer_syntaxes import (
+    BIG_ENDIAN,
+    EXPLICIT,
+    RLE,
+    TRANSFER_SYNTAXES,
+    handed_on_as,
+)
 from medsiglip.ingest.errors import DecodeError, decode_error
 from medsiglip.ingest.files.source import source_status
 from medsiglip.ingest.header.burned_in import NO, burned_in
@@ -21,6 +27,7 @@ from medsiglip.ingest.pixels.image_pixel import PIXEL_KEYWORDS, ImagePixel, imag
 from medsiglip.ingest.privacy.deidentify import SecretKey
 from medsiglip.ingest.retrieval.instance_facts import InstanceFile
 from medsiglip.ingest.retrieval.silent_codestream import silent
+from medsiglip.ingest.retrieval.silent_runs import silent_runs
 from medsiglip.ingest.slides.tiles import TileFile, open_tiles
 
 if TYPE_CHECKING:
@@ -95,17 +102,17 @@ def frame_source(path: str) -> Iterator[FrameSource]:
 
 
 def syntax_of(header: Dataset) -> str:
-    """The transfer syntax that frames are handed on in where the client takes it: that of encapsulated pixel
-    data, else Explicit VR Little Endian. Raises `DecodeError` `no-decoder`.
+    """The transfer syntax that frames are handed on in where the client takes it: that of codestreams, else
+    Explicit VR Little Endian. Raises `DecodeError` `no-decoder`.
     """
     syntax = TRANSFER_SYNTAXES.get(str(header.file_meta.get("TransferSyntaxUID", "")))
     if syntax is None:
         raise decode_error("no-decoder")
-    return syntax.uid if syntax.encapsulated else EXPLICIT
+    return handed_on_as(syntax.uid)
 
 
 def is_encapsulated(header: Dataset) -> bool:
-    """Whether frames are stored as codestreams. Raises `DecodeError` `no-decoder`."""
+    """Whether frames are handed on as codestreams. Raises `DecodeError` `no-decoder`."""
     return syntax_of(header) != EXPLICIT
 
 
@@ -114,7 +121,10 @@ def frame_bytes(source: FrameSource, image: ImagePixel, frame: int, *, decode: b
     decoded ones pixel by pixel in little endian, with unused bits cleared and colours as RGB.
     """
     if not decode and is_encapsulated(source.header):
-        return silent(source.stored(frame))
+        stored = source.stored(frame)
+        if syntax_of(source.header) == RLE:
+            return silent_runs(stored, (image.samples * image.bits_allocated + 7) // 8)
+        return silent(stored)
     return np.ascontiguousarray(source.decoded(frame), image.dtype).tobytes()
 
 
@@ -159,6 +169,12 @@ def checked_elements(file: InstanceFile, key: SecretKey) -> Elements:
 
 def _has_pixels(file: InstanceFile) -> bool:
     return file.pixel_hash in pixel_hash(open_dataset(file.path), older=True)
+
+
+def has_embedded_overlay(header: Dataset) -> bool:
+    """Whether an overlay, which may hold texts, lies in bits of the stored values (PS3.5 8.1.2, retired)."""
+    tags = (0x00000102 | group << 16 for group in range(0x6000, 0x6020, 2))
+    return any(tag in header and header[tag].value not in (None, "", 0) for tag in tags)
 
 
 def may_show(elements: Elements) -> bool:

@@ -7,10 +7,21 @@ as before.
 
 from __future__ import annotations
 
+import re
+
 _SOI, _EOI, _SOS, _COMMENT = 0xD8, 0xD9, 0xDA, 0xFE
+# No other byte pair is a marker with a segment; within entropy-coded data a 0xFF of JPEG is followed by 0 or
+# a restart marker, of JPEG-LS by a byte below 0x80.
+_MARKER = re.compile(rb"\xff+[\xc0-\xfe]")
+_BEHIND_SCAN = re.compile(rb"\xff+[\xc0-\xcf\xd8-\xfe]")
+# Restart markers and SOI have no length.
+_ALONE = frozenset(range(0xD0, 0xD9))
 # Application segments that a decoder needs: JFIF without its thumbnail, Adobe's colour transform, and that of
 # JPEG-LS (T.870).
 _NEEDED = ((0xE0, b"JFIF\0", 14), (0xEE, b"Adobe", 12), (0xE8, b"mrfx", 1 << 16))
+# Boxes that say how the codestream in them is to be shown (T.800 annex I); others may hold texts.
+_BOX_START = b"\0\0\0\x0cjP  \r\n\x87\n"
+_NEEDED_BOXES = frozenset((b"jP  ", b"ftyp", b"ihdr", b"bpcc", b"pclr", b"cmap", b"cdef"))
 _J2K_START, _J2K_COMMENT, _SOT, _SOD, _EOC = b"\xff\x4f\xff\x51", 0x64, 0x90, 0x93, 0xD9
 
 
@@ -18,7 +29,9 @@ def silent(codestream: bytes) -> bytes:
     """The codestream of JPEG, JPEG-LS or JPEG 2000 with its texts blanked; of any other kind as it is."""
     if codestream.startswith(_J2K_START):
         return _silent_j2k(bytearray(codestream))
-    if codestream.startswith(b"\xff\xd8"):
+    if codestream.startswith(_BOX_START):
+        return _silent_boxes(bytearray(codestream))
+    if codestream.lstrip(b"\xff")[:1] == b"\xd8":
         return _silent_jpeg(bytearray(codestream))
     return codestream
 
@@ -28,25 +41,27 @@ def _blank(data: bytearray, start: int, end: int) -> None:
 
 
 def _silent_jpeg(data: bytearray) -> bytes:
-    """T.81 B.1.1: markers with a length up to the first scan, then entropy-coded data up to EOI."""
-    at = 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
+    """T.81 B.1.1: markers with a length, and entropy-coded data behind each start of a scan, up to EOI. What
+    is neither, decoders pass over.
+    """
+    at = data.index(_SOI) + 1
+    while found := _MARKER.search(data, at):
+        _blank(data, at, found.start())
+        marker, start = data[found.end() - 1], found.end()
+        if marker == _EOI:
+            at = start
             break
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
+        if marker in _ALONE:
+            at = start
             continue
-        if marker == _SOS:
-            break
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        end = start + max(int.from_bytes(data[start : start + 2], "big"), 2)
         if marker == _COMMENT or 0xE0 <= marker <= 0xEF:
-            _blank(data, at + 4 + _kept(marker, bytes(data[at + 4 : at + 2 + length])), at + 2 + length)
-        at += 2 + max(length, 2)
-    _blank_comments_between_scans(data, at)
-    end = data.rfind(b"\xff\xd9")
-    if end >= at:
-        _blank(data, end + 2, len(data))
+            _blank(data, start + 2 + _kept(marker, bytes(data[start + 2 : end])), end)
+        at = end
+        if marker == _SOS:
+            following = _BEHIND_SCAN.search(data, end)
+            at = following.start() if following else len(data)
+    _blank(data, at, len(data))
     return bytes(data)
 
 
@@ -60,26 +75,37 @@ def _kept(marker: int, content: bytes) -> int:
     return 0
 
 
-def _blank_comments_between_scans(data: bytearray, at: int) -> None:
-    """Within entropy-coded data of JPEG a 0xFF is followed by 0 or a restart marker, of JPEG-LS by a byte
-    below 0x80, so that these markers are what they seem.
-    """
-    for marker in (_COMMENT, *range(0xE0, 0xF0)):
-        found = data.find(bytes((0xFF, marker)), at)
-        while found >= 0:
-            length = int.from_bytes(data[found + 2 : found + 4], "big")
-            _blank(data, found + 4, found + 2 + length)
-            found = data.find(bytes((0xFF, marker)), found + 2 + max(length, 2))
+def _silent_boxes(data: bytearray) -> bytes:
+    """T.800 I.4: boxes of a length, 0 for up to the end and 1 for a longer field, and a type."""
+    at = 0
+    while at + 8 <= len(data):
+        length, kind, start = int.from_bytes(data[at : at + 4], "big"), bytes(data[at + 4 : at + 8]), at + 8
+        if length == 1:
+            length, start = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16
+        end = min(at + length, len(data)) if length else len(data)
+        if end < start:
+            break
+        if kind == b"jp2c":
+            data[start:end] = _silent_j2k(data[start:end])
+        elif kind == b"jp2h":
+            data[start:end] = _silent_boxes(data[start:end])
+        elif kind not in _NEEDED_BOXES and (kind != b"colr" or data[start : start + 1] != b"\1"):
+            data[at + 4 : at + 8] = b"free"
+            _blank(data, start, end)
+        at = end
+    _blank(data, at, len(data))
+    return bytes(data)
 
 
 def _silent_j2k(data: bytearray) -> bytes:
     """T.800 A.4: the main header, then tile-parts of stated lengths, each with a header of its own."""
-    at = _j2k_header(data, 2)
+    at = body = _j2k_header(data, 2)
     while at >= 0 and data[at + 1 : at + 2] == bytes((_SOT,)) and at + 12 <= len(data):
         length = int.from_bytes(data[at + 6 : at + 10], "big")
-        _j2k_header(data, at + 12)
+        body = _j2k_header(data, at + 12)
         at = at + length if length >= 14 else -1  # 0: the last one, up to the end
-    end = at if at >= 0 and data[at : at + 2] == bytes((0xFF, _EOC)) else data.rfind(b"\xff\xd9")
+    # No packet holds the marker (T.800 B.10.1).
+    end = at if at >= 0 and data[at : at + 2] == bytes((0xFF, _EOC)) else data.find(b"\xff\xd9", max(body, 0))
     if end >= 0:
         _blank(data, end + 2, len(data))
     return bytes(data)

@@ -81,5 +81,44 @@ def test_broken_codestreams_end(broken: bytes) -> None:
         silent(j2k()[:length])
 
 
+def pieces(codestream: bytes) -> dict[str, bytes]:
+    """The codestream of a JPEG with words at places that decoders pass over."""
+    scan = codestream.index(b"\xff\xda")
+    behind = scan + 2 + int.from_bytes(codestream[scan + 2 : scan + 4], "big")
+    # In a progressive one, tables follow the first scan.
+    table = codestream.index(b"\xff\xc4", behind)
+    comment = b"\xff\xfe" + (len(WORD) + 2).to_bytes(2, "big") + WORD
+    return {
+        "no marker": codestream[:scan] + WORD + codestream[scan:],
+        "fill bytes": b"\xff" + codestream,
+        "between scans": codestream[:table] + comment + codestream[table:],
+        "another end": codestream + WORD + b"\xff\xd9" + WORD,
+    }
+
+
+@pytest.mark.parametrize("place", ["no marker", "fill bytes", "between scans", "another end"])
+def test_words_go_from_every_place(place: str) -> None:
+    found = silent(pieces(jpeg())[place])
+    assert WORD not in found
+    bare = found[1:] if place == "fill bytes" else found
+    assert np.array_equal(imagecodecs.jpeg8_decode(bare), imagecodecs.jpeg8_decode(jpeg()))
+
+
+def test_a_second_end_of_jpeg_2000_hides_nothing() -> None:
+    assert WORD not in silent(j2k() + WORD + b"\xff\xd9")
+
+
+def test_boxes_around_jpeg_2000_lose_their_texts() -> None:
+    plain = bytes(imagecodecs.jpeg2k_encode(PIXELS, codecformat="jp2", level=0))
+    text = (len(WORD) + 8).to_bytes(4, "big") + b"xml " + WORD
+    at = plain.index(b"jp2c") - 4
+    given = plain[:at] + text + plain[at:]
+    for one in (given, given + text, given + WORD):
+        found = silent(one)
+        assert WORD not in found
+        assert len(found) == len(one)
+        assert np.array_equal(imagecodecs.jpeg2k_decode(found[: len(given)]), PIXELS)
+
+
 def test_other_kinds_are_left_alone() -> None:
     assert silent(b"RLE" + WORD) == b"RLE" + WORD

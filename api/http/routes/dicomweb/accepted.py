@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from medsiglip.api.errors import ServiceError
-from medsiglip.ingest.dicom.transfer_syntaxes import EXPLICIT, IMPLICIT, TRANSFER_SYNTAXES
+from medsiglip.ingest.dicom.transfer_syntaxes import EXPLICIT, IMPLICIT, handed_on_as
 
 DICOM_JSON = "application/dicom+json"
 DICOM = "application/dicom"
@@ -93,7 +93,7 @@ def form_of_frames(request: Request, syntax: str, *, single: bool) -> Form:
     Without a transfer syntax `application/octet-stream` means native pixels. Raises ServiceError
     `not-acceptable`.
     """
-    stored = _stored_in(syntax)
+    stored = handed_on_as(syntax)
     for one in accepted(request):
         in_parts = one.kind in (RELATED, "multipart/*", "*/*")
         if not in_parts and not single:
@@ -114,7 +114,7 @@ def form_of_frames(request: Request, syntax: str, *, single: bool) -> Form:
 
 def form_of_files(request: Request, syntax: str, *, single: bool) -> Form:
     """How DICOM files are sent, as `form_of_frames` for frames."""
-    stored = _stored_in(syntax)
+    stored = handed_on_as(syntax)
     for one in accepted(request):
         in_parts = one.kind in (RELATED, "multipart/*", "*/*")
         if not in_parts and not single:
@@ -138,12 +138,6 @@ def _octets(asked: str, stored: str) -> bool | None:
     return True if asked in ("", *_NATIVE) else None
 
 
-def _stored_in(syntax: str) -> str:
-    """The syntax that frames are handed on in: native ones in Explicit VR Little Endian."""
-    known = TRANSFER_SYNTAXES.get(syntax)
-    return syntax if known is not None and known.encapsulated else EXPLICIT
-
-
 def sent_syntax(form: Form, syntax: str) -> str:
     """The transfer syntax of what is sent in this form."""
-    return EXPLICIT if form.decode else _stored_in(syntax)
+    return EXPLICIT if form.decode else handed_on_as(syntax)
