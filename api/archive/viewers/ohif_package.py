@@ -6,9 +6,11 @@ changed as it is unpacked; each change must be found, so that a version that is 
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,8 +31,9 @@ LARGE_PARTS = ("ort", "dicom-microscopy-viewer")
 _NOT_OURS = frozenset(
     ("sw.js", "init-service-worker.js", "google.js", "silent-refresh.html", "_headers", "_redirects")
 ) | {"serve.json", "oidc-client.min.js", "app-config.js"}
+NAME = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.@+-]{0,127}", re.ASCII)
+"""The names of its folders and files."""
 _CONTENT = PurePosixPath("package/dist")
-_NAME = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.@+-]{0,127}", re.ASCII)
 _DEEPEST = 8
 _PUBLIC_PATH = re.compile(rb'\b([A-Za-z_$][\w$]{0,40})\.p ?= ?"/"')
 _LINKED = re.compile(r'(\b(?:src|href|content)=")/(?!/)')
@@ -80,18 +83,36 @@ def unpack(archive: Path, folder: Path, *, whole: bool = False) -> Unpacked:
     return Unpacked(version, files, size)
 
 
+class _Unzipped(gzip.GzipFile):
+    """What is read at once, such as the head of a member, and where it lies are bounded: gzip makes a small
+    file of very much of the same.
+    """
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= MOST_FILE_BYTES + tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("a part is too large")
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if offset > 2 * MOST_BYTES:
+            raise tarfile.ReadError("the whole is too large")
+        return super().seek(offset, whence)
+
+
 @contextmanager
 def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
     try:
-        with tarfile.open(archive, "r:gz") as packed:
+        with _Unzipped(archive, "rb") as whole, tarfile.open(fileobj=whole, mode="r:") as packed:
             yield packed
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         if isinstance(error, FileNotFoundError):
             raise ServiceError("no-such-path", f"there is no file {archive}: check the path.") from None
         raise _refused(f"{archive} is no whole archive of npm") from None
 
 
 def _content(packed: tarfile.TarFile, member: tarfile.TarInfo, archive: Path) -> bytes:
+    if not member.isreg():
+        raise _refused(f"{archive} holds a link instead of {member.name[:80]!r}")
     if member.size > MOST_FILE_BYTES:
         raise _refused(f"{archive} holds a file of more than {MOST_FILE_BYTES >> 20} MiB")
     stream = packed.extractfile(member)
@@ -106,7 +127,7 @@ def _place(member: tarfile.TarInfo, archive: Path) -> PurePosixPath | None:
     if not member.isreg() or not path.is_relative_to(_CONTENT):
         return None
     place = path.relative_to(_CONTENT)
-    if not 0 < len(place.parts) <= _DEEPEST or not all(_NAME.fullmatch(part) for part in place.parts):
+    if not 0 < len(place.parts) <= _DEEPEST or not all(NAME.fullmatch(part) for part in place.parts):
         raise _refused(f"{archive} holds a file with an unusual name")
     return place
 
@@ -115,7 +136,7 @@ def _version(content: bytes, archive: Path) -> str:
     try:
         described = json.loads(content)
         name, version = str(described["name"]), str(described["version"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise _refused(f"{archive} has no package.json that can be read") from None
     if name != PACKAGE or not re.fullmatch(r"[0-9A-Za-z.+-]{1,40}", version, re.ASCII):
         raise _refused(f"{archive} is {name[:80]!r} and not {PACKAGE}")
@@ -142,7 +163,7 @@ def _move(folder: Path, archive: Path) -> None:
 
 def _move_page(folder: Path, archive: Path) -> None:
     """The page without scripts in itself, which its content policy does not allow."""
-    page = (folder / "index.html").read_text(encoding="utf-8")
+    page = (folder / "index.html").read_bytes().decode("utf-8", "replace")
     scripts = "\n".join(_INLINE.findall(page))
     if "window.PUBLIC_URL" not in scripts:
         raise _refused(f"{archive} is built in another way than those that are known")
@@ -154,7 +175,7 @@ def _move_page(folder: Path, archive: Path) -> None:
     (folder / "index.html").write_text(page, encoding="utf-8")
     manifest = folder / "manifest.json"
     if manifest.is_file():
-        text = manifest.read_text(encoding="utf-8")
+        text = manifest.read_bytes().decode("utf-8", "replace")
         manifest.write_text(text.replace('": "/', f'": "{ROOT}').replace('":"/', f'":"{ROOT}'), "utf-8")
 
 

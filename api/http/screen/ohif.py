@@ -13,6 +13,7 @@ from fastapi import Path as PathParameter
 from fastapi.responses import RedirectResponse
 
 from medsiglip.api.archive.viewers.installed import folder_of
+from medsiglip.api.archive.viewers.ohif_package import NAME
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http.messages.answers import accepts_gzip
 from medsiglip.api.http.screen.files import CompressedFiles
@@ -132,13 +133,16 @@ def viewer(
     if address == "app-config.js":
         return Response(CONFIGURATION, media_type=_TYPES[".js"], headers=headers)
     name = address.rpartition("/")[2]
-    file = folder.joinpath(*address.split("/")) if "." in name else folder / "index.html"
+    is_page = "." not in name
+    file = folder / "index.html" if is_page else folder.joinpath(*address.split("/"))
     if not (folder / "index.html").is_file():
         raise ServiceError(
             "no-viewer", "no viewer was added to this archive: `medsiglip viewer add` adds OHIF."
         )
     kind = _TYPES.get(file.suffix)
-    is_within = ".." not in address.split("/") and file.resolve().is_relative_to(folder.resolve())
+    # Before the file system sees them: it takes neither a NUL nor very long names.
+    is_named = is_page or all(map(NAME.fullmatch, address.split("/")))
+    is_within = is_named and file.resolve().is_relative_to(folder.resolve())
     if kind is None or not is_within or not file.is_file():
         raise ServiceError("not-found", "the viewer has no such file: load its page anew.")
     content = file.read_bytes()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from medsiglip.api.archive.viewers import ohif_package
+from medsiglip.api.errors import ServiceError
 from medsiglip.api.http.app import create_app
 from medsiglip.api.settings import Settings
 from tests.api.conftest import Ran, run
@@ -75,7 +78,8 @@ def test_the_viewer_is_served_below_its_path(tmp_path: Path, pack: Pack) -> None
         assert '"/dicom-web"' in configuration
         assert "/app/search?study=" in configuration
         assert http.get("/ohif", follow_redirects=False).headers["location"] == "ohif/"
-        for missing in ("ort/model.onnx", "no.js", "..%2f..%2fcatalog.db", "viewer.exe", "sw.js"):
+        odd = ("a%00.js", f"{'a' * 300}.js", "app.js/a.js")
+        for missing in ("ort/model.onnx", "no.js", "..%2f..%2fcatalog.db", "viewer.exe", "sw.js", *odd):
             assert http.get(f"/ohif/{missing}").status_code == 404, missing
     assert add(home, pack(FILES), "--whole").json["files"] == added["files"] + 1
     assert run("--home", home, "--json", "viewer", "remove", "ohif").json == {"removed": "ohif"}
@@ -97,7 +101,9 @@ def test_the_viewer_is_served_below_its_path(tmp_path: Path, pack: Pack) -> None
         {"package/package.json": b'{"name": "left-pad", "version": "1.0.0"}'},
         {"package/package.json": b"no JSON"},
         {"package/dist/app.js": b"built in another way"},
+        {"package/package.json": b"[" * 200_000},
         {"package/dist/index.html": b"<html></html>"},
+        {"package/dist/index.html": b"\xff\xfe<html></html>"},
     ],
     ids=lambda change: next(iter(change)).replace("\n", "_"),
 )
@@ -115,6 +121,28 @@ def test_links_are_not_followed(tmp_path: Path, pack: Callable[..., Path]) -> No
     link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
     assert add(tmp_path / "home", pack(FILES, link)).code == 0
     assert not (tmp_path / "home" / "viewers" / "ohif" / "passwd.txt").exists()
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_link_describes_no_package(tmp_path: Path, pack: Callable[..., Path], kind: bytes) -> None:
+    link = tarfile.TarInfo("package/package.json")
+    link.type, link.linkname = kind, "package.json"
+    assert add(tmp_path / "home", pack(FILES, link)).error["code"] == "not-a-viewer"
+
+
+def test_a_head_that_unpacks_to_much_is_not_held(tmp_path: Path) -> None:
+    head = tarfile.TarInfo("x")
+    head.type, head.size = tarfile.XHDTYPE, 1 << 30
+    (tmp_path / "x.tgz").write_bytes(gzip.compress(head.tobuf() + bytes(256 << 20), 1))
+    (tmp_path / "out").mkdir()
+    tracemalloc.start()
+    try:
+        with pytest.raises(ServiceError) as refused:
+            ohif_package.unpack(tmp_path / "x.tgz", tmp_path / "out")
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+    assert refused.value.code == "not-a-viewer"
 
 
 def test_large_archives_are_refused(tmp_path: Path, pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
