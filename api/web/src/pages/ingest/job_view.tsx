@@ -35,6 +35,12 @@ export function JobView({ id, children }: { id: string; children?: (job: Job) =>
       </div>
       <Stages job={job} />
       {isActive(job) && <Progress job={job} />}
+      {job.status === "queued" && (
+        <p class="quiet">
+          Jobs go on one after the other. Where no worker runs (an administrator sees that under Audit, Health), it waits until one is
+          started: <code>medsiglip worker</code>.
+        </p>
+      )}
       <p class="quiet">
         Asked {moment(job.created_at)}, ran {duration(job)}
         {job.attempts > 1 ? `, attempt ${job.attempts}` : ""}

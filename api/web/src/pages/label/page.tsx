@@ -60,6 +60,16 @@ function Desk({ task }: { task: Task }) {
 }
 
 function Done({ task, remaining, labelled, again }: { task: Task; remaining: number; labelled: number; again: () => void }) {
+  if (task.order !== "disagreement" && !remaining && !labelled && !task.where.length) {
+    return (
+      <Empty title="There is no case to label yet">
+        <p>Cases come here once their files were ingested.</p>
+        <a class="button" href={href("ingest")}>
+          Ingest files
+        </a>
+      </Empty>
+    );
+  }
   const title =
     task.order === "disagreement"
       ? "No case is left that readers contradict each other about"

@@ -8,6 +8,7 @@ import { AsData, quoted } from "../../parts/as_data";
 import { Chip } from "../../parts/chip";
 import { Empty, Failed, Skeleton } from "../../parts/states";
 import { Thumbnail } from "../../parts/thumbnail";
+import { useKnown } from "../../session";
 import type { PageProps } from "../../shell/pages";
 import { Legend } from "./legend";
 import { DuplicateList, Neighbours, OutlierList, PointTable } from "./lists";
@@ -55,6 +56,17 @@ export default function Page({ place }: PageProps) {
 }
 
 function NoMap({ level, made }: { level: Level; made: () => void }) {
+  const { info } = useKnown();
+  if (info?.index.images === 0) {
+    return (
+      <Empty title="There is nothing to lay out yet">
+        <p>A map shows what was ingested: the more pictures, the more it tells.</p>
+        <a class="button" href={href("ingest")}>
+          Ingest files
+        </a>
+      </Empty>
+    );
+  }
   return (
     <Empty title={`There is no map of each ${level} yet`}>
       <p>A map lays the archive out so that what looks alike lies together. It takes seconds to some minutes.</p>
