@@ -90,7 +90,7 @@ def _measured(name: str, rounds: int, facts: dict[str, Any]) -> bool:
         print(f"{key:>4}  not measured: {type(error).__name__}: {error}. {name}", flush=True)
         return False
     print(_line(key, outcome), flush=True)
-    if outcome.skipped is None:
+    if outcome.skipped is None and outcome.stored:
         print(f"      written: {os.path.relpath(save({key: outcome}, facts))}", flush=True)
     return outcome.failure is None
 

@@ -17,7 +17,7 @@ WARM_UPS = 1
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A ratio of two medians; more is better. `guard` says what was checked, `failure` how it did not hold,
-    `skipped` why nothing was measured.
+    `skipped` why nothing was measured. One of a trial with fewer items is not `stored`.
 
     `ours` and `peer` are what each round took, in `unit`, for `items` items. `spread` is the least and the
     greatest ratio of a single round.
@@ -32,6 +32,7 @@ class Outcome:
     failure: str | None = None
     skipped: str | None = None
     unit: str = "seconds"
+    stored: bool = True
 
     @property
     def ratio(self) -> float | None:

@@ -26,7 +26,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Table, and_, false, func, literal, not_, or_, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    CompoundSelect,
+    Table,
+    and_,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    union_all,
+)
 
 from medsiglip.index.catalogue.conditions.collections import in_any, names_asked
 from medsiglip.index.catalogue.conditions.comparisons import ORDER, Kind, compare, number
@@ -175,6 +188,8 @@ def _filter(expression: Expression) -> Filter:
     if expression.kind == "label":
         label = resolved_label(name)
         condition = compare(expression, label, "number")
+        if expression.operator != "!=" and "" not in expression.alternatives():
+            condition = and_(studies.c.id.in_(_studies_given(expression)), condition)
         return Filter(condition, (instances, series, studies), name, value=label)
     if expression.kind == "probe":
         return Filter(false(), (), probe=expression)
@@ -220,6 +235,26 @@ def resolved_label(name: str) -> ColumnElement[Any]:
         given("instance", instances.c.sop_instance_uid, any_pixels),
         given("series", series.c.series_instance_uid, any_pixels),
         given("study", studies.c.study_instance_uid, any_pixels),
+    )
+
+
+def _studies_given(expression: Expression) -> CompoundSelect[int]:
+    """The studies to which, or to a part of which, a fitting value of a label was given: the images of no
+    others can resolve to one, so that they need not be looked at.
+    """
+    of_study, of_series, of_instance = studies.alias(), series.alias(), instances.alias()
+    fits = (labels.c.name == expression.name, compare(expression, labels.c.value, "number"))
+
+    def given(level: str, uid: ColumnElement[str]) -> ColumnElement[bool]:
+        return and_(labels.c.level == level, labels.c.uid == uid, *fits)
+
+    by_instance = labels.join(of_instance, given("instance", of_instance.c.sop_instance_uid))
+    return union_all(
+        select(of_study.c.id).join(labels, given("study", of_study.c.study_instance_uid)),
+        select(of_series.c.study_id).join(labels, given("series", of_series.c.series_instance_uid)),
+        select(of_series.c.study_id).select_from(
+            by_instance.join(of_series, of_instance.c.series_id == of_series.c.id)
+        ),
     )
 
 
