@@ -125,7 +125,7 @@ def test_server_and_worker_share_a_home_and_a_database(project: Project) -> None
 
     assert httpx.get(f"{project.url}/v1/jobs").status_code == 401
     with httpx.Client(base_url=project.url, headers={"Authorization": f"Bearer {KEY}"}) as client:
-        assert client.get("/v1/jobs").json() == {"jobs": []}
+        assert client.get("/v1/jobs").json()["jobs"] == []
         with CaseIndex.open(project.places["home"], database_url=owner(project)) as index:
             data = str(project.places["./dicom"])
             job_id = client.post("/v1/ingest", json={"path": data}).json()["id"]
