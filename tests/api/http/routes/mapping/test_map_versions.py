@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -40,7 +39,7 @@ class Served:
         return httpx.Response(got.status_code, content=got.content)
 
     def nearest_others(self, level: Level) -> tuple[list[str], Any]:
-        """The study of each row of a level, and the cosines [n, n] of rows of different studies, else -inf."""
+        """The study of each row of a level, and cosines [n, n]; -inf for rows of one study."""
         table = self.index.table(level)
         owners = np.array(table.study_instance_uids)
         cosines = table.vectors.astype(np.float64) @ table.vectors.T.astype(np.float64)
