@@ -100,6 +100,7 @@ def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: Col
     from_files = select(files.c.path).join(instances, files.c.instance_id == instances.c.id)
     from_files = from_files.where(one_of(instances.c.series_id, series_ids))
     paths = list(connection.execute(from_files).scalars())
+    below = _uids_below(connection, series_ids)
     instance_count, image_count, file_count = _delete_content(transaction, series_ids)
     refused = _remove_refused(connection, theirs, paths)
     file_count += len(refused)
@@ -117,11 +118,18 @@ def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: Col
     _forget_in_probes(connection, vanished, study_uids)
     forget_in_jobs(connection, study_uids, vanished)
     forget_in_calibrations(connection, vanished)
-    forget_in_views(connection, vanished, study_uids)
+    forget_in_views(connection, {*vanished, *study_uids, *below})
     forget_backgrounds(connection)
     return Removal(
         len(study_ids), len(series_ids), instance_count, image_count, file_count, label_count, draft_count
     )
+
+
+def _uids_below(connection: Connection, series_ids: Sequence[int]) -> set[str]:
+    """The UIDs of series and of their instances."""
+    of_series = select(series.c.series_instance_uid).where(one_of(series.c.id, series_ids))
+    of_instances = select(instances.c.sop_instance_uid).where(one_of(instances.c.series_id, series_ids))
+    return {uid for asked in (of_series, of_instances) for uid in connection.execute(asked).scalars()}
 
 
 def _uploaded(path: str) -> list[str]:

@@ -57,6 +57,13 @@ def test_what_names_a_patient_or_study_is_forgotten_with_it(index: CaseIndex) ->
         "of study": f"where=modality%3DCT&study={uid}",
         "of list": f"where=study_instance_uid%3D{stays.study_instance_uid}%7C{uid}&sort=added_at",
     }
+    [image] = index.images_of(uid)
+    naming |= {
+        "of series": f"where=series_instance_uid%3D{image.series_instance_uid}",
+        "of instance": f"where=sop_instance_uid!%3D{image.sop_instance_uid}",
+        f"about {uid}": "sort=added_at",
+        f"{key} (again)": "",
+    }
     for name, query in (kept | naming).items():
         index.views.put("anna", name, "search", query)
     index.remove_patient(key)
