@@ -8,6 +8,7 @@ could name (PS3.15 annex E lists over 400). Texts, codes and dates are examined 
 from __future__ import annotations
 
 from functools import cache
+from math import inf
 
 from medsiglip.ingest.retrieval.data_element import NUMBERS
 
@@ -33,7 +34,8 @@ _OTHERS = """
 """
 _TEXTS = """
     ConvolutionKernel ProtocolName SequenceName ContrastBolusAgent ReceiveCoilName TransmitCoilName FilterType
-    RescaleType Radiopharmaceutical OpticalPathIdentifier StackID DimensionDescriptionLabel LUTLabel
+    RescaleType ModalityLUTType Radiopharmaceutical OpticalPathIdentifier StackID DimensionDescriptionLabel
+    LUTLabel
 """
 _UIDS = """
     FrameOfReferenceUID SynchronizationFrameOfReferenceUID DimensionOrganizationUID ConcatenationUID
@@ -79,6 +81,15 @@ def allowed_vr(tag: int) -> str | None:
     if tag >> 16 not in _GROUPS:
         return None
     return vr if vr in _NUMERIC or vr in ("CS", "SQ") or vr.startswith("US or SS") else None
+
+
+@cache
+def most_values(tag: int) -> float:
+    """How many values an element may have by the dictionary (PS3.6); infinite for `1-n` and the like."""
+    from pydicom.datadict import dictionary_VM
+
+    most = str(dictionary_VM(tag)).partition(" ")[0].rpartition("-")[2]
+    return int(most) if most.isdecimal() else inf
 
 
 @cache

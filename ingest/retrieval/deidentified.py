@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from medsiglip.ingest.header.header_texts import TERMS, HeaderTexts
 from medsiglip.ingest.privacy.deidentify import SecretKey, parse_date
-from medsiglip.ingest.retrieval.allowed_elements import CODED, DEFINED, REGISTERED, allowed_vr
+from medsiglip.ingest.retrieval.allowed_elements import CODED, DEFINED, REGISTERED, allowed_vr, most_values
 from medsiglip.ingest.retrieval.data_element import BYTES, NUMBERS, DataElement, text
 from medsiglip.ingest.retrieval.instance_facts import InstanceFacts, dicom_age, dicom_date, dicom_time
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 DEEPEST = 16
 _PIXEL_REPRESENTATION = 0x00280103
+# Type 2 elements whose words stay: Position Reference Indicator, Acquisition Context.
+_EMPTIED = {0x00201040: "LO", 0x00400555: "SQ"}
 _NUMERIC = frozenset({*NUMBERS, "DS", "IS"})
+_BINARY = frozenset({*NUMBERS, *BYTES, "AT", "UN", None})
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _UID = re.compile(r"[0-9.]{1,64}")
 _TIME = re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?", re.ASCII)
@@ -32,8 +36,10 @@ _LONGEST_DS = 16
 _CODES = {
     "DCM": re.compile(r"\d{5,6}", re.ASCII),
     "SCT": re.compile(r"\d{6,18}", re.ASCII),
-    "SRT": re.compile(r"[A-Z]-[0-9A-F]{3,6}|[A-Z]\d-[0-9A-F]{3,6}", re.ASCII),
+    **dict.fromkeys(("SRT", "SNM3"), re.compile(r"[A-Z]-[0-9A-F]{3,6}|[A-Z]\d-[0-9A-F]{3,6}", re.ASCII)),
 }
+# Type 1 of radiographs (PS3.3 table C.8-71); LIN is a name elsewhere.
+_RELATIONSHIPS = {"PixelIntensityRelationship": ("LIN", "LOG", "DISP")}
 _UNIT_CODES = """
     mm cm m s ms us 1 % deg rad [hnsf'U] {counts} {propcounts} Bq/ml kBq/ml g/ml g/ml{SUVbw} g/ml{SUVlbm}
     cm2/ml{SUVbsa} mm2/s 10*-6mm2/s um2/ms {ratio} ml/min ml/100ml T Hz ppm mg/ml cm/s
@@ -54,6 +60,7 @@ class Deidentifier:
         dated = facts if facts.study_date else None
         found = self._elements(header, _is_signed(header), dated, 0)
         found.update(_identity(facts, self._key))
+        found.update({tag: DataElement(vr) for tag, vr in _EMPTIED.items() if tag in header})
         return found
 
     def _elements(
@@ -75,9 +82,11 @@ class Deidentifier:
     def _element(
         self, dataset: Dataset, tag: int, raw: Any, vr: str, signed: bool, dated: InstanceFacts | None
     ) -> DataElement | None:
-        if not raw.is_raw or not raw.value:
+        if not raw.is_raw:
             return None
         vr = _own_vr(raw.VR, vr, signed)
+        if not raw.value:
+            return DataElement(vr)  # Type 2: it must be there and may be empty (PS3.5 7.4.3)
         if vr in NUMBERS:
             return _numbers(vr, raw.value, little=raw.is_little_endian)
         if vr == "AT":
@@ -99,13 +108,13 @@ class Deidentifier:
         self, dataset: Dataset, tag: int, signed: bool, dated: InstanceFacts | None, depth: int
     ) -> DataElement | None:
         try:
-            items = list(dataset[tag].value or ()) if dataset[tag].VR == "SQ" else []
+            items = list(dataset[tag].value or ()) if dataset[tag].VR == "SQ" else None
         except Exception:  # pydicom parses a sequence on access, and may raise anything
             return None
-        if depth >= DEEPEST:
+        if depth >= DEEPEST or items is None:
             return None
         kept = tuple(self._elements(item, signed, dated, depth + 1) for item in items)
-        return DataElement("SQ", kept) if any(kept) else None
+        return DataElement("SQ", kept) if any(kept) or not items else None
 
     def _decimals(self, vr: str, parts: Iterable[str]) -> DataElement | None:
         values = []
@@ -133,7 +142,8 @@ class Deidentifier:
         from pydicom.datadict import dictionary_keyword
 
         term = part.upper()
-        is_term = term in DEFINED or term in TERMS.get(dictionary_keyword(tag), ())
+        keyword = dictionary_keyword(tag)
+        is_term = term in DEFINED or term in TERMS.get(keyword, ()) or term in _RELATIONSHIPS.get(keyword, ())
         return term if is_term else self._texts.coded(part)
 
     def _uid(self, tag: int, part: str) -> str | None:
@@ -160,7 +170,8 @@ class Deidentifier:
     def _without_unknown_codes(self, found: dict[int, DataElement]) -> dict[int, DataElement]:
         tags = [tag for tag in _code_tags() if tag in found]
         if tags:
-            told = {keyword: found[tag].values[0] for tag, keyword in _code_tags().items() if tag in found}
+            given = {keyword: found[tag].values for tag, keyword in _code_tags().items() if tag in found}
+            told = {keyword: values[0] if values else None for keyword, values in given.items()}
             if not self._is_known_code(told):
                 return {tag: element for tag, element in found.items() if tag not in tags}
         return found

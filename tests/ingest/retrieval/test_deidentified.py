@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from io import BytesIO
 from typing import Any
 
@@ -61,6 +62,34 @@ def test_numbers_codes_and_places_leave(syntax: str) -> None:
     assert len(shown["52009230"]["Value"]) == 2
 
 
+def test_empty_elements_stay_and_what_must_be_there_is_emptied() -> None:
+    dataset = Dataset()
+    dataset.Laterality, dataset.PatientOrientation, dataset.ScanOptions = "", "", None
+    dataset.EchoTrainLength, dataset.EchoTime = None, None
+    context, code, table = Dataset(), Dataset(), Dataset()
+    context.TextValue, code.CodeValue, code.CodeMeaning = "Ada", "", ""
+    dataset.PositionReferenceIndicator = "of Ada"
+    dataset.AcquisitionContextSequence = Sequence([context])
+    dataset.AnatomicRegionSequence = Sequence([code])
+    table.ModalityLUTType = "HU"
+    dataset.PixelIntensityRelationship, dataset.PatientOrientationCodeSequence = "LIN", Sequence([])
+    view = Dataset()
+    view.CodeValue, view.CodingSchemeDesignator, view.CodeMeaning = "R-10242", "SNM3", "cranio-caudal"
+    dataset.ViewCodeSequence = Sequence([view])
+    dataset.ModalityLUTSequence = Sequence([table])
+    found, shown = handed_on(dataset)
+    for keyword in ("PatientOrientation", "ScanOptions", "EchoTrainLength", "EchoTime"):
+        assert keyword in found, keyword
+        assert not found[keyword].value, keyword
+    assert found.PixelIntensityRelationship == "LIN"
+    assert shown["00540410"] == {"vr": "SQ"}
+    assert shown["00540220"]["Value"][0]["00080100"]["Value"] == ["R-10242"]
+    assert shown["00200060"] == {"vr": "CS"}
+    assert shown["00201040"] == {"vr": "LO"}
+    assert shown["00400555"] == {"vr": "SQ"}
+    assert found.ModalityLUTSequence[0].ModalityLUTType == "HU"
+
+
 def test_what_names_or_may_name_somebody_stays() -> None:
     dataset = Dataset()
     dataset.PatientName, dataset.PatientBirthDate = "Quillfeather^Ada", "19500101"
@@ -100,6 +129,18 @@ def test_values_that_are_none_of_their_vr_stay() -> None:
     _, shown = handed_on(pydicom.dcmread(BytesIO(written.getvalue()), force=True))
     assert "quillfeather" not in json.dumps(shown).lower()
     assert not {"00281050", "00200013", "00180081", "00080031", "00200052"} & set(shown)
+
+
+@pytest.mark.parametrize("vr", ["LO", "UN", "OB", "FD", "US"])
+def test_no_number_spells_a_name(vr: str) -> None:
+    word = b"Quillfeather^Ada"  # two values of FD, four of UL, eight of US
+    dataset = Dataset()
+    for tag in (0x00181271, 0x00186016, 0x00186044, 0x00280010, 0x00280120):
+        head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr.encode()
+        length = struct.pack("<HI", 0, len(word)) if vr in ("UN", "OB") else struct.pack("<H", len(word))
+        dataset.update(pydicom.dcmread(BytesIO(head + length + word), force=True))
+    found = Deidentifier(SecretKey(bytes(32), "pseudonymous"), HeaderTexts(PEOPLE, "pseudonymous"))
+    assert word not in as_bytes(found.data_set(dataset, FACTS))
 
 
 def test_dates_times_and_uids_are_as_the_home_keeps_them() -> None:
