@@ -44,9 +44,18 @@ function Screen() {
   }, []);
   const nobody = session.state === "ready" && session.value === null;
   if (left || nobody || (session.state === "error" && session.problem.status === 401)) return <SignIn signedIn={refresh} ended={left === "ended"} />;
-  if (session.state === "error") return <Failed problem={session.problem} retry={session.retry} />;
-  if (session.state === "loading" && !session.value) return <Skeleton />;
-  const known = { session: session.value as Session, info: info.state === "ready" ? info.value : null, informed: info.state !== "loading", refresh, signOut };
+  if (session.state === "error" || !session.value) {
+    return (
+      <main class="signin">
+        <h1>medsiglip</h1>
+        {session.state === "error" ? <Failed problem={session.problem} retry={session.retry} /> : <Skeleton rows={3} />}
+        <p>
+          <strong>Research use. Not a medical device.</strong>
+        </p>
+      </main>
+    );
+  }
+  const known = { session: session.value, info: info.state === "ready" ? info.value : null, informed: info.state !== "loading", refresh, signOut };
   return (
     <KnownContext.Provider value={known}>
       <Shell />

@@ -92,11 +92,11 @@ export function ListState<T>({ of, skeleton, children }: { of: Loaded<T>; skelet
 
 /** A picture that is not shown, and why. */
 export function Withheld({ code }: { code: string }) {
-  const [title, more] = WITHHELD[code] ?? ["No picture", code];
+  const [title, more] = WITHHELD[code] ?? [/\s/.test(code) ? code : `No picture (${code})`, code];
   return (
     <span class="withheld" title={more}>
       <Icon name={code === "burned-in" ? "lock" : "file"} />
-      <span>{title}</span>
+      <span class="withheld-words">{title}</span>
     </span>
   );
 }

@@ -99,9 +99,21 @@ function Page({ entry, place }: { entry: PageEntry } & PageProps) {
   }, [entry]);
   if (failed) {
     const problem = new Problem(0, "page-not-loaded", "This page could not be loaded", "The service may have been updated.", "");
-    return <Failed problem={problem} retry={() => location.reload()} />;
+    return (
+      <>
+        <h1>{entry.title}</h1>
+        <Failed problem={problem} retry={() => location.reload()} />
+      </>
+    );
   }
-  if (!shown) return <Skeleton />;
+  if (!shown) {
+    return (
+      <>
+        <h1 class="unseen">{entry.title}</h1>
+        <Skeleton />
+      </>
+    );
+  }
   const Shown = shown;
   return <Shown place={place} />;
 }

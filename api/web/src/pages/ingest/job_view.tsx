@@ -127,7 +127,13 @@ export function Actions({ job, changed }: { job: Job; changed: () => void }) {
       )}
       {problem && (
         <span class="must" role="alert">
-          {problem.detail || problem.title}
+          {problem.detail || problem.title} (<code>{problem.code}</code>
+          {problem.requestId && (
+            <>
+              , request <code>{problem.requestId}</code>
+            </>
+          )}
+          )
         </span>
       )}
     </>
