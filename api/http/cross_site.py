@@ -20,7 +20,8 @@ from medsiglip.api.http.auth import Gate
 from medsiglip.api.http.problems import problem_of
 
 _PAGES = frozenset({"/", "/docs", "/app"})
-_PAGE_OF_SCREEN, _FILE_OF_SCREEN = "/app/", "/app/built/"
+_PAGE_OF_SCREEN = "/app/"
+_NO_PAGE_OF_SCREEN = "/app/built/", "/app/session"
 
 
 class CrossSiteRefusal:
