@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -15,6 +16,7 @@ from PIL import Image
 
 from medsiglip.api.http.app import create_app
 from medsiglip.api.settings import Settings
+from medsiglip.client.client import ApiError, Client
 from medsiglip.phantoms.catalogue import make_studies
 from medsiglip.phantoms.dicom import write_study
 from tests.api.conftest import run
@@ -124,6 +126,26 @@ def test_previews_as_the_model_takes_them_and_as_people_read_them(service: Servi
     assert np.ptp(np.asarray(opened(model), int), axis=2).max() > 50
     assert np.ptp(np.asarray(opened(display), int), axis=2).max() == 0
     assert service.get(path, drawn="other").status_code == 422
+
+
+def test_the_client_asks_for_the_same_pictures(service: Service) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        got = service.http.get(str(request.url))
+        return httpx.Response(got.status_code, content=got.content)
+
+    client = Client("http://127.0.0.1:8000", transport=httpx.MockTransport(answer))
+    ct, named = service.ids["CT"], service.ids["OT"]
+    lines = client.thumbnails([ct, named])
+    assert [(one.image_id, one.code) for one in lines] == [(ct, None), (named, "burned-in")]
+    assert base64.b64decode(lines[0].data or "") == client.thumbnail(ct)
+    display = client.preview(ct, size=128, drawn="display")
+    assert display == service.get(f"images/{ct}/preview", size=128, drawn="display").content
+    assert display != client.preview(ct, size=128)
+    with pytest.raises(ApiError) as refused:
+        client.preview(named)
+    assert (refused.value.status, refused.value.code) == (403, "burned-in")
+    # Without keys, whoever reaches the service may do everything.
+    assert opened(client.preview(named, size=256, show_burned_in=True)).format == "PNG"
 
 
 def test_what_a_list_has_named_costs_no_event(service: Service) -> None:
