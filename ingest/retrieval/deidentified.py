@@ -87,10 +87,12 @@ class Deidentifier:
         vr = _own_vr(raw.VR, vr, signed)
         if not raw.value:
             return DataElement(vr)  # Type 2: it must be there and may be empty (PS3.5 7.4.3)
-        if vr in NUMBERS:
-            return _numbers(vr, raw.value, little=raw.is_little_endian)
-        if vr == "AT":
-            return _tags(raw.value, little=raw.is_little_endian)
+        if vr in _BINARY and raw.VR not in _BINARY:
+            return None  # a text, which numbers would spell
+        if vr in NUMBERS or vr == "AT":
+            read = _tags if vr == "AT" else partial(_numbers, vr)
+            found = read(raw.value, little=raw.is_little_endian)
+            return found if found is None or len(found.values) <= most_values(tag) else None
         if vr in BYTES:
             return DataElement(vr, (_words(raw.value, little=raw.is_little_endian),))
         parts = [part.strip(" \0") for part in raw.value.decode("latin-1").split("\\")]
@@ -242,7 +244,8 @@ def _own_vr(stated: str | None, by_dictionary: str, signed: bool) -> str:
     vr = by_dictionary
     if " or " in vr:
         vr = "OW" if vr == "US or OW" else "SS" if signed else "US"
-        return stated if stated in ("US", "SS", "OW", "OB") and vr != "OW" else vr
+        as_stated = ("US", "SS", "OW", "OB") if "OW" in by_dictionary else ("US", "SS")
+        return stated if stated in as_stated and vr != "OW" else vr
     return stated if stated in _NUMERIC and vr in _NUMERIC else vr
 
 
