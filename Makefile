@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test screen-install screen screen-test ohif-test screenshots probe-parity-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
+.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test search-test screen-install screen screen-test ohif-test screenshots probe-parity-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ why-localisation: $(INSTALLED) ## maps of texts and pairs of patches on phantoms
 
 coverage-test: $(INSTALLED) ## how often intervals hold what they should, in every setting (an hour; begins where it was stopped)
 	$(BIN)/python -m pytest -m campaign -s tests/medsiglip/figures/test_coverage.py tests/medsiglip/figures/test_paired.py tests/medsiglip/figures/test_operating_points.py
+
+search-test: $(INSTALLED) ## searches of every kind against brute force, and many readers beside writers (some minutes)
+	$(BIN)/python -m pytest -m "campaign or not campaign" tests/index/search/test_search.py tests/index/search/test_current_space.py
 
 screen-install: ## the packages of npm that build the screen and that its tests use (node 20)
 	cd api/web && npm ci --no-audit --no-fund --loglevel=error

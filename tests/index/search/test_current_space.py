@@ -288,7 +288,9 @@ def _script(index: CaseIndex, seed: int, steps: int) -> None:
                 held.append(study)
 
 
-@pytest.mark.parametrize("kind", ["bounded", "quick", "flat"])
+@pytest.mark.parametrize(
+    "kind", ["bounded", *(pytest.param(kind, marks=pytest.mark.campaign) for kind in ("quick", "flat"))]
+)
 def test_many_readers_beside_writers_deletions_and_rebuilds(
     index: CaseIndex, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:

@@ -130,7 +130,15 @@ def check_best_image(
     assert hit.path is not None
 
 
-@pytest.mark.parametrize(("kind", "batched"), [("coded", 1000), ("coded", 0), ("quick", 1000), ("flat", 0)])
+@pytest.mark.parametrize(
+    ("kind", "batched"),
+    [
+        ("coded", 1000),
+        ("flat", 0),
+        pytest.param("coded", 0, marks=pytest.mark.campaign),
+        pytest.param("quick", 1000, marks=pytest.mark.campaign),
+    ],
+)
 def test_equals_brute_force_whichever_way_is_taken(
     tmp_path_factory: pytest.TempPathFactory,
     make_catalogue: Callable[[], Catalogue],
