@@ -20,7 +20,7 @@ export default function Page({ place }: PageProps) {
   const { session } = useKnown();
   if (!may(session, "admin"))
     return (
-      <Empty title="This page is for administrators">
+      <Empty title="This page is for administrators" level="h1">
         <p>
           The key <strong>{session.name}</strong> has the scopes {session.scopes.join(", ")}; this page needs <code>admin</code>.
           Sign in with another key, or ask for one.
