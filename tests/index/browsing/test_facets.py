@@ -118,6 +118,38 @@ def test_an_index_that_changes_is_counted_anew(catalogue: Catalogue, tmp_path: P
         assert index.browser.facets().total == 0
 
 
+def test_readers_who_disagree_leave_no_label_to_count(catalogue: Catalogue, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with catalogue.open_migrated(home) as index, catalogue.open(home) as other:
+        index.add([make_bundle(n, 1) for n in range(4)], unit_vectors(4))
+
+        def say(reader: str, *values: float | None) -> None:
+            rows = [
+                LabelRecord("mass", value, "study_instance_uid", f"2.25.{n}")
+                for n, value in enumerate(values)
+            ]
+            index.labels.put(rows, reader)
+
+        def counted() -> dict[str, int]:
+            """As another process counts, which is told of nothing."""
+            [facet] = [one for one in other.browser.facets().facets if one.field == "label"]
+            assert [one.count for one in facet.values] == [other.browser.page(["label:mass=1"]).total]
+            return {one.value: one.count for one in facet.values}
+
+        say("ann", 1.0, 1.0, 1.0, 0.0)
+        assert counted() == {"mass": 3}
+        say("ben", 1.0, 0.0, 0.0, 1.0)
+        assert counted() == {"mass": 1}
+        say("cleo", 0.0, 1.0, 0.0, 1.0)
+        assert counted() == {"mass": 3}
+        index.labels.undo("cleo")
+        assert counted() == {"mass": 1}
+        say("ben", None, None, None, None)
+        assert counted() == {"mass": 3}
+        index.remove_study("2.25.0")
+        assert counted() == {"mass": 2}
+
+
 def test_a_facet_lists_the_most_frequent_of_many_values(catalogue: Catalogue, tmp_path: Path) -> None:
     with catalogue.open_migrated(tmp_path / "home") as index:
         bundles = [
