@@ -67,18 +67,21 @@ class FileHead:
 
 @dataclass(frozen=True, slots=True)
 class MetadataTask:
-    """The header as DICOM JSON, in UTF-8; `bulk_data` is the address below which its bulk data lie."""
+    """The header as DICOM JSON, in UTF-8; `bulk_data` is the address below which its bulk data lie. With
+    `decode` it describes decoded frames, which codestreams of colours differ from.
+    """
 
     file: InstanceFile
     facts: InstanceFacts
     key: SecretKey
     bulk_data: str
+    decode: bool = False
 
     def perform(self) -> bytes:
         """Read the file."""
         with quiet():
-            found, image, syntax = _header(self.file, self.facts, self.key)
-        found[0x00083002] = text("UI", syntax)
+            found, image, syntax = _header(self.file, self.facts, self.key, decode=self.decode)
+        found[0x00083002] = text("UI", EXPLICIT if self.decode else syntax)
         shown = as_json(found, lambda place: f"{self.bulk_data}/{'/'.join(map(_place, place))}")
         tag = PIXEL_DATA[image.keyword]
         vr = {"PixelData": "OW" if image.bits_allocated > 8 else "OB", "FloatPixelData": "OF"}

@@ -134,16 +134,16 @@ class Retrieval:
             self._refuse(self._first)
         return shown[len(shown) // 2]
 
-    def metadata(self, base_url: str) -> Iterator[bytes]:
-        """The header of each instance as DICOM JSON in UTF-8; where there are several, those whose files are
-        gone or cannot be read are left out.
+    def metadata(self, base_url: str, *, decode: bool = False) -> Iterator[bytes]:
+        """The header of each instance as DICOM JSON in UTF-8, of decoded frames with `decode`; where there
+        are several, those whose files are gone or cannot be read are left out.
         """
-        return self._each(lambda one: self._metadata(one, base_url))
+        return self._each(lambda one: self._metadata(one, base_url, decode=decode))
 
-    def _metadata(self, one: Held, base_url: str) -> bytes:
+    def _metadata(self, one: Held, base_url: str, *, decode: bool) -> bytes:
         file = self._file(one)
-        address = f"{base_url}/{one.place}/bulkdata"
-        return cast(bytes, self._perform(MetadataTask(file, one.facts, self._key, address), file))
+        task = MetadataTask(file, one.facts, self._key, f"{base_url}/{one.place}/bulkdata", decode)
+        return cast(bytes, self._perform(task, file))
 
     def frames(self, one: Held, frames: Iterable[int], *, decode: bool) -> Iterator[bytes]:
         """Frames of an instance, counted from 0, read in parts of bounded size."""

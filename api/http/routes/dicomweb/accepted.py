@@ -71,11 +71,19 @@ def _range(text: str) -> MediaRange:
     return MediaRange(kind, given.get("type", "").lower(), given.get("transfer-syntax", ""), weight)
 
 
-def require_json(request: Request) -> None:
-    """Raise ServiceError `not-acceptable` unless DICOM JSON is accepted."""
-    kinds = {one.kind for one in accepted(request)}
-    if not kinds & {"*/*", "application/*", DICOM_JSON, "application/json"}:
-        raise ServiceError("not-acceptable", f"the answer is {DICOM_JSON}: accept that.")
+def require_json(request: Request) -> MediaRange:
+    """The alternative that DICOM JSON is accepted by. Raises ServiceError `not-acceptable`."""
+    for one in accepted(request):
+        if one.kind in ("*/*", "application/*", DICOM_JSON, "application/json"):
+            return one
+    raise ServiceError("not-acceptable", f"the answer is {DICOM_JSON}: accept that.")
+
+
+def of_decoded_frames(request: Request) -> bool:
+    """Whether the client asks for metadata of native frames (PS3.18, section 8.7.3: DICOM JSON, too, may
+    name a transfer syntax). Raises ServiceError `not-acceptable`.
+    """
+    return require_json(request).syntax in _NATIVE
 
 
 def chosen(request: Request, offered: Sequence[str]) -> str:

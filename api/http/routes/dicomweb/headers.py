@@ -17,7 +17,7 @@ from medsiglip.api.http.routes.dicomweb.accepted import (
     OCTETS,
     RELATED,
     accepted,
-    require_json,
+    of_decoded_frames,
 )
 from medsiglip.api.http.routes.dicomweb.answers import (
     CACHED,
@@ -130,9 +130,9 @@ def _in_parts(request: Request) -> bool:
 
 
 def _metadata(request: Request, caller: Caller, archive: ServedArchive, resource: Resource) -> Response:
-    require_json(request)
+    decode = of_decoded_frames(request)
     found = retrieved(request, archive, caller, resource)
-    pieces = begun(found.metadata(base_url(request)))
+    pieces = begun(found.metadata(base_url(request), decode=decode))
     headers = left_out(request, found.survey(), withheld=False) if resource.instance is None else {}
     return StreamingResponse(_array(pieces), headers={**headers, "Content-Type": DICOM_JSON})
 

@@ -18,6 +18,7 @@ from pydicom.encaps import get_frame
 from tests.api.http.routes.dicomweb.conftest import SERIES, STUDY, Served
 
 AS_STORED = {"Accept": 'multipart/related; type="application/octet-stream"; transfer-syntax=*'}
+JPEG = "1.2.840.10008.1.2.4.50"
 KEPT = (
     *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel"),
     *("PhotometricInterpretation", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"),
@@ -74,9 +75,12 @@ def test_frames_are_handed_on_as_they_are_stored(served: Served) -> None:
 
 
 def _plain(codestream: bytes) -> bytes:
-    """Without the comment of JPEG 2000, which names the program that wrote it."""
+    """Without the comment of JPEG 2000, which names its writer, and the byte behind its end."""
+    if not codestream.startswith(b"\xff\x4f"):
+        return codestream
+    codestream = codestream.rstrip(b"\0\xff")
     at = codestream.find(b"\xff\x64", 0, 400)
-    if at < 0 or not codestream.startswith(b"\xff\x4f"):
+    if at < 0:
         return codestream
     return codestream[:at] + codestream[at + 2 + int.from_bytes(codestream[at + 2 : at + 4], "big") :]
 
@@ -94,6 +98,20 @@ def test_frames_are_decoded_for_who_does_not_take_their_syntax(served: Served) -
             assert np.array_equal(values, first), path
         else:
             assert np.abs(values.astype(int) - first).max() <= 3, path
+
+
+def test_metadata_may_describe_decoded_frames(served: Served) -> None:
+    truth = dcmread(served.folder / "40.dcm")
+    native = {"Accept": "application/dicom+json; transfer-syntax=1.2.840.10008.1.2.1"}
+    with served.http() as http:
+        [stored] = http.get(f"{served.of(truth)}/metadata").json()
+        [decoded] = http.get(f"{served.of(truth)}/metadata", headers=native).json()
+        frame = http.get(f"{served.of(truth)}/frames/1", headers={"Accept": "application/octet-stream"})
+    assert (stored["00280004"]["Value"], stored["00083002"]["Value"]) == (["YBR_FULL_422"], [JPEG])
+    told = Dataset.from_json(decoded, lambda *_: b"")
+    assert told.AvailableTransferSyntaxUID == "1.2.840.10008.1.2.1"
+    assert (told.PhotometricInterpretation, told.PlanarConfiguration) == ("RGB", 0)
+    assert told.Rows * told.Columns * told.SamplesPerPixel * told.BitsAllocated // 8 == len(frame.content)
 
 
 def test_whole_files_show_the_same_pixels(served: Served, tmp_path: Path) -> None:
@@ -183,6 +201,7 @@ def test_thumbnails_stand_for_each_level(served: Served) -> None:
         (f"/studies/{STUDY}/series/{SERIES}/instances/1.2.3", 404, "unknown-instance"),
         (f"/studies/{STUDY}/series/{SERIES}/instances/{SERIES}.1/frames/2", 404, "unknown-frame"),
         (f"/studies/{STUDY}/series/{SERIES}/instances/{SERIES}.1/frames/0", 422, "bad-request"),
+        (f"/studies/{STUDY}/series/{SERIES}/instances/{SERIES}.1/frames/1,1", 400, "bad-dicomweb-query"),
         (f"/studies/{STUDY}/series/{SERIES}/instances/{SERIES}.1/rendered?window=a,b", 400, None),
         (f"/studies/{STUDY}/series/{SERIES}/instances/{SERIES}.1/rendered?window=1,0", 400, None),
     ],
