@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from medsiglip.api.archive.dicomweb.retrieval import Held, Resource, Retrieval
 from medsiglip.api.archive.opened import OpenedArchive
+from medsiglip.api.errors import ServiceError
 from medsiglip.api.http.auth import Caller
 from medsiglip.api.http.routes.dependencies import Reader, ServedArchive
 from medsiglip.api.http.routes.dicomweb.accepted import (
@@ -123,9 +124,13 @@ def retrieve_frames(
     show_burned_in: ShowBurnedIn = False,
 ) -> Response:
     """Frames as they are stored for who accepts that (`transfer-syntax=*`), else native pixels."""
+    numbers = [int(one) for one in frames.split(",")]
+    if len(set(numbers)) < len(numbers):
+        # PS3.18, section 10.4.1; a short address could otherwise ask for gigabytes.
+        raise ServiceError("bad-dicomweb-query", "each frame is named once in a list: leave out the others.")
     resource = Resource(study, series, instance)
     found = retrieved(request, archive, caller, resource, show_burned_in=show_burned_in)
-    return frames_answer(request, found, [int(one) - 1 for one in frames.split(",")])
+    return frames_answer(request, found, [number - 1 for number in numbers])
 
 
 def frames_answer(request: Request, found: Retrieval, frames: Sequence[int]) -> Response:
