@@ -55,7 +55,7 @@ function Screen() {
       </main>
     );
   }
-  const known = { session: session.value, info: info.state === "ready" ? info.value : null, informed: info.state !== "loading", refresh, signOut };
+  const known = { session: session.value, info: info.state === "ready" ? info.value : null, informed: info.state !== "loading", lack: info.problem, refresh, signOut };
   return (
     <KnownContext.Provider value={known}>
       <Shell />

@@ -1,6 +1,7 @@
 // Who is signed in, and what the model is: known to every part of the screen.
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
+import type { Problem } from "./http";
 import type { Info, Session } from "./types";
 
 export interface Known {
@@ -8,6 +9,8 @@ export interface Known {
   info: Info | null;
   /** Whether what the service is was answered, or could not be. */
   informed: boolean;
+  /** Why it could not be: the model may be gone, or another than the archive's. */
+  lack: Problem | null;
   /** Ask for both anew. */
   refresh: () => void;
   signOut: () => void;

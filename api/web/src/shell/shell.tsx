@@ -15,7 +15,7 @@ import { ThemeChoice } from "./theme_choice";
 
 export function Shell() {
   const place = usePlace();
-  const { session, info, signOut } = useKnown();
+  const { session, info, lack, refresh, signOut } = useKnown();
   const [help, showHelp] = useState(false);
   const main = useRef<HTMLElement>(null);
   const dropping = useDroppedFiles();
@@ -70,6 +70,22 @@ export function Shell() {
         </span>
       </header>
       <main id="main" ref={main} tabindex={-1}>
+        {lack && (
+          <div class="note" role="alert">
+            <p>
+              The model cannot be asked: {lack.detail || lack.title} (<code>{lack.code}</code>
+              {lack.requestId && (
+                <>
+                  , request <code>{lack.requestId}</code>
+                </>
+              )}
+              )
+            </p>
+            <button type="button" onClick={refresh}>
+              Try again
+            </button>
+          </div>
+        )}
         {entry ? (
           <Page key={entry.name} entry={entry} place={place} />
         ) : (
