@@ -120,6 +120,13 @@ def test_scores_are_those_that_a_probe_stored(made: LiveService, client: Client,
     }
     assert above <= set(high)
     assert above
+    study = min(above)
+    scored = client.classify(study=study, probe="map-melanoma", by_image=True)
+    assert scored.by_image is not None
+    assert scored.by_image.image_ids == tuple(one.image_id for one in client.study(study).images)
+    each = scored.by_image.probability["melanoma"]
+    assert max(each) == pytest.approx(scored.scores[0].probability)  # type: ignore[type-var]
+    assert client.classify(study=study, probe="map-melanoma").by_image is None
 
 
 def test_a_text_and_an_image_belong_where_their_neighbours_are(client: Client) -> None:
