@@ -10,7 +10,7 @@ from tests.web.browsing import watched
 from tests.web.filled import Filled
 
 
-def test_nothing_is_wider_than_a_narrow_window(browser: Browser, service: LiveService, filled: Filled) -> None:
+def test_nothing_is_wider_than_a_narrow_window(
     browser: Browser, service: LiveService, filled: Filled
 ) -> None:
     """WCAG 2.2, 1.4.10: to read, one scrolls in one direction; wide tables scroll in their own box."""
