@@ -126,7 +126,7 @@ class FramesTask:
         parts: list[bytes] = []
         size = 0
         with _shown_frames(self.file, self.key, self.show_burned_in) as (source, image):
-            _refuse_overlay(source.header, self.decode or self.show_burned_in)
+            _refuse_overlay(self.file, source.header, self.decode or self.show_burned_in)
             if any(not 0 <= frame < image.number_of_frames for frame in self.frames):
                 raise DecodeError("no-frame")
             for frame in self.frames:
@@ -151,7 +151,7 @@ class FileHeadTask:
     def perform(self) -> FileHead:
         """Read the file."""
         with _shown_frames(self.file, self.key, self.show_burned_in) as (source, image):
-            _refuse_overlay(source.header, self.decode or self.show_burned_in)
+            _refuse_overlay(self.file, source.header, self.decode or self.show_burned_in)
             encapsulated = is_encapsulated(source.header) and not self.decode
             syntax = syntax_of(source.header) if encapsulated else EXPLICIT
         with quiet():
@@ -197,9 +197,10 @@ def _shown_frames(
             yield source, stored_pixels(source.header)
 
 
-def _refuse_overlay(header: Dataset, is_without: bool) -> None:
+def _refuse_overlay(file: InstanceFile, header: Dataset, is_without: bool) -> None:
     """Refuse codestreams with an overlay in their values, which decoding leaves out."""
-    if not is_without and is_encapsulated(header) and has_embedded_overlay(header):
+    # The header that comes with the pixels may lack other groups.
+    if not is_without and is_encapsulated(header) and has_embedded_overlay(_read(file.path)):
         raise DecodeError("burned-in")
 
 
