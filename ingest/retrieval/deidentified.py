@@ -245,8 +245,8 @@ def _own_vr(stated: str | None, by_dictionary: str, signed: bool) -> str:
     if " or " in vr:
         vr = "OW" if vr == "US or OW" else "SS" if signed else "US"
         as_stated = ("US", "SS", "OW", "OB") if "OW" in by_dictionary else ("US", "SS")
-        return stated if stated in as_stated and vr != "OW" else vr
-    return stated if stated in _NUMERIC and vr in _NUMERIC else vr
+        return stated if stated is not None and stated in as_stated and vr != "OW" else vr
+    return stated if stated is not None and stated in _NUMERIC and vr in _NUMERIC else vr
 
 
 def _numbers(vr: str, value: bytes, *, little: bool) -> DataElement | None:

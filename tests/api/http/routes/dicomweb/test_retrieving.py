@@ -19,6 +19,8 @@ from tests.api.http.routes.dicomweb.conftest import SERIES, STUDY, Served
 
 AS_STORED = {"Accept": 'multipart/related; type="application/octet-stream"; transfer-syntax=*'}
 JPEG = "1.2.840.10008.1.2.4.50"
+# pydicom has no decoder of its own for JPEG-LS, and none for JPEG of 12 bits.
+UNDECODED = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (51, 80, 81))
 KEPT = (
     *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel"),
     *("PhotometricInterpretation", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"),
@@ -76,9 +78,9 @@ def test_frames_are_handed_on_as_they_are_stored(served: Served) -> None:
 
 def _plain(codestream: bytes) -> bytes:
     """Without the comment of JPEG 2000, which names its writer, and the byte behind its end."""
+    codestream = bytes(codestream).rstrip(b"\0\xff")
     if not codestream.startswith(b"\xff\x4f"):
         return codestream
-    codestream = codestream.rstrip(b"\0\xff")
     at = codestream.find(b"\xff\x64", 0, 400)
     if at < 0:
         return codestream
@@ -88,8 +90,8 @@ def _plain(codestream: bytes) -> bytes:
 def test_frames_are_decoded_for_who_does_not_take_their_syntax(served: Served) -> None:
     for path in files(served):
         truth = dcmread(path)
-        if truth.file_meta.TransferSyntaxUID in ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"):
-            continue  # pydicom has no decoder of its own for these
+        if truth.file_meta.TransferSyntaxUID in UNDECODED:
+            continue
         [found] = client(served).retrieve_instance_frames(*place(truth), [1])
         wanted = truth.pixel_array
         first = wanted[0] if int(truth.get("NumberOfFrames", 1)) > 1 else wanted
@@ -125,7 +127,7 @@ def test_whole_files_show_the_same_pixels(served: Served, tmp_path: Path) -> Non
             assert syntax == (
                 pydicom.uid.ExplicitVRLittleEndian if decoded else truth.file_meta.TransferSyntaxUID
             )
-            if "4.8" in syntax or "4.8" in truth.file_meta.TransferSyntaxUID:
+            if truth.file_meta.TransferSyntaxUID in UNDECODED:
                 continue
             if truth.SamplesPerPixel == 1:
                 assert np.array_equal(found.pixel_array, truth.pixel_array), path

@@ -81,7 +81,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def test_a_point_of_a_series_is_its_first_image(served: Served) -> None:
     places, images = served.client.map_points("series")
-    firsts = {}
+    firsts: dict[str, int] = {}
     for uid in {one.study_instance_uid for one in served.index.studies()}:
         for one in served.index.images_of(uid):
             key = one.series_instance_uid
