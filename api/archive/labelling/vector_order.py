@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,7 @@ class _Kept:
             for values in self._columns():
                 values[:] = [values[row] for row in rows]
 
-    def _columns(self) -> tuple[list, ...]:  # type: ignore[type-arg]
+    def _columns(self) -> tuple[list[Any], ...]:
         return self.lots, self.uids, self.vectors, self.doubts
 
 

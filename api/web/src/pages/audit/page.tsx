@@ -1,6 +1,7 @@
 // Audit: who did what, who may do what, and how the service does; for administrators.
 import type { PageProps } from "../../shell/pages";
 import { Empty } from "../../parts/states";
+import { Tabs } from "../../parts/tabs";
 import { setQuery } from "../../router";
 import { may, useKnown } from "../../session";
 import { Health } from "./health";
@@ -30,39 +31,14 @@ export default function Page({ place }: PageProps) {
   const named = place.query.get("tab");
   const tab = TABS.find(([name]) => name === named)?.[0] ?? "trail";
   const open = (name: string) => setQuery({ ...OTHERS, tab: name === "trail" ? null : name });
-  const step = (at: number, by: number) => {
-    const [next] = TABS[(at + by + TABS.length) % TABS.length]!;
-    open(next);
-    document.getElementById(`audit-tab-${next}`)?.focus();
-  };
   return (
     <>
       <h1>Audit</h1>
-      <div role="tablist" aria-label="Audit" class="tabs">
-        {TABS.map(([name, title], at) => (
-          <button
-            key={name}
-            type="button"
-            role="tab"
-            id={`audit-tab-${name}`}
-            aria-selected={tab === name}
-            aria-controls="audit-panel"
-            tabindex={tab === name ? 0 : -1}
-            onClick={() => open(name)}
-            onKeyDown={(event) => {
-              if (event.key === "ArrowRight") step(at, 1);
-              else if (event.key === "ArrowLeft") step(at, -1);
-            }}
-          >
-            {title}
-          </button>
-        ))}
-      </div>
-      <div role="tabpanel" id="audit-panel" aria-labelledby={`audit-tab-${tab}`}>
+      <Tabs of="Audit" tabs={TABS} shown={tab} open={open}>
         {tab === "trail" && <Trail query={place.query} />}
         {tab === "keys" && <Keys />}
         {tab === "health" && <Health />}
-      </div>
+      </Tabs>
     </>
   );
 }

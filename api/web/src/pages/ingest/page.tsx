@@ -1,5 +1,6 @@
 // Ingest: what goes in, tried first; and all jobs.
 import type { PageProps } from "../../shell/pages";
+import { Tabs } from "../../parts/tabs";
 import { setQuery } from "../../router";
 import { JobList } from "./job_list";
 import { NewIngest } from "./new_ingest";
@@ -14,31 +15,9 @@ export default function Page({ place }: PageProps) {
   return (
     <>
       <h1>Ingest</h1>
-      <div role="tablist" aria-label="Ingest">
-        {TABS.map(([name, title]) => (
-          <button
-            key={name}
-            type="button"
-            role="tab"
-            id={`tab-${name}`}
-            aria-selected={tab === name}
-            aria-controls="ingest-panel"
-            tabindex={tab === name ? 0 : -1}
-            onClick={() => setQuery({ tab: name, job: null })}
-            onKeyDown={(event) => {
-              if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
-              const other = name === "new" ? "jobs" : "new";
-              setQuery({ tab: other, job: null });
-              document.getElementById(`tab-${other}`)?.focus();
-            }}
-          >
-            {title}
-          </button>
-        ))}
-      </div>
-      <div role="tabpanel" id="ingest-panel" aria-labelledby={`tab-${tab}`}>
+      <Tabs of="Ingest" tabs={TABS} shown={tab} open={(name) => setQuery({ tab: name, job: null })}>
         {tab === "jobs" ? <JobList query={place.query} /> : <NewIngest query={place.query} />}
-      </div>
+      </Tabs>
     </>
   );
 }
