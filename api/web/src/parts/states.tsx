@@ -27,12 +27,29 @@ export function Empty({ title, level = "h2", children }: { title: string; level?
   );
 }
 
+// The titles of the service's problems are HTTP's phrases, which say nothing to who reads pictures.
+const HEADINGS: Record<number, string> = {
+  400: "This question cannot be answered as it is",
+  403: "This is not for this key",
+  404: "This is not there",
+  409: "This does not fit what is there",
+  410: "This is not there any more",
+  413: "This is too large",
+  422: "This question cannot be answered as it is",
+  429: "Too many requests",
+  503: "The service is busy or not ready",
+};
+
+function heading(problem: Problem): string {
+  return HEADINGS[problem.status] ?? (problem.status >= 500 ? "The service failed" : problem.title);
+}
+
 /** An error: what failed, the cure, the code and request that an administrator asks for, and another try. */
 export function Failed({ problem, retry }: { problem: Problem; retry?: () => void }) {
   return (
     <section class="state state-error" role="alert">
       <h2>
-        <Icon name="warning" /> {problem.title}
+        <Icon name="warning" /> {heading(problem)}
       </h2>
       {problem.detail && problem.detail !== problem.title && <p>{problem.detail}</p>}
       <p class="quiet">
