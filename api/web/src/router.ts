@@ -49,11 +49,26 @@ export function queryOf(query: Query): URLSearchParams {
   return found;
 }
 
+// Steps within the screen since it was loaded: what lies before them may be another site.
+let steps = 0;
+addEventListener("popstate", () => {
+  steps = Math.max(0, steps - 1);
+});
+
 export function navigate(to: string, options: { replace?: boolean } = {}): void {
   if (to === location.pathname + location.search) return;
   if (options.replace) history.replaceState(null, "", to);
-  else history.pushState(null, "", to);
+  else {
+    history.pushState(null, "", to);
+    steps += 1;
+  }
   listeners.forEach((one) => one());
+}
+
+/** Back to where the reader was in the screen, or to `otherwise` where it was opened here. */
+export function back(otherwise: string): void {
+  if (steps > 0) history.back();
+  else navigate(otherwise);
 }
 
 /** Change some names of the query, null removes one; the rest stays. */

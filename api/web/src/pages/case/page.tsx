@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { get, useLoad } from "../../http";
 import { age, date, plural, shortUid } from "../../format";
 import { useKeys } from "../../keys";
-import { href, navigate, ROOT, setQuery } from "../../router";
+import { back, href, navigate, ROOT, setQuery } from "../../router";
 import { may, useKnown } from "../../session";
 import { AsData } from "../../parts/as_data";
 import { Copy } from "../../parts/copy";
@@ -52,7 +52,7 @@ function CaseView({ study, query }: { study: Study; query: URLSearchParams }) {
       setQuery({ labels: "1" }, { replace: true });
       setTimeout(() => document.getElementById("tag")?.focus(), 50);
     },
-    Escape: () => (history.length > 1 ? history.back() : navigate(href("cases"))),
+    Escape: () => back(href("cases")),
   });
   if (!series) {
     return (

@@ -1,1 +1,0 @@
-import{F as n,O as e}from"./chunk-6JRYTU55.js";function p({children:t,name:r,remove:o}){return n("span",{class:"chip",children:[t,o&&n("button",{type:"button",class:"bare","aria-label":`Remove ${r}`,onClick:o,children:n(e,{name:"close"})})]})}export{p as a};
