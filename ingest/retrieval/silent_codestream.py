@@ -12,8 +12,8 @@ import re
 _SOI, _EOI, _SOS, _COMMENT = 0xD8, 0xD9, 0xDA, 0xFE
 # No other byte pair is a marker with a segment; within entropy-coded data a 0xFF of JPEG is followed by 0 or
 # a restart marker, of JPEG-LS by a byte below 0x80.
-_MARKER = re.compile(rb"\xff+[\xc0-\xfe]")
-_BEHIND_SCAN = re.compile(rb"\xff+[\xc0-\xcf\xd8-\xfe]")
+_MARKER = re.compile(rb"\xff[\xc0-\xfe]")
+_BEHIND_SCAN = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 # Restart markers and SOI have no length.
 _ALONE = frozenset(range(0xD0, 0xD9))
 # Application segments that a decoder needs: JFIF without its thumbnail, Adobe's colour transform, and that of
@@ -46,7 +46,7 @@ def _silent_jpeg(data: bytearray) -> bytes:
     """
     at = data.index(_SOI) + 1
     while found := _MARKER.search(data, at):
-        _blank(data, at, found.start())
+        _blank(data, at, _before_fill(data, at, found.start()))
         marker, start = data[found.end() - 1], found.end()
         if marker == _EOI:
             at = start
@@ -63,6 +63,13 @@ def _silent_jpeg(data: bytearray) -> bytes:
             at = following.start() if following else len(data)
     _blank(data, at, len(data))
     return bytes(data)
+
+
+def _before_fill(data: bytearray, at: int, marker: int) -> int:
+    """Where the 0xFF bytes begin that fill up to a marker (T.81 B.1.1.2), not before `at`."""
+    while marker > at and data[marker - 1] == 0xFF:
+        marker -= 1
+    return marker
 
 
 def _kept(marker: int, content: bytes) -> int:
