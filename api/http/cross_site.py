@@ -19,7 +19,7 @@ from medsiglip.api.errors import ServiceError
 from medsiglip.api.http.auth import Gate
 from medsiglip.api.http.problems import problem_of
 
-_PAGES = frozenset({"/", "/docs", "/app"})
+_PAGES = frozenset({"/", "/docs", "/app", "/ohif"})
 _PAGE_OF_SCREEN = "/app/"
 _NO_PAGE_OF_SCREEN = "/app/built/", "/app/session"
 

@@ -149,7 +149,7 @@ def test_pages_answer_with_html(service: Service) -> None:
     kinds = {path: service.client.get(path).headers.get("content-type", "") for path in service.paths}
     shown = {path for path, kind in kinds.items() if kind.startswith("text/html")}
     leading = {path for path in service.paths if service.client.get(path).status_code == 302}
-    assert leading == {"/", "/app"}
+    assert leading == {"/", "/app", "/ohif"}
     assert shown | leading == {path for path in service.paths if is_page(path)}
 
 
