@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.postgresql_server import PostgresqlServer, find_programs
 
@@ -19,6 +20,8 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not config.option.markexpr:
         config.option.markexpr = "not campaign"
+        settings.register_profile("short", max_examples=40)
+        settings.load_profile("short")
 
 
 @pytest.fixture(scope="session")

@@ -13,16 +13,13 @@ from tests.api.live_service import LiveService, live_service
 from tests.web.browsing import chromium
 from tests.web.filled import Filled, make_filled
 
-SHORT = {"test_pages", "test_journeys", "test_built", "test_access"}
+SHORT = {"test_pages", "test_journeys", "test_built"}
 """Files that `make test` runs; of the others these tests alone, the rest with `make screen-test`."""
 ALSO = {
     "test_opening_a_case_with_all_its_slices_is_one_event",
-    "test_values_under_the_pointer_are_those_of_the_file",
     "test_what_may_bear_a_name_is_shown_to_administrators_alone",
     "test_a_long_list_holds_few_tiles_and_never_stalls",
-    "test_it_is_accepted_only_when_each_contradiction_was_decided",
-    "test_hits_are_those_of_the_service_with_where_they_stand",
-    "test_a_lasso_leads_to_the_cases_of_its_points",
+    "test_a_person_signs_in_and_out_and_the_key_is_kept_nowhere",
 }
 
 

@@ -43,6 +43,7 @@ def test_the_migrations_make_the_tables_that_the_code_speaks_of(
         "ck_route_decisions_outcome",
         "ck_drafts_status",
         "ck_report_texts_source",
+        "ck_reader_labels_level",
     }
     engine.dispose()
 

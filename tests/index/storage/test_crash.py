@@ -38,7 +38,7 @@ def die_at_steps(operation: str, folder: Path, every: int, server: PostgresqlSer
 
 
 @pytest.mark.parametrize(
-    ("operation", "every"), [("add", 11), ("replace", 29), ("remove", 19), ("compact", 29)]
+    ("operation", "every"), [("add", 23), ("replace", 59), ("remove", 37), ("compact", 59)]
 )
 def test_dying_at_a_step_leaves_all_or_nothing(
     operation: str, every: int, tmp_path: Path, server: PostgresqlServer | None

@@ -128,6 +128,7 @@ def test_the_csv_has_one_line_for_every_file(ran: Any, folder: Any) -> None:
         "modality": "DX",
         "rendering": table["dx3.dcm"]["rendering"],
         "images": "1",
+        "burned_in": "no",
     }
     assert table["dx3.dcm"]["rendering"]
     assert (table["<b>&x.dcm"]["code"], table["<b>&x.dcm"]["outcome"]) == ("not-dicom", "quarantined")
