@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -226,6 +226,7 @@ def _told(tag: int, vr: str, value: str | None) -> dict[int, DataElement]:
     return {tag: text(vr, value)} if value else {}
 
 
+@cache
 def _code_tags() -> dict[int, str]:
     from pydicom.datadict import tag_for_keyword
 

@@ -4,7 +4,6 @@ disagree.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 from medsiglip.answers.labelling import LabelQueue, Order
 from medsiglip.api.archive.audit_trail import local_actor
 from medsiglip.api.archive.browsing.cases import case_of
-from medsiglip.api.archive.labelling.queue_question import QueueQuestion
+from medsiglip.api.archive.labelling.queue_question import QueueQuestion, lot
 from medsiglip.api.archive.labelling.vector_order import by_vectors
 from medsiglip.api.archive.opened import in_one_space
 from medsiglip.api.errors import ServiceError
@@ -43,7 +42,7 @@ def label_queue(archive: OpenedArchive, question: QueueQuestion, *, reader: str 
     left = [one for one in candidates if one.study_instance_uid not in mine]
     by, warnings = None, list(archive.index.filters.warnings(question.where))
     if question.order == "random":
-        chosen = sorted((one.study_instance_uid for one in left), key=lambda uid: _lot(question.seed, uid))
+        chosen = sorted((one.study_instance_uid for one in left), key=lambda uid: lot(question.seed, uid))
     elif question.order == "disagreement":
         chosen = _divided({one.study_instance_uid for one in candidates}, readings, mine)
         if not chosen:
@@ -77,10 +76,6 @@ def _check(question: QueueQuestion) -> None:
         )
     if not question.label.strip():
         raise ServiceError("empty-text", "the label has no name: give one.")
-
-
-def _lot(seed: int, uid: str) -> bytes:
-    return hashlib.blake2b(f"{seed} {uid}".encode(), digest_size=8).digest()
 
 
 def _divided(candidates: set[str], readings: Iterable[Reading], mine: set[str]) -> list[str]:

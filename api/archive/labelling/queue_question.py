@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from medsiglip.answers.labelling import Order
@@ -18,3 +19,8 @@ class QueueQuestion:
     seed: int = 0
     limit: int = 20
     where: tuple[str, ...] = ()
+
+
+def lot(seed: int, study_instance_uid: str) -> bytes:
+    """Where a study stands in an order at random: the same for the same seed, whatever else there is."""
+    return hashlib.blake2b(f"{seed} {study_instance_uid}".encode(), digest_size=8).digest()

@@ -4,7 +4,6 @@ unlike all that is labelled.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.api.archive.labelling.learning import LabelledStudies, labelled_studies
+from medsiglip.api.archive.labelling.queue_question import lot
 from medsiglip.api.archive.probes.registry import active_space, loaded_probe
 from medsiglip.api.archive.probes.suggesting import scored_studies
 from medsiglip.api.errors import ServiceError
@@ -78,8 +78,7 @@ def by_vectors(
     for uid, vector, doubt in doubts:
         if uid in owners:
             total += 1
-            lot = hashlib.blake2b(f"{question.seed} {uid}".encode(), digest_size=8).digest()
-            kept.add(lot, uid, vector, doubt)
+            kept.add(lot(question.seed, uid), uid, vector, doubt)
             if len(kept.lots) >= 2 * _KEPT:
                 kept.thin()
     kept.thin()
