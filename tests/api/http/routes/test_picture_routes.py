@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from medsiglip.api.http.app import create_app
+from medsiglip.api.http.auditing import ShownStudies
 from medsiglip.api.settings import Settings
 from medsiglip.client.client import ApiError, Client
 from medsiglip.phantoms.catalogue import make_studies
@@ -149,7 +150,7 @@ def test_the_client_asks_for_the_same_pictures(service: Service) -> None:
 
 
 def test_what_a_list_has_named_costs_no_event(service: Service) -> None:
-    service.http.app.state.shown_studies.__init__()  # type: ignore[attr-defined]
+    service.http.app.state.shown_studies = ShownStudies()  # type: ignore[attr-defined]
     before = len(service.events())
     both = [service.ids["CT"], service.ids["plain"], service.ids["OT"]]
     for _ in range(2):
