@@ -2,7 +2,8 @@
 
 CodedError
 ├── IngestError            the run cannot continue: a missing path, an unusable metadata CSV, a wrong key
-│   └── InterruptedIngestError    the person stopped the run; what was encoded is in the index
+│   ├── InterruptedIngestError    the person stopped the run; what was encoded is in the index
+│   └── PacsError          a PACS cannot be asked, or does not do what it is asked
 ├── WorkerLostError        a worker process gave no result for a unit; the files that cause it are rejected
 ├── HeaderRefusedError     a header is too large or too deeply nested to read; the file is rejected
 └── DecodeError            one file cannot be used; one `Rejected` line of the report, never ends a run
@@ -27,6 +28,16 @@ class IngestError(CodedError):
 
 class InterruptedIngestError(IngestError):
     """The person stopped the run; everything committed so far stays in the index."""
+
+
+class PacsError(IngestError):
+    """A PACS cannot be asked, or refuses. `may_pass` says that the same may succeed later, as when it is away
+    or busy. The sentence names the connection, the cause and the cure, and no patient.
+    """
+
+    def __init__(self, code: str, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(code, message)
+        self.may_pass = may_pass
 
 
 class WorkerLostError(CodedError):

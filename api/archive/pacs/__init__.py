@@ -1,0 +1,1 @@
+"""Exchange with PACS without HTTP: finding, pulling, syncing, fetching again, sending."""

@@ -1,0 +1,1 @@
+"""Commands about PACS, and the receiver."""

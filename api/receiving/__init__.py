@@ -1,0 +1,1 @@
+"""The program that receives instances, and the hand-over of quiet studies to ingest jobs."""
