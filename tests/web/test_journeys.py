@@ -170,7 +170,7 @@ def test_ingest_a_folder(keyboard: Keyboard, service: LiveService, filled: Fille
     keyboard.use("button", "Take this folder")
     keyboard.use("button", "Try first")
     keyboard.use("button", re.compile("^Ingest these"))
-    expect(page.get_by_role("link", name="Show these cases")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("link", name="Show the newest cases")).to_be_visible(timeout=60_000)
     with service.client() as client:
         assert client.info().index.studies == before + 2
 

@@ -31,6 +31,11 @@ export function Report({ report }: { report: IngestReport }) {
           </div>
         ))}
       </dl>
+      {!report.dry_run && report.embedded > 0 && (
+        <p>
+          <a href={href("cases", "", { sort: "-added_at" })}>Show the newest cases</a>
+        </p>
+      )}
       <Reasons title="Skipped: no picture, or not DICOM" all={report.skipped} />
       <Reasons title="Quarantined: pictures that cannot be used" all={report.quarantined} />
       {!left && report.files > 0 && <p class="quiet">No file was left out.</p>}
