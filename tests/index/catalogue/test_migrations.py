@@ -44,6 +44,9 @@ def test_the_migrations_make_the_tables_that_the_code_speaks_of(
         "ck_drafts_status",
         "ck_report_texts_source",
         "ck_reader_labels_level",
+        "ck_pacs_studies_status",
+        "ck_pacs_deliveries_format",
+        "ck_pacs_deliveries_status",
     }
     engine.dispose()
 
