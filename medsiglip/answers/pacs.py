@@ -1,4 +1,4 @@
-"""The exchange with PACS: connections and their state, what a PACS holds, what is brought in and sent back."""
+"""The exchange with PACS: connections and their state, what a PACS holds, what comes in and goes back."""
 
 from __future__ import annotations
 
