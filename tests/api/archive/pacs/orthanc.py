@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import ssl
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import httpx
 import pytest
 
 from tests.api.archive.pacs.certificates import Pair
+from tests.api.archive.pacs.tls_front import TlsFront
 from tests.waiting import eventually
 
 PROGRAM = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
@@ -32,6 +32,8 @@ class Setup:
     `modalities` are the ports on this machine of the AE titles that may ask, store and be sent to; None for
     one that only calls. `users` are names with passwords. With `server`, HTTP and DIMSE speak TLS;
     `client_ca` then asks clients for a certificate. `options` are more of Orthanc's own.
+
+    Debian's Orthanc 1.10 ends at the first HTTPS request, so that a proxy speaks TLS for it.
     """
 
     modalities: Mapping[str, int | None] = field(default_factory=lambda: {"MEDSIGLIP": None})
@@ -53,19 +55,30 @@ class Orthanc:
     def __init__(self, folder: Path, setup: Setup | None = None) -> None:
         self.setup = setup or Setup()
         self.folder = folder
-        self.http_port, self.dicom_port = free_ports(2)
+        self.http_port, self.dicom_port, self._plain_port = free_ports(3)
+        if self.setup.server is None:
+            self._plain_port = self.http_port
         scheme = "http" if self.setup.server is None else "https"
         self.url = f"{scheme}://127.0.0.1:{self.http_port}"
         self.dicomweb_url = f"{self.url}/dicom-web"
         self._process: subprocess.Popen[bytes] | None = None
+        self._front: TlsFront | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "orthanc.log"
         self._file = folder / "orthanc.json"
         self._file.write_text(json.dumps(self._configuration()))
-        self.http = self._client()
+        users = list(self.setup.users.items())
+        self.http = httpx.Client(
+            base_url=f"http://127.0.0.1:{self._plain_port}",
+            auth=httpx.BasicAuth(*users[0]) if users else None,
+            timeout=60,
+            trust_env=False,
+        )
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        if self.setup.server is not None and self._front is None:
+            self._front = TlsFront(self.http_port, self._plain_port, self.setup.server, self.setup.client_ca)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen([str(PROGRAM), str(self._file)], stdout=log, stderr=log)
         eventually(self._answers)
@@ -128,6 +141,8 @@ class Orthanc:
     def __exit__(self, *_: object) -> None:
         self.http.close()
         self.stop()
+        if self._front is not None:
+            self._front.close()
 
     def _answers(self) -> bool:
         assert self._process is None or self._process.poll() is None, self.log.read_text()[-2000:]
@@ -136,25 +151,15 @@ class Orthanc:
         except httpx.TransportError:
             return False
 
-    def _client(self) -> httpx.Client:
-        verify: ssl.SSLContext | bool = True
-        if self.setup.server is not None:
-            verify = ssl.create_default_context()
-            verify.check_hostname, verify.verify_mode = False, ssl.CERT_NONE
-            verify.load_cert_chain(self.setup.server.certificate, self.setup.server.key)
-        users = list(self.setup.users.items())
-        auth = httpx.BasicAuth(*users[0]) if users else None
-        return httpx.Client(base_url=self.url, verify=verify, auth=auth, timeout=60, trust_env=False)
-
     def _configuration(self) -> dict[str, Any]:
         storage = str(self.folder / "storage")
         return {
             "Name": "orthanc",
-            "HttpPort": self.http_port,
+            "HttpPort": self._plain_port,
             "DicomPort": self.dicom_port,
             "DicomAet": self.ae_title,
             # Whoever is not of this machine is refused by HTTP, and by DICOM who is not listed.
-            "RemoteAccessAllowed": bool(self.setup.users),
+            "RemoteAccessAllowed": False,
             "DicomCheckCalledAet": True,
             "DicomCheckModalityHost": True,
             "DicomAlwaysAllowEcho": False,
@@ -181,10 +186,6 @@ class Orthanc:
             return {}
         authority = str(trusted or server.certificate)
         return {
-            "SslEnabled": True,
-            "SslCertificate": str(server.together),
-            "SslVerifyPeers": trusted is not None,
-            "SslTrustedClientCertificates": authority,
             "DicomTlsEnabled": True,
             "DicomTlsCertificate": str(server.certificate),
             "DicomTlsPrivateKey": str(server.key),
