@@ -46,7 +46,7 @@ class Heartbeat:
             "worker": worker,
             "host": socket.gethostname(),
             "process_id": os.getpid(),
-            "boot": _boot(),
+            "boot": boot_id(),
             "version": version("medsiglip"),
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -116,7 +116,7 @@ def on_this_machine(workers: list[WorkerState]) -> list[WorkerState]:
 
 def _state(content: dict[str, Any]) -> WorkerState | None:
     try:
-        age = _age(content)
+        age = age_of(content)
         is_stuck = content["state"] in ("idle", "starting") and content["state_seconds"] > STUCK_SECONDS
         return WorkerState(
             worker=str(content["worker"]),
@@ -132,9 +132,9 @@ def _state(content: dict[str, Any]) -> WorkerState | None:
         return None  # not a heartbeat
 
 
-def _age(content: dict[str, Any]) -> float:
-    """Seconds since the beat."""
-    if content["boot"] == _boot():
+def age_of(content: dict[str, Any]) -> float:
+    """Seconds since a beat, by its `boot`, `uptime` and `at`; raises KeyError, TypeError and ValueError."""
+    if content["boot"] == boot_id():
         return max(time.monotonic() - float(content["uptime"]), 0.0)
     then = datetime.fromisoformat(content["at"])
     return max((datetime.now(UTC) - then).total_seconds(), 0.0)
@@ -147,7 +147,7 @@ def _remove_dead(folder: Path) -> None:
         if state is None:
             continue
         ended = state.host == socket.gethostname() and not (
-            content["boot"] == _boot() and _is_running(int(content["process_id"]))
+            content["boot"] == boot_id() and is_running(int(content["process_id"]))
         )
         if ended or state.beat_seconds_ago > _DEAD_SECONDS:
             with suppress(OSError):
@@ -164,7 +164,8 @@ def _read(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     return found
 
 
-def _is_running(process_id: int) -> bool:
+def is_running(process_id: int) -> bool:
+    """Whether another process of this machine has this id."""
     if process_id == os.getpid():  # in a container, that of an earlier start was the same
         return False
     try:
@@ -176,7 +177,7 @@ def _is_running(process_id: int) -> bool:
     return True
 
 
-def _boot() -> str:
+def boot_id() -> str:
     """What identifies this start of this machine: containers on it share it, and its clock since then."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
