@@ -21,6 +21,8 @@ from medsiglip.index.catalogue.pixel_hashes import PixelHashStore
 from medsiglip.index.catalogue.readers.label_store import LabelStore
 from medsiglip.index.catalogue.readers.reader_queries import ReaderLabelStore
 from medsiglip.index.catalogue.report_texts import ReportTextStore
+from medsiglip.index.pacs.connections import PacsConnectionStore
+from medsiglip.index.pacs.deliveries import DeliveryStore
 from medsiglip.index.records import Level
 from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.search.two_spaces import TwoSpaces
@@ -169,6 +171,11 @@ class CaseStores:
         return DraftStore(self._database)
 
     @cached_property
+    def pacs_deliveries(self) -> DeliveryStore:
+        """Documents of accepted drafts on their way to PACS."""
+        return DeliveryStore(self._database)
+
+    @cached_property
     def routing_rules(self) -> RoutingRuleStore:
         """The routing rules, and what they decided."""
         return RoutingRuleStore(self._database)
@@ -192,6 +199,11 @@ class CaseStores:
     def views(self) -> ViewStore:
         """What people keep of the screen's addresses."""
         return ViewStore(self._database)
+
+    @cached_property
+    def pacs_connections(self) -> PacsConnectionStore:
+        """How PACS are reached, and how they do."""
+        return PacsConnectionStore(self._database)
 
     @cached_property
     def audit(self) -> AuditLog:

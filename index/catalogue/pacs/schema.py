@@ -18,7 +18,8 @@ from medsiglip.index.catalogue.schema import UtcDateTime, metadata
 
 # How each PACS is reached. `options` are those of medsiglip.ingest.pacs.connection, without secrets, which
 # stay in their files. `progress` is what a sync needs to go on. One process syncs a connection at a time:
-# the one that holds the lease.
+# the one that holds the lease. A connection that was removed keeps its row, without options, since studies
+# and deliveries are of it.
 pacs_connections = Table(
     "pacs_connections",
     metadata,
@@ -31,6 +32,7 @@ pacs_connections = Table(
     Column("progress", JSON(none_as_null=True)),
     Column("holder", String),
     Column("lease_until", UtcDateTime),
+    Column("removed_at", UtcDateTime),
 )
 
 # The studies of a PACS that were asked for, and where studies of the archive came from. `expected` is how
