@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -165,10 +165,12 @@ class DraftStore:
         *,
         report: str | None = None,
         before: RevisionRecord | None = None,
+        also: Callable[[Connection], None] = lambda connection: None,
     ) -> DraftRecord:
         """Add a step to the draft as it was read; a `report` becomes the study's report text, and the draft
         supersedes those of the study that were accepted before it: the payloads of both say so. `before` is a
-        step that comes first, as when a text is edited and accepted at once.
+        step that comes first, as when a text is edited and accepted at once; `also` is done in the same
+        transaction.
 
         Raises `CatalogError` `draft-changed` if another step was added since it was read, `unknown-draft`.
         """
@@ -197,6 +199,7 @@ class DraftStore:
             if report is not None:
                 study_id = study_ids(connection, [former.study_instance_uid])[former.study_instance_uid]
                 write_texts(connection, {study_id: report}, "accepted")
+            also(connection)
             return _needed(connection, former.id)
 
 

@@ -21,6 +21,7 @@ from medsiglip.index.catalogue.draft_schema import (
 )
 from medsiglip.index.catalogue.full_text.search_tables import purge_removed_terms
 from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.pacs.schema import pacs_deliveries
 from medsiglip.index.catalogue.paths import shown_path
 from medsiglip.index.catalogue.report_texts import write_texts
 from medsiglip.index.catalogue.schema import studies
@@ -158,7 +159,7 @@ def _names(entry: Any, by_folder: Mapping[str, Collection[str]]) -> bool:
 
 
 def _delete_drafts(connection: Connection, draft_ids: Sequence[str]) -> None:
-    for table in (draft_citations, draft_revisions):
+    for table in (draft_citations, draft_revisions, pacs_deliveries):
         connection.execute(delete(table).where(one_of(table.c.draft_id, draft_ids)))
     connection.execute(delete(drafts).where(one_of(drafts.c.id, draft_ids)))
 
