@@ -16,6 +16,8 @@ from medsiglip.api.archive.explaining import localisation, why
 from medsiglip.api.archive.labelling import agreement, given, learning, queue
 from medsiglip.api.archive.mapping import lists, making, places, shown
 from medsiglip.api.archive.opened import OpenedArchive
+from medsiglip.api.archive.pacs import connections as pacs
+from medsiglip.api.archive.pacs import finding as pacs_questions
 from medsiglip.api.archive.pictures import thumbnails as pictures
 from medsiglip.api.archive.probes import (
     card,
@@ -137,3 +139,10 @@ class Archive(OpenedArchive):
     export_routes = routing_rules.export_routes
     test_route = routing_rules.try_route
     run_routes = routing_rules.run_routes
+
+    pacs_connections = pacs.list_pacs
+    pacs_connection = pacs.show_pacs
+    add_pacs = pacs.add_pacs
+    remove_pacs = pacs.remove_pacs
+    pacs_echo = pacs.pacs_echo
+    pacs_find = pacs_questions.pacs_find

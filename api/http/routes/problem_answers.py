@@ -71,6 +71,7 @@ _DESCRIPTIONS = {
     413: "The body is too large.",
     415: "The body has the wrong type.",
     422: "The request cannot be done as asked.",
+    424: "A PACS could not be asked, or did not do what it was asked.",
     429: "Too much is asked at once; `Retry-After` says when to come back.",
     500: "The service failed.",
     503: "A part of the service is not there; `Retry-After` says when to come back.",
