@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test search-test screen-install screen screen-test ohif-test screenshots probe-parity-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
+.PHONY: help install demo serve test long-test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test search-test screen-install screen screen-test ohif-test screenshots probe-parity-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ demo: $(INSTALLED) ## synthetic studies -> DICOM -> ingest -> zero-shot, retriev
 test: export OMP_NUM_THREADS ?= 1
 test: $(INSTALLED) ## all tests (set MEDSIGLIP_TEST_DATA and MEDSIGLIP_TEST_CASES to include those on real files and reported cases)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 60 --durations-min 5
+
+long-test: export OMP_NUM_THREADS ?= 1
+long-test: $(INSTALLED) ## what is too long for `make test`: more cases of its tests, and more of its kinds (half an hour)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
 
 lint: $(INSTALLED) ## ruff, mypy --strict and the documentation's links
 	$(BIN)/ruff check .

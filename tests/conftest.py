@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,8 +21,23 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not config.option.markexpr:
         config.option.markexpr = "not campaign"
-        settings.register_profile("short", max_examples=40)
+        settings.register_profile("short", max_examples=25)
         settings.load_profile("short")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark for campaigns what is `long`; of a test with `every=n`, all cases but each n-th."""
+    cases: Counter[object] = Counter()
+    for item in items:
+        mark = item.get_closest_marker("long")
+        if mark is None:
+            continue
+        function = item.nodeid.partition("[")[0]
+        every = mark.kwargs.get("every")
+        if every is None or cases[function] % every:
+            item.add_marker(pytest.mark.campaign)
+        cases[function] += 1
 
 
 @pytest.fixture(scope="session")

@@ -86,6 +86,7 @@ def test_the_home_is_written_to_as_a_new_one(older: Path, tmp_path: Path) -> Non
         assert index.study(second.study_instance_uid).labels["checked"] == 1.0
 
 
+@pytest.mark.long(every=4)
 @pytest.mark.parametrize("recorded", RECORDED, ids=[" ".join(one["words"]) for one in RECORDED])
 def test_a_command_answers_as_before(older: Path, recorded: dict[str, Any]) -> None:
     words = [HOMES / "query.dcm" if word == "QUERY" else word for word in recorded["words"]]

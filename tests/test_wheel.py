@@ -169,6 +169,7 @@ def result(started: Started) -> Any:
     return json.loads(out)
 
 
+@pytest.mark.long
 def test_ingest_search_and_render(start: Start, pictures: Path, tmp_path: Path) -> None:
     ingest = start("ingest", pictures, "--workers", "2")
     eventually(lambda: "medsiglip.ingest.workers.worker" in modules_of_children(ingest))
@@ -183,6 +184,7 @@ def test_the_demonstration(start: Start) -> None:
     assert result(start("demo", "--studies", "48"))["ingest"]["studies"] == 48
 
 
+@pytest.mark.long
 def test_serve(start: Start, pictures: Path) -> None:
     served = start("serve", "--host", "127.0.0.2", "--port", "0", MEDSIGLIP_INGEST_ROOTS=str(pictures))
     url = str(served.answer()["url"])
@@ -200,6 +202,7 @@ def test_serve(start: Start, pictures: Path) -> None:
     assert served.process.wait(60) == 0, served.log.read_text()
 
 
+@pytest.mark.long
 def test_a_script_beside_a_user_s_own_modules_imports_ours(
     start: Start, environment: Path, folder: Path, pictures: Path, tmp_path: Path
 ) -> None:

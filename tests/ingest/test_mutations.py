@@ -113,6 +113,7 @@ def run_whole(tmp_path: Path, model: Any, encoder: Any) -> Any:
     return run
 
 
+@pytest.mark.long
 def test_damaged_files_end_in_images_skipped_or_quarantined(mutations: Any) -> None:
     watch, said = mutations(FEW)
     assert_sound(watch, said, FEW)

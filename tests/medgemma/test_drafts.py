@@ -142,6 +142,7 @@ def test_a_cancelled_draft_is_not_stored(index: CaseIndex) -> None:
     assert "stopped" not in {one.id for one in index.drafts.listed(limit=1000)}
 
 
+@pytest.mark.long
 def test_a_generator_that_lies_in_half_of_its_sentences_is_caught_where_scores_are_certain(
     index: CaseIndex, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -222,6 +222,7 @@ def drafter(index: CaseIndex, generator: Replying) -> Drafter:
     return Drafter(FindingScores(index, classifier), Pictures(), "replying", generator)
 
 
+@pytest.mark.long
 def test_copied_neighbours(index: CaseIndex, capsys: pytest.CaptureFixture[str], drafts: int) -> None:
     tally = Tally()
     for number in range(drafts):
@@ -238,6 +239,7 @@ def test_copied_neighbours(index: CaseIndex, capsys: pytest.CaptureFixture[str],
     tally.reached("copied neighbours", capsys, drafts)
 
 
+@pytest.mark.long
 def test_replies_that_are_cut_off(index: CaseIndex, capsys: pytest.CaptureFixture[str], drafts: int) -> None:
     tally = Tally()
     reasons = ("length", "abort", "error", None, "max_tokens")
@@ -259,6 +261,7 @@ def test_replies_that_are_cut_off(index: CaseIndex, capsys: pytest.CaptureFixtur
     tally.reached("cut-off replies", capsys, drafts)
 
 
+@pytest.mark.long
 def test_other_languages(index: CaseIndex, capsys: pytest.CaptureFixture[str], drafts: int) -> None:
     """Whole replies are refused; of a mixed one each foreign sentence is flagged, and none agrees."""
     tally = Tally()

@@ -21,6 +21,7 @@ _EXPECTED_WARNINGS = {
 }
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize("kind", ANATOMIES)
 def test_no_phantom_breaks_its_iod(kind: str, tmp_path: Path) -> None:
     modalities = set()

@@ -104,6 +104,7 @@ def test_label_ten(keyboard: Keyboard, service: LiveService) -> None:
     assert (summary.n, summary.positive) == (10, 5)
 
 
+@pytest.mark.long
 def test_train_and_read_the_card(keyboard: Keyboard, service: LiveService) -> None:
     page = keyboard.page
     keyboard.press("g", "o")
@@ -133,6 +134,7 @@ def test_train_and_read_the_card(keyboard: Keyboard, service: LiveService) -> No
     expect(card.get_by_role("heading").first).to_contain_text("by-keys")
 
 
+@pytest.mark.long
 def test_review_and_accept_a_draft(keyboard: Keyboard, service: LiveService, filled: Filled) -> None:
     page = keyboard.page
     keyboard.press("g", "d")
@@ -187,6 +189,7 @@ def test_descriptions_that_are_markup_are_texts(keyboard: Keyboard, filled: Fill
     assert told == []
 
 
+@pytest.mark.long
 def test_nothing_of_a_patient_is_left_in_the_browser(keyboard: Keyboard, filled: Filled) -> None:
     page = keyboard.page
     for address in (

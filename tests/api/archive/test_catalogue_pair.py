@@ -39,6 +39,7 @@ def answers(home: Home) -> object:
     return [(hit["image_id"], round(hit["score"], 6)) for hit in found["hits"]]
 
 
+@pytest.mark.long(every=2)
 @pytest.mark.parametrize("how", ["mistyped", "unset"])
 def test_every_command_refuses_an_empty_catalogue(
     aged_home: Home, phantoms: Phantoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
@@ -71,6 +72,7 @@ def test_every_command_refuses_an_empty_catalogue(
     assert answers(aged_home) == asked
 
 
+@pytest.mark.long
 def test_an_older_catalogue_is_refused_and_can_be_gone_on_with(
     aged_home: Home, phantoms: Phantoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def await_note(process: subprocess.Popen[str], words: str) -> None:
     raise AssertionError(f"ended without {words}")
 
 
+@pytest.mark.long(every=2)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_watching_takes_in_what_arrives_and_ends_with_the_totals(
     tmp_path: Path, phantoms: Phantoms, number: signal.Signals

@@ -84,6 +84,7 @@ def told(text: str) -> list[str]:
     return [secret for secret in SECRETS if secret.lower() in text.lower()]
 
 
+@pytest.mark.long(every=2)
 @pytest.mark.parametrize("generator", ["evidence-only", "near"])
 def test_another_patients_words_leave_in_no_export_and_are_found_in_no_report(
     service: Service, generator: str, caplog: pytest.LogCaptureFixture
@@ -113,6 +114,7 @@ def test_another_patients_words_leave_in_no_export_and_are_found_in_no_report(
     assert told("\n".join(line for line in ours if "http://testserver" not in line)) == []
 
 
+@pytest.mark.long
 def test_a_person_sees_what_he_keeps_of_another_patient(service: Service, own_home: Home) -> None:
     study, other = service.studies[:2]
     made = service.drafted(study, "evidence-only")

@@ -114,6 +114,7 @@ def project(tmp_path: Path, postgresql_server: PostgresqlServer) -> Iterator[Pro
     postgresql_server.drop(database)
 
 
+@pytest.mark.long
 def test_server_and_worker_share_a_home_and_a_database(project: Project) -> None:
     assert not project.is_healthy("api")
     api = project.start("api")

@@ -55,6 +55,7 @@ def test_it_refuses_a_folder_of_something_else(home: Home, tmp_path: Path) -> No
     assert (tmp_path / "demo" / "precious.txt").read_text() == "mine"
 
 
+@pytest.mark.long
 def test_the_next_demo_replaces_it(shown: Home) -> None:
     again = shown.run("demo", "--studies", 48).json
     assert again["ingest"]["studies"] == 48

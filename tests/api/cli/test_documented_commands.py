@@ -223,6 +223,7 @@ def test_patients_are_forgotten(reader: MakeReader) -> None:
         assert index.phi == "strict"
 
 
+@pytest.mark.long
 def test_questions(reader: MakeReader) -> None:
     person = reader(with_archive=True)
     person.follow("questions")
@@ -240,6 +241,7 @@ def test_questions(reader: MakeReader) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_checkpoint_is_tuned(reader: MakeReader) -> None:
     person = reader(with_archive=False)
     person.follow("models")
@@ -248,6 +250,7 @@ def test_a_checkpoint_is_tuned(reader: MakeReader) -> None:
     }
 
 
+@pytest.mark.long
 def test_drafts_and_routing_rules(reader: MakeReader) -> None:
     person = reader(with_archive=True)
     person.follow("drafts")
@@ -261,6 +264,7 @@ def test_drafts_and_routing_rules(reader: MakeReader) -> None:
         assert {one.route for one in drafts} == {None, "effusions"}
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_service_and_its_client(reader: MakeReader, phantoms: Phantoms) -> None:
     person = reader(with_archive=False)
@@ -275,6 +279,7 @@ def test_the_service_and_its_client(reader: MakeReader, phantoms: Phantoms) -> N
     assert "images embedded" in out
 
 
+@pytest.mark.long
 def test_operations_and_settings(reader: MakeReader) -> None:
     person = reader(with_archive=True)
     out = person.follow("operations")
@@ -287,6 +292,16 @@ def test_what_is_not_run_is_listed() -> None:
     marked = [one for page in PAGES for one in blocks(page) if one.not_run]
     assert Counter((one.page, one.not_run) for one in marked) == NOT_RUN
     assert {one.kind for one in marked} == {"sh"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_have_the_options_that_pages_give_them(page: str) -> None:
+    """Also of the pages that only the long tests follow."""
+    for block in blocks(page):
+        if block.kind == "sh":
+            for line in commands_of(block):
+                if line.startswith("medsiglip ") and not set(line) & set("|<>&;$("):
+                    parsed(shlex.split(line)[1:])
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         started.end()
 
 
+@pytest.mark.long
 def test_the_reload_of_the_unit_ends_nothing(service: Service) -> None:
     given = dict(directives((SAMPLES / "systemd.service").read_text()))
     reload = given["ExecReload"].replace("$MAINPID", str(service.started.process.pid)).split()

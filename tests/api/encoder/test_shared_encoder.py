@@ -56,6 +56,7 @@ def close_to(actual: Any, expected: Any) -> None:
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.long
 def test_it_has_the_properties_of_the_encoder(shared: Any, encoder: Any) -> None:
     names = ("profile", "precision", "dimension", "image_size", "batch_size", "logit_scale", "logit_bias")
     assert {name: getattr(shared, name) for name in names} == {name: getattr(encoder, name) for name in names}
@@ -219,6 +220,7 @@ def test_an_item_that_crashes_the_process_fails_alone_and_closing_finishes_the_o
     assert refused.value.code == "shutting-down"
 
 
+@pytest.mark.long
 def test_a_model_that_cannot_be_loaded_is_reported(tmp_path: Path) -> None:
     shutil.copytree(TINY, tmp_path / "gone")
     checkpoint = open_checkpoint(str(tmp_path / "gone"))
@@ -245,6 +247,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.long
 def test_the_process_ends_when_its_parent_is_killed() -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", ORPHAN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -50,7 +50,7 @@ def known(tried: LiveService, phantoms: Phantoms) -> dict[str, list[Any]]:
 @pytest.mark.parametrize(
     ("phases", "examples", "seed"),
     [
-        ("examples,coverage,fuzzing", 3, 1),
+        ("examples,fuzzing", 2, 1),
         pytest.param("examples,coverage,fuzzing,stateful", 100, 2, marks=pytest.mark.campaign),
     ],
 )

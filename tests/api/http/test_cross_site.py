@@ -134,6 +134,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield Service(app, client, paths)
 
 
+@pytest.mark.long(every=4)
 @pytest.mark.parametrize("sent", SENDERS, ids=lambda sent: sent.what)
 def test_which_senders_are_answered_on_which_paths(service: Service, sent: Sent) -> None:
     for path in service.paths:

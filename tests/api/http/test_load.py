@@ -87,7 +87,10 @@ def test_many_clients_see_no_error(
     check(server, seen.jobs)
 
 
-@pytest.mark.parametrize(("clients", "kills"), [(6, 1), pytest.param(32, 3, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize(
+    ("clients", "kills"),
+    [pytest.param(6, 1, marks=pytest.mark.long), pytest.param(32, 3, marks=pytest.mark.campaign)],
+)
 def test_a_server_killed_under_load_loses_nothing(
     home: Home, work: Work, tmp_path: Path, clients: int, kills: int
 ) -> None:

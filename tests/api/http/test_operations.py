@@ -87,6 +87,7 @@ def test_a_working_server_is_ready(client: TestClient) -> None:
     assert checks(client) == dict.fromkeys(("database", "disk", "encoder", "search"), True)
 
 
+@pytest.mark.long
 def test_an_empty_archive_is_ready_once_the_model_is_loaded(tmp_path: Path) -> None:
     app = create_app(Settings(home=tmp_path / "home"))
     with TestClient(app, base_url=LOOPBACK) as client:
@@ -203,6 +204,7 @@ def test_metrics_of_a_shared_encoder(app: FastAPI, client: TestClient) -> None:
     assert found[("medsiglip_encoder_waiting", ())] == 0
 
 
+@pytest.mark.long
 def test_a_killed_model_is_restarted(app: FastAPI, client: TestClient) -> None:
     os.kill(app.state.server.archive.encoder.process_id, signal.SIGKILL)
     deadline = time.monotonic() + 60

@@ -42,6 +42,7 @@ def messages(text: str) -> str:
     return "\n".join(str(one.get("message")) for one in lines_of(text))
 
 
+@pytest.mark.long
 def test_a_hangup_reloads_server_and_worker_and_ends_neither(tmp_path: Path, start: Start) -> None:
     home, log = tmp_path / "home", tmp_path / "log" / "medsiglip.log"
     home.mkdir()
@@ -103,6 +104,7 @@ def caught(one: Started) -> bool:
     return any(int(mask, 16) & 1 for mask in masks)
 
 
+@pytest.mark.long
 def test_every_line_of_a_service_is_json(tmp_path: Path, start: Start) -> None:
     nowhere = {"MEDSIGLIP_DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:1/x"}
     with CaseIndex.open(tmp_path / "home") as index:

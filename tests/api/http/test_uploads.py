@@ -128,6 +128,7 @@ def test_zip_members_stay_in_the_folder_of_the_upload(service: LiveService, clie
     assert set(service.home.rglob("*climber*")) == marks
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize(
     ("name", "content"),
     [

@@ -33,6 +33,7 @@ def pid_of(job: Job) -> int:
     return int(str(job.worker).split(":")[1])
 
 
+@pytest.mark.long
 def test_two_servers_and_two_workers_share_a_database(
     tmp_path: Path, photographs: list[Path], start: Start, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_worker_killed_during_an_ingest_costs_one_attempt(
         assert index.verify().problems == ()
 
 
+@pytest.mark.long
 def test_the_worker_of_a_server_is_replaced_and_ends_with_it(tmp_path: Path, start: Start) -> None:
     with CaseIndex.open(tmp_path / "home") as index:
         server = start("serve", "--port", "0")
@@ -149,6 +151,7 @@ def test_the_worker_of_a_server_is_replaced_and_ends_with_it(tmp_path: Path, sta
         eventually(lambda: not psutil.pid_exists(third))
 
 
+@pytest.mark.long
 def test_a_worker_survives_a_database_outage(
     tmp_path: Path, start: Start, url: str, postgresql_server: PostgresqlServer
 ) -> None:

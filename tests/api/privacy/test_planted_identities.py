@@ -91,6 +91,7 @@ def test_the_planted_identities_are_in_the_files(planted: Planted) -> None:
     assert (planted.words | planted.path_words) - seen <= hidden
 
 
+@pytest.mark.long(every=2)
 @pytest.mark.parametrize("phi", ["pseudonymous", "strict"])
 def test_an_ingest_discloses_no_planted_identity(
     planted: Planted, ingested: Callable[[str], tuple[Path, dict[str, bytes]]], phi: str
@@ -122,6 +123,7 @@ def test_no_path_remains_after_forgetting_all_patients(
     assert left == {f"{kind}{name}qx" for name in nobodys for kind in ("Folder", "File")}
 
 
+@pytest.mark.long
 def test_no_other_command_discloses_a_planted_identity(
     planted: Planted, ingested: Callable[[str], tuple[Path, dict[str, bytes]]], tmp_path: Path
 ) -> None:

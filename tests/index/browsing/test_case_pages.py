@@ -45,6 +45,7 @@ def all_pages(index: CaseIndex, limit: int, **asked: Any) -> list[CaseRecord]:
     raise AssertionError("the pages do not end")
 
 
+@pytest.mark.long(every=2)
 def test_each_filter_gives_the_cases_that_plain_python_gives(filled: tuple[CaseIndex, RandomArchive]) -> None:
     index, archive = filled
     for text, test in filters(archive).items():
@@ -69,6 +70,7 @@ def test_one_image_passes_all_filters_together(filled: tuple[CaseIndex, RandomAr
         assert index.browser.without_each(chosen) == without, chosen
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize("sort", [sign + name for name in SORTS for sign in ("", "-")])
 def test_pages_follow_the_sort_with_absent_values_last(
     filled: tuple[CaseIndex, RandomArchive], sort: str
@@ -116,6 +118,7 @@ def test_records_are_in_the_order_of_their_uids(filled: tuple[CaseIndex, RandomA
     assert found == ["2.25.9", "2.25.1", "2.25.30"]
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize("sort", ["study_date", "-study_date", "-images", "added_at"])
 def test_cases_that_come_and_go_move_no_others(catalogue: Catalogue, tmp_path: Any, sort: str) -> None:
     archive = RandomArchive()

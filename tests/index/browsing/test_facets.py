@@ -52,6 +52,7 @@ def require_true(index: CaseIndex, facets: Facets, where: list[str]) -> None:
             assert value.count == page.total > 0, (facet.field, value, where)
 
 
+@pytest.mark.long(every=2)
 def test_each_value_counts_what_its_filter_finds(filled: tuple[CaseIndex, RandomArchive]) -> None:
     index, archive = filled
     known, rng = filters(archive), random.Random(6)
@@ -87,6 +88,7 @@ def test_the_values_are_all_that_cases_have(filled: tuple[CaseIndex, RandomArchi
     assert counts == sorted(counts, reverse=True)
 
 
+@pytest.mark.long(every=2)
 def test_an_index_that_changes_is_counted_anew(catalogue: Catalogue, tmp_path: Path) -> None:
     """Of a newer catalogue only what came is read, and what went is left out: as a new process counts."""
     archive = RandomArchive()

@@ -173,6 +173,7 @@ def numbers(index: CaseIndex, where: Sequence[str]) -> set[int]:
     return {int(uid.rsplit(".", 1)[1]) for uid in index.table("image", where).study_instance_uids}
 
 
+@pytest.mark.long(every=4)
 @pytest.mark.parametrize("expression", TABLE)
 def test_known_answers(index: CaseIndex, expression: str) -> None:
     assert numbers(index, [expression]) == TABLE[expression]

@@ -240,6 +240,7 @@ def test_adding_and_replacing_many(
         assert index.verify().problems == ()
 
 
+@pytest.mark.long(every=2)
 def test_forgetting_a_patient_of_many_studies_with_drafts(
     make_catalogue: Callable[[], Catalogue], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -89,6 +89,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
 }
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_found(home: Path, index: CaseIndex, damage: str, catalogue: Catalogue) -> None:
     index.add([make_bundle(1, 3)], unit_vectors(3, 1))

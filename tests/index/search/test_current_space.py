@@ -288,6 +288,7 @@ def _script(index: CaseIndex, seed: int, steps: int) -> None:
                 held.append(study)
 
 
+@pytest.mark.long(every=2)
 @pytest.mark.parametrize(
     "kind", ["bounded", *(pytest.param(kind, marks=pytest.mark.campaign) for kind in ("quick", "flat"))]
 )
@@ -343,6 +344,7 @@ with CaseIndex.open(Path(sys.argv[1]), database_url=sys.argv[2] or None) as inde
 """
 
 
+@pytest.mark.long(every=2)
 def test_readers_of_one_process_beside_writers_of_two(
     index: CaseIndex, home: Path, catalogue: Catalogue
 ) -> None:

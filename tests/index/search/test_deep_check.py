@@ -123,6 +123,7 @@ def test_an_empty_home_is_clean(home: Path, catalogue: Catalogue) -> None:
     assert (checked.checksums, checked.snapshot) == (0, 0)
 
 
+@pytest.mark.long(every=2)
 def test_what_another_process_replaces_meanwhile_is_looked_at_again(
     filled: CaseIndex, home: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

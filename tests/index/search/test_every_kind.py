@@ -34,6 +34,7 @@ def _codes_from_a_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(index_kinds.KINDS, name, replace(KINDS[name], new=coded))
 
 
+@pytest.mark.long(every=3)
 @sqlite_only
 @pytest.mark.usefixtures("_codes_from_a_few_rows")
 @pytest.mark.parametrize("kind", KINDS)
@@ -43,6 +44,7 @@ def test_homes_of_a_kind_answer_as_the_reference_does(
     check_homes(tmp_path_factory, make_catalogue, kind, homes=1 if kind.startswith("gpu") else 2)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_codes_from_a_few_rows")
 @pytest.mark.parametrize("server", ["postgresql"], indirect=True)
 def test_homes_on_a_server_answer_as_the_reference_does(

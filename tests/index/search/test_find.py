@@ -39,6 +39,7 @@ def uids(found: list[Found]) -> list[str]:
     return [one.hit.study_instance_uid for page in found for one in page.hits]
 
 
+@pytest.mark.long(every=4)
 @pytest.mark.parametrize("k", [1, 2, 5])
 @pytest.mark.parametrize("chosen", [{}, {"per_patient": 2}, {"diversity": 0.5}, {"dedupe": 0.999}])
 def test_the_own_image_comes_once_and_before_its_copies(
@@ -232,6 +233,7 @@ def test_an_answer_is_explained(filled: CaseIndex) -> None:
     assert all(lap >= 0 for lap in why.milliseconds.values())
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize(
     ("level", "fields"),
     [

@@ -130,6 +130,7 @@ def check_best_image(
     assert hit.path is not None
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize(
     ("kind", "batched"),
     [

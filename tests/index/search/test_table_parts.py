@@ -21,6 +21,7 @@ def filled(index: CaseIndex) -> CaseIndex:
     return index
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize("is_loaded", [False, True])
 def test_the_parts_are_the_table(filled: CaseIndex, is_loaded: bool) -> None:
     if is_loaded:

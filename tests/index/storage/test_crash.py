@@ -37,6 +37,7 @@ def die_at_steps(operation: str, folder: Path, every: int, server: PostgresqlSer
     return found
 
 
+@pytest.mark.long(every=4)
 @pytest.mark.parametrize(
     ("operation", "every"), [("add", 23), ("replace", 59), ("remove", 37), ("compact", 59)]
 )
@@ -62,6 +63,7 @@ def start_adding(home: Path, catalogue: Catalogue, first: int, count: int) -> su
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=ROOT)
 
 
+@pytest.mark.long(every=2)
 def test_killed_at_random_moments_nothing_reported_is_missing(home: Path, catalogue: Catalogue) -> None:
     moments = random.Random(5)
     first = 0
@@ -92,6 +94,7 @@ def test_killed_at_random_moments_nothing_reported_is_missing(home: Path, catalo
     assert len(reported) > 1
 
 
+@pytest.mark.long(every=2)
 def test_two_processes_add_the_same_at_the_same_time(home: Path, catalogue: Catalogue) -> None:
     processes = [start_adding(home, catalogue, 0, 15), start_adding(home, catalogue, 5, 15)]
     for process in processes:

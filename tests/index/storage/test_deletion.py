@@ -376,6 +376,7 @@ def test_what_was_forgotten_does_not_come_back_with_what_was_made_meanwhile(inde
     assert index.calibrations.patients(SPACE.name, "labels", "study") == {"patient-12"}
 
 
+@pytest.mark.long
 @sqlite_only
 def test_a_log_that_a_reader_needs_is_emptied_by_the_next_clean_up(
     filled: CaseIndex, home: Path, catalogue: Catalogue

@@ -80,6 +80,7 @@ def found_in(home: Path, catalogue: Catalogue, secrets: dict[str, bytes]) -> set
     }
 
 
+@pytest.mark.long(every=2)
 def test_nothing_is_left_while_another_process_has_the_snapshot_mapped(
     large: CaseIndex, home: Path, catalogue: Catalogue
 ) -> None:
@@ -113,6 +114,7 @@ def without_snapshot(home: Path, catalogue: Catalogue) -> CaseIndex:
     return server
 
 
+@pytest.mark.long
 @sqlite_only
 def test_a_process_that_saves_what_it_held_before_leaves_nothing(
     large: CaseIndex, home: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
@@ -128,6 +130,7 @@ def test_a_process_that_saves_what_it_held_before_leaves_nothing(
     assert found_in(home, catalogue, secrets) == set()
 
 
+@pytest.mark.long
 @sqlite_only
 def test_a_snapshot_that_was_replaced_at_once_leaves_nothing(
     large: CaseIndex, home: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch

@@ -59,6 +59,7 @@ def files(home: Path) -> set[str]:
     return {path.stem for path in home.glob("maps/*/*.parquet")}
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize("level", ["image", "series", "study"])
 def test_what_was_put_is_found(filled: CaseIndex, level: Level) -> None:
     assert filled.maps.find(level) is None
@@ -93,6 +94,7 @@ def test_three_versions_of_a_level_are_kept(filled: CaseIndex) -> None:
     assert len(files(filled.home)) == 4
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize("level", ["image", "series", "study"])
 def test_a_deleted_case_leaves_every_version(filled: CaseIndex, level: Level) -> None:
     points, _ = put(filled, level), put(filled, level)

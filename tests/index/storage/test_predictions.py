@@ -95,6 +95,7 @@ def test_each_label_and_version_has_its_own(filled: CaseIndex) -> None:
     assert passing(filled, "probe:p/x>0.5", level="study") == ["2.25.1"]
 
 
+@pytest.mark.long(every=4)
 @pytest.mark.parametrize(
     ("where", "says"),
     [

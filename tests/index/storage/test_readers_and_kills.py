@@ -43,6 +43,7 @@ def kill_writers(home: Path, kills: int, catalogue: Catalogue) -> dict[str, Any]
     return found
 
 
+@pytest.mark.long(every=2)
 def test_writers_are_killed_while_readers_search(home: Path, catalogue: Catalogue) -> None:
     found = kill_writers(home, 3, catalogue)
     assert found["failures"] == []
@@ -167,6 +168,7 @@ def own_server() -> Iterator[PostgresqlServer]:
             made.stop()
 
 
+@pytest.mark.long
 def test_a_lost_database_while_readers_search(home: Path, own_server: PostgresqlServer) -> None:
     url = own_server.new_database()
     committed = [0]

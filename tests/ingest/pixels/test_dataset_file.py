@@ -73,6 +73,7 @@ def test_too_many_parts_are_refused(make_dicom: Any, few_reads: Any, middle: Any
         read_dataset(io.BytesIO(data), stop_before_pixels=True)
 
 
+@pytest.mark.long
 def test_a_small_file_of_many_parts_does_not_take_the_memory_of_the_run(
     tmp_path: Path, make_dicom: Any, few_reads: Any
 ) -> None:

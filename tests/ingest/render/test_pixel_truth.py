@@ -228,6 +228,7 @@ needs_dcmtk = pytest.mark.skipif(
 )
 
 
+@pytest.mark.long
 @needs_dcmtk
 def test_rendered_values_equal_those_of_dcmtk(rendered: Any) -> None:
     compared, cannot, apart = 0, set(), {}

@@ -88,6 +88,7 @@ def wait_for(process: Any, word: Any) -> None:
     raise AssertionError(f"ended without {word}")
 
 
+@pytest.mark.long(every=2)
 @pytest.mark.parametrize(("number", "moment"), [(signal.SIGINT, "encoding"), (signal.SIGTERM, "committing")])
 def test_a_stopped_run_keeps_what_was_encoded_and_goes_on(
     tmp_path: Path, model: Any, encoder: Any, start: Any, write_dicom: Any, number: Any, moment: Any
@@ -115,6 +116,7 @@ def test_a_stopped_run_keeps_what_was_encoded_and_goes_on(
         assert index.verify().ok
 
 
+@pytest.mark.long
 def test_a_second_signal_ends_the_process_at_once(tmp_path: Path, start: Any, write_dicom: Any) -> None:
     for n in range(70):
         write_dicom(tmp_path / "in" / f"{n:03d}.dcm", PIXELS + n, SOPInstanceUID=f"2.25.4{n}")

@@ -68,6 +68,7 @@ class Other:
         return np.ascontiguousarray(found)
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_where_it_was(
     tmp_path: Path, home: Any, run: Any, encoder: Any, write_series: Any, write_dicom: Any
 ) -> None:

@@ -71,6 +71,7 @@ def content(index: CaseIndex) -> tuple[object, ...]:
     return found, files, info.studies, info.series, info.instances, info.images, info.vectors
 
 
+@pytest.mark.long
 def test_every_statement_may_lose_its_connection(
     tmp_path: Path,
     folder: Path,
@@ -126,6 +127,7 @@ def test_commits_whose_answer_is_lost_are_not_made_twice(
             assert report.embedded == report.images
 
 
+@pytest.mark.long
 def test_a_server_that_is_restarted_is_waited_for(
     tmp_path: Path, folder: Path, model: Any, encoder: Any, postgresql_server: PostgresqlServer, url: str
 ) -> None:

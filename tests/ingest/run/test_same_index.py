@@ -108,6 +108,7 @@ def test_every_rendering_that_is_stored_has_a_version(whole: Any) -> None:
     assert all(version_of(name) == (1 if name.startswith("slide-") else 2) for name in stored)
 
 
+@pytest.mark.long(every=2)
 @pytest.mark.parametrize("workers", [2, 4])
 def test_the_number_of_workers_does_not_show(
     corpus: Any, new_home: Any, run: Any, whole: Any, workers: Any
@@ -220,6 +221,7 @@ def interrupt(
     assert {130, -signal.SIGKILL} <= set(ends)
 
 
+@pytest.mark.long
 def test_interruptions_of_one_ingest_do_not_show(
     corpus: Any, whole: Any, new_home: Any, run: Any, interrupted: Any
 ) -> None:

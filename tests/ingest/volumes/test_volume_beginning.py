@@ -49,6 +49,7 @@ def written(tmp_path: Path) -> Any:
     return write
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize(
     ("suffix", "old", "new"),
     [

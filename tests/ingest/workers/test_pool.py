@@ -87,6 +87,7 @@ def test_what_takes_too_much_processor_time_is_ended(tmp_path: Path, write_serie
     worker.release()
 
 
+@pytest.mark.long
 def test_a_machine_with_other_work_costs_no_file(tmp_path: Path, write_series: Any) -> None:
     """A worker that gets no processor for longer than its processor time (it is stopped) is waited for."""
     write_series(tmp_path, 2)
@@ -102,6 +103,7 @@ def test_a_machine_with_other_work_costs_no_file(tmp_path: Path, write_series: A
     worker.release()
 
 
+@pytest.mark.long
 def test_a_worker_that_stops_reading_is_noticed(tmp_path: Path, worker: Any, write_series: Any) -> None:
     """A stopped process takes in what a pipe holds, and no more."""
     write_series(tmp_path, 1)
@@ -272,6 +274,7 @@ def open_files(process: Any) -> Any:
         return set()
 
 
+@pytest.mark.long(every=2)
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="looks into /proc for anonymous memory")
 @pytest.mark.parametrize("state", ["idle", "busy"])
 def test_a_killed_run_leaves_no_process_and_no_shared_memory_behind(tmp_path: Path, state: Any) -> None:

@@ -104,6 +104,7 @@ def test_workers_are_kept_and_shared_by_threads(pool: Any, mixed: Any) -> None:
         assert len(children() - before) <= 2
 
 
+@pytest.mark.long
 def test_a_file_that_hangs_is_rejected_alone_and_later_ones_are_rendered(
     pool: Any, mixed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -98,6 +98,7 @@ REPLIES = [
 ]
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize("reply", REPLIES)
 def test_a_reply_that_repeats_other_patients_is_not_kept(
     index: CaseIndex, script: Script, reply: str
@@ -229,6 +230,7 @@ def older(index: CaseIndex, generator: str) -> Draft:
     return draft_of(record)
 
 
+@pytest.mark.long(every=2)
 @pytest.mark.parametrize("generator", ["evidence-only", "near"])
 def test_a_draft_of_an_earlier_version_leaves_without_what_it_quotes(
     index: CaseIndex, generator: str

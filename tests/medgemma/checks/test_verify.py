@@ -382,6 +382,7 @@ for unit in {units!r}:
 """
 
 
+@pytest.mark.long
 def test_the_work_grows_no_faster_than_the_text() -> None:
     code = COUNT.replace("{units!r}", repr(UNITS))
     env = {**os.environ, "PYTHONPATH": str(ROOT)}

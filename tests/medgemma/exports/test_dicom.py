@@ -56,6 +56,7 @@ def test_mandatory_modules_have_their_attributes(format: Any, iod: Any, history:
                 assert dataset[attribute["keyword"]].value not in (None, "", b""), attribute
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("images", [0, 2])
 def test_dsrdump_reads_every_sr_without_a_complaint(dsrdump: Any, kind: Any, images: Any) -> None:
@@ -222,6 +223,7 @@ def test_an_addendum_refers_to_the_report_that_it_supersedes() -> None:
     assert "Superseded" in superseded.SeriesDescription
 
 
+@pytest.mark.long(every=8)
 @pytest.mark.parametrize("format", ["dicom-sr", "dicom-pdf"])
 @pytest.mark.parametrize("standing", STANDINGS)
 @pytest.mark.parametrize("kind", TEXTS)

@@ -36,6 +36,7 @@ from tests.medgemma.exports.exported_drafts import (
 pytestmark = pytest.mark.parametrize("format", FORMATS)
 
 
+@pytest.mark.long(every=9)
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("between", [" ", "\n", "\r\n\r\n"])
 def test_every_sentence_and_the_mark_are_in_every_export(format: Any, kind: Any, between: Any) -> None:
@@ -117,6 +118,7 @@ def test_an_addendum_and_what_it_supersedes_name_each_other(format: Any) -> None
     assert squeezed("Superseded by report draft-18.") in text
 
 
+@pytest.mark.long(every=6)
 @pytest.mark.parametrize(
     ("changes", "mark"),
     [
@@ -188,6 +190,7 @@ def test_other_patients_leave_as_scores_and_labels_only(format: Any) -> None:
         assert squeezed("0.934") in squeezed(read_back(whole, format))
 
 
+@pytest.mark.long(every=3)
 def test_two_hundred_findings_and_no_images(format: Any) -> None:
     many = draft(findings=200, images=0)
     made = export(many, format, FACTS, Pictures())

@@ -37,6 +37,7 @@ def no_fonts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(fonts, "FONT_FOLDERS", (str(tmp_path),))
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_whose_font_is_there_is_shown_and_said(script: str) -> None:
     text = SCRIPTS[script]

@@ -80,6 +80,7 @@ def reply(test_cases: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     return reply_of
 
 
+@pytest.mark.long(every=9)
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("accepted", [False, True])
@@ -88,6 +89,7 @@ def test_hostile_text_is_text(name: str, format: Any, accepted: bool, tmp_path: 
     judge(made, format, tmp_path)
 
 
+@pytest.mark.long(every=6)
 @pytest.mark.parametrize("situation", SITUATIONS)
 @pytest.mark.parametrize("format", FORMATS)
 def test_replies_of_hostile_servers_are_text(

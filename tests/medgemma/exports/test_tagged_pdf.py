@@ -30,6 +30,7 @@ def tagged(made: Any) -> TaggedPdf:
     return TaggedPdf(export(made, "pdf", FACTS, Pictures()).content)
 
 
+@pytest.mark.long(every=7)
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("standing", STANDINGS)
 def test_pages_of_every_standing_are_pdf_ua(standing: str, kind: str) -> None:

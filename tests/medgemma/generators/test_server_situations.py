@@ -146,6 +146,7 @@ def test_every_situation_has_its_outcome_here(table: tuple[list[str], str]) -> N
     assert set(names) == OUTCOMES.keys()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_a_situation_ends_as_it_should(
     name: str, outcomes: dict[str, Ended], table: tuple[list[str], str]
@@ -179,6 +180,7 @@ def check_whole(reply: Reply, wanted: Good, good: str) -> None:
     assert all(character.isprintable() or character == "\n" for character in reply.text)
 
 
+@pytest.mark.long
 def test_the_checks_read_each_text_and_flag_what_is_not_latin(outcomes: dict[str, Ended]) -> None:
     findings = (Finding("pleural effusion", 0.97, True, "prompts:chest-xray", 1),)
     evidence = Evidence("2.25.1", "space", "DX", "CHEST", "chest-xray", findings)

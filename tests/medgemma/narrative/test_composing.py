@@ -49,6 +49,7 @@ def evidence_of(kind: ReportKind, states: dict[str, bool | None]) -> Evidence:
     return found
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize("kind", report_kinds(), ids=lambda kind: kind.name)
 def test_the_checks_read_every_sentence_as_its_score_is(kind: ReportKind) -> None:
     for states in studies_of(kind):

@@ -89,6 +89,7 @@ def simulated(setting: Setting, replicates: int) -> Coverage:
     return Coverage(target, *np.mean(found, axis=0).tolist())
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize(
     "setting",
     [

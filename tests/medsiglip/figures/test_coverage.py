@@ -51,6 +51,7 @@ def allowed(replicates: int, goal: float = GOAL) -> float:
     return float(binom.ppf(1e-4, replicates, goal)) / replicates
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize(
     "setting",
     [
@@ -80,6 +81,7 @@ def test_quick_intervals_cover(setting: Setting) -> None:
         assert one.narrowest > 0, one
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize(
     "setting", [Setting(30, 5, 0.8, 0), Setting(30, 15, 0.95, 1), Setting(40, 10, 0.9, 0)], ids=str
 )
@@ -89,6 +91,7 @@ def test_intervals_of_retrieval_cover(setting: Setting) -> None:
         assert one.narrowest > 0, one
 
 
+@pytest.mark.long
 def test_intervals_are_no_wider_than_they_need_be() -> None:
     for setting in (Setting(60, 30, 0.8, 0), Setting(60, 15, 0.9, 4)):
         for one in scores_coverage(setting, 300):

@@ -158,6 +158,7 @@ def test_the_influence_of_rows_on_average_precision_is_what_leaving_them_out_cha
             assert found[column][row] == pytest.approx(change, abs=3e-4)
 
 
+@pytest.mark.long
 def test_interval_is_wider_when_rows_of_a_patient_repeat() -> None:
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 2, 100).astype(float)

@@ -121,6 +121,7 @@ def test_intervals_of_differences_cover(pair: Pair) -> None:
         assert one.ratio < 3, one
 
 
+@pytest.mark.long
 def test_intervals_of_differences_of_retrieval_cover() -> None:
     # Two that are nearly alike differ in the first hit of few queries: without allowing for a whole hit, the
     # intervals of the rare label's precision at 1 would hold .84.

@@ -74,6 +74,7 @@ def test_kept_probe_is_scikit_learns_on_all_rows() -> None:
     )
 
 
+@pytest.mark.long
 def test_random_labels_are_at_chance() -> None:
     entries: list[LabelReport] = []
     for seed in range(12):
@@ -88,6 +89,7 @@ def test_random_labels_are_at_chance() -> None:
     assert np.mean(contained) >= 0.75
 
 
+@pytest.mark.long
 def test_prevalence_that_differs_by_fold_does_not_lower_the_auroc_of_an_uninformative_probe() -> None:
     # The more positives a fold has, the fewer are left to train on: raw pooled probabilities give 0.2 here.
     rng = np.random.default_rng(0)

@@ -43,6 +43,7 @@ def epochs(folder: Path) -> list[int]:
         return [int(row["epoch"]) for row in csv.DictReader(file)]
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_to_the_same_weights(untrained: Checkpoint, tmp_path: Path) -> None:
     squares, resumed = write_squares(tmp_path / "squares", 3), tmp_path / "resumed"
     options = replace(OPTIONS, epochs=3)

@@ -75,6 +75,7 @@ def test_nodules_are_found_by_their_word_and_less_by_others(encoder: Encoder) ->
     assert other.mean() < own.mean()
 
 
+@pytest.mark.long
 def test_shares_add_up(encoder: Encoder) -> None:
     measured = measure_localisation(encoder, "medsiglip-eval", 24, seed=741_001)
     found = sum(round(count * share) for _, count, share in measured.findings)
@@ -94,6 +95,7 @@ def test_the_bundled_figures_are_those_of_the_bundled_model(encoder: Encoder) ->
     assert measured.other_text == pytest.approx(figures["other_text"], abs=0.011)
 
 
+@pytest.mark.long
 def test_a_new_checkpoint_has_its_own_figures(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("localisation.json"))

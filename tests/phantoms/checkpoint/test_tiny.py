@@ -29,24 +29,29 @@ def figures(encoder: Encoder) -> Figures:
     return measure(encoder, render_studies(options))
 
 
+@pytest.mark.long
 def test_every_finding_is_measured(figures: Figures) -> None:
     findings = {f"{name}/{finding}" for name in ANATOMIES for finding in anatomy(name).FINDINGS}
     assert figures.zero_shot.keys() == findings == figures.probe.keys()
     assert figures.studies == 240
 
 
+@pytest.mark.long
 def test_zero_shot_over_all_findings(figures: Figures) -> None:
     assert np.mean(list(figures.zero_shot.values())) >= 0.95
 
 
+@pytest.mark.long
 def test_zero_shot_of_the_worst_finding(figures: Figures) -> None:
     assert min(figures.zero_shot.values()) >= 0.85, figures.zero_shot
 
 
+@pytest.mark.long
 def test_retrieval(figures: Figures) -> None:
     assert figures.retrieval["precision_at_5"] >= 0.90
 
 
+@pytest.mark.long
 def test_linear_probe(figures: Figures) -> None:
     assert np.mean(list(figures.probe.values())) >= 0.97
 

@@ -46,6 +46,7 @@ def test_wrong_words_of_calibrate(many: Home) -> None:
     assert "phantoms" in str(sets)
 
 
+@pytest.mark.long
 def test_calibrate_over_http(many: Home, tmp_path: Path) -> None:
     with live_service(many.path, tmp_path / "service", {}) as tried, tried.client() as client:
         job = client.wait(

@@ -92,6 +92,7 @@ def words(pdf: bytes) -> str:
     return " ".join(pdf_text(pdf).split())
 
 
+@pytest.mark.long
 def test_a_home_that_keeps_no_paths_exports_an_accepted_report(radiographs: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert run("--home", home, "--json", "ingest", "--phi", "strict", radiographs).code == 0

@@ -129,6 +129,7 @@ def test_a_local_generator_is_not_loaded_by_the_server(tmp_path: Path) -> None:
     assert (tried["ok"], tried["code"]) == (False, "generator-model-unknown")
 
 
+@pytest.mark.long
 def test_a_generator_that_fails_does_not_make_the_service_unready(settings: Settings) -> None:
     file = settings.home / "generators.toml"
     file.write_text('[away]\nurl = "http://127.0.0.1:9/v1"\nmodel = "hidden-model"\n')

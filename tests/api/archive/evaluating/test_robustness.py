@@ -32,6 +32,7 @@ def test_a_prompt_set_on_changed_pictures(home: Home, tmp_path: Path) -> None:
     assert "CoDA (arXiv 2603.18545)" in page.read_text()
 
 
+@pytest.mark.long
 def test_a_probe_on_changed_pictures_of_which_a_file_is_gone(own_home: Home) -> None:
     trained = own_home.run("probe", "train", "skin", "--label", "melanoma", "--level", "image")
     assert trained.code == 0, trained.err

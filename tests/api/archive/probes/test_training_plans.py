@@ -301,6 +301,7 @@ def kinds(home: Home, phantoms: Phantoms, tmp_path: Path) -> Path:
     return written(tmp_path / "kinds.csv", "study_instance_uid,label,split", rows)
 
 
+@pytest.mark.long
 def test_classes_by_the_command_line(own_home: Home, kinds: Path, phantoms: Phantoms) -> None:
     words = ("--labels", kinds, "--level", "study", "--exclusive", "--class-weight", "balanced")
     trained = own_home.run("probe", "train", "kinds", *words, "--folds", "6").json

@@ -124,6 +124,7 @@ def test_what_was_measured_is_kept_and_forgotten_with_a_case(own_home: Home, pha
         assert renewed.summary["images"] < kept.summary["images"]
 
 
+@pytest.mark.long
 def test_a_background_is_measured_again_when_the_archive_has_grown_by_a_fifth(
     own_home: Home, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ def held(archive: Archive) -> set[str]:
     return {one.study_instance_uid for one in archive.index.studies()}
 
 
+@pytest.mark.long(every=2)
 def test_a_backup_made_during_an_ingest_restores_to_a_whole_archive(
     tmp_path: Path, phantoms: Phantoms, new_catalogue: NewCatalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ def test_an_archive_can_be_tuned_from_python(home: Home, tmp_path: Path) -> None
             assert caught.value.code == "bad-recall"
 
 
+@pytest.mark.long
 def test_few_images_are_not_tuned(own_home: Home) -> None:
     studies = own_home.run("study", "list").json["studies"]
     for study in studies[3:]:

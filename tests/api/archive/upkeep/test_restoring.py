@@ -43,6 +43,7 @@ def pictures(tmp_path: Path) -> list[Path]:
     return [tmp_path / "one.png", tmp_path / "table.csv"]
 
 
+@pytest.mark.long(every=2)
 @pytest.mark.parametrize(
     ("new_catalogue", "phi"),
     [("sqlite", "pseudonymous"), ("postgresql", "pseudonymous"), ("sqlite", "strict")],

@@ -171,6 +171,7 @@ def ask(app: FastAPI, path: str, receive: Receive, content_type: str = "applicat
     return sent
 
 
+@pytest.mark.long(every=5)
 @pytest.mark.parametrize("path", ["/v1/echo", "/v1/search", "/v1/embeddings", "/v1/reports", "/v1/labels"])
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "multipart/form-data"])
 @pytest.mark.parametrize("trickles", [False, True])

@@ -40,6 +40,7 @@ def open_client(app: FastAPI) -> Iterator[TestClient]:
         yield client
 
 
+@pytest.mark.long(every=4)
 @pytest.mark.parametrize(
     "header",
     [

@@ -60,6 +60,7 @@ def test_evaluations_are_jobs_with_pages(service: LiveService) -> None:
     assert len([one for one in events if one["studies"]]) > len(shown_studies)
 
 
+@pytest.mark.long
 def test_robustness_and_two_spaces_over_http(service: LiveService) -> None:
     with service.client() as client:
         job = client.evaluate(

@@ -112,6 +112,7 @@ def test_sentences_are_decided_reviewed_and_accepted(service: Service) -> None:
     assert done["history"][-2]["difference"] == reviewed["difference"]
 
 
+@pytest.mark.long(every=2)
 @pytest.mark.parametrize(
     ("body", "code"),
     [

@@ -167,6 +167,7 @@ def words_of(question: dict[str, Any]) -> list[str]:
     return words
 
 
+@pytest.mark.long(every=4)
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_question_is_the_same_at_every_door(
     service: LiveService, archive: Archive, named: Named, name: str

@@ -12,6 +12,7 @@ from tests.api.conftest import run
 from tests.api.live_service import live_service
 
 
+@pytest.mark.long
 def test_a_served_archive_moves_to_another_model_while_it_is_asked(tmp_path: Path) -> None:
     from medsiglip.phantoms.catalogue import make_studies
     from medsiglip.phantoms.dicom import write_study

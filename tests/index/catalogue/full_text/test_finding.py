@@ -125,6 +125,7 @@ def check(index: CaseIndex, wanted: list[str], excluded: list[str], limit: int =
 CHOICES = [*VOCABULARY, "pn*", "pl*", "pleural effusion", "no pneumothorax", "pleural pleural", "absent"]
 
 
+@pytest.mark.long(every=2)
 def test_random_questions_find_what_counting_finds(filled: CaseIndex) -> None:
     draw = random.Random(11)
     kinds = {"all words": 0, "some words": 0, "excluded": 0, "helped": 0}

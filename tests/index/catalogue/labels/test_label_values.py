@@ -142,6 +142,7 @@ RECORDS = st.builds(
 LEVELS: tuple[Level, ...] = ("image", "series", "study")
 
 
+@pytest.mark.long(every=2)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=st.lists(RECORDS, max_size=12))
 def test_given_labels_count_as_the_same_ones_stored(filled: CaseIndex, records: list[LabelRecord]) -> None:

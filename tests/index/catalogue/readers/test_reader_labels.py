@@ -143,6 +143,7 @@ def test_candidates_are_the_studies_that_pass(filled: CaseIndex) -> None:
     assert [one.patient_key for one in filled.reader_labels.candidates([])] == ["p0", "p1", "p0", "p1"]
 
 
+@pytest.mark.long(every=2)
 def test_the_same_as_one_reader_alone(make_archive: Callable[[str], Archive]) -> None:
     """One reader's labels and nobody's end alike, over random steps at all levels."""
     keys: list[tuple[LabelKey, str]] = [

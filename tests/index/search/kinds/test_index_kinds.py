@@ -41,6 +41,7 @@ def focused(count: int, seed: int) -> np.ndarray:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
+@pytest.mark.long(every=3)
 @every_kind
 @settings(max_examples=25, deadline=None)
 @given(life=st.lists(st.one_of(ADD, REMOVE, SEARCH), min_size=3, max_size=12))
@@ -73,6 +74,7 @@ def test_agrees_with_the_definition(kind: IndexKind, life: list[tuple[str, int, 
         assert np.array_equal(fast.rows(exact.ids[::-1]), exact.rows(exact.ids[::-1]))
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize("name", KINDS)
 def test_answers_that_may_miss_some_hold_the_stated_recall(
     name: str, monkeypatch: pytest.MonkeyPatch

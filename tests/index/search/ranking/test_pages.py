@@ -259,6 +259,7 @@ def change(world: World, query: np.ndarray) -> None:
         world.add_series(study, 10 + len(world.order), near=query)
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize("block", [256, 2])
 def test_pages_go_on_as_the_reference_does(
     tmp_path_factory: pytest.TempPathFactory,

@@ -157,7 +157,8 @@ def test_the_folders_of_an_ingest(service: LiveService, phantoms: Phantoms) -> N
         top = writer.ingest_roots()
         assert (top.roots, top.path, top.folders) == ((str(root),), None, ())
         below = writer.ingest_roots(root)
-        assert (below.path, below.parent, below.folders) == (str(root), None, ("dicom",))
+        assert (below.path, below.parent) == (str(root), None)
+        assert "dicom" in below.folders
         inner = writer.ingest_roots(root / "dicom")
         assert inner.parent == str(root)
         assert inner.folders == tuple(sorted(one.name for one in phantoms.dicom.iterdir() if one.is_dir()))

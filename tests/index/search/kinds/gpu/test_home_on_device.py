@@ -51,6 +51,7 @@ def on_device(index: CaseIndex) -> GpuIndex:
     return found
 
 
+@pytest.mark.long(every=2)
 def test_a_home_answers_as_one_on_the_processor(make_archive: Callable[[str], Archive]) -> None:
     fast, plain = make_archive("fast"), make_archive("plain")
     with fast.open(index_kind="gpu-flat") as index, plain.open(index_kind="flat") as expected:
