@@ -11,6 +11,8 @@ import pytest
 
 from tests.api.conftest import Home, Phantoms, run
 
+pytestmark = pytest.mark.long
+
 
 def files(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -39,7 +41,6 @@ def answers(home: Home) -> object:
     return [(hit["image_id"], round(hit["score"], 6)) for hit in found["hits"]]
 
 
-@pytest.mark.long(every=2)
 @pytest.mark.parametrize("how", ["mistyped", "unset"])
 def test_every_command_refuses_an_empty_catalogue(
     aged_home: Home, phantoms: Phantoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
@@ -72,7 +73,6 @@ def test_every_command_refuses_an_empty_catalogue(
     assert answers(aged_home) == asked
 
 
-@pytest.mark.long
 def test_an_older_catalogue_is_refused_and_can_be_gone_on_with(
     aged_home: Home, phantoms: Phantoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

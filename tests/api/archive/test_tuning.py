@@ -12,6 +12,8 @@ from PIL import Image
 
 from tests.api.conftest import run
 
+pytestmark = pytest.mark.long
+
 
 def pairs(folder: Path, count: int) -> Path:
     """Bright and dark pictures with captions that say which."""
@@ -51,7 +53,6 @@ def test_a_tuned_checkpoint_is_a_model_for_a_new_home(tmp_path: Path) -> None:
     assert found["space"] == report["space"]
 
 
-@pytest.mark.long
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     data, words = pairs(tmp_path / "data", 8), ("--epochs", 1, "--batch-size", 4, "--learning-rate", 1e-3)
     weights = []
@@ -100,7 +101,6 @@ def test_a_rate_that_is_no_rate_is_refused_and_leaves_nothing_behind(tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.long
 def test_the_threads_of_tuning_sleep_while_they_wait(tmp_path: Path) -> None:
     """OpenMP itself says what it read when torch loaded it (OpenMP 5.2, 21.7)."""
     words = ["tune", "--data", pairs(tmp_path / "data", 8), "--out", tmp_path / "out", "--epochs", 1]
@@ -116,7 +116,6 @@ def test_the_threads_of_tuning_sleep_while_they_wait(tmp_path: Path) -> None:
     assert "OMP_WAIT_POLICY = 'PASSIVE'" in ran.stderr
 
 
-@pytest.mark.long
 def test_tuning_is_told_that_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from medsiglip.tuning import tune as tuning
 

@@ -205,6 +205,7 @@ def test_the_readme(reader: MakeReader) -> None:
     assert pq.read_table(person.folder / "predictions.parquet").num_rows > 30
 
 
+@pytest.mark.long
 def test_a_first_ingest(reader: MakeReader) -> None:
     person = reader(with_archive=False)
     person.follow("ingest")
@@ -214,6 +215,7 @@ def test_a_first_ingest(reader: MakeReader) -> None:
         assert len(index.studies([])) == 3 + 12
 
 
+@pytest.mark.long
 def test_patients_are_forgotten(reader: MakeReader) -> None:
     person = reader(with_archive=True)
     person.follow("persons")

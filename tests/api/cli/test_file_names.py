@@ -26,6 +26,8 @@ from medsiglip.api.jobs.worker import Worker
 from medsiglip.api.settings import Settings
 from tests.api.conftest import Phantoms, Ran, run
 
+pytestmark = pytest.mark.long
+
 ODD = b"M\xfcller-\xe9"
 SHOWN = r"M\xfcller-\xe9"
 # The files that can be used, below the folder, as they are shown.

@@ -19,11 +19,12 @@ from tests.api.conftest import Home
 from tests.api.live_service import LiveService
 from tests.linear_work import check_growth, refusal
 
+pytestmark = pytest.mark.long
+
 BLANKS = " " * 4000
 MANY = 2000
 
 
-@pytest.mark.long(every=3)
 @pytest.mark.parametrize("words", [("study", "list"), ("search", "--text", "x")])
 @pytest.mark.parametrize("text", [BLANKS, "=" * 4000, "label:" + "a" * 4000, "a" * 4000])
 def test_the_command_line_refuses_a_long_invalid_filter(
@@ -45,7 +46,6 @@ def test_the_service_refuses_it_and_answers_other_requests_meanwhile(service: Li
     assert {(one.status_code, one.json()["code"]) for one in refused} == {(422, "bad-filter")}
 
 
-@pytest.mark.long
 def test_thousands_of_alternatives_are_answered(home: Home, service: LiveService) -> None:
     with service.http("read") as http:
         studies = http.get("/v1/studies").json()["studies"]

@@ -25,6 +25,8 @@ from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 from tests.postgresql_server import PostgresqlServer, find_programs
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.long
+
 
 def archive_up(answer: Any) -> float:
     families = text_string_to_metric_families(answer.raise_for_status().text)
@@ -47,7 +49,6 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "_pause", lambda _tries: 0.1)
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("_impatient")
 def test_a_frozen_database_is_a_503_and_figures_go_on(
     tmp_path: Path, url: str, postgresql_server: PostgresqlServer, caplog: pytest.LogCaptureFixture
@@ -82,7 +83,6 @@ def test_a_frozen_database_is_a_503_and_figures_go_on(
     assert "has stopped answering" in caplog.text or "does not answer" in caplog.text
 
 
-@pytest.mark.long
 def test_serve_waits_for_its_database_when_told_to(
     start: Start, url: str, postgresql_server: PostgresqlServer
 ) -> None:
@@ -132,7 +132,6 @@ def test_a_worker_outlasts_too_many_connections(
     assert worker.process.poll() is None
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("_impatient")
 def test_on_a_standby_nothing_is_ready_and_workers_wait_for_its_promotion(
     tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -25,6 +25,8 @@ from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 from tests.postgresql_server import PostgresqlServer, find_programs
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def primary() -> Iterator[PostgresqlServer]:
@@ -91,7 +93,6 @@ def calls_of(index: CaseIndex) -> list[Callable[[], Any]]:
     ]
 
 
-@pytest.mark.long(every=2)
 @pytest.mark.parametrize("how", ["frozen", "cut off"])
 def test_a_server_that_stops_answering_is_unreachable_and_comes_back(
     tmp_path: Path, url: str, primary: PostgresqlServer, how: str
@@ -167,7 +168,6 @@ def test_the_kernel_is_told_to_notice_a_lost_peer(tmp_path: Path, url: str) -> N
     assert str(own["options"]).endswith("-c lock_timeout=7000")
 
 
-@pytest.mark.long
 def test_a_standby_is_read_only_until_it_is_promoted(tmp_path: Path, primary: PostgresqlServer) -> None:
     url = primary.new_database()
     home = tmp_path / "home"

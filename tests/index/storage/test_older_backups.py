@@ -19,6 +19,8 @@ from medsiglip.index.storage.backup_check import restore_backup, verify_backup
 from tests.index.index_cases import make_bundle, sqlite_only, unit_vectors
 from tests.postgresql_server import PostgresqlServer
 
+pytestmark = pytest.mark.long
+
 # What each revision added, taken away again.
 TO_0007 = (
     "ALTER TABLE home DROP COLUMN older_pixel_hashes",

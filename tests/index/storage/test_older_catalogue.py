@@ -16,6 +16,8 @@ from medsiglip.index.storage.older_catalogue import recover
 from tests.index.conftest import Archive
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def ours(make_archive: Callable[[str], Archive]) -> Archive:

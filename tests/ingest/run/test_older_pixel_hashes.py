@@ -21,6 +21,8 @@ from medsiglip.ingest.workers.render_files import Rendered, render_files
 from medsiglip.ingest.workers.stored_hashes import as_stored, hash_options
 from tests.ingest.run.run_cases import PIXELS
 
+pytestmark = pytest.mark.long
+
 
 def older(path: Path) -> str:
     return hashlib.sha256(pydicom.dcmread(path).PixelData).hexdigest()[:32]

@@ -18,6 +18,8 @@ from medsiglip.tuning.data import read_pairs, read_pictures
 from medsiglip.tuning.tune import TuneOptions, tune
 from tests.medsiglip.conftest import COLOURS, SIZE, write_squares
 
+pytestmark = pytest.mark.long
+
 OPTIONS = TuneOptions(epochs=12, batch_size=6, learning_rate=3e-3, validation_fraction=0.2, device="cpu")
 
 
@@ -105,7 +107,6 @@ def test_validation_loss_is_the_sigmoid_loss_of_the_vectors(
     assert report.curve[0].validation_loss == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.long
 def test_the_same_seed_gives_the_same_weights(untrained: Checkpoint, tmp_path: Path) -> None:
     squares = write_squares(tmp_path / "squares", 3)
     options = TuneOptions(epochs=1, batch_size=8, learning_rate=1e-3, device="cpu", seed=5)
@@ -158,7 +159,6 @@ def test_invalid_options_are_refused(options: dict[str, float]) -> None:
     assert caught.value.code == "option-invalid"
 
 
-@pytest.mark.long
 def test_towers_are_trained_one_after_the_other(untrained: Checkpoint, tmp_path: Path) -> None:
     """Each leaves the other as it was, and together they know the colours."""
     squares = write_squares(tmp_path / "squares", 26)

@@ -19,6 +19,8 @@ from medsiglip.tuning.tune import TuneOptions, tune
 from medsiglip.tuning.unfinished import STATE
 from tests.medsiglip.conftest import write_squares
 
+pytestmark = pytest.mark.long
+
 OPTIONS = TuneOptions(epochs=4, batch_size=8, learning_rate=1e-3, captions_per_step=1, device="cpu")
 
 
@@ -43,7 +45,6 @@ def epochs(folder: Path) -> list[int]:
         return [int(row["epoch"]) for row in csv.DictReader(file)]
 
 
-@pytest.mark.long
 def test_a_killed_run_goes_on_to_the_same_weights(untrained: Checkpoint, tmp_path: Path) -> None:
     squares, resumed = write_squares(tmp_path / "squares", 3), tmp_path / "resumed"
     options = replace(OPTIONS, epochs=3)

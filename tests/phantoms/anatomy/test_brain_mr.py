@@ -8,6 +8,8 @@ import pytest
 from medsiglip.phantoms.anatomy import brain_mr
 from medsiglip.phantoms.study import PhantomSeries
 
+pytestmark = pytest.mark.long
+
 SIZE = 96
 SEEDS = range(10)
 

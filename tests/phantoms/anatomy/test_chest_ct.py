@@ -8,6 +8,8 @@ from scipy import ndimage
 from medsiglip.phantoms.anatomy import chest_ct
 from medsiglip.phantoms.study import PhantomSeries
 
+pytestmark = pytest.mark.long
+
 SIZE = 96
 
 

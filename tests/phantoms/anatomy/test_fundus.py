@@ -9,6 +9,8 @@ from scipy import ndimage
 from medsiglip.phantoms.anatomy import fundus
 from medsiglip.phantoms.study import PhantomSeries
 
+pytestmark = pytest.mark.long
+
 SIZE = 256
 SEEDS = range(12)
 

@@ -23,6 +23,8 @@ from medsiglip.phantoms.dicom import write_study
 from medsiglip.phantoms.report import read_phrases
 from medsiglip.preprocess import to_model_input
 
+pytestmark = pytest.mark.long
+
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
     with (folder / "metadata.csv").open(newline="", encoding="utf-8") as file:
@@ -106,7 +108,6 @@ def test_only_every_second_volume_is_made_where_asked() -> None:
     assert 0 < counts[1][1] < 6
 
 
-@pytest.mark.long
 def test_captions_speak_of_the_slice_and_not_of_the_series(tmp_path: Path) -> None:
     """A slice beside the tumour is captioned in words that the anatomy uses for normal pictures."""
     options = TuningSetOptions(12, 4, 32, images=4, workers=1, anatomies=("brain-mr",))

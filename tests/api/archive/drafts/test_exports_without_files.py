@@ -21,6 +21,8 @@ from medsiglip.api.errors import ServiceError
 from tests.api.conftest import Phantoms, run
 from tests.medgemma.exports.exported_drafts import pdf_text
 
+pytestmark = pytest.mark.long
+
 FORMATS = {
     "sr": ".dcm",
     "pdf": ".pdf",
@@ -92,7 +94,6 @@ def words(pdf: bytes) -> str:
     return " ".join(pdf_text(pdf).split())
 
 
-@pytest.mark.long
 def test_a_home_that_keeps_no_paths_exports_an_accepted_report(radiographs: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert run("--home", home, "--json", "ingest", "--phi", "strict", radiographs).code == 0

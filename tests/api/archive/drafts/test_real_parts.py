@@ -9,6 +9,8 @@ import pytest
 
 from medsiglip.api.archive.archive import Archive
 
+pytestmark = pytest.mark.long
+
 FILES = (
     "dicom/ct_chest_series",
     "dicom/cxr_dx",
@@ -51,7 +53,6 @@ def test_a_radiograph_of_a_limb_or_the_spine_shows_no_consolidation(archive: Arc
         assert any("for the chest" in one for one in draft["study"]["not_scored"])
 
 
-@pytest.mark.long
 def test_no_study_has_a_finding_of_another_part(archive: Archive) -> None:
     scored = 0
     for study in archive.studies()["studies"]:

@@ -11,6 +11,8 @@ from medsiglip.shifts.alterations import ALTERATIONS
 from medsiglip.shifts.chain import CHAIN
 from tests.api.conftest import Home, run
 
+pytestmark = pytest.mark.long
+
 
 def test_a_prompt_set_on_changed_pictures(home: Home, tmp_path: Path) -> None:
     page = tmp_path / "robustness.html"
@@ -32,7 +34,6 @@ def test_a_prompt_set_on_changed_pictures(home: Home, tmp_path: Path) -> None:
     assert "CoDA (arXiv 2603.18545)" in page.read_text()
 
 
-@pytest.mark.long
 def test_a_probe_on_changed_pictures_of_which_a_file_is_gone(own_home: Home) -> None:
     trained = own_home.run("probe", "train", "skin", "--label", "melanoma", "--level", "image")
     assert trained.code == 0, trained.err

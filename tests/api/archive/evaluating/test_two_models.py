@@ -13,6 +13,8 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.records import ImageRecord, Space
 from tests.api.conftest import Home
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def spaces(home: Home, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, str, str]:

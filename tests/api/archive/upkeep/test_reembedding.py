@@ -23,6 +23,8 @@ from medsiglip.ingest.errors import InterruptedIngestError
 from medsiglip.zero_shot.prompt_file import load_prompt_set
 from tests.api.conftest import Home, run
 
+pytestmark = pytest.mark.long
+
 Vectors = dict[tuple[str, int], np.ndarray]
 
 
@@ -140,7 +142,6 @@ def test_ids_of_the_former_space_name_the_same_picture(own: Home, other_model: P
         assert archive.search(text="a chest radiograph").space == archive.space.name
 
 
-@pytest.mark.long
 def test_files_that_are_gone_or_changed_keep_the_former_space(
     files: Path, other_model: Path, tmp_path: Path
 ) -> None:
@@ -239,7 +240,6 @@ def test_renderings_of_an_earlier_version_are_renewed_in_place(own: Home) -> Non
     assert_same(vectors(own.path), before)
 
 
-@pytest.mark.long
 def test_a_home_without_paths_needs_the_folders(tmp_path: Path, files: Path, other_model: Path) -> None:
     home = tmp_path / "strict"
     images = run("--home", home, "--json", "ingest", files, "--phi", "strict").json["images"]

@@ -22,6 +22,8 @@ from medsiglip.index.storage import backup_check
 from tests.api.archive.conftest import NewCatalogue, rows_of
 from tests.api.conftest import Home, Phantoms
 
+pytestmark = pytest.mark.long
+
 
 def upload(archive: Archive, seen_as: Path, *files: Path, metadata: str | None = None) -> Job:
     """Submit what an upload to a service submits that sees the archive's home as `seen_as`."""
@@ -43,7 +45,6 @@ def pictures(tmp_path: Path) -> list[Path]:
     return [tmp_path / "one.png", tmp_path / "table.csv"]
 
 
-@pytest.mark.long(every=2)
 @pytest.mark.parametrize(
     ("new_catalogue", "phi"),
     [("sqlite", "pseudonymous"), ("postgresql", "pseudonymous"), ("sqlite", "strict")],

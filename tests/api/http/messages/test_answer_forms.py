@@ -206,6 +206,7 @@ def test_who_accepts_gzip(field: str, accepted: bool) -> None:
     assert accepts_gzip(field) is accepted
 
 
+@pytest.mark.long
 def test_previews_and_reports_in_parts(service: LiveService, phantoms: Phantoms, tmp_path: Path) -> None:
     study = phantoms.with_label("pleural-effusion")[0]
     with service.client() as asking:

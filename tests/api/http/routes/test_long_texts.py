@@ -13,6 +13,8 @@ from medsiglip.client.client import TruncatedTextWarning
 from tests.api.conftest import Home, Phantoms, run
 from tests.api.live_service import LiveService
 
+pytestmark = pytest.mark.long
+
 LONG = " ".join(["left pleural effusion and consolidation of the lower lobe"] * 20)
 SHORT = "left pleural effusion"
 

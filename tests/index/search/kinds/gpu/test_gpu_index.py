@@ -18,6 +18,8 @@ from medsiglip.index.search.kinds.vector_search import ExactSearch, Neighbours, 
 from tests.index.search.kinds.gpu import devices
 from tests.index.search.kinds.gpu.devices import embeddings, every_device, moved, unit
 
+pytestmark = pytest.mark.long
+
 DIMENSION = 24
 every_recipe = pytest.mark.parametrize("recipe", [FLAT, IVF_FLAT, IVF_PQ], ids=lambda one: one.name)
 LISTS = pytest.mark.parametrize("recipe", [IVF_FLAT, IVF_PQ], ids=lambda one: one.name)

@@ -23,6 +23,8 @@ from tests.index.search.kinds.gpu import devices
 from tests.index.search.kinds.gpu.devices import FullDevice, embeddings, every_device, moved
 from tests.repository import ROOT
 
+pytestmark = pytest.mark.long
+
 DIMENSION = 16
 # What a flat index takes beside its rows.
 WORK = RESERVE + (1536 << 20)
