@@ -153,18 +153,20 @@ class CaseIndex(CaseStores):
         """
         return reembedding.begin(self._database, self._current.needed(), wanted, outdated, self._dtype)
 
-    def remove_study(self, study_instance_uid: str) -> Removal:
+    def remove_study(self, study_instance_uid: str, pacs: deletion.PacsNames | None = None) -> Removal:
         """Delete a study and all that was made from it; raises `CatalogError` `unknown-study`.
+
+        `pacs` says what the ledgers of PACS keep, so that no sync brings it back; without, they keep nothing.
 
         File records are deleted too: of ingested files; of refused files whose header had the UID of the
         study or of one of its instances; and, as their paths may name the patient, of refused files without a
         readable UID in the same folders or archives.
         """
-        return deletion.remove_study(self._database, study_instance_uid)
+        return deletion.remove_study(self._database, study_instance_uid, pacs)
 
-    def remove_patient(self, patient_key: str) -> Removal:
+    def remove_patient(self, patient_key: str, pacs: deletion.PacsNames | None = None) -> Removal:
         """Delete all of a patient, as `remove_study` does; raises `CatalogError` `unknown-patient`."""
-        return deletion.remove_patient(self._database, patient_key)
+        return deletion.remove_patient(self._database, patient_key, pacs)
 
     # Looking up cases
 

@@ -23,6 +23,8 @@ from medsiglip.index.catalogue.readers.reader_queries import ReaderLabelStore
 from medsiglip.index.catalogue.report_texts import ReportTextStore
 from medsiglip.index.pacs.connections import PacsConnectionStore
 from medsiglip.index.pacs.deliveries import DeliveryStore
+from medsiglip.index.pacs.study_ledger import StudyLedger
+from medsiglip.index.pacs.sync_leases import SyncLeases
 from medsiglip.index.records import Level
 from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.search.two_spaces import TwoSpaces
@@ -30,6 +32,7 @@ from medsiglip.index.service.api_keys import ApiKeys
 from medsiglip.index.service.audit_log import AuditLog
 from medsiglip.index.service.drafts import DraftStore
 from medsiglip.index.service.jobs import JobQueue
+from medsiglip.index.service.received_batches import ReceivedBatches
 from medsiglip.index.service.routing_rules import RoutingRuleStore
 from medsiglip.index.service.sessions import SessionStore
 from medsiglip.index.service.views import ViewStore
@@ -181,6 +184,11 @@ class CaseStores:
         return RoutingRuleStore(self._database)
 
     @cached_property
+    def received_batches(self) -> ReceivedBatches:
+        """Ingests of files whose senders were told that they are stored."""
+        return ReceivedBatches(self._database)
+
+    @cached_property
     def jobs(self) -> JobQueue:
         """Long work of the service."""
         return JobQueue(self._database)
@@ -204,6 +212,16 @@ class CaseStores:
     def pacs_connections(self) -> PacsConnectionStore:
         """How PACS are reached, and how they do."""
         return PacsConnectionStore(self._database)
+
+    @cached_property
+    def pacs_studies(self) -> StudyLedger:
+        """The studies of PACS that were asked for, and where studies came from."""
+        return StudyLedger(self._database)
+
+    @cached_property
+    def sync_leases(self) -> SyncLeases:
+        """Which process syncs a PACS, and how far it has come."""
+        return SyncLeases(self._database)
 
     @cached_property
     def audit(self) -> AuditLog:

@@ -39,12 +39,19 @@ def show_study(archive: OpenedArchive, uid: str, *, identity: bool = False) -> S
 
 
 def forget(archive: OpenedArchive, *, patient: str | None = None, study: str | None = None) -> Removal:
-    """Remove a patient (by key) or a study, its vectors and its search entries."""
+    """Remove a patient (by key) or a study, its vectors and its search entries. No sync with a PACS brings
+    what was forgotten back.
+    """
+    from medsiglip.index.storage.deletion import PacsNames
+    from medsiglip.ingest.privacy.deidentify import known_key
+
     if (patient is None) == (study is None):
         raise ServiceError("one-of", "give either a patient's key or a study's UID to forget.")
+    key = known_key(archive.index)
+    pacs = None if key is None else PacsNames(key.forgotten_uid, study)
     if patient is not None:
-        removed = archive.index.remove_patient(patient)
+        removed = archive.index.remove_patient(patient, pacs)
     else:
-        removed = archive.index.remove_study(stored_study_uid(archive, str(study)))
+        removed = archive.index.remove_study(stored_study_uid(archive, str(study)), pacs)
     forget_lists(archive.home)
     return Removal(patient_key=patient, study_instance_uid=study, **asdict(removed))

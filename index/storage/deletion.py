@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from os.path import dirname
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
 
@@ -30,6 +30,7 @@ from medsiglip.index.catalogue.schema import (
 )
 from medsiglip.index.catalogue.score_schema import predictions
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.pacs.study_ledger import forget_pacs_studies
 from medsiglip.index.records import SEPARATOR, Removal
 from medsiglip.index.storage import trash
 from medsiglip.index.storage.backgrounds import forget_backgrounds
@@ -50,22 +51,34 @@ from medsiglip.index.storage.thumbnails import delete_thumbnails
 UPLOADS = "received"
 
 
-def remove_study(database: Database, study_instance_uid: str) -> Removal:
+class PacsNames(NamedTuple):
+    """What the ledgers of PACS keep of a study that is forgotten: `forgotten` of its UID in this home. They
+    may have it by the UID `asked`, too.
+    """
+
+    forgotten: Callable[[str], str]
+    asked: str | None = None
+
+
+def remove_study(database: Database, study_instance_uid: str, pacs: PacsNames | None) -> Removal:
     """Delete a study; see `CaseIndex.remove_study`."""
     with write_transaction(database) as transaction:
         study_ids = list(row_ids_of(transaction.connection, [study_instance_uid]).values())
+        is_awaited = _forget_at_pacs(transaction.connection, [study_instance_uid], pacs)
         removal = _remove(transaction, study_ids, files.c.study_instance_uid == study_instance_uid)
     _finish(database)
-    if not study_ids and not removal.files:
+    if not study_ids and not removal.files and not is_awaited:
         raise unknown_study(study_instance_uid)
     return removal
 
 
-def remove_patient(database: Database, patient_key: str) -> Removal:
+def remove_patient(database: Database, patient_key: str, pacs: PacsNames | None) -> Removal:
     """Delete all studies of a patient; see `CaseIndex.remove_patient`."""
     theirs = select(studies.c.id).join(patients).where(patients.c.patient_key == patient_key)
     with write_transaction(database) as transaction:
         study_ids = list(transaction.connection.execute(theirs).scalars())
+        uids = select(studies.c.study_instance_uid).where(one_of(studies.c.id, study_ids))
+        _forget_at_pacs(transaction.connection, transaction.connection.execute(uids).scalars().all(), pacs)
         removal = _remove(transaction, study_ids, files.c.patient_key == patient_key)
     _finish(database)
     if not study_ids and not removal.files:
@@ -74,6 +87,16 @@ def remove_patient(database: Database, patient_key: str) -> Removal:
             f"There is no patient {patient_key} in this index; `study list` shows the keys.",
         )
     return removal
+
+
+def _forget_at_pacs(connection: Connection, uids: Sequence[str], pacs: PacsNames | None) -> bool:
+    """Whether the ledgers of PACS had one of the studies."""
+    asked = () if pacs is None or pacs.asked is None else (pacs.asked,)
+    counts = [
+        forget_pacs_studies(connection, {uid, *asked}, None if pacs is None else pacs.forgotten(uid))
+        for uid in uids
+    ]
+    return any(counts)
 
 
 def _finish(database: Database) -> None:
@@ -105,7 +128,8 @@ def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: Col
     refused = _remove_refused(connection, theirs, paths)
     file_count += len(refused)
     forget_paths_in_jobs(connection, {*paths, *refused})
-    transaction.delete_files(sorted({pattern for path in paths for pattern in _uploaded(path)}))
+    uploaded = {pattern for path in (*paths, *refused) for pattern in _uploaded(path)}
+    transaction.delete_files(sorted(uploaded))
     connection.execute(delete(series).where(one_of(series.c.id, series_ids)))
     connection.execute(delete(predictions).where(one_of(predictions.c.study_id, study_ids)))
     uids = select(studies.c.study_instance_uid).where(one_of(studies.c.id, study_ids))

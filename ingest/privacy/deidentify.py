@@ -102,6 +102,12 @@ class SecretKey:
             return uid
         return self.derived_uid("uid", uid) if self.phi == "strict" or not _UID.fullmatch(uid) else uid
 
+    def forgotten_uid(self, own_uid: str) -> str:
+        """What stays of the UID of a study, as the home kept it, when the study was forgotten: enough to know
+        the study when it is offered again, and nobody without the key knows it.
+        """
+        return self.derived_uid("forgotten", own_uid)
+
     def day(self, day: date | None, patient_key: str) -> date | None:
         """A date as the home keeps it: all dates of a patient are shifted alike, so intervals stay."""
         if day is None or self.phi != "strict":
