@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import struct
 
+from medsiglip.ingest.dicom.implementation import IMPLEMENTATION_CLASS_UID
 from medsiglip.ingest.dicom.transfer_syntaxes import EXPLICIT
 from medsiglip.ingest.retrieval.data_element import DataElement, DataSet, as_bytes, text, written
 
-# A UUID under 2.25 (PS3.5 B.2) that names this software.
-IMPLEMENTATION = "2.25.232145619405517236410829876025480412357"
 _UNDEFINED = 0xFFFFFFFF
 SEQUENCE_END = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
 
@@ -22,7 +21,7 @@ def file_head(dataset: DataSet, syntax: str, pixel_tag: int, pixel_bytes: int | 
         0x00020002: dataset[0x00080016],
         0x00020003: dataset[0x00080018],
         0x00020010: text("UI", syntax),
-        0x00020012: text("UI", IMPLEMENTATION),
+        0x00020012: text("UI", IMPLEMENTATION_CLASS_UID),
     }
     described = as_bytes(meta)
     length = as_bytes({0x00020000: DataElement("UL", (len(described),))})
