@@ -8,6 +8,7 @@ import type { Info, Session } from "./types";
 import { announce, LiveRegion } from "./parts/announce";
 import { Failed, Skeleton } from "./parts/states";
 import { forgetThumbnails } from "./parts/thumbnail";
+import { forgetQuestions } from "./pacs_question";
 import { SignIn } from "./pages/signin/page";
 import { Shell } from "./shell/shell";
 
@@ -22,7 +23,7 @@ function Screen() {
   useEffect(
     () =>
       onSignedOut(() => {
-        forgetThumbnails();
+        forgetAll();
         leave((before) => before || "ended");
       }),
     [],
@@ -35,7 +36,7 @@ function Screen() {
   const signOut = useCallback(() => {
     del("/v1/session").then(
       () => {
-        forgetThumbnails();
+        forgetAll();
         announce("Signed out");
         leave("signed-out");
       },
@@ -61,6 +62,12 @@ function Screen() {
       <Shell />
     </KnownContext.Provider>
   );
+}
+
+// Another person may sign in next.
+function forgetAll(): void {
+  forgetThumbnails();
+  forgetQuestions();
 }
 
 addEventListener("click", followLinks);

@@ -43,6 +43,8 @@ export interface Info {
   space: string;
   demonstration: boolean;
   prompt_sets: string[];
+  /** How much of what names persons the archive keeps; null before its first ingest. */
+  phi?: "pseudonymous" | "keep" | "strict" | null;
   /** Other viewers of cases; `{study}` stands for a StudyInstanceUID. */
   viewers?: { name: string; url: string }[];
   index: { studies: number; series: number; images: number; [name: string]: unknown };

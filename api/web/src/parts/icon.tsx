@@ -7,6 +7,7 @@ const PATHS = {
   models: "M4 20V10M10 20V4M16 20v-7M21 20H3",
   drafts: "M6 3h9l4 4v14H6zM9 11h7M9 15h7",
   ingest: "M12 3v11M7 10l5 5 5-5M4 20h16",
+  pacs: "M4 4h16v6H4zM4 14h16v6H4zM7 7h.01M7 17h.01M12 7h5M12 17h5",
   audit: "M12 3l8 3v6c0 5-3.5 8-8 9-4.500-1-8-4-8-9V6zM9 12l2 2 4-4",
   bell: "M6 16V11a6 6 0 0 1 12 0v5l2 2H4zM10 20h4",
   sun: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 2v3M12 19v3M2 12h3M19 12h3M5 5l2 2M17 17l2 2M19 5l-2 2M7 17l-2 2",

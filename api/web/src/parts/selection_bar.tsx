@@ -5,14 +5,16 @@ import { plural } from "../format";
 export interface SelectionBarProps {
   selected: number;
   clear: () => void;
+  /** What is selected, as one and as many. */
+  of?: readonly [one: string, many: string];
   children: ComponentChildren;
 }
 
-export function SelectionBar({ selected, clear, children }: SelectionBarProps) {
+export function SelectionBar({ selected, clear, of = ["case", "cases"], children }: SelectionBarProps) {
   if (!selected) return null;
   return (
-    <section class="selection-bar" aria-label="Selected cases">
-      <strong>{plural(selected, "case")} selected</strong>
+    <section class="selection-bar" aria-label={`Selected ${of[1]}`}>
+      <strong>{plural(selected, ...of)} selected</strong>
       {children}
       <button type="button" onClick={clear}>
         Clear

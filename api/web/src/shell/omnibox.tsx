@@ -4,9 +4,8 @@ import { handOver } from "../handover";
 import { useKeys } from "../keys";
 import { href, navigate, usePlace } from "../router";
 import { Icon } from "../parts/icon";
-
-// At least two components of digits (DICOM PS3.5, section 9.1), so that a number alone is a word.
-const UID = /^[0-9]+(\.[0-9]+){3,}$/;
+import { LookInPacs } from "../parts/look_in_pacs";
+import { looksLikeUid } from "../pacs_question";
 
 export function Omnibox() {
   const field = useRef<HTMLInputElement>(null);
@@ -18,7 +17,7 @@ export function Omnibox() {
     event.preventDefault();
     const words = text.trim();
     if (!words) return;
-    navigate(UID.test(words) ? href("cases", words) : href("search", "", { text: words }));
+    navigate(looksLikeUid(words) ? href("cases", words) : href("search", "", { text: words }));
     field.current?.blur();
   };
   return (
@@ -37,6 +36,7 @@ export function Omnibox() {
         spellcheck={false}
         maxLength={2000}
       />
+      <LookInPacs text={text} />
       <label class="button" title="Search with pictures or DICOM files">
         Files…
         <input

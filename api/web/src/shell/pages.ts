@@ -13,6 +13,8 @@ export interface PageEntry {
   icon: IconName;
   /** After `g`. */
   key: string;
+  /** The scope without which the rail does not show it. */
+  scope?: string;
   load: () => Promise<{ default: FunctionComponent<PageProps> }>;
 }
 
@@ -24,7 +26,8 @@ export const PAGES: readonly PageEntry[] = [
   { name: "models", title: "Models", icon: "models", key: "o", load: () => import("../pages/models/page") },
   { name: "drafts", title: "Drafts", icon: "drafts", key: "d", load: () => import("../pages/drafts/page") },
   { name: "ingest", title: "Ingest", icon: "ingest", key: "i", load: () => import("../pages/ingest/page") },
-  { name: "audit", title: "Audit", icon: "audit", key: "a", load: () => import("../pages/audit/page") },
+  { name: "pacs", title: "PACS", icon: "pacs", key: "p", scope: "write", load: () => import("../pages/pacs/page") },
+  { name: "audit", title: "Audit", icon: "audit", key: "a", scope: "admin", load: () => import("../pages/audit/page") },
 ];
 
 /** A case is a page of its own, below the address of the list. */

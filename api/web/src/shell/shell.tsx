@@ -43,7 +43,7 @@ export function Shell() {
           medsiglip
         </a>
         <ul>
-          {PAGES.filter((one) => one.name !== "audit" || may(session, "admin")).map((one) => (
+          {PAGES.filter((one) => !one.scope || may(session, one.scope)).map((one) => (
             <li key={one.name}>
               <a href={href(one.name)} aria-current={entry === one || (entry === CASE && one.name === "cases") ? "page" : undefined}>
                 <Icon name={one.icon} />

@@ -7,18 +7,20 @@ import { back, href, navigate, ROOT, setQuery } from "../../router";
 import { may, useKnown } from "../../session";
 import { AsData } from "../../parts/as_data";
 import { Copy } from "../../parts/copy";
+import { LookInPacs } from "../../parts/look_in_pacs";
 import { Empty, ListState, Skeleton } from "../../parts/states";
 import type { PageProps } from "../../shell/pages";
 import type { Info } from "../../types";
 import { framesOf } from "../../viewer/series";
 import { ask, askable, usual } from "./asked";
+import { FilesGone } from "./fetching";
 import { Findings } from "./findings";
 import { Drafts, GiveLabel, Labels, OtherStudies, Panel, SeenBy } from "./panels";
 import { SeriesStrip } from "./series_strip";
 import { SimilarCases } from "./similar";
 import { SliceStrip } from "./slice_strip";
 import { Stage } from "./stage";
-import { isDicom, isWithheld, slicesOf, type Study } from "./study";
+import { isDicom, isWithheld, isWithoutFiles, slicesOf, type Study } from "./study";
 
 export default function Page({ place }: PageProps) {
   const found = useLoad(place.rest, (signal) => get<Study>(`/v1/studies/${encodeURIComponent(place.rest)}`, {}, signal));
@@ -26,13 +28,18 @@ export default function Page({ place }: PageProps) {
     <>
       {(found.state === "error" || found.value === undefined) && <h1 class="unseen">Case</h1>}
       <ListState of={found} skeleton={<Skeleton rows={3} kind="block" />}>
-        {(study) => <CaseView key={study.study_instance_uid} study={study} query={place.query} />}
+        {(study) => <CaseView key={`${study.study_instance_uid} ${study.files}`} study={study} query={place.query} reload={found.retry} />}
       </ListState>
+      {found.state === "error" && found.problem.status === 404 && (
+        <p class="row">
+          <LookInPacs text={place.rest} />
+        </p>
+      )}
     </>
   );
 }
 
-function CaseView({ study, query }: { study: Study; query: URLSearchParams }) {
+function CaseView({ study, query, reload }: { study: Study; query: URLSearchParams; reload: () => void }) {
   const { session, info } = useKnown();
   const [labelled, labelAgain] = useState(0);
   const uid = study.study_instance_uid;
@@ -64,6 +71,7 @@ function CaseView({ study, query }: { study: Study; query: URLSearchParams }) {
   return (
     <div class="case-page">
       <Header study={study} viewers={links(info)} />
+      <FilesGone study={study} fetched={reload} />
       <div class="case-columns">
         <SeriesStrip study={study} chosen={series.series_instance_uid} />
         <Looking key={series.series_instance_uid} study={study} series={series} query={query} asked={asked} label={label} answer={answer} />
@@ -109,7 +117,7 @@ function Looking({ study, series, query, asked, label, answer }: LookingProps) {
   const [unveiled, unveil] = useState(false);
   const images = study.images.filter((one) => one.series_instance_uid === uid);
   const veiled = images.some(isWithheld) && !unveiled;
-  const can = isDicom(images) && !veiled;
+  const can = isDicom(images) && !veiled && !isWithoutFiles(study);
   const dicom = useLoad(can ? `${uid} ${unveiled}` : null, (signal) => framesOf(study.study_instance_uid, uid, unveiled, signal));
   const lack = dicom.state === "error" ? dicom.problem : null;
   const frames = dicom.state === "ready" && dicom.value.length ? dicom.value : null;
@@ -151,6 +159,7 @@ function Looking({ study, series, query, asked, label, answer }: LookingProps) {
         frames={frames}
         plain={!isDicom(images)}
         lack={lack}
+        gone={isWithoutFiles(study)}
         index={shown}
         go={go}
         as={query.get("as") === "model" ? "model" : "dicom"}

@@ -7,6 +7,7 @@ import { useKeys } from "../../keys";
 import { Failed, Skeleton } from "../../parts/states";
 import { isDrawable, type SeriesFrame } from "../../viewer/series";
 import type { ViewerProps } from "../../viewer/viewer";
+import { Thumbnail } from "../../parts/thumbnail";
 import { Preview } from "../../viewer/preview";
 import type { Slice, StudySeries } from "./study";
 
@@ -16,6 +17,8 @@ export interface StageProps {
   frames: readonly SeriesFrame[] | null;
   /** Why there are no frames, where there are none. */
   lack: Problem | null;
+  /** The files are not here: of the pictures there are small ones alone. */
+  gone: boolean;
   index: number;
   go: (index: number) => void;
   as: "dicom" | "model";
@@ -25,7 +28,7 @@ export interface StageProps {
   unveiled: boolean;
 }
 
-export function Stage({ series, slices, frames, lack, index, go, as, plain, unveiled }: StageProps) {
+export function Stage({ series, slices, frames, lack, gone, index, go, as, plain, unveiled }: StageProps) {
   const image = slices[index]?.image?.image_id ?? null;
   const [failed, fallBack] = useState(false);
   const undecoded = failed || (frames !== null && !isDrawable(frames));
@@ -64,12 +67,16 @@ export function Stage({ series, slices, frames, lack, index, go, as, plain, unve
             step(Math.sign(event.deltaY));
           }}
         >
-          <Preview
-            image={image}
-            drawn={as === "model" ? "model" : "display"}
-            unveiled={unveiled}
-            alt={`Slice ${index + 1} of ${slices.length}${as === "model" ? ", as the model saw it" : ""}`}
-          />
+          {gone ? (
+            <Thumbnail image={image} alt={`Slice ${index + 1} of ${slices.length}, as a small picture`} />
+          ) : (
+            <Preview
+              image={image}
+              drawn={as === "model" ? "model" : "display"}
+              unveiled={unveiled}
+              alt={`Slice ${index + 1} of ${slices.length}${as === "model" ? ", as the model saw it" : ""}`}
+            />
+          )}
         </div>
       )}
       {as === "model" && (

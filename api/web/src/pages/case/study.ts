@@ -35,6 +35,10 @@ export interface Study {
   study_description: string | null;
   identity?: Record<string, string>;
   labels: Record<string, number>;
+  /** Whether its files are here, or a PACS can give them again. */
+  files?: "here" | "gone" | "fetchable";
+  /** The PACS connections that it came from. */
+  came_from?: string[];
   series: StudySeries[];
   images: StudyImage[];
 }
@@ -61,6 +65,9 @@ export function slicesOf(study: Study, series: string, frames: readonly SeriesFr
 
 /** Whether a picture may bear a name in its pixels: only one that is known to bear none is shown to everybody. */
 export const isWithheld = (image: StudyImage): boolean => image.quality["burned_in"] !== "no";
+
+/** Whether the archive keeps vectors and small pictures of the study alone. */
+export const isWithoutFiles = (study: Study): boolean => study.files === "gone" || study.files === "fetchable";
 
 /** Whether a series came as DICOM: a plain picture has no frames to ask for. */
 export const isDicom = (images: readonly StudyImage[]): boolean => images.some((one) => one.rendering !== "picture");

@@ -15,6 +15,7 @@ import { Evidence } from "./evidence";
 import { Exports } from "./exports";
 import { History } from "./history";
 import { isOpen, type Report } from "./report";
+import { SendToPacs } from "./sending";
 import { Sentences } from "./sentences";
 import { Counts } from "./signs";
 
@@ -64,6 +65,7 @@ function Shown({ loaded, query, reload }: { loaded: Report; query: URLSearchPara
           {open && !mayReport && <p class="quiet">Who decides about drafts needs a key with the scope report.</p>}
           {open && mayReport && <Accepting report={report} deciding={deciding} changed={change} reload={reload} />}
           {mayReport && <Exports report={report} />}
+          {report.status === "accepted" && <SendToPacs report={report} />}
           <History steps={report.history} />
         </div>
         <Evidence report={report} sentence={report.sentences[selected]} />

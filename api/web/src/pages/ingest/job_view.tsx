@@ -11,9 +11,18 @@ import { Failed, Skeleton } from "../../parts/states";
 import { href, ROOT, setQuery } from "../../router";
 import { jobStarted } from "../../shell/job_bell";
 import { duration, isActive, STAGES, useJob, type IngestReport, type Job } from "./jobs";
+import { Pulled } from "../pacs/pull_report";
+import type { PullReport } from "../pacs/pacs";
 import { Report } from "./report";
 
-export function JobView({ id, children }: { id: string; children?: (job: Job) => ComponentChildren }) {
+export interface JobViewProps {
+  id: string;
+  /** Show the job that stands in place of this one after another try; the list of jobs does otherwise. */
+  follow?: (id: string) => void;
+  children?: (job: Job) => ComponentChildren;
+}
+
+export function JobView({ id, follow, children }: JobViewProps) {
   const { job, problem, again } = useJob(id);
   const status = job?.status;
   useEffect(() => {
@@ -29,7 +38,7 @@ export function JobView({ id, children }: { id: string; children?: (job: Job) =>
           {report?.dry_run ? "Dry run: nothing was stored" : title(job)} <span class={`status status-${job.status}`}>{job.status}</span>
         </h2>
         <span class="row">
-          <Actions job={job} changed={again} />
+          <Actions job={job} changed={again} follow={follow} />
           <AsData json={`/v1/jobs/${job.id}`} />
         </span>
       </div>
@@ -66,6 +75,10 @@ const TITLES: Record<string, string> = {
   reembed: "Embedding anew",
   map: "Map",
   thumbnails: "Thumbnails",
+  "pacs-pull": "Bringing in from the PACS",
+  "pacs-sync": "Sync with the PACS",
+  "pacs-fetch": "Fetching from the PACS",
+  "pacs-send": "Sending to the PACS",
 };
 
 export const title = (job: Job): string => TITLES[job.kind] ?? job.kind;
@@ -92,7 +105,9 @@ function Stages({ job }: { job: Job }) {
 }
 
 /** Cancel what goes on, start again what failed. */
-export function Actions({ job, changed }: { job: Job; changed: () => void }) {
+const followInList = (job: string) => setQuery({ tab: "jobs", job });
+
+export function Actions({ job, changed, follow = followInList }: { job: Job; changed: () => void; follow?: (id: string) => void }) {
   const [problem, fail] = useState<Problem | null>(null);
   const act = (ask: () => Promise<unknown>, said: string) => {
     fail(null);
@@ -118,7 +133,7 @@ export function Actions({ job, changed }: { job: Job; changed: () => void }) {
           onClick={() =>
             act(async () => {
               const next = await post<Job>(`/v1/jobs/${job.id}/retry`);
-              setQuery({ tab: "jobs", job: next.id });
+              follow(next.id);
             }, "The job is started again")
           }
         >
@@ -148,6 +163,7 @@ function Answer({ job }: { job: Job }) {
   if (job.kind === "report") return <a href={href("drafts", text("id"))}>Open the draft</a>;
   if (job.kind === "probe" || job.kind === "predictions") return <a href={href("models", "", { probe: text("name") })}>Open the probe {text("name")}</a>;
   if (job.kind === "calibration") return <a href={href("models", "", { tab: "calibrations", subject: text("subject") })}>Open the calibration</a>;
+  if (job.kind === "pacs-pull" || job.kind === "pacs-sync") return <Pulled report={job.result as PullReport} />;
   if (job.kind === "map") return <a href={href("map")}>Open the map</a>;
   if (job.kind === "evaluation") {
     return (
