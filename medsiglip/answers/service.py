@@ -97,6 +97,11 @@ class Info(Answer):
     prompt_sets: tuple[str, ...]
     index: IndexCounts
     viewers: tuple[ViewerLink, ...] = ()
+    phi: str | None = Field(
+        default=None,
+        description="how much of what names persons it keeps: pseudonymous, keep or strict; null before its "
+        "first ingest",
+    )
 
 
 class Backup(Answer):

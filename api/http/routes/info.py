@@ -34,6 +34,7 @@ def info(archive: ServedArchive, _caller: Reader) -> Info:
         prompt_sets=list_prompt_sets(),
         index=IndexCounts.model_validate(archive.index.info()),
         viewers=tuple(ViewerLink(name=name, url=url) for name, url in _viewers(archive)),
+        phi=archive.index.phi,
     )
 
 
