@@ -32,12 +32,16 @@ class InterruptedIngestError(IngestError):
 
 class PacsError(IngestError):
     """A PACS cannot be asked, or refuses. `may_pass` says that the same may succeed later, as when it is away
-    or busy. The sentence names the connection, the cause and the cure, and no patient.
+    or busy; `retry_after` is after how many seconds, where it says so. The sentence names the connection, the
+    cause and the cure, and no patient.
     """
 
-    def __init__(self, code: str, message: str, *, may_pass: bool = False) -> None:
+    def __init__(
+        self, code: str, message: str, *, may_pass: bool = False, retry_after: float | None = None
+    ) -> None:
         super().__init__(code, message)
         self.may_pass = may_pass
+        self.retry_after = retry_after
 
 
 class WorkerLostError(CodedError):
