@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from medsiglip.index.pacs.commitment_records import CommitmentRequest
 from medsiglip.ingest.errors import PacsError
 
 # PS3.5, section 6.2: 16 characters of the default repertoire, without backslash and controls.
@@ -77,15 +78,6 @@ class ReceiverOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class CommitmentRequest:
-    """A request to commit to instances, pairs of SOP class and SOP instance UID (PS3.4, J.3.2)."""
-
-    calling_ae: str
-    transaction_uid: str
-    instances: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
 class CommitmentOutcome:
     """Which instances are kept; of the others each with its Failure Reason (PS3.3, C.14.1.1)."""
 
@@ -104,14 +96,16 @@ class Receiving(Protocol):
     def on_commitment(self, request: CommitmentRequest) -> None:
         """Keep a request until `on_reported`, before it is answered; the same may come twice."""
 
-    def commitment_outcome(self, request: CommitmentRequest) -> CommitmentOutcome:
-        """What of it is kept now."""
+    def commitment_outcome(self, request: CommitmentRequest) -> CommitmentOutcome | None:
+        """What of it is kept, None while that is not yet known."""
 
     def on_reported(self, request: CommitmentRequest) -> None:
         """The sender has taken the report of a request."""
 
     def on_refused(self, calling_ae: str, reason: str) -> None:
-        """An association was refused: `calling-ae`, `called-ae` or `limit`."""
+        """An association was refused: `calling-ae`, `called-ae`, `application-context`, `limit`, or `tls`
+        before anything was said.
+        """
 
 
 def allowed_sender(text: str) -> AllowedSender:

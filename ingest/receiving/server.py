@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+import select
 import socket
+import ssl
 import threading
+import time
 from pathlib import Path
 
-from medsiglip.ingest.receiving.options import ReceiverOptions, Receiving
+from medsiglip.ingest.errors import PacsError
+from medsiglip.ingest.receiving.association import Association, Receiver
+from medsiglip.ingest.receiving.negotiation import prepare_codecs
+from medsiglip.ingest.receiving.options import ReceiverOptions, Receiving, TlsFiles
+from medsiglip.ingest.receiving.places import Places
+from medsiglip.ingest.receiving.refusals import Refusals
+from medsiglip.ingest.receiving.spool import Spool
+from medsiglip.ingest.receiving.upper_layer import ClosedError, UpperLayer
+
+_LOOK_SECONDS = 0.2
+# A process waits so long for each association that it has, so that one with fewer takes the next.
+_STEP_BACK_SECONDS = 0.01
+_STOP_SECONDS = 30.0
+# Connections of one process that have no association yet, beyond those that may have one.
+_UNASKED = 64
+_log = logging.getLogger("medsiglip.receiving")
 
 
 def serve(
@@ -16,7 +35,79 @@ def serve(
     receiving: Receiving,
     stopping: threading.Event,
 ) -> None:
-    """Answer associations until `stopping` is set, and then until the open ones have ended an instance that
-    they were receiving. Several processes may do so on one inherited socket and one folder `incoming`.
+    """Answer associations until `stopping` is set, and then until the open ones have received the instance
+    that they had begun. Several processes may do so on one inherited socket and one folder `incoming`.
+
+    Raises `PacsError` `pacs-certificate`, and OSError if the folder cannot be written.
     """
-    raise NotImplementedError
+    spool = Spool(incoming, options.largest_bytes, options.min_free_bytes)
+    places = Places(incoming, options.associations, options.associations_of_one)
+    spool.prepare()
+    places.prepare()
+    prepare_codecs()
+    receiver = Receiver(options, receiving, spool, places, Refusals(), stopping.is_set)
+    tls = None if options.tls is None else tls_context(options.tls)
+    threads: set[threading.Thread] = set()
+    listener.setblocking(False)
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    while not stopping.is_set():
+        ready = poll.poll(1000 * _LOOK_SECONDS)
+        threads = {thread for thread in threads if thread.is_alive()}
+        if not ready:
+            continue
+        time.sleep(_STEP_BACK_SECONDS * min(len(threads), 10))
+        try:
+            connection, address = listener.accept()
+        except OSError:  # another process has taken it, or it is gone
+            continue
+        if len(threads) >= options.associations + _UNASKED:
+            connection.close()
+            continue
+        thread = threading.Thread(
+            target=_answer, args=(connection, str(address[0]), receiver, tls), name="association", daemon=True
+        )
+        threads.add(thread)
+        thread.start()
+    until = time.monotonic() + _STOP_SECONDS
+    for thread in threads:
+        thread.join(max(until - time.monotonic(), 0))
+
+
+def _answer(connection: socket.socket, address: str, receiver: Receiver, tls: ssl.SSLContext | None) -> None:
+    options = receiver.options
+    try:
+        connection.settimeout(options.acse_seconds)
+        if tls is not None:
+            connection = tls.wrap_socket(connection, server_side=True)
+        layer = UpperLayer(connection, options.network_seconds)
+    except OSError:
+        receiver.note_refusal("", address, "tls")
+        connection.close()
+        return
+    try:
+        Association(layer, address, receiver).run()
+    except ClosedError:
+        pass
+    except Exception as error:
+        _log.error(
+            "an association ended by %s", type(error).__name__, exc_info=_log.isEnabledFor(logging.DEBUG)
+        )
+
+
+def tls_context(files: TlsFiles) -> ssl.SSLContext:
+    """TLS of a receiver, as the profile BCP 195 asks (PS3.15, B.9); raises `PacsError` `pacs-certificate`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(files.certificate_file, files.key_file)
+        if files.ca_file is not None:
+            context.load_verify_locations(files.ca_file)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a PEM file"
+        raise PacsError(
+            "pacs-certificate",
+            f"The certificate, its key or the CA of the receiver cannot be used: {reason}; check the files.",
+        ) from None
+    return context

@@ -88,6 +88,5 @@ storage_commitments = Table(
     Column("attempts", Integer, nullable=False),
     Column("not_before", UtcDateTime, nullable=False),
     Column("requested_at", UtcDateTime, nullable=False),
-    Column("answered_at", UtcDateTime),
     UniqueConstraint("calling_ae", "transaction_uid"),
 )
