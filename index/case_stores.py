@@ -21,6 +21,7 @@ from medsiglip.index.catalogue.pixel_hashes import PixelHashStore
 from medsiglip.index.catalogue.readers.label_store import LabelStore
 from medsiglip.index.catalogue.readers.reader_queries import ReaderLabelStore
 from medsiglip.index.catalogue.report_texts import ReportTextStore
+from medsiglip.index.pacs.commitments import CommitmentStore
 from medsiglip.index.pacs.connections import PacsConnectionStore
 from medsiglip.index.pacs.deliveries import DeliveryStore
 from medsiglip.index.pacs.study_ledger import StudyLedger
@@ -222,6 +223,11 @@ class CaseStores:
     def sync_leases(self) -> SyncLeases:
         """Which process syncs a PACS, and how far it has come."""
         return SyncLeases(self._database)
+
+    @cached_property
+    def storage_commitments(self) -> CommitmentStore:
+        """Requests for storage commitment that were not answered."""
+        return CommitmentStore(self._database)
 
     @cached_property
     def audit(self) -> AuditLog:

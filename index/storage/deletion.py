@@ -30,6 +30,7 @@ from medsiglip.index.catalogue.schema import (
 )
 from medsiglip.index.catalogue.score_schema import predictions
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.pacs.commitments import forget_commitments
 from medsiglip.index.pacs.study_ledger import forget_pacs_studies
 from medsiglip.index.records import SEPARATOR, Removal
 from medsiglip.index.storage import trash
@@ -143,6 +144,7 @@ def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: Col
     forget_in_jobs(connection, study_uids, vanished)
     forget_in_calibrations(connection, vanished)
     forget_in_views(connection, {*vanished, *study_uids, *below})
+    forget_commitments(connection, below)
     forget_backgrounds(connection)
     return Removal(
         len(study_ids), len(series_ids), instance_count, image_count, file_count, label_count, draft_count
