@@ -24,11 +24,14 @@ from medsiglip.index.catalogue.report_texts import ReportTextStore
 from medsiglip.index.pacs.commitments import CommitmentStore
 from medsiglip.index.pacs.connections import PacsConnectionStore
 from medsiglip.index.pacs.deliveries import DeliveryStore
+from medsiglip.index.pacs.kept_instances import KeptInstances
 from medsiglip.index.pacs.study_ledger import StudyLedger
 from medsiglip.index.pacs.sync_leases import SyncLeases
 from medsiglip.index.records import Level
 from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.search.two_spaces import TwoSpaces
+from medsiglip.index.service.announced_jobs import AnnouncedJobs
+from medsiglip.index.service.announcements import AnnouncementStore
 from medsiglip.index.service.api_keys import ApiKeys
 from medsiglip.index.service.audit_log import AuditLog
 from medsiglip.index.service.drafts import DraftStore
@@ -185,6 +188,11 @@ class CaseStores:
         return RoutingRuleStore(self._database)
 
     @cached_property
+    def kept_instances(self) -> KeptInstances:
+        """Which instances are there as files."""
+        return KeptInstances(self._database)
+
+    @cached_property
     def received_batches(self) -> ReceivedBatches:
         """Ingests of files whose senders were told that they are stored."""
         return ReceivedBatches(self._database)
@@ -193,6 +201,16 @@ class CaseStores:
     def jobs(self) -> JobQueue:
         """Long work of the service."""
         return JobQueue(self._database)
+
+    @cached_property
+    def announced_jobs(self) -> AnnouncedJobs:
+        """Jobs for what is announced again and again."""
+        return AnnouncedJobs(self._database)
+
+    @cached_property
+    def announcements(self) -> AnnouncementStore:
+        """What a listener outside of the home is to be told."""
+        return AnnouncementStore(self._database)
 
     @cached_property
     def api_keys(self) -> ApiKeys:
@@ -220,14 +238,14 @@ class CaseStores:
         return StudyLedger(self._database)
 
     @cached_property
-    def sync_leases(self) -> SyncLeases:
-        """Which process syncs a PACS, and how far it has come."""
-        return SyncLeases(self._database)
-
-    @cached_property
     def storage_commitments(self) -> CommitmentStore:
         """Requests for storage commitment that were not answered."""
         return CommitmentStore(self._database)
+
+    @cached_property
+    def sync_leases(self) -> SyncLeases:
+        """Which process syncs a PACS, and how far it has come."""
+        return SyncLeases(self._database)
 
     @cached_property
     def audit(self) -> AuditLog:

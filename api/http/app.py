@@ -47,6 +47,9 @@ from medsiglip.api.http.routes.dicomweb import drawings, headers, pixels, search
 from medsiglip.api.http.routes.labelling import labels, reading
 from medsiglip.api.http.routes.mapping import making as map_making
 from medsiglip.api.http.routes.mapping import reading as map_reading
+from medsiglip.api.http.routes.pacs import bringing_in, deliveries
+from medsiglip.api.http.routes.pacs import connections as pacs_connections
+from medsiglip.api.http.routes.pacs.turns import Turns
 from medsiglip.api.http.routes.problem_answers import PROBLEMS
 from medsiglip.api.http.screen import files as screen
 from medsiglip.api.http.screen import ohif, signed_in
@@ -92,6 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             archive.share()
             app.state.server = Server(chosen, archive)
             app.state.shown_studies = ShownStudies()
+            app.state.pacs_turns = Turns()
             open_gate(app, archive.index.api_keys, chosen)
             app.state.sessions = SessionGate(archive.index.sessions)
             operations.watch(app, archive)
@@ -139,6 +143,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for topic in (map_making, map_reading):
         app.include_router(topic.router, responses=PROBLEMS)
     for topic in (browsed_cases, collections, reading):
+        app.include_router(topic.router, responses=PROBLEMS)
+    for topic in (pacs_connections, bringing_in, deliveries):
         app.include_router(topic.router, responses=PROBLEMS)
     for topic in (storing, searching, headers, drawings, pixels):
         app.include_router(topic.router, responses=PROBLEMS)

@@ -15,7 +15,7 @@ from sqlalchemy import Select, Table, and_, or_
 
 from medsiglip.index.errors import CatalogError
 
-LONGEST_CURSOR = 100
+LONGEST_CURSOR = 128
 """The most characters of a cursor."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

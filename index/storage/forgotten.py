@@ -31,7 +31,7 @@ from medsiglip.index.catalogue.service_schema import jobs
 GONE = "[forgotten]"
 # Of a draft's payload: the words of its generator that a person did not keep.
 _EARLIER_WORDS = ("thinking", "text_without_context", "decisions")
-_ABOUT_CASES = ("calibration", "evaluation", "predictions", "probe")
+_ABOUT_CASES = ("calibration", "evaluation", "pacs-pull", "pacs-sync", "predictions", "probe", "webhook")
 
 
 def forget_drafts(connection: Connection, study_ids: Sequence[int]) -> int:

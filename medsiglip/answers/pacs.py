@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from pydantic import ConfigDict, Field
 
@@ -14,6 +14,21 @@ Presence = Literal["no", "part", "all"]
 LedgerStatus = Literal["waiting", "here", "incomplete", "failed", "forgotten"]
 DeliveryStatus = Literal["waiting", "sent", "failed"]
 DeliveryFormat = Literal["sr", "pdf"]
+
+
+class PacsFields(TypedDict, total=False):
+    """What the studies that a PACS is asked for must be: `*` and `?` stand for characters in all but dates
+    (YYYY-MM-DD, both included) and UIDs.
+    """
+
+    patient_id: str | None
+    patient_name: str | None
+    accession_number: str | None
+    study_instance_uid: str | None
+    modality: str | None
+    study_description: str | None
+    from_date: str | None
+    to_date: str | None
 
 
 class LedgerCounts(Answer):
@@ -208,6 +223,13 @@ class Delivery(Answer):
     failure: ErrorDetail | None
     created_at: Moment
     sent_at: Moment | None
+
+
+class DeliveryReport(Answer):
+    """What was sent of an accepted draft of a study, each document as it stands now."""
+
+    study_instance_uid: str
+    deliveries: tuple[Delivery, ...]
 
 
 class DeliveryPage(Answer):

@@ -47,6 +47,7 @@ from medsiglip.client.evaluations import EvaluationMethods
 from medsiglip.client.jobs import JobMethods
 from medsiglip.client.labels import LabelMethods
 from medsiglip.client.maps import MapMethods
+from medsiglip.client.pacs import PacsMethods
 from medsiglip.client.paths import checked, path_of
 from medsiglip.client.pictures import PictureMethods
 from medsiglip.client.probes import ProbeMethods
@@ -82,6 +83,7 @@ class Client(
     LabelMethods,
     JobMethods,
     MapMethods,
+    PacsMethods,
     PictureMethods,
     ProbeMethods,
     ScoreMethods,

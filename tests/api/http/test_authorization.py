@@ -135,6 +135,16 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("DELETE", "/v1/routes/{name}"): "admin",
     ("POST", "/v1/routes/{name}/test"): "admin",
     ("POST", "/v1/routes/{name}/run"): "admin",
+    ("GET", "/v1/pacs"): "read",
+    ("PUT", "/v1/pacs/{name}"): "admin",
+    ("DELETE", "/v1/pacs/{name}"): "admin",
+    ("POST", "/v1/pacs/{name}/echo"): "write",
+    ("POST", "/v1/pacs/{name}/find"): "write",
+    ("POST", "/v1/pacs/{name}/pull"): "write",
+    ("POST", "/v1/pacs/{name}/sync"): "write",
+    ("POST", "/v1/pacs/{name}/studies/{uid}"): "write",
+    ("GET", "/v1/pacs/{name}/studies"): "read",
+    ("POST", "/v1/pacs/{name}/retry"): "write",
 }
 UNDESCRIBED = {
     *("/", "/ohif", "/ohif/{address:path}", "/openapi.json", "/docs", "/docs/{name}"),

@@ -62,6 +62,39 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "embed_images": ({"files": ["FILE"]}, "POST /v1/embeddings"),
     "ingest": ({"path": "/data", "dry_run": True}, "POST /v1/ingest"),
     "upload": ({"metadata": "FILE", "dry_run": True}, "POST /v1/ingest"),
+    "pacs": ({}, "GET /v1/pacs"),
+    "add_pacs": (
+        {"name": "main", "host": "127.0.0.1", "port": 4242, "ae_title": "ORTHANC", "rate": 5.0},
+        "PUT /v1/pacs/{name}",
+    ),
+    "remove_pacs": ({"name": "main"}, "DELETE /v1/pacs/{name}"),
+    "pacs_echo": ({"name": "main"}, "POST /v1/pacs/{name}/echo"),
+    "pacs_find": (
+        {
+            "name": "main",
+            "patient_id": "7",
+            "patient_name": "Doe*",
+            "accession_number": "A1",
+            "study_instance_uid": "1.2",
+            "modality": "CT",
+            "study_description": "Thorax*",
+            "from_date": "2030-01-01",
+            "to_date": "2030-01-31",
+            "limit": 5,
+        },
+        "POST /v1/pacs/{name}/find",
+    ),
+    "pacs_pull": ({"name": "main", "studies": ["1.2"]}, "POST /v1/pacs/{name}/pull"),
+    "pacs_pull_study": ({"name": "main", "study": "1.2"}, "POST /v1/pacs/{name}/studies/{uid}"),
+    "pacs_sync": (
+        {"name": "main", "since": "2030-01-01", "modality": "CT", "study_description": "Thorax*"},
+        "POST /v1/pacs/{name}/sync",
+    ),
+    "pacs_studies": (
+        {"name": "main", "status": "failed", "limit": 5, "cursor": "abc"},
+        "GET /v1/pacs/{name}/studies",
+    ),
+    "pacs_retry": ({"name": "main"}, "POST /v1/pacs/{name}/retry"),
     "cases": (
         {"where": ["modality=CT"], "sort": "-images", "limit": 5, "cursor": "abc"},
         "GET /v1/cases",
@@ -226,6 +259,19 @@ OTHERS: dict[str, list[dict[str, Any]]] = {  # arguments that exclude one of the
     ],
     "train_probe": [{"name": "p", "labels_csv": "FILE"}],
     "map_place": [{"image_id": 4}],
+    "pacs_pull": [
+        {
+            "name": "main",
+            "patient_id": "7",
+            "patient_name": "Doe*",
+            "accession_number": "A1",
+            "study_instance_uid": "1.2",
+            "modality": "CT",
+            "study_description": "Thorax*",
+            "from_date": "2030-01-01",
+            "to_date": "2030-01-31",
+        }
+    ],
     "why": [
         *({"study": "1.2", "text": "a"}, {"image_id": 3, "like_study": "1.2"}),
         *({"file": "FILE", "like": "FILE"}, {"file": "FILE", "like_image_id": 4}),

@@ -18,6 +18,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from medsiglip.answers.jobs import Job
+from medsiglip.answers.pacs import PacsFields
 from medsiglip.answers.search_fields import SearchFields
 from medsiglip.api.http.app import create_app
 from medsiglip.api.settings import Settings
@@ -145,6 +146,8 @@ def test_every_method_and_argument_is_in_the_table() -> None:
         parameters = set(inspect.signature(method).parameters) - {"self", "options", "files", "on_progress"}
         if "more" in parameters:
             parameters = parameters - {"more"} | SearchFields.__annotations__.keys()
+        if "question" in parameters:
+            parameters = parameters - {"question"} | PacsFields.__annotations__.keys()
         assert parameters <= known | {"k", "include_same_patient", "revision"}, name
 
 
