@@ -35,6 +35,7 @@ _LONGEST_NAME = 64
 _VIEWER = re.compile(
     r"[^\s=<>\"'&]{1,40}=(?!(?i:javascript|data|vbscript|blob|file):)[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"\\]{1,1000}"
 )
+_WEBHOOK = re.compile(r"https?://[A-Za-z0-9.\[\]:-]{1,255}(/[!-~]{0,2000})?")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
 
@@ -106,6 +107,49 @@ class Settings(BaseSettings):
         0.2, ge=0, le=1, description="score from which a finding is neither absent nor present"
     )
     uncertain_high: float = Field(0.8, ge=0, le=1, description="score from which a finding is present")
+    receive_host: str = Field(
+        "127.0.0.1", description="address that the receiver listens on; 0.0.0.0 for all"
+    )
+    receive_port: int = Field(11112, ge=0, le=65535, description="port of the receiver; 0 takes a free one")
+    receive_aet: str = Field(
+        "MEDSIGLIP", min_length=1, max_length=16, description="AE title that senders must call the receiver"
+    )
+    receive_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="who may send to the receiver: AET, AET@HOST or AET@NETWORK, comma-separated; any sender "
+        "of this machine when unset",
+    )
+    receive_peers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="where senders take reports of storage commitment, such as CT1=10.1.0.7:104, "
+        "comma-separated",
+    )
+    receive_quiet_seconds: float = Field(
+        60.0, ge=0.1, le=86_400, description="how long nothing more of a study comes before it is ingested"
+    )
+    receive_longest_seconds: float = Field(
+        3600.0, ge=1, le=604_800, description="how long a study that keeps growing waits at most"
+    )
+    receive_processes: int = Field(2, ge=1, le=64, description="processes that receive instances")
+    receive_largest_bytes: int = Field(
+        4 << 30, ge=1024, description="largest instance that the receiver takes, in bytes"
+    )
+    receive_associations: int = Field(
+        100, ge=1, le=1000, description="associations that may be open with the receiver at once"
+    )
+    receive_tls_certificate_file: Path | None = Field(
+        None, description="certificate of the receiver (PEM); without one it speaks no TLS"
+    )
+    receive_tls_key_file: Path | None = Field(None, description="key of the receiver's certificate (PEM)")
+    receive_tls_ca_file: Path | None = Field(
+        None, description="certificates (PEM) of which senders must show one; none is asked for when unset"
+    )
+    webhook_url: str | None = Field(
+        None, description="address that is told of new studies, accepted reports and failed syncs"
+    )
+    webhook_secret_file: Path | None = Field(
+        None, description="file with the secret that signs what webhook_url is told"
+    )
     log_format: LogFormat = Field("json", description="lines of the server's log: json or text")
     log_file: Path | None = Field(
         None, description="file that servers and workers add their log to; standard error when unset"
@@ -118,6 +162,13 @@ class Settings(BaseSettings):
         if not isinstance(parts, list | tuple):
             return parts
         return tuple(Path(part).expanduser().absolute() for part in parts if str(part).strip())
+
+    @field_validator("receive_allow", "receive_peers", mode="before")
+    @classmethod
+    def _split_senders(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
 
     @field_validator("cors_origins", mode="before")
     @classmethod
@@ -132,6 +183,13 @@ class Settings(BaseSettings):
         for origin in value:
             if _ORIGIN.fullmatch(origin) is None:
                 raise ValueError(f"{origin!r} is no origin such as https://viewer.example")
+        return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _check_webhook(cls, value: str | None) -> str | None:
+        if value is not None and _WEBHOOK.fullmatch(value) is None:
+            raise ValueError(f"{value!r} is no address such as https://ris.example/events")
         return value
 
     @field_validator("viewers", mode="before")

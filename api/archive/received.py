@@ -18,6 +18,7 @@ from typing import Any
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.service.jobs import Job
+from medsiglip.index.service.received_batches import is_answered
 from medsiglip.index.service.waiting_uploads import FEW_FILES
 from medsiglip.index.storage.deletion import UPLOADS
 from medsiglip.ingest.files.archive_listing import is_archive
@@ -50,12 +51,16 @@ def discard_unused(index: CaseIndex, job: Job) -> None:
     or never read, or all, of a dry run or in a home that keeps no paths. Files in the index stay, for a
     series that gains slices is rendered again.
 
-    No other job ever has the folder. A folder outside the home is left alone, and so is one whose files are
-    in the index according to the job, but not according to the index.
+    No other job ever has the folder, but of files whose sender was told that they are stored: those stay,
+    whatever they are, and in a home that keeps no paths until a job has ingested them. A folder outside the
+    home is left alone, and so is one whose files are in the index according to the job, but not according to
+    the index.
     """
     received = job.parameters.get("received")
     folder = Path(received) if received is not None else index.home
     if not job.is_final or not _is_inside(index, folder):
+        return
+    if is_answered(job.parameters) and (index.phi != "strict" or job.status != "done"):
         return
     # A member of an archive is called `<archive>!/<member>` (medsiglip.ingest.files.archive).
     used = {path.split("!/")[0] for path in index.files.embedded_below(str(folder))}
@@ -67,7 +72,7 @@ def discard_unused(index: CaseIndex, job: Job) -> None:
 
 def discard_refused(index: CaseIndex, used: Mapping[Path, Collection[str]]) -> None:
     """What `discard_unused` does, for the folders of several uploads that were just ingested; `used` are the
-    paths of their files that are in the index.
+    paths of their files that stay.
     """
     keeps_paths = index.phi != "strict"
     for folder, paths in used.items():

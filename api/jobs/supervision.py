@@ -23,11 +23,12 @@ _log = logging.getLogger("medsiglip.supervision")
 
 
 class SupervisedProcess:
-    """`python -m MODULE WORDS...`, from `start` until `stop`."""
+    """`python -m MODULE WORDS...`, from `start` until `stop`; each inherits the file `descriptors`."""
 
-    def __init__(self, module: str, words: Sequence[str]) -> None:
+    def __init__(self, module: str, words: Sequence[str], *, descriptors: Sequence[int] = ()) -> None:
         self._module = module
         self._words = tuple(words)
+        self._descriptors = tuple(descriptors)
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -78,7 +79,13 @@ class SupervisedProcess:
         with self._lock:
             if self._stopping.is_set():
                 return
-            self._process = start_module(self._module, self._words, stdout=subprocess.DEVNULL, stderr=None)
+            self._process = start_module(
+                self._module,
+                self._words,
+                descriptors=self._descriptors,
+                stdout=subprocess.DEVNULL,
+                stderr=None,
+            )
 
     def _watch(self) -> None:
         pause = FIRST_PAUSE_S

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from medsiglip.api.archive.received import discard_refused, discard_unused
 from medsiglip.api.jobs.stored_results import storable
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.service.received_batches import is_answered
 from medsiglip.index.service.waiting_uploads import is_small_job
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def ingest_uploads(archive: Archive, run: JobRun) -> dict[str, Any]:
     """
     others: dict[str, Path] = {}
     if run.job.attempts == 1 and is_small_job(run.job.kind, run.parameters):
-        others = archive.index.jobs.waiting_uploads.hold(run.job.key_id)
+        uploads = archive.index.jobs.waiting_uploads
+        others = uploads.hold(run.job.key_id, answered=is_answered(run.parameters))
     run.held = tuple(others)
     try:
         there = {job_id: folder for job_id, folder in others.items() if folder.is_dir()}
@@ -38,7 +40,7 @@ def ingest_uploads(archive: Archive, run: JobRun) -> dict[str, Any]:
         ingested = archive.ingest_apart(there, on_progress=run.progress)
         own = ingested.pop(run.job.id).report
         if others:
-            _finish(archive, others, ingested)
+            _finish(archive, others, ingested, keeping=is_answered(run.parameters))
             run.progress("embedding", own.files, own.files)  # not those of all
         return own.to_json()
     finally:
@@ -48,9 +50,13 @@ def ingest_uploads(archive: Archive, run: JobRun) -> dict[str, Any]:
                 _release(archive, list(others))
 
 
-def _finish(archive: Archive, folders: Mapping[str, Path], ingested: Mapping[str, IngestedFolder]) -> None:
+def _finish(
+    archive: Archive, folders: Mapping[str, Path], ingested: Mapping[str, IngestedFolder], *, keeping: bool
+) -> None:
     results = {job_id: storable(one.report.to_json()) for job_id, one in ingested.items()}
     done = archive.index.jobs.waiting_uploads.finish(results)
+    if keeping and archive.index.phi != "strict":
+        return
     discard_refused(archive.index, {folders[job_id]: ingested[job_id].used for job_id in done})
 
 

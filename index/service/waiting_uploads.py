@@ -17,6 +17,7 @@ from sqlalchemy import and_, bindparam, func, null, select, update
 from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.service_schema import jobs
+from medsiglip.index.service.received_batches import is_answered
 
 FEW_FILES = 50
 """Files of a small ingest, as its parameter `files` says; without this parameter none is small."""
@@ -51,9 +52,10 @@ class WaitingUploads:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def hold(self, key_id: str | None) -> dict[str, Path]:
+    def hold(self, key_id: str | None, *, answered: bool = False) -> dict[str, Path]:
         """Hold the small uploads that wait to be ingested, sent with this API key and without metadata: their
-        folders by id, the oldest first, at most `MOST_JOBS` with `MOST_FILES` files.
+        folders by id, the oldest first, at most `MOST_JOBS` with `MOST_FILES` files. With `answered`, those
+        of which a sender was told that they are stored, without it the others.
         """
         mine = jobs.c.key_id.is_(None) if key_id is None else jobs.c.key_id == key_id
         with self._database.write_service_tables() as connection:
@@ -71,6 +73,8 @@ class WaitingUploads:
             for job_id, parameters in connection.execute(statement):
                 whole_folder = parameters["paths"] == [parameters.get("received")]
                 if not whole_folder or parameters.get("metadata") is not None or parameters.get("dry_run"):
+                    continue
+                if is_answered(parameters) != answered:
                     continue
                 files += parameters["files"]
                 if files > MOST_FILES:

@@ -33,6 +33,9 @@ def serve(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for a database that does not answer yet, as workers do.")
     ] = False,
+    receive: Annotated[
+        bool, typer.Option("--receive", help="Also run `medsiglip receive`, by its settings.")
+    ] = False,
 ) -> None:
     """Answer HTTP requests until Ctrl-C or SIGTERM, and run the jobs that they start.
 
@@ -67,34 +70,35 @@ def serve(
             next_step = _next_step(archive)
             return open_sockets(host, port, archive.index.api_keys), next_step
 
-    with _logged(run):
+    with logged(run):
         sockets, next_step = when_it_answers(listen, time.sleep) if wait else listen()
         url = url_of(host, sockets)
-        worker = (
-            None if no_worker else SupervisedProcess("medsiglip.api.cli", [*run.global_words(), *_WORKER])
-        )
+        beside = [() if no_worker else _WORKER, _RECEIVER if receive else ()]
+        children = [
+            SupervisedProcess("medsiglip.api.cli", [*run.global_words(), *words]) for words in beside if words
+        ]
         app = create_app(settings)
 
         def on_ready() -> None:
-            if worker is not None:
-                worker.start()
+            for child in children:
+                child.start()
             run.answer({"url": url}, partial(_show_url, next_step=next_step.format(url=url)))
 
         def on_stopping() -> None:
             followers(app).close()
-            if worker is not None:
-                worker.request_stop()
+            for child in children:
+                child.request_stop()
 
         def on_hangup() -> None:
             reload(app, run.settings)
-            if worker is not None:
-                worker.send(signal.SIGHUP)
+            for child in children:
+                child.send(signal.SIGHUP)
 
         try:
             answer_requests(app, sockets, on_ready=on_ready, on_stopping=on_stopping, on_hangup=on_hangup)
         finally:
-            if worker is not None:
-                worker.stop(within_s=GRACE_SECONDS + 2)
+            for child in children:
+                child.stop(within_s=GRACE_SECONDS + 2)
 
 
 def worker(
@@ -128,7 +132,7 @@ def worker(
     from medsiglip.api.jobs.worker import Worker
 
     run = invocation(context)
-    with _logged(run), run.archive() as archive:
+    with logged(run), run.archive() as archive:
         works = Worker(
             archive, poll_seconds=poll, renew_settings=lambda current: reloaded(current, run.settings)
         )
@@ -163,10 +167,11 @@ def _show_workers(console: Console, payload: Payload) -> None:
 
 
 _WORKER = ("worker", "--until-input-ends")
+_RECEIVER = ("receive", "--until-input-ends")
 
 
 @contextmanager
-def _logged(run: Invocation) -> Iterator[None]:
+def logged(run: Invocation) -> Iterator[None]:
     """Send the logs of a server to standard error or to a file, also without --debug.
 
     Whatever is on standard error with them has their format. A person at a terminal gets an error as usual.
