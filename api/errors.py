@@ -109,6 +109,16 @@ def waits_for_generator(error: Exception, code: str, route: str | None) -> bool:
     return route is not None and code in AWAY and bool(getattr(error, "may_pass", False))
 
 
+# What others must take, by kind of job, and for how many seconds it waits for them.
+WAITING_FOR_OTHERS = {"pacs-send": PATIENCE_S, "webhook": 24 * 3600.0}
+
+
+def waits_for_others(kind: str, error: Exception) -> bool:
+    """Whether a job waits for a PACS, or for a listener of webhooks, that is away."""
+    may_pass = getattr(error, "may_pass", False) or getattr(error, "retry_after", None) is not None
+    return kind in WAITING_FOR_OTHERS and bool(may_pass)
+
+
 def retry_after(error: Exception, code: str, attempts: int) -> float | None:
     """Seconds until a job that failed so in its `attempts`-th attempt is tried again; None for never.
 

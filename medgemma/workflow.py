@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.service.drafts import DraftRecord, RevisionRecord
@@ -17,6 +17,9 @@ from medsiglip.medgemma.draft_record import acknowledging, draft_of, payload_of
 from medsiglip.medgemma.errors import ConcernsError, DraftError
 from medsiglip.medgemma.records import Concern, Draft, SentenceDecision, Status
 from medsiglip.medgemma.sentence_decisions import decide, sentences
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ def accept(
     revision: int | None = None,
     acknowledge: Collection[str] = (),
     decisions: Sequence[SentenceDecision] = (),
+    also: Callable[[Connection], None] = lambda connection: None,
 ) -> Draft:
     """Make the draft the study's report, which can be searched by its words from now on. An accepted draft of
     the study that was before it is kept, and superseded by this one.
@@ -65,7 +69,8 @@ def accept(
 
     `decisions` are about single sentences (`medsiglip.medgemma.sentence_decisions`) of the `revision` that
     the person has seen. To keep one is to acknowledge its concerns; where one is edited or cut the text is
-    reviewed again, and the history has the edit as a step of its own.
+    reviewed again, and the history has the edit as a step of its own. `also` is done in the transaction that
+    accepts.
 
     `revision` is the number of steps that the person has seen; a draft with another has changed. Raises
     `CatalogError` `unknown-draft` or `draft-changed`, DraftError `draft-settled`, `draft-incomplete` for a
@@ -90,7 +95,7 @@ def accept(
     edited = None
     if made.difference is not None:
         edited = RevisionRecord("edited", by, text=text, difference=made.difference)
-    return draft_of(index.drafts.advance(former, step, payload, report=text, before=edited))
+    return draft_of(index.drafts.advance(former, step, payload, report=text, before=edited, also=also))
 
 
 def propose(

@@ -16,6 +16,7 @@ from medsiglip.api.archive.explaining import localisation, why
 from medsiglip.api.archive.labelling import agreement, given, learning, queue
 from medsiglip.api.archive.mapping import lists, making, places, shown
 from medsiglip.api.archive.opened import OpenedArchive
+from medsiglip.api.archive.pacs import accepting, delivering
 from medsiglip.api.archive.pacs import connections as pacs
 from medsiglip.api.archive.pacs import finding as pacs_questions
 from medsiglip.api.archive.pictures import thumbnails as pictures
@@ -125,7 +126,7 @@ class Archive(OpenedArchive):
     report = drafts.show_report
     reports = drafts.list_reports
     review_report = drafts.review_report
-    accept_report = drafts.accept_report
+    accept_report = accepting.accept_report
     edit_report = drafts.edit_report
     reject_report = drafts.reject_report
     export_report = drafts.export_report
@@ -146,3 +147,5 @@ class Archive(OpenedArchive):
     remove_pacs = pacs.remove_pacs
     pacs_echo = pacs.pacs_echo
     pacs_find = pacs_questions.pacs_find
+    pacs_send = delivering.pacs_send
+    pacs_deliveries = delivering.list_deliveries

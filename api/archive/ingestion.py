@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from pathlib import Path
@@ -12,6 +13,7 @@ from medsiglip.answers.cases import IngestReport
 from medsiglip.api.archive.drafts.routing_rules import run_routes
 from medsiglip.api.archive.files import AnyPath, require_paths
 from medsiglip.api.archive.opened import OnNote, OnProgress, OpenedArchive, silent
+from medsiglip.api.archive.webhooks import announcing_new_studies
 from medsiglip.api.errors import ServiceError
 from medsiglip.arguments import several
 
@@ -270,9 +272,17 @@ def _run(
         on_progress(_STAGES[moment.stage], moment.done, moment.total)
 
     checkpoint = replace(archive.checkpoint, name=archive.space.model)
-    return run_ingest(
-        paths, archive.index, checkpoint, lambda: archive.patient_encoder, options, report_progress, details
-    )
+    told = nullcontext() if options.dry_run else announcing_new_studies(archive)
+    with told:
+        return run_ingest(
+            paths,
+            archive.index,
+            checkpoint,
+            lambda: archive.patient_encoder,
+            options,
+            report_progress,
+            details,
+        )
 
 
 def _details(request: _Request) -> RunDetails | None:

@@ -141,6 +141,32 @@ def _evaluation(archive: Archive, run: JobRun) -> Json:
     return evaluate_ordered(archive, given["kind"], fields, run.progress)
 
 
+def _pacs_send(archive: Archive, run: JobRun) -> Json:
+    """Parameters: `draft_id`, `to` (a connection) and `formats`; and the `study_instance_uid`, so that the
+    job goes with it. What the PACS holds already is not sent again.
+    """
+    from medsiglip.api.archive.pacs.delivering import Patience
+    from medsiglip.api.jobs.patience import tries_again
+
+    given = run.parameters
+    patience = Patience(lambda error: tries_again(run.job, error), check=run.check)
+    sent = archive.pacs_send(
+        given["draft_id"],
+        given["to"],
+        formats=given["formats"],
+        on_progress=run.progress,
+        patience=patience,
+    )
+    return sent.to_json()
+
+
+def _webhook(archive: Archive, run: JobRun) -> Json:
+    """Parameters: `event`, `at`, `cases`, and what it is about."""
+    from medsiglip.api.archive.webhooks import post_announcement
+
+    return post_announcement(archive.settings, run.job.id, run.parameters)
+
+
 HANDLERS: Mapping[str, Handler] = {
     "ingest": _ingest,
     "probe": _probe,
@@ -150,4 +176,6 @@ HANDLERS: Mapping[str, Handler] = {
     "evaluation": _evaluation,
     "report": _report,
     "reembed": _reembed,
+    "pacs-send": _pacs_send,
+    "webhook": _webhook,
 }

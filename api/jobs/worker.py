@@ -24,11 +24,13 @@ from medsiglip.api.archive.received import discard_unused
 from medsiglip.api.errors import (
     FIRST_WAIT_FOR_GENERATOR_S,
     PATIENCE_S,
+    WAITING_FOR_OTHERS,
     Explanation,
     ServiceError,
     explain,
     retry_after,
     waits_for_generator,
+    waits_for_others,
 )
 from medsiglip.api.jobs.handlers import HANDLERS
 from medsiglip.api.jobs.heartbeat import Heartbeat
@@ -197,6 +199,9 @@ class Worker:
         route = run.parameters.get("route")
         if waits_for_generator(error, explanation.code, route) and self._is_enabled(route):
             waiting = {"first": FIRST_WAIT_FOR_GENERATOR_S, "patience": PATIENCE_S}
+            return self._end(run, "failed", lambda: self._queue.wait(run.job, failure, **waiting))
+        if waits_for_others(run.job.kind, error):
+            waiting = {"first": FIRST_WAIT_FOR_GENERATOR_S, "patience": WAITING_FOR_OTHERS[run.job.kind]}
             return self._end(run, "failed", lambda: self._queue.wait(run.job, failure, **waiting))
         wait = retry_after(error, explanation.code, run.job.attempts)
         counts = explanation.code not in OUTAGES

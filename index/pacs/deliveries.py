@@ -80,6 +80,13 @@ class DeliveryStore:
         with self._database.read() as connection:
             return _of(connection, consignment)
 
+    def same(self, rows: Sequence[DeliveryRecord]) -> list[DeliveryRecord]:
+        """These rows as they are now."""
+        this = one_of(pacs_deliveries.c.id, [one.id for one in rows])
+        with self._database.read() as connection:
+            found = connection.execute(select(pacs_deliveries).where(this).order_by(pacs_deliveries.c.format))
+            return [record_of(DeliveryRecord, row) for row in found]
+
     def listed(
         self,
         *,

@@ -33,6 +33,8 @@ from medsiglip.api.archive.queries import stored_study_uid
 from medsiglip.api.errors import ServiceError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.service.drafts import DraftRecord
     from medsiglip.medgemma.exports.export import Export
@@ -143,16 +145,17 @@ def accept_report(
     revision: int | None = None,
     acknowledge: Collection[str] = (),
     sentences: Sequence[Decided] = (),
+    also: Callable[[Connection], None] = lambda connection: None,
 ) -> Report:
     """Accept a draft: it is the study's report from now on. `acknowledge` are ids of its `concerns`; one that
     is missing is refused (`draft-concerns`). `sentences` of the `revision` are kept with their concerns,
-    edited or cut.
+    edited or cut. `also` is done in the transaction that accepts.
     """
     from medsiglip.medgemma.workflow import accept
 
     decisions = [one.as_record() for one in sentences]
     given: dict[str, Any] = {"by": by, "revision": revision, "acknowledge": acknowledge}
-    return report_of(accept(archive.index, draft_id, **given, decisions=decisions))
+    return report_of(accept(archive.index, draft_id, **given, decisions=decisions, also=also))
 
 
 def review_report(
