@@ -43,6 +43,7 @@ RETRIES: dict[str, tuple[Scope, str]] = {
     "evaluation": ("train", "evaluate"),
     "report": ("report", "draft"),
     "reembed": ("admin", "reembed"),
+    "pacs-send": ("write", "pacs-send"),
 }
 """By kind the scope that starting a job needs, and the action that the audit trail has of it."""
 
