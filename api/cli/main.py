@@ -40,6 +40,8 @@ from medsiglip.api.cli.commands import (
 )
 from medsiglip.api.cli.commands.invocation import Invocation
 from medsiglip.api.cli.commands.mapping import maps
+from medsiglip.api.cli.commands.pacs import group as pacs
+from medsiglip.api.cli.commands.pacs import receiving
 from medsiglip.api.cli.commands.viewers import viewer
 from medsiglip.api.errors import Explanation, explain
 
@@ -69,6 +71,8 @@ TOPICS = (
     config,
     models,
     service,
+    pacs,
+    receiving,
     viewer,
 )
 for topic in (*TOPICS, backups, reports, routing_rules):

@@ -16,6 +16,7 @@ from medsiglip.answers.pacs import (
     PacsEcho,
     PacsList,
 )
+from medsiglip.api.archive.files import require_paths
 from medsiglip.api.errors import ServiceError
 from medsiglip.names import why_not
 
@@ -58,7 +59,9 @@ def open_pacs(archive: OpenedArchive, name: str, spend: Spend | None = None) -> 
 
 
 def list_pacs(archive: OpenedArchive, *, with_options: bool = True) -> PacsList:
-    """The connections by name with their state; how they are reached only `with_options`."""
+    """The connections by name with their state; how they are reached only `with_options`. The receiver, a
+    program of its own, is left to the caller.
+    """
     store = archive.index.pacs_connections
     syncing, studies, deliveries = store.working(), store.study_counts(), store.delivery_counts()
     found = []
@@ -80,8 +83,8 @@ def add_pacs(archive: OpenedArchive, name: str, *, remote: bool = False, **optio
     `medsiglip.ingest.pacs.connection.Connection`. Nothing is sent to it.
 
     Files and commands of this machine are named at its command line alone: a `remote` caller may not, nor may
-    it lead a connection that names them elsewhere. Raises ServiceError `bad-pacs-name`, `pacs-secrets`;
-    PacsError `bad-connection`; CatalogError `too-many-pacs`.
+    it lead a connection that names them elsewhere. Raises ServiceError `bad-pacs-name`, `no-such-path`,
+    `pacs-secrets`; PacsError `bad-connection`; CatalogError `too-many-pacs`.
     """
     from medsiglip.ingest.pacs.connection import checked
 
@@ -89,6 +92,9 @@ def add_pacs(archive: OpenedArchive, name: str, *, remote: bool = False, **optio
     if problem is not None:
         raise ServiceError("bad-pacs-name", f"This is no name of a PACS: {problem}.")
     chosen = checked(_connection(name, options))
+    if not remote:
+        files = (getattr(chosen, one) for one in ("ca_file", "certificate_file", "key_file", "token_file"))
+        require_paths([one for one in (*files, chosen.password_file) if one is not None])
     archive.make()
     if remote:
         _require_no_secrets(archive, chosen)

@@ -13,6 +13,7 @@ from medsiglip.api.http.routes.dependencies import Admin, Reader, ServedArchive,
 from medsiglip.api.http.routes.pacs.bodies import PacsOptions, PacsPath
 from medsiglip.api.http.routes.pacs.turns import turns_of
 from medsiglip.api.http.routes.problem_answers import problems
+from medsiglip.api.receiving.state import receiver_state
 
 router = APIRouter(prefix="/v1/pacs", tags=["pacs"])
 
@@ -20,7 +21,8 @@ router = APIRouter(prefix="/v1/pacs", tags=["pacs"])
 @router.get("", operation_id="list_pacs")
 def list_pacs(archive: ServedArchive, caller: Reader) -> PacsList:
     """The connections by name with their state, and the receiver; how they are reached for `admin` alone."""
-    return archive.pacs_connections(with_options=caller.may("admin"))
+    listed = archive.pacs_connections(with_options=caller.may("admin"))
+    return listed.model_copy(update={"receiver": receiver_state(archive.home)})
 
 
 @router.put("/{name}", operation_id="put_pacs")
