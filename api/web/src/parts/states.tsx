@@ -36,6 +36,7 @@ const HEADINGS: Record<number, string> = {
   410: "This is not there any more",
   413: "This is too large",
   422: "This question cannot be answered as it is",
+  424: "The PACS does not do it",
   429: "Too many requests",
   503: "The service is busy or not ready",
 };

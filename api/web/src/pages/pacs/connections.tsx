@@ -215,7 +215,7 @@ function ReceiverCard({ receiver }: { receiver: Receiver | null }) {
           </dl>
           <p class="quiet">
             {receiver.last_received_at ? `The last came ${moment(receiver.last_received_at)}` : "Nothing came yet"}
-            {receiver.waiting_studies > 0 && `; ${plural(receiver.waiting_studies, "study", "studies")} wait until they are quiet`}.
+            {receiver.waiting_studies > 0 && `; ${plural(receiver.waiting_studies, "study waits", "studies wait")} until no more comes`}.
           </p>
         </>
       )}

@@ -113,7 +113,7 @@ function Answer({ asked, connection, again, write }: AnswerProps) {
   };
   if (!studies.length) return <NothingFound asked={asked.question} again={again} write={write} />;
   return (
-    <section aria-label="Studies of the PACS">
+    <section aria-label="What the PACS answered">
       <h2>{plural(studies.length, "study", "studies", truncated)}</h2>
       {truncated && <p class="quiet">The PACS holds more that fit: narrow the question to see them.</p>}
       {info?.phi === "strict" && (

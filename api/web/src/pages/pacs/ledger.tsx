@@ -10,6 +10,7 @@ import { Table, type Column } from "../../parts/table";
 import { href, queryOf, setQuery } from "../../router";
 import { may, useKnown } from "../../session";
 import { jobStarted } from "../../shell/job_bell";
+import type { Job } from "../../types";
 import { Bringing } from "./bringing";
 import { pathOf, STATUSES, type LedgerStatus, type LedgerStudy } from "./pacs";
 import { usePages } from "./pages";
@@ -28,6 +29,21 @@ export function Ledger({ connection, query }: { connection: string; query: URLSe
   const path = pathOf(connection, "/studies");
   const list = usePages<LedgerPage>(path, { status, limit: PAGE });
   const words = queryOf({ status }).toString();
+  const { session, info } = useKnown();
+  // In a strict home others see UIDs of its own, by which no PACS knows a study.
+  const mayAsk = may(session, "write") && (info?.phi !== "strict" || may(session, "admin"));
+  const [problem, tell] = useState<Problem | null>(null);
+  const ask = (uid: string) => {
+    tell(null);
+    post<Job>(pathOf(connection, "/pull"), { study_instance_uids: [uid] }).then(
+      (started) => {
+        announce("The study is asked for again");
+        jobStarted();
+        setQuery({ tab: "studies", job: started.id });
+      },
+      (error: unknown) => error instanceof Problem && tell(error),
+    );
+  };
   return (
     <div class="pacs">
       {job && <Bringing key={job} id={job} ended={list.found.retry} />}
@@ -48,11 +64,13 @@ export function Ledger({ connection, query }: { connection: string; query: URLSe
           <AsData json={`${path}${words ? `?${words}` : ""}`} command={`medsiglip pacs status ${quoted(connection)}`} />
         </span>
       </div>
+      {problem && <Failed problem={problem} />}
       <ListState of={list.found}>
         {(first) => {
           const studies = (list.pages.length ? list.pages : [first]).flatMap((one) => one.studies);
           if (!studies.length) return <Nothing status={status} />;
-          return <Table caption={`Studies of ${connection}`} rows={studies} rowKey={(one) => one.study_instance_uid} columns={COLUMNS} />;
+          const columns = mayAsk ? [...COLUMNS, again(ask)] : COLUMNS;
+          return <Table caption={`Studies of ${connection}`} rows={studies} rowKey={(one) => one.study_instance_uid} columns={columns} />;
         }}
       </ListState>
       {list.more && !list.problem && (
@@ -76,6 +94,19 @@ const COLUMNS: Column<LedgerStudy>[] = [
   { name: "next", title: "Next try", show: (one) => (one.status === "waiting" || one.status === "incomplete" ? moment(one.not_before) : "–") },
   { name: "changed", title: "Changed", show: (one) => moment(one.changed_at) },
 ];
+
+const OPEN: readonly LedgerStatus[] = ["waiting", "incomplete", "failed"];
+
+const again = (ask: (uid: string) => void): Column<LedgerStudy> => ({
+  name: "again",
+  title: "Ask again",
+  show: (one) =>
+    OPEN.includes(one.status) && (
+      <button type="button" onClick={() => ask(one.study_instance_uid)}>
+        Bring in<span class="unseen"> {shortUid(one.study_instance_uid)}</span>
+      </button>
+    ),
+});
 
 const MAY_BE_HERE: readonly LedgerStatus[] = ["here", "incomplete"];
 
@@ -107,11 +138,12 @@ function Nothing({ status }: { status: string }) {
   );
 }
 
-/** Failed studies wait again. */
+/** Failed studies wait again, for the next sync. */
 function Retry({ connection, done }: { connection: string; done: () => void }) {
   const { session } = useKnown();
   const [problem, tell] = useState<Problem | null>(null);
   const [busy, wait] = useState(false);
+  const [said, say] = useState("");
   if (!may(session, "write")) return null;
   const ask = () => {
     wait(true);
@@ -119,9 +151,10 @@ function Retry({ connection, done }: { connection: string; done: () => void }) {
     post<{ waiting: number }>(pathOf(connection, "/retry"))
       .then(
         ({ waiting }) => {
-          announce(waiting ? `${plural(waiting, "study waits", "studies wait")} again` : "No study had failed");
-          jobStarted();
-          done();
+          const words = waiting ? `${plural(waiting, "study waits", "studies wait")} for the next sync.` : "No study has failed.";
+          say(words);
+          announce(words);
+          if (waiting) done();
         },
         (error: unknown) => error instanceof Problem && tell(error),
       )
@@ -130,8 +163,9 @@ function Retry({ connection, done }: { connection: string; done: () => void }) {
   return (
     <>
       <button type="button" disabled={busy} onClick={ask}>
-        Ask for the failed ones again
+        Let the failed ones wait again
       </button>
+      {said && <span class="quiet">{said}</span>}
       {problem && <Failed problem={problem} retry={ask} />}
     </>
   );

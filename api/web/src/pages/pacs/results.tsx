@@ -33,7 +33,7 @@ export function Results({ studies, bring, busy, opens }: ResultsProps) {
         <p class="row">
           <label>
             <input type="checkbox" checked={all} onChange={() => choose(all ? new Set() : new Set(open))} /> All {count(open.length)} that are
-            not here whole
+            not here, or here in part
           </label>
         </p>
       )}
@@ -59,14 +59,6 @@ function columns({ studies, bring, busy, opens }: ResultsProps, chosen: Readonly
         ),
     },
     { name: "here", title: "Here", show: (one) => <Here one={one} opens={opens} /> },
-    { name: "date", title: "Study date", show: (one) => dicomDate(one.study_date) },
-    { name: "patient", title: "Patient", show: (one) => <Patient one={one} /> },
-    ...(accession ? [{ name: "accession", title: "Accession number", show: (one: FoundStudy) => one.accession_number || "–" }] : []),
-    { name: "modalities", title: "Modalities", show: (one) => one.modalities?.join(", ") || "–" },
-    { name: "description", title: "Description", show: (one) => one.study_description || "–" },
-    { name: "series", title: "Series", number: true, show: (one) => number(one.series) },
-    { name: "instances", title: "Instances", number: true, show: (one) => number(one.instances) },
-    { name: "uid", title: "UID", show: (one) => <Uid uid={one.study_instance_uid} /> },
     {
       name: "bring",
       title: "Bring in",
@@ -78,6 +70,14 @@ function columns({ studies, bring, busy, opens }: ResultsProps, chosen: Readonly
           </button>
         ),
     },
+    { name: "date", title: "Study date", show: (one) => dicomDate(one.study_date) },
+    { name: "patient", title: "Patient", show: (one) => <Patient one={one} /> },
+    ...(accession ? [{ name: "accession", title: "Accession number", show: (one: FoundStudy) => one.accession_number || "–" }] : []),
+    { name: "modalities", title: "Modalities", show: (one) => one.modalities?.join(", ") || "–" },
+    { name: "description", title: "Description", show: (one) => one.study_description || "–" },
+    { name: "series", title: "Series", number: true, show: (one) => number(one.series) },
+    { name: "instances", title: "Instances", number: true, show: (one) => number(one.instances) },
+    { name: "uid", title: "UID", show: (one) => <Uid uid={one.study_instance_uid} /> },
   ];
 }
 

@@ -7,7 +7,6 @@ import { href, setQuery } from "../../router";
 import { announce } from "../../parts/announce";
 import { AsData } from "../../parts/as_data";
 import { SelectionBar } from "../../parts/selection_bar";
-import { LookInPacs } from "../../parts/look_in_pacs";
 import { Empty, Failed, Skeleton } from "../../parts/states";
 import { useKnown } from "../../session";
 import type { PageProps } from "../../shell/pages";
@@ -41,10 +40,7 @@ export default function Page({ place }: PageProps) {
     <div class="search-page">
       <div class="row spread">
         <h1>Search</h1>
-        <span class="row">
-          <LookInPacs text={place.query.get("text") ?? ""} />
-          {asked && !files.length && <AsData command={commandOf(question)} />}
-        </span>
+        {asked && !files.length && <AsData command={commandOf(question)} />}
       </div>
       {!asked && <HowToAsk />}
       {asked && (
