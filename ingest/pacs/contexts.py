@@ -9,7 +9,13 @@ from pynetdicom import AllStoragePresentationContexts
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context, build_role
 
-from medsiglip.ingest.dicom.transfer_syntaxes import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
+from medsiglip.ingest.dicom.transfer_syntaxes import (
+    BIG_ENDIAN,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    TRANSFER_SYNTAXES,
+)
 
 # PS3.8, section 9.3.2.2: an ID is an odd number of one byte.
 MOST_CONTEXTS = 128
@@ -20,9 +26,10 @@ VERIFICATION = "1.2.840.10008.1.1"
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _JPIP = ("1.2.840.10008.1.2.4.204", "1.2.840.10008.1.2.4.205")  # their pixels stay on a server
 _UNCOMPRESSED = (EXPLICIT, IMPLICIT, DEFLATED, BIG_ENDIAN)
-SYNTAXES: tuple[str, ...] = (
-    *_UNCOMPRESSED,
-    *(str(uid) for uid in AllTransferSyntaxes if uid not in (*_UNCOMPRESSED, *_JPIP)),
+SYNTAXES: tuple[str, ...] = tuple(
+    uid
+    for uid in dict.fromkeys((*_UNCOMPRESSED, *TRANSFER_SYNTAXES, *map(str, AllTransferSyntaxes)))
+    if uid not in _JPIP
 )
 STORAGE_CLASSES: tuple[str, ...] = tuple(
     str(context.abstract_syntax) for context in AllStoragePresentationContexts

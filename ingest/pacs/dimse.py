@@ -136,10 +136,12 @@ class DimseClient:
         self, study_instance_uid: str, folder: Path, wanted: Sequence[PacsInstance] | None = None
     ) -> Iterator[Path]:
         """Fetch a study or instances of it; see `PacsClient` and `retrieves_elsewhere`."""
-        if self._last[0] != study_instance_uid:
+        if wanted is None and self._last[0] != study_instance_uid:
             self.instances(study_instance_uid)
-        held = self._last[1]
+        held = self._last[1] if self._last[0] == study_instance_uid else []
         asked = held if wanted is None else list(wanted)
+        if wanted is None:
+            self._last = ("", [])  # the study may have grown when it is asked for again
         if self.retrieves_elsewhere:
             for portion in _to_move(asked, held, whole=wanted is None):
                 self._spend(portion.count)
@@ -147,9 +149,8 @@ class DimseClient:
             return
         known = [one for one in asked if one.sop_class_uid]
         is_whole = wanted is None and len(known) == len(asked)
-        for portion in whole_study(known) if is_whole else some_instances(known, held):
-            self._spend(portion.count)
-            yield from self._getting.fetch(study_instance_uid, portion, folder)
+        portions = whole_study(known) if is_whole else some_instances(known, held)
+        yield from self._getting.fetch_all(study_instance_uid, portions, known, folder, self._spend)
         yield from self._of_unknown_class(
             study_instance_uid, [one for one in asked if not one.sop_class_uid], folder
         )

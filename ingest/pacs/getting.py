@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
 from pydicom import Dataset
 from pynetdicom import evt
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 
 from medsiglip.ingest.errors import HeaderRefusedError, PacsError
 from medsiglip.ingest.header.fast_header import fast_elements
 from medsiglip.ingest.pacs.arriving_file import ArrivingFile
 from medsiglip.ingest.pacs.asking import retrieval_identifier
 from medsiglip.ingest.pacs.association import MOST_OF_AN_INSTANCE, Conversation, open_association
+from medsiglip.ingest.pacs.client import Spend
 from medsiglip.ingest.pacs.connection import Connection
 from medsiglip.ingest.pacs.contexts import (
     STUDY_ROOT_GET,
@@ -24,7 +26,8 @@ from medsiglip.ingest.pacs.contexts import (
     storage_contexts,
 )
 from medsiglip.ingest.pacs.meta_information import meta_information
-from medsiglip.ingest.pacs.portions import Portion
+from medsiglip.ingest.pacs.portions import Portion, smaller
+from medsiglip.ingest.pacs.records import PacsInstance
 from medsiglip.ingest.pacs.statuses import CANCELLED, IN_PART, PENDING, SUCCESS, failure
 
 _OUT_OF_ROOM, _OF_ANOTHER_STUDY, _UNREADABLE = 0xA700, 0xA900, 0xC000
@@ -33,6 +36,11 @@ _PATIENCE = 4
 # Answers without an instance after which a request is given up.
 _IDLE_ANSWERS = 10_000
 _MORE_THAN_EXPECTED = 1000
+# Offered where there is room, so that a PACS that does not know the others answers a role: CT, and secondary
+# capture.
+_KNOWN_EVERYWHERE = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.7")
+# Instances that a PACS fails at one after the other, until it is no longer asked for the next.
+_MOST_FAILURES = 20
 
 
 class Getting:
@@ -42,11 +50,44 @@ class Getting:
         self._connection = connection
         self._kept: Conversation | None = None
         self._offered: tuple[str, ...] = ()
+        self._has_roles = False
         self._folder = Path()
         self._study = ""
         self._arrived: deque[Path] = deque()
+        self._sops: set[str] = set()
         self._allowed = 0
         self._problem: OSError | None = None
+
+    def fetch_all(
+        self,
+        study_instance_uid: str,
+        portions: Sequence[Portion],
+        held: Sequence[PacsInstance],
+        folder: Path,
+        spend: Spend,
+    ) -> Iterator[Path]:
+        """The files of portions, as they come. Where the PACS fails at one, which an instance that it cannot
+        read is enough for, smaller ones follow. Raises `PacsError`: the last failure if nothing came at all.
+        """
+        self._sops.clear()
+        left, failures, last = list(reversed(portions)), 0, None
+        while left:
+            portion = left.pop()
+            spend(portion.count)
+            try:
+                yield from self.fetch(study_instance_uid, portion, folder)
+            except PacsError as error:
+                if error.code != "pacs-failed" or self._problem is not None:
+                    raise
+                last = error
+                failures += len(portion.instances) == 1
+                if failures > _MOST_FAILURES:
+                    raise
+                left += reversed(smaller(portion, held, self._sops))
+            else:
+                failures = 0
+        if last is not None and not self._sops:
+            raise last
 
     def fetch(self, study_instance_uid: str, portion: Portion, folder: Path) -> Iterator[Path]:
         """The files of a portion, as they come. Raises `PacsError`; what the PACS could not send raises
@@ -96,16 +137,14 @@ class Getting:
             return kept
         self.close()
         # What was needed before is likely to be needed again.
-        self._offered = packed((*needed, *self._offered))[0]
+        self._offered = packed((*needed, *self._offered, *_KNOWN_EVERYWHERE))[0]
         conversation = open_association(
             self._connection,
             [*question_contexts(STUDY_ROOT_GET)[:1], *storage_contexts(self._offered)],
             receiving_roles(self._offered),
-            [(evt.EVT_C_STORE, self._take)],
+            [(evt.EVT_C_STORE, self._take), (evt.EVT_ACSE_RECV, self._with_roles)],
         )
-        if not conversation.accepts(STUDY_ROOT_GET) or not any(
-            one.as_scp for one in conversation.association.accepted_contexts
-        ):
+        if not conversation.accepts(STUDY_ROOT_GET) or not self._has_roles:
             conversation.release()
             raise PacsError(
                 "pacs-refused",
@@ -114,6 +153,23 @@ class Getting:
             )
         self._kept = conversation
         return conversation
+
+    def _with_roles(self, event: evt.Event) -> None:
+        """Enter the roles that were offered where the PACS answers none: dcmtk accepts contexts of classes
+        that it does not know without a role, and Orthanc sends on them all the same.
+        """
+        answer = event.primitive
+        if not isinstance(answer, A_ASSOCIATE) or answer.result != 0:
+            return
+        answered = {
+            str(item.sop_class_uid)
+            for item in answer.user_information
+            if isinstance(item, SCP_SCU_RoleSelectionNegotiation)
+        }
+        self._has_roles = bool(answered)
+        missing = [uid for uid in self._offered if uid not in answered]
+        if answered:
+            answer.user_information.extend(receiving_roles(missing))
 
     def _take(self, event: evt.Event) -> int:
         """Write an instance before its sender hears of success; the status of the answer."""
@@ -136,6 +192,7 @@ class Getting:
             return _OF_ANOTHER_STUDY
         try:
             self._arrived.append(self._written(head, content))
+            self._sops.add(str(request.AffectedSOPInstanceUID))
         except OSError as error:
             self._problem = error
             return _OUT_OF_ROOM

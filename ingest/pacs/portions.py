@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from medsiglip.ingest.pacs.contexts import packed
@@ -57,6 +57,33 @@ def some_instances(
         else:
             portions += _one_by_one(uid, some, reserved)
     return portions
+
+
+def smaller(
+    portion: Portion, held: Sequence[PacsInstance], arrived: Collection[str], reserved: int = 1
+) -> list[Portion]:
+    """Smaller requests for what of a portion has not arrived, because the PACS failed at it; none where there
+    is no smaller one.
+    """
+    missing = [
+        one
+        for one in held
+        if one.sop_instance_uid not in arrived
+        and one.sop_class_uid in portion.sop_classes
+        and portion.series_instance_uid in (None, one.series_instance_uid)
+        and (not portion.instances or one.sop_instance_uid in portion.instances)
+    ]
+    if portion.series_instance_uid is None:
+        return some_instances(missing, held, reserved)
+    if len(portion.instances) == 1:
+        return []
+    step = 1 if portion.instances else MOST_INSTANCES
+    return [
+        one
+        for uid, some in by_series(missing).items()
+        for at in range(0, len(some), step)
+        for one in _one_by_one(uid, some[at : at + step], reserved)
+    ]
 
 
 def _whole_series(uid: str, held: Sequence[PacsInstance], reserved: int) -> Iterator[Portion]:
