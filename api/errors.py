@@ -110,7 +110,12 @@ def waits_for_generator(error: Exception, code: str, route: str | None) -> bool:
 
 
 # What others must take, by kind of job, and for how many seconds it waits for them.
-WAITING_FOR_OTHERS = {"pacs-send": PATIENCE_S, "webhook": 24 * 3600.0}
+WAITING_FOR_OTHERS = {
+    "pacs-pull": PATIENCE_S,
+    "pacs-send": PATIENCE_S,
+    "pacs-sync": 48 * 3600.0,
+    "webhook": 24 * 3600.0,
+}
 
 
 def waits_for_others(kind: str, error: Exception) -> bool:

@@ -16,7 +16,7 @@ from medsiglip.api.archive.explaining import localisation, why
 from medsiglip.api.archive.labelling import agreement, given, learning, queue
 from medsiglip.api.archive.mapping import lists, making, places, shown
 from medsiglip.api.archive.opened import OpenedArchive
-from medsiglip.api.archive.pacs import accepting, delivering
+from medsiglip.api.archive.pacs import accepting, delivering, pulling, syncing
 from medsiglip.api.archive.pacs import connections as pacs
 from medsiglip.api.archive.pacs import finding as pacs_questions
 from medsiglip.api.archive.pictures import thumbnails as pictures
@@ -147,5 +147,7 @@ class Archive(OpenedArchive):
     remove_pacs = pacs.remove_pacs
     pacs_echo = pacs.pacs_echo
     pacs_find = pacs_questions.pacs_find
+    pacs_pull = pulling.pacs_pull
+    pacs_sync = syncing.pacs_sync
     pacs_send = delivering.pacs_send
     pacs_deliveries = delivering.list_deliveries

@@ -167,6 +167,26 @@ def _webhook(archive: Archive, run: JobRun) -> Json:
     return post_announcement(archive.settings, run.job.id, run.parameters)
 
 
+def _pacs_pull(archive: Archive, run: JobRun) -> Json:
+    """Parameters: `connection`, and `study_instance_uids` as the home has them, of studies that wait."""
+    from medsiglip.api.archive.pacs.pulling import AT_ONCE, pull_asked
+
+    given = run.parameters
+    uids = given["study_instance_uids"]
+    report = pull_asked(archive, given["connection"], uids, patience=AT_ONCE, on_progress=run.progress)
+    return report.to_json()
+
+
+def _pacs_sync(archive: Archive, run: JobRun) -> Json:
+    """Parameters: `connection`, `since` (a study date, or None) and `where` (fields of a query, or None)."""
+    from medsiglip.api.archive.pacs.pulling import AT_ONCE
+    from medsiglip.api.archive.pacs.syncing import SyncOptions
+
+    given = run.parameters
+    options = SyncOptions.of(given.get("since"), given.get("where"), patience=AT_ONCE)
+    return archive.pacs_sync(given["connection"], options, on_progress=run.progress).to_json()
+
+
 HANDLERS: Mapping[str, Handler] = {
     "ingest": _ingest,
     "probe": _probe,
@@ -176,6 +196,8 @@ HANDLERS: Mapping[str, Handler] = {
     "evaluation": _evaluation,
     "report": _report,
     "reembed": _reembed,
+    "pacs-pull": _pacs_pull,
     "pacs-send": _pacs_send,
+    "pacs-sync": _pacs_sync,
     "webhook": _webhook,
 }

@@ -39,6 +39,7 @@ from medsiglip.api.jobs.patience import when_it_answers
 from medsiglip.api.jobs.stored_results import storable
 from medsiglip.api.jobs.turns import Turns
 from medsiglip.index.errors import OUTAGES, CatalogError
+from medsiglip.index.service.waiting_uploads import LONG_KINDS
 from medsiglip.ingest.errors import InterruptedIngestError
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class Worker:
         self._heartbeat.note("working", job.id)
         run = self._run = JobRun(self._queue, job)
         # Not by the number of its files: an upload may take others with it, and pauses none of them nested.
-        if job.kind == "ingest" and not self._paused:
+        if job.kind in LONG_KINDS and not self._paused:
             turns = Turns(self._clock)
             run.between = lambda: turns.let_others(lambda: self._work_small(run))
         if self._stopping:
@@ -201,7 +202,8 @@ class Worker:
             waiting = {"first": FIRST_WAIT_FOR_GENERATOR_S, "patience": PATIENCE_S}
             return self._end(run, "failed", lambda: self._queue.wait(run.job, failure, **waiting))
         if waits_for_others(run.job.kind, error):
-            waiting = {"first": FIRST_WAIT_FOR_GENERATOR_S, "patience": WAITING_FOR_OTHERS[run.job.kind]}
+            first = max(FIRST_WAIT_FOR_GENERATOR_S, getattr(error, "retry_after", None) or 0.0)
+            waiting = {"first": first, "patience": WAITING_FOR_OTHERS[run.job.kind]}
             return self._end(run, "failed", lambda: self._queue.wait(run.job, failure, **waiting))
         wait = retry_after(error, explanation.code, run.job.attempts)
         counts = explanation.code not in OUTAGES

@@ -140,6 +140,12 @@ class StudyLedger:
             counted = update(pacs_studies).where(this).values(attempts=_row.attempts + 1, not_before=later)
             return sql.execute(counted).rowcount == 1
 
+    def resume(self, connection: str, study_instance_uids: Sequence[str]) -> None:
+        """Let studies be fetched at once whose attempt was ended with its process."""
+        these = and_(_row.connection == connection, one_of(_row.study_instance_uid, study_instance_uids))
+        with self._database.write_service_tables() as sql:
+            sql.execute(update(pacs_studies).where(these, _to_fetch_at_all()).values(not_before=now_of(sql)))
+
     def hand_back(self, connection: str, study_instance_uids: Sequence[str]) -> None:
         """Take attempts back that ended for a reason outside of the studies: they are due at once."""
         these = and_(_row.connection == connection, one_of(_row.study_instance_uid, study_instance_uids))

@@ -21,15 +21,17 @@ class SyncLeases:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def take(self, connection: str, holder: str) -> bool:
+    def take(self, connection: str, holder: str, ended: str | None = None) -> bool:
         """Begin a sync, or go on with it; False while another one is at work, or where there is no such
-        connection.
+        connection. Holders whose names begin with `ended` are known to be at work no more.
         """
         with self._database.write_service_tables() as sql:
             now = now_of(sql)
             is_free = or_(_row.lease_until.is_(None), _row.lease_until < now, _row.holder == holder)
             # One that lies further ahead was written before a clock was set back.
             is_free = or_(is_free, _row.lease_until > now + timedelta(seconds=2 * LEASE_SECONDS))
+            if ended is not None:
+                is_free = or_(is_free, _row.holder.startswith(ended, autoescape=True))
             this = and_(_row.name == connection, _row.removed_at.is_(None), is_free)
             lease = {"holder": holder, "lease_until": now + timedelta(seconds=LEASE_SECONDS)}
             return sql.execute(update(pacs_connections).where(this).values(**lease)).rowcount == 1

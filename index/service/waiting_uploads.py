@@ -21,21 +21,25 @@ from medsiglip.index.service.received_batches import is_answered
 
 FEW_FILES = 50
 """Files of a small ingest, as its parameter `files` says; without this parameter none is small."""
+LONG_KINDS = ("ingest", "pacs-pull", "pacs-sync")
+"""Kinds of jobs that let small ones run between two steps."""
 MOST_JOBS = 500
 MOST_FILES = 1000
 HOLD_SECONDS = 30.0
+# A person waits for the studies of a pull.
+_OF_ANY_LENGTH = ("ingest", "pacs-sync")
 
 
 def is_small() -> Any:
-    """The condition of jobs that are small ingests, or none at all."""
+    """The condition of jobs that are small ingests, or of a kind that is never long."""
     files = jobs.c.parameters["files"].as_integer()
-    return (jobs.c.kind != "ingest") | (func.coalesce(files, FEW_FILES + 1) <= FEW_FILES)
+    return jobs.c.kind.not_in(_OF_ANY_LENGTH) | (func.coalesce(files, FEW_FILES + 1) <= FEW_FILES)
 
 
 def is_small_job(kind: str, parameters: Mapping[str, Any]) -> bool:
     """`is_small` of one job."""
     files = parameters.get("files")
-    return kind != "ingest" or (files is not None and files <= FEW_FILES)
+    return kind not in _OF_ANY_LENGTH or (files is not None and files <= FEW_FILES)
 
 
 def is_held() -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from medsiglip.api.cli.commands.pacs import connections, finding, sending
+from medsiglip.api.cli.commands.pacs import connections, finding, sending, syncing
 
 
 def register(app: typer.Typer) -> None:
@@ -24,5 +24,9 @@ def register(app: typer.Typer) -> None:
     pacs.command("remove")(connections.remove)
     pacs.command("echo")(connections.echo)
     pacs.command("find")(finding.find)
+    pacs.command("pull")(syncing.pull)
+    pacs.command("sync")(syncing.sync)
+    pacs.command("status")(syncing.status)
+    pacs.command("retry")(syncing.retry)
     pacs.command("send")(sending.send)
     app.add_typer(pacs, name="pacs")
