@@ -15,6 +15,7 @@ from medsiglip.api.errors import ServiceError
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.pacs.connections import HeldStudy
+    from medsiglip.ingest.header.header_texts import HeaderTexts
     from medsiglip.ingest.pacs.records import PacsQuery, PacsStudy
     from medsiglip.ingest.privacy.deidentify import Phi, SecretKey
 
@@ -37,6 +38,8 @@ FIELDS = (
 _DATE = re.compile(r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})")
 # PS3.5, section 6.2: CS has 16 characters, UI 64.
 _LONGEST = {"modality": 16, "study_instance_uid": 64}
+# A text that is none may name a person.
+_UID = re.compile(r"[0-9.]{1,64}")
 # Backslashes separate values, and controls begin other character sets (PS3.5, sections 6.1.2.3 and 6.4).
 _NO_VALUE = re.compile(r"[\\\x00-\x1f\x7f]")
 
@@ -100,12 +103,14 @@ def find(archive: OpenedArchive, name: str, query: PacsQuery, *, with_uids: bool
 def _shown(one: PacsStudy, key: SecretKey | None, held: HeldStudy | None, *, with_uids: bool) -> FoundStudy:
     phi: Phi = "pseudonymous" if key is None else key.phi
     is_told = with_uids or phi != "strict"
+    is_uid = phi == "keep" or _UID.fullmatch(one.study_instance_uid) is not None
+    texts = _texts(one, phi)
     shown = FoundStudy(
-        study_instance_uid=one.study_instance_uid if is_told else None,
+        study_instance_uid=one.study_instance_uid if is_told and is_uid else None,
         patient_key=_patient_key(one, key) if is_told and key is not None else None,
         study_date=None if phi == "strict" else _iso(one.study_date),
-        study_description=_description(one, phi),
-        modalities=one.modalities,
+        study_description=texts.free("StudyDescription"),
+        modalities=tuple(code for text in one.modalities if (code := texts.coded(text)) is not None),
         series=one.series,
         instances=one.instances,
         here=_presence(one, held),
@@ -128,7 +133,7 @@ def _patient_key(one: PacsStudy, key: SecretKey) -> str:
     return key.patient_key_of_study(one.study_instance_uid)
 
 
-def _description(one: PacsStudy, phi: Phi) -> str | None:
+def _texts(one: PacsStudy, phi: Phi) -> HeaderTexts:
     from medsiglip.ingest.header.header_texts import HeaderTexts
 
     elements = {
@@ -138,7 +143,7 @@ def _description(one: PacsStudy, phi: Phi) -> str | None:
         "StudyDate": one.study_date,
         "StudyDescription": one.study_description,
     }
-    return HeaderTexts(elements, phi).free("StudyDescription")
+    return HeaderTexts(elements, phi)
 
 
 def _presence(one: PacsStudy, held: HeldStudy | None) -> Presence:
