@@ -202,8 +202,8 @@ class HttpExchange:
         """Where a redirect leads. A question may name a patient, and a header holds the key: neither goes to
         another host, nor out of TLS.
         """
-        target = urljoin(str(response.request.url), response.headers["Location"])
         try:
+            target = urljoin(str(response.request.url), response.headers["Location"])
             former, latter = urlsplit(url), urlsplit(target)
             ports = _port(former), _port(latter)
         except ValueError:

@@ -134,7 +134,7 @@ class RelatedParts:
 
 
 def is_dicom_file(start: bytes | bytearray) -> bool:
-    """Whether what begins so is a DICOM file; an archive that took one without preamble gives it as it is, and
-    that begins with group 0002 or 0008 in either byte order.
+    """Whether what begins so is a DICOM file; an archive that took one without preamble gives it as it is,
+    and that begins with group 0002 or 0008 in either byte order.
     """
     return start[PREFIX_BYTES - 4 : PREFIX_BYTES] == b"DICM" or start[:2] in _FIRST_GROUPS
