@@ -145,6 +145,9 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("POST", "/v1/pacs/{name}/studies/{uid}"): "write",
     ("GET", "/v1/pacs/{name}/studies"): "read",
     ("POST", "/v1/pacs/{name}/retry"): "write",
+    ("GET", "/v1/pacs/{name}/deliveries"): "read",
+    ("POST", "/v1/reports/{draft_id}/send"): "write",
+    ("GET", "/v1/reports/{draft_id}/deliveries"): "read",
 }
 UNDESCRIBED = {
     *("/", "/ohif", "/ohif/{address:path}", "/openapi.json", "/docs", "/docs/{name}"),

@@ -95,6 +95,18 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
         "GET /v1/pacs/{name}/studies",
     ),
     "pacs_retry": ({"name": "main"}, "POST /v1/pacs/{name}/retry"),
+    "send": (
+        {"report_id": "0f8f", "to": "main", "formats": ["sr", "pdf"]},
+        "POST /v1/reports/{draft_id}/send",
+    ),
+    "report_deliveries": (
+        {"report_id": "0f8f", "limit": 5, "cursor": "abc"},
+        "GET /v1/reports/{draft_id}/deliveries",
+    ),
+    "pacs_deliveries": (
+        {"name": "main", "status": "failed", "limit": 5, "cursor": "abc"},
+        "GET /v1/pacs/{name}/deliveries",
+    ),
     "cases": (
         {"where": ["modality=CT"], "sort": "-images", "limit": 5, "cursor": "abc"},
         "GET /v1/cases",
