@@ -37,6 +37,7 @@ _SECONDS = 30.0
 _FIRST_WAIT_S = 10.0
 _LONGEST_SECRET = 4096
 _MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_WAITS = ("pacs-busy", "outside-hours")
 _log = logging.getLogger("medsiglip.webhooks")
 
 
@@ -89,6 +90,21 @@ def announcing_new_studies(archive: OpenedArchive) -> Iterator[None]:
             _announce_after(archive, newest)
         raise
     _announce_after(archive, newest)
+
+
+@contextmanager
+def announcing_failed_sync(archive: OpenedArchive, name: str) -> Iterator[None]:
+    """Announces that the sync of a PACS failed within this context, but not that it had to wait its turn."""
+    from medsiglip.index.errors import CatalogError
+    from medsiglip.ingest.errors import PacsError
+
+    try:
+        yield
+    except PacsError as error:
+        if error.code not in _WAITS:
+            with suppress(CatalogError):  # the error of the PACS is the one to be told
+                announce(archive, "sync-failed", pacs=name, code=error.code)
+        raise
 
 
 def _announce_after(archive: OpenedArchive, image_id: int) -> None:

@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 from medsiglip.api.archive.opened import OnProgress, silent
 from medsiglip.api.archive.pacs.connections import connection_of, open_pacs
 from medsiglip.api.archive.pacs.discovering import (
-    OVERLAP,
     Discovery,
-    day_of,
+    Reach,
     discover_by_changes,
     discover_by_date,
+    next_reach,
 )
 from medsiglip.api.archive.pacs.finding import MOST_FOUND, query_of
 from medsiglip.api.archive.pacs.intake import Intake
 from medsiglip.api.archive.pacs.pace import FOLDER, OutsideHoursError, local_now, seconds_until
 from medsiglip.api.archive.pacs.pulling import Patience, Work, pace_of, work
 from medsiglip.api.archive.pacs.tally import Tally
+from medsiglip.api.archive.webhooks import announcing_failed_sync
 from medsiglip.api.errors import ServiceError
 from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.pacs.records import PacsQuery
@@ -77,7 +78,7 @@ def pacs_sync(
     as the report says. Raises CatalogError `unknown-pacs`; PacsError, of these `pacs-busy` while another sync
     of the connection is at work, and `outside-hours` where it may not begin.
     """
-    with _leased(archive, name) as lease:
+    with announcing_failed_sync(archive, name), _leased(archive, name) as lease:
         sync = _Sync(archive, name, options or SyncOptions(), lease, on_progress)
         return sync.run()
 
@@ -158,18 +159,11 @@ class _Sync:
                     self._found += count
                     self._store({"change": number})
                 return
-            begun = date.today()
-            listed = discover_by_date(self._archive, client, wanted, self._begin())
-            self._found = listed
-        self._store({"through": begun.isoformat(), "query": self._digest()})
-
-    def _begin(self) -> date | None:
-        """The study date from which on this sync looks."""
-        if self._options.since is not None:
-            return self._options.since
-        progress = self._progress()
-        through = day_of(progress.get("through")) if progress.get("query") == self._digest() else None
-        return None if through is None else through - OVERLAP
+            today, question = date.today(), self._digest()
+            former = Reach.read(self._progress(), question)
+            begin, reach = next_reach(former, question, self._options.since, today)
+            self._found = discover_by_date(self._archive, client, wanted, begin)
+        self._store(reach.to_json())
 
     def _digest(self) -> str:
         """What the sync looks for, so that another question begins anew: it may name a person."""
