@@ -248,7 +248,10 @@ class Association:
         if command.field & commands.ANSWER:
             self._commitments.answered(command)
         elif command.field == commands.C_STORE:
-            self._layer.send_message(number, commands.answer(command, self._store(message)))
+            status = self._store(message)
+            if status != SUCCESS:
+                self._receiver.receiving.on_failed(self._calling_ae, status)
+            self._layer.send_message(number, commands.answer(command, status))
         elif command.field == commands.C_ECHO and message.context.abstract_syntax == VERIFICATION:
             self._layer.send_message(number, commands.answer(command, SUCCESS))
         elif command.field == commands.N_ACTION and message.context.abstract_syntax == STORAGE_COMMITMENT:

@@ -216,8 +216,8 @@ def report_to(peer: Peer, ae_title: str, request: CommitmentRequest, outcome: Co
         refused = association.is_rejected
         raise PacsError(
             "pacs-refused" if refused else "pacs-unreachable",
-            f"{peer.ae_title} takes no report of storage commitment at {peer.host}:{peer.port}; check that it "
-            f"listens there and knows {ae_title}.",
+            f"{peer.ae_title} takes no report of storage commitment at {peer.host}:{peer.port}; check that "
+            f"it listens there and knows {ae_title}.",
             may_pass=True,
         )
     try:

@@ -93,6 +93,9 @@ class Receiving(Protocol):
     def on_stored(self, folder: Path, file: Path, calling_ae: str) -> None:
         """An instance is on the disk, and its sender is about to hear so."""
 
+    def on_failed(self, calling_ae: str, status: int) -> None:
+        """An instance was refused with this status of C-STORE (PS3.4, table B.2-1)."""
+
     def on_commitment(self, request: CommitmentRequest) -> None:
         """Keep a request until `on_reported`, before it is answered; the same may come twice."""
 
