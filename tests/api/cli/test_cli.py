@@ -47,7 +47,7 @@ def test_the_commands() -> None:
         *("audit verify", "audit list", "audit export", "config show", "backup"),
         *("viewer add", "viewer list", "viewer remove"),
         *("pacs add", "pacs list", "pacs remove", "pacs echo", "pacs find"),
-        *("pacs send", "receive"),
+        *("pacs pull", "pacs sync", "pacs status", "pacs retry", "pacs send", "receive"),
         *("report draft", "report show", "report list", "report accept", "report edit", "report reject"),
         *("report export", "report import", "route list", "route show", "route add", "route remove"),
         *("route test", "route run", "route export"),

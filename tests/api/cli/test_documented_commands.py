@@ -54,13 +54,14 @@ FOLLOWED = {
     "models": ("docs/models.md",),
     "drafts": ("docs/drafts.md",),
     "service": ("docs/service.md", "docs/python.md"),
-    "operations": ("docs/operations.md", "docs/gpu.md", "docs/settings.md"),
+    "operations": ("docs/operations.md", "docs/gpu.md", "docs/settings.md", "docs/pacs.md"),
 }
 """The pages that one reader follows one after the other, by test."""
 
 NOT_RUN = Counter(
     {
         ("README.md", "builds the environment"): 1,
+        ("docs/pacs.md", "needs a PACS"): 1,
         ("docs/pacs.md", "runs until Ctrl-C"): 1,
         ("README.md", "needs the hub"): 1,
         ("docs/benchmarks.md", "takes minutes"): 1,
