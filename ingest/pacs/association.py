@@ -17,7 +17,7 @@ from pynetdicom.presentation import PresentationContext
 
 from medsiglip.ingest.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from medsiglip.ingest.errors import PacsError
-from medsiglip.ingest.pacs.bounded_socket import BoundedTlsSocket, Bounds, bound
+from medsiglip.ingest.pacs.bounded_socket import BoundedTlsSocket, Bounds, PlainContext, bound
 from medsiglip.ingest.pacs.connection import Connection
 from medsiglip.ingest.pacs.tls import certificate_problem, tls_context
 
@@ -84,7 +84,7 @@ class Conversation:
                 "pacs-bad-answer",
                 f"{name} sends more than is waited for: ask it for less at once, or look into its log.",
             )
-        if self.bounds.is_silent or self.is_open:
+        if self.bounds.is_silent:
             return PacsError(
                 "pacs-timeout",
                 f"{name} did not answer in time: try again, or raise timeout_seconds.",
@@ -116,6 +116,7 @@ def open_association(
     """A new association with a PACS, on which at least one context is accepted. Raises `PacsError`."""
     _quieten()
     context = tls_context(connection) if connection.tls else None
+    wrapping: Any = context or PlainContext()
     if context is not None:
         context.sslsocket_class = BoundedTlsSocket
     entity = AE(connection.calling_ae_title)
@@ -135,7 +136,7 @@ def open_association(
             ae_title=connection.ae_title or "",
             max_pdu=LONGEST_PDU_TAKEN,
             ext_neg=list(roles),
-            tls_args=None if context is None else (context, connection.host or ""),
+            tls_args=(wrapping, connection.host or ""),
             evt_handlers=[(evt.EVT_CONN_OPEN, _bind, [bounds]), *handlers],
         )
     except OSError:  # the name is unknown

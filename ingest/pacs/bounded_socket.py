@@ -97,7 +97,7 @@ class Bounds:
 
 
 class BoundedSocket(socket.socket):
-    """A socket whose received bytes are counted."""
+    """A socket whose received bytes are counted, and that is closed where it cannot be shut down."""
 
     bounds: Bounds | None = None
 
@@ -108,9 +108,17 @@ class BoundedSocket(socket.socket):
             self.bounds.passed(data)
         return data
 
+    def shutdown(self, how: int, /) -> None:
+        """Shut down; pynetdicom closes a socket only where this succeeds."""
+        try:
+            super().shutdown(how)
+        except OSError:
+            self.close()
+            raise
+
 
 class BoundedTlsSocket(ssl.SSLSocket):
-    """A TLS socket whose received bytes are counted."""
+    """A TLS socket whose received bytes are counted, and that is closed where it cannot be shut down."""
 
     bounds: Bounds | None = None
 
@@ -121,11 +129,24 @@ class BoundedTlsSocket(ssl.SSLSocket):
             self.bounds.passed(data)
         return data
 
+    def shutdown(self, how: int) -> None:
+        """Shut down; pynetdicom closes a socket only where this succeeds."""
+        try:
+            super().shutdown(how)
+        except OSError:
+            self.close()
+            raise
+
+
+class PlainContext:
+    """In place of a TLS context where there is no TLS: pynetdicom has a socket wrapped before it connects."""
+
+    def wrap_socket(self, sock: socket.socket, **_: Any) -> BoundedSocket:
+        """The same connection as a bounded socket."""
+        return BoundedSocket(fileno=sock.detach())
+
 
 def bound(transport: Any, bounds: Bounds) -> None:
     """Bind the connection of pynetdicom's `AssociationSocket` by `bounds`, before anything was received."""
-    plain = transport.socket
-    guarded = plain if isinstance(plain, BoundedTlsSocket) else BoundedSocket(fileno=plain.detach())
-    guarded.bounds = bounds
-    transport.socket = guarded
-    bounds.watch(guarded)
+    transport.socket.bounds = bounds
+    bounds.watch(transport.socket)

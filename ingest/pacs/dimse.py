@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -145,7 +146,7 @@ class DimseClient:
         if self.retrieves_elsewhere:
             for portion in _to_move(asked, held, whole=wanted is None):
                 self._spend(portion.count)
-                self._ask(lambda kept, one=portion: move(self._connection, kept, study_instance_uid, one))
+                self._ask(partial(move, self._connection, study_instance_uid, portion))
             return
         known = [one for one in asked if one.sop_class_uid]
         is_whole = wanted is None and len(known) == len(asked)

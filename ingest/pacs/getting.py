@@ -6,9 +6,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import cast
 
 from pydicom import Dataset
 from pynetdicom import evt
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 
 from medsiglip.ingest.errors import HeaderRefusedError, PacsError
@@ -158,7 +160,7 @@ class Getting:
         """Enter the roles that were offered where the PACS answers none: dcmtk accepts contexts of classes
         that it does not know without a role, and Orthanc sends on them all the same.
         """
-        answer = event.primitive
+        answer = getattr(event, "primitive", None)
         if not isinstance(answer, A_ASSOCIATE) or answer.result != 0:
             return
         answered = {
@@ -173,7 +175,7 @@ class Getting:
 
     def _take(self, event: evt.Event) -> int:
         """Write an instance before its sender hears of success; the status of the answer."""
-        request = event.request
+        request = cast(C_STORE, event.request)
         self._allowed -= 1
         if self._kept is not None:
             self._kept.bounds.taken()

@@ -17,7 +17,7 @@ _MOST_ANSWERS = 1_000_000
 
 
 def move(
-    connection: Connection, conversation: Conversation, study_instance_uid: str, portion: Portion
+    connection: Connection, study_instance_uid: str, portion: Portion, conversation: Conversation
 ) -> None:
     """Have a portion of a study sent, and wait until the PACS says that it was. Raises `PacsError`; what the
     PACS says that it could not send raises nothing, and neither does what it says and did not do.

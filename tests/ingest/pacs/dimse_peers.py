@@ -1,0 +1,104 @@
+"""Peers of DIMSE on this machine: what they are asked, what they answer, right or wrong."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydicom.uid import AllTransferSyntaxes, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+
+from medsiglip.ingest.pacs.connection import Connection, checked
+from medsiglip.ingest.pacs.contexts import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE, VERIFICATION
+from tests.api.archive.pacs.orthanc import free_ports
+from tests.waiting import eventually
+
+_SERVICES = (VERIFICATION, STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE)
+
+
+def connection_to(port: int, **options: Any) -> Connection:
+    """A connection to a peer on this machine that answers within seconds."""
+    values = {"ae_title": "PEER", "host": "127.0.0.1", "port": port, "timeout_seconds": 5.0, **options}
+    return checked(Connection("pacs", "dimse", **values))
+
+
+@contextmanager
+def scp(
+    handlers: list[tuple[Any, Callable[..., Any]]], services: tuple[str, ...] = _SERVICES, port: int = 0
+) -> Iterator[int]:
+    """An SCP of pynetdicom with handlers of a test; its port."""
+    entity = AE("PEER")
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 10
+    for service in services:
+        entity.add_supported_context(service, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+    for context in AllStoragePresentationContexts:
+        syntaxes = [str(uid) for uid in AllTransferSyntaxes]
+        entity.add_supported_context(context.abstract_syntax, syntaxes, scu_role=True, scp_role=True)
+    server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+
+
+@contextmanager
+def storing(folder: Path, statuses: Callable[[str], int] = lambda sop: 0, port: int = 0) -> Iterator[int]:
+    """A receiver of pynetdicom that keeps what it accepts in `folder`; its port."""
+
+    def store(event: evt.Event) -> int:
+        status = statuses(str(event.request.AffectedSOPInstanceUID))
+        if status == 0:
+            (folder / f"{event.request.AffectedSOPInstanceUID}.dcm").write_bytes(event.encoded_dataset())
+        return status
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with scp([(evt.EVT_C_STORE, store)], port=port) as bound:
+        yield bound
+
+
+DCMQRSCP = shutil.which("dcmqrscp")
+
+
+@contextmanager
+def dcmqrscp(folder: Path, destination: int) -> Iterator[int]:
+    """dcmtk's archive with AE title PEER, which moves to MEDSIGLIP at the port `destination`; its port."""
+    (port,) = free_ports(1)
+    storage = folder / "PEER"
+    storage.mkdir(parents=True)
+    configuration = folder / "dcmqrscp.cfg"
+    configuration.write_text(
+        f"""NetworkTCPPort = {port}
+MaxPDUSize = 16384
+MaxAssociations = 16
+HostTable BEGIN
+medsiglip = (MEDSIGLIP, 127.0.0.1, {destination})
+HostTable END
+VendorTable BEGIN
+VendorTable END
+AETable BEGIN
+PEER {storage} RW (200, 1024mb) ANY
+AETable END
+"""
+    )
+    with (folder / "log").open("wb") as log:
+        command = [str(DCMQRSCP), "-c", str(configuration), "+xa", str(port)]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        eventually(lambda: _answers(port))
+        yield port
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def _answers(port: int) -> bool:
+    entity = AE("MEDSIGLIP")
+    entity.add_requested_context(VERIFICATION)
+    association = entity.associate("127.0.0.1", port, ae_title="PEER")
+    is_up = bool(association.is_established)
+    association.release()
+    return is_up
