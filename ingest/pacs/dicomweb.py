@@ -24,6 +24,7 @@ from medsiglip.ingest.pacs.client import Spend, no_limit
 from medsiglip.ingest.pacs.connection import Connection
 from medsiglip.ingest.pacs.dicom_json import instance_of, study_of, usable_uid
 from medsiglip.ingest.pacs.http_exchange import Asked, HttpExchange
+from medsiglip.ingest.pacs.matching import Parameters, fits, matching, needs_encoding, widened
 from medsiglip.ingest.pacs.paging import OffsetIgnoredError, Page, Pages
 from medsiglip.ingest.pacs.records import EchoAnswer, PacsInstance, PacsQuery, PacsStudy, StoreOutcome
 from medsiglip.ingest.pacs.related_parts import InstancePart, RelatedParts, UnreadablePartsError
@@ -34,7 +35,7 @@ AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _JSON = "application/dicom+json"
 _NOTHING = frozenset({204, 404, 410})
 STUDIES_AT_ONCE, INSTANCES_AT_ONCE = 500, 1000
-MOST_INSTANCES = 200_000
+MOST_INSTANCES, MOST_WIDENED = 200_000, 10_000
 # IssuerOfPatientID, StudyDescription; AvailableTransferSyntaxUID: what PS3.18 does not have returned unasked.
 _MORE_OF_STUDIES, _MORE_OF_INSTANCES = ("00100021", "00081030"), ("00083002",)
 
@@ -56,6 +57,7 @@ class DicomwebClient:
         self._exchange = HttpExchange(connection)
         self._study_pages = Pages(STUDIES_AT_ONCE)
         self._instance_pages = Pages(INSTANCES_AT_ONCE, trusts_short=True)
+        self._decodes = False
 
     def echo(self) -> EchoAnswer:
         """Ask for one study. `about` is what the service calls itself in the header Server."""
@@ -68,9 +70,28 @@ class DicomwebClient:
         return EchoAnswer(time.monotonic() - begun, f"DICOMweb, {name}" if name else "DICOMweb")
 
     def studies(self, query: PacsQuery) -> Iterator[PacsStudy]:
-        """The studies that match (PS3.18, 8.3.4), a page at a time."""
-        parameters = [*_matching(query), *(("includefield", tag) for tag in _MORE_OF_STUDIES)]
+        """The studies that match (PS3.18, 8.3.4), a page at a time. What a service does not find that may not
+        understand percent-encoding is asked for once more without it.
+        """
+        asked = matching(query)
+        is_encoded = any(needs_encoding(value) for _, value in asked)
         asks_for_one = query.study_instance_uid is not None and usable_uid(query.study_instance_uid)
+        found = 0
+        for study in self._found(asked, 1 if asks_for_one else query.limit):
+            found += 1
+            yield study
+        if not is_encoded or self._decodes:
+            return
+        if found:
+            self._decodes = True
+            return
+        for study in self._found(widened(asked), MOST_WIDENED):
+            if fits(study, query) and found < query.limit:
+                found += 1
+                yield study
+
+    def _found(self, asked: Parameters, most: int) -> Iterator[PacsStudy]:
+        parameters = [*asked, *(("includefield", tag) for tag in _MORE_OF_STUDIES)]
 
         def ask(limit: int, offset: int) -> Page[PacsStudy]:
             with self._page("/studies", parameters, limit, offset) as response:
@@ -80,7 +101,7 @@ class DicomwebClient:
             return Page({one.study_instance_uid: one for one in found}, len(rows.items), rows.has_more)
 
         with self._offset_kept():
-            yield from self._study_pages.records(ask, 1 if asks_for_one else query.limit)
+            yield from self._study_pages.records(ask, most)
 
     def instances(self, study_instance_uid: str) -> list[PacsInstance]:
         """What the service lists at IMAGE level."""
@@ -244,22 +265,6 @@ class DicomwebClient:
         asked = Asked(f"{self._root}/studies", _JSON, "POST", headers=body.headers, content=body.pieces)
         with self._exchange.answer(asked) as response:
             return outcome_of(file, sop, response.status_code, lambda: self._exchange.lenient_json(response))
-
-
-def _matching(query: PacsQuery) -> list[tuple[str, str]]:
-    """PS3.18, 8.3.4.1: attributes with what they must be; dates as a range."""
-    given = {
-        "PatientID": query.patient_id,
-        "PatientName": query.patient_name,
-        "AccessionNumber": query.accession_number,
-        "StudyInstanceUID": query.study_instance_uid,
-        "ModalitiesInStudy": query.modality,
-        "StudyDescription": query.study_description,
-    }
-    if query.from_date is not None or query.to_date is not None:
-        is_a_day = query.from_date == query.to_date
-        given["StudyDate"] = query.from_date if is_a_day else f"{query.from_date or ''}-{query.to_date or ''}"
-    return [(keyword, value) for keyword, value in given.items() if value]
 
 
 def _is_of(file: Path, study: str) -> bool:

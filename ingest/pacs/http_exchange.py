@@ -22,6 +22,7 @@ import httpx
 from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.pacs.connection import Connection
 from medsiglip.ingest.pacs.credentials import Credentials
+from medsiglip.ingest.pacs.matching import encoded
 from medsiglip.ingest.pacs.tls import certificate_problem, tls_context
 
 LARGEST_ANSWER = 1 << 25
@@ -184,10 +185,11 @@ class HttpExchange:
         headers |= asked.headers
         if authorization is not None:
             headers["Authorization"] = authorization
+        # A redirect's address has its question in it.
+        question = f"?{encoded(asked.parameters)}" if asked.parameters and url == asked.url else ""
         request = httpx.Request(
             asked.method,
-            url,
-            params=list(asked.parameters) if url == asked.url and asked.parameters else None,
+            f"{url}{question}",
             headers=headers,
             content=asked.content() if asked.content is not None else None,
             extensions={"timeout": self._timeout},

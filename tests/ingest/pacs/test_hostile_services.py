@@ -77,7 +77,7 @@ def deep(request: Request) -> None:
         (to_itself, "pacs-bad-answer", False),
         (lambda request: time.sleep(3), "pacs-timeout", True),
         (lambda request: request.wfile.write(b"220 mail ready\r\n\r\n"), "pacs-unreachable", True),
-        (lambda request: request.connection.close(), "pacs-unreachable", True),
+        (lambda request: request.connection.shutdown(2), "pacs-unreachable", True),
         (
             lambda request: request.give(200, b"<html>Sign in</html>", Content_Type="text/html"),
             *("pacs-bad-answer", False),
