@@ -17,6 +17,9 @@ PAGES: dict[str, Callable[[Filled], str]] = {
     "drafts": lambda _: "/app/drafts",
     "draft": lambda filled: f"/app/drafts/{filled.draft}",
     "ingest": lambda _: "/app/ingest",
+    "pacs": lambda _: "/app/pacs",
+    "pacs-find": lambda _: "/app/pacs?tab=find&connection=archive",
+    "pacs-studies": lambda _: "/app/pacs?connection=archive&status=waiting",
     "audit": lambda _: "/app/audit",
 }
 WITHHELD: dict[str, Callable[[Filled], str]] = {

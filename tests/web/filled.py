@@ -62,6 +62,7 @@ def make_filled(folder: Path) -> Filled:
     do("label", "import", labels)
     do("probe", "train", "melanoma", "--label", "melanoma")
     do("map", "make")
+    do("pacs", "add", "archive", "--url", "http://127.0.0.1:9/dicom-web")
     drafts = [do("report", "draft", one.study_instance_uid) for one in (chest[2], chest[3], ct[0])]
     shutil.rmtree(home / "received", ignore_errors=True)
     draft = drafts[0]

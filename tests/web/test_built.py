@@ -47,7 +47,7 @@ def test_the_shell_and_its_styles_are_small() -> None:
 
 def test_the_map_and_the_viewer_are_loaded_by_their_pages_alone() -> None:
     shell = needed("src/main.tsx")
-    for page in ("cases", "search", "label", "models", "drafts", "ingest", "audit"):
+    for page in ("cases", "search", "label", "models", "drafts", "ingest", "pacs", "audit"):
         assert packed(*needed(f"src/pages/{page}/page.tsx") - shell) <= 60_000, page
     assert packed(*needed("src/pages/map/page.tsx") - shell, *_lazy("map")) <= 90_000
     assert packed(*needed("src/pages/case/page.tsx") - shell, *_lazy("case")) <= 1_100_000

@@ -15,7 +15,8 @@ def test_nothing_is_wider_than_a_narrow_window(
 ) -> None:
     """WCAG 2.2, 1.4.10: to read, one scrolls in one direction; wide tables scroll in their own box."""
     narrow = {"width": 320, "height": 640}
-    addresses = [PAGES[name](filled) for name in ("cases-table", "case", "draft")]
+    names = ("cases-table", "case", "draft", "pacs", "pacs-find", "pacs-studies")
+    addresses = [PAGES[name](filled) for name in names]
     addresses.append(f"/app/label?label={'L' * 200}")
     with watched(browser, service.url, service.keys["admin"], viewport=narrow) as one:
         for address in addresses:

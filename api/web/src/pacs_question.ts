@@ -22,8 +22,8 @@ export const NOTHING_ASKED: PacsQuestion = {
   to_date: "",
 };
 
-// At least two components of digits (DICOM PS3.5, section 9.1), so that a number alone is a word.
-const UID = /^[0-9]+(\.[0-9]+){3,}$/;
+// Components of digits (DICOM PS3.5, section 9.1); those below 2.25 are made of one large number (annex B.2).
+const UID = /^(?:[0-9]+(?:\.[0-9]+){3,}|2\.25\.[0-9]{10,})$/;
 // IDs of patients and accession numbers hold digits and no spaces; words, years and sizes of a question do not pass.
 const ID = /^(?=(?:[^0-9]*[0-9]){4})(?![0-9]{4}$)[A-Za-z0-9][A-Za-z0-9._/^-]{3,63}$/;
 
