@@ -35,6 +35,7 @@ class RunningReceiver:
         self.port: int = self._listener.getsockname()[1]
         self.lines: list[str] = []
         self.children: list[subprocess.Popen[bytes]] = []
+        self._readers: list[threading.Thread] = []
         for _ in range(processes):
             self.start_child()
         self.wait_for("ready", processes)
@@ -55,12 +56,15 @@ class RunningReceiver:
             pass_fds=[descriptor],
         )
         self.children.append(child)
-        threading.Thread(target=self._read, args=(child,), daemon=True).start()
+        reader = threading.Thread(target=self._read, args=(child,), daemon=True)
+        reader.start()
+        self._readers.append(reader)
 
     def _read(self, child: subprocess.Popen[bytes]) -> None:
         assert child.stdout is not None
-        for line in child.stdout:
-            self.lines.append(line.decode().strip())
+        with child.stdout:
+            for line in child.stdout:
+                self.lines.append(line.decode().strip())
 
     def wait_for(self, beginning: str, count: int = 1, seconds: float = 20) -> list[str]:
         """The lines that begin so, when there are `count` of them."""
@@ -78,7 +82,7 @@ class RunningReceiver:
 
     def stop(self) -> None:
         for child in self.children:
-            if child.poll() is None and child.stdin is not None:
+            if child.stdin is not None:
                 child.stdin.close()
         for child in self.children:
             try:
@@ -86,6 +90,8 @@ class RunningReceiver:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+        for reader in self._readers:
+            reader.join(10)
         self._listener.close()
 
     def __enter__(self) -> Self:
@@ -107,8 +113,7 @@ def run_dcmtk(
 def associated(
     port: int, contexts: Iterable[tuple[str, str]], calling: str = "SENDER", **options: Any
 ) -> Iterator[Association]:
-    """An association of pynetdicom that proposes pairs of SOP class and transfer syntax.
-    """
+    """An association of pynetdicom that proposes pairs of SOP class and transfer syntax."""
     ae = AE(calling)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 10
     for sop_class, syntax in dict.fromkeys(contexts):
