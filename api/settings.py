@@ -144,6 +144,11 @@ class Settings(BaseSettings):
     receive_tls_ca_file: Path | None = Field(
         None, description="certificates (PEM) of which senders must show one; none is asked for when unset"
     )
+    fetched_seconds: float = Field(
+        86_400.0,
+        ge=60,
+        description="how long files that were fetched again from a PACS stay unused, in seconds",
+    )
     webhook_url: str | None = Field(
         None, description="address that is told of new studies, accepted reports and failed syncs"
     )

@@ -40,6 +40,7 @@ ADDED = {
         *_OF_ROUTES,
         *_OF_DEEP_CHECKS,
         *_OF_INDEX,
+        *("files", "came_from"),
     },
     "answer.background": {"comparable_questions"},
     "answer.labels[]": {"chance_of"},

@@ -16,7 +16,7 @@ from medsiglip.api.archive.explaining import localisation, why
 from medsiglip.api.archive.labelling import agreement, given, learning, queue
 from medsiglip.api.archive.mapping import lists, making, places, shown
 from medsiglip.api.archive.opened import OpenedArchive
-from medsiglip.api.archive.pacs import accepting, delivering, pulling, syncing
+from medsiglip.api.archive.pacs import accepting, delivering, fetching, pulling, syncing
 from medsiglip.api.archive.pacs import connections as pacs
 from medsiglip.api.archive.pacs import finding as pacs_questions
 from medsiglip.api.archive.pictures import thumbnails as pictures
@@ -149,5 +149,7 @@ class Archive(OpenedArchive):
     pacs_find = pacs_questions.pacs_find
     pacs_pull = pulling.pacs_pull
     pacs_sync = syncing.pacs_sync
+    pacs_fetch = fetching.pacs_fetch
+    pacs_release = fetching.pacs_release
     pacs_send = delivering.pacs_send
     pacs_deliveries = delivering.list_deliveries

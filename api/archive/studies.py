@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from medsiglip.answers.cases import Removal, StudyDetail, StudyImage, StudyList, StudySeries
 from medsiglip.answers.cases import Study as StudyLine
 from medsiglip.api.archive.last_list import forget_lists
+from medsiglip.api.archive.pacs.stored_files import files_state
 from medsiglip.api.archive.queries import stored_study_uid
 from medsiglip.api.errors import ServiceError
 
@@ -35,7 +36,15 @@ def show_study(archive: OpenedArchive, uid: str, *, identity: bool = False) -> S
         StudySeries(**asdict(one.series), instances=one.instances, images=one.images) for one in detail.series
     )
     images = (StudyImage.model_validate(one) for one in detail.images)
-    return StudyDetail(**facts, labels=detail.labels, series=tuple(series), images=tuple(images))
+    files, came_from = files_state(archive, detail.study.study_instance_uid)
+    return StudyDetail(
+        **facts,
+        labels=detail.labels,
+        files=files,
+        came_from=came_from,
+        series=tuple(series),
+        images=tuple(images),
+    )
 
 
 def forget(archive: OpenedArchive, *, patient: str | None = None, study: str | None = None) -> Removal:

@@ -49,6 +49,7 @@ from medsiglip.api.http.routes.mapping import making as map_making
 from medsiglip.api.http.routes.mapping import reading as map_reading
 from medsiglip.api.http.routes.pacs import bringing_in, deliveries
 from medsiglip.api.http.routes.pacs import connections as pacs_connections
+from medsiglip.api.http.routes.pacs import files as pacs_files
 from medsiglip.api.http.routes.pacs.turns import Turns
 from medsiglip.api.http.routes.problem_answers import PROBLEMS
 from medsiglip.api.http.screen import files as screen
@@ -144,7 +145,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(topic.router, responses=PROBLEMS)
     for topic in (browsed_cases, collections, reading):
         app.include_router(topic.router, responses=PROBLEMS)
-    for topic in (pacs_connections, bringing_in, deliveries):
+    for topic in (pacs_connections, bringing_in, deliveries, pacs_files):
         app.include_router(topic.router, responses=PROBLEMS)
     for topic in (storing, searching, headers, drawings, pixels):
         app.include_router(topic.router, responses=PROBLEMS)

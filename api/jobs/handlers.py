@@ -187,6 +187,30 @@ def _pacs_sync(archive: Archive, run: JobRun) -> Json:
     return archive.pacs_sync(given["connection"], options, on_progress=run.progress).to_json()
 
 
+def _pacs_fetch(archive: Archive, run: JobRun) -> Json:
+    """Parameters: `study_instance_uid` as the home has it, and `connection`, or None."""
+    from medsiglip.api.archive.pacs.pulling import AT_ONCE
+
+    given = run.parameters
+    fetched = archive.pacs_fetch(
+        given["study_instance_uid"], name=given["connection"], patience=AT_ONCE, on_progress=run.progress
+    )
+    return fetched.to_json()
+
+
+def _pacs_release(archive: Archive, run: JobRun) -> Json:
+    """Parameters: `connection` and `study_instance_uids`, or None; without a connection what was fetched and
+    not asked for since.
+    """
+    from medsiglip.api.archive.pacs.fetching import release_fetched
+
+    name = run.parameters["connection"]
+    if name is None:
+        return release_fetched(archive, archive.settings.fetched_seconds).to_json()
+    uids = run.parameters["study_instance_uids"]
+    return archive.pacs_release(name, uids, on_progress=run.progress).to_json()
+
+
 HANDLERS: Mapping[str, Handler] = {
     "ingest": _ingest,
     "probe": _probe,
@@ -196,7 +220,9 @@ HANDLERS: Mapping[str, Handler] = {
     "evaluation": _evaluation,
     "report": _report,
     "reembed": _reembed,
+    "pacs-fetch": _pacs_fetch,
     "pacs-pull": _pacs_pull,
+    "pacs-release": _pacs_release,
     "pacs-send": _pacs_send,
     "pacs-sync": _pacs_sync,
     "webhook": _webhook,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, func, select, type_coerce
+from sqlalchemy import Connection, delete, func, select, type_coerce
 
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
@@ -73,6 +73,22 @@ class FileRecordStore:
         )
         with self._database.read() as connection:
             return [self._given(one) for one in _records(connection, files.c.instance_id.in_(theirs))]
+
+    def of_study(self, study_instance_uid: str) -> list[FileRecord]:
+        """The records of the files that hold instances of a study, by path."""
+        theirs = (
+            select(instances.c.id)
+            .join(series, instances.c.series_id == series.c.id)
+            .join(studies, series.c.study_id == studies.c.id)
+            .where(studies.c.study_instance_uid == study_instance_uid)
+        )
+        with self._database.read() as connection:
+            return [self._given(one) for one in _records(connection, files.c.instance_id.in_(theirs))]
+
+    def drop(self, paths: Collection[str]) -> None:
+        """Delete the records of files that were deleted; what the index has of their pictures stays."""
+        with self._database.write() as connection:
+            connection.execute(delete(files).where(one_of(files.c.path, self._stored(paths))))
 
     def holdings(self, paths: Collection[str]) -> Holdings:
         """How many studies, series, instances, and images of the active space these files led to."""

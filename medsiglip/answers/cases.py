@@ -67,8 +67,14 @@ class StudyImage(Answer):
     labels: Labels
 
 
+FilesState = Literal["here", "fetchable", "gone"]
+"""Whether the files of a study are where they were, can be fetched again from a PACS, or neither."""
+
+
 class StudyDetail(Answer):
-    """A study with its series and images; `identity` only in a home that keeps it, for `admin`."""
+    """A study with its series and images; `identity` only in a home that keeps it, for `admin`. `came_from`
+    are the connections to PACS from which it came, the last first.
+    """
 
     study_instance_uid: str
     patient_key: str
@@ -78,6 +84,8 @@ class StudyDetail(Answer):
     study_description: str | None
     identity: dict[str, str] | None = None
     labels: Labels
+    files: FilesState = "here"
+    came_from: tuple[str, ...] = ()
     series: tuple[StudySeries, ...]
     images: tuple[StudyImage, ...]
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypedDict
 from pydantic import ConfigDict, Field
 
 from medsiglip.answers.answer import Answer, ErrorDetail, Moment
+from medsiglip.answers.cases import FilesState
 
 PacsKind = Literal["dicomweb", "dimse"]
 PacsState = Literal["never", "ok", "failing"]
@@ -202,6 +203,25 @@ class LedgerPage(Answer):
 
     studies: tuple[LedgerStudy, ...]
     cursor: str | None = None
+
+
+class FetchReport(Answer):
+    """The files of a study after a fetch: `here`; so many instances came, 0 where the files were there."""
+
+    study_instance_uid: str
+    files: FilesState
+    came_from: tuple[str, ...]
+    instances: int
+
+
+class ReleaseReport(Answer):
+    """Of how many studies how many files were deleted; `kept` are studies whose files stay, because the PACS
+    does not have all of them.
+    """
+
+    studies: int
+    files: int
+    kept: int
 
 
 class Retried(Answer):

@@ -94,6 +94,21 @@ class PacsMethods:
         query = {"status": status, "limit": index(limit), "cursor": cursor}
         return read(LedgerPage, self._service.get(_of(name, "studies"), **query))
 
+    def fetch_files(self, study: str, *, connection: str | None = None) -> Job:
+        """Start bringing the files of a study of the archive back from a PACS, by default the one that it
+        last came from; the result is a `FetchReport`.
+        """
+        path = path_of("studies", ("study", "uid", study), "fetch")
+        return read(Job, self._service.post(path, given({"connection": connection}), once=True))
+
+    def pacs_release(self, name: str, studies: Sequence[str] | None = None) -> Job:
+        """Start deleting files of the archive that a PACS can give again: those of `studies`, or of all that
+        came from it; the result is a `ReleaseReport`.
+        """
+        uids = None if studies is None else several("studies", studies)
+        body = given({"study_instance_uids": uids})
+        return read(Job, self._service.post(_of(name, "release"), body, once=True))
+
     def pacs_retry(self, name: str) -> int:
         """Let the studies that failed or came in part wait again; how many."""
         return read(Retried, self._service.post(_of(name, "retry"))).waiting

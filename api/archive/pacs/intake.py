@@ -17,6 +17,7 @@ from medsiglip.api.archive.opened import OnProgress, silent
 from medsiglip.api.archive.pacs.comparing import Fetched, fetch_study
 from medsiglip.api.archive.pacs.landing import Arrival, Landing, left_behind
 from medsiglip.api.archive.pacs.ledger import names_of
+from medsiglip.api.archive.pacs.stored_files import drop_folder
 from medsiglip.api.archive.pacs.tally import Tally
 from medsiglip.api.archive.received import discard_refused
 from medsiglip.index.errors import CatalogError
@@ -41,7 +42,8 @@ _SPOOL = "incoming"
 class Intake:
     """One run on one connection. `tally` counts what became of the studies, of which there are `total`.
 
-    With `only_missing`, instances that are in the archive are not fetched again.
+    With `only_missing`, instances that are in the archive are not fetched again. `keep_files` is that of the
+    connection where it is None.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Intake:
         tally: Tally,
         *,
         only_missing: bool = False,
+        keep_files: bool | None = None,
         on_progress: OnProgress = silent,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,6 +63,7 @@ class Intake:
         self.connection = connection
         self._tally = tally
         self._only_missing = only_missing
+        self._keep_files = connection.keep_files if keep_files is None else keep_files
         self._on_progress = on_progress
         self._clock = clock
         self._key = bound_key(archive.index)
@@ -219,6 +223,9 @@ class Intake:
                 used = {folders[name]: one.used for name, one in ingested.items()}
                 discard_refused(self._archive.index, used)
             self._settle(landings)
+            if not self._keep_files:
+                for landing in landings:
+                    drop_folder(self._archive, landing.folder)
         except BaseException:
             for landing in landings:
                 landing.let_go()

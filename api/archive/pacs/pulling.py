@@ -81,14 +81,17 @@ def pull_asked(
     name: str,
     own_uids: Sequence[str],
     *,
+    keep_files: bool | None = None,
     patience: Patience | None = None,
     on_progress: OnProgress = silent,
 ) -> PullReport:
     """Bring in studies that wait, by their UIDs in this home. Those that are here by now are only counted, so
-    that a pull that was interrupted can be called again.
+    that a pull that was interrupted can be called again. `keep_files` is that of the connection where it is
+    None.
     """
     tally = Tally()
-    intake = Intake(archive, connection_of(archive, name), tally, on_progress=on_progress)
+    chosen = connection_of(archive, name)
+    intake = Intake(archive, chosen, tally, keep_files=keep_files, on_progress=on_progress)
     wanted = _asked_rows(archive, name, own_uids)
     intake.total = len(wanted)
     intake.recover()

@@ -41,3 +41,16 @@ def show_ledger(console: Console, page: Payload) -> None:
 def show_retried(console: Console, retried: Payload) -> None:
     """How many studies wait again."""
     console.print(f"{retried['waiting']} studies wait again")
+
+
+def show_fetch(console: Console, report: Payload) -> None:
+    """Whether the files are here now."""
+    came = f", {report['instances']} instances came" if report["instances"] else ""
+    console.print(f"the files of {report['study_instance_uid']} are {report['files']}{came}", soft_wrap=True)
+
+
+def show_release(console: Console, report: Payload) -> None:
+    """How much was deleted, and what had to stay."""
+    console.print(f"{report['files']} files of {report['studies']} studies deleted")
+    if report["kept"]:
+        console.print(f"{report['kept']} studies keep their files: the PACS does not have all of them")

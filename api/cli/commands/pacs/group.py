@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from medsiglip.api.cli.commands.pacs import connections, finding, sending, syncing
+from medsiglip.api.cli.commands.pacs import connections, files, finding, sending, syncing
 
 
 def register(app: typer.Typer) -> None:
@@ -28,5 +28,7 @@ def register(app: typer.Typer) -> None:
     pacs.command("sync")(syncing.sync)
     pacs.command("status")(syncing.status)
     pacs.command("retry")(syncing.retry)
+    pacs.command("fetch")(files.fetch)
+    pacs.command("release")(files.release)
     pacs.command("send")(sending.send)
     app.add_typer(pacs, name="pacs")

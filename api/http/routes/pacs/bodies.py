@@ -130,3 +130,15 @@ class DeliveryOrder(Question):
 
     to: Name
     formats: Annotated[list[Literal["sr", "pdf"]], Field(min_length=1, max_length=2)] = Field(["sr"])
+
+
+class FetchOrder(Question):
+    """From which PACS the files of a study are fetched; the one that it last came from, when unset."""
+
+    connection: Name | None = None
+
+
+class ReleaseOrder(Question):
+    """Whose files are deleted here; of all studies that came from the PACS, when unset."""
+
+    study_instance_uids: Annotated[list[Uid], Field(min_length=1, max_length=MOST_FOUND)] | None = None
