@@ -211,4 +211,6 @@ def _localized(data: bytes, encodings: list[str], codec: str) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         text = decode_bytes(data, encodings, _DELIMITERS)
+    # pydicom leaves the escape sequence of ISO 2022 IR 58 to Python's GB 2312, which does not know it.
+    text = text.replace("\x1b$)A", "")
     return data.decode("latin-1") if "\ufffd" in text else text
