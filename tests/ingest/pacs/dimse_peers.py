@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,17 +76,17 @@ def dcmqrscp(folder: Path, destination: int) -> Iterator[int]:
 MaxPDUSize = 16384
 MaxAssociations = 16
 HostTable BEGIN
-medsiglip = (MEDSIGLIP, 127.0.0.1, {destination})
+medsiglip = (MEDSIGLIP, localhost, {destination})
 HostTable END
 VendorTable BEGIN
 VendorTable END
 AETable BEGIN
-PEER {storage} RW (200, 1024mb) ANY
+PEER {storage} RW (200, 1024mb) medsiglip
 AETable END
 """
     )
     with (folder / "log").open("wb") as log:
-        command = [str(DCMQRSCP), "-c", str(configuration), "+xa", str(port)]
+        command = [str(DCMQRSCP), "-c", str(configuration), str(port)]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         eventually(lambda: _answers(port))
@@ -96,9 +97,6 @@ AETable END
 
 
 def _answers(port: int) -> bool:
-    entity = AE("MEDSIGLIP")
-    entity.add_requested_context(VERIFICATION)
-    association = entity.associate("127.0.0.1", port, ae_title="PEER")
-    is_up = bool(association.is_established)
-    association.release()
-    return is_up
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
+        return True
+    return False
