@@ -301,7 +301,8 @@ def _gone(strict: bool) -> ServiceError:
         )
     return ServiceError(
         "instance-gone",
-        "the file of the instance is not where it was, or has changed: put it back, or ingest it again.",
+        "the file of the instance is not where it was, or has changed: put it back, ingest it again, or "
+        "`pacs fetch` the study where it came from a PACS.",
     )
 
 

@@ -68,8 +68,8 @@ class StoredPictures:
                 "its pictures can be read only by the process that ingested them."
             )
         return (
-            f"the file of image {image.image_id} is not where it was, or has changed: put it back, or "
-            "ingest it again."
+            f"the file of image {image.image_id} is not where it was, or has changed: put it back, "
+            "ingest it again, or `pacs fetch` the study where it came from a PACS."
         )
 
 

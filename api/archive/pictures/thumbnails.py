@@ -85,8 +85,8 @@ def thumbnail_of(archive: OpenedArchive, image_id: int) -> tuple[str, bytes]:
     if found.thumbnail is None:
         raise ServiceError(
             "picture-gone",
-            f"the file of image {image_id} is not where it was, or has changed: put it back, or ingest it "
-            "again.",
+            f"the file of image {image_id} is not where it was, or has changed: put it back, ingest it "
+            "again, or `pacs fetch` the study where it came from a PACS.",
         )
     return found.study_instance_uid, found.thumbnail.content
 
