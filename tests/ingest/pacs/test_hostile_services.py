@@ -145,7 +145,7 @@ def test_what_has_no_uid_is_left_out(uid: Any, caplog: pytest.LogCaptureFixture)
 
 
 def test_values_of_any_form_are_no_error() -> None:
-    odd = [None, True, 1.5, [], {}, {"Alphabetic": 3}, "x" * 5000, "\0"]
+    odd: list[Any] = [None, True, 1.5, [], {}, {"Alphabetic": 3}, "x" * 5000, "\0"]
     for value in odd:
         row = study_row("1.2.3")
         for tag in ("00100010", "00100020", "00080020", "00080061", "00201206", "00201208"):

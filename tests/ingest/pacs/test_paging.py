@@ -90,7 +90,7 @@ def answer(
 
 
 def test_a_client_asks_for_the_rest() -> None:
-    operations = []
+    operations: list[int] = []
     with (
         service(answer([study_row(uid) for uid in ALL], cap=10)) as url,
         DicomwebClient(connection(url), operations.append) as client,

@@ -87,9 +87,11 @@ def test_files_are_sent_as_they_are(tmp_path: Path) -> None:
         message = email.message_from_bytes(
             f"Content-Type: {kind}\r\n\r\n".encode() + request.body, policy=email.policy.HTTP
         )
-        (part,) = message.get_payload()
+        (part,) = message.iter_parts()
         assert part.get_content_type() == "application/dicom"
-        sent.append(part.get_payload(decode=True))
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        sent.append(content)
         request.give_json({}, 200)
 
     files = [tmp_path / f"{number}.dcm" for number in range(3)]
