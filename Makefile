@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test long-test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test routing-test statements-test privacy-test certificate-test large-index coverage-test search-test screen-install screen screen-test ohif-test screenshots probe-parity-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
+.PHONY: help install demo serve test long-test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test sync-test routing-test statements-test privacy-test certificate-test large-index coverage-test search-test screen-install screen screen-test ohif-test screenshots conformance probe-parity-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,10 @@ reader-kill-test: $(INSTALLED) ## 200 writers killed while readers search, on SQ
 jobs-test: $(INSTALLED) ## two servers and their workers on one PostgreSQL, killed now and then (three minutes)
 	$(BIN)/python -m pytest -m campaign -s tests/api/jobs/test_job_campaign.py
 
+sync-test: export MEDSIGLIP_OWN_NETWORK = 1
+sync-test: $(INSTALLED) ## interrupt a sync of 2,000 studies twenty times: kill -9 of it and of Orthanc, and a network that is cut (root)
+	unshare --net sh -c 'ip link set lo up && exec $(BIN)/python -m pytest -m campaign -s tests/api/archive/pacs/test_sync_campaign.py'
+
 routing-test: $(INSTALLED) ## 200 synthetic studies ingested and routed by workers that are killed at every stage
 	$(BIN)/python -m pytest -m campaign -s tests/api/archive/drafts/test_routing_rules.py
 
@@ -105,6 +109,9 @@ ohif-test: $(INSTALLED) ## OHIF opens a CT in Chromium; MEDSIGLIP_TEST_OHIF name
 
 screenshots: $(INSTALLED) ## pictures of every page, light and dark, into docs/screens
 	$(BIN)/python -m tests.web.screenshots
+
+conformance: $(INSTALLED) ## the tables of docs/conformance.md, from the code
+	$(BIN)/python -m tests.ingest.pacs.conformance_tables
 
 probe-parity-test: $(INSTALLED) ## probes on all labelled pictures of the test data against scikit-learn on the same folds (some minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m campaign -s tests/api/archive/probes/test_scikit_learn_parity.py

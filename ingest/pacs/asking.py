@@ -21,24 +21,28 @@ UNICODE = "ISO_IR 192"
 _UID = re.compile(r"[0-9.]{1,64}")
 _LONGEST_TEXT = 1024
 _DRAINED_SECONDS = 30.0
-_STUDY_KEYS = (
+STUDY_KEYS = (
     *("PatientID", "IssuerOfPatientID", "PatientName", "PatientSex", "StudyDate", "StudyTime"),
     *("AccessionNumber", "StudyDescription", "ModalitiesInStudy", "StudyInstanceUID"),
     *("NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances"),
 )
+SERIES_KEYS = ("SeriesInstanceUID", "Modality", "NumberOfSeriesRelatedInstances")
+INSTANCE_KEYS = ("SOPInstanceUID", "SOPClassUID", "AvailableTransferSyntaxUID")
+MATCHED_KEYS = {
+    "PatientID": "patient_id",
+    "PatientName": "patient_name",
+    "AccessionNumber": "accession_number",
+    "StudyInstanceUID": "study_instance_uid",
+    "ModalitiesInStudy": "modality",
+    "StudyDescription": "study_description",
+}
+"""The attributes by which studies are asked for, besides StudyDate as a range, with the field of a query."""
 
 
 def study_question(query: PacsQuery, character_set: str | None = UNICODE) -> Dataset:
     """The identifier of a question at STUDY level: what is not asked for is returned (PS3.4, C.2.2.1.2)."""
-    question = _question("STUDY", dict.fromkeys(_STUDY_KEYS, ""), character_set)
-    given = {
-        "PatientID": query.patient_id,
-        "PatientName": query.patient_name,
-        "AccessionNumber": query.accession_number,
-        "StudyInstanceUID": query.study_instance_uid,
-        "ModalitiesInStudy": query.modality,
-        "StudyDescription": query.study_description,
-    }
+    question = _question("STUDY", dict.fromkeys(STUDY_KEYS, ""), character_set)
+    given: dict[str, str | None] = {keyword: getattr(query, name) for keyword, name in MATCHED_KEYS.items()}
     if query.from_date is not None or query.to_date is not None:
         is_a_day = query.from_date == query.to_date
         given["StudyDate"] = query.from_date if is_a_day else f"{query.from_date or ''}-{query.to_date or ''}"
@@ -50,14 +54,14 @@ def study_question(query: PacsQuery, character_set: str | None = UNICODE) -> Dat
 
 def series_question(study_instance_uid: str) -> Dataset:
     """The series of a study, with what they hold."""
-    keys = dict.fromkeys(("SeriesInstanceUID", "Modality", "NumberOfSeriesRelatedInstances"), "")
+    keys = dict.fromkeys(SERIES_KEYS, "")
     return _question("SERIES", {"StudyInstanceUID": study_instance_uid, **keys}, None)
 
 
 def instance_question(study_instance_uid: str, series_instance_uid: str) -> Dataset:
     """The instances of a series, with class and transfer syntax."""
     unique = {"StudyInstanceUID": study_instance_uid, "SeriesInstanceUID": series_instance_uid}
-    keys = dict.fromkeys(("SOPInstanceUID", "SOPClassUID", "AvailableTransferSyntaxUID"), "")
+    keys = dict.fromkeys(INSTANCE_KEYS, "")
     return _question("IMAGE", {**unique, **keys}, None)
 
 

@@ -8,7 +8,7 @@ SUCCESS, CANCELLED = 0x0000, 0xFE00
 PENDING = frozenset({0xFF00, 0xFF01})
 # Some sub-operations failed or warned: which ones, the caller finds by counting.
 IN_PART = frozenset({0xB000, 0xA702})
-_CURES = {
+CURES = {
     0x0122: "it does not offer this service to this AE title: allow it there, or use another way",
     0x0124: "it does not allow this AE title to do so: allow it there",
     0x0210: "it says that the request came twice: try again",
@@ -24,7 +24,7 @@ def failure(name: str, status: int, destination: str | None = None) -> PacsError
 
     Comments of the PACS are left out: they may name a person.
     """
-    cure = _CURES.get(status)
+    cure = CURES.get(status)
     if cure is None and destination is not None:
         cure = (
             "it does not know the AE title {destination}, or cannot reach it: enter it there with host and "

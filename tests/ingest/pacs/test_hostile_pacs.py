@@ -16,7 +16,8 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pynetdicom import evt
+from pydicom.uid import ImplicitVRLittleEndian
+from pynetdicom import AE, evt
 
 from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.pacs import getting
@@ -294,3 +295,27 @@ def test_a_pacs_that_stops_in_the_middle_is_left(tmp_path: Path) -> None:
         going_on.set()
     assert (error.code, error.may_pass) == ("pacs-timeout", True)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_uncompressed_files_are_sent_in_the_syntax_that_is_taken(tmp_path: Path) -> None:
+    taken: list[Dataset] = []
+
+    def store(event: evt.Event) -> int:
+        taken.append(event.dataset)
+        assert event.context.transfer_syntax == ImplicitVRLittleEndian
+        return 0
+
+    entity = AE("PEER")
+    entity.add_supported_context(CLASS, [ImplicitVRLittleEndian])
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+    file, other = tmp_path / "1.dcm", tmp_path / "2.dcm"
+    file.write_bytes(instance("1.2.3", 1))
+    other.write_bytes(instance("1.2.3", 2, SOPClassUID="1.2.840.10008.5.1.4.1.1.2"))
+    try:
+        with DimseClient(connection_to(server.server_address[1])) as client:
+            statuses = [one.status for one in client.store([other, file])]
+    finally:
+        server.shutdown()
+    assert statuses == [0x0122, 0]
+    assert taken[0].PixelData == dataset("1.2.3", 1).PixelData
+    assert taken[0].PatientName == "Doe^Jane"
