@@ -6,14 +6,12 @@ an instance of a forgotten study go with it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from medsiglip.index.catalogue.database import Database
-from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.pacs.schema import storage_commitments
 from medsiglip.index.pacs.commitment_records import CommitmentRequest
 
@@ -90,12 +88,3 @@ def _delete(connection: Connection, calling_ae: str, transaction_uid: str) -> No
     table = storage_commitments.c
     of_it = (table.calling_ae == calling_ae, table.transaction_uid == transaction_uid)
     connection.execute(delete(storage_commitments).where(*of_it))
-
-
-def forget_commitments(connection: Connection, sop_instance_uids: Collection[str]) -> None:
-    """Delete the requests that name one of these instances."""
-    forgotten = set(sop_instance_uids)
-    rows = connection.execute(select(storage_commitments.c.id, storage_commitments.c.instances))
-    named = [row.id for row in rows if any(pair[1] in forgotten for pair in row.instances)]
-    if named:
-        connection.execute(delete(storage_commitments).where(one_of(storage_commitments.c.id, named)))

@@ -7,7 +7,7 @@ once it was forgotten. A home that keeps UIDs as they are has the same for the f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
@@ -220,24 +220,6 @@ class StudyLedger:
             return list(sql.execute(statement.order_by(_row.changed_at.desc(), _row.connection)).scalars())
 
 
-def forget_pacs_studies(sql: Connection, study_instance_uids: Collection[str], name: str | None) -> int:
-    """Within a deletion: let rows of a study, by any of its UIDs, say no more than that it was forgotten.
-    `name` is what is kept of it; None keeps nothing. Returns how many rows there were.
-    """
-    theirs = one_of(_row.study_instance_uid, list(study_instance_uids))
-    connections = list(sql.execute(select(_row.connection).where(theirs).distinct()).scalars())
-    count = sql.execute(delete(pacs_studies).where(theirs)).rowcount
-    if name is not None and connections:
-        now = now_of(sql)
-        sql.execute(delete(pacs_studies).where(_row.study_instance_uid == name))
-        rows = [
-            {**_NOTHING, "connection": one, "study_instance_uid": name, **_times(now)} for one in connections
-        ]
-        sql.execute(insert(pacs_studies), rows)
-    return count
-
-
-_NOTHING = {"status": "forgotten", "expected": None, "received": 0, "attempts": 0, "failure": None}
 _Known = Mapping[str, LedgerStudy]
 
 

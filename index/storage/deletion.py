@@ -30,8 +30,6 @@ from medsiglip.index.catalogue.schema import (
 )
 from medsiglip.index.catalogue.score_schema import predictions
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.pacs.commitments import forget_commitments
-from medsiglip.index.pacs.study_ledger import forget_pacs_studies
 from medsiglip.index.records import SEPARATOR, Removal
 from medsiglip.index.storage import trash
 from medsiglip.index.storage.backgrounds import forget_backgrounds
@@ -43,6 +41,7 @@ from medsiglip.index.storage.forgotten import (
     forget_predictions,
     without_cases,
 )
+from medsiglip.index.storage.forgotten_pacs import forget_commitments, forget_pacs_studies
 from medsiglip.index.storage.maps.forgetting import forget_in_maps
 from medsiglip.index.storage.saved_views import forget_in_views
 from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction

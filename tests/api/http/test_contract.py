@@ -23,7 +23,7 @@ LEFT_OUT = "positive_data_acceptance,ensure_resource_availability,use_after_free
 
 
 def known(tried: LiveService, phantoms: Phantoms) -> dict[str, list[Any]]:
-    """Known values: studies, images, a probe, drafts, a routing rule, and the job that made each."""
+    """Known values: studies, images, a probe, drafts, a routing rule, a PACS, and the job that made each."""
     with tried.client() as client:
         studies = client.studies()
         jobs = [client.draft(one.study_instance_uid) for one in studies[:6]]
@@ -32,6 +32,8 @@ def known(tried: LiveService, phantoms: Phantoms) -> dict[str, list[Any]]:
     with tried.http() as http:
         rule = {"generator": "evidence-only", "where": ["modality=CT"]}
         http.put("/v1/routes/known", json=rule).raise_for_status()
+        # Nothing listens there.
+        http.put("/v1/pacs/known", json={"url": "http://127.0.0.1:9/dicom-web"}).raise_for_status()
         shown = [http.get(f"/v1/studies/{one.study_instance_uid}").json() for one in studies]
     uids = [one.study_instance_uid for one in studies]
     return {

@@ -13,6 +13,7 @@ from medsiglip.index.errors import CatalogError
 from medsiglip.index.pacs import connections
 from medsiglip.index.pacs.connections import HeldStudy, PacsConnectionStore
 from medsiglip.index.pacs.study_ledger import Settled, StudyNames
+from medsiglip.index.storage.deletion import PacsNames
 from tests.index.index_cases import make_bundle, unit_vectors
 from tests.index.sent_statements import sent_statements
 
@@ -113,3 +114,19 @@ def test_what_is_here_of_studies_of_a_pacs(store: PacsConnectionStore, index: Ca
     with sent_statements() as many:
         store.held("main", [f"1.2.{number}" for number in range(5000)])
     assert few == many
+
+
+def test_what_one_pacs_brings_back_stays_forgotten_for_another(
+    store: PacsConnectionStore, index: CaseIndex
+) -> None:
+    names = StudyNames("1.2", "1.2", "2.25.9")
+    for name in ("main", "other"):
+        store.put(name, OPTIONS)
+        index.pacs_studies.ask(name, [names])
+    gone = PacsNames(lambda _own: names.forgotten)
+    index.remove_study("1.2", gone)
+    assert store.study_counts() == {("main", "forgotten"): 1, ("other", "forgotten"): 1}
+    index.pacs_studies.ask("main", [names])
+    index.remove_study("1.2", gone)
+    assert store.study_counts() == {("main", "forgotten"): 1, ("other", "forgotten"): 1}
+    assert index.pacs_studies.discover("other", [(names, 3)]) == 0
