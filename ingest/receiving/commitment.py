@@ -25,7 +25,7 @@ NO_SUCH_INSTANCE = 0x0112
 CLASS_CONFLICT = 0x0119
 """Failure Reason of an instance that is kept as one of another SOP class."""
 _SUCCESS, _PROCESSING_FAILURE, _INVALID_ARGUMENT, _NO_SUCH_ACTION = 0x0000, 0x0110, 0x0115, 0x0123
-_LOOK_SECONDS = 2.0
+_FIRST_LOOK_SECONDS, _LOOK_SECONDS = 1.0, 2.0
 _MAX_INSTANCES = 500_000
 _ALL_COMMITTED, _SOME_FAILED = 1, 2
 _log = logging.getLogger("medsiglip.receiving")
@@ -42,7 +42,9 @@ class Commitments:
         self._look_at = 0.0
 
     def ask(self, context: Context, command: Command, data: bytes, calling_ae: str) -> None:
-        """Keep a request, answer it, and report at once where everything is known."""
+        """Keep a request and answer it. It is reported a little later: senders that take no report on this
+        association release it now, and would be given one in place of the end that they wait for.
+        """
         action = command.number(commands.ACTION_TYPE)
         request = None
         if command.uid(commands.REQUESTED_INSTANCE) != COMMITMENT_INSTANCE:
@@ -56,7 +58,7 @@ class Commitments:
         self._layer.send_message(context.number, answer)
         if request is not None and status == _SUCCESS:
             self._open.append((context, request))
-            self.report()
+            self._look_at = time.monotonic() + _FIRST_LOOK_SECONDS
 
     def _kept(self, request: CommitmentRequest) -> int:
         try:
@@ -67,12 +69,13 @@ class Commitments:
         return _SUCCESS
 
     def report_if_due(self) -> None:
-        """Report what is known by now, but do not ask for it all the time."""
+        """Report on this association the requests of which everything is known by now, but do not look all
+        the time.
+        """
         if self._open and time.monotonic() >= self._look_at:
-            self.report()
+            self._report()
 
-    def report(self) -> None:
-        """Report the requests of which everything is known by now, on this association."""
+    def _report(self) -> None:
         self._look_at = time.monotonic() + _LOOK_SECONDS
         waiting = []
         for context, request in self._open:
