@@ -1,12 +1,13 @@
 """What a PACS holds is compared with the ledger, so that what is new or has grown waits to be brought in.
 
 By Orthanc's list of changes, which says all that has happened since a number; else by questions for study
-dates. Studies come late, and grow: a later sync asks again for those of the last days before the one before.
+dates. Studies come late, and grow: a later sync asks again for those of the last days before the one before,
+and once a week for all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 OVERLAP = timedelta(days=7)
 """How long before the last sync a study may be dated that this one still looks for."""
+WHOLE = timedelta(days=7)
+"""How long after all was compared all is compared again, for old studies come late too."""
 FIRST_DAYS = 32
 MOST_DAYS = 3650
 FEW, MANY = 50, 1000
@@ -103,6 +106,43 @@ def _note(archive: OpenedArchive, wanted: Discovery, studies: Iterable[Any]) -> 
     return count
 
 
-def day_of(text: str | None) -> date | None:
-    """A day of the progress of an earlier sync."""
-    return None if text is None else parse_date(text)
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far syncs by date have come: all that is dated from `begin` on (None: all) was compared on the day
+    `whole`, and what is new on the day `through`. `question` says what was looked for.
+    """
+
+    question: str
+    begin: date | None
+    whole: date
+    through: date
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any], question: str) -> Reach | None:
+        """What an earlier sync has stored, if that looked for the same."""
+        days = [parse_date(str(stored.get(name) or "")) for name in ("begin", "whole", "through")]
+        begin, whole, through = days
+        if stored.get("question") != question or whole is None or through is None:
+            return None
+        return cls(question, begin, whole, through)
+
+    def to_json(self) -> dict[str, str | None]:
+        """What the next sync reads."""
+        begin = None if self.begin is None else self.begin.isoformat()
+        days = {"whole": self.whole.isoformat(), "through": self.through.isoformat()}
+        return {"question": self.question, "begin": begin, **days}
+
+    def is_whole_due(self, today: date) -> bool:
+        """Whether all is to be compared again."""
+        return not timedelta(0) <= today - self.whole < WHOLE
+
+
+def next_reach(
+    former: Reach | None, question: str, since: date | None, today: date
+) -> tuple[date | None, Reach]:
+    """From which study date on a sync looks, None for all, and how far it will have come."""
+    if since is not None or former is None:
+        return since, Reach(question, since, today, today)
+    if former.is_whole_due(today):
+        return former.begin, Reach(question, former.begin, today, today)
+    return former.through - OVERLAP, Reach(question, former.begin, former.whole, today)

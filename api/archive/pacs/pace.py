@@ -19,6 +19,8 @@ from medsiglip.ingest.errors import PacsError
 FOLDER = "pacs"
 """The folder of a home that holds what processes share of their work with PACS."""
 _SLICE_SECONDS = 0.5
+# Less is nothing to a clock.
+_LEAST_SECONDS = 0.001
 # What a process may use without asking again: more would be a burst, less would cost a look for each.
 _BURST_SECONDS = 0.02
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -80,7 +82,7 @@ class Pace:
             if self._balance >= wanted:
                 self._balance -= operations
                 return 0.0
-            return (wanted - self._balance) / self._rate
+            return max((wanted - self._balance) / self._rate, _LEAST_SECONDS)
 
     @contextmanager
     def _shared(self) -> Iterator[None]:
