@@ -19,7 +19,7 @@ PAGES: dict[str, Callable[[Filled], str]] = {
     "ingest": lambda _: "/app/ingest",
     "pacs": lambda _: "/app/pacs",
     "pacs-find": lambda _: "/app/pacs?tab=find&connection=archive",
-    "pacs-studies": lambda _: "/app/pacs?connection=archive&status=waiting",
+    "pacs-studies": lambda _: "/app/pacs?connection=archive&tab=studies",
     "audit": lambda _: "/app/audit",
 }
 WITHHELD: dict[str, Callable[[Filled], str]] = {

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pydicom
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.api.archive.pacs.orthanc import Orthanc, needs_orthanc
 from tests.api.live_service import LiveService
@@ -141,7 +139,7 @@ def test_a_study_that_is_not_here_may_be_in_the_pacs(
     browser: Browser, service: LiveService, pacs: Pacs
 ) -> None:
     study = list(pacs.patients)[-1]
-    with watched(browser, service.url, service.keys["write"], allowed=_NOT_THERE) as one:
+    with watched(browser, service.url, service.keys["admin"], allowed=_NOT_THERE) as one:
         page = one.open(f"/app/cases/{study}")
         page.get_by_role("button", name="Look in the PACS").click()
         expect(page.get_by_label("StudyInstanceUID", exact=True)).to_have_value(study)
@@ -284,43 +282,23 @@ def test_who_may_only_read_sees_states_and_does_nothing(
         one.assert_clean()
 
 
-def test_files_that_are_gone_are_fetched_from_the_case(admin: Watched, filled: Filled) -> None:
-    """What the service says of the files is put in; that it fetches them is tested where it does."""
-    page = admin.page
-    state = {"files": "fetchable", "came_from": ["main"]}
-    job: dict[str, Any] = {
-        "id": "f" * 32,
-        "kind": "pacs-fetch",
-        "status": "done",
-        "result": {},
-        "error": None,
-        "attempts": 1,
-    }
-    job["progress"] = {"done": 1, "total": 1, "stage": ""}
-    job["created_at"] = job["started_at"] = job["finished_at"] = "2026-03-01T08:00:00+00:00"
-
-    def study(route: Route) -> None:
-        answer = route.fetch()
-        route.fulfill(response=answer, json={**answer.json(), **state})
-
-    def fetch(route: Route) -> None:
-        assert route.request.method == "POST"
-        state.update(files="here")
-        route.fulfill(
-            status=202, content_type="application/json", body=json.dumps({**job, "status": "queued"})
-        )
-
-    page.route(f"**/v1/studies/{filled.plain}", study)
-    page.route(f"**/v1/studies/{filled.plain}/fetch", fetch)
-    page.route(f"**/v1/jobs/{job['id']}", lambda route: route.fulfill(json=job))
-    admin.open(f"/app/cases/{filled.plain}")
+def test_files_that_are_gone_are_fetched_from_the_case(
+    admin: Watched, service: LiveService, pacs: Pacs
+) -> None:
+    study = list(pacs.patients)[1]
+    with service.http() as http, service.client() as client:
+        for path in ("pull", "release"):
+            order = http.post(f"/v1/pacs/main/{path}", json={"study_instance_uids": [study]}).json()
+            client.wait(client.job(order["id"]))
+    page = admin.open(f"/app/cases/{study}")
     gone = page.get_by_role("region", name="Files")
     expect(gone).to_contain_text("The PACS main can give them again.")
-    assert page.get_by_role("img", name="Slice 1 of 1, as a small picture").count() == 1
+    expect(page.get_by_role("img", name="Slice 1 of 1, as a small picture")).to_have_count(1)
     assert not any("/preview" in url or "/dicom-web" in url for url in admin.requests)
     assert violations(page) == []
     gone.get_by_role("button", name="Fetch from PACS").click()
     expect(gone).to_have_count(0)
     admin.settle()
     assert any("/dicom-web" in url for url in admin.requests)
-    page.unroute_all(behavior="ignoreErrors")
+    with service.http() as http:
+        assert http.get(f"/v1/studies/{study}").json()["files"] == "here"

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { Problem, request } from "../http";
 import { Failed, Skeleton, Withheld } from "../parts/states";
-import { thumbnail } from "../parts/thumbnail";
+import { Thumbnail, thumbnail } from "../parts/thumbnail";
 
 export type Drawn = "model" | "display";
 
@@ -66,7 +66,12 @@ export function Preview({ image, drawn, alt, unveiled }: PreviewProps) {
     );
   }
   if (problem) {
-    return <div class="preview-note">{problem.code === "picture-gone" ? <Withheld code="picture-gone" /> : <Failed problem={problem} retry={retry} />}</div>;
+    if (problem.code === "picture-gone") return <Thumbnail image={image} alt={`${alt}, as a small picture: its file is gone`} />;
+    return (
+      <div class="preview-note">
+        <Failed problem={problem} retry={retry} />
+      </div>
+    );
   }
   if (!url) return <Skeleton rows={1} kind="block" />;
   return <img class="preview" src={url} alt={alt} draggable={false} />;

@@ -9,18 +9,31 @@ import { may, useKnown } from "../../session";
 import { jobStarted } from "../../shell/job_bell";
 import type { Job } from "../../types";
 import { isActive, useJob } from "../ingest/jobs";
-import { isWithoutFiles, type Study } from "./study";
+import type { Study } from "./study";
 
 export function FilesGone({ study, fetched }: { study: Study; fetched: () => void }) {
-  if (!isWithoutFiles(study)) return null;
+  const { info } = useKnown();
+  if (study.files === undefined || study.files === "here") return null;
   const from = (study.came_from ?? []).join(", ");
   return (
     <section class="note files-gone" aria-label="Files">
-      <p>
-        <Icon name="file" /> The files of this study are not here: vectors, scores and small pictures are.{" "}
-        {study.files === "fetchable" ? `The PACS ${from || "that it came from"} can give them again.` : `No PACS is known that holds them${from ? ` (it came from ${from})` : ""}.`}
-      </p>
-      {study.files === "fetchable" && <Fetching study={study} fetched={fetched} />}
+      {study.files === "fetchable" && (
+        <>
+          <p>
+            <Icon name="file" /> The files of this study are not here: vectors, scores and small pictures are. The PACS {from} can give
+            them again.
+          </p>
+          <Fetching study={study} fetched={fetched} />
+        </>
+      )}
+      {study.files === "gone" && (
+        <p>
+          <Icon name="file" />{" "}
+          {info?.phi === "strict"
+            ? "A strict archive keeps no files, and no way to fetch them: of its studies there are vectors, scores and small pictures."
+            : "Files of this study are not where they were, and it came from no PACS: ingest them again."}
+        </p>
+      )}
     </section>
   );
 }

@@ -113,11 +113,13 @@ interface LookingProps {
 // The picture and the slices of one series.
 function Looking({ study, series, query, asked, label, answer }: LookingProps) {
   const uid = series.series_instance_uid;
-  const { session } = useKnown();
+  const { session, info, informed } = useKnown();
   const [unveiled, unveil] = useState(false);
   const images = study.images.filter((one) => one.series_instance_uid === uid);
   const veiled = images.some(isWithheld) && !unveiled;
-  const can = isDicom(images) && !veiled && !isWithoutFiles(study);
+  const gone = isWithoutFiles(study, info?.phi);
+  const unknown = study.files === "gone" && !informed;
+  const can = isDicom(images) && !veiled && !gone && !unknown;
   const dicom = useLoad(can ? `${uid} ${unveiled}` : null, (signal) => framesOf(study.study_instance_uid, uid, unveiled, signal));
   const lack = dicom.state === "error" ? dicom.problem : null;
   const frames = dicom.state === "ready" && dicom.value.length ? dicom.value : null;
@@ -142,7 +144,7 @@ function Looking({ study, series, query, asked, label, answer }: LookingProps) {
   const driver = answer?.scores.find((one) => one.label === label)?.driving?.image_id ?? null;
   const driving = driver === null ? -1 : slices.findIndex((one) => one.image?.image_id === driver);
   const shown = Math.min(index, slices.length - 1);
-  if (can && dicom.state === "loading") return <div class="looking"><Skeleton rows={1} kind="block" /></div>;
+  if (unknown || (can && dicom.state === "loading")) return <div class="looking"><Skeleton rows={1} kind="block" /></div>;
   return (
     <div class="looking">
       {veiled && may(session, "admin") && (
@@ -159,7 +161,7 @@ function Looking({ study, series, query, asked, label, answer }: LookingProps) {
         frames={frames}
         plain={!isDicom(images)}
         lack={lack}
-        gone={isWithoutFiles(study)}
+        gone={gone}
         index={shown}
         go={go}
         as={query.get("as") === "model" ? "model" : "dicom"}

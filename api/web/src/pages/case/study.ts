@@ -1,4 +1,5 @@
 // A study as the service tells it, and its pictures in the order in which they are looked at.
+import type { Info } from "../../types";
 import type { SeriesFrame } from "../../viewer/series";
 
 export interface StudySeries {
@@ -66,8 +67,9 @@ export function slicesOf(study: Study, series: string, frames: readonly SeriesFr
 /** Whether a picture may bear a name in its pixels: only one that is known to bear none is shown to everybody. */
 export const isWithheld = (image: StudyImage): boolean => image.quality["burned_in"] !== "no";
 
-/** Whether the archive keeps vectors and small pictures of the study alone. */
-export const isWithoutFiles = (study: Study): boolean => study.files === "gone" || study.files === "fetchable";
+/** Whether no picture can be drawn from files: of a study that has lost some, the others still may be. */
+export const isWithoutFiles = (study: Study, phi: Info["phi"] | undefined): boolean =>
+  study.files === "fetchable" || (study.files === "gone" && phi === "strict");
 
 /** Whether a series came as DICOM: a plain picture has no frames to ask for. */
 export const isDicom = (images: readonly StudyImage[]): boolean => images.some((one) => one.rendering !== "picture");

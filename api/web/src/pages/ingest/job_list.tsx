@@ -15,7 +15,7 @@ import { duration, isActive, type Job } from "./jobs";
 const PAGE = 50;
 const BUSY_MS = 3000;
 const STATUSES = ["queued", "running", "done", "failed", "cancelled"];
-const KINDS = ["ingest", "report", "probe", "predictions", "calibration", "evaluation", "map", "reembed", "pacs-pull", "pacs-sync", "pacs-fetch", "pacs-send"];
+const KINDS = ["ingest", "report", "probe", "predictions", "calibration", "evaluation", "map", "reembed", "pacs-pull", "pacs-sync", "pacs-fetch", "pacs-release", "pacs-send"];
 
 interface Answer {
   jobs: Job[];

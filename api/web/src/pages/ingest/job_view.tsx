@@ -78,6 +78,7 @@ const TITLES: Record<string, string> = {
   "pacs-pull": "Bringing in from the PACS",
   "pacs-sync": "Sync with the PACS",
   "pacs-fetch": "Fetching from the PACS",
+  "pacs-release": "Deleting files that a PACS has",
   "pacs-send": "Sending to the PACS",
 };
 
