@@ -228,8 +228,13 @@ def report_to(peer: Peer, ae_title: str, request: CommitmentRequest, outcome: Co
         status, _ = association.send_n_event_report(
             report, _event(outcome), STORAGE_COMMITMENT, COMMITMENT_INSTANCE
         )
-    except ValueError:  # no context for this role
-        status = None
+    except ValueError:  # pynetdicom finds no context in which this side is the SCP
+        raise PacsError(
+            "pacs-refused",
+            f"{peer.ae_title} takes no reports from {ae_title}: let it accept {ae_title} as the SCP of "
+            "storage commitment (role selection).",
+            may_pass=True,
+        ) from None
     finally:
         association.release()
     if not status:
