@@ -1,4 +1,4 @@
-"""Starting Python processes that import nothing from the current folder.
+"""Starting processes: programs that a person names, and Python that imports nothing from the current folder.
 
 `python -m` and `python -c` look for modules in the current folder first, and an empty entry of PYTHONPATH
 means that folder too: a user's `numpy.py` would be run. `-P` and PYTHONSAFEPATH keep it out of `sys.path`,
@@ -44,6 +44,21 @@ def start_module(
         bufsize=0,
         env={**os.environ, **(environment or {}), **_import_variables()},
         pass_fds=tuple(descriptors),
+        start_new_session=True,
+    )
+
+
+def start_command(words: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a program that the person named, without a shell, with nothing to read and its output in a pipe.
+
+    It has its own session, so that what it starts can be ended with it. Raises OSError, and ValueError for
+    words that no program can be given.
+    """
+    return subprocess.Popen(
+        list(words),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
 

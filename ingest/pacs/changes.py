@@ -10,8 +10,8 @@ from typing import Any
 from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.pacs.client import Spend, no_limit
 from medsiglip.ingest.pacs.connection import Connection
-from medsiglip.ingest.pacs.dicom_json import usable_uid
-from medsiglip.ingest.pacs.http_exchange import Asked, HttpExchange
+from medsiglip.ingest.pacs.web.dicom_json import usable_uid
+from medsiglip.ingest.pacs.web.http_exchange import Asked, HttpExchange
 
 PAGE = 1000
 # A study that grows is told by its instances alone if Orthanc ends before it calls the study stable.

@@ -22,13 +22,13 @@ from medsiglip.ingest.header.elements import read_elements
 from medsiglip.ingest.pacs import changes as change_list
 from medsiglip.ingest.pacs.client import Spend, no_limit
 from medsiglip.ingest.pacs.connection import Connection
-from medsiglip.ingest.pacs.dicom_json import instance_of, study_of, usable_uid
-from medsiglip.ingest.pacs.http_exchange import Asked, HttpExchange
-from medsiglip.ingest.pacs.matching import Parameters, fits, matching, needs_encoding, widened
-from medsiglip.ingest.pacs.paging import OffsetIgnoredError, Page, Pages
 from medsiglip.ingest.pacs.records import EchoAnswer, PacsInstance, PacsQuery, PacsStudy, StoreOutcome
-from medsiglip.ingest.pacs.related_parts import InstancePart, RelatedParts, UnreadablePartsError
-from medsiglip.ingest.pacs.stow import CANNOT_UNDERSTAND, InstanceBody, outcome_of, sop_instance_uid_of
+from medsiglip.ingest.pacs.web.dicom_json import instance_of, study_of, usable_uid
+from medsiglip.ingest.pacs.web.http_exchange import Asked, HttpExchange
+from medsiglip.ingest.pacs.web.matching import Parameters, fits, matching, needs_encoding, widened
+from medsiglip.ingest.pacs.web.paging import OffsetIgnoredError, Page, Pages
+from medsiglip.ingest.pacs.web.related_parts import InstancePart, RelatedParts, UnreadablePartsError
+from medsiglip.ingest.pacs.web.stow import CANNOT_UNDERSTAND, InstanceBody, outcome_of, sop_instance_uid_of
 
 _LOG = logging.getLogger(__name__)
 AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'

@@ -74,8 +74,8 @@ def service(
 
 
 def connection(url: str, **options: Any) -> Connection:
-    """A connection to a service, which is waited for shortly."""
-    return checked(Connection("scripted", "dicomweb", url=url, **{"timeout_seconds": 1.0, **options}))
+    """A connection to a service."""
+    return checked(Connection("scripted", "dicomweb", url=url, **options))
 
 
 def study_row(uid: Any, **more: Any) -> dict[str, Any]:

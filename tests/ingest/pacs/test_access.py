@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medsiglip.ingest.errors import PacsError
-from medsiglip.ingest.pacs import credentials
 from medsiglip.ingest.pacs.dicomweb import DicomwebClient
 from medsiglip.ingest.pacs.records import PacsQuery
+from medsiglip.ingest.pacs.web import credentials
 from tests.ingest.pacs.scripted_service import Request, connection, service
 
 
@@ -107,12 +106,10 @@ def test_token_commands_that_give_none(
     text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(credentials, "COMMAND_SECONDS", 1.0)
-    begun = time.monotonic()
     with pytest.raises(PacsError, match=said) as refused:
         echo(Guard(""), token_command=program(tmp_path, text))
     assert refused.value.code == "pacs-refused"
     assert "good" not in str(refused.value)
-    assert time.monotonic() - begun < 20
 
 
 @pytest.mark.parametrize("command", ["/nowhere/at all", "'", "", "  "])

@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl
 import pytest
 
 from medsiglip.ingest.pacs.dicomweb import DicomwebClient
-from medsiglip.ingest.pacs.matching import encoded, fits, matching, widened
 from medsiglip.ingest.pacs.records import PacsQuery, PacsStudy
+from medsiglip.ingest.pacs.web.matching import encoded, fits, matching, widened
 from tests.ingest.pacs.scripted_service import Request, connection, service, study_row
 
 ALL = PacsQuery(

@@ -8,8 +8,8 @@ import pytest
 
 from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.pacs.dicomweb import DicomwebClient
-from medsiglip.ingest.pacs.paging import OffsetIgnoredError, Page, Pages
 from medsiglip.ingest.pacs.records import PacsQuery
+from medsiglip.ingest.pacs.web.paging import OffsetIgnoredError, Page, Pages
 from tests.ingest.pacs.scripted_service import Request, connection, instance_row, service, study_row
 
 ALL = [f"1.2.{number}" for number in range(25)]

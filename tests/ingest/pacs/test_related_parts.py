@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from medsiglip.ingest.pacs.related_parts import RelatedParts, UnreadablePartsError
+from medsiglip.ingest.pacs.web.related_parts import RelatedParts, UnreadablePartsError
 from tests.ingest.pacs.instances import instance
 
 
@@ -77,11 +77,11 @@ def test_large_instances_take_little_memory(tmp_path: Path) -> None:
 
 
 def test_bodies_without_an_end_of_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medsiglip.ingest.pacs.related_parts.MOST_PARTS", 100)
+    monkeypatch.setattr("medsiglip.ingest.pacs.web.related_parts.MOST_PARTS", 100)
     taken = RelatedParts(b"b", tmp_path)
     with pytest.raises(UnreadablePartsError, match="more than 100 parts"):
         taken.feed(b"--b\r\n\r\n\r\n" * 200)
-    monkeypatch.setattr("medsiglip.ingest.pacs.related_parts.LARGEST_INSTANCE", 1000)
+    monkeypatch.setattr("medsiglip.ingest.pacs.web.related_parts.LARGEST_INSTANCE", 1000)
     taken = RelatedParts(b"b", tmp_path)
     with pytest.raises(UnreadablePartsError, match="an instance has more"):
         taken.feed(b"--b\r\n\r\n" + instance("1.2.3", 1) + b"\0" * 1000)

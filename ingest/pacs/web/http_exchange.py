@@ -21,9 +21,9 @@ import httpx
 
 from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.pacs.connection import Connection
-from medsiglip.ingest.pacs.credentials import Credentials
-from medsiglip.ingest.pacs.matching import encoded
 from medsiglip.ingest.pacs.tls import certificate_problem, tls_context
+from medsiglip.ingest.pacs.web.credentials import Credentials
+from medsiglip.ingest.pacs.web.matching import encoded
 
 LARGEST_ANSWER = 1 << 25
 _REDIRECTS, _MOST_REDIRECTS = frozenset({301, 302, 303, 307, 308}), 5
@@ -53,15 +53,15 @@ class HttpExchange:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._credentials = Credentials(connection)
-        self._transport: httpx.HTTPTransport | None = None
+        self._transports: dict[bool, httpx.HTTPTransport] = {}
         seconds = connection.timeout_seconds
         self._timeout = {"connect": seconds, "read": seconds, "write": seconds, "pool": seconds}
 
     def close(self) -> None:
         """End the connection."""
-        if self._transport is not None:
-            self._transport.close()
-            self._transport = None
+        for transport in self._transports.values():
+            transport.close()
+        self._transports.clear()
 
     @contextmanager
     def answer(self, asked: Asked) -> Iterator[httpx.Response]:
@@ -194,11 +194,16 @@ class HttpExchange:
             content=asked.content() if asked.content is not None else None,
             extensions={"timeout": self._timeout},
         )
-        if self._transport is None:
-            self._transport = httpx.HTTPTransport(verify=tls_context(self._connection), trust_env=False)
-        response = self._transport.handle_request(request)
+        response = self._transport(speaks_tls=request.url.scheme == "https").handle_request(request)
         response.request = request
         return response
+
+    def _transport(self, *, speaks_tls: bool) -> httpx.HTTPTransport:
+        """The connections by HTTP, or by HTTPS; the system's certificates take a while to read."""
+        if speaks_tls not in self._transports:
+            verify = tls_context(self._connection) if speaks_tls else False
+            self._transports[speaks_tls] = httpx.HTTPTransport(verify=verify, trust_env=False)
+        return self._transports[speaks_tls]
 
     def _redirected(self, asked: Asked, url: str, response: httpx.Response) -> str:
         """Where a redirect leads. A question may name a patient, and a header holds the key: neither goes to

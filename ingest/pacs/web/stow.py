@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from medsiglip.ingest.errors import HeaderRefusedError
 from medsiglip.ingest.header.elements import read_elements
-from medsiglip.ingest.pacs.dicom_json import number_of, text_of, values_of
 from medsiglip.ingest.pacs.records import StoreOutcome
+from medsiglip.ingest.pacs.web.dicom_json import number_of, text_of, values_of
 
 # PS3.18, table 10.5.3-1 and PS3.3, C.18.1: reasons have the values of DIMSE statuses.
 PROCESSING_FAILURE, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0110, 0xA700, 0xC000

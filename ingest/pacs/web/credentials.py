@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from medsiglip.ingest.child_process import start_command
 from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.pacs.connection import Connection
 
@@ -74,13 +75,7 @@ class Credentials:
             words = shlex.split(command)
             if not words:
                 raise ValueError
-            process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            process = start_command(words)
         except (OSError, ValueError):
             raise self._refused("its token_command cannot be started") from None
         with process:
