@@ -92,9 +92,8 @@ class PacsConnectionStore:
         """Forget how a PACS is reached; the studies that came from it and what was sent there stay, and are
         of the connection that gets this name again. Raises `CatalogError` `unknown-pacs`.
         """
-        gone = dict.fromkeys(
-            ("last_seen_at", "failed_at", "failure", "progress", "holder", "lease_until"), None
-        )
+        kept = ("last_seen_at", "failed_at", "failure", "progress", "holder", "lease_until")
+        gone: dict[str, Any] = dict.fromkeys(kept)
         with self._database.write_service_tables() as connection:
             _needed(connection, name)
             values = {**gone, "options": {}, "removed_at": now_of(connection)}

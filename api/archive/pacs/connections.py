@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.pacs.connections import PacsRecord
     from medsiglip.ingest.pacs.client import PacsClient, Spend
-    from medsiglip.ingest.pacs.connection import Connection
+    from medsiglip.ingest.pacs.connection import Connection, Kind
 
 Counts = Mapping[tuple[str, str], int]
 
@@ -126,7 +126,9 @@ def _connection(name: str, options: Mapping[str, Any]) -> Connection:
     given = {key: value for key, value in options.items() if value is not None}
     if isinstance(given.get("send_accepted"), Sequence):
         given["send_accepted"] = tuple(given["send_accepted"])
-    kind = given.pop("kind", None) or ("dicomweb" if "url" in given else "dimse")
+    kind: Kind = "dicomweb" if "url" in given else "dimse"
+    if given.pop("kind", kind) != kind:
+        raise PacsError("bad-connection", "A connection with a url is of the kind dicomweb, else dimse.")
     for key, value in given.items():
         if isinstance(value, Path):
             given[key] = value.expanduser().absolute()

@@ -43,7 +43,9 @@ RETRIES: dict[str, tuple[Scope, str]] = {
     "evaluation": ("train", "evaluate"),
     "report": ("report", "draft"),
     "reembed": ("admin", "reembed"),
+    "pacs-pull": ("write", "pacs-pull"),
     "pacs-send": ("write", "pacs-send"),
+    "pacs-sync": ("write", "pacs-sync"),
 }
 """By kind the scope that starting a job needs, and the action that the audit trail has of it."""
 

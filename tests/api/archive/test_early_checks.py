@@ -61,6 +61,12 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(
         ("no-such-path", ("ingest", absent)),
         ("column-missing", ("tune", "--data", tmp_path / "pairs", "--out", tmp_path / "new")),
         ("metadata-missing", ("tune", "--data", tmp_path, "--out", tmp_path / "new")),
+        ("unknown-pacs", ("pacs", "echo", "unheard")),
+        ("unknown-pacs", ("pacs", "release", "unheard")),
+        ("unknown-study", ("pacs", "fetch", "1.2.3.4")),
+        ("unknown-pacs", ("pacs", "find", "unheard", "--modality", "CT")),
+        ("bad-pacs-question", ("pacs", "find", "unheard", "--from-date", "today")),
+        ("bad-connection", ("pacs", "add", "new", "--url", "pacs.example")),
         ("folder-not-empty", ("tune", "--data", tmp_path / "pairs", "--out", tmp_path / "full")),
     ]
     asked = [["--home", str(home.path), "--json", *map(str, words)] for _, words in wrong]

@@ -30,6 +30,8 @@ def known(tried: LiveService, phantoms: Phantoms) -> dict[str, list[Any]]:
         jobs.append(client.train_probe("known", labels_csv=phantoms.labels))
         ended = [client.wait(job) for job in jobs]
     with tried.http() as http:
+        # It is made when it is first asked for, which takes long on a busy machine.
+        http.get("/openapi.json").raise_for_status()
         rule = {"generator": "evidence-only", "where": ["modality=CT"]}
         http.put("/v1/routes/known", json=rule).raise_for_status()
         # Nothing listens there.
@@ -81,7 +83,7 @@ def test_the_service_follows_its_openapi_description(
         )
         found = ran.stdout[ran.stdout.find("= FAILURES =") :][:5000]
         assert ran.returncode == 0, found + ran.stdout[-3000:] + ran.stderr[-2000:]
-        assert "Tested: 115" in ran.stdout
+        assert "Tested: 130" in ran.stdout
         print(ran.stdout[-400:])
         verified = subprocess.run(
             [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -59,7 +59,7 @@ def add(
     from medsiglip.api.archive.audit_trail import record_local
     from medsiglip.api.cli.presentation.pacs import show_connection
 
-    values = {
+    values: dict[str, Any] = {
         "url": url,
         "host": host,
         "port": port,

@@ -13,9 +13,9 @@ from medsiglip.client.client import ApiError, Client
 from tests.api.http.routes.pacs.conftest import Beside, Held
 
 
-def refused(call: Callable[[], Any]) -> str:
+def refused(call: Callable[..., Any], *given: Any, **options: Any) -> str:
     with pytest.raises(ApiError) as failed:
-        call()
+        call(*given, **options)
     return failed.value.code
 
 
@@ -36,7 +36,7 @@ def test_connections_are_added_listed_tried_and_removed(beside: Beside) -> None:
             echoed = admin.pacs_echo(name)
             assert echoed.seconds >= 0
             assert about in echoed.about
-        assert refused(lambda: admin.pacs_echo("spare")) == "pacs-unreachable"
+        assert refused(admin.pacs_echo, "spare") == "pacs-unreachable"
         listed = {one.name: one for one in admin.pacs().connections}
         assert {name: one.state for name, one in listed.items()} == {
             "main": "ok",
@@ -57,7 +57,7 @@ def test_connections_are_added_listed_tried_and_removed(beside: Beside) -> None:
             admin.pacs_studies,
             admin.pacs_retry,
         ):
-            assert refused(lambda call=call: call("spare")) == "unknown-pacs"
+            assert refused(call, "spare") == "unknown-pacs"
         events = admin.audit_events(action="pacs-connection", limit=3).events
         assert [one.details for one in events] == [
             {"connection": "spare", "change": "remove"},
@@ -78,10 +78,10 @@ def test_secrets_are_not_named_over_http(beside: Beside) -> None:
     with beside.service.client() as admin:
         for name, value in secrets.items():
             asked = {"url": "https://127.0.0.1/dicom-web", name: value}
-            assert refused(lambda asked=asked: admin.add_pacs("secret", **asked)) == "pacs-secrets"
-        assert refused(lambda: admin.add_pacs("x", url="http://a:b@127.0.0.1/")) == "bad-connection"
-        assert refused(lambda: admin.add_pacs("x", url="file:///etc")) == "bad-connection"
-        assert refused(lambda: admin.add_pacs("x", urll="http://127.0.0.1/")) == "bad-request"
+            assert refused(admin.add_pacs, "secret", **asked) == "pacs-secrets"
+        assert refused(admin.add_pacs, "x", url="http://a:b@127.0.0.1/") == "bad-connection"
+        assert refused(admin.add_pacs, "x", url="file:///etc") == "bad-connection"
+        assert refused(admin.add_pacs, "x", urll="http://127.0.0.1/") == "bad-request"
         assert "secret" not in {one.name for one in admin.pacs().connections}
 
 
@@ -93,7 +93,7 @@ def test_a_connection_with_secrets_is_not_led_elsewhere(beside: Beside) -> None:
     with Archive(beside.service.home) as local:
         local.add_pacs("guarded", url="https://127.0.0.1:9/dicom-web", token_file=token)
     with beside.service.client() as admin:
-        assert refused(lambda: admin.add_pacs("guarded", url="http://127.0.0.1:9/")) == "pacs-secrets"
+        assert refused(admin.add_pacs, "guarded", url="http://127.0.0.1:9/") == "pacs-secrets"
         [shown] = [one for one in admin.pacs().connections if one.name == "guarded"]
         assert shown.options == {
             "kind": "dicomweb",
@@ -138,9 +138,9 @@ def test_a_pacs_is_asked_by_each_field(beside: Beside, name: str) -> None:
             "here": None,
             "images": None,
         }
-        assert refused(lambda: client.pacs_find(name, from_date="2030-02-31")) == "bad-pacs-question"
-        assert refused(lambda: client.pacs_find(name, from_date="today")) == "bad-request"
-        assert refused(lambda: client.pacs_find(name, patient_id="a\\b")) == "bad-pacs-question"
+        assert refused(client.pacs_find, name, from_date="2030-02-31") == "bad-pacs-question"
+        assert refused(client.pacs_find, name, from_date="today") == "bad-request"
+        assert refused(client.pacs_find, name, patient_id="a\\b") == "bad-pacs-question"
 
 
 def iso(date: str) -> str:
@@ -186,15 +186,15 @@ def test_studies_are_brought_in_and_nothing_names_their_patients(beside: Beside)
 
 def test_a_pull_says_what_it_cannot_do(beside: Beside) -> None:
     with beside.service.client("write") as client, beside.service.client("read") as reader:
-        assert refused(lambda: client.pacs_pull("main")) == "one-of"
-        assert refused(lambda: client.pacs_pull("main", ["1.2"], modality="CT")) == "one-of"
-        assert refused(lambda: client.pacs_pull("main", patient_id="nobody")) == "nothing-to-pull"
-        assert refused(lambda: client.pacs_pull("none", ["1.2"])) == "unknown-pacs"
-        assert refused(lambda: client.pacs_pull_study("main", "x")) == "bad-request"
+        assert refused(client.pacs_pull, "main") == "one-of"
+        assert refused(client.pacs_pull, "main", ["1.2"], modality="CT") == "one-of"
+        assert refused(client.pacs_pull, "main", patient_id="nobody") == "nothing-to-pull"
+        assert refused(client.pacs_pull, "none", ["1.2"]) == "unknown-pacs"
+        assert refused(client.pacs_pull_study, "main", "x") == "bad-request"
         for call in (reader.pacs_echo, reader.pacs_find, reader.pacs_sync, reader.pacs_retry):
-            assert refused(lambda call=call: call("main")) == "missing-scope"
-        assert refused(lambda: client.remove_pacs("main")) == "missing-scope"
-        assert refused(lambda: client.add_pacs("main", url="http://127.0.0.1/")) == "missing-scope"
+            assert refused(call, "main") == "missing-scope"
+        assert refused(client.remove_pacs, "main") == "missing-scope"
+        assert refused(client.add_pacs, "main", url="http://127.0.0.1/") == "missing-scope"
 
 
 def test_a_sync_brings_the_rest_and_a_failed_study_is_tried_again(beside: Beside) -> None:
