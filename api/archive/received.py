@@ -11,7 +11,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from medsiglip.index.service.jobs import Job
 from medsiglip.index.service.received_batches import is_answered
 from medsiglip.index.service.waiting_uploads import FEW_FILES
 from medsiglip.index.storage.deletion import UPLOADS
+from medsiglip.index.storage.spool import SPOOL
 from medsiglip.ingest.files.archive_listing import is_archive
 
 # Added to the longest time that an upload may take: from its last byte to its job.
@@ -101,6 +102,24 @@ def _keep_only(folder: Path, used: set[str]) -> None:
                 path.rmdir()
             elif str(path) not in used:
                 path.unlink()
+
+
+def discard_spooled(home: Path, study_instance_uids: Iterable[str]) -> bool:
+    """Delete what was received of studies and has no job yet; whether there was any. The UIDs are those of
+    the files.
+    """
+    from medsiglip.ingest.receiving.spool import study_folder
+
+    found = False
+    for uid in study_instance_uids:
+        folder = home / SPOOL / study_folder(uid)
+        for file in list(folder.glob("*.dcm")):
+            with suppress(FileNotFoundError):  # it was handed over in this moment
+                file.unlink()
+                found = True
+        with suppress(OSError):
+            folder.rmdir()
+    return found
 
 
 def sweep(index: CaseIndex, upload_seconds: float) -> None:

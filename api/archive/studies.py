@@ -11,7 +11,10 @@ from medsiglip.answers.cases import Study as StudyLine
 from medsiglip.api.archive.last_list import forget_lists
 from medsiglip.api.archive.pacs.stored_files import files_state
 from medsiglip.api.archive.queries import stored_study_uid
+from medsiglip.api.archive.received import discard_spooled
 from medsiglip.api.errors import ServiceError
+from medsiglip.index import records
+from medsiglip.index.errors import CatalogError
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
@@ -48,8 +51,8 @@ def show_study(archive: OpenedArchive, uid: str, *, identity: bool = False) -> S
 
 
 def forget(archive: OpenedArchive, *, patient: str | None = None, study: str | None = None) -> Removal:
-    """Remove a patient (by key) or a study, its vectors and its search entries. No sync with a PACS brings
-    what was forgotten back.
+    """Remove a patient (by key) or a study, its vectors and its search entries, and what was received of it
+    and waits. No sync with a PACS brings what was forgotten back.
     """
     from medsiglip.index.storage.deletion import PacsNames
     from medsiglip.ingest.privacy.deidentify import known_key
@@ -59,8 +62,16 @@ def forget(archive: OpenedArchive, *, patient: str | None = None, study: str | N
     key = known_key(archive.index)
     pacs = None if key is None else PacsNames(key.forgotten_uid, study)
     if patient is not None:
+        theirs = archive.index.studies([f"patient_key={patient}"])
+        discard_spooled(archive.home, [one.study_instance_uid for one in theirs])
         removed = archive.index.remove_patient(patient, pacs)
     else:
-        removed = archive.index.remove_study(stored_study_uid(archive, str(study)), pacs)
+        is_spooled = discard_spooled(archive.home, [str(study)])
+        try:
+            removed = archive.index.remove_study(stored_study_uid(archive, str(study)), pacs)
+        except CatalogError as error:
+            if error.code != "unknown-study" or not is_spooled:
+                raise
+            removed = records.Removal(0, 0, 0, 0, 0, 0, 0)
     forget_lists(archive.home)
     return Removal(patient_key=patient, study_instance_uid=study, **asdict(removed))

@@ -9,8 +9,8 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from medsiglip.api.receiving.quiet_studies import SPOOL
 from medsiglip.index.storage.deletion import UPLOADS
+from medsiglip.index.storage.spool import SPOOL
 from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.receiving.commitment import outcome_of, report_to
 from medsiglip.ingest.receiving.options import CommitmentOutcome, CommitmentRequest, ReceiverOptions

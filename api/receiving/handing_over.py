@@ -23,17 +23,16 @@ from uuid import uuid4
 from medsiglip.api.archive.audit_trail import checked_action
 from medsiglip.api.archive.queries import stored_study_uid
 from medsiglip.api.archive.received import count_files
-from medsiglip.api.receiving.quiet_studies import SPOOL
 from medsiglip.api.receiving.state import FOLDER
 from medsiglip.index.service.audit_log import AuditEvent, AuditFilter
 from medsiglip.index.service.received_batches import next_key
 from medsiglip.index.storage.deletion import UPLOADS
+from medsiglip.index.storage.spool import HANDED, SPOOL
 from medsiglip.index.vectors import make_folder, sync_path
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
 
-_HANDED = ".handed"
 _LOCK = "hand-over.lock"
 # More batches than a killed receiver can have left between an event and its job: it has one at a time.
 _LAST_EVENTS = 100
@@ -70,8 +69,8 @@ class HandOver:
         """
         count = 0
         with _alone(self._archive.home / FOLDER) as is_alone:
-            for marker in sorted(self._uploads.glob(f"*{_HANDED}")) if is_alone else ():
-                batch = marker.with_name(marker.name.removesuffix(_HANDED))
+            for marker in sorted(self._uploads.glob(f"*{HANDED}")) if is_alone else ():
+                batch = marker.with_name(marker.name.removesuffix(HANDED))
                 if batch.is_dir():
                     self._submit(batch)
                     count += 1
@@ -136,7 +135,7 @@ class HandOver:
 
 
 def _marker(batch: Path) -> Path:
-    return batch.with_name(batch.name + _HANDED)
+    return batch.with_name(batch.name + HANDED)
 
 
 def _remove(marker: Path) -> None:

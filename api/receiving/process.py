@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medsiglip.api.receiving.commitments import outcome
-from medsiglip.api.receiving.quiet_studies import SPOOL
 from medsiglip.api.receiving.state import Counts, StateFile
+from medsiglip.index.storage.spool import SPOOL
 from medsiglip.ingest.receiving.listening import inherited
 from medsiglip.ingest.receiving.options import (
     CommitmentOutcome,

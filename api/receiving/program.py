@@ -20,9 +20,10 @@ from medsiglip.api.jobs.patience import TEMPORARY
 from medsiglip.api.jobs.supervision import SupervisedProcess
 from medsiglip.api.receiving.commitments import report_due
 from medsiglip.api.receiving.handing_over import HandOver
-from medsiglip.api.receiving.quiet_studies import SPOOL, QuietStudies
+from medsiglip.api.receiving.quiet_studies import QuietStudies
 from medsiglip.api.receiving.state import Counts, StateFile, remove_left
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.storage.spool import SPOOL
 from medsiglip.index.vectors import make_folder
 from medsiglip.ingest.receiving.places import Places
 

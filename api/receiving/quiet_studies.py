@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-SPOOL = "incoming"
-"""The folder of a home in which the receiver has one folder for each study, named by a hash of its UID."""
+from medsiglip.index.storage.spool import SPOOL
+
 _STUDY = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 

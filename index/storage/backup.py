@@ -24,7 +24,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, delete, exc, func, insert, inspect, select, text
+from sqlalchemy import Column, Connection, Table, and_, delete, exc, func, insert, inspect, or_, select, text
 
 from medsiglip.index.catalogue import migrations
 from medsiglip.index.catalogue.browsing.schema import maps
@@ -41,6 +41,7 @@ from medsiglip.index.records import SEPARATOR, BackupDescription
 from medsiglip.index.storage.backup_folder import Destination, copy_file, reason_of
 from medsiglip.index.storage.deletion import UPLOADS
 from medsiglip.index.storage.maps.forgetting import map_files
+from medsiglip.index.storage.spool import spooled
 from medsiglip.index.vectors import sync_path
 
 FORMAT = 1
@@ -121,13 +122,15 @@ class _Copying:
         """Copy catalogue and files until nothing is missing that was not missing before; returns what is."""
         before: set[str] | None = None
         for _ in range(_MOST_COPIES):
+            # First: what a receiver hands to a job meanwhile is copied here, or the catalogue has the job.
+            spooled = self._copy_spool()
             self._on_step("catalogue", 0, None)
             copy_catalogue(self._database, self._target)
             with opened_copy(self._target) as connection:
                 needed = list(_needed(connection))
                 uploads = [*_uploads(connection), *self._waiting_uploads(connection)]
                 wanted_previews = set(self._previews(connection))
-            self._wanted = {*needed, *uploads, *wanted_previews}
+            self._wanted = {*spooled, *needed, *uploads, *wanted_previews}
             missing = {name for name in self._copy_all(needed) if name in needed}
             self._copy_all([*uploads, *wanted_previews])
             if not missing or missing == before:
@@ -157,9 +160,23 @@ class _Copying:
         self._copied[name] = ListedFile(name, size, digest)
         return True
 
+    def _copy_spool(self) -> set[str]:
+        """Copy what was received and has no job yet; returns its names."""
+        copied: set[str] = set()
+        for _ in range(_MOST_COPIES):
+            listed = set(spooled(self._home))
+            gone = self._copy_all(sorted(listed))
+            copied |= listed.difference(gone)
+            if not gone:
+                break
+        return copied
+
     def _waiting_uploads(self, connection: Connection) -> Iterator[str]:
-        """The files of uploads whose jobs have not ended: nobody else has them."""
-        waiting = select(jobs.c.parameters).where(jobs.c.status.in_(("queued", "running")))
+        """The files of uploads whose jobs have not ended, or failed with what a sender was told is stored:
+        nobody else has them.
+        """
+        failed = and_(jobs.c.status.in_(("failed", "cancelled")), jobs.c.parameters["answered"].as_boolean())
+        waiting = select(jobs.c.parameters).where(or_(jobs.c.status.in_(("queued", "running")), failed))
         for parameters in connection.execute(waiting.execution_options(yield_per=_ROWS)).scalars():
             received = parameters.get("received")
             if received is None:

@@ -20,6 +20,7 @@ from medsiglip.index.errors import CatalogError
 from medsiglip.index.service.audit_log import AuditLog
 from medsiglip.index.service.jobs import Job, JobQueue
 from medsiglip.index.service.received_batches import ReceivedBatches
+from medsiglip.ingest.receiving.spool import study_folder
 from tests.api.receiving.conftest import spool_file
 
 
@@ -255,3 +256,49 @@ def test_the_trail_has_no_text_that_is_no_uid(
     assert events(archive) == [("aet:unknown", (), 1)]
     Worker(archive).run(once=True)
     assert jobs(archive)[0].result["files_embedded"] == 1
+
+
+def test_what_waits_of_a_forgotten_case_goes_too(archive: Archive, photographs: list[Path]) -> None:
+    first, second, third = photographs[:3]
+    for file in (first, second):
+        spool_file(archive.home, file)
+    HandOver(archive).hand_over(studies(archive))
+    Worker(archive).run(once=True)
+    for file in photographs[:3]:
+        spool_file(archive.home, file)
+    archive.forget(study=uid_of(first))
+    archive.forget(patient=archive.study(uid_of(second)).patient_key)
+    assert [one.name for one in studies(archive)] == [study_folder(uid_of(third))]
+    assert archive.forget(study=uid_of(third)).images == 0
+    assert studies(archive) == []
+    with pytest.raises(CatalogError):
+        archive.forget(study=uid_of(third))
+
+
+def test_a_backup_has_what_was_received_and_not_ingested(
+    archive: Archive, photographs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the spool, without a job, with one that waits, and with one that was cancelled."""
+    for file in photographs[:2]:
+        spool_file(archive.home, file)
+    HandOver(archive).hand_over(studies(archive))
+    archive.index.jobs.cancel(jobs(archive)[0].id)
+    spool_file(archive.home, photographs[2])
+    found = studies(archive)
+    with monkeypatch.context() as patch:
+        fail_at("submit", patch, after=False)
+        with pytest.raises(KeyboardInterrupt):
+            HandOver(archive).hand_over(found)
+    spool_file(archive.home, photographs[0])
+    archive.back_up(tmp_path / "backup")
+    with Archive(tmp_path / "restored") as restored:
+        restored.restore_backup(tmp_path / "backup")
+    with Archive(tmp_path / "restored") as restored:
+        hand = HandOver(restored)
+        assert (hand.repair(), hand.hand_over(studies(restored))) == (1, 1)
+        at_once = ReceivedBatches.abandoned
+        monkeypatch.setattr(ReceivedBatches, "abandoned", lambda store: at_once(store, -1.0))
+        assert hand.retry_failed() == 1
+        Worker(restored).run(once=True)
+        assert restored.index.info().studies == 3
+        assert restored.verify().ok

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from medsiglip.api.receiving.quiet_studies import SPOOL, QuietStudies
+from medsiglip.api.receiving.quiet_studies import QuietStudies
+from medsiglip.index.storage.spool import SPOOL
 
 A, B = "a" * 32, "b" * 32
 
