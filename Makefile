@@ -8,7 +8,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test long-test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test sync-test routing-test statements-test privacy-test certificate-test large-index coverage-test search-test screen-install screen screen-test ohif-test screenshots conformance probe-parity-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
+.PHONY: help install demo serve test long-test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test receive-test sync-test routing-test statements-test privacy-test certificate-test large-index coverage-test search-test screen-install screen screen-test ohif-test screenshots conformance probe-parity-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ crash-test: $(INSTALLED) ## a process that dies at every single step of a write,
 
 reader-kill-test: $(INSTALLED) ## 200 writers killed while readers search, on SQLite and PostgreSQL (some minutes)
 	$(BIN)/python -m pytest -m campaign -s tests/index/storage/test_readers_and_kills.py
+
+receive-test: $(INSTALLED) ## all DICOM test data sent while receiver, its processes and worker are killed (some minutes)
+	$(BIN)/python -m pytest -m campaign -s tests/api/receiving/test_receive_campaign.py
 
 jobs-test: $(INSTALLED) ## two servers and their workers on one PostgreSQL, killed now and then (three minutes)
 	$(BIN)/python -m pytest -m campaign -s tests/api/jobs/test_job_campaign.py
