@@ -61,7 +61,7 @@ def service(
     """The address of a service that answers as `script` does."""
     server = ThreadingHTTPServer((host, 0), Request)
     server.daemon_threads = True
-    server.handle_error = lambda *_: None  # type: ignore[method-assign, assignment]
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
     server.script = script  # type: ignore[attr-defined]
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
