@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from medsiglip.api.jobs.worker import Worker
 from medsiglip.index.errors import CatalogError
 from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.pacs import opening
+from tests.api.archive.pacs.cutting_proxy import CuttingProxy
 from tests.api.archive.pacs.orthanc import Orthanc, needs_orthanc
 from tests.api.conftest import Home, Phantoms
 
@@ -120,53 +119,6 @@ def test_to_send_again_sends_nothing_and_what_the_pacs_lost_comes_back_as_it_was
 def data_set(content: bytes) -> pydicom.Dataset:
     """A stored file without its meta information, which names the program that wrote it down."""
     return pydicom.dcmread(io.BytesIO(content))
-
-
-class CuttingProxy:
-    """Passes one connection after the other on, and cuts those on which the client has sent `cut_after`
-    bytes as soon as the PACS answers: the request is done, and its answer is lost.
-    """
-
-    def __init__(self, port: int, cut_after: int) -> None:
-        self._target, self._cut_after, self.cut = port, cut_after, 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
-
-    def _pass_on(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self._target)) as pacs:
-            sent = [0]
-
-            def upwards() -> None:
-                while data := receive(client):
-                    sent[0] += len(data)
-                    pacs.sendall(data)
-
-            threading.Thread(target=upwards, daemon=True).start()
-            while data := receive(pacs):
-                if sent[0] >= self._cut_after:
-                    self.cut += 1
-                    client.shutdown(socket.SHUT_RDWR)
-                    return
-                client.sendall(data)
-
-    def close(self) -> None:
-        self._listener.close()
-
-
-def receive(connection: socket.socket) -> bytes:
-    try:
-        return connection.recv(65536)
-    except OSError:
-        return b""
 
 
 def test_a_report_whose_answer_was_lost_is_there_once(site: Site) -> None:
