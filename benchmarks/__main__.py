@@ -51,6 +51,7 @@ RATIOS = {
     "pipeline": "A21",
     "second_ingest": "A22",
     "application_import": "A23",
+    "received": "A25",
     "search.search_over_http": "H1",
     "search.cases_over_http": "H2",
 }

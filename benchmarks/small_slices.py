@@ -11,10 +11,12 @@ NAME = "small-slices-v1"
 SIZE = 48
 
 
-def write_small_slices(folder: Path, count: int, per_series: int) -> None:
-    """Write `count` slices of 48 x 48 pixels, about 5 kB each, in folders of a series (and a study) each."""
+def write_small_slices(folder: Path, count: int, per_series: int, size: int = SIZE) -> None:
+    """Write `count` slices of 48 x 48 pixels, about 5 kB each, or of another size, in folders of a series
+    (and a study) each.
+    """
     rng = np.random.default_rng(0)
-    header, pixels = _template()
+    header, pixels = _template(size)
     for number in range(count):
         series, place = divmod(number, per_series)
         made = header.replace(_uid(1, 0), _uid(1, series)).replace(_uid(2, 0), _uid(2, series))
@@ -30,9 +32,9 @@ def _uid(kind: int, number: int) -> bytes:
     return b"2.25.%d%020d" % (kind, number)
 
 
-def _template() -> tuple[bytes, np.ndarray]:
+def _template(size: int) -> tuple[bytes, np.ndarray]:
     """Everything before the pixels of a file, and the pixels: a bright disc in air."""
-    y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
     pixels = np.where(x**2 + y**2 < 0.6, 40 + 200 * np.cos(3 * x), -1000).astype(np.int16).ravel()
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
@@ -51,8 +53,8 @@ def _template() -> tuple[bytes, np.ndarray]:
         "RescaleIntercept": "0",
         "PhotometricInterpretation": "MONOCHROME2",
         "SamplesPerPixel": 1,
-        "Rows": SIZE,
-        "Columns": SIZE,
+        "Rows": size,
+        "Columns": size,
         "BitsAllocated": 16,
         "BitsStored": 16,
         "HighBit": 15,
