@@ -26,6 +26,8 @@ from tests.api.receiving.running import receiving
 from tests.api.service_processes import Started
 from tests.waiting import eventually
 
+# pynetdicom leaves a socket open that could not connect.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 LIMIT_SECONDS = 900.0
 
 
