@@ -9,11 +9,12 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from medsiglip.index.pacs.commitment_records import CommitmentRequest
 from medsiglip.index.storage.deletion import UPLOADS
 from medsiglip.index.storage.spool import SPOOL
 from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.receiving.commitment import outcome_of, report_to
-from medsiglip.ingest.receiving.options import CommitmentOutcome, CommitmentRequest, ReceiverOptions
+from medsiglip.ingest.receiving.options import CommitmentOutcome, ReceiverOptions
 from medsiglip.ingest.receiving.spool import spooled
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from medsiglip.api.receiving.commitments import outcome
 from medsiglip.api.receiving.state import Counts, StateFile
+from medsiglip.index.pacs.commitment_records import CommitmentRequest
 from medsiglip.index.storage.spool import SPOOL
 from medsiglip.ingest.receiving.listening import inherited
 from medsiglip.ingest.receiving.options import (
     CommitmentOutcome,
-    CommitmentRequest,
     ReceiverOptions,
 )
 from medsiglip.ingest.receiving.server import serve

@@ -149,8 +149,8 @@ def store(
         request.AffectedSOPInstanceUID = instance
     request.DataSet = BytesIO(data)
     association.dimse.send_msg(request, accepted.context_id or 0)
-    _, answer = association.dimse.get_msg(block=True)
-    return -1 if answer is None else int(answer.Status)  # type: ignore[union-attr]
+    answer: Any = association.dimse.get_msg(block=True)[1]
+    return -1 if answer is None else int(answer.Status)
 
 
 def data_set_of(file: Path) -> bytes:

@@ -183,8 +183,8 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tls]:
     ours, other = Authority(folder, "ours"), Authority(folder, "other")
     own = ours.sign("receiver")
     files = {"certificate_file": own.certificate, "key_file": own.key, "ca_file": ours.ca_file}
-    options = {"tls": {name: str(path) for name, path in files.items()}}
-    with RunningReceiver(folder / "incoming", **options, acse_seconds=3.0) as running:
+    names = {name: str(path) for name, path in files.items()}
+    with RunningReceiver(folder / "incoming", tls=names, acse_seconds=3.0) as running:
         yield Tls(running, ours, other)
 
 
