@@ -12,6 +12,6 @@ def open_client(connection: Connection, spend: Spend = no_limit) -> PacsClient:
         from medsiglip.ingest.pacs.dicomweb import DicomwebClient
 
         return DicomwebClient(connection, spend)
-    from medsiglip.ingest.pacs.dimse import DimseClient
+    from medsiglip.ingest.pacs.dimse.client import DimseClient
 
     return DimseClient(connection, spend)

@@ -17,8 +17,8 @@ from medsiglip.api.http.routes.dicomweb import drawings, headers, pixels, search
 from medsiglip.ingest.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from medsiglip.ingest.dicom.sop_classes import SKIPPED_CLASSES
 from medsiglip.ingest.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
-from medsiglip.ingest.pacs import asking, association, contexts, statuses
 from medsiglip.ingest.pacs.connection import Connection
+from medsiglip.ingest.pacs.dimse import asking, association, contexts, statuses
 from medsiglip.ingest.receiving import association as receiver
 from medsiglip.ingest.receiving import commitment, negotiation, upper_layer
 from medsiglip.ingest.receiving.options import ReceiverOptions
@@ -181,7 +181,7 @@ def web() -> list[tuple[str, str]]:
     for module in (storing, searching, pixels, headers, drawings):
         for route in module.router.routes:
             assert isinstance(route, APIRoute)
-            method = "POST" if "POST" in route.methods else "GET"
+            method = "POST" if "POST" in (route.methods or ()) else "GET"
             prefix = "" if route.path.startswith("/dicom-web") else "/dicom-web"
             path = route.path.replace(":path", "")
             routes.append((transaction(module.__name__), code(f"{method} {prefix}{path}")))
@@ -195,10 +195,10 @@ def transaction(module: str) -> str:
 def with_tables(page: str) -> str:
     """The page with each table as it is made now."""
     for name, made in tables().items():
-        marks = re.escape(f"<!-- table: {name} -->"), re.escape("<!-- end of table -->")
-        assert re.search(marks[0], page), name
-        found = re.compile(f"({marks[0]}\n).*?({marks[1]})", re.DOTALL)
-        page = found.sub(lambda old, made=made: f"{old[1]}\n{made}\n\n{old[2]}", page, count=1)
+        mark = f"<!-- table: {name} -->\n"
+        assert page.count(mark) == 1, name
+        before, rest = page.split(mark)
+        page = f"{before}{mark}\n{made}\n\n" + rest[rest.index("<!-- end of table -->") :]
     return page
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from medsiglip.ingest.pacs.contexts import STORAGE_CLASSES, SYNTAXES
+from medsiglip.ingest.pacs.dimse.contexts import STORAGE_CLASSES, SYNTAXES
 from tests.ingest.pacs.conformance_tables import PAGE, tables, with_tables
 
 

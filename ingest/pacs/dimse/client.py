@@ -12,7 +12,9 @@ from typing import Self, TypeVar
 from pydicom import Dataset
 
 from medsiglip.ingest.errors import PacsError
-from medsiglip.ingest.pacs.asking import (
+from medsiglip.ingest.pacs.client import Spend, no_limit
+from medsiglip.ingest.pacs.connection import Connection
+from medsiglip.ingest.pacs.dimse.asking import (
     as_instance,
     as_study,
     classes_question,
@@ -24,10 +26,8 @@ from medsiglip.ingest.pacs.asking import (
     text_of,
     uid_of,
 )
-from medsiglip.ingest.pacs.association import Conversation, open_association
-from medsiglip.ingest.pacs.client import Spend, no_limit
-from medsiglip.ingest.pacs.connection import Connection
-from medsiglip.ingest.pacs.contexts import (
+from medsiglip.ingest.pacs.dimse.association import Conversation, open_association
+from medsiglip.ingest.pacs.dimse.contexts import (
     STUDY_ROOT_FIND,
     STUDY_ROOT_MOVE,
     VERIFICATION,
@@ -35,12 +35,12 @@ from medsiglip.ingest.pacs.contexts import (
     packed,
     question_contexts,
 )
-from medsiglip.ingest.pacs.getting import Getting
-from medsiglip.ingest.pacs.moving import move
-from medsiglip.ingest.pacs.portions import Portion, by_series, some_instances, whole_study
+from medsiglip.ingest.pacs.dimse.getting import Getting
+from medsiglip.ingest.pacs.dimse.moving import move
+from medsiglip.ingest.pacs.dimse.portions import Portion, by_series, some_instances, whole_study
+from medsiglip.ingest.pacs.dimse.sending import Sending
+from medsiglip.ingest.pacs.dimse.statuses import SUCCESS, failure
 from medsiglip.ingest.pacs.records import EchoAnswer, PacsInstance, PacsQuery, PacsStudy, StoreOutcome
-from medsiglip.ingest.pacs.sending import Sending
-from medsiglip.ingest.pacs.statuses import SUCCESS, failure
 
 _MOST_SERIES, _MOST_INSTANCES = 20_000, 200_000
 _T = TypeVar("_T")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from medsiglip.ingest.pacs.contexts import packed
+from medsiglip.ingest.pacs.dimse.contexts import packed
 from medsiglip.ingest.pacs.records import PacsInstance
 
 # A UID has up to 64 characters; longer lists are refused by some archives.

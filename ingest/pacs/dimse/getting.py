@@ -16,21 +16,21 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiat
 from medsiglip.ingest.errors import HeaderRefusedError, PacsError
 from medsiglip.ingest.header.fast_header import fast_elements
 from medsiglip.ingest.pacs.arriving_file import ArrivingFile
-from medsiglip.ingest.pacs.asking import retrieval_identifier
-from medsiglip.ingest.pacs.association import MOST_OF_AN_INSTANCE, Conversation, open_association
 from medsiglip.ingest.pacs.client import Spend
 from medsiglip.ingest.pacs.connection import Connection
-from medsiglip.ingest.pacs.contexts import (
+from medsiglip.ingest.pacs.dimse.asking import retrieval_identifier
+from medsiglip.ingest.pacs.dimse.association import MOST_OF_AN_INSTANCE, Conversation, open_association
+from medsiglip.ingest.pacs.dimse.contexts import (
     STUDY_ROOT_GET,
     packed,
     question_contexts,
     receiving_roles,
     storage_contexts,
 )
-from medsiglip.ingest.pacs.meta_information import meta_information
-from medsiglip.ingest.pacs.portions import Portion, smaller
+from medsiglip.ingest.pacs.dimse.meta_information import meta_information
+from medsiglip.ingest.pacs.dimse.portions import Portion, smaller
+from medsiglip.ingest.pacs.dimse.statuses import CANCELLED, IN_PART, PENDING, SUCCESS, failure
 from medsiglip.ingest.pacs.records import PacsInstance
-from medsiglip.ingest.pacs.statuses import CANCELLED, IN_PART, PENDING, SUCCESS, failure
 
 _OUT_OF_ROOM, _OF_ANOTHER_STUDY, _UNREADABLE = 0xA700, 0xA900, 0xC000
 # A PACS may fetch from a slow archive before it sends the first instance.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from medsiglip.ingest.errors import PacsError
-from medsiglip.ingest.pacs.asking import retrieval_identifier
-from medsiglip.ingest.pacs.association import Conversation
 from medsiglip.ingest.pacs.connection import Connection
-from medsiglip.ingest.pacs.contexts import STUDY_ROOT_MOVE
-from medsiglip.ingest.pacs.portions import Portion
-from medsiglip.ingest.pacs.statuses import CANCELLED, IN_PART, PENDING, SUCCESS, failure
+from medsiglip.ingest.pacs.dimse.asking import retrieval_identifier
+from medsiglip.ingest.pacs.dimse.association import Conversation
+from medsiglip.ingest.pacs.dimse.contexts import STUDY_ROOT_MOVE
+from medsiglip.ingest.pacs.dimse.portions import Portion
+from medsiglip.ingest.pacs.dimse.statuses import CANCELLED, IN_PART, PENDING, SUCCESS, failure
 
 # Nothing comes on this association while instances go to the receiver, if the PACS sends no pending answers,
 # which are optional (PS3.4, C.4.2.3).

@@ -17,8 +17,8 @@ from pynetdicom.presentation import PresentationContext
 
 from medsiglip.ingest.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from medsiglip.ingest.errors import PacsError
-from medsiglip.ingest.pacs.bounded_socket import BoundedTlsSocket, Bounds, PlainContext, bound
 from medsiglip.ingest.pacs.connection import Connection
+from medsiglip.ingest.pacs.dimse.bounded_socket import BoundedTlsSocket, Bounds, PlainContext, bound
 from medsiglip.ingest.pacs.tls import certificate_problem, tls_context
 
 LONGEST_PDU_TAKEN = 1 << 17

@@ -17,14 +17,14 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
-from pynetdicom import AE, evt
+from pynetdicom import evt
 
 from medsiglip.ingest.errors import PacsError
-from medsiglip.ingest.pacs import getting
-from medsiglip.ingest.pacs.contexts import VERIFICATION
-from medsiglip.ingest.pacs.dimse import DimseClient
+from medsiglip.ingest.pacs.dimse import getting
+from medsiglip.ingest.pacs.dimse.client import DimseClient
+from medsiglip.ingest.pacs.dimse.contexts import VERIFICATION
 from medsiglip.ingest.pacs.records import PacsInstance, PacsQuery
-from tests.ingest.pacs.dimse_peers import connection_to, scp, storing
+from tests.ingest.pacs.dimse.dimse_peers import connection_to, scp, storing
 from tests.ingest.pacs.instances import instance
 
 CLASS = "1.2.840.10008.5.1.4.1.1.7"
@@ -305,17 +305,12 @@ def test_uncompressed_files_are_sent_in_the_syntax_that_is_taken(tmp_path: Path)
         assert event.context.transfer_syntax == ImplicitVRLittleEndian
         return 0
 
-    entity = AE("PEER")
-    entity.add_supported_context(CLASS, [ImplicitVRLittleEndian])
-    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
     file, other = tmp_path / "1.dcm", tmp_path / "2.dcm"
     file.write_bytes(instance("1.2.3", 1))
     other.write_bytes(instance("1.2.3", 2, SOPClassUID="1.2.840.10008.5.1.4.1.1.2"))
-    try:
-        with DimseClient(connection_to(server.server_address[1])) as client:
-            statuses = [one.status for one in client.store([other, file])]
-    finally:
-        server.shutdown()
+    only = {CLASS: [ImplicitVRLittleEndian]}
+    with scp([(evt.EVT_C_STORE, store)], stored=only) as port, DimseClient(connection_to(port)) as client:
+        statuses = [one.status for one in client.store([other, file])]
     assert statuses == [0x0122, 0]
     assert taken[0].PixelData == dataset("1.2.3", 1).PixelData
     assert taken[0].PatientName == "Doe^Jane"

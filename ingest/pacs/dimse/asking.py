@@ -12,10 +12,10 @@ from pydicom import Dataset
 from pynetdicom.association import Association
 
 from medsiglip.ingest.errors import PacsError
-from medsiglip.ingest.pacs.association import Conversation
-from medsiglip.ingest.pacs.contexts import STUDY_ROOT_FIND
+from medsiglip.ingest.pacs.dimse.association import Conversation
+from medsiglip.ingest.pacs.dimse.contexts import STUDY_ROOT_FIND
+from medsiglip.ingest.pacs.dimse.statuses import CANCELLED, PENDING, SUCCESS, failure
 from medsiglip.ingest.pacs.records import PacsInstance, PacsQuery, PacsStudy
-from medsiglip.ingest.pacs.statuses import CANCELLED, PENDING, SUCCESS, failure
 
 UNICODE = "ISO_IR 192"
 _UID = re.compile(r"[0-9.]{1,64}")

@@ -5,16 +5,22 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from pydicom.uid import AllTransferSyntaxes, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, AllTransferSyntaxes, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.dimse_primitives import C_STORE
 
 from medsiglip.ingest.pacs.connection import Connection, checked
-from medsiglip.ingest.pacs.contexts import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE, VERIFICATION
+from medsiglip.ingest.pacs.dimse.contexts import (
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+    VERIFICATION,
+)
 from tests.api.archive.pacs.orthanc import free_ports
 from tests.waiting import eventually
 
@@ -27,21 +33,27 @@ def connection_to(port: int, **options: Any) -> Connection:
     return checked(Connection("pacs", "dimse", **values))
 
 
+ALL_STORED = {str(one.abstract_syntax): list(AllTransferSyntaxes) for one in AllStoragePresentationContexts}
+
+
 @contextmanager
 def scp(
-    handlers: list[tuple[Any, Callable[..., Any]]], services: tuple[str, ...] = _SERVICES, port: int = 0
+    handlers: list[Any],
+    services: tuple[str, ...] = _SERVICES,
+    port: int = 0,
+    stored: Mapping[str, list[UID]] = ALL_STORED,
 ) -> Iterator[int]:
-    """An SCP of pynetdicom with handlers of a test; its port."""
+    """An SCP of pynetdicom with handlers, which takes `stored` classes in these syntaxes; its port."""
     entity = AE("PEER")
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 10
     for service in services:
         entity.add_supported_context(service, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-    for context in AllStoragePresentationContexts:
-        syntaxes = [str(uid) for uid in AllTransferSyntaxes]
-        entity.add_supported_context(context.abstract_syntax, syntaxes, scu_role=True, scp_role=True)
+    for sop_class, syntaxes in stored.items():
+        entity.add_supported_context(sop_class, [str(one) for one in syntaxes], scu_role=True, scp_role=True)
     server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+    assert server is not None
     try:
-        yield server.server_address[1]
+        yield int(server.server_address[1])
     finally:
         server.shutdown()
 
@@ -51,9 +63,10 @@ def storing(folder: Path, statuses: Callable[[str], int] = lambda sop: 0, port: 
     """A receiver of pynetdicom that keeps what it accepts in `folder`; its port."""
 
     def store(event: evt.Event) -> int:
-        status = statuses(str(event.request.AffectedSOPInstanceUID))
+        sop = str(cast(C_STORE, event.request).AffectedSOPInstanceUID)
+        status = statuses(sop)
         if status == 0:
-            (folder / f"{event.request.AffectedSOPInstanceUID}.dcm").write_bytes(event.encoded_dataset())
+            (folder / f"{sop}.dcm").write_bytes(event.encoded_dataset())
         return status
 
     folder.mkdir(parents=True, exist_ok=True)

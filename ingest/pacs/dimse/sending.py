@@ -13,12 +13,12 @@ from pynetdicom import _config
 
 from medsiglip.ingest.dicom.transfer_syntaxes import BIG_ENDIAN, DEFLATED, EXPLICIT
 from medsiglip.ingest.errors import PacsError
-from medsiglip.ingest.pacs.association import Conversation, open_association
 from medsiglip.ingest.pacs.client import Spend
 from medsiglip.ingest.pacs.connection import Connection
-from medsiglip.ingest.pacs.contexts import MOST_CONTEXTS, sending_contexts
+from medsiglip.ingest.pacs.dimse.association import Conversation, open_association
+from medsiglip.ingest.pacs.dimse.contexts import MOST_CONTEXTS, sending_contexts
+from medsiglip.ingest.pacs.dimse.statuses import store_may_pass
 from medsiglip.ingest.pacs.records import StoreOutcome
-from medsiglip.ingest.pacs.statuses import store_may_pass
 from medsiglip.ingest.privacy.quiet import quiet
 
 _UNREADABLE, _CLASS_NOT_SUPPORTED, _NO_ANSWER = 0xC000, 0x0122, 0x0110

@@ -9,9 +9,9 @@ import pydicom
 import pytest
 
 from medsiglip.ingest.pacs.connection import Connection
-from medsiglip.ingest.pacs.dimse import DimseClient
+from medsiglip.ingest.pacs.dimse.client import DimseClient
 from medsiglip.ingest.pacs.records import PacsQuery
-from tests.ingest.pacs.dimse_peers import DCMQRSCP, connection_to, dcmqrscp, storing
+from tests.ingest.pacs.dimse.dimse_peers import DCMQRSCP, connection_to, dcmqrscp, storing
 from tests.ingest.pacs.instances import instance
 
 pytestmark = pytest.mark.skipif(DCMQRSCP is None, reason="dcmtk is not installed")
