@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
@@ -17,8 +18,7 @@ from urllib.parse import quote
 import httpx
 from python_multipart.multipart import parse_options_header
 
-from medsiglip.ingest.errors import HeaderRefusedError, PacsError
-from medsiglip.ingest.header.elements import read_elements
+from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.pacs import changes as change_list
 from medsiglip.ingest.pacs.client import Spend, no_limit
 from medsiglip.ingest.pacs.connection import Connection
@@ -28,7 +28,14 @@ from medsiglip.ingest.pacs.web.http_exchange import Asked, HttpExchange
 from medsiglip.ingest.pacs.web.matching import Parameters, fits, matching, needs_encoding, widened
 from medsiglip.ingest.pacs.web.paging import OffsetIgnoredError, Page, Pages
 from medsiglip.ingest.pacs.web.related_parts import InstancePart, RelatedParts, UnreadablePartsError
-from medsiglip.ingest.pacs.web.stow import CANNOT_UNDERSTAND, InstanceBody, outcome_of, sop_instance_uid_of
+from medsiglip.ingest.pacs.web.stored_header import elements_of
+from medsiglip.ingest.pacs.web.stow import (
+    CANNOT_UNDERSTAND,
+    PROCESSING_FAILURE,
+    InstanceBody,
+    outcome_of,
+    sop_instance_uid_of,
+)
 
 _LOG = logging.getLogger(__name__)
 AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
@@ -261,22 +268,20 @@ class DicomwebClient:
         if sop is None:
             return StoreOutcome(file, "", CANNOT_UNDERSTAND)
         self._spend(1)
-        body = InstanceBody(file)
-        asked = Asked(f"{self._root}/studies", _JSON, "POST", headers=body.headers, content=body.pieces)
-        with self._exchange.answer(asked) as response:
-            return outcome_of(file, sop, response.status_code, lambda: self._exchange.lenient_json(response))
+        try:
+            body = InstanceBody(file)
+            asked = Asked(f"{self._root}/studies", _JSON, "POST", headers=body.headers, content=body.pieces)
+            with self._exchange.answer(asked) as response:
+                read = partial(self._exchange.lenient_json, response)
+                return outcome_of(file, sop, response.status_code, read)
+        except OSError:  # of the file: those of the network have become errors of the PACS
+            return StoreOutcome(file, sop, PROCESSING_FAILURE)
 
 
 def _is_of(file: Path, study: str) -> bool:
     """Whether a file is of a study, as far as its header can be read: what cannot be read is looked at by
     whoever brings it in.
     """
-    try:
-        said = read_elements(str(file)).values.get("StudyInstanceUID")
-    except HeaderRefusedError:
-        return True
-    except OSError:
-        raise
-    except Exception:  # whatever pydicom raises for a header that it cannot parse
-        return True
+    elements = elements_of(file)
+    said = elements.get("StudyInstanceUID") if elements is not None else None
     return said is None or usable_uid(str(said)) in (None, usable_uid(study))

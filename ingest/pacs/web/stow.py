@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from medsiglip.ingest.errors import HeaderRefusedError
-from medsiglip.ingest.header.elements import read_elements
 from medsiglip.ingest.pacs.records import StoreOutcome
 from medsiglip.ingest.pacs.web.dicom_json import number_of, text_of, values_of
+from medsiglip.ingest.pacs.web.stored_header import elements_of
 
 # PS3.18, table 10.5.3-1 and PS3.3, C.18.1: reasons have the values of DIMSE statuses.
 PROCESSING_FAILURE, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0110, 0xA700, 0xC000
@@ -27,7 +26,7 @@ class InstanceBody:
     """The body `multipart/related` of a request that stores one file, read from it as it is sent."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self.file = file
         boundary = uuid4().hex
         self._head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
         self._tail = f"\r\n--{boundary}--\r\n".encode()
@@ -41,7 +40,7 @@ class InstanceBody:
         """The bytes of the body. Raises OSError where the file has become shorter or cannot be read."""
         yield self._head
         left = self._size
-        with self._file.open("rb") as stream:
+        with self.file.open("rb") as stream:
             while left:
                 piece = stream.read(min(_PIECE, left))
                 if not piece:
@@ -54,11 +53,10 @@ class InstanceBody:
 def sop_instance_uid_of(file: Path) -> str | None:
     """The SOP Instance UID of a file, None where it cannot be read."""
     try:
-        value = read_elements(str(file)).values.get("SOPInstanceUID")
-    except (OSError, HeaderRefusedError):
+        elements = elements_of(file)
+    except OSError:
         return None
-    except Exception:  # whatever pydicom raises for a header that it cannot parse
-        return None
+    value = elements.get("SOPInstanceUID") if elements is not None else None
     return str(value) if value else None
 
 

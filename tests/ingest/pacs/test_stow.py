@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.pacs.dicomweb import DicomwebClient
 from medsiglip.ingest.pacs.records import StoreOutcome
+from medsiglip.ingest.pacs.web import stow
 from tests.ingest.pacs.instances import instance
 from tests.ingest.pacs.scripted_service import Request, connection, service
 
@@ -134,3 +135,21 @@ def test_a_new_token_is_shown_with_the_whole_body(tmp_path: Path) -> None:
     with service(script) as url, DicomwebClient(connection(url, token_file=token)) as client:
         assert [one.is_stored for one in client.store([file])] == [True]
     assert sizes[0] == sizes[1] > len(instance("1.2.3", 1))
+
+
+def test_a_file_that_changes_while_it_is_sent_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / f"{number}.dcm" for number in range(3)]
+    for number, file in enumerate(files):
+        file.write_bytes(instance("1.2.3", number, PatientComments="x" * 9000))
+    read_start = stow.InstanceBody.pieces
+
+    def shortened(body: stow.InstanceBody) -> Iterator[bytes]:
+        if body.file == files[1]:
+            files[1].write_bytes(files[1].read_bytes()[:-50])
+        return read_start(body)
+
+    monkeypatch.setattr(stow.InstanceBody, "pieces", shortened)
+    with service(lambda request: request.give_json({})) as url, DicomwebClient(connection(url)) as client:
+        assert [one.is_stored for one in client.store(files)] == [True, False, True]
