@@ -24,9 +24,11 @@ interface Asked {
 
 // What was asked and found, while another page is looked at. It may name patients: it is nowhere but here.
 let last: Asked | null = null;
+let typed: PacsQuestion = NOTHING_ASKED;
 let handedLast: PacsQuestion | null = null;
 onForgetting(() => {
   last = null;
+  typed = NOTHING_ASKED;
 });
 
 interface FindProps {
@@ -38,7 +40,11 @@ interface FindProps {
 
 export function Find({ connection, job, handed }: FindProps) {
   const remembered = last?.connection === connection ? last : null;
-  const [question, write] = useState<PacsQuestion>(remembered?.question ?? last?.question ?? NOTHING_ASKED);
+  const [question, keep] = useState<PacsQuestion>(remembered?.question ?? typed);
+  const write = (next: PacsQuestion) => {
+    typed = next;
+    keep(next);
+  };
   const [asked, show] = useState<Asked | null>(remembered);
   const [problem, tell] = useState<Problem | null>(null);
   const [busy, wait] = useState(false);
