@@ -58,6 +58,7 @@ ACTIONS = {
     "pacs-pull": "studies were ordered from a PACS",
     "pacs-sync": "the studies of a PACS were compared with those that are here",
     "pacs-fetch": "the files of a study were fetched again",
+    "pacs-release": "files that a PACS can give again were deleted",
     "pacs-send": "a document of a draft was sent to a PACS",
     "receive": "a PACS sent instances of a study",
     "forget": "a patient or a study was removed",

@@ -48,6 +48,7 @@ def test_the_commands() -> None:
         *("viewer add", "viewer list", "viewer remove"),
         *("pacs add", "pacs list", "pacs remove", "pacs echo", "pacs find"),
         *("pacs pull", "pacs sync", "pacs status", "pacs retry", "pacs send", "receive"),
+        *("pacs fetch", "pacs release"),
         *("report draft", "report show", "report list", "report accept", "report edit", "report reject"),
         *("report export", "report import", "route list", "route show", "route add", "route remove"),
         *("route test", "route run", "route export"),

@@ -146,6 +146,8 @@ TABLE: dict[tuple[str, str], str | None] = {
     ("GET", "/v1/pacs/{name}/studies"): "read",
     ("POST", "/v1/pacs/{name}/retry"): "write",
     ("GET", "/v1/pacs/{name}/deliveries"): "read",
+    ("POST", "/v1/pacs/{name}/release"): "write",
+    ("POST", "/v1/studies/{uid}/fetch"): "write",
     ("POST", "/v1/reports/{draft_id}/send"): "write",
     ("GET", "/v1/reports/{draft_id}/deliveries"): "read",
 }

@@ -94,6 +94,8 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
         {"name": "main", "status": "failed", "limit": 5, "cursor": "abc"},
         "GET /v1/pacs/{name}/studies",
     ),
+    "fetch_files": ({"study": "1.2", "connection": "main"}, "POST /v1/studies/{uid}/fetch"),
+    "pacs_release": ({"name": "main", "studies": ["1.2"]}, "POST /v1/pacs/{name}/release"),
     "pacs_retry": ({"name": "main"}, "POST /v1/pacs/{name}/retry"),
     "send": (
         {"report_id": "0f8f", "to": "main", "formats": ["sr", "pdf"]},
