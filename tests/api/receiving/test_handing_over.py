@@ -10,6 +10,7 @@ from typing import Any
 
 import pydicom
 import pytest
+from pydicom.uid import UID, BasicTextSRStorage
 
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.jobs.worker import Worker
@@ -190,13 +191,13 @@ def test_what_holds_no_picture_stays_until_its_study_is_forgotten(
     archive: Archive, photographs: list[Path], tmp_path: Path
 ) -> None:
     report = pydicom.dcmread(photographs[0])
-    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
-    report.SOPInstanceUID = report.file_meta.MediaStorageSOPInstanceUID = "2.25.1"
+    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = BasicTextSRStorage
+    report.SOPInstanceUID = report.file_meta.MediaStorageSOPInstanceUID = UID("2.25.1")
     del report.PixelData
     report.save_as(tmp_path / "sr.dcm")
     damaged = tmp_path / "damaged.dcm"
     picture = pydicom.dcmread(photographs[0])
-    picture.SOPInstanceUID = picture.file_meta.MediaStorageSOPInstanceUID = "2.25.2"
+    picture.SOPInstanceUID = picture.file_meta.MediaStorageSOPInstanceUID = UID("2.25.2")
     picture.PixelData = picture.PixelData[:100]
     picture.save_as(damaged)
     for file in (photographs[0], tmp_path / "sr.dcm", damaged):

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pydicom
 import pytest
 from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, generate_uid
 from pydicom.valuerep import PersonName
 from pynetdicom import AE, _config
@@ -73,7 +74,7 @@ class Files:
         """One picture of its own, changed. `pixels` is the seed of what it shows."""
         self._count += 1
         dataset = self._template.copy()
-        dataset.file_meta = self._template.file_meta.copy()
+        dataset.file_meta = FileMetaDataset(self._template.file_meta)
         dataset.Rows = dataset.Columns = 32
         seed = 1000 + self._count if pixels is None else pixels
         dataset.PixelData = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), np.uint8).tobytes()
@@ -81,7 +82,7 @@ class Files:
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
             setattr(dataset, keyword, generate_uid(entropy_srcs=[keyword, str(self._count)]))
         change(dataset)
-        dataset.file_meta.MediaStorageSOPInstanceUID = (
+        dataset.file_meta.MediaStorageSOPInstanceUID = UID(
             dataset.get("SOPInstanceUID") or f"2.25.99{self._count}"
         )
         path = self._folder / f"{self._count}.dcm"

@@ -57,7 +57,7 @@ def send(file: Path, port: int) -> bool:
     if not association.is_established:
         return False
     try:
-        return association.send_c_store(file).get("Status") == 0
+        return bool(association.send_c_store(file).get("Status") == 0)
     except (RuntimeError, ValueError):
         return False
     finally:
