@@ -140,7 +140,7 @@ def read_uids(path: Path) -> tuple[str, str] | None:
     from pydicom.filereader import read_partial
 
     def is_after(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        return tag > 0x0020000D
+        return int(tag) > 0x0020000D
 
     try:
         with path.open("rb") as file:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import create_engine, update
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.catalogue.pacs.schema import pacs_studies
@@ -20,6 +21,7 @@ from medsiglip.index.pacs.study_ledger import (
     StudyNames,
 )
 from medsiglip.index.storage.deletion import PacsNames
+from tests.index.conftest import Catalogue
 from tests.index.index_cases import make_bundle, unit_vectors
 from tests.index.sent_statements import sent_statements
 
@@ -77,7 +79,9 @@ def test_a_study_that_grows_while_it_is_fetched_waits_again(ledger: StudyLedger)
     assert due(ledger) == ["1.2.1"]
 
 
-def test_what_came_in_part_or_failed_is_tried_again_ever_later(ledger: StudyLedger, index: CaseIndex) -> None:
+def test_what_came_in_part_or_failed_is_tried_again_ever_later(
+    ledger: StudyLedger, catalogue: Catalogue, home: Path
+) -> None:
     ledger.discover(PACS, [(named(1), 3), (named(2), 3), (named(3), 3)])
     part = fetched(ledger, 1, status="incomplete", received=2, failure={"code": "x", "message": "y"})
     assert (part.status, part.received, part.study_instance_uid) == ("incomplete", 2, "1.2.1")
@@ -86,7 +90,7 @@ def test_what_came_in_part_or_failed_is_tried_again_ever_later(ledger: StudyLedg
     assert due(ledger) == []
     waits = []
     for _ in range(MOST_ATTEMPTS):
-        _let_time_pass(index)
+        _let_time_pass(catalogue.url_in(home))
         if "1.2.2" not in due(ledger):
             break
         again = fetched(ledger, 2, status="failed", received=0, may_pass=True)
@@ -99,11 +103,13 @@ def test_what_came_in_part_or_failed_is_tried_again_ever_later(ledger: StudyLedg
     assert sorted(due(ledger)) == ["1.2.1", "1.2.2", "1.2.3"]
 
 
-def _let_time_pass(index: CaseIndex) -> None:
+def _let_time_pass(url: str) -> None:
     """Make every study due that is not given up."""
-    with index.pacs_studies._database.write_service_tables() as sql:
+    engine = create_engine(url)
+    with engine.begin() as sql:
         before = datetime.now(UTC) - timedelta(days=1)
         sql.execute(update(pacs_studies).values(not_before=before))
+    engine.dispose()
 
 
 def test_an_attempt_that_the_line_ended_does_not_count(ledger: StudyLedger) -> None:

@@ -51,8 +51,7 @@ def pull(
     run = invocation(context)
     with run.archive() as archive, progress_display() as on_progress:
         report = archive.pacs_pull(name, studies or None, query=query, on_progress=on_progress)
-        counts = {"asked": report.asked, "here": report.here}
-        record_local(archive.index, "pacs-pull", connection=name, **counts)
+        record_local(archive.index, "pacs-pull", connection=name, asked=report.asked, here=report.here)
     run.answer(report, show_pull)
 
 
@@ -87,8 +86,7 @@ def sync(
             report = archive.pacs_sync(name, options, on_progress=on_progress)
         else:
             report = _follow(archive, name, options, follow, on_progress, run.note)
-        counts = {"found": report.found, "asked": report.asked, "here": report.here}
-        record_local(archive.index, "pacs-sync", connection=name, **counts)
+        record_local(archive.index, "pacs-sync", connection=name, asked=report.asked, here=report.here)
     run.answer(report, show_pull)
 
 

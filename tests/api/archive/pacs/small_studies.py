@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _BASIC_TEXT_SR = "1.2.840.10008.5.1.4.1.1.88.11"
@@ -43,8 +43,8 @@ class SmallStudy:
         """One instance; a `report` is an SR, which holds no picture."""
         series = (instance - 1) % self.series + 1 if not report else 99
         meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = _BASIC_TEXT_SR if report else _SECONDARY_CAPTURE
-        meta.MediaStorageSOPInstanceUID = self.sop(instance)
+        meta.MediaStorageSOPClassUID = UID(_BASIC_TEXT_SR if report else _SECONDARY_CAPTURE)
+        meta.MediaStorageSOPInstanceUID = UID(self.sop(instance))
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
         dataset.SOPClassUID = meta.MediaStorageSOPClassUID

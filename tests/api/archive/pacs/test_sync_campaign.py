@@ -126,7 +126,8 @@ class Campaign:
         with engine.connect() as connection:
             held = Counter(connection.execute(text("SELECT sop_instance_uid FROM instances")).scalars())
             studies = Counter(connection.execute(text("SELECT study_instance_uid FROM studies")).scalars())
-            rows = dict(connection.execute(text("SELECT study_instance_uid, status FROM pacs_studies")).all())
+            found = connection.execute(text("SELECT study_instance_uid, status FROM pacs_studies"))
+            rows = {row.study_instance_uid: row.status for row in found}
             images = connection.execute(text("SELECT count(*) FROM images")).scalar_one()
         engine.dispose()
         assert held == expected

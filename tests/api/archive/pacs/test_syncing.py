@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import socket
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
@@ -11,14 +13,16 @@ import pytest
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.pacs import discovering, syncing
 from medsiglip.api.archive.pacs.discovering import Reach, next_reach
-from medsiglip.api.archive.pacs.pulling import AT_ONCE
+from medsiglip.api.archive.pacs.pulling import AT_ONCE, Patience
 from medsiglip.api.archive.pacs.syncing import SyncOptions
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.jobs.worker import Worker
+from medsiglip.index.pacs.study_ledger import StudyNames
 from medsiglip.ingest.errors import PacsError
+from medsiglip.ingest.pacs.connection import Connection
+from tests.api.archive.pacs.scripted_home import LATE, archive, held, open_home, pacs
 from tests.api.archive.pacs.scripted_pacs import AWAY, ScriptedPacs, days_of
 from tests.api.archive.pacs.small_studies import SmallStudy
-from tests.api.archive.pacs.test_pulling import LATE, archive, held, open_home, pacs, states
 
 __all__ = ["archive", "open_home", "pacs"]
 NIGHT = datetime(2026, 3, 1, 23, 0, tzinfo=UTC)
@@ -53,7 +57,8 @@ def test_periods_cover_every_day_once_and_find_every_study(archive: Archive, pac
     wanted = discovering.Discovery(
         "main", SyncOptions().query, syncing_names(archive), lambda _count: None, lambda: date(2026, 3, 1)
     )
-    found = discovering.discover_by_date(archive, pacs.open(None, lambda _: None), wanted, first)  # type: ignore[arg-type]
+    client = pacs.open(Connection("main", "dicomweb"), lambda _: None)
+    found = discovering.discover_by_date(archive, client, wanted, first)
     assert found == 300
     assert archive.index.pacs_studies.waiting("main") == 300
     periods = [days_of(query) for query in pacs.queries]
@@ -65,7 +70,7 @@ def test_periods_cover_every_day_once_and_find_every_study(archive: Archive, pac
     assert len(periods) < 40
 
 
-def syncing_names(archive: Archive):  # type: ignore[no-untyped-def]
+def syncing_names(archive: Archive) -> Callable[[str], StudyNames]:
     from medsiglip.api.archive.pacs.ledger import names_of
     from medsiglip.ingest.privacy.deidentify import bound_key
 
@@ -142,7 +147,7 @@ def test_one_sync_of_a_pacs_works_at_a_time(archive: Archive, pacs: ScriptedPacs
     assert not archive.pacs_connections().connections[0].syncing
     # A holder on this machine that was killed is not waited for, one on another machine is.
     lease = archive.index.sync_leases
-    assert lease.take("main", f"{syncing.socket.gethostname()}:killed")
+    assert lease.take("main", f"{socket.gethostname()}:killed")
     archive.pacs_sync("main")
     assert lease.take("main", "elsewhere:1")
     with pytest.raises(PacsError, match="Another sync"):
@@ -156,7 +161,7 @@ def test_a_pacs_that_is_away_is_waited_for(archive: Archive, pacs: ScriptedPacs)
     with pytest.raises(PacsError):
         archive.pacs_sync("main", SyncOptions(patience=AT_ONCE))
     waits: list[float] = []
-    patient = SyncOptions(patience=syncing.Patience(2, waits.append))
+    patient = SyncOptions(patience=Patience(2, waits.append))
     assert archive.pacs_sync("main", patient).here == 1
     assert waits == [1.0]
 
