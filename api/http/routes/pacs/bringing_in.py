@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request, Response
+from pydantic import BaseModel
 
 from medsiglip.answers.jobs import Job
 from medsiglip.answers.pacs import FoundStudies, LedgerPage, LedgerStatus, Retried
@@ -59,8 +60,23 @@ def pull_from_pacs(
     kept = ask_for(archive, name, _ordered(request, archive, name, order))
     auditing.record(request, "pacs-pull", kept, connection=name)
     parameters = {"connection": name, "study_instance_uids": kept}
-    job = submit(request, caller, "pacs-pull", parameters, Submission(idempotency_key, order))
+    job = submit(
+        request, caller, "pacs-pull", parameters, Submission(idempotency_key, _sealed(archive, order))
+    )
     return accepted(job, caller, response)
+
+
+class _Seal(BaseModel):
+    seal: str
+
+
+def _sealed(archive: Archive, order: PullOrder) -> _Seal:
+    """What is kept of an order, to know it again under its idempotency key: the plain hash of a patient ID
+    could be guessed.
+    """
+    from medsiglip.ingest.privacy.deidentify import bound_key
+
+    return _Seal(seal=bound_key(archive.index).derived_uid("pacs-order", order.model_dump_json()))
 
 
 def _ordered(request: Request, archive: Archive, name: str, order: PullOrder) -> Sequence[str]:
