@@ -85,7 +85,10 @@ def secret(tmp_path: Path) -> Path:
 @pytest.fixture
 def archive(tmp_path: Path, listener: Listener, secret: Path) -> Iterator[Archive]:
     """A new home whose listener is told."""
-    options = {"webhook_url": f"{listener.url}/events?from=archive", "webhook_secret_file": secret}
+    options: dict[str, Any] = {
+        "webhook_url": f"{listener.url}/events?from=archive",
+        "webhook_secret_file": secret,
+    }
     with Archive(tmp_path / "home", **options) as opened:
         yield opened
 
@@ -93,7 +96,7 @@ def archive(tmp_path: Path, listener: Listener, secret: Path) -> Iterator[Archiv
 @pytest.fixture
 def radiographs(phantoms: Phantoms, tmp_path: Path) -> list[Path]:
     """The files of two studies, each in a folder of its own."""
-    folders = []
+    folders: list[Path] = []
     for path in sorted(phantoms.dicom.rglob("*.dcm")):
         header = pydicom.dcmread(path, specific_tags=["Modality", "StudyInstanceUID"])
         folder = tmp_path / "files" / header.StudyInstanceUID

@@ -101,7 +101,8 @@ def test_what_is_accepted_waits_to_be_sent_in_the_same_transaction_or_not_at_all
     with pytest.raises(RuntimeError):
         filled.drafts.advance(former, step, report="Clear.", also=broken)
     assert filled.drafts.get("d0").status == "draft"
-    assert filled.pacs_deliveries.listed() == filled.jobs.listed() == []
+    assert filled.pacs_deliveries.listed() == []
+    assert filled.jobs.listed() == []
     consignments = [consignment(), consignment(to="second", formats=("pdf",))]
     filled.drafts.advance(
         former,

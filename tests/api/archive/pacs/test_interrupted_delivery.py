@@ -20,7 +20,7 @@ from tests.api.archive.pacs.cutting_proxy import CuttingProxy
 from tests.api.archive.pacs.orthanc import Orthanc, needs_orthanc
 from tests.api.conftest import Home
 from tests.api.service_processes import Start
-from tests.ingest.pacs.dimse_peers import DCMQRSCP, dcmqrscp
+from tests.ingest.pacs.dimse.dimse_peers import DCMQRSCP, dcmqrscp
 from tests.waiting import eventually
 
 

@@ -109,7 +109,7 @@ def test_a_report_is_sent_by_a_job_and_listed_with_its_draft_and_its_pacs(servic
         ("sr", "waiting", "main"),
         ("pdf", "waiting", "main"),
     }
-    assert Worker(service.archive).run(once=True) is None
+    Worker(service.archive).run(once=True)
     job = service.archive.index.jobs.get(ordered.json()["id"])
     assert job.status == "done"
     result = DeliveryReport.model_validate(job.result)
