@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from medsiglip.ingest.pacs.client import PacsClient, Spend
     from medsiglip.ingest.pacs.connection import Connection, Kind
 
+# Of the hours of a connection and of another sync: they say nothing of the PACS.
+_OF_THIS_SIDE = frozenset({"outside-hours", "pacs-busy"})
 Counts = Mapping[tuple[str, str], int]
 
 
@@ -53,7 +55,8 @@ def open_pacs(archive: OpenedArchive, name: str, spend: Spend | None = None) -> 
         with opening.open_client(chosen, spend or no_limit) as client:
             yield client
     except PacsError as error:
-        connections.note_failure(name, error.code, str(error))
+        if error.code not in _OF_THIS_SIDE:
+            connections.note_failure(name, error.code, str(error))
         raise
     connections.note_seen(name)
 

@@ -126,6 +126,14 @@ def test_what_a_use_of_a_pacs_showed_is_kept_with_it(archive: Archive, pacs: Stu
         pacs.failure = former
 
 
+def test_what_this_side_does_not_do_says_nothing_of_the_pacs(archive: Archive, pacs: StubPacs) -> None:
+    archive.pacs_echo("main")
+    pacs.failure = PacsError("outside-hours", "It works from 20:00 to 06:00.", may_pass=True)
+    with pytest.raises(PacsError):
+        archive.pacs_echo("main")
+    assert archive.pacs_connection("main").state == "ok"
+
+
 def test_a_home_without_a_key_yet_asks_without_making_one(pacs: StubPacs, tmp_path: Path) -> None:
     with Archive(tmp_path / "home") as archive:
         archive.add_pacs("main", url=URL)
