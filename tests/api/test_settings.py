@@ -73,6 +73,9 @@ def test_a_file_may_set_the_home_unless_it_is_in_it(tmp_path: Path) -> None:
         ('viewers = "PACS=JavaScript:alert({study})"', "bad-setting", "viewers in"),
         ('viewers = "PACS=https://pacs.example/"', "bad-setting", "viewers in"),
         ('viewers = "https://pacs.example/{study}"', "bad-setting", "viewers in"),
+        ("receive_port = 65536", "bad-setting", "receive_port in"),
+        ('receive_aet = "SEVENTEENLETTERSX"', "bad-setting", "receive_aet in"),
+        ("receive_quiet_seconds = 0", "bad-setting", "receive_quiet_seconds in"),
     ],
 )
 def test_invalid_files(tmp_path: Path, text: str, code: str, expected: str) -> None:
@@ -97,6 +100,8 @@ def test_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = read_settings(home=tmp_path)
     assert found.ingest_roots == (Path("/a"), Path("/b/c"))
     assert found.cors_origins == ("https://one.example", "http://two.example:8000")
+    monkeypatch.setenv("MEDSIGLIP_RECEIVE_ALLOW", "CT1, PACS@10.1.0.0/16,")
+    assert read_settings(home=tmp_path).receive_allow == ("CT1", "PACS@10.1.0.0/16")
     monkeypatch.setenv("MEDSIGLIP_VIEWERS", "A=https://a.example/?uid={study} B=weasis://{study}")
     assert read_settings(home=tmp_path).viewers == ("A=https://a.example/?uid={study}", "B=weasis://{study}")
     monkeypatch.delenv("MEDSIGLIP_INGEST_ROOTS")
