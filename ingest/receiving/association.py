@@ -49,8 +49,8 @@ from medsiglip.ingest.receiving.upper_layer import (
 # PS3.4, table B.2-1; PS3.7, annex C.
 SUCCESS, OUT_OF_RESOURCES, MISMATCH, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
 CLASS_NOT_SUPPORTED, UNRECOGNISED_OPERATION = 0x0122, 0x0211
-# Largest data set of a request for commitment: some hundred thousand instances.
-_MAX_ACTION = 1 << 25
+# Largest data set of a request for commitment: some tens of thousands of instances.
+_MAX_ACTION = 1 << 23
 _log = logging.getLogger("medsiglip.receiving")
 
 

@@ -26,7 +26,7 @@ CLASS_CONFLICT = 0x0119
 """Failure Reason of an instance that is kept as one of another SOP class."""
 _SUCCESS, _PROCESSING_FAILURE, _INVALID_ARGUMENT, _NO_SUCH_ACTION = 0x0000, 0x0110, 0x0115, 0x0123
 _FIRST_LOOK_SECONDS, _LOOK_SECONDS = 1.0, 2.0
-_MAX_INSTANCES = 500_000
+_MAX_INSTANCES = 100_000
 _ALL_COMMITTED, _SOME_FAILED = 1, 2
 _log = logging.getLogger("medsiglip.receiving")
 

@@ -109,9 +109,8 @@ class Arriving:
         self._spool, self._part, self._announced = spool, part, announced
         self._size = 0
         self._checked = 0
-        self._descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        self._descriptor = _created(part)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._write(memoryview(_preamble_and_meta(announced)))
         except BaseException:
             self.discard()
@@ -178,6 +177,16 @@ def _elements(path: Path) -> HeaderElements:
     except Exception:  # HeaderRefusedError, and whatever pydicom raises for a header that it cannot parse
         raise BadDataSetError from None
     return found
+
+
+def _created(part: Path) -> int:
+    """The descriptor of a new file, which is locked while this process writes it."""
+    while True:
+        descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # another process that prepares the folder found it before it was locked
 
 
 def study_folder(study_instance_uid: str) -> str:

@@ -119,6 +119,9 @@ def associated(
     for sop_class, syntax in dict.fromkeys(contexts):
         ae.add_requested_context(sop_class, syntax)
     association = ae.associate("127.0.0.1", port, ae_title=AE_TITLE, **options)
+    # pynetdicom does not close the socket of an association that the other side has ended.
+    transport = association.dul.socket
+    connection = None if transport is None else transport.socket
     # Its own thread leaves what comes to the caller, as while pynetdicom waits for an answer.
     association._reactor_checkpoint.clear()
     if association.is_established:
@@ -129,6 +132,8 @@ def associated(
         association._reactor_checkpoint.set()
         if association.is_established:
             association.release()
+        if connection is not None:
+            connection.close()
 
 
 def store(

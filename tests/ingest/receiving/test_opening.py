@@ -26,6 +26,9 @@ from tests.ingest.receiving.receivers import AE_TITLE, RunningReceiver, associat
 from tests.ingest.receiving.slices import CT, IMPLICIT, SYNTAX, ct, encoded
 from tests.waiting import eventually
 
+# pynetdicom leaves the socket of a connection that ends early to the collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
 VERSION = IMPLEMENTATION_VERSION_NAME.encode()
 CONTEXTS = [(CT, SYNTAX), (VERIFICATION, IMPLICIT)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -116,6 +117,23 @@ def test_what_killed_receivers_left_is_removed_and_what_others_write_stays(spool
     arriving.discard()
     arriving.discard()
     assert not living.exists()
+
+
+def test_a_file_that_is_swept_before_it_is_locked_is_made_again(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, first = fcntl.flock, [True]
+
+    def sweep_then_lock(descriptor: int, operation: int) -> None:
+        if first and first.pop():
+            Spool(spool.folder, 1, 0).prepare()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_then_lock)
+    slice_ = ct()
+    arriving = spool.begin(announced(slice_.SOPInstanceUID))
+    arriving.write(memoryview(encoded(slice_)))
+    assert data_set_of(arriving.finish()) == encoded(slice_)
 
 
 @pytest.mark.parametrize("data", [b"", b"text", encoded(ct())[:90]], ids=["empty", "text", "cut"])

@@ -33,6 +33,9 @@ from tests.ingest.receiving.receivers import (
 )
 from tests.ingest.receiving.slices import CT, IMPLICIT, SYNTAX, ct, encoded
 
+# pynetdicom leaves the socket of a connection that ends early to the collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
 PRIVATE = "1.2.826.0.1.3680043.2.1143.107.104"
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 CUT_IN_THE_HEADER = {"GH364.dcm", "rtplan_truncated.dcm"}
