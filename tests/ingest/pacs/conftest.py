@@ -16,7 +16,7 @@ from tests.api.archive.pacs.orthanc import Orthanc, Setup
 def guarded_orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
     """One that asks for a name and a password, which `connection_to` gives."""
     # By itself Orthanc answers in Latin-1, and leaves out of names what that does not have.
-    setup = Setup(users={"reader": "secret"}, options={"DefaultEncoding": "Utf8"})
+    setup = Setup(users={"reader": "secret"}, options={"DefaultEncoding": "Utf8", "StableAge": 3600})
     with Orthanc(tmp_path_factory.mktemp("orthanc"), setup) as orthanc:
         (orthanc.folder / "password").write_text("secret\n")
         yield orthanc
