@@ -72,11 +72,9 @@ def listening(reports: list[Any]) -> Iterator[int]:
 
     ae = AE("CT1")
     ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
-    server = ae.start_server(
-        ("127.0.0.1", 0),
-        block=False,
-        evt_handlers=[(evt.EVT_N_EVENT_REPORT, take)],  # type: ignore[list-item]
-    )
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, take)])
+    assert server is not None
+    assert server.socket is not None
     try:
         yield server.socket.getsockname()[1]
     finally:
