@@ -36,6 +36,7 @@ def accept_report(
     told.
     """
     from medsiglip.index.pacs.deliveries import insert_consignments
+    from medsiglip.index.service.audit_log import AuditEvent
     from medsiglip.medgemma.draft_record import draft_of
 
     draft = draft_of(archive.index.drafts.get(draft_id))
@@ -46,7 +47,7 @@ def accept_report(
         insert_consignments(connection, consignments, by)
         announced.insert(connection)
 
-    return reports.accept_report(
+    done = reports.accept_report(
         archive,
         draft_id,
         by=by,
@@ -55,3 +56,7 @@ def accept_report(
         sentences=sentences,
         also=follow,
     )
+    study = (draft.study_instance_uid,)
+    sent = ({"draft": draft_id, "to": one.connection} for one in consignments)
+    archive.index.audit.append([AuditEvent(by, "pacs-send", study, details) for details in sent])
+    return done

@@ -62,6 +62,7 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(
         ("column-missing", ("tune", "--data", tmp_path / "pairs", "--out", tmp_path / "new")),
         ("metadata-missing", ("tune", "--data", tmp_path, "--out", tmp_path / "new")),
         ("unknown-pacs", ("pacs", "echo", "unheard")),
+        ("unknown-draft", ("pacs", "send", "0f8fad5b", "--to", "unheard")),
         ("unknown-pacs", ("pacs", "release", "unheard")),
         ("unknown-study", ("pacs", "fetch", "1.2.3.4")),
         ("unknown-pacs", ("pacs", "find", "unheard", "--modality", "CT")),

@@ -161,6 +161,9 @@ def test_reports_go_by_themselves_where_a_pacs_asks_for_all(site: Site) -> None:
     site.archive.add_pacs("web", url=site.orthanc.dicomweb_url, send_accepted=["sr"])
     report = site.another_report()
     assert [job.kind for job in site.archive.index.jobs.listed()] == ["pacs-send"]
+    [event] = [one.event for one in site.archive.index.audit.events() if one.event.action == "pacs-send"]
+    assert (event.actor, event.studies) == ("ann", (site.study,))
+    assert event.details == {"draft": report, "to": "web"}
     assert site.work().ended == {"done": 1}
     document = site.documents()["SR"]
     [row] = site.archive.index.pacs_deliveries.listed()
