@@ -7,13 +7,18 @@ from __future__ import annotations
 import http.server
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pydicom
 import pytest
+from fastapi.testclient import TestClient
 
+from medsiglip.api.archive.archive import Archive
+from medsiglip.api.http.app import create_app
+from medsiglip.api.jobs.worker import Worker
+from medsiglip.api.settings import Settings
 from tests.api.archive.pacs.orthanc import PLUGIN, Orthanc, Setup, needs_orthanc
 from tests.api.conftest import Phantoms
 from tests.repository import ROOT
@@ -33,6 +38,7 @@ class Ear:
     url: str = ""
     told: list[tuple[str, str | None]] = field(default_factory=list)
     failing: int = 0
+    pass_on: Callable[[str, str], int] = lambda path, key: 202
 
 
 @pytest.fixture
@@ -44,7 +50,8 @@ def ear() -> Iterator[Ear]:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             made.told.append((self.path, self.headers.get("Authorization")))
             made.failing -= 1
-            self.send_response(503 if made.failing >= 0 else 202)
+            status = made.pass_on(self.path, str(self.headers.get("Authorization")))
+            self.send_response(503 if made.failing >= 0 else status)
             self.send_header("Content-Length", "2")
             self.end_headers()
             self.wfile.write(b"{}")
@@ -89,16 +96,39 @@ def told_of(ear: Ear, uids: list[str]) -> bool:
 
 
 @pytest.mark.usefixtures("environment")
-def test_orthanc_tells_of_stable_studies_by_lua(
+def test_orthanc_tells_of_stable_studies_by_lua_and_each_comes_in_once(
     ear: Ear, studies: dict[str, list[Path]], tmp_path: Path
 ) -> None:
     options = {"StableAge": 1, "LuaScripts": [str(SAMPLES / "orthanc.lua")]}
-    with Orthanc(tmp_path / "orthanc", Setup(options=options)) as orthanc:
-        for files in studies.values():
-            orthanc.upload(files)
-        eventually(lambda: told_of(ear, list(studies)))
-    assert {key for _, key in ear.told} == {f"Bearer {KEY}"}
+    with (
+        Orthanc(tmp_path / "orthanc", Setup(options=options)) as orthanc,
+        Archive(tmp_path / "home") as archive,
+    ):
+        archive.add_pacs("orthanc", url=orthanc.dicomweb_url)
+        (tmp_path / "key").write_text(f"{archive.index.api_keys.create('orthanc', ['write'])[1]}\n")
+        with TestClient(create_app(Settings(home=archive.home))) as service:
+
+            def pass_on(path: str, key: str) -> int:
+                return service.post(path, headers={"Authorization": key}).status_code
+
+            ear.pass_on = pass_on
+            for files in studies.values():
+                orthanc.upload(files)
+            eventually(lambda: told_of(ear, list(studies)))
+            for path, key in tuple(ear.told):
+                assert pass_on(str(path), str(key)) == 202  # as Orthanc tells some studies twice
+        jobs = archive.index.jobs.listed()
+        assert [job.kind for job in jobs] == ["pacs-pull"] * len(studies)
+        eventually(lambda: (Worker(archive).run(once=True), all_are_final(archive))[1])
+        assert {job.status for job in archive.index.jobs.listed()} == {"done"}
+        assert {one["study_instance_uid"] for one in archive.studies()["studies"]} == set(studies)
+        pictures = sum(len(files) for files in studies.values())
+        assert archive.index.info().images == pictures == len(orthanc.sops())
     assert "Lua error" not in (tmp_path / "orthanc" / "orthanc.log").read_text()
+
+
+def all_are_final(archive: Archive) -> bool:
+    return all(job.is_final for job in archive.index.jobs.listed())
 
 
 @pytest.mark.usefixtures("environment")
