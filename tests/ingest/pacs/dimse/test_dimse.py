@@ -90,7 +90,7 @@ def client(connection: Connection) -> Iterator[DimseClient]:
 
 
 def one_of_each(folder: Path) -> list[Path]:
-    """A file of each class and syntax that Orthanc 1.10 knows, of at most 1 MB."""
+    """Files with every class and every syntax that Orthanc 1.10 knows, of at most 1 MB each."""
     found: dict[tuple[str, str], Path] = {}
     instances: set[str] = set()
     for path in sorted(folder.rglob("*")):
@@ -110,7 +110,8 @@ def one_of_each(folder: Path) -> list[Path]:
                 is_usable = is_usable and all(set(uid) <= set("0123456789.") for uid in uids)
             except Exception:
                 continue
-        if is_usable and key not in found and sop not in instances:
+        is_new = not any(one[0] == key[0] for one in found) or not any(one[1] == key[1] for one in found)
+        if is_usable and is_new and sop not in instances:
             found[key] = path
             instances.add(sop)
     return list(found.values())
@@ -153,7 +154,7 @@ def test_every_instance_arrives_as_it_is_stored(
     client: DimseClient, orthanc: Orthanc, tmp_path: Path, chosen: list[Path]
 ) -> None:
     stored = orthanc.stored()
-    assert len(chosen) > 30
+    assert len(chosen) > 20
     arrived: dict[str, Path] = {}
     for study in client.studies(PacsQuery()):
         asked = client.instances(study.study_instance_uid)
