@@ -128,7 +128,7 @@ def test_orthanc_tells_of_stable_studies_by_lua_and_each_comes_in_once(
 
 
 def worked_off(archive: Archive) -> bool:
-    """Whether all jobs have ended, after those that are due were done: an announced one waits some seconds."""
+    """Whether all jobs have ended, after those that are due were done: an announced one waits for a while."""
     Worker(archive).run(once=True)
     return all(job.is_final for job in archive.index.jobs.listed())
 
