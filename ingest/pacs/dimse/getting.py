@@ -72,6 +72,7 @@ class Getting:
         read is enough for, smaller ones follow. Raises `PacsError`: the last failure if nothing came at all.
         """
         self._sops.clear()
+        was_kept = self._kept is not None and self._kept.is_open
         left, failures, last = list(reversed(portions)), 0, None
         while left:
             portion = left.pop()
@@ -79,6 +80,10 @@ class Getting:
             try:
                 yield from self.fetch(study_instance_uid, portion, folder)
             except PacsError as error:
+                if error.code == "pacs-unreachable" and was_kept:
+                    was_kept = False  # the PACS ended what had rested too long
+                    left.append(portion)
+                    continue
                 if error.code != "pacs-failed" or self._problem is not None:
                     raise
                 last = error
