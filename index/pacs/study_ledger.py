@@ -35,12 +35,13 @@ _row = pacs_studies.c
 @dataclass(frozen=True, slots=True)
 class StudyNames:
     """A study by the UID that its PACS gives it, by that of this home, and by what is kept of it once it was
-    forgotten.
+    forgotten; `persons` are what is kept of its patient, if that was forgotten as a whole.
     """
 
     asked: str
     own: str
     forgotten: str
+    persons: tuple[str, ...] = ()
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -104,7 +105,8 @@ class StudyLedger:
                 _lock(sql, connection)
                 known, now = _known(sql, connection, part), now_of(sql)
                 rows = [(names, count, _of(known, names)) for names, count in part]
-                due = [one for one in rows if _is_to_fetch(*one[1:])]
+                away = _forgotten_persons(sql, part)
+                due = [one for one in rows if _is_to_fetch(*one[1:]) and away.isdisjoint(one[0].persons)]
                 _put_waiting(sql, connection, due, now)
                 changed += len(due)
         return changed
@@ -253,6 +255,13 @@ def _known(sql: Connection, connection: str, studies: Sequence[tuple[StudyNames,
     these = and_(_row.connection == connection, one_of(_row.study_instance_uid, wanted))
     rows = (record_of(LedgerStudy, row) for row in sql.execute(select(pacs_studies).where(these)))
     return {row.study_instance_uid: row for row in rows}
+
+
+def _forgotten_persons(sql: Connection, studies: Sequence[tuple[StudyNames, Any]]) -> frozenset[str]:
+    """What is kept of those patients of the studies who were forgotten, at any PACS."""
+    wanted = sorted({name for names, _ in studies for name in names.persons})
+    these = and_(one_of(_row.study_instance_uid, wanted), _row.status == "forgotten")
+    return frozenset(sql.execute(select(_row.study_instance_uid).where(these)).scalars())
 
 
 def _of(known: _Known, names: StudyNames) -> LedgerStudy | None:

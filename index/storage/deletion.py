@@ -41,7 +41,11 @@ from medsiglip.index.storage.forgotten import (
     forget_predictions,
     without_cases,
 )
-from medsiglip.index.storage.forgotten_pacs import forget_commitments, forget_pacs_studies
+from medsiglip.index.storage.forgotten_pacs import (
+    forget_commitments,
+    forget_pacs_person,
+    forget_pacs_studies,
+)
 from medsiglip.index.storage.maps.forgetting import forget_in_maps
 from medsiglip.index.storage.saved_views import forget_in_views
 from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
@@ -79,6 +83,8 @@ def remove_patient(database: Database, patient_key: str, pacs: PacsNames | None)
         study_ids = list(transaction.connection.execute(theirs).scalars())
         uids = select(studies.c.study_instance_uid).where(one_of(studies.c.id, study_ids))
         _forget_at_pacs(transaction.connection, transaction.connection.execute(uids).scalars().all(), pacs)
+        if pacs is not None and study_ids:
+            forget_pacs_person(transaction.connection, pacs.forgotten(patient_key))
         removal = _remove(transaction, study_ids, files.c.patient_key == patient_key)
     _finish(database)
     if not study_ids and not removal.files:

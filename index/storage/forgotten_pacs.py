@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, delete, insert, select
 
 from medsiglip.index.catalogue.database import now_of
 from medsiglip.index.catalogue.one_of import one_of
-from medsiglip.index.catalogue.pacs.schema import pacs_studies, storage_commitments
+from medsiglip.index.catalogue.pacs.schema import pacs_connections, pacs_studies, storage_commitments
 
 _NOTHING = {"status": "forgotten", "expected": None, "received": 0, "attempts": 0, "failure": None}
 _TIMES = ("not_before", "found_at", "changed_at")
@@ -31,6 +31,17 @@ def forget_pacs_studies(
         connection.execute(delete(pacs_studies).where(former))
         connection.execute(insert(pacs_studies), [{**kept, "connection": one} for one in pacs])
     return count
+
+
+def forget_pacs_person(connection: Connection, name: str) -> None:
+    """Keep of a patient so much that no sync brings a study of theirs: `name`, with each PACS."""
+    uid = pacs_studies.c.study_instance_uid
+    there = select(pacs_studies.c.connection).where(uid == name)
+    missing = select(pacs_connections.c.name).where(pacs_connections.c.name.not_in(there))
+    pacs = connection.execute(missing).scalars().all()
+    kept = {**_NOTHING, "study_instance_uid": name, **dict.fromkeys(_TIMES, now_of(connection))}
+    if pacs:
+        connection.execute(insert(pacs_studies), [{**kept, "connection": one} for one in pacs])
 
 
 def forget_commitments(connection: Connection, sop_instance_uids: Collection[str]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.pacs.study_ledger import StudyNames
     from medsiglip.ingest.pacs.client import PacsClient
+    from medsiglip.ingest.pacs.records import PacsStudy
 
 OVERLAP = timedelta(days=7)
 """How long before the last sync a study may be dated that this one still looks for."""
@@ -40,7 +41,7 @@ class Discovery:
 
     connection: str
     query: PacsQuery
-    names: Callable[[str], StudyNames]
+    names: Callable[[PacsStudy], StudyNames]
     on_found: Callable[[int], None]
     clock: Callable[[], date] = date.today
 
@@ -92,10 +93,10 @@ def discover_by_changes(
         yield number, count
 
 
-def _note(archive: OpenedArchive, wanted: Discovery, studies: Iterable[Any]) -> int:
+def _note(archive: OpenedArchive, wanted: Discovery, studies: Iterable[PacsStudy]) -> int:
     count, part = 0, []
     for one in studies:
-        part.append((wanted.names(one.study_instance_uid), one.instances))
+        part.append((wanted.names(one), one.instances))
         count += 1
         if len(part) >= _NOTED_TOGETHER:
             archive.index.pacs_studies.discover(wanted.connection, part)

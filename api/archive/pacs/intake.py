@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from medsiglip.index.pacs.study_ledger import LedgerStudy, StudyNames
     from medsiglip.ingest.pacs.client import PacsClient
     from medsiglip.ingest.pacs.connection import Connection
+    from medsiglip.ingest.pacs.records import PacsStudy
 
 # What is ingested in one run, whichever comes first.
 MOST_STUDIES = 50
@@ -88,6 +89,15 @@ class Intake:
     def names(self, study_instance_uid: str) -> StudyNames:
         """The names of a study in the ledger."""
         return names_of(self._key, study_instance_uid)
+
+    def names_found(self, study: PacsStudy) -> StudyNames:
+        """The names of a study that the PACS describes, and what would be kept of its patient: by the issuer
+        that it says, and without, for few say it in an answer.
+        """
+        names, patient = self.names(study.study_instance_uid), study.patient_id.strip()
+        keys = {self._key.patient_key(one, patient) for one in (study.issuer_of_patient_id, "")}
+        persons = tuple(self._key.forgotten_uid(one) for one in sorted(keys)) if patient else ()
+        return replace(names, persons=persons)
 
     def digest(self, text: str) -> str:
         """A keyed hash of a text that may name a person."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -130,18 +131,21 @@ def test_forgotten_studies_stay_away_until_somebody_asks_for_them(
     here = StudyNames("1.2.1", uid, "2.25.91")
     ledger.discover(PACS, [(here, 3), (named(2), 1)])
     ledger.settle(PACS, [Settled(here, "here", 3, 3, reported=3)])
-    names = PacsNames({uid: "2.25.91", "2.25.2": "2.25.92"}.__getitem__)
+    kept = {uid: "2.25.91", "2.25.2": "2.25.92"}
+    names = PacsNames(lambda one: kept.get(one, "2.25.99"))  # the last is the patient
     index.remove_patient(index.patients_of([uid])[uid], names)
     index.remove_study("2.25.2", names._replace(asked="1.2.2"))  # one that only waits
     forgotten = {one.study_instance_uid for one in ledger.page(PACS, status="forgotten")}
-    assert forgotten == {"2.25.91", "2.25.92"}
+    assert forgotten == {"2.25.91", "2.25.92", "2.25.99"}
+    theirs = replace(named(3), persons=("2.25.98", "2.25.99"))
+    assert ledger.discover(PACS, [(theirs, 1)]) == ledger.discover("other", [(theirs, 1)]) == 0
     assert ledger.page(PACS) == [] == ledger.due(PACS)
     assert ledger.discover(PACS, [(here, 4), (named(2), 9)]) == 0
     ledger.settle(PACS, [Settled(here, "here", 3, 3)])  # one that was being fetched meanwhile
     assert due(ledger) == []
     ledger.ask(PACS, [named(2)])
     assert due(ledger) == ["1.2.2"]
-    assert len(ledger.page(PACS, status="forgotten")) == 1
+    assert len(ledger.page(PACS, status="forgotten")) == 2
 
 
 def test_without_names_a_forgotten_study_leaves_nothing(ledger: StudyLedger, index: CaseIndex) -> None:

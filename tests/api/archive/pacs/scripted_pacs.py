@@ -28,6 +28,7 @@ class ScriptedPacs:
 
     files: dict[str, dict[str, tuple[str, bytes]]] = field(default_factory=dict)
     dates: dict[str, str] = field(default_factory=dict)
+    patients: dict[str, str] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     problems: dict[str, list[BaseException]] = field(default_factory=dict)
@@ -39,6 +40,7 @@ class ScriptedPacs:
     def add(self, study: SmallStudy, *, report: bool = False) -> None:
         held = self.files.setdefault(study.uid, {})
         self.dates[study.uid] = study.date
+        self.patients[study.uid] = study.patient or f"P{study.number}"
         for number in range(1, study.instances + 1):
             series = f"{study.uid}.1.{(number - 1) % study.series + 1}"
             held[study.sop(number)] = (series, study.file(number))
@@ -66,7 +68,8 @@ class ScriptedClient:
         first, last = query.from_date or "", query.to_date or "99999999"
         for uid, held in list(self._pacs.files.items()):
             if query.study_instance_uid in (None, uid) and first <= self._pacs.dates[uid] <= last:
-                yield PacsStudy(uid, study_date=self._pacs.dates[uid], instances=len(held))
+                patient = self._pacs.patients.get(uid, "")
+                yield PacsStudy(uid, patient, study_date=self._pacs.dates[uid], instances=len(held))
 
     def instances(self, study_instance_uid: str) -> list[PacsInstance]:
         self._spend(1)

@@ -198,6 +198,22 @@ def test_what_was_forgotten_comes_back_only_when_somebody_asks(archive: Archive,
     assert held(archive) == {*SmallStudy(1, 3).sops(), *other.sops()}
 
 
+def test_no_sync_brings_a_patient_back_who_was_forgotten(archive: Archive, pacs: ScriptedPacs) -> None:
+    theirs, other = SmallStudy(1, date=LATE, patient="A"), SmallStudy(2, date=LATE, patient="B")
+    for study in (theirs, other):
+        pacs.add(study)
+    archive.pacs_sync("main")
+    [line] = [one for one in archive.studies().studies if one.study_instance_uid == theirs.uid]
+    archive.forget(patient=line.patient_key)
+    new, of_other = SmallStudy(3, date=LATE, patient="A"), SmallStudy(4, date=LATE, patient="B")
+    for study in (new, of_other):
+        pacs.add(study)
+    assert archive.pacs_sync("main").here == 1
+    assert held(archive) == {*other.sops(), *of_other.sops()}
+    archive.pacs_pull("main", [new.uid])
+    assert held(archive) == {*other.sops(), *of_other.sops(), *new.sops()}
+
+
 def test_a_question_names_the_studies_to_pull(archive: Archive, pacs: ScriptedPacs) -> None:
     early, late = SmallStudy(1, date="20250101"), SmallStudy(2, date="20260101")
     for study in (early, late):

@@ -20,6 +20,7 @@ from medsiglip.api.jobs.worker import Worker
 from medsiglip.index.pacs.study_ledger import StudyNames
 from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.pacs.connection import Connection
+from medsiglip.ingest.pacs.records import PacsStudy
 from tests.api.archive.pacs.scripted_home import LATE, archive, held, open_home, pacs
 from tests.api.archive.pacs.scripted_pacs import AWAY, ScriptedPacs, days_of
 from tests.api.archive.pacs.small_studies import SmallStudy
@@ -70,12 +71,12 @@ def test_periods_cover_every_day_once_and_find_every_study(archive: Archive, pac
     assert len(periods) < 40
 
 
-def syncing_names(archive: Archive) -> Callable[[str], StudyNames]:
+def syncing_names(archive: Archive) -> Callable[[PacsStudy], StudyNames]:
     from medsiglip.api.archive.pacs.ledger import names_of
     from medsiglip.ingest.privacy.deidentify import bound_key
 
     key = bound_key(archive.index)
-    return lambda uid: names_of(key, uid)
+    return lambda study: names_of(key, study.study_instance_uid)
 
 
 def test_later_syncs_look_back_some_days_and_once_a_week_at_all() -> None:
