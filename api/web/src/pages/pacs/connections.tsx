@@ -59,7 +59,7 @@ function Card({ one, reload }: { one: Connection; reload: () => void }) {
         </div>
         {one.failure && (
           <div>
-            <dt>{one.state === "failing" ? "Failing since" : "Last failed"}</dt>
+            <dt>Last failed</dt>
             <dd>{moment(one.failed_at)}</dd>
           </div>
         )}
