@@ -19,6 +19,7 @@ import psutil
 import pydicom
 import pytest
 from pydicom.filereader import read_file_meta_info
+from pydicom.uid import MediaStorageDirectoryStorage
 from pynetdicom import AE, _config
 
 from medsiglip.api.archive.archive import Archive
@@ -86,7 +87,8 @@ def can_be_sent(file: Path) -> bool:
     try:
         meta = read_file_meta_info(file)
         names = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
-        return all(meta.get(name) for name in names) and bool(data_set_of(file))
+        is_listing = meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage  # stored by nobody
+        return not is_listing and all(meta.get(name) for name in names) and bool(data_set_of(file))
     except Exception:  # no DICOM file, or one without a preamble
         return False
 
