@@ -29,7 +29,7 @@ from tests.api.receiving.running import receiving
 from tests.api.service_processes import Started
 
 # pynetdicom leaves a socket open that could not connect.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 LIMIT_SECONDS = 900.0
 MISMATCH, CANNOT_UNDERSTAND = 0xA900, 0xC000
 REFUSALS = (MISMATCH, CANNOT_UNDERSTAND)
