@@ -43,7 +43,7 @@ def pacs(service: LiveService, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("pacs")
     for study in make_studies(12, 91, ["skin"]):
         write_study(study, folder / "dicom")
-    of_patient = {}
+    of_patient: dict[str, tuple[Path, pydicom.Dataset]] = {}
     for path in sorted((folder / "dicom").rglob("*.dcm")):
         header = pydicom.dcmread(path, stop_before_pixels=True)
         of_patient.setdefault(str(header.PatientID), (path, header))
