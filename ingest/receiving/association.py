@@ -94,11 +94,14 @@ class Association:
         self._message: _Message | None = None
         self._commitments = Commitments(layer, receiver.receiving)
 
-    def run(self) -> None:
-        """Until the association ends; the connection is closed then."""
+    def run(self, on_open: Callable[[], None]) -> None:
+        """Until the association ends; the connection is closed then. `on_open` is called when it is accepted
+        or refused.
+        """
         place: int | None = None
         try:
             place = self._negotiate()
+            on_open()
             while place is not None and self._serve_next():
                 pass
         except ProtocolError:
@@ -106,11 +109,13 @@ class Association:
         except ClosedError:
             pass
         finally:
-            if self._message is not None and self._message.arriving is not None:
-                self._message.arriving.discard()
-            self._layer.close()
             if place is not None:
                 os.close(place)
+            try:
+                if self._message is not None and self._message.arriving is not None:
+                    self._message.arriving.discard()
+            finally:
+                self._layer.close()
 
     def _abort(self) -> None:
         with suppress(ClosedError):
@@ -255,9 +260,17 @@ class Association:
         elif command.field == commands.C_ECHO and message.context.abstract_syntax == VERIFICATION:
             self._layer.send_message(number, commands.answer(command, SUCCESS))
         elif command.field == commands.N_ACTION and message.context.abstract_syntax == STORAGE_COMMITMENT:
-            self._commitments.ask(message.context, command, bytes(message.data), self._calling_ae)
+            data, has_room = bytes(message.data), self._has_room()
+            self._commitments.ask(message.context, command, data, self._calling_ae, has_room=has_room)
         elif command.field != commands.C_CANCEL:
             self._layer.send_message(number, commands.answer(command, UNRECOGNISED_OPERATION))
+
+    def _has_room(self) -> bool:
+        try:
+            self._receiver.spool.check_room()
+        except (SpoolFullError, OSError):
+            return False
+        return True
 
     def _store(self, message: _Message) -> int:
         """The status of a C-STORE whose data set has come."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from medsiglip.ingest.receiving import commands
 from medsiglip.ingest.receiving.commands import Command
 from medsiglip.ingest.receiving.negotiation import COMMITMENT_INSTANCE, STORAGE_COMMITMENT, Context
 from medsiglip.ingest.receiving.options import CommitmentOutcome, Peer, Receiving
+from medsiglip.ingest.receiving.spool import READING
 from medsiglip.ingest.receiving.upper_layer import UpperLayer
 
 if TYPE_CHECKING:
@@ -25,8 +27,12 @@ NO_SUCH_INSTANCE = 0x0112
 CLASS_CONFLICT = 0x0119
 """Failure Reason of an instance that is kept as one of another SOP class."""
 _SUCCESS, _PROCESSING_FAILURE, _INVALID_ARGUMENT, _NO_SUCH_ACTION = 0x0000, 0x0110, 0x0115, 0x0123
+_RESOURCE_LIMITATION = 0x0213
 _FIRST_LOOK_SECONDS, _LOOK_SECONDS = 1.0, 2.0
 _MAX_INSTANCES = 100_000
+# Requests of one association that wait for their report, or for its answer.
+_MAX_REQUESTS = 1000
+_ITEM_TAG = b"\xfe\xff\x00\xe0"
 _ALL_COMMITTED, _SOME_FAILED = 1, 2
 _log = logging.getLogger("medsiglip.receiving")
 
@@ -41,9 +47,12 @@ class Commitments:
         self._next_id = 1
         self._look_at = 0.0
 
-    def ask(self, context: Context, command: Command, data: bytes, calling_ae: str) -> None:
+    def ask(
+        self, context: Context, command: Command, data: bytes, calling_ae: str, *, has_room: bool = True
+    ) -> None:
         """Keep a request and answer it. It is reported a little later: senders that take no report on this
-        association release it now, and would be given one in place of the end that they wait for.
+        association release it now, and would be given one in place of the end that they wait for. None is
+        kept where the disk has no room.
         """
         action = command.number(commands.ACTION_TYPE)
         request = None
@@ -51,6 +60,8 @@ class Commitments:
             status = NO_SUCH_INSTANCE
         elif action != 1:
             status = _NO_SUCH_ACTION
+        elif not has_room or self._is_full():
+            status = _RESOURCE_LIMITATION
         else:
             request = read_request(data, context.transfer_syntax, calling_ae)
             status = _INVALID_ARGUMENT if request is None else self._kept(request)
@@ -60,9 +71,16 @@ class Commitments:
             self._open.append((context, request))
             self._look_at = time.monotonic() + _FIRST_LOOK_SECONDS
 
+    def _is_full(self) -> bool:
+        """Whether as much waits for its report as may: a sender may ask on and on without a pause."""
+        waiting = sum(len(request.instances) for _, request in self._open)
+        return len(self._open) >= _MAX_REQUESTS or waiting >= _MAX_INSTANCES
+
     def _kept(self, request: CommitmentRequest) -> int:
         try:
             self._receiving.on_commitment(request)
+        except PacsError:  # a home that commits to nothing
+            return _PROCESSING_FAILURE
         except Exception as error:  # such as a catalogue that is away: the sender asks again
             _log.error("a request for commitment could not be kept: %s", type(error).__name__)
             return _PROCESSING_FAILURE
@@ -93,7 +111,9 @@ class Commitments:
                     commands.EVENT_TYPE: _event(outcome),
                 }
             )
-            self._reported[self._next_id] = request
+            self._reported[self._next_id] = replace(request, instances=())
+            if len(self._reported) > _MAX_REQUESTS:  # never answered: reported again another time
+                del self._reported[next(iter(self._reported))]
             self._next_id = self._next_id % 0xFFFF + 1
             report = _encoded(report_of(request, outcome), context.transfer_syntax)
             self._layer.send_message(context.number, command, report)
@@ -120,6 +140,13 @@ class Commitments:
 
 def read_request(data: bytes, transfer_syntax: str, calling_ae: str) -> CommitmentRequest | None:
     """The request of an N-ACTION's data set (PS3.4, table J.3-1), None for one that cannot be read."""
+    if data.count(_ITEM_TAG) > _MAX_INSTANCES:
+        return None
+    with READING:
+        return _read_request(data, transfer_syntax, calling_ae)
+
+
+def _read_request(data: bytes, transfer_syntax: str, calling_ae: str) -> CommitmentRequest | None:
     from pydicom.filereader import read_dataset
 
     try:
@@ -234,6 +261,10 @@ def report_to(peer: Peer, ae_title: str, request: CommitmentRequest, outcome: Co
             f"{peer.ae_title} takes no reports from {ae_title}: let it accept {ae_title} as the SCP of "
             "storage commitment (role selection).",
             may_pass=True,
+        ) from None
+    except RuntimeError:  # pynetdicom finds the association ended
+        raise PacsError(
+            "pacs-unreachable", f"{peer.ae_title} has ended the association of a report.", may_pass=True
         ) from None
     finally:
         association.release()

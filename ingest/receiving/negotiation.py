@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Sequence
+import struct
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
@@ -25,6 +27,13 @@ _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 # Transfer syntaxes that are no encoding of a stored data set: MIME and XML (PS3.6, table A-1).
 _NOT_STORED = ("1.2.840.10008.1.2.6.",)
 ACCEPTED, NO_ABSTRACT_SYNTAX, NO_TRANSFER_SYNTAX = 0, 3, 4  # PS3.8, table 9-18
+# PS3.8, table 9-11: where the items of a request begin behind the header of its PDU, and how each does.
+_FIRST_ITEM, _ITEM = 68, struct.Struct(">BxH")
+_CONTEXT_ITEM, _USER_ITEM = 0x20, 0x50
+# Numbers of contexts are odd and below 256 (PS3.8, 9.3.2.2).
+_MAX_CONTEXTS, _MAX_ITEMS = 128, 20_000
+# What is decoded takes many times its bytes, so one request at a time is.
+_decoding = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,33 @@ class Proposal:
 
 def read_proposal(content: memoryview) -> Proposal:
     """The proposal that a PDU holds; raises `ProtocolError`."""
+    _check_items(content[_FIRST_ITEM:])
+    with _decoding:
+        return _decoded(content)
+
+
+def _check_items(content: memoryview) -> None:
+    """Raise `ProtocolError` for more items than a request can need: anybody may send one."""
+    count, kinds = 0, {_CONTEXT_ITEM: 0, _USER_ITEM: 0}
+    for kind, item in _items(content):
+        count += 1
+        if kind in kinds:
+            kinds[kind] += 1
+            count += sum(1 for _ in _items(item[4:] if kind == _CONTEXT_ITEM else item))
+        if count > _MAX_ITEMS or kinds[_CONTEXT_ITEM] > _MAX_CONTEXTS or kinds[_USER_ITEM] > 1:
+            raise ProtocolError
+
+
+def _items(content: memoryview) -> Iterator[tuple[int, memoryview]]:
+    at = 0
+    while at + _ITEM.size <= len(content):
+        kind, length = _ITEM.unpack_from(content, at)
+        at += _ITEM.size
+        yield kind, content[at : at + length]
+        at += length
+
+
+def _decoded(content: memoryview) -> Proposal:
     from pynetdicom.pdu import A_ASSOCIATE_RQ
 
     pdu: Any = A_ASSOCIATE_RQ()

@@ -97,7 +97,9 @@ class Receiving(Protocol):
         """An instance was refused with this status of C-STORE (PS3.4, table B.2-1)."""
 
     def on_commitment(self, request: CommitmentRequest) -> None:
-        """Keep a request until `on_reported`, before it is answered; the same may come twice."""
+        """Keep a request until `on_reported`, before it is answered; the same may come twice. Raises
+        `PacsError` where nothing is committed to.
+        """
 
     def commitment_outcome(self, request: CommitmentRequest) -> CommitmentOutcome | None:
         """What of it is kept, None while that is not yet known."""

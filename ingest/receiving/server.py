@@ -8,6 +8,9 @@ import socket
 import ssl
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from medsiglip.ingest.errors import PacsError
@@ -25,7 +28,31 @@ _STEP_BACK_SECONDS = 0.01
 _STOP_SECONDS = 30.0
 # Connections of one process that have no association yet, beyond those that may have one.
 _UNASKED = 64
+# Of these, those of one address: whoever may not send cannot keep out those who may.
+_UNASKED_OF_ONE = 32
 _log = logging.getLogger("medsiglip.receiving")
+
+
+class _Unasked:
+    """Counts connections that have no association yet, by the address of the other side."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def enter(self, address: str) -> bool:
+        """Count one, unless there are as many as may be."""
+        with self._lock:
+            if self._counts[address] >= _UNASKED_OF_ONE:
+                return False
+            self._counts[address] += 1
+            return True
+
+    def leave(self, address: str) -> None:
+        """It has an association, or has ended."""
+        with self._lock:
+            self._counts[address] -= 1
+            self._counts += Counter()  # without those of which there is none
 
 
 def serve(
@@ -48,6 +75,7 @@ def serve(
     receiver = Receiver(options, receiving, spool, places, Refusals(), stopping.is_set)
     tls = None if options.tls is None else tls_context(options.tls)
     threads: set[threading.Thread] = set()
+    unasked = _Unasked()
     listener.setblocking(False)
     poll = select.poll()
     poll.register(listener, select.POLLIN)
@@ -61,11 +89,13 @@ def serve(
             connection, address = listener.accept()
         except OSError:  # another process has taken it, or it is gone
             continue
-        if len(threads) >= options.associations + _UNASKED:
+        caller = str(address[0])
+        if len(threads) >= options.associations + _UNASKED or not unasked.enter(caller):
             connection.close()
             continue
+        leave = _once(partial(unasked.leave, caller))
         thread = threading.Thread(
-            target=_answer, args=(connection, str(address[0]), receiver, tls), name="association", daemon=True
+            target=_answer, args=(connection, caller, receiver, tls, leave), name="association", daemon=True
         )
         threads.add(thread)
         thread.start()
@@ -74,7 +104,38 @@ def serve(
         thread.join(max(until - time.monotonic(), 0))
 
 
-def _answer(connection: socket.socket, address: str, receiver: Receiver, tls: ssl.SSLContext | None) -> None:
+def _once(call: Callable[[], None]) -> Callable[[], None]:
+    """`call` for the first time, and nothing from then on."""
+    calls = [call]
+
+    def once() -> None:
+        if calls:
+            calls.pop()()
+
+    return once
+
+
+def _answer(
+    connection: socket.socket,
+    address: str,
+    receiver: Receiver,
+    tls: ssl.SSLContext | None,
+    leave: Callable[[], None],
+) -> None:
+    """Answer a connection to its end; `leave` is called when it has an association."""
+    try:
+        _serve_one(connection, address, receiver, tls, leave)
+    finally:
+        leave()
+
+
+def _serve_one(
+    connection: socket.socket,
+    address: str,
+    receiver: Receiver,
+    tls: ssl.SSLContext | None,
+    leave: Callable[[], None],
+) -> None:
     options = receiver.options
     try:
         connection.settimeout(options.acse_seconds)
@@ -86,7 +147,7 @@ def _answer(connection: socket.socket, address: str, receiver: Receiver, tls: ss
         connection.close()
         return
     try:
-        Association(layer, address, receiver).run()
+        Association(layer, address, receiver).run(leave)
     except ClosedError:
         pass
     except Exception as error:

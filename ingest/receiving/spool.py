@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ from medsiglip.ingest.privacy.quiet import quiet
 ARRIVING = ".arriving"
 _CHECK_DISK_EVERY = 64 << 20
 _HASH_LETTERS = 16
+READING = threading.Lock()
+"""Held while pydicom reads what a sender wrote. Associations have a thread each: the memory that it takes is
+that of one, and `quiet`, which changes warnings and logs of the whole process, does not end under another.
+"""
 
 
 class SpoolFullError(Exception):
@@ -165,12 +170,23 @@ class Arriving:
         return {key: value for key, value in elements.values.items() if isinstance(value, str)}
 
 
+def study_uid(file: Path) -> str:
+    """The Study Instance UID as it stands in an instance, "" where none can be read; raises OSError.
+
+    Memory does not depend on what the file holds.
+    """
+    try:
+        return str(_elements(file).values.get("StudyInstanceUID", ""))
+    except BadDataSetError:
+        return ""
+
+
 def _elements(path: Path) -> HeaderElements:
     try:
         with path.open("rb", buffering=0) as file:
             found = fast_elements(file)
         if found is None or found.ending == CUT:
-            with quiet():
+            with READING, quiet():
                 found = read_elements(str(path))
     except OSError:
         raise
@@ -226,7 +242,7 @@ def calling_ae(file: Path) -> str:
     from pydicom.filereader import read_file_meta_info
 
     try:
-        with quiet():
+        with READING, quiet():
             return str(read_file_meta_info(str(file)).get("SourceApplicationEntityTitle", ""))
     except OSError:
         raise

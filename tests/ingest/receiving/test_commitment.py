@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydicom import Dataset
@@ -14,9 +15,24 @@ from pynetdicom.association import Association
 
 from medsiglip.index.pacs.commitment_records import CommitmentRequest
 from medsiglip.ingest.errors import PacsError
-from medsiglip.ingest.receiving.commitment import outcome_of, read_request, report_to
-from medsiglip.ingest.receiving.negotiation import COMMITMENT_INSTANCE, STORAGE_COMMITMENT
-from medsiglip.ingest.receiving.options import Peer
+from medsiglip.ingest.receiving import commitment
+from medsiglip.ingest.receiving.commands import (
+    ACTION_TYPE,
+    FIELD,
+    N_ACTION,
+    REQUESTED_INSTANCE,
+    STATUS,
+    Command,
+)
+from medsiglip.ingest.receiving.commands import encoded as command_set
+from medsiglip.ingest.receiving.commitment import Commitments, outcome_of, read_request, report_to
+from medsiglip.ingest.receiving.negotiation import (
+    ACCEPTED,
+    COMMITMENT_INSTANCE,
+    STORAGE_COMMITMENT,
+    Context,
+)
+from medsiglip.ingest.receiving.options import Peer, Receiving
 from tests.api.archive.pacs.orthanc import Orthanc, Setup, needs_orthanc
 from tests.ingest.receiving.receivers import AE_TITLE, RunningReceiver, associated, store
 from tests.ingest.receiving.slices import CT, IMPLICIT, SYNTAX, ct, encoded
@@ -145,6 +161,60 @@ def test_requests_that_cannot_be_read_are_none() -> None:
         assert read_request(data, SYNTAX, "CT1") is None
     read = read_request(encoded(action([(CT, "1.2.3")], "1.2.4"), IMPLICIT), IMPLICIT, "CT1")
     assert read == CommitmentRequest("CT1", "1.2.4", [(CT, "1.2.3")])
+
+
+def test_a_request_of_a_million_items_is_not_read() -> None:
+    items = b"\xfe\xff\0\xe0\0\0\0\0" * 1_000_000
+    data = b"\x08\0\x99\x11SQ\0\0" + len(items).to_bytes(4, "little") + items
+    tracemalloc.start()
+    try:
+        assert read_request(data, SYNTAX, "CT1") is None
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+class Kept:
+    """A home that keeps requests, or none."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.requests: list[CommitmentRequest] = []
+        self._error = error
+
+    def on_commitment(self, request: CommitmentRequest) -> None:
+        if self._error is not None:
+            raise self._error
+        self.requests.append(request)
+
+
+class Layer:
+    """What was answered."""
+
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+
+    def send_message(self, context_id: int, command: bytes, data: bytes = b"") -> None:
+        self.statuses.append(Command(command).number(STATUS))
+
+
+def asked(kept: Kept, count: int, *, has_room: bool = True) -> list[int]:
+    layer: Any = Layer()
+    requests = Commitments(layer, cast(Receiving, kept))
+    action_command = {REQUESTED_INSTANCE: COMMITMENT_INSTANCE, FIELD: N_ACTION, ACTION_TYPE: 1}
+    data = encoded(action([(CT, "1.2.3")], "1.2.4"))
+    for _ in range(count):
+        context = Context(1, STORAGE_COMMITMENT, SYNTAX, ACCEPTED)
+        requests.ask(context, Command(command_set(action_command)), data, "CT1", has_room=has_room)
+    return list(layer.statuses)
+
+
+def test_a_sender_cannot_ask_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commitment, "_MAX_REQUESTS", 3)
+    kept = Kept()
+    assert asked(kept, 5) == [0, 0, 0, 0x0213, 0x0213]
+    assert len(kept.requests) == 3
+    assert asked(kept, 1, has_room=False) == [0x0213]
+    assert asked(Kept(PacsError("strict-home", "Nothing is kept.")), 1) == [0x0110]
 
 
 def test_an_instance_of_another_class_is_a_conflict() -> None:

@@ -6,21 +6,31 @@ import shutil
 import socket
 import ssl
 import struct
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from medsiglip.ingest.dicom.implementation import IMPLEMENTATION_VERSION_NAME
 from medsiglip.ingest.errors import PacsError
-from medsiglip.ingest.receiving.negotiation import VERIFICATION, is_allowed, is_storage
-from medsiglip.ingest.receiving.options import TlsFiles, allowed_sender, known_peer
+from medsiglip.ingest.receiving import server
+from medsiglip.ingest.receiving.listening import bind
+from medsiglip.ingest.receiving.negotiation import VERIFICATION, is_allowed, is_storage, read_proposal
+from medsiglip.ingest.receiving.options import (
+    ReceiverOptions,
+    Receiving,
+    TlsFiles,
+    allowed_sender,
+    known_peer,
+)
 from medsiglip.ingest.receiving.refusals import MINUTE, Refusals
 from medsiglip.ingest.receiving.server import tls_context
+from medsiglip.ingest.receiving.upper_layer import ProtocolError
 from tests.api.archive.pacs.certificates import Authority
 from tests.ingest.receiving.receivers import AE_TITLE, RunningReceiver, associated, run_dcmtk, store
 from tests.ingest.receiving.slices import CT, IMPLICIT, SYNTAX, ct, encoded
@@ -276,6 +286,63 @@ def test_peers_that_cannot_be_meant_are_refused(text: str) -> None:
     with pytest.raises(PacsError) as caught:
         known_peer(text)
     assert caught.value.code == "bad-sender"
+
+
+def test_idle_connections_of_one_address_keep_nobody_else_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_UNASKED_OF_ONE", 2)
+    stopping, listener = threading.Event(), bind("127.0.0.1", 0)
+    place = listener.getsockname()[1]
+    options, receiving = ReceiverOptions(min_free_bytes=0), cast(Receiving, object())
+    thread = threading.Thread(
+        target=server.serve, args=(listener, tmp_path / "incoming", options, receiving, stopping)
+    )
+    thread.start()
+    try:
+        with ExitStack() as stack:
+
+            def connected(source: str) -> socket.socket:
+                found = socket.create_connection(("127.0.0.1", place), 10, (source, 0))
+                return stack.enter_context(closing(found))
+
+            def accepted(connection: socket.socket) -> bool:
+                with suppress(ConnectionError):
+                    connection.sendall(associate_rq())
+                    return connection.recv(1) == b"\x02"
+                return False
+
+            idle = [connected("127.0.0.1") for _ in range(2)]
+            assert not accepted(connected("127.0.0.1"))
+            assert accepted(connected("127.0.0.2"))
+            assert accepted(idle[0])
+            assert accepted(connected("127.0.0.1"))
+    finally:
+        stopping.set()
+        thread.join(20)
+        listener.close()
+
+
+def pdu_item(kind: int, content: bytes) -> bytes:
+    return struct.pack(">BxH", kind, len(content)) + content
+
+
+def test_a_request_has_no_more_items_than_it_can_need() -> None:
+    fixed = struct.pack(">HH16s16s32x", 1, 0, AE_TITLE.encode().ljust(16), b"CT1".ljust(16))
+    application = pdu_item(0x10, b"1.2.840.10008.3.1.1.1")
+    user = pdu_item(0x50, pdu_item(0x51, struct.pack(">I", 16384)))
+    syntaxes = pdu_item(0x40, SYNTAX.encode()) * 60
+    contexts = [
+        pdu_item(0x20, bytes((number, 0, 0, 0)) + pdu_item(0x30, CT.encode()) + syntaxes)
+        for number in range(1, 256, 2)
+    ]
+    whole = read_proposal(memoryview(fixed + application + b"".join(contexts) + user))
+    assert [one.transfer_syntax for one in whole.contexts] == [SYNTAX] * 128
+    tiny = pdu_item(0x20, bytes(4))
+    wide = pdu_item(0x20, bytes(4) + pdu_item(0x40, b"") * 16_000)
+    for items in (tiny * 129, wide * 2, user * 2, bytes(1 << 20)):
+        with pytest.raises(ProtocolError):
+            read_proposal(memoryview(fixed + application + items))
 
 
 def test_storage_is_what_the_standard_lists_and_what_is_private() -> None:

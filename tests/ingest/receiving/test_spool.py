@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from medsiglip.ingest.header.header_values import HeaderElements
 from medsiglip.ingest.receiving import spool as module
 from medsiglip.ingest.receiving.places import Places
 from medsiglip.ingest.receiving.spool import (
@@ -19,6 +23,7 @@ from medsiglip.ingest.receiving.spool import (
     instance_prefix,
     spooled,
     study_folder,
+    study_uid,
 )
 from tests.ingest.receiving.receivers import data_set_of
 from tests.ingest.receiving.slices import CT, SYNTAX, ct, encoded
@@ -184,3 +189,30 @@ def test_places_end_with_their_holders(tmp_path: Path) -> None:
     for descriptor in (one, three, four):
         os.close(descriptor)
     assert places.count() == 0
+
+
+def test_pydicom_reads_one_file_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What keeps it quiet is of the whole process, and its memory many times that of the file."""
+    busy, both = threading.Lock(), threading.Barrier(2)
+    read = module.read_elements
+
+    def alone(path: str) -> HeaderElements:
+        assert busy.acquire(blocking=False)
+        try:
+            time.sleep(0.05)
+            return read(path)
+        finally:
+            busy.release()
+
+    def study(number: int) -> str:
+        both.wait(10)
+        return study_uid(files[number])
+
+    monkeypatch.setattr(module, "read_elements", alone)
+    files = [tmp_path / "1.dcm", tmp_path / "2.dcm"]
+    for file in files:
+        # Elements that are not in order are none for the fast reader.
+        unordered = b"\x20\0\x0d\0UI\x04\0" + b"1.2\0" + b"\x08\0\x60\0CS\x02\0CT"
+        file.write_bytes(unordered)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(study, range(2))) == ["1.2", "1.2"]
