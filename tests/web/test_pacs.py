@@ -135,6 +135,35 @@ def test_an_id_that_is_typed_above_is_looked_for_in_the_pacs(admin: Watched, pac
     assert patient not in page.content()
 
 
+def test_what_was_asked_is_in_no_address_and_gone_when_it_is_cleared(admin: Watched, pacs: Pacs) -> None:
+    patient = pacs.patients[pacs.other_than()]
+    page = admin.open("/app/cases")
+    field = page.get_by_label("Search by words or UID")
+    field.fill(patient)
+    field.press("Enter")
+    page.wait_for_url("**/app/pacs?tab=find&connection=*")
+    page.get_by_role("combobox", name="PACS").select_option("main")
+    ask(page, patient)
+    assert patient not in told(admin)
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(page.get_by_role("region", name="Studies of the PACS")).to_have_count(0)
+    page.get_by_role("tab", name="Studies").click()
+    admin.settle()
+    page.get_by_role("tab", name="Find and bring in").click()
+    expect(page.get_by_label("Patient ID")).to_have_value("")
+    assert patient not in page.content()
+
+
+def test_a_job_that_is_gone_can_be_closed(browser: Browser, service: LiveService, pacs: Pacs) -> None:
+    with watched(browser, service.url, service.keys["admin"], allowed=_NOT_THERE) as one:
+        page = one.open(f"/app/pacs?tab=studies&connection=main&job={'0' * 32}")
+        expect(page.get_by_role("alert")).to_contain_text("unknown-job")
+        page.get_by_role("alert").get_by_role("button", name="Close").click()
+        expect(page.get_by_role("alert")).to_have_count(0)
+        assert "job=" not in page.url
+        one.assert_clean()
+
+
 def test_a_study_that_is_not_here_may_be_in_the_pacs(
     browser: Browser, service: LiveService, pacs: Pacs
 ) -> None:
@@ -164,7 +193,7 @@ def test_what_was_asked_for_is_listed_by_status_with_reasons(admin: Watched, pac
     expect(page.get_by_role("heading", name="No study has this status")).to_be_visible()
     assert "status=failed" in page.url
     page.get_by_role("button", name="Let the failed ones wait again").click()
-    expect(page.locator("main").get_by_text("No study has failed.")).to_be_visible()
+    expect(page.locator("main").get_by_text("No study has failed or came in part.")).to_be_visible()
 
 
 def test_a_connection_says_when_it_was_seen_and_why_it_fails(
@@ -179,6 +208,7 @@ def test_a_connection_says_when_it_was_seen_and_why_it_fails(
     try:
         card.get_by_role("button", name="Echo main").click()
         expect(card.get_by_role("alert")).to_contain_text("pacs-unreachable")
+        expect(card.get_by_text("failing", exact=True)).to_be_visible()
         assert violations(page) == []
         page = admin.open("/app/pacs")
         expect(card.get_by_text("failing", exact=True)).to_be_visible()

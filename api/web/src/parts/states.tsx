@@ -36,7 +36,7 @@ const HEADINGS: Record<number, string> = {
   410: "This is not there any more",
   413: "This is too large",
   422: "This question cannot be answered as it is",
-  424: "The PACS does not do it",
+  424: "The PACS could not do this",
   429: "Too many requests",
   503: "The service is busy or not ready",
 };
@@ -46,7 +46,7 @@ function heading(problem: Problem): string {
 }
 
 /** An error: what failed, the cure, the code and request that an administrator asks for, and another try. */
-export function Failed({ problem, retry }: { problem: Problem; retry?: () => void }) {
+export function Failed({ problem, retry, close }: { problem: Problem; retry?: () => void; close?: () => void }) {
   return (
     <section class="state state-error" role="alert">
       <h2>
@@ -64,6 +64,11 @@ export function Failed({ problem, retry }: { problem: Problem; retry?: () => voi
       {retry && (
         <button type="button" onClick={retry}>
           Try again{problem.retryAfter ? ` (in ${problem.retryAfter} s)` : ""}
+        </button>
+      )}
+      {close && (
+        <button type="button" onClick={close}>
+          Close
         </button>
       )}
     </section>

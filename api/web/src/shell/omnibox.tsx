@@ -4,21 +4,29 @@ import { handOver } from "../handover";
 import { useKeys } from "../keys";
 import { href, navigate, usePlace } from "../router";
 import { Icon } from "../parts/icon";
-import { LookInPacs } from "../parts/look_in_pacs";
-import { looksLikeUid } from "../pacs_question";
+import { LookInPacs, lookInPacs } from "../parts/look_in_pacs";
+import { looksLikeId, looksLikeUid } from "../pacs_question";
+import { useKnown } from "../session";
 
 export function Omnibox() {
   const field = useRef<HTMLInputElement>(null);
   const { page, query } = usePlace();
+  const { session } = useKnown();
   const [text, write] = useState("");
   useEffect(() => write(page === "search" ? (query.get("text") ?? "") : ""), [page, query.get("text")]);
   useKeys({ "/": () => field.current?.focus() });
-  const submit = (event: Event) => {
+  const submit = async (event: Event) => {
     event.preventDefault();
     const words = text.trim();
     if (!words) return;
-    navigate(looksLikeUid(words) ? href("cases", words) : href("search", "", { text: words }));
     field.current?.blur();
+    if (looksLikeUid(words)) {
+      navigate(href("cases", words));
+      return;
+    }
+    // An ID is no text to search with, and would stand in the address.
+    const looked = looksLikeId(words) && (await lookInPacs(session, words));
+    if (!looked) navigate(href("search", "", { text: words }));
   };
   return (
     <form class="omnibox" role="search" onSubmit={submit}>

@@ -14,7 +14,7 @@ import type { Study } from "./study";
 export function FilesGone({ study, fetched }: { study: Study; fetched: () => void }) {
   const { info } = useKnown();
   if (study.files === undefined || study.files === "here") return null;
-  const from = (study.came_from ?? []).join(", ");
+  const [from] = study.came_from ?? []; // the one that it last came from is asked
   return (
     <section class="note files-gone" aria-label="Files">
       {study.files === "fetchable" && (
@@ -31,7 +31,7 @@ export function FilesGone({ study, fetched }: { study: Study; fetched: () => voi
           <Icon name="file" />{" "}
           {info?.phi === "strict"
             ? "A strict archive keeps no files, and no way to fetch them: of its studies there are vectors, scores and small pictures."
-            : "Files of this study are not where they were, and it came from no PACS: ingest them again."}
+            : "Files of this study are not where they were, and it came from no PACS that is connected: ingest them again."}
         </p>
       )}
     </section>

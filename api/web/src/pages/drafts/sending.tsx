@@ -74,7 +74,7 @@ function Send({ path, connections, changed }: { path: string; connections: reado
   const [asked, ask] = useState<string | null>(null);
   const [problem, tell] = useState<Problem | null>(null);
   const [busy, wait] = useState(false);
-  const { job } = useJob(asked);
+  const { job, problem: lost, again } = useJob(asked);
   const status = job?.status;
   useEffect(() => {
     if (!job || isActive(job)) return;
@@ -97,7 +97,7 @@ function Send({ path, connections, changed }: { path: string; connections: reado
       .finally(() => wait(false));
   };
   const turn = (format: Delivery["format"], on: boolean) => take((before) => [...before.filter((one) => one !== format), ...(on ? [format] : [])]);
-  const going = asked !== null && (job === null || isActive(job));
+  const going = asked !== null && (job === null ? lost === null : isActive(job));
   return (
     <form class="row" onSubmit={send} aria-label="Send to PACS">
       <label>
@@ -128,6 +128,7 @@ function Send({ path, connections, changed }: { path: string; connections: reado
           {job.error.message} (<code>{job.error.code}</code>)
         </p>
       )}
+      {lost && <Failed problem={lost} retry={again} />}
       {problem && <Failed problem={problem} />}
     </form>
   );

@@ -1,7 +1,7 @@
 // One job as it goes: its stages, what can be done with it, and what it answered.
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { moment } from "../../format";
+import { moment, plural } from "../../format";
 import { del, post, Problem } from "../../http";
 import { announce } from "../../parts/announce";
 import { AsData } from "../../parts/as_data";
@@ -12,23 +12,25 @@ import { href, ROOT, setQuery } from "../../router";
 import { jobStarted } from "../../shell/job_bell";
 import { duration, isActive, STAGES, useJob, type IngestReport, type Job } from "./jobs";
 import { Pulled } from "../pacs/pull_report";
-import type { PullReport } from "../pacs/pacs";
+import type { Delivery, PullReport } from "../pacs/pacs";
 import { Report } from "./report";
 
 export interface JobViewProps {
   id: string;
   /** Show the job that stands in place of this one after another try; the list of jobs does otherwise. */
   follow?: (id: string) => void;
+  /** Show it no more, where it cannot be had: it may be gone. */
+  close?: () => void;
   children?: (job: Job) => ComponentChildren;
 }
 
-export function JobView({ id, follow, children }: JobViewProps) {
+export function JobView({ id, follow, close, children }: JobViewProps) {
   const { job, problem, again } = useJob(id);
   const status = job?.status;
   useEffect(() => {
     if (job && !isActive(job)) announce(`The job ${job.kind} is ${job.status}`);
   }, [status]);
-  if (problem) return <Failed problem={problem} retry={again} />;
+  if (problem) return <Failed problem={problem} retry={again} close={close} />;
   if (!job) return <Skeleton rows={3} />;
   const report = job.kind === "ingest" && job.status === "done" ? (job.result as IngestReport | null) : null;
   return (
@@ -156,6 +158,26 @@ export function Actions({ job, changed, follow = followInList }: { job: Job; cha
   );
 }
 
+function Delivered({ deliveries }: { deliveries: readonly Delivery[] }) {
+  const [first] = deliveries;
+  return first ? <a href={href("drafts", first.draft_id)}>Open the draft</a> : null;
+}
+
+interface ReleaseReport {
+  studies: number;
+  files: number;
+  kept: number;
+}
+
+function Released({ report }: { report: ReleaseReport }) {
+  return (
+    <p>
+      {plural(report.files, "file")} of {plural(report.studies, "study", "studies")} deleted.
+      {report.kept > 0 && ` ${plural(report.kept, "study keeps its files", "studies keep their files")}: the PACS does not list every instance.`}
+    </p>
+  );
+}
+
 /** Where the result of other kinds is looked at. */
 function Answer({ job }: { job: Job }) {
   if (job.status !== "done") return null;
@@ -165,6 +187,9 @@ function Answer({ job }: { job: Job }) {
   if (job.kind === "probe" || job.kind === "predictions") return <a href={href("models", "", { probe: text("name") })}>Open the probe {text("name")}</a>;
   if (job.kind === "calibration") return <a href={href("models", "", { tab: "calibrations", subject: text("subject") })}>Open the calibration</a>;
   if (job.kind === "pacs-pull" || job.kind === "pacs-sync") return <Pulled report={job.result as PullReport} />;
+  if (job.kind === "pacs-fetch") return <a href={href("cases", text("study_instance_uid"))}>Open the case</a>;
+  if (job.kind === "pacs-send") return <Delivered deliveries={(result.deliveries ?? []) as Delivery[]} />;
+  if (job.kind === "pacs-release") return <Released report={result as unknown as ReleaseReport} />;
   if (job.kind === "map") return <a href={href("map")}>Open the map</a>;
   if (job.kind === "evaluation") {
     return (

@@ -34,6 +34,8 @@ export interface IngestReport {
   withheld?: { burned_in: "yes" | "likely"; files: number; reason: string }[];
 }
 
+const REFUSED_MS = 2000;
+
 export const isActive = (job: Job): boolean => job.status === "queued" || job.status === "running";
 
 export const STAGES: Record<string, readonly string[]> = {
@@ -51,25 +53,34 @@ export function useJob(id: string | null): { job: Job | null; problem: Problem |
     if (id === null) return;
     const stop = new AbortController();
     let events: EventSource | null = null;
+    let pause: ReturnType<typeof setTimeout> | undefined;
     const path = `/v1/jobs/${encodeURIComponent(id)}`;
-    get<Job>(path, {}, stop.signal).then(
-      (found) => {
-        show(found);
-        if (!isActive(found) || stop.signal.aborted) return;
-        events = new EventSource(`${ROOT}${path}/events`);
-        const hear = (event: MessageEvent<string>) => {
-          const now = JSON.parse(event.data) as Job;
-          show(now);
-          if (!isActive(now)) events?.close();
-        };
-        for (const name of ["progress", "done", "failed", "cancelled"]) events.addEventListener(name, hear as EventListener);
-      },
-      (error: unknown) => {
-        if (!stop.signal.aborted && error instanceof Problem) fail(error);
-      },
-    );
+    const follow = () => {
+      get<Job>(path, {}, stop.signal).then(
+        (found) => {
+          show(found);
+          if (!isActive(found) || stop.signal.aborted) return;
+          const source = (events = new EventSource(`${ROOT}${path}/events`));
+          const hear = (event: MessageEvent<string>) => {
+            const now = JSON.parse(event.data) as Job;
+            show(now);
+            if (!isActive(now)) source.close();
+          };
+          for (const name of ["progress", "done", "failed", "cancelled"]) source.addEventListener(name, hear as EventListener);
+          // A browser connects again by itself, but for what is refused: a session that ended, a job that is gone, a busy proxy.
+          source.addEventListener("error", () => {
+            if (source.readyState === EventSource.CLOSED && !stop.signal.aborted) pause = setTimeout(follow, REFUSED_MS);
+          });
+        },
+        (error: unknown) => {
+          if (!stop.signal.aborted && error instanceof Problem) fail(error);
+        },
+      );
+    };
+    follow();
     return () => {
       stop.abort();
+      clearTimeout(pause);
       events?.close();
     };
   }, [id, round]);

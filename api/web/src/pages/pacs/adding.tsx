@@ -19,6 +19,7 @@ interface Form {
   move_destination: string;
   rate: string;
   hours: string;
+  timeout_seconds: string;
   keep_files: boolean;
   send_sr: boolean;
   send_pdf: boolean;
@@ -38,6 +39,7 @@ const EMPTY: Form = {
   move_destination: "",
   rate: "",
   hours: "",
+  timeout_seconds: "",
   keep_files: true,
   send_sr: false,
   send_pdf: false,
@@ -66,6 +68,7 @@ function optionsOf(form: Form): Record<string, unknown> {
   }
   if (form.rate) given.rate = Number(form.rate);
   add("hours");
+  if (form.timeout_seconds) given.timeout_seconds = Number(form.timeout_seconds);
   if (!form.keep_files) given.keep_files = false;
   const documents = [...(form.send_sr ? ["sr"] : []), ...(form.send_pdf ? ["pdf"] : [])];
   if (documents.length) given.send_accepted = documents;
@@ -179,6 +182,7 @@ function Pace({ form, set }: PartProps) {
     <div class="row">
       <Field label="At most so many operations a second" value={form.rate} write={(rate) => set({ rate })} number low={0.01} high={100000} step="any" placeholder="no limit" />
       <Field label="Hours of a sync" value={form.hours} write={(hours) => set({ hours })} placeholder="20:00-06:00" most={11} size={12} />
+      <Field label="Seconds without an answer" value={form.timeout_seconds} write={(timeout_seconds) => set({ timeout_seconds })} number low={1} high={3600} step="any" placeholder="30" />
       <Tick label="Files stay here after their pictures were embedded" on={form.keep_files} turn={(keep_files) => set({ keep_files })} />
       <fieldset class="row">
         <legend>Sent there when a draft is accepted</legend>

@@ -6,11 +6,13 @@ import { isActive, type Job } from "../ingest/jobs";
 
 export function Bringing({ id, ended }: { id: string; ended: () => void }) {
   return (
-    <JobView id={id} follow={(job) => setQuery({ job })}>
+    <JobView id={id} follow={(job) => setQuery({ job })} close={close}>
       {(job) => <WhenEnded job={job} ended={ended} />}
     </JobView>
   );
 }
+
+const close = () => setQuery({ job: null }, { replace: true });
 
 function WhenEnded({ job, ended }: { job: Job; ended: () => void }) {
   const over = !isActive(job);
@@ -20,7 +22,7 @@ function WhenEnded({ job, ended }: { job: Job; ended: () => void }) {
   if (!over) return null;
   return (
     <p>
-      <button type="button" onClick={() => setQuery({ job: null }, { replace: true })}>
+      <button type="button" onClick={close}>
         Close
       </button>
     </p>

@@ -136,7 +136,10 @@ function Echo({ one, done }: { one: Connection; done: () => void }) {
         announce(`${one.name} answers`);
         done();
       },
-      (error: unknown) => tell(error instanceof Problem ? error : null),
+      (error: unknown) => {
+        tell(error instanceof Problem ? error : null);
+        done(); // the service keeps why it failed
+      },
     );
   };
   return (

@@ -29,6 +29,7 @@ let handedLast: PacsQuestion | null = null;
 onForgetting(() => {
   last = null;
   typed = NOTHING_ASKED;
+  handedLast = null;
 });
 
 interface FindProps {
@@ -40,7 +41,7 @@ interface FindProps {
 
 export function Find({ connection, job, handed }: FindProps) {
   const remembered = last?.connection === connection ? last : null;
-  const [question, keep] = useState<PacsQuestion>(remembered?.question ?? typed);
+  const [question, keep] = useState<PacsQuestion>(typed);
   const write = (next: PacsQuestion) => {
     typed = next;
     keep(next);
@@ -69,6 +70,14 @@ export function Find({ connection, job, handed }: FindProps) {
       )
       .finally(() => own.signal.aborted || wait(false));
   };
+  const clear = () => {
+    stop.current?.abort();
+    last = null;
+    write(NOTHING_ASKED);
+    show(null);
+    tell(null);
+    wait(false);
+  };
   useEffect(() => {
     if (handed === null || handed === handedLast) return;
     handedLast = handed;
@@ -77,7 +86,7 @@ export function Find({ connection, job, handed }: FindProps) {
   }, [handed]);
   return (
     <div class="pacs">
-      <QuestionForm question={question} write={write} busy={busy} ask={() => ask(question)} />
+      <QuestionForm question={question} write={write} busy={busy} ask={() => ask(question)} clear={clear} />
       {job && <Bringing key={job} id={job} ended={() => asked && ask(asked.question, true)} />}
       {busy && <Skeleton rows={5} />}
       {problem && <Failed problem={problem} retry={() => ask(question)} />}

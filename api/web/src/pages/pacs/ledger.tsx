@@ -33,16 +33,20 @@ export function Ledger({ connection, query }: { connection: string; query: URLSe
   // In a strict home others see UIDs of its own, by which no PACS knows a study.
   const mayAsk = may(session, "write") && (info?.phi !== "strict" || may(session, "admin"));
   const [problem, tell] = useState<Problem | null>(null);
+  const [asking, wait] = useState(false);
   const ask = (uid: string) => {
+    wait(true);
     tell(null);
-    post<Job>(pathOf(connection, "/pull"), { study_instance_uids: [uid] }).then(
-      (started) => {
-        announce("The study is asked for again");
-        jobStarted();
-        setQuery({ tab: "studies", job: started.id });
-      },
-      (error: unknown) => error instanceof Problem && tell(error),
-    );
+    post<Job>(pathOf(connection, "/pull"), { study_instance_uids: [uid] })
+      .then(
+        (started) => {
+          announce("The study is asked for again");
+          jobStarted();
+          setQuery({ tab: "studies", job: started.id });
+        },
+        (error: unknown) => error instanceof Problem && tell(error),
+      )
+      .finally(() => wait(false));
   };
   return (
     <div class="pacs">
@@ -61,7 +65,7 @@ export function Ledger({ connection, query }: { connection: string; query: URLSe
         </label>
         <span class="row">
           <Retry connection={connection} done={list.found.retry} />
-          <AsData json={`${path}${words ? `?${words}` : ""}`} command={`medsiglip pacs status ${quoted(connection)}`} />
+          <AsData json={`${path}${words ? `?${words}` : ""}`} command={`medsiglip pacs status ${quoted(connection)}${status ? ` --status ${quoted(status)}` : ""}`} />
         </span>
       </div>
       {problem && <Failed problem={problem} />}
@@ -69,7 +73,7 @@ export function Ledger({ connection, query }: { connection: string; query: URLSe
         {(first) => {
           const studies = (list.pages.length ? list.pages : [first]).flatMap((one) => one.studies);
           if (!studies.length) return <Nothing status={status} />;
-          const columns = mayAsk ? [...COLUMNS, again(ask)] : COLUMNS;
+          const columns = mayAsk ? [...COLUMNS, again(ask, asking)] : COLUMNS;
           return <Table caption={`Studies of ${connection}`} rows={studies} rowKey={(one) => one.study_instance_uid} columns={columns} />;
         }}
       </ListState>
@@ -91,18 +95,18 @@ const COLUMNS: Column<LedgerStudy>[] = [
   { name: "instances", title: "Instances", number: true, show: (one) => `${count(one.received)} of ${one.expected === null ? "?" : count(one.expected)}` },
   { name: "why", title: "Why", show: (one) => (one.failure ? <Why failure={one.failure} /> : "–") },
   { name: "attempts", title: "Tries", number: true, show: (one) => count(one.attempts) },
-  { name: "next", title: "Next try", show: (one) => (one.status === "waiting" || one.status === "incomplete" ? moment(one.not_before) : "–") },
+  { name: "next", title: "Due from", show: (one) => moment(one.not_before) },
   { name: "changed", title: "Changed", show: (one) => moment(one.changed_at) },
 ];
 
 const OPEN: readonly LedgerStatus[] = ["waiting", "incomplete", "failed"];
 
-const again = (ask: (uid: string) => void): Column<LedgerStudy> => ({
+const again = (ask: (uid: string) => void, asking: boolean): Column<LedgerStudy> => ({
   name: "again",
   title: "Ask again",
   show: (one) =>
     OPEN.includes(one.status) && (
-      <button type="button" onClick={() => ask(one.study_instance_uid)}>
+      <button type="button" disabled={asking} onClick={() => ask(one.study_instance_uid)}>
         Bring in<span class="unseen"> {shortUid(one.study_instance_uid)}</span>
       </button>
     ),
@@ -151,7 +155,7 @@ function Retry({ connection, done }: { connection: string; done: () => void }) {
     post<{ waiting: number }>(pathOf(connection, "/retry"))
       .then(
         ({ waiting }) => {
-          const words = waiting ? `${plural(waiting, "study waits", "studies wait")} for the next sync.` : "No study has failed.";
+          const words = waiting ? `${plural(waiting, "study waits", "studies wait")} for the next sync.` : "No study has failed or came in part.";
           say(words);
           announce(words);
           if (waiting) done();

@@ -1,4 +1,4 @@
-// The exchange with PACS: connections and how they do, what a PACS holds, what was asked for, what was sent.
+// The exchange with PACS: connections and their state, what a PACS holds, what was asked for, what was sent.
 import { useEffect, useState } from "preact/hooks";
 import { get, useLoad, type Loaded } from "../../http";
 import { onQuestion, takeQuestion, type PacsQuestion } from "../../pacs_question";

@@ -1,5 +1,5 @@
 // The form of a question. What is typed stays in memory: no field is completed by the browser, none is in the address.
-import { NOTHING_ASKED, type PacsQuestion } from "../../pacs_question";
+import type { PacsQuestion } from "../../pacs_question";
 import { useKnown } from "../../session";
 import { Icon } from "../../parts/icon";
 
@@ -10,9 +10,10 @@ export interface QuestionFormProps {
   write: (question: PacsQuestion) => void;
   busy: boolean;
   ask: () => void;
+  clear: () => void;
 }
 
-export function QuestionForm({ question, write, busy, ask }: QuestionFormProps) {
+export function QuestionForm({ question, write, busy, ask, clear }: QuestionFormProps) {
   const { info } = useKnown();
   const field = (name: keyof PacsQuestion, label: string, more: { most?: number; type?: "text" | "date"; list?: string; size?: number } = {}) => (
     <label class="pacs-field">
@@ -60,7 +61,7 @@ export function QuestionForm({ question, write, busy, ask }: QuestionFormProps) 
         <button type="submit" class="primary" disabled={busy || empty}>
           <Icon name="search" /> Find
         </button>
-        <button type="button" disabled={empty} onClick={() => write(NOTHING_ASKED)}>
+        <button type="button" disabled={empty} onClick={clear}>
           Clear
         </button>
         <span class="quiet">The question is sent to the PACS; the audit trail keeps that it was asked, and not what.</span>

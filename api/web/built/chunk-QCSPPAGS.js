@@ -1,1 +1,0 @@
-import{G as e,I as t}from"./chunk-U4Q6YZH3.js";function a({selected:n,clear:o,of:r=["case","cases"],children:l}){return n?e("section",{class:"selection-bar","aria-label":`Selected ${r[1]}`,children:[e("strong",{children:[t(n,...r)," selected"]}),l,e("button",{type:"button",onClick:o,children:"Clear"})]}):null}export{a};

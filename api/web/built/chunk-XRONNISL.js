@@ -1,0 +1,1 @@
+import{G as n,P as e}from"./chunk-7QB3FRG5.js";function p({children:t,name:r,remove:o}){return n("span",{class:"chip",children:[t,o&&n("button",{type:"button",class:"bare","aria-label":`Remove ${r}`,onClick:o,children:n(e,{name:"close"})})]})}export{p as a};
