@@ -27,6 +27,16 @@ SKIPPED_CLASSES = (
     (_STORAGE + "66", "no-picture-class"),
     (_STORAGE + "67", "no-picture-class"),
     (_STORAGE + "68", "no-picture-class"),
+    # Measurements of eyes, visual fields, macular grids; assessments, structured displays.
+    (_STORAGE + "77.1.5.3", "no-picture-class"),
+    (_STORAGE + "78", "no-picture-class"),
+    (_STORAGE + "79", "no-picture-class"),
+    (_STORAGE + "80", "no-picture-class"),
+    (_STORAGE + "90", "no-picture-class"),
+    (_STORAGE + "131", "no-picture-class"),
+    # Protocols of procedures.
+    (_STORAGE + "200", "no-picture-class"),
+    ("1.2.840.10008.5.1.4.34", "rt-object"),
     (_STORAGE + "91.1", "annotation"),
     (_STORAGE + "104", "encapsulated-document"),
     (_STORAGE + "481.2", "rt-dose"),
