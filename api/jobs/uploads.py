@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medsiglip.api.archive.received import discard_refused, discard_unused
+from medsiglip.api.archive.received import discard_refused, discard_repeated, discard_unused
 from medsiglip.api.jobs.stored_results import storable
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.service.received_batches import is_answered
@@ -56,6 +56,8 @@ def _finish(
     results = {job_id: storable(one.report.to_json()) for job_id, one in ingested.items()}
     done = archive.index.jobs.waiting_uploads.finish(results)
     if keeping and archive.index.phi != "strict":
+        for job_id in done:
+            discard_repeated(archive.index, folders[job_id])
         return
     discard_refused(archive.index, {folders[job_id]: ingested[job_id].used for job_id in done})
 

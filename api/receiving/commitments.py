@@ -44,10 +44,14 @@ def outcome(archive: OpenedArchive, request: CommitmentRequest) -> CommitmentOut
 def report_due(archive: OpenedArchive, options: ReceiverOptions) -> int:
     """Report the requests that were not answered on their own association, and are due; how many were.
 
-    A peer that does not answer is asked again later; one whose address is not known stays unanswered.
+    A peer that does not answer is asked again later, with all of its requests that are due: others do not
+    wait for it. One whose address is not known stays unanswered.
     """
-    store, count = archive.index.storage_commitments, 0
+    store, count, away = archive.index.storage_commitments, 0, set[str]()
     for request in store.due():
+        if request.calling_ae in away:
+            store.later(request.calling_ae, request.transaction_uid)
+            continue
         peer = options.peer(request.calling_ae)
         try:
             if peer is None:
@@ -56,6 +60,8 @@ def report_due(archive: OpenedArchive, options: ReceiverOptions) -> int:
         except PacsError as error:
             _log.warning("%s (%s)", error, error.code)
             store.later(request.calling_ae, request.transaction_uid)
+            if error.code != "pacs-failed":  # which is about this request alone
+                away.add(request.calling_ae)
             continue
         store.answered(request.calling_ae, request.transaction_uid)
         count += 1

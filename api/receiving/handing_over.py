@@ -25,10 +25,11 @@ from medsiglip.api.archive.queries import stored_study_uid
 from medsiglip.api.archive.received import count_files
 from medsiglip.api.receiving.state import FOLDER
 from medsiglip.index.service.audit_log import AuditEvent, AuditFilter
-from medsiglip.index.service.received_batches import next_key
+from medsiglip.index.service.received_batches import MOST_AT_ONCE, next_key
 from medsiglip.index.storage.deletion import UPLOADS
 from medsiglip.index.storage.spool import HANDED, SPOOL
 from medsiglip.index.vectors import make_folder, sync_path
+from medsiglip.ingest.receiving.spool import study_uid
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
@@ -51,15 +52,21 @@ class HandOver:
     def hand_over(self, folders: list[Path]) -> int:
         """Move the folders of studies that are there still, and make a job of each; returns how many.
 
-        Raises CatalogError and OSError: what was moved then has its job by `repair`.
+        Raises CatalogError and OSError: what was moved then has its job by `repair`. A folder that cannot be
+        read or moved holds up no other.
         """
-        count = 0
+        count, failed = 0, None
         with _alone(self._archive.home / FOLDER) as is_alone:
             for folder in folders if is_alone else ():
-                batch = self._move(folder)
-                if batch is not None:
-                    self._submit(batch)
-                    count += 1
+                try:
+                    batch = self._move(folder)
+                    if batch is not None:
+                        self._submit(batch)
+                        count += 1
+                except OSError as error:
+                    failed = failed or error
+        if failed is not None:
+            raise failed
         return count
 
     def repair(self) -> int:
@@ -67,15 +74,20 @@ class HandOver:
 
         Returns how many were moved; raises as `hand_over` does.
         """
-        count = 0
+        count, failed = 0, None
         with _alone(self._archive.home / FOLDER) as is_alone:
             for marker in sorted(self._uploads.glob(f"*{HANDED}")) if is_alone else ():
                 batch = marker.with_name(marker.name.removesuffix(HANDED))
-                if batch.is_dir():
-                    self._submit(batch)
-                    count += 1
-                else:  # it was not moved, or its job has ended and kept nothing
-                    _remove(marker)
+                try:
+                    if batch.is_dir():
+                        self._submit(batch)
+                        count += 1
+                    else:  # it was not moved, or its job has ended and kept nothing
+                        _remove(marker)
+                except OSError as error:
+                    failed = failed or error
+        if failed is not None:
+            raise failed
         return count
 
     def retry_failed(self) -> int:
@@ -84,9 +96,13 @@ class HandOver:
         """
         index, count = self._archive.index, 0
         for job_id, parameters in index.received_batches.abandoned():
-            if Path(parameters["received"]).is_dir():
-                index.jobs.submit("ingest", parameters, idempotency_key=next_key(job_id))
+            batch = self._uploads / Path(parameters["received"]).name  # the home may have been moved
+            if batch.is_dir():
+                again = {**parameters, "paths": [str(batch)], "received": str(batch)}
+                index.jobs.submit("ingest", again, idempotency_key=next_key(job_id))
                 count += 1
+            if count >= MOST_AT_ONCE:
+                break
         return count
 
     def _move(self, folder: Path) -> Path | None:
@@ -99,8 +115,9 @@ class HandOver:
         try:
             os.rename(folder, batch)
         except FileNotFoundError:
-            _remove(marker)
-            return None
+            if not batch.is_dir():  # a network file system may say so of what it has done
+                _remove(marker)
+                return None
         # Before the job: from now on its files are where the catalogue says, whatever ends the machine.
         for changed in (batch, self._uploads, self._spool):
             sync_path(changed)
@@ -126,6 +143,8 @@ class HandOver:
         else:
             with suppress(OSError):
                 batch.rmdir()  # empty: an instance never came
+            if any(batch.glob("*.dcm")):
+                return  # one came while it was moved: `repair` finds the marker
         _remove(_marker(batch))
 
     def _is_recorded(self, batch: Path) -> bool:
@@ -190,14 +209,8 @@ def _sender(file: Path) -> str:
 
 def _study_uid(file: Path) -> str | None:
     """The study that an instance names; a value that is no UID may name a person."""
-    from pydicom import dcmread
-
-    from medsiglip.ingest.privacy.quiet import quiet
-
     try:
-        with quiet():
-            header = dcmread(file, stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
-            found = str(header.get("StudyInstanceUID", "") or "")
-    except Exception:  # the ingest says what is wrong with the file
+        found = study_uid(file)
+    except OSError:  # the ingest says what is wrong with the file
         return None
     return found if _UID.fullmatch(found) else None

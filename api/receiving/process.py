@@ -11,6 +11,7 @@ from medsiglip.api.receiving.commitments import outcome
 from medsiglip.api.receiving.state import Counts, StateFile
 from medsiglip.index.pacs.commitment_records import CommitmentRequest
 from medsiglip.index.storage.spool import SPOOL
+from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.receiving.listening import inherited
 from medsiglip.ingest.receiving.options import (
     CommitmentOutcome,
@@ -47,7 +48,9 @@ class Received:
         """An association was refused, and logged."""
 
     def on_commitment(self, request: CommitmentRequest) -> None:
-        """Store a request."""
+        """Store a request. A strict home commits to nothing, and stores no UID of a sender."""
+        if self._archive.index.phi == "strict":
+            raise PacsError("strict-home", "A strict home keeps no files, and commits to nothing.")
         self._archive.index.storage_commitments.add(request)
 
     def commitment_outcome(self, request: CommitmentRequest) -> CommitmentOutcome:

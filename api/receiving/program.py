@@ -122,7 +122,10 @@ class Receiver:
             self._counts.associations = self._places.count()
             if now >= self._repair_at:
                 self._archive.make()
-                self._hand.repair()
+                try:
+                    self._hand.repair()
+                except OSError as error:  # of some folders: others do not wait for them
+                    self._say(error)
                 self._hand.retry_failed()
                 self._repair_at = now + REPAIR_SECONDS
             self._counts.waiting_studies -= self._hand.hand_over(due)

@@ -94,7 +94,7 @@ class StateFile:
 def receiver_state(home: Path) -> ReceiverState | None:
     """The receivers of a home as one; None where none ever ran.
 
-    Where none runs, it is the state of the one that ran last.
+    Where none runs, it is the state of the one that ran last. One runs that has a process to receive, too.
     """
     found = _read(home / FOLDER)
     if not found:
@@ -104,7 +104,7 @@ def receiver_state(home: Path) -> ReceiverState | None:
     first = next((one for one in shown if one.get("port")), shown[0])
     moments = [one["last_received_at"] for one in found if isinstance(one.get("last_received_at"), str)]
     return ReceiverState(
-        running=bool(live),
+        running={bool(one.get("port")) for one in live} == {True, False},  # only the first has the port
         ae_title=str(first.get("ae_title") or ""),
         port=_number(first, "port"),
         associations=sum(_number(one, "associations") for one in live),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
@@ -32,4 +32,22 @@ class KeptInstances:
         with self._database.read() as connection:
             for uid, sop_class, path in connection.execute(statement):
                 found.setdefault(uid, []).append((sop_class or "", path))
+        return found
+
+    def same_of(self, paths: Collection[str]) -> set[str]:
+        """The paths of all files that may hold the same as one of these: of the same instances, and for a
+        file without a picture those of its study without one. None in a home that stores no paths.
+        """
+        asked = select(files.c.instance_id, files.c.study_instance_uid)
+        without = files.c.instance_id.is_(None)
+        with self._database.read() as connection:
+            rows = connection.execute(asked.where(one_of(files.c.path, list(paths)))).all()
+            held = {row.instance_id for row in rows if row.instance_id is not None}
+            studies = {row.study_instance_uid for row in rows if row.instance_id is None}
+            named = [uid for uid in studies if uid is not None]
+            theirs = select(files.c.path).where(one_of(files.c.instance_id, sorted(held)))
+            found = set(connection.execute(theirs).scalars())
+            if named:
+                beside = and_(without, one_of(files.c.study_instance_uid, named))
+                found.update(connection.execute(select(files.c.path).where(beside)).scalars())
         return found

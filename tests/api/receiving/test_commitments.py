@@ -15,11 +15,15 @@ from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr
 
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.jobs.worker import Worker
+from medsiglip.api.receiving import commitments as api_commitments
 from medsiglip.api.receiving.commitments import outcome, report_due
 from medsiglip.api.receiving.handing_over import HandOver
+from medsiglip.api.receiving.process import Received
+from medsiglip.api.receiving.state import Counts
 from medsiglip.index.pacs import commitments
 from medsiglip.index.pacs.commitment_records import CommitmentRequest
-from medsiglip.ingest.receiving.options import Peer, ReceiverOptions
+from medsiglip.ingest.errors import PacsError
+from medsiglip.ingest.receiving.options import CommitmentOutcome, Peer, ReceiverOptions
 from tests.api.receiving.conftest import spool_file
 from tests.api.receiving.test_handing_over import studies
 
@@ -27,6 +31,10 @@ from tests.api.receiving.test_handing_over import studies
 def pair_of(file: Path) -> tuple[str, str]:
     meta = read_file_meta_info(file)
     return str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID)
+
+
+def outcome_of_files(archive: Archive, files: list[Path]) -> CommitmentOutcome:
+    return outcome(archive, CommitmentRequest("CT1", "2.25.1", [pair_of(file) for file in files]))
 
 
 def test_what_is_on_the_disk_is_committed_to(
@@ -59,7 +67,10 @@ def test_a_strict_home_commits_to_nothing(tmp_path: Path, photographs: list[Path
         archive.ingest([tmp_path / "first"], phi="strict")
         spool_file(archive.home, photographs[1])
         pairs = [pair_of(file) for file in photographs[:2]]
-        assert outcome(archive, CommitmentRequest("CT1", "2.25.1", pairs)).committed == []
+        request = CommitmentRequest("CT1", "2.25.1", pairs)
+        assert outcome(archive, request).committed == []
+        with pytest.raises(PacsError):  # the UIDs of the sender are not stored
+            Received(archive, Counts()).on_commitment(request)
 
 
 @contextmanager
@@ -98,3 +109,26 @@ def test_a_request_is_reported_on_an_association_of_ours_once(
     [report] = reports
     assert report.TransactionUID == "2.25.7"
     assert [one.ReferencedSOPInstanceUID for one in report.ReferencedSOPSequence] == [instance]
+
+
+def test_a_peer_that_is_away_is_tried_once_for_all_that_it_asked(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commitments, "FIRST_PAUSE", commitments.FIRST_PAUSE * 0)
+    tried: list[str] = []
+
+    def fail(peer: Peer, ae_title: str, request: CommitmentRequest, _outcome: CommitmentOutcome) -> None:
+        tried.append(request.transaction_uid)
+        code = "pacs-failed" if peer.ae_title == "CT2" else "pacs-unreachable"
+        raise PacsError(code, "It takes no report.", may_pass=True)
+
+    monkeypatch.setattr(api_commitments, "report_to", fail)
+    for number in range(6):
+        pairs = [("1.2.3", "2.25.1")]
+        request = CommitmentRequest(f"CT{number % 2 + 1}", f"2.25.{number}", pairs)
+        archive.index.storage_commitments.add(request)
+    options = ReceiverOptions(peers=(Peer("CT1", "ct1", 104), Peer("CT2", "ct2", 104)))
+    assert report_due(archive, options) == 0
+    assert tried == ["2.25.0", "2.25.1", "2.25.3", "2.25.5"]
+    assert report_due(archive, options) == 0
+    assert len(tried) == 4  # all wait for a while

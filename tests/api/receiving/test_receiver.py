@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from medsiglip.api.archive.archive import Archive
-from medsiglip.api.receiving.state import receiver_state
+from medsiglip.api.receiving.state import Counts, StateFile, receiver_state
 from tests.api.conftest import run
 from tests.api.jobs.conftest import write_files
 from tests.api.receiving.conftest import data_set_of
@@ -104,7 +104,14 @@ def test_whoever_may_send_from_a_network_is_named(tmp_path: Path) -> None:
     home = tmp_path / "home"
     ran = run("--home", home, "receive", "--host", "0.0.0.0", "--port", "0")
     assert (ran.code, "--allow" in ran.err) == (1, True)
-    for words in (("--allow", "A" * 17), ("--peer", "CT1"), ("--tls-certificate", tmp_path / "none.pem")):
+    text = tmp_path / "text.pem"
+    text.write_text("text")
+    for words in (
+        ("--allow", "A" * 17),
+        ("--peer", "CT1"),
+        ("--tls-certificate", tmp_path / "none.pem"),
+        ("--tls-certificate", text, "--tls-key", text),
+    ):
         assert run("--home", home, "receive", "--port", "0", *words).code == 1
     assert not home.exists()
 
@@ -178,3 +185,17 @@ def test_counts_are_json(tmp_path: Path) -> None:
     ran = run("--home", tmp_path / "home", "--json", "receive", "--check")
     assert (ran.code, json.loads(ran.out)) == (1, {"receiver": None, "ok": False})
     assert "no receiver" in run("--home", tmp_path / "home", "receive", "--check").out
+
+
+def is_running(home: Path) -> bool:
+    state = receiver_state(home)
+    assert state is not None
+    return state.running
+
+
+def test_a_receiver_whose_processes_do_not_live_is_not_said_to_run(tmp_path: Path) -> None:
+    first = StateFile(tmp_path, "0123abcd-0", Counts("MEDSIGLIP", 104))
+    first.write()
+    assert not is_running(tmp_path)
+    StateFile(tmp_path, "0123abcd-1", Counts()).write()
+    assert is_running(tmp_path)

@@ -107,9 +107,12 @@ def _receive(run: Invocation, given: dict[str, Any], *, until_input_ends: bool) 
     from medsiglip.api.receiving.configuration import receiver_options, words_of
     from medsiglip.api.receiving.program import Receiver
     from medsiglip.ingest.receiving.listening import bind
+    from medsiglip.ingest.receiving.server import tls_context
 
     settings = run.settings(**given)
     options = receiver_options(settings)
+    if options.tls is not None:
+        tls_context(options.tls)  # else each of the processes would end at once, and nobody be told
     with run.archive(**given) as archive, bind(settings.receive_host, settings.receive_port) as listener:
 
         def words(place: str) -> Sequence[str]:
