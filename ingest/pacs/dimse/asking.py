@@ -16,10 +16,10 @@ from medsiglip.ingest.pacs.dimse.association import Conversation
 from medsiglip.ingest.pacs.dimse.contexts import STUDY_ROOT_FIND
 from medsiglip.ingest.pacs.dimse.statuses import CANCELLED, PENDING, SUCCESS, failure
 from medsiglip.ingest.pacs.records import PacsInstance, PacsQuery, PacsStudy
+from medsiglip.ingest.pacs.shown_text import shown_text
 
 UNICODE = "ISO_IR 192"
 _UID = re.compile(r"[0-9.]{1,64}")
-_LONGEST_TEXT = 1024
 _DRAINED_SECONDS = 30.0
 STUDY_KEYS = (
     *("PatientID", "IssuerOfPatientID", "PatientName", "PatientSex", "StudyDate", "StudyTime"),
@@ -41,15 +41,12 @@ MATCHED_KEYS = {
 
 def study_question(query: PacsQuery, character_set: str | None = UNICODE) -> Dataset:
     """The identifier of a question at STUDY level: what is not asked for is returned (PS3.4, C.2.2.1.2)."""
-    question = _question("STUDY", dict.fromkeys(STUDY_KEYS, ""), character_set)
     given: dict[str, str | None] = {keyword: getattr(query, name) for keyword, name in MATCHED_KEYS.items()}
     if query.from_date is not None or query.to_date is not None:
         is_a_day = query.from_date == query.to_date
         given["StudyDate"] = query.from_date if is_a_day else f"{query.from_date or ''}-{query.to_date or ''}"
-    for keyword, value in given.items():
-        if value is not None:
-            setattr(question, keyword, value)
-    return question
+    asked = {keyword: value for keyword, value in given.items() if value is not None}
+    return _question("STUDY", {**dict.fromkeys(STUDY_KEYS, ""), **asked}, character_set)
 
 
 def series_question(study_instance_uid: str) -> Dataset:
@@ -109,7 +106,8 @@ def find(
             "pacs-refused", f"{name} does not let this AE title query: allow C-FIND for it there."
         )
     found: list[Dataset] = []
-    with conversation.operation(seconds):
+    with conversation.operation(seconds), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as they quote the answers
         status = _take(conversation, question, limit, found, seconds)
         if status is None:
             raise conversation.lost()
@@ -210,5 +208,4 @@ def text_of(answer: Dataset, keyword: str) -> str:
             text = "\\".join("" if one is None else str(one) for one in values)
     except Exception:  # pydicom converts on access, and may raise anything
         return ""
-    shown = "".join(one for one in text.replace("\0", "") if one.isprintable())
-    return shown.strip()[:_LONGEST_TEXT]
+    return shown_text(text)

@@ -114,7 +114,7 @@ def open_association(
     handlers: Sequence[Any] = (),
 ) -> Conversation:
     """A new association with a PACS, on which at least one context is accepted. Raises `PacsError`."""
-    _quieten()
+    quieten()
     context = tls_context(connection) if connection.tls else None
     wrapping: Any = context or PlainContext()
     if context is not None:
@@ -151,13 +151,15 @@ def _bind(event: evt.Event, bounds: Bounds) -> None:
     bound(event.assoc.dul.socket, bounds)
 
 
-def _quieten() -> None:
-    """pynetdicom logs the data sets of questions and answers, and tracebacks of what peers send."""
+def quieten() -> None:
+    """pynetdicom logs the data sets of questions and answers, and tracebacks of what peers send; pydicom
+    values of both that are wrong, in each thread that reads them.
+    """
     _config.LOG_HANDLER_LEVEL = "none"
     _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
-    logger = logging.getLogger("pynetdicom")
-    if logger.level <= logging.CRITICAL:
-        logger.setLevel(logging.CRITICAL + 1)
+    for logger in map(logging.getLogger, ("pydicom", "pynetdicom")):
+        if logger.level <= logging.CRITICAL:
+            logger.setLevel(logging.CRITICAL + 1)
 
 
 # PS3.8, table 9-21: source and reason of a rejection.

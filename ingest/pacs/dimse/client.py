@@ -26,7 +26,7 @@ from medsiglip.ingest.pacs.dimse.asking import (
     text_of,
     uid_of,
 )
-from medsiglip.ingest.pacs.dimse.association import Conversation, open_association
+from medsiglip.ingest.pacs.dimse.association import Conversation, open_association, quieten
 from medsiglip.ingest.pacs.dimse.contexts import (
     STUDY_ROOT_FIND,
     STUDY_ROOT_MOVE,
@@ -55,6 +55,7 @@ class DimseClient:
     """
 
     def __init__(self, connection: Connection, spend: Spend = no_limit) -> None:
+        quieten()
         self._connection = connection
         self._spend = spend
         self._asking: Conversation | None = None

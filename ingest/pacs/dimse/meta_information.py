@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID
 from pynetdicom.dsutils import encode_file_meta
@@ -18,9 +20,11 @@ def meta_information(
     meta = FileMetaDataset()
     meta.FileMetaInformationGroupLength = 0
     meta.FileMetaInformationVersion = b"\0\1"
-    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
-    meta.TransferSyntaxUID = UID(transfer_syntax_uid)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as they quote what is no UID, and may name a person
+        meta.MediaStorageSOPClassUID = UID(sop_class_uid)
+        meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
+        meta.TransferSyntaxUID = UID(transfer_syntax_uid)
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     meta.SourceApplicationEntityTitle = sender

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from medsiglip.ingest.pacs.records import PacsInstance, PacsStudy
+from medsiglip.ingest.pacs.shown_text import shown_text
 
-LONGEST_TEXT = 1024
 MOST_VALUES = 1000
 # Wider than PS3.5, section 9.1, for the UIDs that exist; nothing in it means more in a path or a question.
 _UID = re.compile(r"(?=[._-]*[0-9A-Za-z])[0-9A-Za-z._-]{1,64}")
@@ -43,7 +43,7 @@ def texts_of(item: Mapping[str, Any], tag: str) -> list[str]:
         str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
         for value in values_of(item, tag)
     ]
-    return [text[:LONGEST_TEXT].strip(" \0") for text in texts if isinstance(text, str)]
+    return [shown_text(text) for text in texts if isinstance(text, str)]
 
 
 def text_of(item: Mapping[str, Any], tag: str) -> str:
@@ -55,12 +55,10 @@ def person_of(item: Mapping[str, Any], tag: str) -> str:
     """A name as PS3.5 writes it: its groups of components between `=`."""
     for value in values_of(item, tag):
         if isinstance(value, str):
-            return value[:LONGEST_TEXT].strip(" \0")
+            return shown_text(value)
         if isinstance(value, dict):
             groups = [value.get(group) for group in _GROUPS]
-            written = [
-                group[:LONGEST_TEXT].strip(" \0") if isinstance(group, str) else "" for group in groups
-            ]
+            written = [shown_text(group) if isinstance(group, str) else "" for group in groups]
             return "=".join(written).rstrip("=")
     return ""
 

@@ -23,6 +23,7 @@ from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.pacs.connection import Connection
 from medsiglip.ingest.pacs.tls import certificate_problem, tls_context
 from medsiglip.ingest.pacs.web.credentials import Credentials
+from medsiglip.ingest.pacs.web.header_watch import HeaderWatch
 from medsiglip.ingest.pacs.web.matching import encoded
 
 LARGEST_ANSWER = 1 << 25
@@ -31,8 +32,9 @@ _BUSY, _MAY_PASS = frozenset({429, 503}), frozenset({408, 425, 500, 502, 504})
 _LONGEST_WAIT = 3600.0
 # A service that sends less than this is as good as silent; measured over twice the connection's time limit.
 _SLOWEST = 64
-# What an answer that is read into memory may take in all, in times of the connection's time limit.
-_PATIENCE = 10
+# What the headers of an answer, and a body that is read into memory, may take in all, in times of the
+# connection's time limit.
+PATIENCE = 10
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class HttpExchange:
         self._connection = connection
         self._credentials = Credentials(connection)
         self._transports: dict[bool, httpx.HTTPTransport] = {}
+        self._watches: dict[bool, HeaderWatch] = {}
+        self._watch: HeaderWatch | None = None
         seconds = connection.timeout_seconds
         self._timeout = {"connect": seconds, "read": seconds, "write": seconds, "pool": seconds}
 
@@ -99,7 +103,7 @@ class HttpExchange:
 
     def body(self, response: httpx.Response) -> bytes:
         """All of a body that is small enough to be read into memory."""
-        deadline = time.monotonic() + _PATIENCE * self._connection.timeout_seconds
+        deadline = time.monotonic() + PATIENCE * self._connection.timeout_seconds
         content = bytearray()
         for piece in self.pieces(response):
             content += piece
@@ -161,6 +165,8 @@ class HttpExchange:
             try:
                 response = self._handled(asked, url, authorization)
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+                if self._watch is not None and self._watch.is_late:
+                    raise self._timed_out() from None
                 # The service may close a connection that was kept just as it is used again.
                 if not may_repeat or _tls_error(error) is not None:
                     raise
@@ -194,7 +200,12 @@ class HttpExchange:
             content=asked.content() if asked.content is not None else None,
             extensions={"timeout": self._timeout},
         )
-        response = self._transport(speaks_tls=request.url.scheme == "https").handle_request(request)
+        speaks_tls = request.url.scheme == "https"
+        transport, watch = self._transport(speaks_tls=speaks_tls), self._watches[speaks_tls]
+        request.extensions["trace"] = watch.follow
+        self._watch = watch
+        watch.is_late = False
+        response = transport.handle_request(request)
         response.request = request
         return response
 
@@ -202,6 +213,7 @@ class HttpExchange:
         """The connections by HTTP, or by HTTPS; the system's certificates take a while to read."""
         if speaks_tls not in self._transports:
             verify = tls_context(self._connection) if speaks_tls else False
+            self._watches[speaks_tls] = HeaderWatch(PATIENCE * self._connection.timeout_seconds)
             self._transports[speaks_tls] = httpx.HTTPTransport(verify=verify, trust_env=False)
         return self._transports[speaks_tls]
 

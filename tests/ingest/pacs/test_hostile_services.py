@@ -105,6 +105,27 @@ def test_questions_end_with_a_reason(script: Script, code: str, may_pass: bool) 
         assert private not in str(error)
 
 
+def endless_headers(request: Request) -> None:
+    request.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        request.wfile.write(b"X-More: yes\r\n")
+        time.sleep(0.1)
+
+
+def endless_promises(request: Request) -> None:
+    while True:
+        request.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("script", [endless_headers, endless_promises])
+def test_answers_that_do_not_begin_are_left(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_exchange, "PATIENCE", 0.3)
+    begun = time.monotonic()
+    assert refusal(script, find, timeout_seconds=1.0).code == "pacs-timeout"
+    assert time.monotonic() - begun < 60
+
+
 @pytest.mark.parametrize(
     ("value", "least", "most"),
     [
@@ -155,6 +176,21 @@ def test_values_of_any_form_are_no_error() -> None:
             (found,) = find(client)
         assert len(found.patient_name) <= 1024
         assert found.instances is None
+
+
+def test_texts_hold_nothing_that_a_screen_obeys() -> None:
+    name = "Doe\x1b[2J^\u202eJane\ud800\r\n=\u5c71\u3000\u7530=\u06cc\u200c\u0627"
+    row = study_row("1.2.3", **{"00100020": {"vr": "LO", "Value": [" 4711\x9b\0"]}})
+    groups = dict(zip(("Alphabetic", "Ideographic", "Phonetic"), name.split("="), strict=True))
+    for value in (name, groups):
+        row["00100010"] = {"vr": "PN", "Value": [value]}
+        with (
+            service(partial(Request.give_json, value=[row])) as url,
+            DicomwebClient(connection(url)) as client,
+        ):
+            [found] = client.studies(PacsQuery(limit=1))
+        assert found.patient_name == "Doe[2J^Jane=\u5c71\u3000\u7530=\u06cc\u200c\u0627"
+        assert found.patient_id == "4711"
 
 
 def test_an_answer_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:

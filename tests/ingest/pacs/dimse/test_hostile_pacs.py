@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import struct
 import threading
@@ -15,7 +16,10 @@ from typing import Any
 
 import pydicom
 import pytest
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import evt
 
@@ -98,6 +102,26 @@ def test_answers_that_cannot_be_used_are_left_out() -> None:
         assert [one.study_instance_uid for one in client.studies(PacsQuery(study_instance_uid="1.2.4"))] == [
             "1.2.4"
         ]
+
+
+def test_values_that_are_wrong_are_told_to_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("pydicom").setLevel(logging.WARNING)
+    wrong = dict.fromkeys(
+        ("PatientSex", "StudyTime", "StudyDate", "NumberOfStudyRelatedSeries"), b"quellwind"
+    )
+
+    def find(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        made = answer(StudyInstanceUID="1.2.3")
+        for keyword, value in wrong.items():
+            tag = Tag(keyword)
+            made[tag] = RawDataElement(tag, dictionary_VR(tag), len(value), value, 0, False, True)
+        yield 0xFF00, made
+
+    with scp([(evt.EVT_C_FIND, find)]) as port, DimseClient(connection_to(port)) as client:
+        list(client.studies(PacsQuery(study_instance_uid="quellwind", modality="quellwind")))
+        [found] = client.studies(PacsQuery())
+    assert found.study_instance_uid == "1.2.3"
+    assert "quellwind" not in caplog.text
 
 
 def test_answers_without_end_are_cancelled_and_then_cut() -> None:
