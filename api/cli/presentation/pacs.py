@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.markup import escape
 
-from medsiglip.api.cli.presentation.tables import Payload, print_facts, print_table
+from medsiglip.api.cli.presentation.tables import Payload, counted, print_facts, print_table, printed
 
 
 def show_connection(console: Console, one: Payload) -> None:
@@ -21,7 +20,7 @@ def show_connections(console: Console, listed: Payload) -> None:
             *(one["name"], one["kind"], "syncing" if one["syncing"] else one["state"]),
             one["last_seen_at"] or "never",
             *(one["studies"][status] for status in ("waiting", "here", "incomplete", "failed")),
-            one["deliveries"]["waiting"],
+            one["deliveries"]["waiting"] + one["deliveries"]["failed"],
         )
         for one in listed["connections"]
     )
@@ -29,26 +28,29 @@ def show_connections(console: Console, listed: Payload) -> None:
     for one in listed["connections"]:
         if one["failure"] is not None:
             failure = one["failure"]
-            console.print(escape(f"{one['name']}: {failure['message']} ({failure['code']})"), soft_wrap=True)
+            console.print(printed(f"{one['name']}: {failure['message']} ({failure['code']})"), soft_wrap=True)
     receiver = listed.get("receiver")
     if receiver is not None:
         state = "listens" if receiver["running"] else "does not run"
         console.print(
-            escape(
+            printed(
                 f"receiver {receiver['ae_title']} at port {receiver['port']} {state}: "
-                f"{receiver['received']} instances, {receiver['waiting_studies']} studies wait"
-            )
+                f"{counted(receiver['received'], 'instance', 'instances')}, "
+                f"{counted(receiver['waiting_studies'], 'study waits', 'studies wait')}"
+            ),
+            soft_wrap=True,
         )
 
 
 def show_removed(console: Console, removed: Payload) -> None:
     """Which PACS was removed."""
-    console.print(escape(f"the PACS {removed['name']} is not asked any more; what came from it stays"))
+    sentence = f"the PACS {removed['name']} is not asked any more; what came from it stays"
+    console.print(printed(sentence), soft_wrap=True)
 
 
 def show_echo(console: Console, echoed: Payload) -> None:
     """How long the PACS took, and what it said."""
-    console.print(escape(f"answered after {echoed['seconds']:.2f} s: {echoed['about']}"))
+    console.print(printed(f"answered after {echoed['seconds']:.2f} s: {echoed['about']}"), soft_wrap=True)
 
 
 def show_found(console: Console, found: Payload) -> None:

@@ -168,6 +168,16 @@ def show_value(value: object) -> str:
     return _printable(str(value))
 
 
+def printed(text: str) -> str:
+    """A text as a line, in which nothing is markup and no character commands a terminal."""
+    return escape(_printable(text))
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """A number and what it counts: `1 study`, `2 studies`."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def _printable(text: str) -> str:
     r"""A text whose control characters, which a terminal would obey, are shown as `\xNN`."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)

@@ -90,7 +90,7 @@ def add(
 
 
 def list_(context: typer.Context) -> None:
-    """List the PACS of the home, and how they do.
+    """List the PACS of the home with their state, and the receiver.
 
     \b
     Example: medsiglip pacs list

@@ -50,8 +50,9 @@ def pull(
     query = query_of(asked, MOST_FOUND) if asked else None
     run = invocation(context)
     with run.archive() as archive, progress_display() as on_progress:
+        archive.index.pacs_connections.get(name)
+        record_local(archive.index, "pacs-pull", connection=name)  # whatever ends it
         report = archive.pacs_pull(name, studies or None, query=query, on_progress=on_progress)
-        record_local(archive.index, "pacs-pull", connection=name, asked=report.asked, here=report.here)
     run.answer(report, show_pull)
 
 
@@ -82,11 +83,12 @@ def sync(
     options = SyncOptions.of(since, where_of(where or ()))
     run = invocation(context)
     with run.archive() as archive, progress_display() as on_progress:
+        archive.index.pacs_connections.get(name)
+        record_local(archive.index, "pacs-sync", connection=name)  # whatever ends it
         if follow is None:
             report = archive.pacs_sync(name, options, on_progress=on_progress)
         else:
             report = _follow(archive, name, options, follow, on_progress, run.note)
-        record_local(archive.index, "pacs-sync", connection=name, asked=report.asked, here=report.here)
     run.answer(report, show_pull)
 
 
@@ -112,7 +114,7 @@ def _follow(
                 try:
                     report = archive.pacs_sync(name, options, on_progress=on_progress)
                     if report.asked:
-                        on_note(f"{report.asked} studies were asked for, {report.here} are here")
+                        on_note(f"studies asked for: {report.asked}, of these here: {report.here}")
                 except PacsError as error:
                     if not error.may_pass:
                         raise

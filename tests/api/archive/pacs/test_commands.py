@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
+from medsiglip.answers.answer import ErrorDetail
+from medsiglip.answers.pacs import DeliveryCounts, LedgerCounts, PacsConnection, PacsList
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.cli.commands.pacs import syncing
+from medsiglip.api.cli.presentation.pacs import show_connections
+from medsiglip.api.cli.presentation.tables import printed
+from medsiglip.ingest.pacs.records import PacsQuery
 from tests.api.archive.pacs.scripted_home import LATE, archive, open_home, pacs
 from tests.api.archive.pacs.scripted_pacs import ScriptedPacs
 from tests.api.archive.pacs.small_studies import SmallStudy
@@ -46,6 +53,69 @@ def test_studies_are_pulled_listed_and_tried_again(archive: Archive, pacs: Scrip
     assert (shown.code, early.uid in shown.out) == (0, True)
     actions = [one.event.action for one in archive.index.audit.events()]
     assert actions.count("pacs-pull") == 4
+
+
+def test_what_a_person_reads_of_a_pull(archive: Archive, pacs: ScriptedPacs) -> None:
+    study = SmallStudy(1, 2)
+    pacs.add(study)
+    pacs.gone = {study.sop(1)}
+    said = run("--home", archive.home, "pacs", "pull", "main", study.uid).out
+    assert "0 of 1 study here, 1 instance came" in said
+    assert "1 image embedded" in said
+    assert run("--home", archive.home, "pacs", "retry", "main").out == "1 study waits again\n"
+    refused = at(archive.home, "pull", "main", "Doe^John").error
+    assert refused["code"] == "bad-pacs-question"
+    assert "--json" in refused["message"]
+    assert len(at(archive.home, "status", "main").json["studies"]) == 1
+
+
+def test_each_part_of_a_question_reaches_the_pacs(archive: Archive, pacs: ScriptedPacs) -> None:
+    asked = {
+        "patient_id": "P1*",
+        "patient_name": "Doe^J?hn",
+        "accession_number": "A7",
+        "modality": "CT",
+        "study_description": "Chest*",
+        "from_date": "2026-03-01",
+        "to_date": "2026-03-31",
+    }
+    words = [word for name, value in asked.items() for word in (f"--{name.replace('_', '-')}", value)]
+    at(archive.home, "find", "main", *words, "--study", "1.2.3", "--limit", 7)
+    dates = {name: value.replace("-", "") for name, value in asked.items() if name.endswith("_date")}
+    # One more than are shown says whether there are more.
+    assert pacs.queries == [PacsQuery(**{**asked, **dates, "study_instance_uid": "1.2.3", "limit": 8})]
+
+
+def test_files_are_released_and_fetched_again(archive: Archive, pacs: ScriptedPacs) -> None:
+    study = SmallStudy(1, 2)
+    pacs.add(study)
+    at(archive.home, "pull", "main", study.uid)
+    assert at(archive.home, "release", "main", study.uid).json == {"studies": 1, "files": 2, "kept": 0}
+    assert run("--home", archive.home, "pacs", "release", "main").out == "0 files of 0 studies deleted\n"
+    fetched = at(archive.home, "fetch", study.uid, "--from", "main").json
+    assert (fetched["files"], fetched["instances"]) == ("here", 2)
+    assert "are here" in run("--home", archive.home, "pacs", "fetch", study.uid).out
+    assert at(archive.home, "fetch", study.uid, "--from", "other").error["code"] == "unknown-pacs"
+
+
+def test_no_answer_commands_a_terminal() -> None:
+    assert printed("\x1b[2J\x9b1m[bold]x") == "\\x1b[2J\\x9b1m\\[bold]x"
+    file = io.StringIO()
+    failure = {"code": "pacs-failed", "message": "no\x1b[31m"}
+    listed = PacsConnection(
+        name="main",
+        kind="dimse",
+        state="failing",
+        last_seen_at=None,
+        failed_at=None,
+        failure=ErrorDetail.model_validate(failure),
+        studies=LedgerCounts(waiting=0, here=0, incomplete=0, failed=0),
+        deliveries=DeliveryCounts(waiting=1, sent=0, failed=2),
+        syncing=False,
+    )
+    show_connections(Console(file=file), PacsList(connections=(listed,)).to_json())
+    assert "\x1b" not in file.getvalue()
+    assert file.getvalue().splitlines()[1].split()[-1] == "3"
 
 
 def test_a_sync_is_ordered_and_followed(
