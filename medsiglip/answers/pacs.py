@@ -50,7 +50,7 @@ class DeliveryCounts(Answer):
 
 
 class PacsConnection(Answer):
-    """A PACS under a name, and how it does.
+    """A PACS under a name, and its state.
 
     `state` is that of its last use: `never` used, `ok`, or `failing` with the `failure`. `options` say how
     it is reached, without secrets; over HTTP they are shown to `admin` alone.
@@ -192,7 +192,9 @@ class LedgerStudy(Answer):
     expected: int | None
     received: int
     attempts: int
-    not_before: Moment | None = Field(description="when it is tried again")
+    not_before: Moment | None = Field(
+        description="from when on a pull of what waits, or a sync, asks for it again; null where none does"
+    )
     failure: ErrorDetail | None
     found_at: Moment
     changed_at: Moment

@@ -76,10 +76,8 @@ class PacsOptions(Question):
         return given
 
 
-class PacsQuestion(Question):
+class _WantedStudies(Question):
     """What studies must be: `*` and `?` stand for characters in all but dates and UIDs."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"modality": "CT", "from_date": "2026-03-01"}})
 
     patient_id: _Value | None = None
     patient_name: _Value | None = None
@@ -89,7 +87,6 @@ class PacsQuestion(Question):
     study_description: _Value | None = None
     from_date: _Day | None = None
     to_date: _Day | None = None
-    limit: Annotated[int, Field(ge=1, le=MOST_FOUND)] = DEFAULT_FOUND
 
     def asked(self) -> dict[str, str]:
         """The fields that say something."""
@@ -97,7 +94,15 @@ class PacsQuestion(Question):
         return {name: value for name, value in given.items() if value is not None and value.strip()}
 
 
-class PullOrder(PacsQuestion):
+class PacsQuestion(_WantedStudies):
+    """What studies must be: `*` and `?` stand for characters in all but dates and UIDs."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"modality": "CT", "from_date": "2026-03-01"}})
+
+    limit: Annotated[int, Field(ge=1, le=MOST_FOUND)] = DEFAULT_FOUND
+
+
+class PullOrder(_WantedStudies):
     """Studies to bring in, by their UIDs in the PACS, or those that a question finds."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"study_instance_uids": ["1.2.840.1"]}})
@@ -119,7 +124,9 @@ class SyncOrder(Question):
         json_schema_extra={"example": {"since": "2026-03-01", "where": {"modality": "CT"}}}
     )
 
-    since: _Day | None = Field(None, description="all that it holds, when unset")
+    since: _Day | None = Field(
+        None, description="when unset it goes on from the sync before; the first one compares all"
+    )
     where: SyncWhere | None = None
 
 
